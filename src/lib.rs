@@ -1,0 +1,3 @@
+//! Tidemark: an InfluxDB-compatible time-series database for Cloudflare Workers.
+
+pub mod model;

@@ -1,0 +1,42 @@
+//! Every default limit of the service, by name. MB = 10⁶ bytes.
+
+/// Compressed request body, bytes.
+pub const BODY_COMPRESSED_BYTES_MAX: usize = 10_000_000;
+/// Plain or inflated request body, bytes.
+pub const BODY_BYTES_MAX: usize = 25_000_000;
+/// One line of line protocol, bytes.
+pub const LINE_BYTES_MAX: usize = 2 << 20;
+/// Measurement and tag set of one line as written, bytes (1.x `MaxKeyLength`).
+pub const SERIES_KEY_BYTES_MAX: usize = 65_535;
+/// One string field value, bytes.
+pub const STRING_BYTES_MAX: usize = 1 << 20;
+/// Tags of one point.
+pub const TAGS_PER_POINT_MAX: usize = 255;
+/// Fields of one measurement.
+pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
+/// Measurements of one policy.
+pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
+/// Databases of one deployment.
+pub const DATABASES_MAX: usize = 100;
+/// Rejected lines that a reply names; the rest is counted.
+pub const REJECTED_LINES_NAMED_MAX: usize = 100;
+/// Bodies in flight in one isolate, raw plus inflated, bytes.
+pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 40_000_000;
+/// Memtables and caches of all objects of one isolate, bytes.
+pub const MEMTABLE_BYTES_MAX: usize = 40_000_000;
+/// InfluxQL text, bytes.
+pub const QUERY_TEXT_BYTES_MAX: usize = 64 << 10;
+/// Nesting of expressions and subqueries.
+pub const QUERY_DEPTH_MAX: usize = 32;
+/// Statements of one query.
+pub const STATEMENTS_MAX: usize = 100;
+/// Source text of one regex, bytes.
+pub const REGEX_BYTES_MAX: usize = 1 << 10;
+/// Memory of one compiled regex, bytes.
+pub const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// Windows of one query over all series (1.x `max-select-buckets`).
+pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
+/// One request message between objects, bytes.
+pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
+/// One page of a reply between objects, bytes.
+pub const PAGE_BYTES_MAX: usize = 1_000_000;

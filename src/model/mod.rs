@@ -1,0 +1,10 @@
+//! The nouns every other module speaks of. Constructors validate; nothing else happens here.
+
+pub mod ids;
+pub mod limits;
+pub mod name;
+pub mod schema;
+pub mod series;
+pub mod shard_map;
+pub mod time;
+pub mod value;

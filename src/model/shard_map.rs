@@ -1,0 +1,66 @@
+//! Retention policies and the shards that hold their points.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ObjectId, PolicyId};
+use super::time::{D_NS, H_NS, TimeRange, W_NS};
+
+/// Shards of one half-open time range. Their number is fixed at creation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardGroup {
+    /// Never reused inside the database.
+    pub id: u64,
+    /// Groups of a policy never overlap and leave no gap.
+    pub range: TimeRange,
+    /// At least one, in routing order.
+    pub shards: Vec<ObjectId>,
+}
+
+impl ShardGroup {
+    /// Position in `shards` of the series with this [`super::series::series_hash`].
+    pub fn shard_of(&self, series_hash: u64) -> usize {
+        // A group never has more shards than fit a u32, so the cast back loses nothing.
+        (series_hash % self.shards.len().max(1) as u64) as usize
+    }
+}
+
+/// A retention policy as edges and Database see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The v2 bucket id; never reused.
+    pub id: PolicyId,
+    /// Case is kept.
+    pub name: String,
+    /// How long points are kept, nanoseconds; 0 is for ever.
+    pub duration_ns: i64,
+    /// 1.x's shard group duration: the width of a segment's time window, nanoseconds.
+    pub shard_group_duration_ns: i64,
+    /// Kept for SHOW RETENTION POLICIES only; the platform replicates.
+    pub replica_n: u32,
+    /// Ascending by range.
+    pub groups: Vec<ShardGroup>,
+}
+
+impl Policy {
+    /// The earliest time still kept at `now_ns`; `i64::MIN` when points are kept for ever.
+    pub fn oldest_kept_ns(&self, now_ns: i64) -> i64 {
+        if self.duration_ns == 0 { i64::MIN } else { now_ns.saturating_sub(self.duration_ns) }
+    }
+
+    /// The group that holds `time_ns`.
+    pub fn group_at(&self, time_ns: i64) -> Option<&ShardGroup> {
+        self.groups.iter().find(|group| group.range.contains(time_ns))
+    }
+}
+
+/// 1.x's default shard group duration for a retention duration (0 is for ever), nanoseconds.
+pub const fn default_shard_group_duration_ns(duration_ns: i64) -> i64 {
+    // 1.x `shardGroupDuration`: 6 months are 180 days there.
+    if duration_ns == 0 || duration_ns > 180 * D_NS {
+        W_NS
+    } else if duration_ns >= 2 * D_NS {
+        D_NS
+    } else {
+        H_NS
+    }
+}

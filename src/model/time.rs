@@ -1,0 +1,136 @@
+//! Time: nanoseconds since the Unix epoch, half-open ranges, and the client's precision.
+
+use serde::{Deserialize, Serialize};
+
+/// The earliest time a point may have (InfluxDB keeps the two lowest values for itself).
+pub const MIN_TIME_NS: i64 = i64::MIN + 2;
+/// The latest time a point may have.
+pub const MAX_TIME_NS: i64 = i64::MAX - 1;
+
+/// Nanoseconds in a microsecond.
+pub const US_NS: i64 = 1_000;
+/// Nanoseconds in a millisecond.
+pub const MS_NS: i64 = 1_000_000;
+/// Nanoseconds in a second.
+pub const S_NS: i64 = 1_000_000_000;
+/// Nanoseconds in a minute.
+pub const M_NS: i64 = 60 * S_NS;
+/// Nanoseconds in an hour.
+pub const H_NS: i64 = 60 * M_NS;
+/// Nanoseconds in a day.
+pub const D_NS: i64 = 24 * H_NS;
+/// Nanoseconds in a week.
+pub const W_NS: i64 = 7 * D_NS;
+
+/// Times `t` with `start_ns <= t < end_ns`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TimeRange {
+    /// First time inside, nanoseconds.
+    pub start_ns: i64,
+    /// First time outside, nanoseconds.
+    pub end_ns: i64,
+}
+
+impl TimeRange {
+    /// Every valid time (`MAX_TIME_NS` is below `i64::MAX`, so the open end loses nothing).
+    pub const ALL: Self = Self { start_ns: i64::MIN, end_ns: i64::MAX };
+
+    /// Times from `start_ns` (inclusive) to `end_ns` (exclusive).
+    pub const fn new(start_ns: i64, end_ns: i64) -> Self {
+        Self { start_ns, end_ns }
+    }
+
+    /// Whether `time_ns` lies inside.
+    pub const fn contains(&self, time_ns: i64) -> bool {
+        self.start_ns <= time_ns && time_ns < self.end_ns
+    }
+
+    /// Whether nothing lies inside.
+    pub const fn is_empty(&self) -> bool {
+        self.start_ns >= self.end_ns
+    }
+
+    /// Whether the two share a time.
+    pub const fn overlaps(&self, other: &Self) -> bool {
+        self.start_ns < other.end_ns && other.start_ns < self.end_ns
+    }
+
+    /// The times in both.
+    pub fn intersect(&self, other: &Self) -> Self {
+        Self { start_ns: self.start_ns.max(other.start_ns), end_ns: self.end_ns.min(other.end_ns) }
+    }
+}
+
+/// The unit of timestamps in a write, or of times in a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// `ns`, `n`
+    #[default]
+    Nanosecond,
+    /// `us`, `u`, `µ`
+    Microsecond,
+    /// `ms`
+    Millisecond,
+    /// `s`
+    Second,
+    /// `m`
+    Minute,
+    /// `h`
+    Hour,
+}
+
+impl Precision {
+    /// Reads the spellings of every client; `None` for anything else (case matters, as in 1.x).
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ns" | "n" | "nanosecond" => Self::Nanosecond,
+            "us" | "u" | "µ" | "μ" | "microsecond" => Self::Microsecond,
+            "ms" | "millisecond" => Self::Millisecond,
+            "s" | "second" => Self::Second,
+            "m" => Self::Minute,
+            "h" => Self::Hour,
+            _ => return None,
+        })
+    }
+
+    /// Nanoseconds in one unit.
+    pub const fn unit_ns(self) -> i64 {
+        match self {
+            Self::Nanosecond => 1,
+            Self::Microsecond => US_NS,
+            Self::Millisecond => MS_NS,
+            Self::Second => S_NS,
+            Self::Minute => M_NS,
+            Self::Hour => H_NS,
+        }
+    }
+
+    /// `count` units as nanoseconds; `None` outside `MIN_TIME_NS..=MAX_TIME_NS`.
+    pub fn to_ns(self, count: i64) -> Option<i64> {
+        count
+            .checked_mul(self.unit_ns())
+            .filter(|time_ns| (MIN_TIME_NS..=MAX_TIME_NS).contains(time_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn precision_scales_and_refuses_what_does_not_fit() {
+        assert_eq!(Precision::Second.to_ns(2), Some(2 * S_NS));
+        assert_eq!(Precision::Nanosecond.to_ns(MAX_TIME_NS), Some(MAX_TIME_NS));
+        assert_eq!(Precision::Nanosecond.to_ns(i64::MAX), None);
+        assert_eq!(Precision::Nanosecond.to_ns(i64::MIN + 1), None);
+        assert_eq!(Precision::Hour.to_ns(i64::MAX / 2), None);
+    }
+
+    #[test]
+    fn ranges_are_half_open() {
+        let range = TimeRange::new(10, 20);
+        assert!(range.contains(10) && !range.contains(20));
+        assert!(!range.overlaps(&TimeRange::new(20, 30)));
+        assert!(TimeRange::ALL.contains(MAX_TIME_NS) && TimeRange::ALL.contains(MIN_TIME_NS));
+    }
+}

@@ -1,0 +1,77 @@
+//! The five field types and a single value of one of them.
+
+use serde::{Deserialize, Serialize};
+
+/// The type of a field, fixed by the first value written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum FieldType {
+    /// IEEE 754 double, never NaN or infinite.
+    Float = 0,
+    /// Signed 64 bits.
+    Integer = 1,
+    /// Unsigned 64 bits.
+    Unsigned = 2,
+    /// UTF-8 text.
+    String = 3,
+    /// `true` or `false`.
+    Boolean = 4,
+}
+
+impl FieldType {
+    /// The byte that stands for the type in every format.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The type that `code` stands for.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Float,
+            1 => Self::Integer,
+            2 => Self::Unsigned,
+            3 => Self::String,
+            4 => Self::Boolean,
+            _ => return None,
+        })
+    }
+
+    /// InfluxQL's name of the type, as in SHOW FIELD KEYS.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Integer => "integer",
+            Self::Unsigned => "unsigned",
+            Self::String => "string",
+            Self::Boolean => "boolean",
+        }
+    }
+}
+
+/// One field value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FieldValue {
+    /// See [`FieldType::Float`].
+    Float(f64),
+    /// See [`FieldType::Integer`].
+    Integer(i64),
+    /// See [`FieldType::Unsigned`].
+    Unsigned(u64),
+    /// See [`FieldType::String`].
+    String(Box<str>),
+    /// See [`FieldType::Boolean`].
+    Boolean(bool),
+}
+
+impl FieldValue {
+    /// The value's type.
+    pub const fn field_type(&self) -> FieldType {
+        match self {
+            Self::Float(_) => FieldType::Float,
+            Self::Integer(_) => FieldType::Integer,
+            Self::Unsigned(_) => FieldType::Unsigned,
+            Self::String(_) => FieldType::String,
+            Self::Boolean(_) => FieldType::Boolean,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! One integration binary: each `mod` is one way of looking at the whole crate.
