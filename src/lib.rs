@@ -1,3 +1,9 @@
 //! Tidemark: an InfluxDB-compatible time-series database for Cloudflare Workers.
 
 pub mod model;
+
+pub mod batch;
+pub mod codec;
+pub mod protocol;
+pub mod scan;
+pub mod store;

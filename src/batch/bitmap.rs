@@ -1,0 +1,156 @@
+//! A growable row of bits, and validity on top of it.
+
+/// Bits, packed 64 to a word; bits past the length are zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bitmap {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Bitmap {
+    /// `len` bits, all `value`.
+    pub fn filled(len: usize, value: bool) -> Self {
+        let mut words = vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)];
+        if let Some(last) = words.last_mut()
+            && value
+            && !len.is_multiple_of(64)
+        {
+            *last = (1 << (len % 64)) - 1;
+        }
+        Self { words, len }
+    }
+
+    /// Number of bits.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no bit.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bit at `index`; `false` past the end.
+    pub fn get(&self, index: usize) -> bool {
+        self.words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
+    /// Sets the bit at `index`; does nothing past the end.
+    pub fn set(&mut self, index: usize, value: bool) {
+        if index >= self.len {
+            return;
+        }
+        if let Some(word) = self.words.get_mut(index / 64) {
+            let bit = 1 << (index % 64);
+            *word = if value { *word | bit } else { *word & !bit };
+        }
+    }
+
+    /// Appends one bit.
+    pub fn push(&mut self, value: bool) {
+        if self.len.is_multiple_of(64) {
+            self.words.push(0);
+        }
+        self.len += 1;
+        self.set(self.len - 1, value);
+    }
+
+    /// Drops every bit from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        if len >= self.len {
+            return;
+        }
+        self.len = len;
+        self.words.truncate(len.div_ceil(64));
+        if let Some(last) = self.words.last_mut()
+            && !len.is_multiple_of(64)
+        {
+            *last &= (1 << (len % 64)) - 1;
+        }
+    }
+
+    /// Number of set bits.
+    pub fn count_ones(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The words, lowest bit first; bits past the length are zero.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The bits in order.
+    pub fn iter(&self) -> impl Iterator<Item = bool> + '_ {
+        (0..self.len).map(|index| self.get(index))
+    }
+}
+
+/// Which rows of a column hold a value. No bitmap is kept while all do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Validity {
+    /// Every row has a value.
+    #[default]
+    All,
+    /// A set bit marks a row with a value; as long as the column.
+    Some(Bitmap),
+}
+
+impl Validity {
+    /// Whether row `index` has a value.
+    pub fn is_valid(&self, index: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(bits) => bits.get(index),
+        }
+    }
+
+    /// Rows without a value among the first `rows`.
+    pub fn nulls(&self, rows: usize) -> usize {
+        match self {
+            Self::All => 0,
+            Self::Some(bits) => rows - bits.count_ones().min(rows),
+        }
+    }
+
+    /// Records row number `row` (the next one) as having a value or not.
+    pub fn push(&mut self, row: usize, valid: bool) {
+        match self {
+            Self::All if valid => {}
+            Self::All => {
+                let mut bits = Bitmap::filled(row, true);
+                bits.push(false);
+                *self = Self::Some(bits);
+            }
+            Self::Some(bits) => bits.push(valid),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_survive_word_borders() {
+        let mut bits = Bitmap::filled(64, true);
+        bits.push(false);
+        bits.push(true);
+        assert_eq!((bits.len(), bits.count_ones()), (66, 65));
+        assert!(!bits.get(64) && bits.get(65) && !bits.get(66));
+        bits.truncate(65);
+        bits.push(false);
+        assert_eq!(bits.count_ones(), 64);
+        assert_eq!(Bitmap::filled(3, true).words(), [0b111]);
+    }
+
+    #[test]
+    fn validity_needs_no_bits_until_the_first_null() {
+        let mut validity = Validity::All;
+        validity.push(0, true);
+        assert_eq!(validity, Validity::All);
+        validity.push(1, false);
+        validity.push(2, true);
+        assert!(validity.is_valid(0) && !validity.is_valid(1) && validity.is_valid(2));
+        assert_eq!(validity.nulls(3), 1);
+    }
+}

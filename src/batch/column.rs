@@ -1,0 +1,287 @@
+//! Typed columns. Values are dense: a row without a value holds padding and a cleared validity bit.
+
+use super::bitmap::Validity;
+use crate::model::value::{FieldType, FieldValue};
+
+/// Strings laid end to end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StringColumn {
+    text: String,
+    /// For each string, the offset just past it in `text`.
+    ends: Vec<u32>,
+}
+
+impl StringColumn {
+    /// Number of strings.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// All the text, and for each string the offset just past it.
+    pub fn parts(&self) -> (&str, &[u32]) {
+        (&self.text, &self.ends)
+    }
+
+    /// The strings that `ends` cuts out of `text`; `None` unless ends ascend, hit character
+    /// boundaries and finish at the end of `text`.
+    pub fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
+        let mut start = 0;
+        for &end in &ends {
+            text.get(start..end as usize)?;
+            start = end as usize;
+        }
+        (start == text.len()).then_some(Self { text, ends })
+    }
+
+    /// The string at `index`; empty past the end.
+    pub fn get(&self, index: usize) -> &str {
+        let end = self.ends.get(index).map_or(0, |&end| end as usize);
+        let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |&e| e as usize);
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Appends one string. A column holds at most 4 GiB of text, far above every body limit.
+    pub fn push(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Drops every string from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.text.truncate(self.ends.last().map_or(0, |&end| end as usize));
+    }
+
+    /// The strings in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * 4
+    }
+}
+
+impl<'a> FromIterator<&'a str> for StringColumn {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(strings: I) -> Self {
+        let mut column = Self::default();
+        for string in strings {
+            column.push(string);
+        }
+        column
+    }
+}
+
+/// The values of one column, one per row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Padding 0.0.
+    Float(Vec<f64>),
+    /// Padding 0.
+    Integer(Vec<i64>),
+    /// Padding 0.
+    Unsigned(Vec<u64>),
+    /// Padding "".
+    String(StringColumn),
+    /// Padding false.
+    Boolean(Vec<bool>),
+}
+
+impl Values {
+    /// No values of this type yet.
+    pub fn new(field_type: FieldType) -> Self {
+        match field_type {
+            FieldType::Float => Self::Float(Vec::new()),
+            FieldType::Integer => Self::Integer(Vec::new()),
+            FieldType::Unsigned => Self::Unsigned(Vec::new()),
+            FieldType::String => Self::String(StringColumn::default()),
+            FieldType::Boolean => Self::Boolean(Vec::new()),
+        }
+    }
+
+    /// The type of the values.
+    pub fn field_type(&self) -> FieldType {
+        match self {
+            Self::Float(_) => FieldType::Float,
+            Self::Integer(_) => FieldType::Integer,
+            Self::Unsigned(_) => FieldType::Unsigned,
+            Self::String(_) => FieldType::String,
+            Self::Boolean(_) => FieldType::Boolean,
+        }
+    }
+
+    /// Number of rows, padding included.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Float(values) => values.len(),
+            Self::Integer(values) => values.len(),
+            Self::Unsigned(values) => values.len(),
+            Self::String(values) => values.len(),
+            Self::Boolean(values) => values.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends the padding of a row without a value.
+    pub fn push_padding(&mut self) {
+        match self {
+            Self::Float(values) => values.push(0.0),
+            Self::Integer(values) => values.push(0),
+            Self::Unsigned(values) => values.push(0),
+            Self::String(values) => values.push(""),
+            Self::Boolean(values) => values.push(false),
+        }
+    }
+
+    /// Appends row `index` of `other`. Returns whether both have the same type; if not, nothing
+    /// is appended.
+    pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
+        match (self, other) {
+            (Self::Float(to), Self::Float(from)) => {
+                to.push(from.get(index).copied().unwrap_or_default());
+            }
+            (Self::Integer(to), Self::Integer(from)) => {
+                to.push(from.get(index).copied().unwrap_or_default());
+            }
+            (Self::Unsigned(to), Self::Unsigned(from)) => {
+                to.push(from.get(index).copied().unwrap_or_default());
+            }
+            (Self::String(to), Self::String(from)) => to.push(from.get(index)),
+            (Self::Boolean(to), Self::Boolean(from)) => {
+                to.push(from.get(index).copied().unwrap_or_default());
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Drops every row from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        match self {
+            Self::Float(values) => values.truncate(len),
+            Self::Integer(values) => values.truncate(len),
+            Self::Unsigned(values) => values.truncate(len),
+            Self::String(values) => values.truncate(len),
+            Self::Boolean(values) => values.truncate(len),
+        }
+    }
+
+    /// The value at `index`, whether valid or padding.
+    pub fn get(&self, index: usize) -> Option<FieldValue> {
+        Some(match self {
+            Self::Float(values) => FieldValue::Float(*values.get(index)?),
+            Self::Integer(values) => FieldValue::Integer(*values.get(index)?),
+            Self::Unsigned(values) => FieldValue::Unsigned(*values.get(index)?),
+            Self::String(values) => {
+                (index < values.len()).then(|| FieldValue::String(values.get(index).into()))?
+            }
+            Self::Boolean(values) => FieldValue::Boolean(*values.get(index)?),
+        })
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Float(values) => values.capacity() * 8,
+            Self::Integer(values) => values.capacity() * 8,
+            Self::Unsigned(values) => values.capacity() * 8,
+            Self::String(values) => values.bytes(),
+            Self::Boolean(values) => values.capacity(),
+        }
+    }
+}
+
+/// A column: values and which of them exist.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// One per row.
+    pub values: Values,
+    /// Which rows have a value.
+    pub validity: Validity,
+}
+
+impl Column {
+    /// An empty column.
+    pub fn new(field_type: FieldType) -> Self {
+        Self { values: Values::new(field_type), validity: Validity::All }
+    }
+
+    /// A column without nulls.
+    pub fn full(values: Values) -> Self {
+        Self { values, validity: Validity::All }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Appends a row without a value.
+    pub fn push_null(&mut self) {
+        let row = self.values.len();
+        self.values.push_padding();
+        self.validity.push(row, false);
+    }
+
+    /// Appends row `index` of `other`, null or not. Returns whether both have the same type.
+    pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
+        let row = self.values.len();
+        let same_type = self.values.push_from(&other.values, index);
+        if same_type {
+            self.validity.push(row, other.validity.is_valid(index));
+        }
+        same_type
+    }
+
+    /// The value at `index`; `None` for a null and past the end.
+    pub fn get(&self, index: usize) -> Option<FieldValue> {
+        self.values.get(index).filter(|_| self.validity.is_valid(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_cut_where_they_were_joined() {
+        let mut column: StringColumn = ["a", "", "üx"].into_iter().collect();
+        assert_eq!(column.iter().collect::<Vec<_>>(), ["a", "", "üx"]);
+        column.truncate(1);
+        column.push("b");
+        assert_eq!(column.iter().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn parts_must_fit_the_text() {
+        assert!(StringColumn::from_parts("üx".into(), vec![2, 3]).is_some());
+        for ends in [vec![1, 3], vec![3, 2], vec![2], vec![4]] {
+            assert_eq!(StringColumn::from_parts("üx".into(), ends), None);
+        }
+    }
+
+    #[test]
+    fn nulls_are_padded_and_marked() {
+        let mut column = Column::new(FieldType::Integer);
+        column.push_null();
+        assert!(column.push_from(&Column::full(Values::Integer(vec![7])), 0));
+        assert!(!column.push_from(&Column::full(Values::Float(vec![7.0])), 0));
+        assert_eq!((column.get(0), column.get(1)), (None, Some(FieldValue::Integer(7))));
+        assert_eq!(column.len(), 2);
+    }
+}

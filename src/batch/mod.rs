@@ -1,0 +1,70 @@
+//! Points as columns: what parsing produces, frames carry, the memtable keeps and scans read.
+//!
+//! A [`Block`] is one measurement's rows. Tags are cut once per series into a [`SeriesTable`]; a row
+//! names its series, so no tag value is repeated per row. Which columns those are is said beside the
+//! block: by key while the batch belongs to a client ([`MeasurementBatch`]), by id once the schema
+//! has been consulted ([`FrameTable`]).
+
+pub mod bitmap;
+pub mod column;
+pub mod series_table;
+
+use crate::model::ids::{ColumnId, MeasurementId};
+use column::Column;
+use series_table::SeriesTable;
+
+/// Rows of one measurement, in no particular order unless the holder says so.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Block {
+    /// The series that rows refer to.
+    pub series: SeriesTable,
+    /// For each row, its series' position in `series`.
+    pub row_series: Vec<u32>,
+    /// For each row, its time in nanoseconds.
+    pub times_ns: Vec<i64>,
+    /// Field columns, each as long as `times_ns`.
+    pub fields: Vec<Column>,
+}
+
+impl Block {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.times_ns.len()
+    }
+}
+
+/// One write request after parsing: only accepted lines are in it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// In order of first appearance.
+    pub measurements: Vec<MeasurementBatch>,
+}
+
+/// The rows of one measurement in a write request, columns named by key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MeasurementBatch {
+    /// The measurement's name.
+    pub name: String,
+    /// Keys of `block.series.tags`, in the same order.
+    pub tag_keys: Vec<String>,
+    /// Keys of `block.fields`, in the same order. A key stands twice when two lines of the request
+    /// disagree on its type: the schema decides which line loses.
+    pub field_keys: Vec<String>,
+    /// The rows in order of their lines.
+    pub block: Block,
+    /// For each row, the 1-based physical line on which it started.
+    pub lines: Vec<u32>,
+}
+
+/// The rows of one measurement as a shard receives and keeps them, columns named by id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrameTable {
+    /// Never reused, so a frame for a dropped measurement can be refused.
+    pub measurement: MeasurementId,
+    /// Ids of `block.series.tags`, in the same order.
+    pub tag_ids: Vec<ColumnId>,
+    /// Ids of `block.fields`, in the same order, each once.
+    pub field_ids: Vec<ColumnId>,
+    /// The rows.
+    pub block: Block,
+}

@@ -1,0 +1,3 @@
+//! Messages between edge, Catalog, Database and Shards, and the calls that carry them.
+
+pub mod call;

@@ -1,0 +1,85 @@
+//! What a shard answers: one page of rows, of partial states, or of summaries.
+
+use super::request::ResumeKey;
+use super::source::ReadStats;
+use crate::batch::column::{Column, StringColumn};
+use crate::model::ids::{ColumnId, MeasurementId};
+
+/// One page of a scan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScanPage {
+    /// In the scan's order of groups; a group may continue on the next page.
+    pub groups: Vec<Group>,
+    /// Where the next page starts; `None` when this was the last.
+    pub resume: Option<ResumeKey>,
+    /// What this page cost.
+    pub stats: ReadStats,
+}
+
+/// Rows or windows of one group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Values of the group tags, '' where missing.
+    pub key: Vec<String>,
+    /// What the request's output asked for.
+    pub data: GroupData,
+}
+
+/// The two kinds of answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GroupData {
+    /// Rows in order of time.
+    Rows {
+        /// Times, nanoseconds.
+        times_ns: Vec<i64>,
+        /// The requested fields, in the order of the request.
+        fields: Vec<Column>,
+        /// The requested tags, in the order of the request, one string per row.
+        tags: Vec<StringColumn>,
+    },
+    /// Per call the windows that have a value, in order of time.
+    Partials(Vec<PartialColumn>),
+}
+
+/// Partial states of one call, one per window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartialColumn {
+    /// Start of each window, nanoseconds (without windows: the one state has the range's start).
+    pub windows_ns: Vec<i64>,
+    /// The state's columns, which are the function's own business (`aggregates/`, `selectors/`).
+    pub states: Vec<Column>,
+    /// Selectors: the columns taken beside the selected point, in the order of the call.
+    pub beside: Vec<BesideColumn>,
+}
+
+/// A field or tag taken from the selected points.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BesideColumn {
+    /// Field values, null where the point lacks the field.
+    Field(Column),
+    /// Tag values, '' where the series lacks the tag.
+    Tag(StringColumn),
+}
+
+/// One page of a summary.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct SummaryPage {
+    /// Live measurements in the order of the request; one may continue on the next page.
+    pub measurements: Vec<MeasurementSummary>,
+    /// Where the next page starts.
+    pub resume: Option<(u32, Vec<String>)>,
+    /// What this page cost.
+    pub stats: ReadStats,
+}
+
+/// What was asked about one live measurement.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct MeasurementSummary {
+    /// Which measurement.
+    pub measurement: MeasurementId,
+    /// Live columns, ascending by id (for `SummaryWant::Columns`).
+    pub columns: Vec<ColumnId>,
+    /// For tag values: `[position of the key in the request, value]`. For series: the tag values.
+    /// Ascending, distinct.
+    pub items: Vec<Vec<String>>,
+}

@@ -1,0 +1,208 @@
+//! What the edge asks of a shard.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::time::TimeRange;
+use crate::model::value::{FieldType, FieldValue};
+
+/// One scan of one measurement on one shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScanRequest {
+    /// Which measurement.
+    pub measurement: MeasurementId,
+    /// Rows outside are not considered.
+    pub time: TimeRange,
+    /// Rows for which it is not true are not considered.
+    pub predicate: Option<Predicate>,
+    /// Tag columns whose values form the group key, in order of the key. Empty: one group.
+    pub group_by: Vec<ColumnId>,
+    /// Groups descend by key, and rows and windows by time, instead of ascending.
+    pub descending: bool,
+    /// What to answer with.
+    pub output: Output,
+    /// Where the last page ended.
+    pub resume: Option<ResumeKey>,
+}
+
+/// What a scan answers with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Output {
+    /// Rows in which at least one of `fields` has a value.
+    Rows {
+        /// Field columns to ship.
+        fields: Vec<ColumnId>,
+        /// Tag columns to ship beside them, "" where a series lacks the tag.
+        tags: Vec<ColumnId>,
+        /// Rows wanted of each group at most; the merged answer may need fewer.
+        limit: Option<u64>,
+    },
+    /// Partial states, one per call, group and window that has at least one value.
+    Aggregates {
+        /// The calls, answered in this order.
+        calls: Vec<AggregateCall>,
+        /// Windows of GROUP BY time(); `None` is one window over the whole range.
+        window: Option<Window>,
+    },
+}
+
+/// A field column, read as it is or converted (`field::integer`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// The field column.
+    pub column: ColumnId,
+    /// Numeric conversion; float to integer truncates. Any other cast leaves no value.
+    pub cast: Option<FieldType>,
+}
+
+/// One aggregate or selector over one field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AggregateCall {
+    /// Which function.
+    pub function: AggregateFunction,
+    /// Over what.
+    pub input: Input,
+    /// Selectors only: fields and tags to take from the selected point.
+    pub beside: Vec<ColumnId>,
+}
+
+/// Functions whose partial states merge, so that a shard can answer with states instead of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AggregateFunction {
+    /// Number of values.
+    Count,
+    /// Sum; integers wrap as in 1.x.
+    Sum,
+    /// Sum and count.
+    Mean,
+    /// Smallest value; ties: earliest time.
+    Min,
+    /// Largest value; ties: earliest time.
+    Max,
+    /// Value at the earliest time; ties: larger value (booleans: false).
+    First,
+    /// Value at the latest time; ties: larger value (booleans: true).
+    Last,
+    /// Smallest and largest value.
+    Spread,
+    /// Count, mean and squared distance (merged by Chan's formula).
+    Stddev,
+}
+
+/// GROUP BY time(every, offset), in UTC or in a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Width, nanoseconds, above 0.
+    pub every_ns: i64,
+    /// Offset of the window starts from the epoch, nanoseconds.
+    pub offset_ns: i64,
+    /// tz(): from each time on (nanoseconds, ascending), local time is UTC plus this many
+    /// nanoseconds. Empty is UTC. The edge knows the zone rules; a shard does not.
+    pub zone: Vec<(i64, i64)>,
+}
+
+/// A condition over one row. Comparisons with a missing field are false; a missing tag is ''.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Predicate {
+    /// Always true or always false.
+    Constant(bool),
+    /// Both.
+    And(Box<Predicate>, Box<Predicate>),
+    /// Either.
+    Or(Box<Predicate>, Box<Predicate>),
+    /// A comparison of two expressions.
+    Compare(Comparison, Box<Operand>, Box<Operand>),
+    /// Whether the text of a tag or string field matches a regex (Go syntax, unanchored);
+    /// `negated` for `!~`. A missing string field matches neither.
+    Matches {
+        /// Tag or string field.
+        operand: Box<Operand>,
+        /// Source text.
+        regex: String,
+        /// `!~`
+        negated: bool,
+    },
+    /// A boolean field that is true.
+    IsTrue(Box<Operand>),
+}
+
+/// Comparison operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// An expression inside a predicate. WHERE divides integers as integers (`influxql.md` section 3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Operand {
+    /// A field of the row.
+    Field(Input),
+    /// A tag of the row's series, '' when it lacks it.
+    Tag(ColumnId),
+    /// A constant.
+    Literal(FieldValue),
+    /// Arithmetic on two operands.
+    Arithmetic(Arithmetic, Box<Operand>, Box<Operand>),
+    /// A mathematical function, by its lower-case InfluxQL name.
+    Call(String, Vec<Operand>),
+}
+
+/// Arithmetic and bitwise operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+    BitAnd,
+    BitOr,
+    BitXor,
+}
+
+/// Where the next page starts: at group `group`, time `time_ns` (in the scan's direction), after
+/// `skip` rows of that very time have been sent. Windows: `time_ns` is the first time not yet seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeKey {
+    /// Values of the group tags.
+    pub group: Vec<String>,
+    /// First time not wholly sent, nanoseconds.
+    pub time_ns: i64,
+    /// Rows at `time_ns` already sent.
+    pub skip: u64,
+}
+
+/// What exists, for SHOW statements: names of live columns, tag values or series of measurements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SummaryRequest {
+    /// The measurements asked about; each is answered only if it has live rows that match.
+    pub measurements: Vec<MeasurementId>,
+    /// Only rows inside count, as exactly as block headers tell.
+    pub time: TimeRange,
+    /// On tags only; per measurement, in the order of `measurements`, since ids differ.
+    pub predicates: Vec<Option<Predicate>>,
+    /// What is wanted.
+    pub want: SummaryWant,
+    /// The measurement (position in `measurements`) and the last item already sent.
+    pub resume: Option<(u32, Vec<String>)>,
+}
+
+/// What a summary lists.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SummaryWant {
+    /// Nothing but which measurements are alive.
+    Measurements,
+    /// Ids of live columns, fields and tags.
+    Columns,
+    /// Distinct values of these tag columns, per measurement.
+    TagValues(Vec<Vec<ColumnId>>),
+    /// Every series as the values of these tag columns ('' where missing), per measurement.
+    Series(Vec<Vec<ColumnId>>),
+}

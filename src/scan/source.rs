@@ -1,0 +1,99 @@
+//! What a scan reads: implemented by the shard over memtable and segments, and by tests over vectors.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::batch::column::Column;
+use crate::batch::series_table::SeriesTable;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::time::TimeRange;
+
+/// A memtable or a segment, as far as one measurement is concerned.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Every row of the part lies inside.
+    pub time: TimeRange,
+    /// Ids of `series.tags`, in the same order.
+    pub tag_ids: Rc<[ColumnId]>,
+    /// The part's series. One series stands once.
+    pub series: Rc<SeriesTable>,
+}
+
+/// Decoded rows: times ascending and distinct within one series.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    /// Times, nanoseconds.
+    pub times_ns: Vec<i64>,
+    /// The requested columns that the part has, each as long as `times_ns`.
+    pub columns: Vec<(ColumnId, Column)>,
+}
+
+/// The rows of one series inside a shared decoded block.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The block; other series may lie outside `rows`.
+    pub block: Rc<Rows>,
+    /// Positions of this series' rows.
+    pub rows: Range<usize>,
+}
+
+/// Why data could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// A stored block fails its checksum or cannot be decoded. It is never skipped.
+    #[error("damaged block: {block}")]
+    Damaged {
+        /// Which, in words that SHOW DIAGNOSTICS and verify use too.
+        block: String,
+    },
+    /// The store failed.
+    #[error("{0}")]
+    Storage(String),
+}
+
+/// What reading has cost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ReadStats {
+    /// Blocks read and decoded.
+    pub blocks_read: u64,
+    /// Blocks skipped by their time range or tags.
+    pub blocks_pruned: u64,
+    /// Encoded bytes decoded.
+    pub bytes_decoded: u64,
+    /// Rows looked at by the scan.
+    pub rows_scanned: u64,
+    /// Storage rows billed as read.
+    pub rows_read: u64,
+}
+
+/// A shard's data for one scan.
+pub trait Source {
+    /// The parts of a measurement that may hold rows inside `time`, by ascending write sequence:
+    /// where two parts have the same series, time and field, the later part wins.
+    ///
+    /// # Errors
+    /// [`SourceError`] when a part's series cannot be read.
+    fn parts(
+        &mut self,
+        measurement: MeasurementId,
+        time: TimeRange,
+    ) -> Result<Vec<Part>, SourceError>;
+
+    /// Runs of series `series` of part `part` (its position in the last answer of `parts`) that may
+    /// hold rows inside `time`, ascending in time and not overlapping; only `columns` are decoded.
+    /// Rows outside `time` may be among them; deleted rows are not.
+    ///
+    /// # Errors
+    /// [`SourceError`] when a block that is needed cannot be read.
+    fn runs(
+        &mut self,
+        part: usize,
+        series: u32,
+        time: TimeRange,
+        columns: &[ColumnId],
+    ) -> Result<Vec<Run>, SourceError>;
+
+    /// What reading has cost since the source was made. A scan ends its page with a resume key
+    /// when `bytes_decoded` passes its budget.
+    fn stats(&self) -> ReadStats;
+}

@@ -1,0 +1,132 @@
+//! The port through which the engine sees storage: tables of `key → (head, body)`.
+//!
+//! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. The head
+//! is small and can be listed without touching a body, which SQLite cannot read in part. Billing is
+//! per row, not per byte, so `rows_written` and `rows_read` count what the platform would bill.
+
+use std::ops::RangeInclusive;
+
+/// The tables that exist, over all kinds of object. The name is the SQL name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// One row: what kind of object this is, its identity and counters. Exists once it is open.
+    State,
+    /// Shard: WAL slots.
+    Wal,
+    /// Shard: one row per flush or compaction, listing its segments.
+    Directory,
+    /// Shard: packed segment bytes.
+    Segment,
+    /// Shard: tombstones. Frames set aside as damaged.
+    Tombstone,
+    /// All: due jobs.
+    Job,
+    /// Catalog: databases by number. Database: policies by number.
+    Entry,
+    /// Database: measurements by number. Catalog: tokens and users by number.
+    Schema,
+}
+
+impl Table {
+    /// Every table, in the order in which they are created.
+    pub const ALL: [Self; 8] = [
+        Self::State,
+        Self::Wal,
+        Self::Directory,
+        Self::Segment,
+        Self::Tombstone,
+        Self::Job,
+        Self::Entry,
+        Self::Schema,
+    ];
+
+    /// The table's SQL name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Wal => "wal",
+            Self::Directory => "directory",
+            Self::Segment => "segment",
+            Self::Tombstone => "tombstone",
+            Self::Job => "job",
+            Self::Entry => "entry",
+            Self::Schema => "schema",
+        }
+    }
+}
+
+/// Why a storage operation did not happen. After an error inside `atomically` nothing of it remains.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The object's storage is full; deletes still work.
+    #[error("storage is full")]
+    Full,
+    /// Head and body together exceed [`Store::VALUE_BYTES_MAX`].
+    #[error("a value of {bytes} bytes exceeds the row limit of {limit} bytes")]
+    TooLarge {
+        /// Head plus body.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Whatever else the platform said.
+    #[error("storage failed: {0}")]
+    Failed(String),
+}
+
+/// Rows billed since the object was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowCounts {
+    /// Rows read.
+    pub read: u64,
+    /// Rows written, replaced or deleted.
+    pub written: u64,
+}
+
+/// One object's storage. Methods take `&self`: the platform's handle is shared and single-threaded.
+pub trait Store {
+    /// Head plus body of one row, bytes. Production refuses 2 MB; the local runtime does not, so
+    /// every implementation enforces this.
+    const VALUE_BYTES_MAX: usize = 1_900_000;
+
+    /// Whether the tables exist. Must not write.
+    fn is_open(&self) -> Result<bool, StoreError>;
+
+    /// Creates the tables; does nothing when they exist.
+    fn open(&self) -> Result<(), StoreError>;
+
+    /// Runs `work` as one transaction: all of its writes happen, or none. Does not nest.
+    fn atomically<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E>;
+
+    /// Inserts or replaces one row. Keys lie in 0..2^53, since SQL numbers pass through a double.
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError>;
+
+    /// One row's head.
+    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// One row's body.
+    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Heads of the rows with keys in `keys`, ascending by key, at most `limit`.
+    fn heads(
+        &self,
+        table: Table,
+        keys: RangeInclusive<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
+
+    /// Deletes the rows with keys in `keys`.
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError>;
+
+    /// Drops everything, tables included: afterwards `is_open` is false.
+    fn wipe(&self) -> Result<(), StoreError>;
+
+    /// Bytes of storage used by the object.
+    fn bytes(&self) -> Result<u64, StoreError>;
+
+    /// Rows billed since the object was loaded.
+    fn row_counts(&self) -> RowCounts;
+}
