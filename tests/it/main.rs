@@ -1,1 +1,2 @@
 //! One integration binary: each `mod` is one way of looking at the whole crate.
+mod query_script;

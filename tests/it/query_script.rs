@@ -1,0 +1,159 @@
+//! Query scripts (`tests/data/query`) to verdicts: plays every step on a server and compares its
+//! raw answers with the recorded ones. The language: `tests/data/query/README.md`.
+//!
+//! What the server is, is left to the caller: anything that implements [`Server`].
+
+mod answer;
+mod compare;
+mod json;
+mod known;
+mod script;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use answer::Answer;
+use script::{Query, Script, Step, Write};
+
+pub(crate) use known::check_known;
+
+/// What a script needs of a server. Statuses and bodies are those of HTTP.
+pub(crate) trait Server {
+    /// `POST /write`; `rp` and `precision` are empty when the script names none.
+    fn write(&mut self, db: &str, rp: &str, precision: &str, body: &str) -> (u16, String);
+
+    /// `/query` with these parameters, `q` among them.
+    fn query(&mut self, request: &QueryRequest) -> (u16, String);
+
+    /// Forgets everything: the next call finds an empty server.
+    fn reset(&mut self);
+
+    /// A good moment to flush and reopen; answers must not depend on it.
+    fn drain(&mut self) {}
+}
+
+/// One request to `/query`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueryRequest {
+    /// `GET` or `POST`.
+    pub(crate) method: &'static str,
+    /// Decoded parameters in the order in which they are sent.
+    pub(crate) params: Vec<(String, String)>,
+    /// The `Accept` header, if the script asks for one.
+    pub(crate) accept: Option<String>,
+}
+
+/// A step that the server did not answer as recorded.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Path below the directory of the run, with `/`.
+    pub(crate) file: String,
+    /// 1-based line of the step.
+    pub(crate) line: usize,
+    /// The step's first line.
+    pub(crate) head: String,
+    /// Where the answers part.
+    pub(crate) difference: String,
+}
+
+/// The verdicts of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) files: usize,
+    pub(crate) passed: usize,
+    pub(crate) failures: Vec<Failure>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Failure { file, line, head, difference } in &self.failures {
+            writeln!(f, "{file}:{line}: {head}\n    {difference}")?;
+        }
+        let failed = self.failures.len();
+        write!(f, "{} scripts: {} steps passed, {failed} failed", self.files, self.passed)
+    }
+}
+
+/// Plays every `.test` file at or below `dir`, each on an empty server, in order of their paths.
+///
+/// # Errors
+/// A file that cannot be read, or that is not a query script.
+pub(crate) fn run_dir(server: &mut impl Server, dir: &Path) -> Result<Summary, String> {
+    let mut summary = Summary::default();
+    for path in script_files(dir)? {
+        let relative = path.strip_prefix(dir).unwrap_or(&path);
+        let file = relative.to_string_lossy().replace('\\', "/");
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{file}: {error}"))?;
+        run_text(server, &file, &text, &mut summary)?;
+    }
+    Ok(summary)
+}
+
+/// Plays one script, given as text, on an empty server.
+///
+/// # Errors
+/// The text is not a query script.
+pub(crate) fn run_text(
+    server: &mut impl Server,
+    file: &str,
+    text: &str,
+    summary: &mut Summary,
+) -> Result<(), String> {
+    let script = Script::parse(text).map_err(|error| format!("{file}:{error}"))?;
+    summary.files += 1;
+    server.reset();
+    for (line, head, step) in script.steps {
+        let verdict = match step {
+            Step::Write(write) => play_write(server, &write),
+            Step::Query(query) => play_query(server, &query),
+            Step::Drain => {
+                server.drain();
+                continue;
+            }
+        };
+        match verdict {
+            Ok(()) => summary.passed += 1,
+            Err(difference) => {
+                summary.failures.push(Failure { file: file.to_owned(), line, head, difference });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn play_write(server: &mut impl Server, write: &Write) -> Result<(), String> {
+    let (status, body) = server.write(&write.db, &write.rp, &write.precision, &write.body);
+    if status == write.status {
+        return Ok(());
+    }
+    Err(format!("the write was answered {status} {}, not {}", body.trim(), write.status))
+}
+
+fn play_query(server: &mut impl Server, query: &Query) -> Result<(), String> {
+    let (status, body) = server.query(&query.request);
+    let actual = Answer::from_http(query.is_text, status, &body)
+        .map_err(|error| format!("malformed answer: {error} in {}", body.trim()))?;
+    compare::answers(&query.answer, &actual, query.unordered)
+}
+
+/// Every `.test` file at or below `dir`, sorted.
+fn script_files(dir: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        let entries = std::fs::read_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|error| format!("{}: {error}", dir.display()))?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "test") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,82 @@
+// A private InfluxDB 1.x: its own directory, its own ports on 127.0.0.1, gone when `stop` returns.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+const START_TRIES = 200;
+const START_PAUSE_MS = 50;
+
+/** Starts `influxd` and waits until it answers. Needs the Debian package `influxdb`. */
+export async function startInfluxd() {
+  const directory = mkdtempSync(join(tmpdir(), "influxd-"));
+  const [httpPort, rpcPort] = [await freePort(), await freePort()];
+  const config = join(directory, "influxd.conf");
+  writeFileSync(config, configText(directory, httpPort, rpcPort));
+  const child = spawn("influxd", ["run", "-config", config], { stdio: "ignore" });
+  const failed = once(child, "error").then(([error]) => {
+    throw new Error(`cannot start influxd (Debian package influxdb): ${error.message}`);
+  });
+  const url = `http://127.0.0.1:${httpPort}`;
+  await Promise.race([failed, answering(url, child)]);
+  failed.catch(() => {});
+  const stop = async () => {
+    if (child.exitCode === null) {
+      child.kill("SIGTERM");
+      await once(child, "exit");
+    }
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { url, stop };
+}
+
+async function answering(url, child) {
+  for (let i = 0; i < START_TRIES; i += 1) {
+    if (child.exitCode !== null) throw new Error(`influxd ended with ${child.exitCode}`);
+    const reply = await fetch(`${url}/ping`).catch(() => null);
+    if (reply?.status === 204) return;
+    await delay(START_PAUSE_MS);
+  }
+  throw new Error("influxd does not answer");
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+// No `_internal` database, no continuous query that runs by itself, no retention by the clock.
+function configText(directory, httpPort, rpcPort) {
+  return `reporting-disabled = true
+bind-address = "127.0.0.1:${rpcPort}"
+[meta]
+  dir = "${directory}/meta"
+[data]
+  dir = "${directory}/data"
+  wal-dir = "${directory}/wal"
+  query-log-enabled = false
+[monitor]
+  store-enabled = false
+[retention]
+  enabled = false
+[shard-precreation]
+  enabled = false
+[subscriber]
+  enabled = false
+[continuous_queries]
+  enabled = false
+[http]
+  bind-address = "127.0.0.1:${httpPort}"
+  log-enabled = false
+[logging]
+  level = "error"
+`;
+}
