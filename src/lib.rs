@@ -1,5 +1,6 @@
 //! Tidemark: an InfluxDB-compatible time-series database for Cloudflare Workers.
 
+pub mod api;
 pub mod influxql;
 pub mod model;
 

@@ -1,0 +1,102 @@
+//! Bytes of request bodies in flight: one budget per isolate, taken before a body is read.
+//!
+//! Everything in an isolate shares 128 MB, so a body is only read once its bytes have been
+//! reserved. A permit gives its bytes back when dropped, however the request ends.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::model::limits::BODIES_IN_FLIGHT_BYTES_MAX;
+
+/// The budget. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    free_bytes: Rc<Cell<usize>>,
+    total_bytes: usize,
+}
+
+/// The budget is spent: the client should come back in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "too many request bodies in flight: {wanted} bytes wanted, {free} of {total} free; retry in a second"
+)]
+pub struct Overloaded {
+    /// Bytes asked for.
+    pub wanted: usize,
+    /// Bytes free.
+    pub free: usize,
+    /// The whole budget.
+    pub total: usize,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self::new(BODIES_IN_FLIGHT_BYTES_MAX)
+    }
+}
+
+impl Admission {
+    /// A budget of `total_bytes`.
+    pub fn new(total_bytes: usize) -> Self {
+        Self { free_bytes: Rc::new(Cell::new(total_bytes)), total_bytes }
+    }
+
+    /// Reserves `bytes`.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when fewer are free.
+    pub fn reserve(&self, bytes: usize) -> Result<Permit, Overloaded> {
+        let mut permit = Permit { admission: self.clone(), bytes: 0 };
+        permit.grow_to(bytes)?;
+        Ok(permit)
+    }
+}
+
+/// Reserved bytes, given back on drop.
+#[derive(Debug)]
+pub struct Permit {
+    admission: Admission,
+    bytes: usize,
+}
+
+impl Permit {
+    /// Makes sure that at least `bytes` are reserved.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when the difference is not free; what was reserved stays so.
+    pub fn grow_to(&mut self, bytes: usize) -> Result<(), Overloaded> {
+        let free = self.admission.free_bytes.get();
+        let wanted = bytes.saturating_sub(self.bytes);
+        let Some(left) = free.checked_sub(wanted) else {
+            return Err(Overloaded { wanted, free, total: self.admission.total_bytes });
+        };
+        self.admission.free_bytes.set(left);
+        self.bytes += wanted;
+        Ok(())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.free_bytes.set(self.admission.free_bytes.get() + self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_back_when_a_permit_goes() {
+        let admission = Admission::new(10);
+        let mut first = admission.reserve(4).unwrap();
+        first.grow_to(8).unwrap();
+        assert_eq!(
+            admission.reserve(3).map(|_| ()),
+            Err(Overloaded { wanted: 3, free: 2, total: 10 })
+        );
+        assert!(first.grow_to(11).is_err());
+        drop(first);
+        assert!(admission.reserve(10).is_ok());
+    }
+}

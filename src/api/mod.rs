@@ -1,0 +1,5 @@
+//! The HTTP contract on plain values: request in, calls to objects out, response back.
+
+pub mod admission;
+pub mod body;
+pub mod http;
