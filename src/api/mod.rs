@@ -1,5 +1,7 @@
 //! The HTTP contract on plain values: request in, calls to objects out, response back.
 
 pub mod admission;
+pub mod auth;
 pub mod body;
 pub mod http;
+pub mod settings;

@@ -1,0 +1,228 @@
+//! What the operator can set. A setting's name is its name in the environment.
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::model::time::{D_NS, H_NS, M_NS, MS_NS, S_NS, W_NS};
+
+/// SHA-256 of a token: the token itself is not kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenHash([u8; 32]);
+
+impl std::fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenHash(..)")
+    }
+}
+
+impl TokenHash {
+    /// Hashes `token`.
+    pub fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
+
+    /// Compares in constant time.
+    pub fn matches(&self, token: &str) -> bool {
+        self.0.ct_eq(&Self::of(token).0).into()
+    }
+}
+
+/// Every setting, read once per isolate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `ADMIN_TOKEN` and, while rotating, `ADMIN_TOKEN_NEXT`. Empty: nothing is served.
+    pub admin_tokens: Vec<TokenHash>,
+    /// `DEFAULT_SHARDS`: shards of a new database's groups.
+    pub default_shards: u32,
+    /// `SHARD_SPLIT_BYTES`: a group splits when its fullest shard passes this.
+    pub shard_split_bytes: u64,
+    /// `SHARD_FULL_BYTES`: a shard refuses writes from here on.
+    pub shard_full_bytes: u64,
+    /// `CORS_ORIGINS`: origins that browsers may call from.
+    pub cors_origins: CorsOrigins,
+    /// `AUTO_CREATE_DATABASES`: whether a write creates an absent database.
+    pub auto_create_databases: bool,
+    /// `AUTO_CREATE_RETENTION` of such a database, nanoseconds; 0 is for ever.
+    pub auto_create_retention_ns: i64,
+}
+
+/// Origins that may read replies in a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CorsOrigins {
+    /// `*`
+    Any,
+    /// Exactly these; none by default.
+    List(Vec<String>),
+}
+
+impl CorsOrigins {
+    /// Whether pages of `origin` may read replies.
+    pub fn allow(&self, origin: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::List(origins) => origins.iter().any(|allowed| allowed == origin),
+        }
+    }
+}
+
+/// A setting that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the setting {name} is \"{value}\", which is not {expected}")]
+pub struct SettingsError {
+    /// The setting.
+    pub name: &'static str,
+    /// What it is.
+    pub value: String,
+    /// What it should be.
+    pub expected: &'static str,
+}
+
+/// Most shards of one group: a write is one call to each that it touches.
+const SHARDS_MAX: u32 = 64;
+
+impl Settings {
+    /// Reads every setting through `lookup`; absent or empty means the default.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for the first one that cannot be read.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let text = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
+        let admin_tokens = ["ADMIN_TOKEN", "ADMIN_TOKEN_NEXT"]
+            .into_iter()
+            .filter_map(&text)
+            .map(|token| TokenHash::of(&token))
+            .collect();
+        Ok(Self {
+            admin_tokens,
+            default_shards: parsed(&text, "DEFAULT_SHARDS", 1, "a number from 1 to 64", |v| {
+                v.parse().ok().filter(|n| (1..=SHARDS_MAX).contains(n))
+            })?,
+            shard_split_bytes: parsed(&text, "SHARD_SPLIT_BYTES", 4_000_000_000, BYTES, bytes)?,
+            shard_full_bytes: parsed(&text, "SHARD_FULL_BYTES", 9_000_000_000, BYTES, bytes)?,
+            cors_origins: text("CORS_ORIGINS")
+                .map_or(CorsOrigins::List(Vec::new()), |v| origins(&v)),
+            auto_create_databases: parsed(
+                &text,
+                "AUTO_CREATE_DATABASES",
+                true,
+                "true or false",
+                |v| v.parse().ok(),
+            )?,
+            auto_create_retention_ns: parsed(
+                &text,
+                "AUTO_CREATE_RETENTION",
+                3 * D_NS,
+                "a duration like 72h, 3d or INF",
+                duration_ns,
+            )?,
+        })
+    }
+}
+
+const BYTES: &str = "a number of bytes above 0";
+
+fn bytes(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|&bytes| bytes > 0)
+}
+
+fn origins(text: &str) -> CorsOrigins {
+    if text.trim() == "*" {
+        return CorsOrigins::Any;
+    }
+    let trimmed = text.split(',').map(|origin| origin.trim().trim_end_matches('/'));
+    CorsOrigins::List(trimmed.filter(|o| !o.is_empty()).map(str::to_owned).collect())
+}
+
+/// A duration of a setting or a management call: `72h`, `1d12h`; `INF`, `none` and `0` are for ever.
+pub fn duration_ns(text: &str) -> Option<i64> {
+    if text.eq_ignore_ascii_case("inf") || text.eq_ignore_ascii_case("none") || text == "0" {
+        return Some(0);
+    }
+    let mut rest = text;
+    let mut total_ns: i64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, tail) = rest.split_at(digits);
+        let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let unit_ns = match unit {
+            "ms" => MS_NS,
+            "s" => S_NS,
+            "m" => M_NS,
+            "h" => H_NS,
+            "d" => D_NS,
+            "w" => W_NS,
+            _ => return None,
+        };
+        let part_ns = number.parse::<i64>().ok()?.checked_mul(unit_ns)?;
+        total_ns = total_ns.checked_add(part_ns)?;
+        rest = tail;
+    }
+    (!text.is_empty()).then_some(total_ns)
+}
+
+fn parsed<T>(
+    text: &impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    default: T,
+    expected: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<T, SettingsError> {
+    match text(name) {
+        None => Ok(default),
+        Some(value) => parse(value.trim()).ok_or(SettingsError { name, value, expected }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let find =
+            |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Settings::read(find)
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_design() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.admin_tokens, []);
+        assert_eq!((settings.default_shards, settings.shard_split_bytes), (1, 4_000_000_000));
+        assert_eq!(settings.shard_full_bytes, 9_000_000_000);
+        assert!(settings.auto_create_databases && !settings.cors_origins.allow("https://a"));
+        assert_eq!(settings.auto_create_retention_ns, 72 * H_NS);
+    }
+
+    #[test]
+    fn settings_are_read_and_refused_by_name() {
+        let settings = read(&[
+            ("ADMIN_TOKEN", "one"),
+            ("ADMIN_TOKEN_NEXT", "two"),
+            ("DEFAULT_SHARDS", "4"),
+            ("CORS_ORIGINS", "https://a, https://b/"),
+            ("AUTO_CREATE_RETENTION", "1d12h"),
+        ])
+        .unwrap();
+        assert!(settings.admin_tokens.iter().any(|hash| hash.matches("two")));
+        assert!(!settings.admin_tokens.iter().any(|hash| hash.matches("three")));
+        assert_eq!((settings.default_shards, settings.auto_create_retention_ns), (4, 36 * H_NS));
+        assert!(
+            settings.cors_origins.allow("https://b") && !settings.cors_origins.allow("https://c")
+        );
+        let error = read(&[("DEFAULT_SHARDS", "0")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the setting DEFAULT_SHARDS is \"0\", which is not a number from 1 to 64"
+        );
+    }
+
+    #[test]
+    fn durations_name_every_unit() {
+        assert_eq!(duration_ns("90m"), Some(90 * M_NS));
+        assert_eq!(duration_ns("INF"), Some(0));
+        for bad in ["", "3", "d", "3x", "-1h", "99999999999w"] {
+            assert_eq!(duration_ns(bad), None, "{bad}");
+        }
+    }
+}
