@@ -7,5 +7,7 @@ pub mod model;
 pub mod batch;
 pub mod codec;
 pub mod protocol;
+pub mod query;
+pub mod response;
 pub mod scan;
 pub mod store;

@@ -1,0 +1,47 @@
+//! Why a statement cannot be planned or answered, in 1.x's words where 1.x has them.
+
+use crate::influxql::error::ParseError;
+
+/// Why a statement has no answer. Its text goes into the statement's `error`.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum QueryError {
+    /// No database in the statement, in `db=`, or in the session.
+    #[error("database name required")]
+    DatabaseRequired,
+    /// A name in the statement means nothing.
+    #[error("database not found: {0}")]
+    DatabaseNotFound(String),
+    /// A policy in the statement means nothing.
+    #[error("retention policy not found: {0}")]
+    PolicyNotFound(String),
+    /// The statement breaks a rule of 1.x's compiler; the text is 1.x's.
+    #[error("{0}")]
+    Invalid(String),
+    /// A literal that looks like a time is none.
+    #[error(transparent)]
+    Literal(#[from] ParseError),
+    /// Parses, but is not carried out yet.
+    #[error("not supported yet: {0}")]
+    Unsupported(String),
+    /// More windows than one query may have.
+    #[error("max-select-buckets limit exceeded: ({asked}/{limit})")]
+    Buckets {
+        /// Windows asked for.
+        asked: u64,
+        /// `limits::BUCKETS_PER_QUERY_MAX`
+        limit: u64,
+    },
+    /// A result that must be held whole before its first row is known is too large.
+    #[error("{what} holds more than {limit} {unit}: narrow the time range or group by fewer tags")]
+    TooLarge {
+        /// What is held.
+        what: &'static str,
+        /// How much of it may be.
+        limit: u64,
+        /// Of what.
+        unit: &'static str,
+    },
+    /// A shard's page does not have the shape that was asked for.
+    #[error("a shard's answer does not fit its request: {0}")]
+    Page(&'static str),
+}

@@ -1,0 +1,15 @@
+//! A statement to its answer: plan, scatter requests, merge pages, finish.
+//!
+//! For SELECT: [`source::sources`] says which policies' schemas are needed, [`compile::compile`]
+//! checks the statement and lowers it to scans, [`executor::Executor`] asks for pages of those
+//! scans (from however many shards each one touches) and yields the result piece by piece.
+//! For SHOW: [`metadata`], in the same three steps. Nothing here does I/O, reads a clock or knows
+//! about objects; which shards a scan touches is the route's business.
+
+pub mod compile;
+pub mod error;
+pub mod executor;
+pub mod metadata;
+pub mod plan;
+pub mod result;
+pub mod source;

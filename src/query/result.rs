@@ -1,0 +1,64 @@
+//! What a statement answers with: typed columns of one series, piece by piece.
+
+use std::rc::Rc;
+
+pub use crate::batch::bitmap::Validity;
+pub use crate::batch::column::{Column, StringColumn, Values};
+
+/// The next rows of one series. Several chunks in a row may belong to one series:
+/// all but the last of them have `partial` set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesChunk {
+    /// Measurement; `None` where 1.x prints no name.
+    pub name: Option<Rc<str>>,
+    /// Group tags in order of their keys, "" where missing.
+    pub tags: Rc<[(String, String)]>,
+    /// Column names, as many as `values`.
+    pub columns: Rc<[String]>,
+    /// The columns, each with `rows` rows.
+    pub values: Vec<ResultColumn>,
+    /// Number of rows; may be 0 where 1.x prints a series without values.
+    pub rows: usize,
+    /// More rows of this series follow.
+    pub partial: bool,
+    /// tz(): where times are printed in. From each time on (nanoseconds, ascending) local time is
+    /// UTC plus that many nanoseconds; empty is UTC.
+    pub zone: Rc<[(i64, i64)]>,
+}
+
+/// One column of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ResultColumn {
+    /// Times, nanoseconds. Never null.
+    Time(Vec<i64>),
+    /// Values, null where invalid.
+    Values(Column),
+    /// As many nulls as the chunk has rows: nothing is known of that name.
+    Null,
+}
+
+impl SeriesChunk {
+    /// Whether `next` continues this chunk's series.
+    pub fn same_series(&self, next: &Self) -> bool {
+        self.name == next.name && self.tags == next.tags && self.columns == next.columns
+    }
+
+    /// A series of strings only, as SHOW statements answer: `rows[i]` has one string per column.
+    pub fn of_strings(name: Option<&str>, columns: &[&str], rows: &[Vec<String>]) -> Self {
+        let values = (0..columns.len())
+            .map(|column| {
+                let texts = rows.iter().map(|row| row.get(column).map_or("", String::as_str));
+                ResultColumn::Values(Column::full(Values::String(texts.collect())))
+            })
+            .collect();
+        Self {
+            name: name.map(Rc::from),
+            tags: Rc::from([]),
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            values,
+            rows: rows.len(),
+            partial: false,
+            zone: Rc::from([]),
+        }
+    }
+}

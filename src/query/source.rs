@@ -1,0 +1,70 @@
+//! Which retention policies a statement reads, known before any schema is loaded.
+
+use super::error::QueryError;
+use crate::influxql::ast::{SelectStatement, Source};
+
+/// A database and one of its policies.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceName {
+    /// Database, as written.
+    pub database: String,
+    /// Policy; `None` is the database's default one.
+    pub policy: Option<String>,
+}
+
+/// What unqualified names mean: the request's `db` and `rp`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Defaults<'a> {
+    /// `db`; `None` when absent or empty.
+    pub database: Option<&'a str>,
+    /// `rp`; `None` when absent or empty. Applies to names without a database only.
+    pub policy: Option<&'a str>,
+}
+
+impl Defaults<'_> {
+    /// The policy that `database` and `policy` mean, as written in a statement.
+    ///
+    /// # Errors
+    /// [`QueryError::DatabaseRequired`] when neither side names a database.
+    pub fn resolve(
+        &self,
+        database: Option<&str>,
+        policy: Option<&str>,
+    ) -> Result<SourceName, QueryError> {
+        let name = database.or(self.database).ok_or(QueryError::DatabaseRequired)?;
+        let inherited = if database.is_none() { self.policy } else { None };
+        let policy = policy.or(inherited).map(str::to_owned);
+        Ok(SourceName { database: name.to_owned(), policy })
+    }
+}
+
+/// Every policy that `select` and its subqueries read, each once, ascending.
+///
+/// # Errors
+/// [`QueryError::DatabaseRequired`] when a source names no database and there is no default.
+pub fn sources(
+    select: &SelectStatement,
+    defaults: Defaults<'_>,
+) -> Result<Vec<SourceName>, QueryError> {
+    let mut names = Vec::new();
+    collect(select, defaults, &mut names)?;
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn collect(
+    select: &SelectStatement,
+    defaults: Defaults<'_>,
+    names: &mut Vec<SourceName>,
+) -> Result<(), QueryError> {
+    for source in &select.sources {
+        match source {
+            Source::Measurement(measurement) => names.push(
+                defaults.resolve(measurement.database.as_deref(), measurement.policy.as_deref())?,
+            ),
+            Source::Subquery(inner) => collect(inner, defaults, names)?,
+        }
+    }
+    Ok(())
+}
