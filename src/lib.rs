@@ -10,4 +10,5 @@ pub mod protocol;
 pub mod query;
 pub mod response;
 pub mod scan;
+pub mod shard;
 pub mod store;

@@ -1,0 +1,114 @@
+//! One memory budget for the memtables and caches of all objects in an isolate.
+//!
+//! WASM memory never shrinks, so what counts is the sum. Everything counted here is a copy of what
+//! is stored: under pressure any shard's is dropped without I/O and comes back when it is needed.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+/// Memory that can be given back at once, because the store has it too.
+pub trait Evictable {
+    /// Bytes held.
+    fn bytes(&self) -> usize;
+
+    /// Drops everything. Does nothing while the owner is in the middle of using it.
+    fn evict(&self);
+}
+
+/// The budget. Single-threaded, like an isolate.
+pub struct Budget {
+    bytes_max: usize,
+    hash_seed: u64,
+    /// Least recently used first. Gone shards are forgotten on the way.
+    holders: RefCell<Vec<Weak<dyn Evictable>>>,
+}
+
+impl Budget {
+    /// A budget of `bytes_max`; `hash_seed` (drawn by the caller) seeds the tables over tag values,
+    /// so that a client cannot choose colliding ones.
+    pub fn new(bytes_max: usize, hash_seed: u64) -> Rc<Self> {
+        Rc::new(Self { bytes_max, hash_seed, holders: RefCell::new(Vec::new()) })
+    }
+
+    /// The seed of every hash table over client data.
+    pub fn hash_seed(&self) -> u64 {
+        self.hash_seed
+    }
+
+    /// Enrols a holder, as the most recently used.
+    pub fn register(&self, holder: Weak<dyn Evictable>) {
+        self.holders.borrow_mut().push(holder);
+    }
+
+    /// Bytes held by all.
+    pub fn bytes(&self) -> usize {
+        self.live().iter().map(|holder| holder.bytes()).sum()
+    }
+
+    /// Marks `user` as the most recently used and empties others, longest unused first, until
+    /// `more` bytes fit beside what is held. `user` itself is never emptied here.
+    pub fn make_room(&self, user: &Rc<dyn Evictable>, more: usize) {
+        let is_user =
+            |holder: &Weak<dyn Evictable>| std::ptr::addr_eq(holder.as_ptr(), Rc::as_ptr(user));
+        {
+            let mut holders = self.holders.borrow_mut();
+            holders.retain(|holder| holder.strong_count() > 0 && !is_user(holder));
+            holders.push(Rc::downgrade(user));
+        }
+        let mut held = self.bytes();
+        for holder in self.live() {
+            if held.saturating_add(more) <= self.bytes_max {
+                return;
+            }
+            if !std::ptr::addr_eq(Rc::as_ptr(&holder), Rc::as_ptr(user)) {
+                let before = holder.bytes();
+                holder.evict();
+                held = held.saturating_sub(before.saturating_sub(holder.bytes()));
+            }
+        }
+    }
+
+    /// Whether what is held exceeds the budget.
+    pub fn is_exceeded(&self) -> bool {
+        self.bytes() > self.bytes_max
+    }
+
+    fn live(&self) -> Vec<Rc<dyn Evictable>> {
+        self.holders.borrow().iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    struct Holder(Cell<usize>);
+
+    impl Evictable for Holder {
+        fn bytes(&self) -> usize {
+            self.0.get()
+        }
+        fn evict(&self) {
+            self.0.set(0);
+        }
+    }
+
+    #[test]
+    fn the_longest_unused_is_emptied_first_and_the_user_never() {
+        let budget = Budget::new(100, 0);
+        let holders: Vec<Rc<dyn Evictable>> =
+            (0..3).map(|_| Rc::new(Holder(Cell::new(30))) as Rc<dyn Evictable>).collect();
+        for holder in &holders {
+            budget.register(Rc::downgrade(holder));
+        }
+        let held = || holders.iter().map(|h| h.bytes()).collect::<Vec<_>>();
+        budget.make_room(&holders[0], 10);
+        assert_eq!(held(), [30, 30, 30]);
+        budget.make_room(&holders[0], 20);
+        assert_eq!(held(), [30, 0, 30]);
+        budget.make_room(&holders[0], 1_000);
+        assert_eq!(held(), [30, 0, 0]);
+        assert!(!budget.is_exceeded());
+    }
+}
