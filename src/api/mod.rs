@@ -4,4 +4,5 @@ pub mod admission;
 pub mod auth;
 pub mod body;
 pub mod http;
+pub mod params;
 pub mod settings;

@@ -133,7 +133,7 @@ fn origins(text: &str) -> CorsOrigins {
     CorsOrigins::List(trimmed.filter(|o| !o.is_empty()).map(str::to_owned).collect())
 }
 
-/// A duration of a setting or a management call: `72h`, `1d12h`; `INF`, `none` and `0` are for ever.
+/// A duration of a setting or a management call: `72h`, `1d12h`; `INF`, `none`, `0`: for ever.
 pub fn duration_ns(text: &str) -> Option<i64> {
     if text.eq_ignore_ascii_case("inf") || text.eq_ignore_ascii_case("none") || text == "0" {
         return Some(0);

@@ -83,10 +83,10 @@ impl Precision {
     /// Reads the spellings of every client; `None` for anything else (case matters, as in 1.x).
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
-            "ns" | "n" | "nanosecond" => Self::Nanosecond,
-            "us" | "u" | "µ" | "μ" | "microsecond" => Self::Microsecond,
-            "ms" | "millisecond" => Self::Millisecond,
-            "s" | "second" => Self::Second,
+            "ns" | "n" => Self::Nanosecond,
+            "us" | "u" | "µ" | "μ" => Self::Microsecond,
+            "ms" => Self::Millisecond,
+            "s" => Self::Second,
             "m" => Self::Minute,
             "h" => Self::Hour,
             _ => return None,

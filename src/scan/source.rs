@@ -1,4 +1,4 @@
-//! What a scan reads: implemented by the shard over memtable and segments, and by tests over vectors.
+//! What a scan reads. The shard implements it over memtable and segments, tests over vectors.
 
 use std::ops::Range;
 use std::rc::Rc;

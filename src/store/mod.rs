@@ -1,6 +1,6 @@
 //! The port through which the engine sees storage: tables of `key → (head, body)`.
 //!
-//! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. The head
+//! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. A head
 //! is small and can be listed without touching a body, which SQLite cannot read in part. Billing is
 //! per row, not per byte, so `rows_written` and `rows_read` count what the platform would bill.
 
@@ -55,7 +55,7 @@ impl Table {
     }
 }
 
-/// Why a storage operation did not happen. After an error inside `atomically` nothing of it remains.
+/// Why a storage operation did not happen. After an error in `atomically` nothing of it remains.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The object's storage is full; deletes still work.

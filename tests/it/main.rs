@@ -1,2 +1,3 @@
 //! One integration binary: each `mod` is one way of looking at the whole crate.
 mod query_script;
+mod tidy;

@@ -1,0 +1,285 @@
+//! The parameters of writes and queries: three write dialects become one [`WriteParams`].
+
+use super::http::{Parameters, RequestHead};
+use crate::model::name;
+use crate::model::time::Precision;
+
+/// Rows per chunk when `chunked=true` does not say (1.x `DefaultChunkSize`).
+const CHUNK_ROWS_DEFAULT: usize = 10_000;
+/// Most rows per chunk: a chunk is held in memory.
+const CHUNK_ROWS_MAX: usize = 100_000;
+
+/// Which write route was called. It decides texts and error bodies, nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `/write`
+    V1,
+    /// `/api/v2/write`
+    V2,
+    /// `/api/v3/write_lp`
+    V3,
+}
+
+/// The unit of the timestamps of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WritePrecision {
+    /// The same for all lines.
+    Fixed(Precision),
+    /// Guessed per line from its size (v3 only).
+    Auto,
+}
+
+/// A write, whichever dialect asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteParams {
+    /// The database's name.
+    pub database: String,
+    /// The policy's name; `None` is the default policy.
+    pub policy: Option<String>,
+    /// Unit of timestamps.
+    pub precision: WritePrecision,
+    /// Whether good lines are kept when others are bad.
+    pub accept_partial: bool,
+}
+
+/// A query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryParams {
+    /// InfluxQL text.
+    pub q: String,
+    /// Default database.
+    pub database: Option<String>,
+    /// Default policy.
+    pub policy: Option<String>,
+    /// Times as integers of this unit; `None` is RFC 3339.
+    pub epoch: Option<Precision>,
+    /// Indented JSON.
+    pub pretty: bool,
+    /// Rows per chunk; `None` is one document.
+    pub chunk_rows: Option<usize>,
+    /// Bound parameters: JSON text of an object.
+    pub bound: Option<String>,
+    /// A GET never writes.
+    pub read_only: bool,
+}
+
+/// What is wrong with the parameters. All are 400.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParamsError {
+    /// `/write` without `db`.
+    #[error("database is required: name it with the parameter db")]
+    MissingDatabase,
+    /// `/api/v2/write` without `bucket`.
+    #[error("missing bucket value")]
+    MissingBucket,
+    /// A unit that the route does not know.
+    #[error(
+        "failed to deserialize {place}/precision in request: unknown variant `{value}`, expected one of {expected}"
+    )]
+    Precision {
+        /// The parameters of the route that stand before precision, as the vendor names them.
+        place: &'static str,
+        /// What was given.
+        value: String,
+        /// What the route takes.
+        expected: &'static str,
+    },
+    /// `epoch` of `/query`.
+    #[error("invalid epoch \"{0}\": expected one of ns, u, ms, s, m, h")]
+    Epoch(String),
+    /// A switch that is neither on nor off.
+    #[error("invalid value \"{value}\" of {name}: expected true or false")]
+    Switch {
+        /// The parameter.
+        name: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// No query text (1.x's words).
+    #[error("missing required parameter \"q\"")]
+    MissingQuery,
+}
+
+impl WriteParams {
+    /// Reads the parameters of a write.
+    ///
+    /// # Errors
+    /// [`ParamsError`] for a missing destination or an unknown precision.
+    pub fn parse(dialect: Dialect, parameters: &Parameters) -> Result<Self, ParamsError> {
+        let (database, policy) = match dialect {
+            Dialect::V1 => {
+                let database = parameters.filled("db").ok_or(ParamsError::MissingDatabase)?;
+                // Some 1.x clients send two quotes for "none".
+                (database, parameters.filled("rp").filter(|rp| *rp != "''"))
+            }
+            Dialect::V2 => {
+                let bucket = parameters.filled("bucket").ok_or(ParamsError::MissingBucket)?;
+                name::split_bucket(bucket)
+            }
+            Dialect::V3 => {
+                let database = parameters.filled("db").ok_or(ParamsError::MissingDatabase)?;
+                name::split_bucket(database)
+            }
+        };
+        Ok(Self {
+            database: database.to_owned(),
+            policy: policy.filter(|name| !name.is_empty()).map(str::to_owned),
+            precision: precision(dialect, parameters.filled("precision"))?,
+            accept_partial: switch(parameters, "accept_partial")?.unwrap_or(true),
+        })
+    }
+}
+
+fn precision(dialect: Dialect, value: Option<&str>) -> Result<WritePrecision, ParamsError> {
+    let fixed = |value: &str| Precision::parse(value).map(WritePrecision::Fixed);
+    let (place, expected, found) = match (dialect, value) {
+        (Dialect::V1 | Dialect::V2, None) => {
+            return Ok(WritePrecision::Fixed(Precision::Nanosecond));
+        }
+        (Dialect::V3, None) => return Ok(WritePrecision::Auto),
+        (Dialect::V1, Some(value)) => ("db/rp", "`s`, `ms`, `us`, `ns`", fixed(value)),
+        (Dialect::V2, Some(value)) => ("org/bucket", "`s`, `ms`, `us`, `ns`", fixed(value)),
+        (Dialect::V3, Some(value)) => (
+            "db",
+            "`auto`, `nanosecond`, `microsecond`, `millisecond`, `second`",
+            match value {
+                "auto" => Some(WritePrecision::Auto),
+                "nanosecond" => fixed("ns"),
+                "microsecond" => fixed("us"),
+                "millisecond" => fixed("ms"),
+                "second" => fixed("s"),
+                other => fixed(other),
+            },
+        ),
+    };
+    let value = value.unwrap_or_default().to_owned();
+    found.ok_or(ParamsError::Precision { place, value, expected })
+}
+
+fn switch(parameters: &Parameters, name: &'static str) -> Result<Option<bool>, ParamsError> {
+    match parameters.filled(name) {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(value) => Err(ParamsError::Switch { name, value: value.to_owned() }),
+    }
+}
+
+impl QueryParams {
+    /// Reads the parameters of a query from `parameters` (URL and form, the form first) or, when
+    /// they hold no `q`, from a raw `body`.
+    ///
+    /// # Errors
+    /// [`ParamsError`] without a query or for an unknown epoch.
+    pub fn parse(
+        head: &RequestHead,
+        parameters: &Parameters,
+        body: Option<&str>,
+    ) -> Result<Self, ParamsError> {
+        let filled = |name: &str| parameters.filled(name).map(str::to_owned);
+        let q = parameters.filled("q").or(body.map(str::trim).filter(|text| !text.is_empty()));
+        let epoch = match parameters.filled("epoch") {
+            None => None,
+            Some(unit) => {
+                Some(Precision::parse(unit).ok_or_else(|| ParamsError::Epoch(unit.to_owned()))?)
+            }
+        };
+        // As in 1.x, only the exact word switches on, and a bad chunk size means the default.
+        let chunk_rows = (parameters.get("chunked") == Some("true")).then(|| {
+            let rows = parameters.get("chunk_size").and_then(|size| size.parse().ok());
+            rows.filter(|&rows: &usize| rows > 0).unwrap_or(CHUNK_ROWS_DEFAULT).min(CHUNK_ROWS_MAX)
+        });
+        Ok(Self {
+            q: q.ok_or(ParamsError::MissingQuery)?.to_owned(),
+            database: filled("db"),
+            policy: filled("rp"),
+            epoch,
+            pretty: parameters.get("pretty") == Some("true"),
+            chunk_rows,
+            bound: filled("params"),
+            read_only: head.method != "POST",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(dialect: Dialect, query: &str) -> Result<WriteParams, String> {
+        WriteParams::parse(dialect, &Parameters::parse(query.as_bytes())).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn three_dialects_name_one_destination() {
+        let expected = WriteParams {
+            database: "db".into(),
+            policy: Some("rp".into()),
+            precision: WritePrecision::Fixed(Precision::Second),
+            accept_partial: true,
+        };
+        for (dialect, query) in [
+            (Dialect::V1, "db=db&rp=rp&precision=s&consistency=&u=x"),
+            (Dialect::V2, "org=&bucket=db%2Frp&precision=s"),
+            (Dialect::V3, "db=db/rp&precision=second&no_sync=false"),
+        ] {
+            assert_eq!(write(dialect, query).as_ref(), Ok(&expected), "{query}");
+        }
+        for query in ["db=db", "db=db&rp=", "db=db&rp=''", "db=db&precision="] {
+            let params = write(Dialect::V1, query).unwrap();
+            assert_eq!((params.policy, params.precision), (None, fixed_ns()), "{query}");
+        }
+    }
+
+    fn fixed_ns() -> WritePrecision {
+        WritePrecision::Fixed(Precision::Nanosecond)
+    }
+
+    #[test]
+    fn wrong_parameters_are_named() {
+        for (dialect, query, message) in [
+            (Dialect::V1, "", "database is required: name it with the parameter db"),
+            (Dialect::V2, "bucket=", "missing bucket value"),
+            (
+                Dialect::V2,
+                "bucket=b&precision=x",
+                "failed to deserialize org/bucket/precision in request: unknown variant `x`, \
+                 expected one of `s`, `ms`, `us`, `ns`",
+            ),
+            (
+                Dialect::V1,
+                "db=b&precision=NS",
+                "failed to deserialize db/rp/precision in request: unknown variant `NS`, \
+                 expected one of `s`, `ms`, `us`, `ns`",
+            ),
+        ] {
+            assert_eq!(write(dialect, query), Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn v3_guesses_by_default() {
+        assert_eq!(write(Dialect::V3, "db=d").unwrap().precision, WritePrecision::Auto);
+    }
+
+    fn query(query: &str, body: Option<&str>) -> Result<QueryParams, ParamsError> {
+        let head = RequestHead { method: "GET".into(), ..RequestHead::default() };
+        QueryParams::parse(&head, &Parameters::parse(query.as_bytes()), body)
+    }
+
+    #[test]
+    fn empty_query_parameters_mean_nothing() {
+        let params = query("q=SHOW+DATABASES&db=&rp=&epoch=&params={}&chunked=1", None).unwrap();
+        assert_eq!((params.database, params.policy, params.epoch), (None, None, None));
+        assert_eq!((params.chunk_rows, params.read_only), (None, true));
+        let params = query("db=d&epoch=ms&chunked=true&chunk_size=-1", Some(" SELECT 1 ")).unwrap();
+        assert_eq!((params.q.as_str(), params.chunk_rows), ("SELECT 1", Some(10_000)));
+        assert_eq!(params.epoch, Some(Precision::Millisecond));
+    }
+
+    #[test]
+    fn a_query_needs_text_and_a_known_epoch() {
+        assert_eq!(query("db=d", Some(" ")), Err(ParamsError::MissingQuery));
+        assert_eq!(query("q=x&epoch=d", None), Err(ParamsError::Epoch("d".into())));
+    }
+}

@@ -1,0 +1,250 @@
+//! The house rules that a machine can check: who may use whom, sizes, banned names and calls.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module and what it may `use crate::…`. The only copy: `lib.rs` points here.
+/// A module may always use itself. `*` is everything but what follows it.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("codec", &[]),
+    ("store", &[]),
+    ("line_protocol", &["model"]),
+    ("batch", &["model", "codec", "line_protocol"]),
+    ("wal", &["model", "batch", "codec", "store"]),
+    ("segment", &["model", "batch", "codec", "store"]),
+    ("memtable", &["model", "batch"]),
+    ("scan", &["model", "batch", "codec"]),
+    ("protocol", &["model", "batch", "codec", "scan"]),
+    (
+        "shard",
+        &["model", "batch", "codec", "store", "wal", "memtable", "segment", "scan", "protocol"],
+    ),
+    ("influxql", &["model"]),
+    ("query", &["model", "batch", "influxql", "scan"]),
+    ("response", &["model", "query"]),
+    ("catalog", &["model", "store", "protocol"]),
+    ("database", &["model", "store", "protocol"]),
+    ("route", &["model", "batch", "influxql", "query", "scan", "protocol"]),
+    (
+        "api",
+        &["model", "line_protocol", "batch", "influxql", "query", "response", "route", "protocol"],
+    ),
+    ("browser", &["*", "edge"]),
+    ("edge", &["*", "browser"]),
+];
+
+/// Lines of a source file before its tests.
+const FILE_LINES_MAX: usize = 500;
+/// Lines of a function.
+const FUNCTION_LINES_MAX: usize = 70;
+/// Characters of a line.
+const COLUMNS_MAX: usize = 100;
+/// File names that say nothing.
+const BANNED_FILES: &[&str] =
+    &["util", "utils", "helper", "helpers", "common", "misc", "manager", "types"];
+
+#[test]
+fn modules_use_only_the_layers_below() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let module = module_of(&path);
+        if module == "lib" {
+            continue;
+        }
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else {
+            faults.push(format!("{}: module {module} is not in the layer table", path.display()));
+            continue;
+        };
+        for (number, line) in production_lines(&text) {
+            for used in crate_uses(line) {
+                let everything = allowed.first() == Some(&"*");
+                let named = allowed.contains(&used);
+                if used != module && (everything == named) {
+                    faults.push(format!("{}:{number}: {module} uses {used}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn line_protocol_enters_the_batch_through_one_door() {
+    for (path, text) in sources() {
+        let inside = path.to_string_lossy().contains("src/batch/");
+        let door =
+            path.ends_with("batch/from_lines.rs") || path.ends_with("batch/from_lines/tests.rs");
+        if inside && !door {
+            assert!(!text.contains("crate::line_protocol"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_functions_and_lines_stay_small() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let lines: Vec<&str> = production_lines(&text).map(|(_, line)| line).collect();
+        let tests = path.ends_with("tests.rs") || path.to_string_lossy().contains("/tests/");
+        if lines.len() > FILE_LINES_MAX && !tests {
+            faults.push(format!("{}: {} lines", path.display(), lines.len()));
+        }
+        for (number, name, length) in functions(&lines) {
+            if length > FUNCTION_LINES_MAX && !tests {
+                faults.push(format!("{}:{number}: fn {name} has {length} lines", path.display()));
+            }
+        }
+        for (index, line) in text.lines().enumerate() {
+            if line.chars().count() > COLUMNS_MAX && !line.contains('"') {
+                faults.push(format!("{}:{}: line too long", path.display(), index + 1));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn names_say_something() {
+    for (path, _) in sources() {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        assert!(!BANNED_FILES.contains(&stem), "{}", path.display());
+    }
+}
+
+#[test]
+fn only_the_edge_waits_or_reads_the_world() {
+    let banned = ["async fn", "async move", ".await", "SystemTime", "Instant::now", "worker::"];
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        if module_of(&path) == "edge" {
+            continue;
+        }
+        for (number, line) in production_lines(&text) {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in banned {
+                if code.contains(word) {
+                    faults.push(format!("{}:{number}: {word}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn nothing_pretends() {
+    let mut faults = Vec::new();
+    for (path, text) in sources().into_iter().chain(files("tests/it")) {
+        for (index, line) in text.lines().enumerate() {
+            let code = line.trim();
+            let bare_matches = code.starts_with("matches!(") && code.ends_with(");");
+            let glob = code.starts_with("pub use") && code.contains("::*");
+            let ignored = code.starts_with("#[ignore");
+            let test_only = code.starts_with("#[cfg(test)]")
+                && !text.lines().nth(index + 1).is_some_and(|next| next.trim().starts_with("mod "));
+            if bare_matches || glob || ignored || test_only {
+                faults.push(format!("{}:{}: {code}", path.display(), index + 1));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// Every Rust file under `src`, by path.
+fn sources() -> Vec<(PathBuf, String)> {
+    let found = files("src");
+    assert!(found.len() > 10, "the sources are where they should be");
+    found
+}
+
+fn files(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut found);
+    found.sort();
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+}
+
+/// The module directly under `src` that a file belongs to.
+fn module_of(path: &Path) -> String {
+    let below = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let first = below.components().next().unwrap().as_os_str().to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// Numbered lines without the tests module at the file's end.
+fn production_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let inline_tests = |at: usize, line: &str| {
+        line.trim() == "#[cfg(test)]"
+            && text.lines().nth(at + 1).is_some_and(|next| next.ends_with('{'))
+    };
+    let numbered = text.lines().enumerate().take_while(move |(at, line)| !inline_tests(*at, line));
+    numbered.map(|(at, line)| (at + 1, line))
+}
+
+/// Modules named as `crate::module` in a line, also in `use crate::{a, b}`.
+fn crate_uses(line: &str) -> Vec<&str> {
+    let code = line.split("//").next().unwrap_or_default();
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let mut used = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => {
+                let items = list.split('}').next().unwrap_or_default().split(',');
+                used.extend(items.map(|item| item.trim().split("::").next().unwrap_or_default()));
+            }
+            None => used.push(&rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())]),
+        }
+    }
+    used.retain(|name| !name.is_empty());
+    used
+}
+
+/// Line number, name and length of each function. A function ends at the first `}` with the
+/// indentation of its `fn`, which rustfmt guarantees.
+fn functions<'a>(lines: &[&'a str]) -> Vec<(usize, &'a str, usize)> {
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        let Some(at) = code.find("fn ") else { continue };
+        let before = &code[..at];
+        let opens = before.is_empty()
+            || before.split_whitespace().all(|word| {
+                ["pub", "pub(crate)", "pub(super)", "const", "unsafe", "async"].contains(&word)
+            });
+        if !opens || line.ends_with(';') {
+            continue;
+        }
+        let name = code[at + 3..].split(['(', '<']).next().unwrap_or_default();
+        let close = format!("{indent}}}");
+        let length =
+            lines[start..].iter().position(|line| **line == close).map_or(1, |end| end + 1);
+        found.push((start + 1, name, length));
+    }
+    found
+}
+
+#[test]
+fn the_checks_can_fail() {
+    assert_eq!(crate_uses("use crate::{model::time, batch};"), ["model", "batch"]);
+    assert_eq!(
+        crate_uses("crate::shard::open(crate::store::x) // crate::edge"),
+        ["shard", "store"]
+    );
+    let long: Vec<&str> = std::iter::once("fn f() {").chain(["x;"; 80]).chain(["}"]).collect();
+    assert_eq!(functions(&long), [(1, "f", 82)]);
+}
