@@ -4,6 +4,8 @@
 //! is small and can be listed without touching a body, which SQLite cannot read in part. Billing is
 //! per row, not per byte, so `rows_written` and `rows_read` count what the platform would bill.
 
+pub mod memory;
+
 use std::ops::RangeInclusive;
 
 /// The tables that exist, over all kinds of object. The name is the SQL name.

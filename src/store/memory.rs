@@ -1,0 +1,324 @@
+//! The port over memory, for native tests and the browser page, with production's limits.
+//!
+//! A handle is cheap to clone and shares its data, so a test can keep one while the engine owns
+//! another; [`MemoryStore::snapshot`] is an independent copy, the state that a crash would leave.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+
+use super::{RowCounts, Store, StoreError, Table};
+
+/// Keys must stay below: SQL numbers pass through a double.
+const KEY_LIMIT: u64 = 1 << 53;
+/// What a row costs beside its bytes.
+const ROW_OVERHEAD_BYTES: u64 = 16;
+
+type Row = (Rc<[u8]>, Rc<[u8]>);
+type Rows = BTreeMap<(Table, u64), Row>;
+
+/// What undoes a change of the running transaction.
+enum Undo {
+    Row(Table, u64, Option<Row>),
+    Everything(Option<Rows>),
+}
+
+#[derive(Default)]
+struct Inner {
+    /// `None` until opened and after a wipe.
+    rows: RefCell<Option<Rows>>,
+    /// Changes of the running transaction, oldest first; `None` outside of one.
+    undo: RefCell<Option<Vec<Undo>>>,
+    bytes: Cell<u64>,
+    bytes_max: Cell<Option<u64>>,
+    counts: Cell<RowCounts>,
+}
+
+/// Tables in memory.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    inner: Rc<Inner>,
+}
+
+impl MemoryStore {
+    /// A store without tables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Refuses with [`StoreError::Full`] what would grow past `bytes_max`; `None` lifts the limit.
+    pub fn limit_bytes(&self, bytes_max: Option<u64>) {
+        self.inner.bytes_max.set(bytes_max);
+    }
+
+    /// An independent copy of what is committed, with fresh row counts.
+    pub fn snapshot(&self) -> Self {
+        let copy = Self::new();
+        copy.inner.rows.replace(self.inner.rows.borrow().clone());
+        copy.inner.bytes.set(self.inner.bytes.get());
+        copy.inner.bytes_max.set(self.inner.bytes_max.get());
+        copy
+    }
+
+    fn read<T>(&self, get: impl FnOnce(&Rows) -> (u64, T)) -> Result<T, StoreError> {
+        let rows = self.inner.rows.borrow();
+        let (read, value) = get(rows.as_ref().ok_or_else(not_open)?);
+        self.count(read, 0);
+        Ok(value)
+    }
+
+    fn count(&self, read: u64, written: u64) {
+        let RowCounts { read: r, written: w } = self.inner.counts.get();
+        self.inner.counts.set(RowCounts { read: r + read, written: w + written });
+    }
+
+    /// Replaces or removes one row and remembers how to undo it.
+    fn change(&self, table: Table, key: u64, row: Option<Row>) -> Result<(), StoreError> {
+        let mut rows = self.inner.rows.borrow_mut();
+        let rows = rows.as_mut().ok_or_else(not_open)?;
+        let added = row.as_ref().map_or(0, size);
+        let before = match row {
+            Some(row) => rows.insert((table, key), row),
+            None => rows.remove(&(table, key)),
+        };
+        let removed = before.as_ref().map_or(0, size);
+        self.inner.bytes.set(self.inner.bytes.get() + added - removed);
+        if let Some(undo) = self.inner.undo.borrow_mut().as_mut() {
+            undo.push(Undo::Row(table, key, before));
+        }
+        Ok(())
+    }
+
+    fn roll_back(&self, undo: Vec<Undo>) {
+        let mut rows = self.inner.rows.borrow_mut();
+        for step in undo.into_iter().rev() {
+            match step {
+                Undo::Everything(before) => *rows = before,
+                Undo::Row(table, key, before) => {
+                    let Some(rows) = rows.as_mut() else { continue };
+                    match before {
+                        Some(row) => rows.insert((table, key), row),
+                        None => rows.remove(&(table, key)),
+                    };
+                }
+            }
+        }
+        self.inner.bytes.set(rows.iter().flat_map(BTreeMap::values).map(size).sum());
+    }
+}
+
+fn size((head, body): &Row) -> u64 {
+    (head.len() + body.len()) as u64 + ROW_OVERHEAD_BYTES
+}
+
+fn not_open() -> StoreError {
+    StoreError::Failed("no such table".into())
+}
+
+fn keys_of(table: Table, keys: &RangeInclusive<u64>) -> RangeInclusive<(Table, u64)> {
+    (table, *keys.start())..=(table, *keys.end())
+}
+
+impl Store for MemoryStore {
+    fn is_open(&self) -> Result<bool, StoreError> {
+        Ok(self.inner.rows.borrow().is_some())
+    }
+
+    fn open(&self) -> Result<(), StoreError> {
+        let mut rows = self.inner.rows.borrow_mut();
+        if rows.is_none() {
+            *rows = Some(Rows::new());
+            if let Some(undo) = self.inner.undo.borrow_mut().as_mut() {
+                undo.push(Undo::Everything(None));
+            }
+        }
+        Ok(())
+    }
+
+    fn atomically<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.inner.undo.borrow().is_some() {
+            return Err(StoreError::Failed("transactions do not nest".into()).into());
+        }
+        self.inner.undo.replace(Some(Vec::new()));
+        let result = work();
+        let undo = self.inner.undo.take().unwrap_or_default();
+        if result.is_err() {
+            self.roll_back(undo);
+        }
+        result
+    }
+
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+        let bytes = head.len() + body.len();
+        if bytes > Self::VALUE_BYTES_MAX {
+            return Err(StoreError::TooLarge { bytes, limit: Self::VALUE_BYTES_MAX });
+        }
+        if key >= KEY_LIMIT {
+            return Err(StoreError::Failed(format!("key {key} is not below 2^53")));
+        }
+        let replaced = self.read(|rows| (0, rows.get(&(table, key)).map_or(0, size)))?;
+        let grown = self.inner.bytes.get() + bytes as u64 + ROW_OVERHEAD_BYTES - replaced;
+        if self
+            .inner
+            .bytes_max
+            .get()
+            .is_some_and(|max| grown > max && grown > self.inner.bytes.get())
+        {
+            return Err(StoreError::Full);
+        }
+        self.change(table, key, Some((head.into(), body.into())))?;
+        self.count(0, 1);
+        Ok(())
+    }
+
+    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|rows| {
+            let row = rows.get(&(table, key));
+            (u64::from(row.is_some()), row.map(|(head, _)| head.to_vec()))
+        })
+    }
+
+    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|rows| {
+            let row = rows.get(&(table, key));
+            (u64::from(row.is_some()), row.map(|(_, body)| body.to_vec()))
+        })
+    }
+
+    fn heads(
+        &self,
+        table: Table,
+        keys: RangeInclusive<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.read(|rows| {
+            if keys.is_empty() {
+                return (0, Vec::new());
+            }
+            let heads: Vec<_> = rows
+                .range(keys_of(table, &keys))
+                .take(limit as usize)
+                .map(|((_, key), (head, _))| (*key, head.to_vec()))
+                .collect();
+            (heads.len() as u64, heads)
+        })
+    }
+
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+        let doomed: Vec<u64> = self.read(|rows| {
+            if keys.is_empty() {
+                return (0, Vec::new());
+            }
+            let doomed: Vec<_> = rows.range(keys_of(table, &keys)).map(|(&(_, k), _)| k).collect();
+            (doomed.len() as u64, doomed)
+        })?;
+        for key in &doomed {
+            self.change(table, *key, None)?;
+        }
+        self.count(0, doomed.len() as u64);
+        Ok(())
+    }
+
+    fn wipe(&self) -> Result<(), StoreError> {
+        let before = self.inner.rows.take();
+        if let Some(undo) = self.inner.undo.borrow_mut().as_mut() {
+            undo.push(Undo::Everything(before));
+        }
+        self.inner.bytes.set(0);
+        Ok(())
+    }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.inner.bytes.get())
+    }
+
+    fn row_counts(&self) -> RowCounts {
+        self.inner.counts.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened() -> MemoryStore {
+        let store = MemoryStore::new();
+        store.open().unwrap();
+        store
+    }
+
+    #[test]
+    fn a_closed_store_takes_nothing() {
+        let store = MemoryStore::new();
+        assert_eq!(store.put(Table::Wal, 0, b"", b""), Err(not_open()));
+        assert_eq!(store.heads(Table::Wal, 0..=9, 9), Err(not_open()));
+        store.open().unwrap();
+        store.put(Table::Wal, 0, b"h", b"b").unwrap();
+        store.wipe().unwrap();
+        assert_eq!((store.is_open(), store.bytes()), (Ok(false), Ok(0)));
+    }
+
+    #[test]
+    fn a_failed_transaction_leaves_nothing() {
+        let store = opened();
+        store.put(Table::Wal, 1, b"old", b"").unwrap();
+        let bytes = store.bytes().unwrap();
+        let failed: Result<(), StoreError> = store.atomically(|| {
+            store.put(Table::Wal, 1, b"new", b"")?;
+            store.put(Table::State, 1, b"", b"body")?;
+            store.delete(Table::Wal, 0..=9)?;
+            store.wipe()?;
+            store.open()?;
+            store.put(Table::Wal, 7, b"", b"")?;
+            Err(StoreError::Failed("late".into()))
+        });
+        assert_eq!(failed, Err(StoreError::Failed("late".into())));
+        assert_eq!(store.heads(Table::Wal, 0..=9, 9), Ok(vec![(1, b"old".to_vec())]));
+        assert_eq!(store.head(Table::State, 1), Ok(None));
+        assert_eq!(store.bytes(), Ok(bytes));
+    }
+
+    #[test]
+    fn rows_count_as_the_platform_bills_them() {
+        let store = opened();
+        for key in 0..5 {
+            store.put(Table::Wal, key, b"", &[0; 100]).unwrap();
+        }
+        store.put(Table::Wal, 3, b"", b"").unwrap();
+        assert_eq!(store.row_counts(), RowCounts { read: 0, written: 6 });
+        store.heads(Table::Wal, 1..=9, 2).unwrap();
+        store.body(Table::Wal, 0).unwrap();
+        store.body(Table::Wal, 99).unwrap();
+        store.delete(Table::Wal, 0..=1).unwrap();
+        assert_eq!(store.row_counts(), RowCounts { read: 5, written: 8 });
+    }
+
+    #[test]
+    fn limits_are_productions() {
+        let store = opened();
+        let limit = MemoryStore::VALUE_BYTES_MAX;
+        assert_eq!(store.put(Table::Wal, 0, &[0], &vec![0; limit - 1]), Ok(()));
+        let refused = Err(StoreError::TooLarge { bytes: limit + 1, limit });
+        assert_eq!(store.put(Table::Wal, 0, &[0], &vec![0; limit]), refused);
+        assert_eq!(store.put(Table::Wal, KEY_LIMIT - 1, b"", b""), Ok(()));
+        assert!(store.put(Table::Wal, KEY_LIMIT, b"", b"").is_err());
+        store.limit_bytes(Some(store.bytes().unwrap() + 20));
+        assert_eq!(store.put(Table::Wal, 1, b"", b"12345"), Err(StoreError::Full));
+        assert_eq!(store.put(Table::Wal, 1, b"", b"1234"), Ok(()));
+        assert_eq!(store.delete(Table::Wal, 0..=0), Ok(()));
+        assert_eq!(store.put(Table::Wal, 2, b"", &[0; 1000]), Ok(()));
+    }
+
+    #[test]
+    fn a_snapshot_is_independent() {
+        let store = opened();
+        store.put(Table::Wal, 0, b"a", b"").unwrap();
+        let copy = store.snapshot();
+        store.put(Table::Wal, 0, b"b", b"").unwrap();
+        assert_eq!(copy.head(Table::Wal, 0), Ok(Some(b"a".to_vec())));
+    }
+}
