@@ -1,9 +1,9 @@
 //! Points as columns: what parsing produces, frames carry, the memtable keeps and scans read.
 //!
 //! A [`Block`] is one measurement's rows. Tags are cut once per series into a [`SeriesTable`]; a
-//! row names its series, so no tag value is repeated per row. Which columns those are is said beside
-//! the block: by key while the batch belongs to a client ([`MeasurementBatch`]), by id once the schema
-//! has been consulted ([`FrameTable`]).
+//! row names its series, so no tag value is repeated per row. Which columns those are is said
+//! beside the block: by key while the batch belongs to a client ([`MeasurementBatch`]), by id once
+//! the schema has been consulted ([`FrameTable`]).
 
 pub mod bitmap;
 pub mod column;

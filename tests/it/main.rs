@@ -1,3 +1,10 @@
 //! One integration binary: each `mod` is one way of looking at the whole crate.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop where it stands"
+)]
+
 mod query_script;
 mod tidy;
