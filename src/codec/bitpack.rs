@@ -1,0 +1,199 @@
+//! Patched bit-packing of unsigned integers, in runs of 256.
+//!
+//! ```text
+//! Run of n <= 256 values
+//! ┌───────────┬────────────────┬──────────────────────┬──────────────────┬─────────────────────┐
+//! │ width <1> │ exceptions <1> │ low bits <⌈n·w ∕ 8⌉> │ positions <1>... │ high bits <varint>… │
+//! └───────────┴────────────────┴──────────────────────┴──────────────────┴─────────────────────┘
+//! ```
+//! `width` w is 0..=56 or 64. Value i's low w bits start at bit i·w. A value that needs more than w
+//! bits is an exception: its position in the run, ascending, and the rest of its bits.
+
+use super::varint;
+use super::{Error, take};
+
+/// Values of one run. Positions fit a byte.
+const RUN: usize = 256;
+/// The widest packing whose values can be read with one unaligned load; above it values are whole.
+const WIDTH_MAX: u32 = 56;
+
+/// Appends all `values`; their number is not stored.
+pub fn encode(values: &[u64], out: &mut Vec<u8>) {
+    for run in values.chunks(RUN) {
+        encode_run(run, plan(run).0, out);
+    }
+}
+
+/// Bytes that [`encode`] appends, up to the rounding of each run.
+pub fn encoded_bytes(values: &[u64]) -> usize {
+    values.chunks(RUN).map(|run| plan(run).1).sum()
+}
+
+/// Appends `count` values cut off the front of `bytes`.
+///
+/// # Errors
+/// [`Error::Truncated`] if `bytes` ends early, [`Error::Corrupt`] if a run is malformed.
+pub fn decode(bytes: &mut &[u8], count: usize, out: &mut Vec<u64>) -> Result<(), Error> {
+    // A run of 256 values takes at least two bytes.
+    if count.div_ceil(RUN) * 2 > bytes.len() {
+        return Err(Error::Truncated);
+    }
+    out.reserve(count);
+    let mut left = count;
+    while left > 0 {
+        decode_run(bytes, left.min(RUN), out)?;
+        left -= left.min(RUN);
+    }
+    Ok(())
+}
+
+fn bits(value: u64) -> u32 {
+    u64::BITS - value.leading_zeros()
+}
+
+/// The width that makes the run smallest, and its bytes then.
+fn plan(run: &[u64]) -> (u32, usize) {
+    let mut histogram = [0_u16; 65];
+    for &value in run {
+        if let Some(slot) = histogram.get_mut(bits(value) as usize) {
+            *slot += 1;
+        }
+    }
+    // Only widths that some value needs can be best: a wider one would only add zeros.
+    let mut used = [(0_u32, 0_usize); 66];
+    let mut n_used = 0;
+    for (width, &count) in (0_u32..).zip(&histogram) {
+        if (count > 0 || width == 0)
+            && let Some(slot) = used.get_mut(n_used)
+        {
+            *slot = (width, usize::from(count));
+            n_used += 1;
+        }
+    }
+    let used = used.get(..n_used).unwrap_or_default();
+    let mut best = (64, 2 + run.len() * 8);
+    for (index, &(width, _)) in used.iter().enumerate().rev() {
+        if width > WIDTH_MAX {
+            continue;
+        }
+        let exceptions = used.get(index + 1..).unwrap_or_default();
+        let n_exceptions: usize = exceptions.iter().map(|&(_, count)| count).sum();
+        if n_exceptions > usize::from(u8::MAX) {
+            break;
+        }
+        let patches: usize =
+            exceptions.iter().map(|&(b, n)| n * (1 + (b - width).div_ceil(7) as usize)).sum();
+        let bytes = 2 + (run.len() * width as usize).div_ceil(8) + patches;
+        if bytes < best.1 {
+            best = (width, bytes);
+        }
+    }
+    best
+}
+
+fn encode_run(run: &[u64], width: u32, out: &mut Vec<u8>) {
+    let mut exceptions = [0_u8; RUN];
+    let mut n_exceptions = 0;
+    if width < 64 {
+        for (position, &value) in (0_u8..=u8::MAX).zip(run) {
+            if let Some(slot) = exceptions.get_mut(n_exceptions) {
+                *slot = position;
+            }
+            n_exceptions += usize::from(value >> width != 0);
+        }
+    }
+    // plan() admits at most 255 exceptions, so the count fits its byte.
+    out.push(width as u8);
+    out.push(n_exceptions as u8);
+    pack(run, width, out);
+    let exceptions = exceptions.get(..n_exceptions).unwrap_or_default();
+    out.extend_from_slice(exceptions);
+    for &position in exceptions {
+        varint::write(run.get(usize::from(position)).map_or(0, |value| value >> width), out);
+    }
+}
+
+fn pack(run: &[u64], width: u32, out: &mut Vec<u8>) {
+    if width == 0 {
+        return;
+    }
+    if width == 64 {
+        for value in run {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        return;
+    }
+    let start = out.len();
+    let length = (run.len() * width as usize).div_ceil(8);
+    // Eight spare bytes, so that every value is written with one whole-word store.
+    out.resize(start + length + 8, 0);
+    let packed = out.get_mut(start..).unwrap_or_default();
+    let mask = (1_u64 << width) - 1;
+    let (mut word, mut held, mut at) = (0_u64, 0_u32, 0_usize);
+    for &value in run {
+        // held < 8 and width <= 56: nothing is shifted out.
+        word |= (value & mask) << held;
+        held += width;
+        if let Some(slot) = packed.get_mut(at..at + 8) {
+            slot.copy_from_slice(&word.to_le_bytes());
+        }
+        at += (held / 8) as usize;
+        // held / 8 is 8 only when all 64 bits were used, which leaves nothing.
+        word = word.checked_shr(held & !7).unwrap_or(0);
+        held %= 8;
+    }
+    out.truncate(start + length);
+}
+
+fn decode_run(bytes: &mut &[u8], n: usize, out: &mut Vec<u64>) -> Result<(), Error> {
+    let &[width, n_exceptions] = take(bytes, 2)? else { return Err(Error::Truncated) };
+    let width = u32::from(width);
+    if width > WIDTH_MAX && (width != 64 || n_exceptions != 0) {
+        return Err(Error::Corrupt);
+    }
+    let start = out.len();
+    unpack(bytes, n, width, out)?;
+    let run = out.get_mut(start..).unwrap_or_default();
+    let positions = take(bytes, usize::from(n_exceptions))?;
+    for &position in positions {
+        let high = varint::read(bytes)?;
+        let value = run.get_mut(usize::from(position)).ok_or(Error::Corrupt)?;
+        if bits(high) + width > 64 {
+            return Err(Error::Corrupt);
+        }
+        *value |= high << width;
+    }
+    Ok(())
+}
+
+fn unpack(bytes: &mut &[u8], n: usize, width: u32, out: &mut Vec<u64>) -> Result<(), Error> {
+    let length = (n * width as usize).div_ceil(8);
+    let all = *bytes;
+    let packed = take(bytes, length)?;
+    if width == 0 {
+        out.resize(out.len() + n, 0);
+        return Ok(());
+    }
+    if width == 64 {
+        out.extend(packed.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)));
+        return Ok(());
+    }
+    // Loads are eight bytes wide: near the end of the input they come from a padded copy.
+    let mut padded = [0_u8; RUN * 7 + 8];
+    let loads = match all.get(..length + 8) {
+        Some(loads) => loads,
+        None => {
+            padded.get_mut(..length).ok_or(Error::Corrupt)?.copy_from_slice(packed);
+            padded.get(..length + 8).ok_or(Error::Corrupt)?
+        }
+    };
+    let mask = (1_u64 << width) - 1;
+    let mut bit = 0;
+    out.extend((0..n).map(|_| {
+        let word = loads.get(bit / 8..).and_then(|tail| tail.first_chunk::<8>());
+        let value = u64::from_le_bytes(word.copied().unwrap_or_default()) >> (bit % 8) & mask;
+        bit += width as usize;
+        value
+    }));
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Floats: decimals as scaled integers where that is exact, else their bits as ordered integers.
+//!
+//! ```text
+//! DECIMAL  0 │ exponent <1> │ exceptions <varint> │ positions, each <varint> after the previous │
+//!              bits of each <8> │ integers (integer codec)
+//! ORDERED  1 │ integers (integer codec)
+//! ```
+//! DECIMAL: value = integer ∕ 10^exponent, bit for bit; an exception's integer repeats its
+//! predecessor's. Every decimal of up to 15 digits is exact, since both operands and therefore the
+//! quotient's rounding are. ORDERED: the bits with negatives flipped, so that close values are close
+//! integers. Every bit pattern round-trips.
+
+use super::{Error, finish, integer, start, take, varint};
+
+const DECIMAL: u8 = 0;
+const ORDERED: u8 = 1;
+/// Largest exponent tried: scaled integers stay below 2^53 for ordinary magnitudes.
+const EXPONENT_MAX: usize = 15;
+/// Integers up to here are exact floats.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+/// Values looked at to choose the exponent.
+const SAMPLE: usize = 64;
+
+/// Powers of ten, exact.
+const POWERS: [f64; EXPONENT_MAX + 1] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// Appends the encoding of `values` to `out`.
+pub fn encode(values: &[f64], out: &mut Vec<u8>) {
+    let Some(exponent) = sampled_exponent(values) else { return encode_ordered(values, out) };
+    let power = POWERS.get(exponent).copied().unwrap_or(1.0);
+    let mut integers = Vec::with_capacity(values.len());
+    let mut exceptions: Vec<(usize, u64)> = Vec::new();
+    let mut previous = 0;
+    for (position, &value) in values.iter().enumerate() {
+        match scaled(value, power) {
+            Some(integer) => previous = integer,
+            None => exceptions.push((position, value.to_bits())),
+        }
+        integers.push(previous);
+    }
+    // An exception costs nine bytes or more, a decimal often under two.
+    if exceptions.len() * 8 > values.len() {
+        return encode_ordered(values, out);
+    }
+    out.push(DECIMAL);
+    out.push(exponent as u8);
+    varint::write(exceptions.len() as u64, out);
+    let mut next = 0;
+    for &(position, _) in &exceptions {
+        varint::write((position - next) as u64, out);
+        next = position + 1;
+    }
+    for &(_, bits) in &exceptions {
+        out.extend_from_slice(&bits.to_le_bytes());
+    }
+    integer::encode(&integers, out);
+}
+
+/// Replaces the contents of `out` with exactly `count` values.
+///
+/// # Errors
+/// Any [`Error`] but [`Error::NotUtf8`]; `out` is then unspecified.
+pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Error> {
+    out.clear();
+    let (method, mut rest) = start(bytes, count)?;
+    let mut integers = Vec::new();
+    if method == ORDERED {
+        integer::decode(rest, count, &mut integers)?;
+        out.extend(integers.iter().map(|&integer| f64::from_bits(unordered(integer))));
+        return Ok(());
+    }
+    if method != DECIMAL {
+        return Err(Error::UnknownMethod(method));
+    }
+    let exponent = usize::from(*take(&mut rest, 1)?.first().ok_or(Error::Truncated)?);
+    let power = *POWERS.get(exponent).ok_or(Error::Corrupt)?;
+    let n_exceptions = varint::read_length(&mut rest, count)?;
+    let mut positions = Vec::with_capacity(n_exceptions.min(rest.len()));
+    let mut next = 0_usize;
+    for _ in 0..n_exceptions {
+        let position = varint::read_length(&mut rest, count)?.saturating_add(next);
+        next = position + 1;
+        positions.push(position);
+    }
+    let exact = take(&mut rest, n_exceptions.saturating_mul(8))?;
+    integer::decode(rest, count, &mut integers)?;
+    out.extend(integers.iter().map(|&integer| integer as f64 / power));
+    for (&position, bits) in positions.iter().zip(exact.as_chunks::<8>().0) {
+        *out.get_mut(position).ok_or(Error::Corrupt)? = f64::from_bits(u64::from_le_bytes(*bits));
+    }
+    finish(&[])
+}
+
+fn encode_ordered(values: &[f64], out: &mut Vec<u8>) {
+    out.push(ORDERED);
+    let integers: Vec<i64> = values.iter().map(|value| ordered(value.to_bits())).collect();
+    integer::encode(&integers, out);
+}
+
+/// The integer that divided by `power` is `value` bit for bit.
+#[inline]
+fn scaled(value: f64, power: f64) -> Option<i64> {
+    let product = value * power;
+    // Adding and subtracting 1.5·2^52 rounds to the nearest integer without a call.
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    let rounded = if product.abs() < 2_251_799_813_685_248.0 {
+        product + ROUND - ROUND
+    } else {
+        product.round_ties_even()
+    };
+    let exact = (rounded / power).to_bits() == value.to_bits();
+    // -0.0 would come back as 0.0; NaN and infinity fail the comparison.
+    (exact && rounded.abs() <= EXACT_MAX && !(rounded == 0.0 && value.is_sign_negative()))
+        .then_some(rounded as i64)
+}
+
+/// The smallest exponent that serves nearly all of a sample.
+fn sampled_exponent(values: &[f64]) -> Option<usize> {
+    let stride = values.len().div_ceil(SAMPLE).max(1);
+    let (mut exponent, mut sampled, mut failed) = (0, 0, 0);
+    for &value in values.iter().step_by(stride) {
+        sampled += 1;
+        let needed = POWERS
+            .iter()
+            .enumerate()
+            .skip(exponent)
+            .find_map(|(at, &power)| scaled(value, power).map(|_| at));
+        match needed {
+            Some(needed) => exponent = needed,
+            // A value may be exact at its own exponent yet not at a larger one: an exception.
+            None => failed += 1,
+        }
+    }
+    (failed * 8 <= sampled).then_some(exponent)
+}
+
+/// Float bits to an integer of the same order, and small distance for close values.
+fn ordered(bits: u64) -> i64 {
+    let bits = bits as i64;
+    bits ^ ((bits >> 63) as u64 >> 1) as i64
+}
+
+/// The inverse of [`ordered`] (it keeps the sign bit and flips the rest under it).
+fn unordered(integer: i64) -> u64 {
+    ordered(integer as u64) as u64
+}

@@ -1,0 +1,165 @@
+//! Strings: a dictionary and codes where they repeat, else their lengths and their text.
+//!
+//! ```text
+//! PLAIN       0 │ lengths <counted integers> │ text
+//! DICTIONARY  1 │ n <varint> │ lengths of the n distinct strings <counted integers>
+//!               │ codes <counted integers> │ text of the n strings
+//! counted integers: bytes <varint> │ the integer codec's bytes
+//! ```
+//! A code is the position of the string in the dictionary, which is in order of first appearance.
+
+use std::collections::HashMap;
+
+use super::{Error, TEXT_BYTES_MAX, integer, start, take, varint};
+
+const PLAIN: u8 = 0;
+const DICTIONARY: u8 = 1;
+
+/// Appends the encoding of the strings that `ends` cuts out of `text`: string i lies between the
+/// end of its predecessor (0 for the first) and `ends[i]`. The text is all of `text`.
+pub fn encode(text: &str, ends: &[u32], out: &mut Vec<u8>) {
+    match dictionary(text, ends) {
+        Some((entries, codes)) => {
+            out.push(DICTIONARY);
+            varint::write(entries.len() as u64, out);
+            let lengths: Vec<i64> = entries.iter().map(|entry| entry.len() as i64).collect();
+            encode_counted(&lengths, out);
+            encode_counted(&codes, out);
+            for entry in &entries {
+                out.extend_from_slice(entry.as_bytes());
+            }
+        }
+        None => {
+            out.push(PLAIN);
+            let mut before = 0;
+            let lengths: Vec<i64> = ends
+                .iter()
+                .map(|&end| i64::from(end) - i64::from(std::mem::replace(&mut before, end)))
+                .collect();
+            encode_counted(&lengths, out);
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
+/// Replaces the contents of `text` and `ends` with exactly `count` strings.
+///
+/// # Errors
+/// Any [`Error`]; the outputs are then unspecified.
+pub fn decode(
+    bytes: &[u8],
+    count: usize,
+    text: &mut String,
+    ends: &mut Vec<u32>,
+) -> Result<(), Error> {
+    text.clear();
+    ends.clear();
+    let (method, mut rest) = start(bytes, count)?;
+    match method {
+        PLAIN => {
+            let lengths = decode_counted(&mut rest, count)?;
+            ends_of(&lengths, ends)?;
+            text.push_str(checked_text(rest, ends)?);
+            Ok(())
+        }
+        DICTIONARY => {
+            let n_entries = varint::read_length(&mut rest, count)?;
+            let lengths = decode_counted(&mut rest, n_entries)?;
+            let codes = decode_counted(&mut rest, count)?;
+            let mut entry_ends = Vec::new();
+            ends_of(&lengths, &mut entry_ends)?;
+            let entries = checked_text(rest, &entry_ends)?;
+            expand(entries, &entry_ends, &codes, text, ends)
+        }
+        _ => Err(Error::UnknownMethod(method)),
+    }
+}
+
+/// Distinct strings and codes, if storing each once saves at least half of the text.
+fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>)> {
+    if ends.len() < 4 || text.len() > TEXT_BYTES_MAX {
+        return None;
+    }
+    // Collisions that a writer could construct cost it its own request's time only.
+    let mut codes_by_string: HashMap<&str, i64, foldhash::fast::FixedState> = HashMap::default();
+    let mut entries: Vec<&str> = Vec::new();
+    let mut codes = Vec::with_capacity(ends.len());
+    let (mut before, mut entry_bytes) = (0, 0);
+    for &end in ends {
+        let string = text.get(before..end as usize).unwrap_or_default();
+        before = end as usize;
+        let next = entries.len() as i64;
+        let code = *codes_by_string.entry(string).or_insert(next);
+        if code == next {
+            entries.push(string);
+            entry_bytes += string.len() + 1;
+            // Text that does not repeat in its first part seldom does later: stop looking.
+            if entries.len() > 1_000 && entries.len() * 2 > codes.len() {
+                return None;
+            }
+        }
+        codes.push(code);
+    }
+    (entry_bytes * 2 <= text.len() + ends.len()).then_some((entries, codes))
+}
+
+fn encode_counted(integers: &[i64], out: &mut Vec<u8>) {
+    let mut encoded = Vec::new();
+    integer::encode(integers, &mut encoded);
+    varint::write(encoded.len() as u64, out);
+    out.append(&mut encoded);
+}
+
+fn decode_counted(bytes: &mut &[u8], count: usize) -> Result<Vec<i64>, Error> {
+    let length = varint::read_length(bytes, bytes.len())?;
+    let mut integers = Vec::new();
+    integer::decode(take(bytes, length)?, count, &mut integers)?;
+    Ok(integers)
+}
+
+fn ends_of(lengths: &[i64], ends: &mut Vec<u32>) -> Result<(), Error> {
+    let mut end = 0_u32;
+    ends.reserve(lengths.len());
+    for &length in lengths {
+        let length = u32::try_from(length).map_err(|_| Error::Corrupt)?;
+        end = end.checked_add(length).ok_or(Error::TooMany)?;
+        ends.push(end);
+    }
+    Ok(())
+}
+
+/// `bytes` as text that `ends` cut at character boundaries up to its end.
+fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
+    let length = ends.last().map_or(0, |&end| end as usize);
+    match bytes.len() {
+        have if have < length => return Err(Error::Truncated),
+        have if have > length => return Err(Error::Trailing),
+        _ => {}
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| Error::NotUtf8)?;
+    let cut = ends.iter().all(|&end| text.is_char_boundary(end as usize));
+    if cut { Ok(text) } else { Err(Error::NotUtf8) }
+}
+
+fn expand(
+    entries: &str,
+    entry_ends: &[u32],
+    codes: &[i64],
+    text: &mut String,
+    ends: &mut Vec<u32>,
+) -> Result<(), Error> {
+    ends.reserve(codes.len());
+    for &code in codes {
+        let code = usize::try_from(code).map_err(|_| Error::Corrupt)?;
+        let end = *entry_ends.get(code).ok_or(Error::Corrupt)? as usize;
+        let start = code.checked_sub(1).and_then(|before| entry_ends.get(before));
+        let start = start.map_or(0, |&start| start as usize);
+        let entry = entries.get(start..end).ok_or(Error::Corrupt)?;
+        if text.len() + entry.len() > TEXT_BYTES_MAX {
+            return Err(Error::TooMany);
+        }
+        text.push_str(entry);
+        ends.push(text.len() as u32);
+    }
+    Ok(())
+}

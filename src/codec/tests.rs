@@ -1,0 +1,265 @@
+//! Every codec: random values of several shapes come back, and no bytes make a decoder panic.
+
+use super::*;
+
+/// Integers of one random shape.
+fn integers(random: &mut fastrand::Rng) -> Vec<i64> {
+    let n = random.usize(0..700);
+    let shape = random.u8(0..6);
+    let (mut walk, bits) = (random.i64(..), random.u32(0..64));
+    (0..n)
+        .map(|_| match shape {
+            0 => walk,
+            1 => random.i64(..) >> bits,
+            2 => {
+                walk = walk.wrapping_add(random.i64(-2..=2));
+                walk
+            }
+            3 if random.u8(..) > 5 => random.i64(0..100),
+            4 => *[i64::MIN, i64::MAX, 0].get(random.usize(0..3)).unwrap(),
+            _ => random.i64(..),
+        })
+        .collect()
+}
+
+fn floats(random: &mut fastrand::Rng) -> Vec<f64> {
+    let n = random.usize(0..700);
+    let shape = random.u8(0..5);
+    let power = 10_f64.powi(random.i32(0..18));
+    (0..n)
+        .map(|_| match shape {
+            0 => random.i64(-10_000..10_000) as f64 / power,
+            1 => f64::from_bits(random.u64(..)),
+            2 => random.f64(),
+            3 if random.u8(..) > 9 => random.i64(-10_000..10_000) as f64 / 100.0,
+            3 => *[-0.0, f64::NAN, f64::INFINITY, 1e300, 5e-324].get(random.usize(0..5)).unwrap(),
+            _ => 0.1 + f64::from(random.u8(..)) * 0.2,
+        })
+        .collect()
+}
+
+/// Some bytes of `bytes` cut off, added or changed.
+fn damaged(bytes: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    match random.u8(0..4) {
+        0 => bytes.truncate(random.usize(0..=bytes.len())),
+        1 => bytes.push(random.u8(..)),
+        _ => {
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(0..bytes.len().max(1));
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = random.u8(..);
+                }
+            }
+        }
+    }
+    bytes
+}
+
+macro_rules! round_trip {
+    ($name:ident, $codec:ident, $make:expr, $as_bits:expr) => {
+        #[test]
+        fn $name() {
+            let mut random = fastrand::Rng::with_seed(7);
+            for _ in 0..1_500 {
+                let values = $make(&mut random);
+                let (mut bytes, mut back) = (vec![9], Vec::new());
+                $codec::encode(&values, &mut bytes);
+                assert_eq!(bytes.remove(0), 9, "encode appends");
+                $codec::decode(&bytes, values.len(), &mut back).unwrap();
+                let bits = $as_bits;
+                assert_eq!(bits(&back), bits(&values));
+                let cut = bytes.len() - 1;
+                assert!($codec::decode(&bytes[..cut], values.len(), &mut back).is_err());
+                bytes.push(0);
+                assert_eq!($codec::decode(&bytes, values.len(), &mut back), Err(Error::Trailing));
+                bytes.pop();
+                for _ in 0..4 {
+                    let hostile = damaged(&bytes, &mut random);
+                    if $codec::decode(&hostile, values.len(), &mut back).is_ok() {
+                        assert_eq!(back.len(), values.len());
+                    }
+                    let _ = $codec::decode(&hostile, random.usize(0..2_000), &mut back);
+                }
+                assert_eq!($codec::decode(&bytes, VALUES_MAX + 1, &mut back), Err(Error::TooMany));
+            }
+        }
+    };
+}
+
+round_trip!(integers_return, integer, integers, |values: &[i64]| values.to_vec());
+round_trip!(timestamps_return, timestamp, integers, |values: &[i64]| values.to_vec());
+round_trip!(
+    unsigned_return,
+    unsigned,
+    |random: &mut fastrand::Rng| -> Vec<u64> {
+        integers(random).into_iter().map(|value| value as u64).collect()
+    },
+    |values: &[u64]| values.to_vec()
+);
+round_trip!(floats_return_bit_for_bit, float, floats, |values: &[f64]| -> Vec<u64> {
+    values.iter().map(|value| value.to_bits()).collect()
+});
+round_trip!(
+    booleans_return,
+    boolean,
+    |random: &mut fastrand::Rng| -> Vec<bool> {
+        let flips = random.u8(..);
+        let mut value = random.bool();
+        (0..random.usize(0..700))
+            .map(|_| {
+                value ^= random.u8(..) < flips;
+                value
+            })
+            .collect()
+    },
+    |values: &[bool]| values.to_vec()
+);
+
+#[test]
+fn regular_and_jittered_timestamps_are_small() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let regular: Vec<i64> =
+        (0..1_000).map(|i| 1_700_000_000_000_000_000 + i * 10_000_000_000).collect();
+    // Fifty rows of each of a hundred series, one after the other.
+    let by_series: Vec<i64> =
+        (0..5_000).map(|i| 1_700_000_000_000_000_000 + i % 50 * 10_000_000_000).collect();
+    let jittered: Vec<i64> =
+        regular.iter().map(|time| time + random.i64(-5..=5) * 1_000_000).collect();
+    let size = |times: &[i64]| {
+        let (mut bytes, mut back) = (Vec::new(), Vec::new());
+        timestamp::encode(times, &mut bytes);
+        timestamp::decode(&bytes, times.len(), &mut back).unwrap();
+        assert_eq!(back, times);
+        bytes.len()
+    };
+    assert!(size(&regular) < 40, "{}", size(&regular));
+    assert!(size(&by_series) < 500, "{}", size(&by_series));
+    assert!(size(&jittered) < 700, "{}", size(&jittered));
+}
+
+#[test]
+fn walks_and_decimals_are_small() {
+    let mut random = fastrand::Rng::with_seed(4);
+    let mut value = 50_f64;
+    let walk: Vec<f64> = (0..4_096)
+        .map(|_| {
+            value = (value + (random.f64() + random.f64() + random.f64() - 1.5) * 2.0)
+                .clamp(0.0, 100.0);
+            value
+        })
+        .collect();
+    let whole: Vec<i64> = walk.iter().map(|value| *value as i64).collect();
+    let cents: Vec<f64> = walk.iter().map(|value| (value * 100.0).round() / 100.0).collect();
+    let mut bytes = Vec::new();
+    integer::encode(&whole, &mut bytes);
+    assert!(bytes.len() < 4_096 * 40 / 100, "{}", bytes.len());
+    bytes.clear();
+    float::encode(&cents, &mut bytes);
+    assert!(bytes.len() < 4_096 * 130 / 100, "{}", bytes.len());
+    bytes.clear();
+    float::encode(&walk, &mut bytes);
+    assert!(bytes.len() < 4_096 * 7, "{}", bytes.len());
+}
+
+#[test]
+fn strings_return() {
+    let mut random = fastrand::Rng::with_seed(5);
+    for _ in 0..1_500 {
+        let distinct = random.usize(1..300);
+        let strings: Vec<String> = (0..random.usize(0..400))
+            .map(|_| format!("ü{}", "x".repeat(random.usize(0..distinct) % 40)))
+            .collect();
+        let text: String = strings.concat();
+        let mut end = 0;
+        let ends: Vec<u32> = strings
+            .iter()
+            .map(|string| {
+                end += string.len() as u32;
+                end
+            })
+            .collect();
+        let (mut bytes, mut text_back, mut ends_back) = (Vec::new(), String::new(), Vec::new());
+        string::encode(&text, &ends, &mut bytes);
+        string::decode(&bytes, ends.len(), &mut text_back, &mut ends_back).unwrap();
+        assert_eq!((&text_back, &ends_back), (&text, &ends));
+        for _ in 0..4 {
+            let hostile = damaged(&bytes, &mut random);
+            if string::decode(&hostile, ends.len(), &mut text_back, &mut ends_back).is_ok() {
+                assert_eq!(ends_back.len(), ends.len());
+                let mut start = 0;
+                for &end in &ends_back {
+                    assert!(text_back.get(start..end as usize).is_some());
+                    start = end as usize;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn repeated_strings_are_stored_once() {
+    let text = "runningstopped".repeat(500);
+    let ends: Vec<u32> = (0..1_000).map(|i| i / 2 * 14 + if i % 2 == 0 { 7 } else { 14 }).collect();
+    let mut bytes = Vec::new();
+    string::encode(&text, &ends, &mut bytes);
+    assert!(bytes.len() < 200, "{}", bytes.len());
+}
+
+#[test]
+fn a_dictionary_cannot_expand_without_bound() {
+    // One string of 1 MB, 100 copies: 100 MB.
+    let mut bytes = vec![1, 1];
+    for integer in [1 << 20, 0] {
+        let mut counted = vec![0];
+        varint::write_signed(integer, &mut counted);
+        varint::write(counted.len() as u64, &mut bytes);
+        bytes.append(&mut counted);
+    }
+    bytes.resize(bytes.len() + (1 << 20), b'x');
+    let (mut text, mut ends) = (String::new(), Vec::new());
+    assert_eq!(string::decode(&bytes, 3, &mut text, &mut ends), Ok(()));
+    assert_eq!(string::decode(&bytes, 100, &mut text, &mut ends), Err(Error::TooMany));
+}
+
+#[test]
+fn validity_returns() {
+    let mut random = fastrand::Rng::with_seed(6);
+    for _ in 0..3_000 {
+        let count = random.usize(0..400);
+        let (nulls, sticky) = (random.u8(..), random.bool());
+        let mut words = vec![0_u64; count.div_ceil(64)];
+        let mut valid = true;
+        for row in 0..count {
+            if !sticky || random.u8(0..20) == 0 {
+                valid = random.u8(..) >= nulls;
+            }
+            words[row / 64] |= u64::from(valid) << (row % 64);
+        }
+        let (mut bytes, mut back) = (Vec::new(), Vec::new());
+        validity::encode(&words, count, &mut bytes);
+        assert!(bytes.len() <= 1 + count.div_ceil(8));
+        validity::decode(&bytes, count, &mut back).unwrap();
+        assert_eq!(back, words);
+        for _ in 0..4 {
+            let hostile = damaged(&bytes, &mut random);
+            if validity::decode(&hostile, count, &mut back).is_ok() {
+                assert_eq!(back.len(), count.div_ceil(64));
+                assert!(count.is_multiple_of(64) || back.last().unwrap() >> (count % 64) == 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn varints_return_and_end() {
+    for value in [0, 1, 127, 128, 16_383, 16_384, u64::MAX >> 1, u64::MAX] {
+        let mut bytes = Vec::new();
+        varint::write(value, &mut bytes);
+        assert_eq!(varint::read(&mut bytes.as_slice()), Ok(value));
+        assert_eq!(varint::read(&mut &bytes[..bytes.len() - 1]), Err(Error::Truncated));
+        let signed = value as i64;
+        assert_eq!(varint::unzigzag(varint::zigzag(signed)), signed);
+    }
+    assert_eq!(varint::read(&mut [0xff; 10].as_slice()), Err(Error::Corrupt));
+}

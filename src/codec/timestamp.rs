@@ -1,0 +1,157 @@
+//! Timestamps: what is left of them after a common unit and a regular step are taken out.
+//!
+//! ```text
+//! STEP  0 │ unit <varint> │ first <zigzag varint> │ step <zigzag varint> │ runs (bitpack) of
+//!           zigzag((time − previous) ∕ unit − step)
+//! GRID  1 │ the same, runs of zigzag((time − first) ∕ unit − index · step)
+//! ```
+//! `unit` divides every difference (a power of ten that the clock ticked in, or more), so jitter at
+//! milliseconds is not paid for in nanoseconds. STEP survives gaps and changes of series; GRID is
+//! smaller for one series with jitter. Any `i64` sequence round-trips: where a difference overflows
+//! the unit is 1 and arithmetic wraps. No values are the method byte alone.
+
+use super::varint::{self, unzigzag, zigzag};
+use super::{Error, bitpack, finish, start};
+
+const STEP: u8 = 0;
+const GRID: u8 = 1;
+/// Differences looked at to guess the step.
+const SAMPLE: usize = 63;
+
+/// Appends the encoding of `timestamps_ns` to `out`.
+pub fn encode(timestamps_ns: &[i64], out: &mut Vec<u8>) {
+    let Some((&first, rest)) = timestamps_ns.split_first() else { return out.push(STEP) };
+    let mut deltas: Vec<i64> = Vec::with_capacity(rest.len());
+    let unit = match checked_deltas(timestamps_ns, &mut deltas) {
+        true => common_divisor(&deltas),
+        false => {
+            deltas.clear();
+            deltas.extend(timestamps_ns.iter().zip(rest).map(|(a, b)| b.wrapping_sub(*a)));
+            1
+        }
+    };
+    divide(&mut deltas, unit);
+    let step = typical(&deltas);
+    let mut packed: Vec<u64> = Vec::with_capacity(deltas.len());
+    packed.extend(deltas.iter().map(|delta| zigzag(delta.wrapping_sub(step))));
+    let step_bytes = bitpack::encoded_bytes(&packed);
+    let mut header = (STEP, step);
+    // Under two bits a value there is no jitter worth a second try.
+    if step_bytes * 4 > deltas.len() {
+        let total = deltas.iter().fold(0_i64, |sum, delta| sum.wrapping_add(*delta));
+        let n = deltas.len().max(1) as i64;
+        // Rounded: a step that is off by one would drift away from the grid.
+        let grid_step = total.wrapping_add(n / 2).div_euclid(n);
+        let mut residual = 0_i64;
+        let grid: Vec<u64> = deltas
+            .iter()
+            .map(|delta| {
+                residual = residual.wrapping_add(delta.wrapping_sub(grid_step));
+                zigzag(residual)
+            })
+            .collect();
+        if bitpack::encoded_bytes(&grid) < step_bytes {
+            packed = grid;
+            header = (GRID, grid_step);
+        }
+    }
+    out.push(header.0);
+    varint::write(unit, out);
+    varint::write_signed(first, out);
+    varint::write_signed(header.1, out);
+    bitpack::encode(&packed, out);
+}
+
+/// Replaces the contents of `out` with exactly `count` values.
+///
+/// # Errors
+/// Any [`Error`] but [`Error::NotUtf8`]; `out` is then unspecified.
+pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
+    out.clear();
+    let (method, mut rest) = start(bytes, count)?;
+    if method > GRID {
+        return Err(Error::UnknownMethod(method));
+    }
+    if count == 0 {
+        return finish(rest);
+    }
+    let unit = varint::read(&mut rest)? as i64;
+    let first = varint::read_signed(&mut rest)?;
+    let step = varint::read_signed(&mut rest)?;
+    let mut packed = Vec::new();
+    bitpack::decode(&mut rest, count - 1, &mut packed)?;
+    out.reserve(count);
+    out.push(first);
+    if method == STEP {
+        let mut time = first;
+        out.extend(packed.iter().map(|&residual| {
+            let delta = unzigzag(residual).wrapping_add(step);
+            time = time.wrapping_add(delta.wrapping_mul(unit));
+            time
+        }));
+    } else {
+        let mut grid = 0_i64;
+        out.extend(packed.iter().map(|&residual| {
+            grid = grid.wrapping_add(step);
+            first.wrapping_add(grid.wrapping_add(unzigzag(residual)).wrapping_mul(unit))
+        }));
+    }
+    finish(rest)
+}
+
+/// Fills `deltas`; `false` if a difference does not fit.
+fn checked_deltas(times_ns: &[i64], deltas: &mut Vec<i64>) -> bool {
+    for pair in times_ns.windows(2) {
+        let &[before, after] = pair else { return false };
+        match after.checked_sub(before) {
+            Some(delta) if delta != i64::MIN => deltas.push(delta),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// The greatest common divisor of all differences; 1 when all are 0.
+fn common_divisor(deltas: &[i64]) -> u64 {
+    let mut divisor = 0_u64;
+    let mut previous = 0;
+    for &delta in deltas {
+        // Regular input repeats one difference: no division then.
+        if delta == previous {
+            continue;
+        }
+        previous = delta;
+        let (mut a, mut b) = (delta.unsigned_abs(), divisor);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        divisor = a;
+        if divisor == 1 {
+            break;
+        }
+    }
+    divisor.max(1)
+}
+
+fn divide(deltas: &mut [i64], unit: u64) {
+    if unit == 1 {
+        return;
+    }
+    // A divisor of differences that are not i64::MIN fits an i64.
+    let unit = unit as i64;
+    let mut previous = (0, 0);
+    for delta in deltas {
+        if *delta != previous.0 {
+            previous = (*delta, *delta / unit);
+        }
+        *delta = previous.1;
+    }
+}
+
+/// The median of a sample: the step of regular input whatever its gaps.
+fn typical(deltas: &[i64]) -> i64 {
+    let stride = deltas.len().div_ceil(SAMPLE).max(1);
+    let mut sample: Vec<i64> = deltas.iter().step_by(stride).copied().collect();
+    let middle = sample.len() / 2;
+    if sample.is_empty() { 0 } else { *sample.select_nth_unstable(middle).1 }
+}

@@ -1,0 +1,133 @@
+//! Which rows have a value: nothing when all do, gaps between nulls, run lengths, or a bitmap.
+//!
+//! ```text
+//! ALL    0 │ nothing
+//! GAPS   1 │ nulls <varint> │ for each null the valid rows <varint> before it
+//! RUNS   2 │ lengths <varint>… of runs, the first of valid rows (it may be 0), then in turn
+//! BITS   3 │ ⌈n ∕ 8⌉ bytes, row i is bit i % 8 of byte i ∕ 8, spare bits 0
+//! ```
+
+use super::{Error, finish, start, take, varint};
+
+const ALL: u8 = 0;
+const GAPS: u8 = 1;
+const RUNS: u8 = 2;
+const BITS: u8 = 3;
+
+/// Appends the encoding of the first `count` bits of `words` (64 rows to a word, lowest bit first;
+/// a set bit is a row with a value; bits past `count` are zero).
+pub fn encode(words: &[u64], count: usize, out: &mut Vec<u8>) {
+    let n_valid: usize = words.iter().map(|word| word.count_ones() as usize).sum();
+    let n_nulls = count.saturating_sub(n_valid);
+    if n_nulls == 0 {
+        return out.push(ALL);
+    }
+    let start = out.len();
+    let bits_bytes = 1 + count.div_ceil(8);
+    let is_valid = |row: usize| words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1);
+    let runs = runs(count, is_valid);
+    // Two lengths per run of nulls, or one gap per null.
+    if runs.len() < n_nulls {
+        out.push(RUNS);
+        for &run in &runs {
+            varint::write(run, out);
+        }
+    } else if n_nulls < bits_bytes {
+        out.push(GAPS);
+        varint::write(n_nulls as u64, out);
+        let mut next = 0;
+        for row in (0..count).filter(|&row| !is_valid(row)) {
+            varint::write((row - next) as u64, out);
+            next = row + 1;
+        }
+    }
+    if out.len() == start || out.len() - start > bits_bytes {
+        out.truncate(start);
+        out.push(BITS);
+        let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+        out.extend(bytes.take(count.div_ceil(8)));
+    }
+}
+
+/// Replaces the contents of `words` with the bits of `count` rows, as [`encode`] takes them.
+///
+/// # Errors
+/// Any [`Error`] but [`Error::NotUtf8`]; `words` is then unspecified.
+pub fn decode(bytes: &[u8], count: usize, words: &mut Vec<u64>) -> Result<(), Error> {
+    words.clear();
+    let (method, mut rest) = start(bytes, count)?;
+    words.resize(count.div_ceil(64), 0);
+    match method {
+        ALL => fill(words, 0, count),
+        GAPS => {
+            let n_nulls = varint::read_length(&mut rest, count)?;
+            let mut row = 0;
+            for _ in 0..n_nulls {
+                let gap = varint::read_length(&mut rest, count.saturating_sub(row + 1))?;
+                fill(words, row, row + gap);
+                row += gap + 1;
+            }
+            if row > count {
+                return Err(Error::Corrupt);
+            }
+            fill(words, row, count);
+        }
+        RUNS => {
+            let (mut row, mut valid) = (0, true);
+            while row < count {
+                let length = varint::read_length(&mut rest, count - row)?;
+                if length == 0 && row > 0 {
+                    return Err(Error::Corrupt);
+                }
+                if valid {
+                    fill(words, row, row + length);
+                } else if length == 0 {
+                    return Err(Error::Corrupt);
+                }
+                row += length;
+                valid = !valid;
+            }
+        }
+        BITS => {
+            let packed = take(&mut rest, count.div_ceil(8))?;
+            for (row, &byte) in packed.iter().enumerate() {
+                if let Some(word) = words.get_mut(row / 8) {
+                    *word |= u64::from(byte) << (row % 8 * 8);
+                }
+            }
+            let spare = count % 64;
+            if spare > 0 && words.last().is_some_and(|last| last >> spare != 0) {
+                return Err(Error::Corrupt);
+            }
+        }
+        _ => return Err(Error::UnknownMethod(method)),
+    }
+    finish(rest)
+}
+
+/// Lengths of runs, the first of valid rows.
+fn runs(count: usize, is_valid: impl Fn(usize) -> bool) -> Vec<u64> {
+    let mut runs = Vec::new();
+    let (mut valid, mut length) = (true, 0);
+    for row in 0..count {
+        if is_valid(row) != valid {
+            runs.push(length);
+            (valid, length) = (!valid, 0);
+        }
+        length += 1;
+    }
+    runs.push(length);
+    runs
+}
+
+/// Sets the bits `start..end`.
+fn fill(words: &mut [u64], start: usize, end: usize) {
+    let mut at = start;
+    while at < end {
+        let in_word = (64 - at % 64).min(end - at);
+        if let Some(word) = words.get_mut(at / 64) {
+            *word |= (u64::MAX >> (64 - in_word)) << (at % 64);
+        }
+        at += in_word;
+    }
+}

@@ -1,0 +1,64 @@
+//! Unsigned integers as one to ten bytes, seven bits each, lowest first; signed ones zigzag.
+
+use super::Error;
+
+/// Appends `value`.
+pub fn write(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Takes one integer off the front of `bytes`.
+///
+/// # Errors
+/// [`Error::Truncated`] if `bytes` ends early, [`Error::Corrupt`] past 64 bits.
+pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
+    let mut value = 0;
+    for (index, &byte) in bytes.iter().enumerate().take(10) {
+        if index == 9 && byte > 1 {
+            return Err(Error::Corrupt);
+        }
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            *bytes = bytes.get(index + 1..).unwrap_or_default();
+            return Ok(value);
+        }
+    }
+    Err(Error::Truncated)
+}
+
+/// Takes a length or count off the front of `bytes`; it must not exceed `max`.
+///
+/// # Errors
+/// Those of [`read`], and [`Error::TooMany`] above `max`.
+pub fn read_length(bytes: &mut &[u8], max: usize) -> Result<usize, Error> {
+    usize::try_from(read(bytes)?).ok().filter(|&length| length <= max).ok_or(Error::TooMany)
+}
+
+/// Appends `value` so that small magnitudes are short.
+pub fn write_signed(value: i64, out: &mut Vec<u8>) {
+    write(zigzag(value), out);
+}
+
+/// Takes one signed integer off the front of `bytes`.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_signed(bytes: &mut &[u8]) -> Result<i64, Error> {
+    read(bytes).map(unzigzag)
+}
+
+/// 0, -1, 1, -2, … to 0, 1, 2, 3, …
+#[inline]
+pub const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The inverse of [`zigzag`].
+#[inline]
+pub const fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
