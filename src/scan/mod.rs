@@ -6,6 +6,49 @@
 //! values, each group's rows or windows in order of time, and a resume key when the page was full.
 //! Last write wins between the parts of a source is applied here, before any predicate.
 
+pub mod error;
 pub mod page;
 pub mod request;
 pub mod source;
+pub mod window;
+
+use error::ScanError;
+use page::{ScanPage, SummaryPage};
+use request::{ScanRequest, SummaryRequest};
+use source::Source;
+
+/// When a page is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimits {
+    /// Encoded bytes of the page. A single row or window may exceed it, nothing else.
+    pub bytes: usize,
+    /// Encoded bytes that the source may decode for one page ([`source::ReadStats`]); the scan
+    /// stops at the first border of series or rows behind it.
+    pub decoded_bytes: u64,
+}
+
+/// One page of the answer to `request`, starting where `request.resume` says.
+///
+/// # Errors
+/// [`ScanError`] when a block cannot be read or the request makes no sense.
+pub fn scan(
+    source: &mut dyn Source,
+    request: &ScanRequest,
+    limits: PageLimits,
+) -> Result<ScanPage, ScanError> {
+    let _ = (source, request, limits);
+    Err(ScanError::Unfinished)
+}
+
+/// One page of what exists.
+///
+/// # Errors
+/// [`ScanError`] when a part cannot be read or a predicate makes no sense.
+pub fn summarise(
+    source: &mut dyn Source,
+    request: &SummaryRequest,
+    limits: PageLimits,
+) -> Result<SummaryPage, ScanError> {
+    let _ = (source, request, limits);
+    Err(ScanError::Unfinished)
+}

@@ -30,11 +30,11 @@ pub struct ScanRequest {
 pub enum Output {
     /// Rows in which at least one of `fields` has a value.
     Rows {
-        /// Field columns to ship.
-        fields: Vec<ColumnId>,
+        /// Fields to ship, converted where the input says so.
+        fields: Vec<Input>,
         /// Tag columns to ship beside them, "" where a series lacks the tag.
         tags: Vec<ColumnId>,
-        /// Rows wanted of each group at most; the merged answer may need fewer.
+        /// Rows wanted of each group at most, over all pages; the merged answer may need fewer.
         limit: Option<u64>,
     },
     /// Partial states, one per call, group and window that has at least one value.
@@ -51,8 +51,24 @@ pub enum Output {
 pub struct Input {
     /// The field column.
     pub column: ColumnId,
+    /// The column's own type by the schema, so that a shard without the column knows it too.
+    pub field_type: FieldType,
     /// Numeric conversion; float to integer truncates. Any other cast leaves no value.
     pub cast: Option<FieldType>,
+}
+
+impl Input {
+    /// The type of the values after the cast; `None` when the cast leaves no value.
+    pub fn output_type(&self) -> Option<FieldType> {
+        let numeric = |field_type| {
+            matches!(field_type, FieldType::Float | FieldType::Integer | FieldType::Unsigned)
+        };
+        match self.cast {
+            None => Some(self.field_type),
+            Some(cast) if cast == self.field_type => Some(cast),
+            Some(cast) => (numeric(cast) && numeric(self.field_type)).then_some(cast),
+        }
+    }
 }
 
 /// One aggregate or selector over one field.
@@ -63,7 +79,16 @@ pub struct AggregateCall {
     /// Over what.
     pub input: Input,
     /// Selectors only: fields and tags to take from the selected point.
-    pub beside: Vec<ColumnId>,
+    pub beside: Vec<Beside>,
+}
+
+/// What a selector takes from the selected point beside the value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Beside {
+    /// A field, null where the point lacks it.
+    Field(Input),
+    /// A tag, '' where the series lacks it.
+    Tag(ColumnId),
 }
 
 /// Functions whose partial states merge, so that a shard can answer with states instead of rows.
@@ -167,16 +192,29 @@ pub enum Arithmetic {
     BitXor,
 }
 
-/// Where the next page starts: at group `group`, time `time_ns` (in the scan's direction), after
-/// `skip` rows of that very time have been sent. Windows: `time_ns` is the first time not yet seen.
+/// Where the next page starts: in group `group`, at `time_ns` in the scan's direction. Opaque to
+/// the edge, which hands it back as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeKey {
     /// Values of the group tags.
     pub group: Vec<String>,
-    /// First time not wholly sent, nanoseconds.
+    /// First time not wholly answered, nanoseconds.
     pub time_ns: i64,
-    /// Rows at `time_ns` already sent.
+    /// Rows: how many at `time_ns` have been sent.
     pub skip: u64,
+    /// Rows: how many of this group have been sent, for `limit`.
+    pub sent: u64,
+    /// Aggregates: the series that are further than `time_ns` already.
+    pub ahead: Option<SeriesMark>,
+}
+
+/// Series up to and including `series` (in the scan's direction) are answered before `time_ns`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeriesMark {
+    /// The series' tags, ascending by id, none empty.
+    pub series: Vec<(ColumnId, String)>,
+    /// First time that is open for them too, nanoseconds.
+    pub time_ns: i64,
 }
 
 /// What exists, for SHOW statements: names of live columns, tag values or series of measurements.

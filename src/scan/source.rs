@@ -17,6 +17,13 @@ pub struct Part {
     pub tag_ids: Rc<[ColumnId]>,
     /// The part's series. One series stands once.
     pub series: Rc<SeriesTable>,
+    /// Field columns of which the part may hold values.
+    pub field_ids: Rc<[ColumnId]>,
+    /// About how many rows of the measurement it holds. Only sizes the steps of a scan.
+    pub rows: u64,
+    /// Whether tombstones may hide rows: a summary then counts a series as alive only if
+    /// [`Source::runs`] finds a row of it.
+    pub tombstones: bool,
 }
 
 /// Decoded rows: times ascending and distinct within one series.

@@ -1,0 +1,49 @@
+//! Why a scan has no answer.
+
+use super::request::AggregateFunction;
+use super::source::SourceError;
+use crate::model::ids::ColumnId;
+use crate::model::value::FieldType;
+
+/// Why a scan has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScanError {
+    /// The data could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A regex does not compile or would be too large.
+    #[error("invalid regex /{regex}/: {reason}")]
+    Regex {
+        /// As it stands in the query.
+        regex: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No such mathematical function.
+    #[error("unknown function in condition: {0}()")]
+    Function(String),
+    /// An aggregate over a type that it does not take.
+    #[error("{function:?} does not take {field_type:?} values")]
+    Input {
+        /// Which aggregate.
+        function: AggregateFunction,
+        /// Of what.
+        field_type: FieldType,
+    },
+    /// A block holds another type than the schema says. Types never change, so this is damage.
+    #[error("column {} is {stored:?} in a block and {expected:?} in the schema", column.0)]
+    ColumnType {
+        /// Which column.
+        column: ColumnId,
+        /// By the block.
+        stored: FieldType,
+        /// By the schema.
+        expected: FieldType,
+    },
+    /// Partial states that are not what their function writes.
+    #[error("partial states of {0:?} do not have its shape")]
+    States(AggregateFunction),
+    /// Not built yet.
+    #[error("scans are not built yet")]
+    Unfinished,
+}

@@ -1,0 +1,94 @@
+//! The windows of GROUP BY time(): which one a time falls into.
+
+use std::ops::Range;
+
+use super::request::Window;
+use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
+
+impl Window {
+    /// The window of `time_ns`, start inclusive, end exclusive, by 1.x's rule (`query/iterator.go`,
+    /// `IteratorOptions.Window`): aligned to local time, and moved where the zone's shift at a
+    /// border differs from the one at `time_ns`, unless by as much as a whole window.
+    pub fn bounds(&self, time_ns: i64) -> Range<i64> {
+        let (aligned_ns, shift_ns) = self.align(time_ns);
+        let end_ns = aligned_ns.saturating_add(self.every_ns).min(MAX_TIME_NS);
+        self.settle(aligned_ns, shift_ns)..self.settle(end_ns, shift_ns)
+    }
+
+    /// Start of the window of `time_ns`.
+    pub fn start(&self, time_ns: i64) -> i64 {
+        let (aligned_ns, shift_ns) = self.align(time_ns);
+        self.settle(aligned_ns, shift_ns)
+    }
+
+    /// A time after `time_ns` up to which (exclusive) every time has the same window.
+    pub fn same_until(&self, time_ns: i64) -> i64 {
+        let (aligned_ns, _) = self.align(time_ns);
+        let end_ns = aligned_ns.saturating_add(self.every_ns);
+        let base_ns = time_ns.saturating_sub(self.offset_ns);
+        let next = self.zone.partition_point(|&(from_ns, _)| from_ns <= base_ns);
+        match self.zone.get(next) {
+            Some(&(from_ns, _)) => end_ns.min(from_ns.saturating_add(self.offset_ns)),
+            None => end_ns,
+        }
+        .max(time_ns.saturating_add(1))
+    }
+
+    /// The start before it is settled, and the shift of local time that went into it.
+    fn align(&self, time_ns: i64) -> (i64, i64) {
+        let every_ns = self.every_ns.max(1);
+        let base_ns = time_ns.saturating_sub(self.offset_ns);
+        let shift_ns = self.shift(base_ns);
+        let past_ns =
+            (i128::from(base_ns) + i128::from(shift_ns)).rem_euclid(i128::from(every_ns)) as i64;
+        let start_ns = base_ns.saturating_sub(past_ns).max(MIN_TIME_NS);
+        (start_ns.saturating_add(self.offset_ns), shift_ns)
+    }
+
+    fn settle(&self, border_ns: i64, shift_ns: i64) -> i64 {
+        let moved_ns = shift_ns - self.shift(border_ns);
+        if moved_ns.abs() < self.every_ns { border_ns.saturating_add(moved_ns) } else { border_ns }
+    }
+
+    /// Local time minus UTC at `time_ns`.
+    fn shift(&self, time_ns: i64) -> i64 {
+        let next = self.zone.partition_point(|&(from_ns, _)| from_ns <= time_ns);
+        next.checked_sub(1).and_then(|i| self.zone.get(i)).map_or(0, |&(_, shift_ns)| shift_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::{D_NS, H_NS, S_NS};
+
+    fn every(every_ns: i64, offset_ns: i64) -> Window {
+        Window { every_ns, offset_ns, zone: Vec::new() }
+    }
+
+    #[test]
+    fn windows_align_to_the_epoch_and_the_offset() {
+        assert_eq!(every(10, 0).bounds(25), 20..30);
+        assert_eq!(every(10, 0).bounds(-1), -10..0);
+        assert_eq!(every(10, 3).bounds(2), -7..3);
+        assert_eq!(every(10, -3).bounds(27), 27..37);
+        assert_eq!(every(7 * D_NS, 0).start(3 * D_NS), 0, "weeks start on Thursdays");
+        assert_eq!(every(10, 0).bounds(MAX_TIME_NS).end, MAX_TIME_NS);
+    }
+
+    #[test]
+    fn days_follow_the_clocks_of_the_zone() {
+        // Los Angeles, 2000: -8 h until 2 April 10:00 UTC, then -7 h.
+        let change_ns = 954_669_600 * S_NS;
+        let zone = vec![(i64::MIN, -8 * H_NS), (change_ns, -7 * H_NS)];
+        let day = Window { every_ns: D_NS, offset_ns: 0, zone: zone.clone() };
+        let midnight_ns = change_ns - 2 * H_NS;
+        for time_ns in [midnight_ns, change_ns - 1, change_ns, midnight_ns + 23 * H_NS - 1] {
+            assert_eq!(day.bounds(time_ns), midnight_ns..midnight_ns + 23 * H_NS);
+        }
+        let hour = Window { every_ns: H_NS, offset_ns: 0, zone };
+        assert_eq!(hour.bounds(change_ns), change_ns..change_ns + H_NS);
+        assert_eq!(day.same_until(midnight_ns), change_ns);
+        assert_eq!(day.same_until(change_ns), change_ns + 23 * H_NS - 2 * H_NS);
+    }
+}
