@@ -3,6 +3,8 @@
 //! A machine never waits: it returns a [`Step`]. `edge/` makes the calls with `fetch`, tests make
 //! them in any order with any loss or repeat, the browser makes them in process.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::ids::ObjectId;
 
 /// An object that can be called.
@@ -72,7 +74,7 @@ pub enum ObjectKind {
 }
 
 /// Why no object id could be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PlacementError {
     /// The runtime has no jurisdictions (the local one), or not this one.
     #[error("jurisdiction \"{0}\" is not supported by this runtime")]

@@ -1,3 +1,8 @@
-//! Messages between edge, Catalog, Database and Shards, and the calls that carry them.
+#![doc = include_str!("PROTOCOL.md")]
 
 pub mod call;
+pub mod catalog;
+pub mod database;
+pub mod envelope;
+pub mod host;
+pub mod shard;

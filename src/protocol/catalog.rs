@@ -1,0 +1,118 @@
+//! What the Catalog is asked and what it answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::call::PlacementError;
+use super::database::{PolicyRefusal, PolicySpec};
+use super::envelope::{Direction, Wire};
+use super::host::Unavailable;
+use crate::model::ids::ObjectId;
+
+/// A request to the Catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToCatalog {
+    /// Creates a database; a repeat finishes what was begun and otherwise changes nothing.
+    Create(CreateDatabase),
+    /// Drops a database; a repeat finishes what was begun.
+    Drop {
+        /// Which.
+        name: String,
+    },
+    /// Which object holds a database.
+    Resolve {
+        /// Which.
+        name: String,
+    },
+    /// Names of the databases that are ready, in order of creation.
+    List {
+        /// Resume key: [`FromCatalog::Listed`]'s `resume`.
+        #[serde(default)]
+        after: Option<u64>,
+    },
+}
+
+/// A database to be created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateDatabase {
+    /// Checked by the Catalog.
+    pub name: String,
+    /// The default policy; `None` is `autogen`, kept for ever, and matches any existing database.
+    #[serde(default)]
+    pub policy: Option<PolicySpec>,
+    /// Shards of each new shard group; `DEFAULT_SHARDS` unless the caller said otherwise.
+    pub shards: u32,
+    /// Where the database's objects should live.
+    #[serde(default)]
+    pub location: Option<String>,
+    /// Where they must live.
+    #[serde(default)]
+    pub jurisdiction: Option<String>,
+}
+
+/// A reply of the Catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromCatalog {
+    /// The database is ready.
+    Created {
+        /// Its object.
+        object: ObjectId,
+        /// It was ready before this request.
+        existed: bool,
+    },
+    /// No database has the name any more and none of its shards takes or shows a point.
+    Dropped {
+        /// There was one.
+        existed: bool,
+    },
+    /// The database's object; `None` unless it is ready.
+    Resolved {
+        /// The object.
+        object: Option<ObjectId>,
+    },
+    /// A page of names.
+    Listed {
+        /// In order of creation.
+        names: Vec<String>,
+        /// Where the next page starts; `None` when this was the last.
+        resume: Option<u64>,
+    },
+    /// The request cannot be granted; repeating it changes nothing.
+    Refused(CatalogRefusal),
+    /// The request may be repeated.
+    Unavailable(Unavailable),
+}
+
+/// Why the Catalog refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum CatalogRefusal {
+    /// See [`crate::model::name::check`]. 1.x's text.
+    #[error("invalid name")]
+    InvalidName,
+    /// `DATABASES_MAX`
+    #[error(
+        "databases limit exceeded: there are {current}, this request would make {requested}, the \
+         limit is {limit}"
+    )]
+    TooManyDatabases {
+        /// `DATABASES_MAX`
+        limit: u64,
+        /// Databases there are.
+        current: u64,
+        /// Databases there would be.
+        requested: u64,
+    },
+    /// The runtime cannot place objects there.
+    #[error(transparent)]
+    Placement(PlacementError),
+    /// The default policy is refused by the rules of policies.
+    #[error(transparent)]
+    Policy(PolicyRefusal),
+}
+
+impl Wire for ToCatalog {
+    const DIRECTION: Direction = Direction::ToCatalog;
+}
+
+impl Wire for FromCatalog {
+    const DIRECTION: Direction = Direction::FromCatalog;
+}

@@ -1,0 +1,262 @@
+//! What a Database is asked and what it answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::call::PlacementError;
+use super::catalog::CreateDatabase;
+use super::envelope::{Direction, Wire};
+use super::host::Unavailable;
+use crate::model::ids::PolicyId;
+use crate::model::schema::MeasurementSchema;
+use crate::model::shard_map::Policy;
+use crate::model::value::FieldType;
+
+/// A request to a Database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToDatabase {
+    /// Catalog only: makes this object the database; a repeat finishes what was begun.
+    Initialise(CreateDatabase),
+    /// Policies, shard map and versions.
+    Describe,
+    /// Measurements changed after a version, oldest change first.
+    Schema {
+        /// Whose.
+        policy: PolicyId,
+        /// The version already known; 0 for all. Also the resume key.
+        after_version: u64,
+    },
+    /// Registers column sets, each taken whole or refused.
+    Register {
+        /// In which policy.
+        policy: PolicyId,
+        /// Distinct sets.
+        sets: Vec<ColumnSet>,
+    },
+    /// CREATE RETENTION POLICY
+    CreatePolicy {
+        /// With a name.
+        spec: PolicySpec,
+        /// It becomes the default.
+        make_default: bool,
+    },
+    /// ALTER RETENTION POLICY
+    AlterPolicy {
+        /// What is given changes; the name says which policy.
+        spec: PolicyChange,
+        /// It becomes the default.
+        make_default: bool,
+    },
+    /// DROP RETENTION POLICY
+    DropPolicy {
+        /// Which.
+        name: String,
+    },
+    /// Catalog only: every shard refuses from the reply on; storage goes later, by alarm.
+    Drop,
+}
+
+/// The columns of some lines of one measurement.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ColumnSet {
+    /// The measurement's name.
+    pub measurement: String,
+    /// Tag keys.
+    pub tags: Vec<String>,
+    /// Field keys and their types.
+    pub fields: Vec<(String, FieldType)>,
+}
+
+/// A policy as CREATE describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySpec {
+    /// `None` is `autogen`.
+    pub name: Option<String>,
+    /// Nanoseconds; 0 is for ever.
+    pub duration_ns: Option<i64>,
+    /// Kept for SHOW only.
+    pub replica_n: Option<u32>,
+    /// Nanoseconds; 0 is 1.x's default for the duration.
+    pub shard_group_duration_ns: i64,
+}
+
+/// A policy's changes as ALTER describes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyChange {
+    /// Which policy.
+    pub name: String,
+    /// Nanoseconds; 0 is for ever.
+    pub duration_ns: Option<i64>,
+    /// Kept for SHOW only.
+    pub replica_n: Option<u32>,
+    /// Nanoseconds; 0 is 1.x's default for the duration.
+    pub shard_group_duration_ns: Option<i64>,
+}
+
+/// A reply of a Database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromDatabase {
+    /// Initialise, policy statements, drop: it is so.
+    Done,
+    /// What Describe asked for.
+    Description(Description),
+    /// A page of measurements.
+    Schema {
+        /// Ascending by [`MeasurementSchema::version`], each version once.
+        measurements: Vec<MeasurementSchema>,
+        /// The policy's version when this was read.
+        version: u64,
+        /// More follow: ask again after the last measurement's version.
+        more: bool,
+    },
+    /// Per set of the request, in its order, whether it was taken.
+    Registered {
+        /// `None` is taken.
+        refusals: Vec<Option<RegisterRefusal>>,
+        /// The policy's version afterwards.
+        version: u64,
+    },
+    /// The object holds no database: dropped, or never was one. Ask the Catalog.
+    NotOpen,
+    /// The policy with this id is gone: describe again.
+    UnknownPolicy,
+    /// The request cannot be granted; repeating it changes nothing.
+    Refused(DatabaseRefusal),
+    /// The request may be repeated.
+    Unavailable(Unavailable),
+}
+
+/// A database as an edge caches it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The published generation.
+    pub generation: u64,
+    /// In order of creation.
+    pub policies: Vec<Policy>,
+    /// The default policy; `None` after it was dropped.
+    pub default_policy: Option<PolicyId>,
+    /// For each of `policies` its schema's version.
+    pub schema_versions: Vec<u64>,
+}
+
+/// Why a column set was refused. Nothing of the set was registered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum RegisterRefusal {
+    /// The field has another type already.
+    #[error(
+        "field type conflict: input field \"{field}\" on measurement \"{measurement}\" is type \
+         {}, already exists as type {}",
+        .requested.name(), .existing.name()
+    )]
+    TypeConflict {
+        /// The measurement.
+        measurement: String,
+        /// The field.
+        field: String,
+        /// Its type.
+        existing: FieldType,
+        /// The line's type.
+        requested: FieldType,
+    },
+    /// `FIELDS_PER_MEASUREMENT_MAX`
+    #[error(
+        "fields limit exceeded on measurement \"{measurement}\": it has {current} fields, this \
+         line would make {requested}, the limit is {limit}"
+    )]
+    TooManyFields {
+        /// The measurement.
+        measurement: String,
+        /// `FIELDS_PER_MEASUREMENT_MAX`
+        limit: u64,
+        /// Fields it has.
+        current: u64,
+        /// Fields it would have.
+        requested: u64,
+    },
+    /// Tag keys and field keys together do not fit the measurement's row.
+    #[error("measurement \"{measurement}\" has too many or too long column names to keep")]
+    TooLarge {
+        /// The measurement.
+        measurement: String,
+    },
+    /// `MEASUREMENTS_PER_POLICY_MAX`
+    #[error(
+        "measurements limit exceeded: cannot create measurement \"{measurement}\", the policy has \
+         {current} measurements, this line would make {requested}, the limit is {limit}"
+    )]
+    TooManyMeasurements {
+        /// The new measurement.
+        measurement: String,
+        /// `MEASUREMENTS_PER_POLICY_MAX`
+        limit: u64,
+        /// Measurements there are.
+        current: u64,
+        /// Measurements there would be.
+        requested: u64,
+    },
+}
+
+/// Why a policy statement was refused, in 1.x's words (`services/meta/errors.go`).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum PolicyRefusal {
+    /// See [`crate::model::name::check`].
+    #[error("invalid name")]
+    InvalidName,
+    /// CREATE of a name that exists with other settings.
+    #[error("retention policy already exists")]
+    Exists,
+    /// CREATE DATABASE or CREATE … DEFAULT against what exists.
+    #[error("retention policy conflicts with an existing policy")]
+    Conflict,
+    /// Not 0 and below an hour.
+    #[error("retention policy duration must be at least 1h0m0s")]
+    DurationTooLow,
+    /// Duration below the shard group duration.
+    #[error("retention policy duration must be greater than the shard duration")]
+    IncompatibleDurations,
+    /// `REPLICATION 0`
+    #[error("replication factor must be greater than 0")]
+    ReplicationTooLow,
+    /// ALTER of a policy that does not exist.
+    #[error("retention policy not found: {0}")]
+    NotFound(String),
+    /// `POLICIES_PER_DATABASE_MAX`
+    #[error(
+        "retention policies limit exceeded: there are {current}, this request would make \
+         {requested}, the limit is {limit}"
+    )]
+    TooMany {
+        /// `POLICIES_PER_DATABASE_MAX`
+        limit: u64,
+        /// Policies there are.
+        current: u64,
+        /// Policies there would be.
+        requested: u64,
+    },
+    /// `SHARDS_PER_GROUP_MAX`, or none at all.
+    #[error("shards must be between 1 and {limit}, not {requested}")]
+    ShardCount {
+        /// `SHARDS_PER_GROUP_MAX`
+        limit: u32,
+        /// As asked for.
+        requested: u32,
+    },
+}
+
+/// Why a Database refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum DatabaseRefusal {
+    /// By the rules of policies.
+    #[error(transparent)]
+    Policy(PolicyRefusal),
+    /// The runtime cannot place objects there.
+    #[error(transparent)]
+    Placement(PlacementError),
+}
+
+impl Wire for ToDatabase {
+    const DIRECTION: Direction = Direction::ToDatabase;
+}
+
+impl Wire for FromDatabase {
+    const DIRECTION: Direction = Direction::FromDatabase;
+}

@@ -1,0 +1,61 @@
+use super::*;
+use crate::model::ids::PolicyId;
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::shard::{FromShard, Stamp, ToShard};
+
+fn append() -> ToShard {
+    let stamp = Stamp { policy: PolicyId(u64::MAX), generation: 3, schema_version: 9 };
+    ToShard::Append { stamp, frame: vec![0, 255, b'"', 7] }
+}
+
+#[test]
+fn messages_round_trip_with_their_bodies() {
+    let bytes = encode(&append());
+    assert_eq!(decode::<ToShard>(&bytes), Ok((VERSION, append())));
+    let page = FromShard::Scanned { page: vec![1, 2, 3] };
+    assert_eq!(decode::<FromShard>(&encode(&page)), Ok((VERSION, page)));
+}
+
+#[test]
+fn an_envelope_is_what_protocol_md_draws() {
+    let bytes = encode(&ToCatalog::Resolve { name: "db".into() });
+    let header = br#"{"Resolve":{"name":"db"}}"#;
+    let mut expected = vec![1, 1, header.len() as u8, 0, 0, 0];
+    expected.extend_from_slice(header);
+    assert_eq!(bytes, expected);
+}
+
+#[test]
+fn this_version_and_the_one_before_are_read_and_no_other() {
+    let readable: Vec<u8> = (0..=u8::MAX)
+        .filter(|&version| decode::<ToShard>(&encode_as(version, &append())).is_ok())
+        .collect();
+    assert_eq!(readable, [VERSION_MIN, VERSION]);
+    let newer = encode_as(VERSION + 1, &append());
+    assert_eq!(decode::<ToShard>(&newer), Err(EnvelopeError::Version(VERSION + 1)));
+}
+
+#[test]
+fn every_cut_of_a_message_is_refused() {
+    let bytes = encode(&ToCatalog::Drop { name: "db".into() });
+    for end in 0..bytes.len() {
+        let cut = bytes.get(..end).unwrap();
+        assert!(decode::<ToCatalog>(cut).is_err(), "{end}");
+    }
+}
+
+#[test]
+fn a_message_for_another_kind_of_object_is_refused() {
+    let bytes = encode(&ToCatalog::Drop { name: "db".into() });
+    assert_eq!(decode::<ToShard>(&bytes), Err(EnvelopeError::Direction(1)));
+    assert_eq!(decode::<FromCatalog>(&bytes), Err(EnvelopeError::Direction(1)));
+}
+
+#[test]
+fn a_field_missing_from_an_older_header_takes_its_default() {
+    let header = br#"{"Create":{"name":"db","shards":4}}"#;
+    let mut bytes = vec![VERSION_MIN, 1, header.len() as u8, 0, 0, 0];
+    bytes.extend_from_slice(header);
+    let Ok((version, ToCatalog::Create(create))) = decode(&bytes) else { panic!("refused") };
+    assert_eq!((version, create.shards, create.policy), (VERSION_MIN, 4, None));
+}

@@ -1,0 +1,191 @@
+//! What a Shard is asked and what it answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::envelope::{Direction, Wire};
+use super::host::Unavailable;
+use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
+use crate::scan::page::SummaryPage;
+use crate::scan::request::{ScanRequest, SummaryRequest};
+
+/// A request to a Shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToShard {
+    /// Database only: makes this object a shard; on an open shard the same as `Configure`.
+    Open(ShardSettings),
+    /// Database only: newer settings. Older or equal generations change nothing.
+    Configure(ShardSettings),
+    /// Database only: the shard refuses everything but `Wipe` from now on.
+    Close {
+        /// The generation that closed it.
+        generation: u64,
+    },
+    /// Database only: everything goes, tables included.
+    Wipe,
+    /// Keeps the rows of one frame, all or none.
+    Append {
+        /// What the sender believes.
+        stamp: Stamp,
+        /// The encoded frame (`batch/FRAME.md`); travels as the body.
+        #[serde(skip)]
+        frame: Vec<u8>,
+    },
+    /// One page of a scan.
+    Scan {
+        /// What the sender believes.
+        stamp: Stamp,
+        /// What is asked.
+        request: ScanRequest,
+    },
+    /// One page of a summary.
+    Summarise {
+        /// What the sender believes.
+        stamp: Stamp,
+        /// What is asked.
+        request: SummaryRequest,
+    },
+}
+
+/// What the sender of data or of a question believes about the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The policy that it means.
+    pub policy: PolicyId,
+    /// The generation it has; below the shard's own it is stale.
+    pub generation: u64,
+    /// The schema version it has. The shard remembers the highest that an `Append` carried (durably,
+    /// with the frame); a `Scan` or `Summarise` below it is stale. An `Append` below it is not.
+    pub schema_version: u64,
+}
+
+/// What a shard is and which points it takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardSettings {
+    /// The Database that opened it.
+    pub database: ObjectId,
+    /// The policy that it belongs to.
+    pub policy: PolicyId,
+    /// The shard group that it belongs to.
+    pub group: u64,
+    /// Its position in the group.
+    pub shard: u32,
+    /// Points outside are refused.
+    pub range: TimeRange,
+    /// How long points are kept, nanoseconds; 0 is for ever.
+    pub duration_ns: i64,
+    /// Width of a segment's time window, nanoseconds.
+    pub window_ns: i64,
+    /// The generation of these settings.
+    pub generation: u64,
+}
+
+/// A reply of a Shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromShard {
+    /// Open, Configure, Close, Wipe: it is so.
+    Done,
+    /// The frame's rows are kept.
+    Appended {
+        /// Bytes of storage that the object uses.
+        bytes: u64,
+    },
+    /// A page of a scan.
+    Scanned {
+        /// The encoded [`crate::scan::page::ScanPage`]; travels as the body.
+        #[serde(skip)]
+        page: Vec<u8>,
+    },
+    /// A page of a summary.
+    Summary(SummaryPage),
+    /// The object is no open shard (never opened, closed or wiped): ask the Database.
+    NotOpen,
+    /// The sender's stamp is older than what the shard knows, or names another policy.
+    Stale {
+        /// The shard's generation.
+        generation: u64,
+        /// The highest schema version it saw.
+        schema_version: u64,
+    },
+    /// Rows of the frame lie outside the shard's range; nothing was kept.
+    OutOfRange,
+    /// The request cannot be granted as it is.
+    Refused(ShardRefusal),
+    /// The request may be repeated.
+    Unavailable(Unavailable),
+}
+
+/// Why a shard refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum ShardRefusal {
+    /// The frame or the request cannot be decoded.
+    #[error("malformed request: {0}")]
+    Malformed(String),
+    /// The frame names a measurement or column that was dropped.
+    #[error("measurement {measurement} or column {column} was dropped")]
+    Retired {
+        /// The measurement's id.
+        measurement: u32,
+        /// The column's id.
+        column: u32,
+    },
+    /// A column's type differs from the shard's own record.
+    #[error(
+        "column {column} of measurement {measurement} is {}, not {}",
+        .existing.name(), .requested.name()
+    )]
+    TypeConflict {
+        /// The measurement's id.
+        measurement: u32,
+        /// The column's id.
+        column: u32,
+        /// The shard's record.
+        existing: FieldType,
+        /// The frame's type.
+        requested: FieldType,
+    },
+    /// A block that the query needs is damaged. It is named and never skipped.
+    #[error("damaged block: {block}")]
+    Damaged {
+        /// Which.
+        block: String,
+    },
+    /// The query itself cannot be evaluated.
+    #[error("{0}")]
+    Query(String),
+}
+
+impl Wire for ToShard {
+    const DIRECTION: Direction = Direction::ToShard;
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Append { frame, .. } => frame,
+            _ => &[],
+        }
+    }
+
+    fn set_body(&mut self, body: &[u8]) {
+        if let Self::Append { frame, .. } = self {
+            *frame = body.to_vec();
+        }
+    }
+}
+
+impl Wire for FromShard {
+    const DIRECTION: Direction = Direction::FromShard;
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Scanned { page } => page,
+            _ => &[],
+        }
+    }
+
+    fn set_body(&mut self, body: &[u8]) {
+        if let Self::Scanned { page } = self {
+            *page = body.to_vec();
+        }
+    }
+}
