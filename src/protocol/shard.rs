@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
-use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use crate::model::time::TimeRange;
-use crate::model::value::FieldType;
 use crate::scan::page::SummaryPage;
 use crate::scan::request::{ScanRequest, SummaryRequest};
 
@@ -75,6 +74,9 @@ pub struct ShardSettings {
     pub range: TimeRange,
     /// How long points are kept, nanoseconds; 0 is for ever.
     pub duration_ns: i64,
+    /// Measurements whose frames are refused. (DROP MEASUREMENT; ids are never reused.)
+    #[serde(default)]
+    pub retired: Vec<MeasurementId>,
     /// Width of a segment's time window, nanoseconds.
     pub window_ns: i64,
     /// The generation of these settings.
@@ -99,15 +101,9 @@ pub enum FromShard {
     },
     /// A page of a summary.
     Summary(SummaryPage),
-    /// The object is no open shard (never opened, closed or wiped): ask the Database.
-    NotOpen,
-    /// The sender's stamp is older than what the shard knows, or names another policy.
-    Stale {
-        /// The shard's generation.
-        generation: u64,
-        /// The highest schema version it saw.
-        schema_version: u64,
-    },
+    /// The object is no open shard (never opened, closed or wiped), or the sender's stamp is older
+    /// than what it knows or names another policy: refresh, from the Catalog on. Nothing was kept.
+    Stale,
     /// Rows of the frame lie outside the shard's range; nothing was kept.
     OutOfRange,
     /// The request cannot be granted as it is.
@@ -122,28 +118,19 @@ pub enum ShardRefusal {
     /// The frame or the request cannot be decoded.
     #[error("malformed request: {0}")]
     Malformed(String),
-    /// The frame names a measurement or column that was dropped.
-    #[error("measurement {measurement} or column {column} was dropped")]
+    /// The frame names a measurement that was dropped.
+    #[error("measurement {} was dropped", measurement.0)]
     Retired {
-        /// The measurement's id.
-        measurement: u32,
-        /// The column's id.
-        column: u32,
+        /// Which.
+        measurement: MeasurementId,
     },
     /// A column's type differs from the shard's own record.
-    #[error(
-        "column {column} of measurement {measurement} is {}, not {}",
-        .existing.name(), .requested.name()
-    )]
+    #[error("column {} of measurement {} has another type on this shard", column.0, measurement.0)]
     TypeConflict {
-        /// The measurement's id.
-        measurement: u32,
-        /// The column's id.
-        column: u32,
-        /// The shard's record.
-        existing: FieldType,
-        /// The frame's type.
-        requested: FieldType,
+        /// Of which measurement.
+        measurement: MeasurementId,
+        /// Which column.
+        column: ColumnId,
     },
     /// A block that the query needs is damaged. It is named and never skipped.
     #[error("damaged block: {block}")]
