@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod auth;
 pub mod body;
+pub mod error;
 pub mod http;
 pub mod params;
 pub mod settings;

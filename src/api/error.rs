@@ -1,0 +1,261 @@
+//! Every refusal of the HTTP API: its status, its code, and its body in the shape of the route.
+//!
+//! The exhaustive match on [`ApiError`] is the table; there is deliberately no catch-all arm, so a
+//! new error cannot become a 500 by accident. Clients act on status and text (`Telegraf` drops,
+//! splits or retries by them), so both are tested.
+
+use super::admission::Overloaded;
+use super::auth::AuthError;
+use super::body::BodyError;
+use super::http::Response;
+use super::params::{Dialect, ParamsError};
+use super::settings::SettingsError;
+
+/// Which shape of error body a route's clients read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `/write`: `{"code","message","error","line"?}`; 1.x clients read only `error`.
+    WriteV1,
+    /// `/api/v2/write`: `{"code","message","line"?}`.
+    WriteV2,
+    /// `/query`: `{"error"}`.
+    Query,
+    /// Everything else: `{"code","message","error"}`.
+    Other,
+}
+
+impl From<Dialect> for Shape {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::V1 => Self::WriteV1,
+            Dialect::V2 => Self::WriteV2,
+            Dialect::V3 => Self::Other,
+        }
+    }
+}
+
+/// Why a request is refused as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// Who is calling.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The operator's mistake.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The parameters.
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    /// The body.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// Too much in flight.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// No such path.
+    #[error("no such path: {0}; the API is /write, /api/v2/write, /query, /ping and /health")]
+    NoRoute(String),
+    /// The path exists, the method does not.
+    #[error("method {method} is not allowed here: use {allow}")]
+    Method {
+        /// What was used.
+        method: String,
+        /// What the path takes, as in the header `Allow`.
+        allow: &'static str,
+    },
+    /// A writing statement on GET (1.x's sentence, which it only warns with).
+    #[error("deprecated use of '{0}' in a read only context, please use a POST request instead")]
+    ReadOnly(String),
+    /// The query does not parse; nothing of it was executed.
+    #[error("error parsing query: {0}")]
+    Parse(String),
+    /// A request that is well formed and cannot be carried out as it is.
+    #[error("{0}")]
+    Invalid(String),
+    /// Some or all lines were rejected.
+    #[error("{message}")]
+    Rejected {
+        /// What was written, what was not, and why.
+        message: String,
+        /// The first rejected physical line.
+        line: u32,
+        /// Whether every line lies outside the retention policy, which is 422.
+        retention: bool,
+    },
+    /// The database is not there (1.x's and Telegraf's words).
+    #[error("database not found: \"{0}\"")]
+    DatabaseNotFound(String),
+    /// The policy is not there.
+    #[error("retention policy not found: {0}")]
+    PolicyNotFound(String),
+    /// Something of that name is there already.
+    #[error("{0}")]
+    Conflict(String),
+    /// A limit that more requests will not get past.
+    #[error("{0}")]
+    Limit(String),
+    /// What the vendor offers and this does not, and what to use.
+    #[error("{0}")]
+    NotImplemented(String),
+    /// Nothing is known to be wrong with the request: come back.
+    #[error("{message}")]
+    Unavailable {
+        /// What failed.
+        message: String,
+        /// When to come back, seconds.
+        retry_after_s: u32,
+    },
+}
+
+impl ApiError {
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Auth(AuthError::Unauthorized) => 401,
+            Self::Auth(AuthError::NotConfigured)
+            | Self::Settings(_)
+            | Self::Overloaded(_)
+            | Self::Body(BodyError::Overloaded(_))
+            | Self::Unavailable { .. } => 503,
+            Self::Params(_)
+            | Self::Body(BodyError::Gzip(_))
+            | Self::Parse(_)
+            | Self::Invalid(_)
+            | Self::Rejected { retention: false, .. } => 400,
+            Self::Body(BodyError::UnknownEncoding(_)) => 415,
+            Self::Body(BodyError::TooLarge { .. }) => 413,
+            Self::NoRoute(_) | Self::DatabaseNotFound(_) | Self::PolicyNotFound(_) => 404,
+            Self::Method { .. } | Self::ReadOnly(_) => 405,
+            Self::Conflict(_) => 409,
+            Self::Rejected { retention: true, .. } | Self::Limit(_) => 422,
+            Self::NotImplemented(_) => 501,
+        }
+    }
+
+    /// Seconds after which the same request may succeed.
+    fn retry_after_s(&self) -> Option<u32> {
+        match self {
+            Self::Unavailable { retry_after_s, .. } => Some(*retry_after_s),
+            Self::Overloaded(_) | Self::Body(BodyError::Overloaded(_)) => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Methods of the path, for `Allow`.
+    fn allow(&self) -> Option<&'static str> {
+        match self {
+            Self::Method { allow, .. } => Some(allow),
+            Self::ReadOnly(_) => Some("POST"),
+            _ => None,
+        }
+    }
+
+    /// The response in the shape that the route's clients read.
+    pub fn response(&self, shape: Shape) -> Response {
+        let message = self.to_string();
+        let code = code(self.status());
+        let line = match self {
+            Self::Rejected { line, .. } => Some(*line),
+            _ => None,
+        };
+        let mut body = serde_json::Map::new();
+        if shape != Shape::Query {
+            body.insert("code".into(), code.into());
+            body.insert("message".into(), message.clone().into());
+        }
+        if shape != Shape::WriteV2 {
+            body.insert("error".into(), message.clone().into());
+        }
+        if let Some(line) = line {
+            body.insert("line".into(), line.into());
+        }
+        let mut text = serde_json::Value::Object(body).to_string();
+        text.push('\n');
+        let mut response = Response::json(self.status(), text)
+            .with_header("X-Influxdb-Error", header_text(&message))
+            .with_header("X-Platform-Error-Code", code);
+        if let Some(seconds) = self.retry_after_s() {
+            response = response.with_header("Retry-After", seconds.to_string());
+        }
+        if let Some(allow) = self.allow() {
+            response = response.with_header("Allow", allow);
+        }
+        response
+    }
+}
+
+/// The vendor's code for a status.
+fn code(status: u16) -> &'static str {
+    match status {
+        400 => "invalid",
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "not found",
+        405 => "method not allowed",
+        409 => "conflict",
+        413 => "request too large",
+        415 => "unsupported media type",
+        422 => "unprocessable entity",
+        429 => "too many requests",
+        501 => "not implemented",
+        503 => "unavailable",
+        _ => "internal error",
+    }
+}
+
+/// Most characters of an error in a header (1.x truncates there too).
+const HEADER_CHARS_MAX: usize = 1_024;
+
+/// Text that is safe in a header: printable ASCII, everything else a space or `?`.
+fn header_text(message: &str) -> String {
+    let safe = |c: char| match c {
+        ' '..='~' => c,
+        c if c.is_control() => ' ',
+        _ => '?',
+    };
+    message.chars().map(safe).take(HEADER_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(error: &ApiError, shape: Shape) -> String {
+        String::from_utf8(error.response(shape).body).unwrap()
+    }
+
+    #[test]
+    fn each_route_has_the_body_its_clients_read() {
+        let error = ApiError::Rejected { message: "a \"b\"\nc".into(), line: 3, retention: false };
+        assert_eq!(
+            body(&error, Shape::WriteV1),
+            "{\"code\":\"invalid\",\"error\":\"a \\\"b\\\"\\nc\",\"line\":3,\
+             \"message\":\"a \\\"b\\\"\\nc\"}\n"
+        );
+        assert_eq!(
+            body(&error, Shape::WriteV2),
+            "{\"code\":\"invalid\",\"line\":3,\"message\":\"a \\\"b\\\"\\nc\"}\n"
+        );
+        assert_eq!(
+            body(&ApiError::Auth(AuthError::Unauthorized), Shape::Query),
+            "{\"error\":\"unauthorized access\"}\n"
+        );
+    }
+
+    #[test]
+    fn headers_tell_what_to_do() {
+        let busy = ApiError::Unavailable { message: "busy".into(), retry_after_s: 1 };
+        let response = busy.response(Shape::WriteV1);
+        assert_eq!(response.status, 503);
+        assert!(response.headers.contains(&("Retry-After".into(), "1".into())));
+        let method = ApiError::Method { method: "PUT".into(), allow: "POST" };
+        assert!(method.response(Shape::Other).headers.contains(&("Allow".into(), "POST".into())));
+    }
+
+    #[test]
+    fn nothing_can_break_out_of_a_header() {
+        let error = ApiError::Invalid("a\r\nSet-Cookie: x\u{7f}ü".into());
+        let header = error.response(Shape::Query).headers.swap_remove(1).1;
+        assert_eq!(header, "a  Set-Cookie: x ?");
+    }
+}
