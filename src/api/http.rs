@@ -67,6 +67,11 @@ impl Parameters {
         Self(form_urlencoded::parse(encoded).into_owned().collect())
     }
 
+    /// Parameters that are decoded already.
+    pub fn from_pairs(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
     /// The parameters of `first`, then those of `self`: what stands in `first` wins.
     #[must_use]
     pub fn behind(mut self, mut first: Self) -> Self {

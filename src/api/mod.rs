@@ -4,6 +4,8 @@ pub mod admission;
 pub mod auth;
 pub mod body;
 pub mod error;
+pub mod form;
+pub mod headers;
 pub mod http;
 pub mod params;
 pub mod settings;

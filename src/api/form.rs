@@ -1,0 +1,97 @@
+//! The parameters of a query request: URL, form bodies and raw query text.
+
+use super::error::ApiError;
+use super::http::{Parameters, RequestHead};
+
+/// A query's body, bytes: its text, percent-encoded at worst, and bound parameters.
+pub const QUERY_BODY_BYTES_MAX: usize = 256 << 10;
+
+/// Reads the parameters of a query. The second value is query text that came as a raw body.
+///
+/// Form fields win over the URL, as in 1.x. Unknown content types mean no form: influxdb-python
+/// sends `application/json` with an empty body.
+///
+/// # Errors
+/// [`ApiError::Invalid`] for a body that its content type does not describe.
+pub fn query_parameters(
+    head: &RequestHead,
+    body: &[u8],
+) -> Result<(Parameters, Option<String>), ApiError> {
+    let url = Parameters::parse(head.query.as_bytes());
+    if body.is_empty() || head.method == "GET" {
+        return Ok((url, None));
+    }
+    let content_type = head.header("content-type").unwrap_or_default();
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match kind.as_str() {
+        "application/x-www-form-urlencoded" => Ok((url.behind(Parameters::parse(body)), None)),
+        "multipart/form-data" => Ok((url.behind(multipart(content_type, body)?), None)),
+        "" | "application/vnd.influxql" => Ok((url, Some(text(body)?))),
+        kind if kind.starts_with("text/") => Ok((url, Some(text(body)?))),
+        _ => Ok((url, None)),
+    }
+}
+
+fn text(body: &[u8]) -> Result<String, ApiError> {
+    String::from_utf8(body.to_vec())
+        .map_err(|_| ApiError::Invalid("the query is not valid UTF-8".into()))
+}
+
+/// Fields of a multipart form (`curl -F q=…`, also `-F q=@file`): text fields only, whole in memory.
+fn multipart(content_type: &str, body: &[u8]) -> Result<Parameters, ApiError> {
+    let malformed = || ApiError::Invalid("the multipart form is malformed".into());
+    let (_, boundary) = content_type.split_once("boundary=").ok_or_else(malformed)?;
+    let boundary = boundary.split(';').next().unwrap_or_default().trim().trim_matches('"');
+    let body = text(body)?;
+    let mut fields = Vec::new();
+    // What stands before the first boundary is a preamble, what follows the last an epilogue.
+    for part in body.split(&format!("--{boundary}")).skip(1) {
+        if part.starts_with("--") {
+            return Ok(Parameters::from_pairs(fields));
+        }
+        let (part_head, value) = part.split_once("\r\n\r\n").ok_or_else(malformed)?;
+        let (_, name) = part_head.split_once("name=\"").ok_or_else(malformed)?;
+        let name = name.split('"').next().unwrap_or_default();
+        let value = value.strip_suffix("\r\n").unwrap_or(value);
+        fields.push((name.to_owned(), value.to_owned()));
+    }
+    Err(malformed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(content_type: Option<&str>, body: &[u8]) -> (Option<String>, Option<String>) {
+        let head = RequestHead {
+            method: "POST".into(),
+            query: "q=url&db=d".into(),
+            headers: content_type.map(|t| ("content-type".into(), t.into())).into_iter().collect(),
+            ..RequestHead::default()
+        };
+        let (parameters, raw) = query_parameters(&head, body).unwrap();
+        assert_eq!(parameters.get("db"), Some("d"));
+        (parameters.get("q").map(str::to_owned), raw)
+    }
+
+    #[test]
+    fn forms_win_over_the_url() {
+        let url = Some("url".to_owned());
+        let form = Some("a b".to_owned());
+        assert_eq!(read(Some("application/x-www-form-urlencoded"), b"q=a+b"), (form.clone(), None));
+        let multipart =
+            b"--X\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\na b\r\n--X--\r\n";
+        assert_eq!(read(Some("multipart/form-data; boundary=X"), multipart), (form, None));
+        assert_eq!(read(Some("application/json"), b""), (url.clone(), None));
+        assert_eq!(read(Some("application/json"), b"{}"), (url.clone(), None));
+        assert_eq!(read(Some("text/plain"), b"SHOW"), (url.clone(), Some("SHOW".into())));
+        assert_eq!(read(None, b"SHOW"), (url, Some("SHOW".into())));
+    }
+
+    #[test]
+    fn a_cut_multipart_form_is_refused() {
+        let body = b"--X\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\na";
+        assert!(multipart("multipart/form-data; boundary=X", body).is_err());
+        assert!(multipart("multipart/form-data", body).is_err());
+    }
+}

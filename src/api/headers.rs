@@ -1,0 +1,102 @@
+//! Headers that every reply carries: identity of server and request, CORS, caching.
+
+use super::http::{RequestHead, Response};
+use super::settings::CorsOrigins;
+
+/// The version that clients parse: this speaks the API of InfluxDB 1.8, whose clients expect three
+/// numbers and nothing else.
+pub const INFLUXDB_VERSION: &str = "1.8.10";
+/// Tells this server from the vendor's.
+pub const INFLUXDB_BUILD: &str = "Tidemark";
+
+/// What browsers may send. A literal `*` would not cover `Authorization` (Fetch standard).
+const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Type, User-Agent, X-Request-Id, Zap-Trace-Span";
+/// What browsers may read.
+const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, X-Influxdb-Build, X-Influxdb-Error, \
+                              X-Influxdb-Version, X-Platform-Error-Code, X-Request-Id";
+
+/// The client's request id if it is harmless, else `fresh` (two random words) as a UUID.
+pub fn request_id(head: &RequestHead, fresh: [u64; 2]) -> String {
+    let harmless = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    let given = head.header("x-request-id").or_else(|| head.header("request-id"));
+    given.filter(harmless).map_or_else(|| uuid(fresh), str::to_owned)
+}
+
+/// A version 4 UUID from 122 of the 128 bits.
+fn uuid([high, low]: [u64; 2]) -> String {
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xfff,
+        low >> 48 & 0x3fff | 0x8000,
+        low & 0xffff_ffff_ffff
+    )
+}
+
+/// Adds what every reply carries.
+pub fn finish(
+    response: &mut Response,
+    head: &RequestHead,
+    request_id: &str,
+    origins: Option<&CorsOrigins>,
+) {
+    let mut add = |name: &str, value: &str| response.headers.push((name.into(), value.into()));
+    add("Request-Id", request_id);
+    add("X-Request-Id", request_id);
+    add("X-Influxdb-Version", INFLUXDB_VERSION);
+    add("X-Influxdb-Build", INFLUXDB_BUILD);
+    add("Cache-Control", "no-store");
+    add("X-Content-Type-Options", "nosniff");
+    if let Some(origin) = head.header("origin")
+        && origins.is_some_and(|allowed| allowed.allow(origin))
+    {
+        add("Access-Control-Allow-Origin", origin);
+        add("Access-Control-Expose-Headers", EXPOSE_HEADERS);
+    }
+    add("Vary", "Origin");
+}
+
+/// The answer to a CORS preflight: before authentication, since browsers send no token with it.
+pub fn preflight() -> Response {
+    Response::empty(204)
+        .with_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        .with_header("Access-Control-Allow-Headers", ALLOW_HEADERS)
+        .with_header("Access-Control-Max-Age", "86400")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(name: &str, value: &str) -> RequestHead {
+        RequestHead { headers: vec![(name.into(), value.into())], ..RequestHead::default() }
+    }
+
+    #[test]
+    fn a_harmless_request_id_comes_back() {
+        assert_eq!(request_id(&head("x-request-id", "a-B_3.x"), [0, 0]), "a-B_3.x");
+        for bad in ["", "a b", "a\r\nb", "ü", &"x".repeat(65)] {
+            assert_eq!(
+                request_id(&head("x-request-id", bad), [0x0123_4567_89ab_cdef, u64::MAX]),
+                "01234567-89ab-4def-bfff-ffffffffffff",
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_listed_origins_may_read() {
+        let origins = CorsOrigins::List(vec!["https://a".into()]);
+        let allowed = |origin: &str| {
+            let mut response = Response::empty(204);
+            finish(&mut response, &head("origin", origin), "id", Some(&origins));
+            response.headers.contains(&("Access-Control-Allow-Origin".into(), origin.into()))
+        };
+        assert!(allowed("https://a"));
+        assert!(!allowed("https://b"));
+    }
+}
