@@ -9,6 +9,7 @@ pub mod codec;
 pub mod protocol;
 pub mod query;
 pub mod response;
+pub mod route;
 pub mod scan;
 pub mod shard;
 pub mod store;

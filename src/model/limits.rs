@@ -40,3 +40,15 @@ pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
 pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
 /// One page of a reply between objects, bytes.
 pub const PAGE_BYTES_MAX: usize = 1_000_000;
+/// Retention policies of one database.
+pub const POLICIES_PER_DATABASE_MAX: usize = 100;
+/// Shards of one shard group.
+pub const SHARDS_PER_GROUP_MAX: u32 = 64;
+/// Databases that an isolate remembers.
+pub const CACHED_DATABASES_MAX: usize = 100;
+/// Columns (and measurements) of schemas that an isolate remembers, about 100 bytes each.
+pub const CACHED_SCHEMA_COLUMNS_MAX: usize = 100_000;
+/// Times that a frame is split again or a query restarted because a shard knew better.
+pub const STALE_RETRIES_MAX: u32 = 2;
+/// Times that a job may fail before the alarm leaves it alone.
+pub const JOB_FAILURES_MAX: u32 = 3;

@@ -1,0 +1,121 @@
+//! What an isolate remembers of databases: names, shard maps, schemas. Possibly stale, always bounded.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::limits::{CACHED_DATABASES_MAX, CACHED_SCHEMA_COLUMNS_MAX};
+use crate::model::schema::PolicySchema;
+use crate::model::shard_map::Policy;
+use crate::protocol::database::Description;
+
+/// A database as this isolate last saw it.
+#[derive(Clone, Debug)]
+pub struct CachedDatabase {
+    /// Its object.
+    pub object: ObjectId,
+    /// Policies and shard map.
+    pub description: Rc<Description>,
+    /// Which fetch brought it: higher is newer. A machine that was told "stale" needs a higher one.
+    pub stamp: u64,
+}
+
+/// Databases by name and schemas by policy.
+#[derive(Debug, Default)]
+pub struct Cache {
+    databases: BTreeMap<String, (CachedDatabase, u64)>,
+    schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
+    /// Raised by every use: orders entries by age, and stamps fetches.
+    clock: u64,
+}
+
+impl Cache {
+    /// The database called `name`, if remembered.
+    pub fn database(&mut self, name: &str) -> Option<CachedDatabase> {
+        self.clock += 1;
+        let (database, used) = self.databases.get_mut(name)?;
+        *used = self.clock;
+        Some(database.clone())
+    }
+
+    /// Remembers a database that was just fetched.
+    pub fn put_database(
+        &mut self,
+        name: &str,
+        object: ObjectId,
+        description: Description,
+    ) -> CachedDatabase {
+        self.clock += 1;
+        // An older answer that arrives late must not replace a newer one of the same object.
+        if let Some((known, used)) = self.databases.get_mut(name)
+            && known.object == object
+            && known.description.generation > description.generation
+        {
+            *used = self.clock;
+            return known.clone();
+        }
+        let description = Rc::new(description);
+        let database = CachedDatabase { object, description, stamp: self.clock };
+        self.databases.insert(name.to_owned(), (database.clone(), self.clock));
+        if self.databases.len() > CACHED_DATABASES_MAX {
+            let oldest = self.databases.iter().min_by_key(|(_, (_, used))| *used);
+            if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+                self.forget(&name);
+            }
+        }
+        database
+    }
+
+    /// Forgets a database and its schemas.
+    pub fn forget(&mut self, name: &str) {
+        if let Some((database, _)) = self.databases.remove(name) {
+            self.schemas.retain(|(object, _), _| *object != database.object);
+        }
+    }
+
+    /// The schema of a policy as far as it is remembered; empty at version 0 otherwise.
+    pub fn schema(&mut self, object: &ObjectId, policy: PolicyId) -> Rc<PolicySchema> {
+        self.clock += 1;
+        match self.schemas.get_mut(&(object.clone(), policy)) {
+            Some((schema, used)) => {
+                *used = self.clock;
+                Rc::clone(schema)
+            }
+            None => Rc::default(),
+        }
+    }
+
+    /// Remembers a schema; an older one than is remembered changes nothing.
+    pub fn put_schema(&mut self, object: &ObjectId, policy: PolicyId, schema: Rc<PolicySchema>) {
+        self.clock += 1;
+        let key = (object.clone(), policy);
+        if self.schemas.get(&key).is_some_and(|(known, _)| known.version >= schema.version) {
+            return;
+        }
+        self.schemas.insert(key, (schema, self.clock));
+        let columns = |schema: &PolicySchema| -> usize {
+            schema.measurements.values().map(|m| 1 + m.columns.len()).sum()
+        };
+        let mut total: usize = self.schemas.values().map(|(schema, _)| columns(schema)).sum();
+        // The newest stays even when it alone is above the limit: its write needs it.
+        while total > CACHED_SCHEMA_COLUMNS_MAX && self.schemas.len() > 1 {
+            let oldest = self.schemas.iter().min_by_key(|(_, (_, used))| *used);
+            let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
+            total -= self.schemas.remove(&key).map_or(0, |(schema, _)| columns(&schema));
+        }
+    }
+}
+
+/// The policy that `name` means (DESIGN section 2): none or empty is the default policy, else
+/// exactly that name, else `default` is `autogen`.
+pub fn find_policy<'a>(description: &'a Description, name: Option<&str>) -> Option<&'a Policy> {
+    let named = |name: &str| description.policies.iter().find(|policy| policy.name == name);
+    match name {
+        None | Some("") => {
+            let default = description.default_policy?;
+            description.policies.iter().find(|policy| policy.id == default)
+        }
+        Some("default") => named("default").or_else(|| named("autogen")),
+        Some(name) => named(name),
+    }
+}

@@ -1,0 +1,55 @@
+//! Why a request to the objects failed; `api` maps each variant to a status and a body.
+
+use crate::protocol::call::CallFailure;
+use crate::protocol::catalog::CatalogRefusal;
+use crate::protocol::database::DatabaseRefusal;
+use crate::protocol::host::Unavailable;
+use crate::query::error::QueryError;
+
+/// Why a machine has no better answer. Checked at the owner, never from a cache alone.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// No database has the name (404 on writes, the statement's error on queries).
+    #[error("database not found: {0}")]
+    DatabaseNotFound(String),
+    /// The database has no policy of that name.
+    #[error("retention policy not found: {0}")]
+    PolicyNotFound(String),
+    /// The database's default policy was dropped.
+    #[error("default retention policy not set for: {0}")]
+    NoDefaultPolicy(String),
+    /// The Catalog refuses: a bad name, too many databases, a jurisdiction (501), a bad policy.
+    #[error(transparent)]
+    Catalog(CatalogRefusal),
+    /// The Database refuses: a bad policy, a jurisdiction (501).
+    #[error(transparent)]
+    Database(DatabaseRefusal),
+    /// The statement itself.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// A query needs a block that is damaged.
+    #[error("damaged block: {block}")]
+    Damaged {
+        /// Which.
+        block: String,
+    },
+    /// A shard cannot make sense of what it was sent.
+    #[error("a shard refused the request: {0}")]
+    Shard(String),
+    /// 503 with Retry-After: nothing is known to be wrong with the request.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl From<CallFailure> for Error {
+    fn from(failure: CallFailure) -> Self {
+        Self::Unavailable(failure.into())
+    }
+}
+
+impl Error {
+    /// A reply of a kind that does not answer the call.
+    pub(crate) fn unexpected_reply() -> Self {
+        Self::Unavailable(Unavailable::Unreachable("unexpected reply".to_owned()))
+    }
+}
