@@ -37,7 +37,7 @@ fn text(body: &[u8]) -> Result<String, ApiError> {
         .map_err(|_| ApiError::Invalid("the query is not valid UTF-8".into()))
 }
 
-/// Fields of a multipart form (`curl -F q=…`, also `-F q=@file`): text fields only, whole in memory.
+/// Fields of a multipart form (`curl -F q=…`, also `-F q=@file`), whole in memory.
 fn multipart(content_type: &str, body: &[u8]) -> Result<Parameters, ApiError> {
     let malformed = || ApiError::Invalid("the multipart form is malformed".into());
     let (_, boundary) = content_type.split_once("boundary=").ok_or_else(malformed)?;
