@@ -5,10 +5,11 @@ import { JsonNumber, parseJson } from "./json.mjs";
 
 /** Lines of the answer to `query`, which the server gave with this status and body. */
 export function renderAnswer(query, status, body) {
-  if (status !== 200) return [`http ${status} ${body.trim()}`];
+  if (query.isText && status !== 200) return [`http ${status}`, ...textLines(body)];
+  if (status !== 200) return [`http ${status} ${oneLine(body.trim())}`];
   if (query.isText) return textLines(body);
   const [results, failure] = members(parseJson(body), ["results", "error"]);
-  if (failure !== undefined) return [`http ${status} ${body.trim()}`];
+  if (failure !== undefined) return [`http ${status} ${oneLine(body.trim())}`];
   const lines = [];
   results.forEach((result, index) => {
     const [id, series, messages, partial, error] = members(result, RESULT);
@@ -44,7 +45,7 @@ function textLines(body) {
 }
 
 function oneLine(text) {
-  if (/[\n\r]/.test(text)) throw new Error(`an error of several lines: ${JSON.stringify(text)}`);
+  if (/[\n\r]/.test(text)) throw new Error(`several lines: ${JSON.stringify(text)}`);
   return text;
 }
 

@@ -68,14 +68,19 @@ impl Answer {
     /// # Errors
     /// What is wrong with them.
     pub(super) fn from_lines(is_text: bool, lines: &[&str]) -> Result<Self, String> {
-        if let Some(failure) = lines.first().and_then(|line| line.strip_prefix("http ")) {
-            let (status, body) = failure.split_once(' ').ok_or("http needs a status and a body")?;
+        if let Some((failure, more)) = lines
+            .split_first()
+            .and_then(|(first, more)| first.strip_prefix("http ").map(|failure| (failure, more)))
+        {
+            let (status, body) = match failure.split_once(' ') {
+                Some((status, body)) => (status, body.to_owned()),
+                None => (failure, text_of(more)?),
+            };
             let status = status.parse().map_err(|_| format!("bad status {status}"))?;
-            return Ok(Self::Failed { status, body: body.to_owned() });
+            return Ok(Self::Failed { status, body });
         }
         if is_text {
-            let text: Option<Vec<_>> = lines.iter().map(|line| line.strip_prefix('|')).collect();
-            return Ok(Self::Text(text.ok_or("a line of a text answer lacks its |")?.join("\n")));
+            return text_of(lines).map(Self::Text);
         }
         let mut results = Vec::new();
         let mut lines = lines.iter().copied().peekable();
@@ -91,6 +96,11 @@ impl Answer {
         }
         Ok(Self::Results(results))
     }
+}
+
+fn text_of(lines: &[&str]) -> Result<String, String> {
+    let text: Option<Vec<_>> = lines.iter().map(|line| line.strip_prefix('|')).collect();
+    Ok(text.ok_or("a line of a text answer lacks its |")?.join("\n"))
 }
 
 /// The values of `allowed` members; no others may be there, nor in another order.

@@ -211,6 +211,9 @@ fn failed_requests_and_texts_are_compared_whole() {
     assert_eq!(summary.passed, 0);
     let (summary, _) = play("query - x\n", 200, "{\"error\":\"a\"}\n");
     assert_eq!(summary.passed, 0);
+    let pretty = "query - pretty x\n  http 400\n  |{\n  |}\n";
+    assert_eq!(play(pretty, 400, "{\n}\n").0.passed, 1);
+    assert_eq!(play(pretty, 400, "{}\n").0.passed, 0);
     let csv = "query - accept=text/csv x\n  |a,b\n  |\n  | 1,2\n";
     assert_eq!(play(csv, 200, "a,b\n\n 1,2\n").0.passed, 1);
     assert_eq!(play(csv, 200, "a,b\n\n1,2\n").0.passed, 0);
