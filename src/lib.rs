@@ -76,3 +76,7 @@ pub mod query;
 pub mod response;
 pub mod route;
 pub mod api;
+pub mod scan;
+pub mod shard;
+pub mod store;
+pub mod wal;

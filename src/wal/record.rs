@@ -1,0 +1,182 @@
+//! One WAL row's head to bytes and back, and the checksum that ties its body to it.
+
+use crate::codec::crc::{crc32c, crc32c_append};
+
+const VERSION: u8 = 1;
+/// version, sequence, part, parts, decoded_bytes, schema_version, body_bytes, body_crc
+const FIXED_BYTES: usize = 1 + 8 + 4 + 4 + 8 + 8 + 4 + 4;
+const CRC_BYTES: usize = 4;
+
+/// Why a row is not a sound part of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Too short, or its checksum is wrong.
+    #[error("the head of the WAL row is damaged")]
+    Head,
+    /// Written by a newer release.
+    #[error("the WAL row has version {0}, which this release cannot read")]
+    Version(u8),
+    /// Its length or checksum is wrong.
+    #[error("the body of the WAL row is damaged")]
+    Body,
+}
+
+/// What a WAL row says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The frame's write sequence.
+    pub sequence: u64,
+    /// Which part of the frame, from 0.
+    pub part: u32,
+    /// Parts of the frame.
+    pub parts: u32,
+    /// Memory that the whole frame takes once decoded, bytes.
+    pub decoded_bytes: u64,
+    /// The schema version that gave the frame's ids.
+    pub schema_version: u64,
+    /// Length of the body.
+    pub body_bytes: u32,
+    body_crc: u32,
+    /// What the frame touches; empty but in part 0.
+    pub touch: Vec<u8>,
+}
+
+impl Head {
+    /// The head of `body` as one part of a frame.
+    pub fn new(frame: &super::NewFrame<'_>, part: u32, parts: u32, body: &[u8]) -> Self {
+        Self {
+            sequence: frame.sequence,
+            part,
+            parts,
+            decoded_bytes: frame.decoded_bytes,
+            schema_version: frame.schema_version,
+            // A row holds less than 2 MB (Store::VALUE_BYTES_MAX).
+            body_bytes: body.len() as u32,
+            body_crc: body_crc(frame.sequence, part, parts, body),
+            touch: if part == 0 { frame.touch.to_vec() } else { Vec::new() },
+        }
+    }
+
+    /// Bytes that a head with `touch` takes.
+    pub const fn encoded_bytes(touch: &[u8]) -> usize {
+        FIXED_BYTES + touch.len() + CRC_BYTES
+    }
+
+    /// The head's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(Self::encoded_bytes(&self.touch));
+        out.push(VERSION);
+        out.extend(self.sequence.to_le_bytes());
+        out.extend(self.part.to_le_bytes());
+        out.extend(self.parts.to_le_bytes());
+        out.extend(self.decoded_bytes.to_le_bytes());
+        out.extend(self.schema_version.to_le_bytes());
+        out.extend(self.body_bytes.to_le_bytes());
+        out.extend(self.body_crc.to_le_bytes());
+        out.extend(&self.touch);
+        out.extend(crc32c(&out).to_le_bytes());
+        out
+    }
+
+    /// Reads a head.
+    ///
+    /// # Errors
+    /// [`Error::Head`], [`Error::Version`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(Error::Head)?;
+        if crc32c(covered) != u32::from_le_bytes(*crc) {
+            return Err(Error::Head);
+        }
+        let (&version, mut rest) = covered.split_first().ok_or(Error::Head)?;
+        if version != VERSION {
+            return Err(Error::Version(version));
+        }
+        Ok(Self {
+            sequence: u64::from_le_bytes(take(&mut rest)?),
+            part: u32::from_le_bytes(take(&mut rest)?),
+            parts: u32::from_le_bytes(take(&mut rest)?),
+            decoded_bytes: u64::from_le_bytes(take(&mut rest)?),
+            schema_version: u64::from_le_bytes(take(&mut rest)?),
+            body_bytes: u32::from_le_bytes(take(&mut rest)?),
+            body_crc: u32::from_le_bytes(take(&mut rest)?),
+            touch: rest.to_vec(),
+        })
+    }
+
+    /// Checks that `body` is the one that this head was made for.
+    ///
+    /// # Errors
+    /// [`Error::Body`].
+    pub fn check(&self, body: &[u8]) -> Result<(), Error> {
+        let sound = body.len() as u64 == u64::from(self.body_bytes)
+            && body_crc(self.sequence, self.part, self.parts, body) == self.body_crc;
+        if sound { Ok(()) } else { Err(Error::Body) }
+    }
+}
+
+fn body_crc(sequence: u64, part: u32, parts: u32, body: &[u8]) -> u32 {
+    let crc = crc32c(&sequence.to_le_bytes());
+    let crc = crc32c_append(crc, &part.to_le_bytes());
+    let crc = crc32c_append(crc, &parts.to_le_bytes());
+    crc32c_append(crc, body)
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Error> {
+    let (head, tail) = bytes.split_first_chunk::<N>().ok_or(Error::Head)?;
+    *bytes = tail;
+    Ok(*head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wal::NewFrame;
+
+    fn head(body: &[u8]) -> Head {
+        let frame = NewFrame {
+            sequence: 7,
+            frame: body,
+            touch: b"touch",
+            decoded_bytes: 1 << 40,
+            schema_version: 9,
+        };
+        Head::new(&frame, 0, 2, body)
+    }
+
+    #[test]
+    fn a_head_round_trips_and_every_flipped_bit_is_found() {
+        let head = head(b"body");
+        let bytes = head.encode();
+        assert_eq!(bytes.len(), Head::encoded_bytes(b"touch"));
+        assert_eq!(Head::decode(&bytes), Ok(head));
+        for index in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[index / 8] ^= 1 << (index % 8);
+            assert_eq!(Head::decode(&bad), Err(Error::Head), "bit {index}");
+        }
+        for length in 0..bytes.len() {
+            assert_eq!(Head::decode(&bytes[..length]), Err(Error::Head));
+        }
+    }
+
+    #[test]
+    fn a_body_belongs_to_its_sequence_and_part() {
+        let head = head(b"body");
+        assert_eq!(head.check(b"body"), Ok(()));
+        assert_eq!(head.check(b"bodY"), Err(Error::Body));
+        let other = Head { part: 1, ..head.clone() };
+        assert_eq!(other.check(b"body"), Err(Error::Body));
+        let other = Head { sequence: 8, ..head };
+        assert_eq!(other.check(b"body"), Err(Error::Body));
+    }
+
+    #[test]
+    fn a_newer_version_is_named() {
+        let mut bytes = head(b"").encode();
+        bytes[0] = 2;
+        let covered = bytes.len() - CRC_BYTES;
+        let crc = crc32c(&bytes[..covered]).to_le_bytes();
+        bytes[covered..].copy_from_slice(&crc);
+        assert_eq!(Head::decode(&bytes), Err(Error::Version(2)));
+    }
+}

@@ -1,0 +1,101 @@
+//! What the WAL's rows say after a restart: the live frames, and what is damaged.
+
+use std::collections::BTreeMap;
+
+use super::record::Head;
+use super::slots::Slots;
+use super::{Damage, Frame, Wal};
+use crate::store::{Store, StoreError, Table};
+
+/// Heads fetched at a time.
+const HEADS_PER_READ: u32 = 1_000;
+
+/// Reads the heads of all rows. Bodies stay where they are.
+///
+/// # Errors
+/// [`StoreError`] when the heads cannot be listed; damage is no error but part of the answer.
+pub fn load<S: Store>(store: &S, head: u64) -> Result<Wal, StoreError> {
+    let mut slots = Slots::default();
+    let mut damaged = Vec::new();
+    let mut parts_of: BTreeMap<u64, Vec<(u64, Head)>> = BTreeMap::new();
+    let mut from = 0;
+    loop {
+        let heads = store.heads(Table::Wal, from..=super::SLOT_MAX, HEADS_PER_READ)?;
+        let Some(&(last, _)) = heads.last() else { break };
+        for (slot, bytes) in heads {
+            match Head::decode(&bytes) {
+                Ok(row) if row.sequence > head => {
+                    parts_of.entry(row.sequence).or_default().push((slot, row));
+                }
+                Ok(_) => slots.add_dead(slot),
+                Err(error) => damaged.push(Damage {
+                    block: format!("WAL slot {slot}: {error}"),
+                    sequence: None,
+                    slots: vec![slot],
+                    touch: None,
+                }),
+            }
+        }
+        from = last + 1;
+    }
+    let last_sequence = parts_of.keys().next_back().copied().unwrap_or(head);
+    let mut wal = Wal { slots, frames: BTreeMap::new(), damaged, last_sequence };
+    for (sequence, rows) in parts_of {
+        add_frame(&mut wal, sequence, rows);
+    }
+    add_holes(&mut wal, head);
+    Ok(wal)
+}
+
+/// Takes a frame whose parts are all there; anything else is damage.
+fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
+    rows.sort_by_key(|(_, row)| row.part);
+    let slots: Vec<u64> = rows.iter().map(|&(slot, _)| slot).collect();
+    let parts = rows.first().map_or(0, |(_, row)| row.parts);
+    let complete = rows.len() as u64 == u64::from(parts)
+        && rows.iter().zip(0..).all(|((_, row), part)| row.part == part && row.parts == parts);
+    let bytes = rows.iter().map(|(_, row)| u64::from(row.body_bytes)).sum();
+    let first = rows.into_iter().next().map(|(_, row)| row).filter(|row| row.part == 0);
+    match first {
+        Some(row) if complete => {
+            wal.slots.occupy(sequence, slots);
+            let Head { decoded_bytes, schema_version, touch, .. } = row;
+            wal.frames.insert(sequence, Frame { bytes, decoded_bytes, schema_version, touch });
+        }
+        first => {
+            wal.damaged.push(Damage {
+                block: format!("WAL frame {sequence}: a part is missing"),
+                sequence: Some(sequence),
+                slots,
+                touch: first.map(|row| row.touch),
+            });
+        }
+    }
+}
+
+/// Sequences that should be there and are not. A row with a bad head may be one of them.
+fn add_holes(wal: &mut Wal, head: u64) {
+    let known = |wal: &Wal, sequence: u64| {
+        wal.frames.contains_key(&sequence)
+            || wal.damaged.iter().any(|damage| damage.sequence == Some(sequence))
+    };
+    for damage in &wal.damaged {
+        for &slot in &damage.slots {
+            wal.slots.reserve(slot);
+        }
+    }
+    let mut missing = None;
+    for sequence in head + 1..=wal.last_sequence {
+        if !known(wal, sequence) {
+            missing.get_or_insert((sequence, 0)).1 += 1;
+        }
+    }
+    if let Some((first, count)) = missing {
+        wal.damaged.push(Damage {
+            block: format!("WAL frame {first}: missing ({count} in all)"),
+            sequence: None,
+            slots: Vec::new(),
+            touch: None,
+        });
+    }
+}

@@ -1,0 +1,111 @@
+//! The log against a store that keeps, loses and corrupts rows.
+
+use super::*;
+use crate::store::memory::MemoryStore;
+
+fn store() -> MemoryStore {
+    let store = MemoryStore::new();
+    store.open().unwrap();
+    store
+}
+
+fn append(wal: &mut Wal, store: &MemoryStore, frame: &[u8]) -> u64 {
+    let sequence = wal.next_sequence();
+    let new = NewFrame {
+        sequence,
+        frame,
+        touch: &[sequence as u8],
+        decoded_bytes: 10,
+        schema_version: 3,
+    };
+    wal.append(store, &new).unwrap();
+    sequence
+}
+
+fn frame(sequence: u64, bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|i| (i as u64 * 31 + sequence) as u8).collect()
+}
+
+#[test]
+fn frames_of_any_size_come_back_after_a_restart() {
+    let store = store();
+    let mut wal = Wal::default();
+    let head = Head::encoded_bytes(&[0]);
+    let sizes = [1, 1_900_000 - head, 1_900_000 - head + 1, 5_000_000];
+    for (sequence, bytes) in (1..).zip(sizes) {
+        assert_eq!(append(&mut wal, &store, &frame(sequence, bytes)), sequence);
+    }
+    let mut again = replay::load(&store, 0).unwrap();
+    assert_eq!((again.frames(), again.damaged()), (wal.frames(), &[][..]));
+    assert_eq!((again.bytes(), again.decoded_bytes()), (8_800_002 - 2 * head as u64, 40));
+    for (sequence, bytes) in (1..).zip(sizes) {
+        assert_eq!(again.read(&store, sequence), Ok(Some(frame(sequence, bytes))));
+    }
+    assert_eq!(again.next_sequence(), 5);
+}
+
+#[test]
+fn a_flushed_frame_is_gone_and_its_slot_is_reused() {
+    let store = store();
+    let mut wal = Wal::default();
+    for sequence in 1..=3 {
+        append(&mut wal, &store, &frame(sequence, 100));
+    }
+    wal.release(2);
+    append(&mut wal, &store, &frame(4, 100));
+    let slots: Vec<u64> =
+        store.heads(Table::Wal, 0..=SLOT_MAX, 9).unwrap().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(slots, [0, 1, 2]);
+    let mut again = replay::load(&store, 2).unwrap();
+    assert_eq!(again.frames().keys().copied().collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(again.read(&store, 4), Ok(Some(frame(4, 100))));
+    assert!(again.has_dead());
+    again.delete_dead(&store).unwrap();
+    assert_eq!(store.heads(Table::Wal, 0..=SLOT_MAX, 9).unwrap().len(), 2);
+    assert_eq!(replay::load(&store, 2).unwrap().frames(), again.frames());
+}
+
+#[test]
+fn nothing_live_leaves_the_sequence_at_the_head() {
+    let store = store();
+    let mut wal = Wal::default();
+    append(&mut wal, &store, b"x");
+    assert_eq!(replay::load(&store, 41).unwrap().next_sequence(), 42);
+}
+
+#[test]
+fn holes_missing_parts_and_bad_bytes_are_named() {
+    let store = store();
+    let mut wal = Wal::default();
+    append(&mut wal, &store, &frame(1, 10));
+    append(&mut wal, &store, &frame(2, 4_000_000));
+    append(&mut wal, &store, &frame(3, 10));
+    append(&mut wal, &store, &frame(4, 10));
+    append(&mut wal, &store, &frame(5, 10));
+    let head = |slot| store.head(Table::Wal, slot).unwrap().unwrap();
+    // Slots: frame 1 is 0, frame 2 is 1 to 3, frames 3 to 5 are 4 to 6.
+    store.delete(Table::Wal, 2..=2).unwrap();
+    store.put(Table::Wal, 0, b"bad head", &frame(1, 10)).unwrap();
+    store.put(Table::Wal, 5, &head(5), b"bad body").unwrap();
+    store.delete(Table::Wal, 4..=4).unwrap();
+
+    let mut again = replay::load(&store, 0).unwrap();
+    assert_eq!(again.frames().keys().copied().collect::<Vec<_>>(), [4, 5]);
+    assert_eq!(again.read(&store, 4), Ok(None));
+    assert_eq!(again.read(&store, 5), Ok(Some(frame(5, 10))));
+    let damaged: Vec<_> =
+        again.damaged().iter().map(|d| (d.block.as_str(), d.touch.clone())).collect();
+    assert_eq!(
+        damaged,
+        [
+            ("WAL slot 0: the head of the WAL row is damaged", None),
+            ("WAL frame 2: a part is missing", Some(vec![2])),
+            ("WAL frame 1: missing (2 in all)", None),
+            ("WAL frame 4: part 0 fails its checksum", Some(vec![4])),
+        ]
+    );
+    let next = again.next_sequence();
+    append(&mut again, &store, b"new");
+    let slots: Vec<_> = again.slots.of(next).unwrap().to_vec();
+    assert_eq!(slots, [7], "damaged rows are not overwritten before they are set aside");
+}
