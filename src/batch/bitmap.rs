@@ -55,6 +55,40 @@ impl Bitmap {
         self.set(self.len - 1, value);
     }
 
+    /// Appends `count` bits, all `value`.
+    pub fn extend_filled(&mut self, count: usize, value: bool) {
+        let start = self.len;
+        self.len += count;
+        self.words.resize(self.len.div_ceil(64), 0);
+        if value {
+            for index in start / 64..self.words.len() {
+                let low = start.saturating_sub(index * 64).min(64);
+                let high = (self.len - index * 64).min(64);
+                let below = |bits: usize| if bits == 64 { u64::MAX } else { (1 << bits) - 1 };
+                if let Some(word) = self.words.get_mut(index) {
+                    *word |= below(high) & !below(low);
+                }
+            }
+        }
+    }
+
+    /// Appends the bits of `other`.
+    pub fn extend_from(&mut self, other: &Self) {
+        let shift = self.len % 64;
+        self.len += other.len;
+        if shift == 0 {
+            self.words.extend(&other.words);
+            return;
+        }
+        for &word in &other.words {
+            if let Some(last) = self.words.last_mut() {
+                *last |= word << shift;
+            }
+            self.words.push(word >> (64 - shift));
+        }
+        self.words.truncate(self.len.div_ceil(64));
+    }
+
     /// Drops every bit from `len` on.
     pub fn truncate(&mut self, len: usize) {
         if len >= self.len {
@@ -124,6 +158,32 @@ impl Validity {
             Self::Some(bits) => bits.push(valid),
         }
     }
+
+    /// Appends the validity of `other_rows` rows behind that of `rows` rows.
+    pub fn extend_from(&mut self, rows: usize, other: &Self, other_rows: usize) {
+        match (&mut *self, other) {
+            (Self::All, Self::All) => {}
+            (Self::All, Self::Some(more)) => {
+                let mut bits = Bitmap::filled(rows, true);
+                bits.extend_from(more);
+                *self = Self::Some(bits);
+            }
+            (Self::Some(bits), Self::All) => bits.extend_filled(other_rows, true),
+            (Self::Some(bits), Self::Some(more)) => bits.extend_from(more),
+        }
+    }
+
+    /// Appends `count` rows without a value behind `rows` rows.
+    pub fn extend_nulls(&mut self, rows: usize, count: usize) {
+        if count > 0 {
+            if let Self::All = self {
+                *self = Self::Some(Bitmap::filled(rows, true));
+            }
+            if let Self::Some(bits) = self {
+                bits.extend_filled(count, false);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +201,41 @@ mod tests {
         bits.push(false);
         assert_eq!(bits.count_ones(), 64);
         assert_eq!(Bitmap::filled(3, true).words(), [0b111]);
+    }
+
+    #[test]
+    fn bulk_appends_are_repeated_pushes() {
+        for start in [0, 1, 63, 64, 65] {
+            for count in [0, 1, 63, 64, 65, 200] {
+                let mut other = Bitmap::default();
+                (0..count).for_each(|i| other.push(i % 3 == 0));
+                let mut pushed = Bitmap::filled(start, true);
+                let mut bulk = pushed.clone();
+                other.iter().for_each(|bit| pushed.push(bit));
+                bulk.extend_from(&other);
+                assert_eq!(bulk, pushed, "{start} + {count}");
+                for value in [true, false] {
+                    (0..count).for_each(|_| pushed.push(value));
+                    bulk.extend_filled(count, value);
+                    assert_eq!(bulk, pushed, "{start} + {count} of {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn validity_extends_by_rows() {
+        let mut validity = Validity::All;
+        validity.extend_from(2, &Validity::All, 3);
+        validity.extend_nulls(5, 0);
+        assert_eq!(validity, Validity::All);
+        validity.extend_nulls(5, 1);
+        validity.extend_from(6, &Validity::All, 1);
+        let mut more = Validity::default();
+        more.push(0, false);
+        validity.extend_from(7, &more, 1);
+        let rows: Vec<bool> = (0..8).map(|row| validity.is_valid(row)).collect();
+        assert_eq!(rows, [true, true, true, true, true, false, true, false]);
     }
 
     #[test]

@@ -51,6 +51,20 @@ impl StringColumn {
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
+    /// Appends the strings of `other`.
+    pub fn extend_from(&mut self, other: &Self) {
+        // Both texts stay far below 4 GiB together (see `push`).
+        let base = self.text.len() as u32;
+        self.text.push_str(&other.text);
+        self.ends.extend(other.ends.iter().map(|end| base.saturating_add(*end)));
+    }
+
+    /// Appends `count` empty strings.
+    pub fn extend_empty(&mut self, count: usize) {
+        let end = self.ends.last().copied().unwrap_or_default();
+        self.ends.resize(self.ends.len() + count, end);
+    }
+
     /// Drops every string from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.ends.truncate(len);
@@ -140,6 +154,48 @@ impl Values {
             Self::Unsigned(values) => values.push(0),
             Self::String(values) => values.push(""),
             Self::Boolean(values) => values.push(false),
+        }
+    }
+
+    /// Appends the padding of `count` rows without a value.
+    pub fn extend_padding(&mut self, count: usize) {
+        let rows = self.len() + count;
+        match self {
+            Self::Float(values) => values.resize(rows, 0.0),
+            Self::Integer(values) => values.resize(rows, 0),
+            Self::Unsigned(values) => values.resize(rows, 0),
+            Self::String(values) => values.extend_empty(count),
+            Self::Boolean(values) => values.resize(rows, false),
+        }
+    }
+
+    /// Appends every row of `other`. Returns whether both have the same type; if not, nothing is
+    /// appended.
+    pub fn extend_from(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Float(to), Self::Float(from)) => to.extend_from_slice(from),
+            (Self::Integer(to), Self::Integer(from)) => to.extend_from_slice(from),
+            (Self::Unsigned(to), Self::Unsigned(from)) => to.extend_from_slice(from),
+            (Self::String(to), Self::String(from)) => to.extend_from(from),
+            (Self::Boolean(to), Self::Boolean(from)) => to.extend_from_slice(from),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The values at `rows`, in that order; padding past the end.
+    pub fn gather(&self, rows: &[u32]) -> Self {
+        fn pick<T: Copy + Default>(values: &[T], rows: &[u32]) -> Vec<T> {
+            rows.iter().map(|&row| values.get(row as usize).copied().unwrap_or_default()).collect()
+        }
+        match self {
+            Self::Float(values) => Self::Float(pick(values, rows)),
+            Self::Integer(values) => Self::Integer(pick(values, rows)),
+            Self::Unsigned(values) => Self::Unsigned(pick(values, rows)),
+            Self::String(values) => {
+                Self::String(rows.iter().map(|&row| values.get(row as usize)).collect())
+            }
+            Self::Boolean(values) => Self::Boolean(pick(values, rows)),
         }
     }
 
@@ -238,6 +294,47 @@ impl Column {
         self.validity.push(row, false);
     }
 
+    /// Appends `count` rows without a value.
+    pub fn extend_nulls(&mut self, count: usize) {
+        self.validity.extend_nulls(self.values.len(), count);
+        self.values.extend_padding(count);
+    }
+
+    /// Appends every row of `other`, nulls included. Returns whether both have the same type; if
+    /// not, nothing is appended.
+    pub fn extend_from(&mut self, other: &Self) -> bool {
+        let rows = self.values.len();
+        let same_type = self.values.extend_from(&other.values);
+        if same_type {
+            self.validity.extend_from(rows, &other.validity, other.len());
+        }
+        same_type
+    }
+
+    /// The rows at `rows`, in that order.
+    pub fn gather(&self, rows: &[u32]) -> Self {
+        let validity = match &self.validity {
+            Validity::All => Validity::All,
+            Validity::Some(bits) => {
+                let mut validity = Validity::All;
+                for (to, &row) in rows.iter().enumerate() {
+                    validity.push(to, bits.get(row as usize));
+                }
+                validity
+            }
+        };
+        Self { values: self.values.gather(rows), validity }
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        let bits = match &self.validity {
+            Validity::All => 0,
+            Validity::Some(bits) => bits.words().len() * 8,
+        };
+        self.values.bytes() + bits
+    }
+
     /// Appends row `index` of `other`, null or not. Returns whether both have the same type.
     pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
         let row = self.values.len();
@@ -283,5 +380,24 @@ mod tests {
         assert!(!column.push_from(&Column::full(Values::Float(vec![7.0])), 0));
         assert_eq!((column.get(0), column.get(1)), (None, Some(FieldValue::Integer(7))));
         assert_eq!(column.len(), 2);
+    }
+
+    #[test]
+    fn bulk_appends_and_gathers_keep_nulls_in_place() {
+        let strings =
+            |texts: &[&str]| Column::full(Values::String(texts.iter().copied().collect()));
+        let mut column = strings(&["a", "b"]);
+        column.extend_nulls(2);
+        assert!(column.extend_from(&strings(&["c"])));
+        assert!(!column.extend_from(&Column::full(Values::Boolean(vec![true]))));
+        assert_eq!(column.len(), 5);
+        let text = |column: &Column, row| match column.get(row) {
+            Some(FieldValue::String(text)) => text.to_string(),
+            _ => "null".into(),
+        };
+        let gathered = column.gather(&[4, 2, 0]);
+        let texts: Vec<_> = (0..3).map(|row| text(&gathered, row)).collect();
+        assert_eq!(texts, ["c", "null", "a"]);
+        assert_eq!(column.gather(&[0, 4]).validity, Validity::All);
     }
 }

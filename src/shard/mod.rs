@@ -10,12 +10,12 @@ pub mod request;
 
 use std::rc::Rc;
 
-use crate::model::ids::MeasurementId;
+use crate::protocol::shard::{ShardSettings, Stamp};
 use crate::scan::page::{ScanPage, SummaryPage};
 use crate::scan::request::{ScanRequest, SummaryRequest};
 use crate::store::Store;
 use budget::Budget;
-use request::{AppendReply, AppendRequest, Deletion, Refusal, Settings, Stats, VerifyPage};
+use request::{AppendReply, Deletion, Refusal, Stats, VerifyPage};
 
 /// One Shard object.
 pub struct Shard<S: Store> {
@@ -33,7 +33,7 @@ impl<S: Store> Shard<S> {
     ///
     /// # Errors
     /// [`Refusal::Stale`] for an older generation or another policy than the one it is open for.
-    pub fn open(&mut self, settings: &Settings, now_ns: i64) -> Result<(), Refusal> {
+    pub fn open(&mut self, settings: &ShardSettings, now_ns: i64) -> Result<(), Refusal> {
         let _ = (settings, now_ns, &self.budget);
         self.store.open()?;
         Ok(())
@@ -43,13 +43,8 @@ impl<S: Store> Shard<S> {
     ///
     /// # Errors
     /// [`Refusal::Stale`] for an older generation and when the shard is not open.
-    pub fn configure(
-        &mut self,
-        settings: &Settings,
-        retired: &[MeasurementId],
-        now_ns: i64,
-    ) -> Result<(), Refusal> {
-        let _ = (settings, retired, now_ns);
+    pub fn configure(&mut self, settings: &ShardSettings, now_ns: i64) -> Result<(), Refusal> {
+        let _ = (settings, now_ns);
         Err(Refusal::Stale)
     }
 
@@ -59,10 +54,11 @@ impl<S: Store> Shard<S> {
     /// Every [`Refusal`].
     pub fn append(
         &mut self,
-        request: AppendRequest<'_>,
+        frame: &[u8],
+        stamp: &Stamp,
         now_ns: i64,
     ) -> Result<AppendReply, Refusal> {
-        let _ = (request, now_ns);
+        let _ = (frame, stamp, now_ns);
         Err(Refusal::Stale)
     }
 
@@ -70,13 +66,8 @@ impl<S: Store> Shard<S> {
     ///
     /// # Errors
     /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
-    pub fn scan(
-        &mut self,
-        request: &ScanRequest,
-        generation: u64,
-        schema_version: u64,
-    ) -> Result<ScanPage, Refusal> {
-        let _ = (request, generation, schema_version);
+    pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
+        let _ = (request, stamp);
         Err(Refusal::Stale)
     }
 
@@ -87,10 +78,9 @@ impl<S: Store> Shard<S> {
     pub fn summary(
         &mut self,
         request: &SummaryRequest,
-        generation: u64,
-        schema_version: u64,
+        stamp: &Stamp,
     ) -> Result<SummaryPage, Refusal> {
-        let _ = (request, generation, schema_version);
+        let _ = (request, stamp);
         Err(Refusal::Stale)
     }
 
@@ -98,8 +88,8 @@ impl<S: Store> Shard<S> {
     ///
     /// # Errors
     /// [`Refusal::Stale`] when not open or of an older generation; [`Refusal::Store`].
-    pub fn delete(&mut self, deletion: &Deletion, generation: u64) -> Result<(), Refusal> {
-        let _ = (deletion, generation);
+    pub fn delete(&mut self, deletion: &Deletion, stamp: &Stamp) -> Result<(), Refusal> {
+        let _ = (deletion, stamp);
         Err(Refusal::Stale)
     }
 

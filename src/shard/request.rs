@@ -1,37 +1,9 @@
 //! What a shard is asked and what it answers, as plain values: `protocol` carries them.
 
-use crate::model::ids::{ColumnId, MeasurementId, PolicyId};
+use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::scan::request::Predicate;
 use crate::store::StoreError;
-
-/// What a shard is: set by its Database alone.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Settings {
-    /// The retention policy that the shard belongs to; never changes once open.
-    pub policy: PolicyId,
-    /// The times that the shard accepts: its shard group's range.
-    pub range: TimeRange,
-    /// Width of a segment's time window: the policy's shard group duration, nanoseconds, above 0.
-    pub window_ns: i64,
-    /// How long points are kept, nanoseconds; 0 is for ever.
-    pub duration_ns: i64,
-    /// Raised by everything that makes an accepted write wrong.
-    pub generation: u64,
-    /// Bytes of storage from which on writes are refused (`SHARD_FULL_BYTES`).
-    pub full_bytes: u64,
-}
-
-/// One write: a frame (`batch::frame`) and what the edge knew when it made it.
-#[derive(Clone, Copy, Debug)]
-pub struct AppendRequest<'a> {
-    /// The encoded frame.
-    pub frame: &'a [u8],
-    /// The database generation of the edge's shard map.
-    pub generation: u64,
-    /// The schema version that gave the frame's ids.
-    pub schema_version: u64,
-}
 
 /// An acknowledged write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
