@@ -20,6 +20,13 @@ impl Bitmap {
         Self { words, len }
     }
 
+    /// The first `len` bits of `words`; `None` unless they are all there and the rest is zero.
+    pub fn from_words(words: Vec<u64>, len: usize) -> Option<Self> {
+        let spare = len % 64;
+        let clean = spare == 0 || words.last().is_some_and(|last| last >> spare == 0);
+        (words.len() == len.div_ceil(64) && clean).then_some(Self { words, len })
+    }
+
     /// Number of bits.
     pub fn len(&self) -> usize {
         self.len
@@ -143,6 +150,16 @@ impl Validity {
         match self {
             Self::All => 0,
             Self::Some(bits) => rows - bits.count_ones().min(rows),
+        }
+    }
+
+    /// Forgets every row from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        if let Self::Some(bits) = self {
+            bits.truncate(len);
+            if bits.count_ones() == len {
+                *self = Self::All;
+            }
         }
     }
 

@@ -7,6 +7,9 @@
 
 pub mod bitmap;
 pub mod column;
+pub mod column_bytes;
+pub mod frame;
+pub mod selection;
 pub mod series_table;
 
 use crate::model::ids::{ColumnId, MeasurementId};

@@ -7,7 +7,7 @@
 //! ```
 //! DECIMAL: value = integer ∕ 10^exponent, bit for bit; an exception's integer repeats its
 //! predecessor's. Every decimal of up to 15 digits is exact, since both operands and therefore the
-//! quotient's rounding are. ORDERED: the bits with negatives flipped, so that close values are close
+//! quotient's rounding are. ORDERED: the bits with negatives flipped: close values are close
 //! integers. Every bit pattern round-trips.
 
 use super::{Error, finish, integer, start, take, varint};

@@ -1,0 +1,146 @@
+//! Selected rows of blocks to one frame.
+
+use super::{FrameHeader, TableHeader, TableRef};
+use crate::batch::bitmap::Validity;
+use crate::batch::column::Column;
+use crate::batch::column_bytes;
+use crate::batch::series_table::TagColumn;
+use crate::codec::{integer, timestamp, varint};
+
+/// Appends one frame with the selected rows of `tables`, regrouped by series (see the page above).
+pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
+    let mut header = FrameHeader::default();
+    let mut payload = Vec::new();
+    for table in tables {
+        header.tables.extend(encode_table(table, &mut payload));
+    }
+    header.write(out);
+    out.append(&mut payload);
+}
+
+/// Appends the payload of one table; `None` if it has no rows.
+fn encode_table(table: &TableRef<'_>, out: &mut Vec<u8>) -> Option<TableHeader> {
+    let block = table.block;
+    let order = group_by_series(table)?;
+    let start = out.len();
+    let times_ns: Vec<i64> = order
+        .rows
+        .iter()
+        .map(|&row| block.times_ns.get(row as usize).copied().unwrap_or_default())
+        .collect();
+    let mut part = Vec::new();
+    integer::encode(&order.rows_of_series, &mut part);
+    append_part(&mut part, out);
+    timestamp::encode(&times_ns, &mut part);
+    append_part(&mut part, out);
+    let mut tag_ids = Vec::new();
+    for (tag, &id) in block.series.tags.iter().zip(table.tag_ids) {
+        if encode_tag(tag, &order.series, &mut part, out) {
+            tag_ids.push(id);
+        }
+    }
+    let mut fields = Vec::new();
+    for (column, &id) in block.fields.iter().zip(table.field_ids) {
+        if has_value(column, &order.rows) {
+            column_bytes::encode(column, &order.rows, &mut part);
+            append_part(&mut part, out);
+            fields.push((id, column.values.field_type()));
+        }
+    }
+    Some(TableHeader {
+        measurement: table.measurement,
+        rows: order.rows.len() as u32,
+        series: order.series.len() as u32,
+        min_time_ns: times_ns.iter().copied().min()?,
+        max_time_ns: times_ns.iter().copied().max()?,
+        tag_ids,
+        fields,
+        payload_bytes: (out.len() - start) as u32,
+    })
+}
+
+/// Rows grouped by series.
+struct Order {
+    /// Row numbers of the block.
+    rows: Vec<u32>,
+    /// The series that have rows, as numbered in the block.
+    series: Vec<u32>,
+    /// For each of `series` how many rows it has.
+    rows_of_series: Vec<i64>,
+}
+
+/// A stable counting sort; `None` without rows.
+fn group_by_series(table: &TableRef<'_>) -> Option<Order> {
+    let block = table.block;
+    let selected = table.rows.to_rows(block.rows());
+    let series_of = |row: u32| block.row_series.get(row as usize).copied().unwrap_or_default();
+    let n_series = block.series.len.max(1) as usize;
+    let mut counts = vec![0_u32; n_series];
+    for &row in &selected {
+        *counts.get_mut(series_of(row) as usize)? += 1;
+    }
+    let (mut series, mut rows_of_series) = (Vec::new(), Vec::new());
+    let mut next = 0;
+    for (number, count) in (0_u32..).zip(&mut counts) {
+        if *count > 0 {
+            series.push(number);
+            rows_of_series.push(i64::from(*count));
+        }
+        // From here on: where the next row of this series goes.
+        (*count, next) = (next, next + *count);
+    }
+    let mut rows = vec![0_u32; selected.len()];
+    for &row in &selected {
+        let slot = counts.get_mut(series_of(row) as usize)?;
+        *rows.get_mut(*slot as usize)? = row;
+        *slot += 1;
+    }
+    (!rows.is_empty()).then_some(Order { rows, series, rows_of_series })
+}
+
+/// Appends `part`, preceded by its length, and empties it.
+fn append_part(part: &mut Vec<u8>, out: &mut Vec<u8>) {
+    varint::write(part.len() as u64, out);
+    out.append(part);
+}
+
+/// Appends the dictionary and codes of the series that are left; `false` if none has the tag.
+fn encode_tag(tag: &TagColumn, series: &[u32], part: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
+    let code_of = |series: u32| tag.codes.get(series as usize).copied().unwrap_or_default();
+    // For each old code the new one plus 1, 0 while it has none: only used values are sent.
+    let mut new_codes = vec![0_i64; tag.dictionary.len() + 1];
+    let mut used: Vec<u32> = Vec::new();
+    let codes: Vec<i64> = series
+        .iter()
+        .map(|&number| {
+            let old = code_of(number);
+            match new_codes.get_mut(old as usize) {
+                Some(new) if old > 0 => {
+                    if *new == 0 {
+                        used.push(old - 1);
+                        *new = used.len() as i64;
+                    }
+                    *new
+                }
+                _ => 0,
+            }
+        })
+        .collect();
+    if used.is_empty() {
+        return false;
+    }
+    varint::write(used.len() as u64, part);
+    let entries = used.iter().map(|&entry| tag.dictionary.get(entry as usize));
+    column_bytes::encode_strings(entries, part);
+    append_part(part, out);
+    integer::encode(&codes, part);
+    append_part(part, out);
+    true
+}
+
+fn has_value(column: &Column, rows: &[u32]) -> bool {
+    match &column.validity {
+        Validity::All => true,
+        Validity::Some(bits) => rows.iter().any(|&row| bits.get(row as usize)),
+    }
+}

@@ -1,0 +1,55 @@
+//! Which rows of a block: all of them, or some.
+
+/// Rows of a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// Every row.
+    #[default]
+    All,
+    /// These row numbers, ascending and distinct.
+    Rows(Vec<u32>),
+}
+
+impl Selection {
+    /// Those of rows `0..rows` for which `keep` holds.
+    pub fn filter(rows: usize, mut keep: impl FnMut(usize) -> bool) -> Self {
+        let kept: Vec<u32> = (0..rows as u32).filter(|&row| keep(row as usize)).collect();
+        if kept.len() == rows { Self::All } else { Self::Rows(kept) }
+    }
+
+    /// Number of selected rows of a block of `rows`.
+    pub fn len(&self, rows: usize) -> usize {
+        match self {
+            Self::All => rows,
+            Self::Rows(selected) => selected.len(),
+        }
+    }
+
+    /// Whether no row of a block of `rows` is selected.
+    pub fn is_empty(&self, rows: usize) -> bool {
+        self.len(rows) == 0
+    }
+
+    /// The selected row numbers of a block of `rows`, ascending.
+    pub fn to_rows(&self, rows: usize) -> Vec<u32> {
+        match self {
+            // A block has at most codec::VALUES_MAX rows.
+            Self::All => (0..rows as u32).collect(),
+            Self::Rows(selected) => selected.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeping_everything_needs_no_list() {
+        assert_eq!(Selection::filter(3, |_| true), Selection::All);
+        assert_eq!(Selection::filter(3, |row| row != 1), Selection::Rows(vec![0, 2]));
+        assert_eq!(Selection::filter(3, |row| row != 1).len(3), 2);
+        assert_eq!(Selection::All.to_rows(2), [0, 1]);
+        assert!(Selection::filter(1, |_| false).is_empty(1));
+    }
+}
