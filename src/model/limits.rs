@@ -53,6 +53,6 @@ pub const STALE_RETRIES_MAX: u32 = 2;
 /// Times that a job may fail before the alarm leaves it alone.
 pub const JOB_FAILURES_MAX: u32 = 3;
 /// Rows times field columns of one write request, padding of absent fields included: at 8 bytes a
-/// cell 64 MB. A plain body of 25 MB has at most 4.2 million one-field lines, so only requests whose
+/// cell 64 MB. A body of 25 MB has at most 4.2 million one-field lines, so only requests whose
 /// lines have very different fields meet it.
 pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
