@@ -69,6 +69,7 @@ pub mod batch;
 pub mod codec;
 pub mod store;
 pub mod wal;
+pub mod memtable;
 pub mod scan;
 pub mod protocol;
 pub mod shard;

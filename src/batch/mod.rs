@@ -10,6 +10,7 @@ pub mod column;
 pub mod column_bytes;
 pub mod frame;
 pub mod selection;
+pub mod order;
 pub mod series_table;
 
 use crate::model::ids::{ColumnId, MeasurementId};

@@ -1,0 +1,201 @@
+//! Rows in order of series and time, with what later rows overwrite.
+
+use super::column::Column;
+use super::series_table::SeriesTable;
+
+/// Positions of rows, by series and then time; rows of one series and time stand together in the
+/// order in which they were written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Every row once.
+    pub rows: Vec<u32>,
+    /// Series number `s` has `rows[starts[s]..starts[s + 1]]`.
+    pub starts: Vec<u32>,
+    /// Whether two rows share series and time.
+    pub has_duplicates: bool,
+}
+
+impl Order {
+    /// Orders the rows of a block of `series` series. `rank`, when given, renames series: series
+    /// `s` comes in place `rank[s]`.
+    pub fn new(series: usize, rank: Option<&[u32]>, row_series: &[u32], times_ns: &[i64]) -> Self {
+        let place = |series: u32| match rank {
+            Some(rank) => rank.get(series as usize).copied().unwrap_or_default() as usize,
+            None => series as usize,
+        };
+        let mut starts = vec![0_u32; series + 1];
+        for &series in row_series {
+            if let Some(count) = starts.get_mut(place(series) + 1) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        let mut next = starts.clone();
+        let mut rows = vec![0_u32; row_series.len()];
+        for (row, &series) in (0..).zip(row_series) {
+            if let Some(slot) = next.get_mut(place(series)) {
+                if let Some(target) = rows.get_mut(*slot as usize) {
+                    *target = row;
+                }
+                *slot += 1;
+            }
+        }
+        let mut order = Self { rows, starts, has_duplicates: false };
+        order.sort_series_by_time(times_ns);
+        order
+    }
+
+    fn sort_series_by_time(&mut self, times_ns: &[i64]) {
+        let time = |row: &u32| times_ns.get(*row as usize).copied().unwrap_or_default();
+        let bounds = self.starts.iter().zip(self.starts.iter().skip(1));
+        for (&start, &end) in bounds {
+            let Some(rows) = self.rows.get_mut(start as usize..end as usize) else { continue };
+            if !rows.is_sorted_by(|a, b| time(a) < time(b)) {
+                rows.sort_by_key(time);
+                self.has_duplicates |= !rows.is_sorted_by(|a, b| time(a) < time(b));
+            }
+        }
+    }
+
+    /// Rows of series number `series`.
+    pub fn of(&self, series: u32) -> &[u32] {
+        let bound = |at: usize| self.starts.get(at).map_or(0, |&start| start as usize);
+        let series = series as usize;
+        self.rows.get(bound(series)..bound(series + 1)).unwrap_or_default()
+    }
+}
+
+/// Some of an [`Order`]'s rows, each series and time once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distinct {
+    /// The last row of each series and time.
+    pub rows: Vec<u32>,
+    /// For each, how many rows share its series and time; empty when every one is alone.
+    shared: Vec<u32>,
+    /// The rows before it was made distinct; empty when every one is alone.
+    all: Vec<u32>,
+}
+
+impl Distinct {
+    /// Collapses adjacent rows of equal series and time.
+    pub fn new(rows: &[u32], row_series: &[u32], times_ns: &[i64]) -> Self {
+        let key = |row: u32| (row_series.get(row as usize), times_ns.get(row as usize));
+        let mut last = Vec::with_capacity(rows.len());
+        let mut shared = Vec::with_capacity(rows.len());
+        for group in rows.chunk_by(|&a, &b| key(a) == key(b)) {
+            last.extend(group.last());
+            // A group is no longer than `rows`, whose positions are u32.
+            shared.push(group.len() as u32);
+        }
+        if last.len() == rows.len() {
+            return Self { rows: last, shared: Vec::new(), all: Vec::new() };
+        }
+        Self { rows: last, shared, all: rows.to_vec() }
+    }
+
+    /// The column's values at these rows: of rows that share series and time, the last value.
+    pub fn gather(&self, column: &Column) -> Column {
+        if self.shared.is_empty() || column.validity.nulls(column.len()) == 0 {
+            return column.gather(&self.rows);
+        }
+        let mut picked = Vec::with_capacity(self.rows.len());
+        let mut rest = self.all.as_slice();
+        for &count in &self.shared {
+            let (group, tail) = rest.split_at(rest.len().min(count as usize));
+            rest = tail;
+            let valid = group.iter().rev().find(|&&row| column.validity.is_valid(row as usize));
+            picked.extend(valid.or(group.last()));
+        }
+        column.gather(&picked)
+    }
+}
+
+/// For each series its place when series are ordered by their tag values, tag by tag.
+pub fn rank_series(series: &SeriesTable) -> Vec<u32> {
+    let count = series.len;
+    let mut order: Vec<u32> = (0..count).collect();
+    let ranks: Vec<Vec<u32>> = series
+        .tags
+        .iter()
+        .map(|tag| {
+            let texts = tag.dictionary.len() as u32;
+            let mut codes: Vec<u32> = (0..texts).collect();
+            codes.sort_by_key(|&code| tag.dictionary.get(code as usize));
+            // Place 0 is for a missing tag, which sorts first as ''.
+            let mut rank = vec![0; texts as usize + 1];
+            for (place, code) in (1..).zip(codes) {
+                if let Some(slot) = rank.get_mut(code as usize + 1) {
+                    *slot = place;
+                }
+            }
+            let of = |code: &u32| rank.get(*code as usize).copied().unwrap_or_default();
+            tag.codes.iter().map(of).collect()
+        })
+        .collect();
+    let key = |series: u32| {
+        ranks.iter().map(move |rank| rank.get(series as usize).copied().unwrap_or_default())
+    };
+    order.sort_by(|&a, &b| key(a).cmp(key(b)));
+    let mut rank = vec![0; count as usize];
+    for (place, series) in (0..).zip(order) {
+        if let Some(slot) = rank.get_mut(series as usize) {
+            *slot = place;
+        }
+    }
+    rank
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::column::Values;
+    use crate::batch::series_table::TagColumn;
+    use crate::model::value::{FieldType, FieldValue};
+
+    #[test]
+    fn rows_are_ordered_by_series_then_time_and_keep_their_order_among_equals() {
+        let order = Order::new(3, None, &[2, 0, 2, 0, 2], &[5, 9, 1, 3, 5]);
+        assert_eq!((order.of(0), order.of(1), order.of(2)), (&[3, 1][..], &[][..], &[2, 0, 4][..]));
+        assert!(order.has_duplicates);
+        let ranked = Order::new(3, Some(&[2, 1, 0]), &[2, 0, 2, 0, 2], &[5, 9, 1, 3, 6]);
+        assert_eq!((ranked.of(0), ranked.of(2)), (&[2, 0, 4][..], &[3, 1][..]));
+        assert!(!ranked.has_duplicates);
+        assert_eq!(ranked.of(7), [0_u32; 0]);
+    }
+
+    #[test]
+    fn the_last_value_wins_per_field() {
+        let mut column = Column::new(FieldType::Integer);
+        for value in [Some(1), None, Some(3), None] {
+            match value {
+                Some(v) => assert!(column.extend_from(&Column::full(Values::Integer(vec![v])))),
+                None => column.push_null(),
+            }
+        }
+        let (series, times) = ([0, 0, 0, 0], [7, 7, 8, 9]);
+        let distinct = Distinct::new(&[0, 1, 2, 3], &series, &times);
+        assert_eq!(distinct.rows, [1, 2, 3]);
+        let gathered = distinct.gather(&column);
+        let values: Vec<_> = (0..3).map(|row| gathered.get(row)).collect();
+        assert_eq!(values, [Some(FieldValue::Integer(1)), Some(FieldValue::Integer(3)), None]);
+        let full = Column::full(Values::Integer(vec![1, 2, 3, 4]));
+        assert_eq!(distinct.gather(&full), Column::full(Values::Integer(vec![2, 3, 4])));
+    }
+
+    #[test]
+    fn series_rank_by_tag_values_with_missing_first() {
+        let tag = |values: &[&str], codes: &[u32]| TagColumn {
+            dictionary: values.iter().copied().collect(),
+            codes: codes.to_vec(),
+        };
+        let series = SeriesTable {
+            tags: vec![tag(&["b", "a"], &[1, 2, 0, 2]), tag(&["x"], &[0, 1, 1, 0])],
+            len: 4,
+        };
+        assert_eq!(rank_series(&series), [3, 2, 0, 1]);
+    }
+}

@@ -1,0 +1,82 @@
+//! From hashes to numbers 0, 1, 2, …: an open-addressed table that does not hold the keys.
+//!
+//! A dictionary or series table holds them already, so an entry costs 8 to 16 bytes however long
+//! its key is.
+
+/// Numbers by hash. The caller compares keys.
+#[derive(Clone, Debug, Default)]
+pub struct HashIndex {
+    /// Entry plus 1, or 0 for none. A power of two long, at most half full.
+    slots: Vec<u32>,
+    /// The hash of each entry.
+    hashes: Vec<u32>,
+}
+
+impl HashIndex {
+    /// The entry with this hash for which `is_same` holds.
+    pub fn find(&self, hash: u32, mut is_same: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut slot = hash as usize & mask;
+        loop {
+            let entry = self.slots.get(slot)?.checked_sub(1)?;
+            if self.hashes.get(entry as usize) == Some(&hash) && is_same(entry) {
+                return Some(entry);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// Adds the next entry and answers its number.
+    pub fn insert(&mut self, hash: u32) -> u32 {
+        // Entries are series or distinct values of a memtable: bounded far below 2^32.
+        let entry = self.hashes.len() as u32;
+        self.hashes.push(hash);
+        if self.hashes.len() * 2 > self.slots.len() {
+            self.slots = vec![0; (self.slots.len() * 2).max(16)];
+            for number in 0..=entry {
+                self.place(number);
+            }
+        } else {
+            self.place(entry);
+        }
+        entry
+    }
+
+    fn place(&mut self, entry: u32) {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut slot = self.hashes.get(entry as usize).copied().unwrap_or_default() as usize & mask;
+        while let Some(held) = self.slots.get_mut(slot) {
+            if *held == 0 {
+                *held = entry + 1;
+                return;
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        (self.slots.capacity() + self.hashes.capacity()) * 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colliding_keys_are_told_apart() {
+        let keys: Vec<u32> = (0..1_000).map(|i| i * 7).collect();
+        let hash = |key: u32| key % 13;
+        let mut index = HashIndex::default();
+        assert_eq!(index.find(0, |_| true), None);
+        for (entry, &key) in (0..).zip(&keys) {
+            assert_eq!(index.find(hash(key), |e| keys[e as usize] == key), None);
+            assert_eq!(index.insert(hash(key)), entry);
+        }
+        for (entry, &key) in (0..).zip(&keys) {
+            assert_eq!(index.find(hash(key), |e| keys[e as usize] == key), Some(entry));
+        }
+        assert_eq!(index.find(hash(3), |e| keys[e as usize] == 3), None);
+    }
+}

@@ -1,0 +1,231 @@
+//! One measurement's rows in memory, in the order in which they were written.
+
+use std::hash::BuildHasher;
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+
+use super::hash_index::HashIndex;
+use crate::batch::FrameTable;
+use crate::batch::column::Column;
+use crate::batch::order::Order;
+use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::model::ids::ColumnId;
+use crate::model::time::TimeRange;
+
+/// Rows of one measurement. Columns are append-only and as long as `times_ns`.
+#[derive(Clone, Debug)]
+pub struct MeasurementTable {
+    hasher: FixedState,
+    tag_ids: Vec<ColumnId>,
+    series: Rc<SeriesTable>,
+    /// Of the dictionary of each tag.
+    values: Vec<HashIndex>,
+    /// Of the series, by their codes.
+    keys: HashIndex,
+    row_series: Vec<u32>,
+    times_ns: Vec<i64>,
+    fields: Vec<(ColumnId, Column)>,
+    time: TimeRange,
+    /// Made when it is needed, gone with the next append.
+    order: Option<Rc<Order>>,
+}
+
+impl MeasurementTable {
+    /// No rows.
+    pub fn new(hash_seed: u64) -> Self {
+        Self {
+            hasher: FixedState::with_seed(hash_seed),
+            tag_ids: Vec::new(),
+            series: Rc::default(),
+            values: Vec::new(),
+            keys: HashIndex::default(),
+            row_series: Vec::new(),
+            times_ns: Vec::new(),
+            fields: Vec::new(),
+            time: TimeRange::new(i64::MAX, i64::MIN),
+            order: None,
+        }
+    }
+
+    /// Ids of the tags of [`MeasurementTable::series`].
+    pub fn tag_ids(&self) -> &[ColumnId] {
+        &self.tag_ids
+    }
+
+    /// The series, in order of first appearance.
+    pub fn series(&self) -> &Rc<SeriesTable> {
+        &self.series
+    }
+
+    /// For each row, its series.
+    pub fn row_series(&self) -> &[u32] {
+        &self.row_series
+    }
+
+    /// For each row, its time.
+    pub fn times_ns(&self) -> &[i64] {
+        &self.times_ns
+    }
+
+    /// The field columns.
+    pub fn fields(&self) -> &[(ColumnId, Column)] {
+        &self.fields
+    }
+
+    /// Every row lies inside; empty when there is none.
+    pub fn time(&self) -> TimeRange {
+        self.time
+    }
+
+    /// The rows by series and time.
+    pub fn order(&mut self) -> Rc<Order> {
+        let Self { series, row_series, times_ns, .. } = self;
+        let make = || Rc::new(Order::new(series.len as usize, None, row_series, times_ns));
+        Rc::clone(self.order.get_or_insert_with(make))
+    }
+
+    /// Appends the rows of a frame. A column whose type differs from what is held, which the shard
+    /// has refused before, is taken as null.
+    pub fn append(&mut self, table: &FrameTable) {
+        self.order = None;
+        let series_map = self.take_series(table);
+        let rows = self.times_ns.len();
+        let added = table.block.rows();
+        self.row_series.extend(
+            table
+                .block
+                .row_series
+                .iter()
+                .map(|&series| series_map.get(series as usize).copied().unwrap_or_default()),
+        );
+        self.times_ns.extend_from_slice(&table.block.times_ns);
+        for &time_ns in &table.block.times_ns {
+            self.time.start_ns = self.time.start_ns.min(time_ns);
+            self.time.end_ns = self.time.end_ns.max(time_ns.saturating_add(1));
+        }
+        for (&id, column) in table.field_ids.iter().zip(&table.block.fields) {
+            let at = self.fields.iter().position(|&(held, _)| held == id).unwrap_or_else(|| {
+                let mut fresh = Column::new(column.values.field_type());
+                fresh.extend_nulls(rows);
+                self.fields.push((id, fresh));
+                self.fields.len() - 1
+            });
+            if let Some((_, held)) = self.fields.get_mut(at) {
+                held.extend_from(column);
+            }
+        }
+        for (_, column) in &mut self.fields {
+            let missing = (rows + added).saturating_sub(column.len());
+            column.extend_nulls(missing);
+        }
+    }
+
+    /// Finds or adds each series of `table`; answers its number here for each one there.
+    fn take_series(&mut self, table: &FrameTable) -> Vec<u32> {
+        let from = &table.block.series;
+        let held = Rc::make_mut(&mut self.series);
+        let places: Vec<usize> = table
+            .tag_ids
+            .iter()
+            .map(|&id| {
+                self.tag_ids.iter().position(|&held| held == id).unwrap_or_else(|| {
+                    self.tag_ids.push(id);
+                    self.values.push(HashIndex::default());
+                    let codes = vec![0; held.len as usize];
+                    held.tags.push(TagColumn { codes, ..TagColumn::default() });
+                    held.tags.len() - 1
+                })
+            })
+            .collect();
+        let mut code_maps = Vec::with_capacity(places.len());
+        for (&place, tag) in places.iter().zip(&from.tags) {
+            let (Some(to), Some(index)) = (held.tags.get_mut(place), self.values.get_mut(place))
+            else {
+                continue;
+            };
+            code_maps.push(take_values(&self.hasher, index, to, tag));
+        }
+        let mut codes = vec![0; held.tags.len()];
+        let mut map = Vec::with_capacity(from.len as usize);
+        for series in 0..from.len as usize {
+            codes.fill(0);
+            for ((&place, tag), code_map) in places.iter().zip(&from.tags).zip(&code_maps) {
+                let code = tag.codes.get(series).copied().unwrap_or_default();
+                if let Some(slot) = codes.get_mut(place) {
+                    *slot = code_map.get(code as usize).copied().unwrap_or_default();
+                }
+            }
+            map.push(take_key(&self.hasher, &mut self.keys, held, &codes));
+        }
+        map
+    }
+
+    /// Bytes of memory held, estimated from capacities.
+    pub fn bytes(&self) -> usize {
+        let tags: usize = self
+            .series
+            .tags
+            .iter()
+            .map(|tag| tag.dictionary.bytes() + tag.codes.capacity() * 4)
+            .sum();
+        let indexes = self.keys.bytes() + self.values.iter().map(HashIndex::bytes).sum::<usize>();
+        let columns: usize = self.fields.iter().map(|(_, column)| column.bytes()).sum();
+        let order = self.order.as_ref().map_or(0, |o| (o.rows.len() + o.starts.len()) * 4);
+        let rows = self.row_series.capacity() * 4 + self.times_ns.capacity() * 8;
+        tags + indexes + columns + order + rows
+    }
+}
+
+/// Finds or adds each dictionary value of `from`; answers its code in `to` for each code there.
+fn take_values(
+    hasher: &FixedState,
+    index: &mut HashIndex,
+    to: &mut TagColumn,
+    from: &TagColumn,
+) -> Vec<u32> {
+    let mut map = vec![0];
+    for value in from.dictionary.iter() {
+        // The upper half: tables take the low bits of it.
+        let hash = (hasher.hash_one(value) >> 32) as u32;
+        let found = index.find(hash, |entry| to.dictionary.get(entry as usize) == value);
+        map.push(
+            1 + found.unwrap_or_else(|| {
+                to.dictionary.push(value);
+                index.insert(hash)
+            }),
+        );
+    }
+    map
+}
+
+/// Finds or adds the series with these codes. Tags that it lacks do not enter its hash, so that a
+/// tag key seen later changes nothing.
+fn take_key(
+    hasher: &FixedState,
+    index: &mut HashIndex,
+    held: &mut SeriesTable,
+    codes: &[u32],
+) -> u32 {
+    let mut sum = hasher.hash_one(0_u8);
+    for (place, &code) in (1_u64..).zip(codes) {
+        if code > 0 {
+            sum = (sum ^ (place << 32 | u64::from(code)))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29);
+        }
+    }
+    let hash = (sum >> 32) as u32;
+    let same = |entry: u32| {
+        let held_codes = held.tags.iter().map(|tag| tag.codes.get(entry as usize).copied());
+        held_codes.eq(codes.iter().map(|&code| Some(code)))
+    };
+    if let Some(series) = index.find(hash, same) {
+        return series;
+    }
+    for (tag, &code) in held.tags.iter_mut().zip(codes) {
+        tag.codes.push(code);
+    }
+    held.len += 1;
+    index.insert(hash)
+}
