@@ -35,7 +35,7 @@
 //! | [`batch`] | lines | columns; columns and a frame's bytes |
 //! | [`codec`] | slices | bytes, and back |
 //! | [`store`] | – | the port to an object's SQLite, and its twin in memory |
-//! | [`wal`], [`memtable`], [`segment`] | frames | rows of the log, columns in memory, blocks at rest |
+//! | [`wal`], [`memtable`], [`segment`] | frames | log rows, columns in memory, blocks at rest |
 //! | [`scan`] | blocks and a request | pages of rows or partial aggregates |
 //! | [`protocol`] | messages | bytes, and back |
 //! | [`shard`] | messages | what wal, memtable and segments do together |

@@ -10,6 +10,10 @@ use super::body::BodyError;
 use super::http::Response;
 use super::params::{Dialect, ParamsError};
 use super::settings::SettingsError;
+use crate::protocol::catalog::CatalogRefusal;
+use crate::protocol::database::DatabaseRefusal;
+use crate::protocol::host::Unavailable;
+use crate::route::error::Error;
 
 /// Which shape of error body a route's clients read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +101,9 @@ pub enum ApiError {
     /// What the vendor offers and this does not, and what to use.
     #[error("{0}")]
     NotImplemented(String),
+    /// Our own fault, which a repeat does not mend.
+    #[error("{0}")]
+    Internal(String),
     /// Nothing is known to be wrong with the request: come back.
     #[error("{message}")]
     Unavailable {
@@ -129,6 +136,7 @@ impl ApiError {
             Self::Conflict(_) => 409,
             Self::Rejected { retention: true, .. } | Self::Limit(_) => 422,
             Self::NotImplemented(_) => 501,
+            Self::Internal(_) => 500,
         }
     }
 
@@ -181,6 +189,36 @@ impl ApiError {
             response = response.with_header("Allow", allow);
         }
         response
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::DatabaseNotFound(name) => Self::DatabaseNotFound(name),
+            Error::PolicyNotFound(name) => Self::PolicyNotFound(name),
+            Error::NoDefaultPolicy(_) | Error::Query(_) => Self::Invalid(text),
+            Error::Catalog(refusal) => match refusal {
+                CatalogRefusal::InvalidName | CatalogRefusal::Policy(_) => Self::Invalid(text),
+                CatalogRefusal::TooManyDatabases { .. } => Self::Limit(text),
+                CatalogRefusal::Placement(_) => Self::NotImplemented(text),
+            },
+            Error::Database(refusal) => match refusal {
+                DatabaseRefusal::Policy(_) => Self::Invalid(text),
+                DatabaseRefusal::Placement(_) => Self::NotImplemented(text),
+            },
+            Error::Damaged { .. } | Error::Shard(_) => Self::Internal(text),
+            Error::Unavailable(why) => {
+                let retry_after_s = match why {
+                    Unavailable::Changing | Unavailable::Overloaded => 1,
+                    Unavailable::Unreachable(_) | Unavailable::Storage(_) => 2,
+                    // No retry helps until something is deleted, but clients keep their points.
+                    Unavailable::Full { .. } => 30,
+                };
+                Self::Unavailable { message: text, retry_after_s }
+            }
+        }
     }
 }
 

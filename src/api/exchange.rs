@@ -1,0 +1,326 @@
+//! One HTTP request from its head to the last byte of its reply, without waiting for anything.
+//!
+//! Whoever carries the bytes (`edge/`, a test, the browser) does what each [`Action`] says and
+//! comes back: with the body, with the reply to a call, or for the next piece of a stream.
+
+use super::admission::{Admission, Permit};
+use super::auth;
+use super::body::{BodyError, Encoding};
+use super::configure::Configure;
+use super::error::{ApiError, Shape};
+use super::form::{self, QUERY_BODY_BYTES_MAX};
+use super::headers;
+use super::http::{Parameters, RequestHead, Response};
+use super::params::{Dialect, QueryParams, WriteParams};
+use super::ping;
+use super::query::Querying;
+use super::settings::{CorsOrigins, Settings, SettingsError};
+use super::write::{self, Writing};
+use crate::model::limits::{BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX};
+use crate::protocol::call::{Call, Platform, Reply};
+use crate::route::Context;
+use crate::route::cache::Cache;
+
+/// A JSON body of the management API, bytes.
+const CONFIGURE_BODY_BYTES_MAX: usize = 64 << 10;
+/// What is reserved for a body whose length is not announced.
+const UNKNOWN_BODY_BYTES: usize = 10_000_000;
+
+/// What an isolate keeps between requests.
+#[derive(Debug)]
+pub struct Service {
+    /// What the operator set, or why it cannot be read.
+    pub settings: Result<Settings, SettingsError>,
+    /// Names, schemas and shard maps.
+    pub cache: Cache,
+    /// Bytes of bodies in flight.
+    pub admission: Admission,
+    /// Seed of the parser's hash maps: tag keys are chosen by whoever writes.
+    pub hash_seed: u64,
+}
+
+/// What the exchange wants done.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Read the body, announcing each growth, and stop past `limit_bytes`.
+    ReadBody {
+        /// One byte more is an error that [`Exchange::body_grew`] words.
+        limit_bytes: usize,
+        /// What the client announced.
+        expected_bytes: Option<usize>,
+    },
+    /// Make these calls and hand in each reply. Empty: replies are still outstanding.
+    Calls(Vec<Call>),
+    /// Send this response; nothing follows.
+    Respond(Response),
+    /// Send this response's head and body, then ask for the next action.
+    Stream(Response),
+    /// Send these bytes of the body, then ask for the next action.
+    Bytes(Vec<u8>),
+    /// The body is complete.
+    End,
+}
+
+/// A request in progress.
+#[derive(Debug)]
+pub struct Exchange {
+    head: RequestHead,
+    shape: Shape,
+    request_id: String,
+    origins: Option<CorsOrigins>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Waiting for the body.
+    Body { target: Target, permit: Permit, limit_bytes: usize },
+    Writing(Box<Writing>),
+    Querying(Box<Querying>),
+    Configuring(Box<Configure>),
+    Finished,
+}
+
+/// What a body is for.
+#[derive(Debug)]
+enum Target {
+    Write { dialect: Dialect, params: WriteParams, encoding: Encoding },
+    Query,
+    Configure,
+}
+
+impl Exchange {
+    /// Takes a request's head. The first action follows from it alone.
+    pub fn start(
+        service: &mut Service,
+        platform: &dyn Platform,
+        head: RequestHead,
+    ) -> (Self, Action) {
+        let fresh = [platform.random_u64(), platform.random_u64()];
+        let mut exchange = Self {
+            shape: shape(head.route()),
+            request_id: headers::request_id(&head, fresh),
+            origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
+            head,
+            state: State::Finished,
+        };
+        let action = exchange.route(service, platform);
+        let action = exchange.worded(action);
+        (exchange, action)
+    }
+
+    /// Says how many bytes of the body there are by now; a response means: stop reading, send it.
+    pub fn body_grew(&mut self, bytes: usize) -> Option<Action> {
+        let State::Body { permit, limit_bytes, .. } = &mut self.state else { return None };
+        let limit = *limit_bytes;
+        let fault = if bytes > limit {
+            ApiError::Body(BodyError::TooLarge { what: "the body", limit, got: bytes })
+        } else {
+            ApiError::Overloaded(permit.grow_to(bytes).err()?)
+        };
+        self.state = State::Finished;
+        Some(self.worded(Err(fault)))
+    }
+
+    /// Takes the whole body.
+    pub fn body(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        body: Vec<u8>,
+    ) -> Action {
+        let State::Body { target, permit, .. } =
+            std::mem::replace(&mut self.state, State::Finished)
+        else {
+            return Action::End;
+        };
+        let action = self.act_on_body(service, platform, target, permit, body);
+        self.worded(action)
+    }
+
+    /// Takes the reply to a call.
+    pub fn reply(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        reply: Reply,
+    ) -> Action {
+        let action = self.step(service, platform, Some(reply));
+        self.worded(action)
+    }
+
+    /// Goes on after `Stream` or `Bytes`.
+    pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
+        let action = self.step(service, platform, None);
+        self.worded(action)
+    }
+
+    fn route(&mut self, service: &mut Service, platform: &dyn Platform) -> Result<Action, ApiError> {
+        if self.head.method == "OPTIONS" {
+            return Ok(Action::Respond(headers::preflight()));
+        }
+        match self.head.route() {
+            "/ping" => self.allow("GET, HEAD").map(|()| Action::Respond(ping::ping(&self.head))),
+            "/health" => self.allow("GET, HEAD").map(|()| Action::Respond(ping::health())),
+            "/write" => self.begin_write(service, Dialect::V1),
+            "/api/v2/write" => self.begin_write(service, Dialect::V2),
+            "/api/v3/write_lp" => self.begin_write(service, Dialect::V3),
+            "/query" => self.begin_query(service, platform),
+            "/api/v3/configure/database" => {
+                self.allow("POST")?;
+                self.authenticate(service)?;
+                self.read_body(service, Target::Configure, CONFIGURE_BODY_BYTES_MAX)
+            }
+            path => Err(ApiError::NoRoute(path.to_owned())),
+        }
+    }
+
+    fn allow(&self, methods: &'static str) -> Result<(), ApiError> {
+        if methods.split(", ").any(|method| method == self.head.method) {
+            return Ok(());
+        }
+        Err(ApiError::Method { method: self.head.method.clone(), allow: methods })
+    }
+
+    fn authenticate(&self, service: &Service) -> Result<Parameters, ApiError> {
+        let settings = service.settings.as_ref().map_err(Clone::clone)?;
+        let parameters = Parameters::parse(self.head.query.as_bytes());
+        auth::authenticate(&self.head, &parameters, settings)?;
+        Ok(parameters)
+    }
+
+    fn begin_write(
+        &mut self,
+        service: &mut Service,
+        dialect: Dialect,
+    ) -> Result<Action, ApiError> {
+        self.allow("POST")?;
+        let parameters = self.authenticate(service)?;
+        let params = WriteParams::parse(dialect, &parameters)?;
+        let encoding = Encoding::from_header(self.head.header("content-encoding"))?;
+        let limit = match encoding {
+            Encoding::Identity => BODY_BYTES_MAX,
+            Encoding::Gzip => BODY_COMPRESSED_BYTES_MAX,
+        };
+        self.read_body(service, Target::Write { dialect, params, encoding }, limit)
+    }
+
+    fn begin_query(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+    ) -> Result<Action, ApiError> {
+        self.allow("GET, POST")?;
+        let parameters = self.authenticate(service)?;
+        if self.head.method == "GET" {
+            let params = QueryParams::parse(&self.head, &parameters, None)?;
+            return self.run_query(service, platform, params);
+        }
+        self.read_body(service, Target::Query, QUERY_BODY_BYTES_MAX)
+    }
+
+    /// Reserves a body's bytes before it is read.
+    fn read_body(
+        &mut self,
+        service: &Service,
+        target: Target,
+        limit_bytes: usize,
+    ) -> Result<Action, ApiError> {
+        let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
+        if let Some(got) = announced
+            && got > limit_bytes
+        {
+            let what = "the body";
+            return Err(BodyError::TooLarge { what, limit: limit_bytes, got }.into());
+        }
+        let reserve = announced.unwrap_or(UNKNOWN_BODY_BYTES.min(limit_bytes));
+        let permit = service.admission.reserve(reserve)?;
+        self.state = State::Body { target, permit, limit_bytes };
+        Ok(Action::ReadBody { limit_bytes, expected_bytes: announced })
+    }
+
+    fn act_on_body(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        target: Target,
+        permit: Permit,
+        body: Vec<u8>,
+    ) -> Result<Action, ApiError> {
+        match target {
+            Target::Write { dialect, params, encoding } => {
+                let settings = service.settings.as_ref().map_err(Clone::clone)?;
+                let now_ns = platform.now_ns();
+                let parsed =
+                    write::parse(body, encoding, &params, permit, now_ns, service.hash_seed)?;
+                self.state = match Writing::new(dialect, params, parsed, settings)? {
+                    Some(writing) => State::Writing(Box::new(writing)),
+                    None => return Ok(Action::Respond(Response::empty(204))),
+                };
+                self.step(service, platform, None)
+            }
+            Target::Query => {
+                let (parameters, raw) = form::query_parameters(&self.head, &body)?;
+                let params = QueryParams::parse(&self.head, &parameters, raw.as_deref())?;
+                self.run_query(service, platform, params)
+            }
+            Target::Configure => {
+                let settings = service.settings.as_ref().map_err(Clone::clone)?;
+                self.state = State::Configuring(Box::new(Configure::parse(&body, settings)?));
+                self.step(service, platform, None)
+            }
+        }
+    }
+
+    fn run_query(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        params: QueryParams,
+    ) -> Result<Action, ApiError> {
+        let settings = service.settings.as_ref().map_err(Clone::clone)?;
+        let accept = self.head.header("accept");
+        let querying = Querying::new(params, accept, settings, platform.now_ns())?;
+        self.state = State::Querying(Box::new(querying));
+        self.step(service, platform, None)
+    }
+
+    fn step(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let context = &mut Context { cache: &mut service.cache, platform };
+        let action = match &mut self.state {
+            State::Writing(writing) => writing.step(context, reply),
+            State::Querying(querying) => querying.step(context, reply),
+            State::Configuring(configure) => configure.step(context, reply),
+            State::Body { .. } | State::Finished => Ok(Action::End),
+        };
+        if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
+            // Gives the body's bytes back at once.
+            self.state = State::Finished;
+        }
+        action
+    }
+
+    /// Turns a refusal into its response and gives every response the common headers.
+    fn worded(&self, action: Result<Action, ApiError>) -> Action {
+        let mut action = action.unwrap_or_else(|e| Action::Respond(e.response(self.shape)));
+        if let Action::Respond(response) | Action::Stream(response) = &mut action {
+            headers::finish(response, &self.head, &self.request_id, self.origins.as_ref());
+        }
+        action
+    }
+}
+
+/// The error shape that the clients of a route read.
+fn shape(route: &str) -> Shape {
+    match route {
+        "/write" => Shape::WriteV1,
+        "/api/v2/write" => Shape::WriteV2,
+        "/query" => Shape::Query,
+        _ => Shape::Other,
+    }
+}

@@ -1,0 +1,222 @@
+//! A query's statements, one after the other, to one reply.
+//!
+//! A small reply is sent whole; a large or chunked one streams, so that memory stays bounded
+//! whatever the result's size. The status is settled before the first byte.
+
+use std::vec;
+
+use super::error::ApiError;
+use super::exchange::Action;
+use super::http::Response;
+use super::params::QueryParams;
+use super::settings::Settings;
+use crate::influxql::ast::Statement;
+use crate::influxql::params::Params;
+use crate::influxql;
+use crate::protocol::call::{Reply, Step};
+use crate::response::{Format, Options, Writer};
+use crate::route::error::Error;
+use crate::route::statement::{Execution, Session};
+use crate::route::{Context, Machine};
+
+/// A reply up to this many bytes is sent whole.
+const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
+/// A streaming reply is sent in pieces of about this many bytes.
+const PIECE_BYTES: usize = 256_000;
+
+/// A query in progress.
+#[derive(Debug)]
+pub struct Querying {
+    statements: vec::IntoIter<Statement>,
+    session: Session,
+    current: Option<Execution>,
+    /// Number of the current statement.
+    statement_id: u32,
+    /// A statement failed: those after it are not executed.
+    failed: bool,
+    writer: Writer,
+    format: Format,
+    chunked: bool,
+    pending: Vec<u8>,
+    streaming: bool,
+    finished: bool,
+}
+
+impl Querying {
+    /// Parses the query. Nothing of a text with an error is executed.
+    ///
+    /// # Errors
+    /// [`ApiError`] for a text that does not parse, and for a writing statement on GET.
+    pub fn new(
+        params: QueryParams,
+        accept: Option<&str>,
+        settings: &Settings,
+        now_ns: i64,
+    ) -> Result<Self, ApiError> {
+        let bound = Params::parse(params.bound.as_deref().unwrap_or_default())
+            .map_err(|error| ApiError::Invalid(error.to_string()))?;
+        let statements = influxql::parse(&params.q, &bound)
+            .map_err(|error| ApiError::Parse(error.to_string()))?;
+        if params.read_only
+            && let Some(writing) = statements.iter().find(|statement| writes(statement))
+        {
+            return Err(ApiError::ReadOnly(writing.to_string()));
+        }
+        let format = Format::negotiate(accept);
+        let options = Options {
+            format,
+            epoch: params.epoch,
+            pretty: params.pretty,
+            chunk_rows: params.chunk_rows,
+        };
+        Ok(Self {
+            statements: statements.into_iter(),
+            session: Session {
+                database: params.database,
+                policy: params.policy,
+                now_ns,
+                default_shards: settings.default_shards,
+                location: None,
+            },
+            current: None,
+            statement_id: 0,
+            failed: false,
+            writer: Writer::new(options),
+            format,
+            chunked: params.chunk_rows.is_some(),
+            pending: Vec::new(),
+            streaming: false,
+            finished: false,
+        })
+    }
+
+    /// Goes on until something has to be done.
+    pub(super) fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        mut reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        loop {
+            let Some(execution) = &mut self.current else {
+                if !self.next_statement() {
+                    return Ok(self.end());
+                }
+                continue;
+            };
+            match execution.step(context, reply.take()) {
+                Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                Step::Done(Ok(Some(chunk))) => {
+                    self.writer.series(&chunk);
+                    if let Some(action) = self.flush() {
+                        return Ok(action);
+                    }
+                }
+                Step::Done(Ok(None)) => self.end_statement(None),
+                // Nothing was sent and nothing is known to be wrong: clients retry a 503.
+                Step::Done(Err(error @ Error::Unavailable(_))) if !self.streaming => {
+                    return Err(error.into());
+                }
+                Step::Done(Err(error)) => self.end_statement(Some(&error.to_string())),
+            }
+        }
+    }
+
+    /// Begins the next statement; `false` when there is none left.
+    fn next_statement(&mut self) -> bool {
+        let Some(statement) = self.statements.next() else { return false };
+        self.writer.statement_begin(self.statement_id);
+        if self.failed {
+            self.end_statement(Some("not executed"));
+        } else {
+            self.current = Some(Execution::new(statement, self.session.clone()));
+        }
+        true
+    }
+
+    fn end_statement(&mut self, error: Option<&str>) {
+        self.writer.statement_end(error, &[]);
+        self.failed |= error.is_some();
+        self.statement_id += 1;
+        self.current = None;
+    }
+
+    /// Sends what has gathered when it is time to.
+    fn flush(&mut self) -> Option<Action> {
+        self.pending.append(&mut self.writer.take_bytes());
+        let limit = match (self.chunked, self.streaming) {
+            (true, _) => 1,
+            (false, false) => WHOLE_REPLY_BYTES_MAX,
+            (false, true) => PIECE_BYTES,
+        };
+        if self.pending.len() < limit {
+            return None;
+        }
+        let bytes = std::mem::take(&mut self.pending);
+        if std::mem::replace(&mut self.streaming, true) {
+            return Some(Action::Bytes(bytes));
+        }
+        Some(Action::Stream(self.response(bytes)))
+    }
+
+    fn end(&mut self) -> Action {
+        if !std::mem::replace(&mut self.finished, true) {
+            self.writer.finish();
+            self.pending.append(&mut self.writer.take_bytes());
+        }
+        let bytes = std::mem::take(&mut self.pending);
+        match (self.streaming, bytes.is_empty()) {
+            (false, _) => Action::Respond(self.response(bytes)),
+            (true, false) => Action::Bytes(bytes),
+            (true, true) => Action::End,
+        }
+    }
+
+    fn response(&self, body: Vec<u8>) -> Response {
+        Response { status: 200, headers: Vec::new(), body }
+            .with_header("Content-Type", self.format.content_type())
+    }
+}
+
+/// Whether a statement changes anything. A link must not be able to drop a database.
+fn writes(statement: &Statement) -> bool {
+    match statement {
+        Statement::Select(select) => select.into.is_some(),
+        Statement::Explain(explain) => explain.analyze && explain.select.into.is_some(),
+        Statement::ShowDatabases
+        | Statement::ShowRetentionPolicies { .. }
+        | Statement::ShowMeasurements(_)
+        | Statement::ShowSeries(_)
+        | Statement::ShowTagKeys(_)
+        | Statement::ShowTagValues(_)
+        | Statement::ShowFieldKeys(_)
+        | Statement::ShowCardinality(_)
+        | Statement::ShowContinuousQueries
+        | Statement::ShowDiagnostics { .. }
+        | Statement::ShowGrants { .. }
+        | Statement::ShowQueries
+        | Statement::ShowShards
+        | Statement::ShowShardGroups
+        | Statement::ShowStats { .. }
+        | Statement::ShowSubscriptions
+        | Statement::ShowUsers => false,
+        Statement::Delete(_)
+        | Statement::CreateDatabase(_)
+        | Statement::CreateRetentionPolicy(_)
+        | Statement::CreateContinuousQuery(_)
+        | Statement::CreateSubscription(_)
+        | Statement::CreateUser(_)
+        | Statement::AlterRetentionPolicy(_)
+        | Statement::SetPassword(_)
+        | Statement::Grant(_)
+        | Statement::Revoke(_)
+        | Statement::DropDatabase { .. }
+        | Statement::DropMeasurement { .. }
+        | Statement::DropRetentionPolicy(_)
+        | Statement::DropContinuousQuery(_)
+        | Statement::DropSeries(_)
+        | Statement::DropShard { .. }
+        | Statement::DropSubscription(_)
+        | Statement::DropUser { .. }
+        | Statement::KillQuery(_) => true,
+    }
+}
