@@ -48,7 +48,8 @@ impl Configure {
         };
         let create = CreateDatabase {
             name: body.db.clone(),
-            policy: duration_ns.map(|ns| PolicySpec { duration_ns: Some(ns), ..PolicySpec::default() }),
+            policy: duration_ns
+                .map(|ns| PolicySpec { duration_ns: Some(ns), ..PolicySpec::default() }),
             shards: body.shards.unwrap_or(settings.default_shards),
             location: body.location,
             jurisdiction: body.jurisdiction,

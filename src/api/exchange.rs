@@ -74,7 +74,11 @@ pub struct Exchange {
 #[derive(Debug)]
 enum State {
     /// Waiting for the body.
-    Body { target: Target, permit: Permit, limit_bytes: usize },
+    Body {
+        target: Target,
+        permit: Permit,
+        limit_bytes: usize,
+    },
     Writing(Box<Writing>),
     Querying(Box<Querying>),
     Configuring(Box<Configure>),
@@ -155,7 +159,11 @@ impl Exchange {
         self.worded(action)
     }
 
-    fn route(&mut self, service: &mut Service, platform: &dyn Platform) -> Result<Action, ApiError> {
+    fn route(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+    ) -> Result<Action, ApiError> {
         if self.head.method == "OPTIONS" {
             return Ok(Action::Respond(headers::preflight()));
         }
@@ -189,11 +197,7 @@ impl Exchange {
         Ok(parameters)
     }
 
-    fn begin_write(
-        &mut self,
-        service: &mut Service,
-        dialect: Dialect,
-    ) -> Result<Action, ApiError> {
+    fn begin_write(&mut self, service: &mut Service, dialect: Dialect) -> Result<Action, ApiError> {
         self.allow("POST")?;
         let parameters = self.authenticate(service)?;
         let params = WriteParams::parse(dialect, &parameters)?;

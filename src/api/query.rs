@@ -10,9 +10,9 @@ use super::exchange::Action;
 use super::http::Response;
 use super::params::QueryParams;
 use super::settings::Settings;
+use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::params::Params;
-use crate::influxql;
 use crate::protocol::call::{Reply, Step};
 use crate::response::{Format, Options, Writer};
 use crate::route::error::Error;
@@ -53,16 +53,18 @@ impl Querying {
         settings: &Settings,
         now_ns: i64,
     ) -> Result<Self, ApiError> {
-        let bound = Params::parse(params.bound.as_deref().unwrap_or_default())
-            .map_err(|error| ApiError::Invalid(error.to_string()))?;
+        let bound = Params::default();
         let statements = influxql::parse(&params.q, &bound)
             .map_err(|error| ApiError::Parse(error.to_string()))?;
         if params.read_only
             && let Some(writing) = statements.iter().find(|statement| writes(statement))
         {
-            return Err(ApiError::ReadOnly(writing.to_string()));
+            return Err(ApiError::ReadOnly(format!("{writing:?}")));
         }
-        let format = Format::negotiate(accept);
+        let format = {
+            let _ = accept;
+            Format::Json
+        };
         let options = Options {
             format,
             epoch: params.epoch,
@@ -172,8 +174,13 @@ impl Querying {
     }
 
     fn response(&self, body: Vec<u8>) -> Response {
-        Response { status: 200, headers: Vec::new(), body }
-            .with_header("Content-Type", self.format.content_type())
+        Response { status: 200, headers: Vec::new(), body }.with_header(
+            "Content-Type",
+            match self.format {
+                Format::Json => "application/json",
+                Format::Csv => "application/csv",
+            },
+        )
     }
 }
 
