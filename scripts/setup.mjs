@@ -1,0 +1,117 @@
+// Everything that has to be there before the Worker can run, in the order in which it is needed.
+// Uses nothing but Node itself: on a fresh clone there are no packages yet.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { must, run } from './processes.mjs';
+import { at, lockedCrate, newNode, Sentence, toolRoot } from './project.mjs';
+import { fingerprint, step } from './steps.mjs';
+
+const wasmTarget = 'wasm32-unknown-unknown';
+
+/** npm packages, exactly as locked. */
+export async function packages() {
+  const inputs = fingerprint(['package.json', 'package-lock.json']);
+  // Inside node_modules, so that removing the folder removes the stamp.
+  const stamp = 'node_modules/.tidemark-stamp';
+  await step('npm packages', { stamp, inputs, outputs: [] }, async () => {
+    // Started by npm, its own file is known; otherwise the one in the path has to do.
+    const npm = process.env.npm_execpath;
+    const [command, first] = npm ? [process.execPath, [npm]] : ['npm', []];
+    const flags = ['ci', '--include=dev', '--include=optional', '--loglevel=error'];
+    await must('Installing the npm packages', command, [...first, ...flags]);
+    await untilRunnable(newNode());
+  });
+}
+
+/** A program that was written a moment ago may still count as open for writing. */
+async function untilRunnable(program) {
+  for (let triesLeft = 50; ; triesLeft -= 1) {
+    try {
+      await must('Running Node', program, ['--version'], { quiet: true });
+      return;
+    } catch (error) {
+      if (error.code !== 'ETXTBSY' || triesLeft === 0) throw error;
+      await sleep(100);
+    }
+  }
+}
+
+/** The Rust compiler, and its WebAssembly target. Returns the compiler's version. */
+export async function rust() {
+  const compiler = await run('rustc', ['--version'], { quiet: true });
+  const cargo = await run('cargo', ['--version'], { quiet: true });
+  if (compiler.code !== 0 || cargo.code !== 0) {
+    throw new Sentence('Rust is not installed: install rustup (https://rustup.rs) and start again.');
+  }
+  const asked = ['--print', 'target-libdir', '--target', wasmTarget];
+  const libraries = await run('rustc', asked, { quiet: true });
+  if (libraries.code !== 0 || !existsSync(libraries.output.trim())) {
+    console.log(`- Rust target ${wasmTarget} …`);
+    const { code } = await run('rustup', ['target', 'add', wasmTarget]);
+    if (code !== 0) {
+      throw new Sentence(
+        `The Rust target ${wasmTarget} is missing: install rustup (https://rustup.rs), ` +
+          `or run \`rustup target add ${wasmTarget}\` and start again.`,
+      );
+    }
+  }
+  return compiler.output.trim();
+}
+
+/** A program from crates.io in exactly one version, installed inside the repository. */
+async function cargoTool(crate, version, hint = '') {
+  const folder = toolRoot(crate, version);
+  const outputs = [join(folder, 'bin')];
+  const stamp = `.cache/stamps/${crate}`;
+  await step(`${crate} ${version}`, { stamp, inputs: version, outputs }, async () => {
+    const args = ['install', crate, '--version', version, '--root', folder];
+    const locked = await run('cargo', [...args, '--locked']);
+    if (locked.code === 0) return;
+    // Its own lock file may name versions that are gone from the registry.
+    console.log(`  with the locked dependencies that failed; once more with newer ones`);
+    await must(`Installing ${crate}${hint}`, 'cargo', args);
+  });
+  return join(folder, 'bin');
+}
+
+/** wasm-bindgen in the version of Cargo.lock: the folder of its programs. */
+export const wasmBindgen = () => cargoTool('wasm-bindgen-cli', lockedCrate('wasm-bindgen'));
+
+/** worker-build in the version of the crate `worker`: the folder of its program. */
+export const workerBuild = () =>
+  cargoTool(
+    'worker-build',
+    lockedCrate('worker'),
+    ' (it needs pkg-config and the OpenSSL headers: on Debian `apt-get install pkg-config libssl-dev`)',
+  );
+
+/** The Worker, built for release: `build/index.js` and `build/index_bg.wasm`. */
+export async function worker() {
+  const compiler = await rust();
+  const bindgen = await wasmBindgen();
+  const builder = await workerBuild();
+  const versions = [compiler, bindgen, builder, lockedCrate('worker')];
+  const sources = ['src', 'Cargo.toml', 'Cargo.lock', '.cargo/config.toml', 'package-lock.json'];
+  const inputs = fingerprint(sources, versions);
+  const outputs = [at('build', 'index.js'), at('build', 'index_bg.wasm')];
+  await step('The Worker, for release', { stamp: '.cache/stamps/worker', inputs, outputs }, () =>
+    must('Building the Worker', join(builder, 'worker-build'), ['--release'], {
+      env: {
+        WASM_BINDGEN_BIN: join(bindgen, 'wasm-bindgen'),
+        WASM_OPT_BIN: at('node_modules', 'binaryen', 'bin', 'wasm-opt'),
+        ESBUILD_BIN: at('node_modules', 'esbuild', 'bin', 'esbuild'),
+      },
+    }),
+  );
+}
+
+/** All of it. Returns a Node that wrangler accepts. */
+export async function everything() {
+  await packages();
+  const node = newNode();
+  await worker();
+  return node;
+}

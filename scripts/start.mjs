@@ -1,0 +1,68 @@
+// npm start: sets everything up, then runs the Worker on this machine with state that persists.
+//
+// Environment: PORT, STATE_DIR, OBSERVABILITY=1, and every setting of the Worker by its name.
+
+import { copyFileSync, existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+import { settings, startServer } from './dev-server.mjs';
+import { endAllOnSignals } from './processes.mjs';
+import { at, finishWith, root, Sentence } from './project.mjs';
+import { everything } from './setup.mjs';
+
+function port() {
+  const text = process.env.PORT || '8787';
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1 || number > 65535) {
+    throw new Sentence(`PORT is "${text}": it has to be a number from 1 to 65535.`);
+  }
+  return number;
+}
+
+/** The development token, from a file that is made when it is missing. */
+function token() {
+  const file = at('.dev.vars');
+  if (!existsSync(file)) {
+    copyFileSync(at('.dev.vars.example'), file);
+    console.log('- .dev.vars: created from .dev.vars.example');
+  }
+  const line = readFileSync(file, 'utf8').match(/^\s*ADMIN_TOKEN\s*=\s*["']?([^"'\n]*)["']?\s*$/m);
+  return line?.[1] ?? '';
+}
+
+function greeting(url, secret) {
+  const curl = `curl -H 'Authorization: Token ${secret}' '${url}`;
+  return `
+Tidemark answers at ${url}
+${secret ? `Token: ${secret}` : 'No ADMIN_TOKEN in .dev.vars: every data request will be refused.'}
+
+Create a database, write a point, read it back:
+
+${curl}/query' --data-urlencode 'q=CREATE DATABASE demo'
+${curl}/write?db=demo' --data-binary 'weather,city=Oslo temperature=12.5'
+${curl}/query?db=demo' --data-urlencode 'q=SELECT * FROM weather'
+
+Ctrl-C ends it.
+`;
+}
+
+endAllOnSignals();
+await finishWith(async () => {
+  const number = port();
+  const node = await everything();
+  const secret = token();
+  const vars = Object.fromEntries(
+    settings.filter((name) => process.env[name]).map((name) => [name, process.env[name]]),
+  );
+  console.log('- wrangler dev …');
+  const server = await startServer({
+    node,
+    port: number,
+    stateDir: resolve(root, process.env.STATE_DIR || '.wrangler/state'),
+    vars,
+    observability: process.env.OBSERVABILITY === '1',
+  });
+  console.log(greeting(server.url, secret));
+  const { code } = await server.child.ended;
+  return code ?? 1;
+});
