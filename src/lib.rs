@@ -78,3 +78,6 @@ pub mod query;
 pub mod response;
 pub mod route;
 pub mod api;
+
+#[cfg(all(target_arch = "wasm32", feature = "edge"))]
+mod edge;

@@ -1,0 +1,11 @@
+//! The only code that waits, reads a clock, draws randomness or names a Worker type.
+//!
+//! It turns requests into calls of `api` and `route`, drives their machines with `fetch`, and lends
+//! the three objects their SQLite. It decides nothing.
+
+mod catalog_do;
+mod config;
+mod database_do;
+mod entry;
+mod shard_do;
+mod store;

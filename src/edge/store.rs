@@ -1,0 +1,257 @@
+//! The object's SQLite as a [`Store`].
+//!
+//! The bindings are our own because the ones in `worker` lack `transactionSync`, and because a
+//! `&[u8]` argument here becomes a view of WASM memory at the moment of the call: no copy, and no
+//! allocation in between that could move the memory from under it. Only `exec` and `raw` are used:
+//! the cursor's other methods throw through WASM instead of returning an error.
+//!
+//! An i64 never crosses: keys are below 2^53, everything else lives inside blobs.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::ops::RangeInclusive;
+
+use js_sys::{Array, Iterator, Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use crate::store::{RowCounts, Store, StoreError, Table};
+
+#[wasm_bindgen]
+extern "C" {
+    type JsStorage;
+
+    #[wasm_bindgen(method, getter, structural)]
+    fn sql(this: &JsStorage) -> JsSql;
+
+    #[wasm_bindgen(method, catch, structural, js_name = transactionSync)]
+    fn transaction_sync(
+        this: &JsStorage,
+        work: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, structural, js_name = deleteAll)]
+    fn delete_all(this: &JsStorage) -> Result<Promise, JsValue>;
+
+    type JsSql;
+
+    #[wasm_bindgen(method, getter, structural, js_name = databaseSize)]
+    fn database_size(this: &JsSql) -> f64;
+
+    #[wasm_bindgen(method, catch, structural, js_name = exec)]
+    fn exec(this: &JsSql, query: &str) -> Result<JsCursor, JsValue>;
+
+    #[wasm_bindgen(method, catch, structural, js_name = exec)]
+    fn exec_key(this: &JsSql, query: &str, key: f64) -> Result<JsCursor, JsValue>;
+
+    #[wasm_bindgen(method, catch, structural, js_name = exec)]
+    fn exec_keys(this: &JsSql, query: &str, first: f64, last: f64) -> Result<JsCursor, JsValue>;
+
+    #[wasm_bindgen(method, catch, structural, js_name = exec)]
+    fn exec_keys_limit(
+        this: &JsSql,
+        query: &str,
+        first: f64,
+        last: f64,
+        limit: f64,
+    ) -> Result<JsCursor, JsValue>;
+
+    #[wasm_bindgen(method, catch, structural, js_name = exec)]
+    fn exec_row(
+        this: &JsSql,
+        query: &str,
+        key: f64,
+        head: &[u8],
+        body: &[u8],
+    ) -> Result<JsCursor, JsValue>;
+
+    type JsCursor;
+
+    #[wasm_bindgen(method, catch, structural)]
+    fn raw(this: &JsCursor) -> Result<Iterator, JsValue>;
+
+    #[wasm_bindgen(method, getter, structural, js_name = rowsRead)]
+    fn rows_read(this: &JsCursor) -> f64;
+
+    #[wasm_bindgen(method, getter, structural, js_name = rowsWritten)]
+    fn rows_written(this: &JsCursor) -> f64;
+}
+
+/// One Durable Object's storage.
+pub(super) struct DoStore {
+    storage: JsStorage,
+    sql: JsSql,
+    /// Known to be open; saves the look into sqlite_master.
+    open: Cell<bool>,
+    counts: Cell<RowCounts>,
+}
+
+impl DoStore {
+    /// Over the object's storage, opened or not.
+    pub(super) fn new(state: &worker::State) -> Self {
+        let storage: JsStorage = JsValue::from(state.storage().as_raw()).unchecked_into();
+        let sql = storage.sql();
+        Self { storage, sql, open: Cell::new(false), counts: Cell::default() }
+    }
+
+    /// Reads every row of `cursor` and counts what it cost.
+    fn rows(&self, cursor: Result<JsCursor, JsValue>) -> Result<Vec<Array>, StoreError> {
+        let cursor = cursor.map_err(failure)?;
+        let iterator = cursor.raw().map_err(failure)?;
+        let mut rows = Vec::new();
+        for row in &iterator {
+            rows.push(row.map_err(failure)?.unchecked_into());
+        }
+        let mut counts = self.counts.get();
+        counts.read += count(cursor.rows_read());
+        counts.written += count(cursor.rows_written());
+        self.counts.set(counts);
+        Ok(rows)
+    }
+
+    fn value(&self, column: &str, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let query = format!("SELECT {column} FROM {} WHERE key = ?", table.name());
+        let rows = self.rows(self.sql.exec_key(&query, number(key)?))?;
+        Ok(rows.first().map(|row| blob(&row.get(0))))
+    }
+}
+
+impl Store for DoStore {
+    fn is_open(&self) -> Result<bool, StoreError> {
+        if !self.open.get() {
+            let query = format!("SELECT 1 FROM sqlite_master WHERE name = '{}'", Table::ALL[0].name());
+            self.open.set(!self.rows(self.sql.exec(&query))?.is_empty());
+        }
+        Ok(self.open.get())
+    }
+
+    fn open(&self) -> Result<(), StoreError> {
+        let mut query = String::new();
+        for table in Table::ALL {
+            let name = table.name();
+            let _ = write!(
+                query,
+                "CREATE TABLE IF NOT EXISTS {name} (key INTEGER PRIMARY KEY, head BLOB, body BLOB);"
+            );
+        }
+        self.rows(self.sql.exec(&query)).map(|_| ())
+    }
+
+    fn atomically<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut work = Some(work);
+        let mut outcome = None;
+        let committed = self.storage.transaction_sync(&mut || {
+            let result = work.take().map(|work| work());
+            let failed = !matches!(result, Some(Ok(_)));
+            outcome = result;
+            // Throwing is what rolls back; the error itself stays on this side.
+            if failed { Err(JsValue::from_str("rolled back")) } else { Ok(JsValue::UNDEFINED) }
+        });
+        match (outcome, committed) {
+            (Some(Ok(value)), Ok(_)) => Ok(value),
+            (Some(Err(error)), _) => Err(error),
+            (_, Err(thrown)) => Err(failure(thrown).into()),
+            (None, Ok(_)) => {
+                Err(StoreError::Failed("the transaction did not run".to_owned()).into())
+            }
+        }
+    }
+
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+        let bytes = head.len() + body.len();
+        if bytes > Self::VALUE_BYTES_MAX {
+            return Err(StoreError::TooLarge { bytes, limit: Self::VALUE_BYTES_MAX });
+        }
+        let query = format!("INSERT OR REPLACE INTO {} VALUES (?, ?, ?)", table.name());
+        self.rows(self.sql.exec_row(&query, number(key)?, head, body)).map(|_| ())
+    }
+
+    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.value("head", table, key)
+    }
+
+    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.value("body", table, key)
+    }
+
+    fn heads(
+        &self,
+        table: Table,
+        keys: RangeInclusive<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let query = format!(
+            "SELECT key, head FROM {} WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+            table.name()
+        );
+        let (first, last) = (number(*keys.start())?, number(last_key(&keys))?);
+        let rows = self.rows(self.sql.exec_keys_limit(&query, first, last, f64::from(limit)))?;
+        Ok(rows
+            .iter()
+            .map(|row| (count(row.get(0).as_f64().unwrap_or_default()), blob(&row.get(1))))
+            .collect())
+    }
+
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+        let query = format!("DELETE FROM {} WHERE key BETWEEN ? AND ?", table.name());
+        let (first, last) = (number(*keys.start())?, number(last_key(&keys))?);
+        self.rows(self.sql.exec_keys(&query, first, last)).map(|_| ())
+    }
+
+    fn wipe(&self) -> Result<(), StoreError> {
+        // Takes effect before it returns; the promise is only about durability, which the output
+        // gate waits for anyway.
+        let _durable = self.storage.delete_all().map_err(failure)?;
+        self.open.set(false);
+        Ok(())
+    }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(count(self.sql.database_size()))
+    }
+
+    fn row_counts(&self) -> RowCounts {
+        self.counts.get()
+    }
+}
+
+/// Keys lie below 2^53, so an open end is that.
+const KEY_MAX: u64 = (1 << 53) - 1;
+
+fn last_key(keys: &RangeInclusive<u64>) -> u64 {
+    (*keys.end()).min(KEY_MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "checked to be below 2^53")]
+fn number(key: u64) -> Result<f64, StoreError> {
+    if key > KEY_MAX {
+        return Err(StoreError::Failed(format!("key {key} is not below 2^53")));
+    }
+    Ok(key as f64)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count from the platform: not negative, below 2^53"
+)]
+fn count(number: f64) -> u64 {
+    number as u64
+}
+
+/// SQLite binds an empty blob as NULL; both read as empty.
+fn blob(value: &JsValue) -> Vec<u8> {
+    if value.is_null() || value.is_undefined() {
+        return Vec::new();
+    }
+    Uint8Array::new(value).to_vec()
+}
+
+fn failure(thrown: JsValue) -> StoreError {
+    let message = thrown
+        .dyn_ref::<js_sys::Error>()
+        .map_or_else(|| format!("{thrown:?}"), |error| String::from(error.message()));
+    if message.contains("SQLITE_FULL") { StoreError::Full } else { StoreError::Failed(message) }
+}
