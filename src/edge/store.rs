@@ -118,7 +118,8 @@ impl DoStore {
 impl Store for DoStore {
     fn is_open(&self) -> Result<bool, StoreError> {
         if !self.open.get() {
-            let query = format!("SELECT 1 FROM sqlite_master WHERE name = '{}'", Table::ALL[0].name());
+            let query =
+                format!("SELECT 1 FROM sqlite_master WHERE name = '{}'", Table::ALL[0].name());
             self.open.set(!self.rows(self.sql.exec(&query))?.is_empty());
         }
         Ok(self.open.get())
