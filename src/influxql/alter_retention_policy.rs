@@ -1,5 +1,13 @@
 //! `ALTER RETENTION POLICY`.
 
+use std::fmt;
+
+use super::create_retention_policy::shard_duration_ns;
+use super::error::ParseError;
+use super::parser::{Parser, unexpected};
+use super::token::{Keyword, TokenKind};
+use super::{clause, duration, quote, write_limit};
+
 /// `ALTER RETENTION POLICY name ON db …`: at least one of the options, in any order.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AlterRetentionPolicyStatement {
@@ -19,4 +27,82 @@ pub struct AlterRetentionPolicyStatement {
     pub past_limit_ns: Option<i64>,
     /// Whether it becomes the database's default policy.
     pub default: bool,
+}
+
+impl AlterRetentionPolicyStatement {
+    /// Parses what stands after `ALTER RETENTION POLICY`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let name = if p.keyword_if(Keyword::Default) { "default".to_owned() } else { p.ident()? };
+        let database = clause::required_database(p)?;
+        let mut statement = Self { name, database, ..Self::default() };
+        let mut options = 0;
+        while statement.option(p)? {
+            options += 1;
+        }
+        if options == 0 {
+            let expected = ["DURATION", "REPLICATION", "SHARD", "DEFAULT", "FUTURE", "PAST"];
+            return Err(unexpected(&p.next(), &expected));
+        }
+        Ok(statement)
+    }
+
+    /// Parses one option if one comes next.
+    fn option(&mut self, p: &mut Parser<'_>) -> Result<bool, ParseError> {
+        let token = p.next();
+        let (option, seen) = match token.kind {
+            TokenKind::Keyword(Keyword::Duration) => ("DURATION", self.duration_ns.is_some()),
+            TokenKind::Keyword(Keyword::Replication) => ("REPLICATION", self.replication.is_some()),
+            TokenKind::Keyword(Keyword::Shard) => ("SHARD", self.shard_duration_ns.is_some()),
+            TokenKind::Keyword(Keyword::Default) => ("DEFAULT", self.default),
+            TokenKind::Ident if token.text.eq_ignore_ascii_case(write_limit::FUTURE) => {
+                (write_limit::FUTURE, self.future_limit_ns.is_some())
+            }
+            TokenKind::Ident if token.text.eq_ignore_ascii_case(write_limit::PAST) => {
+                (write_limit::PAST, self.past_limit_ns.is_some())
+            }
+            _ => {
+                p.unscan();
+                return Ok(false);
+            }
+        };
+        if seen {
+            return Err(ParseError::DuplicateOption { option, position: token.position });
+        }
+        match token.kind {
+            TokenKind::Keyword(Keyword::Duration) => self.duration_ns = Some(p.duration_ns()?),
+            TokenKind::Keyword(Keyword::Replication) => self.replication = Some(p.replication()?),
+            TokenKind::Keyword(Keyword::Shard) => {
+                self.shard_duration_ns = Some(shard_duration_ns(p)?);
+            }
+            TokenKind::Keyword(Keyword::Default) => self.default = true,
+            _ => {
+                p.unscan();
+                let limit_ns = write_limit::parse(p, option)?;
+                match option {
+                    write_limit::FUTURE => self.future_limit_ns = limit_ns,
+                    _ => self.past_limit_ns = limit_ns,
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl fmt::Display for AlterRetentionPolicyStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, database) = (quote::ident(&self.name), quote::ident(&self.database));
+        write!(f, "ALTER RETENTION POLICY {name} ON {database}")?;
+        if let Some(ns) = self.duration_ns {
+            write!(f, " DURATION {}", duration::format(ns))?;
+        }
+        if let Some(replication) = self.replication {
+            write!(f, " REPLICATION {replication}")?;
+        }
+        if let Some(ns) = self.shard_duration_ns {
+            write!(f, " SHARD DURATION {}", duration::format(ns))?;
+        }
+        write_limit::write(f, write_limit::FUTURE, self.future_limit_ns)?;
+        write_limit::write(f, write_limit::PAST, self.past_limit_ns)?;
+        f.write_str(if self.default { " DEFAULT" } else { "" })
+    }
 }

@@ -8,17 +8,20 @@ pub use super::create_retention_policy::CreateRetentionPolicyStatement;
 pub use super::create_subscription::{CreateSubscriptionStatement, DestinationMode};
 pub use super::create_user::CreateUserStatement;
 pub use super::delete::DeleteStatement;
+pub use super::dimension::Dimension;
 pub use super::drop::{
     DropContinuousQueryStatement, DropRetentionPolicyStatement, DropSubscriptionStatement,
 };
 pub use super::drop_series::DropSeriesStatement;
 pub use super::explain::ExplainStatement;
 pub use super::expr::{BinaryOp, Cast, Expr, WildcardKind};
+pub use super::field::Field;
+pub use super::fill::{Fill, FillNumber};
 pub use super::grant::{GrantStatement, Privilege};
 pub use super::kill_query::KillQueryStatement;
 pub use super::order_by::OrderBy;
 pub use super::regex::Regex;
-pub use super::select::{Dimension, Field, Fill, FillNumber, SelectStatement, Target, TargetName};
+pub use super::select::SelectStatement;
 pub use super::set_password::SetPasswordStatement;
 pub use super::show_field_keys::ShowFieldKeysStatement;
 pub use super::show_measurements::{NamePattern, ShowMeasurementsStatement};
@@ -27,6 +30,7 @@ pub use super::show_tag_keys::ShowTagKeysStatement;
 pub use super::show_tag_values::ShowTagValuesStatement;
 pub use super::source::{Measurement, MeasurementName, Source};
 pub use super::tag_key_filter::TagKeyFilter;
+pub use super::target::{Target, TargetName};
 
 /// One statement. Boxed where a variant would make every other one large.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,15 @@
 //! `SHOW … [EXACT] CARDINALITY`: what the five statements have in common.
 
+use std::fmt;
+
+use super::clause;
+use super::dimension::{self, Dimension};
+use super::error::ParseError;
 use super::expr::Expr;
-use super::select::Dimension;
-use super::source::Source;
+use super::parser::Parser;
+use super::source::{self, Source};
 use super::tag_key_filter::TagKeyFilter;
+use super::token::Keyword;
 
 /// What is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +23,16 @@ pub enum CardinalityOf {
     /// `SHOW TAG VALUES CARDINALITY … WITH KEY …`
     TagValues(TagKeyFilter),
     /// `SHOW FIELD KEY CARDINALITY`
+    FieldKey,
+}
+
+/// Which of the five statements is being parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    Series,
+    Measurement,
+    TagKey,
+    TagValues,
     FieldKey,
 }
 
@@ -39,4 +55,55 @@ pub struct CardinalityStatement {
     pub limit: u64,
     /// Rows to skip.
     pub offset: u64,
+}
+
+impl CardinalityStatement {
+    /// Parses what stands after `CARDINALITY`.
+    pub(super) fn parse(
+        p: &mut Parser<'_>,
+        counted: Counted,
+        exact: bool,
+    ) -> Result<Self, ParseError> {
+        let database = clause::on_database(p)?;
+        let sources = source::parse_measurements(p)?;
+        let of = match counted {
+            Counted::Series => CardinalityOf::Series,
+            Counted::Measurement => CardinalityOf::Measurement,
+            Counted::TagKey => CardinalityOf::TagKey,
+            Counted::TagValues => CardinalityOf::TagValues(TagKeyFilter::parse(p)?),
+            Counted::FieldKey => CardinalityOf::FieldKey,
+        };
+        Ok(Self {
+            of,
+            exact,
+            database,
+            sources,
+            condition: clause::condition(p)?,
+            dimensions: dimension::parse_clause(p)?,
+            limit: clause::count(p, Keyword::Limit)?,
+            offset: clause::count(p, Keyword::Offset)?,
+        })
+    }
+}
+
+impl fmt::Display for CardinalityStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (counted, keys) = match &self.of {
+            CardinalityOf::Series => ("SERIES", None),
+            CardinalityOf::Measurement => ("MEASUREMENT", None),
+            CardinalityOf::TagKey => ("TAG KEY", None),
+            CardinalityOf::TagValues(keys) => ("TAG VALUES", Some(keys)),
+            CardinalityOf::FieldKey => ("FIELD KEY", None),
+        };
+        let exact = if self.exact { " EXACT" } else { "" };
+        write!(f, "SHOW {counted}{exact} CARDINALITY")?;
+        clause::write_on(f, self.database.as_deref())?;
+        clause::write_from(f, &self.sources)?;
+        if let Some(keys) = keys {
+            write!(f, "{keys}")?;
+        }
+        clause::write_where(f, self.condition.as_ref())?;
+        clause::write_list(f, "GROUP BY", &self.dimensions)?;
+        clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
+    }
 }

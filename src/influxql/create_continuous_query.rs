@@ -1,6 +1,12 @@
 //! `CREATE CONTINUOUS QUERY`.
 
-use super::select::SelectStatement;
+use std::fmt;
+
+use super::error::ParseError;
+use super::parser::{Parser, unexpected};
+use super::select::{IntoClause, SelectStatement};
+use super::token::{Keyword, TokenKind};
+use super::{clause, duration, quote};
 
 /// `CREATE CONTINUOUS QUERY name ON db [RESAMPLE [EVERY d] [FOR d]] BEGIN SELECT … INTO … END`
 #[derive(Clone, Debug, PartialEq)]
@@ -15,4 +21,81 @@ pub struct CreateContinuousQueryStatement {
     pub resample_every_ns: i64,
     /// `RESAMPLE FOR`, nanoseconds; 0 is absent.
     pub resample_for_ns: i64,
+}
+
+impl CreateContinuousQueryStatement {
+    /// Parses what stands after `CREATE CONTINUOUS QUERY`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let name = p.ident()?;
+        let database = clause::required_database(p)?;
+        let (resample_every_ns, resample_for_ns) =
+            if p.keyword_if(Keyword::Resample) { resample(p)? } else { (0, 0) };
+        p.expect_keyword(Keyword::Begin)?;
+        p.expect_keyword(Keyword::Select)?;
+        let source = SelectStatement::parse(p, IntoClause::Required)?;
+        let interval = source.group_by_interval_ns();
+        if !source.is_raw() && interval.is_err() | (interval == Ok(0)) {
+            // 1.x goes back to the last token of the SELECT for its error.
+            p.unscan();
+            p.unscan();
+            let mut expected = vec!["GROUP BY time(...)"];
+            expected.extend(interval.err().map(|error| error.as_str()));
+            return Err(unexpected(&p.next(), &expected));
+        }
+        p.expect_keyword(Keyword::End)?;
+        let interval_ns = interval.map_err(|error| ParseError::Interval { error })?;
+        check_resample(interval_ns, resample_every_ns, resample_for_ns)?;
+        let source = Box::new(source);
+        Ok(Self { name, database, source, resample_every_ns, resample_for_ns })
+    }
+}
+
+/// Parses what stands after `RESAMPLE`: EVERY and FOR, nanoseconds, 0 for the one not written.
+fn resample(p: &mut Parser<'_>) -> Result<(i64, i64), ParseError> {
+    let every_ns = resample_duration_ns(p, Keyword::Every)?;
+    let for_ns = resample_duration_ns(p, Keyword::For)?;
+    if every_ns == 0 && for_ns == 0 {
+        return Err(unexpected(&p.next(), &["EVERY", "FOR"]));
+    }
+    Ok((every_ns, for_ns))
+}
+
+/// Parses a keyword and a duration other than `INF` if the keyword comes next.
+fn resample_duration_ns(p: &mut Parser<'_>, keyword: Keyword) -> Result<i64, ParseError> {
+    if !p.keyword_if(keyword) {
+        return Ok(0);
+    }
+    let token = p.next();
+    if token.kind != TokenKind::Duration {
+        return Err(unexpected(&token, &["duration"]));
+    }
+    p.unscan();
+    p.duration_ns()
+}
+
+/// A run must cover at least one window.
+fn check_resample(interval_ns: i64, every_ns: i64, for_ns: i64) -> Result<(), ParseError> {
+    let min_ns = if every_ns != 0 { interval_ns.max(every_ns) } else { interval_ns };
+    if for_ns == 0 || min_ns <= for_ns {
+        return Ok(());
+    }
+    let (min, got) = (duration::format(min_ns), duration::format(for_ns));
+    Err(ParseError::ResampleTooShort { min, got })
+}
+
+impl fmt::Display for CreateContinuousQueryStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, database) = (quote::ident(&self.name), quote::ident(&self.database));
+        write!(f, "CREATE CONTINUOUS QUERY {name} ON {database} ")?;
+        if self.resample_every_ns > 0 || self.resample_for_ns > 0 {
+            f.write_str("RESAMPLE ")?;
+        }
+        if self.resample_every_ns > 0 {
+            write!(f, "EVERY {} ", duration::format(self.resample_every_ns))?;
+        }
+        if self.resample_for_ns > 0 {
+            write!(f, "FOR {} ", duration::format(self.resample_for_ns))?;
+        }
+        write!(f, "BEGIN {} END", self.source)
+    }
 }

@@ -1,5 +1,12 @@
 //! `CREATE DATABASE`.
 
+use std::fmt;
+
+use super::error::ParseError;
+use super::parser::{Parser, unexpected};
+use super::token::{Keyword, TokenKind};
+use super::{duration, quote, write_limit};
+
 /// `CREATE DATABASE name [WITH …]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateDatabaseStatement {
@@ -24,4 +31,72 @@ pub struct DatabasePolicy {
     pub past_limit_ns: Option<i64>,
     /// `NAME`; never empty.
     pub name: Option<String>,
+}
+
+impl CreateDatabaseStatement {
+    /// Parses what stands after `CREATE DATABASE`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let name = p.ident()?;
+        let policy =
+            if p.keyword_if(Keyword::With) { Some(DatabasePolicy::parse(p)?) } else { None };
+        Ok(Self { name, policy })
+    }
+}
+
+impl DatabasePolicy {
+    /// Parses the options, whose order is fixed.
+    fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        if !write_limit::comes_next(p) {
+            let token = p.next();
+            let TokenKind::Keyword(
+                Keyword::Duration | Keyword::Name | Keyword::Replication | Keyword::Shard,
+            ) = token.kind
+            else {
+                let expected = ["DURATION", "NAME", "REPLICATION", "SHARD", "FUTURE", "PAST"];
+                return Err(unexpected(&token, &expected));
+            };
+            p.unscan();
+        }
+        let mut policy = Self::default();
+        if p.keyword_if(Keyword::Duration) {
+            policy.duration_ns = Some(p.duration_ns()?);
+        }
+        if p.keyword_if(Keyword::Replication) {
+            policy.replication = Some(p.replication()?);
+        }
+        if p.keyword_if(Keyword::Shard) {
+            p.expect_keyword(Keyword::Duration)?;
+            policy.shard_duration_ns = p.duration_ns()?;
+        }
+        policy.future_limit_ns = write_limit::parse(p, write_limit::FUTURE)?;
+        policy.past_limit_ns = write_limit::parse(p, write_limit::PAST)?;
+        if p.keyword_if(Keyword::Name) {
+            policy.name = Some(p.ident()?).filter(|name| !name.is_empty());
+        }
+        Ok(policy)
+    }
+}
+
+impl fmt::Display for CreateDatabaseStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CREATE DATABASE {}", quote::ident(&self.name))?;
+        let Some(policy) = &self.policy else { return Ok(()) };
+        f.write_str(" WITH")?;
+        // 1.12 prints these two in Go's form, unlike every other duration.
+        if let Some(ns) = policy.duration_ns {
+            write!(f, " DURATION {}", duration::format_go(ns))?;
+        }
+        if let Some(replication) = policy.replication {
+            write!(f, " REPLICATION {replication}")?;
+        }
+        if policy.shard_duration_ns > 0 {
+            write!(f, " SHARD DURATION {}", duration::format_go(policy.shard_duration_ns))?;
+        }
+        write_limit::write(f, write_limit::FUTURE, policy.future_limit_ns)?;
+        write_limit::write(f, write_limit::PAST, policy.past_limit_ns)?;
+        match &policy.name {
+            Some(name) => write!(f, " NAME {}", quote::ident(name)),
+            None => Ok(()),
+        }
+    }
 }

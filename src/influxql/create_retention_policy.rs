@@ -1,5 +1,12 @@
 //! `CREATE RETENTION POLICY`.
 
+use std::fmt;
+
+use super::error::ParseError;
+use super::parser::Parser;
+use super::token::{Keyword, TokenKind};
+use super::{clause, duration, quote, write_limit};
+
 /// `CREATE RETENTION POLICY name ON db DURATION d REPLICATION n [SHARD DURATION d]
 /// [FUTURE LIMIT d] [PAST LIMIT d] [DEFAULT]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,4 +27,65 @@ pub struct CreateRetentionPolicyStatement {
     pub past_limit_ns: i64,
     /// Whether it becomes the database's default policy.
     pub default: bool,
+}
+
+impl CreateRetentionPolicyStatement {
+    /// Parses what stands after `CREATE RETENTION POLICY`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let name = p.ident()?;
+        let database = clause::required_database(p)?;
+        p.expect_keyword(Keyword::Duration)?;
+        let duration_ns = p.duration_ns()?;
+        p.expect_keyword(Keyword::Replication)?;
+        let replication = p.replication()?;
+        let shard_duration_ns =
+            if p.keyword_if(Keyword::Shard) { shard_duration_ns(p)? } else { 0 };
+        // 1.12 has the limits both before and after DEFAULT in its releases.
+        let mut future_limit_ns = write_limit::parse(p, write_limit::FUTURE)?;
+        let mut past_limit_ns = write_limit::parse(p, write_limit::PAST)?;
+        let default = p.keyword_if(Keyword::Default);
+        if future_limit_ns.is_none() {
+            future_limit_ns = write_limit::parse(p, write_limit::FUTURE)?;
+        }
+        if past_limit_ns.is_none() {
+            past_limit_ns = write_limit::parse(p, write_limit::PAST)?;
+        }
+        Ok(Self {
+            name,
+            database,
+            duration_ns,
+            replication,
+            shard_duration_ns,
+            future_limit_ns: future_limit_ns.unwrap_or(0),
+            past_limit_ns: past_limit_ns.unwrap_or(0),
+            default,
+        })
+    }
+}
+
+/// Parses what stands after `SHARD`, nanoseconds.
+pub(super) fn shard_duration_ns(p: &mut Parser<'_>) -> Result<i64, ParseError> {
+    p.expect_keyword(Keyword::Duration)?;
+    let token = p.next();
+    if token.kind == TokenKind::Keyword(Keyword::Inf) {
+        return Err(ParseError::InfiniteShard { position: token.position });
+    }
+    p.unscan();
+    p.duration_ns()
+}
+
+impl fmt::Display for CreateRetentionPolicyStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, database) = (quote::ident(&self.name), quote::ident(&self.database));
+        write!(f, "CREATE RETENTION POLICY {name} ON {database}")?;
+        write!(f, " DURATION {}", duration::format(self.duration_ns))?;
+        write!(f, " REPLICATION {}", self.replication)?;
+        if self.shard_duration_ns > 0 {
+            write!(f, " SHARD DURATION {}", duration::format(self.shard_duration_ns))?;
+        }
+        let written = |ns: i64| Some(ns).filter(|ns| *ns > 0);
+        write_limit::write(f, write_limit::FUTURE, written(self.future_limit_ns))?;
+        write_limit::write(f, write_limit::PAST, written(self.past_limit_ns))?;
+        f.write_str(if self.default { " DEFAULT" } else { "" })
+    }
 }

@@ -1,5 +1,13 @@
 //! `CREATE SUBSCRIPTION`.
 
+use std::fmt;
+
+use super::error::ParseError;
+use super::expr::List;
+use super::parser::{Parser, unexpected};
+use super::token::{Keyword, TokenKind};
+use super::{clause, quote};
+
 /// `CREATE SUBSCRIPTION name ON db.policy DESTINATIONS ALL|ANY 'host' [, 'host' …]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateSubscriptionStatement {
@@ -22,4 +30,40 @@ pub enum DestinationMode {
     All,
     /// One of them.
     Any,
+}
+
+impl CreateSubscriptionStatement {
+    /// Parses what stands after `CREATE SUBSCRIPTION`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let name = p.ident()?;
+        let (database, policy) = clause::required_policy(p)?;
+        p.expect_keyword(Keyword::Destinations)?;
+        let token = p.next();
+        let mode = match token.kind {
+            TokenKind::Keyword(Keyword::All) => DestinationMode::All,
+            TokenKind::Keyword(Keyword::Any) => DestinationMode::Any,
+            _ => return Err(unexpected(&token, &["ALL", "ANY"])),
+        };
+        Ok(Self { name, database, policy, mode, destinations: p.strings()? })
+    }
+}
+
+impl DestinationMode {
+    /// Upper case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "ALL",
+            Self::Any => "ANY",
+        }
+    }
+}
+
+impl fmt::Display for CreateSubscriptionStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, database) = (quote::ident(&self.name), quote::ident(&self.database));
+        let (policy, mode) = (quote::ident(&self.policy), self.mode.as_str());
+        let hosts: Vec<_> = self.destinations.iter().map(|host| quote::string(host)).collect();
+        write!(f, "CREATE SUBSCRIPTION {name} ON {database}.{policy}")?;
+        write!(f, " DESTINATIONS {mode} {}", List(&hosts))
+    }
 }

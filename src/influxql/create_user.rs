@@ -1,5 +1,12 @@
 //! `CREATE USER`.
 
+use std::fmt;
+
+use super::error::ParseError;
+use super::parser::Parser;
+use super::quote;
+use super::token::Keyword;
+
 /// `CREATE USER name WITH PASSWORD '…' [WITH ALL PRIVILEGES]`
 #[derive(Clone, PartialEq, Eq)]
 pub struct CreateUserStatement {
@@ -11,11 +18,34 @@ pub struct CreateUserStatement {
     pub admin: bool,
 }
 
-impl std::fmt::Debug for CreateUserStatement {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for CreateUserStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CreateUserStatement")
             .field("name", &self.name)
             .field("admin", &self.admin)
             .finish_non_exhaustive()
+    }
+}
+
+impl CreateUserStatement {
+    /// Parses what stands after `CREATE USER`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let name = p.ident()?;
+        p.expect_keyword(Keyword::With)?;
+        p.expect_keyword(Keyword::Password)?;
+        let password = p.string()?;
+        let admin = p.keyword_if(Keyword::With);
+        if admin {
+            p.expect_keyword(Keyword::All)?;
+            p.expect_keyword(Keyword::Privileges)?;
+        }
+        Ok(Self { name, password, admin })
+    }
+}
+
+impl fmt::Display for CreateUserStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let admin = if self.admin { " WITH ALL PRIVILEGES" } else { "" };
+        write!(f, "CREATE USER {} WITH PASSWORD [REDACTED]{admin}", quote::ident(&self.name))
     }
 }

@@ -1,7 +1,12 @@
 //! `DELETE`.
 
+use std::fmt;
+
+use super::clause;
+use super::error::ParseError;
 use super::expr::Expr;
-use super::source::Source;
+use super::parser::{Parser, unexpected};
+use super::source::{self, Source};
 
 /// `DELETE [FROM …] [WHERE …]`: at least one of the clauses.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,4 +15,33 @@ pub struct DeleteStatement {
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,
+}
+
+impl DeleteStatement {
+    /// Parses what stands after `DELETE`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let token = p.next();
+        p.unscan();
+        let sources = source::parse_measurements(p)?;
+        let qualified = |source: &Source| match source {
+            Source::Measurement(measurement) => measurement.database.is_some(),
+            Source::Subquery(_) => false,
+        };
+        if sources.iter().any(qualified) {
+            return Err(ParseError::DatabaseNotSupported);
+        }
+        let condition = clause::condition(p)?;
+        if sources.is_empty() && condition.is_none() {
+            return Err(unexpected(&token, &["FROM", "WHERE"]));
+        }
+        Ok(Self { sources, condition })
+    }
+}
+
+impl fmt::Display for DeleteStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DELETE")?;
+        clause::write_from(f, &self.sources)?;
+        clause::write_where(f, self.condition.as_ref())
+    }
 }

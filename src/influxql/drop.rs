@@ -1,5 +1,11 @@
 //! `DROP` of what belongs to a database and is called by its name.
 
+use std::fmt;
+
+use super::error::ParseError;
+use super::parser::Parser;
+use super::{clause, quote};
+
 /// `DROP CONTINUOUS QUERY name ON db`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DropContinuousQueryStatement {
@@ -27,4 +33,48 @@ pub struct DropSubscriptionStatement {
     pub database: String,
     /// `ON`
     pub policy: String,
+}
+
+impl DropContinuousQueryStatement {
+    /// Parses what stands after `DROP CONTINUOUS QUERY`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        Ok(Self { name: p.ident()?, database: clause::required_database(p)? })
+    }
+}
+
+impl fmt::Display for DropContinuousQueryStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, database) = (quote::ident(&self.name), quote::ident(&self.database));
+        write!(f, "DROP CONTINUOUS QUERY {name} ON {database}")
+    }
+}
+
+impl DropRetentionPolicyStatement {
+    /// Parses what stands after `DROP RETENTION POLICY`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        Ok(Self { name: p.ident()?, database: clause::required_database(p)? })
+    }
+}
+
+impl fmt::Display for DropRetentionPolicyStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, database) = (quote::ident(&self.name), quote::ident(&self.database));
+        write!(f, "DROP RETENTION POLICY {name} ON {database}")
+    }
+}
+
+impl DropSubscriptionStatement {
+    /// Parses what stands after `DROP SUBSCRIPTION`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let name = p.ident()?;
+        let (database, policy) = clause::required_policy(p)?;
+        Ok(Self { name, database, policy })
+    }
+}
+
+impl fmt::Display for DropSubscriptionStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, database) = (quote::ident(&self.name), quote::ident(&self.database));
+        write!(f, "DROP SUBSCRIPTION {name} ON {database}.{}", quote::ident(&self.policy))
+    }
 }

@@ -1,7 +1,12 @@
 //! `DROP SERIES`.
 
+use std::fmt;
+
+use super::clause;
+use super::error::ParseError;
 use super::expr::Expr;
-use super::source::Source;
+use super::parser::{Parser, unexpected};
+use super::source::{self, Source};
 
 /// `DROP SERIES [FROM …] [WHERE …]`: at least one of the clauses.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,4 +15,39 @@ pub struct DropSeriesStatement {
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,
+}
+
+impl DropSeriesStatement {
+    /// Parses what stands after `DROP SERIES`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let token = p.next();
+        p.unscan();
+        let sources = source::parse_measurements(p)?;
+        // Of several mistakes 1.x names the last.
+        let mistake = sources.iter().rev().find_map(|source| match source {
+            Source::Measurement(measurement) if measurement.policy.is_some() => {
+                Some(ParseError::PolicyNotSupported)
+            }
+            Source::Measurement(measurement) if measurement.database.is_some() => {
+                Some(ParseError::DatabaseNotSupported)
+            }
+            _ => None,
+        });
+        if let Some(mistake) = mistake {
+            return Err(mistake);
+        }
+        let condition = clause::condition(p)?;
+        if sources.is_empty() && condition.is_none() {
+            return Err(unexpected(&token, &["FROM", "WHERE"]));
+        }
+        Ok(Self { sources, condition })
+    }
+}
+
+impl fmt::Display for DropSeriesStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DROP SERIES")?;
+        clause::write_from(f, &self.sources)?;
+        clause::write_where(f, self.condition.as_ref())
+    }
 }

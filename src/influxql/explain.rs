@@ -1,6 +1,11 @@
 //! `EXPLAIN`.
 
-use super::select::SelectStatement;
+use std::fmt;
+
+use super::error::ParseError;
+use super::parser::Parser;
+use super::select::{IntoClause, SelectStatement};
+use super::token::Keyword;
 
 /// `EXPLAIN [ANALYZE] [VERBOSE] SELECT …`
 #[derive(Clone, Debug, PartialEq)]
@@ -9,4 +14,25 @@ pub struct ExplainStatement {
     pub select: Box<SelectStatement>,
     /// Whether it runs.
     pub analyze: bool,
+    /// Of the last 1.x versions only; changes nothing.
+    pub verbose: bool,
+}
+
+impl ExplainStatement {
+    /// Parses what stands after `EXPLAIN`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let analyze = p.keyword_if(Keyword::Analyze);
+        let verbose = p.word_if("VERBOSE");
+        p.expect_keyword(Keyword::Select)?;
+        let select = Box::new(SelectStatement::parse(p, IntoClause::Optional)?);
+        Ok(Self { select, analyze, verbose })
+    }
+}
+
+impl fmt::Display for ExplainStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let analyze = if self.analyze { "ANALYZE " } else { "" };
+        let verbose = if self.verbose { "VERBOSE " } else { "" };
+        write!(f, "EXPLAIN {analyze}{verbose}{}", self.select)
+    }
 }

@@ -3,7 +3,10 @@
 //! Trees are safe to walk recursively: the parser refuses any that is deeper than
 //! [`EXPR_DEPTH_MAX`], and long `AND`/`OR` chains are built balanced.
 
+use std::fmt;
+
 use super::regex::Regex;
+use super::{duration, number, quote, time_literal};
 
 /// Levels of one expression tree. The nesting that the text shows is bounded by
 /// `QUERY_DEPTH_MAX`; this also bounds what chains of operators add (`a + b + c + …` nests left).
@@ -44,7 +47,7 @@ pub enum Expr {
     Regex(Regex),
     /// `DISTINCT name` (the form without parentheses).
     Distinct(String),
-    /// `'…'`, unescaped. May be a time, see `time_literal.rs`.
+    /// `'…'`, unescaped. May be a time, see [`time_literal`].
     StringLiteral(String),
     /// A number with a point.
     NumberLiteral(f64),
@@ -131,4 +134,162 @@ pub enum BinaryOp {
     Gt,
     /// `>=`
     Ge,
+}
+
+impl BinaryOp {
+    /// Upper case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Sub => "-",
+            Self::Mul => "*",
+            Self::Div => "/",
+            Self::Mod => "%",
+            Self::BitwiseAnd => "&",
+            Self::BitwiseOr => "|",
+            Self::BitwiseXor => "^",
+            Self::And => "AND",
+            Self::Or => "OR",
+            Self::Eq => "=",
+            Self::Ne => "!=",
+            Self::EqRegex => "=~",
+            Self::NeRegex => "!~",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+        }
+    }
+
+    /// Higher binds tighter; equal ones associate to the left.
+    pub const fn precedence(self) -> u8 {
+        match self {
+            Self::Or => 1,
+            Self::And => 2,
+            Self::Eq
+            | Self::Ne
+            | Self::EqRegex
+            | Self::NeRegex
+            | Self::Lt
+            | Self::Le
+            | Self::Gt
+            | Self::Ge => 3,
+            Self::Add | Self::Sub | Self::BitwiseOr | Self::BitwiseXor => 4,
+            Self::Mul | Self::Div | Self::Mod | Self::BitwiseAnd => 5,
+        }
+    }
+
+    /// Whether it is `AND`, `OR` or a comparison.
+    pub const fn is_condition(self) -> bool {
+        self.precedence() <= 3
+    }
+}
+
+impl Cast {
+    /// Lower case, without the colons.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Integer => "integer",
+            Self::Unsigned => "unsigned",
+            Self::String => "string",
+            Self::Boolean => "boolean",
+            Self::Field => "field",
+            Self::Tag => "tag",
+        }
+    }
+}
+
+impl Expr {
+    /// A reference without cast.
+    pub fn var_ref(name: &str) -> Self {
+        Self::VarRef { name: name.to_owned(), cast: None }
+    }
+
+    /// `left op right`.
+    pub fn binary(op: BinaryOp, left: Self, right: Self) -> Self {
+        Self::Binary { op, left: Box::new(left), right: Box::new(right) }
+    }
+
+    /// The Go type that 1.x's error texts name, `*influxql.VarRef` and the like.
+    pub const fn go_type_name(&self) -> &'static str {
+        match self {
+            Self::Binary { .. } => "*influxql.BinaryExpr",
+            Self::Paren(_) => "*influxql.ParenExpr",
+            Self::Call { .. } => "*influxql.Call",
+            Self::VarRef { .. } => "*influxql.VarRef",
+            Self::Wildcard(_) => "*influxql.Wildcard",
+            Self::Regex(_) => "*influxql.RegexLiteral",
+            Self::Distinct(_) => "*influxql.Distinct",
+            Self::StringLiteral(_) => "*influxql.StringLiteral",
+            Self::NumberLiteral(_) => "*influxql.NumberLiteral",
+            Self::IntegerLiteral(_) => "*influxql.IntegerLiteral",
+            Self::UnsignedLiteral(_) => "*influxql.UnsignedLiteral",
+            Self::DurationLiteral(_) => "*influxql.DurationLiteral",
+            Self::BooleanLiteral(_) => "*influxql.BooleanLiteral",
+            Self::TimeLiteral(_) => "*influxql.TimeLiteral",
+            Self::NilLiteral => "*influxql.NilLiteral",
+        }
+    }
+
+    /// Calls `visit` with this expression and all inside it, parents first, from left to right.
+    pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Self)) {
+        visit(self);
+        match self {
+            Self::Binary { left, right, .. } => {
+                left.walk(visit);
+                right.walk(visit);
+            }
+            Self::Paren(inner) => inner.walk(visit),
+            Self::Call { args, .. } => args.iter().for_each(|arg| arg.walk(visit)),
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for BinaryOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Binary { op, left, right } => write!(f, "{left} {op} {right}"),
+            Self::Paren(inner) => write!(f, "({inner})"),
+            Self::Call { name, args } => write!(f, "{name}({})", List(args)),
+            Self::VarRef { name, cast: None } => f.write_str(&quote::ident(name)),
+            Self::VarRef { name, cast: Some(cast) } => {
+                write!(f, "{}::{}", quote::ident(name), cast.as_str())
+            }
+            Self::Wildcard(WildcardKind::All) => f.write_str("*"),
+            Self::Wildcard(WildcardKind::Field) => f.write_str("*::field"),
+            Self::Wildcard(WildcardKind::Tag) => f.write_str("*::tag"),
+            Self::Regex(regex) => write!(f, "{regex}"),
+            // 1.x forgets the quotes, so that what it prints may not read back.
+            Self::Distinct(name) => write!(f, "DISTINCT {}", quote::ident(name)),
+            Self::StringLiteral(text) => f.write_str(&quote::string(text)),
+            Self::NumberLiteral(value) => f.write_str(&number::format_literal(*value)),
+            Self::IntegerLiteral(value) => write!(f, "{value}"),
+            Self::UnsignedLiteral(value) => write!(f, "{value}"),
+            Self::DurationLiteral(ns) => f.write_str(&duration::format(*ns)),
+            Self::BooleanLiteral(value) => write!(f, "{value}"),
+            Self::TimeLiteral(ns) => write!(f, "'{}'", time_literal::format_utc(*ns)),
+            Self::NilLiteral => f.write_str("nil"),
+        }
+    }
+}
+
+/// Things separated by commas.
+pub(super) struct List<'a, T>(pub(super) &'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, item) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { ", " };
+            write!(f, "{separator}{item}")?;
+        }
+        Ok(())
+    }
 }

@@ -1,5 +1,12 @@
 //! `GRANT` and `REVOKE`.
 
+use std::fmt;
+
+use super::error::ParseError;
+use super::parser::{Parser, unexpected};
+use super::quote;
+use super::token::{Keyword, TokenKind};
+
 /// `GRANT … ON db TO user`, or `REVOKE … ON db FROM user`; without `ON` all privileges of an
 /// administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,4 +28,68 @@ pub enum Privilege {
     Write,
     /// `ALL [PRIVILEGES]`
     All,
+}
+
+impl Privilege {
+    /// Upper case, `ALL` with `PRIVILEGES`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "READ",
+            Self::Write => "WRITE",
+            Self::All => "ALL PRIVILEGES",
+        }
+    }
+
+    fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let token = p.next();
+        match token.kind {
+            TokenKind::Keyword(Keyword::Read) => Ok(Self::Read),
+            TokenKind::Keyword(Keyword::Write) => Ok(Self::Write),
+            TokenKind::Keyword(Keyword::All) => {
+                p.keyword_if(Keyword::Privileges);
+                Ok(Self::All)
+            }
+            _ => Err(unexpected(&token, &["READ", "WRITE", "ALL [PRIVILEGES]"])),
+        }
+    }
+}
+
+impl GrantStatement {
+    /// Parses what stands after `GRANT`, with `before_user` `TO`, or after `REVOKE`, with `FROM`.
+    pub(super) fn parse(p: &mut Parser<'_>, before_user: Keyword) -> Result<Self, ParseError> {
+        let privilege = Privilege::parse(p)?;
+        let token = p.next();
+        let database = match token.kind {
+            TokenKind::Keyword(Keyword::On) => {
+                let database = p.ident()?;
+                p.expect_keyword(before_user)?;
+                Some(database)
+            }
+            TokenKind::Keyword(keyword) if keyword == before_user => {
+                if privilege != Privilege::All {
+                    return Err(unexpected(&token, &["ON"]));
+                }
+                None
+            }
+            _ if privilege == Privilege::All => {
+                return Err(unexpected(&token, &["ON", before_user.as_str()]));
+            }
+            _ => return Err(unexpected(&token, &["ON"])),
+        };
+        Ok(Self { privilege, database, user: p.ident()? })
+    }
+
+    /// Prints the statement; which of the two decide the keywords.
+    pub(super) fn write(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        verb: Keyword,
+        before_user: Keyword,
+    ) -> fmt::Result {
+        write!(f, "{} {}", verb.as_str(), self.privilege.as_str())?;
+        if let Some(database) = &self.database {
+            write!(f, " ON {}", quote::ident(database))?;
+        }
+        write!(f, " {} {}", before_user.as_str(), quote::ident(&self.user))
+    }
 }

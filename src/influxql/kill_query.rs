@@ -1,5 +1,11 @@
 //! `KILL QUERY`.
 
+use std::fmt;
+
+use super::clause;
+use super::error::ParseError;
+use super::parser::Parser;
+
 /// `KILL QUERY id [ON host]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KillQueryStatement {
@@ -7,4 +13,19 @@ pub struct KillQueryStatement {
     pub id: u64,
     /// `ON`; never empty.
     pub host: Option<String>,
+}
+
+impl KillQueryStatement {
+    /// Parses what stands after `KILL QUERY`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        // A host is named like a database.
+        Ok(Self { id: p.u64()?, host: clause::on_database(p)? })
+    }
+}
+
+impl fmt::Display for KillQueryStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KILL QUERY {}", self.id)?;
+        clause::write_on(f, self.host.as_deref())
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`parse`] takes a whole query; statements print themselves in 1.x's canonical form. What names
 //! mean, which functions exist and whether a statement makes sense is the planner's business.
-//! Reference: InfluxDB 1.x, package `influxql`.
+//! Reference: InfluxDB 1.x, package `influxql`; odd behaviour in here is its.
 
 pub mod alter_retention_policy;
 pub mod ast;
@@ -13,15 +13,22 @@ pub mod create_retention_policy;
 pub mod create_subscription;
 pub mod create_user;
 pub mod delete;
+pub mod dimension;
 pub mod drop;
 pub mod drop_series;
+pub mod duration;
 pub mod error;
 pub mod explain;
 pub mod expr;
+pub mod field;
+pub mod fill;
 pub mod grant;
 pub mod kill_query;
+pub mod lexer;
+pub mod number;
 pub mod order_by;
 pub mod params;
+pub mod quote;
 pub mod regex;
 pub mod select;
 pub mod set_password;
@@ -32,16 +39,71 @@ pub mod show_tag_keys;
 pub mod show_tag_values;
 pub mod source;
 pub mod tag_key_filter;
+pub mod target;
+pub mod time_literal;
+pub mod token;
+
+mod clause;
+mod expr_parser;
+mod parser;
+mod reader;
+mod statement;
+mod statement_display;
+mod timezone;
+mod write_limit;
+
+use crate::model::limits::{QUERY_TEXT_BYTES_MAX, STATEMENTS_MAX};
 
 use ast::Statement;
-use error::{ParseError, Position};
+use error::ParseError;
+use expr::Expr;
 use params::Params;
+use parser::{Parser, unexpected};
+use token::TokenKind;
 
 /// Parses all statements of `text`, separated by `;`. An empty text has none.
 ///
 /// # Errors
 /// [`ParseError`], whose text is 1.x's. Nothing of a text with an error may be executed.
-pub fn parse(_text: &str, _params: &Params) -> Result<Vec<Statement>, ParseError> {
-    let expected = vec!["a parser"];
-    Err(ParseError::Unexpected { found: String::new(), expected, position: Position::default() })
+pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> {
+    let mut p = parser(text, params)?;
+    let mut statements = vec![];
+    let mut separated = true;
+    loop {
+        let token = p.next();
+        match token.kind {
+            TokenKind::Eof => return Ok(statements),
+            TokenKind::Semicolon => separated = true,
+            _ if !separated => return Err(unexpected(&token, &[";"])),
+            _ if statements.len() == STATEMENTS_MAX => return Err(ParseError::TooManyStatements),
+            _ => {
+                p.unscan();
+                statements.push(statement::parse(&mut p)?);
+                separated = false;
+            }
+        }
+    }
+}
+
+/// Parses the first statement of `text` and leaves the rest unread.
+///
+/// # Errors
+/// [`ParseError`]; an empty text is one.
+pub fn parse_statement(text: &str, params: &Params) -> Result<Statement, ParseError> {
+    statement::parse(&mut parser(text, params)?)
+}
+
+/// Parses the expression that `text` begins with and leaves the rest unread.
+///
+/// # Errors
+/// [`ParseError`]
+pub fn parse_expr(text: &str, params: &Params) -> Result<Expr, ParseError> {
+    expr_parser::parse(&mut parser(text, params)?)
+}
+
+fn parser<'a>(text: &'a str, params: &'a Params) -> Result<Parser<'a>, ParseError> {
+    if text.len() > QUERY_TEXT_BYTES_MAX {
+        return Err(ParseError::TooLong { bytes: text.len() });
+    }
+    Ok(Parser::new(text, params))
 }

@@ -1,5 +1,11 @@
 //! `ORDER BY`: time only, as in 1.x.
 
+use std::fmt;
+
+use super::error::ParseError;
+use super::parser::{Parser, unexpected};
+use super::token::{Keyword, TokenKind};
+
 /// `ORDER BY time [ASC|DESC]`, or `ORDER BY ASC|DESC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderBy {
@@ -7,4 +13,49 @@ pub struct OrderBy {
     pub named: bool,
     /// Latest first.
     pub descending: bool,
+}
+
+/// Parses the clause if it comes next.
+pub(super) fn parse_clause(p: &mut Parser<'_>) -> Result<Option<OrderBy>, ParseError> {
+    if !p.keyword_if(Keyword::Order) {
+        return Ok(None);
+    }
+    p.expect_keyword(Keyword::By)?;
+    let token = p.next();
+    let order = match token.kind {
+        TokenKind::Keyword(Keyword::Asc) => OrderBy { named: false, descending: false },
+        TokenKind::Keyword(Keyword::Desc) => OrderBy { named: false, descending: true },
+        TokenKind::Ident => {
+            let descending = direction(p);
+            if token.text != "time" {
+                return Err(ParseError::OrderBy);
+            }
+            OrderBy { named: true, descending }
+        }
+        _ => return Err(unexpected(&token, &["identifier", "ASC", "DESC"])),
+    };
+    let mut several = false;
+    while p.next_if(TokenKind::Comma) {
+        p.ident()?;
+        direction(p);
+        several = true;
+    }
+    if several { Err(ParseError::OrderBy) } else { Ok(Some(order)) }
+}
+
+/// Reads `ASC` or `DESC` if one comes next; whether it is the latter.
+fn direction(p: &mut Parser<'_>) -> bool {
+    let descending = p.keyword_if(Keyword::Desc);
+    if !descending {
+        p.keyword_if(Keyword::Asc);
+    }
+    descending
+}
+
+impl fmt::Display for OrderBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = if self.named { "time " } else { "" };
+        let direction = if self.descending { "DESC" } else { "ASC" };
+        write!(f, "{column}{direction}")
+    }
 }

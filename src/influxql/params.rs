@@ -1,5 +1,154 @@
 //! Bound parameters: the JSON object of `params=` to tokens.
+//!
+//! A value takes the place of `$name` as one token, so it can be a name, a number of LIMIT or a
+//! regex, and never more than that (1.x `params.go`).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::duration;
+use super::number;
+use super::token::{Keyword, TokenKind};
 
 /// The values of `$name` in a query.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Params {}
+pub struct Params {
+    values: BTreeMap<String, Bound>,
+}
+
+/// A token, or [`TokenKind::BoundParam`] and why the value is none.
+#[derive(Clone, Debug, PartialEq)]
+struct Bound {
+    kind: TokenKind,
+    text: String,
+}
+
+/// Why `params=` was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidParams {
+    /// Not JSON.
+    #[error("error parsing query parameters: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Ends inside a value.
+    #[error("error parsing query parameters: unexpected EOF")]
+    Truncated,
+    /// JSON, but not an object.
+    #[error(
+        "error parsing query parameters: json: cannot unmarshal {0} into Go value of type \
+        map[string]interface {{}}"
+    )]
+    NotAnObject(&'static str),
+    /// An integer that does not fit an `i64`.
+    #[error("error parsing json value: strconv.ParseInt: parsing \"{0}\": value out of range")]
+    IntegerRange(u64),
+}
+
+impl Params {
+    /// Reads the text of `params=`; an empty one and `null` have no parameters. What follows the
+    /// first value is ignored, as in 1.x.
+    ///
+    /// A string, number or boolean binds as that literal, `{"identifier": "x"}` and the like as
+    /// what they say. Values that bind to nothing are reported by the query that uses them.
+    ///
+    /// # Errors
+    /// [`InvalidParams`] when the text is not a JSON object or holds an integer beyond `i64`.
+    pub fn from_json(text: &str) -> Result<Self, InvalidParams> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let first = serde_json::Deserializer::from_str(text).into_iter::<Value>().next();
+        let object = match first {
+            None => return Err(InvalidParams::Truncated),
+            Some(Err(error)) if error.is_eof() => return Err(InvalidParams::Truncated),
+            Some(value) => value?,
+        };
+        let object = match object {
+            Value::Object(object) => object,
+            Value::Null => return Ok(Self::default()),
+            Value::Array(_) => return Err(InvalidParams::NotAnObject("array")),
+            Value::String(_) => return Err(InvalidParams::NotAnObject("string")),
+            Value::Number(_) => return Err(InvalidParams::NotAnObject("number")),
+            Value::Bool(_) => return Err(InvalidParams::NotAnObject("bool")),
+        };
+        let mut values = BTreeMap::new();
+        for (name, value) in object {
+            if let Some(integer) = value.as_u64().filter(|_| value.as_i64().is_none()) {
+                return Err(InvalidParams::IntegerRange(integer));
+            }
+            values.insert(name, bind(value));
+        }
+        Ok(Self { values })
+    }
+
+    /// The token of `$name`; [`TokenKind::BoundParam`] with the reason if its value is none.
+    pub(super) fn token(&self, name: &str) -> Option<(TokenKind, String)> {
+        self.values.get(name).map(|bound| (bound.kind, bound.text.clone()))
+    }
+}
+
+fn bind(value: Value) -> Bound {
+    match value {
+        Value::String(text) => Bound { kind: TokenKind::String, text },
+        Value::Bool(value) => boolean(value),
+        Value::Number(value) => match value.as_i64() {
+            Some(value) => Bound { kind: TokenKind::Integer, text: value.to_string() },
+            None => float(value.as_f64()),
+        },
+        Value::Object(object) => bind_object(object),
+        Value::Array(_) => unbound("unable to bind parameter with type []interface {}"),
+        Value::Null => unbound("unable to bind parameter with type <nil>"),
+    }
+}
+
+/// `{"identifier": "x"}` and the like.
+fn bind_object(object: Map<String, Value>) -> Bound {
+    let mut entries = object.into_iter();
+    let (Some((kind, value)), None) = (entries.next(), entries.next()) else {
+        return unbound("bound object parameter value must have exactly one entry");
+    };
+    match kind.as_str() {
+        "ident" | "identifier" => {
+            text(value, TokenKind::Ident, "identifier must be a string value")
+        }
+        "regex" => text(value, TokenKind::Regex, "regex literal must be a string value"),
+        "string" => text(value, TokenKind::String, "string literal must be a string value"),
+        "float" | "number" => match value {
+            Value::Number(value) => float(value.as_f64()),
+            _ => unbound("number literal must be a float value"),
+        },
+        "int" | "integer" => match value.as_i64() {
+            Some(value) => Bound { kind: TokenKind::Integer, text: value.to_string() },
+            None => unbound("integer literal must be an integer value"),
+        },
+        "duration" => match (&value, value.as_i64()) {
+            (Value::String(text), _) => Bound { kind: TokenKind::Duration, text: text.clone() },
+            (_, Some(ns)) => Bound { kind: TokenKind::Duration, text: duration::format(ns) },
+            _ => unbound("duration literal must be a string or integer value"),
+        },
+        other => unbound(&format!("unknown bind object type: {other}")),
+    }
+}
+
+fn text(value: Value, kind: TokenKind, otherwise: &str) -> Bound {
+    match value {
+        Value::String(text) => Bound { kind, text },
+        _ => unbound(otherwise),
+    }
+}
+
+fn float(value: Option<f64>) -> Bound {
+    match value {
+        Some(value) => Bound { kind: TokenKind::Number, text: number::format_plain(value) },
+        None => unbound("number literal must be a float value"),
+    }
+}
+
+fn boolean(value: bool) -> Bound {
+    let keyword = if value { Keyword::True } else { Keyword::False };
+    Bound { kind: TokenKind::Keyword(keyword), text: String::new() }
+}
+
+fn unbound(reason: &str) -> Bound {
+    Bound { kind: TokenKind::BoundParam, text: reason.to_owned() }
+}

@@ -1,8 +1,18 @@
 //! `SELECT`.
 
-use super::expr::Expr;
-use super::order_by::OrderBy;
-use super::source::Source;
+use std::fmt;
+
+use super::dimension::{self, Dimension};
+use super::error::ParseError;
+use super::expr::{Expr, List};
+use super::field::{self, Field};
+use super::fill::{self, Fill};
+use super::order_by::{self, OrderBy};
+use super::parser::{Parser, unexpected};
+use super::source::{self, Source};
+use super::target::{self, Target};
+use super::token::{Keyword, TokenKind};
+use super::{clause, timezone};
 
 /// `SELECT fields [INTO target] FROM sources [WHERE …] [GROUP BY …] [fill(…)] [ORDER BY …]
 /// [LIMIT n] [OFFSET n] [SLIMIT n] [SOFFSET n] [tz('…')]`
@@ -10,7 +20,7 @@ use super::source::Source;
 pub struct SelectStatement {
     /// At least one, as written.
     pub fields: Vec<Field>,
-    /// `INTO`; never in a subquery.
+    /// `INTO`; 1.x ignores it in a subquery.
     pub into: Option<Target>,
     /// At least one.
     pub sources: Vec<Source>,
@@ -34,70 +44,116 @@ pub struct SelectStatement {
     pub timezone: Option<String>,
 }
 
-/// One column, or what expands to several.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Field {
-    /// Never a comparison and never `AND`/`OR`.
-    pub expr: Expr,
-    /// `AS …`; never empty.
-    pub alias: Option<String>,
+/// Whether SELECT must write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IntoClause {
+    Required,
+    Optional,
 }
 
-/// One entry of GROUP BY: a tag, `*`, a regex, or `time(interval[, offset])`. Not validated.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dimension {
-    /// As written.
-    pub expr: Expr,
+/// Why `GROUP BY time(…)` has no interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
+pub enum InvalidInterval {
+    /// `time()`, or more than an interval and an offset.
+    Arguments,
+    /// The interval is no duration.
+    NotDuration,
 }
 
-/// What empty windows hold.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
-pub enum Fill {
-    /// `fill(null)`
-    #[default]
-    Null,
-    /// `fill(none)`: windows without values are left out.
-    None,
-    /// `fill(previous)`
-    Previous,
-    /// `fill(linear)`
-    Linear,
-    /// `fill(0)`, `fill(1.5)`
-    Number(FillNumber),
-}
-
-/// The number of `fill(number)`, as written.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum FillNumber {
-    /// Without a point.
-    Integer(i64),
-    /// With a point.
-    Float(f64),
-}
-
-/// Where SELECT INTO writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// None means the request's database; never empty.
-    pub database: Option<String>,
-    /// None means the default policy; never empty.
-    pub policy: Option<String>,
-    /// Which measurement.
-    pub name: TargetName,
-}
-
-/// The measurement that SELECT INTO writes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TargetName {
-    /// This one.
-    Name(String),
-    /// `:MEASUREMENT`: each row's own.
-    SameAsSource,
+impl InvalidInterval {
+    /// 1.x's words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Arguments => "time dimension expected 1 or 2 arguments",
+            Self::NotDuration => "time dimension must have duration argument",
+        }
+    }
 }
 
 impl SelectStatement {
+    /// Parses what stands after `SELECT`.
+    pub(super) fn parse(p: &mut Parser<'_>, into: IntoClause) -> Result<Self, ParseError> {
+        let fields = field::parse_list(p)?;
+        let token = p.next();
+        let into = if token.kind == TokenKind::Keyword(Keyword::Into) {
+            Some(target::parse(p)?)
+        } else if into == IntoClause::Required {
+            return Err(unexpected(&token, &["INTO"]));
+        } else {
+            p.unscan();
+            None
+        };
+        p.expect_keyword(Keyword::From)?;
+        Ok(Self {
+            fields,
+            into,
+            sources: source::parse_list(p)?,
+            condition: clause::condition(p)?,
+            dimensions: dimension::parse_clause(p)?,
+            fill: fill::parse(p)?,
+            order: order_by::parse_clause(p)?,
+            limit: clause::count(p, Keyword::Limit)?,
+            offset: clause::count(p, Keyword::Offset)?,
+            slimit: clause::count(p, Keyword::Slimit)?,
+            soffset: clause::count(p, Keyword::Soffset)?,
+            timezone: timezone::parse(p)?,
+        })
+    }
+
     /// Whether rows run from the latest to the earliest.
     pub fn descending(&self) -> bool {
         self.order.is_some_and(|order| order.descending)
+    }
+
+    /// Whether no field calls a function. `DISTINCT name` is no call here.
+    pub fn is_raw(&self) -> bool {
+        let mut calls = false;
+        for field in &self.fields {
+            field.expr.walk(&mut |expr| calls |= matches!(expr, Expr::Call { .. }));
+        }
+        !calls
+    }
+
+    /// The interval of the first `time(…)` of GROUP BY, nanoseconds; 0 without one.
+    ///
+    /// # Errors
+    /// [`InvalidInterval`] when that call is no `time(duration[, offset])`.
+    pub fn group_by_interval_ns(&self) -> Result<i64, InvalidInterval> {
+        let args = self.dimensions.iter().find_map(|dimension| match &dimension.expr {
+            Expr::Call { name, args } if name == "time" => Some(args.as_slice()),
+            _ => None,
+        });
+        match args {
+            None => Ok(0),
+            Some([Expr::DurationLiteral(ns)] | [Expr::DurationLiteral(ns), _]) => Ok(*ns),
+            Some([_] | [_, _]) => Err(InvalidInterval::NotDuration),
+            Some(_) => Err(InvalidInterval::Arguments),
+        }
+    }
+}
+
+impl fmt::Display for SelectStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SELECT {}", List(&self.fields))?;
+        if let Some(target) = &self.into {
+            write!(f, " INTO {target}")?;
+        }
+        clause::write_from(f, &self.sources)?;
+        clause::write_where(f, self.condition.as_ref())?;
+        clause::write_list(f, "GROUP BY", &self.dimensions)?;
+        write!(f, "{}", self.fill)?;
+        clause::write_order(f, self.order)?;
+        let counts = [
+            (Keyword::Limit, self.limit),
+            (Keyword::Offset, self.offset),
+            (Keyword::Slimit, self.slimit),
+            (Keyword::Soffset, self.soffset),
+        ];
+        clause::write_counts(f, &counts)?;
+        match &self.timezone {
+            Some(name) => write!(f, " TZ('{name}')"),
+            None => Ok(()),
+        }
     }
 }

@@ -1,7 +1,13 @@
 //! `SHOW FIELD KEYS`.
 
-use super::order_by::OrderBy;
-use super::source::Source;
+use std::fmt;
+
+use super::clause;
+use super::error::ParseError;
+use super::order_by::{self, OrderBy};
+use super::parser::Parser;
+use super::source::{self, Source};
+use super::token::Keyword;
 
 /// `SHOW FIELD KEYS [ON db] [FROM …] [ORDER BY …] [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
@@ -16,4 +22,27 @@ pub struct ShowFieldKeysStatement {
     pub limit: u64,
     /// Keys of each measurement to skip.
     pub offset: u64,
+}
+
+impl ShowFieldKeysStatement {
+    /// Parses what stands after `SHOW FIELD KEYS`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        Ok(Self {
+            database: clause::on_database(p)?,
+            sources: source::parse_measurements(p)?,
+            order: order_by::parse_clause(p)?,
+            limit: clause::count(p, Keyword::Limit)?,
+            offset: clause::count(p, Keyword::Offset)?,
+        })
+    }
+}
+
+impl fmt::Display for ShowFieldKeysStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SHOW FIELD KEYS")?;
+        clause::write_on(f, self.database.as_deref())?;
+        clause::write_from(f, &self.sources)?;
+        clause::write_order(f, self.order)?;
+        clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
+    }
 }

@@ -1,8 +1,14 @@
 //! `SHOW MEASUREMENTS`.
 
+use std::fmt;
+
+use super::error::ParseError;
 use super::expr::Expr;
-use super::order_by::OrderBy;
-use super::source::Measurement;
+use super::order_by::{self, OrderBy};
+use super::parser::{Parser, unexpected};
+use super::source::{self, Measurement, MeasurementName};
+use super::token::{Keyword, TokenKind};
+use super::{clause, quote};
 
 /// `SHOW MEASUREMENTS [ON db[.policy]] [WITH MEASUREMENT =|=~ …] [WHERE …] [ORDER BY …]
 /// [LIMIT n] [OFFSET n]`
@@ -33,4 +39,81 @@ pub enum NamePattern {
     Name(String),
     /// `*`
     All,
+}
+
+impl ShowMeasurementsStatement {
+    /// Parses what stands after `SHOW MEASUREMENTS`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let (mut database, mut policy) = (NamePattern::Absent, NamePattern::Absent);
+        if p.keyword_if(Keyword::On) {
+            database = NamePattern::parse(p)?;
+            if p.next_if(TokenKind::Dot) {
+                policy = NamePattern::parse(p)?;
+            }
+        }
+        Ok(Self {
+            database,
+            policy,
+            measurement: with_measurement(p)?,
+            condition: clause::condition(p)?,
+            order: order_by::parse_clause(p)?,
+            limit: clause::count(p, Keyword::Limit)?,
+            offset: clause::count(p, Keyword::Offset)?,
+        })
+    }
+}
+
+/// Parses `WITH MEASUREMENT …` if it comes next. `=` takes a regex too and `=~` a name: what
+/// follows decides, as in 1.x.
+fn with_measurement(p: &mut Parser<'_>) -> Result<Option<Measurement>, ParseError> {
+    if !p.keyword_if(Keyword::With) {
+        return Ok(None);
+    }
+    p.expect_keyword(Keyword::Measurement)?;
+    let token = p.next();
+    match token.kind {
+        TokenKind::Eq | TokenKind::EqRegex => source::measurement(p).map(Some),
+        _ => Err(unexpected(&token, &["=", "=~"])),
+    }
+}
+
+impl NamePattern {
+    fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let token = p.next();
+        match token.kind {
+            TokenKind::Ident if token.text.is_empty() => Ok(Self::Absent),
+            TokenKind::Ident => Ok(Self::Name(token.text.into_owned())),
+            TokenKind::Mul => Ok(Self::All),
+            _ => Err(unexpected(&token, &["identifier or *"])),
+        }
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, before: &str) -> fmt::Result {
+        match self {
+            Self::Absent => Ok(()),
+            // 1.x forgets the quotes, so that what it prints may not read back.
+            Self::Name(name) => write!(f, "{before}{}", quote::ident(name)),
+            Self::All => write!(f, "{before}*"),
+        }
+    }
+}
+
+impl fmt::Display for ShowMeasurementsStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SHOW MEASUREMENTS")?;
+        if self.database != NamePattern::Absent {
+            self.database.write(f, " ON ")?;
+            self.policy.write(f, ".")?;
+        }
+        if let Some(measurement) = &self.measurement {
+            let op = match measurement.name {
+                MeasurementName::Name(_) => "=",
+                MeasurementName::Regex(_) => "=~",
+            };
+            write!(f, " WITH MEASUREMENT {op} {measurement}")?;
+        }
+        clause::write_where(f, self.condition.as_ref())?;
+        clause::write_order(f, self.order)?;
+        clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
+    }
 }

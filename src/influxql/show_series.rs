@@ -1,8 +1,14 @@
 //! `SHOW SERIES`.
 
+use std::fmt;
+
+use super::clause;
+use super::error::ParseError;
 use super::expr::Expr;
-use super::order_by::OrderBy;
-use super::source::Source;
+use super::order_by::{self, OrderBy};
+use super::parser::Parser;
+use super::source::{self, Source};
+use super::token::Keyword;
 
 /// `SHOW SERIES [ON db] [FROM …] [WHERE …] [ORDER BY …] [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
@@ -19,4 +25,29 @@ pub struct ShowSeriesStatement {
     pub limit: u64,
     /// Rows to skip.
     pub offset: u64,
+}
+
+impl ShowSeriesStatement {
+    /// Parses what stands after `SHOW SERIES`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        Ok(Self {
+            database: clause::on_database(p)?,
+            sources: source::parse_measurements(p)?,
+            condition: clause::condition(p)?,
+            order: order_by::parse_clause(p)?,
+            limit: clause::count(p, Keyword::Limit)?,
+            offset: clause::count(p, Keyword::Offset)?,
+        })
+    }
+}
+
+impl fmt::Display for ShowSeriesStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SHOW SERIES")?;
+        clause::write_on(f, self.database.as_deref())?;
+        clause::write_from(f, &self.sources)?;
+        clause::write_where(f, self.condition.as_ref())?;
+        clause::write_order(f, self.order)?;
+        clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
+    }
 }

@@ -1,9 +1,15 @@
 //! `SHOW TAG KEYS`.
 
+use std::fmt;
+
+use super::clause;
+use super::error::ParseError;
 use super::expr::Expr;
-use super::order_by::OrderBy;
-use super::source::Source;
+use super::order_by::{self, OrderBy};
+use super::parser::Parser;
+use super::source::{self, Source};
 use super::tag_key_filter::TagKeyFilter;
+use super::token::{Keyword, TokenKind};
 
 /// `SHOW TAG KEYS [ON db] [FROM …] [WITH KEY …] [WHERE …] [ORDER BY …] [LIMIT n] [OFFSET n]
 /// [SLIMIT n] [SOFFSET n]`
@@ -27,4 +33,45 @@ pub struct ShowTagKeysStatement {
     pub slimit: u64,
     /// Series to skip.
     pub soffset: u64,
+}
+
+impl ShowTagKeysStatement {
+    /// Parses what stands after `SHOW TAG KEYS`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        Ok(Self {
+            database: clause::on_database(p)?,
+            sources: source::parse_measurements(p)?,
+            keys: if p.peek_is(TokenKind::Keyword(Keyword::With)) {
+                Some(TagKeyFilter::parse(p)?)
+            } else {
+                None
+            },
+            condition: clause::condition(p)?,
+            order: order_by::parse_clause(p)?,
+            limit: clause::count(p, Keyword::Limit)?,
+            offset: clause::count(p, Keyword::Offset)?,
+            slimit: clause::count(p, Keyword::Slimit)?,
+            soffset: clause::count(p, Keyword::Soffset)?,
+        })
+    }
+}
+
+impl fmt::Display for ShowTagKeysStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SHOW TAG KEYS")?;
+        clause::write_on(f, self.database.as_deref())?;
+        clause::write_from(f, &self.sources)?;
+        if let Some(keys) = &self.keys {
+            write!(f, "{keys}")?;
+        }
+        clause::write_where(f, self.condition.as_ref())?;
+        clause::write_order(f, self.order)?;
+        let counts = [
+            (Keyword::Limit, self.limit),
+            (Keyword::Offset, self.offset),
+            (Keyword::Slimit, self.slimit),
+            (Keyword::Soffset, self.soffset),
+        ];
+        clause::write_counts(f, &counts)
+    }
 }

@@ -1,9 +1,15 @@
 //! `SHOW TAG VALUES`.
 
+use std::fmt;
+
+use super::clause;
+use super::error::ParseError;
 use super::expr::Expr;
-use super::order_by::OrderBy;
-use super::source::Source;
+use super::order_by::{self, OrderBy};
+use super::parser::Parser;
+use super::source::{self, Source};
 use super::tag_key_filter::TagKeyFilter;
+use super::token::Keyword;
 
 /// `SHOW TAG VALUES [ON db] [FROM …] WITH KEY … [WHERE …] [ORDER BY …] [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
@@ -22,4 +28,31 @@ pub struct ShowTagValuesStatement {
     pub limit: u64,
     /// Values of each measurement to skip.
     pub offset: u64,
+}
+
+impl ShowTagValuesStatement {
+    /// Parses what stands after `SHOW TAG VALUES`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        Ok(Self {
+            database: clause::on_database(p)?,
+            sources: source::parse_measurements(p)?,
+            keys: TagKeyFilter::parse(p)?,
+            condition: clause::condition(p)?,
+            order: order_by::parse_clause(p)?,
+            limit: clause::count(p, Keyword::Limit)?,
+            offset: clause::count(p, Keyword::Offset)?,
+        })
+    }
+}
+
+impl fmt::Display for ShowTagValuesStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SHOW TAG VALUES")?;
+        clause::write_on(f, self.database.as_deref())?;
+        clause::write_from(f, &self.sources)?;
+        write!(f, "{}", self.keys)?;
+        clause::write_where(f, self.condition.as_ref())?;
+        clause::write_order(f, self.order)?;
+        clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
+    }
 }

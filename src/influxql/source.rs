@@ -1,7 +1,14 @@
 //! What a statement reads: measurements by name or regex, and subqueries.
 
+use std::fmt;
+
+use super::error::ParseError;
+use super::expr_parser::segments;
+use super::parser::Parser;
+use super::quote;
 use super::regex::Regex;
-use super::select::SelectStatement;
+use super::select::{IntoClause, SelectStatement};
+use super::token::{Keyword, TokenKind};
 
 /// One entry of FROM.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,4 +37,103 @@ pub enum MeasurementName {
     Name(String),
     /// All that match.
     Regex(Regex),
+}
+
+/// Parses sources separated by commas, at least one, with subqueries.
+pub(super) fn parse_list(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> {
+    let mut sources = vec![parse(p)?];
+    while p.next_if(TokenKind::Comma) {
+        sources.push(parse(p)?);
+    }
+    Ok(sources)
+}
+
+/// Parses `FROM` and its measurements if it comes next; without it, none.
+pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> {
+    if !p.keyword_if(Keyword::From) {
+        return Ok(vec![]);
+    }
+    let mut sources = vec![Source::Measurement(measurement(p)?)];
+    while p.next_if(TokenKind::Comma) {
+        sources.push(Source::Measurement(measurement(p)?));
+    }
+    Ok(sources)
+}
+
+fn parse(p: &mut Parser<'_>) -> Result<Source, ParseError> {
+    // A regex is looked for first, as 1.x does: it looks behind a token that was put back.
+    if let Some(regex) = p.regex_if()? {
+        return Ok(Source::Measurement(matching(regex)));
+    }
+    let token = p.next();
+    if token.kind != TokenKind::LeftParen {
+        p.unscan();
+        return named(p).map(Source::Measurement);
+    }
+    p.enter(token.position)?;
+    p.expect_keyword(Keyword::Select)?;
+    let select = SelectStatement::parse(p, IntoClause::Optional)?;
+    p.expect(TokenKind::RightParen, ")")?;
+    p.leave();
+    Ok(Source::Subquery(Box::new(select)))
+}
+
+/// Parses one measurement.
+pub(super) fn measurement(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
+    match p.regex_if()? {
+        Some(regex) => Ok(matching(regex)),
+        None => named(p),
+    }
+}
+
+fn matching(regex: Regex) -> Measurement {
+    Measurement { database: None, policy: None, name: MeasurementName::Regex(regex) }
+}
+
+/// `[database.][policy.]name`, where the name may be a regex.
+fn named(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
+    let mut segments = segments(p)?;
+    let regex = if segments.len() == 3 { None } else { p.regex_if()? };
+    let name = match regex {
+        Some(regex) => MeasurementName::Regex(regex),
+        None => MeasurementName::Name(segments.pop().unwrap_or_default()),
+    };
+    let policy = segments.pop().filter(|policy| !policy.is_empty());
+    let database = segments.pop().filter(|database| !database.is_empty());
+    Ok(Measurement { database, policy, name })
+}
+
+/// `[database.][policy.]` with its dots; the default policy of a named database leaves nothing
+/// between two dots.
+pub(super) fn write_qualifier(
+    f: &mut fmt::Formatter<'_>,
+    database: Option<&str>,
+    policy: Option<&str>,
+) -> fmt::Result {
+    if let Some(database) = database {
+        write!(f, "{}.", quote::ident(database))?;
+    }
+    if let Some(policy) = policy {
+        f.write_str(&quote::ident(policy))?;
+    }
+    if database.is_some() || policy.is_some() { f.write_str(".") } else { Ok(()) }
+}
+
+impl fmt::Display for Measurement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_qualifier(f, self.database.as_deref(), self.policy.as_deref())?;
+        match &self.name {
+            MeasurementName::Name(name) => f.write_str(&quote::ident(name)),
+            MeasurementName::Regex(regex) => write!(f, "{regex}"),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Measurement(measurement) => write!(f, "{measurement}"),
+            Self::Subquery(select) => write!(f, "({select})"),
+        }
+    }
 }

@@ -6,5 +6,6 @@
     reason = "a test that cannot go on should stop where it stands"
 )]
 
+mod influxql;
 mod query_script;
 mod tidy;

@@ -1,0 +1,103 @@
+//! Clauses that many statements share: `ON`, `WHERE`, `LIMIT` and its like.
+
+use std::fmt;
+
+use super::error::ParseError;
+use super::expr::{Expr, List};
+use super::order_by::OrderBy;
+use super::parser::Parser;
+use super::source::Source;
+use super::token::{Keyword, TokenKind};
+use super::{expr_parser, quote};
+
+/// Parses `ON database` if it comes next.
+pub(super) fn on_database(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
+    if !p.keyword_if(Keyword::On) {
+        return Ok(None);
+    }
+    Ok(Some(p.ident()?).filter(|database| !database.is_empty()))
+}
+
+/// Parses `ON database`, which must come next.
+pub(super) fn required_database(p: &mut Parser<'_>) -> Result<String, ParseError> {
+    p.expect_keyword(Keyword::On)?;
+    p.ident()
+}
+
+/// Parses `ON database.policy`, which must come next.
+pub(super) fn required_policy(p: &mut Parser<'_>) -> Result<(String, String), ParseError> {
+    let database = required_database(p)?;
+    let dot = p.scan();
+    if dot.kind != TokenKind::Dot {
+        return Err(super::parser::unexpected(&dot, &["."]));
+    }
+    Ok((database, p.ident()?))
+}
+
+/// Parses `WHERE …` if it comes next.
+pub(super) fn condition(p: &mut Parser<'_>) -> Result<Option<Expr>, ParseError> {
+    if !p.keyword_if(Keyword::Where) {
+        return Ok(None);
+    }
+    expr_parser::parse(p).map(Some)
+}
+
+/// Parses `LIMIT n` and the like if it comes next; 0 without it. What does not fit is as good as
+/// no limit (1.x keeps the largest integer).
+pub(super) fn count(p: &mut Parser<'_>, keyword: Keyword) -> Result<u64, ParseError> {
+    if !p.keyword_if(keyword) {
+        return Ok(0);
+    }
+    let token = p.expect(TokenKind::Integer, "integer")?;
+    if token.text.starts_with('-') {
+        let clause = keyword.as_str();
+        return Err(ParseError::Negative { clause, position: token.position });
+    }
+    Ok(token.text.parse::<i64>().unwrap_or(i64::MAX).unsigned_abs())
+}
+
+/// Prints ` ON database`.
+pub(super) fn write_on(f: &mut fmt::Formatter<'_>, database: Option<&str>) -> fmt::Result {
+    match database {
+        Some(database) => write!(f, " ON {}", quote::ident(database)),
+        None => Ok(()),
+    }
+}
+
+/// Prints ` KEYWORD a, b`, or nothing without items.
+pub(super) fn write_list<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    keyword: &str,
+    items: &[T],
+) -> fmt::Result {
+    if items.is_empty() { Ok(()) } else { write!(f, " {keyword} {}", List(items)) }
+}
+
+/// Prints ` FROM …`.
+pub(super) fn write_from(f: &mut fmt::Formatter<'_>, sources: &[Source]) -> fmt::Result {
+    write_list(f, "FROM", sources)
+}
+
+/// Prints ` WHERE …`.
+pub(super) fn write_where(f: &mut fmt::Formatter<'_>, condition: Option<&Expr>) -> fmt::Result {
+    match condition {
+        Some(condition) => write!(f, " WHERE {condition}"),
+        None => Ok(()),
+    }
+}
+
+/// Prints ` ORDER BY …`.
+pub(super) fn write_order(f: &mut fmt::Formatter<'_>, order: Option<OrderBy>) -> fmt::Result {
+    match order {
+        Some(order) => write!(f, " ORDER BY {order}"),
+        None => Ok(()),
+    }
+}
+
+/// Prints ` LIMIT n` and the like, those that are not 0.
+pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &[(Keyword, u64)]) -> fmt::Result {
+    for (keyword, count) in counts.iter().filter(|(_, count)| *count > 0) {
+        write!(f, " {} {count}", keyword.as_str())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! `GROUP BY`.
+
+use std::fmt;
+
+use super::error::ParseError;
+use super::expr::Expr;
+use super::expr_parser;
+use super::parser::Parser;
+use super::token::{Keyword, TokenKind};
+
+/// One entry of GROUP BY: a tag, `*`, a regex, or `time(interval[, offset])`. Not validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dimension {
+    /// As written.
+    pub expr: Expr,
+}
+
+/// Parses the clause if it comes next; without it, none.
+pub(super) fn parse_clause(p: &mut Parser<'_>) -> Result<Vec<Dimension>, ParseError> {
+    if !p.keyword_if(Keyword::Group) {
+        return Ok(vec![]);
+    }
+    p.expect_keyword(Keyword::By)?;
+    let mut dimensions = vec![parse(p)?];
+    while p.scan_if(TokenKind::Comma) {
+        dimensions.push(parse(p)?);
+    }
+    Ok(dimensions)
+}
+
+fn parse(p: &mut Parser<'_>) -> Result<Dimension, ParseError> {
+    if let Some(regex) = p.regex_if()? {
+        return Ok(Dimension { expr: Expr::Regex(regex) });
+    }
+    let expr = expr_parser::parse(p)?;
+    p.skip_blank();
+    Ok(Dimension { expr })
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.expr)
+    }
+}

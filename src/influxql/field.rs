@@ -1,0 +1,100 @@
+//! Fields of SELECT.
+
+use std::fmt;
+
+use super::error::ParseError;
+use super::expr::{BinaryOp, Expr};
+use super::parser::Parser;
+use super::token::{Keyword, TokenKind};
+use super::{expr_parser, quote};
+
+/// One column, or what expands to several.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Never a comparison and never `AND`/`OR`.
+    pub expr: Expr,
+    /// `AS …`; never empty.
+    pub alias: Option<String>,
+}
+
+/// Parses fields separated by commas, at least one.
+pub(super) fn parse_list(p: &mut Parser<'_>) -> Result<Vec<Field>, ParseError> {
+    let mut fields = vec![parse(p)?];
+    while p.scan_if(TokenKind::Comma) {
+        fields.push(parse(p)?);
+    }
+    Ok(fields)
+}
+
+fn parse(p: &mut Parser<'_>) -> Result<Field, ParseError> {
+    let expr = match p.regex_if()? {
+        Some(regex) => Expr::Regex(regex),
+        None => {
+            let position = p.next().position;
+            p.unscan();
+            let expr = expr_parser::parse(p)?;
+            if let Some(op) = condition_operator(&expr) {
+                return Err(ParseError::OperatorInField { op, position });
+            }
+            expr
+        }
+    };
+    let alias = if p.keyword_if(Keyword::As) { Some(p.ident()?) } else { None };
+    p.skip_blank();
+    Ok(Field { expr, alias: alias.filter(|alias| !alias.is_empty()) })
+}
+
+/// The operator that makes `expr` a condition. Of several side by side 1.x names the last.
+fn condition_operator(expr: &Expr) -> Option<BinaryOp> {
+    match expr {
+        Expr::Binary { op, .. } if op.is_condition() => Some(*op),
+        Expr::Binary { left, right, .. } => {
+            condition_operator(right).or_else(|| condition_operator(left))
+        }
+        Expr::Paren(inner) => condition_operator(inner),
+        Expr::Call { args, .. } => args.iter().rev().find_map(condition_operator),
+        _ => None,
+    }
+}
+
+impl Field {
+    /// The column's name before conflicts are resolved: the alias, the function's or field's name,
+    /// or the names in an expression joined by `_`. Empty for literals, wildcards and regexes.
+    pub fn name(&self) -> String {
+        self.alias.clone().unwrap_or_else(|| name_of(&self.expr))
+    }
+}
+
+fn name_of(expr: &Expr) -> String {
+    match expr {
+        Expr::Call { name, .. } | Expr::VarRef { name, .. } => name.clone(),
+        Expr::Paren(inner) => name_of(inner),
+        Expr::Binary { .. } => {
+            let mut names = vec![];
+            names_in(expr, &mut names);
+            names.join("_")
+        }
+        _ => String::new(),
+    }
+}
+
+fn names_in<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
+    match expr {
+        Expr::Call { name, .. } | Expr::VarRef { name, .. } => names.push(name),
+        Expr::Paren(inner) => names_in(inner, names),
+        Expr::Binary { left, right, .. } => {
+            names_in(left, names);
+            names_in(right, names);
+        }
+        _ => {}
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.alias {
+            Some(alias) => write!(f, "{} AS {}", self.expr, quote::ident(alias)),
+            None => write!(f, "{}", self.expr),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `fill(…)`: what empty windows hold.
+
+use std::fmt;
+
+use super::error::ParseError;
+use super::expr::Expr;
+use super::expr_parser;
+use super::number;
+use super::parser::Parser;
+
+/// What empty windows hold.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum Fill {
+    /// `fill(null)`
+    #[default]
+    Null,
+    /// `fill(none)`: windows without values are left out.
+    None,
+    /// `fill(previous)`
+    Previous,
+    /// `fill(linear)`
+    Linear,
+    /// `fill(0)`, `fill(1.5)`
+    Number(FillNumber),
+}
+
+/// The number of `fill(number)`, as written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FillNumber {
+    /// Without a point.
+    Integer(i64),
+    /// With a point.
+    Float(f64),
+}
+
+/// Parses the clause if it comes next; without it, [`Fill::Null`].
+pub(super) fn parse(p: &mut Parser<'_>) -> Result<Fill, ParseError> {
+    if !p.peek_word("fill") {
+        return Ok(Fill::Null);
+    }
+    let Expr::Call { mut args, .. } = expr_parser::parse(p)? else {
+        return Err(ParseError::FillNotCall);
+    };
+    let (Some(arg), true) = (args.pop(), args.is_empty()) else {
+        return Err(ParseError::FillArguments);
+    };
+    // 1.x compares the printed argument, so the options are lower case and may be quoted.
+    Ok(match &arg {
+        Expr::VarRef { name, cast: None } => match name.as_str() {
+            "null" => Fill::Null,
+            "none" => Fill::None,
+            "previous" => Fill::Previous,
+            "linear" => Fill::Linear,
+            _ => return Err(ParseError::FillNotNumber),
+        },
+        Expr::IntegerLiteral(value) => Fill::Number(FillNumber::Integer(*value)),
+        Expr::NumberLiteral(value) => Fill::Number(FillNumber::Float(*value)),
+        _ => return Err(ParseError::FillNotNumber),
+    })
+}
+
+impl fmt::Display for Fill {
+    /// The clause with a blank before it, or nothing for [`Fill::Null`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::None => f.write_str(" fill(none)"),
+            Self::Previous => f.write_str(" fill(previous)"),
+            Self::Linear => f.write_str(" fill(linear)"),
+            Self::Number(FillNumber::Integer(value)) => write!(f, " fill({value})"),
+            // 1.x prints an exponent from 1e21 on, which its own parser then refuses.
+            Self::Number(FillNumber::Float(value)) => {
+                write!(f, " fill({})", number::format_plain(*value))
+            }
+        }
+    }
+}

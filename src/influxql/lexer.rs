@@ -1,0 +1,306 @@
+//! Characters to tokens.
+//!
+//! Mirrors 1.x `scanner.go`, positions included. Whether a `/` divides or starts a regex only the
+//! parser knows, so regexes have their own entry, [`Lexer::scan_regex`].
+
+use std::borrow::Cow;
+
+use super::error::Position;
+use super::reader::{EOF, Reader};
+use super::token::{Keyword, Token, TokenKind};
+
+/// Cuts a text into tokens.
+pub struct Lexer<'a> {
+    reader: Reader<'a>,
+}
+
+/// How a quoted text ended.
+enum Quoted {
+    Closed,
+    /// At a newline or the end.
+    Open,
+    /// At this escape.
+    BadEscape,
+}
+
+pub(super) fn is_letter(c: char) -> bool {
+    c.is_ascii_alphabetic()
+}
+
+pub(super) fn is_ident_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+fn is_whitespace(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n')
+}
+
+/// Letters of duration units.
+fn is_unit_char(c: char) -> bool {
+    is_letter(c) || c == 'µ'
+}
+
+impl<'a> Lexer<'a> {
+    /// Starts at the beginning of `text`.
+    pub fn new(text: &'a str) -> Self {
+        Self { reader: Reader::new(text) }
+    }
+
+    /// The next token; whitespace and comments are tokens too.
+    pub fn scan(&mut self) -> Token<'a> {
+        let (first, position) = self.reader.read();
+        if is_whitespace(first) {
+            return self.whitespace();
+        } else if is_letter(first) || first == '_' || first == '"' {
+            self.reader.unread();
+            return self.ident(true);
+        } else if first.is_ascii_digit() {
+            return self.number();
+        }
+        match first {
+            '\'' => self.string(),
+            '.' => {
+                let (next, _) = self.reader.read();
+                self.reader.unread();
+                if next.is_ascii_digit() { self.number() } else { plain(TokenKind::Dot, position) }
+            }
+            '$' => self.bound_param(position),
+            '-' if self.follows('-') => {
+                self.skip_line();
+                plain(TokenKind::Comment, position)
+            }
+            '/' if self.follows('*') => {
+                let closed = self.skip_block_comment();
+                let kind = if closed { TokenKind::Comment } else { TokenKind::Illegal };
+                plain(kind, position)
+            }
+            _ => match self.operator(first) {
+                Some(kind) => plain(kind, position),
+                None => {
+                    let text = Cow::Owned(first.to_string());
+                    Token { kind: TokenKind::Illegal, position, text }
+                }
+            },
+        }
+    }
+
+    /// The next token, which the parser knows to start with `/`, as a regex.
+    pub fn scan_regex(&mut self) -> Token<'a> {
+        let (_, position) = self.reader.current();
+        let bad = plain(TokenKind::BadRegex, position);
+        if self.reader.read().0 != '/' {
+            return bad;
+        }
+        let mut text = String::new();
+        loop {
+            match self.reader.read().0 {
+                '/' => return Token { kind: TokenKind::Regex, position, text: Cow::Owned(text) },
+                EOF | '\n' => return bad,
+                '\\' => match self.reader.read().0 {
+                    '/' => text.push('/'),
+                    EOF => return bad,
+                    _ => {
+                        self.reader.unread();
+                        text.push('\\');
+                    }
+                },
+                other => text.push(other),
+            }
+        }
+    }
+
+    /// The next character, left unread. See [`Reader::peek`].
+    pub(super) fn peek(&mut self) -> char {
+        self.reader.peek()
+    }
+
+    /// Reads the next character if it is `wanted`.
+    fn follows(&mut self, wanted: char) -> bool {
+        let found = self.reader.read().0 == wanted;
+        if !found {
+            self.reader.unread();
+        }
+        found
+    }
+
+    fn operator(&mut self, first: char) -> Option<TokenKind> {
+        Some(match first {
+            EOF => TokenKind::Eof,
+            '+' => TokenKind::Add,
+            '-' => TokenKind::Sub,
+            '*' => TokenKind::Mul,
+            '/' => TokenKind::Div,
+            '%' => TokenKind::Mod,
+            '&' => TokenKind::BitwiseAnd,
+            '|' => TokenKind::BitwiseOr,
+            '^' => TokenKind::BitwiseXor,
+            '=' if self.follows('~') => TokenKind::EqRegex,
+            '=' => TokenKind::Eq,
+            '!' if self.follows('=') => TokenKind::Ne,
+            '!' if self.follows('~') => TokenKind::NeRegex,
+            '>' if self.follows('=') => TokenKind::Ge,
+            '>' => TokenKind::Gt,
+            '<' if self.follows('=') => TokenKind::Le,
+            '<' if self.follows('>') => TokenKind::Ne,
+            '<' => TokenKind::Lt,
+            '(' => TokenKind::LeftParen,
+            ')' => TokenKind::RightParen,
+            ',' => TokenKind::Comma,
+            ';' => TokenKind::Semicolon,
+            ':' if self.follows(':') => TokenKind::DoubleColon,
+            ':' => TokenKind::Colon,
+            _ => return None,
+        })
+    }
+
+    fn whitespace(&mut self) -> Token<'a> {
+        let (_, position) = self.reader.current();
+        self.reader.unread();
+        let start = self.reader.offset();
+        let end = loop {
+            match self.reader.read().0 {
+                EOF => break self.reader.offset(),
+                c if is_whitespace(c) => {}
+                _ => {
+                    self.reader.unread();
+                    break self.reader.offset();
+                }
+            }
+        };
+        let text = self.reader.slice(start, end);
+        let text = match text.contains('\r') {
+            true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
+            false => Cow::Borrowed(text),
+        };
+        Token { kind: TokenKind::Whitespace, position, text }
+    }
+
+    fn skip_line(&mut self) {
+        while !matches!(self.reader.read().0, '\n' | EOF) {}
+    }
+
+    /// Skips to the end of a `/*` comment; false when there is none.
+    fn skip_block_comment(&mut self) -> bool {
+        let mut star = false;
+        loop {
+            match self.reader.read().0 {
+                EOF => return false,
+                '/' if star => return true,
+                c => star = c == '*',
+            }
+        }
+    }
+
+    /// A name, quoted or bare, or with `keywords` a keyword.
+    fn ident(&mut self, keywords: bool) -> Token<'a> {
+        let (_, position) = self.reader.read();
+        self.reader.unread();
+        let start = self.reader.offset();
+        let mut end = start;
+        loop {
+            match self.reader.read().0 {
+                EOF => break,
+                '"' => {
+                    let token = self.string();
+                    // What stands before the quote is lost, as in 1.x.
+                    return match token.kind {
+                        TokenKind::String => Token { kind: TokenKind::Ident, position, ..token },
+                        _ => token,
+                    };
+                }
+                c if is_ident_char(c) => end = self.reader.offset(),
+                _ => {
+                    self.reader.unread();
+                    break;
+                }
+            }
+        }
+        let text = self.reader.slice(start, end);
+        match Keyword::lookup(text) {
+            Some(keyword) if keywords => plain(TokenKind::Keyword(keyword), position),
+            _ => Token { kind: TokenKind::Ident, position, text: Cow::Borrowed(text) },
+        }
+    }
+
+    fn bound_param(&mut self, position: Position) -> Token<'a> {
+        let name = self.ident(false);
+        let kind = match name.kind {
+            TokenKind::Ident => TokenKind::BoundParam,
+            bad => bad,
+        };
+        Token { kind, position, text: Cow::Owned(format!("${}", name.text)) }
+    }
+
+    /// A string whose opening quote was just read.
+    fn string(&mut self) -> Token<'a> {
+        self.reader.unread();
+        let (_, position) = self.reader.current();
+        let mut text = String::new();
+        match self.quoted(&mut text) {
+            Quoted::Closed => Token { kind: TokenKind::String, position, text: Cow::Owned(text) },
+            Quoted::Open => Token { kind: TokenKind::BadString, position, text: Cow::Owned(text) },
+            Quoted::BadEscape => {
+                let (_, position) = self.reader.current();
+                Token { kind: TokenKind::BadEscape, position, text: Cow::Owned(text) }
+            }
+        }
+    }
+
+    /// Unescapes up to the quote that comes next into `text`, which on a bad escape is that.
+    fn quoted(&mut self, text: &mut String) -> Quoted {
+        let (quote, _) = self.reader.read();
+        loop {
+            match self.reader.read().0 {
+                c if c == quote => return Quoted::Closed,
+                EOF | '\n' => return Quoted::Open,
+                '\\' => match self.reader.read().0 {
+                    'n' => text.push('\n'),
+                    c @ ('\\' | '"' | '\'') => text.push(c),
+                    c => {
+                        text.clear();
+                        text.extend(['\\', c]);
+                        return Quoted::BadEscape;
+                    }
+                },
+                c => text.push(c),
+            }
+        }
+    }
+
+    /// A number, integer or duration whose first character was just read.
+    fn number(&mut self) -> Token<'a> {
+        let (_, position) = self.reader.current();
+        self.reader.unread();
+        let start = self.reader.offset();
+        self.skip_while(|c| c.is_ascii_digit());
+        let mut end = self.reader.offset();
+        let kind = if self.follows('.') {
+            // The point of `100.` belongs to the number but is not part of its text.
+            if self.reader.read().0.is_ascii_digit() {
+                self.skip_while(|c| c.is_ascii_digit());
+                end = self.reader.offset();
+            } else {
+                self.reader.unread();
+            }
+            TokenKind::Number
+        } else if is_unit_char(self.reader.read().0) {
+            self.skip_while(|c| is_unit_char(c) || c.is_ascii_digit());
+            end = self.reader.offset();
+            TokenKind::Duration
+        } else {
+            self.reader.unread();
+            TokenKind::Integer
+        };
+        let text = self.reader.slice(start, end);
+        Token { kind, position, text: Cow::Borrowed(text) }
+    }
+
+    fn skip_while(&mut self, wanted: impl Fn(char) -> bool) {
+        while wanted(self.reader.read().0) {}
+        self.reader.unread();
+    }
+}
+
+fn plain(kind: TokenKind, position: Position) -> Token<'static> {
+    Token { kind, position, text: Cow::Borrowed("") }
+}

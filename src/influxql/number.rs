@@ -1,0 +1,36 @@
+//! Numbers: how InfluxQL prints a float.
+
+/// Prints the shortest decimal that reads back as `value`, without exponent: `2`, `0.5`, `-1e21`
+/// as its 22 digits (Go's `FormatFloat(v, 'f', -1, 64)`).
+pub fn format_plain(value: f64) -> String {
+    // Rust's Display never uses an exponent and is the shortest that reads back.
+    format!("{value}")
+}
+
+/// Like [`format_plain`], with `.0` where the value would read back as an integer.
+pub fn format_literal(value: f64) -> String {
+    let mut text = format_plain(value);
+    if !text.contains('.') {
+        text.push_str(".0");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_print_without_exponent_and_never_as_integers() {
+        for (value, plain, literal) in [
+            (2.0, "2", "2.0"),
+            (0.23, "0.23", "0.23"),
+            (-0.0, "-0", "-0.0"),
+            (1e-7, "0.0000001", "0.0000001"),
+            (1e21, "1000000000000000000000", "1000000000000000000000.0"),
+        ] {
+            assert_eq!(format_plain(value), plain);
+            assert_eq!(format_literal(value), literal);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The token stream as the statements see it: put back, skip blanks, bind parameters, expect.
+//!
+//! 1.x looks at characters behind the tokens it has put back (for regexes), which its error texts
+//! and positions show; this keeps the same small ring of tokens (1.x `scanner.go`, `bufScanner`).
+
+use std::borrow::Cow;
+
+use crate::model::limits::QUERY_DEPTH_MAX;
+
+use super::duration;
+use super::error::{ParseError, Position};
+use super::lexer::Lexer;
+use super::params::Params;
+use super::regex::Regex;
+use super::token::{Keyword, Token, TokenKind};
+
+/// Tokens that can be read again.
+const RING: usize = 3;
+
+/// What the ring holds before anything is read.
+const BLANK: Token<'static> = Token {
+    kind: TokenKind::Illegal,
+    position: Position { line: 0, char: 0 },
+    text: Cow::Borrowed(""),
+};
+
+/// Reads tokens of one text.
+pub(super) struct Parser<'a> {
+    lexer: Lexer<'a>,
+    params: &'a Params,
+    ring: [Token<'a>; RING],
+    last: usize,
+    put_back: usize,
+    depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    pub(super) fn new(text: &'a str, params: &'a Params) -> Self {
+        Self {
+            lexer: Lexer::new(text),
+            params,
+            ring: [BLANK; RING],
+            last: 0,
+            put_back: 0,
+            depth: 0,
+        }
+    }
+
+    /// The next token, blanks and comments included.
+    pub(super) fn scan(&mut self) -> Token<'a> {
+        self.scan_with(Lexer::scan)
+    }
+
+    /// The next token that is neither blank nor comment.
+    pub(super) fn next(&mut self) -> Token<'a> {
+        loop {
+            let token = self.scan();
+            if !matches!(token.kind, TokenKind::Whitespace | TokenKind::Comment) {
+                return token;
+            }
+        }
+    }
+
+    /// Puts the token that was read last back.
+    pub(super) fn unscan(&mut self) {
+        self.put_back += 1;
+    }
+
+    /// Reads the next token if it is of this kind and directly follows.
+    pub(super) fn scan_if(&mut self, kind: TokenKind) -> bool {
+        let found = self.scan().kind == kind;
+        if !found {
+            self.unscan();
+        }
+        found
+    }
+
+    /// Reads the next token if it is of this kind.
+    pub(super) fn next_if(&mut self, kind: TokenKind) -> bool {
+        let found = self.next().kind == kind;
+        if !found {
+            self.unscan();
+        }
+        found
+    }
+
+    /// Reads the next token if it is this keyword.
+    pub(super) fn keyword_if(&mut self, keyword: Keyword) -> bool {
+        self.next_if(TokenKind::Keyword(keyword))
+    }
+
+    /// Whether the next token is of this kind; not read.
+    pub(super) fn peek_is(&mut self, kind: TokenKind) -> bool {
+        let found = self.next().kind == kind;
+        self.unscan();
+        found
+    }
+
+    /// Whether the next token is a bare or quoted name equal to `word` in any case; not read.
+    pub(super) fn peek_word(&mut self, word: &str) -> bool {
+        let token = self.next();
+        self.unscan();
+        token.kind == TokenKind::Ident && token.text.eq_ignore_ascii_case(word)
+    }
+
+    /// Reads the next token if it is that word. `FUTURE` and `PAST` are words of 1.12 only; read
+    /// like this they stay usable as names.
+    pub(super) fn word_if(&mut self, word: &str) -> bool {
+        let found = self.peek_word(word);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    /// Reads blanks that directly follow.
+    pub(super) fn skip_blank(&mut self) {
+        self.scan_if(TokenKind::Whitespace);
+    }
+
+    /// The character behind everything read so far, tokens put back included.
+    pub(super) fn peek_char(&mut self) -> char {
+        self.lexer.peek()
+    }
+
+    /// Reads the next token, which must be this keyword.
+    pub(super) fn expect_keyword(&mut self, keyword: Keyword) -> Result<(), ParseError> {
+        self.expect(TokenKind::Keyword(keyword), keyword.as_str()).map(|_| ())
+    }
+
+    /// Reads the next token, which must be of this kind.
+    pub(super) fn expect(
+        &mut self,
+        kind: TokenKind,
+        name: &'static str,
+    ) -> Result<Token<'a>, ParseError> {
+        let token = self.next();
+        if token.kind == kind { Ok(token) } else { Err(unexpected(&token, &[name])) }
+    }
+
+    /// Reads a name.
+    pub(super) fn ident(&mut self) -> Result<String, ParseError> {
+        Ok(self.expect(TokenKind::Ident, "identifier")?.text.into_owned())
+    }
+
+    /// Reads names separated by commas, at least one.
+    pub(super) fn idents(&mut self) -> Result<Vec<String>, ParseError> {
+        let mut idents = vec![self.ident()?];
+        while self.next_if(TokenKind::Comma) {
+            idents.push(self.ident()?);
+        }
+        Ok(idents)
+    }
+
+    /// Reads a string.
+    pub(super) fn string(&mut self) -> Result<String, ParseError> {
+        Ok(self.expect(TokenKind::String, "string")?.text.into_owned())
+    }
+
+    /// Reads strings separated by commas, at least one.
+    pub(super) fn strings(&mut self) -> Result<Vec<String>, ParseError> {
+        let mut strings = vec![self.string()?];
+        while self.next_if(TokenKind::Comma) {
+            strings.push(self.string()?);
+        }
+        Ok(strings)
+    }
+
+    /// Reads an unsigned integer.
+    pub(super) fn u64(&mut self) -> Result<u64, ParseError> {
+        let token = self.expect(TokenKind::Integer, "integer")?;
+        token.text.parse().map_err(|_| ParseError::IntegerRange {
+            function: "ParseUint",
+            text: token.text.into_owned(),
+            position: token.position,
+        })
+    }
+
+    /// Reads a replication factor.
+    pub(super) fn replication(&mut self) -> Result<u32, ParseError> {
+        const MIN: i64 = 1;
+        const MAX: i64 = i32::MAX as i64;
+        let token = self.expect(TokenKind::Integer, "integer")?;
+        let position = token.position;
+        let value: i64 = token.text.parse().map_err(|_| ParseError::IntegerRange {
+            function: "Atoi",
+            text: token.text.into_owned(),
+            position,
+        })?;
+        if !(MIN..=MAX).contains(&value) {
+            return Err(ParseError::OutOfRange { value, min: MIN, max: MAX, position });
+        }
+        Ok(u32::try_from(value).unwrap_or(u32::MAX))
+    }
+
+    /// Reads a duration, nanoseconds; `INF` is 0.
+    pub(super) fn duration_ns(&mut self) -> Result<i64, ParseError> {
+        let token = self.next();
+        match token.kind {
+            TokenKind::Keyword(Keyword::Inf) => Ok(0),
+            TokenKind::Duration => duration::parse(&token.text)
+                .map_err(|error| ParseError::ClauseDuration { error, position: token.position }),
+            _ => Err(unexpected(&token, &["duration"])),
+        }
+    }
+
+    /// Reads a regex if one comes next, by 1.x's rule: it looks at characters, not at tokens.
+    pub(super) fn regex_if(&mut self) -> Result<Option<Regex>, ParseError> {
+        if matches!(self.peek_char(), ' ' | '\t' | '\n') {
+            self.skip_blank();
+        }
+        match self.peek_char() {
+            '/' => {}
+            '$' => {
+                let kind = self.scan().kind;
+                self.unscan();
+                if kind != TokenKind::Regex {
+                    return Ok(None);
+                }
+            }
+            _ => return Ok(None),
+        }
+        let token = self.scan_with(Lexer::scan_regex);
+        match token.kind {
+            TokenKind::Regex => compile(&token).map(Some),
+            TokenKind::BadRegex => Err(ParseError::BadRegex { position: token.position }),
+            _ => Err(unexpected(&token, &["regex"])),
+        }
+    }
+
+    /// Reads a regex, which must come next.
+    pub(super) fn regex(&mut self) -> Result<Regex, ParseError> {
+        match self.regex_if()? {
+            Some(regex) => Ok(regex),
+            None => Err(unexpected(&self.next(), &["regex"])),
+        }
+    }
+
+    /// Enters a level of nesting; pair with [`Self::leave`].
+    pub(super) fn enter(&mut self, position: Position) -> Result<(), ParseError> {
+        self.depth += 1;
+        if self.depth > QUERY_DEPTH_MAX {
+            return Err(ParseError::TooDeep { position });
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
+    fn scan_with(&mut self, scan: impl Fn(&mut Lexer<'a>) -> Token<'a>) -> Token<'a> {
+        if self.put_back > 0 {
+            self.put_back -= 1;
+        } else {
+            self.last = (self.last + 1) % RING;
+            let token = scan(&mut self.lexer);
+            if let Some(slot) = self.ring.get_mut(self.last) {
+                *slot = token;
+            }
+        }
+        let index = (self.last + RING - self.put_back % RING) % RING;
+        self.bind(self.ring.get(index).cloned().unwrap_or(BLANK))
+    }
+
+    /// Puts the parameter's value in the place of `$name`. The ring keeps the name.
+    fn bind(&self, token: Token<'a>) -> Token<'a> {
+        if token.kind != TokenKind::BoundParam {
+            return token;
+        }
+        let name = token.text.strip_prefix('$').unwrap_or(&token.text);
+        match self.params.token(name) {
+            Some((kind, text)) => Token { kind, position: token.position, text: text.into() },
+            None => token,
+        }
+    }
+}
+
+/// Compiles a regex token.
+pub(super) fn compile(token: &Token<'_>) -> Result<Regex, ParseError> {
+    Regex::new(&token.text).map_err(|error| ParseError::Regex { error, position: token.position })
+}
+
+/// The error that `token` stands where the grammar wants something else.
+pub(super) fn unexpected(token: &Token<'_>, expected: &[&'static str]) -> ParseError {
+    ParseError::Unexpected {
+        found: token.found(),
+        expected: expected.to_vec(),
+        position: token.position,
+    }
+}

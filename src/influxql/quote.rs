@@ -1,0 +1,89 @@
+//! Quoting of names and strings.
+
+use super::lexer::{is_ident_char, is_letter};
+use super::token::Keyword;
+
+/// `'text'` with its escapes.
+pub fn string(text: &str) -> String {
+    quoted(text, '\'')
+}
+
+/// A name, in quotes where it needs them: keywords, the empty name, and all but
+/// `[A-Za-z_][A-Za-z0-9_]*`.
+pub fn ident(name: &str) -> String {
+    if name.is_empty() || needs_quotes(name) { quoted(name, '"') } else { name.to_owned() }
+}
+
+/// Names joined by dots as 1.x's error texts do: all but the last in quotes unless empty.
+pub fn path<T: AsRef<str>>(segments: &[T]) -> String {
+    let mut out = String::new();
+    for (i, segment) in segments.iter().enumerate() {
+        let segment = segment.as_ref();
+        let (first, last) = (i == 0, i + 1 == segments.len());
+        let needed = match segment.is_empty() {
+            true => first || last,
+            false => !last || needs_quotes(segment),
+        };
+        out.push_str(&if needed { quoted(segment, '"') } else { segment.to_owned() });
+        if !last {
+            out.push('.');
+        }
+    }
+    out
+}
+
+fn needs_quotes(name: &str) -> bool {
+    let starts_well = name.starts_with(|c| is_letter(c) || c == '_');
+    !starts_well || !name.chars().all(is_ident_char) || Keyword::lookup(name).is_some()
+}
+
+fn quoted(text: &str, quote: char) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\\' => out.push_str("\\\\"),
+            c if c == quote => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_only_where_needed() {
+        for (name, quoted) in [
+            ("", "\"\""),
+            ("select", "\"select\""),
+            ("SeLeCt", "\"SeLeCt\""),
+            ("in-bytes", "\"in-bytes\""),
+            ("1st", "\"1st\""),
+            ("a.b", "\"a.b\""),
+            ("a\"b\\c\nd", "\"a\\\"b\\\\c\\nd\""),
+            ("größe", "\"größe\""),
+            ("_x9", "_x9"),
+            ("future", "future"),
+        ] {
+            assert_eq!(ident(name), quoted);
+        }
+    }
+
+    #[test]
+    fn strings_escape_their_quote_backslash_and_newline() {
+        assert_eq!(string("it's \\ a\n\"b\""), "'it\\'s \\\\ a\\n\"b\"'");
+    }
+
+    #[test]
+    fn paths_quote_all_but_the_last_name() {
+        assert_eq!(path(&["foo", "bar"]), "\"foo\".bar");
+        assert_eq!(path(&["foo", "", "bar"]), "\"foo\"..bar");
+        assert_eq!(path(&["foo.bar", "rp", "1baz"]), "\"foo.bar\".\"rp\".\"1baz\"");
+        assert_eq!(path(&["", "a", "", ""]), "\"\".\"a\"..\"\"");
+    }
+}

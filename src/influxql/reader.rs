@@ -1,0 +1,166 @@
+//! Text to characters with positions, a few of which can be put back.
+//!
+//! 1.x's error positions are a product of how far its reader had read, so this one reads, puts
+//! back and counts the same way (1.x `scanner.go`, `reader`).
+
+use super::error::Position;
+
+/// The end of the text. As in 1.x a NUL in the text ends it too.
+pub(super) const EOF: char = '\0';
+
+/// Characters that can be put back, plus the current one.
+const RING: usize = 3;
+
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    char: char,
+    position: Position,
+    /// Byte offset of the character after this one.
+    end: usize,
+}
+
+/// Reads characters; `\r\n` and `\r` count as `\n`.
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    /// Byte offset of the next character that was never read.
+    offset: usize,
+    ring: [Entry; RING],
+    last: usize,
+    put_back: usize,
+    next: Position,
+    at_end: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            offset: 0,
+            ring: [Entry::default(); RING],
+            last: 0,
+            put_back: 0,
+            next: Position::default(),
+            at_end: false,
+        }
+    }
+
+    /// The next character and its position; [`EOF`] again and again at the end.
+    pub(super) fn read(&mut self) -> (char, Position) {
+        if self.put_back > 0 {
+            self.put_back -= 1;
+            return self.current();
+        }
+        let char = self.advance();
+        self.last = (self.last + 1) % RING;
+        let entry = Entry { char, position: self.next, end: self.offset };
+        if let Some(slot) = self.ring.get_mut(self.last) {
+            *slot = entry;
+        }
+        if char == '\n' {
+            self.next = Position { line: self.next.line + 1, char: 0 };
+        } else if !self.at_end {
+            self.next.char += 1;
+        }
+        self.at_end |= char == EOF;
+        (char, entry.position)
+    }
+
+    /// Puts the character that was read last back.
+    pub(super) fn unread(&mut self) {
+        self.put_back += 1;
+    }
+
+    /// The character that was read last and is not put back.
+    pub(super) fn current(&self) -> (char, Position) {
+        let entry = self.entry();
+        (entry.char, entry.position)
+    }
+
+    /// The next character, left unread; the end is read, which 1.x's positions show.
+    pub(super) fn peek(&mut self) -> char {
+        let (char, _) = self.read();
+        if char != EOF {
+            self.unread();
+        }
+        char
+    }
+
+    /// Byte offset after the character that was read last and is not put back.
+    pub(super) fn offset(&self) -> usize {
+        self.entry().end
+    }
+
+    /// The text between two offsets.
+    pub(super) fn slice(&self, start: usize, end: usize) -> &'a str {
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    fn entry(&self) -> Entry {
+        let index = (self.last + RING - self.put_back % RING) % RING;
+        self.ring.get(index).copied().unwrap_or_default()
+    }
+
+    fn advance(&mut self) -> char {
+        let rest = self.text.get(self.offset..).unwrap_or_default();
+        let Some(char) = rest.chars().next() else { return EOF };
+        match char {
+            EOF => self.offset = self.text.len(),
+            '\r' => {
+                self.offset += if rest.starts_with("\r\n") { 2 } else { 1 };
+                return '\n';
+            }
+            _ => self.offset += char.len_utf8(),
+        }
+        char
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(line: u32, char: u32) -> Position {
+        Position { line, char }
+    }
+
+    #[test]
+    fn newlines_are_one_character_and_the_end_is_counted_once() {
+        let mut reader = Reader::new("a\r\nb\rc");
+        let mut all = vec![];
+        for _ in 0..8 {
+            all.push(reader.read());
+        }
+        let expected = [
+            ('a', at(0, 0)),
+            ('\n', at(0, 1)),
+            ('b', at(1, 0)),
+            ('\n', at(1, 1)),
+            ('c', at(2, 0)),
+            (EOF, at(2, 1)),
+            (EOF, at(2, 2)),
+            (EOF, at(2, 2)),
+        ];
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn what_is_put_back_is_read_again_and_current_looks_before_it() {
+        let mut reader = Reader::new("µbc");
+        reader.read();
+        assert_eq!(reader.offset(), 2);
+        reader.read();
+        reader.unread();
+        assert_eq!(reader.current(), ('µ', at(0, 0)));
+        assert_eq!(reader.offset(), 2);
+        assert_eq!(reader.peek(), 'b');
+        assert_eq!(reader.read(), ('b', at(0, 1)));
+    }
+
+    #[test]
+    fn nul_ends_the_text() {
+        let mut reader = Reader::new("a\0b");
+        reader.read();
+        assert_eq!(reader.read().0, EOF);
+        assert_eq!(reader.read().0, EOF);
+    }
+}

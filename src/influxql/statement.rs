@@ -1,0 +1,243 @@
+//! The first words of a statement: which one it is.
+//!
+//! What may stand at each point, in 1.x's order, is 1.x `parse_tree.go`.
+
+use super::alter_retention_policy::AlterRetentionPolicyStatement;
+use super::ast::Statement;
+use super::cardinality::{CardinalityStatement, Counted};
+use super::clause;
+use super::create_continuous_query::CreateContinuousQueryStatement;
+use super::create_database::CreateDatabaseStatement;
+use super::create_retention_policy::CreateRetentionPolicyStatement;
+use super::create_subscription::CreateSubscriptionStatement;
+use super::create_user::CreateUserStatement;
+use super::delete::DeleteStatement;
+use super::drop::{
+    DropContinuousQueryStatement, DropRetentionPolicyStatement, DropSubscriptionStatement,
+};
+use super::drop_series::DropSeriesStatement;
+use super::error::ParseError;
+use super::explain::ExplainStatement;
+use super::grant::GrantStatement;
+use super::kill_query::KillQueryStatement;
+use super::parser::{Parser, unexpected};
+use super::select::{IntoClause, SelectStatement};
+use super::set_password::SetPasswordStatement;
+use super::show_field_keys::ShowFieldKeysStatement;
+use super::show_measurements::ShowMeasurementsStatement;
+use super::show_series::ShowSeriesStatement;
+use super::show_tag_keys::ShowTagKeysStatement;
+use super::show_tag_values::ShowTagValuesStatement;
+use super::token::{Keyword, TokenKind};
+
+/// Parses one statement; the token after it is left unread.
+pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    const EXPECTED: &[&str] = &[
+        "SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET",
+        "KILL",
+    ];
+    Ok(match one_of(p, EXPECTED)? {
+        Keyword::Select => {
+            Statement::Select(Box::new(SelectStatement::parse(p, IntoClause::Optional)?))
+        }
+        Keyword::Delete => Statement::Delete(DeleteStatement::parse(p)?),
+        Keyword::Show => return show(p),
+        Keyword::Create => return create(p),
+        Keyword::Drop => return drop(p),
+        Keyword::Explain => Statement::Explain(ExplainStatement::parse(p)?),
+        Keyword::Grant => Statement::Grant(GrantStatement::parse(p, Keyword::To)?),
+        Keyword::Revoke => Statement::Revoke(GrantStatement::parse(p, Keyword::From)?),
+        Keyword::Alter => {
+            p.expect_keyword(Keyword::Retention)?;
+            p.expect_keyword(Keyword::Policy)?;
+            Statement::AlterRetentionPolicy(Box::new(AlterRetentionPolicyStatement::parse(p)?))
+        }
+        Keyword::Set => {
+            p.expect_keyword(Keyword::Password)?;
+            p.expect_keyword(Keyword::For)?;
+            Statement::SetPassword(SetPasswordStatement::parse(p)?)
+        }
+        // What is left of the list is KILL.
+        _ => {
+            p.expect_keyword(Keyword::Query)?;
+            Statement::KillQuery(KillQueryStatement::parse(p)?)
+        }
+    })
+}
+
+fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    const EXPECTED: &[&str] = &[
+        "CONTINUOUS",
+        "DATABASES",
+        "DIAGNOSTICS",
+        "FIELD",
+        "GRANTS",
+        "MEASUREMENT",
+        "MEASUREMENTS",
+        "QUERIES",
+        "RETENTION",
+        "SERIES",
+        "SHARD",
+        "SHARDS",
+        "STATS",
+        "SUBSCRIPTIONS",
+        "TAG",
+        "USERS",
+    ];
+    Ok(match one_of(p, EXPECTED)? {
+        Keyword::Continuous => {
+            p.expect_keyword(Keyword::Queries)?;
+            Statement::ShowContinuousQueries
+        }
+        Keyword::Databases => Statement::ShowDatabases,
+        Keyword::Diagnostics => Statement::ShowDiagnostics { module: module(p)? },
+        Keyword::Field => return show_field(p),
+        Keyword::Grants => {
+            p.expect_keyword(Keyword::For)?;
+            Statement::ShowGrants { user: p.ident()? }
+        }
+        Keyword::Measurement => {
+            let exact = one_of(p, &["EXACT", "CARDINALITY"])? == Keyword::Exact;
+            if exact {
+                p.expect_keyword(Keyword::Cardinality)?;
+            }
+            return cardinality(p, Counted::Measurement, exact);
+        }
+        Keyword::Measurements => {
+            Statement::ShowMeasurements(Box::new(ShowMeasurementsStatement::parse(p)?))
+        }
+        Keyword::Queries => Statement::ShowQueries,
+        Keyword::Retention => {
+            p.expect_keyword(Keyword::Policies)?;
+            Statement::ShowRetentionPolicies { database: clause::on_database(p)? }
+        }
+        Keyword::Series => {
+            let exact = p.keyword_if(Keyword::Exact);
+            if p.keyword_if(Keyword::Cardinality) {
+                return cardinality(p, Counted::Series, exact);
+            } else if exact {
+                return Err(unexpected(&p.next(), &["CARDINALITY"]));
+            }
+            Statement::ShowSeries(Box::new(ShowSeriesStatement::parse(p)?))
+        }
+        Keyword::Shard => {
+            p.expect_keyword(Keyword::Groups)?;
+            Statement::ShowShardGroups
+        }
+        Keyword::Shards => Statement::ShowShards,
+        Keyword::Stats => Statement::ShowStats { module: module(p)? },
+        Keyword::Subscriptions => Statement::ShowSubscriptions,
+        Keyword::Tag => return show_tag(p),
+        // What is left of the list is USERS.
+        _ => Statement::ShowUsers,
+    })
+}
+
+/// `SHOW FIELD KEYS`, `SHOW FIELD KEY [EXACT] CARDINALITY`
+fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    if one_of(p, &["KEY", "KEYS"])? == Keyword::Keys {
+        return ShowFieldKeysStatement::parse(p).map(Statement::ShowFieldKeys);
+    }
+    let exact = key_cardinality(p)?;
+    cardinality(p, Counted::FieldKey, exact)
+}
+
+/// `SHOW TAG KEYS`, `SHOW TAG KEY [EXACT] CARDINALITY`, `SHOW TAG VALUES [[EXACT] CARDINALITY]`
+fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    match one_of(p, &["KEY", "KEYS", "VALUES"])? {
+        Keyword::Keys => Ok(Statement::ShowTagKeys(Box::new(ShowTagKeysStatement::parse(p)?))),
+        Keyword::Key => {
+            let exact = key_cardinality(p)?;
+            cardinality(p, Counted::TagKey, exact)
+        }
+        _ if p.keyword_if(Keyword::Exact) => {
+            p.expect_keyword(Keyword::Cardinality)?;
+            cardinality(p, Counted::TagValues, true)
+        }
+        _ if p.keyword_if(Keyword::Cardinality) => cardinality(p, Counted::TagValues, false),
+        _ => Ok(Statement::ShowTagValues(Box::new(ShowTagValuesStatement::parse(p)?))),
+    }
+}
+
+/// `[EXACT] CARDINALITY`, which must come next; whether it is exact.
+fn key_cardinality(p: &mut Parser<'_>) -> Result<bool, ParseError> {
+    let exact = p.keyword_if(Keyword::Exact);
+    let expected: &[&str] = if exact { &["CARDINALITY"] } else { &["EXACT", "CARDINALITY"] };
+    let token = p.next();
+    if token.kind != TokenKind::Keyword(Keyword::Cardinality) {
+        return Err(unexpected(&token, expected));
+    }
+    Ok(exact)
+}
+
+fn cardinality(p: &mut Parser<'_>, counted: Counted, exact: bool) -> Result<Statement, ParseError> {
+    let statement = CardinalityStatement::parse(p, counted, exact)?;
+    Ok(Statement::ShowCardinality(Box::new(statement)))
+}
+
+/// `[FOR 'module']`
+fn module(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
+    if !p.keyword_if(Keyword::For) {
+        return Ok(None);
+    }
+    Ok(Some(p.string()?).filter(|module| !module.is_empty()))
+}
+
+fn create(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    const EXPECTED: &[&str] = &["CONTINUOUS", "DATABASE", "USER", "RETENTION", "SUBSCRIPTION"];
+    Ok(match one_of(p, EXPECTED)? {
+        Keyword::Continuous => {
+            p.expect_keyword(Keyword::Query)?;
+            Statement::CreateContinuousQuery(Box::new(CreateContinuousQueryStatement::parse(p)?))
+        }
+        Keyword::Database => {
+            Statement::CreateDatabase(Box::new(CreateDatabaseStatement::parse(p)?))
+        }
+        Keyword::User => Statement::CreateUser(CreateUserStatement::parse(p)?),
+        Keyword::Retention => {
+            p.expect_keyword(Keyword::Policy)?;
+            Statement::CreateRetentionPolicy(Box::new(CreateRetentionPolicyStatement::parse(p)?))
+        }
+        // What is left of the list is SUBSCRIPTION.
+        _ => Statement::CreateSubscription(Box::new(CreateSubscriptionStatement::parse(p)?)),
+    })
+}
+
+fn drop(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    const EXPECTED: &[&str] = &[
+        "CONTINUOUS",
+        "DATABASE",
+        "MEASUREMENT",
+        "RETENTION",
+        "SERIES",
+        "SHARD",
+        "SUBSCRIPTION",
+        "USER",
+    ];
+    Ok(match one_of(p, EXPECTED)? {
+        Keyword::Continuous => {
+            p.expect_keyword(Keyword::Query)?;
+            Statement::DropContinuousQuery(DropContinuousQueryStatement::parse(p)?)
+        }
+        Keyword::Database => Statement::DropDatabase { name: p.ident()? },
+        Keyword::Measurement => Statement::DropMeasurement { name: p.ident()? },
+        Keyword::Retention => {
+            p.expect_keyword(Keyword::Policy)?;
+            Statement::DropRetentionPolicy(DropRetentionPolicyStatement::parse(p)?)
+        }
+        Keyword::Series => Statement::DropSeries(DropSeriesStatement::parse(p)?),
+        Keyword::Shard => Statement::DropShard { id: p.u64()? },
+        Keyword::Subscription => Statement::DropSubscription(DropSubscriptionStatement::parse(p)?),
+        // What is left of the list is USER.
+        _ => Statement::DropUser { name: p.ident()? },
+    })
+}
+
+/// Reads the next token, which must be one of these keywords.
+fn one_of(p: &mut Parser<'_>, expected: &[&'static str]) -> Result<Keyword, ParseError> {
+    let token = p.next();
+    match token.kind {
+        TokenKind::Keyword(keyword) if expected.contains(&keyword.as_str()) => Ok(keyword),
+        _ => Err(unexpected(&token, expected)),
+    }
+}

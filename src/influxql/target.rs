@@ -1,0 +1,58 @@
+//! `INTO`: where SELECT writes.
+
+use std::fmt;
+
+use super::error::ParseError;
+use super::expr_parser::segments;
+use super::parser::Parser;
+use super::quote;
+use super::source::write_qualifier;
+use super::token::{Keyword, TokenKind};
+
+/// Where SELECT INTO writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// None means the request's database; never empty.
+    pub database: Option<String>,
+    /// None means the default policy; never empty.
+    pub policy: Option<String>,
+    /// Which measurement.
+    pub name: TargetName,
+}
+
+/// The measurement that SELECT INTO writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetName {
+    /// This one; never empty.
+    Name(String),
+    /// `:MEASUREMENT`: each row's own.
+    SameAsSource,
+}
+
+/// Parses what stands after `INTO`.
+pub(super) fn parse(p: &mut Parser<'_>) -> Result<Target, ParseError> {
+    let mut segments = segments(p)?;
+    if segments.len() < 3 && p.peek_char() == ':' {
+        p.expect(TokenKind::Colon, ":")?;
+        p.expect_keyword(Keyword::Measurement)?;
+        segments.push(String::new());
+    }
+    // 1.x knows `:MEASUREMENT` by its empty name.
+    let name = match segments.pop() {
+        Some(name) if !name.is_empty() => TargetName::Name(name),
+        _ => TargetName::SameAsSource,
+    };
+    let policy = segments.pop().filter(|policy| !policy.is_empty());
+    let database = segments.pop().filter(|database| !database.is_empty());
+    Ok(Target { database, policy, name })
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_qualifier(f, self.database.as_deref(), self.policy.as_deref())?;
+        match &self.name {
+            TargetName::Name(name) => f.write_str(&quote::ident(name)),
+            TargetName::SameAsSource => f.write_str(":MEASUREMENT"),
+        }
+    }
+}

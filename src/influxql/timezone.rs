@@ -1,0 +1,29 @@
+//! `tz('…')`: the zone of a query.
+
+use super::error::ParseError;
+use super::expr::Expr;
+use super::expr_parser;
+use super::parser::Parser;
+
+/// Parses the clause if it comes next: a name of the IANA database, spelled exactly so. `''` is
+/// `UTC`, and so is `Local`, which in 1.x is the server's zone.
+///
+/// # Errors
+/// [`ParseError::UnknownTimezone`] and what is wrong with the call.
+pub(super) fn parse(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
+    if !p.peek_word("tz") {
+        return Ok(None);
+    }
+    let Expr::Call { mut args, .. } = expr_parser::parse(p)? else {
+        return Err(ParseError::TimezoneNotCall);
+    };
+    let (Some(arg), true) = (args.pop(), args.is_empty()) else {
+        return Err(ParseError::TimezoneArguments);
+    };
+    let Expr::StringLiteral(name) = arg else { return Err(ParseError::TimezoneNotString) };
+    match name.as_str() {
+        "" | "Local" => Ok(Some("UTC".to_owned())),
+        known if tzdb_data::TZ_NAMES.contains(&known) => Ok(Some(name)),
+        _ => Err(ParseError::UnknownTimezone { name }),
+    }
+}

@@ -1,0 +1,220 @@
+//! Tokens: what the lexer cuts the text into.
+
+use std::borrow::Cow;
+
+use super::error::Position;
+
+/// Declares [`Keyword`] once, in byte order, with its spelling.
+macro_rules! keywords {
+    ($($variant:ident $text:literal,)*) => {
+        /// A reserved word. Matched in any case, printed in upper case.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "each is named as it is spelled")]
+        pub enum Keyword { $($variant,)* }
+
+        /// All keywords in byte order of their spelling.
+        pub(crate) const KEYWORDS: &[(&str, Keyword)] = &[$(($text, Keyword::$variant),)*];
+
+        impl Keyword {
+            /// Upper case.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+keywords! {
+    All "ALL", Alter "ALTER", Analyze "ANALYZE", And "AND", Any "ANY", As "AS", Asc "ASC",
+    Begin "BEGIN", By "BY", Cardinality "CARDINALITY", Continuous "CONTINUOUS", Create "CREATE",
+    Database "DATABASE", Databases "DATABASES", Default "DEFAULT", Delete "DELETE", Desc "DESC",
+    Destinations "DESTINATIONS", Diagnostics "DIAGNOSTICS", Distinct "DISTINCT", Drop "DROP",
+    Duration "DURATION", End "END", Every "EVERY", Exact "EXACT", Explain "EXPLAIN",
+    False "FALSE", Field "FIELD", For "FOR", From "FROM", Grant "GRANT", Grants "GRANTS",
+    Group "GROUP", Groups "GROUPS", In "IN", Inf "INF", Insert "INSERT", Into "INTO", Key "KEY",
+    Keys "KEYS", Kill "KILL", Limit "LIMIT", Measurement "MEASUREMENT",
+    Measurements "MEASUREMENTS", Name "NAME", Offset "OFFSET", On "ON", Or "OR", Order "ORDER",
+    Password "PASSWORD", Policies "POLICIES", Policy "POLICY", Privileges "PRIVILEGES",
+    Queries "QUERIES", Query "QUERY", Read "READ", Replication "REPLICATION",
+    Resample "RESAMPLE", Retention "RETENTION", Revoke "REVOKE", Select "SELECT",
+    Series "SERIES", Set "SET", Shard "SHARD", Shards "SHARDS", Show "SHOW", Slimit "SLIMIT",
+    Soffset "SOFFSET", Stats "STATS", Subscription "SUBSCRIPTION",
+    Subscriptions "SUBSCRIPTIONS", Tag "TAG", To "TO", True "TRUE", User "USER", Users "USERS",
+    Values "VALUES", Where "WHERE", With "WITH", Write "WRITE",
+}
+
+/// The longest keyword, bytes.
+const KEYWORD_BYTES_MAX: usize = 16;
+
+impl Keyword {
+    /// The keyword spelled so in any case.
+    pub fn lookup(text: &str) -> Option<Self> {
+        let mut upper = [0u8; KEYWORD_BYTES_MAX];
+        let upper = upper.get_mut(..text.len())?;
+        upper.copy_from_slice(text.as_bytes());
+        upper.make_ascii_uppercase();
+        let found = KEYWORDS.binary_search_by(|(spelling, _)| spelling.as_bytes().cmp(upper));
+        found.ok().and_then(|i| KEYWORDS.get(i)).map(|&(_, keyword)| keyword)
+    }
+}
+
+/// What a token is. Names are 1.x's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// A character that starts no token, or a comment without end.
+    Illegal,
+    /// The end of the text.
+    Eof,
+    /// Spaces, tabs and newlines.
+    Whitespace,
+    /// `-- …` or `/* … */`
+    Comment,
+    /// A name, quoted or not; its text is unescaped.
+    Ident,
+    /// `$name`; its text begins with `$`.
+    BoundParam,
+    /// `1.5`
+    Number,
+    /// `15`
+    Integer,
+    /// `15m`, possibly nonsense like `15x`.
+    Duration,
+    /// `'…'`; its text is unescaped.
+    String,
+    /// A string or quoted name that does not end on its line.
+    BadString,
+    /// A string or quoted name with an unknown escape, which is its text.
+    BadEscape,
+    /// `/…/`; its text is Go's source.
+    Regex,
+    /// A regex that does not end on its line.
+    BadRegex,
+    /// `+`
+    Add,
+    /// `-`
+    Sub,
+    /// `*`
+    Mul,
+    /// `/`
+    Div,
+    /// `%`
+    Mod,
+    /// `&`
+    BitwiseAnd,
+    /// `|`
+    BitwiseOr,
+    /// `^`
+    BitwiseXor,
+    /// `=`
+    Eq,
+    /// `!=` or `<>`
+    Ne,
+    /// `=~`
+    EqRegex,
+    /// `!~`
+    NeRegex,
+    /// `<`
+    Lt,
+    /// `<=`
+    Le,
+    /// `>`
+    Gt,
+    /// `>=`
+    Ge,
+    /// `(`
+    LeftParen,
+    /// `)`
+    RightParen,
+    /// `,`
+    Comma,
+    /// `:`
+    Colon,
+    /// `::`
+    DoubleColon,
+    /// `;`
+    Semicolon,
+    /// `.`
+    Dot,
+    /// A reserved word.
+    Keyword(Keyword),
+}
+
+impl TokenKind {
+    /// How an error names a token without text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Illegal => "ILLEGAL",
+            Self::Eof => "EOF",
+            Self::Whitespace => "WS",
+            Self::Comment | Self::BoundParam | Self::Integer => "",
+            Self::Ident => "IDENT",
+            Self::Number => "NUMBER",
+            Self::Duration => "DURATIONVAL",
+            Self::String => "STRING",
+            Self::BadString => "BADSTRING",
+            Self::BadEscape => "BADESCAPE",
+            Self::Regex => "REGEX",
+            Self::BadRegex => "BADREGEX",
+            Self::Add => "+",
+            Self::Sub => "-",
+            Self::Mul => "*",
+            Self::Div => "/",
+            Self::Mod => "%",
+            Self::BitwiseAnd => "&",
+            Self::BitwiseOr => "|",
+            Self::BitwiseXor => "^",
+            Self::Eq => "=",
+            Self::Ne => "!=",
+            Self::EqRegex => "=~",
+            Self::NeRegex => "!~",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+            Self::LeftParen => "(",
+            Self::RightParen => ")",
+            Self::Comma => ",",
+            Self::Colon => ":",
+            Self::DoubleColon => "::",
+            Self::Semicolon => ";",
+            Self::Dot => ".",
+            Self::Keyword(keyword) => keyword.as_str(),
+        }
+    }
+}
+
+/// A token, where it stands and what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token<'a> {
+    /// What it is.
+    pub kind: TokenKind,
+    /// Where it starts; for strings and regexes, as in 1.x, the character before.
+    pub position: Position,
+    /// Its text, see the kinds; empty for operators and keywords.
+    pub text: Cow<'a, str>,
+}
+
+impl Token<'_> {
+    /// How an error names it.
+    pub fn found(&self) -> String {
+        if self.text.is_empty() { self.kind.as_str().to_owned() } else { self.text.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_are_in_order_and_found_in_any_case() {
+        assert!(KEYWORDS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for (spelling, keyword) in KEYWORDS {
+            assert!(spelling.len() <= KEYWORD_BYTES_MAX);
+            assert_eq!(Keyword::lookup(&spelling.to_lowercase()), Some(*keyword));
+            assert_eq!(keyword.as_str(), *spelling);
+        }
+        for name in ["", "selec", "selects", "future", "past", "a_name_longer_than_any_keyword"] {
+            assert_eq!(Keyword::lookup(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `FUTURE LIMIT d` and `PAST LIMIT d`: how far from now a policy takes points (1.12).
+//!
+//! The two words are keywords of 1.12; here they remain names everywhere else.
+
+use std::fmt;
+
+use super::duration;
+use super::error::ParseError;
+use super::parser::Parser;
+use super::token::Keyword;
+
+pub(super) const FUTURE: &str = "FUTURE";
+pub(super) const PAST: &str = "PAST";
+
+/// Whether one of the clauses comes next.
+pub(super) fn comes_next(p: &mut Parser<'_>) -> bool {
+    p.peek_word(FUTURE) || p.peek_word(PAST)
+}
+
+/// Parses the clause that begins with `word` if it comes next, nanoseconds.
+pub(super) fn parse(p: &mut Parser<'_>, word: &str) -> Result<Option<i64>, ParseError> {
+    if !p.word_if(word) {
+        return Ok(None);
+    }
+    p.expect_keyword(Keyword::Limit)?;
+    p.duration_ns().map(Some)
+}
+
+/// Prints the clause with a blank before it.
+pub(super) fn write(f: &mut fmt::Formatter<'_>, word: &str, limit_ns: Option<i64>) -> fmt::Result {
+    match limit_ns {
+        Some(ns) => write!(f, " {word} LIMIT {}", duration::format(ns)),
+        None => Ok(()),
+    }
+}
