@@ -76,6 +76,8 @@ pub mod shard;
 pub mod influxql;
 pub mod query;
 pub mod response;
+pub mod catalog;
+pub mod database;
 pub mod route;
 pub mod api;
 

@@ -56,3 +56,13 @@ pub const JOB_FAILURES_MAX: u32 = 3;
 /// cell 64 MB. A body of 25 MB has at most 4.2 million one-field lines, so only requests whose
 /// lines have very different fields meet it.
 pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
+/// Calls to other objects that one event has in flight; the platform queues past six connections.
+pub const CALLS_PER_ROUND_MAX: usize = 32;
+/// How long after it was stored a job is first retried by the alarm, nanoseconds; doubled per
+/// failure. Long enough for the request that stored it to finish it.
+pub const JOB_RETRY_NS: i64 = 30 * super::time::S_NS;
+/// How long dropped shards refuse before their storage goes, nanoseconds: a message that was sent
+/// before the drop must not find an object that forgot it.
+pub const WIPE_DELAY_NS: i64 = 60 * super::time::S_NS;
+/// One measurement's columns as stored and sent, bytes: fits a row and a page.
+pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;

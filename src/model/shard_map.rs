@@ -56,7 +56,7 @@ impl Policy {
 /// 1.x's default shard group duration for a retention duration (0 is for ever), nanoseconds.
 pub const fn default_shard_group_duration_ns(duration_ns: i64) -> i64 {
     // 1.x `shardGroupDuration`: 6 months are 180 days there.
-    if duration_ns == 0 || duration_ns > 180 * D_NS {
+    if duration_ns == 0 || duration_ns >= 180 * D_NS {
         W_NS
     } else if duration_ns >= 2 * D_NS {
         D_NS

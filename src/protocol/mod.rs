@@ -5,4 +5,5 @@ pub mod catalog;
 pub mod database;
 pub mod envelope;
 pub mod host;
+pub mod round;
 pub mod shard;

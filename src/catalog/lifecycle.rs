@@ -1,0 +1,209 @@
+//! The rows behind names: `creating` → `ready` → `dropping` → gone.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::ObjectId;
+use crate::model::limits::{DATABASES_MAX, JOB_RETRY_NS};
+use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
+use crate::store::{Store, StoreError, Table};
+
+/// Rows read at once.
+const LOAD_ROWS: u32 = 256;
+
+/// Where a database is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Its Database may not be initialised yet.
+    Creating,
+    /// In use.
+    Ready,
+    /// Its shards may not refuse yet.
+    Dropping,
+}
+
+/// One database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// As first asked for.
+    pub create: CreateDatabase,
+    /// Its object.
+    pub object: ObjectId,
+    /// Where it is in its life.
+    pub stage: Stage,
+    /// Unless ready: when the alarm tries to finish it, nanoseconds.
+    pub due_ns: i64,
+    /// Times that the alarm tried.
+    pub failures: u32,
+}
+
+impl Entry {
+    /// A database that is about to be initialised.
+    pub fn creating(create: CreateDatabase, object: ObjectId, now_ns: i64) -> Self {
+        let due_ns = now_ns.saturating_add(JOB_RETRY_NS);
+        Self { create, object, stage: Stage::Creating, due_ns, failures: 0 }
+    }
+}
+
+/// The one `state` row.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct State {
+    /// Numbers are never reused.
+    next_entry: u64,
+}
+
+/// Every database by number: a copy of the `entry` table. Each change is stored first.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    state: State,
+    rows: BTreeMap<u64, Entry>,
+}
+
+impl Entries {
+    /// Reads the table; a Catalog that never held a database has none.
+    pub fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
+        if !store.is_open()? {
+            return Ok(Self::default());
+        }
+        let state = match store.head(Table::State, 0)? {
+            Some(head) => parse(&head)?,
+            None => State::default(),
+        };
+        let mut rows = BTreeMap::new();
+        let mut from = 0;
+        loop {
+            let page = store.heads(Table::Entry, from..=u64::MAX >> 11, LOAD_ROWS)?;
+            let Some((last, _)) = page.last() else { break };
+            from = last + 1;
+            for (number, head) in page {
+                rows.insert(number, parse(&head)?);
+            }
+        }
+        Ok(Self { state, rows })
+    }
+
+    /// The database with this number.
+    pub fn get(&self, number: u64) -> Option<&Entry> {
+        self.rows.get(&number)
+    }
+
+    /// The database with this name, whatever its stage, and its number.
+    pub fn by_name(&self, name: &str) -> Option<(u64, &Entry)> {
+        let named = self.rows.iter().find(|(_, entry)| entry.create.name == name);
+        named.map(|(&number, entry)| (number, entry))
+    }
+
+    /// Databases in use with numbers above `after`, ascending.
+    pub fn ready_after(&self, after: Option<u64>) -> impl Iterator<Item = (u64, &Entry)> {
+        let from = after.map_or(0, |number| number + 1);
+        let ready = |(&number, entry)| (number, entry);
+        self.rows.range(from..).map(ready).filter(|(_, entry)| entry.stage == Stage::Ready)
+    }
+
+    /// Whether one more database may exist.
+    pub fn check_limit(&self) -> Result<(), CatalogRefusal> {
+        let (limit, current) = (DATABASES_MAX as u64, self.rows.len() as u64);
+        if current < limit {
+            return Ok(());
+        }
+        Err(CatalogRefusal::TooManyDatabases { limit, current, requested: current + 1 })
+    }
+
+    /// Stores a new database and answers its number.
+    pub fn insert<S: Store>(&mut self, store: &S, entry: Entry) -> Result<u64, StoreError> {
+        let number = self.state.next_entry;
+        let state = State { next_entry: number + 1 };
+        store.open()?;
+        store.atomically(|| {
+            store.put(Table::State, 0, &to_json(&state)?, &[])?;
+            store.put(Table::Entry, number, &to_json(&entry)?, &[])
+        })?;
+        self.state = state;
+        self.rows.insert(number, entry);
+        Ok(number)
+    }
+
+    /// The database is in use from now on.
+    pub fn set_ready<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
+        self.change(store, number, |entry| entry.stage = Stage::Ready)
+    }
+
+    /// The database is going; a repeat changes nothing.
+    pub fn start_drop<S: Store>(
+        &mut self,
+        store: &S,
+        number: u64,
+        now_ns: i64,
+    ) -> Result<(), StoreError> {
+        if self.get(number).is_some_and(|entry| entry.stage == Stage::Dropping) {
+            return Ok(());
+        }
+        self.change(store, number, |entry| {
+            entry.stage = Stage::Dropping;
+            entry.failures = 0;
+            entry.due_ns = now_ns.saturating_add(JOB_RETRY_NS);
+        })
+    }
+
+    /// The alarm tries to finish a row: it comes back later, and later each time.
+    pub fn count_try<S: Store>(
+        &mut self,
+        store: &S,
+        number: u64,
+        now_ns: i64,
+    ) -> Result<(), StoreError> {
+        self.change(store, number, |entry| {
+            entry.failures = entry.failures.saturating_add(1);
+            let wait_ns = JOB_RETRY_NS.saturating_mul(1 << entry.failures.min(10));
+            entry.due_ns = now_ns.saturating_add(wait_ns);
+        })
+    }
+
+    /// Frees the name.
+    pub fn remove<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
+        store.delete(Table::Entry, number..=number)?;
+        self.rows.remove(&number);
+        Ok(())
+    }
+
+    /// The unfinished row that is due longest at `now_ns`; rows with `failures_max` are left alone.
+    pub fn due(&self, now_ns: i64, failures_max: u32) -> Option<u64> {
+        let due = self.unfinished(failures_max).filter(|(_, entry)| entry.due_ns <= now_ns);
+        due.min_by_key(|(number, entry)| (entry.due_ns, *number)).map(|(number, _)| number)
+    }
+
+    /// When the next unfinished row is due.
+    pub fn next_due_ns(&self, failures_max: u32) -> Option<i64> {
+        self.unfinished(failures_max).map(|(_, entry)| entry.due_ns).min()
+    }
+
+    fn unfinished(&self, failures_max: u32) -> impl Iterator<Item = (u64, &Entry)> {
+        self.rows
+            .iter()
+            .map(|(&number, entry)| (number, entry))
+            .filter(move |(_, entry)| entry.stage != Stage::Ready && entry.failures < failures_max)
+    }
+
+    fn change<S: Store>(
+        &mut self,
+        store: &S,
+        number: u64,
+        edit: impl FnOnce(&mut Entry),
+    ) -> Result<(), StoreError> {
+        let Some(mut entry) = self.rows.get(&number).cloned() else { return Ok(()) };
+        edit(&mut entry);
+        store.put(Table::Entry, number, &to_json(&entry)?, &[])?;
+        self.rows.insert(number, entry);
+        Ok(())
+    }
+}
+
+fn to_json<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(row).map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(head: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(head).map_err(|error| StoreError::Failed(error.to_string()))
+}

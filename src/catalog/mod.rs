@@ -1,0 +1,368 @@
+//! The Catalog object: which databases there are and which object holds each.
+//!
+//! A database's row is its own job: `creating` and `dropping` are finished by whoever finds them, a
+//! repeat of the request, any request about the same name, or the alarm (DESIGN section 4, rules 7
+//! and 12). Tokens and users are kept here too (a later issue).
+
+pub mod lifecycle;
+
+use std::collections::BTreeMap;
+
+use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
+use crate::model::name;
+use crate::protocol::call::{Address, CallFailure, ObjectKind, Platform, Reply, Step};
+use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
+use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
+use crate::protocol::envelope::{self, VERSION};
+use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::round::{Request, Round};
+use crate::store::{Store, StoreError};
+use lifecycle::{Entries, Entry, Stage};
+
+/// The Catalog over its storage.
+pub struct Catalog<S: Store> {
+    store: S,
+    /// `None` until read, and again after a store error: what was stored is then unknown.
+    entries: Option<Entries>,
+    flights: BTreeMap<Ticket, Flight>,
+    next_ticket: u64,
+    /// After a store error nothing is known of due rows: look again then, nanoseconds.
+    look_again_ns: Option<i64>,
+}
+
+/// One event in flight.
+struct Flight {
+    version: u8,
+    task: Task,
+    /// The database whose row is being driven.
+    entry: u64,
+    /// The Database is being asked about exactly the settings of this flight's own CREATE.
+    own_settings: bool,
+    round: Round,
+}
+
+impl Flight {
+    fn new(version: u8) -> Self {
+        let round = Round::default();
+        Self { version, task: Task::Alarm, entry: 0, own_settings: false, round }
+    }
+}
+
+enum Task {
+    Create {
+        request: CreateDatabase,
+        /// The database was ready when the request came.
+        existed: bool,
+    },
+    Drop {
+        name: String,
+        existed: bool,
+    },
+    /// Finish one row.
+    Alarm,
+}
+
+/// Why a task cannot go on.
+enum Halt {
+    Store(StoreError),
+    Reply(FromCatalog),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+type Next = Result<Vec<Request>, Halt>;
+
+impl<S: Store> Catalog<S> {
+    /// The Catalog over `store`. Reads nothing yet.
+    pub fn new(store: S) -> Self {
+        Self { store, entries: None, flights: BTreeMap::new(), next_ticket: 0, look_again_ns: None }
+    }
+
+    /// The storage, for its figures.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    fn entries(&mut self) -> Result<&mut Entries, StoreError> {
+        if self.entries.is_none() {
+            self.entries = Some(Entries::load(&self.store)?);
+        }
+        self.entries.as_mut().ok_or_else(|| StoreError::Failed("catalog not loaded".to_owned()))
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// Turns a task's wish into a step; replies end the flight.
+    fn settle(
+        &mut self,
+        platform: &dyn Platform,
+        ticket: Ticket,
+        mut flight: Flight,
+        next: Next,
+    ) -> Step<Vec<u8>> {
+        let reply = match next {
+            Ok(requests) => {
+                let calls = flight.round.start(requests);
+                self.flights.insert(ticket, flight);
+                return Step::Calls(calls);
+            }
+            Err(Halt::Reply(reply)) => reply,
+            Err(Halt::Store(error)) => {
+                self.entries = None;
+                self.look_again_ns = Some(platform.now_ns().saturating_add(JOB_RETRY_NS));
+                FromCatalog::Unavailable(Unavailable::Storage(error.to_string()))
+            }
+        };
+        Step::Done(envelope::encode_as(flight.version, &reply))
+    }
+
+    /// What a request comes to without calling anyone, or the task that it starts.
+    fn task(&mut self, message: ToCatalog) -> Result<Task, Halt> {
+        match message {
+            ToCatalog::Resolve { name } => {
+                let entry = self.entries()?.by_name(&name).map(|(_, entry)| entry);
+                let ready = entry.filter(|entry| entry.stage == Stage::Ready);
+                let object = ready.map(|entry| entry.object.clone());
+                Err(Halt::Reply(FromCatalog::Resolved { object }))
+            }
+            ToCatalog::List { after } => Err(Halt::Reply(self.list(after)?)),
+            ToCatalog::Create(request) => {
+                if name::check(&request.name).is_err() {
+                    return Err(Halt::Reply(FromCatalog::Refused(CatalogRefusal::InvalidName)));
+                }
+                let entry = self.entries()?.by_name(&request.name).map(|(_, entry)| entry);
+                let existed = entry.is_some_and(|entry| entry.stage == Stage::Ready);
+                Ok(Task::Create { request, existed })
+            }
+            ToCatalog::Drop { name } => {
+                let existed = self.entries()?.by_name(&name).is_some();
+                Ok(Task::Drop { name, existed })
+            }
+        }
+    }
+
+    fn list(&mut self, after: Option<u64>) -> Result<FromCatalog, StoreError> {
+        let mut names = Vec::new();
+        let mut bytes = 0;
+        let mut last = after;
+        for (number, entry) in self.entries()?.ready_after(after) {
+            // Twice: JSON may escape.
+            bytes += 2 * entry.create.name.len() + 16;
+            if bytes > PAGE_BYTES_MAX && !names.is_empty() {
+                return Ok(FromCatalog::Listed { names, resume: last });
+            }
+            names.push(entry.create.name.clone());
+            last = Some(number);
+        }
+        Ok(FromCatalog::Listed { names, resume: None })
+    }
+
+    /// The next calls of a task, or its end. Called at its start and after each change.
+    fn go_on(&mut self, platform: &dyn Platform, flight: &mut Flight) -> Next {
+        match &flight.task {
+            Task::Create { request, existed } => {
+                let (request, existed) = (request.clone(), *existed);
+                let found = self.entries()?.by_name(&request.name);
+                flight.own_settings = true;
+                match found.map(|(number, entry)| (number, entry.clone())) {
+                    None => flight.entry = self.insert(platform, request)?,
+                    // Whether a repeat asks for what exists is the Database's to say.
+                    Some((number, entry)) if entry.stage == Stage::Ready => {
+                        let object = entry.object;
+                        if request.policy.is_none() {
+                            return Err(Halt::Reply(FromCatalog::Created { object, existed }));
+                        }
+                        flight.entry = number;
+                        let message = envelope::encode(&ToDatabase::Initialise(request));
+                        return Ok(vec![Request::new(Address::Database(object), message)]);
+                    }
+                    Some((number, entry)) => {
+                        flight.own_settings = entry.create.policy == request.policy;
+                        flight.entry = number;
+                    }
+                }
+                self.drive(flight.entry)
+            }
+            Task::Drop { name, existed } => {
+                let (existed, now_ns) = (*existed, platform.now_ns());
+                let Some(number) = self.entries()?.by_name(name).map(|(number, _)| number) else {
+                    return Err(Halt::Reply(FromCatalog::Dropped { existed }));
+                };
+                flight.entry = number;
+                if let Some(entries) = &mut self.entries {
+                    entries.start_drop(&self.store, number, now_ns)?;
+                }
+                self.drive(number)
+            }
+            Task::Alarm => self.drive(flight.entry),
+        }
+    }
+
+    fn is_ready(&self, number: u64) -> bool {
+        let entry = self.entries.as_ref().and_then(|entries| entries.get(number));
+        entry.is_some_and(|entry| entry.stage == Stage::Ready)
+    }
+
+    fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64, Halt> {
+        let refuse = |refusal| Halt::Reply(FromCatalog::Refused(refusal));
+        self.entries()?.check_limit().map_err(refuse)?;
+        let object = platform
+            .new_object_id(ObjectKind::Database, request.jurisdiction.as_deref())
+            .map_err(|error| refuse(CatalogRefusal::Placement(error)))?;
+        let entry = Entry::creating(request, object, platform.now_ns());
+        let entries = self.entries.get_or_insert_default();
+        Ok(entries.insert(&self.store, entry)?)
+    }
+
+    /// The call that finishes a row.
+    fn drive(&mut self, number: u64) -> Next {
+        let Some(entry) = self.entries()?.get(number) else {
+            let gone = Unavailable::Changing;
+            return Err(Halt::Reply(FromCatalog::Unavailable(gone)));
+        };
+        let message = match entry.stage {
+            Stage::Creating => ToDatabase::Initialise(entry.create.clone()),
+            Stage::Dropping => ToDatabase::Drop,
+            Stage::Ready => {
+                let object = entry.object.clone();
+                return Err(Halt::Reply(FromCatalog::Created { object, existed: true }));
+            }
+        };
+        Ok(vec![Request {
+            to: Address::Database(entry.object.clone()),
+            location: entry.create.location.clone(),
+            message: envelope::encode(&message),
+        }])
+    }
+
+    /// What the Database's reply changes. Which message it answers follows from the row's stage;
+    /// a row that moved on meanwhile is left alone.
+    fn learn(
+        &mut self,
+        flight: &Flight,
+        reply: Result<FromDatabase, CallFailure>,
+    ) -> Result<(), Halt> {
+        let reply = reply.map_err(|failure| halt_unavailable(failure.into()))?;
+        self.entries()?;
+        let Some(entries) = &mut self.entries else { return Ok(()) };
+        let stage = entries.get(flight.entry).map(|entry| entry.stage);
+        match (stage, reply) {
+            (Some(Stage::Creating), FromDatabase::Done) => {
+                Ok(entries.set_ready(&self.store, flight.entry)?)
+            }
+            (Some(Stage::Creating), FromDatabase::Refused(refusal)) => {
+                entries.remove(&self.store, flight.entry)?;
+                Err(Halt::Reply(FromCatalog::Refused(translate(refusal))))
+            }
+            (Some(Stage::Dropping), FromDatabase::Done | FromDatabase::NotOpen) => {
+                Ok(entries.remove(&self.store, flight.entry)?)
+            }
+            (Some(Stage::Ready), FromDatabase::Refused(refusal)) => {
+                Err(Halt::Reply(FromCatalog::Refused(translate(refusal))))
+            }
+            (_, FromDatabase::Unavailable(why)) => Err(halt_unavailable(why)),
+            // The row moved on, or is ready already: the task looks again.
+            (None, _) | (Some(Stage::Ready), FromDatabase::Done) => Ok(()),
+            (Some(_), _) => Err(halt_unavailable(Unavailable::Changing)),
+        }
+    }
+}
+
+fn halt_unavailable(why: Unavailable) -> Halt {
+    Halt::Reply(FromCatalog::Unavailable(why))
+}
+
+fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
+    match refusal {
+        DatabaseRefusal::Policy(refusal) => CatalogRefusal::Policy(refusal),
+        DatabaseRefusal::Placement(error) => CatalogRefusal::Placement(error),
+    }
+}
+
+impl<S: Store> Host for Catalog<S> {
+    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
+        let ticket = self.ticket();
+        let (version, message) = match envelope::decode::<ToCatalog>(message) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let why = Unavailable::Unreachable(error.to_string());
+                let reply = envelope::encode(&FromCatalog::Unavailable(why));
+                return (ticket, Step::Done(reply));
+            }
+        };
+        let mut flight = Flight::new(version);
+        let next = self.task(message).and_then(|task| {
+            flight.task = task;
+            self.go_on(platform, &mut flight)
+        });
+        (ticket, self.settle(platform, ticket, flight, next))
+    }
+
+    fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>> {
+        let Some(mut flight) = self.flights.remove(&ticket) else {
+            return Step::Calls(Vec::new());
+        };
+        let Some(replies) = flight.round.take(reply) else {
+            self.flights.insert(ticket, flight);
+            return Step::Calls(Vec::new());
+        };
+        let mut next = Ok(());
+        for reply in replies {
+            next = next.and_then(|()| self.learn(&flight, envelope::decode_reply(reply)));
+        }
+        // What the Database has just agreed to is not asked again.
+        if let Task::Create { request, .. } = &mut flight.task
+            && flight.own_settings
+            && self.is_ready(flight.entry)
+        {
+            request.policy = None;
+        }
+        let next = match (&flight.task, next) {
+            (Task::Alarm, Ok(())) => Err(Halt::Reply(FromCatalog::Dropped { existed: true })),
+            (_, Ok(())) => self.go_on(platform, &mut flight),
+            (_, Err(halt)) => Err(halt),
+        };
+        self.settle(platform, ticket, flight, next)
+    }
+
+    fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+        let ticket = self.ticket();
+        let mut flight = Flight::new(VERSION);
+        self.look_again_ns = None;
+        let next = self.retry_due(platform, &mut flight);
+        (ticket, self.settle(platform, ticket, flight, next))
+    }
+
+    fn next_alarm_ns(&self) -> Option<i64> {
+        let due_ns = self.entries.as_ref().and_then(|e| e.next_due_ns(JOB_FAILURES_MAX));
+        due_ns.into_iter().chain(self.look_again_ns).min()
+    }
+
+    fn abandon(&mut self, ticket: Ticket) {
+        self.flights.remove(&ticket);
+    }
+}
+
+impl<S: Store> Catalog<S> {
+    /// Counts the most overdue row as tried, re-arms, and drives it.
+    fn retry_due(&mut self, platform: &dyn Platform, flight: &mut Flight) -> Next {
+        self.entries()?;
+        let Some(entries) = &mut self.entries else { return Ok(Vec::new()) };
+        let Some(number) = entries.due(platform.now_ns(), JOB_FAILURES_MAX) else {
+            return Err(Halt::Reply(FromCatalog::Dropped { existed: false }));
+        };
+        entries.count_try(&self.store, number, platform.now_ns())?;
+        flight.entry = number;
+        self.drive(number)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Jobs: what changes a database in more than one object. Intent stored, pushed to every affected
+//! shard, published, acknowledged (DESIGN section 4, rule 2). Every push may be repeated.
+
+use serde::{Deserialize, Serialize};
+
+use super::groups::{shard_settings, shards};
+use super::policies::Settings;
+use super::rows::{Change, Rows, Stage};
+use crate::model::ids::ObjectId;
+use crate::model::limits::{JOB_RETRY_NS, WIPE_DELAY_NS};
+use crate::model::shard_map::Policy;
+use crate::protocol::call::Address;
+use crate::protocol::envelope;
+use crate::protocol::round::Request;
+use crate::protocol::shard::{ShardSettings, ToShard};
+
+/// Shards that one wipe job names; bounds its row.
+const SHARDS_PER_WIPE: usize = 1_000;
+
+/// A `job` row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What is to be done.
+    pub kind: JobKind,
+    /// When the alarm takes it up, nanoseconds.
+    pub due_ns: i64,
+    /// Times that the alarm tried.
+    pub failures: u32,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobKind {
+    /// Open the shards of a new policy, then publish it.
+    CreatePolicy {
+        /// Key of its row.
+        number: u64,
+        /// Whole, with its first group.
+        policy: Policy,
+        /// It becomes the default.
+        make_default: bool,
+        /// To be published.
+        generation: u64,
+    },
+    /// Push new settings, then publish them.
+    AlterPolicy {
+        /// Key of its row.
+        number: u64,
+        /// Complete.
+        settings: Settings,
+        /// It becomes the default.
+        make_default: bool,
+        /// To be published.
+        generation: u64,
+    },
+    /// Close the shards of a policy, then remove it.
+    DropPolicy {
+        /// Key of its row.
+        number: u64,
+        /// To be published.
+        generation: u64,
+    },
+    /// Close every shard.
+    DropDatabase {
+        /// The last one.
+        generation: u64,
+    },
+    /// Wipe closed shards.
+    WipeShards {
+        /// Which.
+        shards: Vec<ObjectId>,
+    },
+    /// Wipe every shard, those that wait for it included, then this object with all its jobs.
+    WipeDatabase,
+}
+
+impl Job {
+    /// A job that somebody is about to do: the alarm waits before it helps.
+    pub fn started(kind: JobKind, now_ns: i64) -> Self {
+        Self { kind, due_ns: now_ns.saturating_add(JOB_RETRY_NS), failures: 0 }
+    }
+
+    /// A job that waits until messages sent before the drop are gone.
+    pub fn delayed(kind: JobKind, now_ns: i64) -> Self {
+        Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0 }
+    }
+
+    /// The alarm tries it: it comes back later, and later each time.
+    pub fn tried(&self, now_ns: i64) -> Self {
+        let failures = self.failures.saturating_add(1);
+        let wait_ns = JOB_RETRY_NS.saturating_mul(1 << failures.min(10));
+        Self { kind: self.kind.clone(), due_ns: now_ns.saturating_add(wait_ns), failures }
+    }
+
+    /// Whether it stands in the queue of statements, which is done one at a time.
+    pub fn is_statement(&self) -> bool {
+        !matches!(self.kind, JobKind::WipeShards { .. } | JobKind::WipeDatabase)
+    }
+}
+
+/// The messages of a job, in an order that stays the same while it lasts.
+pub fn requests(rows: &Rows, database: &ObjectId, kind: &JobKind) -> Vec<Request> {
+    let location = rows.state.create.location.clone();
+    let request = |shard: &ObjectId, message: ToShard| Request {
+        to: Address::Shard(shard.clone()),
+        location: location.clone(),
+        message: envelope::encode(&message),
+    };
+    let push = |policy: &Policy, generation, message: fn(ShardSettings) -> ToShard| {
+        let settings = shard_settings(database, policy, generation);
+        settings.into_iter().map(|(shard, s)| request(&shard, message(s))).collect::<Vec<_>>()
+    };
+    let old_default = |make_default: &bool, generation| match rows.policies.default {
+        Some(id) if *make_default => {
+            let row = rows.policies.by_id(id);
+            row.map(|row| push(&row.policy, generation, ToShard::Configure)).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    match kind {
+        JobKind::CreatePolicy { policy, make_default, generation, .. } => {
+            let mut requests = push(policy, *generation, ToShard::Open);
+            requests.extend(old_default(make_default, *generation));
+            requests
+        }
+        JobKind::AlterPolicy { number, settings, make_default, generation } => {
+            let mut requests = old_default(make_default, *generation);
+            if let Some(policy) = altered(rows, *number, settings) {
+                requests.extend(push(&policy, *generation, ToShard::Configure));
+            }
+            requests
+        }
+        JobKind::DropPolicy { number, generation } => {
+            let row = rows.policies.rows.iter().find(|row| row.number == *number);
+            let message = ToShard::Close { generation: *generation };
+            let shards = row.into_iter().flat_map(|row| shards(&row.policy));
+            shards.map(|shard| request(shard, message.clone())).collect()
+        }
+        JobKind::DropDatabase { generation } => {
+            let message = ToShard::Close { generation: *generation };
+            all_shards(rows).map(|shard| request(shard, message.clone())).collect()
+        }
+        JobKind::WipeShards { shards } => {
+            shards.iter().map(|shard| request(shard, ToShard::Wipe)).collect()
+        }
+        JobKind::WipeDatabase => {
+            let waiting = rows.jobs.values().flat_map(|job| match &job.kind {
+                JobKind::WipeShards { shards } => shards.as_slice(),
+                _ => &[],
+            });
+            let shards = all_shards(rows).chain(waiting);
+            shards.map(|shard| request(shard, ToShard::Wipe)).collect()
+        }
+    }
+}
+
+/// What a job changes once every message was answered; `None` wipes this object.
+pub fn publish(rows: &Rows, key: u64, now_ns: i64) -> Option<Change> {
+    let mut change = Change { removed_jobs: vec![key], ..Change::default() };
+    let mut state = rows.state.clone();
+    match rows.jobs.get(&key).map(|job| &job.kind)? {
+        JobKind::CreatePolicy { number, policy, make_default, generation } => {
+            state.generation = *generation;
+            state.stage = Stage::Open;
+            if *make_default {
+                state.default_policy = Some(policy.id);
+            }
+            change.policy = Some((*number, policy.clone()));
+        }
+        JobKind::AlterPolicy { number, settings, make_default, generation } => {
+            state.generation = *generation;
+            let policy = altered(rows, *number, settings);
+            if let Some(policy) = &policy
+                && *make_default
+            {
+                state.default_policy = Some(policy.id);
+            }
+            change.policy = policy.map(|policy| (*number, policy));
+        }
+        JobKind::DropPolicy { number, generation } => {
+            state.generation = *generation;
+            let row = rows.policies.rows.iter().find(|row| row.number == *number);
+            if state.default_policy == row.map(|row| row.policy.id) {
+                state.default_policy = None;
+            }
+            let gone: Vec<ObjectId> =
+                row.into_iter().flat_map(|row| shards(&row.policy)).cloned().collect();
+            for shards in gone.chunks(SHARDS_PER_WIPE) {
+                let kind = JobKind::WipeShards { shards: shards.to_vec() };
+                change.jobs.push((state.next_job, Job::delayed(kind, now_ns)));
+                state.next_job += 1;
+            }
+            change.removed_policy = Some(*number);
+        }
+        JobKind::DropDatabase { generation } => {
+            state.generation = *generation;
+            change.jobs.push((state.next_job, Job::delayed(JobKind::WipeDatabase, now_ns)));
+            state.next_job += 1;
+        }
+        JobKind::WipeShards { .. } => return Some(change),
+        JobKind::WipeDatabase => return None,
+    }
+    change.state = Some(state);
+    Some(change)
+}
+
+/// The change that starts dropping the database. It takes the place of an unfinished statement,
+/// whose fresh shards nobody will ever be told of.
+pub fn start_drop(rows: &Rows, now_ns: i64) -> Change {
+    let mut change = Change::default();
+    let mut state = rows.state.clone();
+    state.stage = Stage::Dropping;
+    for (&key, job) in rows.jobs.iter().filter(|(_, job)| job.is_statement()) {
+        change.removed_jobs.push(key);
+        if let JobKind::CreatePolicy { policy, .. } = &job.kind {
+            let kind = JobKind::WipeShards { shards: shards(policy).cloned().collect() };
+            change.jobs.push((state.next_job, Job::delayed(kind, now_ns)));
+            state.next_job += 1;
+        }
+    }
+    // Above every generation that a shard may have been told.
+    let kind = JobKind::DropDatabase { generation: state.generation + 2 };
+    change.jobs.push((state.next_job, Job::started(kind, now_ns)));
+    state.next_job += 1;
+    change.state = Some(state);
+    change
+}
+
+/// The policy as the job will publish it.
+fn altered(rows: &Rows, number: u64, settings: &Settings) -> Option<Policy> {
+    let row = rows.policies.rows.iter().find(|row| row.number == number)?;
+    Some(Policy {
+        name: settings.name.clone(),
+        duration_ns: settings.duration_ns,
+        replica_n: settings.replica_n,
+        shard_group_duration_ns: settings.shard_group_duration_ns,
+        ..row.policy.clone()
+    })
+}
+
+fn all_shards(rows: &Rows) -> impl Iterator<Item = &ObjectId> {
+    rows.policies.rows.iter().flat_map(|row| shards(&row.policy))
+}

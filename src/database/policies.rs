@@ -1,0 +1,196 @@
+//! The rules of retention policies: what may be created or changed, in 1.x's order of checks
+//! (`services/meta/client.go` and `data.go`; asked of 1.6.7).
+
+use serde::{Deserialize, Serialize};
+
+use super::schema::Schema;
+use crate::model::ids::PolicyId;
+use crate::model::limits::POLICIES_PER_DATABASE_MAX;
+use crate::model::name;
+use crate::model::shard_map::{Policy, default_shard_group_duration_ns};
+use crate::model::time::H_NS;
+use crate::protocol::database::{PolicyChange, PolicyRefusal, PolicySpec};
+
+/// 1.x `MinRetentionPolicyDuration`, and the least shard group duration, nanoseconds.
+pub const DURATION_MIN_NS: i64 = H_NS;
+/// The policy of a database that was created without saying more.
+pub const DEFAULT_NAME: &str = "autogen";
+
+/// A policy and what belongs to it.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    /// In order of creation.
+    pub rows: Vec<PolicyRow>,
+    /// `None` before the first and after the default one was dropped.
+    pub default: Option<PolicyId>,
+}
+
+/// One policy.
+#[derive(Clone, Debug)]
+pub struct PolicyRow {
+    /// Its key in the `entry` table; its measurements' keys start at `number << 32`.
+    pub number: u64,
+    /// As edges see it.
+    pub policy: Policy,
+    /// Its measurements.
+    pub schema: Schema,
+}
+
+/// A policy's settings, complete and checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Case is kept.
+    pub name: String,
+    /// Nanoseconds; 0 is for ever.
+    pub duration_ns: i64,
+    /// Kept for SHOW only.
+    pub replica_n: u32,
+    /// Nanoseconds, at least an hour.
+    pub shard_group_duration_ns: i64,
+}
+
+/// What a statement comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is so already.
+    Unchanged,
+    /// This is to be so.
+    Change(Settings),
+}
+
+impl Policies {
+    /// The policy called `name`.
+    pub fn named(&self, name: &str) -> Option<&PolicyRow> {
+        self.rows.iter().find(|row| row.policy.name == name)
+    }
+
+    /// The policy with this id.
+    pub fn by_id(&self, id: PolicyId) -> Option<&PolicyRow> {
+        self.rows.iter().find(|row| row.policy.id == id)
+    }
+
+    /// CREATE DATABASE … WITH against a database that exists.
+    ///
+    /// # Errors
+    /// [`PolicyRefusal`] unless its default policy is as described.
+    pub fn check_repeat(&self, spec: &PolicySpec) -> Result<(), PolicyRefusal> {
+        let settings = settings(spec)?;
+        let existing = self.named(&settings.name).ok_or(PolicyRefusal::Conflict)?;
+        let policy = &existing.policy;
+        // Only what the statement says is compared; the shard duration always.
+        let same = spec.duration_ns.is_none_or(|duration_ns| duration_ns == policy.duration_ns)
+            && spec.replica_n.is_none_or(|replica_n| replica_n == policy.replica_n)
+            && normal_shard_duration_ns(spec.shard_group_duration_ns, policy.duration_ns)
+                == policy.shard_group_duration_ns;
+        if !same || self.default != Some(policy.id) {
+            return Err(PolicyRefusal::Conflict);
+        }
+        Ok(())
+    }
+
+    /// CREATE RETENTION POLICY.
+    ///
+    /// # Errors
+    /// [`PolicyRefusal`]
+    pub fn check_create(
+        &self,
+        spec: &PolicySpec,
+        make_default: bool,
+    ) -> Result<Verdict, PolicyRefusal> {
+        let settings = settings(spec)?;
+        if let Some(PolicyRow { policy, .. }) = self.named(&settings.name) {
+            if settings != settings_of(policy) {
+                return Err(PolicyRefusal::Exists);
+            }
+            if make_default && self.default != Some(policy.id) {
+                return Err(PolicyRefusal::Conflict);
+            }
+            return Ok(Verdict::Unchanged);
+        }
+        let (limit, current) = (POLICIES_PER_DATABASE_MAX as u64, self.rows.len() as u64);
+        if current >= limit {
+            return Err(PolicyRefusal::TooMany { limit, current, requested: current + 1 });
+        }
+        Ok(Verdict::Change(settings))
+    }
+
+    /// ALTER RETENTION POLICY.
+    ///
+    /// # Errors
+    /// [`PolicyRefusal`]
+    pub fn check_alter(
+        &self,
+        change: &PolicyChange,
+        make_default: bool,
+    ) -> Result<Verdict, PolicyRefusal> {
+        let not_found = || PolicyRefusal::NotFound(change.name.clone());
+        let policy = &self.named(&change.name).ok_or_else(not_found)?.policy;
+        if change.duration_ns.is_some_and(|ns| ns != 0 && ns < DURATION_MIN_NS) {
+            return Err(PolicyRefusal::DurationTooLow);
+        }
+        // 1.x compares what is given with what stays, before it rounds the shard duration.
+        let duration_ns = change.duration_ns.unwrap_or(policy.duration_ns);
+        let shard_ns = change.shard_group_duration_ns.unwrap_or(policy.shard_group_duration_ns);
+        let changes = change.duration_ns.is_some() || change.shard_group_duration_ns.is_some();
+        if changes && duration_ns > 0 && duration_ns < shard_ns {
+            return Err(PolicyRefusal::IncompatibleDurations);
+        }
+        let settings = Settings {
+            name: policy.name.clone(),
+            duration_ns,
+            replica_n: change.replica_n.unwrap_or(policy.replica_n),
+            shard_group_duration_ns: match change.shard_group_duration_ns {
+                Some(shard_ns) => normal_shard_duration_ns(shard_ns, duration_ns),
+                None => policy.shard_group_duration_ns,
+            },
+        };
+        let moves_default = make_default && self.default != Some(policy.id);
+        if settings == settings_of(policy) && !moves_default {
+            return Ok(Verdict::Unchanged);
+        }
+        Ok(Verdict::Change(settings))
+    }
+}
+
+/// A description completed by 1.x's defaults.
+///
+/// # Errors
+/// [`PolicyRefusal`] for what no policy may be.
+pub fn settings(spec: &PolicySpec) -> Result<Settings, PolicyRefusal> {
+    let duration_ns = spec.duration_ns.unwrap_or(0);
+    if duration_ns != 0 && duration_ns < DURATION_MIN_NS {
+        return Err(PolicyRefusal::DurationTooLow);
+    }
+    let name = spec.name.as_deref().unwrap_or(DEFAULT_NAME);
+    name::check(name).map_err(|_| PolicyRefusal::InvalidName)?;
+    let replica_n = spec.replica_n.unwrap_or(1);
+    if replica_n < 1 {
+        return Err(PolicyRefusal::ReplicationTooLow);
+    }
+    let shard_group_duration_ns =
+        normal_shard_duration_ns(spec.shard_group_duration_ns, duration_ns);
+    if duration_ns > 0 && duration_ns < shard_group_duration_ns {
+        return Err(PolicyRefusal::IncompatibleDurations);
+    }
+    Ok(Settings { name: name.to_owned(), duration_ns, replica_n, shard_group_duration_ns })
+}
+
+fn settings_of(policy: &Policy) -> Settings {
+    Settings {
+        name: policy.name.clone(),
+        duration_ns: policy.duration_ns,
+        replica_n: policy.replica_n,
+        shard_group_duration_ns: policy.shard_group_duration_ns,
+    }
+}
+
+/// 1.x `normalisedShardDuration`: 0 is the default, and nothing is below an hour.
+fn normal_shard_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
+    match shard_ns {
+        0 => default_shard_group_duration_ns(duration_ns),
+        _ => shard_ns.max(DURATION_MIN_NS),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! The Database's rows and their copy in memory. A change is stored first, whole or not at all.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ddl::Job;
+use super::policies::{Policies, PolicyRow};
+use super::schema::{Registration, Schema};
+use crate::model::ids::PolicyId;
+use crate::model::schema::MeasurementSchema;
+use crate::model::shard_map::Policy;
+use crate::protocol::catalog::CreateDatabase;
+use crate::store::{Store, StoreError, Table};
+
+/// Rows read at once.
+const LOAD_ROWS: u32 = 256;
+/// Above every key (keys lie below 2^53).
+const KEY_MAX: u64 = (1 << 53) - 1;
+/// Bits of a measurement's id inside its row's key; the policy's number lies above.
+const MEASUREMENT_BITS: u32 = 32;
+
+/// Where a database is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The first policy's shards may not be open yet.
+    Opening,
+    /// In use.
+    Open,
+    /// Its shards refuse, or will; its storage goes later.
+    Dropping,
+}
+
+/// The one `state` row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// As first asked for.
+    pub create: CreateDatabase,
+    /// Where the database is in its life.
+    pub stage: Stage,
+    /// The published generation.
+    pub generation: u64,
+    /// The default policy.
+    pub default_policy: Option<PolicyId>,
+    /// Key of the next policy's row.
+    pub next_policy: u64,
+    /// Id of the next shard group.
+    pub next_group: u64,
+    /// Key of the next job's row.
+    pub next_job: u64,
+}
+
+/// An `entry` row.
+#[derive(Serialize, Deserialize)]
+struct PolicyHead {
+    policy: Policy,
+}
+
+/// Everything that a Database keeps.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The `state` row.
+    pub state: State,
+    /// The `entry` and `schema` rows.
+    pub policies: Policies,
+    /// The `job` rows by key.
+    pub jobs: BTreeMap<u64, Job>,
+}
+
+/// Rows that change together.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// The `state` row.
+    pub state: Option<State>,
+    /// A new or changed policy and its row's key.
+    pub policy: Option<(u64, Policy)>,
+    /// A policy to be removed with its measurements, by its row's key.
+    pub removed_policy: Option<u64>,
+    /// Jobs to be stored, by key.
+    pub jobs: Vec<(u64, Job)>,
+    /// Jobs that are done, by key.
+    pub removed_jobs: Vec<u64>,
+}
+
+impl Rows {
+    /// A database that was never stored: with `change` it comes into being.
+    pub fn new(state: State) -> Self {
+        Self { state, policies: Policies::default(), jobs: BTreeMap::new() }
+    }
+
+    /// Reads everything; `None` when the object is not open.
+    pub fn load<S: Store>(store: &S) -> Result<Option<Self>, StoreError> {
+        if !store.is_open()? {
+            return Ok(None);
+        }
+        let Some(head) = store.head(Table::State, 0)? else { return Ok(None) };
+        let mut rows = Self::new(parse(&head)?);
+        for_each(store, Table::Entry, |number, head| {
+            let PolicyHead { policy } = parse(head)?;
+            rows.policies.rows.push(PolicyRow { number, policy, schema: Schema::default() });
+            Ok(())
+        })?;
+        for_each(store, Table::Schema, |key, head| {
+            let number = key >> MEASUREMENT_BITS;
+            let row = rows.policies.rows.iter_mut().find(|row| row.number == number);
+            if let Some(row) = row {
+                row.schema.load(parse::<MeasurementSchema>(head)?);
+            }
+            Ok(())
+        })?;
+        for_each(store, Table::Job, |key, head| {
+            rows.jobs.insert(key, parse(head)?);
+            Ok(())
+        })?;
+        rows.policies.default = rows.state.default_policy;
+        Ok(Some(rows))
+    }
+
+    /// Stores a change, then takes it into memory.
+    pub fn apply<S: Store>(&mut self, store: &S, change: Change) -> Result<(), StoreError> {
+        store.atomically(|| write(store, &change))?;
+        if let Some(state) = change.state {
+            self.policies.default = state.default_policy;
+            self.state = state;
+        }
+        if let Some((number, policy)) = change.policy {
+            match self.policies.rows.iter_mut().find(|row| row.number == number) {
+                Some(row) => row.policy = policy,
+                None => {
+                    let row = PolicyRow { number, policy, schema: Schema::default() };
+                    self.policies.rows.push(row);
+                }
+            }
+        }
+        if let Some(number) = change.removed_policy {
+            self.policies.rows.retain(|row| row.number != number);
+        }
+        self.jobs.extend(change.jobs);
+        for key in change.removed_jobs {
+            self.jobs.remove(&key);
+        }
+        Ok(())
+    }
+
+    /// Stores a registration in the schema of the policy `number`, then takes it into memory.
+    pub fn register<S: Store>(
+        &mut self,
+        store: &S,
+        number: u64,
+        registration: Registration,
+    ) -> Result<(), StoreError> {
+        let row = self.policies.rows.iter_mut().find(|row| row.number == number);
+        let Some(row) = row else { return Ok(()) };
+        if !registration.changed.is_empty() {
+            store.atomically(|| {
+                registration.changed.values().try_for_each(|measurement| {
+                    let key = number << MEASUREMENT_BITS | u64::from(measurement.id.0);
+                    store.put(Table::Schema, key, &to_json(measurement)?, &[])
+                })
+            })?;
+        }
+        row.schema.apply(registration);
+        Ok(())
+    }
+}
+
+fn write<S: Store>(store: &S, change: &Change) -> Result<(), StoreError> {
+    if let Some(state) = &change.state {
+        store.put(Table::State, 0, &to_json(state)?, &[])?;
+    }
+    if let Some((number, policy)) = &change.policy {
+        let head = to_json(&PolicyHead { policy: policy.clone() })?;
+        store.put(Table::Entry, *number, &head, &[])?;
+    }
+    if let Some(number) = change.removed_policy {
+        store.delete(Table::Entry, number..=number)?;
+        let first = number << MEASUREMENT_BITS;
+        store.delete(Table::Schema, first..=first | u64::from(u32::MAX))?;
+    }
+    for (key, job) in &change.jobs {
+        store.put(Table::Job, *key, &to_json(job)?, &[])?;
+    }
+    for &key in &change.removed_jobs {
+        store.delete(Table::Job, key..=key)?;
+    }
+    Ok(())
+}
+
+/// Calls `take` with every row of `table`, ascending by key.
+fn for_each<S: Store>(
+    store: &S,
+    table: Table,
+    mut take: impl FnMut(u64, &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut from = 0;
+    loop {
+        let page = store.heads(table, from..=KEY_MAX, LOAD_ROWS)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        from = last + 1;
+        for (key, head) in &page {
+            take(*key, head)?;
+        }
+    }
+}
+
+fn to_json<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(row).map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(head: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(head).map_err(|error| StoreError::Failed(error.to_string()))
+}

@@ -1,0 +1,214 @@
+//! The schema of one policy: column sets in, ids out. Each set is taken whole or refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::limits::{
+    FIELDS_PER_MEASUREMENT_MAX, MEASUREMENT_SCHEMA_BYTES_MAX, MEASUREMENTS_PER_POLICY_MAX,
+    PAGE_BYTES_MAX,
+};
+use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
+use crate::model::value::FieldType;
+use crate::protocol::database::{ColumnSet, RegisterRefusal};
+
+/// JSON around a column's key: `{"id":…,"key":"…","kind":{"Field":"Unsigned"}},`.
+const COLUMN_BYTES: usize = 64;
+/// JSON around a measurement's name and columns.
+const MEASUREMENT_BYTES: usize = 96;
+
+/// The measurements of one policy. A copy of stored rows.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    by_name: BTreeMap<String, MeasurementSchema>,
+    /// Highest of all measurements'.
+    version: u64,
+    next_measurement: u32,
+}
+
+/// What a registration changes: to be stored, then handed to [`Schema::apply`].
+#[derive(Debug, Default)]
+pub struct Registration {
+    /// Changed measurements by name.
+    pub changed: BTreeMap<String, MeasurementSchema>,
+    /// Per set, in order, why it was refused.
+    pub refusals: Vec<Option<RegisterRefusal>>,
+    version: u64,
+    next_measurement: u32,
+}
+
+impl Registration {
+    /// The schema's version once this is applied.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+impl Schema {
+    /// Takes a stored row back.
+    pub fn load(&mut self, measurement: MeasurementSchema) {
+        self.version = self.version.max(measurement.version);
+        self.next_measurement = self.next_measurement.max(measurement.id.0.saturating_add(1));
+        self.by_name.insert(measurement.name.clone(), measurement);
+    }
+
+    /// Raised by every addition; 0 while empty.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Works out what registering `sets` in order comes to. Changes nothing.
+    pub fn register(&self, sets: &[ColumnSet]) -> Registration {
+        let mut registration = Registration {
+            version: self.version,
+            next_measurement: self.next_measurement,
+            ..Registration::default()
+        };
+        let mut created = 0;
+        for set in sets {
+            let refusal = self.register_set(set, &mut registration, &mut created).err();
+            registration.refusals.push(refusal);
+        }
+        // Each change has its own version, so that a page can resume after any of them.
+        for measurement in registration.changed.values_mut() {
+            registration.version += 1;
+            measurement.version = registration.version;
+        }
+        registration
+    }
+
+    /// The registration was stored.
+    pub fn apply(&mut self, registration: Registration) {
+        self.by_name.extend(registration.changed);
+        self.version = registration.version;
+        self.next_measurement = registration.next_measurement;
+    }
+
+    /// Measurements changed after `after_version`, oldest change first, and whether more follow.
+    pub fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
+        let changed = self.by_name.values().filter(|m| m.version > after_version);
+        let by_version: BTreeMap<u64, &MeasurementSchema> =
+            changed.map(|measurement| (measurement.version, measurement)).collect();
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for measurement in by_version.values() {
+            bytes += stored_bytes(measurement);
+            if bytes > PAGE_BYTES_MAX && !page.is_empty() {
+                return (page, true);
+            }
+            page.push((*measurement).clone());
+        }
+        (page, false)
+    }
+
+    fn register_set(
+        &self,
+        set: &ColumnSet,
+        registration: &mut Registration,
+        created: &mut u64,
+    ) -> Result<(), RegisterRefusal> {
+        let known = registration.changed.get(&set.measurement);
+        let known = known.or_else(|| self.by_name.get(&set.measurement));
+        let mut measurement = match known {
+            Some(known) => known.clone(),
+            None => self.new_measurement(set, registration.next_measurement, *created)?,
+        };
+        let is_new = known.is_none();
+        if !add_columns(&mut measurement, set)? && !is_new {
+            return Ok(());
+        }
+        if stored_bytes(&measurement) > MEASUREMENT_SCHEMA_BYTES_MAX {
+            return Err(RegisterRefusal::TooLarge { measurement: set.measurement.clone() });
+        }
+        if is_new {
+            registration.next_measurement += 1;
+            *created += 1;
+        }
+        registration.changed.insert(set.measurement.clone(), measurement);
+        Ok(())
+    }
+
+    fn new_measurement(
+        &self,
+        set: &ColumnSet,
+        id: u32,
+        created: u64,
+    ) -> Result<MeasurementSchema, RegisterRefusal> {
+        let current = self.by_name.len() as u64 + created;
+        let limit = MEASUREMENTS_PER_POLICY_MAX as u64;
+        let name = set.measurement.clone();
+        if current >= limit {
+            let requested = current + 1;
+            return Err(RegisterRefusal::TooManyMeasurements {
+                measurement: name,
+                limit,
+                current,
+                requested,
+            });
+        }
+        Ok(MeasurementSchema { id: MeasurementId(id), name, version: 0, columns: Vec::new() })
+    }
+}
+
+/// Adds the set's columns that are missing; whether there was one.
+fn add_columns(
+    measurement: &mut MeasurementSchema,
+    set: &ColumnSet,
+) -> Result<bool, RegisterRefusal> {
+    let tags: BTreeSet<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
+    let fields: BTreeMap<&str, FieldType> =
+        measurement.fields().map(|(column, kind)| (column.key.as_str(), kind)).collect();
+    let mut new_tags: BTreeSet<&str> = set.tags.iter().map(String::as_str).collect();
+    new_tags.retain(|key| !tags.contains(key));
+    let mut new_fields: BTreeMap<&str, FieldType> = BTreeMap::new();
+    for (key, requested) in &set.fields {
+        let key = key.as_str();
+        match fields.get(key).or_else(|| new_fields.get(key)) {
+            Some(existing) if existing == requested => {}
+            Some(&existing) => {
+                return Err(RegisterRefusal::TypeConflict {
+                    measurement: set.measurement.clone(),
+                    field: key.to_owned(),
+                    existing,
+                    requested: *requested,
+                });
+            }
+            None => {
+                new_fields.insert(key, *requested);
+            }
+        }
+    }
+    let (limit, current) = (FIELDS_PER_MEASUREMENT_MAX as u64, fields.len() as u64);
+    let requested = current + new_fields.len() as u64;
+    if !new_fields.is_empty() && requested > limit {
+        let measurement = set.measurement.clone();
+        return Err(RegisterRefusal::TooManyFields { measurement, limit, current, requested });
+    }
+    let any = !new_tags.is_empty() || !new_fields.is_empty();
+    let kinds = new_tags.into_iter().map(|key| (key.to_owned(), ColumnKind::Tag)).chain(
+        new_fields.into_iter().map(|(key, field)| (key.to_owned(), ColumnKind::Field(field))),
+    );
+    let next = measurement.columns.iter().map(|column| column.id.0 + 1).max().unwrap_or(0);
+    let columns = (next..).zip(kinds);
+    measurement.columns.extend(columns.map(|(id, (key, kind))| ColumnDefinition {
+        id: ColumnId(id),
+        key,
+        kind,
+    }));
+    Ok(any)
+}
+
+/// An upper bound of the measurement's JSON, bytes.
+fn stored_bytes(measurement: &MeasurementSchema) -> usize {
+    let columns = measurement.columns.iter();
+    let columns: usize = columns.map(|column| COLUMN_BYTES + json_bytes(&column.key)).sum();
+    MEASUREMENT_BYTES + json_bytes(&measurement.name) + columns
+}
+
+/// Bytes of `text` inside JSON at most: an escape takes up to six.
+fn json_bytes(text: &str) -> usize {
+    let escaped = |c: char| c.is_control() || c == '"' || c == '\\';
+    text.chars().map(|c| if escaped(c) { 6 } else { c.len_utf8() }).sum()
+}
+
+#[cfg(test)]
+mod tests;

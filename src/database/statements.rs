@@ -1,0 +1,244 @@
+//! Requests that change more than this object: find what is unfinished, finish it, then store and
+//! drive their own job.
+
+use super::ddl::{self, Job, JobKind};
+use super::groups::first_group;
+use super::policies::{self, Settings, Verdict};
+use super::rows::{Change, Rows, Stage, State};
+use super::{Database, Flight, Halt, Next};
+use crate::model::ids::PolicyId;
+use crate::model::limits::JOB_FAILURES_MAX;
+use crate::model::shard_map::Policy;
+use crate::protocol::call::Platform;
+use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicySpec, ToDatabase};
+use crate::store::Store;
+
+/// What a flight is for.
+pub(super) enum Task {
+    /// A request that is answered when it is so.
+    Request(ToDatabase),
+    /// The alarm's work on one job.
+    Job(u64),
+    /// The alarm found nothing to do.
+    Nothing,
+}
+
+/// Nothing is left to be done.
+const DONE: Halt = Halt::Reply(FromDatabase::Done);
+
+impl<S: Store> Database<S> {
+    /// The next messages of a flight, or its end.
+    pub(super) fn go_on(&mut self, platform: &dyn Platform, flight: &mut Flight) -> Next {
+        self.load()?;
+        loop {
+            let key = match self.next_job(platform, flight)? {
+                Some(key) => key,
+                None => return Err(DONE),
+            };
+            if let Some(requests) = self.drive(platform, flight, key)? {
+                return Ok(requests);
+            }
+        }
+    }
+
+    /// The job that stands between the flight and its end.
+    fn next_job(
+        &mut self,
+        platform: &dyn Platform,
+        flight: &mut Flight,
+    ) -> Result<Option<u64>, Halt> {
+        match &flight.task {
+            Task::Nothing => Ok(None),
+            Task::Job(key) => {
+                let key = *key;
+                Ok(self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).map(|_| key))
+            }
+            Task::Request(ToDatabase::Initialise(create)) => {
+                let create = create.clone();
+                self.initialise(platform, flight, create)
+            }
+            Task::Request(ToDatabase::Drop) => self.drop_database(platform),
+            Task::Request(statement) => {
+                let statement = statement.clone();
+                if let Some(key) = self.statement_job() {
+                    return Ok(Some(key));
+                }
+                if flight.own_job.is_some() {
+                    return Ok(None);
+                }
+                self.open_rows()?;
+                let kind = self.plan(platform, &statement)?;
+                flight.own_job = match kind {
+                    Some((state, kind)) => Some(self.store_job(platform, state, kind)?),
+                    None => return Ok(None),
+                };
+                Ok(flight.own_job)
+            }
+        }
+    }
+
+    /// The unfinished statement: there is never more than one.
+    fn statement_job(&self) -> Option<u64> {
+        let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
+        jobs.filter(|(_, job)| job.is_statement()).map(|(&key, _)| key).next()
+    }
+
+    fn initialise(
+        &mut self,
+        platform: &dyn Platform,
+        flight: &mut Flight,
+        create: CreateDatabase,
+    ) -> Result<Option<u64>, Halt> {
+        let Some(rows) = &self.rows else {
+            let (rows, change) = new_database(platform, &create)?;
+            self.store.open()?;
+            self.rows = Some(rows);
+            self.apply(change)?;
+            flight.own_job = self.statement_job();
+            return Ok(flight.own_job);
+        };
+        match rows.state.stage {
+            Stage::Opening => Ok(self.statement_job()),
+            Stage::Dropping => Err(Halt::Reply(FromDatabase::NotOpen)),
+            Stage::Open => {
+                if let Some(spec) = &create.policy
+                    && flight.own_job.is_none()
+                {
+                    let check = rows.policies.check_repeat(spec);
+                    check.map_err(DatabaseRefusal::Policy)?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>, Halt> {
+        let Some(rows) = &self.rows else { return Err(Halt::Reply(FromDatabase::NotOpen)) };
+        if rows.state.stage != Stage::Dropping {
+            let change = ddl::start_drop(rows, platform.now_ns());
+            self.apply(change)?;
+        }
+        Ok(self.statement_job())
+    }
+
+    /// What a policy statement comes to: nothing, a job (and the state it leaves), or a refusal.
+    fn plan(
+        &mut self,
+        platform: &dyn Platform,
+        statement: &ToDatabase,
+    ) -> Result<Option<(State, JobKind)>, Halt> {
+        let Some(rows) = &self.rows else { return Ok(None) };
+        let state = rows.state.clone();
+        let refuse = DatabaseRefusal::Policy;
+        match statement {
+            ToDatabase::CreatePolicy { spec, make_default } => {
+                let verdict = rows.policies.check_create(spec, *make_default).map_err(refuse)?;
+                match verdict {
+                    Verdict::Unchanged => Ok(None),
+                    Verdict::Change(settings) => {
+                        Ok(Some(create_policy(platform, state, settings, *make_default)?))
+                    }
+                }
+            }
+            ToDatabase::AlterPolicy { spec, make_default } => {
+                let verdict = rows.policies.check_alter(spec, *make_default).map_err(refuse)?;
+                let Some(row) = rows.policies.named(&spec.name) else { return Ok(None) };
+                let moves = *make_default && state.default_policy != Some(row.policy.id);
+                match verdict {
+                    Verdict::Unchanged => Ok(None),
+                    Verdict::Change(settings) => {
+                        let kind = JobKind::AlterPolicy {
+                            number: row.number,
+                            settings,
+                            make_default: moves,
+                            generation: state.generation + 1,
+                        };
+                        Ok(Some((state, kind)))
+                    }
+                }
+            }
+            ToDatabase::DropPolicy { name } => {
+                let Some(row) = rows.policies.named(name) else { return Ok(None) };
+                let generation = state.generation + 1;
+                Ok(Some((state, JobKind::DropPolicy { number: row.number, generation })))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn store_job(
+        &mut self,
+        platform: &dyn Platform,
+        mut state: State,
+        kind: JobKind,
+    ) -> Result<u64, Halt> {
+        let key = state.next_job;
+        state.next_job += 1;
+        let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
+        self.apply(Change { state: Some(state), jobs, ..Change::default() })?;
+        Ok(key)
+    }
+
+    /// Counts the most overdue job as tried, re-arms, and drives it.
+    pub(super) fn retry_due(&mut self, platform: &dyn Platform, flight: &mut Flight) -> Next {
+        self.load()?;
+        let now_ns = platform.now_ns();
+        let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
+        let due = jobs.filter(|(_, job)| job.failures < JOB_FAILURES_MAX && job.due_ns <= now_ns);
+        let first = due.min_by_key(|(key, job)| (job.due_ns, **key));
+        let Some((key, job)) = first.map(|(&key, job)| (key, job.tried(now_ns))) else {
+            return Err(DONE);
+        };
+        self.apply(Change { jobs: vec![(key, job)], ..Change::default() })?;
+        flight.task = Task::Job(key);
+        self.go_on(platform, flight)
+    }
+}
+
+/// A new database with the job that opens its first policy.
+fn new_database(platform: &dyn Platform, create: &CreateDatabase) -> Result<(Rows, Change), Halt> {
+    let spec = create.policy.clone().unwrap_or_else(PolicySpec::default);
+    let settings = policies::settings(&spec).map_err(DatabaseRefusal::Policy)?;
+    let state = State {
+        create: create.clone(),
+        stage: Stage::Opening,
+        generation: 1,
+        default_policy: None,
+        next_policy: 0,
+        next_group: 1,
+        next_job: 0,
+    };
+    let (mut state, kind) = create_policy(platform, state, settings, true)?;
+    let jobs = vec![(state.next_job, Job::started(kind, platform.now_ns()))];
+    state.next_job += 1;
+    let change = Change { state: Some(state.clone()), jobs, ..Change::default() };
+    Ok((Rows::new(state), change))
+}
+
+/// The job that opens a policy, and the state with the numbers it took.
+fn create_policy(
+    platform: &dyn Platform,
+    mut state: State,
+    settings: Settings,
+    make_default: bool,
+) -> Result<(State, JobKind), DatabaseRefusal> {
+    let create = &state.create;
+    let jurisdiction = create.jurisdiction.as_deref();
+    let group = first_group(platform, state.next_group, create.shards, jurisdiction)?;
+    let policy = Policy {
+        id: PolicyId(platform.random_u64()),
+        name: settings.name,
+        duration_ns: settings.duration_ns,
+        shard_group_duration_ns: settings.shard_group_duration_ns,
+        replica_n: settings.replica_n,
+        groups: vec![group],
+    };
+    // Only a default that moves makes somebody's write go to the wrong place.
+    let moves_default = make_default && state.default_policy.is_some();
+    let generation = state.generation + u64::from(moves_default);
+    let number = state.next_policy;
+    state.next_policy += 1;
+    state.next_group += 1;
+    Ok((state, JobKind::CreatePolicy { number, policy, make_default, generation }))
+}

@@ -1,0 +1,96 @@
+//! Calls that go out together and are judged together.
+
+use super::call::{Address, Call, CallFailure, Reply};
+
+/// Calls in flight. Replies may come in any order, twice, or for calls of an earlier round.
+#[derive(Debug, Default)]
+pub struct Round {
+    first_id: u32,
+    replies: Vec<Option<Result<Vec<u8>, CallFailure>>>,
+    missing: usize,
+}
+
+/// Whom to call with what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Whom.
+    pub to: Address,
+    /// [`Call::location`]
+    pub location: Option<String>,
+    /// The encoded message.
+    pub message: Vec<u8>,
+}
+
+impl Request {
+    /// A call without a wish where the object should be created.
+    pub fn new(to: Address, message: Vec<u8>) -> Self {
+        Self { to, location: None, message }
+    }
+}
+
+impl Round {
+    /// Starts a round; replies to the one before are ignored from now on.
+    pub fn start(&mut self, requests: Vec<Request>) -> Vec<Call> {
+        let next = u32::try_from(self.replies.len()).unwrap_or(u32::MAX);
+        self.first_id = self.first_id.wrapping_add(next);
+        self.replies = vec![None; requests.len()];
+        self.missing = requests.len();
+        let ids = (0..).map(|position: u32| self.first_id.wrapping_add(position));
+        let call = |(id, request): (u32, Request)| Call {
+            id,
+            to: request.to,
+            location: request.location,
+            message: request.message,
+        };
+        ids.zip(requests).map(call).collect()
+    }
+
+    /// Takes a reply; when it was the last one missing, all of them in the order of the requests.
+    pub fn take(&mut self, reply: Reply) -> Option<Vec<Result<Vec<u8>, CallFailure>>> {
+        let position = reply.id.wrapping_sub(self.first_id) as usize;
+        let slot = self.replies.get_mut(position)?;
+        if slot.is_none() {
+            *slot = Some(reply.result);
+            self.missing -= 1;
+            if self.missing == 0 {
+                let complete = self.replies.iter_mut().filter_map(Option::take).collect();
+                return Some(complete);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(byte: u8) -> Request {
+        Request::new(Address::Catalog, vec![byte])
+    }
+
+    #[test]
+    fn replies_come_back_in_the_order_of_the_requests() {
+        let mut round = Round::default();
+        let calls = round.start(vec![request(1), request(2)]);
+        let ids: Vec<u32> = calls.iter().map(|call| call.id).collect();
+        assert_eq!(round.take(Reply { id: ids[1], result: Ok(vec![20]) }), None);
+        assert_eq!(round.take(Reply { id: ids[1], result: Ok(vec![99]) }), None, "a repeat");
+        let complete = round.take(Reply { id: ids[0], result: Err(CallFailure::Overloaded) });
+        assert_eq!(complete, Some(vec![Err(CallFailure::Overloaded), Ok(vec![20])]));
+    }
+
+    #[test]
+    fn a_late_reply_of_an_earlier_round_is_ignored() {
+        let mut round = Round::default();
+        let old = round.start(vec![request(1)]);
+        assert!(round.take(Reply { id: old[0].id, result: Ok(vec![]) }).is_some());
+        let new = round.start(vec![request(2)]);
+        assert_eq!(round.take(Reply { id: old[0].id, result: Ok(vec![1]) }), None);
+        assert_eq!(
+            round.take(Reply { id: new[0].id, result: Ok(vec![2]) }),
+            Some(vec![Ok(vec![2])])
+        );
+        assert_eq!(round.take(Reply { id: new[0].id, result: Ok(vec![3]) }), None, "a repeat");
+    }
+}
