@@ -49,7 +49,8 @@ impl Round {
     pub fn take(&mut self, reply: Reply) -> Option<Vec<Result<Vec<u8>, CallFailure>>> {
         let position = reply.id.wrapping_sub(self.first_id) as usize;
         let slot = self.replies.get_mut(position)?;
-        if slot.is_none() {
+        // After completion the slots are empty again, but nothing is missing.
+        if slot.is_none() && self.missing > 0 {
             *slot = Some(reply.result);
             self.missing -= 1;
             if self.missing == 0 {

@@ -54,8 +54,8 @@ pub struct Stamp {
     pub policy: PolicyId,
     /// The generation it has; below the shard's own it is stale.
     pub generation: u64,
-    /// The schema version it has. The shard remembers the highest that an `Append` carried (durably,
-    /// with the frame); a `Scan` or `Summarise` below it is stale. An `Append` below it is not.
+    /// The schema version it has. The shard remembers the highest that an `Append` carried
+    /// (durably, with the frame); a `Scan` or `Summarise` below it is stale. An `Append` is not.
     pub schema_version: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What an isolate remembers of databases: names, shard maps, schemas. Possibly stale, always bounded.
+//! What an isolate remembers of databases: names, shard maps, schemas. Possibly stale, bounded.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Sans-IO machines between the HTTP contract and the objects: what to call, whom, and what it came to.
+//! Sans-IO machines between the HTTP contract and the objects: whom to call, and what it came to.
 //!
 //! A machine never waits. [`Machine::step`] answers with calls to make or with its answer; the glue
 //! (`edge/`, a test's scheduler, the browser) makes the calls in any order and hands in each reply.
@@ -27,7 +27,7 @@ pub trait Machine {
     /// What it comes to.
     type Answer;
 
-    /// Goes on: with `None` to start (and, where the machine says so, for its next piece), else with
-    /// the reply to one of its calls.
+    /// Goes on: with `None` to start (and, where the machine says so, for its next piece), else
+    /// with the reply to one of its calls.
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer>;
 }
