@@ -93,3 +93,8 @@ export function endAllOnSignals() {
     });
   }
 }
+
+// Whatever ends this process, nothing that it started stays.
+process.on('exit', () => {
+  for (const child of living) signalGroup(child, 'SIGKILL');
+});

@@ -1,0 +1,47 @@
+// Runs the end-to-end tests one file after another and prints each verdict as it falls.
+// The last line of its output is the counts as JSON, for scripts/test.mjs.
+//
+// Arguments: parts of file names; none means all of them.
+
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from 'node:test';
+
+import { at } from './project.mjs';
+
+/** No single file may take longer. */
+const fileMs = 15 * 60_000;
+
+const folder = at('tests', 'edge');
+const wanted = process.argv.slice(2);
+const files = readdirSync(folder)
+  .filter((name) => name.endsWith('.test.mjs'))
+  .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
+  .sort()
+  .map((name) => join(folder, name));
+
+const counts = { passed: 0, failed: 0, skipped: [] };
+
+function verdict({ name, skip, details }, failed) {
+  if (details.type === 'suite' && !failed) return;
+  const took = `${Math.round(details.duration_ms)} ms`;
+  if (skip !== undefined) {
+    counts.skipped.push(typeof skip === 'string' ? `${name} (${skip})` : name);
+    console.log(`  - ${name}: skipped`);
+  } else if (failed) {
+    counts.failed += 1;
+    const error = details.error?.cause ?? details.error;
+    console.log(`  x ${name} (${took})\n${error?.stack ?? error}`);
+  } else {
+    counts.passed += 1;
+    console.log(`  + ${name} (${took})`);
+  }
+}
+
+const events = run({ files, concurrency: 1, timeout: fileMs });
+events.on('test:pass', (data) => verdict(data, false));
+events.on('test:fail', (data) => verdict(data, true));
+events.on('test:stderr', ({ message }) => process.stderr.write(message));
+events.on('test:stdout', ({ message }) => process.stdout.write(message));
+for await (const _ of events);
+console.log(JSON.stringify(counts));

@@ -1,0 +1,159 @@
+// npm test: everything that has to hold, in the order in which it fails fastest.
+//
+// Arguments: parts of step names; none means all of them. The last line counts every test.
+// TIDEMARK_REQUIRE_PROGRAMS=1 turns a test skipped for a missing program into a failure.
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+import { endAllOnSignals, run } from './processes.mjs';
+import { at, finishWith, newNode, wrangler } from './project.mjs';
+import { packages, rust, wasmBindgen, worker } from './setup.mjs';
+
+/** The Worker's code, gzipped. */
+const wasmBytesMax = 1_000_000;
+
+const wasm = ['--target', 'wasm32-unknown-unknown'];
+const browser = ['--no-default-features', '--features', 'browser'];
+const total = { passed: 0, failed: 0, skipped: [] };
+
+/** Runs a program whose exit code is the verdict. */
+async function verdict(command, args, env = {}) {
+  const { code } = await run(command, args, { env });
+  return code === 0 ? { passed: 1 } : { failed: 1 };
+}
+
+/**
+ * Runs `cargo test` and counts its tests. A passing test that prints a line `SKIPPED name: reason`
+ * counts as skipped.
+ */
+async function cargoTests(args, env = {}) {
+  const all = ['test', ...args, '--no-fail-fast', '--', '--show-output'];
+  const { code, output } = await run('cargo', all, { quiet: true, env });
+  const sum = (what) =>
+    [...output.matchAll(new RegExp(`^test result: .*?(\\d+) ${what}`, 'gm'))]
+      .map((found) => Number(found[1]))
+      .reduce((a, b) => a + b, 0);
+  const named = [...output.matchAll(/^SKIPPED (.*)$/gm)].map((found) => found[1]);
+  const ignored = [...output.matchAll(/^test (\S+) \.\.\. ignored/gm)].map((found) => found[1]);
+  const failed = sum('failed');
+  if (code !== 0) process.stdout.write(output);
+  return {
+    passed: sum('passed') - named.length,
+    // A test that does not compile is a failure too.
+    failed: failed || (code === 0 ? 0 : 1),
+    skipped: [...named, ...ignored],
+  };
+}
+
+async function wasmTests() {
+  const runner = join(await wasmBindgen(), 'wasm-bindgen-test-runner');
+  return cargoTests([...wasm, ...browser, '--test', 'wasm'], {
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: runner,
+    WASM_BINDGEN_TEST_ONLY_NODE: '1',
+  });
+}
+
+/** The browser's build must not need what only Workers have. */
+async function browserImports() {
+  const { code } = await run('cargo', ['build', '--lib', ...wasm, ...browser]);
+  if (code !== 0) return { failed: 1 };
+  const target = process.env.CARGO_TARGET_DIR ?? at('target');
+  const file = join(target, 'wasm32-unknown-unknown', 'debug', 'tidemark.wasm');
+  const imports = WebAssembly.Module.imports(await WebAssembly.compile(readFileSync(file)));
+  const foreign = imports
+    .map(({ module, name }) => `${module} ${name}`)
+    .filter((name) => /cloudflare|worker|durable|sqlstorage|transactionsync|fetcher/i.test(name));
+  console.log(`  ${imports.length} imports, ${foreign.length} of Workers`);
+  for (const name of foreign) console.log(`  ${name}`);
+  return foreign.length === 0 ? { passed: 1 } : { failed: 1 };
+}
+
+function wasmSize() {
+  const plain = readFileSync(at('build', 'index_bg.wasm'));
+  const bytes = gzipSync(plain, { level: 9 }).length;
+  console.log(`  ${bytes} bytes gzipped of at most ${wasmBytesMax}; ${plain.length} plain`);
+  return bytes <= wasmBytesMax ? { passed: 1 } : { failed: 1 };
+}
+
+async function deployDryRun() {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-'));
+  try {
+    const args = [wrangler, 'deploy', '--dry-run', '--outdir', folder];
+    return await verdict(newNode(), args, { WRANGLER_SEND_METRICS: 'false' });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function edgeTests() {
+  const { output } = await run(newNode(), [at('scripts', 'edge-tests.mjs')], { tee: true });
+  const last = output.trimEnd().split('\n').at(-1);
+  try {
+    return JSON.parse(last);
+  } catch {
+    return { failed: 1 };
+  }
+}
+
+/** In this order. A step that others rest on comes before them. */
+const steps = [
+  ['npm packages', async () => (await packages(), { passed: 1 })],
+  ['Rust', async () => (await rust(), { passed: 1 })],
+  ['formatting', () => verdict('cargo', ['fmt', '--check'])],
+  ['clippy, host', () => clippy([])],
+  ['clippy, Worker', () => clippy([...wasm, '--lib'])],
+  ['clippy, browser', () => clippy([...wasm, ...browser, '--lib'])],
+  ['native tests', () => cargoTests([])],
+  ['documentation', documentation],
+  ['browser build', browserImports],
+  ['wasm tests', wasmTests],
+  ['release build', async () => (await worker(), { passed: 1 })],
+  ['wasm size', wasmSize],
+  ['deploy dry run', deployDryRun],
+  ['end to end', edgeTests],
+];
+
+function clippy(args) {
+  const targets = args.length === 0 ? ['--all-targets'] : args;
+  return verdict('cargo', ['clippy', ...targets, '--', '-D', 'warnings']);
+}
+
+function documentation() {
+  const flags = '-D rustdoc::broken_intra_doc_links -D rustdoc::invalid_html_tags';
+  return verdict('cargo', ['doc', '--no-deps', '--document-private-items'], { RUSTDOCFLAGS: flags });
+}
+
+async function take(number, [title, work]) {
+  console.log(`\n[${number}/${steps.length}] ${title}`);
+  const from = Date.now();
+  let result;
+  try {
+    result = await work();
+  } catch (error) {
+    console.error(error.message);
+    result = { failed: 1 };
+  }
+  const { passed = 0, failed = 0, skipped = [] } = result;
+  total.passed += passed;
+  total.failed += failed;
+  total.skipped.push(...skipped);
+  const seconds = ((Date.now() - from) / 1000).toFixed(1);
+  console.log(`[${number}/${steps.length}] ${title}: ${failed ? 'FAILED' : 'ok'} in ${seconds} s`);
+}
+
+endAllOnSignals();
+await finishWith(async () => {
+  const wanted = process.argv.slice(2);
+  for (const [index, one] of steps.entries()) {
+    if (wanted.length > 0 && !wanted.some((part) => one[0].includes(part))) continue;
+    await take(index + 1, one);
+  }
+  console.log('');
+  for (const name of total.skipped) console.log(`skipped: ${name}`);
+  const { passed, failed, skipped } = total;
+  console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
+  return failed === 0 ? 0 : 1;
+});

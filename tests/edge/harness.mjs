@@ -1,0 +1,94 @@
+// A Tidemark of its own for each end-to-end test: fresh state, a free port, a token.
+
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { freePort, startServer } from '../../scripts/dev-server.mjs';
+import { endAllOnSignals, signalGroup } from '../../scripts/processes.mjs';
+
+endAllOnSignals();
+
+/** The token of every server under test, unless it asks for none. */
+export const token = 'token-of-the-tests';
+
+/** A running server. `stop`, `kill` and `start` may follow each other; the state stays. */
+export class Tidemark {
+  constructor(folder, port, options) {
+    this.folder = folder;
+    this.port = port;
+    this.options = options;
+    this.headers = { Authorization: `Token ${token}` };
+  }
+
+  async start() {
+    const { vars = {}, secret = token } = this.options;
+    const envFile = join(this.folder, 'secrets');
+    writeFileSync(envFile, secret === null ? '' : `ADMIN_TOKEN=${secret}\n`);
+    const stateDir = join(this.folder, 'state');
+    const node = process.execPath;
+    this.server = await startServer({ node, port: this.port, stateDir, vars, envFile });
+    this.url = this.server.url;
+  }
+
+  /** Ends the server as Ctrl-C would. */
+  async stop() {
+    await this.server.stop();
+  }
+
+  /** kill -9 for every process of the server at once. */
+  async kill() {
+    signalGroup(this.server.child, 'SIGKILL');
+    await this.server.child.ended;
+  }
+
+  /** A request with the token; `path` starts with a slash. */
+  fetch(path, init = {}) {
+    const headers = { ...this.headers, ...init.headers };
+    return fetch(`${this.url}${path}`, { ...init, headers });
+  }
+
+  /** POST /query: the parsed reply. Throws on anything but 200. */
+  async query(q, params = {}) {
+    const body = new URLSearchParams({ q, ...params });
+    const response = await this.fetch('/query', { method: 'POST', body });
+    const text = await response.text();
+    if (response.status !== 200) throw new Error(`/query answered ${response.status}: ${text}`);
+    return JSON.parse(text);
+  }
+
+  /** POST /write: the response. `lines` is text or bytes. */
+  write(lines, params = {}, headers = {}) {
+    const search = new URLSearchParams(params);
+    return this.fetch(`/write?${search}`, { method: 'POST', body: lines, headers });
+  }
+}
+
+/**
+ * Starts a server for the test `t` and ends it, with its state, when the test is over.
+ * `options.vars` are Worker settings; `options.secret: null` configures no token.
+ */
+export async function tidemark(t, options = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
+  const it = new Tidemark(folder, await freePort(), options);
+  t.after(async () => {
+    await it.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  await it.start();
+  return it;
+}
+
+/**
+ * Whether `program` can be run. If not, the test is skipped by name, or failed where every program
+ * has to be there.
+ */
+export function has(t, program, args = ['--version']) {
+  if (spawnSync(program, args, { stdio: 'ignore' }).error === undefined) return true;
+  if (process.env.TIDEMARK_REQUIRE_PROGRAMS === '1') {
+    throw new Error(`${program} is not installed, and TIDEMARK_REQUIRE_PROGRAMS is 1`);
+  }
+  t.skip(`${program} is not installed`);
+  return false;
+}
