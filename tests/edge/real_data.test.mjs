@@ -1,0 +1,143 @@
+// Real public data sets, checked against values computed straight from their files.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join, dirname } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import { Tidemark } from './tidemark.mjs';
+
+const packaged = createRequire(import.meta.url).resolve('vega-datasets/package.json');
+
+/** Rows of a CSV file without quoted cells, as objects. */
+function csv(name) {
+  const text = readFileSync(join(dirname(packaged), 'data', name), 'utf8');
+  const [head, ...lines] = text.trim().split(/\r?\n/);
+  const keys = head.split(',');
+  return lines.map((line) => Object.fromEntries(line.split(',').map((cell, i) => [keys[i], cell])));
+}
+
+const weather = csv('seattle-weather.csv').map((row) => ({
+  ms: Date.parse(`${row.date}T00:00:00Z`),
+  kind: row.weather,
+  temp: Number(row.temp_max),
+  rain: Number(row.precipitation),
+  wind: Number(row.wind),
+}));
+const stocks = csv('stocks.csv').map((row) => ({
+  ms: Date.parse(`${row.date} UTC`),
+  symbol: row.symbol,
+  price: Number(row.price),
+}));
+
+const sum = (values) => values.reduce((total, v) => total + v, 0);
+const mean = (values) => sum(values) / values.length;
+
+function near(actual, expected, what) {
+  const close = Math.abs(actual - expected) <= 1e-9 * Math.max(1, Math.abs(expected));
+  assert.ok(close, `${what}: ${actual} instead of ${expected}`);
+}
+
+/** Rows grouped by a key, keys in order. */
+function groups(rows, key) {
+  const found = new Map();
+  for (const row of rows) found.set(key(row), [...(found.get(key(row)) ?? []), row]);
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+for (const shards of [1, 4]) {
+  describe(`real data on ${shards} shard(s)`, () => {
+    const server = new Tidemark({ DEFAULT_SHARDS: String(shards) });
+    before(async () => {
+      await server.start();
+      await server.query('CREATE DATABASE real');
+      const lines = [
+        ...weather.map(
+          (w) => `weather,kind=${w.kind} temp=${w.temp},rain=${w.rain},wind=${w.wind} ${w.ms}`,
+        ),
+        ...stocks.map((s) => `stocks,symbol=${s.symbol} price=${s.price} ${s.ms}`),
+      ];
+      for (let at = 0; at < lines.length; at += 500) {
+        const batch = lines.slice(at, at + 500).join('\n');
+        await server.mustWrite('real', batch, { precision: 'ms', gzip: true });
+      }
+    });
+    after(() => server.stop());
+    const db = { db: 'real', epoch: 'ms' };
+
+    test('every point is there once', async () => {
+      const rows = await server.rows('SELECT count(*) FROM weather', db);
+      assert.deepEqual(rows, [[0, weather.length, weather.length, weather.length]]);
+      const prices = await server.rows('SELECT count(price) FROM stocks', db);
+      assert.deepEqual(prices, [[0, stocks.length]]);
+    });
+
+    test('raw rows come back as they were', async () => {
+      const rows = await server.rows('SELECT temp, rain, kind FROM weather', db);
+      assert.deepEqual(rows, weather.map((w) => [w.ms, w.temp, w.rain, w.kind]));
+    });
+
+    test('means of 30 days', async () => {
+      const days30 = 30 * 24 * 3600 * 1000;
+      const rows = await server.rows(
+        `SELECT mean(temp) FROM weather WHERE time >= '2012-01-01' AND time < '2016-01-01'
+         GROUP BY time(30d) fill(none)`,
+        db,
+      );
+      const expected = groups(weather, (w) => Math.floor(w.ms / days30) * days30);
+      assert.equal(rows.length, expected.length);
+      expected.forEach(([start, members], i) => {
+        assert.equal(rows[i][0], start);
+        near(rows[i][1], mean(members.map((w) => w.temp)), `window ${start}`);
+      });
+    });
+
+    test('means of each calendar month', async () => {
+      const month = (w) => new Date(w.ms).toISOString().slice(0, 7);
+      for (const [name, members] of groups(weather, month)) {
+        const next = new Date(`${name}-01T00:00:00Z`);
+        next.setUTCMonth(next.getUTCMonth() + 1);
+        const end = next.toISOString().slice(0, 10);
+        const where = `time >= '${name}-01' AND time < '${end}'`;
+        const q = `SELECT mean(temp), count(temp) FROM weather WHERE ${where}`;
+        const [[, temp, count]] = await server.rows(q, db);
+        near(temp, mean(members.map((w) => w.temp)), name);
+        assert.equal(count, members.length, name);
+      }
+    });
+
+    test('extremes and the days they fell on', async () => {
+      const hottest = weather.reduce((best, w) => (w.temp > best.temp ? w : best));
+      const coldest = weather.reduce((best, w) => (w.temp < best.temp ? w : best));
+      const max = await server.rows('SELECT max(temp) FROM weather', db);
+      assert.deepEqual(max, [[hottest.ms, hottest.temp]]);
+      const min = await server.rows('SELECT min(temp) FROM weather', db);
+      assert.deepEqual(min, [[coldest.ms, coldest.temp]]);
+    });
+
+    test('groups by tag', async () => {
+      const q = 'SELECT sum(rain), count(rain) FROM weather GROUP BY kind';
+      const series = await server.series(q, db);
+      const expected = groups(weather, (w) => w.kind);
+      assert.deepEqual(series.map((s) => s.tags.kind), expected.map(([kind]) => kind));
+      expected.forEach(([kind, members], i) => {
+        near(series[i].values[0][1], sum(members.map((w) => w.rain)), kind);
+        assert.equal(series[i].values[0][2], members.length);
+      });
+      const ends = await server.series(
+        'SELECT first(price), last(price) FROM stocks GROUP BY symbol', db);
+      groups(stocks, (s) => s.symbol).forEach(([symbol, members], i) => {
+        assert.equal(ends[i].tags.symbol, symbol);
+        assert.deepEqual(ends[i].values[0].slice(1), [members[0].price, members.at(-1).price]);
+      });
+    });
+
+    test('filters on fields and tags', async () => {
+      const q = 'SELECT count(temp) FROM weather WHERE kind =~ /^(rain|snow)$/ AND rain > 10';
+      const wet = weather.filter((w) => /^(rain|snow)$/.test(w.kind) && w.rain > 10);
+      assert.ok(wet.length > 0);
+      assert.deepEqual(await server.rows(q, db), [[0, wet.length]]);
+    });
+  });
+}
