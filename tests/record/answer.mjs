@@ -18,10 +18,10 @@ export function renderAnswer(query, status, body) {
     (series ?? []).forEach((each, n) => lines.push(...(n > 0 ? [""] : []), ...seriesLines(each)));
     for (const message of messages ?? []) {
       const [level, text] = members(message, ["level", "text"]);
-      lines.push(`message: ${level} ${text}`);
+      lines.push(`message: ${level} ${phrase(text)}`);
     }
     if (partial) throw new Error("a partial result: ask for it as chunked");
-    if (error !== undefined) lines.push(`error: ${oneLine(error)}`);
+    if (error !== undefined) lines.push(`error: ${phrase(error)}`);
   });
   return lines;
 }
@@ -42,6 +42,11 @@ function textLines(body) {
   // The last line ends with a newline too, unless shown otherwise by a missing line.
   if (lines.at(-1) === "") lines.pop();
   return lines.map((line) => `|${line}`);
+}
+
+// A text that would not survive as the rest of a line is written as a JSON string.
+function phrase(text) {
+  return /^["\s]|\s$|\n|^$/.test(text) ? JSON.stringify(text) : text;
 }
 
 function oneLine(text) {

@@ -200,9 +200,10 @@ fn result_from_lines(lines: &mut Lines<'_>) -> Result<StatementResult, String> {
             continue;
         }
         if let Some(message) = line.strip_prefix("message: ") {
-            result.messages.push(message.to_owned());
+            let (level, text) = message.split_once(' ').ok_or("message: LEVEL TEXT")?;
+            result.messages.push(format!("{level} {}", phrase(text)?));
         } else if let Some(error) = line.strip_prefix("error: ") {
-            result.error = Some(error.to_owned());
+            result.error = Some(phrase(error)?);
         } else if result.error.is_some() || !result.messages.is_empty() {
             return Err(format!("{line:?} after a message or an error"));
         } else {
@@ -210,6 +211,14 @@ fn result_from_lines(lines: &mut Lines<'_>) -> Result<StatementResult, String> {
         }
     }
     Ok(result)
+}
+
+/// The rest of a line, or the JSON string that stands there.
+fn phrase(text: &str) -> Result<String, String> {
+    if !text.starts_with('"') {
+        return Ok(text.to_owned());
+    }
+    serde_json::from_str(text).map_err(|_| format!("{text} is no JSON string"))
 }
 
 fn series_from_lines(head: &str, lines: &mut Lines<'_>) -> Result<Series, String> {

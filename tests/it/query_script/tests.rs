@@ -100,13 +100,16 @@ const LINES: &[&str] = &[
     "statement 2",
     "message: warning beware",
     "error: it broke: twice",
+    "statement 3",
+    "error: \"not found: \"",
 ];
 
 const HTTP: &str = r#"{"results":[{"statement_id":0,"series":[{"name":"cpu",
     "tags":{"a b":"","host":"é"},"columns":["time","v","s p"],"values":[
     ["1970-01-01T00:00:00Z",1.5,"1"],["1970-01-01T00:00:00Z",-2,null]]},
     {"columns":["key"],"values":[["cpu,host=a = b"]],"partial":true}]},{"statement_id":1},
-    {"statement_id":2,"messages":[{"level":"warning","text":"beware"}],"error":"it broke: twice"}]}
+    {"statement_id":2,"messages":[{"level":"warning","text":"beware"}],"error":"it broke: twice"},
+    {"statement_id":3,"error":"not found: "}]}
 "#;
 
 fn recorded() -> Answer {
