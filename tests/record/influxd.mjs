@@ -11,12 +11,16 @@ import { setTimeout as delay } from "node:timers/promises";
 const START_TRIES = 200;
 const START_PAUSE_MS = 50;
 
-/** Starts `influxd` and waits until it answers. Needs the Debian package `influxdb`. */
-export async function startInfluxd() {
+/**
+ * Starts `influxd` and waits until it answers. Needs the Debian package `influxdb`.
+ * `index` is the kind of its series index, `inmem` or `tsi1`: where the two disagree on an answer,
+ * one of them has a defect.
+ */
+export async function startInfluxd(index = "inmem") {
   const directory = mkdtempSync(join(tmpdir(), "influxd-"));
   const [httpPort, rpcPort] = [await freePort(), await freePort()];
   const config = join(directory, "influxd.conf");
-  writeFileSync(config, configText(directory, httpPort, rpcPort));
+  writeFileSync(config, configText(directory, index, httpPort, rpcPort));
   const child = spawn("influxd", ["run", "-config", config], { stdio: "ignore" });
   const failed = once(child, "error").then(([error]) => {
     throw new Error(`cannot start influxd (Debian package influxdb): ${error.message}`);
@@ -54,7 +58,7 @@ async function freePort() {
 }
 
 // No `_internal` database, no continuous query that runs by itself, no retention by the clock.
-function configText(directory, httpPort, rpcPort) {
+function configText(directory, index, httpPort, rpcPort) {
   return `reporting-disabled = true
 bind-address = "127.0.0.1:${rpcPort}"
 [meta]
@@ -63,6 +67,7 @@ bind-address = "127.0.0.1:${rpcPort}"
   dir = "${directory}/data"
   wal-dir = "${directory}/wal"
   query-log-enabled = false
+  index-version = "${index}"
 [monitor]
   store-enabled = false
 [retention]

@@ -1,6 +1,7 @@
 // Asks a real InfluxDB 1.x for the answers of the query scripts and rewrites them in place.
-//   node tests/record/record.mjs [--check] [files or directories…]
+//   node tests/record/record.mjs [--check] [--tsi1] [files or directories…]
 // --check rewrites nothing and fails if an answer differs from what is recorded.
+// --tsi1 asks a server with that index instead of the default one.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -12,10 +13,10 @@ const ALL = fileURLToPath(new URL("../data/query", import.meta.url));
 
 const args = process.argv.slice(2);
 const check = args.includes("--check");
-const paths = args.filter((arg) => arg !== "--check");
+const paths = args.filter((arg) => !arg.startsWith("--"));
 const files = scriptFiles(paths.length > 0 ? paths : [ALL]);
 
-const influxd = await startInfluxd();
+const influxd = await startInfluxd(args.includes("--tsi1") ? "tsi1" : "inmem");
 let complaints = 0;
 try {
   const client = new Client(influxd.url);
