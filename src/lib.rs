@@ -70,6 +70,7 @@ pub mod codec;
 pub mod store;
 pub mod wal;
 pub mod memtable;
+pub mod segment;
 pub mod scan;
 pub mod protocol;
 pub mod shard;

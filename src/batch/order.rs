@@ -1,5 +1,8 @@
 //! Rows in order of series and time, with what later rows overwrite.
 
+use std::borrow::Cow;
+
+use super::bitmap::Validity;
 use super::column::Column;
 use super::series_table::SeriesTable;
 
@@ -81,6 +84,11 @@ pub struct Distinct {
 }
 
 impl Distinct {
+    /// Rows of which no two share series and time.
+    pub fn of_distinct(rows: Vec<u32>) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
     /// Collapses adjacent rows of equal series and time.
     pub fn new(rows: &[u32], row_series: &[u32], times_ns: &[i64]) -> Self {
         let key = |row: u32| (row_series.get(row as usize), times_ns.get(row as usize));
@@ -92,35 +100,42 @@ impl Distinct {
             shared.push(group.len() as u32);
         }
         if last.len() == rows.len() {
-            return Self { rows: last, shared: Vec::new(), all: Vec::new() };
+            return Self::of_distinct(last);
         }
         Self { rows: last, shared, all: rows.to_vec() }
     }
 
-    /// The column's values at these rows: of rows that share series and time, the last value.
-    pub fn gather(&self, column: &Column) -> Column {
-        if self.shared.is_empty() || column.validity.nulls(column.len()) == 0 {
-            return column.gather(&self.rows);
+    /// The rows to take from `column`: of rows that share series and time, the last that has a
+    /// value.
+    pub fn picks(&self, column: &Column) -> Cow<'_, [u32]> {
+        let Validity::Some(bits) = &column.validity else { return Cow::Borrowed(&self.rows) };
+        if self.shared.is_empty() {
+            return Cow::Borrowed(&self.rows);
         }
         let mut picked = Vec::with_capacity(self.rows.len());
         let mut rest = self.all.as_slice();
         for &count in &self.shared {
             let (group, tail) = rest.split_at(rest.len().min(count as usize));
             rest = tail;
-            let valid = group.iter().rev().find(|&&row| column.validity.is_valid(row as usize));
-            picked.extend(valid.or(group.last()));
+            picked.extend(group.iter().rev().find(|&&row| bits.get(row as usize)).or(group.last()));
         }
-        column.gather(&picked)
+        Cow::Owned(picked)
+    }
+
+    /// The column's values at these rows.
+    pub fn gather(&self, column: &Column) -> Column {
+        column.gather(&self.picks(column))
     }
 }
 
-/// For each series its place when series are ordered by their tag values, tag by tag.
-pub fn rank_series(series: &SeriesTable) -> Vec<u32> {
+/// For each series its place when series are ordered by their tag values, tag by tag in the order
+/// of `tags` (positions in the table).
+pub fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
     let count = series.len;
     let mut order: Vec<u32> = (0..count).collect();
-    let ranks: Vec<Vec<u32>> = series
-        .tags
+    let ranks: Vec<Vec<u32>> = tags
         .iter()
+        .filter_map(|&tag| series.tags.get(tag))
         .map(|tag| {
             let texts = tag.dictionary.len() as u32;
             let mut codes: Vec<u32> = (0..texts).collect();
@@ -196,6 +211,7 @@ mod tests {
             tags: vec![tag(&["b", "a"], &[1, 2, 0, 2]), tag(&["x"], &[0, 1, 1, 0])],
             len: 4,
         };
-        assert_eq!(rank_series(&series), [3, 2, 0, 1]);
+        assert_eq!(rank_series(&series, &[0, 1]), [3, 2, 0, 1]);
+        assert_eq!(rank_series(&series, &[1, 0]), [1, 3, 2, 0]);
     }
 }

@@ -1,0 +1,307 @@
+//! Rows in the order of writing to a run of segments.
+
+use std::collections::BTreeMap;
+
+use super::directory::{Directory, Summary};
+use super::index::{Index, Page};
+use super::packer::Packer;
+use super::{block, series};
+use crate::batch::column::{Column, Values};
+use crate::batch::order::{Distinct, Order, rank_series};
+use crate::batch::series_table::SeriesTable;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::value::FieldType;
+
+/// A page ends at this many rows,
+pub const PAGE_ROWS_MAX: usize = 1_024;
+/// at the end of a series from this many rows on,
+const PAGE_ROWS_ENOUGH: usize = 512;
+/// or when its strings are longer than this, bytes. With one string of 1 MiB more, a block still
+/// fits a row.
+const PAGE_TEXT_BYTES: usize = 256 << 10;
+
+/// Rows of one measurement. Of rows with equal series and time the later overwrites field by field.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// Whose rows.
+    pub measurement: MeasurementId,
+    /// Ids of `series.tags`.
+    pub tag_ids: &'a [ColumnId],
+    /// The series; those without rows are left out.
+    pub series: &'a SeriesTable,
+    /// For each row, its series.
+    pub row_series: &'a [u32],
+    /// For each row, its time.
+    pub times_ns: &'a [i64],
+    /// Field columns; those without values are left out.
+    pub fields: &'a [(ColumnId, Column)],
+}
+
+/// A run being written.
+pub struct RunWriter {
+    window_ns: i64,
+    sequences: (u64, u64),
+    packer: Packer,
+    segments: Vec<(Summary, Vec<u8>)>,
+}
+
+/// A finished run: what goes into the tables, in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// Bodies of the rows of table `segment`, from the run's first value on.
+    pub values: Vec<Vec<u8>>,
+    /// Rows of table `directory`: heads, and bodies with the indexes.
+    pub directories: Vec<(Directory, Vec<u8>)>,
+}
+
+impl RunWriter {
+    /// A run of rows whose write sequences lie in `first_sequence..=last_sequence`, in windows of
+    /// `window_ns` (above 0).
+    pub fn new(window_ns: i64, first_sequence: u64, last_sequence: u64) -> Self {
+        Self {
+            window_ns: window_ns.max(1),
+            sequences: (first_sequence, last_sequence),
+            packer: Packer::default(),
+            segments: Vec::new(),
+        }
+    }
+
+    /// Adds a measurement's rows, one segment per window. Ascending order of measurements keeps
+    /// what is read together close together.
+    pub fn add(&mut self, rows: &Rows<'_>) {
+        let mut tags: Vec<(ColumnId, usize)> = rows.tag_ids.iter().copied().zip(0..).collect();
+        tags.sort_unstable();
+        let tags: Vec<usize> = tags.into_iter().map(|(_, tag)| tag).collect();
+        let rank = rank_series(rows.series, &tags);
+        let order =
+            Order::new(rows.series.len as usize, Some(&rank), rows.row_series, rows.times_ns);
+        let window_of = |row: &u32| {
+            let time_ns = rows.times_ns.get(*row as usize).copied().unwrap_or_default();
+            time_ns.div_euclid(self.window_ns)
+        };
+        let mut windows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        for same in order.rows.chunk_by(|a, b| window_of(a) == window_of(b)) {
+            if let Some(first) = same.first() {
+                windows.entry(window_of(first)).or_default().extend_from_slice(same);
+            }
+        }
+        for (window, ordered) in windows {
+            self.add_segment(rows, window, &ordered, order.has_duplicates);
+        }
+    }
+
+    fn add_segment(&mut self, rows: &Rows<'_>, window: i64, ordered: &[u32], has_duplicates: bool) {
+        let distinct = if has_duplicates {
+            Distinct::new(ordered, rows.row_series, rows.times_ns)
+        } else {
+            Distinct::of_distinct(ordered.to_vec())
+        };
+        let mut segment = SegmentWriter::new(rows, &distinct);
+        segment.write_series(&mut self.packer);
+        segment.write_pages(&mut self.packer);
+        let SegmentWriter { index, times, .. } = segment;
+        let (first, last) = (index.addresses().next(), index.addresses().last());
+        let value = first.map_or(0, |address| address.value);
+        let mut encoded = Vec::new();
+        index.encode(&mut encoded);
+        // Row counts and offsets are u32: a run comes from at most some 10 MB of frames.
+        let summary = Summary {
+            measurement: rows.measurement,
+            window,
+            first_sequence: self.sequences.0,
+            last_sequence: self.sequences.1,
+            min_time_ns: times.0,
+            max_time_ns: times.1,
+            rows: distinct.rows.len() as u32,
+            series: index.series(),
+            bytes: index.addresses().map(|address| u64::from(address.bytes)).sum(),
+            decoded_bytes: (distinct.rows.len() * 8 * (index.fields.len() + 2)) as u64,
+            value,
+            value_count: last.map_or(0, |address| address.value + 1 - value),
+            index_offset: 0,
+            index_bytes: encoded.len() as u32,
+        };
+        self.segments.push((summary, encoded));
+    }
+
+    /// The run. `first_value` is the key of its first value; no directory row exceeds `row_bytes`
+    /// unless a single segment's does.
+    pub fn finish(self, first_value: u64, row_bytes: usize) -> Run {
+        let values = self.packer.into_values();
+        let mut directories: Vec<(Directory, Vec<u8>)> = Vec::new();
+        for (mut summary, index) in self.segments {
+            let full = |(head, body): &(Directory, Vec<u8>)| {
+                let heads = (head.segments.len() + 1) * SUMMARY_BYTES_MAX;
+                heads + body.len() + index.len() > row_bytes
+            };
+            if directories.last().is_none_or(full) {
+                let head = Directory { first_value, values: values.len() as u32, segments: vec![] };
+                directories.push((head, Vec::new()));
+            }
+            if let Some((head, body)) = directories.last_mut() {
+                summary.index_offset = body.len() as u32;
+                body.extend_from_slice(&index);
+                head.segments.push(summary);
+            }
+        }
+        Run { values, directories }
+    }
+}
+
+/// What a summary takes at most: two times and twelve varints.
+const SUMMARY_BYTES_MAX: usize = 2 * 8 + 4 * 10 + 8 * 5 + 10;
+
+/// One segment being written.
+struct SegmentWriter<'a> {
+    rows: &'a Rows<'a>,
+    distinct: &'a Distinct,
+    /// Positions of the tags that are kept, ascending by id.
+    tags: Vec<usize>,
+    /// The columns that are kept, ascending by id, and the row to take for each distinct row.
+    fields: Vec<(&'a Column, std::borrow::Cow<'a, [u32]>)>,
+    /// Rows of each series, in order.
+    series: Vec<(u32, u32)>,
+    index: Index,
+    times: (i64, i64),
+}
+
+impl<'a> SegmentWriter<'a> {
+    fn new(rows: &'a Rows<'a>, distinct: &'a Distinct) -> Self {
+        let series_of = |row: &u32| rows.row_series.get(*row as usize).copied().unwrap_or_default();
+        let series: Vec<(u32, u32)> = distinct
+            .rows
+            .chunk_by(|a, b| series_of(a) == series_of(b))
+            .map(|group| (group.first().map_or(0, series_of), group.len() as u32))
+            .collect();
+        let has_tag = |tag: usize| {
+            let codes = rows.series.tags.get(tag).map_or(&[][..], |tag| &tag.codes);
+            series.iter().any(|(number, _)| codes.get(*number as usize).is_some_and(|&c| c > 0))
+        };
+        let mut tags: Vec<(ColumnId, usize)> =
+            rows.tag_ids.iter().copied().zip(0..).filter(|&(_, tag)| has_tag(tag)).collect();
+        tags.sort_unstable();
+        let mut fields: Vec<_> = rows
+            .fields
+            .iter()
+            .map(|(id, column)| (*id, column, distinct.picks(column)))
+            .filter(|(_, column, picks)| has_value(column, picks))
+            .collect();
+        fields.sort_by_key(|&(id, ..)| id);
+        let index = Index {
+            tag_ids: tags.iter().map(|&(id, _)| id).collect(),
+            fields: fields.iter().map(|(id, c, _)| (*id, c.values.field_type())).collect(),
+            ..Index::default()
+        };
+        let tags = tags.into_iter().map(|(_, tag)| tag).collect();
+        let fields = fields.into_iter().map(|(_, column, picks)| (column, picks)).collect();
+        Self { rows, distinct, tags, fields, series, index, times: (i64::MAX, i64::MIN) }
+    }
+
+    fn write_series(&mut self, packer: &mut Packer) {
+        let numbers: Vec<u32> = self.series.iter().map(|&(number, _)| number).collect();
+        let mut rest = numbers.as_slice();
+        let mut bytes = Vec::new();
+        while !rest.is_empty() {
+            let length = series::block_length(self.rows.series, &self.tags, rest);
+            let (chunk, tail) = rest.split_at(length);
+            rest = tail;
+            bytes.clear();
+            series::encode(self.rows.series, &self.tags, chunk, &mut bytes);
+            self.index.chunks.push((chunk.len() as u32, packer.add(&bytes)));
+        }
+    }
+
+    /// Cuts the rows into pages, walking series by series.
+    fn write_pages(&mut self, packer: &mut Packer) {
+        let strings: Vec<usize> = (0..self.fields.len())
+            .filter(|&at| self.fields.get(at).is_some_and(|(column, _)| is_text(column)))
+            .collect();
+        let series = std::mem::take(&mut self.series);
+        let (mut start, mut end, mut text_bytes) = (0, 0, 0);
+        let mut counts: Vec<i64> = Vec::new();
+        for (number, &(_, rows)) in (0_u32..).zip(&series) {
+            let mut open = 0;
+            for left in (0..rows).rev() {
+                text_bytes += self.text_bytes(&strings, end);
+                end += 1;
+                open += 1;
+                let long = end - start >= PAGE_ROWS_MAX || text_bytes >= PAGE_TEXT_BYTES;
+                if long || (left == 0 && end - start >= PAGE_ROWS_ENOUGH) {
+                    counts.push(std::mem::take(&mut open));
+                    self.write_page(packer, number, &mut counts, start..end);
+                    (start, text_bytes) = (end, 0);
+                }
+            }
+            if open > 0 {
+                counts.push(open);
+            }
+        }
+        if start < end {
+            let last = (series.len() as u32).saturating_sub(1);
+            self.write_page(packer, last, &mut counts, start..end);
+        }
+    }
+
+    fn text_bytes(&self, strings: &[usize], row: usize) -> usize {
+        let fields = strings.iter().filter_map(|&at| self.fields.get(at));
+        fields
+            .map(|(column, picks)| match (&column.values, picks.get(row)) {
+                (Values::String(text), Some(&row)) => text.get(row as usize).len(),
+                _ => 0,
+            })
+            .sum()
+    }
+
+    /// Writes a page of the distinct rows `rows`, `counts` of each series up to `last_series`.
+    fn write_page(
+        &mut self,
+        packer: &mut Packer,
+        last_series: u32,
+        counts: &mut Vec<i64>,
+        rows: std::ops::Range<usize>,
+    ) {
+        let keys = self.distinct.rows.get(rows.clone()).unwrap_or_default();
+        let time = |row: &u32| self.rows.times_ns.get(*row as usize).copied().unwrap_or_default();
+        let times_ns: Vec<i64> = keys.iter().map(time).collect();
+        let min_time_ns = times_ns.iter().copied().min().unwrap_or_default();
+        let max_time_ns = times_ns.iter().copied().max().unwrap_or_default();
+        self.times = (self.times.0.min(min_time_ns), self.times.1.max(max_time_ns));
+        let mut bytes = Vec::new();
+        block::encode_keys(counts, &times_ns, &mut bytes);
+        let keys = packer.add(&bytes);
+        let mut fields = Vec::with_capacity(self.fields.len());
+        for (column, picks) in &self.fields {
+            let picks = picks.get(rows.clone()).unwrap_or_default();
+            bytes.clear();
+            if has_value(column, picks) {
+                block::encode_field(column, picks, &mut bytes);
+                fields.push(packer.add(&bytes));
+            } else {
+                fields.push(super::packer::Address::default());
+            }
+        }
+        let series = counts.len() as u32;
+        counts.clear();
+        self.index.pages.push(Page {
+            first_series: (last_series + 1).saturating_sub(series),
+            series,
+            rows: rows.len() as u32,
+            min_time_ns,
+            max_time_ns,
+            keys,
+            fields,
+        });
+    }
+}
+
+fn is_text(column: &Column) -> bool {
+    column.values.field_type() == FieldType::String
+}
+
+fn has_value(column: &Column, rows: &[u32]) -> bool {
+    use crate::batch::bitmap::Validity;
+    match &column.validity {
+        Validity::All => !rows.is_empty(),
+        Validity::Some(bits) => rows.iter().any(|&row| bits.get(row as usize)),
+    }
+}
