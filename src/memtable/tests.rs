@@ -10,9 +10,12 @@ use crate::model::value::FieldValue;
 
 const MEASUREMENT: MeasurementId = MeasurementId(3);
 
-/// One row per series: `(tags, time, fields)`.
-fn frame(rows: &[(&[(u32, &str)], i64, &[(u32, i64)])]) -> FrameTable {
-    let ids = |pick: fn(&(&[(u32, &str)], i64, &[(u32, i64)])) -> Vec<u32>| {
+/// `(tags, time, fields)`
+type Row<'a> = (&'a [(u32, &'a str)], i64, &'a [(u32, i64)]);
+
+/// One row per series.
+fn frame(rows: &[Row<'_>]) -> FrameTable {
+    let ids = |pick: fn(&Row<'_>) -> Vec<u32>| {
         let mut ids: Vec<u32> = rows.iter().flat_map(pick).collect();
         ids.sort_unstable();
         ids.dedup();
