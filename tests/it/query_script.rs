@@ -7,6 +7,8 @@ mod answer;
 mod compare;
 mod json;
 mod known;
+#[cfg(test)]
+mod parsing;
 mod script;
 
 #[cfg(test)]
