@@ -1,0 +1,383 @@
+//! Go's regular expressions (`regexp/syntax`, Perl flags) to Rust's.
+//!
+//! Flags are not copied but applied to what they are about, groups become groups without capture,
+//! so the result needs none of the constructs in which the two languages differ.
+
+use super::class;
+use super::escape::{self, Rest};
+
+/// The most that nested repetitions may multiply to, and the largest count.
+const REPEAT_MAX: u64 = 1000;
+
+/// What Go says a regular expression violates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyntaxErrorKind {
+    /// `[b-a]`, `[[:x:]]`, `\p{x}`
+    InvalidCharRange,
+    /// `\q`
+    InvalidEscape,
+    /// `(?P<>)`
+    InvalidNamedCapture,
+    /// `(?=x)`
+    InvalidPerlOp,
+    /// `a**`
+    InvalidRepeatOp,
+    /// `a{1001}`
+    InvalidRepeatSize,
+    /// `[a`
+    MissingBracket,
+    /// `(a`
+    MissingParen,
+    /// `*a`
+    MissingRepeatArgument,
+    /// `a\`
+    TrailingBackslash,
+    /// `a)`
+    UnexpectedParen,
+}
+
+impl SyntaxErrorKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidCharRange => "invalid character class range",
+            Self::InvalidEscape => "invalid escape sequence",
+            Self::InvalidNamedCapture => "invalid named capture",
+            Self::InvalidPerlOp => "invalid or unsupported Perl syntax",
+            Self::InvalidRepeatOp => "invalid nested repetition operator",
+            Self::InvalidRepeatSize => "invalid repeat count",
+            Self::MissingBracket => "missing closing ]",
+            Self::MissingParen => "missing closing )",
+            Self::MissingRepeatArgument => "missing argument to repetition operator",
+            Self::TrailingBackslash => "trailing backslash at end of expression",
+            Self::UnexpectedParen => "unexpected )",
+        }
+    }
+}
+
+/// A violation and the part of the source that it is about.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: `{part}`", .kind.as_str())]
+pub struct InvalidSyntax {
+    /// Which rule.
+    pub kind: SyntaxErrorKind,
+    /// As written.
+    pub part: String,
+}
+
+pub(super) fn invalid(kind: SyntaxErrorKind, part: &str) -> InvalidSyntax {
+    InvalidSyntax { kind, part: part.to_owned() }
+}
+
+/// The flags that are about more than a repetition's greed.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    fold_case: bool,
+    multi_line: bool,
+    dot_newline: bool,
+}
+
+/// A finished part, which a repetition takes as a whole.
+struct Atom {
+    rust: String,
+    /// What its nested counts multiply to.
+    repeats: u64,
+}
+
+/// An open group.
+struct Group {
+    /// Finished alternatives, each with its `|`.
+    before: String,
+    atoms: Vec<Atom>,
+    repeats: u64,
+    /// Flags to go back to.
+    flags: Flags,
+}
+
+impl Group {
+    fn new(flags: Flags) -> Self {
+        Self { before: String::new(), atoms: vec![], repeats: 0, flags }
+    }
+
+    fn end_alternative(&mut self) {
+        for atom in self.atoms.drain(..) {
+            self.before.push_str(&atom.rust);
+            self.repeats = self.repeats.max(atom.repeats);
+        }
+    }
+}
+
+struct Translator<'a> {
+    source: &'a str,
+    rest: &'a str,
+    flags: Flags,
+    /// Groups around the current one, outermost first.
+    outer: Vec<Group>,
+    group: Group,
+    /// The source from the repetition that ends here, if one does.
+    repetition: Option<&'a str>,
+}
+
+/// Translates `source`. Linear in its length.
+pub(super) fn translate(source: &str) -> Result<String, InvalidSyntax> {
+    let mut t = Translator {
+        source,
+        rest: source,
+        flags: Flags::default(),
+        outer: vec![],
+        group: Group::new(Flags::default()),
+        repetition: None,
+    };
+    while let Some(c) = t.rest.chars().next() {
+        t.step(c)?;
+    }
+    if !t.outer.is_empty() {
+        return Err(invalid(SyntaxErrorKind::MissingParen, source));
+    }
+    t.group.end_alternative();
+    Ok(t.group.before)
+}
+
+impl<'a> Translator<'a> {
+    /// Translates what begins with `c`.
+    fn step(&mut self, c: char) -> Result<(), InvalidSyntax> {
+        let repetition = self.repetition.take();
+        match c {
+            '(' if self.rest.starts_with("(?") => self.perl_group()?,
+            '(' => {
+                self.skip(1);
+                self.open();
+            }
+            ')' => self.close()?,
+            '|' => {
+                self.skip(1);
+                self.group.end_alternative();
+                self.group.before.push('|');
+            }
+            '^' => self.anchor(1, if self.flags.multi_line { "(?m:^)" } else { "^" }),
+            '$' => self.anchor(1, if self.flags.multi_line { "(?m:$)" } else { "$" }),
+            '.' => self.anchor(1, if self.flags.dot_newline { "(?s:.)" } else { "." }),
+            '[' => {
+                let (class, rest) = class::bracket(self.rest)?;
+                self.rest = rest;
+                self.push_folded(class);
+            }
+            '*' | '+' | '?' => {
+                let after = self.rest.get(1..).unwrap_or_default();
+                self.repeat(c.to_string(), None, after, repetition)?;
+            }
+            '{' => match count(self.rest) {
+                Some(count) => self.repeat_count(&count, repetition)?,
+                None => self.literal(1, '{'),
+            },
+            '\\' => self.escape()?,
+            c => self.literal(c.len_utf8(), c),
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+
+    fn push(&mut self, rust: String) {
+        self.group.atoms.push(Atom { rust, repeats: 0 });
+    }
+
+    /// Adds a literal or class, which `(?i)` is about.
+    fn push_folded(&mut self, rust: String) {
+        self.push(if self.flags.fold_case { format!("(?i:{rust})") } else { rust });
+    }
+
+    fn anchor(&mut self, bytes: usize, rust: &str) {
+        self.skip(bytes);
+        self.push(rust.to_owned());
+    }
+
+    fn literal(&mut self, bytes: usize, c: char) {
+        self.skip(bytes);
+        self.push_folded(regex::escape(c.encode_utf8(&mut [0; 4])));
+    }
+
+    fn open(&mut self) {
+        let group = Group::new(self.flags);
+        self.outer.push(std::mem::replace(&mut self.group, group));
+    }
+
+    fn close(&mut self) -> Result<(), InvalidSyntax> {
+        let Some(outer) = self.outer.pop() else {
+            return Err(invalid(SyntaxErrorKind::UnexpectedParen, self.source));
+        };
+        self.skip(1);
+        let mut inner = std::mem::replace(&mut self.group, outer);
+        inner.end_alternative();
+        self.flags = inner.flags;
+        let rust = format!("(?:{})", inner.before);
+        self.group.atoms.push(Atom { rust, repeats: inner.repeats });
+        Ok(())
+    }
+
+    /// `(?flags)`, `(?flags:` or `(?P<name>`.
+    fn perl_group(&mut self) -> Result<(), InvalidSyntax> {
+        let start = self.rest;
+        // Later versions of Go also take `(?<name>`.
+        for prefix in ["(?P<", "(?<"] {
+            let Some(after) = start.strip_prefix(prefix) else { continue };
+            let Some((name, rest)) = after.split_once('>') else {
+                return Err(invalid(SyntaxErrorKind::InvalidNamedCapture, start));
+            };
+            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                let part = format!("{prefix}{name}>");
+                return Err(invalid(SyntaxErrorKind::InvalidNamedCapture, &part));
+            }
+            self.rest = rest;
+            self.open();
+            return Ok(());
+        }
+        let mut rest = Rest(start.get(2..).unwrap_or_default());
+        let mut flags = self.flags;
+        let (mut on, mut saw_flag) = (true, false);
+        while let Some(c) = rest.char() {
+            match c {
+                'i' => flags.fold_case = on,
+                'm' => flags.multi_line = on,
+                's' => flags.dot_newline = on,
+                'U' => {}
+                '-' if on => {
+                    (on, saw_flag) = (false, false);
+                    continue;
+                }
+                ':' | ')' if on || saw_flag => {
+                    self.rest = rest.0;
+                    if c == ':' {
+                        self.open();
+                    }
+                    self.flags = flags;
+                    return Ok(());
+                }
+                _ => break,
+            }
+            saw_flag = true;
+        }
+        let part = start.get(..start.len() - rest.0.len()).unwrap_or(start);
+        Err(invalid(SyntaxErrorKind::InvalidPerlOp, part))
+    }
+
+    /// `{n}`, `{n,}` or `{n,m}`.
+    fn repeat_count(
+        &mut self,
+        count: &Count<'a>,
+        repetition: Option<&'a str>,
+    ) -> Result<(), InvalidSyntax> {
+        let in_order = count.max.is_none_or(|max| count.min <= max && max <= REPEAT_MAX);
+        if count.min > REPEAT_MAX || !in_order {
+            return Err(self.invalid_until(SyntaxErrorKind::InvalidRepeatSize, count.rest));
+        }
+        let rust = match count.max {
+            Some(max) => format!("{{{},{max}}}", count.min),
+            None => format!("{{{},}}", count.min),
+        };
+        self.repeat(rust, Some(count), count.rest, repetition)
+    }
+
+    /// Applies a repetition to what stands before it.
+    fn repeat(
+        &mut self,
+        rust: String,
+        count: Option<&Count<'a>>,
+        after: &'a str,
+        repetition: Option<&'a str>,
+    ) -> Result<(), InvalidSyntax> {
+        let start = self.rest;
+        let after = after.strip_prefix('?').unwrap_or(after);
+        if let Some(previous) = repetition {
+            let part = previous.get(..previous.len() - after.len()).unwrap_or(previous);
+            return Err(invalid(SyntaxErrorKind::InvalidRepeatOp, part));
+        }
+        let Some(atom) = self.group.atoms.last_mut() else {
+            return Err(self.invalid_until(SyntaxErrorKind::MissingRepeatArgument, after));
+        };
+        if let Some(count) = count {
+            // No upper bound counts as the lower one, and `{0}` forgives what it repeats.
+            let times = count.max.unwrap_or(count.min);
+            atom.repeats = match (times, count.max) {
+                (0, Some(_)) => 0,
+                (0, None) => atom.repeats,
+                (times, _) => times.saturating_mul(atom.repeats.max(1)),
+            };
+            if times >= 2 && atom.repeats > REPEAT_MAX {
+                return Err(self.invalid_until(SyntaxErrorKind::InvalidRepeatSize, after));
+            }
+        }
+        // A group around it keeps Rust from reading two repetitions, or a flag group, together.
+        atom.rust = format!("(?:{}){rust}", atom.rust);
+        self.rest = after;
+        self.repetition = Some(start);
+        Ok(())
+    }
+
+    /// The error about the source from here to where `after` begins.
+    fn invalid_until(&self, kind: SyntaxErrorKind, after: &str) -> InvalidSyntax {
+        let part = self.rest.get(..self.rest.len() - after.len()).unwrap_or(self.rest);
+        invalid(kind, part)
+    }
+
+    /// What begins with a backslash, outside of brackets.
+    fn escape(&mut self) -> Result<(), InvalidSyntax> {
+        let mut after = Rest(self.rest);
+        after.char();
+        match after.char() {
+            Some('A') => self.anchor(2, r"\A"),
+            Some('z') => self.anchor(2, r"\z"),
+            Some('b') => self.anchor(2, r"(?-u:\b)"),
+            Some('B') => self.anchor(2, r"(?-u:\B)"),
+            Some('C') => return Err(invalid(SyntaxErrorKind::InvalidEscape, r"\C")),
+            Some('Q') => {
+                let (quoted, rest) = after.0.split_once(r"\E").unwrap_or((after.0, ""));
+                for c in quoted.chars() {
+                    self.literal(0, c);
+                }
+                self.rest = rest;
+            }
+            _ => {
+                if let Some((class, rest)) = class::escaped(self.rest)? {
+                    self.rest = rest;
+                    self.push_folded(class);
+                    return Ok(());
+                }
+                let (c, rest) = escape::char(self.rest)?;
+                self.rest = rest;
+                self.push_folded(class::single(c));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `{min}`, `{min,}` or `{min,max}`, and what follows.
+struct Count<'a> {
+    min: u64,
+    /// None is without bound.
+    max: Option<u64>,
+    rest: &'a str,
+}
+
+/// Reads a count; None when the brace is a literal one.
+fn count(text: &str) -> Option<Count<'_>> {
+    let (min, rest) = number(text.strip_prefix('{')?)?;
+    let (max, rest) = match rest.strip_prefix(',') {
+        None => (Some(min), rest),
+        Some(rest) if rest.starts_with('}') => (None, rest),
+        Some(rest) => number(rest).map(|(max, rest)| (Some(max), rest))?,
+    };
+    Some(Count { min, max, rest: rest.strip_prefix('}')? })
+}
+
+/// Digits without leading zeros. What is too large for anything saturates.
+fn number(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = text.split_at(digits);
+    if number.is_empty() || (number.len() > 1 && number.starts_with('0')) {
+        return None;
+    }
+    Some((number.parse().unwrap_or(u64::MAX), rest))
+}

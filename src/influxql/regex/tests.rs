@@ -1,0 +1,134 @@
+use super::*;
+
+fn error(source: &str) -> String {
+    match Regex::new(source) {
+        Ok(regex) => format!("accepted as {}", regex.to_rust()),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Go's words, asked of InfluxDB 1.6; a trailing backslash only a bound parameter can have.
+#[test]
+fn what_go_refuses_is_refused_in_its_words() {
+    for (source, expected) in [
+        ("a(", "missing closing ): `a(`"),
+        ("a)", "unexpected ): `a)`"),
+        ("[", "missing closing ]: `[`"),
+        ("x[a", "missing closing ]: `[a`"),
+        ("*", "missing argument to repetition operator: `*`"),
+        ("a|*", "missing argument to repetition operator: `*`"),
+        ("(+?)", "missing argument to repetition operator: `+?`"),
+        ("(?i)*", "missing argument to repetition operator: `*`"),
+        ("x{2}{3}", "invalid nested repetition operator: `{2}{3}`"),
+        ("a**", "invalid nested repetition operator: `**`"),
+        ("a*?+?", "invalid nested repetition operator: `*?+?`"),
+        ("a{1001}", "invalid repeat count: `{1001}`"),
+        ("a{2,1}", "invalid repeat count: `{2,1}`"),
+        ("(a{100}){100}", "invalid repeat count: `{100}`"),
+        ("a{99999999999999999999}", "invalid repeat count: `{99999999999999999999}`"),
+        ("\\q", "invalid escape sequence: `\\q`"),
+        ("\\8", "invalid escape sequence: `\\8`"),
+        ("\\1", "invalid escape sequence: `\\1`"),
+        ("\\C", "invalid escape sequence: `\\C`"),
+        ("\\xZ1", "invalid escape sequence: `\\xZ1`"),
+        ("\\x{}", "invalid escape sequence: `\\x{}`"),
+        ("\\x{110000}", "invalid escape sequence: `\\x{110000`"),
+        ("a\\", "trailing backslash at end of expression: ``"),
+        ("[b-a]", "invalid character class range: `b-a`"),
+        ("[[:foo:]]", "invalid character class range: `[:foo:]`"),
+        ("\\p{Foo}", "invalid character class range: `\\p{Foo}`"),
+        ("\\pX", "invalid character class range: `\\pX`"),
+        ("\\p{L", "invalid character class range: `\\p{L`"),
+        ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"),
+        ("(?i-)", "invalid or unsupported Perl syntax: `(?i-)`"),
+        ("(?x)a", "invalid or unsupported Perl syntax: `(?x`"),
+        ("(?P<n", "invalid named capture: `(?P<n`"),
+        ("(?P<a-b>x)", "invalid named capture: `(?P<a-b>`"),
+    ] {
+        assert_eq!(error(source), format!("error parsing regexp: {expected}"), "{source}");
+    }
+}
+
+#[test]
+fn translations_match_what_go_matches() {
+    for (source, matching, other) in [
+        ("", "", ""),
+        ("b", "abc", "ac"),
+        ("^a.c$", "abc", "a\nc"),
+        ("(?s)^a.c$", "a\nc", "ac"),
+        ("(?m)^b$", "a\nb\nc", "abc"),
+        ("^b$", "b", "a\nb\nc"),
+        ("a(?i)b", "aB", "AB"),
+        ("(a(?i)b)c", "aBc", "aBC"),
+        ("(?i:ß|k)", "\u{212A}", "s"),
+        ("(?i)a(?-i)b", "Ab", "AB"),
+        ("a(?i)*b", "aaab", "ac"),
+        ("^\\d+$", "0123456789", "\u{0661}"),
+        ("^\\w+$", "aZ_9", "é"),
+        ("^\\s$", "\u{C}", "\u{B}"),
+        ("^\\S$", "é", " "),
+        ("^[\\D]$", "é", "1"),
+        ("^[^\\W_]$", "a", "_"),
+        ("\\bfoo\\b", "éfooé", "afoo"),
+        ("a\\Bb", "ab", "a b"),
+        ("^[]a]$", "]", "b"),
+        ("^[^]a]$", "b", "]"),
+        ("^[a-]$", "-", "b"),
+        ("^[-a]$", "-", "b"),
+        ("^[a&&b]$", "&", "c"),
+        ("^[a~~b-c]$", "~", "d"),
+        ("^[[a]$", "[", "]"),
+        ("^[[:alpha:]]$", "x", "1"),
+        ("^[[:^alpha:]]$", "1", "x"),
+        ("^[[:word:]-]$", "-", "é"),
+        ("^\\x41\\x{1F600}\\101$", "A\u{1F600}A", "A"),
+        ("^\\0$", "\0", "0"),
+        ("^\\.\\/\\-\\#\\ $", "./-# ", "x"),
+        ("^a{,2}$", "a{,2}", "aa"),
+        ("^a{2,3}$", "aaa", "a"),
+        ("^a{2,}$", "aaaa", "a"),
+        ("^a{x$", "a{x", "a"),
+        ("^}$", "}", "{"),
+        ("\\Qa.b\\E+c", "a.bbc", "axbc"),
+        ("\\Qa.b", "a.b", "axb"),
+        ("^\\pL\\p{Greek}\\PN$", "aαb", "1αb"),
+        ("^\\p{^Greek}$", "a", "α"),
+        ("^[\\p{Lu}\\d]+$", "A1", "a"),
+        ("^(?P<n>a|b)(?P<n>c)$", "bc", "c"),
+        ("^(a|b|)$", "", "c"),
+        ("^(?:a*)*$", "aaa", "b"),
+        ("(?U)^a+?$", "aa", "b"),
+        ("^*a", "ba", "b"),
+        ("(?i)^[^k]$", "x", "\u{212A}"),
+        ("a\\z", "a", "a\n"),
+        ("^\\x{D800}$|^a$", "a", "\u{FFFD}"),
+        ("^[\\x{D7FF}-\\x{E000}]$", "\u{E000}", "a"),
+    ] {
+        let regex = Regex::new(source).unwrap();
+        let compiled = regex.compile().unwrap();
+        assert!(compiled.is_match(matching.as_bytes()), "/{source}/ {matching:?}");
+        if !source.is_empty() {
+            assert!(!compiled.is_match(other.as_bytes()), "/{source}/ {other:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_quickly() {
+    let started = std::time::Instant::now();
+    assert!(matches!(Regex::new("(((a{10}){10}){10})"), Ok(_)));
+    assert_eq!(error("((\\pL{100}){10}\\pL{1000}){1}"), InvalidRegex::TooLarge.to_string());
+    assert_eq!(
+        error(&"(".repeat(500)),
+        format!("error parsing regexp: missing closing ): `{}`", "(".repeat(500))
+    );
+    let nested = format!("{}a{}", "(".repeat(500), ")".repeat(500));
+    assert_eq!(error(&nested), InvalidRegex::TooLarge.to_string());
+    assert_eq!(error(&"a".repeat(1025)), InvalidRegex::TooLong { bytes: 1025 }.to_string());
+    assert!(started.elapsed().as_millis() < 1000);
+}
+
+#[test]
+fn regexes_print_with_escaped_slashes() {
+    assert_eq!(Regex::new("a/b\\.c").unwrap().to_string(), "/a\\/b\\.c/");
+}
