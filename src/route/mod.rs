@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod create_drop;
 pub mod error;
+pub mod load;
 pub mod statement;
 pub mod write;
 

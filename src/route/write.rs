@@ -1,11 +1,35 @@
 //! A batch of parsed lines to the shards that keep them.
+//!
+//! Load what the batch needs → check every row → register missing columns → one frame per shard.
+//! A refusal that rests on the cache sends the machine back to the owners once; a shard that knows
+//! better sends it back with the rows of the refused frames only (DESIGN section 4, rules 4 to 8).
+
+pub mod columns;
+pub mod rejections;
+pub mod split;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 
 use super::error::Error;
+use super::load::{Load, Loaded, Progress, Want};
 use super::{Context, Machine};
 use crate::batch::Batch;
-use crate::protocol::call::{Reply, Step};
-use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::RegisterRefusal;
+use crate::batch::frame::{self, TableRef};
+use crate::batch::selection::Selection;
+use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
+use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
+use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToDatabase};
+use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::{Request, Round};
+use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
+use columns::Columns;
+use rejections::{LineRefusal, Rejections};
+
+/// Column sets of one registration.
+const SETS_PER_CALL_MAX: usize = 1_000;
 
 /// One write.
 #[derive(Clone, Debug)]
@@ -29,65 +53,393 @@ pub struct WriteOutcome {
     pub rejected: Rejections,
 }
 
-/// Rejected lines: the first are named, the rest counted.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rejections {
-    /// The `REJECTED_LINES_NAMED_MAX` lowest lines, ascending.
-    pub named: Vec<RejectedLine>,
-    /// All rejected lines.
-    pub total: u64,
-    /// Of them, those outside retention.
-    pub outside_retention: u64,
-}
-
-/// One rejected line.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RejectedLine {
-    /// 1-based physical line on which it started.
-    pub line: u32,
-    /// Why.
-    pub cause: LineRefusal,
-}
-
-/// Why a line was rejected although it could be parsed.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum LineRefusal {
-    /// Its columns contradict the schema or exceed a limit.
-    #[error(transparent)]
-    Columns(RegisterRefusal),
-    /// It is older than its policy keeps points.
-    #[error(
-        "data in measurement \"{measurement}\" is outside of the retention period: the oldest \
-         accepted timestamp is {oldest_kept_ns}, but the line has {time_ns}"
-    )]
-    Retention {
-        /// The measurement.
-        measurement: String,
-        /// Oldest accepted time, nanoseconds.
-        oldest_kept_ns: i64,
-        /// The line's time, nanoseconds.
-        time_ns: i64,
-    },
-}
-
 /// A write in progress. Its answer is an error only when nothing may be said of single lines.
 #[derive(Debug)]
 pub struct Write {
     request: WriteRequest,
+    outcome: WriteOutcome,
+    /// Per measurement, rows neither written nor rejected.
+    pending: Vec<Selection>,
+    /// What the Database refused to register in this write.
+    refused_sets: BTreeMap<ColumnSet, RegisterRefusal>,
+    stage: Stage,
+    round: Round,
+    /// Times that an owner's newer state sent the machine back.
+    retries: u32,
 }
+
+#[derive(Debug)]
+enum Stage {
+    Load(Load),
+    Create,
+    Register { loaded: Loaded, sent: Vec<ColumnSet>, left: VecDeque<ColumnSet> },
+    Append { targets: Vec<Vec<Selection>> },
+    Finished,
+}
+
+type Answer = Result<WriteOutcome, Error>;
+/// Calls to make, or the answer.
+type Flow = ControlFlow<Answer, Vec<Request>>;
 
 impl Write {
     /// Prepares a write.
     pub fn new(request: WriteRequest) -> Self {
-        Self { request }
+        let want = Want::Policy(request.policy.clone());
+        Self {
+            stage: Stage::Load(Load::cached(&request.database, want)),
+            pending: request.batch.measurements.iter().map(|_| Selection::All).collect(),
+            request,
+            outcome: WriteOutcome::default(),
+            refused_sets: BTreeMap::new(),
+            round: Round::default(),
+            retries: 0,
+        }
     }
+
+    fn load(
+        &mut self,
+        context: &mut Context<'_>,
+        mut load: Load,
+        reply: Option<Result<Vec<u8>, CallFailure>>,
+    ) -> Flow {
+        match load.step(context, reply) {
+            Progress::Ask(request) => {
+                self.stage = Stage::Load(load);
+                Flow::Continue(vec![request])
+            }
+            Progress::Ready(Ok(loaded)) => self.check(context, loaded),
+            Progress::Ready(Err(Error::DatabaseNotFound(name))) => {
+                match self.request.auto_create.take().filter(|create| self.fits(context, create)) {
+                    Some(create) => {
+                        self.stage = Stage::Create;
+                        let message = envelope::encode(&ToCatalog::Create(create));
+                        Flow::Continue(vec![Request::new(Address::Catalog, message)])
+                    }
+                    None => Flow::Break(Err(Error::DatabaseNotFound(name))),
+                }
+            }
+            Progress::Ready(Err(error)) => Flow::Break(Err(error)),
+        }
+    }
+
+    /// Whether the new database would keep at least one row: nothing else may create one.
+    fn fits(&self, context: &Context<'_>, create: &CreateDatabase) -> bool {
+        let duration_ns = create.policy.as_ref().and_then(|policy| policy.duration_ns);
+        let oldest_ns = match duration_ns {
+            Some(duration_ns) if duration_ns > 0 => {
+                context.platform.now_ns().saturating_sub(duration_ns)
+            }
+            _ => i64::MIN,
+        };
+        let mut times = self.request.batch.measurements.iter().flat_map(|m| &m.block.times_ns);
+        times.any(|&time_ns| time_ns >= oldest_ns)
+    }
+
+    fn load_again(&mut self, context: &mut Context<'_>) -> Flow {
+        let want = Want::Policy(self.request.policy.clone());
+        let load = Load::from_owner(&self.request.database, want);
+        self.load(context, load, None)
+    }
+
+    /// Goes back to the owners because of newer state, at most [`STALE_RETRIES_MAX`] times.
+    fn retry(&mut self, context: &mut Context<'_>) -> Flow {
+        if self.retries >= STALE_RETRIES_MAX {
+            return Flow::Break(Err(Unavailable::Changing.into()));
+        }
+        self.retries += 1;
+        self.load_again(context)
+    }
+
+    /// Rejects what cannot be kept, registers what is missing, sends the rest.
+    fn check(&mut self, context: &mut Context<'_>, loaded: Loaded) -> Flow {
+        let Some((policy, schema)) = loaded.policy() else {
+            return Flow::Break(Err(Error::unexpected_reply()));
+        };
+        let oldest_ns = policy.oldest_kept_ns(context.platform.now_ns());
+        let measurements = &self.request.batch.measurements;
+        let columns: Vec<Columns> = measurements
+            .iter()
+            .map(|m| Columns::new(m, schema.measurements.get(&m.name).map(AsRef::as_ref)))
+            .collect();
+        if !loaded.fresh && self.would_reject(&columns, oldest_ns) {
+            return self.load_again(context);
+        }
+        self.reject(&columns, oldest_ns);
+        let missing = self.take_missing(&columns);
+        if !missing.is_empty() {
+            return self.register(loaded, missing);
+        }
+        self.append(&loaded, &columns)
+    }
+
+    fn would_reject(&self, columns: &[Columns], oldest_ns: i64) -> bool {
+        let tables = self.request.batch.measurements.iter().zip(&self.pending).zip(columns);
+        tables.into_iter().any(|((batch, pending), columns)| {
+            let old = batch.block.times_ns.iter().any(|&time_ns| time_ns < oldest_ns);
+            if !old && columns.are_known() {
+                return false;
+            }
+            pending.to_rows(batch.block.rows()).into_iter().any(|row| {
+                let row = row as usize;
+                let time_ns = batch.block.times_ns.get(row).copied().unwrap_or_default();
+                time_ns < oldest_ns || columns.conflict(batch, row).is_some()
+            })
+        })
+    }
+
+    /// Takes rows that are too old or contradict the schema out of `pending`.
+    fn reject(&mut self, columns: &[Columns], oldest_kept_ns: i64) {
+        let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
+        for ((batch, pending), columns) in tables {
+            let old = batch.block.times_ns.iter().any(|&time_ns| time_ns < oldest_kept_ns);
+            if !old && columns.are_known() {
+                continue;
+            }
+            let mut kept = pending.to_rows(batch.block.rows());
+            kept.retain(|&row| {
+                let row = row as usize;
+                let time_ns = batch.block.times_ns.get(row).copied().unwrap_or_default();
+                let line = batch.lines.get(row).copied().unwrap_or_default();
+                if time_ns < oldest_kept_ns {
+                    let measurement = batch.name.clone();
+                    self.outcome.rejected.add(line, true, || LineRefusal::Retention {
+                        measurement,
+                        oldest_kept_ns,
+                        time_ns,
+                    });
+                    return false;
+                }
+                if let Some(refusal) = columns.conflict(batch, row) {
+                    self.outcome.rejected.add(line, false, || LineRefusal::Columns(refusal));
+                    return false;
+                }
+                true
+            });
+            *pending = selection(kept, batch.block.rows());
+        }
+    }
+
+    /// Column sets to be registered; rows of sets that were refused before are rejected.
+    fn take_missing(&mut self, columns: &[Columns]) -> Vec<ColumnSet> {
+        let mut missing = Vec::new();
+        let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
+        for ((batch, pending), columns) in tables {
+            if columns.are_known() {
+                continue;
+            }
+            let mut kept = pending.to_rows(batch.block.rows());
+            for (set, rows) in columns.missing(batch, &kept) {
+                let Some(refusal) = self.refused_sets.get(&set) else {
+                    missing.push(set);
+                    continue;
+                };
+                for &row in &rows {
+                    let line = batch.lines.get(row as usize).copied().unwrap_or_default();
+                    let cause = || LineRefusal::Columns(refusal.clone());
+                    self.outcome.rejected.add(line, false, cause);
+                }
+                kept.retain(|row| rows.binary_search(row).is_err());
+            }
+            *pending = selection(kept, batch.block.rows());
+        }
+        missing
+    }
+
+    /// Registers as many sets as fit one call.
+    fn register(&mut self, loaded: Loaded, sets: impl Into<VecDeque<ColumnSet>>) -> Flow {
+        let Some((policy, _)) = loaded.policy() else {
+            return Flow::Break(Err(Error::unexpected_reply()));
+        };
+        let mut left = sets.into();
+        let (mut sent, mut bytes) = (Vec::new(), 0);
+        while let Some(set) = left.pop_front() {
+            let keys = set.tags.iter().chain(set.fields.iter().map(|(key, _)| key));
+            bytes += set.measurement.len() + keys.map(|key| key.len() + 16).sum::<usize>();
+            let full = sent.len() >= SETS_PER_CALL_MAX || bytes > PAGE_BYTES_MAX;
+            if full && !sent.is_empty() {
+                left.push_front(set);
+                break;
+            }
+            sent.push(set);
+        }
+        let message = ToDatabase::Register { policy: policy.id, sets: sent.clone() };
+        let to = Address::Database(loaded.object.clone());
+        self.stage = Stage::Register { loaded, sent, left };
+        Flow::Continue(vec![Request::new(to, envelope::encode(&message))])
+    }
+
+    fn learn_registered(
+        &mut self,
+        context: &mut Context<'_>,
+        (loaded, sent, left): (Loaded, Vec<ColumnSet>, VecDeque<ColumnSet>),
+        reply: Result<Vec<u8>, CallFailure>,
+    ) -> Flow {
+        let reply = match envelope::decode_reply::<FromDatabase>(reply) {
+            Ok(reply) => reply,
+            Err(failure) => return Flow::Break(Err(failure.into())),
+        };
+        match reply {
+            FromDatabase::Registered { refusals, version } => {
+                let refused = sent.into_iter().zip(refusals);
+                self.refused_sets.extend(
+                    refused.filter_map(|(set, refusal)| refusal.map(|refusal| (set, refusal))),
+                );
+                if !left.is_empty() {
+                    return self.register(loaded, left);
+                }
+                // A registration that the next load does not show counts as a retry.
+                if self.retries >= STALE_RETRIES_MAX {
+                    return Flow::Break(Err(Unavailable::Changing.into()));
+                }
+                self.retries += 1;
+                let want = Want::Policy(self.request.policy.clone());
+                let load = Load::cached(&self.request.database, want).with_schema_version(version);
+                self.load(context, load, None)
+            }
+            FromDatabase::NotOpen | FromDatabase::UnknownPolicy => self.retry(context),
+            FromDatabase::Unavailable(why) => Flow::Break(Err(why.into())),
+            _ => Flow::Break(Err(Error::unexpected_reply())),
+        }
+    }
+
+    /// One frame to each shard that has rows.
+    fn append(&mut self, loaded: &Loaded, columns: &[Columns]) -> Flow {
+        let Some((policy, schema)) = loaded.policy() else {
+            return Flow::Break(Err(Error::unexpected_reply()));
+        };
+        let stamp = Stamp {
+            policy: policy.id,
+            generation: loaded.description.generation,
+            schema_version: schema.version,
+        };
+        let batch = &self.request.batch.measurements;
+        let mut requests = Vec::new();
+        let mut targets = Vec::new();
+        for (shard, rows) in split::split(policy, batch, &self.pending).targets {
+            let tables = batch.iter().zip(columns).zip(&rows);
+            let tables: Vec<TableRef<'_>> = tables
+                .filter(|((batch, _), rows)| !rows.is_empty(batch.block.rows()))
+                .filter_map(|((batch, columns), rows)| {
+                    let measurement = columns.measurement?;
+                    let (tag_ids, field_ids) = (&columns.tag_ids, &columns.field_ids);
+                    Some(TableRef { measurement, tag_ids, field_ids, block: &batch.block, rows })
+                })
+                .collect();
+            if tables.is_empty() {
+                continue;
+            }
+            let mut frame = Vec::new();
+            frame::encode(&tables, &mut frame);
+            let message = envelope::encode(&ToShard::Append { stamp, frame });
+            requests.push(Request::new(Address::Shard(shard), message));
+            targets.push(rows);
+        }
+        if requests.is_empty() {
+            return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
+        }
+        self.stage = Stage::Append { targets };
+        Flow::Continue(requests)
+    }
+
+    fn learn_appended(
+        &mut self,
+        context: &mut Context<'_>,
+        targets: Vec<Vec<Selection>>,
+        replies: Vec<Result<Vec<u8>, CallFailure>>,
+    ) -> Flow {
+        let batch = &self.request.batch.measurements;
+        let mut refused: Vec<Vec<u32>> = vec![Vec::new(); batch.len()];
+        let mut failure = None;
+        for (rows, reply) in targets.into_iter().zip(replies) {
+            match envelope::decode_reply::<FromShard>(reply) {
+                Ok(FromShard::Appended { .. }) => {
+                    let counts = batch.iter().zip(&rows).map(|(m, rows)| rows.len(m.block.rows()));
+                    self.outcome.points_written += counts.sum::<usize>() as u64;
+                }
+                Ok(
+                    FromShard::Stale
+                    | FromShard::OutOfRange
+                    | FromShard::Refused(
+                        ShardRefusal::Retired { .. } | ShardRefusal::TypeConflict { .. },
+                    ),
+                ) => {
+                    for ((batch, rows), refused) in batch.iter().zip(&rows).zip(&mut refused) {
+                        refused.extend(rows.to_rows(batch.block.rows()));
+                    }
+                }
+                Ok(FromShard::Unavailable(why)) => failure = failure.or(Some(why.into())),
+                Ok(FromShard::Refused(why)) => {
+                    failure = failure.or(Some(Error::Shard(why.to_string())));
+                }
+                Ok(_) => failure = failure.or(Some(Error::unexpected_reply())),
+                Err(why) => failure = failure.or(Some(why.into())),
+            }
+        }
+        // Rule 8: one shard that failed makes the whole answer 503, and no line is named.
+        if let Some(error) = failure {
+            return Flow::Break(Err(error));
+        }
+        if refused.iter().all(Vec::is_empty) {
+            return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
+        }
+        self.pending = refused
+            .into_iter()
+            .zip(batch)
+            .map(|(mut rows, batch)| {
+                rows.sort_unstable();
+                selection(rows, batch.block.rows())
+            })
+            .collect();
+        self.retry(context)
+    }
+
+    fn go_on(
+        &mut self,
+        context: &mut Context<'_>,
+        mut replies: Vec<Result<Vec<u8>, CallFailure>>,
+    ) -> Flow {
+        let unexpected = || Err(CallFailure::Failed("no reply".to_owned()));
+        match std::mem::replace(&mut self.stage, Stage::Finished) {
+            Stage::Load(load) => self.load(context, load, replies.pop()),
+            Stage::Register { loaded, sent, left } => {
+                let reply = replies.pop().unwrap_or_else(unexpected);
+                self.learn_registered(context, (loaded, sent, left), reply)
+            }
+            Stage::Append { targets } => self.learn_appended(context, targets, replies),
+            Stage::Create => {
+                let reply = replies.pop().unwrap_or_else(unexpected);
+                match envelope::decode_reply::<FromCatalog>(reply) {
+                    Ok(FromCatalog::Created { .. }) => self.load_again(context),
+                    Ok(FromCatalog::Refused(refusal)) => Flow::Break(Err(Error::Catalog(refusal))),
+                    Ok(FromCatalog::Unavailable(why)) => Flow::Break(Err(why.into())),
+                    Ok(_) => Flow::Break(Err(Error::unexpected_reply())),
+                    Err(why) => Flow::Break(Err(why.into())),
+                }
+            }
+            Stage::Finished => Flow::Break(Err(Error::unexpected_reply())),
+        }
+    }
+}
+
+/// `rows` of a block of `total`, ascending.
+fn selection(rows: Vec<u32>, total: usize) -> Selection {
+    if rows.len() == total { Selection::All } else { Selection::Rows(rows) }
 }
 
 impl Machine for Write {
     type Answer = Result<WriteOutcome, Error>;
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let _ = (context, reply);
-        Step::Done(Err(Error::DatabaseNotFound(self.request.database.clone())))
+        let replies = match reply {
+            None => Vec::new(),
+            Some(reply) => match self.round.take(reply) {
+                Some(replies) => replies,
+                None => return Step::Calls(Vec::new()),
+            },
+        };
+        match self.go_on(context, replies) {
+            Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
+            Flow::Break(answer) => Step::Done(answer),
+        }
     }
 }

@@ -1,0 +1,279 @@
+//! What a request must know before it can do anything: the database's object, its shard map, and
+//! the schemas of the policies it touches. From the cache where that suffices, else from the owners.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Context;
+use super::cache::{CachedDatabase, find_policy};
+use super::error::Error;
+use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::limits::STALE_RETRIES_MAX;
+use crate::model::schema::PolicySchema;
+use crate::model::shard_map::Policy;
+use crate::protocol::call::{Address, CallFailure};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::database::{Description, FromDatabase, ToDatabase};
+use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::Request;
+
+/// Which policies' schemas are needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// None: the shard map is enough.
+    Nothing,
+    /// Of this policy; none or empty is the default one.
+    Policy(Option<String>),
+    /// Of all.
+    All,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The database's object.
+    pub object: ObjectId,
+    /// Policies and shard map.
+    pub description: Rc<Description>,
+    /// The wanted schemas in the order of the description's policies.
+    pub schemas: Vec<(PolicyId, Rc<PolicySchema>)>,
+    /// The owners were asked during this load, so a refusal may rest on it.
+    pub fresh: bool,
+}
+
+impl Loaded {
+    /// The one policy that was asked for by [`Want::Policy`], and its schema.
+    pub fn policy(&self) -> Option<(&Policy, &Rc<PolicySchema>)> {
+        let (id, schema) = self.schemas.first()?;
+        let policy = self.description.policies.iter().find(|policy| policy.id == *id)?;
+        Some((policy, schema))
+    }
+}
+
+/// What a load wants next.
+#[derive(Debug)]
+pub enum Progress {
+    /// Make this call and hand in its result.
+    Ask(Request),
+    /// Finished.
+    Ready(Result<Loaded, Error>),
+}
+
+/// One load.
+#[derive(Debug)]
+pub struct Load {
+    name: String,
+    want: Want,
+    /// The cache is not asked for the database.
+    from_owner: bool,
+    /// The schemas must be at least this new.
+    schema_version_min: u64,
+    waiting: Waiting,
+    database: Option<CachedDatabase>,
+    fresh: bool,
+    schemas: BTreeMap<PolicyId, Rc<PolicySchema>>,
+    restarts: u32,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Nothing,
+    Resolve,
+    Describe(ObjectId),
+    Schema(PolicyId),
+}
+
+impl Load {
+    /// A load that is content with the cache.
+    pub fn cached(name: &str, want: Want) -> Self {
+        Self {
+            name: name.to_owned(),
+            want,
+            from_owner: false,
+            schema_version_min: 0,
+            waiting: Waiting::Nothing,
+            database: None,
+            fresh: false,
+            schemas: BTreeMap::new(),
+            restarts: 0,
+        }
+    }
+
+    /// A load that asks the Catalog and the Database: after "stale", and before a refusal.
+    pub fn from_owner(name: &str, want: Want) -> Self {
+        Self { from_owner: true, ..Self::cached(name, want) }
+    }
+
+    /// Schemas below `version` are not content with the cache.
+    pub fn with_schema_version(mut self, version: u64) -> Self {
+        self.schema_version_min = version;
+        self
+    }
+
+    /// Starts, or goes on with the reply to the last call.
+    pub fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: Option<Result<Vec<u8>, CallFailure>>,
+    ) -> Progress {
+        let learnt = match reply {
+            Some(reply) => self.learn(context, reply),
+            None => Ok(()),
+        };
+        match learnt.and_then(|()| self.go_on(context)) {
+            Ok(progress) => progress,
+            Err(error) => Progress::Ready(Err(error)),
+        }
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>) -> Result<Progress, Error> {
+        if let Waiting::Describe(object) = &self.waiting {
+            let to = Address::Database(object.clone());
+            return Ok(ask(to, &ToDatabase::Describe));
+        }
+        if self.database.is_none() && !self.from_owner {
+            self.database = context.cache.database(&self.name);
+        }
+        let Some(database) = self.database.clone() else {
+            self.waiting = Waiting::Resolve;
+            return Ok(ask(Address::Catalog, &ToCatalog::Resolve { name: self.name.clone() }));
+        };
+        let Some(wanted) = self.wanted(&database.description) else {
+            if self.fresh {
+                return Err(self.policy_missing());
+            }
+            self.restart();
+            return self.go_on(context);
+        };
+        for (policy, version) in &wanted {
+            let known = self
+                .schemas
+                .entry(*policy)
+                .or_insert_with(|| context.cache.schema(&database.object, *policy));
+            if known.version < (*version).max(self.schema_version_min) {
+                let after_version = known.version;
+                self.waiting = Waiting::Schema(*policy);
+                let message = ToDatabase::Schema { policy: *policy, after_version };
+                return Ok(ask(Address::Database(database.object), &message));
+            }
+        }
+        let schema = |id: &PolicyId| self.schemas.get(id).map(|schema| (*id, Rc::clone(schema)));
+        Ok(Progress::Ready(Ok(Loaded {
+            object: database.object,
+            description: database.description,
+            schemas: wanted.iter().filter_map(|(id, _)| schema(id)).collect(),
+            fresh: self.fresh,
+        })))
+    }
+
+    /// Ids and schema versions of the wanted policies; `None` when one does not exist.
+    fn wanted(&self, description: &Description) -> Option<Vec<(PolicyId, u64)>> {
+        let versions = description.schema_versions.iter().copied().chain(std::iter::repeat(0));
+        let mut all = description.policies.iter().map(|policy| policy.id).zip(versions);
+        match &self.want {
+            Want::Nothing => Some(Vec::new()),
+            Want::All => Some(all.collect()),
+            Want::Policy(name) => {
+                let id = find_policy(description, name.as_deref())?.id;
+                Some(all.find(|(policy, _)| *policy == id).into_iter().collect())
+            }
+        }
+    }
+
+    fn policy_missing(&self) -> Error {
+        match &self.want {
+            Want::Policy(Some(name)) if !name.is_empty() => Error::PolicyNotFound(name.clone()),
+            _ => Error::NoDefaultPolicy(self.name.clone()),
+        }
+    }
+
+    /// Forgets what was found and asks the owners.
+    fn restart(&mut self) {
+        self.restarts += 1;
+        self.from_owner = true;
+        self.database = None;
+        self.schemas.clear();
+        self.waiting = Waiting::Nothing;
+    }
+
+    fn learn(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: Result<Vec<u8>, CallFailure>,
+    ) -> Result<(), Error> {
+        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Nothing => Ok(()),
+            Waiting::Resolve => match envelope::decode_reply::<FromCatalog>(reply)? {
+                FromCatalog::Resolved { object: Some(object) } => {
+                    self.waiting = Waiting::Describe(object);
+                    Ok(())
+                }
+                FromCatalog::Resolved { object: None } => {
+                    context.cache.forget(&self.name);
+                    Err(Error::DatabaseNotFound(self.name.clone()))
+                }
+                FromCatalog::Unavailable(why) => Err(why.into()),
+                _ => Err(Error::unexpected_reply()),
+            },
+            Waiting::Describe(object) => match envelope::decode_reply::<FromDatabase>(reply)? {
+                FromDatabase::Description(description) => {
+                    let known = context.cache.put_database(&self.name, object, description);
+                    self.database = Some(known);
+                    self.fresh = true;
+                    Ok(())
+                }
+                // Dropped between the two calls.
+                FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
+                FromDatabase::Unavailable(why) => Err(why.into()),
+                _ => Err(Error::unexpected_reply()),
+            },
+            Waiting::Schema(policy) => {
+                let reply = envelope::decode_reply::<FromDatabase>(reply)?;
+                self.learn_schema(context, policy, reply)
+            }
+        }
+    }
+
+    fn learn_schema(
+        &mut self,
+        context: &mut Context<'_>,
+        policy: PolicyId,
+        reply: FromDatabase,
+    ) -> Result<(), Error> {
+        let (measurements, version, more) = match reply {
+            FromDatabase::Schema { measurements, version, more } => (measurements, version, more),
+            FromDatabase::UnknownPolicy | FromDatabase::NotOpen => {
+                if self.restarts >= STALE_RETRIES_MAX {
+                    return Err(Unavailable::Changing.into());
+                }
+                self.restart();
+                return Ok(());
+            }
+            FromDatabase::Unavailable(why) => return Err(why.into()),
+            _ => return Err(Error::unexpected_reply()),
+        };
+        let known = self.schemas.entry(policy).or_default();
+        let mut schema = PolicySchema::clone(known);
+        let last = measurements.last().map(|measurement| measurement.version);
+        let reached = if more { last.unwrap_or(version) } else { version };
+        // A page that brings nothing new would be asked for again and again.
+        if reached <= schema.version {
+            return Err(Error::unexpected_reply());
+        }
+        for measurement in measurements {
+            schema.measurements.insert(measurement.name.clone(), Arc::new(measurement));
+        }
+        schema.version = reached;
+        *known = Rc::new(schema);
+        if let Some(database) = &self.database {
+            context.cache.put_schema(&database.object, policy, Rc::clone(known));
+        }
+        Ok(())
+    }
+}
+
+fn ask<M: envelope::Wire>(to: Address, message: &M) -> Progress {
+    Progress::Ask(Request::new(to, envelope::encode(message)))
+}

@@ -1,0 +1,80 @@
+//! Rejected lines: the first are named, the rest counted.
+
+use crate::model::limits::REJECTED_LINES_NAMED_MAX;
+use crate::protocol::database::RegisterRefusal;
+
+/// Rejected lines: the first are named, the rest counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rejections {
+    /// The `REJECTED_LINES_NAMED_MAX` lowest lines, ascending.
+    pub named: Vec<RejectedLine>,
+    /// All rejected lines.
+    pub total: u64,
+    /// Of them, those outside retention.
+    pub outside_retention: u64,
+}
+
+/// One rejected line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RejectedLine {
+    /// 1-based physical line on which it started.
+    pub line: u32,
+    /// Why.
+    pub cause: LineRefusal,
+}
+
+/// Why a line was rejected although it could be parsed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum LineRefusal {
+    /// Its columns contradict the schema or exceed a limit.
+    #[error(transparent)]
+    Columns(RegisterRefusal),
+    /// It is older than its policy keeps points.
+    #[error(
+        "data in measurement \"{measurement}\" is outside of the retention period: the oldest \
+         accepted timestamp is {oldest_kept_ns}, but the line has {time_ns}"
+    )]
+    Retention {
+        /// The measurement.
+        measurement: String,
+        /// Oldest accepted time, nanoseconds.
+        oldest_kept_ns: i64,
+        /// The line's time, nanoseconds.
+        time_ns: i64,
+    },
+}
+
+impl Rejections {
+    /// Counts a line; `cause` is made only if it will be named.
+    pub fn add(&mut self, line: u32, retention: bool, cause: impl FnOnce() -> LineRefusal) {
+        self.total += 1;
+        self.outside_retention += u64::from(retention);
+        let place = self.named.partition_point(|named| named.line <= line);
+        if place < REJECTED_LINES_NAMED_MAX {
+            self.named.insert(place, RejectedLine { line, cause: cause() });
+            self.named.truncate(REJECTED_LINES_NAMED_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(line: u32) -> LineRefusal {
+        let time_ns = i64::from(line);
+        LineRefusal::Retention { measurement: "m".into(), oldest_kept_ns: 0, time_ns }
+    }
+
+    #[test]
+    fn the_lowest_lines_are_named_in_order_and_all_are_counted() {
+        let mut rejections = Rejections::default();
+        for line in (1..=150).rev() {
+            rejections.add(line, line % 2 == 0, || cause(line));
+        }
+        let lines: Vec<u32> = rejections.named.iter().map(|named| named.line).collect();
+        assert_eq!(lines, (1..=REJECTED_LINES_NAMED_MAX as u32).collect::<Vec<_>>());
+        assert_eq!((rejections.total, rejections.outside_retention), (150, 75));
+        assert_eq!(rejections.named.get(6).map(|named| &named.cause), Some(&cause(7)));
+    }
+}
