@@ -1,21 +1,30 @@
-//! The Catalog object: owns the state over its SQLite.
+//! The Catalog object: one per deployment, named `catalog`.
+//!
+//! `fetch` takes one `ToCatalog` message and answers one `FromCatalog`; the alarm finishes databases
+//! that are being created or dropped. `protocol/PROTOCOL.md` draws both.
 
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
+use super::hosted::Hosted;
 use super::store::DoStore;
 
 /// The Durable Object class `Catalog`.
-#[durable_object(fetch)]
+#[durable_object(alarm)]
 pub struct Catalog {
-    store: DoStore,
+    hosted: Hosted<crate::catalog::Catalog<DoStore>>,
 }
 
 impl DurableObject for Catalog {
-    fn new(state: State, _env: Env) -> Self {
-        Self { store: DoStore::new(&state) }
+    fn new(state: State, env: Env) -> Self {
+        let host = crate::catalog::Catalog::new(DoStore::new(&state));
+        Self { hosted: Hosted::new(&state, &env, host) }
     }
 
-    async fn fetch(&self, _request: Request) -> Result<Response> {
-        Response::ok("")
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        self.hosted.fetch(request).await
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        self.hosted.alarm().await
     }
 }

@@ -1,4 +1,10 @@
-//! Names of the Worker's bindings.
+//! What the Worker is bound to: settings and secrets, and the names of its namespaces.
+
+use js_sys::Reflect;
+use wasm_bindgen::JsValue;
+use worker::Env;
+
+use crate::api::settings::{Settings, SettingsError};
 
 /// Durable Object namespace of the Catalog.
 pub(super) const CATALOG: &str = "CATALOG";
@@ -6,5 +12,13 @@ pub(super) const CATALOG: &str = "CATALOG";
 pub(super) const DATABASE: &str = "DATABASE";
 /// Durable Object namespace of the Shards.
 pub(super) const SHARD: &str = "SHARD";
-/// Secret: the token that may do everything.
-pub(super) const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
+/// The one Catalog's name in its namespace.
+pub(super) const CATALOG_NAME: &str = "catalog";
+
+/// Reads every setting; variables and secrets look alike.
+///
+/// # Errors
+/// [`SettingsError`] names the first one that cannot be read.
+pub(super) fn settings(env: &Env) -> Result<Settings, SettingsError> {
+    Settings::read(|name| Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string())
+}

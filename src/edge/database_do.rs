@@ -1,21 +1,32 @@
-//! The Database object: owns the state over its SQLite.
+//! A Database object: one per database, addressed by the id that the Catalog stores.
+//!
+//! `fetch` takes one `ToDatabase` message and answers one `FromDatabase`; the alarm drives its job
+//! queue. `protocol/PROTOCOL.md` draws both.
 
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
+use super::hosted::Hosted;
 use super::store::DoStore;
+use crate::model::ids::ObjectId;
 
 /// The Durable Object class `Database`.
-#[durable_object(fetch)]
+#[durable_object(alarm)]
 pub struct Database {
-    store: DoStore,
+    hosted: Hosted<crate::database::Database<DoStore>>,
 }
 
 impl DurableObject for Database {
-    fn new(state: State, _env: Env) -> Self {
-        Self { store: DoStore::new(&state) }
+    fn new(state: State, env: Env) -> Self {
+        let object = ObjectId(state.id().to_string());
+        let host = crate::database::Database::new(DoStore::new(&state), object);
+        Self { hosted: Hosted::new(&state, &env, host) }
     }
 
-    async fn fetch(&self, _request: Request) -> Result<Response> {
-        Response::ok("")
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        self.hosted.fetch(request).await
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        self.hosted.alarm().await
     }
 }

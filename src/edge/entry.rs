@@ -1,6 +1,25 @@
-//! The Worker: Request -> api -> route, its calls driven with fetch, -> Response.
+//! The Worker: a request's head goes to `api`, whose exchange then says what to do until the last
+//! byte of the reply is sent.
 
-use worker::{Context, Env, Request, Response, Result, event};
+use std::cell::RefCell;
+
+use wasm_bindgen::JsValue;
+use worker::{Context, Env, Result, event};
+
+use super::body;
+use super::calls::Flights;
+use super::config;
+use super::platform::{EdgePlatform, random_u64};
+use super::reply;
+use crate::api::admission::Admission;
+use crate::api::exchange::{Action, Exchange, Service};
+use crate::api::http::RequestHead;
+use crate::route::cache::Cache;
+
+thread_local! {
+    /// What this isolate keeps between requests: plain values only, nothing of any request.
+    static SERVICE: RefCell<Option<Service>> = const { RefCell::new(None) };
+}
 
 #[event(start)]
 fn start() {
@@ -8,13 +27,87 @@ fn start() {
 }
 
 #[event(fetch)]
-async fn fetch(request: Request, _env: Env, _context: Context) -> Result<Response> {
-    match request.path().as_str() {
-        "/ping" => {
-            let headers = worker::Headers::new();
-            headers.set("X-Influxdb-Version", "1.8.10")?;
-            Ok(Response::empty()?.with_status(204).with_headers(headers))
-        }
-        _ => Response::error("not found", 404),
+async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sys::Response> {
+    let mut conversation = Conversation::new(&env);
+    let head = head(&request)?;
+    let (mut exchange, mut action) =
+        with_service(&env, |service| Exchange::start(service, &conversation.platform, head));
+    loop {
+        action = match action {
+            Action::ReadBody { expected_bytes, .. } => {
+                let read = body::read(&request, expected_bytes, |n| exchange.body_grew(n)).await?;
+                match read {
+                    Ok(bytes) => conversation
+                        .tell(|service, platform| exchange.body(service, platform, bytes)),
+                    Err(refusal) => refusal,
+                }
+            }
+            Action::Calls(calls) => conversation.call(&mut exchange, calls).await?,
+            Action::Respond(response) => return reply::whole(response),
+            Action::Stream(response) => return reply::stream(response, conversation, exchange),
+            Action::Bytes(_) | Action::End => return Err("a body before its head".into()),
+        };
     }
+}
+
+/// One request's way to the isolate's service and to the objects.
+pub(super) struct Conversation {
+    env: Env,
+    platform: EdgePlatform,
+    flights: Flights,
+}
+
+impl Conversation {
+    fn new(env: &Env) -> Self {
+        let (platform, flights) = (EdgePlatform::new(env), Flights::new(env));
+        Self { env: env.clone(), platform, flights }
+    }
+
+    /// Lets the exchange take one step.
+    pub(super) fn tell(&self, step: impl FnOnce(&mut Service, &EdgePlatform) -> Action) -> Action {
+        with_service(&self.env, |service| step(service, &self.platform))
+    }
+
+    /// Makes calls and brings the first reply there is, of these or of earlier ones.
+    pub(super) async fn call(
+        &mut self,
+        exchange: &mut Exchange,
+        calls: Vec<crate::protocol::call::Call>,
+    ) -> Result<Action> {
+        self.flights.start(calls);
+        let Some(reply) = self.flights.next().await else {
+            return Err("waiting for a reply to no call".into());
+        };
+        Ok(self.tell(|service, platform| exchange.reply(service, platform, reply)))
+    }
+}
+
+/// Borrows the service for one step; nothing is awaited meanwhile.
+fn with_service<T>(env: &Env, step: impl FnOnce(&mut Service) -> T) -> T {
+    SERVICE.with_borrow_mut(|slot| {
+        let service = slot.get_or_insert_with(|| Service {
+            settings: config::settings(env),
+            cache: Cache::default(),
+            admission: Admission::default(),
+            hash_seed: random_u64(),
+        });
+        step(service)
+    })
+}
+
+fn head(request: &web_sys::Request) -> std::result::Result<RequestHead, JsValue> {
+    let url = request.url();
+    // scheme://host, then the path.
+    let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let target = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
+    let target = target.split_once('#').map_or(target, |(target, _)| target);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    // The runtime's header names are in lower case.
+    let headers = worker::Headers(request.headers()).entries().collect();
+    Ok(RequestHead {
+        method: request.method(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+    })
 }

@@ -3,9 +3,15 @@
 //! It turns requests into calls of `api` and `route`, drives their machines with `fetch`, and lends
 //! the three objects their SQLite. It decides nothing.
 
+mod alarm;
+mod body;
+mod calls;
 mod catalog_do;
 mod config;
 mod database_do;
 mod entry;
+mod hosted;
+mod platform;
+mod reply;
 mod shard_do;
 mod store;

@@ -60,7 +60,8 @@ fn random_value(rng: &mut fastrand::Rng, field_type: FieldType) -> Values {
 
 /// Random rows with overwrites and nulls; field 9 never has a value, tag 8 no series.
 fn random(rng: &mut fastrand::Rng, rows: usize, series: u32, model: &mut Model) -> Input {
-    let dictionary = |prefix: char| (0..series).map(move |i| format!("{prefix}{}", (i + 3) % series));
+    let dictionary =
+        |prefix: char| (0..series).map(move |i| format!("{prefix}{}", (i + 3) % series));
     let texts = [dictionary('h').collect::<Vec<_>>(), dictionary('r').take(2).collect()];
     let tag = |texts: &[String], code: &dyn Fn(u32) -> u32| TagColumn {
         dictionary: texts.iter().map(String::as_str).collect(),

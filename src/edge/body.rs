@@ -1,0 +1,143 @@
+//! Reads a request's body in large pieces.
+//!
+//! The default reader delivers 4 KB at a time, which costs more than parsing does. A BYOB reader
+//! fills a buffer of ours, that goes back and forth between the stream and us, and `readAtLeast` (an
+//! extension of the runtime) waits until it is worth looking at.
+
+use std::cell::RefCell;
+
+use js_sys::{ArrayBuffer, Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Request;
+
+/// A read returns with at least this much, except at the end of the stream.
+const READ_BYTES_MIN: u32 = 128 << 10;
+/// What a read may return at most.
+const BUFFER_BYTES: u32 = 256 << 10;
+/// What is read and thrown away after a refusal, so that the client gets to see it.
+const DRAIN_BYTES_MAX: usize = 64_000_000;
+
+#[wasm_bindgen]
+extern "C" {
+    type JsStream;
+
+    #[wasm_bindgen(method, catch, structural, js_name = getReader)]
+    fn get_reader(this: &JsStream, options: &JsValue) -> Result<JsReader, JsValue>;
+
+    type JsReader;
+
+    #[wasm_bindgen(method, catch, structural, js_name = readAtLeast)]
+    fn read_at_least(this: &JsReader, bytes: u32, into: Uint8Array) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, structural)]
+    fn cancel(this: &JsReader) -> Result<Promise, JsValue>;
+
+    type JsRead;
+
+    #[wasm_bindgen(method, getter, structural)]
+    fn done(this: &JsRead) -> bool;
+
+    #[wasm_bindgen(method, getter, structural)]
+    fn value(this: &JsRead) -> Option<Uint8Array>;
+
+}
+
+thread_local! {
+    /// The buffer of the last request, for the next one.
+    static BUFFER: RefCell<Option<ArrayBuffer>> = const { RefCell::new(None) };
+}
+
+/// Reads the whole body of `request`, expected to have `expected_bytes`. `grew` hears how many bytes
+/// there are before they are taken; what it returns ends the reading, and is returned.
+///
+/// # Errors
+/// Whatever the stream throws: the client went away.
+pub(super) async fn read<T>(
+    request: &Request,
+    expected_bytes: Option<usize>,
+    mut grew: impl FnMut(usize) -> Option<T>,
+) -> Result<Result<Vec<u8>, T>, JsValue> {
+    let mut body = Vec::with_capacity(expected_bytes.unwrap_or_default());
+    let Some(stream) = request.body() else { return Ok(Ok(body)) };
+    let mut pieces = Pieces::new(&JsValue::from(stream).unchecked_into())?;
+    while let Some(piece) = pieces.next().await? {
+        let length = piece.length() as usize;
+        if let Some(refusal) = grew(body.len() + length) {
+            pieces.keep(&piece);
+            pieces.drain().await?;
+            return Ok(Err(refusal));
+        }
+        append(&mut body, &piece);
+        pieces.keep(&piece);
+    }
+    Ok(Ok(body))
+}
+
+/// Copies `piece` to the end of `body`, once and without zeroing first.
+fn append(body: &mut Vec<u8>, piece: &Uint8Array) {
+    let length = piece.length() as usize;
+    body.reserve(length);
+    if let Some(free) = body.spare_capacity_mut().get_mut(..length) {
+        piece.copy_to_uninit(free);
+        // SAFETY: the line above initialised exactly these bytes.
+        unsafe { body.set_len(body.len() + length) };
+    }
+}
+
+struct Pieces {
+    reader: JsReader,
+    buffer: Option<ArrayBuffer>,
+}
+
+impl Pieces {
+    fn new(stream: &JsStream) -> Result<Self, JsValue> {
+        let options = js_sys::Object::new();
+        js_sys::Reflect::set(&options, &"mode".into(), &"byob".into())?;
+        let reader = stream.get_reader(&options)?;
+        Ok(Self { reader, buffer: BUFFER.take() })
+    }
+
+    /// The next piece; `None` at the end of the stream.
+    async fn next(&mut self) -> Result<Option<Uint8Array>, JsValue> {
+        let buffer = self.buffer.take().unwrap_or_else(|| ArrayBuffer::new(BUFFER_BYTES));
+        let promise = self.reader.read_at_least(READ_BYTES_MIN, Uint8Array::new(&buffer))?;
+        let read: JsRead = JsFuture::from(promise).await?.unchecked_into();
+        let value = read.value();
+        if read.done() {
+            // The last, empty view carries our buffer home.
+            if let Some(value) = value {
+                self.keep(&value);
+            }
+            return Ok(None);
+        }
+        Ok(value)
+    }
+
+    /// Takes back the buffer that a piece lies in, once the piece was used.
+    fn keep(&mut self, piece: &Uint8Array) {
+        let buffer = piece.buffer();
+        if buffer.byte_length() == BUFFER_BYTES {
+            self.buffer = Some(buffer);
+        }
+    }
+
+    async fn drain(&mut self) -> Result<(), JsValue> {
+        let mut bytes = 0;
+        while let Some(piece) = self.next().await? {
+            bytes += piece.length() as usize;
+            self.keep(&piece);
+            if bytes > DRAIN_BYTES_MAX {
+                JsFuture::from(self.reader.cancel()?).await?;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        BUFFER.set(self.buffer.take());
+    }
+}

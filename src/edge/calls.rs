@@ -1,0 +1,116 @@
+//! Carries calls to objects with `fetch` and hands back each reply as it comes.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::JsFuture;
+use worker::{Env, Error, Method, Request, RequestInit, Stub};
+
+use super::config;
+use crate::protocol::call::{Address, Call, CallFailure, Reply};
+
+/// Objects ignore it; the platform wants one.
+const URL: &str = "https://object/";
+/// Repeats of a call that the platform calls retryable; every message may be repeated.
+const REPEATS_MAX: u32 = 1;
+
+/// Calls in flight. Dropping it forgets them.
+pub(super) struct Flights {
+    env: Env,
+    pending: Vec<Pin<Box<dyn Future<Output = Reply>>>>,
+}
+
+impl Flights {
+    pub(super) fn new(env: &Env) -> Self {
+        Self { env: env.clone(), pending: Vec::new() }
+    }
+
+    /// Adds calls; they start with the next [`Flights::next`].
+    pub(super) fn start(&mut self, calls: Vec<Call>) {
+        for call in calls {
+            self.pending.push(Box::pin(carry(self.env.clone(), call)));
+        }
+    }
+
+    /// The next reply, whichever comes first; `None` when nothing is in flight.
+    pub(super) async fn next(&mut self) -> Option<Reply> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let reply = poll_fn(|context| {
+            for (position, flight) in self.pending.iter_mut().enumerate() {
+                if let Poll::Ready(reply) = flight.as_mut().poll(context) {
+                    drop(self.pending.swap_remove(position));
+                    return Poll::Ready(reply);
+                }
+            }
+            Poll::Pending
+        });
+        Some(reply.await)
+    }
+}
+
+async fn carry(env: Env, call: Call) -> Reply {
+    let Call { id, to, location, message } = call;
+    let mut repeats_left = REPEATS_MAX;
+    loop {
+        // A stub that failed once stays broken: each try has its own.
+        let result = match stub(&env, &to, location.as_deref()) {
+            Ok(stub) => fetch(&stub, &message).await,
+            Err(error) => Err(error),
+        };
+        match result.map_err(|error| failure(&error)) {
+            Err(CallFailure::Retryable(_)) if repeats_left > 0 => repeats_left -= 1,
+            result => return Reply { id, result },
+        }
+    }
+}
+
+fn stub(env: &Env, to: &Address, location: Option<&str>) -> worker::Result<Stub> {
+    let (binding, id) = match to {
+        Address::Catalog => {
+            return env.durable_object(config::CATALOG)?.get_by_name(config::CATALOG_NAME);
+        }
+        Address::Database(id) => (config::DATABASE, id),
+        Address::Shard(id) => (config::SHARD, id),
+    };
+    let namespace = env.durable_object(binding)?;
+    let id = namespace.id_from_string(&id.0)?;
+    match location {
+        Some(hint) => id.get_stub_with_location_hint(hint),
+        None => id.get_stub(),
+    }
+}
+
+async fn fetch(stub: &Stub, message: &[u8]) -> worker::Result<Vec<u8>> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(Uint8Array::from(message).into()));
+    let response = stub.fetch_with_request(Request::new_with_init(URL, &init)?).await?;
+    let status = response.status_code();
+    let response = web_sys::Response::from(response);
+    // One buffer for the whole reply; worker's own reader appends piece by piece.
+    let buffer = JsFuture::from(response.array_buffer()?).await?;
+    let bytes = Uint8Array::new(&buffer).to_vec();
+    if status != 200 {
+        let text = String::from_utf8_lossy(&bytes);
+        return Err(Error::RustError(format!("the object answered {status}: {text}")));
+    }
+    Ok(bytes)
+}
+
+fn failure(error: &Error) -> CallFailure {
+    let thrown = error.to_js_value();
+    let says = |name: &str| {
+        Reflect::get(&thrown, &JsValue::from_str(name)).is_ok_and(|value| value.is_truthy())
+    };
+    if says("overloaded") {
+        CallFailure::Overloaded
+    } else if says("retryable") {
+        CallFailure::Retryable(error.to_string())
+    } else {
+        CallFailure::Failed(error.to_string())
+    }
+}

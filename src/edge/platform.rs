@@ -1,0 +1,76 @@
+//! Clock, randomness and fresh object ids for the machines.
+
+use wasm_bindgen::prelude::*;
+use worker::Env;
+
+use super::config;
+use crate::model::ids::ObjectId;
+use crate::model::time::MS_NS;
+use crate::protocol::call::{ObjectKind, PlacementError, Platform};
+
+#[wasm_bindgen]
+extern "C" {
+    /// Fills a view of WASM memory in place.
+    #[wasm_bindgen(catch, js_namespace = crypto, js_name = getRandomValues)]
+    fn get_random_values(bytes: &mut [u8]) -> Result<JsValue, JsValue>;
+}
+
+/// The runtime that this isolate lives in.
+pub(super) struct EdgePlatform {
+    env: Env,
+}
+
+impl EdgePlatform {
+    pub(super) fn new(env: &Env) -> Self {
+        Self { env: env.clone() }
+    }
+
+    pub(super) fn env(&self) -> &Env {
+        &self.env
+    }
+
+    fn unique_id(&self, kind: ObjectKind, jurisdiction: Option<&str>) -> worker::Result<String> {
+        let namespace = self.env.durable_object(match kind {
+            ObjectKind::Database => config::DATABASE,
+            ObjectKind::Shard => config::SHARD,
+        })?;
+        let id = match jurisdiction {
+            Some(jurisdiction) => namespace.unique_id_with_jurisdiction(jurisdiction)?,
+            None => namespace.unique_id()?,
+        };
+        Ok(id.to_string())
+    }
+}
+
+impl Platform for EdgePlatform {
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this age fit 2^53")]
+    fn now_ns(&self) -> i64 {
+        (js_sys::Date::now() as i64).saturating_mul(MS_NS)
+    }
+
+    fn random_u64(&self) -> u64 {
+        random_u64()
+    }
+
+    fn new_object_id(
+        &self,
+        kind: ObjectKind,
+        jurisdiction: Option<&str>,
+    ) -> Result<ObjectId, PlacementError> {
+        self.unique_id(kind, jurisdiction).map(ObjectId).map_err(|error| {
+            // Without a jurisdiction only a missing binding can fail, which no deployment has.
+            worker::console_error!("no object id: {error}");
+            PlacementError::Jurisdiction(jurisdiction.unwrap_or_default().to_owned())
+        })
+    }
+}
+
+/// 64 random bits from the runtime.
+pub(super) fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    if get_random_values(&mut bytes).is_err() {
+        // Only outside of a request, where nothing asks.
+        worker::console_error!("no randomness");
+    }
+    u64::from_le_bytes(bytes)
+}

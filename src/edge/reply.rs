@@ -1,0 +1,110 @@
+//! Responses of `api` as responses of the runtime, whole or piece by piece.
+
+use js_sys::{Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{Headers, ReadableStream, ResponseInit};
+use worker::Result;
+
+use super::entry::Conversation;
+use crate::api::exchange::{Action, Exchange};
+use crate::api::http::Response;
+
+#[wasm_bindgen]
+extern "C" {
+    /// Passes bytes through; the reader's pace is the writer's.
+    type IdentityTransformStream;
+
+    #[wasm_bindgen(constructor, catch)]
+    fn new() -> std::result::Result<IdentityTransformStream, JsValue>;
+
+    #[wasm_bindgen(method, getter, structural)]
+    fn readable(this: &IdentityTransformStream) -> ReadableStream;
+
+    #[wasm_bindgen(method, getter, structural)]
+    fn writable(this: &IdentityTransformStream) -> JsWritable;
+
+    type JsWritable;
+
+    #[wasm_bindgen(method, catch, structural, js_name = getWriter)]
+    fn get_writer(this: &JsWritable) -> std::result::Result<JsWriter, JsValue>;
+
+    type JsWriter;
+
+    #[wasm_bindgen(method, catch, structural)]
+    fn write(this: &JsWriter, bytes: Uint8Array) -> std::result::Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, structural)]
+    fn close(this: &JsWriter) -> std::result::Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, structural)]
+    fn abort(this: &JsWriter, reason: &str) -> std::result::Result<Promise, JsValue>;
+}
+
+fn init(response: &Response) -> std::result::Result<ResponseInit, JsValue> {
+    let headers = Headers::new()?;
+    for (name, value) in &response.headers {
+        headers.append(name, value)?;
+    }
+    let init = ResponseInit::new();
+    init.set_status(response.status);
+    init.set_headers(&headers);
+    Ok(init)
+}
+
+/// A response whose body is complete.
+pub(super) fn whole(response: Response) -> Result<web_sys::Response> {
+    let init = init(&response)?;
+    if response.body.is_empty() {
+        return Ok(web_sys::Response::new_with_opt_str_and_init(None, &init)?);
+    }
+    let bytes = Uint8Array::from(response.body.as_slice());
+    Ok(web_sys::Response::new_with_opt_js_u8_array_and_init(Some(&bytes), &init)?)
+}
+
+/// A response whose body goes on: the rest of the exchange runs while the client reads.
+pub(super) fn stream(
+    response: Response,
+    conversation: Conversation,
+    exchange: Exchange,
+) -> Result<web_sys::Response> {
+    let init = init(&response)?;
+    let pipe = IdentityTransformStream::new()?;
+    let writer = pipe.writable().get_writer()?;
+    let readable = pipe.readable();
+    spawn_local(async move {
+        // A client that went away makes every further write fail: nobody is left to be told.
+        let _gone = send(&writer, response.body, conversation, exchange).await;
+    });
+    Ok(web_sys::Response::new_with_opt_readable_stream_and_init(Some(&readable), &init)?)
+}
+
+async fn send(
+    writer: &JsWriter,
+    beginning: Vec<u8>,
+    mut conversation: Conversation,
+    mut exchange: Exchange,
+) -> Result<()> {
+    let mut action = Action::Bytes(beginning);
+    loop {
+        action = match action {
+            Action::Bytes(bytes) => {
+                if !bytes.is_empty() {
+                    let piece = Uint8Array::from(bytes.as_slice());
+                    JsFuture::from(writer.write(piece)?).await?;
+                }
+                conversation.tell(|service, platform| exchange.proceed(service, platform))
+            }
+            Action::Calls(calls) => conversation.call(&mut exchange, calls).await?,
+            Action::End => {
+                JsFuture::from(writer.close()?).await?;
+                return Ok(());
+            }
+            Action::ReadBody { .. } | Action::Respond(_) | Action::Stream(_) => {
+                // The status is sent; cutting the body short is the only way left to say so.
+                JsFuture::from(writer.abort("the answer broke off")?).await?;
+                return Ok(());
+            }
+        };
+    }
+}
