@@ -53,18 +53,16 @@ impl Querying {
         settings: &Settings,
         now_ns: i64,
     ) -> Result<Self, ApiError> {
-        let bound = Params::default();
+        let bound = Params::from_json(params.bound.as_deref().unwrap_or_default())
+            .map_err(|error| ApiError::Invalid(error.to_string()))?;
         let statements = influxql::parse(&params.q, &bound)
             .map_err(|error| ApiError::Parse(error.to_string()))?;
         if params.read_only
             && let Some(writing) = statements.iter().find(|statement| writes(statement))
         {
-            return Err(ApiError::ReadOnly(format!("{writing:?}")));
+            return Err(ApiError::ReadOnly(writing.to_string()));
         }
-        let format = {
-            let _ = accept;
-            Format::Json
-        };
+        let format = Format::negotiate(accept);
         let options = Options {
             format,
             epoch: params.epoch,
@@ -174,13 +172,8 @@ impl Querying {
     }
 
     fn response(&self, body: Vec<u8>) -> Response {
-        Response { status: 200, headers: Vec::new(), body }.with_header(
-            "Content-Type",
-            match self.format {
-                Format::Json => "application/json",
-                Format::Csv => "application/csv",
-            },
-        )
+        Response { status: 200, headers: Vec::new(), body }
+            .with_header("Content-Type", self.format.content_type())
     }
 }
 

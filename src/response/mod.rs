@@ -1,4 +1,14 @@
 //! Series to bytes, piece by piece: which format a client asked for, and how each one is written.
+//!
+//! [`Writer`] takes what a query yields in order and holds only what has not been taken yet. One
+//! document per request is [`json`]; `chunked=true` makes it one per chunk ([`chunked`]).
+
+pub mod chunked;
+pub mod csv;
+pub mod emitter;
+pub mod json;
+pub mod number;
+pub mod time;
 
 use crate::model::time::Precision;
 use crate::query::result::SeriesChunk;
@@ -11,6 +21,28 @@ pub enum Format {
     Json,
     /// `text/csv`, `application/csv`
     Csv,
+}
+
+impl Format {
+    /// The first format of an `Accept` list that is written here; JSON when there is none, as in
+    /// 1.x. Clients that prefer msgpack read JSON by the reply's content type.
+    pub fn negotiate(accept: Option<&str>) -> Self {
+        let media = |item: &str| item.split(';').next().unwrap_or_default().trim().to_lowercase();
+        let known = |media: String| match media.as_str() {
+            "application/json" | "*/*" | "application/*" => Some(Self::Json),
+            "text/csv" | "application/csv" => Some(Self::Csv),
+            _ => None,
+        };
+        accept.unwrap_or_default().split(',').map(media).find_map(known).unwrap_or_default()
+    }
+
+    /// The reply's content type.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => "text/csv",
+        }
+    }
 }
 
 /// How to write.
@@ -38,29 +70,75 @@ pub struct Message {
 /// Writes the results of the statements of one request, in order.
 #[derive(Debug)]
 pub struct Writer {
-    out: Vec<u8>,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Json(json::Document),
+    Chunked(chunked::Documents),
+    Csv(csv::Table),
 }
 
 impl Writer {
     /// Starts an answer.
-    pub fn new(_options: Options) -> Self {
-        Self { out: Vec::new() }
+    pub fn new(options: Options) -> Self {
+        let Options { format, epoch, pretty, chunk_rows } = options;
+        let form = match (format, chunk_rows) {
+            (Format::Csv, _) => Form::Csv(csv::Table::new(epoch)),
+            (Format::Json, Some(rows)) => {
+                Form::Chunked(chunked::Documents::new(epoch, pretty, rows))
+            }
+            (Format::Json, None) => Form::Json(json::Document::new(epoch, pretty)),
+        };
+        Self { form }
     }
 
     /// Starts the result of statement number `id`, counting from 0.
-    pub fn statement_begin(&mut self, _id: u32) {}
+    pub fn statement_begin(&mut self, id: u32) {
+        match &mut self.form {
+            Form::Json(document) => document.statement_begin(id),
+            Form::Chunked(documents) => documents.statement_begin(id),
+            Form::Csv(table) => table.statement_begin(),
+        }
+    }
 
     /// The next rows of the statement.
-    pub fn series(&mut self, _chunk: &SeriesChunk) {}
+    pub fn series(&mut self, chunk: &SeriesChunk) {
+        match &mut self.form {
+            Form::Json(document) => document.series(chunk),
+            Form::Chunked(documents) => documents.series(chunk),
+            Form::Csv(table) => table.series(chunk),
+        }
+    }
 
     /// Ends the statement, with its error if it failed.
-    pub fn statement_end(&mut self, _error: Option<&str>, _messages: &[Message]) {}
+    pub fn statement_end(&mut self, error: Option<&str>, messages: &[Message]) {
+        match &mut self.form {
+            Form::Json(document) => document.statement_end(error, messages),
+            Form::Chunked(documents) => documents.statement_end(error, messages),
+            // 1.x writes nothing of a failed statement.
+            Form::Csv(_) => {}
+        }
+    }
 
     /// Ends the answer.
-    pub fn finish(&mut self) {}
+    pub fn finish(&mut self) {
+        match &mut self.form {
+            Form::Json(document) => document.finish(),
+            Form::Chunked(_) | Form::Csv(_) => {}
+        }
+    }
 
     /// What has been written since the last call.
     pub fn take_bytes(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.out)
+        match &mut self.form {
+            Form::Json(document) => document.take_bytes(),
+            Form::Chunked(documents) => documents.take_bytes(),
+            Form::Csv(table) => table.take_bytes(),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

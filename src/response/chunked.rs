@@ -1,0 +1,153 @@
+//! `chunked=true`: one JSON document per line, each with at most so many rows of one series.
+
+use super::Message;
+use super::emitter::Emitter;
+use super::json;
+use super::number::Unsupported;
+use super::time;
+use crate::model::time::Precision;
+use crate::query::result::SeriesChunk;
+
+/// The documents of one answer.
+///
+/// Whether a document is partial shows only when more rows come, so its rows are held back.
+#[derive(Debug)]
+pub struct Documents {
+    epoch: Option<Precision>,
+    pretty: bool,
+    chunk_rows: usize,
+    statement_id: u32,
+    held: Option<Held>,
+    /// A document of the current statement has been written.
+    written: bool,
+    out: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// Positioned inside the series' object, after its last row.
+    emitter: Emitter,
+    /// Whose rows they are; without values.
+    series: SeriesChunk,
+    rows: usize,
+    unsupported: Option<Unsupported>,
+}
+
+impl Documents {
+    /// No document yet.
+    pub fn new(epoch: Option<Precision>, pretty: bool, chunk_rows: usize) -> Self {
+        let chunk_rows = chunk_rows.max(1);
+        Self {
+            epoch,
+            pretty,
+            chunk_rows,
+            statement_id: 0,
+            held: None,
+            written: false,
+            out: Vec::new(),
+        }
+    }
+
+    /// Starts a statement's result.
+    pub fn statement_begin(&mut self, id: u32) {
+        self.statement_id = id;
+        self.written = false;
+    }
+
+    /// The next rows.
+    pub fn series(&mut self, chunk: &SeriesChunk) {
+        let continues = |held: &Held| held.series.partial && held.series.same_series(chunk);
+        if !self.held.as_ref().is_some_and(continues) {
+            self.release(false, true);
+            self.held = Some(self.begin(chunk));
+        }
+        let mut from = 0;
+        loop {
+            let Some(held) = &mut self.held else { return };
+            held.series.partial = chunk.partial;
+            let to = chunk.rows.min(from + (self.chunk_rows - held.rows));
+            if from < to {
+                if held.rows == 0 {
+                    held.emitter.key("values");
+                    held.emitter.open(b'[');
+                }
+                let written = json::rows(&mut held.emitter, chunk, from..to, self.epoch);
+                held.unsupported = held.unsupported.or(written.err());
+                held.rows += to - from;
+            }
+            from = to;
+            if from >= chunk.rows {
+                return;
+            }
+            self.release(true, true);
+            self.held = Some(self.begin(chunk));
+        }
+    }
+
+    /// Ends a statement's result.
+    pub fn statement_end(&mut self, error: Option<&str>, messages: &[Message]) {
+        self.release(false, error.is_some());
+        if error.is_some() || !messages.is_empty() || !self.written {
+            let mut emitter = self.open_document();
+            json::trailer(&mut emitter, false, error, messages);
+            self.close_document(emitter);
+        }
+    }
+
+    /// The complete documents by now.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    fn begin(&self, chunk: &SeriesChunk) -> Held {
+        let mut emitter = self.open_document();
+        emitter.key("series");
+        emitter.open(b'[');
+        emitter.next();
+        json::header(&mut emitter, chunk);
+        let SeriesChunk { name, tags, columns, zone, partial, .. } = chunk.clone();
+        let series =
+            SeriesChunk { name, tags, columns, zone, partial, values: Vec::new(), rows: 0 };
+        Held { emitter, series, rows: 0, unsupported: None }
+    }
+
+    /// Writes the held document.
+    fn release(&mut self, more_of_series: bool, more_of_statement: bool) {
+        let Some(Held { mut emitter, rows, unsupported, .. }) = self.held.take() else { return };
+        self.written = true;
+        if let Some(unsupported) = unsupported {
+            let mut failed = Emitter::new(false);
+            json::failed(&mut failed, unsupported);
+            self.out.append(&mut failed.take());
+            return;
+        }
+        if rows > 0 {
+            emitter.close(b']');
+        }
+        json::trailer(&mut emitter, more_of_series, None, &[]);
+        emitter.close(b'}');
+        emitter.close(b']');
+        json::trailer(&mut emitter, more_of_statement, None, &[]);
+        self.close_document(emitter);
+    }
+
+    fn open_document(&self) -> Emitter {
+        let mut emitter = Emitter::new(self.pretty);
+        emitter.open(b'{');
+        emitter.key("results");
+        emitter.open(b'[');
+        emitter.next();
+        emitter.open(b'{');
+        emitter.key("statement_id");
+        time::integer(i64::from(self.statement_id), emitter.out());
+        emitter
+    }
+
+    fn close_document(&mut self, mut emitter: Emitter) {
+        emitter.close(b'}');
+        emitter.close(b']');
+        emitter.close(b'}');
+        emitter.end_document();
+        self.out.append(&mut emitter.take());
+    }
+}

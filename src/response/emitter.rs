@@ -1,0 +1,151 @@
+//! JSON tokens to bytes: commas, indentation and Go's escapes.
+
+/// Writes JSON, plain or indented by four spaces as 1.x does for `pretty=true`.
+#[derive(Debug)]
+pub struct Emitter {
+    out: Vec<u8>,
+    pretty: bool,
+    depth: usize,
+    /// Nothing has been written in the innermost object or array.
+    empty: bool,
+}
+
+impl Emitter {
+    /// An empty text.
+    pub fn new(pretty: bool) -> Self {
+        Self { out: Vec::new(), pretty, depth: 0, empty: true }
+    }
+
+    /// What has been written since the last call.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Where values can be appended after [`Emitter::next`].
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// Separates the next member or element from what stands before it.
+    pub fn next(&mut self) {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        self.line();
+    }
+
+    /// Opens an object or array.
+    pub fn open(&mut self, bracket: u8) {
+        self.out.push(bracket);
+        self.depth += 1;
+        self.empty = true;
+    }
+
+    /// Closes an object or array.
+    pub fn close(&mut self, bracket: u8) {
+        self.depth = self.depth.saturating_sub(1);
+        if !self.empty {
+            self.line();
+        }
+        self.empty = false;
+        self.out.push(bracket);
+    }
+
+    /// The key of the next member.
+    pub fn key(&mut self, key: &str) {
+        self.next();
+        string(key, &mut self.out);
+        self.out.push(b':');
+        if self.pretty {
+            self.out.push(b' ');
+        }
+    }
+
+    /// A string value after a key or [`Emitter::next`].
+    pub fn string(&mut self, text: &str) {
+        string(text, &mut self.out);
+    }
+
+    /// Ends a document.
+    pub fn end_document(&mut self) {
+        self.out.push(b'\n');
+        self.empty = true;
+    }
+
+    fn line(&mut self) {
+        if self.pretty {
+            self.out.push(b'\n');
+            self.out.resize(self.out.len() + 4 * self.depth, b' ');
+        }
+    }
+}
+
+/// Appends a string as Go's `encoding/json` does: `<`, `>`, `&` and the two line separators escaped
+/// besides what JSON demands.
+pub fn string(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut plain_from = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let separator =
+            byte == 0xe2 && matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9]));
+        let plain = byte >= b' ' && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
+        if plain && !separator {
+            continue;
+        }
+        out.extend_from_slice(bytes.get(plain_from..at).unwrap_or_default());
+        plain_from = at + 1;
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0xe2 => {
+                let last = bytes.get(at + 2).copied().unwrap_or_default();
+                out.extend_from_slice(if last == 0xa8 { b"\\u2028" } else { b"\\u2029" });
+                plain_from = at + 3;
+            }
+            _ => {
+                out.extend_from_slice(b"\\u00");
+                let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
+                out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+            }
+        }
+    }
+    out.extend_from_slice(bytes.get(plain_from..).unwrap_or_default());
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_escape_as_in_go() {
+        let mut out = Vec::new();
+        string("a\"\\\n\r\t<>&\u{1}\u{7f}é\u{2028}x\u{2029}€", &mut out);
+        let expected = "\"a\\\"\\\\\\n\\r\\t\\u003c\\u003e\\u0026\\u0001\u{7f}é\\u2028x\\u2029€\"";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn pretty_indents_by_four() {
+        let mut emitter = Emitter::new(true);
+        emitter.open(b'{');
+        emitter.key("a");
+        emitter.open(b'[');
+        emitter.next();
+        emitter.out().push(b'1');
+        emitter.next();
+        emitter.out().push(b'2');
+        emitter.close(b']');
+        emitter.key("b");
+        emitter.open(b'[');
+        emitter.close(b']');
+        emitter.close(b'}');
+        let expected = "{\n    \"a\": [\n        1,\n        2\n    ],\n    \"b\": []\n}";
+        assert_eq!(String::from_utf8(emitter.take()).unwrap(), expected);
+    }
+}

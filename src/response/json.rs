@@ -1,0 +1,253 @@
+//! One JSON document for all statements, written as its pieces come.
+
+use super::Message;
+use super::emitter::{self, Emitter};
+use super::number::{self, Unsupported};
+use super::time::{self, TimeForm};
+use crate::model::time::Precision;
+use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+
+/// The document.
+#[derive(Debug)]
+pub struct Document {
+    emitter: Emitter,
+    epoch: Option<Precision>,
+    begun: bool,
+    /// `"series":[` has been written for the current statement.
+    in_series: bool,
+    /// The series whose rows may continue, and whether `"values":[` has been written.
+    open: Option<(SeriesChunk, bool)>,
+    /// Go fails a document as a whole: nothing of it is sent if nothing was sent before.
+    unsupported: Option<Unsupported>,
+    taken: bool,
+}
+
+impl Document {
+    /// An empty document.
+    pub fn new(epoch: Option<Precision>, pretty: bool) -> Self {
+        Self {
+            emitter: Emitter::new(pretty),
+            epoch,
+            begun: false,
+            in_series: false,
+            open: None,
+            unsupported: None,
+            taken: false,
+        }
+    }
+
+    /// Starts a statement's result.
+    pub fn statement_begin(&mut self, id: u32) {
+        self.begin();
+        self.emitter.next();
+        self.emitter.open(b'{');
+        self.emitter.key("statement_id");
+        time::integer(i64::from(id), self.emitter.out());
+    }
+
+    /// The next rows.
+    pub fn series(&mut self, chunk: &SeriesChunk) {
+        if self.unsupported.is_some() {
+            return;
+        }
+        if !self.open.as_ref().is_some_and(|(open, _)| open.partial && open.same_series(chunk)) {
+            self.close_series();
+            self.open_series(chunk);
+        }
+        if let Some((open, has_values)) = &mut self.open {
+            open.partial = chunk.partial;
+            if chunk.rows > 0 && !std::mem::replace(has_values, true) {
+                self.emitter.key("values");
+                self.emitter.open(b'[');
+            }
+        }
+        let written = rows(&mut self.emitter, chunk, 0..chunk.rows, self.epoch);
+        self.unsupported = written.err();
+    }
+
+    /// Ends a statement's result.
+    pub fn statement_end(&mut self, error: Option<&str>, messages: &[Message]) {
+        self.close_series();
+        if std::mem::replace(&mut self.in_series, false) {
+            self.emitter.close(b']');
+        }
+        trailer(&mut self.emitter, false, error, messages);
+        self.emitter.close(b'}');
+    }
+
+    /// Ends the document.
+    pub fn finish(&mut self) {
+        self.begin();
+        self.emitter.close(b']');
+        self.emitter.close(b'}');
+        self.emitter.end_document();
+        if let Some(unsupported) = self.unsupported.filter(|_| !self.taken) {
+            self.emitter.take();
+            failed(&mut self.emitter, unsupported);
+        }
+    }
+
+    /// What can be sent by now.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        self.taken = true;
+        self.emitter.take()
+    }
+
+    fn begin(&mut self) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.emitter.open(b'{');
+            self.emitter.key("results");
+            self.emitter.open(b'[');
+        }
+    }
+
+    fn open_series(&mut self, chunk: &SeriesChunk) {
+        if !std::mem::replace(&mut self.in_series, true) {
+            self.emitter.key("series");
+            self.emitter.open(b'[');
+        }
+        self.emitter.next();
+        header(&mut self.emitter, chunk);
+        let SeriesChunk { name, tags, columns, zone, .. } = chunk.clone();
+        let open =
+            SeriesChunk { name, tags, columns, zone, values: Vec::new(), rows: 0, partial: true };
+        self.open = Some((open, false));
+    }
+
+    fn close_series(&mut self) {
+        if let Some((_, has_values)) = self.open.take() {
+            if has_values {
+                self.emitter.close(b']');
+            }
+            self.emitter.close(b'}');
+        }
+    }
+}
+
+/// Opens a series' object and writes what stands before its values.
+pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
+    emitter.open(b'{');
+    if let Some(name) = chunk.name.as_deref().filter(|name| !name.is_empty()) {
+        emitter.key("name");
+        emitter.string(name);
+    }
+    if !chunk.tags.is_empty() {
+        emitter.key("tags");
+        emitter.open(b'{');
+        for (key, value) in chunk.tags.iter() {
+            emitter.key(key);
+            emitter.string(value);
+        }
+        emitter.close(b'}');
+    }
+    emitter.key("columns");
+    emitter.open(b'[');
+    for column in chunk.columns.iter() {
+        emitter.next();
+        emitter.string(column);
+    }
+    emitter.close(b']');
+}
+
+/// Messages, partial and error of a result, in Go's order.
+pub(super) fn trailer(
+    emitter: &mut Emitter,
+    partial: bool,
+    error: Option<&str>,
+    messages: &[Message],
+) {
+    if !messages.is_empty() {
+        emitter.key("messages");
+        emitter.open(b'[');
+        for message in messages {
+            emitter.next();
+            emitter.open(b'{');
+            emitter.key("level");
+            emitter.string(&message.level);
+            emitter.key("text");
+            emitter.string(&message.text);
+            emitter.close(b'}');
+        }
+        emitter.close(b']');
+    }
+    if partial {
+        emitter.key("partial");
+        emitter.out().extend_from_slice(b"true");
+    }
+    if let Some(error) = error {
+        emitter.key("error");
+        emitter.string(error);
+    }
+}
+
+/// The document that stands for one that Go cannot print.
+pub(super) fn failed(emitter: &mut Emitter, unsupported: Unsupported) {
+    let text = &mut Vec::new();
+    text.extend_from_slice(b"{\"error\":");
+    emitter::string(&unsupported.to_string(), text);
+    text.extend_from_slice(b"}\n");
+    emitter.out().append(text);
+}
+
+/// Writes rows as arrays into the open array of values.
+///
+/// # Errors
+/// [`Unsupported`] for a value that JSON cannot hold; the text is then useless.
+pub(super) fn rows(
+    emitter: &mut Emitter,
+    chunk: &SeriesChunk,
+    range: std::ops::Range<usize>,
+    epoch: Option<Precision>,
+) -> Result<(), Unsupported> {
+    let form = TimeForm { epoch, zone: &chunk.zone };
+    for row in range {
+        emitter.next();
+        emitter.open(b'[');
+        for column in &chunk.values {
+            emitter.next();
+            cell(column, row, form, emitter.out())?;
+        }
+        emitter.close(b']');
+    }
+    Ok(())
+}
+
+fn cell(
+    column: &ResultColumn,
+    row: usize,
+    form: TimeForm<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Unsupported> {
+    let null = |out: &mut Vec<u8>| out.extend_from_slice(b"null");
+    match column {
+        ResultColumn::Time(times_ns) => match times_ns.get(row) {
+            Some(&time_ns) => form.write(time_ns, out),
+            None => null(out),
+        },
+        ResultColumn::Null => null(out),
+        ResultColumn::Values(column) if !column.validity.is_valid(row) => null(out),
+        ResultColumn::Values(column) => return value(column, row, out),
+    }
+    Ok(())
+}
+
+fn value(column: &Column, row: usize, out: &mut Vec<u8>) -> Result<(), Unsupported> {
+    match &column.values {
+        Values::Float(values) => match values.get(row) {
+            Some(value) if !value.is_nan() => return number::json_float(*value, out),
+            _ => out.extend_from_slice(b"null"),
+        },
+        Values::Integer(values) => time::integer(values.get(row).copied().unwrap_or_default(), out),
+        Values::Unsigned(values) => {
+            let mut digits = itoa::Buffer::new();
+            let value = values.get(row).copied().unwrap_or_default();
+            out.extend_from_slice(digits.format(value).as_bytes());
+        }
+        Values::String(values) => emitter::string(values.get(row), out),
+        Values::Boolean(values) => {
+            let value = values.get(row).copied().unwrap_or_default();
+            out.extend_from_slice(if value { b"true" } else { b"false" });
+        }
+    }
+    Ok(())
+}

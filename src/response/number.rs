@@ -1,0 +1,170 @@
+//! Floats exactly as Go prints them.
+
+/// A value that JSON cannot hold; Go then fails the whole document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("json: unsupported value: {0}")]
+pub struct Unsupported(pub &'static str);
+
+/// Appends `value` as Go's `encoding/json` does: the shortest digits, positional from 1e-6 to 1e21,
+/// else with an exponent without padding; whole numbers without a fraction.
+///
+/// # Errors
+/// [`Unsupported`] for infinities. NaN is the caller's null.
+pub fn json_float(value: f64, out: &mut Vec<u8>) -> Result<(), Unsupported> {
+    if value.is_infinite() {
+        return Err(Unsupported(if value > 0.0 { "+Inf" } else { "-Inf" }));
+    }
+    let size = value.abs();
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        exponential(value, out);
+    } else {
+        positional(value, out);
+    }
+    Ok(())
+}
+
+/// Appends `value` positionally whatever its size (Go's format 'f'), as 1.x's CSV does.
+pub fn csv_float(value: f64, out: &mut Vec<u8>) {
+    if value.is_finite() {
+        positional(value, out);
+    } else {
+        let text = if value.is_nan() {
+            "NaN"
+        } else if value > 0.0 {
+            "+Inf"
+        } else {
+            "-Inf"
+        };
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Sign, digits without leading or trailing zeros, and the position of the decimal point in them.
+fn decompose(text: &str) -> (bool, String, i32) {
+    let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut digits = format!("{whole}{fraction}");
+    let mut point = whole.len() as i32 + exponent.parse::<i32>().unwrap_or_default();
+    let leading = digits.len() - digits.trim_start_matches('0').len();
+    digits.drain(..leading);
+    point -= leading as i32;
+    digits.truncate(digits.trim_end_matches('0').len());
+    (negative, digits, point)
+}
+
+fn positional(value: f64, out: &mut Vec<u8>) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    if !text.contains('e') {
+        // The usual case: the shortest digits are positional already.
+        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        return;
+    }
+    let (negative, digits, point) = decompose(text);
+    if negative {
+        out.push(b'-');
+    }
+    let point_at = usize::try_from(point).unwrap_or(0);
+    if point <= 0 {
+        out.extend_from_slice(b"0.");
+        out.resize(out.len() + point.unsigned_abs() as usize, b'0');
+        out.extend_from_slice(digits.as_bytes());
+    } else if point_at >= digits.len() {
+        out.extend_from_slice(digits.as_bytes());
+        out.resize(out.len() + point_at - digits.len(), b'0');
+    } else {
+        let (whole, fraction) = digits.split_at(point_at);
+        out.extend_from_slice(whole.as_bytes());
+        out.push(b'.');
+        out.extend_from_slice(fraction.as_bytes());
+    }
+}
+
+fn exponential(value: f64, out: &mut Vec<u8>) {
+    let mut buffer = zmij::Buffer::new();
+    let (negative, digits, point) = decompose(buffer.format_finite(value));
+    if negative {
+        out.push(b'-');
+    }
+    let (first, rest) = digits.split_at(1.min(digits.len()));
+    out.extend_from_slice(first.as_bytes());
+    if !rest.is_empty() {
+        out.push(b'.');
+        out.extend_from_slice(rest.as_bytes());
+    }
+    let exponent = point - 1;
+    out.push(b'e');
+    out.push(if exponent < 0 { b'-' } else { b'+' });
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(exponent.unsigned_abs());
+    // Go pads an exponent to two digits; encoding/json takes the padding away from small ones only.
+    if exponent > 0 && digits.len() < 2 {
+        out.push(b'0');
+    }
+    out.extend_from_slice(digits.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(value: f64) -> String {
+        let mut out = Vec::new();
+        json_float(value, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn floats_print_as_in_go() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-2.5, "-2.5"),
+            (0.1, "0.1"),
+            (1e-6, "0.000001"),
+            (1.5e-6, "0.0000015"),
+            (9.99e-7, "9.99e-7"),
+            (1e-7, "1e-7"),
+            (1e-10, "1e-10"),
+            (1e20, "100000000000000000000"),
+            (123_456_789_012_345_680_000.0, "123456789012345680000"),
+            (1e21, "1e+21"),
+            (1.5e300, "1.5e+300"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (1.0 / 3.0, "0.3333333333333333"),
+            (16_777_216.0, "16777216"),
+        ] {
+            assert_eq!(json(value), text);
+        }
+    }
+
+    #[test]
+    fn infinity_fails_the_document() {
+        let error = json_float(f64::NEG_INFINITY, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), "json: unsupported value: -Inf");
+    }
+
+    #[test]
+    fn csv_is_always_positional() {
+        let mut out = Vec::new();
+        csv_float(1e21, &mut out);
+        out.push(b' ');
+        csv_float(1e-7, &mut out);
+        assert_eq!(out, b"1000000000000000000000 0.0000001");
+    }
+
+    #[test]
+    fn every_float_reads_back_as_itself() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..20_000 {
+            let value = f64::from_bits(random.u64(..));
+            if value.is_finite() {
+                assert_eq!(json(value).parse::<f64>().unwrap().to_bits(), value.to_bits());
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+use std::rc::Rc;
+
+use super::*;
+use crate::query::result::{Column, ResultColumn, Values};
+
+fn chunk(host: &str, values: &[f64], partial: bool) -> SeriesChunk {
+    SeriesChunk {
+        name: Some(Rc::from("cpu")),
+        tags: Rc::from([("host".to_owned(), host.to_owned())]),
+        columns: Rc::from(["time".to_owned(), "v".to_owned()]),
+        values: vec![
+            ResultColumn::Time((0..values.len() as i64).map(|i| i * 1_500_000_000).collect()),
+            ResultColumn::Values(Column::full(Values::Float(values.to_vec()))),
+        ],
+        rows: values.len(),
+        partial,
+        zone: Rc::from([]),
+    }
+}
+
+/// Writes `chunks` as one statement, then a failed one.
+fn written(options: Options, chunks: &[SeriesChunk]) -> String {
+    let mut writer = Writer::new(options);
+    writer.statement_begin(0);
+    for chunk in chunks {
+        writer.series(chunk);
+    }
+    writer.statement_end(None, &[]);
+    writer.statement_begin(1);
+    writer.statement_end(Some("database not found: <x>"), &[]);
+    writer.finish();
+    String::from_utf8(writer.take_bytes()).unwrap()
+}
+
+const FAILED: &str = "{\"statement_id\":1,\"error\":\"database not found: \\u003cx\\u003e\"}";
+
+#[test]
+fn pieces_of_one_series_become_one_object() {
+    let chunks =
+        [chunk("a", &[1.0, f64::NAN], true), chunk("a", &[2.5], false), chunk("b", &[3.0], false)];
+    let expected = format!(
+        "{{\"results\":[{{\"statement_id\":0,\"series\":[\
+         {{\"name\":\"cpu\",\"tags\":{{\"host\":\"a\"}},\"columns\":[\"time\",\"v\"],\"values\":[\
+         [\"1970-01-01T00:00:00Z\",1],[\"1970-01-01T00:00:01.5Z\",null],\
+         [\"1970-01-01T00:00:00Z\",2.5]]}},\
+         {{\"name\":\"cpu\",\"tags\":{{\"host\":\"b\"}},\"columns\":[\"time\",\"v\"],\"values\":[\
+         [\"1970-01-01T00:00:00Z\",3]]}}]}},{FAILED}]}}\n"
+    );
+    assert_eq!(written(Options::default(), &chunks), expected);
+}
+
+#[test]
+fn two_series_that_look_alike_stay_two() {
+    let text = written(Options::default(), &[chunk("a", &[1.0], false), chunk("a", &[2.0], false)]);
+    assert_eq!(text.matches("\"columns\"").count(), 2);
+}
+
+#[test]
+fn a_series_may_have_no_values_and_a_statement_no_series() {
+    let text = written(Options::default(), &[chunk("a", &[], false)]);
+    assert!(text.contains("\"columns\":[\"time\",\"v\"]}]},"), "{text}");
+    let text = written(Options::default(), &[]);
+    assert_eq!(text, format!("{{\"results\":[{{\"statement_id\":0}},{FAILED}]}}\n"));
+}
+
+#[test]
+fn infinity_fails_the_whole_document() {
+    let text = written(Options::default(), &[chunk("a", &[1.0, f64::INFINITY], false)]);
+    assert_eq!(text, "{\"error\":\"json: unsupported value: +Inf\"}\n");
+}
+
+#[test]
+fn chunks_end_at_their_size_and_at_each_series() {
+    let options =
+        Options { epoch: Some(Precision::Millisecond), chunk_rows: Some(2), ..Options::default() };
+    let chunks =
+        [chunk("a", &[1.0], true), chunk("a", &[2.0, 3.0], false), chunk("b", &[4.0], false)];
+    let series = |host: &str| {
+        format!(
+            "{{\"results\":[{{\"statement_id\":0,\"series\":[{{\"name\":\"cpu\",\
+             \"tags\":{{\"host\":\"{host}\"}},\"columns\":[\"time\",\"v\"],\"values\":["
+        )
+    };
+    let expected = [
+        format!("{}[0,1],[0,2]],\"partial\":true}}],\"partial\":true}}]}}\n", series("a")),
+        format!("{}[1500,3]]}}],\"partial\":true}}]}}\n", series("a")),
+        format!("{}[0,4]]}}]}}]}}\n", series("b")),
+        format!("{{\"results\":[{FAILED}]}}\n"),
+    ];
+    assert_eq!(written(options, &chunks), expected.concat());
+}
+
+#[test]
+fn csv_repeats_its_header_for_other_columns_and_statements() {
+    let options = Options { format: Format::Csv, ..Options::default() };
+    let mut other = chunk("a,b c", &[1e21], false);
+    other.columns = Rc::from(["time".to_owned(), "w,\"x\"".to_owned()]);
+    let text = written(options, &[chunk("", &[1.5], false), other]);
+    let expected = "name,tags,time,v\ncpu,,0,1.5\n\nname,tags,time,\"w,\"\"x\"\"\"\n\
+                    cpu,\"host=a\\,b\\ c\",0,1000000000000000000000\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn formats_are_chosen_from_lists() {
+    for (accept, format) in [
+        (None, Format::Json),
+        (Some("application/csv"), Format::Csv),
+        (Some("application/x-msgpack, text/csv;q=0.5"), Format::Csv),
+        (Some("application/json, text/plain, */*"), Format::Json),
+        (Some("application/x-msgpack"), Format::Json),
+    ] {
+        assert_eq!(Format::negotiate(accept), format, "{accept:?}");
+    }
+}

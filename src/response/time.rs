@@ -1,0 +1,141 @@
+//! Times as clients want them: RFC 3339 with up to nine decimals, or integers of a unit.
+
+use crate::model::time::{D_NS, Precision, S_NS};
+
+/// How times are printed: the unit of integers, or RFC 3339 in a zone.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeForm<'a> {
+    /// Unit of integers; `None` is RFC 3339.
+    pub epoch: Option<Precision>,
+    /// From each time on (nanoseconds, ascending) local time is UTC plus this; empty is UTC.
+    pub zone: &'a [(i64, i64)],
+}
+
+impl TimeForm<'_> {
+    /// Appends one time; RFC 3339 in quotes.
+    pub fn write(&self, time_ns: i64, out: &mut Vec<u8>) {
+        match self.epoch {
+            // Go truncates towards zero.
+            Some(unit) => integer(time_ns / unit.unit_ns(), out),
+            None => {
+                out.push(b'"');
+                rfc3339(time_ns, self.offset_ns(time_ns), out);
+                out.push(b'"');
+            }
+        }
+    }
+
+    fn offset_ns(&self, time_ns: i64) -> i64 {
+        let after = self.zone.partition_point(|(from_ns, _)| *from_ns <= time_ns);
+        after.checked_sub(1).and_then(|i| self.zone.get(i)).map_or(0, |(_, offset_ns)| *offset_ns)
+    }
+}
+
+/// Appends an integer.
+pub fn integer(value: i64, out: &mut Vec<u8>) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(digits.format(value).as_bytes());
+}
+
+/// Appends a time as Go's `time.RFC3339Nano`: no trailing zeros, `Z` or an offset.
+pub fn rfc3339(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) {
+    // 128 bits: the offset may lead past the ends of the range.
+    let local_ns = i128::from(time_ns) + i128::from(offset_ns);
+    let days = local_ns.div_euclid(i128::from(D_NS)) as i64;
+    let of_day_ns = local_ns.rem_euclid(i128::from(D_NS)) as i64;
+    let (year, month, day) = civil_from_days(days);
+    let seconds = of_day_ns / S_NS;
+    digits(year, 4, out);
+    for (separator, part) in [
+        (b'-', month),
+        (b'-', day),
+        (b'T', seconds / 3_600),
+        (b':', seconds / 60 % 60),
+        (b':', seconds % 60),
+    ] {
+        out.push(separator);
+        digits(part, 2, out);
+    }
+    let fraction_ns = of_day_ns % S_NS;
+    if fraction_ns != 0 {
+        out.push(b'.');
+        digits(fraction_ns, 9, out);
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+    let offset_minutes = offset_ns / (60 * S_NS);
+    if offset_minutes == 0 {
+        out.push(b'Z');
+        return;
+    }
+    out.push(if offset_minutes < 0 { b'-' } else { b'+' });
+    digits(offset_minutes.abs() / 60, 2, out);
+    out.push(b':');
+    digits(offset_minutes.abs() % 60, 2, out);
+}
+
+/// Appends `value` (not negative) with at least `width` digits.
+fn digits(value: i64, width: usize, out: &mut Vec<u8>) {
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(value);
+    out.resize(out.len() + width.saturating_sub(text.len()), b'0');
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant's `civil_from_days`).
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
+
+    fn printed(time_ns: i64, offset_ns: i64) -> String {
+        let mut out = Vec::new();
+        rfc3339(time_ns, offset_ns, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn times_print_as_in_go() {
+        for (time_ns, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59.999999999Z"),
+            (1_700_000_000_120_000_000, "2023-11-14T22:13:20.12Z"),
+            (951_782_400 * S_NS, "2000-02-29T00:00:00Z"),
+            (MIN_TIME_NS, "1677-09-21T00:12:43.145224194Z"),
+            (MAX_TIME_NS, "2262-04-11T23:47:16.854775806Z"),
+        ] {
+            assert_eq!(printed(time_ns, 0), text);
+        }
+        assert_eq!(printed(0, -5 * 3_600 * S_NS), "1969-12-31T19:00:00-05:00");
+        assert_eq!(printed(0, 19_800 * S_NS), "1970-01-01T05:30:00+05:30");
+    }
+
+    #[test]
+    fn integers_truncate_towards_zero_and_zones_begin_where_they_say() {
+        let written = |form: TimeForm<'_>, time_ns| {
+            let mut out = Vec::new();
+            form.write(time_ns, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let seconds = TimeForm { epoch: Some(Precision::Second), zone: &[] };
+        assert_eq!(written(seconds, 1_999_999_999), "1");
+        assert_eq!(written(seconds, -1_999_999_999), "-1");
+        let zone = [(0, 0), (10, 3_600 * S_NS)];
+        let local = TimeForm { epoch: None, zone: &zone };
+        assert_eq!(written(local, 9), "\"1970-01-01T00:00:00.000000009Z\"");
+        assert_eq!(written(local, 10), "\"1970-01-01T01:00:00.00000001+01:00\"");
+    }
+}
