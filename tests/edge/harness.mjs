@@ -1,5 +1,6 @@
 // A Tidemark of its own for each end-to-end test: fresh state, a free port, a token.
 
+import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -62,6 +63,27 @@ export class Tidemark {
   write(lines, params = {}, headers = {}) {
     const search = new URLSearchParams(params);
     return this.fetch(`/write?${search}`, { method: 'POST', body: lines, headers });
+  }
+
+  /** POST /write that has to succeed. */
+  async mustWrite(lines, params, headers) {
+    const response = await this.write(lines, params, headers);
+    assert.equal(response.status, 204, await response.text());
+  }
+
+  /** The series of a single statement; an error of the statement fails the test. */
+  async series(q, params) {
+    const { results } = await this.query(q, params);
+    assert.equal(results.length, 1, q);
+    assert.equal(results[0].error, undefined, `${q}: ${results[0].error}`);
+    return results[0].series ?? [];
+  }
+
+  /** The rows of the only series of a single statement; none when there is no series. */
+  async rows(q, params) {
+    const series = await this.series(q, params);
+    assert.ok(series.length <= 1, `${q} has ${series.length} series`);
+    return series[0]?.values ?? [];
   }
 }
 

@@ -6,8 +6,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { tidemark } from './harness.mjs';
 import { shardOf, xxh64 } from './routing_hash.mjs';
-import { Tidemark } from './tidemark.mjs';
 
 const rounds = 10;
 const writers = 8;
@@ -46,7 +46,7 @@ async function write(server, ledger, number, next, draw) {
     const entry = batch(number, next.value++, 1 + Math.floor(draw() * pointsMax));
     ledger.push(entry);
     try {
-      const response = await server.write('kill', lines(entry), { precision: 's' });
+      const response = await server.write(lines(entry), { db: 'kill', precision: 's' });
       // The status alone is the promise: the connection may die before the reply ends.
       entry.acknowledged = response.status === 204;
       await response.arrayBuffer();
@@ -104,9 +104,7 @@ for (const shards of [1, 4]) {
     const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
     t.diagnostic(`SEED=${seed}`);
     const draw = random(seed);
-    const server = new Tidemark({ DEFAULT_SHARDS: String(shards) });
-    t.after(() => server.stop());
-    await server.start();
+    const server = await tidemark(t, { vars: { DEFAULT_SHARDS: String(shards) } });
     await server.query('CREATE DATABASE kill');
     const ledger = [];
     const sequences = Array.from({ length: writers }, () => ({ value: 0 }));
@@ -120,7 +118,7 @@ for (const shards of [1, 4]) {
       check(ledger, await stored(server), shards);
       for (const entry of ledger.filter((e) => !e.acknowledged)) {
         unknown++;
-        await server.mustWrite('kill', lines(entry), { precision: 's' });
+        await server.mustWrite(lines(entry), { db: 'kill', precision: 's' });
         entry.acknowledged = true;
       }
       check(ledger, await stored(server), shards);
@@ -128,7 +126,7 @@ for (const shards of [1, 4]) {
     const points = ledger.reduce((sum, entry) => sum + entry.points.length, 0);
     t.diagnostic(`${ledger.length} batches, ${points} points, ${unknown} repeated after a kill`);
     assert.ok(unknown > 0, 'no kill hit a write: the test proves nothing');
-    const [[, count]] = await server.rows('SELECT count(value) FROM load', { db: 'kill' });
+    const [[, count]] = await server.rows('SELECT count(value) FROM load', { db: 'kill', epoch: 'ns' });
     assert.equal(count, points);
   });
 }

@@ -4,9 +4,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, dirname } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 
-import { Tidemark } from './tidemark.mjs';
+import { tidemark } from './harness.mjs';
 
 const packaged = createRequire(import.meta.url).resolve('vega-datasets/package.json');
 
@@ -46,39 +47,40 @@ function groups(rows, key) {
   return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
+async function load(server) {
+  await server.query('CREATE DATABASE real');
+  const lines = [
+    ...weather.map(
+      (w) => `weather,kind=${w.kind} temp=${w.temp},rain=${w.rain},wind=${w.wind} ${w.ms}`,
+    ),
+    ...stocks.map((s) => `stocks,symbol=${s.symbol} price=${s.price} ${s.ms}`),
+  ];
+  for (let at = 0; at < lines.length; at += 500) {
+    const body = gzipSync(lines.slice(at, at + 500).join('\n'));
+    const params = { db: 'real', precision: 'ms' };
+    await server.mustWrite(body, params, { 'Content-Encoding': 'gzip' });
+  }
+}
+
 for (const shards of [1, 4]) {
-  describe(`real data on ${shards} shard(s)`, () => {
-    const server = new Tidemark({ DEFAULT_SHARDS: String(shards) });
-    before(async () => {
-      await server.start();
-      await server.query('CREATE DATABASE real');
-      const lines = [
-        ...weather.map(
-          (w) => `weather,kind=${w.kind} temp=${w.temp},rain=${w.rain},wind=${w.wind} ${w.ms}`,
-        ),
-        ...stocks.map((s) => `stocks,symbol=${s.symbol} price=${s.price} ${s.ms}`),
-      ];
-      for (let at = 0; at < lines.length; at += 500) {
-        const batch = lines.slice(at, at + 500).join('\n');
-        await server.mustWrite('real', batch, { precision: 'ms', gzip: true });
-      }
-    });
-    after(() => server.stop());
+  test(`real data on ${shards} shard(s)`, async (t) => {
+    const server = await tidemark(t, { vars: { DEFAULT_SHARDS: String(shards) } });
+    await load(server);
     const db = { db: 'real', epoch: 'ms' };
 
-    test('every point is there once', async () => {
+    await t.test('every point is there once', async () => {
       const rows = await server.rows('SELECT count(*) FROM weather', db);
       assert.deepEqual(rows, [[0, weather.length, weather.length, weather.length]]);
       const prices = await server.rows('SELECT count(price) FROM stocks', db);
       assert.deepEqual(prices, [[0, stocks.length]]);
     });
 
-    test('raw rows come back as they were', async () => {
+    await t.test('raw rows come back as they were', async () => {
       const rows = await server.rows('SELECT temp, rain, kind FROM weather', db);
       assert.deepEqual(rows, weather.map((w) => [w.ms, w.temp, w.rain, w.kind]));
     });
 
-    test('means of 30 days', async () => {
+    await t.test('means of 30 days', async () => {
       const days30 = 30 * 24 * 3600 * 1000;
       const rows = await server.rows(
         `SELECT mean(temp) FROM weather WHERE time >= '2012-01-01' AND time < '2016-01-01'
@@ -93,7 +95,7 @@ for (const shards of [1, 4]) {
       });
     });
 
-    test('means of each calendar month', async () => {
+    await t.test('means of each calendar month', async () => {
       const month = (w) => new Date(w.ms).toISOString().slice(0, 7);
       for (const [name, members] of groups(weather, month)) {
         const next = new Date(`${name}-01T00:00:00Z`);
@@ -107,7 +109,7 @@ for (const shards of [1, 4]) {
       }
     });
 
-    test('extremes and the days they fell on', async () => {
+    await t.test('extremes and the days they fell on', async () => {
       const hottest = weather.reduce((best, w) => (w.temp > best.temp ? w : best));
       const coldest = weather.reduce((best, w) => (w.temp < best.temp ? w : best));
       const max = await server.rows('SELECT max(temp) FROM weather', db);
@@ -116,7 +118,7 @@ for (const shards of [1, 4]) {
       assert.deepEqual(min, [[coldest.ms, coldest.temp]]);
     });
 
-    test('groups by tag', async () => {
+    await t.test('groups by tag', async () => {
       const q = 'SELECT sum(rain), count(rain) FROM weather GROUP BY kind';
       const series = await server.series(q, db);
       const expected = groups(weather, (w) => w.kind);
@@ -133,7 +135,7 @@ for (const shards of [1, 4]) {
       });
     });
 
-    test('filters on fields and tags', async () => {
+    await t.test('filters on fields and tags', async () => {
       const q = 'SELECT count(temp) FROM weather WHERE kind =~ /^(rain|snow)$/ AND rain > 10';
       const wet = weather.filter((w) => /^(rain|snow)$/.test(w.kind) && w.rain > 10);
       assert.ok(wet.length > 0);
