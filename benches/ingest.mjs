@@ -1,0 +1,73 @@
+// Points per second and CPU seconds per million points, by turns with InfluxDB.
+
+import { Agent, request } from 'node:http';
+import { gzipSync } from 'node:zlib';
+
+import { cpuSeconds } from './cpu_time.mjs';
+
+/** Sends one body and expects 204. */
+function send(agent, target, path, body, gzip) {
+  return new Promise((resolve, reject) => {
+    const headers = { ...target.headers, 'Content-Length': body.length };
+    if (gzip) headers['Content-Encoding'] = 'gzip';
+    const sent = request(target.url + path, { method: 'POST', agent, headers }, (reply) => {
+      let text = '';
+      reply.on('data', (piece) => (text += piece));
+      reply.on('end', () => {
+        if (reply.statusCode === 204) resolve();
+        else reject(new Error(`${target.name} answered ${reply.statusCode}: ${text}`));
+      });
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+/**
+ * One slice: every body once, over so many connections.
+ * Answers with points per second, CPU seconds per million points and latencies in ms.
+ */
+export async function slice(target, db, bodies, { connections, pointsPerBody, gzip = false }) {
+  const agent = new Agent({ keepAlive: true, maxSockets: connections });
+  const path = `/write?db=${db}`;
+  const latencies = [];
+  let next = 0;
+  const cpuBefore = cpuSeconds(target.pid);
+  const from = performance.now();
+  const connection = async () => {
+    while (next < bodies.length) {
+      const body = bodies[next++];
+      const sentAt = performance.now();
+      await send(agent, target, path, body, gzip);
+      latencies.push(performance.now() - sentAt);
+    }
+  };
+  await Promise.all(Array.from({ length: connections }, connection));
+  const seconds = (performance.now() - from) / 1000;
+  const cpu = cpuSeconds(target.pid) - cpuBefore;
+  agent.destroy();
+  const points = bodies.length * pointsPerBody;
+  latencies.sort((a, b) => a - b);
+  return {
+    rate: points / seconds,
+    cpuPerMillion: (cpu / points) * 1e6,
+    p50: latencies[Math.floor(latencies.length * 0.5)],
+    p99: latencies[Math.floor(latencies.length * 0.99)],
+  };
+}
+
+/** Median of numbers. */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}
+
+/** Bodies taken from a generator, gzipped beforehand if asked. */
+export function take(generator, count, gzip) {
+  const bodies = [];
+  for (let i = 0; i < count; i++) {
+    const { value } = generator.next();
+    bodies.push(gzip ? gzipSync(value) : value);
+  }
+  return bodies;
+}

@@ -1,0 +1,101 @@
+// npm run bench: Tidemark on `wrangler dev` by turns with InfluxDB 1.x, ratios printed.
+
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { freePort, startServer } from '../scripts/dev-server.mjs';
+import { endAllOnSignals } from '../scripts/processes.mjs';
+import { finishWith } from '../scripts/project.mjs';
+import { everything } from '../scripts/setup.mjs';
+import { startInfluxd } from '../tests/record/influxd.mjs';
+import { median, slice, take } from './ingest.mjs';
+import { threeRequests } from './latency.mjs';
+import { batches } from './tsbs.mjs';
+
+const pointsPerBody = 5000;
+const bodiesPerSlice = 40;
+const turns = 3;
+const token = 'bench-token';
+
+async function tidemark(node) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
+  const envFile = join(folder, 'secrets');
+  writeFileSync(envFile, `ADMIN_TOKEN=${token}\n`);
+  const stateDir = join(folder, 'state');
+  const server = await startServer({ node, port: await freePort(), stateDir, envFile });
+  return {
+    name: 'Tidemark',
+    url: server.url,
+    pid: server.child.pid,
+    headers: { Authorization: `Token ${token}` },
+    stop: async () => {
+      await server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function influxdb() {
+  if (spawnSync('influxd', ['version'], { stdio: 'ignore' }).error) {
+    console.log('skipped: InfluxDB (Debian package influxdb is not installed)');
+    return null;
+  }
+  const { url, pid, stop } = await startInfluxd('tsi1');
+  return { name: 'InfluxDB', url, pid, headers: {}, stop };
+}
+
+async function create(target, db) {
+  const body = new URLSearchParams({ q: `CREATE DATABASE ${db}` });
+  const reply = await fetch(`${target.url}/query`, { method: 'POST', body, headers: target.headers });
+  if (!reply.ok) throw new Error(`${target.name}: ${await reply.text()}`);
+}
+
+/** Each target in turn, a fresh database per slice; medians over the turns. */
+async function ingest(targets, connections, gzip) {
+  const measured = new Map(targets.map((target) => [target, []]));
+  for (let turn = 0; turn <= turns; turn++) {
+    const bodies = take(batches({ seed: turn + 1 }), bodiesPerSlice, gzip);
+    for (const target of turn % 2 ? [...targets].reverse() : targets) {
+      const db = `ingest_${connections}_${gzip ? 'gzip' : 'plain'}_${turn}`;
+      await create(target, db);
+      const result = await slice(target, db, bodies, { connections, pointsPerBody, gzip });
+      // The first turn only warms up.
+      if (turn > 0) measured.get(target).push(result);
+    }
+  }
+  const medians = [...measured].map(([target, results]) => {
+    const of = (key) => median(results.map((result) => result[key]));
+    const cpu = of('cpuPerMillion');
+    return { target, rate: of('rate'), cpu, p50: of('p50'), p99: of('p99') };
+  });
+  const peer = medians.find(({ target }) => target.name === 'InfluxDB');
+  for (const { target, rate, cpu, p50, p99 } of medians) {
+    const ratio = peer ? ` (${(rate / peer.rate).toFixed(2)}×)` : '';
+    const what = `${gzip ? 'gzip ' : 'plain'} ${connections} connection(s)`;
+    console.log(
+      `${what}  ${target.name.padEnd(8)} ${Math.round(rate / 1000)}k points/s${ratio}, ` +
+        `${cpu.toFixed(2)} CPU s per million, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`,
+    );
+  }
+}
+
+endAllOnSignals();
+await finishWith(async () => {
+  const node = await everything();
+  const targets = [await tidemark(node), await influxdb()].filter(Boolean);
+  try {
+    for (const target of targets) {
+      const { create: c, write: w, query: q } = await threeRequests(target, 30);
+      const ms = [c, w, q].map((value) => value.toFixed(2)).join(' / ');
+      console.log(`${target.name.padEnd(8)} create / write / query: ${ms} ms (median of 30)`);
+    }
+    for (const gzip of [false, true]) {
+      for (const connections of [1, 4, 8]) await ingest(targets, connections, gzip);
+    }
+  } finally {
+    for (const target of targets) await target.stop();
+  }
+  return 0;
+});

@@ -1,0 +1,59 @@
+// TSBS cpu-only data from a seed: hosts with ten tags and ten integer fields that walk in 0..100.
+
+const regions = ['us-east-1', 'us-west-1', 'us-west-2', 'eu-west-1', 'eu-central-1', 'ap-south-1'];
+const systems = ['Ubuntu16.10', 'Ubuntu16.04LTS', 'Ubuntu15.10'];
+const teams = ['SF', 'NYC', 'LON', 'CHI'];
+const fields = [
+  'usage_user', 'usage_system', 'usage_idle', 'usage_nice', 'usage_iowait',
+  'usage_irq', 'usage_softirq', 'usage_steal', 'usage_guest', 'usage_guest_nice',
+];
+const stepNs = 10_000_000_000n;
+const startNs = 1_451_606_400_000_000_000n;
+
+/** Uniform numbers in 0..1 from a seed. */
+export function random(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Batches of `points` lines each, endless; every host reports every ten seconds. */
+export function* batches({ hosts = 100, points = 5000, seed = 1 } = {}) {
+  const draw = random(seed);
+  const pick = (list) => list[Math.floor(draw() * list.length)];
+  const machines = Array.from({ length: hosts }, (_, i) => {
+    const region = pick(regions);
+    const tags = [
+      `hostname=host_${i}`, `region=${region}`, `datacenter=${region}${pick(['a', 'b', 'c'])}`,
+      `rack=${Math.floor(draw() * 100)}`, `os=${pick(systems)}`, `arch=${pick(['x64', 'x86'])}`,
+      `team=${pick(teams)}`, `service=${Math.floor(draw() * 20)}`,
+      `service_version=${Math.floor(draw() * 2)}`,
+      `service_environment=${pick(['production', 'staging', 'test'])}`,
+    ];
+    const values = fields.map(() => draw() * 100);
+    return { key: `cpu,${tags.join(',')} `, values };
+  });
+  let time = startNs;
+  let lines = [];
+  for (;;) {
+    for (const machine of machines) {
+      let line = machine.key;
+      for (let f = 0; f < fields.length; f++) {
+        // The sum of four uniform numbers is near enough to a normal step of deviation 1.
+        const walked = machine.values[f] + (draw() + draw() + draw() + draw() - 2) * 1.7;
+        machine.values[f] = Math.min(100, Math.max(0, walked));
+        line += `${f ? ',' : ''}${fields[f]}=${Math.floor(machine.values[f])}i`;
+      }
+      lines.push(`${line} ${time}`);
+      if (lines.length === points) {
+        yield Buffer.from(`${lines.join('\n')}\n`);
+        lines = [];
+      }
+    }
+    time += stepNs;
+  }
+}
