@@ -5,5 +5,6 @@ pub mod catalog;
 pub mod database;
 pub mod envelope;
 pub mod host;
+pub mod page;
 pub mod round;
 pub mod shard;

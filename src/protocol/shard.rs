@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
+use super::page;
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use crate::model::time::TimeRange;
-use crate::scan::page::SummaryPage;
-use crate::scan::request::{ScanRequest, SummaryRequest};
+use crate::scan::page::{ScanPage, SummaryPage};
+use crate::scan::request::{ResumeKey, ScanRequest, SummaryRequest};
+use crate::scan::source::ReadStats;
 
 /// A request to a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,9 +97,13 @@ pub enum FromShard {
     },
     /// A page of a scan.
     Scanned {
-        /// The encoded [`crate::scan::page::ScanPage`]; travels as the body.
+        /// Where the next page starts; `None` when this was the last.
+        resume: Option<ResumeKey>,
+        /// What this page cost.
+        stats: ReadStats,
+        /// The encoded groups ([`super::page`]); travel as the body.
         #[serde(skip)]
-        page: Vec<u8>,
+        groups: Vec<u8>,
     },
     /// A page of a summary.
     Summary(SummaryPage),
@@ -143,6 +149,14 @@ pub enum ShardRefusal {
     Query(String),
 }
 
+impl FromShard {
+    /// A page as its message.
+    pub fn scanned(page: &ScanPage) -> Self {
+        let groups = page::encode(&page.groups);
+        Self::Scanned { resume: page.resume.clone(), stats: page.stats, groups }
+    }
+}
+
 impl Wire for ToShard {
     const DIRECTION: Direction = Direction::ToShard;
 
@@ -165,14 +179,14 @@ impl Wire for FromShard {
 
     fn body(&self) -> &[u8] {
         match self {
-            Self::Scanned { page } => page,
+            Self::Scanned { groups, .. } => groups,
             _ => &[],
         }
     }
 
     fn set_body(&mut self, body: &[u8]) {
-        if let Self::Scanned { page } = self {
-            *page = body.to_vec();
+        if let Self::Scanned { groups, .. } = self {
+            *groups = body.to_vec();
         }
     }
 }

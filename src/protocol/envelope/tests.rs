@@ -1,7 +1,9 @@
 use super::*;
 use crate::model::ids::PolicyId;
+use crate::model::value::FieldValue;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
+use crate::scan::source::ReadStats;
 
 fn append() -> ToShard {
     let stamp = Stamp { policy: PolicyId(u64::MAX), generation: 3, schema_version: 9 };
@@ -12,7 +14,8 @@ fn append() -> ToShard {
 fn messages_round_trip_with_their_bodies() {
     let bytes = encode(&append());
     assert_eq!(decode::<ToShard>(&bytes), Ok((VERSION, append())));
-    let page = FromShard::Scanned { page: vec![1, 2, 3] };
+    let page =
+        FromShard::Scanned { resume: None, stats: ReadStats::default(), groups: vec![1, 2, 3] };
     assert_eq!(decode::<FromShard>(&encode(&page)), Ok((VERSION, page)));
 }
 
@@ -58,4 +61,16 @@ fn a_field_missing_from_an_older_header_takes_its_default() {
     bytes.extend_from_slice(header);
     let Ok((version, ToCatalog::Create(create))) = decode(&bytes) else { panic!("refused") };
     assert_eq!((version, create.shards, create.policy), (VERSION_MIN, 4, None));
+}
+
+#[test]
+fn floats_of_a_request_arrive_bit_by_bit() {
+    let bits: Vec<u64> = (0..2_000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    let values = bits.iter().map(|&bits| f64::from_bits(bits)).filter(|v| v.is_finite());
+    for value in values {
+        let json = serde_json::to_vec(&FieldValue::Float(value)).unwrap();
+        let back: FieldValue = serde_json::from_slice(&json).unwrap();
+        let FieldValue::Float(back) = back else { panic!("{back:?}") };
+        assert_eq!(back.to_bits(), value.to_bits(), "{value:e}");
+    }
 }
