@@ -65,6 +65,8 @@
 //! - No panic is reachable from the network: it would take every database in the isolate with it.
 
 pub mod model;
+
+pub mod line_protocol;
 pub mod batch;
 pub mod codec;
 pub mod store;

@@ -156,10 +156,8 @@ impl Validity {
     /// Forgets every row from `len` on.
     pub fn truncate(&mut self, len: usize) {
         if let Self::Some(bits) = self {
+            // Counting what is left, to go back to All, would make a rollback cost the whole column.
             bits.truncate(len);
-            if bits.count_ones() == len {
-                *self = Self::All;
-            }
         }
     }
 

@@ -9,9 +9,12 @@ pub mod bitmap;
 pub mod column;
 pub mod column_bytes;
 pub mod frame;
+pub mod from_lines;
+mod interner;
 pub mod selection;
 pub mod order;
 pub mod series_table;
+mod writer;
 
 use crate::model::ids::{ColumnId, MeasurementId};
 use column::Column;

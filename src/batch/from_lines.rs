@@ -1,0 +1,268 @@
+//! Line protocol to a [`Batch`]: the only place where the two meet.
+//!
+//! A raw series key is looked up whole, so tags are cut once per new series. Which series follows
+//! which, and which field follows which, is remembered and expected again.
+
+use super::Batch;
+use super::column::Column;
+use super::interner::Interner;
+use super::writer::{self, MeasurementWriter, Refusal};
+use crate::line_protocol::{
+    self, Cause, FieldKey, NotUtf8, Options, Rejected, SeriesKey, Sink, unescape_name,
+    unescape_string,
+};
+use crate::model::limits::MEASUREMENTS_PER_POLICY_MAX;
+use crate::model::value::FieldType;
+
+/// No key.
+const NONE: u32 = u32::MAX;
+
+/// The accepted lines of `body` as columns, and the others.
+///
+/// `seed` is random, so that a client cannot choose keys that collide; nothing in the result
+/// depends on it.
+///
+/// # Errors
+/// [`NotUtf8`]: no line is accepted.
+pub fn from_lines(body: &[u8], options: Options, seed: u64) -> Result<(Batch, Rejected), NotUtf8> {
+    let mut builder = BatchBuilder::new(seed);
+    let rejected = line_protocol::parse(body, options, &mut builder)?;
+    Ok((builder.finish(), rejected))
+}
+
+/// What a series key as written names.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    measurement: u32,
+    series: u32,
+    /// The key that followed last time.
+    next: u32,
+}
+
+/// Collects lines; feed it through [`line_protocol::Parser`] to read a body in pieces.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    seed: u64,
+    /// Series keys as written, and their canonical forms.
+    keys: Interner,
+    /// For each of `keys`.
+    targets: Vec<Target>,
+    names: Interner,
+    measurements: Vec<MeasurementWriter>,
+    /// The line at hand.
+    measurement: u32,
+    series: u32,
+    rows: usize,
+    /// Key of the line at hand, and the one expected after it.
+    key: u32,
+    expected_key: u32,
+    cells: usize,
+    any_rejected: bool,
+    scratch: String,
+}
+
+impl BatchBuilder {
+    /// No lines yet. About `seed` see [`from_lines`].
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            keys: Interner::new(seed),
+            targets: Vec::new(),
+            names: Interner::new(seed),
+            measurements: Vec::new(),
+            measurement: NONE,
+            series: NONE,
+            rows: 0,
+            key: NONE,
+            expected_key: NONE,
+            cells: 0,
+            any_rejected: false,
+            scratch: String::new(),
+        }
+    }
+
+    /// The committed lines.
+    pub fn finish(self) -> Batch {
+        let any_rejected = self.any_rejected;
+        let measurements = self.measurements.into_iter();
+        Batch { measurements: measurements.filter_map(|one| one.finish(any_rejected)).collect() }
+    }
+
+    /// The line at hand has key number `key`.
+    #[inline]
+    fn follow(&mut self, key: u32) {
+        if let Some(previous) = self.targets.get_mut(self.key as usize) {
+            previous.next = key;
+        }
+        self.key = key;
+        if let Some(target) = self.targets.get(key as usize) {
+            self.measurement = target.measurement;
+            self.series = target.series;
+            self.expected_key = target.next;
+        }
+        let writer = self.measurements.get(self.measurement as usize);
+        self.rows = writer.map_or(0, MeasurementWriter::rows);
+    }
+
+    /// Adds the series of a key seen for the first time; returns the key's number.
+    fn add_key(&mut self, raw: &str, key: &SeriesKey<'_>) -> Result<u32, Cause> {
+        if line_protocol::is_canonical(raw, key) {
+            return self.add_canonical(raw, key);
+        }
+        let mut canonical = std::mem::take(&mut self.scratch);
+        line_protocol::write_canonical(key, &mut canonical);
+        let number = match self.keys.find(&canonical) {
+            Some(number) => Ok(number),
+            None => self.add_canonical(&canonical, key),
+        };
+        self.scratch = canonical;
+        let number = number?;
+        let (alias, is_new) = self.keys.intern(raw);
+        if is_new && let Some(target) = self.targets.get(number as usize) {
+            self.targets.push(Target { next: alias, ..*target });
+        }
+        Ok(alias)
+    }
+
+    fn add_canonical(&mut self, canonical: &str, key: &SeriesKey<'_>) -> Result<u32, Cause> {
+        let measurement = match self.names.find(&key.measurement) {
+            Some(measurement) => measurement,
+            None if self.measurements.len() == MEASUREMENTS_PER_POLICY_MAX => {
+                return Err(Cause::TooManyMeasurements);
+            }
+            None => {
+                self.measurements.push(MeasurementWriter::new(&key.measurement, self.seed));
+                self.names.intern(&key.measurement).0
+            }
+        };
+        let Some(writer) = self.measurements.get_mut(measurement as usize) else {
+            return Err(Cause::TooManyMeasurements);
+        };
+        let tags = key.tags.iter().map(|(tag, value)| (tag.as_ref(), value.as_ref()));
+        let series = writer.add_series(tags, &mut self.cells).map_err(cause)?;
+        let (number, _) = self.keys.intern(canonical);
+        // Until another key has followed: most likely the same again.
+        self.targets.push(Target { measurement, series, next: number });
+        Ok(number)
+    }
+
+    /// The column for a value of the line at hand.
+    #[inline]
+    fn column(&mut self, key: FieldKey<'_>, field_type: FieldType) -> Result<&mut Column, Cause> {
+        let Some(writer) = self.measurements.get_mut(self.measurement as usize) else {
+            return Err(Cause::MissingMeasurement);
+        };
+        match key {
+            FieldKey::Expected => writer.expected_column(field_type, &mut self.cells),
+            FieldKey::Raw(raw) => {
+                writer.named_column(raw, &unescape_name(raw), field_type, &mut self.cells)
+            }
+        }
+        .map_err(cause)
+    }
+}
+
+impl Sink for BatchBuilder {
+    #[inline]
+    fn expected_series(&self) -> &[u8] {
+        self.keys.strings().get(self.expected_key as usize).as_bytes()
+    }
+
+    #[inline]
+    fn begin_expected(&mut self) {
+        self.follow(self.expected_key);
+    }
+
+    fn begin(&mut self, raw_key: &str) -> Result<(), (usize, Cause)> {
+        // Should the key be bad: a rollback must not reach the measurement of the line before.
+        self.measurement = NONE;
+        let number = match self.keys.find(raw_key) {
+            Some(number) => number,
+            None => {
+                let key = line_protocol::cut(raw_key)?;
+                self.add_key(raw_key, &key).map_err(|cause| (0, cause))?
+            }
+        };
+        self.follow(number);
+        Ok(())
+    }
+
+    #[inline]
+    fn expected_field(&self) -> &[u8] {
+        let writer = self.measurements.get(self.measurement as usize);
+        writer.map_or(&[], MeasurementWriter::expected_field)
+    }
+
+    #[inline]
+    fn float(&mut self, key: FieldKey<'_>, value: f64) -> Result<(), Cause> {
+        let row = self.rows;
+        writer::set_float(self.column(key, FieldType::Float)?, row, value);
+        Ok(())
+    }
+
+    #[inline]
+    fn integer(&mut self, key: FieldKey<'_>, value: i64) -> Result<(), Cause> {
+        let row = self.rows;
+        writer::set_integer(self.column(key, FieldType::Integer)?, row, value);
+        Ok(())
+    }
+
+    #[inline]
+    fn unsigned(&mut self, key: FieldKey<'_>, value: u64) -> Result<(), Cause> {
+        let row = self.rows;
+        writer::set_unsigned(self.column(key, FieldType::Unsigned)?, row, value);
+        Ok(())
+    }
+
+    #[inline]
+    fn boolean(&mut self, key: FieldKey<'_>, value: bool) -> Result<(), Cause> {
+        let row = self.rows;
+        writer::set_boolean(self.column(key, FieldType::Boolean)?, row, value);
+        Ok(())
+    }
+
+    #[inline]
+    fn string(&mut self, key: FieldKey<'_>, raw: &str, escaped: bool) -> Result<(), Cause> {
+        let row = self.rows;
+        if !escaped {
+            writer::set_string(self.column(key, FieldType::String)?, row, raw);
+            return Ok(());
+        }
+        let mut text = std::mem::take(&mut self.scratch);
+        text.clear();
+        unescape_string(raw, |piece| text.push_str(piece));
+        let column = self.column(key, FieldType::String);
+        let result = column.map(|column| writer::set_string(column, row, &text));
+        self.scratch = text;
+        result
+    }
+
+    #[inline]
+    fn commit(&mut self, time_ns: i64, line: u32) -> Result<(), Cause> {
+        let series = self.series;
+        match self.measurements.get_mut(self.measurement as usize) {
+            Some(writer) => writer.commit(series, time_ns, line, &mut self.cells).map_err(cause),
+            None => Err(Cause::MissingMeasurement),
+        }
+    }
+
+    fn rollback(&mut self) {
+        self.any_rejected = true;
+        if let Some(writer) = self.measurements.get_mut(self.measurement as usize) {
+            writer.rollback(&mut self.cells);
+        }
+    }
+}
+
+fn cause(refusal: Refusal) -> Cause {
+    match refusal {
+        Refusal::TypeConflict { key, first, second } => {
+            Cause::FieldTypeConflict { key, first, second }
+        }
+        Refusal::TooManyFields => Cause::TooManyFields,
+        Refusal::TooManyCells => Cause::TooManyCells,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! Distinct strings and their numbers.
+
+use std::hash::{BuildHasher, Hasher};
+
+use super::column::StringColumn;
+
+/// Gives equal strings equal numbers, 0 upwards in order of first appearance.
+///
+/// Open addressing over positions in one text: a new string costs its bytes and three words, and
+/// no allocation of its own. The hash is seeded by the caller, so that a client cannot choose keys
+/// that collide.
+#[derive(Clone, Debug)]
+pub(super) struct Interner {
+    strings: StringColumn,
+    /// Of each string, so that growing reads no text.
+    hashes: Vec<u32>,
+    /// Numbers plus 1, 0 where empty; a power of two, at most three quarters full.
+    slots: Vec<u32>,
+    seed: foldhash::fast::FixedState,
+}
+
+impl Interner {
+    /// No strings yet.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            strings: StringColumn::default(),
+            hashes: Vec::new(),
+            slots: Vec::new(),
+            seed: foldhash::fast::FixedState::with_seed(seed),
+        }
+    }
+
+    /// The strings in order of their numbers.
+    pub(super) fn strings(&self) -> &StringColumn {
+        &self.strings
+    }
+
+    /// The strings, for good.
+    pub(super) fn into_strings(self) -> StringColumn {
+        self.strings
+    }
+
+    /// The number of `string`, if it has one.
+    pub(super) fn find(&self, string: &str) -> Option<u32> {
+        self.probe(string, self.hash(string)).ok()
+    }
+
+    /// The number of `string`, and whether it was given just now.
+    pub(super) fn intern(&mut self, string: &str) -> (u32, bool) {
+        let hash = self.hash(string);
+        if let Ok(number) = self.probe(string, hash) {
+            return (number, false);
+        }
+        if (self.hashes.len() + 1) * 4 > self.slots.len() * 3 {
+            self.grow();
+        }
+        // A body has fewer bytes than a u32 counts, so it has fewer strings too.
+        let number = self.hashes.len() as u32;
+        self.strings.push(string);
+        self.hashes.push(hash);
+        self.place(hash, number);
+        (number, true)
+    }
+
+    /// Forgets the last string.
+    pub(super) fn pop(&mut self) {
+        let Some(number) = self.strings.len().checked_sub(1) else { return };
+        let last = self.strings.get(number).to_owned();
+        if let Err(slot) | Ok(slot) = self.slot_of(&last, self.hash(&last))
+            && let Some(place) = self.slots.get_mut(slot)
+        {
+            // It is the latest one placed, so no other string was pushed past its slot.
+            *place = 0;
+        }
+        self.strings.truncate(number);
+        self.hashes.truncate(number);
+    }
+
+    fn hash(&self, string: &str) -> u32 {
+        let mut hasher = self.seed.build_hasher();
+        hasher.write(string.as_bytes());
+        let hash = hasher.finish();
+        (hash ^ (hash >> 32)) as u32
+    }
+
+    fn probe(&self, string: &str, hash: u32) -> Result<u32, usize> {
+        let slot = self.slot_of(string, hash)?;
+        self.slots.get(slot).map(|&number| number.wrapping_sub(1)).ok_or(slot)
+    }
+
+    /// The slot that holds `string`, or else the free one where it would go.
+    fn slot_of(&self, string: &str, hash: u32) -> Result<usize, usize> {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut slot = hash as usize & mask;
+        while let Some(&number) = self.slots.get(slot)
+            && number > 0
+        {
+            let index = number as usize - 1;
+            if self.hashes.get(index) == Some(&hash) && self.strings.get(index) == string {
+                return Ok(slot);
+            }
+            slot = (slot + 1) & mask;
+        }
+        Err(slot)
+    }
+
+    fn place(&mut self, hash: u32, number: u32) {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut slot = hash as usize & mask;
+        while self.slots.get(slot).is_some_and(|&taken| taken > 0) {
+            slot = (slot + 1) & mask;
+        }
+        if let Some(free) = self.slots.get_mut(slot) {
+            *free = number + 1;
+        }
+    }
+
+    fn grow(&mut self) {
+        let size = (self.slots.len() * 2).max(16);
+        self.slots.clear();
+        self.slots.resize(size, 0);
+        for number in 0..self.hashes.len() {
+            let hash = self.hashes.get(number).copied().unwrap_or_default();
+            self.place(hash, number as u32);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_strings_have_equal_numbers() {
+        let mut interner = Interner::new(1);
+        assert_eq!(interner.find("a"), None);
+        for round in 0..2 {
+            for number in 0..1_000 {
+                assert_eq!(interner.intern(&number.to_string()), (number, round == 0));
+            }
+        }
+        assert_eq!(interner.find("7"), Some(7));
+        assert_eq!(interner.strings().get(999), "999");
+    }
+
+    #[test]
+    fn the_last_string_can_be_taken_back() {
+        let mut interner = Interner::new(1);
+        for number in 0..100 {
+            interner.intern(&number.to_string());
+            interner.intern("x");
+            interner.pop();
+            assert_eq!(interner.find("x"), None);
+        }
+        for number in 0..100 {
+            assert_eq!(interner.find(&number.to_string()), Some(number));
+        }
+    }
+}

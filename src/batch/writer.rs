@@ -1,0 +1,389 @@
+//! The rows of one measurement while they are being written: a draft, then commit or rollback.
+//!
+//! Values go straight into typed columns. Columns that a line does not mention lag behind and are
+//! padded when next written to, so that a row costs only the fields it has.
+
+use super::column::{Column, Values};
+use super::interner::Interner;
+use super::series_table::{SeriesTable, TagColumn};
+use super::{Block, MeasurementBatch};
+use crate::model::limits::{CELLS_PER_REQUEST_MAX, FIELDS_PER_MEASUREMENT_MAX};
+use crate::model::value::FieldType;
+
+/// Field types, and so columns that one key may have.
+const N_TYPES: usize = 5;
+/// No column of this type.
+const NONE: u32 = u32::MAX;
+
+/// Why a row cannot have a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The draft already has a value of another type under this key.
+    TypeConflict { key: String, first: FieldType, second: FieldType },
+    /// More than `FIELDS_PER_MEASUREMENT_MAX`.
+    TooManyFields,
+    /// More than `CELLS_PER_REQUEST_MAX`.
+    TooManyCells,
+}
+
+/// One tag key's values.
+#[derive(Debug)]
+struct TagWriter {
+    values: Interner,
+    /// Per series as in [`TagColumn`]; may be shorter than the table while the rest lacks the tag.
+    codes: Vec<u32>,
+}
+
+/// One field's values of one type.
+#[derive(Debug)]
+struct FieldWriter {
+    /// Position in `MeasurementWriter::fields`.
+    field: u32,
+    /// The key as the client writes it, with its `=`.
+    expected: String,
+    /// May be shorter than the rows.
+    column: Column,
+    /// Whether the key has columns of other types too.
+    shared: bool,
+}
+
+/// Everything of one measurement.
+#[derive(Debug)]
+pub(super) struct MeasurementWriter {
+    name: String,
+    seed: u64,
+    tag_keys: Interner,
+    tags: Vec<TagWriter>,
+    n_series: u32,
+    fields: Interner,
+    /// For each field key its columns by `FieldType::code`.
+    columns_of_field: Vec<[u32; N_TYPES]>,
+    columns: Vec<FieldWriter>,
+    /// The columns of the draft so far, then those that followed in earlier rows: a guess.
+    order: Vec<u32>,
+    /// How many of `order` belong to the draft.
+    at: usize,
+    /// Columns and fields that were there before the draft.
+    committed: (usize, usize),
+    row_series: Vec<u32>,
+    times_ns: Vec<i64>,
+    lines: Vec<u32>,
+}
+
+impl MeasurementWriter {
+    pub(super) fn new(name: &str, seed: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            seed,
+            tag_keys: Interner::new(seed),
+            tags: Vec::new(),
+            n_series: 0,
+            fields: Interner::new(seed),
+            columns_of_field: Vec::new(),
+            columns: Vec::new(),
+            order: Vec::new(),
+            at: 0,
+            committed: (0, 0),
+            row_series: Vec::new(),
+            times_ns: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Committed rows.
+    #[inline]
+    pub(super) fn rows(&self) -> usize {
+        self.times_ns.len()
+    }
+
+    /// Adds a series and returns its number. `cells` counts what the request holds.
+    pub(super) fn add_series<'a>(
+        &mut self,
+        tags: impl Iterator<Item = (&'a str, &'a str)>,
+        cells: &mut usize,
+    ) -> Result<u32, Refusal> {
+        let series = self.n_series;
+        charge(cells, self.tags.len())?;
+        for (key, value) in tags {
+            let (tag, is_new) = self.tag_keys.intern(key);
+            if is_new {
+                self.tags.push(TagWriter { values: Interner::new(self.seed), codes: Vec::new() });
+                charge(cells, series as usize)?;
+            }
+            if let Some(writer) = self.tags.get_mut(tag as usize) {
+                writer.codes.resize(series as usize, 0);
+                writer.codes.push(writer.values.intern(value).0 + 1);
+            }
+        }
+        self.n_series += 1;
+        Ok(series)
+    }
+
+    /// The key, as written and with its `=`, of the field that is expected next; empty for none.
+    #[inline]
+    pub(super) fn expected_field(&self) -> &[u8] {
+        let column = self.order.get(self.at).and_then(|&column| self.columns.get(column as usize));
+        column.map_or(&[], |column| column.expected.as_bytes())
+    }
+
+    /// The column of the expected field, ready for a value of the row.
+    #[inline]
+    pub(super) fn expected_column(
+        &mut self,
+        field_type: FieldType,
+        cells: &mut usize,
+    ) -> Result<&mut Column, Refusal> {
+        let number = self.order.get(self.at).copied().unwrap_or(NONE);
+        match self.columns.get(number as usize) {
+            Some(writer) if writer.column.values.field_type() == field_type => {
+                self.ready(number, field_type)
+            }
+            Some(writer) => {
+                let (field, expected) = (writer.field, writer.expected.clone());
+                let number = self.column_of(field, &expected, field_type, cells)?;
+                self.ready(number, field_type)
+            }
+            None => Err(Refusal::TooManyFields),
+        }
+    }
+
+    /// The column of the field `key`, written as `raw`, ready for a value of the row.
+    pub(super) fn named_column(
+        &mut self,
+        raw: &str,
+        key: &str,
+        field_type: FieldType,
+        cells: &mut usize,
+    ) -> Result<&mut Column, Refusal> {
+        let (field, is_new) = self.fields.intern(key);
+        if is_new {
+            self.columns_of_field.push([NONE; N_TYPES]);
+        }
+        let known = self.column_number(field, field_type);
+        let number = match known {
+            NONE => self.column_of(field, &format!("{raw}="), field_type, cells)?,
+            known => known,
+        };
+        self.ready(number, field_type)
+    }
+
+    /// The row is whole.
+    #[inline]
+    pub(super) fn commit(
+        &mut self,
+        series: u32,
+        time_ns: i64,
+        line: u32,
+        cells: &mut usize,
+    ) -> Result<(), Refusal> {
+        charge(cells, self.columns.len())?;
+        self.row_series.push(series);
+        self.times_ns.push(time_ns);
+        self.lines.push(line);
+        self.at = 0;
+        self.committed = (self.columns.len(), self.fields.strings().len());
+        Ok(())
+    }
+
+    /// Takes back the draft's values and the columns that it opened.
+    pub(super) fn rollback(&mut self, cells: &mut usize) {
+        let rows = self.times_ns.len();
+        let (n_columns, n_fields) = self.committed;
+        for &number in self.order.iter().take(self.at) {
+            if let Some(writer) = self.columns.get_mut(number as usize) {
+                writer.column.values.truncate(rows);
+                writer.column.validity.truncate(rows);
+            }
+        }
+        for writer in self.columns.drain(n_columns..) {
+            *cells = cells.saturating_sub(rows);
+            let code = usize::from(writer.column.values.field_type().code());
+            let columns = self.columns_of_field.get_mut(writer.field as usize);
+            if let Some(number) = columns.and_then(|columns| columns.get_mut(code)) {
+                *number = NONE;
+            }
+        }
+        while self.fields.strings().len() > n_fields {
+            self.fields.pop();
+        }
+        self.columns_of_field.truncate(n_fields);
+        // Columns that are gone again stand among the draft's.
+        let draft = self.order.get(..self.at).unwrap_or_default();
+        if let Some(first) = draft.iter().position(|&number| number as usize >= n_columns) {
+            self.order.truncate(first);
+        }
+        self.at = 0;
+    }
+
+    /// The rows, or `None` if there are none. `any_rejected`: series may be without rows.
+    pub(super) fn finish(mut self, any_rejected: bool) -> Option<MeasurementBatch> {
+        let rows = self.times_ns.len();
+        if rows == 0 {
+            return None;
+        }
+        let mut field_keys = Vec::with_capacity(self.columns.len());
+        let mut fields = Vec::with_capacity(self.columns.len());
+        for mut writer in self.columns {
+            pad(&mut writer.column, rows);
+            field_keys.push(self.fields.strings().get(writer.field as usize).to_owned());
+            fields.push(writer.column);
+        }
+        let mut tag_keys: Vec<String> = self.tag_keys.strings().iter().map(str::to_owned).collect();
+        let tags = self.tags.into_iter().map(|mut tag| {
+            tag.codes.resize(self.n_series as usize, 0);
+            TagColumn { dictionary: tag.values.into_strings(), codes: tag.codes }
+        });
+        let mut series = SeriesTable { tags: tags.collect(), len: self.n_series };
+        if any_rejected {
+            drop_unused(&mut series, &mut tag_keys, &mut self.row_series);
+        }
+        let block = Block { series, row_series: self.row_series, times_ns: self.times_ns, fields };
+        Some(MeasurementBatch { name: self.name, tag_keys, field_keys, block, lines: self.lines })
+    }
+
+    fn column_number(&self, field: u32, field_type: FieldType) -> u32 {
+        let columns = self.columns_of_field.get(field as usize);
+        let number = columns.and_then(|columns| columns.get(usize::from(field_type.code())));
+        number.copied().unwrap_or(NONE)
+    }
+
+    /// The number of the column of `field` and `field_type`, opened if need be.
+    fn column_of(
+        &mut self,
+        field: u32,
+        expected: &str,
+        field_type: FieldType,
+        cells: &mut usize,
+    ) -> Result<u32, Refusal> {
+        let known = self.column_number(field, field_type);
+        if known != NONE {
+            return Ok(known);
+        }
+        if field as usize >= FIELDS_PER_MEASUREMENT_MAX {
+            return Err(Refusal::TooManyFields);
+        }
+        charge(cells, self.times_ns.len())?;
+        let number = self.columns.len() as u32;
+        let mut shared = false;
+        if let Some(columns) = self.columns_of_field.get_mut(field as usize) {
+            for &sibling in columns.iter() {
+                if let Some(writer) = self.columns.get_mut(sibling as usize) {
+                    writer.shared = true;
+                    shared = true;
+                }
+            }
+            if let Some(slot) = columns.get_mut(usize::from(field_type.code())) {
+                *slot = number;
+            }
+        }
+        let column = Column::new(field_type);
+        self.columns.push(FieldWriter { field, expected: expected.to_owned(), column, shared });
+        Ok(number)
+    }
+
+    /// Notes that the draft has a value in column `number` and pads it up to the row.
+    #[inline]
+    fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Column, Refusal> {
+        let rows = self.times_ns.len();
+        if self.columns.get(number as usize).is_some_and(|writer| writer.shared) {
+            self.check_siblings(number, field_type)?;
+        }
+        match self.order.get_mut(self.at) {
+            Some(expected) => *expected = number,
+            None => self.order.push(number),
+        }
+        self.at += 1;
+        let writer = self.columns.get_mut(number as usize).ok_or(Refusal::TooManyFields)?;
+        if writer.column.len() < rows {
+            pad(&mut writer.column, rows);
+        }
+        Ok(&mut writer.column)
+    }
+
+    #[cold]
+    fn check_siblings(&self, number: u32, second: FieldType) -> Result<(), Refusal> {
+        let Some(writer) = self.columns.get(number as usize) else { return Ok(()) };
+        let columns = self.columns_of_field.get(writer.field as usize);
+        for &sibling in columns.into_iter().flatten().filter(|&&sibling| sibling != number) {
+            if let Some(other) = self.columns.get(sibling as usize)
+                && other.column.len() > self.times_ns.len()
+            {
+                let key = self.fields.strings().get(writer.field as usize).to_owned();
+                let first = other.column.values.field_type();
+                return Err(Refusal::TypeConflict { key, first, second });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Counts `more` cells against the request's limit.
+#[inline]
+fn charge(cells: &mut usize, more: usize) -> Result<(), Refusal> {
+    let total = *cells + more;
+    if total > CELLS_PER_REQUEST_MAX {
+        return Err(Refusal::TooManyCells);
+    }
+    *cells = total;
+    Ok(())
+}
+
+#[cold]
+fn pad(column: &mut Column, rows: usize) {
+    while column.len() < rows {
+        column.push_null();
+    }
+}
+
+/// Sets the value of row `row`, the next one or, when a line repeats a field, the last one.
+macro_rules! setter {
+    ($name:ident, $variant:ident, $value:ty) => {
+        #[inline]
+        pub(super) fn $name(column: &mut Column, row: usize, value: $value) {
+            let Values::$variant(values) = &mut column.values else { return };
+            if values.len() > row {
+                values.truncate(row);
+            } else {
+                column.validity.push(row, true);
+            }
+            values.push(value);
+        }
+    };
+}
+setter!(set_float, Float, f64);
+setter!(set_integer, Integer, i64);
+setter!(set_unsigned, Unsigned, u64);
+setter!(set_boolean, Boolean, bool);
+setter!(set_string, String, &str);
+
+/// Leaves out series without rows, and tags that none of the others has.
+fn drop_unused(table: &mut SeriesTable, tag_keys: &mut Vec<String>, row_series: &mut [u32]) {
+    let mut new_numbers = vec![NONE; table.len as usize];
+    for &series in row_series.iter() {
+        if let Some(number) = new_numbers.get_mut(series as usize) {
+            *number = 0;
+        }
+    }
+    let mut kept = 0;
+    for number in new_numbers.iter_mut().filter(|number| **number == 0) {
+        *number = kept;
+        kept += 1;
+    }
+    if kept == table.len {
+        return;
+    }
+    for series in row_series {
+        *series = new_numbers.get(*series as usize).copied().unwrap_or_default();
+    }
+    for tag in &mut table.tags {
+        let mut numbers = new_numbers.iter();
+        tag.codes.retain(|_| numbers.next().is_some_and(|&number| number != NONE));
+    }
+    table.len = kept;
+    let used: Vec<bool> =
+        table.tags.iter().map(|tag| tag.codes.iter().any(|&code| code > 0)).collect();
+    let mut keep = used.iter();
+    table.tags.retain(|_| keep.next().copied().unwrap_or_default());
+    let mut keep = used.iter();
+    tag_keys.retain(|_| keep.next().copied().unwrap_or_default());
+}

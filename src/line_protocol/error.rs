@@ -1,0 +1,168 @@
+//! Why a line, or a whole body, was refused.
+
+use crate::model::limits::{
+    CELLS_PER_REQUEST_MAX, FIELDS_PER_MEASUREMENT_MAX, LINE_BYTES_MAX, MEASUREMENTS_PER_POLICY_MAX,
+    REJECTED_LINES_NAMED_MAX, SERIES_KEY_BYTES_MAX, STRING_BYTES_MAX, TAGS_PER_POINT_MAX,
+};
+use crate::model::value::FieldType;
+
+/// Characters of the client's text that an error repeats.
+const QUOTED_CHARS_MAX: usize = 64;
+
+/// The lines of a body that were refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// How many.
+    pub count: u64,
+    /// The first [`REJECTED_LINES_NAMED_MAX`] of them, ascending by line.
+    pub named: Vec<LineError>,
+}
+
+impl Rejected {
+    /// Counts a line, and names it while there is room.
+    pub(super) fn push(&mut self, error: impl FnOnce() -> LineError) {
+        self.count += 1;
+        if self.named.len() < REJECTED_LINES_NAMED_MAX {
+            self.named.push(error());
+        }
+    }
+}
+
+/// One refused line. Its text is the cause and the column, without the number of the line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{cause} (column {column})")]
+pub struct LineError {
+    /// 1-based physical line on which the refused line started.
+    pub line: u32,
+    /// 1-based character of that line (newlines inside its strings count) where reading stopped.
+    pub column: u32,
+    /// What is wrong and what was expected.
+    pub cause: Cause,
+}
+
+/// The body is not text, so no line of it is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid UTF-8 on line {line} (1-based), byte {byte} of the body: write text as UTF-8")]
+pub struct NotUtf8 {
+    /// 1-based physical line.
+    pub line: u32,
+    /// 1-based position in the body.
+    pub byte: u64,
+}
+
+/// What is wrong with a line. Texts are quoted up to a limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The line starts with a comma.
+    #[error("missing measurement, expected a name before the first ','")]
+    MissingMeasurement,
+    /// The line ends after the series key.
+    #[error("missing fields, expected a space and key=value after the measurement and tags")]
+    MissingFields,
+    /// `m,=a` or `m, v=1`
+    #[error("missing tag key, expected key=value after ','")]
+    MissingTagKey,
+    /// `m,t= v=1`
+    #[error("missing tag value of '{0}', expected text after '=' (leave out tags without a value)")]
+    MissingTagValue(String),
+    /// `m,t v=1`
+    #[error("missing tag value: no '=' in '{0}', expected key=value")]
+    TagWithoutEquals(String),
+    /// `m,t=a=b v=1`
+    #[error("invalid tag format: unescaped '=' in the value of tag '{0}', write '\\='")]
+    EqualsInTagValue(String),
+    /// A tag key stands twice.
+    #[error("duplicate tags: the tag '{0}' is specified more than once")]
+    DuplicateTag(String),
+    /// A tag called `time`.
+    #[error("input tag \"time\" is invalid: the name is reserved for timestamps")]
+    TagNamedTime,
+    /// A byte below 0x20 in a name.
+    #[error("control character 0x{0:02x} in a name, expected printable text")]
+    ControlCharacter(u8),
+    /// `m =1` or `m v=1,`
+    #[error("missing field key, expected key=value")]
+    MissingFieldKey,
+    /// `m v` or `m 123`
+    #[error("invalid field format: no '=' in '{0}', expected key=value")]
+    FieldWithoutEquals(String),
+    /// `m v=`
+    #[error("missing field value of '{0}', expected a value after '='")]
+    MissingFieldValue(String),
+    /// `m v=abc`
+    #[error(
+        "invalid field value '{0}', expected a float (1.5), an integer (1i), an unsigned integer \
+         (1u), a boolean (true) or a string in double quotes"
+    )]
+    InvalidValue(String),
+    /// Outside the 64 bits of the type.
+    #[error("field value '{found}' is out of range for the type {}", field_type.name())]
+    ValueRange {
+        /// As written.
+        found: String,
+        /// What its suffix says.
+        field_type: FieldType,
+    },
+    /// No closing quote up to the end of the body.
+    #[error("unbalanced quotes: the string has no closing '\"'")]
+    UnbalancedQuotes,
+    /// Two values of different types for one field.
+    #[error(
+        "the field '{key}' is specified more than once with conflicting types: {} and {}",
+        first.name(), second.name()
+    )]
+    FieldTypeConflict {
+        /// The field.
+        key: String,
+        /// Of the earlier value.
+        first: FieldType,
+        /// Of the later value.
+        second: FieldType,
+    },
+    /// The only field is called `time`.
+    #[error("invalid field name: input field \"time\" is invalid, expected another field")]
+    OnlyTime,
+    /// `m v=1 abc`
+    #[error("bad timestamp '{0}', expected an integer")]
+    InvalidTimestamp(String),
+    /// Not a time that can be stored.
+    #[error("timestamp '{0}' is outside the range of 64-bit nanoseconds at this precision")]
+    TimestampRange(String),
+    /// `m v=1 1 1`
+    #[error("trailing content '{0}' after the timestamp, expected the end of the line")]
+    TrailingContent(String),
+    /// [`LINE_BYTES_MAX`].
+    #[error("line of {0} bytes is longer than the limit of {LINE_BYTES_MAX}")]
+    LineTooLong(usize),
+    /// [`SERIES_KEY_BYTES_MAX`].
+    #[error(
+        "max key length exceeded: {0} bytes of measurement and tags, at most {SERIES_KEY_BYTES_MAX}"
+    )]
+    SeriesKeyTooLong(usize),
+    /// [`STRING_BYTES_MAX`].
+    #[error("string of {0} bytes is longer than the limit of {STRING_BYTES_MAX}")]
+    StringTooLong(usize),
+    /// [`TAGS_PER_POINT_MAX`].
+    #[error("{0} tags are more than the limit of {TAGS_PER_POINT_MAX} per point")]
+    TooManyTags(usize),
+    /// [`FIELDS_PER_MEASUREMENT_MAX`].
+    #[error("the measurement has more than the limit of {FIELDS_PER_MEASUREMENT_MAX} fields")]
+    TooManyFields,
+    /// [`MEASUREMENTS_PER_POLICY_MAX`].
+    #[error("more than the limit of {MEASUREMENTS_PER_POLICY_MAX} measurements")]
+    TooManyMeasurements,
+    /// [`CELLS_PER_REQUEST_MAX`].
+    #[error(
+        "the lines of this request have too many different fields or tags \
+         (more than {CELLS_PER_REQUEST_MAX} cells), send fewer lines per request"
+    )]
+    TooManyCells,
+}
+
+/// The start of `text`, short enough to repeat.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}

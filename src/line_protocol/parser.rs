@@ -1,0 +1,446 @@
+//! The walk over a body: lines, comments, recovery after a bad line.
+
+use super::error::{NotUtf8, quoted};
+use super::series_key::unescape_name;
+use super::value::{self, Value};
+use super::{Cause, FieldKey, LineError, Rejected, Sink, number};
+use crate::model::limits::LINE_BYTES_MAX;
+use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, Precision, S_NS};
+
+/// The unit of a body's timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampUnit {
+    /// The same for all lines.
+    Fixed(Precision),
+    /// Guessed per line from the magnitude (InfluxDB 3 `precision=auto`).
+    Auto,
+}
+
+impl TimestampUnit {
+    /// A timestamp in nanoseconds; `None` if that cannot be stored.
+    fn to_ns(self, timestamp: i64) -> Option<i64> {
+        let precision = match self {
+            Self::Fixed(precision) => precision,
+            // |timestamp| ÷ 10^9 below 5 is seconds, below 5,000 milliseconds, and so on.
+            Self::Auto => match timestamp.unsigned_abs() / S_NS.unsigned_abs() {
+                0..5 => Precision::Second,
+                5..5_000 => Precision::Millisecond,
+                5_000..5_000_000 => Precision::Microsecond,
+                _ => Precision::Nanosecond,
+            },
+        };
+        precision.to_ns(timestamp)
+    }
+}
+
+/// How to read timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Unit of the timestamps.
+    pub unit: TimestampUnit,
+    /// The time of points without one, nanoseconds; truncated to the unit here.
+    pub now_ns: i64,
+}
+
+/// Hands every line of `body` to `sink` and returns those that were refused.
+///
+/// # Errors
+/// [`NotUtf8`]: then nothing was handed over.
+pub fn parse<S: Sink>(body: &[u8], options: Options, sink: &mut S) -> Result<Rejected, NotUtf8> {
+    let mut parser = Parser::new(options);
+    parser.feed(body, true, sink)?;
+    Ok(parser.into_rejected())
+}
+
+/// Reads a body in pieces.
+#[derive(Clone, Debug)]
+pub struct Parser {
+    unit: TimestampUnit,
+    /// Within the times that can be stored, and truncated.
+    now_ns: i64,
+    /// Bytes of the body before the piece at hand.
+    consumed_bytes: u64,
+    /// 1-based physical line at the cursor.
+    line: u32,
+    rejected: Rejected,
+}
+
+/// Where a line turned out bad.
+struct Fault {
+    /// Byte of the text.
+    at: usize,
+    cause: Cause,
+}
+
+/// How a line that is not bad ended.
+enum Ended {
+    /// The cursor is behind its newline, or at the end of the text.
+    Whole,
+    /// At the end of a text that goes on in the next piece.
+    Unfinished,
+}
+
+impl Parser {
+    /// Before the first byte of a body.
+    pub fn new(options: Options) -> Self {
+        let unit_ns = match options.unit {
+            TimestampUnit::Fixed(precision) => precision.unit_ns(),
+            TimestampUnit::Auto => 1,
+        };
+        let now_ns = options.now_ns - options.now_ns.rem_euclid(unit_ns);
+        Self {
+            unit: options.unit,
+            now_ns: now_ns.clamp(MIN_TIME_NS, MAX_TIME_NS),
+            consumed_bytes: 0,
+            line: 1,
+            rejected: Rejected::default(),
+        }
+    }
+
+    /// The lines refused so far.
+    pub fn into_rejected(self) -> Rejected {
+        self.rejected
+    }
+
+    /// Hands the lines of the next piece of the body to `sink` and returns how many bytes were
+    /// used. Unless this piece is the `last`, a line that does not end in it is left: the caller
+    /// puts the unused bytes before the next piece.
+    ///
+    /// # Errors
+    /// [`NotUtf8`]: nothing of this piece was handed over; the body is to be refused.
+    pub fn feed<S: Sink>(
+        &mut self,
+        piece: &[u8],
+        last: bool,
+        sink: &mut S,
+    ) -> Result<usize, NotUtf8> {
+        let text = match std::str::from_utf8(piece) {
+            Ok(text) => text,
+            Err(error) => {
+                let valid = piece.get(..error.valid_up_to()).unwrap_or_default();
+                if last || error.error_len().is_some() {
+                    let lines = memchr::memchr_iter(b'\n', valid).count();
+                    return Err(NotUtf8 {
+                        line: self.line.saturating_add(lines as u32),
+                        byte: self.consumed_bytes + valid.len() as u64 + 1,
+                    });
+                }
+                std::str::from_utf8(valid).unwrap_or_default()
+            }
+        };
+        let used = self.lines(text, last, sink);
+        self.consumed_bytes += used as u64;
+        Ok(used)
+    }
+
+    fn lines<S: Sink>(&mut self, text: &str, last: bool, sink: &mut S) -> usize {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        if self.consumed_bytes == 0 && text.starts_with('\u{feff}') {
+            at = '\u{feff}'.len_utf8();
+        }
+        loop {
+            let line_start = at;
+            while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
+                self.line += u32::from(bytes.get(at) == Some(&b'\n'));
+                at += 1;
+            }
+            match bytes.get(at) {
+                None => return at,
+                Some(b'#') => match memchr::memchr(b'\n', bytes.get(at..).unwrap_or_default()) {
+                    Some(length) => at += length,
+                    None if last => return bytes.len(),
+                    None => return at,
+                },
+                Some(_) => {
+                    let start = at;
+                    let mut cursor = Cursor { text, at };
+                    let result = self.read_line(&mut cursor, start, last, sink);
+                    at = cursor.at;
+                    match result {
+                        Ok(Ended::Whole) => {}
+                        Ok(Ended::Unfinished) => {
+                            sink.rollback();
+                            return start;
+                        }
+                        Err(fault) => {
+                            sink.rollback();
+                            match end_of_line(bytes, start) {
+                                None if !last => return start,
+                                end => at = end.unwrap_or(bytes.len()),
+                            }
+                            self.reject(text, line_start, start, at, fault);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Names the line `start..end`, of which `shown` is where columns are counted from.
+    fn reject(&mut self, text: &str, shown: usize, start: usize, end: usize, fault: Fault) {
+        let line = self.line;
+        // Columns count from the start of the physical line, leading blanks included.
+        let before = text.get(shown..start).unwrap_or_default();
+        let shown = before.rfind('\n').map_or(shown, |newline| shown + newline + 1);
+        self.rejected.push(|| {
+            let before = text.get(shown..fault.at).unwrap_or_default();
+            LineError { line, column: before.chars().count() as u32 + 1, cause: fault.cause }
+        });
+        let refused = text.as_bytes().get(start..end).unwrap_or_default();
+        self.line += memchr::memchr_iter(b'\n', refused).count() as u32;
+    }
+
+    fn read_line<S: Sink>(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        start: usize,
+        last: bool,
+        sink: &mut S,
+    ) -> Result<Ended, Fault> {
+        read_series(cursor, sink)?;
+        let inner_newlines = read_fields(cursor, sink)?;
+        let time_ns = match read_timestamp(cursor)? {
+            None => self.now_ns,
+            Some((timestamp, at)) => match timestamp.and_then(|count| self.unit.to_ns(count)) {
+                Some(time_ns) => time_ns,
+                None => {
+                    return Err(cursor.fault_at(at, Cause::TimestampRange(cursor.word(at))));
+                }
+            },
+        };
+        let length = cursor.at - start;
+        if length > LINE_BYTES_MAX {
+            return Err(cursor.fault_at(start, Cause::LineTooLong(length)));
+        }
+        if cursor.peek().is_none() && !last {
+            return Ok(Ended::Unfinished);
+        }
+        sink.commit(time_ns, self.line).map_err(|cause| cursor.fault_at(start, cause))?;
+        self.line += inner_newlines + u32::from(cursor.peek().is_some());
+        cursor.at += usize::from(cursor.peek().is_some());
+        Ok(Ended::Whole)
+    }
+}
+
+/// A position in the text.
+struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// Text from here on; empty unless the cursor is at a character boundary, which it is: it only
+    /// ever stops at ASCII bytes.
+    #[inline]
+    fn rest_text(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn fault(&self, cause: Cause) -> Fault {
+        Fault { at: self.at, cause }
+    }
+
+    fn fault_at(&self, at: usize, cause: Cause) -> Fault {
+        Fault { at, cause }
+    }
+
+    /// What stands at `at` up to a space or the end of its line, to be quoted.
+    fn word(&self, at: usize) -> String {
+        let rest = self.text.get(at..).unwrap_or_default();
+        quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
+    }
+
+    #[inline]
+    fn skip_spaces(&mut self) {
+        while self.peek() == Some(b' ') {
+            self.at += 1;
+        }
+    }
+
+    /// Whether the line ends here, `\r` before the newline or the end of the text included; then
+    /// the cursor is at the newline or the end.
+    #[inline]
+    fn at_end(&mut self) -> bool {
+        match self.rest() {
+            [] | [b'\n', ..] => true,
+            [b'\r'] | [b'\r', b'\n', ..] => {
+                self.at += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+#[inline]
+fn read_series<S: Sink>(cursor: &mut Cursor<'_>, sink: &mut S) -> Result<(), Fault> {
+    let rest = cursor.rest();
+    let expected = sink.expected_series();
+    if !expected.is_empty() && rest.starts_with(expected) && rest.get(expected.len()) == Some(&b' ')
+    {
+        cursor.at += expected.len() + 1;
+        sink.begin_expected();
+    } else {
+        let mut length = end_of_key(rest, |byte| matches!(byte, b' ' | b'\n'));
+        let at_space = rest.get(length) == Some(&b' ');
+        if !at_space && rest.get(..length).is_some_and(|key| key.ends_with(b"\r")) {
+            length -= 1;
+        }
+        let raw = cursor.rest_text().get(..length).unwrap_or_default();
+        sink.begin(raw).map_err(|(at, cause)| cursor.fault_at(cursor.at + at, cause))?;
+        cursor.at += length;
+        if !at_space {
+            return Err(cursor.fault(Cause::MissingFields));
+        }
+    }
+    cursor.skip_spaces();
+    Ok(())
+}
+
+/// Length of the key at the start of `rest`: up to a byte that `ends` it and no backslash precedes.
+fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
+    let mut before = 0;
+    rest.iter()
+        .position(|&byte| {
+            let end = ends(byte) && before != b'\\';
+            before = byte;
+            end
+        })
+        .unwrap_or(rest.len())
+}
+
+/// Reads all fields; returns how many newlines their strings contain.
+#[inline]
+fn read_fields<S: Sink>(cursor: &mut Cursor<'_>, sink: &mut S) -> Result<u32, Fault> {
+    let (mut newlines, mut n_fields) = (0, 0_usize);
+    if cursor.at_end() {
+        return Err(cursor.fault(Cause::MissingFields));
+    }
+    loop {
+        let rest = cursor.rest();
+        let expected = sink.expected_field();
+        let key = if !expected.is_empty() && rest.starts_with(expected) {
+            cursor.at += expected.len();
+            FieldKey::Expected
+        } else {
+            read_field_key(cursor)?
+        };
+        let value_at = cursor.at;
+        let (value, length) = value::read(cursor.rest_text()).map_err(|cause| {
+            let missing = value::is_end(cursor.rest().first());
+            let key = || match key {
+                FieldKey::Raw(raw) => quoted(raw),
+                FieldKey::Expected => quoted(&String::from_utf8_lossy(sink.expected_field()))
+                    .trim_end_matches('=')
+                    .to_owned(),
+            };
+            cursor.fault(if missing { Cause::MissingFieldValue(key()) } else { cause })
+        })?;
+        cursor.at += length;
+        if let Value::String(raw, _) = value {
+            newlines += memchr::memchr_iter(b'\n', raw.as_bytes()).count() as u32;
+        }
+        // A field called `time` is read and dropped, as InfluxDB does.
+        let is_time = matches!(key, FieldKey::Raw(raw) if unescape_name(raw) == "time");
+        if !is_time {
+            hand_over(sink, key, value).map_err(|cause| cursor.fault_at(value_at, cause))?;
+            n_fields += 1;
+        }
+        match cursor.peek() {
+            Some(b',') => cursor.at += 1,
+            _ if n_fields == 0 => return Err(cursor.fault_at(value_at, Cause::OnlyTime)),
+            _ => return Ok(newlines),
+        }
+    }
+}
+
+/// Reads a key and its `=`.
+fn read_field_key<'a>(cursor: &mut Cursor<'a>) -> Result<FieldKey<'a>, Fault> {
+    let rest = cursor.rest();
+    let length = end_of_key(rest, |byte| matches!(byte, b'=' | b',' | b' ' | b'\n'));
+    let key = cursor.rest_text().get(..length).unwrap_or_default();
+    if rest.get(length) != Some(&b'=') {
+        let key = key.trim_end_matches('\r');
+        let cause = match key {
+            "" => Cause::MissingFieldKey,
+            _ => Cause::FieldWithoutEquals(quoted(key)),
+        };
+        return Err(cursor.fault(cause));
+    }
+    if key.is_empty() {
+        return Err(cursor.fault(Cause::MissingFieldKey));
+    }
+    if let Some((at, &byte)) = key.as_bytes().iter().enumerate().find(|(_, byte)| **byte < 0x20) {
+        return Err(cursor.fault_at(cursor.at + at, Cause::ControlCharacter(byte)));
+    }
+    cursor.at += length + 1;
+    Ok(FieldKey::Raw(key))
+}
+
+#[inline]
+fn hand_over<S: Sink>(sink: &mut S, key: FieldKey<'_>, value: Value<'_>) -> Result<(), Cause> {
+    match value {
+        Value::Float(value) => sink.float(key, value),
+        Value::Integer(value) => sink.integer(key, value),
+        Value::Unsigned(value) => sink.unsigned(key, value),
+        Value::Boolean(value) => sink.boolean(key, value),
+        Value::String(raw, escaped) => sink.string(key, raw, escaped),
+    }
+}
+
+/// Reads the rest of the line: nothing, or a timestamp (`None` inside if it does not fit) and where
+/// it stood. The cursor is then at the newline or the end of the text.
+#[inline]
+fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)>, Fault> {
+    if cursor.at_end() {
+        return Ok(None);
+    }
+    cursor.skip_spaces();
+    if cursor.at_end() {
+        return Ok(None);
+    }
+    let start = cursor.at;
+    let (timestamp, length) = number::read_timestamp(cursor.rest_text());
+    cursor.at += length;
+    if length == 0 || !value::is_end(cursor.rest().first()) || cursor.peek() == Some(b',') {
+        return Err(cursor.fault_at(start, Cause::InvalidTimestamp(cursor.word(start))));
+    }
+    cursor.skip_spaces();
+    if !cursor.at_end() {
+        return Err(cursor.fault(Cause::TrailingContent(cursor.word(cursor.at))));
+    }
+    Ok(Some((timestamp, start)))
+}
+
+/// Where the bad line that starts at `start` ends: at the first newline that is neither escaped nor
+/// inside a string, so that a string of a refused line is never read as lines. Quotes count only
+/// where a field value can stand (1.x `models.scanLine`). `None` if the text ends first.
+fn end_of_line(bytes: &[u8], start: usize) -> Option<usize> {
+    let (mut in_fields, mut in_string) = (false, false);
+    let (mut equals, mut commas) = (0_usize, 0_usize);
+    let mut at = start;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'\\' => at += 1,
+            b'\n' if !in_string => return Some(at),
+            b' ' if !in_string => in_fields = true,
+            b'=' if in_fields && !in_string => equals += 1,
+            b',' if in_fields && !in_string => commas += 1,
+            b'"' if in_fields && equals > commas => in_string = !in_string,
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
