@@ -1,0 +1,49 @@
+use super::*;
+use crate::line_protocol::{Cause, LineError};
+use crate::protocol::database::RegisterRefusal;
+use crate::route::write::{LineRefusal, RejectedLine, Rejections};
+
+fn unparsed(lines: &[u32], count: u64) -> Rejected {
+    let error = |&line: &u32| LineError { line, column: 4, cause: Cause::MissingFields };
+    Rejected { count, named: lines.iter().map(error).collect() }
+}
+
+fn outcome(points_written: u64, lines: &[u32], outside_retention: u64) -> WriteOutcome {
+    let refused = |&line: &u32| RejectedLine {
+        line,
+        cause: LineRefusal::Columns(RegisterRefusal::TooLarge { measurement: "m".into() }),
+    };
+    let named: Vec<_> = lines.iter().map(refused).collect();
+    let total = named.len() as u64;
+    WriteOutcome { points_written, rejected: Rejections { named, total, outside_retention } }
+}
+
+#[test]
+fn lines_are_named_in_order_whoever_refused_them() {
+    let error = refusal(&unparsed(&[2, 9], 2), &outcome(5, &[4], 0));
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "partial write has occurred, errors encountered on line(s):");
+    assert!(lines[1].starts_with("error parsing line 2 (1-based): missing fields"), "{text}");
+    assert!(lines[2].starts_with("error writing line 4 (1-based): measurement"), "{text}");
+    assert!(lines[3].starts_with("error parsing line 9 (1-based): "), "{text}");
+    assert_eq!(lines[4], "5 points written, 3 lines rejected");
+    assert!(matches!(error, ApiError::Rejected { line: 2, retention: false, .. }));
+}
+
+#[test]
+fn many_errors_are_counted() {
+    let lines: Vec<u32> = (1..=100).collect();
+    let text = refusal(&unparsed(&lines, 250), &outcome(0, &[300], 0)).to_string();
+    assert!(text.starts_with("no data written, errors encountered on line(s):\n"), "{text}");
+    assert_eq!(text.matches("\nerror parsing").count(), 100);
+    assert!(text.ends_with("\nand 151 more\n0 points written, 251 lines rejected"), "{text}");
+}
+
+#[test]
+fn only_a_write_that_is_wholly_too_old_is_422() {
+    let status = |error: ApiError| error.status();
+    assert_eq!(status(refusal(&unparsed(&[], 0), &outcome(0, &[1, 2], 2))), 422);
+    assert_eq!(status(refusal(&unparsed(&[3], 1), &outcome(0, &[1, 2], 2))), 400);
+    assert_eq!(status(refusal(&unparsed(&[], 0), &outcome(1, &[2], 1))), 400);
+}
