@@ -10,13 +10,27 @@ const RELATIVE_TOLERANCE: f64 = 1e-9;
 /// Where the answers differ, and how.
 pub(super) fn answers(expected: &Answer, actual: &Answer, unordered: bool) -> Result<(), String> {
     let (Answer::Results(expected), Answer::Results(actual)) = (expected, actual) else {
-        return same("answer", expected, actual);
+        if expected == actual {
+            return Ok(());
+        }
+        return Err(format!("expected {}, got {}", brief(expected), brief(actual)));
     };
     same("number of results", &expected.len(), &actual.len())?;
     for (id, (expected, actual)) in expected.iter().zip(actual).enumerate() {
         results(expected, actual, unordered).map_err(|error| format!("statement {id}: {error}"))?;
     }
     Ok(())
+}
+
+fn brief(answer: &Answer) -> String {
+    match answer {
+        Answer::Text(text) => format!("the text {text:?}"),
+        Answer::Failed { status, body } => format!("http {status} {body}"),
+        Answer::Results(results) => match results.iter().find_map(|result| result.error.as_ref()) {
+            Some(error) => format!("a result with the error {error:?}"),
+            None => format!("{} result(s)", results.len()),
+        },
+    }
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(

@@ -9,10 +9,6 @@ use tidemark::influxql::params::Params;
 use super::answer::Answer;
 use super::script::{Query, Script, Step};
 
-/// Scripts that the parser answers otherwise for now: Go's regexes, and its words for bad ones. One
-/// that agrees must leave this list.
-const EXCEPTIONS: &[&str] = &["full/regex_syntax.test"];
-
 /// Why InfluxDB could not parse the request, if so.
 fn recorded_error(answer: &Answer) -> Option<String> {
     let Answer::Failed { status: 400, body } = answer else { return None };
@@ -36,11 +32,10 @@ fn parser_error(query: &Query) -> Option<String> {
 #[test]
 fn every_script_is_refused_or_taken_by_the_parser_as_recorded() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/query");
-    let (mut checked, mut wrong) = (0, Vec::new());
+    let (mut checked, mut different) = (0, Vec::new());
     for path in super::script_files(&dir).unwrap() {
         let script = Script::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let file = path.strip_prefix(&dir).unwrap().display().to_string();
-        let mut different = Vec::new();
         for (line, head, step) in script.steps {
             let Step::Query(query) = step else { continue };
             // CSV and pretty errors are not one line of JSON.
@@ -53,12 +48,7 @@ fn every_script_is_refused_or_taken_by_the_parser_as_recorded() {
                 different.push(format!("{file}:{line}: {head}\n  {expected:?}\n  {actual:?}"));
             }
         }
-        if !EXCEPTIONS.contains(&file.as_str()) {
-            wrong.append(&mut different);
-        } else if different.is_empty() {
-            wrong.push(format!("{file} agrees: strike it off the list"));
-        }
     }
     assert!(checked > 1000, "only {checked} queries");
-    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
 }
