@@ -10,32 +10,14 @@ use super::http::Response;
 use super::params::{Dialect, WriteParams, WritePrecision};
 use super::settings::Settings;
 use crate::batch::Batch;
+use crate::batch::from_lines::from_lines;
+use crate::line_protocol::{Options, Rejected, TimestampUnit};
 use crate::model::limits::{BODY_BYTES_MAX, REJECTED_LINES_NAMED_MAX};
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
 use crate::route::write::{Write, WriteOutcome, WriteRequest};
 use crate::route::{Context, Machine};
-
-/// A line that could not be parsed.
-#[derive(Debug, Clone)]
-pub struct LineError {
-    line: u32,
-    cause: String,
-}
-
-impl std::fmt::Display for LineError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.cause)
-    }
-}
-
-/// Lines that could not be parsed.
-#[derive(Debug, Default)]
-pub struct Rejected {
-    named: Vec<LineError>,
-    total: u64,
-}
 
 /// A parsed body: the good lines, the bad ones, and the bytes that it still holds.
 #[derive(Debug)]
@@ -61,8 +43,13 @@ pub fn parse(
         Encoding::Identity => raw,
         Encoding::Gzip => body::inflate(&raw, BODY_BYTES_MAX, &mut permit)?,
     };
-    let _ = (text, params, WritePrecision::Auto, now_ns, hash_seed);
-    Ok(Parsed { batch: Batch::default(), rejected: Rejected::default(), permit })
+    let unit = match params.precision {
+        WritePrecision::Fixed(precision) => TimestampUnit::Fixed(precision),
+        WritePrecision::Auto => TimestampUnit::Auto,
+    };
+    let (batch, rejected) = from_lines(&text, Options { unit, now_ns }, hash_seed)
+        .map_err(|error| ApiError::Invalid(error.to_string()))?;
+    Ok(Parsed { batch, rejected, permit })
 }
 
 /// A write in progress.
@@ -86,8 +73,8 @@ impl Writing {
     ) -> Result<Option<Self>, ApiError> {
         let Parsed { batch, rejected, permit } = parsed;
         let whole_or_nothing = dialect == Dialect::V3 && !params.accept_partial;
-        if batch.measurements.is_empty() || (whole_or_nothing && rejected.total > 0) {
-            return match rejected.total {
+        if batch.measurements.is_empty() || (whole_or_nothing && rejected.count > 0) {
+            return match rejected.count {
                 0 => Ok(None),
                 _ => Err(refusal(&rejected, &WriteOutcome::default())),
             };
@@ -116,7 +103,7 @@ impl Writing {
         match self.machine.step(context, reply) {
             Step::Calls(calls) => Ok(Action::Calls(calls)),
             Step::Done(Err(error)) => Err(error.into()),
-            Step::Done(Ok(outcome)) if self.rejected.total + outcome.rejected.total == 0 => {
+            Step::Done(Ok(outcome)) if self.rejected.count + outcome.rejected.total == 0 => {
                 Ok(Action::Respond(Response::empty(204)))
             }
             Step::Done(Ok(outcome)) => Err(refusal(&self.rejected, &outcome)),
@@ -133,7 +120,7 @@ fn refusal(parsing: &Rejected, outcome: &WriteOutcome) -> ApiError {
     });
     let mut lines: Vec<_> = unparsed.chain(unkept).collect();
     lines.sort_by_key(|(line, ..)| *line);
-    let total = parsing.total + outcome.rejected.total;
+    let total = parsing.count + outcome.rejected.total;
     let written = outcome.points_written;
     let beginning = if written > 0 { "partial write has occurred" } else { "no data written" };
     let mut message = format!("{beginning}, errors encountered on line(s):");
@@ -152,3 +139,6 @@ fn refusal(parsing: &Rejected, outcome: &WriteOutcome) -> ApiError {
         retention: written == 0 && outcome.rejected.outside_retention == total,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::line_protocol::{Cause, LineError};
 use crate::protocol::database::RegisterRefusal;
-use crate::route::write::{LineRefusal, RejectedLine, Rejections};
+use crate::route::write::rejections::{LineRefusal, RejectedLine, Rejections};
 
 fn unparsed(lines: &[u32], count: u64) -> Rejected {
     let error = |&line: &u32| LineError { line, column: 4, cause: Cause::MissingFields };
