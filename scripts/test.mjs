@@ -30,7 +30,7 @@ async function verdict(command, args, env = {}) {
  * counts as skipped.
  */
 async function cargoTests(args, env = {}) {
-  const all = ['test', ...args, '--no-fail-fast', '--', '--show-output'];
+  const all = ['test', '--no-fail-fast', ...args];
   const { code, output } = await run('cargo', all, { quiet: true, env });
   const sum = (what) =>
     [...output.matchAll(new RegExp(`^test result: .*?(\\d+) ${what}`, 'gm'))]
@@ -106,7 +106,7 @@ const steps = [
   ['clippy, host', () => clippy([])],
   ['clippy, Worker', () => clippy([...wasm, '--lib'])],
   ['clippy, browser', () => clippy([...wasm, ...browser, '--lib'])],
-  ['native tests', () => cargoTests([])],
+  ['native tests', () => cargoTests(['--', '--show-output'])],
   ['documentation', documentation],
   ['browser build', browserImports],
   ['wasm tests', wasmTests],
