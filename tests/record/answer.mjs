@@ -1,33 +1,33 @@
 // The body of a /query response to the lines that a query script shows, per
 // tests/data/query/README.md, "Answers". Refuses members that are not InfluxDB's, or out of order.
 
-import { JsonNumber, parseJson } from "./json.mjs";
+import { JsonNumber, parseJson } from './json.mjs';
 
 /** Lines of the answer to `query`, which the server gave with this status and body. */
 export function renderAnswer(query, status, body) {
   if (query.isText && status !== 200) return [`http ${status}`, ...textLines(body)];
   if (status !== 200) return [`http ${status} ${oneLine(body.trim())}`];
   if (query.isText) return textLines(body);
-  const [results, failure] = members(parseJson(body), ["results", "error"]);
+  const [results, failure] = members(parseJson(body), ['results', 'error']);
   if (failure !== undefined) return [`http ${status} ${oneLine(body.trim())}`];
   const lines = [];
   results.forEach((result, index) => {
     const [id, series, messages, partial, error] = members(result, RESULT);
     if (Number(id?.text) !== index) throw new Error(`statement_id ${id?.text} is result ${index}`);
     if (results.length > 1) lines.push(`statement ${index}`);
-    (series ?? []).forEach((each, n) => lines.push(...(n > 0 ? [""] : []), ...seriesLines(each)));
+    (series ?? []).forEach((each, n) => lines.push(...(n > 0 ? [''] : []), ...seriesLines(each)));
     for (const message of messages ?? []) {
-      const [level, text] = members(message, ["level", "text"]);
+      const [level, text] = members(message, ['level', 'text']);
       lines.push(`message: ${level} ${phrase(text)}`);
     }
-    if (partial) throw new Error("a partial result: ask for it as chunked");
+    if (partial) throw new Error('a partial result: ask for it as chunked');
     if (error !== undefined) lines.push(`error: ${phrase(error)}`);
   });
   return lines;
 }
 
-const RESULT = ["statement_id", "series", "messages", "partial", "error"];
-const SERIES = ["name", "tags", "columns", "values", "partial"];
+const RESULT = ['statement_id', 'series', 'messages', 'partial', 'error'];
+const SERIES = ['name', 'tags', 'columns', 'values', 'partial'];
 
 function members(object, allowed) {
   if (!(object instanceof Map)) throw new Error(`expected an object with ${allowed}`);
@@ -38,9 +38,9 @@ function members(object, allowed) {
 }
 
 function textLines(body) {
-  const lines = body.split("\n");
+  const lines = body.split('\n');
   // The last line ends with a newline too, unless shown otherwise by a missing line.
-  if (lines.at(-1) === "") lines.pop();
+  if (lines.at(-1) === '') lines.pop();
   return lines.map((line) => `|${line}`);
 }
 
@@ -56,14 +56,15 @@ function oneLine(text) {
 
 function seriesLines(series) {
   const [name, tags, columns, values, partial] = members(series, SERIES);
-  const head = [name === undefined ? "-" : name === "-" ? '"-"' : word(name)];
+  const head = [name === undefined ? '-' : name === '-' ? ''-'' : word(name)];
   for (const [key, value] of tags ?? []) head.push(`${word(key)}=${word(value)}`);
-  if (partial) head.push("(partial)");
+  if (partial) head.push('(partial)');
   const rows = (values ?? []).map((row) => {
-    if (row.length !== columns.length) throw new Error(`${row.length} cells, ${columns.length} columns`);
+    const [cells, wanted] = [row.length, columns.length];
+    if (cells !== wanted) throw new Error(`${cells} cells, ${wanted} columns`);
     return row.map((value, at) => cell(value, columns[at]));
   });
-  return [head.join(" "), ...align([columns.map(word), ...rows])];
+  return [head.join(' '), ...align([columns.map(word), ...rows])];
 }
 
 function word(text) {
@@ -74,14 +75,14 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
 
 function cell(value, column) {
   if (value instanceof JsonNumber) return value.text;
-  if (typeof value === "string" && column === "time" && TIME.test(value)) return value;
-  if (typeof value === "object" && value !== null) throw new Error("a cell that is no scalar");
+  if (typeof value === 'string' && column === 'time' && TIME.test(value)) return value;
+  if (typeof value === 'object' && value !== null) throw new Error('a cell that is no scalar');
   return JSON.stringify(value);
 }
 
 function align(table) {
   const widths = table[0].map((_, at) => Math.max(...table.map((row) => [...row[at]].length)));
   return table.map((row) =>
-    row.map((text, at) => text + " ".repeat(widths[at] - [...text].length)).join("  ").trimEnd(),
+    row.map((text, at) => text + ' '.repeat(widths[at] - [...text].length)).join('  ').trimEnd(),
   );
 }

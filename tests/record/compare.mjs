@@ -16,7 +16,7 @@ function firstDifference(expected, actual, same) {
   const length = Math.max(expected.length, actual.length);
   for (let i = 0; i < length; i += 1) {
     if (i < expected.length && i < actual.length && same(expected[i], actual[i])) continue;
-    return `expected ${expected[i] ?? "no more"}\n     got ${actual[i] ?? "no more"}`;
+    return `expected ${expected[i] ?? 'no more'}\n     got ${actual[i] ?? 'no more'}`;
   }
   return null;
 }
@@ -41,7 +41,8 @@ function sameToken(expected, actual) {
   const [a, b] = [Number(expected), Number(actual)];
   const scale = Math.max(Math.abs(a), Math.abs(b));
   // JavaScript prints floats as Go's encoding/json does.
-  return Math.abs(a - b) <= RELATIVE_TOLERANCE * scale && (String(b) === actual || !/[.e]/.test(actual));
+  const isSpelt = String(b) === actual || !/[.e]/.test(actual);
+  return isSpelt && Math.abs(a - b) <= RELATIVE_TOLERANCE * scale;
 }
 
 /** Brings the rows of equal time of each table into one order. */
@@ -51,18 +52,18 @@ function sortTies(lines) {
   let tie = [];
   const flush = () => sorted.push(...tie.splice(0).sort());
   lines.forEach((line, index) => {
-    const isEnd = line === "" || /^(statement \d+|error: .*|message: .*)$/.test(line);
+    const isEnd = line === '' || /^(statement \d+|error: .*|message: .*)$/.test(line);
     const isHead = !isEnd && (index === 0 || /^$|^statement \d+$/.test(lines[index - 1]));
-    const isColumns = index > 0 && time === "head";
+    const isColumns = index > 0 && time === 'head';
     if (isEnd || isHead || isColumns) {
       flush();
       sorted.push(line);
-      time = isHead ? "head" : isColumns ? tokens(line).indexOf("time") : null;
+      time = isHead ? 'head' : isColumns ? tokens(line).indexOf('time') : null;
       return;
     }
     const row = tokens(line);
     if (tie.length > 0 && tokens(tie[0])[time] !== row[time]) flush();
-    tie.push(row.join(" "));
+    tie.push(row.join(' '));
   });
   flush();
   return sorted;

@@ -1,12 +1,12 @@
 // A private InfluxDB 1.x: its own directory, its own ports on 127.0.0.1, gone when `stop` returns.
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const START_TRIES = 200;
 const START_PAUSE_MS = 50;
@@ -16,13 +16,13 @@ const START_PAUSE_MS = 50;
  * `index` is the kind of its series index, `inmem` or `tsi1`: where the two disagree on an answer,
  * one of them has a defect.
  */
-export async function startInfluxd(index = "inmem") {
-  const directory = mkdtempSync(join(tmpdir(), "influxd-"));
+export async function startInfluxd(index = 'inmem') {
+  const directory = mkdtempSync(join(tmpdir(), 'influxd-'));
   const [httpPort, rpcPort] = [await freePort(), await freePort()];
-  const config = join(directory, "influxd.conf");
+  const config = join(directory, 'influxd.conf');
   writeFileSync(config, configText(directory, index, httpPort, rpcPort));
-  const child = spawn("influxd", ["run", "-config", config], { stdio: "ignore" });
-  const failed = once(child, "error").then(([error]) => {
+  const child = spawn('influxd', ['run', '-config', config], { stdio: 'ignore' });
+  const failed = once(child, 'error').then(([error]) => {
     throw new Error(`cannot start influxd (Debian package influxdb): ${error.message}`);
   });
   const url = `http://127.0.0.1:${httpPort}`;
@@ -30,8 +30,8 @@ export async function startInfluxd(index = "inmem") {
   failed.catch(() => {});
   const stop = async () => {
     if (child.exitCode === null) {
-      child.kill("SIGTERM");
-      await once(child, "exit");
+      child.kill('SIGTERM');
+      await once(child, 'exit');
     }
     rmSync(directory, { recursive: true, force: true });
   };
@@ -45,15 +45,15 @@ async function answering(url, child) {
     if (reply?.status === 204) return;
     await delay(START_PAUSE_MS);
   }
-  throw new Error("influxd does not answer");
+  throw new Error('influxd does not answer');
 }
 
 async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
   const { port } = server.address();
   server.close();
-  await once(server, "close");
+  await once(server, 'close');
   return port;
 }
 

@@ -12,7 +12,7 @@ export function parseJson(text) {
   const reader = new Reader(text);
   const value = reader.value();
   reader.space();
-  if (reader.at < text.length) reader.fail("end of document");
+  if (reader.at < text.length) reader.fail('end of document');
   return value;
 }
 
@@ -47,43 +47,43 @@ class Reader {
   }
 
   value() {
-    if (this.take("{")) return this.members();
-    if (this.take("[")) return this.elements();
+    if (this.take('{')) return this.members();
+    if (this.take('[')) return this.elements();
     const number = this.match(/-?\d+(\.\d+)?([eE][+-]?\d+)?/y);
     if (number !== null) return new JsonNumber(number);
     if (this.text[this.at] === '"') return this.string();
     const word = this.match(/true|false|null/y);
-    if (word === null) this.fail("a value");
+    if (word === null) this.fail('a value');
     return JSON.parse(word);
   }
 
   string() {
     this.space();
     const literal = this.match(/"(?:[^"\\]|\\.)*"/y);
-    if (literal === null) this.fail("a string");
+    if (literal === null) this.fail('a string');
     return JSON.parse(literal);
   }
 
   members() {
     const object = new Map();
-    if (this.take("}")) return object;
+    if (this.take('}')) return object;
     for (;;) {
       const key = this.string();
-      if (!this.take(":")) this.fail("':'");
+      if (!this.take(':')) this.fail("':'");
       if (object.has(key)) this.fail(`no second ${JSON.stringify(key)}`);
       object.set(key, this.value());
-      if (this.take("}")) return object;
-      if (!this.take(",")) this.fail("',' or '}'");
+      if (this.take('}')) return object;
+      if (!this.take(',')) this.fail("',' or '}'");
     }
   }
 
   elements() {
     const array = [];
-    if (this.take("]")) return array;
+    if (this.take(']')) return array;
     for (;;) {
       array.push(this.value());
-      if (this.take("]")) return array;
-      if (!this.take(",")) this.fail("',' or ']'");
+      if (this.take(']')) return array;
+      if (!this.take(',')) this.fail("',' or ']'");
     }
   }
 }

@@ -3,37 +3,37 @@
 // --check rewrites nothing and fails if an answer differs from what is recorded.
 // --tsi1 asks a server with that index instead of the default one.
 
-import { readFileSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { Client, scriptFiles } from "./client.mjs";
-import { startInfluxd } from "./influxd.mjs";
-import { parseScript, printScript } from "./script.mjs";
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Client, scriptFiles } from './client.mjs';
+import { startInfluxd } from './influxd.mjs';
+import { parseScript, printScript } from './script.mjs';
 
-const ALL = fileURLToPath(new URL("../data/query", import.meta.url));
+const ALL = fileURLToPath(new URL('../data/query', import.meta.url));
 
 const args = process.argv.slice(2);
-const check = args.includes("--check");
-const paths = args.filter((arg) => !arg.startsWith("--"));
+const check = args.includes('--check');
+const paths = args.filter((arg) => !arg.startsWith('--'));
 const files = scriptFiles(paths.length > 0 ? paths : [ALL]);
 
-const influxd = await startInfluxd(args.includes("--tsi1") ? "tsi1" : "inmem");
+const influxd = await startInfluxd(args.includes('--tsi1') ? 'tsi1' : 'inmem');
 let complaints = 0;
 try {
   const client = new Client(influxd.url);
   let queries = 0;
   for (const file of files) {
-    const before = readFileSync(file, "utf8");
+    const before = readFileSync(file, 'utf8');
     const steps = parseScript(before, file);
     await play(client, steps);
     const after = printScript(steps);
     warnOfTies(steps);
     await play(client, steps);
     if (printScript(steps) !== after) complain(`${file}: a second run gave other answers`);
-    queries += steps.filter(({ kind }) => kind === "query").length;
+    queries += steps.filter(({ kind }) => kind === 'query').length;
     if (after === before) continue;
     if (check) complain(`${file}: the server now answers differently`);
     else writeFileSync(file, after);
-    console.log(`${check ? "differs" : "rewritten"}: ${file}`);
+    console.log(`${check ? 'differs' : 'rewritten'}: ${file}`);
   }
   console.log(`${files.length} files, ${queries} queries, ${complaints} complaints`);
 } finally {
@@ -44,17 +44,17 @@ process.exitCode = complaints > 0 ? 1 : 0;
 async function play(client, steps) {
   await client.reset();
   for (const step of steps) {
-    if (step.kind === "write") await client.write(step);
-    if (step.kind !== "query" || step.options["by-hand"]) continue;
+    if (step.kind === 'write') await client.write(step);
+    if (step.kind !== 'query' || step.options['by-hand']) continue;
     step.body = await client.query(step);
-    if (step.body[0]?.startsWith("malformed")) complain(`${step.at}: ${step.body[0]}`);
+    if (step.body[0]?.startsWith('malformed')) complain(`${step.at}: ${step.body[0]}`);
   }
 }
 
 // Rows of equal time in one series come from a merge whose order is nobody's promise.
 function warnOfTies(steps) {
   for (const { kind, unordered, isText, options, statement, body, at } of steps) {
-    if (kind !== "query" || unordered || isText || options.epoch) continue;
+    if (kind !== 'query' || unordered || isText || options.epoch) continue;
     if (/distinct|top\(|bottom\(/i.test(statement)) continue;
     const times = body.map((line) => /^(\d{4}-\S+Z|-?\d+) /.exec(line)?.[1]);
     const tie = times.some((time, n) => n > 0 && time && time === times[n - 1]);

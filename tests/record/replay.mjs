@@ -2,26 +2,26 @@
 //   node tests/record/replay.mjs URL TOKEN [files or directories…]
 // It drops every database and user of that server. Steps in KNOWN_FAILING may fail.
 
-import { readFileSync } from "node:fs";
-import { relative } from "node:path";
-import { fileURLToPath } from "node:url";
-import { Client, scriptFiles } from "./client.mjs";
-import { difference } from "./compare.mjs";
-import { parseScript } from "./script.mjs";
+import { readFileSync } from 'node:fs';
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Client, scriptFiles } from './client.mjs';
+import { difference } from './compare.mjs';
+import { parseScript } from './script.mjs';
 
-const ALL = fileURLToPath(new URL("../data/query", import.meta.url));
+const ALL = fileURLToPath(new URL('../data/query', import.meta.url));
 
 /** Plays `paths` (all scripts if there are none); returns counts and the differences found. */
 export async function replay(url, token, paths = []) {
-  const known = new Set(readFileSync(`${ALL}/KNOWN_FAILING`, "utf8").split("\n"));
+  const known = new Set(readFileSync(`${ALL}/KNOWN_FAILING`, 'utf8').split('\n'));
   const client = new Client(url, token);
   const summary = { files: 0, passed: 0, known: 0, failures: [] };
   for (const file of scriptFiles(paths.length > 0 ? paths : [ALL])) {
     const name = relative(ALL, file);
     summary.files += 1;
     await client.reset();
-    for (const step of parseScript(readFileSync(file, "utf8"), name)) {
-      if (step.kind !== "write" && step.kind !== "query") continue;
+    for (const step of parseScript(readFileSync(file, 'utf8'), name)) {
+      if (step.kind !== 'write' && step.kind !== 'query') continue;
       const verdict = await play(client, step);
       if (verdict === null) summary.passed += 1;
       else if (known.has(name) || known.has(`${name}: ${step.head}`)) summary.known += 1;
@@ -33,7 +33,7 @@ export async function replay(url, token, paths = []) {
 
 async function play(client, step) {
   try {
-    if (step.kind === "query") return difference(step, step.body, await client.query(step));
+    if (step.kind === 'query') return difference(step, step.body, await client.query(step));
     await client.write(step);
     return null;
   } catch (error) {
@@ -43,9 +43,10 @@ async function play(client, step) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [url, token, ...paths] = process.argv.slice(2);
-  if (!url) throw new Error("usage: replay.mjs URL TOKEN [files or directories…]");
-  const { files, passed, known, failures } = await replay(url, token ?? "", paths);
+  if (!url) throw new Error('usage: replay.mjs URL TOKEN [files or directories…]');
+  const { files, passed, known, failures } = await replay(url, token ?? '', paths);
   for (const failure of failures) console.log(failure);
-  console.log(`${files} scripts: ${passed} passed, ${failures.length} failed, ${known} known to fail`);
+  const failed = failures.length;
+  console.log(`${files} scripts: ${passed} passed, ${failed} failed, ${known} known to fail`);
   process.exitCode = failures.length > 0 ? 1 : 0;
 }
