@@ -8,6 +8,7 @@ pub mod cache;
 pub mod create_drop;
 pub mod error;
 pub mod load;
+pub mod query;
 pub mod statement;
 pub mod write;
 

@@ -1,10 +1,19 @@
 //! One InfluxQL statement of any kind, from its AST to its result, piece by piece.
 
+use super::create_drop::{Change, CreateDrop};
 use super::error::Error;
+use super::load::{Load, Progress, Want};
+use super::query::Query;
 use super::{Context, Machine};
 use crate::influxql::ast::Statement;
-use crate::protocol::call::{Reply, Step};
+use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::envelope;
+use crate::protocol::round::{Request, Round};
+use crate::query::error::QueryError;
+use crate::query::metadata;
 use crate::query::result::SeriesChunk;
+use crate::query::source::Defaults;
 
 /// What a statement's answer depends on beside its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,15 +35,51 @@ pub struct Session {
 /// `Done(Ok(Some(chunk)))` is a piece of the result: step with `None` for the next one.
 /// `Done(Ok(None))` is its end. An error ends it too, possibly after pieces.
 #[derive(Debug)]
-pub struct Execution {
-    statement: Statement,
-    session: Session,
+pub struct Execution(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Query(Box<Query>),
+    /// SHOW MEASUREMENTS of a database that does not exist is empty, not an error (1.x).
+    QueryOrNothing(Box<Query>),
+    Change(Box<CreateDrop>),
+    Databases(Databases),
+    Policies(Box<Policies>),
+    /// Known before anything was asked.
+    Failed(Option<Error>),
 }
 
 impl Execution {
     /// Prepares a statement.
     pub fn new(statement: Statement, session: Session) -> Self {
-        Self { statement, session }
+        Self(prepare(statement, session).unwrap_or_else(|error| Kind::Failed(Some(error))))
+    }
+}
+
+fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
+    let defaults =
+        Defaults { database: session.database.as_deref(), policy: session.policy.as_deref() };
+    if let Some(database) = metadata::database(&statement, defaults) {
+        let database = database?;
+        let empty_if_missing = matches!(statement, Statement::ShowMeasurements(_));
+        let query = Box::new(Query::show(statement, database, session));
+        let kind = if empty_if_missing { Kind::QueryOrNothing } else { Kind::Query };
+        return Ok(kind(query));
+    }
+    let location = session.location.as_deref();
+    if let Some(change) = Change::from_statement(&statement, session.default_shards, location) {
+        return Ok(Kind::Change(Box::new(CreateDrop::new(change?))));
+    }
+    match statement {
+        Statement::Select(select) => Ok(Kind::Query(Box::new(Query::select(*select, session)?))),
+        Statement::ShowDatabases => Ok(Kind::Databases(Databases::default())),
+        Statement::ShowRetentionPolicies { database } => {
+            let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
+            let load = Load::from_owner(&database, Want::Nothing);
+            let round = Round::default();
+            Ok(Kind::Policies(Box::new(Policies { load, round, finished: false })))
+        }
+        other => Err(QueryError::Unsupported(other.to_string()).into()),
     }
 }
 
@@ -42,7 +87,103 @@ impl Machine for Execution {
     type Answer = Result<Option<SeriesChunk>, Error>;
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let _ = (context, reply, &self.statement, &self.session);
-        Step::Done(Err(Error::unexpected_reply()))
+        match &mut self.0 {
+            Kind::Query(query) => query.step(context, reply),
+            Kind::QueryOrNothing(query) => match query.step(context, reply) {
+                Step::Done(Err(Error::DatabaseNotFound(_))) => Step::Done(Ok(None)),
+                step => step,
+            },
+            Kind::Change(change) => match change.step(context, reply) {
+                Step::Calls(calls) => Step::Calls(calls),
+                Step::Done(answer) => Step::Done(answer.map(|_| None)),
+            },
+            Kind::Databases(databases) => databases.step(context, reply),
+            Kind::Policies(policies) => policies.step(context, reply),
+            Kind::Failed(error) => Step::Done(error.take().map_or(Ok(None), Err)),
+        }
+    }
+}
+
+/// SHOW DATABASES.
+#[derive(Debug, Default)]
+struct Databases {
+    names: Vec<String>,
+    round: Round,
+    finished: bool,
+}
+
+impl Databases {
+    fn ask(&mut self, after: Option<u64>) -> Step<Result<Option<SeriesChunk>, Error>> {
+        let message = envelope::encode(&ToCatalog::List { after });
+        Step::Calls(self.round.start(vec![Request::new(Address::Catalog, message)]))
+    }
+
+    fn learn(
+        &mut self,
+        reply: Result<Vec<u8>, CallFailure>,
+    ) -> Step<Result<Option<SeriesChunk>, Error>> {
+        match envelope::decode_reply::<FromCatalog>(reply) {
+            Ok(FromCatalog::Listed { names, resume }) => {
+                self.names.extend(names);
+                if resume.is_some() {
+                    return self.ask(resume);
+                }
+                self.finished = true;
+                Step::Done(Ok(Some(metadata::show_databases(&self.names))))
+            }
+            Ok(FromCatalog::Unavailable(why)) => Step::Done(Err(why.into())),
+            Ok(_) => Step::Done(Err(Error::unexpected_reply())),
+            Err(failure) => Step::Done(Err(failure.into())),
+        }
+    }
+}
+
+impl Machine for Databases {
+    type Answer = Result<Option<SeriesChunk>, Error>;
+
+    fn step(&mut self, _context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
+        match reply {
+            None if self.finished => Step::Done(Ok(None)),
+            None => self.ask(None),
+            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
+                Some(reply) => self.learn(reply),
+                None => Step::Calls(Vec::new()),
+            },
+        }
+    }
+}
+
+/// SHOW RETENTION POLICIES.
+#[derive(Debug)]
+struct Policies {
+    load: Load,
+    round: Round,
+    finished: bool,
+}
+
+impl Machine for Policies {
+    type Answer = Result<Option<SeriesChunk>, Error>;
+
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
+        let reply = match reply {
+            None if self.finished => return Step::Done(Ok(None)),
+            None => None,
+            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
+                Some(reply) => Some(reply),
+                None => return Step::Calls(Vec::new()),
+            },
+        };
+        match self.load.step(context, reply) {
+            Progress::Ask(request) => Step::Calls(self.round.start(vec![request])),
+            Progress::Ready(Err(error)) => Step::Done(Err(error)),
+            Progress::Ready(Ok(loaded)) => {
+                self.finished = true;
+                let policies = &loaded.description.policies;
+                let default = loaded.description.default_policy;
+                let default = policies.iter().find(|policy| Some(policy.id) == default);
+                let default = default.map_or("", |policy| policy.name.as_str());
+                Step::Done(Ok(Some(metadata::show_retention_policies(policies, default))))
+            }
+        }
     }
 }

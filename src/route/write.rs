@@ -66,6 +66,8 @@ pub struct Write {
     round: Round,
     /// Times that an owner's newer state sent the machine back.
     retries: u32,
+    /// Registrations that were answered.
+    registrations: u32,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,7 @@ impl Write {
             refused_sets: BTreeMap::new(),
             round: Round::default(),
             retries: 0,
+            registrations: 0,
         }
     }
 
@@ -287,11 +290,11 @@ impl Write {
                 if !left.is_empty() {
                     return self.register(loaded, left);
                 }
-                // A registration that the next load does not show counts as a retry.
-                if self.retries >= STALE_RETRIES_MAX {
+                // One for the batch and one for each time that newer state sent it back.
+                if self.registrations > STALE_RETRIES_MAX {
                     return Flow::Break(Err(Unavailable::Changing.into()));
                 }
-                self.retries += 1;
+                self.registrations += 1;
                 let want = Want::Policy(self.request.policy.clone());
                 let load = Load::cached(&self.request.database, want).with_schema_version(version);
                 self.load(context, load, None)

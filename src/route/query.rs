@@ -1,0 +1,401 @@
+//! SELECT and SHOW: schemas in, scans out to every shard that may hold rows, pages back.
+//!
+//! A shard that knows better answers "stale": as long as nothing was answered the machine starts
+//! again from the owners. A plan that asks no shard of a policy is made again from the owners'
+//! state too, since no shard could have said that the cache is old (DESIGN section 4, rule 6).
+
+use std::ops::ControlFlow;
+
+use super::error::Error;
+use super::load::{Load, Loaded, Progress, Want};
+use super::statement::Session;
+use super::{Context, Machine};
+use crate::influxql::ast::{SelectStatement, Statement};
+use crate::model::ids::ObjectId;
+use crate::model::limits::STALE_RETRIES_MAX;
+use crate::model::schema::PolicySchema;
+use crate::model::shard_map::Policy;
+use crate::model::time::TimeRange;
+use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
+use crate::protocol::page;
+use crate::protocol::round::{Request, Round};
+use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
+use crate::query::compile::{self, PolicyView};
+use crate::query::error::QueryError;
+use crate::query::executor::{ExecStep, Executor, StreamId};
+use crate::query::metadata::{self, MetaExecutor, MetaStep};
+use crate::query::result::SeriesChunk;
+use crate::query::source::{self, Defaults, SourceName};
+use crate::scan::page::ScanPage;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+enum Question {
+    Select(Box<SelectStatement>),
+    Show(Statement),
+}
+
+/// A SELECT or SHOW in progress. Answers as [`super::statement::Execution`] does.
+#[derive(Debug)]
+pub struct Query {
+    question: Question,
+    session: Session,
+    /// The databases and policies it reads.
+    sources: Vec<(String, Want)>,
+    stage: Stage,
+    round: Round,
+    /// Whether a piece of the result has gone out.
+    emitted: bool,
+    retries: u32,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Start,
+    Load { load: Load, loaded: Vec<Loaded>, from_owner: bool },
+    Run { run: Box<Run>, asked: Vec<StreamId> },
+    Finished,
+}
+
+/// The shards of each scan and what merges their answers.
+#[derive(Debug)]
+struct Run {
+    merge: Merge,
+    streams: Vec<Vec<(ObjectId, Stamp)>>,
+}
+
+#[derive(Debug)]
+enum Merge {
+    Rows(Executor),
+    Summaries(MetaExecutor),
+}
+
+enum Next {
+    Need(Vec<(StreamId, ToShard)>),
+    Chunk(SeriesChunk),
+    Done,
+}
+
+type Answer = Result<Option<SeriesChunk>, Error>;
+type Flow = ControlFlow<Answer, Vec<Request>>;
+
+impl Query {
+    /// Prepares a SELECT.
+    ///
+    /// # Errors
+    /// [`QueryError::DatabaseRequired`]
+    pub fn select(select: SelectStatement, session: Session) -> Result<Self, QueryError> {
+        let names = source::sources(&select, defaults(&session))?;
+        let want = |name: SourceName| (name.database, Want::Policy(name.policy));
+        let sources = names.into_iter().map(want).collect();
+        Ok(Self::new(Question::Select(Box::new(select)), session, sources))
+    }
+
+    /// Prepares a SHOW statement about `database`, one that [`metadata::database`] knows.
+    pub fn show(statement: Statement, database: String, session: Session) -> Self {
+        Self::new(Question::Show(statement), session, vec![(database, Want::All)])
+    }
+
+    fn new(question: Question, session: Session, sources: Vec<(String, Want)>) -> Self {
+        let (stage, round) = (Stage::Start, Round::default());
+        Self { question, session, sources, stage, round, emitted: false, retries: 0 }
+    }
+
+    /// Loads every source, one after the other, then plans.
+    fn load_next(
+        &mut self,
+        context: &mut Context<'_>,
+        loaded: Vec<Loaded>,
+        from_owner: bool,
+    ) -> Flow {
+        let Some((database, want)) = self.sources.get(loaded.len()) else {
+            return self.plan(context, loaded, from_owner);
+        };
+        let load = if from_owner {
+            Load::from_owner(database, want.clone())
+        } else {
+            Load::cached(database, want.clone())
+        };
+        self.load(context, load, loaded, from_owner, None)
+    }
+
+    fn load(
+        &mut self,
+        context: &mut Context<'_>,
+        mut load: Load,
+        mut loaded: Vec<Loaded>,
+        from_owner: bool,
+        reply: Option<Result<Vec<u8>, CallFailure>>,
+    ) -> Flow {
+        match load.step(context, reply) {
+            Progress::Ask(request) => {
+                self.stage = Stage::Load { load, loaded, from_owner };
+                Flow::Continue(vec![request])
+            }
+            Progress::Ready(Ok(found)) => {
+                loaded.push(found);
+                self.load_next(context, loaded, from_owner)
+            }
+            Progress::Ready(Err(error)) => Flow::Break(Err(error)),
+        }
+    }
+
+    fn plan(&mut self, context: &mut Context<'_>, loaded: Vec<Loaded>, from_owner: bool) -> Flow {
+        let all_fresh = from_owner || loaded.iter().all(|found| found.fresh);
+        let run = match &self.question {
+            Question::Select(select) => self.plan_select(context, select, &loaded),
+            Question::Show(statement) => plan_show(statement, &loaded),
+        };
+        match run {
+            Ok((run, asks_everyone)) if asks_everyone || all_fresh => {
+                self.go_on(context, Box::new(run))
+            }
+            Err(error) if all_fresh => Flow::Break(Err(error.into())),
+            Ok(_) | Err(_) => self.load_next(context, Vec::new(), true),
+        }
+    }
+
+    /// The run, and whether each source has a shard that is asked.
+    fn plan_select(
+        &self,
+        context: &Context<'_>,
+        select: &SelectStatement,
+        loaded: &[Loaded],
+    ) -> Result<(Run, bool), QueryError> {
+        let mut found: Vec<(SourceName, &Loaded, &Policy)> = Vec::new();
+        let mut policies = Vec::new();
+        for ((database, want), loaded) in self.sources.iter().zip(loaded) {
+            let (Want::Policy(policy_name), Some((policy, schema))) = (want, loaded.policy())
+            else {
+                continue;
+            };
+            let name = SourceName { database: database.clone(), policy: policy_name.clone() };
+            let oldest_kept_ns = policy.oldest_kept_ns(context.platform.now_ns());
+            policies.push(PolicyView { name: name.clone(), schema, oldest_kept_ns });
+            found.push((name, loaded, policy));
+        }
+        let plan = compile::compile(
+            select,
+            &compile::Context {
+                defaults: defaults(&self.session),
+                now_ns: self.session.now_ns,
+                policies: &policies,
+            },
+        )?;
+        let mut asked = vec![false; found.len()];
+        let mut streams = Vec::with_capacity(plan.scans.len());
+        for scan in &plan.scans {
+            let position = found.iter().position(|(name, ..)| *name == scan.source);
+            let source = position.and_then(|position| found.get(position));
+            let shards =
+                source.map(|(_, loaded, policy)| shards_of(loaded, policy, scan.request.time));
+            let shards = shards.unwrap_or_default();
+            if let Some(asked) = position.and_then(|position| asked.get_mut(position)) {
+                *asked |= !shards.is_empty();
+            }
+            streams.push(shards);
+        }
+        let merge = Merge::Rows(Executor::new(plan, &counts(&streams)));
+        Ok((Run { merge, streams }, asked.into_iter().all(|asked| asked)))
+    }
+
+    /// Takes pieces out of the merge, or asks for the pages it needs.
+    fn go_on(&mut self, context: &mut Context<'_>, mut run: Box<Run>) -> Flow {
+        match run.next() {
+            Err(error) => Flow::Break(Err(error.into())),
+            Ok(Next::Done) => Flow::Break(Ok(None)),
+            Ok(Next::Chunk(chunk)) => {
+                self.emitted = true;
+                self.stage = Stage::Run { run, asked: Vec::new() };
+                Flow::Break(Ok(Some(chunk)))
+            }
+            Ok(Next::Need(needs)) => {
+                let mut asked = Vec::with_capacity(needs.len());
+                let mut requests = Vec::with_capacity(needs.len());
+                for (stream, message) in needs {
+                    let Some((shard, _)) = run.stream(stream) else { continue };
+                    let to = Address::Shard(shard.clone());
+                    requests.push(Request::new(to, envelope::encode(&message)));
+                    asked.push(stream);
+                }
+                if requests.is_empty() {
+                    return Flow::Break(Err(Error::unexpected_reply()));
+                }
+                let _ = context;
+                self.stage = Stage::Run { run, asked };
+                Flow::Continue(requests)
+            }
+        }
+    }
+
+    fn learn_pages(
+        &mut self,
+        context: &mut Context<'_>,
+        mut run: Box<Run>,
+        asked: Vec<StreamId>,
+        replies: Vec<Result<Vec<u8>, CallFailure>>,
+    ) -> Flow {
+        let mut stale = false;
+        for (stream, reply) in asked.into_iter().zip(replies) {
+            let reply = match envelope::decode_reply::<FromShard>(reply) {
+                Ok(reply) => reply,
+                Err(failure) => return Flow::Break(Err(failure.into())),
+            };
+            let error = match reply {
+                FromShard::Stale => {
+                    stale = true;
+                    continue;
+                }
+                FromShard::Refused(ShardRefusal::Damaged { block }) => Error::Damaged { block },
+                FromShard::Refused(why) => Error::Shard(why.to_string()),
+                FromShard::Unavailable(why) => why.into(),
+                reply => match run.supply(stream, reply) {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
+            };
+            return Flow::Break(Err(error));
+        }
+        if !stale {
+            return self.go_on(context, run);
+        }
+        if self.emitted || self.retries >= STALE_RETRIES_MAX {
+            return Flow::Break(Err(Unavailable::Changing.into()));
+        }
+        self.retries += 1;
+        self.load_next(context, Vec::new(), true)
+    }
+}
+
+impl Run {
+    fn stream(&self, id: StreamId) -> Option<&(ObjectId, Stamp)> {
+        self.streams.get(id.scan as usize)?.get(id.shard as usize)
+    }
+
+    fn next(&mut self) -> Result<Next, QueryError> {
+        match &mut self.merge {
+            Merge::Rows(executor) => Ok(match executor.next()? {
+                ExecStep::Need(needs) => Next::Need(
+                    needs
+                        .into_iter()
+                        .filter_map(|need| {
+                            let stamp = stamp(&self.streams, need.stream)?;
+                            Some((need.stream, ToShard::Scan { stamp, request: need.request }))
+                        })
+                        .collect(),
+                ),
+                ExecStep::Chunk(chunk) => Next::Chunk(chunk),
+                ExecStep::Done => Next::Done,
+            }),
+            Merge::Summaries(executor) => Ok(match executor.next()? {
+                MetaStep::Need(needs) => Next::Need(
+                    needs
+                        .into_iter()
+                        .filter_map(|need| {
+                            let stamp = stamp(&self.streams, need.stream)?;
+                            let request = need.request;
+                            Some((need.stream, ToShard::Summarise { stamp, request }))
+                        })
+                        .collect(),
+                ),
+                MetaStep::Chunk(chunk) => Next::Chunk(chunk),
+                MetaStep::Done => Next::Done,
+            }),
+        }
+    }
+
+    fn supply(&mut self, stream: StreamId, reply: FromShard) -> Result<(), Error> {
+        match (&mut self.merge, reply) {
+            (Merge::Rows(executor), FromShard::Scanned { resume, stats, groups }) => {
+                let groups = page::decode(&groups).map_err(|why| Error::Shard(why.to_string()))?;
+                executor.supply(stream, ScanPage { groups, resume, stats });
+                Ok(())
+            }
+            (Merge::Summaries(executor), FromShard::Summary(page)) => {
+                executor.supply(stream, page);
+                Ok(())
+            }
+            _ => Err(Error::unexpected_reply()),
+        }
+    }
+}
+
+/// The run, and whether any shard is asked.
+fn plan_show(statement: &Statement, loaded: &[Loaded]) -> Result<(Run, bool), QueryError> {
+    let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
+    let mut policies: Vec<(String, &PolicySchema)> = Vec::new();
+    for (id, schema) in &loaded.schemas {
+        let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
+        policies.extend(policy.map(|policy| (policy.name.clone(), schema.as_ref())));
+    }
+    let plan = metadata::compile(statement, &policies)?;
+    let mut streams = Vec::with_capacity(plan.scans.len());
+    for scan in &plan.scans {
+        let policy = loaded.description.policies.iter().find(|policy| policy.name == scan.policy);
+        let shards = policy.map(|policy| shards_of(loaded, policy, scan.request.time));
+        streams.push(shards.unwrap_or_default());
+    }
+    // A policy without a scan has no measurement in the cache: only its owner knows of new ones.
+    let scanned = |id| {
+        let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
+        policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
+    };
+    let asks_everyone = loaded.schemas.iter().all(|(id, _)| scanned(*id));
+    let merge = Merge::Summaries(MetaExecutor::new(plan, &counts(&streams)));
+    Ok((Run { merge, streams }, asks_everyone))
+}
+
+/// Every shard of `policy` that may hold rows inside `time`, with what its callers believe.
+fn shards_of(loaded: &Loaded, policy: &Policy, time: TimeRange) -> Vec<(ObjectId, Stamp)> {
+    let schema = loaded.schemas.iter().find(|(id, _)| *id == policy.id);
+    let stamp = Stamp {
+        policy: policy.id,
+        generation: loaded.description.generation,
+        schema_version: schema.map_or(0, |(_, schema)| schema.version),
+    };
+    let groups = policy.groups.iter().filter(|group| group.range.overlaps(&time));
+    groups.flat_map(|group| &group.shards).map(|shard| (shard.clone(), stamp)).collect()
+}
+
+fn stamp(streams: &[Vec<(ObjectId, Stamp)>], id: StreamId) -> Option<Stamp> {
+    streams.get(id.scan as usize)?.get(id.shard as usize).map(|(_, stamp)| *stamp)
+}
+
+fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
+    // A policy has far fewer than 2^32 shards.
+    streams.iter().map(|shards| shards.len() as u32).collect()
+}
+
+fn defaults(session: &Session) -> Defaults<'_> {
+    Defaults { database: session.database.as_deref(), policy: session.policy.as_deref() }
+}
+
+impl Machine for Query {
+    type Answer = Answer;
+
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
+        let replies = match reply {
+            None => Vec::new(),
+            Some(reply) => match self.round.take(reply) {
+                Some(replies) => replies,
+                None => return Step::Calls(Vec::new()),
+            },
+        };
+        let flow = match std::mem::replace(&mut self.stage, Stage::Finished) {
+            Stage::Start => self.load_next(context, Vec::new(), false),
+            Stage::Load { load, loaded, from_owner } => {
+                let reply = replies.into_iter().next();
+                self.load(context, load, loaded, from_owner, reply)
+            }
+            Stage::Run { run, asked } if asked.is_empty() => self.go_on(context, run),
+            Stage::Run { run, asked } => self.learn_pages(context, run, asked, replies),
+            Stage::Finished => Flow::Break(Ok(None)),
+        };
+        match flow {
+            Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
+            Flow::Break(answer) => Step::Done(answer),
+        }
+    }
+}
