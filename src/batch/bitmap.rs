@@ -156,7 +156,7 @@ impl Validity {
     /// Forgets every row from `len` on.
     pub fn truncate(&mut self, len: usize) {
         if let Self::Some(bits) = self {
-            // Counting what is left, to go back to All, would make a rollback cost the whole column.
+            // Counting what is left, to go back to All, would cost a rollback the whole column.
             bits.truncate(len);
         }
     }

@@ -7,5 +7,6 @@
 )]
 
 mod influxql;
+mod line_protocol;
 mod query_script;
 mod tidy;
