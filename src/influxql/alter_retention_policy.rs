@@ -106,3 +106,38 @@ impl fmt::Display for AlterRetentionPolicyStatement {
         f.write_str(if self.default { " DEFAULT" } else { "" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn at_least_one_option_in_any_order() {
+        check::stays(&[
+            "ALTER RETENTION POLICY rp ON db DURATION 1d REPLICATION 2 SHARD DURATION 1h DEFAULT",
+        ]);
+        check::prints(&[(
+            "ALTER RETENTION POLICY default ON db DEFAULT PAST LIMIT 1h REPLICATION 4 FUTURE LIMIT 2h",
+            "ALTER RETENTION POLICY \"default\" ON db REPLICATION 4 FUTURE LIMIT 2h PAST LIMIT 1h DEFAULT",
+        )]);
+        check::fails(&[
+            (
+                "ALTER RETENTION POLICY rp ON db x",
+                "found x, expected DURATION, REPLICATION, SHARD, DEFAULT, FUTURE, PAST at line 1, char 33",
+            ),
+            (
+                "ALTER RETENTION POLICY rp ON db DEFAULT DEFAULT",
+                "found duplicate DEFAULT option at line 1, char 41",
+            ),
+            (
+                "ALTER RETENTION POLICY rp ON db PAST LIMIT 1h PAST LIMIT 1h",
+                "found duplicate PAST option at line 1, char 47",
+            ),
+            (
+                "ALTER RETENTION POLICY rp ON db SHARD 1h",
+                "found 1h, expected DURATION at line 1, char 39",
+            ),
+            ("ALTER RETENTION POLICY rp ON db DEFAULT x", "found x, expected ; at line 1, char 41"),
+        ]);
+    }
+}

@@ -107,3 +107,33 @@ impl fmt::Display for CardinalityStatement {
         clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn the_five_counts_share_their_clauses() {
+        check::stays(&[
+            "SHOW SERIES CARDINALITY",
+            "SHOW SERIES EXACT CARDINALITY ON db FROM m WHERE host = 'a' GROUP BY host LIMIT 1 OFFSET 2",
+            "SHOW MEASUREMENT CARDINALITY ON db",
+            "SHOW MEASUREMENT EXACT CARDINALITY FROM /x/",
+            "SHOW TAG KEY CARDINALITY FROM m",
+            "SHOW TAG KEY EXACT CARDINALITY",
+            "SHOW TAG VALUES CARDINALITY FROM m WITH KEY = host WHERE a = 'b'",
+            "SHOW TAG VALUES EXACT CARDINALITY WITH KEY IN (a, b)",
+            "SHOW FIELD KEY CARDINALITY",
+            "SHOW FIELD KEY EXACT CARDINALITY FROM m",
+        ]);
+        check::prints(&[("SHOW SERIES EXACT", "SHOW SERIES")]);
+        check::fails(&[
+            ("SHOW MEASUREMENT x", "found x, expected EXACT, CARDINALITY at line 1, char 18"),
+            ("SHOW MEASUREMENT EXACT x", "found x, expected CARDINALITY at line 1, char 24"),
+            ("SHOW TAG KEY x", "found x, expected EXACT, CARDINALITY at line 1, char 14"),
+            ("SHOW FIELD KEY EXACT x", "found x, expected CARDINALITY at line 1, char 22"),
+            ("SHOW TAG VALUES EXACT x", "found x, expected CARDINALITY at line 1, char 23"),
+            ("SHOW TAG VALUES CARDINALITY", "found EOF, expected WITH at line 1, char 29"),
+        ]);
+    }
+}

@@ -99,3 +99,46 @@ impl fmt::Display for CreateContinuousQueryStatement {
         write!(f, "BEGIN {} END", self.source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn the_select_writes_in_windows() {
+        check::stays(&[
+            "CREATE CONTINUOUS QUERY cq ON db BEGIN SELECT mean(a) INTO t FROM m GROUP BY time(1m) END",
+            "CREATE CONTINUOUS QUERY cq ON db RESAMPLE EVERY 1m FOR 1h BEGIN SELECT mean(a) \
+                INTO rp.:MEASUREMENT FROM /x/ GROUP BY time(5m), * END",
+            "CREATE CONTINUOUS QUERY cq ON db BEGIN SELECT a INTO t FROM m END",
+        ]);
+        check::fails(&[
+            (
+                "CREATE CONTINUOUS QUERY cq ON db BEGIN SELECT a FROM m END",
+                "found FROM, expected INTO at line 1, char 49",
+            ),
+            (
+                "CREATE CONTINUOUS QUERY cq ON db BEGIN SELECT mean(a) INTO t FROM m END",
+                "found m, expected GROUP BY time(...) at line 1, char 67",
+            ),
+            (
+                "CREATE CONTINUOUS QUERY cq ON db BEGIN SELECT mean(a) INTO t FROM m GROUP BY time() END",
+                "found ), expected GROUP BY time(...), time dimension expected 1 or 2 arguments \
+                    at line 1, char 83",
+            ),
+            (
+                "CREATE CONTINUOUS QUERY cq ON db RESAMPLE BEGIN SELECT a INTO t FROM m END",
+                "found BEGIN, expected EVERY, FOR at line 1, char 43",
+            ),
+            (
+                "CREATE CONTINUOUS QUERY cq ON db RESAMPLE EVERY INF BEGIN SELECT a INTO t FROM m END",
+                "found INF, expected duration at line 1, char 49",
+            ),
+            (
+                "CREATE CONTINUOUS QUERY cq ON db RESAMPLE EVERY 2m FOR 90s BEGIN SELECT mean(a) \
+                    INTO t FROM m GROUP BY time(1m) END",
+                "FOR duration must be >= GROUP BY time duration: must be a minimum of 2m, got 90s",
+            ),
+        ]);
+    }
+}

@@ -89,7 +89,9 @@ impl fmt::Display for CreateDatabaseStatement {
         if let Some(replication) = policy.replication {
             write!(f, " REPLICATION {replication}")?;
         }
-        if policy.shard_duration_ns > 0 {
+        // 1.x leaves a 0 out even where nothing then follows WITH.
+        let alone = *policy == DatabasePolicy::default();
+        if policy.shard_duration_ns > 0 || alone {
             write!(f, " SHARD DURATION {}", duration::format_go(policy.shard_duration_ns))?;
         }
         write_limit::write(f, write_limit::FUTURE, policy.future_limit_ns)?;
@@ -98,5 +100,43 @@ impl fmt::Display for CreateDatabaseStatement {
             Some(name) => write!(f, " NAME {}", quote::ident(name)),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn options_come_in_a_fixed_order() {
+        check::stays(&[
+            "CREATE DATABASE db",
+            "CREATE DATABASE db WITH SHARD DURATION 0s",
+            "CREATE DATABASE \"my db\" WITH NAME rp",
+            "CREATE DATABASE db WITH DURATION 24h0m0s REPLICATION 2 SHARD DURATION 30m0s \
+                FUTURE LIMIT 1h PAST LIMIT 2h NAME rp",
+        ]);
+        check::prints(&[
+            ("CREATE DATABASE db WITH DURATION INF", "CREATE DATABASE db WITH DURATION 0s"),
+            (
+                "CREATE DATABASE db WITH SHARD DURATION 0s NAME rp",
+                "CREATE DATABASE db WITH NAME rp",
+            ),
+            ("CREATE DATABASE db WITH past limit 1w", "CREATE DATABASE db WITH PAST LIMIT 1w"),
+        ]);
+        check::fails(&[
+            ("CREATE DATABASE", "found EOF, expected identifier at line 1, char 17"),
+            ("CREATE DATABASE 'db'", "found db, expected identifier at line 1, char 16"),
+            (
+                "CREATE DATABASE db WITH x",
+                "found x, expected DURATION, NAME, REPLICATION, SHARD, FUTURE, PAST at line 1, char 25",
+            ),
+            ("CREATE DATABASE db WITH DURATION 1", "found 1, expected duration at line 1, char 34"),
+            (
+                "CREATE DATABASE db WITH NAME rp DURATION 1d",
+                "found DURATION, expected ; at line 1, char 33",
+            ),
+            ("CREATE DATABASE db WITH FUTURE 1h", "found 1h, expected LIMIT at line 1, char 32"),
+        ]);
     }
 }

@@ -89,3 +89,43 @@ impl fmt::Display for CreateRetentionPolicyStatement {
         f.write_str(if self.default { " DEFAULT" } else { "" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn duration_and_replication_are_required() {
+        check::stays(&[
+            "CREATE RETENTION POLICY rp ON db DURATION 1w REPLICATION 1",
+            "CREATE RETENTION POLICY rp ON db DURATION 1h REPLICATION 2 SHARD DURATION 30m \
+                FUTURE LIMIT 1h PAST LIMIT 2h DEFAULT",
+        ]);
+        check::prints(&[(
+            "CREATE RETENTION POLICY rp ON db DURATION INF REPLICATION 1 DEFAULT PAST LIMIT 60s",
+            "CREATE RETENTION POLICY rp ON db DURATION 0s REPLICATION 1 PAST LIMIT 1m DEFAULT",
+        )]);
+        check::fails(&[
+            (
+                "CREATE RETENTION POLICY rp ON db REPLICATION 1",
+                "found REPLICATION, expected DURATION at line 1, char 34",
+            ),
+            (
+                "CREATE RETENTION POLICY rp ON db DURATION 1h REPLICATION 2147483648",
+                "invalid value 2147483648: must be 1 <= n <= 2147483647 at line 1, char 58",
+            ),
+            (
+                "CREATE RETENTION POLICY rp ON db DURATION 1h REPLICATION 99999999999999999999",
+                "strconv.Atoi: parsing \"99999999999999999999\": value out of range at line 1, char 58",
+            ),
+            (
+                "CREATE RETENTION POLICY rp ON db DURATION 1x REPLICATION 1",
+                "invalid duration at line 1, char 43",
+            ),
+            (
+                "CREATE RETENTION POLICY rp ON db DURATION 1h REPLICATION 1 SHARD DURATION INF",
+                "invalid duration INF for shard duration at line 1, char 75",
+            ),
+        ]);
+    }
+}

@@ -67,3 +67,30 @@ impl fmt::Display for CreateSubscriptionStatement {
         write!(f, " DESTINATIONS {mode} {}", List(&hosts))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn hosts_are_listed() {
+        check::stays(&[
+            "CREATE SUBSCRIPTION s ON db.rp DESTINATIONS ALL 'http://a:1'",
+            "CREATE SUBSCRIPTION s ON db.\"r p\" DESTINATIONS ANY 'udp://a:1', 'udp://b:2'",
+        ]);
+        check::fails(&[
+            (
+                "CREATE SUBSCRIPTION s ON db DESTINATIONS ALL 'a'",
+                "found  , expected . at line 1, char 28",
+            ),
+            (
+                "CREATE SUBSCRIPTION s ON db.rp DESTINATIONS 'a'",
+                "found a, expected ALL, ANY at line 1, char 44",
+            ),
+            (
+                "CREATE SUBSCRIPTION s ON db.rp DESTINATIONS ALL 'a', b",
+                "found b, expected string at line 1, char 54",
+            ),
+        ]);
+    }
+}

@@ -49,3 +49,34 @@ impl fmt::Display for CreateUserStatement {
         write!(f, "CREATE USER {} WITH PASSWORD [REDACTED]{admin}", quote::ident(&self.name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::check;
+
+    #[test]
+    fn passwords_are_never_printed() {
+        check::prints(&[
+            ("CREATE USER u WITH PASSWORD 'secret'", "CREATE USER u WITH PASSWORD [REDACTED]"),
+            (
+                "CREATE USER \"u 1\" WITH PASSWORD 'secret' WITH ALL PRIVILEGES",
+                "CREATE USER \"u 1\" WITH PASSWORD [REDACTED] WITH ALL PRIVILEGES",
+            ),
+        ]);
+        check::fails(&[
+            ("CREATE USER u", "found EOF, expected WITH at line 1, char 15"),
+            ("CREATE USER u WITH PASSWORD \"p\"", "found p, expected string at line 1, char 29"),
+            (
+                "CREATE USER u WITH PASSWORD 'p' WITH ALL",
+                "found EOF, expected PRIVILEGES at line 1, char 42",
+            ),
+        ]);
+        let user = CreateUserStatement {
+            name: "u".to_owned(),
+            password: "secret".to_owned(),
+            admin: false,
+        };
+        assert!(!format!("{user:?}").contains("secret"));
+    }
+}

@@ -45,3 +45,22 @@ impl fmt::Display for DeleteStatement {
         clause::write_where(f, self.condition.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn delete_needs_a_source_or_a_condition() {
+        check::stays(&[
+            "DELETE FROM m",
+            "DELETE FROM rp.m, /x/ WHERE time < now() - 1d AND host = 'a'",
+            "DELETE WHERE host = 'a'",
+        ]);
+        check::fails(&[
+            ("DELETE", "found EOF, expected FROM, WHERE at line 1, char 8"),
+            ("DELETE m", "found m, expected FROM, WHERE at line 1, char 8"),
+            ("DELETE FROM db.rp.m", "database not supported at line 1, char 1"),
+        ]);
+    }
+}

@@ -42,3 +42,24 @@ impl fmt::Display for Dimension {
         write!(f, "{}", self.expr)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn dimensions_are_not_judged_here() {
+        check::stays(&[
+            "SELECT mean(a) FROM m GROUP BY *",
+            "SELECT mean(a) FROM m GROUP BY host, /x/, time(1m, -10s), a + 1",
+            "SELECT mean(a) FROM m GROUP BY time(1m, now()), *::tag",
+        ]);
+        check::fails(&[
+            ("SELECT a FROM m GROUP host", "found host, expected BY at line 1, char 23"),
+            (
+                "SELECT a FROM m GROUP BY host,",
+                "found EOF, expected identifier, string, number, bool at line 1, char 32",
+            ),
+        ]);
+    }
+}

@@ -78,3 +78,22 @@ impl fmt::Display for DropSubscriptionStatement {
         write!(f, "DROP SUBSCRIPTION {name} ON {database}.{}", quote::ident(&self.policy))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn what_is_dropped_is_named_with_its_database() {
+        check::stays(&[
+            "DROP CONTINUOUS QUERY cq ON db",
+            "DROP RETENTION POLICY \"1h.x\" ON db",
+            "DROP SUBSCRIPTION s ON db.rp",
+        ]);
+        check::fails(&[
+            ("DROP CONTINUOUS x", "found x, expected QUERY at line 1, char 17"),
+            ("DROP RETENTION POLICY rp", "found EOF, expected ON at line 1, char 26"),
+            ("DROP SUBSCRIPTION s ON db rp", "found  , expected . at line 1, char 26"),
+        ]);
+    }
+}

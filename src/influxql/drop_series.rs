@@ -51,3 +51,23 @@ impl fmt::Display for DropSeriesStatement {
         clause::write_where(f, self.condition.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn drop_series_needs_a_source_or_a_condition() {
+        check::stays(&[
+            "DROP SERIES FROM m, /x/",
+            "DROP SERIES FROM m WHERE host = 'a'",
+            "DROP SERIES WHERE host = 'a'",
+        ]);
+        check::fails(&[
+            ("DROP SERIES", "found EOF, expected FROM, WHERE at line 1, char 13"),
+            ("DROP SERIES FROM db..m", "database not supported at line 1, char 1"),
+            ("DROP SERIES FROM db.rp.m", "retention policy not supported at line 1, char 1"),
+            ("DROP SERIES FROM rp.m, db..m", "database not supported at line 1, char 1"),
+        ]);
+    }
+}

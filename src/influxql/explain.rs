@@ -36,3 +36,21 @@ impl fmt::Display for ExplainStatement {
         write!(f, "EXPLAIN {analyze}{verbose}{}", self.select)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn a_select_is_explained() {
+        check::stays(&[
+            "EXPLAIN SELECT a FROM m",
+            "EXPLAIN ANALYZE SELECT a FROM m",
+            "EXPLAIN ANALYZE VERBOSE SELECT a FROM m",
+        ]);
+        check::fails(&[
+            ("EXPLAIN", "found EOF, expected SELECT at line 1, char 9"),
+            ("EXPLAIN SHOW SERIES", "found SHOW, expected SELECT at line 1, char 9"),
+        ]);
+    }
+}

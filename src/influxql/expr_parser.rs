@@ -334,3 +334,6 @@ fn push_arg(arg: Tree, args: &mut Vec<Expr>, height: &mut usize) {
     *height = (*height).max(arg.height);
     args.push(arg.expr);
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,3 +98,54 @@ impl fmt::Display for Field {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::check;
+    use crate::influxql::params::Params;
+
+    #[test]
+    fn fields_are_expressions_with_names() {
+        check::stays(&[
+            "SELECT a AS b, \"a b\" AS \"c d\", /x/, *, *::tag, a::float FROM m",
+            "SELECT top(a, host, 3) AS t, DISTINCT a, 1 FROM m",
+        ]);
+        check::prints(&[("SELECT a AS \"\" FROM m", "SELECT a FROM m")]);
+        check::fails(&[
+            ("SELECT a AS FROM m", "found FROM, expected identifier at line 1, char 13"),
+            (
+                "SELECT a, FROM m",
+                "found FROM, expected identifier, string, number, bool at line 1, char 11",
+            ),
+            (
+                "SELECT a, (b = 1) + f(c > 2) FROM m",
+                "invalid operator > in SELECT clause at line 1, char 11; \
+                    operator is intended for WHERE clause",
+            ),
+            (
+                "SELECT (a OR b = 1) FROM m",
+                "invalid operator OR in SELECT clause at line 1, char 8; \
+                    operator is intended for WHERE clause",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn columns_are_named_after_what_is_in_them() {
+        for (text, name) in [
+            ("a AS b", "b"),
+            ("a::float", "a"),
+            ("MEAN(a)", "mean"),
+            ("(((a)))", "a"),
+            ("a + 2 * (max(b) - c)", "a_max_c"),
+            ("-a", "a"),
+            ("*", ""),
+            ("1", ""),
+        ] {
+            let params = Params::default();
+            let mut p = Parser::new(text, &params);
+            assert_eq!(parse(&mut p).map(|field| field.name()), Ok(name.to_owned()), "{text}");
+        }
+    }
+}

@@ -75,3 +75,38 @@ impl fmt::Display for Fill {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn every_fill_is_known() {
+        check::stays(&[
+            "SELECT mean(a) FROM m GROUP BY time(1m) fill(none)",
+            "SELECT mean(a) FROM m GROUP BY time(1m) fill(previous)",
+            "SELECT mean(a) FROM m GROUP BY time(1m) fill(linear)",
+            "SELECT mean(a) FROM m GROUP BY time(1m) fill(-1)",
+            "SELECT mean(a) FROM m GROUP BY time(1m) fill(0.00001)",
+            "SELECT a FROM m fill(1.5)",
+        ]);
+        check::prints(&[
+            ("SELECT a FROM m FILL(null)", "SELECT a FROM m"),
+            ("SELECT a FROM m fill(\"linear\")", "SELECT a FROM m fill(linear)"),
+        ]);
+        check::fails(&[
+            ("SELECT a FROM m fill", "fill must be a function call"),
+            (
+                "SELECT a FROM m fill()",
+                "fill requires an argument, e.g.: 0, null, none, previous, linear",
+            ),
+            (
+                "SELECT a FROM m fill(1, 2)",
+                "fill requires an argument, e.g.: 0, null, none, previous, linear",
+            ),
+            ("SELECT a FROM m fill(NULL)", "expected number argument in fill()"),
+            ("SELECT a FROM m fill('none')", "expected number argument in fill()"),
+            ("SELECT a FROM m fill(1m)", "expected number argument in fill()"),
+        ]);
+    }
+}

@@ -93,3 +93,30 @@ impl GrantStatement {
         write!(f, " {} {}", before_user.as_str(), quote::ident(&self.user))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn without_a_database_all_privileges_change_hands() {
+        check::stays(&[
+            "GRANT READ ON db TO u",
+            "GRANT WRITE ON \"my db\" TO \"u 1\"",
+            "GRANT ALL PRIVILEGES TO u",
+            "REVOKE READ ON db FROM u",
+            "REVOKE ALL PRIVILEGES FROM u",
+        ]);
+        check::prints(&[
+            ("grant all on db to u", "GRANT ALL PRIVILEGES ON db TO u"),
+            ("REVOKE ALL FROM u", "REVOKE ALL PRIVILEGES FROM u"),
+        ]);
+        check::fails(&[
+            ("GRANT x", "found x, expected READ, WRITE, ALL [PRIVILEGES] at line 1, char 7"),
+            ("GRANT READ TO u", "found TO, expected ON at line 1, char 12"),
+            ("GRANT ALL FROM u", "found FROM, expected ON, TO at line 1, char 11"),
+            ("REVOKE ALL TO u", "found TO, expected ON, FROM at line 1, char 12"),
+            ("REVOKE READ ON db TO u", "found TO, expected FROM at line 1, char 19"),
+        ]);
+    }
+}

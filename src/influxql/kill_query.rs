@@ -29,3 +29,22 @@ impl fmt::Display for KillQueryStatement {
         clause::write_on(f, self.host.as_deref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn queries_have_numbers() {
+        check::stays(&["KILL QUERY 4", "KILL QUERY 18446744073709551615 ON \"host:8088\""]);
+        check::fails(&[
+            ("KILL 4", "found 4, expected QUERY at line 1, char 6"),
+            ("KILL QUERY a", "found a, expected integer at line 1, char 12"),
+            (
+                "KILL QUERY 18446744073709551616",
+                "strconv.ParseUint: parsing \"18446744073709551616\": value out of range \
+                    at line 1, char 12",
+            ),
+        ]);
+    }
+}

@@ -304,3 +304,79 @@ impl<'a> Lexer<'a> {
 fn plain(kind: TokenKind, position: Position) -> Token<'static> {
     Token { kind, position, text: Cow::Borrowed("") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every token up to the end, as `kind@char text`.
+    fn tokens(text: &str) -> Vec<String> {
+        let mut lexer = Lexer::new(text);
+        let mut all = vec![];
+        loop {
+            let token = lexer.scan();
+            if token.kind == TokenKind::Eof {
+                return all;
+            }
+            all.push(format!("{:?}@{} {}", token.kind, token.position.char, token.text));
+        }
+    }
+
+    #[test]
+    fn numbers_units_and_points() {
+        assert_eq!(tokens("10.3s"), ["Number@0 10.3", "Ident@4 s"]);
+        assert_eq!(tokens("1.a"), ["Number@0 1", "Ident@2 a"]);
+        assert_eq!(tokens("..5"), ["Dot@0 ", "Number@1 .5"]);
+        assert_eq!(tokens("1h30µs2"), ["Duration@0 1h30µs2"]);
+        assert_eq!(tokens("1_"), ["Integer@0 1", "Ident@1 _"]);
+        assert_eq!(tokens("a.1"), ["Ident@0 a", "Number@1 .1"]);
+    }
+
+    #[test]
+    fn operators_of_two_characters() {
+        let kinds = ["Ge@0 ", "Le@2 ", "Ne@4 ", "Ne@6 ", "EqRegex@8 ", "NeRegex@10 "];
+        assert_eq!(tokens(">=<=<>!==~!~"), kinds);
+        assert_eq!(tokens("! ="), ["Illegal@0 !", "Whitespace@1  ", "Eq@2 "]);
+        assert_eq!(tokens(":::"), ["DoubleColon@0 ", "Colon@2 "]);
+    }
+
+    #[test]
+    fn comments_end_at_the_line_or_at_their_mark() {
+        assert_eq!(tokens("--a\nb"), ["Comment@0 ", "Ident@0 b"]);
+        assert_eq!(tokens("/*a***/b"), ["Comment@0 ", "Ident@7 b"]);
+        assert_eq!(tokens("/*/b"), ["Illegal@0 "]);
+        assert_eq!(tokens("- -"), ["Sub@0 ", "Whitespace@1  ", "Sub@2 "]);
+    }
+
+    #[test]
+    fn quoted_text_is_unescaped_and_positions_are_as_in_1x() {
+        assert_eq!(tokens("a 'b\\'\\n'"), ["Ident@0 a", "Whitespace@1  ", "String@1 b'\n"]);
+        assert_eq!(tokens("a \"b\\\"\""), ["Ident@0 a", "Whitespace@1  ", "Ident@2 b\""]);
+        assert_eq!(tokens("'a\nb"), ["BadString@0 a", "Ident@0 b"]);
+        assert_eq!(tokens("'a\\qb"), ["BadEscape@3 \\q", "Ident@4 b"]);
+        assert_eq!(tokens("ab\"cd\""), ["Ident@0 cd"]);
+        assert_eq!(
+            tokens("$\"a b\"$c$"),
+            ["BoundParam@0 $a b", "BoundParam@6 $c", "BoundParam@8 $"]
+        );
+    }
+
+    #[test]
+    fn anything_else_is_illegal() {
+        assert_eq!(tokens("é#\u{1F600}"), ["Illegal@0 é", "Illegal@1 #", "Illegal@2 \u{1F600}"]);
+        assert_eq!(tokens("a\0b"), ["Ident@0 a"]);
+    }
+
+    #[test]
+    fn regexes_keep_all_escapes_but_that_of_the_slash() {
+        let regex = |text| {
+            let token = Lexer::new(text).scan_regex();
+            (token.kind, token.text.into_owned())
+        };
+        assert_eq!(regex("/a\\/b\\.c\\\\d/"), (TokenKind::Regex, "a/b\\.c\\\\d".to_owned()));
+        assert_eq!(regex("//"), (TokenKind::Regex, String::new()));
+        for bad in ["/a", "/a\n/", "/a\\", "a/"] {
+            assert_eq!(regex(bad), (TokenKind::BadRegex, String::new()), "{bad}");
+        }
+    }
+}

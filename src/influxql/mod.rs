@@ -43,6 +43,8 @@ pub mod target;
 pub mod time_literal;
 pub mod token;
 
+#[cfg(test)]
+mod check;
 mod clause;
 mod expr_parser;
 mod parser;
@@ -106,4 +108,75 @@ fn parser<'a>(text: &'a str, params: &'a Params) -> Result<Parser<'a>, ParseErro
         return Err(ParseError::TooLong { bytes: text.len() });
     }
     Ok(Parser::new(text, params))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::limits::QUERY_DEPTH_MAX;
+
+    fn error(text: &str) -> String {
+        match parse(text, &Params::default()) {
+            Ok(statements) => format!("{} statements", statements.len()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn statements_are_separated_by_semicolons() {
+        assert_eq!(error(""), "0 statements");
+        assert_eq!(error(" ;; -- nothing\n"), "0 statements");
+        assert_eq!(error("SHOW USERS;SHOW USERS"), "2 statements");
+        assert_eq!(error("SHOW USERS SHOW USERS"), "found SHOW, expected ; at line 1, char 12");
+    }
+
+    #[test]
+    fn text_and_statements_are_limited() {
+        let fill = |bytes: usize| format!("SHOW USERS{}", " ".repeat(bytes - 10));
+        assert_eq!(error(&fill(QUERY_TEXT_BYTES_MAX)), "1 statements");
+        assert_eq!(
+            error(&fill(QUERY_TEXT_BYTES_MAX + 1)),
+            "query text of 65537 bytes exceeds the limit of 65536 bytes: send its statements in \
+                several requests"
+        );
+        assert_eq!(error(&"SHOW USERS;".repeat(STATEMENTS_MAX)), "100 statements");
+        assert_eq!(
+            error(&"SHOW USERS;".repeat(STATEMENTS_MAX + 1)),
+            "query has more than 100 statements: send them in several requests"
+        );
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        let parens =
+            |n: usize| error(&format!("SELECT {}a{} FROM m", "(".repeat(n), ")".repeat(n)));
+        let calls =
+            |n: usize| error(&format!("SELECT {}a{} FROM m", "f(".repeat(n), ")".repeat(n)));
+        let subqueries = |n: usize| {
+            let open = "(SELECT a FROM ".repeat(n);
+            error(&format!("SELECT a FROM {open}m{}", ")".repeat(n)))
+        };
+        for nested in [parens as fn(usize) -> String, calls, subqueries] {
+            assert_eq!(nested(QUERY_DEPTH_MAX), "1 statements");
+            let refused = nested(QUERY_DEPTH_MAX + 1);
+            assert!(
+                refused.starts_with("query nests deeper than 32 levels at line 1"),
+                "{refused}"
+            );
+        }
+        // Levels of different kinds add up, levels side by side do not.
+        assert_eq!(
+            error(&format!("SELECT {} FROM m", "f((a)) + ".repeat(40) + "a")),
+            "1 statements"
+        );
+        let half = QUERY_DEPTH_MAX / 2 + 1;
+        let mixed = format!(
+            "SELECT a FROM {}m WHERE {}a{}{}",
+            "(SELECT a FROM ".repeat(half),
+            "(".repeat(half),
+            ")".repeat(half),
+            ")".repeat(half)
+        );
+        assert!(error(&mixed).starts_with("query nests deeper"), "{}", error(&mixed));
+    }
 }

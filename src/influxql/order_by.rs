@@ -59,3 +59,27 @@ impl fmt::Display for OrderBy {
         write!(f, "{column}{direction}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn only_time_orders() {
+        check::stays(&["SELECT a FROM m ORDER BY DESC", "SELECT a FROM m ORDER BY time DESC"]);
+        check::prints(&[
+            ("SELECT a FROM m ORDER BY time", "SELECT a FROM m ORDER BY time ASC"),
+            ("SHOW SERIES ORDER BY asc", "SHOW SERIES ORDER BY ASC"),
+        ]);
+        check::fails(&[
+            ("SELECT a FROM m ORDER BY a", "only ORDER BY time supported at this time"),
+            ("SELECT a FROM m ORDER BY TIME", "only ORDER BY time supported at this time"),
+            ("SELECT a FROM m ORDER BY time, a DESC", "only ORDER BY time supported at this time"),
+            (
+                "SELECT a FROM m ORDER BY 1",
+                "found 1, expected identifier, ASC, DESC at line 1, char 26",
+            ),
+            ("SELECT a FROM m ORDER time", "found time, expected BY at line 1, char 23"),
+        ]);
+    }
+}

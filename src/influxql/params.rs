@@ -152,3 +152,120 @@ fn boolean(value: bool) -> Bound {
 fn unbound(reason: &str) -> Bound {
     Bound { kind: TokenKind::BoundParam, text: reason.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::parse;
+
+    /// The canonical text of `query` with these parameters, or the error.
+    fn bound(query: &str, params: &str) -> String {
+        let params = match Params::from_json(params) {
+            Ok(params) => params,
+            Err(error) => return error.to_string(),
+        };
+        match parse(query, &params) {
+            Ok(statements) => statements.iter().map(ToString::to_string).collect(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn values_bind_as_literals_or_as_what_they_say() {
+        for (value, printed) in [
+            ("2", "2"),
+            ("-2", "-2"),
+            ("2.5", "2.5"),
+            ("2.0", "2.0"),
+            ("\"it's\"", "'it\\'s'"),
+            ("true", "true"),
+            ("{\"identifier\": \"a b\"}", "\"a b\""),
+            ("{\"ident\": \"select\"}", "\"select\""),
+            ("{\"string\": \"x\"}", "'x'"),
+            ("{\"float\": 2}", "2.0"),
+            ("{\"number\": 2.5}", "2.5"),
+            ("{\"int\": 2}", "2"),
+            ("{\"integer\": -9223372036854775808}", "-9223372036854775808"),
+            ("{\"duration\": \"90s\"}", "90s"),
+            ("{\"duration\": 60000000000}", "1m"),
+            ("{\"regex\": \"a/b\"}", "/a\\/b/"),
+        ] {
+            let params = format!("{{\"x\": {value}}}");
+            let expected = format!("SELECT a FROM m WHERE {printed}");
+            assert_eq!(bound("SELECT a FROM m WHERE $x", &params), expected);
+        }
+    }
+
+    #[test]
+    fn parameters_stand_for_one_token_anywhere() {
+        let params = "{\"m\": {\"ident\": \"a; DROP\"}, \"n\": 3, \"r\": {\"regex\": \"^x\"}, \
+            \"two words\": {\"duration\": \"1h\"}}";
+        assert_eq!(
+            bound(
+                "SELECT $m, $m(v) FROM $m, $r WHERE a =~ $r AND b > $\"two words\" LIMIT $n",
+                params
+            ),
+            "SELECT \"a; DROP\", a; drop(v) FROM \"a; DROP\", /^x/ WHERE a =~ /^x/ AND b > 1h LIMIT 3"
+        );
+        assert_eq!(bound("SELECT a FROM m LIMIT $n", "{\"n\": -1}"), {
+            "LIMIT must be >= 0 at line 1, char 23"
+        });
+        assert_eq!(bound("SELECT a FROM m LIMIT $n", "{\"n\": \"1\"}"), {
+            "found 1, expected integer at line 1, char 23"
+        });
+    }
+
+    #[test]
+    fn values_that_bind_to_nothing_are_reported_where_they_are_used() {
+        for (value, error) in [
+            ("null", "unable to bind parameter with type <nil>"),
+            ("[1]", "unable to bind parameter with type []interface {}"),
+            ("{}", "bound object parameter value must have exactly one entry"),
+            (
+                "{\"int\": 1, \"float\": 1}",
+                "bound object parameter value must have exactly one entry",
+            ),
+            ("{\"what\": 1}", "unknown bind object type: what"),
+            ("{\"ident\": 1}", "identifier must be a string value"),
+            ("{\"regex\": 1}", "regex literal must be a string value"),
+            ("{\"string\": 1}", "string literal must be a string value"),
+            ("{\"float\": \"1\"}", "number literal must be a float value"),
+            ("{\"int\": 1.5}", "integer literal must be an integer value"),
+            ("{\"duration\": true}", "duration literal must be a string or integer value"),
+        ] {
+            let params = format!("{{\"x\": {value}}}");
+            let expected = format!("missing parameter: {error}");
+            assert_eq!(bound("SELECT a FROM m WHERE b = $x", &params), expected, "{value}");
+            assert_eq!(bound("SELECT a FROM m", &params), "SELECT a FROM m", "{value}");
+        }
+        assert_eq!(bound("SELECT $y FROM m", "{\"x\": 1}"), "missing parameter: y");
+        assert_eq!(bound("SELECT $ FROM m", "{\"x\": 1}"), "empty bound parameter");
+        let duration = "{\"x\": {\"duration\": \"1y\"}}";
+        assert_eq!(bound("SELECT $x FROM m", duration), "invalid duration");
+    }
+
+    #[test]
+    fn only_an_object_is_taken() {
+        let refused = |text| Params::from_json(text).map_err(|error| error.to_string());
+        for nothing in ["", "null", "{}", " {} trailing"] {
+            assert_eq!(refused(nothing), Ok(Params::default()), "{nothing}");
+        }
+        for (text, error) in [
+            ("{", "error parsing query parameters: unexpected EOF"),
+            (
+                "[1]",
+                "error parsing query parameters: json: cannot unmarshal array into Go value of type \
+                    map[string]interface {}",
+            ),
+            (
+                "{\"x\": 9223372036854775808}",
+                "error parsing json value: strconv.ParseInt: parsing \"9223372036854775808\": \
+                    value out of range",
+            ),
+        ] {
+            assert_eq!(refused(text), Err(error.to_owned()));
+        }
+        let deep = format!("{{\"x\": {}", "[".repeat(100_000));
+        assert!(refused(&deep).is_err_and(|e| e.starts_with("error parsing query parameters: ")));
+    }
+}

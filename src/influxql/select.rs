@@ -157,3 +157,66 @@ impl fmt::Display for SelectStatement {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::ast::Statement;
+    use crate::influxql::check;
+    use crate::influxql::params::Params;
+
+    #[test]
+    fn clauses_come_in_a_fixed_order() {
+        check::stays(&[
+            "SELECT a FROM m",
+            "SELECT a, b AS c INTO t FROM m, n WHERE a > 1 GROUP BY host fill(0) ORDER BY time DESC \
+                LIMIT 1 OFFSET 2 SLIMIT 3 SOFFSET 4 TZ('Europe/Berlin')",
+            "SELECT mean FROM (SELECT mean(a) FROM m GROUP BY host) WHERE mean > 1.5",
+        ]);
+        check::prints(&[
+            ("select a from m limit 0 offset 0", "SELECT a FROM m"),
+            (" SELECT a FROM m ; ;", "SELECT a FROM m"),
+            ("SELECT a -- why\nFROM m", "SELECT a FROM m"),
+            (
+                "SELECT a FROM m LIMIT 99999999999999999999",
+                "SELECT a FROM m LIMIT 9223372036854775807",
+            ),
+        ]);
+        check::fails(&[
+            ("SELECT a", "found EOF, expected FROM at line 1, char 10"),
+            (
+                "SELECT FROM m",
+                "found FROM, expected identifier, string, number, bool at line 1, char 8",
+            ),
+            ("SELECT a FROM m LIMIT 1 WHERE a > 1", "found WHERE, expected ; at line 1, char 25"),
+            ("SELECT a FROM m LIMIT -1", "found -, expected integer at line 1, char 23"),
+            ("SELECT a FROM m;\nSELECT b FORM m", "found FORM, expected FROM at line 2, char 10"),
+        ]);
+    }
+
+    fn select(text: &str) -> SelectStatement {
+        match crate::influxql::parse_statement(text, &Params::default()) {
+            Ok(Statement::Select(select)) => *select,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_calls_make_a_query_an_aggregate() {
+        assert!(select("SELECT a, DISTINCT b FROM m").is_raw());
+        assert!(!select("SELECT a, 2 * (1 + mean(b)) FROM m").is_raw());
+    }
+
+    #[test]
+    fn the_interval_is_that_of_the_first_time_call() {
+        let interval = |dimensions: &str| {
+            select(&format!("SELECT mean(a) FROM m{dimensions}")).group_by_interval_ns()
+        };
+        assert_eq!(interval(""), Ok(0));
+        assert_eq!(interval(" GROUP BY host, *"), Ok(0));
+        assert_eq!(interval(" GROUP BY host, time(1ns), time(2ns)"), Ok(1));
+        assert_eq!(interval(" GROUP BY time(2u, now())"), Ok(2_000));
+        assert_eq!(interval(" GROUP BY time(5)"), Err(InvalidInterval::NotDuration));
+        assert_eq!(interval(" GROUP BY time()"), Err(InvalidInterval::Arguments));
+    }
+}

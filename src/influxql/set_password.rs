@@ -36,3 +36,20 @@ impl fmt::Display for SetPasswordStatement {
         write!(f, "SET PASSWORD FOR {} = [REDACTED]", quote::ident(&self.name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::check;
+
+    #[test]
+    fn passwords_are_never_printed() {
+        check::prints(&[("SET PASSWORD FOR u = 'secret'", "SET PASSWORD FOR u = [REDACTED]")]);
+        check::fails(&[
+            ("SET PASSWORD FOR u 'p'", "found p, expected = at line 1, char 19"),
+            ("SET PASSWORD FOR u = p", "found p, expected string at line 1, char 22"),
+        ]);
+        let set = SetPasswordStatement { name: "u".to_owned(), password: "secret".to_owned() };
+        assert!(!format!("{set:?}").contains("secret"));
+    }
+}

@@ -46,3 +46,21 @@ impl fmt::Display for ShowFieldKeysStatement {
         clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn every_clause_is_optional() {
+        check::stays(&[
+            "SHOW FIELD KEYS",
+            "SHOW FIELD KEYS ON db FROM m, /x/ ORDER BY ASC LIMIT 1 OFFSET 2",
+        ]);
+        check::fails(&[
+            ("SHOW FIELD x", "found x, expected KEY, KEYS at line 1, char 12"),
+            ("SHOW FIELD KEYS ON 1", "found 1, expected identifier at line 1, char 20"),
+            ("SHOW FIELD KEYS WHERE a = 1", "found WHERE, expected ; at line 1, char 17"),
+        ]);
+    }
+}

@@ -117,3 +117,32 @@ impl fmt::Display for ShowMeasurementsStatement {
         clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn databases_and_policies_may_be_patterns() {
+        check::stays(&[
+            "SHOW MEASUREMENTS",
+            "SHOW MEASUREMENTS ON db WITH MEASUREMENT =~ /x/ WHERE host = 'a' ORDER BY ASC LIMIT 1 OFFSET 2",
+            "SHOW MEASUREMENTS ON \"my db\".rp",
+            "SHOW MEASUREMENTS ON *.*",
+            "SHOW MEASUREMENTS ON * WITH MEASUREMENT = m",
+        ]);
+        check::prints(&[(
+            "SHOW MEASUREMENTS WITH MEASUREMENT = /x/",
+            "SHOW MEASUREMENTS WITH MEASUREMENT =~ /x/",
+        )]);
+        check::fails(&[
+            ("SHOW MEASUREMENTS ON 1", "found 1, expected identifier or * at line 1, char 22"),
+            (
+                "SHOW MEASUREMENTS ON db.'rp'",
+                "found rp, expected identifier or * at line 1, char 24",
+            ),
+            ("SHOW MEASUREMENTS WITH m", "found m, expected MEASUREMENT at line 1, char 24"),
+            ("SHOW MEASUREMENTS WITH MEASUREMENT m", "found m, expected =, =~ at line 1, char 36"),
+        ]);
+    }
+}

@@ -51,3 +51,20 @@ impl fmt::Display for ShowSeriesStatement {
         clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn every_clause_is_optional() {
+        check::stays(&[
+            "SHOW SERIES",
+            "SHOW SERIES ON \"my db\" FROM m, /x/ WHERE host = 'a' ORDER BY DESC LIMIT 1 OFFSET 2",
+        ]);
+        check::fails(&[
+            ("SHOW SERIES ON", "found EOF, expected identifier at line 1, char 16"),
+            ("SHOW SERIES m", "found m, expected ; at line 1, char 13"),
+        ]);
+    }
+}

@@ -75,3 +75,21 @@ impl fmt::Display for ShowTagKeysStatement {
         clause::write_counts(f, &counts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn every_clause_is_optional() {
+        check::stays(&[
+            "SHOW TAG KEYS",
+            "SHOW TAG KEYS ON db FROM m WITH KEY =~ /x/ WHERE host = 'a' ORDER BY ASC LIMIT 1 \
+                OFFSET 2 SLIMIT 3 SOFFSET 4",
+        ]);
+        check::fails(&[
+            ("SHOW TAG x", "found x, expected KEY, KEYS, VALUES at line 1, char 10"),
+            ("SHOW TAG KEYS WITH x", "found x, expected KEY at line 1, char 20"),
+        ]);
+    }
+}

@@ -56,3 +56,24 @@ impl fmt::Display for ShowTagValuesStatement {
         clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn the_keys_must_be_said() {
+        check::stays(&[
+            "SHOW TAG VALUES WITH KEY = host",
+            "SHOW TAG VALUES ON db FROM m, /x/ WITH KEY IN (a, b) WHERE host = 'a' ORDER BY ASC \
+                LIMIT 1 OFFSET 2",
+        ]);
+        check::fails(&[
+            ("SHOW TAG VALUES FROM m", "found EOF, expected WITH at line 1, char 24"),
+            (
+                "SHOW TAG VALUES FROM m WHERE a = 'b'",
+                "found WHERE, expected WITH at line 1, char 24",
+            ),
+        ]);
+    }
+}

@@ -137,3 +137,38 @@ impl fmt::Display for Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn measurements_may_be_qualified_and_matched() {
+        check::stays(&[
+            "SELECT a FROM db.rp.m, rp.m, db..m, m",
+            "SELECT a FROM /x/, rp./x\\/y/, db.rp./x/, db../x/",
+            "SELECT a FROM (SELECT b FROM (SELECT c FROM m)), n",
+            "SELECT a FROM \"\"",
+        ]);
+        check::prints(&[
+            ("SELECT a FROM \"db\".\"\".\"m\"", "SELECT a FROM db..m"),
+            ("SELECT a FROM \"\".rp.m", "SELECT a FROM rp.m"),
+        ]);
+        check::fails(&[
+            ("SELECT a FROM a.b.c.d", "too many segments in \"a\".\"b\".\"c\".d at line 1, char 1"),
+            ("SELECT a FROM 'm'", "found m, expected identifier at line 1, char 14"),
+            ("SELECT a FROM (m)", "found m, expected SELECT at line 1, char 16"),
+            ("SELECT a FROM (SELECT b FROM m", "found EOF, expected ) at line 1, char 32"),
+            (
+                "SHOW SERIES FROM (SELECT a FROM m)",
+                "found (, expected identifier at line 1, char 18",
+            ),
+            ("SELECT a FROM /x", "bad regex:  at line 1, char 14"),
+            ("SELECT a FROM m /x/", "found  , expected regex at line 1, char 16"),
+            (
+                "SELECT a FROM /[/",
+                "error parsing regexp: missing closing ]: `[` at line 1, char 14",
+            ),
+        ]);
+    }
+}

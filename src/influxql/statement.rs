@@ -115,9 +115,8 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             let exact = p.keyword_if(Keyword::Exact);
             if p.keyword_if(Keyword::Cardinality) {
                 return cardinality(p, Counted::Series, exact);
-            } else if exact {
-                return Err(unexpected(&p.next(), &["CARDINALITY"]));
             }
+            // 1.x forgets an EXACT that no CARDINALITY follows.
             Statement::ShowSeries(Box::new(ShowSeriesStatement::parse(p)?))
         }
         Keyword::Shard => {
@@ -239,5 +238,66 @@ fn one_of(p: &mut Parser<'_>, expected: &[&'static str]) -> Result<Keyword, Pars
     match token.kind {
         TokenKind::Keyword(keyword) if expected.contains(&keyword.as_str()) => Ok(keyword),
         _ => Err(unexpected(&token, expected)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn statements_without_clauses() {
+        check::stays(&[
+            "SHOW DATABASES",
+            "SHOW CONTINUOUS QUERIES",
+            "SHOW DIAGNOSTICS",
+            "SHOW QUERIES",
+            "SHOW SHARDS",
+            "SHOW SHARD GROUPS",
+            "SHOW STATS",
+            "SHOW SUBSCRIPTIONS",
+            "SHOW USERS",
+            "SHOW RETENTION POLICIES",
+            "SHOW RETENTION POLICIES ON db",
+            "SHOW GRANTS FOR u",
+            "SHOW DIAGNOSTICS FOR 'build'",
+            "SHOW STATS FOR 'it\\'s'",
+            "DROP DATABASE db",
+            "DROP MEASUREMENT \"a b\"",
+            "DROP SHARD 3",
+            "DROP USER u",
+        ]);
+        check::fails(&[
+            ("SHOW STATS FOR x", "found x, expected string at line 1, char 16"),
+            ("SHOW GRANTS u", "found u, expected FOR at line 1, char 13"),
+            ("DROP SHARD x", "found x, expected integer at line 1, char 12"),
+        ]);
+    }
+
+    #[test]
+    fn what_may_come_next_is_listed_in_order() {
+        check::fails(&[
+            (
+                "x",
+                "found x, expected SELECT, DELETE, SHOW, CREATE, DROP, EXPLAIN, GRANT, REVOKE, \
+                    ALTER, SET, KILL at line 1, char 1",
+            ),
+            (
+                "SHOW x",
+                "found x, expected CONTINUOUS, DATABASES, DIAGNOSTICS, FIELD, GRANTS, \
+                    MEASUREMENT, MEASUREMENTS, QUERIES, RETENTION, SERIES, SHARD, SHARDS, STATS, \
+                    SUBSCRIPTIONS, TAG, USERS at line 1, char 6",
+            ),
+            (
+                "CREATE INSERT",
+                "found INSERT, expected CONTINUOUS, DATABASE, USER, RETENTION, SUBSCRIPTION \
+                    at line 1, char 8",
+            ),
+            (
+                "DROP x",
+                "found x, expected CONTINUOUS, DATABASE, MEASUREMENT, RETENTION, SERIES, SHARD, \
+                    SUBSCRIPTION, USER at line 1, char 6",
+            ),
+        ]);
     }
 }

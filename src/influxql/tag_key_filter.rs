@@ -62,3 +62,28 @@ impl fmt::Display for TagKeyFilter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn keys_are_compared_matched_or_listed() {
+        check::stays(&[
+            "SHOW TAG VALUES WITH KEY = host",
+            "SHOW TAG VALUES WITH KEY != \"a b\"",
+            "SHOW TAG VALUES WITH KEY =~ /x/",
+            "SHOW TAG VALUES WITH KEY !~ /x/",
+            "SHOW TAG VALUES WITH KEY IN (a, \"b c\")",
+        ]);
+        check::fails(&[
+            ("SHOW TAG VALUES", "found EOF, expected WITH at line 1, char 17"),
+            ("SHOW TAG VALUES WITH a", "found a, expected KEY at line 1, char 22"),
+            ("SHOW TAG VALUES WITH KEY > a", "found >, expected IN, =, =~ at line 1, char 26"),
+            ("SHOW TAG VALUES WITH KEY = 'a'", "found a, expected identifier at line 1, char 27"),
+            ("SHOW TAG VALUES WITH KEY =~ a", "found a, expected regex at line 1, char 29"),
+            ("SHOW TAG VALUES WITH KEY IN a", "found a, expected ( at line 1, char 29"),
+            ("SHOW TAG VALUES WITH KEY IN (a b)", "found b, expected ) at line 1, char 32"),
+        ]);
+    }
+}

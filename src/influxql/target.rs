@@ -56,3 +56,31 @@ impl fmt::Display for Target {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn targets_may_be_qualified_or_each_rows_own() {
+        check::stays(&[
+            "SELECT a INTO t FROM m",
+            "SELECT a INTO rp.t FROM m",
+            "SELECT a INTO db.rp.t FROM m",
+            "SELECT a INTO db..t FROM m",
+            "SELECT a INTO db.rp.:MEASUREMENT FROM m",
+        ]);
+        check::prints(&[
+            ("SELECT a INTO rp.:measurement FROM m", "SELECT a INTO rp.:MEASUREMENT FROM m"),
+            ("SELECT a INTO rp :MEASUREMENT FROM m", "SELECT a INTO rp.:MEASUREMENT FROM m"),
+        ]);
+        check::fails(&[
+            ("SELECT a INTO FROM m", "found FROM, expected identifier at line 1, char 15"),
+            (
+                "SELECT a INTO :MEASUREMENT FROM m",
+                "found :, expected identifier at line 1, char 15",
+            ),
+            ("SELECT a INTO db.rp.:x FROM m", "found x, expected MEASUREMENT at line 1, char 22"),
+        ]);
+    }
+}

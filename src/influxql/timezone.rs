@@ -27,3 +27,25 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
         _ => Err(ParseError::UnknownTimezone { name }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::influxql::check;
+
+    #[test]
+    fn zones_must_exist_as_spelled() {
+        check::prints(&[
+            ("SELECT a FROM m tz('')", "SELECT a FROM m TZ('UTC')"),
+            ("SELECT a FROM m TZ('Local')", "SELECT a FROM m TZ('UTC')"),
+            ("SELECT a FROM m Tz('America/New_York')", "SELECT a FROM m TZ('America/New_York')"),
+        ]);
+        check::fails(&[
+            ("SELECT a FROM m tz('america/new_york')", "unable to find time zone america/new_york"),
+            ("SELECT a FROM m tz('../UTC')", "unable to find time zone ../UTC"),
+            ("SELECT a FROM m tz", "tz must be a function call"),
+            ("SELECT a FROM m tz()", "tz requires exactly one argument"),
+            ("SELECT a FROM m tz('UTC', 'UTC')", "tz requires exactly one argument"),
+            ("SELECT a FROM m tz(UTC)", "expected string argument in tz()"),
+        ]);
+    }
+}

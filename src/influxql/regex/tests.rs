@@ -114,9 +114,11 @@ fn translations_match_what_go_matches() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_quickly() {
-    let started = std::time::Instant::now();
-    assert!(matches!(Regex::new("(((a{10}){10}){10})"), Ok(_)));
+fn what_is_too_large_is_refused() {
+    assert_eq!(
+        Regex::new("(((a{10}){10}){10})").map(|regex| regex.to_string()),
+        Ok("/(((a{10}){10}){10})/".to_owned())
+    );
     assert_eq!(error("((\\pL{100}){10}\\pL{1000}){1}"), InvalidRegex::TooLarge.to_string());
     assert_eq!(
         error(&"(".repeat(500)),
@@ -125,7 +127,6 @@ fn what_is_too_large_is_refused_quickly() {
     let nested = format!("{}a{}", "(".repeat(500), ")".repeat(500));
     assert_eq!(error(&nested), InvalidRegex::TooLarge.to_string());
     assert_eq!(error(&"a".repeat(1025)), InvalidRegex::TooLong { bytes: 1025 }.to_string());
-    assert!(started.elapsed().as_millis() < 1000);
 }
 
 #[test]
