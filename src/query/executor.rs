@@ -1,10 +1,18 @@
 //! Turns pages of many shards into the statement's rows, asking for the pages it needs.
 
+use std::collections::VecDeque;
+
 use super::error::QueryError;
+use super::group::{GroupRun, Progress};
 use super::plan::Plan;
 use super::result::SeriesChunk;
+use super::stream::{Front, Stream};
 use crate::scan::page::ScanPage;
 use crate::scan::request::ScanRequest;
+
+/// Streams of later measurements that are asked for their first page ahead of time, so that a
+/// statement over many measurements is not one round trip for each. Each holds one page.
+const STREAMS_AHEAD: usize = 16;
 
 /// One shard's answer to one scan of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,27 +43,147 @@ pub enum ExecStep {
     Done,
 }
 
-/// Executes one plan.
+/// The streams of one measurement, by feed.
+#[derive(Debug)]
+struct InputRun {
+    /// Position in the node's inputs.
+    input: usize,
+    feeds: Vec<Vec<Stream>>,
+}
+
+/// Executes one plan. Memory: one page per stream of the current measurement, the windows of the
+/// current group, and the first pages of [`STREAMS_AHEAD`] streams after it.
 #[derive(Debug)]
 pub struct Executor {
-    _plan: Plan,
+    plan: Plan,
+    /// The current measurement first.
+    inputs: VecDeque<InputRun>,
+    group: Option<GroupRun>,
+    /// Series of the current measurement that have rows.
+    series: u64,
+    ready: VecDeque<SeriesChunk>,
 }
 
 impl Executor {
     /// Starts `plan`; `shards[i]` is how many shards scan `i` of the plan touches (0: none, it
     /// then has no rows).
-    pub fn new(plan: Plan, _shards: &[u32]) -> Self {
-        Self { _plan: plan }
+    pub fn new(plan: Plan, shards: &[u32]) -> Self {
+        let mut inputs = VecDeque::with_capacity(plan.root.inputs.len());
+        for (index, input) in plan.root.inputs.iter().enumerate() {
+            let feeds = (input.feeds.iter())
+                .map(|bindings| {
+                    let mut streams = Vec::new();
+                    for binding in bindings {
+                        let Some(scan) = plan.scans.get(binding.scan) else { continue };
+                        for shard in 0..shards.get(binding.scan).copied().unwrap_or(0) {
+                            let id = StreamId { scan: binding.scan as u32, shard };
+                            streams.push(Stream::new(id, scan.request.clone(), binding));
+                        }
+                    }
+                    streams
+                })
+                .collect();
+            inputs.push_back(InputRun { input: index, feeds });
+        }
+        Self { plan, inputs, group: None, series: 0, ready: VecDeque::new() }
     }
 
     /// The next step. Call again after supplying what a [`ExecStep::Need`] asked for.
     ///
     /// # Errors
     /// [`QueryError`]; the executor is then of no further use.
+    #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
     pub fn next(&mut self) -> Result<ExecStep, QueryError> {
-        Ok(ExecStep::Done)
+        loop {
+            if let Some(chunk) = self.ready.pop_front() {
+                return Ok(ExecStep::Chunk(chunk));
+            }
+            let Some(run) = self.inputs.front_mut() else { return Ok(ExecStep::Done) };
+            let Some(group) = &mut self.group else {
+                if let Some(step) = self.begin_group() {
+                    return Ok(step);
+                }
+                continue;
+            };
+            match group.advance(&self.plan.root, &mut run.feeds)? {
+                Progress::Need(needs) => return Ok(ExecStep::Need(needs)),
+                Progress::Chunk(chunk) => self.show(chunk),
+                Progress::End => {
+                    let last = group.take_held();
+                    self.group = None;
+                    self.ready.extend(last);
+                }
+            }
+        }
     }
 
     /// Hands in the page that a [`StreamNeed`] asked for.
-    pub fn supply(&mut self, _stream: StreamId, _page: ScanPage) {}
+    pub fn supply(&mut self, stream: StreamId, page: ScanPage) {
+        let streams = self.inputs.iter_mut().flat_map(|run| run.feeds.iter_mut().flatten());
+        if let Some(found) = streams.into_iter().find(|found| found.id() == stream) {
+            found.supply(page);
+        }
+    }
+
+    /// Starts the next group of the current measurement, or the next measurement. Returns a step
+    /// when pages are needed first.
+    fn begin_group(&mut self) -> Option<ExecStep> {
+        let run = self.inputs.front()?;
+        let streams = || run.feeds.iter().flatten();
+        if streams().any(|stream| stream.front() == Front::Missing) {
+            return Some(ExecStep::Need(self.first_needs()));
+        }
+        let keys = streams().filter_map(|stream| match stream.front() {
+            Front::Group(key) => Some(key),
+            Front::Missing | Front::End => None,
+        });
+        let key = if self.plan.root.descending { keys.max() } else { keys.min() };
+        match key.map(<[String]>::to_vec) {
+            Some(key) => {
+                let input = run.input;
+                self.group = Some(GroupRun::new(&self.plan.root, input, key));
+            }
+            None => {
+                self.inputs.pop_front();
+                self.series = 0;
+            }
+        }
+        None
+    }
+
+    /// What the current measurement misses, and the first pages of some streams after it.
+    fn first_needs(&self) -> Vec<StreamNeed> {
+        let mut needs = Vec::new();
+        let mut ahead = 0;
+        for (index, run) in self.inputs.iter().enumerate() {
+            for stream in run.feeds.iter().flatten() {
+                if stream.front() == Front::Missing && (index == 0 || ahead < STREAMS_AHEAD) {
+                    ahead += usize::from(index > 0);
+                    needs.push(stream.need());
+                }
+            }
+            if ahead >= STREAMS_AHEAD {
+                break;
+            }
+        }
+        needs
+    }
+
+    /// SLIMIT and SOFFSET: shows a chunk, or drops it with the rest of its series or measurement.
+    fn show(&mut self, chunk: SeriesChunk) {
+        let node = &self.plan.root;
+        let Some(group) = &mut self.group else { return };
+        if !group.is_counted() {
+            group.count();
+            self.series += 1;
+        }
+        let beyond = node.slimit > 0 && self.series > node.soffset.saturating_add(node.slimit);
+        if beyond {
+            self.group = None;
+            self.inputs.pop_front();
+            self.series = 0;
+        } else if self.series > node.soffset {
+            self.ready.extend(group.hold(chunk));
+        }
+    }
 }

@@ -9,7 +9,14 @@
 pub mod compile;
 pub mod error;
 pub mod executor;
+mod group;
+mod math;
 pub mod metadata;
+mod operators;
+mod pattern;
 pub mod plan;
 pub mod result;
+mod scalar;
 pub mod source;
+mod stream;
+mod transforms;

@@ -1,13 +1,24 @@
 //! What a SELECT comes to: scans for the shards, and what to make of their answers.
 
+use std::rc::Rc;
+
+use super::compile::types::DataType;
+use super::operators::fill::FillPlan;
+use super::scalar::Scalar;
 use super::source::SourceName;
-use crate::scan::request::ScanRequest;
+use super::transforms::Transform;
+use crate::influxql::ast::Target;
+use crate::model::time::{MIN_TIME_NS, TimeRange};
+use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 
 /// A statement ready to be executed.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What to ask. Every shard that the policy has inside `request.time` is to be asked.
     pub scans: Vec<PlannedScan>,
+    /// INTO: where the rows are to be written instead of shown.
+    pub into: Option<Target>,
+    pub(crate) root: Node,
 }
 
 /// One measurement of one policy, to be scanned on each of its shards.
@@ -19,4 +30,149 @@ pub struct PlannedScan {
     pub measurement: String,
     /// What to ask, without a resume key.
     pub request: ScanRequest,
+}
+
+/// One SELECT: the statement itself or a subquery.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// Names of the columns, time first.
+    pub(crate) columns: Rc<[String]>,
+    /// The columns after time, over the calls' values and then the slots.
+    pub(crate) outputs: Vec<Scalar>,
+    /// Keys of GROUP BY, ascending.
+    pub(crate) group_keys: Rc<[String]>,
+    /// Latest first, and series in descending order.
+    pub(crate) descending: bool,
+    /// Rows of each series; 0 is no limit.
+    pub(crate) limit: u64,
+    /// Rows of each series to skip.
+    pub(crate) offset: u64,
+    /// Series of each measurement; 0 is no limit.
+    pub(crate) slimit: u64,
+    /// Series of each measurement to skip.
+    pub(crate) soffset: u64,
+    /// Times selected.
+    pub(crate) range: TimeRange,
+    /// GROUP BY time().
+    pub(crate) window: Option<Window>,
+    /// tz(): clock changes, for printing.
+    pub(crate) zone: Rc<[(i64, i64)]>,
+    /// Fields and tags that are used.
+    pub(crate) slots: Vec<Slot>,
+    /// The calls; empty for a raw query.
+    pub(crate) calls: Vec<CallPlan>,
+    /// The sole call is a selector that keeps the time of its point.
+    #[expect(dead_code, reason = "read once partial states are merged")]
+    pub(crate) keeps_point_time: bool,
+    /// What is asked of each input. Raw queries have one, of rows.
+    pub(crate) feeds: Vec<Feed>,
+    /// One per measurement, in the order of the result.
+    pub(crate) inputs: Vec<Input>,
+}
+
+/// A field or tag by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// Its key.
+    pub(crate) name: String,
+    /// What it is over all sources, or is converted to.
+    pub(crate) data_type: DataType,
+}
+
+/// One call that is not a mathematical function.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CallPlan {
+    /// What is computed first.
+    pub(crate) base: Base,
+    /// Over which slot.
+    pub(crate) slot: usize,
+    /// How empty windows of the base are filled; `None`: they are left out.
+    pub(crate) fill: Option<FillPlan>,
+    /// What a missing value is when calls are joined on time (`fill(number)`).
+    pub(crate) missing: Option<crate::model::value::FieldValue>,
+    /// What is then done with the stream of values, innermost first.
+    pub(crate) transforms: Vec<Transform>,
+    /// Slots taken from the selected point.
+    pub(crate) beside: Vec<usize>,
+    /// The window before the range is wanted too.
+    pub(crate) extended: bool,
+}
+
+/// What a call computes before any transformation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Base {
+    /// Merged from the shards' partial states.
+    Merge(AggregateFunction),
+    /// Nothing: the values of the field itself.
+    Values,
+}
+
+/// A kind of scan that each input is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Feed {
+    /// Of rows or of partial states.
+    pub(crate) kind: FeedKind,
+    /// Calls that it serves; empty for a raw query.
+    pub(crate) calls: Vec<usize>,
+    /// The window before the range is included.
+    pub(crate) extended: bool,
+}
+
+/// What a feed brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FeedKind {
+    /// Partial states.
+    Partials,
+    /// Rows of slots.
+    Rows,
+}
+
+/// One measurement.
+#[derive(Clone, Debug)]
+pub(crate) struct Input {
+    /// Its name.
+    pub(crate) name: Rc<str>,
+    /// For each feed, the scans to merge.
+    pub(crate) feeds: Vec<Vec<Binding>>,
+}
+
+/// How the pages of a scan fit the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Binding {
+    /// Position in [`Plan::scans`].
+    pub(crate) scan: usize,
+    /// For each group key, its position in the page's keys.
+    pub(crate) key: Vec<Option<usize>>,
+    /// Rows: for each slot, where it stands in the page.
+    pub(crate) slots: Vec<SlotSource>,
+    /// Partial states: for each call of the page, in its order, which call of the node it is.
+    pub(crate) calls: Vec<CallSource>,
+}
+
+/// Where a slot stands in a page of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotSource {
+    /// Among the fields.
+    Field(usize),
+    /// Among the tags.
+    Tag(usize),
+    /// The measurement has none of that name.
+    Missing,
+}
+
+/// Which call of the node a call of the page is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallSource {
+    /// Position in [`Node::calls`].
+    pub(crate) call: usize,
+    /// For each of the call's beside slots, its position in the page's.
+    pub(crate) beside: Vec<Option<usize>>,
+}
+
+impl Node {
+    /// The time of a row that stands for the whole range: its lower bound, or the epoch.
+    #[expect(dead_code, reason = "read once partial states are merged")]
+    pub(crate) fn whole_range_time_ns(&self) -> i64 {
+        if self.range.start_ns <= MIN_TIME_NS { 0 } else { self.range.start_ns }
+    }
 }

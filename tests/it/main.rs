@@ -9,4 +9,5 @@
 mod influxql;
 mod line_protocol;
 mod query_script;
+mod select_cases;
 mod tidy;

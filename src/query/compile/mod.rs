@@ -1,4 +1,24 @@
 //! Checks a SELECT by 1.x's rules and lowers it to a [`Plan`].
+//!
+//! In order: [`statement`] checks without a schema (fields, functions, dimensions, time); then
+//! [`lower`] resolves names against the schemas, expands wildcards, and binds what is needed to
+//! the columns of each measurement.
+
+mod bind;
+mod calls;
+mod dimensions;
+mod expand;
+mod fields;
+mod fold;
+mod functions;
+mod lower;
+mod names;
+mod predicate;
+mod statement;
+mod time_literal;
+mod time_range;
+pub(crate) mod types;
+mod zone;
 
 use super::error::QueryError;
 use super::plan::Plan;
@@ -6,7 +26,10 @@ use super::source::{Defaults, SourceName};
 use crate::influxql::ast::SelectStatement;
 use crate::model::schema::PolicySchema;
 
+pub(crate) use dimensions::Interval;
+
 /// What a statement is compiled against.
+#[derive(Debug)]
 pub struct Context<'a> {
     /// What unqualified names mean.
     pub defaults: Defaults<'a>,
@@ -32,6 +55,9 @@ pub struct PolicyView<'a> {
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text for a statement that 1.x refuses too,
 /// [`QueryError::Unsupported`] naming what is not carried out yet.
-pub fn compile(_select: &SelectStatement, _context: &Context<'_>) -> Result<Plan, QueryError> {
-    Err(QueryError::Unsupported("SELECT".into()))
+pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, QueryError> {
+    let checked = statement::check(select, context.now_ns, None)?;
+    let mut scans = Vec::new();
+    let root = lower::lower(&checked, context, &mut scans)?;
+    Ok(Plan { scans, into: select.into.clone(), root })
 }

@@ -1,0 +1,155 @@
+//! A node's needs to scan requests on the columns of one measurement.
+
+use super::PolicyView;
+use super::predicate;
+use super::types::DataType;
+use crate::influxql::ast::Expr;
+use crate::model::schema::MeasurementSchema;
+use crate::model::time::TimeRange;
+use crate::query::error::QueryError;
+use crate::query::plan::{
+    Base, Binding, CallSource, Feed, FeedKind, Node, PlannedScan, Slot, SlotSource,
+};
+use crate::scan::request::{AggregateCall, Beside, Input, Output, ScanRequest};
+
+/// What is bound.
+pub(crate) struct Bound<'a> {
+    /// The node, without its inputs.
+    pub(crate) node: &'a Node,
+    /// WHERE without time.
+    pub(crate) condition: Option<&'a Expr>,
+}
+
+/// The scans of one feed over the policies that have the measurement. A measurement without any
+/// of the fields is not scanned.
+///
+/// # Errors
+/// [`QueryError`]
+pub(crate) fn bind(
+    bound: &Bound<'_>,
+    feed: &Feed,
+    sources: &[(&PolicyView<'_>, &MeasurementSchema)],
+    scans: &mut Vec<PlannedScan>,
+) -> Result<Vec<Binding>, QueryError> {
+    let mut bindings = Vec::with_capacity(sources.len());
+    for (policy, schema) in sources {
+        let scan = scans.len();
+        let (output, slots, calls) = match feed.kind {
+            FeedKind::Rows => {
+                let (output, slots) = rows(bound.node, feed, schema);
+                (output, slots, Vec::new())
+            }
+            FeedKind::Partials => {
+                let (output, calls) = partials(bound.node, feed, schema);
+                (output, Vec::new(), calls)
+            }
+        };
+        let asks_nothing = match &output {
+            Output::Rows { fields, .. } => fields.is_empty(),
+            Output::Aggregates { calls, .. } => calls.is_empty(),
+        };
+        let time =
+            time(bound.node, feed).intersect(&TimeRange::new(policy.oldest_kept_ns, i64::MAX));
+        if asks_nothing || time.is_empty() {
+            continue;
+        }
+        let mut group_by = Vec::new();
+        let key = (bound.node.group_keys.iter())
+            .map(|key| {
+                let column = schema.tag(key)?;
+                group_by.push(column.id);
+                Some(group_by.len() - 1)
+            })
+            .collect();
+        let predicate = bound.condition.map(|c| predicate::lower(c, schema)).transpose()?;
+        scans.push(PlannedScan {
+            source: policy.name.clone(),
+            measurement: schema.name.clone(),
+            request: ScanRequest {
+                measurement: schema.id,
+                time,
+                predicate,
+                group_by,
+                descending: bound.node.descending,
+                output,
+                resume: None,
+            },
+        });
+        bindings.push(Binding { scan, key, slots, calls });
+    }
+    Ok(bindings)
+}
+
+fn time(node: &Node, feed: &Feed) -> TimeRange {
+    let mut range = node.range;
+    if let (true, Some(window)) = (feed.extended, &node.window) {
+        if node.descending {
+            range.end_ns = range.end_ns.saturating_add(window.every_ns);
+        } else {
+            range.start_ns = range.start_ns.saturating_sub(window.every_ns);
+        }
+    }
+    range
+}
+
+/// The field that a slot reads, converted if the slot has another type than the measurement.
+fn field(slot: &Slot, schema: &MeasurementSchema) -> Option<Input> {
+    let wanted = slot.data_type.field_type()?;
+    let (column, field_type) = schema.field(&slot.name)?;
+    let input =
+        Input { column: column.id, field_type, cast: (field_type != wanted).then_some(wanted) };
+    // A conversion that leaves no value is no field at all.
+    input.output_type().is_some().then_some(input)
+}
+
+fn rows(node: &Node, feed: &Feed, schema: &MeasurementSchema) -> (Output, Vec<SlotSource>) {
+    let (mut fields, mut tags) = (Vec::new(), Vec::new());
+    let mut sources = Vec::with_capacity(node.slots.len());
+    for slot in &node.slots {
+        sources.push(match slot.data_type {
+            DataType::Tag => match schema.tag(&slot.name) {
+                Some(column) => {
+                    tags.push(column.id);
+                    SlotSource::Tag(tags.len() - 1)
+                }
+                None => SlotSource::Missing,
+            },
+            _ => match field(slot, schema) {
+                Some(input) => {
+                    fields.push(input);
+                    SlotSource::Field(fields.len() - 1)
+                }
+                None => SlotSource::Missing,
+            },
+        });
+    }
+    let wanted = node.limit.saturating_add(node.offset);
+    let limit = (node.limit > 0 && feed.calls.is_empty()).then_some(wanted);
+    (Output::Rows { fields, tags, limit }, sources)
+}
+
+fn partials(node: &Node, feed: &Feed, schema: &MeasurementSchema) -> (Output, Vec<CallSource>) {
+    let mut calls = Vec::with_capacity(feed.calls.len());
+    let mut sources = Vec::with_capacity(feed.calls.len());
+    for &index in &feed.calls {
+        let Some(call) = node.calls.get(index) else { continue };
+        let Base::Merge(function) = call.base else { continue };
+        let Some(input) = node.slots.get(call.slot).and_then(|slot| field(slot, schema)) else {
+            continue;
+        };
+        let mut beside = Vec::with_capacity(call.beside.len());
+        let positions = (call.beside.iter())
+            .map(|&slot| {
+                let slot = node.slots.get(slot)?;
+                beside.push(match slot.data_type {
+                    DataType::Tag => Beside::Tag(schema.tag(&slot.name)?.id),
+                    _ => Beside::Field(field(slot, schema)?),
+                });
+                Some(beside.len() - 1)
+            })
+            .collect();
+        sources.push(CallSource { call: index, beside: positions });
+        calls.push(AggregateCall { function, input, beside });
+    }
+    (Output::Aggregates { calls, window: node.window.clone() }, sources)
+}

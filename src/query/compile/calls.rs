@@ -1,0 +1,309 @@
+//! Fields to output expressions over calls and slots (1.x `valueMapper`).
+
+use super::statement::Checked;
+use super::types::{DataType, Names};
+use crate::influxql::ast::{BinaryOp, Expr, Fill, FillNumber};
+use crate::model::value::{FieldType, FieldValue};
+use crate::query::error::QueryError;
+use crate::query::math::MathFunction;
+use crate::query::operators::fill::FillPlan;
+use crate::query::plan::{Base, CallPlan, FeedKind, Slot};
+use crate::query::scalar::Scalar;
+use crate::query::transforms::Transform;
+use crate::scan::request::{AggregateFunction, Arithmetic};
+
+/// Output expressions and what they stand on.
+pub(crate) struct Built {
+    pub(crate) outputs: Vec<Scalar>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) calls: Vec<CallPlan>,
+    pub(crate) keeps_point_time: bool,
+}
+
+/// Collects calls and slots, each once, while fields are lowered.
+pub(crate) struct CallBuilder<'a> {
+    checked: &'a Checked<'a>,
+    names: &'a Names,
+    windowed: bool,
+    slots: Vec<Slot>,
+    /// As bound, with the plan; equal expressions are one call.
+    calls: Vec<(Expr, CallPlan)>,
+    /// Slots that outputs refer to themselves.
+    referenced: Vec<usize>,
+}
+
+impl Base {
+    /// What kind of scan it needs.
+    pub(crate) fn feed_kind(&self) -> FeedKind {
+        match self {
+            Self::Merge(_) => FeedKind::Partials,
+            Self::Values => FeedKind::Rows,
+        }
+    }
+}
+
+impl<'a> CallBuilder<'a> {
+    pub(crate) fn new(checked: &'a Checked<'a>, names: &'a Names, windowed: bool) -> Self {
+        Self {
+            checked,
+            names,
+            windowed,
+            slots: Vec::new(),
+            calls: Vec::new(),
+            referenced: Vec::new(),
+        }
+    }
+
+    /// Lowers one field. Slots are marked as `Column(SLOT + n)` until [`Self::finish`].
+    ///
+    /// # Errors
+    /// [`QueryError::Unsupported`] for functions not carried out yet.
+    pub(crate) fn output(&mut self, expr: &Expr) -> Result<Scalar, QueryError> {
+        Ok(match expr {
+            Expr::Paren(inner) => self.output(inner)?,
+            Expr::NumberLiteral(value) => Scalar::Literal(FieldValue::Float(*value)),
+            Expr::IntegerLiteral(value) => Scalar::Literal(FieldValue::Integer(*value)),
+            Expr::UnsignedLiteral(value) => Scalar::Literal(FieldValue::Unsigned(*value)),
+            Expr::BooleanLiteral(value) => Scalar::Literal(FieldValue::Boolean(*value)),
+            Expr::StringLiteral(text) => Scalar::Literal(FieldValue::String(text.as_str().into())),
+            Expr::VarRef { .. } => {
+                let slot = self.slot(expr);
+                if !self.referenced.contains(&slot) {
+                    self.referenced.push(slot);
+                }
+                Scalar::Column(SLOT + slot)
+            }
+            Expr::Binary { op, left, right } => {
+                let (left, right) = (self.output(left)?, self.output(right)?);
+                match arithmetic(*op) {
+                    Some(op) => Scalar::Binary(op, Box::new(left), Box::new(right)),
+                    None => Scalar::Null,
+                }
+            }
+            Expr::Call { name, args } => match MathFunction::find(name) {
+                Some(function) => {
+                    let args = args.iter().map(|arg| self.output(arg));
+                    Scalar::Math(function, args.collect::<Result<_, QueryError>>()?)
+                }
+                None => Scalar::Column(self.call(expr)?),
+            },
+            _ => Scalar::Null,
+        })
+    }
+
+    fn slot(&mut self, expr: &Expr) -> usize {
+        let Expr::VarRef { name, cast } = expr else { return 0 };
+        let slot = Slot { name: name.clone(), data_type: self.names.resolve(name, *cast) };
+        match self.slots.iter().position(|known| *known == slot) {
+            Some(index) => index,
+            None => {
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    /// The position of a call.
+    fn call(&mut self, expr: &Expr) -> Result<usize, QueryError> {
+        if let Some(index) = self.calls.iter().position(|(known, _)| known == expr) {
+            return Ok(index);
+        }
+        let plan = self.plan(expr)?;
+        self.calls.push((expr.clone(), plan));
+        Ok(self.calls.len() - 1)
+    }
+
+    fn plan(&mut self, expr: &Expr) -> Result<CallPlan, QueryError> {
+        let Expr::Call { name, args } = expr else {
+            return Err(QueryError::Unsupported(expr.to_string()));
+        };
+        let (function, argument) = match (merged(name), args.as_slice()) {
+            (Some(function), [argument @ Expr::VarRef { .. }]) => (function, argument),
+            _ => return self.transform(name, args),
+        };
+        let slot = self.slot(argument);
+        let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
+        check_type(name, data_type)?;
+        let output = output_type(function, data_type);
+        Ok(CallPlan {
+            base: Base::Merge(function),
+            slot,
+            fill: self.fill(name == "count", output),
+            missing: self.missing(output),
+            transforms: Vec::new(),
+            beside: Vec::new(),
+            extended: false,
+        })
+    }
+
+    fn transform(&mut self, name: &str, args: &[Expr]) -> Result<CallPlan, QueryError> {
+        let interval = self.checked.facts.interval;
+        let over_call = matches!(args.first(), Some(Expr::Call { .. }));
+        let Some(transform) = Transform::find(name, args, interval, self.checked.descending) else {
+            return Err(QueryError::Unsupported(format!("{name}()")));
+        };
+        let mut plan = match args.first() {
+            Some(call @ Expr::Call { .. }) => self.plan(call)?,
+            Some(argument) => {
+                let slot = self.slot(argument);
+                let data_type = self.slots.get(slot).map_or(DataType::Unknown, |s| s.data_type);
+                check_type(name, data_type)?;
+                CallPlan {
+                    base: Base::Values,
+                    slot,
+                    fill: None,
+                    missing: None,
+                    transforms: Vec::new(),
+                    beside: Vec::new(),
+                    extended: false,
+                }
+            }
+            None => return Err(QueryError::Unsupported(format!("{name}()"))),
+        };
+        plan.extended |= over_call && transform.wants_window_before();
+        plan.missing = None;
+        plan.transforms.push(transform);
+        Ok(plan)
+    }
+
+    fn fill(&self, is_count: bool, output: Option<FieldType>) -> Option<FillPlan> {
+        if !self.windowed {
+            return None;
+        }
+        match self.checked.fill {
+            Fill::None => None,
+            Fill::Null if is_count => Some(FillPlan::Value(FieldValue::Integer(0))),
+            Fill::Null => Some(FillPlan::Null),
+            Fill::Previous => Some(FillPlan::Previous),
+            Fill::Linear => Some(FillPlan::Linear),
+            Fill::Number(number) => {
+                output.map(|output| FillPlan::Value(cast_number(number, output)))
+            }
+        }
+    }
+
+    fn missing(&self, output: Option<FieldType>) -> Option<FieldValue> {
+        match self.checked.fill {
+            Fill::Number(number) => output.map(|output| cast_number(number, output)),
+            _ => None,
+        }
+    }
+
+    /// Resolves the marks and hangs the referenced slots on the sole selector.
+    pub(crate) fn finish(self, outputs: Vec<Scalar>) -> Built {
+        let count = self.calls.len();
+        let mut calls: Vec<CallPlan> = self.calls.into_iter().map(|(_, plan)| plan).collect();
+        let keeps_point_time = match calls.as_mut_slice() {
+            [call] if call.transforms.is_empty() && is_selector(&call.base) => {
+                call.beside = self.referenced;
+                !self.windowed
+            }
+            _ => false,
+        };
+        let outputs = outputs.into_iter().map(|output| settle(output, count)).collect();
+        Built { outputs, slots: self.slots, calls, keeps_point_time }
+    }
+}
+
+/// Marks positions of slots until the number of calls is known.
+const SLOT: usize = 1 << 20;
+
+fn settle(scalar: Scalar, calls: usize) -> Scalar {
+    match scalar {
+        Scalar::Column(index) if index >= SLOT => Scalar::Column(calls + (index - SLOT)),
+        Scalar::Binary(op, left, right) => {
+            Scalar::Binary(op, Box::new(settle(*left, calls)), Box::new(settle(*right, calls)))
+        }
+        Scalar::Math(function, args) => {
+            Scalar::Math(function, args.into_iter().map(|arg| settle(arg, calls)).collect())
+        }
+        other => other,
+    }
+}
+
+fn merged(name: &str) -> Option<AggregateFunction> {
+    Some(match name {
+        "count" => AggregateFunction::Count,
+        "sum" => AggregateFunction::Sum,
+        "mean" => AggregateFunction::Mean,
+        "min" => AggregateFunction::Min,
+        "max" => AggregateFunction::Max,
+        "first" => AggregateFunction::First,
+        "last" => AggregateFunction::Last,
+        "spread" => AggregateFunction::Spread,
+        "stddev" => AggregateFunction::Stddev,
+        _ => return None,
+    })
+}
+
+fn is_selector(base: &Base) -> bool {
+    matches!(
+        base,
+        Base::Merge(
+            AggregateFunction::Min
+                | AggregateFunction::Max
+                | AggregateFunction::First
+                | AggregateFunction::Last
+        )
+    )
+}
+
+fn output_type(function: AggregateFunction, data_type: DataType) -> Option<FieldType> {
+    match function {
+        AggregateFunction::Count => Some(FieldType::Integer),
+        AggregateFunction::Mean | AggregateFunction::Stddev => Some(FieldType::Float),
+        _ => data_type.field_type(),
+    }
+}
+
+/// Refuses types that a function does not take, as 1.x does when it builds its iterators.
+fn check_type(name: &str, data_type: DataType) -> Result<(), QueryError> {
+    let takes = match (name, data_type) {
+        (_, DataType::Unknown | DataType::Tag) => true,
+        ("count" | "first" | "last" | "mode" | "distinct" | "elapsed" | "sample", _) => true,
+        ("min" | "max", DataType::Boolean) => true,
+        (_, other) => other.is_number(),
+    };
+    if takes {
+        return Ok(());
+    }
+    let kind = data_type.name();
+    let name = match name {
+        "non_negative_difference" => "difference",
+        "non_negative_derivative" => "derivative",
+        "moving_average" => "moving average",
+        "cumulative_sum" => "cumulative sum",
+        other => other,
+    };
+    Err(QueryError::Invalid(format!(
+        "unsupported {name} iterator type: *query.{kind}InterruptIterator"
+    )))
+}
+
+/// `fill(number)` in the type of the values (1.x `castToFloat` and its kin).
+fn cast_number(number: FillNumber, to: FieldType) -> FieldValue {
+    match (to, number) {
+        (FieldType::Float, FillNumber::Float(value)) => FieldValue::Float(value),
+        (FieldType::Float, FillNumber::Integer(value)) => FieldValue::Float(value as f64),
+        (FieldType::Integer, FillNumber::Float(value)) => FieldValue::Integer(value as i64),
+        (FieldType::Integer, FillNumber::Integer(value)) => FieldValue::Integer(value),
+        (FieldType::Unsigned, FillNumber::Float(value)) => FieldValue::Unsigned(value as u64),
+        (FieldType::Unsigned, FillNumber::Integer(value)) => FieldValue::Unsigned(value as u64),
+        (FieldType::String, _) => FieldValue::String("".into()),
+        (FieldType::Boolean, _) => FieldValue::Boolean(false),
+    }
+}
+
+fn arithmetic(op: BinaryOp) -> Option<Arithmetic> {
+    Some(match op {
+        BinaryOp::Add => Arithmetic::Add,
+        BinaryOp::Sub => Arithmetic::Subtract,
+        BinaryOp::Mul => Arithmetic::Multiply,
+        BinaryOp::Div => Arithmetic::Divide,
+        BinaryOp::Mod => Arithmetic::Modulo,
+        BinaryOp::BitwiseAnd => Arithmetic::BitAnd,
+        BinaryOp::BitwiseOr => Arithmetic::BitOr,
+        BinaryOp::BitwiseXor => Arithmetic::BitXor,
+        _ => return None,
+    })
+}

@@ -1,0 +1,97 @@
+//! GROUP BY: its interval, and which dimensions are allowed.
+
+use super::fold::{self, FoldContext};
+use super::time_literal;
+use super::zone::Zone;
+use crate::influxql::ast::{Expr, SelectStatement};
+use crate::query::error::QueryError;
+
+/// `time(every, offset)`; `every_ns` 0 is no grouping by time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Interval {
+    /// Width, nanoseconds.
+    pub(crate) every_ns: i64,
+    /// Offset from the epoch, nanoseconds, below the width.
+    pub(crate) offset_ns: i64,
+}
+
+impl Interval {
+    /// Whether there is none.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.every_ns == 0
+    }
+}
+
+/// Checks GROUP BY and finds its interval (1.x `compileDimensions`).
+///
+/// # Errors
+/// [`QueryError::Invalid`] with 1.x's text.
+pub(crate) fn check(
+    select: &SelectStatement,
+    now_ns: i64,
+    zone: Option<&Zone>,
+) -> Result<Interval, QueryError> {
+    let mut interval = Interval::default();
+    for dimension in &select.dimensions {
+        match fold::fold(&dimension.expr, FoldContext::default()) {
+            Expr::VarRef { name, .. } if name.eq_ignore_ascii_case("time") => {
+                return invalid("time() is a function and expects at least one argument");
+            }
+            Expr::VarRef { .. } | Expr::Wildcard(_) | Expr::Regex(_) => {}
+            Expr::Call { name, args } => {
+                if name != "time" {
+                    return invalid("only time() calls allowed in dimensions");
+                }
+                let (first, offset) = match args.as_slice() {
+                    [first] => (first, None),
+                    [first, offset] => (first, Some(offset)),
+                    _ => return invalid("time dimension expected 1 or 2 arguments"),
+                };
+                let Expr::DurationLiteral(every_ns) = *first else {
+                    return invalid("time dimension must have duration argument");
+                };
+                if interval.every_ns != 0 {
+                    return invalid("multiple time dimensions not allowed");
+                }
+                interval.every_ns = every_ns;
+                if let Some(offset) = offset {
+                    interval.offset_ns = offset_ns(offset, every_ns, now_ns, zone)?;
+                }
+            }
+            _ => return invalid("only time and tag dimensions allowed"),
+        }
+    }
+    // A width of 0 or below is no grouping (1.x `Interval.IsZero` and `Window`).
+    if interval.every_ns < 0 {
+        interval = Interval::default();
+    }
+    Ok(interval)
+}
+
+fn offset_ns(
+    offset: &Expr,
+    every_ns: i64,
+    now_ns: i64,
+    zone: Option<&Zone>,
+) -> Result<i64, QueryError> {
+    let past = |time_ns: i64| time_ns.checked_rem_euclid(every_ns).unwrap_or(0);
+    match offset {
+        Expr::DurationLiteral(ns) => Ok(ns.checked_rem(every_ns).unwrap_or(0)),
+        Expr::TimeLiteral(ns) => Ok(past(*ns)),
+        Expr::Call { name, .. } if name != "now" => {
+            invalid("time dimension offset function must be now()")
+        }
+        Expr::Call { args, .. } if !args.is_empty() => {
+            invalid("time dimension offset now() function requires no arguments")
+        }
+        Expr::Call { .. } => Ok(past(now_ns)),
+        Expr::StringLiteral(text) if time_literal::looks_like(text) => {
+            Ok(past(time_literal::parse(text, zone)?))
+        }
+        _ => invalid("time dimension offset must be duration or now()"),
+    }
+}
+
+fn invalid<T>(text: &str) -> Result<T, QueryError> {
+    Err(QueryError::Invalid(text.to_owned()))
+}

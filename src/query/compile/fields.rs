@@ -1,0 +1,217 @@
+//! Checks the fields of a SELECT, alone and together (1.x `compileFields`, `validateFields`).
+
+use super::dimensions::Interval;
+use super::fold::{self, FoldContext};
+use super::functions;
+use crate::influxql::ast::{Expr, Field, Fill, SelectStatement};
+use crate::query::error::QueryError;
+use crate::query::math;
+
+/// What the fields say about the statement.
+#[derive(Debug, Default)]
+pub(crate) struct StatementCheck {
+    /// GROUP BY time(), own or inherited.
+    pub(crate) interval: Interval,
+    /// The interval is the outer statement's.
+    pub(crate) inherited_interval: bool,
+    /// Windows before the range that transformations want to see.
+    pub(crate) extra_intervals: i64,
+    /// No function aggregates.
+    pub(crate) only_selectors: bool,
+    /// `distinct()` stands alone.
+    pub(crate) has_distinct: bool,
+    /// `top` or `bottom`, whichever was used.
+    pub(crate) top_bottom: Option<String>,
+    /// A field or tag is selected beside calls.
+    pub(crate) has_auxiliary: bool,
+    /// Calls that are not mathematical functions.
+    pub(crate) call_count: usize,
+    /// Fields without `time`.
+    pub(crate) field_count: usize,
+    /// LIMIT; 0 is none.
+    pub(crate) limit: u64,
+    /// INTO.
+    pub(crate) has_target: bool,
+    /// What `time` is called.
+    pub(crate) time_alias: Option<String>,
+}
+
+/// Checks one field.
+pub(crate) struct FieldCheck<'a> {
+    /// What is known so far.
+    pub(crate) statement: &'a mut StatementCheck,
+    /// No operator around.
+    pub(crate) allow_wildcard: bool,
+}
+
+/// Folds and checks the fields of `select`; `time` goes, `DISTINCT x` becomes a call.
+///
+/// # Errors
+/// [`QueryError::Invalid`] with 1.x's text.
+pub(crate) fn check(
+    select: &SelectStatement,
+    statement: &mut StatementCheck,
+) -> Result<Vec<Field>, QueryError> {
+    let context = FoldContext { math: true, ..FoldContext::default() };
+    let mut fields = Vec::with_capacity(select.fields.len());
+    for field in &select.fields {
+        if matches!(&field.expr, Expr::VarRef { name, .. } if name == "time") {
+            if field.alias.is_some() {
+                statement.time_alias.clone_from(&field.alias);
+            }
+            continue;
+        }
+        let expr = fold::fold(&field.expr, context);
+        statement.field_count += 1;
+        FieldCheck { statement, allow_wildcard: true }.expr(&expr)?;
+        fields.push(Field { expr: distinct_to_call(expr), alias: field.alias.clone() });
+    }
+    together(select, statement)?;
+    Ok(fields)
+}
+
+fn together(select: &SelectStatement, statement: &StatementCheck) -> Result<(), QueryError> {
+    let fail = |text: &str| Err(QueryError::Invalid(text.to_owned()));
+    if statement.field_count == 0 {
+        return fail("at least 1 non-time field must be queried");
+    }
+    match &statement.top_bottom {
+        Some(name) if statement.call_count > 1 => {
+            return fail(&format!(
+                "selector function {name}() cannot be combined with other functions"
+            ));
+        }
+        _ => {}
+    }
+    if statement.call_count == 0 {
+        match select.fill {
+            Fill::None => return fail("fill(none) must be used with a function"),
+            Fill::Linear => return fail("fill(linear) must be used with a function"),
+            _ => {}
+        }
+        if !statement.interval.is_zero() && !statement.inherited_interval {
+            return fail("GROUP BY requires at least one aggregate function");
+        }
+    }
+    if statement.has_distinct && (statement.call_count != 1 || statement.has_auxiliary) {
+        return fail(
+            "aggregate function distinct() cannot be combined with other functions or fields",
+        );
+    }
+    if statement.has_auxiliary && !statement.only_selectors {
+        return fail("mixing aggregate and non-aggregate queries is not supported");
+    }
+    if statement.has_auxiliary && statement.call_count > 1 {
+        return fail("mixing multiple selector functions with tags or fields is not supported");
+    }
+    Ok(())
+}
+
+impl FieldCheck<'_> {
+    /// Checks an expression (1.x `compileExpr`).
+    pub(crate) fn expr(&mut self, expr: &Expr) -> Result<(), QueryError> {
+        let fail = |text: &str| Err(QueryError::Invalid(text.to_owned()));
+        match expr {
+            Expr::VarRef { .. } => self.statement.has_auxiliary = true,
+            Expr::Wildcard(_) => {
+                self.statement.has_auxiliary = true;
+                if !self.allow_wildcard {
+                    return fail("unable to use wildcard in a binary expression");
+                }
+            }
+            Expr::Regex(_) => {
+                if !self.allow_wildcard {
+                    return fail("unable to use regex in a binary expression");
+                }
+                self.statement.has_auxiliary = true;
+            }
+            Expr::Call { name, args } if math::is_math(name) => return self.math(name, args),
+            Expr::Call { name, args } => {
+                self.statement.call_count += 1;
+                return functions::check(self, name, args);
+            }
+            Expr::Distinct(name) => {
+                self.statement.call_count += 1;
+                return functions::distinct(self, &[reference(name)], false);
+            }
+            Expr::Binary { left, right, .. } => {
+                self.allow_wildcard = false;
+                return match (is_literal(left), is_literal(right)) {
+                    (true, true) => fail("cannot perform a binary expression on two literals"),
+                    (true, false) => self.expr(right),
+                    (false, true) => self.expr(left),
+                    (false, false) => self.expr(left).and_then(|()| self.expr(right)),
+                };
+            }
+            Expr::Paren(inner) => return self.expr(inner),
+            _ => return fail("field must contain at least one variable"),
+        }
+        Ok(())
+    }
+
+    /// Checks a call inside a call: `distinct()` may stand there beside others.
+    pub(crate) fn nested(&mut self, expr: &Expr) -> Result<(), QueryError> {
+        match expr {
+            Expr::Call { name, args } if name == "distinct" => {
+                functions::distinct(self, args, true)
+            }
+            Expr::Distinct(name) => functions::distinct(self, &[reference(name)], true),
+            other => self.expr(other),
+        }
+    }
+
+    fn math(&mut self, name: &str, args: &[Expr]) -> Result<(), QueryError> {
+        let expected = math::arguments(name);
+        if args.len() != expected {
+            let got = args.len();
+            return Err(QueryError::Invalid(format!(
+                "invalid number of arguments for {name}, expected {expected}, got {got}"
+            )));
+        }
+        args.iter().filter(|arg| !is_literal(arg)).try_for_each(|arg| self.expr(arg))
+    }
+}
+
+/// Whether 1.x counts `expr` among its literals.
+pub(crate) fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Regex(_)
+        | Expr::StringLiteral(_)
+        | Expr::NumberLiteral(_)
+        | Expr::IntegerLiteral(_)
+        | Expr::UnsignedLiteral(_)
+        | Expr::DurationLiteral(_)
+        | Expr::BooleanLiteral(_)
+        | Expr::TimeLiteral(_)
+        | Expr::NilLiteral => true,
+        Expr::Binary { .. }
+        | Expr::Paren(_)
+        | Expr::Call { .. }
+        | Expr::VarRef { .. }
+        | Expr::Wildcard(_)
+        | Expr::Distinct(_) => false,
+    }
+}
+
+fn reference(name: &str) -> Expr {
+    Expr::VarRef { name: name.to_owned(), cast: None }
+}
+
+/// `DISTINCT x` as `distinct(x)`, at the top and as an argument.
+fn distinct_to_call(expr: Expr) -> Expr {
+    match expr {
+        Expr::Distinct(name) => {
+            Expr::Call { name: "distinct".into(), args: vec![reference(&name)] }
+        }
+        Expr::Call { name, args } => {
+            Expr::Call { name, args: args.into_iter().map(distinct_to_call).collect() }
+        }
+        Expr::Binary { op, left, right } => Expr::Binary {
+            op,
+            left: Box::new(distinct_to_call(*left)),
+            right: Box::new(distinct_to_call(*right)),
+        },
+        Expr::Paren(inner) => Expr::Paren(Box::new(distinct_to_call(*inner))),
+        other => other,
+    }
+}

@@ -1,0 +1,239 @@
+//! Folds constants as 1.x does (`influxql.Reduce`): literals combine, `now()` and mathematical
+//! functions of literals are evaluated, parentheses around a single operand go.
+
+use super::time_literal;
+use super::zone::Zone;
+use crate::influxql::ast::{BinaryOp, Expr};
+use crate::query::math;
+
+/// What may be evaluated while folding.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct FoldContext<'a> {
+    /// `now()` is this; `None` leaves it standing.
+    pub(crate) now_ns: Option<i64>,
+    /// Mathematical functions of literals are evaluated.
+    pub(crate) math: bool,
+    /// Where times without a zone are local.
+    pub(crate) zone: Option<&'a Zone>,
+}
+
+/// Folds `expr`; parentheses at the top go.
+pub(crate) fn fold(expr: &Expr, context: FoldContext<'_>) -> Expr {
+    match fold_inner(expr, context) {
+        Expr::Paren(inner) => *inner,
+        other => other,
+    }
+}
+
+/// Folds `expr`; parentheses around an operator stay.
+pub(crate) fn fold_inner(expr: &Expr, context: FoldContext<'_>) -> Expr {
+    match expr {
+        Expr::Binary { op, left, right } => {
+            binary(*op, fold_inner(left, context), fold_inner(right, context), context)
+        }
+        Expr::Call { name, args } => {
+            let args: Vec<Expr> = args.iter().map(|arg| fold_inner(arg, context)).collect();
+            if name == "now"
+                && args.is_empty()
+                && let Some(now_ns) = context.now_ns
+            {
+                return Expr::TimeLiteral(now_ns);
+            }
+            if context.math
+                && let Some(folded) = math::fold_literals(name, &args)
+            {
+                return folded;
+            }
+            Expr::Call { name: name.clone(), args }
+        }
+        Expr::Paren(inner) => match fold_inner(inner, context) {
+            folded @ Expr::Binary { .. } => Expr::Paren(Box::new(folded)),
+            folded => folded,
+        },
+        other => other.clone(),
+    }
+}
+
+fn rebuild(op: BinaryOp, left: Expr, right: Expr) -> Expr {
+    Expr::Binary { op, left: Box::new(left), right: Box::new(right) }
+}
+
+/// Folds one operator over folded operands.
+pub(crate) fn binary(op: BinaryOp, left: Expr, right: Expr, context: FoldContext<'_>) -> Expr {
+    use Expr::BooleanLiteral as Bool;
+    match (op, &left, &right) {
+        (BinaryOp::And, Bool(false), _) | (BinaryOp::And, _, Bool(false)) => return Bool(false),
+        (BinaryOp::Or, Bool(true), _) | (BinaryOp::Or, _, Bool(true)) => return Bool(true),
+        (BinaryOp::And, Bool(true), _) | (BinaryOp::Or, Bool(false), _) => return right,
+        (BinaryOp::And, _, Bool(true)) | (BinaryOp::Or, _, Bool(false)) => return left,
+        _ => {}
+    }
+    match literals(op, &left, &right, context) {
+        Some(folded) => folded,
+        None => rebuild(op, left, right),
+    }
+}
+
+fn literals(op: BinaryOp, left: &Expr, right: &Expr, context: FoldContext<'_>) -> Option<Expr> {
+    use Expr::{
+        BooleanLiteral, DurationLiteral, IntegerLiteral, NilLiteral, NumberLiteral, StringLiteral,
+        TimeLiteral, UnsignedLiteral,
+    };
+    match (left, right) {
+        (NilLiteral, _) => {
+            matches!(op, BinaryOp::Eq | BinaryOp::Ne).then_some(BooleanLiteral(false))
+        }
+        (BooleanLiteral(a), BooleanLiteral(b)) => booleans(op, *a, *b),
+        (IntegerLiteral(a), IntegerLiteral(b)) => integers(op, *a, *b),
+        (IntegerLiteral(a), UnsignedLiteral(b)) => integer_unsigned(op, *a, *b),
+        (UnsignedLiteral(a), IntegerLiteral(b)) => unsigned_integer(op, *a, *b),
+        (UnsignedLiteral(a), UnsignedLiteral(b)) => unsigneds(op, *a, *b),
+        (NumberLiteral(a), NumberLiteral(b)) => numbers(op, *a, *b),
+        (NumberLiteral(a), IntegerLiteral(b)) => numbers(op, *a, *b as f64),
+        (NumberLiteral(a), UnsignedLiteral(b)) => numbers(op, *a, *b as f64),
+        (IntegerLiteral(a), NumberLiteral(b)) => numbers(op, *a as f64, *b),
+        (UnsignedLiteral(a), NumberLiteral(b)) => numbers(op, *a as f64, *b),
+        (DurationLiteral(a), DurationLiteral(b)) => durations(op, *a, *b),
+        (DurationLiteral(a), IntegerLiteral(b)) => scaled_duration(op, *a, *b),
+        (DurationLiteral(a), NumberLiteral(b)) => scaled_duration(op, *a, *b as i64),
+        (IntegerLiteral(a), DurationLiteral(b)) | (TimeLiteral(a), DurationLiteral(b)) => {
+            shifted(op, *a, *b)
+        }
+        (TimeLiteral(a), IntegerLiteral(b)) => shifted(op, *a, *b),
+        (DurationLiteral(a) | IntegerLiteral(a), TimeLiteral(b)) => {
+            (op == BinaryOp::Add).then(|| TimeLiteral(b.saturating_add(*a)))
+        }
+        (TimeLiteral(a), TimeLiteral(b)) => times(op, *a, *b),
+        (StringLiteral(a), StringLiteral(b)) => strings(op, a, b, context),
+        (StringLiteral(a), DurationLiteral(_) | TimeLiteral(_) | IntegerLiteral(_)) => {
+            literals(op, &TimeLiteral(time_literal::parse(a, context.zone).ok()?), right, context)
+        }
+        (DurationLiteral(_) | TimeLiteral(_) | IntegerLiteral(_), StringLiteral(b)) => {
+            literals(op, left, &TimeLiteral(time_literal::parse(b, context.zone).ok()?), context)
+        }
+        _ => None,
+    }
+}
+
+fn compare<T: PartialOrd>(op: BinaryOp, a: T, b: T) -> Option<Expr> {
+    Some(Expr::BooleanLiteral(match op {
+        BinaryOp::Eq => a == b,
+        BinaryOp::Ne => a != b,
+        BinaryOp::Lt => a < b,
+        BinaryOp::Le => a <= b,
+        BinaryOp::Gt => a > b,
+        BinaryOp::Ge => a >= b,
+        _ => return None,
+    }))
+}
+
+fn booleans(op: BinaryOp, a: bool, b: bool) -> Option<Expr> {
+    Some(Expr::BooleanLiteral(match op {
+        BinaryOp::Eq => a == b,
+        BinaryOp::Ne | BinaryOp::BitwiseXor => a != b,
+        BinaryOp::And | BinaryOp::BitwiseAnd => a && b,
+        BinaryOp::Or | BinaryOp::BitwiseOr => a || b,
+        _ => return None,
+    }))
+}
+
+fn integers(op: BinaryOp, a: i64, b: i64) -> Option<Expr> {
+    Some(Expr::IntegerLiteral(match op {
+        BinaryOp::Add => a.wrapping_add(b),
+        BinaryOp::Sub => a.wrapping_sub(b),
+        BinaryOp::Mul => a.wrapping_mul(b),
+        BinaryOp::Div if b == 0 => return Some(Expr::NumberLiteral(0.0)),
+        BinaryOp::Div => return Some(Expr::NumberLiteral(a as f64 / b as f64)),
+        BinaryOp::Mod if b == 0 => 0,
+        BinaryOp::Mod => a.wrapping_rem(b),
+        BinaryOp::BitwiseAnd => a & b,
+        BinaryOp::BitwiseOr => a | b,
+        BinaryOp::BitwiseXor => a ^ b,
+        _ => return compare(op, a, b),
+    }))
+}
+
+fn integer_unsigned(op: BinaryOp, a: i64, b: u64) -> Option<Expr> {
+    match op {
+        BinaryOp::Lt | BinaryOp::Le if a < 0 => Some(Expr::BooleanLiteral(true)),
+        BinaryOp::Gt | BinaryOp::Ge if a < 0 => Some(Expr::BooleanLiteral(false)),
+        _ => unsigneds(op, a as u64, b),
+    }
+}
+
+fn unsigned_integer(op: BinaryOp, a: u64, b: i64) -> Option<Expr> {
+    match op {
+        BinaryOp::Lt | BinaryOp::Le if b < 0 => Some(Expr::BooleanLiteral(false)),
+        BinaryOp::Gt | BinaryOp::Ge if b < 0 => Some(Expr::BooleanLiteral(true)),
+        _ => unsigneds(op, a, b as u64),
+    }
+}
+
+fn unsigneds(op: BinaryOp, a: u64, b: u64) -> Option<Expr> {
+    Some(Expr::UnsignedLiteral(match op {
+        BinaryOp::Add => a.wrapping_add(b),
+        BinaryOp::Sub => a.wrapping_sub(b),
+        BinaryOp::Mul => a.wrapping_mul(b),
+        BinaryOp::Div => a.checked_div(b).unwrap_or(0),
+        BinaryOp::Mod => a.checked_rem(b).unwrap_or(0),
+        _ => return compare(op, a, b),
+    }))
+}
+
+fn numbers(op: BinaryOp, a: f64, b: f64) -> Option<Expr> {
+    Some(Expr::NumberLiteral(match op {
+        BinaryOp::Add => a + b,
+        BinaryOp::Sub => a - b,
+        BinaryOp::Mul => a * b,
+        BinaryOp::Div if b == 0.0 => 0.0,
+        BinaryOp::Div => a / b,
+        BinaryOp::Mod => a % b,
+        _ => return compare(op, a, b),
+    }))
+}
+
+fn durations(op: BinaryOp, a: i64, b: i64) -> Option<Expr> {
+    match op {
+        BinaryOp::Add => Some(Expr::DurationLiteral(a.wrapping_add(b))),
+        BinaryOp::Sub => Some(Expr::DurationLiteral(a.wrapping_sub(b))),
+        _ => compare(op, a, b),
+    }
+}
+
+fn scaled_duration(op: BinaryOp, a: i64, b: i64) -> Option<Expr> {
+    match op {
+        BinaryOp::Mul => Some(Expr::DurationLiteral(a.wrapping_mul(b))),
+        BinaryOp::Div => Some(Expr::DurationLiteral(a.checked_div(b).unwrap_or(0))),
+        _ => None,
+    }
+}
+
+fn shifted(op: BinaryOp, time_ns: i64, by_ns: i64) -> Option<Expr> {
+    match op {
+        BinaryOp::Add => Some(Expr::TimeLiteral(time_ns.saturating_add(by_ns))),
+        BinaryOp::Sub => Some(Expr::TimeLiteral(time_ns.saturating_sub(by_ns))),
+        _ => None,
+    }
+}
+
+fn times(op: BinaryOp, a: i64, b: i64) -> Option<Expr> {
+    match op {
+        BinaryOp::Sub => Some(Expr::DurationLiteral(a.saturating_sub(b))),
+        _ => compare(op, a, b),
+    }
+}
+
+fn strings(op: BinaryOp, a: &str, b: &str, context: FoldContext<'_>) -> Option<Expr> {
+    let as_times = || {
+        let a = time_literal::parse(a, context.zone).ok()?;
+        Some((a, time_literal::parse(b, context.zone).ok()?))
+    };
+    match op {
+        BinaryOp::Add => Some(Expr::StringLiteral(format!("{a}{b}"))),
+        BinaryOp::Eq | BinaryOp::Ne => match as_times() {
+            Some((a, b)) => compare(op, a, b),
+            None => compare(op, a, b),
+        },
+        _ => as_times().and_then(|(a, b)| times(op, a, b)),
+    }
+}

@@ -1,0 +1,325 @@
+//! Checks the arguments of each function by 1.x's rules (`query/compile.go`).
+
+use super::fields::FieldCheck;
+use crate::influxql::ast::Expr;
+use crate::influxql::duration;
+use crate::query::error::QueryError;
+
+type Checked = Result<(), QueryError>;
+
+fn fail<T>(text: String) -> Result<T, QueryError> {
+    Err(QueryError::Invalid(text))
+}
+
+/// Checks a call that is not a mathematical function, and what it says about the statement.
+///
+/// # Errors
+/// [`QueryError::Invalid`] with 1.x's text.
+pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+    match name {
+        "percentile" => percentile(field, args),
+        "sample" => sample(field, args),
+        "distinct" => distinct(field, args, false),
+        "top" | "bottom" => top_bottom(field, name, args),
+        "derivative" | "non_negative_derivative" | "elapsed" => with_unit(field, name, args),
+        "difference" | "non_negative_difference" | "cumulative_sum" => {
+            count_is(name, args, 1)?;
+            transform(field, name, args, 1)
+        }
+        "moving_average" => moving_average(field, args),
+        "exponential_moving_average"
+        | "double_exponential_moving_average"
+        | "triple_exponential_moving_average"
+        | "relative_strength_index"
+        | "triple_exponential_derivative" => {
+            technical(field, name, args, 4, &["exponential", "simple"])
+        }
+        "kaufmans_efficiency_ratio" | "kaufmans_adaptive_moving_average" => {
+            technical(field, name, args, 3, &[])
+        }
+        "chande_momentum_oscillator" => {
+            technical(field, name, args, 4, &["none", "exponential", "simple"])
+        }
+        "integral" => integral(field, args),
+        "count_hll" => {
+            count_is(name, args, 1)?;
+            field.statement.only_selectors = false;
+            match args.first() {
+                Some(call @ Expr::Call { .. }) => field.expr(call),
+                Some(other) => symbol(field, name, other),
+                None => Ok(()),
+            }
+        }
+        "holt_winters" | "holt_winters_with_fit" => holt_winters(field, name, args),
+        _ => plain(field, name, args),
+    }
+}
+
+/// `distinct(field)`; `nested` inside another call.
+pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) -> Checked {
+    match args {
+        [] => fail("distinct function requires at least one argument".into()),
+        [Expr::VarRef { .. }] => {
+            if !nested {
+                field.statement.has_distinct = true;
+            }
+            field.statement.only_selectors = false;
+            Ok(())
+        }
+        [_] => fail("expected field argument in distinct()".into()),
+        _ => fail("distinct function can only have one argument".into()),
+    }
+}
+
+fn count_is(name: &str, args: &[Expr], expected: usize) -> Checked {
+    if args.len() == expected {
+        return Ok(());
+    }
+    let got = args.len();
+    fail(format!("invalid number of arguments for {name}, expected {expected}, got {got}"))
+}
+
+fn count_between(name: &str, args: &[Expr], least: usize, most: usize) -> Checked {
+    let got = args.len();
+    if least <= got && got <= most {
+        return Ok(());
+    }
+    fail(format!(
+        "invalid number of arguments for {name}, expected at least {least} but no more than \
+         {most}, got {got}"
+    ))
+}
+
+/// A field, a wildcard or a regex.
+fn symbol(field: &mut FieldCheck<'_>, name: &str, arg: &Expr) -> Checked {
+    let what = match arg {
+        Expr::VarRef { .. } => return Ok(()),
+        Expr::Wildcard(_) => "wildcard",
+        Expr::Regex(_) => "regex field",
+        _ => return fail(format!("expected field argument in {name}()")),
+    };
+    if !field.allow_wildcard {
+        return fail(format!("unsupported expression with {what}: {name}()"));
+    }
+    field.statement.only_selectors = false;
+    Ok(())
+}
+
+fn plain(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+    match name {
+        "max" | "min" | "first" | "last" => {}
+        "count" | "sum" | "mean" | "median" | "mode" | "stddev" | "spread" | "sum_hll" => {
+            field.statement.only_selectors = false;
+        }
+        _ => return fail(format!("undefined function {name}()")),
+    }
+    count_is(name, args, 1)?;
+    match args.first() {
+        Some(Expr::Call { name: inner, args }) if name == "count" && inner == "distinct" => {
+            distinct(field, args, true)
+        }
+        Some(Expr::Distinct(_)) if name == "count" => {
+            field.statement.only_selectors = false;
+            Ok(())
+        }
+        Some(arg) => symbol(field, name, arg),
+        None => Ok(()),
+    }
+}
+
+fn percentile(field: &mut FieldCheck<'_>, args: &[Expr]) -> Checked {
+    count_is("percentile", args, 2)?;
+    match args {
+        [arg, Expr::IntegerLiteral(_) | Expr::NumberLiteral(_)] => symbol(field, "percentile", arg),
+        _ => fail("expected float argument in percentile()".into()),
+    }
+}
+
+fn sample(field: &mut FieldCheck<'_>, args: &[Expr]) -> Checked {
+    count_is("sample", args, 2)?;
+    match args {
+        [_, Expr::IntegerLiteral(count)] if *count <= 0 => {
+            fail(format!("sample window must be greater than 1, got {count}"))
+        }
+        [arg, Expr::IntegerLiteral(_)] => symbol(field, "sample", arg),
+        _ => fail("expected integer argument in sample()".into()),
+    }
+}
+
+/// The duration after the first argument, if there is one.
+fn positive_duration(arg: &Expr) -> Option<Checked> {
+    let Expr::DurationLiteral(ns) = arg else { return None };
+    Some(if *ns > 0 {
+        Ok(())
+    } else {
+        let text = duration::format(*ns);
+        fail(format!("duration argument must be positive, got {text}"))
+    })
+}
+
+fn with_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+    count_between(name, args, 1, 2)?;
+    if let Some(unit) = args.get(1) {
+        positive_duration(unit).unwrap_or_else(|| {
+            let got = unit.go_type_name();
+            fail(format!("second argument to {name} must be a duration, got {got}"))
+        })?;
+    }
+    transform(field, name, args, 1)
+}
+
+/// What every function of a whole stream has in common: over an aggregate it needs an interval,
+/// over a field it must not have one of its own.
+fn transform(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) -> Checked {
+    let statement = &mut *field.statement;
+    statement.only_selectors = false;
+    statement.extra_intervals = statement.extra_intervals.max(extra);
+    let interval = !statement.interval.is_zero();
+    let inherited = statement.inherited_interval;
+    match args.first() {
+        Some(Expr::Call { .. }) if !interval => {
+            fail(format!("{name} aggregate requires a GROUP BY interval"))
+        }
+        Some(call @ Expr::Call { .. }) => field.nested(call),
+        Some(_) if interval && !inherited => {
+            fail(format!("aggregate function required inside the call to {name}"))
+        }
+        Some(arg) => symbol(field, name, arg),
+        None => Ok(()),
+    }
+}
+
+fn moving_average(field: &mut FieldCheck<'_>, args: &[Expr]) -> Checked {
+    let name = "moving_average";
+    count_is(name, args, 2)?;
+    match args.get(1) {
+        Some(Expr::IntegerLiteral(window)) if *window <= 1 => {
+            fail(format!("{name} window must be greater than 1, got {window}"))
+        }
+        Some(Expr::IntegerLiteral(window)) => transform(field, name, args, *window),
+        Some(other) => {
+            let got = other.go_type_name();
+            fail(format!("second argument for {name} must be an integer, got {got}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Technical analysis: `(field, period [, hold period [, warm-up type]])`.
+fn technical(
+    field: &mut FieldCheck<'_>,
+    name: &str,
+    args: &[Expr],
+    most: usize,
+    warmups: &[&str],
+) -> Checked {
+    count_between(name, args, 2, most)?;
+    let period = match args.get(1) {
+        Some(Expr::IntegerLiteral(period)) if *period >= 1 => *period,
+        Some(Expr::IntegerLiteral(_)) => {
+            return fail(format!("{name} period must be greater than or equal to 1"));
+        }
+        _ => return fail(format!("{name} period must be an integer")),
+    };
+    let least_hold = i64::from(name == "triple_exponential_derivative");
+    match args.get(2) {
+        None | Some(Expr::IntegerLiteral(-1)) => {}
+        Some(Expr::IntegerLiteral(hold)) if *hold < least_hold => {
+            return fail(format!(
+                "{name} hold period must be greater than or equal to {least_hold}"
+            ));
+        }
+        Some(Expr::IntegerLiteral(_)) => {}
+        Some(_) => return fail(format!("{name} hold period must be an integer")),
+    }
+    match args.get(3) {
+        None => {}
+        Some(Expr::StringLiteral(warmup)) if warmups.contains(&warmup.as_str()) => {}
+        Some(Expr::StringLiteral(_)) => {
+            let list: Vec<String> = warmups.iter().map(|warmup| format!("'{warmup}'")).collect();
+            return fail(format!("{name} warmup type must be one of: {}", list.join(" ")));
+        }
+        Some(_) => return fail(format!("{name} warmup type must be a string")),
+    }
+    transform(field, name, args, period)
+}
+
+fn integral(field: &mut FieldCheck<'_>, args: &[Expr]) -> Checked {
+    count_between("integral", args, 1, 2)?;
+    if let Some(unit) = args.get(1) {
+        positive_duration(unit)
+            .unwrap_or_else(|| fail("second argument must be a duration".into()))?;
+    }
+    field.statement.only_selectors = false;
+    args.first().map_or(Ok(()), |arg| symbol(field, "integral", arg))
+}
+
+fn holt_winters(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+    count_is(name, args, 3)?;
+    match args.get(1) {
+        Some(Expr::IntegerLiteral(n)) if *n <= 0 => {
+            return fail(format!("second arg to {name} must be greater than 0, got {n}"));
+        }
+        Some(Expr::IntegerLiteral(_)) => {}
+        _ => return fail(format!("expected integer argument as second arg in {name}")),
+    }
+    match args.get(2) {
+        Some(Expr::IntegerLiteral(s)) if *s < 0 => {
+            return fail(format!("third arg to {name} cannot be negative, got {s}"));
+        }
+        Some(Expr::IntegerLiteral(_)) => {}
+        _ => return fail(format!("expected integer argument as third arg in {name}")),
+    }
+    field.statement.only_selectors = false;
+    match args.first() {
+        Some(Expr::Call { .. }) if field.statement.interval.is_zero() => {
+            fail(format!("{name} aggregate requires a GROUP BY interval"))
+        }
+        Some(call @ Expr::Call { .. }) => field.nested(call),
+        _ => fail(format!("must use aggregate function with {name}")),
+    }
+}
+
+fn top_bottom(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+    if let Some(other) = &field.statement.top_bottom {
+        return fail(format!(
+            "selector function {other}() cannot be combined with other functions"
+        ));
+    }
+    let [first, between @ .., last] = args else {
+        let got = args.len();
+        return fail(format!(
+            "invalid number of arguments for {name}, expected at least 2, got {got}"
+        ));
+    };
+    let limit = field.statement.limit;
+    match last {
+        Expr::IntegerLiteral(n) if *n <= 0 => {
+            return fail(format!("limit ({n}) in {name} function must be at least 1"));
+        }
+        Expr::IntegerLiteral(n) if limit > 0 && n.unsigned_abs() > limit => {
+            return fail(format!(
+                "limit ({n}) in {name} function can not be larger than the LIMIT ({limit}) in \
+                 the select statement"
+            ));
+        }
+        Expr::IntegerLiteral(_) => {}
+        other => {
+            return fail(format!("expected integer as last argument in {name}(), found {other}"));
+        }
+    }
+    if !matches!(first, Expr::VarRef { .. }) {
+        return fail(format!("expected first argument to be a field in {name}(), found {first}"));
+    }
+    for arg in between {
+        if !matches!(arg, Expr::VarRef { .. }) {
+            return fail(format!("only fields or tags are allowed in {name}(), found {arg}"));
+        }
+        if !field.statement.has_target {
+            field.statement.has_auxiliary = true;
+            field.statement.field_count += 1;
+        }
+    }
+    field.statement.top_bottom = Some(name.to_owned());
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! A checked SELECT and its schemas to a plan.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::bind::{self, Bound};
+use super::calls::CallBuilder;
+use super::expand;
+use super::names;
+use super::statement::Checked;
+use super::types::{self, Names};
+use super::{Context, PolicyView};
+use crate::influxql::ast::{Expr, Field, MeasurementName, Source};
+use crate::model::limits::BUCKETS_PER_QUERY_MAX;
+use crate::model::schema::MeasurementSchema;
+use crate::query::error::QueryError;
+use crate::query::pattern::Pattern;
+use crate::query::plan::{Feed, FeedKind, Input, Node, PlannedScan};
+use crate::scan::request::Window;
+
+/// The measurements of FROM, by name; one name may stand in several policies.
+type Measurements<'a> = BTreeMap<&'a str, Vec<(&'a PolicyView<'a>, &'a MeasurementSchema)>>;
+
+/// Lowers a checked statement; its scans are appended to `scans`.
+///
+/// # Errors
+/// [`QueryError`]
+pub(crate) fn lower(
+    checked: &Checked<'_>,
+    context: &Context<'_>,
+    scans: &mut Vec<PlannedScan>,
+) -> Result<Node, QueryError> {
+    if !checked.subqueries.is_empty() {
+        return Err(QueryError::Unsupported("subqueries".into()));
+    }
+    let measurements = measurements(checked, context)?;
+    let mut known = Names::default();
+    for (_, schema) in measurements.values().flatten() {
+        known.add_measurement(schema);
+    }
+    let mut fields = checked.fields.clone();
+    fields.iter_mut().for_each(|field| types::bind(&mut field.expr, &known));
+    let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known)?;
+    for field in &fields {
+        types::type_of(&field.expr, &known)?;
+    }
+    let window = window(checked)?;
+    let mut builder = CallBuilder::new(checked, &known, window.is_some());
+    let outputs = fields
+        .iter()
+        .map(|field| builder.output(&field.expr))
+        .collect::<Result<Vec<_>, QueryError>>()?;
+    let built = builder.finish(outputs);
+    let feeds = feeds(&built);
+    let zone = checked.zone.map(|zone| zone.shifts(checked.range)).unwrap_or_default();
+    let mut node = Node {
+        columns: columns(checked, &fields),
+        outputs: built.outputs,
+        group_keys: group_keys.into(),
+        descending: checked.descending,
+        limit: checked.select.limit,
+        offset: checked.select.offset,
+        slimit: checked.select.slimit,
+        soffset: checked.select.soffset,
+        range: checked.range,
+        window,
+        zone: zone.into(),
+        slots: built.slots,
+        calls: built.calls,
+        keeps_point_time: built.keeps_point_time,
+        feeds,
+        inputs: Vec::new(),
+    };
+    for (name, sources) in measurements {
+        let bound = Bound { node: &node, condition: checked.condition.as_ref() };
+        let feeds = (node.feeds.iter())
+            .map(|feed| bind::bind(&bound, feed, &sources, scans))
+            .collect::<Result<Vec<_>, QueryError>>()?;
+        if feeds.iter().any(|feed| !feed.is_empty()) {
+            node.inputs.push(Input { name: Rc::from(name), feeds });
+        }
+    }
+    if node.descending {
+        node.inputs.reverse();
+    }
+    Ok(node)
+}
+
+fn columns(checked: &Checked<'_>, fields: &[Field]) -> Rc<[String]> {
+    let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
+    let mut with_tags = Vec::with_capacity(fields.len());
+    for field in fields {
+        with_tags.push(field.clone());
+        // top() and bottom() bring a column for each tag they are given.
+        if let Expr::Call { name, args } = &field.expr
+            && matches!(name.as_str(), "top" | "bottom")
+            && !checked.facts.has_target
+        {
+            let tags = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef { .. }));
+            with_tags.extend(tags.map(|tag| Field { expr: tag.clone(), alias: None }));
+        }
+    }
+    std::iter::once(time).chain(names::column_names(&with_tags)).collect()
+}
+
+fn measurements<'a>(
+    checked: &Checked<'_>,
+    context: &'a Context<'_>,
+) -> Result<Measurements<'a>, QueryError> {
+    let mut found = Measurements::new();
+    for source in &checked.select.sources {
+        let Source::Measurement(measurement) = source else { continue };
+        let name = context
+            .defaults
+            .resolve(measurement.database.as_deref(), measurement.policy.as_deref())?;
+        let policy = context.policies.iter().find(|view| view.name == name);
+        let policy = policy.ok_or_else(|| match &name.policy {
+            Some(policy) => QueryError::PolicyNotFound(policy.clone()),
+            None => QueryError::DatabaseNotFound(name.database.clone()),
+        })?;
+        let all = &policy.schema.measurements;
+        match &measurement.name {
+            MeasurementName::Name(name) if !name.is_empty() => {
+                if let Some((name, schema)) = all.get_key_value(name) {
+                    found.entry(name).or_default().push((policy, schema));
+                }
+            }
+            // 1.x takes an empty name for every measurement.
+            MeasurementName::Name(_) => {
+                for (name, schema) in all {
+                    found.entry(name).or_default().push((policy, schema));
+                }
+            }
+            MeasurementName::Regex(regex) => {
+                let pattern = Pattern::new(regex)?;
+                for (name, schema) in all.iter().filter(|(name, _)| pattern.is_match(name)) {
+                    found.entry(name).or_default().push((policy, schema));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The windows, if there are any and they are not too many (1.x `max-select-buckets`).
+fn window(checked: &Checked<'_>) -> Result<Option<Window>, QueryError> {
+    let interval = checked.facts.interval;
+    if interval.is_zero() {
+        return Ok(None);
+    }
+    let window = Window {
+        every_ns: interval.every_ns,
+        offset_ns: interval.offset_ns,
+        zone: checked.zone.map(|zone| zone.shifts(checked.range)).unwrap_or_default(),
+    };
+    if checked.has_lower_bound() && checked.facts.call_count > 0 && !checked.range.is_empty() {
+        let first = window.start(checked.range.start_ns);
+        let last = window.start(checked.range.end_ns.saturating_sub(1));
+        let span = i128::from(last) - i128::from(first);
+        let asked = (span / i128::from(interval.every_ns) + 1).unsigned_abs();
+        let limit = BUCKETS_PER_QUERY_MAX;
+        if asked > u128::from(limit) {
+            let asked = u64::try_from(asked).unwrap_or(u64::MAX);
+            return Err(QueryError::Buckets { asked, limit });
+        }
+    }
+    Ok(Some(window))
+}
+
+/// The scans that the calls need: partial states and rows, of the range and of the range with the
+/// window before it.
+fn feeds(built: &super::calls::Built) -> Vec<Feed> {
+    if built.calls.is_empty() {
+        return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), extended: false }];
+    }
+    let mut feeds: Vec<Feed> = Vec::new();
+    for (index, call) in built.calls.iter().enumerate() {
+        let kind = call.base.feed_kind();
+        match feeds.iter_mut().find(|f| f.kind == kind && f.extended == call.extended) {
+            Some(feed) => feed.calls.push(index),
+            None => feeds.push(Feed { kind, calls: vec![index], extended: call.extended }),
+        }
+    }
+    feeds
+}

@@ -1,0 +1,89 @@
+//! Names of result columns (1.x `Field.Name`, `SelectStatement.ColumnNames`).
+
+use std::collections::HashMap;
+
+use crate::influxql::ast::{Expr, Field};
+
+/// The name of a field without an alias.
+pub(crate) fn field_name(expr: &Expr) -> String {
+    match expr {
+        Expr::Call { name, .. } => name.clone(),
+        Expr::Binary { .. } => {
+            let mut parts = Vec::new();
+            collect(expr, &mut parts);
+            parts.join("_")
+        }
+        Expr::Paren(inner) => field_name(inner),
+        Expr::VarRef { name, .. } => name.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The name of a field, alias first.
+pub(crate) fn name_of(field: &Field) -> String {
+    field.alias.clone().unwrap_or_else(|| field_name(&field.expr))
+}
+
+/// References and calls of an operator tree, in order.
+fn collect(expr: &Expr, parts: &mut Vec<String>) {
+    match expr {
+        Expr::VarRef { name, .. } => parts.push(name.clone()),
+        Expr::Call { name, .. } => parts.push(name.clone()),
+        Expr::Binary { left, right, .. } => {
+            collect(left, parts);
+            collect(right, parts);
+        }
+        Expr::Paren(inner) => collect(inner, parts),
+        _ => {}
+    }
+}
+
+/// Unique names for `fields`: aliases stand, other names in use get `_1`, `_2`, ….
+pub(crate) fn column_names(fields: &[Field]) -> Vec<String> {
+    let mut taken: HashMap<String, u32> = HashMap::new();
+    for alias in fields.iter().filter_map(|field| field.alias.as_ref()) {
+        taken.insert(alias.clone(), 1);
+    }
+    let mut names = Vec::with_capacity(fields.len());
+    for field in fields {
+        let name = match &field.alias {
+            Some(alias) => alias.clone(),
+            None => unique(field_name(&field.expr), &mut taken),
+        };
+        names.push(name);
+    }
+    names
+}
+
+fn unique(mut name: String, taken: &mut HashMap<String, u32>) -> String {
+    if let Some(&first) = taken.get(&name) {
+        let mut count = first;
+        let mut resolved = format!("{name}_{count}");
+        while taken.contains_key(&resolved) {
+            count += 1;
+            resolved = format!("{name}_{count}");
+        }
+        taken.insert(name, count + 1);
+        name = resolved;
+    }
+    *taken.entry(name.clone()).or_insert(0) += 1;
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str, alias: Option<&str>) -> Field {
+        let expr = Expr::VarRef { name: name.into(), cast: None };
+        Field { expr, alias: alias.map(str::to_owned) }
+    }
+
+    #[test]
+    fn aliases_stand_and_conflicts_are_numbered() {
+        let names = column_names(&[field("v", None), field("v", None), field("v", Some("v_1"))]);
+        assert_eq!(names, ["v", "v_2", "v_1"]);
+        let names = column_names(&[field("host", None), field("host", None)]);
+        assert_eq!(names, ["host", "host_1"]);
+    }
+}

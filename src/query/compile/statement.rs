@@ -1,0 +1,145 @@
+//! Checks a SELECT and its subqueries, without a schema (1.x `query.Compile`).
+
+use super::dimensions;
+use super::fields::{self, StatementCheck};
+use super::fold::FoldContext;
+use super::time_range;
+use super::zone::Zone;
+use crate::influxql::ast::{BinaryOp, Expr, Field, Fill, SelectStatement, Source};
+use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, TimeRange};
+use crate::query::error::QueryError;
+use crate::query::math;
+
+/// A SELECT that 1.x's compiler would accept.
+#[derive(Debug)]
+pub(crate) struct Checked<'a> {
+    /// As written.
+    pub(crate) select: &'a SelectStatement,
+    /// WHERE without time, folded.
+    pub(crate) condition: Option<Expr>,
+    /// Times selected, narrowed by every outer statement.
+    pub(crate) range: TimeRange,
+    /// Folded fields without `time`.
+    pub(crate) fields: Vec<Field>,
+    /// What the fields say.
+    pub(crate) facts: StatementCheck,
+    /// As it applies: a subquery's `null` is `none`.
+    pub(crate) fill: Fill,
+    /// Latest first; a subquery's is its outer statement's.
+    pub(crate) descending: bool,
+    /// `tz()`
+    pub(crate) zone: Option<Zone>,
+    /// The subqueries of FROM, in order.
+    pub(crate) subqueries: Vec<Checked<'a>>,
+}
+
+impl Checked<'_> {
+    /// Whether the statement has a lower bound of time.
+    pub(crate) fn has_lower_bound(&self) -> bool {
+        self.range.start_ns > MIN_TIME_NS
+    }
+}
+
+/// Checks `select`; `outer` is the statement that it is a subquery of.
+///
+/// # Errors
+/// [`QueryError::Invalid`] with 1.x's text.
+pub(crate) fn check<'a>(
+    select: &'a SelectStatement,
+    now_ns: i64,
+    outer: Option<&Checked<'_>>,
+) -> Result<Checked<'a>, QueryError> {
+    let zone = select.timezone.as_deref().map(Zone::find).transpose()?;
+    let context = FoldContext { now_ns: Some(now_ns), math: false, zone: zone.as_ref() };
+    let (condition, bounds) = time_range::split(select.condition.as_ref(), context)?;
+    if let Some(condition) = &condition {
+        check_condition(condition)?;
+    }
+    let mut facts = StatementCheck {
+        interval: dimensions::check(select, now_ns, zone.as_ref())?,
+        only_selectors: true,
+        limit: select.limit,
+        has_target: select.into.is_some(),
+        ..StatementCheck::default()
+    };
+    let latest = if facts.interval.is_zero() { MAX_TIME_NS } else { now_ns };
+    let mut range = TimeRange::new(
+        bounds.min_ns.unwrap_or(MIN_TIME_NS),
+        bounds.max_ns.unwrap_or(latest).saturating_add(1),
+    );
+    let mut fill = select.fill;
+    let mut descending = select.descending();
+    if let Some(outer) = outer {
+        if select.order.is_some() && descending != outer.descending {
+            return Err(QueryError::Invalid(
+                "subqueries must be ordered in the same direction as the query itself".into(),
+            ));
+        }
+        descending = outer.descending;
+        range = range.intersect(&outer.range);
+        if !facts.interval.is_zero() && fill == Fill::Null {
+            fill = Fill::None;
+        }
+        if facts.interval.is_zero() && !outer.facts.interval.is_zero() {
+            facts.interval = outer.facts.interval;
+            facts.inherited_interval = true;
+        }
+    }
+    let fields = fields::check(select, &mut facts)?;
+    let mut checked = Checked {
+        select,
+        condition,
+        range,
+        fields,
+        facts,
+        fill,
+        descending,
+        zone,
+        subqueries: Vec::new(),
+    };
+    for source in &select.sources {
+        if let Source::Subquery(inner) = source {
+            let inner = check(inner, now_ns, Some(&checked))?;
+            checked.subqueries.push(inner);
+        }
+    }
+    Ok(checked)
+}
+
+/// Only mathematical functions may be called in WHERE (1.x `validateCondition`), and a regex must
+/// stand alone behind its operator (1.x panics on anything else while rewriting the condition).
+fn check_condition(expr: &Expr) -> Result<(), QueryError> {
+    match expr {
+        Expr::Binary { op: BinaryOp::EqRegex | BinaryOp::NeRegex, right, .. }
+            if !matches!(**right, Expr::Regex(_)) =>
+        {
+            Err(QueryError::Invalid(format!(
+                "likely malformed statement, unable to rewrite: interface conversion: \
+                 influxql.Expr is {}, not *influxql.RegexLiteral",
+                right.go_type_name()
+            )))
+        }
+        Expr::Binary { left, right, .. } => {
+            check_condition(left)?;
+            check_condition(right)
+        }
+        Expr::Paren(inner) => check_condition(inner),
+        Expr::Call { name, args } => {
+            if !math::is_math(name) {
+                return Err(QueryError::Invalid(format!(
+                    "invalid function call in condition: {expr}"
+                )));
+            }
+            // 1.x counts one argument for log() here, although it takes two.
+            let expected = if name == "log" { 1 } else { math::arguments(name) };
+            if args.len() != expected {
+                let got = args.len();
+                return Err(QueryError::Invalid(format!(
+                    "invalid number of arguments for {name}, expected {expected}, got {got}"
+                )));
+            }
+            args.iter().try_for_each(check_condition)
+        }
+        _ => Ok(()),
+    }
+}

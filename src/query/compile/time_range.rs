@@ -1,0 +1,148 @@
+//! Lifts time out of WHERE.
+//!
+//! InfluxQL treats `time` apart: every comparison with it narrows one range, wherever it stands.
+//! `WHERE v > 4 OR time < 5s` therefore means *v > 4, of the times before 5s* (1.x
+//! `influxql.ConditionExpr`), and the comparison vanishes from the condition that remains.
+
+use super::fold::{self, FoldContext};
+use super::time_literal;
+use crate::influxql::ast::{BinaryOp, Expr};
+use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
+use crate::query::error::QueryError;
+
+/// Bounds of a statement's time, inclusive; `None` where the statement sets none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// First time inside, nanoseconds.
+    pub(crate) min_ns: Option<i64>,
+    /// Last time inside, nanoseconds.
+    pub(crate) max_ns: Option<i64>,
+}
+
+impl Bounds {
+    /// The times in both.
+    pub(crate) fn intersect(self, other: Self) -> Self {
+        let later = |a: Option<i64>, b: Option<i64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (one, None) | (None, one) => one,
+        };
+        let earlier = |a: Option<i64>, b: Option<i64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, None) | (None, one) => one,
+        };
+        Self {
+            min_ns: later(self.min_ns, other.min_ns),
+            max_ns: earlier(self.max_ns, other.max_ns),
+        }
+    }
+}
+
+/// Splits a condition into what is not about time (`None`: nothing) and the bounds of time.
+///
+/// # Errors
+/// [`QueryError::Invalid`] and [`QueryError::Literal`] with 1.x's texts.
+pub(crate) fn split(
+    condition: Option<&Expr>,
+    context: FoldContext<'_>,
+) -> Result<(Option<Expr>, Bounds), QueryError> {
+    let Some(condition) = condition else { return Ok((None, Bounds::default())) };
+    let (rest, bounds) = walk(condition, context)?;
+    let rest = match rest {
+        Some(Expr::Paren(inner)) => Some(*inner),
+        other => other,
+    };
+    Ok((rest.filter(|expr| *expr != Expr::BooleanLiteral(true)), bounds))
+}
+
+fn walk(condition: &Expr, context: FoldContext<'_>) -> Result<(Option<Expr>, Bounds), QueryError> {
+    match condition {
+        Expr::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right } => {
+            let (left, left_bounds) = walk(left, context)?;
+            let (right, right_bounds) = walk(right, context)?;
+            let rest = match (left, right) {
+                (Some(left), Some(right)) => {
+                    Some(fold::binary(*op, left, right, FoldContext::default()))
+                }
+                (one, None) | (None, one) => one,
+            };
+            Ok((rest, left_bounds.intersect(right_bounds)))
+        }
+        Expr::Binary { op, left, right } => {
+            if is_time(left) {
+                Ok((None, bounds(*op, right, context)?))
+            } else if is_time(right) {
+                Ok((None, bounds(mirrored(*op), left, context)?))
+            } else {
+                Ok((Some(fold::fold_inner(condition, context)), Bounds::default()))
+            }
+        }
+        Expr::Paren(inner) => {
+            let (rest, bounds) = walk(inner, context)?;
+            let rest = rest.map(|rest| match rest {
+                binary @ Expr::Binary { .. } => Expr::Paren(Box::new(binary)),
+                other => other,
+            });
+            Ok((rest, bounds))
+        }
+        Expr::BooleanLiteral(_) => Ok((Some(condition.clone()), Bounds::default())),
+        other => Err(QueryError::Invalid(format!("invalid condition expression: {other}"))),
+    }
+}
+
+/// Whether `expr` is `time`, in any case.
+pub(crate) fn is_time(expr: &Expr) -> bool {
+    matches!(expr, Expr::VarRef { name, .. } if name.eq_ignore_ascii_case("time"))
+}
+
+fn mirrored(op: BinaryOp) -> BinaryOp {
+    match op {
+        BinaryOp::Lt => BinaryOp::Gt,
+        BinaryOp::Le => BinaryOp::Ge,
+        BinaryOp::Gt => BinaryOp::Lt,
+        BinaryOp::Ge => BinaryOp::Le,
+        other => other,
+    }
+}
+
+fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds, QueryError> {
+    let literal = match value {
+        Expr::StringLiteral(text) if time_literal::looks_like(text) => {
+            Expr::TimeLiteral(time_literal::parse(text, context.zone)?)
+        }
+        other => fold::fold_inner(other, context),
+    };
+    let time_ns = match literal {
+        Expr::TimeLiteral(ns) => within_limits(ns)?,
+        Expr::DurationLiteral(ns) | Expr::IntegerLiteral(ns) => ns,
+        Expr::NumberLiteral(ns) => ns as i64,
+        other => {
+            return Err(QueryError::Invalid(format!(
+                "invalid operation: time and {} are not compatible",
+                other.go_type_name()
+            )));
+        }
+    };
+    let (min_ns, max_ns) = match op {
+        BinaryOp::Gt => (Some(time_ns.saturating_add(1)), None),
+        BinaryOp::Ge => (Some(time_ns), None),
+        BinaryOp::Lt => (None, Some(time_ns.saturating_sub(1))),
+        BinaryOp::Le => (None, Some(time_ns)),
+        BinaryOp::Eq => (Some(time_ns), Some(time_ns)),
+        other => {
+            return Err(QueryError::Invalid(format!("invalid time comparison operator: {other}")));
+        }
+    };
+    Ok(Bounds { min_ns, max_ns })
+}
+
+/// Folding saturates, so whatever left the range of valid times lies at an end of `i64`.
+fn within_limits(time_ns: i64) -> Result<i64, QueryError> {
+    let text = || time_literal::print_seconds(time_ns);
+    if time_ns > MAX_TIME_NS {
+        Err(QueryError::Invalid(format!("time {} overflows time literal", text())))
+    } else if time_ns < MIN_TIME_NS + 1 {
+        Err(QueryError::Invalid(format!("time {} underflows time literal", text())))
+    } else {
+        Ok(time_ns)
+    }
+}

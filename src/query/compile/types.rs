@@ -1,0 +1,218 @@
+//! What a name means in the sources of a statement, and the type of an expression.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::influxql::ast::{BinaryOp, Cast, Expr};
+use crate::model::schema::MeasurementSchema;
+use crate::model::value::FieldType;
+use crate::query::error::QueryError;
+use crate::query::math;
+
+/// What a name is. Ordered as 1.x orders types of one name in several sources: the greater wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum DataType {
+    /// Nothing of that name.
+    Unknown,
+    /// A tag.
+    Tag,
+    /// A field.
+    Boolean,
+    /// A field.
+    String,
+    /// A field.
+    Unsigned,
+    /// A field.
+    Integer,
+    /// A field.
+    Float,
+}
+
+impl From<FieldType> for DataType {
+    fn from(field_type: FieldType) -> Self {
+        match field_type {
+            FieldType::Float => Self::Float,
+            FieldType::Integer => Self::Integer,
+            FieldType::Unsigned => Self::Unsigned,
+            FieldType::String => Self::String,
+            FieldType::Boolean => Self::Boolean,
+        }
+    }
+}
+
+impl DataType {
+    /// The type of the values, if it is a field.
+    pub(crate) fn field_type(self) -> Option<FieldType> {
+        Some(match self {
+            Self::Float => FieldType::Float,
+            Self::Integer => FieldType::Integer,
+            Self::Unsigned => FieldType::Unsigned,
+            Self::String => FieldType::String,
+            Self::Boolean => FieldType::Boolean,
+            Self::Tag | Self::Unknown => return None,
+        })
+    }
+
+    /// 1.x's word for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Tag => "tag",
+            other => other.field_type().map_or("unknown", FieldType::name),
+        }
+    }
+
+    pub(crate) fn is_number(self) -> bool {
+        matches!(self, Self::Float | Self::Integer | Self::Unsigned)
+    }
+}
+
+/// The names of all sources of a statement.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    /// Fields, and columns of subqueries.
+    pub(crate) fields: BTreeMap<Rc<str>, DataType>,
+    /// Tags, and dimensions of subqueries.
+    pub(crate) tags: BTreeMap<Rc<str>, ()>,
+}
+
+impl Names {
+    /// Adds the columns of a measurement.
+    pub(crate) fn add_measurement(&mut self, schema: &MeasurementSchema) {
+        for (column, field_type) in schema.fields() {
+            self.add_field(&column.key, field_type.into());
+        }
+        for column in schema.tags() {
+            self.add_tag(&column.key);
+        }
+    }
+
+    /// Adds a field.
+    pub(crate) fn add_field(&mut self, name: &str, data_type: DataType) {
+        let known = self.fields.entry(Rc::from(name)).or_insert(data_type);
+        *known = (*known).max(data_type);
+    }
+
+    /// Adds a tag.
+    pub(crate) fn add_tag(&mut self, name: &str) {
+        self.tags.insert(Rc::from(name), ());
+    }
+
+    /// What a reference means.
+    pub(crate) fn resolve(&self, name: &str, cast: Option<Cast>) -> DataType {
+        let field = || self.fields.get(name).copied();
+        let tag = || self.tags.contains_key(name).then_some(DataType::Tag);
+        match cast {
+            None => field().or_else(tag).unwrap_or(DataType::Unknown),
+            Some(Cast::Field) => field().unwrap_or(DataType::Unknown),
+            Some(Cast::Tag) => DataType::Tag,
+            Some(Cast::Float) => DataType::Float,
+            Some(Cast::Integer) => DataType::Integer,
+            Some(Cast::Unsigned) => DataType::Unsigned,
+            Some(Cast::String) => DataType::String,
+            Some(Cast::Boolean) => DataType::Boolean,
+        }
+    }
+}
+
+/// Binds every reference of `expr` to what it means, so that it prints as 1.x prints it.
+pub(crate) fn bind(expr: &mut Expr, names: &Names) {
+    match expr {
+        Expr::VarRef { name, cast } => {
+            let bound = match names.resolve(name, *cast) {
+                DataType::Unknown => *cast,
+                DataType::Tag => Some(Cast::Tag),
+                DataType::Boolean => Some(Cast::Boolean),
+                DataType::String => Some(Cast::String),
+                DataType::Unsigned => Some(Cast::Unsigned),
+                DataType::Integer => Some(Cast::Integer),
+                DataType::Float => Some(Cast::Float),
+            };
+            *cast = bound;
+        }
+        Expr::Binary { left, right, .. } => {
+            bind(left, names);
+            bind(right, names);
+        }
+        Expr::Paren(inner) => bind(inner, names),
+        Expr::Call { args, .. } => args.iter_mut().for_each(|arg| bind(arg, names)),
+        _ => {}
+    }
+}
+
+/// The type of `expr`.
+///
+/// # Errors
+/// `type error: …` where operands do not go together.
+pub(crate) fn type_of(expr: &Expr, names: &Names) -> Result<DataType, QueryError> {
+    Ok(match expr {
+        Expr::VarRef { name, cast } => names.resolve(name, *cast),
+        Expr::NumberLiteral(_) => DataType::Float,
+        Expr::IntegerLiteral(_) => DataType::Integer,
+        Expr::UnsignedLiteral(_) => DataType::Unsigned,
+        Expr::StringLiteral(_) => DataType::String,
+        Expr::BooleanLiteral(_) => DataType::Boolean,
+        Expr::Paren(inner) => type_of(inner, names)?,
+        Expr::Call { name, args } => call(name, args, names)?,
+        Expr::Binary { op, left, right } => {
+            let (left, right) = (type_of(left, names)?, type_of(right, names)?);
+            match (left, right) {
+                (DataType::Unknown, known) | (known, DataType::Unknown) => known,
+                _ => operator(*op, left, right).ok_or_else(|| {
+                    let (left, right) = (left.name(), right.name());
+                    QueryError::Invalid(format!(
+                        "type error: {expr}: incompatible types: {left} and {right}"
+                    ))
+                })?,
+            }
+        }
+        _ => DataType::Unknown,
+    })
+}
+
+/// Type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`).
+fn call(name: &str, args: &[Expr], names: &Names) -> Result<DataType, QueryError> {
+    let mut types = Vec::with_capacity(args.len());
+    for arg in args {
+        types.push(type_of(arg, names)?);
+    }
+    let first = types.first().copied().unwrap_or(DataType::Unknown);
+    Ok(match name {
+        "mean"
+        | "median"
+        | "integral"
+        | "stddev"
+        | "derivative"
+        | "non_negative_derivative"
+        | "moving_average"
+        | "holt_winters"
+        | "holt_winters_with_fit"
+        | "exponential_moving_average"
+        | "double_exponential_moving_average"
+        | "triple_exponential_moving_average"
+        | "triple_exponential_derivative"
+        | "relative_strength_index"
+        | "kaufmans_efficiency_ratio"
+        | "kaufmans_adaptive_moving_average"
+        | "chande_momentum_oscillator" => DataType::Float,
+        "count" | "elapsed" => DataType::Integer,
+        "count_hll" => DataType::Unsigned,
+        "sum_hll" => DataType::String,
+        "abs" | "ceil" | "floor" | "round" => first,
+        _ if math::is_math(name) => DataType::Float,
+        _ => first,
+    })
+}
+
+/// The type that 1.x's `Eval` gives for zero values of both types; `None` if they do not go.
+fn operator(op: BinaryOp, left: DataType, right: DataType) -> Option<DataType> {
+    use DataType::{Boolean, Float, Integer, Unsigned};
+    let bitwise = matches!(op, BinaryOp::BitwiseAnd | BinaryOp::BitwiseOr | BinaryOp::BitwiseXor);
+    match (left, right) {
+        (Boolean, Boolean) => bitwise.then_some(Boolean),
+        (Float, other) | (other, Float) if other.is_number() => (!bitwise).then_some(Float),
+        (Integer, Integer) => Some(Integer),
+        (Integer | Unsigned, Integer | Unsigned) => Some(Unsigned),
+        _ => None,
+    }
+}

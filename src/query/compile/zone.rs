@@ -1,0 +1,121 @@
+//! `tz('…')`: a zone of the IANA database, and its clock changes as a list that shards can use.
+
+use tz::TimeZoneRef;
+
+use crate::model::time::{S_NS, TimeRange};
+use crate::query::error::QueryError;
+
+/// A zone that is known to exist.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Zone {
+    rules: &'static TimeZoneRef<'static>,
+}
+
+/// How far apart rules without a table are probed for a change; no zone changes more often.
+const PROBE_SECONDS: i64 = 20 * 86_400;
+
+impl Zone {
+    /// The zone of that name.
+    ///
+    /// # Errors
+    /// `unable to find time zone …`, as the parser says it.
+    pub(crate) fn find(name: &str) -> Result<Self, QueryError> {
+        let name = if name.is_empty() || name == "Local" { "UTC" } else { name };
+        let unknown = || QueryError::Invalid(format!("unable to find time zone {name}"));
+        tzdb_data::find_tz(name.as_bytes()).map(|rules| Self { rules }).ok_or_else(unknown)
+    }
+
+    /// Local time minus UTC at a time, seconds.
+    fn offset_seconds(&self, unix_seconds: i64) -> i64 {
+        let found = self.rules.find_local_time_type(unix_seconds);
+        found.map_or(0, |local| i64::from(local.ut_offset()))
+    }
+
+    /// The UTC time at which clocks show `local`; as Go's `time.Date`, of two such times the one
+    /// before the change, and for a time that clocks skip one of the two ways to read it.
+    pub(crate) fn to_utc_seconds(self, local: i64) -> i64 {
+        let first = self.offset_seconds(local);
+        if first == 0 {
+            return local;
+        }
+        let utc = local - first;
+        let second = self.offset_seconds(utc);
+        let again = local - second;
+        if self.offset_seconds(again) == second { again } else { utc }
+    }
+
+    /// From each time on (nanoseconds, ascending) local time minus UTC, nanoseconds, for every
+    /// time of `range`. The first entry holds from the start of time.
+    pub(crate) fn shifts(&self, range: TimeRange) -> Vec<(i64, i64)> {
+        let (start, end) = (range.start_ns.div_euclid(S_NS), range.end_ns.div_euclid(S_NS));
+        let mut offset = self.offset_seconds(start);
+        let mut shifts = vec![(i64::MIN, offset * S_NS)];
+        let mut push = |from: i64, next: i64| {
+            if next != offset {
+                offset = next;
+                shifts.push((from.saturating_mul(S_NS), next * S_NS));
+            }
+        };
+        let table = self.rules.transitions();
+        for transition in table {
+            let from = transition.unix_leap_time();
+            if start < from && from <= end {
+                push(from, self.offset_seconds(from));
+            }
+        }
+        let mut from = table.last().map_or(start, |last| last.unix_leap_time().max(start));
+        while self.rules.extra_rule().is_some() && from < end {
+            let to = from.saturating_add(PROBE_SECONDS).min(end);
+            if self.offset_seconds(from) != self.offset_seconds(to) {
+                let change = self.change_between(from, to);
+                push(change, self.offset_seconds(change));
+            }
+            from = to;
+        }
+        shifts
+    }
+
+    /// The first second with the offset of `to`, given that `from` has another.
+    fn change_between(&self, mut from: i64, mut to: i64) -> i64 {
+        let before = self.offset_seconds(from);
+        while from + 1 < to {
+            let middle = from + (to - from) / 2;
+            if self.offset_seconds(middle) == before {
+                from = middle;
+            } else {
+                to = middle;
+            }
+        }
+        to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shifts_list_every_change_inside_the_range() {
+        let zone = Zone::find("America/Los_Angeles").expect("in the database");
+        let year = TimeRange::new(946_684_800 * S_NS, 978_307_200 * S_NS);
+        let hour = 3_600 * S_NS;
+        assert_eq!(
+            zone.shifts(year),
+            [
+                (i64::MIN, -8 * hour),
+                (954_669_600 * S_NS, -7 * hour),
+                (972_810_000 * S_NS, -8 * hour)
+            ]
+        );
+        // 2100: past the table, by rule.
+        let later = TimeRange::new(4_102_444_800 * S_NS, 4_133_980_800 * S_NS);
+        assert_eq!(zone.shifts(later).len(), 3);
+    }
+
+    #[test]
+    fn local_times_become_utc() {
+        let zone = Zone::find("America/Los_Angeles").expect("in the database");
+        assert_eq!(zone.to_utc_seconds(946_684_800), 946_684_800 + 8 * 3_600);
+        assert!(Zone::find("Mars/Olympus").is_err());
+    }
+}

@@ -1,0 +1,350 @@
+//! One group of one measurement: from its rows or partial states to its chunks.
+
+use std::rc::Rc;
+
+use super::error::QueryError;
+use super::executor::StreamNeed;
+use super::operators::fill;
+use super::operators::join;
+use super::operators::limit::Limiter;
+use super::operators::merge_rows::{Merged, RowBatch, RowMerge};
+use super::operators::partials::PartialMerge;
+use super::operators::series::CallSeries;
+use super::plan::{Binding, CallPlan, FeedKind, Node, SlotSource};
+use super::result::{Column, ResultColumn, SeriesChunk};
+use super::scalar;
+use super::stream::Stream;
+use super::transforms::{self, Piece};
+use crate::model::limits::BUCKETS_PER_QUERY_MAX;
+
+/// What a step of a group comes to.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Pages are needed.
+    Need(Vec<StreamNeed>),
+    /// Rows.
+    Chunk(SeriesChunk),
+    /// The group is through.
+    End,
+}
+
+/// What a feed of the group is doing.
+#[derive(Debug)]
+enum FeedRun {
+    /// Collecting partial states.
+    Partials(PartialMerge),
+    /// Reading rows.
+    Rows(RowMerge),
+    /// Through.
+    Done,
+}
+
+/// A call whose values come from rows, in progress.
+#[derive(Debug)]
+struct CallRun {
+    streams: Vec<Box<dyn transforms::Stream>>,
+    limiter: Limiter,
+    /// What it has come to so far.
+    series: Option<CallSeries>,
+}
+
+/// A group in progress.
+#[derive(Debug)]
+pub(crate) struct GroupRun {
+    input: usize,
+    key: Vec<String>,
+    tags: Rc<[(String, String)]>,
+    feeds: Vec<FeedRun>,
+    calls: Vec<CallRun>,
+    /// LIMIT of a raw query.
+    limiter: Limiter,
+    held: Option<SeriesChunk>,
+    counted: bool,
+}
+
+impl GroupRun {
+    pub(crate) fn new(node: &Node, input: usize, key: Vec<String>) -> Self {
+        let tags = node.group_keys.iter().cloned().zip(key.iter().cloned()).collect();
+        let feeds = node.feeds.iter().map(|feed| match feed.kind {
+            FeedKind::Partials => FeedRun::Partials(PartialMerge::new(feed.calls.len())),
+            FeedKind::Rows => FeedRun::Rows(RowMerge::default()),
+        });
+        let limiter = Limiter::new(node.limit, node.offset);
+        let calls = node.calls.iter().map(|call| CallRun {
+            streams: call.transforms.iter().map(transforms::Transform::start).collect(),
+            limiter,
+            series: None,
+        });
+        Self {
+            input,
+            key,
+            tags,
+            feeds: feeds.collect(),
+            calls: calls.collect(),
+            limiter,
+            held: None,
+            counted: false,
+        }
+    }
+
+    /// Whether the series has been counted for SLIMIT.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted
+    }
+
+    /// Counts it.
+    pub(crate) fn count(&mut self) {
+        self.counted = true;
+    }
+
+    /// Keeps `chunk` until it is known whether more rows follow; returns the one kept before.
+    pub(crate) fn hold(&mut self, chunk: SeriesChunk) -> Option<SeriesChunk> {
+        let mut before = self.held.replace(chunk);
+        if let Some(before) = &mut before {
+            before.partial = true;
+        }
+        before
+    }
+
+    /// The last chunk.
+    pub(crate) fn take_held(&mut self) -> Option<SeriesChunk> {
+        self.held.take()
+    }
+
+    /// Goes on as far as the pages at hand allow.
+    ///
+    /// # Errors
+    /// [`QueryError`]
+    pub(crate) fn advance(
+        &mut self,
+        node: &Node,
+        streams: &mut [Vec<Stream>],
+    ) -> Result<Progress, QueryError> {
+        let mut needs = Vec::new();
+        let mut feeds = std::mem::take(&mut self.feeds);
+        let mut answer = None;
+        for (index, feed) in feeds.iter_mut().enumerate() {
+            let Some(streams) = streams.get_mut(index) else { continue };
+            match self.advance_feed(node, index, feed, streams)? {
+                Some(Progress::Need(more)) => needs.extend(more),
+                Some(Progress::Chunk(chunk)) => answer = Some(chunk),
+                Some(Progress::End) => *feed = FeedRun::Done,
+                None => {}
+            }
+            if answer.is_some() {
+                break;
+            }
+        }
+        self.feeds = feeds;
+        if let Some(chunk) = answer {
+            return Ok(Progress::Chunk(chunk));
+        }
+        if !needs.is_empty() {
+            return Ok(Progress::Need(needs));
+        }
+        // Every feed is through: what has not been shown as it came is shown now, once.
+        Ok(self.finish(node).map_or(Progress::End, Progress::Chunk))
+    }
+
+    /// Runs one feed until it needs pages, has rows to show or is through.
+    fn advance_feed(
+        &mut self,
+        node: &Node,
+        index: usize,
+        feed: &mut FeedRun,
+        streams: &mut [Stream],
+    ) -> Result<Option<Progress>, QueryError> {
+        let bindings = node.inputs.get(self.input).and_then(|input| input.feeds.get(index));
+        let bindings = bindings.map_or(&[][..], Vec::as_slice);
+        match feed {
+            FeedRun::Done => Ok(None),
+            FeedRun::Partials(merge) => {
+                let missing = merge.collect(&self.key, streams, bindings)?;
+                if !missing.is_empty() {
+                    return Ok(Some(needs(streams, &missing)));
+                }
+                for (call, series) in merge.finish(node)? {
+                    self.settle(node, call, series)?;
+                }
+                Ok(Some(Progress::End))
+            }
+            FeedRun::Rows(merge) => loop {
+                let sources = sources(streams, bindings);
+                let next =
+                    merge.next(&self.key, streams, &sources, &node.slots, node.descending)?;
+                match next {
+                    Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
+                    Merged::End => return Ok(Some(Progress::End)),
+                    Merged::Batch(batch) => {
+                        if let Some(chunk) = self.rows(node, index, batch)? {
+                            return Ok(Some(Progress::Chunk(chunk)));
+                        }
+                    }
+                }
+            },
+        }
+    }
+
+    /// Rows of a feed: shown at once if nothing else has to be waited for, else kept.
+    fn rows(
+        &mut self,
+        node: &Node,
+        feed: usize,
+        batch: RowBatch,
+    ) -> Result<Option<SeriesChunk>, QueryError> {
+        if node.calls.is_empty() {
+            let exhausted = self.limiter.is_exhausted();
+            return Ok(if exhausted { None } else { self.raw(node, batch) });
+        }
+        let Some(feed) = node.feeds.get(feed) else { return Ok(None) };
+        for &index in &feed.calls {
+            let Some(plan) = node.calls.get(index) else { continue };
+            let Some(Some(column)) = batch.slots.get(plan.slot) else { continue };
+            let piece = Piece::of(&batch.times_ns, column);
+            self.push(index, piece, Vec::new());
+        }
+        if node.feeds.len() == 1 {
+            return Ok(self.joined(node));
+        }
+        let held = self.calls.iter().filter_map(|call| call.series.as_ref());
+        if held.map(|series| series.times_ns.len() as u64).sum::<u64>() > BUCKETS_PER_QUERY_MAX {
+            return Err(QueryError::TooLarge {
+                what: "a series whose functions read different times",
+                limit: BUCKETS_PER_QUERY_MAX,
+                unit: "values",
+            });
+        }
+        Ok(None)
+    }
+
+    fn raw(&mut self, node: &Node, batch: RowBatch) -> Option<SeriesChunk> {
+        let (from, to) = self.limiter.take(batch.times_ns.len());
+        if from == to {
+            return None;
+        }
+        let whole = from == 0 && to == batch.times_ns.len();
+        let rows: Vec<u32> = (from as u32..to as u32).collect();
+        let slots: Vec<Option<Column>> = if whole {
+            batch.slots
+        } else {
+            batch.slots.iter().map(|slot| slot.as_ref().map(|c| c.gather(&rows))).collect()
+        };
+        let times_ns = batch.times_ns.get(from..to).unwrap_or_default().to_vec();
+        Some(self.chunk(node, times_ns, &slots))
+    }
+
+    /// The windows or points of a merged call: filled, transformed and limited.
+    fn settle(
+        &mut self,
+        node: &Node,
+        index: usize,
+        mut series: CallSeries,
+    ) -> Result<(), QueryError> {
+        let Some(plan) = node.calls.get(index) else { return Ok(()) };
+        if let (Some(fill), Some(window)) = (&plan.fill, &node.window)
+            && !series.times_ns.is_empty()
+        {
+            let range = extended(node, plan);
+            series = fill::fill(&series, fill, window, range, node.descending)?;
+        }
+        if plan.transforms.is_empty() {
+            let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
+            let (from, to) = call.limiter.take(series.times_ns.len());
+            call.series = Some(series.slice(from, to)).filter(|s| !s.times_ns.is_empty());
+        } else {
+            let piece = Piece::of(&series.times_ns, &series.values);
+            self.push(index, piece, Vec::new());
+        }
+        Ok(())
+    }
+
+    /// Runs the next values of a call through its transformations.
+    fn push(&mut self, index: usize, mut piece: Piece, beside: Vec<Option<Column>>) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        for stream in &mut call.streams {
+            piece = stream.push(&piece);
+        }
+        let (from, to) = call.limiter.take(piece.times_ns.len());
+        let values = Column::full(piece.values);
+        let next = CallSeries { times_ns: piece.times_ns, values, beside }.slice(from, to);
+        if next.times_ns.is_empty() {
+            return;
+        }
+        match &mut call.series {
+            Some(series) => {
+                series.times_ns.extend(next.times_ns);
+                series.values.extend_from(&next.values);
+            }
+            none => *none = Some(next),
+        }
+    }
+
+    /// What is left to show when every feed is through.
+    fn finish(&mut self, node: &Node) -> Option<SeriesChunk> {
+        if node.calls.is_empty() { None } else { self.joined(node) }
+    }
+
+    /// Joins what the calls have come to, and forgets it.
+    fn joined(&mut self, node: &Node) -> Option<SeriesChunk> {
+        let series: Vec<Option<CallSeries>> =
+            self.calls.iter_mut().map(|call| call.series.take()).collect();
+        let missing: Vec<_> = node.calls.iter().map(|call| call.missing.clone()).collect();
+        let (times_ns, mut columns) = join::join(&series, &missing, node.descending);
+        if times_ns.is_empty() {
+            return None;
+        }
+        columns.resize(node.calls.len() + node.slots.len(), None);
+        if let ([plan], [Some(series)]) = (node.calls.as_slice(), series.as_slice()) {
+            for (&slot, beside) in plan.beside.iter().zip(&series.beside) {
+                if let Some(column) = columns.get_mut(1 + slot) {
+                    column.clone_from(beside);
+                }
+            }
+        }
+        Some(self.chunk(node, times_ns, &columns))
+    }
+
+    fn chunk(&self, node: &Node, times_ns: Vec<i64>, columns: &[Option<Column>]) -> SeriesChunk {
+        let rows = times_ns.len();
+        let outputs = node.outputs.iter().map(|output| {
+            match scalar::evaluate(output, columns).into_column(rows) {
+                Some(column) => ResultColumn::Values(column),
+                None => ResultColumn::Null,
+            }
+        });
+        let values = std::iter::once(ResultColumn::Time(times_ns)).chain(outputs).collect();
+        let name = node.inputs.get(self.input).map(|input| Rc::clone(&input.name));
+        SeriesChunk {
+            name,
+            tags: Rc::clone(&self.tags),
+            columns: Rc::clone(&node.columns),
+            values,
+            rows,
+            partial: false,
+            zone: Rc::clone(&node.zone),
+        }
+    }
+}
+
+/// The range of a call: the node's, with the window before it where the call wants that.
+fn extended(node: &Node, plan: &CallPlan) -> crate::model::time::TimeRange {
+    let mut range = node.range;
+    if let (true, Some(window)) = (plan.extended, &node.window) {
+        if node.descending {
+            range.end_ns = range.end_ns.saturating_add(window.every_ns);
+        } else if range.start_ns > crate::model::time::MIN_TIME_NS {
+            range.start_ns = range.start_ns.saturating_sub(window.every_ns);
+        }
+    }
+    range
+}
+
+fn needs(streams: &[Stream], missing: &[usize]) -> Progress {
+    Progress::Need(missing.iter().filter_map(|&i| streams.get(i)).map(Stream::need).collect())
+}
+
+fn sources<'a>(streams: &[Stream], bindings: &'a [Binding]) -> Vec<&'a [SlotSource]> {
+    let find =
+        |stream: &Stream| bindings.iter().find(|binding| binding.scan == stream.id().scan as usize);
+    streams.iter().map(|stream| find(stream).map_or(&[][..], |b| b.slots.as_slice())).collect()
+}

@@ -1,0 +1,186 @@
+//! Mathematical functions, over whole columns (1.x `query/math.go`).
+
+use super::result::{Column, Values};
+use crate::influxql::ast::Expr;
+use crate::model::value::FieldValue;
+
+/// Functions of one argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unary {
+    Abs,
+    Ceil,
+    Floor,
+    Round,
+    Sin,
+    Cos,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Exp,
+    Ln,
+    Log2,
+    Log10,
+    Sqrt,
+}
+
+/// Functions of two arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Binary {
+    Log,
+    Pow,
+    Atan2,
+}
+
+/// A mathematical function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MathFunction {
+    /// Of one argument.
+    Unary(Unary),
+    /// Of two arguments.
+    Binary(Binary),
+}
+
+impl MathFunction {
+    /// The function of that lower-case name.
+    pub(crate) fn find(name: &str) -> Option<Self> {
+        Some(Self::Unary(match name {
+            "abs" => Unary::Abs,
+            "ceil" => Unary::Ceil,
+            "floor" => Unary::Floor,
+            "round" => Unary::Round,
+            "sin" => Unary::Sin,
+            "cos" => Unary::Cos,
+            "tan" => Unary::Tan,
+            "asin" => Unary::Asin,
+            "acos" => Unary::Acos,
+            "atan" => Unary::Atan,
+            "exp" => Unary::Exp,
+            "ln" => Unary::Ln,
+            "log2" => Unary::Log2,
+            "log10" => Unary::Log10,
+            "sqrt" => Unary::Sqrt,
+            "log" => return Some(Self::Binary(Binary::Log)),
+            "pow" => return Some(Self::Binary(Binary::Pow)),
+            "atan2" => return Some(Self::Binary(Binary::Atan2)),
+            _ => return None,
+        }))
+    }
+}
+
+/// Whether `name` is a mathematical function.
+pub(crate) fn is_math(name: &str) -> bool {
+    MathFunction::find(name).is_some()
+}
+
+/// How many arguments it takes.
+pub(crate) fn arguments(name: &str) -> usize {
+    match MathFunction::find(name) {
+        Some(MathFunction::Binary(_)) => 2,
+        _ => 1,
+    }
+}
+
+/// The value of a call whose arguments are all numbers; `None` for any other.
+pub(crate) fn fold_literals(name: &str, args: &[Expr]) -> Option<Expr> {
+    let value = |arg: &Expr| match arg {
+        Expr::NumberLiteral(value) => Some(FieldValue::Float(*value)),
+        Expr::IntegerLiteral(value) => Some(FieldValue::Integer(*value)),
+        Expr::UnsignedLiteral(value) => Some(FieldValue::Unsigned(*value)),
+        _ => None,
+    };
+    let folded = match (MathFunction::find(name)?, args) {
+        (MathFunction::Unary(function), [arg]) => function.value(&value(arg)?)?,
+        (MathFunction::Binary(function), [left, right]) => {
+            FieldValue::Float(function.apply(number(&value(left)?)?, number(&value(right)?)?))
+        }
+        _ => return None,
+    };
+    Some(match folded {
+        FieldValue::Integer(value) => Expr::IntegerLiteral(value),
+        FieldValue::Unsigned(value) => Expr::UnsignedLiteral(value),
+        FieldValue::Float(value) => Expr::NumberLiteral(value),
+        FieldValue::String(_) | FieldValue::Boolean(_) => return None,
+    })
+}
+
+/// A number as a float; `None` for strings and booleans.
+pub(crate) fn number(value: &FieldValue) -> Option<f64> {
+    match value {
+        FieldValue::Float(value) => Some(*value),
+        FieldValue::Integer(value) => Some(*value as f64),
+        FieldValue::Unsigned(value) => Some(*value as f64),
+        FieldValue::String(_) | FieldValue::Boolean(_) => None,
+    }
+}
+
+impl Unary {
+    /// Whether integers stay integers.
+    fn keeps_type(self) -> bool {
+        matches!(self, Self::Abs | Self::Ceil | Self::Floor | Self::Round)
+    }
+
+    fn apply(self, x: f64) -> f64 {
+        match self {
+            Self::Abs => x.abs(),
+            Self::Ceil => x.ceil(),
+            Self::Floor => x.floor(),
+            // Rust rounds half away from zero, as Go's math.Round.
+            Self::Round => x.round(),
+            Self::Sin => x.sin(),
+            Self::Cos => x.cos(),
+            Self::Tan => x.tan(),
+            Self::Asin => x.asin(),
+            Self::Acos => x.acos(),
+            Self::Atan => x.atan(),
+            Self::Exp => x.exp(),
+            Self::Ln => x.ln(),
+            Self::Log2 => x.log2(),
+            Self::Log10 => x.log10(),
+            Self::Sqrt => x.sqrt(),
+        }
+    }
+
+    fn value(self, value: &FieldValue) -> Option<FieldValue> {
+        Some(match value {
+            FieldValue::Integer(value) if self == Self::Abs => {
+                FieldValue::Integer(value.wrapping_abs())
+            }
+            FieldValue::Integer(_) | FieldValue::Unsigned(_) if self.keeps_type() => value.clone(),
+            other => FieldValue::Float(self.apply(number(other)?)),
+        })
+    }
+
+    /// Applies to every value; `None` for strings and booleans, which have no result.
+    pub(crate) fn column(self, column: &Column) -> Option<Column> {
+        let values = match &column.values {
+            Values::Integer(values) if self == Self::Abs => {
+                Values::Integer(values.iter().map(|value| value.wrapping_abs()).collect())
+            }
+            Values::Integer(_) | Values::Unsigned(_) if self.keeps_type() => column.values.clone(),
+            other => Values::Float(floats(other)?.iter().map(|&x| self.apply(x)).collect()),
+        };
+        Some(Column { values, validity: column.validity.clone() })
+    }
+}
+
+impl Binary {
+    /// Applies to one pair.
+    pub(crate) fn apply(self, x: f64, y: f64) -> f64 {
+        match self {
+            Self::Log => x.ln() / y.ln(),
+            Self::Pow => x.powf(y),
+            Self::Atan2 => x.atan2(y),
+        }
+    }
+}
+
+/// Numbers as floats; `None` for strings and booleans.
+pub(crate) fn floats(values: &Values) -> Option<Vec<f64>> {
+    match values {
+        Values::Float(values) => Some(values.clone()),
+        Values::Integer(values) => Some(values.iter().map(|&value| value as f64).collect()),
+        Values::Unsigned(values) => Some(values.iter().map(|&value| value as f64).collect()),
+        Values::String(_) | Values::Boolean(_) => None,
+    }
+}

@@ -1,0 +1,224 @@
+//! `fill(…)`: values for windows that have none (1.x `floatFillIterator` and its kin).
+
+use super::series::{CallSeries, gather_or_null};
+use crate::model::limits::BUCKETS_PER_QUERY_MAX;
+use crate::model::time::{MIN_TIME_NS, TimeRange};
+use crate::model::value::FieldValue;
+use crate::query::error::QueryError;
+use crate::query::result::{Column, Values};
+use crate::query::scalar::repeat;
+use crate::scan::request::Window;
+
+/// What an empty window holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum FillPlan {
+    /// Null.
+    Null,
+    /// This, of the call's own type.
+    Value(FieldValue),
+    /// The last value before.
+    Previous,
+    /// On the line between the values around it.
+    Linear,
+}
+
+/// Adds the missing windows of `range` to `series`, which must have at least one.
+///
+/// Without a lower bound windows start (descending: end) with the series' own first.
+///
+/// # Errors
+/// [`QueryError::Buckets`] when there would be more than a query may have.
+pub(crate) fn fill(
+    series: &CallSeries,
+    plan: &FillPlan,
+    window: &Window,
+    range: TimeRange,
+    descending: bool,
+) -> Result<CallSeries, QueryError> {
+    let (times_ns, rows) = dense(&series.times_ns, window, range, descending)?;
+    let beside_rows = if *plan == FillPlan::Previous { last_before(&rows) } else { rows.clone() };
+    let beside = (series.beside.iter())
+        .map(|column| column.as_ref().map(|column| gather_or_null(column, &beside_rows)))
+        .collect();
+    let values = match plan {
+        FillPlan::Null => gather_or_null(&series.values, &rows),
+        FillPlan::Previous => gather_or_null(&series.values, &last_before(&rows)),
+        FillPlan::Value(value) => constant(&series.values, &rows, value),
+        FillPlan::Linear => linear(series, &times_ns, &rows, window.every_ns),
+    };
+    Ok(CallSeries { times_ns, values, beside })
+}
+
+/// Times of all windows and, for each, its row in the series.
+fn dense(
+    present_ns: &[i64],
+    window: &Window,
+    range: TimeRange,
+    descending: bool,
+) -> Result<(Vec<i64>, Vec<Option<u32>>), QueryError> {
+    let last_ns = range.end_ns.saturating_sub(1);
+    let bounded = range.start_ns > MIN_TIME_NS;
+    let first_present = present_ns.first().copied().unwrap_or(range.start_ns);
+    let last_present = present_ns.last().copied().unwrap_or(range.start_ns);
+    let (mut next, end) = if descending {
+        let end = if bounded { window.start(range.start_ns) } else { last_present };
+        (window.start(last_ns), end)
+    } else {
+        let start = if bounded { window.start(range.start_ns) } else { first_present };
+        (start, window.start(last_ns))
+    };
+    let before = |a: i64, b: i64| if descending { a > b } else { a < b };
+    let (mut times, mut rows) = (Vec::new(), Vec::new());
+    let mut row = 0;
+    loop {
+        let present = present_ns.get(row).copied();
+        let due = !before(end, next);
+        let time = match present {
+            Some(time) if !due || !before(next, time) => {
+                rows.push(Some(row as u32));
+                row += 1;
+                time
+            }
+            _ if due => {
+                rows.push(None);
+                next
+            }
+            _ => break,
+        };
+        times.push(time);
+        if times.len() as u64 > BUCKETS_PER_QUERY_MAX {
+            let asked = times.len() as u64;
+            return Err(QueryError::Buckets { asked, limit: BUCKETS_PER_QUERY_MAX });
+        }
+        if !before(time, next) {
+            next = step(window, next, descending);
+        }
+    }
+    Ok((times, rows))
+}
+
+fn step(window: &Window, start_ns: i64, descending: bool) -> i64 {
+    if descending {
+        window.start(start_ns.saturating_sub(1)).min(start_ns.saturating_sub(1))
+    } else {
+        window.bounds(start_ns).end.max(start_ns.saturating_add(1))
+    }
+}
+
+/// For each window its own row, else that of the last window before that has one.
+fn last_before(rows: &[Option<u32>]) -> Vec<Option<u32>> {
+    let mut last = None;
+    rows.iter()
+        .map(|row| {
+            last = row.or(last);
+            last
+        })
+        .collect()
+}
+
+fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue) -> Column {
+    let mut all = Column::full(values.values.clone());
+    all.validity = values.validity.clone();
+    let filler = all.len() as u32;
+    all.extend_from(&Column::full(repeat(value, 1)));
+    let rows: Vec<u32> = rows.iter().map(|row| row.unwrap_or(filler)).collect();
+    all.gather(&rows)
+}
+
+/// The rows around each empty window: the last before and the next after, as positions in `rows`.
+fn linear(series: &CallSeries, times: &[i64], rows: &[Option<u32>], every_ns: i64) -> Column {
+    let mut filled = gather_or_null(&series.values, rows);
+    let mut previous: Option<usize> = None;
+    let mut points: Vec<(usize, usize, usize)> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        match row {
+            None => open.push(index),
+            Some(_) => {
+                if let Some(previous) = previous {
+                    points.extend(open.iter().map(|&hole| (hole, previous, index)));
+                }
+                open.clear();
+                previous = Some(index);
+            }
+        }
+    }
+    let slot = |index: usize| times.get(index).map_or(0, |time| time / every_ns.max(1));
+    let mut fills = Vec::with_capacity(points.len());
+    for (hole, from, to) in points {
+        let both = filled.validity.is_valid(from) && filled.validity.is_valid(to);
+        let width = slot(to).wrapping_sub(slot(from)) as f64;
+        let along = slot(hole).wrapping_sub(slot(from)) as f64;
+        let line = |from: f64, to: f64| (to - from) / width * along + from;
+        match &mut filled.values {
+            Values::Float(values) if both => set(values, hole, from, to, line),
+            Values::Integer(values) if both => {
+                set(values, hole, from, to, |a, b| line(a as f64, b as f64) as i64);
+            }
+            Values::Unsigned(values) if both => {
+                set(values, hole, from, to, |a, b| line(a as f64, b as f64) as u64);
+            }
+            _ => continue,
+        }
+        fills.push(hole);
+    }
+    if let crate::query::result::Validity::Some(bits) = &mut filled.validity {
+        fills.into_iter().for_each(|hole| bits.set(hole, true));
+    }
+    filled
+}
+
+fn set<T: Copy>(values: &mut [T], hole: usize, from: usize, to: usize, f: impl Fn(T, T) -> T) {
+    if let (Some(&from), Some(&to)) = (values.get(from), values.get(to))
+        && let Some(value) = values.get_mut(hole)
+    {
+        *value = f(from, to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::result::Values::Integer;
+
+    fn filled(plan: FillPlan, range: TimeRange, descending: bool) -> Vec<(i64, Option<i64>)> {
+        let window = Window { every_ns: 10, offset_ns: 0, zone: Vec::new() };
+        let (times_ns, values) =
+            if descending { (vec![40, 10], vec![7, 1]) } else { (vec![10, 40], vec![1, 7]) };
+        let series =
+            CallSeries { times_ns, values: Column::full(Integer(values)), beside: Vec::new() };
+        let series = fill(&series, &plan, &window, range, descending).expect("few windows");
+        let value = |row| match series.values.get(row) {
+            Some(FieldValue::Integer(value)) => Some(value),
+            _ => None,
+        };
+        series.times_ns.iter().enumerate().map(|(row, &time)| (time, value(row))).collect()
+    }
+
+    #[test]
+    fn every_window_of_the_range_is_there() {
+        let range = TimeRange::new(5, 55);
+        assert_eq!(
+            filled(FillPlan::Null, range, false),
+            [(0, None), (10, Some(1)), (20, None), (30, None), (40, Some(7)), (50, None)]
+        );
+        let open = TimeRange::new(MIN_TIME_NS, 45);
+        assert_eq!(
+            filled(FillPlan::Value(FieldValue::Integer(9)), open, true),
+            [(40, Some(7)), (30, Some(9)), (20, Some(9)), (10, Some(1))]
+        );
+    }
+
+    #[test]
+    fn previous_carries_and_linear_draws_a_line() {
+        let range = TimeRange::new(0, 60);
+        assert_eq!(
+            filled(FillPlan::Previous, range, false),
+            [(0, None), (10, Some(1)), (20, Some(1)), (30, Some(1)), (40, Some(7)), (50, Some(7))]
+        );
+        assert_eq!(
+            filled(FillPlan::Linear, range, false),
+            [(0, None), (10, Some(1)), (20, Some(3)), (30, Some(5)), (40, Some(7)), (50, None)]
+        );
+    }
+}

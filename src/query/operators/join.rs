@@ -1,0 +1,86 @@
+//! Several calls of one group side by side: joined on time (1.x `multiScannerCursor`).
+
+use super::series::{CallSeries, gather_or_null};
+use crate::model::value::FieldValue;
+use crate::query::result::Column;
+use crate::query::scalar::repeat;
+
+/// Joins `series`; `missing[i]` stands where call `i` has no value at a time that another has.
+/// Returns the times and, for each call, its column (`None`: the call has nothing at all).
+pub(crate) fn join(
+    series: &[Option<CallSeries>],
+    missing: &[Option<FieldValue>],
+    descending: bool,
+) -> (Vec<i64>, Vec<Option<Column>>) {
+    let present: Vec<&CallSeries> = series.iter().flatten().collect();
+    if let [only] = present.as_slice()
+        && series.len() == 1
+    {
+        return (only.times_ns.clone(), vec![Some(only.values.clone())]);
+    }
+    let (times, rows) = align(series, descending);
+    let columns = series.iter().zip(rows).zip(missing.iter());
+    let columns = columns.map(|((series, rows), missing)| match series {
+        Some(series) => Some(pick(&series.values, &rows, missing.as_ref())),
+        None => missing.as_ref().map(|value| Column::full(repeat(value, times.len()))),
+    });
+    let columns = columns.collect();
+    (times, columns)
+}
+
+/// All times in order and, for each series, its row at each time. A series with several rows at
+/// one time takes as many times.
+fn align(series: &[Option<CallSeries>], descending: bool) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
+    let mut next: Vec<usize> = vec![0; series.len()];
+    let mut rows: Vec<Vec<Option<u32>>> = vec![Vec::new(); series.len()];
+    let mut times = Vec::new();
+    loop {
+        let heads = series.iter().zip(&next).filter_map(|(series, &row)| {
+            series.as_ref().and_then(|series| series.times_ns.get(row)).copied()
+        });
+        let Some(time) = (if descending { heads.max() } else { heads.min() }) else { break };
+        times.push(time);
+        for ((series, next), rows) in series.iter().zip(&mut next).zip(&mut rows) {
+            let head = series.as_ref().and_then(|series| series.times_ns.get(*next));
+            let here = head == Some(&time);
+            rows.push(here.then_some(*next as u32));
+            *next += usize::from(here);
+        }
+    }
+    (times, rows)
+}
+
+fn pick(values: &Column, rows: &[Option<u32>], missing: Option<&FieldValue>) -> Column {
+    let Some(missing) = missing else { return gather_or_null(values, rows) };
+    let mut all = values.clone();
+    let filler = all.len() as u32;
+    if !all.extend_from(&Column::full(repeat(missing, 1))) {
+        return gather_or_null(values, rows);
+    }
+    all.gather(&rows.iter().map(|row| row.unwrap_or(filler)).collect::<Vec<u32>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::result::Values::Integer;
+
+    #[test]
+    fn calls_meet_on_time() {
+        let one = |times: &[i64], values: &[i64]| {
+            Some(CallSeries {
+                times_ns: times.to_vec(),
+                values: Column::full(Integer(values.to_vec())),
+                beside: Vec::new(),
+            })
+        };
+        let series = [one(&[1, 3], &[10, 30]), one(&[2, 3], &[20, 33]), None];
+        let (times, columns) = join(&series, &[None, Some(FieldValue::Integer(0)), None], false);
+        assert_eq!(times, [1, 2, 3]);
+        let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
+        assert_eq!(value(0, 1), None);
+        assert_eq!(value(0, 2), Some(FieldValue::Integer(30)));
+        assert_eq!(value(1, 0), Some(FieldValue::Integer(0)));
+        assert_eq!(columns[2], None);
+    }
+}

@@ -1,0 +1,51 @@
+//! LIMIT and OFFSET of one stream of rows, which arrives in pieces.
+
+/// How much is still to be skipped and still to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limiter {
+    skip: u64,
+    /// `None` is no limit.
+    show: Option<u64>,
+}
+
+impl Limiter {
+    /// `limit` 0 is no limit.
+    pub(crate) fn new(limit: u64, offset: u64) -> Self {
+        Self { skip: offset, show: (limit > 0).then_some(limit) }
+    }
+
+    /// Which of the next `rows` rows are shown, as `from..to`.
+    pub(crate) fn take(&mut self, rows: usize) -> (usize, usize) {
+        let from = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rows);
+        self.skip -= from as u64;
+        let mut to = rows;
+        if let Some(show) = &mut self.show {
+            let shown = usize::try_from(*show).unwrap_or(usize::MAX).min(rows - from);
+            *show -= shown as u64;
+            to = from + shown;
+        }
+        (from, to)
+    }
+
+    /// Whether every further row is hidden.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.show == Some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_cut_as_one_stream_would_be() {
+        let mut limiter = Limiter::new(3, 2);
+        assert_eq!(limiter.take(1), (1, 1));
+        assert_eq!(limiter.take(2), (1, 2));
+        assert!(!limiter.is_exhausted());
+        assert_eq!(limiter.take(9), (0, 2));
+        assert_eq!(limiter.take(9), (0, 0));
+        assert!(limiter.is_exhausted());
+        assert_eq!(Limiter::new(0, 0).take(5), (0, 5));
+    }
+}

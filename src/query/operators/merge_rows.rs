@@ -1,0 +1,236 @@
+//! Rows of one group from several shards, merged on time.
+
+use crate::query::error::QueryError;
+use crate::query::plan::{Slot, SlotSource};
+use crate::query::result::{Column, StringColumn, Values};
+use crate::query::stream::{Front, Stream};
+use crate::scan::page::GroupData;
+
+/// The next rows of a group, one column per slot (`None`: all null).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RowBatch {
+    /// Times, nanoseconds.
+    pub(crate) times_ns: Vec<i64>,
+    /// Slots.
+    pub(crate) slots: Vec<Option<Column>>,
+}
+
+/// What a merge comes to.
+#[derive(Debug)]
+pub(crate) enum Merged {
+    /// Rows.
+    Batch(RowBatch),
+    /// These streams must be supplied first (positions).
+    Missing(Vec<usize>),
+    /// The group has no more rows.
+    End,
+}
+
+/// Rows of one stream that have not been merged yet.
+#[derive(Debug)]
+struct Cursor {
+    times_ns: Vec<i64>,
+    fields: Vec<Column>,
+    tags: Vec<StringColumn>,
+    next: usize,
+}
+
+impl Cursor {
+    fn time(&self) -> Option<i64> {
+        self.times_ns.get(self.next).copied()
+    }
+}
+
+/// Merges the rows of the group that the streams stand at.
+#[derive(Debug, Default)]
+pub(crate) struct RowMerge {
+    cursors: Vec<Option<Cursor>>,
+}
+
+impl RowMerge {
+    /// The next rows of group `key`. `sources[i]` says where the slots stand in stream `i`'s pages.
+    ///
+    /// # Errors
+    /// [`QueryError::Page`] when a page holds something else than rows.
+    pub(crate) fn next(
+        &mut self,
+        key: &[String],
+        streams: &mut [Stream],
+        sources: &[&[SlotSource]],
+        slots: &[Slot],
+        descending: bool,
+    ) -> Result<Merged, QueryError> {
+        self.cursors.resize_with(streams.len(), || None);
+        let missing = self.refill(key, streams)?;
+        if !missing.is_empty() {
+            return Ok(Merged::Missing(missing));
+        }
+        let active: Vec<usize> = (0..self.cursors.len())
+            .filter(|&i| matches!(self.cursors.get(i), Some(Some(_))))
+            .collect();
+        let picked = match active.as_slice() {
+            [] => return Ok(Merged::End),
+            [only] => vec![(*only, self.rest_of(*only))],
+            _ => Vec::new(),
+        };
+        if let [(only, rows)] = picked.as_slice() {
+            return Ok(Merged::Batch(self.single(*only, rows.clone(), sources, slots)));
+        }
+        Ok(Merged::Batch(self.several(&active, sources, slots, descending)))
+    }
+
+    /// Takes the next part of the group from every stream whose last one is used up. Returns the
+    /// streams that may have more of the group but must be supplied to know.
+    fn refill(&mut self, key: &[String], streams: &mut [Stream]) -> Result<Vec<usize>, QueryError> {
+        let mut missing = Vec::new();
+        for (index, (cursor, stream)) in self.cursors.iter_mut().zip(streams).enumerate() {
+            if cursor.as_ref().is_some_and(|cursor| cursor.time().is_none()) {
+                *cursor = None;
+            }
+            while cursor.is_none() {
+                match stream.front() {
+                    Front::Group(front) if front == key => {
+                        let Some(GroupData::Rows { times_ns, fields, tags }) = stream.pop() else {
+                            return Err(QueryError::Page("rows were asked for"));
+                        };
+                        if !times_ns.is_empty() {
+                            *cursor = Some(Cursor { times_ns, fields, tags, next: 0 });
+                        }
+                    }
+                    Front::Missing => {
+                        missing.push(index);
+                        break;
+                    }
+                    Front::Group(_) | Front::End => break,
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    fn rest_of(&self, index: usize) -> std::ops::Range<usize> {
+        match self.cursors.get(index) {
+            Some(Some(cursor)) => cursor.next..cursor.times_ns.len(),
+            _ => 0..0,
+        }
+    }
+
+    /// All that one stream has.
+    fn single(
+        &mut self,
+        index: usize,
+        rows: std::ops::Range<usize>,
+        sources: &[&[SlotSource]],
+        slots: &[Slot],
+    ) -> RowBatch {
+        let Some(Some(cursor)) = self.cursors.get_mut(index).map(Option::take) else {
+            return RowBatch { times_ns: Vec::new(), slots: Vec::new() };
+        };
+        let order: Vec<u32> = (rows.start as u32..rows.end as u32).collect();
+        let whole = rows.start == 0;
+        let slots = (0..slots.len()).map(|slot| {
+            let source = sources.get(index).and_then(|s| s.get(slot)).copied();
+            let column = column(&cursor, source.unwrap_or(SlotSource::Missing))?;
+            Some(if whole { column } else { column.gather(&order) })
+        });
+        let slots = slots.collect();
+        let times_ns = cursor.times_ns.get(rows).unwrap_or_default().to_vec();
+        RowBatch { times_ns, slots }
+    }
+
+    /// Rows of several streams in order of time, until one of them is used up.
+    fn several(
+        &mut self,
+        active: &[usize],
+        sources: &[&[SlotSource]],
+        slots: &[Slot],
+        descending: bool,
+    ) -> RowBatch {
+        let starts: Vec<usize> = active.iter().map(|&i| self.rest_of(i).start).collect();
+        let (times_ns, order) = self.order(active, descending);
+        // Every stream's rows of this batch end to end, then picked in order.
+        let mut bases = Vec::with_capacity(active.len());
+        let mut base = 0;
+        for (&index, &start) in active.iter().zip(&starts) {
+            bases.push(base as i64 - start as i64);
+            base += self.rest_of(index).start - start;
+        }
+        let picked: Vec<u32> = (order.iter())
+            .map(|&(stream, row)| (bases.get(stream).copied().unwrap_or(0) + row as i64) as u32)
+            .collect();
+        let columns = (0..slots.len()).map(|slot| {
+            let mut all: Option<Column> = None;
+            let mut before = 0;
+            for (&index, &start) in active.iter().zip(&starts) {
+                let end = self.rest_of(index).start;
+                let Some(Some(cursor)) = self.cursors.get(index) else { continue };
+                let source = sources.get(index).and_then(|s| s.get(slot)).copied();
+                match column(cursor, source.unwrap_or(SlotSource::Missing)) {
+                    Some(column) => {
+                        let rows: Vec<u32> = (start as u32..end as u32).collect();
+                        let part = column.gather(&rows);
+                        let all = all.get_or_insert_with(|| {
+                            let mut empty = Column::new(part.values.field_type());
+                            empty.extend_nulls(before);
+                            empty
+                        });
+                        if !all.extend_from(&part) {
+                            all.extend_nulls(end - start);
+                        }
+                    }
+                    None => {
+                        if let Some(all) = &mut all {
+                            all.extend_nulls(end - start);
+                        }
+                    }
+                }
+                before += end - start;
+            }
+            all.map(|column| column.gather(&picked))
+        });
+        let slots = columns.collect();
+        RowBatch { times_ns, slots }
+    }
+
+    /// Times and (position in `active`, row) in order, until a stream is used up; moves cursors.
+    fn order(&mut self, active: &[usize], descending: bool) -> (Vec<i64>, Vec<(usize, usize)>) {
+        let (mut times, mut order) = (Vec::new(), Vec::new());
+        loop {
+            let mut best: Option<(i64, usize)> = None;
+            for (position, &index) in active.iter().enumerate() {
+                let Some(time) = self.cursors.get(index).and_then(|c| c.as_ref()?.time()) else {
+                    return (times, order);
+                };
+                let better =
+                    best.is_none_or(|(best, _)| if descending { time > best } else { time < best });
+                if better {
+                    best = Some((time, position));
+                }
+            }
+            let Some((time, position)) = best else { return (times, order) };
+            let cursor = active.get(position).and_then(|&i| self.cursors.get_mut(i)?.as_mut());
+            let Some(cursor) = cursor else { return (times, order) };
+            times.push(time);
+            order.push((position, cursor.next));
+            cursor.next += 1;
+        }
+    }
+}
+
+/// A slot's column of a page; a tag that a series lacks is null.
+fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
+    match source {
+        SlotSource::Field(index) => cursor.fields.get(index).cloned(),
+        SlotSource::Tag(index) => cursor.tags.get(index).map(tag_column),
+        SlotSource::Missing => None,
+    }
+}
+
+/// Tag values as strings, null where ''.
+pub(crate) fn tag_column(tags: &StringColumn) -> Column {
+    let mut column = Column::full(Values::String(tags.clone()));
+    if tags.iter().any(str::is_empty) {
+        tags.iter().enumerate().for_each(|(row, tag)| column.validity.push(row, !tag.is_empty()));
+    }
+    column
+}

@@ -1,0 +1,8 @@
+//! What happens to the values of one series between the shards' answers and the result.
+
+pub(crate) mod fill;
+pub(crate) mod join;
+pub(crate) mod limit;
+pub(crate) mod merge_rows;
+pub(crate) mod partials;
+pub(crate) mod series;

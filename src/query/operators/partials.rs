@@ -1,0 +1,145 @@
+//! Partial states of one group from several shards, merged call by call.
+
+use crate::batch::column::StringColumn;
+use crate::model::ids::ColumnId;
+use crate::query::compile::types::DataType;
+use crate::query::error::QueryError;
+use crate::query::operators::merge_rows::tag_column;
+use crate::query::operators::series::CallSeries;
+use crate::query::plan::{Base, Binding, CallPlan, Node, Slot};
+use crate::query::result::{Column, Values};
+use crate::query::stream::{Front, Stream};
+use crate::scan::page::{BesideColumn, GroupData, PartialColumn};
+use crate::scan::request::{AggregateCall, Beside, Input};
+
+/// The states of a group so far.
+#[derive(Debug)]
+pub(crate) struct PartialMerge {
+    /// By call of the node: pieces, with their binding's beside positions.
+    pieces: Vec<(usize, PartialColumn, Vec<Option<usize>>)>,
+}
+
+impl PartialMerge {
+    /// For a feed of `calls` calls.
+    pub(crate) fn new(calls: usize) -> Self {
+        Self { pieces: Vec::with_capacity(calls) }
+    }
+
+    /// Takes in all states of group `key` that the streams have at hand. Returns the positions of
+    /// those that must be supplied to know whether there are more.
+    ///
+    /// # Errors
+    /// [`QueryError::Page`] when a page holds something else than states.
+    pub(crate) fn collect(
+        &mut self,
+        key: &[String],
+        streams: &mut [Stream],
+        bindings: &[Binding],
+    ) -> Result<Vec<usize>, QueryError> {
+        let mut missing = Vec::new();
+        for (index, stream) in streams.iter_mut().enumerate() {
+            let scan = stream.id().scan as usize;
+            let binding = bindings.iter().find(|binding| binding.scan == scan);
+            loop {
+                match stream.front() {
+                    Front::Group(front) if front == key => {
+                        let Some(GroupData::Partials(partials)) = stream.pop() else {
+                            return Err(QueryError::Page("partial states were asked for"));
+                        };
+                        let calls = binding.map_or(&[][..], |binding| binding.calls.as_slice());
+                        for (call, partial) in calls.iter().zip(partials) {
+                            self.pieces.push((call.call, partial, call.beside.clone()));
+                        }
+                    }
+                    Front::Missing => {
+                        missing.push(index);
+                        break;
+                    }
+                    Front::Group(_) | Front::End => break,
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The values of each call that has any, in order of time.
+    ///
+    /// # Errors
+    /// [`QueryError::Page`] when states do not have their function's shape.
+    pub(crate) fn finish(&mut self, node: &Node) -> Result<Vec<(usize, CallSeries)>, QueryError> {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        let mut finished = Vec::new();
+        for (index, plan) in node.calls.iter().enumerate() {
+            let mut own = Vec::new();
+            pieces.retain_mut(|(call, partial, beside)| {
+                if *call == index {
+                    let empty = PartialColumn {
+                        windows_ns: Vec::new(),
+                        states: Vec::new(),
+                        beside: Vec::new(),
+                    };
+                    own.push(normal(std::mem::replace(partial, empty), beside, plan, node));
+                }
+                *call != index
+            });
+            if let Some(call) = merge_call(plan, node)
+                && !own.is_empty()
+            {
+                finished.push((index, merge(&call, own, plan, node)?));
+            }
+        }
+        Ok(finished)
+    }
+}
+
+/// Beside columns in the order of the plan's slots, whatever the measurement has of them.
+fn normal(
+    mut partial: PartialColumn,
+    positions: &[Option<usize>],
+    plan: &CallPlan,
+    node: &Node,
+) -> PartialColumn {
+    let rows = partial.windows_ns.len();
+    let slots = plan.beside.iter().zip(positions);
+    partial.beside = slots
+        .map(|(&slot, position)| {
+            let known = position.and_then(|position| partial.beside.get(position));
+            known.cloned().unwrap_or_else(|| absent(node.slots.get(slot), rows))
+        })
+        .collect();
+    partial
+}
+
+fn absent(slot: Option<&Slot>, rows: usize) -> BesideColumn {
+    match slot.and_then(|slot| slot.data_type.field_type()) {
+        Some(field_type) => {
+            let mut column = Column::new(field_type);
+            column.extend_nulls(rows);
+            BesideColumn::Field(column)
+        }
+        None => BesideColumn::Tag((0..rows).map(|_| "").collect::<StringColumn>()),
+    }
+}
+
+/// The call as all shards together answer it. Only types matter for merging, not columns.
+fn merge_call(plan: &CallPlan, node: &Node) -> Option<AggregateCall> {
+    let Base::Merge(function) = plan.base else { return None };
+    let input = |slot: usize| {
+        let field_type = node.slots.get(slot)?.data_type.field_type()?;
+        Some(Input { column: ColumnId(0), field_type, cast: None })
+    };
+    let beside = (plan.beside.iter())
+        .map(|&slot| input(slot).map_or(Beside::Tag(ColumnId(0)), Beside::Field))
+        .collect();
+    Some(AggregateCall { function, input: input(plan.slot)?, beside })
+}
+
+fn merge(
+    call: &AggregateCall,
+    partials: Vec<PartialColumn>,
+    plan: &CallPlan,
+    node: &Node,
+) -> Result<CallSeries, QueryError> {
+    let _ = (call, partials, plan, node, Values::new, tag_column, DataType::Unknown);
+    Err(QueryError::Unsupported("aggregates".into()))
+}

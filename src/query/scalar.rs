@@ -1,0 +1,249 @@
+//! Expressions over the columns of a result, evaluated a column at a time.
+//!
+//! The rules are those of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`): a missing
+//! operand gives null, integers divide as floats, anything divided by zero is 0, NaN is null.
+
+use super::math::{self, MathFunction};
+use super::result::{Column, Validity, Values};
+use crate::batch::bitmap::Bitmap;
+use crate::model::value::FieldValue;
+use crate::scan::request::Arithmetic;
+
+/// An expression over columns.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Scalar {
+    /// Position in the columns given to [`evaluate`].
+    Column(usize),
+    /// The same value in every row.
+    Literal(FieldValue),
+    /// Two operands.
+    Binary(Arithmetic, Box<Scalar>, Box<Scalar>),
+    /// A mathematical function.
+    Math(MathFunction, Vec<Scalar>),
+    /// No value in any row.
+    Null,
+}
+
+/// What an expression comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Evaluated {
+    /// No value in any row.
+    Null,
+    /// The same value in every row.
+    Literal(FieldValue),
+    /// One value for each row.
+    Column(Column),
+}
+
+impl Evaluated {
+    /// As a column of `rows` rows; `None` for null.
+    pub(crate) fn into_column(self, rows: usize) -> Option<Column> {
+        match self {
+            Self::Null => None,
+            Self::Literal(value) => Some(Column::full(repeat(&value, rows))),
+            Self::Column(column) => Some(column),
+        }
+    }
+}
+
+/// Evaluates `scalar` over `columns`; `None` among them is a column of nulls.
+pub(crate) fn evaluate(scalar: &Scalar, columns: &[Option<Column>]) -> Evaluated {
+    match scalar {
+        Scalar::Column(index) => match columns.get(*index) {
+            Some(Some(column)) => Evaluated::Column(without_nan(column.clone())),
+            _ => Evaluated::Null,
+        },
+        Scalar::Literal(value) => Evaluated::Literal(value.clone()),
+        Scalar::Null => Evaluated::Null,
+        Scalar::Binary(op, left, right) => {
+            binary(*op, evaluate(left, columns), evaluate(right, columns))
+        }
+        Scalar::Math(function, args) => {
+            let args: Vec<Evaluated> = args.iter().map(|arg| evaluate(arg, columns)).collect();
+            call(*function, args)
+        }
+    }
+}
+
+fn call(function: MathFunction, args: Vec<Evaluated>) -> Evaluated {
+    let mut args = args.into_iter();
+    match (function, args.next(), args.next()) {
+        (MathFunction::Unary(function), Some(Evaluated::Column(column)), None) => {
+            function.column(&column).map_or(Evaluated::Null, |c| Evaluated::Column(without_nan(c)))
+        }
+        (MathFunction::Binary(function), Some(left), Some(right)) => {
+            combine(left, right, |left, right| {
+                let (left, right) = (math::floats(left)?, math::floats(right)?);
+                let pairs = left.iter().zip(&right);
+                Some(Values::Float(pairs.map(|(&x, &y)| function.apply(x, y)).collect()))
+            })
+        }
+        _ => Evaluated::Null,
+    }
+}
+
+fn binary(op: Arithmetic, left: Evaluated, right: Evaluated) -> Evaluated {
+    combine(left, right, |left, right| arithmetic(op, left, right))
+}
+
+/// Brings both operands to columns of one length and applies `f`, which gives `None` when the
+/// types have no result.
+fn combine(
+    left: Evaluated,
+    right: Evaluated,
+    f: impl Fn(&Values, &Values) -> Option<Values>,
+) -> Evaluated {
+    let (left, right) = match (left, right) {
+        (Evaluated::Null, _) | (_, Evaluated::Null) => return Evaluated::Null,
+        (Evaluated::Column(left), Evaluated::Column(right)) => (left, right),
+        (Evaluated::Column(left), Evaluated::Literal(right)) => {
+            let right = Column::full(repeat(&right, left.len()));
+            (left, right)
+        }
+        (Evaluated::Literal(left), Evaluated::Column(right)) => {
+            (Column::full(repeat(&left, right.len())), right)
+        }
+        (Evaluated::Literal(left), Evaluated::Literal(right)) => {
+            let folded = f(&repeat(&left, 1), &repeat(&right, 1)).and_then(|v| v.get(0));
+            return folded.map_or(Evaluated::Null, Evaluated::Literal);
+        }
+    };
+    let validity = both(&left.validity, &right.validity);
+    match f(&left.values, &right.values) {
+        Some(values) => Evaluated::Column(without_nan(Column { values, validity })),
+        None => Evaluated::Null,
+    }
+}
+
+/// `rows` times `value`.
+pub(crate) fn repeat(value: &FieldValue, rows: usize) -> Values {
+    match value {
+        FieldValue::Float(value) => Values::Float(vec![*value; rows]),
+        FieldValue::Integer(value) => Values::Integer(vec![*value; rows]),
+        FieldValue::Unsigned(value) => Values::Unsigned(vec![*value; rows]),
+        FieldValue::String(value) => Values::String(std::iter::repeat_n(&**value, rows).collect()),
+        FieldValue::Boolean(value) => Values::Boolean(vec![*value; rows]),
+    }
+}
+
+fn both(left: &Validity, right: &Validity) -> Validity {
+    match (left, right) {
+        (Validity::All, other) | (other, Validity::All) => other.clone(),
+        (Validity::Some(left), Validity::Some(right)) => {
+            let mut bits = Bitmap::default();
+            left.iter().zip(right.iter()).for_each(|(l, r)| bits.push(l && r));
+            Validity::Some(bits)
+        }
+    }
+}
+
+/// Marks NaN as null: JSON has no NaN, and 1.x prints null.
+fn without_nan(mut column: Column) -> Column {
+    if let Values::Float(values) = &column.values
+        && values.iter().any(|value| value.is_nan())
+    {
+        let mut validity = Validity::All;
+        for (row, value) in values.iter().enumerate() {
+            validity.push(row, column.validity.is_valid(row) && !value.is_nan());
+        }
+        column.validity = validity;
+    }
+    column
+}
+
+fn zip<A: Copy, B: Copy, T>(left: &[A], right: &[B], f: impl Fn(A, B) -> T) -> Vec<T> {
+    left.iter().zip(right).map(|(&a, &b)| f(a, b)).collect()
+}
+
+fn arithmetic(op: Arithmetic, left: &Values, right: &Values) -> Option<Values> {
+    match (left, right) {
+        (Values::Integer(left), Values::Integer(right)) => Some(integers(op, left, right)),
+        (Values::Unsigned(left), Values::Unsigned(right)) => Some(unsigneds(op, left, right)),
+        (Values::Integer(left), Values::Unsigned(right)) => {
+            let left: Vec<u64> = left.iter().map(|&value| value as u64).collect();
+            Some(unsigneds(op, &left, right))
+        }
+        (Values::Unsigned(left), Values::Integer(right)) => {
+            let right: Vec<u64> = right.iter().map(|&value| value as u64).collect();
+            Some(unsigneds(op, left, &right))
+        }
+        (Values::Boolean(left), Values::Boolean(right)) => Some(Values::Boolean(match op {
+            Arithmetic::BitAnd => zip(left, right, |a, b| a && b),
+            Arithmetic::BitOr => zip(left, right, |a, b| a || b),
+            Arithmetic::BitXor => zip(left, right, |a, b| a != b),
+            _ => return None,
+        })),
+        _ => floats(op, &math::floats(left)?, &math::floats(right)?),
+    }
+}
+
+fn floats(op: Arithmetic, left: &[f64], right: &[f64]) -> Option<Values> {
+    Some(Values::Float(match op {
+        Arithmetic::Add => zip(left, right, |a, b| a + b),
+        Arithmetic::Subtract => zip(left, right, |a, b| a - b),
+        Arithmetic::Multiply => zip(left, right, |a, b| a * b),
+        Arithmetic::Divide => zip(left, right, |a, b| if b == 0.0 { 0.0 } else { a / b }),
+        Arithmetic::Modulo => zip(left, right, |a, b| a % b),
+        Arithmetic::BitAnd | Arithmetic::BitOr | Arithmetic::BitXor => return None,
+    }))
+}
+
+fn integers(op: Arithmetic, left: &[i64], right: &[i64]) -> Values {
+    Values::Integer(match op {
+        Arithmetic::Add => zip(left, right, i64::wrapping_add),
+        Arithmetic::Subtract => zip(left, right, i64::wrapping_sub),
+        Arithmetic::Multiply => zip(left, right, i64::wrapping_mul),
+        Arithmetic::Divide => {
+            let divide = |a: i64, b: i64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
+            return Values::Float(zip(left, right, divide));
+        }
+        Arithmetic::Modulo => zip(left, right, |a, b| if b == 0 { 0 } else { a.wrapping_rem(b) }),
+        Arithmetic::BitAnd => zip(left, right, |a, b| a & b),
+        Arithmetic::BitOr => zip(left, right, |a, b| a | b),
+        Arithmetic::BitXor => zip(left, right, |a, b| a ^ b),
+    })
+}
+
+fn unsigneds(op: Arithmetic, left: &[u64], right: &[u64]) -> Values {
+    Values::Unsigned(match op {
+        Arithmetic::Add => zip(left, right, u64::wrapping_add),
+        Arithmetic::Subtract => zip(left, right, u64::wrapping_sub),
+        Arithmetic::Multiply => zip(left, right, u64::wrapping_mul),
+        Arithmetic::Divide => zip(left, right, |a: u64, b| a.checked_div(b).unwrap_or(0)),
+        Arithmetic::Modulo => zip(left, right, |a: u64, b| a.checked_rem(b).unwrap_or(0)),
+        Arithmetic::BitAnd => zip(left, right, |a, b| a & b),
+        Arithmetic::BitOr => zip(left, right, |a, b| a | b),
+        Arithmetic::BitXor => zip(left, right, |a, b| a ^ b),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn eval(op: Arithmetic, left: Values, right: FieldValue) -> Option<Column> {
+        let scalar =
+            Scalar::Binary(op, Box::new(Scalar::Column(0)), Box::new(Scalar::Literal(right)));
+        let rows = left.len();
+        evaluate(&scalar, &[Some(Column::full(left))]).into_column(rows)
+    }
+
+    #[test]
+    fn integers_divide_as_floats_and_zero_divides_to_zero() {
+        let half = eval(Arithmetic::Divide, Values::Integer(vec![1, 4]), FieldValue::Integer(2));
+        assert_eq!(half, Some(Column::full(Values::Float(vec![0.5, 2.0]))));
+        let zero = eval(Arithmetic::Divide, Values::Integer(vec![1]), FieldValue::Integer(0));
+        assert_eq!(zero, Some(Column::full(Values::Float(vec![0.0]))));
+        let wrapped =
+            eval(Arithmetic::Add, Values::Integer(vec![i64::MAX]), FieldValue::Integer(1));
+        assert_eq!(wrapped, Some(Column::full(Values::Integer(vec![i64::MIN]))));
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_null() {
+        let rest = eval(Arithmetic::Modulo, Values::Float(vec![5.0]), FieldValue::Integer(0));
+        assert_eq!(rest.and_then(|column| column.get(0)), None);
+        let text = Values::String(["a"].into_iter().collect());
+        assert_eq!(eval(Arithmetic::Add, text, FieldValue::Integer(1)), None);
+    }
+}

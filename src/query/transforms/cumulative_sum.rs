@@ -1,0 +1,36 @@
+//! `cumulative_sum(x)`: sum of all values so far; integers wrap.
+
+use super::{Piece, Stream};
+use crate::model::value::FieldType;
+use crate::query::result::Values;
+
+#[derive(Debug, Default)]
+pub(crate) struct CumulativeSum {
+    float: f64,
+    integer: i64,
+    unsigned: u64,
+}
+
+fn run<T: Copy>(sum: &mut T, values: &[T], add: impl Fn(T, T) -> T) -> Vec<T> {
+    let mut step = |&value: &T| {
+        *sum = add(*sum, value);
+        *sum
+    };
+    values.iter().map(&mut step).collect()
+}
+
+impl Stream for CumulativeSum {
+    fn push(&mut self, piece: &Piece) -> Piece {
+        let values = match &piece.values {
+            Values::Float(values) => Values::Float(run(&mut self.float, values, |a, b| a + b)),
+            Values::Integer(values) => {
+                Values::Integer(run(&mut self.integer, values, i64::wrapping_add))
+            }
+            Values::Unsigned(values) => {
+                Values::Unsigned(run(&mut self.unsigned, values, u64::wrapping_add))
+            }
+            Values::String(_) | Values::Boolean(_) => return Piece::empty(FieldType::Float),
+        };
+        Piece { times_ns: piece.times_ns.clone(), values }
+    }
+}

@@ -1,0 +1,79 @@
+//! `difference(x)`: change from value to value (1.x `FloatDifferenceReducer`).
+
+use super::{Piece, Stream};
+use crate::model::value::FieldType;
+use crate::query::result::Values;
+
+#[derive(Debug)]
+pub(crate) struct Difference {
+    non_negative: bool,
+    last: Option<(i64, Values)>,
+}
+
+impl Difference {
+    pub(crate) fn new(non_negative: bool) -> Self {
+        Self { non_negative, last: None }
+    }
+
+    fn run<T: Copy>(
+        &self,
+        first: Option<T>,
+        piece: &Piece,
+        values: &[T],
+        diff: impl Fn(T, T) -> T,
+        negative: impl Fn(T) -> bool,
+    ) -> (Vec<i64>, Vec<T>) {
+        let mut last = first.and_then(|value| Some((self.last.as_ref()?.0, value)));
+        let (mut times, mut results) = (Vec::new(), Vec::new());
+        for (&time, &value) in piece.times_ns.iter().zip(values) {
+            if let Some((last_time, last_value)) = last {
+                // Of several points at one time only the first counts.
+                if time == last_time {
+                    continue;
+                }
+                let diff = diff(value, last_value);
+                if !(self.non_negative && negative(diff)) {
+                    times.push(time);
+                    results.push(diff);
+                }
+            }
+            last = Some((time, value));
+        }
+        (times, results)
+    }
+}
+
+impl Stream for Difference {
+    fn push(&mut self, piece: &Piece) -> Piece {
+        let last = self.last.as_ref().map(|(_, values)| values);
+        let (times_ns, values) = match (&piece.values, last) {
+            (Values::Float(values), last) => {
+                let first = match last {
+                    Some(Values::Float(v)) => v.first().copied(),
+                    _ => None,
+                };
+                let (times, results) = self.run(first, piece, values, |a, b| a - b, |d| d < 0.0);
+                (times, Values::Float(results))
+            }
+            (Values::Integer(values), last) => {
+                let first = match last {
+                    Some(Values::Integer(v)) => v.first().copied(),
+                    _ => None,
+                };
+                let (times, results) = self.run(first, piece, values, i64::wrapping_sub, |d| d < 0);
+                (times, Values::Integer(results))
+            }
+            (Values::Unsigned(values), last) => {
+                let first = match last {
+                    Some(Values::Unsigned(v)) => v.first().copied(),
+                    _ => None,
+                };
+                let (times, results) = self.run(first, piece, values, u64::wrapping_sub, |_| false);
+                (times, Values::Unsigned(results))
+            }
+            _ => return Piece::empty(FieldType::Float),
+        };
+        self.last = super::last_of(piece, self.last.take());
+        Piece { times_ns, values }
+    }
+}

@@ -1,0 +1,148 @@
+//! Functions of a whole stream of values: each turns the values of one series, in order and piece
+//! by piece, into other values.
+
+mod cumulative_sum;
+mod derivative;
+mod difference;
+mod elapsed;
+mod moving_average;
+
+use super::compile::Interval;
+use super::result::{Column, Values};
+use crate::influxql::ast::Expr;
+use crate::model::time::S_NS;
+use crate::model::value::FieldType;
+
+/// A transformation and its arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Transform {
+    /// `derivative`, `non_negative_derivative`
+    Derivative {
+        /// Per how many nanoseconds.
+        unit_ns: i64,
+        /// Negative results are dropped.
+        non_negative: bool,
+        /// Times run backwards.
+        descending: bool,
+    },
+    /// `difference`, `non_negative_difference`
+    Difference {
+        /// Negative results are dropped.
+        non_negative: bool,
+    },
+    /// `elapsed`
+    Elapsed {
+        /// Counted in how many nanoseconds.
+        unit_ns: i64,
+    },
+    /// `moving_average`
+    MovingAverage {
+        /// Over how many values, above 1.
+        window: usize,
+    },
+    /// `cumulative_sum`
+    CumulativeSum,
+}
+
+/// The next piece of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Piece {
+    /// Times, nanoseconds.
+    pub(crate) times_ns: Vec<i64>,
+    /// As many values, none null.
+    pub(crate) values: Values,
+}
+
+/// A transformation in progress.
+pub(crate) trait Stream: std::fmt::Debug {
+    /// What the next piece comes to.
+    fn push(&mut self, piece: &Piece) -> Piece;
+}
+
+impl Transform {
+    /// The transformation that a checked call names; `None` for any other function.
+    pub(crate) fn find(
+        name: &str,
+        args: &[Expr],
+        interval: Interval,
+        descending: bool,
+    ) -> Option<Self> {
+        let unit = |default_ns: i64| match args.get(1) {
+            Some(Expr::DurationLiteral(ns)) => *ns,
+            _ => default_ns,
+        };
+        Some(match name {
+            "derivative" | "non_negative_derivative" => Self::Derivative {
+                unit_ns: unit(if interval.is_zero() { S_NS } else { interval.every_ns }),
+                non_negative: name == "non_negative_derivative",
+                descending,
+            },
+            "difference" | "non_negative_difference" => {
+                Self::Difference { non_negative: name == "non_negative_difference" }
+            }
+            "elapsed" => Self::Elapsed { unit_ns: unit(1) },
+            "moving_average" => match args.get(1) {
+                Some(Expr::IntegerLiteral(window)) => {
+                    Self::MovingAverage { window: usize::try_from(*window).ok()? }
+                }
+                _ => return None,
+            },
+            "cumulative_sum" => Self::CumulativeSum,
+            _ => return None,
+        })
+    }
+
+    /// Whether it reads the window before the range (1.x `buildCallIterator`).
+    pub(crate) fn wants_window_before(&self) -> bool {
+        !matches!(self, Self::CumulativeSum)
+    }
+
+    /// Starts it for one series.
+    pub(crate) fn start(&self) -> Box<dyn Stream> {
+        match *self {
+            Self::Derivative { unit_ns, non_negative, descending } => {
+                Box::new(derivative::Derivative::new(unit_ns, non_negative, descending))
+            }
+            Self::Difference { non_negative } => {
+                Box::new(difference::Difference::new(non_negative))
+            }
+            Self::Elapsed { unit_ns } => Box::new(elapsed::Elapsed::new(unit_ns)),
+            Self::MovingAverage { window } => Box::new(moving_average::MovingAverage::new(window)),
+            Self::CumulativeSum => Box::new(cumulative_sum::CumulativeSum::default()),
+        }
+    }
+}
+
+impl Piece {
+    /// The rows of a column that have a value.
+    pub(crate) fn of(times_ns: &[i64], column: &Column) -> Self {
+        if column.validity.nulls(column.len()) == 0 {
+            return Self { times_ns: times_ns.to_vec(), values: column.values.clone() };
+        }
+        // A page of rows never has more than fit u32.
+        let rows: Vec<u32> =
+            (0..column.len() as u32).filter(|&r| column.validity.is_valid(r as usize)).collect();
+        let time = |&row: &u32| times_ns.get(row as usize).copied();
+        let times_ns = rows.iter().filter_map(time).collect();
+        Self { times_ns, values: column.values.gather(&rows) }
+    }
+
+    /// Nothing, of that type.
+    pub(crate) fn empty(field_type: FieldType) -> Self {
+        Self { times_ns: Vec::new(), values: Values::new(field_type) }
+    }
+}
+
+/// The last value that counts after `piece`: the first of those at the last time.
+fn last_of(piece: &Piece, before: Option<(i64, Values)>) -> Option<(i64, Values)> {
+    let Some(&time) = piece.times_ns.last() else { return before };
+    if before.as_ref().is_some_and(|(last, _)| *last == time) {
+        return before;
+    }
+    let same = piece.times_ns.iter().rev().take_while(|&&t| t == time).count();
+    let first = piece.times_ns.len() - same;
+    Some((time, piece.values.gather(&[first as u32])))
+}
+
+#[cfg(test)]
+mod tests;

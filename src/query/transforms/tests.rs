@@ -1,0 +1,45 @@
+use super::*;
+
+fn piece(times: &[i64], values: &[f64]) -> Piece {
+    Piece { times_ns: times.to_vec(), values: Values::Float(values.to_vec()) }
+}
+
+/// What a transformation gives for a stream in one piece, having checked that it gives the same
+/// for the stream cut anywhere.
+fn whole(transform: &Transform, times: &[i64], values: &[f64]) -> Piece {
+    let all = transform.start().push(&piece(times, values));
+    for cut in 0..=times.len() {
+        let mut stream = transform.start();
+        let first = stream.push(&piece(&times[..cut], &values[..cut]));
+        let second = stream.push(&piece(&times[cut..], &values[cut..]));
+        let mut joined = Column::full(first.values);
+        joined.extend_from(&Column::full(second.values));
+        let times_ns = [first.times_ns, second.times_ns].concat();
+        assert_eq!(Piece { times_ns, values: joined.values }, all, "cut at {cut}");
+    }
+    all
+}
+
+const TIMES: [i64; 5] = [0, 10, 10, 20, 40];
+const VALUES: [f64; 5] = [1.0, 5.0, 99.0, 3.0, 4.0];
+
+#[test]
+fn derivative_is_per_unit_and_takes_the_first_of_equal_times() {
+    let transform = Transform::Derivative { unit_ns: 5, non_negative: false, descending: false };
+    assert_eq!(whole(&transform, &TIMES, &VALUES), piece(&[10, 20, 40], &[2.0, -1.0, 0.25]));
+    let positive = Transform::Derivative { unit_ns: 5, non_negative: true, descending: false };
+    assert_eq!(whole(&positive, &TIMES, &VALUES), piece(&[10, 40], &[2.0, 0.25]));
+}
+
+#[test]
+fn difference_moving_average_and_sum() {
+    let difference = Transform::Difference { non_negative: false };
+    assert_eq!(whole(&difference, &TIMES, &VALUES), piece(&[10, 20, 40], &[4.0, -2.0, 1.0]));
+    let average = Transform::MovingAverage { window: 2 };
+    let expected = piece(&[10, 10, 20, 40], &[3.0, 52.0, 51.0, 3.5]);
+    assert_eq!(whole(&average, &TIMES, &VALUES), expected);
+    let sum = whole(&Transform::CumulativeSum, &TIMES, &VALUES);
+    assert_eq!(sum, piece(&TIMES, &[1.0, 6.0, 105.0, 108.0, 112.0]));
+    let elapsed = whole(&Transform::Elapsed { unit_ns: 4 }, &TIMES, &VALUES);
+    assert_eq!(elapsed.values, Values::Integer(vec![2, 0, 2, 5]));
+}
