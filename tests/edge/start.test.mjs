@@ -1,0 +1,130 @@
+// npm start as its users run it, and settings on their way into the Worker.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { freePort } from '../../scripts/dev-server.mjs';
+import { at } from '../../scripts/project.mjs';
+import { tidemark, token } from './harness.mjs';
+
+/** Ids of all processes below `pid`. */
+function descendants(pid) {
+  const children = new Map();
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      const parent = readFileSync(`/proc/${name}/stat`, 'utf8').match(/^.*\) \S (\d+)/s)[1];
+      children.set(parent, [...(children.get(parent) ?? []), name]);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  const below = (id) => (children.get(id) ?? []).flatMap((child) => [child, ...below(child)]);
+  return below(String(pid));
+}
+
+const isAlive = (pid) => {
+  try {
+    // A zombie has ended; only its parent has not noticed.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+/** Runs npm start until it has greeted; `output` grows. */
+async function npmStart(t, env) {
+  const options = { cwd: at(), env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] };
+  const child = spawn('npm', ['start'], options);
+  t.after(() => child.kill('SIGKILL'));
+  const run = { child, output: '' };
+  run.ended = new Promise((resolve) => child.once('exit', resolve));
+  await new Promise((resolve) => {
+    child.stdout.on('data', (piece) => {
+      run.output += piece;
+      if (run.output.includes('Ctrl-C ends it.')) resolve();
+    });
+    child.stderr.on('data', (piece) => (run.output += piece));
+    run.ended.then(resolve);
+  });
+  return run;
+}
+
+test('npm start greets with lines to paste, keeps its state, and leaves nothing behind', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const PORT = String(await freePort());
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    const run = await npmStart(t, { PORT, STATE_DIR: folder });
+    assert.match(run.output, new RegExp(`Tidemark answers at http://127.0.0.1:${PORT}\n`));
+    const curls = run.output.match(/^curl .*$/gm);
+    assert.equal(curls.length, 3, run.output);
+    const started = descendants(run.child.pid);
+    assert.ok(started.length > 2, `only ${started}`);
+    run.child.kill(signal);
+    await run.ended;
+    assert.deepEqual(started.filter(isAlive), [], signal);
+  }
+  assert.ok(readdirSync(folder).includes('v3'), 'STATE_DIR holds the state');
+});
+
+test('npm start says in one sentence that the port is taken', async (t) => {
+  const server = await tidemark(t);
+  const run = await npmStart(t, { PORT: String(server.port) });
+  assert.equal(await run.ended, 1);
+  const last = run.output.trimEnd().split('\n').at(-1);
+  assert.equal(
+    last,
+    `Port ${server.port} is in use: end what listens there, or set PORT to another one.`,
+  );
+});
+
+test('settings reach the Worker, and a wrong one is named', async (t) => {
+  const origin = 'https://example.org:8443';
+  const open = await tidemark(t, { vars: { CORS_ORIGINS: `https://a.example,${origin}` } });
+  const wrong = await tidemark(t, { vars: { DEFAULT_SHARDS: 'many' } });
+  const allowed = await open.fetch('/ping', { headers: { Origin: origin } });
+  assert.equal(allowed.headers.get('Access-Control-Allow-Origin'), origin);
+  const other = await open.fetch('/ping', { headers: { Origin: 'https://example.org' } });
+  assert.equal(other.headers.get('Access-Control-Allow-Origin'), null);
+  const refused = await wrong.fetch('/query?q=SHOW+DATABASES');
+  assert.match(await refused.text(), /DEFAULT_SHARDS.*many/);
+  assert.equal(refused.status, 503);
+});
+
+test('without a secret nothing is served, with one only its bearer', async (t) => {
+  const closed = await tidemark(t, { secret: null });
+  const refused = await closed.fetch('/query?q=SHOW+DATABASES');
+  assert.equal(refused.status, 503);
+  assert.match(await refused.text(), /ADMIN_TOKEN/);
+  assert.equal((await closed.fetch('/ping')).status, 204);
+
+  const server = await tidemark(t);
+  const statusWith = async (Authorization) =>
+    (await fetch(`${server.url}/query?q=SHOW+DATABASES`, { headers: { Authorization } })).status;
+  assert.equal(await statusWith('Token dev-token'), 401);
+  assert.equal(await statusWith(`Bearer ${token}`), 200);
+  assert.equal(await statusWith(`Basic ${btoa(`anyone:${token}`)}`), 200);
+});
+
+test('a body that is refused is read first, so that its sender sees why', async (t) => {
+  const server = await tidemark(t);
+  const big = Buffer.alloc(30_000_000, 'x');
+  const announced = await server.write(big, { db: 'd' });
+  assert.equal(announced.status, 413);
+  const pieces = new ReadableStream({
+    start(controller) {
+      for (let at = 0; at < big.length; at += 1 << 20) {
+        controller.enqueue(big.subarray(at, at + (1 << 20)));
+      }
+      controller.close();
+    },
+  });
+  const init = { method: 'POST', body: pieces, duplex: 'half' };
+  const streamed = await server.fetch('/write?db=d', init);
+  assert.equal(streamed.status, 413);
+  assert.match(await streamed.text(), /too large/);
+});
