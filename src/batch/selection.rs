@@ -17,6 +17,16 @@ impl Selection {
         if kept.len() == rows { Self::All } else { Self::Rows(kept) }
     }
 
+    /// The selected rows of a block of `rows` but for `dropped`, which ascend.
+    pub fn without(&self, rows: usize, dropped: &[u32]) -> Self {
+        if dropped.is_empty() {
+            return self.clone();
+        }
+        let mut kept = self.to_rows(rows);
+        kept.retain(|row| dropped.binary_search(row).is_err());
+        Self::Rows(kept)
+    }
+
     /// Number of selected rows of a block of `rows`.
     pub fn len(&self, rows: usize) -> usize {
         match self {
@@ -51,5 +61,8 @@ mod tests {
         assert_eq!(Selection::filter(3, |row| row != 1).len(3), 2);
         assert_eq!(Selection::All.to_rows(2), [0, 1]);
         assert!(Selection::filter(1, |_| false).is_empty(1));
+        assert_eq!(Selection::All.without(3, &[1]), Selection::Rows(vec![0, 2]));
+        assert_eq!(Selection::All.without(3, &[]), Selection::All);
+        assert_eq!(Selection::Rows(vec![0, 2]).without(3, &[0, 1]), Selection::Rows(vec![2]));
     }
 }
