@@ -1,4 +1,4 @@
-//! Directory rows to bytes and back: which segments a run has, and what decides whether to read one.
+//! Directory rows to bytes and back: which segments a run has, and whether to read them.
 
 use super::block::{Error, VERSION};
 use super::index::{array, number};

@@ -1,7 +1,7 @@
 //! Blocks into a few large values: SQLite bills per row, whatever its size.
 
-/// A value is closed at the first block that would take it past this. Larger values cost fewer rows;
-/// smaller ones cost less to read, since a value cannot be read in part.
+/// A value is closed at the first block that would take it past this. Larger values cost fewer
+/// rows; smaller ones cost less to read, since a value cannot be read in part.
 pub const VALUE_BYTES_TARGET: usize = 1_000_000;
 /// Except that a block of at least half of it may go where a row's limit allows
 /// (`Store::VALUE_BYTES_MAX`), rather than leave a value nearly empty.

@@ -4,93 +4,105 @@
 //! an event is never interleaved with another, and the platform's output gate holds a reply until
 //! what it promises is durable. A shard that is not open answers [`Refusal::Stale`] and writes
 //! nothing.
+//!
+//! Memory changes only after the store has taken a change. When the store fails, what it holds is
+//! unknown: everything in memory is dropped and read again by the next event.
 
+mod append;
+mod blocks;
 pub mod budget;
+mod cache;
+mod compact;
+mod delete;
+mod flush;
+mod handle;
+mod jobs;
+mod load;
 pub mod request;
+mod retention;
+mod scan;
+mod state;
+mod stored;
+mod tombstone;
+mod verify;
 
 use std::rc::Rc;
 
 use crate::protocol::shard::{ShardSettings, Stamp};
-use crate::scan::page::{ScanPage, SummaryPage};
-use crate::scan::request::{ScanRequest, SummaryRequest};
-use crate::store::Store;
-use budget::Budget;
-use request::{AppendReply, Deletion, Refusal, Stats, VerifyPage};
+use crate::store::{Store, StoreError};
+use budget::{Budget, Evictable};
+use cache::Cache;
+use load::Loaded;
+use request::{Refusal, Stats};
+use state::State;
 
 /// One Shard object.
 pub struct Shard<S: Store> {
     store: S,
     budget: Rc<Budget>,
+    full_bytes: u64,
+    /// What the tables hold; `None` until it is read.
+    loaded: Option<Loaded>,
+    cache: Rc<Cache>,
 }
 
 impl<S: Store> Shard<S> {
-    /// A shard over its storage. Reads nothing yet.
-    pub fn new(store: S, budget: Rc<Budget>) -> Self {
-        Self { store, budget }
+    /// A shard over its storage; it refuses writes from `full_bytes` on (`SHARD_FULL_BYTES`).
+    /// Reads nothing yet.
+    pub fn new(store: S, budget: Rc<Budget>, full_bytes: u64) -> Self {
+        let cache = Rc::new(Cache::default());
+        let holder: Rc<dyn Evictable> = Rc::<Cache>::clone(&cache);
+        budget.register(Rc::downgrade(&holder));
+        Self { store, budget, full_bytes, loaded: None, cache }
     }
 
-    /// Creates the tables and records the settings; an open shard takes newer settings only.
+    /// Creates the tables and records the settings. An open shard takes them as
+    /// [`Shard::configure`] does.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] for an older generation or another policy than the one it is open for.
-    pub fn open(&mut self, settings: &ShardSettings, now_ns: i64) -> Result<(), Refusal> {
-        let _ = (settings, now_ns, &self.budget);
-        self.store.open()?;
-        Ok(())
+    /// [`Refusal::Stale`] when it is open for another policy, or closed.
+    pub fn open(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
+        match self.load().map(|_| ()) {
+            Ok(()) => return self.configure(settings),
+            Err(Refusal::Stale) if self.loaded.is_none() => {}
+            Err(refusal) => return Err(refusal),
+        }
+        let store = &self.store;
+        let opened = store.atomically(|| -> Result<(), StoreError> {
+            store.open()?;
+            State::new(settings.clone()).write(store)
+        });
+        opened.map_err(|error| self.lost(error.into()))
     }
 
-    /// Takes newer settings and retires measurements. A repeat does nothing.
+    /// Takes newer settings; those of an older or the same generation change nothing.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] for an older generation and when the shard is not open.
-    pub fn configure(&mut self, settings: &ShardSettings, now_ns: i64) -> Result<(), Refusal> {
-        let _ = (settings, now_ns);
-        Err(Refusal::Stale)
+    /// [`Refusal::Stale`] when the shard is not open, closed, or open for another policy.
+    pub fn configure(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
+        let loaded = self.load()?;
+        if loaded.state.settings.policy != settings.policy {
+            return Err(Refusal::Stale);
+        }
+        if settings.generation <= loaded.state.settings.generation {
+            return Ok(());
+        }
+        self.change(|state| state.settings = settings.clone())
     }
 
-    /// Stores one frame, wholly or not at all.
+    /// Refuses everything but [`Shard::wipe`] from now on. A shard that is not open stays so.
     ///
     /// # Errors
-    /// Every [`Refusal`].
-    pub fn append(
-        &mut self,
-        frame: &[u8],
-        stamp: &Stamp,
-        now_ns: i64,
-    ) -> Result<AppendReply, Refusal> {
-        let _ = (frame, stamp, now_ns);
-        Err(Refusal::Stale)
-    }
-
-    /// One page of a scan.
-    ///
-    /// # Errors
-    /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
-    pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
-        let _ = (request, stamp);
-        Err(Refusal::Stale)
-    }
-
-    /// One page of what exists.
-    ///
-    /// # Errors
-    /// As [`Shard::scan`].
-    pub fn summary(
-        &mut self,
-        request: &SummaryRequest,
-        stamp: &Stamp,
-    ) -> Result<SummaryPage, Refusal> {
-        let _ = (request, stamp);
-        Err(Refusal::Stale)
-    }
-
-    /// Hides matching rows that are stored now. Durable and visible at once.
-    ///
-    /// # Errors
-    /// [`Refusal::Stale`] when not open or of an older generation; [`Refusal::Store`].
-    pub fn delete(&mut self, deletion: &Deletion, stamp: &Stamp) -> Result<(), Refusal> {
-        let _ = (deletion, stamp);
-        Err(Refusal::Stale)
+    /// [`Refusal::Store`].
+    pub fn close(&mut self, generation: u64) -> Result<(), Refusal> {
+        match self.load() {
+            Ok(_) => self.change(|state| {
+                state.closed = true;
+                state.settings.generation = state.settings.generation.max(generation);
+            }),
+            Err(Refusal::Stale) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// Drops everything. Afterwards the shard is not open; a repeat does nothing.
@@ -98,20 +110,9 @@ impl<S: Store> Shard<S> {
     /// # Errors
     /// [`Refusal::Store`].
     pub fn wipe(&mut self) -> Result<(), Refusal> {
+        self.loaded = None;
+        self.cache.clear();
         Ok(self.store.wipe()?)
-    }
-
-    /// Runs what is due at `now_ns`, bounded, and answers when to come back (nanoseconds).
-    /// Never fails: a failing job is tried again later, and set aside after three failures.
-    pub fn alarm(&mut self, now_ns: i64) -> Option<i64> {
-        let _ = now_ns;
-        None
-    }
-
-    /// When the next job is due, nanoseconds; `None` when nothing is.
-    pub fn next_due(&mut self, now_ns: i64) -> Option<i64> {
-        let _ = now_ns;
-        None
     }
 
     /// Counters and sizes.
@@ -119,15 +120,55 @@ impl<S: Store> Shard<S> {
     /// # Errors
     /// [`Refusal::Stale`] when not open; [`Refusal::Store`].
     pub fn stats(&mut self) -> Result<Stats, Refusal> {
-        Err(Refusal::Stale)
+        self.load()?;
+        let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
+        let mut troubles = loaded.jobs.set_aside();
+        troubles.extend(loaded.damaged_blocks());
+        Ok(Stats {
+            counters: loaded.counters(&self.store),
+            bytes_stored: self.store.bytes()?,
+            wal_bytes: loaded.wal.bytes(),
+            wal_frames: loaded.wal.frames().len() as u64,
+            memory_bytes: self.cache.bytes() as u64,
+            segments: loaded.directories.values().map(|d| d.segments.len() as u64).sum(),
+            troubles,
+        })
     }
 
-    /// Checks stored blocks from `resume` on (`None`: from the start), a bounded number of them.
-    ///
-    /// # Errors
-    /// [`Refusal::Stale`] when not open; [`Refusal::Store`].
-    pub fn verify(&mut self, resume: Option<u64>) -> Result<VerifyPage, Refusal> {
-        let _ = resume;
-        Err(Refusal::Stale)
+    /// The metadata, read if it is not in memory.
+    fn load(&mut self) -> Result<&mut Loaded, Refusal> {
+        if self.loaded.is_none() {
+            self.cache.clear();
+            self.loaded = Loaded::read(&self.store)?;
+        }
+        self.loaded.as_mut().filter(|loaded| !loaded.state.closed).ok_or(Refusal::Stale)
+    }
+
+    /// Checks that the sender does not know less than this shard.
+    fn current(&mut self, stamp: &Stamp) -> Result<(), Refusal> {
+        let settings = &self.load()?.state.settings;
+        if stamp.policy != settings.policy || stamp.generation < settings.generation {
+            return Err(Refusal::Stale);
+        }
+        Ok(())
+    }
+
+    /// Rewrites the state row.
+    fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<(), Refusal> {
+        self.load()?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let mut state = loaded.state.clone();
+        change(&mut state);
+        let counts = self.store.row_counts();
+        state.counters = loaded.counters(&self.store);
+        if let Err(error) = state.write(&self.store) {
+            return Err(self.lost(error.into()));
+        }
+        loaded.commit_state(state, counts);
+        Ok(())
+    }
+
+    fn evictable(&self) -> Rc<dyn Evictable> {
+        Rc::<Cache>::clone(&self.cache)
     }
 }

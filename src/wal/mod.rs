@@ -74,6 +74,11 @@ impl Wal {
         self.last_sequence + 1
     }
 
+    /// Gives the next sequence to something that is not a frame.
+    pub fn skip(&mut self) {
+        self.last_sequence += 1;
+    }
+
     /// Live frames by sequence, ascending.
     pub fn frames(&self) -> &BTreeMap<u64, Frame> {
         &self.frames

@@ -1,6 +1,6 @@
 //! What the WAL's rows say after a restart: the live frames, and what is damaged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::record::Head;
 use super::slots::Slots;
@@ -10,11 +10,15 @@ use crate::store::{Store, StoreError, Table};
 /// Heads fetched at a time.
 const HEADS_PER_READ: u32 = 1_000;
 
-/// Reads the heads of all rows. Bodies stay where they are.
+/// How much of a body without a readable head is kept to tell what it touches.
+const TOUCH_BYTES_MAX: usize = 256 << 10;
+
+/// Reads the heads of all rows. Bodies stay where they are. Sequences in `taken` were given to
+/// something that is not a frame: they are no holes, and no frame gets them.
 ///
 /// # Errors
 /// [`StoreError`] when the heads cannot be listed; damage is no error but part of the answer.
-pub fn load<S: Store>(store: &S, head: u64) -> Result<Wal, StoreError> {
+pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal, StoreError> {
     let mut slots = Slots::default();
     let mut damaged = Vec::new();
     let mut parts_of: BTreeMap<u64, Vec<(u64, Head)>> = BTreeMap::new();
@@ -28,22 +32,28 @@ pub fn load<S: Store>(store: &S, head: u64) -> Result<Wal, StoreError> {
                     parts_of.entry(row.sequence).or_default().push((slot, row));
                 }
                 Ok(_) => slots.add_dead(slot),
-                Err(error) => damaged.push(Damage {
-                    block: format!("WAL slot {slot}: {error}"),
-                    sequence: None,
-                    slots: vec![slot],
-                    touch: None,
-                }),
+                Err(error) => {
+                    // A frame begins with what it touches, under a checksum of its own.
+                    let mut touch = store.body(Table::Wal, slot)?.unwrap_or_default();
+                    touch.truncate(TOUCH_BYTES_MAX);
+                    damaged.push(Damage {
+                        block: format!("WAL slot {slot}: {error}"),
+                        sequence: None,
+                        slots: vec![slot],
+                        touch: Some(touch),
+                    });
+                }
             }
         }
         from = last + 1;
     }
-    let last_sequence = parts_of.keys().next_back().copied().unwrap_or(head);
+    let last_frame = parts_of.keys().next_back().copied().unwrap_or(head);
+    let last_sequence = last_frame.max(taken.last().copied().unwrap_or(head));
     let mut wal = Wal { slots, frames: BTreeMap::new(), damaged, last_sequence };
     for (sequence, rows) in parts_of {
         add_frame(&mut wal, sequence, rows);
     }
-    add_holes(&mut wal, head);
+    add_holes(&mut wal, head, taken);
     Ok(wal)
 }
 
@@ -73,8 +83,8 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     }
 }
 
-/// Sequences that should be there and are not. A row with a bad head may be one of them.
-fn add_holes(wal: &mut Wal, head: u64) {
+/// Sequences that should be there and are not. Rows with bad heads account for as many of them.
+fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
     let known = |wal: &Wal, sequence: u64| {
         wal.frames.contains_key(&sequence)
             || wal.damaged.iter().any(|damage| damage.sequence == Some(sequence))
@@ -84,13 +94,14 @@ fn add_holes(wal: &mut Wal, head: u64) {
             wal.slots.reserve(slot);
         }
     }
+    let headless = wal.damaged.iter().filter(|damage| damage.sequence.is_none()).count();
     let mut missing = None;
     for sequence in head + 1..=wal.last_sequence {
-        if !known(wal, sequence) {
+        if !taken.contains(&sequence) && !known(wal, sequence) {
             missing.get_or_insert((sequence, 0)).1 += 1;
         }
     }
-    if let Some((first, count)) = missing {
+    if let Some((first, count)) = missing.filter(|&(_, count)| count > headless) {
         wal.damaged.push(Damage {
             block: format!("WAL frame {first}: missing ({count} in all)"),
             sequence: None,

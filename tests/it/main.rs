@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should stop where it stands"
 )]
 
+mod engine;
 mod influxql;
 mod line_protocol;
 mod query_script;

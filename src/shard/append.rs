@@ -1,0 +1,112 @@
+//! A frame into the WAL, then into the memtable: acknowledged after both.
+
+use super::Shard;
+use super::flush::FORCED;
+use super::request::{AppendReply, Refusal};
+use crate::batch::FrameTable;
+use crate::batch::frame::{self, FrameHeader};
+use crate::protocol::shard::Stamp;
+use crate::store::{Store, StoreError};
+use crate::wal::NewFrame;
+
+impl<S: Store> Shard<S> {
+    /// Stores one frame, wholly or not at all.
+    ///
+    /// # Errors
+    /// Every [`Refusal`].
+    pub fn append(
+        &mut self,
+        frame: &[u8],
+        stamp: &Stamp,
+        now_ns: i64,
+    ) -> Result<AppendReply, Refusal> {
+        self.current(stamp)?;
+        let invalid = |error: frame::FrameError| Refusal::Invalid(error.to_string());
+        let header = FrameHeader::read(frame).map_err(invalid)?;
+        self.admit(&header)?;
+        // Decoded even if nothing keeps the columns: what is acknowledged can be replayed.
+        let tables = frame::decode(frame).map_err(invalid)?;
+        let decoded_bytes = tables.iter().map(table_bytes).sum();
+        self.flush_before(frame.len() as u64, decoded_bytes)?;
+        self.budget.make_room(&self.evictable(), decoded_bytes as usize);
+
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let sequence = loaded.wal.next_sequence();
+        let touch = frame.get(..header.payload_start as usize).unwrap_or_default();
+        let schema_version = stamp.schema_version;
+        let new = NewFrame { sequence, frame, touch, decoded_bytes, schema_version };
+        let was_empty = loaded.wal.next_sequence() == loaded.state.head + 1;
+        let written = loaded.wal.append(&self.store, &new).map_err(Refusal::from);
+        let learnt = written.and_then(|()| loaded.types.learn(&self.store, &header.tables));
+        if let Err(refusal) = learnt {
+            return Err(self.lost(refusal));
+        }
+        loaded.schema_version = loaded.schema_version.max(schema_version);
+        loaded.last_append_ns = Some(now_ns);
+        loaded.state.counters.frames += 1;
+        loaded.state.counters.points += header.rows();
+        self.remember(&tables, was_empty);
+        let bytes_stored = self.store.bytes().map_err(|error| self.lost(error.into()))?;
+        Ok(AppendReply { bytes_stored, sequence, rows: header.rows() })
+    }
+
+    /// Whether the frame may be kept, by its header.
+    fn admit(&mut self, header: &FrameHeader) -> Result<(), Refusal> {
+        let bytes = self.store.bytes()?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let settings = &loaded.state.settings;
+        for table in &header.tables {
+            if settings.retired.contains(&table.measurement) {
+                return Err(Refusal::RetiredMeasurement { measurement: table.measurement });
+            }
+            let range = &settings.range;
+            if !range.contains(table.min_time_ns) || !range.contains(table.max_time_ns) {
+                return Err(Refusal::OutOfRange);
+            }
+        }
+        loaded.types.check(&self.store, &header.tables)?;
+        if bytes >= self.full_bytes {
+            return Err(Refusal::Full { bytes, limit: self.full_bytes });
+        }
+        Ok(())
+    }
+
+    /// Flushes when the frame would take the WAL past twice what the alarm flushes at.
+    fn flush_before(&mut self, bytes: u64, decoded: u64) -> Result<(), Refusal> {
+        let wal = &self.loaded.as_ref().ok_or(Refusal::Stale)?.wal;
+        let full =
+            wal.bytes() + bytes > FORCED.bytes || wal.decoded_bytes() + decoded > FORCED.decoded;
+        if full && !wal.frames().is_empty() { self.flush() } else { Ok(()) }
+    }
+
+    /// Adds the rows to the memtable if it holds the rest of the WAL.
+    fn remember(&mut self, tables: &[FrameTable], was_empty: bool) {
+        let memtable = match self.cache.take_memtable() {
+            None if was_empty => Some(self.new_memtable()),
+            memtable => memtable,
+        };
+        if let Some(mut memtable) = memtable {
+            tables.iter().for_each(|table| memtable.append(table));
+            self.cache.put_memtable(memtable);
+        }
+    }
+
+    /// After a failed write: what is stored is unknown, so everything is read again when needed.
+    pub(super) fn lost(&mut self, refusal: Refusal) -> Refusal {
+        self.loaded = None;
+        self.cache.clear();
+        match refusal {
+            Refusal::Store(StoreError::Full) => {
+                let bytes = self.store.bytes().unwrap_or_default();
+                Refusal::Full { bytes, limit: self.full_bytes.min(bytes) }
+            }
+            refusal => refusal,
+        }
+    }
+}
+
+/// Memory that the rows take, bytes.
+fn table_bytes(table: &FrameTable) -> u64 {
+    let fields: usize = table.block.fields.iter().map(|column| column.bytes()).sum();
+    (table.block.rows() * 12 + fields) as u64
+}

@@ -1,0 +1,115 @@
+//! What a shard keeps in memory although the store has it: the memtable and hot rows.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::budget::Evictable;
+use crate::batch::series_table::SeriesTable;
+use crate::memtable::Memtable;
+use crate::segment::index::Index;
+use crate::store::Table;
+
+/// Bodies of rows and decoded indexes of one shard, bytes. Past it all of them go.
+const ROWS_BYTES_MAX: usize = 12_000_000;
+
+/// A segment: its directory row and the offset of its index there.
+pub(super) type SegmentKey = (u64, u32);
+
+#[derive(Default)]
+struct Rows {
+    bodies: BTreeMap<(Table, u64), Rc<[u8]>>,
+    indexes: BTreeMap<SegmentKey, Rc<Index>>,
+    series: BTreeMap<SegmentKey, Rc<SeriesTable>>,
+    bytes: usize,
+}
+
+impl Rows {
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes + bytes > ROWS_BYTES_MAX {
+            *self = Self::default();
+        }
+        self.bytes += bytes;
+    }
+}
+
+/// The caches of one shard. Every part may be gone at any event's start.
+#[derive(Default)]
+pub(super) struct Cache {
+    memtable: RefCell<Option<Memtable>>,
+    memtable_bytes: Cell<usize>,
+    rows: RefCell<Rows>,
+}
+
+impl Cache {
+    /// Takes the memtable out, so that nothing evicts it while it is used.
+    pub(super) fn take_memtable(&self) -> Option<Memtable> {
+        self.memtable_bytes.set(0);
+        self.memtable.take()
+    }
+
+    pub(super) fn put_memtable(&self, memtable: Memtable) {
+        self.memtable_bytes.set(memtable.bytes());
+        self.memtable.replace(Some(memtable));
+    }
+
+    pub(super) fn body(&self, table: Table, key: u64) -> Option<Rc<[u8]>> {
+        self.rows.borrow().bodies.get(&(table, key)).map(Rc::clone)
+    }
+
+    pub(super) fn put_body(&self, table: Table, key: u64, body: &Rc<[u8]>) {
+        let mut rows = self.rows.borrow_mut();
+        rows.make_room(body.len());
+        rows.bodies.insert((table, key), Rc::clone(body));
+    }
+
+    pub(super) fn index(&self, key: SegmentKey) -> Option<Rc<Index>> {
+        self.rows.borrow().indexes.get(&key).map(Rc::clone)
+    }
+
+    pub(super) fn put_index(&self, key: SegmentKey, index: &Rc<Index>) {
+        let mut rows = self.rows.borrow_mut();
+        rows.make_room(index.bytes());
+        rows.indexes.insert(key, Rc::clone(index));
+    }
+
+    pub(super) fn series(&self, key: SegmentKey) -> Option<Rc<SeriesTable>> {
+        self.rows.borrow().series.get(&key).map(Rc::clone)
+    }
+
+    pub(super) fn put_series(&self, key: SegmentKey, series: &Rc<SeriesTable>) {
+        let tags = series.tags.iter();
+        let bytes = tags.map(|tag| tag.dictionary.bytes() + tag.codes.len() * 4).sum::<usize>();
+        let mut rows = self.rows.borrow_mut();
+        rows.make_room(bytes);
+        rows.series.insert(key, Rc::clone(series));
+    }
+
+    /// Drops everything: what is stored has changed, or may have.
+    pub(super) fn clear(&self) {
+        self.take_memtable();
+        self.clear_rows();
+    }
+
+    /// Drops rows and indexes, whose keys may be used anew.
+    pub(super) fn clear_rows(&self) {
+        self.rows.take();
+    }
+}
+
+impl Evictable for Cache {
+    fn bytes(&self) -> usize {
+        let rows = self.rows.try_borrow().map_or(0, |rows| rows.bytes);
+        self.memtable_bytes.get() + rows
+    }
+
+    fn evict(&self) {
+        if let Ok(mut memtable) = self.memtable.try_borrow_mut() {
+            *memtable = None;
+            self.memtable_bytes.set(0);
+        }
+        if let Ok(mut rows) = self.rows.try_borrow_mut() {
+            *rows = Rows::default();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Messages to calls of the shard, and what it answers to messages.
+
+use super::Shard;
+use super::request::Refusal;
+use crate::protocol::host::Unavailable;
+use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
+use crate::store::Store;
+
+impl<S: Store> Shard<S> {
+    /// Does what a message asks.
+    pub fn handle(&mut self, message: &ToShard, now_ns: i64) -> FromShard {
+        let answer = match message {
+            ToShard::Open(settings) => self.open(settings).map(|()| FromShard::Done),
+            ToShard::Configure(settings) => self.configure(settings).map(|()| FromShard::Done),
+            ToShard::Close { generation } => self.close(*generation).map(|()| FromShard::Done),
+            ToShard::Wipe => self.wipe().map(|()| FromShard::Done),
+            ToShard::Append { stamp, frame } => self
+                .append(frame, stamp, now_ns)
+                .map(|reply| FromShard::Appended { bytes: reply.bytes_stored }),
+            ToShard::Scan { stamp, request } => {
+                self.scan(request, stamp).map(|_| FromShard::Scanned { page: Vec::new() })
+            }
+            ToShard::Summarise { stamp, request } => {
+                self.summary(request, stamp).map(FromShard::Summary)
+            }
+        };
+        answer.unwrap_or_else(refused)
+    }
+}
+
+fn refused(refusal: Refusal) -> FromShard {
+    FromShard::Refused(match refusal {
+        Refusal::Stale => return FromShard::Stale,
+        Refusal::OutOfRange => return FromShard::OutOfRange,
+        Refusal::Full { bytes, limit } => {
+            return FromShard::Unavailable(Unavailable::Full { bytes, limit });
+        }
+        Refusal::Store(error) => {
+            return FromShard::Unavailable(Unavailable::Storage(error.to_string()));
+        }
+        Refusal::TypeConflict { measurement, column } => {
+            ShardRefusal::TypeConflict { measurement, column }
+        }
+        Refusal::RetiredMeasurement { measurement } => ShardRefusal::Retired { measurement },
+        Refusal::Invalid(why) => ShardRefusal::Query(why),
+        Refusal::Damaged { block } => ShardRefusal::Damaged { block },
+    })
+}

@@ -1,0 +1,222 @@
+//! What a shard knows after reading the small columns of its tables.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::jobs::Jobs;
+use super::request::{Counters, Refusal};
+use super::state::{ColumnTypes, State};
+use super::stored;
+use super::tombstone::Tombstone;
+use crate::batch::frame::FrameHeader;
+use crate::model::ids::MeasurementId;
+use crate::model::time::TimeRange;
+use crate::segment::directory::Directory;
+use crate::store::{RowCounts, Store, StoreError, Table};
+use crate::wal::{self, Wal};
+
+/// Heads fetched at a time.
+const HEADS_PER_READ: u32 = 1_000;
+/// SQL numbers pass through a double.
+pub(super) const KEY_MAX: u64 = (1 << 53) - 1;
+/// Keys of table `tombstone` from here on are of what was set aside as damaged: one row that says
+/// what is damaged, then its raw rows.
+pub(super) const ASIDE_KEY: u64 = 1 << 40;
+/// Distance between the keys of two things set aside. A frame has at most 14 parts.
+pub(super) const ASIDE_KEYS: u64 = 64;
+
+/// Stored data that cannot be read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Damage {
+    /// Which, in the words that queries and diagnostics use.
+    pub block: String,
+    /// Measurements and times that it may hold; `None` when that is not known.
+    pub touches: Option<Vec<(MeasurementId, TimeRange)>>,
+}
+
+impl Damage {
+    /// Whether an answer about these rows could be wrong without it.
+    pub(super) fn concerns(&self, measurement: MeasurementId, time: &TimeRange) -> bool {
+        self.touches.as_ref().is_none_or(|touches| {
+            touches.iter().any(|(touched, range)| *touched == measurement && range.overlaps(time))
+        })
+    }
+}
+
+/// An open shard's metadata. After an error of the store it is dropped and read again: whether the
+/// failed write happened is not known.
+pub(super) struct Loaded {
+    pub state: State,
+    pub wal: Wal,
+    pub types: ColumnTypes,
+    /// By key.
+    pub directories: BTreeMap<u64, Directory>,
+    pub tombstones: BTreeMap<u64, Tombstone>,
+    /// Set aside earlier, and rows of the directory or of tombstones that are unreadable.
+    pub damaged: Vec<Damage>,
+    pub next_aside: u64,
+    pub jobs: Jobs,
+    /// When a frame was last appended; `None` since the object was loaded.
+    pub last_append_ns: Option<i64>,
+    /// The highest schema version that any frame carried.
+    pub schema_version: u64,
+    /// What compaction and retention have to do; emptied whenever segments or tombstones change.
+    pub plan: OnceCell<Plan>,
+    /// Directory rows of runs in which a block was found damaged: left as they are.
+    pub unmergeable: BTreeSet<u64>,
+    counts_before: RowCounts,
+}
+
+/// What the segments and tombstones ask for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    /// Directory rows of the next runs to merge, in order of sequence; empty for none.
+    pub merge: Vec<u64>,
+    /// The latest time of the segment that expires first.
+    pub first_max_time_ns: Option<i64>,
+    /// Whether segments of dropped measurements or tombstones without work are left.
+    pub has_garbage: bool,
+}
+
+impl Loaded {
+    /// Reads the heads; `None` when the shard is not open.
+    pub(super) fn read<S: Store>(store: &S) -> Result<Option<Self>, Refusal> {
+        if !store.is_open()? {
+            return Ok(None);
+        }
+        let counts_before = store.row_counts();
+        let Some(state) = State::read(store)? else { return Ok(None) };
+        let mut loaded = Self {
+            schema_version: state.schema_version,
+            state,
+            wal: Wal::default(),
+            types: ColumnTypes::default(),
+            directories: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            damaged: Vec::new(),
+            next_aside: ASIDE_KEY,
+            jobs: Jobs::default(),
+            last_append_ns: None,
+            counts_before,
+            plan: OnceCell::new(),
+            unmergeable: BTreeSet::new(),
+        };
+        loaded.read_directories(store)?;
+        loaded.read_tombstones(store)?;
+        loaded.jobs = Jobs::read(store)?;
+        let taken = loaded.tombstones.values().map(|tombstone| tombstone.sequence).collect();
+        loaded.wal = wal::replay::load(store, loaded.state.head, &taken)?;
+        for frame in loaded.wal.frames().values() {
+            loaded.schema_version = loaded.schema_version.max(frame.schema_version);
+            if let Ok(header) = FrameHeader::read(&frame.touch) {
+                loaded.types.learn(store, &header.tables)?;
+            }
+        }
+        Ok(Some(loaded))
+    }
+
+    fn read_directories<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
+        each_head(store, Table::Directory, 0, |key, head| match Directory::decode(&head) {
+            Ok(directory) => {
+                self.directories.insert(key, directory);
+            }
+            Err(error) => self
+                .damaged
+                .push(Damage { block: format!("directory row {key}: {error}"), touches: None }),
+        })
+    }
+
+    fn read_tombstones<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
+        each_head(store, Table::Tombstone, 0, |key, head| {
+            if key >= ASIDE_KEY {
+                self.next_aside = self.next_aside.max(key - key % ASIDE_KEYS + ASIDE_KEYS);
+                if key % ASIDE_KEYS == 0 {
+                    let unreadable = |why| Damage {
+                        block: format!("row set aside as {key}: {why}"),
+                        touches: None,
+                    };
+                    self.damaged.push(stored::decode(&head).unwrap_or_else(unreadable));
+                }
+                return;
+            }
+            match stored::decode(&head) {
+                Ok(tombstone) => {
+                    self.tombstones.insert(key, tombstone);
+                }
+                Err(why) => self
+                    .damaged
+                    .push(Damage { block: format!("tombstone {key}: {why}"), touches: None }),
+            }
+        })
+    }
+
+    /// What cannot be read and may hold rows of `measurement` inside `time`.
+    pub(super) fn damage(&self, measurement: MeasurementId, time: &TimeRange) -> Option<String> {
+        let in_wal = self.wal.damaged().iter().map(wal_damage);
+        let concerns = |damage: &Damage| damage.concerns(measurement, time);
+        in_wal.chain(self.damaged.iter().cloned()).find(concerns).map(|damage| damage.block)
+    }
+
+    /// Every damage that is known, in words.
+    pub(super) fn damaged_blocks(&self) -> Vec<String> {
+        let in_wal = self.wal.damaged().iter().map(|damage| damage.block.clone());
+        in_wal.chain(self.damaged.iter().map(|damage| damage.block.clone())).collect()
+    }
+
+    /// The counters as of now.
+    pub(super) fn counters<S: Store>(&self, store: &S) -> Counters {
+        let (now, before) = (store.row_counts(), self.counts_before);
+        let saved = self.state.counters;
+        Counters {
+            rows_read: saved.rows_read + now.read.saturating_sub(before.read),
+            rows_written: saved.rows_written + now.written.saturating_sub(before.written),
+            ..saved
+        }
+    }
+
+    /// Takes over a committed state in which [`Loaded::counters`] were saved when the store had
+    /// counted `counts`.
+    pub(super) fn commit_state(&mut self, state: State, counts: RowCounts) {
+        self.state = state;
+        self.counts_before = counts;
+        self.plan.take();
+    }
+}
+
+/// A damaged frame of the WAL in the shard's terms.
+pub(super) fn wal_damage(damage: &wal::Damage) -> Damage {
+    let header = damage.touch.as_deref().map(FrameHeader::read);
+    let touches = match header {
+        Some(Ok(header)) => Some(
+            header
+                .tables
+                .iter()
+                .map(|table| {
+                    let end_ns = table.max_time_ns.saturating_add(1);
+                    (table.measurement, TimeRange::new(table.min_time_ns, end_ns))
+                })
+                .collect(),
+        ),
+        _ => None,
+    };
+    Damage { block: damage.block.clone(), touches }
+}
+
+/// Calls `take` with every head of a table from key `from` on.
+pub(super) fn each_head<S: Store>(
+    store: &S,
+    table: Table,
+    mut from: u64,
+    mut take: impl FnMut(u64, Vec<u8>),
+) -> Result<(), StoreError> {
+    loop {
+        let heads = store.heads(table, from..=KEY_MAX, HEADS_PER_READ)?;
+        let Some(&(last, _)) = heads.last() else { return Ok(()) };
+        for (key, head) in heads {
+            take(key, head);
+        }
+        from = last + 1;
+    }
+}

@@ -1,0 +1,135 @@
+//! Whole segments that nobody may see any more: past their retention, or of dropped measurements.
+//! And tombstones that hide nothing any more.
+
+use std::collections::BTreeSet;
+
+use super::Shard;
+use super::jobs::{self, Job};
+use super::load::{Loaded, Plan};
+use super::request::{Counters, Refusal};
+use crate::segment::directory::{Directory, Summary};
+use crate::store::{Store, StoreError, Table};
+
+/// Directory rows changed by one event.
+const ROWS_PER_EVENT: usize = 100;
+
+/// What has to be done, from all segments and tombstones.
+pub(super) fn plan(loaded: &Loaded) -> Plan {
+    let settings = &loaded.state.settings;
+    let segments = || loaded.directories.values().flat_map(|directory| &directory.segments);
+    let is_retired = |segment: &Summary| settings.retired.contains(&segment.measurement);
+    Plan {
+        merge: super::compact::choose(loaded),
+        first_max_time_ns: segments().map(|segment| segment.max_time_ns).min(),
+        has_garbage: segments().any(is_retired) || spent(loaded).next().is_some(),
+    }
+}
+
+/// When there is something to drop.
+pub(super) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
+    let plan = loaded.plan.get_or_init(|| plan(loaded));
+    match (plan.has_garbage, loaded.state.settings.duration_ns) {
+        (true, _) => Some(now_ns),
+        (false, 0) => None,
+        // The first moment at which the latest row of the segment is too old.
+        (false, duration_ns) => {
+            let last_ns = plan.first_max_time_ns?;
+            Some(last_ns.saturating_add(duration_ns).saturating_add(1))
+        }
+    }
+}
+
+/// Keys of tombstones that have been applied to everything older than they are.
+fn spent(loaded: &Loaded) -> impl Iterator<Item = u64> + '_ {
+    let oldest_frame = loaded.wal.frames().keys().next().copied().unwrap_or(u64::MAX);
+    let is_spent = move |tombstone: &super::tombstone::Tombstone| {
+        let mut segments = loaded.directories.values().flat_map(|directory| &directory.segments);
+        oldest_frame > tombstone.sequence
+            && loaded.wal.damaged().is_empty()
+            && !segments.any(|segment| {
+                tombstone.touches(segment.measurement, &segment.time(), segment.last_sequence)
+            })
+    };
+    loaded.tombstones.iter().filter(move |(_, t)| is_spent(t)).map(|(&key, _)| key)
+}
+
+impl<S: Store> Shard<S> {
+    /// Drops what is due, a bounded number of rows.
+    pub(super) fn reclaim(&mut self, now_ns: i64) -> Result<(), Refusal> {
+        let result = self.drop_segments(now_ns);
+        result.map_err(|refusal| self.lost(refusal))
+    }
+
+    fn drop_segments(&mut self, now_ns: i64) -> Result<(), Refusal> {
+        self.load()?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let settings = &loaded.state.settings;
+        let is_gone = |segment: &Summary| {
+            let too_old = settings.duration_ns > 0
+                && segment.max_time_ns < now_ns.saturating_sub(settings.duration_ns);
+            too_old || settings.retired.contains(&segment.measurement)
+        };
+        let changed: Vec<(u64, Directory)> = loaded
+            .directories
+            .iter()
+            .filter(|(_, directory)| directory.segments.iter().any(is_gone))
+            .take(ROWS_PER_EVENT)
+            .map(|(&key, directory)| {
+                let kept = directory.segments.iter().filter(|s| !is_gone(s)).cloned().collect();
+                (key, Directory { segments: kept, ..directory.clone() })
+            })
+            .collect();
+        let spent: Vec<u64> = spent(loaded).take(ROWS_PER_EVENT).collect();
+        let mut after = loaded.directories.clone();
+        after.extend(changed.iter().cloned());
+        let before = changed.iter().filter_map(|(key, _)| loaded.directories.get(key));
+        let unused: BTreeSet<u64> =
+            values(before).difference(&values(after.values())).copied().collect();
+
+        let store = &self.store;
+        let counts = store.row_counts();
+        let mut state = loaded.state.clone();
+        // A tombstone's sequence is not given to a frame although nothing records it any more.
+        let spent_sequences = spent.iter().filter_map(|key| loaded.tombstones.get(key));
+        state.head = spent_sequences.map(|tombstone| tombstone.sequence).fold(state.head, u64::max);
+        state.counters = Counters { ..loaded.counters(store) };
+        store.atomically(|| -> Result<(), StoreError> {
+            for (key, directory) in &changed {
+                rewrite(store, *key, directory)?;
+            }
+            unused.iter().try_for_each(|&key| store.delete(Table::Segment, key..=key))?;
+            spent.iter().try_for_each(|&key| store.delete(Table::Tombstone, key..=key))?;
+            jobs::clear(store, Job::Reclaim, &loaded.jobs)?;
+            state.write(store)
+        })?;
+        after.retain(|_, directory| !directory.segments.is_empty());
+        loaded.directories = after;
+        spent.iter().for_each(|key| drop(loaded.tombstones.remove(key)));
+        loaded.jobs.succeeded(Job::Reclaim);
+        loaded.commit_state(state, counts);
+        self.cache.clear_rows();
+        Ok(())
+    }
+}
+
+/// Rewrites a directory row with fewer segments, or deletes it when none is left.
+fn rewrite<S: Store>(store: &S, key: u64, after: &Directory) -> Result<(), StoreError> {
+    if after.segments.is_empty() {
+        return store.delete(Table::Directory, key..=key);
+    }
+    let body = store.body(Table::Directory, key)?.unwrap_or_default();
+    store.put(Table::Directory, key, &after.encode(), &body)
+}
+
+/// Keys of the values that the segments of these rows use.
+pub(super) fn values<'a>(directories: impl Iterator<Item = &'a Directory>) -> BTreeSet<u64> {
+    let of_segment = |first_value: u64, segment: &Summary| {
+        let first = first_value + u64::from(segment.value);
+        first..first + u64::from(segment.value_count)
+    };
+    directories
+        .flat_map(|directory| {
+            directory.segments.iter().flat_map(move |s| of_segment(directory.first_value, s))
+        })
+        .collect()
+}

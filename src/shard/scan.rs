@@ -1,0 +1,363 @@
+//! Memtable and segments as one [`Source`]: what a scan of this shard reads.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::Shard;
+use super::blocks::StoredBlocks;
+use super::cache::Cache;
+use super::load::Loaded;
+use super::request::Refusal;
+use super::tombstone::Hidden;
+use crate::batch::order::{Distinct, Order};
+use crate::memtable::Memtable;
+use crate::memtable::table::MeasurementTable;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::limits::PAGE_BYTES_MAX;
+use crate::model::time::TimeRange;
+use crate::protocol::shard::Stamp;
+use crate::scan::error::ScanError;
+use crate::scan::page::{ScanPage, SummaryPage};
+use crate::scan::request::{ScanRequest, SummaryRequest};
+use crate::scan::source::{Part, ReadStats, Rows, Run, Source, SourceError};
+use crate::scan::{PageLimits, scan, summarise};
+use crate::segment::directory::Summary;
+use crate::segment::index::Index;
+use crate::segment::reader;
+use crate::store::Store;
+
+/// Encoded bytes decoded for one page.
+const DECODED_BYTES_MAX: u64 = 8_000_000;
+/// Decoded pages kept while one page of the answer is made, rows times columns.
+const CELLS_KEPT_MAX: usize = 2_000_000;
+/// Rows of the memtable put into one block, at least, when a series has fewer.
+const ROWS_PER_BLOCK: usize = 1_024;
+
+const LIMITS: PageLimits = PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes: DECODED_BYTES_MAX };
+
+impl<S: Store> Shard<S> {
+    /// One page of a scan.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
+    pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
+        self.read(stamp, |source| scan(source, request, LIMITS))
+    }
+
+    /// One page of what exists.
+    ///
+    /// # Errors
+    /// As [`Shard::scan`].
+    pub fn summary(
+        &mut self,
+        request: &SummaryRequest,
+        stamp: &Stamp,
+    ) -> Result<SummaryPage, Refusal> {
+        self.read(stamp, |source| summarise(source, request, LIMITS))
+    }
+
+    /// Runs `ask` over the shard's data.
+    ///
+    /// # Errors
+    /// As [`Shard::scan`].
+    pub fn read<T>(
+        &mut self,
+        stamp: &Stamp,
+        ask: impl FnOnce(&mut dyn Source) -> Result<T, ScanError>,
+    ) -> Result<T, Refusal> {
+        self.current(stamp)?;
+        if stamp.schema_version < self.loaded.as_ref().map_or(0, |loaded| loaded.schema_version) {
+            return Err(Refusal::Stale);
+        }
+        let memtable = self.memtable()?;
+        let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
+        let mut source = ShardSource {
+            store: &self.store,
+            cache: &self.cache,
+            loaded,
+            memtable,
+            parts: Vec::new(),
+            kept: BTreeMap::new(),
+            cells_kept: 0,
+            columns: Vec::new(),
+            stats: ReadStats::default(),
+        };
+        let answer = ask(&mut source);
+        let memtable = source.memtable;
+        self.cache.put_memtable(memtable);
+        self.budget.make_room(&self.evictable(), 0);
+        answer.map_err(|error| match error {
+            ScanError::Source(SourceError::Damaged { block }) => Refusal::Damaged { block },
+            ScanError::Source(SourceError::Storage(why)) => {
+                Refusal::Store(crate::store::StoreError::Failed(why))
+            }
+            error => Refusal::Invalid(error.to_string()),
+        })
+    }
+}
+
+/// What is behind a part that was handed out.
+enum Behind {
+    Segment { key: u64, index: Rc<Index>, hidden: Vec<Hidden> },
+    Memtable { measurement: MeasurementId, order: Rc<Order> },
+}
+
+/// A decoded page, or some series of the memtable.
+#[derive(Clone)]
+struct Kept {
+    rows: Rc<Rows>,
+    first_series: u32,
+    /// For each series where its rows end.
+    ends: Rc<[u32]>,
+}
+
+struct ShardSource<'a, S> {
+    store: &'a S,
+    cache: &'a Cache,
+    loaded: &'a Loaded,
+    memtable: Memtable,
+    parts: Vec<Behind>,
+    /// By part and page (of the memtable: first series).
+    kept: BTreeMap<(usize, usize), Kept>,
+    cells_kept: usize,
+    /// What `kept` was decoded for.
+    columns: Vec<ColumnId>,
+    stats: ReadStats,
+}
+
+impl<S: Store> Source for ShardSource<'_, S> {
+    fn parts(
+        &mut self,
+        measurement: MeasurementId,
+        time: TimeRange,
+    ) -> Result<Vec<Part>, SourceError> {
+        self.parts.clear();
+        self.forget();
+        if let Some(block) = self.loaded.damage(measurement, &time) {
+            return Err(SourceError::Damaged { block });
+        }
+        if self.loaded.state.settings.retired.contains(&measurement) {
+            return Ok(Vec::new());
+        }
+        let mut segments: Vec<(u64, &Summary)> = Vec::new();
+        for (&key, directory) in &self.loaded.directories {
+            for segment in directory.segments.iter().filter(|s| s.measurement == measurement) {
+                if segment.time().overlaps(&time) {
+                    segments.push((key, segment));
+                } else {
+                    self.stats.blocks_pruned += 1;
+                }
+            }
+        }
+        segments.sort_by_key(|(key, segment)| (segment.first_sequence, *key));
+        let mut parts = Vec::with_capacity(segments.len() + 1);
+        for (key, segment) in segments {
+            parts.push(self.segment_part(key, segment).map_err(source_error)?);
+        }
+        parts.extend(self.memtable_part(measurement, &time));
+        Ok(parts)
+    }
+
+    fn runs(
+        &mut self,
+        part: usize,
+        series: u32,
+        time: TimeRange,
+        columns: &[ColumnId],
+    ) -> Result<Vec<Run>, SourceError> {
+        if self.columns != columns {
+            self.forget();
+            self.columns = columns.to_vec();
+        }
+        let (pages, index) = match self.parts.get(part) {
+            Some(Behind::Segment { index, .. }) => (index.pages_of(series), Rc::clone(index)),
+            Some(Behind::Memtable { .. }) => {
+                let kept = self.memtable_rows(part, series);
+                return Ok(kept.and_then(|kept| kept.run(series)).into_iter().collect());
+            }
+            None => return Ok(Vec::new()),
+        };
+        let mut runs = Vec::new();
+        for at in pages {
+            let Some(page) = index.pages.get(at) else { continue };
+            if page.max_time_ns < time.start_ns || page.min_time_ns >= time.end_ns {
+                self.stats.blocks_pruned += 1;
+                continue;
+            }
+            let kept = self.segment_rows(part, at).map_err(source_error)?;
+            if let Some(run) = kept.run(series) {
+                self.push_visible(part, series, run, &mut runs);
+            }
+        }
+        Ok(runs)
+    }
+
+    fn stats(&self) -> ReadStats {
+        self.stats
+    }
+}
+
+impl Kept {
+    fn run(&self, series: u32) -> Option<Run> {
+        let at = series.checked_sub(self.first_series)? as usize;
+        let end = *self.ends.get(at)? as usize;
+        let start = at.checked_sub(1).and_then(|at| self.ends.get(at)).map_or(0, |&e| e as usize);
+        (start < end).then(|| Run { block: Rc::clone(&self.rows), rows: start..end })
+    }
+}
+
+impl<S: Store> ShardSource<'_, S> {
+    fn segment_part(&mut self, key: u64, segment: &Summary) -> Result<Part, Refusal> {
+        let mut blocks = StoredBlocks::new(self.store, self.cache, self.loaded, key)?;
+        let index = blocks.index(segment)?;
+        let series = blocks.series(segment)?;
+        add(&mut self.stats, &blocks.stats);
+        let mut hidden = Vec::new();
+        for tombstone in self.loaded.tombstones.values() {
+            if tombstone.touches(segment.measurement, &segment.time(), segment.last_sequence) {
+                hidden.push(tombstone.hides(&index.tag_ids, &series)?);
+            }
+        }
+        let part = Part {
+            time: segment.time(),
+            tag_ids: index.tag_ids.as_slice().into(),
+            series,
+            field_ids: index.fields.iter().map(|&(id, _)| id).collect(),
+            rows: u64::from(segment.rows),
+            tombstones: !hidden.is_empty(),
+        };
+        self.parts.push(Behind::Segment { key, index, hidden });
+        Ok(part)
+    }
+
+    fn memtable_part(&mut self, measurement: MeasurementId, time: &TimeRange) -> Option<Part> {
+        let table = self.memtable.table_mut(measurement)?;
+        if !table.time().overlaps(time) {
+            return None;
+        }
+        let order = table.order();
+        let part = Part {
+            time: table.time(),
+            tag_ids: table.tag_ids().into(),
+            series: Rc::clone(table.series()),
+            field_ids: table.fields().iter().map(|&(id, _)| id).collect(),
+            rows: table.times_ns().len() as u64,
+            tombstones: false,
+        };
+        self.parts.push(Behind::Memtable { measurement, order });
+        Some(part)
+    }
+
+    /// A page of a segment, decoded as far as the columns asked for.
+    fn segment_rows(&mut self, part: usize, at: usize) -> Result<Kept, Refusal> {
+        if let Some(kept) = self.kept.get(&(part, at)) {
+            return Ok(kept.clone());
+        }
+        let Some(Behind::Segment { key, index, .. }) = self.parts.get(part) else {
+            return Err(Refusal::Invalid("no such part".into()));
+        };
+        let page = index.pages.get(at).ok_or_else(|| Refusal::Invalid("no such page".into()))?;
+        let mut blocks = StoredBlocks::new(self.store, self.cache, self.loaded, *key)?;
+        let keys = reader::keys(page, &mut blocks)?;
+        let mut rows = Rows { times_ns: keys.times_ns, columns: Vec::new() };
+        for (field, (id, _)) in index.fields.iter().enumerate() {
+            if self.columns.contains(id)
+                && let Some(column) = reader::field(index, page, field, &mut blocks)?
+            {
+                rows.columns.push((*id, column));
+            }
+        }
+        let first_series = page.first_series;
+        let kept = Kept { rows: Rc::new(rows), first_series, ends: keys.ends.into() };
+        add(&mut self.stats, &blocks.stats);
+        self.keep(part, at, &kept);
+        Ok(kept)
+    }
+
+    /// The rows of a series of the memtable, with those of its neighbours when they are few.
+    fn memtable_rows(&mut self, part: usize, series: u32) -> Option<Kept> {
+        let nearest = self.kept.range((part, 0)..=(part, series as usize)).next_back();
+        if let Some((_, kept)) = nearest
+            && ((series - kept.first_series) as usize) < kept.ends.len()
+        {
+            return Some(kept.clone());
+        }
+        let Some(Behind::Memtable { measurement, order }) = self.parts.get(part) else {
+            return None;
+        };
+        let table = self.memtable.table_mut(*measurement)?;
+        let kept = gather(table, order, series, &self.columns);
+        self.keep(part, series as usize, &kept);
+        Some(kept)
+    }
+
+    fn keep(&mut self, part: usize, at: usize, kept: &Kept) {
+        let cells = kept.rows.times_ns.len() * (1 + kept.rows.columns.len()) + kept.ends.len();
+        if self.cells_kept + cells > CELLS_KEPT_MAX {
+            self.forget();
+        }
+        self.cells_kept += cells;
+        self.kept.insert((part, at), kept.clone());
+    }
+
+    fn forget(&mut self) {
+        self.kept.clear();
+        self.cells_kept = 0;
+    }
+
+    /// Adds what tombstones leave of `run`.
+    fn push_visible(&self, part: usize, series: u32, run: Run, runs: &mut Vec<Run>) {
+        let Some(Behind::Segment { hidden, .. }) = self.parts.get(part) else { return };
+        let mut ranges = vec![run.rows.clone()];
+        for hidden in hidden {
+            hidden.cut(series, &run.block.times_ns, &mut ranges);
+        }
+        runs.extend(ranges.into_iter().map(|rows| Run { block: Rc::clone(&run.block), rows }));
+    }
+}
+
+/// Rows of series `first` and, while they are few, of those behind it.
+fn gather(table: &MeasurementTable, order: &Order, first: u32, columns: &[ColumnId]) -> Kept {
+    let last = table.series().len.saturating_sub(1).max(first);
+    let mut rows: Vec<u32> = Vec::new();
+    let mut counts = Vec::new();
+    for series in first..=last {
+        if !rows.is_empty() && rows.len() >= ROWS_PER_BLOCK {
+            break;
+        }
+        rows.extend_from_slice(order.of(series));
+        counts.push(series);
+    }
+    let distinct = if order.has_duplicates {
+        Distinct::new(&rows, table.row_series(), table.times_ns())
+    } else {
+        Distinct::of_distinct(rows)
+    };
+    let at = |row: &u32| *row as usize;
+    let series_of = |row: &u32| table.row_series().get(at(row)).copied().unwrap_or_default();
+    let ends = counts
+        .iter()
+        // Rows are ordered by series number here.
+        .map(|&series| distinct.rows.partition_point(|row| series_of(row) <= series) as u32)
+        .collect();
+    let times = distinct.rows.iter().filter_map(|row| table.times_ns().get(at(row)).copied());
+    let wanted = table.fields().iter().filter(|(id, _)| columns.contains(id));
+    let rows = Rows {
+        times_ns: times.collect(),
+        columns: wanted.map(|(id, column)| (*id, distinct.gather(column))).collect(),
+    };
+    Kept { rows: Rc::new(rows), first_series: first, ends }
+}
+
+fn add(sum: &mut ReadStats, more: &ReadStats) {
+    sum.blocks_read += more.blocks_read;
+    sum.bytes_decoded += more.bytes_decoded;
+    sum.rows_read += more.rows_read;
+}
+
+fn source_error(refusal: Refusal) -> SourceError {
+    match refusal {
+        Refusal::Damaged { block } => SourceError::Damaged { block },
+        other => SourceError::Storage(other.to_string()),
+    }
+}

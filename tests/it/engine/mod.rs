@@ -1,0 +1,239 @@
+//! What the tests of the shard share: points, frames of them, and a map that says what is right.
+
+mod crash;
+mod model;
+mod rows_written;
+mod shard;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use tidemark::batch::Block;
+use tidemark::batch::column::{Column, Values};
+use tidemark::batch::frame::{self, TableRef};
+use tidemark::batch::selection::Selection;
+use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark::model::time::TimeRange;
+use tidemark::model::value::{FieldType, FieldValue};
+use tidemark::protocol::shard::{ShardSettings, Stamp};
+use tidemark::shard::Shard;
+use tidemark::shard::budget::Budget;
+use tidemark::shard::request::Refusal;
+use tidemark::store::Store;
+
+/// Tag ids are 1 to 3, field ids 10 to 14, one per type.
+pub(super) const FIELDS: [u32; 5] = [10, 11, 12, 13, 14];
+pub(super) const WINDOW_NS: i64 = 1_000;
+pub(super) const NOW_NS: i64 = 1_000_000_000;
+
+#[derive(Clone, Debug)]
+pub(super) struct Point {
+    pub(super) measurement: u32,
+    pub(super) tags: Vec<(u32, String)>,
+    pub(super) time_ns: i64,
+    pub(super) fields: Vec<(u32, FieldValue)>,
+}
+
+/// Measurement, tags, time, field.
+pub(super) type Key = (u32, Vec<(u32, String)>, i64, u32);
+pub(super) type Model = BTreeMap<Key, FieldValue>;
+
+pub(super) fn apply(model: &mut Model, points: &[Point]) {
+    for point in points {
+        for (field, value) in &point.fields {
+            let key = (point.measurement, point.tags.clone(), point.time_ns, *field);
+            model.insert(key, value.clone());
+        }
+    }
+}
+
+pub(super) fn field_type(field: u32) -> FieldType {
+    FieldType::from_code((field % 5) as u8).unwrap()
+}
+
+pub(super) fn random_value(rng: &mut fastrand::Rng, field: u32) -> FieldValue {
+    match field_type(field) {
+        FieldType::Float => FieldValue::Float(f64::from(rng.i32(-500..500)) / 10.0),
+        FieldType::Integer => FieldValue::Integer(rng.i64(-9..9)),
+        FieldType::Unsigned => FieldValue::Unsigned(rng.u64(..)),
+        FieldType::String => FieldValue::String(format!("s{}", rng.u32(..30)).into()),
+        FieldType::Boolean => FieldValue::Boolean(rng.bool()),
+    }
+}
+
+/// Points over few series and times, so that they overwrite each other.
+pub(super) fn random_points(rng: &mut fastrand::Rng, count: usize) -> Vec<Point> {
+    let mut point = || {
+        let tags = (1..=3)
+            .filter_map(|tag| match rng.u32(..4) {
+                0 => None,
+                value => Some((tag, format!("v{value}"))),
+            })
+            .collect();
+        let mut fields: Vec<_> = FIELDS.iter().filter(|_| rng.u32(..3) > 0).copied().collect();
+        if fields.is_empty() {
+            fields.push(FIELDS[rng.usize(..5)]);
+        }
+        let fields = fields.into_iter().map(|field| (field, random_value(rng, field))).collect();
+        let time_ns = match rng.u32(..20) {
+            0 => rng.i64(-5..5) * 200_000_000,
+            _ => rng.i64(-500..2_500),
+        };
+        Point { measurement: rng.u32(1..4), tags, time_ns, fields }
+    };
+    (0..count).map(|_| point()).collect()
+}
+
+fn push(column: &mut Column, value: Option<&FieldValue>) {
+    let values = match value {
+        None => return column.push_null(),
+        Some(FieldValue::Float(v)) => Values::Float(vec![*v]),
+        Some(FieldValue::Integer(v)) => Values::Integer(vec![*v]),
+        Some(FieldValue::Unsigned(v)) => Values::Unsigned(vec![*v]),
+        Some(FieldValue::String(v)) => Values::String([&**v].into_iter().collect()),
+        Some(FieldValue::Boolean(v)) => Values::Boolean(vec![*v]),
+    };
+    assert!(column.extend_from(&Column::full(values)), "one type per field");
+}
+
+/// The frame of some points, in their order.
+pub(super) fn encode(points: &[Point]) -> Vec<u8> {
+    let mut measurements: Vec<u32> = points.iter().map(|point| point.measurement).collect();
+    measurements.sort_unstable();
+    measurements.dedup();
+    let blocks: Vec<(u32, Vec<ColumnId>, Vec<ColumnId>, Block)> =
+        measurements.into_iter().map(|measurement| block(points, measurement)).collect();
+    let tables: Vec<TableRef<'_>> = blocks
+        .iter()
+        .map(|(measurement, tag_ids, field_ids, block)| TableRef {
+            measurement: MeasurementId(*measurement),
+            tag_ids,
+            field_ids,
+            block,
+            rows: &Selection::All,
+        })
+        .collect();
+    let mut out = Vec::new();
+    frame::encode(&tables, &mut out);
+    out
+}
+
+fn block(points: &[Point], measurement: u32) -> (u32, Vec<ColumnId>, Vec<ColumnId>, Block) {
+    let points: Vec<&Point> = points.iter().filter(|p| p.measurement == measurement).collect();
+    let ids = |mut ids: Vec<u32>| {
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    };
+    let tag_ids = ids(points.iter().flat_map(|p| p.tags.iter().map(|t| t.0)).collect());
+    let field_ids = ids(points.iter().flat_map(|p| p.fields.iter().map(|f| f.0)).collect());
+    let mut numbers: BTreeMap<Vec<(u32, String)>, u32> = BTreeMap::new();
+    let mut block = Block {
+        series: SeriesTable { tags: vec![TagColumn::default(); tag_ids.len()], len: 0 },
+        fields: field_ids.iter().map(|&field| Column::new(field_type(field))).collect(),
+        ..Block::default()
+    };
+    for point in points {
+        let next = block.series.len;
+        let series = *numbers.entry(point.tags.clone()).or_insert(next);
+        if series == next {
+            block.series.len += 1;
+            for (id, tag) in tag_ids.iter().zip(&mut block.series.tags) {
+                let value = point.tags.iter().find(|tag| tag.0 == *id).map(|tag| tag.1.as_str());
+                let code = value.map_or(0, |value| {
+                    let known = tag.dictionary.iter().position(|held| held == value);
+                    1 + known.unwrap_or_else(|| {
+                        tag.dictionary.push(value);
+                        tag.dictionary.len() - 1
+                    })
+                });
+                tag.codes.push(code as u32);
+            }
+        }
+        block.row_series.push(series);
+        block.times_ns.push(point.time_ns);
+        for (id, column) in field_ids.iter().zip(&mut block.fields) {
+            push(column, point.fields.iter().find(|field| field.0 == *id).map(|field| &field.1));
+        }
+    }
+    let ids = |ids: Vec<u32>| ids.into_iter().map(ColumnId).collect();
+    (measurement, ids(tag_ids), ids(field_ids), block)
+}
+
+pub(super) fn settings() -> ShardSettings {
+    ShardSettings {
+        database: ObjectId("db".into()),
+        policy: PolicyId(7),
+        group: 1,
+        shard: 0,
+        range: TimeRange::ALL,
+        duration_ns: 0,
+        retired: Vec::new(),
+        window_ns: WINDOW_NS,
+        generation: 1,
+    }
+}
+
+pub(super) fn stamp() -> Stamp {
+    Stamp { policy: PolicyId(7), generation: 1, schema_version: 1 }
+}
+
+pub(super) fn budget() -> Rc<Budget> {
+    Budget::new(40_000_000, 99)
+}
+
+/// A shard over `store`, as a fresh object finds it.
+pub(super) fn reopen<S: Store>(store: S) -> Shard<S> {
+    Shard::new(store, budget(), 9_000_000_000)
+}
+
+/// Every value of a measurement inside `time`, as a scan sees it.
+pub(super) fn read<S: Store>(
+    shard: &mut Shard<S>,
+    measurement: u32,
+    time: TimeRange,
+) -> Result<Model, Refusal> {
+    let columns: Vec<ColumnId> = FIELDS.iter().map(|&id| ColumnId(id)).collect();
+    shard.read(&stamp(), |source| {
+        let mut model = Model::new();
+        let parts = source.parts(MeasurementId(measurement), time)?;
+        for (at, part) in parts.iter().enumerate() {
+            for series in 0..part.series.len {
+                let tags: Vec<(u32, String)> = part
+                    .tag_ids
+                    .iter()
+                    .zip(&part.series.tags)
+                    .map(|(id, tag)| (id.0, tag.get(series as usize).to_owned()))
+                    .filter(|(_, value)| !value.is_empty())
+                    .collect::<BTreeMap<_, _>>()
+                    .into_iter()
+                    .collect();
+                let mut before = i64::MIN;
+                for run in source.runs(at, series, time, &columns)? {
+                    for row in run.rows {
+                        let time_ns = run.block.times_ns[row];
+                        assert!(part.time.contains(time_ns) && before < time_ns);
+                        before = time_ns;
+                        for (id, column) in &run.block.columns {
+                            if let Some(value) = column.get(row).filter(|_| time.contains(time_ns))
+                            {
+                                model.insert((measurement, tags.clone(), time_ns, id.0), value);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(model)
+    })
+}
+
+/// Every value of every measurement.
+pub(super) fn read_all<S: Store>(shard: &mut Shard<S>) -> Result<Model, Refusal> {
+    let mut model = Model::new();
+    for measurement in 1..4 {
+        model.extend(read(shard, measurement, TimeRange::ALL)?);
+    }
+    Ok(model)
+}

@@ -1,0 +1,1 @@
+//! What a shard refuses, remembers and gives back.
