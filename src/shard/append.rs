@@ -21,7 +21,7 @@ impl<S: Store> Shard<S> {
         now_ns: i64,
     ) -> Result<AppendReply, Refusal> {
         self.current(stamp)?;
-        let invalid = |error: frame::FrameError| Refusal::Invalid(error.to_string());
+        let invalid = |error: frame::FrameError| Refusal::Malformed(error.to_string());
         let header = FrameHeader::read(frame).map_err(invalid)?;
         self.admit(&header)?;
         // Decoded even if nothing keeps the columns: what is acknowledged can be replayed.

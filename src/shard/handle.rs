@@ -18,7 +18,7 @@ impl<S: Store> Shard<S> {
                 .append(frame, stamp, now_ns)
                 .map(|reply| FromShard::Appended { bytes: reply.bytes_stored }),
             ToShard::Scan { stamp, request } => {
-                self.scan(request, stamp).map(|_| FromShard::Scanned { page: Vec::new() })
+                self.scan(request, stamp).map(|page| FromShard::scanned(&page))
             }
             ToShard::Summarise { stamp, request } => {
                 self.summary(request, stamp).map(FromShard::Summary)
@@ -42,6 +42,7 @@ fn refused(refusal: Refusal) -> FromShard {
             ShardRefusal::TypeConflict { measurement, column }
         }
         Refusal::RetiredMeasurement { measurement } => ShardRefusal::Retired { measurement },
+        Refusal::Malformed(why) => ShardRefusal::Malformed(why),
         Refusal::Invalid(why) => ShardRefusal::Query(why),
         Refusal::Damaged { block } => ShardRefusal::Damaged { block },
     })

@@ -61,7 +61,10 @@ pub enum Refusal {
         /// `SHARD_FULL_BYTES`.
         limit: u64,
     },
-    /// The request itself cannot be read or evaluated.
+    /// The frame cannot be decoded.
+    #[error("malformed frame: {0}")]
+    Malformed(String),
+    /// The question cannot be evaluated.
     #[error("{0}")]
     Invalid(String),
     /// Stored data that the request needs fails its checksum.
