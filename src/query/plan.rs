@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::compile::types::DataType;
+use super::compile::data_type::DataType;
 use super::operators::fill::FillPlan;
 use super::scalar::Scalar;
 use super::source::SourceName;

@@ -25,7 +25,7 @@ use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 use crate::query::compile::{self, PolicyView};
 use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
-use crate::query::metadata::{self, MetaExecutor, MetaStep};
+use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaStep};
 use crate::query::result::SeriesChunk;
 use crate::query::source::{self, Defaults, SourceName};
 use crate::scan::page::ScanPage;
@@ -146,7 +146,7 @@ impl Query {
         let all_fresh = from_owner || loaded.iter().all(|found| found.fresh);
         let run = match &self.question {
             Question::Select(select) => self.plan_select(context, select, &loaded),
-            Question::Show(statement) => plan_show(statement, &loaded),
+            Question::Show(statement) => plan_show(statement, &loaded, &self.session),
         };
         match run {
             Ok((run, asks_everyone)) if asks_everyone || all_fresh => {
@@ -323,14 +323,26 @@ impl Run {
 }
 
 /// The run, and whether any shard is asked.
-fn plan_show(statement: &Statement, loaded: &[Loaded]) -> Result<(Run, bool), QueryError> {
+fn plan_show(
+    statement: &Statement,
+    loaded: &[Loaded],
+    session: &Session,
+) -> Result<(Run, bool), QueryError> {
     let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
     let mut policies: Vec<(String, &PolicySchema)> = Vec::new();
     for (id, schema) in &loaded.schemas {
         let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
         policies.extend(policy.map(|policy| (policy.name.clone(), schema.as_ref())));
     }
-    let plan = metadata::compile(statement, &policies)?;
+    let default = loaded.description.default_policy;
+    let default = loaded.description.policies.iter().find(|policy| Some(policy.id) == default);
+    let context = MetaContext {
+        policies: &policies,
+        default_policy: default.map_or("", |policy| &policy.name),
+        defaults: defaults(session),
+        now_ns: session.now_ns,
+    };
+    let plan = metadata::compile(statement, &context)?;
     let mut streams = Vec::with_capacity(plan.scans.len());
     for scan in &plan.scans {
         let policy = loaded.description.policies.iter().find(|policy| policy.name == scan.policy);

@@ -1,8 +1,8 @@
 //! A node's needs to scan requests on the columns of one measurement.
 
 use super::PolicyView;
+use super::data_type::DataType;
 use super::predicate;
-use super::types::DataType;
 use crate::influxql::ast::Expr;
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;

@@ -1,7 +1,7 @@
 //! Fields to output expressions over calls and slots (1.x `valueMapper`).
 
+use super::data_type::{DataType, Names};
 use super::statement::Checked;
-use super::types::{DataType, Names};
 use crate::influxql::ast::{BinaryOp, Expr, Fill, FillNumber};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;

@@ -1,7 +1,7 @@
 //! Expands wildcards and regexes of fields and GROUP BY (1.x `RewriteFields`).
 
+use super::data_type::{DataType, Names};
 use super::names::name_of;
-use super::types::{DataType, Names};
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
 use crate::query::error::QueryError;
 use crate::query::pattern::Pattern;

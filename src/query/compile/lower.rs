@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use super::bind::{self, Bound};
 use super::calls::CallBuilder;
+use super::data_type::{self, Names};
 use super::expand;
 use super::names;
 use super::statement::Checked;
-use super::types::{self, Names};
 use super::{Context, PolicyView};
 use crate::influxql::ast::{Expr, Field, MeasurementName, Source};
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
@@ -39,10 +39,10 @@ pub(crate) fn lower(
         known.add_measurement(schema);
     }
     let mut fields = checked.fields.clone();
-    fields.iter_mut().for_each(|field| types::bind(&mut field.expr, &known));
+    fields.iter_mut().for_each(|field| data_type::bind(&mut field.expr, &known));
     let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known)?;
     for field in &fields {
-        types::type_of(&field.expr, &known)?;
+        data_type::type_of(&field.expr, &known)?;
     }
     let window = window(checked)?;
     let mut builder = CallBuilder::new(checked, &known, window.is_some());

@@ -17,14 +17,15 @@ mod predicate;
 mod statement;
 mod time_literal;
 mod time_range;
-pub(crate) mod types;
+pub(crate) mod data_type;
 mod zone;
 
 use super::error::QueryError;
 use super::plan::Plan;
 use super::source::{Defaults, SourceName};
-use crate::influxql::ast::SelectStatement;
+use crate::influxql::ast::{Expr, SelectStatement};
 use crate::model::schema::PolicySchema;
+use crate::model::time::TimeRange;
 
 pub(crate) use dimensions::Interval;
 
@@ -60,4 +61,18 @@ pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, 
     let mut scans = Vec::new();
     let root = lower::lower(&checked, context, &mut scans)?;
     Ok(Plan { scans, into: select.into.clone(), root })
+}
+
+/// Splits a SHOW statement's condition into what is not about time and the times asked about.
+///
+/// # Errors
+/// [`QueryError::Invalid`] with 1.x's text.
+pub(crate) fn split_time(
+    condition: Option<&Expr>,
+    now_ns: i64,
+) -> Result<(Option<Expr>, TimeRange), QueryError> {
+    let context = fold::FoldContext { now_ns: Some(now_ns), math: false, zone: None };
+    let (rest, bounds) = time_range::split(condition, context)?;
+    let end_ns = bounds.max_ns.map_or(i64::MAX, |max_ns| max_ns.saturating_add(1));
+    Ok((rest, TimeRange::new(bounds.min_ns.unwrap_or(i64::MIN), end_ns)))
 }

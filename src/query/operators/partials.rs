@@ -2,7 +2,7 @@
 
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;
-use crate::query::compile::types::DataType;
+use crate::query::compile::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::tag_column;
 use crate::query::operators::series::CallSeries;

@@ -1,0 +1,167 @@
+//! Merges the summaries of many shards, one measurement at a time, in order of their names.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::plan::MetaPlan;
+use super::render::Listing;
+use crate::model::ids::MeasurementId;
+use crate::query::error::QueryError;
+use crate::query::executor::StreamId;
+use crate::query::operators::limit::Limiter;
+use crate::query::result::SeriesChunk;
+use crate::scan::page::{MeasurementSummary, SummaryPage};
+use crate::scan::request::SummaryRequest;
+
+/// A page that is needed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetaNeed {
+    /// Whom to ask.
+    pub stream: StreamId,
+    /// What to ask, resume key included.
+    pub request: SummaryRequest,
+}
+
+/// What the merge wants or has.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MetaStep {
+    /// Supply all of these, then call `next` again.
+    Need(Vec<MetaNeed>),
+    /// The next series.
+    Chunk(SeriesChunk),
+    /// There are no more.
+    Done,
+}
+
+/// One shard's answer.
+#[derive(Debug)]
+struct MetaStream {
+    id: StreamId,
+    summaries: VecDeque<MeasurementSummary>,
+    /// The next page: none asked for yet, or from where; `None` once the last one is in.
+    rest: Option<Option<(u32, Vec<String>)>>,
+}
+
+/// Executes one [`MetaPlan`].
+#[derive(Debug)]
+pub struct MetaExecutor {
+    plan: MetaPlan,
+    /// By name: for each scan that has the measurement, its position there.
+    measurements: VecDeque<(String, Vec<(usize, usize)>)>,
+    streams: Vec<MetaStream>,
+    listing: Listing,
+    limiter: Limiter,
+    series_limiter: Limiter,
+    held: Option<SeriesChunk>,
+}
+
+impl MetaExecutor {
+    /// Starts `plan`; `shards[i]` is how many shards scan `i` touches.
+    pub fn new(plan: MetaPlan, shards: &[u32]) -> Self {
+        let mut by_name: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+        let mut streams = Vec::new();
+        for (index, scan) in plan.scans.iter().enumerate() {
+            for (position, ask) in scan.asks.iter().enumerate() {
+                by_name.entry(ask.name.clone()).or_default().push((index, position));
+            }
+            for shard in 0..shards.get(index).copied().unwrap_or(0) {
+                let id = StreamId { scan: index as u32, shard };
+                streams.push(MetaStream { id, summaries: VecDeque::new(), rest: Some(None) });
+            }
+        }
+        let [limit, offset, slimit, soffset] = plan.limits;
+        Self {
+            plan,
+            measurements: by_name.into_iter().collect(),
+            streams,
+            listing: Listing::default(),
+            limiter: Limiter::new(limit, offset),
+            series_limiter: Limiter::new(slimit, soffset),
+            held: None,
+        }
+    }
+
+    /// The next step.
+    ///
+    /// # Errors
+    /// [`QueryError`]; the executor is then of no further use.
+    #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
+    pub fn next(&mut self) -> Result<MetaStep, QueryError> {
+        while let Some((name, scans)) = self.measurements.front() {
+            let needs = collect(&mut self.streams, &self.plan, scans, &mut self.listing)?;
+            if !needs.is_empty() {
+                return Ok(MetaStep::Need(needs));
+            }
+            let name = name.clone();
+            self.measurements.pop_front();
+            let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, &name);
+            if let Some(chunk) = self.show(&name, &rows) {
+                return Ok(MetaStep::Chunk(chunk));
+            }
+        }
+        Ok(self.held.take().map_or(MetaStep::Done, MetaStep::Chunk))
+    }
+
+    /// Hands in the page that a [`MetaNeed`] asked for.
+    pub fn supply(&mut self, stream: StreamId, page: SummaryPage) {
+        if let Some(found) = self.streams.iter_mut().find(|found| found.id == stream) {
+            found.summaries.extend(page.measurements);
+            found.rest = page.resume.map(Some);
+        }
+    }
+
+    /// The chunk to hand out once `rows` of measurement `name` are known.
+    fn show(&mut self, name: &str, rows: &[Vec<String>]) -> Option<SeriesChunk> {
+        let per_measurement = self.plan.render.per_measurement();
+        if per_measurement {
+            let [limit, offset, ..] = self.plan.limits;
+            self.limiter = Limiter::new(limit, offset);
+        }
+        let (from, to) = self.limiter.take(rows.len());
+        let rows = rows.get(from..to).filter(|rows| !rows.is_empty())?;
+        let columns = self.plan.render.columns();
+        if per_measurement {
+            let (from, to) = self.series_limiter.take(1);
+            return (from < to).then(|| SeriesChunk::of_strings(Some(name), columns, rows));
+        }
+        let title = (columns == ["name"]).then_some("measurements");
+        let mut before = self.held.replace(SeriesChunk::of_strings(title, columns, rows));
+        if let Some(before) = &mut before {
+            before.partial = true;
+        }
+        before
+    }
+}
+
+/// Takes in all that the streams have of the measurement at the given positions. Returns what
+/// must be supplied to know whether there is more.
+fn collect(
+    streams: &mut [MetaStream],
+    plan: &MetaPlan,
+    scans: &[(usize, usize)],
+    listing: &mut Listing,
+) -> Result<Vec<MetaNeed>, QueryError> {
+    let mut needs = Vec::new();
+    for stream in streams {
+        let index = stream.id.scan as usize;
+        let Some(&(_, position)) = scans.iter().find(|(scan, _)| *scan == index) else { continue };
+        let Some(scan) = plan.scans.get(index) else { continue };
+        let Some(ask) = scan.asks.get(position) else { continue };
+        let wanted = scan.request.measurements.get(position).copied();
+        while stream.front() == wanted && wanted.is_some() {
+            if let Some(summary) = stream.summaries.pop_front() {
+                listing.add(&plan.render, ask, &summary)?;
+            }
+        }
+        if let (None, Some(resume)) = (stream.front(), &stream.rest) {
+            let request = SummaryRequest { resume: resume.clone(), ..scan.request.clone() };
+            needs.push(MetaNeed { stream: stream.id, request });
+        }
+    }
+    Ok(needs)
+}
+
+impl MetaStream {
+    fn front(&self) -> Option<MeasurementId> {
+        self.summaries.front().map(|summary| summary.measurement)
+    }
+}

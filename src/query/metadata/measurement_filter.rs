@@ -1,0 +1,118 @@
+//! WHERE of SHOW MEASUREMENTS, which 1.x evaluates on measurements, not on series
+//! (`MeasurementNamesByExpr`): `host = 'a'` is every measurement that has such a series, `host !=
+//! 'a'` every one that has the tag but no such series, AND and OR combine those sets.
+
+use crate::influxql::ast::{BinaryOp, Expr};
+use crate::query::error::QueryError;
+use crate::query::pattern::Pattern;
+
+/// A condition on measurements.
+#[derive(Clone, Debug)]
+pub(super) enum Filter {
+    /// Both.
+    And(Box<Filter>, Box<Filter>),
+    /// Either.
+    Or(Box<Filter>, Box<Filter>),
+    /// Position in [`MeasurementFilter::leaves`].
+    Leaf(usize),
+}
+
+/// A comparison of one tag.
+#[derive(Clone, Debug)]
+pub(super) struct Leaf {
+    /// Tag key.
+    pub(super) key: String,
+    test: Test,
+    negated: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    Equal(String),
+    Matches(Pattern),
+}
+
+/// WHERE of SHOW MEASUREMENTS.
+#[derive(Clone, Debug)]
+pub(super) struct MeasurementFilter {
+    root: Filter,
+    /// Its comparisons, from left to right.
+    pub(super) leaves: Vec<Leaf>,
+}
+
+impl Leaf {
+    /// Whether a series' value of the tag is the one that is compared with.
+    pub(super) fn hits(&self, value: &str) -> bool {
+        match &self.test {
+            Test::Equal(text) => text == value,
+            Test::Matches(pattern) => pattern.is_match(value),
+        }
+    }
+}
+
+impl MeasurementFilter {
+    /// # Errors
+    /// [`QueryError::Invalid`] with 1.x's text.
+    pub(super) fn new(expr: &Expr) -> Result<Self, QueryError> {
+        let mut leaves = Vec::new();
+        let root = build(expr, &mut leaves)?;
+        Ok(Self { root, leaves })
+    }
+
+    /// Whether a measurement is in the answer. For each leaf: whether the measurement has the tag
+    /// at all, and whether any of its values hits.
+    pub(super) fn accepts(&self, seen: &[(bool, bool)]) -> bool {
+        self.evaluate(&self.root, seen)
+    }
+
+    fn evaluate(&self, filter: &Filter, seen: &[(bool, bool)]) -> bool {
+        match filter {
+            Filter::And(left, right) => self.evaluate(left, seen) && self.evaluate(right, seen),
+            Filter::Or(left, right) => self.evaluate(left, seen) || self.evaluate(right, seen),
+            Filter::Leaf(index) => match (self.leaves.get(*index), seen.get(*index)) {
+                (Some(leaf), Some(&(present, hit))) => present && hit != leaf.negated,
+                _ => false,
+            },
+        }
+    }
+}
+
+fn build(expr: &Expr, leaves: &mut Vec<Leaf>) -> Result<Filter, QueryError> {
+    let fail = |text: String| Err(QueryError::Invalid(text));
+    match expr {
+        Expr::Paren(inner) => build(inner, leaves),
+        Expr::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right } => {
+            let (left, right) = (build(left, leaves)?, build(right, leaves)?);
+            let (left, right) = (Box::new(left), Box::new(right));
+            Ok(if *op == BinaryOp::And {
+                Filter::And(left, right)
+            } else {
+                Filter::Or(left, right)
+            })
+        }
+        Expr::Binary { op, left, right } => {
+            let negated = matches!(op, BinaryOp::Ne | BinaryOp::NeRegex);
+            let test = match (op, &**right) {
+                (BinaryOp::Eq | BinaryOp::Ne, Expr::StringLiteral(text)) => {
+                    Test::Equal(text.clone())
+                }
+                (BinaryOp::Eq | BinaryOp::Ne, _) => {
+                    return fail(format!("right side of '{op}' must be a tag value string"));
+                }
+                (BinaryOp::EqRegex | BinaryOp::NeRegex, Expr::Regex(regex)) => {
+                    Test::Matches(Pattern::new(regex)?)
+                }
+                (BinaryOp::EqRegex | BinaryOp::NeRegex, _) => {
+                    return fail(format!("right side of '{op}' must be a regular expression"));
+                }
+                _ => return fail("invalid tag comparison operator".into()),
+            };
+            let Expr::VarRef { name, .. } = &**left else {
+                return fail(format!("left side of '{op}' must be a tag key"));
+            };
+            leaves.push(Leaf { key: name.clone(), test, negated });
+            Ok(Filter::Leaf(leaves.len() - 1))
+        }
+        other => fail(format!("{}", other)),
+    }
+}

@@ -1,0 +1,213 @@
+//! A SHOW statement to summary requests.
+
+use std::collections::BTreeMap;
+
+use super::measurement_filter::MeasurementFilter;
+use super::render::{Ask, Render};
+use super::{MetaContext, condition};
+use crate::influxql::ast::{
+    Expr, Measurement, MeasurementName, NamePattern, Source, Statement, TagKeyFilter,
+};
+use crate::model::schema::MeasurementSchema;
+use crate::model::time::TimeRange;
+use crate::query::compile::split_time;
+use crate::query::error::QueryError;
+use crate::query::pattern::Pattern;
+use crate::scan::request::{SummaryRequest, SummaryWant};
+
+/// A SHOW statement ready to be executed.
+#[derive(Clone, Debug)]
+pub struct MetaPlan {
+    /// What to ask every shard of the policy; measurements ascend by name.
+    pub scans: Vec<MetaScan>,
+    pub(super) render: Render,
+    /// LIMIT and OFFSET, SLIMIT and SOFFSET; a limit of 0 is none.
+    pub(super) limits: [u64; 4],
+}
+
+/// One policy to be summarised on each of its shards.
+#[derive(Clone, Debug)]
+pub struct MetaScan {
+    /// The policy's name.
+    pub policy: String,
+    /// What to ask, without a resume key.
+    pub request: SummaryRequest,
+    /// For each measurement of the request, what its ids mean.
+    pub(super) asks: Vec<Ask>,
+}
+
+/// What all the statements have in common.
+struct Show<'a> {
+    sources: &'a [Source],
+    measurement: Option<&'a Measurement>,
+    condition: Option<&'a Expr>,
+    /// Only the policy that is named or the default one.
+    one_policy: bool,
+    limits: [u64; 4],
+}
+
+/// Lowers a SHOW statement that [`super::database`] knows.
+///
+/// # Errors
+/// [`QueryError::Invalid`] with 1.x's text.
+pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaPlan, QueryError> {
+    let show = |sources, condition, one_policy, limits| Show {
+        sources,
+        measurement: None,
+        condition,
+        one_policy,
+        limits,
+    };
+    let (show, render) = match statement {
+        Statement::ShowMeasurements(s) => {
+            if s.policy != NamePattern::Absent {
+                return Err(QueryError::Unsupported("SHOW MEASUREMENTS ON db.policy".into()));
+            }
+            let (rest, bounds) = split_time(s.condition.as_ref(), context.now_ns)?;
+            if bounds != TimeRange::ALL {
+                let text = "SHOW MEASUREMENTS doesn't support time in WHERE clause";
+                return Err(QueryError::Invalid(text.into()));
+            }
+            let filter = rest.as_ref().map(MeasurementFilter::new).transpose()?;
+            let mut show = show(&[], None, false, [s.limit, s.offset, 0, 0]);
+            show.measurement = s.measurement.as_ref();
+            (show, Render::Measurements(filter))
+        }
+        Statement::ShowSeries(s) => (
+            show(&s.sources, s.condition.as_ref(), true, [s.limit, s.offset, 0, 0]),
+            Render::Series,
+        ),
+        Statement::ShowTagKeys(s) => (
+            show(&s.sources, s.condition.as_ref(), false, [s.limit, s.offset, s.slimit, s.soffset]),
+            Render::TagKeys(s.keys.as_ref().map(KeyFilter::new).transpose()?),
+        ),
+        Statement::ShowTagValues(s) => (
+            show(&s.sources, s.condition.as_ref(), false, [s.limit, s.offset, 0, 0]),
+            Render::TagValues(KeyFilter::new(&s.keys)?),
+        ),
+        Statement::ShowFieldKeys(s) => {
+            (show(&s.sources, None, true, [s.limit, s.offset, 0, 0]), Render::FieldKeys)
+        }
+        other => return Err(QueryError::Unsupported(other.to_string())),
+    };
+    let (condition, time) = split_time(show.condition, context.now_ns)?;
+    let mut scans = Vec::new();
+    for (policy, measurements) in chosen(&show, context)? {
+        let asks: Vec<Ask> =
+            measurements.values().map(|schema| Ask::new(schema, &render)).collect();
+        let predicate = |schema: &&MeasurementSchema| {
+            condition.as_ref().map(|condition| condition::lower(condition, schema))
+        };
+        let request = SummaryRequest {
+            measurements: measurements.values().map(|schema| schema.id).collect(),
+            time,
+            predicates: measurements.values().map(predicate).collect(),
+            want: want(&render, &asks),
+            resume: None,
+        };
+        scans.push(MetaScan { policy, request, asks });
+    }
+    Ok(MetaPlan { scans, render, limits: show.limits })
+}
+
+fn want(render: &Render, asks: &[Ask]) -> SummaryWant {
+    let tags = || asks.iter().map(|ask| ask.tags.iter().map(|(id, _)| *id).collect()).collect();
+    match render {
+        Render::Measurements(None) => SummaryWant::Measurements,
+        Render::Measurements(Some(_)) | Render::TagValues(_) => SummaryWant::TagValues(tags()),
+        Render::Series => SummaryWant::Series(tags()),
+        Render::TagKeys(_) | Render::FieldKeys => SummaryWant::Columns,
+    }
+}
+
+type Chosen<'a> = Vec<(String, BTreeMap<&'a str, &'a MeasurementSchema>)>;
+
+/// The policies to look at and, of each, the measurements asked about.
+fn chosen<'a>(show: &Show<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
+    let default = context.defaults.policy.unwrap_or(context.default_policy);
+    let mut names: Vec<(Option<&str>, NameTest)> = Vec::new();
+    for source in show.sources {
+        if let Source::Measurement(measurement) = source {
+            names.push((measurement.policy.as_deref(), NameTest::new(measurement)?));
+        }
+    }
+    let extra = show.measurement.map(NameTest::new).transpose()?;
+    let known = |policy: &str| context.policies.iter().any(|(name, _)| name == policy);
+    if show.one_policy {
+        let written = names.iter().filter_map(|(policy, _)| *policy).chain([default]);
+        if let Some(unknown) = written.into_iter().find(|policy| !known(policy)) {
+            return Err(QueryError::PolicyNotFound(unknown.to_owned()));
+        }
+    }
+    let mut chosen = Chosen::new();
+    for (policy, schema) in context.policies {
+        let here =
+            |written: &Option<&str>| !show.one_policy || written.unwrap_or(default) == policy;
+        let wanted = |name: &str| {
+            let listed = if names.is_empty() {
+                here(&None)
+            } else {
+                names.iter().any(|(written, test)| here(written) && test.accepts(name))
+            };
+            listed && extra.as_ref().is_none_or(|test| test.accepts(name))
+        };
+        let measurements: BTreeMap<&str, &MeasurementSchema> = (schema.measurements.iter())
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, schema)| (name.as_str(), schema.as_ref()))
+            .collect();
+        if !measurements.is_empty() {
+            chosen.push((policy.clone(), measurements));
+        }
+    }
+    Ok(chosen)
+}
+
+/// Which measurements a source names.
+enum NameTest {
+    Name(String),
+    Matches(Pattern),
+}
+
+impl NameTest {
+    fn new(measurement: &Measurement) -> Result<Self, QueryError> {
+        Ok(match &measurement.name {
+            MeasurementName::Name(name) => Self::Name(name.clone()),
+            MeasurementName::Regex(regex) => Self::Matches(Pattern::new(regex)?),
+        })
+    }
+
+    fn accepts(&self, name: &str) -> bool {
+        match self {
+            Self::Name(wanted) => wanted == name,
+            Self::Matches(pattern) => pattern.is_match(name),
+        }
+    }
+}
+
+/// WITH KEY.
+#[derive(Clone, Debug)]
+pub(super) enum KeyFilter {
+    /// One of these, or none of them.
+    Names(Vec<String>, bool),
+    /// Those that match, or those that do not.
+    Matches(Pattern, bool),
+}
+
+impl KeyFilter {
+    fn new(filter: &TagKeyFilter) -> Result<Self, QueryError> {
+        Ok(match filter {
+            TagKeyFilter::Equal(key) => Self::Names(vec![key.clone()], true),
+            TagKeyFilter::NotEqual(key) => Self::Names(vec![key.clone()], false),
+            TagKeyFilter::In(keys) => Self::Names(keys.clone(), true),
+            TagKeyFilter::Match(regex) => Self::Matches(Pattern::new(regex)?, true),
+            TagKeyFilter::NotMatch(regex) => Self::Matches(Pattern::new(regex)?, false),
+        })
+    }
+
+    pub(super) fn accepts(&self, key: &str) -> bool {
+        match self {
+            Self::Names(keys, wanted) => keys.iter().any(|known| known == key) == *wanted,
+            Self::Matches(pattern, wanted) => pattern.is_match(key) == *wanted,
+        }
+    }
+}

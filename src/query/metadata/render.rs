@@ -1,0 +1,185 @@
+//! What is listed of one measurement, and how it is printed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::measurement_filter::MeasurementFilter;
+use super::plan::KeyFilter;
+use crate::model::ids::ColumnId;
+use crate::model::limits::BUCKETS_PER_QUERY_MAX;
+use crate::model::schema::{ColumnKind, MeasurementSchema};
+use crate::query::error::QueryError;
+use crate::scan::page::MeasurementSummary;
+
+/// Which statement it is.
+#[derive(Clone, Debug)]
+pub(super) enum Render {
+    /// SHOW MEASUREMENTS
+    Measurements(Option<MeasurementFilter>),
+    /// SHOW SERIES
+    Series,
+    /// SHOW TAG KEYS
+    TagKeys(Option<KeyFilter>),
+    /// SHOW TAG VALUES
+    TagValues(KeyFilter),
+    /// SHOW FIELD KEYS
+    FieldKeys,
+}
+
+impl Render {
+    /// Names of the columns.
+    pub(super) fn columns(&self) -> &'static [&'static str] {
+        match self {
+            Self::Measurements(_) => &["name"],
+            Self::Series => &["key"],
+            Self::TagKeys(_) => &["tagKey"],
+            Self::TagValues(_) => &["key", "value"],
+            Self::FieldKeys => &["fieldKey", "fieldType"],
+        }
+    }
+
+    /// Whether each measurement is a series of its own.
+    pub(super) fn per_measurement(&self) -> bool {
+        !matches!(self, Self::Measurements(_) | Self::Series)
+    }
+}
+
+/// What the ids of one measurement mean.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    /// The measurement's name.
+    pub(super) name: String,
+    /// Tags asked for, ascending by key.
+    pub(super) tags: Vec<(ColumnId, String)>,
+    /// All columns.
+    columns: BTreeMap<ColumnId, (String, ColumnKind)>,
+}
+
+impl Ask {
+    pub(super) fn new(schema: &MeasurementSchema, render: &Render) -> Self {
+        let wanted = |key: &str| match render {
+            Render::Measurements(Some(filter)) => filter.leaves.iter().any(|leaf| leaf.key == key),
+            Render::TagValues(filter) => filter.accepts(key),
+            _ => true,
+        };
+        let tags = schema.tags().filter(|column| wanted(&column.key));
+        let mut tags: Vec<_> = tags.map(|column| (column.id, column.key.clone())).collect();
+        tags.sort_by(|left, right| left.1.cmp(&right.1));
+        let columns = schema.columns.iter();
+        let columns = columns.map(|c| (c.id, (c.key.clone(), c.kind))).collect();
+        Self { name: schema.name.clone(), tags, columns }
+    }
+}
+
+/// What is known of one measurement so far, from any number of shards.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    alive: bool,
+    /// Rows to print, ascending.
+    rows: BTreeSet<Vec<String>>,
+    /// For each leaf of the filter: the tag is there, a value hits.
+    seen: Vec<(bool, bool)>,
+}
+
+impl Listing {
+    /// Adds what one shard says.
+    ///
+    /// # Errors
+    /// [`QueryError::TooLarge`] when a measurement lists too much to be sorted.
+    pub(super) fn add(
+        &mut self,
+        render: &Render,
+        ask: &Ask,
+        summary: &MeasurementSummary,
+    ) -> Result<(), QueryError> {
+        self.alive = true;
+        match render {
+            Render::Measurements(None) => {}
+            Render::Measurements(Some(filter)) => self.test(filter, ask, summary),
+            Render::Series => {
+                let keys = summary.items.iter().map(|tags| vec![series_key(ask, tags)]);
+                self.rows.extend(keys);
+            }
+            Render::TagValues(_) => {
+                let rows = summary.items.iter().filter_map(|item| tag_value(ask, item));
+                self.rows.extend(rows.map(|(key, value)| vec![key.to_owned(), value.to_owned()]));
+            }
+            Render::TagKeys(filter) => {
+                for id in &summary.columns {
+                    if let Some((key, ColumnKind::Tag)) = ask.columns.get(id)
+                        && filter.as_ref().is_none_or(|filter| filter.accepts(key))
+                    {
+                        self.rows.insert(vec![key.clone()]);
+                    }
+                }
+            }
+            Render::FieldKeys => {
+                for id in &summary.columns {
+                    if let Some((key, ColumnKind::Field(field_type))) = ask.columns.get(id) {
+                        self.rows.insert(vec![key.clone(), field_type.name().to_owned()]);
+                    }
+                }
+            }
+        }
+        if self.rows.len() as u64 > BUCKETS_PER_QUERY_MAX {
+            return Err(QueryError::TooLarge {
+                what: "a measurement of this statement",
+                limit: BUCKETS_PER_QUERY_MAX,
+                unit: "names",
+            });
+        }
+        Ok(())
+    }
+
+    fn test(&mut self, filter: &MeasurementFilter, ask: &Ask, summary: &MeasurementSummary) {
+        self.seen.resize(filter.leaves.len(), (false, false));
+        for item in &summary.items {
+            let Some((key, value)) = tag_value(ask, item) else { continue };
+            for (leaf, seen) in filter.leaves.iter().zip(&mut self.seen) {
+                if leaf.key == key {
+                    *seen = (true, seen.1 || leaf.hits(value));
+                }
+            }
+        }
+    }
+
+    /// The rows of measurement `name`.
+    pub(super) fn finish(mut self, render: &Render, name: &str) -> Vec<Vec<String>> {
+        if let Render::Measurements(filter) = render {
+            self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));
+            let listed = filter.as_ref().is_none_or(|filter| filter.accepts(&self.seen));
+            return if self.alive && listed { vec![vec![name.to_owned()]] } else { Vec::new() };
+        }
+        self.rows.into_iter().collect()
+    }
+}
+
+/// An item of `SummaryWant::TagValues`: the key's position and a value.
+fn tag_value<'a>(ask: &'a Ask, item: &'a [String]) -> Option<(&'a str, &'a str)> {
+    let [position, value] = item else { return None };
+    let (_, key) = ask.tags.get(position.parse::<usize>().ok()?)?;
+    (!value.is_empty()).then_some((key, value))
+}
+
+/// A series key as 1.x prints it.
+fn series_key(ask: &Ask, values: &[String]) -> String {
+    let mut key = String::new();
+    escape(&mut key, &ask.name, &[',', ' ']);
+    for ((_, tag), value) in ask.tags.iter().zip(values) {
+        if !value.is_empty() {
+            key.push(',');
+            escape(&mut key, tag, &[',', '=', ' ']);
+            key.push('=');
+            escape(&mut key, value, &[',', '=', ' ']);
+        }
+    }
+    key
+}
+
+fn escape(out: &mut String, text: &str, special: &[char]) {
+    for character in text.chars() {
+        if special.contains(&character) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+}

@@ -1,0 +1,106 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::influxql::params::Params;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
+use crate::model::value::FieldType;
+use crate::query::result::{ResultColumn, Values};
+use crate::scan::page::{MeasurementSummary, SummaryPage};
+use crate::scan::source::ReadStats;
+
+fn schema() -> PolicySchema {
+    let column = |id, key: &str, kind| ColumnDefinition { id: ColumnId(id), key: key.into(), kind };
+    let cpu = MeasurementSchema {
+        id: MeasurementId(7),
+        name: "cpu".into(),
+        version: 1,
+        columns: vec![
+            column(1, "host", ColumnKind::Tag),
+            column(2, "v", ColumnKind::Field(FieldType::Float)),
+            column(3, "dc", ColumnKind::Tag),
+        ],
+    };
+    let mut schema = PolicySchema::default();
+    schema.measurements.insert("cpu".into(), Arc::new(cpu));
+    schema
+}
+
+/// The rows of each chunk when every shard answers with `items` and every column in one page.
+fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
+    let statement = crate::influxql::parse(query, &Params::default()).expect("valid").remove(0);
+    let schema = schema();
+    let context = MetaContext {
+        policies: &[("autogen".into(), &schema)],
+        default_policy: "autogen",
+        defaults: Defaults::default(),
+        now_ns: 0,
+    };
+    let plan = compile(&statement, &context).expect("compiles");
+    let mut executor = MetaExecutor::new(plan, &[shards.len() as u32]);
+    let mut chunks = Vec::new();
+    loop {
+        match executor.next().expect("no error") {
+            MetaStep::Done => return chunks,
+            MetaStep::Chunk(chunk) => chunks.push(rows(&chunk)),
+            MetaStep::Need(needs) => {
+                for need in needs {
+                    let items = shards[need.stream.shard as usize].iter();
+                    let items = items.map(|item| item.iter().map(|&s| s.to_owned()).collect());
+                    let summary = MeasurementSummary {
+                        measurement: MeasurementId(7),
+                        columns: vec![ColumnId(1), ColumnId(2), ColumnId(3)],
+                        items: items.collect(),
+                    };
+                    let page = SummaryPage {
+                        measurements: vec![summary],
+                        resume: None,
+                        stats: ReadStats::default(),
+                    };
+                    executor.supply(need.stream, page);
+                }
+            }
+        }
+    }
+}
+
+fn rows(chunk: &SeriesChunk) -> Vec<Vec<String>> {
+    let cell = |column: &ResultColumn, row: usize| match column {
+        ResultColumn::Values(Column { values: Values::String(texts), .. }) => {
+            texts.get(row).to_owned()
+        }
+        _ => "?".to_owned(),
+    };
+    (0..chunk.rows).map(|row| chunk.values.iter().map(|c| cell(c, row)).collect()).collect()
+}
+
+use crate::query::result::Column;
+
+#[test]
+fn series_of_all_shards_are_sorted_and_escaped() {
+    let shards: [&[&[&str]]; 2] = [&[&["", "b"], &["x", "a b"]], &[&["", "a"], &["", "b"]]];
+    let keys = run("SHOW SERIES", &shards);
+    assert_eq!(keys, [[["cpu,dc=x,host=a\\ b"], ["cpu,host=a"], ["cpu,host=b"]]]);
+    assert_eq!(run("SHOW SERIES LIMIT 1 OFFSET 1", &shards), [[["cpu,host=a"]]]);
+}
+
+#[test]
+fn keys_and_values_are_listed_per_measurement() {
+    let shards: [&[&[&str]]; 2] = [&[&["0", "b"]], &[&["0", "a"], &["0", "b"]]];
+    let values = run("SHOW TAG VALUES WITH KEY = host", &shards);
+    assert_eq!(values, [[["host", "a"], ["host", "b"]]]);
+    assert_eq!(run("SHOW TAG KEYS", &shards), [[["dc"], ["host"]]]);
+    assert_eq!(run("SHOW TAG KEYS OFFSET 1", &shards), [[["host"]]]);
+    assert_eq!(run("SHOW FIELD KEYS", &shards), [[["v", "float"]]]);
+}
+
+#[test]
+fn measurements_are_filtered_as_sets() {
+    let shards: [&[&[&str]]; 2] = [&[&["0", "b"]], &[&["0", "a"]]];
+    let none: [Vec<Vec<String>>; 0] = [];
+    assert_eq!(run("SHOW MEASUREMENTS WHERE host = 'a'", &shards), [[["cpu"]]]);
+    assert_eq!(run("SHOW MEASUREMENTS WHERE host != 'a'", &shards), none);
+    assert_eq!(run("SHOW MEASUREMENTS WHERE host != 'z'", &shards), [[["cpu"]]]);
+    assert_eq!(run("SHOW MEASUREMENTS WHERE nope != 'z'", &shards), none);
+    assert_eq!(run("SHOW MEASUREMENTS WITH MEASUREMENT =~ /x/", &shards), none);
+}
