@@ -1,5 +1,5 @@
 //! What a request must know before it can do anything: the database's object, its shard map, and
-//! the schemas of the policies it touches. From the cache where that suffices, else from the owners.
+//! the schemas of the policies it touches. From the cache where that suffices, else the owners.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
