@@ -99,6 +99,11 @@ impl Write {
         }
     }
 
+    /// What is being written.
+    pub fn request(&self) -> &WriteRequest {
+        &self.request
+    }
+
     fn load(
         &mut self,
         context: &mut Context<'_>,

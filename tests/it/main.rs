@@ -9,6 +9,8 @@
 mod engine;
 mod influxql;
 mod line_protocol;
+mod protocol;
 mod query_script;
 mod select_cases;
 mod tidy;
+mod world;

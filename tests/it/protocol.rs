@@ -1,0 +1,492 @@
+//! The rules of DESIGN section 4, one test or more for each, over whole deployments in a process.
+
+use std::collections::BTreeMap;
+
+use tidemark::batch::from_lines::from_lines;
+use tidemark::influxql::params::Params;
+use tidemark::influxql::parse_statement;
+use tidemark::line_protocol::{Options, TimestampUnit};
+use tidemark::model::ids::{ObjectId, PolicyId};
+use tidemark::model::time::{H_NS, Precision, S_NS};
+use tidemark::model::value::{FieldType, FieldValue};
+use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
+use tidemark::protocol::catalog::CreateDatabase;
+use tidemark::protocol::database::{
+    ColumnSet, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec, RegisterRefusal, ToDatabase,
+};
+use tidemark::protocol::envelope;
+use tidemark::protocol::host::Unavailable;
+use tidemark::protocol::shard::{FromShard, ToShard};
+use tidemark::query::metadata;
+use tidemark::route::create_drop::{Change, Changed, CreateDrop};
+use tidemark::route::error::Error;
+use tidemark::route::statement::{Execution, Session};
+use tidemark::route::write::rejections::LineRefusal;
+use tidemark::route::write::{Write, WriteOutcome, WriteRequest};
+use tidemark::route::{Context, Machine};
+use tidemark::store::Store;
+
+use crate::world::platform::START_NS;
+use crate::world::{Client, Edge, World, stub_shard};
+
+pub(crate) fn world(seed: u64) -> World {
+    stub_shard::reset();
+    World::new(seed, stub_shard::make)
+}
+
+pub(crate) fn create(name: &str, shards: u32, policy: Option<PolicySpec>) -> CreateDrop {
+    let name = name.to_owned();
+    let create = CreateDatabase { name, policy, shards, location: None, jurisdiction: None };
+    CreateDrop::new(Change::CreateDatabase(create))
+}
+
+pub(crate) fn drop_database(name: &str) -> CreateDrop {
+    CreateDrop::new(Change::DropDatabase { name: name.to_owned() })
+}
+
+pub(crate) fn write(database: &str, lines: &str) -> Write {
+    let options = Options { unit: TimestampUnit::Fixed(Precision::Nanosecond), now_ns: START_NS };
+    let (batch, rejected) = from_lines(lines.as_bytes(), options, 1).unwrap();
+    assert_eq!(rejected.count, 0, "{lines}");
+    let database = database.to_owned();
+    Write::new(WriteRequest { database, policy: None, batch, auto_create: None })
+}
+
+fn alter(database: &str, name: &str, duration_ns: i64) -> CreateDrop {
+    let duration_ns = Some(duration_ns);
+    let spec = PolicyChange { name: name.to_owned(), duration_ns, ..PolicyChange::default() };
+    let database = database.to_owned();
+    CreateDrop::new(Change::AlterPolicy { database, spec, make_default: false })
+}
+
+fn kept(points: u64) -> Result<WriteOutcome, Error> {
+    Ok(WriteOutcome { points_written: points, ..WriteOutcome::default() })
+}
+
+/// Asks an object directly.
+fn ask(world: &mut World, to: Address, message: Vec<u8>) -> Vec<u8> {
+    struct Ask(Option<Call>, std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
+    impl Client for Ask {
+        fn step(
+            &mut self,
+            _: &crate::world::platform::TestPlatform,
+            reply: Option<Reply>,
+        ) -> Option<Vec<Call>> {
+            match reply {
+                None => self.0.take().map(|call| vec![call]),
+                Some(reply) => {
+                    *self.1.borrow_mut() = reply.result.unwrap();
+                    None
+                }
+            }
+        }
+    }
+    let answer = std::rc::Rc::default();
+    let call = Call { id: 1, to, location: None, message };
+    world.start(Ask(Some(call), std::rc::Rc::clone(&answer)));
+    while world.deliver() {}
+    answer.take()
+}
+
+fn ask_database(world: &mut World, object: &ObjectId, message: &ToDatabase) -> FromDatabase {
+    let reply = ask(world, Address::Database(object.clone()), envelope::encode(message));
+    envelope::decode(&reply).unwrap().1
+}
+
+/// Float values of every point in shards that are open and not closed, with their times.
+pub(crate) fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
+    let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
+    for id in world.shard_ids() {
+        let stored = stub_shard::stored(&id);
+        let stored = stored.borrow();
+        if stored.settings.is_some() && !stored.closed {
+            for ((_, _, time_ns), fields) in &stored.points {
+                points.entry(*time_ns).or_default().extend(fields.values().cloned());
+            }
+        }
+    }
+    points
+}
+
+#[test]
+fn rule_1_only_a_catalog_initialises_a_database_and_only_a_database_opens_its_shards() {
+    let mut world = world(1);
+    let object = ObjectId("never opened".into());
+    let register = ToDatabase::Register {
+        policy: PolicyId(1),
+        sets: vec![ColumnSet { measurement: "m".into(), tags: vec![], fields: vec![] }],
+    };
+    let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
+    for message in [
+        ToDatabase::Describe,
+        ToDatabase::Schema { policy: PolicyId(1), after_version: 0 },
+        register,
+        ToDatabase::CreatePolicy { spec, make_default: true },
+        ToDatabase::DropPolicy { name: "p".into() },
+        ToDatabase::Drop,
+    ] {
+        assert_eq!(ask_database(&mut world, &object, &message), FromDatabase::NotOpen);
+        let store = world.store(&Address::Database(object.clone()));
+        assert_eq!(store.is_open(), Ok(false), "{message:?} wrote something");
+    }
+}
+
+#[test]
+fn rule_2_an_edge_with_an_old_generation_is_told_so_by_the_shard() {
+    let mut world = world(2);
+    let (a, b) = (Edge::default(), Edge::default());
+    let old = START_NS - 3 * H_NS;
+    world.run(&a, create("db", 1, None)).unwrap();
+    assert_eq!(world.run(&b, write("db", &format!("m f=1 {old}"))), kept(1));
+    // b does not hear of the new retention, but its shard does.
+    let shorter = PolicyChange {
+        name: "autogen".into(),
+        duration_ns: Some(2 * H_NS),
+        shard_group_duration_ns: Some(H_NS),
+        ..PolicyChange::default()
+    };
+    let change = Change::AlterPolicy { database: "db".into(), spec: shorter, make_default: false };
+    world.run(&a, CreateDrop::new(change)).unwrap();
+    let outcome = world.run(&b, write("db", &format!("m f=1 {old}\nm f=2 {START_NS}"))).unwrap();
+    assert_eq!((outcome.points_written, outcome.rejected.outside_retention), (1, 1));
+    let cause = outcome.rejected.named.first().map(|named| (named.line, named.cause.clone()));
+    let oldest_kept_ns = START_NS - 2 * H_NS;
+    let expected = LineRefusal::Retention { measurement: "m".into(), oldest_kept_ns, time_ns: old };
+    assert_eq!(cause, Some((1, expected)));
+}
+
+#[test]
+fn rule_3_a_stale_edge_neither_sees_the_old_database_nor_loses_points_of_the_new() {
+    let mut world = world(3);
+    let (a, b) = (Edge::default(), Edge::default());
+    world.run(&a, create("db", 2, None)).unwrap();
+    assert_eq!(world.run(&b, write("db", "m f=1 1")), kept(1));
+    assert_eq!(world.run(&a, drop_database("db")), Ok(Changed { existed: true }));
+    assert_eq!(visible(&world), BTreeMap::new());
+    let missing = Err(Error::DatabaseNotFound("db".into()));
+    assert_eq!(world.run(&b, write("db", "m f=2 2")), missing);
+    world.run(&a, create("db", 2, None)).unwrap();
+    assert_eq!(world.run(&b, write("db", "m f=3i 3")), kept(1), "another type in another life");
+    assert_eq!(visible(&world), BTreeMap::from([(3, vec![FieldValue::Integer(3)])]));
+}
+
+/// Steps a machine by hand: every call that `answer` returns a reply for is answered at once.
+fn script<M: Machine>(
+    world: &mut World,
+    edge: &Edge,
+    machine: &mut M,
+    mut answer: impl FnMut(&mut World, &Call) -> Result<Vec<u8>, CallFailure>,
+) -> M::Answer {
+    let mut open = Vec::new();
+    let mut reply = None;
+    loop {
+        let platform = world.platform.clone();
+        let mut cache = edge.cache.borrow_mut();
+        let step = machine.step(&mut Context { cache: &mut cache, platform: &platform }, reply);
+        drop(cache);
+        match step {
+            Step::Done(answer) => return answer,
+            Step::Calls(calls) => open.extend(calls),
+        }
+        let call = open.pop().expect("a call to be answered");
+        reply = Some(Reply { id: call.id, result: answer(world, &call) });
+    }
+}
+
+#[test]
+fn rule_4_only_refused_frames_are_split_again_and_at_most_twice() {
+    for refusals in 1..=4 {
+        let mut world = world(4);
+        let edge = Edge::default();
+        world.run(&edge, create("db", 2, None)).unwrap();
+        let hosts = ["a", "b", "c", "d", "e", "f"];
+        let lines: Vec<String> = hosts.iter().map(|host| format!("m,host={host} f=1 1")).collect();
+        world.run(&edge, write("db", &lines.join("\n"))).unwrap();
+        let mut appended: BTreeMap<ObjectId, u32> = BTreeMap::new();
+        let mut left = refusals;
+        let mut refused = None;
+        let mut machine = write("db", &lines.join("\n"));
+        let answer = script(&mut world, &edge, &mut machine, |world, call| {
+            let Address::Shard(id) = &call.to else {
+                return Ok(ask(world, call.to.clone(), call.message.clone()));
+            };
+            *appended.entry(id.clone()).or_default() += 1;
+            if left > 0 && refused.get_or_insert_with(|| id.clone()) == id {
+                left -= 1;
+                return Ok(envelope::encode(&FromShard::OutOfRange));
+            }
+            Ok(ask(world, call.to.clone(), call.message.clone()))
+        });
+        let mut counts: Vec<u32> = appended.into_values().collect();
+        counts.sort_unstable();
+        if refusals <= 2 {
+            assert_eq!((answer, counts), (kept(6), vec![1, refusals + 1]));
+        } else {
+            let changing = Err(Error::Unavailable(Unavailable::Changing));
+            assert_eq!((answer, counts), (changing, vec![1, 3]));
+        }
+    }
+}
+
+#[test]
+fn rule_5_of_two_edges_that_register_one_column_the_first_wins_in_every_order() {
+    let mut winners = BTreeMap::new();
+    for seed in 0..100 {
+        let mut world = world(seed);
+        let (a, b) = (Edge::default(), Edge::default());
+        world.run(&a, create("db", 1, None)).unwrap();
+        let first = world.start_machine(&a, write("db", "m f=1,g=1 1\nm other=1 2"));
+        let second = world.start_machine(&b, write("db", "m h=1 3\nm f=1i 4"));
+        while world.deliver() {}
+        let (first, second) = (first.take().unwrap().unwrap(), second.take().unwrap().unwrap());
+        let lines = |outcome: &WriteOutcome| -> Vec<u32> {
+            outcome.rejected.named.iter().map(|named| named.line).collect()
+        };
+        let mut times: Vec<i64> = visible(&world).into_keys().collect();
+        match (lines(&first).as_slice(), lines(&second).as_slice()) {
+            ([], [2]) => {
+                assert_eq!(times, [1, 2, 3]);
+                let cause = LineRefusal::Columns(RegisterRefusal::TypeConflict {
+                    measurement: "m".into(),
+                    field: "f".into(),
+                    existing: FieldType::Float,
+                    requested: FieldType::Integer,
+                });
+                assert_eq!(second.rejected.named.first().map(|n| &n.cause), Some(&cause));
+                *winners.entry("a").or_insert(0) += 1;
+            }
+            ([1], []) => {
+                times.sort_unstable();
+                assert_eq!(times, [2, 3, 4]);
+                // The losing line registered nothing: g is still free.
+                assert_eq!(world.run(&a, write("db", "m g=true 9")), kept(1));
+                *winners.entry("b").or_insert(0) += 1;
+            }
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+    assert_eq!(winners.len(), 2, "both orders were tried: {winners:?}");
+}
+
+#[test]
+fn rule_5_lines_of_one_request_that_disagree_are_decided_by_the_first() {
+    let mut world = world(5);
+    let edge = Edge::default();
+    world.run(&edge, create("db", 1, None)).unwrap();
+    let outcome = world.run(&edge, write("db", "m f=1 1\nm f=2i 2\nm f=3 3\nm f=4i,g=1 4"));
+    let outcome = outcome.unwrap();
+    let lines: Vec<u32> = outcome.rejected.named.iter().map(|named| named.line).collect();
+    assert_eq!((outcome.points_written, lines), (2, vec![2, 4]));
+    assert_eq!(visible(&world).into_keys().collect::<Vec<_>>(), [1, 3]);
+}
+
+#[test]
+fn rule_6_a_refusal_that_rests_on_a_cache_is_checked_at_its_owner() {
+    let mut world = world(6);
+    let (a, b) = (Edge::default(), Edge::default());
+    let short = PolicySpec { duration_ns: Some(H_NS), ..PolicySpec::default() };
+    world.run(&a, create("db", 1, Some(short))).unwrap();
+    assert_eq!(world.run(&b, write("db", &format!("m f=1 {START_NS}"))), kept(1));
+    // Retention.
+    world.run(&a, alter("db", "autogen", 0)).unwrap();
+    assert_eq!(world.run(&b, write("db", "m f=1 7")), kept(1));
+    // A policy that b has never heard of.
+    let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
+    let database = "db".to_owned();
+    let change = Change::CreatePolicy { database, spec, make_default: false };
+    world.run(&a, CreateDrop::new(change)).unwrap();
+    let mut request = write("db", "m f=1i 8").request().clone();
+    request.policy = Some("p".into());
+    assert_eq!(world.run(&b, Write::new(request.clone())), kept(1));
+    request.policy = Some("q".into());
+    let missing = Err(Error::PolicyNotFound("q".into()));
+    assert_eq!(world.run(&b, Write::new(request)), missing);
+}
+
+#[test]
+fn rule_7_a_repeated_create_finishes_what_a_crash_left_and_changes_nothing_else() {
+    for seed in 0..300 {
+        let mut world = world(seed);
+        let edge = Edge::default();
+        world.faults = crate::world::Faults { lost: 15, repeated: 15, crashed: 15 };
+        let spec = PolicySpec { duration_ns: Some(2 * H_NS), ..PolicySpec::default() };
+        for _ in 0..3 {
+            let _ = world.run(&edge, create("db", 2, Some(spec.clone())));
+        }
+        world.faults = crate::world::Faults::default();
+        assert!(world.run(&edge, create("db", 2, Some(spec))).is_ok(), "seed {seed}");
+        let other = PolicySpec { duration_ns: Some(3 * H_NS), ..PolicySpec::default() };
+        let refused = world.run(&edge, create("db", 2, Some(other)));
+        let Err(Error::Catalog(refusal)) = refused else { panic!("seed {seed}: {refused:?}") };
+        assert_eq!(refusal.to_string(), PolicyRefusal::Conflict.to_string());
+        assert_eq!(world.run(&edge, write("db", &format!("m f=1 {START_NS}"))), kept(1));
+        // One database with two open shards, however often it was asked for.
+        world.settle();
+        let open = world.shard_ids().into_iter().filter(|id| {
+            let stored = stub_shard::stored(id);
+            let stored = stored.borrow();
+            stored.settings.is_some() && !stored.closed
+        });
+        assert_eq!(open.count(), 2, "seed {seed}");
+    }
+}
+
+#[test]
+fn rule_7_a_drop_frees_the_name_after_all_shards_refuse_and_wipes_by_alarm() {
+    for seed in 0..300 {
+        let mut world = world(seed);
+        let edge = Edge::default();
+        world.run(&edge, create("db", 3, None)).unwrap();
+        world.run(&edge, write("db", "m f=1 1")).unwrap();
+        world.faults = crate::world::Faults { lost: 15, repeated: 15, crashed: 15 };
+        if world.run(&edge, drop_database("db")).is_ok() {
+            assert_eq!(visible(&world), BTreeMap::new(), "seed {seed}");
+        }
+        world.faults = crate::world::Faults::default();
+        world.run(&edge, drop_database("db")).unwrap();
+        assert_eq!(visible(&world), BTreeMap::new(), "seed {seed}");
+        world.settle();
+        for id in world.shard_ids() {
+            assert_eq!(stub_shard::stored(&id).borrow().settings, None, "seed {seed}: {id}");
+        }
+        let database = Address::Database(ObjectId("Database-0".into()));
+        assert_eq!(world.store(&database).is_open(), Ok(false), "seed {seed}");
+    }
+}
+
+#[test]
+fn rule_8_one_shard_that_fails_makes_the_whole_answer_unavailable_and_a_retry_is_whole() {
+    let mut world = world(8);
+    let edge = Edge::default();
+    world.run(&edge, create("db", 4, None)).unwrap();
+    let hosts: Vec<String> = (0..20).map(|n| format!("m,host=h{n} f={n} {n}")).collect();
+    let lines = format!("{}\nm f=1i 99", hosts.join("\n"));
+    let mut failed = false;
+    let answer = script(&mut world, &edge, &mut write("db", &lines), |world, call| {
+        if matches!(call.to, Address::Shard(_)) && !std::mem::replace(&mut failed, true) {
+            return Err(CallFailure::Overloaded);
+        }
+        Ok(ask(world, call.to.clone(), call.message.clone()))
+    });
+    assert_eq!(answer, Err(Error::Unavailable(Unavailable::Overloaded)));
+    let outcome = world.run(&edge, write("db", &lines)).unwrap();
+    assert_eq!((outcome.points_written, outcome.rejected.total), (20, 1));
+    let expected = (0..20).map(|n| (n, vec![FieldValue::Float(n as f64)]));
+    assert_eq!(visible(&world), expected.collect());
+}
+
+#[test]
+fn rule_10_reads_and_registrations_go_on_while_a_statement_is_under_way() {
+    let mut world = world(10);
+    let edge = Edge::default();
+    world.run(&edge, create("db", 1, None)).unwrap();
+    world.run(&edge, write("db", "m f=1 1")).unwrap();
+    // A statement whose messages to the shards stay under way.
+    let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
+    let message = ToDatabase::CreatePolicy { spec: spec.clone(), make_default: true };
+    let object = ObjectId("Database-0".into());
+    let mut database =
+        tidemark::database::Database::new(world.store(&Address::Database(object.clone())), object);
+    use tidemark::protocol::host::Host;
+    let platform = world.platform.clone();
+    let (ticket, step) = database.begin(&platform, &envelope::encode(&message));
+    let Step::Calls(calls) = step else { panic!("no calls") };
+    let ask = |database: &mut tidemark::database::Database<_>, message: &ToDatabase| {
+        let (_, step) = database.begin(&platform, &envelope::encode(message));
+        let Step::Done(reply) = step else { panic!("{message:?} waits") };
+        envelope::decode::<FromDatabase>(&reply).unwrap().1
+    };
+    let FromDatabase::Description(before) = ask(&mut database, &ToDatabase::Describe) else {
+        panic!("no description")
+    };
+    let fields = vec![("g".to_owned(), FieldType::String)];
+    let sets = vec![ColumnSet { measurement: "m".into(), tags: vec![], fields }];
+    let policy = before.policies[0].id;
+    let registered = ask(&mut database, &ToDatabase::Register { policy, sets });
+    assert_eq!(registered, FromDatabase::Registered { refusals: vec![None], version: 2 });
+    assert_eq!((before.policies.len(), before.generation), (1, 1), "not published yet");
+    // Another statement does the unfinished one first: it sends the same messages.
+    let second = ToDatabase::DropPolicy { name: "p".into() };
+    let (_, step) = database.begin(&platform, &envelope::encode(&second));
+    let Step::Calls(repeated) = step else { panic!("no calls") };
+    let messages = |calls: &[Call]| -> Vec<ToShard> {
+        calls.iter().map(|call| envelope::decode(&call.message).unwrap().1).collect()
+    };
+    assert_eq!(messages(&repeated), messages(&calls));
+    let done = Ok(envelope::encode(&FromShard::Done));
+    let mut last = Step::Calls(vec![]);
+    for call in calls {
+        let reply = Reply { id: call.id, result: done.clone() };
+        last = database.resume(&platform, ticket, reply);
+    }
+    assert_eq!(last, Step::Done(envelope::encode(&FromDatabase::Done)));
+    let FromDatabase::Description(after) = ask(&mut database, &ToDatabase::Describe) else {
+        panic!("no description")
+    };
+    let names: Vec<&str> = after.policies.iter().map(|policy| policy.name.as_str()).collect();
+    assert_eq!((names, after.generation), (vec!["autogen", "p"], 2));
+}
+
+#[test]
+fn rule_12_a_job_is_retried_by_alarm_later_each_time_and_set_aside_after_three_failures() {
+    let mut world = world(12);
+    let edge = Edge::default();
+    world.run(&edge, create("db", 1, None)).unwrap();
+    world.settle();
+    world.faults.lost = 100;
+    let failed = world.run(&edge, drop_database("db"));
+    assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
+    // Nothing reached the Catalog, so nothing is due there.
+    assert!(!world.alarm_is_due_within(3_600 * S_NS));
+    world.faults.lost = 0;
+    let mut machine = drop_database("db");
+    let answer = script(&mut world, &edge, &mut machine, |world, call| {
+        // The Catalog is reached; the Database never answers it.
+        world.deliver_to_catalog_only(call)
+    });
+    assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+    let mut waits = Vec::new();
+    world.faults.lost = 100;
+    let mut last_ns = world.platform.time_ns();
+    while world.alarm() {
+        while world.deliver() {}
+        waits.push((world.platform.time_ns() - last_ns) / S_NS);
+        last_ns = world.platform.time_ns();
+    }
+    assert_eq!(waits, [30, 60, 120], "then it is left alone");
+    world.faults.lost = 0;
+    assert_eq!(world.run(&edge, drop_database("db")), Ok(Changed { existed: true }));
+}
+
+#[test]
+fn databases_and_policies_are_shown_from_their_owners_page_by_page() {
+    let mut world = world(20);
+    let (a, b) = (Edge::default(), Edge::default());
+    // Two names that do not fit one page together.
+    let long = |letter: &str| letter.repeat(400_000);
+    let show = |world: &mut World, edge: &Edge, text: &str| {
+        let statement = parse_statement(text, &Params::default()).unwrap();
+        let execution = Execution::new(statement, Session::default());
+        world.run_pieces(edge, execution, |answer| matches!(answer, Ok(Some(_))))
+    };
+    for name in [long("x"), long("y"), "z".to_owned()] {
+        world.run(&a, create(&name, 1, None)).unwrap();
+    }
+    let names = [long("x"), long("y"), "z".to_owned()];
+    let expected = vec![Ok(Some(metadata::show_databases(&names))), Ok(None)];
+    assert!(show(&mut world, &b, "SHOW DATABASES") == expected);
+    let create = "CREATE RETENTION POLICY p ON z DURATION 1d REPLICATION 1 DEFAULT";
+    assert_eq!(show(&mut world, &a, create), [Ok(None)]);
+    let shown = show(&mut world, &b, "SHOW RETENTION POLICIES ON z");
+    let Some(Ok(Some(chunk))) = shown.first() else { panic!("{shown:?}") };
+    assert_eq!(shown.len(), 2, "{chunk:?}");
+    assert_eq!(
+        show(&mut world, &b, "DROP RETENTION POLICY p ON nowhere"),
+        [Ok(None)],
+        "1.x: a missing one is no error"
+    );
+    assert_eq!(
+        show(&mut world, &b, "SHOW RETENTION POLICIES ON nowhere"),
+        [Err(Error::DatabaseNotFound("nowhere".into()))]
+    );
+}

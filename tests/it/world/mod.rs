@@ -1,0 +1,421 @@
+//! A whole deployment in one process: one Catalog, its Databases and Shards, and clients that run
+//! on any number of edges. A seeded scheduler delivers every message in any order and, on demand,
+//! loses it, repeats it, or crashes an object before or after it.
+//!
+//! A client is whatever makes calls: a route machine ([`World::run`]) or a whole HTTP exchange
+//! (implement [`Client`]). Objects keep only what their store holds over a crash.
+
+pub(crate) mod platform;
+pub(crate) mod stub_shard;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use tidemark::catalog::Catalog;
+use tidemark::database::Database;
+use tidemark::model::ids::ObjectId;
+use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
+use tidemark::protocol::host::{Host, Ticket};
+use tidemark::route::cache::Cache;
+use tidemark::route::{Context, Machine};
+use tidemark::store::memory::MemoryStore;
+
+use platform::TestPlatform;
+
+/// Whoever makes calls from an edge.
+pub(crate) trait Client {
+    /// Starts (with `None`) or takes a reply; `None` when it wants nothing more.
+    fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>>;
+}
+
+/// A Shard object: one message in, one out.
+pub(crate) trait ShardObject {
+    /// Answers a message.
+    fn handle(&mut self, message: &[u8], now_ns: i64) -> Vec<u8>;
+
+    /// Forgets everything that is not stored.
+    fn crash(&mut self);
+
+    /// Does what is due and says when to come back.
+    fn alarm(&mut self, now_ns: i64) -> Option<i64> {
+        let _ = now_ns;
+        None
+    }
+}
+
+/// How often things go wrong, in percent of deliveries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// The request, or its reply, is lost; the caller is told that the call failed.
+    pub(crate) lost: u8,
+    /// The request is delivered twice.
+    pub(crate) repeated: u8,
+    /// The object crashes before or after handling the request.
+    pub(crate) crashed: u8,
+}
+
+enum Hosted {
+    Catalog(Catalog<MemoryStore>),
+    Database(Database<MemoryStore>),
+}
+
+impl Hosted {
+    fn host(&mut self) -> &mut dyn Host {
+        match self {
+            Self::Catalog(catalog) => catalog,
+            Self::Database(database) => database,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Caller {
+    Client(usize),
+    /// An object's event. The number tells lives of the object apart.
+    Object(Address, u32, Ticket),
+    /// The platform's alarm.
+    Nobody,
+}
+
+enum Event {
+    Request(Caller, Call),
+    Reply(Caller, Reply),
+}
+
+/// The deployment.
+pub(crate) struct World {
+    /// Time, randomness and object ids of everyone.
+    pub(crate) platform: TestPlatform,
+    /// How often things go wrong.
+    pub(crate) faults: Faults,
+    make_shard: fn(&ObjectId) -> Box<dyn ShardObject>,
+    stores: BTreeMap<Address, MemoryStore>,
+    hosts: BTreeMap<Address, (Hosted, u32)>,
+    shards: BTreeMap<ObjectId, Box<dyn ShardObject>>,
+    /// When each object's alarm goes off; kept over crashes.
+    alarms: BTreeMap<Address, i64>,
+    clients: Vec<Option<Box<dyn Client>>>,
+    waiting: BTreeMap<(Address, u32, Ticket), (Caller, u32)>,
+    events: Vec<Event>,
+}
+
+impl World {
+    /// An empty deployment whose shards are made by `make_shard`.
+    pub(crate) fn new(seed: u64, make_shard: fn(&ObjectId) -> Box<dyn ShardObject>) -> Self {
+        Self {
+            platform: TestPlatform::new(seed),
+            faults: Faults::default(),
+            make_shard,
+            stores: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            shards: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+            clients: Vec::new(),
+            waiting: BTreeMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// A shard by its id, made if it was never called.
+    pub(crate) fn shard(&mut self, id: &ObjectId) -> &mut dyn ShardObject {
+        let make = self.make_shard;
+        self.shards.entry(id.clone()).or_insert_with(|| make(id)).as_mut()
+    }
+
+    /// The shards that were ever called.
+    pub(crate) fn shard_ids(&self) -> Vec<ObjectId> {
+        self.shards.keys().cloned().collect()
+    }
+
+    /// The storage of a Catalog or Database.
+    pub(crate) fn store(&mut self, address: &Address) -> MemoryStore {
+        self.stores.entry(address.clone()).or_default().clone()
+    }
+
+    /// Lets a client take its first step; its calls are delivered by [`World::deliver`].
+    pub(crate) fn start(&mut self, client: impl Client + 'static) -> usize {
+        self.clients.push(Some(Box::new(client)));
+        let number = self.clients.len() - 1;
+        self.step_client(number, None);
+        number
+    }
+
+    /// Starts a machine on an edge; its answers appear in the list as they come.
+    pub(crate) fn start_machine<M: Machine + 'static>(
+        &mut self,
+        edge: &Edge,
+        machine: M,
+    ) -> Answers<M> {
+        let answers = Answers(Rc::default());
+        let cache = Rc::clone(&edge.cache);
+        self.start(Running { machine, cache, answers: Rc::clone(&answers.0), goes_on: |_| false });
+        answers
+    }
+
+    /// Runs a machine on an edge until all is quiet, and answers what it came to.
+    pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> M::Answer {
+        let answers = self.start_machine(edge, machine);
+        while self.deliver() {}
+        answers.0.borrow_mut().pop().expect("the machine came to an answer")
+    }
+
+    /// Runs a machine that answers in pieces: every answer for which `goes_on` holds is followed by
+    /// another step.
+    pub(crate) fn run_pieces<M: Machine + 'static>(
+        &mut self,
+        edge: &Edge,
+        machine: M,
+        goes_on: fn(&M::Answer) -> bool,
+    ) -> Vec<M::Answer> {
+        let answers: Rc<RefCell<Vec<M::Answer>>> = Rc::default();
+        let cache = Rc::clone(&edge.cache);
+        self.start(Running { machine, cache, answers: Rc::clone(&answers), goes_on });
+        while self.deliver() {}
+        answers.take()
+    }
+
+    /// Delivers one message, chosen by the seed; `false` when none is under way.
+    pub(crate) fn deliver(&mut self) -> bool {
+        if self.events.is_empty() {
+            return false;
+        }
+        let at = self.platform.below(self.events.len());
+        match self.events.swap_remove(at) {
+            Event::Reply(caller, reply) => self.reply(caller, reply),
+            Event::Request(caller, call) => self.request(caller, call),
+        }
+        true
+    }
+
+    /// Moves time to the next alarm and lets it go off; `false` when none is set.
+    pub(crate) fn alarm(&mut self) -> bool {
+        let Some((address, due_ns)) = self.alarms.iter().min_by_key(|(_, due)| **due) else {
+            return false;
+        };
+        let (address, due_ns) = (address.clone(), *due_ns);
+        self.alarms.remove(&address);
+        self.platform.advance_to(due_ns);
+        if let Address::Shard(id) = &address {
+            let now_ns = self.platform.time_ns();
+            if let Some(due_ns) = self.shard(id).alarm(now_ns) {
+                self.alarms.insert(address, due_ns);
+            }
+            return true;
+        }
+        let platform = self.platform.clone();
+        let (hosted, life) = self.host(&address);
+        let life = *life;
+        let (ticket, step) = hosted.host().alarm(&platform);
+        self.after_step(&address, life, ticket, step, (Caller::Nobody, 0));
+        true
+    }
+
+    /// Whether some alarm goes off within `span_ns` from now.
+    pub(crate) fn alarm_is_due_within(&self, span_ns: i64) -> bool {
+        let now_ns = self.platform.time_ns();
+        self.alarms.values().any(|&due_ns| due_ns - now_ns <= span_ns)
+    }
+
+    /// Hands a call to the Catalog and fails whatever the Catalog calls.
+    pub(crate) fn deliver_to_catalog_only(&mut self, call: &Call) -> Result<Vec<u8>, CallFailure> {
+        let platform = self.platform.clone();
+        let failed = || Err(CallFailure::Retryable("lost".to_owned()));
+        let (hosted, _) = self.host(&call.to);
+        let (ticket, mut step) = hosted.host().begin(&platform, &call.message);
+        while let Step::Calls(calls) = step {
+            let Some(call) = calls.first() else { return failed() };
+            let reply = Reply { id: call.id, result: failed() };
+            step = hosted.host().resume(&platform, ticket, reply);
+        }
+        if let Some(due_ns) = hosted.host().next_alarm_ns() {
+            self.alarms.insert(call.to.clone(), due_ns);
+        }
+        let Step::Done(reply) = step else { return failed() };
+        Ok(reply)
+    }
+
+    /// Delivers everything and lets alarms go off until nothing is due any more.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..10_000 {
+            while self.deliver() {}
+            if !self.alarm() {
+                return;
+            }
+        }
+        panic!("alarms never end");
+    }
+
+    /// Loses what an object has in memory; whoever waits for it is told that the call failed.
+    pub(crate) fn crash(&mut self, address: &Address) {
+        if let Address::Shard(id) = address {
+            self.shard(id).crash();
+            return;
+        }
+        let store = self.store(address);
+        let Some((_, life)) = self.hosts.remove(address) else { return };
+        self.hosts.insert(address.clone(), (new_host(address, store), life + 1));
+        let lost: BTreeSet<_> =
+            self.waiting.keys().filter(|(at, ..)| at == address).cloned().collect();
+        for key in lost {
+            if let Some((caller, id)) = self.waiting.remove(&key) {
+                self.fail(caller, id);
+            }
+        }
+    }
+
+    fn fail(&mut self, caller: Caller, id: u32) {
+        let result = Err(CallFailure::Retryable("lost".to_owned()));
+        self.events.push(Event::Reply(caller, Reply { id, result }));
+    }
+
+    fn request(&mut self, caller: Caller, call: Call) {
+        let faults = self.faults;
+        if self.platform.percent(faults.repeated) {
+            self.events.push(Event::Request(caller.clone(), call.clone()));
+        }
+        if self.platform.percent(faults.crashed) {
+            self.crash(&call.to);
+        }
+        if self.platform.percent(faults.lost) {
+            return self.fail(caller, call.id);
+        }
+        let reply_lost = self.platform.percent(faults.lost);
+        let crash_after = self.platform.percent(faults.crashed);
+        let (to, id) = (call.to.clone(), call.id);
+        if reply_lost {
+            // The caller may hear of the failure long before the request is handled.
+            self.fail(caller, id);
+            self.handle(Caller::Nobody, call);
+        } else {
+            self.handle(caller, call);
+        }
+        if crash_after {
+            self.crash(&to);
+        }
+    }
+
+    fn handle(&mut self, caller: Caller, call: Call) {
+        if let Address::Shard(id) = &call.to {
+            let now_ns = self.platform.time_ns();
+            let result = Ok(self.shard(id).handle(&call.message, now_ns));
+            self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
+            return;
+        }
+        let platform = self.platform.clone();
+        let (hosted, life) = self.host(&call.to);
+        let life = *life;
+        let (ticket, step) = hosted.host().begin(&platform, &call.message);
+        self.after_step(&call.to, life, ticket, step, (caller, call.id));
+    }
+
+    fn reply(&mut self, caller: Caller, reply: Reply) {
+        match caller {
+            Caller::Nobody => {}
+            Caller::Client(number) => self.step_client(number, Some(reply)),
+            Caller::Object(address, life, ticket) => {
+                let key = (address.clone(), life, ticket);
+                let Some(waiting) = self.waiting.get(&key).cloned() else { return };
+                let platform = self.platform.clone();
+                let (hosted, now_living) = self.host(&address);
+                if *now_living == life {
+                    let step = hosted.host().resume(&platform, ticket, reply);
+                    self.after_step(&address, life, ticket, step, waiting);
+                }
+            }
+        }
+    }
+
+    fn after_step(
+        &mut self,
+        address: &Address,
+        life: u32,
+        ticket: Ticket,
+        step: Step<Vec<u8>>,
+        (caller, id): (Caller, u32),
+    ) {
+        let next = self.host(address).0.host().next_alarm_ns();
+        if let Some(due_ns) = next {
+            self.alarms.insert(address.clone(), due_ns);
+        }
+        let key = (address.clone(), life, ticket);
+        match step {
+            Step::Done(bytes) => {
+                self.waiting.remove(&key);
+                self.events.push(Event::Reply(caller, Reply { id, result: Ok(bytes) }));
+            }
+            Step::Calls(calls) => {
+                self.waiting.insert(key, (caller, id));
+                let own = Caller::Object(address.clone(), life, ticket);
+                self.events.extend(calls.into_iter().map(|c| Event::Request(own.clone(), c)));
+            }
+        }
+    }
+
+    fn step_client(&mut self, number: usize, reply: Option<Reply>) {
+        let platform = self.platform.clone();
+        let Some(client) = &mut self.clients[number] else { return };
+        match client.step(&platform, reply) {
+            None => self.clients[number] = None,
+            Some(calls) => {
+                let own = Caller::Client(number);
+                self.events.extend(calls.into_iter().map(|c| Event::Request(own.clone(), c)));
+            }
+        }
+    }
+
+    fn host(&mut self, address: &Address) -> &mut (Hosted, u32) {
+        let store = self.store(address);
+        self.hosts.entry(address.clone()).or_insert_with(|| (new_host(address, store), 0))
+    }
+}
+
+fn new_host(address: &Address, store: MemoryStore) -> Hosted {
+    match address {
+        Address::Database(id) => Hosted::Database(Database::new(store, id.clone())),
+        _ => Hosted::Catalog(Catalog::new(store)),
+    }
+}
+
+/// An isolate: what its requests share.
+#[derive(Clone, Default)]
+pub(crate) struct Edge {
+    /// Its cache.
+    pub(crate) cache: Rc<RefCell<Cache>>,
+}
+
+/// Answers of a machine as they come.
+pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<M::Answer>>>);
+
+impl<M: Machine> Answers<M> {
+    /// The answer, if the machine has come to one.
+    pub(crate) fn take(&self) -> Option<M::Answer> {
+        self.0.borrow_mut().pop()
+    }
+}
+
+struct Running<M: Machine> {
+    machine: M,
+    cache: Rc<RefCell<Cache>>,
+    answers: Rc<RefCell<Vec<M::Answer>>>,
+    goes_on: fn(&M::Answer) -> bool,
+}
+
+impl<M: Machine> Client for Running<M> {
+    fn step(&mut self, platform: &TestPlatform, mut reply: Option<Reply>) -> Option<Vec<Call>> {
+        loop {
+            let mut cache = self.cache.borrow_mut();
+            let mut context = Context { cache: &mut cache, platform };
+            match self.machine.step(&mut context, reply.take()) {
+                Step::Calls(calls) => return Some(calls),
+                Step::Done(answer) => {
+                    let goes_on = (self.goes_on)(&answer);
+                    self.answers.borrow_mut().push(answer);
+                    if !goes_on {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Time that moves when told to, randomness from a seed, object ids from a counter.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use tidemark::model::ids::ObjectId;
+use tidemark::protocol::call::{ObjectKind, PlacementError, Platform};
+
+/// 2024-01-01T00:00:00Z.
+pub(crate) const START_NS: i64 = 1_704_067_200_000_000_000;
+
+/// The platform of every object and edge of a world. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct TestPlatform {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    now_ns: Cell<i64>,
+    random: RefCell<fastrand::Rng>,
+    next_object: Cell<u64>,
+}
+
+impl TestPlatform {
+    pub(crate) fn new(seed: u64) -> Self {
+        let random = RefCell::new(fastrand::Rng::with_seed(seed));
+        let (now_ns, next_object) = (Cell::new(START_NS), Cell::new(0));
+        Self { inner: Rc::new(Inner { now_ns, random, next_object }) }
+    }
+
+    pub(crate) fn time_ns(&self) -> i64 {
+        self.inner.now_ns.get()
+    }
+
+    /// Time never runs backwards.
+    pub(crate) fn advance_to(&self, now_ns: i64) {
+        self.inner.now_ns.set(self.time_ns().max(now_ns));
+    }
+
+    pub(crate) fn below(&self, end: usize) -> usize {
+        self.inner.random.borrow_mut().usize(..end)
+    }
+
+    pub(crate) fn percent(&self, percent: u8) -> bool {
+        percent > 0 && self.inner.random.borrow_mut().u8(..100) < percent
+    }
+}
+
+impl Platform for TestPlatform {
+    fn now_ns(&self) -> i64 {
+        self.time_ns()
+    }
+
+    fn random_u64(&self) -> u64 {
+        self.inner.random.borrow_mut().u64(..)
+    }
+
+    /// Knows one jurisdiction, `eu`.
+    fn new_object_id(
+        &self,
+        kind: ObjectKind,
+        jurisdiction: Option<&str>,
+    ) -> Result<ObjectId, PlacementError> {
+        if let Some(other) = jurisdiction.filter(|&name| name != "eu") {
+            return Err(PlacementError::Jurisdiction(other.to_owned()));
+        }
+        let number = self.inner.next_object.get();
+        self.inner.next_object.set(number + 1);
+        Ok(ObjectId(format!("{kind:?}-{number}")))
+    }
+}

@@ -1,0 +1,124 @@
+//! The rules of a shard without its store: rows in a map. What the protocol promises can be read
+//! off it directly.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use tidemark::batch::FrameTable;
+use tidemark::batch::frame;
+use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId};
+use tidemark::model::value::FieldValue;
+use tidemark::protocol::envelope;
+use tidemark::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
+
+use super::ShardObject;
+
+/// Measurement, tags by column, time.
+pub(crate) type PointKey = (MeasurementId, Vec<(ColumnId, String)>, i64);
+
+/// What a shard keeps over a crash.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
+    /// `None` before it was opened and after a wipe.
+    pub(crate) settings: Option<ShardSettings>,
+    pub(crate) closed: bool,
+    pub(crate) schema_version: u64,
+    pub(crate) points: BTreeMap<PointKey, BTreeMap<ColumnId, FieldValue>>,
+    /// Times that it was opened after it was new.
+    pub(crate) opened: u32,
+}
+
+thread_local! {
+    /// Every stub of the running test by id, so that the test can look inside.
+    static STORED: RefCell<BTreeMap<ObjectId, Rc<RefCell<Stored>>>> = RefCell::default();
+}
+
+/// Forgets the stubs of an earlier world.
+pub(crate) fn reset() {
+    STORED.take();
+}
+
+/// What a stub keeps.
+pub(crate) fn stored(id: &ObjectId) -> Rc<RefCell<Stored>> {
+    STORED.with_borrow_mut(|all| Rc::clone(all.entry(id.clone()).or_default()))
+}
+
+struct StubShard(Rc<RefCell<Stored>>);
+
+/// For `World::new`.
+pub(crate) fn make(id: &ObjectId) -> Box<dyn ShardObject> {
+    Box::new(StubShard(stored(id)))
+}
+
+impl ShardObject for StubShard {
+    fn handle(&mut self, message: &[u8], _now_ns: i64) -> Vec<u8> {
+        let (version, message) = envelope::decode::<ToShard>(message).expect("a message");
+        let reply = self.0.borrow_mut().answer(message);
+        envelope::encode_as(version, &reply)
+    }
+
+    fn crash(&mut self) {}
+}
+
+impl Stored {
+    fn answer(&mut self, message: ToShard) -> FromShard {
+        match message {
+            ToShard::Wipe => {
+                *self = Self { opened: self.opened, ..Self::default() };
+                FromShard::Done
+            }
+            ToShard::Open(settings) if self.settings.is_none() => {
+                self.settings = Some(settings);
+                self.opened += 1;
+                FromShard::Done
+            }
+            _ if self.closed || self.settings.is_none() => FromShard::Stale,
+            ToShard::Open(new) | ToShard::Configure(new) => {
+                let known = self.settings.as_ref().map_or(0, |known| known.generation);
+                if new.generation > known {
+                    self.settings = Some(new);
+                }
+                FromShard::Done
+            }
+            ToShard::Close { .. } => {
+                self.closed = true;
+                FromShard::Done
+            }
+            ToShard::Append { stamp, frame } => self.append(stamp, &frame),
+            ToShard::Scan { .. } | ToShard::Summarise { .. } => FromShard::Stale,
+        }
+    }
+
+    fn append(&mut self, stamp: Stamp, bytes: &[u8]) -> FromShard {
+        let Some(settings) = &self.settings else { return FromShard::Stale };
+        if stamp.generation < settings.generation || stamp.policy != settings.policy {
+            return FromShard::Stale;
+        }
+        let tables = frame::decode(bytes).expect("a frame");
+        let mut times = tables.iter().flat_map(|table| &table.block.times_ns);
+        if times.any(|&time_ns| !settings.range.contains(time_ns)) {
+            return FromShard::OutOfRange;
+        }
+        self.schema_version = self.schema_version.max(stamp.schema_version);
+        for table in &tables {
+            for row in 0..table.block.rows() {
+                let fields = self.points.entry(key(table, row)).or_default();
+                let columns = table.field_ids.iter().zip(&table.block.fields);
+                fields.extend(columns.filter_map(|(id, column)| Some((*id, column.get(row)?))));
+            }
+        }
+        FromShard::Appended { bytes: self.points.len() as u64 }
+    }
+}
+
+fn key(table: &FrameTable, row: usize) -> PointKey {
+    let series = table.block.row_series[row] as usize;
+    let tags = table.tag_ids.iter().zip(&table.block.series.tags);
+    let mut tags: Vec<(ColumnId, String)> = tags
+        .map(|(id, tag)| (*id, tag.get(series).to_owned()))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    tags.sort();
+    (table.measurement, tags, table.block.times_ns[row])
+}
