@@ -8,6 +8,9 @@ use worker::{Result, ScheduledTime, State, Storage};
 
 use crate::model::time::MS_NS;
 
+/// An alarm that is later than this has been given up by the platform.
+const LATE_MS_MAX: i64 = 5 * 60_000;
+
 /// What is known of the stored alarm.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
@@ -35,19 +38,24 @@ impl Alarm {
         self.known.set(Known::Unset);
     }
 
-    /// Makes it go off at `due_ns`; an alarm that is not needed any more is left to go off.
-    pub(super) async fn arm(&self, due_ns: Option<i64>) -> Result<()> {
+    /// Makes sure that it goes off by `due_ns`, if at all. One that is set for earlier stays: its
+    /// handler finds nothing due and asks again, which costs less than moving it at every event.
+    pub(super) async fn arm(&self, due_ns: Option<i64>, now_ns: i64) -> Result<()> {
         let Some(due_ns) = due_ns else { return Ok(()) };
-        // Rounded up: what is due must be due when the alarm comes.
-        let due_ms = due_ns.div_euclid(MS_NS) + i64::from(due_ns.rem_euclid(MS_NS) != 0);
         if self.known.get() == Known::Nothing {
             let stored = self.storage.get_alarm().await?;
             self.known.set(stored.map_or(Known::Unset, Known::At));
         }
-        if self.known.get() != Known::At(due_ms) {
+        // Rounded up: what is due must be due when the alarm comes.
+        let due_ms = due_ns.div_euclid(MS_NS) + i64::from(due_ns.rem_euclid(MS_NS) != 0);
+        let lost_before_ms = now_ns / MS_NS - LATE_MS_MAX;
+        let is_set = match self.known.get() {
+            Known::At(set_ms) => lost_before_ms <= set_ms && set_ms <= due_ms,
+            Known::Unset | Known::Nothing => false,
+        };
+        if !is_set {
             self.known.set(Known::At(due_ms));
             // A Date, because a bare number would be an offset.
-            #[expect(clippy::cast_precision_loss, reason = "milliseconds of this age fit 2^53")]
             let date = Date::new(&JsValue::from_f64(due_ms as f64));
             self.storage.set_alarm(ScheduledTime::new(date)).await?;
         }

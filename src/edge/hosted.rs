@@ -7,7 +7,7 @@ use worker::{Env, Request, Response, Result, State};
 use super::alarm::Alarm;
 use super::calls::Flights;
 use super::platform::EdgePlatform;
-use crate::protocol::call::Step;
+use crate::protocol::call::{Platform, Step};
 use crate::protocol::host::{Host, Ticket};
 
 /// A [`Host`] in its Durable Object.
@@ -47,7 +47,7 @@ impl<H: Host> Hosted<H> {
         let mut flights = Flights::new(self.platform.env());
         loop {
             let next_alarm_ns = self.host.borrow().next_alarm_ns();
-            self.alarm.arm(next_alarm_ns).await?;
+            self.alarm.arm(next_alarm_ns, self.platform.now_ns()).await?;
             match step {
                 Step::Done(reply) => {
                     unfinished.done.set(true);
