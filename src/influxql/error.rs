@@ -1,6 +1,8 @@
 //! Why a text is not InfluxQL, in 1.x's words.
 
-use crate::model::limits::{QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, STATEMENTS_MAX};
+use crate::model::limits::{
+    QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEXES_PER_QUERY_MAX, STATEMENTS_MAX,
+};
 
 use super::duration::InvalidDuration;
 use super::expr::{BinaryOp, EXPR_DEPTH_MAX};
@@ -47,6 +49,15 @@ pub enum ParseError {
     /// More statements than [`STATEMENTS_MAX`].
     #[error("query has more than {STATEMENTS_MAX} statements: send them in several requests")]
     TooManyStatements,
+    /// More different regexes than [`REGEXES_PER_QUERY_MAX`].
+    #[error(
+        "query has more than {REGEXES_PER_QUERY_MAX} different regular expressions at \
+        {position}: join some with |"
+    )]
+    TooManyRegexes {
+        /// Where the one too many starts.
+        position: Position,
+    },
     /// Parentheses, calls or subqueries nest deeper than [`QUERY_DEPTH_MAX`].
     #[error(
         "query nests deeper than {QUERY_DEPTH_MAX} levels at {position}: use fewer \

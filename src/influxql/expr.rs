@@ -258,7 +258,11 @@ impl fmt::Display for Expr {
         match self {
             Self::Binary { op, left, right } => write!(f, "{left} {op} {right}"),
             Self::Paren(inner) => write!(f, "({inner})"),
-            Self::Call { name, args } => write!(f, "{name}({})", List(args)),
+            Self::Call { name, args } if name == "distinct" => {
+                write!(f, "distinct({})", List(args))
+            }
+            // 1.x forgets the quotes, which no function that exists needs.
+            Self::Call { name, args } => write!(f, "{}({})", quote::ident(name), List(args)),
             Self::VarRef { name, cast: None } => f.write_str(&quote::ident(name)),
             Self::VarRef { name, cast: Some(cast) } => {
                 write!(f, "{}::{}", quote::ident(name), cast.as_str())

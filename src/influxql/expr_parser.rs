@@ -12,7 +12,7 @@
 use super::duration;
 use super::error::{ParseError, Position};
 use super::expr::{BinaryOp, Cast, EXPR_DEPTH_MAX, Expr, WildcardKind};
-use super::parser::{Parser, compile, unexpected};
+use super::parser::{Parser, unexpected};
 use super::quote;
 use super::token::{Keyword, Token, TokenKind};
 
@@ -217,7 +217,7 @@ fn unary(p: &mut Parser<'_>) -> Result<Tree, ParseError> {
         ),
         TokenKind::Mul => Expr::Wildcard(wildcard_kind(p)?),
         // Only a bound parameter gets here; regexes in the text are asked for where they may be.
-        TokenKind::Regex => Expr::Regex(compile(&token)?),
+        TokenKind::Regex => Expr::Regex(p.compile(&token)?),
         TokenKind::BoundParam => return Err(missing(&token)),
         TokenKind::Add => return signed(p, 1),
         TokenKind::Sub => return signed(p, -1),

@@ -113,7 +113,7 @@ fn parser<'a>(text: &'a str, params: &'a Params) -> Result<Parser<'a>, ParseErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::limits::QUERY_DEPTH_MAX;
+    use crate::model::limits::{QUERY_DEPTH_MAX, REGEXES_PER_QUERY_MAX};
 
     fn error(text: &str) -> String {
         match parse(text, &Params::default()) {
@@ -144,6 +144,18 @@ mod tests {
             error(&"SHOW USERS;".repeat(STATEMENTS_MAX + 1)),
             "query has more than 100 statements: send them in several requests"
         );
+    }
+
+    #[test]
+    fn different_regexes_are_limited() {
+        let query = |n: usize, different: usize| {
+            let terms: Vec<_> = (0..n).map(|i| format!("a =~ /{}/", i % different)).collect();
+            error(&format!("SELECT a FROM m WHERE {}", terms.join(" OR ")))
+        };
+        assert_eq!(query(3000, REGEXES_PER_QUERY_MAX), "1 statements");
+        let refused = query(REGEXES_PER_QUERY_MAX + 1, REGEXES_PER_QUERY_MAX + 1);
+        let expected = "query has more than 100 different regular expressions at line 1, char ";
+        assert!(refused.starts_with(expected), "{refused}");
     }
 
     #[test]

@@ -205,7 +205,7 @@ mod tests {
                 "SELECT $m, $m(v) FROM $m, $r WHERE a =~ $r AND b > $\"two words\" LIMIT $n",
                 params
             ),
-            "SELECT \"a; DROP\", a; drop(v) FROM \"a; DROP\", /^x/ WHERE a =~ /^x/ AND b > 1h LIMIT 3"
+            "SELECT \"a; DROP\", \"a; drop\"(v) FROM \"a; DROP\", /^x/ WHERE a =~ /^x/ AND b > 1h LIMIT 3"
         );
         assert_eq!(bound("SELECT a FROM m LIMIT $n", "{\"n\": -1}"), {
             "LIMIT must be >= 0 at line 1, char 23"

@@ -4,8 +4,9 @@
 //! and positions show; this keeps the same small ring of tokens (1.x `scanner.go`, `bufScanner`).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use crate::model::limits::QUERY_DEPTH_MAX;
+use crate::model::limits::{QUERY_DEPTH_MAX, REGEXES_PER_QUERY_MAX};
 
 use super::duration;
 use super::error::{ParseError, Position};
@@ -32,6 +33,8 @@ pub(super) struct Parser<'a> {
     last: usize,
     put_back: usize,
     depth: usize,
+    /// Those met so far, by their source.
+    regexes: BTreeMap<String, Regex>,
 }
 
 impl<'a> Parser<'a> {
@@ -43,6 +46,7 @@ impl<'a> Parser<'a> {
             last: 0,
             put_back: 0,
             depth: 0,
+            regexes: BTreeMap::new(),
         }
     }
 
@@ -222,7 +226,7 @@ impl<'a> Parser<'a> {
         }
         let token = self.scan_with(Lexer::scan_regex);
         match token.kind {
-            TokenKind::Regex => compile(&token).map(Some),
+            TokenKind::Regex => self.compile(&token).map(Some),
             TokenKind::BadRegex => Err(ParseError::BadRegex { position: token.position }),
             _ => Err(unexpected(&token, &["regex"])),
         }
@@ -234,6 +238,21 @@ impl<'a> Parser<'a> {
             Some(regex) => Ok(regex),
             None => Err(unexpected(&self.next(), &["regex"])),
         }
+    }
+
+    /// Checks a regex token. Each text is compiled once, however often it is written.
+    pub(super) fn compile(&mut self, token: &Token<'_>) -> Result<Regex, ParseError> {
+        let position = token.position;
+        if let Some(known) = self.regexes.get(token.text.as_ref()) {
+            return Ok(known.clone());
+        }
+        if self.regexes.len() == REGEXES_PER_QUERY_MAX {
+            return Err(ParseError::TooManyRegexes { position });
+        }
+        let regex =
+            Regex::new(&token.text).map_err(|error| ParseError::Regex { error, position })?;
+        self.regexes.insert(regex.as_str().to_owned(), regex.clone());
+        Ok(regex)
     }
 
     /// Enters a level of nesting; pair with [`Self::leave`].
@@ -274,11 +293,6 @@ impl<'a> Parser<'a> {
             None => token,
         }
     }
-}
-
-/// Compiles a regex token.
-pub(super) fn compile(token: &Token<'_>) -> Result<Regex, ParseError> {
-    Regex::new(&token.text).map_err(|error| ParseError::Regex { error, position: token.position })
 }
 
 /// The error that `token` stands where the grammar wants something else.

@@ -8,6 +8,7 @@
 
 mod engine;
 mod influxql;
+mod influxql_hostile;
 mod line_protocol;
 mod protocol;
 mod query_script;
