@@ -5,6 +5,8 @@
 
 mod answer;
 mod compare;
+#[cfg(test)]
+mod compiling;
 mod json;
 mod known;
 #[cfg(test)]
