@@ -43,7 +43,4 @@ pub enum ScanError {
     /// Partial states that are not what their function writes.
     #[error("partial states of {0:?} do not have its shape")]
     States(AggregateFunction),
-    /// Not built yet.
-    #[error("scans are not built yet")]
-    Unfinished,
 }

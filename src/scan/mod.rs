@@ -6,11 +6,27 @@
 //! values, each group's rows or windows in order of time, and a resume key when the page was full.
 //! Last write wins between the parts of a source is applied here, before any predicate.
 
+mod accumulator;
+mod aggregates;
+mod dense;
+mod driver;
 pub mod error;
+mod group_rows;
+mod group_states;
+mod input;
+mod merge;
 pub mod page;
+pub mod partial;
+mod predicate;
 pub mod request;
+mod selectors;
+mod series_index;
 pub mod source;
+mod spans;
+mod summary;
+mod walk;
 pub mod window;
+pub mod wire;
 
 use error::ScanError;
 use page::{ScanPage, SummaryPage};
@@ -36,8 +52,7 @@ pub fn scan(
     request: &ScanRequest,
     limits: PageLimits,
 ) -> Result<ScanPage, ScanError> {
-    let _ = (source, request, limits);
-    Err(ScanError::Unfinished)
+    driver::page(source, request, limits)
 }
 
 /// One page of what exists.
@@ -49,6 +64,8 @@ pub fn summarise(
     request: &SummaryRequest,
     limits: PageLimits,
 ) -> Result<SummaryPage, ScanError> {
-    let _ = (source, request, limits);
-    Err(ScanError::Unfinished)
+    summary::page(source, request, limits)
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,8 @@ pub struct MeasurementSummary {
     pub measurement: MeasurementId,
     /// Live columns, ascending by id (for `SummaryWant::Columns`).
     pub columns: Vec<ColumnId>,
-    /// For tag values: `[position of the key in the request, value]`. For series: the tag values.
+    /// For tag values: `[position of the key in the request, value]`, the position as five decimal
+    /// digits. For series: the tag values.
     /// Ascending, distinct.
     pub items: Vec<Vec<String>>,
 }

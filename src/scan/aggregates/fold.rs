@@ -1,0 +1,125 @@
+//! The one driver of numeric aggregates: windows, states and columns; functions only fold slices.
+
+use std::marker::PhantomData;
+
+use super::number::Number;
+use crate::batch::column::Column;
+use crate::model::value::FieldType;
+use crate::scan::accumulator::Accumulator;
+use crate::scan::dense::{Dense, Neighbours};
+use crate::scan::error::ScanError;
+use crate::scan::page::PartialColumn;
+use crate::scan::partial::Finished;
+use crate::scan::request::AggregateFunction;
+use crate::scan::spans::{Span, keep};
+
+/// A function of the values of a window, in any order.
+pub(in crate::scan) trait Aggregate<T: Number> {
+    /// What is known of some values; small.
+    type State: Clone;
+    /// Which function this is.
+    const FUNCTION: AggregateFunction;
+    /// Types of the columns that hold states.
+    const COLUMNS: &'static [FieldType];
+    /// Type of the answer.
+    const OUTPUT: FieldType;
+
+    /// The state of at least one value.
+    fn fold(values: &[T]) -> Self::State;
+
+    /// The state of the values of both.
+    fn merge(state: &mut Self::State, other: &Self::State);
+
+    /// Appends a state to its columns.
+    fn write(state: &Self::State, columns: &mut [Column]);
+
+    /// Reads a state back; `None` when the columns are not what `write` writes.
+    fn read(columns: &[Column], row: usize) -> Option<Self::State>;
+
+    /// Appends the answer to a column of type `OUTPUT`.
+    fn finish(state: &Self::State, column: &mut Column);
+}
+
+/// The states of one aggregate by slot.
+pub(in crate::scan) struct Fold<A: Aggregate<T>, T: Number> {
+    states: Vec<Option<A::State>>,
+    input: PhantomData<T>,
+}
+
+impl<A: Aggregate<T>, T: Number> Default for Fold<A, T> {
+    fn default() -> Self {
+        Self { states: Vec::new(), input: PhantomData }
+    }
+}
+
+impl<A: Aggregate<T>, T: Number> Fold<A, T> {
+    fn add(&mut self, slot: usize, state: A::State) {
+        if slot >= self.states.len() {
+            self.states.resize(slot + 1, None);
+        }
+        match self.states.get_mut(slot) {
+            Some(Some(present)) => A::merge(present, &state),
+            Some(empty) => *empty = Some(state),
+            None => {}
+        }
+    }
+
+    /// Slots that have a state.
+    fn present<'a>(
+        &'a self,
+        order: &'a [usize],
+    ) -> impl Iterator<Item = (usize, &'a A::State)> + 'a {
+        order.iter().filter_map(|&slot| Some((slot, self.states.get(slot)?.as_ref()?)))
+    }
+}
+
+impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
+    fn accumulate(&mut self, spans: &[Span], dense: &Dense<'_>, _: &Neighbours<'_>) {
+        let Some(values) = T::of(&dense.values) else { return };
+        for span in spans {
+            if let Some(values) = values.get(span.rows.clone())
+                && !values.is_empty()
+            {
+                self.add(span.slot, A::fold(values));
+            }
+        }
+    }
+
+    fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
+        for (row, &slot) in slots.iter().enumerate() {
+            let state = A::read(&partial.states, row).ok_or(ScanError::States(A::FUNCTION))?;
+            self.add(slot, state);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, order: &[usize]) {
+        let last = order.iter().max().map_or(0, |last| last + 1);
+        self.states.resize(self.states.len().max(last), None);
+        self.states = keep(&self.states, order);
+    }
+
+    fn bytes(&self) -> usize {
+        self.states.len() * (8 + 8 * A::COLUMNS.len())
+    }
+
+    fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn {
+        let mut states: Vec<Column> = A::COLUMNS.iter().map(|&t| Column::new(t)).collect();
+        let mut windows_ns = Vec::with_capacity(order.len());
+        for (slot, state) in self.present(order) {
+            windows_ns.extend(starts_ns.get(slot));
+            A::write(state, &mut states);
+        }
+        PartialColumn { windows_ns, states, beside: Vec::new() }
+    }
+
+    fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
+        let mut values = Column::new(A::OUTPUT);
+        let mut windows_ns = Vec::with_capacity(order.len());
+        for (slot, state) in self.present(order) {
+            windows_ns.extend(starts_ns.get(slot));
+            A::finish(state, &mut values);
+        }
+        Finished { windows_ns, values, times_ns: None, beside: Vec::new() }
+    }
+}

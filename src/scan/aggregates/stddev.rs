@@ -1,0 +1,62 @@
+//! Standard deviation of a sample (n - 1), a float; a single value has none.
+
+use super::fold::Aggregate;
+use super::number::Number;
+use crate::batch::column::Column;
+use crate::model::value::FieldType;
+use crate::scan::request::AggregateFunction;
+
+pub(in crate::scan) struct Stddev;
+
+/// Number, mean and sum of squared distances from it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::scan) struct Moments {
+    count: i64,
+    mean: f64,
+    squares: f64,
+}
+
+impl<T: Number> Aggregate<T> for Stddev {
+    type State = Moments;
+    const FUNCTION: AggregateFunction = AggregateFunction::Stddev;
+    const COLUMNS: &'static [FieldType] = &[FieldType::Integer, FieldType::Float, FieldType::Float];
+    const OUTPUT: FieldType = FieldType::Float;
+
+    fn fold(values: &[T]) -> Moments {
+        let count = values.len() as i64;
+        let mean = values.iter().map(|v| v.real()).sum::<f64>() / count as f64;
+        let squares = values.iter().map(|v| (v.real() - mean).powi(2)).sum();
+        Moments { count, mean, squares }
+    }
+
+    /// Chan, Golub and LeVeque: moments of two sets to those of their union.
+    fn merge(state: &mut Moments, other: &Moments) {
+        let (a, b) = (state.count as f64, other.count as f64);
+        let distance = other.mean - state.mean;
+        state.count += other.count;
+        state.mean += distance * b / (a + b);
+        state.squares += other.squares + distance * distance * a * b / (a + b);
+    }
+
+    fn write(state: &Moments, columns: &mut [Column]) {
+        if let [counts, means, squares] = columns {
+            state.count.push(counts);
+            state.mean.push(means);
+            state.squares.push(squares);
+        }
+    }
+
+    fn read(columns: &[Column], row: usize) -> Option<Moments> {
+        let [counts, means, squares] = columns else { return None };
+        let count = i64::get(counts, row).filter(|count| *count > 0)?;
+        Some(Moments { count, mean: f64::get(means, row)?, squares: f64::get(squares, row)? })
+    }
+
+    fn finish(state: &Moments, column: &mut Column) {
+        if state.count < 2 {
+            column.push_null();
+        } else {
+            (state.squares / (state.count - 1) as f64).sqrt().push(column);
+        }
+    }
+}

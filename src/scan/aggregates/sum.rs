@@ -1,0 +1,76 @@
+//! Sum of the values, of their type; integers wrap.
+
+use super::fold::Aggregate;
+use super::number::Number;
+use crate::batch::column::Column;
+use crate::model::value::FieldType;
+use crate::scan::request::AggregateFunction;
+
+/// Values summed before they join the total: keeps the error of a long sum small.
+const CHUNK: usize = 1024;
+/// Sums kept side by side, so that additions need not wait for each other.
+const LANES: usize = 8;
+
+pub(in crate::scan) struct Sum;
+
+impl<T: Number> Aggregate<T> for Sum {
+    type State = T;
+    const FUNCTION: AggregateFunction = AggregateFunction::Sum;
+    const COLUMNS: &'static [FieldType] = &[T::TYPE];
+    const OUTPUT: FieldType = T::TYPE;
+
+    fn fold(values: &[T]) -> T {
+        sum(values)
+    }
+
+    fn merge(state: &mut T, other: &T) {
+        *state = state.plus(*other);
+    }
+
+    fn write(state: &T, columns: &mut [Column]) {
+        columns.iter_mut().for_each(|column| state.push(column));
+    }
+
+    fn read(columns: &[Column], row: usize) -> Option<T> {
+        T::get(columns.first()?, row)
+    }
+
+    fn finish(state: &T, column: &mut Column) {
+        state.push(column);
+    }
+}
+
+/// Sum of a slice.
+pub(super) fn sum<T: Number>(values: &[T]) -> T {
+    let mut total = T::default();
+    for chunk in values.chunks(CHUNK) {
+        let mut lanes = [T::default(); LANES];
+        let mut blocks = chunk.chunks_exact(LANES);
+        for block in &mut blocks {
+            for (lane, value) in lanes.iter_mut().zip(block) {
+                *lane = lane.plus(*value);
+            }
+        }
+        let rest = blocks.remainder().iter().copied();
+        let part = lanes.into_iter().chain(rest).fold(T::default(), T::plus);
+        total = total.plus(part);
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_wrap_and_forget_nothing() {
+        assert_eq!(sum(&[i64::MAX, 1]), i64::MIN);
+        assert_eq!(sum(&[u64::MAX, 3]), 2);
+        for n in [0, 1, 7, 8, 9, 1023, 1024, 1025, 5000_i64] {
+            let values: Vec<i64> = (1..=n).collect();
+            assert_eq!(sum(&values), n * (n + 1) / 2);
+            let values: Vec<f64> = values.iter().map(|&v| v as f64).collect();
+            assert_eq!(sum(&values), (n * (n + 1) / 2) as f64);
+        }
+    }
+}

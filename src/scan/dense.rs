@@ -1,0 +1,134 @@
+//! The rows of a run that a call looks at: selected, with a value, laid side by side.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::input::{Read, Slice};
+use super::predicate::Mask;
+use super::request::{Beside, Input};
+use super::source::Run;
+use super::spans::{Slots, Span};
+use crate::model::ids::ColumnId;
+use crate::model::value::FieldValue;
+
+/// Which rows of a run are looked at, cut into windows.
+pub(super) struct Chosen<'a> {
+    /// Positions in the run; `None` is all of them.
+    pub(super) positions: Option<Vec<u32>>,
+    /// Their times.
+    pub(super) times: Cow<'a, [i64]>,
+    /// Their windows.
+    pub(super) spans: Vec<Span>,
+}
+
+/// Values without holes, in order of time.
+pub(super) struct Dense<'a> {
+    /// Their times, nanoseconds, ascending.
+    pub(super) times: &'a [i64],
+    /// As many values; text is found through [`Dense::value`].
+    pub(super) values: Slice<'a>,
+    run: &'a Run,
+    positions: Option<&'a [u32]>,
+}
+
+/// What selectors take beside a selected point.
+pub(super) struct Neighbours<'a> {
+    pub(super) tag: &'a dyn Fn(ColumnId) -> &'a str,
+}
+
+impl<'a> Chosen<'a> {
+    /// The rows of `run` that `mask` selects and `valid` marks; `None` when there are none.
+    pub(super) fn new(
+        run: &'a Run,
+        mask: &Mask,
+        valid: Option<&[bool]>,
+        slots: &mut Slots,
+    ) -> Option<Self> {
+        let all = run.times();
+        let positions = positions(mask, valid, all.len());
+        let times = match &positions {
+            None => Cow::Borrowed(all),
+            Some(p) => p.iter().map(|&p| all.get(p as usize).copied().unwrap_or(0)).collect(),
+        };
+        let mut spans = Vec::new();
+        slots.cut(&times, &mut spans);
+        (!spans.is_empty()).then_some(Self { positions, times, spans })
+    }
+
+    /// The values of those rows.
+    pub(super) fn dense(&'a self, run: &'a Run, read: Read<'a>) -> Dense<'a> {
+        let positions = self.positions.as_deref();
+        let values = match positions {
+            None => read.slice,
+            Some(positions) => read.slice.gather(positions),
+        };
+        Dense { times: &self.times, values, run, positions }
+    }
+}
+
+/// Positions of the rows that both select; `None` when all do.
+pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Option<Vec<u32>> {
+    let listed = |keep: &dyn Fn(usize) -> bool| {
+        Some((0..rows).filter(|&row| keep(row)).map(|row| row as u32).collect())
+    };
+    let bit = |bits: &[bool], row: usize| bits.get(row).copied().unwrap_or(false);
+    match (mask, valid) {
+        (Mask::None, _) => Some(Vec::new()),
+        (Mask::All, None) => None,
+        (Mask::All, Some(bits)) => listed(&|row| bit(bits, row)),
+        (Mask::Some(bits), None) => listed(&|row| bit(bits, row)),
+        (Mask::Some(a), Some(b)) => listed(&|row| bit(a, row) && bit(b, row)),
+    }
+}
+
+impl Dense<'_> {
+    /// Position in the run of value `index`.
+    fn position(&self, index: usize) -> usize {
+        match self.positions {
+            None => index,
+            Some(positions) => positions.get(index).map_or(0, |&p| p as usize),
+        }
+    }
+
+    /// Value `index`, which must exist.
+    pub(super) fn value(&self, index: usize) -> FieldValue {
+        value_at(&self.values, index, self.position(index))
+    }
+
+    /// What stands beside value `index`.
+    pub(super) fn beside(
+        &self,
+        index: usize,
+        beside: &[Beside],
+        neighbours: &Neighbours<'_>,
+    ) -> Vec<Option<FieldValue>> {
+        let row = self.position(index);
+        beside
+            .iter()
+            .map(|beside| match beside {
+                Beside::Tag(tag) => Some(FieldValue::String((neighbours.tag)(*tag).into())),
+                Beside::Field(input) => field_at(self.run, row, input),
+            })
+            .collect()
+    }
+}
+
+/// Value `index` of a dense slice; text by its position in the run.
+fn value_at(values: &Slice<'_>, index: usize, position: usize) -> FieldValue {
+    match values {
+        Slice::Float(v) => FieldValue::Float(v.get(index).copied().unwrap_or_default()),
+        Slice::Integer(v) => FieldValue::Integer(v.get(index).copied().unwrap_or_default()),
+        Slice::Unsigned(v) => FieldValue::Unsigned(v.get(index).copied().unwrap_or_default()),
+        Slice::Boolean(v) => FieldValue::Boolean(v.get(index).copied().unwrap_or_default()),
+        Slice::Text(column, rows) => FieldValue::String(column.get(rows.start + position).into()),
+    }
+}
+
+/// The value of a field in one row of a run, if it has one.
+fn field_at(run: &Run, position: usize, input: &Input) -> Option<FieldValue> {
+    let row = run.rows.start + position;
+    let one = Run { block: Rc::clone(&run.block), rows: row..row + 1 };
+    // A wrong type has been reported by the driver, which checks every column of a run.
+    let read = super::input::read(&one, input).ok()??;
+    Some(value_at(&read.slice, 0, 0))
+}

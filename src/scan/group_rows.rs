@@ -1,0 +1,325 @@
+//! The rows of one group while its series are read: collected series by series, put in order of
+//! time, cut where the page or the limit is full.
+
+use std::collections::HashSet;
+
+use foldhash::fast::FixedState;
+
+use super::dense::positions;
+use super::error::ScanError;
+use super::input::{self, Read, Slice};
+use super::page::GroupData;
+use super::predicate::Mask;
+use super::request::Input;
+use super::source::Run;
+use crate::batch::column::{Column, StringColumn, Values};
+use crate::model::ids::ColumnId;
+use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
+
+/// Rows of one page. Bounds what the edge holds of one page once tags are strings again.
+pub(super) const ROWS_PER_PAGE_MAX: usize = 1 << 16;
+
+/// Rows in order of the series, of which the first few by time will be sent.
+pub(super) struct GroupRows<'a> {
+    fields: &'a [Input],
+    descending: bool,
+    /// Where the last page ended, if inside this group.
+    resume: Option<Full>,
+    /// Rows still to be passed over because the last page has sent them.
+    skip: u64,
+    limit: Option<u64>,
+    bytes_max: usize,
+    rows_max: usize,
+    pending: Rows,
+    done: Rows,
+    done_bytes: usize,
+    done_series: HashSet<usize, FixedState>,
+}
+
+/// Rows side by side.
+#[derive(Default)]
+struct Rows {
+    times_ns: Vec<i64>,
+    /// Each row's series.
+    series: Vec<usize>,
+    fields: Vec<Column>,
+}
+
+/// The page is full: what the resume key says about rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full {
+    pub(super) time_ns: i64,
+    pub(super) skip: u64,
+    pub(super) sent: u64,
+}
+
+impl<'a> GroupRows<'a> {
+    pub(super) fn new(
+        fields: &'a [Input],
+        descending: bool,
+        limit: Option<u64>,
+        (bytes_max, rows_max): (usize, usize),
+        resume: Option<Full>,
+    ) -> Self {
+        let empty = || Rows { fields: fields.iter().map(new_column).collect(), ..Rows::default() };
+        Self {
+            fields,
+            descending,
+            resume,
+            skip: resume.map_or(0, |resume| resume.skip),
+            limit,
+            bytes_max,
+            rows_max,
+            pending: empty(),
+            done: empty(),
+            done_bytes: 0,
+            done_series: HashSet::default(),
+        }
+    }
+
+    /// Rows of the group sent so far, earlier pages included.
+    pub(super) fn sent(&self) -> u64 {
+        self.resume.map_or(0, |resume| resume.sent) + self.done.times_ns.len() as u64
+    }
+
+    /// Whether the group needs no more rows.
+    pub(super) fn is_done(&self) -> bool {
+        self.limit.is_some_and(|limit| self.sent() >= limit)
+    }
+
+    /// How many more rows can be used at most.
+    pub(super) fn wanted(&self) -> usize {
+        let open = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.sent()));
+        let open = usize::try_from(open.saturating_add(self.skip)).unwrap_or(usize::MAX);
+        let row_bytes: usize = self.done.fields.iter().map(|c| value_bytes(c, usize::MAX)).sum();
+        let fitting = self.bytes_max.saturating_sub(self.done_bytes) / (8 + row_bytes);
+        let fitting = fitting.min(self.rows_max.saturating_sub(self.rows()));
+        // The first row always fits. One more than fits, so that the page is known to be full.
+        let fitting = fitting.max(usize::from(self.rows() == 0));
+        open.min(fitting + 1 + self.skip as usize)
+    }
+
+    /// Takes in the rows of `run` that `mask` selects and that have a value in one of the fields.
+    /// `open` are the times still wanted: they shrink at their far end once enough is collected.
+    ///
+    /// # Errors
+    /// [`ScanError::ColumnType`].
+    pub(super) fn consume(
+        &mut self,
+        series: usize,
+        run: &Run,
+        mask: &Mask,
+        open: &mut TimeRange,
+    ) -> Result<(), ScanError> {
+        let mut reads = Vec::with_capacity(self.fields.len());
+        for input in self.fields {
+            reads.push(input::read(run, input)?);
+        }
+        if reads.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let rows = run.times().len();
+        let any = any_value(&reads);
+        let mut chosen =
+            positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
+        // No more of one series than would be sent if it were alone.
+        let wanted = self.wanted();
+        if self.descending {
+            chosen.drain(..chosen.len().saturating_sub(wanted));
+        } else {
+            chosen.truncate(wanted);
+        }
+        let times = run.times();
+        let time = |&p: &u32| times.get(p as usize).copied().unwrap_or_default();
+        self.pending.times_ns.extend(chosen.iter().map(time));
+        self.pending.series.extend(std::iter::repeat_n(series, chosen.len()));
+        for (column, read) in self.pending.fields.iter_mut().zip(&reads) {
+            append(column, read.as_ref(), &chosen);
+        }
+        if self.pending.times_ns.len() >= wanted.saturating_mul(2).max(1024) {
+            self.shrink(wanted, open);
+        }
+        Ok(())
+    }
+
+    /// Keeps the first `wanted` pending rows by time and closes the times behind them.
+    fn shrink(&mut self, wanted: usize, open: &mut TimeRange) {
+        let mut order = self.order();
+        order.truncate(wanted);
+        let last = order.last().and_then(|&row| self.pending.times_ns.get(row as usize));
+        let Some(&last_ns) = last else { return };
+        if self.descending {
+            open.start_ns = open.start_ns.max(last_ns);
+        } else {
+            open.end_ns = open.end_ns.min(last_ns.saturating_add(1));
+        }
+        // Back to the order of series, which decides between equal times.
+        order.sort_unstable();
+        self.pending = self.pending.pick(&order);
+    }
+
+    /// Positions of pending rows by time, then in the order in which series came.
+    fn order(&self) -> Vec<u32> {
+        let times = &self.pending.times_ns;
+        let mut order: Vec<u32> = (0..times.len() as u32).collect();
+        let time = |row: &u32| times.get(*row as usize).copied().unwrap_or_default();
+        if self.descending {
+            order.sort_by_key(|row| std::cmp::Reverse(time(row)));
+        } else if !times.is_sorted() {
+            order.sort_by_key(time);
+        }
+        order
+    }
+
+    /// Moves the collected rows to the page; says where it got full, if it did.
+    pub(super) fn end_slice(&mut self, text: &dyn Fn(usize) -> usize) -> Option<Full> {
+        let order = self.order();
+        let pending = std::mem::take(&mut self.pending);
+        let empty = self.fields.iter().map(new_column).collect();
+        self.pending = Rows { fields: empty, ..Rows::default() };
+        let time = |row: u32| pending.times_ns.get(row as usize).copied().unwrap_or_default();
+        // A resumed page starts with the rows that were sent already.
+        let again = order.iter().take_while(|&&row| Some(time(row)) == self.resume_ns()).count();
+        let start = again.min(std::mem::take(&mut self.skip) as usize);
+        let mut end = start;
+        let mut full = None;
+        while let Some(&row) = order.get(end) {
+            if self.limit.is_some_and(|limit| self.sent() + (end - start) as u64 >= limit) {
+                break;
+            }
+            let bytes = self.row_bytes(&pending, row as usize, text);
+            let rows = self.done.times_ns.len() + end - start;
+            if rows > 0 && (self.done_bytes + bytes > self.bytes_max || rows >= self.rows_max) {
+                full = Some(time(row));
+                break;
+            }
+            self.done_bytes += bytes;
+            end += 1;
+        }
+        let sent_rows = order.get(start..end).unwrap_or_default();
+        self.done.extend(&pending, sent_rows);
+        let time_ns = full?;
+        let same = self.done.times_ns.iter().rev().take_while(|&&t| t == time_ns).count() as u64;
+        let before = self.resume.filter(|resume| resume.time_ns == time_ns);
+        let skip = same + before.map_or(0, |resume| resume.skip);
+        Some(Full { time_ns, skip, sent: self.sent() })
+    }
+
+    fn resume_ns(&self) -> Option<i64> {
+        self.resume.map(|resume| resume.time_ns)
+    }
+
+    /// Bytes of one pending row in a page: values, and the text that is new to the page.
+    fn row_bytes(&mut self, rows: &Rows, row: usize, text: &dyn Fn(usize) -> usize) -> usize {
+        let values: usize = rows.fields.iter().map(|column| value_bytes(column, row)).sum();
+        let series = rows.series.get(row).copied().unwrap_or_default();
+        // Tag values go into dictionaries: their text counts once per series.
+        let text = if self.done_series.insert(series) { text(series) } else { 0 };
+        8 + values + text
+    }
+
+    /// Bytes of the rows on the page.
+    pub(super) fn bytes(&self) -> usize {
+        self.done_bytes
+    }
+
+    /// Number of rows on the page.
+    pub(super) fn rows(&self) -> usize {
+        self.done.times_ns.len()
+    }
+
+    /// The rows on the page, with the tags of their series; `None` when there is none.
+    pub(super) fn finish<'t>(
+        self,
+        tags: &[ColumnId],
+        tag: impl Fn(usize, ColumnId) -> &'t str,
+    ) -> Option<GroupData> {
+        let Rows { times_ns, series, fields } = self.done;
+        let column = |&id: &ColumnId| -> StringColumn {
+            series.iter().map(|&series| tag(series, id)).collect()
+        };
+        let tags = tags.iter().map(column).collect();
+        (!times_ns.is_empty()).then_some(GroupData::Rows { times_ns, fields, tags })
+    }
+}
+
+/// Bytes of one value in a page, its bit of validity rounded up.
+fn value_bytes(column: &Column, row: usize) -> usize {
+    match &column.values {
+        Values::String(values) => 5 + values.get(row).len(),
+        Values::Boolean(_) => 2,
+        _ => 9,
+    }
+}
+
+fn new_column(input: &Input) -> Column {
+    Column::new(input.output_type().unwrap_or(FieldType::Float))
+}
+
+/// Rows in which some field has a value; `None` when every row has.
+fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
+    let mut any: Option<Vec<bool>> = None;
+    for read in reads.iter().flatten() {
+        let valid = read.valid.as_ref()?;
+        match &mut any {
+            None => any = Some(valid.clone()),
+            Some(any) => any.iter_mut().zip(valid).for_each(|(any, valid)| *any |= valid),
+        }
+    }
+    any
+}
+
+/// Appends the rows at `positions`, nulls where there is nothing to read.
+fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
+    let Some(read) = read else {
+        positions.iter().for_each(|_| column.push_null());
+        return;
+    };
+    let start = column.len();
+    let at = |p: u32| p as usize;
+    match (&mut column.values, &read.slice) {
+        (Values::Float(to), Slice::Float(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::Integer(to), Slice::Integer(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::Unsigned(to), Slice::Unsigned(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::Boolean(to), Slice::Boolean(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::String(to), Slice::Text(from, rows)) => {
+            positions.iter().for_each(|&p| to.push(from.get(rows.start + at(p))));
+        }
+        _ => return positions.iter().for_each(|_| column.push_null()),
+    }
+    for (row, &p) in (start..).zip(positions) {
+        let valid = read.valid.as_ref();
+        column.validity.push(row, valid.is_none_or(|v| v.get(at(p)).copied().unwrap_or(false)));
+    }
+}
+
+impl Rows {
+    /// The rows at these positions.
+    fn pick(&self, order: &[u32]) -> Self {
+        let fields = self.fields.iter().map(|c| Column::new(c.values.field_type())).collect();
+        let mut picked = Self { fields, ..Self::default() };
+        picked.extend(self, order);
+        picked
+    }
+
+    /// Appends the rows of `other` at these positions.
+    fn extend(&mut self, other: &Self, order: &[u32]) {
+        let at = |&row: &u32| row as usize;
+        self.times_ns.extend(order.iter().filter_map(|row| other.times_ns.get(at(row))));
+        self.series.extend(order.iter().filter_map(|row| other.series.get(at(row))));
+        for (to, from) in self.fields.iter_mut().zip(&other.fields) {
+            for row in order {
+                to.push_from(from, at(row));
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Conditions to selections: what a predicate says about whole series and about rows.
+//!
+//! Terms on tags alone are settled per dictionary value when series are resolved; what is left is
+//! evaluated over column slices, one loop per operator and type, never row by row through the tree.
+//! Semantics: `influxql.md` section 3 and `influxql` 1.x `ast.go`, `evalBinaryExpr`.
+
+mod compare;
+mod expr;
+mod math;
+mod pattern;
+
+use regex::Regex;
+
+use super::error::ScanError;
+use super::request::{Comparison, Operand, Predicate};
+use super::source::Run;
+use crate::model::ids::ColumnId;
+use crate::model::value::FieldValue;
+use expr::{Context, Expr};
+
+/// A compiled predicate.
+pub(super) struct Filter {
+    root: Node,
+    /// Whether rows have to be looked at for some series.
+    on_rows: bool,
+}
+
+/// Which rows a condition selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mask {
+    All,
+    None,
+    /// One per row.
+    Some(Vec<bool>),
+}
+
+enum Node {
+    Constant(bool),
+    And(Box<Node>, Box<Node>),
+    Or(Box<Node>, Box<Node>),
+    /// A term on one tag alone, with its answers by the rank of the tag's value.
+    Tag {
+        tag: ColumnId,
+        term: Box<Node>,
+        answers: Vec<bool>,
+    },
+    Compare(Comparison, Expr, Expr),
+    Matches {
+        operand: Expr,
+        regex: Regex,
+        negated: bool,
+    },
+    IsTrue(Expr),
+}
+
+impl Filter {
+    /// Compiles `predicate`; none selects everything.
+    ///
+    /// # Errors
+    /// [`ScanError::Regex`], [`ScanError::Function`].
+    pub(super) fn compile(predicate: Option<&Predicate>) -> Result<Self, ScanError> {
+        let Some(predicate) = predicate else {
+            return Ok(Self { root: Node::Constant(true), on_rows: false });
+        };
+        let mut fields = Vec::new();
+        walk(predicate, &mut |operand| {
+            if let Operand::Field(input) = operand {
+                fields.push(input.column);
+            }
+        });
+        Ok(Self { root: compile(predicate, true)?, on_rows: !fields.is_empty() })
+    }
+
+    /// Answers every term on `tag` alone for each of its `values` by rank, '' being rank 0.
+    pub(super) fn tabulate(&mut self, tag: ColumnId, values: &mut dyn Iterator<Item = &str>) {
+        let mut terms = Vec::new();
+        collect_terms(&mut self.root, tag, &mut terms);
+        if terms.is_empty() {
+            return;
+        }
+        for (_, answers) in &mut terms {
+            answers.clear();
+        }
+        for value in values {
+            for (term, answers) in &mut terms {
+                answers.push(settle(term, &|_| value) == Some(true));
+            }
+        }
+    }
+
+    /// Whether no row of a series can match, judging by its tags: `ranks` of the values of `tags`,
+    /// and the text of any tag.
+    pub(super) fn excludes<'a>(
+        &'a self,
+        tags: &[ColumnId],
+        ranks: &[u32],
+        text: &'a dyn Fn(ColumnId) -> &'a str,
+    ) -> bool {
+        settle_by_rank(&self.root, tags, ranks, text) == Some(false)
+    }
+
+    /// The rows of `run`, whose series has these tags, for which the predicate is true.
+    ///
+    /// # Errors
+    /// [`ScanError::ColumnType`].
+    pub(super) fn select<'a>(
+        &'a self,
+        run: &'a Run,
+        tag: &'a dyn Fn(ColumnId) -> &'a str,
+    ) -> Result<Mask, ScanError> {
+        if !self.on_rows {
+            // Series that their tags exclude were dropped when they were resolved.
+            return Ok(Mask::All);
+        }
+        evaluate(&self.root, &Context { run: Some(run), tag })
+    }
+}
+
+/// Field columns that a predicate reads.
+pub(super) fn field_columns(predicate: Option<&Predicate>) -> Vec<ColumnId> {
+    let mut columns = Vec::new();
+    if let Some(predicate) = predicate {
+        walk(predicate, &mut |operand| {
+            if let Operand::Field(input) = operand {
+                columns.push(input.column);
+            }
+        });
+    }
+    columns
+}
+
+/// Calls `visit` with every operand of a predicate.
+fn walk(predicate: &Predicate, visit: &mut dyn FnMut(&Operand)) {
+    match predicate {
+        Predicate::Constant(_) => {}
+        Predicate::And(a, b) | Predicate::Or(a, b) => {
+            walk(a, visit);
+            walk(b, visit);
+        }
+        Predicate::Compare(_, a, b) => {
+            walk_operand(a, visit);
+            walk_operand(b, visit);
+        }
+        Predicate::Matches { operand, .. } | Predicate::IsTrue(operand) => {
+            walk_operand(operand, visit);
+        }
+    }
+}
+
+fn walk_operand(operand: &Operand, visit: &mut dyn FnMut(&Operand)) {
+    visit(operand);
+    match operand {
+        Operand::Field(_) | Operand::Tag(_) | Operand::Literal(_) => {}
+        Operand::Arithmetic(_, a, b) => {
+            walk_operand(a, visit);
+            walk_operand(b, visit);
+        }
+        Operand::Call(_, arguments) => arguments.iter().for_each(|a| walk_operand(a, visit)),
+    }
+}
+
+/// The one tag that a predicate reads, if it reads no other column.
+fn only_tag(predicate: &Predicate) -> Option<ColumnId> {
+    let (mut tag, mut others) = (None, false);
+    walk(predicate, &mut |operand| match operand {
+        Operand::Field(_) => others = true,
+        Operand::Tag(id) => others |= *tag.get_or_insert(*id) != *id,
+        _ => {}
+    });
+    tag.filter(|_| !others)
+}
+
+/// `outside`: not yet inside a term on one tag.
+fn compile(predicate: &Predicate, outside: bool) -> Result<Node, ScanError> {
+    if outside && let Some(tag) = only_tag(predicate) {
+        let term = Box::new(compile(predicate, false)?);
+        // Stands when no part has the tag: every series then lacks it.
+        let answers = vec![settle(&term, &|_| "") == Some(true)];
+        return Ok(Node::Tag { tag, term, answers });
+    }
+    let boxed = |p: &Predicate| compile(p, outside).map(Box::new);
+    Ok(match predicate {
+        Predicate::Constant(value) => Node::Constant(*value),
+        Predicate::And(a, b) => Node::And(boxed(a)?, boxed(b)?),
+        Predicate::Or(a, b) => Node::Or(boxed(a)?, boxed(b)?),
+        Predicate::Compare(comparison, a, b) => {
+            Node::Compare(tag_comparison(*comparison, a, b), Expr::new(a)?, Expr::new(b)?)
+        }
+        Predicate::Matches { operand, regex, negated } => Node::Matches {
+            operand: Expr::new(operand)?,
+            regex: pattern::compile(regex)?,
+            negated: *negated,
+        },
+        Predicate::IsTrue(operand) => Node::IsTrue(Expr::new(operand)?),
+    })
+}
+
+/// 1.x takes any comparison of a tag with a string that is not `=` for `!=`
+/// (`tsdb/index`, `seriesByBinaryExprIterator`).
+fn tag_comparison(comparison: Comparison, a: &Operand, b: &Operand) -> Comparison {
+    let text = |operand: &Operand| matches!(operand, Operand::Literal(FieldValue::String(_)));
+    let tag = |operand: &Operand| matches!(operand, Operand::Tag(_));
+    match comparison {
+        Comparison::Equal => Comparison::Equal,
+        _ if tag(a) && text(b) || text(a) && tag(b) => Comparison::NotEqual,
+        other => other,
+    }
+}
+
+fn collect_terms<'a>(
+    node: &'a mut Node,
+    wanted: ColumnId,
+    terms: &mut Vec<(&'a Node, &'a mut Vec<bool>)>,
+) {
+    match node {
+        Node::And(a, b) | Node::Or(a, b) => {
+            collect_terms(a, wanted, terms);
+            collect_terms(b, wanted, terms);
+        }
+        Node::Tag { tag, term, answers } if *tag == wanted => terms.push((&**term, answers)),
+        _ => {}
+    }
+}
+
+/// What a condition is for a series with these tags; `None` when that depends on the row.
+fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bool> {
+    match node {
+        Node::Constant(value) => Some(*value),
+        Node::And(a, b) => and(settle(a, tag), || settle(b, tag)),
+        Node::Or(a, b) => or(settle(a, tag), || settle(b, tag)),
+        Node::Tag { term, .. } => settle(term, tag),
+        Node::Compare(_, a, b) if a.reads_rows() || b.reads_rows() => None,
+        Node::Matches { operand, .. } | Node::IsTrue(operand) if operand.reads_rows() => None,
+        leaf => match evaluate_leaf(leaf, &Context { run: None, tag }) {
+            Ok(Mask::All) => Some(true),
+            _ => Some(false),
+        },
+    }
+}
+
+fn settle_by_rank<'a>(
+    node: &'a Node,
+    tags: &[ColumnId],
+    ranks: &[u32],
+    text: &'a dyn Fn(ColumnId) -> &'a str,
+) -> Option<bool> {
+    let side = |node: &'a Node| settle_by_rank(node, tags, ranks, text);
+    match node {
+        Node::And(a, b) => and(side(a), || side(b)),
+        Node::Or(a, b) => or(side(a), || side(b)),
+        Node::Tag { tag, answers, .. } => {
+            let position = tags.iter().position(|t| t == tag);
+            let rank = position.and_then(|p| ranks.get(p)).copied().unwrap_or(0);
+            Some(answers.get(rank as usize).copied().unwrap_or(false))
+        }
+        other => settle(other, text),
+    }
+}
+
+fn and(a: Option<bool>, b: impl FnOnce() -> Option<bool>) -> Option<bool> {
+    match a {
+        Some(false) => Some(false),
+        Some(true) => b(),
+        None => (b() == Some(false)).then_some(false),
+    }
+}
+
+fn or(a: Option<bool>, b: impl FnOnce() -> Option<bool>) -> Option<bool> {
+    match a {
+        Some(true) => Some(true),
+        Some(false) => b(),
+        None => (b() == Some(true)).then_some(true),
+    }
+}
+
+fn evaluate<'a>(node: &'a Node, context: &Context<'a>) -> Result<Mask, ScanError> {
+    if let Some(settled) = settle(node, context.tag) {
+        return Ok(if settled { Mask::All } else { Mask::None });
+    }
+    match node {
+        Node::And(a, b) => match evaluate(a, context)? {
+            Mask::None => Ok(Mask::None),
+            Mask::All => evaluate(b, context),
+            Mask::Some(a) => Ok(combine(a, evaluate(b, context)?, true)),
+        },
+        Node::Or(a, b) => match evaluate(a, context)? {
+            Mask::All => Ok(Mask::All),
+            Mask::None => evaluate(b, context),
+            Mask::Some(a) => Ok(combine(a, evaluate(b, context)?, false)),
+        },
+        leaf => evaluate_leaf(leaf, context),
+    }
+}
+
+fn combine(mut a: Vec<bool>, b: Mask, conjunction: bool) -> Mask {
+    match (b, conjunction) {
+        (Mask::All, true) | (Mask::None, false) => {}
+        (Mask::None, true) => return Mask::None,
+        (Mask::All, false) => return Mask::All,
+        (Mask::Some(b), true) => a.iter_mut().zip(b).for_each(|(a, b)| *a &= b),
+        (Mask::Some(b), false) => a.iter_mut().zip(b).for_each(|(a, b)| *a |= b),
+    }
+    Mask::Some(a)
+}
+
+fn evaluate_leaf<'a>(node: &'a Node, context: &Context<'a>) -> Result<Mask, ScanError> {
+    match node {
+        Node::Compare(comparison, a, b) => {
+            Ok(compare::compare(*comparison, a.evaluate(context)?, b.evaluate(context)?))
+        }
+        Node::Matches { operand, regex, negated } => {
+            Ok(compare::matches(operand.evaluate(context)?, regex, *negated))
+        }
+        Node::IsTrue(operand) => Ok(compare::is_true(operand.evaluate(context)?)),
+        Node::Constant(true) => Ok(Mask::All),
+        _ => Ok(Mask::None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Functions whose answer is a point: which one of a window, and which one between two windows.
+
+pub(super) mod first;
+pub(super) mod last;
+pub(super) mod max;
+pub(super) mod min;
+pub(super) mod selected;

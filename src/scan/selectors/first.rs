@@ -1,0 +1,28 @@
+//! The earliest point; at equal times the larger value, but `false` before `true`
+//! (1.x `query/functions.go`, `BooleanFirstReduce`).
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use super::selected::{Selector, compare};
+use crate::model::value::FieldValue;
+use crate::scan::dense::Dense;
+use crate::scan::request::AggregateFunction;
+
+pub(in crate::scan) struct First;
+
+impl Selector for First {
+    const FUNCTION: AggregateFunction = AggregateFunction::First;
+
+    fn choose(_: &Dense<'_>, rows: Range<usize>) -> usize {
+        rows.start
+    }
+
+    fn prefers(new: (i64, &FieldValue), old: (i64, &FieldValue)) -> Ordering {
+        let by_value = match new.1 {
+            FieldValue::Boolean(_) => compare(old.1, new.1),
+            _ => compare(new.1, old.1),
+        };
+        old.0.cmp(&new.0).then(by_value)
+    }
+}

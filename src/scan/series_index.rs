@@ -1,0 +1,264 @@
+//! The series of all parts as one: which parts hold each, in which group, in which order.
+//!
+//! Tag values are compared as ranks in one sorted dictionary per tag, so that sorting and matching
+//! series never touches text. Conditions on tags alone are settled here, before any row is read.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use super::predicate::Filter;
+use super::source::Part;
+use crate::batch::series_table::TagColumn;
+use crate::model::ids::ColumnId;
+
+/// The series that a scan looks at, sorted by group key, then by their own key (tags ascending by
+/// id, each compared as bytes, a missing tag as '').
+pub(super) struct SeriesIndex {
+    parts: Vec<Part>,
+    /// Every tag of any part, ascending.
+    tag_ids: Vec<ColumnId>,
+    group_by: Vec<ColumnId>,
+    /// Part and position in the part's table, series after series, parts ascending.
+    places: Vec<Place>,
+    /// For each series the end of its places.
+    place_ends: Vec<u32>,
+    /// For each group the end of its series.
+    group_ends: Vec<u32>,
+}
+
+/// Where a series is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Position of the part.
+    pub(super) part: u32,
+    /// Position in the part's series table.
+    pub(super) series: u32,
+}
+
+impl SeriesIndex {
+    /// Resolves the series of `parts` that `filter` does not exclude by their tags alone.
+    pub(super) fn build(parts: Vec<Part>, group_by: &[ColumnId], filter: &mut Filter) -> Self {
+        let mut tag_ids: Vec<_> = parts.iter().flat_map(|p| p.tag_ids.iter().copied()).collect();
+        tag_ids.sort_unstable();
+        tag_ids.dedup();
+        let order = sort_order(&tag_ids, group_by);
+        let ranks: Vec<TagRanks> = order.iter().map(|&tag| TagRanks::build(&parts, tag)).collect();
+        for (tag, ranks) in order.iter().zip(&ranks) {
+            filter.tabulate(*tag, &mut ranks.values(&parts));
+        }
+        let group_tags = order.iter().take_while(|tag| group_by.contains(tag)).count();
+        let bits: Vec<u32> = ranks.iter().map(|ranks| ranks.bits()).collect();
+        let mut index = Self {
+            parts,
+            tag_ids,
+            group_by: group_by.to_vec(),
+            places: Vec::new(),
+            place_ends: Vec::new(),
+            group_ends: Vec::new(),
+        };
+        if bits.iter().sum::<u32>() <= u128::BITS {
+            let rest: u32 = bits.iter().skip(group_tags).sum();
+            let pack = |codes: &[u32]| {
+                codes.iter().zip(&bits).fold(0_u128, |key, (&code, &bits)| {
+                    key.checked_shl(bits).unwrap_or(0) | u128::from(code)
+                })
+            };
+            let group = |key: &u128| key.checked_shr(rest).unwrap_or(0);
+            index.assemble(&order, &ranks, filter, pack, |a, b| group(a) == group(b));
+        } else {
+            let same = |a: &Vec<u32>, b: &Vec<u32>| a.get(..group_tags) == b.get(..group_tags);
+            index.assemble(&order, &ranks, filter, <[u32]>::to_vec, same);
+        }
+        index
+    }
+
+    /// Sorts the series by `key` of their ranks and records places, series and groups.
+    fn assemble<K: Ord>(
+        &mut self,
+        order: &[ColumnId],
+        ranks: &[TagRanks],
+        filter: &Filter,
+        key: impl Fn(&[u32]) -> K,
+        same_group: impl Fn(&K, &K) -> bool,
+    ) {
+        let mut found: Vec<(K, Place)> = Vec::new();
+        let mut codes = vec![0; order.len()];
+        for (number, part) in self.parts.iter().enumerate() {
+            let columns: Vec<_> = order.iter().map(|&tag| column(part, tag)).collect();
+            for series in 0..part.series.len {
+                for ((code, column), ranks) in codes.iter_mut().zip(&columns).zip(ranks) {
+                    *code = ranks.rank(number, *column, series);
+                }
+                let tag = |id| column(part, id).map_or("", |c| c.get(series as usize));
+                if filter.excludes(order, &codes, &tag) {
+                    continue;
+                }
+                found.push((key(&codes), Place { part: number as u32, series }));
+            }
+        }
+        found.sort_unstable_by(|(a, x), (b, y)| a.cmp(b).then(x.part.cmp(&y.part)));
+        let mut last: Option<&K> = None;
+        for (key, place) in &found {
+            if last != Some(key) {
+                if last.is_some() {
+                    self.place_ends.push(self.places.len() as u32);
+                }
+                if last.is_some_and(|last| !same_group(last, key)) {
+                    self.group_ends.push(self.place_ends.len() as u32);
+                }
+            }
+            self.places.push(*place);
+            last = Some(key);
+        }
+        if last.is_some() {
+            self.place_ends.push(self.places.len() as u32);
+            self.group_ends.push(self.place_ends.len() as u32);
+        }
+    }
+
+    /// The parts, by ascending write sequence.
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Every tag of any part, ascending.
+    pub(super) fn tag_ids(&self) -> &[ColumnId] {
+        &self.tag_ids
+    }
+
+    /// Number of groups, ascending by key.
+    pub(super) fn groups(&self) -> usize {
+        self.group_ends.len()
+    }
+
+    /// The series of a group, ascending by key.
+    pub(super) fn group(&self, group: usize) -> Range<usize> {
+        piece(&self.group_ends, group)
+    }
+
+    /// Where a series is, parts ascending.
+    pub(super) fn places(&self, series: usize) -> &[Place] {
+        self.places.get(piece(&self.place_ends, series)).unwrap_or_default()
+    }
+
+    /// The value of a tag, '' when the series lacks it.
+    pub(super) fn tag(&self, series: usize, tag: ColumnId) -> &str {
+        let Some(place) = self.places(series).first() else { return "" };
+        let part = self.parts.get(place.part as usize);
+        part.and_then(|part| column(part, tag)).map_or("", |c| c.get(place.series as usize))
+    }
+
+    /// Values of the group tags.
+    pub(super) fn group_key(&self, group: usize) -> Vec<String> {
+        let series = self.group(group).start;
+        self.group_by.iter().map(|&tag| self.tag(series, tag).to_owned()).collect()
+    }
+
+    /// How a group's key compares with `key`.
+    pub(super) fn compare_group(&self, group: usize, key: &[String]) -> Ordering {
+        let series = self.group(group).start;
+        self.group_by.iter().map(|&tag| self.tag(series, tag)).cmp(key.iter().map(String::as_str))
+    }
+
+    /// A series' tags, ascending by id, none empty.
+    pub(super) fn series_key(&self, series: usize) -> Vec<(ColumnId, String)> {
+        let tags = self.tag_ids.iter().map(|&tag| (tag, self.tag(series, tag)));
+        tags.filter(|(_, v)| !v.is_empty()).map(|(tag, v)| (tag, v.to_owned())).collect()
+    }
+
+    /// How a series' key compares with `key`, as the series of a group are sorted.
+    pub(super) fn compare_series(&self, series: usize, key: &[(ColumnId, String)]) -> Ordering {
+        let mut tags: Vec<_> = self.tag_ids.iter().chain(key.iter().map(|(tag, _)| tag)).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        let wanted = |tag| key.iter().find(|(t, _)| *t == tag).map_or("", |(_, v)| v.as_str());
+        let sides = tags.iter().map(|&&tag| self.tag(series, tag).cmp(wanted(tag)));
+        sides.fold(Ordering::Equal, Ordering::then)
+    }
+}
+
+/// The tags in the order in which series are sorted: those of the group first.
+fn sort_order(tag_ids: &[ColumnId], group_by: &[ColumnId]) -> Vec<ColumnId> {
+    let mut order: Vec<ColumnId> = Vec::with_capacity(tag_ids.len());
+    let grouped = group_by.iter().filter(|tag| tag_ids.contains(tag));
+    for &tag in grouped.chain(tag_ids) {
+        if !order.contains(&tag) {
+            order.push(tag);
+        }
+    }
+    order
+}
+
+/// A part's column of a tag.
+fn column(part: &Part, tag: ColumnId) -> Option<&TagColumn> {
+    let position = part.tag_ids.iter().position(|&id| id == tag)?;
+    part.series.tags.get(position)
+}
+
+/// Piece number `index` of what `ends` cuts.
+fn piece(ends: &[u32], index: usize) -> Range<usize> {
+    let end = ends.get(index).map_or(0, |&end| end as usize);
+    let start = index.checked_sub(1).and_then(|i| ends.get(i)).map_or(0, |&end| end as usize);
+    start..end
+}
+
+/// One tag's values over all parts, sorted.
+struct TagRanks {
+    /// For each part and code minus 1 the rank; 0 is a missing tag.
+    ranks: Vec<Vec<u32>>,
+    /// For each rank minus 1 a part and code that has the value.
+    values: Vec<(u32, u32)>,
+    tag: ColumnId,
+}
+
+impl TagRanks {
+    fn build(parts: &[Part], tag: ColumnId) -> Self {
+        let columns: Vec<_> = parts.iter().map(|part| column(part, tag)).collect();
+        let text = |&(part, code): &(u32, u32)| {
+            let column = columns.get(part as usize).copied().flatten();
+            column.map_or("", |column| column.dictionary.get(code as usize))
+        };
+        let mut all: Vec<(u32, u32)> = Vec::new();
+        for (part, column) in columns.iter().enumerate() {
+            let codes = column.map_or(0, |column| column.dictionary.len());
+            all.extend((0..codes).map(|code| (part as u32, code as u32)));
+        }
+        // Stable: it finds the sorted runs that segments' dictionaries are.
+        all.sort_by(|a, b| text(a).cmp(text(b)));
+        let mut ranks: Vec<Vec<u32>> =
+            columns.iter().map(|c| vec![0; c.map_or(0, |c| c.dictionary.len())]).collect();
+        let mut values: Vec<(u32, u32)> = Vec::new();
+        for place in all {
+            if values.last().is_none_or(|last| text(last) != text(&place)) {
+                values.push(place);
+            }
+            let (part, code) = place;
+            let slot = ranks.get_mut(part as usize).and_then(|part| part.get_mut(code as usize));
+            if let Some(slot) = slot {
+                *slot = values.len() as u32;
+            }
+        }
+        Self { ranks, values, tag }
+    }
+
+    fn rank(&self, part: usize, column: Option<&TagColumn>, series: u32) -> u32 {
+        let code = column.and_then(|column| column.codes.get(series as usize)).copied();
+        let code = code.unwrap_or(0).checked_sub(1);
+        let ranks = self.ranks.get(part);
+        code.and_then(|code| ranks?.get(code as usize).copied()).unwrap_or(0)
+    }
+
+    /// Bits that hold every rank.
+    fn bits(&self) -> u32 {
+        usize::BITS - self.values.len().leading_zeros()
+    }
+
+    /// The values by rank, '' first.
+    fn values<'a>(&'a self, parts: &'a [Part]) -> impl Iterator<Item = &'a str> {
+        let text = move |&(part, code): &(u32, u32)| {
+            let part = parts.get(part as usize);
+            part.and_then(|p| column(p, self.tag)).map_or("", |c| c.dictionary.get(code as usize))
+        };
+        std::iter::once("").chain(self.values.iter().map(text))
+    }
+}

@@ -1,0 +1,213 @@
+//! Scans against a naive evaluator that looks at one row at a time, over random data and requests.
+
+mod naive;
+mod random;
+mod vectors;
+
+use std::collections::BTreeMap;
+
+use super::page::{BesideColumn, GroupData, PartialColumn, ScanPage};
+use super::partial::{Finished, Merge};
+use super::request::{Output, ScanRequest};
+use super::{PageLimits, scan, wire};
+use crate::model::value::FieldValue;
+use naive::{Answer, Point};
+use vectors::VectorSource;
+
+const HUGE: PageLimits = PageLimits { bytes: 1 << 30, decoded_bytes: u64::MAX };
+
+/// All pages of a scan, each through its bytes.
+fn pages(source: &mut VectorSource, request: &ScanRequest, limits: PageLimits) -> Vec<ScanPage> {
+    let mut request = request.clone();
+    let mut pages = Vec::new();
+    loop {
+        let page = scan(source, &request, limits).unwrap();
+        let mut bytes = Vec::new();
+        wire::encode(&page, &mut bytes);
+        assert_eq!(wire::decode(&bytes).as_ref(), Ok(&page));
+        assert!(page.resume.is_none() || page.resume != request.resume, "no progress");
+        request.resume = page.resume.clone();
+        pages.push(page);
+        assert!(pages.len() < 100_000, "a scan that never ends");
+        if request.resume.is_none() {
+            return pages;
+        }
+    }
+}
+
+/// What the edge makes of pages: groups in order, rows joined, partial states merged and finished.
+fn answer(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
+    let mut merges: BTreeMap<Vec<String>, Vec<Merge>> = BTreeMap::new();
+    let mut rows: BTreeMap<Vec<String>, Vec<Point>> = BTreeMap::new();
+    for group in pages.iter().flat_map(|page| &page.groups) {
+        match (&group.data, &request.output) {
+            (GroupData::Rows { times_ns, fields, tags }, _) => {
+                for (row, &time_ns) in times_ns.iter().enumerate() {
+                    let values = fields.iter().map(|column| column.get(row));
+                    let tags = tags.iter().map(|column| Some(text(column.get(row))));
+                    let point = Point { time_ns, values: values.chain(tags).collect() };
+                    rows.entry(group.key.clone()).or_default().push(point);
+                }
+            }
+            (GroupData::Partials(partials), Output::Aggregates { calls, .. }) => {
+                let merges = merges
+                    .entry(group.key.clone())
+                    .or_insert_with(|| calls.iter().map(|c| Merge::new(c).unwrap()).collect());
+                for (merge, partial) in merges.iter_mut().zip(partials) {
+                    merge.add(partial).unwrap();
+                }
+            }
+            _ => panic!("states where rows were asked for"),
+        }
+    }
+    let finished = merges.into_iter().map(|(key, merges)| {
+        let calls = merges.iter().map(|m| finished_points(m.finish(request.descending)));
+        (key, calls.collect())
+    });
+    let rows = rows.into_iter().map(|(key, rows)| (key, vec![rows]));
+    let mut answer: Vec<_> = finished.chain(rows).collect();
+    if request.descending {
+        answer.reverse();
+    }
+    answer
+}
+
+fn text(text: &str) -> FieldValue {
+    FieldValue::String(text.into())
+}
+
+/// Window, value, then a selector's time and companions.
+fn finished_points(finished: Finished) -> Vec<Point> {
+    let windows = finished.windows_ns.iter().enumerate();
+    windows
+        .map(|(row, &time_ns)| {
+            let mut values = vec![finished.values.get(row)];
+            values.extend(finished.times_ns.iter().map(|t| Some(FieldValue::Integer(t[row]))));
+            values.extend(finished.beside.iter().map(|column| match column {
+                BesideColumn::Field(column) => column.get(row),
+                BesideColumn::Tag(column) => Some(text(column.get(row))),
+            }));
+            Point { time_ns, values }
+        })
+        .collect()
+}
+
+/// Equal, floats within `tolerance`.
+fn same(a: &Answer, b: &Answer, tolerance: f64) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((a_key, a_calls), (b_key, b_calls))| {
+            let calls = a_calls.iter().zip(b_calls);
+            a_key == b_key
+                && a_calls.len() == b_calls.len()
+                && calls.into_iter().all(|(a, b)| {
+                    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| close(a, b, tolerance))
+                })
+        })
+}
+
+fn close(a: &Point, b: &Point, tolerance: f64) -> bool {
+    let value = |(a, b): (&Option<FieldValue>, &Option<FieldValue>)| match (a, b) {
+        (Some(FieldValue::Float(a)), Some(FieldValue::Float(b))) => (a - b).abs() <= tolerance,
+        (a, b) => a == b,
+    };
+    a.time_ns == b.time_ns
+        && a.values.len() == b.values.len()
+        && a.values.iter().zip(&b.values).all(value)
+}
+
+/// Rows of equal time in one order.
+fn as_multiset(mut answer: Answer, descending: bool) -> Answer {
+    for points in answer.iter_mut().flat_map(|(_, calls)| calls) {
+        points.sort_by_key(|point| {
+            let time_ns = if descending { -point.time_ns } else { point.time_ns };
+            (time_ns, format!("{:?}", point.values))
+        });
+    }
+    answer
+}
+
+#[test]
+fn vectorised_equals_naive() {
+    for seed in 0..2_000 {
+        let case = random::case(seed);
+        let expected = naive::answer(&case.points, &case.request);
+        let found = answer(&case.request, &pages(&mut case.source(), &case.request, HUGE));
+        assert!(
+            same(&found, &expected, case.tolerance()),
+            "{}",
+            difference(&case, &found, &expected)
+        );
+    }
+}
+
+#[test]
+fn pages_of_any_size_hold_the_same() {
+    for seed in 0..2_000 {
+        let case = random::case(seed);
+        let whole = answer(&case.request, &pages(&mut case.source(), &case.request, HUGE));
+        for limits in [(1, u64::MAX), (1 << 20, 0), (90, 40), (400, 1_000)] {
+            let limits = PageLimits { bytes: limits.0, decoded_bytes: limits.1 };
+            let found = answer(&case.request, &pages(&mut case.source(), &case.request, limits));
+            let text = || format!("{limits:?} {}", difference(&case, &found, &whole));
+            assert!(same(&found, &whole, case.tolerance()), "{}", text());
+        }
+    }
+}
+
+#[test]
+fn several_shards_answer_as_one() {
+    for seed in 0..2_000 {
+        let mut case = random::case(seed);
+        if let Output::Rows { limit, .. } = &mut case.request.output {
+            // Which rows of equal time survive a limit is the edge's choice.
+            *limit = None;
+        }
+        let whole = answer(&case.request, &pages(&mut case.source(), &case.request, HUGE));
+        let whole = as_multiset(whole, case.request.descending);
+        for shards in [2, 4, 7] {
+            let sources = case.split(shards);
+            let pages: Vec<ScanPage> = sources
+                .into_iter()
+                .flat_map(|mut source| pages(&mut source, &case.request, HUGE))
+                .collect();
+            let found = as_multiset(answer(&case.request, &pages), case.request.descending);
+            let text = || format!("{shards} shards {}", difference(&case, &found, &whole));
+            assert!(same(&found, &whole, case.tolerance()), "{}", text());
+        }
+    }
+}
+
+#[test]
+fn merging_two_columns_is_merging_the_pages() {
+    for seed in 0..200 {
+        let case = random::case(seed);
+        let Output::Aggregates { calls, .. } = &case.request.output else { continue };
+        let shards: Vec<Vec<ScanPage>> =
+            case.split(2).iter_mut().map(|s| pages(s, &case.request, HUGE)).collect();
+        let partials = |shard: usize, call: usize| -> Option<PartialColumn> {
+            let group = shards[shard].first()?.groups.first()?;
+            let GroupData::Partials(partials) = &group.data else { return None };
+            partials.get(call).cloned()
+        };
+        for (position, call) in calls.iter().enumerate() {
+            let (Some(mut a), Some(b)) = (partials(0, position), partials(1, position)) else {
+                continue;
+            };
+            let mut merge = Merge::new(call).unwrap();
+            merge.add(&b).unwrap();
+            merge.add(&a).unwrap();
+            super::partial::merge(call, &mut a, &b).unwrap();
+            let one_way = super::partial::finish(call, &a).unwrap();
+            let other_way = merge.finish(false);
+            assert_eq!(one_way.windows_ns, other_way.windows_ns);
+            assert_eq!((one_way.times_ns, one_way.beside), (other_way.times_ns, other_way.beside));
+        }
+    }
+}
+
+fn difference(case: &random::Case, found: &Answer, expected: &Answer) -> String {
+    format!(
+        "seed {}\nrequest {:#?}\nfound    {found:?}\nexpected {expected:?}",
+        case.seed, case.request
+    )
+}
