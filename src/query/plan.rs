@@ -62,7 +62,6 @@ pub(crate) struct Node {
     /// The calls; empty for a raw query.
     pub(crate) calls: Vec<CallPlan>,
     /// The sole call is a selector that keeps the time of its point.
-    #[expect(dead_code, reason = "read once partial states are merged")]
     pub(crate) keeps_point_time: bool,
     /// What is asked of each input. Raw queries have one, of rows.
     pub(crate) feeds: Vec<Feed>,
@@ -171,7 +170,6 @@ pub(crate) struct CallSource {
 
 impl Node {
     /// The time of a row that stands for the whole range: its lower bound, or the epoch.
-    #[expect(dead_code, reason = "read once partial states are merged")]
     pub(crate) fn whole_range_time_ns(&self) -> i64 {
         if self.range.start_ns <= MIN_TIME_NS { 0 } else { self.range.start_ns }
     }

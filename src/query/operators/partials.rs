@@ -2,14 +2,16 @@
 
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;
-use crate::query::compile::data_type::DataType;
+use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::tag_column;
 use crate::query::operators::series::CallSeries;
 use crate::query::plan::{Base, Binding, CallPlan, Node, Slot};
-use crate::query::result::{Column, Values};
+use crate::query::result::Column;
 use crate::query::stream::{Front, Stream};
+use crate::scan::error::ScanError;
 use crate::scan::page::{BesideColumn, GroupData, PartialColumn};
+use crate::scan::partial::Merge;
 use crate::scan::request::{AggregateCall, Beside, Input};
 
 /// The states of a group so far.
@@ -85,7 +87,7 @@ impl PartialMerge {
             if let Some(call) = merge_call(plan, node)
                 && !own.is_empty()
             {
-                finished.push((index, merge(&call, own, plan, node)?));
+                finished.push((index, merge(&call, &own, node)?));
             }
         }
         Ok(finished)
@@ -134,12 +136,32 @@ fn merge_call(plan: &CallPlan, node: &Node) -> Option<AggregateCall> {
     Some(AggregateCall { function, input: input(plan.slot)?, beside })
 }
 
+/// Merges the states and finishes them.
 fn merge(
     call: &AggregateCall,
-    partials: Vec<PartialColumn>,
-    plan: &CallPlan,
+    partials: &[PartialColumn],
     node: &Node,
 ) -> Result<CallSeries, QueryError> {
-    let _ = (call, partials, plan, node, Values::new, tag_column, DataType::Unknown);
-    Err(QueryError::Unsupported("aggregates".into()))
+    let shape = |_: ScanError| QueryError::Page("partial states of another function");
+    let mut merge = Merge::new(call).map_err(shape)?;
+    for partial in partials {
+        merge.add(partial).map_err(shape)?;
+        if merge.windows() as u64 > BUCKETS_PER_QUERY_MAX {
+            let asked = merge.windows() as u64;
+            return Err(QueryError::Buckets { asked, limit: BUCKETS_PER_QUERY_MAX });
+        }
+    }
+    let finished = merge.finish(node.descending);
+    let times_ns = match (finished.times_ns, &node.window) {
+        (Some(times_ns), _) if node.keeps_point_time => times_ns,
+        (_, Some(_)) => finished.windows_ns,
+        (_, None) => vec![node.whole_range_time_ns(); finished.windows_ns.len()],
+    };
+    let beside = finished.beside.into_iter().map(|column| {
+        Some(match column {
+            BesideColumn::Field(column) => column,
+            BesideColumn::Tag(tags) => tag_column(&tags),
+        })
+    });
+    Ok(CallSeries { times_ns, values: finished.values, beside: beside.collect() })
 }
