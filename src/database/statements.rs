@@ -11,7 +11,7 @@ use crate::model::limits::JOB_FAILURES_MAX;
 use crate::model::shard_map::Policy;
 use crate::protocol::call::Platform;
 use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicySpec, ToDatabase};
+use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
 use crate::store::Store;
 
 /// What a flight is for.
@@ -198,7 +198,7 @@ impl<S: Store> Database<S> {
 
 /// A new database with the job that opens its first policy.
 fn new_database(platform: &dyn Platform, create: &CreateDatabase) -> Result<(Rows, Change), Halt> {
-    let spec = create.policy.clone().unwrap_or_else(PolicySpec::default);
+    let spec = create.policy.clone().unwrap_or_default();
     let settings = policies::settings(&spec).map_err(DatabaseRefusal::Policy)?;
     let state = State {
         create: create.clone(),

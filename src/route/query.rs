@@ -68,8 +68,8 @@ struct Run {
 
 #[derive(Debug)]
 enum Merge {
-    Rows(Executor),
-    Summaries(MetaExecutor),
+    Rows(Box<Executor>),
+    Summaries(Box<MetaExecutor>),
 }
 
 enum Next {
@@ -197,7 +197,7 @@ impl Query {
             }
             streams.push(shards);
         }
-        let merge = Merge::Rows(Executor::new(plan, &counts(&streams)));
+        let merge = Merge::Rows(Box::new(Executor::new(plan, &counts(&streams))));
         Ok((Run { merge, streams }, asked.into_iter().all(|asked| asked)))
     }
 
@@ -355,7 +355,7 @@ fn plan_show(
         policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
     };
     let asks_everyone = loaded.schemas.iter().all(|(id, _)| scanned(*id));
-    let merge = Merge::Summaries(MetaExecutor::new(plan, &counts(&streams)));
+    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams))));
     Ok((Run { merge, streams }, asks_everyone))
 }
 

@@ -177,7 +177,7 @@ impl Write {
         if !missing.is_empty() {
             return self.register(loaded, missing);
         }
-        self.append(&loaded, &columns)
+        self.append(context, &loaded, &columns)
     }
 
     fn would_reject(&self, columns: &[Columns], oldest_ns: i64) -> bool {
@@ -235,8 +235,8 @@ impl Write {
             if columns.are_known() {
                 continue;
             }
-            let mut kept = pending.to_rows(batch.block.rows());
-            for (set, rows) in columns.missing(batch, &kept) {
+            let mut refused = Vec::new();
+            for (set, rows) in columns.missing(batch, pending) {
                 let Some(refusal) = self.refused_sets.get(&set) else {
                     missing.push(set);
                     continue;
@@ -246,9 +246,10 @@ impl Write {
                     let cause = || LineRefusal::Columns(refusal.clone());
                     self.outcome.rejected.add(line, false, cause);
                 }
-                kept.retain(|row| rows.binary_search(row).is_err());
+                refused.extend(rows);
             }
-            *pending = selection(kept, batch.block.rows());
+            refused.sort_unstable();
+            *pending = pending.without(batch.block.rows(), &refused);
         }
         missing
     }
@@ -311,7 +312,7 @@ impl Write {
     }
 
     /// One frame to each shard that has rows.
-    fn append(&mut self, loaded: &Loaded, columns: &[Columns]) -> Flow {
+    fn append(&mut self, context: &mut Context<'_>, loaded: &Loaded, columns: &[Columns]) -> Flow {
         let Some((policy, schema)) = loaded.policy() else {
             return Flow::Break(Err(Error::unexpected_reply()));
         };
@@ -323,7 +324,10 @@ impl Write {
         let batch = &self.request.batch.measurements;
         let mut requests = Vec::new();
         let mut targets = Vec::new();
-        for (shard, rows) in split::split(policy, batch, &self.pending).targets {
+        let Some(split) = split::targets(policy, batch, &self.pending) else {
+            return self.retry(context);
+        };
+        for (shard, rows) in split {
             let tables = batch.iter().zip(columns).zip(&rows);
             let tables: Vec<TableRef<'_>> = tables
                 .filter(|((batch, _), rows)| !rows.is_empty(batch.block.rows()))

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::batch::MeasurementBatch;
+use crate::batch::column_sets;
+use crate::batch::selection::Selection;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
@@ -90,41 +92,24 @@ impl Columns {
 
     /// Rows by the columns that must be registered before they can be sent, in order of each set's
     /// first row. Rows that need none are not among them.
-    pub fn missing(&self, batch: &MeasurementBatch, rows: &[u32]) -> Vec<(ColumnSet, Vec<u32>)> {
-        let mut numbers: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
-        let mut sets: Vec<(ColumnSet, Vec<u32>)> = Vec::new();
-        let tags = batch.tag_keys.len();
-        for &row in rows {
-            let needed = self.missing_columns(batch, row as usize);
-            if needed.is_empty() {
-                continue;
+    pub fn missing(
+        &self,
+        batch: &MeasurementBatch,
+        rows: &Selection,
+    ) -> Vec<(ColumnSet, Vec<u32>)> {
+        let wanted = |new: &[usize], count: usize| -> Vec<bool> {
+            let mut wanted = vec![false; count];
+            for &position in new {
+                if let Some(slot) = wanted.get_mut(position) {
+                    *slot = true;
+                }
             }
-            let next = sets.len();
-            let number = *numbers.entry(needed).or_insert_with_key(|needed| {
-                sets.push((column_set(batch, needed, tags), Vec::new()));
-                next
-            });
-            if let Some((_, rows)) = sets.get_mut(number) {
-                rows.push(row);
-            }
-        }
-        sets
-    }
-
-    /// Positions of the row's columns that the schema lacks; fields come after all tags.
-    fn missing_columns(&self, batch: &MeasurementBatch, row: usize) -> Vec<usize> {
-        let series = batch.block.row_series.get(row).copied().unwrap_or_default() as usize;
-        let has_tag = |position: &usize| {
-            let tag = batch.block.series.tags.get(*position);
-            tag.and_then(|tag| tag.codes.get(series)).is_some_and(|&code| code > 0)
+            wanted
         };
-        let has_field = |position: &usize| {
-            let column = batch.block.fields.get(*position);
-            column.is_some_and(|column| column.validity.is_valid(row))
-        };
-        let tags = self.new_tags.iter().copied().filter(has_tag);
-        let fields = self.new_fields.iter().copied().filter(has_field);
-        tags.chain(fields.map(|position| position + batch.tag_keys.len())).collect()
+        let tags = wanted(&self.new_tags, batch.tag_keys.len());
+        let fields = wanted(&self.new_fields, batch.field_keys.len());
+        let sets = column_sets::column_sets(&batch.block, rows, &tags, &fields);
+        sets.into_iter().map(|set| (named(batch, &set), set.rows)).collect()
     }
 }
 
@@ -144,16 +129,15 @@ fn known_columns(schema: &MeasurementSchema) -> KnownColumns<'_> {
     }
 }
 
-fn column_set(batch: &MeasurementBatch, needed: &[usize], tags: usize) -> ColumnSet {
+fn named(batch: &MeasurementBatch, set: &column_sets::ColumnSet) -> ColumnSet {
     let tag = |&position: &usize| batch.tag_keys.get(position).cloned();
     let field = |&position: &usize| {
-        let position = position.checked_sub(tags)?;
         let column = batch.block.fields.get(position)?;
         Some((batch.field_keys.get(position)?.clone(), column.values.field_type()))
     };
     ColumnSet {
         measurement: batch.name.clone(),
-        tags: needed.iter().filter_map(tag).collect(),
-        fields: needed.iter().filter_map(field).collect(),
+        tags: set.tags.iter().filter_map(tag).collect(),
+        fields: set.fields.iter().filter_map(field).collect(),
     }
 }

@@ -55,20 +55,6 @@ pub(crate) struct Faults {
     pub(crate) crashed: u8,
 }
 
-enum Hosted {
-    Catalog(Catalog<MemoryStore>),
-    Database(Database<MemoryStore>),
-}
-
-impl Hosted {
-    fn host(&mut self) -> &mut dyn Host {
-        match self {
-            Self::Catalog(catalog) => catalog,
-            Self::Database(database) => database,
-        }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Caller {
     Client(usize),
@@ -91,7 +77,7 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     make_shard: fn(&ObjectId) -> Box<dyn ShardObject>,
     stores: BTreeMap<Address, MemoryStore>,
-    hosts: BTreeMap<Address, (Hosted, u32)>,
+    hosts: BTreeMap<Address, (Box<dyn Host>, u32)>,
     shards: BTreeMap<ObjectId, Box<dyn ShardObject>>,
     /// When each object's alarm goes off; kept over crashes.
     alarms: BTreeMap<Address, i64>,
@@ -204,9 +190,9 @@ impl World {
             return true;
         }
         let platform = self.platform.clone();
-        let (hosted, life) = self.host(&address);
+        let (host, life) = self.host(&address);
         let life = *life;
-        let (ticket, step) = hosted.host().alarm(&platform);
+        let (ticket, step) = host.alarm(&platform);
         self.after_step(&address, life, ticket, step, (Caller::Nobody, 0));
         true
     }
@@ -221,14 +207,14 @@ impl World {
     pub(crate) fn deliver_to_catalog_only(&mut self, call: &Call) -> Result<Vec<u8>, CallFailure> {
         let platform = self.platform.clone();
         let failed = || Err(CallFailure::Retryable("lost".to_owned()));
-        let (hosted, _) = self.host(&call.to);
-        let (ticket, mut step) = hosted.host().begin(&platform, &call.message);
+        let (host, _) = self.host(&call.to);
+        let (ticket, mut step) = host.begin(&platform, &call.message);
         while let Step::Calls(calls) = step {
             let Some(call) = calls.first() else { return failed() };
             let reply = Reply { id: call.id, result: failed() };
-            step = hosted.host().resume(&platform, ticket, reply);
+            step = host.resume(&platform, ticket, reply);
         }
-        if let Some(due_ns) = hosted.host().next_alarm_ns() {
+        if let Some(due_ns) = host.next_alarm_ns() {
             self.alarms.insert(call.to.clone(), due_ns);
         }
         let Step::Done(reply) = step else { return failed() };
@@ -303,9 +289,9 @@ impl World {
             return;
         }
         let platform = self.platform.clone();
-        let (hosted, life) = self.host(&call.to);
+        let (host, life) = self.host(&call.to);
         let life = *life;
-        let (ticket, step) = hosted.host().begin(&platform, &call.message);
+        let (ticket, step) = host.begin(&platform, &call.message);
         self.after_step(&call.to, life, ticket, step, (caller, call.id));
     }
 
@@ -317,9 +303,9 @@ impl World {
                 let key = (address.clone(), life, ticket);
                 let Some(waiting) = self.waiting.get(&key).cloned() else { return };
                 let platform = self.platform.clone();
-                let (hosted, now_living) = self.host(&address);
+                let (host, now_living) = self.host(&address);
                 if *now_living == life {
-                    let step = hosted.host().resume(&platform, ticket, reply);
+                    let step = host.resume(&platform, ticket, reply);
                     self.after_step(&address, life, ticket, step, waiting);
                 }
             }
@@ -334,7 +320,7 @@ impl World {
         step: Step<Vec<u8>>,
         (caller, id): (Caller, u32),
     ) {
-        let next = self.host(address).0.host().next_alarm_ns();
+        let next = self.host(address).0.next_alarm_ns();
         if let Some(due_ns) = next {
             self.alarms.insert(address.clone(), due_ns);
         }
@@ -364,16 +350,16 @@ impl World {
         }
     }
 
-    fn host(&mut self, address: &Address) -> &mut (Hosted, u32) {
+    fn host(&mut self, address: &Address) -> &mut (Box<dyn Host>, u32) {
         let store = self.store(address);
         self.hosts.entry(address.clone()).or_insert_with(|| (new_host(address, store), 0))
     }
 }
 
-fn new_host(address: &Address, store: MemoryStore) -> Hosted {
+fn new_host(address: &Address, store: MemoryStore) -> Box<dyn Host> {
     match address {
-        Address::Database(id) => Hosted::Database(Database::new(store, id.clone())),
-        _ => Hosted::Catalog(Catalog::new(store)),
+        Address::Database(id) => Box::new(Database::new(store, id.clone())),
+        _ => Box::new(Catalog::new(store)),
     }
 }
 
