@@ -81,8 +81,9 @@ fn parts(text: &str) -> Option<(i64, i64, Option<i64>)> {
     let zoned = rest.char('T').is_some();
     if !zoned {
         rest.char(' ')?;
+        rest.0 = rest.0.trim_start_matches(' ');
     }
-    // Go reads hours of one digit too.
+    // Go reads several blanks, hours of one digit, and a comma before the fraction too.
     let hour = rest.digits(2).or_else(|| rest.digits(1)).filter(|&hour| hour < 24)?;
     rest.char(':')?;
     let minute = rest.digits(2).filter(|&minute| minute < 60)?;
@@ -110,10 +111,10 @@ impl Rest<'_> {
         digits.parse().ok()
     }
 
-    /// `.` and up to nine digits, or nothing.
+    /// `.` or `,` and up to nine digits, or nothing.
     fn fraction_ns(&mut self) -> i64 {
         const DIGITS_MAX: usize = 9;
-        let Some(after) = self.0.strip_prefix('.') else { return 0 };
+        let Some(after) = self.0.strip_prefix(['.', ',']) else { return 0 };
         let n = after.bytes().take(DIGITS_MAX).take_while(u8::is_ascii_digit).count();
         if n == 0 {
             return 0;
@@ -206,6 +207,7 @@ mod tests {
             ("2000-01-01 00:00:00", 946_684_800 * S_NS),
             ("1970-01-01 5:04:05", (5 * 3600 + 4 * 60 + 5) * S_NS),
             ("1970-01-01 00:00:01.5", 1_500_000_000),
+            ("1970-01-01   00:00:01,5", 1_500_000_000),
             ("1970-01-01 00:00:00.123456789", 123_456_789),
             ("1969-12-31T23:59:59.999Z", -1_000_000),
             ("1970-01-01T00:00:00+01:00", -3600 * S_NS),
