@@ -8,12 +8,14 @@
 pub mod bitmap;
 pub mod column;
 pub mod column_bytes;
+pub mod column_sets;
 pub mod frame;
 pub mod from_lines;
 mod interner;
 pub mod selection;
 pub mod order;
 pub mod series_table;
+pub mod split;
 mod writer;
 
 use crate::model::ids::{ColumnId, MeasurementId};
