@@ -83,6 +83,8 @@ pub mod catalog;
 pub mod database;
 pub mod route;
 pub mod api;
+#[cfg(any(not(target_arch = "wasm32"), feature = "browser"))]
+pub mod browser;
 
 #[cfg(all(target_arch = "wasm32", feature = "edge"))]
 mod edge;

@@ -160,10 +160,11 @@ fn skip_header(bytes: &[u8]) -> Result<&[u8], GzipFault> {
     const FEXTRA: u8 = 4;
     const FNAME: u8 = 8;
     const FCOMMENT: u8 = 16;
-    let fixed: &[u8; 10] = bytes.first_chunk().ok_or(GzipFault::Truncated)?;
-    if fixed[..3] != [0x1f, 0x8b, 8] {
+    const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+    if bytes.iter().zip(MAGIC).any(|(&byte, magic)| byte != magic) {
         return Err(GzipFault::NotGzip);
     }
+    let fixed: &[u8; 10] = bytes.first_chunk().ok_or(GzipFault::Truncated)?;
     let flags = fixed[3];
     let mut rest = bytes.get(10..).unwrap_or_default();
     if flags & FEXTRA != 0 {

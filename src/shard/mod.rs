@@ -16,6 +16,7 @@ mod compact;
 mod delete;
 mod flush;
 mod handle;
+pub mod host;
 mod jobs;
 mod load;
 pub mod request;

@@ -7,11 +7,14 @@
 )]
 
 mod engine;
+mod http;
 mod influxql;
 mod influxql_hostile;
 mod line_protocol;
+mod product;
 mod protocol;
 mod query_script;
 mod select_cases;
+mod shards;
 mod tidy;
 mod world;

@@ -1,0 +1,217 @@
+//! The HTTP contract over Catalog, Databases and Shards that live in this process.
+//!
+//! Time and randomness are the caller's: every request says when it happens.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use crate::api::admission::Admission;
+use crate::api::error::{ApiError, Shape};
+use crate::api::exchange::{Action, Exchange, Service};
+use crate::api::http::{RequestHead, Response};
+use crate::api::settings::Settings;
+use crate::catalog::Catalog;
+use crate::database::Database;
+use crate::model::ids::ObjectId;
+use crate::model::limits::MEMTABLE_BYTES_MAX;
+use crate::protocol::call::{
+    Address, Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step,
+};
+use crate::protocol::host::{Host, Ticket};
+use crate::route::cache::Cache;
+use crate::shard::Shard;
+use crate::shard::budget::Budget;
+use crate::shard::host::ShardHost;
+use crate::store::memory::MemoryStore;
+
+/// Alarms that one request may set off: each does bounded work, the rest waits for the next one.
+const ALARMS_PER_REQUEST_MAX: usize = 64;
+
+/// The database in this process.
+pub struct InProcess {
+    service: Service,
+    platform: Local,
+    budget: Rc<Budget>,
+    full_bytes: u64,
+    /// What each object has stored, which outlives the object.
+    stores: BTreeMap<Address, MemoryStore>,
+    /// Objects that are awake; `None` while one is lent out.
+    objects: BTreeMap<Address, Option<Box<dyn Host>>>,
+}
+
+/// Time as the caller says, randomness from a seed, object ids by counting.
+struct Local {
+    now_ns: Cell<i64>,
+    random: Cell<u64>,
+    objects: Cell<u64>,
+}
+
+impl Platform for Local {
+    fn now_ns(&self) -> i64 {
+        self.now_ns.get()
+    }
+
+    fn random_u64(&self) -> u64 {
+        // SplitMix64: every seed gives a sequence without repeats.
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn new_object_id(
+        &self,
+        kind: ObjectKind,
+        jurisdiction: Option<&str>,
+    ) -> Result<ObjectId, PlacementError> {
+        if let Some(jurisdiction) = jurisdiction {
+            return Err(PlacementError::Jurisdiction(jurisdiction.to_owned()));
+        }
+        let number = self.objects.get() + 1;
+        self.objects.set(number);
+        Ok(ObjectId(format!("{kind:?}-{number}").to_lowercase()))
+    }
+}
+
+impl InProcess {
+    /// An empty database. `seed` decides every random choice.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        let platform =
+            Local { now_ns: Cell::new(0), random: Cell::new(seed), objects: Cell::new(0) };
+        let full_bytes = settings.shard_full_bytes;
+        let service = Service {
+            settings: Ok(settings),
+            cache: Cache::default(),
+            admission: Admission::default(),
+            hash_seed: platform.random_u64(),
+        };
+        Self {
+            service,
+            budget: Budget::new(MEMTABLE_BYTES_MAX, platform.random_u64()),
+            platform,
+            full_bytes,
+            stores: BTreeMap::new(),
+            objects: BTreeMap::new(),
+        }
+    }
+
+    /// Puts every object to sleep: memory is lost, storage stays, and the edge forgets its caches.
+    pub fn sleep(&mut self) {
+        self.objects.clear();
+        self.service.cache = Cache::default();
+        self.budget = Budget::new(MEMTABLE_BYTES_MAX, self.platform.random_u64());
+    }
+
+    /// Lets time pass until `now_ns` and runs the alarms that are due by then.
+    pub fn pass_time(&mut self, now_ns: i64) {
+        self.platform.now_ns.set(now_ns);
+        self.run_due_alarms();
+    }
+
+    /// Answers one request that happens at `now_ns`.
+    pub fn request(&mut self, head: RequestHead, body: Vec<u8>, now_ns: i64) -> Response {
+        self.platform.now_ns.set(now_ns);
+        let (mut exchange, mut action) = Exchange::start(&mut self.service, &self.platform, head);
+        let mut body = Some(body);
+        let mut calls = VecDeque::new();
+        let mut streamed: Option<Response> = None;
+        let response = loop {
+            action = match action {
+                Action::ReadBody { .. } => {
+                    let body = body.take().unwrap_or_default();
+                    match exchange.body_grew(body.len()) {
+                        Some(refused) => refused,
+                        None => exchange.body(&mut self.service, &self.platform, body),
+                    }
+                }
+                Action::Calls(more) => {
+                    calls.extend(more);
+                    let Some(call) = calls.pop_front() else { break internal_error() };
+                    let reply = self.deliver(call);
+                    exchange.reply(&mut self.service, &self.platform, reply)
+                }
+                Action::Respond(response) => break response,
+                Action::Stream(response) => {
+                    streamed = Some(response);
+                    exchange.proceed(&mut self.service, &self.platform)
+                }
+                Action::Bytes(bytes) => {
+                    if let Some(response) = &mut streamed {
+                        response.body.extend(bytes);
+                    }
+                    exchange.proceed(&mut self.service, &self.platform)
+                }
+                Action::End => break streamed.take().unwrap_or_else(internal_error),
+            };
+        };
+        self.run_due_alarms();
+        response
+    }
+
+    /// Makes a call, and whatever calls it leads to.
+    fn deliver(&mut self, call: Call) -> Reply {
+        let Call { id, to, message, .. } = call;
+        let Some(mut host) = self.take(&to) else {
+            let why = CallFailure::Failed("the object is calling itself".to_owned());
+            return Reply { id, result: Err(why) };
+        };
+        let (ticket, step) = host.begin(&self.platform, &message);
+        let answer = self.drive(&mut *host, ticket, step);
+        self.objects.insert(to, Some(host));
+        Reply { id, result: Ok(answer) }
+    }
+
+    /// Makes a ticket's calls until it is done.
+    fn drive(&mut self, host: &mut dyn Host, ticket: Ticket, step: Step<Vec<u8>>) -> Vec<u8> {
+        let mut step = step;
+        let mut calls = VecDeque::new();
+        loop {
+            match step {
+                Step::Done(answer) => return answer,
+                Step::Calls(more) => calls.extend(more),
+            }
+            let Some(call) = calls.pop_front() else { return Vec::new() };
+            let reply = self.deliver(call);
+            step = host.resume(&self.platform, ticket, reply);
+        }
+    }
+
+    /// Lends an object out, waking it if need be; `None` while it is lent out already.
+    fn take(&mut self, address: &Address) -> Option<Box<dyn Host>> {
+        if let Some(object) = self.objects.get_mut(address) {
+            return object.take();
+        }
+        self.objects.insert(address.clone(), None);
+        let store = self.stores.entry(address.clone()).or_default().clone();
+        Some(match address {
+            Address::Catalog => Box::new(Catalog::new(store)),
+            Address::Database(id) => Box::new(Database::new(store, id.clone())),
+            Address::Shard(_) => {
+                let full_bytes = self.full_bytes;
+                Box::new(ShardHost::new(Shard::new(store, Rc::clone(&self.budget), full_bytes)))
+            }
+        })
+    }
+
+    fn run_due_alarms(&mut self) {
+        for _ in 0..ALARMS_PER_REQUEST_MAX {
+            let now_ns = self.platform.now_ns();
+            let due = self.objects.iter().find_map(|(address, host)| {
+                let due_ns = host.as_ref()?.next_alarm_ns()?;
+                (due_ns <= now_ns).then(|| address.clone())
+            });
+            let Some(address) = due else { return };
+            let Some(mut host) = self.take(&address) else { return };
+            let (ticket, step) = host.alarm(&self.platform);
+            self.drive(&mut *host, ticket, step);
+            self.objects.insert(address, Some(host));
+        }
+    }
+}
+
+/// A machine that wants nothing and is not finished: our own mistake, answered like one.
+fn internal_error() -> Response {
+    ApiError::Internal("the request came to no answer".to_owned()).response(Shape::Other)
+}

@@ -1,0 +1,148 @@
+//! Runs `tests/data/http/*.http`: a raw request, and the exact status, headers and body of its
+//! reply. The form is described in `tests/data/http/README.md`.
+
+use std::fs;
+use std::path::Path;
+
+use tidemark::api::http::{RequestHead, Response};
+
+use crate::product::Product;
+
+/// One request and what is expected of its reply.
+#[derive(Debug, Default)]
+struct Case {
+    line: usize,
+    head: RequestHead,
+    body: Vec<u8>,
+    status: u16,
+    headers: Vec<(String, String)>,
+    absent: Vec<String>,
+    reply: String,
+}
+
+#[test]
+fn every_script_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/http");
+    let mut faults = Vec::new();
+    let mut cases = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "http") {
+            continue;
+        }
+        let mut product = Product::new();
+        for case in parse(&fs::read_to_string(&path).unwrap()) {
+            let response = product.request(case.head.clone(), case.body.clone());
+            cases += 1;
+            if let Some(fault) = compare(&case, &response) {
+                faults.push(format!("{}:{}: {fault}", path.display(), case.line));
+            }
+        }
+    }
+    assert!(cases > 20, "only {cases} cases were found");
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+fn parse(script: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let numbered: Vec<(usize, &str)> = script.lines().enumerate().collect();
+    for block in numbered.split(|(_, line)| line.trim().is_empty()) {
+        let mut lines = block.iter().filter(|(_, line)| !line.starts_with('#')).peekable();
+        let Some((at, request)) = lines.next() else { continue };
+        let mut case = Case { line: at + 1, ..Case::default() };
+        let (method, target) = request.split_once(' ').unwrap();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        case.head.method = method.into();
+        case.head.path = path.into();
+        case.head.query = query.into();
+        let mut gzip = false;
+        let mut sent = Vec::new();
+        for (_, line) in lines.by_ref() {
+            if let Ok(status) = line.trim().parse() {
+                case.status = status;
+                break;
+            } else if *line == ">gzip" {
+                gzip = true;
+            } else if let Some(text) = line.strip_prefix('>') {
+                sent.push(text.strip_prefix(' ').unwrap_or(text));
+            } else {
+                let (name, value) = line.split_once(": ").unwrap();
+                case.head.headers.push((name.to_lowercase(), value.into()));
+            }
+        }
+        case.body = sent.join("\n").into_bytes();
+        if gzip {
+            case.body = crate::product::gzip(&case.body);
+        }
+        let mut reply = Vec::new();
+        for (_, line) in lines {
+            let header = line
+                .split_once(": ")
+                .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+            match (line.strip_prefix('!'), header) {
+                (Some(name), _) => case.absent.push(name.into()),
+                (None, Some((name, value))) if reply.is_empty() => {
+                    case.headers.push((name.into(), value.into()));
+                }
+                _ => reply.push(*line),
+            }
+        }
+        case.reply = reply.join("\n");
+        cases.push(case);
+    }
+    cases
+}
+
+fn compare(case: &Case, response: &Response) -> Option<String> {
+    let body = String::from_utf8_lossy(&response.body);
+    let body = body.strip_suffix('\n').unwrap_or(&body);
+    let find = |name: &str| response.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+    if response.status != case.status {
+        return Some(format!("status {} instead of {}: {body}", response.status, case.status));
+    }
+    for (name, value) in &case.headers {
+        let found = find(name).map(|(_, value)| value.as_str());
+        if !found.is_some_and(|found| fits(value, found)) {
+            return Some(format!("header {name} is {found:?} instead of {value:?}"));
+        }
+    }
+    if let Some(name) = case.absent.iter().find(|name| find(name).is_some()) {
+        return Some(format!("header {name} should not be there"));
+    }
+    (!fits(&case.reply, body))
+        .then(|| format!("the body is\n  {body}\ninstead of\n  {}", case.reply))
+}
+
+/// Whether `text` is `pattern`, in which `*` stands for any text.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut pieces = pattern.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut last = None;
+    for piece in pieces {
+        let Some(at) = rest.find(piece) else { return false };
+        rest = &rest[at + piece.len()..];
+        last = Some(piece);
+    }
+    rest.is_empty() || last.is_some_and(|piece| text.ends_with(piece))
+}
+
+#[test]
+fn the_comparison_can_fail() {
+    assert!(fits("a*c", "abc") && fits("a*", "a") && fits("", "") && fits("*c", "acbc"));
+    assert!(!fits("a*c", "abd") && !fits("a", "ab") && !fits("", "x"));
+    let script = "GET /ping\nX: y\n> b\n204\nA: b\n!C\n{}\n";
+    let case = parse(script).pop().unwrap();
+    assert_eq!((case.head.method.as_str(), case.body.as_slice()), ("GET", &b"b"[..]));
+    let good = Response::empty(204).with_header("a", "b");
+    let good = Response { body: b"{}\n".to_vec(), ..good };
+    assert_eq!(compare(&case, &good), None);
+    for bad in [
+        Response { status: 200, ..good.clone() },
+        Response { body: b"{ }".to_vec(), ..good.clone() },
+        Response { headers: Vec::new(), ..good.clone() },
+        good.clone().with_header("C", "x"),
+    ] {
+        assert!(compare(&case, &bad).is_some(), "{bad:?}");
+    }
+}

@@ -1,0 +1,92 @@
+//! The whole product in process: HTTP requests in, responses out, no network.
+
+use serde_json::Value;
+use tidemark::api::http::{RequestHead, Response};
+use tidemark::api::settings::Settings;
+use tidemark::browser::in_process::InProcess;
+
+/// The admin token of every product under test.
+pub(crate) const TOKEN: &str = "admin";
+/// When the first request happens: 2023-11-14T22:13:20Z.
+const START_NS: i64 = 1_700_000_000_000_000_000;
+const S_NS: i64 = 1_000_000_000;
+
+/// A fresh, empty Tidemark.
+pub(crate) struct Product {
+    inner: InProcess,
+    now_ns: i64,
+}
+
+impl Product {
+    /// With default settings.
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With some settings.
+    pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
+        let given = |name: &str| settings.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+        let token = |name: &str| (name == "ADMIN_TOKEN").then_some(TOKEN);
+        let settings =
+            Settings::read(|name| given(name).or(token(name)).map(str::to_owned)).unwrap();
+        Self { inner: InProcess::new(settings, 1), now_ns: START_NS }
+    }
+
+    /// Sends a request; each one happens a second after the one before.
+    pub(crate) fn request(&mut self, head: RequestHead, body: Vec<u8>) -> Response {
+        self.now_ns += S_NS;
+        self.inner.request(head, body, self.now_ns)
+    }
+
+    /// `POST target` with the admin token.
+    pub(crate) fn post(&mut self, target: &str, body: &str) -> Response {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let form = "application/x-www-form-urlencoded".to_owned();
+        let headers = vec![
+            ("authorization".to_owned(), format!("Token {TOKEN}")),
+            ("content-type".to_owned(), form),
+        ];
+        let head =
+            RequestHead { method: "POST".into(), path: path.into(), query: query.into(), headers };
+        self.request(head, body.into())
+    }
+
+    /// Writes lines with second precision; all of them must be accepted.
+    pub(crate) fn write(&mut self, db: &str, lines: &str) {
+        let response = self.post(&format!("/write?db={db}&precision=s"), lines);
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        assert_eq!(response.status, 204, "{text}");
+    }
+
+    /// The answer to a query, times in seconds.
+    pub(crate) fn query(&mut self, db: &str, q: &str) -> Value {
+        let form: String =
+            form_urlencoded::Serializer::new(String::new()).append_pair("q", q).finish();
+        let response = self.post(&format!("/query?db={db}&epoch=s"), &form);
+        let text = String::from_utf8(response.body).unwrap();
+        assert_eq!(response.status, 200, "{q}: {text}");
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{q}: {e}: {text}"))
+    }
+
+    /// Lets writes rest: alarms flush and compact.
+    pub(crate) fn rest(&mut self) {
+        for _ in 0..8 {
+            self.now_ns += 3_600 * S_NS;
+            self.inner.pass_time(self.now_ns);
+        }
+    }
+
+    /// Evicts every object and empties every cache; storage stays.
+    pub(crate) fn sleep(&mut self) {
+        self.inner.sleep();
+    }
+}
+
+/// One gzip member.
+pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    out.extend(miniz_oxide::deflate::compress_to_vec(plain, 6));
+    out.extend(crc32fast::hash(plain).to_le_bytes());
+    out.extend(u32::try_from(plain.len()).unwrap().to_le_bytes());
+    out
+}

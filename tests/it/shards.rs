@@ -1,0 +1,230 @@
+//! A query over K shards gives the answer of one (DESIGN section 3): random schemas, overwrites,
+//! equal times, all types, flushes and evictions between.
+
+use fastrand::Rng;
+use serde_json::Value;
+
+use crate::product::Product;
+
+const SEEDS: u64 = 2_000;
+const SHARD_COUNTS: [&str; 4] = ["1", "2", "4", "7"];
+
+#[test]
+fn any_number_of_shards_gives_the_same_answer() {
+    let only: Option<u64> = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+    let mut rows = 0;
+    for seed in 0..SEEDS {
+        if only.is_none_or(|only| only == seed) {
+            rows += one_seed(seed);
+        }
+    }
+    println!("{rows} rows compared");
+    assert!(rows > 50_000 || only.is_some(), "only {rows} rows were compared");
+}
+
+/// Runs one story on every number of shards; returns how many rows were compared.
+fn one_seed(seed: u64) -> usize {
+    let story = story(&mut Rng::with_seed(seed));
+    let mut expected: Vec<Value> = Vec::new();
+    let mut rows = 0;
+    for count in SHARD_COUNTS {
+        let mut product = Product::with(&[("DEFAULT_SHARDS", count)]);
+        product.query("", "CREATE DATABASE d");
+        let mut answers = Vec::new();
+        for step in &story {
+            match step {
+                Step::Write(lines) => product.write("d", lines),
+                Step::Rest => product.rest(),
+                Step::Sleep => product.sleep(),
+                Step::Query(q) => answers.push((q, sorted(product.query("d", q)))),
+            }
+        }
+        if expected.is_empty() {
+            expected = answers.into_iter().map(|(_, answer)| answer).collect();
+            continue;
+        }
+        for ((q, answer), expected) in answers.iter().zip(&expected) {
+            let context = || format!("SEED={seed}, {count} shards: {q}\n{expected}\n{answer}");
+            assert!(same(answer, expected), "{}", context());
+            rows += answer
+                .pointer("/results/0/series")
+                .and_then(Value::as_array)
+                .map_or(0, |s| s.iter().filter_map(|s| s["values"].as_array()).map(Vec::len).sum());
+        }
+    }
+    rows
+}
+
+enum Step {
+    Write(String),
+    Rest,
+    Sleep,
+    Query(String),
+}
+
+/// Three to six batches with rests and evictions between, then queries.
+fn story(rng: &mut Rng) -> Vec<Step> {
+    let hosts = rng.usize(1..9);
+    let exact = rng.u8(..4) > 0;
+    let mut steps = Vec::new();
+    for _ in 0..rng.usize(3..7) {
+        steps.push(Step::Write(batch(rng, hosts, exact)));
+        match rng.u8(..5) {
+            0 => steps.push(Step::Rest),
+            1 => steps.push(Step::Sleep),
+            _ => {}
+        }
+    }
+    for _ in 0..6 {
+        steps.push(Step::Query(query(rng)));
+    }
+    steps
+}
+
+/// Lines over few series and few times, so that overwrites and equal times are common.
+fn batch(rng: &mut Rng, hosts: usize, exact: bool) -> String {
+    let mut lines = Vec::new();
+    for _ in 0..rng.usize(1..40) {
+        let mut line = if rng.u8(..5) == 0 { "n".to_owned() } else { "m".to_owned() };
+        if rng.u8(..8) > 0 {
+            line += &format!(",host=h{}", rng.usize(..hosts));
+        }
+        if rng.u8(..3) > 0 {
+            line += [",region=eu", ",region=us"][rng.usize(..2)];
+        }
+        let mut fields = Vec::new();
+        if rng.u8(..4) > 0 {
+            // Quarters add up exactly in any order; the others only nearly.
+            let float = f64::from(rng.i32(-400..400)) / 4.0;
+            fields.push(format!("f={}", if exact { float } else { float + rng.f64() }));
+        }
+        for (chance, field) in [
+            (2, format!("i={}i", rng.i64(-50..50))),
+            (4, format!("u={}u", rng.u64(..50))),
+            (3, format!("s=\"{}\"", ["a", "b c", "", "ü"][rng.usize(..4)])),
+            (4, format!("b={}", rng.bool())),
+        ] {
+            if rng.u8(..chance) == 0 {
+                fields.push(field);
+            }
+        }
+        if fields.is_empty() {
+            fields.push("i=1i".into());
+        }
+        // Some points fall into another week: another window of segments.
+        let week = if rng.u8(..10) == 0 { 604_800 } else { 0 };
+        lines.push(format!("{line} {} {}", fields.join(","), week + rng.i64(0..120)));
+    }
+    lines.join("\n")
+}
+
+fn query(rng: &mut Rng) -> String {
+    let pick = |rng: &mut Rng, list: &[&str]| list[rng.usize(..list.len())].to_owned();
+    let source = pick(rng, &["m", "m", "m", "n", "m, n", "/./"]);
+    let condition = pick(
+        rng,
+        &[
+            "",
+            "",
+            " WHERE time >= 30s AND time < 90s",
+            " WHERE host = 'h1'",
+            " WHERE host != 'h0' AND i > 0",
+            " WHERE region =~ /^e/ OR f < 0",
+            " WHERE s = 'a'",
+            " WHERE b = true",
+            " WHERE host = '' AND time < 100s",
+            " WHERE f * 2 > i",
+        ],
+    );
+    if rng.u8(..3) == 0 {
+        let fields = pick(rng, &["f, i", "*", "s, host", "f, region, b", "u + i, f"]);
+        let group = pick(rng, &["", "", " GROUP BY host", " GROUP BY *"]);
+        let order = pick(rng, &["", "", " ORDER BY time DESC"]);
+        return format!("SELECT {fields} FROM {source}{condition}{group}{order}");
+    }
+    let calls = pick(
+        rng,
+        &[
+            "count(f), sum(f), mean(f)",
+            "count(i), sum(i), mean(i)",
+            "min(f), max(i)",
+            "first(f), last(i)",
+            "first(s), last(b)",
+            "max(u)",
+            "last(f)",
+            "count(s), count(b)",
+            "sum(f) / count(f), max(f) - min(f)",
+            "spread(i), stddev(i)",
+        ],
+    );
+    let group = pick(
+        rng,
+        &[
+            "",
+            " GROUP BY host",
+            " GROUP BY *",
+            " GROUP BY time(20s)",
+            " GROUP BY time(7s, 3s), region",
+            " GROUP BY time(1m), host",
+        ],
+    );
+    let windowed = group.contains("time(");
+    // A window over all time is too many buckets.
+    let condition = match (windowed, condition.contains("time")) {
+        (true, false) if condition.is_empty() => " WHERE time >= 0s AND time < 2m".to_owned(),
+        (true, false) => format!("{condition} AND time >= 0s AND time < 2m"),
+        _ => condition,
+    };
+    let fill = if windowed {
+        pick(rng, &["", " fill(none)", " fill(previous)", " fill(0)", " fill(linear)"])
+    } else {
+        String::new()
+    };
+    format!("SELECT {calls} FROM {source}{condition}{group}{fill}")
+}
+
+/// The answer with rows of equal time in a fixed order: across series it is not part of the answer.
+fn sorted(mut answer: Value) -> Value {
+    let series = answer.pointer_mut("/results/0/series").and_then(Value::as_array_mut);
+    for one in series.into_iter().flatten() {
+        if let Some(rows) = one["values"].as_array_mut() {
+            rows.chunk_by_mut(|a, b| a[0] == b[0])
+                .for_each(|tied| tied.sort_by_key(ToString::to_string));
+        }
+    }
+    answer
+}
+
+/// Equal, floats within rounding.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => {
+            let (x, y) = (x.as_f64().unwrap_or_default(), y.as_f64().unwrap_or_default());
+            // At most 200 values below 128 are summed: 1e-12 of the sum of their sizes.
+            (x - y).abs() <= 1e-12 * 200.0 * 128.0
+        }
+        _ => a == b,
+    }
+}
+
+#[test]
+fn the_comparison_can_fail() {
+    let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    assert!(same(&value("[1.0, \"a\"]"), &value("[1.0000000000001, \"a\"]")));
+    for (a, b) in [("[1.0]", "[1.1]"), ("[1]", "[2]"), ("{\"a\":1}", "{}"), ("[1]", "[1,1]")] {
+        assert!(!same(&value(a), &value(b)), "{a} {b}");
+    }
+    let rows =
+        |rows: &str| value(&format!("{{\"results\":[{{\"series\":[{{\"values\":{rows}}}]}}]}}"));
+    assert_eq!(
+        sorted(rows("[[1,\"b\"],[1,\"a\"],[2,\"c\"]]")),
+        rows("[[1,\"a\"],[1,\"b\"],[2,\"c\"]]")
+    );
+    assert_ne!(sorted(rows("[[2,\"a\"],[1,\"b\"]]")), sorted(rows("[[1,\"b\"],[2,\"a\"]]")));
+}
