@@ -25,8 +25,8 @@ pub mod source;
 mod spans;
 mod summary;
 mod walk;
+pub mod whole;
 pub mod window;
-pub mod wire;
 
 use error::ScanError;
 use page::{ScanPage, SummaryPage};

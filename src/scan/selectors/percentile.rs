@@ -1,0 +1,16 @@
+//! The point at the nearest rank, by value; no point below the first rank.
+
+use crate::scan::whole::{Outcome, Points, Whole, by_value};
+
+/// A rank between 0 and 100.
+pub(in crate::scan) struct Percentile(pub(in crate::scan) f64);
+
+impl Whole for Percentile {
+    fn answer(&self, points: &Points<'_>) -> Outcome {
+        let rows = by_value(points);
+        let rank = (rows.len() as f64 * self.0 / 100.0 + 0.5).floor() - 1.0;
+        // 1.x `query/functions.go`, `FloatPercentileReduceSliceFunc`: outside is no point.
+        let row = if rank < 0.0 { None } else { rows.get(rank as usize) };
+        Outcome::Rows(row.copied().into_iter().collect())
+    }
+}

@@ -1,0 +1,30 @@
+//! Some points at random, in order of time. The draw is a hash of series, time and seed, so that
+//! it does not depend on how series are spread over shards.
+
+use xxhash_rust::xxh64::xxh64;
+
+use crate::scan::whole::{Outcome, Points, Whole};
+
+pub(in crate::scan) struct Sample {
+    pub(in crate::scan) count: u32,
+    pub(in crate::scan) seed: u64,
+}
+
+impl Whole for Sample {
+    fn answer(&self, points: &Points<'_>) -> Outcome {
+        let draw = |row: u32| {
+            let time_ns = points.times_ns.get(row as usize).copied().unwrap_or_default();
+            let series = points.series.get(row as usize).copied().unwrap_or_default();
+            let mut bytes = [0; 16];
+            let (left, right) = bytes.split_at_mut(8);
+            left.copy_from_slice(&series.to_le_bytes());
+            right.copy_from_slice(&time_ns.to_le_bytes());
+            (xxh64(&bytes, self.seed), series, time_ns)
+        };
+        let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
+        rows.sort_by_cached_key(|&row| draw(row));
+        rows.truncate(self.count as usize);
+        rows.sort_unstable();
+        Outcome::Rows(rows)
+    }
+}
