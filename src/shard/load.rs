@@ -110,8 +110,13 @@ impl Loaded {
         loaded.wal = wal::replay::load(store, loaded.state.head, &taken)?;
         for frame in loaded.wal.frames().values() {
             loaded.schema_version = loaded.schema_version.max(frame.schema_version);
-            if let Ok(header) = FrameHeader::read(&frame.touch) {
-                loaded.types.learn(store, &header.tables)?;
+            let Ok(header) = FrameHeader::read(&frame.touch) else { continue };
+            match loaded.types.learn(store, &header.tables) {
+                // Writes to the measurement are refused; what it holds can be read.
+                Err(Refusal::Damaged { block }) => {
+                    loaded.damaged.push(Damage { block, touches: Some(Vec::new()) });
+                }
+                learnt => learnt?,
             }
         }
         Ok(Some(loaded))

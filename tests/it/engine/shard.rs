@@ -1,1 +1,380 @@
 //! What a shard refuses, remembers and gives back.
+
+use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};
+use tidemark::model::time::TimeRange;
+use tidemark::model::value::FieldValue;
+use tidemark::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
+use tidemark::shard::Shard;
+use tidemark::shard::request::{Refusal, VerifyPage};
+use tidemark::store::memory::MemoryStore;
+use tidemark::store::{Store, Table};
+
+use super::*;
+
+const LATER_NS: i64 = NOW_NS + 700_000_000_000;
+
+fn opened() -> (MemoryStore, Shard<MemoryStore>) {
+    let store = MemoryStore::new();
+    let mut shard = reopen(store.clone());
+    shard.open(&settings()).unwrap();
+    (store, shard)
+}
+
+fn point(measurement: u32, time_ns: i64, field: u32, value: FieldValue) -> Point {
+    let tags = vec![(1, "a".to_owned())];
+    Point { measurement, tags, time_ns, fields: vec![(field, value)] }
+}
+
+fn integer(measurement: u32, time_ns: i64, value: i64) -> Point {
+    point(measurement, time_ns, 11, FieldValue::Integer(value))
+}
+
+fn append<S: Store>(shard: &mut Shard<S>, points: &[Point]) -> Result<u64, Refusal> {
+    shard.append(&encode(points), &stamp(), NOW_NS).map(|reply| reply.sequence)
+}
+
+/// Runs every job that is due after a pause.
+fn pause<S: Store>(shard: &mut Shard<S>) {
+    for _ in 0..9 {
+        shard.alarm(LATER_NS);
+    }
+}
+
+fn rows(store: &MemoryStore, table: Table) -> usize {
+    store.heads(table, 0..=(1 << 53) - 1, 10_000).unwrap().len()
+}
+
+#[test]
+fn what_is_not_open_is_stale_and_stays_untouched() {
+    let store = MemoryStore::new();
+    let mut shard = reopen(store.clone());
+    let newer = ShardSettings { generation: 5, ..settings() };
+    assert_eq!(append(&mut shard, &[integer(1, 1, 1)]), Err(Refusal::Stale));
+    assert_eq!(read_all(&mut shard), Err(Refusal::Stale));
+    assert_eq!(shard.configure(&newer), Err(Refusal::Stale));
+    assert_eq!((shard.close(1), shard.wipe()), (Ok(()), Ok(())));
+    assert_eq!((shard.stats(), shard.verify(None)), (Err(Refusal::Stale), Err(Refusal::Stale)));
+    assert_eq!((shard.alarm(NOW_NS), shard.next_due(NOW_NS)), (None, None));
+    assert_eq!((store.is_open(), store.row_counts().written), (Ok(false), 0));
+
+    shard.open(&settings()).unwrap();
+    append(&mut shard, &[integer(1, 1, 1)]).unwrap();
+    shard.wipe().unwrap();
+    assert_eq!(append(&mut shard, &[integer(1, 1, 1)]), Err(Refusal::Stale));
+    assert_eq!(store.is_open(), Ok(false));
+}
+
+#[test]
+fn a_closed_shard_only_goes_away() {
+    let (store, mut shard) = opened();
+    append(&mut shard, &[integer(1, 1, 1)]).unwrap();
+    shard.close(2).unwrap();
+    for mut shard in [shard, reopen(store.clone())] {
+        assert_eq!(append(&mut shard, &[integer(1, 1, 1)]), Err(Refusal::Stale));
+        assert_eq!(read_all(&mut shard), Err(Refusal::Stale));
+        let newer = ShardSettings { generation: 9, ..settings() };
+        assert_eq!(
+            (shard.open(&newer), shard.configure(&newer)),
+            (Err(Refusal::Stale), Err(Refusal::Stale))
+        );
+    }
+    assert_eq!(reopen(store.clone()).wipe(), Ok(()));
+    assert_eq!(store.is_open(), Ok(false));
+}
+
+#[test]
+fn senders_that_know_less_are_stale() {
+    let (store, mut shard) = opened();
+    let newer = ShardSettings { generation: 3, range: TimeRange::new(0, 100), ..settings() };
+    shard.configure(&newer).unwrap();
+    shard.configure(&settings()).unwrap();
+    for mut shard in [shard, reopen(store)] {
+        let frame = encode(&[integer(1, 1, 1)]);
+        assert_eq!(shard.append(&frame, &stamp(), NOW_NS), Err(Refusal::Stale));
+        let other = Stamp { policy: PolicyId(8), generation: 3, schema_version: 1 };
+        assert_eq!(shard.append(&frame, &other, NOW_NS), Err(Refusal::Stale));
+        let stamp = Stamp { generation: 3, ..stamp() };
+        assert!(shard.append(&frame, &stamp, NOW_NS).is_ok());
+        let outside = encode(&[integer(1, 1, 1), integer(2, 100, 1)]);
+        assert_eq!(shard.append(&outside, &stamp, NOW_NS), Err(Refusal::OutOfRange));
+    }
+}
+
+#[test]
+fn the_highest_schema_version_is_remembered_through_everything() {
+    let (store, mut shard) = opened();
+    let stamped = |schema_version| Stamp { schema_version, ..stamp() };
+    shard.append(&encode(&[integer(1, 1, 1)]), &stamped(7), NOW_NS).unwrap();
+    shard.append(&encode(&[integer(1, 2, 1)]), &stamped(3), NOW_NS).unwrap();
+    let ask = |shard: &mut Shard<MemoryStore>, version| {
+        shard.read(&stamped(version), |_| Ok(())).map_err(|refusal| refusal == Refusal::Stale)
+    };
+    for flush in [false, true] {
+        if flush {
+            pause(&mut shard);
+            assert_eq!(rows(&store, Table::Wal), 0);
+        }
+        for shard in [&mut shard, &mut reopen(store.clone())] {
+            assert_eq!((ask(shard, 6), ask(shard, 7)), (Err(true), Ok(())));
+        }
+    }
+}
+
+#[test]
+fn types_and_dropped_measurements_are_refused_hot_cold_and_flushed() {
+    let (store, mut shard) = opened();
+    let wrong = |field, value| [point(1, 5, field, value)];
+    append(&mut shard, &[integer(1, 1, 1)]).unwrap();
+    for flush in [false, true] {
+        if flush {
+            pause(&mut shard);
+        }
+        for shard in [&mut shard, &mut reopen(store.clone())] {
+            let before = store.row_counts().written;
+            let mut frame = encode(&wrong(12, FieldValue::Unsigned(1)));
+            assert!(shard.append(&frame[..9], &stamp(), NOW_NS).is_err());
+            // Ids are not tied to types by the frame: rename field 12 to 11 in its header.
+            frame = renamed(frame);
+            let conflict =
+                Refusal::TypeConflict { measurement: MeasurementId(1), column: ColumnId(11) };
+            assert_eq!(shard.append(&frame, &stamp(), NOW_NS), Err(conflict));
+            assert_eq!(store.row_counts().written, before);
+            assert!(shard.next_due(NOW_NS).is_some_and(|due| due >= NOW_NS) || flush);
+        }
+    }
+    let retired = vec![MeasurementId(1)];
+    shard.configure(&ShardSettings { generation: 2, retired, ..settings() }).unwrap();
+    let stamp = Stamp { generation: 2, ..stamp() };
+    let refusal = Refusal::RetiredMeasurement { measurement: MeasurementId(1) };
+    let frame = encode(&[integer(1, 1, 1)]);
+    assert_eq!(shard.append(&frame, &stamp, NOW_NS), Err(refusal));
+    let parts = |shard: &mut Shard<MemoryStore>| {
+        let parts = shard.read(&stamp, |s| Ok(s.parts(MeasurementId(1), TimeRange::ALL)?.len()));
+        parts.unwrap()
+    };
+    assert_eq!((parts(&mut shard), rows(&store, Table::Segment)), (0, 1));
+    pause(&mut shard);
+    assert_eq!((rows(&store, Table::Directory), rows(&store, Table::Segment)), (0, 0));
+}
+
+/// The frame with field id 12 replaced by 11 in its header.
+fn renamed(mut frame: Vec<u8>) -> Vec<u8> {
+    let length = u32::from_le_bytes(frame[1..5].try_into().unwrap()) as usize;
+    let (header, end) = (5, 5 + length);
+    let at = (header..end).rev().find(|&at| frame[at] == 12).unwrap();
+    frame[at] = 11;
+    let crc = tidemark::codec::crc::crc32c(&frame[..end]).to_le_bytes();
+    frame[end..end + 4].copy_from_slice(&crc);
+    frame
+}
+
+#[test]
+fn a_full_object_refuses_writes_and_serves_reads() {
+    let store = MemoryStore::new();
+    let mut shard = Shard::new(store.clone(), budget(), 500);
+    shard.open(&settings()).unwrap();
+    let mut model = Model::new();
+    let refusal = loop {
+        let points = [integer(1, model.len() as i64, 1)];
+        match append(&mut shard, &points) {
+            Ok(_) => apply(&mut model, &points),
+            Err(refusal) => break refusal,
+        }
+    };
+    let bytes = store.bytes().unwrap();
+    assert_eq!(refusal, Refusal::Full { bytes, limit: 500 });
+    assert_eq!(read_all(&mut shard), Ok(model.clone()));
+    // The platform's own limit, in the middle of a write and of a flush.
+    let mut shard = reopen(store.clone());
+    store.limit_bytes(Some(bytes));
+    assert!(matches!(append(&mut shard, &[integer(1, 9, 1)]), Err(Refusal::Full { .. })));
+    pause(&mut shard);
+    assert_eq!(read_all(&mut shard), Ok(model.clone()));
+    store.limit_bytes(None);
+    assert!(append(&mut shard, &[integer(1, 9_999, 1)]).is_ok());
+}
+
+#[test]
+fn a_cold_object_writes_one_row_and_replays_nothing() {
+    let (store, mut shard) = opened();
+    for time in 0..20 {
+        append(&mut shard, &[integer(1, time, time)]).unwrap();
+    }
+    let mut cold = reopen(store.snapshot());
+    cold.append(&encode(&[integer(1, 20, 20)]), &stamp(), NOW_NS).unwrap();
+    // Read are the state row and twenty heads; the measurement's columns are in those.
+    let counts = cold.stats().unwrap().counters;
+    assert_eq!((counts.rows_written, counts.rows_read, counts.points), (1, 21, 1));
+    assert_eq!(read(&mut cold, 1, TimeRange::ALL).unwrap().len(), 21);
+}
+
+#[test]
+fn memory_taken_away_comes_back_from_the_log() {
+    let budget = Budget::new(100_000, 1);
+    let store = [MemoryStore::new(), MemoryStore::new()];
+    let mut shards =
+        store.clone().map(|store| Shard::new(store, Rc::clone(&budget), 9_000_000_000));
+    let mut models = [Model::new(), Model::new()];
+    let mut rng = fastrand::Rng::with_seed(3);
+    shards.iter_mut().for_each(|shard| shard.open(&settings()).unwrap());
+    for round in 0..60 {
+        let points = random_points(&mut rng, 200);
+        append(&mut shards[round % 2], &points).unwrap();
+        apply(&mut models[round % 2], &points);
+        assert!(budget.bytes() <= 200_000, "{}", budget.bytes());
+    }
+    let memory = |shard: &mut Shard<MemoryStore>| shard.stats().unwrap().memory_bytes;
+    assert!(shards.iter_mut().any(|shard| memory(shard) == 0), "one of them was emptied");
+    for (shard, model) in shards.iter_mut().zip(&models) {
+        assert_eq!(read_all(shard).as_ref(), Ok(model));
+    }
+}
+
+#[test]
+fn expired_segments_are_dropped_and_their_storage_is_gone() {
+    let (store, mut shard) = opened();
+    let kept = ShardSettings { generation: 2, duration_ns: 10 * WINDOW_NS, ..settings() };
+    shard.configure(&kept).unwrap();
+    let stamp = Stamp { generation: 2, ..stamp() };
+    let points = [integer(1, LATER_NS - 20 * WINDOW_NS, 1), integer(1, LATER_NS - 20, 2)];
+    shard.append(&encode(&points), &stamp, NOW_NS).unwrap();
+    shard.alarm(LATER_NS);
+    assert_eq!(shard.stats().unwrap().segments, 2);
+    pause(&mut shard);
+    assert_eq!(shard.stats().unwrap().segments, 1);
+    let due = LATER_NS - 20 + 10 * WINDOW_NS + 1;
+    assert_eq!(shard.next_due(LATER_NS), Some(due));
+    shard.alarm(due - 1);
+    assert_eq!(shard.stats().unwrap().segments, 1);
+    shard.alarm(due);
+    assert_eq!((rows(&store, Table::Directory), rows(&store, Table::Segment)), (0, 0));
+    assert_eq!(shard.next_due(due), None);
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_named_and_never_a_wrong_answer() {
+    let (store, mut shard) = opened();
+    let mut rng = fastrand::Rng::with_seed(8);
+    let mut model = Model::new();
+    for round in 0..4 {
+        let points = random_points(&mut rng, 60);
+        append(&mut shard, &points).unwrap();
+        apply(&mut model, &points);
+        if round == 2 {
+            pause(&mut shard);
+        }
+    }
+    let tables = [Table::Wal, Table::Directory, Table::Segment, Table::State, Table::Schema];
+    let mut flips = 0;
+    let mut answered = 0;
+    for table in tables {
+        for (key, head) in store.heads(table, 0..=(1 << 53) - 1, 1_000).unwrap() {
+            let body = store.body(table, key).unwrap().unwrap();
+            for _ in 0..60 {
+                let at = rng.usize(..head.len() + body.len());
+                let (mut head, mut body) = (head.clone(), body.clone());
+                match head.get_mut(at) {
+                    Some(byte) => *byte ^= 1 << rng.u32(..8),
+                    None => body[at - head.len()] ^= 1 << rng.u32(..8),
+                }
+                let copy = store.snapshot();
+                copy.put(table, key, &head, &body).unwrap();
+                flips += 1;
+                answered += check_damaged(copy, &model);
+            }
+        }
+    }
+    assert!(answered > flips, "{answered} of {} measurements readable", flips * 3);
+    println!("{flips} flips, {answered} of {} measurements still readable", flips * 3);
+}
+
+/// Each measurement is right or refused by name, before and after the damage was set aside. Answers
+/// how many were right.
+fn check_damaged(store: MemoryStore, model: &Model) -> usize {
+    let mut shard = reopen(store);
+    let mut right = 0;
+    for flushed in [false, true] {
+        if flushed {
+            pause(&mut shard);
+        }
+        right = 0;
+        for measurement in 1..4 {
+            match read(&mut shard, measurement, TimeRange::ALL) {
+                Ok(found) => {
+                    let of = |(key, _): &(&Key, &FieldValue)| key.0 == measurement;
+                    assert!(found.iter().eq(model.iter().filter(of)), "a wrong answer");
+                    right += 1;
+                }
+                Err(Refusal::Damaged { block }) => assert!(!block.is_empty()),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    right
+}
+
+#[test]
+fn damage_hurts_only_who_needs_it_and_verification_finds_it() {
+    let (store, mut shard) = opened();
+    append(&mut shard, &[integer(1, 1, 1), integer(2, 1, 1)]).unwrap();
+    append(&mut shard, &[integer(2, 5_000, 1)]).unwrap();
+    let (head, mut body) =
+        (store.head(Table::Wal, 1).unwrap().unwrap(), store.body(Table::Wal, 1).unwrap().unwrap());
+    let last = body.len() - 1;
+    body[last] ^= 1;
+    store.put(Table::Wal, 1, &head, &body).unwrap();
+    for flushed in [false, true] {
+        let mut shard = reopen(store.clone());
+        if flushed {
+            pause(&mut shard);
+            shard = reopen(store.clone());
+        }
+        let early = TimeRange::new(0, 1_000);
+        assert_eq!(read(&mut shard, 1, TimeRange::ALL).unwrap().len(), 1);
+        assert_eq!(read(&mut shard, 2, early).unwrap().len(), 1);
+        let block = "WAL frame 2: part 0 fails its checksum".to_owned();
+        let refusal = Refusal::Damaged { block: block.clone() };
+        assert_eq!(read(&mut shard, 2, TimeRange::ALL), Err(refusal));
+        assert_eq!(shard.stats().unwrap().troubles, [block.clone()]);
+        let VerifyPage { damaged, resume, .. } = shard.verify(None).unwrap();
+        assert_eq!((damaged, resume), (vec![block], None));
+    }
+    assert_eq!(store.body(Table::Tombstone, (1 << 40) + 1), Ok(Some(body)), "kept raw");
+    let mut value = store.body(Table::Segment, 0).unwrap().unwrap();
+    value[20] ^= 1;
+    store.put(Table::Segment, 0, b"", &value).unwrap();
+    let page = reopen(store).verify(None).unwrap();
+    assert_eq!(page.damaged.len(), 2, "{:?}", page.damaged);
+}
+
+#[test]
+fn a_job_that_keeps_failing_is_set_aside_and_named() {
+    let (store, mut shard) = opened();
+    append(&mut shard, &[integer(1, 1, 1)]).unwrap();
+    store.limit_bytes(Some(store.bytes().unwrap() + 150));
+    let mut now_ns = LATER_NS;
+    let mut alarms = 0;
+    while let Some(due_ns) = shard.alarm(now_ns) {
+        assert!(due_ns > now_ns, "no busy loop");
+        now_ns = due_ns;
+        alarms += 1;
+        assert!(alarms < 10);
+    }
+    for mut shard in [shard, reopen(store.clone())] {
+        let troubles = shard.stats().unwrap().troubles;
+        assert!(troubles[0].starts_with("flush failed 3 times: "), "{troubles:?}");
+        assert_eq!(read_all(&mut shard).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn messages_become_calls() {
+    let mut shard = reopen(MemoryStore::new());
+    let message = ToShard::Append { stamp: stamp(), frame: encode(&[integer(1, 1, 1)]) };
+    assert_eq!(shard.handle(&message, NOW_NS), FromShard::Stale);
+    assert_eq!(shard.handle(&ToShard::Open(settings()), NOW_NS), FromShard::Done);
+    assert!(matches!(shard.handle(&message, NOW_NS), FromShard::Appended { bytes: 1.. }));
+    assert_eq!(shard.handle(&ToShard::Close { generation: 1 }, NOW_NS), FromShard::Done);
+    assert_eq!(shard.handle(&message, NOW_NS), FromShard::Stale);
+    assert_eq!(shard.handle(&ToShard::Wipe, NOW_NS), FromShard::Done);
+}
