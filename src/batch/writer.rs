@@ -104,8 +104,12 @@ impl MeasurementWriter {
     ) -> Result<u32, Refusal> {
         let series = self.n_series;
         charge(cells, self.tags.len())?;
-        for (key, value) in tags {
-            let (tag, is_new) = self.tag_keys.intern(key);
+        for (at, (key, value)) in (0_u32..).zip(tags) {
+            // Most series have the same tags in the same places.
+            let (tag, is_new) = match self.tag_keys.strings().get(at as usize) == key {
+                true => (at, false),
+                false => self.tag_keys.intern(key),
+            };
             if is_new {
                 self.tags.push(TagWriter { values: Interner::new(self.seed), codes: Vec::new() });
                 charge(cells, series as usize)?;

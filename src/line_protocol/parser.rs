@@ -330,7 +330,7 @@ fn read_fields<S: Sink>(cursor: &mut Cursor<'_>, sink: &mut S) -> Result<u32, Fa
     loop {
         let rest = cursor.rest();
         let expected = sink.expected_field();
-        let key = if !expected.is_empty() && rest.starts_with(expected) {
+        let key = if !expected.is_empty() && starts_with(rest, expected) {
             cursor.at += expected.len();
             FieldKey::Expected
         } else {
@@ -362,6 +362,23 @@ fn read_fields<S: Sink>(cursor: &mut Cursor<'_>, sink: &mut S) -> Result<u32, Fa
             _ if n_fields == 0 => return Err(cursor.fault_at(value_at, Cause::OnlyTime)),
             _ => return Ok(newlines),
         }
+    }
+}
+
+/// `rest.starts_with(key)` without a call for keys of ordinary length: two words that overlap.
+#[inline]
+fn starts_with(rest: &[u8], key: &[u8]) -> bool {
+    let Some(head) = rest.get(..key.len()) else { return false };
+    match key.len() {
+        8..=16 => {
+            head.first_chunk::<8>() == key.first_chunk::<8>()
+                && head.last_chunk::<8>() == key.last_chunk::<8>()
+        }
+        4..8 => {
+            head.first_chunk::<4>() == key.first_chunk::<4>()
+                && head.last_chunk::<4>() == key.last_chunk::<4>()
+        }
+        _ => head == key,
     }
 }
 
@@ -443,4 +460,24 @@ fn end_of_line(bytes: &[u8], start: usize) -> Option<usize> {
         at += 1;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::starts_with;
+
+    #[test]
+    fn keys_of_every_length_are_compared_whole() {
+        let text: Vec<u8> = (0..40).collect();
+        for length in 0..=30 {
+            let key = &text[..length];
+            assert!(starts_with(&text, key));
+            assert!(length == 0 || !starts_with(&text[..length - 1], key));
+            for at in 0..length {
+                let mut other = key.to_vec();
+                other[at] ^= 1;
+                assert!(!starts_with(&text, &other), "{length} {at}");
+            }
+        }
+    }
 }
