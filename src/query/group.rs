@@ -298,6 +298,9 @@ impl GroupRun {
             for (&slot, beside) in plan.beside.iter().zip(&series.beside) {
                 if let Some(column) = columns.get_mut(1 + slot) {
                     column.clone_from(beside);
+                    if let Some(fill) = &plan.fill {
+                        fill::fill_beside(column, fill);
+                    }
                 }
             }
         }

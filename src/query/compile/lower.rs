@@ -53,12 +53,16 @@ pub(crate) fn lower(
     let built = builder.finish(outputs);
     let feeds = feeds(&built);
     let zone = checked.zone.map(|zone| zone.shifts(checked.range)).unwrap_or_default();
+    // A raw query with OFFSET alone has one row: 1.x's engine reads `limit + offset` points and
+    // one more (`tsm1.floatLimitIterator`), the query engine then skips the offset.
+    let only_offset = built.calls.is_empty() && checked.select.limit == 0;
+    let limit = if only_offset && checked.select.offset > 0 { 1 } else { checked.select.limit };
     let mut node = Node {
         columns: columns(checked, &fields),
         outputs: built.outputs,
         group_keys: group_keys.into(),
         descending: checked.descending,
-        limit: checked.select.limit,
+        limit,
         offset: checked.select.offset,
         slimit: checked.select.slimit,
         soffset: checked.select.soffset,

@@ -59,6 +59,7 @@ fn compare(
     right: &Expr,
     schema: &MeasurementSchema,
 ) -> Predicate {
+    let names = is_reference(left) && is_reference(right);
     let (Some(left), Some(right)) = (operand(left, schema), operand(right, schema)) else {
         return Predicate::Constant(false);
     };
@@ -73,7 +74,25 @@ fn compare(
         _ if on_tags => Comparison::NotEqual,
         other => other,
     };
-    Predicate::Compare(comparison, Box::new(left), Box::new(right))
+    let equal = comparison == Comparison::Equal;
+    let left_tag = is_tag(&left).then(|| left.clone());
+    let compare = Predicate::Compare(comparison, Box::new(left), Box::new(right));
+    match left_tag {
+        // Two tags are equal only where both are there, as in 1.x's index.
+        Some(tag) if names && equal => {
+            let nothing = Operand::Literal(FieldValue::String("".into()));
+            let there = Predicate::Compare(Comparison::NotEqual, Box::new(tag), Box::new(nothing));
+            Predicate::And(Box::new(compare), Box::new(there))
+        }
+        _ => compare,
+    }
+}
+
+fn is_reference(expr: &Expr) -> bool {
+    match expr {
+        Expr::Paren(inner) => is_reference(inner),
+        other => matches!(other, Expr::VarRef { .. }),
+    }
 }
 
 fn matches(left: &Expr, right: &Expr, negated: bool, schema: &MeasurementSchema) -> Predicate {

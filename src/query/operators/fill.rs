@@ -36,9 +36,8 @@ pub(crate) fn fill(
     descending: bool,
 ) -> Result<CallSeries, QueryError> {
     let (times_ns, rows) = dense(&series.times_ns, window, range, descending)?;
-    let beside_rows = if *plan == FillPlan::Previous { last_before(&rows) } else { rows.clone() };
     let beside = (series.beside.iter())
-        .map(|column| column.as_ref().map(|column| gather_or_null(column, &beside_rows)))
+        .map(|column| column.as_ref().map(|column| gather_or_null(column, &rows)))
         .collect();
     let values = match plan {
         FillPlan::Null => gather_or_null(&series.values, &rows),
@@ -47,6 +46,35 @@ pub(crate) fn fill(
         FillPlan::Linear => linear(series, &times_ns, &rows, window.every_ns),
     };
     Ok(CallSeries { times_ns, values, beside })
+}
+
+/// Fills what a selector takes beside its value: 1.x puts the fill's number, or the row before,
+/// wherever such a column is null (`floatIteratorScanner.ScanAt`).
+pub(crate) fn fill_beside(column: &mut Option<Column>, plan: &FillPlan) {
+    let Some(known) = column else { return };
+    let valid = |row: u32| known.validity.is_valid(row as usize);
+    let rows: Vec<Option<u32>> =
+        (0..known.len() as u32).map(|row| valid(row).then_some(row)).collect();
+    match plan {
+        FillPlan::Previous => *column = Some(gather_or_null(known, &last_before(&rows))),
+        FillPlan::Value(value) => {
+            if let Some(value) = cast(value, &known.values) {
+                *column = Some(constant(known, &rows, &value));
+            }
+        }
+        FillPlan::Null | FillPlan::Linear => {}
+    }
+}
+
+/// A number in the type of a column; `None` for strings and booleans.
+fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
+    let number = crate::query::math::number(value)?;
+    Some(match like {
+        Values::Float(_) => FieldValue::Float(number),
+        Values::Integer(_) => FieldValue::Integer(number as i64),
+        Values::Unsigned(_) => FieldValue::Unsigned(number as u64),
+        Values::String(_) | Values::Boolean(_) => return None,
+    })
 }
 
 /// Times of all windows and, for each, its row in the series.

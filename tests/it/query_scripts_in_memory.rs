@@ -1,0 +1,76 @@
+//! The recorded scripts against the planner and executor over points in memory.
+
+use std::path::Path;
+
+use tidemark::model::time::Precision;
+use tidemark::query::source::Defaults;
+use tidemark::response::{Format, Options};
+
+use crate::memory_server::Memory;
+use crate::query_script::{QueryRequest, Server, run_dir};
+
+impl Server for Memory {
+    fn write(&mut self, db: &str, rp: &str, precision: &str, body: &str) -> (u16, String) {
+        let Some(policies) = self.databases.get_mut(db) else { return (404, String::new()) };
+        let policy = policies.get_mut(if rp.is_empty() { "autogen" } else { rp });
+        let Some(policy) = policy else { return (404, String::new()) };
+        policy.write(body, Precision::parse(precision).unwrap_or_default());
+        (204, String::new())
+    }
+
+    fn query(&mut self, request: &QueryRequest) -> (u16, String) {
+        let param = |name: &str| {
+            let found = request.params.iter().find(|(key, _)| key == name);
+            found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        };
+        let defaults = Defaults { database: param("db"), policy: param("rp") };
+        let form = Options {
+            format: Format::negotiate(request.accept.as_deref()),
+            epoch: param("epoch").map(|epoch| Precision::parse(epoch).unwrap_or_default()),
+            pretty: param("pretty") == Some("true"),
+            chunk_rows: None,
+        };
+        let body = Memory::query(self, param("q").unwrap_or_default(), defaults, form);
+        (if body.starts_with("{\"error\":\"error parsing") { 400 } else { 200 }, body)
+    }
+
+    fn reset(&mut self) {
+        self.databases.clear();
+    }
+}
+
+/// Scripts about what this server does not do: DDL, policies that move, refused writes, requests.
+const OTHERS: [&str; 5] = [
+    "databases.test",
+    "overwrites.test",
+    "pretty.test",
+    "retention_policies.test",
+    "show_across_policies.test",
+];
+
+/// Steps that are answered otherwise; this list only shrinks.
+const DIFFERENT: [&str; 3] = [
+    // A string column gets the number of fill(): a column of two types.
+    "query db0 SELECT max(v), s, i FROM cpu WHERE time >= 0 AND time < 6m GROUP BY time(1m) \
+     fill(5)",
+    // Which of several points of one time is first or last depends on 1.x's order of series.
+    "query db0 SELECT first(v), last(v) FROM cpu GROUP BY region",
+    "query db0 SELECT last(v) FROM cpu GROUP BY host",
+];
+
+#[test]
+fn scripts_are_answered_alike_over_any_shards_and_pages() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/query/core");
+    for (shards, page_bytes) in [(1, 1_000_000), (3, 60)] {
+        let mut server = Memory::new(shards, page_bytes);
+        server.now_ns = 1_700_000_000_000_000_000;
+        let mut summary = run_dir(&mut server, &dir).unwrap();
+        assert!(summary.passed > 1_000, "{summary}");
+        summary.failures.retain(|failure| {
+            !(OTHERS.contains(&failure.file.as_str())
+                || DIFFERENT.contains(&failure.head.as_str())
+                || failure.difference.contains("this server cannot"))
+        });
+        assert!(summary.failures.is_empty(), "{shards} shards: {summary}");
+    }
+}
