@@ -1,6 +1,7 @@
 //! A frame into the WAL, then into the memtable: acknowledged after both.
 
 use super::Shard;
+use super::budget::Evictable;
 use super::flush::FORCED;
 use super::request::{AppendReply, Refusal};
 use crate::batch::FrameTable;
@@ -88,6 +89,10 @@ impl<S: Store> Shard<S> {
         if let Some(mut memtable) = memtable {
             tables.iter().for_each(|table| memtable.append(table));
             self.cache.put_memtable(memtable);
+            if self.budget.is_exceeded() {
+                // Others have been emptied already: this shard goes cold until it is read.
+                self.cache.evict();
+            }
         }
     }
 

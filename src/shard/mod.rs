@@ -7,6 +7,7 @@
 //!
 //! Memory changes only after the store has taken a change. When the store fails, what it holds is
 //! unknown: everything in memory is dropped and read again by the next event.
+#![doc = include_str!("FORMAT.md")]
 
 mod append;
 mod blocks;

@@ -23,7 +23,7 @@ fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
         dictionary: names.iter().map(String::as_str).collect(),
         codes: (1..=SERIES as u32).collect(),
     };
-    let mut fields = vec![Vec::with_capacity(BATCH_ROWS); 10];
+    let mut fields = vec![Vec::new(); 10];
     let mut block =
         Block { series: SeriesTable { tags: vec![tag], len: SERIES as u32 }, ..Block::default() };
     for row in 0..BATCH_ROWS {
