@@ -1,1 +1,139 @@
+use super::*;
 
+fn set(measurement: &str, tags: &[&str], fields: &[(&str, FieldType)]) -> ColumnSet {
+    ColumnSet {
+        measurement: measurement.to_owned(),
+        tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+        fields: fields.iter().map(|&(key, kind)| (key.to_owned(), kind)).collect(),
+    }
+}
+
+fn register(schema: &mut Schema, sets: &[ColumnSet]) -> Vec<Option<RegisterRefusal>> {
+    let mut registration = schema.register(sets);
+    let refusals = std::mem::take(&mut registration.refusals);
+    schema.apply(registration);
+    refusals
+}
+
+fn columns(schema: &Schema, name: &str) -> Vec<(u32, String)> {
+    let measurement = schema.by_name.get(name);
+    let columns = measurement.into_iter().flat_map(|measurement| &measurement.columns);
+    columns.map(|column| (column.id.0, column.key.clone())).collect()
+}
+
+#[test]
+fn a_set_is_taken_whole_or_refused_naming_the_column() {
+    let mut schema = Schema::default();
+    let sets = [
+        set("m", &["host"], &[("f", FieldType::Float)]),
+        set("m", &["zone"], &[("a", FieldType::String), ("f", FieldType::Integer)]),
+        // A tag and a field may share a key.
+        set("m", &["f"], &[("f", FieldType::Float), ("host", FieldType::Boolean)]),
+    ];
+    let conflict = RegisterRefusal::TypeConflict {
+        measurement: "m".to_owned(),
+        field: "f".to_owned(),
+        existing: FieldType::Float,
+        requested: FieldType::Integer,
+    };
+    assert_eq!(
+        conflict.to_string(),
+        "field type conflict: input field \"f\" on measurement \"m\" is type integer, already \
+         exists as type float"
+    );
+    assert_eq!(register(&mut schema, &sets), [None, Some(conflict), None]);
+    let expected = [(0, "host"), (1, "f"), (2, "f"), (3, "host")];
+    assert_eq!(columns(&schema, "m"), expected.map(|(id, key)| (id, key.to_owned())));
+    let version = schema.version();
+    assert_eq!(register(&mut schema, &sets[..1]), [None], "a repeat");
+    assert_eq!(schema.version(), version, "changes nothing");
+}
+
+#[test]
+fn the_last_field_that_fits_is_taken_and_the_next_names_the_limit() {
+    let limit = FIELDS_PER_MEASUREMENT_MAX;
+    let names: Vec<String> = (0..limit).map(|n| format!("f{n:04}")).collect();
+    let fields: Vec<(&str, FieldType)> =
+        names.iter().map(|name| (name.as_str(), FieldType::Float)).collect();
+    let mut schema = Schema::default();
+    assert_eq!(register(&mut schema, &[set("m", &[], &fields)]), [None]);
+    let more = [("x", FieldType::Float), ("y", FieldType::Float)];
+    let refusal = RegisterRefusal::TooManyFields {
+        measurement: "m".to_owned(),
+        limit: limit as u64,
+        current: limit as u64,
+        requested: limit as u64 + 2,
+    };
+    let sets = [set("m", &[], &more), set("m", &["a tag"], &fields[..1])];
+    assert_eq!(register(&mut schema, &sets), [Some(refusal), None]);
+}
+
+#[test]
+fn the_last_measurement_that_fits_is_taken_and_the_next_names_the_limit() {
+    let limit = MEASUREMENTS_PER_POLICY_MAX;
+    let fields = [("f", FieldType::Float)];
+    let sets: Vec<ColumnSet> =
+        (0..=limit).map(|n| set(&format!("m{n:05}"), &[], &fields)).collect();
+    let mut schema = Schema::default();
+    let refusals = register(&mut schema, &sets);
+    assert_eq!(refusals.iter().filter(|refusal| refusal.is_none()).count(), limit);
+    let refusal = RegisterRefusal::TooManyMeasurements {
+        measurement: format!("m{limit:05}"),
+        limit: limit as u64,
+        current: limit as u64,
+        requested: limit as u64 + 1,
+    };
+    assert_eq!(refusals.last(), Some(&Some(refusal)));
+}
+
+#[test]
+fn pages_hold_every_change_once_in_order_and_resume_after_any_of_them() {
+    let mut schema = Schema::default();
+    let long = "x".repeat(300_000);
+    let names: Vec<String> = (0..7).map(|n| format!("{long}{n}")).collect();
+    let fields = [("f", FieldType::Float)];
+    let sets: Vec<ColumnSet> = names.iter().map(|name| set(name, &[], &fields)).collect();
+    register(&mut schema, &sets);
+    register(&mut schema, &[set(&names[0], &["later"], &[])]);
+    let (mut seen, mut after, mut pages) = (Vec::new(), 0, 0);
+    loop {
+        let (page, more) = schema.page(after);
+        let bytes: usize = page.iter().map(|m| serde_json::to_vec(m).unwrap().len()).sum();
+        assert!(bytes <= PAGE_BYTES_MAX);
+        after = page.last().map_or(after, |measurement| measurement.version);
+        seen.extend(page.into_iter().map(|measurement| measurement.name));
+        pages += 1;
+        if !more {
+            break;
+        }
+    }
+    let expected: Vec<String> = names.iter().skip(1).chain(&names[..1]).cloned().collect();
+    assert!(seen == expected, "the changed one comes last");
+    assert_eq!((pages, after), (3, schema.version()));
+}
+
+#[test]
+fn a_row_that_would_not_fit_is_refused_and_the_bound_holds() {
+    let mut schema = Schema::default();
+    let key = "\u{1}\"\\é".repeat(40_000);
+    let fits = set("m", &[], &[(&key[..key.len() / 2], FieldType::Unsigned)]);
+    assert_eq!(register(&mut schema, &[fits]), [None]);
+    let row = schema.by_name.get("m").unwrap();
+    assert!(serde_json::to_vec(row).unwrap().len() <= stored_bytes(row));
+    let refusal = RegisterRefusal::TooLarge { measurement: "m".to_owned() };
+    let too_large = set("m", &[], &[(&key, FieldType::Float)]);
+    assert_eq!(register(&mut schema, &[too_large]), [Some(refusal)]);
+}
+
+#[test]
+fn a_schema_that_is_read_back_goes_on_numbering_where_it_was() {
+    let mut schema = Schema::default();
+    let fields = [("f", FieldType::Float)];
+    register(&mut schema, &[set("a", &[], &fields), set("b", &[], &fields)]);
+    let mut read = Schema::default();
+    schema.by_name.values().rev().cloned().for_each(|measurement| read.load(measurement));
+    assert_eq!((read.version(), read.next_measurement), (schema.version(), 2));
+    register(&mut read, &[set("c", &[], &fields), set("a", &["t"], &[])]);
+    assert_eq!(read.by_name.get("c").map(|m| m.id), Some(MeasurementId(2)));
+    assert_eq!(columns(&read, "a"), [(0, "f".to_owned()), (1, "t".to_owned())]);
+}

@@ -6,6 +6,7 @@
 //! (implement [`Client`]). Objects keep only what their store holds over a crash.
 
 pub(crate) mod platform;
+pub(crate) mod real_shard;
 pub(crate) mod stub_shard;
 
 use std::cell::RefCell;
@@ -42,6 +43,12 @@ pub(crate) trait ShardObject {
         let _ = now_ns;
         None
     }
+
+    /// When it wants the alarm to go off.
+    fn next_alarm_ns(&mut self, now_ns: i64) -> Option<i64> {
+        let _ = now_ns;
+        None
+    }
 }
 
 /// How often things go wrong, in percent of deliveries.
@@ -49,7 +56,7 @@ pub(crate) trait ShardObject {
 pub(crate) struct Faults {
     /// The request, or its reply, is lost; the caller is told that the call failed.
     pub(crate) lost: u8,
-    /// The request is delivered twice.
+    /// The request is delivered twice, the second time whenever it likes.
     pub(crate) repeated: u8,
     /// The object crashes before or after handling the request.
     pub(crate) crashed: u8,
@@ -257,7 +264,8 @@ impl World {
 
     fn request(&mut self, caller: Caller, call: Call) {
         let faults = self.faults;
-        if self.platform.percent(faults.repeated) {
+        // Requests to the Catalog are clients' own: nobody but they repeat them.
+        if call.to != Address::Catalog && self.platform.percent(faults.repeated) {
             self.events.push(Event::Request(caller.clone(), call.clone()));
         }
         if self.platform.percent(faults.crashed) {
@@ -285,6 +293,9 @@ impl World {
         if let Address::Shard(id) = &call.to {
             let now_ns = self.platform.time_ns();
             let result = Ok(self.shard(id).handle(&call.message, now_ns));
+            if let Some(due_ns) = self.shard(id).next_alarm_ns(now_ns) {
+                self.alarms.insert(call.to.clone(), due_ns);
+            }
             self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
             return;
         }

@@ -1,0 +1,104 @@
+//! Writes and queries through real shards, from several edges, over crashes.
+
+use tidemark::influxql::params::Params;
+use tidemark::influxql::parse_statement;
+use tidemark::query::result::{ResultColumn, SeriesChunk};
+use tidemark::route::error::Error;
+use tidemark::route::statement::{Execution, Session};
+
+use crate::protocol::{create, drop_database, write};
+use crate::world::platform::START_NS;
+use crate::world::{Edge, World, real_shard};
+
+/// The statement's result, one line per row.
+fn ask(world: &mut World, edge: &Edge, text: &str) -> Result<Vec<String>, Error> {
+    let statement = parse_statement(text, &Params::default()).unwrap();
+    let database = Some("db".to_owned());
+    let session = Session { database, now_ns: START_NS, default_shards: 1, ..Session::default() };
+    let execution = Execution::new(statement, session);
+    let mut lines = Vec::new();
+    for piece in world.run_pieces(edge, execution, |answer| matches!(answer, Ok(Some(_)))) {
+        if let Some(chunk) = piece? {
+            lines.extend((0..chunk.rows).map(|row| line(&chunk, row)));
+        }
+    }
+    Ok(lines)
+}
+
+fn line(chunk: &SeriesChunk, row: usize) -> String {
+    let name = chunk.name.as_deref().unwrap_or_default();
+    let tags = chunk.tags.iter().map(|(key, value)| format!(",{key}={value}"));
+    let values = chunk.values.iter().map(|column| match column {
+        ResultColumn::Time(times_ns) => times_ns[row].to_string(),
+        ResultColumn::Values(column) => match column.get(row) {
+            Some(value) => format!("{value:?}"),
+            None => "null".to_owned(),
+        },
+        ResultColumn::Null => "null".to_owned(),
+    });
+    let values: Vec<String> = values.collect();
+    format!("{name}{} {}", tags.collect::<String>(), values.join(" "))
+}
+
+#[test]
+fn what_was_written_is_read_back_over_crashes_with_one_shard_and_with_four() {
+    for shards in [1, 4] {
+        let mut world = World::new(1, real_shard::make);
+        let (a, b) = (Edge::default(), Edge::default());
+        world.run(&a, create("db", shards, None)).unwrap();
+        let points: Vec<String> =
+            (0..40).map(|n| format!("cpu,host=h{} f={n},s=\"x{n}\" {n}", n % 8)).collect();
+        world.run(&a, write("db", &points.join("\n"))).unwrap();
+        for round in 0..3 {
+            let count = ask(&mut world, &b, "SELECT count(f), sum(f) FROM cpu").unwrap();
+            assert_eq!(count, ["cpu 0 Integer(40) Float(780.0)"], "{shards} shards, {round}");
+            let rows = ask(&mut world, &b, "SELECT f, s FROM cpu WHERE host = 'h3'").unwrap();
+            let expected = (0..5).map(|n| 3 + 8 * n);
+            let expected = expected.map(|n| format!("cpu {n} Float({n}.0) String(\"x{n}\")"));
+            assert_eq!(rows, expected.collect::<Vec<_>>(), "{shards} shards, {round}");
+            let shown = ask(&mut world, &b, "SHOW TAG VALUES WITH KEY = host").unwrap();
+            assert_eq!(shown.len(), 8, "{shown:?}");
+            for id in world.shard_ids() {
+                world.crash(&tidemark::protocol::call::Address::Shard(id));
+            }
+            if round == 1 {
+                world.settle();
+            }
+        }
+    }
+}
+
+#[test]
+fn an_edge_with_an_old_schema_sees_every_acknowledged_write() {
+    let mut world = World::new(2, real_shard::make);
+    let (a, b) = (Edge::default(), Edge::default());
+    world.run(&a, create("db", 4, None)).unwrap();
+    assert_eq!(ask(&mut world, &b, "SELECT f FROM m").unwrap(), [""; 0]);
+    world.run(&a, write("db", "m,host=a f=1 1")).unwrap();
+    assert_eq!(ask(&mut world, &b, "SELECT f FROM m").unwrap(), ["m 1 Float(1.0)"]);
+    world.run(&a, write("db", "m,host=b g=2 2\nother h=3i 3")).unwrap();
+    let both = ["m 1 Float(1.0) null", "m 2 null Float(2.0)"];
+    assert_eq!(ask(&mut world, &b, "SELECT f, g FROM m").unwrap(), both);
+    assert_eq!(ask(&mut world, &b, "SELECT h FROM other").unwrap(), ["other 3 Integer(3)"]);
+    world.run(&a, write("db", "third h=3i 3")).unwrap();
+    let shown = ask(&mut world, &b, "SHOW MEASUREMENTS").unwrap();
+    assert_eq!(shown.len(), 3, "{shown:?}");
+}
+
+#[test]
+fn nothing_of_a_dropped_database_is_seen_in_its_successor() {
+    let mut world = World::new(3, real_shard::make);
+    let (a, b) = (Edge::default(), Edge::default());
+    world.run(&a, create("db", 2, None)).unwrap();
+    world.run(&a, write("db", "m f=1 1")).unwrap();
+    assert_eq!(ask(&mut world, &b, "SELECT f FROM m").unwrap().len(), 1);
+    world.run(&a, drop_database("db")).unwrap();
+    let missing = Err(Error::DatabaseNotFound("db".into()));
+    assert_eq!(ask(&mut world, &b, "SELECT f FROM m"), missing);
+    world.run(&a, create("db", 2, None)).unwrap();
+    assert_eq!(ask(&mut world, &b, "SELECT f FROM m").unwrap(), [""; 0]);
+    world.run(&b, write("db", "m f=\"text\" 1")).unwrap();
+    assert_eq!(ask(&mut world, &a, "SELECT f FROM m").unwrap(), ["m 1 String(\"text\")"]);
+    world.settle();
+    assert_eq!(ask(&mut world, &a, "SELECT f FROM m").unwrap(), ["m 1 String(\"text\")"]);
+}

@@ -1,0 +1,48 @@
+//! The product's own shard over a store in memory.
+
+use std::rc::Rc;
+
+use tidemark::model::ids::ObjectId;
+use tidemark::model::limits::MEMTABLE_BYTES_MAX;
+use tidemark::protocol::envelope;
+use tidemark::protocol::shard::ToShard;
+use tidemark::shard::Shard;
+use tidemark::shard::budget::Budget;
+use tidemark::store::memory::MemoryStore;
+
+use super::ShardObject;
+
+struct RealShard {
+    store: MemoryStore,
+    shard: Shard<MemoryStore>,
+}
+
+/// For `World::new`.
+pub(crate) fn make(_: &ObjectId) -> Box<dyn ShardObject> {
+    let store = MemoryStore::new();
+    Box::new(RealShard { shard: shard(&store), store })
+}
+
+fn shard(store: &MemoryStore) -> Shard<MemoryStore> {
+    let budget: Rc<Budget> = Budget::new(MEMTABLE_BYTES_MAX, 1);
+    Shard::new(store.clone(), budget, u64::MAX)
+}
+
+impl ShardObject for RealShard {
+    fn handle(&mut self, message: &[u8], now_ns: i64) -> Vec<u8> {
+        let (version, message) = envelope::decode::<ToShard>(message).expect("a message");
+        envelope::encode_as(version, &self.shard.handle(&message, now_ns))
+    }
+
+    fn crash(&mut self) {
+        self.shard = shard(&self.store);
+    }
+
+    fn alarm(&mut self, now_ns: i64) -> Option<i64> {
+        self.shard.alarm(now_ns)
+    }
+
+    fn next_alarm_ns(&mut self, now_ns: i64) -> Option<i64> {
+        self.shard.next_due(now_ns)
+    }
+}
