@@ -59,7 +59,7 @@ pub struct Executor {
     /// The current measurement first.
     inputs: VecDeque<InputRun>,
     group: Option<GroupRun>,
-    /// Series of the current measurement that have rows.
+    /// Series of the current measurement so far.
     series: u64,
     ready: VecDeque<SeriesChunk>,
 }
@@ -139,11 +139,12 @@ impl Executor {
         });
         let key = if self.plan.root.descending { keys.max() } else { keys.min() };
         match key.map(<[String]>::to_vec) {
-            Some(key) => {
+            Some(key) if !self.is_beyond() => {
                 let input = run.input;
                 self.group = Some(GroupRun::new(&self.plan.root, input, key));
+                self.series += 1;
             }
-            None => {
+            _ => {
                 self.inputs.pop_front();
                 self.series = 0;
             }
@@ -169,20 +170,19 @@ impl Executor {
         needs
     }
 
-    /// SLIMIT and SOFFSET: shows a chunk, or drops it with the rest of its series or measurement.
-    fn show(&mut self, chunk: SeriesChunk) {
+    /// Whether SLIMIT hides every further series of the measurement. As in 1.x, SOFFSET alone
+    /// hides them all (`LimitTagSets`).
+    fn is_beyond(&self) -> bool {
         let node = &self.plan.root;
-        let Some(group) = &mut self.group else { return };
-        if !group.is_counted() {
-            group.count();
-            self.series += 1;
-        }
-        let beyond = node.slimit > 0 && self.series > node.soffset.saturating_add(node.slimit);
-        if beyond {
-            self.group = None;
-            self.inputs.pop_front();
-            self.series = 0;
-        } else if self.series > node.soffset {
+        let limited = node.slimit > 0 || node.soffset > 0;
+        limited && self.series >= node.soffset.saturating_add(node.slimit)
+    }
+
+    /// Shows a chunk unless SOFFSET hides its series.
+    fn show(&mut self, chunk: SeriesChunk) {
+        if self.series > self.plan.root.soffset
+            && let Some(group) = &mut self.group
+        {
             self.ready.extend(group.hold(chunk));
         }
     }

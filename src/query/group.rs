@@ -10,7 +10,8 @@ use super::operators::limit::Limiter;
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge};
 use super::operators::partials::PartialMerge;
 use super::operators::series::CallSeries;
-use super::plan::{Binding, CallPlan, FeedKind, Node, SlotSource};
+use super::operators::whole::WholeRun;
+use super::plan::{Base, Binding, CallPlan, FeedKind, Node, SlotSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar;
 use super::stream::Stream;
@@ -44,6 +45,8 @@ enum FeedRun {
 struct CallRun {
     streams: Vec<Box<dyn transforms::Stream>>,
     limiter: Limiter,
+    /// The window at hand of a function that needs all its values.
+    whole: WholeRun,
     /// What it has come to so far.
     series: Option<CallSeries>,
 }
@@ -59,7 +62,6 @@ pub(crate) struct GroupRun {
     /// LIMIT of a raw query.
     limiter: Limiter,
     held: Option<SeriesChunk>,
-    counted: bool,
 }
 
 impl GroupRun {
@@ -73,6 +75,7 @@ impl GroupRun {
         let calls = node.calls.iter().map(|call| CallRun {
             streams: call.transforms.iter().map(transforms::Transform::start).collect(),
             limiter,
+            whole: WholeRun::default(),
             series: None,
         });
         Self {
@@ -83,18 +86,7 @@ impl GroupRun {
             calls: calls.collect(),
             limiter,
             held: None,
-            counted: false,
         }
-    }
-
-    /// Whether the series has been counted for SLIMIT.
-    pub(crate) fn is_counted(&self) -> bool {
-        self.counted
-    }
-
-    /// Counts it.
-    pub(crate) fn count(&mut self) {
-        self.counted = true;
     }
 
     /// Keeps `chunk` until it is known whether more rows follow; returns the one kept before.
@@ -174,7 +166,10 @@ impl GroupRun {
                     merge.next(&self.key, streams, &sources, &node.slots, node.descending)?;
                 match next {
                     Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
-                    Merged::End => return Ok(Some(Progress::End)),
+                    Merged::End => {
+                        self.finish_whole(node, index)?;
+                        return Ok(Some(Progress::End));
+                    }
                     Merged::Batch(batch) => {
                         if let Some(chunk) = self.rows(node, index, batch)? {
                             return Ok(Some(Progress::Chunk(chunk)));
@@ -199,11 +194,16 @@ impl GroupRun {
         let Some(feed) = node.feeds.get(feed) else { return Ok(None) };
         for &index in &feed.calls {
             let Some(plan) = node.calls.get(index) else { continue };
+            if let (Base::Whole(whole), Some(call)) = (&plan.base, self.calls.get_mut(index)) {
+                call.whole.push(node, plan, whole, &batch)?;
+                continue;
+            }
             let Some(Some(column)) = batch.slots.get(plan.slot) else { continue };
             let piece = Piece::of(&batch.times_ns, column);
             self.push(index, piece, Vec::new());
         }
-        if node.feeds.len() == 1 {
+        let streaming = node.calls.iter().all(|call| call.base == Base::Values);
+        if node.feeds.len() == 1 && streaming {
             return Ok(self.joined(node));
         }
         let held = self.calls.iter().filter_map(|call| call.series.as_ref());
@@ -215,6 +215,23 @@ impl GroupRun {
             });
         }
         Ok(None)
+    }
+
+    /// Settles the calls of a feed of rows that waited for the last one.
+    fn finish_whole(&mut self, node: &Node, feed: usize) -> Result<(), QueryError> {
+        let calls = node.feeds.get(feed).map_or(&[][..], |feed| feed.calls.as_slice());
+        for &index in calls {
+            let (Some(plan), Some(call)) = (node.calls.get(index), self.calls.get_mut(index))
+            else {
+                continue;
+            };
+            if let Base::Whole(whole) = &plan.base
+                && let Some(series) = call.whole.finish(node, plan, whole)
+            {
+                self.settle(node, index, series)?;
+            }
+        }
+        Ok(())
     }
 
     fn raw(&mut self, node: &Node, batch: RowBatch) -> Option<SeriesChunk> {

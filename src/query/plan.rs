@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::compile::data_type::DataType;
 use super::operators::fill::FillPlan;
+use super::operators::whole::WholePlan;
 use super::scalar::Scalar;
 use super::source::SourceName;
 use super::transforms::Transform;
@@ -102,6 +103,8 @@ pub(crate) struct CallPlan {
 pub(crate) enum Base {
     /// Merged from the shards' partial states.
     Merge(AggregateFunction),
+    /// From all values of each window at once.
+    Whole(WholePlan),
     /// Nothing: the values of the field itself.
     Values,
 }

@@ -83,6 +83,18 @@ fn call(function: MathFunction, args: Vec<Evaluated>) -> Evaluated {
 }
 
 fn binary(op: Arithmetic, left: Evaluated, right: Evaluated) -> Evaluated {
+    if let (Evaluated::Column(left), Evaluated::Column(right)) = (&left, &right)
+        && let (Values::Boolean(a), Values::Boolean(b)) = (&left.values, &right.values)
+        && let Some(Values::Boolean(mut both)) = arithmetic(op, &left.values, &right.values)
+    {
+        // 1.x: a boolean and nothing is false; nothing and a boolean is nothing.
+        debug_assert_eq!(a.len(), b.len());
+        for (row, value) in both.iter_mut().enumerate() {
+            *value &= right.validity.is_valid(row);
+        }
+        let (values, validity) = (Values::Boolean(both), left.validity.clone());
+        return Evaluated::Column(Column { values, validity });
+    }
     combine(left, right, |left, right| arithmetic(op, left, right))
 }
 

@@ -7,10 +7,12 @@ use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
 use crate::query::math::MathFunction;
 use crate::query::operators::fill::FillPlan;
+use crate::query::operators::whole::{self, WholePlan};
 use crate::query::plan::{Base, CallPlan, FeedKind, Slot};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::Transform;
 use crate::scan::request::{AggregateFunction, Arithmetic};
+use crate::scan::whole::WholeFunction;
 
 /// Output expressions and what they stand on.
 pub(crate) struct Built {
@@ -37,7 +39,7 @@ impl Base {
     pub(crate) fn feed_kind(&self) -> FeedKind {
         match self {
             Self::Merge(_) => FeedKind::Partials,
-            Self::Values => FeedKind::Rows,
+            Self::Whole(_) | Self::Values => FeedKind::Rows,
         }
     }
 }
@@ -119,7 +121,12 @@ impl<'a> CallBuilder<'a> {
         };
         let (function, argument) = match (merged(name), args.as_slice()) {
             (Some(function), [argument @ Expr::VarRef { .. }]) => (function, argument),
-            _ => return self.transform(name, args),
+            _ => {
+                return match self.whole(name, args) {
+                    Some((plan, argument)) => self.whole_call(name, plan, argument),
+                    None => self.transform(name, args),
+                };
+            }
         };
         let slot = self.slot(argument);
         let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
@@ -129,6 +136,65 @@ impl<'a> CallBuilder<'a> {
             base: Base::Merge(function),
             slot,
             fill: self.fill(name == "count", output),
+            missing: self.missing(output),
+            transforms: Vec::new(),
+            beside: Vec::new(),
+            extended: false,
+        })
+    }
+
+    /// A function that needs all values of a window, and over which field.
+    fn whole<'e>(&mut self, name: &str, args: &'e [Expr]) -> Option<(WholePlan, &'e Expr)> {
+        let plain = |function| WholePlan { function, counted: false, tags: Vec::new() };
+        let first = args.first()?;
+        Some(match (name, args) {
+            ("median", _) => (plain(WholeFunction::Median), first),
+            ("mode", _) => (plain(WholeFunction::Mode), first),
+            ("distinct", _) => (plain(WholeFunction::Distinct), first),
+            ("count", [Expr::Call { name, args }]) if name == "distinct" => {
+                let mut plan = plain(WholeFunction::Distinct);
+                plan.counted = true;
+                (plan, args.first()?)
+            }
+            ("percentile", [_, Expr::IntegerLiteral(rank)]) => {
+                (plain(WholeFunction::Percentile(*rank as f64)), first)
+            }
+            ("percentile", [_, Expr::NumberLiteral(rank)]) => {
+                (plain(WholeFunction::Percentile(*rank)), first)
+            }
+            ("top" | "bottom", [_, tags @ .., Expr::IntegerLiteral(count)]) => {
+                let count = u32::try_from(*count).unwrap_or(u32::MAX);
+                let function = if name == "top" {
+                    WholeFunction::Top(count)
+                } else {
+                    WholeFunction::Bottom(count)
+                };
+                let tags = tags.iter().map(|tag| self.slot(tag)).collect();
+                (WholePlan { function, counted: false, tags }, first)
+            }
+            _ => return None,
+        })
+    }
+
+    fn whole_call(
+        &mut self,
+        name: &str,
+        plan: WholePlan,
+        argument: &Expr,
+    ) -> Result<CallPlan, QueryError> {
+        let slot = self.slot(argument);
+        let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
+        check_type(name, data_type)?;
+        let output = data_type.field_type().map(|input| whole::output_type(&plan, input));
+        let fills = plan.counted
+            || matches!(
+                plan.function,
+                WholeFunction::Median | WholeFunction::Mode | WholeFunction::Percentile(_)
+            );
+        Ok(CallPlan {
+            fill: if fills { self.fill(plan.counted, output) } else { None },
+            base: Base::Whole(plan),
+            slot,
             missing: self.missing(output),
             transforms: Vec::new(),
             beside: Vec::new(),
@@ -237,6 +303,12 @@ fn merged(name: &str) -> Option<AggregateFunction> {
 }
 
 fn is_selector(base: &Base) -> bool {
+    if let Base::Whole(plan) = base {
+        return !matches!(
+            plan.function,
+            WholeFunction::Median | WholeFunction::Mode | WholeFunction::Distinct
+        );
+    }
     matches!(
         base,
         Base::Merge(

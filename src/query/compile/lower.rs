@@ -46,10 +46,11 @@ pub(crate) fn lower(
     }
     let window = window(checked)?;
     let mut builder = CallBuilder::new(checked, &known, window.is_some());
-    let outputs = fields
-        .iter()
-        .map(|field| builder.output(&field.expr))
-        .collect::<Result<Vec<_>, QueryError>>()?;
+    let mut outputs = Vec::with_capacity(fields.len());
+    let shown = with_tag_arguments(checked, &fields);
+    for field in &shown {
+        outputs.push(builder.output(&field.expr)?);
+    }
     let built = builder.finish(outputs);
     let feeds = feeds(&built);
     let zone = checked.zone.map(|zone| zone.shifts(checked.range)).unwrap_or_default();
@@ -58,7 +59,7 @@ pub(crate) fn lower(
     let only_offset = built.calls.is_empty() && checked.select.limit == 0;
     let limit = if only_offset && checked.select.offset > 0 { 1 } else { checked.select.limit };
     let mut node = Node {
-        columns: columns(checked, &fields),
+        columns: columns(checked, &shown),
         outputs: built.outputs,
         group_keys: group_keys.into(),
         descending: checked.descending,
@@ -90,21 +91,25 @@ pub(crate) fn lower(
     Ok(node)
 }
 
-fn columns(checked: &Checked<'_>, fields: &[Field]) -> Rc<[String]> {
-    let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
-    let mut with_tags = Vec::with_capacity(fields.len());
+/// top() and bottom() bring a column for each tag they are given.
+fn with_tag_arguments(checked: &Checked<'_>, fields: &[Field]) -> Vec<Field> {
+    let mut all = Vec::with_capacity(fields.len());
     for field in fields {
-        with_tags.push(field.clone());
-        // top() and bottom() bring a column for each tag they are given.
+        all.push(field.clone());
         if let Expr::Call { name, args } = &field.expr
             && matches!(name.as_str(), "top" | "bottom")
             && !checked.facts.has_target
         {
             let tags = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef { .. }));
-            with_tags.extend(tags.map(|tag| Field { expr: tag.clone(), alias: None }));
+            all.extend(tags.map(|tag| Field { expr: tag.clone(), alias: None }));
         }
     }
-    std::iter::once(time).chain(names::column_names(&with_tags)).collect()
+    all
+}
+
+fn columns(checked: &Checked<'_>, shown: &[Field]) -> Rc<[String]> {
+    let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
+    std::iter::once(time).chain(names::column_names(shown)).collect()
 }
 
 fn measurements<'a>(

@@ -6,3 +6,4 @@ pub(crate) mod limit;
 pub(crate) mod merge_rows;
 pub(crate) mod partials;
 pub(crate) mod series;
+pub(crate) mod whole;

@@ -1,0 +1,249 @@
+//! Functions that need all values of a window: rows gather until the window is over.
+
+use std::collections::HashMap;
+
+use super::series::CallSeries;
+use crate::model::value::{FieldType, FieldValue};
+use crate::query::error::QueryError;
+use crate::query::operators::merge_rows::RowBatch;
+use crate::query::plan::{CallPlan, Node};
+use crate::query::result::Column;
+use crate::scan::whole::{Outcome, Points, WholeFunction};
+
+/// Values of one window that are held at most; 24 bytes each and more for strings.
+const WINDOW_VALUES_MAX: usize = 1_000_000;
+
+/// A function, and what is done with its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct WholePlan {
+    /// Which function.
+    pub(crate) function: WholeFunction,
+    /// Only how many rows it answers with: `count(distinct(x))`.
+    pub(crate) counted: bool,
+    /// Slots of the tag arguments of `top` and `bottom`.
+    pub(crate) tags: Vec<usize>,
+}
+
+impl WholePlan {
+    /// Whether rows keep the time of their points whatever the windows.
+    fn keeps_times(&self) -> bool {
+        matches!(
+            self.function,
+            WholeFunction::Top(_) | WholeFunction::Bottom(_) | WholeFunction::Sample { .. }
+        )
+    }
+}
+
+/// One call over one group, in progress.
+#[derive(Debug, Default)]
+pub(crate) struct WholeRun {
+    window_ns: Option<i64>,
+    times_ns: Vec<i64>,
+    values: Option<Column>,
+    /// Beside slots, then tag arguments.
+    others: Vec<Option<Column>>,
+    done: Option<CallSeries>,
+}
+
+impl WholeRun {
+    /// Takes in rows that follow those before.
+    ///
+    /// # Errors
+    /// [`QueryError::TooLarge`] when one window holds too many values.
+    pub(crate) fn push(
+        &mut self,
+        node: &Node,
+        call: &CallPlan,
+        plan: &WholePlan,
+        batch: &RowBatch,
+    ) -> Result<(), QueryError> {
+        let Some(Some(column)) = batch.slots.get(call.slot) else { return Ok(()) };
+        // A page of rows never has more than fit u32.
+        let rows: Vec<u32> = (0..batch.times_ns.len() as u32)
+            .filter(|&row| column.validity.is_valid(row as usize))
+            .collect();
+        let mut start = 0;
+        while start < rows.len() {
+            let time_of = |position: usize| {
+                let row = rows.get(position)?;
+                batch.times_ns.get(*row as usize).copied()
+            };
+            let Some(first) = time_of(start) else { break };
+            let window = node.window.as_ref().map_or(0, |window| window.start(first));
+            let mut end = start + 1;
+            while let Some(time) = time_of(end) {
+                if node.window.as_ref().is_some_and(|w| w.start(time) != window) {
+                    break;
+                }
+                end += 1;
+            }
+            if self.window_ns.is_some_and(|open| open != window) {
+                self.close(node, call, plan);
+            }
+            self.window_ns = Some(window);
+            self.take(call, plan, batch, column, rows.get(start..end).unwrap_or_default());
+            if self.times_ns.len() > WINDOW_VALUES_MAX {
+                return Err(QueryError::TooLarge {
+                    what: "a window of a function that needs all its values",
+                    limit: WINDOW_VALUES_MAX as u64,
+                    unit: "values",
+                });
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        call: &CallPlan,
+        plan: &WholePlan,
+        batch: &RowBatch,
+        column: &Column,
+        rows: &[u32],
+    ) {
+        let before = self.times_ns.len();
+        let time = |&row: &u32| batch.times_ns.get(row as usize).copied();
+        self.times_ns.extend(rows.iter().filter_map(time));
+        append(&mut self.values, Some(column), rows, before);
+        let slots: Vec<usize> = call.beside.iter().chain(&plan.tags).copied().collect();
+        self.others.resize(slots.len(), None);
+        for (other, slot) in self.others.iter_mut().zip(slots) {
+            append(other, batch.slots.get(slot).and_then(Option::as_ref), rows, before);
+        }
+    }
+
+    /// Answers the open window.
+    fn close(&mut self, node: &Node, call: &CallPlan, plan: &WholePlan) {
+        let mut times_ns = std::mem::take(&mut self.times_ns);
+        let others = std::mem::take(&mut self.others);
+        let (Some(window_ns), Some(values)) = (self.window_ns.take(), self.values.take()) else {
+            return;
+        };
+        let count = times_ns.len() as u32;
+        let turned: Vec<u32> =
+            if node.descending { (0..count).rev().collect() } else { (0..count).collect() };
+        let values = values.gather(&turned);
+        let others: Vec<Option<Column>> =
+            others.iter().map(|column| column.as_ref().map(|c| c.gather(&turned))).collect();
+        if node.descending {
+            times_ns.reverse();
+        }
+        let combinations =
+            combinations(others.get(call.beside.len()..).unwrap_or_default(), plan, count);
+        let points = Points {
+            times_ns: &times_ns,
+            values: &values.values,
+            series: &[],
+            combinations: &combinations,
+        };
+        let window_ns = if node.window.is_some() { window_ns } else { node.whole_range_time_ns() };
+        let mut rows = match plan.function.of(&points) {
+            Outcome::Rows(rows) if plan.counted => {
+                let count = FieldValue::Integer(rows.len() as i64);
+                return self.add_value(window_ns, &count, call.beside.len());
+            }
+            Outcome::Rows(rows) => rows,
+            Outcome::Value(Some(value)) => {
+                return self.add_value(window_ns, &value, call.beside.len());
+            }
+            Outcome::Value(None) => return,
+        };
+        // 1.x gives the points of top() and bottom() in order of time whatever the direction.
+        let ordered = matches!(plan.function, WholeFunction::Top(_) | WholeFunction::Bottom(_));
+        if node.descending && !ordered {
+            rows.reverse();
+        }
+        let own_times = plan.keeps_times() || node.keeps_point_time;
+        let times_ns = rows.iter().map(|&row| match times_ns.get(row as usize) {
+            Some(&time) if own_times => time,
+            _ => window_ns,
+        });
+        let beside = others.iter().take(call.beside.len());
+        self.add(CallSeries {
+            times_ns: times_ns.collect(),
+            values: values.gather(&rows),
+            beside: beside.map(|column| column.as_ref().map(|c| c.gather(&rows))).collect(),
+        });
+    }
+
+    fn add_value(&mut self, window_ns: i64, value: &FieldValue, beside: usize) {
+        let values = Column::full(crate::query::scalar::repeat(value, 1));
+        self.add(CallSeries { times_ns: vec![window_ns], values, beside: vec![None; beside] });
+    }
+
+    fn add(&mut self, next: CallSeries) {
+        let Some(done) = &mut self.done else {
+            self.done = Some(next);
+            return;
+        };
+        let before = done.times_ns.len();
+        let rows: Vec<u32> = (0..next.times_ns.len() as u32).collect();
+        done.times_ns.extend(next.times_ns);
+        done.values.extend_from(&next.values);
+        for (all, column) in done.beside.iter_mut().zip(&next.beside) {
+            append(all, column.as_ref(), &rows, before);
+        }
+    }
+
+    /// Everything, once the group is over.
+    pub(crate) fn finish(
+        &mut self,
+        node: &Node,
+        call: &CallPlan,
+        plan: &WholePlan,
+    ) -> Option<CallSeries> {
+        self.close(node, call, plan);
+        self.done.take()
+    }
+}
+
+/// Appends `rows` of `column` (nulls without one) to `all`, which has `before` rows.
+fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], before: usize) {
+    match (all.as_mut(), column) {
+        (Some(all), Some(column)) => {
+            if !all.extend_from(&column.gather(rows)) {
+                all.extend_nulls(rows.len());
+            }
+        }
+        (Some(all), None) => all.extend_nulls(rows.len()),
+        (None, Some(column)) => {
+            let mut new = Column::new(column.values.field_type());
+            new.extend_nulls(before);
+            new.extend_from(&column.gather(rows));
+            *all = Some(new);
+        }
+        (None, None) => {}
+    }
+}
+
+/// A number for each row's combination of tag arguments; empty without any.
+fn combinations(tags: &[Option<Column>], plan: &WholePlan, count: u32) -> Vec<u32> {
+    if plan.tags.is_empty() {
+        return Vec::new();
+    }
+    let mut known: HashMap<Vec<Option<String>>, u32, foldhash::fast::FixedState> =
+        HashMap::default();
+    let cell = |row: u32| {
+        let value = |column: &Option<Column>| match column.as_ref()?.get(row as usize)? {
+            FieldValue::String(text) => Some(text.into_string()),
+            other => Some(format!("{other:?}")),
+        };
+        tags.iter().map(value).collect::<Vec<_>>()
+    };
+    (0..count)
+        .map(|row| {
+            let next = known.len() as u32;
+            *known.entry(cell(row)).or_insert(next)
+        })
+        .collect()
+}
+
+/// The type of a function's answer over values of a type.
+pub(crate) fn output_type(plan: &WholePlan, input: FieldType) -> FieldType {
+    match plan.function {
+        _ if plan.counted => FieldType::Integer,
+        WholeFunction::Median => FieldType::Float,
+        _ => input,
+    }
+}
