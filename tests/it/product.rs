@@ -38,6 +38,22 @@ impl Product {
         self.inner.request(head, body, self.now_ns)
     }
 
+    /// A request with the admin token and more headers; answers with status and body.
+    pub(crate) fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        query: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, String) {
+        let mut all = vec![("authorization".to_owned(), format!("Token {TOKEN}"))];
+        all.extend(headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+        let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
+        let response = self.request(RequestHead { method, path, query, headers: all }, body.into());
+        (response.status, String::from_utf8(response.body).unwrap())
+    }
+
     /// `POST target` with the admin token.
     pub(crate) fn post(&mut self, target: &str, body: &str) -> Response {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
