@@ -13,6 +13,7 @@ use super::settings::SettingsError;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::DatabaseRefusal;
 use crate::protocol::host::Unavailable;
+use crate::response::emitter::Emitter;
 use crate::route::error::Error;
 
 /// Which shape of error body a route's clients read.
@@ -158,28 +159,29 @@ impl ApiError {
         }
     }
 
-    /// The response in the shape that the route's clients read.
-    pub fn response(&self, shape: Shape) -> Response {
+    /// The response in the shape that the route's clients read; `pretty` indents it.
+    pub fn response(&self, shape: Shape, pretty: bool) -> Response {
         let message = self.to_string();
         let code = code(self.status());
-        let line = match self {
-            Self::Rejected { line, .. } => Some(*line),
-            _ => None,
-        };
-        let mut body = serde_json::Map::new();
+        let mut body = Emitter::new(pretty);
+        body.open(b'{');
         if shape != Shape::Query {
-            body.insert("code".into(), code.into());
-            body.insert("message".into(), message.clone().into());
+            body.key("code");
+            body.string(code);
+            body.key("message");
+            body.string(&message);
         }
         if shape != Shape::WriteV2 {
-            body.insert("error".into(), message.clone().into());
+            body.key("error");
+            body.string(&message);
         }
-        if let Some(line) = line {
-            body.insert("line".into(), line.into());
+        if let Self::Rejected { line, .. } = self {
+            body.key("line");
+            body.out().extend_from_slice(line.to_string().as_bytes());
         }
-        let mut text = serde_json::Value::Object(body).to_string();
-        text.push('\n');
-        let mut response = Response::json(self.status(), text)
+        body.close(b'}');
+        body.end_document();
+        let mut response = Response::json(self.status(), body.take())
             .with_header("X-Influxdb-Error", header_text(&message))
             .with_header("X-Platform-Error-Code", code);
         if let Some(seconds) = self.retry_after_s() {
@@ -259,7 +261,7 @@ mod tests {
     use super::*;
 
     fn body(error: &ApiError, shape: Shape) -> String {
-        String::from_utf8(error.response(shape).body).unwrap()
+        String::from_utf8(error.response(shape, false).body).unwrap()
     }
 
     #[test]
@@ -267,12 +269,12 @@ mod tests {
         let error = ApiError::Rejected { message: "a \"b\"\nc".into(), line: 3, retention: false };
         assert_eq!(
             body(&error, Shape::WriteV1),
-            "{\"code\":\"invalid\",\"error\":\"a \\\"b\\\"\\nc\",\"line\":3,\
-             \"message\":\"a \\\"b\\\"\\nc\"}\n"
+            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
+             \"error\":\"a \\\"b\\\"\\nc\",\"line\":3}\n"
         );
         assert_eq!(
             body(&error, Shape::WriteV2),
-            "{\"code\":\"invalid\",\"line\":3,\"message\":\"a \\\"b\\\"\\nc\"}\n"
+            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\"line\":3}\n"
         );
         assert_eq!(
             body(&ApiError::Auth(AuthError::Unauthorized), Shape::Query),
@@ -283,17 +285,19 @@ mod tests {
     #[test]
     fn headers_tell_what_to_do() {
         let busy = ApiError::Unavailable { message: "busy".into(), retry_after_s: 1 };
-        let response = busy.response(Shape::WriteV1);
+        let response = busy.response(Shape::WriteV1, false);
         assert_eq!(response.status, 503);
         assert!(response.headers.contains(&("Retry-After".into(), "1".into())));
         let method = ApiError::Method { method: "PUT".into(), allow: "POST" };
-        assert!(method.response(Shape::Other).headers.contains(&("Allow".into(), "POST".into())));
+        assert!(
+            method.response(Shape::Other, false).headers.contains(&("Allow".into(), "POST".into()))
+        );
     }
 
     #[test]
     fn nothing_can_break_out_of_a_header() {
         let error = ApiError::Invalid("a\r\nSet-Cookie: x\u{7f}ü".into());
-        let header = error.response(Shape::Query).headers.swap_remove(1).1;
+        let header = error.response(Shape::Query, false).headers.swap_remove(1).1;
         assert_eq!(header, "a  Set-Cookie: x ?");
     }
 }

@@ -66,6 +66,8 @@ pub enum Action {
 pub struct Exchange {
     head: RequestHead,
     shape: Shape,
+    /// `pretty=true` of a query, which its errors obey too.
+    pretty: bool,
     request_id: String,
     origins: Option<CorsOrigins>,
     state: State,
@@ -103,6 +105,7 @@ impl Exchange {
         let fresh = [platform.random_u64(), platform.random_u64()];
         let mut exchange = Self {
             shape: shape(head.route()),
+            pretty: Parameters::parse(head.query.as_bytes()).get("pretty") == Some("true"),
             request_id: headers::request_id(&head, fresh),
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
             head,
@@ -311,7 +314,8 @@ impl Exchange {
 
     /// Turns a refusal into its response and gives every response the common headers.
     fn worded(&self, action: Result<Action, ApiError>) -> Action {
-        let mut action = action.unwrap_or_else(|e| Action::Respond(e.response(self.shape)));
+        let mut action =
+            action.unwrap_or_else(|e| Action::Respond(e.response(self.shape, self.pretty)));
         if let Action::Respond(response) | Action::Stream(response) = &mut action {
             headers::finish(response, &self.head, &self.request_id, self.origins.as_ref());
         }

@@ -213,5 +213,5 @@ impl InProcess {
 
 /// A machine that wants nothing and is not finished: our own mistake, answered like one.
 fn internal_error() -> Response {
-    ApiError::Internal("the request came to no answer".to_owned()).response(Shape::Other)
+    ApiError::Internal("the request came to no answer".to_owned()).response(Shape::Other, false)
 }
