@@ -1,8 +1,8 @@
 //! Reads a request's body in large pieces.
 //!
 //! The default reader delivers 4 KB at a time, which costs more than parsing does. A BYOB reader
-//! fills a buffer of ours, that goes back and forth between the stream and us, and `readAtLeast` (an
-//! extension of the runtime) waits until it is worth looking at.
+//! fills a buffer of ours, that goes back and forth between the stream and us, and `readAtLeast`
+//! (an extension of the runtime) waits until it is worth looking at.
 
 use std::cell::RefCell;
 
@@ -48,8 +48,8 @@ thread_local! {
     static BUFFER: RefCell<Option<ArrayBuffer>> = const { RefCell::new(None) };
 }
 
-/// Reads the whole body of `request`, expected to have `expected_bytes`. `grew` hears how many bytes
-/// there are before they are taken; what it returns ends the reading, and is returned.
+/// Reads the whole body of `request`, expected to have `expected_bytes`. `grew` hears how many
+/// bytes there are before they are taken; what it returns ends the reading, and is returned.
 ///
 /// # Errors
 /// Whatever the stream throws: the client went away.

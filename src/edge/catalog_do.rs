@@ -1,7 +1,7 @@
 //! The Catalog object: one per deployment, named `catalog`.
 //!
-//! `fetch` takes one `ToCatalog` message and answers one `FromCatalog`; the alarm finishes databases
-//! that are being created or dropped. `protocol/PROTOCOL.md` draws both.
+//! `fetch` takes one `ToCatalog` message and answers one `FromCatalog`; the alarm finishes
+//! databases that are being created or dropped. `protocol/PROTOCOL.md` draws both.
 
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
