@@ -7,8 +7,12 @@ use serde_json::Value;
 use tidemark::influxql::ast::Statement;
 use tidemark::influxql::params::Params;
 use tidemark::model::schema::PolicySchema;
+use tidemark::model::time::Precision;
 use tidemark::query::compile::{Context, PolicyView, compile};
 use tidemark::query::source::{Defaults, sources};
+use tidemark::response::Options;
+
+use crate::memory_server::{Memory, Policy};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/influxql");
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
@@ -16,6 +20,9 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 /// Constructs that parse but are not executed yet; this list only shrinks.
 const NOT_YET: [&str; 5] =
     ["holt_winters()", "holt_winters_with_fit()", "integral()", "sample()", "subqueries"];
+
+/// Selects whose rows differ; this number only shrinks.
+const DIFFERENT_MAX: usize = 0;
 
 fn cases(file: &str) -> Vec<Value> {
     let path = Path::new(FOLDER).join(file);
@@ -63,4 +70,76 @@ fn statements_are_refused_in_the_words_of_1x() {
         assert!(NOT_YET.contains(&construct.as_str()), "{construct} is not among NOT_YET");
     }
     assert!(wrong.is_empty(), "{} disagree:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// `[name, tags, time, values…]` of every row of an answer's first result, or its error.
+fn flat(body: &str) -> Result<Vec<Value>, String> {
+    let body: Value = serde_json::from_str(body).unwrap();
+    let result = &body["results"][0];
+    if let Some(error) = result["error"].as_str() {
+        return Err(error.to_owned());
+    }
+    let mut rows = Vec::new();
+    for series in result["series"].as_array().into_iter().flatten() {
+        for row in series["values"].as_array().into_iter().flatten() {
+            let tags = series.get("tags").cloned().unwrap_or_else(|| serde_json::json!({}));
+            let values = &row.as_array().unwrap()[1..];
+            rows.push(serde_json::json!([series["name"], tags, row[0], values]));
+        }
+    }
+    Ok(rows)
+}
+
+fn near(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => {
+            let (left, right) = (left.as_f64().unwrap(), right.as_f64().unwrap());
+            (left - right).abs() <= 1e-9 * left.abs().max(right.abs())
+        }
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(l, r)| near(l, r))
+        }
+        _ => left == right,
+    }
+}
+
+#[test]
+fn selects_over_given_points_have_the_rows_of_1x() {
+    let (mut agree, mut unsupported, mut different) = (0, 0, Vec::new());
+    for case in cases("select_cases.jsonl") {
+        let (Some(lines), Some(query)) = (case["lp"].as_str(), case["query"].as_str()) else {
+            continue;
+        };
+        let mut server = Memory::new(2, 60);
+        server.now_ns = case["now_ns"].as_i64().unwrap_or(NOW_NS);
+        let mut policy = Policy::default();
+        policy.write(lines, Precision::Nanosecond);
+        let policies = [("autogen".to_owned(), policy)].into_iter().collect();
+        server.databases.insert("db".into(), policies);
+        let defaults = Defaults { database: Some("db"), policy: None };
+        let form = Options { epoch: Some(Precision::Nanosecond), ..Options::default() };
+        let expected = match (case["v1_actual"].as_str(), case["error"].as_str()) {
+            (Some(body), _) => flat(body),
+            (None, Some(error)) => Err(error.to_owned()),
+            (None, None) => Ok((case["rows"].as_array().into_iter().flatten())
+                .map(|r| serde_json::json!([r["name"], r["tags"], r["time"], r["values"]]))
+                .collect()),
+        };
+        let got = flat(&server.query(query, defaults, form));
+        let same = match (&expected, &got) {
+            (Ok(left), Ok(right)) => {
+                near(&Value::Array(left.clone()), &Value::Array(right.clone()))
+            }
+            (left, right) => left == right,
+        };
+        if got.as_ref().is_err_and(|error| error.starts_with("not supported yet")) {
+            unsupported += 1;
+        } else if same {
+            agree += 1;
+        } else {
+            different.push(format!("{query}\n  expected {expected:?}\n  got      {got:?}"));
+        }
+    }
+    println!("{agree} agree, {unsupported} not supported yet, {} differ", different.len());
+    assert!(different.len() <= DIFFERENT_MAX, "{}", different.join("\n"));
 }

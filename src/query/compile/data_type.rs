@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::fields;
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
@@ -155,7 +156,13 @@ pub(crate) fn type_of(expr: &Expr, names: &Names) -> Result<DataType, QueryError
         Expr::Paren(inner) => type_of(inner, names)?,
         Expr::Call { name, args } => call(name, args, names)?,
         Expr::Binary { op, left, right } => {
+            let literals = (fields::is_literal(left), fields::is_literal(right));
             let (left, right) = (type_of(left, names)?, type_of(right, names)?);
+            if let Some(why) = signs_clash(left, right, literals) {
+                return Err(QueryError::Invalid(format!(
+                    "type error: {expr}: cannot use {op} {why}"
+                )));
+            }
             match (left, right) {
                 (DataType::Unknown, known) | (known, DataType::Unknown) => known,
                 _ => operator(*op, left, right).ok_or_else(|| {
@@ -168,6 +175,23 @@ pub(crate) fn type_of(expr: &Expr, names: &Names) -> Result<DataType, QueryError
         }
         _ => DataType::Unknown,
     })
+}
+
+/// Why a signed and an unsigned integer do not go together: only an integer literal is converted
+/// by itself. `literals` says which side is one.
+fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Option<&'static str> {
+    let (unsigned_literal, integer_literal) = match (left, right) {
+        (DataType::Unsigned, DataType::Integer) => literals,
+        (DataType::Integer, DataType::Unsigned) => (literals.1, literals.0),
+        _ => return None,
+    };
+    if unsigned_literal {
+        Some("with an integer and unsigned literal")
+    } else if integer_literal {
+        None
+    } else {
+        Some("between an integer and unsigned, an explicit cast is required")
+    }
 }
 
 /// Type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`).

@@ -21,7 +21,7 @@ impl Difference {
         piece: &Piece,
         values: &[T],
         diff: impl Fn(T, T) -> T,
-        negative: impl Fn(T) -> bool,
+        negative: impl Fn(T, T) -> bool,
     ) -> (Vec<i64>, Vec<T>) {
         let mut last = first.and_then(|value| Some((self.last.as_ref()?.0, value)));
         let (mut times, mut results) = (Vec::new(), Vec::new());
@@ -32,7 +32,7 @@ impl Difference {
                     continue;
                 }
                 let diff = diff(value, last_value);
-                if !(self.non_negative && negative(diff)) {
+                if !(self.non_negative && negative(value, last_value)) {
                     times.push(time);
                     results.push(diff);
                 }
@@ -52,7 +52,7 @@ impl Stream for Difference {
                     Some(Values::Float(v)) => v.first().copied(),
                     _ => None,
                 };
-                let (times, results) = self.run(first, piece, values, |a, b| a - b, |d| d < 0.0);
+                let (times, results) = self.run(first, piece, values, |a, b| a - b, |a, b| a < b);
                 (times, Values::Float(results))
             }
             (Values::Integer(values), last) => {
@@ -60,7 +60,10 @@ impl Stream for Difference {
                     Some(Values::Integer(v)) => v.first().copied(),
                     _ => None,
                 };
-                let (times, results) = self.run(first, piece, values, i64::wrapping_sub, |d| d < 0);
+                let (times, results) =
+                    self.run(first, piece, values, i64::wrapping_sub, |a: i64, b| {
+                        a.wrapping_sub(b) < 0
+                    });
                 (times, Values::Integer(results))
             }
             (Values::Unsigned(values), last) => {
@@ -68,7 +71,8 @@ impl Stream for Difference {
                     Some(Values::Unsigned(v)) => v.first().copied(),
                     _ => None,
                 };
-                let (times, results) = self.run(first, piece, values, u64::wrapping_sub, |_| false);
+                let (times, results) =
+                    self.run(first, piece, values, u64::wrapping_sub, |a, b| a < b);
                 (times, Values::Unsigned(results))
             }
             _ => return Piece::empty(FieldType::Float),
