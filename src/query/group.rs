@@ -326,9 +326,13 @@ impl GroupRun {
 
     fn chunk(&self, node: &Node, times_ns: Vec<i64>, columns: &[Option<Column>]) -> SeriesChunk {
         let rows = times_ns.len();
+        let fill = match node.calls.as_slice() {
+            [plan] if !plan.beside.is_empty() => plan.fill.as_ref(),
+            _ => None,
+        };
         let outputs = node.outputs.iter().map(|output| {
             match scalar::evaluate(output, columns).into_column(rows) {
-                Some(column) => ResultColumn::Values(column),
+                Some(column) => fill::shown(column, fill),
                 None => ResultColumn::Null,
             }
         });

@@ -33,6 +33,14 @@ pub enum ResultColumn {
     Time(Vec<i64>),
     /// Values, null where invalid.
     Values(Column),
+    /// Values, and what stands where they are invalid: one value, perhaps of another type. 1.x
+    /// fills the strings and booleans beside a selector with the bare number of `fill(5)`.
+    Filled {
+        /// As in `Values`.
+        column: Column,
+        /// One row.
+        otherwise: Column,
+    },
     /// As many nulls as the chunk has rows: nothing is known of that name.
     Null,
 }

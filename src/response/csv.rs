@@ -101,6 +101,11 @@ fn cell(column: &ResultColumn, row: usize, epoch: Precision, out: &mut Vec<u8>) 
         ResultColumn::Null => {}
         ResultColumn::Values(column) if !column.validity.is_valid(row) => {}
         ResultColumn::Values(column) => value(column, row, out),
+        ResultColumn::Filled { column, otherwise } => {
+            let is_valid = column.validity.is_valid(row);
+            let (column, row) = if is_valid { (column, row) } else { (otherwise, 0) };
+            value(column, row, out);
+        }
     }
 }
 

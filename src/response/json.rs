@@ -227,6 +227,11 @@ fn cell(
         ResultColumn::Null => null(out),
         ResultColumn::Values(column) if !column.validity.is_valid(row) => null(out),
         ResultColumn::Values(column) => return value(column, row, out),
+        ResultColumn::Filled { column, otherwise } => {
+            let is_valid = column.validity.is_valid(row);
+            let (column, row) = if is_valid { (column, row) } else { (otherwise, 0) };
+            return value(column, row, out);
+        }
     }
     Ok(())
 }

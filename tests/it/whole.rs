@@ -34,6 +34,9 @@ fn line(chunk: &SeriesChunk, row: usize) -> String {
             Some(value) => format!("{value:?}"),
             None => "null".to_owned(),
         },
+        ResultColumn::Filled { column, otherwise } => {
+            format!("{:?}", column.get(row).or_else(|| otherwise.get(0)))
+        }
         ResultColumn::Null => "null".to_owned(),
     });
     let values: Vec<String> = values.collect();

@@ -5,7 +5,7 @@ use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::FieldValue;
 use crate::query::error::QueryError;
-use crate::query::result::{Column, Values};
+use crate::query::result::{Column, ResultColumn, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
@@ -63,6 +63,19 @@ pub(crate) fn fill_beside(column: &mut Option<Column>, plan: &FillPlan) {
             }
         }
         FillPlan::Null | FillPlan::Linear => {}
+    }
+}
+
+/// A column as it is shown: nulls of strings and booleans beside a selector are the fill's number,
+/// which is not of their type.
+pub(crate) fn shown(column: Column, plan: Option<&FillPlan>) -> ResultColumn {
+    match (plan, &column.values) {
+        (Some(FillPlan::Value(value)), Values::String(_) | Values::Boolean(_))
+            if crate::query::math::number(value).is_some() =>
+        {
+            ResultColumn::Filled { column, otherwise: Column::full(repeat(value, 1)) }
+        }
+        _ => ResultColumn::Values(column),
     }
 }
 
