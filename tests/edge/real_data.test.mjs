@@ -2,18 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join, dirname } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
+import { at } from '../../scripts/project.mjs';
 import { tidemark } from './harness.mjs';
-
-const packaged = createRequire(import.meta.url).resolve('vega-datasets/package.json');
 
 /** Rows of a CSV file without quoted cells, as objects. */
 function csv(name) {
-  const text = readFileSync(join(dirname(packaged), 'data', name), 'utf8');
+  const text = readFileSync(at('node_modules', 'vega-datasets', 'data', name), 'utf8');
   const [head, ...lines] = text.trim().split(/\r?\n/);
   const keys = head.split(',');
   return lines.map((line) => Object.fromEntries(line.split(',').map((cell, i) => [keys[i], cell])));
