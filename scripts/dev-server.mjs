@@ -24,7 +24,7 @@ export const settings = [
 ];
 
 /** Whether nothing listens on `port`. */
-function isFree(port) {
+export function isFree(port) {
   return new Promise((resolve) => {
     const probe = createServer();
     probe.once('error', () => resolve(false));

@@ -5,8 +5,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-import { freePort, startServer } from '../../scripts/dev-server.mjs';
+import { freePort, isFree, startServer } from '../../scripts/dev-server.mjs';
 import { endAllOnSignals, signalGroup } from '../../scripts/processes.mjs';
 
 endAllOnSignals();
@@ -42,6 +43,8 @@ export class Tidemark {
   async kill() {
     signalGroup(this.server.child, 'SIGKILL');
     await this.server.child.ended;
+    // The head of the group has ended; the system may still be clearing away the one that listens.
+    while (!(await isFree(this.port))) await sleep(10);
   }
 
   /** A request with the token; `path` starts with a slash. */

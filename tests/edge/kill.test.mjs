@@ -46,7 +46,7 @@ async function write(server, ledger, number, next, draw) {
     const entry = batch(number, next.value++, 1 + Math.floor(draw() * pointsMax));
     ledger.push(entry);
     try {
-      const response = await server.write(lines(entry), { db: 'kill', precision: 's' });
+      const response = await server.write(lines(entry), { db: 'killed', precision: 's' });
       // The status alone is the promise: the connection may die before the reply ends.
       entry.acknowledged = response.status === 204;
       await response.arrayBuffer();
@@ -61,7 +61,7 @@ async function write(server, ledger, number, next, draw) {
 async function stored(server) {
   const found = new Map();
   const q = 'SELECT host, writer, value FROM load';
-  for (const [time, host, writer, value] of await server.rows(q, { db: 'kill', epoch: 's' })) {
+  for (const [time, host, writer, value] of await server.rows(q, { db: 'killed', epoch: 's' })) {
     const id = key({ host, writer, time });
     assert.ok(!found.has(id), `${id} is there twice`);
     found.set(id, value);
@@ -105,7 +105,7 @@ for (const shards of [1, 4]) {
     t.diagnostic(`SEED=${seed}`);
     const draw = random(seed);
     const server = await tidemark(t, { vars: { DEFAULT_SHARDS: String(shards) } });
-    await server.query('CREATE DATABASE kill');
+    await server.query('CREATE DATABASE killed');
     const ledger = [];
     const sequences = Array.from({ length: writers }, () => ({ value: 0 }));
     let unknown = 0;
@@ -118,7 +118,7 @@ for (const shards of [1, 4]) {
       check(ledger, await stored(server), shards);
       for (const entry of ledger.filter((e) => !e.acknowledged)) {
         unknown++;
-        await server.mustWrite(lines(entry), { db: 'kill', precision: 's' });
+        await server.mustWrite(lines(entry), { db: 'killed', precision: 's' });
         entry.acknowledged = true;
       }
       check(ledger, await stored(server), shards);
@@ -126,7 +126,7 @@ for (const shards of [1, 4]) {
     const points = ledger.reduce((sum, entry) => sum + entry.points.length, 0);
     t.diagnostic(`${ledger.length} batches, ${points} points, ${unknown} repeated after a kill`);
     assert.ok(unknown > 0, 'no kill hit a write: the test proves nothing');
-    const [[, count]] = await server.rows('SELECT count(value) FROM load', { db: 'kill', epoch: 'ns' });
+    const [[, count]] = await server.rows('SELECT count(value) FROM load', { db: 'killed', epoch: 'ns' });
     assert.equal(count, points);
   });
 }
