@@ -31,6 +31,15 @@ pub enum Grant {
     Admin,
 }
 
+impl Grant {
+    /// Whether it covers databases that do not exist yet (write on `*`).
+    pub fn may_create(self) -> bool {
+        match self {
+            Self::Admin => true,
+        }
+    }
+}
+
 /// Why a caller is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {

@@ -25,8 +25,22 @@ pub enum Shape {
     WriteV2,
     /// `/query`: `{"error"}`.
     Query,
+    /// `/api/v3/write_lp`: `{"code","message","error"}`; of rejected lines `error` is InfluxDB 3's
+    /// title and `data` names each line.
+    WriteV3,
     /// Everything else: `{"code","message","error"}`.
     Other,
+}
+
+/// One rejected line, as InfluxDB 3 names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedLine {
+    /// 1-based physical line on which it started.
+    pub line: u32,
+    /// Its beginning, where the body is still at hand.
+    pub excerpt: Option<String>,
+    /// Why.
+    pub cause: String,
 }
 
 impl From<Dialect> for Shape {
@@ -34,7 +48,7 @@ impl From<Dialect> for Shape {
         match dialect {
             Dialect::V1 => Self::WriteV1,
             Dialect::V2 => Self::WriteV2,
-            Dialect::V3 => Self::Other,
+            Dialect::V3 => Self::WriteV3,
         }
     }
 }
@@ -82,8 +96,10 @@ pub enum ApiError {
     Rejected {
         /// What was written, what was not, and why.
         message: String,
-        /// The first rejected physical line.
-        line: u32,
+        /// The named lines, ascending.
+        lines: Vec<RejectedLine>,
+        /// Whether one bad line rejects all (v3's `accept_partial=false`).
+        whole: bool,
         /// Whether every line lies outside the retention policy, which is 422.
         retention: bool,
     },
@@ -171,13 +187,19 @@ impl ApiError {
             body.key("message");
             body.string(&message);
         }
-        if shape != Shape::WriteV2 {
-            body.key("error");
-            body.string(&message);
+        match (self, shape) {
+            (_, Shape::WriteV2) => {}
+            (Self::Rejected { lines, whole, .. }, Shape::WriteV3) => v3(&mut body, lines, *whole),
+            _ => {
+                body.key("error");
+                body.string(&message);
+            }
         }
-        if let Self::Rejected { line, .. } = self {
+        if let Self::Rejected { lines, .. } = self
+            && let Some(first) = lines.first()
+        {
             body.key("line");
-            body.out().extend_from_slice(line.to_string().as_bytes());
+            body.out().extend_from_slice(first.line.to_string().as_bytes());
         }
         body.close(b'}');
         body.end_document();
@@ -224,6 +246,37 @@ impl From<Error> for ApiError {
     }
 }
 
+/// What InfluxDB 3 says of rejected lines: a list of them, or the first when it rejects all.
+fn v3(body: &mut Emitter, lines: &[RejectedLine], whole: bool) {
+    body.key("error");
+    body.string(match whole {
+        true => "parsing failed for write_lp endpoint",
+        false => "partial write of line protocol occurred",
+    });
+    body.key("data");
+    if !whole {
+        body.open(b'[');
+    }
+    for line in lines.iter().take(if whole { 1 } else { lines.len() }) {
+        if !whole {
+            body.next();
+        }
+        body.open(b'{');
+        if let Some(excerpt) = &line.excerpt {
+            body.key("original_line");
+            body.string(excerpt);
+        }
+        body.key("line_number");
+        body.out().extend_from_slice(line.line.to_string().as_bytes());
+        body.key("error_message");
+        body.string(&line.cause);
+        body.close(b'}');
+    }
+    if !whole {
+        body.close(b']');
+    }
+}
+
 /// The vendor's code for a status.
 fn code(status: u16) -> &'static str {
     match status {
@@ -266,7 +319,10 @@ mod tests {
 
     #[test]
     fn each_route_has_the_body_its_clients_read() {
-        let error = ApiError::Rejected { message: "a \"b\"\nc".into(), line: 3, retention: false };
+        let excerpt = Some("m v=".to_owned());
+        let lines = vec![RejectedLine { line: 3, excerpt, cause: "why".into() }];
+        let message = "a \"b\"\nc".to_owned();
+        let error = ApiError::Rejected { message, lines, whole: false, retention: false };
         assert_eq!(
             body(&error, Shape::WriteV1),
             "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
@@ -275,6 +331,12 @@ mod tests {
         assert_eq!(
             body(&error, Shape::WriteV2),
             "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\"line\":3}\n"
+        );
+        assert_eq!(
+            body(&error, Shape::WriteV3),
+            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
+             \"error\":\"partial write of line protocol occurred\",\"data\":[{\
+             \"original_line\":\"m v=\",\"line_number\":3,\"error_message\":\"why\"}],\"line\":3}\n"
         );
         assert_eq!(
             body(&ApiError::Auth(AuthError::Unauthorized), Shape::Query),

@@ -4,7 +4,7 @@
 //! comes back: with the body, with the reply to a call, or for the next piece of a stream.
 
 use super::admission::{Admission, Permit};
-use super::auth;
+use super::auth::{self, Grant};
 use super::body::{BodyError, Encoding};
 use super::configure::Configure;
 use super::error::{ApiError, Shape};
@@ -15,6 +15,7 @@ use super::params::{Dialect, QueryParams, WriteParams};
 use super::ping;
 use super::query::Querying;
 use super::settings::{CorsOrigins, Settings, SettingsError};
+use super::unsupported;
 use super::write::{self, Writing};
 use crate::model::limits::{BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX};
 use crate::protocol::call::{Call, Platform, Reply};
@@ -90,7 +91,7 @@ enum State {
 /// What a body is for.
 #[derive(Debug)]
 enum Target {
-    Write { dialect: Dialect, params: WriteParams, encoding: Encoding },
+    Write { dialect: Dialect, params: WriteParams, encoding: Encoding, may_create: bool },
     Query,
     Configure,
 }
@@ -182,7 +183,7 @@ impl Exchange {
                 self.authenticate(service)?;
                 self.read_body(service, Target::Configure, CONFIGURE_BODY_BYTES_MAX)
             }
-            path => Err(ApiError::NoRoute(path.to_owned())),
+            path => Err(unsupported::refusal(path)),
         }
     }
 
@@ -193,23 +194,24 @@ impl Exchange {
         Err(ApiError::Method { method: self.head.method.clone(), allow: methods })
     }
 
-    fn authenticate(&self, service: &Service) -> Result<Parameters, ApiError> {
+    fn authenticate(&self, service: &Service) -> Result<(Parameters, Grant), ApiError> {
         let settings = service.settings.as_ref().map_err(Clone::clone)?;
         let parameters = Parameters::parse(self.head.query.as_bytes());
-        auth::authenticate(&self.head, &parameters, settings)?;
-        Ok(parameters)
+        let grant = auth::authenticate(&self.head, &parameters, settings)?;
+        Ok((parameters, grant))
     }
 
     fn begin_write(&mut self, service: &mut Service, dialect: Dialect) -> Result<Action, ApiError> {
         self.allow("POST")?;
-        let parameters = self.authenticate(service)?;
+        let (parameters, grant) = self.authenticate(service)?;
         let params = WriteParams::parse(dialect, &parameters)?;
         let encoding = Encoding::from_header(self.head.header("content-encoding"))?;
         let limit = match encoding {
             Encoding::Identity => BODY_BYTES_MAX,
             Encoding::Gzip => BODY_COMPRESSED_BYTES_MAX,
         };
-        self.read_body(service, Target::Write { dialect, params, encoding }, limit)
+        let may_create = grant.may_create();
+        self.read_body(service, Target::Write { dialect, params, encoding, may_create }, limit)
     }
 
     fn begin_query(
@@ -218,7 +220,7 @@ impl Exchange {
         platform: &dyn Platform,
     ) -> Result<Action, ApiError> {
         self.allow("GET, POST")?;
-        let parameters = self.authenticate(service)?;
+        let (parameters, _) = self.authenticate(service)?;
         if self.head.method == "GET" {
             let params = QueryParams::parse(&self.head, &parameters, None)?;
             return self.run_query(service, platform, params);
@@ -255,12 +257,13 @@ impl Exchange {
         body: Vec<u8>,
     ) -> Result<Action, ApiError> {
         match target {
-            Target::Write { dialect, params, encoding } => {
+            Target::Write { dialect, params, encoding, may_create } => {
                 let settings = service.settings.as_ref().map_err(Clone::clone)?;
                 let now_ns = platform.now_ns();
-                let parsed =
-                    write::parse(body, encoding, &params, permit, now_ns, service.hash_seed)?;
-                self.state = match Writing::new(dialect, params, parsed, settings)? {
+                let seed = service.hash_seed;
+                let how = (dialect, &params);
+                let parsed = write::parse(body, encoding, how, permit, now_ns, seed)?;
+                self.state = match Writing::new(dialect, params, parsed, settings, may_create)? {
                     Some(writing) => State::Writing(Box::new(writing)),
                     None => return Ok(Action::Respond(Response::empty(204))),
                 };
@@ -328,6 +331,7 @@ fn shape(route: &str) -> Shape {
     match route {
         "/write" => Shape::WriteV1,
         "/api/v2/write" => Shape::WriteV2,
+        "/api/v3/write_lp" => Shape::WriteV3,
         "/query" => Shape::Query,
         _ => Shape::Other,
     }

@@ -16,4 +16,5 @@ pub mod params;
 pub mod ping;
 pub mod query;
 pub mod settings;
+pub mod unsupported;
 pub mod write;

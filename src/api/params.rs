@@ -69,6 +69,12 @@ pub enum ParamsError {
     /// `/write` without `db`.
     #[error("database is required: name it with the parameter db")]
     MissingDatabase,
+    /// A destination that no database can have as its name (1.x's first two words).
+    #[error(
+        "invalid name: a database cannot be called \"{0}\"; use printable text without / and \\, \
+         and neither . nor .."
+    )]
+    DatabaseName(String),
     /// `/api/v2/write` without `bucket`.
     #[error("missing bucket value")]
     MissingBucket,
@@ -121,6 +127,7 @@ impl WriteParams {
                 name::split_bucket(database)
             }
         };
+        name::check(database).map_err(|_| ParamsError::DatabaseName(database.to_owned()))?;
         Ok(Self {
             database: database.to_owned(),
             policy: policy.filter(|name| !name.is_empty()).map(str::to_owned),
@@ -241,6 +248,12 @@ mod tests {
             (Dialect::V1, "", "database is required: name it with the parameter db"),
             (Dialect::V2, "bucket=", "missing bucket value"),
             (
+                Dialect::V1,
+                "db=a/b",
+                "invalid name: a database cannot be called \"a/b\"; use printable text without / \
+                 and \\, and neither . nor ..",
+            ),
+            (
                 Dialect::V2,
                 "bucket=b&precision=x",
                 "failed to deserialize org/bucket/precision in request: unknown variant `x`, \
@@ -254,6 +267,22 @@ mod tests {
             ),
         ] {
             assert_eq!(write(dialect, query), Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn no_destination_leads_elsewhere() {
+        for (dialect, query) in [
+            (Dialect::V1, "db=.."),
+            (Dialect::V1, "db=%2e"),
+            (Dialect::V1, "db=a%5Cb"),
+            (Dialect::V1, "db=a%0Ab"),
+            (Dialect::V2, "bucket=/rp"),
+            (Dialect::V2, "bucket=../rp"),
+            (Dialect::V3, "db=%00"),
+        ] {
+            let error = write(dialect, query).unwrap_err();
+            assert!(error.starts_with("invalid name: "), "{query}: {error}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::admission::Permit;
 use super::body::{self, Encoding};
-use super::error::ApiError;
+use super::error::{ApiError, RejectedLine};
 use super::exchange::Action;
 use super::http::Response;
 use super::params::{Dialect, WriteParams, WritePrecision};
@@ -19,12 +19,26 @@ use crate::protocol::database::PolicySpec;
 use crate::route::write::{Write, WriteOutcome, WriteRequest};
 use crate::route::{Context, Machine};
 
+/// Bodies of v3 up to this size are kept until the answer, to repeat the beginnings of bad lines.
+const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a bad line that InfluxDB 3 repeats.
+const EXCERPT_BYTES_MAX: usize = 20;
+
 /// A parsed body: the good lines, the bad ones, and the bytes that it still holds.
 #[derive(Debug)]
 pub struct Parsed {
     batch: Batch,
     rejected: Rejected,
     permit: Permit,
+    /// The body, if the answer may have to repeat parts of it.
+    text: Vec<u8>,
+}
+
+impl Parsed {
+    /// Points of the accepted lines.
+    pub fn points(&self) -> u64 {
+        self.batch.measurements.iter().map(|table| table.block.rows() as u64).sum()
+    }
 }
 
 /// Inflates and parses a body.
@@ -34,12 +48,12 @@ pub struct Parsed {
 pub fn parse(
     raw: Vec<u8>,
     encoding: Encoding,
-    params: &WriteParams,
+    (dialect, params): (Dialect, &WriteParams),
     mut permit: Permit,
     now_ns: i64,
     hash_seed: u64,
 ) -> Result<Parsed, ApiError> {
-    let text = match encoding {
+    let mut text = match encoding {
         Encoding::Identity => raw,
         Encoding::Gzip => body::inflate(&raw, BODY_BYTES_MAX, &mut permit)?,
     };
@@ -49,7 +63,10 @@ pub fn parse(
     };
     let (batch, rejected) = from_lines(&text, Options { unit, now_ns }, hash_seed)
         .map_err(|error| ApiError::Invalid(error.to_string()))?;
-    Ok(Parsed { batch, rejected, permit })
+    if dialect != Dialect::V3 || text.len() > KEPT_TEXT_BYTES_MAX {
+        text = Vec::new();
+    }
+    Ok(Parsed { batch, rejected, permit, text })
 }
 
 /// A write in progress.
@@ -57,11 +74,14 @@ pub fn parse(
 pub struct Writing {
     machine: Write,
     rejected: Rejected,
+    all_or_nothing: bool,
+    text: Vec<u8>,
     _permit: Permit,
 }
 
 impl Writing {
-    /// Prepares the write of what was parsed; `None` when there was no line at all.
+    /// Prepares the write of what was parsed; `None` when there was no line at all. `may_create`:
+    /// whether the caller may write to databases that do not exist yet.
     ///
     /// # Errors
     /// [`ApiError::Rejected`] when no line is left to write.
@@ -70,16 +90,18 @@ impl Writing {
         params: WriteParams,
         parsed: Parsed,
         settings: &Settings,
+        may_create: bool,
     ) -> Result<Option<Self>, ApiError> {
-        let Parsed { batch, rejected, permit } = parsed;
-        let whole_or_nothing = dialect == Dialect::V3 && !params.accept_partial;
-        if batch.measurements.is_empty() || (whole_or_nothing && rejected.count > 0) {
+        let Parsed { batch, rejected, permit, text } = parsed;
+        let all_or_nothing = dialect == Dialect::V3 && !params.accept_partial;
+        if batch.measurements.is_empty() || (all_or_nothing && rejected.count > 0) {
             return match rejected.count {
                 0 => Ok(None),
-                _ => Err(refusal(&rejected, &WriteOutcome::default())),
+                _ => Err(refusal(&rejected, &WriteOutcome::default(), &text, all_or_nothing)),
             };
         }
-        let auto_create = settings.auto_create_databases.then(|| CreateDatabase {
+        let creates = settings.auto_create_databases && may_create;
+        let auto_create = creates.then(|| CreateDatabase {
             name: params.database.clone(),
             policy: Some(PolicySpec {
                 duration_ns: Some(settings.auto_create_retention_ns),
@@ -90,8 +112,9 @@ impl Writing {
             jurisdiction: None,
         });
         let WriteParams { database, policy, .. } = params;
-        let machine = Write::new(WriteRequest { database, policy, batch, auto_create });
-        Ok(Some(Self { machine, rejected, _permit: permit }))
+        let request = WriteRequest { database, policy, batch, auto_create, all_or_nothing };
+        let machine = Write::new(request);
+        Ok(Some(Self { machine, rejected, all_or_nothing, text, _permit: permit }))
     }
 
     /// Goes on.
@@ -106,37 +129,70 @@ impl Writing {
             Step::Done(Ok(outcome)) if self.rejected.count + outcome.rejected.total == 0 => {
                 Ok(Action::Respond(Response::empty(204)))
             }
-            Step::Done(Ok(outcome)) => Err(refusal(&self.rejected, &outcome)),
+            Step::Done(Ok(outcome)) => {
+                Err(refusal(&self.rejected, &outcome, &self.text, self.all_or_nothing))
+            }
         }
     }
 }
 
 /// Words the lines that were rejected while parsing and by the schema, in order of their lines.
-fn refusal(parsing: &Rejected, outcome: &WriteOutcome) -> ApiError {
-    let unparsed =
-        parsing.named.iter().map(|e| (e.line, format!("parsing line {}", e.line), e.to_string()));
-    let unkept = outcome.rejected.named.iter().map(|refused| {
-        (refused.line, format!("writing line {}", refused.line), refused.cause.to_string())
-    });
+fn refusal(
+    parsing: &Rejected,
+    outcome: &WriteOutcome,
+    text: &[u8],
+    all_or_nothing: bool,
+) -> ApiError {
+    let unparsed = parsing.named.iter().map(|e| (e.line, "parsing", e.to_string()));
+    let unkept = &outcome.rejected.named;
+    let unkept = unkept.iter().map(|refused| (refused.line, "writing", refused.cause.to_string()));
     let mut lines: Vec<_> = unparsed.chain(unkept).collect();
     lines.sort_by_key(|(line, ..)| *line);
+    lines.truncate(REJECTED_LINES_NAMED_MAX);
     let total = parsing.count + outcome.rejected.total;
     let written = outcome.points_written;
     let beginning = if written > 0 { "partial write has occurred" } else { "no data written" };
     let mut message = format!("{beginning}, errors encountered on line(s):");
-    let named = lines.len().min(REJECTED_LINES_NAMED_MAX);
-    for (_, place, cause) in lines.iter().take(named) {
+    for (line, doing, cause) in &lines {
         // Writing to a string cannot fail.
-        let _ = write!(message, "\nerror {place} (1-based): {cause}");
+        let _ = write!(message, "\nerror {doing} line {line} (1-based): {cause}");
     }
-    if total > named as u64 {
-        let _ = write!(message, "\nand {} more", total - named as u64);
+    let named = lines.len() as u64;
+    if total > named {
+        let _ = write!(message, "\nand {} more", total - named);
     }
     let _ = write!(message, "\n{written} points written, {total} lines rejected");
+    let mut excerpts = Excerpts { rest: text, line: 1 };
+    let lines = lines.into_iter().map(|(line, _, cause)| {
+        let excerpt = excerpts.next(line);
+        RejectedLine { line, excerpt, cause }
+    });
     ApiError::Rejected {
         message,
-        line: lines.first().map_or(0, |(line, ..)| *line),
+        lines: lines.collect(),
+        whole: all_or_nothing,
         retention: written == 0 && outcome.rejected.outside_retention == total,
+    }
+}
+
+/// Beginnings of a body's lines, asked for in ascending order.
+struct Excerpts<'a> {
+    rest: &'a [u8],
+    line: u32,
+}
+
+impl Excerpts<'_> {
+    /// The first [`EXCERPT_BYTES_MAX`] bytes of a physical line; none when the body is gone.
+    fn next(&mut self, line: u32) -> Option<String> {
+        while self.line < line {
+            let end = memchr::memchr(b'\n', self.rest)?;
+            self.rest = self.rest.get(end + 1..)?;
+            self.line += 1;
+        }
+        let found =
+            self.rest.split(|&byte| byte == b'\n').next().filter(|line| !line.is_empty())?;
+        let beginning = found.get(..EXCERPT_BYTES_MAX).unwrap_or(found);
+        Some(String::from_utf8_lossy(beginning).trim_end_matches(['\r', '\u{fffd}']).to_owned())
     }
 }
 

@@ -42,6 +42,8 @@ pub struct WriteRequest {
     pub batch: Batch,
     /// What to create when the database does not exist; `None` answers that it does not.
     pub auto_create: Option<CreateDatabase>,
+    /// One line that the schema rejects rejects them all.
+    pub all_or_nothing: bool,
 }
 
 /// What became of a write whose points were kept, as far as they were not rejected.
@@ -117,12 +119,8 @@ impl Write {
             }
             Progress::Ready(Ok(loaded)) => self.check(context, loaded),
             Progress::Ready(Err(Error::DatabaseNotFound(name))) => {
-                match self.request.auto_create.take().filter(|create| self.fits(context, create)) {
-                    Some(create) => {
-                        self.stage = Stage::Create;
-                        let message = envelope::encode(&ToCatalog::Create(create));
-                        Flow::Continue(vec![Request::new(Address::Catalog, message)])
-                    }
+                match self.request.auto_create.take() {
+                    Some(create) => self.create(context, create),
                     None => Flow::Break(Err(Error::DatabaseNotFound(name))),
                 }
             }
@@ -130,17 +128,46 @@ impl Write {
         }
     }
 
-    /// Whether the new database would keep at least one row: nothing else may create one.
-    fn fits(&self, context: &Context<'_>, create: &CreateDatabase) -> bool {
+    /// Creates the database if it would keep the rows: at least one, or all if all must be kept.
+    /// Otherwise the lines are answered as the database would, and nothing is created.
+    fn create(&mut self, context: &Context<'_>, create: CreateDatabase) -> Flow {
+        let policy = self.request.policy.as_deref().unwrap_or_default();
+        if !matches!(policy, "" | "autogen" | "default") {
+            return Flow::Break(Err(Error::PolicyNotFound(policy.to_owned())));
+        }
         let duration_ns = create.policy.as_ref().and_then(|policy| policy.duration_ns);
-        let oldest_ns = match duration_ns {
+        let oldest_kept_ns = match duration_ns {
             Some(duration_ns) if duration_ns > 0 => {
                 context.platform.now_ns().saturating_sub(duration_ns)
             }
             _ => i64::MIN,
         };
-        let mut times = self.request.batch.measurements.iter().flat_map(|m| &m.block.times_ns);
-        times.any(|&time_ns| time_ns >= oldest_ns)
+        let times = self.request.batch.measurements.iter().flat_map(|m| &m.block.times_ns);
+        let (old, all) = times.fold((0, 0), |(old, all), &time_ns| {
+            (old + u64::from(time_ns < oldest_kept_ns), all + 1)
+        });
+        if old == all || (self.request.all_or_nothing && old > 0) {
+            self.reject_old(oldest_kept_ns);
+            return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
+        }
+        self.stage = Stage::Create;
+        let message = envelope::encode(&ToCatalog::Create(create));
+        Flow::Continue(vec![Request::new(Address::Catalog, message)])
+    }
+
+    /// Rejects every row that is too old.
+    fn reject_old(&mut self, oldest_kept_ns: i64) {
+        for batch in &self.request.batch.measurements {
+            for (&time_ns, &line) in batch.block.times_ns.iter().zip(&batch.lines) {
+                if time_ns < oldest_kept_ns {
+                    self.outcome.rejected.add(line, true, || LineRefusal::Retention {
+                        measurement: batch.name.clone(),
+                        oldest_kept_ns,
+                        time_ns,
+                    });
+                }
+            }
+        }
     }
 
     fn load_again(&mut self, context: &mut Context<'_>) -> Flow {
@@ -174,6 +201,11 @@ impl Write {
         }
         self.reject(&columns, oldest_ns);
         let missing = self.take_missing(&columns);
+        // Rows that a shard has taken by now cannot be taken back: then the outcome says so.
+        let none_yet = self.outcome.points_written == 0;
+        if self.request.all_or_nothing && self.outcome.rejected.total > 0 && none_yet {
+            return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
+        }
         if !missing.is_empty() {
             return self.register(loaded, missing);
         }

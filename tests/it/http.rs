@@ -30,8 +30,9 @@ fn every_script_holds() {
         if path.extension().is_none_or(|extension| extension != "http") {
             continue;
         }
-        let mut product = Product::new();
-        for case in parse(&fs::read_to_string(&path).unwrap()) {
+        let script = fs::read_to_string(&path).unwrap();
+        let mut product = Product::with(&settings(&script));
+        for case in parse(&script) {
             let response = product.request(case.head.clone(), case.body.clone());
             cases += 1;
             if let Some(fault) = compare(&case, &response) {
@@ -41,6 +42,12 @@ fn every_script_holds() {
     }
     assert!(cases > 20, "only {cases} cases were found");
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// The settings of a script's lines `#! NAME=value`.
+fn settings(script: &str) -> Vec<(&str, &str)> {
+    let lines = script.lines().filter_map(|line| line.strip_prefix("#! "));
+    lines.map(|line| line.split_once('=').unwrap()).collect()
 }
 
 fn parse(script: &str) -> Vec<Case> {
@@ -55,24 +62,24 @@ fn parse(script: &str) -> Vec<Case> {
         case.head.method = method.into();
         case.head.path = path.into();
         case.head.query = query.into();
-        let mut gzip = false;
-        let mut sent = Vec::new();
+        let (mut plain, mut members) = (Vec::new(), Vec::<Vec<&str>>::new());
         for (_, line) in lines.by_ref() {
             if let Ok(status) = line.trim().parse() {
                 case.status = status;
                 break;
             } else if *line == ">gzip" {
-                gzip = true;
+                members.push(Vec::new());
             } else if let Some(text) = line.strip_prefix('>') {
-                sent.push(text.strip_prefix(' ').unwrap_or(text));
+                let text = text.strip_prefix(' ').unwrap_or(text);
+                members.last_mut().unwrap_or(&mut plain).push(text);
             } else {
                 let (name, value) = line.split_once(": ").unwrap();
                 case.head.headers.push((name.to_lowercase(), value.into()));
             }
         }
-        case.body = sent.join("\n").into_bytes();
-        if gzip {
-            case.body = crate::product::gzip(&case.body);
+        case.body = plain.join("\n").into_bytes();
+        for member in members {
+            case.body.extend(crate::product::gzip(member.join("\n").as_bytes()));
         }
         let mut reply = Vec::new();
         for (_, line) in lines {

@@ -18,12 +18,7 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// With default settings.
-    pub(crate) fn new() -> Self {
-        Self::with(&[])
-    }
-
-    /// With some settings.
+    /// With some settings; the others have their defaults.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let given = |name: &str| settings.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
         let token = |name: &str| (name == "ADMIN_TOKEN").then_some(TOKEN);

@@ -49,7 +49,13 @@ pub(crate) fn write(database: &str, lines: &str) -> Write {
     let (batch, rejected) = from_lines(lines.as_bytes(), options, 1).unwrap();
     assert_eq!(rejected.count, 0, "{lines}");
     let database = database.to_owned();
-    Write::new(WriteRequest { database, policy: None, batch, auto_create: None })
+    Write::new(WriteRequest {
+        database,
+        policy: None,
+        batch,
+        auto_create: None,
+        all_or_nothing: false,
+    })
 }
 
 fn alter(database: &str, name: &str, duration_ns: i64) -> CreateDrop {

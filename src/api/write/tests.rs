@@ -20,7 +20,8 @@ fn outcome(points_written: u64, lines: &[u32], outside_retention: u64) -> WriteO
 
 #[test]
 fn lines_are_named_in_order_whoever_refused_them() {
-    let error = refusal(&unparsed(&[2, 9], 2), &outcome(5, &[4], 0));
+    let body = b"a\nm v= 1\n\nm v=\"twenty bytes and more\"\r\n\n\n\n\n\xc3\xbc v";
+    let error = refusal(&unparsed(&[2, 9], 2), &outcome(5, &[4], 0), body, false);
     let text = error.to_string();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "partial write has occurred, errors encountered on line(s):");
@@ -28,13 +29,18 @@ fn lines_are_named_in_order_whoever_refused_them() {
     assert!(lines[2].starts_with("error writing line 4 (1-based): measurement"), "{text}");
     assert!(lines[3].starts_with("error parsing line 9 (1-based): "), "{text}");
     assert_eq!(lines[4], "5 points written, 3 lines rejected");
-    assert!(matches!(error, ApiError::Rejected { line: 2, retention: false, .. }));
+    let ApiError::Rejected { lines, whole: false, retention: false, .. } = error else {
+        panic!("{error:?}")
+    };
+    let excerpts: Vec<_> = lines.iter().map(|l| (l.line, l.excerpt.as_deref())).collect();
+    let fourth = Some("m v=\"twenty bytes an");
+    assert_eq!(excerpts, [(2, Some("m v= 1")), (4, fourth), (9, Some("ü v"))]);
 }
 
 #[test]
 fn many_errors_are_counted() {
     let lines: Vec<u32> = (1..=100).collect();
-    let text = refusal(&unparsed(&lines, 250), &outcome(0, &[300], 0)).to_string();
+    let text = refusal(&unparsed(&lines, 250), &outcome(0, &[300], 0), b"", false).to_string();
     assert!(text.starts_with("no data written, errors encountered on line(s):\n"), "{text}");
     assert_eq!(text.matches("\nerror parsing").count(), 100);
     assert!(text.ends_with("\nand 151 more\n0 points written, 251 lines rejected"), "{text}");
@@ -43,7 +49,8 @@ fn many_errors_are_counted() {
 #[test]
 fn only_a_write_that_is_wholly_too_old_is_422() {
     let status = |error: ApiError| error.status();
-    assert_eq!(status(refusal(&unparsed(&[], 0), &outcome(0, &[1, 2], 2))), 422);
-    assert_eq!(status(refusal(&unparsed(&[3], 1), &outcome(0, &[1, 2], 2))), 400);
-    assert_eq!(status(refusal(&unparsed(&[], 0), &outcome(1, &[2], 1))), 400);
+    let refusal = |parsing, outcome| refusal(&parsing, &outcome, b"", false);
+    assert_eq!(status(refusal(unparsed(&[], 0), outcome(0, &[1, 2], 2))), 422);
+    assert_eq!(status(refusal(unparsed(&[3], 1), outcome(0, &[1, 2], 2))), 400);
+    assert_eq!(status(refusal(unparsed(&[], 0), outcome(1, &[2], 1))), 400);
 }
