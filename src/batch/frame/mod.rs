@@ -15,7 +15,7 @@ use super::selection::Selection;
 use crate::codec;
 use crate::model::ids::{ColumnId, MeasurementId};
 
-/// The version that [`encode`] writes and [`decode`] reads.
+/// The version that [`encode()`] writes and [`decode()`] reads.
 pub const VERSION: u8 = 1;
 
 /// Rows to be put into a frame, still inside the block they were parsed into.
