@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod form;
 pub mod headers;
 pub mod http;
+pub mod location;
 pub mod params;
 pub mod ping;
 pub mod query;

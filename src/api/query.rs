@@ -76,7 +76,6 @@ impl Querying {
                 policy: params.policy,
                 now_ns,
                 default_shards: settings.default_shards,
-                location: None,
             },
             current: None,
             statement_id: 0,

@@ -28,7 +28,7 @@ fn start() {
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sys::Response> {
-    let mut conversation = Conversation::new(&env);
+    let mut conversation = Conversation::new(&env, &request);
     let head = head(&request)?;
     let (mut exchange, mut action) =
         with_service(&env, |service| Exchange::start(service, &conversation.platform, head));
@@ -58,8 +58,8 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    fn new(env: &Env) -> Self {
-        let (platform, flights) = (EdgePlatform::new(env), Flights::new(env));
+    fn new(env: &Env, request: &web_sys::Request) -> Self {
+        let (platform, flights) = (EdgePlatform::of_request(env, request), Flights::new(env));
         Self { env: env.clone(), platform, flights }
     }
 

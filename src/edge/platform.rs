@@ -1,9 +1,11 @@
 //! Clock, randomness and fresh object ids for the machines.
 
+use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
 use super::config;
+use crate::api::location;
 use crate::model::ids::ObjectId;
 use crate::model::time::MS_NS;
 use crate::protocol::call::{ObjectKind, PlacementError, Platform};
@@ -18,11 +20,17 @@ extern "C" {
 /// The runtime that this isolate lives in.
 pub(super) struct EdgePlatform {
     env: Env,
+    location: Option<&'static str>,
 }
 
 impl EdgePlatform {
     pub(super) fn new(env: &Env) -> Self {
-        Self { env: env.clone() }
+        Self { env: env.clone(), location: None }
+    }
+
+    /// The same, for a request that says where it comes from.
+    pub(super) fn of_request(env: &Env, request: &web_sys::Request) -> Self {
+        Self { env: env.clone(), location: location(request) }
     }
 
     pub(super) fn env(&self) -> &Env {
@@ -52,6 +60,10 @@ impl Platform for EdgePlatform {
         random_u64()
     }
 
+    fn location(&self) -> Option<&'static str> {
+        self.location
+    }
+
     fn new_object_id(
         &self,
         kind: ObjectKind,
@@ -63,6 +75,15 @@ impl Platform for EdgePlatform {
             PlacementError::Jurisdiction(jurisdiction.unwrap_or_default().to_owned())
         })
     }
+}
+
+/// The location hint of whoever sent `request`; the runtime's `cf` object knows.
+fn location(request: &web_sys::Request) -> Option<&'static str> {
+    let get = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
+    let cf = get(request, "cf").filter(JsValue::is_object)?;
+    let continent = get(&cf, "continent")?.as_string()?;
+    let longitude = get(&cf, "longitude").and_then(|text| text.as_string()?.parse().ok());
+    location::hint(&continent, longitude)
 }
 
 /// 64 random bits from the runtime.

@@ -89,6 +89,12 @@ pub trait Platform {
     /// 64 random bits.
     fn random_u64(&self) -> u64;
 
+    /// The location hint for objects that this request creates: near whoever sent it, where that
+    /// is known.
+    fn location(&self) -> Option<&'static str> {
+        None
+    }
+
     /// A fresh object id, never handed out before, in `jurisdiction` if one is given.
     ///
     /// # Errors

@@ -49,6 +49,17 @@ pub struct CreateDatabase {
     pub jurisdiction: Option<String>,
 }
 
+impl CreateDatabase {
+    /// The same database near `location`, unless it says itself where it wants to live.
+    #[must_use]
+    pub fn near(mut self, location: Option<&str>) -> Self {
+        if self.location.is_none() && self.jurisdiction.is_none() {
+            self.location = location.map(str::to_owned);
+        }
+        self
+    }
+}
+
 /// A reply of the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromCatalog {
@@ -115,4 +126,25 @@ impl Wire for ToCatalog {
 
 impl Wire for FromCatalog {
     const DIRECTION: Direction = Direction::FromCatalog;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_lives_near_its_creator_unless_it_says_where() {
+        let create = |location: Option<&str>, jurisdiction: Option<&str>| CreateDatabase {
+            name: "d".into(),
+            policy: None,
+            shards: 1,
+            location: location.map(str::to_owned),
+            jurisdiction: jurisdiction.map(str::to_owned),
+        };
+        let near = |create: CreateDatabase| create.near(Some("weur")).location;
+        assert_eq!(near(create(None, None)).as_deref(), Some("weur"));
+        assert_eq!(near(create(Some("oc"), None)).as_deref(), Some("oc"));
+        assert_eq!(near(create(None, Some("eu"))), None);
+        assert_eq!(create(None, None).near(None).location, None);
+    }
 }

@@ -64,17 +64,13 @@ pub struct Changed {
 
 impl Change {
     /// The change that a statement asks for; `None` for a statement that changes none of these.
-    /// `shards` and `location` are for a database that is created.
+    /// `shards` are those of a database that is created.
     ///
     /// # Errors
     /// [`QueryError::Unsupported`] for the limits that 1.12 added.
-    pub fn from_statement(
-        statement: &Statement,
-        shards: u32,
-        location: Option<&str>,
-    ) -> Option<Result<Self, QueryError>> {
+    pub fn from_statement(statement: &Statement, shards: u32) -> Option<Result<Self, QueryError>> {
         Some(match statement {
-            Statement::CreateDatabase(create) => create_database(create, shards, location),
+            Statement::CreateDatabase(create) => create_database(create, shards),
             Statement::DropDatabase { name } => Ok(Self::DropDatabase { name: name.clone() }),
             Statement::CreateRetentionPolicy(create) => create_policy(create),
             Statement::AlterRetentionPolicy(alter) => alter_policy(alter),
@@ -98,11 +94,7 @@ impl Change {
     }
 }
 
-fn create_database(
-    create: &CreateDatabaseStatement,
-    shards: u32,
-    location: Option<&str>,
-) -> Result<Change, QueryError> {
+fn create_database(create: &CreateDatabaseStatement, shards: u32) -> Result<Change, QueryError> {
     let policy = create.policy.as_ref().map(|policy| -> Result<PolicySpec, QueryError> {
         no_limits(policy.future_limit_ns, policy.past_limit_ns)?;
         Ok(PolicySpec {
@@ -116,7 +108,7 @@ fn create_database(
         name: create.name.clone(),
         policy: policy.transpose()?,
         shards,
-        location: location.map(str::to_owned),
+        location: None,
         jurisdiction: None,
     }))
 }
@@ -185,7 +177,9 @@ impl CreateDrop {
 
     fn start(&mut self, context: &mut Context<'_>) -> Flow {
         let message = match &self.change {
-            Change::CreateDatabase(create) => ToCatalog::Create(create.clone()),
+            Change::CreateDatabase(create) => {
+                ToCatalog::Create(create.clone().near(context.platform.location()))
+            }
             Change::DropDatabase { name } => ToCatalog::Drop { name: name.clone() },
             Change::CreatePolicy { database, .. }
             | Change::AlterPolicy { database, .. }

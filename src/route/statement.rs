@@ -26,8 +26,6 @@ pub struct Session {
     pub now_ns: i64,
     /// `DEFAULT_SHARDS`, for CREATE DATABASE.
     pub default_shards: u32,
-    /// Where a database that is created should live: near the request.
-    pub location: Option<String>,
 }
 
 /// A statement in progress.
@@ -66,8 +64,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         let kind = if empty_if_missing { Kind::QueryOrNothing } else { Kind::Query };
         return Ok(kind(query));
     }
-    let location = session.location.as_deref();
-    if let Some(change) = Change::from_statement(&statement, session.default_shards, location) {
+    if let Some(change) = Change::from_statement(&statement, session.default_shards) {
         return Ok(Kind::Change(Box::new(CreateDrop::new(change?))));
     }
     match statement {

@@ -151,7 +151,8 @@ impl Write {
             return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
         }
         self.stage = Stage::Create;
-        let message = envelope::encode(&ToCatalog::Create(create));
+        let message =
+            envelope::encode(&ToCatalog::Create(create.near(context.platform.location())));
         Flow::Continue(vec![Request::new(Address::Catalog, message)])
     }
 

@@ -1,0 +1,38 @@
+//! Where on earth a request comes from, as the platform's location hint for new objects.
+//!
+//! An object never moves, so a database is created near whoever creates it unless they say where.
+
+/// The hint for a continent (two letters, as the platform gives it) and a longitude, which tells
+/// the coasts of North America and the halves of Europe apart. `None` for an unknown continent.
+pub fn hint(continent: &str, longitude: Option<f64>) -> Option<&'static str> {
+    /// Between the platform's western and eastern sites of North America.
+    const NORTH_AMERICA_MIDDLE: f64 = -100.0;
+    /// Between its western and eastern sites of Europe.
+    const EUROPE_MIDDLE: f64 = 15.0;
+    let east_of = |middle: f64| longitude.is_some_and(|longitude| longitude > middle);
+    Some(match continent {
+        "NA" if east_of(NORTH_AMERICA_MIDDLE) => "enam",
+        "NA" => "wnam",
+        "SA" => "sam",
+        "EU" if east_of(EUROPE_MIDDLE) => "eeur",
+        "EU" => "weur",
+        "AS" => "apac",
+        "OC" => "oc",
+        "AF" => "afr",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn continents_and_coasts_have_their_hints() {
+        assert_eq!(hint("NA", Some(-122.0)), Some("wnam"));
+        assert_eq!(hint("NA", Some(-74.0)), Some("enam"));
+        assert_eq!(hint("EU", Some(10.7)), Some("weur"));
+        assert_eq!(hint("EU", Some(26.1)), Some("eeur"));
+        assert_eq!((hint("AF", None), hint("T1", None)), (Some("afr"), None));
+    }
+}
