@@ -1,0 +1,176 @@
+// What every write client has to go through: points of every type, a bad token, a bad line, an
+// overloaded server, a restart. A client is a function that carries out one order:
+//
+//   { action: 'types' | 'points' | 'line', url, token, database, ... }
+//
+// and resolves to `{ error }`: its own error as its user would print it, or null.
+// `points` writes `first` … `first + count - 1` in batches of `batch` with `pauseMs` between them.
+// With `patient` it goes on until all are written; by itself where the client has retries, else by
+// being called again, as its user would have to.
+
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { faultProxy } from './fault_proxy.mjs';
+import { tidemark, token } from './harness.mjs';
+
+/** The first second of the points. */
+export const firstSecond = 1_700_000_000;
+
+/** The lines of points `first` … `first + count - 1`, for clients that take lines. */
+export function pointLines(first, count) {
+  const line = (i) => `load,host=h${i % 3} value=${i}i ${firstSecond + i}`;
+  return Array.from({ length: count }, (_, i) => line(first + i));
+}
+
+/** A point with a field of every type, as `types` has to write it. */
+export const everyType = {
+  measurement: 'types',
+  tag: ['a tag', 'x, y=z'],
+  float: 1.5,
+  integer: 7,
+  unsigned: 9,
+  string: 'say "hi", ünïcode',
+  boolean: true,
+};
+
+/** `{ error }` of something that may throw. */
+export async function errorOf(work) {
+  try {
+    await work();
+    return { error: null };
+  } catch (error) {
+    return { error: String(error?.message ?? error) };
+  }
+}
+
+/** Calls `write` for each batch of an order of `points`, again and again if it is patient. */
+export async function inBatches({ first, count, batch, pauseMs = 0, patient }, write) {
+  for (let from = first; from < first + count; from += batch) {
+    const size = Math.min(batch, first + count - from);
+    for (;;) {
+      const { error } = await errorOf(() => write(from, size));
+      if (error === null) break;
+      if (!patient) return { error };
+      await sleep(400);
+    }
+    await sleep(pauseMs);
+  }
+  return { error: null };
+}
+
+/** Whether a client's error shows the server's text, possibly escaped or folded into one line. */
+function assertTells(error, text) {
+  const folded = text.replaceAll(/\s+/g, ' ');
+  const shown = [text, JSON.stringify(text).slice(1, -1), folded];
+  const tells = shown.some((form) => error?.includes(form)) ||
+    error?.replaceAll(/\s+|\\n/g, ' ').includes(folded);
+  assert.ok(tells, `the client says:\n${error}\nthe server said:\n${text}`);
+}
+
+class Trials {
+  constructor(t, server, proxy, client, options) {
+    Object.assign(this, { t, server, proxy, client, options });
+    this.database = 'trials';
+  }
+
+  order(more) {
+    const { database } = this;
+    return this.client({ url: this.proxy.url, token, database, ...more });
+  }
+
+  /** The number of points with value first … first + count - 1. */
+  async count(first, count) {
+    const q = `SELECT value FROM load WHERE value >= ${first} AND value < ${first + count}`;
+    const rows = await this.server.rows(q, { db: this.database, epoch: 's' });
+    for (const [time, value] of rows) assert.equal(time, firstSecond + value);
+    return rows.length;
+  }
+
+  async types() {
+    const { error } = await this.order({ action: 'types' });
+    assert.equal(error, null);
+    const q = 'SELECT * FROM types';
+    const [{ columns, values }] = await this.server.series(q, { db: this.database, epoch: 's' });
+    assert.equal(values.length, 1);
+    const row = Object.fromEntries(columns.map((name, i) => [name, values[0][i]]));
+    const { measurement: _, tag: [key, value], ...fields } = everyType;
+    const expected = { time: firstSecond, [key]: value, ...fields };
+    if (!this.options.unsigned) delete expected.unsigned;
+    assert.deepEqual(row, expected);
+  }
+
+  /** An order that has to fail; the client's error shows what the server said. */
+  async refused(status, more) {
+    this.proxy.takeWrites();
+    const { error } = await this.order(more);
+    const [write] = this.proxy.takeWrites();
+    assert.equal(write?.status, status, error ?? 'no error');
+    const { message, error: text } = JSON.parse(write.answer);
+    if (this.options.hides?.includes(status)) {
+      assert.notEqual(error, null);
+      return;
+    }
+    assertTells(error, text ?? message);
+  }
+
+  async badToken() {
+    await this.refused(401, { action: 'points', first: 0, count: 3, batch: 3, token: 'wrong' });
+    assert.equal(await this.count(0, 3), 0);
+  }
+
+  async badLine() {
+    await this.refused(400, { action: 'line', line: 'load,host=a value=' });
+  }
+
+  async overloaded(status, first) {
+    const points = { action: 'points', first, count: 6, batch: 3 };
+    this.proxy.refuse = [status];
+    await this.refused(status, points);
+    this.proxy.refuse = [status, status];
+    const { error } = await this.order({ ...points, patient: true });
+    assert.equal(error, null);
+    assert.equal(await this.count(first, points.count), points.count);
+    const statuses = this.proxy.takeWrites().map((write) => write.status);
+    assert.deepEqual(statuses.slice(0, 2), [status, status]);
+  }
+
+  async restart() {
+    const points = { first: 1000, count: 200, batch: 5, pauseMs: 30 };
+    const order = { action: 'points', ...points, patient: true, url: this.server.url };
+    const writing = this.order(order);
+    let before = 0;
+    while (before === 0) {
+      await sleep(20);
+      before = await this.count(points.first, points.count);
+    }
+    await this.server.kill();
+    await sleep(300);
+    await this.server.start();
+    const { error } = await writing;
+    assert.equal(error, null);
+    assert.ok(before < points.count, 'all was written before the restart');
+    assert.equal(await this.count(points.first, points.count), points.count);
+  }
+}
+
+/**
+ * Puts a client through all trials. `options.unsigned`: it can write unsigned integers.
+ * `options.hides`: statuses whose text it does not show its user. `options.more`: further trials of
+ * this client alone, `{ name: (server, proxy, database) => … }`.
+ */
+export async function clientTrials(t, client, options = {}) {
+  const server = await tidemark(t);
+  const proxy = await faultProxy(t, server.url);
+  const trials = new Trials(t, server, proxy, client, options);
+  await server.query(`CREATE DATABASE ${trials.database}`);
+  await t.test('a field of every type', () => trials.types());
+  await t.test('a bad token', () => trials.badToken());
+  await t.test('a bad line', () => trials.badLine());
+  await t.test('an overloaded server, 503', () => trials.overloaded(503, 100));
+  await t.test('an overloaded server, 429', () => trials.overloaded(429, 200));
+  for (const [name, work] of Object.entries(options.more ?? {})) {
+    await t.test(name, () => work(server, proxy, trials.database));
+  }
+  await t.test('a restart', () => trials.restart());
+}

@@ -1,0 +1,255 @@
+// The JavaScript clients as their users run them, unmodified.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { InfluxDB, Point, setLogger } from '@influxdata/influxdb-client';
+import * as v3 from '@influxdata/influxdb3-client';
+import * as v1 from 'influx';
+
+import { clientTrials, errorOf, everyType, firstSecond, inBatches } from './client_trials.mjs';
+import { tidemark, token } from './harness.mjs';
+
+// What the clients would print about failures that these tests cause.
+setLogger({ error() {}, warn() {} });
+v3.setLogger({ error() {}, warn() {} });
+
+/** How the client repeats writes by itself: as by default, only sooner. */
+const retries = { maxRetries: 60, minRetryDelay: 100, maxRetryDelay: 1000, retryJitter: 10 };
+
+/** Compresses nothing, or everything. */
+const gzipThreshold = { off: Number.MAX_SAFE_INTEGER, on: 0 };
+
+const typedPoint = (point, { float, integer, unsigned, string, boolean }) =>
+  point
+    .floatField('float', float)
+    .intField('integer', integer)
+    .uintField('unsigned', unsigned)
+    .stringField('string', string)
+    .booleanField('boolean', boolean);
+
+/** `@influxdata/influxdb-client`, an order. */
+async function v2Client(gzip, order) {
+  const { url, token: secret, database, action, patient } = order;
+  const client = new InfluxDB({ url, token: secret });
+  const lines = order.count ?? 1;
+  let written = 0;
+  let failed = 0;
+  let failure = { error: null };
+  const options = {
+    ...(patient ? retries : { maxRetries: 0 }),
+    gzipThreshold: gzipThreshold[gzip],
+    batchSize: order.batch ?? 1000,
+    writeSuccess: (some) => {
+      written += some.length;
+    },
+    writeFailed: ({ message }, some) => {
+      if (patient) return;
+      failed += some.length;
+      failure = { error: message };
+    },
+  };
+  const writer = client.getWriteApi('an org', database, 's', options);
+  if (action === 'line') writer.writeRecord(order.line);
+  if (action === 'types') {
+    const point = new Point(everyType.measurement).tag(...everyType.tag);
+    writer.writePoint(typedPoint(point, everyType).timestamp(firstSecond));
+  }
+  if (action === 'points') {
+    for (let i = order.first; i < order.first + order.count; i++) {
+      const point = new Point('load').tag('host', `h${i % 3}`).intField('value', i);
+      writer.writePoint(point.timestamp(firstSecond + i));
+      if ((i + 1) % order.batch === 0) await sleep(order.pauseMs ?? 0);
+    }
+  }
+  // Closing waits for no batch on its way, and gives up what still waits for its repetition.
+  while (written + failed < lines) {
+    await writer.flush().catch(() => {});
+    await sleep(20);
+  }
+  await writer.close();
+  return failure;
+}
+
+for (const gzip of ['off', 'on']) {
+  test(`@influxdata/influxdb-client, gzip ${gzip}`, async (t) => {
+    const more = {
+      'is compressed as asked': async (server, proxy, database) => {
+        proxy.takeWrites();
+        const order = { url: proxy.url, token, database, action: 'types' };
+        assert.deepEqual(await v2Client(gzip, order), { error: null });
+        const [write] = proxy.takeWrites();
+        assert.equal(write.headers['content-encoding'], gzip === 'on' ? 'gzip' : undefined);
+      },
+    };
+    await clientTrials(t, (order) => v2Client(gzip, order), { unsigned: true, more });
+  });
+}
+
+test('@influxdata/influxdb-client writes points of every type', async (t) => {
+  const server = await tidemark(t);
+  await server.query('CREATE DATABASE js');
+  const client = new InfluxDB({ url: server.url, token });
+  const writer = client.getWriteApi('an org', 'js', 'ms', { defaultTags: { region: 'eu west' } });
+  for (let i = 0; i < 300; i++) {
+    const point = new Point('cpu')
+      .tag('host', `server,${i % 3}`)
+      .floatField('load', i / 4)
+      .intField('n', i)
+      .uintField('u', i)
+      .booleanField('even', i % 2 === 0)
+      .stringField('note', `line "${i}"`)
+      .timestamp(1_700_000_000_000 + i);
+    writer.writePoint(point);
+  }
+  await writer.close();
+  const rows = await server.rows(
+    'SELECT load, n, u, even, note, host, region FROM cpu', { db: 'js', epoch: 'ms' });
+  assert.equal(rows.length, 300);
+  assert.deepEqual(rows[7], [
+    1_700_000_000_007, 1.75, 7, 7, false, 'line "7"', 'server,1', 'eu west',
+  ]);
+});
+
+/** `@influxdata/influxdb3-client`, an order. It repeats nothing by itself. */
+async function v3Client(noSync, order) {
+  const { url, token: secret, database, action } = order;
+  const client = new v3.InfluxDBClient({
+    host: url,
+    token: secret,
+    database,
+    writeOptions: { precision: 's', noSync, gzipThreshold: 100 },
+  });
+  try {
+    if (action === 'line') return await errorOf(() => client.write(order.line));
+    if (action === 'types') {
+      const { float, integer, unsigned, string, boolean } = everyType;
+      const point = v3.Point.measurement(everyType.measurement)
+        .setTag(...everyType.tag)
+        .setFloatField('float', float)
+        .setIntegerField('integer', integer)
+        .setUintegerField('unsigned', unsigned)
+        .setStringField('string', string)
+        .setBooleanField('boolean', boolean)
+        .setTimestamp(firstSecond);
+      return await errorOf(() => client.write(point));
+    }
+    return await inBatches(order, (first, count) => {
+      const points = Array.from({ length: count }, (_, i) =>
+        v3.Point.measurement('load')
+          .setTag('host', `h${(first + i) % 3}`)
+          .setIntegerField('value', first + i)
+          .setTimestamp(firstSecond + first + i));
+      return client.write(points);
+    });
+  } finally {
+    await client.close();
+  }
+}
+
+for (const [path, noSync] of [['/api/v2/write', false], ['/api/v3/write_lp', true]]) {
+  test(`@influxdata/influxdb3-client on ${path}`, async (t) => {
+    const more = {
+      'uses that path, and reads the version': async (server, proxy, database) => {
+        proxy.takeWrites();
+        const order = { url: proxy.url, token, database, action: 'types' };
+        assert.deepEqual(await v3Client(noSync, order), { error: null });
+        const [write] = proxy.takeWrites();
+        assert.equal(write.path.split('?')[0], path);
+        const client = new v3.InfluxDBClient({ host: server.url, token, database });
+        assert.match(await client.getServerVersion(), /^\d+\.\d+\.\d+$/);
+        await client.close();
+      },
+    };
+    await clientTrials(t, (order) => v3Client(noSync, order), { unsigned: true, more });
+  });
+}
+
+const { FLOAT, INTEGER, STRING, BOOLEAN } = v1.FieldType;
+
+/** The fields of the points, and, for a point that the server must refuse, a wrong type. */
+const schemas = {
+  good: [
+    { measurement: 'load', tags: ['host'], fields: { value: INTEGER } },
+    {
+      measurement: everyType.measurement,
+      tags: [everyType.tag[0]],
+      fields: { float: FLOAT, integer: INTEGER, string: STRING, boolean: BOOLEAN },
+    },
+  ],
+  bad: [{ measurement: everyType.measurement, tags: [], fields: { float: STRING } }],
+};
+
+const v1Options = ({ url, token: password, database }, schema) => {
+  const { hostname: host, port } = new URL(url);
+  return { host, port, database, username: 'any', password, schema };
+};
+
+/** `influx`, an order. With a single host it repeats nothing by itself. */
+async function v1Client(order) {
+  const { action } = order;
+  const client = new v1.InfluxDB(v1Options(order, schemas[action === 'line' ? 'bad' : 'good']));
+  const { measurement, float, integer, string, boolean, tag: [key, value] } = everyType;
+  if (action === 'line') {
+    // It takes no lines and escapes well: a field of another type is the bad line it can make.
+    return errorOf(() => client.writePoints([{ measurement, fields: { float: 'text' } }]));
+  }
+  if (action === 'types') {
+    const fields = { float, integer, string, boolean };
+    const point = { measurement, tags: { [key]: value }, fields, timestamp: firstSecond };
+    return errorOf(() => client.writePoints([point], { precision: 's' }));
+  }
+  return inBatches(order, (first, count) => {
+    const points = Array.from({ length: count }, (_, i) => ({
+      measurement: 'load',
+      tags: { host: `h${(first + i) % 3}` },
+      fields: { value: first + i },
+      timestamp: firstSecond + first + i,
+    }));
+    return client.writePoints(points, { precision: 's' });
+  });
+}
+
+test('influx', async (t) => {
+  const more = {
+    'with two hosts it repeats at the other what one refused': async (server, proxy, database) => {
+      const { username, password, host, port } = v1Options({ url: proxy.url, token, database });
+      const hosts = [{ host, port: Number(port) }, { host, port: Number(port) }];
+      const client = new v1.InfluxDB({ hosts, database, username, password, schema: schemas.good });
+      proxy.refuse = [503];
+      const point = { measurement: 'load', tags: { host: 'two' }, fields: { value: 9999 } };
+      await client.writePoints([point]);
+      const q = "SELECT count(value) FROM load WHERE host = 'two'";
+      assert.deepEqual(await server.rows(q, { db: database, epoch: 's' }), [[0, 1]]);
+    },
+    'pings, creates, queries and drops': async (server, proxy) => {
+      const options = v1Options({ url: server.url, token, database: 'made' }, schemas.good);
+      const client = new v1.InfluxDB(options);
+      const [ping] = await client.ping(5000);
+      assert.ok(ping.online);
+      assert.match(ping.version, /^\d+\.\d+\.\d+$/);
+      await client.createDatabase('made');
+      assert.deepEqual((await client.getDatabaseNames()).sort(), ['made', 'trials']);
+      const points = [1, 2, 3].map((n) => ({
+        measurement: 'load',
+        tags: { host: `h${n}` },
+        fields: { value: n },
+        timestamp: firstSecond + n,
+      }));
+      await client.writePoints(points, { precision: 's' });
+      assert.deepEqual(await client.getMeasurements(), ['load']);
+      const rows = await client.query('SELECT value, host FROM load WHERE value > 1');
+      assert.deepEqual(rows.map(({ value, host }) => [value, host]), [[2, 'h2'], [3, 'h3']]);
+      assert.equal(rows[0].time.getTime(), (firstSecond + 2) * 1000);
+      const text = 'SELECT value FROM load WHERE host = $host';
+      const [bound] = await client.query(text, { placeholders: { host: 'h3' } });
+      assert.equal(bound.value, 3);
+      await assert.rejects(client.query('SELECT'), /error parsing query/);
+      await client.dropDatabase('made');
+      assert.deepEqual(await client.getDatabaseNames(), ['trials']);
+    },
+  };
+  // Of an answer of 500 or more it shows the reason phrase only.
+  await clientTrials(t, v1Client, { unsigned: false, hides: [503], more });
+});

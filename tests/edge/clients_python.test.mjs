@@ -1,0 +1,73 @@
+// The Python clients as their users run them, unmodified.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { clientTrials, firstSecond } from './client_trials.mjs';
+import { token } from './harness.mjs';
+import { hasPythonClients, order } from './python.mjs';
+
+const version = /^\d+\.\d+\.\d+$/;
+const rows = [0, 1, 2, 3].map((i) => [firstSecond + i, i]);
+
+/** Puts `script` through all trials; `fixed` goes with every order; `look` judges its tour. */
+function trial(name, script, fixed, options, look) {
+  test(name, async (t) => {
+    if (!(await hasPythonClients(t))) return;
+    const client = (what) => order(script, { ...what, ...fixed });
+    const more = {
+      'what its users do besides': async ({ url }, proxy, database) => {
+        const { error, ...seen } = await client({ action: 'tour', url, token, database });
+        assert.equal(error, null);
+        look(seen);
+      },
+      'compresses what it is told to': async (server, proxy, database) => {
+        proxy.takeWrites();
+        const { url } = proxy;
+        assert.equal((await client({ action: 'types', url, token, database })).error, null);
+        const [{ path, headers }] = proxy.takeWrites();
+        assert.equal(headers['content-encoding'] === 'gzip', fixed.gzip ?? false);
+        assert.equal(path.split('?')[0], options.path);
+      },
+    };
+    await clientTrials(t, client, { ...options, more });
+  });
+}
+
+for (const gzip of [false, true]) {
+  trial(`influxdb-client for Python, gzip ${gzip}`, 'v2', { gzip }, { path: '/api/v2/write' },
+    (seen) => {
+      assert.equal(seen.ping, true);
+      assert.match(seen.version, version);
+      assert.equal(seen.health, 'pass');
+    });
+}
+
+for (const gzip of [false, true]) {
+  trial(`influxdb for Python, gzip ${gzip}`, 'v1', { gzip }, { path: '/write' }, (seen) => {
+    assert.match(seen.version, version);
+    assert.deepEqual(seen.policies.map(({ name }) => name), ['autogen', 'long']);
+    assert.equal(seen.policies[1].default, true);
+    assert.deepEqual(seen.rows, rows.slice(2).map((row) => [...row, 'eu']));
+    assert.deepEqual(seen.bound, [1]);
+    assert.deepEqual(seen.chunks, [0, 1, 2, 3]);
+    const keys = ['load,host=h0,region=eu', 'load,host=h1,region=eu', 'load,host=h2,region=eu'];
+    assert.deepEqual(seen.series, keys);
+    assert.deepEqual(seen.found, [{ name: 'trials' }, { name: 'made' }]);
+    assert.deepEqual(seen.left, [{ name: 'trials' }]);
+  });
+}
+
+trial('aioinflux', 'aio', {}, { path: '/write' }, (seen) => {
+  assert.match(seen.version, version);
+  assert.deepEqual(seen.rows, rows);
+  assert.deepEqual(seen.chunks, rows);
+  assert.deepEqual(seen.measurements, [['load']]);
+});
+
+const v3Paths = [['/api/v2/write', true, true], ['/api/v3/write_lp', false, false]];
+for (const [path, v2, gzip] of v3Paths) {
+  trial(`influxdb3-python on ${path}`, 'v3', { v2, gzip }, { path }, (seen) => {
+    assert.match(seen.version, version);
+  });
+}

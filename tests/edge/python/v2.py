@@ -1,0 +1,73 @@
+"""The PyPI package influxdb-client: batching with its own retries, or one write at a time."""
+
+from influxdb_client import InfluxDBClient, Point, WriteOptions
+from influxdb_client.client.write_api import SYNCHRONOUS
+
+import order as given
+
+
+def client_of(order):
+    return InfluxDBClient(
+        url=order["url"], token=order["token"], org="an org", enable_gzip=order.get("gzip", False)
+    )
+
+
+def load_point(i):
+    point = Point("load").tag("host", f"h{i % 3}").field("value", i)
+    return point.time(given.FIRST_SECOND + i, write_precision="s")
+
+
+def batching(order):
+    """As by default, only sooner."""
+    return WriteOptions(
+        batch_size=order["batch"],
+        flush_interval=200,
+        retry_interval=100,
+        max_retry_delay=1000,
+        max_retries=60,
+        max_retry_time=60_000,
+    )
+
+
+def points(order):
+    failures = []
+    with client_of(order) as client:
+        if order.get("patient"):
+            failed = lambda _, data, error: failures.append(error)  # noqa: E731
+            with client.write_api(write_options=batching(order), error_callback=failed) as api:
+                for numbers in given.batches(order):
+                    api.write(order["database"], record=[load_point(i) for i in numbers],
+                              write_precision="s")
+        else:
+            api = client.write_api(write_options=SYNCHRONOUS)
+            for numbers in given.batches(order):
+                api.write(order["database"], record=[load_point(i) for i in numbers],
+                          write_precision="s")
+    if failures:
+        raise failures[0]
+
+
+def types(order):
+    point = Point(given.EVERY_TYPE["measurement"])
+    for key, value in given.EVERY_TYPE["tags"].items():
+        point = point.tag(key, value)
+    for key, value in given.EVERY_TYPE["fields"].items():
+        point = point.field(key, value)
+    point = point.time(given.FIRST_SECOND, write_precision="s")
+    with client_of(order) as client:
+        api = client.write_api(write_options=SYNCHRONOUS)
+        api.write(order["database"], record=point, write_precision="s")
+
+
+def line(order):
+    with client_of(order) as client:
+        api = client.write_api(write_options=SYNCHRONOUS)
+        api.write(order["database"], record=order["line"])
+
+
+def tour(order):
+    with client_of(order) as client:
+        return {"ping": client.ping(), "version": client.version(), "health": client.health().status}
+
+
+given.carry_out({"points": points, "types": types, "line": line, "tour": tour})
