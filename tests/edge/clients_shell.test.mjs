@@ -40,6 +40,97 @@ test('the 1.x shell connects, creates, inserts and selects', async (t) => {
   assert.equal(csv, 'name,time,sum\ntills,0,15.5\n');
   const json = shell('SHOW TAG VALUES WITH KEY = shop', '-database', 'shop', '-format', 'json');
   assert.deepEqual(JSON.parse(json).results[0].series[0].values, [['shop', 'a'], ['shop', 'b']]);
-  const rfc3339 = shell('SELECT takings FROM tills LIMIT 1', '-database', 'shop', '-precision', 'rfc3339');
+  const asText = ['-database', 'shop', '-precision', 'rfc3339'];
+  const rfc3339 = shell('SELECT takings FROM tills LIMIT 1', ...asText);
   assert.match(rfc3339, /1970-01-01T00:00:00\.000001Z 12\.5/);
+});
+
+/** A dump as the tools of 1.x write it: what creates the database, then lines for it. */
+const dump = (lines) => `# DDL
+CREATE DATABASE shop
+CREATE RETENTION POLICY "long" ON "shop" DURATION INF REPLICATION 1
+
+# DML
+# CONTEXT-DATABASE: shop
+# CONTEXT-RETENTION-POLICY: long
+# writing tsm data
+${lines.join('\n')}
+`;
+
+const points = Array.from({ length: 12_000 }, (_, i) => {
+  const note = `note="a \\"${i}\\" b"`;
+  return `tills,shop=a\\ ${i % 7} takings=${i}.25,count=${i}i,${note} ${1_700_000_000 + i}`;
+});
+
+/** Writes a dump for the test `t` and returns a function that imports it with the shell. */
+function importer(t, text) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-dump-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const paths = { plain: join(folder, 'dump.txt'), compressed: join(folder, 'dump.gz') };
+  writeFileSync(paths.plain, text);
+  writeFileSync(paths.compressed, gzipSync(text));
+  return (url, { secret = token, compressed = false } = {}) => {
+    const args = [...login(url, secret), '-import', '-precision', 's'];
+    if (compressed) args.push('-compressed');
+    args.push('-path', compressed ? paths.compressed : paths.plain);
+    const child = spawn('influx', args);
+    let output = '';
+    child.stdout.on('data', (piece) => (output += piece));
+    child.stderr.on('data', (piece) => (output += piece));
+    return new Promise((resolve) => child.once('close', (code) => resolve({ code, output })));
+  };
+}
+
+test('the 1.x shell imports a dump, and says what was refused', async (t) => {
+  if (!has(t, 'influx', ['-version'])) return;
+  const server = await tidemark(t);
+  const proxy = await faultProxy(t, server.url);
+  const inShop = { db: 'shop', epoch: 's' };
+  const count = () => server.rows('SELECT count(takings) FROM long.tills', inShop);
+  const load = importer(t, dump(points));
+
+  await t.test('a bad token', async () => {
+    const { code, output } = await load(server.url, { secret: 'wrong' });
+    assert.notEqual(code, 0);
+    assert.match(output, /unauthorized access/);
+  });
+  await t.test('an overloaded server: it says so, and the next run mends it', async () => {
+    proxy.refuse = [503];
+    const { code, output } = await load(proxy.url);
+    const [{ answer }] = proxy.takeWrites().filter(({ status }) => status === 503);
+    assert.ok(output.includes(JSON.parse(answer).error), output.slice(-500));
+    assert.notEqual(code, 0);
+    assert.deepEqual(await count(), [[0, points.length - 5000]]);
+    assert.equal((await load(server.url)).code, 0);
+    assert.deepEqual(await count(), [[0, points.length]]);
+  });
+  await t.test('compressed, a second time: nothing is there twice', async () => {
+    assert.equal((await load(server.url, { compressed: true })).code, 0);
+    assert.deepEqual(await count(), [[0, points.length]]);
+    const q = 'SELECT takings, count, note, shop FROM long.tills LIMIT 1 OFFSET 4711';
+    const [row] = await server.rows(q, inShop);
+    assert.deepEqual(row, [1_700_004_711, 4711.25, 4711, 'a "4711" b', 'a 0']);
+  });
+  await t.test('a bad line: named, and the others are kept', async () => {
+    const bad = importer(t, dump(['tills,shop=new takings=1 1', 'tills,shop=new takings= 2']));
+    const { output } = await bad(server.url);
+    assert.match(output, /partial write has occurred, errors encountered on line\(s\)/);
+    assert.match(output, /takings/);
+    const q = "SELECT takings FROM long.tills WHERE shop = 'new'";
+    assert.deepEqual(await server.rows(q, inShop), [[1, 1]]);
+  });
+  await t.test('a restart under an import: the next run completes it', async () => {
+    const more = points.map((line) => line.replace('tills', 'more'));
+    const again = importer(t, dump(more));
+    const importing = again(server.url);
+    await sleep(150);
+    await server.kill();
+    const { output } = await importing;
+    await server.start();
+    t.diagnostic(output.trim().split('\n').at(-1).slice(0, 100));
+    assert.equal((await again(server.url)).code, 0);
+    const q = 'SELECT count(takings) FROM long.more';
+    assert.deepEqual(await server.rows(q, inShop), [[0, more.length]]);
+    assert.deepEqual(await count(), [[0, points.length + 1]]);
+  });
 });

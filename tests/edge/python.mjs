@@ -48,7 +48,7 @@ export async function hasPythonClients(t) {
 
 /** Runs tests/edge/python/`script`.py with an order and returns what it reports. */
 export function order(script, what) {
-  const args = [at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
+  const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
   return new Promise((resolve, reject) => {
     execFile(program, args, { timeout: orderMs }, (error, stdout, stderr) => {
       if (error) reject(new Error(`${script} ${what.action}: ${error.message}\n${stderr}`));

@@ -1,0 +1,149 @@
+// Telegraf's two outputs against the server: what can pass is kept and delivered, what cannot is
+// dropped with a log line that says why.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { firstSecond, pointLines } from './client_trials.mjs';
+import { faultProxy } from './fault_proxy.mjs';
+import { tidemark, token } from './harness.mjs';
+import { TelegrafV1, TelegrafV2 } from './telegraf_outputs.mjs';
+
+/** Telegraf writes nanoseconds. */
+const inNs = (lines) => lines.map((line) => `${line}000000000`);
+const database = 'telegraf';
+
+const outputs = {
+  influxdb_v2: (settings) => new TelegrafV2({ bucket: database, token, ...settings }),
+  influxdb: (settings) => new TelegrafV1({ database, token, ...settings }),
+};
+
+async function count(server) {
+  const rows = await server.rows('SELECT count(value) FROM load', { db: database, epoch: 's' });
+  return rows.length === 0 ? 0 : rows[0][1];
+}
+
+/** Flushes every `intervalMs` until nothing waits. */
+async function drain(output, intervalMs = 50) {
+  for (let flushesLeft = 400; output.buffer.length > 0; flushesLeft -= 1) {
+    assert.ok(flushesLeft > 0, `still waiting: ${output.log.slice(-3).join('\n')}`);
+    await output.flush();
+    await sleep(intervalMs);
+  }
+}
+
+/** A server with the database, a proxy before it, and outputs for both. */
+async function scene(t, vars = {}) {
+  const server = await tidemark(t, { vars });
+  const proxy = await faultProxy(t, server.url);
+  await server.query(`CREATE DATABASE ${database}`);
+  return { server, proxy };
+}
+
+for (const [name, make] of Object.entries(outputs)) {
+  test(`Telegraf's outputs.${name}`, async (t) => {
+    const { server, proxy } = await scene(t);
+    const output = make({ url: proxy.url, batchSize: 100 });
+
+    await t.test('batches arrive whole and once', async () => {
+      output.buffer = inNs(pointLines(0, 250));
+      await drain(output, 0);
+      assert.deepEqual([output.requests, output.dropped.length], [3, 0]);
+      assert.equal(await count(server), 250);
+    });
+
+    await t.test('a bad line costs the log one message, and the good lines are there', async () => {
+      output.buffer = [...inNs(pointLines(250, 5)), 'load,host=h0 value=text 1'];
+      await output.flush();
+      assert.equal(output.buffer.length, 0);
+      assert.match(output.log.at(-1), /will be dropped: 400.*partial write has occurred.*line 6/s);
+      assert.equal(await count(server), 255);
+    });
+
+    await t.test('an overloaded server: kept and delivered', async () => {
+      output.buffer = inNs(pointLines(255, 50));
+      proxy.refuse = [503, 503];
+      await drain(output);
+      assert.match(output.log.join('\n'), /503.*: the service is busy|503.*: unavailable: the ser/);
+      assert.equal(output.dropped.length, 6);
+      assert.equal(await count(server), 305);
+    });
+
+    await t.test('a restart: kept and delivered', async () => {
+      const direct = make({ url: server.url, batchSize: 10 });
+      direct.buffer = inNs(pointLines(305, 400));
+      const draining = drain(direct, 20);
+      while ((await count(server)) === 305) await sleep(10);
+      await server.kill();
+      await server.start();
+      await draining;
+      assert.equal(direct.dropped.length, 0);
+      assert.ok(direct.requests > 40, 'no request met the restart');
+      assert.equal(await count(server), 705);
+    });
+  });
+}
+
+test("Telegraf's v2 output keeps what a token is refused for, and waits as told", async (t) => {
+  const { server, proxy } = await scene(t);
+  const output = outputs.influxdb_v2({ url: proxy.url, token: 'wrong' });
+  output.buffer = inNs(pointLines(0, 10));
+  await output.flush();
+  assert.equal(output.buffer.length, 10);
+  assert.match(output.log.at(-1), /\(401\): unauthorized: unauthorized access/);
+  output.token = token;
+  proxy.refuse = [429];
+  const from = Date.now();
+  await drain(output, 20);
+  assert.ok(Date.now() - from >= 1000, 'it came back before Retry-After');
+  assert.equal(output.requests, 3);
+  assert.equal(await count(server), 10);
+});
+
+test("Telegraf's v2 output splits a batch that is too large", async (t) => {
+  const { server } = await scene(t);
+  const output = outputs.influxdb_v2({ url: server.url, batchSize: 40 });
+  const note = 'x'.repeat(1_000_000);
+  output.buffer = Array.from({ length: 40 }, (_, i) => {
+    return `load,host=h value=${i}i,note="${note}" ${firstSecond + i}000000000`;
+  });
+  await drain(output);
+  assert.match(output.log[0], /413.*request too large: .*too large: 25000000 bytes at most/);
+  assert.equal(output.dropped.length, 0);
+  assert.equal(output.requests, 3);
+  assert.equal(await count(server), 40);
+});
+
+test("Telegraf's v1 output creates its database, at the start and when it is gone", async (t) => {
+  const server = await tidemark(t, { vars: { AUTO_CREATE_DATABASES: 'false' } });
+  const output = outputs.influxdb({ url: server.url });
+  await output.createDatabase();
+  assert.deepEqual(output.log, []);
+  output.buffer = inNs(pointLines(0, 10));
+  await drain(output, 0);
+  await server.query(`DROP DATABASE ${database}`);
+  output.buffer = inNs(pointLines(10, 10));
+  await drain(output, 0);
+  assert.match(output.log[0], /404: database not found: "telegraf"/);
+  assert.equal(output.dropped.length, 0);
+  assert.equal(await count(server), 10);
+  output.token = 'wrong';
+  await output.createDatabase();
+  assert.match(output.log.at(-1), /creation failed: 401: .*unauthorized access/);
+});
+
+test("Telegraf's v1 output drops what can never be written, by its text or status", async (t) => {
+  const server = await tidemark(t);
+  await server.query(`CREATE DATABASE ${database} WITH DURATION 1h NAME short`);
+  const output = outputs.influxdb({ url: server.url });
+  output.buffer = inNs(pointLines(0, 10));
+  await output.flush();
+  assert.equal(output.dropped.length, 10);
+  assert.match(output.log.at(-1), /dropped: 422\): no data written.*retention/s);
+  output.policy = 'nowhere';
+  output.buffer = ['load value=1'];
+  await output.flush();
+  assert.equal(output.buffer.length, 0);
+  assert.match(output.log.at(-1), /retention policy not found: nowhere/);
+});

@@ -1,0 +1,194 @@
+// Telegraf's two outputs, as far as a server can tell: which replies make them drop, keep or split
+// a batch, which texts they look for, and when they come back. What an output neither drops nor
+// delivers stays first in its buffer.
+
+import { gzipSync } from 'node:zlib';
+
+/** Replies of the v2 output that count as delivered. */
+const delivered = [200, 201, 202, 204, 206, 207, 208];
+const overloaded = [429, 502, 503, 504];
+
+/** The longest wait that a server may ask of the v2 output, seconds. */
+const retryAfterSecondsMax = 600;
+const backoffSecondsMax = 60;
+
+/** What both have: metrics (lines) that wait, those that were dropped, and the log. */
+class Output {
+  constructor(settings) {
+    Object.assign(this, { batchSize: 1000, ...settings });
+    this.buffer = [];
+    this.dropped = [];
+    this.log = [];
+    this.requests = 0;
+  }
+
+  /** One flush: the oldest batch is tried once. */
+  async flush() {
+    const batch = this.buffer.slice(0, this.batchSize);
+    if (batch.length === 0) return;
+    const settled = await this.write(batch);
+    this.buffer = [...batch.slice(settled), ...this.buffer.slice(batch.length)];
+  }
+
+  async post(path, headers, lines) {
+    this.requests += 1;
+    return fetch(`${this.url}${path}`, {
+      method: 'POST',
+      headers: {
+        ...headers,
+        'User-Agent': 'Telegraf/1.38.0',
+        'Content-Type': 'text/plain; charset=utf-8',
+        'Content-Encoding': 'gzip',
+      },
+      body: gzipSync(lines.map((line) => `${line}\n`).join('')),
+    });
+  }
+
+  drop(lines, why) {
+    this.dropped.push(...lines);
+    this.log.push(why);
+  }
+}
+
+/** `outputs.influxdb_v2`. */
+export class TelegrafV2 extends Output {
+  retryAtMs = 0;
+  retries = 0;
+
+  /** How many of the batch's first metrics are settled: delivered or dropped. */
+  async write(batch) {
+    if (Date.now() < this.retryAtMs) return 0;
+    const search = new URLSearchParams({ bucket: this.bucket, org: '' });
+    const headers = { Authorization: `Token ${this.token}` };
+    let response;
+    try {
+      response = await this.post(`/api/v2/write?${search}`, headers, batch);
+    } catch (error) {
+      this.log.push(error.message);
+      return 0;
+    }
+    const { status } = response;
+    const text = await response.text();
+    if (delivered.includes(status)) {
+      this.retries = 0;
+      return batch.length;
+    }
+    const said = this.#described(text);
+    if (status === 413) return this.#split(batch, said);
+    if (status === 401 || status === 403) {
+      this.log.push(`failed to write (${status})${said}`);
+      return 0;
+    }
+    if (overloaded.includes(status)) {
+      this.#wait(response.headers.get('Retry-After'));
+      this.log.push(`failed to write, will retry (${status})${said}`);
+      return 0;
+    }
+    if (status >= 400 && status < 500) {
+      this.drop(batch, `failed to write (will be dropped: ${status})${said}`);
+      return batch.length;
+    }
+    this.log.push(`failed to write (${status})${said}`);
+    return 0;
+  }
+
+  /** Its decoder reads these members; a body that is not JSON says nothing. */
+  #described(text) {
+    try {
+      const { code = '', message = '', line } = JSON.parse(text);
+      if (line !== undefined && !Number.isInteger(line)) return '';
+      return `: ${code}: ${message}`;
+    } catch {
+      return '';
+    }
+  }
+
+  async #split(batch, said) {
+    this.log.push(`request was too large (413)${said}`);
+    if (batch.length === 1) return 0;
+    const half = Math.ceil(batch.length / 2);
+    const first = await this.write(batch.slice(0, half));
+    if (first < half) return first;
+    return half + (await this.write(batch.slice(half)));
+  }
+
+  #wait(header) {
+    this.retries += 1;
+    const backoff = Math.min(this.retries ** 2 / 40, backoffSecondsMax);
+    let asked = 0;
+    if (header) {
+      asked = Number.isNaN(Number(header)) ? 10 : Math.min(Number(header), retryAfterSecondsMax);
+    }
+    this.retryAtMs = Date.now() + Math.max(backoff, asked) * 1000;
+  }
+}
+
+/** Texts in an answer of 5xx after which the v1 output forgets the batch. */
+const forgotten = [
+  'retention policy not found',
+  'hinted handoff queue not empty',
+  'points beyond retention policy',
+  'partial write',
+  'unable to parse',
+];
+
+/** `outputs.influxdb`. */
+export class TelegrafV1 extends Output {
+  get #headers() {
+    return { Authorization: `Basic ${btoa(`telegraf:${this.token}`)}` };
+  }
+
+  /** At the start, and when the database is gone; a failure is only logged. */
+  async createDatabase() {
+    const name = this.database.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
+    const body = new URLSearchParams({ q: `CREATE DATABASE "${name}"` });
+    this.requests += 1;
+    const init = { method: 'POST', headers: this.#headers, body };
+    const response = await fetch(`${this.url}/query`, init);
+    const text = await response.text();
+    const error = JSON.parse(text).results?.[0]?.error;
+    if (response.status !== 200 || error) {
+      this.log.push(`database ${this.database} creation failed: ${response.status}: ${text}`);
+    }
+  }
+
+  async write(batch) {
+    const search = new URLSearchParams({ db: this.database });
+    if (this.policy) search.set('rp', this.policy);
+    let response;
+    try {
+      response = await this.post(`/write?${search}`, this.#headers, batch);
+    } catch (error) {
+      this.log.push(error.message);
+      return 0;
+    }
+    const { status } = response;
+    if (status === 204) return batch.length;
+    const text = await response.text();
+    let said = '';
+    if (text.length > 0) {
+      try {
+        said = JSON.parse(text).error ?? '';
+      } catch {
+        // Whatever the status: the batch is tried for ever.
+        this.log.push(`no JSON: ${status}: ${text}`);
+        return 0;
+      }
+    }
+    if (said.includes('database not found')) {
+      this.log.push(`${status}: ${said}`);
+      if (!this.skipsCreation) await this.createDatabase();
+      return 0;
+    }
+    if (status >= 400 && status < 500) {
+      this.drop(batch, `failed to write (will be dropped: ${status}): ${said}`);
+      return batch.length;
+    }
+    if (forgotten.some((words) => said.includes(words))) {
+      this.drop(batch, `${status}: ${said}`);
+      return batch.length;
+    }
+    this.log.push(`${status}: ${said}`);
+    return 0;
+  }
+}
