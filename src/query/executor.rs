@@ -1,10 +1,12 @@
 //! Turns pages of many shards into the statement's rows, asking for the pages it needs.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
+use super::derived::Derived;
 use super::error::QueryError;
 use super::group::{GroupRun, Progress};
-use super::plan::Plan;
+use super::plan::{Node, Plan, PlannedScan};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
 use crate::scan::page::ScanPage;
@@ -55,7 +57,12 @@ struct InputRun {
 /// current group, and the first pages of [`STREAMS_AHEAD`] streams after it.
 #[derive(Debug)]
 pub struct Executor {
-    plan: Plan,
+    scans: Rc<[PlannedScan]>,
+    node: Node,
+    /// Subqueries that are not through, by their position in the node; the first one runs.
+    pending: VecDeque<(usize, Self)>,
+    /// What the node's subqueries answered.
+    derived: Vec<Derived>,
     /// The current measurement first.
     inputs: VecDeque<InputRun>,
     group: Option<GroupRun>,
@@ -68,14 +75,22 @@ impl Executor {
     /// Starts `plan`; `shards[i]` is how many shards scan `i` of the plan touches (0: none, it
     /// then has no rows).
     pub fn new(plan: Plan, shards: &[u32]) -> Self {
-        let mut inputs = VecDeque::with_capacity(plan.root.inputs.len());
-        for (index, input) in plan.root.inputs.iter().enumerate() {
+        Self::of(plan.scans.into(), plan.root, shards)
+    }
+
+    fn of(scans: Rc<[PlannedScan]>, node: Node, shards: &[u32]) -> Self {
+        let mut inputs = VecDeque::with_capacity(node.inputs.len());
+        for (index, input) in node.inputs.iter().enumerate() {
             let feeds = (input.feeds.iter())
                 .map(|bindings| {
                     let mut streams = Vec::new();
                     for binding in bindings {
-                        let Some(scan) = plan.scans.get(binding.scan) else { continue };
-                        for shard in 0..shards.get(binding.scan).copied().unwrap_or(0) {
+                        let Some(scan) = scans.get(binding.scan) else { continue };
+                        let shards = match scan.subquery {
+                            Some(_) => 1,
+                            None => shards.get(binding.scan).copied().unwrap_or(0),
+                        };
+                        for shard in 0..shards {
                             let id = StreamId { scan: binding.scan as u32, shard };
                             streams.push(Stream::new(id, scan.request.clone(), binding));
                         }
@@ -85,7 +100,12 @@ impl Executor {
                 .collect();
             inputs.push_back(InputRun { input: index, feeds });
         }
-        Self { plan, inputs, group: None, series: 0, ready: VecDeque::new() }
+        let pending = (node.subqueries.iter().enumerate())
+            .map(|(index, sub)| (index, Self::of(Rc::clone(&scans), sub.node.clone(), shards)))
+            .collect();
+        let derived = node.subqueries.iter().map(|sub| Derived::new(Rc::clone(sub))).collect();
+        let (group, series, ready) = (None, 0, VecDeque::new());
+        Self { scans, node, pending, derived, inputs, group, series, ready }
     }
 
     /// The next step. Call again after supplying what a [`ExecStep::Need`] asked for.
@@ -94,19 +114,37 @@ impl Executor {
     /// [`QueryError`]; the executor is then of no further use.
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
     pub fn next(&mut self) -> Result<ExecStep, QueryError> {
+        while let Some((index, subquery)) = self.pending.front_mut() {
+            match subquery.next()? {
+                ExecStep::Need(needs) => return Ok(ExecStep::Need(needs)),
+                ExecStep::Chunk(chunk) => {
+                    if let Some(derived) = self.derived.get_mut(*index) {
+                        derived.push(&chunk)?;
+                    }
+                }
+                ExecStep::Done => {
+                    self.pending.pop_front();
+                }
+            }
+        }
         loop {
             if let Some(chunk) = self.ready.pop_front() {
                 return Ok(ExecStep::Chunk(chunk));
             }
             let Some(run) = self.inputs.front_mut() else { return Ok(ExecStep::Done) };
             let Some(group) = &mut self.group else {
-                if let Some(step) = self.begin_group() {
-                    return Ok(step);
+                let needs = self.begin_group();
+                if let Some(needs) = self.answer_locally(needs)? {
+                    return Ok(ExecStep::Need(needs));
                 }
                 continue;
             };
-            match group.advance(&self.plan.root, &mut run.feeds)? {
-                Progress::Need(needs) => return Ok(ExecStep::Need(needs)),
+            match group.advance(&self.node, &mut run.feeds)? {
+                Progress::Need(needs) => {
+                    if let Some(needs) = self.answer_locally(needs)? {
+                        return Ok(ExecStep::Need(needs));
+                    }
+                }
                 Progress::Chunk(chunk) => self.show(chunk),
                 Progress::End => {
                     let last = group.take_held();
@@ -119,29 +157,52 @@ impl Executor {
 
     /// Hands in the page that a [`StreamNeed`] asked for.
     pub fn supply(&mut self, stream: StreamId, page: ScanPage) {
+        if let Some((_, subquery)) = self.pending.front_mut() {
+            return subquery.supply(stream, page);
+        }
         let streams = self.inputs.iter_mut().flat_map(|run| run.feeds.iter_mut().flatten());
         if let Some(found) = streams.into_iter().find(|found| found.id() == stream) {
             found.supply(page);
         }
     }
 
-    /// Starts the next group of the current measurement, or the next measurement. Returns a step
-    /// when pages are needed first.
-    fn begin_group(&mut self) -> Option<ExecStep> {
-        let run = self.inputs.front()?;
+    /// Supplies what subqueries can answer; gives what shards have to, if anything.
+    fn answer_locally(
+        &mut self,
+        needs: Vec<StreamNeed>,
+    ) -> Result<Option<Vec<StreamNeed>>, QueryError> {
+        let mut remote = Vec::new();
+        for need in needs {
+            let scan = self.scans.get(need.stream.scan as usize);
+            let derived = scan.and_then(|scan| self.derived.get_mut(scan.subquery?));
+            match (scan, derived) {
+                (Some(scan), Some(derived)) => {
+                    let page = derived.page(&scan.measurement, &need.request)?;
+                    self.supply(need.stream, page);
+                }
+                _ => remote.push(need),
+            }
+        }
+        Ok((!remote.is_empty()).then_some(remote))
+    }
+
+    /// Starts the next group of the current measurement, or the next measurement. Returns
+    /// the pages that are needed first.
+    fn begin_group(&mut self) -> Vec<StreamNeed> {
+        let Some(run) = self.inputs.front() else { return Vec::new() };
         let streams = || run.feeds.iter().flatten();
         if streams().any(|stream| stream.front() == Front::Missing) {
-            return Some(ExecStep::Need(self.first_needs()));
+            return self.first_needs();
         }
         let keys = streams().filter_map(|stream| match stream.front() {
             Front::Group(key) => Some(key),
             Front::Missing | Front::End => None,
         });
-        let key = if self.plan.root.descending { keys.max() } else { keys.min() };
+        let key = if self.node.descending { keys.max() } else { keys.min() };
         match key.map(<[String]>::to_vec) {
             Some(key) if !self.is_beyond() => {
                 let input = run.input;
-                self.group = Some(GroupRun::new(&self.plan.root, input, key));
+                self.group = Some(GroupRun::new(&self.node, input, key));
                 self.series += 1;
             }
             _ => {
@@ -149,7 +210,7 @@ impl Executor {
                 self.series = 0;
             }
         }
-        None
+        Vec::new()
     }
 
     /// What the current measurement misses, and the first pages of some streams after it.
@@ -173,14 +234,14 @@ impl Executor {
     /// Whether SLIMIT hides every further series of the measurement. As in 1.x, SOFFSET alone
     /// hides them all (`LimitTagSets`).
     fn is_beyond(&self) -> bool {
-        let node = &self.plan.root;
+        let node = &self.node;
         let limited = node.slimit > 0 || node.soffset > 0;
         limited && self.series >= node.soffset.saturating_add(node.slimit)
     }
 
     /// Shows a chunk unless SOFFSET hides its series.
     fn show(&mut self, chunk: SeriesChunk) {
-        if self.series > self.plan.root.soffset
+        if self.series > self.node.soffset
             && let Some(group) = &mut self.group
         {
             self.ready.extend(group.hold(chunk));

@@ -7,6 +7,7 @@
 //! about objects; which shards a scan touches is the route's business.
 
 pub mod compile;
+mod derived;
 pub mod error;
 pub mod executor;
 mod group;

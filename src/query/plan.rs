@@ -9,7 +9,9 @@ use super::scalar::Scalar;
 use super::source::SourceName;
 use super::transforms::Transform;
 use crate::influxql::ast::Target;
+use crate::model::ids::ColumnId;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
+use crate::model::value::FieldType;
 use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 
 /// A statement ready to be executed.
@@ -31,6 +33,15 @@ pub struct PlannedScan {
     pub measurement: String,
     /// What to ask, without a resume key.
     pub request: ScanRequest,
+    /// A subquery of the statement that the scan belongs to: no shard is asked then.
+    pub(crate) subquery: Option<usize>,
+}
+
+impl PlannedScan {
+    /// Whether shards are asked; else a subquery's answer is scanned where the statement runs.
+    pub fn asks_shards(&self) -> bool {
+        self.subquery.is_none()
+    }
 }
 
 /// One SELECT: the statement itself or a subquery.
@@ -68,6 +79,33 @@ pub(crate) struct Node {
     pub(crate) feeds: Vec<Feed>,
     /// One per measurement, in the order of the result.
     pub(crate) inputs: Vec<Input>,
+    /// The subqueries that it reads.
+    pub(crate) subqueries: Vec<Rc<Subquery>>,
+}
+
+/// A subquery and what the statement around it sees of its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Subquery {
+    pub(crate) node: Node,
+    /// What can be read.
+    pub(crate) fields: Vec<DerivedField>,
+}
+
+/// A column of a subquery's answer, read as a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DerivedField {
+    pub(crate) id: ColumnId,
+    pub(crate) field_type: FieldType,
+    pub(crate) from: DerivedFrom,
+}
+
+/// Where the values stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DerivedFrom {
+    /// Position in the chunk's columns.
+    Column(usize),
+    /// Position in the chunk's tags.
+    Key(usize),
 }
 
 /// A field or tag by name.

@@ -1,15 +1,18 @@
 //! A node's needs to scan requests on the columns of one measurement.
 
-use super::PolicyView;
 use super::data_type::DataType;
+use super::lower::{Found, Origin};
 use super::predicate;
 use crate::influxql::ast::Expr;
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
+use crate::query::derived::TIME_COLUMN;
 use crate::query::error::QueryError;
 use crate::query::plan::{
     Base, Binding, CallSource, Feed, FeedKind, Node, PlannedScan, Slot, SlotSource,
 };
+use crate::query::source::SourceName;
 use crate::scan::request::{AggregateCall, Beside, Input, Output, ScanRequest};
 
 /// What is bound.
@@ -28,15 +31,16 @@ pub(crate) struct Bound<'a> {
 pub(crate) fn bind(
     bound: &Bound<'_>,
     feed: &Feed,
-    sources: &[(&PolicyView<'_>, &MeasurementSchema)],
+    sources: &[Found<'_>],
     scans: &mut Vec<PlannedScan>,
 ) -> Result<Vec<Binding>, QueryError> {
     let mut bindings = Vec::with_capacity(sources.len());
-    for (policy, schema) in sources {
+    for Found { origin, schema } in sources {
         let scan = scans.len();
+        let is_subquery = matches!(origin, Origin::Subquery(_));
         let (output, slots, calls) = match feed.kind {
             FeedKind::Rows => {
-                let (output, slots) = rows(bound.node, feed, schema);
+                let (output, slots) = rows(bound.node, feed, schema, is_subquery);
                 (output, slots, Vec::new())
             }
             FeedKind::Partials => {
@@ -48,8 +52,17 @@ pub(crate) fn bind(
             Output::Rows { fields, .. } => fields.is_empty(),
             Output::Aggregates { calls, .. } => calls.is_empty(),
         };
-        let time =
-            time(bound.node, feed).intersect(&TimeRange::new(policy.oldest_kept_ns, i64::MAX));
+        let (source, subquery, time) = match origin {
+            Origin::Policy(policy) => {
+                let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
+                (policy.name.clone(), None, time(bound.node, feed).intersect(&kept))
+            }
+            // Its own range is narrow enough; its windows may start before this one's.
+            Origin::Subquery(index) => {
+                let name = SourceName { database: String::new(), policy: None };
+                (name, Some(*index), TimeRange::new(i64::MIN, i64::MAX))
+            }
+        };
         if asks_nothing || time.is_empty() {
             continue;
         }
@@ -63,7 +76,7 @@ pub(crate) fn bind(
             .collect();
         let predicate = bound.condition.map(|c| predicate::lower(c, schema)).transpose()?;
         scans.push(PlannedScan {
-            source: policy.name.clone(),
+            source,
             measurement: schema.name.clone(),
             request: ScanRequest {
                 measurement: schema.id,
@@ -74,6 +87,7 @@ pub(crate) fn bind(
                 output,
                 resume: None,
             },
+            subquery,
         });
         bindings.push(Binding { scan, key, slots, calls });
     }
@@ -102,7 +116,12 @@ fn field(slot: &Slot, schema: &MeasurementSchema) -> Option<Input> {
     input.output_type().is_some().then_some(input)
 }
 
-fn rows(node: &Node, feed: &Feed, schema: &MeasurementSchema) -> (Output, Vec<SlotSource>) {
+fn rows(
+    node: &Node,
+    feed: &Feed,
+    schema: &MeasurementSchema,
+    is_subquery: bool,
+) -> (Output, Vec<SlotSource>) {
     let (mut fields, mut tags) = (Vec::new(), Vec::new());
     let mut sources = Vec::with_capacity(node.slots.len());
     for slot in &node.slots {
@@ -122,6 +141,13 @@ fn rows(node: &Node, feed: &Feed, schema: &MeasurementSchema) -> (Output, Vec<Sl
                 None => SlotSource::Missing,
             },
         });
+    }
+    // 1.x shows every row of a subquery, whatever it has of the columns, if any source has one.
+    let known = node.slots.iter().any(|slot| slot.data_type != DataType::Unknown);
+    let shows_all = feed.calls.is_empty() && known;
+    if is_subquery && (shows_all || !fields.is_empty()) {
+        let field_type = FieldType::Integer;
+        fields.push(Input { column: TIME_COLUMN, field_type, cast: None });
     }
     let wanted = node.limit.saturating_add(node.offset);
     let limit = (node.limit > 0 && feed.calls.is_empty()).then_some(wanted);

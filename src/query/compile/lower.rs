@@ -1,14 +1,16 @@
 //! A checked SELECT and its schemas to a plan.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::bind::{self, Bound};
 use super::calls::CallBuilder;
-use super::data_type::{self, Names};
+use super::data_type::{self, DataType, Names};
 use super::expand;
 use super::names;
 use super::statement::Checked;
+use super::subquery;
 use super::{Context, PolicyView};
 use crate::influxql::ast::{Expr, Field, MeasurementName, Source};
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
@@ -18,25 +20,53 @@ use crate::query::pattern::Pattern;
 use crate::query::plan::{Feed, FeedKind, Input, Node, PlannedScan};
 use crate::scan::request::Window;
 
-/// The measurements of FROM, by name; one name may stand in several policies.
-type Measurements<'a> = BTreeMap<&'a str, Vec<(&'a PolicyView<'a>, &'a MeasurementSchema)>>;
+/// The measurements of FROM, by name; one name may stand in several policies and subqueries.
+type Measurements<'a> = BTreeMap<String, Vec<Found<'a>>>;
 
-/// Lowers a checked statement; its scans are appended to `scans`.
+/// Something of FROM that has rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) origin: Origin<'a>,
+    /// Its columns.
+    pub(crate) schema: Cow<'a, MeasurementSchema>,
+}
+
+/// Where it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin<'a> {
+    Policy(&'a PolicyView<'a>),
+    /// Position among the statement's subqueries.
+    Subquery(usize),
+}
+
+/// A statement whose names are known.
+pub(crate) struct Prepared<'a> {
+    checked: &'a Checked<'a>,
+    measurements: Measurements<'a>,
+    known: Names,
+    /// Expanded, with the columns that top() and bottom() bring.
+    shown: Vec<Field>,
+    group_keys: Vec<String>,
+    subqueries: Vec<Prepared<'a>>,
+}
+
+/// Finds what every name means, innermost statements first.
 ///
 /// # Errors
 /// [`QueryError`]
-pub(crate) fn lower(
-    checked: &Checked<'_>,
-    context: &Context<'_>,
-    scans: &mut Vec<PlannedScan>,
-) -> Result<Node, QueryError> {
-    if !checked.subqueries.is_empty() {
-        return Err(QueryError::Unsupported("subqueries".into()));
-    }
+pub(crate) fn prepare<'a>(
+    checked: &'a Checked<'a>,
+    context: &'a Context<'a>,
+) -> Result<Prepared<'a>, QueryError> {
+    let subqueries = checked.subqueries.iter().map(|inner| prepare(inner, context));
+    let subqueries = subqueries.collect::<Result<Vec<_>, QueryError>>()?;
     let measurements = measurements(checked, context)?;
     let mut known = Names::default();
-    for (_, schema) in measurements.values().flatten() {
-        known.add_measurement(schema);
+    for found in measurements.values().flatten() {
+        known.add_measurement(&found.schema);
+    }
+    for inner in &subqueries {
+        subquery::add_names(inner, &mut known)?;
     }
     let mut fields = checked.fields.clone();
     fields.iter_mut().for_each(|field| data_type::bind(&mut field.expr, &known));
@@ -44,14 +74,67 @@ pub(crate) fn lower(
     for field in &fields {
         data_type::type_of(&field.expr, &known)?;
     }
+    let shown = with_tag_arguments(checked, &fields);
+    Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries })
+}
+
+impl Prepared<'_> {
+    /// Names and types of the columns after time.
+    ///
+    /// # Errors
+    /// [`QueryError`]
+    pub(crate) fn columns(&self) -> Result<Vec<(String, DataType)>, QueryError> {
+        let types = self.shown.iter().map(|field| data_type::type_of(&field.expr, &self.known));
+        let types = types.collect::<Result<Vec<_>, QueryError>>()?;
+        Ok(names::column_names(&self.shown).into_iter().zip(types).collect())
+    }
+
+    /// Keys of its GROUP BY.
+    pub(crate) fn group_keys(&self) -> &[String] {
+        &self.group_keys
+    }
+}
+
+/// Lowers a prepared statement; its scans are appended to `scans`. A subquery groups by
+/// `outer_keys` too.
+///
+/// # Errors
+/// [`QueryError`]
+pub(crate) fn lower(
+    prepared: Prepared<'_>,
+    outer_keys: &[String],
+    scans: &mut Vec<PlannedScan>,
+) -> Result<Node, QueryError> {
+    let Prepared { checked, mut measurements, known, shown, mut group_keys, subqueries } = prepared;
+    group_keys.extend_from_slice(outer_keys);
+    group_keys.sort();
+    group_keys.dedup();
     let window = window(checked)?;
     let mut builder = CallBuilder::new(checked, &known, window.is_some());
-    let mut outputs = Vec::with_capacity(fields.len());
-    let shown = with_tag_arguments(checked, &fields);
+    let mut outputs = Vec::with_capacity(shown.len());
     for field in &shown {
         outputs.push(builder.output(&field.expr)?);
     }
-    let built = builder.finish(outputs);
+    let mut built = builder.finish(outputs);
+    let mut inner_nodes = Vec::with_capacity(subqueries.len());
+    for (index, inner) in subqueries.into_iter().enumerate() {
+        let columns = inner.columns()?;
+        let node = lower(inner, &group_keys, scans)?;
+        let (inner, schema) = subquery::derive(node, &columns);
+        for input in &inner.node.inputs {
+            let origin = Origin::Subquery(index);
+            let schema = MeasurementSchema { name: input.name.to_string(), ..schema.clone() };
+            let found = Found { origin, schema: Cow::Owned(schema) };
+            measurements.entry(input.name.to_string()).or_default().push(found);
+        }
+        inner_nodes.push(Rc::new(inner));
+    }
+    if inner_nodes.len() == checked.select.sources.len() {
+        // Tags of a subquery are columns like others.
+        for slot in built.slots.iter_mut().filter(|slot| slot.data_type == DataType::Tag) {
+            slot.data_type = DataType::String;
+        }
+    }
     let feeds = feeds(&built);
     let zone = checked.zone.map(|zone| zone.shifts(checked.range)).unwrap_or_default();
     // A raw query with OFFSET alone has one row: 1.x's engine reads `limit + offset` points and
@@ -75,9 +158,21 @@ pub(crate) fn lower(
         keeps_point_time: built.keeps_point_time,
         feeds,
         inputs: Vec::new(),
+        subqueries: inner_nodes,
     };
+    inputs(&mut node, checked, measurements, scans)?;
+    Ok(node)
+}
+
+/// Binds the node to each measurement that has something of it.
+fn inputs(
+    node: &mut Node,
+    checked: &Checked<'_>,
+    measurements: Measurements<'_>,
+    scans: &mut Vec<PlannedScan>,
+) -> Result<(), QueryError> {
     for (name, sources) in measurements {
-        let bound = Bound { node: &node, condition: checked.condition.as_ref() };
+        let bound = Bound { node, condition: checked.condition.as_ref() };
         let feeds = (node.feeds.iter())
             .map(|feed| bind::bind(&bound, feed, &sources, scans))
             .collect::<Result<Vec<_>, QueryError>>()?;
@@ -88,7 +183,7 @@ pub(crate) fn lower(
     if node.descending {
         node.inputs.reverse();
     }
-    Ok(node)
+    Ok(())
 }
 
 /// top() and bottom() bring a column for each tag they are given.
@@ -114,9 +209,13 @@ fn columns(checked: &Checked<'_>, shown: &[Field]) -> Rc<[String]> {
 
 fn measurements<'a>(
     checked: &Checked<'_>,
-    context: &'a Context<'_>,
+    context: &'a Context<'a>,
 ) -> Result<Measurements<'a>, QueryError> {
     let mut found = Measurements::new();
+    let mut add = |name: &str, policy: &'a PolicyView<'a>, schema: &'a MeasurementSchema| {
+        let (origin, schema) = (Origin::Policy(policy), Cow::Borrowed(schema));
+        found.entry(name.to_owned()).or_default().push(Found { origin, schema });
+    };
     for source in &checked.select.sources {
         let Source::Measurement(measurement) = source else { continue };
         let name = context
@@ -131,19 +230,19 @@ fn measurements<'a>(
         match &measurement.name {
             MeasurementName::Name(name) if !name.is_empty() => {
                 if let Some((name, schema)) = all.get_key_value(name) {
-                    found.entry(name).or_default().push((policy, schema));
+                    add(name, policy, schema);
                 }
             }
             // 1.x takes an empty name for every measurement.
             MeasurementName::Name(_) => {
                 for (name, schema) in all {
-                    found.entry(name).or_default().push((policy, schema));
+                    add(name, policy, schema);
                 }
             }
             MeasurementName::Regex(regex) => {
                 let pattern = Pattern::new(regex)?;
                 for (name, schema) in all.iter().filter(|(name, _)| pattern.is_match(name)) {
-                    found.entry(name).or_default().push((policy, schema));
+                    add(name, policy, schema);
                 }
             }
         }

@@ -15,6 +15,7 @@ mod lower;
 mod names;
 mod predicate;
 mod statement;
+mod subquery;
 mod time_literal;
 mod time_range;
 pub(crate) mod data_type;
@@ -59,7 +60,8 @@ pub struct PolicyView<'a> {
 pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, QueryError> {
     let checked = statement::check(select, context.now_ns, None)?;
     let mut scans = Vec::new();
-    let root = lower::lower(&checked, context, &mut scans)?;
+    let prepared = lower::prepare(&checked, context)?;
+    let root = lower::lower(prepared, &[], &mut scans)?;
     Ok(Plan { scans, into: select.into.clone(), root })
 }
 

@@ -1,0 +1,62 @@
+//! A subquery as the statement around it sees it: columns become fields, dimensions tags.
+
+use super::data_type::{DataType, Names};
+use super::lower::Prepared;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
+use crate::model::value::FieldType;
+use crate::query::error::QueryError;
+use crate::query::plan::{DerivedField, DerivedFrom, Node, Subquery};
+
+/// Adds what `inner` offers to the names of the statement around it.
+///
+/// # Errors
+/// [`QueryError`]
+pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut Names) -> Result<(), QueryError> {
+    for (name, data_type) in inner.columns()? {
+        if data_type != DataType::Unknown {
+            known.add_field(&name, data_type);
+        }
+    }
+    inner.group_keys().iter().for_each(|key| known.add_tag(key));
+    Ok(())
+}
+
+/// The subquery, and its answer as a measurement: tags are numbered as the node's group keys.
+pub(crate) fn derive(node: Node, columns: &[(String, DataType)]) -> (Subquery, MeasurementSchema) {
+    let mut schema = MeasurementSchema {
+        id: MeasurementId(0),
+        name: String::new(),
+        version: 0,
+        columns: Vec::new(),
+    };
+    let mut id = 0;
+    let mut add = |key: &str, kind: ColumnKind| {
+        let column = ColumnId(id);
+        schema.columns.push(ColumnDefinition { id: column, key: key.to_owned(), kind });
+        id += 1;
+        column
+    };
+    for key in node.group_keys.iter() {
+        add(key, ColumnKind::Tag);
+    }
+    let mut fields = Vec::new();
+    for (index, (name, data_type)) in columns.iter().enumerate() {
+        let field_type = match data_type {
+            DataType::Tag => Some(FieldType::String),
+            other => other.field_type(),
+        };
+        let Some(field_type) = field_type else { continue };
+        let id = add(name, ColumnKind::Field(field_type));
+        fields.push(DerivedField { id, field_type, from: DerivedFrom::Column(index + 1) });
+    }
+    for (index, key) in node.group_keys.iter().enumerate() {
+        if columns.iter().any(|(name, _)| name == key) {
+            continue;
+        }
+        let field_type = FieldType::String;
+        let id = add(key, ColumnKind::Field(field_type));
+        fields.push(DerivedField { id, field_type, from: DerivedFrom::Key(index) });
+    }
+    (Subquery { node, fields }, schema)
+}
