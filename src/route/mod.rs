@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod create_drop;
 pub mod error;
+pub mod into;
 pub mod load;
 pub mod query;
 pub mod statement;

@@ -2,6 +2,7 @@
 
 use super::create_drop::{Change, CreateDrop};
 use super::error::Error;
+use super::into::SelectInto;
 use super::load::{Load, Progress, Want};
 use super::query::Query;
 use super::{Context, Machine};
@@ -40,6 +41,7 @@ enum Kind {
     Query(Box<Query>),
     /// SHOW MEASUREMENTS of a database that does not exist is empty, not an error (1.x).
     QueryOrNothing(Box<Query>),
+    Into(Box<SelectInto>),
     Change(Box<CreateDrop>),
     Databases(Databases),
     Policies(Box<Policies>),
@@ -68,7 +70,10 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         return Ok(Kind::Change(Box::new(CreateDrop::new(change?))));
     }
     match statement {
-        Statement::Select(select) => Ok(Kind::Query(Box::new(Query::select(*select, session)?))),
+        Statement::Select(select) => Ok(match select.into.clone() {
+            Some(target) => Kind::Into(Box::new(SelectInto::new(*select, target, session)?)),
+            None => Kind::Query(Box::new(Query::select(*select, session)?)),
+        }),
         Statement::ShowDatabases => Ok(Kind::Databases(Databases::default())),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
@@ -90,6 +95,7 @@ impl Machine for Execution {
                 Step::Done(Err(Error::DatabaseNotFound(_))) => Step::Done(Ok(None)),
                 step => step,
             },
+            Kind::Into(into) => into.step(context, reply),
             Kind::Change(change) => match change.step(context, reply) {
                 Step::Calls(calls) => Step::Calls(calls),
                 Step::Done(answer) => Step::Done(answer.map(|_| None)),

@@ -74,7 +74,7 @@ pub(crate) fn prepare<'a>(
     for field in &fields {
         data_type::type_of(&field.expr, &known)?;
     }
-    let shown = with_tag_arguments(checked, &fields);
+    let shown = with_tag_arguments(&fields);
     Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries })
 }
 
@@ -187,13 +187,12 @@ fn inputs(
 }
 
 /// top() and bottom() bring a column for each tag they are given.
-fn with_tag_arguments(checked: &Checked<'_>, fields: &[Field]) -> Vec<Field> {
+fn with_tag_arguments(fields: &[Field]) -> Vec<Field> {
     let mut all = Vec::with_capacity(fields.len());
     for field in fields {
         all.push(field.clone());
         if let Expr::Call { name, args } = &field.expr
             && matches!(name.as_str(), "top" | "bottom")
-            && !checked.facts.has_target
         {
             let tags = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef { .. }));
             all.extend(tags.map(|tag| Field { expr: tag.clone(), alias: None }));

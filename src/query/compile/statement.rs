@@ -68,6 +68,10 @@ pub(crate) fn check<'a>(
         bounds.max_ns.unwrap_or(latest).saturating_add(1),
     );
     let mut fill = select.fill;
+    // What is written is not filled with nulls, nor counts with zeros.
+    if select.into.is_some() && fill == Fill::Null {
+        fill = Fill::None;
+    }
     let mut descending = select.descending();
     if let Some(outer) = outer {
         if select.order.is_some() && descending != outer.descending {

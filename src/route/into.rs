@@ -1,0 +1,161 @@
+//! SELECT … INTO: the rows of a query, written as points.
+//!
+//! Everything is read before anything is written, since a write that adds columns makes the schema
+//! of a query in progress stale. That bounds what one statement may copy.
+
+mod points;
+
+use super::error::Error;
+use super::query::Query;
+use super::statement::Session;
+use super::write::{Write, WriteOutcome, WriteRequest};
+use super::{Context, Machine};
+use crate::influxql::ast::{Expr, SelectStatement};
+use crate::influxql::target::{Target, TargetName};
+use crate::protocol::call::{Reply, Step};
+use crate::query::error::QueryError;
+use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::source::{Defaults, SourceName};
+use points::Points;
+
+/// A SELECT INTO in progress. Answers as [`super::statement::Execution`] does.
+#[derive(Debug)]
+pub struct SelectInto {
+    /// Where to.
+    place: SourceName,
+    /// The measurement; `None` is each row's own.
+    measurement: Option<String>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Read { query: Box<Query>, points: Points },
+    Write { write: Box<Write>, points: u64 },
+    Finished,
+}
+
+type Answer = Result<Option<SeriesChunk>, Error>;
+
+impl SelectInto {
+    /// Prepares `select`, whose rows go to `target`.
+    ///
+    /// # Errors
+    /// [`QueryError::DatabaseRequired`]
+    pub fn new(
+        select: SelectStatement,
+        target: Target,
+        session: Session,
+    ) -> Result<Self, QueryError> {
+        let defaults =
+            Defaults { database: session.database.as_deref(), policy: session.policy.as_deref() };
+        let place = defaults.resolve(target.database.as_deref(), target.policy.as_deref())?;
+        let measurement = match target.name {
+            TargetName::Name(name) => Some(name),
+            TargetName::SameAsSource => None,
+        };
+        let points = Points::new(tag_arguments(&select));
+        let query = Box::new(Query::select(select, session)?);
+        Ok(Self { place, measurement, stage: Stage::Read { query, points } })
+    }
+
+    fn read(
+        &mut self,
+        context: &mut Context<'_>,
+        mut reply: Option<Reply>,
+        (mut query, mut points): (Box<Query>, Points),
+    ) -> Step<Answer> {
+        loop {
+            match query.step(context, reply.take()) {
+                Step::Calls(calls) => {
+                    self.stage = Stage::Read { query, points };
+                    return Step::Calls(calls);
+                }
+                Step::Done(Ok(Some(chunk))) => {
+                    if let Err(error) = points.push(self.measurement.as_deref(), &chunk) {
+                        return Step::Done(Err(error.into()));
+                    }
+                }
+                Step::Done(Ok(None)) => break,
+                Step::Done(Err(error)) => return Step::Done(Err(error)),
+            }
+        }
+        let count = points.count();
+        if count == 0 {
+            return written(0);
+        }
+        let SourceName { database, policy } = self.place.clone();
+        let batch = points.finish();
+        let (auto_create, all_or_nothing) = (None, false);
+        let request = WriteRequest { database, policy, batch, auto_create, all_or_nothing };
+        self.write(context, None, (Box::new(Write::new(request)), count))
+    }
+
+    fn write(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: Option<Reply>,
+        (mut write, points): (Box<Write>, u64),
+    ) -> Step<Answer> {
+        match write.step(context, reply) {
+            Step::Calls(calls) => {
+                self.stage = Stage::Write { write, points };
+                Step::Calls(calls)
+            }
+            Step::Done(Ok(outcome)) => match partial(&outcome) {
+                Some(error) => Step::Done(Err(error.into())),
+                None => written(points),
+            },
+            Step::Done(Err(error)) => Step::Done(Err(error)),
+        }
+    }
+}
+
+impl Machine for SelectInto {
+    type Answer = Answer;
+
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Answer> {
+        match std::mem::replace(&mut self.stage, Stage::Finished) {
+            Stage::Read { query, points } => self.read(context, reply, (query, points)),
+            Stage::Write { write, points } => self.write(context, reply, (write, points)),
+            Stage::Finished => Step::Done(Ok(None)),
+        }
+    }
+}
+
+/// Tags that top() and bottom() take: they stay tags where everything else becomes a field.
+fn tag_arguments(select: &SelectStatement) -> Vec<String> {
+    let mut names = Vec::new();
+    for field in &select.fields {
+        if let Expr::Call { name, args } = &field.expr
+            && matches!(name.as_str(), "top" | "bottom")
+        {
+            names.extend(args.iter().skip(1).filter_map(|arg| match arg {
+                Expr::VarRef { name, .. } => Some(name.clone()),
+                _ => None,
+            }));
+        }
+    }
+    names
+}
+
+/// What 1.x says of points that the target did not take.
+fn partial(outcome: &WriteOutcome) -> Option<QueryError> {
+    let first = outcome.rejected.named.first()?;
+    let (cause, dropped) = (&first.cause, outcome.rejected.total);
+    Some(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")))
+}
+
+fn written(points: u64) -> Step<Answer> {
+    let points = i64::try_from(points).unwrap_or(i64::MAX);
+    let count = ResultColumn::Values(Column::full(Values::Integer(vec![points])));
+    Step::Done(Ok(Some(SeriesChunk {
+        name: Some("result".into()),
+        tags: [].into(),
+        columns: ["time".to_owned(), "written".to_owned()].into(),
+        values: vec![ResultColumn::Time(vec![0]), count],
+        rows: 1,
+        partial: false,
+        zone: [].into(),
+    })))
+}

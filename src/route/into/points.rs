@@ -1,0 +1,176 @@
+//! Rows of a result as a batch: group tags are tags, columns are fields.
+
+use std::collections::BTreeMap;
+
+use crate::batch::column::Column;
+use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::{Batch, Block, MeasurementBatch};
+use crate::query::error::QueryError;
+use crate::query::result::{ResultColumn, SeriesChunk, Values};
+
+/// What one statement may write; a batch becomes one frame for each shard.
+const BYTES_MAX: usize = 16 << 20;
+
+type Tags = Vec<(String, String)>;
+
+/// Rows so far.
+#[derive(Debug)]
+pub(super) struct Points {
+    tag_columns: Vec<String>,
+    tables: BTreeMap<String, Table>,
+    count: u64,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    tag_keys: Vec<String>,
+    series: BTreeMap<Tags, u32>,
+    field_keys: Vec<String>,
+    row_series: Vec<u32>,
+    times_ns: Vec<i64>,
+    fields: Vec<Column>,
+}
+
+impl Points {
+    /// None yet; columns of these names are written as tags.
+    pub(super) fn new(tag_columns: Vec<String>) -> Self {
+        Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Adds the rows of `chunk` that have a value, to `measurement` or else to their own.
+    ///
+    /// # Errors
+    /// [`QueryError::TooLarge`]
+    pub(super) fn push(
+        &mut self,
+        measurement: Option<&str>,
+        chunk: &SeriesChunk,
+    ) -> Result<(), QueryError> {
+        let Some(name) = measurement.or(chunk.name.as_deref()) else { return Ok(()) };
+        let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return Ok(()) };
+        let (mut tags, mut fields) = (Vec::new(), Vec::new());
+        for (key, column) in chunk.columns.iter().zip(&chunk.values).skip(1) {
+            let (ResultColumn::Values(column) | ResultColumn::Filled { column, .. }) = column
+            else {
+                continue;
+            };
+            if self.tag_columns.contains(key) {
+                tags.push((key, column));
+            } else {
+                fields.push((key, column));
+            }
+        }
+        let has_value = |row: &u32| fields.iter().any(|(_, c)| c.validity.is_valid(*row as usize));
+        let rows: Vec<u32> = (0..chunk.rows as u32).filter(has_value).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let table = self.tables.entry(name.to_owned()).or_default();
+        for &row in &rows {
+            table.times_ns.extend(times_ns.get(row as usize));
+        }
+        let group = chunk.tags.iter().filter(|(_, value)| !value.is_empty());
+        let group: Tags = group.cloned().collect();
+        if tags.is_empty() {
+            let series = table.series_of(group);
+            table.row_series.resize(table.times_ns.len(), series);
+        } else {
+            for &row in &rows {
+                let mut own = group.clone();
+                for (key, column) in &tags {
+                    if let Values::String(values) = &column.values
+                        && column.validity.is_valid(row as usize)
+                    {
+                        own.push(((*key).clone(), values.get(row as usize).to_owned()));
+                    }
+                }
+                own.sort();
+                let series = table.series_of(own);
+                table.row_series.push(series);
+            }
+        }
+        self.count += rows.len() as u64;
+        self.bytes += 12 * rows.len();
+        for (key, column) in fields {
+            let next = column.gather(&rows);
+            self.bytes += next.bytes();
+            table.add_field(key, &next);
+        }
+        table.pad();
+        if self.bytes > BYTES_MAX {
+            let (what, limit, unit) = ("what SELECT INTO writes", BYTES_MAX as u64, "bytes");
+            return Err(QueryError::TooLarge { what, limit, unit });
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Batch {
+        let tables = self.tables.into_iter().map(|(name, table)| table.finish(name));
+        Batch { measurements: tables.collect() }
+    }
+}
+
+impl Table {
+    fn series_of(&mut self, tags: Tags) -> u32 {
+        for (key, _) in &tags {
+            if !self.tag_keys.contains(key) {
+                self.tag_keys.push(key.clone());
+            }
+        }
+        let next = self.series.len() as u32;
+        *self.series.entry(tags).or_insert(next)
+    }
+
+    /// Appends to the column of this key and type.
+    fn add_field(&mut self, key: &str, values: &Column) {
+        let field_type = values.values.field_type();
+        let mut known = self.field_keys.iter().zip(&self.fields);
+        let found = known.position(|(k, c)| k == key && c.values.field_type() == field_type);
+        let index = found.unwrap_or_else(|| {
+            self.field_keys.push(key.to_owned());
+            self.fields.push(Column::new(field_type));
+            self.fields.len() - 1
+        });
+        let before = self.times_ns.len().saturating_sub(values.len());
+        if let Some(column) = self.fields.get_mut(index) {
+            column.extend_nulls(before.saturating_sub(column.len()));
+            column.extend_from(values);
+        }
+    }
+
+    /// Brings every column to the length of the table.
+    fn pad(&mut self) {
+        let rows = self.times_ns.len();
+        self.fields.iter_mut().for_each(|c| c.extend_nulls(rows.saturating_sub(c.len())));
+    }
+
+    fn finish(self, name: String) -> MeasurementBatch {
+        let mut series: Vec<(u32, &Tags)> = self.series.iter().map(|(t, id)| (*id, t)).collect();
+        series.sort_unstable();
+        let tags = self.tag_keys.iter().map(|key| {
+            let mut codes: BTreeMap<&str, u32> = BTreeMap::new();
+            let mut column = TagColumn::default();
+            for (_, tags) in &series {
+                let value = tags.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
+                let next = codes.len() as u32 + 1;
+                let code = if value.is_empty() { 0 } else { *codes.entry(value).or_insert(next) };
+                if code == next {
+                    column.dictionary.push(value);
+                }
+                column.codes.push(code);
+            }
+            column
+        });
+        let tags = tags.collect();
+        let len = series.len() as u32;
+        let lines = (1..=self.times_ns.len() as u32).collect();
+        let Self { tag_keys, field_keys, row_series, times_ns, fields, .. } = self;
+        let block = Block { series: SeriesTable { tags, len }, row_series, times_ns, fields };
+        MeasurementBatch { name, tag_keys, field_keys, block, lines }
+    }
+}
