@@ -1,0 +1,44 @@
+// Tidemark inside a Node process, for the tests of your own code: the built Worker under Miniflare.
+// `npm run build` makes what it reads.
+
+import { readFileSync } from 'node:fs';
+
+import { Miniflare } from 'miniflare';
+
+const build = new URL('../../build/', import.meta.url);
+
+/** The three kinds of object: the binding, and the class that the Worker exports. */
+const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
+
+/**
+ * Starts a database of its own and resolves to `{ url, miniflare, stop }`.
+ *
+ * `token` is the admin token. `settings` are those of docs/SETTINGS.md, as strings. `folder` is
+ * where the data stays; without one it is gone when the database stops.
+ */
+export async function startTidemark({ token, settings = {}, folder } = {}) {
+  const name = 'tidemark';
+  const variables = { ADMIN_TOKEN: token, ...settings };
+  const env = {};
+  for (const [key, value] of Object.entries(variables)) env[key] = { type: 'text', value };
+  const exports = {};
+  for (const [binding, exportName] of Object.entries(objects)) {
+    env[binding] = { type: 'durable-object', worker: name, exportName };
+    exports[exportName] = { type: 'durable-object', storage: 'sqlite' };
+  }
+  const modules = {
+    'index.js': { type: 'esm', contents: readFileSync(new URL('index.js', build), 'utf8') },
+    'index_bg.wasm': { type: 'wasm', contents: readFileSync(new URL('index_bg.wasm', build)) },
+  };
+  const manifest = { mainModule: 'index.js', modules };
+  const compatibilityDate = '2026-11-01';
+  const miniflare = new Miniflare({
+    host: '127.0.0.1',
+    // Nothing is fetched from, or told to, anyone outside.
+    cf: false,
+    resourcePersistencePath: folder,
+    workers: [{ config: { name, compatibilityDate, manifest, env, exports } }],
+  });
+  const url = String(await miniflare.ready).replace(/\/$/, '');
+  return { url, miniflare, stop: () => miniflare.dispose() };
+}
