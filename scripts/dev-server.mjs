@@ -21,6 +21,9 @@ export const settings = [
   'CORS_ORIGINS',
   'AUTO_CREATE_DATABASES',
   'AUTO_CREATE_RETENTION',
+  'BODY_COMPRESSED_BYTES_MAX',
+  'BODY_BYTES_MAX',
+  'LOG_REQUESTS',
 ];
 
 /** Whether nothing listens on `port`. */

@@ -4,6 +4,7 @@ use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
 use super::admission::{Overloaded, Permit};
+use crate::model::limits::GZIP_MEMBERS_MAX;
 
 /// How a body is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub enum GzipFault {
     Corrupt,
     #[error("damaged: its checksum does not match")]
     Checksum,
+    #[error("of more than {GZIP_MEMBERS_MAX} members")]
+    TooManyMembers,
 }
 
 /// Inflates all members of `compressed`, at most `limit` bytes; grows `permit` as it goes, so that
@@ -77,46 +80,70 @@ pub enum GzipFault {
 pub fn inflate(compressed: &[u8], limit: usize, permit: &mut Permit) -> Result<Vec<u8>, BodyError> {
     let mut out = Vec::new();
     let mut rest = compressed;
+    let mut members = 0;
+    let mut state = Box::new(DecompressorOxide::new());
+    // The output is not cut between members, for growing it zeroes what it adds.
+    let mut filled = 0;
     // An empty body is no gzip member, but clients do send it: it has no lines.
     while !rest.is_empty() {
+        // Each costs tables, however little it holds: ten megabytes could be half a million.
+        members += 1;
+        if members > GZIP_MEMBERS_MAX {
+            return Err(BodyError::Gzip(GzipFault::TooManyMembers));
+        }
         let data = skip_header(rest).map_err(BodyError::Gzip)?;
-        rest = inflate_member(data, compressed.len(), limit, &mut out, permit)?;
+        state.init();
+        let mut member = Member { state: &mut state, raw_bytes: compressed.len(), limit, permit };
+        rest = member.inflate(data, &mut out, &mut filled)?;
     }
+    out.truncate(filled);
     Ok(out)
 }
 
-/// Inflates one member's deflate data and checks its trailer; returns what follows the member.
-fn inflate_member<'a>(
-    mut data: &'a [u8],
+/// What inflating one member needs.
+struct Member<'a> {
+    state: &'a mut DecompressorOxide,
     raw_bytes: usize,
     limit: usize,
-    out: &mut Vec<u8>,
-    permit: &mut Permit,
-) -> Result<&'a [u8], BodyError> {
-    let start = out.len();
-    let mut filled = start;
-    let mut state = Box::new(DecompressorOxide::new());
-    // The whole output stays in one buffer, so back references need no ring.
-    let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-    loop {
-        if filled == out.len() {
-            grow(out, data.len(), raw_bytes, limit, permit)?;
-        }
-        let (status, read, written) = decompress(&mut state, data, out, filled, flags);
-        data = data.get(read..).unwrap_or_default();
-        filled += written;
-        match status {
-            TINFLStatus::Done => break,
-            TINFLStatus::HasMoreOutput => {}
-            TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => {
-                return Err(BodyError::Gzip(GzipFault::Truncated));
+    permit: &'a mut Permit,
+}
+
+impl Member<'_> {
+    /// Inflates the member's deflate data into `out` from `filled` on and checks its trailer;
+    /// returns what follows the member.
+    fn inflate<'a>(
+        &mut self,
+        mut data: &'a [u8],
+        out: &mut Vec<u8>,
+        filled: &mut usize,
+    ) -> Result<&'a [u8], BodyError> {
+        let start = *filled;
+        // The whole output stays in one buffer, so back references need no ring.
+        let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+        loop {
+            if *filled == out.len() {
+                grow(out, data.len(), self.raw_bytes, self.limit, self.permit)?;
             }
-            _ => return Err(BodyError::Gzip(GzipFault::Corrupt)),
+            let (status, read, written) = decompress(self.state, data, out, *filled, flags);
+            data = data.get(read..).unwrap_or_default();
+            *filled += written;
+            match status {
+                TINFLStatus::Done => break,
+                TINFLStatus::HasMoreOutput => {}
+                TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => {
+                    return Err(BodyError::Gzip(GzipFault::Truncated));
+                }
+                _ => return Err(BodyError::Gzip(GzipFault::Corrupt)),
+            }
         }
+        check_limit(*filled, self.limit)?;
+        let member = out.get(start..*filled).unwrap_or_default();
+        check_trailer(data, member)
     }
-    out.truncate(filled);
-    check_limit(filled, limit)?;
-    let member = out.get(start..).unwrap_or_default();
+}
+
+/// Checks the trailer that `data` begins with; returns what follows it.
+fn check_trailer<'a>(data: &'a [u8], member: &[u8]) -> Result<&'a [u8], BodyError> {
     let (trailer, rest) = data.split_at_checked(8).ok_or(BodyError::Gzip(GzipFault::Truncated))?;
     let mut expected = [0; 8];
     expected[..4].copy_from_slice(&crc32fast::hash(member).to_le_bytes());

@@ -157,6 +157,31 @@ impl ApiError {
         }
     }
 
+    /// Which kind of refusal it is, for the log.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Auth(AuthError::Unauthorized) => "unauthorized",
+            Self::Auth(AuthError::NotConfigured) | Self::Settings(_) => "settings",
+            Self::Params(_) => "parameters",
+            Self::Body(BodyError::UnknownEncoding(_) | BodyError::Gzip(_)) => "encoding",
+            Self::Body(BodyError::TooLarge { .. }) => "too large",
+            Self::Body(BodyError::Overloaded(_)) | Self::Overloaded(_) => "overloaded",
+            Self::NoRoute(_) => "route",
+            Self::Method { .. } | Self::ReadOnly(_) => "method",
+            Self::Parse(_) => "query",
+            Self::Invalid(_) => "invalid",
+            Self::Rejected { retention: false, .. } => "rejected lines",
+            Self::Rejected { retention: true, .. } => "retention",
+            Self::DatabaseNotFound(_) => "database not found",
+            Self::PolicyNotFound(_) => "retention policy not found",
+            Self::Conflict(_) => "conflict",
+            Self::Limit(_) => "limit",
+            Self::NotImplemented(_) => "not supported",
+            Self::Internal(_) => "internal",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
+
     /// Seconds after which the same request may succeed.
     fn retry_after_s(&self) -> Option<u32> {
         match self {

@@ -5,19 +5,19 @@
 
 use super::admission::{Admission, Permit};
 use super::auth::{self, Grant};
-use super::body::{BodyError, Encoding};
+use super::body::{self, BodyError, Encoding};
 use super::configure::Configure;
 use super::error::{ApiError, Shape};
 use super::form::{self, QUERY_BODY_BYTES_MAX};
 use super::headers;
 use super::http::{Parameters, RequestHead, Response};
+use super::log::{LogRequests, Record, WriteCounts};
 use super::params::{Dialect, QueryParams, WriteParams};
 use super::ping;
 use super::query::Querying;
 use super::settings::{CorsOrigins, Settings, SettingsError};
 use super::unsupported;
 use super::write::{self, Writing};
-use crate::model::limits::{BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX};
 use crate::protocol::call::{Call, Platform, Reply};
 use crate::route::Context;
 use crate::route::cache::Cache;
@@ -38,6 +38,8 @@ pub struct Service {
     pub admission: Admission,
     /// Seed of the parser's hash maps: tag keys are chosen by whoever writes.
     pub hash_seed: u64,
+    /// Writes answered so far.
+    pub write_counts: WriteCounts,
 }
 
 /// What the exchange wants done.
@@ -69,7 +71,7 @@ pub struct Exchange {
     shape: Shape,
     /// `pretty=true` of a query, which its errors obey too.
     pretty: bool,
-    request_id: String,
+    record: Record,
     origins: Option<CorsOrigins>,
     state: State,
 }
@@ -104,10 +106,11 @@ impl Exchange {
         head: RequestHead,
     ) -> (Self, Action) {
         let fresh = [platform.random_u64(), platform.random_u64()];
+        let request_id = headers::request_id(&head, fresh);
         let mut exchange = Self {
             shape: shape(head.route()),
             pretty: Parameters::parse(head.query.as_bytes()).get("pretty") == Some("true"),
-            request_id: headers::request_id(&head, fresh),
+            record: Record::new(&request_id, &head.method, head.route(), platform.now_ns()),
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
             head,
             state: State::Finished,
@@ -121,6 +124,7 @@ impl Exchange {
     pub fn body_grew(&mut self, bytes: usize) -> Option<Action> {
         let State::Body { permit, limit_bytes, .. } = &mut self.state else { return None };
         let limit = *limit_bytes;
+        self.record.bytes_in = bytes as u64;
         let fault = if bytes > limit {
             ApiError::Body(BodyError::TooLarge { what: "the body", limit, got: bytes })
         } else {
@@ -130,6 +134,19 @@ impl Exchange {
         Some(self.worded(Err(fault)))
     }
 
+    /// The client went away before its body had come: gives back what was reserved for it.
+    pub fn vanished(&mut self) {
+        self.state = State::Finished;
+        self.record.error = Some("client went away");
+    }
+
+    /// The request's line of the log, once the last action was taken; also counts the request.
+    pub fn log_line(&self, service: &mut Service, platform: &dyn Platform) -> Option<String> {
+        self.record.count(&mut service.write_counts);
+        let which = service.settings.as_ref().map_or(LogRequests::All, |set| set.log_requests);
+        self.record.line(which, service.write_counts, platform.now_ns())
+    }
+
     /// Takes the whole body.
     pub fn body(
         &mut self,
@@ -137,6 +154,7 @@ impl Exchange {
         platform: &dyn Platform,
         body: Vec<u8>,
     ) -> Action {
+        self.record.bytes_in = body.len() as u64;
         let State::Body { target, permit, .. } =
             std::mem::replace(&mut self.state, State::Finished)
         else {
@@ -205,10 +223,12 @@ impl Exchange {
         self.allow("POST")?;
         let (parameters, grant) = self.authenticate(service)?;
         let params = WriteParams::parse(dialect, &parameters)?;
+        self.record.database = Some(params.database.clone());
         let encoding = Encoding::from_header(self.head.header("content-encoding"))?;
+        let settings = service.settings.as_ref().map_err(Clone::clone)?;
         let limit = match encoding {
-            Encoding::Identity => BODY_BYTES_MAX,
-            Encoding::Gzip => BODY_COMPRESSED_BYTES_MAX,
+            Encoding::Identity => settings.body_bytes_max,
+            Encoding::Gzip => settings.body_compressed_bytes_max,
         };
         let may_create = grant.may_create();
         self.read_body(service, Target::Write { dialect, params, encoding, may_create }, limit)
@@ -253,7 +273,7 @@ impl Exchange {
         service: &mut Service,
         platform: &dyn Platform,
         target: Target,
-        permit: Permit,
+        mut permit: Permit,
         body: Vec<u8>,
     ) -> Result<Action, ApiError> {
         match target {
@@ -261,8 +281,15 @@ impl Exchange {
                 let settings = service.settings.as_ref().map_err(Clone::clone)?;
                 let now_ns = platform.now_ns();
                 let seed = service.hash_seed;
-                let how = (dialect, &params);
-                let parsed = write::parse(body, encoding, how, permit, now_ns, seed)?;
+                let text = match encoding {
+                    Encoding::Identity => body,
+                    Encoding::Gzip => {
+                        let text = body::inflate(&body, settings.body_bytes_max, &mut permit)?;
+                        drop(body);
+                        text
+                    }
+                };
+                let parsed = write::parse(text, (dialect, &params), permit, now_ns, seed)?;
                 self.state = match Writing::new(dialect, params, parsed, settings, may_create)? {
                     Some(writing) => State::Writing(Box::new(writing)),
                     None => return Ok(Action::Respond(Response::empty(204))),
@@ -290,6 +317,7 @@ impl Exchange {
     ) -> Result<Action, ApiError> {
         let settings = service.settings.as_ref().map_err(Clone::clone)?;
         let accept = self.head.header("accept");
+        self.record.database.clone_from(&params.database);
         let querying = Querying::new(params, accept, settings, platform.now_ns())?;
         self.state = State::Querying(Box::new(querying));
         self.step(service, platform, None)
@@ -309,6 +337,9 @@ impl Exchange {
             State::Body { .. } | State::Finished => Ok(Action::End),
         };
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
+            if let State::Writing(writing) = &self.state {
+                self.record.points = writing.points_written();
+            }
             // Gives the body's bytes back at once.
             self.state = State::Finished;
         }
@@ -316,11 +347,14 @@ impl Exchange {
     }
 
     /// Turns a refusal into its response and gives every response the common headers.
-    fn worded(&self, action: Result<Action, ApiError>) -> Action {
-        let mut action =
-            action.unwrap_or_else(|e| Action::Respond(e.response(self.shape, self.pretty)));
+    fn worded(&mut self, action: Result<Action, ApiError>) -> Action {
+        let mut action = action.unwrap_or_else(|error| {
+            self.record.error = Some(error.class());
+            Action::Respond(error.response(self.shape, self.pretty))
+        });
         if let Action::Respond(response) | Action::Stream(response) = &mut action {
-            headers::finish(response, &self.head, &self.request_id, self.origins.as_ref());
+            self.record.status = response.status;
+            headers::finish(response, &self.head, &self.record.id, self.origins.as_ref());
         }
         action
     }

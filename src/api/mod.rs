@@ -13,6 +13,7 @@ pub mod form;
 pub mod headers;
 pub mod http;
 pub mod location;
+pub mod log;
 pub mod params;
 pub mod ping;
 pub mod query;

@@ -3,6 +3,8 @@
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::log::LogRequests;
+use crate::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX};
 use crate::model::time::{D_NS, H_NS, M_NS, MS_NS, S_NS, W_NS};
 
 /// SHA-256 of a token: the token itself is not kept.
@@ -44,6 +46,12 @@ pub struct Settings {
     pub auto_create_databases: bool,
     /// `AUTO_CREATE_RETENTION` of such a database, nanoseconds; 0 is for ever.
     pub auto_create_retention_ns: i64,
+    /// `BODY_COMPRESSED_BYTES_MAX`: a gzip body as sent, bytes.
+    pub body_compressed_bytes_max: usize,
+    /// `BODY_BYTES_MAX`: a plain or inflated body, bytes.
+    pub body_bytes_max: usize,
+    /// `LOG_REQUESTS`: which requests are logged.
+    pub log_requests: LogRequests,
 }
 
 /// Origins that may read replies in a browser.
@@ -115,11 +123,35 @@ impl Settings {
                 "a duration like 72h, 3d or INF",
                 duration_ns,
             )?,
+            body_compressed_bytes_max: body_limit(
+                &text,
+                "BODY_COMPRESSED_BYTES_MAX",
+                BODY_COMPRESSED_BYTES_MAX,
+            )?,
+            body_bytes_max: body_limit(&text, "BODY_BYTES_MAX", BODY_BYTES_MAX)?,
+            log_requests: parsed(
+                &text,
+                "LOG_REQUESTS",
+                LogRequests::All,
+                "all, errors or none",
+                LogRequests::parse,
+            )?,
         })
     }
 }
 
 const BYTES: &str = "a number of bytes above 0";
+
+/// A limit of bodies: at most what fits the memory set aside for them.
+fn body_limit(
+    text: &impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    default: usize,
+) -> Result<usize, SettingsError> {
+    parsed(text, name, default, "a number of bytes from 1 to 40000000", |value| {
+        value.parse().ok().filter(|bytes| (1..=BODIES_IN_FLIGHT_BYTES_MAX).contains(bytes))
+    })
+}
 
 fn bytes(text: &str) -> Option<u64> {
     text.parse().ok().filter(|&bytes| bytes > 0)

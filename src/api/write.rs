@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::admission::Permit;
-use super::body::{self, Encoding};
 use super::error::{ApiError, RejectedLine};
 use super::exchange::Action;
 use super::http::Response;
@@ -12,7 +11,7 @@ use super::settings::Settings;
 use crate::batch::Batch;
 use crate::batch::from_lines::from_lines;
 use crate::line_protocol::{Options, Rejected, TimestampUnit};
-use crate::model::limits::{BODY_BYTES_MAX, REJECTED_LINES_NAMED_MAX};
+use crate::model::limits::REJECTED_LINES_NAMED_MAX;
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
@@ -34,29 +33,17 @@ pub struct Parsed {
     text: Vec<u8>,
 }
 
-impl Parsed {
-    /// Points of the accepted lines.
-    pub fn points(&self) -> u64 {
-        self.batch.measurements.iter().map(|table| table.block.rows() as u64).sum()
-    }
-}
-
-/// Inflates and parses a body.
+/// Parses a body that is inflated already.
 ///
 /// # Errors
 /// [`ApiError`] when the body is unusable as a whole; single bad lines are in the result.
 pub fn parse(
-    raw: Vec<u8>,
-    encoding: Encoding,
+    mut text: Vec<u8>,
     (dialect, params): (Dialect, &WriteParams),
-    mut permit: Permit,
+    permit: Permit,
     now_ns: i64,
     hash_seed: u64,
 ) -> Result<Parsed, ApiError> {
-    let mut text = match encoding {
-        Encoding::Identity => raw,
-        Encoding::Gzip => body::inflate(&raw, BODY_BYTES_MAX, &mut permit)?,
-    };
     let unit = match params.precision {
         WritePrecision::Fixed(precision) => TimestampUnit::Fixed(precision),
         WritePrecision::Auto => TimestampUnit::Auto,
@@ -76,6 +63,7 @@ pub struct Writing {
     rejected: Rejected,
     all_or_nothing: bool,
     text: Vec<u8>,
+    points_written: u64,
     _permit: Permit,
 }
 
@@ -114,7 +102,19 @@ impl Writing {
         let WriteParams { database, policy, .. } = params;
         let request = WriteRequest { database, policy, batch, auto_create, all_or_nothing };
         let machine = Write::new(request);
-        Ok(Some(Self { machine, rejected, all_or_nothing, text, _permit: permit }))
+        Ok(Some(Self {
+            machine,
+            rejected,
+            all_or_nothing,
+            text,
+            points_written: 0,
+            _permit: permit,
+        }))
+    }
+
+    /// Points that are kept, once the answer is known.
+    pub fn points_written(&self) -> u64 {
+        self.points_written
     }
 
     /// Goes on.
@@ -123,7 +123,11 @@ impl Writing {
         context: &mut Context<'_>,
         reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
-        match self.machine.step(context, reply) {
+        let step = self.machine.step(context, reply);
+        if let Step::Done(Ok(outcome)) = &step {
+            self.points_written = outcome.points_written;
+        }
+        match step {
             Step::Calls(calls) => Ok(Action::Calls(calls)),
             Step::Done(Err(error)) => Err(error.into()),
             Step::Done(Ok(outcome)) if self.rejected.count + outcome.rejected.total == 0 => {

@@ -10,6 +10,7 @@ use crate::api::admission::Admission;
 use crate::api::error::{ApiError, Shape};
 use crate::api::exchange::{Action, Exchange, Service};
 use crate::api::http::{RequestHead, Response};
+use crate::api::log::WriteCounts;
 use crate::api::settings::Settings;
 use crate::catalog::Catalog;
 use crate::database::Database;
@@ -38,6 +39,7 @@ pub struct InProcess {
     stores: BTreeMap<Address, MemoryStore>,
     /// Objects that are awake; `None` while one is lent out.
     objects: BTreeMap<Address, Option<Box<dyn Host>>>,
+    last_log_line: Option<String>,
 }
 
 /// Time as the caller says, randomness from a seed, object ids by counting.
@@ -86,6 +88,7 @@ impl InProcess {
             cache: Cache::default(),
             admission: Admission::default(),
             hash_seed: platform.random_u64(),
+            write_counts: WriteCounts::default(),
         };
         Self {
             service,
@@ -94,7 +97,13 @@ impl InProcess {
             full_bytes,
             stores: BTreeMap::new(),
             objects: BTreeMap::new(),
+            last_log_line: None,
         }
+    }
+
+    /// The log's line of the last request.
+    pub fn last_log_line(&self) -> Option<&str> {
+        self.last_log_line.as_deref()
     }
 
     /// Puts every object to sleep: memory is lost, storage stays, and the edge forgets its caches.
@@ -146,6 +155,7 @@ impl InProcess {
                 Action::End => break streamed.take().unwrap_or_else(internal_error),
             };
         };
+        self.last_log_line = exchange.log_line(&mut self.service, &self.platform);
         self.run_due_alarms();
         response
     }

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::*;
 use worker::{Context, Env, Result, event};
 
 use super::body;
@@ -14,6 +14,7 @@ use super::reply;
 use crate::api::admission::Admission;
 use crate::api::exchange::{Action, Exchange, Service};
 use crate::api::http::RequestHead;
+use crate::api::log::WriteCounts;
 use crate::route::cache::Cache;
 
 thread_local! {
@@ -35,15 +36,22 @@ async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sy
     loop {
         action = match action {
             Action::ReadBody { expected_bytes, .. } => {
-                let read = body::read(&request, expected_bytes, |n| exchange.body_grew(n)).await?;
-                match read {
-                    Ok(bytes) => conversation
+                match body::read(&request, expected_bytes, |n| exchange.body_grew(n)).await {
+                    Ok(Ok(bytes)) => conversation
                         .tell(|service, platform| exchange.body(service, platform, bytes)),
-                    Err(refusal) => refusal,
+                    Ok(Err(refusal)) => refusal,
+                    Err(gone) => {
+                        exchange.vanished();
+                        conversation.log(&exchange);
+                        return Err(gone.into());
+                    }
                 }
             }
             Action::Calls(calls) => conversation.call(&mut exchange, calls).await?,
-            Action::Respond(response) => return reply::whole(response),
+            Action::Respond(response) => {
+                conversation.log(&exchange);
+                return reply::whole(response);
+            }
             Action::Stream(response) => return reply::stream(response, conversation, exchange),
             Action::Bytes(_) | Action::End => return Err("a body before its head".into()),
         };
@@ -68,6 +76,14 @@ impl Conversation {
         with_service(&self.env, |service| step(service, &self.platform))
     }
 
+    /// Logs a request that is answered.
+    pub(super) fn log(&self, exchange: &Exchange) {
+        let line = with_service(&self.env, |service| exchange.log_line(service, &self.platform));
+        if let Some(line) = line {
+            console_log(&line);
+        }
+    }
+
     /// Makes calls and brings the first reply there is, of these or of earlier ones.
     pub(super) async fn call(
         &mut self,
@@ -82,6 +98,12 @@ impl Conversation {
     }
 }
 
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = log)]
+    fn console_log(line: &str);
+}
+
 /// Borrows the service for one step; nothing is awaited meanwhile.
 fn with_service<T>(env: &Env, step: impl FnOnce(&mut Service) -> T) -> T {
     SERVICE.with_borrow_mut(|slot| {
@@ -90,6 +112,7 @@ fn with_service<T>(env: &Env, step: impl FnOnce(&mut Service) -> T) -> T {
             cache: Cache::default(),
             admission: Admission::default(),
             hash_seed: random_u64(),
+            write_counts: WriteCounts::default(),
         });
         step(service)
     })

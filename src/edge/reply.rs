@@ -65,8 +65,8 @@ pub(super) fn whole(response: Response) -> Result<web_sys::Response> {
 /// A response whose body goes on: the rest of the exchange runs while the client reads.
 pub(super) fn stream(
     response: Response,
-    conversation: Conversation,
-    exchange: Exchange,
+    mut conversation: Conversation,
+    mut exchange: Exchange,
 ) -> Result<web_sys::Response> {
     let init = init(&response)?;
     let pipe = IdentityTransformStream::new()?;
@@ -74,7 +74,8 @@ pub(super) fn stream(
     let readable = pipe.readable();
     spawn_local(async move {
         // A client that went away makes every further write fail: nobody is left to be told.
-        let _gone = send(&writer, response.body, conversation, exchange).await;
+        let _gone = send(&writer, response.body, &mut conversation, &mut exchange).await;
+        conversation.log(&exchange);
     });
     Ok(web_sys::Response::new_with_opt_readable_stream_and_init(Some(&readable), &init)?)
 }
@@ -82,8 +83,8 @@ pub(super) fn stream(
 async fn send(
     writer: &JsWriter,
     beginning: Vec<u8>,
-    mut conversation: Conversation,
-    mut exchange: Exchange,
+    conversation: &mut Conversation,
+    exchange: &mut Exchange,
 ) -> Result<()> {
     let mut action = Action::Bytes(beginning);
     loop {
@@ -95,7 +96,7 @@ async fn send(
                 }
                 conversation.tell(|service, platform| exchange.proceed(service, platform))
             }
-            Action::Calls(calls) => conversation.call(&mut exchange, calls).await?,
+            Action::Calls(calls) => conversation.call(exchange, calls).await?,
             Action::End => {
                 JsFuture::from(writer.close()?).await?;
                 return Ok(());

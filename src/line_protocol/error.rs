@@ -146,10 +146,16 @@ pub enum Cause {
     #[error("{0} tags are more than the limit of {TAGS_PER_POINT_MAX} per point")]
     TooManyTags(usize),
     /// [`FIELDS_PER_MEASUREMENT_MAX`].
-    #[error("the measurement has more than the limit of {FIELDS_PER_MEASUREMENT_MAX} fields")]
+    #[error("fields limit exceeded: the measurement has {FIELDS_PER_MEASUREMENT_MAX} fields in this request \
+         alone, this line would make {}, the limit is {FIELDS_PER_MEASUREMENT_MAX}",
+        FIELDS_PER_MEASUREMENT_MAX + 1
+    )]
     TooManyFields,
     /// [`MEASUREMENTS_PER_POLICY_MAX`].
-    #[error("more than the limit of {MEASUREMENTS_PER_POLICY_MAX} measurements")]
+    #[error("measurements limit exceeded: this request alone has {MEASUREMENTS_PER_POLICY_MAX} measurements, \
+         this line would make {}, the limit is {MEASUREMENTS_PER_POLICY_MAX}",
+        MEASUREMENTS_PER_POLICY_MAX + 1
+    )]
     TooManyMeasurements,
     /// [`CELLS_PER_REQUEST_MAX`].
     #[error(

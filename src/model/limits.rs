@@ -4,6 +4,8 @@
 pub const BODY_COMPRESSED_BYTES_MAX: usize = 10_000_000;
 /// Plain or inflated request body, bytes.
 pub const BODY_BYTES_MAX: usize = 25_000_000;
+/// Members of one gzip body.
+pub const GZIP_MEMBERS_MAX: usize = 10_000;
 /// One line of line protocol, bytes.
 pub const LINE_BYTES_MAX: usize = 2 << 20;
 /// Measurement and tag set of one line as written, bytes (1.x `MaxKeyLength`).
@@ -18,6 +20,9 @@ pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
 pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
 /// Databases of one deployment.
 pub const DATABASES_MAX: usize = 100;
+/// Points below which a write is counted as tiny: its request, call and row cost as much as those
+/// of a batch of thousands.
+pub const TINY_BATCH_POINTS: u64 = 100;
 /// Rejected lines that a reply names; the rest is counted.
 pub const REJECTED_LINES_NAMED_MAX: usize = 100;
 /// Bodies in flight in one isolate, raw plus inflated, bytes.

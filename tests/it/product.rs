@@ -33,6 +33,11 @@ impl Product {
         self.inner.request(head, body, self.now_ns)
     }
 
+    /// The log's line of the last request.
+    pub(crate) fn log_line(&self) -> Option<&str> {
+        self.inner.last_log_line()
+    }
+
     /// A request with the admin token and more headers; answers with status and body.
     pub(crate) fn ask(
         &mut self,

@@ -1,0 +1,120 @@
+//! One line of log per request, and no secret in any sink.
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use tidemark::api::http::{RequestHead, Response};
+
+use crate::product::{Product, gzip};
+
+/// A token that is in no sink, whatever is sent with it.
+const CANARY: &str = "canary-3f9c2a71";
+
+fn send(product: &mut Product, method: &str, target: &str, header: (&str, &str)) -> Response {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers = vec![(header.0.to_owned(), header.1.to_owned())];
+    let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
+    product.request(RequestHead { method, path, query, headers }, b"cpu v=1\ncpu".to_vec())
+}
+
+#[test]
+fn a_token_is_in_no_reply_and_no_log_line() {
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("u:{CANARY}"));
+    let schemes = [
+        ("authorization", format!("Bearer {CANARY}")),
+        ("authorization", format!("Token {CANARY}")),
+        ("authorization", format!("Token u:{CANARY}")),
+        ("authorization", format!("Basic {basic}")),
+        ("authorization", format!("Digest {CANARY}")),
+        ("authorization", CANARY.to_owned()),
+    ];
+    let routes = [
+        "/write?db=db",
+        "/write?db=..",
+        "/write?precision=x&db=db",
+        "/api/v2/write?bucket=db",
+        "/api/v3/write_lp?db=db",
+        "/api/v2/query",
+        "/query?q=SHOW+DATABASES",
+        "/query?q=SELEC",
+        "/query?db=db&q=SELECT+v+FROM+cpu",
+        "/api/v3/configure/database",
+        "/ping",
+        "/health",
+        "/nowhere",
+    ];
+    let mut requests = 0;
+    // The canary is the right token, then a wrong one.
+    for admin in [CANARY, "another-token"] {
+        let mut product = Product::with(&[("ADMIN_TOKEN", admin), ("CORS_ORIGINS", "*")]);
+        for route in routes {
+            let mark = if route.contains('?') { '&' } else { '?' };
+            let in_url = format!("{route}{mark}u=u&p={CANARY}");
+            let in_url = [(in_url, ("origin", "https://a".to_owned()))];
+            let in_header = schemes.iter().map(|scheme| (route.to_owned(), scheme.clone()));
+            for (target, (name, value)) in in_header.chain(in_url) {
+                for method in ["GET", "POST", "PUT", "HEAD", "OPTIONS"] {
+                    let reply = send(&mut product, method, &target, (name, &value));
+                    let line = product.log_line().unwrap();
+                    let sinks =
+                        format!("{reply:?} {} {line}", String::from_utf8_lossy(&reply.body));
+                    assert!(!sinks.contains(CANARY), "{method} {target}: {sinks}");
+                    assert!(!sinks.contains(&basic), "{method} {target}: {sinks}");
+                    requests += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(requests, 2 * 13 * 7 * 5);
+}
+
+#[test]
+fn a_line_says_what_came_of_a_request() {
+    let mut product = Product::with(&[]);
+    let mut logged = |method: &str, target: &str, body: &[u8], encoding: &str| {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut headers = vec![("x-request-id".to_owned(), "id-1".to_owned())];
+        headers.push(("content-encoding".to_owned(), encoding.to_owned()));
+        let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
+        product.request(RequestHead { method, path, query, headers }, body.to_vec());
+        serde_json::from_str::<Value>(product.log_line().unwrap()).unwrap()
+    };
+    let line = logged("POST", "/write?db=db&p=admin", b"cpu v=1\ncpu v=2 5000000000\ncpu", "");
+    assert_eq!(
+        line,
+        json!({
+            "id": "id-1", "method": "POST", "route": "/write", "database": "db", "status": 400,
+            "error": "rejected lines", "bytes_in": 30, "duration_ms": 0, "points": 1, "tiny": 1,
+            "writes": 1, "tiny_writes": 1
+        })
+    );
+    let lines: String = (0..100).map(|n| format!("cpu,n={n} v=1\n")).collect();
+    let body = gzip(lines.as_bytes());
+    let line = logged("POST", "/api/v2/write/?bucket=db/autogen&p=admin", &body, "gzip");
+    assert_eq!(
+        line,
+        json!({
+            "id": "id-1", "method": "POST", "route": "/api/v2/write", "database": "db",
+            "status": 204, "bytes_in": body.len(), "duration_ms": 0, "points": 100, "tiny": 0,
+            "writes": 2, "tiny_writes": 1
+        })
+    );
+    let line = logged("GET", "/query?db=db&q=SELECT+v+FROM+cpu&p=no", b"", "");
+    assert_eq!((&line["status"], &line["error"]), (&json!(401), &json!("unauthorized")));
+    assert_eq!(line.get("database"), None);
+    let line = logged("GET", "/query?db=db&q=SELECT+v+FROM+cpu&p=admin", b"", "");
+    assert_eq!((&line["status"], &line["database"]), (&json!(200), &json!("db")));
+}
+
+#[test]
+fn what_is_logged_is_a_setting() {
+    for (which, expected) in
+        [("all", [true, true]), ("errors", [false, true]), ("none", [false; 2])]
+    {
+        let mut product = Product::with(&[("LOG_REQUESTS", which)]);
+        let logged = ["GET", "PUT"].map(|method| {
+            send(&mut product, method, "/ping", ("accept", "*/*"));
+            product.log_line().is_some()
+        });
+        assert_eq!(logged, expected, "{which}");
+    }
+}

@@ -1,0 +1,241 @@
+//! Every limit of a write, at the limit and one past it: what is answered, and that the rest of the
+//! request is kept.
+
+use serde_json::Value;
+use tidemark::api::http::RequestHead;
+use tidemark::model::limits::*;
+
+use crate::product::{Product, TOKEN, gzip};
+
+fn product() -> Product {
+    let mut product = Product::with(&[]);
+    assert_eq!(product.post("/query?q=CREATE+DATABASE+db", "").status, 200);
+    product
+}
+
+fn post(product: &mut Product, body: Vec<u8>, headers: &[(&str, &str)]) -> (u16, String) {
+    let mut all = vec![("authorization".to_owned(), format!("Token {TOKEN}"))];
+    all.extend(headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+    let (method, path, query) = ("POST".into(), "/write".into(), "db=db&precision=s".into());
+    let response = product.request(RequestHead { method, path, query, headers: all }, body);
+    let text = String::from_utf8(response.body).unwrap();
+    if text.is_empty() {
+        return (response.status, text);
+    }
+    let json: Value = serde_json::from_str(&text).unwrap();
+    (response.status, json["error"].as_str().unwrap().to_owned())
+}
+
+/// `bytes` of comments.
+fn comments(bytes: usize) -> Vec<u8> {
+    let mut body = b"#234567\n".repeat(bytes / 8);
+    body.resize(bytes, b'\n');
+    body
+}
+
+/// A line at the limit is kept; one past it is named with the limit and what it has, and the lines
+/// around it are kept.
+fn line_limit(at_limit: &str, past: &str, expected: &str) {
+    let mut product = product();
+    let (status, text) = post(&mut product, at_limit.as_bytes().to_vec(), &[]);
+    assert_eq!((status, text.as_str()), (204, ""));
+    let body = format!("good v=1\n{past}\ngood v=2 1");
+    let (status, text) = post(&mut product, body.into_bytes(), &[]);
+    assert_eq!(status, 400);
+    assert!(text.starts_with("partial write has occurred"), "{text}");
+    let beginning = format!("\nerror parsing line 2 (1-based): {expected}");
+    assert!(text.contains(&beginning), "{text}\ninstead of\n{beginning}");
+    assert!(text.ends_with("\n2 points written, 1 lines rejected"), "{text}");
+}
+
+#[test]
+fn a_plain_body() {
+    let mut product = product();
+    assert_eq!(post(&mut product, comments(BODY_BYTES_MAX), &[]), (204, String::new()));
+    let (status, text) = post(&mut product, comments(BODY_BYTES_MAX + 1), &[]);
+    let expected =
+        "the body is too large: 25000000 bytes at most, got 25000001; send smaller batches";
+    assert_eq!((status, text.as_str()), (413, expected));
+}
+
+#[test]
+fn an_inflated_body() {
+    let mut product = product();
+    let coded = [("content-encoding", "gzip")];
+    let fits = gzip(&comments(BODY_BYTES_MAX));
+    assert_eq!(post(&mut product, fits, &coded), (204, String::new()));
+    for bytes in [BODY_BYTES_MAX + 1, 2 * BODY_BYTES_MAX] {
+        let (status, text) = post(&mut product, gzip(&comments(bytes)), &coded);
+        assert_eq!(status, 413);
+        let beginning = "the inflated body is too large: 25000000 bytes at most, got 25000001; ";
+        assert!(text.starts_with(beginning), "{text}");
+    }
+}
+
+#[test]
+fn a_compressed_body() {
+    let mut product = product();
+    let coded = [("content-encoding", "gzip")];
+    // A long file name in the header.
+    let plain = gzip(b"cpu v=1");
+    let mut body = plain[..10].to_vec();
+    body[3] = 8;
+    body.resize(BODY_COMPRESSED_BYTES_MAX - (plain.len() - 10) - 1, b'n');
+    body.push(0);
+    body.extend(&plain[10..]);
+    assert_eq!(body.len(), BODY_COMPRESSED_BYTES_MAX);
+    assert_eq!(post(&mut product, body.clone(), &coded), (204, String::new()));
+    let (status, text) = post(&mut product, [body, vec![0]].concat(), &coded);
+    let expected =
+        "the body is too large: 10000000 bytes at most, got 10000001; send smaller batches";
+    assert_eq!((status, text.as_str()), (413, expected));
+}
+
+#[test]
+fn members_of_a_gzip_body() {
+    let mut product = product();
+    let coded = [("content-encoding", "gzip")];
+    let body = gzip(b"").repeat(GZIP_MEMBERS_MAX);
+    assert_eq!(post(&mut product, body.clone(), &coded), (204, String::new()));
+    let (status, text) = post(&mut product, [body, gzip(b"")].concat(), &coded);
+    let expected = "the gzip body is of more than 10000 members; nothing was written";
+    assert_eq!((status, text.as_str()), (400, expected));
+}
+
+#[test]
+fn body_limits_are_settings() {
+    let small = [("BODY_BYTES_MAX", "10"), ("BODY_COMPRESSED_BYTES_MAX", "24")];
+    let mut product = Product::with(&small);
+    assert_eq!(post(&mut product, comments(10), &[]).0, 204);
+    assert_eq!(post(&mut product, comments(11), &[]).0, 413);
+    let coded = [("content-encoding", "gzip")];
+    assert_eq!(post(&mut product, gzip(b"\n"), &coded).0, 204);
+    assert_eq!(post(&mut product, gzip(&comments(24)), &coded).0, 413);
+}
+
+#[test]
+fn a_line() {
+    let line = |bytes: usize| format!("m{}v=1", " ".repeat(bytes - 4));
+    line_limit(
+        &line(LINE_BYTES_MAX),
+        &line(LINE_BYTES_MAX + 1),
+        "line of 2097153 bytes is longer than the limit of 2097152",
+    );
+}
+
+#[test]
+fn a_series_key() {
+    let line = |bytes: usize| format!("m,t={} v=1", "k".repeat(bytes - 4));
+    line_limit(
+        &line(SERIES_KEY_BYTES_MAX),
+        &line(SERIES_KEY_BYTES_MAX + 1),
+        "max key length exceeded: 65536 bytes of measurement and tags, at most 65535",
+    );
+}
+
+#[test]
+fn a_string() {
+    let line = |bytes: usize| format!("m v=\"{}\"", "s".repeat(bytes));
+    line_limit(
+        &line(STRING_BYTES_MAX),
+        &line(STRING_BYTES_MAX + 1),
+        "string of 1048577 bytes is longer than the limit of 1048576",
+    );
+}
+
+#[test]
+fn tags_of_a_point() {
+    let line =
+        |tags: usize| (0..tags).fold("m".to_owned(), |line, n| format!("{line},t{n}=x")) + " v=1";
+    line_limit(
+        &line(TAGS_PER_POINT_MAX),
+        &line(TAGS_PER_POINT_MAX + 1),
+        "256 tags are more than the limit of 255 per point",
+    );
+}
+
+#[test]
+fn fields_of_a_measurement() {
+    let line = |from: usize, to: usize| {
+        let fields: Vec<String> = (from..to).map(|n| format!("f{n}=1")).collect();
+        format!("m {}", fields.join(","))
+    };
+    line_limit(
+        &line(0, FIELDS_PER_MEASUREMENT_MAX),
+        &line(0, FIELDS_PER_MEASUREMENT_MAX + 1),
+        "fields limit exceeded: the measurement has 1000 fields in this request alone, this line \
+         would make 1001, the limit is 1000",
+    );
+    // Over two requests the schema counts.
+    let mut product = product();
+    let most = line(1, FIELDS_PER_MEASUREMENT_MAX).into_bytes();
+    assert_eq!(post(&mut product, most, &[]).0, 204);
+    assert_eq!(post(&mut product, b"m last=1".to_vec(), &[]).0, 204);
+    let (status, text) = post(&mut product, b"m f1=2,over=1\nm f1=3 1".to_vec(), &[]);
+    let cause = "fields limit exceeded on measurement \"m\": it has 1000 fields, this line would \
+                 make 1001, the limit is 1000";
+    assert_eq!(status, 400);
+    assert!(text.contains(&format!("error writing line 1 (1-based): {cause}")), "{text}");
+    assert!(text.ends_with("1 points written, 1 lines rejected"), "{text}");
+}
+
+#[test]
+fn measurements_of_a_policy() {
+    let mut product = product();
+    let lines: String = (0..MEASUREMENTS_PER_POLICY_MAX).map(|n| format!("m{n} v=1\n")).collect();
+    assert_eq!(post(&mut product, lines.clone().into_bytes(), &[]).0, 204);
+    let (status, text) = post(&mut product, b"m0 v=2\nover v=1".to_vec(), &[]);
+    assert_eq!(status, 400);
+    assert!(
+        text.contains(
+            "error writing line 2 (1-based): measurements limit exceeded: cannot create \
+                       measurement \"over\""
+        ) && text.contains("10000"),
+        "{text}"
+    );
+    let (status, text) = post(&mut product, (lines + "over v=1").into_bytes(), &[]);
+    assert_eq!(status, 400);
+    let cause = "measurements limit exceeded: this request alone has 10000 measurements, this \
+                 line would make 10001, the limit is 10000";
+    assert!(text.contains(&format!("line 10001 (1-based): {cause}")), "{text}");
+}
+
+#[test]
+fn databases() {
+    let mut product = Product::with(&[]);
+    for n in 0..DATABASES_MAX {
+        assert_eq!(product.post(&format!("/write?db=db{n}"), "m v=1").status, 204, "{n}");
+    }
+    let over = product.post("/write?db=over", "m v=1");
+    let text = String::from_utf8(over.body).unwrap();
+    assert_eq!(over.status, 422, "{text}");
+    assert!(text.contains("100"), "{text}");
+    assert_eq!(product.post("/write?db=db7", "m v=2").status, 204);
+}
+
+#[test]
+fn errors_that_a_reply_names() {
+    let mut product = product();
+    for (bad, more) in
+        [(REJECTED_LINES_NAMED_MAX, ""), (REJECTED_LINES_NAMED_MAX + 1, "\nand 1 more")]
+    {
+        let (status, text) = post(&mut product, "m\n".repeat(bad).into_bytes(), &[]);
+        assert_eq!((status, text.matches("\nerror parsing").count()), (400, 100));
+        let end = format!("{more}\n0 points written, {bad} lines rejected");
+        assert!(text.ends_with(&end), "{text}");
+    }
+}
+
+/// There is no limit on tag values. `LONG_TESTS=1` writes a million.
+#[test]
+fn tag_values_are_not_limited() {
+    let mut product = product();
+    let requests = if std::env::var_os("LONG_TESTS").is_some() { 100 } else { 3 };
+    for request in 0..requests {
+        let first = request * 10_000;
+        let lines: String = (first..first + 10_000).map(|n| format!("m,id={n} v=1 1\n")).collect();
+        assert_eq!(post(&mut product, lines.into_bytes(), &[]).0, 204, "{request}");
+    }
+    let found = product.query("db", "SELECT count(v) FROM m");
+    assert_eq!(found["results"][0]["series"][0]["values"][0][1], requests * 10_000);
+}

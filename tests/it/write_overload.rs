@@ -1,0 +1,169 @@
+//! Writes that meet a service without room or a platform that refuses: what each route answers,
+//! and that nothing reserved is lost.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tidemark::api::admission::Admission;
+use tidemark::api::exchange::{Action, Exchange, Service};
+use tidemark::api::http::{RequestHead, Response};
+use tidemark::api::log::WriteCounts;
+use tidemark::api::settings::Settings;
+use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
+use tidemark::route::cache::Cache;
+
+use crate::protocol::world;
+use crate::world::platform::TestPlatform;
+use crate::world::{Client, World};
+
+fn service() -> Service {
+    let settings = Settings::read(|name| (name == "ADMIN_TOKEN").then(|| "admin".to_owned()));
+    Service {
+        settings,
+        cache: Cache::default(),
+        admission: Admission::default(),
+        hash_seed: 1,
+        write_counts: WriteCounts::default(),
+    }
+}
+
+fn head(target: &str, headers: &[(&str, String)]) -> RequestHead {
+    let (path, query) = target.split_once('?').unwrap();
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let query = format!("{query}&p=admin");
+    RequestHead { method: "POST".into(), path: path.into(), query, headers }
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+}
+
+/// Bodies of 5 MB while 40 MB are set aside for bodies.
+#[test]
+fn sixteen_large_bodies_at_once_stay_within_the_budget() {
+    let (mut service, platform) = (service(), TestPlatform::new(1));
+    let announced = [("content-length", "5000000".to_owned())];
+    let mut reading = Vec::new();
+    let mut refused = 0;
+    for _ in 0..16 {
+        let head = head("/write?db=db", &announced);
+        match Exchange::start(&mut service, &platform, head) {
+            (exchange, Action::ReadBody { .. }) => reading.push(exchange),
+            (_, Action::Respond(response)) => {
+                assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("1")));
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((reading.len(), refused), (8, 8));
+    // One vanishes, one is answered: both give their bytes back.
+    reading[0].vanished();
+    let action = reading[1].body(&mut service, &platform, b"cpu".to_vec());
+    assert!(matches!(action, Action::Respond(Response { status: 400, .. })), "{action:?}");
+    assert!(service.admission.reserve(10_000_000).is_ok());
+    assert!(service.admission.reserve(10_000_001).is_err());
+    drop(reading);
+    assert!(service.admission.reserve(40_000_000).is_ok());
+}
+
+/// A body that announces nothing grows into its reservation, and past it is refused.
+#[test]
+fn an_unannounced_body_is_refused_when_it_outgrows_what_is_free() {
+    let (mut service, platform) = (service(), TestPlatform::new(1));
+    let held = service.admission.reserve(25_000_000).unwrap();
+    let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
+    assert_eq!(exchange.body_grew(15_000_000), None);
+    let Some(Action::Respond(response)) = exchange.body_grew(15_000_001) else { panic!() };
+    assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("1")));
+    drop(held);
+    assert!(service.admission.reserve(40_000_000).is_ok());
+}
+
+/// A write over HTTP whose calls to one kind of object fail without being made.
+struct Write {
+    exchange: Option<Exchange>,
+    service: Service,
+    head: RequestHead,
+    fails: fn(&Address) -> Option<CallFailure>,
+    answer: Rc<RefCell<Option<Response>>>,
+}
+
+impl Client for Write {
+    fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>> {
+        let Self { service, .. } = self;
+        let mut action = match (self.exchange.as_mut(), reply) {
+            (Some(exchange), Some(reply)) => exchange.reply(service, platform, reply),
+            _ => {
+                let (exchange, action) = Exchange::start(service, platform, self.head.clone());
+                self.exchange = Some(exchange);
+                action
+            }
+        };
+        let exchange = self.exchange.as_mut()?;
+        let mut made = Vec::new();
+        loop {
+            action = match action {
+                Action::ReadBody { .. } => exchange.body(service, platform, b"cpu v=1".to_vec()),
+                Action::Calls(calls) => {
+                    let (failing, fine): (Vec<_>, Vec<_>) =
+                        calls.into_iter().partition(|call| (self.fails)(&call.to).is_some());
+                    made.extend(fine);
+                    let Some(call) = failing.into_iter().next() else { return Some(made) };
+                    let result = Err((self.fails)(&call.to)?);
+                    exchange.reply(service, platform, Reply { id: call.id, result })
+                }
+                Action::Respond(response) => {
+                    *self.answer.borrow_mut() = Some(response);
+                    return None;
+                }
+                other => panic!("{other:?}"),
+            };
+        }
+    }
+}
+
+fn write(world: &mut World, target: &str, fails: fn(&Address) -> Option<CallFailure>) -> Response {
+    let answer = Rc::default();
+    let head = head(target, &[]);
+    let client =
+        Write { exchange: None, service: service(), head, fails, answer: Rc::clone(&answer) };
+    world.start(client);
+    while world.deliver() {}
+    answer.take().unwrap()
+}
+
+#[test]
+fn refusals_of_the_platform_are_503_with_a_small_retry_after_on_every_route() {
+    type Fails = fn(&Address) -> Option<CallFailure>;
+    let overloaded: [Fails; 3] = [
+        |to| matches!(to, Address::Catalog).then_some(CallFailure::Overloaded),
+        |to| matches!(to, Address::Database(_)).then_some(CallFailure::Overloaded),
+        |to| matches!(to, Address::Shard(_)).then_some(CallFailure::Overloaded),
+    ];
+    let retryable: [Fails; 3] = [
+        |to| matches!(to, Address::Catalog).then(|| CallFailure::Retryable("reset".into())),
+        |to| matches!(to, Address::Database(_)).then(|| CallFailure::Retryable("reset".into())),
+        |to| matches!(to, Address::Shard(_)).then(|| CallFailure::Failed("reset".into())),
+    ];
+    let mut world = world(7);
+    for route in ["/write?db=db", "/api/v2/write?bucket=db", "/api/v3/write_lp?db=db"] {
+        assert_eq!(write(&mut world, route, |_| None).status, 204);
+        for (all, seconds) in [(overloaded, "1"), (retryable, "2")] {
+            for fails in all {
+                let response = write(&mut world, route, fails);
+                let text = String::from_utf8(response.body.clone()).unwrap();
+                assert_eq!(response.status, 503, "{text}");
+                assert_eq!(header(&response, "Retry-After"), Some(seconds), "{text}");
+                assert_eq!(header(&response, "Content-Type"), Some("application/json"));
+                // Telegraf's v1 output drops a 5xx that says one of these.
+                for phrase in ["partial write", "unable to parse", "points beyond retention policy"]
+                {
+                    assert!(!text.contains(phrase), "{text}");
+                }
+                assert!(!text.contains("\"line\""), "{text}");
+            }
+        }
+        assert_eq!(write(&mut world, route, |_| None).status, 204);
+    }
+}
