@@ -202,7 +202,9 @@ impl GroupRun {
             let piece = Piece::of(&batch.times_ns, column);
             self.push(index, piece, Vec::new());
         }
-        let streaming = node.calls.iter().all(|call| call.base == Base::Values);
+        let streaming = (node.calls.iter()).all(|call| {
+            call.base == Base::Values && !call.transforms.iter().any(|t| t.answers_late())
+        });
         if node.feeds.len() == 1 && streaming {
             return Ok(self.joined(node));
         }
@@ -230,8 +232,23 @@ impl GroupRun {
             {
                 self.settle(node, index, series)?;
             }
+            self.finish_streams(index);
         }
         Ok(())
+    }
+
+    /// Takes what the transformations of a call have left, the first of which runs over values.
+    fn finish_streams(&mut self, index: usize) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        let Some(piece) = call.streams.first_mut().and_then(|stream| stream.finish()) else {
+            return;
+        };
+        let mut first = call.streams.remove(0);
+        self.push(index, piece, Vec::new());
+        if let Some(call) = self.calls.get_mut(index) {
+            first.finish();
+            call.streams.insert(0, first);
+        }
     }
 
     fn raw(&mut self, node: &Node, batch: RowBatch) -> Option<SeriesChunk> {

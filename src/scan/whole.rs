@@ -17,7 +17,7 @@ pub struct Points<'a> {
     pub times_ns: &'a [i64],
     /// As many values.
     pub values: &'a Values,
-    /// A hash of each row's series, the same on every shard; only `sample` looks.
+    /// A hash of each row, the same on every shard; only `sample` looks. May be empty.
     pub series: &'a [u64],
     /// The number of each row's combination of tag arguments; only `top` and `bottom` look. Empty
     /// when there are no such arguments.
@@ -44,7 +44,7 @@ pub(super) trait Whole {
 pub enum WholeFunction {
     /// A float; numbers only.
     Median,
-    /// The most frequent value; among equals the one that appears first.
+    /// The most frequent value; among equals as 1.x chooses (`aggregates/mode.rs`).
     Mode,
     /// The first row of each value, by first appearance, then by value.
     Distinct,

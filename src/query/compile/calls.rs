@@ -11,7 +11,7 @@ use crate::query::operators::whole::{self, WholePlan};
 use crate::query::plan::{Base, CallPlan, FeedKind, Slot};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::Transform;
-use crate::scan::request::{AggregateFunction, Arithmetic};
+use crate::scan::request::{AggregateFunction, Arithmetic, Window};
 use crate::scan::whole::WholeFunction;
 
 /// Output expressions and what they stand on.
@@ -26,7 +26,7 @@ pub(crate) struct Built {
 pub(crate) struct CallBuilder<'a> {
     checked: &'a Checked<'a>,
     names: &'a Names,
-    windowed: bool,
+    window: Option<&'a Window>,
     slots: Vec<Slot>,
     /// As bound, with the plan; equal expressions are one call.
     calls: Vec<(Expr, CallPlan)>,
@@ -45,11 +45,15 @@ impl Base {
 }
 
 impl<'a> CallBuilder<'a> {
-    pub(crate) fn new(checked: &'a Checked<'a>, names: &'a Names, windowed: bool) -> Self {
+    pub(crate) fn new(
+        checked: &'a Checked<'a>,
+        names: &'a Names,
+        window: Option<&'a Window>,
+    ) -> Self {
         Self {
             checked,
             names,
-            windowed,
+            window,
             slots: Vec::new(),
             calls: Vec::new(),
             referenced: Vec::new(),
@@ -156,6 +160,10 @@ impl<'a> CallBuilder<'a> {
                 plan.counted = true;
                 (plan, args.first()?)
             }
+            ("sample", [_, Expr::IntegerLiteral(count)]) => {
+                let count = u32::try_from(*count).unwrap_or(u32::MAX);
+                (plain(WholeFunction::Sample { count, seed: 0 }), first)
+            }
             ("percentile", [_, Expr::IntegerLiteral(rank)]) => {
                 (plain(WholeFunction::Percentile(*rank as f64)), first)
             }
@@ -203,9 +211,9 @@ impl<'a> CallBuilder<'a> {
     }
 
     fn transform(&mut self, name: &str, args: &[Expr]) -> Result<CallPlan, QueryError> {
-        let interval = self.checked.facts.interval;
+        let descending = self.checked.descending;
         let over_call = matches!(args.first(), Some(Expr::Call { .. }));
-        let Some(transform) = Transform::find(name, args, interval, self.checked.descending) else {
+        let Some(transform) = Transform::find(name, args, self.window, descending) else {
             return Err(QueryError::Unsupported(format!("{name}()")));
         };
         let mut plan = match args.first() {
@@ -233,9 +241,7 @@ impl<'a> CallBuilder<'a> {
     }
 
     fn fill(&self, is_count: bool, output: Option<FieldType>) -> Option<FillPlan> {
-        if !self.windowed {
-            return None;
-        }
+        self.window?;
         match self.checked.fill {
             Fill::None => None,
             Fill::Null if is_count => Some(FillPlan::Value(FieldValue::Integer(0))),
@@ -262,7 +268,7 @@ impl<'a> CallBuilder<'a> {
         let keeps_point_time = match calls.as_mut_slice() {
             [call] if call.transforms.is_empty() && is_selector(&call.base) => {
                 call.beside = self.referenced;
-                !self.windowed
+                self.window.is_none()
             }
             _ => false,
         };

@@ -110,7 +110,7 @@ pub(crate) fn lower(
     group_keys.sort();
     group_keys.dedup();
     let window = window(checked)?;
-    let mut builder = CallBuilder::new(checked, &known, window.is_some());
+    let mut builder = CallBuilder::new(checked, &known, window.as_ref());
     let mut outputs = Vec::with_capacity(shown.len());
     for field in &shown {
         outputs.push(builder.output(&field.expr)?);

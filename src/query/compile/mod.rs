@@ -28,8 +28,6 @@ use crate::influxql::ast::{Expr, SelectStatement};
 use crate::model::schema::PolicySchema;
 use crate::model::time::TimeRange;
 
-pub(crate) use dimensions::Interval;
-
 /// What a statement is compiled against.
 #[derive(Debug)]
 pub struct Context<'a> {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use xxhash_rust::xxh64::xxh64;
+
 use super::series::CallSeries;
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
@@ -131,10 +133,11 @@ impl WholeRun {
         }
         let combinations =
             combinations(others.get(call.beside.len()..).unwrap_or_default(), plan, count);
+        let series = draws(plan, &values);
         let points = Points {
             times_ns: &times_ns,
             values: &values.values,
-            series: &[],
+            series: &series,
             combinations: &combinations,
         };
         let window_ns = if node.window.is_some() { window_ns } else { node.whole_range_time_ns() };
@@ -215,6 +218,22 @@ fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], befor
         }
         (None, None) => {}
     }
+}
+
+/// What `sample` tells rows of one time apart by: their values, the same on every shard.
+fn draws(plan: &WholePlan, values: &Column) -> Vec<u64> {
+    if !matches!(plan.function, WholeFunction::Sample { .. }) {
+        return Vec::new();
+    }
+    let hash = |value: Option<FieldValue>| match value {
+        Some(FieldValue::Float(value)) => value.to_bits(),
+        Some(FieldValue::Integer(value)) => value.cast_unsigned(),
+        Some(FieldValue::Unsigned(value)) => value,
+        Some(FieldValue::Boolean(value)) => u64::from(value),
+        Some(FieldValue::String(text)) => xxh64(text.as_bytes(), 0),
+        None => 0,
+    };
+    (0..values.len()).map(|row| hash(values.get(row))).collect()
 }
 
 /// A number for each row's combination of tag arguments; empty without any.

@@ -5,13 +5,16 @@ mod cumulative_sum;
 mod derivative;
 mod difference;
 mod elapsed;
+mod integral;
 mod moving_average;
+mod technical;
 
-use super::compile::Interval;
 use super::result::{Column, Values};
 use crate::influxql::ast::Expr;
 use crate::model::time::S_NS;
 use crate::model::value::FieldType;
+use crate::scan::request::Window;
+use technical::Technical;
 
 /// A transformation and its arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +45,17 @@ pub(crate) enum Transform {
     },
     /// `cumulative_sum`
     CumulativeSum,
+    /// Technical analysis.
+    Technical(Technical),
+    /// `integral`
+    Integral {
+        /// Per how many nanoseconds.
+        unit_ns: i64,
+        /// GROUP BY time().
+        window: Option<Window>,
+        /// Times run backwards.
+        descending: bool,
+    },
 }
 
 /// The next piece of a stream.
@@ -57,6 +71,11 @@ pub(crate) struct Piece {
 pub(crate) trait Stream: std::fmt::Debug {
     /// What the next piece comes to.
     fn push(&mut self, piece: &Piece) -> Piece;
+
+    /// What is left when the series is over.
+    fn finish(&mut self) -> Option<Piece> {
+        None
+    }
 }
 
 impl Transform {
@@ -64,7 +83,7 @@ impl Transform {
     pub(crate) fn find(
         name: &str,
         args: &[Expr],
-        interval: Interval,
+        window: Option<&Window>,
         descending: bool,
     ) -> Option<Self> {
         let unit = |default_ns: i64| match args.get(1) {
@@ -72,8 +91,11 @@ impl Transform {
             _ => default_ns,
         };
         Some(match name {
+            "integral" => {
+                Self::Integral { unit_ns: unit(S_NS), window: window.cloned(), descending }
+            }
             "derivative" | "non_negative_derivative" => Self::Derivative {
-                unit_ns: unit(if interval.is_zero() { S_NS } else { interval.every_ns }),
+                unit_ns: unit(window.map_or(S_NS, |window| window.every_ns)),
                 non_negative: name == "non_negative_derivative",
                 descending,
             },
@@ -88,18 +110,28 @@ impl Transform {
                 _ => return None,
             },
             "cumulative_sum" => Self::CumulativeSum,
-            _ => return None,
+            _ => Self::Technical(Technical::find(name, args)?),
         })
     }
 
     /// Whether it reads the window before the range (1.x `buildCallIterator`).
     pub(crate) fn wants_window_before(&self) -> bool {
-        !matches!(self, Self::CumulativeSum)
+        !matches!(self, Self::CumulativeSum | Self::Integral { .. })
+    }
+
+    /// Whether it answers when the series is over.
+    pub(crate) fn answers_late(&self) -> bool {
+        matches!(self, Self::Integral { .. })
     }
 
     /// Starts it for one series.
     pub(crate) fn start(&self) -> Box<dyn Stream> {
         match *self {
+            Self::Technical(ref technical) => technical.start(),
+            Self::Integral { unit_ns, ref window, descending } => {
+                let window = window.clone();
+                Box::new(integral::Integral::new(unit_ns, window, descending))
+            }
             Self::Derivative { unit_ns, non_negative, descending } => {
                 Box::new(derivative::Derivative::new(unit_ns, non_negative, descending))
             }

@@ -1,7 +1,9 @@
-//! The most frequent value; among equally frequent ones the value whose first point is earliest.
+//! The most frequent value (1.x `query/functions.go`, `FloatModeReduceSlice` and its kin).
+//!
+//! Among values that come equally often, twice or more, it is one that came early; if none comes
+//! twice it is the smallest. Of booleans that come equally often it is the first.
 
-use std::cmp::Reverse;
-
+use crate::batch::column::Values;
 use crate::scan::whole::{Outcome, Points, Whole, by_value, compare};
 
 pub(in crate::scan) struct Mode;
@@ -9,9 +11,25 @@ pub(in crate::scan) struct Mode;
 impl Whole for Mode {
     fn answer(&self, points: &Points<'_>) -> Outcome {
         let rows = by_value(points);
-        let runs = rows.chunk_by(|&a, &b| compare(points.values, a, b).is_eq());
-        // Equal values are in order of time: the first of a run is its first point.
-        let best = runs.max_by_key(|run| (run.len(), Reverse(run.first().copied())));
-        Outcome::Rows(best.and_then(|run| run.first().copied()).into_iter().collect())
+        let mut runs = rows.chunk_by(|&a, &b| compare(points.values, a, b).is_eq());
+        if let Values::Boolean(_) = points.values {
+            let (first, second) = (runs.next().unwrap_or_default(), runs.next());
+            let better = |second: &&[u32]| {
+                let order = second.len().cmp(&first.len());
+                order.then_with(|| first.first().cmp(&second.first())).is_gt()
+            };
+            let best = second.filter(better).unwrap_or(first);
+            return Outcome::Rows(best.first().copied().into_iter().collect());
+        }
+        let time_of = |row: Option<&u32>| row.and_then(|&row| points.times_ns.get(row as usize));
+        let mut best: &[u32] = runs.next().unwrap_or_default();
+        // As 1.x compares: the first point of the later run with the last one of the best so far.
+        for run in runs.filter(|run| run.len() > 1) {
+            let later = time_of(run.first()) > time_of(best.get(run.len() - 1));
+            if run.len() > best.len() || (run.len() == best.len() && !later) {
+                best = run;
+            }
+        }
+        Outcome::Rows(best.first().copied().into_iter().collect())
     }
 }

@@ -1,0 +1,71 @@
+//! `kaufmans_efficiency_ratio`, and `kaufmans_adaptive_moving_average` that is steered by it.
+
+use std::collections::VecDeque;
+
+use super::Indicator;
+
+/// Net change over the sum of all changes of a period.
+#[derive(Debug)]
+pub(super) struct Efficiency {
+    period: usize,
+    /// Values and how far each was from the one before; the first from 0.
+    points: VecDeque<(f64, f64)>,
+    noise: f64,
+    last: f64,
+}
+
+impl Efficiency {
+    pub(super) fn new(period: usize) -> Self {
+        Self { period, points: VecDeque::new(), noise: 0.0, last: 0.0 }
+    }
+
+    fn is_warm(&self) -> bool {
+        self.points.len() >= self.period
+    }
+}
+
+impl Indicator for Efficiency {
+    fn add(&mut self, value: f64) -> f64 {
+        let change = (value - self.last).abs();
+        self.last = value;
+        let full = self.is_warm();
+        let oldest = if full { self.points.pop_front() } else { None };
+        let (oldest, oldest_change) = oldest.unwrap_or_default();
+        self.points.push_back((value, change));
+        self.noise += change - oldest_change;
+        if self.noise == 0.0 { 0.0 } else { (value - oldest).abs() / self.noise }
+    }
+
+    fn warm_count(&self) -> usize {
+        self.period
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Adaptive {
+    efficiency: Efficiency,
+    last: f64,
+}
+
+impl Adaptive {
+    pub(super) fn new(period: usize) -> Self {
+        Self { efficiency: Efficiency::new(period), last: 0.0 }
+    }
+}
+
+impl Indicator for Adaptive {
+    fn add(&mut self, value: f64) -> f64 {
+        const FAST: f64 = 2.0 / 3.0;
+        const SLOW: f64 = 2.0 / 31.0;
+        let warm = self.efficiency.is_warm();
+        let efficiency = self.efficiency.add(value);
+        let weight = efficiency * (FAST - SLOW) + SLOW;
+        let average = self.last + weight * weight * (value - self.last);
+        self.last = if warm { average } else { value };
+        average
+    }
+
+    fn warm_count(&self) -> usize {
+        self.efficiency.warm_count()
+    }
+}

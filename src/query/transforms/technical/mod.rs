@@ -1,0 +1,124 @@
+//! Technical analysis (1.x `query/internal/gota`): each function is an [`Indicator`] that is fed
+//! one value after the other; its answers show once enough values have been held back.
+
+mod chande;
+mod double;
+mod exponential;
+mod kaufman;
+mod relative_strength;
+mod triple;
+mod triple_derivative;
+
+use super::{Piece, Stream};
+use crate::influxql::ast::Expr;
+use crate::model::value::FieldType;
+use crate::query::math;
+use crate::query::result::Values;
+
+/// How an average starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Warmup {
+    /// As it goes on.
+    Exponential,
+    /// As a plain mean of the first period.
+    Simple,
+    /// `chande_momentum_oscillator` only: no averages at all.
+    None,
+}
+
+/// Which function, with its arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Technical {
+    name: String,
+    period: usize,
+    /// Values to hold back; the function's own number if negative.
+    hold: i64,
+    warmup: Warmup,
+}
+
+/// A function of the values so far.
+trait Indicator: std::fmt::Debug {
+    /// Its answer after one more value.
+    fn add(&mut self, value: f64) -> f64;
+
+    /// Values after which the answers make sense.
+    fn warm_count(&self) -> usize;
+}
+
+impl Technical {
+    /// The function that a checked call names; `None` for any other.
+    pub(crate) fn find(name: &str, args: &[Expr]) -> Option<Self> {
+        let period = match args.get(1)? {
+            Expr::IntegerLiteral(period) => usize::try_from(*period).ok()?,
+            _ => return None,
+        };
+        let hold = match args.get(2) {
+            Some(Expr::IntegerLiteral(hold)) => *hold,
+            _ => -1,
+        };
+        let warmup = match args.get(3) {
+            Some(Expr::StringLiteral(text)) if text == "simple" => Warmup::Simple,
+            Some(Expr::StringLiteral(text)) if text == "none" => Warmup::None,
+            None if name == "chande_momentum_oscillator" => Warmup::None,
+            _ => Warmup::Exponential,
+        };
+        let technical = Self { name: name.to_owned(), period, hold, warmup };
+        technical.indicator().map(|_| technical)
+    }
+
+    fn indicator(&self) -> Option<Box<dyn Indicator>> {
+        let (period, warmup) = (self.period, self.warmup);
+        Some(match self.name.as_str() {
+            "exponential_moving_average" => Box::new(exponential::Exponential::new(period, warmup)),
+            "double_exponential_moving_average" => Box::new(double::Double::new(period, warmup)),
+            "triple_exponential_moving_average" => Box::new(triple::Triple::new(period, warmup)),
+            "triple_exponential_derivative" => {
+                Box::new(triple_derivative::TripleDerivative::new(period, warmup))
+            }
+            "relative_strength_index" => {
+                Box::new(relative_strength::RelativeStrength::new(period, warmup))
+            }
+            "kaufmans_efficiency_ratio" => Box::new(kaufman::Efficiency::new(period)),
+            "kaufmans_adaptive_moving_average" => Box::new(kaufman::Adaptive::new(period)),
+            "chande_momentum_oscillator" if warmup == Warmup::None => {
+                Box::new(chande::Plain::new(period))
+            }
+            "chande_momentum_oscillator" => Box::new(chande::Smooth::new(period, warmup)),
+            _ => return None,
+        })
+    }
+
+    /// Starts it for one series.
+    pub(crate) fn start(&self) -> Box<dyn Stream> {
+        let indicator = self.indicator();
+        let own = indicator.as_ref().map_or(0, |indicator| indicator.warm_count());
+        let hold = usize::try_from(self.hold).unwrap_or(own);
+        Box::new(Run { indicator, hold, seen: 0 })
+    }
+}
+
+#[derive(Debug)]
+struct Run {
+    indicator: Option<Box<dyn Indicator>>,
+    hold: usize,
+    seen: usize,
+}
+
+impl Stream for Run {
+    fn push(&mut self, piece: &Piece) -> Piece {
+        let (mut times_ns, mut results) = (Vec::new(), Vec::new());
+        let (Some(indicator), Some(values)) = (&mut self.indicator, math::floats(&piece.values))
+        else {
+            return Piece::empty(FieldType::Float);
+        };
+        for (&time_ns, &value) in piece.times_ns.iter().zip(&values) {
+            let result = indicator.add(value);
+            self.seen = self.seen.saturating_add(1);
+            if self.seen > self.hold {
+                times_ns.push(time_ns);
+                results.push(result);
+            }
+        }
+        Piece { times_ns, values: Values::Float(results) }
+    }
+}

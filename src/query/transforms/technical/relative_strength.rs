@@ -1,0 +1,36 @@
+//! `relative_strength_index`: how much of the movement goes up, percent.
+
+use super::exponential::Exponential;
+use super::{Indicator, Warmup};
+
+#[derive(Debug)]
+pub(super) struct RelativeStrength {
+    up: Exponential,
+    down: Exponential,
+    last: f64,
+}
+
+impl RelativeStrength {
+    pub(super) fn new(period: usize, warmup: Warmup) -> Self {
+        let average = Exponential::wilder(period, warmup);
+        Self { up: average.clone(), down: average, last: 0.0 }
+    }
+
+    /// The smoothed movements up and down after one more value.
+    pub(super) fn movements(&mut self, value: f64) -> (f64, f64) {
+        let change = value - self.last;
+        self.last = value;
+        (self.up.add(change.max(0.0)), self.down.add((-change).max(0.0)))
+    }
+}
+
+impl Indicator for RelativeStrength {
+    fn add(&mut self, value: f64) -> f64 {
+        let (up, down) = self.movements(value);
+        100.0 * up / (up + down)
+    }
+
+    fn warm_count(&self) -> usize {
+        self.up.warm_count()
+    }
+}
