@@ -94,7 +94,7 @@ export async function worker() {
   const bindgen = await wasmBindgen();
   const builder = await workerBuild();
   const versions = [compiler, bindgen, builder, lockedCrate('worker')];
-  const sources = ['src', 'Cargo.toml', 'Cargo.lock', '.cargo/config.toml', 'package-lock.json'];
+  const sources = ['src', 'build.rs', 'Cargo.toml', 'Cargo.lock', '.cargo/config.toml', 'package-lock.json'];
   const inputs = fingerprint(sources, versions);
   const outputs = [at('build', 'index.js'), at('build', 'index_bg.wasm')];
   await step('The Worker, for release', { stamp: '.cache/stamps/worker', inputs, outputs }, () =>

@@ -4,6 +4,7 @@ use super::error::ParseError;
 use super::expr::Expr;
 use super::expr_parser;
 use super::parser::Parser;
+use crate::model::zone;
 
 /// Parses the clause if it comes next: a name of the IANA database, spelled exactly so. `''` is
 /// `UTC`, and so is `Local`, which in 1.x is the server's zone.
@@ -23,7 +24,7 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
     let Expr::StringLiteral(name) = arg else { return Err(ParseError::TimezoneNotString) };
     match name.as_str() {
         "" | "Local" => Ok(Some("UTC".to_owned())),
-        known if tzdb_data::TZ_NAMES.contains(&known) => Ok(Some(name)),
+        known if zone::exists(known) => Ok(Some(name)),
         _ => Err(ParseError::UnknownTimezone { name }),
     }
 }

@@ -8,3 +8,4 @@ pub mod series;
 pub mod shard_map;
 pub mod time;
 pub mod value;
+pub mod zone;

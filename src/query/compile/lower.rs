@@ -136,7 +136,7 @@ pub(crate) fn lower(
         }
     }
     let feeds = feeds(&built);
-    let zone = checked.zone.map(|zone| zone.shifts(checked.range)).unwrap_or_default();
+    let zone = checked.zone.as_ref().map(|zone| zone.shifts(checked.range)).unwrap_or_default();
     // A raw query with OFFSET alone has one row: 1.x's engine reads `limit + offset` points and
     // one more (`tsm1.floatLimitIterator`), the query engine then skips the offset.
     let only_offset = built.calls.is_empty() && checked.select.limit == 0;
@@ -258,7 +258,7 @@ fn window(checked: &Checked<'_>) -> Result<Option<Window>, QueryError> {
     let window = Window {
         every_ns: interval.every_ns,
         offset_ns: interval.offset_ns,
-        zone: checked.zone.map(|zone| zone.shifts(checked.range)).unwrap_or_default(),
+        zone: checked.zone.as_ref().map(|zone| zone.shifts(checked.range)).unwrap_or_default(),
     };
     if checked.has_lower_bound() && checked.facts.call_count > 0 && !checked.range.is_empty() {
         let first = window.start(checked.range.start_ns);

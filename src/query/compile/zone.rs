@@ -1,14 +1,17 @@
 //! `tz('…')`: a zone of the IANA database, and its clock changes as a list that shards can use.
 
-use tz::TimeZoneRef;
+use std::rc::Rc;
+
+use tz::TimeZone;
 
 use crate::model::time::{S_NS, TimeRange};
+use crate::model::zone;
 use crate::query::error::QueryError;
 
 /// A zone that is known to exist.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Zone {
-    rules: &'static TimeZoneRef<'static>,
+    rules: Rc<TimeZone>,
 }
 
 /// How far apart rules without a table are probed for a change; no zone changes more often.
@@ -22,7 +25,8 @@ impl Zone {
     pub(crate) fn find(name: &str) -> Result<Self, QueryError> {
         let name = if name.is_empty() || name == "Local" { "UTC" } else { name };
         let unknown = || QueryError::Invalid(format!("unable to find time zone {name}"));
-        tzdb_data::find_tz(name.as_bytes()).map(|rules| Self { rules }).ok_or_else(unknown)
+        let rules = zone::find(name).ok_or_else(unknown)?;
+        Ok(Self { rules: Rc::new(rules) })
     }
 
     /// Local time minus UTC at a time, seconds.
@@ -33,7 +37,7 @@ impl Zone {
 
     /// The UTC time at which clocks show `local`; as Go's `time.Date`, of two such times the one
     /// before the change, and for a time that clocks skip one of the two ways to read it.
-    pub(crate) fn to_utc_seconds(self, local: i64) -> i64 {
+    pub(crate) fn to_utc_seconds(&self, local: i64) -> i64 {
         let first = self.offset_seconds(local);
         if first == 0 {
             return local;
@@ -56,7 +60,8 @@ impl Zone {
                 shifts.push((from.saturating_mul(S_NS), next * S_NS));
             }
         };
-        let table = self.rules.transitions();
+        let rules = self.rules.as_ref().as_ref();
+        let table = rules.transitions();
         for transition in table {
             let from = transition.unix_leap_time();
             if start < from && from <= end {
@@ -64,7 +69,7 @@ impl Zone {
             }
         }
         let mut from = table.last().map_or(start, |last| last.unix_leap_time().max(start));
-        while self.rules.extra_rule().is_some() && from < end {
+        while rules.extra_rule().is_some() && from < end {
             let to = from.saturating_add(PROBE_SECONDS).min(end);
             if self.offset_seconds(from) != self.offset_seconds(to) {
                 let change = self.change_between(from, to);

@@ -1,0 +1,144 @@
+//! The IANA time zone database: a zone's name to its rules.
+//!
+//! `build.rs` writes it. Numbers are LEB128, signed ones in zigzag form. First the names: length,
+//! text, place of the zone; a length of zero ends them. Then the zones: the clocks (offset in
+//! seconds, whether it is daylight saving time), the count of the changes, their times on the
+//! clock before the change as differences, their clocks, and the rule after the last: none (0),
+//! one clock (1) or two (2) with month, week, weekday and second of both changes.
+
+use tz::timezone::{AlternateTime, MonthWeekDay, RuleDay, Transition, TransitionRule};
+use tz::{LocalTimeType, TimeZone};
+
+static ZONES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/zones.bin"));
+
+/// Whether the database has a zone spelled exactly so.
+pub fn exists(name: &str) -> bool {
+    place(name).is_some()
+}
+
+/// The zone spelled exactly so. Its clocks have no abbreviations.
+pub fn find(name: &str) -> Option<TimeZone> {
+    zone(&mut place(name)?)
+}
+
+/// What is left to read, from the zone on.
+fn place(name: &str) -> Option<&'static [u8]> {
+    let mut rest = ZONES;
+    let mut found = None;
+    loop {
+        let length = unsigned(&mut rest)?;
+        if length == 0 {
+            return rest.get(found?..);
+        }
+        let text = rest.split_off(..length)?;
+        let at = unsigned(&mut rest)?;
+        if text == name.as_bytes() {
+            found = Some(at);
+        }
+    }
+}
+
+fn zone(rest: &mut &[u8]) -> Option<TimeZone> {
+    let clocks = (0..unsigned(rest)?).map(|_| clock(rest)).collect::<Option<Vec<_>>>()?;
+    let mut times = Vec::new();
+    let mut local = 0;
+    for _ in 0..unsigned(rest)? {
+        local += signed(rest)?;
+        times.push(local);
+    }
+    let mut changes = Vec::with_capacity(times.len());
+    let mut offset_seconds = clocks.first()?.ut_offset();
+    for local in times {
+        let index = unsigned(rest)?;
+        changes.push(Transition::new(local - i64::from(offset_seconds), index));
+        offset_seconds = clocks.get(index)?.ut_offset();
+    }
+    let rule = match byte(rest)? {
+        0 => None,
+        1 => Some(TransitionRule::Fixed(clock(rest)?)),
+        _ => Some(TransitionRule::Alternate(alternate(rest)?)),
+    };
+    TimeZone::new(changes, clocks, Vec::new(), rule).ok()
+}
+
+fn alternate(rest: &mut &[u8]) -> Option<AlternateTime> {
+    let (standard, saving) = (clock(rest)?, clock(rest)?);
+    let (start, start_seconds) = day(rest)?;
+    let (end, end_seconds) = day(rest)?;
+    AlternateTime::new(standard, saving, start, start_seconds, end, end_seconds).ok()
+}
+
+fn day(rest: &mut &[u8]) -> Option<(RuleDay, i32)> {
+    let day = MonthWeekDay::new(byte(rest)?, byte(rest)?, byte(rest)?).ok()?;
+    Some((RuleDay::MonthWeekDay(day), i32::try_from(signed(rest)?).ok()?))
+}
+
+fn clock(rest: &mut &[u8]) -> Option<LocalTimeType> {
+    let offset_seconds = i32::try_from(signed(rest)?).ok()?;
+    LocalTimeType::new(offset_seconds, byte(rest)? == 1, None).ok()
+}
+
+fn signed(rest: &mut &[u8]) -> Option<i64> {
+    let folded = leb(rest)?;
+    Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
+}
+
+fn unsigned(rest: &mut &[u8]) -> Option<usize> {
+    usize::try_from(leb(rest)?).ok()
+}
+
+fn leb(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let next = byte(rest)?;
+        value |= u64::from(next & 0x7F) << shift;
+        if next < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn byte(rest: &mut &[u8]) -> Option<u8> {
+    rest.split_off_first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What can be asked of a zone, without the abbreviations.
+    fn told(zone: &tz::TimeZoneRef<'_>) -> (Vec<Transition>, Vec<(i64, i32)>) {
+        let late = (0..600).map(|step| 2_000_000_000 + step * 1_234_567);
+        let offsets =
+            late.map(|at| (at, zone.find_local_time_type(at).expect("known").ut_offset()));
+        (zone.transitions().to_vec(), offsets.collect())
+    }
+
+    #[test]
+    fn every_zone_is_what_the_crate_says() {
+        assert!(tzdb_data::TZ_NAMES.len() > 500);
+        for name in tzdb_data::TZ_NAMES {
+            let zone = find(name).expect(name);
+            let original = tzdb_data::find_tz(name.as_bytes()).expect(name);
+            assert_eq!(told(&zone.as_ref()), told(original), "{name}");
+            let offsets = |types: &[LocalTimeType]| {
+                types.iter().map(LocalTimeType::ut_offset).collect::<Vec<_>>()
+            };
+            assert_eq!(
+                offsets(zone.as_ref().local_time_types()),
+                offsets(original.local_time_types()),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_spelled_exactly() {
+        assert!(exists("Europe/Oslo"));
+        assert_eq!(
+            ["europe/oslo", "Europe/Osl", "", "../UTC"].map(exists),
+            [false, false, false, false]
+        );
+    }
+}
