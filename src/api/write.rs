@@ -12,6 +12,7 @@ use crate::batch::Batch;
 use crate::batch::from_lines::from_lines;
 use crate::line_protocol::{Options, Rejected, TimestampUnit};
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
+use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
@@ -151,7 +152,7 @@ fn refusal(
     let unkept = &outcome.rejected.named;
     let unkept = unkept.iter().map(|refused| (refused.line, "writing", refused.cause.to_string()));
     let mut lines: Vec<_> = unparsed.chain(unkept).collect();
-    lines.sort_by_key(|(line, ..)| *line);
+    sorted::sort_by_key(&mut lines, |(line, ..)| *line);
     lines.truncate(REJECTED_LINES_NAMED_MAX);
     let total = parsing.count + outcome.rejected.total;
     let written = outcome.points_written;

@@ -6,6 +6,7 @@ pub mod name;
 pub mod schema;
 pub mod series;
 pub mod shard_map;
+pub mod sorted;
 pub mod time;
 pub mod value;
 pub mod zone;

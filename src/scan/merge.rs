@@ -8,6 +8,7 @@ use super::error::ScanError;
 use super::source::{Rows, Run};
 use crate::batch::column::Column;
 use crate::model::ids::ColumnId;
+use crate::model::sorted;
 
 /// Merges runs of one series, given by ascending write sequence, each ascending in time. The
 /// answer ascends in time without overlap. Runs that overlap no other are handed on untouched.
@@ -22,7 +23,7 @@ pub(super) fn merge(mut runs: Vec<Run>) -> Result<Vec<Run>, ScanError> {
     if (1..runs.len()).all(|run| bound(run - 1).1 < bound(run).0) {
         return Ok(runs);
     }
-    order.sort_by_key(|&run| bound(run).0);
+    sorted::sort_by_key(&mut order, |&run| bound(run).0);
     let mut merged = Vec::new();
     let mut clusters: Vec<Vec<usize>> = Vec::new();
     let mut end_ns = i64::MIN;

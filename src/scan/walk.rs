@@ -14,6 +14,7 @@ use super::request::{ResumeKey, SeriesMark};
 use super::series_index::{Place, SeriesIndex};
 use super::source::{Part, Source};
 use crate::model::ids::ColumnId;
+use crate::model::sorted;
 use crate::model::time::TimeRange;
 
 /// Rows of one series that a slice is meant to hold at most.
@@ -62,7 +63,7 @@ pub(super) fn eras(parts: &[Part], time: TimeRange, descending: bool) -> Vec<Era
     let mut order: Vec<(TimeRange, usize)> =
         parts.iter().enumerate().map(|(part, p)| (p.time.intersect(&time), part)).collect();
     order.retain(|(time, _)| !time.is_empty());
-    order.sort_by_key(|(time, _)| time.start_ns);
+    sorted::sort_by_key(&mut order, |(time, _)| time.start_ns);
     let mut eras: Vec<Era> = Vec::new();
     for (time, part) in order {
         let member = |p: usize| p == part;

@@ -10,6 +10,7 @@ use crate::batch::column::{Column, Values};
 use crate::batch::order::{Distinct, Order, rank_series};
 use crate::batch::series_table::SeriesTable;
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::sorted;
 use crate::model::value::FieldType;
 
 /// A page ends at this many rows,
@@ -70,7 +71,7 @@ impl RunWriter {
     /// what is read together close together.
     pub fn add(&mut self, rows: &Rows<'_>) {
         let mut tags: Vec<(ColumnId, usize)> = rows.tag_ids.iter().copied().zip(0..).collect();
-        tags.sort_unstable();
+        sorted::sort_by(&mut tags, Ord::cmp);
         let tags: Vec<usize> = tags.into_iter().map(|(_, tag)| tag).collect();
         let rank = rank_series(rows.series, &tags);
         let order =
@@ -179,14 +180,14 @@ impl<'a> SegmentWriter<'a> {
         };
         let mut tags: Vec<(ColumnId, usize)> =
             rows.tag_ids.iter().copied().zip(0..).filter(|&(_, tag)| has_tag(tag)).collect();
-        tags.sort_unstable();
+        sorted::sort_by(&mut tags, Ord::cmp);
         let mut fields: Vec<_> = rows
             .fields
             .iter()
             .map(|(id, column)| (*id, column, distinct.picks(column)))
             .filter(|(_, column, picks)| has_value(column, picks))
             .collect();
-        fields.sort_by_key(|&(id, ..)| id);
+        sorted::sort_by_key(&mut fields, |&(id, ..)| id);
         let index = Index {
             tag_ids: tags.iter().map(|&(id, _)| id).collect(),
             fields: fields.iter().map(|(id, c, _)| (*id, c.values.field_type())).collect(),

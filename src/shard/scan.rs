@@ -14,6 +14,7 @@ use crate::memtable::Memtable;
 use crate::memtable::table::MeasurementTable;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::PAGE_BYTES_MAX;
+use crate::model::sorted;
 use crate::model::time::TimeRange;
 use crate::protocol::shard::Stamp;
 use crate::scan::error::ScanError;
@@ -149,7 +150,7 @@ impl<S: Store> Source for ShardSource<'_, S> {
                 }
             }
         }
-        segments.sort_by_key(|(key, segment)| (segment.first_sequence, *key));
+        sorted::sort_by_key(&mut segments, |(key, segment)| (segment.first_sequence, *key));
         let mut parts = Vec::with_capacity(segments.len() + 1);
         for (key, segment) in segments {
             parts.push(self.segment_part(key, segment).map_err(source_error)?);

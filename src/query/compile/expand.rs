@@ -3,6 +3,7 @@
 use super::data_type::{DataType, Names};
 use super::names::name_of;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
+use crate::model::sorted;
 use crate::query::error::QueryError;
 use crate::query::pattern::Pattern;
 
@@ -34,7 +35,7 @@ pub(crate) fn expand(
             names.tags.keys().filter(|tag| !grouped(tag)).map(|tag| (&**tag, DataType::Tag)),
         );
         // Stable, and fields come first: of equal names the field stands before the tag.
-        list.sort_by(|left, right| left.0.cmp(right.0));
+        sorted::sort_by(&mut list, |left, right| left.0.cmp(right.0));
     }
     let columns = Columns { list };
     let mut expanded = Vec::with_capacity(fields.len());
@@ -58,7 +59,7 @@ fn group_keys(dimensions: &[Dimension], names: &Names) -> Result<Vec<String>, Qu
             _ => {}
         }
     }
-    keys.sort();
+    sorted::sort_by(&mut keys, Ord::cmp);
     keys.dedup();
     Ok(keys)
 }

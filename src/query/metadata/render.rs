@@ -7,6 +7,7 @@ use super::plan::KeyFilter;
 use crate::model::ids::ColumnId;
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
+use crate::model::sorted;
 use crate::query::error::QueryError;
 use crate::scan::page::MeasurementSummary;
 
@@ -63,7 +64,7 @@ impl Ask {
         };
         let tags = schema.tags().filter(|column| wanted(&column.key));
         let mut tags: Vec<_> = tags.map(|column| (column.id, column.key.clone())).collect();
-        tags.sort_by(|left, right| left.1.cmp(&right.1));
+        sorted::sort_by(&mut tags, |left, right| left.1.cmp(&right.1));
         let columns = schema.columns.iter();
         let columns = columns.map(|c| (c.id, (c.key.clone(), c.kind))).collect();
         Self { name: schema.name.clone(), tags, columns }

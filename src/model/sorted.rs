@@ -1,0 +1,55 @@
+//! Sorting of short lists that are not on a hot path, all by one copy of the sort: the standard
+//! one is compiled anew, into some 5 KB, for each type and comparison.
+
+use std::cmp::Ordering;
+
+/// Sorts `list`, keeping the order of equal elements.
+pub fn sort_by<T>(list: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
+    if list.is_sorted_by(|a, b| compare(a, b).is_le()) {
+        return;
+    }
+    let mut order = positions(list.len(), &|a, b| match (list.get(a), list.get(b)) {
+        (Some(a), Some(b)) => compare(a, b),
+        _ => Ordering::Equal,
+    });
+    // Follows each cycle of moves once; a place that is done holds its own position.
+    for start in 0..list.len() {
+        let mut at = start;
+        while let Some(from) = order.get_mut(at).map(|slot| std::mem::replace(slot, at))
+            && from != start
+        {
+            list.swap(at, from);
+            at = from;
+        }
+    }
+}
+
+/// Sorts `list` by a key, keeping the order of elements with equal keys.
+pub fn sort_by_key<T, K: Ord>(list: &mut [T], key: impl Fn(&T) -> K) {
+    sort_by(list, |a, b| key(a).cmp(&key(b)));
+}
+
+#[inline(never)]
+fn positions(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by(|&a, &b| compare(a, b));
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorts_as_the_standard_library_does() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for length in 0..200 {
+            let keys = std::iter::repeat_with(|| random.u8(0..50)).take(length);
+            let mut list: Vec<(u8, usize)> = keys.zip(0..).collect();
+            let mut expected = list.clone();
+            expected.sort_by_key(|&(key, _)| key);
+            sort_by_key(&mut list, |&(key, _)| key);
+            assert_eq!(list, expected);
+        }
+    }
+}
