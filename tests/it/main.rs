@@ -11,6 +11,7 @@ mod http;
 mod influxql;
 mod influxql_hostile;
 mod line_protocol;
+mod memory;
 mod memory_server;
 mod product;
 mod protocol;

@@ -16,7 +16,7 @@ use crate::protocol::world;
 use crate::world::platform::TestPlatform;
 use crate::world::{Client, World};
 
-fn service() -> Service {
+pub(crate) fn service() -> Service {
     let settings = Settings::read(|name| (name == "ADMIN_TOKEN").then(|| "admin".to_owned()));
     Service {
         settings,
@@ -27,7 +27,7 @@ fn service() -> Service {
     }
 }
 
-fn head(target: &str, headers: &[(&str, String)]) -> RequestHead {
+pub(crate) fn head(target: &str, headers: &[(&str, String)]) -> RequestHead {
     let (path, query) = target.split_once('?').unwrap();
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let query = format!("{query}&p=admin");
