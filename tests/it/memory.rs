@@ -145,6 +145,7 @@ fn peak(line: fn(usize) -> String) -> (u16, isize, isize) {
 /// wider as columns (32 bytes a row) than as text.
 #[test]
 fn a_body_of_25_mb_peaks_within_the_bound_of_its_shape() {
+    type Line = fn(usize) -> String;
     let integers = |n: usize| {
         let (host, time) = (n % 100, 1_700_000_000 + n / 100);
         let [a, b, c, d] = [97, 89, 83, 79].map(|modulus| n % modulus);
@@ -160,7 +161,7 @@ fn a_body_of_25_mb_peaks_within_the_bound_of_its_shape() {
     let strings =
         |n: usize| format!("log,host=a message=\"request {n} took a while\",level=\"info\" {n}");
     let short = |n: usize| format!("m,id={} v={}.{},w={} {n}", n % 10, n % 1_000, n % 89, n % 7);
-    let shapes: [(&str, isize, fn(usize) -> String); 4] = [
+    let shapes: [(&str, isize, Line); 4] = [
         ("full-precision floats", 200, floats),
         ("integers", 220, integers),
         ("strings", 300, strings),
