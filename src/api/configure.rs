@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
+use super::action::Action;
 use super::error::ApiError;
-use super::exchange::Action;
 use super::http::Response;
 use super::settings::{Settings, duration_ns};
 use crate::protocol::call::{Reply, Step};

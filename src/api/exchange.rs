@@ -3,6 +3,7 @@
 //! Whoever carries the bytes (`edge/`, a test, the browser) does what each [`Action`] says and
 //! comes back: with the body, with the reply to a call, or for the next piece of a stream.
 
+use super::action::Action;
 use super::admission::{Admission, Permit};
 use super::auth::{self, Grant};
 use super::body::{self, BodyError, Encoding};
@@ -18,7 +19,7 @@ use super::query::Querying;
 use super::settings::{CorsOrigins, Settings, SettingsError};
 use super::unsupported;
 use super::write::{self, Writing};
-use crate::protocol::call::{Call, Platform, Reply};
+use crate::protocol::call::{Platform, Reply};
 use crate::route::Context;
 use crate::route::cache::Cache;
 
@@ -40,28 +41,6 @@ pub struct Service {
     pub hash_seed: u64,
     /// Writes answered so far.
     pub write_counts: WriteCounts,
-}
-
-/// What the exchange wants done.
-#[derive(Debug, PartialEq)]
-pub enum Action {
-    /// Read the body, announcing each growth, and stop past `limit_bytes`.
-    ReadBody {
-        /// One byte more is an error that [`Exchange::body_grew`] words.
-        limit_bytes: usize,
-        /// What the client announced.
-        expected_bytes: Option<usize>,
-    },
-    /// Make these calls and hand in each reply. Empty: replies are still outstanding.
-    Calls(Vec<Call>),
-    /// Send this response; nothing follows.
-    Respond(Response),
-    /// Send this response's head and body, then ask for the next action.
-    Stream(Response),
-    /// Send these bytes of the body, then ask for the next action.
-    Bytes(Vec<u8>),
-    /// The body is complete.
-    End,
 }
 
 /// A request in progress.

@@ -3,6 +3,7 @@
 //! [`exchange`] is the whole of it in order; each other file is one stage or one route. Nothing
 //! here waits: who carries the bytes makes the calls and hands in the replies.
 
+pub mod action;
 pub mod admission;
 pub mod auth;
 pub mod body;

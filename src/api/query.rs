@@ -5,8 +5,8 @@
 
 use std::vec;
 
+use super::action::Action;
 use super::error::ApiError;
-use super::exchange::Action;
 use super::http::Response;
 use super::params::QueryParams;
 use super::settings::Settings;

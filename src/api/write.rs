@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::action::Action;
 use super::admission::Permit;
 use super::error::{ApiError, RejectedLine};
-use super::exchange::Action;
 use super::http::Response;
 use super::params::{Dialect, WriteParams, WritePrecision};
 use super::settings::Settings;

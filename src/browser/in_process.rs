@@ -6,9 +6,10 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use crate::api::action::Action;
 use crate::api::admission::Admission;
 use crate::api::error::{ApiError, Shape};
-use crate::api::exchange::{Action, Exchange, Service};
+use crate::api::exchange::{Exchange, Service};
 use crate::api::http::{RequestHead, Response};
 use crate::api::log::WriteCounts;
 use crate::api::settings::Settings;

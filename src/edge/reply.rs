@@ -7,7 +7,8 @@ use web_sys::{Headers, ReadableStream, ResponseInit};
 use worker::Result;
 
 use super::entry::Conversation;
-use crate::api::exchange::{Action, Exchange};
+use crate::api::action::Action;
+use crate::api::exchange::Exchange;
 use crate::api::http::Response;
 
 #[wasm_bindgen]

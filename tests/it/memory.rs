@@ -4,7 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use tidemark::api::exchange::{Action, Exchange, Service};
+use tidemark::api::action::Action;
+use tidemark::api::exchange::{Exchange, Service};
 use tidemark::model::limits::BODY_BYTES_MAX;
 use tidemark::protocol::call::{Call, Reply};
 

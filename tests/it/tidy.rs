@@ -151,6 +151,19 @@ fn nothing_pretends() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
+#[test]
+fn the_compatibility_table_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("docs/COMPATIBILITY.md")).unwrap();
+    let folders = ["tests/data/http", "tests/data/query/core", "tests/data/query/full"];
+    let mut named = 0;
+    for name in table.split('`').filter(|name| name.ends_with(".test") || name.ends_with(".http")) {
+        named += 1;
+        assert!(folders.iter().any(|folder| root.join(folder).join(name).is_file()), "{name}");
+    }
+    assert!(named > 60, "only {named} tests are named");
+}
+
 /// Every Rust file under `src`, by path.
 fn sources() -> Vec<(PathBuf, String)> {
     let found = files("src");

@@ -4,8 +4,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use tidemark::api::action::Action;
 use tidemark::api::admission::Admission;
-use tidemark::api::exchange::{Action, Exchange, Service};
+use tidemark::api::exchange::{Exchange, Service};
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::log::WriteCounts;
 use tidemark::api::settings::Settings;

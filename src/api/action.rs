@@ -1,0 +1,26 @@
+//! What a request in progress wants done next.
+
+use super::http::Response;
+use crate::protocol::call::Call;
+
+/// What the exchange wants done.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Read the body, announcing each growth, and stop past `limit_bytes`.
+    ReadBody {
+        /// One byte more is an error that [`super::exchange::Exchange::body_grew`] words.
+        limit_bytes: usize,
+        /// What the client announced.
+        expected_bytes: Option<usize>,
+    },
+    /// Make these calls and hand in each reply. Empty: replies are still outstanding.
+    Calls(Vec<Call>),
+    /// Send this response; nothing follows.
+    Respond(Response),
+    /// Send this response's head and body, then ask for the next action.
+    Stream(Response),
+    /// Send these bytes of the body, then ask for the next action.
+    Bytes(Vec<u8>),
+    /// The body is complete.
+    End,
+}
