@@ -184,7 +184,9 @@ impl QueryParams {
         body: Option<&str>,
     ) -> Result<Self, ParamsError> {
         let filled = |name: &str| parameters.filled(name).map(str::to_owned);
-        let q = parameters.filled("q").or(body.map(str::trim).filter(|text| !text.is_empty()));
+        // 1.x trims the text before it counts positions.
+        let text = |q: &str| Some(q.trim().to_owned()).filter(|q| !q.is_empty());
+        let q = parameters.get("q").and_then(text).or_else(|| body.and_then(text));
         let epoch = match parameters.filled("epoch") {
             None => None,
             Some(unit) => {
@@ -197,7 +199,7 @@ impl QueryParams {
             rows.filter(|&rows: &usize| rows > 0).unwrap_or(CHUNK_ROWS_DEFAULT).min(CHUNK_ROWS_MAX)
         });
         Ok(Self {
-            q: q.ok_or(ParamsError::MissingQuery)?.to_owned(),
+            q: q.ok_or(ParamsError::MissingQuery)?,
             database: filled("db"),
             policy: filled("rp"),
             epoch,
@@ -309,6 +311,7 @@ mod tests {
     #[test]
     fn a_query_needs_text_and_a_known_epoch() {
         assert_eq!(query("db=d", Some(" ")), Err(ParamsError::MissingQuery));
+        assert_eq!(query("q=%0a+SHOW+DATABASES+", None).map(|p| p.q), Ok("SHOW DATABASES".into()));
         assert_eq!(query("q=x&epoch=d", None), Err(ParamsError::Epoch("d".into())));
     }
 }
