@@ -7,7 +7,7 @@ import { InfluxDB, Point } from '@influxdata/influxdb-client';
 import { startTidemark } from './tidemark.mjs';
 
 const token = 'a-token-of-this-example';
-const database = await startTidemark({ token });
+const database = await startTidemark({ token, settings: { LOG_REQUESTS: 'none' } });
 try {
   // The database `demo` is created by the first write, and keeps what is younger than 3 days.
   const writer = new InfluxDB({ url: database.url, token }).getWriteApi('', 'demo', 'ms');
