@@ -1,8 +1,9 @@
 //! Fields to output expressions over calls and slots (1.x `valueMapper`).
 
 use super::data_type::{DataType, Names};
+use super::predicate::arithmetic;
 use super::statement::Checked;
-use crate::influxql::ast::{BinaryOp, Expr, Fill, FillNumber};
+use crate::influxql::ast::{Expr, Fill, FillNumber};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
 use crate::query::math::MathFunction;
@@ -11,7 +12,7 @@ use crate::query::operators::whole::{self, WholePlan};
 use crate::query::plan::{Base, CallPlan, FeedKind, Slot};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::Transform;
-use crate::scan::request::{AggregateFunction, Arithmetic, Window};
+use crate::scan::request::{AggregateFunction, Window};
 use crate::scan::whole::WholeFunction;
 
 /// Output expressions and what they stand on.
@@ -370,18 +371,4 @@ fn cast_number(number: FillNumber, to: FieldType) -> FieldValue {
         (FieldType::String, _) => FieldValue::String("".into()),
         (FieldType::Boolean, _) => FieldValue::Boolean(false),
     }
-}
-
-fn arithmetic(op: BinaryOp) -> Option<Arithmetic> {
-    Some(match op {
-        BinaryOp::Add => Arithmetic::Add,
-        BinaryOp::Sub => Arithmetic::Subtract,
-        BinaryOp::Mul => Arithmetic::Multiply,
-        BinaryOp::Div => Arithmetic::Divide,
-        BinaryOp::Mod => Arithmetic::Modulo,
-        BinaryOp::BitwiseAnd => Arithmetic::BitAnd,
-        BinaryOp::BitwiseOr => Arithmetic::BitOr,
-        BinaryOp::BitwiseXor => Arithmetic::BitXor,
-        _ => return None,
-    })
 }

@@ -106,7 +106,8 @@ fn matches(left: &Expr, right: &Expr, negated: bool, schema: &MeasurementSchema)
     }
 }
 
-fn arithmetic(op: BinaryOp) -> Option<Arithmetic> {
+/// The arithmetic or bitwise operator that `op` is, in WHERE and in fields alike.
+pub(super) fn arithmetic(op: BinaryOp) -> Option<Arithmetic> {
     Some(match op {
         BinaryOp::Add => Arithmetic::Add,
         BinaryOp::Sub => Arithmetic::Subtract,
