@@ -48,8 +48,8 @@ pub struct Service {
 pub struct Exchange {
     head: RequestHead,
     shape: Shape,
-    /// `pretty=true` of a query, which its errors obey too.
-    pretty: bool,
+    /// The URL's parameters.
+    url: Parameters,
     record: Record,
     origins: Option<CorsOrigins>,
     state: State,
@@ -88,7 +88,7 @@ impl Exchange {
         let request_id = headers::request_id(&head, fresh);
         let mut exchange = Self {
             shape: shape(head.route()),
-            pretty: Parameters::parse(head.query.as_bytes()).get("pretty") == Some("true"),
+            url: Parameters::parse(head.query.as_bytes()),
             record: Record::new(&request_id, &head.method, head.route(), platform.now_ns()),
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
             head,
@@ -169,7 +169,7 @@ impl Exchange {
             return Ok(Action::Respond(headers::preflight()));
         }
         match self.head.route() {
-            "/ping" => self.allow("GET, HEAD").map(|()| Action::Respond(ping::ping(&self.head))),
+            "/ping" => self.allow("GET, HEAD").map(|()| Action::Respond(ping::ping(&self.url))),
             "/health" => self.allow("GET, HEAD").map(|()| Action::Respond(ping::health())),
             "/write" => self.begin_write(service, Dialect::V1),
             "/api/v2/write" => self.begin_write(service, Dialect::V2),
@@ -191,17 +191,15 @@ impl Exchange {
         Err(ApiError::Method { method: self.head.method.clone(), allow: methods })
     }
 
-    fn authenticate(&self, service: &Service) -> Result<(Parameters, Grant), ApiError> {
+    fn authenticate(&self, service: &Service) -> Result<Grant, ApiError> {
         let settings = service.settings.as_ref().map_err(Clone::clone)?;
-        let parameters = Parameters::parse(self.head.query.as_bytes());
-        let grant = auth::authenticate(&self.head, &parameters, settings)?;
-        Ok((parameters, grant))
+        Ok(auth::authenticate(&self.head, &self.url, settings)?)
     }
 
     fn begin_write(&mut self, service: &mut Service, dialect: Dialect) -> Result<Action, ApiError> {
         self.allow("POST")?;
-        let (parameters, grant) = self.authenticate(service)?;
-        let params = WriteParams::parse(dialect, &parameters)?;
+        let grant = self.authenticate(service)?;
+        let params = WriteParams::parse(dialect, &self.url)?;
         self.record.database = Some(params.database.clone());
         let encoding = Encoding::from_header(self.head.header("content-encoding"))?;
         let settings = service.settings.as_ref().map_err(Clone::clone)?;
@@ -219,9 +217,9 @@ impl Exchange {
         platform: &dyn Platform,
     ) -> Result<Action, ApiError> {
         self.allow("GET, POST")?;
-        let (parameters, _) = self.authenticate(service)?;
+        self.authenticate(service)?;
         if self.head.method == "GET" {
-            let params = QueryParams::parse(&self.head, &parameters, None)?;
+            let params = QueryParams::parse(&self.head, &self.url, None)?;
             return self.run_query(service, platform, params);
         }
         self.read_body(service, Target::Query, QUERY_BODY_BYTES_MAX)
@@ -276,7 +274,7 @@ impl Exchange {
                 self.step(service, platform, None)
             }
             Target::Query => {
-                let (parameters, raw) = form::query_parameters(&self.head, &body)?;
+                let (parameters, raw) = form::query_parameters(&self.head, &self.url, &body)?;
                 let params = QueryParams::parse(&self.head, &parameters, raw.as_deref())?;
                 self.run_query(service, platform, params)
             }
@@ -329,7 +327,9 @@ impl Exchange {
     fn worded(&mut self, action: Result<Action, ApiError>) -> Action {
         let mut action = action.unwrap_or_else(|error| {
             self.record.error = Some(error.class());
-            Action::Respond(error.response(self.shape, self.pretty))
+            // `pretty=true` of a query holds for its errors too.
+            let pretty = self.url.get("pretty") == Some("true");
+            Action::Respond(error.response(self.shape, pretty))
         });
         if let Action::Respond(response) | Action::Stream(response) = &mut action {
             self.record.status = response.status;

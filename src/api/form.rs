@@ -6,7 +6,8 @@ use super::http::{Parameters, RequestHead};
 /// A query's body, bytes: its text, percent-encoded at worst, and bound parameters.
 pub const QUERY_BODY_BYTES_MAX: usize = 256 << 10;
 
-/// Reads the parameters of a query. The second value is query text that came as a raw body.
+/// Joins a query's `url` parameters with those of its body. The second value is query text that
+/// came as a raw body.
 ///
 /// Form fields win over the URL, as in 1.x. Unknown content types mean no form: influxdb-python
 /// sends `application/json` with an empty body.
@@ -15,9 +16,10 @@ pub const QUERY_BODY_BYTES_MAX: usize = 256 << 10;
 /// [`ApiError::Invalid`] for a body that its content type does not describe.
 pub fn query_parameters(
     head: &RequestHead,
+    url: &Parameters,
     body: &[u8],
 ) -> Result<(Parameters, Option<String>), ApiError> {
-    let url = Parameters::parse(head.query.as_bytes());
+    let url = url.clone();
     if body.is_empty() || head.method == "GET" {
         return Ok((url, None));
     }
@@ -65,11 +67,11 @@ mod tests {
     fn read(content_type: Option<&str>, body: &[u8]) -> (Option<String>, Option<String>) {
         let head = RequestHead {
             method: "POST".into(),
-            query: "q=url&db=d".into(),
             headers: content_type.map(|t| ("content-type".into(), t.into())).into_iter().collect(),
             ..RequestHead::default()
         };
-        let (parameters, raw) = query_parameters(&head, body).unwrap();
+        let (parameters, raw) =
+            query_parameters(&head, &Parameters::parse(b"q=url&db=d"), body).unwrap();
         assert_eq!(parameters.get("db"), Some("d"));
         (parameters.get("q").map(str::to_owned), raw)
     }
