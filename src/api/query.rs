@@ -112,7 +112,9 @@ impl Querying {
                 }
                 Step::Done(Ok(None)) => self.end_statement(None),
                 // Nothing was sent and nothing is known to be wrong: clients retry a 503.
-                Step::Done(Err(error @ Error::Unavailable(_))) if !self.streaming => {
+                Step::Done(Err(error @ (Error::Unavailable(_) | Error::PartlyApplied(_))))
+                    if !self.streaming =>
+                {
                     return Err(error.into());
                 }
                 Step::Done(Err(error)) => self.end_statement(Some(&error.to_string())),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::groups::{shard_settings, shards};
 use super::policies::Settings;
 use super::rows::{Change, Rows, Stage};
-use crate::model::ids::ObjectId;
+use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::{JOB_RETRY_NS, WIPE_DELAY_NS};
 use crate::model::shard_map::Policy;
 use crate::protocol::call::Address;
@@ -60,6 +60,13 @@ pub enum JobKind {
         /// To be published.
         generation: u64,
     },
+    /// Retire the measurement's ids on every shard, then take it out of the schemas.
+    DropMeasurement {
+        /// Per policy that has it, the key of the policy's row and the id.
+        ids: Vec<(u64, MeasurementId)>,
+        /// To be published.
+        generation: u64,
+    },
     /// Close every shard.
     DropDatabase {
         /// The last one.
@@ -92,6 +99,19 @@ impl Job {
         Self { kind: self.kind.clone(), due_ns: now_ns.saturating_add(wait_ns), failures }
     }
 
+    /// Says that it is set aside.
+    pub fn trouble(&self) -> String {
+        let what = match &self.kind {
+            JobKind::CreatePolicy { .. } => "opening a retention policy",
+            JobKind::AlterPolicy { .. } => "changing a retention policy",
+            JobKind::DropMeasurement { .. } => "dropping a measurement",
+            JobKind::DropPolicy { .. } => "dropping a retention policy",
+            JobKind::DropDatabase { .. } => "dropping the database",
+            JobKind::WipeShards { .. } | JobKind::WipeDatabase => "wiping dropped shards",
+        };
+        format!("{what} failed {} times", self.failures)
+    }
+
     /// Whether it stands in the queue of statements, which is done one at a time.
     pub fn is_statement(&self) -> bool {
         !matches!(self.kind, JobKind::WipeShards { .. } | JobKind::WipeDatabase)
@@ -107,8 +127,12 @@ pub fn requests(rows: &Rows, database: &ObjectId, kind: &JobKind) -> Vec<Request
         message: envelope::encode(&message),
     };
     let push = |policy: &Policy, generation, message: fn(ShardSettings) -> ToShard| {
-        let settings = shard_settings(database, policy, generation);
-        settings.into_iter().map(|(shard, s)| request(&shard, message(s))).collect::<Vec<_>>()
+        let retired = retired(rows, policy, kind);
+        let settings = shard_settings(database, policy, generation).into_iter();
+        let settings = settings.map(|(shard, settings)| {
+            request(&shard, message(ShardSettings { retired: retired.clone(), ..settings }))
+        });
+        settings.collect::<Vec<_>>()
     };
     let old_default = |make_default: &bool, generation| match rows.policies.default {
         Some(id) if *make_default => {
@@ -129,6 +153,11 @@ pub fn requests(rows: &Rows, database: &ObjectId, kind: &JobKind) -> Vec<Request
                 requests.extend(push(&policy, *generation, ToShard::Configure));
             }
             requests
+        }
+        JobKind::DropMeasurement { ids, generation } => {
+            let has = |number: u64| ids.iter().any(|(policy, _)| *policy == number);
+            let affected = rows.policies.rows.iter().filter(|row| has(row.number));
+            affected.flat_map(|row| push(&row.policy, *generation, ToShard::Configure)).collect()
         }
         JobKind::DropPolicy { number, generation } => {
             let row = rows.policies.rows.iter().find(|row| row.number == *number);
@@ -176,6 +205,14 @@ pub fn publish(rows: &Rows, key: u64, now_ns: i64) -> Option<Change> {
                 state.default_policy = Some(policy.id);
             }
             change.policy = policy.map(|policy| (*number, policy));
+        }
+        JobKind::DropMeasurement { ids, generation } => {
+            state.generation = *generation;
+            for (number, id) in ids {
+                let row = rows.policies.rows.iter().find(|row| row.number == *number);
+                let marker = row.and_then(|row| row.schema.marker(*id));
+                change.dropped.extend(marker.map(|marker| (*number, marker)));
+            }
         }
         JobKind::DropPolicy { number, generation } => {
             state.generation = *generation;
@@ -236,6 +273,17 @@ fn altered(rows: &Rows, number: u64, settings: &Settings) -> Option<Policy> {
         shard_group_duration_ns: settings.shard_group_duration_ns,
         ..row.policy.clone()
     })
+}
+
+/// Ids of the policy's dropped measurements, those that the job drops included.
+fn retired(rows: &Rows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
+    let Some(row) = rows.policies.by_id(policy.id) else { return Vec::new() };
+    let mut retired = row.schema.retired();
+    if let JobKind::DropMeasurement { ids, .. } = kind {
+        let here = ids.iter().filter(|(number, _)| *number == row.number);
+        retired.extend(here.map(|(_, id)| *id));
+    }
+    retired
 }
 
 fn all_shards(rows: &Rows) -> impl Iterator<Item = &ObjectId> {

@@ -16,12 +16,15 @@ use std::collections::BTreeMap;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS};
 use crate::protocol::call::{CallFailure, Platform, Reply, Step};
-use crate::protocol::database::{DatabaseRefusal, Description, FromDatabase, ToDatabase};
+use crate::protocol::database::{
+    DatabaseRefusal, Description, FromDatabase, ObjectStats, ToDatabase,
+};
 use crate::protocol::envelope::{self, VERSION};
 use crate::protocol::host::{Host, Ticket, Unavailable};
 use crate::protocol::round::{Request, Round};
 use crate::protocol::shard::FromShard;
 use crate::store::{Store, StoreError};
+use ddl::Job;
 use rows::{Change, Rows, Stage};
 use statements::Task;
 
@@ -237,6 +240,21 @@ impl<S: Store> Database<S> {
                     rows.register(&self.store, number, registration)?;
                 }
                 FromDatabase::Registered { refusals, version }
+            }
+            ToDatabase::Stats => {
+                let rows = self.open_rows()?;
+                let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
+                let troubles = aside.map(Job::trouble).collect();
+                let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64);
+                let measurements = measurements.sum();
+                let counts = self.store.row_counts();
+                FromDatabase::Stats(ObjectStats {
+                    bytes_stored: self.store.bytes()?,
+                    rows_read: counts.read,
+                    rows_written: counts.written,
+                    measurements,
+                    troubles,
+                })
             }
             _ => return Ok(None),
         }))

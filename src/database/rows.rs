@@ -77,6 +77,8 @@ pub struct Change {
     pub policy: Option<(u64, Policy)>,
     /// A policy to be removed with its measurements, by its row's key.
     pub removed_policy: Option<u64>,
+    /// Markers of dropped measurements, each with the key of its policy's row.
+    pub dropped: Vec<(u64, MeasurementSchema)>,
     /// Jobs to be stored, by key.
     pub jobs: Vec<(u64, Job)>,
     /// Jobs that are done, by key.
@@ -133,6 +135,11 @@ impl Rows {
                 }
             }
         }
+        for (number, marker) in change.dropped {
+            if let Some(row) = self.policies.rows.iter_mut().find(|row| row.number == number) {
+                row.schema.mark(marker);
+            }
+        }
         if let Some(number) = change.removed_policy {
             self.policies.rows.retain(|row| row.number != number);
         }
@@ -154,10 +161,8 @@ impl Rows {
         let Some(row) = row else { return Ok(()) };
         if !registration.changed.is_empty() {
             store.atomically(|| {
-                registration.changed.values().try_for_each(|measurement| {
-                    let key = number << MEASUREMENT_BITS | u64::from(measurement.id.0);
-                    store.put(Table::Schema, key, &to_json(measurement)?, &[])
-                })
+                let mut changed = registration.changed.values();
+                changed.try_for_each(|measurement| put_measurement(store, number, measurement))
             })?;
         }
         row.schema.apply(registration);
@@ -178,6 +183,9 @@ fn write<S: Store>(store: &S, change: &Change) -> Result<(), StoreError> {
         let first = number << MEASUREMENT_BITS;
         store.delete(Table::Schema, first..=first | u64::from(u32::MAX))?;
     }
+    for (number, marker) in &change.dropped {
+        put_measurement(store, *number, marker)?;
+    }
     for (key, job) in &change.jobs {
         store.put(Table::Job, *key, &to_json(job)?, &[])?;
     }
@@ -185,6 +193,15 @@ fn write<S: Store>(store: &S, change: &Change) -> Result<(), StoreError> {
         store.delete(Table::Job, key..=key)?;
     }
     Ok(())
+}
+
+fn put_measurement<S: Store>(
+    store: &S,
+    number: u64,
+    measurement: &MeasurementSchema,
+) -> Result<(), StoreError> {
+    let key = number << MEASUREMENT_BITS | u64::from(measurement.id.0);
+    store.put(Table::Schema, key, &to_json(measurement)?, &[])
 }
 
 /// Calls `take` with every row of `table`, ascending by key.

@@ -20,6 +20,8 @@ const MEASUREMENT_BYTES: usize = 96;
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     by_name: BTreeMap<String, MeasurementSchema>,
+    /// Without columns. They stay, so that ids are never reused and every edge hears of them.
+    dropped: Vec<MeasurementSchema>,
     /// Highest of all measurements'.
     version: u64,
     next_measurement: u32,
@@ -48,7 +50,41 @@ impl Schema {
     pub fn load(&mut self, measurement: MeasurementSchema) {
         self.version = self.version.max(measurement.version);
         self.next_measurement = self.next_measurement.max(measurement.id.0.saturating_add(1));
-        self.by_name.insert(measurement.name.clone(), measurement);
+        match measurement.dropped {
+            true => self.dropped.push(measurement),
+            false => drop(self.by_name.insert(measurement.name.clone(), measurement)),
+        }
+    }
+
+    /// The id of the measurement called `name`.
+    pub fn id(&self, name: &str) -> Option<MeasurementId> {
+        self.by_name.get(name).map(|measurement| measurement.id)
+    }
+
+    /// Measurements.
+    pub fn count(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Ids of dropped measurements, oldest first.
+    pub fn retired(&self) -> Vec<MeasurementId> {
+        self.dropped.iter().map(|measurement| measurement.id).collect()
+    }
+
+    /// What takes the place of measurement `id` once it is dropped: to be stored, then handed to
+    /// [`Schema::mark`]. `None` when it is gone already.
+    pub fn marker(&self, id: MeasurementId) -> Option<MeasurementSchema> {
+        let gone = self.by_name.values().find(|measurement| measurement.id == id)?;
+        let version = self.version + 1;
+        let name = gone.name.clone();
+        Some(MeasurementSchema { id, name, version, columns: Vec::new(), dropped: true })
+    }
+
+    /// A marker was stored.
+    pub fn mark(&mut self, marker: MeasurementSchema) {
+        self.by_name.remove(&marker.name);
+        self.version = self.version.max(marker.version);
+        self.dropped.push(marker);
     }
 
     /// Raised by every addition; 0 while empty.
@@ -85,7 +121,8 @@ impl Schema {
 
     /// Measurements changed after `after_version`, oldest change first, and whether more follow.
     pub fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
-        let changed = self.by_name.values().filter(|m| m.version > after_version);
+        let all = self.by_name.values().chain(&self.dropped);
+        let changed = all.filter(|m| m.version > after_version);
         let by_version: BTreeMap<u64, &MeasurementSchema> =
             changed.map(|measurement| (measurement.version, measurement)).collect();
         let mut page = Vec::new();
@@ -145,7 +182,8 @@ impl Schema {
                 requested,
             });
         }
-        Ok(MeasurementSchema { id: MeasurementId(id), name, version: 0, columns: Vec::new() })
+        let (id, columns) = (MeasurementId(id), Vec::new());
+        Ok(MeasurementSchema { id, name, version: 0, columns, dropped: false })
     }
 }
 

@@ -7,11 +7,11 @@ use super::policies::{self, Settings, Verdict};
 use super::rows::{Change, Rows, Stage, State};
 use super::{Database, Flight, Halt, Next};
 use crate::model::ids::PolicyId;
-use crate::model::limits::JOB_FAILURES_MAX;
+use crate::model::limits::{DROPPED_MEASUREMENTS_MAX, JOB_FAILURES_MAX};
 use crate::model::shard_map::Policy;
 use crate::protocol::call::Platform;
 use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
+use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal, ToDatabase};
 use crate::store::Store;
 
 /// What a flight is for.
@@ -162,6 +162,19 @@ impl<S: Store> Database<S> {
                 let Some(row) = rows.policies.named(name) else { return Ok(None) };
                 let generation = state.generation + 1;
                 Ok(Some((state, JobKind::DropPolicy { number: row.number, generation })))
+            }
+            ToDatabase::DropMeasurement { name } => {
+                let generation = state.generation + 1;
+                let ids = rows.policies.rows.iter();
+                let ids = ids.filter_map(|row| Some((row.number, row.schema.id(name)?)));
+                let ids: Vec<_> = ids.collect();
+                let limit = DROPPED_MEASUREMENTS_MAX;
+                if rows.policies.rows.iter().any(|row| row.schema.retired().len() >= limit) {
+                    let limit = limit as u64;
+                    return Err(refuse(PolicyRefusal::TooManyDropped { limit }).into());
+                }
+                let found = !ids.is_empty();
+                Ok(found.then(|| (state, JobKind::DropMeasurement { ids, generation })))
             }
             _ => Ok(None),
         }

@@ -18,6 +18,8 @@ pub const TAGS_PER_POINT_MAX: usize = 255;
 pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
 /// Measurements of one policy.
 pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
+/// Ids of dropped measurements that one policy remembers, at most 11 bytes in each shard's row.
+pub const DROPPED_MEASUREMENTS_MAX: usize = 100_000;
 /// Databases of one deployment.
 pub const DATABASES_MAX: usize = 100;
 /// Points below which a write is counted as tiny: its request, call and row cost as much as those

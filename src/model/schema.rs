@@ -39,6 +39,9 @@ pub struct MeasurementSchema {
     pub version: u64,
     /// In order of registration.
     pub columns: Vec<ColumnDefinition>,
+    /// It is gone: whoever knows it by this id forgets it. Its name may be another's by now.
+    #[serde(default)]
+    pub dropped: bool,
 }
 
 impl MeasurementSchema {

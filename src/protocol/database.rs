@@ -51,6 +51,13 @@ pub enum ToDatabase {
         /// Which.
         name: String,
     },
+    /// DROP MEASUREMENT, in every policy: its ids are retired and its name is free.
+    DropMeasurement {
+        /// Which.
+        name: String,
+    },
+    /// What the object itself costs and which of its jobs are set aside.
+    Stats,
     /// Catalog only: every shard refuses from the reply on; storage goes later, by alarm.
     Drop,
 }
@@ -115,6 +122,8 @@ pub enum FromDatabase {
         /// The policy's version afterwards.
         version: u64,
     },
+    /// What Stats asked for.
+    Stats(ObjectStats),
     /// The object holds no database: dropped, or never was one. Ask the Catalog.
     NotOpen,
     /// The policy with this id is gone: describe again.
@@ -136,6 +145,21 @@ pub struct Description {
     pub default_policy: Option<PolicyId>,
     /// For each of `policies` its schema's version.
     pub schema_versions: Vec<u64>,
+}
+
+/// What a Database costs, since it was last loaded, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectStats {
+    /// Bytes of storage.
+    pub bytes_stored: u64,
+    /// Storage rows billed as read.
+    pub rows_read: u64,
+    /// Storage rows billed as written.
+    pub rows_written: u64,
+    /// Measurements of all policies.
+    pub measurements: u64,
+    /// Jobs that failed three times, in words.
+    pub troubles: Vec<String>,
 }
 
 /// Why a column set was refused. Nothing of the set was registered.
@@ -231,6 +255,15 @@ pub enum PolicyRefusal {
         current: u64,
         /// Policies there would be.
         requested: u64,
+    },
+    /// `DROPPED_MEASUREMENTS_MAX`
+    #[error(
+        "measurements were dropped {limit} times in this retention policy, which is the limit: \
+         drop the policy, or delete the rows instead"
+    )]
+    TooManyDropped {
+        /// `DROPPED_MEASUREMENTS_MAX`
+        limit: u64,
     },
     /// `SHARDS_PER_GROUP_MAX`, or none at all.
     #[error("shards must be between 1 and {limit}, not {requested}")]

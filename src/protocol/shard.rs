@@ -8,7 +8,7 @@ use super::page;
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use crate::model::time::TimeRange;
 use crate::scan::page::{ScanPage, SummaryPage};
-use crate::scan::request::{ResumeKey, ScanRequest, SummaryRequest};
+use crate::scan::request::{Deletion, ResumeKey, ScanRequest, SummaryRequest};
 use crate::scan::source::ReadStats;
 
 /// A request to a Shard.
@@ -47,6 +47,24 @@ pub enum ToShard {
         /// What is asked.
         request: SummaryRequest,
     },
+    /// Hides rows for ever that were written below a write sequence. Sent twice it changes nothing.
+    Delete {
+        /// What the sender believes.
+        stamp: Stamp,
+        /// [`Stats::next_sequence`] as the sender was told after the statement came in: what is
+        /// written later stays, however late this message arrives. A shard that has flushed or
+        /// merged rows on both sides of it answers `Stale`.
+        before: u64,
+        /// Which rows.
+        deletions: Vec<Deletion>,
+    },
+    /// One bounded step over every checksum.
+    Verify {
+        /// [`VerifyPage::resume`] of the page before; `None` starts.
+        resume: Option<u64>,
+    },
+    /// Counters and sizes.
+    Stats,
 }
 
 /// What the sender of data or of a question believes about the database.
@@ -88,7 +106,7 @@ pub struct ShardSettings {
 /// A reply of a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromShard {
-    /// Open, Configure, Close, Wipe: it is so.
+    /// Open, Configure, Close, Wipe, Delete: it is so.
     Done,
     /// The frame's rows are kept.
     Appended {
@@ -107,6 +125,10 @@ pub enum FromShard {
     },
     /// A page of a summary.
     Summary(SummaryPage),
+    /// A step of verification.
+    Verified(VerifyPage),
+    /// Counters and sizes.
+    Stats(Stats),
     /// The object is no open shard (never opened, closed or wiped), or the sender's stamp is older
     /// than what it knows or names another policy: refresh, from the Catalog on. Nothing was kept.
     Stale,
@@ -116,6 +138,61 @@ pub enum FromShard {
     Refused(ShardRefusal),
     /// The request may be repeated.
     Unavailable(Unavailable),
+}
+
+/// Counters and sizes of a shard. All but the sizes survive eviction up to the last flush.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// What bills and what happened, since the shard was opened.
+    pub counters: Counters,
+    /// Bytes of storage.
+    pub bytes_stored: u64,
+    /// Encoded bytes in the WAL above the head.
+    pub wal_bytes: u64,
+    /// Frames in the WAL above the head.
+    pub wal_frames: u64,
+    /// Memory held by memtable and caches, bytes.
+    pub memory_bytes: u64,
+    /// Live segments.
+    pub segments: u64,
+    /// Deletes whose rows are still stored.
+    #[serde(default)]
+    pub tombstones: u64,
+    /// The write sequence that the next frame gets.
+    #[serde(default)]
+    pub next_sequence: u64,
+    /// Jobs that failed three times, and frames and blocks found damaged, in words.
+    pub troubles: Vec<String>,
+}
+
+/// Monotone counters, saved by every flush.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Rows of points accepted.
+    pub points: u64,
+    /// Frames accepted.
+    pub frames: u64,
+    /// Storage rows billed as written.
+    pub rows_written: u64,
+    /// Storage rows billed as read.
+    pub rows_read: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Compactions.
+    pub compactions: u64,
+}
+
+/// One bounded step of verification.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyPage {
+    /// Blocks whose checksum was computed.
+    pub blocks: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// What is damaged, in the words that queries use.
+    pub damaged: Vec<String>,
+    /// Where to go on; `None` at the end.
+    pub resume: Option<u64>,
 }
 
 /// Why a shard refused.

@@ -46,6 +46,13 @@ pub enum Change {
         /// It becomes the default.
         make_default: bool,
     },
+    /// DROP MEASUREMENT, in every policy; a missing one is no error (1.x).
+    DropMeasurement {
+        /// Of which database.
+        database: String,
+        /// Which.
+        name: String,
+    },
     /// DROP RETENTION POLICY; a missing one is no error (1.x), nor is a missing database.
     DropPolicy {
         /// Of which database.
@@ -89,6 +96,7 @@ impl Change {
             Self::DropDatabase { name } => name,
             Self::CreatePolicy { database, .. }
             | Self::AlterPolicy { database, .. }
+            | Self::DropMeasurement { database, .. }
             | Self::DropPolicy { database, .. } => database,
         }
     }
@@ -183,6 +191,7 @@ impl CreateDrop {
             Change::DropDatabase { name } => ToCatalog::Drop { name: name.clone() },
             Change::CreatePolicy { database, .. }
             | Change::AlterPolicy { database, .. }
+            | Change::DropMeasurement { database, .. }
             | Change::DropPolicy { database, .. } => {
                 let load = Load::from_owner(database, Want::Nothing);
                 return self.load(context, load, None);
@@ -219,6 +228,7 @@ impl CreateDrop {
             Change::AlterPolicy { spec, make_default, .. } => {
                 ToDatabase::AlterPolicy { spec, make_default }
             }
+            Change::DropMeasurement { name, .. } => ToDatabase::DropMeasurement { name },
             Change::DropPolicy { name, .. } => ToDatabase::DropPolicy { name },
             Change::CreateDatabase(_) | Change::DropDatabase { .. } => {
                 return Flow::Break(Err(Error::unexpected_reply()));

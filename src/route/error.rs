@@ -36,6 +36,9 @@ pub enum Error {
     /// A shard cannot make sense of what it was sent.
     #[error("a shard refused the request: {0}")]
     Shard(String),
+    /// A delete that some shards may have carried out and at least one has not.
+    #[error("partly applied, repeat: {0}")]
+    PartlyApplied(String),
     /// 503 with Retry-After: nothing is known to be wrong with the request.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -263,6 +263,14 @@ impl Load {
             return Err(Error::unexpected_reply());
         }
         for measurement in measurements {
+            if measurement.dropped {
+                // Its name may be another's by now, or that one comes with a later page.
+                let named = schema.measurements.get(&measurement.name);
+                if named.is_some_and(|named| named.id == measurement.id) {
+                    schema.measurements.remove(&measurement.name);
+                }
+                continue;
+            }
             schema.measurements.insert(measurement.name.clone(), Arc::new(measurement));
         }
         schema.version = reached;

@@ -6,6 +6,7 @@
 
 pub mod cache;
 pub mod create_drop;
+pub mod delete;
 pub mod error;
 pub mod into;
 pub mod load;

@@ -1,6 +1,7 @@
 //! One InfluxQL statement of any kind, from its AST to its result, piece by piece.
 
 use super::create_drop::{Change, CreateDrop};
+use super::delete::Delete;
 use super::error::Error;
 use super::into::SelectInto;
 use super::load::{Load, Progress, Want};
@@ -43,6 +44,7 @@ enum Kind {
     QueryOrNothing(Box<Query>),
     Into(Box<SelectInto>),
     Change(Box<CreateDrop>),
+    Delete(Box<Delete>),
     Databases(Databases),
     Policies(Box<Policies>),
     /// Known before anything was asked.
@@ -74,6 +76,16 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
             Some(target) => Kind::Into(Box::new(SelectInto::new(*select, target, session)?)),
             None => Kind::Query(Box::new(Query::select(*select, session)?)),
         }),
+        Statement::DropMeasurement { name } => {
+            let database = session.database.unwrap_or_default();
+            let change = Change::DropMeasurement { database, name };
+            Ok(Kind::Change(Box::new(CreateDrop::new(change))))
+        }
+        delete @ (Statement::Delete(_) | Statement::DropSeries(_)) => {
+            // 1.x finds a database without a name missing too.
+            let database = session.database.unwrap_or_default();
+            Ok(Kind::Delete(Box::new(Delete::new(delete, database, session.now_ns))))
+        }
         Statement::ShowDatabases => Ok(Kind::Databases(Databases::default())),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
@@ -99,6 +111,10 @@ impl Machine for Execution {
             Kind::Change(change) => match change.step(context, reply) {
                 Step::Calls(calls) => Step::Calls(calls),
                 Step::Done(answer) => Step::Done(answer.map(|_| None)),
+            },
+            Kind::Delete(delete) => match delete.step(context, reply) {
+                Step::Calls(calls) => Step::Calls(calls),
+                Step::Done(answer) => Step::Done(answer.map(|()| None)),
             },
             Kind::Databases(databases) => databases.step(context, reply),
             Kind::Policies(policies) => policies.step(context, reply),

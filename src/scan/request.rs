@@ -217,6 +217,17 @@ pub struct SeriesMark {
     pub time_ns: i64,
 }
 
+/// Rows of one measurement that go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// Which measurement.
+    pub measurement: MeasurementId,
+    /// On tags only; `None` deletes every series.
+    pub predicate: Option<Predicate>,
+    /// Only rows inside go.
+    pub time: TimeRange,
+}
+
 /// What exists, for SHOW statements: names of live columns, tag values or series of measurements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRequest {

@@ -88,7 +88,7 @@ fn runs(loaded: &Loaded) -> Vec<RunSize> {
 
 fn is_hidden(loaded: &Loaded, segment: &Summary) -> bool {
     let touches = |tombstone: &tombstone::Tombstone| {
-        tombstone.touches(segment.measurement, &segment.time(), segment.last_sequence)
+        tombstone.touches(segment.measurement, segment.time(), segment.last_sequence)
     };
     loaded.tombstones.values().any(touches)
 }
@@ -167,12 +167,9 @@ impl<S: Store> Shard<S> {
         let mut blocks = StoredBlocks::new(&self.store, &self.cache, loaded, key)?;
         let index = blocks.index(segment)?;
         let table = reader::table(segment.measurement, &index, &mut blocks)?;
-        let mut hidden = Vec::new();
-        for tombstone in loaded.tombstones.values() {
-            if tombstone.touches(segment.measurement, &segment.time(), segment.last_sequence) {
-                hidden.push(tombstone.hides(&table.tag_ids, &table.block.series)?);
-            }
-        }
+        let of = (segment.measurement, segment.time(), segment.last_sequence);
+        let (ids, series) = (&table.tag_ids, &table.block.series);
+        let hidden = tombstone::hidden(&loaded.tombstones, of, ids, series)?;
         rows.append(&tombstone::without(table, &hidden));
         Ok(())
     }

@@ -1,32 +1,55 @@
 //! DELETE: a tombstone now, the rows by compaction.
 
+use std::collections::BTreeSet;
+
 use super::Shard;
-use super::load::ASIDE_KEY;
+use super::load::{ASIDE_KEY, Loaded};
 use super::request::{Deletion, Refusal};
 use super::stored;
 use super::tombstone::{self, Tombstone};
+use crate::batch::frame::FrameHeader;
 use crate::protocol::shard::Stamp;
 use crate::store::{Store, Table};
 
 impl<S: Store> Shard<S> {
-    /// Hides matching rows that are stored now. Durable and visible at once; a repeat hides what
-    /// was written in between too.
+    /// Hides matching rows that are stored now.
     ///
     /// # Errors
-    /// [`Refusal::Stale`], [`Refusal::Invalid`] for a predicate that looks at more than tags,
-    /// [`Refusal::Store`].
+    /// As [`Shard::delete_before`].
     pub fn delete(&mut self, deletion: &Deletion, stamp: &Stamp) -> Result<(), Refusal> {
+        self.delete_before(u64::MAX, std::slice::from_ref(deletion), stamp)
+    }
+
+    /// Hides matching rows of write sequences below `before`. Durable and visible at once; a
+    /// repeat changes nothing. Deletions of nothing that is stored leave no trace.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`], also when rows on both sides of `before` have become one block;
+    /// [`Refusal::Invalid`] for a predicate that looks at more than tags, [`Refusal::Store`].
+    pub fn delete_before(
+        &mut self,
+        before: u64,
+        deletions: &[Deletion],
+        stamp: &Stamp,
+    ) -> Result<(), Refusal> {
         self.current(stamp)?;
-        if let Some(predicate) = &deletion.predicate {
-            tombstone::check(predicate)?;
-        }
+        deletions.iter().filter_map(|d| d.predicate.as_ref()).try_for_each(tombstone::check)?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let sequence = loaded.wal.next_sequence();
+        let segments = loaded.directories.values().flat_map(|directory| &directory.segments);
+        let last = segments.map(|segment| segment.last_sequence).max().unwrap_or_default();
+        if last.max(loaded.state.head) >= before {
+            return Err(Refusal::Stale);
+        }
+        let deletions = loaded.concerned(deletions);
+        if deletions.is_empty() {
+            return Ok(());
+        }
         let key = loaded.tombstones.keys().next_back().map_or(0, |last| last + 1);
         if key >= ASIDE_KEY {
             return Err(Refusal::Invalid("too many deletes are pending".into()));
         }
-        let sequence = loaded.wal.next_sequence();
-        let tombstone = Tombstone { sequence, deletion: deletion.clone() };
+        let tombstone = Tombstone { sequence, before: before.min(sequence), deletions };
         let written = self.store.put(Table::Tombstone, key, &stored::encode(&tombstone), b"");
         if let Err(error) = written {
             return Err(self.lost(error.into()));
@@ -37,5 +60,19 @@ impl<S: Store> Shard<S> {
         // Replayed without the hidden rows when it is needed again.
         self.cache.take_memtable();
         Ok(())
+    }
+}
+
+impl Loaded {
+    /// Those of `deletions` whose measurement has anything here.
+    fn concerned(&self, deletions: &[Deletion]) -> Vec<Deletion> {
+        let in_wal = self.wal.frames().values().filter_map(|f| FrameHeader::read(&f.touch).ok());
+        let in_wal = in_wal.flat_map(|header| header.tables).map(|table| table.measurement);
+        let segments = self.directories.values().flat_map(|directory| &directory.segments);
+        let here: BTreeSet<_> = segments.map(|s| s.measurement).chain(in_wal).collect();
+        // What a damaged row held is not known.
+        let all = !self.wal.damaged().is_empty() || !self.damaged.is_empty();
+        let concerned = deletions.iter().filter(|d| all || here.contains(&d.measurement));
+        concerned.cloned().collect()
     }
 }

@@ -109,12 +109,9 @@ impl<S: Store> Shard<S> {
                 }
             };
             for table in tables {
-                let mut hidden = Vec::new();
-                for tombstone in loaded.tombstones.values() {
-                    if tombstone.touches(table.measurement, &TimeRange::ALL, sequence) {
-                        hidden.push(tombstone.hides(&table.tag_ids, &table.block.series)?);
-                    }
-                }
+                let of = (table.measurement, TimeRange::ALL, sequence);
+                let (ids, series) = (&table.tag_ids, &table.block.series);
+                let hidden = super::tombstone::hidden(&loaded.tombstones, of, ids, series)?;
                 memtable.append(&super::tombstone::without(table, &hidden));
             }
         }

@@ -23,6 +23,11 @@ impl<S: Store> Shard<S> {
             ToShard::Summarise { stamp, request } => {
                 self.summary(request, stamp).map(FromShard::Summary)
             }
+            ToShard::Delete { stamp, before, deletions } => {
+                self.delete_before(*before, deletions, stamp).map(|()| FromShard::Done)
+            }
+            ToShard::Verify { resume } => self.verify(*resume).map(FromShard::Verified),
+            ToShard::Stats => self.stats().map(FromShard::Stats),
         };
         answer.unwrap_or_else(refused)
     }

@@ -133,6 +133,8 @@ impl<S: Store> Shard<S> {
             wal_frames: loaded.wal.frames().len() as u64,
             memory_bytes: self.cache.bytes() as u64,
             segments: loaded.directories.values().map(|d| d.segments.len() as u64).sum(),
+            tombstones: loaded.tombstones.len() as u64,
+            next_sequence: loaded.wal.next_sequence(),
             troubles,
         })
     }

@@ -1,8 +1,8 @@
 //! What a shard is asked and what it answers, as plain values: `protocol` carries them.
 
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::time::TimeRange;
-use crate::scan::request::Predicate;
+pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
+pub use crate::scan::request::Deletion;
 use crate::store::StoreError;
 
 /// An acknowledged write.
@@ -14,17 +14,6 @@ pub struct AppendReply {
     pub sequence: u64,
     /// Rows taken.
     pub rows: u64,
-}
-
-/// One DELETE of one measurement.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Deletion {
-    /// Which measurement.
-    pub measurement: MeasurementId,
-    /// On tags only; `None` deletes every series.
-    pub predicate: Option<Predicate>,
-    /// Only rows inside go.
-    pub time: TimeRange,
 }
 
 /// Why a shard did not do what it was asked. Nothing of a refused write is stored, except that
@@ -82,54 +71,4 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
-}
-
-/// Counters and sizes of a shard, for SHOW STATS and DIAGNOSTICS. All but the sizes survive
-/// eviction up to the last flush.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Stats {
-    /// What bills and what happened, since the shard was opened.
-    pub counters: Counters,
-    /// Bytes of storage.
-    pub bytes_stored: u64,
-    /// Encoded bytes in the WAL above the head.
-    pub wal_bytes: u64,
-    /// Frames in the WAL above the head.
-    pub wal_frames: u64,
-    /// Memory held by memtable and caches, bytes.
-    pub memory_bytes: u64,
-    /// Live segments.
-    pub segments: u64,
-    /// Jobs that failed three times, and frames and blocks found damaged, in words.
-    pub troubles: Vec<String>,
-}
-
-/// Monotone counters, saved by every flush.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Counters {
-    /// Rows of points accepted.
-    pub points: u64,
-    /// Frames accepted.
-    pub frames: u64,
-    /// Storage rows billed as written.
-    pub rows_written: u64,
-    /// Storage rows billed as read.
-    pub rows_read: u64,
-    /// Flushes.
-    pub flushes: u64,
-    /// Compactions.
-    pub compactions: u64,
-}
-
-/// One bounded step of verification.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct VerifyPage {
-    /// Blocks whose checksum was computed.
-    pub blocks: u64,
-    /// Bytes read.
-    pub bytes: u64,
-    /// What is damaged, in the words that queries use.
-    pub damaged: Vec<String>,
-    /// Where to go on; `None` at the end.
-    pub resume: Option<u64>,
 }

@@ -47,7 +47,7 @@ fn spent(loaded: &Loaded) -> impl Iterator<Item = u64> + '_ {
         oldest_frame > tombstone.sequence
             && loaded.wal.damaged().is_empty()
             && !segments.any(|segment| {
-                tombstone.touches(segment.measurement, &segment.time(), segment.last_sequence)
+                tombstone.touches(segment.measurement, segment.time(), segment.last_sequence)
             })
     };
     loaded.tombstones.iter().filter(move |(_, t)| is_spent(t)).map(|(&key, _)| key)

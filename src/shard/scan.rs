@@ -8,7 +8,7 @@ use super::blocks::StoredBlocks;
 use super::cache::Cache;
 use super::load::Loaded;
 use super::request::Refusal;
-use super::tombstone::Hidden;
+use super::tombstone::{self, Hidden};
 use crate::batch::order::{Distinct, Order};
 use crate::memtable::Memtable;
 use crate::memtable::table::MeasurementTable;
@@ -213,12 +213,8 @@ impl<S: Store> ShardSource<'_, S> {
         let index = blocks.index(segment)?;
         let series = blocks.series(segment)?;
         add(&mut self.stats, &blocks.stats);
-        let mut hidden = Vec::new();
-        for tombstone in self.loaded.tombstones.values() {
-            if tombstone.touches(segment.measurement, &segment.time(), segment.last_sequence) {
-                hidden.push(tombstone.hides(&index.tag_ids, &series)?);
-            }
-        }
+        let of = (segment.measurement, segment.time(), segment.last_sequence);
+        let hidden = tombstone::hidden(&self.loaded.tombstones, of, &index.tag_ids, &series)?;
         let part = Part {
             time: segment.time(),
             tag_ids: index.tag_ids.as_slice().into(),

@@ -1,5 +1,6 @@
 //! What a DELETE leaves until compaction has removed the rows: which rows it hides.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -13,41 +14,59 @@ use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 use crate::scan::request::{Comparison, Operand, Predicate};
 
-/// Hides matching rows of write sequences below its own.
+/// Hides matching rows of write sequences below `before`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tombstone {
     /// Its own write sequence.
     pub sequence: u64,
-    pub deletion: Deletion,
+    /// At most its own sequence.
+    pub before: u64,
+    pub deletions: Vec<Deletion>,
 }
 
 impl Tombstone {
-    /// Whether it may hide rows of `measurement` inside `time` that were written up to
-    /// `last_sequence`. Rows of a block that spans it were removed when the block was made.
+    /// What may hide rows of `measurement` inside `time` that were written up to `last_sequence`.
+    /// Rows of a block that spans the tombstone were removed when the block was made.
+    pub(super) fn touching(
+        &self,
+        measurement: MeasurementId,
+        time: TimeRange,
+        last_sequence: u64,
+    ) -> impl Iterator<Item = &Deletion> {
+        let deletions = if last_sequence < self.before { &self.deletions[..] } else { &[] };
+        deletions.iter().filter(move |deletion| {
+            deletion.measurement == measurement && deletion.time.overlaps(&time)
+        })
+    }
+
+    /// Whether there is any.
     pub(super) fn touches(
         &self,
         measurement: MeasurementId,
-        time: &TimeRange,
+        time: TimeRange,
         last_sequence: u64,
     ) -> bool {
-        self.deletion.measurement == measurement
-            && last_sequence < self.sequence
-            && self.deletion.time.overlaps(time)
+        self.touching(measurement, time, last_sequence).next().is_some()
     }
+}
 
-    /// The times it hides, per series of a table.
-    pub(super) fn hides(
-        &self,
-        tag_ids: &[ColumnId],
-        series: &SeriesTable,
-    ) -> Result<Hidden, Refusal> {
-        let all = vec![true; series.len as usize];
-        let series = match &self.deletion.predicate {
-            None => all,
+/// What the tombstones hide of a table of `measurement` whose rows lie inside `time` and were
+/// written up to `last_sequence`.
+pub(super) fn hidden(
+    tombstones: &BTreeMap<u64, Tombstone>,
+    (measurement, time, last_sequence): (MeasurementId, TimeRange, u64),
+    tag_ids: &[ColumnId],
+    series: &SeriesTable,
+) -> Result<Vec<Hidden>, Refusal> {
+    let touching = tombstones.values().flat_map(|t| t.touching(measurement, time, last_sequence));
+    let hides = |deletion: &Deletion| {
+        let series = match &deletion.predicate {
+            None => vec![true; series.len as usize],
             Some(predicate) => matching(predicate, tag_ids, series)?,
         };
-        Ok(Hidden { series, time: self.deletion.time })
-    }
+        Ok(Hidden { series, time: deletion.time })
+    };
+    touching.map(hides).collect()
 }
 
 /// Rows of some series inside a time range.
@@ -120,34 +139,41 @@ fn matching(
         Ok(a.into_iter().zip(b).map(|(a, b)| join(a, b)).collect())
     };
     let count = series.len as usize;
-    let tag = |column: ColumnId| {
-        let tag = tag_ids.iter().position(|&id| id == column).and_then(|at| series.tags.get(at));
-        move |number: usize| tag.map_or("", |tag| tag.get(number))
-    };
     match predicate {
         Predicate::Constant(value) => Ok(vec![*value; count]),
         Predicate::And(a, b) => both(a, b, |a, b| a && b),
         Predicate::Or(a, b) => both(a, b, |a, b| a || b),
-        Predicate::Compare(comparison, a, b) => match (&**a, &**b) {
-            (Operand::Tag(column), Operand::Literal(FieldValue::String(text)))
-            | (Operand::Literal(FieldValue::String(text)), Operand::Tag(column)) => {
-                let negated = match comparison {
-                    Comparison::Equal => false,
-                    Comparison::NotEqual => true,
-                    _ => return Err(tags_only()),
-                };
-                let tag = tag(*column);
-                Ok((0..count).map(|s| (tag(s) == &**text) != negated).collect())
-            }
-            _ => Err(tags_only()),
-        },
+        Predicate::Compare(comparison, a, b) => {
+            let negated = match comparison {
+                Comparison::Equal => false,
+                Comparison::NotEqual => true,
+                _ => return Err(tags_only()),
+            };
+            let (a, b) = (text(a, tag_ids, series)?, text(b, tag_ids, series)?);
+            Ok((0..count).map(|number| (a(number) == b(number)) != negated).collect())
+        }
         Predicate::Matches { operand, regex, negated } => {
-            let Operand::Tag(column) = &**operand else { return Err(tags_only()) };
-            let regex = compile(regex)?;
-            let tag = tag(*column);
-            Ok((0..count).map(|s| regex.is_match(tag(s)) != *negated).collect())
+            let (text, regex) = (text(operand, tag_ids, series)?, compile(regex)?);
+            Ok((0..count).map(|number| regex.is_match(text(number)) != *negated).collect())
         }
         Predicate::IsTrue(_) => Err(tags_only()),
+    }
+}
+
+/// An operand's text by number of the series.
+fn text<'a>(
+    operand: &'a Operand,
+    tag_ids: &[ColumnId],
+    series: &'a SeriesTable,
+) -> Result<Box<dyn Fn(usize) -> &'a str + 'a>, Refusal> {
+    match operand {
+        Operand::Tag(column) => {
+            let tag = tag_ids.iter().position(|id| id == column);
+            let tag = tag.and_then(|at| series.tags.get(at));
+            Ok(Box::new(move |number| tag.map_or("", |tag| tag.get(number))))
+        }
+        Operand::Literal(FieldValue::String(text)) => Ok(Box::new(move |_| text)),
+        _ => Err(tags_only()),
     }
 }
 

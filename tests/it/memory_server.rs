@@ -76,7 +76,13 @@ impl Policy {
         let next = MeasurementId(self.schema.measurements.len() as u32);
         let measurement = self.schema.measurements.entry(name.to_owned()).or_insert_with(|| {
             let columns = Vec::new();
-            Arc::new(MeasurementSchema { id: next, name: name.to_owned(), version: 1, columns })
+            Arc::new(MeasurementSchema {
+                id: next,
+                name: name.to_owned(),
+                version: 1,
+                columns,
+                dropped: false,
+            })
         });
         let measurement = Arc::make_mut(measurement);
         let id = match measurement.columns.iter().find(|c| c.key == key && c.kind == kind) {

@@ -25,6 +25,7 @@ pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut Names) -> Result<(), Q
 /// The subquery, and its answer as a measurement: tags are numbered as the node's group keys.
 pub(crate) fn derive(node: Node, columns: &[(String, DataType)]) -> (Subquery, MeasurementSchema) {
     let mut schema = MeasurementSchema {
+        dropped: false,
         id: MeasurementId(0),
         name: String::new(),
         version: 0,

@@ -49,6 +49,9 @@ fn operand(expr: &Expr, schema: &MeasurementSchema) -> Option<Operand> {
         }
         Expr::VarRef { name, .. } => Some(match schema.tag(name) {
             Some(column) => Operand::Tag(column.id),
+            None if name == "_name" => {
+                Operand::Literal(FieldValue::String(schema.name.as_str().into()))
+            }
             None => Operand::Literal(FieldValue::String("".into())),
         }),
         _ => None,

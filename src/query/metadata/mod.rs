@@ -5,6 +5,7 @@
 //! measurement at a time. SERIES and FIELD KEYS look at one policy, the others at all of them.
 
 mod condition;
+mod deletion;
 pub mod executor;
 mod measurement_filter;
 mod plan;
@@ -17,6 +18,7 @@ use super::source::Defaults;
 use crate::influxql::ast::{NamePattern, Statement};
 use crate::model::schema::PolicySchema;
 
+pub use deletion::deletions;
 pub use executor::{MetaExecutor, MetaNeed, MetaStep};
 pub use plan::{MetaPlan, MetaScan, compile};
 pub use policies::show_retention_policies;

@@ -163,20 +163,20 @@ fn chosen<'a>(show: &Show<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, 
 }
 
 /// Which measurements a source names.
-enum NameTest {
+pub(super) enum NameTest {
     Name(String),
     Matches(Pattern),
 }
 
 impl NameTest {
-    fn new(measurement: &Measurement) -> Result<Self, QueryError> {
+    pub(super) fn new(measurement: &Measurement) -> Result<Self, QueryError> {
         Ok(match &measurement.name {
             MeasurementName::Name(name) => Self::Name(name.clone()),
             MeasurementName::Regex(regex) => Self::Matches(Pattern::new(regex)?),
         })
     }
 
-    fn accepts(&self, name: &str) -> bool {
+    pub(super) fn accepts(&self, name: &str) -> bool {
         match self {
             Self::Name(wanted) => wanted == name,
             Self::Matches(pattern) => pattern.is_match(name),

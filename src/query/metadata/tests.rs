@@ -12,6 +12,7 @@ use crate::scan::source::ReadStats;
 fn schema() -> PolicySchema {
     let column = |id, key: &str, kind| ColumnDefinition { id: ColumnId(id), key: key.into(), kind };
     let cpu = MeasurementSchema {
+        dropped: false,
         id: MeasurementId(7),
         name: "cpu".into(),
         version: 1,

@@ -109,7 +109,13 @@ impl Sink for Columns {
         let id = MeasurementId(u32::try_from(self.schema.measurements.len()).unwrap());
         let name = self.measurement.clone();
         let measurement = self.schema.measurements.entry(name.clone()).or_insert_with(|| {
-            Arc::new(MeasurementSchema { id, name, version: 1, columns: Vec::new() })
+            Arc::new(MeasurementSchema {
+                id,
+                name,
+                version: 1,
+                columns: Vec::new(),
+                dropped: false,
+            })
         });
         let measurement = Arc::make_mut(measurement);
         for (key, kind) in self.pending.drain(..) {

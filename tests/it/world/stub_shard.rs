@@ -86,7 +86,7 @@ impl Stored {
                 FromShard::Done
             }
             ToShard::Append { stamp, frame } => self.append(stamp, &frame),
-            ToShard::Scan { .. } | ToShard::Summarise { .. } => FromShard::Stale,
+            _ => FromShard::Stale,
         }
     }
 

@@ -1,0 +1,89 @@
+//! DELETE and DROP SERIES: which rows of which measurements go, in each policy.
+
+use super::condition;
+use super::plan::NameTest;
+use crate::influxql::ast::{Cast, DeleteStatement, DropSeriesStatement, Expr, Source, Statement};
+use crate::model::schema::{MeasurementSchema, PolicySchema};
+use crate::model::time::TimeRange;
+use crate::query::compile::split_time;
+use crate::query::error::QueryError;
+use crate::scan::request::Deletion;
+
+/// What goes, for each policy that has any of it: the policy's name and what its shards hide.
+///
+/// `policies` are all of the database's, by name. A source without a policy means every policy.
+///
+/// # Errors
+/// [`QueryError::Invalid`] with 1.x's text, [`QueryError::PolicyNotFound`]; nothing must go then.
+pub fn deletions(
+    statement: &Statement,
+    policies: &[(String, &PolicySchema)],
+    now_ns: i64,
+) -> Result<Vec<(String, Vec<Deletion>)>, QueryError> {
+    let (sources, condition) = match statement {
+        Statement::Delete(DeleteStatement { sources, condition })
+        | Statement::DropSeries(DropSeriesStatement { sources, condition }) => (sources, condition),
+        other => return Err(QueryError::Unsupported(other.to_string())),
+    };
+    let (condition, time) = split_time(condition.as_ref(), now_ns)?;
+    if time != TimeRange::ALL && matches!(statement, Statement::DropSeries(_)) {
+        let text = "DROP SERIES doesn't support time in WHERE clause";
+        return Err(QueryError::Invalid(text.to_owned()));
+    }
+    let mut names: Vec<(Option<&str>, NameTest)> = Vec::new();
+    for source in sources {
+        if let Source::Measurement(measurement) = source {
+            names.push((measurement.policy.as_deref(), NameTest::new(measurement)?));
+        }
+    }
+    let known = |policy: &str| policies.iter().any(|(name, _)| name == policy);
+    if let Some(policy) = names.iter().filter_map(|(policy, _)| *policy).find(|p| !known(p)) {
+        return Err(QueryError::PolicyNotFound(policy.to_owned()));
+    }
+    let mut all = Vec::new();
+    for (policy, schema) in policies {
+        let is_meant = |name: &str| {
+            let mut names = names.iter().filter(|(of, _)| of.is_none_or(|of| of == policy));
+            sources.is_empty() || names.any(|(_, test)| test.accepts(name))
+        };
+        let mut here = Vec::new();
+        for (_, measurement) in schema.measurements.iter().filter(|(name, _)| is_meant(name)) {
+            let predicate = match &condition {
+                None => None,
+                Some(condition) => {
+                    check(condition, measurement)?;
+                    Some(condition::lower(condition, measurement))
+                }
+            };
+            if !time.is_empty() {
+                here.push(Deletion { measurement: measurement.id, predicate, time });
+            }
+        }
+        if !here.is_empty() {
+            all.push((policy.clone(), here));
+        }
+    }
+    Ok(all)
+}
+
+/// Refuses conditions on anything but the text of tags. (1.x asks each shard; its first one
+/// answers, under the number that SHOW SHARDS gives it.)
+fn check(condition: &Expr, schema: &MeasurementSchema) -> Result<(), QueryError> {
+    let refused = match condition {
+        Expr::Paren(inner) => return check(inner, schema),
+        Expr::Binary { left, right, .. } => {
+            check(left, schema)?;
+            return check(right, schema);
+        }
+        Expr::VarRef { cast: Some(Cast::Tag), .. } => false,
+        Expr::VarRef { cast: Some(_), .. } => true,
+        Expr::VarRef { name, .. } => schema.field(name).is_some() && schema.tag(name).is_none(),
+        Expr::StringLiteral(_) | Expr::Regex(_) | Expr::BooleanLiteral(_) => false,
+        _ => true,
+    };
+    if refused {
+        let text = "shard 1: fields not supported in WHERE clause during deletion";
+        return Err(QueryError::Invalid(text.to_owned()));
+    }
+    Ok(())
+}
