@@ -70,7 +70,7 @@ fn run(name: &str, batches: &[String]) {
 }
 
 fn parse(body: &str) -> tidemark::batch::Batch {
-    let options = Options { unit: TimestampUnit::Fixed(Precision::Nanosecond), now_ns: 0 };
+    let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);
     let (batch, rejected) = from_lines(body.as_bytes(), options, 7).unwrap();
     assert_eq!(rejected.count, 0);
     batch

@@ -1,10 +1,11 @@
 // One `wrangler dev` over the built Worker: used by `npm start` and by the end-to-end tests.
 
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 import { endGroup, startGroup } from './processes.mjs';
-import { Sentence, wrangler } from './project.mjs';
+import { at, Sentence, wrangler } from './project.mjs';
 
 /** Only this machine can reach it. */
 const host = '127.0.0.1';
@@ -13,16 +14,21 @@ const host = '127.0.0.1';
 const startMs = 60_000;
 const pollMs = 50;
 
+/** Names of the limits that are settings: the rows of the Worker's own table. */
+function limitNames() {
+  const table = readFileSync(at('src', 'model', 'limit.rs'), 'utf8');
+  return [...table.matchAll(/\brow\(\s*"([A-Z_]+)"/g)].map((row) => row[1]);
+}
+
 /** Settings of the Worker that are taken from the environment; the names are the Worker's own. */
 export const settings = [
+  ...limitNames(),
   'DEFAULT_SHARDS',
   'SHARD_SPLIT_BYTES',
   'SHARD_FULL_BYTES',
   'CORS_ORIGINS',
   'AUTO_CREATE_DATABASES',
   'AUTO_CREATE_RETENTION',
-  'BODY_COMPRESSED_BYTES_MAX',
-  'BODY_BYTES_MAX',
   'LOG_REQUESTS',
 ];
 

@@ -4,6 +4,7 @@ use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
 use super::admission::{Overloaded, Permit};
+use crate::model::limit::{Exceeded, Limit, Limits};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
 /// How a body is encoded.
@@ -39,15 +40,8 @@ pub enum BodyError {
     #[error("unsupported content encoding \"{0}\": send identity or gzip")]
     UnknownEncoding(String),
     /// 413
-    #[error("{what} is too large: {limit} bytes at most, got {got}; send smaller batches")]
-    TooLarge {
-        /// Compressed or plain.
-        what: &'static str,
-        /// The limit.
-        limit: usize,
-        /// How many bytes had come when it was refused.
-        got: usize,
-    },
+    #[error("{0}: send smaller batches")]
+    TooLarge(#[from] Exceeded),
     /// 400
     #[error("the gzip body is {0}; nothing was written")]
     Gzip(GzipFault),
@@ -72,12 +66,16 @@ pub enum GzipFault {
     TooManyMembers,
 }
 
-/// Inflates all members of `compressed`, at most `limit` bytes; grows `permit` as it goes, so that
-/// raw and inflated bytes are both accounted for.
+/// Inflates all members of `compressed`, at most `BODY_BYTES_MAX` bytes; grows `permit` as it
+/// goes, so that raw and inflated bytes are both accounted for.
 ///
 /// # Errors
 /// [`BodyError`]; a body is usable only as a whole.
-pub fn inflate(compressed: &[u8], limit: usize, permit: &mut Permit) -> Result<Vec<u8>, BodyError> {
+pub fn inflate(
+    compressed: &[u8],
+    limits: &Limits,
+    permit: &mut Permit,
+) -> Result<Vec<u8>, BodyError> {
     let mut out = Vec::new();
     let mut rest = compressed;
     let mut members = 0;
@@ -93,7 +91,7 @@ pub fn inflate(compressed: &[u8], limit: usize, permit: &mut Permit) -> Result<V
         }
         let data = skip_header(rest).map_err(BodyError::Gzip)?;
         state.init();
-        let mut member = Member { state: &mut state, raw_bytes: compressed.len(), limit, permit };
+        let mut member = Member { state: &mut state, raw_bytes: compressed.len(), limits, permit };
         rest = member.inflate(data, &mut out, &mut filled)?;
     }
     out.truncate(filled);
@@ -104,7 +102,7 @@ pub fn inflate(compressed: &[u8], limit: usize, permit: &mut Permit) -> Result<V
 struct Member<'a> {
     state: &'a mut DecompressorOxide,
     raw_bytes: usize,
-    limit: usize,
+    limits: &'a Limits,
     permit: &'a mut Permit,
 }
 
@@ -122,7 +120,7 @@ impl Member<'_> {
         let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
         loop {
             if *filled == out.len() {
-                grow(out, data.len(), self.raw_bytes, self.limit, self.permit)?;
+                grow(out, data.len(), self.raw_bytes, self.limits, self.permit)?;
             }
             let (status, read, written) = decompress(self.state, data, out, *filled, flags);
             data = data.get(read..).unwrap_or_default();
@@ -136,7 +134,7 @@ impl Member<'_> {
                 _ => return Err(BodyError::Gzip(GzipFault::Corrupt)),
             }
         }
-        check_limit(*filled, self.limit)?;
+        self.limits.check(Limit::BodyBytes, 0, *filled)?;
         let member = out.get(start..*filled).unwrap_or_default();
         check_trailer(data, member)
     }
@@ -161,23 +159,16 @@ fn grow(
     out: &mut Vec<u8>,
     input_left: usize,
     raw_bytes: usize,
-    limit: usize,
+    limits: &Limits,
     permit: &mut Permit,
 ) -> Result<(), BodyError> {
-    check_limit(out.len(), limit)?;
+    limits.check(Limit::BodyBytes, 0, out.len())?;
     // Line protocol deflates 5 to 10 times; doubling follows when that guess was short.
     let guess = (input_left * 6).clamp(64 << 10, 8 << 20).max(out.len());
-    let target = out.len().saturating_add(guess).min(limit + 1);
+    let target = out.len().saturating_add(guess).min(limits.get(Limit::BodyBytes) + 1);
     permit.grow_to(raw_bytes + target)?;
     out.reserve_exact(target - out.len());
     out.resize(target, 0);
-    Ok(())
-}
-
-fn check_limit(got: usize, limit: usize) -> Result<(), BodyError> {
-    if got > limit {
-        return Err(BodyError::TooLarge { what: "the inflated body", limit, got });
-    }
     Ok(())
 }
 

@@ -147,7 +147,7 @@ impl ApiError {
             | Self::Invalid(_)
             | Self::Rejected { retention: false, .. } => 400,
             Self::Body(BodyError::UnknownEncoding(_)) => 415,
-            Self::Body(BodyError::TooLarge { .. }) => 413,
+            Self::Body(BodyError::TooLarge(_)) => 413,
             Self::NoRoute(_) | Self::DatabaseNotFound(_) | Self::PolicyNotFound(_) => 404,
             Self::Method { .. } | Self::ReadOnly(_) => 405,
             Self::Conflict(_) => 409,
@@ -164,7 +164,7 @@ impl ApiError {
             Self::Auth(AuthError::NotConfigured) | Self::Settings(_) => "settings",
             Self::Params(_) => "parameters",
             Self::Body(BodyError::UnknownEncoding(_) | BodyError::Gzip(_)) => "encoding",
-            Self::Body(BodyError::TooLarge { .. }) => "too large",
+            Self::Body(BodyError::TooLarge(_)) => "too large",
             Self::Body(BodyError::Overloaded(_)) | Self::Overloaded(_) => "overloaded",
             Self::NoRoute(_) => "route",
             Self::Method { .. } | Self::ReadOnly(_) => "method",

@@ -9,7 +9,7 @@ use super::auth::{self, Grant};
 use super::body::{self, BodyError, Encoding};
 use super::configure::Configure;
 use super::error::{ApiError, Shape};
-use super::form::{self, QUERY_BODY_BYTES_MAX};
+use super::form::{self, QUERY_BODY_PER_TEXT};
 use super::headers;
 use super::http::{Parameters, RequestHead, Response};
 use super::log::{LogRequests, Record, WriteCounts};
@@ -18,7 +18,8 @@ use super::ping;
 use super::query::Querying;
 use super::settings::{CorsOrigins, Settings, SettingsError};
 use super::unsupported;
-use super::write::{self, Writing};
+use super::write::{self, Reading, Writing};
+use crate::model::limit::{Exceeded, Limit, Limits};
 use crate::protocol::call::{Platform, Reply};
 use crate::route::Context;
 use crate::route::cache::Cache;
@@ -61,12 +62,34 @@ enum State {
     Body {
         target: Target,
         permit: Permit,
-        limit_bytes: usize,
+        ceiling: Ceiling,
     },
     Writing(Box<Writing>),
     Querying(Box<Querying>),
     Configuring(Box<Configure>),
     Finished,
+}
+
+/// How large a body may be.
+#[derive(Clone, Copy, Debug)]
+struct Ceiling {
+    limit: Limit,
+    bytes: usize,
+}
+
+impl Ceiling {
+    fn of(limits: &Limits, limit: Limit) -> Self {
+        Self { limit, bytes: limits.get(limit) }
+    }
+
+    /// Whether a body that has `current` bytes may have `requested`.
+    fn check(self, current: u64, requested: usize) -> Result<(), BodyError> {
+        let (max, requested) = (self.bytes as u64, requested as u64);
+        if requested <= max {
+            return Ok(());
+        }
+        Err(Exceeded { limit: self.limit, max, current, requested }.into())
+    }
 }
 
 /// What a body is for.
@@ -101,13 +124,13 @@ impl Exchange {
 
     /// Says how many bytes of the body there are by now; a response means: stop reading, send it.
     pub fn body_grew(&mut self, bytes: usize) -> Option<Action> {
-        let State::Body { permit, limit_bytes, .. } = &mut self.state else { return None };
-        let limit = *limit_bytes;
-        self.record.bytes_in = bytes as u64;
-        let fault = if bytes > limit {
-            ApiError::Body(BodyError::TooLarge { what: "the body", limit, got: bytes })
-        } else {
-            ApiError::Overloaded(permit.grow_to(bytes).err()?)
+        let State::Body { permit, ceiling, .. } = &mut self.state else { return None };
+        let fault = match ceiling.check(self.record.bytes_in, bytes) {
+            Err(too_large) => too_large.into(),
+            Ok(()) => {
+                self.record.bytes_in = bytes as u64;
+                ApiError::Overloaded(permit.grow_to(bytes).err()?)
+            }
         };
         self.state = State::Finished;
         Some(self.worded(Err(fault)))
@@ -178,7 +201,8 @@ impl Exchange {
             "/api/v3/configure/database" => {
                 self.allow("POST")?;
                 self.authenticate(service)?;
-                self.read_body(service, Target::Configure, CONFIGURE_BODY_BYTES_MAX)
+                let ceiling = Ceiling { limit: Limit::BodyBytes, bytes: CONFIGURE_BODY_BYTES_MAX };
+                self.read_body(service, Target::Configure, ceiling)
             }
             path => Err(unsupported::refusal(path)),
         }
@@ -204,11 +228,12 @@ impl Exchange {
         let encoding = Encoding::from_header(self.head.header("content-encoding"))?;
         let settings = service.settings.as_ref().map_err(Clone::clone)?;
         let limit = match encoding {
-            Encoding::Identity => settings.body_bytes_max,
-            Encoding::Gzip => settings.body_compressed_bytes_max,
+            Encoding::Identity => Limit::BodyBytes,
+            Encoding::Gzip => Limit::BodyCompressedBytes,
         };
+        let ceiling = Ceiling::of(&settings.limits, limit);
         let may_create = grant.may_create();
-        self.read_body(service, Target::Write { dialect, params, encoding, may_create }, limit)
+        self.read_body(service, Target::Write { dialect, params, encoding, may_create }, ceiling)
     }
 
     fn begin_query(
@@ -222,7 +247,10 @@ impl Exchange {
             let params = QueryParams::parse(&self.head, &self.url, None)?;
             return self.run_query(service, platform, params);
         }
-        self.read_body(service, Target::Query, QUERY_BODY_BYTES_MAX)
+        let settings = service.settings.as_ref().map_err(Clone::clone)?;
+        let mut ceiling = Ceiling::of(&settings.limits, Limit::QueryTextBytes);
+        ceiling.bytes *= QUERY_BODY_PER_TEXT;
+        self.read_body(service, Target::Query, ceiling)
     }
 
     /// Reserves a body's bytes before it is read.
@@ -230,18 +258,14 @@ impl Exchange {
         &mut self,
         service: &Service,
         target: Target,
-        limit_bytes: usize,
+        ceiling: Ceiling,
     ) -> Result<Action, ApiError> {
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
-        if let Some(got) = announced
-            && got > limit_bytes
-        {
-            let what = "the body";
-            return Err(BodyError::TooLarge { what, limit: limit_bytes, got }.into());
-        }
+        ceiling.check(0, announced.unwrap_or_default())?;
+        let limit_bytes = ceiling.bytes;
         let reserve = announced.unwrap_or(UNKNOWN_BODY_BYTES.min(limit_bytes));
         let permit = service.admission.reserve(reserve)?;
-        self.state = State::Body { target, permit, limit_bytes };
+        self.state = State::Body { target, permit, ceiling };
         Ok(Action::ReadBody { limit_bytes, expected_bytes: announced })
     }
 
@@ -261,12 +285,17 @@ impl Exchange {
                 let text = match encoding {
                     Encoding::Identity => body,
                     Encoding::Gzip => {
-                        let text = body::inflate(&body, settings.body_bytes_max, &mut permit)?;
+                        let text = body::inflate(&body, &settings.limits, &mut permit)?;
                         drop(body);
                         text
                     }
                 };
-                let parsed = write::parse(text, (dialect, &params), permit, now_ns, seed)?;
+                let parsed = write::parse(
+                    text,
+                    (dialect, &params),
+                    permit,
+                    Reading { now_ns, seed, limits: settings.limits },
+                )?;
                 self.state = match Writing::new(dialect, params, parsed, settings, may_create)? {
                     Some(writing) => State::Writing(Box::new(writing)),
                     None => return Ok(Action::Respond(Response::empty(204))),

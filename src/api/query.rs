@@ -55,7 +55,7 @@ impl Querying {
     ) -> Result<Self, ApiError> {
         let bound = Params::from_json(params.bound.as_deref().unwrap_or_default())
             .map_err(|error| ApiError::Invalid(error.to_string()))?;
-        let statements = influxql::parse(&params.q, &bound)
+        let statements = influxql::parse_within(&params.q, &bound, settings.limits)
             .map_err(|error| ApiError::Parse(error.to_string()))?;
         if params.read_only
             && let Some(writing) = statements.iter().find(|statement| writes(statement))

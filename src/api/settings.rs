@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::log::LogRequests;
-use crate::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX};
+use crate::model::limit::Limits;
 use crate::model::time::{D_NS, H_NS, M_NS, MS_NS, S_NS, W_NS};
 
 /// SHA-256 of a token: the token itself is not kept.
@@ -46,10 +46,8 @@ pub struct Settings {
     pub auto_create_databases: bool,
     /// `AUTO_CREATE_RETENTION` of such a database, nanoseconds; 0 is for ever.
     pub auto_create_retention_ns: i64,
-    /// `BODY_COMPRESSED_BYTES_MAX`: a gzip body as sent, bytes.
-    pub body_compressed_bytes_max: usize,
-    /// `BODY_BYTES_MAX`: a plain or inflated body, bytes.
-    pub body_bytes_max: usize,
+    /// Every limit of `model/limit.rs`, by its name.
+    pub limits: Limits,
     /// `LOG_REQUESTS`: which requests are logged.
     pub log_requests: LogRequests,
 }
@@ -82,7 +80,7 @@ pub struct SettingsError {
     /// What it is.
     pub value: String,
     /// What it should be.
-    pub expected: &'static str,
+    pub expected: String,
 }
 
 /// Most shards of one group: a write is one call to each that it touches.
@@ -123,12 +121,12 @@ impl Settings {
                 "a duration like 72h, 3d or INF",
                 duration_ns,
             )?,
-            body_compressed_bytes_max: body_limit(
-                &text,
-                "BODY_COMPRESSED_BYTES_MAX",
-                BODY_COMPRESSED_BYTES_MAX,
-            )?,
-            body_bytes_max: body_limit(&text, "BODY_BYTES_MAX", BODY_BYTES_MAX)?,
+            limits: Limits::read(|row| {
+                let Some(value) = text(row.name) else { return Ok(None) };
+                let number = value.trim().parse().ok().filter(|n| (1..=row.most).contains(n));
+                let expected = format!("a whole number from 1 to {}", row.most);
+                number.map(Some).ok_or(SettingsError { name: row.name, value, expected })
+            })?,
             log_requests: parsed(
                 &text,
                 "LOG_REQUESTS",
@@ -141,17 +139,6 @@ impl Settings {
 }
 
 const BYTES: &str = "a number of bytes above 0";
-
-/// A limit of bodies: at most what fits the memory set aside for them.
-fn body_limit(
-    text: &impl Fn(&str) -> Option<String>,
-    name: &'static str,
-    default: usize,
-) -> Result<usize, SettingsError> {
-    parsed(text, name, default, "a number of bytes from 1 to 40000000", |value| {
-        value.parse().ok().filter(|bytes| (1..=BODIES_IN_FLIGHT_BYTES_MAX).contains(bytes))
-    })
-}
 
 fn bytes(text: &str) -> Option<u64> {
     text.parse().ok().filter(|&bytes| bytes > 0)
@@ -202,7 +189,10 @@ fn parsed<T>(
 ) -> Result<T, SettingsError> {
     match text(name) {
         None => Ok(default),
-        Some(value) => parse(value.trim()).ok_or(SettingsError { name, value, expected }),
+        Some(value) => match parse(value.trim()) {
+            Some(parsed) => Ok(parsed),
+            None => Err(SettingsError { name, value, expected: expected.to_owned() }),
+        },
     }
 }
 

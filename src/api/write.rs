@@ -11,6 +11,7 @@ use super::settings::Settings;
 use crate::batch::Batch;
 use crate::batch::from_lines::from_lines;
 use crate::line_protocol::{Options, Rejected, TimestampUnit};
+use crate::model::limit::Limits;
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
 use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
@@ -34,6 +35,17 @@ pub struct Parsed {
     text: Vec<u8>,
 }
 
+/// What reading lines depends on beside them.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// The time of points without one.
+    pub now_ns: i64,
+    /// Of the hash maps.
+    pub seed: u64,
+    /// What a line may be and have.
+    pub limits: Limits,
+}
+
 /// Parses a body that is inflated already.
 ///
 /// # Errors
@@ -42,14 +54,14 @@ pub fn parse(
     mut text: Vec<u8>,
     (dialect, params): (Dialect, &WriteParams),
     permit: Permit,
-    now_ns: i64,
-    hash_seed: u64,
+    reading: Reading,
 ) -> Result<Parsed, ApiError> {
     let unit = match params.precision {
         WritePrecision::Fixed(precision) => TimestampUnit::Fixed(precision),
         WritePrecision::Auto => TimestampUnit::Auto,
     };
-    let (batch, rejected) = from_lines(&text, Options { unit, now_ns }, hash_seed)
+    let Reading { now_ns, seed, limits } = reading;
+    let (batch, rejected) = from_lines(&text, Options { unit, now_ns, limits }, seed)
         .map_err(|error| ApiError::Invalid(error.to_string()))?;
     if dialect != Dialect::V3 || text.len() > KEPT_TEXT_BYTES_MAX {
         text = Vec::new();

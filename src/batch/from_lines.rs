@@ -11,7 +11,7 @@ use crate::line_protocol::{
     self, Cause, FieldKey, NotUtf8, Options, Rejected, SeriesKey, Sink, unescape_name,
     unescape_string,
 };
-use crate::model::limits::MEASUREMENTS_PER_POLICY_MAX;
+use crate::model::limit::{Limit, Limits};
 use crate::model::value::FieldType;
 
 /// No key.
@@ -25,7 +25,7 @@ const NONE: u32 = u32::MAX;
 /// # Errors
 /// [`NotUtf8`]: no line is accepted.
 pub fn from_lines(body: &[u8], options: Options, seed: u64) -> Result<(Batch, Rejected), NotUtf8> {
-    let mut builder = BatchBuilder::new(seed);
+    let mut builder = BatchBuilder::new(seed, options.limits);
     let rejected = line_protocol::parse(body, options, &mut builder)?;
     Ok((builder.finish(), rejected))
 }
@@ -43,6 +43,7 @@ struct Target {
 #[derive(Debug)]
 pub struct BatchBuilder {
     seed: u64,
+    limits: Limits,
     /// Series keys as written, and their canonical forms.
     keys: Interner,
     /// For each of `keys`.
@@ -63,9 +64,10 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// No lines yet. About `seed` see [`from_lines`].
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, limits: Limits) -> Self {
         Self {
             seed,
+            limits,
             keys: Interner::new(seed),
             targets: Vec::new(),
             names: Interner::new(seed),
@@ -127,16 +129,16 @@ impl BatchBuilder {
     fn add_canonical(&mut self, canonical: &str, key: &SeriesKey<'_>) -> Result<u32, Cause> {
         let measurement = match self.names.find(&key.measurement) {
             Some(measurement) => measurement,
-            None if self.measurements.len() == MEASUREMENTS_PER_POLICY_MAX => {
-                return Err(Cause::TooManyMeasurements);
-            }
             None => {
-                self.measurements.push(MeasurementWriter::new(&key.measurement, self.seed));
+                let there = self.measurements.len();
+                self.limits.check(Limit::Measurements, there, there + 1)?;
+                let writer = MeasurementWriter::new(&key.measurement, self.seed, self.limits);
+                self.measurements.push(writer);
                 self.names.intern(&key.measurement).0
             }
         };
         let Some(writer) = self.measurements.get_mut(measurement as usize) else {
-            return Err(Cause::TooManyMeasurements);
+            return Err(Cause::MissingMeasurement);
         };
         let tags = key.tags.iter().map(|(tag, value)| (tag.as_ref(), value.as_ref()));
         let series = writer.add_series(tags, &mut self.cells).map_err(cause)?;
@@ -179,7 +181,7 @@ impl Sink for BatchBuilder {
         let number = match self.keys.find(raw_key) {
             Some(number) => number,
             None => {
-                let key = line_protocol::cut(raw_key)?;
+                let key = line_protocol::cut(raw_key, &self.limits)?;
                 self.add_key(raw_key, &key).map_err(|cause| (0, cause))?
             }
         };
@@ -259,7 +261,7 @@ fn cause(refusal: Refusal) -> Cause {
         Refusal::TypeConflict { key, first, second } => {
             Cause::FieldTypeConflict { key, first, second }
         }
-        Refusal::TooManyFields => Cause::TooManyFields,
+        Refusal::TooManyFields(exceeded) => exceeded.into(),
         Refusal::TooManyCells => Cause::TooManyCells,
     }
 }

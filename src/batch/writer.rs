@@ -7,7 +7,8 @@ use super::column::{Column, Values};
 use super::interner::Interner;
 use super::series_table::{SeriesTable, TagColumn};
 use super::{Block, MeasurementBatch};
-use crate::model::limits::{CELLS_PER_REQUEST_MAX, FIELDS_PER_MEASUREMENT_MAX};
+use crate::model::limit::{Exceeded, Limit, Limits};
+use crate::model::limits::CELLS_PER_REQUEST_MAX;
 use crate::model::value::FieldType;
 
 /// Field types, and so columns that one key may have.
@@ -20,8 +21,8 @@ const NONE: u32 = u32::MAX;
 pub(super) enum Refusal {
     /// The draft already has a value of another type under this key.
     TypeConflict { key: String, first: FieldType, second: FieldType },
-    /// More than `FIELDS_PER_MEASUREMENT_MAX`.
-    TooManyFields,
+    /// More than a measurement may have.
+    TooManyFields(Exceeded),
     /// More than `CELLS_PER_REQUEST_MAX`.
     TooManyCells,
 }
@@ -52,6 +53,7 @@ struct FieldWriter {
 pub(super) struct MeasurementWriter {
     name: String,
     seed: u64,
+    limits: Limits,
     tag_keys: Interner,
     tags: Vec<TagWriter>,
     n_series: u32,
@@ -71,10 +73,11 @@ pub(super) struct MeasurementWriter {
 }
 
 impl MeasurementWriter {
-    pub(super) fn new(name: &str, seed: u64) -> Self {
+    pub(super) fn new(name: &str, seed: u64, limits: Limits) -> Self {
         Self {
             name: name.to_owned(),
             seed,
+            limits,
             tag_keys: Interner::new(seed),
             tags: Vec::new(),
             n_series: 0,
@@ -147,7 +150,7 @@ impl MeasurementWriter {
                 let number = self.column_of(field, &expected, field_type, cells)?;
                 self.ready(number, field_type)
             }
-            None => Err(Refusal::TooManyFields),
+            None => Err(no_column(&self.limits)),
         }
     }
 
@@ -263,9 +266,8 @@ impl MeasurementWriter {
         if known != NONE {
             return Ok(known);
         }
-        if field as usize >= FIELDS_PER_MEASUREMENT_MAX {
-            return Err(Refusal::TooManyFields);
-        }
+        let fields = field as usize;
+        self.limits.check(Limit::Fields, fields, fields + 1).map_err(Refusal::TooManyFields)?;
         charge(cells, self.times_ns.len())?;
         let number = self.columns.len() as u32;
         let mut shared = false;
@@ -297,7 +299,10 @@ impl MeasurementWriter {
             None => self.order.push(number),
         }
         self.at += 1;
-        let writer = self.columns.get_mut(number as usize).ok_or(Refusal::TooManyFields)?;
+        let limits = self.limits;
+        let Some(writer) = self.columns.get_mut(number as usize) else {
+            return Err(no_column(&limits));
+        };
         if writer.column.len() < rows {
             pad(&mut writer.column, rows);
         }
@@ -319,6 +324,12 @@ impl MeasurementWriter {
         }
         Ok(())
     }
+}
+
+/// The answer where a column that exists is not found, which cannot be.
+#[cold]
+fn no_column(limits: &Limits) -> Refusal {
+    Refusal::TooManyFields(limits.exceeded(Limit::Fields, 0, 0))
 }
 
 /// Counts `more` cells against the request's limit.

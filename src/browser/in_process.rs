@@ -16,6 +16,7 @@ use crate::api::settings::Settings;
 use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::model::ids::ObjectId;
+use crate::model::limit::Limits;
 use crate::model::limits::MEMTABLE_BYTES_MAX;
 use crate::protocol::call::{
     Address, Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step,
@@ -45,12 +46,17 @@ pub struct InProcess {
 
 /// Time as the caller says, randomness from a seed, object ids by counting.
 struct Local {
+    limits: Limits,
     now_ns: Cell<i64>,
     random: Cell<u64>,
     objects: Cell<u64>,
 }
 
 impl Platform for Local {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
     fn now_ns(&self) -> i64 {
         self.now_ns.get()
     }
@@ -81,8 +87,12 @@ impl Platform for Local {
 impl InProcess {
     /// An empty database. `seed` decides every random choice.
     pub fn new(settings: Settings, seed: u64) -> Self {
-        let platform =
-            Local { now_ns: Cell::new(0), random: Cell::new(seed), objects: Cell::new(0) };
+        let platform = Local {
+            limits: settings.limits,
+            now_ns: Cell::new(0),
+            random: Cell::new(seed),
+            objects: Cell::new(0),
+        };
         let full_bytes = settings.shard_full_bytes;
         let service = Service {
             settings: Ok(settings),

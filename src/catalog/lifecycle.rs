@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::ObjectId;
-use crate::model::limits::{DATABASES_MAX, JOB_RETRY_NS};
+use crate::model::limits::JOB_RETRY_NS;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
 use crate::store::{Store, StoreError, Table};
 
@@ -102,9 +102,9 @@ impl Entries {
         self.rows.range(from..).map(ready).filter(|(_, entry)| entry.stage == Stage::Ready)
     }
 
-    /// Whether one more database may exist.
-    pub fn check_limit(&self) -> Result<(), CatalogRefusal> {
-        let (limit, current) = (DATABASES_MAX as u64, self.rows.len() as u64);
+    /// Whether one more database may exist where `limit` may.
+    pub fn check_limit(&self, limit: usize) -> Result<(), CatalogRefusal> {
+        let (limit, current) = (limit as u64, self.rows.len() as u64);
         if current < limit {
             return Ok(());
         }

@@ -8,6 +8,7 @@ pub mod lifecycle;
 
 use std::collections::BTreeMap;
 
+use crate::model::limit::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
 use crate::model::name;
 use crate::protocol::call::{Address, CallFailure, ObjectKind, Platform, Reply, Step};
@@ -212,7 +213,8 @@ impl<S: Store> Catalog<S> {
 
     fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64, Halt> {
         let refuse = |refusal| Halt::Reply(FromCatalog::Refused(refusal));
-        self.entries()?.check_limit().map_err(refuse)?;
+        let limit = platform.limits().get(Limit::Databases);
+        self.entries()?.check_limit(limit).map_err(refuse)?;
         let object = platform
             .new_object_id(ObjectKind::Database, request.jurisdiction.as_deref())
             .map_err(|error| refuse(CatalogRefusal::Placement(error)))?;

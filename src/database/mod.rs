@@ -209,7 +209,11 @@ impl<S: Store> Database<S> {
     }
 
     /// Requests that need no other object.
-    fn answer(&mut self, message: &ToDatabase) -> Result<Option<FromDatabase>, Halt> {
+    fn answer(
+        &mut self,
+        platform: &dyn Platform,
+        message: &ToDatabase,
+    ) -> Result<Option<FromDatabase>, Halt> {
         Ok(Some(match message {
             ToDatabase::Describe => {
                 let rows = self.open_rows()?;
@@ -233,7 +237,7 @@ impl<S: Store> Database<S> {
                     return Ok(Some(FromDatabase::UnknownPolicy));
                 };
                 let number = row.number;
-                let mut registration = row.schema.register(sets);
+                let mut registration = row.schema.register(sets, &platform.limits());
                 let refusals = std::mem::take(&mut registration.refusals);
                 let version = registration.version();
                 if let Some(rows) = &mut self.rows {
@@ -272,7 +276,7 @@ impl<S: Store> Host for Database<S> {
                 return (ticket, Step::Done(reply));
             }
         };
-        let answer = self.answer(&message);
+        let answer = self.answer(platform, &message);
         let mut flight = Flight::new(version, Task::Request(message));
         let next = match answer {
             Ok(Some(reply)) => Err(Halt::Reply(reply)),

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limits::{
-    FIELDS_PER_MEASUREMENT_MAX, MEASUREMENT_SCHEMA_BYTES_MAX, MEASUREMENTS_PER_POLICY_MAX,
-    PAGE_BYTES_MAX,
-};
+use crate::model::limit::{Limit, Limits};
+use crate::model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, PAGE_BYTES_MAX};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
@@ -93,7 +91,7 @@ impl Schema {
     }
 
     /// Works out what registering `sets` in order comes to. Changes nothing.
-    pub fn register(&self, sets: &[ColumnSet]) -> Registration {
+    pub fn register(&self, sets: &[ColumnSet], limits: &Limits) -> Registration {
         let mut registration = Registration {
             version: self.version,
             next_measurement: self.next_measurement,
@@ -101,7 +99,7 @@ impl Schema {
         };
         let mut created = 0;
         for set in sets {
-            let refusal = self.register_set(set, &mut registration, &mut created).err();
+            let refusal = self.register_set(set, &mut registration, &mut created, limits).err();
             registration.refusals.push(refusal);
         }
         // Each change has its own version, so that a page can resume after any of them.
@@ -142,15 +140,19 @@ impl Schema {
         set: &ColumnSet,
         registration: &mut Registration,
         created: &mut u64,
+        limits: &Limits,
     ) -> Result<(), RegisterRefusal> {
         let known = registration.changed.get(&set.measurement);
         let known = known.or_else(|| self.by_name.get(&set.measurement));
         let mut measurement = match known {
             Some(known) => known.clone(),
-            None => self.new_measurement(set, registration.next_measurement, *created)?,
+            None => {
+                let limit = limits.get(Limit::Measurements) as u64;
+                self.new_measurement(set, registration.next_measurement, *created, limit)?
+            }
         };
         let is_new = known.is_none();
-        if !add_columns(&mut measurement, set)? && !is_new {
+        if !add_columns(&mut measurement, set, limits)? && !is_new {
             return Ok(());
         }
         if stored_bytes(&measurement) > MEASUREMENT_SCHEMA_BYTES_MAX {
@@ -169,9 +171,9 @@ impl Schema {
         set: &ColumnSet,
         id: u32,
         created: u64,
+        limit: u64,
     ) -> Result<MeasurementSchema, RegisterRefusal> {
         let current = self.by_name.len() as u64 + created;
-        let limit = MEASUREMENTS_PER_POLICY_MAX as u64;
         let name = set.measurement.clone();
         if current >= limit {
             let requested = current + 1;
@@ -191,6 +193,7 @@ impl Schema {
 fn add_columns(
     measurement: &mut MeasurementSchema,
     set: &ColumnSet,
+    limits: &Limits,
 ) -> Result<bool, RegisterRefusal> {
     let tags: BTreeSet<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
     let fields: BTreeMap<&str, FieldType> =
@@ -215,7 +218,7 @@ fn add_columns(
             }
         }
     }
-    let (limit, current) = (FIELDS_PER_MEASUREMENT_MAX as u64, fields.len() as u64);
+    let (limit, current) = (limits.get(Limit::Fields) as u64, fields.len() as u64);
     let requested = current + new_fields.len() as u64;
     if !new_fields.is_empty() && requested > limit {
         let measurement = set.measurement.clone();

@@ -1,10 +1,17 @@
 //! What the Worker is bound to: settings and secrets, and the names of its namespaces.
 
+use std::cell::OnceCell;
+
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use worker::Env;
 
 use crate::api::settings::{Settings, SettingsError};
+use crate::model::limit::Limits;
+
+thread_local! {
+    static LIMITS: OnceCell<Limits> = const { OnceCell::new() };
+}
 
 /// Durable Object namespace of the Catalog.
 pub(super) const CATALOG: &str = "CATALOG";
@@ -21,4 +28,11 @@ pub(super) const CATALOG_NAME: &str = "catalog";
 /// [`SettingsError`] names the first one that cannot be read.
 pub(super) fn settings(env: &Env) -> Result<Settings, SettingsError> {
     Settings::read(|name| Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string())
+}
+
+/// The limits of this isolate's deployment. Where settings cannot be read no request comes so far.
+pub(super) fn limits(env: &Env) -> Limits {
+    LIMITS.with(|once| {
+        *once.get_or_init(|| settings(env).map(|settings| settings.limits).unwrap_or_default())
+    })
 }

@@ -7,6 +7,7 @@ use worker::Env;
 use super::config;
 use crate::api::location;
 use crate::model::ids::ObjectId;
+use crate::model::limit::Limits;
 use crate::model::time::MS_NS;
 use crate::protocol::call::{ObjectKind, PlacementError, Platform};
 
@@ -62,6 +63,10 @@ impl Platform for EdgePlatform {
 
     fn location(&self) -> Option<&'static str> {
         self.location
+    }
+
+    fn limits(&self) -> Limits {
+        config::limits(&self.env)
     }
 
     fn new_object_id(

@@ -1,8 +1,7 @@
 //! Why a text is not InfluxQL, in 1.x's words.
 
-use crate::model::limits::{
-    QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEXES_PER_QUERY_MAX, STATEMENTS_MAX,
-};
+use crate::model::limit::Exceeded;
+use crate::model::limits::REGEXES_PER_QUERY_MAX;
 
 use super::duration::InvalidDuration;
 use super::expr::{BinaryOp, EXPR_DEPTH_MAX};
@@ -37,18 +36,9 @@ pub enum ParseError {
         /// Where.
         position: Position,
     },
-    /// More text than [`QUERY_TEXT_BYTES_MAX`].
-    #[error(
-        "query text of {bytes} bytes exceeds the limit of {QUERY_TEXT_BYTES_MAX} bytes: \
-        send its statements in several requests"
-    )]
-    TooLong {
-        /// Length of the text.
-        bytes: usize,
-    },
-    /// More statements than [`STATEMENTS_MAX`].
-    #[error("query has more than {STATEMENTS_MAX} statements: send them in several requests")]
-    TooManyStatements,
+    /// More text or statements than a query may have.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
     /// More different regexes than [`REGEXES_PER_QUERY_MAX`].
     #[error(
         "query has more than {REGEXES_PER_QUERY_MAX} different regular expressions at \
@@ -58,12 +48,11 @@ pub enum ParseError {
         /// Where the one too many starts.
         position: Position,
     },
-    /// Parentheses, calls or subqueries nest deeper than [`QUERY_DEPTH_MAX`].
-    #[error(
-        "query nests deeper than {QUERY_DEPTH_MAX} levels at {position}: use fewer \
-        parentheses, function calls or subqueries inside each other"
-    )]
+    /// Parentheses, calls or subqueries nest too deeply.
+    #[error("{exceeded} at {position}")]
     TooDeep {
+        /// By how much.
+        exceeded: Exceeded,
         /// Where the level too many starts.
         position: Position,
     },

@@ -104,6 +104,7 @@ mod tests {
     use super::*;
     use crate::influxql::check;
     use crate::influxql::params::Params;
+    use crate::model::limit::Limits;
 
     #[test]
     fn fields_are_expressions_with_names() {
@@ -144,7 +145,7 @@ mod tests {
             ("1", ""),
         ] {
             let params = Params::default();
-            let mut p = Parser::new(text, &params);
+            let mut p = Parser::new(text, &params, Limits::default());
             assert_eq!(parse(&mut p).map(|field| field.name()), Ok(name.to_owned()), "{text}");
         }
     }

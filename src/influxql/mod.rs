@@ -54,7 +54,7 @@ mod statement_display;
 mod timezone;
 mod write_limit;
 
-use crate::model::limits::{QUERY_TEXT_BYTES_MAX, STATEMENTS_MAX};
+use crate::model::limit::{Limit, Limits};
 
 use ast::Statement;
 use error::ParseError;
@@ -68,7 +68,19 @@ use token::TokenKind;
 /// # Errors
 /// [`ParseError`], whose text is 1.x's. Nothing of a text with an error may be executed.
 pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> {
-    let mut p = parser(text, params)?;
+    parse_within(text, params, Limits::default())
+}
+
+/// The same, within the operator's limits.
+///
+/// # Errors
+/// [`ParseError`]
+pub fn parse_within(
+    text: &str,
+    params: &Params,
+    limits: Limits,
+) -> Result<Vec<Statement>, ParseError> {
+    let mut p = parser(text, params, limits)?;
     let mut statements = vec![];
     let mut separated = true;
     loop {
@@ -77,8 +89,9 @@ pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> 
             TokenKind::Eof => return Ok(statements),
             TokenKind::Semicolon => separated = true,
             _ if !separated => return Err(unexpected(&token, &[";"])),
-            _ if statements.len() == STATEMENTS_MAX => return Err(ParseError::TooManyStatements),
             _ => {
+                let there = statements.len();
+                limits.check(Limit::Statements, there, there + 1)?;
                 p.unscan();
                 statements.push(statement::parse(&mut p)?);
                 separated = false;
@@ -92,7 +105,7 @@ pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> 
 /// # Errors
 /// [`ParseError`]; an empty text is one.
 pub fn parse_statement(text: &str, params: &Params) -> Result<Statement, ParseError> {
-    statement::parse(&mut parser(text, params)?)
+    statement::parse(&mut parser(text, params, Limits::default())?)
 }
 
 /// Parses the expression that `text` begins with and leaves the rest unread.
@@ -100,20 +113,21 @@ pub fn parse_statement(text: &str, params: &Params) -> Result<Statement, ParseEr
 /// # Errors
 /// [`ParseError`]
 pub fn parse_expr(text: &str, params: &Params) -> Result<Expr, ParseError> {
-    expr_parser::parse(&mut parser(text, params)?)
+    expr_parser::parse(&mut parser(text, params, Limits::default())?)
 }
 
-fn parser<'a>(text: &'a str, params: &'a Params) -> Result<Parser<'a>, ParseError> {
-    if text.len() > QUERY_TEXT_BYTES_MAX {
-        return Err(ParseError::TooLong { bytes: text.len() });
-    }
-    Ok(Parser::new(text, params))
+fn parser<'a>(text: &'a str, params: &'a Params, limits: Limits) -> Result<Parser<'a>, ParseError> {
+    limits.check(Limit::QueryTextBytes, 0, text.len())?;
+    Ok(Parser::new(text, params, limits))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::limits::{QUERY_DEPTH_MAX, REGEXES_PER_QUERY_MAX};
+    use crate::model::limits::{
+        QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX, REGEXES_PER_QUERY_MAX,
+        STATEMENTS_MAX,
+    };
 
     fn error(text: &str) -> String {
         match parse(text, &Params::default()) {
@@ -136,14 +150,22 @@ mod tests {
         assert_eq!(error(&fill(QUERY_TEXT_BYTES_MAX)), "1 statements");
         assert_eq!(
             error(&fill(QUERY_TEXT_BYTES_MAX + 1)),
-            "query text of 65537 bytes exceeds the limit of 65536 bytes: send its statements in \
-                several requests"
+            "the query is too long: current 0, requested 65537, limit 65536 (QUERY_TEXT_BYTES_MAX)"
         );
         assert_eq!(error(&"SHOW USERS;".repeat(STATEMENTS_MAX)), "100 statements");
         assert_eq!(
             error(&"SHOW USERS;".repeat(STATEMENTS_MAX + 1)),
-            "query has more than 100 statements: send them in several requests"
+            "too many statements: current 100, requested 101, limit 100 (STATEMENTS_MAX)"
         );
+    }
+
+    #[test]
+    fn a_regex_is_limited_in_length() {
+        let query = |bytes: usize| error(&format!("SELECT a FROM /{}/", "b".repeat(bytes)));
+        assert_eq!(query(REGEX_BYTES_MAX), "1 statements");
+        let expected = "error parsing regexp: the regular expression is too long: current 0, \
+                        requested 1025, limit 1024 (REGEX_BYTES_MAX)";
+        assert!(query(REGEX_BYTES_MAX + 1).starts_with(expected), "{}", query(REGEX_BYTES_MAX + 1));
     }
 
     #[test]
@@ -172,7 +194,10 @@ mod tests {
             assert_eq!(nested(QUERY_DEPTH_MAX), "1 statements");
             let refused = nested(QUERY_DEPTH_MAX + 1);
             assert!(
-                refused.starts_with("query nests deeper than 32 levels at line 1"),
+                refused.starts_with(
+                    "the query nests too deeply: current 32, requested 33, limit 32 \
+                     (QUERY_DEPTH_MAX) at line 1"
+                ),
                 "{refused}"
             );
         }
@@ -189,6 +214,6 @@ mod tests {
             ")".repeat(half),
             ")".repeat(half)
         );
-        assert!(error(&mixed).starts_with("query nests deeper"), "{}", error(&mixed));
+        assert!(error(&mixed).starts_with("the query nests too deeply"), "{}", error(&mixed));
     }
 }

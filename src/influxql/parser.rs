@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::model::limits::{QUERY_DEPTH_MAX, REGEXES_PER_QUERY_MAX};
+use crate::model::limit::{Limit, Limits};
+use crate::model::limits::REGEXES_PER_QUERY_MAX;
 
 use super::duration;
 use super::error::{ParseError, Position};
 use super::lexer::Lexer;
 use super::params::Params;
-use super::regex::Regex;
+use super::regex::{InvalidRegex, Regex};
 use super::token::{Keyword, Token, TokenKind};
 
 /// Tokens that can be read again.
@@ -29,6 +30,7 @@ const BLANK: Token<'static> = Token {
 pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
     params: &'a Params,
+    limits: Limits,
     ring: [Token<'a>; RING],
     last: usize,
     put_back: usize,
@@ -38,10 +40,11 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(text: &'a str, params: &'a Params) -> Self {
+    pub(super) fn new(text: &'a str, params: &'a Params, limits: Limits) -> Self {
         Self {
             lexer: Lexer::new(text),
             params,
+            limits,
             ring: [BLANK; RING],
             last: 0,
             put_back: 0,
@@ -249,19 +252,22 @@ impl<'a> Parser<'a> {
         if self.regexes.len() == REGEXES_PER_QUERY_MAX {
             return Err(ParseError::TooManyRegexes { position });
         }
-        let regex =
-            Regex::new(&token.text).map_err(|error| ParseError::Regex { error, position })?;
+        let regex = self
+            .limits
+            .check(Limit::RegexBytes, 0, token.text.len())
+            .map_err(InvalidRegex::from)
+            .and_then(|()| Regex::new(&token.text))
+            .map_err(|error| ParseError::Regex { error, position })?;
         self.regexes.insert(regex.as_str().to_owned(), regex.clone());
         Ok(regex)
     }
 
     /// Enters a level of nesting; pair with [`Self::leave`].
     pub(super) fn enter(&mut self, position: Position) -> Result<(), ParseError> {
+        let there = self.depth;
         self.depth += 1;
-        if self.depth > QUERY_DEPTH_MAX {
-            return Err(ParseError::TooDeep { position });
-        }
-        Ok(())
+        let checked = self.limits.check(Limit::QueryDepth, there, self.depth);
+        checked.map_err(|exceeded| ParseError::TooDeep { exceeded, position })
     }
 
     pub(super) fn leave(&mut self) {

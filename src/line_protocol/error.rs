@@ -1,9 +1,7 @@
 //! Why a line, or a whole body, was refused.
 
-use crate::model::limits::{
-    CELLS_PER_REQUEST_MAX, FIELDS_PER_MEASUREMENT_MAX, LINE_BYTES_MAX, MEASUREMENTS_PER_POLICY_MAX,
-    REJECTED_LINES_NAMED_MAX, SERIES_KEY_BYTES_MAX, STRING_BYTES_MAX, TAGS_PER_POINT_MAX,
-};
+use crate::model::limit::Exceeded;
+use crate::model::limits::{CELLS_PER_REQUEST_MAX, REJECTED_LINES_NAMED_MAX};
 use crate::model::value::FieldType;
 
 /// Characters of the client's text that an error repeats.
@@ -131,32 +129,9 @@ pub enum Cause {
     /// `m v=1 1 1`
     #[error("trailing content '{0}' after the timestamp, expected the end of the line")]
     TrailingContent(String),
-    /// [`LINE_BYTES_MAX`].
-    #[error("line of {0} bytes is longer than the limit of {LINE_BYTES_MAX}")]
-    LineTooLong(usize),
-    /// [`SERIES_KEY_BYTES_MAX`].
-    #[error(
-        "max key length exceeded: {0} bytes of measurement and tags, at most {SERIES_KEY_BYTES_MAX}"
-    )]
-    SeriesKeyTooLong(usize),
-    /// [`STRING_BYTES_MAX`].
-    #[error("string of {0} bytes is longer than the limit of {STRING_BYTES_MAX}")]
-    StringTooLong(usize),
-    /// [`TAGS_PER_POINT_MAX`].
-    #[error("{0} tags are more than the limit of {TAGS_PER_POINT_MAX} per point")]
-    TooManyTags(usize),
-    /// [`FIELDS_PER_MEASUREMENT_MAX`].
-    #[error("fields limit exceeded: the measurement has {FIELDS_PER_MEASUREMENT_MAX} fields in this request \
-         alone, this line would make {}, the limit is {FIELDS_PER_MEASUREMENT_MAX}",
-        FIELDS_PER_MEASUREMENT_MAX + 1
-    )]
-    TooManyFields,
-    /// [`MEASUREMENTS_PER_POLICY_MAX`].
-    #[error("measurements limit exceeded: this request alone has {MEASUREMENTS_PER_POLICY_MAX} measurements, \
-         this line would make {}, the limit is {MEASUREMENTS_PER_POLICY_MAX}",
-        MEASUREMENTS_PER_POLICY_MAX + 1
-    )]
-    TooManyMeasurements,
+    /// More than a line may have or be, or than one request may add.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
     /// [`CELLS_PER_REQUEST_MAX`].
     #[error(
         "the lines of this request have too many different fields or tags \

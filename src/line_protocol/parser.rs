@@ -4,7 +4,7 @@ use super::error::{NotUtf8, quoted};
 use super::series_key::unescape_name;
 use super::value::{self, Value};
 use super::{Cause, FieldKey, LineError, Rejected, Sink, number};
-use crate::model::limits::LINE_BYTES_MAX;
+use crate::model::limit::{Limit, Limits};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, Precision, S_NS};
 
 /// The unit of a body's timestamps.
@@ -40,6 +40,15 @@ pub struct Options {
     pub unit: TimestampUnit,
     /// The time of points without one, nanoseconds; truncated to the unit here.
     pub now_ns: i64,
+    /// What a line may be and have.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// With the default limits.
+    pub fn new(unit: TimestampUnit, now_ns: i64) -> Self {
+        Self { unit, now_ns, limits: Limits::default() }
+    }
 }
 
 /// Hands every line of `body` to `sink` and returns those that were refused.
@@ -58,6 +67,7 @@ pub struct Parser {
     unit: TimestampUnit,
     /// Within the times that can be stored, and truncated.
     now_ns: i64,
+    limits: Limits,
     /// Bytes of the body before the piece at hand.
     consumed_bytes: u64,
     /// 1-based physical line at the cursor.
@@ -91,6 +101,7 @@ impl Parser {
         Self {
             unit: options.unit,
             now_ns: now_ns.clamp(MIN_TIME_NS, MAX_TIME_NS),
+            limits: options.limits,
             consumed_bytes: 0,
             line: 1,
             rejected: Rejected::default(),
@@ -199,7 +210,7 @@ impl Parser {
         sink: &mut S,
     ) -> Result<Ended, Fault> {
         read_series(cursor, sink)?;
-        let inner_newlines = read_fields(cursor, sink)?;
+        let inner_newlines = read_fields(cursor, &self.limits, sink)?;
         let time_ns = match read_timestamp(cursor)? {
             None => self.now_ns,
             Some((timestamp, at)) => match timestamp.and_then(|count| self.unit.to_ns(count)) {
@@ -209,10 +220,9 @@ impl Parser {
                 }
             },
         };
-        let length = cursor.at - start;
-        if length > LINE_BYTES_MAX {
-            return Err(cursor.fault_at(start, Cause::LineTooLong(length)));
-        }
+        self.limits
+            .check(Limit::LineBytes, 0, cursor.at - start)
+            .map_err(|exceeded| cursor.fault_at(start, exceeded.into()))?;
         if cursor.peek().is_none() && !last {
             return Ok(Ended::Unfinished);
         }
@@ -322,7 +332,11 @@ fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
 
 /// Reads all fields; returns how many newlines their strings contain.
 #[inline]
-fn read_fields<S: Sink>(cursor: &mut Cursor<'_>, sink: &mut S) -> Result<u32, Fault> {
+fn read_fields<S: Sink>(
+    cursor: &mut Cursor<'_>,
+    limits: &Limits,
+    sink: &mut S,
+) -> Result<u32, Fault> {
     let (mut newlines, mut n_fields) = (0, 0_usize);
     if cursor.at_end() {
         return Err(cursor.fault(Cause::MissingFields));
@@ -349,6 +363,9 @@ fn read_fields<S: Sink>(cursor: &mut Cursor<'_>, sink: &mut S) -> Result<u32, Fa
         })?;
         cursor.at += length;
         if let Value::String(raw, _) = value {
+            limits
+                .check(Limit::StringBytes, 0, raw.len())
+                .map_err(|exceeded| cursor.fault_at(value_at, exceeded.into()))?;
             newlines += memchr::memchr_iter(b'\n', raw.as_bytes()).count() as u32;
         }
         // A field called `time` is read and dropped, as InfluxDB does.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Cause;
 use super::error::quoted;
-use crate::model::limits::{SERIES_KEY_BYTES_MAX, TAGS_PER_POINT_MAX};
+use crate::model::limit::{Limit, Limits};
 
 /// A tag key or value without escapes.
 pub type Name<'a> = Cow<'a, str>;
@@ -24,10 +24,11 @@ pub struct SeriesKey<'a> {
 ///
 /// # Errors
 /// The [`Cause`], and how many bytes into the key it lies.
-pub fn cut(raw: &str) -> Result<SeriesKey<'_>, (usize, Cause)> {
-    if raw.len() > SERIES_KEY_BYTES_MAX {
-        return Err((0, Cause::SeriesKeyTooLong(raw.len())));
-    }
+pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, Cause)> {
+    let within = |limit, requested| {
+        limits.check(limit, 0, requested).map_err(|exceeded| (0, Cause::Limit(exceeded)))
+    };
+    within(Limit::SeriesKeyBytes, raw.len())?;
     if let Some(at) = raw.bytes().position(|byte| byte < 0x20) {
         return Err((at, Cause::ControlCharacter(raw.as_bytes().get(at).copied().unwrap_or(0))));
     }
@@ -49,9 +50,7 @@ pub fn cut(raw: &str) -> Result<SeriesKey<'_>, (usize, Cause)> {
         key.tags.push((tag, value));
         at = end;
     }
-    if key.tags.len() > TAGS_PER_POINT_MAX {
-        return Err((0, Cause::TooManyTags(key.tags.len())));
-    }
+    within(Limit::Tags, key.tags.len())?;
     if !key.was_sorted {
         key.tags.sort_by(|a, b| a.0.cmp(&b.0));
         let twice = key.tags.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0));
@@ -159,7 +158,7 @@ mod tests {
     #[track_caller]
     fn check(raw: &str, expected: &str) {
         let mut canonical = String::new();
-        let text = match cut(raw) {
+        let text = match cut(raw, &Limits::default()) {
             Ok(key) => {
                 write_canonical(&key, &mut canonical);
                 assert!(!is_canonical(raw, &key) || canonical == raw);

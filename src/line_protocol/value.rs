@@ -3,7 +3,6 @@
 use super::Cause;
 use super::error::quoted;
 use super::number::{self, Number};
-use crate::model::limits::STRING_BYTES_MAX;
 use crate::model::value::FieldType;
 
 /// A value as it stands in the text.
@@ -84,9 +83,6 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
         at += 2;
     }
     let raw = text.get(1..at).unwrap_or_default();
-    if raw.len() > STRING_BYTES_MAX {
-        return Err(Cause::StringTooLong(raw.len()));
-    }
     if !is_end(bytes.get(at + 1)) {
         let rest = text.get(at + 1..).unwrap_or_default();
         return Err(Cause::InvalidValue(quoted(&format!("\"{}\"{}", quoted(raw), whole(rest)))));

@@ -39,6 +39,8 @@ pub const QUERY_DEPTH_MAX: usize = 32;
 pub const STATEMENTS_MAX: usize = 100;
 /// Source text of one regex, bytes.
 pub const REGEX_BYTES_MAX: usize = 1 << 10;
+/// What that may be set to at most; shards check it again.
+pub const REGEX_SOURCE_BYTES_MAX: usize = 16 << 10;
 /// Different regexes of one query text; compiling one takes milliseconds at worst.
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
 /// Memory of one compiled regex, bytes.

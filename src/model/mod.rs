@@ -1,6 +1,7 @@
 //! The nouns every other module speaks of. Constructors validate; nothing else happens here.
 
 pub mod ids;
+pub mod limit;
 pub mod limits;
 pub mod name;
 pub mod schema;

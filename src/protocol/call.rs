@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::ObjectId;
+use crate::model::limit::Limits;
 
 /// An object that can be called.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +94,11 @@ pub trait Platform {
     /// is known.
     fn location(&self) -> Option<&'static str> {
         None
+    }
+
+    /// What the operator allows.
+    fn limits(&self) -> Limits {
+        Limits::default()
     }
 
     /// A fresh object id, never handed out before, in `jurisdiction` if one is given.

@@ -102,7 +102,7 @@ pub enum CatalogRefusal {
     /// `DATABASES_MAX`
     #[error(
         "databases limit exceeded: there are {current}, this request would make {requested}, the \
-         limit is {limit}"
+         limit is {limit} (DATABASES_MAX)"
     )]
     TooManyDatabases {
         /// `DATABASES_MAX`

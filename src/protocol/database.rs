@@ -184,7 +184,7 @@ pub enum RegisterRefusal {
     /// `FIELDS_PER_MEASUREMENT_MAX`
     #[error(
         "fields limit exceeded on measurement \"{measurement}\": it has {current} fields, this \
-         line would make {requested}, the limit is {limit}"
+         line would make {requested}, the limit is {limit} (FIELDS_PER_MEASUREMENT_MAX)"
     )]
     TooManyFields {
         /// The measurement.
@@ -205,7 +205,8 @@ pub enum RegisterRefusal {
     /// `MEASUREMENTS_PER_POLICY_MAX`
     #[error(
         "measurements limit exceeded: cannot create measurement \"{measurement}\", the policy has \
-         {current} measurements, this line would make {requested}, the limit is {limit}"
+         {current} measurements, this line would make {requested}, the limit is {limit} \
+         (MEASUREMENTS_PER_POLICY_MAX)"
     )]
     TooManyMeasurements {
         /// The new measurement.

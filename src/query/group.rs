@@ -279,7 +279,7 @@ impl GroupRun {
             && !series.times_ns.is_empty()
         {
             let range = extended(node, plan);
-            series = fill::fill(&series, fill, window, range, node.descending)?;
+            series = fill::fill(&series, fill, window, range, node.descending, node.buckets_max)?;
         }
         if plan.transforms.is_empty() {
             let Some(call) = self.calls.get_mut(index) else { return Ok(()) };

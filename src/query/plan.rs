@@ -67,6 +67,8 @@ pub(crate) struct Node {
     pub(crate) range: TimeRange,
     /// GROUP BY time().
     pub(crate) window: Option<Window>,
+    /// `BUCKETS_PER_QUERY_MAX` as set.
+    pub(crate) buckets_max: u64,
     /// tz(): clock changes, for printing.
     pub(crate) zone: Rc<[(i64, i64)]>,
     /// Fields and tags that are used.

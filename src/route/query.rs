@@ -12,6 +12,7 @@ use super::statement::Session;
 use super::{Context, Machine};
 use crate::influxql::ast::{SelectStatement, Statement};
 use crate::model::ids::ObjectId;
+use crate::model::limit::Limit;
 use crate::model::limits::STALE_RETRIES_MAX;
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
@@ -181,6 +182,7 @@ impl Query {
             &compile::Context {
                 defaults: defaults(&self.session),
                 now_ns: self.session.now_ns,
+                buckets_max: context.platform.limits().get(Limit::Buckets) as u64,
                 policies: &policies,
             },
         )?;

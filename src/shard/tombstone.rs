@@ -9,7 +9,7 @@ use super::request::{Deletion, Refusal};
 use crate::batch::series_table::SeriesTable;
 use crate::batch::{Block, FrameTable};
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limits::{REGEX_BYTES_MAX, REGEX_COMPILED_BYTES_MAX};
+use crate::model::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 use crate::scan::request::{Comparison, Operand, Predicate};
@@ -178,8 +178,10 @@ fn text<'a>(
 }
 
 fn compile(source: &str) -> Result<regex::Regex, Refusal> {
-    if source.len() > REGEX_BYTES_MAX {
-        return Err(Refusal::Invalid(format!("a regex is limited to {REGEX_BYTES_MAX} bytes")));
+    if source.len() > REGEX_SOURCE_BYTES_MAX {
+        return Err(Refusal::Invalid(format!(
+            "a regex is limited to {REGEX_SOURCE_BYTES_MAX} bytes"
+        )));
     }
     regex::RegexBuilder::new(source)
         .size_limit(REGEX_COMPILED_BYTES_MAX)

@@ -69,7 +69,7 @@ fn leniency(body: &[u8], ours: Option<&[Point]>, theirs: Option<&[Point]>) -> Op
 
 /// The points of a body; `None` if any line is rejected.
 fn read(body: &[u8], precision: Precision, now_ns: i64) -> Option<Vec<Point>> {
-    let options = Options { unit: TimestampUnit::Fixed(precision), now_ns };
+    let options = Options::new(TimestampUnit::Fixed(precision), now_ns);
     let (batch, rejected) = from_lines(body, options, 1).ok()?;
     (rejected.count == 0).then(|| points(&batch))
 }

@@ -14,6 +14,7 @@ use tidemark::influxql::ast::Statement;
 use tidemark::influxql::params::Params;
 use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::ids::{ColumnId, MeasurementId};
+use tidemark::model::limits::BUCKETS_PER_QUERY_MAX;
 use tidemark::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use tidemark::model::series::series_hash;
 use tidemark::model::time::{Precision, TimeRange};
@@ -47,7 +48,7 @@ pub(crate) struct Memory {
 
 impl Policy {
     pub(crate) fn write(&mut self, body: &str, precision: Precision) {
-        let options = Options { unit: TimestampUnit::Fixed(precision), now_ns: 0 };
+        let options = Options::new(TimestampUnit::Fixed(precision), 0);
         let (batch, _) = from_lines(body.as_bytes(), options, 1).unwrap();
         for measurement in batch.measurements {
             let block = &measurement.block;
@@ -287,7 +288,12 @@ impl Memory {
             let schema = &policies.get(policy).ok_or(missing)?.schema;
             views.push(PolicyView { name, schema, oldest_kept_ns: i64::MIN });
         }
-        let context = Context { defaults, now_ns: self.now_ns, policies: &views };
+        let context = Context {
+            defaults,
+            now_ns: self.now_ns,
+            buckets_max: BUCKETS_PER_QUERY_MAX,
+            policies: &views,
+        };
         let plan = compile(select, &context).map_err(|error| error.to_string())?;
         let scans = plan.scans.clone();
         let shards = vec![self.shards as u32; scans.len()];

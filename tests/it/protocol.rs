@@ -45,7 +45,7 @@ pub(crate) fn drop_database(name: &str) -> CreateDrop {
 }
 
 pub(crate) fn write(database: &str, lines: &str) -> Write {
-    let options = Options { unit: TimestampUnit::Fixed(Precision::Nanosecond), now_ns: START_NS };
+    let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), START_NS);
     let (batch, rejected) = from_lines(lines.as_bytes(), options, 1).unwrap();
     assert_eq!(rejected.count, 0, "{lines}");
     let database = database.to_owned();

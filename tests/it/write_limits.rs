@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 use tidemark::api::http::RequestHead;
+use tidemark::model::limit::SETTABLE;
 use tidemark::model::limits::*;
 
 use crate::product::{Product, TOKEN, gzip};
@@ -53,8 +54,8 @@ fn a_plain_body() {
     let mut product = product();
     assert_eq!(post(&mut product, comments(BODY_BYTES_MAX), &[]), (204, String::new()));
     let (status, text) = post(&mut product, comments(BODY_BYTES_MAX + 1), &[]);
-    let expected =
-        "the body is too large: 25000000 bytes at most, got 25000001; send smaller batches";
+    let expected = "the body is too large: current 0, requested 25000001, limit 25000000 (BODY_BYTES_MAX): send \
+         smaller batches";
     assert_eq!((status, text.as_str()), (413, expected));
 }
 
@@ -67,7 +68,8 @@ fn an_inflated_body() {
     for bytes in [BODY_BYTES_MAX + 1, 2 * BODY_BYTES_MAX] {
         let (status, text) = post(&mut product, gzip(&comments(bytes)), &coded);
         assert_eq!(status, 413);
-        let beginning = "the inflated body is too large: 25000000 bytes at most, got 25000001; ";
+        let beginning =
+            "the body is too large: current 0, requested 25000001, limit 25000000 (BODY_BYTES_MAX)";
         assert!(text.starts_with(beginning), "{text}");
     }
 }
@@ -86,8 +88,8 @@ fn a_compressed_body() {
     assert_eq!(body.len(), BODY_COMPRESSED_BYTES_MAX);
     assert_eq!(post(&mut product, body.clone(), &coded), (204, String::new()));
     let (status, text) = post(&mut product, [body, vec![0]].concat(), &coded);
-    let expected =
-        "the body is too large: 10000000 bytes at most, got 10000001; send smaller batches";
+    let expected = "the compressed body is too large: current 0, requested 10000001, limit 10000000 \
+         (BODY_COMPRESSED_BYTES_MAX): send smaller batches";
     assert_eq!((status, text.as_str()), (413, expected));
 }
 
@@ -102,15 +104,102 @@ fn members_of_a_gzip_body() {
     assert_eq!((status, text.as_str()), (400, expected));
 }
 
+/// Every limit by its setting: what is sent at it, what one past it, and where that is answered.
 #[test]
-fn body_limits_are_settings() {
-    let small = [("BODY_BYTES_MAX", "10"), ("BODY_COMPRESSED_BYTES_MAX", "24")];
-    let mut product = Product::with(&small);
-    assert_eq!(post(&mut product, comments(10), &[]).0, 204);
-    assert_eq!(post(&mut product, comments(11), &[]).0, 413);
-    let coded = [("content-encoding", "gzip")];
-    assert_eq!(post(&mut product, gzip(b"\n"), &coded).0, 204);
-    assert_eq!(post(&mut product, gzip(&comments(24)), &coded).0, 413);
+fn every_limit_is_a_setting() {
+    let line = |text: &str| ("/write?db=db&precision=s", text.to_owned());
+    let query = |text: &str| ("/query?db=db", text.to_owned());
+    let zipped = gzip(b"m v=1").len().to_string();
+    let cases = [
+        ("BODY_BYTES_MAX", "5", line("m v=1"), line("m v=10"), (0, 6)),
+        ("LINE_BYTES_MAX", "6", line("m v=10"), line("m v=100"), (0, 7)),
+        ("SERIES_KEY_BYTES_MAX", "5", line("m,t=x v=1"), line("m,t=xy v=1"), (0, 6)),
+        ("STRING_BYTES_MAX", "2", line("m s=\"ab\""), line("m s=\"abc\""), (0, 3)),
+        ("TAGS_PER_POINT_MAX", "1", line("m,a=x v=1"), line("m,a=x,b=x v=1"), (0, 2)),
+        ("FIELDS_PER_MEASUREMENT_MAX", "2", line("m v=1,w=1"), line("m x=1"), (2, 3)),
+        ("MEASUREMENTS_PER_POLICY_MAX", "1", line("m v=1"), line("n v=1"), (1, 2)),
+        ("DATABASES_MAX", "1", line("m v=1"), ("/write?db=other", "m v=1".into()), (1, 2)),
+        (
+            "QUERY_TEXT_BYTES_MAX",
+            "20",
+            query("SELECT v FROM mmmmmm"),
+            query("SELECT v FROM mmmmmmm"),
+            (0, 21),
+        ),
+        ("QUERY_DEPTH_MAX", "1", query("SELECT (v) FROM m"), query("SELECT ((v)) FROM m"), (1, 2)),
+        (
+            "STATEMENTS_MAX",
+            "1",
+            query("SHOW DATABASES"),
+            query("SHOW DATABASES;SHOW DATABASES"),
+            (1, 2),
+        ),
+        ("REGEX_BYTES_MAX", "2", query("SELECT v FROM /mm/"), query("SELECT v FROM /mmm/"), (0, 3)),
+        ("BODY_COMPRESSED_BYTES_MAX", &zipped, line("gzip m v=1"), line("gzip m v=1,w=2"), (0, 0)),
+    ];
+    for (name, value, (fits_at, fits), (past_at, past), (current, requested)) in cases {
+        let mut product = Product::with(&[(name, value)]);
+        product.post("/query?q=CREATE+DATABASE+db", "");
+        let mut ask = |target: &str, text: &str| {
+            let (path, query) = target.split_once('?').unwrap();
+            let (body, coding) = match text.strip_prefix("gzip ") {
+                Some(plain) => (gzip(plain.as_bytes()), "gzip"),
+                None => (text.as_bytes().to_vec(), "identity"),
+            };
+            let headers = [("authorization", "Token admin"), ("content-encoding", coding)];
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            let (method, path, query) = ("POST".to_owned(), path.to_owned(), query.to_owned());
+            let response = product.request(RequestHead { method, path, query, headers }, body);
+            (response.status, String::from_utf8(response.body).unwrap())
+        };
+        let (status, text) = ask(fits_at, &fits);
+        assert!(status < 300 && !text.contains("error"), "{name}: {status} {text}");
+        let (status, text) = ask(past_at, &past);
+        assert!((400..500).contains(&status), "{name}: {status} {text}");
+        let limit = value.parse::<u64>().unwrap();
+        let requested = if requested > 0 { requested } else { limit + 4 };
+        let numbers = [current, requested, limit].map(|number| number.to_string());
+        assert!(numbers.iter().all(|number| text.contains(number)), "{name}: {text}");
+        assert!(text.contains(&format!("({name})")), "{name}: {text}");
+    }
+}
+
+/// 1.x's own words, without the setting's name.
+#[test]
+fn buckets_of_a_query() {
+    let mut product = Product::with(&[("BUCKETS_PER_QUERY_MAX", "10")]);
+    assert_eq!(product.post("/write?db=db&precision=s", "m v=1 1700000000").status, 204);
+    let q = |seconds: u64| {
+        format!("SELECT count(v) FROM m WHERE time >= 0 AND time < {seconds}s GROUP BY time(1s)")
+    };
+    assert_eq!(product.query("db", &q(10))["results"][0]["error"], Value::Null);
+    let error = &product.query("db", &q(11))["results"][0]["error"];
+    assert_eq!(error, "max-select-buckets limit exceeded: (11/10)");
+    let filled = "SELECT count(v) FROM m WHERE time < 1700000020s GROUP BY time(1s) fill(0)";
+    let error = &product.query("db", filled)["results"][0]["error"];
+    assert_eq!(error, "max-select-buckets limit exceeded: (11/10)");
+}
+
+/// The one table of the docs has the rows of the code.
+#[test]
+fn the_settings_page_lists_every_limit() {
+    let page = include_str!("../../docs/SETTINGS.md");
+    let spaced = |number: u32| {
+        let digits = number.to_string();
+        let groups: Vec<&str> = digits
+            .as_bytes()
+            .rchunks(3)
+            .rev()
+            .map(|group| std::str::from_utf8(group).unwrap())
+            .collect();
+        groups.join(",")
+    };
+    for row in SETTABLE {
+        let line = page.lines().find(|line| line.starts_with(&format!("| `{}` |", row.name)));
+        let line = line.unwrap_or_else(|| panic!("{} is missing", row.name));
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        assert_eq!(cells[3..5], [spaced(row.default), spaced(row.most)], "{line}");
+    }
 }
 
 #[test]
@@ -119,7 +208,7 @@ fn a_line() {
     line_limit(
         &line(LINE_BYTES_MAX),
         &line(LINE_BYTES_MAX + 1),
-        "line of 2097153 bytes is longer than the limit of 2097152",
+        "the line is too long: current 0, requested 2097153, limit 2097152 (LINE_BYTES_MAX)",
     );
 }
 
@@ -129,7 +218,7 @@ fn a_series_key() {
     line_limit(
         &line(SERIES_KEY_BYTES_MAX),
         &line(SERIES_KEY_BYTES_MAX + 1),
-        "max key length exceeded: 65536 bytes of measurement and tags, at most 65535",
+        "max key length exceeded: current 0, requested 65536, limit 65535 (SERIES_KEY_BYTES_MAX)",
     );
 }
 
@@ -139,7 +228,7 @@ fn a_string() {
     line_limit(
         &line(STRING_BYTES_MAX),
         &line(STRING_BYTES_MAX + 1),
-        "string of 1048577 bytes is longer than the limit of 1048576",
+        "the string is too long: current 0, requested 1048577, limit 1048576 (STRING_BYTES_MAX)",
     );
 }
 
@@ -150,7 +239,7 @@ fn tags_of_a_point() {
     line_limit(
         &line(TAGS_PER_POINT_MAX),
         &line(TAGS_PER_POINT_MAX + 1),
-        "256 tags are more than the limit of 255 per point",
+        "too many tags: current 0, requested 256, limit 255 (TAGS_PER_POINT_MAX)",
     );
 }
 
@@ -163,8 +252,7 @@ fn fields_of_a_measurement() {
     line_limit(
         &line(0, FIELDS_PER_MEASUREMENT_MAX),
         &line(0, FIELDS_PER_MEASUREMENT_MAX + 1),
-        "fields limit exceeded: the measurement has 1000 fields in this request alone, this line \
-         would make 1001, the limit is 1000",
+        "too many fields: current 1000, requested 1001, limit 1000 (FIELDS_PER_MEASUREMENT_MAX)",
     );
     // Over two requests the schema counts.
     let mut product = product();
@@ -173,7 +261,7 @@ fn fields_of_a_measurement() {
     assert_eq!(post(&mut product, b"m last=1".to_vec(), &[]).0, 204);
     let (status, text) = post(&mut product, b"m f1=2,over=1\nm f1=3 1".to_vec(), &[]);
     let cause = "fields limit exceeded on measurement \"m\": it has 1000 fields, this line would \
-                 make 1001, the limit is 1000";
+                 make 1001, the limit is 1000 (FIELDS_PER_MEASUREMENT_MAX)";
     assert_eq!(status, 400);
     assert!(text.contains(&format!("error writing line 1 (1-based): {cause}")), "{text}");
     assert!(text.ends_with("1 points written, 1 lines rejected"), "{text}");
@@ -195,8 +283,8 @@ fn measurements_of_a_policy() {
     );
     let (status, text) = post(&mut product, (lines + "over v=1").into_bytes(), &[]);
     assert_eq!(status, 400);
-    let cause = "measurements limit exceeded: this request alone has 10000 measurements, this \
-                 line would make 10001, the limit is 10000";
+    let cause = "too many measurements: current 10000, requested 10001, limit 10000 \
+                 (MEASUREMENTS_PER_POLICY_MAX)";
     assert!(text.contains(&format!("line 10001 (1-based): {cause}")), "{text}");
 }
 

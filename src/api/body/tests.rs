@@ -1,5 +1,6 @@
 use super::*;
 use crate::api::admission::Admission;
+use crate::model::limit::Settable;
 
 const LIMIT: usize = 1 << 20;
 
@@ -14,7 +15,8 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 
 fn inflated(compressed: &[u8]) -> Result<Vec<u8>, BodyError> {
     let mut permit = Admission::new(4 << 20).reserve(compressed.len()).unwrap();
-    inflate(compressed, LIMIT, &mut permit)
+    let read = |row: &Settable| Ok::<_, ()>((row.name == "BODY_BYTES_MAX").then_some(LIMIT as u32));
+    inflate(compressed, &Limits::read(read).unwrap(), &mut permit)
 }
 
 #[test]
@@ -49,14 +51,17 @@ fn a_flipped_bit_never_passes() {
 fn the_ceiling_is_exact() {
     assert_eq!(inflated(&gzip(&vec![7; LIMIT])).unwrap().len(), LIMIT);
     let fault = inflated(&gzip(&vec![7; LIMIT + 1])).map(|b| b.len()).unwrap_err();
-    assert!(matches!(fault, BodyError::TooLarge { limit: LIMIT, .. }), "{fault}");
+    assert!(
+        matches!(fault, BodyError::TooLarge(Exceeded { limit: Limit::BodyBytes, .. })),
+        "{fault}"
+    );
 }
 
 #[test]
 fn a_bomb_stops_at_the_budget() {
     let bomb = gzip(&vec![0; 32 << 20]);
     let mut permit = Admission::new(100_000 + bomb.len()).reserve(bomb.len()).unwrap();
-    let fault = inflate(&bomb, 64 << 20, &mut permit).map(|b| b.len()).unwrap_err();
+    let fault = inflate(&bomb, &Limits::default(), &mut permit).map(|b| b.len()).unwrap_err();
     assert!(matches!(fault, BodyError::Overloaded(_)), "{fault}");
 }
 

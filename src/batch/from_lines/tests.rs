@@ -8,7 +8,7 @@ use crate::model::time::Precision;
 const NOW_NS: i64 = 1_700_000_000_123_456_789;
 
 fn options(precision: Precision) -> Options {
-    Options { unit: TimestampUnit::Fixed(precision), now_ns: NOW_NS }
+    Options::new(TimestampUnit::Fixed(precision), NOW_NS)
 }
 
 /// Each point as `line: measurement tags fields time`, by line; then each rejected line.
@@ -230,7 +230,7 @@ fn types_of_one_key_may_differ_between_lines() {
 
 #[test]
 fn precision_scales_times_and_truncates_now() {
-    let with = |unit| read(b"m v=1 1700000000\nm v=1", Options { unit, now_ns: NOW_NS });
+    let with = |unit| read(b"m v=1 1700000000\nm v=1", Options::new(unit, NOW_NS));
     assert_eq!(
         with(TimestampUnit::Fixed(Precision::Second)),
         ["1: m  v=Float(1.0) 1700000000000000000", "2: m  v=Float(1.0) 1700000000000000000",]
@@ -240,7 +240,7 @@ fn precision_scales_times_and_truncates_now() {
         ["1! timestamp '1700000000' is outside the range of 64-bit nanoseconds at this precision \
          (column 7)"]
     );
-    let auto = Options { unit: TimestampUnit::Auto, now_ns: NOW_NS };
+    let auto = Options::new(TimestampUnit::Auto, NOW_NS);
     let body = b"m v=1 1700000000\nm v=1 1700000000000\nm v=1 1700000000000000\n\
                  m v=1 1700000000000000000\nm v=1 -1";
     let times: Vec<String> =
@@ -261,31 +261,34 @@ fn limits_are_named_with_their_value() {
         let (_, rejected) = from_lines(line.as_bytes(), options(Precision::Nanosecond), 7).unwrap();
         rejected.named.into_iter().map(|error| error.cause).next()
     };
+    let limit = |limit: Limit, current: usize, requested: usize| {
+        Some(Limits::default().check(limit, current, requested).unwrap_err().into())
+    };
     let key = |n: usize| format!("{} v=1", "k".repeat(n));
     assert_eq!(refused(key(SERIES_KEY_BYTES_MAX)), None);
     let long = SERIES_KEY_BYTES_MAX + 1;
-    assert_eq!(refused(key(long)), Some(Cause::SeriesKeyTooLong(long)));
+    assert_eq!(refused(key(long)), limit(Limit::SeriesKeyBytes, 0, long));
     let string = |n: usize| format!("m v=\"{}\"", "s".repeat(n));
     assert_eq!(refused(string(STRING_BYTES_MAX)), None);
     let long = STRING_BYTES_MAX + 1;
-    assert_eq!(refused(string(long)), Some(Cause::StringTooLong(long)));
+    assert_eq!(refused(string(long)), limit(Limit::StringBytes, 0, long));
     let tags =
         |n: usize| (0..n).fold("m".to_owned(), |line, tag| format!("{line},t{tag}=x")) + " v=1";
     assert_eq!(refused(tags(TAGS_PER_POINT_MAX)), None);
     let many = TAGS_PER_POINT_MAX + 1;
-    assert_eq!(refused(tags(many)), Some(Cause::TooManyTags(many)));
+    assert_eq!(refused(tags(many)), limit(Limit::Tags, 0, many));
     let fields = |n: usize| (1..n).fold("m f0=1".to_owned(), |line, f| format!("{line},f{f}=1"));
     assert_eq!(refused(fields(FIELDS_PER_MEASUREMENT_MAX)), None);
-    assert_eq!(refused(fields(FIELDS_PER_MEASUREMENT_MAX + 1)), Some(Cause::TooManyFields));
+    let many = FIELDS_PER_MEASUREMENT_MAX + 1;
+    assert_eq!(refused(fields(many)), limit(Limit::Fields, many - 1, many));
     let line = |spaces: usize| format!("m{}v=1", " ".repeat(spaces));
     assert_eq!(refused(line(LINE_BYTES_MAX - 4)), None);
     let long = LINE_BYTES_MAX + 1;
-    assert_eq!(refused(line(LINE_BYTES_MAX - 3)), Some(Cause::LineTooLong(long)));
-    assert!(Cause::LineTooLong(long).to_string().contains(&LINE_BYTES_MAX.to_string()));
+    assert_eq!(refused(line(LINE_BYTES_MAX - 3)), limit(Limit::LineBytes, 0, long));
     let names = |n: usize| (0..n).fold(String::new(), |body, m| body + &format!("m{m} v=1\n"));
     assert_eq!(refused(names(MEASUREMENTS_PER_POLICY_MAX)), None);
-    let many = names(MEASUREMENTS_PER_POLICY_MAX + 1);
-    assert_eq!(refused(many), Some(Cause::TooManyMeasurements));
+    let many = MEASUREMENTS_PER_POLICY_MAX + 1;
+    assert_eq!(refused(names(many)), limit(Limit::Measurements, many - 1, many));
 }
 
 #[test]
@@ -308,7 +311,7 @@ fn pieces_give_what_the_whole_gives() {
         "\u{feff}cpu,host=ä v=1,s=\"a\nb\" 10\r\nbad\n# c\ncpu v=2\ncpu,x v=\"\n\" 1\n\nm v=1 7";
     let whole = from_lines(body.as_bytes(), options(Precision::Second), 7).unwrap();
     for size in 1..body.len() {
-        let mut builder = BatchBuilder::new(7);
+        let mut builder = BatchBuilder::new(7, Limits::default());
         let mut parser = Parser::new(options(Precision::Second));
         let mut held = Vec::new();
         let mut pieces = body.as_bytes().chunks(size).peekable();

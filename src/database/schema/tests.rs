@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::limits::{FIELDS_PER_MEASUREMENT_MAX, MEASUREMENTS_PER_POLICY_MAX};
 
 fn set(measurement: &str, tags: &[&str], fields: &[(&str, FieldType)]) -> ColumnSet {
     ColumnSet {
@@ -9,7 +10,7 @@ fn set(measurement: &str, tags: &[&str], fields: &[(&str, FieldType)]) -> Column
 }
 
 fn register(schema: &mut Schema, sets: &[ColumnSet]) -> Vec<Option<RegisterRefusal>> {
-    let mut registration = schema.register(sets);
+    let mut registration = schema.register(sets, &Limits::default());
     let refusals = std::mem::take(&mut registration.refusals);
     schema.apply(registration);
     refusals

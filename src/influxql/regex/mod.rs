@@ -9,7 +9,8 @@ mod syntax;
 
 use std::fmt;
 
-use crate::model::limits::{REGEX_BYTES_MAX, REGEX_COMPILED_BYTES_MAX};
+use crate::model::limit::Exceeded;
+use crate::model::limits::REGEX_COMPILED_BYTES_MAX;
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
 
@@ -25,15 +26,9 @@ pub enum InvalidRegex {
     /// Go's syntax is violated.
     #[error("error parsing regexp: {0}")]
     Syntax(#[from] InvalidSyntax),
-    /// Longer than [`REGEX_BYTES_MAX`].
-    #[error(
-        "error parsing regexp: its {bytes} bytes exceed the limit of {REGEX_BYTES_MAX}: use a \
-        shorter one"
-    )]
-    TooLong {
-        /// Length of the source text.
-        bytes: usize,
-    },
+    /// Longer than it may be.
+    #[error("error parsing regexp: {0}")]
+    TooLong(#[from] Exceeded),
     /// Would take more than [`REGEX_COMPILED_BYTES_MAX`], or nests too deeply.
     #[error(
         "error parsing regexp: it takes more than {REGEX_COMPILED_BYTES_MAX} bytes when \
@@ -48,9 +43,6 @@ impl Regex {
     /// # Errors
     /// [`InvalidRegex`]; what Go refuses in Go's words.
     pub fn new(source: &str) -> Result<Self, InvalidRegex> {
-        if source.len() > REGEX_BYTES_MAX {
-            return Err(InvalidRegex::TooLong { bytes: source.len() });
-        }
         compile(&syntax::translate(source)?)?;
         Ok(Self { source: source.to_owned() })
     }

@@ -13,7 +13,6 @@ use super::statement::Checked;
 use super::subquery;
 use super::{Context, PolicyView};
 use crate::influxql::ast::{Expr, Field, MeasurementName, Source};
-use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::schema::MeasurementSchema;
 use crate::query::error::QueryError;
 use crate::query::pattern::Pattern;
@@ -48,6 +47,7 @@ pub(crate) struct Prepared<'a> {
     shown: Vec<Field>,
     group_keys: Vec<String>,
     subqueries: Vec<Prepared<'a>>,
+    buckets_max: u64,
 }
 
 /// Finds what every name means, innermost statements first.
@@ -75,7 +75,8 @@ pub(crate) fn prepare<'a>(
         data_type::type_of(&field.expr, &known)?;
     }
     let shown = with_tag_arguments(&fields);
-    Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries })
+    let buckets_max = context.buckets_max;
+    Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max })
 }
 
 impl Prepared<'_> {
@@ -105,11 +106,13 @@ pub(crate) fn lower(
     outer_keys: &[String],
     scans: &mut Vec<PlannedScan>,
 ) -> Result<Node, QueryError> {
-    let Prepared { checked, mut measurements, known, shown, mut group_keys, subqueries } = prepared;
+    let buckets_max = prepared.buckets_max;
+    let Prepared { checked, mut measurements, known, shown, mut group_keys, subqueries, .. } =
+        prepared;
     group_keys.extend_from_slice(outer_keys);
     group_keys.sort();
     group_keys.dedup();
-    let window = window(checked)?;
+    let window = window(checked, buckets_max)?;
     let mut builder = CallBuilder::new(checked, &known, window.as_ref());
     let mut outputs = Vec::with_capacity(shown.len());
     for field in &shown {
@@ -152,6 +155,7 @@ pub(crate) fn lower(
         soffset: checked.select.soffset,
         range: checked.range,
         window,
+        buckets_max,
         zone: zone.into(),
         slots: built.slots,
         calls: built.calls,
@@ -250,7 +254,7 @@ fn measurements<'a>(
 }
 
 /// The windows, if there are any and they are not too many (1.x `max-select-buckets`).
-fn window(checked: &Checked<'_>) -> Result<Option<Window>, QueryError> {
+fn window(checked: &Checked<'_>, limit: u64) -> Result<Option<Window>, QueryError> {
     let interval = checked.facts.interval;
     if interval.is_zero() {
         return Ok(None);
@@ -265,7 +269,6 @@ fn window(checked: &Checked<'_>) -> Result<Option<Window>, QueryError> {
         let last = window.start(checked.range.end_ns.saturating_sub(1));
         let span = i128::from(last) - i128::from(first);
         let asked = (span / i128::from(interval.every_ns) + 1).unsigned_abs();
-        let limit = BUCKETS_PER_QUERY_MAX;
         if asked > u128::from(limit) {
             let asked = u64::try_from(asked).unwrap_or(u64::MAX);
             return Err(QueryError::Buckets { asked, limit });

@@ -35,6 +35,8 @@ pub struct Context<'a> {
     pub defaults: Defaults<'a>,
     /// `now()`, nanoseconds.
     pub now_ns: i64,
+    /// `BUCKETS_PER_QUERY_MAX` as set.
+    pub buckets_max: u64,
     /// The policies named by [`super::source::sources`].
     pub policies: &'a [PolicyView<'a>],
 }

@@ -1,7 +1,6 @@
 //! `fill(…)`: values for windows that have none (1.x `floatFillIterator` and its kin).
 
 use super::series::{CallSeries, gather_or_null};
-use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::FieldValue;
 use crate::query::error::QueryError;
@@ -34,8 +33,9 @@ pub(crate) fn fill(
     window: &Window,
     range: TimeRange,
     descending: bool,
+    limit: u64,
 ) -> Result<CallSeries, QueryError> {
-    let (times_ns, rows) = dense(&series.times_ns, window, range, descending)?;
+    let (times_ns, rows) = dense(&series.times_ns, window, range, descending, limit)?;
     let beside = (series.beside.iter())
         .map(|column| column.as_ref().map(|column| gather_or_null(column, &rows)))
         .collect();
@@ -96,6 +96,7 @@ fn dense(
     window: &Window,
     range: TimeRange,
     descending: bool,
+    limit: u64,
 ) -> Result<(Vec<i64>, Vec<Option<u32>>), QueryError> {
     let last_ns = range.end_ns.saturating_sub(1);
     let bounded = range.start_ns > MIN_TIME_NS;
@@ -127,9 +128,9 @@ fn dense(
             _ => break,
         };
         times.push(time);
-        if times.len() as u64 > BUCKETS_PER_QUERY_MAX {
+        if times.len() as u64 > limit {
             let asked = times.len() as u64;
-            return Err(QueryError::Buckets { asked, limit: BUCKETS_PER_QUERY_MAX });
+            return Err(QueryError::Buckets { asked, limit });
         }
         if !before(time, next) {
             next = step(window, next, descending);
@@ -228,7 +229,7 @@ mod tests {
             if descending { (vec![40, 10], vec![7, 1]) } else { (vec![10, 40], vec![1, 7]) };
         let series =
             CallSeries { times_ns, values: Column::full(Integer(values)), beside: Vec::new() };
-        let series = fill(&series, &plan, &window, range, descending).expect("few windows");
+        let series = fill(&series, &plan, &window, range, descending, 100).expect("few windows");
         let value = |row| match series.values.get(row) {
             Some(FieldValue::Integer(value)) => Some(value),
             _ => None,

@@ -2,7 +2,6 @@
 
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;
-use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::tag_column;
 use crate::query::operators::series::CallSeries;
@@ -146,9 +145,9 @@ fn merge(
     let mut merge = Merge::new(call).map_err(shape)?;
     for partial in partials {
         merge.add(partial).map_err(shape)?;
-        if merge.windows() as u64 > BUCKETS_PER_QUERY_MAX {
+        if merge.windows() as u64 > node.buckets_max {
             let asked = merge.windows() as u64;
-            return Err(QueryError::Buckets { asked, limit: BUCKETS_PER_QUERY_MAX });
+            return Err(QueryError::Buckets { asked, limit: node.buckets_max });
         }
     }
     let finished = merge.finish(node.descending);

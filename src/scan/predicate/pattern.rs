@@ -5,7 +5,7 @@
 
 use regex::{Regex, RegexBuilder};
 
-use crate::model::limits::{REGEX_BYTES_MAX, REGEX_COMPILED_BYTES_MAX};
+use crate::model::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
 use crate::scan::error::ScanError;
 
 /// Compiles Go's regex `source`, unanchored, within the limits on text and memory.
@@ -14,8 +14,8 @@ use crate::scan::error::ScanError;
 /// [`ScanError::Regex`].
 pub(super) fn compile(source: &str) -> Result<Regex, ScanError> {
     let refuse = |reason: String| ScanError::Regex { regex: source.to_owned(), reason };
-    if source.len() > REGEX_BYTES_MAX {
-        return Err(refuse(format!("longer than {REGEX_BYTES_MAX} bytes")));
+    if source.len() > REGEX_SOURCE_BYTES_MAX {
+        return Err(refuse(format!("longer than {REGEX_SOURCE_BYTES_MAX} bytes")));
     }
     RegexBuilder::new(&translate(source))
         .size_limit(REGEX_COMPILED_BYTES_MAX)
@@ -132,6 +132,9 @@ mod tests {
     fn regexes_have_limits() {
         assert!(matches!(compile("("), Err(ScanError::Regex { .. })));
         assert!(matches!(compile(r"\pL{1000}{1000}"), Err(ScanError::Regex { .. })));
-        assert!(matches!(compile(&"a".repeat(1025)), Err(ScanError::Regex { .. })));
+        assert!(matches!(
+            compile(&"a".repeat(REGEX_SOURCE_BYTES_MAX + 1)),
+            Err(ScanError::Regex { .. })
+        ));
     }
 }

@@ -10,6 +10,7 @@ use tidemark::influxql::ast::Statement;
 use tidemark::influxql::params::Params;
 use tidemark::line_protocol::{self, Cause, FieldKey, Options, Sink, TimestampUnit};
 use tidemark::model::ids::{ColumnId, MeasurementId};
+use tidemark::model::limits::BUCKETS_PER_QUERY_MAX;
 use tidemark::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use tidemark::model::time::Precision;
 use tidemark::model::value::FieldType;
@@ -144,7 +145,7 @@ fn policy_or_default(policy: &str) -> String {
 fn register(write: &Write, schemas: &mut Schemas) {
     let place = (write.db.clone(), policy_or_default(&write.rp));
     let unit = TimestampUnit::Fixed(Precision::Second);
-    let options = Options { unit, now_ns: 0 };
+    let options = Options::new(unit, 0);
     let columns = schemas.entry(place).or_default();
     line_protocol::parse(write.body.as_bytes(), options, columns).unwrap();
 }
@@ -174,7 +175,12 @@ fn planner_error(query: &Query, schemas: &Schemas) -> Option<Option<String>> {
             PolicyView { name, schema, oldest_kept_ns: i64::MIN }
         })
         .collect();
-    let context = Context { defaults, now_ns: 1_700_000_000_000_000_000, policies: &views };
+    let context = Context {
+        defaults,
+        now_ns: 1_700_000_000_000_000_000,
+        buckets_max: BUCKETS_PER_QUERY_MAX,
+        policies: &views,
+    };
     match compile(select, &context) {
         Ok(_) => Some(None),
         Err(QueryError::Unsupported(_)) => None,

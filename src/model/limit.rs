@@ -1,0 +1,202 @@
+//! The limits that an operator may set: one table of names, defaults and how far they go.
+
+use super::limits::{
+    BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX, BUCKETS_PER_QUERY_MAX,
+    DATABASES_MAX, FIELDS_PER_MEASUREMENT_MAX, LINE_BYTES_MAX, MEASUREMENTS_PER_POLICY_MAX,
+    QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX, REGEX_SOURCE_BYTES_MAX,
+    SERIES_KEY_BYTES_MAX, STATEMENTS_MAX, STRING_BYTES_MAX, TAGS_PER_POINT_MAX,
+};
+
+/// How many there are.
+const LIMITS: usize = 14;
+
+/// A limit that is a setting of its constant's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table below says what each is")]
+pub enum Limit {
+    BodyCompressedBytes,
+    BodyBytes,
+    LineBytes,
+    SeriesKeyBytes,
+    StringBytes,
+    Tags,
+    Fields,
+    Measurements,
+    Databases,
+    QueryTextBytes,
+    QueryDepth,
+    Statements,
+    RegexBytes,
+    Buckets,
+}
+
+/// What is known of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settable {
+    /// Its setting.
+    pub name: &'static str,
+    /// What a client did who exceeds it.
+    pub fault: &'static str,
+    /// Unless it is set.
+    pub default: u32,
+    /// The most that it may be set to.
+    pub most: u32,
+}
+
+const fn row(name: &'static str, fault: &'static str, default: usize, most: usize) -> Settable {
+    // Both stay far below 4 GiB: they are counts and bytes of one isolate.
+    Settable { name, fault, default: default as u32, most: most as u32 }
+}
+
+/// In the order of [`Limit`]. How far a limit goes follows from formats (keys, strings), from the
+/// stack (depth) and from what an isolate's memory holds (all others).
+pub const SETTABLE: [Settable; LIMITS] = [
+    row(
+        "BODY_COMPRESSED_BYTES_MAX",
+        "the compressed body is too large",
+        BODY_COMPRESSED_BYTES_MAX,
+        BODIES_IN_FLIGHT_BYTES_MAX,
+    ),
+    row("BODY_BYTES_MAX", "the body is too large", BODY_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX),
+    row("LINE_BYTES_MAX", "the line is too long", LINE_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX),
+    row("SERIES_KEY_BYTES_MAX", "max key length exceeded", SERIES_KEY_BYTES_MAX, 65_535),
+    row("STRING_BYTES_MAX", "the string is too long", STRING_BYTES_MAX, 1 << 20),
+    row("TAGS_PER_POINT_MAX", "too many tags", TAGS_PER_POINT_MAX, 1_000),
+    row("FIELDS_PER_MEASUREMENT_MAX", "too many fields", FIELDS_PER_MEASUREMENT_MAX, 10_000),
+    row(
+        "MEASUREMENTS_PER_POLICY_MAX",
+        "too many measurements",
+        MEASUREMENTS_PER_POLICY_MAX,
+        100_000,
+    ),
+    row("DATABASES_MAX", "too many databases", DATABASES_MAX, 10_000),
+    row("QUERY_TEXT_BYTES_MAX", "the query is too long", QUERY_TEXT_BYTES_MAX, 1_000_000),
+    row("QUERY_DEPTH_MAX", "the query nests too deeply", QUERY_DEPTH_MAX, 32),
+    row("STATEMENTS_MAX", "too many statements", STATEMENTS_MAX, 1_000),
+    row(
+        "REGEX_BYTES_MAX",
+        "the regular expression is too long",
+        REGEX_BYTES_MAX,
+        REGEX_SOURCE_BYTES_MAX,
+    ),
+    row(
+        "BUCKETS_PER_QUERY_MAX",
+        "too many buckets",
+        BUCKETS_PER_QUERY_MAX as usize,
+        BUCKETS_PER_QUERY_MAX as usize,
+    ),
+];
+
+impl Limit {
+    /// Its row of the table.
+    pub fn settable(self) -> Settable {
+        SETTABLE[self as usize]
+    }
+}
+
+/// What every limit is set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits([u32; LIMITS]);
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self(SETTABLE.map(|row| row.default))
+    }
+}
+
+impl Limits {
+    /// Each of the table's rows as `read` says, `None` for the default.
+    ///
+    /// # Errors
+    /// Whatever `read` answers.
+    pub fn read<E>(mut read: impl FnMut(&Settable) -> Result<Option<u32>, E>) -> Result<Self, E> {
+        let mut limits = Self::default();
+        for (value, row) in limits.0.iter_mut().zip(&SETTABLE) {
+            *value = read(row)?.unwrap_or(*value);
+        }
+        Ok(limits)
+    }
+
+    /// What `limit` is set to.
+    #[inline]
+    pub fn get(&self, limit: Limit) -> usize {
+        self.0[limit as usize] as usize
+    }
+
+    /// Whether `requested`, of which `current` is there already, stays within `limit`.
+    ///
+    /// # Errors
+    /// [`Exceeded`]
+    #[inline]
+    pub fn check(&self, limit: Limit, current: usize, requested: usize) -> Result<(), Exceeded> {
+        if requested <= self.get(limit) {
+            Ok(())
+        } else {
+            Err(self.exceeded(limit, current, requested))
+        }
+    }
+
+    /// The error of whoever has `current` and wants `requested`.
+    #[cold]
+    pub fn exceeded(&self, limit: Limit, current: usize, requested: usize) -> Exceeded {
+        let [max, current, requested] =
+            [self.get(limit), current, requested].map(|number| number as u64);
+        Exceeded { limit, max, current, requested }
+    }
+}
+
+/// A limit does not allow what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{}: current {current}, requested {requested}, limit {max} ({})",
+    limit.settable().fault, limit.settable().name
+)]
+pub struct Exceeded {
+    /// Which one.
+    pub limit: Limit,
+    /// What it is set to.
+    pub max: u64,
+    /// What there was before: 0 where each thing is counted by itself.
+    pub current: u64,
+    /// What there would be.
+    pub requested: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_finds_its_row() {
+        let rows = [
+            (Limit::BodyCompressedBytes, "BODY_COMPRESSED_BYTES_MAX"),
+            (Limit::BodyBytes, "BODY_BYTES_MAX"),
+            (Limit::LineBytes, "LINE_BYTES_MAX"),
+            (Limit::SeriesKeyBytes, "SERIES_KEY_BYTES_MAX"),
+            (Limit::StringBytes, "STRING_BYTES_MAX"),
+            (Limit::Tags, "TAGS_PER_POINT_MAX"),
+            (Limit::Fields, "FIELDS_PER_MEASUREMENT_MAX"),
+            (Limit::Measurements, "MEASUREMENTS_PER_POLICY_MAX"),
+            (Limit::Databases, "DATABASES_MAX"),
+            (Limit::QueryTextBytes, "QUERY_TEXT_BYTES_MAX"),
+            (Limit::QueryDepth, "QUERY_DEPTH_MAX"),
+            (Limit::Statements, "STATEMENTS_MAX"),
+            (Limit::RegexBytes, "REGEX_BYTES_MAX"),
+            (Limit::Buckets, "BUCKETS_PER_QUERY_MAX"),
+        ];
+        assert_eq!(rows.map(|(_, name)| name), SETTABLE.map(|row| row.name));
+        assert!(rows.iter().all(|(limit, name)| limit.settable().name == *name));
+        assert!(SETTABLE.iter().all(|row| row.default <= row.most));
+    }
+
+    #[test]
+    fn what_exceeds_a_limit_is_named_with_all_numbers() {
+        let limits = Limits::read(|row| Ok::<_, ()>((row.default == 255).then_some(3))).unwrap();
+        assert_eq!(limits.check(Limit::Tags, 0, 3), Ok(()));
+        let error = limits.check(Limit::Tags, 0, 4).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "too many tags: current 0, requested 4, limit 3 (TAGS_PER_POINT_MAX)"
+        );
+    }
+}
