@@ -219,6 +219,7 @@ pub fn publish(rows: &Rows, key: u64, now_ns: i64) -> Option<Change> {
             let row = rows.policies.rows.iter().find(|row| row.number == *number);
             if state.default_policy == row.map(|row| row.policy.id) {
                 state.default_policy = None;
+                state.dropped_default = row.map(|row| row.policy.name.clone());
             }
             let gone: Vec<ObjectId> =
                 row.into_iter().flat_map(|row| shards(&row.policy)).cloned().collect();

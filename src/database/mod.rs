@@ -222,6 +222,7 @@ impl<S: Store> Database<S> {
                     generation: rows.state.generation,
                     policies: policies.iter().map(|row| row.policy.clone()).collect(),
                     default_policy: rows.state.default_policy,
+                    dropped_default: rows.state.dropped_default.clone(),
                     schema_versions: policies.iter().map(|row| row.schema.version()).collect(),
                 })
             }

@@ -43,6 +43,9 @@ pub struct State {
     pub generation: u64,
     /// The default policy.
     pub default_policy: Option<PolicyId>,
+    /// Its name if it was dropped.
+    #[serde(default)]
+    pub dropped_default: Option<String>,
     /// Key of the next policy's row.
     pub next_policy: u64,
     /// Id of the next shard group.

@@ -174,7 +174,7 @@ impl<S: Store> Database<S> {
                     return Err(refuse(PolicyRefusal::TooManyDropped { limit }).into());
                 }
                 let found = !ids.is_empty();
-                Ok(found.then(|| (state, JobKind::DropMeasurement { ids, generation })))
+                Ok(found.then_some((state, JobKind::DropMeasurement { ids, generation })))
             }
             _ => Ok(None),
         }
@@ -218,6 +218,7 @@ fn new_database(platform: &dyn Platform, create: &CreateDatabase) -> Result<(Row
         stage: Stage::Opening,
         generation: 1,
         default_policy: None,
+        dropped_default: None,
         next_policy: 0,
         next_group: 1,
         next_job: 0,

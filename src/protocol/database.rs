@@ -145,6 +145,9 @@ pub struct Description {
     pub default_policy: Option<PolicyId>,
     /// For each of `policies` its schema's version.
     pub schema_versions: Vec<u64>,
+    /// The name of the default policy that was dropped, as long as no other was made the default.
+    #[serde(default)]
+    pub dropped_default: Option<String>,
 }
 
 /// What a Database costs, since it was last loaded, and what is wrong with it.

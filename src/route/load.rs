@@ -185,7 +185,14 @@ impl Load {
     fn policy_missing(&self) -> Error {
         match &self.want {
             Want::Policy(Some(name)) if !name.is_empty() => Error::PolicyNotFound(name.clone()),
-            _ => Error::NoDefaultPolicy(self.name.clone()),
+            _ => {
+                let description = self.database.as_ref().map(|known| &known.description);
+                let gone = description.and_then(|known| known.dropped_default.clone());
+                gone.map_or_else(
+                    || Error::NoDefaultPolicy(self.name.clone()),
+                    Error::PolicyNotFound,
+                )
+            }
         }
     }
 

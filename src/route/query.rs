@@ -147,7 +147,9 @@ impl Query {
         let all_fresh = from_owner || loaded.iter().all(|found| found.fresh);
         let run = match &self.question {
             Question::Select(select) => self.plan_select(context, select, &loaded),
-            Question::Show(statement) => plan_show(statement, &loaded, &self.session),
+            Question::Show(statement) => {
+                plan_show(statement, &loaded, &self.session, context.platform.now_ns())
+            }
         };
         match run {
             Ok((run, asks_everyone)) if asks_everyone || all_fresh => {
@@ -329,6 +331,7 @@ fn plan_show(
     statement: &Statement,
     loaded: &[Loaded],
     session: &Session,
+    now_ns: i64,
 ) -> Result<(Run, bool), QueryError> {
     let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
     let mut policies: Vec<(String, &PolicySchema)> = Vec::new();
@@ -344,10 +347,12 @@ fn plan_show(
         defaults: defaults(session),
         now_ns: session.now_ns,
     };
-    let plan = metadata::compile(statement, &context)?;
+    let mut plan = metadata::compile(statement, &context)?;
     let mut streams = Vec::with_capacity(plan.scans.len());
-    for scan in &plan.scans {
+    for scan in &mut plan.scans {
         let policy = loaded.description.policies.iter().find(|policy| policy.name == scan.policy);
+        let kept_from_ns = policy.filter(|policy| policy.duration_ns > 0);
+        scan.request.kept_from_ns = kept_from_ns.map(|policy| policy.oldest_kept_ns(now_ns));
         let shards = policy.map(|policy| shards_of(loaded, policy, scan.request.time));
         streams.push(shards.unwrap_or_default());
     }

@@ -235,6 +235,9 @@ pub struct SummaryRequest {
     pub measurements: Vec<MeasurementId>,
     /// Only rows inside count, as exactly as block headers tell.
     pub time: TimeRange,
+    /// Rows before it are past their retention, exactly; nanoseconds, `None` for none.
+    #[serde(default)]
+    pub kept_from_ns: Option<i64>,
     /// On tags only; per measurement, in the order of `measurements`, since ids differ.
     pub predicates: Vec<Option<Predicate>>,
     /// What is wanted.

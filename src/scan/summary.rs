@@ -7,8 +7,8 @@ use super::error::ScanError;
 use super::page::{MeasurementSummary, SummaryPage};
 use super::predicate::Filter;
 use super::request::{Predicate, SummaryRequest, SummaryWant};
-use super::series_index::SeriesIndex;
-use super::source::Source;
+use super::series_index::{Place, SeriesIndex};
+use super::source::{Part, Run, Source};
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
@@ -38,13 +38,13 @@ pub(super) fn page(
             break;
         }
         let predicate = request.predicates.get(position as usize).and_then(Option::as_ref);
-        let Some(series) = Live::find(source, measurement, request.time, predicate)? else {
+        let Some(series) = Live::find(source, measurement, request, predicate)? else {
             after = None;
             continue;
         };
         let (columns, items) = match &request.want {
             SummaryWant::Measurements => (Vec::new(), Vec::new()),
-            SummaryWant::Columns => (series.columns(), Vec::new()),
+            SummaryWant::Columns => (series.columns(source, limits)?, Vec::new()),
             SummaryWant::TagValues(tags) => (Vec::new(), series.tag_values(of(tags, position))),
             SummaryWant::Series(tags) => (Vec::new(), series.rows(of(tags, position))),
         };
@@ -77,6 +77,8 @@ fn of(tags: &[Vec<ColumnId>], position: u32) -> &[ColumnId] {
 struct Live {
     index: SeriesIndex,
     series: Vec<usize>,
+    /// Rows outside are not alive.
+    kept: TimeRange,
 }
 
 impl Live {
@@ -84,35 +86,56 @@ impl Live {
     fn find(
         source: &mut dyn Source,
         measurement: MeasurementId,
-        time: TimeRange,
+        request: &SummaryRequest,
         predicate: Option<&Predicate>,
     ) -> Result<Option<Self>, ScanError> {
+        let kept = TimeRange::new(request.kept_from_ns.unwrap_or(i64::MIN), i64::MAX);
         let mut filter = Filter::compile(predicate)?;
-        let parts = source.parts(measurement, time)?;
+        let parts = source.parts(measurement, request.time.intersect(&kept))?;
         let index = SeriesIndex::build(parts, &[], &mut filter);
         let mut series = Vec::new();
         for number in 0..if index.groups() > 0 { index.group(0).end } else { 0 } {
-            if is_live(source, &index, number, time)? {
+            if is_live(source, &index, number, (request.time, kept))? {
                 series.push(number);
             }
         }
-        Ok((!series.is_empty()).then_some(Self { index, series }))
+        Ok((!series.is_empty()).then_some(Self { index, series, kept }))
     }
 
-    /// Fields of the parts, and tags that a live series has; ascending.
-    fn columns(&self) -> Vec<ColumnId> {
+    /// Fields and tags that a live series has, ascending.
+    fn columns(
+        &self,
+        source: &mut dyn Source,
+        limits: PageLimits,
+    ) -> Result<Vec<ColumnId>, ScanError> {
         let tags = self.index.tag_ids().iter().copied();
         let has = |tag: &ColumnId| self.series.iter().any(|&s| !self.index.tag(s, *tag).is_empty());
-        let mut parts = vec![false; self.index.parts().len()];
-        for place in self.series.iter().flat_map(|&series| self.index.places(series)) {
-            if let Some(part) = parts.get_mut(place.part as usize) {
-                *part = true;
+        let mut columns: BTreeSet<ColumnId> = tags.filter(has).collect();
+        let places = || self.series.iter().flat_map(|&series| self.index.places(series));
+        let parts = self.index.parts();
+        for place in places() {
+            if let Some(part) = parts.get(place.part as usize).filter(|p| is_whole(p, self.kept)) {
+                columns.extend(part.field_ids.iter());
             }
         }
-        let parts = self.index.parts().iter().zip(parts).filter(|(_, is_live)| *is_live);
-        let fields = parts.flat_map(|(part, _)| part.field_ids.iter().copied());
-        let columns: BTreeSet<ColumnId> = fields.chain(tags.filter(has)).collect();
-        columns.into_iter().collect()
+        for place in places() {
+            let Some(part) = parts.get(place.part as usize).filter(|p| !is_whole(p, self.kept))
+            else {
+                continue;
+            };
+            for &field in part.field_ids.iter() {
+                if columns.contains(&field) {
+                    continue;
+                }
+                // Past a page's budget a field counts as alive until compaction settles it.
+                if source.stats().bytes_decoded > limits.decoded_bytes
+                    || has_value(source, place, field, self.kept)?
+                {
+                    columns.insert(field);
+                }
+            }
+        }
+        Ok(columns.into_iter().collect())
     }
 
     /// `[position of the tag, value]`, ascending by position as a number, then by value.
@@ -138,22 +161,52 @@ impl Live {
     }
 }
 
-/// Whether a series has a row that tombstones leave.
+/// Whether every row of the part is alive.
+fn is_whole(part: &Part, kept: TimeRange) -> bool {
+    !part.tombstones && kept.start_ns <= part.time.start_ns
+}
+
+/// Whether a series has a row that tombstones and retention leave. Inside the first of the ranges
+/// as exactly as headers tell, inside the second exactly.
 fn is_live(
     source: &mut dyn Source,
     index: &SeriesIndex,
     series: usize,
-    time: TimeRange,
+    (time, kept): (TimeRange, TimeRange),
 ) -> Result<bool, ScanError> {
     let part = |number: u32| index.parts().get(number as usize);
-    if index.places(series).iter().any(|p| part(p.part).is_some_and(|part| !part.tombstones)) {
+    if index.places(series).iter().any(|place| part(place.part).is_some_and(|p| is_whole(p, kept)))
+    {
         return Ok(true);
     }
+    let inside = time.intersect(&kept);
     for place in index.places(series) {
-        let runs = source.runs(place.part as usize, place.series, time, &[])?;
-        if runs.into_iter().any(|run| run.trim(time).is_some()) {
+        let (part, series) = (place.part as usize, place.series);
+        let is_live = match source.is_live(part, series, inside) {
+            Some(known) => known,
+            None => {
+                let runs = source.runs(part, series, inside, &[])?;
+                runs.into_iter().any(|run| run.trim(inside).is_some())
+            }
+        };
+        if is_live {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether a series has a value of `field` inside `time`.
+fn has_value(
+    source: &mut dyn Source,
+    place: &Place,
+    field: ColumnId,
+    time: TimeRange,
+) -> Result<bool, ScanError> {
+    let runs = source.runs(place.part as usize, place.series, time, &[field])?;
+    let is_valid = |run: Run| {
+        let mut columns = run.block.columns.iter().filter(|(id, _)| *id == field);
+        columns.any(|(_, column)| run.rows.clone().any(|row| column.validity.is_valid(row)))
+    };
+    Ok(runs.into_iter().filter_map(|run| run.trim(time)).any(is_valid))
 }

@@ -193,6 +193,26 @@ impl<S: Store> Source for ShardSource<'_, S> {
         Ok(runs)
     }
 
+    fn is_live(&mut self, part: usize, series: u32, time: TimeRange) -> Option<bool> {
+        let Some(Behind::Segment { index, hidden, .. }) = self.parts.get(part) else {
+            return None;
+        };
+        let mut is_known = true;
+        for page in index.pages_of(series).filter_map(|at| index.pages.get(at)) {
+            let rows = TimeRange::new(page.min_time_ns, page.max_time_ns.saturating_add(1));
+            let within = |outer: &TimeRange| rows.intersect(outer) == rows;
+            let mut hiding = hidden.iter().filter_map(|hidden| hidden.time_of(series));
+            if !rows.overlaps(&time) || hiding.clone().any(|hidden| within(&hidden)) {
+                continue;
+            }
+            if within(&time) && !hiding.any(|hidden| hidden.overlaps(&rows)) {
+                return Some(true);
+            }
+            is_known = false;
+        }
+        is_known.then_some(false)
+    }
+
     fn stats(&self) -> ReadStats {
         self.stats
     }

@@ -6,7 +6,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::request::{Deletion, Refusal};
-use crate::batch::series_table::SeriesTable;
+use crate::batch::column::Column;
+use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Block, FrameTable};
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
@@ -81,6 +82,11 @@ impl Hidden {
         self.time.contains(time_ns) && self.series.get(series as usize) == Some(&true)
     }
 
+    /// The times that are hidden of `series`.
+    pub(super) fn time_of(&self, series: u32) -> Option<TimeRange> {
+        (self.series.get(series as usize) == Some(&true)).then_some(self.time)
+    }
+
     /// Cuts what is hidden out of `runs`: positions of ascending times of `series`.
     pub(super) fn cut(&self, series: u32, times_ns: &[i64], runs: &mut Vec<Range<usize>>) {
         if self.series.get(series as usize) != Some(&true) {
@@ -113,14 +119,34 @@ pub(super) fn without(table: FrameTable, hidden: &[Hidden]) -> FrameTable {
         return table;
     }
     let block = &table.block;
-    let at = |row: &u32| *row as usize;
+    let take = |from: &[u32], at: &u32| from.get(*at as usize).copied().unwrap_or_default();
+    let mut left = vec![false; block.series.len as usize];
+    for row in &rows {
+        if let Some(left) = left.get_mut(take(&block.row_series, row) as usize) {
+            *left = true;
+        }
+    }
+    // Series and columns that lost everything are not shown as alive.
+    let series: Vec<u32> = (0..).zip(&left).filter(|(_, left)| **left).map(|(n, _)| n).collect();
+    let number_of = |old: u32| series.partition_point(|&number| number < old) as u32;
+    let tags = block.series.tags.iter().map(|tag| TagColumn {
+        dictionary: tag.dictionary.clone(),
+        codes: series.iter().map(|number| take(&tag.codes, number)).collect(),
+    });
+    let fields = table.field_ids.iter().zip(&block.fields);
+    let fields = fields.map(|(id, column)| (*id, column.gather(&rows)));
+    let has_values = |column: &Column| column.validity.nulls(rows.len()) < rows.len();
+    let (field_ids, fields) = fields.filter(|(_, column)| has_values(column)).unzip();
     let block = Block {
-        series: block.series.clone(),
-        row_series: rows.iter().filter_map(|r| block.row_series.get(at(r)).copied()).collect(),
-        times_ns: rows.iter().filter_map(|r| block.times_ns.get(at(r)).copied()).collect(),
-        fields: block.fields.iter().map(|column| column.gather(&rows)).collect(),
+        series: SeriesTable { tags: tags.collect(), len: series.len() as u32 },
+        row_series: rows.iter().map(|row| number_of(take(&block.row_series, row))).collect(),
+        times_ns: rows
+            .iter()
+            .filter_map(|row| block.times_ns.get(*row as usize).copied())
+            .collect(),
+        fields,
     };
-    FrameTable { block, ..table }
+    FrameTable { block, field_ids, ..table }
 }
 
 /// Checks that a predicate looks at tags only and that its regexes compile.

@@ -101,6 +101,7 @@ pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaP
         let request = SummaryRequest {
             measurements: measurements.values().map(|schema| schema.id).collect(),
             time,
+            kept_from_ns: None,
             predicates: measurements.values().map(predicate).collect(),
             want: want(&render, &asks),
             resume: None,
