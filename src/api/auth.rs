@@ -1,102 +1,135 @@
-//! Who is calling: the credentials of every client's scheme, checked against the admin token.
+//! Who is calling: the credentials of every client's scheme, and every refusal of a caller.
 //!
 //! One rule for all routes: a header that yields a token wins, else the parameter `p`. A secret in
-//! a URL must never shadow a header.
+//! a URL must never shadow a header. The admin token is checked here, whoever else it may be by
+//! [`crate::route::identify`].
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::http::{Parameters, RequestHead};
 use super::settings::Settings;
-
-/// A secret that came with a request. Debug never prints it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user name of Basic, `u` or `Token user:password`; any name goes with a token.
-    pub user: Option<String>,
-    /// The token or password.
-    pub secret: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credentials(..)")
-    }
-}
-
-/// What a caller may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grant {
-    /// Everything.
-    Admin,
-}
-
-impl Grant {
-    /// Whether it covers databases that do not exist yet (write on `*`).
-    pub fn may_create(self) -> bool {
-        match self {
-            Self::Admin => true,
-        }
-    }
-}
+use crate::route::grants::Principal;
+use crate::route::identify::Credentials;
 
 /// Why a caller is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// 503: never open by default.
     #[error(
         "no ADMIN_TOKEN is configured, so nothing is served: set it with `wrangler secret put ADMIN_TOKEN`, or in .dev.vars for local development"
     )]
     NotConfigured,
-    /// 401: none, malformed, unknown.
+    /// 401: none, malformed, unknown, expired.
     #[error("unauthorized access")]
     Unauthorized,
+    /// 429: the same, once too often.
+    #[error(
+        "too many failed authentications from this address: check the token, and try again in {retry_after_s} s"
+    )]
+    TooManyFailures {
+        /// When to come back, seconds.
+        retry_after_s: u32,
+    },
+    /// 503: rather shut than open.
+    #[error("the token cannot be verified: {0}")]
+    Unverified(String),
+    /// 403 on a write (1.x's words). It does not tell whether the database exists.
+    #[error("{who} is not authorized to write to database \"{database}\"")]
+    Write {
+        /// The caller.
+        who: String,
+        /// Where to.
+        database: String,
+    },
+    /// 403 on a query (1.x's words).
+    #[error(
+        "error authorizing query: {who} not authorized to execute statement '{statement}', requires {requires}"
+    )]
+    Statement {
+        /// The caller.
+        who: String,
+        /// As it was understood; passwords are not in it.
+        statement: String,
+        /// What is missing.
+        requires: String,
+    },
+    /// 403 on everything else.
+    #[error("{who} is not authorized to do this: it needs {requires}")]
+    Forbidden {
+        /// The caller.
+        who: String,
+        /// What is missing.
+        requires: String,
+    },
 }
 
-/// Finds and checks the caller's credentials.
-///
-/// # Errors
-/// [`AuthError`]
-pub fn authenticate(
-    head: &RequestHead,
-    parameters: &Parameters,
-    settings: &Settings,
-) -> Result<Grant, AuthError> {
-    if settings.admin_tokens.is_empty() {
-        return Err(AuthError::NotConfigured);
+impl AuthError {
+    /// The caller may not write there.
+    pub fn write(principal: &Principal, database: &str) -> Self {
+        let name = &principal.name;
+        let who = if principal.user { format!("\"{name}\" user") } else { (**name).to_owned() };
+        Self::Write { who, database: database.to_owned() }
     }
-    let credentials = credentials(head, parameters).ok_or(AuthError::Unauthorized)?;
+
+    /// Only administrators may do this.
+    pub fn not_admin(principal: &Principal) -> Self {
+        Self::Forbidden {
+            who: (*principal.name).to_owned(),
+            requires: "the admin token".to_owned(),
+        }
+    }
+}
+
+/// Whether these are the administrator's credentials.
+pub fn is_admin(credentials: &Credentials, settings: &Settings) -> bool {
     // Every configured hash is compared, so that the time does not tell which one matched.
-    let known = settings
-        .admin_tokens
-        .iter()
-        .fold(false, |known, hash| known | hash.matches(&credentials.secret));
-    if known { Ok(Grant::Admin) } else { Err(AuthError::Unauthorized) }
+    let matches = settings.admin_tokens.iter().map(|hash| hash.matches(&credentials.token));
+    matches.fold(false, |known, matches| known | matches)
 }
 
 /// The credentials of a request, whichever way they came.
-pub fn credentials(head: &RequestHead, parameters: &Parameters) -> Option<Credentials> {
-    head.header("authorization").and_then(from_header).or_else(|| {
-        let secret = parameters.filled("p")?.to_owned();
-        Some(Credentials { user: parameters.filled("u").map(str::to_owned), secret })
-    })
+///
+/// # Errors
+/// [`AuthError::NotConfigured`], and [`AuthError::Unauthorized`] when there are none.
+pub fn credentials(
+    head: &RequestHead,
+    parameters: &Parameters,
+    settings: &Settings,
+) -> Result<Credentials, AuthError> {
+    if settings.admin_tokens.is_empty() {
+        return Err(AuthError::NotConfigured);
+    }
+    let of_url = || {
+        let user = parameters.filled("u").map(str::to_owned);
+        Some(Credentials::pair(user, parameters.filled("p")?.to_owned()))
+    };
+    let found = head.header("authorization").and_then(from_header).or_else(of_url);
+    found.ok_or(AuthError::Unauthorized)
 }
 
 /// `Bearer T`, `Token T`, `Token user:password`, `Basic base64(user:T)`; the scheme in any case.
 fn from_header(value: &str) -> Option<Credentials> {
     let (scheme, rest) = value.trim().split_once(' ')?;
     let rest = rest.trim();
-    let credentials =
-        if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") {
-            Credentials { user: None, secret: rest.to_owned() }
-        } else if scheme.eq_ignore_ascii_case("basic") {
-            let decoded = String::from_utf8(LENIENT.decode(rest).ok()?).ok()?;
-            let (user, secret) = decoded.split_once(':')?;
-            Credentials { user: Some(user.to_owned()), secret: secret.to_owned() }
-        } else {
-            return None;
-        };
-    (!credentials.secret.is_empty()).then_some(credentials)
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    let credentials = if is("bearer") {
+        Credentials::pair(None, rest.to_owned())
+    } else if is("token") {
+        let mut credentials = Credentials::pair(None, rest.to_owned());
+        if let Some((user, password)) = rest.split_once(':') {
+            credentials.user = Some(user.to_owned());
+            credentials.password = password.to_owned();
+        }
+        credentials
+    } else if is("basic") {
+        let decoded = String::from_utf8(LENIENT.decode(rest).ok()?).ok()?;
+        let (user, secret) = decoded.split_once(':')?;
+        Credentials::pair(Some(user.to_owned()), secret.to_owned())
+    } else {
+        return None;
+    };
+    (!credentials.token.is_empty()).then_some(credentials)
 }
 
 /// Some clients leave the padding out.
@@ -109,7 +142,11 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 mod tests {
     use super::*;
 
-    fn authenticated(header: Option<&str>, query: &str) -> Result<Grant, AuthError> {
+    fn settings() -> Settings {
+        Settings::read(|name| (name == "ADMIN_TOKEN").then(|| "to/k=e+n".to_owned())).unwrap()
+    }
+
+    fn found(header: Option<&str>, query: &str) -> Result<Credentials, AuthError> {
         let head = RequestHead {
             headers: header
                 .map(|h| ("authorization".to_owned(), h.to_owned()))
@@ -117,9 +154,12 @@ mod tests {
                 .collect(),
             ..RequestHead::default()
         };
-        let settings =
-            Settings::read(|name| (name == "ADMIN_TOKEN").then(|| "to/k=e+n".to_owned())).unwrap();
-        authenticate(&head, &Parameters::parse(query.as_bytes()), &settings)
+        credentials(&head, &Parameters::parse(query.as_bytes()), &settings())
+    }
+
+    /// Whether the caller is let in as administrator.
+    fn authenticated(header: Option<&str>, query: &str) -> bool {
+        found(header, query).is_ok_and(|credentials| is_admin(&credentials, &settings()))
     }
 
     #[test]
@@ -132,40 +172,54 @@ mod tests {
             "Basic YW55OnRvL2s9ZStu",
             "basic OnRvL2s9ZStu",
         ] {
-            assert_eq!(authenticated(Some(header), ""), Ok(Grant::Admin), "{header}");
+            assert!(authenticated(Some(header), ""), "{header}");
         }
         for query in ["u=any&p=to%2Fk%3De%2Bn", "p=to/k%3De%2Bn"] {
-            assert_eq!(authenticated(None, query), Ok(Grant::Admin), "{query}");
+            assert!(authenticated(None, query), "{query}");
         }
     }
 
     #[test]
     fn everything_else_is_unauthorized() {
-        let bad = AuthError::Unauthorized;
         for header in ["Bearer wrong", "Bearer", "Bearer ", "Basic %%%", "Digest x", "to/k=e+n", ""]
         {
-            assert_eq!(authenticated(Some(header), ""), Err(bad), "{header}");
+            assert!(!authenticated(Some(header), ""), "{header}");
         }
         for query in ["", "p=", "u=to/k%3De%2Bn", "p=to/k=e+n"] {
-            assert_eq!(authenticated(None, query), Err(bad), "{query}");
+            assert!(!authenticated(None, query), "{query}");
         }
-        assert_eq!(authenticated(Some("Bearer TO/K=E+N"), ""), Err(bad));
+        assert!(!authenticated(Some("Bearer TO/K=E+N"), ""));
+        for (header, query) in [(None, ""), (Some("Digest x"), "u=x"), (Some("Basic eA=="), "p=")] {
+            assert_eq!(found(header, query), Err(AuthError::Unauthorized));
+        }
     }
 
     #[test]
     fn a_header_that_yields_a_token_wins_over_the_url() {
-        assert_eq!(
-            authenticated(Some("Bearer wrong"), "p=to%2Fk%3De%2Bn"),
-            Err(AuthError::Unauthorized)
-        );
-        assert_eq!(authenticated(Some("Digest x"), "p=to%2Fk%3De%2Bn"), Ok(Grant::Admin));
+        assert!(!authenticated(Some("Bearer wrong"), "p=to%2Fk%3De%2Bn"));
+        assert!(authenticated(Some("Digest x"), "p=to%2Fk%3De%2Bn"));
     }
 
     #[test]
     fn without_a_secret_nothing_is_served() {
         let settings = Settings::read(|_| None).unwrap();
         let head = RequestHead::default();
-        let error = authenticate(&head, &Parameters::parse(b"p=x"), &settings).unwrap_err();
+        let error = credentials(&head, &Parameters::parse(b"p=x"), &settings).unwrap_err();
         assert_eq!(error, AuthError::NotConfigured);
+    }
+
+    #[test]
+    fn a_name_and_a_password_are_a_token_too() {
+        let pair = |user: &str, password: &str| Credentials {
+            user: Some(user.to_owned()),
+            token: password.to_owned(),
+            password: password.to_owned(),
+        };
+        assert_eq!(found(Some("Basic dTpwOnc="), ""), Ok(pair("u", "p:w")));
+        assert_eq!(found(None, "u=u&p=pw"), Ok(pair("u", "pw")));
+        let whole = Credentials { token: "u:p:w".to_owned(), ..pair("u", "p:w") };
+        assert_eq!(found(Some("Token u:p:w"), ""), Ok(whole));
+        let none = Credentials { user: None, ..pair("", "u:p") };
+        assert_eq!(found(Some("Bearer u:p"), ""), Ok(none));
     }
 }

@@ -136,7 +136,11 @@ impl ApiError {
     pub fn status(&self) -> u16 {
         match self {
             Self::Auth(AuthError::Unauthorized) => 401,
-            Self::Auth(AuthError::NotConfigured)
+            Self::Auth(
+                AuthError::Write { .. } | AuthError::Statement { .. } | AuthError::Forbidden { .. },
+            ) => 403,
+            Self::Auth(AuthError::TooManyFailures { .. }) => 429,
+            Self::Auth(AuthError::NotConfigured | AuthError::Unverified(_))
             | Self::Settings(_)
             | Self::Overloaded(_)
             | Self::Body(BodyError::Overloaded(_))
@@ -162,6 +166,11 @@ impl ApiError {
         match self {
             Self::Auth(AuthError::Unauthorized) => "unauthorized",
             Self::Auth(AuthError::NotConfigured) | Self::Settings(_) => "settings",
+            Self::Auth(AuthError::Unverified(_)) => "unverified",
+            Self::Auth(AuthError::TooManyFailures { .. }) => "too many failures",
+            Self::Auth(
+                AuthError::Write { .. } | AuthError::Statement { .. } | AuthError::Forbidden { .. },
+            ) => "forbidden",
             Self::Params(_) => "parameters",
             Self::Body(BodyError::UnknownEncoding(_) | BodyError::Gzip(_)) => "encoding",
             Self::Body(BodyError::TooLarge(_)) => "too large",
@@ -185,7 +194,9 @@ impl ApiError {
     /// Seconds after which the same request may succeed.
     fn retry_after_s(&self) -> Option<u32> {
         match self {
-            Self::Unavailable { retry_after_s, .. } => Some(*retry_after_s),
+            Self::Unavailable { retry_after_s, .. }
+            | Self::Auth(AuthError::TooManyFailures { retry_after_s }) => Some(*retry_after_s),
+            Self::Auth(AuthError::Unverified(_)) => Some(2),
             Self::Overloaded(_) | Self::Body(BodyError::Overloaded(_)) => Some(1),
             _ => None,
         }
@@ -245,12 +256,17 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
+            Error::Forbidden { who, right, database } => {
+                let requires = format!("{right} on {database}");
+                Self::Auth(AuthError::Forbidden { who, requires })
+            }
             Error::DatabaseNotFound(name) => Self::DatabaseNotFound(name),
             Error::PolicyNotFound(name) => Self::PolicyNotFound(name),
             Error::NoDefaultPolicy(_) | Error::Query(_) => Self::Invalid(text),
             Error::Catalog(refusal) => match refusal {
                 CatalogRefusal::InvalidName | CatalogRefusal::Policy(_) => Self::Invalid(text),
-                CatalogRefusal::TooManyDatabases { .. } => Self::Limit(text),
+                CatalogRefusal::TooManyDatabases { .. }
+                | CatalogRefusal::TooManyGrantees { .. } => Self::Limit(text),
                 CatalogRefusal::Placement(_) => Self::NotImplemented(text),
             },
             Error::Database(refusal) => match refusal {

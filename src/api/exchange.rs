@@ -3,9 +3,11 @@
 //! Whoever carries the bytes (`edge/`, a test, the browser) does what each [`Action`] says and
 //! comes back: with the body, with the reply to a call, or for the next piece of a stream.
 
+mod entrance;
+
 use super::action::Action;
 use super::admission::{Admission, Permit};
-use super::auth::{self, Grant};
+use super::auth::AuthError;
 use super::body::{self, BodyError, Encoding};
 use super::configure::Configure;
 use super::error::{ApiError, Shape};
@@ -17,12 +19,17 @@ use super::params::{Dialect, QueryParams, WriteParams};
 use super::ping;
 use super::query::Querying;
 use super::settings::{CorsOrigins, Settings, SettingsError};
+use super::throttle::Throttle;
 use super::unsupported;
 use super::write::{self, Reading, Writing};
+use crate::model::grant::Right;
 use crate::model::limit::{Exceeded, Limit, Limits};
 use crate::protocol::call::{Platform, Reply};
 use crate::route::Context;
 use crate::route::cache::Cache;
+use crate::route::grants::Principal;
+use crate::route::identify::Identify;
+use entrance::{Door, Then};
 
 /// A JSON body of the management API, bytes.
 const CONFIGURE_BODY_BYTES_MAX: usize = 64 << 10;
@@ -34,7 +41,7 @@ const UNKNOWN_BODY_BYTES: usize = 10_000_000;
 pub struct Service {
     /// What the operator set, or why it cannot be read.
     pub settings: Result<Settings, SettingsError>,
-    /// Names, schemas and shard maps.
+    /// Names, schemas, shard maps, tokens and users.
     pub cache: Cache,
     /// Bytes of bodies in flight.
     pub admission: Admission,
@@ -42,6 +49,22 @@ pub struct Service {
     pub hash_seed: u64,
     /// Writes answered so far.
     pub write_counts: WriteCounts,
+    /// Who failed to authenticate.
+    pub throttle: Throttle,
+}
+
+impl Service {
+    /// A service that knows nothing yet. `hash_seed` must be random.
+    pub fn new(settings: Result<Settings, SettingsError>, hash_seed: u64) -> Self {
+        Self {
+            settings,
+            cache: Cache::default(),
+            admission: Admission::default(),
+            hash_seed,
+            write_counts: WriteCounts::default(),
+            throttle: Throttle::default(),
+        }
+    }
 }
 
 /// A request in progress.
@@ -53,11 +76,20 @@ pub struct Exchange {
     url: Parameters,
     record: Record,
     origins: Option<CorsOrigins>,
+    /// Who is calling, once that is known.
+    principal: Principal,
+    /// What its failures are counted under.
+    throttle_key: String,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
+    /// Finding out who is calling.
+    Identifying {
+        identify: Box<Identify>,
+        then: Then,
+    },
     /// Waiting for the body.
     Body {
         target: Target,
@@ -95,7 +127,7 @@ impl Ceiling {
 /// What a body is for.
 #[derive(Debug)]
 enum Target {
-    Write { dialect: Dialect, params: WriteParams, encoding: Encoding, may_create: bool },
+    Write { dialect: Dialect, params: WriteParams, encoding: Encoding },
     Query,
     Configure,
 }
@@ -115,6 +147,8 @@ impl Exchange {
             record: Record::new(&request_id, &head.method, head.route(), platform.now_ns()),
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
             head,
+            principal: Principal::default(),
+            throttle_key: String::new(),
             state: State::Finished,
         };
         let action = exchange.route(service, platform);
@@ -194,17 +228,44 @@ impl Exchange {
         match self.head.route() {
             "/ping" => self.allow("GET, HEAD").map(|()| Action::Respond(ping::ping(&self.url))),
             "/health" => self.allow("GET, HEAD").map(|()| Action::Respond(ping::health())),
-            "/write" => self.begin_write(service, Dialect::V1),
-            "/api/v2/write" => self.begin_write(service, Dialect::V2),
-            "/api/v3/write_lp" => self.begin_write(service, Dialect::V3),
-            "/query" => self.begin_query(service, platform),
-            "/api/v3/configure/database" => {
-                self.allow("POST")?;
-                self.authenticate(service)?;
-                let ceiling = Ceiling { limit: Limit::BodyBytes, bytes: CONFIGURE_BODY_BYTES_MAX };
-                self.read_body(service, Target::Configure, ceiling)
-            }
+            "/write" => self.open("POST", service, platform, Door::Write(Dialect::V1)),
+            "/api/v2/write" => self.open("POST", service, platform, Door::Write(Dialect::V2)),
+            "/api/v3/write_lp" => self.open("POST", service, platform, Door::Write(Dialect::V3)),
+            "/query" => self.open("GET, POST", service, platform, Door::Query),
+            "/api/v3/configure/database" => self.open("POST", service, platform, Door::Databases),
             path => Err(unsupported::refusal(path)),
+        }
+    }
+
+    fn open(
+        &mut self,
+        methods: &'static str,
+        service: &mut Service,
+        platform: &dyn Platform,
+        door: Door,
+    ) -> Result<Action, ApiError> {
+        self.allow(methods)?;
+        self.knock(service, platform, door)
+    }
+
+    /// The caller is known: what is behind the door is theirs to ask for.
+    fn enter(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        door: Door,
+    ) -> Result<Action, ApiError> {
+        match door {
+            Door::Write(dialect) => self.begin_write(service, platform, dialect),
+            Door::Query => self.begin_query(service, platform),
+            Door::Databases => match self.require_admin(service, platform, door)? {
+                Some(action) => Ok(action),
+                None => {
+                    let bytes = CONFIGURE_BODY_BYTES_MAX;
+                    let ceiling = Ceiling { limit: Limit::BodyBytes, bytes };
+                    self.read_body(service, Target::Configure, ceiling)
+                }
+            },
         }
     }
 
@@ -215,15 +276,18 @@ impl Exchange {
         Err(ApiError::Method { method: self.head.method.clone(), allow: methods })
     }
 
-    fn authenticate(&self, service: &Service) -> Result<Grant, ApiError> {
-        let settings = service.settings.as_ref().map_err(Clone::clone)?;
-        Ok(auth::authenticate(&self.head, &self.url, settings)?)
-    }
-
-    fn begin_write(&mut self, service: &mut Service, dialect: Dialect) -> Result<Action, ApiError> {
-        self.allow("POST")?;
-        let grant = self.authenticate(service)?;
+    fn begin_write(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        dialect: Dialect,
+    ) -> Result<Action, ApiError> {
         let params = WriteParams::parse(dialect, &self.url)?;
+        let scope = self.principal.grants.scope(Right::Write, &params.database);
+        if !scope.may_cover(params.policy.as_deref()) {
+            let refusal = AuthError::write(&self.principal, &params.database);
+            return self.refuse(service, platform, refusal, Then::Enter(Door::Write(dialect)));
+        }
         self.record.database = Some(params.database.clone());
         let encoding = Encoding::from_header(self.head.header("content-encoding"))?;
         let settings = service.settings.as_ref().map_err(Clone::clone)?;
@@ -232,8 +296,7 @@ impl Exchange {
             Encoding::Gzip => Limit::BodyCompressedBytes,
         };
         let ceiling = Ceiling::of(&settings.limits, limit);
-        let may_create = grant.may_create();
-        self.read_body(service, Target::Write { dialect, params, encoding, may_create }, ceiling)
+        self.read_body(service, Target::Write { dialect, params, encoding }, ceiling)
     }
 
     fn begin_query(
@@ -241,8 +304,6 @@ impl Exchange {
         service: &mut Service,
         platform: &dyn Platform,
     ) -> Result<Action, ApiError> {
-        self.allow("GET, POST")?;
-        self.authenticate(service)?;
         if self.head.method == "GET" {
             let params = QueryParams::parse(&self.head, &self.url, None)?;
             return self.run_query(service, platform, params);
@@ -278,7 +339,7 @@ impl Exchange {
         body: Vec<u8>,
     ) -> Result<Action, ApiError> {
         match target {
-            Target::Write { dialect, params, encoding, may_create } => {
+            Target::Write { dialect, params, encoding } => {
                 let settings = service.settings.as_ref().map_err(Clone::clone)?;
                 let now_ns = platform.now_ns();
                 let seed = service.hash_seed;
@@ -296,7 +357,8 @@ impl Exchange {
                     permit,
                     Reading { now_ns, seed, limits: settings.limits },
                 )?;
-                self.state = match Writing::new(dialect, params, parsed, settings, may_create)? {
+                let who = &self.principal;
+                self.state = match Writing::new(dialect, params, parsed, settings, who)? {
                     Some(writing) => State::Writing(Box::new(writing)),
                     None => return Ok(Action::Respond(Response::empty(204))),
                 };
@@ -325,7 +387,20 @@ impl Exchange {
         let accept = self.head.header("accept");
         self.record.database.clone_from(&params.database);
         let querying = Querying::new(params, accept, settings, platform.now_ns())?;
-        self.state = State::Querying(Box::new(querying));
+        self.authorise(service, platform, Box::new(querying))
+    }
+
+    /// Runs a query if its caller may: all of its statements, or none.
+    fn authorise(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        mut querying: Box<Querying>,
+    ) -> Result<Action, ApiError> {
+        if let Err(refusal) = querying.authorise(&self.principal) {
+            return self.refuse(service, platform, refusal, Then::Run(querying));
+        }
+        self.state = State::Querying(querying);
         self.step(service, platform, None)
     }
 
@@ -335,12 +410,15 @@ impl Exchange {
         platform: &dyn Platform,
         reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
+        if matches!(self.state, State::Identifying { .. }) {
+            return self.identify_step(service, platform, reply);
+        }
         let context = &mut Context { cache: &mut service.cache, platform };
         let action = match &mut self.state {
             State::Writing(writing) => writing.step(context, reply),
             State::Querying(querying) => querying.step(context, reply),
             State::Configuring(configure) => configure.step(context, reply),
-            State::Body { .. } | State::Finished => Ok(Action::End),
+            State::Identifying { .. } | State::Body { .. } | State::Finished => Ok(Action::End),
         };
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
             if let State::Writing(writing) = &self.state {

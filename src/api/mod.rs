@@ -19,5 +19,6 @@ pub mod params;
 pub mod ping;
 pub mod query;
 pub mod settings;
+pub mod throttle;
 pub mod unsupported;
 pub mod write;

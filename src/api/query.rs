@@ -6,6 +6,7 @@
 use std::vec;
 
 use super::action::Action;
+use super::auth::AuthError;
 use super::error::ApiError;
 use super::http::Response;
 use super::params::QueryParams;
@@ -16,6 +17,8 @@ use crate::influxql::params::Params;
 use crate::protocol::call::{Reply, Step};
 use crate::response::{Format, Options, Writer};
 use crate::route::error::Error;
+use crate::route::grants::Principal;
+use crate::route::privileges;
 use crate::route::statement::{Execution, Session};
 use crate::route::{Context, Machine};
 
@@ -76,6 +79,7 @@ impl Querying {
                 policy: params.policy,
                 now_ns,
                 default_shards: settings.default_shards,
+                ..Session::default()
             },
             current: None,
             statement_id: 0,
@@ -87,6 +91,25 @@ impl Querying {
             streaming: false,
             finished: false,
         })
+    }
+
+    /// Lets `principal` run every statement, or refuses the first one that it may not.
+    ///
+    /// # Errors
+    /// [`AuthError::Statement`]
+    pub fn authorise(&mut self, principal: &Principal) -> Result<(), AuthError> {
+        for statement in self.statements.as_slice() {
+            let needs = privileges::needs(statement, self.session.defaults());
+            if let Some(missing) = needs.iter().find(|need| !need.is_met(&principal.grants)) {
+                return Err(AuthError::Statement {
+                    who: (*principal.name).to_owned(),
+                    statement: statement.to_string(),
+                    requires: missing.requires(),
+                });
+            }
+        }
+        self.session.principal = principal.clone();
+        Ok(())
     }
 
     /// Goes on until something has to be done.
@@ -112,9 +135,12 @@ impl Querying {
                 }
                 Step::Done(Ok(None)) => self.end_statement(None),
                 // Nothing was sent and nothing is known to be wrong: clients retry a 503.
-                Step::Done(Err(error @ (Error::Unavailable(_) | Error::PartlyApplied(_))))
-                    if !self.streaming =>
-                {
+                // Nor is there an answer to some of what may not be asked.
+                Step::Done(Err(
+                    error @ (Error::Unavailable(_)
+                    | Error::PartlyApplied(_)
+                    | Error::Forbidden { .. }),
+                )) if !self.streaming => {
                     return Err(error.into());
                 }
                 Step::Done(Err(error)) => self.end_statement(Some(&error.to_string())),

@@ -1,6 +1,7 @@
 //! A write's body to columns, and what became of them to a response.
 
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use super::action::Action;
 use super::admission::Permit;
@@ -11,12 +12,14 @@ use super::settings::Settings;
 use crate::batch::Batch;
 use crate::batch::from_lines::from_lines;
 use crate::line_protocol::{Options, Rejected, TimestampUnit};
+use crate::model::grant::Right;
 use crate::model::limit::Limits;
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
 use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
+use crate::route::grants::Principal;
 use crate::route::write::{Write, WriteOutcome, WriteRequest};
 use crate::route::{Context, Machine};
 
@@ -81,8 +84,8 @@ pub struct Writing {
 }
 
 impl Writing {
-    /// Prepares the write of what was parsed; `None` when there was no line at all. `may_create`:
-    /// whether the caller may write to databases that do not exist yet.
+    /// Prepares the write of what was parsed; `None` when there was no line at all. Who may
+    /// write everywhere may also write to databases that do not exist yet.
     ///
     /// # Errors
     /// [`ApiError::Rejected`] when no line is left to write.
@@ -91,7 +94,7 @@ impl Writing {
         params: WriteParams,
         parsed: Parsed,
         settings: &Settings,
-        may_create: bool,
+        principal: &Principal,
     ) -> Result<Option<Self>, ApiError> {
         let Parsed { batch, rejected, permit, text } = parsed;
         let all_or_nothing = dialect == Dialect::V3 && !params.accept_partial;
@@ -101,7 +104,7 @@ impl Writing {
                 _ => Err(refusal(&rejected, &WriteOutcome::default(), &text, all_or_nothing)),
             };
         }
-        let creates = settings.auto_create_databases && may_create;
+        let creates = settings.auto_create_databases && principal.grants.covers_all(Right::Write);
         let auto_create = creates.then(|| CreateDatabase {
             name: params.database.clone(),
             policy: Some(PolicySpec {
@@ -113,7 +116,10 @@ impl Writing {
             jurisdiction: None,
         });
         let WriteParams { database, policy, .. } = params;
-        let request = WriteRequest { database, policy, batch, auto_create, all_or_nothing };
+        let scope = principal.grants.scope(Right::Write, &database);
+        let who = Rc::clone(&principal.name);
+        let request =
+            WriteRequest { database, policy, scope, who, batch, auto_create, all_or_nothing };
         let machine = Write::new(request);
         Ok(Some(Self {
             machine,

@@ -200,10 +200,10 @@ impl Entries {
     }
 }
 
-fn to_json<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn to_json<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(row).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
-fn parse<T: for<'a> Deserialize<'a>>(head: &[u8]) -> Result<T, StoreError> {
+pub(super) fn parse<T: for<'a> Deserialize<'a>>(head: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(head).map_err(|error| StoreError::Failed(error.to_string()))
 }

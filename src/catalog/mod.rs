@@ -2,8 +2,9 @@
 //!
 //! A database's row is its own job: `creating` and `dropping` are finished by whoever finds them, a
 //! repeat of the request, any request about the same name, or the alarm (DESIGN section 4, rules 7
-//! and 12). Tokens and users are kept here too (a later issue).
+//! and 12). Tokens and users are kept here too, and every edge's copy of them follows by asking.
 
+pub mod grants;
 pub mod lifecycle;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::protocol::envelope::{self, VERSION};
 use crate::protocol::host::{Host, Ticket, Unavailable};
 use crate::protocol::round::{Request, Round};
 use crate::store::{Store, StoreError};
+use grants::Grantees;
 use lifecycle::{Entries, Entry, Stage};
 
 /// The Catalog over its storage.
@@ -25,6 +27,8 @@ pub struct Catalog<S: Store> {
     store: S,
     /// `None` until read, and again after a store error: what was stored is then unknown.
     entries: Option<Entries>,
+    /// As `entries`.
+    grantees: Option<Grantees>,
     flights: BTreeMap<Ticket, Flight>,
     next_ticket: u64,
     /// After a store error nothing is known of due rows: look again then, nanoseconds.
@@ -80,7 +84,14 @@ type Next = Result<Vec<Request>, Halt>;
 impl<S: Store> Catalog<S> {
     /// The Catalog over `store`. Reads nothing yet.
     pub fn new(store: S) -> Self {
-        Self { store, entries: None, flights: BTreeMap::new(), next_ticket: 0, look_again_ns: None }
+        Self {
+            store,
+            entries: None,
+            grantees: None,
+            flights: BTreeMap::new(),
+            next_ticket: 0,
+            look_again_ns: None,
+        }
     }
 
     /// The storage, for its figures.
@@ -93,6 +104,15 @@ impl<S: Store> Catalog<S> {
             self.entries = Some(Entries::load(&self.store)?);
         }
         self.entries.as_mut().ok_or_else(|| StoreError::Failed("catalog not loaded".to_owned()))
+    }
+
+    /// What stores tokens and users, and where.
+    fn grantees(&mut self) -> Result<(&mut Grantees, &S), StoreError> {
+        let grantees = match self.grantees.take() {
+            Some(grantees) => grantees,
+            None => Grantees::load(&self.store)?,
+        };
+        Ok((self.grantees.insert(grantees), &self.store))
     }
 
     fn ticket(&mut self) -> Ticket {
@@ -117,6 +137,7 @@ impl<S: Store> Catalog<S> {
             Err(Halt::Reply(reply)) => reply,
             Err(Halt::Store(error)) => {
                 self.entries = None;
+                self.grantees = None;
                 self.look_again_ns = Some(platform.now_ns().saturating_add(JOB_RETRY_NS));
                 FromCatalog::Unavailable(Unavailable::Storage(error.to_string()))
             }
@@ -145,6 +166,19 @@ impl<S: Store> Catalog<S> {
             ToCatalog::Drop { name } => {
                 let existed = self.entries()?.by_name(&name).is_some();
                 Ok(Task::Drop { name, existed })
+            }
+            ToCatalog::Grants { since } => {
+                let changes = self.grantees()?.0.changes(since);
+                Err(Halt::Reply(FromCatalog::Grants(Box::new(changes))))
+            }
+            ToCatalog::PutGrantee(grantee) => {
+                let (grantees, store) = self.grantees()?;
+                Err(Halt::Reply(grantees.put(store, *grantee)?))
+            }
+            ToCatalog::RemoveGrantee { user, name } => {
+                let (grantees, store) = self.grantees()?;
+                let existed = grantees.remove(store, user, &name)?;
+                Err(Halt::Reply(FromCatalog::Dropped { existed }))
             }
         }
     }
@@ -264,7 +298,7 @@ impl<S: Store> Catalog<S> {
                 Err(Halt::Reply(FromCatalog::Refused(translate(refusal))))
             }
             (Some(Stage::Dropping), FromDatabase::Done | FromDatabase::NotOpen) => {
-                Ok(entries.remove(&self.store, flight.entry)?)
+                self.forget_dropped(flight.entry)
             }
             (Some(Stage::Ready), FromDatabase::Refused(refusal)) => {
                 Err(Halt::Reply(FromCatalog::Refused(translate(refusal))))
@@ -274,6 +308,20 @@ impl<S: Store> Catalog<S> {
             (None, _) | (Some(Stage::Ready), FromDatabase::Done) => Ok(()),
             (Some(_), _) => Err(halt_unavailable(Unavailable::Changing)),
         }
+    }
+}
+
+impl<S: Store> Catalog<S> {
+    /// Frees a name: what users were granted on it goes with it (1.x). Tokens name databases that
+    /// may come and go.
+    fn forget_dropped(&mut self, number: u64) -> Result<(), Halt> {
+        let named = self.entries()?.get(number).map(|entry| entry.create.name.clone());
+        let (grantees, store) = self.grantees()?;
+        grantees.revoke_users(store, &named.unwrap_or_default())?;
+        if let Some(entries) = &mut self.entries {
+            entries.remove(&self.store, number)?;
+        }
+        Ok(())
     }
 }
 

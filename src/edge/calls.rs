@@ -9,7 +9,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error, Method, Request, RequestInit, Stub};
 
-use super::config;
+use super::{config, key};
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
 
 /// Objects ignore it; the platform wants one.
@@ -55,6 +55,10 @@ impl Flights {
 
 async fn carry(env: Env, call: Call) -> Reply {
     let Call { id, to, location, message } = call;
+    if to == Address::KeyDerivation {
+        let result = key::derive(&message).await;
+        return Reply { id, result: result.map_err(CallFailure::Failed) };
+    }
     let mut repeats_left = REPEATS_MAX;
     loop {
         // A stub that failed once stays broken: each try has its own.
@@ -71,7 +75,8 @@ async fn carry(env: Env, call: Call) -> Reply {
 
 fn stub(env: &Env, to: &Address, location: Option<&str>) -> worker::Result<Stub> {
     let (binding, id) = match to {
-        Address::Catalog => {
+        // A key is derived here, by whoever carries the call.
+        Address::Catalog | Address::KeyDerivation => {
             return env.durable_object(config::CATALOG)?.get_by_name(config::CATALOG_NAME);
         }
         Address::Database(id) => (config::DATABASE, id),

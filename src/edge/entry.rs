@@ -12,11 +12,8 @@ use super::config;
 use super::platform::{EdgePlatform, random_u64};
 use super::reply;
 use crate::api::action::Action;
-use crate::api::admission::Admission;
 use crate::api::exchange::{Exchange, Service};
 use crate::api::http::RequestHead;
-use crate::api::log::WriteCounts;
-use crate::route::cache::Cache;
 
 thread_local! {
     /// What this isolate keeps between requests: plain values only, nothing of any request.
@@ -108,13 +105,7 @@ extern "C" {
 /// Borrows the service for one step; nothing is awaited meanwhile.
 fn with_service<T>(env: &Env, step: impl FnOnce(&mut Service) -> T) -> T {
     SERVICE.with_borrow_mut(|slot| {
-        let service = slot.get_or_insert_with(|| Service {
-            settings: config::settings(env),
-            cache: Cache::default(),
-            admission: Admission::default(),
-            hash_seed: random_u64(),
-            write_counts: WriteCounts::default(),
-        });
+        let service = slot.get_or_insert_with(|| Service::new(config::settings(env), random_u64()));
         step(service)
     })
 }

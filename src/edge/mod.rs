@@ -11,6 +11,7 @@ mod config;
 mod database_do;
 mod entry;
 mod hosted;
+mod key;
 mod platform;
 mod reply;
 mod shard_do;

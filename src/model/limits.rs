@@ -22,6 +22,29 @@ pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
 pub const DROPPED_MEASUREMENTS_MAX: usize = 100_000;
 /// Databases of one deployment.
 pub const DATABASES_MAX: usize = 100;
+/// Tokens and users of one deployment: each edge remembers them all and compares with each.
+pub const GRANTEES_MAX: usize = 1_000;
+/// Tokens and users as stored, together, bytes: they are one page.
+pub const GRANTEES_BYTES_MAX: usize = PAGE_BYTES_MAX;
+/// Age from which on an edge asks for changes of tokens and users, nanoseconds.
+pub const GRANTS_FRESH_NS: i64 = 7 * super::time::S_NS;
+/// Age past which an edge no longer believes them: then nobody but the administrator is let in.
+pub const GRANTS_USABLE_NS: i64 = 10 * super::time::S_NS;
+/// Unknown credentials that an isolate remembers.
+pub const REFUSED_CREDENTIALS_MAX: usize = 256;
+/// Passwords that an isolate remembers as verified; each saves a derivation.
+pub const VERIFIED_PASSWORDS_MAX: usize = 100;
+/// For how long, nanoseconds. A changed password ends it at once: its salt is part of it.
+pub const VERIFIED_PASSWORD_NS: i64 = 60 * super::time::S_NS;
+/// Rounds of PBKDF2-HMAC-SHA-256 behind a user's password: the most that the platform's WebCrypto
+/// takes, some 10 ms.
+pub const PASSWORD_ITERATIONS: u32 = 100_000;
+/// Failed authentications of one address within [`FAILURE_WINDOW_NS`] after which 429 is answered.
+pub const FAILURES_MAX: u32 = 20;
+/// How long failures of an address are counted together, nanoseconds.
+pub const FAILURE_WINDOW_NS: i64 = 60 * super::time::S_NS;
+/// Addresses whose failures an isolate counts.
+pub const FAILING_ADDRESSES_MAX: usize = 1_000;
 /// Points below which a write is counted as tiny: its request, call and row cost as much as those
 /// of a batch of thousands.
 pub const TINY_BATCH_POINTS: u64 = 100;

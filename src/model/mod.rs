@@ -1,5 +1,6 @@
 //! The nouns every other module speaks of. Constructors validate; nothing else happens here.
 
+pub mod grant;
 pub mod ids;
 pub mod limit;
 pub mod limits;

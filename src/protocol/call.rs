@@ -17,6 +17,8 @@ pub enum Address {
     Database(ObjectId),
     /// A Shard object.
     Shard(ObjectId),
+    /// No object but the runtime itself, see [`super::derivation`].
+    KeyDerivation,
 }
 
 /// One request to one object.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::call::PlacementError;
 use super::database::{PolicyRefusal, PolicySpec};
 use super::envelope::{Direction, Wire};
+use super::grants::{GrantChanges, Grantee};
 use super::host::Unavailable;
 use crate::model::ids::ObjectId;
 
@@ -28,6 +29,21 @@ pub enum ToCatalog {
         /// Resume key: [`FromCatalog::Listed`]'s `resume`.
         #[serde(default)]
         after: Option<u64>,
+    },
+    /// Which tokens and users changed.
+    Grants {
+        /// After this version; 0 is from the beginning.
+        since: u64,
+    },
+    /// Stores a token or user in place of the one of its `version`, or as a new one where that is
+    /// 0. Somebody else's change in between is answered with `Unavailable`.
+    PutGrantee(Box<Grantee>),
+    /// Removes a token or user.
+    RemoveGrantee {
+        /// A user, else a token.
+        user: bool,
+        /// Which.
+        name: String,
     },
 }
 
@@ -70,7 +86,8 @@ pub enum FromCatalog {
         /// It was ready before this request.
         existed: bool,
     },
-    /// No database has the name any more and none of its shards takes or shows a point.
+    /// No database (or token, or user) has the name any more; none of a database's shards takes or
+    /// shows a point.
     Dropped {
         /// There was one.
         existed: bool,
@@ -86,6 +103,13 @@ pub enum FromCatalog {
         names: Vec<String>,
         /// Where the next page starts; `None` when this was the last.
         resume: Option<u64>,
+    },
+    /// What changed of tokens and users.
+    Grants(Box<GrantChanges>),
+    /// The token or user is stored.
+    Granted {
+        /// Its number.
+        id: u64,
     },
     /// The request cannot be granted; repeating it changes nothing.
     Refused(CatalogRefusal),
@@ -111,6 +135,19 @@ pub enum CatalogRefusal {
         current: u64,
         /// Databases there would be.
         requested: u64,
+    },
+    /// `GRANTEES_MAX` or `GRANTEES_BYTES_MAX`
+    #[error(
+        "tokens and users limit exceeded: this request would make {requested} {unit}, the limit \
+         is {limit}; remove some that are not used any more"
+    )]
+    TooManyGrantees {
+        /// The limit.
+        limit: u64,
+        /// How many there would be.
+        requested: u64,
+        /// What is counted.
+        unit: String,
     },
     /// The runtime cannot place objects there.
     #[error(transparent)]

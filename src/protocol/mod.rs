@@ -3,7 +3,9 @@
 pub mod call;
 pub mod catalog;
 pub mod database;
+pub mod derivation;
 pub mod envelope;
+pub mod grants;
 pub mod host;
 pub mod page;
 pub mod round;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::grants::GrantCopy;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{CACHED_DATABASES_MAX, CACHED_SCHEMA_COLUMNS_MAX};
 use crate::model::schema::PolicySchema;
@@ -27,6 +28,8 @@ pub struct Cache {
     schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
     /// Raised by every use: orders entries by age, and stamps fetches.
     clock: u64,
+    /// Tokens and users.
+    pub grants: GrantCopy,
 }
 
 impl Cache {

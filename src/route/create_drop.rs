@@ -252,9 +252,10 @@ impl CreateDrop {
             }
             FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
             FromCatalog::Unavailable(why) => Err(why.into()),
-            FromCatalog::Resolved { .. } | FromCatalog::Listed { .. } => {
-                Err(Error::unexpected_reply())
-            }
+            FromCatalog::Resolved { .. }
+            | FromCatalog::Listed { .. }
+            | FromCatalog::Grants(_)
+            | FromCatalog::Granted { .. } => Err(Error::unexpected_reply()),
         }
     }
 

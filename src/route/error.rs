@@ -1,5 +1,6 @@
 //! Why a request to the objects failed; `api` maps each variant to a status and a body.
 
+use crate::model::grant::Right;
 use crate::protocol::call::CallFailure;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::DatabaseRefusal;
@@ -24,6 +25,16 @@ pub enum Error {
     /// The Database refuses: a bad policy, a jurisdiction (501).
     #[error(transparent)]
     Database(DatabaseRefusal),
+    /// The caller may not use the policy that the request turned out to mean.
+    #[error("{who} not authorized to execute this statement, requires {right} on {database}")]
+    Forbidden {
+        /// The caller.
+        who: String,
+        /// What is missing.
+        right: &'static str,
+        /// On which database.
+        database: String,
+    },
     /// The statement itself.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -51,6 +62,12 @@ impl From<CallFailure> for Error {
 }
 
 impl Error {
+    /// `who` lacks `right` on the policy in question.
+    pub(crate) fn forbidden(who: &str, right: Right, database: &str) -> Self {
+        let (who, database) = (who.to_owned(), database.to_owned());
+        Self::Forbidden { who, right: right.as_str(), database }
+    }
+
     /// A reply of a kind that does not answer the call.
     pub(crate) fn unexpected_reply() -> Self {
         Self::Unavailable(Unavailable::Unreachable("unexpected reply".to_owned()))

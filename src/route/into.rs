@@ -5,17 +5,21 @@
 
 mod points;
 
+use std::rc::Rc;
+
 use super::error::Error;
+use super::grants::Principal;
 use super::query::Query;
 use super::statement::Session;
 use super::write::{Write, WriteOutcome, WriteRequest};
 use super::{Context, Machine};
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::influxql::target::{Target, TargetName};
+use crate::model::grant::Right;
 use crate::protocol::call::{Reply, Step};
 use crate::query::error::QueryError;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
-use crate::query::source::{Defaults, SourceName};
+use crate::query::source::SourceName;
 use points::Points;
 
 /// A SELECT INTO in progress. Answers as [`super::statement::Execution`] does.
@@ -25,6 +29,7 @@ pub struct SelectInto {
     place: SourceName,
     /// The measurement; `None` is each row's own.
     measurement: Option<String>,
+    principal: Principal,
     stage: Stage,
 }
 
@@ -47,16 +52,16 @@ impl SelectInto {
         target: Target,
         session: Session,
     ) -> Result<Self, QueryError> {
-        let defaults =
-            Defaults { database: session.database.as_deref(), policy: session.policy.as_deref() };
-        let place = defaults.resolve(target.database.as_deref(), target.policy.as_deref())?;
+        let place =
+            session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
         let measurement = match target.name {
             TargetName::Name(name) => Some(name),
             TargetName::SameAsSource => None,
         };
         let points = Points::new(tag_arguments(&select));
+        let principal = session.principal.clone();
         let query = Box::new(Query::select(select, session)?);
-        Ok(Self { place, measurement, stage: Stage::Read { query, points } })
+        Ok(Self { place, measurement, principal, stage: Stage::Read { query, points } })
     }
 
     fn read(
@@ -87,7 +92,10 @@ impl SelectInto {
         let SourceName { database, policy } = self.place.clone();
         let batch = points.finish();
         let (auto_create, all_or_nothing) = (None, false);
-        let request = WriteRequest { database, policy, batch, auto_create, all_or_nothing };
+        let scope = self.principal.grants.scope(Right::Write, &database);
+        let who = Rc::clone(&self.principal.name);
+        let request =
+            WriteRequest { database, policy, scope, who, batch, auto_create, all_or_nothing };
         self.write(context, None, (Box::new(Write::new(request)), count))
     }
 

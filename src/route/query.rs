@@ -11,6 +11,7 @@ use super::load::{Load, Loaded, Progress, Want};
 use super::statement::Session;
 use super::{Context, Machine};
 use crate::influxql::ast::{SelectStatement, Statement};
+use crate::model::grant::{Right, Scope};
 use crate::model::ids::ObjectId;
 use crate::model::limit::Limit;
 use crate::model::limits::STALE_RETRIES_MAX;
@@ -28,7 +29,7 @@ use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaStep};
 use crate::query::result::SeriesChunk;
-use crate::query::source::{self, Defaults, SourceName};
+use crate::query::source::{self, SourceName};
 use crate::scan::page::ScanPage;
 
 /// What is asked.
@@ -88,7 +89,7 @@ impl Query {
     /// # Errors
     /// [`QueryError::DatabaseRequired`]
     pub fn select(select: SelectStatement, session: Session) -> Result<Self, QueryError> {
-        let names = source::sources(&select, defaults(&session))?;
+        let names = source::sources(&select, session.defaults())?;
         let want = |name: SourceName| (name.database, Want::Policy(name.policy));
         let sources = names.into_iter().map(want).collect();
         Ok(Self::new(Question::Select(Box::new(select)), session, sources))
@@ -145,10 +146,15 @@ impl Query {
 
     fn plan(&mut self, context: &mut Context<'_>, loaded: Vec<Loaded>, from_owner: bool) -> Flow {
         let all_fresh = from_owner || loaded.iter().all(|found| found.fresh);
+        if let Err(error) = self.check_policies(&loaded) {
+            return Flow::Break(Err(error));
+        }
         let run = match &self.question {
             Question::Select(select) => self.plan_select(context, select, &loaded),
             Question::Show(statement) => {
-                plan_show(statement, &loaded, &self.session, context.platform.now_ns())
+                let database = self.sources.first().map_or("", |(database, _)| database);
+                let scope = self.session.principal.grants.scope(Right::Read, database);
+                plan_show(statement, &loaded, &self.session, &scope, context.platform.now_ns())
             }
         };
         match run {
@@ -158,6 +164,23 @@ impl Query {
             Err(error) if all_fresh => Flow::Break(Err(error.into())),
             Ok(_) | Err(_) => self.load_next(context, Vec::new(), true),
         }
+    }
+
+    /// Which policy a source means is known by now: whether the caller may read it, too.
+    fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
+        let principal = &self.session.principal;
+        for ((database, _), loaded) in self.sources.iter().zip(loaded) {
+            let scope = principal.grants.scope(Right::Read, database);
+            let lists = matches!(self.question, Question::Show(_));
+            let covered = match loaded.policy() {
+                Some((policy, _)) if !lists => scope.covers(&policy.name),
+                _ => scope.may_cover(None),
+            };
+            if !covered {
+                return Err(Error::forbidden(&principal.name, Right::Read, database));
+            }
+        }
+        Ok(())
     }
 
     /// The run, and whether each source has a shard that is asked.
@@ -182,7 +205,7 @@ impl Query {
         let plan = compile::compile(
             select,
             &compile::Context {
-                defaults: defaults(&self.session),
+                defaults: self.session.defaults(),
                 now_ns: self.session.now_ns,
                 buckets_max: context.platform.limits().get(Limit::Buckets) as u64,
                 policies: &policies,
@@ -331,20 +354,22 @@ fn plan_show(
     statement: &Statement,
     loaded: &[Loaded],
     session: &Session,
+    scope: &Scope,
     now_ns: i64,
 ) -> Result<(Run, bool), QueryError> {
     let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
     let mut policies: Vec<(String, &PolicySchema)> = Vec::new();
     for (id, schema) in &loaded.schemas {
         let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
-        policies.extend(policy.map(|policy| (policy.name.clone(), schema.as_ref())));
+        let readable = policy.filter(|policy| scope.covers(&policy.name));
+        policies.extend(readable.map(|policy| (policy.name.clone(), schema.as_ref())));
     }
     let default = loaded.description.default_policy;
     let default = loaded.description.policies.iter().find(|policy| Some(policy.id) == default);
     let context = MetaContext {
         policies: &policies,
         default_policy: default.map_or("", |policy| &policy.name),
-        defaults: defaults(session),
+        defaults: session.defaults(),
         now_ns: session.now_ns,
     };
     let mut plan = metadata::compile(statement, &context)?;
@@ -385,10 +410,6 @@ fn stamp(streams: &[Vec<(ObjectId, Stamp)>], id: StreamId) -> Option<Stamp> {
 fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
     // A policy has far fewer than 2^32 shards.
     streams.iter().map(|shards| shards.len() as u32).collect()
-}
-
-fn defaults(session: &Session) -> Defaults<'_> {
-    Defaults { database: session.database.as_deref(), policy: session.policy.as_deref() }
 }
 
 impl Machine for Query {

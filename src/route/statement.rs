@@ -3,11 +3,13 @@
 use super::create_drop::{Change, CreateDrop};
 use super::delete::Delete;
 use super::error::Error;
+use super::grants::Principal;
 use super::into::SelectInto;
 use super::load::{Load, Progress, Want};
 use super::query::Query;
 use super::{Context, Machine};
 use crate::influxql::ast::Statement;
+use crate::model::grant::{Right, Scope};
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
@@ -28,6 +30,15 @@ pub struct Session {
     pub now_ns: i64,
     /// `DEFAULT_SHARDS`, for CREATE DATABASE.
     pub default_shards: u32,
+    /// Who asks. The default may do nothing.
+    pub principal: Principal,
+}
+
+impl Session {
+    /// What unqualified names mean.
+    pub fn defaults(&self) -> Defaults<'_> {
+        Defaults { database: self.database.as_deref(), policy: self.policy.as_deref() }
+    }
 }
 
 /// A statement in progress.
@@ -59,9 +70,7 @@ impl Execution {
 }
 
 fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
-    let defaults =
-        Defaults { database: session.database.as_deref(), policy: session.policy.as_deref() };
-    if let Some(database) = metadata::database(&statement, defaults) {
+    if let Some(database) = metadata::database(&statement, session.defaults()) {
         let database = database?;
         let empty_if_missing = matches!(statement, Statement::ShowMeasurements(_));
         let query = Box::new(Query::show(statement, database, session));
@@ -86,12 +95,13 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
             let database = session.database.unwrap_or_default();
             Ok(Kind::Delete(Box::new(Delete::new(delete, database, session.now_ns))))
         }
-        Statement::ShowDatabases => Ok(Kind::Databases(Databases::default())),
+        Statement::ShowDatabases => Ok(Kind::Databases(Databases::new(session.principal))),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
             let load = Load::from_owner(&database, Want::Nothing);
-            let round = Round::default();
-            Ok(Kind::Policies(Box::new(Policies { load, round, finished: false })))
+            let visible = session.principal.grants.scope(Right::Read, &database);
+            let (round, finished) = (Round::default(), false);
+            Ok(Kind::Policies(Box::new(Policies { load, visible, round, finished })))
         }
         other => Err(QueryError::Unsupported(other.to_string()).into()),
     }
@@ -123,15 +133,20 @@ impl Machine for Execution {
     }
 }
 
-/// SHOW DATABASES.
-#[derive(Debug, Default)]
+/// SHOW DATABASES: those that the caller has a right on (1.x).
+#[derive(Debug)]
 struct Databases {
+    principal: Principal,
     names: Vec<String>,
     round: Round,
     finished: bool,
 }
 
 impl Databases {
+    fn new(principal: Principal) -> Self {
+        Self { principal, names: Vec::new(), round: Round::default(), finished: false }
+    }
+
     fn ask(&mut self, after: Option<u64>) -> Step<Result<Option<SeriesChunk>, Error>> {
         let message = envelope::encode(&ToCatalog::List { after });
         Step::Calls(self.round.start(vec![Request::new(Address::Catalog, message)]))
@@ -143,7 +158,8 @@ impl Databases {
     ) -> Step<Result<Option<SeriesChunk>, Error>> {
         match envelope::decode_reply::<FromCatalog>(reply) {
             Ok(FromCatalog::Listed { names, resume }) => {
-                self.names.extend(names);
+                let grants = &self.principal.grants;
+                self.names.extend(names.into_iter().filter(|name| grants.sees(name)));
                 if resume.is_some() {
                     return self.ask(resume);
                 }
@@ -172,10 +188,11 @@ impl Machine for Databases {
     }
 }
 
-/// SHOW RETENTION POLICIES.
+/// SHOW RETENTION POLICIES: those that the caller may read.
 #[derive(Debug)]
 struct Policies {
     load: Load,
+    visible: Scope,
     round: Round,
     finished: bool,
 }
@@ -197,11 +214,12 @@ impl Machine for Policies {
             Progress::Ready(Err(error)) => Step::Done(Err(error)),
             Progress::Ready(Ok(loaded)) => {
                 self.finished = true;
-                let policies = &loaded.description.policies;
+                let mut policies = loaded.description.policies.clone();
+                policies.retain(|policy| self.visible.covers(&policy.name));
                 let default = loaded.description.default_policy;
                 let default = policies.iter().find(|policy| Some(policy.id) == default);
                 let default = default.map_or("", |policy| policy.name.as_str());
-                Step::Done(Ok(Some(metadata::show_retention_policies(policies, default))))
+                Step::Done(Ok(Some(metadata::show_retention_policies(&policies, default))))
             }
         }
     }

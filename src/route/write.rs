@@ -10,6 +10,7 @@ pub mod split;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use super::error::Error;
 use super::load::{Load, Loaded, Progress, Want};
@@ -17,6 +18,7 @@ use super::{Context, Machine};
 use crate::batch::Batch;
 use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
+use crate::model::grant::{Right, Scope};
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
@@ -38,6 +40,10 @@ pub struct WriteRequest {
     pub database: String,
     /// The policy as the client said it; none or empty is the default one.
     pub policy: Option<String>,
+    /// The policies that the caller may write.
+    pub scope: Scope,
+    /// The caller, as refusals call it.
+    pub who: Rc<str>,
     /// The accepted lines.
     pub batch: Batch,
     /// What to create when the database does not exist; `None` answers that it does not.
@@ -191,6 +197,10 @@ impl Write {
         let Some((policy, schema)) = loaded.policy() else {
             return Flow::Break(Err(Error::unexpected_reply()));
         };
+        if !self.request.scope.covers(&policy.name) {
+            let refusal = Error::forbidden(&self.request.who, Right::Write, &self.request.database);
+            return Flow::Break(Err(refusal));
+        }
         let oldest_ns = policy.oldest_kept_ns(context.platform.now_ns());
         let measurements = &self.request.batch.measurements;
         let columns: Vec<Columns> = measurements

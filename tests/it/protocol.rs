@@ -6,6 +6,7 @@ use tidemark::batch::from_lines::from_lines;
 use tidemark::influxql::params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::line_protocol::{Options, TimestampUnit};
+use tidemark::model::grant::Scope;
 use tidemark::model::ids::{ObjectId, PolicyId};
 use tidemark::model::time::{H_NS, Precision, S_NS};
 use tidemark::model::value::{FieldType, FieldValue};
@@ -20,6 +21,7 @@ use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::query::metadata;
 use tidemark::route::create_drop::{Change, Changed, CreateDrop};
 use tidemark::route::error::Error;
+use tidemark::route::grants::Principal;
 use tidemark::route::statement::{Execution, Session};
 use tidemark::route::write::rejections::LineRefusal;
 use tidemark::route::write::{Write, WriteOutcome, WriteRequest};
@@ -52,10 +54,17 @@ pub(crate) fn write(database: &str, lines: &str) -> Write {
     Write::new(WriteRequest {
         database,
         policy: None,
+        scope: Scope::All,
+        who: "admin".into(),
         batch,
         auto_create: None,
         all_or_nothing: false,
     })
+}
+
+/// A caller who may do everything.
+fn session() -> Session {
+    Session { principal: Principal::admin(), ..Session::default() }
 }
 
 fn alter(database: &str, name: &str, duration_ns: i64) -> CreateDrop {
@@ -478,7 +487,7 @@ fn databases_and_policies_are_shown_from_their_owners_page_by_page() {
     let long = |letter: &str| letter.repeat(400_000);
     let show = |world: &mut World, edge: &Edge, text: &str| {
         let statement = parse_statement(text, &Params::default()).unwrap();
-        let execution = Execution::new(statement, Session::default());
+        let execution = Execution::new(statement, session());
         world.run_pieces(edge, execution, |answer| matches!(answer, Ok(Some(_))))
     };
     for name in [long("x"), long("y"), "z".to_owned()] {

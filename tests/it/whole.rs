@@ -4,6 +4,7 @@ use tidemark::influxql::params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
 use tidemark::route::error::Error;
+use tidemark::route::grants::Principal;
 use tidemark::route::statement::{Execution, Session};
 
 use crate::protocol::{create, drop_database, write};
@@ -14,7 +15,9 @@ use crate::world::{Edge, World, real_shard};
 fn ask(world: &mut World, edge: &Edge, text: &str) -> Result<Vec<String>, Error> {
     let statement = parse_statement(text, &Params::default()).unwrap();
     let database = Some("db".to_owned());
-    let session = Session { database, now_ns: START_NS, default_shards: 1, ..Session::default() };
+    let principal = Principal::admin();
+    let default = Session { principal, ..Session::default() };
+    let session = Session { database, now_ns: START_NS, default_shards: 1, ..default };
     let execution = Execution::new(statement, session);
     let mut lines = Vec::new();
     for piece in world.run_pieces(edge, execution, |answer| matches!(answer, Ok(Some(_)))) {

@@ -5,13 +5,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use tidemark::api::action::Action;
-use tidemark::api::admission::Admission;
 use tidemark::api::exchange::{Exchange, Service};
 use tidemark::api::http::{RequestHead, Response};
-use tidemark::api::log::WriteCounts;
 use tidemark::api::settings::Settings;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
-use tidemark::route::cache::Cache;
 
 use crate::protocol::world;
 use crate::world::platform::TestPlatform;
@@ -19,13 +16,7 @@ use crate::world::{Client, World};
 
 pub(crate) fn service() -> Service {
     let settings = Settings::read(|name| (name == "ADMIN_TOKEN").then(|| "admin".to_owned()));
-    Service {
-        settings,
-        cache: Cache::default(),
-        admission: Admission::default(),
-        hash_seed: 1,
-        write_counts: WriteCounts::default(),
-    }
+    Service::new(settings, 1)
 }
 
 pub(crate) fn head(target: &str, headers: &[(&str, String)]) -> RequestHead {

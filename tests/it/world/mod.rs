@@ -290,6 +290,11 @@ impl World {
     }
 
     fn handle(&mut self, caller: Caller, call: Call) {
+        if call.to == Address::KeyDerivation {
+            let result = Ok(call.message);
+            self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
+            return;
+        }
         if let Address::Shard(id) = &call.to {
             let now_ns = self.platform.time_ns();
             let result = Ok(self.shard(id).handle(&call.message, now_ns));

@@ -1,0 +1,148 @@
+//! The door: who is calling, and whether to let them in.
+
+use super::{Exchange, Service, State};
+use crate::api::action::Action;
+use crate::api::auth::{self, AuthError};
+use crate::api::error::{ApiError, Shape};
+use crate::api::params::Dialect;
+use crate::api::query::Querying;
+use crate::api::throttle;
+use crate::protocol::call::{Platform, Reply, Step};
+use crate::route::error::Error;
+use crate::route::grants::Principal;
+use crate::route::identify::Identify;
+use crate::route::{Context, Machine};
+
+/// What a caller wants to be let in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    Write(Dialect),
+    Query,
+    /// `/api/v3/configure/database`
+    Databases,
+}
+
+/// What happens once the caller is known.
+#[derive(Debug)]
+pub(super) enum Then {
+    Enter(Door),
+    Run(Box<Querying>),
+}
+
+impl Exchange {
+    /// Finds out who is calling, then lets them through `door`.
+    pub(super) fn knock(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        door: Door,
+    ) -> Result<Action, ApiError> {
+        self.identify(service, platform, false, Then::Enter(door))
+    }
+
+    /// Refuses the caller, unless that rests on a copy that may be old: then its owner is asked
+    /// first (DESIGN section 4, rule 6).
+    pub(super) fn refuse(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        refusal: AuthError,
+        then: Then,
+    ) -> Result<Action, ApiError> {
+        if self.principal.fresh {
+            return Err(refusal.into());
+        }
+        self.identify(service, platform, true, then)
+    }
+
+    /// Lets administrators through.
+    pub(super) fn require_admin(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        door: Door,
+    ) -> Result<Option<Action>, ApiError> {
+        if self.principal.grants.admin {
+            return Ok(None);
+        }
+        let refusal = AuthError::not_admin(&self.principal);
+        self.refuse(service, platform, refusal, Then::Enter(door)).map(Some)
+    }
+
+    fn identify(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        from_owner: bool,
+        then: Then,
+    ) -> Result<Action, ApiError> {
+        let settings = service.settings.as_ref().map_err(Clone::clone)?;
+        let credentials = auth::credentials(&self.head, &self.url, settings)?;
+        if auth::is_admin(&credentials, settings) {
+            self.principal = Principal::admin();
+            return self.go_through(service, platform, then);
+        }
+        let known = credentials.user.as_deref();
+        let known = known.filter(|name| service.cache.grants.user(name).is_some());
+        let address = self.head.header("cf-connecting-ip").unwrap_or_default();
+        self.throttle_key = throttle::key(address, known);
+        let wait_s = service.throttle.wait_s(&self.throttle_key, platform.now_ns());
+        let identify = Box::new(Identify::new(credentials, from_owner, wait_s.is_some()));
+        self.state = State::Identifying { identify, then };
+        self.identify_step(service, platform, None)
+    }
+
+    /// Goes on finding out who is calling.
+    pub(super) fn identify_step(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let State::Identifying { identify, .. } = &mut self.state else { return Ok(Action::End) };
+        let answer =
+            match identify.step(&mut Context { cache: &mut service.cache, platform }, reply) {
+                Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                Step::Done(answer) => answer,
+            };
+        let State::Identifying { then, .. } = std::mem::replace(&mut self.state, State::Finished)
+        else {
+            return Ok(Action::End);
+        };
+        match answer {
+            Ok(Some(principal)) => {
+                self.principal = principal;
+                self.go_through(service, platform, then)
+            }
+            Ok(None) => Err(self.turn_away(service, platform).into()),
+            // Which shards or databases there are is not said to somebody unknown.
+            Err(Error::Unavailable(why)) => Err(AuthError::Unverified(why.to_string()).into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Counts a failure and words it. 1.x's writers drop what is answered with 429.
+    fn turn_away(&self, service: &mut Service, platform: &dyn Platform) -> AuthError {
+        let now_ns = platform.now_ns();
+        let wait_s = service.throttle.wait_s(&self.throttle_key, now_ns);
+        service.throttle.failed(self.throttle_key.clone(), now_ns);
+        match wait_s {
+            Some(retry_after_s) if self.shape != Shape::WriteV1 => {
+                AuthError::TooManyFailures { retry_after_s }
+            }
+            _ => AuthError::Unauthorized,
+        }
+    }
+
+    fn go_through(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        then: Then,
+    ) -> Result<Action, ApiError> {
+        match then {
+            Then::Enter(door) => self.enter(service, platform, door),
+            Then::Run(querying) => self.authorise(service, platform, querying),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Who may do what: rights on databases and policies, whoever holds them.
+
+use serde::{Deserialize, Serialize};
+
+/// What may be done with points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Query them.
+    Read,
+    /// Write and delete them.
+    Write,
+}
+
+impl Right {
+    /// As 1.x prints it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "READ",
+            Self::Write => "WRITE",
+        }
+    }
+}
+
+/// Rights on one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permission {
+    /// Which database; `None` is every one, present and future.
+    pub database: Option<String>,
+    /// Which of its policies; `None` is all of them.
+    pub policy: Option<String>,
+    /// Whether it may be read.
+    pub read: bool,
+    /// Whether it may be written.
+    pub write: bool,
+}
+
+impl Permission {
+    fn gives(&self, right: Right) -> bool {
+        match right {
+            Right::Read => self.read,
+            Right::Write => self.write,
+        }
+    }
+
+    fn names(&self, database: &str) -> bool {
+        self.database.as_ref().is_none_or(|named| named == database)
+    }
+}
+
+/// Everything that one caller may do. The default is nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grants {
+    /// Everything, and what is beyond rights on databases.
+    pub admin: bool,
+    /// In the order in which they were given.
+    pub permissions: Vec<Permission>,
+}
+
+/// How much of one database a right covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Nothing.
+    None,
+    /// These policies, by name.
+    Policies(Vec<String>),
+    /// All of it.
+    All,
+}
+
+impl Scope {
+    /// Whether the policy of this name lies inside.
+    pub fn covers(&self, policy: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Policies(names) => names.iter().any(|name| name == policy),
+            Self::All => true,
+        }
+    }
+
+    /// The same for a policy as a client names it. Which one no name and `default` mean is known
+    /// only once the database is: true where one of the policies may be it.
+    pub fn may_cover(&self, policy: Option<&str>) -> bool {
+        match policy {
+            None | Some("" | "default") => *self != Self::None,
+            Some(policy) => self.covers(policy),
+        }
+    }
+}
+
+impl Grants {
+    /// The rights of the admin token.
+    pub fn admin() -> Self {
+        Self { admin: true, permissions: Vec::new() }
+    }
+
+    /// How much of `database` the right covers.
+    pub fn scope(&self, right: Right, database: &str) -> Scope {
+        if self.admin {
+            return Scope::All;
+        }
+        let mut policies = Vec::new();
+        for permission in &self.permissions {
+            if permission.gives(right) && permission.names(database) {
+                match &permission.policy {
+                    None => return Scope::All,
+                    Some(policy) => policies.push(policy.clone()),
+                }
+            }
+        }
+        if policies.is_empty() { Scope::None } else { Scope::Policies(policies) }
+    }
+
+    /// Whether the right covers every database, those that do not exist yet included.
+    pub fn covers_all(&self, right: Right) -> bool {
+        let all = |p: &Permission| p.gives(right) && p.database.is_none() && p.policy.is_none();
+        self.admin || self.permissions.iter().any(all)
+    }
+
+    /// Whether a list of databases may show this one: any right on it will do.
+    pub fn sees(&self, database: &str) -> bool {
+        let any = |p: &Permission| p.names(database) && (p.read || p.write);
+        self.admin || self.permissions.iter().any(any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permission(database: Option<&str>, policy: Option<&str>, rights: &str) -> Permission {
+        Permission {
+            database: database.map(str::to_owned),
+            policy: policy.map(str::to_owned),
+            read: rights.contains('r'),
+            write: rights.contains('w'),
+        }
+    }
+
+    #[test]
+    fn a_right_covers_what_it_names() {
+        let grants = Grants {
+            admin: false,
+            permissions: vec![
+                permission(Some("a"), None, "r"),
+                permission(Some("b"), Some("p"), "rw"),
+                permission(Some("c"), None, ""),
+            ],
+        };
+        let only = |policy: &str| Scope::Policies(vec![policy.to_owned()]);
+        for (right, database, expected) in [
+            (Right::Read, "a", Scope::All),
+            (Right::Write, "a", Scope::None),
+            (Right::Read, "b", only("p")),
+            (Right::Write, "b", only("p")),
+            (Right::Read, "c", Scope::None),
+            (Right::Read, "A", Scope::None),
+            (Right::Read, "", Scope::None),
+        ] {
+            assert_eq!(grants.scope(right, database), expected, "{right:?} {database}");
+        }
+        assert_eq!(["a", "b", "c", "d"].map(|db| grants.sees(db)), [true, true, false, false]);
+        assert!(!grants.covers_all(Right::Read));
+    }
+
+    #[test]
+    fn everything_is_more_than_every_name() {
+        let grants = Grants { admin: false, permissions: vec![permission(None, None, "w")] };
+        assert_eq!(grants.scope(Right::Write, "any"), Scope::All);
+        assert_eq!(grants.scope(Right::Read, "any"), Scope::None);
+        assert!(grants.covers_all(Right::Write) && !grants.covers_all(Right::Read));
+        assert!(grants.sees("any"));
+        let admin = Grants::admin();
+        assert!(admin.covers_all(Right::Read) && admin.sees("any"));
+        assert_eq!(admin.scope(Right::Read, "any"), Scope::All);
+        assert!(!Grants::default().sees("any") && !Grants::default().covers_all(Right::Read));
+    }
+
+    #[test]
+    fn a_policy_is_judged_by_its_name() {
+        let scope = Scope::Policies(vec!["p".to_owned()]);
+        assert!(scope.covers("p") && !scope.covers("q") && !scope.covers("P"));
+        for (policy, expected) in
+            [(None, true), (Some(""), true), (Some("default"), true), (Some("q"), false)]
+        {
+            assert_eq!(scope.may_cover(policy), expected, "{policy:?}");
+        }
+        assert!(!Scope::None.may_cover(None) && Scope::All.may_cover(Some("q")));
+    }
+}

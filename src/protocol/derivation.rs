@@ -1,0 +1,54 @@
+//! A password to a key: PBKDF2-HMAC-SHA-256, which the runtime's own WebCrypto carries out.
+//!
+//! It travels like a call, so that every machine that can call an object can also wait for a key;
+//! the reply is the key's bytes, without an envelope.
+
+use super::call::Address;
+use super::round::Request;
+
+/// What is derived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Derivation<'a> {
+    /// Rounds.
+    pub iterations: u32,
+    /// As stored: its text is the salt.
+    pub salt: &'a str,
+    /// In clear. Never logged, never sent to an object.
+    pub password: &'a str,
+}
+
+impl<'a> Derivation<'a> {
+    /// The call that asks for the key.
+    pub fn request(&self) -> Request {
+        let mut message = self.iterations.to_le_bytes().to_vec();
+        message.extend_from_slice(&(self.salt.len() as u64).to_le_bytes());
+        message.extend_from_slice(self.salt.as_bytes());
+        message.extend_from_slice(self.password.as_bytes());
+        Request::new(Address::KeyDerivation, message)
+    }
+
+    /// Reads what [`Derivation::request`] wrote; `None` for anything else.
+    pub fn read(message: &'a [u8]) -> Option<Self> {
+        let (iterations, rest) = message.split_first_chunk()?;
+        let (salt_bytes, rest) = rest.split_first_chunk()?;
+        let salt_bytes = usize::try_from(u64::from_le_bytes(*salt_bytes)).ok()?;
+        let (salt, password) = std::str::from_utf8(rest).ok()?.split_at_checked(salt_bytes)?;
+        Some(Self { iterations: u32::from_le_bytes(*iterations), salt, password })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_read_as_it_was_written() {
+        let derivation = Derivation { iterations: 7, salt: "s\u{fc}", password: "p\0w" };
+        let request = derivation.request();
+        assert_eq!(request.to, Address::KeyDerivation);
+        assert_eq!(Derivation::read(&request.message), Some(derivation));
+        for cut in 0..12 + 3 {
+            assert_eq!(Derivation::read(&request.message[..cut]), None, "{cut}");
+        }
+    }
+}

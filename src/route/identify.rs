@@ -1,0 +1,262 @@
+//! Credentials to who they belong to: the isolate's copy first, its owner before a refusal.
+//!
+//! A token is tried first, then user and password. A copy older than [`GRANTS_FRESH_NS`] follows
+//! the Catalog; one older than `GRANTS_USABLE_NS` is not believed, so that a revoked token is
+//! refused everywhere within that time and a Catalog out of reach lets nobody in.
+
+use subtle::ConstantTimeEq;
+
+use super::error::Error;
+use super::grants::{GrantCopy, Hash, Principal, hash_of, hex, token_hash};
+use super::{Context, Machine};
+use crate::model::limits::PASSWORD_ITERATIONS;
+use crate::model::time::S_NS;
+use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::derivation::Derivation;
+use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::{Request, Round};
+
+/// How often somebody who fails all the time may make an isolate ask the Catalog, nanoseconds.
+const THROTTLED_REFRESH_NS: i64 = S_NS;
+/// Salt of the password of a user who does not exist: to be refused takes as long as for others.
+const NOBODY_SALT: &str = "nobody";
+
+/// The question for changes of tokens and users, and when and with which version it was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    since: u64,
+    asked_ns: i64,
+}
+
+impl Asked {
+    /// Asks.
+    pub(super) fn now(context: &mut Context<'_>) -> (Self, Request) {
+        let asked_ns = context.platform.now_ns();
+        let since = context.cache.grants.refreshing(asked_ns);
+        let message = envelope::encode(&ToCatalog::Grants { since });
+        (Self { since, asked_ns }, Request::new(Address::Catalog, message))
+    }
+
+    /// Takes the answer into the copy.
+    pub(super) fn learn(
+        self,
+        copy: &mut GrantCopy,
+        reply: Result<Vec<u8>, CallFailure>,
+    ) -> Result<(), Unavailable> {
+        match envelope::decode_reply::<FromCatalog>(reply) {
+            Ok(FromCatalog::Grants(changes)) => {
+                copy.learn(*changes, self.since, self.asked_ns);
+                Ok(())
+            }
+            Ok(FromCatalog::Unavailable(why)) => Err(why),
+            Ok(_) => Err(Unavailable::Unreachable("unexpected reply".to_owned())),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+/// What came with a request.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user name of Basic, `u` or `Token user:password`; any name goes with a token.
+    pub user: Option<String>,
+    /// The token, tried first.
+    pub token: String,
+    /// The password that goes with `user`.
+    pub password: String,
+}
+
+impl Credentials {
+    /// A secret that may be a token, whatever `user` is, or that user's password.
+    pub fn pair(user: Option<String>, secret: String) -> Self {
+        Self { user, token: secret.clone(), password: secret }
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+/// Credentials being checked. Answers `None` for somebody unknown.
+pub struct Identify {
+    credentials: Credentials,
+    token_hash: String,
+    /// Of all of the credentials, to remember them by.
+    key: Hash,
+    /// The copy must have been asked for by this request.
+    from_owner: bool,
+    /// Its address failed too often: no derivation is made for it, and few questions.
+    throttled: bool,
+    /// The copy was refreshed by this request.
+    fresh: bool,
+    /// The refresh that failed.
+    failure: Option<Unavailable>,
+    /// Salt and key that were derived.
+    derived: Option<(String, String)>,
+    waiting: Waiting,
+    round: Round,
+}
+
+impl std::fmt::Debug for Identify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identify(..)")
+    }
+}
+
+enum Waiting {
+    Nothing,
+    Copy(Asked),
+    Key { salt: String },
+}
+
+/// What one look at the copy comes to.
+enum Look {
+    Known(Principal),
+    Unknown,
+    /// The copy may be too old to refuse.
+    Stale,
+    /// This password's key is needed.
+    Derive {
+        salt: String,
+        iterations: u32,
+    },
+}
+
+impl Identify {
+    /// Prepares the check. `from_owner`: a refusal is about to rest on its answer. `throttled`: see
+    /// [`Identify`]; a token that is valid is let in all the same.
+    pub fn new(credentials: Credentials, from_owner: bool, throttled: bool) -> Self {
+        let user = credentials.user.as_deref().unwrap_or_default();
+        Self {
+            token_hash: token_hash(&credentials.token),
+            key: hash_of(&[user, &credentials.token, &credentials.password]),
+            credentials,
+            from_owner,
+            throttled,
+            fresh: false,
+            failure: None,
+            derived: None,
+            waiting: Waiting::Nothing,
+            round: Round::default(),
+        }
+    }
+
+    /// The credentials again, for another check of the same request.
+    pub fn into_credentials(self) -> Credentials {
+        self.credentials
+    }
+
+    fn ask(&mut self, context: &mut Context<'_>) -> Step<Answer> {
+        let (asked, request) = Asked::now(context);
+        self.waiting = Waiting::Copy(asked);
+        Step::Calls(self.round.start(vec![request]))
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>) -> Step<Answer> {
+        let now_ns = context.platform.now_ns();
+        let copy = &mut context.cache.grants;
+        let tried = self.fresh || self.failure.is_some();
+        if !tried && (self.from_owner || copy.wants_refresh(now_ns)) {
+            return self.ask(context);
+        }
+        if !copy.is_usable(now_ns) {
+            let late = || Unavailable::Unreachable("the Catalog answered too late".to_owned());
+            let why = self.failure.take().unwrap_or_else(late);
+            return Step::Done(Err(why.into()));
+        }
+        match self.look(copy, now_ns) {
+            Look::Known(principal) => {
+                if let (true, Some(why)) = (self.from_owner, self.failure.take()) {
+                    return Step::Done(Err(why.into()));
+                }
+                Step::Done(Ok(Some(Principal { fresh: self.fresh, ..principal })))
+            }
+            Look::Unknown => {
+                // Of a throttled password nothing is known.
+                if !self.throttled {
+                    copy.refuse(self.key, now_ns);
+                }
+                Step::Done(Ok(None))
+            }
+            Look::Stale => match self.failure.take() {
+                Some(why) => Step::Done(Err(why.into())),
+                None => self.ask(context),
+            },
+            Look::Derive { salt, iterations } => {
+                let password = &self.credentials.password;
+                let request = Derivation { iterations, salt: &salt, password }.request();
+                self.waiting = Waiting::Key { salt };
+                Step::Calls(self.round.start(vec![request]))
+            }
+        }
+    }
+
+    fn look(&self, copy: &mut GrantCopy, now_ns: i64) -> Look {
+        if let Some(principal) = copy.token(&self.token_hash, now_ns) {
+            return Look::Known(principal);
+        }
+        let refused = copy.is_refused(&self.key, now_ns);
+        if let Some(name) = &self.credentials.user
+            && copy.all(true).next().is_some()
+            && !refused
+        {
+            let (salt, iterations) = match copy.user(name) {
+                Some((row, _)) => (row.salt.clone(), row.iterations),
+                None => (NOBODY_SALT.to_owned(), PASSWORD_ITERATIONS),
+            };
+            let password = hash_of(&[name, &salt, &self.credentials.password]);
+            let known = match (&self.derived, copy.user(name)) {
+                (_, Some(_)) if copy.is_verified(&password, now_ns) => true,
+                (Some((derived_salt, key)), user) if *derived_salt == salt => {
+                    user.is_some_and(|(row, _)| row.hash.as_bytes().ct_eq(key.as_bytes()).into())
+                }
+                _ if self.throttled => false,
+                _ => return Look::Derive { salt, iterations },
+            };
+            if known && let Some((_, principal)) = copy.user(name) {
+                let principal = principal.clone();
+                copy.verify(password, now_ns);
+                return Look::Known(principal);
+            }
+        }
+        let settled = self.fresh
+            || refused
+            || (self.throttled && !copy.is_older(THROTTLED_REFRESH_NS, now_ns));
+        if settled { Look::Unknown } else { Look::Stale }
+    }
+}
+
+type Answer = Result<Option<Principal>, Error>;
+
+impl Machine for Identify {
+    type Answer = Answer;
+
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Answer> {
+        let reply = match reply {
+            None => return self.go_on(context),
+            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
+                Some(reply) => reply,
+                None => return Step::Calls(Vec::new()),
+            },
+        };
+        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Nothing => {}
+            Waiting::Copy(asked) => match asked.learn(&mut context.cache.grants, reply) {
+                Ok(()) => self.fresh = true,
+                Err(why) => self.failure = Some(why),
+            },
+            Waiting::Key { salt } => match reply {
+                Ok(key) => self.derived = Some((salt, hex(&key))),
+                Err(failure) => return Step::Done(Err(failure.into())),
+            },
+        }
+        self.go_on(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;

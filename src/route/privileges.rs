@@ -1,0 +1,218 @@
+//! What each statement asks of its caller: 1.x's `RequiredPrivileges`, database by database.
+
+use crate::influxql::ast::{NamePattern, SelectStatement, Statement};
+use crate::model::grant::{Grants, Right, Scope};
+use crate::query::source::{self, Defaults};
+
+/// One thing that the caller of a statement must be allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// To be an administrator.
+    Admin,
+    /// A right on a database.
+    Right {
+        /// Which right.
+        right: Right,
+        /// On which database; `None` is every one.
+        database: Option<String>,
+        /// On which policy, as the statement names it. `None`: on all of the database.
+        policy: Option<Option<String>>,
+    },
+}
+
+impl Need {
+    /// On one policy, or on some of them: the machine that finds out which judges those.
+    fn some(right: Right, database: &str, policy: Option<String>) -> Self {
+        Self::Right { right, database: Some(database.to_owned()), policy: Some(policy) }
+    }
+
+    /// On all of a database.
+    fn whole(right: Right, database: &str) -> Self {
+        Self::Right { right, database: Some(database.to_owned()), policy: None }
+    }
+
+    /// Whether `grants` may allow it. Where it depends on which policy is the default one, the
+    /// machine that loads the database decides.
+    pub fn is_met(&self, grants: &Grants) -> bool {
+        match self {
+            Self::Admin => grants.admin,
+            Self::Right { right, database: None, .. } => grants.covers_all(*right),
+            Self::Right { right, database: Some(database), policy } => {
+                let scope = grants.scope(*right, database);
+                match policy {
+                    Some(policy) => scope.may_cover(policy.as_deref()),
+                    None => scope == Scope::All,
+                }
+            }
+        }
+    }
+
+    /// What is missing, in 1.x's words.
+    pub fn requires(&self) -> String {
+        match self {
+            Self::Admin => "admin privilege".to_owned(),
+            Self::Right { right, database, .. } => {
+                format!("{} on {}", right.as_str(), database.as_deref().unwrap_or("*"))
+            }
+        }
+    }
+}
+
+/// Everything that `statement` asks of its caller. A statement that names no database and has no
+/// default asks nothing: it fails by itself.
+pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
+    let read = |database: &Option<String>| {
+        let name = database.as_deref().or(defaults.database);
+        name.map(|name| Need::some(Right::Read, name, None)).into_iter().collect()
+    };
+    let write_default =
+        || defaults.database.map(|name| Need::whole(Right::Write, name)).into_iter().collect();
+    match statement {
+        Statement::Select(select) => of_select(select, defaults),
+        Statement::Explain(explain) => of_select(&explain.select, defaults),
+        // Lists what the caller may see.
+        Statement::ShowDatabases => Vec::new(),
+        Statement::ShowRetentionPolicies { database } => read(database),
+        Statement::ShowMeasurements(show) => match &show.database {
+            NamePattern::Absent => read(&None),
+            NamePattern::Name(name) => vec![Need::some(Right::Read, name, None)],
+            NamePattern::All => {
+                vec![Need::Right { right: Right::Read, database: None, policy: None }]
+            }
+        },
+        Statement::ShowSeries(show) => read(&show.database),
+        Statement::ShowTagKeys(show) => read(&show.database),
+        Statement::ShowTagValues(show) => read(&show.database),
+        Statement::ShowFieldKeys(show) => read(&show.database),
+        Statement::ShowCardinality(show) => {
+            let name = show.database.as_deref().or(defaults.database);
+            name.map(|name| Need::whole(Right::Read, name)).into_iter().collect()
+        }
+        Statement::Delete(_) | Statement::DropSeries(_) => write_default(),
+        Statement::DropRetentionPolicy(drop) => vec![Need::whole(Right::Write, &drop.database)],
+        Statement::DropContinuousQuery(drop) => vec![Need::whole(Right::Write, &drop.database)],
+        Statement::CreateContinuousQuery(create) => {
+            let defaults = Defaults { database: Some(&create.database), policy: None };
+            let mut needs = vec![Need::whole(Right::Read, &create.database)];
+            // It runs later, when nobody asks who made it.
+            needs.extend(of_select(&create.source, defaults).into_iter().map(Need::widened));
+            needs
+        }
+        Statement::ShowContinuousQueries
+        | Statement::ShowDiagnostics { .. }
+        | Statement::ShowGrants { .. }
+        | Statement::ShowQueries
+        | Statement::ShowShards
+        | Statement::ShowShardGroups
+        | Statement::ShowStats { .. }
+        | Statement::ShowSubscriptions
+        | Statement::ShowUsers
+        | Statement::CreateDatabase(_)
+        | Statement::CreateRetentionPolicy(_)
+        | Statement::CreateSubscription(_)
+        | Statement::CreateUser(_)
+        | Statement::AlterRetentionPolicy(_)
+        | Statement::SetPassword(_)
+        | Statement::Grant(_)
+        | Statement::Revoke(_)
+        | Statement::DropDatabase { .. }
+        | Statement::DropMeasurement { .. }
+        | Statement::DropShard { .. }
+        | Statement::DropSubscription(_)
+        | Statement::DropUser { .. }
+        | Statement::KillQuery(_) => vec![Need::Admin],
+    }
+}
+
+impl Need {
+    fn widened(self) -> Self {
+        match self {
+            Self::Admin => Self::Admin,
+            Self::Right { right, database, .. } => Self::Right { right, database, policy: None },
+        }
+    }
+}
+
+/// Reading every source, those of subqueries too, and writing to the target.
+fn of_select(select: &SelectStatement, defaults: Defaults<'_>) -> Vec<Need> {
+    let mut needs = Vec::new();
+    for name in source::sources(select, defaults).unwrap_or_default() {
+        needs.push(Need::some(Right::Read, &name.database, name.policy));
+    }
+    if let Some(target) = &select.into
+        && let Ok(name) = defaults.resolve(target.database.as_deref(), target.policy.as_deref())
+    {
+        needs.push(Need::some(Right::Write, &name.database, name.policy));
+    }
+    needs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql;
+
+    /// What the statement needs beside the database `d`, as 1.x words it.
+    fn needed(text: &str) -> Vec<String> {
+        let statement = influxql::parse(text, &Default::default()).unwrap().remove(0);
+        let defaults = Defaults { database: Some("d"), policy: None };
+        needs(&statement, defaults).iter().map(Need::requires).collect()
+    }
+
+    #[test]
+    fn statements_need_what_1x_says() {
+        for (text, expected) in [
+            ("SELECT * FROM m", &["READ on d"][..]),
+            ("SELECT * FROM a..m, b.p.m, m", &["READ on a", "READ on b", "READ on d"]),
+            ("SELECT * FROM (SELECT * FROM (SELECT * FROM e..m))", &["READ on e"]),
+            ("SELECT * INTO x..t FROM m", &["READ on d", "WRITE on x"]),
+            ("SELECT * INTO t FROM x..m", &["READ on x", "WRITE on d"]),
+            ("EXPLAIN SELECT * FROM a..m", &["READ on a"]),
+            ("SHOW DATABASES", &[]),
+            ("SHOW RETENTION POLICIES ON e", &["READ on e"]),
+            ("SHOW MEASUREMENTS", &["READ on d"]),
+            ("SHOW MEASUREMENTS ON e", &["READ on e"]),
+            ("SHOW MEASUREMENTS ON *", &["READ on *"]),
+            ("SHOW SERIES ON e", &["READ on e"]),
+            ("SHOW TAG KEYS ON e", &["READ on e"]),
+            ("SHOW TAG VALUES ON e WITH KEY = k", &["READ on e"]),
+            ("SHOW FIELD KEYS ON e", &["READ on e"]),
+            ("SHOW SERIES CARDINALITY ON e", &["READ on e"]),
+            ("DELETE FROM m", &["WRITE on d"]),
+            ("DROP SERIES FROM m", &["WRITE on d"]),
+            ("DROP RETENTION POLICY p ON e", &["WRITE on e"]),
+            ("DROP CONTINUOUS QUERY c ON e", &["WRITE on e"]),
+            (
+                "CREATE CONTINUOUS QUERY c ON e BEGIN SELECT mean(v) INTO x..t FROM y..m GROUP BY \
+                 time(1m) END",
+                &["READ on e", "READ on y", "WRITE on x"],
+            ),
+        ] {
+            assert_eq!(needed(text), expected, "{text}");
+        }
+        for text in [
+            "DROP MEASUREMENT m",
+            "CREATE DATABASE e",
+            "DROP DATABASE e",
+            "CREATE RETENTION POLICY p ON d DURATION 1d REPLICATION 1",
+            "ALTER RETENTION POLICY p ON d DEFAULT",
+            "CREATE USER u WITH PASSWORD 'p'",
+            "SET PASSWORD FOR u = 'p'",
+            "GRANT READ ON d TO u",
+            "REVOKE READ ON d FROM u",
+            "DROP USER u",
+            "SHOW USERS",
+            "SHOW GRANTS FOR u",
+            "SHOW QUERIES",
+            "SHOW CONTINUOUS QUERIES",
+            "SHOW STATS",
+            "SHOW DIAGNOSTICS",
+            "SHOW SHARDS",
+            "SHOW SHARD GROUPS",
+            "SHOW SUBSCRIPTIONS",
+            "KILL QUERY 1",
+        ] {
+            assert_eq!(needed(text), ["admin privilege"], "{text}");
+        }
+    }
+}
