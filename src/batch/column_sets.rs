@@ -1,10 +1,9 @@
 //! Which rows have which columns: what a schema must know before the rows may be sent.
 
-use std::collections::BTreeMap;
-
 use super::Block;
 use super::bitmap::Validity;
 use super::selection::Selection;
+use crate::model::sorted_map::SortedMap;
 
 /// Columns that some rows have together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ pub fn column_sets(
     // Per row one bit for each wanted field, per series one for each wanted tag.
     let field_bits = bits_of_rows(block, &fields);
     let tag_bits = bits_of_series(block, &tags);
-    let mut numbers: BTreeMap<(&[u64], &[u64]), usize> = BTreeMap::new();
+    let mut numbers: SortedMap<(&[u64], &[u64]), usize> = SortedMap::new();
     let mut sets: Vec<ColumnSet> = Vec::new();
     for row in rows.to_rows(block.rows()) {
         let series = block.row_series.get(row as usize).copied().unwrap_or_default();

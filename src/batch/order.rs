@@ -1,5 +1,6 @@
 //! Rows in order of series and time, with what later rows overwrite.
 
+use crate::model::sorted::sort_positions;
 use std::borrow::Cow;
 
 use super::bitmap::Validity;
@@ -139,7 +140,8 @@ pub fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
         .map(|tag| {
             let texts = tag.dictionary.len() as u32;
             let mut codes: Vec<u32> = (0..texts).collect();
-            codes.sort_by_key(|&code| tag.dictionary.get(code as usize));
+            let text = |code: u32| tag.dictionary.get(code as usize);
+            sort_positions(&mut codes, &|a, b| text(a).cmp(text(b)));
             // Place 0 is for a missing tag, which sorts first as ''.
             let mut rank = vec![0; texts as usize + 1];
             for (place, code) in (1..).zip(codes) {
@@ -154,7 +156,7 @@ pub fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
     let key = |series: u32| {
         ranks.iter().map(move |rank| rank.get(series as usize).copied().unwrap_or_default())
     };
-    order.sort_by(|&a, &b| key(a).cmp(key(b)));
+    sort_positions(&mut order, &|a, b| key(a).cmp(key(b)));
     let mut rank = vec![0; count as usize];
     for (place, series) in (0..).zip(order) {
         if let Some(slot) = rank.get_mut(series as usize) {

@@ -1,11 +1,10 @@
 //! The rows behind names: `creating` → `ready` → `dropping` → gone.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::ObjectId;
 use crate::model::limits::JOB_RETRY_NS;
+use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
 use crate::store::{Store, StoreError, Table};
 
@@ -58,7 +57,7 @@ struct State {
 #[derive(Clone, Debug, Default)]
 pub struct Entries {
     state: State,
-    rows: BTreeMap<u64, Entry>,
+    rows: SortedMap<u64, Entry>,
 }
 
 impl Entries {
@@ -71,7 +70,7 @@ impl Entries {
             Some(head) => parse(&head)?,
             None => State::default(),
         };
-        let mut rows = BTreeMap::new();
+        let mut rows = SortedMap::new();
         let mut from = 0;
         loop {
             let page = store.heads(Table::Entry, from..=u64::MAX >> 11, LOAD_ROWS)?;

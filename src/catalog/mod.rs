@@ -7,11 +7,10 @@
 pub mod grants;
 pub mod lifecycle;
 
-use std::collections::BTreeMap;
-
 use crate::model::limit::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
 use crate::model::name;
+use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::{Address, CallFailure, ObjectKind, Platform, Reply, Step};
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
@@ -29,7 +28,7 @@ pub struct Catalog<S: Store> {
     entries: Option<Entries>,
     /// As `entries`.
     grantees: Option<Grantees>,
-    flights: BTreeMap<Ticket, Flight>,
+    flights: SortedMap<Ticket, Flight>,
     next_ticket: u64,
     /// After a store error nothing is known of due rows: look again then, nanoseconds.
     look_again_ns: Option<i64>,
@@ -88,7 +87,7 @@ impl<S: Store> Catalog<S> {
             store,
             entries: None,
             grantees: None,
-            flights: BTreeMap::new(),
+            flights: SortedMap::new(),
             next_ticket: 0,
             look_again_ns: None,
         }

@@ -11,10 +11,9 @@ pub mod rows;
 pub mod schema;
 mod statements;
 
-use std::collections::BTreeMap;
-
 use crate::model::ids::ObjectId;
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS};
+use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::{CallFailure, Platform, Reply, Step};
 use crate::protocol::database::{
     DatabaseRefusal, Description, FromDatabase, ObjectStats, ToDatabase,
@@ -36,7 +35,7 @@ pub struct Database<S: Store> {
     loaded: bool,
     /// `None` when the object is not open.
     rows: Option<Rows>,
-    flights: BTreeMap<Ticket, Flight>,
+    flights: SortedMap<Ticket, Flight>,
     next_ticket: u64,
     /// After a store error nothing is known of due jobs: look again then, nanoseconds.
     look_again_ns: Option<i64>,
@@ -93,7 +92,7 @@ impl<S: Store> Database<S> {
             object,
             loaded: false,
             rows: None,
-            flights: BTreeMap::new(),
+            flights: SortedMap::new(),
             next_ticket: 0,
             look_again_ns: None,
         }

@@ -1,7 +1,5 @@
 //! The Database's rows and their copy in memory. A change is stored first, whole or not at all.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::ddl::Job;
@@ -10,6 +8,7 @@ use super::schema::{Registration, Schema};
 use crate::model::ids::PolicyId;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
+use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::CreateDatabase;
 use crate::store::{Store, StoreError, Table};
 
@@ -68,7 +67,7 @@ pub struct Rows {
     /// The `entry` and `schema` rows.
     pub policies: Policies,
     /// The `job` rows by key.
-    pub jobs: BTreeMap<u64, Job>,
+    pub jobs: SortedMap<u64, Job>,
 }
 
 /// Rows that change together.
@@ -91,7 +90,7 @@ pub struct Change {
 impl Rows {
     /// A database that was never stored: with `change` it comes into being.
     pub fn new(state: State) -> Self {
-        Self { state, policies: Policies::default(), jobs: BTreeMap::new() }
+        Self { state, policies: Policies::default(), jobs: SortedMap::new() }
     }
 
     /// Reads everything; `None` when the object is not open.

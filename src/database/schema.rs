@@ -1,11 +1,11 @@
 //! The schema of one policy: column sets in, ids out. Each set is taken whole or refused.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limit::{Limit, Limits};
 use crate::model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, PAGE_BYTES_MAX};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
 
@@ -17,7 +17,7 @@ const MEASUREMENT_BYTES: usize = 96;
 /// The measurements of one policy. A copy of stored rows.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
-    by_name: BTreeMap<String, MeasurementSchema>,
+    by_name: SortedMap<String, MeasurementSchema>,
     /// Without columns. They stay, so that ids are never reused and every edge hears of them.
     dropped: Vec<MeasurementSchema>,
     /// Highest of all measurements'.
@@ -29,7 +29,7 @@ pub struct Schema {
 #[derive(Debug, Default)]
 pub struct Registration {
     /// Changed measurements by name.
-    pub changed: BTreeMap<String, MeasurementSchema>,
+    pub changed: SortedMap<String, MeasurementSchema>,
     /// Per set, in order, why it was refused.
     pub refusals: Vec<Option<RegisterRefusal>>,
     version: u64,
@@ -121,7 +121,7 @@ impl Schema {
     pub fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
         let all = self.by_name.values().chain(&self.dropped);
         let changed = all.filter(|m| m.version > after_version);
-        let by_version: BTreeMap<u64, &MeasurementSchema> =
+        let by_version: SortedMap<u64, &MeasurementSchema> =
             changed.map(|measurement| (measurement.version, measurement)).collect();
         let mut page = Vec::new();
         let mut bytes = 0;
@@ -195,12 +195,12 @@ fn add_columns(
     set: &ColumnSet,
     limits: &Limits,
 ) -> Result<bool, RegisterRefusal> {
-    let tags: BTreeSet<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
-    let fields: BTreeMap<&str, FieldType> =
+    let tags: SortedSet<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
+    let fields: SortedMap<&str, FieldType> =
         measurement.fields().map(|(column, kind)| (column.key.as_str(), kind)).collect();
-    let mut new_tags: BTreeSet<&str> = set.tags.iter().map(String::as_str).collect();
+    let mut new_tags: SortedSet<&str> = set.tags.iter().map(String::as_str).collect();
     new_tags.retain(|key| !tags.contains(key));
-    let mut new_fields: BTreeMap<&str, FieldType> = BTreeMap::new();
+    let mut new_fields: SortedMap<&str, FieldType> = SortedMap::new();
     for (key, requested) in &set.fields {
         let key = key.as_str();
         match fields.get(key).or_else(|| new_fields.get(key)) {

@@ -3,18 +3,17 @@
 //! A value takes the place of `$name` as one token, so it can be a name, a number of LIMIT or a
 //! regex, and never more than that (1.x `params.go`).
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
 use super::duration;
 use super::number;
 use super::token::{Keyword, TokenKind};
+use crate::model::sorted_map::SortedMap;
 
 /// The values of `$name` in a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params {
-    values: BTreeMap<String, Bound>,
+    values: SortedMap<String, Bound>,
 }
 
 /// A token, or [`TokenKind::BoundParam`] and why the value is none.
@@ -71,7 +70,7 @@ impl Params {
             Value::Number(_) => return Err(InvalidParams::NotAnObject("number")),
             Value::Bool(_) => return Err(InvalidParams::NotAnObject("bool")),
         };
-        let mut values = BTreeMap::new();
+        let mut values = SortedMap::new();
         for (name, value) in object {
             if let Some(integer) = value.as_u64().filter(|_| value.as_i64().is_none()) {
                 return Err(InvalidParams::IntegerRange(integer));

@@ -4,10 +4,10 @@
 //! and positions show; this keeps the same small ring of tokens (1.x `scanner.go`, `bufScanner`).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use crate::model::limit::{Limit, Limits};
 use crate::model::limits::REGEXES_PER_QUERY_MAX;
+use crate::model::sorted_map::SortedMap;
 
 use super::duration;
 use super::error::{ParseError, Position};
@@ -36,7 +36,7 @@ pub(super) struct Parser<'a> {
     put_back: usize,
     depth: usize,
     /// Those met so far, by their source.
-    regexes: BTreeMap<String, Regex>,
+    regexes: SortedMap<String, Regex>,
 }
 
 impl<'a> Parser<'a> {
@@ -49,7 +49,7 @@ impl<'a> Parser<'a> {
             last: 0,
             put_back: 0,
             depth: 0,
-            regexes: BTreeMap::new(),
+            regexes: SortedMap::new(),
         }
     }
 

@@ -9,6 +9,8 @@ pub mod schema;
 pub mod series;
 pub mod shard_map;
 pub mod sorted;
+pub mod sorted_map;
+pub mod sorted_set;
 pub mod time;
 pub mod value;
 pub mod zone;

@@ -24,9 +24,20 @@ pub fn sort_by<T>(list: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
     }
 }
 
+/// Sorts `list` ascending.
+pub fn sort<T: Ord>(list: &mut [T]) {
+    sort_by(list, T::cmp);
+}
+
 /// Sorts `list` by a key, keeping the order of elements with equal keys.
 pub fn sort_by_key<T, K: Ord>(list: &mut [T], key: impl Fn(&T) -> K) {
     sort_by(list, |a, b| key(a).cmp(&key(b)));
+}
+
+/// Sorts positions, such as row numbers, by what they stand for; keeps the order of equal ones.
+#[inline(never)]
+pub fn sort_positions(positions: &mut [u32], compare: &dyn Fn(u32, u32) -> Ordering) {
+    positions.sort_by(|&a, &b| compare(a, b));
 }
 
 #[inline(never)]

@@ -14,6 +14,9 @@ use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::PAGE_BYTES_MAX;
+use crate::model::sorted;
+use crate::model::sorted::sort_positions;
+use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::query::operators::series::gather_or_null;
@@ -33,7 +36,7 @@ const BYTES_MAX: usize = 32 << 20;
 #[derive(Debug)]
 pub(crate) struct Derived {
     subquery: Rc<Subquery>,
-    tables: BTreeMap<Rc<str>, Table>,
+    tables: SortedMap<Rc<str>, Table>,
     bytes: usize,
 }
 
@@ -58,7 +61,7 @@ struct Layout {
 
 impl Derived {
     pub(crate) fn new(subquery: Rc<Subquery>) -> Self {
-        Self { subquery, tables: BTreeMap::new(), bytes: 0 }
+        Self { subquery, tables: SortedMap::new(), bytes: 0 }
     }
 
     /// Keeps the next rows.
@@ -201,18 +204,17 @@ impl Table {
         let count = self.times_ns.len() as u32;
         let mut rows: Vec<u32> = (0..count).collect();
         if sorted && descending {
-            rows.sort_by_key(|&row| {
-                (std::cmp::Reverse(self.time_of(row)), std::cmp::Reverse(self.group_of(row)))
-            });
+            let key = |row| (self.time_of(row), self.group_of(row));
+            sort_positions(&mut rows, &|a, b| key(b).cmp(&key(a)));
         } else if sorted {
-            rows.sort_by_key(|&row| self.time_of(row));
+            sort_positions(&mut rows, &|a, b| self.time_of(a).cmp(&self.time_of(b)));
         }
         if descending {
             rows.reverse();
         }
         let mut placed: Vec<(u32, i64, u32)> =
             rows.iter().zip(0_i64..).map(|(&row, at)| (self.group_of(row), at, row)).collect();
-        placed.sort_unstable();
+        sorted::sort(&mut placed);
         let series = placed.iter().map(|&(group, ..)| (group, 0)).collect::<Vec<_>>();
         let times_ns = placed.iter().map(|&(_, at, _)| at).collect();
         let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();

@@ -1,6 +1,5 @@
 //! What an isolate remembers of databases: names, shard maps, schemas. Possibly stale, bounded.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::grants::GrantCopy;
@@ -8,6 +7,7 @@ use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{CACHED_DATABASES_MAX, CACHED_SCHEMA_COLUMNS_MAX};
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
+use crate::model::sorted_map::SortedMap;
 use crate::protocol::database::Description;
 
 /// A database as this isolate last saw it.
@@ -24,8 +24,8 @@ pub struct CachedDatabase {
 /// Databases by name and schemas by policy.
 #[derive(Debug, Default)]
 pub struct Cache {
-    databases: BTreeMap<String, (CachedDatabase, u64)>,
-    schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
+    databases: SortedMap<String, (CachedDatabase, u64)>,
+    schemas: SortedMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
     /// Raised by every use: orders entries by age, and stamps fetches.
     clock: u64,
     /// Tokens and users.

@@ -1,7 +1,6 @@
 //! What a request must know before it can do anything: the database's object, its shard map, and
 //! the schemas of the policies it touches. From the cache where that suffices, else the owners.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::STALE_RETRIES_MAX;
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
+use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
@@ -73,7 +73,7 @@ pub struct Load {
     waiting: Waiting,
     database: Option<CachedDatabase>,
     fresh: bool,
-    schemas: BTreeMap<PolicyId, Rc<PolicySchema>>,
+    schemas: SortedMap<PolicyId, Rc<PolicySchema>>,
     restarts: u32,
 }
 
@@ -96,7 +96,7 @@ impl Load {
             waiting: Waiting::Nothing,
             database: None,
             fresh: false,
-            schemas: BTreeMap::new(),
+            schemas: SortedMap::new(),
             restarts: 0,
         }
     }

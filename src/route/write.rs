@@ -8,7 +8,7 @@ pub mod columns;
 pub mod rejections;
 pub mod split;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -20,6 +20,8 @@ use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
 use crate::model::grant::{Right, Scope};
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
+use crate::model::sorted;
+use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToDatabase};
@@ -69,7 +71,7 @@ pub struct Write {
     /// Per measurement, rows neither written nor rejected.
     pending: Vec<Selection>,
     /// What the Database refused to register in this write.
-    refused_sets: BTreeMap<ColumnSet, RegisterRefusal>,
+    refused_sets: SortedMap<ColumnSet, RegisterRefusal>,
     stage: Stage,
     round: Round,
     /// Times that an owner's newer state sent the machine back.
@@ -100,7 +102,7 @@ impl Write {
             pending: request.batch.measurements.iter().map(|_| Selection::All).collect(),
             request,
             outcome: WriteOutcome::default(),
-            refused_sets: BTreeMap::new(),
+            refused_sets: SortedMap::new(),
             round: Round::default(),
             retries: 0,
             registrations: 0,
@@ -291,7 +293,7 @@ impl Write {
                 }
                 refused.extend(rows);
             }
-            refused.sort_unstable();
+            sorted::sort(&mut refused);
             *pending = pending.without(batch.block.rows(), &refused);
         }
         missing
@@ -441,7 +443,7 @@ impl Write {
             .into_iter()
             .zip(batch)
             .map(|(mut rows, batch)| {
-                rows.sort_unstable();
+                sorted::sort(&mut rows);
                 selection(rows, batch.block.rows())
             })
             .collect();

@@ -13,6 +13,7 @@ use super::series_index::SeriesIndex;
 use super::source::Source;
 use super::walk::{Sink, Walk, eras};
 use crate::model::ids::ColumnId;
+use crate::model::sorted;
 
 /// Bytes of a group on a page beside its key and columns.
 const GROUP_BYTES: usize = 16;
@@ -66,7 +67,7 @@ fn columns(request: &ScanRequest) -> Vec<ColumnId> {
             }
         }
     }
-    columns.sort_unstable();
+    sorted::sort(&mut columns);
     columns.dedup();
     columns
 }

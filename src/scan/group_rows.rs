@@ -14,6 +14,7 @@ use super::request::Input;
 use super::source::Run;
 use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::ids::ColumnId;
+use crate::model::sorted::sort_positions;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
@@ -155,7 +156,7 @@ impl<'a> GroupRows<'a> {
             open.end_ns = open.end_ns.min(last_ns.saturating_add(1));
         }
         // Back to the order of series, which decides between equal times.
-        order.sort_unstable();
+        sort_positions(&mut order, &|a, b| a.cmp(&b));
         self.pending = self.pending.pick(&order);
     }
 
@@ -163,11 +164,11 @@ impl<'a> GroupRows<'a> {
     fn order(&self) -> Vec<u32> {
         let times = &self.pending.times_ns;
         let mut order: Vec<u32> = (0..times.len() as u32).collect();
-        let time = |row: &u32| times.get(*row as usize).copied().unwrap_or_default();
+        let time = |row: u32| times.get(row as usize).copied().unwrap_or_default();
         if self.descending {
-            order.sort_by_key(|row| std::cmp::Reverse(time(row)));
+            sort_positions(&mut order, &|a, b| time(b).cmp(&time(a)));
         } else if !times.is_sorted() {
-            order.sort_by_key(time);
+            sort_positions(&mut order, &|a, b| time(a).cmp(&time(b)));
         }
         order
     }

@@ -37,7 +37,7 @@ pub(super) fn merge(mut runs: Vec<Run>) -> Result<Vec<Run>, ScanError> {
     }
     let mut runs: Vec<Option<Run>> = runs.drain(..).map(Some).collect();
     for mut cluster in clusters {
-        cluster.sort_unstable();
+        sorted::sort(&mut cluster);
         let mut taken: Vec<Run> =
             cluster.iter().filter_map(|&run| runs.get_mut(run)?.take()).collect();
         merged.push(match (taken.pop(), taken.is_empty()) {
@@ -83,7 +83,7 @@ fn overlay(runs: &[Run]) -> Result<Run, ScanError> {
     }
     let mut ids: Vec<ColumnId> =
         runs.iter().flat_map(|run| run.block.columns.iter().map(|(id, _)| *id)).collect();
-    ids.sort_unstable();
+    sorted::sort(&mut ids);
     ids.dedup();
     let mut columns = Vec::with_capacity(ids.len());
     for id in ids {

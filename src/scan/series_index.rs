@@ -10,6 +10,7 @@ use super::predicate::Filter;
 use super::source::Part;
 use crate::batch::series_table::TagColumn;
 use crate::model::ids::ColumnId;
+use crate::model::sorted;
 
 /// The series that a scan looks at, sorted by group key, then by their own key (tags ascending by
 /// id, each compared as bytes, a missing tag as '').
@@ -39,7 +40,7 @@ impl SeriesIndex {
     /// Resolves the series of `parts` that `filter` does not exclude by their tags alone.
     pub(super) fn build(parts: Vec<Part>, group_by: &[ColumnId], filter: &mut Filter) -> Self {
         let mut tag_ids: Vec<_> = parts.iter().flat_map(|p| p.tag_ids.iter().copied()).collect();
-        tag_ids.sort_unstable();
+        sorted::sort(&mut tag_ids);
         tag_ids.dedup();
         let order = sort_order(&tag_ids, group_by);
         let ranks: Vec<TagRanks> = order.iter().map(|&tag| TagRanks::build(&parts, tag)).collect();
@@ -169,7 +170,7 @@ impl SeriesIndex {
     /// How a series' key compares with `key`, as the series of a group are sorted.
     pub(super) fn compare_series(&self, series: usize, key: &[(ColumnId, String)]) -> Ordering {
         let mut tags: Vec<_> = self.tag_ids.iter().chain(key.iter().map(|(tag, _)| tag)).collect();
-        tags.sort_unstable();
+        sorted::sort(&mut tags);
         tags.dedup();
         let wanted = |tag| key.iter().find(|(t, _)| *t == tag).map_or("", |(_, v)| v.as_str());
         let sides = tags.iter().map(|&&tag| self.tag(series, tag).cmp(wanted(tag)));

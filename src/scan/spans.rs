@@ -1,5 +1,6 @@
 //! Sorted times to windows, and windows to slots of accumulators.
 
+use crate::model::sorted;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -112,7 +113,7 @@ impl Slots {
     /// Slots in order of their windows.
     pub(super) fn order(&self, descending: bool) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.starts_ns.len()).collect();
-        order.sort_by_key(|&slot| self.starts_ns.get(slot).copied());
+        sorted::sort_by_key(&mut order, |&slot| self.starts_ns.get(slot).copied());
         if descending {
             order.reverse();
         }

@@ -1,7 +1,5 @@
 //! What exists: live measurements, columns, tag values and series, page by page.
 
-use std::collections::BTreeSet;
-
 use super::PageLimits;
 use super::error::ScanError;
 use super::page::{MeasurementSummary, SummaryPage};
@@ -10,6 +8,7 @@ use super::request::{Predicate, SummaryRequest, SummaryWant};
 use super::series_index::{Place, SeriesIndex};
 use super::source::{Part, Run, Source};
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 
 /// Bytes of a measurement on a page beside its items.
@@ -110,7 +109,7 @@ impl Live {
     ) -> Result<Vec<ColumnId>, ScanError> {
         let tags = self.index.tag_ids().iter().copied();
         let has = |tag: &ColumnId| self.series.iter().any(|&s| !self.index.tag(s, *tag).is_empty());
-        let mut columns: BTreeSet<ColumnId> = tags.filter(has).collect();
+        let mut columns: SortedSet<ColumnId> = tags.filter(has).collect();
         let places = || self.series.iter().flat_map(|&series| self.index.places(series));
         let parts = self.index.parts();
         for place in places() {
@@ -142,7 +141,7 @@ impl Live {
     fn tag_values(&self, tags: &[ColumnId]) -> Vec<Vec<String>> {
         let mut items = Vec::new();
         for (position, &tag) in tags.iter().enumerate() {
-            let values: BTreeSet<&str> =
+            let values: SortedSet<&str> =
                 self.series.iter().map(|&series| self.index.tag(series, tag)).collect();
             let present = values.into_iter().filter(|value| !value.is_empty());
             // Fixed width, so that the order as text is the order of the numbers.
@@ -156,7 +155,7 @@ impl Live {
         let row = |&series: &usize| -> Vec<String> {
             tags.iter().map(|&tag| self.index.tag(series, tag).to_owned()).collect()
         };
-        let rows: BTreeSet<Vec<String>> = self.series.iter().map(row).collect();
+        let rows: SortedSet<Vec<String>> = self.series.iter().map(row).collect();
         rows.into_iter().collect()
     }
 }

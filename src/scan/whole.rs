@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use super::aggregates::{distinct, median, mode};
 use super::selectors::{bottom, percentile, sample, top};
 use crate::batch::column::Values;
+use crate::model::sorted::sort_positions;
 use crate::model::value::FieldValue;
 
 /// The rows of one group and window that have a value, in order of time.
@@ -93,7 +94,7 @@ pub(super) fn compare(values: &Values, a: u32, b: u32) -> Ordering {
 /// Rows sorted by value, equal ones in order of time.
 pub(super) fn by_value(points: &Points<'_>) -> Vec<u32> {
     let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
-    rows.sort_by(|&a, &b| compare(points.values, a, b));
+    sort_positions(&mut rows, &|a, b| compare(points.values, a, b));
     rows
 }
 

@@ -1,7 +1,5 @@
 //! Rows in the order of writing to a run of segments.
 
-use std::collections::BTreeMap;
-
 use super::directory::{Directory, Summary};
 use super::index::{Index, Page};
 use super::packer::Packer;
@@ -11,6 +9,7 @@ use crate::batch::order::{Distinct, Order, rank_series};
 use crate::batch::series_table::SeriesTable;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted;
+use crate::model::sorted_map::SortedMap;
 use crate::model::value::FieldType;
 
 /// A page ends at this many rows,
@@ -80,7 +79,7 @@ impl RunWriter {
             let time_ns = rows.times_ns.get(*row as usize).copied().unwrap_or_default();
             time_ns.div_euclid(self.window_ns)
         };
-        let mut windows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        let mut windows: SortedMap<i64, Vec<u32>> = SortedMap::new();
         for same in order.rows.chunk_by(|a, b| window_of(a) == window_of(b)) {
             if let Some(first) = same.first() {
                 windows.entry(window_of(first)).or_default().extend_from_slice(same);

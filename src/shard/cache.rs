@@ -1,12 +1,12 @@
 //! What a shard keeps in memory although the store has it: the memtable and hot rows.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::budget::Evictable;
 use crate::batch::series_table::SeriesTable;
 use crate::memtable::Memtable;
+use crate::model::sorted_map::SortedMap;
 use crate::segment::index::Index;
 use crate::store::Table;
 
@@ -18,9 +18,9 @@ pub(super) type SegmentKey = (u64, u32);
 
 #[derive(Default)]
 struct Rows {
-    bodies: BTreeMap<(Table, u64), Rc<[u8]>>,
-    indexes: BTreeMap<SegmentKey, Rc<Index>>,
-    series: BTreeMap<SegmentKey, Rc<SeriesTable>>,
+    bodies: SortedMap<(Table, u64), Rc<[u8]>>,
+    indexes: SortedMap<SegmentKey, Rc<Index>>,
+    series: SortedMap<SegmentKey, Rc<SeriesTable>>,
     bytes: usize,
 }
 

@@ -3,8 +3,6 @@
 //! Runs, not segments, are merged: what one flush wrote of many measurements and windows costs a
 //! handful of rows, and so does merging it. Merging also removes what tombstones hide.
 
-use std::collections::BTreeMap;
-
 use super::blocks::StoredBlocks;
 use super::flush::{after_run, write_run};
 use super::jobs::{self, Job};
@@ -14,6 +12,7 @@ use super::retention::values;
 use super::{Shard, tombstone};
 use crate::memtable::Memtable;
 use crate::model::ids::MeasurementId;
+use crate::model::sorted_map::SortedMap;
 use crate::segment::directory::Summary;
 use crate::segment::reader;
 use crate::segment::writer::{Rows, Run, RunWriter};
@@ -65,7 +64,7 @@ pub(super) fn choose(loaded: &Loaded) -> Vec<u64> {
 }
 
 fn runs(loaded: &Loaded) -> Vec<RunSize> {
-    let mut runs: BTreeMap<u64, RunSize> = BTreeMap::new();
+    let mut runs: SortedMap<u64, RunSize> = SortedMap::new();
     for (&key, directory) in &loaded.directories {
         let Some(first) = directory.segments.first() else { continue };
         let run = runs.entry(first.first_sequence).or_insert_with(|| RunSize {
@@ -121,7 +120,7 @@ impl<S: Store> Shard<S> {
     /// Reads the runs and writes their rows, measurement by measurement and window by window.
     fn merge(&self, keys: &[u64]) -> Result<Run, Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
-        let mut groups: BTreeMap<(MeasurementId, i64), Vec<(u64, &Summary)>> = BTreeMap::new();
+        let mut groups: SortedMap<(MeasurementId, i64), Vec<(u64, &Summary)>> = SortedMap::new();
         for &key in keys {
             let segments = loaded.directories.get(&key).map_or(&[][..], |d| &d.segments);
             for segment in segments {
@@ -181,8 +180,8 @@ impl<S: Store> Shard<S> {
         let mut after = loaded.directories.clone();
         keys.iter().for_each(|key| drop(after.remove(key)));
         let before = keys.iter().filter_map(|key| loaded.directories.get(key));
-        let unused: Vec<u64> =
-            values(before).difference(&values(after.values())).copied().collect();
+        let (mut unused, used) = (values(before), values(after.values()));
+        unused.retain(|key| !used.contains(key));
         let counts = store.row_counts();
         let counters = loaded.counters(store);
         let mut state = after_run(&loaded.state, run);

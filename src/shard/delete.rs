@@ -1,13 +1,12 @@
 //! DELETE: a tombstone now, the rows by compaction.
 
-use std::collections::BTreeSet;
-
 use super::Shard;
 use super::load::{ASIDE_KEY, Loaded};
 use super::request::{Deletion, Refusal};
 use super::stored;
 use super::tombstone::{self, Tombstone};
 use crate::batch::frame::FrameHeader;
+use crate::model::sorted_set::SortedSet;
 use crate::protocol::shard::Stamp;
 use crate::store::{Store, Table};
 
@@ -69,7 +68,7 @@ impl Loaded {
         let in_wal = self.wal.frames().values().filter_map(|f| FrameHeader::read(&f.touch).ok());
         let in_wal = in_wal.flat_map(|header| header.tables).map(|table| table.measurement);
         let segments = self.directories.values().flat_map(|directory| &directory.segments);
-        let here: BTreeSet<_> = segments.map(|s| s.measurement).chain(in_wal).collect();
+        let here: SortedSet<_> = segments.map(|s| s.measurement).chain(in_wal).collect();
         // What a damaged row held is not known.
         let all = !self.wal.damaged().is_empty() || !self.damaged.is_empty();
         let concerned = deletions.iter().filter(|d| all || here.contains(&d.measurement));

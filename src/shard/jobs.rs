@@ -4,8 +4,6 @@
 //! row for it. A row exists only from a job's start to its success: it counts the tries, so that a
 //! job that takes the whole object down is noticed too.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::flush::ENOUGH;
@@ -13,6 +11,7 @@ use super::load::{Loaded, each_head};
 use super::request::Refusal;
 use super::{Shard, stored};
 use crate::model::limits::JOB_FAILURES_MAX;
+use crate::model::sorted_map::SortedMap;
 use crate::model::time::{M_NS, S_NS};
 use crate::store::{Store, StoreError, Table};
 
@@ -65,7 +64,7 @@ struct Attempt {
 /// Attempts by the key of their row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Jobs {
-    attempts: BTreeMap<u64, Attempt>,
+    attempts: SortedMap<u64, Attempt>,
 }
 
 impl Jobs {

@@ -1,7 +1,6 @@
 //! What a shard knows after reading the small columns of its tables.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +11,8 @@ use super::stored;
 use super::tombstone::Tombstone;
 use crate::batch::frame::FrameHeader;
 use crate::model::ids::MeasurementId;
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use crate::segment::directory::Directory;
 use crate::store::{RowCounts, Store, StoreError, Table};
@@ -52,8 +53,8 @@ pub(super) struct Loaded {
     pub wal: Wal,
     pub types: ColumnTypes,
     /// By key.
-    pub directories: BTreeMap<u64, Directory>,
-    pub tombstones: BTreeMap<u64, Tombstone>,
+    pub directories: SortedMap<u64, Directory>,
+    pub tombstones: SortedMap<u64, Tombstone>,
     /// Set aside earlier, and rows of the directory or of tombstones that are unreadable.
     pub damaged: Vec<Damage>,
     pub next_aside: u64,
@@ -65,7 +66,7 @@ pub(super) struct Loaded {
     /// What compaction and retention have to do; emptied whenever segments or tombstones change.
     pub plan: OnceCell<Plan>,
     /// Directory rows of runs in which a block was found damaged: left as they are.
-    pub unmergeable: BTreeSet<u64>,
+    pub unmergeable: SortedSet<u64>,
     counts_before: RowCounts,
 }
 
@@ -93,15 +94,15 @@ impl Loaded {
             state,
             wal: Wal::default(),
             types: ColumnTypes::default(),
-            directories: BTreeMap::new(),
-            tombstones: BTreeMap::new(),
+            directories: SortedMap::new(),
+            tombstones: SortedMap::new(),
             damaged: Vec::new(),
             next_aside: ASIDE_KEY,
             jobs: Jobs::default(),
             last_append_ns: None,
             counts_before,
             plan: OnceCell::new(),
-            unmergeable: BTreeSet::new(),
+            unmergeable: SortedSet::new(),
         };
         loaded.read_directories(store)?;
         loaded.read_tombstones(store)?;

@@ -1,12 +1,11 @@
 //! Whole segments that nobody may see any more: past their retention, or of dropped measurements.
 //! And tombstones that hide nothing any more.
 
-use std::collections::BTreeSet;
-
 use super::Shard;
 use super::jobs::{self, Job};
 use super::load::{Loaded, Plan};
 use super::request::{Counters, Refusal};
+use crate::model::sorted_set::SortedSet;
 use crate::segment::directory::{Directory, Summary};
 use crate::store::{Store, StoreError, Table};
 
@@ -83,8 +82,8 @@ impl<S: Store> Shard<S> {
         let mut after = loaded.directories.clone();
         after.extend(changed.iter().cloned());
         let before = changed.iter().filter_map(|(key, _)| loaded.directories.get(key));
-        let unused: BTreeSet<u64> =
-            values(before).difference(&values(after.values())).copied().collect();
+        let (mut unused, used) = (values(before), values(after.values()));
+        unused.retain(|key| !used.contains(key));
 
         let store = &self.store;
         let counts = store.row_counts();
@@ -122,7 +121,7 @@ fn rewrite<S: Store>(store: &S, key: u64, after: &Directory) -> Result<(), Store
 }
 
 /// Keys of the values that the segments of these rows use.
-pub(super) fn values<'a>(directories: impl Iterator<Item = &'a Directory>) -> BTreeSet<u64> {
+pub(super) fn values<'a>(directories: impl Iterator<Item = &'a Directory>) -> SortedSet<u64> {
     let of_segment = |first_value: u64, segment: &Summary| {
         let first = first_value + u64::from(segment.value);
         first..first + u64::from(segment.value_count)

@@ -1,6 +1,5 @@
 //! Memtable and segments as one [`Source`]: what a scan of this shard reads.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Shard;
@@ -15,6 +14,7 @@ use crate::memtable::table::MeasurementTable;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::PAGE_BYTES_MAX;
 use crate::model::sorted;
+use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::protocol::shard::Stamp;
 use crate::scan::error::ScanError;
@@ -78,7 +78,7 @@ impl<S: Store> Shard<S> {
             loaded,
             memtable,
             parts: Vec::new(),
-            kept: BTreeMap::new(),
+            kept: SortedMap::new(),
             cells_kept: 0,
             columns: Vec::new(),
             stats: ReadStats::default(),
@@ -119,7 +119,7 @@ struct ShardSource<'a, S> {
     memtable: Memtable,
     parts: Vec<Behind>,
     /// By part and page (of the memtable: first series).
-    kept: BTreeMap<(usize, usize), Kept>,
+    kept: SortedMap<(usize, usize), Kept>,
     cells_kept: usize,
     /// What `kept` was decoded for.
     columns: Vec<ColumnId>,

@@ -1,13 +1,12 @@
 //! The rows that say what a shard is: one state row, and the column types of each measurement.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::request::{Counters, Refusal};
 use super::stored;
 use crate::batch::frame::TableHeader;
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::sorted_map::SortedMap;
 use crate::model::value::FieldType;
 use crate::protocol::shard::ShardSettings;
 use crate::store::{Store, StoreError, Table};
@@ -66,12 +65,12 @@ impl State {
 /// reused, so a frame that disagrees was made from a schema that was never valid here.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ColumnTypes {
-    known: BTreeMap<MeasurementId, Record>,
+    known: SortedMap<MeasurementId, Record>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Record {
-    types: BTreeMap<ColumnId, FieldType>,
+    types: SortedMap<ColumnId, FieldType>,
     /// Has types that are only in the WAL; the next flush stores them.
     is_new: bool,
 }
@@ -134,21 +133,17 @@ impl ColumnTypes {
         store: &S,
         measurement: MeasurementId,
     ) -> Result<&mut Record, Refusal> {
-        use std::collections::btree_map::Entry;
-        match self.known.entry(measurement) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(unknown) => {
-                let types = match store.head(Table::Schema, u64::from(measurement.0))? {
-                    None => BTreeMap::new(),
-                    Some(bytes) => stored::decode::<Vec<(ColumnId, FieldType)>>(&bytes)
-                        .map_err(|why| Refusal::Damaged {
-                            block: format!("columns of measurement {}: {why}", measurement.0),
-                        })?
-                        .into_iter()
-                        .collect(),
-                };
-                Ok(unknown.insert(Record { types, is_new: false }))
-            }
-        }
+        self.known.entry(measurement).or_try_insert_with(|| {
+            let types = match store.head(Table::Schema, u64::from(measurement.0))? {
+                None => SortedMap::new(),
+                Some(bytes) => stored::decode::<Vec<(ColumnId, FieldType)>>(&bytes)
+                    .map_err(|why| Refusal::Damaged {
+                        block: format!("columns of measurement {}: {why}", measurement.0),
+                    })?
+                    .into_iter()
+                    .collect(),
+            };
+            Ok(Record { types, is_new: false })
+        })
     }
 }

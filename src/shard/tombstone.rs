@@ -1,6 +1,5 @@
 //! What a DELETE leaves until compaction has removed the rows: which rows it hides.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Block, FrameTable};
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
+use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 use crate::scan::request::{Comparison, Operand, Predicate};
@@ -54,7 +54,7 @@ impl Tombstone {
 /// What the tombstones hide of a table of `measurement` whose rows lie inside `time` and were
 /// written up to `last_sequence`.
 pub(super) fn hidden(
-    tombstones: &BTreeMap<u64, Tombstone>,
+    tombstones: &SortedMap<u64, Tombstone>,
     (measurement, time, last_sequence): (MeasurementId, TimeRange, u64),
     tag_ids: &[ColumnId],
     series: &SeriesTable,

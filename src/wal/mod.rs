@@ -8,8 +8,7 @@ pub mod record;
 pub mod replay;
 pub mod slots;
 
-use std::collections::BTreeMap;
-
+use crate::model::sorted_map::SortedMap;
 use crate::store::{Store, StoreError, Table};
 use record::Head;
 use slots::Slots;
@@ -63,7 +62,7 @@ pub struct Damage {
 pub struct Wal {
     slots: Slots,
     /// Live and sound, by sequence.
-    frames: BTreeMap<u64, Frame>,
+    frames: SortedMap<u64, Frame>,
     damaged: Vec<Damage>,
     last_sequence: u64,
 }
@@ -80,7 +79,7 @@ impl Wal {
     }
 
     /// Live frames by sequence, ascending.
-    pub fn frames(&self) -> &BTreeMap<u64, Frame> {
+    pub fn frames(&self) -> &SortedMap<u64, Frame> {
         &self.frames
     }
 

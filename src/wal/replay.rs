@@ -1,10 +1,10 @@
 //! What the WAL's rows say after a restart: the live frames, and what is damaged.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::record::Head;
 use super::slots::Slots;
 use super::{Damage, Frame, Wal};
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
 use crate::store::{Store, StoreError, Table};
 
 /// Heads fetched at a time.
@@ -18,10 +18,10 @@ const TOUCH_BYTES_MAX: usize = 256 << 10;
 ///
 /// # Errors
 /// [`StoreError`] when the heads cannot be listed; damage is no error but part of the answer.
-pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal, StoreError> {
+pub fn load<S: Store>(store: &S, head: u64, taken: &SortedSet<u64>) -> Result<Wal, StoreError> {
     let mut slots = Slots::default();
     let mut damaged = Vec::new();
-    let mut parts_of: BTreeMap<u64, Vec<(u64, Head)>> = BTreeMap::new();
+    let mut parts_of: SortedMap<u64, Vec<(u64, Head)>> = SortedMap::new();
     let mut from = 0;
     loop {
         let heads = store.heads(Table::Wal, from..=super::SLOT_MAX, HEADS_PER_READ)?;
@@ -49,7 +49,7 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal
     }
     let last_frame = parts_of.keys().next_back().copied().unwrap_or(head);
     let last_sequence = last_frame.max(taken.last().copied().unwrap_or(head));
-    let mut wal = Wal { slots, frames: BTreeMap::new(), damaged, last_sequence };
+    let mut wal = Wal { slots, frames: SortedMap::new(), damaged, last_sequence };
     for (sequence, rows) in parts_of {
         add_frame(&mut wal, sequence, rows);
     }
@@ -84,7 +84,7 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
 }
 
 /// Sequences that should be there and are not. Rows with bad heads account for as many of them.
-fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
+fn add_holes(wal: &mut Wal, head: u64, taken: &SortedSet<u64>) {
     let known = |wal: &Wal, sequence: u64| {
         wal.frames.contains_key(&sequence)
             || wal.damaged.iter().any(|damage| damage.sequence == Some(sequence))

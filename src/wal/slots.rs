@@ -1,13 +1,14 @@
 //! Which slot holds what: live ones by sequence, and those that may be rewritten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
 
 /// Slots of the WAL. A slot is live, dead (its row may be rewritten) or not there yet.
 #[derive(Clone, Debug, Default)]
 pub struct Slots {
     /// Slots of the parts of each live frame, by part.
-    live: BTreeMap<u64, Vec<u64>>,
-    dead: BTreeSet<u64>,
+    live: SortedMap<u64, Vec<u64>>,
+    dead: SortedSet<u64>,
     /// The lowest slot that never held a row.
     next: u64,
 }

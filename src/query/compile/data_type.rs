@@ -1,11 +1,11 @@
 //! What a name means in the sources of a statement, and the type of an expression.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::fields;
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
+use crate::model::sorted_map::SortedMap;
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
 use crate::query::math;
@@ -72,9 +72,9 @@ impl DataType {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     /// Fields, and columns of subqueries.
-    pub(crate) fields: BTreeMap<Rc<str>, DataType>,
+    pub(crate) fields: SortedMap<Rc<str>, DataType>,
     /// Tags, and dimensions of subqueries.
-    pub(crate) tags: BTreeMap<Rc<str>, ()>,
+    pub(crate) tags: SortedMap<Rc<str>, ()>,
 }
 
 impl Names {

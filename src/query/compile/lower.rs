@@ -1,7 +1,6 @@
 //! A checked SELECT and its schemas to a plan.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::bind::{self, Bound};
@@ -14,13 +13,15 @@ use super::subquery;
 use super::{Context, PolicyView};
 use crate::influxql::ast::{Expr, Field, MeasurementName, Source};
 use crate::model::schema::MeasurementSchema;
+use crate::model::sorted;
+use crate::model::sorted_map::SortedMap;
 use crate::query::error::QueryError;
 use crate::query::pattern::Pattern;
 use crate::query::plan::{Feed, FeedKind, Input, Node, PlannedScan};
 use crate::scan::request::Window;
 
 /// The measurements of FROM, by name; one name may stand in several policies and subqueries.
-type Measurements<'a> = BTreeMap<String, Vec<Found<'a>>>;
+type Measurements<'a> = SortedMap<String, Vec<Found<'a>>>;
 
 /// Something of FROM that has rows.
 #[derive(Clone, Debug)]
@@ -110,7 +111,7 @@ pub(crate) fn lower(
     let Prepared { checked, mut measurements, known, shown, mut group_keys, subqueries, .. } =
         prepared;
     group_keys.extend_from_slice(outer_keys);
-    group_keys.sort();
+    sorted::sort(&mut group_keys);
     group_keys.dedup();
     let window = window(checked, buckets_max)?;
     let mut builder = CallBuilder::new(checked, &known, window.as_ref());

@@ -1,10 +1,11 @@
 //! Merges the summaries of many shards, one measurement at a time, in order of their names.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::plan::MetaPlan;
 use super::render::Listing;
 use crate::model::ids::MeasurementId;
+use crate::model::sorted_map::SortedMap;
 use crate::query::error::QueryError;
 use crate::query::executor::StreamId;
 use crate::query::operators::limit::Limiter;
@@ -57,7 +58,7 @@ pub struct MetaExecutor {
 impl MetaExecutor {
     /// Starts `plan`; `shards[i]` is how many shards scan `i` touches.
     pub fn new(plan: MetaPlan, shards: &[u32]) -> Self {
-        let mut by_name: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+        let mut by_name: SortedMap<String, Vec<(usize, usize)>> = SortedMap::new();
         let mut streams = Vec::new();
         for (index, scan) in plan.scans.iter().enumerate() {
             for (position, ask) in scan.asks.iter().enumerate() {

@@ -1,7 +1,5 @@
 //! A SHOW statement to summary requests.
 
-use std::collections::BTreeMap;
-
 use super::measurement_filter::MeasurementFilter;
 use super::render::{Ask, Render};
 use super::{MetaContext, condition};
@@ -9,6 +7,7 @@ use crate::influxql::ast::{
     Expr, Measurement, MeasurementName, NamePattern, Source, Statement, TagKeyFilter,
 };
 use crate::model::schema::MeasurementSchema;
+use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::query::compile::split_time;
 use crate::query::error::QueryError;
@@ -121,7 +120,7 @@ fn want(render: &Render, asks: &[Ask]) -> SummaryWant {
     }
 }
 
-type Chosen<'a> = Vec<(String, BTreeMap<&'a str, &'a MeasurementSchema>)>;
+type Chosen<'a> = Vec<(String, SortedMap<&'a str, &'a MeasurementSchema>)>;
 
 /// The policies to look at and, of each, the measurements asked about.
 fn chosen<'a>(show: &Show<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
@@ -152,7 +151,7 @@ fn chosen<'a>(show: &Show<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, 
             };
             listed && extra.as_ref().is_none_or(|test| test.accepts(name))
         };
-        let measurements: BTreeMap<&str, &MeasurementSchema> = (schema.measurements.iter())
+        let measurements: SortedMap<&str, &MeasurementSchema> = (schema.measurements.iter())
             .filter(|(name, _)| wanted(name))
             .map(|(name, schema)| (name.as_str(), schema.as_ref()))
             .collect();

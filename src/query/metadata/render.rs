@@ -1,13 +1,13 @@
 //! What is listed of one measurement, and how it is printed.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::measurement_filter::MeasurementFilter;
 use super::plan::KeyFilter;
 use crate::model::ids::ColumnId;
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::sorted;
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
 use crate::query::error::QueryError;
 use crate::scan::page::MeasurementSummary;
 
@@ -52,7 +52,7 @@ pub(super) struct Ask {
     /// Tags asked for, ascending by key.
     pub(super) tags: Vec<(ColumnId, String)>,
     /// All columns.
-    columns: BTreeMap<ColumnId, (String, ColumnKind)>,
+    columns: SortedMap<ColumnId, (String, ColumnKind)>,
 }
 
 impl Ask {
@@ -76,7 +76,7 @@ impl Ask {
 pub(super) struct Listing {
     alive: bool,
     /// Rows to print, ascending.
-    rows: BTreeSet<Vec<String>>,
+    rows: SortedSet<Vec<String>>,
     /// For each leaf of the filter: the tag is there, a value hits.
     seen: Vec<(bool, bool)>,
 }

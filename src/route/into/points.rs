@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::batch::column::Column;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
+use crate::model::sorted;
 use crate::query::error::QueryError;
 use crate::query::result::{ResultColumn, SeriesChunk, Values};
 
@@ -89,7 +90,7 @@ impl Points {
                         own.push(((*key).clone(), values.get(row as usize).to_owned()));
                     }
                 }
-                own.sort();
+                sorted::sort(&mut own);
                 let series = table.series_of(own);
                 table.row_series.push(series);
             }
@@ -151,7 +152,7 @@ impl Table {
 
     fn finish(self, name: String) -> MeasurementBatch {
         let mut series: Vec<(u32, &Tags)> = self.series.iter().map(|(t, id)| (*id, t)).collect();
-        series.sort_unstable();
+        sorted::sort(&mut series);
         let tags = self.tag_keys.iter().map(|key| {
             let mut codes: BTreeMap<&str, u32> = BTreeMap::new();
             let mut column = TagColumn::default();

@@ -1,5 +1,6 @@
 //! Each value once, by the time of its first point, then by value.
 
+use crate::model::sorted::sort_positions;
 use crate::scan::whole::{Outcome, Points, Whole, by_value, compare};
 
 pub(in crate::scan) struct Distinct;
@@ -9,7 +10,8 @@ impl Whole for Distinct {
         let mut rows = by_value(points);
         rows.dedup_by(|b, a| compare(points.values, *a, *b).is_eq());
         // Stable: values that appear at one time stay in their own order.
-        rows.sort_by_key(|&row| points.times_ns.get(row as usize));
+        let time = |row: u32| points.times_ns.get(row as usize);
+        sort_positions(&mut rows, &|a, b| time(a).cmp(&time(b)));
         Outcome::Rows(rows)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use foldhash::fast::FixedState;
 
+use crate::model::sorted::sort_positions;
 use crate::scan::whole::{Outcome, Points, Whole, compare};
 
 /// How many.
@@ -24,13 +25,14 @@ pub(super) fn extremes(
     order: impl Fn(u32, u32) -> Ordering,
 ) -> Outcome {
     let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
-    rows.sort_by(|&a, &b| order(a, b));
+    sort_positions(&mut rows, &order);
     if !points.combinations.is_empty() {
         let mut seen: HashSet<Option<&u32>, FixedState> = HashSet::default();
         rows.retain(|&row| seen.insert(points.combinations.get(row as usize)));
     }
     rows.truncate(count as usize);
     // Stable: rows of one time stay in the order of their values.
-    rows.sort_by_key(|&row| points.times_ns.get(row as usize));
+    let time = |row: u32| points.times_ns.get(row as usize);
+    sort_positions(&mut rows, &|a, b| time(a).cmp(&time(b)));
     Outcome::Rows(rows)
 }
