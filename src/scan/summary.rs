@@ -114,7 +114,7 @@ impl Live {
         let parts = self.index.parts();
         for place in places() {
             if let Some(part) = parts.get(place.part as usize).filter(|p| is_whole(p, self.kept)) {
-                columns.extend(part.field_ids.iter());
+                columns.extend(part.field_ids.iter().copied());
             }
         }
         for place in places() {
