@@ -84,7 +84,8 @@ impl AuthError {
 /// Whether these are the administrator's credentials.
 pub fn is_admin(credentials: &Credentials, settings: &Settings) -> bool {
     // Every configured hash is compared, so that the time does not tell which one matched.
-    let matches = settings.admin_tokens.iter().map(|hash| hash.matches(&credentials.token));
+    let given = [&credentials.token, &credentials.password];
+    let matches = settings.admin_tokens.iter().flat_map(|hash| given.map(|t| hash.matches(t)));
     matches.fold(false, |known, matches| known | matches)
 }
 

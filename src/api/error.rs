@@ -109,6 +109,9 @@ pub enum ApiError {
     /// The policy is not there.
     #[error("retention policy not found: {0}")]
     PolicyNotFound(String),
+    /// No token, or whatever else is managed, has the name.
+    #[error("{0}")]
+    NotFound(String),
     /// Something of that name is there already.
     #[error("{0}")]
     Conflict(String),
@@ -152,7 +155,10 @@ impl ApiError {
             | Self::Rejected { retention: false, .. } => 400,
             Self::Body(BodyError::UnknownEncoding(_)) => 415,
             Self::Body(BodyError::TooLarge(_)) => 413,
-            Self::NoRoute(_) | Self::DatabaseNotFound(_) | Self::PolicyNotFound(_) => 404,
+            Self::NoRoute(_)
+            | Self::DatabaseNotFound(_)
+            | Self::PolicyNotFound(_)
+            | Self::NotFound(_) => 404,
             Self::Method { .. } | Self::ReadOnly(_) => 405,
             Self::Conflict(_) => 409,
             Self::Rejected { retention: true, .. } | Self::Limit(_) => 422,
@@ -183,6 +189,7 @@ impl ApiError {
             Self::Rejected { retention: true, .. } => "retention",
             Self::DatabaseNotFound(_) => "database not found",
             Self::PolicyNotFound(_) => "retention policy not found",
+            Self::NotFound(_) => "not found",
             Self::Conflict(_) => "conflict",
             Self::Limit(_) => "limit",
             Self::NotImplemented(_) => "not supported",

@@ -20,6 +20,7 @@ use super::ping;
 use super::query::Querying;
 use super::settings::{CorsOrigins, Settings, SettingsError};
 use super::throttle::Throttle;
+use super::tokens::Tokens;
 use super::unsupported;
 use super::write::{self, Reading, Writing};
 use crate::model::grant::Right;
@@ -99,6 +100,7 @@ enum State {
     Writing(Box<Writing>),
     Querying(Box<Querying>),
     Configuring(Box<Configure>),
+    Tokens(Box<Tokens>),
     Finished,
 }
 
@@ -130,6 +132,7 @@ enum Target {
     Write { dialect: Dialect, params: WriteParams, encoding: Encoding },
     Query,
     Configure,
+    Token,
 }
 
 impl Exchange {
@@ -232,6 +235,9 @@ impl Exchange {
             "/api/v2/write" => self.open("POST", service, platform, Door::Write(Dialect::V2)),
             "/api/v3/write_lp" => self.open("POST", service, platform, Door::Write(Dialect::V3)),
             "/query" => self.open("GET, POST", service, platform, Door::Query),
+            "/api/v3/configure/token" | "/api/v3/enterprise/configure/token" => {
+                self.open("GET, POST, DELETE", service, platform, Door::Tokens)
+            }
             "/api/v3/configure/database" => self.open("POST", service, platform, Door::Databases),
             path => Err(unsupported::refusal(path)),
         }
@@ -258,6 +264,10 @@ impl Exchange {
         match door {
             Door::Write(dialect) => self.begin_write(service, platform, dialect),
             Door::Query => self.begin_query(service, platform),
+            Door::Tokens => match self.require_admin(service, platform, door)? {
+                Some(action) => Ok(action),
+                None => self.begin_tokens(service, platform),
+            },
             Door::Databases => match self.require_admin(service, platform, door)? {
                 Some(action) => Ok(action),
                 None => {
@@ -274,6 +284,24 @@ impl Exchange {
             return Ok(());
         }
         Err(ApiError::Method { method: self.head.method.clone(), allow: methods })
+    }
+
+    fn begin_tokens(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+    ) -> Result<Action, ApiError> {
+        let tokens = match self.head.method.as_str() {
+            "POST" => {
+                let bytes = CONFIGURE_BODY_BYTES_MAX;
+                let ceiling = Ceiling { limit: Limit::BodyBytes, bytes };
+                return self.read_body(service, Target::Token, ceiling);
+            }
+            "DELETE" => Tokens::delete(self.url.filled("token_name"))?,
+            _ => Tokens::list(),
+        };
+        self.state = State::Tokens(Box::new(tokens));
+        self.step(service, platform, None)
     }
 
     fn begin_write(
@@ -369,6 +397,10 @@ impl Exchange {
                 let params = QueryParams::parse(&self.head, &parameters, raw.as_deref())?;
                 self.run_query(service, platform, params)
             }
+            Target::Token => {
+                self.state = State::Tokens(Box::new(Tokens::create(&body, platform)?));
+                self.step(service, platform, None)
+            }
             Target::Configure => {
                 let settings = service.settings.as_ref().map_err(Clone::clone)?;
                 self.state = State::Configuring(Box::new(Configure::parse(&body, settings)?));
@@ -418,6 +450,7 @@ impl Exchange {
             State::Writing(writing) => writing.step(context, reply),
             State::Querying(querying) => querying.step(context, reply),
             State::Configuring(configure) => configure.step(context, reply),
+            State::Tokens(tokens) => tokens.step(context, reply),
             State::Identifying { .. } | State::Body { .. } | State::Finished => Ok(Action::End),
         };
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {

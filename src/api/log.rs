@@ -67,7 +67,7 @@ impl Record {
     /// Begins a record; `path` without trailing slashes.
     pub fn new(id: &str, method: &str, path: &str, started_ns: i64) -> Self {
         const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"];
-        const ROUTES: [&str; 7] = [
+        const ROUTES: [&str; 9] = [
             "/write",
             "/api/v2/write",
             "/api/v3/write_lp",
@@ -75,6 +75,8 @@ impl Record {
             "/ping",
             "/health",
             "/api/v3/configure/database",
+            "/api/v3/configure/token",
+            "/api/v3/enterprise/configure/token",
         ];
         let known = |list: &[&'static str], name: &str| {
             list.iter().find(|known| **known == name).copied().unwrap_or("other")

@@ -20,5 +20,6 @@ pub mod ping;
 pub mod query;
 pub mod settings;
 pub mod throttle;
+pub mod tokens;
 pub mod unsupported;
 pub mod write;

@@ -9,6 +9,10 @@ pub fn refusal(path: &str) -> ApiError {
         "/api/v2/delete" => {
             "delete with the InfluxQL statement DELETE or DROP SERIES at POST /query"
         }
+        "/api/v3/configure/token/admin" | "/api/v3/configure/token/named_admin" => {
+            "the admin token is the secret ADMIN_TOKEN; make database tokens at \
+             /api/v3/configure/token"
+        }
         "/api/v3/query_sql" => "SQL is not spoken here; query with InfluxQL at /query",
         "/api/v3/query_influxql" => "query with InfluxQL at /query",
         path if path.starts_with("/arrow.flight.") => {

@@ -25,14 +25,14 @@ const NOBODY_SALT: &str = "nobody";
 
 /// The question for changes of tokens and users, and when and with which version it was asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub struct Asked {
     since: u64,
     asked_ns: i64,
 }
 
 impl Asked {
     /// Asks.
-    pub(super) fn now(context: &mut Context<'_>) -> (Self, Request) {
+    pub fn now(context: &mut Context<'_>) -> (Self, Request) {
         let asked_ns = context.platform.now_ns();
         let since = context.cache.grants.refreshing(asked_ns);
         let message = envelope::encode(&ToCatalog::Grants { since });
@@ -40,7 +40,10 @@ impl Asked {
     }
 
     /// Takes the answer into the copy.
-    pub(super) fn learn(
+    ///
+    /// # Errors
+    /// [`Unavailable`] when there is none.
+    pub fn learn(
         self,
         copy: &mut GrantCopy,
         reply: Result<Vec<u8>, CallFailure>,
@@ -62,9 +65,9 @@ impl Asked {
 pub struct Credentials {
     /// The user name of Basic, `u` or `Token user:password`; any name goes with a token.
     pub user: Option<String>,
-    /// The token, tried first.
+    /// What stands after the scheme, as a token tried first.
     pub token: String,
-    /// The password that goes with `user`.
+    /// The password that goes with `user`; a token goes with any user, so tried as one too.
     pub password: String,
 }
 
@@ -84,7 +87,7 @@ impl std::fmt::Debug for Credentials {
 /// Credentials being checked. Answers `None` for somebody unknown.
 pub struct Identify {
     credentials: Credentials,
-    token_hash: String,
+    token_hashes: [String; 2],
     /// Of all of the credentials, to remember them by.
     key: Hash,
     /// The copy must have been asked for by this request.
@@ -132,7 +135,7 @@ impl Identify {
     pub fn new(credentials: Credentials, from_owner: bool, throttled: bool) -> Self {
         let user = credentials.user.as_deref().unwrap_or_default();
         Self {
-            token_hash: token_hash(&credentials.token),
+            token_hashes: [&credentials.token, &credentials.password].map(|t| token_hash(t)),
             key: hash_of(&[user, &credentials.token, &credentials.password]),
             credentials,
             from_owner,
@@ -196,7 +199,8 @@ impl Identify {
     }
 
     fn look(&self, copy: &mut GrantCopy, now_ns: i64) -> Look {
-        if let Some(principal) = copy.token(&self.token_hash, now_ns) {
+        let mut tokens = self.token_hashes.iter();
+        if let Some(principal) = tokens.find_map(|hash| copy.token(hash, now_ns)) {
             return Look::Known(principal);
         }
         let refused = copy.is_refused(&self.key, now_ns);

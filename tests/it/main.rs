@@ -23,6 +23,7 @@ mod scripts;
 mod select_cases;
 mod shards;
 mod tidy;
+mod tokens;
 mod whole;
 mod world;
 mod write_limits;

@@ -33,6 +33,11 @@ impl Product {
         self.inner.request(head, body, self.now_ns)
     }
 
+    /// Lets seconds pass.
+    pub(crate) fn pass(&mut self, seconds: i64) {
+        self.now_ns += seconds * S_NS;
+    }
+
     /// The log's line of the last request.
     pub(crate) fn log_line(&self) -> Option<&str> {
         self.inner.last_log_line()

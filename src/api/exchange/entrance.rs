@@ -20,6 +20,8 @@ pub(super) enum Door {
     Query,
     /// `/api/v3/configure/database`
     Databases,
+    /// `/api/v3/configure/token`
+    Tokens,
 }
 
 /// What happens once the caller is known.

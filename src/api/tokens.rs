@@ -1,0 +1,269 @@
+//! `/api/v3/configure/token`: database tokens, made, listed and revoked by administrators.
+//!
+//! A token is shown once, in the answer that made it; what is kept is its SHA-256.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::action::Action;
+use super::error::ApiError;
+use super::http::Response;
+use crate::model::grant::{Grants, Permission};
+use crate::model::name;
+use crate::model::time::S_NS;
+use crate::protocol::call::{Address, CallFailure, Platform, Reply};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::envelope;
+use crate::protocol::grants::Grantee;
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::{Request, Round};
+use crate::response::time::rfc3339;
+use crate::route::Context;
+use crate::route::error::Error;
+use crate::route::grants::{hex, token_hash};
+use crate::route::identify::Asked;
+
+/// What every token begins with, as the vendor's do: scanners for leaked secrets know it.
+const PREFIX: &str = "apiv3_";
+/// Bytes of a token's name.
+const NAME_BYTES_MAX: usize = 256;
+
+/// The body of a creation.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    token_name: String,
+    permissions: Vec<PermissionBody>,
+    expiry_secs: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PermissionBody {
+    resource_type: String,
+    #[serde(alias = "resource_names")]
+    resource_identifier: Vec<String>,
+    actions: Vec<String>,
+}
+
+/// A management call about tokens, in progress.
+pub struct Tokens {
+    job: Job,
+    round: Round,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens(..)")
+    }
+}
+
+enum Job {
+    Create { token: String, grantee: Box<Grantee> },
+    Delete { name: String },
+    List,
+    Listing(Asked),
+}
+
+impl Tokens {
+    /// Prepares a creation. Four words of randomness are 256 bits.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] naming what cannot be read.
+    pub fn create(body: &[u8], platform: &dyn Platform) -> Result<Self, ApiError> {
+        let body: Body = serde_json::from_slice(body)
+            .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))?;
+        let named = !body.token_name.is_empty() && body.token_name.len() <= NAME_BYTES_MAX;
+        if !named || body.token_name.chars().any(char::is_control) {
+            return invalid("token_name must be printable text of 1 to 256 bytes");
+        }
+        let mut permissions = Vec::new();
+        for permission in &body.permissions {
+            read_permission(permission, &mut permissions)?;
+        }
+        if permissions.is_empty() {
+            return invalid("permissions must name at least one database");
+        }
+        let now_ns = platform.now_ns();
+        let expires_ns = match body.expiry_secs {
+            None => i64::MAX,
+            Some(seconds) if seconds > 0 => now_ns.saturating_add(seconds.saturating_mul(S_NS)),
+            Some(_) => return invalid("expiry_secs must be above 0; leave it out for never"),
+        };
+        let words = [(); 4].map(|()| platform.random_u64().to_be_bytes());
+        let random = words.as_flattened();
+        if random.iter().all(|&byte| byte == 0) {
+            return Err(ApiError::Internal("the runtime has no randomness".to_owned()));
+        }
+        let token = format!("{PREFIX}{}", hex(random));
+        let grantee = Grantee {
+            id: 0,
+            version: 0,
+            user: false,
+            name: body.token_name,
+            hash: token_hash(&token),
+            salt: String::new(),
+            iterations: 0,
+            grants: Grants { admin: false, permissions },
+            created_ns: now_ns,
+            expires_ns,
+        };
+        Ok(Self::new(Job::Create { token, grantee: Box::new(grantee) }))
+    }
+
+    /// Prepares a revocation.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] without a name.
+    pub fn delete(name: Option<&str>) -> Result<Self, ApiError> {
+        match name {
+            Some(name) => Ok(Self::new(Job::Delete { name: name.to_owned() })),
+            None => invalid("name the token with the parameter token_name"),
+        }
+    }
+
+    /// Prepares the list.
+    pub fn list() -> Self {
+        Self::new(Job::List)
+    }
+
+    fn new(job: Job) -> Self {
+        Self { job, round: Round::default() }
+    }
+
+    /// Goes on.
+    pub(super) fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let Some(reply) = reply else {
+            let request = self.request(context);
+            return Ok(Action::Calls(self.round.start(vec![request])));
+        };
+        match self.round.take(reply).and_then(|mut replies| replies.pop()) {
+            Some(reply) => self.answer(context, reply),
+            None => Ok(Action::Calls(Vec::new())),
+        }
+    }
+
+    fn request(&mut self, context: &mut Context<'_>) -> Request {
+        let message = match &self.job {
+            Job::Create { grantee, .. } => ToCatalog::PutGrantee(grantee.clone()),
+            Job::Delete { name } => ToCatalog::RemoveGrantee { user: false, name: name.clone() },
+            Job::List | Job::Listing(_) => {
+                let (asked, request) = Asked::now(context);
+                self.job = Job::Listing(asked);
+                return request;
+            }
+        };
+        Request::new(Address::Catalog, envelope::encode(&message))
+    }
+
+    fn answer(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: Result<Vec<u8>, CallFailure>,
+    ) -> Result<Action, ApiError> {
+        let copy = &mut context.cache.grants;
+        if let Job::Listing(asked) = self.job {
+            asked.learn(copy, reply).map_err(Error::from)?;
+            let all = copy.all(false).map(|(row, grants)| described(row, grants));
+            return Ok(respond(200, &Value::Array(all.collect())));
+        }
+        // Whatever became of it, what this isolate remembers may be wrong now.
+        copy.forget();
+        let reply = envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)?;
+        match (&self.job, reply) {
+            (Job::Create { token, grantee }, FromCatalog::Granted { id }) => {
+                let body = json!({
+                    "id": id,
+                    "name": grantee.name,
+                    "token": token,
+                    "hash": grantee.hash,
+                    "created_at": time(grantee.created_ns),
+                    "expiry": expiry(grantee),
+                });
+                Ok(respond(201, &body))
+            }
+            (Job::Create { grantee, .. }, FromCatalog::Unavailable(Unavailable::Changing)) => {
+                Err(ApiError::Conflict(format!("token \"{}\" already exists", grantee.name)))
+            }
+            (Job::Delete { .. }, FromCatalog::Dropped { existed: true }) => {
+                Ok(Action::Respond(Response::empty(200)))
+            }
+            (Job::Delete { name }, FromCatalog::Dropped { existed: false }) => {
+                Err(ApiError::NotFound(format!("token not found: \"{name}\"")))
+            }
+            (_, FromCatalog::Refused(refusal)) => Err(Error::Catalog(refusal).into()),
+            (_, FromCatalog::Unavailable(why)) => Err(Error::from(why).into()),
+            _ => Err(Error::unexpected_reply().into()),
+        }
+    }
+}
+
+fn invalid<T>(message: &str) -> Result<T, ApiError> {
+    Err(ApiError::Invalid(message.to_owned()))
+}
+
+/// One permission of the request: one of ours for each resource.
+fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(), ApiError> {
+    if body.resource_type != "db" {
+        return invalid("resource_type must be \"db\"; the admin token is the secret ADMIN_TOKEN");
+    }
+    let has = |action: &str| body.actions.iter().any(|given| given == action);
+    let (read, write) = (has("read"), has("write"));
+    let known = body.actions.iter().all(|action| action == "read" || action == "write");
+    if !known || body.actions.is_empty() {
+        return invalid("actions must be \"read\", \"write\" or both");
+    }
+    for resource in &body.resource_identifier {
+        let (database, policy) = match name::split_bucket(resource) {
+            ("*", None) => (None, None),
+            (database, policy) => (Some(database.to_owned()), policy.map(str::to_owned)),
+        };
+        let valid = |name: &Option<String>| name.iter().all(|name| name::check(name).is_ok());
+        if !valid(&database) || !valid(&policy) || (resource.starts_with("*/")) {
+            let expected = "expected a database, database/policy or *";
+            return invalid(&format!("invalid resource \"{resource}\": {expected}"));
+        }
+        out.push(Permission { database, policy, read, write });
+    }
+    Ok(())
+}
+
+/// A token without its secret.
+fn described(row: &Grantee, grants: &Grants) -> Value {
+    let permissions = grants.permissions.iter().map(|permission| {
+        let database = permission.database.as_deref().unwrap_or("*");
+        let policy = permission.policy.as_ref().map(|policy| format!("/{policy}"));
+        let rights = [("read", permission.read), ("write", permission.write)];
+        let actions = rights.iter().filter(|(_, held)| *held).map(|(name, _)| Value::from(*name));
+        json!({
+            "resource_type": "db",
+            "resource_identifier": [format!("{database}{}", policy.unwrap_or_default())],
+            "actions": actions.collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "id": row.id,
+        "name": row.name,
+        "permissions": permissions.collect::<Vec<_>>(),
+        "created_at": time(row.created_ns),
+        "expiry": expiry(row),
+    })
+}
+
+fn expiry(row: &Grantee) -> Value {
+    if row.expires_ns == i64::MAX { Value::Null } else { time(row.expires_ns).into() }
+}
+
+fn time(time_ns: i64) -> String {
+    let mut out = Vec::new();
+    rfc3339(time_ns, 0, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn respond(status: u16, body: &Value) -> Action {
+    Action::Respond(Response::json(status, format!("{body}\n")))
+}

@@ -1,0 +1,298 @@
+//! Database tokens over the whole product: who may do what, by every scheme and on every route.
+
+use std::fmt::Write as _;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use tidemark::api::http::{RequestHead, Response};
+
+use crate::product::{Product, TOKEN};
+
+/// How a request carries its credentials.
+const SCHEMES: [&str; 8] =
+    ["Bearer", "bearer", "Token", "TOKEN", "Basic", "u and p", "p", "Token u:"];
+
+pub(crate) fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// A request with `token` in the way that `scheme` says; none for an empty scheme.
+pub(crate) fn send(
+    product: &mut Product,
+    (scheme, token): (&str, &str),
+    (method, target): (&str, &str),
+    body: &str,
+) -> Response {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut query = query.to_owned();
+    let form = ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned());
+    let address = ("cf-connecting-ip".to_owned(), "192.0.2.1".to_owned());
+    let mut headers = vec![form, address];
+    let mut header = |value: String| headers.push(("authorization".to_owned(), value));
+    match scheme {
+        "" => {}
+        "Basic" => header(format!("Basic {}", BASE64_STANDARD.encode(format!("any:{token}")))),
+        "u and p" => write!(query, "&u=any&p={}", encoded(token)).unwrap(),
+        "p" => write!(query, "&p={}", encoded(token)).unwrap(),
+        "Token u:" => header(format!("Token any:{token}")),
+        word => header(format!("{word} {token}")),
+    }
+    let head = RequestHead { method: method.into(), path: path.into(), query, headers };
+    product.request(head, body.into())
+}
+
+/// The same as the administrator; the status must be this one.
+pub(crate) fn admin(
+    product: &mut Product,
+    request: (&str, &str),
+    body: &str,
+    status: u16,
+) -> Value {
+    let response = send(product, ("Bearer", TOKEN), request, body);
+    let text = String::from_utf8(response.body).unwrap();
+    assert_eq!(response.status, status, "{request:?}: {text}");
+    serde_json::from_str(&text).unwrap_or(Value::Null)
+}
+
+/// A new token for `resources` with `actions`.
+pub(crate) fn token(
+    product: &mut Product,
+    name: &str,
+    resources: &[&str],
+    actions: &[&str],
+    expiry_secs: Option<u64>,
+) -> String {
+    let permission =
+        json!({"resource_type": "db", "resource_identifier": resources, "actions": actions});
+    let mut body = json!({"token_name": name, "permissions": [permission]});
+    if let Some(seconds) = expiry_secs {
+        body["expiry_secs"] = seconds.into();
+    }
+    let route = ("POST", "/api/v3/enterprise/configure/token");
+    let made = admin(product, route, &body.to_string(), 201);
+    made["token"].as_str().unwrap().to_owned()
+}
+
+pub(crate) fn body(response: &Response) -> String {
+    String::from_utf8_lossy(&response.body).trim_end().to_owned()
+}
+
+/// A product with databases `a` and `b`, a policy `a/p`, and a point in each.
+fn two_databases() -> Product {
+    let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "INF")]);
+    for q in [
+        "CREATE DATABASE a",
+        "CREATE DATABASE b",
+        "CREATE RETENTION POLICY p ON a DURATION INF REPLICATION 1",
+    ] {
+        admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
+    }
+    for target in ["/write?db=a", "/write?db=a&rp=p", "/write?db=b"] {
+        admin(&mut product, ("POST", target), "m v=1 1", 204);
+    }
+    product
+}
+
+#[test]
+fn the_matrix_of_scheme_route_and_right_holds() {
+    let mut product = two_databases();
+    let all = [
+        ("read a", token(&mut product, "read a", &["a"], &["read"], None)),
+        ("write a", token(&mut product, "write a", &["a"], &["write"], None)),
+        ("both a", token(&mut product, "both a", &["a"], &["read", "write"], None)),
+        ("both a/p", token(&mut product, "both a/p", &["a/p"], &["read", "write"], None)),
+        ("both *", token(&mut product, "both *", &["*"], &["write", "read"], None)),
+        ("admin", TOKEN.to_owned()),
+        ("unknown", "apiv3_unknown".to_owned()),
+    ];
+    // Status for: read a, write a, both a, both a/p, both *, admin, unknown.
+    let table: &[(&str, &str, &str, [u16; 7])] = &[
+        ("POST", "/write?db=a", "m v=1 2", [403, 204, 204, 403, 204, 204, 401]),
+        ("POST", "/write?db=a&rp=p", "m v=1 2", [403, 204, 204, 204, 204, 204, 401]),
+        ("POST", "/write?db=b", "m v=1 2", [403, 403, 403, 403, 204, 204, 401]),
+        ("POST", "/write?db=none", "m v=bad", [403, 403, 403, 403, 400, 400, 401]),
+        ("POST", "/api/v2/write?bucket=a", "m v=1 2", [403, 204, 204, 403, 204, 204, 401]),
+        ("POST", "/api/v2/write?bucket=a/p", "m v=1 2", [403, 204, 204, 204, 204, 204, 401]),
+        ("POST", "/api/v3/write_lp?db=a", "m v=1 2", [403, 204, 204, 403, 204, 204, 401]),
+        ("POST", "/query?db=a", "q=SELECT * FROM m", [200, 403, 200, 403, 200, 200, 401]),
+        ("GET", "/query?db=a&q=SELECT+*+FROM+m", "", [200, 403, 200, 403, 200, 200, 401]),
+        ("POST", "/query?db=a&rp=p", "q=SELECT * FROM m", [200, 403, 200, 200, 200, 200, 401]),
+        ("POST", "/query?db=a", "q=SELECT * FROM b..m", [403, 403, 403, 403, 200, 200, 401]),
+        ("POST", "/query?db=none", "q=SELECT * FROM m", [403, 403, 403, 403, 200, 200, 401]),
+        (
+            "POST",
+            "/query?db=a",
+            "q=SELECT v FROM (SELECT v FROM b..m)",
+            [403, 403, 403, 403, 200, 200, 401],
+        ),
+        ("POST", "/query?db=a", "q=SELECT v INTO b..n FROM m", [403, 403, 403, 403, 200, 200, 401]),
+        ("POST", "/query?db=a", "q=SELECT v INTO n FROM m", [403, 403, 200, 403, 200, 200, 401]),
+        (
+            "POST",
+            "/query?db=a",
+            "q=SHOW MEASUREMENTS; SHOW MEASUREMENTS ON b",
+            [403, 403, 403, 403, 200, 200, 401],
+        ),
+        ("POST", "/query?db=a", "q=SHOW MEASUREMENTS", [200, 403, 200, 200, 200, 200, 401]),
+        ("POST", "/query", "q=SHOW DATABASES", [200, 200, 200, 200, 200, 200, 401]),
+        ("POST", "/query", "q=SHOW RETENTION POLICIES ON a", [200, 403, 200, 200, 200, 200, 401]),
+        ("POST", "/query?db=a", "q=DELETE FROM x", [403, 200, 200, 403, 200, 200, 401]),
+        ("POST", "/query?db=a", "q=DROP SERIES FROM x", [403, 200, 200, 403, 200, 200, 401]),
+        ("POST", "/query?db=a", "q=DROP MEASUREMENT x", [403, 403, 403, 403, 403, 200, 401]),
+        ("POST", "/query", "q=CREATE DATABASE a", [403, 403, 403, 403, 403, 200, 401]),
+        ("POST", "/query", "q=DROP DATABASE none", [403, 403, 403, 403, 403, 200, 401]),
+        ("POST", "/query", "q=SHOW USERS", [403, 403, 403, 403, 403, 200, 401]),
+        ("GET", "/api/v3/configure/token", "", [403, 403, 403, 403, 403, 200, 401]),
+        ("DELETE", "/api/v3/configure/token?token_name=x", "", [403, 403, 403, 403, 403, 404, 401]),
+        ("POST", "/api/v3/configure/token", "{}", [403, 403, 403, 403, 403, 400, 401]),
+        (
+            "POST",
+            "/api/v3/configure/database",
+            "{\"db\":\"a\"}",
+            [403, 403, 403, 403, 403, 409, 401],
+        ),
+        ("GET", "/ping", "", [204; 7]),
+        ("GET", "/health", "", [200; 7]),
+    ];
+    let mut faults = Vec::new();
+    println!(
+        "route | body | {}",
+        all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" | ")
+    );
+    for (method, target, body, expected) in table {
+        let body =
+            body.strip_prefix("q=").map_or((*body).to_owned(), |q| format!("q={}", encoded(q)));
+        let mut found = Vec::new();
+        for scheme in SCHEMES {
+            let mut row = Vec::new();
+            for (_, token) in &all {
+                // The pause keeps the unknown token below the limit of failures.
+                product.pass(10);
+                row.push(send(&mut product, (scheme, token), (method, target), &body).status);
+            }
+            if row != expected {
+                faults
+                    .push(format!("{scheme}: {method} {target} {body}: {row:?}, not {expected:?}"));
+            }
+            found = row;
+        }
+        println!("{method} {target} | {body} | {found:?}");
+        let open = matches!(*target, "/ping" | "/health");
+        let without = send(&mut product, ("", ""), (method, target), &body).status;
+        if !open && without != 401 {
+            faults.push(format!("without a token: {method} {target}: {without}"));
+        }
+    }
+    println!("each row with every scheme: {SCHEMES:?}; without any: 401");
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn a_refusal_does_not_tell_whether_the_database_exists() {
+    let mut product = two_databases();
+    let secret = token(&mut product, "mine", &["a"], &["read", "write"], None);
+    for (there, absent) in [
+        (("POST", "/write?db=b"), ("POST", "/write?db=x")),
+        (("POST", "/api/v2/write?bucket=b"), ("POST", "/api/v2/write?bucket=x")),
+        (("POST", "/api/v3/write_lp?db=b"), ("POST", "/api/v3/write_lp?db=x")),
+        (("GET", "/query?db=b&q=SHOW+SERIES"), ("GET", "/query?db=x&q=SHOW+SERIES")),
+    ] {
+        let [there, absent] = [there, absent].map(|request| {
+            let response = send(&mut product, ("Token", &secret), request, "m v=1");
+            assert_eq!(response.status, 403, "{request:?}");
+            body(&response).replace("\"b\\\"", "\"x\\\"").replace("on b", "on x")
+        });
+        assert_eq!(there, absent);
+    }
+    let response = send(&mut product, ("Token", &secret), ("POST", "/write?db=b"), "m v=1");
+    let error = "token \\\"mine\\\" is not authorized to write to database \\\"b\\\"";
+    let expected =
+        format!("{{\"code\":\"forbidden\",\"message\":\"{error}\",\"error\":\"{error}\"}}");
+    assert_eq!(body(&response), expected);
+    let get = ("GET", "/query?db=b&q=SELECT+v+FROM+m");
+    let response = send(&mut product, ("Token", &secret), get, "");
+    let expected = "{\"error\":\"error authorizing query: token \\\"mine\\\" not authorized to \
+                    execute statement 'SELECT v FROM m', requires READ on b\"}";
+    assert_eq!(body(&response), expected);
+}
+
+#[test]
+fn only_who_may_write_everywhere_creates_databases_by_writing() {
+    let mut product = two_databases();
+    let everywhere = token(&mut product, "everywhere", &["*"], &["write"], None);
+    let named = token(&mut product, "named", &["later"], &["write"], None);
+    let write = ("POST", "/write?db=later");
+    let response = send(&mut product, ("Bearer", &named), write, "m v=1");
+    assert_eq!(response.status, 404, "{}", body(&response));
+    assert_eq!(send(&mut product, ("Bearer", &everywhere), write, "m v=1").status, 204);
+    assert_eq!(send(&mut product, ("Bearer", &named), write, "m v=1").status, 204);
+}
+
+#[test]
+fn tokens_are_listed_without_their_secrets_and_only_once_shown() {
+    let mut product = two_databases();
+    let secret = token(&mut product, "t", &["a", "b/p", "*"], &["read"], Some(3_600));
+    assert!(secret.starts_with("apiv3_") && secret.len() == 6 + 64, "{secret}");
+    let list = admin(&mut product, ("GET", "/api/v3/configure/token"), "", 200);
+    let permission = |resource: &str| json!({"resource_type": "db", "resource_identifier": [resource], "actions": ["read"]});
+    let expected = json!([{
+        "id": 1,
+        "name": "t",
+        "permissions": [permission("a"), permission("b/p"), permission("*")],
+        "created_at": list[0]["created_at"],
+        "expiry": list[0]["expiry"],
+    }]);
+    assert_eq!(list, expected);
+    assert!(list[0]["expiry"].as_str() > list[0]["created_at"].as_str(), "{list}");
+    // The name is taken.
+    let again = json!({"token_name": "t", "permissions": [permission("a")]}).to_string();
+    let route = ("POST", "/api/v3/configure/token");
+    let refused = admin(&mut product, route, &again, 409);
+    assert_eq!(refused["message"], "token \"t\" already exists");
+}
+
+#[test]
+fn bad_bodies_are_named() {
+    let mut product = two_databases();
+    let permission = |resource_type: &str, resource: &str, action: &str| {
+        json!({"token_name": "t", "permissions": [{
+            "resource_type": resource_type, "resource_names": [resource], "actions": [action]}]})
+    };
+    let mut expired = permission("db", "a", "read");
+    expired["expiry_secs"] = 0.into();
+    let mut nameless = permission("db", "a", "read");
+    nameless["token_name"] = "".into();
+    for (request, expected) in [
+        (json!({"token_name": "t", "permissions": []}), "permissions must name at least"),
+        (permission("admin", "a", "read"), "resource_type must be \"db\""),
+        (permission("db", "a", "delete"), "actions must be"),
+        (permission("db", "..", "read"), "invalid resource \"..\""),
+        (permission("db", "a/", "read"), "invalid resource \"a/\""),
+        (permission("db", "*/p", "read"), "invalid resource \"*/p\""),
+        (permission("db", "", "read"), "invalid resource \"\""),
+        (expired, "expiry_secs must be above 0"),
+        (nameless, "token_name must be printable"),
+    ] {
+        let route = ("POST", "/api/v3/configure/token");
+        let refused = admin(&mut product, route, &request.to_string(), 400);
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.starts_with(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_token_ends_with_its_expiry_or_its_revocation() {
+    let mut product = two_databases();
+    let short = token(&mut product, "short", &["a"], &["write"], Some(30));
+    let write = ("POST", "/write?db=a");
+    assert_eq!(send(&mut product, ("Token", &short), write, "m v=1").status, 204);
+    product.pass(30);
+    assert_eq!(send(&mut product, ("Token", &short), write, "m v=1").status, 401);
+
+    let long = token(&mut product, "long", &["a"], &["write"], None);
+    assert_eq!(send(&mut product, ("Token", &long), write, "m v=1").status, 204);
+    admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=long"), "", 200);
+    assert_eq!(send(&mut product, ("Token", &long), write, "m v=1").status, 401);
+    admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=long"), "", 404);
+}
