@@ -12,13 +12,15 @@ use super::request::Refusal;
 use super::{Shard, stored};
 use crate::model::limits::JOB_FAILURES_MAX;
 use crate::model::sorted_map::SortedMap;
-use crate::model::time::{M_NS, S_NS};
+use crate::model::time::{H_NS, M_NS, S_NS};
 use crate::store::{Store, StoreError, Table};
 
 /// After this long without a write the rest of the WAL is flushed and its slots are deleted.
 const PAUSE_NS: i64 = 10 * M_NS;
 /// A job that failed is tried again after this long, and twice as long after each failure.
 const RETRY_NS: i64 = 30 * S_NS;
+/// One that was set aside is tried once more after this long: what was in its way may be gone.
+const SET_ASIDE_NS: i64 = H_NS;
 
 /// The shard's jobs, in the order in which they run. The number is the key of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +91,7 @@ impl Jobs {
         self.attempts.get(&job.key()).map_or(i64::MIN, |attempt| attempt.due_ns)
     }
 
-    /// Jobs that are no longer tried, in words.
+    /// Jobs that failed too often, in words.
     pub(super) fn set_aside(&self) -> Vec<String> {
         let aside = Job::ALL.into_iter().filter(|&job| self.is_set_aside(job));
         aside
@@ -117,7 +119,7 @@ pub(super) fn clear<S: Store>(store: &S, job: Job, jobs: &Jobs) -> Result<(), St
 impl<S: Store> Shard<S> {
     /// Runs the first job that is due at `now_ns`, bounded, and answers when to come back
     /// (nanoseconds). Never fails: a failing job is tried again later, and set aside after three
-    /// failures.
+    /// failures: named, and tried once an hour.
     pub fn alarm(&mut self, now_ns: i64) -> Option<i64> {
         if let Ok(Some(job)) = self.first_due(now_ns) {
             self.run(job, now_ns);
@@ -146,40 +148,40 @@ impl<S: Store> Shard<S> {
     }
 
     fn run(&mut self, job: Job, now_ns: i64) {
-        let Ok(tries) = self.note(job, now_ns, None) else { return };
+        let noted = self.note(job, now_ns, None);
+        // Storage in which not even this fits is no reason not to make room in it.
+        if noted.is_err() && job != Job::Reclaim {
+            return;
+        }
         let result = match job {
             Job::Flush => self.flush(),
             Job::Tidy => self.delete_dead_slots(),
             Job::Reclaim => self.reclaim(now_ns),
             Job::Compact => self.compact(),
         };
-        let _ = match result {
-            Ok(()) => Ok(tries),
-            Err(refusal) => self.note(job, now_ns, Some(refusal.to_string())),
-        };
+        if let Err(refusal) = result {
+            // What cannot be stored is known until the object is unloaded.
+            let _ = self.note(job, now_ns, Some(refusal.to_string()));
+        }
     }
 
     /// Writes the job's row: before its work one more try, after it failed why.
-    fn note(&mut self, job: Job, now_ns: i64, error: Option<String>) -> Result<u32, Refusal> {
+    fn note(&mut self, job: Job, now_ns: i64, error: Option<String>) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let before = loaded.jobs.attempts.get(&job.key()).cloned().unwrap_or_default();
         let attempt = match error {
             None => {
-                let wait_ns = RETRY_NS << before.tries.min(10);
-                Attempt {
-                    tries: before.tries + 1,
-                    due_ns: now_ns.saturating_add(wait_ns),
-                    error: String::new(),
-                }
+                let tries = before.tries.saturating_add(1);
+                let is_last = tries >= JOB_FAILURES_MAX;
+                let wait_ns = if is_last { SET_ASIDE_NS } else { RETRY_NS << before.tries };
+                Attempt { tries, due_ns: now_ns.saturating_add(wait_ns), error: String::new() }
             }
             Some(error) => Attempt { error, ..before },
         };
-        let tries = attempt.tries;
         let head = stored::encode(&attempt);
+        // Known even if it cannot be stored: the next try waits.
         loaded.jobs.attempts.insert(job.key(), attempt);
-        let written = self.store.put(Table::Job, job.key(), &head, b"");
-        written.map_err(|error| self.lost(error.into()))?;
-        Ok(tries)
+        Ok(self.store.put(Table::Job, job.key(), &head, b"")?)
     }
 
     fn delete_dead_slots(&mut self) -> Result<(), Refusal> {
@@ -210,5 +212,5 @@ fn due(loaded: &Loaded, job: Job, now_ns: i64) -> Option<i64> {
             (!plan.merge.is_empty()).then_some(now_ns)
         }
     }?;
-    (!loaded.jobs.is_set_aside(job)).then(|| natural_ns.max(loaded.jobs.not_before(job)))
+    Some(natural_ns.max(loaded.jobs.not_before(job)))
 }

@@ -75,7 +75,7 @@ pub(super) struct Loaded {
 pub(super) struct Plan {
     /// Directory rows of the next runs to merge, in order of sequence; empty for none.
     pub merge: Vec<u64>,
-    /// The latest time of the segment that expires first.
+    /// The latest time of the window that expires first.
     pub first_max_time_ns: Option<i64>,
     /// Whether segments of dropped measurements or tombstones without work are left.
     pub has_garbage: bool,

@@ -1,10 +1,14 @@
 //! Whole segments that nobody may see any more: past their retention, or of dropped measurements.
 //! And tombstones that hide nothing any more.
 
+use std::cmp::Reverse;
+
 use super::Shard;
 use super::jobs::{self, Job};
 use super::load::{Loaded, Plan};
 use super::request::{Counters, Refusal};
+use crate::model::ids::MeasurementId;
+use crate::model::sorted;
 use crate::model::sorted_set::SortedSet;
 use crate::segment::directory::{Directory, Summary};
 use crate::store::{Store, StoreError, Table};
@@ -19,9 +23,20 @@ pub(super) fn plan(loaded: &Loaded) -> Plan {
     let is_retired = |segment: &Summary| settings.retired.contains(&segment.measurement);
     Plan {
         merge: super::compact::choose(loaded),
-        first_max_time_ns: segments().map(|segment| segment.max_time_ns).min(),
+        first_max_time_ns: windows(loaded).iter().map(|&(_, latest_ns)| latest_ns).min(),
         has_garbage: segments().any(is_retired) || spent(loaded).next().is_some(),
     }
+}
+
+/// Each measurement's windows, and the latest time in them. The rows of a window overwrite each
+/// other, so its segments are dropped together: without the later ones older values would return.
+fn windows(loaded: &Loaded) -> Vec<((MeasurementId, i64), i64)> {
+    let segments = loaded.directories.values().flat_map(|directory| &directory.segments);
+    let mut windows: Vec<_> =
+        segments.map(|s| ((s.measurement, s.window), s.max_time_ns)).collect();
+    sorted::sort_by_key(&mut windows, |&(window, latest_ns)| (window, Reverse(latest_ns)));
+    windows.dedup_by_key(|&mut (window, _)| window);
+    windows
 }
 
 /// When there is something to drop.
@@ -63,21 +78,30 @@ impl<S: Store> Shard<S> {
         self.load()?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let settings = &loaded.state.settings;
+        let mut expired = windows(loaded);
+        let oldest_kept_ns = now_ns.saturating_sub(settings.duration_ns);
+        expired.retain(|&(_, latest_ns)| settings.duration_ns > 0 && latest_ns < oldest_kept_ns);
         let is_gone = |segment: &Summary| {
-            let too_old = settings.duration_ns > 0
-                && segment.max_time_ns < now_ns.saturating_sub(settings.duration_ns);
-            too_old || settings.retired.contains(&segment.measurement)
+            let window = (segment.measurement, segment.window);
+            expired.binary_search_by_key(&window, |&(window, _)| window).is_ok()
+                || settings.retired.contains(&segment.measurement)
         };
-        let changed: Vec<(u64, Directory)> = loaded
+        let mut changed: Vec<(u64, Directory)> = loaded
             .directories
             .iter()
             .filter(|(_, directory)| directory.segments.iter().any(is_gone))
-            .take(ROWS_PER_EVENT)
             .map(|(&key, directory)| {
                 let kept = directory.segments.iter().filter(|s| !is_gone(s)).cloned().collect();
                 (key, Directory { segments: kept, ..directory.clone() })
             })
             .collect();
+        // The oldest writes first: what an event leaves for the next one hides them.
+        let sequence = |key: &u64| {
+            let segments = loaded.directories.get(key).map(|directory| &directory.segments);
+            segments.and_then(|segments| segments.first()).map(|segment| segment.first_sequence)
+        };
+        sorted::sort_by_key(&mut changed, |(key, _)| sequence(key));
+        changed.truncate(ROWS_PER_EVENT);
         let spent: Vec<u64> = spent(loaded).take(ROWS_PER_EVENT).collect();
         let mut after = loaded.directories.clone();
         after.extend(changed.iter().cloned());

@@ -65,6 +65,9 @@ pub struct Wal {
     frames: SortedMap<u64, Frame>,
     damaged: Vec<Damage>,
     last_sequence: u64,
+    /// Sums over `frames`: asked for by every event.
+    bytes: u64,
+    decoded_bytes: u64,
 }
 
 impl Wal {
@@ -90,12 +93,12 @@ impl Wal {
 
     /// Encoded bytes of the live frames.
     pub fn bytes(&self) -> u64 {
-        self.frames.values().map(|frame| frame.bytes).sum()
+        self.bytes
     }
 
     /// Memory that the live frames take once decoded, bytes.
     pub fn decoded_bytes(&self) -> u64 {
-        self.frames.values().map(|frame| frame.decoded_bytes).sum()
+        self.decoded_bytes
     }
 
     /// Writes a frame: one row, or several in one transaction.
@@ -125,8 +128,14 @@ impl Wal {
             schema_version: frame.schema_version,
             touch: frame.touch.to_vec(),
         };
-        self.frames.insert(frame.sequence, entry);
+        self.insert(frame.sequence, entry);
         Ok(())
+    }
+
+    fn insert(&mut self, sequence: u64, frame: Frame) {
+        self.bytes += frame.bytes;
+        self.decoded_bytes += frame.decoded_bytes;
+        self.frames.insert(sequence, frame);
     }
 
     /// The bytes of live frame `sequence`. A frame found damaged is `None`, and from then on
@@ -162,6 +171,8 @@ impl Wal {
     /// Declares frame `sequence` damaged: its bytes are sound but cannot be decoded, say.
     pub fn condemn(&mut self, sequence: u64, why: &str) {
         if let Some(frame) = self.frames.remove(&sequence) {
+            self.bytes -= frame.bytes;
+            self.decoded_bytes -= frame.decoded_bytes;
             self.damaged.push(Damage {
                 block: format!("WAL frame {sequence}: {why}"),
                 sequence: Some(sequence),
@@ -174,6 +185,8 @@ impl Wal {
     /// After a flush of everything up to `head` was committed and damaged rows were set aside.
     pub fn release(&mut self, head: u64) {
         self.frames = self.frames.split_off(&(head + 1));
+        self.bytes = self.frames.values().map(|frame| frame.bytes).sum();
+        self.decoded_bytes = self.frames.values().map(|frame| frame.decoded_bytes).sum();
         self.slots.release(head);
         for damage in std::mem::take(&mut self.damaged) {
             for slot in damage.slots {

@@ -49,7 +49,7 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &SortedSet<u64>) -> Result<Wa
     }
     let last_frame = parts_of.keys().next_back().copied().unwrap_or(head);
     let last_sequence = last_frame.max(taken.last().copied().unwrap_or(head));
-    let mut wal = Wal { slots, frames: SortedMap::new(), damaged, last_sequence };
+    let mut wal = Wal { slots, damaged, last_sequence, ..Wal::default() };
     for (sequence, rows) in parts_of {
         add_frame(&mut wal, sequence, rows);
     }
@@ -70,7 +70,7 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
         Some(row) if complete => {
             wal.slots.occupy(sequence, slots);
             let Head { decoded_bytes, schema_version, touch, .. } = row;
-            wal.frames.insert(sequence, Frame { bytes, decoded_bytes, schema_version, touch });
+            wal.insert(sequence, Frame { bytes, decoded_bytes, schema_version, touch });
         }
         first => {
             wal.damaged.push(Damage {

@@ -1,6 +1,9 @@
 //! What the tests of the shard share: points, frames of them, and a map that says what is right.
 
 mod crash;
+mod fault_store;
+mod grid;
+mod life;
 mod model;
 mod rows_written;
 mod shard;

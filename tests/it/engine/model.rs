@@ -1,153 +1,149 @@
-//! Random lives of a shard against a map.
+//! Random lives of a shard against a grid: 10,000 seeds of at least 200 operations each, on all
+//! cores. `SEED=n` lives one life again, `SEEDS=n` more or fewer of them.
 
-use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::time::TimeRange;
-use tidemark::model::value::FieldValue;
-use tidemark::scan::request::{Comparison, Operand, Predicate};
-use tidemark::shard::Shard;
-use tidemark::shard::request::Deletion;
-use tidemark::store::memory::MemoryStore;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
 
-use super::*;
+use super::fault_store::After;
+use super::life::{Life, Step};
 
-const SEEDS: u64 = 100;
-const STEPS: usize = 60;
+const SEEDS: u64 = 10_000;
+const STEPS: u64 = 200;
+const FLUSHES_MIN: u64 = 2;
 
-/// How often each kind of step was taken.
-#[derive(Debug, Default)]
+/// How often each kind of operation was taken.
+#[derive(Clone, Copy, Debug, Default)]
 struct Taken {
-    writes: u64,
+    steps: [u64; 8],
+    faults: u64,
     flushes: u64,
     compactions: u64,
-    reopens: u64,
-    deletes: u64,
-    queries: u64,
 }
 
-struct Life {
-    rng: fastrand::Rng,
-    store: MemoryStore,
-    shard: Shard<MemoryStore>,
-    model: Model,
-    now_ns: i64,
-    taken: Taken,
+/// Each random step, and how often of a thousand.
+const CHANCES: [(Step, &str, u16); 8] = [
+    (Step::Write, "write or overwrite", 520),
+    (Step::Repeat, "repeated write", 30),
+    (Step::Query, "query", 210),
+    (Step::Delete, "delete", 60),
+    (Step::Pause, "pause for the alarm", 70),
+    (Step::Reopen, "reopen", 60),
+    (Step::Retention, "retention", 10),
+    (Step::Drop, "dropped measurement", 10),
+];
+/// Of a thousand steps, so many during which one storage operation may fail.
+const FAULTS: u16 = 50;
+
+impl Taken {
+    fn sum(&self) -> u64 {
+        self.steps.iter().sum()
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.steps.iter_mut().zip(other.steps).for_each(|(sum, more)| *sum += more);
+        self.faults += other.faults;
+        self.flushes += other.flushes;
+        self.compactions += other.compactions;
+    }
+
+    fn reopens(&self) -> u64 {
+        self.steps[5]
+    }
 }
 
-impl Life {
-    fn new(seed: u64) -> Self {
-        let store = MemoryStore::new();
-        let mut shard = reopen(store.clone());
-        shard.open(&settings()).unwrap();
-        Self {
-            rng: fastrand::Rng::with_seed(seed),
-            store,
-            shard,
-            model: Model::new(),
-            now_ns: NOW_NS,
-            taken: Taken::default(),
-        }
-    }
+fn choose(rng: &mut fastrand::Rng) -> usize {
+    let sum: u16 = CHANCES.iter().map(|(.., chance)| chance).sum();
+    let mut left = rng.u16(..sum);
+    let fits = CHANCES.iter().position(|&(.., chance)| {
+        let fits = left < chance;
+        left = left.saturating_sub(chance);
+        fits
+    });
+    fits.unwrap_or_default()
+}
 
-    fn write(&mut self) {
-        let count = self.rng.usize(1..60);
-        let points = random_points(&mut self.rng, count);
-        self.shard.append(&encode(&points), &stamp(), self.now_ns).unwrap();
-        apply(&mut self.model, &points);
-        self.taken.writes += 1;
+/// A step during which one storage operation fails, if it takes so many.
+fn fault(life: &mut Life, step: Step) -> u64 {
+    let after = if life.rng.bool() { After::Gone } else { After::Sound };
+    let before = life.grid.clone();
+    life.store.fail(life.rng.u64(1..12), life.rng.bool(), after);
+    let result = life.attempt(step);
+    let failed = life.store.heal();
+    if failed && after == After::Gone || life.rng.bool() {
+        life.attempt(Step::Reopen).unwrap();
     }
+    let may_be = if result.is_ok() { life.grid.clone() } else { before };
+    life.settle(may_be);
+    u64::from(failed)
+}
 
-    /// Lets a pause pass and every due job run.
-    fn pause(&mut self) {
-        for _ in 0..10 {
-            let before = self.shard.stats().unwrap().counters;
-            self.now_ns += 700_000_000_000;
-            let next = self.shard.alarm(self.now_ns);
-            let after = self.shard.stats().unwrap();
+fn live(seed: u64) -> Taken {
+    let mut life = Life::new(seed);
+    life.attempt(Step::Open).unwrap();
+    let mut taken = Taken::default();
+    while taken.sum() < STEPS
+        || taken.flushes < FLUSHES_MIN
+        || taken.compactions == 0
+        || taken.reopens() == 0
+    {
+        assert!(taken.sum() < 10 * STEPS, "a life without end: {taken:?}");
+        let at = choose(&mut life.rng);
+        taken.steps[at] += 1;
+        if life.rng.u16(..1_000) < FAULTS {
+            taken.faults += fault(&mut life, CHANCES[at].0);
+        } else if CHANCES[at].0 == Step::Pause {
+            let before = life.shard.stats().unwrap().counters;
+            life.attempt(Step::Pause).unwrap();
+            let after = life.shard.stats().unwrap();
             assert_eq!(after.troubles, [""; 0]);
-            self.taken.flushes += after.counters.flushes - before.flushes;
-            self.taken.compactions += after.counters.compactions - before.compactions;
-            if next.is_none() {
-                return;
-            }
+            taken.flushes += after.counters.flushes - before.flushes;
+            taken.compactions += after.counters.compactions - before.compactions;
+        } else {
+            life.attempt(CHANCES[at].0).unwrap();
         }
     }
+    life.assert_sound();
+    taken
+}
 
-    fn delete(&mut self) {
-        let start_ns = self.rng.i64(-600..2_600);
-        let time = match self.rng.u32(..3) {
-            0 => TimeRange::ALL,
-            _ => TimeRange::new(start_ns, start_ns + self.rng.i64(1..900)),
-        };
-        let (measurement, value) = (self.rng.u32(1..4), format!("v{}", self.rng.u32(1..4)));
-        let by_tag = self.rng.bool();
-        let predicate = by_tag.then(|| {
-            let tag = Operand::Tag(ColumnId(2));
-            let text = Operand::Literal(FieldValue::String(value.as_str().into()));
-            Predicate::Compare(Comparison::Equal, Box::new(tag), Box::new(text))
-        });
-        let deletion = Deletion { measurement: MeasurementId(measurement), predicate, time };
-        self.shard.delete(&deletion, &stamp()).unwrap();
-        self.model.retain(|(held, tags, time_ns, _), _| {
-            let tagged = !by_tag || tags.contains(&(2, value.clone()));
-            !(*held == measurement && time.contains(*time_ns) && tagged)
-        });
-        self.taken.deletes += 1;
-    }
-
-    fn query(&mut self) {
-        let (a, b) = (self.rng.i64(-600..2_600), self.rng.i64(-600..2_600));
-        let time = match self.rng.bool() {
-            true => TimeRange::new(a.min(b), a.max(b) + 1),
-            false => TimeRange::ALL,
-        };
-        for measurement in 1..4 {
-            let found = read(&mut self.shard, measurement, time).unwrap();
-            let expected: Model = self
-                .model
-                .iter()
-                .filter(|((held, _, time_ns, _), _)| {
-                    *held == measurement && time.contains(*time_ns)
-                })
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect();
-            assert_eq!(found, expected);
+/// Lives the lives that other threads have not taken.
+fn work(next: &AtomicU64, end: u64, sum: &Mutex<Taken>) {
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            return;
         }
-        self.taken.queries += 1;
-    }
-
-    fn step(&mut self) {
-        match self.rng.u32(..100) {
-            0..55 => self.write(),
-            55..65 => self.pause(),
-            65..75 => {
-                self.shard = reopen(self.store.clone());
-                self.taken.reopens += 1;
-            }
-            75..80 => self.delete(),
-            _ => self.query(),
-        }
+        let taken = std::panic::catch_unwind(|| live(seed));
+        let taken = taken.unwrap_or_else(|_| panic!("SEED={seed} fails: run it alone with that"));
+        sum.lock().unwrap().add(&taken);
     }
 }
 
 #[test]
-fn every_life_ends_as_the_map_says() {
-    let mut sum = Taken::default();
-    for seed in 0..SEEDS {
-        let result = std::panic::catch_unwind(|| {
-            let mut life = Life::new(seed);
-            (0..STEPS).for_each(|_| life.step());
-            life.query();
-            assert_eq!(read_all(&mut reopen(life.store.snapshot())), Ok(life.model.clone()));
-            life.taken
-        });
-        let taken = result.unwrap_or_else(|_| panic!("seed {seed} fails"));
-        sum.writes += taken.writes;
-        sum.flushes += taken.flushes;
-        sum.compactions += taken.compactions;
-        sum.reopens += taken.reopens;
-        sum.deletes += taken.deletes;
-        sum.queries += taken.queries;
+#[expect(clippy::disallowed_methods, reason = "how fast it is, is printed; nothing depends on it")]
+fn every_life_ends_as_the_grid_says() {
+    let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let only = given("SEED");
+    let (first, end) = only.map_or((0, given("SEEDS").unwrap_or(SEEDS)), |seed| (seed, seed + 1));
+    let (next, sum) = (AtomicU64::new(first), Mutex::new(Taken::default()));
+    let from = Instant::now();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| work(&next, end, &sum));
+        }
+    });
+    let sum = sum.into_inner().unwrap();
+    let (lives, all) = (end - first, sum.sum());
+    let per_minute = |count: u64| count as f64 * 60.0 / from.elapsed().as_secs_f64();
+    println!("{lives} lives, {:.0} per minute", per_minute(lives));
+    println!("{all} operations, {:.0} per minute", per_minute(all));
+    for ((_, name, _), count) in CHANCES.into_iter().zip(sum.steps) {
+        println!("  {:5.2} % {name} ({count})", count as f64 * 100.0 / all as f64);
+        assert!(only.is_some() || count >= lives, "{name}");
     }
-    assert!(sum.flushes > 2 * SEEDS && sum.compactions > SEEDS / 2, "{sum:?}");
-    println!("{SEEDS} lives of {STEPS} steps: {sum:?}");
+    let Taken { faults, flushes, compactions, .. } = sum;
+    println!("  among them {flushes} flushes, {compactions} compactions, {faults} failing steps");
 }

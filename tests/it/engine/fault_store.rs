@@ -1,0 +1,155 @@
+//! A store of which one operation fails, having taken effect or not.
+
+use std::cell::Cell;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+
+use tidemark::store::memory::MemoryStore;
+use tidemark::store::{RowCounts, Store, StoreError, Table};
+
+/// How a store goes on after the operation that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Every later operation fails too: the process is gone.
+    Gone,
+    /// Nothing else fails.
+    Sound,
+}
+
+/// Which operation fails, and how. Shared by the handles of a store.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Operations until one fails; that one is number 1. 0 for never.
+    at: Cell<u64>,
+    persisted: Cell<bool>,
+    after: Cell<After>,
+    /// Operations so far. A transaction is one more at its end.
+    seen: Cell<u64>,
+    failed: Cell<bool>,
+}
+
+/// Every operation goes to a store in memory, except for the one that fails. Reads fail too; of
+/// them it makes no difference whether they took effect.
+#[derive(Clone)]
+pub(super) struct FaultStore {
+    pub(super) inner: MemoryStore,
+    plan: Rc<Plan>,
+}
+
+impl FaultStore {
+    /// Nothing fails yet.
+    pub(super) fn new(inner: MemoryStore) -> Self {
+        let plan = Plan {
+            at: Cell::new(0),
+            persisted: Cell::new(false),
+            after: Cell::new(After::Gone),
+            seen: Cell::new(0),
+            failed: Cell::new(false),
+        };
+        Self { inner, plan: Rc::new(plan) }
+    }
+
+    /// Operation `at` from now on fails, counted from 1.
+    pub(super) fn fail(&self, at: u64, persisted: bool, after: After) {
+        self.plan.at.set(at);
+        self.plan.persisted.set(persisted);
+        self.plan.after.set(after);
+        self.plan.seen.set(0);
+        self.plan.failed.set(false);
+    }
+
+    /// Nothing fails from now on. Answers whether something has.
+    pub(super) fn heal(&self) -> bool {
+        self.plan.at.set(0);
+        self.plan.failed.take()
+    }
+
+    /// Operations since the last [`FaultStore::fail`], or ever.
+    pub(super) fn seen(&self) -> u64 {
+        self.plan.seen.get()
+    }
+
+    /// Counts one operation; when it fails, whether it takes effect first.
+    fn verdict(&self) -> Option<bool> {
+        let seen = self.plan.seen.get() + 1;
+        self.plan.seen.set(seen);
+        let at = self.plan.at.get();
+        let is_it = seen == at;
+        let fails = at > 0 && (is_it || seen > at && self.plan.after.get() == After::Gone);
+        if !fails {
+            return None;
+        }
+        self.plan.failed.set(true);
+        Some(is_it && self.plan.persisted.get())
+    }
+
+    fn run<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match self.verdict() {
+            None => work(),
+            Some(persisted) => {
+                if persisted {
+                    work()?;
+                }
+                Err(injected())
+            }
+        }
+    }
+}
+
+fn injected() -> StoreError {
+    StoreError::Failed("injected".into())
+}
+
+impl Store for FaultStore {
+    fn is_open(&self) -> Result<bool, StoreError> {
+        self.run(|| self.inner.is_open())
+    }
+    fn open(&self) -> Result<(), StoreError> {
+        self.run(|| self.inner.open())
+    }
+    fn atomically<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut persisted = false;
+        let result = self.inner.atomically(|| {
+            let value = work()?;
+            match self.verdict() {
+                Some(true) => persisted = true,
+                Some(false) => return Err(injected().into()),
+                None => {}
+            }
+            Ok(value)
+        });
+        if persisted { Err(injected().into()) } else { result }
+    }
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+        self.run(|| self.inner.put(table, key, head, body))
+    }
+    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.run(|| self.inner.head(table, key))
+    }
+    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.run(|| self.inner.body(table, key))
+    }
+    fn heads(
+        &self,
+        table: Table,
+        keys: RangeInclusive<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.run(|| self.inner.heads(table, keys, limit))
+    }
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+        self.run(|| self.inner.delete(table, keys))
+    }
+    fn wipe(&self) -> Result<(), StoreError> {
+        self.run(|| self.inner.wipe())
+    }
+    fn bytes(&self) -> Result<u64, StoreError> {
+        self.run(|| self.inner.bytes())
+    }
+    fn row_counts(&self) -> RowCounts {
+        self.inner.row_counts()
+    }
+}

@@ -1,0 +1,268 @@
+//! The life of a shard beside a grid that says what it holds: steps that may fail on the way, and
+//! what must be true after one that did.
+
+use tidemark::model::ids::{ColumnId, MeasurementId};
+use tidemark::model::time::TimeRange;
+use tidemark::model::value::FieldValue;
+use tidemark::protocol::shard::Stamp;
+use tidemark::scan::request::{Comparison, Operand, Predicate};
+use tidemark::shard::Shard;
+use tidemark::shard::request::{Deletion, Refusal};
+use tidemark::store::memory::MemoryStore;
+
+use super::fault_store::FaultStore;
+use super::grid::{self, Cells, Grid};
+use super::*;
+
+/// Longer than the pause after which everything is flushed.
+const PAUSE_NS: i64 = 700_000_000_000;
+const HOUR_NS: i64 = 3_600_000_000_000;
+
+/// What can happen to a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Makes the object a shard.
+    Open,
+    Write,
+    /// The last frame once more: a client's or the platform's repeat.
+    Repeat,
+    Query,
+    Delete,
+    /// Nobody writes for a while: the alarm does all that is due.
+    Pause,
+    /// A crash: only what is stored remains.
+    Reopen,
+    /// For a while only what is younger than some moment is kept.
+    Retention,
+    /// DROP MEASUREMENT, and one of the same name afterwards.
+    Drop,
+}
+
+/// A shard over a store that can be made to fail.
+pub(super) struct Life {
+    pub(super) rng: fastrand::Rng,
+    pub(super) store: FaultStore,
+    pub(super) shard: Shard<FaultStore>,
+    budget_bytes: usize,
+    /// What the shard holds if the last step took effect.
+    pub(super) grid: Grid,
+    ids: [MeasurementId; grid::MEASUREMENTS],
+    settings: ShardSettings,
+    /// Cells before this time may be gone.
+    first_kept_ns: i64,
+    last_frame: Vec<Cells>,
+    now_ns: i64,
+}
+
+impl Life {
+    /// A shard that is not open yet.
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let store = FaultStore::new(MemoryStore::new());
+        // In every fourth life nothing stays in memory.
+        let budget_bytes = if seed.is_multiple_of(4) { 1_000 } else { 40_000_000 };
+        Self {
+            now_ns: NOW_NS + rng.i64(0..1_000),
+            rng,
+            shard: new_shard(&store, budget_bytes),
+            store,
+            budget_bytes,
+            grid: Grid::new(),
+            ids: [MeasurementId(1), MeasurementId(2)],
+            settings: settings(),
+            first_kept_ns: i64::MIN,
+            last_frame: Vec::new(),
+        }
+    }
+
+    /// Takes a step. The grid is then what it should be if the step took effect.
+    ///
+    /// # Errors
+    /// When the store failed: the step took effect wholly or not at all.
+    pub(super) fn attempt(&mut self, step: Step) -> Result<(), Refusal> {
+        match step {
+            Step::Open => self.shard.open(&self.settings),
+            Step::Write => {
+                self.last_frame = self.random_rows();
+                self.append()
+            }
+            Step::Repeat => self.append(),
+            Step::Query => self.query(),
+            Step::Delete => self.delete(),
+            Step::Pause => self.pause(9),
+            Step::Reopen => {
+                self.shard = new_shard(&self.store, self.budget_bytes);
+                Ok(())
+            }
+            Step::Retention => self.retention(),
+            Step::Drop => self.drop_measurement(),
+        }
+    }
+
+    /// After a step during which the store failed, and is sound again: the shard holds what the
+    /// grid says, or what it said `before`.
+    pub(super) fn settle(&mut self, before: Grid) {
+        // A repeat finishes what was begun, whether it took effect or not.
+        self.shard.open(&self.settings).unwrap();
+        self.configure(|settings, _| settings.duration_ns = 0).unwrap();
+        let found = self.whole().unwrap();
+        self.grid.drop_expired(&found, self.first_kept_ns);
+        if found != self.grid {
+            self.grid = before;
+            self.grid.drop_expired(&found, self.first_kept_ns);
+        }
+        self.grid.assert_is(&found);
+        self.first_kept_ns = i64::MIN;
+        self.last_frame.clear();
+        // A job that failed three times is named, and done an hour later.
+        if !self.shard.stats().unwrap().troubles.is_empty() {
+            self.now_ns += HOUR_NS;
+            self.pause(9).unwrap();
+        }
+        assert_eq!(self.shard.stats().unwrap().troubles, [""; 0]);
+    }
+
+    /// Everything is as it should be, once more after a crash.
+    pub(super) fn assert_sound(&mut self) {
+        let found = self.whole().unwrap();
+        self.grid.assert_is(&found);
+        self.shard = new_shard(&FaultStore::new(self.store.inner.snapshot()), 40_000_000);
+        let found = self.whole().unwrap();
+        self.grid.assert_is(&found);
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp { generation: self.settings.generation, ..stamp() }
+    }
+
+    fn random_rows(&mut self) -> Vec<Cells> {
+        let rng = &mut self.rng;
+        let row = |rng: &mut fastrand::Rng| {
+            let mut values = [0; grid::FIELDS];
+            // At least one field; few rows have them all.
+            let sure = rng.usize(..grid::FIELDS);
+            for (field, value) in values.iter_mut().enumerate() {
+                if field == sure || rng.u8(..4) == 0 {
+                    *value = rng.u16(1..=grid::value_max(field));
+                }
+            }
+            Cells {
+                measurement: rng.usize(..grid::MEASUREMENTS),
+                series: rng.usize(..grid::SERIES),
+                time: rng.usize(..grid::TIMES),
+                values,
+            }
+        };
+        let count = 1 + rng.usize(..4);
+        (0..count).map(|_| row(rng)).collect()
+    }
+
+    fn append(&mut self) -> Result<(), Refusal> {
+        if self.last_frame.is_empty() {
+            return Ok(());
+        }
+        let (frame, stamp) = (grid::encode(&self.last_frame, self.ids), self.stamp());
+        self.grid.write(&self.last_frame);
+        self.shard.append(&frame, &stamp, self.now_ns).map(|_| ())
+    }
+
+    fn pause(&mut self, alarms: u32) -> Result<(), Refusal> {
+        for _ in 0..alarms {
+            self.now_ns += PAUSE_NS;
+            if self.shard.alarm(self.now_ns).is_none_or(|due_ns| due_ns > self.now_ns) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn time_range(&mut self) -> TimeRange {
+        let [a, b] = [(); 2].map(|()| grid::time_ns(self.rng.usize(..grid::TIMES)));
+        match self.rng.u8(..4) {
+            0 => TimeRange::ALL,
+            _ => TimeRange::new(a.min(b), a.max(b) + i64::from(self.rng.u8(..2))),
+        }
+    }
+
+    fn delete(&mut self) -> Result<(), Refusal> {
+        let measurement = self.rng.usize(..grid::MEASUREMENTS);
+        let by_tag = self.rng.bool();
+        let predicate = by_tag.then(|| {
+            let tag = Operand::Tag(ColumnId(1));
+            let text = Operand::Literal(FieldValue::String("a".into()));
+            Predicate::Compare(Comparison::Equal, Box::new(tag), Box::new(text))
+        });
+        let time = self.time_range();
+        self.grid.delete(measurement, |series, time_ns| {
+            time.contains(time_ns) && (!by_tag || grid::is_chosen(series))
+        });
+        let deletion = Deletion { measurement: self.ids[measurement], predicate, time };
+        let stamp = self.stamp();
+        self.shard.delete(&deletion, &stamp)
+    }
+
+    fn read(&mut self, measurement: usize, time: TimeRange) -> Result<Grid, Refusal> {
+        let (stamp, id) = (self.stamp(), self.ids[measurement]);
+        self.shard.read(&stamp, |source| Ok(grid::read(source, (measurement, id), time)?))
+    }
+
+    fn query(&mut self) -> Result<(), Refusal> {
+        let (measurement, time) = (self.rng.usize(..grid::MEASUREMENTS), self.time_range());
+        let found = self.read(measurement, time)?;
+        self.grid.part(measurement, time).assert_is(&found);
+        Ok(())
+    }
+
+    /// Both measurements.
+    fn whole(&mut self) -> Result<Grid, Refusal> {
+        let mut whole = self.read(0, TimeRange::ALL)?;
+        whole.join(&self.read(1, TimeRange::ALL)?);
+        Ok(whole)
+    }
+
+    /// What is older than the moment may be gone afterwards; what is younger stays, and a cell
+    /// that is there has its last value.
+    fn retention(&mut self) -> Result<(), Refusal> {
+        let first_kept_ns = grid::time_ns(self.rng.usize(..grid::TIMES));
+        self.pause(9)?;
+        self.first_kept_ns = first_kept_ns;
+        self.configure(|settings, now_ns| settings.duration_ns = now_ns - first_kept_ns)?;
+        for _ in 0..3 {
+            self.shard.alarm(self.now_ns);
+        }
+        let found = self.whole()?;
+        self.grid.drop_expired(&found, first_kept_ns);
+        self.grid.assert_is(&found);
+        self.last_frame.clear();
+        self.configure(|settings, _| settings.duration_ns = 0)?;
+        self.first_kept_ns = i64::MIN;
+        Ok(())
+    }
+
+    fn configure(&mut self, change: impl FnOnce(&mut ShardSettings, i64)) -> Result<(), Refusal> {
+        change(&mut self.settings, self.now_ns);
+        self.settings.generation += 1;
+        self.shard.configure(&self.settings)
+    }
+
+    fn drop_measurement(&mut self) -> Result<(), Refusal> {
+        let measurement = self.rng.usize(..grid::MEASUREMENTS);
+        let id = self.ids[measurement];
+        let row = Cells { measurement, series: 0, time: 0, values: [1, 0, 0, 0, 0] };
+        let frame = grid::encode(&[row], self.ids);
+        self.ids[measurement] = MeasurementId(self.ids.iter().map(|id| id.0).max().unwrap() + 1);
+        self.grid.delete(measurement, |_, _| true);
+        self.last_frame.clear();
+        self.configure(|settings, _| settings.retired.push(id))?;
+        let stamp = self.stamp();
+        match self.shard.append(&frame, &stamp, self.now_ns).map(|_| ()) {
+            Err(Refusal::RetiredMeasurement { measurement }) if measurement == id => Ok(()),
+            Err(other) => Err(other),
+            Ok(()) => panic!("a write to a dropped measurement was taken"),
+        }
+    }
+}
+
+fn new_shard(store: &FaultStore, budget_bytes: usize) -> Shard<FaultStore> {
+    Shard::new(store.clone(), Budget::new(budget_bytes, 99), 9_000_000_000)
+}
