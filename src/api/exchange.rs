@@ -22,6 +22,7 @@ use super::settings::{CorsOrigins, Settings, SettingsError};
 use super::throttle::Throttle;
 use super::tokens::Tokens;
 use super::unsupported;
+use super::verify::Verifying;
 use super::write::{self, Reading, Writing};
 use crate::model::grant::Right;
 use crate::model::limit::{Exceeded, Limit, Limits};
@@ -101,6 +102,7 @@ enum State {
     Querying(Box<Querying>),
     Configuring(Box<Configure>),
     Tokens(Box<Tokens>),
+    Verifying(Box<Verifying>),
     Finished,
 }
 
@@ -133,6 +135,7 @@ enum Target {
     Query,
     Configure,
     Token,
+    Verify,
 }
 
 impl Exchange {
@@ -239,6 +242,7 @@ impl Exchange {
                 self.open("GET, POST, DELETE", service, platform, Door::Tokens)
             }
             "/api/v3/configure/database" => self.open("POST", service, platform, Door::Databases),
+            "/debug/verify" => self.open("POST", service, platform, Door::Verify),
             path => Err(unsupported::refusal(path)),
         }
     }
@@ -268,12 +272,14 @@ impl Exchange {
                 Some(action) => Ok(action),
                 None => self.begin_tokens(service, platform),
             },
-            Door::Databases => match self.require_admin(service, platform, door)? {
+            Door::Databases | Door::Verify => match self.require_admin(service, platform, door)? {
                 Some(action) => Ok(action),
                 None => {
                     let bytes = CONFIGURE_BODY_BYTES_MAX;
                     let ceiling = Ceiling { limit: Limit::BodyBytes, bytes };
-                    self.read_body(service, Target::Configure, ceiling)
+                    let verify = matches!(door, Door::Verify);
+                    let target = if verify { Target::Verify } else { Target::Configure };
+                    self.read_body(service, target, ceiling)
                 }
             },
         }
@@ -406,6 +412,10 @@ impl Exchange {
                 self.state = State::Configuring(Box::new(Configure::parse(&body, settings)?));
                 self.step(service, platform, None)
             }
+            Target::Verify => {
+                self.state = State::Verifying(Box::new(Verifying::parse(&self.url)?));
+                self.step(service, platform, None)
+            }
         }
     }
 
@@ -451,6 +461,7 @@ impl Exchange {
             State::Querying(querying) => querying.step(context, reply),
             State::Configuring(configure) => configure.step(context, reply),
             State::Tokens(tokens) => tokens.step(context, reply),
+            State::Verifying(verifying) => verifying.step(context, reply),
             State::Identifying { .. } | State::Body { .. } | State::Finished => Ok(Action::End),
         };
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {

@@ -22,4 +22,5 @@ pub mod settings;
 pub mod throttle;
 pub mod tokens;
 pub mod unsupported;
+pub mod verify;
 pub mod write;

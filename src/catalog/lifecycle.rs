@@ -178,6 +178,19 @@ impl Entries {
         self.unfinished(failures_max).map(|(_, entry)| entry.due_ns).min()
     }
 
+    /// Rows that are left alone, in words.
+    pub fn troubles(&self, failures_max: u32) -> Vec<String> {
+        let aside = self
+            .rows
+            .values()
+            .filter(|entry| entry.stage != Stage::Ready && entry.failures >= failures_max);
+        let word = |entry: &Entry| {
+            let what = if entry.stage == Stage::Creating { "creating" } else { "dropping" };
+            format!("{what} database \"{}\" failed {} times", entry.create.name, entry.failures)
+        };
+        aside.map(word).collect()
+    }
+
     fn unfinished(&self, failures_max: u32) -> impl Iterator<Item = (u64, &Entry)> {
         self.rows
             .iter()

@@ -190,12 +190,14 @@ impl<S: Store> Catalog<S> {
             // Twice: JSON may escape.
             bytes += 2 * entry.create.name.len() + 16;
             if bytes > PAGE_BYTES_MAX && !names.is_empty() {
-                return Ok(FromCatalog::Listed { names, resume: last });
+                let troubles = Vec::new();
+                return Ok(FromCatalog::Listed { names, resume: last, troubles });
             }
             names.push(entry.create.name.clone());
             last = Some(number);
         }
-        Ok(FromCatalog::Listed { names, resume: None })
+        let troubles = self.entries()?.troubles(JOB_FAILURES_MAX);
+        Ok(FromCatalog::Listed { names, resume: None, troubles })
     }
 
     /// The next calls of a task, or its end. Called at its start and after each change.

@@ -65,7 +65,7 @@ fn the_last_database_that_fits_is_created_and_the_next_names_the_limit() {
     let names: Vec<String> =
         (1..DATABASES_MAX).map(|n| format!("db{n}")).chain(["one more".to_owned()]).collect();
     let listed = ask(&mut catalog, &ToCatalog::List { after: None });
-    assert_eq!(listed, FromCatalog::Listed { names, resume: None });
+    assert_eq!(listed, FromCatalog::Listed { names, resume: None, troubles: Vec::new() });
 }
 
 #[test]

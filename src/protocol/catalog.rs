@@ -103,6 +103,9 @@ pub enum FromCatalog {
         names: Vec<String>,
         /// Where the next page starts; `None` when this was the last.
         resume: Option<u64>,
+        /// Creations and drops that failed three times, in words; on the last page.
+        #[serde(default)]
+        troubles: Vec<String>,
     },
     /// What changed of tokens and users.
     Grants(Box<GrantChanges>),

@@ -12,9 +12,11 @@ pub mod grants;
 pub mod identify;
 pub mod into;
 pub mod load;
+pub mod operators;
 pub mod privileges;
 pub mod query;
 pub mod statement;
+pub mod verify;
 pub mod write;
 
 use crate::protocol::call::{Platform, Reply, Step};

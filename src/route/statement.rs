@@ -6,6 +6,7 @@ use super::error::Error;
 use super::grants::Principal;
 use super::into::SelectInto;
 use super::load::{Load, Progress, Want};
+use super::operators::Operators;
 use super::query::Query;
 use super::{Context, Machine};
 use crate::influxql::ast::Statement;
@@ -58,6 +59,7 @@ enum Kind {
     Delete(Box<Delete>),
     Databases(Databases),
     Policies(Box<Policies>),
+    Operators(Box<Operators>),
     /// Known before anything was asked.
     Failed(Option<Error>),
 }
@@ -95,6 +97,10 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
             let database = session.database.unwrap_or_default();
             Ok(Kind::Delete(Box::new(Delete::new(delete, database, session.now_ns))))
         }
+        show @ (Statement::ShowShards
+        | Statement::ShowShardGroups
+        | Statement::ShowStats { .. }
+        | Statement::ShowDiagnostics { .. }) => Ok(Kind::Operators(Box::new(Operators::new(show)))),
         Statement::ShowDatabases => Ok(Kind::Databases(Databases::new(session.principal))),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
@@ -127,6 +133,7 @@ impl Machine for Execution {
                 Step::Done(answer) => Step::Done(answer.map(|()| None)),
             },
             Kind::Databases(databases) => databases.step(context, reply),
+            Kind::Operators(operators) => operators.step(context, reply),
             Kind::Policies(policies) => policies.step(context, reply),
             Kind::Failed(error) => Step::Done(error.take().map_or(Ok(None), Err)),
         }
@@ -157,7 +164,7 @@ impl Databases {
         reply: Result<Vec<u8>, CallFailure>,
     ) -> Step<Result<Option<SeriesChunk>, Error>> {
         match envelope::decode_reply::<FromCatalog>(reply) {
-            Ok(FromCatalog::Listed { names, resume }) => {
+            Ok(FromCatalog::Listed { names, resume, .. }) => {
                 let grants = &self.principal.grants;
                 self.names.extend(names.into_iter().filter(|name| grants.sees(name)));
                 if resume.is_some() {

@@ -119,6 +119,11 @@ impl ColumnTypes {
         Ok(())
     }
 
+    /// Whether a stored record can be read; why not.
+    pub(super) fn check_row(head: &[u8]) -> Result<(), &'static str> {
+        decode_types(head).map(|_| ())
+    }
+
     /// After [`ColumnTypes::write_new`] was committed.
     pub(super) fn written(&mut self) {
         let columns: usize = self.known.values().map(|record| record.types.len()).sum();
@@ -136,7 +141,7 @@ impl ColumnTypes {
         self.known.entry(measurement).or_try_insert_with(|| {
             let types = match store.head(Table::Schema, u64::from(measurement.0))? {
                 None => SortedMap::new(),
-                Some(bytes) => stored::decode::<Vec<(ColumnId, FieldType)>>(&bytes)
+                Some(bytes) => decode_types(&bytes)
                     .map_err(|why| Refusal::Damaged {
                         block: format!("columns of measurement {}: {why}", measurement.0),
                     })?
@@ -146,4 +151,8 @@ impl ColumnTypes {
             Ok(Record { types, is_new: false })
         })
     }
+}
+
+fn decode_types(bytes: &[u8]) -> Result<Vec<(ColumnId, FieldType)>, &'static str> {
+    stored::decode(bytes)
 }

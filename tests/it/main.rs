@@ -12,6 +12,7 @@ mod influxql;
 mod influxql_hostile;
 mod line_protocol;
 mod memory;
+mod operators;
 mod memory_server;
 mod product;
 mod protocol;

@@ -22,6 +22,8 @@ pub(super) enum Door {
     Databases,
     /// `/api/v3/configure/token`
     Tokens,
+    /// `/debug/verify`
+    Verify,
 }
 
 /// What happens once the caller is known.

@@ -1,0 +1,293 @@
+//! SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS: every database's map, then the
+//! counters of its objects, in 1.x's shapes.
+//!
+//! An object that cannot be reached is left out of the counters and named in SHOW DIAGNOSTICS.
+
+mod render;
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use super::error::Error;
+use super::load::{Load, Loaded, Progress, Want};
+use super::{Context, Machine};
+use crate::influxql::ast::Statement;
+use crate::model::limits::CALLS_PER_ROUND_MAX;
+use crate::model::shard_map::{Policy, ShardGroup};
+use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::database::{FromDatabase, ObjectStats, ToDatabase};
+use crate::protocol::envelope;
+use crate::protocol::round::{Request, Round};
+use crate::protocol::shard::{FromShard, Stats, ToShard};
+use crate::query::result::SeriesChunk;
+
+/// Such a statement in progress. Answers as [`super::statement::Execution`] does.
+#[derive(Debug)]
+pub struct Operators {
+    statement: Statement,
+    stage: Stage,
+    round: Round,
+    /// Databases that are not looked at yet.
+    names: VecDeque<String>,
+    found: Vec<Found>,
+    troubles: Vec<Trouble>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    List,
+    Load(Option<Load>),
+    /// Objects to be asked, and how many were.
+    Ask(Vec<Asked>, usize),
+    Show(VecDeque<SeriesChunk>),
+}
+
+/// A database.
+#[derive(Debug)]
+struct Found {
+    name: String,
+    loaded: Loaded,
+    stats: Option<ObjectStats>,
+    /// Shard after shard, in the order of [`shards`].
+    shards: Vec<Option<Stats>>,
+}
+
+/// Something that needs an operator.
+#[derive(Debug)]
+struct Trouble {
+    database: String,
+    object: String,
+    what: String,
+}
+
+/// A call: which database, and which of its shards or itself.
+#[derive(Debug)]
+struct Asked {
+    database: usize,
+    shard: Option<usize>,
+}
+
+/// A shard of a database.
+pub(super) struct ShardOf<'a> {
+    policy: &'a Policy,
+    pub(super) group: &'a ShardGroup,
+    /// Among the group's shards.
+    pub(super) position: usize,
+}
+
+type Answer = Result<Option<SeriesChunk>, Error>;
+type Flow = ControlFlow<Answer, Vec<Request>>;
+type Replies = Vec<Result<Vec<u8>, CallFailure>>;
+
+impl Operators {
+    /// Prepares one of the statements.
+    pub fn new(statement: Statement) -> Self {
+        Self {
+            statement,
+            stage: Stage::List,
+            round: Round::default(),
+            names: VecDeque::new(),
+            found: Vec::new(),
+            troubles: Vec::new(),
+        }
+    }
+
+    fn list(&mut self, replies: Replies) -> Flow {
+        let mut after = None;
+        for reply in replies {
+            match envelope::decode_reply::<FromCatalog>(reply) {
+                Ok(FromCatalog::Listed { names, resume, troubles }) => {
+                    self.names.extend(names);
+                    self.troubles.extend(troubles.into_iter().map(|what| Trouble {
+                        database: String::new(),
+                        object: "catalog".to_owned(),
+                        what,
+                    }));
+                    match resume {
+                        None => return Flow::Break(Ok(None)),
+                        resume => after = resume,
+                    }
+                }
+                Ok(FromCatalog::Unavailable(why)) => return Flow::Break(Err(why.into())),
+                Ok(_) => return Flow::Break(Err(Error::unexpected_reply())),
+                Err(failure) => return Flow::Break(Err(failure.into())),
+            }
+        }
+        let message = envelope::encode(&ToCatalog::List { after });
+        Flow::Continue(vec![Request::new(Address::Catalog, message)])
+    }
+
+    /// Loads one database after the other.
+    fn load(
+        &mut self,
+        context: &mut Context<'_>,
+        mut load: Option<Load>,
+        replies: Replies,
+    ) -> Flow {
+        let mut reply = replies.into_iter().next();
+        loop {
+            let Some(name) = self.names.front() else {
+                self.stage = Stage::Ask(self.asked(), 0);
+                return self.ask(context);
+            };
+            let fresh = || Load::from_owner(name, Want::Nothing);
+            match load.get_or_insert_with(fresh).step(context, reply.take()) {
+                Progress::Ask(request) => {
+                    self.stage = Stage::Load(load);
+                    return Flow::Continue(vec![request]);
+                }
+                Progress::Ready(Ok(loaded)) => {
+                    let (name, shards) = (name.clone(), Vec::new());
+                    self.found.push(Found { name, loaded, stats: None, shards });
+                }
+                // Dropped meanwhile.
+                Progress::Ready(Err(Error::DatabaseNotFound(_))) => {}
+                Progress::Ready(Err(error)) => {
+                    self.trouble(name.clone(), "database", error.to_string());
+                }
+            }
+            self.names.pop_front();
+            load = None;
+        }
+    }
+
+    fn asked(&mut self) -> Vec<Asked> {
+        let mut asked = Vec::new();
+        for (database, found) in self.found.iter_mut().enumerate() {
+            found.shards = shards(&found.loaded).map(|_| None).collect();
+            asked.push(Asked { database, shard: None });
+            let of_shard = |shard| Asked { database, shard: Some(shard) };
+            asked.extend((0..found.shards.len()).map(of_shard));
+        }
+        asked
+    }
+
+    fn ask(&mut self, context: &Context<'_>) -> Flow {
+        let Stage::Ask(asked, at) = &self.stage else { return Flow::Break(Ok(None)) };
+        let requests = asked.iter().skip(*at).take(CALLS_PER_ROUND_MAX).filter_map(|asked| {
+            let found = self.found.get(asked.database)?;
+            Some(match asked.shard {
+                None => {
+                    let to = Address::Database(found.loaded.object.clone());
+                    Request::new(to, envelope::encode(&ToDatabase::Stats))
+                }
+                Some(shard) => {
+                    let of = shards(&found.loaded).nth(shard)?;
+                    let to = Address::Shard(of.group.shards.get(of.position)?.clone());
+                    Request::new(to, envelope::encode(&ToShard::Stats))
+                }
+            })
+        });
+        let requests: Vec<Request> = requests.collect();
+        if !requests.is_empty() {
+            return Flow::Continue(requests);
+        }
+        let chunks =
+            render::chunks(&self.statement, &self.found, &self.troubles, context.platform.now_ns());
+        self.stage = Stage::Show(chunks);
+        self.show()
+    }
+
+    fn learn(
+        &mut self,
+        context: &Context<'_>,
+        asked: Vec<Asked>,
+        at: usize,
+        replies: Replies,
+    ) -> Flow {
+        let count = replies.len();
+        for (asked, reply) in asked.iter().skip(at).zip(replies) {
+            let Some(found) = self.found.get_mut(asked.database) else { continue };
+            let (object, trouble) = match asked.shard {
+                None => match envelope::decode_reply::<FromDatabase>(reply) {
+                    Ok(FromDatabase::Stats(stats)) => {
+                        found.stats = Some(stats);
+                        continue;
+                    }
+                    Ok(FromDatabase::NotOpen) => continue,
+                    Ok(reply) => ("database".to_owned(), format!("answered {reply:?}")),
+                    Err(failure) => ("database".to_owned(), failure.to_string()),
+                },
+                Some(shard) => {
+                    let object = format!("shard {}", shard_id(&found.loaded, shard));
+                    match envelope::decode_reply::<FromShard>(reply) {
+                        Ok(FromShard::Stats(stats)) => {
+                            if let Some(slot) = found.shards.get_mut(shard) {
+                                *slot = Some(stats);
+                            }
+                            continue;
+                        }
+                        Ok(FromShard::Stale) => continue,
+                        Ok(FromShard::Unavailable(why)) => (object, why.to_string()),
+                        Ok(FromShard::Refused(why)) => (object, why.to_string()),
+                        Ok(_) => continue,
+                        Err(failure) => (object, failure.to_string()),
+                    }
+                }
+            };
+            let database = found.name.clone();
+            self.trouble(database, &object, trouble);
+        }
+        self.stage = Stage::Ask(asked, at + count);
+        self.ask(context)
+    }
+
+    fn trouble(&mut self, database: String, object: &str, what: String) {
+        self.troubles.push(Trouble { database, object: object.to_owned(), what });
+    }
+
+    fn show(&mut self) -> Flow {
+        match &mut self.stage {
+            Stage::Show(chunks) => Flow::Break(Ok(chunks.pop_front())),
+            _ => Flow::Break(Ok(None)),
+        }
+    }
+}
+
+/// Every shard of a database: policy by policy, group by group.
+pub(super) fn shards(loaded: &Loaded) -> impl Iterator<Item = ShardOf<'_>> {
+    let groups = loaded.description.policies.iter().flat_map(|policy| {
+        let of_policy = move |group| (policy, group);
+        policy.groups.iter().map(of_policy)
+    });
+    groups.flat_map(|(policy, group)| {
+        let of_group = move |position| ShardOf { policy, group, position };
+        (0..group.shards.len()).map(of_group)
+    })
+}
+
+/// The number under which SHOW SHARDS lists a shard.
+fn shard_id(loaded: &Loaded, shard: usize) -> i64 {
+    shards(loaded).nth(shard).map_or(0, |shard| shard.id())
+}
+
+impl Machine for Operators {
+    type Answer = Answer;
+
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
+        let replies = match reply {
+            None => Vec::new(),
+            Some(reply) => match self.round.take(reply) {
+                Some(replies) => replies,
+                None => return Step::Calls(Vec::new()),
+            },
+        };
+        let flow = match std::mem::replace(&mut self.stage, Stage::List) {
+            Stage::List => match self.list(replies) {
+                Flow::Break(Ok(None)) => self.load(context, None, Vec::new()),
+                flow => flow,
+            },
+            Stage::Load(load) => self.load(context, load, replies),
+            Stage::Ask(asked, at) => self.learn(context, asked, at, replies),
+            show @ Stage::Show(_) => {
+                self.stage = show;
+                self.show()
+            }
+        };
+        match flow {
+            Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
+            Flow::Break(answer) => Step::Done(answer),
+        }
+    }
+}

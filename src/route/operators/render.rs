@@ -1,0 +1,268 @@
+//! What was found, as the series that 1.x prints.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::{Found, ShardOf, Trouble, shards};
+use crate::influxql::ast::Statement;
+use crate::influxql::time_literal;
+use crate::model::limits::SHARDS_PER_GROUP_MAX;
+use crate::model::shard_map::{Policy, ShardGroup};
+use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS, TimeRange};
+use crate::protocol::envelope;
+use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+
+/// One value of a row; a column has one kind.
+enum Cell {
+    Text(String),
+    Number(i64),
+}
+
+impl Cell {
+    fn number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(_) => None,
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(_) => "",
+        }
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(number: u64) -> Self {
+        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl ShardOf<'_> {
+    /// 1 for the first shard of a database; never another's, and the same after a restart.
+    pub(in crate::route) fn id(&self) -> i64 {
+        let first = self.group.id.saturating_sub(1).saturating_mul(SHARDS_PER_GROUP_MAX.into());
+        i64::try_from(first.saturating_add(self.position as u64 + 1)).unwrap_or(i64::MAX)
+    }
+}
+
+/// The series of a statement.
+pub(super) fn chunks(
+    statement: &Statement,
+    found: &[Found],
+    troubles: &[Trouble],
+    now_ns: i64,
+) -> VecDeque<SeriesChunk> {
+    match statement {
+        Statement::ShowShards => found.iter().map(shards_of).collect(),
+        Statement::ShowShardGroups => VecDeque::from([groups_of(found)]),
+        Statement::ShowStats { module } => wanted(stats(found), module.as_deref()),
+        Statement::ShowDiagnostics { module } => {
+            wanted(diagnostics(found, troubles, now_ns), module.as_deref())
+        }
+        _ => VecDeque::new(),
+    }
+}
+
+/// `FOR 'module'`; another module than there is lists nothing.
+fn wanted(mut chunks: Vec<SeriesChunk>, module: Option<&str>) -> VecDeque<SeriesChunk> {
+    chunks.retain(|chunk| module.is_none_or(|module| chunk.name.as_deref() == Some(module)));
+    chunks.into()
+}
+
+fn shards_of(found: &Found) -> SeriesChunk {
+    let columns = [
+        "id",
+        "database",
+        "retention_policy",
+        "shard_group",
+        "start_time",
+        "end_time",
+        "expiry_time",
+        "owners",
+    ];
+    let rows = written(found).map(|shard| {
+        let [start, end, expiry] = times(shard.policy, shard.group);
+        let head = [Cell::Number(shard.id()), found.name.as_str().into()];
+        let policy = [shard.policy.name.as_str().into(), shard.group.id.into()];
+        head.into_iter().chain(policy).chain([start, end, expiry, "".into()]).collect()
+    });
+    series(&found.name, &[], &columns, rows.collect())
+}
+
+fn groups_of(found: &[Found]) -> SeriesChunk {
+    let columns = ["id", "database", "retention_policy", "start_time", "end_time", "expiry_time"];
+    let rows = found.iter().flat_map(|found| {
+        let firsts = written(found).filter(|shard| shard.position == 0);
+        firsts.map(|shard| {
+            let [start, end, expiry] = times(shard.policy, shard.group);
+            let (database, policy) = (found.name.as_str(), shard.policy.name.as_str());
+            vec![shard.group.id.into(), database.into(), policy.into(), start, end, expiry]
+        })
+    });
+    series("shard groups", &[], &columns, rows.collect())
+}
+
+/// The shards of policies that anything was written to: 1.x makes a group with its first point.
+fn written(found: &Found) -> impl Iterator<Item = ShardOf<'_>> {
+    let is_untouched = |policy: &Policy| {
+        let mut of_policy = shards(&found.loaded)
+            .zip(&found.shards)
+            .filter(|(shard, _)| shard.policy.id == policy.id);
+        policy.groups.len() == 1
+            && of_policy.all(|(_, stats)| stats.as_ref().is_some_and(|s| s.counters.points == 0))
+    };
+    let policies = &found.loaded.description.policies;
+    let untouched: Vec<_> = policies.iter().filter(|p| is_untouched(p)).map(|p| p.id).collect();
+    shards(&found.loaded).filter(move |shard| !untouched.contains(&shard.policy.id))
+}
+
+fn times(policy: &Policy, group: &ShardGroup) -> [Cell; 3] {
+    let TimeRange { start_ns, end_ns } = group.range;
+    let expiry_ns = end_ns.saturating_add(policy.duration_ns);
+    [start_ns, end_ns, expiry_ns].map(|time_ns| rfc3339(time_ns).into())
+}
+
+/// As 1.x prints times in these tables: whole seconds.
+fn rfc3339(time_ns: i64) -> String {
+    let time_ns = time_ns.clamp(MIN_TIME_NS, MAX_TIME_NS);
+    let seconds_ns = time_ns.saturating_sub(time_ns.rem_euclid(S_NS));
+    time_literal::format_utc(seconds_ns.max(MIN_TIME_NS))
+}
+
+fn stats(found: &[Found]) -> Vec<SeriesChunk> {
+    let mut chunks = Vec::new();
+    for found in found {
+        if let Some(stats) = &found.stats {
+            let columns = ["diskBytes", "numMeasurements", "rowsRead", "rowsWritten"];
+            let numbers =
+                [stats.bytes_stored, stats.measurements, stats.rows_read, stats.rows_written];
+            let tags = [("database", found.name.clone())];
+            chunks.push(series("database", &tags, &columns, vec![cells(numbers)]));
+        }
+    }
+    for found in found {
+        for (shard, stats) in shards(&found.loaded).zip(&found.shards) {
+            let Some(stats) = stats else { continue };
+            let object = shard.group.shards.get(shard.position);
+            let tags = [
+                ("database", found.name.clone()),
+                ("engine", "tidemark".to_owned()),
+                ("id", shard.id().to_string()),
+                ("path", object.map_or_else(String::new, |object| object.0.clone())),
+                ("retentionPolicy", shard.policy.name.clone()),
+            ];
+            let columns = [
+                "compactions",
+                "diskBytes",
+                "flushes",
+                "memoryBytes",
+                "rowsRead",
+                "rowsWritten",
+                "segments",
+                "tombstones",
+                "walBytes",
+                "walFrames",
+                "writePointsOk",
+                "writeReqOk",
+            ];
+            let counters = &stats.counters;
+            let numbers = [
+                counters.compactions,
+                stats.bytes_stored,
+                counters.flushes,
+                stats.memory_bytes,
+                counters.rows_read,
+                counters.rows_written,
+                stats.segments,
+                stats.tombstones,
+                stats.wal_bytes,
+                stats.wal_frames,
+                counters.points,
+                counters.frames,
+            ];
+            chunks.push(series("shard", &tags, &columns, vec![cells(numbers)]));
+        }
+    }
+    chunks
+}
+
+fn diagnostics(found: &[Found], troubles: &[Trouble], now_ns: i64) -> Vec<SeriesChunk> {
+    let version = env!("CARGO_PKG_VERSION");
+    let build = ["", "", "", version].map(Cell::from).into();
+    let columns = ["database", "diskBytes", "generation", "groups", "policies", "shards"];
+    let databases = found.iter().map(|found| {
+        let policies = &found.loaded.description.policies;
+        let groups = policies.iter().map(|policy| policy.groups.len() as u64).sum();
+        let bytes = found.shards.iter().flatten().map(|stats| stats.bytes_stored);
+        let bytes = bytes.chain(found.stats.as_ref().map(|stats| stats.bytes_stored)).sum();
+        let generation = found.loaded.description.generation;
+        let shards = found.shards.len() as u64;
+        let numbers = [bytes, generation, groups, policies.len() as u64, shards];
+        std::iter::once(found.name.as_str().into()).chain(numbers.map(Cell::from)).collect()
+    });
+    let row = |database: &str, object: &str, what: &str| {
+        [database, object, what].map(Cell::from).into_iter().collect::<Vec<_>>()
+    };
+    let mut jobs: Vec<Vec<Cell>> =
+        troubles.iter().map(|t| row(&t.database, &t.object, &t.what)).collect();
+    for found in found {
+        let of_database = found.stats.iter().flat_map(|stats| &stats.troubles);
+        jobs.extend(of_database.map(|what| row(&found.name, "database", what)));
+        for (shard, stats) in shards(&found.loaded).zip(&found.shards) {
+            let object = format!("shard {}", shard.id());
+            let of_shard = stats.iter().flat_map(|stats| &stats.troubles);
+            jobs.extend(of_shard.map(|what| row(&found.name, &object, what)));
+        }
+    }
+    vec![
+        series("build", &[], &["Branch", "Build Time", "Commit", "Version"], vec![build]),
+        series("databases", &[], &columns, databases.collect()),
+        series("jobs", &[], &["database", "object", "trouble"], jobs),
+        series("protocol", &[], &["version"], vec![cells([u64::from(envelope::VERSION)])]),
+        series("system", &[], &["currentTime"], vec![vec![rfc3339(now_ns).into()]]),
+    ]
+}
+
+fn cells<const N: usize>(numbers: [u64; N]) -> Vec<Cell> {
+    numbers.into_iter().map(Cell::from).collect()
+}
+
+fn series(
+    name: &str,
+    tags: &[(&str, String)],
+    columns: &[&str],
+    rows: Vec<Vec<Cell>>,
+) -> SeriesChunk {
+    let values = (0..columns.len()).map(|column| {
+        let cells = || rows.iter().filter_map(|row| row.get(column));
+        let values = match cells().next() {
+            Some(Cell::Number(_)) => Values::Integer(cells().filter_map(Cell::number).collect()),
+            _ => Values::String(cells().map(Cell::text).collect()),
+        };
+        ResultColumn::Values(Column::full(values))
+    });
+    SeriesChunk {
+        name: Some(Rc::from(name)),
+        tags: tags.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+        columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+        values: values.collect(),
+        rows: rows.len(),
+        partial: false,
+        zone: Rc::from([]),
+    }
+}

@@ -1,0 +1,138 @@
+//! What an operator sees: counters, sizes, versions, troubles, and every checksum.
+
+use serde_json::{Value, json};
+
+use crate::product::Product;
+
+fn product() -> Product {
+    Product::with(&[("LOG_REQUESTS", "none")])
+}
+
+/// The series of a statement that FOR or FROM narrows to one.
+fn one(product: &mut Product, q: &str) -> Value {
+    let answer = product.query("", q);
+    let series = &answer["results"][0]["series"];
+    assert_eq!(series.as_array().map(Vec::len), Some(1), "{q}: {answer}");
+    series[0].clone()
+}
+
+/// A number of the only series of SHOW STATS FOR a module.
+fn stat(product: &mut Product, module: &str, column: &str) -> u64 {
+    let series = one(product, &format!("SHOW STATS FOR '{module}'"));
+    let columns = series["columns"].as_array().unwrap();
+    let at = columns.iter().position(|name| name == column).expect(column);
+    series["values"][0][at].as_u64().unwrap()
+}
+
+#[test]
+fn shards_and_groups_have_the_shape_of_1_x() {
+    let mut product = product();
+    product.query("", "CREATE DATABASE a WITH DURATION 30d NAME p");
+    product.query("", "CREATE DATABASE b");
+    let columns = json!([
+        "id",
+        "database",
+        "retention_policy",
+        "shard_group",
+        "start_time",
+        "end_time",
+        "expiry_time",
+        "owners"
+    ]);
+    let empty = |name: &str| json!({ "name": name, "columns": columns });
+    let shown = product.query("", "SHOW SHARDS");
+    // A group comes into being with its first point, as 1.x has it.
+    assert_eq!(shown["results"][0]["series"], json!([empty("a"), empty("b")]));
+    product.write("b", "m v=1 0");
+    let row = json!([
+        1,
+        "b",
+        "autogen",
+        1,
+        "1677-09-21T00:12:43.145224194Z",
+        "2262-04-11T23:47:16Z",
+        "2262-04-11T23:47:16Z",
+        ""
+    ]);
+    let shown = product.query("", "SHOW SHARDS");
+    let full = json!({ "name": "b", "columns": columns, "values": [row] });
+    assert_eq!(shown["results"][0]["series"], json!([empty("a"), full]));
+    assert_eq!(
+        one(&mut product, "SHOW SHARD GROUPS"),
+        json!({
+            "name": "shard groups",
+            "columns": ["id", "database", "retention_policy", "start_time", "end_time",
+                        "expiry_time"],
+            "values": [[1, "b", "autogen", "1677-09-21T00:12:43.145224194Z",
+                        "2262-04-11T23:47:16Z", "2262-04-11T23:47:16Z"]],
+        })
+    );
+}
+
+#[test]
+fn counters_that_bill_survive_eviction() {
+    let mut product = product();
+    product.query("", "CREATE DATABASE a");
+    for n in 0..10 {
+        product.write("a", &format!("m,host=a v={n} {n}\nm,host=b v={n} {n}"));
+    }
+    let before = ["writePointsOk", "writeReqOk", "rowsWritten", "rowsRead"]
+        .map(|column| stat(&mut product, "shard", column));
+    assert_eq!(before[..2], [20, 10]);
+    assert!(before[2] >= 10, "each write is a row: {before:?}");
+    product.rest();
+    product.sleep();
+    let after = ["writePointsOk", "writeReqOk", "rowsWritten", "rowsRead"]
+        .map(|column| stat(&mut product, "shard", column));
+    assert_eq!(after[..2], [20, 10]);
+    assert!(after[2] > before[2] && after[3] >= before[3], "{before:?} then {after:?}");
+    assert_eq!(stat(&mut product, "shard", "flushes"), 1);
+    assert_eq!(stat(&mut product, "database", "numMeasurements"), 1);
+    assert_eq!(product.query("", "SHOW STATS FOR 'nothing'")["results"][0]["series"], Value::Null);
+}
+
+#[test]
+fn diagnostics_name_versions_and_sizes() {
+    let mut product = product();
+    product.query("", "CREATE DATABASE a");
+    product.query("", "CREATE RETENTION POLICY p ON a DURATION 1d REPLICATION 1");
+    let build = one(&mut product, "SHOW DIAGNOSTICS FOR 'build'");
+    assert_eq!(build["values"], json!([["", "", "", env!("CARGO_PKG_VERSION")]]));
+    let databases = one(&mut product, "SHOW DIAGNOSTICS FOR 'databases'");
+    let columns = ["database", "diskBytes", "generation", "groups", "policies", "shards"];
+    assert_eq!(databases["columns"], json!(columns));
+    let row = &databases["values"][0];
+    assert_eq!(
+        [&row[0], &row[3], &row[4], &row[5]],
+        [&json!("a"), &json!(2), &json!(2), &json!(2)]
+    );
+    assert!(row[1].as_u64().unwrap() > 0);
+    let jobs = one(&mut product, "SHOW DIAGNOSTICS FOR 'jobs'");
+    assert_eq!(jobs["values"], Value::Null, "nothing is set aside");
+}
+
+#[test]
+fn verification_walks_everything_page_by_page() {
+    let mut product = product();
+    product.query("", "CREATE DATABASE a");
+    product.write("a", "m,host=a v=1,s=\"x\" 0\nn v=2 10");
+    let verify = |product: &mut Product, target: &str| -> (u16, Value) {
+        let response = product.post(target, "");
+        (response.status, serde_json::from_slice(&response.body).unwrap())
+    };
+    let (status, in_wal) = verify(&mut product, "/debug/verify?db=a");
+    assert_eq!((status, &in_wal["db"], &in_wal["blocks"]), (200, &json!("a"), &json!(1)));
+    product.rest();
+    let (_, flushed) = verify(&mut product, "/debug/verify?db=a");
+    assert!(flushed["blocks"].as_u64().unwrap() > 4, "{flushed}");
+    assert!(flushed["bytes"].as_u64().unwrap() > 50, "{flushed}");
+    assert_eq!([&flushed["damaged"], &flushed["resume"]], [&json!([]), &Value::Null]);
+    // From behind the last directory row there is nothing left.
+    let (_, rest) = verify(&mut product, "/debug/verify?db=a&resume=1.99");
+    assert_eq!([&rest["blocks"], &rest["resume"]], [&json!(0), &Value::Null]);
+    assert_eq!(verify(&mut product, "/debug/verify?db=a&resume=x").0, 400);
+    assert_eq!(verify(&mut product, "/debug/verify?db=nope").0, 404);
+    assert_eq!(verify(&mut product, "/debug/verify").0, 400);
+    let (status, _) = product.ask("GET", "/debug/verify", "db=a", &[], "");
+    assert_eq!(status, 405);
+}
