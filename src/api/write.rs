@@ -1,7 +1,6 @@
 //! A write's body to columns, and what became of them to a response.
 
 use std::fmt::Write as _;
-use std::rc::Rc;
 
 use super::action::Action;
 use super::admission::Permit;
@@ -116,10 +115,9 @@ impl Writing {
             jurisdiction: None,
         });
         let WriteParams { database, policy, .. } = params;
-        let scope = principal.grants.scope(Right::Write, &database);
-        let who = Rc::clone(&principal.name);
+        let principal = principal.clone();
         let request =
-            WriteRequest { database, policy, scope, who, batch, auto_create, all_or_nothing };
+            WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
         let machine = Write::new(request);
         Ok(Some(Self {
             machine,

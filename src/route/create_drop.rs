@@ -246,6 +246,10 @@ impl CreateDrop {
     ) -> Answer {
         // Whatever became of it, what this isolate remembers may be wrong now.
         context.cache.forget(self.change.database());
+        if let Change::DropDatabase { .. } = self.change {
+            // What users were granted on it went too.
+            context.cache.grants.forget();
+        }
         match envelope::decode_reply::<FromCatalog>(reply)? {
             FromCatalog::Created { existed, .. } | FromCatalog::Dropped { existed } => {
                 Ok(Changed { existed })

@@ -1,6 +1,5 @@
 //! Why a request to the objects failed; `api` maps each variant to a status and a body.
 
-use crate::model::grant::Right;
 use crate::protocol::call::CallFailure;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::DatabaseRefusal;
@@ -62,12 +61,6 @@ impl From<CallFailure> for Error {
 }
 
 impl Error {
-    /// `who` lacks `right` on the policy in question.
-    pub(crate) fn forbidden(who: &str, right: Right, database: &str) -> Self {
-        let (who, database) = (who.to_owned(), database.to_owned());
-        Self::Forbidden { who, right: right.as_str(), database }
-    }
-
     /// A reply of a kind that does not answer the call.
     pub(crate) fn unexpected_reply() -> Self {
         Self::Unavailable(Unavailable::Unreachable("unexpected reply".to_owned()))

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::model::grant::Grants;
+use super::error::Error;
+use crate::model::grant::{Grants, Right};
 use crate::model::limits::{
     GRANTS_FRESH_NS, GRANTS_USABLE_NS, REFUSED_CREDENTIALS_MAX, VERIFIED_PASSWORD_NS,
     VERIFIED_PASSWORDS_MAX,
@@ -36,6 +37,18 @@ impl Principal {
     pub fn admin() -> Self {
         let grants = Rc::new(Grants::admin());
         Self { name: "admin".into(), user: false, grants, fresh: true }
+    }
+
+    /// Whether it has the right on a policy of `database`, now that it is known which.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`]
+    pub fn check(&self, right: Right, database: &str, policy: &str) -> Result<(), Error> {
+        if self.grants.scope(right, database).covers(policy) {
+            return Ok(());
+        }
+        let (who, database) = ((*self.name).to_owned(), database.to_owned());
+        Err(Error::Forbidden { who, right: right.as_str(), database })
     }
 }
 

@@ -5,8 +5,6 @@
 
 mod points;
 
-use std::rc::Rc;
-
 use super::error::Error;
 use super::grants::Principal;
 use super::query::Query;
@@ -15,7 +13,6 @@ use super::write::{Write, WriteOutcome, WriteRequest};
 use super::{Context, Machine};
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::influxql::target::{Target, TargetName};
-use crate::model::grant::Right;
 use crate::protocol::call::{Reply, Step};
 use crate::query::error::QueryError;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
@@ -92,10 +89,9 @@ impl SelectInto {
         let SourceName { database, policy } = self.place.clone();
         let batch = points.finish();
         let (auto_create, all_or_nothing) = (None, false);
-        let scope = self.principal.grants.scope(Right::Write, &database);
-        let who = Rc::clone(&self.principal.name);
+        let principal = self.principal.clone();
         let request =
-            WriteRequest { database, policy, scope, who, batch, auto_create, all_or_nothing };
+            WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
         self.write(context, None, (Box::new(Write::new(request)), count))
     }
 

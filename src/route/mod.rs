@@ -16,6 +16,7 @@ pub mod operators;
 pub mod privileges;
 pub mod query;
 pub mod statement;
+pub mod users;
 pub mod verify;
 pub mod write;
 

@@ -170,14 +170,9 @@ impl Query {
     fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
         let principal = &self.session.principal;
         for ((database, _), loaded) in self.sources.iter().zip(loaded) {
-            let scope = principal.grants.scope(Right::Read, database);
-            let lists = matches!(self.question, Question::Show(_));
-            let covered = match loaded.policy() {
-                Some((policy, _)) if !lists => scope.covers(&policy.name),
-                _ => scope.may_cover(None),
-            };
-            if !covered {
-                return Err(Error::forbidden(&principal.name, Right::Read, database));
+            // A list shows what of the database may be read.
+            if let (Question::Select(_), Some((policy, _))) = (&self.question, loaded.policy()) {
+                principal.check(Right::Read, database, &policy.name)?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use super::into::SelectInto;
 use super::load::{Load, Progress, Want};
 use super::operators::Operators;
 use super::query::Query;
+use super::users::Users;
 use super::{Context, Machine};
 use crate::influxql::ast::Statement;
 use crate::model::grant::{Right, Scope};
@@ -59,6 +60,7 @@ enum Kind {
     Delete(Box<Delete>),
     Databases(Databases),
     Policies(Box<Policies>),
+    Users(Box<Users>),
     Operators(Box<Operators>),
     /// Known before anything was asked.
     Failed(Option<Error>),
@@ -82,6 +84,10 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
     if let Some(change) = Change::from_statement(&statement, session.default_shards) {
         return Ok(Kind::Change(Box::new(CreateDrop::new(change?))));
     }
+    let statement = match Users::new(statement) {
+        Ok(users) => return Ok(Kind::Users(Box::new(users))),
+        Err(statement) => statement,
+    };
     match statement {
         Statement::Select(select) => Ok(match select.into.clone() {
             Some(target) => Kind::Into(Box::new(SelectInto::new(*select, target, session)?)),
@@ -135,6 +141,7 @@ impl Machine for Execution {
             Kind::Databases(databases) => databases.step(context, reply),
             Kind::Operators(operators) => operators.step(context, reply),
             Kind::Policies(policies) => policies.step(context, reply),
+            Kind::Users(users) => users.step(context, reply),
             Kind::Failed(error) => Step::Done(error.take().map_or(Ok(None), Err)),
         }
     }

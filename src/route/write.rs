@@ -10,15 +10,15 @@ pub mod split;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::rc::Rc;
 
 use super::error::Error;
+use super::grants::Principal;
 use super::load::{Load, Loaded, Progress, Want};
 use super::{Context, Machine};
 use crate::batch::Batch;
 use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
-use crate::model::grant::{Right, Scope};
+use crate::model::grant::Right;
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
@@ -42,10 +42,8 @@ pub struct WriteRequest {
     pub database: String,
     /// The policy as the client said it; none or empty is the default one.
     pub policy: Option<String>,
-    /// The policies that the caller may write.
-    pub scope: Scope,
-    /// The caller, as refusals call it.
-    pub who: Rc<str>,
+    /// Who writes: which policy it turns out to be is judged here.
+    pub principal: Principal,
     /// The accepted lines.
     pub batch: Batch,
     /// What to create when the database does not exist; `None` answers that it does not.
@@ -199,8 +197,8 @@ impl Write {
         let Some((policy, schema)) = loaded.policy() else {
             return Flow::Break(Err(Error::unexpected_reply()));
         };
-        if !self.request.scope.covers(&policy.name) {
-            let refusal = Error::forbidden(&self.request.who, Right::Write, &self.request.database);
+        let WriteRequest { principal, database, .. } = &self.request;
+        if let Err(refusal) = principal.check(Right::Write, database, &policy.name) {
             return Flow::Break(Err(refusal));
         }
         let oldest_ns = policy.oldest_kept_ns(context.platform.now_ns());

@@ -25,6 +25,7 @@ mod select_cases;
 mod shards;
 mod tidy;
 mod tokens;
+mod users;
 mod whole;
 mod world;
 mod write_limits;

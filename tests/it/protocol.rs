@@ -6,7 +6,6 @@ use tidemark::batch::from_lines::from_lines;
 use tidemark::influxql::params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::line_protocol::{Options, TimestampUnit};
-use tidemark::model::grant::Scope;
 use tidemark::model::ids::{ObjectId, PolicyId};
 use tidemark::model::time::{H_NS, Precision, S_NS};
 use tidemark::model::value::{FieldType, FieldValue};
@@ -54,8 +53,7 @@ pub(crate) fn write(database: &str, lines: &str) -> Write {
     Write::new(WriteRequest {
         database,
         policy: None,
-        scope: Scope::All,
-        who: "admin".into(),
+        principal: Principal::admin(),
         batch,
         auto_create: None,
         all_or_nothing: false,

@@ -1,0 +1,150 @@
+//! Users over the whole product: what 1.x with authentication answered to the same requests.
+
+use serde_json::{Value, json};
+
+use crate::product::Product;
+use crate::tokens::{admin, body, encoded, send};
+
+/// Runs a query as the administrator.
+fn run(product: &mut Product, q: &str) -> Value {
+    admin(product, ("POST", &format!("/query?q={}", encoded(q))), "", 200)
+}
+
+/// Databases `d` and `e`, and a user `u` with password `x` who may read `e`.
+fn with_user() -> Product {
+    let mut product = Product::with(&[]);
+    for q in [
+        "CREATE DATABASE d",
+        "CREATE DATABASE e",
+        "CREATE USER u WITH PASSWORD 'x'",
+        "GRANT READ ON e TO u",
+        "GRANT WRITE ON d TO u",
+        "REVOKE WRITE ON d FROM u",
+    ] {
+        let done = run(&mut product, q);
+        assert_eq!(done, json!({"results": [{"statement_id": 0}]}), "{q}");
+    }
+    product
+}
+
+#[test]
+fn a_user_is_let_in_by_name_and_password_only() {
+    let mut product = with_user();
+    let get = ("GET", "/query?q=SHOW+DATABASES");
+    let listed = "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"databases\",\
+                  \"columns\":[\"name\"],\"values\":[[\"e\"]]}]}]}";
+    let basic = |pair: &str| {
+        use base64::Engine;
+        base64::prelude::BASE64_STANDARD.encode(pair)
+    };
+    let good = basic("u:x");
+    let good_scheme = format!("Basic {good}");
+    let (word, rest) = good_scheme.split_once(' ').unwrap();
+    for scheme in [(word.to_lowercase(), rest.to_owned()), ("Token".to_owned(), "u:x".to_owned())] {
+        let response = send(&mut product, (&scheme.0, &scheme.1), get, "");
+        assert_eq!((response.status, body(&response).as_str()), (200, listed), "{scheme:?}");
+    }
+    let by_url = ("GET", "/query?q=SHOW+DATABASES&u=u&p=x");
+    let response = send(&mut product, ("", ""), by_url, "");
+    assert_eq!((response.status, body(&response).as_str()), (200, listed));
+
+    for (scheme, secret) in [
+        ("Bearer", "x"),
+        ("Token", "x"),
+        ("Bearer", "u:x"),
+        ("Basic", "x"),
+        ("p", "x"),
+        ("u and p", "x"),
+        ("Token", "u:X"),
+        ("Token", "u:"),
+        ("Token", ":x"),
+        ("Token", "U:x"),
+        ("Token", "nobody:x"),
+    ] {
+        let response = send(&mut product, (scheme, secret), get, "");
+        assert_eq!(response.status, 401, "{scheme} {secret}");
+    }
+}
+
+#[test]
+fn what_a_user_may_not_is_said_in_the_words_of_1x() {
+    let mut product = with_user();
+    let user = ("Token", "u:x");
+    for (db, q, requires) in [
+        ("d", "SHOW MEASUREMENTS", "READ on d"),
+        ("nope", "SHOW MEASUREMENTS", "READ on nope"),
+        ("e", "SELECT * FROM nope..m", "READ on nope"),
+        ("e", "SELECT * INTO d..x FROM m", "WRITE on d"),
+        ("e", "SELECT * FROM (SELECT * FROM d..m)", "READ on d"),
+        ("e", "DROP DATABASE d", "admin privilege"),
+        ("e", "CREATE DATABASE z", "admin privilege"),
+        ("e", "SHOW USERS", "admin privilege"),
+        ("e", "SHOW RETENTION POLICIES ON d", "READ on d"),
+        ("e", "DROP RETENTION POLICY x ON e", "WRITE on e"),
+        ("e", "ALTER RETENTION POLICY x ON d DEFAULT", "admin privilege"),
+        ("e", "DELETE FROM m", "WRITE on e"),
+        ("e", "DROP SERIES FROM m", "WRITE on e"),
+        ("e", "DROP MEASUREMENT m", "admin privilege"),
+        ("e", "SHOW STATS", "admin privilege"),
+        ("e", "SHOW GRANTS FOR u", "admin privilege"),
+        ("e", "KILL QUERY 3", "admin privilege"),
+    ] {
+        let target = format!("/query?db={db}&q={}", encoded(q));
+        let response = send(&mut product, user, ("POST", &target), "");
+        let expected = format!(
+            "{{\"error\":\"error authorizing query: u not authorized to execute statement '{q}', \
+             requires {requires}\"}}"
+        );
+        assert_eq!((response.status, body(&response)), (403, expected));
+    }
+    let set = encoded("SET PASSWORD FOR u = 'y'");
+    let response = send(&mut product, user, ("POST", &format!("/query?q={set}")), "");
+    let redacted = "{\"error\":\"error authorizing query: u not authorized to execute statement \
+                    'SET PASSWORD FOR u = [REDACTED]', requires admin privilege\"}";
+    assert_eq!((response.status, body(&response).as_str()), (403, redacted));
+    for db in ["d", "e", "nope"] {
+        let response = send(&mut product, user, ("POST", &format!("/write?db={db}")), "m v=1");
+        let text = format!("\\\"u\\\" user is not authorized to write to database \\\"{db}\\\"");
+        let expected =
+            format!("{{\"code\":\"forbidden\",\"message\":\"{text}\",\"error\":\"{text}\"}}");
+        assert_eq!((response.status, body(&response)), (403, expected));
+    }
+}
+
+#[test]
+fn rights_and_passwords_change_at_once() {
+    let mut product = with_user();
+    let write = ("POST", "/write?db=d");
+    assert_eq!(send(&mut product, ("Token", "u:x"), write, "m v=1").status, 403);
+    run(&mut product, "GRANT ALL ON d TO u");
+    assert_eq!(send(&mut product, ("Token", "u:x"), write, "m v=1").status, 204);
+    run(&mut product, "SET PASSWORD FOR u = 'new'");
+    assert_eq!(send(&mut product, ("Token", "u:x"), write, "m v=1").status, 401);
+    assert_eq!(send(&mut product, ("Token", "u:new"), write, "m v=1").status, 204);
+    // What was granted on a database goes with it.
+    run(&mut product, "DROP DATABASE d");
+    run(&mut product, "CREATE DATABASE d");
+    assert_eq!(send(&mut product, ("Token", "u:new"), write, "m v=1").status, 403);
+    run(&mut product, "GRANT ALL TO u");
+    assert_eq!(send(&mut product, ("Token", "u:new"), write, "m v=1").status, 204);
+    let users = ("GET", "/query?q=SHOW+USERS");
+    assert_eq!(send(&mut product, ("Token", "u:new"), users, "").status, 200);
+    run(&mut product, "DROP USER u");
+    assert_eq!(send(&mut product, ("Token", "u:new"), write, "m v=1").status, 401);
+}
+
+#[test]
+fn a_user_survives_sleep() {
+    let mut product = with_user();
+    product.sleep();
+    let get = ("GET", "/query?q=SHOW+DATABASES");
+    assert_eq!(send(&mut product, ("Token", "u:x"), get, "").status, 200);
+}
+
+#[test]
+fn a_link_changes_no_user() {
+    let mut product = with_user();
+    let target = format!("/query?q={}", encoded("CREATE USER v WITH PASSWORD 'canary'"));
+    let refused = admin(&mut product, ("GET", &target), "", 405);
+    assert!(!refused.to_string().contains("canary"), "{refused}");
+}
