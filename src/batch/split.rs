@@ -109,7 +109,7 @@ mod tests {
 
     fn group(start_ns: i64, end_ns: i64, shards: usize) -> ShardGroup {
         let shards = (0..shards).map(|shard| ObjectId(shard.to_string())).collect();
-        ShardGroup { id: 0, range: TimeRange::new(start_ns, end_ns), shards }
+        ShardGroup { id: 0, range: TimeRange::new(start_ns, end_ns), shards, split_bytes: 0 }
     }
 
     /// Forty rows at times 0..40, each of one of eight series `b=<0..4>,a=<x or none>`.

@@ -26,6 +26,7 @@ use crate::route::cache::Cache;
 use crate::shard::Shard;
 use crate::shard::budget::Budget;
 use crate::shard::host::ShardHost;
+use crate::store::Store;
 use crate::store::memory::MemoryStore;
 
 /// Alarms that one request may set off: each does bounded work, the rest waits for the next one.
@@ -37,6 +38,7 @@ pub struct InProcess {
     platform: Local,
     budget: Rc<Budget>,
     full_bytes: u64,
+    split_bytes: u64,
     /// What each object has stored, which outlives the object.
     stores: BTreeMap<Address, MemoryStore>,
     /// Objects that are awake; `None` while one is lent out.
@@ -93,13 +95,14 @@ impl InProcess {
             random: Cell::new(seed),
             objects: Cell::new(0),
         };
-        let full_bytes = settings.shard_full_bytes;
+        let (full_bytes, split_bytes) = (settings.shard_full_bytes, settings.shard_split_bytes);
         let service = Service::new(Ok(settings), platform.random_u64());
         Self {
             service,
             budget: Budget::new(MEMTABLE_BYTES_MAX, platform.random_u64()),
             platform,
             full_bytes,
+            split_bytes,
             stores: BTreeMap::new(),
             objects: BTreeMap::new(),
             last_log_line: None,
@@ -109,6 +112,12 @@ impl InProcess {
     /// The log's line of the last request.
     pub fn last_log_line(&self) -> Option<&str> {
         self.last_log_line.as_deref()
+    }
+
+    /// Bytes that each object has stored; one that was wiped has none.
+    pub fn stored_bytes(&self) -> Vec<(&Address, u64)> {
+        let stores = self.stores.iter();
+        stores.map(|(address, store)| (address, store.bytes().unwrap_or_default())).collect()
     }
 
     /// Puts every object to sleep: memory is lost, storage stays, and the edge forgets its caches.
@@ -206,7 +215,9 @@ impl InProcess {
         Some(match address {
             // A derivation is answered before anything is woken.
             Address::Catalog | Address::KeyDerivation => Box::new(Catalog::new(store)),
-            Address::Database(id) => Box::new(Database::new(store, id.clone())),
+            Address::Database(id) => {
+                Box::new(Database::new(store, id.clone()).splitting_at(self.split_bytes))
+            }
             Address::Shard(_) => {
                 let full_bytes = self.full_bytes;
                 Box::new(ShardHost::new(Shard::new(store, Rc::clone(&self.budget), full_bytes)))

@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::groups::{shard_settings, shards};
+use super::groups::{group_settings, shard_settings, shards};
 use super::policies::Settings;
-use super::rows::{Change, Rows, Stage};
+use super::rows::{Change, Rows, Stage, State};
+use super::split::Split;
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::{JOB_RETRY_NS, WIPE_DELAY_NS};
 use crate::model::shard_map::Policy;
@@ -72,6 +73,32 @@ pub enum JobKind {
         /// The last one.
         generation: u64,
     },
+    /// Look at the size of every group, drop those past their retention; comes back for ever.
+    Tend,
+    /// A group that may have to split: see [`super::split`].
+    Split(Split),
+    /// Push the ranges that a split leaves and makes, then publish the new group.
+    PublishSplit {
+        /// Which group, and what was made.
+        split: Split,
+        /// To be published.
+        generation: u64,
+    },
+    /// Lift the fence of a split that failed, and close what it made.
+    AbandonSplit {
+        /// Which group, and what was made.
+        split: Split,
+    },
+    /// Close the shards of the first groups of a policy, whose points are all too old; the group
+    /// after them takes over their range.
+    DropGroups {
+        /// Key of the policy's row.
+        number: u64,
+        /// How many.
+        groups: usize,
+        /// To be published.
+        generation: u64,
+    },
     /// Wipe closed shards.
     WipeShards {
         /// Which.
@@ -92,6 +119,11 @@ impl Job {
         Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0 }
     }
 
+    /// A job for the alarm, at once.
+    pub fn due(kind: JobKind, now_ns: i64) -> Self {
+        Self { kind, due_ns: now_ns, failures: 0 }
+    }
+
     /// The alarm tries it: it comes back later, and later each time.
     pub fn tried(&self, now_ns: i64) -> Self {
         let failures = self.failures.saturating_add(1);
@@ -108,13 +140,33 @@ impl Job {
             JobKind::DropPolicy { .. } => "dropping a retention policy",
             JobKind::DropDatabase { .. } => "dropping the database",
             JobKind::WipeShards { .. } | JobKind::WipeDatabase => "wiping dropped shards",
+            JobKind::Tend => "looking at the shard groups",
+            JobKind::Split(_) | JobKind::PublishSplit { .. } => "splitting a shard group",
+            JobKind::AbandonSplit { .. } => "undoing the split of a shard group",
+            JobKind::DropGroups { .. } => "dropping expired shard groups",
         };
         format!("{what} failed {} times", self.failures)
     }
 
     /// Whether it stands in the queue of statements, which is done one at a time.
     pub fn is_statement(&self) -> bool {
-        !matches!(self.kind, JobKind::WipeShards { .. } | JobKind::WipeDatabase)
+        !matches!(
+            self.kind,
+            JobKind::WipeShards { .. } | JobKind::WipeDatabase | JobKind::Tend | JobKind::Split(_)
+        )
+    }
+
+    /// Objects that it has made and that nobody was told of.
+    fn fresh(&self) -> &[ObjectId] {
+        match &self.kind {
+            JobKind::CreatePolicy { policy, .. } => {
+                policy.groups.first().map_or(&[], |group| &group.shards)
+            }
+            JobKind::Split(split)
+            | JobKind::PublishSplit { split, .. }
+            | JobKind::AbandonSplit { split } => split.target().map_or(&[], |group| &group.shards),
+            _ => &[],
+        }
     }
 }
 
@@ -169,6 +221,13 @@ pub fn requests(rows: &Rows, database: &ObjectId, kind: &JobKind) -> Vec<Request
             let message = ToShard::Close { generation: *generation };
             all_shards(rows).map(|shard| request(shard, message.clone())).collect()
         }
+        JobKind::PublishSplit { .. }
+        | JobKind::AbandonSplit { .. }
+        | JobKind::DropGroups { .. } => {
+            let messages = group_messages(rows, database, kind).into_iter();
+            messages.map(|(shard, message)| request(&shard, message)).collect()
+        }
+        JobKind::Tend | JobKind::Split(_) => Vec::new(),
         JobKind::WipeShards { shards } => {
             shards.iter().map(|shard| request(shard, ToShard::Wipe)).collect()
         }
@@ -180,6 +239,42 @@ pub fn requests(rows: &Rows, database: &ObjectId, kind: &JobKind) -> Vec<Request
             let shards = all_shards(rows).chain(waiting);
             shards.map(|shard| request(shard, ToShard::Wipe)).collect()
         }
+    }
+}
+
+/// The messages of a job that changes the groups of a policy.
+fn group_messages(rows: &Rows, database: &ObjectId, kind: &JobKind) -> Vec<(ObjectId, ToShard)> {
+    let configure = |(shard, settings)| (shard, ToShard::Configure(settings));
+    let close = |shards: &[ObjectId], generation| {
+        let message = ToShard::Close { generation };
+        shards.iter().map(|shard| (shard.clone(), message.clone())).collect::<Vec<_>>()
+    };
+    match kind {
+        JobKind::PublishSplit { split, generation } => {
+            split.settings(rows, database, *generation).into_iter().map(configure).collect()
+        }
+        JobKind::AbandonSplit { split } => {
+            let (Some((_, group)), Some(target)) = (split.find(rows), split.target()) else {
+                return Vec::new();
+            };
+            let lift = ToShard::Fence { split: target.id, from_ns: None };
+            let lift = group.shards.iter().map(|shard| (shard.clone(), lift.clone()));
+            lift.chain(close(&target.shards, rows.state.generation)).collect()
+        }
+        JobKind::DropGroups { number, groups, generation } => {
+            let Some((gone, policy)) = without_first(rows, *number, *groups) else {
+                return Vec::new();
+            };
+            let row = rows.policies.rows.iter().find(|row| row.number == *number);
+            let retired = row.map(|row| row.schema.retired()).unwrap_or_default();
+            let heir = policy.groups.first().into_iter();
+            let heir = heir.flat_map(|group| group_settings(database, &policy, group, *generation));
+            let heir = heir.map(|(shard, settings)| {
+                (shard, ShardSettings { retired: retired.clone(), ..settings })
+            });
+            heir.map(configure).chain(close(&gone, *generation)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -221,13 +316,15 @@ pub fn publish(rows: &Rows, key: u64, now_ns: i64) -> Option<Change> {
                 state.default_policy = None;
                 state.dropped_default = row.map(|row| row.policy.name.clone());
             }
-            let gone: Vec<ObjectId> =
+            let mut gone: Vec<ObjectId> =
                 row.into_iter().flat_map(|row| shards(&row.policy)).cloned().collect();
-            for shards in gone.chunks(SHARDS_PER_WIPE) {
-                let kind = JobKind::WipeShards { shards: shards.to_vec() };
-                change.jobs.push((state.next_job, Job::delayed(kind, now_ns)));
-                state.next_job += 1;
+            for (&key, job) in &rows.jobs {
+                if matches!(&job.kind, JobKind::Split(split) if split.number == *number) {
+                    gone.extend_from_slice(job.fresh());
+                    change.removed_jobs.push(key);
+                }
             }
+            wipe_later(&mut change, &mut state, &gone, now_ns);
             change.removed_policy = Some(*number);
         }
         JobKind::DropDatabase { generation } => {
@@ -235,11 +332,45 @@ pub fn publish(rows: &Rows, key: u64, now_ns: i64) -> Option<Change> {
             change.jobs.push((state.next_job, Job::delayed(JobKind::WipeDatabase, now_ns)));
             state.next_job += 1;
         }
-        JobKind::WipeShards { .. } => return Some(change),
+        kind @ (JobKind::PublishSplit { .. }
+        | JobKind::AbandonSplit { .. }
+        | JobKind::DropGroups { .. }) => {
+            publish_groups(rows, kind, &mut change, &mut state, now_ns);
+        }
+        JobKind::Tend | JobKind::Split(_) | JobKind::WipeShards { .. } => return Some(change),
         JobKind::WipeDatabase => return None,
     }
     change.state = Some(state);
     Some(change)
+}
+
+/// [`publish`] for a job that changes the groups of a policy.
+fn publish_groups(
+    rows: &Rows,
+    kind: &JobKind,
+    change: &mut Change,
+    state: &mut State,
+    now_ns: i64,
+) {
+    match kind {
+        JobKind::PublishSplit { split, generation } => {
+            state.generation = *generation;
+            change.policy = split.published(rows);
+        }
+        JobKind::AbandonSplit { split } => {
+            let fresh = split.target().map_or(&[][..], |group| &group.shards);
+            wipe_later(change, state, fresh, now_ns);
+            change.policy = split.marked(rows, split.bytes.saturating_mul(2));
+        }
+        JobKind::DropGroups { number, groups, generation } => {
+            state.generation = *generation;
+            if let Some((gone, policy)) = without_first(rows, *number, *groups) {
+                wipe_later(change, state, &gone, now_ns);
+                change.policy = Some((*number, policy));
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The change that starts dropping the database. It takes the place of an unfinished statement,
@@ -248,12 +379,10 @@ pub fn start_drop(rows: &Rows, now_ns: i64) -> Change {
     let mut change = Change::default();
     let mut state = rows.state.clone();
     state.stage = Stage::Dropping;
-    for (&key, job) in rows.jobs.iter().filter(|(_, job)| job.is_statement()) {
-        change.removed_jobs.push(key);
-        if let JobKind::CreatePolicy { policy, .. } = &job.kind {
-            let kind = JobKind::WipeShards { shards: shards(policy).cloned().collect() };
-            change.jobs.push((state.next_job, Job::delayed(kind, now_ns)));
-            state.next_job += 1;
+    for (&key, job) in &rows.jobs {
+        if job.is_statement() || matches!(job.kind, JobKind::Tend | JobKind::Split(_)) {
+            change.removed_jobs.push(key);
+            wipe_later(&mut change, &mut state, job.fresh(), now_ns);
         }
     }
     // Above every generation that a shard may have been told.
@@ -262,6 +391,29 @@ pub fn start_drop(rows: &Rows, now_ns: i64) -> Change {
     state.next_job += 1;
     change.state = Some(state);
     change
+}
+
+/// Jobs that wipe these objects once messages sent before now are gone.
+fn wipe_later(change: &mut Change, state: &mut State, gone: &[ObjectId], now_ns: i64) {
+    for shards in gone.chunks(SHARDS_PER_WIPE) {
+        let kind = JobKind::WipeShards { shards: shards.to_vec() };
+        change.jobs.push((state.next_job, Job::delayed(kind, now_ns)));
+        state.next_job += 1;
+    }
+}
+
+/// A policy without its first groups, and their shards.
+fn without_first(rows: &Rows, number: u64, groups: usize) -> Option<(Vec<ObjectId>, Policy)> {
+    let row = rows.policies.rows.iter().find(|row| row.number == number)?;
+    let mut policy = row.policy.clone();
+    if groups >= policy.groups.len() {
+        return None;
+    }
+    let gone = policy.groups.drain(..groups).flat_map(|group| group.shards).collect();
+    if let Some(heir) = policy.groups.first_mut() {
+        heir.range.start_ns = i64::MIN;
+    }
+    Some((gone, policy))
 }
 
 /// The policy as the job will publish it.

@@ -8,24 +8,34 @@ use crate::protocol::call::{ObjectKind, PlacementError, Platform};
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::protocol::shard::ShardSettings;
 
-/// The one group of a new policy: all times, `shards` fresh objects.
+/// A group of `shards` fresh objects for `range`.
 ///
 /// # Errors
 /// [`DatabaseRefusal`] when that many shards, or objects in that place, cannot be had.
-pub fn first_group(
+pub fn new_group(
     platform: &dyn Platform,
     id: u64,
+    range: TimeRange,
     shards: u32,
     jurisdiction: Option<&str>,
 ) -> Result<ShardGroup, DatabaseRefusal> {
-    if !(1..=SHARDS_PER_GROUP_MAX).contains(&shards) {
-        let refusal = PolicyRefusal::ShardCount { limit: SHARDS_PER_GROUP_MAX, requested: shards };
-        return Err(DatabaseRefusal::Policy(refusal));
-    }
+    check_count(shards)?;
     let fresh = |_| platform.new_object_id(ObjectKind::Shard, jurisdiction);
     let shards: Result<Vec<ObjectId>, PlacementError> = (0..shards).map(fresh).collect();
     let shards = shards.map_err(DatabaseRefusal::Placement)?;
-    Ok(ShardGroup { id, range: TimeRange::ALL, shards })
+    Ok(ShardGroup { id, range, shards, split_bytes: 0 })
+}
+
+/// Whether a group may have so many shards.
+///
+/// # Errors
+/// [`PolicyRefusal::ShardCount`]
+pub fn check_count(shards: u32) -> Result<(), DatabaseRefusal> {
+    if (1..=SHARDS_PER_GROUP_MAX).contains(&shards) {
+        return Ok(());
+    }
+    let refusal = PolicyRefusal::ShardCount { limit: SHARDS_PER_GROUP_MAX, requested: shards };
+    Err(DatabaseRefusal::Policy(refusal))
 }
 
 /// Every shard of a policy with the settings of `generation`.
@@ -34,24 +44,32 @@ pub fn shard_settings(
     policy: &Policy,
     generation: u64,
 ) -> Vec<(ObjectId, ShardSettings)> {
-    let of_group = |group: &ShardGroup| {
-        let settings = |(shard, object): (u32, &ObjectId)| {
-            let settings = ShardSettings {
-                database: database.clone(),
-                policy: policy.id,
-                group: group.id,
-                shard,
-                range: group.range,
-                duration_ns: policy.duration_ns,
-                retired: Vec::new(),
-                window_ns: policy.shard_group_duration_ns,
-                generation,
-            };
-            (object.clone(), settings)
-        };
-        (0..).zip(&group.shards).map(settings).collect::<Vec<_>>()
-    };
+    let of_group = |group: &ShardGroup| group_settings(database, policy, group, generation);
     policy.groups.iter().flat_map(of_group).collect()
+}
+
+/// Every shard of one group, which the policy need not have yet, with the settings of `generation`.
+pub fn group_settings(
+    database: &ObjectId,
+    policy: &Policy,
+    group: &ShardGroup,
+    generation: u64,
+) -> Vec<(ObjectId, ShardSettings)> {
+    let settings = |(shard, object): (u32, &ObjectId)| {
+        let settings = ShardSettings {
+            database: database.clone(),
+            policy: policy.id,
+            group: group.id,
+            shard,
+            range: group.range,
+            duration_ns: policy.duration_ns,
+            retired: Vec::new(),
+            window_ns: policy.shard_group_duration_ns,
+            generation,
+        };
+        (object.clone(), settings)
+    };
+    (0..).zip(&group.shards).map(settings).collect()
 }
 
 /// Every shard of a policy.

@@ -4,12 +4,15 @@
 //! (`ddl`): stored before its first message, driven by the request that stored it, by any later
 //! statement that finds it unfinished, and by the alarm.
 
+mod copy;
 pub mod ddl;
 pub mod groups;
 pub mod policies;
 pub mod rows;
 pub mod schema;
+pub mod split;
 mod statements;
+mod tend;
 
 use crate::model::ids::ObjectId;
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS};
@@ -39,6 +42,10 @@ pub struct Database<S: Store> {
     next_ticket: u64,
     /// After a store error nothing is known of due jobs: look again then, nanoseconds.
     look_again_ns: Option<i64>,
+    /// `SHARD_SPLIT_BYTES`; 0 is never.
+    split_bytes: u64,
+    /// Sizes at which groups were looked at without being split, by group, bytes.
+    weighed: SortedMap<u64, u64>,
 }
 
 /// One event in flight.
@@ -49,12 +56,15 @@ struct Flight {
     own_job: Option<u64>,
     /// The job being driven and how many of its messages were answered.
     work: Option<(u64, usize)>,
+    /// What was heard for the split being driven.
+    split: split::Progress,
     round: Round,
 }
 
 impl Flight {
     fn new(version: u8, task: Task) -> Self {
-        Self { version, task, own_job: None, work: None, round: Round::default() }
+        let split = split::Progress::default();
+        Self { version, task, own_job: None, work: None, split, round: Round::default() }
     }
 }
 
@@ -95,7 +105,16 @@ impl<S: Store> Database<S> {
             flights: SortedMap::new(),
             next_ticket: 0,
             look_again_ns: None,
+            split_bytes: 0,
+            weighed: SortedMap::new(),
         }
+    }
+
+    /// The same, splitting groups above `SHARD_SPLIT_BYTES`; 0, as without this, is never.
+    #[must_use]
+    pub fn splitting_at(mut self, bytes: u64) -> Self {
+        self.split_bytes = bytes;
+        self
     }
 
     /// The storage, for its figures.
@@ -173,6 +192,15 @@ impl<S: Store> Database<S> {
         let Some(job) = rows.jobs.get(&key) else { return Ok(None) };
         let answered = flight.work.filter(|(job, _)| *job == key).map_or(0, |(_, n)| n);
         flight.work = Some((key, answered));
+        match job.kind.clone() {
+            ddl::JobKind::Split(split) => return self.drive_split(platform, flight, key, split),
+            ddl::JobKind::Tend => {
+                flight.task = Task::Nothing;
+                self.tend(platform, key)?;
+                return Ok(None);
+            }
+            _ => {}
+        }
         let mut requests = ddl::requests(rows, &self.object, &job.kind);
         if answered < requests.len() {
             requests.drain(..answered);
@@ -190,7 +218,18 @@ impl<S: Store> Database<S> {
     }
 
     /// Judges a round's replies: every shard must have agreed.
-    fn learn(flight: &mut Flight, replies: Vec<Result<Vec<u8>, CallFailure>>) -> Result<(), Halt> {
+    fn learn(
+        &mut self,
+        platform: &dyn Platform,
+        flight: &mut Flight,
+        replies: Vec<Result<Vec<u8>, CallFailure>>,
+    ) -> Result<(), Halt> {
+        let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
+        let work = flight.work.and_then(|(key, _)| Some((key, jobs?.get(&key)?)));
+        if let Some((key, ddl::Job { kind: ddl::JobKind::Split(split), .. })) = work {
+            let split = (key, split.clone());
+            return self.learn_split(platform, flight, split, replies);
+        }
         let count = replies.len();
         for reply in replies {
             let reply = envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from)?;
@@ -214,7 +253,11 @@ impl<S: Store> Database<S> {
         message: &ToDatabase,
     ) -> Result<Option<FromDatabase>, Halt> {
         Ok(Some(match message {
+            // Shards of a split answer "stale" before the map is published: whoever is sent here by
+            // that waits for it.
+            ToDatabase::Describe if self.is_publishing_split()? => return Ok(None),
             ToDatabase::Describe => {
+                let split_bytes = self.split_bytes;
                 let rows = self.open_rows()?;
                 let policies = &rows.policies.rows;
                 FromDatabase::Description(Description {
@@ -223,6 +266,7 @@ impl<S: Store> Database<S> {
                     default_policy: rows.state.default_policy,
                     dropped_default: rows.state.dropped_default.clone(),
                     schema_versions: policies.iter().map(|row| row.schema.version()).collect(),
+                    split_bytes,
                 })
             }
             ToDatabase::Schema { policy, after_version } => {
@@ -294,7 +338,8 @@ impl<S: Store> Host for Database<S> {
             self.flights.insert(ticket, flight);
             return Step::Calls(Vec::new());
         };
-        let next = Self::learn(&mut flight, replies);
+        let next = self.load().map_err(Halt::from);
+        let next = next.and_then(|()| self.learn(platform, &mut flight, replies));
         let next = next.and_then(|()| self.go_on(platform, &mut flight));
         self.settle(platform, ticket, flight, next)
     }

@@ -85,6 +85,16 @@ impl Schema {
         self.dropped.push(marker);
     }
 
+    /// Ids of the measurements there are.
+    pub fn ids(&self) -> impl Iterator<Item = MeasurementId> {
+        self.by_name.values().map(|measurement| measurement.id)
+    }
+
+    /// The measurement with this id.
+    pub fn by_id(&self, id: MeasurementId) -> Option<&MeasurementSchema> {
+        self.by_name.values().find(|measurement| measurement.id == id)
+    }
+
     /// Raised by every addition; 0 while empty.
     pub fn version(&self) -> u64 {
         self.version

@@ -2,16 +2,20 @@
 //! drive their own job.
 
 use super::ddl::{self, Job, JobKind};
-use super::groups::first_group;
-use super::policies::{self, Settings, Verdict};
+use super::groups::new_group;
+use super::policies::{self, PolicyRow, Settings, Verdict};
 use super::rows::{Change, Rows, Stage, State};
 use super::{Database, Flight, Halt, Next};
 use crate::model::ids::PolicyId;
 use crate::model::limits::{DROPPED_MEASUREMENTS_MAX, JOB_FAILURES_MAX};
 use crate::model::shard_map::Policy;
+use crate::model::time::TimeRange;
 use crate::protocol::call::Platform;
 use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal, ToDatabase};
+use crate::protocol::database::{
+    DatabaseRefusal, FromDatabase, PolicyChange, PolicyRefusal, ToDatabase,
+};
+use crate::protocol::host::Unavailable;
 use crate::store::Store;
 
 /// What a flight is for.
@@ -34,11 +38,26 @@ impl<S: Store> Database<S> {
         loop {
             let key = match self.next_job(platform, flight)? {
                 Some(key) => key,
-                None => return Err(DONE),
+                None => return Err(self.conclusion(platform, flight)),
             };
             if let Some(requests) = self.drive(platform, flight, key)? {
                 return Ok(requests);
             }
+        }
+    }
+
+    /// The answer once nothing is left to be done.
+    fn conclusion(&mut self, platform: &dyn Platform, flight: &Flight) -> Halt {
+        match &flight.task {
+            Task::Request(message @ ToDatabase::Describe) => {
+                let message = message.clone();
+                match self.answer(platform, &message) {
+                    Ok(Some(reply)) => Halt::Reply(reply),
+                    Ok(None) => Unavailable::Changing.into(),
+                    Err(halt) => halt,
+                }
+            }
+            _ => DONE,
         }
     }
 
@@ -68,6 +87,17 @@ impl<S: Store> Database<S> {
                     return Ok(None);
                 }
                 self.open_rows()?;
+                match statement {
+                    ToDatabase::Grown { .. } => {
+                        self.grown(platform, &statement)?;
+                        return Ok(None);
+                    }
+                    ToDatabase::Configure { shards: Some(shards), .. } => {
+                        self.reshard(platform, shards)?;
+                    }
+                    _ => {}
+                }
+                let statement = self.as_alteration(statement);
                 let kind = self.plan(platform, &statement)?;
                 flight.own_job = match kind {
                     Some((state, kind)) => Some(self.store_job(platform, state, kind)?),
@@ -78,8 +108,14 @@ impl<S: Store> Database<S> {
         }
     }
 
+    /// Whether a split's new map is being pushed, so that reads of the old one are refused.
+    pub(super) fn is_publishing_split(&mut self) -> Result<bool, Halt> {
+        let rows = self.open_rows()?;
+        Ok(rows.jobs.values().any(|job| matches!(job.kind, JobKind::PublishSplit { .. })))
+    }
+
     /// The unfinished statement: there is never more than one.
-    fn statement_job(&self) -> Option<u64> {
+    pub(super) fn statement_job(&self) -> Option<u64> {
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         jobs.filter(|(_, job)| job.is_statement()).map(|(&key, _)| key).next()
     }
@@ -120,6 +156,25 @@ impl<S: Store> Database<S> {
             self.apply(change)?;
         }
         Ok(self.statement_job())
+    }
+
+    /// A new duration of the default policy as the statement that changes it.
+    fn as_alteration(&self, statement: ToDatabase) -> ToDatabase {
+        let ToDatabase::Configure { duration_ns: Some(duration_ns), .. } = statement else {
+            return statement;
+        };
+        let policies = self.rows.as_ref().map(|rows| &rows.policies);
+        let row = policies.and_then(|policies| policies.by_id(policies.default?));
+        let Some(PolicyRow { policy, .. }) = row else { return statement };
+        // A shard group duration that would be too long becomes the default one.
+        let too_long = 1..policy.shard_group_duration_ns;
+        let spec = PolicyChange {
+            name: policy.name.clone(),
+            duration_ns: Some(duration_ns),
+            shard_group_duration_ns: too_long.contains(&duration_ns).then_some(0),
+            ..PolicyChange::default()
+        };
+        ToDatabase::AlterPolicy { spec, make_default: false }
     }
 
     /// What a policy statement comes to: nothing, a job (and the state it leaves), or a refusal.
@@ -224,8 +279,10 @@ fn new_database(platform: &dyn Platform, create: &CreateDatabase) -> Result<(Row
         next_job: 0,
     };
     let (mut state, kind) = create_policy(platform, state, settings, true)?;
-    let jobs = vec![(state.next_job, Job::started(kind, platform.now_ns()))];
-    state.next_job += 1;
+    let now_ns = platform.now_ns();
+    let key = state.next_job;
+    let jobs = vec![(key, Job::started(kind, now_ns)), (key + 1, super::tend::first(now_ns))];
+    state.next_job += 2;
     let change = Change { state: Some(state.clone()), jobs, ..Change::default() };
     Ok((Rows::new(state), change))
 }
@@ -239,7 +296,8 @@ fn create_policy(
 ) -> Result<(State, JobKind), DatabaseRefusal> {
     let create = &state.create;
     let jurisdiction = create.jurisdiction.as_deref();
-    let group = first_group(platform, state.next_group, create.shards, jurisdiction)?;
+    let (id, range) = (state.next_group, TimeRange::ALL);
+    let group = new_group(platform, id, range, create.shards, jurisdiction)?;
     let policy = Policy {
         id: PolicyId(platform.random_u64()),
         name: settings.name,

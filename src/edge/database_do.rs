@@ -5,6 +5,7 @@
 
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
+use super::config;
 use super::hosted::Hosted;
 use super::store::DoStore;
 use crate::model::ids::ObjectId;
@@ -18,7 +19,10 @@ pub struct Database {
 impl DurableObject for Database {
     fn new(state: State, env: Env) -> Self {
         let object = ObjectId(state.id().to_string());
+        // With settings that cannot be read nothing is split; the Worker names them.
+        let split_bytes = config::settings(&env).map_or(0, |settings| settings.shard_split_bytes);
         let host = crate::database::Database::new(DoStore::new(&state), object);
+        let host = host.splitting_at(split_bytes);
         Self { hosted: Hosted::new(&state, &env, host) }
     }
 

@@ -78,6 +78,8 @@ pub const PAGE_BYTES_MAX: usize = 1_000_000;
 pub const POLICIES_PER_DATABASE_MAX: usize = 100;
 /// Shards of one shard group.
 pub const SHARDS_PER_GROUP_MAX: u32 = 64;
+/// Shards of one policy, all groups together: their ids fit the policy's row.
+pub const SHARDS_PER_POLICY_MAX: usize = 10_000;
 /// Databases that an isolate remembers.
 pub const CACHED_DATABASES_MAX: usize = 100;
 /// Columns (and measurements) of schemas that an isolate remembers, about 100 bytes each.
@@ -100,3 +102,9 @@ pub const JOB_RETRY_NS: i64 = 30 * super::time::S_NS;
 pub const WIPE_DELAY_NS: i64 = 60 * super::time::S_NS;
 /// One measurement's columns as stored and sent, bytes: fits a row and a page.
 pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
+/// How far after now live data is split, nanoseconds: beyond what writers in flight still send.
+pub const SPLIT_AHEAD_NS: i64 = 10 * super::time::S_NS;
+/// Pages that one event of a split copies; each is a scan and a write to every new shard.
+pub const SPLIT_PAGES_PER_EVENT_MAX: u32 = 100;
+/// How often a Database looks at the size of its shards unasked, nanoseconds.
+pub const TEND_EVERY_NS: i64 = super::time::D_NS;

@@ -14,6 +14,10 @@ pub struct ShardGroup {
     pub range: TimeRange,
     /// At least one, in routing order.
     pub shards: Vec<ObjectId>,
+    /// Its own mark above `SHARD_SPLIT_BYTES`, bytes: what was full before and could not become
+    /// smaller is left alone until it has grown. 0 is none.
+    #[serde(default)]
+    pub split_bytes: u64,
 }
 
 impl ShardGroup {

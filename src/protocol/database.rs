@@ -58,6 +58,26 @@ pub enum ToDatabase {
     },
     /// What the object itself costs and which of its jobs are set aside.
     Stats,
+    /// What later shard groups have, and the default policy's duration. A group with another number
+    /// of shards ends just after now.
+    Configure {
+        /// Shards of each new group.
+        #[serde(default)]
+        shards: Option<u32>,
+        /// Nanoseconds; 0 is for ever.
+        #[serde(default)]
+        duration_ns: Option<i64>,
+    },
+    /// A write found a shard above its mark, or behind a split's fence: whatever the group needs is
+    /// done later, by the alarm.
+    Grown {
+        /// Whose group.
+        policy: PolicyId,
+        /// [`crate::model::shard_map::ShardGroup::id`]
+        group: u64,
+        /// What the shard said; 0 for a fence.
+        bytes: u64,
+    },
     /// Catalog only: every shard refuses from the reply on; storage goes later, by alarm.
     Drop,
 }
@@ -148,6 +168,10 @@ pub struct Description {
     /// The name of the default policy that was dropped, as long as no other was made the default.
     #[serde(default)]
     pub dropped_default: Option<String>,
+    /// `SHARD_SPLIT_BYTES`: above this, and above the group's own mark, the Database wants to hear
+    /// of a shard's size. 0 is never.
+    #[serde(default)]
+    pub split_bytes: u64,
 }
 
 /// What a Database costs, since it was last loaded, and what is wrong with it.

@@ -25,6 +25,16 @@ pub enum ToShard {
     },
     /// Database only: everything goes, tables included.
     Wipe,
+    /// Database only: how full the shard is and where its group could split. Flushes first.
+    Weigh,
+    /// Database only, of a split's sources: writes and deletes at or after `from_ns` are refused as
+    /// [`Unavailable::Changing`] until `None` lifts the fence for good, or the range ends there.
+    Fence {
+        /// Which split. Splits are numbered upwards: messages about earlier ones change nothing.
+        split: u64,
+        /// First time that is refused, nanoseconds.
+        from_ns: Option<i64>,
+    },
     /// Keeps the rows of one frame, all or none.
     Append {
         /// What the sender believes.
@@ -106,12 +116,20 @@ pub struct ShardSettings {
 /// A reply of a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromShard {
-    /// Open, Configure, Close, Wipe, Delete: it is so.
+    /// Open, Configure, Close, Wipe, Delete, Fence: it is so.
     Done,
     /// The frame's rows are kept.
     Appended {
-        /// Bytes of storage that the object uses.
+        /// Bytes of storage that the object uses, without what is about to be reclaimed.
         bytes: u64,
+    },
+    /// What `Weigh` asked for.
+    Weighed {
+        /// Bytes of storage in use, without what is about to be reclaimed.
+        bytes: u64,
+        /// Where to split, nanoseconds: at most half of what is stored lies at or after it, and for
+        /// live data nothing does. `None` when no time divides the shard.
+        at_ns: Option<i64>,
     },
     /// A page of a scan.
     Scanned {

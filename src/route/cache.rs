@@ -8,7 +8,11 @@ use crate::model::limits::{CACHED_DATABASES_MAX, CACHED_SCHEMA_COLUMNS_MAX};
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
+use crate::model::time::S_NS;
 use crate::protocol::database::Description;
+
+/// Shards whose growth was told of and is remembered.
+const TOLD_MAX: usize = 1_000;
 
 /// A database as this isolate last saw it.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct CachedDatabase {
 pub struct Cache {
     databases: SortedMap<String, (CachedDatabase, u64)>,
     schemas: SortedMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
+    /// When a group's Database was last told that it has grown, nanoseconds, by the id of a shard.
+    told_ns: SortedMap<ObjectId, i64>,
     /// Raised by every use: orders entries by age, and stamps fetches.
     clock: u64,
     /// Tokens and users.
@@ -67,6 +73,20 @@ impl Cache {
             }
         }
         database
+    }
+
+    /// Whether its Database should be told now that the group of `shard` has grown: not more often
+    /// than once a second, whatever it does about it.
+    pub fn tells(&mut self, shard: &ObjectId, now_ns: i64) -> bool {
+        let told_ns = self.told_ns.get(shard).copied();
+        let tells = told_ns.is_none_or(|told_ns| now_ns.saturating_sub(told_ns) >= S_NS);
+        if tells {
+            if self.told_ns.len() >= TOLD_MAX {
+                self.told_ns.clear();
+            }
+            self.told_ns.insert(shard.clone(), now_ns);
+        }
+        tells
     }
 
     /// Forgets a database and its schemas.

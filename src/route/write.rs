@@ -5,6 +5,8 @@
 //! better sends it back with the rows of the refused frames only (DESIGN section 4, rules 4 to 8).
 
 pub mod columns;
+mod create;
+mod growth;
 pub mod rejections;
 pub mod split;
 
@@ -23,13 +25,14 @@ use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
-use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
+use crate::protocol::catalog::{CreateDatabase, FromCatalog};
 use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Request, Round};
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 use columns::Columns;
+use growth::{Growth, Target};
 use rejections::{LineRefusal, Rejections};
 
 /// Column sets of one registration.
@@ -76,6 +79,8 @@ pub struct Write {
     retries: u32,
     /// Registrations that were answered.
     registrations: u32,
+    /// What the Database is told before the answer.
+    growth: Option<Growth>,
 }
 
 #[derive(Debug)]
@@ -83,7 +88,8 @@ enum Stage {
     Load(Load),
     Create,
     Register { loaded: Loaded, sent: Vec<ColumnSet>, left: VecDeque<ColumnSet> },
-    Append { targets: Vec<Vec<Selection>> },
+    Append { targets: Vec<Target>, growth: Growth },
+    Tell(Answer),
     Finished,
 }
 
@@ -104,6 +110,7 @@ impl Write {
             round: Round::default(),
             retries: 0,
             registrations: 0,
+            growth: None,
         }
     }
 
@@ -131,49 +138,6 @@ impl Write {
                 }
             }
             Progress::Ready(Err(error)) => Flow::Break(Err(error)),
-        }
-    }
-
-    /// Creates the database if it would keep the rows: at least one, or all if all must be kept.
-    /// Otherwise the lines are answered as the database would, and nothing is created.
-    fn create(&mut self, context: &Context<'_>, create: CreateDatabase) -> Flow {
-        let policy = self.request.policy.as_deref().unwrap_or_default();
-        if !matches!(policy, "" | "autogen" | "default") {
-            return Flow::Break(Err(Error::PolicyNotFound(policy.to_owned())));
-        }
-        let duration_ns = create.policy.as_ref().and_then(|policy| policy.duration_ns);
-        let oldest_kept_ns = match duration_ns {
-            Some(duration_ns) if duration_ns > 0 => {
-                context.platform.now_ns().saturating_sub(duration_ns)
-            }
-            _ => i64::MIN,
-        };
-        let times = self.request.batch.measurements.iter().flat_map(|m| &m.block.times_ns);
-        let (old, all) = times.fold((0, 0), |(old, all), &time_ns| {
-            (old + u64::from(time_ns < oldest_kept_ns), all + 1)
-        });
-        if old == all || (self.request.all_or_nothing && old > 0) {
-            self.reject_old(oldest_kept_ns);
-            return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
-        }
-        self.stage = Stage::Create;
-        let message =
-            envelope::encode(&ToCatalog::Create(create.near(context.platform.location())));
-        Flow::Continue(vec![Request::new(Address::Catalog, message)])
-    }
-
-    /// Rejects every row that is too old.
-    fn reject_old(&mut self, oldest_kept_ns: i64) {
-        for batch in &self.request.batch.measurements {
-            for (&time_ns, &line) in batch.block.times_ns.iter().zip(&batch.lines) {
-                if time_ns < oldest_kept_ns {
-                    self.outcome.rejected.add(line, true, || LineRefusal::Retention {
-                        measurement: batch.name.clone(),
-                        oldest_kept_ns,
-                        time_ns,
-                    });
-                }
-            }
         }
     }
 
@@ -371,6 +335,8 @@ impl Write {
             return self.retry(context);
         };
         for (shard, rows) in split {
+            let group = policy.groups.iter().find(|group| group.shards.contains(&shard));
+            let group = group.map(|group| (group.id, group.split_bytes)).unwrap_or_default();
             let tables = batch.iter().zip(columns).zip(&rows);
             let tables: Vec<TableRef<'_>> = tables
                 .filter(|((batch, _), rows)| !rows.is_empty(batch.block.rows()))
@@ -386,27 +352,40 @@ impl Write {
             let mut frame = Vec::new();
             frame::encode(&tables, &mut frame);
             let message = envelope::encode(&ToShard::Append { stamp, frame });
-            requests.push(Request::new(Address::Shard(shard), message));
-            targets.push(rows);
+            requests.push(Request::new(Address::Shard(shard.clone()), message));
+            targets.push(Target { shard, group, rows });
         }
         if requests.is_empty() {
             return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
         }
-        self.stage = Stage::Append { targets };
+        let growth = Growth {
+            database: loaded.object.clone(),
+            policy: policy.id,
+            mark_bytes: loaded.description.split_bytes,
+            group: 0,
+            bytes: 0,
+        };
+        self.stage = Stage::Append { targets, growth };
         Flow::Continue(requests)
     }
 
     fn learn_appended(
         &mut self,
         context: &mut Context<'_>,
-        targets: Vec<Vec<Selection>>,
+        (targets, growth): (Vec<Target>, Growth),
         replies: Vec<Result<Vec<u8>, CallFailure>>,
     ) -> Flow {
         let batch = &self.request.batch.measurements;
         let mut refused: Vec<Vec<u32>> = vec![Vec::new(); batch.len()];
         let mut failure = None;
-        for (rows, reply) in targets.into_iter().zip(replies) {
-            match envelope::decode_reply::<FromShard>(reply) {
+        for (Target { shard, group, rows }, reply) in targets.into_iter().zip(replies) {
+            let reply = envelope::decode_reply::<FromShard>(reply);
+            if let Some(growth) = growth.seen(group, reply.as_ref().ok())
+                && context.cache.tells(&shard, context.platform.now_ns())
+            {
+                self.growth = Some(growth);
+            }
+            match reply {
                 Ok(FromShard::Appended { .. }) => {
                     let counts = batch.iter().zip(&rows).map(|(m, rows)| rows.len(m.block.rows()));
                     self.outcome.points_written += counts.sum::<usize>() as u64;
@@ -460,7 +439,11 @@ impl Write {
                 let reply = replies.pop().unwrap_or_else(unexpected);
                 self.learn_registered(context, (loaded, sent, left), reply)
             }
-            Stage::Append { targets } => self.learn_appended(context, targets, replies),
+            Stage::Append { targets, growth } => {
+                self.learn_appended(context, (targets, growth), replies)
+            }
+            // Whatever it says: the write is what it is.
+            Stage::Tell(answer) => Flow::Break(answer),
             Stage::Create => {
                 let reply = replies.pop().unwrap_or_else(unexpected);
                 match envelope::decode_reply::<FromCatalog>(reply) {
@@ -494,7 +477,13 @@ impl Machine for Write {
         };
         match self.go_on(context, replies) {
             Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
-            Flow::Break(answer) => Step::Done(answer),
+            Flow::Break(answer) => match self.growth.take() {
+                Some(growth) => {
+                    self.stage = Stage::Tell(answer);
+                    Step::Calls(self.round.start(vec![growth.request()]))
+                }
+                None => Step::Done(answer),
+            },
         }
     }
 }

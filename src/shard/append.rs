@@ -64,6 +64,9 @@ impl<S: Store> Shard<S> {
             if !range.contains(table.min_time_ns) || !range.contains(table.max_time_ns) {
                 return Err(Refusal::OutOfRange);
             }
+            if loaded.state.fence.refuses(table.max_time_ns) {
+                return Err(Refusal::Changing);
+            }
         }
         loaded.types.check(&self.store, &header.tables)?;
         if bytes >= self.full_bytes {

@@ -40,6 +40,10 @@ impl<S: Store> Shard<S> {
         if last.max(loaded.state.head) >= before {
             return Err(Refusal::Stale);
         }
+        let behind = |d: &Deletion| loaded.state.fence.refuses(d.time.end_ns.saturating_sub(1));
+        if deletions.iter().any(behind) {
+            return Err(Refusal::Changing);
+        }
         let deletions = loaded.concerned(deletions);
         if deletions.is_empty() {
             return Ok(());

@@ -14,9 +14,15 @@ impl<S: Store> Shard<S> {
             ToShard::Configure(settings) => self.configure(settings).map(|()| FromShard::Done),
             ToShard::Close { generation } => self.close(*generation).map(|()| FromShard::Done),
             ToShard::Wipe => self.wipe().map(|()| FromShard::Done),
+            ToShard::Weigh => {
+                self.weigh(now_ns).map(|(bytes, at_ns)| FromShard::Weighed { bytes, at_ns })
+            }
+            ToShard::Fence { split, from_ns } => {
+                self.fence(*split, *from_ns).map(|()| FromShard::Done)
+            }
             ToShard::Append { stamp, frame } => self
                 .append(frame, stamp, now_ns)
-                .map(|reply| FromShard::Appended { bytes: reply.bytes_stored }),
+                .map(|reply| FromShard::Appended { bytes: self.weight(reply.bytes_stored) }),
             ToShard::Scan { stamp, request } => {
                 self.scan(request, stamp).map(|page| FromShard::scanned(&page))
             }
@@ -37,6 +43,7 @@ fn refused(refusal: Refusal) -> FromShard {
     FromShard::Refused(match refusal {
         Refusal::Stale => return FromShard::Stale,
         Refusal::OutOfRange => return FromShard::OutOfRange,
+        Refusal::Changing => return FromShard::Unavailable(Unavailable::Changing),
         Refusal::Full { bytes, limit } => {
             return FromShard::Unavailable(Unavailable::Full { bytes, limit });
         }

@@ -184,7 +184,7 @@ impl<S: Store> Shard<S> {
         Ok(self.store.put(Table::Job, job.key(), &head, b"")?)
     }
 
-    fn delete_dead_slots(&mut self) -> Result<(), Refusal> {
+    pub(super) fn delete_dead_slots(&mut self) -> Result<(), Refusal> {
         self.load()?;
         let Some(loaded) = self.loaded.as_mut() else { return Ok(()) };
         let deleted = loaded.wal.delete_dead(&self.store);

@@ -77,8 +77,10 @@ pub(super) struct Plan {
     pub merge: Vec<u64>,
     /// The latest time of the window that expires first.
     pub first_max_time_ns: Option<i64>,
-    /// Whether segments of dropped measurements or tombstones without work are left.
+    /// Whether segments that nobody may see or tombstones without work are left.
     pub has_garbage: bool,
+    /// Bytes of segments that tombstones hide whole.
+    pub hidden_bytes: u64,
 }
 
 impl Loaded {

@@ -23,6 +23,7 @@ mod load;
 pub mod request;
 mod retention;
 mod scan;
+mod split;
 mod state;
 mod stored;
 mod tombstone;
@@ -88,6 +89,9 @@ impl<S: Store> Shard<S> {
         }
         if settings.generation <= loaded.state.settings.generation {
             return Ok(());
+        }
+        if settings.range.end_ns < loaded.state.settings.range.end_ns {
+            return self.cut(settings);
         }
         self.change(|state| state.settings = settings.clone())
     }

@@ -26,6 +26,9 @@ pub enum Refusal {
     /// The frame has rows outside the shard's range: refresh the map and split it again.
     #[error("the write has points outside the shard's time range")]
     OutOfRange,
+    /// The write or delete reaches behind the fence of a split: repeat it later.
+    #[error("a split is moving these times to another shard")]
+    Changing,
     /// A column has another type on this shard.
     #[error("column {} has another type on this shard", column.0)]
     TypeConflict {

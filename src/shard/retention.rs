@@ -21,11 +21,27 @@ pub(super) fn plan(loaded: &Loaded) -> Plan {
     let settings = &loaded.state.settings;
     let segments = || loaded.directories.values().flat_map(|directory| &directory.segments);
     let is_retired = |segment: &Summary| settings.retired.contains(&segment.measurement);
+    let hidden = segments().filter(|segment| is_covered(loaded, segment));
+    let hidden_bytes = hidden.map(|segment| segment.bytes).sum();
     Plan {
         merge: super::compact::choose(loaded),
         first_max_time_ns: windows(loaded).iter().map(|&(_, latest_ns)| latest_ns).min(),
-        has_garbage: segments().any(is_retired) || spent(loaded).next().is_some(),
+        has_garbage: segments().any(is_retired)
+            || loaded.directories.values().any(|directory| is_row_covered(loaded, directory))
+            || spent(loaded).next().is_some(),
+        hidden_bytes,
     }
+}
+
+/// Whether tombstones hide every segment of a row. Where some are left compaction rewrites the run:
+/// its segments share values, so that dropping a few would give nothing back.
+fn is_row_covered(loaded: &Loaded, directory: &Directory) -> bool {
+    directory.segments.iter().all(|segment| is_covered(loaded, segment))
+}
+
+/// Whether a deletion hides the whole segment.
+pub(super) fn is_covered(loaded: &Loaded, segment: &Summary) -> bool {
+    loaded.tombstones.values().any(|tombstone| tombstone.covers(segment))
 }
 
 /// Each measurement's windows, and the latest time in them. The rows of a window overwrite each
@@ -89,9 +105,11 @@ impl<S: Store> Shard<S> {
         let mut changed: Vec<(u64, Directory)> = loaded
             .directories
             .iter()
-            .filter(|(_, directory)| directory.segments.iter().any(is_gone))
-            .map(|(&key, directory)| {
-                let kept = directory.segments.iter().filter(|s| !is_gone(s)).cloned().collect();
+            .map(|(key, directory)| (key, directory, is_row_covered(loaded, directory)))
+            .filter(|(_, directory, covered)| *covered || directory.segments.iter().any(is_gone))
+            .map(|(&key, directory, covered)| {
+                let kept = directory.segments.iter().filter(|s| !covered && !is_gone(s));
+                let kept = kept.cloned().collect();
                 (key, Directory { segments: kept, ..directory.clone() })
             })
             .collect();

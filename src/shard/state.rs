@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::request::{Counters, Refusal};
+use super::split::Fence;
 use super::stored;
 use crate::batch::frame::TableHeader;
 use crate::model::ids::{ColumnId, MeasurementId};
@@ -23,6 +24,9 @@ pub(super) struct State {
     pub settings: ShardSettings,
     /// Refuses everything but being wiped.
     pub closed: bool,
+    /// Of the last split that this shard was a source of.
+    #[serde(default)]
+    pub fence: Fence,
     /// Frames up to this write sequence are in segments.
     pub head: u64,
     /// The highest schema version that a flushed frame carried.
@@ -39,6 +43,7 @@ impl State {
         Self {
             settings,
             closed: false,
+            fence: Fence::default(),
             head: 0,
             schema_version: 0,
             next_value: 0,

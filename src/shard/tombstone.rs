@@ -14,6 +14,7 @@ use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 use crate::scan::request::{Comparison, Operand, Predicate};
+use crate::segment::directory::Summary;
 
 /// Hides matching rows of write sequences below `before`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,13 @@ impl Tombstone {
         last_sequence: u64,
     ) -> bool {
         self.touching(measurement, time, last_sequence).next().is_some()
+    }
+
+    /// Whether one deletion hides the whole of a segment.
+    pub(super) fn covers(&self, segment: &Summary) -> bool {
+        let time = segment.time();
+        let mut touching = self.touching(segment.measurement, time, segment.last_sequence);
+        touching.any(|d| d.predicate.is_none() && time.intersect(&d.time) == time)
     }
 }
 

@@ -23,6 +23,7 @@ mod schedule;
 mod scripts;
 mod select_cases;
 mod shards;
+mod splits;
 mod tidy;
 mod tokens;
 mod users;

@@ -4,6 +4,7 @@ use serde_json::Value;
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
+use tidemark::protocol::call::Address;
 
 /// The admin token of every product under test.
 pub(crate) const TOKEN: &str = "admin";
@@ -95,6 +96,30 @@ impl Product {
             self.now_ns += 3_600 * S_NS;
             self.inner.pass_time(self.now_ns);
         }
+    }
+
+    /// The time of the last request, seconds.
+    pub(crate) fn now_s(&self) -> i64 {
+        self.now_ns / S_NS
+    }
+
+    /// Configures a database; answers with status and body.
+    pub(crate) fn configure(&mut self, method: &str, body: &str) -> (u16, String) {
+        self.ask(method, "/api/v3/configure/database", "", &[], body)
+    }
+
+    /// Lets `hours` pass, with every alarm that is due in them.
+    pub(crate) fn pass_hours(&mut self, hours: i64) {
+        for _ in 0..hours {
+            self.now_ns += 3_600 * S_NS;
+            self.inner.pass_time(self.now_ns);
+        }
+    }
+
+    /// What each shard has stored, bytes.
+    pub(crate) fn shard_bytes(&self) -> Vec<u64> {
+        let stored = self.inner.stored_bytes().into_iter();
+        stored.filter(|(at, _)| matches!(at, Address::Shard(_))).map(|(_, bytes)| bytes).collect()
     }
 
     /// Evicts every object and empties every cache; storage stays.

@@ -467,7 +467,7 @@ fn rule_12_a_job_is_retried_by_alarm_later_each_time_and_set_aside_after_three_f
     let mut waits = Vec::new();
     world.faults.lost = 100;
     let mut last_ns = world.platform.time_ns();
-    while world.alarm() {
+    while world.alarm_is_due_within(12 * H_NS) && world.alarm() {
         while world.deliver() {}
         waits.push((world.platform.time_ns() - last_ns) / S_NS);
         last_ns = world.platform.time_ns();

@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("query", &["model", "batch", "influxql", "scan"]),
     ("response", &["model", "query"]),
     ("catalog", &["model", "store", "protocol"]),
-    ("database", &["model", "store", "protocol"]),
+    ("database", &["model", "batch", "store", "scan", "protocol"]),
     ("route", &["model", "batch", "influxql", "query", "scan", "protocol"]),
     (
         "api",

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use tidemark::catalog::Catalog;
 use tidemark::database::Database;
 use tidemark::model::ids::ObjectId;
+use tidemark::model::time::H_NS;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark::protocol::host::{Host, Ticket};
 use tidemark::route::cache::Cache;
@@ -228,11 +229,12 @@ impl World {
         Ok(reply)
     }
 
-    /// Delivers everything and lets alarms go off until nothing is due any more.
+    /// Delivers everything and lets alarms go off until nothing is due for hours: a Database comes
+    /// back every day, for ever.
     pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             while self.deliver() {}
-            if !self.alarm() {
+            if !self.alarm_is_due_within(12 * H_NS) || !self.alarm() {
                 return;
             }
         }

@@ -85,6 +85,9 @@ impl Stored {
                 self.closed = true;
                 FromShard::Done
             }
+            // Stubs are never split: they say that they are empty.
+            ToShard::Weigh => FromShard::Weighed { bytes: 0, at_ns: None },
+            ToShard::Fence { .. } => FromShard::Done,
             ToShard::Append { stamp, frame } => self.append(stamp, &frame),
             _ => FromShard::Stale,
         }

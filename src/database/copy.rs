@@ -1,0 +1,93 @@
+//! A page of rows, scanned from one shard, to the frames that write it to others.
+
+use crate::batch::column::Column;
+use crate::batch::frame::{self, TableRef};
+use crate::batch::selection::Selection;
+use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::{Block, split};
+use crate::model::ids::{ColumnId, ObjectId};
+use crate::model::schema::MeasurementSchema;
+use crate::model::shard_map::ShardGroup;
+use crate::model::sorted_map::SortedMap;
+use crate::model::time::TimeRange;
+use crate::scan::page::{Group, GroupData};
+use crate::scan::request::{Input, Output, ResumeKey, ScanRequest};
+
+/// The scan of everything that a measurement has inside `time`, one group per series.
+pub(super) fn scan(
+    measurement: &MeasurementSchema,
+    time: TimeRange,
+    resume: Option<ResumeKey>,
+) -> ScanRequest {
+    let input =
+        |(column, field_type): (&_, _)| Input { column: column_id(column), field_type, cast: None };
+    ScanRequest {
+        measurement: measurement.id,
+        time,
+        predicate: None,
+        group_by: measurement.tags().map(column_id).collect(),
+        descending: false,
+        output: Output::Rows {
+            fields: measurement.fields().map(input).collect(),
+            tags: Vec::new(),
+            limit: None,
+        },
+        resume,
+    }
+}
+
+fn column_id(column: &crate::model::schema::ColumnDefinition) -> ColumnId {
+    column.id
+}
+
+/// The rows of a page of [`scan`], one frame for each shard of `target` that gets some.
+pub(super) fn frames(
+    measurement: &MeasurementSchema,
+    groups: Vec<Group>,
+    target: &ShardGroup,
+) -> Vec<(ObjectId, Vec<u8>)> {
+    let tag_keys: Vec<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
+    let tag_ids: Vec<ColumnId> = measurement.tags().map(column_id).collect();
+    let field_ids: Vec<ColumnId> = measurement.fields().map(|(column, _)| column.id).collect();
+    let block = block(measurement, tag_ids.len(), groups);
+    let groups = std::slice::from_ref(target);
+    let parts = split::split(&measurement.name, &tag_keys, &block, &Selection::All, groups).parts;
+    let frame = |part: split::ShardRows| {
+        let (tag_ids, field_ids, rows) = (&tag_ids, &field_ids, &part.rows);
+        let table =
+            TableRef { measurement: measurement.id, tag_ids, field_ids, block: &block, rows };
+        let mut frame = Vec::new();
+        frame::encode(&[table], &mut frame);
+        Some((target.shards.get(part.shard)?.clone(), frame))
+    };
+    parts.into_iter().filter_map(frame).collect()
+}
+
+/// The rows as one block: a group is a series.
+fn block(measurement: &MeasurementSchema, tags: usize, groups: Vec<Group>) -> Block {
+    let mut codes: Vec<SortedMap<String, u32>> = vec![SortedMap::new(); tags];
+    let mut block = Block {
+        series: SeriesTable { tags: vec![TagColumn::default(); tags], len: 0 },
+        fields: measurement.fields().map(|(_, field_type)| Column::new(field_type)).collect(),
+        ..Block::default()
+    };
+    for group in groups {
+        let GroupData::Rows { times_ns, fields, .. } = group.data else { continue };
+        for ((tag, codes), value) in block.series.tags.iter_mut().zip(&mut codes).zip(group.key) {
+            let next = codes.len() as u32 + 1;
+            let known = if value.is_empty() { Some(0) } else { codes.get(&value).copied() };
+            tag.codes.push(known.unwrap_or(next));
+            if known.is_none() {
+                tag.dictionary.push(&value);
+                codes.insert(value, next);
+            }
+        }
+        block.row_series.extend(times_ns.iter().map(|_| block.series.len));
+        block.series.len += 1;
+        block.times_ns.extend(times_ns);
+        for (column, values) in block.fields.iter_mut().zip(&fields) {
+            column.extend_from(values);
+        }
+    }
+    block
+}

@@ -1,0 +1,488 @@
+//! One shard group becomes two: what is kept of a split, and the steps that are not pushes.
+//!
+//! ```text
+//! Weigh ─▶ every shard: how full, and at which time T to split
+//! Open ─▶ the new group's shards (of a generation that no edge is told of)
+//! Fence(T) ─▶ every old shard: writes and deletes at or after T wait
+//! per old shard: Summarise, then Scan ─▶ Append page by page; the job's row remembers how far
+//! PublishSplit (`ddl`): Configure ─▶ new and old shards, then the map with both groups
+//! ```
+//!
+//! What was copied stays in the old shards, hidden, until they have reclaimed it. Until the push
+//! the old group alone is known and whole; from an old shard's push on it answers "stale" to
+//! whoever knows only the old map. A page that arrives after the push carries a generation that
+//! the new shards no longer take, so it cannot overwrite anything newer.
+
+use serde::{Deserialize, Serialize};
+
+use super::ddl::{Job, JobKind};
+use super::groups::{group_settings, new_group};
+use super::policies::PolicyRow;
+use super::rows::{Change, Rows};
+use super::{Database, Flight, Halt, copy};
+use crate::model::ids::{MeasurementId, ObjectId};
+use crate::model::limits::{
+    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_PAGES_PER_EVENT_MAX,
+};
+use crate::model::shard_map::{Policy, ShardGroup};
+use crate::model::time::TimeRange;
+use crate::protocol::call::{Address, CallFailure, Platform};
+use crate::protocol::database::FromDatabase;
+use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
+use crate::protocol::page;
+use crate::protocol::round::Request;
+use crate::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
+use crate::scan::request::{ResumeKey, SummaryRequest, SummaryWant};
+use crate::store::Store;
+
+/// A split as the job's row keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// Key of the policy's row.
+    pub number: u64,
+    /// The group that is to become smaller.
+    pub group: u64,
+    /// Bytes of its fullest shard, as far as known.
+    pub bytes: u64,
+    /// `None` until a time was chosen.
+    pub copy: Option<Copying>,
+}
+
+/// How far the copying is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copying {
+    /// The new group: from the chosen time to the end of the old one.
+    pub target: ShardGroup,
+    /// The generation of its shards until they are published.
+    pub generation: u64,
+    /// Position of the old shard that is being copied.
+    pub shard: u32,
+    /// The measurement that is next, or a later one.
+    pub measurement: u32,
+    /// Where its next page starts.
+    pub resume: Option<ResumeKey>,
+    /// Encoded bytes written so far.
+    pub bytes: u64,
+}
+
+/// What a flight has heard for the split it drives.
+///
+/// Another flight may drive the same split: what a reply means is decided by what this one asked.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The new group whose making this is about; `None` while its time is asked for.
+    target: Option<u64>,
+    /// Messages of the first steps that were answered.
+    answered: usize,
+    /// The fullest shard and where to split it.
+    heaviest: (u64, Option<i64>),
+    /// An old shard's position, and its measurements that have rows to copy.
+    live: Option<(u32, Vec<MeasurementId>)>,
+    /// Where the copying was when a page was asked for, and of which measurement.
+    asked: Option<(Copying, MeasurementId)>,
+    /// The copying once the page under way is written, and that page as messages.
+    page: Option<(Copying, Vec<Request>)>,
+    pages: u32,
+}
+
+impl Split {
+    /// A group whose size is to be asked.
+    pub fn of(number: u64, group: u64, bytes: u64) -> Self {
+        Self { number, group, bytes, copy: None }
+    }
+
+    /// The group that is being made.
+    pub fn target(&self) -> Option<&ShardGroup> {
+        self.copy.as_ref().map(|copy| &copy.target)
+    }
+
+    /// The policy and the old group as published.
+    pub fn find<'a>(&self, rows: &'a Rows) -> Option<(&'a PolicyRow, &'a ShardGroup)> {
+        let row = rows.policies.rows.iter().find(|row| row.number == self.number)?;
+        let group = row.policy.groups.iter().find(|group| group.id == self.group)?;
+        Some((row, group))
+    }
+
+    /// The policy as it will be published, and the key of its row.
+    pub fn published(&self, rows: &Rows) -> Option<(u64, Policy)> {
+        let copy = self.copy.as_ref()?;
+        let mut policy = self.find(rows)?.0.policy.clone();
+        let at = policy.groups.iter().position(|group| group.id == self.group)?;
+        let old = policy.groups.get_mut(at)?;
+        old.range.end_ns = copy.target.range.start_ns;
+        // What stays as full as it was is not split again before it has grown by a quarter.
+        let is_smaller = copy.bytes.saturating_mul(4) > self.bytes;
+        old.split_bytes = if is_smaller { 0 } else { self.bytes + self.bytes / 4 };
+        policy.groups.insert(at + 1, copy.target.clone());
+        Some((self.number, policy))
+    }
+
+    /// The policy with the old group's own mark at `bytes`, and the key of its row.
+    pub fn marked(&self, rows: &Rows, bytes: u64) -> Option<(u64, Policy)> {
+        let mut policy = self.find(rows)?.0.policy.clone();
+        let old = policy.groups.iter_mut().find(|group| group.id == self.group)?;
+        old.split_bytes = bytes;
+        Some((self.number, policy))
+    }
+
+    /// Both groups' shards with the settings to be published: the new ones first.
+    pub fn settings(
+        &self,
+        rows: &Rows,
+        database: &ObjectId,
+        generation: u64,
+    ) -> Vec<(ObjectId, ShardSettings)> {
+        let Some((_, policy)) = self.published(rows) else { return Vec::new() };
+        let target = self.target().map_or(0, |target| target.id);
+        let groups = policy.groups.iter().rev();
+        let groups = groups.filter(|group| group.id == target || group.id == self.group);
+        let settings =
+            groups.flat_map(|group| group_settings(database, &policy, group, generation));
+        let retired = self.find(rows).map(|(row, _)| row.schema.retired()).unwrap_or_default();
+        settings
+            .map(|(shard, s)| (shard, ShardSettings { retired: retired.clone(), ..s }))
+            .collect()
+    }
+
+    /// The messages that precede the copying.
+    fn preparations(&self, rows: &Rows, database: &ObjectId) -> Vec<(ObjectId, ToShard)> {
+        let (Some((row, group)), Some(copy)) = (self.find(rows), &self.copy) else {
+            return Vec::new();
+        };
+        let target = &copy.target;
+        let open = group_settings(database, &row.policy, target, copy.generation).into_iter();
+        let open = open.map(|(shard, settings)| (shard, ToShard::Open(settings)));
+        let from_ns = Some(target.range.start_ns);
+        let fence = ToShard::Fence { split: target.id, from_ns };
+        open.chain(group.shards.iter().map(|shard| (shard.clone(), fence.clone()))).collect()
+    }
+}
+
+impl Copying {
+    fn begin(target: ShardGroup, generation: u64) -> Self {
+        Self { target, generation, shard: 0, measurement: 0, resume: None, bytes: 0 }
+    }
+}
+
+/// The split of the group that has the times just after now, when it has another number of shards
+/// than new groups get.
+pub(super) fn of_operator<S: Store>(
+    database: &Database<S>,
+    platform: &dyn Platform,
+    rows: &Rows,
+    row: &PolicyRow,
+    change: &mut Change,
+) -> Result<(), Halt> {
+    let at_ns = platform.now_ns().saturating_add(crate::model::limits::SPLIT_AHEAD_NS);
+    let mut state = change.state.clone().unwrap_or_else(|| rows.state.clone());
+    let Some(group) = row.policy.group_at(at_ns) else { return Ok(()) };
+    let fits = group.shards.len() as u64 == u64::from(state.create.shards);
+    if fits || database.job_of(group.id).is_some() || at_ns <= group.range.start_ns {
+        return Ok(());
+    }
+    let range = TimeRange::new(at_ns, group.range.end_ns);
+    let jurisdiction = state.create.jurisdiction.as_deref();
+    let target = new_group(platform, state.next_group, range, state.create.shards, jurisdiction)?;
+    let copy = Some(Copying::begin(target, state.generation));
+    let split = Split { copy, ..Split::of(row.number, group.id, 0) };
+    change.jobs.push((state.next_job, Job::due(JobKind::Split(split), platform.now_ns())));
+    state.next_job += 1;
+    state.next_group += 1;
+    change.state = Some(state);
+    Ok(())
+}
+
+impl<S: Store> Database<S> {
+    /// The split of a group that is under way.
+    pub(super) fn job_of(&self, group: u64) -> Option<(u64, &Job)> {
+        let mut jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
+        let found = jobs.find(|(_, job)| match &job.kind {
+            JobKind::Split(split)
+            | JobKind::PublishSplit { split, .. }
+            | JobKind::AbandonSplit { split } => split.group == group,
+            _ => false,
+        });
+        found.map(|(&key, job)| (key, job))
+    }
+
+    /// The next messages of a split; `None` when it has become another job, or none.
+    pub(super) fn drive_split(
+        &mut self,
+        platform: &dyn Platform,
+        flight: &mut Flight,
+        key: u64,
+        split: Split,
+    ) -> Result<Option<Vec<Request>>, Halt> {
+        let Some(rows) = &self.rows else { return Ok(None) };
+        let Some((_, group)) = split.find(rows) else {
+            self.apply(Change { removed_jobs: vec![key], ..Change::default() })?;
+            return Ok(None);
+        };
+        if rows.jobs.get(&key).is_some_and(|job| job.failures >= JOB_FAILURES_MAX) {
+            return self.give_up(platform, key, split);
+        }
+        flight.split.adopt(&split);
+        let progress = &mut flight.split;
+        let first = match &split.copy {
+            None => group.shards.iter().map(|shard| (shard.clone(), ToShard::Weigh)).collect(),
+            Some(_) => split.preparations(rows, &self.object),
+        };
+        if progress.answered < first.len() {
+            let next = first.into_iter().skip(progress.answered).take(CALLS_PER_ROUND_MAX);
+            return Ok(Some(next.map(|(shard, message)| request(rows, shard, &message)).collect()));
+        }
+        if let Some((_, page)) = &mut progress.page {
+            return Ok(Some(std::mem::take(page)));
+        }
+        let Some(copy) = split.copy.clone() else {
+            let (bytes, at_ns) = progress.heaviest;
+            return self.decide(platform, key, split, bytes, at_ns);
+        };
+        match next_question(rows, progress, &split, &copy) {
+            Question::Ask(ask) => Ok(Some(vec![ask])),
+            Question::NextShard => {
+                let (shard, measurement, resume) = (copy.shard + 1, 0, None);
+                let copy = Copying { shard, measurement, resume, ..copy };
+                self.remember(platform, key, split, copy)?;
+                Ok(None)
+            }
+            Question::Copied => self.copied(platform, flight, key, split),
+        }
+    }
+
+    /// What the replies to a split's messages tell.
+    pub(super) fn learn_split(
+        &mut self,
+        platform: &dyn Platform,
+        flight: &mut Flight,
+        (key, split): (u64, Split),
+        replies: Vec<Result<Vec<u8>, CallFailure>>,
+    ) -> Result<(), Halt> {
+        if !flight.split.is_about(&split) {
+            return Ok(());
+        }
+        let is_page = flight.split.page.is_some();
+        let unexpected = || Unavailable::Unreachable("unexpected reply".to_owned());
+        for reply in replies {
+            let reply = envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from)?;
+            match reply {
+                FromShard::Done => flight.split.answered += 1,
+                FromShard::Weighed { bytes, at_ns } => {
+                    flight.split.answered += 1;
+                    flight.split.heaviest = flight.split.heaviest.max((bytes, at_ns));
+                }
+                FromShard::Appended { .. } if is_page => {}
+                FromShard::Summary(page) => {
+                    let live = page.measurements.iter().map(|found| found.measurement);
+                    let shard = split.copy.as_ref().map_or(0, |copy| copy.shard);
+                    flight.split.live = Some((shard, live.collect()));
+                }
+                FromShard::Scanned { resume, groups, .. } => {
+                    let groups = page::decode(&groups)
+                        .map_err(|why| Unavailable::Unreachable(why.to_string()))?;
+                    let asked = flight.split.asked.take().ok_or_else(unexpected)?;
+                    let page = self.page(&split, asked, resume, groups);
+                    flight.split.page = Some(page.ok_or_else(unexpected)?);
+                }
+                FromShard::Unavailable(why) => return Err(why.into()),
+                FromShard::Refused(why) => {
+                    return Err(Unavailable::Storage(why.to_string()).into());
+                }
+                _ => return Err(unexpected().into()),
+            }
+        }
+        let done = match &flight.split.page {
+            Some((_, requests)) => is_page || requests.is_empty(),
+            None => false,
+        };
+        if done && let Some((copy, _)) = flight.split.page.take() {
+            self.remember(platform, key, split, copy)?;
+            flight.split.pages += 1;
+            if flight.split.pages >= SPLIT_PAGES_PER_EVENT_MAX {
+                return Err(Halt::Reply(FromDatabase::Done));
+            }
+        }
+        Ok(())
+    }
+
+    /// A scanned page as messages to the new shards, and the copying once they are answered.
+    fn page(
+        &self,
+        split: &Split,
+        (copy, id): (Copying, MeasurementId),
+        resume: Option<ResumeKey>,
+        groups: Vec<crate::scan::page::Group>,
+    ) -> Option<(Copying, Vec<Request>)> {
+        let (row, _) = split.find(self.rows.as_ref()?)?;
+        let stamp = Stamp {
+            policy: row.policy.id,
+            generation: copy.generation,
+            schema_version: row.schema.version(),
+        };
+        // A measurement that was dropped meanwhile needs no copy.
+        let measurement = row.schema.by_id(id);
+        let frames = measurement.map(|m| copy::frames(m, groups, &copy.target));
+        let frames = frames.unwrap_or_default();
+        let bytes: u64 = frames.iter().map(|(_, frame)| frame.len() as u64).sum();
+        let requests = frames.into_iter().map(|(shard, frame)| {
+            let message = ToShard::Append { stamp, frame };
+            Request::new(Address::Shard(shard), envelope::encode(&message))
+        });
+        let next = Copying {
+            measurement: if resume.is_some() { id.0 } else { id.0 + 1 },
+            resume,
+            bytes: copy.bytes + bytes,
+            ..copy
+        };
+        Some((next, requests.collect()))
+    }
+
+    /// Stores how far the copying is. Whatever failed before is forgotten: it goes on.
+    fn remember(
+        &mut self,
+        platform: &dyn Platform,
+        key: u64,
+        split: Split,
+        copy: Copying,
+    ) -> Result<(), Halt> {
+        let kind = JobKind::Split(Split { copy: Some(copy), ..split });
+        let jobs = vec![(key, Job::due(kind, platform.now_ns()))];
+        Ok(self.apply(Change { jobs, ..Change::default() })?)
+    }
+
+    /// All shards were weighed: the split begins, or there is none.
+    fn decide(
+        &mut self,
+        platform: &dyn Platform,
+        key: u64,
+        split: Split,
+        bytes: u64,
+        at_ns: Option<i64>,
+    ) -> Result<Option<Vec<Request>>, Halt> {
+        let mark = self.split_bytes;
+        let Some(rows) = &self.rows else { return Ok(None) };
+        let Some((row, group)) = split.find(rows) else { return Ok(None) };
+        let mut change = Change::default();
+        let range = |at_ns| TimeRange::new(at_ns, group.range.end_ns);
+        let shards: usize = row.policy.groups.iter().map(|group| group.shards.len()).sum();
+        let has_room = shards < SHARDS_PER_POLICY_MAX;
+        let is_full = mark > 0 && bytes >= mark.max(group.split_bytes);
+        match at_ns.map(range).filter(|range| has_room && !range.is_empty()) {
+            Some(range) if is_full && group.range.start_ns < range.start_ns => {
+                let mut state = rows.state.clone();
+                let (id, create) = (state.next_group, &state.create);
+                let jurisdiction = create.jurisdiction.as_deref();
+                let target = new_group(platform, id, range, create.shards, jurisdiction)?;
+                let copy = Some(Copying::begin(target, state.generation));
+                let kind = JobKind::Split(Split { bytes, copy, ..split });
+                change.jobs.push((key, Job::due(kind, platform.now_ns())));
+                state.next_group += 1;
+                change.state = Some(state);
+            }
+            _ => {
+                self.weighed.insert(split.group, split.bytes);
+                change.removed_jobs.push(key);
+                if is_full {
+                    change.policy = split.marked(rows, bytes.saturating_mul(2));
+                }
+            }
+        }
+        self.apply(change)?;
+        Ok(None)
+    }
+
+    /// Everything is copied: an unfinished statement goes first, then the new map.
+    fn copied(
+        &mut self,
+        platform: &dyn Platform,
+        flight: &mut Flight,
+        key: u64,
+        split: Split,
+    ) -> Result<Option<Vec<Request>>, Halt> {
+        if let Some(statement) = self.statement_job() {
+            return self.drive(platform, flight, statement);
+        }
+        let Some(rows) = &self.rows else { return Ok(None) };
+        self.weighed.remove(&split.group);
+        let kind = JobKind::PublishSplit { split, generation: rows.state.generation + 1 };
+        let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
+        self.apply(Change { jobs, ..Change::default() })?;
+        Ok(None)
+    }
+
+    /// A split that keeps failing is undone: better a full group than one that takes no writes.
+    fn give_up(
+        &mut self,
+        platform: &dyn Platform,
+        key: u64,
+        split: Split,
+    ) -> Result<Option<Vec<Request>>, Halt> {
+        let mut change = Change::default();
+        if split.copy.is_some() {
+            let kind = JobKind::AbandonSplit { split };
+            change.jobs.push((key, Job::started(kind, platform.now_ns())));
+        } else {
+            change.removed_jobs.push(key);
+        }
+        self.apply(change)?;
+        Ok(None)
+    }
+}
+
+impl Progress {
+    fn is_about(&self, split: &Split) -> bool {
+        self.target == split.target().map(|target| target.id)
+    }
+
+    /// Forgets what was heard for another stage of the split.
+    fn adopt(&mut self, split: &Split) {
+        if !self.is_about(split) {
+            *self = Self { target: split.target().map(|target| target.id), ..Self::default() };
+        }
+    }
+}
+
+/// What the copying needs next.
+enum Question {
+    Ask(Request),
+    NextShard,
+    Copied,
+}
+
+fn next_question(rows: &Rows, progress: &mut Progress, split: &Split, copy: &Copying) -> Question {
+    let found = split.find(rows);
+    let source =
+        found.and_then(|(row, group)| Some((row, group.shards.get(copy.shard as usize)?.clone())));
+    let Some((row, source)) = source else { return Question::Copied };
+    let stamp = Stamp {
+        policy: row.policy.id,
+        generation: rows.state.generation,
+        schema_version: row.schema.version(),
+    };
+    let time = copy.target.range;
+    let Some((_, live)) = progress.live.as_ref().filter(|(shard, _)| *shard == copy.shard) else {
+        let measurements: Vec<MeasurementId> = row.schema.ids().collect();
+        let predicates = vec![None; measurements.len()];
+        let (want, kept_from_ns) = (SummaryWant::Measurements, None);
+        let ask =
+            SummaryRequest { measurements, time, predicates, want, kept_from_ns, resume: None };
+        return Question::Ask(request(rows, source, &ToShard::Summarise { stamp, request: ask }));
+    };
+    let next = live.iter().copied().filter(|id| id.0 >= copy.measurement).min();
+    let Some((id, measurement)) = next.and_then(|id| Some((id, row.schema.by_id(id)?))) else {
+        return Question::NextShard;
+    };
+    let resume = copy.resume.clone().filter(|_| id.0 == copy.measurement);
+    progress.asked = Some((copy.clone(), id));
+    let scan = copy::scan(measurement, time, resume);
+    Question::Ask(request(rows, source, &ToShard::Scan { stamp, request: scan }))
+}
+
+fn request(rows: &Rows, shard: ObjectId, message: &ToShard) -> Request {
+    Request {
+        to: Address::Shard(shard),
+        location: rows.state.create.location.clone(),
+        message: envelope::encode(message),
+    }
+}

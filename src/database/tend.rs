@@ -1,0 +1,130 @@
+//! What a Database does unasked: looks at the size of its groups, drops those that are too old.
+
+use super::ddl::{Job, JobKind};
+use super::rows::{Change, State};
+use super::split::{self, Split};
+use super::{Database, Halt};
+use crate::model::limits::TEND_EVERY_NS;
+use crate::model::shard_map::Policy;
+use crate::model::time::M_NS;
+use crate::protocol::call::Platform;
+use crate::protocol::database::ToDatabase;
+use crate::store::Store;
+
+impl<S: Store> Database<S> {
+    /// Comes back tomorrow, or when the next group expires; leaves a job for everything to be done.
+    pub(super) fn tend(&mut self, platform: &dyn Platform, key: u64) -> Result<(), Halt> {
+        let now_ns = platform.now_ns();
+        let Some(rows) = &self.rows else { return Ok(()) };
+        let mut change = Change { state: Some(rows.state.clone()), ..Change::default() };
+        let mut due_ns = now_ns.saturating_add(TEND_EVERY_NS);
+        for row in &rows.policies.rows {
+            let policy = &row.policy;
+            let expired = expired(policy, now_ns);
+            if expired > 0 && change.jobs.is_empty() && self.may_drop(policy, expired) {
+                let generation = rows.state.generation + 1;
+                let (number, groups) = (row.number, expired);
+                let kind = JobKind::DropGroups { number, groups, generation };
+                push(&mut change, Job::due(kind, now_ns));
+            }
+            if let [first, _, ..] = policy.groups.as_slice()
+                && policy.duration_ns > 0
+            {
+                let gone_ns = first.range.end_ns.saturating_add(policy.duration_ns);
+                due_ns = due_ns.min(gone_ns.max(now_ns.saturating_add(M_NS)));
+            }
+        }
+        for row in &rows.policies.rows {
+            split::of_operator(self, platform, rows, row, &mut change)?;
+            let groups = row.policy.groups.iter().filter(|group| self.job_of(group.id).is_none());
+            for group in groups.skip(expired(&row.policy, now_ns)) {
+                let is_it = |split: &Split| split.group == group.id;
+                let mut jobs = change.jobs.iter().map(|(_, job)| &job.kind);
+                if jobs.any(|kind| matches!(kind, JobKind::Split(split) if is_it(split))) {
+                    continue;
+                }
+                let kind = JobKind::Split(Split::of(row.number, group.id, 0));
+                push(&mut change, Job::due(kind, now_ns));
+            }
+        }
+        change.jobs.push((key, Job { kind: JobKind::Tend, due_ns, failures: 0 }));
+        Ok(self.apply(change)?)
+    }
+
+    /// Statements go one at a time, and a split keeps its group.
+    fn may_drop(&self, policy: &Policy, groups: usize) -> bool {
+        let mut first = policy.groups.iter().take(groups + 1);
+        self.statement_job().is_none() && first.all(|group| self.job_of(group.id).is_none())
+    }
+
+    /// A write says that a group has grown, or that it met a fence.
+    pub(super) fn grown(
+        &mut self,
+        platform: &dyn Platform,
+        message: &ToDatabase,
+    ) -> Result<(), Halt> {
+        let &ToDatabase::Grown { policy, group, bytes } = message else { return Ok(()) };
+        let mark = self.split_bytes;
+        let now_ns = platform.now_ns();
+        let Some(rows) = &self.rows else { return Ok(()) };
+        let Some(row) = rows.policies.by_id(policy) else { return Ok(()) };
+        let Some(known) = row.policy.groups.iter().find(|known| known.id == group) else {
+            return Ok(());
+        };
+        let mut change = Change::default();
+        if let Some((key, job)) = self.job_of(group) {
+            let driven = self
+                .flights
+                .values()
+                .any(|flight| flight.work.is_some_and(|(driven, _)| driven == key));
+            if driven || job.due_ns <= now_ns {
+                return Ok(());
+            }
+            change.jobs.push((key, Job { due_ns: now_ns, ..job.clone() }));
+        } else {
+            // What a look at this size found not worth a split is not looked at again at once.
+            let seen = self.weighed.get(&group).map_or(0, |seen| seen.saturating_add(mark / 8));
+            if mark == 0 || bytes < mark.max(known.split_bytes).max(seen) {
+                return Ok(());
+            }
+            change.state = Some(rows.state.clone());
+            let kind = JobKind::Split(Split::of(row.number, group, bytes));
+            push(&mut change, Job::due(kind, now_ns));
+        }
+        Ok(self.apply(change)?)
+    }
+
+    /// Later groups get `shards`; those that take points from now on end just after now.
+    pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<(), Halt> {
+        super::groups::check_count(shards)?;
+        let Some(rows) = &self.rows else { return Ok(()) };
+        let mut state: State = rows.state.clone();
+        state.create.shards = shards;
+        let mut change = Change { state: Some(state), ..Change::default() };
+        for row in &rows.policies.rows {
+            split::of_operator(self, platform, rows, row, &mut change)?;
+        }
+        Ok(self.apply(change)?)
+    }
+}
+
+/// Adds a job to a change that has the state.
+fn push(change: &mut Change, job: Job) {
+    if let Some(state) = &mut change.state {
+        change.jobs.push((state.next_job, job));
+        state.next_job += 1;
+    }
+}
+
+/// How many of a policy's first groups have no point that may still be seen; never all of them.
+fn expired(policy: &Policy, now_ns: i64) -> usize {
+    let oldest_ns = policy.oldest_kept_ns(now_ns);
+    let ends = policy.groups.iter().map(|group| group.range.end_ns);
+    let expired = ends.take_while(|end_ns| *end_ns <= oldest_ns).count();
+    expired.min(policy.groups.len().saturating_sub(1))
+}
+
+/// The job that [`Database::tend`] is, for a new database.
+pub(super) fn first(now_ns: i64) -> Job {
+    Job { kind: JobKind::Tend, due_ns: now_ns.saturating_add(TEND_EVERY_NS), failures: 0 }
+}
