@@ -15,7 +15,6 @@ use crate::model::grant::{Right, Scope};
 use crate::model::ids::ObjectId;
 use crate::model::limit::Limit;
 use crate::model::limits::STALE_RETRIES_MAX;
-use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
@@ -27,7 +26,7 @@ use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 use crate::query::compile::{self, PolicyView};
 use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
-use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaStep};
+use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy, MetaStep};
 use crate::query::result::SeriesChunk;
 use crate::query::source::{self, SourceName};
 use crate::scan::page::ScanPage;
@@ -353,11 +352,15 @@ fn plan_show(
     now_ns: i64,
 ) -> Result<(Run, bool), QueryError> {
     let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
-    let mut policies: Vec<(String, &PolicySchema)> = Vec::new();
+    let mut policies = Vec::new();
     for (id, schema) in &loaded.schemas {
         let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
         let readable = policy.filter(|policy| scope.covers(&policy.name));
-        policies.extend(readable.map(|policy| (policy.name.clone(), schema.as_ref())));
+        policies.extend(readable.map(|policy| MetaPolicy {
+            name: policy.name.clone(),
+            schema: schema.as_ref(),
+            group_duration_ns: policy.shard_group_duration_ns,
+        }));
     }
     let default = loaded.description.default_policy;
     let default = loaded.description.policies.iter().find(|policy| Some(policy.id) == default);

@@ -53,8 +53,8 @@ pub struct Execution(Kind);
 #[derive(Debug)]
 enum Kind {
     Query(Box<Query>),
-    /// SHOW MEASUREMENTS of a database that does not exist is empty, not an error (1.x).
-    QueryOrNothing(Box<Query>),
+    /// What is answered if the database does not exist, which is no error then (1.x).
+    QueryOrElse(Box<Query>, Option<SeriesChunk>),
     Into(Box<SelectInto>),
     Change(Box<CreateDrop>),
     Delete(Box<Delete>),
@@ -76,10 +76,12 @@ impl Execution {
 fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
     if let Some(database) = metadata::database(&statement, session.defaults()) {
         let database = database?;
-        let empty_if_missing = matches!(statement, Statement::ShowMeasurements(_));
+        let otherwise = metadata::of_missing_database(&statement);
         let query = Box::new(Query::show(statement, database, session));
-        let kind = if empty_if_missing { Kind::QueryOrNothing } else { Kind::Query };
-        return Ok(kind(query));
+        return Ok(match otherwise {
+            Some(otherwise) => Kind::QueryOrElse(query, otherwise),
+            None => Kind::Query(query),
+        });
     }
     if let Some(change) = Change::from_statement(&statement, session.default_shards) {
         return Ok(Kind::Change(Box::new(CreateDrop::new(change?))));
@@ -125,8 +127,8 @@ impl Machine for Execution {
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
         match &mut self.0 {
             Kind::Query(query) => query.step(context, reply),
-            Kind::QueryOrNothing(query) => match query.step(context, reply) {
-                Step::Done(Err(Error::DatabaseNotFound(_))) => Step::Done(Ok(None)),
+            Kind::QueryOrElse(query, otherwise) => match query.step(context, reply) {
+                Step::Done(Err(Error::DatabaseNotFound(_))) => Step::Done(Ok(otherwise.take())),
                 step => step,
             },
             Kind::Into(into) => into.step(context, reply),

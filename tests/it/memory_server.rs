@@ -21,7 +21,7 @@ use tidemark::model::time::{Precision, TimeRange};
 use tidemark::model::value::FieldValue;
 use tidemark::query::compile::{Context, PolicyView, compile};
 use tidemark::query::executor::{ExecStep, Executor};
-use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaStep};
+use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy, MetaStep};
 use tidemark::query::result::SeriesChunk;
 use tidemark::query::source::{Defaults, sources};
 use tidemark::response::{Options as Form, Writer};
@@ -326,12 +326,17 @@ impl Memory {
         defaults: Defaults<'_>,
     ) -> Result<Vec<SeriesChunk>, String> {
         let Some(policies) = self.databases.get(database) else {
-            let silent = matches!(statement, Statement::ShowMeasurements(_));
-            let error = format!("database not found: {database}");
-            return if silent { Ok(Vec::new()) } else { Err(error) };
+            let otherwise = metadata::of_missing_database(statement);
+            let error = || format!("database not found: {database}");
+            return Ok(otherwise.ok_or_else(error)?.into_iter().collect());
         };
-        let schemas: Vec<(String, &PolicySchema)> =
-            policies.iter().map(|(name, policy)| (name.clone(), &policy.schema)).collect();
+        let schemas: Vec<MetaPolicy<'_>> = (policies.iter())
+            .map(|(name, policy)| MetaPolicy {
+                name: name.clone(),
+                schema: &policy.schema,
+                group_duration_ns: 7 * 86_400_000_000_000,
+            })
+            .collect();
         let context = MetaContext {
             policies: &schemas,
             default_policy: "autogen",

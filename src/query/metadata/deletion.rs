@@ -52,7 +52,7 @@ pub fn deletions(
                 None => None,
                 Some(condition) => {
                     check(condition, measurement)?;
-                    Some(condition::lower(condition, measurement))
+                    Some(condition::lower(condition, measurement, true)?)
                 }
             };
             if !time.is_empty() {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::plan::MetaPlan;
-use super::render::Listing;
+use super::render::{Listing, Render};
 use crate::model::ids::MeasurementId;
 use crate::model::sorted_map::SortedMap;
 use crate::query::error::QueryError;
@@ -53,6 +53,12 @@ pub struct MetaExecutor {
     limiter: Limiter,
     series_limiter: Limiter,
     held: Option<SeriesChunk>,
+    /// Counts to be handed out.
+    counts: VecDeque<SeriesChunk>,
+    /// Series of the measurements so far, for an estimate.
+    total: u64,
+    /// What stands for all measurements was said.
+    counted: bool,
 }
 
 impl MetaExecutor {
@@ -78,6 +84,9 @@ impl MetaExecutor {
             limiter: Limiter::new(limit, offset),
             series_limiter: Limiter::new(slimit, soffset),
             held: None,
+            counts: VecDeque::new(),
+            total: 0,
+            counted: false,
         }
     }
 
@@ -87,6 +96,9 @@ impl MetaExecutor {
     /// [`QueryError`]; the executor is then of no further use.
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
     pub fn next(&mut self) -> Result<MetaStep, QueryError> {
+        if let Some(chunk) = self.counts.pop_front() {
+            return Ok(MetaStep::Chunk(chunk));
+        }
         while let Some((name, scans)) = self.measurements.front() {
             let needs = collect(&mut self.streams, &self.plan, scans, &mut self.listing)?;
             if !needs.is_empty() {
@@ -94,12 +106,21 @@ impl MetaExecutor {
             }
             let name = name.clone();
             self.measurements.pop_front();
+            if matches!(self.plan.render, Render::Count(_)) {
+                self.count(&name);
+                if let Some(chunk) = self.counts.pop_front() {
+                    return Ok(MetaStep::Chunk(chunk));
+                }
+                continue;
+            }
             let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, &name);
             if let Some(chunk) = self.show(&name, &rows) {
                 return Ok(MetaStep::Chunk(chunk));
             }
         }
-        Ok(self.held.take().map_or(MetaStep::Done, MetaStep::Chunk))
+        self.count_whole();
+        let last = self.counts.pop_front().or(self.held.take());
+        Ok(last.map_or(MetaStep::Done, MetaStep::Chunk))
     }
 
     /// Hands in the page that a [`MetaNeed`] asked for.
@@ -107,6 +128,39 @@ impl MetaExecutor {
         if let Some(found) = self.streams.iter_mut().find(|found| found.id == stream) {
             found.summaries.extend(page.measurements);
             found.rest = page.resume.map(Some);
+        }
+    }
+
+    /// Counts what is known of measurement `name`, the last one of the answer included.
+    fn count(&mut self, name: &str) {
+        let Render::Count(count) = &self.plan.render else { return };
+        if count.is_hashed() {
+            let series = std::mem::take(&mut self.listing).hashed();
+            self.total += series;
+            if series > 0 && !count.is_whole() {
+                self.counts.push_back(count.chunk(Some(name), None, series));
+            }
+        } else if !count.is_whole() {
+            let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, name);
+            self.counts.extend(count.chunks(Some(name), &rows));
+        }
+        if self.plan.limits[1] > 0 {
+            self.counts.clear();
+        }
+    }
+
+    /// What stands for all measurements.
+    fn count_whole(&mut self) {
+        let Render::Count(count) = &self.plan.render else { return };
+        if !count.is_whole() || std::mem::replace(&mut self.counted, true) {
+            return;
+        }
+        let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, "");
+        if count.is_estimate {
+            let chunk = count.chunk(None, None, self.total + rows.len() as u64);
+            self.counts.push_back(chunk);
+        } else if self.plan.limits[1] == 0 {
+            self.counts.extend(count.chunks(None, &rows));
         }
     }
 
@@ -124,7 +178,7 @@ impl MetaExecutor {
             let (from, to) = self.series_limiter.take(1);
             return (from < to).then(|| SeriesChunk::of_strings(Some(name), columns, rows));
         }
-        let title = (columns == ["name"]).then_some("measurements");
+        let title = columns.first().filter(|first| **first == "name").map(|_| "measurements");
         let mut before = self.held.replace(SeriesChunk::of_strings(title, columns, rows));
         if let Some(before) = &mut before {
             before.partial = true;

@@ -61,15 +61,17 @@ impl MeasurementFilter {
 
     /// Whether a measurement is in the answer. For each leaf: whether the measurement has the tag
     /// at all, and whether any of its values hits.
-    pub(super) fn accepts(&self, seen: &[(bool, bool)]) -> bool {
-        self.evaluate(&self.root, seen)
+    pub(super) fn accepts(&self, name: &str, seen: &[(bool, bool)]) -> bool {
+        self.evaluate(&self.root, name, seen)
     }
 
-    fn evaluate(&self, filter: &Filter, seen: &[(bool, bool)]) -> bool {
+    fn evaluate(&self, filter: &Filter, name: &str, seen: &[(bool, bool)]) -> bool {
+        let is = |filter| self.evaluate(filter, name, seen);
         match filter {
-            Filter::And(left, right) => self.evaluate(left, seen) && self.evaluate(right, seen),
-            Filter::Or(left, right) => self.evaluate(left, seen) || self.evaluate(right, seen),
+            Filter::And(left, right) => is(left) && is(right),
+            Filter::Or(left, right) => is(left) || is(right),
             Filter::Leaf(index) => match (self.leaves.get(*index), seen.get(*index)) {
+                (Some(leaf), _) if leaf.key == "_name" => leaf.hits(name) != leaf.negated,
                 (Some(leaf), Some(&(present, hit))) => present && hit != leaf.negated,
                 _ => false,
             },
@@ -113,6 +115,8 @@ fn build(expr: &Expr, leaves: &mut Vec<Leaf>) -> Result<Filter, QueryError> {
             leaves.push(Leaf { key: name.clone(), test, negated });
             Ok(Filter::Leaf(leaves.len() - 1))
         }
-        other => fail(format!("{}", other)),
+        // The Go value, as 1.x prints it.
+        Expr::BooleanLiteral(value) => fail(format!("&influxql.BooleanLiteral{{Val:{value}}}")),
+        other => fail(other.to_string()),
     }
 }

@@ -4,6 +4,7 @@
 //! requests, [`executor::MetaExecutor`] asks every shard for its pages and merges them one
 //! measurement at a time. SERIES and FIELD KEYS look at one policy, the others at all of them.
 
+mod cardinality;
 mod condition;
 mod deletion;
 pub mod executor;
@@ -15,7 +16,7 @@ mod render;
 use super::error::QueryError;
 use super::result::SeriesChunk;
 use super::source::Defaults;
-use crate::influxql::ast::{NamePattern, Statement};
+use crate::influxql::ast::{NamePattern, Source, Statement};
 use crate::model::schema::PolicySchema;
 
 pub use deletion::deletions;
@@ -26,8 +27,8 @@ pub use policies::show_retention_policies;
 /// What a SHOW statement is compiled against.
 #[derive(Debug)]
 pub struct MetaContext<'a> {
-    /// Every policy of the database, by name.
-    pub policies: &'a [(String, &'a PolicySchema)],
+    /// Every policy of the database.
+    pub policies: &'a [MetaPolicy<'a>],
     /// The default policy's name.
     pub default_policy: &'a str,
     /// The request's `db` and `rp`.
@@ -36,10 +37,21 @@ pub struct MetaContext<'a> {
     pub now_ns: i64,
 }
 
+/// One policy of it.
+#[derive(Debug)]
+pub struct MetaPolicy<'a> {
+    /// Its name.
+    pub name: String,
+    /// Its measurements.
+    pub schema: &'a PolicySchema,
+    /// 1.x's shard group duration, nanoseconds.
+    pub group_duration_ns: i64,
+}
+
 /// The database that a SHOW statement of this module is about; `None` for any other statement.
 ///
 /// # Errors
-/// [`QueryError::DatabaseRequired`], and [`QueryError::Unsupported`] for `ON *`.
+/// [`QueryError::DatabaseRequired`]
 pub fn database(
     statement: &Statement,
     defaults: Defaults<'_>,
@@ -48,24 +60,45 @@ pub fn database(
         Statement::ShowMeasurements(show) => match &show.database {
             NamePattern::Absent => None,
             NamePattern::Name(name) => Some(name),
-            NamePattern::All => {
-                return Some(Err(QueryError::Unsupported("SHOW MEASUREMENTS ON *".into())));
-            }
+            // Every database, one after the other: the route asks for each by its name.
+            NamePattern::All => return None,
         },
-        Statement::ShowSeries(show) => show.database.as_ref(),
+        Statement::ShowSeries(show) => placed(&show.sources).or(show.database.as_ref()),
+        Statement::ShowCardinality(show) => placed(&show.sources).or(show.database.as_ref()),
         Statement::ShowTagKeys(show) => show.database.as_ref(),
         Statement::ShowTagValues(show) => show.database.as_ref(),
-        Statement::ShowFieldKeys(show) => show.database.as_ref(),
+        Statement::ShowFieldKeys(show) => placed(&show.sources).or(show.database.as_ref()),
         _ => return None,
     };
     let name = named.map(String::as_str).or(defaults.database);
     Some(name.map(str::to_owned).ok_or(QueryError::DatabaseRequired))
 }
 
+/// The database that FROM names: 1.x makes a SELECT of these statements.
+fn placed(sources: &[Source]) -> Option<&String> {
+    sources.iter().find_map(|source| match source {
+        Source::Measurement(measurement) => measurement.database.as_ref(),
+        Source::Subquery(_) => None,
+    })
+}
+
 /// SHOW DATABASES: `names` in the order to print.
 pub fn show_databases(names: &[String]) -> SeriesChunk {
     let rows: Vec<Vec<String>> = names.iter().map(|name| vec![name.clone()]).collect();
     SeriesChunk::of_strings(Some("databases"), &["name"], &rows)
+}
+
+/// What SHOW MEASUREMENTS and its kind answer for a database that does not exist: nothing, or 0.
+/// `None` for the statements that fail.
+pub fn of_missing_database(statement: &Statement) -> Option<Option<SeriesChunk>> {
+    match statement {
+        Statement::ShowMeasurements(_) => Some(None),
+        Statement::ShowCardinality(show) => {
+            let count = cardinality::Count::new(show).ok().filter(|count| count.is_estimate)?;
+            Some(Some(count.chunk(None, None, 0)))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

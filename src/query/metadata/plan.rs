@@ -1,8 +1,9 @@
 //! A SHOW statement to summary requests.
 
+use super::cardinality::Count;
 use super::measurement_filter::MeasurementFilter;
 use super::render::{Ask, Render};
-use super::{MetaContext, condition};
+use super::{MetaContext, MetaPolicy, condition};
 use crate::influxql::ast::{
     Expr, Measurement, MeasurementName, NamePattern, Source, Statement, TagKeyFilter,
 };
@@ -42,6 +43,8 @@ struct Show<'a> {
     condition: Option<&'a Expr>,
     /// Only the policy that is named or the default one.
     one_policy: bool,
+    /// ON: only these policies.
+    policy: &'a NamePattern,
     limits: [u64; 4],
 }
 
@@ -55,13 +58,11 @@ pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaP
         measurement: None,
         condition,
         one_policy,
+        policy: &NamePattern::Absent,
         limits,
     };
-    let (show, render) = match statement {
+    let (show, mut render) = match statement {
         Statement::ShowMeasurements(s) => {
-            if s.policy != NamePattern::Absent {
-                return Err(QueryError::Unsupported("SHOW MEASUREMENTS ON db.policy".into()));
-            }
             let (rest, bounds) = split_time(s.condition.as_ref(), context.now_ns)?;
             if bounds != TimeRange::ALL {
                 let text = "SHOW MEASUREMENTS doesn't support time in WHERE clause";
@@ -70,7 +71,13 @@ pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaP
             let filter = rest.as_ref().map(MeasurementFilter::new).transpose()?;
             let mut show = show(&[], None, false, [s.limit, s.offset, 0, 0]);
             show.measurement = s.measurement.as_ref();
-            (show, Render::Measurements(filter))
+            show.policy = &s.policy;
+            let render = match (&s.policy, &s.database) {
+                (NamePattern::Absent, _) => Render::Measurements(filter),
+                (_, NamePattern::Name(database)) => Render::Placed(filter, database.clone()),
+                _ => Render::Placed(filter, context.defaults.database.unwrap_or("").to_owned()),
+            };
+            (show, render)
         }
         Statement::ShowSeries(s) => (
             show(&s.sources, s.condition.as_ref(), true, [s.limit, s.offset, 0, 0]),
@@ -87,40 +94,75 @@ pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaP
         Statement::ShowFieldKeys(s) => {
             (show(&s.sources, None, true, [s.limit, s.offset, 0, 0]), Render::FieldKeys)
         }
+        Statement::ShowCardinality(s) => {
+            let count = Count::new(s)?;
+            let limits = [s.limit, s.offset, 0, 0];
+            let show = show(&s.sources, s.condition.as_ref(), !count.is_estimate, limits);
+            (show, Render::Count(count))
+        }
         other => return Err(QueryError::Unsupported(other.to_string())),
     };
     let (condition, time) = split_time(show.condition, context.now_ns)?;
+    let mut chosen = chosen(&show, context)?;
+    if let Render::Count(count) = &mut render {
+        if time != TimeRange::ALL {
+            match count.refuses_time() {
+                Some(text) => return Err(QueryError::Invalid(text)),
+                None => chosen.clear(),
+            }
+        }
+        if let Statement::ShowCardinality(s) = statement {
+            let mut schemas = chosen.iter().flat_map(|(_, m)| m.values().copied());
+            count.expand(&s.dimensions, &mut schemas)?;
+        }
+    }
+    let counted = matches!(render, Render::Count(_));
     let mut scans = Vec::new();
-    for (policy, measurements) in chosen(&show, context)? {
-        let asks: Vec<Ask> =
-            measurements.values().map(|schema| Ask::new(schema, &render)).collect();
+    for (policy, measurements) in chosen {
+        let ask = |schema: &&MeasurementSchema| Ask::new(schema, &policy.name, &render);
+        let asks: Vec<Ask> = measurements.values().map(ask).collect();
         let predicate = |schema: &&MeasurementSchema| {
-            condition.as_ref().map(|condition| condition::lower(condition, schema))
+            condition.as_ref().map(|c| condition::lower(c, schema, counted)).transpose()
         };
+        let predicates: Result<_, QueryError> = measurements.values().map(predicate).collect();
         let request = SummaryRequest {
             measurements: measurements.values().map(|schema| schema.id).collect(),
-            time,
+            time: whole_groups(time, policy.group_duration_ns),
             kept_from_ns: None,
-            predicates: measurements.values().map(predicate).collect(),
+            predicates: predicates?,
             want: want(&render, &asks),
             resume: None,
         };
-        scans.push(MetaScan { policy, request, asks });
+        scans.push(MetaScan { policy: policy.name.clone(), request, asks });
     }
     Ok(MetaPlan { scans, render, limits: show.limits })
+}
+
+/// 1.x looks at whole shard groups.
+fn whole_groups(time: TimeRange, group_duration_ns: i64) -> TimeRange {
+    let width_ns = group_duration_ns.max(1);
+    let before = |time_ns: i64| time_ns.saturating_sub(time_ns.rem_euclid(width_ns));
+    let end_ns = match time.end_ns.checked_sub(1) {
+        Some(last_ns) => before(last_ns).saturating_add(width_ns),
+        None => time.end_ns,
+    };
+    TimeRange { start_ns: before(time.start_ns), end_ns }
 }
 
 fn want(render: &Render, asks: &[Ask]) -> SummaryWant {
     let tags = || asks.iter().map(|ask| ask.tags.iter().map(|(id, _)| *id).collect()).collect();
     match render {
-        Render::Measurements(None) => SummaryWant::Measurements,
-        Render::Measurements(Some(_)) | Render::TagValues(_) => SummaryWant::TagValues(tags()),
+        Render::Count(count) => count.want(tags()),
+        Render::Measurements(None) | Render::Placed(None, _) => SummaryWant::Measurements,
+        Render::Measurements(Some(_)) | Render::Placed(Some(_), _) | Render::TagValues(_) => {
+            SummaryWant::TagValues(tags())
+        }
         Render::Series => SummaryWant::Series(tags()),
         Render::TagKeys(_) | Render::FieldKeys => SummaryWant::Columns,
     }
 }
 
-type Chosen<'a> = Vec<(String, SortedMap<&'a str, &'a MeasurementSchema>)>;
+type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, SortedMap<&'a str, &'a MeasurementSchema>)>;
 
 /// The policies to look at and, of each, the measurements asked about.
 fn chosen<'a>(show: &Show<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
@@ -132,7 +174,7 @@ fn chosen<'a>(show: &Show<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, 
         }
     }
     let extra = show.measurement.map(NameTest::new).transpose()?;
-    let known = |policy: &str| context.policies.iter().any(|(name, _)| name == policy);
+    let known = |policy: &str| context.policies.iter().any(|known| known.name == policy);
     if show.one_policy {
         let written = names.iter().filter_map(|(policy, _)| *policy).chain([default]);
         if let Some(unknown) = written.into_iter().find(|policy| !known(policy)) {
@@ -140,9 +182,12 @@ fn chosen<'a>(show: &Show<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, 
         }
     }
     let mut chosen = Chosen::new();
-    for (policy, schema) in context.policies {
+    for policy in context.policies {
+        if matches!(show.policy, NamePattern::Name(name) if *name != policy.name) {
+            continue;
+        }
         let here =
-            |written: &Option<&str>| !show.one_policy || written.unwrap_or(default) == policy;
+            |written: &Option<&str>| !show.one_policy || written.unwrap_or(default) == policy.name;
         let wanted = |name: &str| {
             let listed = if names.is_empty() {
                 here(&None)
@@ -151,12 +196,12 @@ fn chosen<'a>(show: &Show<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, 
             };
             listed && extra.as_ref().is_none_or(|test| test.accepts(name))
         };
-        let measurements: SortedMap<&str, &MeasurementSchema> = (schema.measurements.iter())
+        let measurements: SortedMap<&str, &MeasurementSchema> = (policy.schema.measurements.iter())
             .filter(|(name, _)| wanted(name))
             .map(|(name, schema)| (name.as_str(), schema.as_ref()))
             .collect();
         if !measurements.is_empty() {
-            chosen.push((policy.clone(), measurements));
+            chosen.push((policy, measurements));
         }
     }
     Ok(chosen)
@@ -194,7 +239,7 @@ pub(super) enum KeyFilter {
 }
 
 impl KeyFilter {
-    fn new(filter: &TagKeyFilter) -> Result<Self, QueryError> {
+    pub(super) fn new(filter: &TagKeyFilter) -> Result<Self, QueryError> {
         Ok(match filter {
             TagKeyFilter::Equal(key) => Self::Names(vec![key.clone()], true),
             TagKeyFilter::NotEqual(key) => Self::Names(vec![key.clone()], false),

@@ -1,5 +1,6 @@
 //! What is listed of one measurement, and how it is printed.
 
+use super::cardinality::Count;
 use super::measurement_filter::MeasurementFilter;
 use super::plan::KeyFilter;
 use crate::model::ids::ColumnId;
@@ -16,6 +17,8 @@ use crate::scan::page::MeasurementSummary;
 pub(super) enum Render {
     /// SHOW MEASUREMENTS
     Measurements(Option<MeasurementFilter>),
+    /// SHOW MEASUREMENTS ON database.policy: of this database.
+    Placed(Option<MeasurementFilter>, String),
     /// SHOW SERIES
     Series,
     /// SHOW TAG KEYS
@@ -24,6 +27,8 @@ pub(super) enum Render {
     TagValues(KeyFilter),
     /// SHOW FIELD KEYS
     FieldKeys,
+    /// SHOW … CARDINALITY
+    Count(Count),
 }
 
 impl Render {
@@ -31,16 +36,18 @@ impl Render {
     pub(super) fn columns(&self) -> &'static [&'static str] {
         match self {
             Self::Measurements(_) => &["name"],
+            Self::Placed(..) => &["name", "database", "retention policy"],
             Self::Series => &["key"],
             Self::TagKeys(_) => &["tagKey"],
             Self::TagValues(_) => &["key", "value"],
             Self::FieldKeys => &["fieldKey", "fieldType"],
+            Self::Count(_) => &["count"],
         }
     }
 
     /// Whether each measurement is a series of its own.
     pub(super) fn per_measurement(&self) -> bool {
-        !matches!(self, Self::Measurements(_) | Self::Series)
+        !matches!(self, Self::Measurements(_) | Self::Placed(..) | Self::Series)
     }
 }
 
@@ -51,14 +58,19 @@ pub(super) struct Ask {
     pub(super) name: String,
     /// Tags asked for, ascending by key.
     pub(super) tags: Vec<(ColumnId, String)>,
+    /// Of which policy.
+    policy: String,
     /// All columns.
-    columns: SortedMap<ColumnId, (String, ColumnKind)>,
+    pub(super) columns: SortedMap<ColumnId, (String, ColumnKind)>,
 }
 
 impl Ask {
-    pub(super) fn new(schema: &MeasurementSchema, render: &Render) -> Self {
+    pub(super) fn new(schema: &MeasurementSchema, policy: &str, render: &Render) -> Self {
         let wanted = |key: &str| match render {
-            Render::Measurements(Some(filter)) => filter.leaves.iter().any(|leaf| leaf.key == key),
+            Render::Count(count) => count.wants(key),
+            Render::Measurements(Some(filter)) | Render::Placed(Some(filter), _) => {
+                filter.leaves.iter().any(|leaf| leaf.key == key)
+            }
             Render::TagValues(filter) => filter.accepts(key),
             _ => true,
         };
@@ -67,7 +79,7 @@ impl Ask {
         sorted::sort_by(&mut tags, |left, right| left.1.cmp(&right.1));
         let columns = schema.columns.iter();
         let columns = columns.map(|c| (c.id, (c.key.clone(), c.kind))).collect();
-        Self { name: schema.name.clone(), tags, columns }
+        Self { name: schema.name.clone(), tags, policy: policy.to_owned(), columns }
     }
 }
 
@@ -79,7 +91,12 @@ pub(super) struct Listing {
     rows: SortedSet<Vec<String>>,
     /// For each leaf of the filter: the tag is there, a value hits.
     seen: Vec<(bool, bool)>,
+    /// Series that are only counted, any number of times each.
+    hashes: Vec<u64>,
 }
+
+/// Series that one statement may count.
+const SERIES_COUNTED_MAX: usize = 4 << 20;
 
 impl Listing {
     /// Adds what one shard says.
@@ -94,8 +111,17 @@ impl Listing {
     ) -> Result<(), QueryError> {
         self.alive = true;
         match render {
-            Render::Measurements(None) => {}
-            Render::Measurements(Some(filter)) => self.test(filter, ask, summary),
+            Render::Measurements(filter) => self.test(filter.as_ref(), ask, summary),
+            Render::Placed(filter, database) => {
+                self.test(filter.as_ref(), ask, summary);
+                self.rows.insert(vec![ask.name.clone(), database.clone(), ask.policy.clone()]);
+            }
+            Render::Count(count) if count.is_hashed() => {
+                self.hashes.extend(summary.items.iter().map(|tags| Count::hash(ask, tags)));
+            }
+            Render::Count(count) => count.names(ask, summary, &mut |row| {
+                self.rows.insert(row);
+            }),
             Render::Series => {
                 let keys = summary.items.iter().map(|tags| vec![series_key(ask, tags)]);
                 self.rows.extend(keys);
@@ -121,17 +147,28 @@ impl Listing {
                 }
             }
         }
-        if self.rows.len() as u64 > BUCKETS_PER_QUERY_MAX {
-            return Err(QueryError::TooLarge {
-                what: "a measurement of this statement",
-                limit: BUCKETS_PER_QUERY_MAX,
-                unit: "names",
-            });
+        let limit = BUCKETS_PER_QUERY_MAX;
+        if self.rows.len() as u64 > limit || self.hashes.len() > SERIES_COUNTED_MAX {
+            let (what, unit) = ("a measurement of this statement", "names");
+            return Err(QueryError::TooLarge { what, limit, unit });
         }
         Ok(())
     }
 
-    fn test(&mut self, filter: &MeasurementFilter, ask: &Ask, summary: &MeasurementSummary) {
+    /// How many series were counted.
+    pub(super) fn hashed(&mut self) -> u64 {
+        self.hashes.sort_unstable();
+        self.hashes.dedup();
+        self.hashes.len() as u64
+    }
+
+    fn test(
+        &mut self,
+        filter: Option<&MeasurementFilter>,
+        ask: &Ask,
+        summary: &MeasurementSummary,
+    ) {
+        let Some(filter) = filter else { return };
         self.seen.resize(filter.leaves.len(), (false, false));
         for item in &summary.items {
             let Some((key, value)) = tag_value(ask, item) else { continue };
@@ -145,10 +182,15 @@ impl Listing {
 
     /// The rows of measurement `name`.
     pub(super) fn finish(mut self, render: &Render, name: &str) -> Vec<Vec<String>> {
-        if let Render::Measurements(filter) = render {
+        if let Render::Measurements(filter) | Render::Placed(filter, _) = render {
             self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));
-            let listed = filter.as_ref().is_none_or(|filter| filter.accepts(&self.seen));
-            return if self.alive && listed { vec![vec![name.to_owned()]] } else { Vec::new() };
+            let listed = filter.as_ref().is_none_or(|filter| filter.accepts(name, &self.seen));
+            if !(self.alive && listed) {
+                return Vec::new();
+            }
+            if self.rows.is_empty() {
+                return vec![vec![name.to_owned()]];
+            }
         }
         self.rows.into_iter().collect()
     }
@@ -162,7 +204,7 @@ fn tag_value<'a>(ask: &'a Ask, item: &'a [String]) -> Option<(&'a str, &'a str)>
 }
 
 /// A series key as 1.x prints it.
-fn series_key(ask: &Ask, values: &[String]) -> String {
+pub(super) fn series_key(ask: &Ask, values: &[String]) -> String {
     let mut key = String::new();
     escape(&mut key, &ask.name, &[',', ' ']);
     for ((_, tag), value) in ask.tags.iter().zip(values) {

@@ -32,7 +32,7 @@ fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
     let statement = crate::influxql::parse(query, &Params::default()).expect("valid").remove(0);
     let schema = schema();
     let context = MetaContext {
-        policies: &[("autogen".into(), &schema)],
+        policies: &[MetaPolicy { name: "autogen".into(), schema: &schema, group_duration_ns: 1 }],
         default_policy: "autogen",
         defaults: Defaults::default(),
         now_ns: 0,

@@ -1,0 +1,217 @@
+//! SHOW … CARDINALITY: how many distinct names there are, per group of series.
+
+use std::rc::Rc;
+
+use super::plan::KeyFilter;
+use super::render::{Ask, series_key};
+use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
+use crate::model::ids::ColumnId;
+use crate::model::schema::{ColumnKind, MeasurementSchema};
+use crate::model::series::series_hash;
+use crate::query::error::QueryError;
+use crate::query::pattern::Pattern;
+use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::scan::page::MeasurementSummary;
+use crate::scan::request::SummaryWant;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Series,
+    Measurement,
+    TagKey,
+    TagValues,
+    FieldKey,
+}
+
+/// A count.
+#[derive(Clone, Debug)]
+pub(super) struct Count {
+    of: Of,
+    /// WITH KEY.
+    keys: Option<KeyFilter>,
+    /// Tag keys of GROUP BY, ascending.
+    groups: Vec<String>,
+    /// No clause at all: one number over all policies, which 1.x takes from its sketches.
+    pub(super) is_estimate: bool,
+    /// WHERE chooses series; which of a measurement's fields those have is not asked.
+    has_condition: bool,
+}
+
+impl Count {
+    /// Wildcards of GROUP BY stay unexpanded until [`Count::expand`].
+    pub(super) fn new(s: &CardinalityStatement) -> Result<Self, QueryError> {
+        let (of, keys) = match &s.of {
+            CardinalityOf::Series => (Of::Series, None),
+            CardinalityOf::Measurement => (Of::Measurement, None),
+            CardinalityOf::TagKey => (Of::TagKey, None),
+            CardinalityOf::TagValues(keys) => (Of::TagValues, Some(KeyFilter::new(keys)?)),
+            CardinalityOf::FieldKey => (Of::FieldKey, None),
+        };
+        let bare = !s.exact
+            && s.sources.is_empty()
+            && s.condition.is_none()
+            && s.dimensions.is_empty()
+            && (s.limit, s.offset) == (0, 0);
+        Ok(Self {
+            of,
+            keys,
+            groups: Vec::new(),
+            is_estimate: bare && matches!(of, Of::Series | Of::Measurement),
+            has_condition: s.condition.is_some(),
+        })
+    }
+
+    /// What 1.x says of a time in WHERE; `None` where it answers with nothing instead.
+    pub(super) fn refuses_time(&self) -> Option<String> {
+        let what = match self.of {
+            Of::Series => "SERIES EXACT",
+            Of::Measurement => "MEASUREMENT EXACT",
+            Of::TagKey => "TAG KEY EXACT",
+            Of::FieldKey => "FIELD KEY",
+            Of::TagValues => return None,
+        };
+        Some(format!("SHOW {what} CARDINALITY doesn't support time in WHERE clause"))
+    }
+
+    /// Takes the tags that GROUP BY means in these measurements.
+    pub(super) fn expand<'a>(
+        &mut self,
+        dimensions: &[Dimension],
+        measurements: &mut dyn Iterator<Item = &'a MeasurementSchema>,
+    ) -> Result<(), QueryError> {
+        let mut patterns = Vec::new();
+        let mut all = false;
+        for dimension in dimensions {
+            match &dimension.expr {
+                Expr::VarRef { name, .. } => self.groups.push(name.clone()),
+                Expr::Wildcard(_) => all = true,
+                Expr::Regex(regex) => patterns.push(Pattern::new(regex)?),
+                _ => return Err(QueryError::Invalid("only tag dimensions allowed".into())),
+            }
+        }
+        if all || !patterns.is_empty() {
+            for tag in measurements.flat_map(MeasurementSchema::tags) {
+                if all || patterns.iter().any(|pattern| pattern.is_match(&tag.key)) {
+                    self.groups.push(tag.key.clone());
+                }
+            }
+        }
+        self.groups.sort_unstable();
+        self.groups.dedup();
+        Ok(())
+    }
+
+    /// Whether the shards are asked for this tag.
+    pub(super) fn wants(&self, key: &str) -> bool {
+        match self.of {
+            Of::Series | Of::TagKey => true,
+            Of::TagValues if self.keys.as_ref().is_some_and(|keys| keys.accepts(key)) => true,
+            _ => self.groups.iter().any(|group| group == key),
+        }
+    }
+
+    pub(super) fn want(&self, tags: Vec<Vec<ColumnId>>) -> SummaryWant {
+        match (self.of, self.groups.is_empty()) {
+            (Of::Measurement, true) => SummaryWant::Measurements,
+            (Of::TagKey | Of::FieldKey, true) => SummaryWant::Columns,
+            (Of::TagValues, true) => SummaryWant::TagValues(tags),
+            _ => SummaryWant::Series(tags),
+        }
+    }
+
+    /// Whether one number stands for all measurements.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_estimate || self.of == Of::Measurement
+    }
+
+    /// Calls `add` with what one shard says: the group's tag values and behind them a name.
+    pub(super) fn names(
+        &self,
+        ask: &Ask,
+        summary: &MeasurementSummary,
+        add: &mut dyn FnMut(Vec<String>),
+    ) {
+        let of_kind = |id: &ColumnId, is_tag: bool| {
+            let (key, kind) = ask.columns.get(id)?;
+            ((*kind == ColumnKind::Tag) == is_tag).then(|| key.clone())
+        };
+        let listed = |is_tag| summary.columns.iter().filter_map(move |id| of_kind(id, is_tag));
+        let fields = || ask.columns.keys().filter_map(|id| of_kind(id, false));
+        if self.groups.is_empty() {
+            let mut single = |name| add(vec![name]);
+            match self.of {
+                Of::Series => {}
+                Of::Measurement => return single(ask.name.clone()),
+                Of::TagKey => return listed(true).for_each(single),
+                Of::FieldKey if self.has_condition => return fields().for_each(single),
+                Of::FieldKey => return listed(false).for_each(single),
+                Of::TagValues => {
+                    let values = summary.items.iter().filter_map(|item| item.get(1).cloned());
+                    return values.for_each(single);
+                }
+            }
+        }
+        for values in &summary.items {
+            let tags = || ask.tags.iter().map(|(_, key)| key).zip(values);
+            let present = || tags().filter(|(_, value)| !value.is_empty());
+            let value = |group| tags().find(|(key, _)| *key == group).map(|(_, value)| value);
+            let group: Vec<String> =
+                self.groups.iter().map(|g| value(g).cloned().unwrap_or_default()).collect();
+            let mut grouped = |name: String| add(group.iter().cloned().chain([name]).collect());
+            match self.of {
+                Of::Series => grouped(series_key(ask, values)),
+                Of::Measurement => grouped(ask.name.clone()),
+                Of::TagKey => present().for_each(|(key, _)| grouped(key.clone())),
+                Of::FieldKey => fields().for_each(grouped),
+                Of::TagValues => {
+                    let keys = self.keys.as_ref();
+                    let counted = |key: &str| keys.is_some_and(|keys| keys.accepts(key));
+                    let counted = present().filter(|(key, _)| counted(key));
+                    counted.for_each(|(_, value)| grouped(value.clone()));
+                }
+            }
+        }
+    }
+
+    /// Whether a series' hash is enough to count it: a million of them must fit.
+    pub(super) fn is_hashed(&self) -> bool {
+        self.of == Of::Series && self.groups.is_empty()
+    }
+
+    /// The hash of a series, the same on every shard and in every policy.
+    pub(super) fn hash(ask: &Ask, values: &[String]) -> u64 {
+        let tags = ask.tags.iter().map(|(_, key)| key.as_str());
+        let tags = tags.zip(values.iter().map(String::as_str));
+        series_hash(&ask.name, tags.filter(|(_, value)| !value.is_empty()))
+    }
+
+    /// One series per group of `rows`, which ascend.
+    pub(super) fn chunks(&self, name: Option<&str>, rows: &[Vec<String>]) -> Vec<SeriesChunk> {
+        let width = self.groups.len();
+        let same = |a: &Vec<String>, b: &Vec<String>| a.get(..width) == b.get(..width);
+        let groups = rows.chunk_by(same);
+        groups.map(|rows| self.chunk(name, rows.first(), rows.len() as u64)).collect()
+    }
+
+    /// The series that says `count`.
+    pub(super) fn chunk(
+        &self,
+        name: Option<&str>,
+        group: Option<&Vec<String>>,
+        count: u64,
+    ) -> SeriesChunk {
+        let column = if self.is_estimate { "cardinality estimation" } else { "count" };
+        let count = Values::Integer(vec![count.cast_signed()]);
+        let values = group.into_iter().flatten().cloned();
+        SeriesChunk {
+            name: name.map(Rc::from),
+            tags: self.groups.iter().cloned().zip(values).collect(),
+            columns: [column.to_owned()].into(),
+            values: vec![ResultColumn::Values(Column::full(count))],
+            rows: 1,
+            partial: false,
+            zone: [].into(),
+        }
+    }
+}
