@@ -23,6 +23,7 @@ use crate::protocol::call::{
 };
 use crate::protocol::host::{Host, Ticket};
 use crate::route::cache::Cache;
+use crate::route::continuous::Runner;
 use crate::shard::Shard;
 use crate::shard::budget::Budget;
 use crate::shard::host::ShardHost;
@@ -216,7 +217,8 @@ impl InProcess {
             // A derivation is answered before anything is woken.
             Address::Catalog | Address::KeyDerivation => Box::new(Catalog::new(store)),
             Address::Database(id) => {
-                Box::new(Database::new(store, id.clone()).splitting_at(self.split_bytes))
+                let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);
+                Box::new(Runner::new(database, id.clone()))
             }
             Address::Shard(_) => {
                 let full_bytes = self.full_bytes;

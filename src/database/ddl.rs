@@ -286,8 +286,9 @@ pub fn publish(rows: &Rows, key: u64, now_ns: i64) -> Option<Change> {
         JobKind::CreatePolicy { number, policy, make_default, generation } => {
             state.generation = *generation;
             state.stage = Stage::Open;
-            if *make_default {
+            if *make_default || state.dropped_default.as_ref() == Some(&policy.name) {
                 state.default_policy = Some(policy.id);
+                state.dropped_default = None;
             }
             change.policy = Some((*number, policy.clone()));
         }
@@ -298,6 +299,7 @@ pub fn publish(rows: &Rows, key: u64, now_ns: i64) -> Option<Change> {
                 && *make_default
             {
                 state.default_policy = Some(policy.id);
+                state.dropped_default = None;
             }
             change.policy = policy.map(|policy| (*number, policy));
         }

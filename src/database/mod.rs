@@ -4,6 +4,7 @@
 //! (`ddl`): stored before its first message, driven by the request that stored it, by any later
 //! statement that finds it unfinished, and by the alarm.
 
+pub mod continuous;
 mod copy;
 pub mod ddl;
 pub mod groups;
@@ -289,10 +290,13 @@ impl<S: Store> Database<S> {
                 }
                 FromDatabase::Registered { refusals, version }
             }
+            ToDatabase::CreateContinuousQuery { query } => self.create_continuous(query)?,
+            ToDatabase::DropContinuousQuery { name } => self.drop_continuous(name)?,
+            ToDatabase::ContinuousQueries => self.list_continuous()?,
             ToDatabase::Stats => {
                 let rows = self.open_rows()?;
                 let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
-                let troubles = aside.map(Job::trouble).collect();
+                let troubles = aside.map(Job::trouble).chain(continuous::troubles(rows)).collect();
                 let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64);
                 let measurements = measurements.sum();
                 let counts = self.store.row_counts();
@@ -355,7 +359,8 @@ impl<S: Store> Host for Database<S> {
     fn next_alarm_ns(&self) -> Option<i64> {
         let jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
         let due = jobs.filter(|job| job.failures < JOB_FAILURES_MAX).map(|job| job.due_ns);
-        due.chain(self.look_again_ns).min()
+        let open = self.rows.iter().filter(|rows| rows.state.stage == Stage::Open);
+        due.chain(open.filter_map(continuous::next_due_ns)).chain(self.look_again_ns).min()
     }
 
     fn abandon(&mut self, ticket: Ticket) {

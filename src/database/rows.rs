@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::continuous::{self, Kept};
 use super::ddl::Job;
 use super::policies::{Policies, PolicyRow};
 use super::schema::{Registration, Schema};
@@ -68,6 +69,10 @@ pub struct Rows {
     pub policies: Policies,
     /// The `job` rows by key.
     pub jobs: SortedMap<u64, Job>,
+    /// The other `entry` rows, ascending by key.
+    pub continuous: Vec<Kept>,
+    /// While one of them runs: when to look after it, nanoseconds. Not stored.
+    pub busy_until_ns: Option<i64>,
 }
 
 /// Rows that change together.
@@ -90,7 +95,8 @@ pub struct Change {
 impl Rows {
     /// A database that was never stored: with `change` it comes into being.
     pub fn new(state: State) -> Self {
-        Self { state, policies: Policies::default(), jobs: SortedMap::new() }
+        let (policies, jobs) = (Policies::default(), SortedMap::new());
+        Self { state, policies, jobs, continuous: Vec::new(), busy_until_ns: None }
     }
 
     /// Reads everything; `None` when the object is not open.
@@ -101,6 +107,9 @@ impl Rows {
         let Some(head) = store.head(Table::State, 0)? else { return Ok(None) };
         let mut rows = Self::new(parse(&head)?);
         for_each(store, Table::Entry, |number, head| {
+            if number >= continuous::FIRST_KEY {
+                return continuous::load(&mut rows, number, head);
+            }
             let PolicyHead { policy } = parse(head)?;
             rows.policies.rows.push(PolicyRow { number, policy, schema: Schema::default() });
             Ok(())
@@ -223,10 +232,10 @@ fn for_each<S: Store>(
     }
 }
 
-fn to_json<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn to_json<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(row).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
-fn parse<T: for<'a> Deserialize<'a>>(head: &[u8]) -> Result<T, StoreError> {
+pub(super) fn parse<T: for<'a> Deserialize<'a>>(head: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(head).map_err(|error| StoreError::Failed(error.to_string()))
 }

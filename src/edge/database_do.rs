@@ -1,7 +1,7 @@
 //! A Database object: one per database, addressed by the id that the Catalog stores.
 //!
 //! `fetch` takes one `ToDatabase` message and answers one `FromDatabase`; the alarm drives its job
-//! queue. `protocol/PROTOCOL.md` draws both.
+//! queue and its continuous queries. `protocol/PROTOCOL.md` draws both.
 
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
@@ -9,11 +9,12 @@ use super::config;
 use super::hosted::Hosted;
 use super::store::DoStore;
 use crate::model::ids::ObjectId;
+use crate::route::continuous::Runner;
 
 /// The Durable Object class `Database`.
 #[durable_object(alarm)]
 pub struct Database {
-    hosted: Hosted<crate::database::Database<DoStore>>,
+    hosted: Hosted<Runner<crate::database::Database<DoStore>>>,
 }
 
 impl DurableObject for Database {
@@ -21,8 +22,8 @@ impl DurableObject for Database {
         let object = ObjectId(state.id().to_string());
         // With settings that cannot be read nothing is split; the Worker names them.
         let split_bytes = config::settings(&env).map_or(0, |settings| settings.shard_split_bytes);
-        let host = crate::database::Database::new(DoStore::new(&state), object);
-        let host = host.splitting_at(split_bytes);
+        let host = crate::database::Database::new(DoStore::new(&state), object.clone());
+        let host = Runner::new(host.splitting_at(split_bytes), object);
         Self { hosted: Hosted::new(&state, &env, host) }
     }
 

@@ -108,3 +108,7 @@ pub const SPLIT_AHEAD_NS: i64 = 10 * super::time::S_NS;
 pub const SPLIT_PAGES_PER_EVENT_MAX: u32 = 100;
 /// How often a Database looks at the size of its shards unasked, nanoseconds.
 pub const TEND_EVERY_NS: i64 = super::time::D_NS;
+/// Continuous queries of one database: all of them fit one reply.
+pub const CONTINUOUS_QUERIES_MAX: usize = 100;
+/// Text of one continuous query, every name qualified, bytes.
+pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;

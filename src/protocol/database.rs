@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::PlacementError;
 use super::catalog::CreateDatabase;
+use super::continuous::ContinuousQuery;
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
 use crate::model::ids::PolicyId;
@@ -56,6 +57,18 @@ pub enum ToDatabase {
         /// Which.
         name: String,
     },
+    /// CREATE CONTINUOUS QUERY; one of the same name and text is no error.
+    CreateContinuousQuery {
+        /// The whole query, never run.
+        query: ContinuousQuery,
+    },
+    /// DROP CONTINUOUS QUERY; a missing one is no error.
+    DropContinuousQuery {
+        /// Which.
+        name: String,
+    },
+    /// SHOW CONTINUOUS QUERIES
+    ContinuousQueries,
     /// What the object itself costs and which of its jobs are set aside.
     Stats,
     /// What later shard groups have, and the default policy's duration. A group with another number
@@ -142,6 +155,8 @@ pub enum FromDatabase {
         /// The policy's version afterwards.
         version: u64,
     },
+    /// Name and text of each continuous query, in order of creation.
+    ContinuousQueries(Vec<(String, String)>),
     /// What Stats asked for.
     Stats(ObjectStats),
     /// The object holds no database: dropped, or never was one. Ask the Catalog.
@@ -271,6 +286,17 @@ pub enum PolicyRefusal {
     /// ALTER of a policy that does not exist.
     #[error("retention policy not found: {0}")]
     NotFound(String),
+    /// CREATE CONTINUOUS QUERY of a name that exists with another text.
+    #[error("continuous query already exists")]
+    ContinuousQueryExists,
+    /// `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`
+    #[error("a database has at most {limit} continuous queries of at most {bytes} bytes each")]
+    TooManyContinuousQueries {
+        /// How many.
+        limit: u64,
+        /// How long.
+        bytes: u64,
+    },
     /// `POLICIES_PER_DATABASE_MAX`
     #[error(
         "retention policies limit exceeded: there are {current}, this request would make \

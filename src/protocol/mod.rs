@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod catalog;
+pub mod continuous;
 pub mod database;
 pub mod derivation;
 pub mod envelope;

@@ -51,6 +51,17 @@ impl SeriesChunk {
         self.name == next.name && self.tags == next.tags && self.columns == next.columns
     }
 
+    /// The rows of a chunk of strings only.
+    pub fn strings(&self) -> Vec<Vec<String>> {
+        let cell = |column: &ResultColumn, row| match column {
+            ResultColumn::Values(Column { values: Values::String(texts), .. }) => {
+                texts.get(row).to_owned()
+            }
+            _ => String::new(),
+        };
+        (0..self.rows).map(|row| self.values.iter().map(|c| cell(c, row)).collect()).collect()
+    }
+
     /// A series of strings only, as SHOW statements answer: `rows[i]` has one string per column.
     pub fn of_strings(name: Option<&str>, columns: &[&str], rows: &[Vec<String>]) -> Self {
         let values = (0..columns.len())

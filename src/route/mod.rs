@@ -4,14 +4,19 @@
 //! (`edge/`, a test's scheduler, the browser) makes the calls in any order and hands in each reply.
 //! Caches are always possibly stale; they never decide a refusal alone (DESIGN section 4, rule 6).
 
+mod ask;
 pub mod cache;
+pub mod continuous;
+mod create_continuous;
 pub mod create_drop;
 pub mod delete;
 pub mod error;
+mod every_database;
 pub mod grants;
 pub mod identify;
 pub mod into;
 pub mod load;
+mod names;
 pub mod operators;
 pub mod privileges;
 pub mod query;

@@ -2,6 +2,7 @@
 
 use crate::influxql::ast::{NamePattern, SelectStatement, Statement};
 use crate::model::grant::{Grants, Right, Scope};
+use crate::query::metadata;
 use crate::query::source::{self, Defaults};
 
 /// One thing that the caller of a statement must be allowed.
@@ -65,6 +66,8 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         let name = database.as_deref().or(defaults.database);
         name.map(|name| Need::some(Right::Read, name, None)).into_iter().collect()
     };
+    // FROM may name another database than ON.
+    let shown = || metadata::database(statement, defaults).and_then(Result::ok);
     let write_default =
         || defaults.database.map(|name| Need::whole(Right::Write, name)).into_iter().collect();
     match statement {
@@ -80,19 +83,21 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
                 vec![Need::Right { right: Right::Read, database: None, policy: None }]
             }
         },
-        Statement::ShowSeries(show) => read(&show.database),
-        Statement::ShowTagKeys(show) => read(&show.database),
-        Statement::ShowTagValues(show) => read(&show.database),
-        Statement::ShowFieldKeys(show) => read(&show.database),
-        Statement::ShowCardinality(show) => {
-            let name = show.database.as_deref().or(defaults.database);
-            name.map(|name| Need::whole(Right::Read, name)).into_iter().collect()
+        Statement::ShowSeries(_)
+        | Statement::ShowTagKeys(_)
+        | Statement::ShowTagValues(_)
+        | Statement::ShowFieldKeys(_) => {
+            shown().map(|name| Need::some(Right::Read, &name, None)).into_iter().collect()
+        }
+        Statement::ShowCardinality(_) => {
+            shown().map(|name| Need::whole(Right::Read, &name)).into_iter().collect()
         }
         Statement::Delete(_) | Statement::DropSeries(_) => write_default(),
         Statement::DropRetentionPolicy(drop) => vec![Need::whole(Right::Write, &drop.database)],
         Statement::DropContinuousQuery(drop) => vec![Need::whole(Right::Write, &drop.database)],
         Statement::CreateContinuousQuery(create) => {
-            let defaults = Defaults { database: Some(&create.database), policy: None };
+            let database = defaults.database.or(Some(&create.database));
+            let defaults = Defaults { database, policy: defaults.policy };
             let mut needs = vec![Need::whole(Right::Read, &create.database)];
             // It runs later, when nobody asks who made it.
             needs.extend(of_select(&create.source, defaults).into_iter().map(Need::widened));
@@ -174,6 +179,8 @@ mod tests {
             ("SHOW MEASUREMENTS ON e", &["READ on e"]),
             ("SHOW MEASUREMENTS ON *", &["READ on *"]),
             ("SHOW SERIES ON e", &["READ on e"]),
+            ("SHOW SERIES ON e FROM x..m", &["READ on x"]),
+            ("SHOW FIELD KEY CARDINALITY FROM x..m", &["READ on x"]),
             ("SHOW TAG KEYS ON e", &["READ on e"]),
             ("SHOW TAG VALUES ON e WITH KEY = k", &["READ on e"]),
             ("SHOW FIELD KEYS ON e", &["READ on e"]),
@@ -186,6 +193,11 @@ mod tests {
                 "CREATE CONTINUOUS QUERY c ON e BEGIN SELECT mean(v) INTO x..t FROM y..m GROUP BY \
                  time(1m) END",
                 &["READ on e", "READ on y", "WRITE on x"],
+            ),
+            (
+                "CREATE CONTINUOUS QUERY c ON e BEGIN SELECT mean(v) INTO t FROM m GROUP BY \
+                 time(1m) END",
+                &["READ on e", "READ on d", "WRITE on d"],
             ),
         ] {
             assert_eq!(needed(text), expected, "{text}");

@@ -1,21 +1,24 @@
 //! One InfluxQL statement of any kind, from its AST to its result, piece by piece.
 
+use super::ask::Ask;
+use super::create_continuous::{self, CreateContinuous};
 use super::create_drop::{Change, CreateDrop};
 use super::delete::Delete;
 use super::error::Error;
+use super::every_database::{EveryDatabase, Question};
 use super::grants::Principal;
 use super::into::SelectInto;
 use super::load::{Load, Progress, Want};
+use super::names::Names;
 use super::operators::Operators;
 use super::query::Query;
 use super::users::Users;
 use super::{Context, Machine};
 use crate::influxql::ast::Statement;
 use crate::model::grant::{Right, Scope};
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
-use crate::protocol::catalog::{FromCatalog, ToCatalog};
-use crate::protocol::envelope;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::call::{Reply, Step};
+use crate::protocol::database::ToDatabase;
+use crate::protocol::round::Round;
 use crate::query::error::QueryError;
 use crate::query::metadata;
 use crate::query::result::SeriesChunk;
@@ -59,6 +62,9 @@ enum Kind {
     Change(Box<CreateDrop>),
     Delete(Box<Delete>),
     Databases(Databases),
+    Every(Box<EveryDatabase>),
+    CreateContinuous(Box<CreateContinuous>),
+    DropContinuous(Ask),
     Policies(Box<Policies>),
     Users(Box<Users>),
     Operators(Box<Operators>),
@@ -109,6 +115,23 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         | Statement::ShowShardGroups
         | Statement::ShowStats { .. }
         | Statement::ShowDiagnostics { .. }) => Ok(Kind::Operators(Box::new(Operators::new(show)))),
+        Statement::ShowMeasurements(show) => {
+            let question = Question::Measurements(show, session);
+            Ok(Kind::Every(Box::new(EveryDatabase::new(question))))
+        }
+        Statement::ShowContinuousQueries => {
+            Ok(Kind::Every(Box::new(EveryDatabase::new(Question::ContinuousQueries))))
+        }
+        Statement::CreateContinuousQuery(create) => {
+            let create = CreateContinuous::new(*create, session.defaults())?;
+            Ok(Kind::CreateContinuous(Box::new(create)))
+        }
+        Statement::DropContinuousQuery(drop) => {
+            let message = ToDatabase::DropContinuousQuery { name: drop.name };
+            Ok(Kind::DropContinuous(Ask::database(&drop.database, &message)))
+        }
+        // Nothing can be subscribed to, so nothing is.
+        Statement::ShowSubscriptions => Ok(Kind::Failed(None)),
         Statement::ShowDatabases => Ok(Kind::Databases(Databases::new(session.principal))),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
@@ -117,8 +140,24 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
             let (round, finished) = (Round::default(), false);
             Ok(Kind::Policies(Box::new(Policies { load, visible, round, finished })))
         }
-        other => Err(QueryError::Unsupported(other.to_string()).into()),
+        other => Err(without(&other).into()),
     }
+}
+
+/// Why a statement is not carried out.
+fn without(statement: &Statement) -> QueryError {
+    let text = match statement {
+        Statement::CreateSubscription(_) | Statement::DropSubscription(_) => {
+            "subscriptions are not supported: there is no host that points could be forwarded \
+             from; have Telegraf write to both places"
+        }
+        Statement::DropShard { .. } => {
+            "DROP SHARD is not supported: there is no file to drop; DELETE … WHERE time or a \
+             retention policy removes points"
+        }
+        other => return QueryError::Unsupported(other.to_string()),
+    };
+    QueryError::Invalid(text.to_owned())
 }
 
 impl Machine for Execution {
@@ -140,6 +179,16 @@ impl Machine for Execution {
                 Step::Calls(calls) => Step::Calls(calls),
                 Step::Done(answer) => Step::Done(answer.map(|()| None)),
             },
+            Kind::Every(every) => every.step(context, reply),
+            Kind::CreateContinuous(create) => match create.step(context, reply) {
+                Step::Calls(calls) => Step::Calls(calls),
+                Step::Done(answer) => Step::Done(answer.map(|()| None)),
+            },
+            Kind::DropContinuous(ask) => match ask.step(context, reply) {
+                Step::Calls(calls) => Step::Calls(calls),
+                Step::Done(Err(Error::DatabaseNotFound(_))) => Step::Done(Ok(None)),
+                Step::Done(reply) => Step::Done(create_continuous::done(reply).map(|()| None)),
+            },
             Kind::Databases(databases) => databases.step(context, reply),
             Kind::Operators(operators) => operators.step(context, reply),
             Kind::Policies(policies) => policies.step(context, reply),
@@ -153,53 +202,31 @@ impl Machine for Execution {
 #[derive(Debug)]
 struct Databases {
     principal: Principal,
-    names: Vec<String>,
-    round: Round,
+    names: Names,
     finished: bool,
 }
 
 impl Databases {
     fn new(principal: Principal) -> Self {
-        Self { principal, names: Vec::new(), round: Round::default(), finished: false }
-    }
-
-    fn ask(&mut self, after: Option<u64>) -> Step<Result<Option<SeriesChunk>, Error>> {
-        let message = envelope::encode(&ToCatalog::List { after });
-        Step::Calls(self.round.start(vec![Request::new(Address::Catalog, message)]))
-    }
-
-    fn learn(
-        &mut self,
-        reply: Result<Vec<u8>, CallFailure>,
-    ) -> Step<Result<Option<SeriesChunk>, Error>> {
-        match envelope::decode_reply::<FromCatalog>(reply) {
-            Ok(FromCatalog::Listed { names, resume, .. }) => {
-                let grants = &self.principal.grants;
-                self.names.extend(names.into_iter().filter(|name| grants.sees(name)));
-                if resume.is_some() {
-                    return self.ask(resume);
-                }
-                self.finished = true;
-                Step::Done(Ok(Some(metadata::show_databases(&self.names))))
-            }
-            Ok(FromCatalog::Unavailable(why)) => Step::Done(Err(why.into())),
-            Ok(_) => Step::Done(Err(Error::unexpected_reply())),
-            Err(failure) => Step::Done(Err(failure.into())),
-        }
+        Self { principal, names: Names::default(), finished: false }
     }
 }
 
 impl Machine for Databases {
     type Answer = Result<Option<SeriesChunk>, Error>;
 
-    fn step(&mut self, _context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        match reply {
-            None if self.finished => Step::Done(Ok(None)),
-            None => self.ask(None),
-            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
-                Some(reply) => self.learn(reply),
-                None => Step::Calls(Vec::new()),
-            },
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
+        if self.finished {
+            return Step::Done(Ok(None));
+        }
+        match self.names.step(context, reply) {
+            Step::Calls(calls) => Step::Calls(calls),
+            Step::Done(Ok(mut names)) => {
+                self.finished = true;
+                names.retain(|name| self.principal.grants.sees(name));
+                Step::Done(Ok(Some(metadata::show_databases(&names))))
+            }
+            Step::Done(Err(error)) => Step::Done(Err(error)),
         }
     }
 }

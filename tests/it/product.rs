@@ -122,6 +122,12 @@ impl Product {
         stored.filter(|(at, _)| matches!(at, Address::Shard(_))).map(|(_, bytes)| bytes).collect()
     }
 
+    /// Lets time pass, with the alarms that are due at its end.
+    pub(crate) fn wait(&mut self, seconds: i64) {
+        self.now_ns += seconds * S_NS;
+        self.inner.pass_time(self.now_ns);
+    }
+
     /// Evicts every object and empties every cache; storage stays.
     pub(crate) fn sleep(&mut self) {
         self.inner.sleep();

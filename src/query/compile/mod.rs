@@ -6,6 +6,7 @@
 
 mod bind;
 mod calls;
+pub mod continuous;
 mod dimensions;
 mod expand;
 mod fields;

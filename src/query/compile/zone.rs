@@ -35,6 +35,11 @@ impl Zone {
         found.map_or(0, |local| i64::from(local.ut_offset()))
     }
 
+    /// Local time minus UTC at a time, nanoseconds both.
+    pub(crate) fn shift_ns(&self, time_ns: i64) -> i64 {
+        self.offset_seconds(time_ns.div_euclid(S_NS)) * S_NS
+    }
+
     /// The UTC time at which clocks show `local`; as Go's `time.Date`, of two such times the one
     /// before the change, and for a time that clocks skip one of the two ways to read it.
     pub(crate) fn to_utc_seconds(&self, local: i64) -> i64 {

@@ -75,10 +75,10 @@ impl Count {
     }
 
     /// Takes the tags that GROUP BY means in these measurements.
-    pub(super) fn expand<'a>(
+    pub(super) fn expand(
         &mut self,
         dimensions: &[Dimension],
-        measurements: &mut dyn Iterator<Item = &'a MeasurementSchema>,
+        measurements: &mut dyn Iterator<Item = &MeasurementSchema>,
     ) -> Result<(), QueryError> {
         let mut patterns = Vec::new();
         let mut all = false;

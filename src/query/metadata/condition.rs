@@ -34,7 +34,7 @@ pub(super) fn lower(
         }
         Expr::Binary { op, left, right } => match op {
             BinaryOp::Eq | BinaryOp::Ne | BinaryOp::EqRegex | BinaryOp::NeRegex => {
-                compare(*op, left, right, schema).unwrap_or(Predicate::Constant(!counted))
+                compare(*op, left, right, schema, counted).unwrap_or(Predicate::Constant(!counted))
             }
             _ if counted => Predicate::Constant(false),
             _ => return Err(QueryError::Invalid("invalid tag comparison operator".into())),
@@ -49,23 +49,25 @@ fn compare(
     left: &Expr,
     right: &Expr,
     schema: &MeasurementSchema,
+    counted: bool,
 ) -> Option<Predicate> {
     let operand = |expr| operand(expr, schema).map(Box::new);
     if let (BinaryOp::EqRegex | BinaryOp::NeRegex, Expr::Regex(regex)) = (op, right) {
         let (regex, negated) = (regex.as_str().to_owned(), op == BinaryOp::NeRegex);
         return Some(Predicate::Matches { operand: operand(left)?, regex, negated });
     }
-    let comparison = if op == BinaryOp::Eq { Comparison::Equal } else { Comparison::NotEqual };
-    let same = Predicate::Compare(comparison, operand(left)?, operand(right)?);
-    Some(match (op, left, right) {
-        // Two tags that a series lacks are not equal.
-        (BinaryOp::Eq, Expr::VarRef { .. }, Expr::VarRef { .. }) => {
-            let is_there =
-                Predicate::Compare(Comparison::NotEqual, operand(left)?, Box::new(text("")));
-            Predicate::And(Box::new(same), Box::new(is_there))
-        }
-        _ => same,
-    })
+    let is = |equal: bool, left, right| {
+        let comparison = if equal { Comparison::Equal } else { Comparison::NotEqual };
+        Predicate::Compare(comparison, left, right)
+    };
+    let (left_side, right_side) = (operand(left)?, operand(right)?);
+    if let (false, Expr::VarRef { .. }, Expr::VarRef { .. }) = (counted, left, right) {
+        // 1.x's index asks only which series have both tags, or the left one alone.
+        let has = is(false, left_side, Box::new(text("")));
+        let other = is(op == BinaryOp::Ne, right_side, Box::new(text("")));
+        return Some(Predicate::And(Box::new(has), Box::new(other)));
+    }
+    Some(is(op == BinaryOp::Eq, left_side, right_side))
 }
 
 fn operand(expr: &Expr, schema: &MeasurementSchema) -> Option<Operand> {
@@ -73,11 +75,12 @@ fn operand(expr: &Expr, schema: &MeasurementSchema) -> Option<Operand> {
         Expr::Paren(inner) => operand(inner, schema),
         Expr::StringLiteral(literal) => Some(text(literal)),
         Expr::VarRef { name, .. } if name == "_name" => Some(text(&schema.name)),
-        Expr::VarRef { name, cast } => match schema.tag(name) {
-            Some(column) if matches!(cast, None | Some(Cast::Tag)) => Some(Operand::Tag(column.id)),
-            _ if schema.field(name).is_some() || cast.is_some() => None,
-            _ => Some(text("")),
-        },
+        Expr::VarRef { name, cast: None } if schema.tag(name).is_none() => {
+            schema.field(name).is_none().then(|| text(""))
+        }
+        Expr::VarRef { name, cast: None | Some(Cast::Tag) } => {
+            Some(schema.tag(name).map_or(text(""), |column| Operand::Tag(column.id)))
+        }
         _ => None,
     }
 }

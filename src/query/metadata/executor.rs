@@ -68,7 +68,12 @@ impl MetaExecutor {
         let mut streams = Vec::new();
         for (index, scan) in plan.scans.iter().enumerate() {
             for (position, ask) in scan.asks.iter().enumerate() {
-                by_name.entry(ask.name.clone()).or_default().push((index, position));
+                let mut name = ask.name.clone();
+                if matches!(plan.render, Render::Placed(..)) {
+                    // Each policy's own: what is true of the one need not be of the other.
+                    name = name + "\0" + &scan.policy;
+                }
+                by_name.entry(name).or_default().push((index, position));
             }
             for shard in 0..shards.get(index).copied().unwrap_or(0) {
                 let id = StreamId { scan: index as u32, shard };
@@ -113,7 +118,11 @@ impl MetaExecutor {
                 }
                 continue;
             }
-            let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, &name);
+            let plain = match self.plan.render {
+                Render::Placed(..) => name.rsplit_once('\0').map_or("", |(name, _)| name),
+                _ => &name,
+            };
+            let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, plain);
             if let Some(chunk) = self.show(&name, &rows) {
                 return Ok(MetaStep::Chunk(chunk));
             }

@@ -5,7 +5,7 @@ use super::measurement_filter::MeasurementFilter;
 use super::render::{Ask, Render};
 use super::{MetaContext, MetaPolicy, condition};
 use crate::influxql::ast::{
-    Expr, Measurement, MeasurementName, NamePattern, Source, Statement, TagKeyFilter,
+    Dimension, Expr, Measurement, MeasurementName, NamePattern, Source, Statement, TagKeyFilter,
 };
 use crate::model::schema::MeasurementSchema;
 use crate::model::sorted_map::SortedMap;
@@ -45,6 +45,8 @@ struct Show<'a> {
     one_policy: bool,
     /// ON: only these policies.
     policy: &'a NamePattern,
+    /// GROUP BY.
+    dimensions: &'a [Dimension],
     limits: [u64; 4],
 }
 
@@ -53,15 +55,25 @@ struct Show<'a> {
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
 pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaPlan, QueryError> {
+    let (show, render) = read(statement, context)?;
+    plan(&show, render, context)
+}
+
+/// What the statement shows, and how.
+fn read<'a>(
+    statement: &'a Statement,
+    context: &MetaContext<'_>,
+) -> Result<(Show<'a>, Render), QueryError> {
     let show = |sources, condition, one_policy, limits| Show {
         sources,
         measurement: None,
         condition,
         one_policy,
         policy: &NamePattern::Absent,
+        dimensions: &[],
         limits,
     };
-    let (show, mut render) = match statement {
+    Ok(match statement {
         Statement::ShowMeasurements(s) => {
             let (rest, bounds) = split_time(s.condition.as_ref(), context.now_ns)?;
             if bounds != TimeRange::ALL {
@@ -97,13 +109,21 @@ pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaP
         Statement::ShowCardinality(s) => {
             let count = Count::new(s)?;
             let limits = [s.limit, s.offset, 0, 0];
-            let show = show(&s.sources, s.condition.as_ref(), !count.is_estimate, limits);
+            let mut show = show(&s.sources, s.condition.as_ref(), !count.is_estimate, limits);
+            show.dimensions = &s.dimensions;
             (show, Render::Count(count))
         }
         other => return Err(QueryError::Unsupported(other.to_string())),
-    };
+    })
+}
+
+fn plan(
+    show: &Show<'_>,
+    mut render: Render,
+    context: &MetaContext<'_>,
+) -> Result<MetaPlan, QueryError> {
     let (condition, time) = split_time(show.condition, context.now_ns)?;
-    let mut chosen = chosen(&show, context)?;
+    let mut chosen = chosen(show, context)?;
     if let Render::Count(count) = &mut render {
         if time != TimeRange::ALL {
             match count.refuses_time() {
@@ -111,10 +131,8 @@ pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaP
                 None => chosen.clear(),
             }
         }
-        if let Statement::ShowCardinality(s) = statement {
-            let mut schemas = chosen.iter().flat_map(|(_, m)| m.values().copied());
-            count.expand(&s.dimensions, &mut schemas)?;
-        }
+        let mut schemas = chosen.iter().flat_map(|(_, m)| m.values().copied());
+        count.expand(show.dimensions, &mut schemas)?;
     }
     let counted = matches!(render, Render::Count(_));
     let mut scans = Vec::new();

@@ -20,6 +20,7 @@ use tidemark::model::time::H_NS;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark::protocol::host::{Host, Ticket};
 use tidemark::route::cache::Cache;
+use tidemark::route::continuous::Runner;
 use tidemark::route::{Context, Machine};
 use tidemark::store::memory::MemoryStore;
 
@@ -376,7 +377,9 @@ impl World {
 
 fn new_host(address: &Address, store: MemoryStore) -> Box<dyn Host> {
     match address {
-        Address::Database(id) => Box::new(Database::new(store, id.clone())),
+        Address::Database(id) => {
+            Box::new(Runner::new(Database::new(store, id.clone()), id.clone()))
+        }
         _ => Box::new(Catalog::new(store)),
     }
 }

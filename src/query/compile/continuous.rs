@@ -1,0 +1,98 @@
+//! A continuous query's next run: over which times, as 1.x reckons them
+//! (`services/continuous_querier`, `ExecuteContinuousQuery`).
+
+use super::dimensions;
+use super::split_time;
+use super::zone::Zone;
+use crate::influxql::ast::{BinaryOp, CreateContinuousQueryStatement, Expr, SelectStatement};
+use crate::query::error::QueryError;
+
+/// Windows of one run at most, unless FOR asks for more: catching up goes in steps.
+const WINDOWS_PER_RUN_MAX: i64 = 1_000;
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// What to carry out, its times written into WHERE; `None` when no window is due.
+    pub select: Option<Box<SelectStatement>>,
+    /// The watermark once that is done, nanoseconds.
+    pub last_run_ns: i64,
+}
+
+/// The run of `create` at `now_ns`, after the one that left `last_run_ns`; `None` when it is not
+/// time yet (clocks changed in its zone).
+///
+/// # Errors
+/// [`QueryError::Invalid`]
+pub fn next_run(
+    create: CreateContinuousQueryStatement,
+    last_run_ns: Option<i64>,
+    now_ns: i64,
+) -> Result<Option<Run>, QueryError> {
+    let mut select = create.source;
+    let zone = select.timezone.as_deref().map(Zone::find).transpose()?;
+    let interval = dimensions::check(&select, now_ns, zone.as_ref())?;
+    let (interval_ns, offset_ns) = (interval.every_ns, interval.offset_ns);
+    if interval_ns <= 0 {
+        return Err(QueryError::Invalid("continuous queries must be aggregate queries".into()));
+    }
+    let or = |given_ns: i64, otherwise_ns| if given_ns == 0 { otherwise_ns } else { given_ns };
+    let every_ns = or(create.resample_every_ns, interval_ns);
+    let for_ns = or(create.resample_for_ns, interval_ns.max(every_ns));
+    let zone = zone.as_ref();
+    // To the window's border, back in the query's own time.
+    let border = |time_ns: i64, width_ns| {
+        truncate(time_ns.saturating_sub(offset_ns), width_ns, zone).saturating_add(offset_ns)
+    };
+    let next_ns = match last_run_ns {
+        None => now_ns,
+        Some(last_ns) => {
+            let next_ns = last_ns.saturating_add(every_ns);
+            let shift_ns = shift_ns(zone, last_ns - 1) - shift_ns(zone, next_ns - 1);
+            if shift_ns.abs() < every_ns { next_ns + shift_ns } else { next_ns }
+        }
+    };
+    if next_ns > now_ns {
+        return Ok(None);
+    }
+    let mut last_ns = border(now_ns, every_ns);
+    let first_ns = next_ns.saturating_add(interval_ns).saturating_sub(for_ns).saturating_sub(1);
+    let start_ns = border(first_ns, interval_ns);
+    let step_ns = every_ns.min(interval_ns);
+    let mut end_ns =
+        border(now_ns.saturating_add(interval_ns).saturating_sub(step_ns), interval_ns);
+    let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(WINDOWS_PER_RUN_MAX));
+    // So that the next run starts where this one ends.
+    let step_last_ns = step_end_ns.saturating_add(for_ns).saturating_sub(every_ns);
+    if last_run_ns.is_some() && step_end_ns < end_ns && step_last_ns < last_ns {
+        (end_ns, last_ns) = (step_end_ns, step_last_ns);
+    }
+    if end_ns <= start_ns {
+        return Ok(Some(Run { select: None, last_run_ns: last_ns }));
+    }
+    let (rest, _) = split_time(select.condition.as_ref(), now_ns)?;
+    let time = |op, ns| Expr::binary(op, Expr::var_ref("time"), Expr::IntegerLiteral(ns));
+    let range =
+        Expr::binary(BinaryOp::And, time(BinaryOp::Ge, start_ns), time(BinaryOp::Lt, end_ns));
+    select.condition = Some(match rest {
+        Some(rest) => Expr::binary(BinaryOp::And, Expr::Paren(Box::new(rest)), range),
+        None => range,
+    });
+    Ok(Some(Run { select: Some(select), last_run_ns: last_ns }))
+}
+
+fn shift_ns(zone: Option<&Zone>, time_ns: i64) -> i64 {
+    zone.map_or(0, |zone| zone.shift_ns(time_ns))
+}
+
+/// The border of a window of `width_ns` at or before a time, by the clocks of the zone.
+fn truncate(time_ns: i64, width_ns: i64, zone: Option<&Zone>) -> i64 {
+    let shift = shift_ns(zone, time_ns);
+    let past_ns = time_ns.saturating_add(shift).checked_rem_euclid(width_ns).unwrap_or(0);
+    let border_ns = time_ns.saturating_sub(past_ns);
+    let change_ns = shift - shift_ns(zone, border_ns);
+    if change_ns.abs() < width_ns { border_ns.saturating_add(change_ns) } else { border_ns }
+}
+
+#[cfg(test)]
+mod tests;

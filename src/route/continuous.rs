@@ -1,0 +1,142 @@
+//! Runs a Database's continuous queries: the host around it, with the machines of this room.
+//!
+//! The Database says what is due and its alarm comes here. The statement goes the way that any
+//! statement goes, out of this object's own calls; what it asks its own Database, and that is most
+//! of it, is answered in place, since an object that calls itself would wait for itself.
+
+use super::cache::Cache;
+use super::error::Error;
+use super::grants::Principal;
+use super::statement::{Execution, Session};
+use super::{Context, Machine};
+use crate::influxql::{self, ast::Statement, params::Params};
+use crate::model::ids::ObjectId;
+use crate::protocol::call::{Address, Call, Platform, Reply, Step};
+use crate::protocol::continuous::{ContinuousQuery, DueRun, Scheduled};
+use crate::protocol::host::{Host, Ticket};
+use crate::query::compile::continuous::{Run, next_run};
+
+/// The ticket of the run in progress; the Database counts its own up from 1.
+const RUN: Ticket = Ticket(u64::MAX);
+
+/// A Database and what runs its continuous queries.
+pub struct Runner<H> {
+    host: H,
+    object: ObjectId,
+    cache: Cache,
+    /// There is never more than one.
+    running: Option<Running>,
+}
+
+struct Running {
+    query: ContinuousQuery,
+    last_run_ns: i64,
+    execution: Execution,
+}
+
+impl<H: Scheduled> Runner<H> {
+    /// Around `host`, which is the object `object`.
+    pub fn new(host: H, object: ObjectId) -> Self {
+        Self { host, object, cache: Cache::default(), running: None }
+    }
+
+    /// Begins a run.
+    fn start(&mut self, platform: &dyn Platform, due: DueRun) -> Step<Vec<u8>> {
+        let now_ns = platform.now_ns();
+        let DueRun { database, query } = due;
+        let parsed = influxql::parse_statement(&query.text, &Params::default());
+        let run = match parsed {
+            Ok(Statement::CreateContinuousQuery(create)) => {
+                next_run(*create, query.last_run_ns, now_ns).ok().flatten()
+            }
+            _ => None,
+        };
+        let Some(Run { select: Some(select), last_run_ns }) = run else {
+            self.host.ended(platform, &query, run.map(|run| run.last_run_ns));
+            return Step::Done(Vec::new());
+        };
+        // Whoever created it had to be allowed all of it.
+        let principal = Principal::admin();
+        let session = Session { database: Some(database), now_ns, principal, ..Session::default() };
+        let execution = Execution::new(Statement::Select(select), session);
+        self.running = Some(Running { query, last_run_ns, execution });
+        self.go_on(platform, None)
+    }
+
+    fn go_on(&mut self, platform: &dyn Platform, reply: Option<Reply>) -> Step<Vec<u8>> {
+        let Some(mut running) = self.running.take() else { return Step::Calls(Vec::new()) };
+        let mut out = Vec::new();
+        // Replies to step with, the last one first.
+        let mut replies = vec![reply];
+        while let Some(reply) = replies.pop() {
+            let mut context = Context { cache: &mut self.cache, platform };
+            match running.execution.step(&mut context, reply) {
+                Step::Calls(calls) => {
+                    for call in calls {
+                        match self.in_place(platform, call) {
+                            Ok(reply) => replies.push(Some(reply)),
+                            Err(call) => out.push(call),
+                        }
+                    }
+                }
+                Step::Done(Ok(Some(_))) => replies.push(None),
+                Step::Done(end) => {
+                    // What the statement itself is to blame for would fail again.
+                    let ran = matches!(end, Ok(None) | Err(Error::Query(_)));
+                    let ran_ns = ran.then_some(running.last_run_ns);
+                    self.host.ended(platform, &running.query, ran_ns);
+                    return Step::Done(Vec::new());
+                }
+            }
+        }
+        self.running = Some(running);
+        Step::Calls(out)
+    }
+
+    /// Answers a call to this very object; any other comes back.
+    fn in_place(&mut self, platform: &dyn Platform, call: Call) -> Result<Reply, Call> {
+        if call.to != Address::Database(self.object.clone()) {
+            return Err(call);
+        }
+        let (ticket, step) = self.host.begin(platform, &call.message);
+        match step {
+            Step::Done(reply) => Ok(Reply { id: call.id, result: Ok(reply) }),
+            // Describe, Schema and Register never need anybody else.
+            Step::Calls(_) => {
+                self.host.abandon(ticket);
+                Err(call)
+            }
+        }
+    }
+}
+
+impl<H: Scheduled> Host for Runner<H> {
+    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
+        self.host.begin(platform, message)
+    }
+
+    fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>> {
+        if ticket == RUN {
+            return self.go_on(platform, Some(reply));
+        }
+        self.host.resume(platform, ticket, reply)
+    }
+
+    fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+        match self.host.due_run(platform, self.running.is_some()) {
+            Some(due) => (RUN, self.start(platform, due)),
+            None => self.host.alarm(platform),
+        }
+    }
+
+    fn next_alarm_ns(&self) -> Option<i64> {
+        self.host.next_alarm_ns()
+    }
+
+    fn abandon(&mut self, ticket: Ticket) {
+        if ticket == RUN {
+            self.running = None;
+        }
+        self.host.abandon(ticket);
+    }
+}

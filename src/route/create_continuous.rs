@@ -1,0 +1,165 @@
+//! CREATE CONTINUOUS QUERY: every name is qualified and checked, then the Database keeps the text.
+
+use std::rc::Rc;
+
+use super::ask::Ask;
+use super::error::Error;
+use super::load::{Load, Progress, Want};
+use super::{Context, Machine};
+use crate::influxql::ast::{CreateContinuousQueryStatement, SelectStatement, Source};
+use crate::protocol::call::{Reply, Step};
+use crate::protocol::continuous::ContinuousQuery;
+use crate::protocol::database::{Description, FromDatabase, ToDatabase};
+use crate::protocol::envelope;
+use crate::protocol::round::Round;
+use crate::query::error::QueryError;
+use crate::query::source::Defaults;
+
+/// A statement in progress.
+#[derive(Debug)]
+pub(super) struct CreateContinuous {
+    statement: CreateContinuousQueryStatement,
+    /// The databases that it names, each with its policies once they are known.
+    databases: Vec<(String, Option<Rc<Description>>)>,
+    load: Option<Load>,
+    ask: Option<Ask>,
+    round: Round,
+}
+
+type Answer = Result<(), Error>;
+
+impl CreateContinuous {
+    /// # Errors
+    /// [`QueryError::DatabaseRequired`]
+    pub(super) fn new(
+        mut statement: CreateContinuousQueryStatement,
+        defaults: Defaults<'_>,
+    ) -> Result<Self, Error> {
+        let own = Some(statement.database.as_str()).filter(|name| !name.is_empty());
+        let database = defaults.database.or(own).ok_or(QueryError::DatabaseRequired)?.to_owned();
+        let policy = defaults.policy.map(str::to_owned);
+        let mut databases: Vec<(String, Option<Rc<Description>>)> = Vec::new();
+        each_place(&mut statement.source, &mut |named, of_policy| {
+            if named.is_none() {
+                *named = Some(database.clone());
+                *of_policy = of_policy.take().or_else(|| policy.clone());
+            }
+            let name = named.clone().unwrap_or_default();
+            if databases.iter().all(|(known, _)| *known != name) {
+                databases.push((name, None));
+            }
+            Ok(())
+        })?;
+        Ok(Self { statement, databases, load: None, ask: None, round: Round::default() })
+    }
+
+    /// All databases are known: names the policies and checks them.
+    fn qualify(&mut self) -> Result<ContinuousQuery, Error> {
+        let databases = &self.databases;
+        each_place(&mut self.statement.source, &mut |database, policy| {
+            let named = |name: &str| databases.iter().find(|(known, _)| known == name);
+            let database = database.as_deref().unwrap_or_default();
+            let Some((_, Some(found))) = named(database) else {
+                return Err(Error::DatabaseNotFound(database.to_owned()));
+            };
+            let mut all = found.policies.iter();
+            let default = all.find(|policy| Some(policy.id) == found.default_policy);
+            let default = default.map(|policy| &policy.name).or(found.dropped_default.as_ref());
+            let name = policy.get_or_insert_with(|| default.cloned().unwrap_or_default());
+            if found.policies.iter().all(|policy| policy.name != *name) {
+                return Err(Error::PolicyNotFound(format!("{database}.{name}")));
+            }
+            Ok(())
+        })?;
+        let source = &self.statement.source;
+        let interval_ns = source.group_by_interval_ns().unwrap_or(0);
+        // 1.x keeps a query without windows and never runs it.
+        let is_run = interval_ns > 0 && !source.is_raw();
+        let every_ns = match self.statement.resample_every_ns {
+            0 => interval_ns,
+            every_ns => every_ns,
+        };
+        Ok(ContinuousQuery {
+            name: self.statement.name.clone(),
+            text: self.statement.to_string(),
+            every_ns: if is_run { every_ns } else { 0 },
+            last_run_ns: None,
+        })
+    }
+
+    /// Loads the next database, or sends the query to its own one.
+    fn go_on(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> Step<Answer> {
+        loop {
+            if let Some(ask) = &mut self.ask {
+                return match ask.step(context, reply.take()) {
+                    Step::Calls(calls) => Step::Calls(calls),
+                    Step::Done(reply) => Step::Done(reply.and_then(|reply| done(Ok(reply)))),
+                };
+            }
+            let next = self.databases.iter_mut().find(|(_, found)| found.is_none());
+            let Some((name, found)) = next else {
+                let query = match self.qualify() {
+                    Ok(query) => query,
+                    Err(error) => return Step::Done(Err(error)),
+                };
+                let message = ToDatabase::CreateContinuousQuery { query };
+                self.ask = Some(Ask::database(&self.statement.database, &message));
+                continue;
+            };
+            let load = self.load.get_or_insert_with(|| Load::from_owner(name, Want::Nothing));
+            let reply = match reply.take() {
+                None => None,
+                Some(reply) => match self.round.take(reply).and_then(|mut all| all.pop()) {
+                    Some(reply) => Some(reply),
+                    None => return Step::Calls(Vec::new()),
+                },
+            };
+            match load.step(context, reply) {
+                Progress::Ask(request) => return Step::Calls(self.round.start(vec![request])),
+                Progress::Ready(Err(error)) => return Step::Done(Err(error)),
+                Progress::Ready(Ok(loaded)) => {
+                    *found = Some(loaded.description);
+                    self.load = None;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a Database did what it was told.
+pub(super) fn done(reply: Result<Vec<u8>, Error>) -> Answer {
+    match envelope::decode_reply::<FromDatabase>(Ok(reply?))? {
+        FromDatabase::Done => Ok(()),
+        FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
+        FromDatabase::Unavailable(why) => Err(why.into()),
+        _ => Err(Error::unexpected_reply()),
+    }
+}
+
+type Name = Option<String>;
+type Visit<'a> = dyn FnMut(&mut Name, &mut Name) -> Answer + 'a;
+
+/// Calls `visit` with the database and policy of the target and of every source, subqueries
+/// included, in the order in which 1.x checks them.
+fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) -> Answer {
+    if let Some(target) = &mut select.into {
+        visit(&mut target.database, &mut target.policy)?;
+    }
+    for source in &mut select.sources {
+        match source {
+            Source::Measurement(measurement) => {
+                visit(&mut measurement.database, &mut measurement.policy)?;
+            }
+            Source::Subquery(inner) => each_place(inner, visit)?,
+        }
+    }
+    Ok(())
+}
+
+impl Machine for CreateContinuous {
+    type Answer = Answer;
+
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Answer> {
+        self.go_on(context, reply)
+    }
+}

@@ -1,0 +1,114 @@
+//! Continuous queries that really run, on a clock that the test moves.
+
+use serde_json::{Value, json};
+
+use crate::product::Product;
+
+const CREATE: &str = "CREATE CONTINUOUS QUERY c ON d BEGIN SELECT sum(v) INTO d.long.t FROM m \
+                      GROUP BY time(1m), host END";
+
+fn product() -> Product {
+    let mut product = Product::with(&[]);
+    for q in ["CREATE DATABASE d", "CREATE RETENTION POLICY long ON d DURATION INF REPLICATION 1"] {
+        product.query("d", q);
+    }
+    product
+}
+
+/// The minute that the clock is in, seconds.
+fn minute(product: &Product) -> i64 {
+    product.now_s() / 60 * 60
+}
+
+/// The sums of the target by minute after `from`, as `[minutes later, sum]`.
+fn sums(product: &mut Product, from: i64) -> Vec<Value> {
+    let q = "SELECT sum FROM d.long.t GROUP BY host";
+    let answer = product.query("d", q);
+    let rows = &answer["results"][0]["series"][0]["values"];
+    let minutes = |row: &Value| (row[0].as_i64().unwrap() - from) / 60;
+    rows.as_array()
+        .map_or(Vec::new(), |rows| rows.iter().map(|row| json!([minutes(row), row[1]])).collect())
+}
+
+#[test]
+fn a_query_runs_at_the_end_of_each_window_and_catches_up_after_downtime() {
+    let mut product = product();
+    product.query("d", CREATE);
+    product.wait(60);
+    let start = minute(&product);
+    for later in 0..10 {
+        product.write("d", &format!("m,host=a v={} {}", later + 1, start + 60 * later));
+    }
+    assert_eq!(sums(&mut product, start), [] as [Value; 0], "no window has ended");
+    product.wait(60);
+    assert_eq!(sums(&mut product, start), [json!([0, 1])]);
+    product.wait(120);
+    assert_eq!(sums(&mut product, start), [json!([0, 1]), json!([1, 2]), json!([2, 3])]);
+    // Nobody is awake for four minutes; then somebody asks something else.
+    product.sleep();
+    product.wait(240);
+    product.query("d", "SHOW DATABASES");
+    assert_eq!(sums(&mut product, start).len(), 3, "the alarm of a sleeping object does not ring");
+    product.query("d", "SHOW MEASUREMENTS");
+    let all: Vec<Value> = (0..7).map(|later| json!([later, later + 1])).collect();
+    assert_eq!(sums(&mut product, start), all);
+    product.query("d", "DROP CONTINUOUS QUERY c ON d");
+    product.wait(180);
+    assert_eq!(sums(&mut product, start), all, "a dropped query runs no more");
+}
+
+#[test]
+fn the_watermark_stays_until_the_write_is_acknowledged() {
+    let mut product = product();
+    product.query("d", CREATE);
+    product.wait(60);
+    let start = minute(&product);
+    for later in 0..5 {
+        product.write("d", &format!("m,host=a v={} {}", later + 1, start + 60 * later));
+    }
+    // Without its target a run fails, again and again.
+    product.query("d", "DROP RETENTION POLICY long ON d");
+    for _ in 0..3 {
+        product.wait(60);
+    }
+    product.query("d", "CREATE RETENTION POLICY long ON d DURATION INF REPLICATION 1");
+    for _ in 0..6 {
+        product.wait(600);
+    }
+    let all: Vec<Value> = (0..5).map(|later| json!([later, later + 1])).collect();
+    assert_eq!(sums(&mut product, start), all);
+}
+
+#[test]
+fn resample_writes_the_open_window_and_backwards() {
+    let mut product = product();
+    let now = minute(&product);
+    for later in -3..3 {
+        product.write("d", &format!("m,host=a v={} {}", later + 10, now + 60 * later));
+    }
+    let create = "CREATE CONTINUOUS QUERY c ON d RESAMPLE EVERY 20s FOR 3m BEGIN SELECT sum(v) \
+                  INTO d.long.t FROM m GROUP BY time(1m), host END";
+    product.query("d", create);
+    product.wait(1);
+    let written = sums(&mut product, now);
+    assert_eq!(written.first(), Some(&json!([-2, 8])), "{written:?}");
+    assert_eq!(written.last(), Some(&json!([0, 10])), "the window that is open: {written:?}");
+}
+
+#[test]
+fn every_database_shows_its_own() {
+    let mut product = product();
+    product.query("d", "CREATE DATABASE e");
+    product.query("d", CREATE);
+    let answer = product.query("d", "SHOW CONTINUOUS QUERIES");
+    let text = "CREATE CONTINUOUS QUERY c ON d BEGIN SELECT sum(v) INTO d.long.t FROM d.autogen.m \
+                GROUP BY time(1m), host END";
+    let series = json!([
+        {"name": "d", "columns": ["name", "query"], "values": [["c", text]]},
+        {"name": "e", "columns": ["name", "query"]},
+    ]);
+    assert_eq!(answer["results"][0]["series"], series);
+    // It survives its object.
+    product.sleep();
+    assert_eq!(product.query("d", "SHOW CONTINUOUS QUERIES"), answer);
+}
