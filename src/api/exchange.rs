@@ -33,8 +33,8 @@ use crate::route::grants::Principal;
 use crate::route::identify::Identify;
 use entrance::{Door, Then};
 
-/// A JSON body of the management API, bytes.
-const CONFIGURE_BODY_BYTES_MAX: usize = 64 << 10;
+/// A JSON body of the management API.
+const CONFIGURE_CEILING: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: 64 << 10 };
 /// What is reserved for a body whose length is not announced.
 const UNKNOWN_BODY_BYTES: usize = 10_000_000;
 
@@ -258,56 +258,11 @@ impl Exchange {
         self.knock(service, platform, door)
     }
 
-    /// The caller is known: what is behind the door is theirs to ask for.
-    fn enter(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-        door: Door,
-    ) -> Result<Action, ApiError> {
-        match door {
-            Door::Write(dialect) => self.begin_write(service, platform, dialect),
-            Door::Query => self.begin_query(service, platform),
-            Door::Tokens => match self.require_admin(service, platform, door)? {
-                Some(action) => Ok(action),
-                None => self.begin_tokens(service, platform),
-            },
-            Door::Databases | Door::Verify => match self.require_admin(service, platform, door)? {
-                Some(action) => Ok(action),
-                None => {
-                    let bytes = CONFIGURE_BODY_BYTES_MAX;
-                    let ceiling = Ceiling { limit: Limit::BodyBytes, bytes };
-                    let verify = matches!(door, Door::Verify);
-                    let target = if verify { Target::Verify } else { Target::Configure };
-                    self.read_body(service, target, ceiling)
-                }
-            },
-        }
-    }
-
     fn allow(&self, methods: &'static str) -> Result<(), ApiError> {
         if methods.split(", ").any(|method| method == self.head.method) {
             return Ok(());
         }
         Err(ApiError::Method { method: self.head.method.clone(), allow: methods })
-    }
-
-    fn begin_tokens(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-    ) -> Result<Action, ApiError> {
-        let tokens = match self.head.method.as_str() {
-            "POST" => {
-                let bytes = CONFIGURE_BODY_BYTES_MAX;
-                let ceiling = Ceiling { limit: Limit::BodyBytes, bytes };
-                return self.read_body(service, Target::Token, ceiling);
-            }
-            "DELETE" => Tokens::delete(self.url.filled("token_name"))?,
-            _ => Tokens::list(),
-        };
-        self.state = State::Tokens(Box::new(tokens));
-        self.step(service, platform, None)
     }
 
     fn begin_write(

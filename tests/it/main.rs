@@ -8,9 +8,11 @@
 
 mod continuous;
 mod engine;
+mod grants;
 mod http;
 mod influxql;
 mod influxql_hostile;
+mod isolation;
 mod line_protocol;
 mod memory;
 mod operators;

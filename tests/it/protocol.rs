@@ -77,7 +77,7 @@ fn kept(points: u64) -> Result<WriteOutcome, Error> {
 }
 
 /// Asks an object directly.
-fn ask(world: &mut World, to: Address, message: Vec<u8>) -> Vec<u8> {
+pub(crate) fn ask(world: &mut World, to: Address, message: Vec<u8>) -> Vec<u8> {
     struct Ask(Option<Call>, std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
     impl Client for Ask {
         fn step(

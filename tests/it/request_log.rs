@@ -38,6 +38,12 @@ fn a_token_is_in_no_reply_and_no_log_line() {
         "/query?q=SELEC",
         "/query?db=db&q=SELECT+v+FROM+cpu",
         "/api/v3/configure/database",
+        "/api/v3/configure/token",
+        "/api/v3/configure/token?token_name=x",
+        "/api/v3/enterprise/configure/token",
+        "/api/v3/configure/token/admin",
+        "/debug/verify",
+        "/metrics",
         "/ping",
         "/health",
         "/nowhere",
@@ -64,7 +70,7 @@ fn a_token_is_in_no_reply_and_no_log_line() {
             }
         }
     }
-    assert_eq!(requests, 2 * 13 * 7 * 5);
+    assert_eq!(requests, 2 * 19 * 7 * 5);
 }
 
 #[test]
@@ -116,5 +122,49 @@ fn what_is_logged_is_a_setting() {
             product.log_line().is_some()
         });
         assert_eq!(logged, expected, "{which}");
+    }
+}
+
+#[test]
+fn a_database_token_and_a_password_are_shown_once_or_never() {
+    let mut product = Product::with(&[]);
+    let body = json!({"token_name": "t", "permissions": [
+        {"resource_type": "db", "resource_identifier": ["d"], "actions": ["read"]}]});
+    let made = product.post("/api/v3/configure/token", &body.to_string());
+    let made: Value = serde_json::from_slice(&made.body).unwrap();
+    let token = made["token"].as_str().unwrap().to_owned();
+    assert!(!product.log_line().unwrap().contains(&token));
+    let quoted = |q: &str| form_urlencoded::byte_serialize(q.as_bytes()).collect::<String>();
+    let create = quoted(&format!("CREATE USER u WITH PASSWORD '{CANARY}'"));
+    let secrets = [token.as_str(), CANARY];
+    let bearer = ("authorization", format!("Bearer {token}"));
+    let of_user = ("authorization", format!("Token u:{CANARY}"));
+    let admin = ("authorization", "Bearer admin".to_owned());
+    for (method, target, (name, value)) in [
+        ("POST", format!("/query?q={create}"), &admin),
+        ("POST", format!("/query?q={create}"), &admin),
+        ("GET", format!("/query?q={create}"), &admin),
+        ("POST", format!("/query?q={create}"), &bearer),
+        (
+            "POST",
+            format!("/query?q={}", quoted(&format!("SET PASSWORD FOR u = '{CANARY}'"))),
+            &admin,
+        ),
+        ("POST", "/query?q=SHOW+USERS".to_owned(), &admin),
+        ("GET", "/api/v3/configure/token".to_owned(), &admin),
+        ("POST", "/write?db=d".to_owned(), &bearer),
+        ("POST", "/write?db=d".to_owned(), &of_user),
+        ("POST", "/query?db=d&q=SHOW+SERIES".to_owned(), &bearer),
+        ("POST", "/query?db=d&q=SHOW+SERIES".to_owned(), &of_user),
+        ("POST", "/api/v3/configure/token".to_owned(), &bearer),
+        ("DELETE", "/api/v3/configure/token?token_name=t".to_owned(), &admin),
+        ("POST", "/write?db=d".to_owned(), &bearer),
+    ] {
+        let reply = send(&mut product, method, &target, (name, value));
+        let line = product.log_line().unwrap();
+        let sinks = format!("{reply:?} {} {line}", String::from_utf8_lossy(&reply.body));
+        for secret in secrets {
+            assert!(!sinks.contains(secret), "{method} {target}: {sinks}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tidemark::api::http::{RequestHead, Response};
+use tidemark::model::limits::FAILURES_MAX;
 
 use crate::product::{Product, TOKEN};
 
@@ -295,4 +296,46 @@ fn a_token_ends_with_its_expiry_or_its_revocation() {
     admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=long"), "", 200);
     assert_eq!(send(&mut product, ("Token", &long), write, "m v=1").status, 401);
     admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=long"), "", 404);
+}
+
+/// Statuses of failures from one address, and what is asked of it meanwhile.
+#[test]
+fn failures_are_slowed_and_valid_tokens_are_not() {
+    let mut product = two_databases();
+    let secret = token(&mut product, "mine", &["a"], &["read", "write"], None);
+    let query = ("GET", "/query?db=a&q=SHOW+SERIES");
+    let mut statuses = Vec::new();
+    for n in 0..40 {
+        let guess = format!("apiv3_{n}");
+        let reply = send(&mut product, ("Bearer", &guess), query, "");
+        statuses.push(reply.status);
+        if reply.status == 429 {
+            let wait = reply.headers.iter().find(|(name, _)| name == "Retry-After");
+            let wait: u32 = wait.unwrap().1.parse().unwrap();
+            assert!((1..=30).contains(&wait), "{wait}");
+        }
+    }
+    let (before, after) = statuses.split_at(FAILURES_MAX as usize);
+    assert!(before.iter().all(|&s| s == 401) && after.iter().all(|&s| s == 429), "{statuses:?}");
+    for (method, target) in [
+        ("POST", "/api/v2/write?bucket=a"),
+        ("POST", "/api/v3/write_lp?db=a"),
+        ("GET", "/api/v3/configure/token"),
+        ("POST", "/api/v3/configure/database"),
+    ] {
+        let reply = send(&mut product, ("Bearer", "bad"), (method, target), "m v=1");
+        assert_eq!(reply.status, 429, "{target}");
+        assert!(body(&reply).contains("\"code\":\"too many requests\""), "{}", body(&reply));
+    }
+    // Telegraf's v1 output drops what is answered with 429.
+    let write = ("POST", "/write?db=a");
+    assert_eq!(send(&mut product, ("Bearer", "bad"), write, "m v=1").status, 401);
+    // The neighbours behind the same address are served, and so are new tokens.
+    assert_eq!(send(&mut product, ("Bearer", &secret), write, "m v=1").status, 204);
+    assert_eq!(send(&mut product, ("Bearer", TOKEN), write, "m v=1").status, 204);
+    let new = token(&mut product, "new", &["a"], &["write"], None);
+    assert_eq!(send(&mut product, ("Bearer", &new), write, "m v=1").status, 204);
+    // A minute later it is 401 again.
+    product.pass(60);
+    assert_eq!(send(&mut product, ("Bearer", "bad"), query, "").status, 401);
 }

@@ -1,12 +1,13 @@
 //! The door: who is calling, and whether to let them in.
 
-use super::{Exchange, Service, State};
+use super::{CONFIGURE_CEILING, Exchange, Service, State, Target};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::{ApiError, Shape};
 use crate::api::params::Dialect;
 use crate::api::query::Querying;
 use crate::api::throttle;
+use crate::api::tokens::Tokens;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::route::error::Error;
 use crate::route::grants::Principal;
@@ -148,5 +149,46 @@ impl Exchange {
             Then::Enter(door) => self.enter(service, platform, door),
             Then::Run(querying) => self.authorise(service, platform, querying),
         }
+    }
+
+    /// The caller is known: what is behind the door is theirs to ask for.
+    fn enter(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        door: Door,
+    ) -> Result<Action, ApiError> {
+        match door {
+            Door::Write(dialect) => self.begin_write(service, platform, dialect),
+            Door::Query => self.begin_query(service, platform),
+            Door::Tokens => match self.require_admin(service, platform, door)? {
+                Some(action) => Ok(action),
+                None => self.begin_tokens(service, platform),
+            },
+            Door::Databases | Door::Verify => match self.require_admin(service, platform, door)? {
+                Some(action) => Ok(action),
+                None => {
+                    let verify = matches!(door, Door::Verify);
+                    let target = if verify { Target::Verify } else { Target::Configure };
+                    self.read_body(service, target, CONFIGURE_CEILING)
+                }
+            },
+        }
+    }
+
+    fn begin_tokens(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+    ) -> Result<Action, ApiError> {
+        let tokens = match self.head.method.as_str() {
+            "POST" => {
+                return self.read_body(service, Target::Token, CONFIGURE_CEILING);
+            }
+            "DELETE" => Tokens::delete(self.url.filled("token_name"))?,
+            _ => Tokens::list(),
+        };
+        self.state = State::Tokens(Box::new(tokens));
+        self.step(service, platform, None)
     }
 }
