@@ -7,6 +7,7 @@
 )]
 
 mod continuous;
+mod deletes;
 mod engine;
 mod grants;
 mod http;
@@ -15,8 +16,8 @@ mod influxql_hostile;
 mod isolation;
 mod line_protocol;
 mod memory;
-mod operators;
 mod memory_server;
+mod operators;
 mod product;
 mod protocol;
 mod query_script;

@@ -128,6 +128,11 @@ impl Product {
         self.inner.pass_time(self.now_ns);
     }
 
+    /// Lets time pass; no alarm goes off.
+    pub(crate) fn wait_s(&mut self, seconds: i64) {
+        self.now_ns += seconds * S_NS;
+    }
+
     /// Evicts every object and empties every cache; storage stays.
     pub(crate) fn sleep(&mut self) {
         self.inner.sleep();

@@ -72,7 +72,7 @@ fn alter(database: &str, name: &str, duration_ns: i64) -> CreateDrop {
     CreateDrop::new(Change::AlterPolicy { database, spec, make_default: false })
 }
 
-fn kept(points: u64) -> Result<WriteOutcome, Error> {
+pub(crate) fn kept(points: u64) -> Result<WriteOutcome, Error> {
     Ok(WriteOutcome { points_written: points, ..WriteOutcome::default() })
 }
 
@@ -195,7 +195,7 @@ fn rule_3_a_stale_edge_neither_sees_the_old_database_nor_loses_points_of_the_new
 }
 
 /// Steps a machine by hand: every call that `answer` returns a reply for is answered at once.
-fn script<M: Machine>(
+pub(crate) fn script<M: Machine>(
     world: &mut World,
     edge: &Edge,
     machine: &mut M,

@@ -12,7 +12,7 @@ use crate::world::platform::START_NS;
 use crate::world::{Edge, World, real_shard};
 
 /// The statement's result, one line per row.
-fn ask(world: &mut World, edge: &Edge, text: &str) -> Result<Vec<String>, Error> {
+pub(crate) fn ask(world: &mut World, edge: &Edge, text: &str) -> Result<Vec<String>, Error> {
     let statement = parse_statement(text, &Params::default()).unwrap();
     let database = Some("db".to_owned());
     let principal = Principal::admin();

@@ -1,0 +1,319 @@
+//! DELETE, DROP SERIES and DROP MEASUREMENT over whole deployments: losses, stale edges, space.
+
+use serde_json::{Value, json};
+use tidemark::influxql::params::Params;
+use tidemark::influxql::parse_statement;
+use tidemark::protocol::call::{Address, CallFailure};
+use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
+use tidemark::protocol::database::{FromDatabase, ToDatabase};
+use tidemark::protocol::envelope;
+use tidemark::protocol::shard::{FromShard, ToShard};
+use tidemark::route::delete::Delete;
+use tidemark::route::error::Error;
+
+use crate::product::Product;
+use crate::protocol::{ask as ask_object, create, kept, script, write};
+use crate::whole::ask;
+use crate::world::{Edge, Faults, World, real_shard};
+
+fn world(seed: u64) -> World {
+    World::new(seed, real_shard::make)
+}
+
+fn delete(text: &str) -> Delete {
+    Delete::new(parse_statement(text, &Params::default()).unwrap(), "db".into(), 0)
+}
+
+fn twenty() -> String {
+    let lines: Vec<String> = (1..=20).map(|n| format!("m,host=h{n} f={n} {n}")).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn rule_9_a_delete_that_one_shard_misses_says_so_and_a_repeat_finishes_it() {
+    let mut world = world(9);
+    let edge = Edge::default();
+    world.run(&edge, create("db", 4, None)).unwrap();
+    world.run(&edge, write("db", &twenty())).unwrap();
+    let mut told = 0;
+    let answer = script(&mut world, &edge, &mut delete("DELETE FROM m"), |world, call| {
+        if let Ok((_, ToShard::Delete { .. })) = envelope::decode::<ToShard>(&call.message) {
+            told += 1;
+            if told == 2 {
+                return Err(CallFailure::Failed("lost".into()));
+            }
+        }
+        Ok(ask_object(world, call.to.clone(), call.message.clone()))
+    });
+    let Err(Error::PartlyApplied(why)) = answer else { panic!("{answer:?}") };
+    assert_eq!(why, "an object could not be reached: lost");
+    let left = ask(&mut world, &edge, "SELECT count(f) FROM m").unwrap();
+    assert!(left != Vec::<String>::new(), "one shard was not told");
+    assert_eq!(world.run(&edge, delete("DELETE FROM m")), Ok(()));
+    assert_eq!(ask(&mut world, &edge, "SELECT f FROM m").unwrap(), Vec::<String>::new());
+    assert_eq!(ask(&mut world, &edge, "SHOW SERIES").unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn rule_9_a_delete_that_arrives_late_or_twice_spares_what_was_written_after_it() {
+    let mut world = world(10);
+    let edge = Edge::default();
+    world.run(&edge, create("db", 1, None)).unwrap();
+    world.run(&edge, write("db", "m f=1 1")).unwrap();
+    let mut sent = Vec::new();
+    let answer = script(&mut world, &edge, &mut delete("DELETE FROM m"), |world, call| {
+        if let Ok((_, ToShard::Delete { .. })) = envelope::decode::<ToShard>(&call.message) {
+            sent.push(call.clone());
+        }
+        Ok(ask_object(world, call.to.clone(), call.message.clone()))
+    });
+    assert_eq!((answer, sent.len()), (Ok(()), 1));
+    assert_eq!(world.run(&edge, write("db", "m f=2 1")), kept(1));
+    let again = ask_object(&mut world, sent[0].to.clone(), sent[0].message.clone());
+    assert_eq!(envelope::decode::<FromShard>(&again).unwrap().1, FromShard::Done);
+    let seen = ask(&mut world, &edge, "SELECT f FROM m").unwrap();
+    assert!(seen.len() == 1 && seen[0].contains('2'), "{seen:?}");
+    // Once the rows on both sides of it are one block it is refused.
+    world.settle();
+    let again = ask_object(&mut world, sent[0].to.clone(), sent[0].message.clone());
+    assert_eq!(envelope::decode::<FromShard>(&again).unwrap().1, FromShard::Stale);
+    assert_eq!(ask(&mut world, &edge, "SELECT f FROM m").unwrap(), seen);
+}
+
+#[test]
+fn rule_9_deletes_that_succeed_hold_under_losses_repeats_and_crashes() {
+    let (mut done, mut failed) = (0, 0);
+    for seed in 0..60 {
+        let mut world = world(seed);
+        let edge = Edge::default();
+        world.run(&edge, create("db", 3, None)).unwrap();
+        world.run(&edge, write("db", &twenty())).unwrap();
+        world.faults = Faults { lost: 6, repeated: 20, crashed: 6 };
+        let outcome = world.run(&edge, delete("DELETE FROM m WHERE time <= 10"));
+        world.faults = Faults { repeated: 20, ..Faults::default() };
+        let rewritten = world.run(&edge, write("db", "m,host=h3 f=33 3"));
+        world.faults = Faults::default();
+        world.settle();
+        let left = ask(&mut world, &edge, "SELECT f FROM m").unwrap();
+        match outcome {
+            Ok(()) => {
+                assert_eq!((rewritten, left.len()), (kept(1), 11), "seed {seed}: {left:?}");
+                done += 1;
+            }
+            // Each shard has carried it out or not.
+            Err(_) => {
+                assert!((11..=20).contains(&left.len()), "seed {seed}: {left:?}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(done > 10 && failed > 5, "{done} done, {failed} failed");
+}
+
+#[test]
+fn a_stale_edge_neither_brings_a_dropped_measurement_back_nor_loses_points_of_the_new() {
+    let mut world = world(11);
+    let (a, b) = (Edge::default(), Edge::default());
+    world.run(&a, create("db", 2, None)).unwrap();
+    for edge in [&a, &b] {
+        assert_eq!(world.run(edge, write("db", &twenty())), kept(20));
+    }
+    ask(&mut world, &a, "DROP MEASUREMENT m").unwrap();
+    assert_eq!(ask(&mut world, &b, "SELECT f FROM m").unwrap(), Vec::<String>::new());
+    // b still knows the old id and the old type.
+    assert_eq!(world.run(&b, write("db", "m,host=x f=\"text\" 1")), kept(1));
+    assert_eq!(world.run(&a, write("db", "m,host=y f=\"more\" 2")), kept(1));
+    for edge in [&a, &b, &Edge::default()] {
+        assert_eq!(ask(&mut world, edge, "SELECT f FROM m").unwrap().len(), 2);
+        let keys = ask(&mut world, edge, "SHOW FIELD KEYS").unwrap();
+        assert!(keys.len() == 1 && keys[0].contains("string"), "{keys:?}");
+    }
+    // Ids stay retired over crashes of everyone and later drops.
+    let resolve = envelope::encode(&ToCatalog::Resolve { name: "db".into() });
+    let reply = ask_object(&mut world, Address::Catalog, resolve);
+    let Ok((_, FromCatalog::Resolved { object: Some(object) })) = envelope::decode(&reply) else {
+        panic!("no database");
+    };
+    let database = Address::Database(object);
+    for _ in 0..2 {
+        world.settle();
+        world.crash(&database);
+        ask(&mut world, &a, "DROP MEASUREMENT m").unwrap();
+        assert_eq!(world.run(&b, write("db", "m f=1i 1")), kept(1));
+    }
+    let reply = ask_object(&mut world, database, envelope::encode(&ToDatabase::Stats));
+    let Ok((_, FromDatabase::Stats(stats))) = envelope::decode(&reply) else { panic!() };
+    assert_eq!(stats.measurements, 1);
+    assert_eq!(ask(&mut world, &a, "SELECT f FROM m").unwrap().len(), 1);
+}
+
+/// A number of SHOW STATS FOR 'shard'.
+fn stat(product: &mut Product, column: &str) -> u64 {
+    let answer = product.query("", "SHOW STATS FOR 'shard'");
+    let series = &answer["results"][0]["series"][0];
+    let columns = series["columns"].as_array().unwrap();
+    let at = columns.iter().position(|name| name == column).expect(column);
+    series["values"][0][at].as_u64().unwrap()
+}
+
+fn lines(hosts: u64, times: std::ops::Range<u64>) -> String {
+    let line = |n: u64, time: u64| {
+        let value = (n * 7_919 + time * 104_729) % 1_000_003;
+        format!("m,host=h{n},dc=d{} v={value}.5 {time}\n", n % 3)
+    };
+    times.flat_map(|time| (0..hosts).map(move |n| line(n, time * 60))).collect()
+}
+
+#[test]
+fn deleted_rows_are_gone_at_once_and_their_space_after_compaction() {
+    let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
+    product.query("", "CREATE DATABASE a");
+    for day in 0..6 {
+        product.write("a", &lines(10, day * 400..day * 400 + 400));
+        product.rest();
+    }
+    let full = stat(&mut product, "diskBytes");
+    let count = |product: &mut Product| {
+        product.query("a", "SELECT count(v) FROM m")["results"][0]["series"][0]["values"][0][1]
+            .as_u64()
+    };
+    assert_eq!(count(&mut product), Some(24_000));
+    product.query("a", "DELETE FROM m WHERE host =~ /h[1-9]/");
+    assert_eq!(count(&mut product), Some(2_400));
+    product.sleep();
+    assert_eq!(count(&mut product), Some(2_400));
+    product.rest();
+    assert_eq!((count(&mut product), stat(&mut product, "tombstones")), (Some(2_400), 0));
+    let left = stat(&mut product, "diskBytes");
+    assert!(left * 4 < full, "{full} bytes before, {left} after a tenth was left");
+    product.query("a", "DROP MEASUREMENT m");
+    product.rest();
+    let empty = stat(&mut product, "diskBytes");
+    assert!(empty < 2_000, "{empty} bytes are left of nothing");
+}
+
+#[test]
+fn show_tag_values_of_thirty_days_reads_few_rows() {
+    let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
+    product.query("", "CREATE DATABASE a");
+    for day in 0..30 {
+        product.write("a", &lines(100, day * 1_440..day * 1_440 + 24));
+        product.rest();
+    }
+    let show = |product: &mut Product| {
+        let before = stat(product, "rowsRead");
+        let answer = product.query("a", "SHOW TAG VALUES FROM m WITH KEY = host");
+        let rows = answer["results"][0]["series"][0]["values"].as_array().map(Vec::len);
+        assert_eq!(rows, Some(100));
+        stat(product, "rowsRead") - before
+    };
+    let cold = show(&mut product);
+    let warm = show(&mut product);
+    println!("SHOW TAG VALUES: {cold} rows read cold, {warm} warm");
+    assert!(cold <= 40 && warm <= 40, "{cold} rows read cold, {warm} warm");
+    // A pending delete does not make it read the data.
+    product.query("a", "DELETE FROM m WHERE time < 20000s AND host = 'h5'");
+    let deleted = show(&mut product);
+    assert!(deleted <= 40, "{deleted} rows read below a tombstone");
+}
+
+#[test]
+fn show_lists_only_what_has_live_rows_before_compaction_and_after() {
+    for (flushed, compacted) in [(false, false), (true, false), (true, true)] {
+        let mut world = world(12);
+        let edge = Edge::default();
+        world.run(&edge, create("db", 2, None)).unwrap();
+        let lines = "m,host=a f=1 10\nm,host=a g=2 20\nm,host=b f=3 10\nn,rack=r v=1 10";
+        world.run(&edge, write("db", lines)).unwrap();
+        if flushed {
+            world.settle();
+        }
+        let mut show = |statements: &[&str]| {
+            for statement in statements {
+                ask(&mut world, &edge, statement).unwrap();
+                if compacted {
+                    world.settle();
+                }
+            }
+            let shows = [
+                "SHOW MEASUREMENTS",
+                "SHOW SERIES",
+                "SHOW TAG VALUES WITH KEY = host",
+                "SHOW FIELD KEYS",
+            ];
+            let rows = shows.map(|show| ask(&mut world, &edge, show).unwrap().join("; "));
+            rows.join(" | ").replace("String(", "").replace(')', "")
+        };
+        let at = format!("flushed {flushed}, compacted {compacted}");
+        assert_eq!(
+            show(&["DELETE FROM m WHERE time = 20"]),
+            "measurements \"m\"; measurements \"n\" |  \"m,host=a\";  \"m,host=b\";  \
+             \"n,rack=r\" | m \"host\" \"a\"; m \"host\" \"b\" | m \"f\" \"float\"; \
+             n \"v\" \"float\"",
+            "{at}"
+        );
+        assert_eq!(
+            show(&["DELETE FROM m WHERE host = 'b' AND time < 15", "DROP SERIES FROM n"]),
+            "measurements \"m\" |  \"m,host=a\" | m \"host\" \"a\" | m \"f\" \"float\"",
+            "{at}"
+        );
+        assert_eq!(show(&["DELETE WHERE time >= 10"]), " |  |  | ", "{at}");
+    }
+}
+
+#[test]
+fn show_forgets_what_is_past_its_retention_before_storage_does() {
+    let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
+    product.query("", "CREATE DATABASE a WITH DURATION 1h");
+    let now_s = product.now_s();
+    product.write("a", &format!("m,host=old v=1 {}\nm,host=new v=1 {}", now_s - 3_000, now_s));
+    let hosts = |product: &mut Product| {
+        let shown = product.query("a", "SHOW TAG VALUES WITH KEY = host");
+        shown["results"][0]["series"][0]["values"].clone()
+    };
+    assert_eq!(hosts(&mut product), json!([["host", "new"], ["host", "old"]]));
+    product.wait_s(1_200);
+    assert_eq!(hosts(&mut product), json!([["host", "new"]]));
+    product.wait_s(3_000);
+    assert_eq!(hosts(&mut product), Value::Null);
+    assert_eq!(product.query("a", "SHOW MEASUREMENTS")["results"][0]["series"], Value::Null);
+}
+
+#[test]
+fn a_full_shard_refuses_writes_and_serves_reads_deletes_and_retention() {
+    let mut product = Product::with(&[("LOG_REQUESTS", "none"), ("SHARD_FULL_BYTES", "60000")]);
+    product.query("", "CREATE DATABASE a");
+    let mut written = 0;
+    let refused = loop {
+        let response = product.post("/write?db=a&precision=s", &lines(10, written..written + 100));
+        if response.status != 204 {
+            break response;
+        }
+        written += 100;
+        assert!(written < 100_000, "never full");
+    };
+    assert_eq!(refused.status, 503);
+    let body: Value = serde_json::from_slice(&refused.body).unwrap();
+    let text = body["error"].as_str().unwrap();
+    assert!(text.contains("full") && text.contains("60000"), "{text}");
+    let retry = refused.headers.iter().any(|(name, _)| name == "Retry-After");
+    assert!(retry, "{:?}", refused.headers);
+    let count = product.query("a", "SELECT count(v) FROM m");
+    assert_eq!(count["results"][0]["series"][0]["values"][0][1], json!(written * 10));
+    // What is full can be emptied, and takes writes again.
+    product.query("a", "DELETE FROM m WHERE host != 'h0'");
+    product.rest();
+    assert!(stat(&mut product, "diskBytes") < 60_000);
+    product.write("a", &lines(10, 0..1));
+    // Retention goes on too.
+    loop {
+        let response = product.post("/write?db=a&precision=s", &lines(10, written..written + 100));
+        written += 100;
+        if response.status == 503 {
+            break;
+        }
+    }
+    product.query("a", "ALTER RETENTION POLICY autogen ON a DURATION 1h SHARD DURATION 1h");
+    product.rest();
+    assert!(stat(&mut product, "diskBytes") < 10_000, "the points of 1970 are gone");
+}
