@@ -128,6 +128,17 @@ impl InProcess {
         self.budget = Budget::new(MEMTABLE_BYTES_MAX, self.platform.random_u64());
     }
 
+    /// What each object has stored, by its address. Handles share their data.
+    pub fn stores(&self) -> BTreeMap<Address, MemoryStore> {
+        self.stores.clone()
+    }
+
+    /// Gives an object that sleeps its storage.
+    pub fn put_store(&mut self, address: Address, store: MemoryStore) {
+        self.objects.remove(&address);
+        self.stores.insert(address, store);
+    }
+
     /// Lets time pass until `now_ns` and runs the alarms that are due by then.
     pub fn pass_time(&mut self, now_ns: i64) {
         self.platform.now_ns.set(now_ns);

@@ -6,6 +6,7 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::JOB_RETRY_NS;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
+pub(super) use crate::store::row::{parse, to_json};
 use crate::store::{Store, StoreError, Table};
 
 /// Rows read at once.
@@ -210,12 +211,4 @@ impl Entries {
         self.rows.insert(number, entry);
         Ok(())
     }
-}
-
-pub(super) fn to_json<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(row).map_err(|error| StoreError::Failed(error.to_string()))
-}
-
-pub(super) fn parse<T: for<'a> Deserialize<'a>>(head: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(head).map_err(|error| StoreError::Failed(error.to_string()))
 }

@@ -1,6 +1,6 @@
 //! Continuous queries: one row each, rewritten by every run that moves its watermark.
 
-use super::rows::{Rows, parse, to_json};
+use super::rows::Rows;
 use super::{Database, Halt};
 use crate::model::limits::{
     CONTINUOUS_QUERIES_MAX, CONTINUOUS_QUERY_BYTES_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS,
@@ -8,6 +8,7 @@ use crate::model::limits::{
 use crate::protocol::call::Platform;
 use crate::protocol::continuous::{ContinuousQuery, DueRun, Scheduled};
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal};
+use crate::store::row::{parse, to_json};
 use crate::store::{Store, StoreError, Table};
 
 /// Keys of these rows; policies lie below.

@@ -11,6 +11,7 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::CreateDatabase;
+use crate::store::row::{parse, to_json};
 use crate::store::{Store, StoreError, Table};
 
 /// Rows read at once.
@@ -230,12 +231,4 @@ fn for_each<S: Store>(
             take(*key, head)?;
         }
     }
-}
-
-pub(super) fn to_json<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(row).map_err(|error| StoreError::Failed(error.to_string()))
-}
-
-pub(super) fn parse<T: for<'a> Deserialize<'a>>(head: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(head).map_err(|error| StoreError::Failed(error.to_string()))
 }

@@ -5,6 +5,7 @@
 //! per row, not per byte, so `rows_written` and `rows_read` count what the platform would bill.
 
 pub mod memory;
+pub mod row;
 
 use std::ops::RangeInclusive;
 

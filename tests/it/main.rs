@@ -9,6 +9,7 @@
 mod continuous;
 mod deletes;
 mod engine;
+mod format;
 mod grants;
 mod http;
 mod influxql;

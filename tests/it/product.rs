@@ -1,10 +1,13 @@
 //! The whole product in process: HTTP requests in, responses out, no network.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
 use tidemark::protocol::call::Address;
+use tidemark::store::memory::MemoryStore;
 
 /// The admin token of every product under test.
 pub(crate) const TOKEN: &str = "admin";
@@ -96,6 +99,16 @@ impl Product {
             self.now_ns += 3_600 * S_NS;
             self.inner.pass_time(self.now_ns);
         }
+    }
+
+    /// What each object has stored.
+    pub(crate) fn stores(&self) -> BTreeMap<Address, MemoryStore> {
+        self.inner.stores()
+    }
+
+    /// Gives an object that sleeps its storage.
+    pub(crate) fn put_store(&mut self, address: Address, store: MemoryStore) {
+        self.inner.put_store(address, store);
     }
 
     /// The time of the last request, seconds.

@@ -1,0 +1,272 @@
+//! What earlier versions stored, opened by this one: `tests/data/format`, one file per version.
+//!
+//! A file is never rewritten. `RECORD_FORMAT=1 cargo test --test it format` makes the one of the
+//! current version where it is missing: after a change of what is stored, under a new number.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tidemark::model::ids::ObjectId;
+use tidemark::protocol::call::Address;
+use tidemark::store::memory::MemoryStore;
+use tidemark::store::{Store, Table};
+
+use crate::product::Product;
+
+/// The newest recorded state.
+const CURRENT: &str = "state_v1.txt";
+const KEY_MAX: u64 = (1 << 53) - 1;
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format").join(name)
+}
+
+fn product() -> Product {
+    Product::with(&[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")])
+}
+
+/// A database with a bit of everything that is stored.
+fn recorded() -> Product {
+    let mut product = product();
+    product.query("", "CREATE DATABASE a");
+    product.query("", "CREATE RETENTION POLICY short ON a DURATION 1d REPLICATION 1");
+    product.query("", "CREATE DATABASE b WITH DURATION INF REPLICATION 2 NAME p");
+    for round in 0..3 {
+        let hosts = (0..6).map(|n| {
+            let time = round * 700_000 + n;
+            format!("m,host=h{n},dc=d{} f={n}.5,i={n}i,s=\"text {n}\",b={} {time}", n % 2, n > 2)
+        });
+        product.write("a", &hosts.collect::<Vec<_>>().join("\n"));
+        product.write("a", &format!("gone v={round} 1\nsparse,t=x v=1 {round}"));
+        product.rest();
+    }
+    product.query("a", "DROP MEASUREMENT gone");
+    product.rest();
+    let now_s = product.now_s();
+    let response =
+        product.post("/write?db=a&rp=short&precision=s", &format!("m,host=x f=1i {now_s}"));
+    assert_eq!(response.status, 204);
+    // The last of it stays in the log, and a delete waits for compaction.
+    product.write("a", "m,host=h0 f=100 10\nm,host=new g=1 11");
+    product.query("a", "DELETE FROM m WHERE host = 'h5'");
+    product.write("a", "m,host=h5 f=55 5");
+    product
+}
+
+/// What the database of [`recorded`] answers.
+fn answers(product: &mut Product) -> Vec<Value> {
+    let asked = [
+        "SHOW DATABASES",
+        "SHOW RETENTION POLICIES ON a",
+        "SHOW RETENTION POLICIES ON b",
+        "SHOW MEASUREMENTS",
+        "SHOW SERIES",
+        "SHOW FIELD KEYS",
+        "SHOW TAG VALUES WITH KEY = host",
+        "SELECT * FROM m",
+        "SELECT * FROM sparse",
+        "SELECT count(f), sum(i) FROM m GROUP BY dc",
+        "SELECT * FROM gone",
+        "SELECT count(f) FROM short.m",
+    ];
+    asked.map(|q| product.query("a", q)["results"][0]["series"].clone()).into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::from("-");
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
+}
+
+fn bytes(text: &str) -> Vec<u8> {
+    let digits = text.trim_start_matches('-').as_bytes();
+    let digit = |c: u8| (c as char).to_digit(16).unwrap() as u8;
+    digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+fn dump(stores: &BTreeMap<Address, MemoryStore>) -> String {
+    let mut text = String::new();
+    for (address, store) in stores.iter().filter(|(_, store)| store.is_open().unwrap()) {
+        let (kind, id) = match address {
+            Address::Catalog => ("catalog", "-"),
+            Address::Database(id) => ("database", id.0.as_str()),
+            Address::Shard(id) => ("shard", id.0.as_str()),
+            Address::KeyDerivation => continue,
+        };
+        writeln!(text, "object {kind} {id}").unwrap();
+        for table in Table::ALL {
+            for (key, head) in store.heads(table, 0..=KEY_MAX, u32::MAX).unwrap() {
+                let body = store.body(table, key).unwrap().unwrap();
+                let (head, body) = (hex(&head), hex(&body));
+                writeln!(text, "{} {key} {head} {body}", table.name()).unwrap();
+            }
+        }
+    }
+    text
+}
+
+/// A product that wakes up on what `text` says is stored.
+fn restored(text: &str) -> Product {
+    let mut product = product();
+    let mut store = MemoryStore::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let ["object", kind, id] = words[..] {
+            let id = ObjectId(id.to_owned());
+            let address = match kind {
+                "catalog" => Address::Catalog,
+                "database" => Address::Database(id),
+                _ => Address::Shard(id),
+            };
+            store = MemoryStore::new();
+            store.open().unwrap();
+            product.put_store(address, store.clone());
+        } else {
+            let table = Table::ALL.into_iter().find(|table| table.name() == words[0]).unwrap();
+            let (head, body) = (bytes(words[2]), bytes(words[3]));
+            store.put(table, words[1].parse().unwrap(), &head, &body).unwrap();
+        }
+    }
+    product
+}
+
+#[test]
+fn every_recorded_state_is_opened_and_answers_as_it_did() {
+    if std::env::var_os("RECORD_FORMAT").is_some() && !path(CURRENT).exists() {
+        let mut product = recorded();
+        std::fs::create_dir_all(path("")).unwrap();
+        std::fs::write(path(CURRENT), dump(&product.stores())).unwrap();
+        let answers = json!(answers(&mut product));
+        let text = serde_json::to_string_pretty(&answers).unwrap() + "\n";
+        std::fs::write(path(CURRENT).with_extension("json"), text).unwrap();
+    }
+    let mut states = 0;
+    for entry in std::fs::read_dir(path("")).unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "txt") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let expected = std::fs::read_to_string(file.with_extension("json")).unwrap();
+        let expected: Vec<Value> = serde_json::from_str(&expected).unwrap();
+        let mut product = restored(&text);
+        for settled in [false, true] {
+            for (answer, expected) in answers(&mut product).iter().zip(&expected) {
+                assert_eq!(answer, expected, "{file:?}, settled {settled}");
+            }
+            product.write("a", "m,host=h1,dc=d1 f=1.5 1");
+            product.rest();
+            product.sleep();
+        }
+        let verified = product.post("/debug/verify?db=a", "");
+        let verified: Value = serde_json::from_slice(&verified.body).unwrap();
+        assert_eq!(verified["damaged"], json!([]), "{file:?}");
+        states += 1;
+    }
+    assert!(states > 0, "no recorded state");
+}
+
+/// What a query of a fresh start answers when a row's head was edited.
+fn edited(table: Table, kind: &str, edit: impl Fn(&mut Vec<u8>)) -> (u16, String) {
+    let mut product = recorded();
+    product.rest();
+    for (address, store) in product.stores() {
+        if format!("{address:?}").starts_with(kind) && store.is_open().unwrap() {
+            for (key, mut head) in store.heads(table, 0..=KEY_MAX, u32::MAX).unwrap() {
+                let body = store.body(table, key).unwrap().unwrap();
+                edit(&mut head);
+                store.put(table, key, &head, &body).unwrap();
+            }
+        }
+    }
+    product.sleep();
+    product.ask("POST", "/query", "db=a&q=SELECT+f+FROM+m", &[], "")
+}
+
+#[test]
+fn what_a_newer_version_stored_is_refused_by_name() {
+    // A row with a sound checksum whose version byte is one too high.
+    let newer = |head: &mut Vec<u8>| {
+        let end = head.len() - 4;
+        head[0] += 1;
+        let crc = crc32c(&head[..end]);
+        head[end..].copy_from_slice(&crc.to_le_bytes());
+    };
+    let (_, state) = edited(Table::State, "Shard", newer);
+    assert!(state.contains("state row: its version is newer than this release"), "{state}");
+    let (_, directory) = edited(Table::Directory, "Shard", newer);
+    assert!(directory.contains("version 2"), "{directory}");
+    // Rows of Database and Catalog are JSON, or what a later version writes.
+    let later = |head: &mut Vec<u8>| head.insert(0, 2);
+    for (table, kind) in [
+        (Table::State, "Database"),
+        (Table::Entry, "Database"),
+        (Table::Schema, "Database"),
+        (Table::Entry, "Catalog"),
+    ] {
+        let (status, text) = edited(table, kind, later);
+        assert_eq!(status, 503, "{kind}: {text}");
+        assert!(text.contains("its version 2 is newer than this release"), "{kind}: {text}");
+    }
+}
+
+/// CRC-32C, bit by bit: what the format pages say.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
+
+/// Flips one bit of a body of every row of a shard's table.
+fn flip(product: &Product, table: Table, first: bool) {
+    for (address, store) in product.stores() {
+        if !matches!(address, Address::Shard(_)) || !store.is_open().unwrap() {
+            continue;
+        }
+        for (key, mut head) in store.heads(table, 0..=KEY_MAX, u32::MAX).unwrap() {
+            let mut body = store.body(table, key).unwrap().unwrap();
+            let damaged = if body.is_empty() { &mut head } else { &mut body };
+            let at = if first { 3.min(damaged.len() - 1) } else { damaged.len() - 3 };
+            damaged[at] ^= 4;
+            store.put(table, key, &head, &body).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_damaged_block_fails_who_needs_it_and_is_named() {
+    for table in [Table::Segment, Table::Directory, Table::Wal] {
+        let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
+        product.query("", "CREATE DATABASE a");
+        // Measurements in one flush share a value: `first` lies at its start.
+        product.write("a", "first,host=a v=1 0\nsecond,host=a v=2 0");
+        if table != Table::Wal {
+            product.rest();
+        }
+        product.write("a", "other v=1 10");
+        let damage_first = table == Table::Segment;
+        flip(&product, table, table != Table::Wal);
+        product.sleep();
+        for q in ["SELECT v FROM first", "SELECT count(v) FROM first", "SELECT sum(v) FROM first"] {
+            let answer = product.query("a", q);
+            let error = answer["results"][0]["error"].as_str().unwrap_or_default();
+            assert!(error.starts_with("damaged block: "), "{table:?} {q}: {answer}");
+        }
+        if damage_first {
+            let second = product.query("a", "SELECT sum(v) FROM second");
+            assert_eq!(second["results"][0]["series"][0]["values"], json!([[0, 2]]));
+        }
+        // Writes go on, and what they brought is readable.
+        if table == Table::Segment {
+            product.write("a", "other v=5 20");
+            let other = product.query("a", "SELECT sum(v) FROM other");
+            assert_eq!(other["results"][0]["series"][0]["values"], json!([[0, 6]]));
+        }
+        let verified = product.post("/debug/verify?db=a", "");
+        let verified: Value = serde_json::from_slice(&verified.body).unwrap();
+        assert!(!verified["damaged"].as_array().unwrap().is_empty(), "{table:?}: {verified}");
+    }
+}
