@@ -1,4 +1,5 @@
-//! `POST /api/v3/configure/database`: a database with what CREATE DATABASE cannot say.
+//! `/api/v3/configure/database`: POST creates a database with what CREATE DATABASE cannot say, PUT
+//! changes how many shards its next groups have and how long its points are kept.
 
 use serde::Deserialize;
 
@@ -24,28 +25,40 @@ struct Body {
     jurisdiction: Option<String>,
 }
 
-/// A creation in progress.
+impl Body {
+    fn read(body: &[u8]) -> Result<Self, ApiError> {
+        serde_json::from_slice(body)
+            .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))
+    }
+
+    fn duration_ns(&self) -> Result<Option<i64>, ApiError> {
+        let Some(text) = &self.retention_period else { return Ok(None) };
+        duration_ns(text).map(Some).ok_or_else(|| {
+            let expected = "expected a duration like 72h, 30d or none";
+            ApiError::Invalid(format!("invalid retention_period \"{text}\": {expected}"))
+        })
+    }
+}
+
+/// A creation or a change in progress.
 #[derive(Debug)]
 pub struct Configure {
     name: String,
+    creates: bool,
     machine: CreateDrop,
 }
 
 impl Configure {
-    /// Reads the body.
+    /// Reads the body of a POST or PUT.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] naming what cannot be read.
-    pub fn parse(body: &[u8], settings: &Settings) -> Result<Self, ApiError> {
-        let body: Body = serde_json::from_slice(body)
-            .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))?;
-        let duration_ns = match &body.retention_period {
-            None => None,
-            Some(text) => Some(duration_ns(text).ok_or_else(|| {
-                let expected = "expected a duration like 72h, 30d or none";
-                ApiError::Invalid(format!("invalid retention_period \"{text}\": {expected}"))
-            })?),
-        };
+    /// [`ApiError::Invalid`] naming what cannot be read or changed.
+    pub fn parse(method: &str, body: &[u8], settings: &Settings) -> Result<Self, ApiError> {
+        if method == "PUT" {
+            return Self::parse_change(body);
+        }
+        let body = Body::read(body)?;
+        let duration_ns = body.duration_ns()?;
         let create = CreateDatabase {
             name: body.db.clone(),
             policy: duration_ns
@@ -54,7 +67,24 @@ impl Configure {
             location: body.location,
             jurisdiction: body.jurisdiction,
         };
-        Ok(Self { name: body.db, machine: CreateDrop::new(Change::CreateDatabase(create)) })
+        let machine = CreateDrop::new(Change::CreateDatabase(create));
+        Ok(Self { name: body.db, creates: true, machine })
+    }
+
+    fn parse_change(body: &[u8]) -> Result<Self, ApiError> {
+        let body = Body::read(body)?;
+        let duration_ns = body.duration_ns()?;
+        if body.location.is_some() || body.jurisdiction.is_some() {
+            let why = "a database does not move: location and jurisdiction are given at creation";
+            return Err(ApiError::Invalid(why.to_owned()));
+        }
+        if body.shards.is_none() && duration_ns.is_none() {
+            let why = "nothing to change: give shards, retention_period or both";
+            return Err(ApiError::Invalid(why.to_owned()));
+        }
+        let (database, shards) = (body.db.clone(), body.shards);
+        let machine = CreateDrop::new(Change::Configure { database, shards, duration_ns });
+        Ok(Self { name: body.db, creates: false, machine })
     }
 
     /// Goes on.
@@ -65,7 +95,7 @@ impl Configure {
     ) -> Result<Action, ApiError> {
         match self.machine.step(context, reply) {
             Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(Ok(changed)) if changed.existed => {
+            Step::Done(Ok(changed)) if self.creates && changed.existed => {
                 Err(ApiError::Conflict(format!("database \"{}\" already exists", self.name)))
             }
             Step::Done(Ok(_)) => {

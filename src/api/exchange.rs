@@ -197,11 +197,8 @@ impl Exchange {
         body: Vec<u8>,
     ) -> Action {
         self.record.bytes_in = body.len() as u64;
-        let State::Body { target, permit, .. } =
-            std::mem::replace(&mut self.state, State::Finished)
-        else {
-            return Action::End;
-        };
+        let state = std::mem::replace(&mut self.state, State::Finished);
+        let State::Body { target, permit, .. } = state else { return Action::End };
         let action = self.act_on_body(service, platform, target, permit, body);
         self.worded(action)
     }
@@ -241,7 +238,9 @@ impl Exchange {
             "/api/v3/configure/token" | "/api/v3/enterprise/configure/token" => {
                 self.open("GET, POST, DELETE", service, platform, Door::Tokens)
             }
-            "/api/v3/configure/database" => self.open("POST", service, platform, Door::Databases),
+            "/api/v3/configure/database" => {
+                self.open("POST, PUT", service, platform, Door::Databases)
+            }
             "/debug/verify" => self.open("POST", service, platform, Door::Verify),
             path => Err(unsupported::refusal(path)),
         }
@@ -364,7 +363,8 @@ impl Exchange {
             }
             Target::Configure => {
                 let settings = service.settings.as_ref().map_err(Clone::clone)?;
-                self.state = State::Configuring(Box::new(Configure::parse(&body, settings)?));
+                let configure = Configure::parse(&self.head.method, &body, settings)?;
+                self.state = State::Configuring(Box::new(configure));
                 self.step(service, platform, None)
             }
             Target::Verify => {

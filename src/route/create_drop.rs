@@ -53,6 +53,15 @@ pub enum Change {
         /// Which.
         name: String,
     },
+    /// `PUT /api/v3/configure/database`
+    Configure {
+        /// Which database.
+        database: String,
+        /// Shards of each new group.
+        shards: Option<u32>,
+        /// Of the default policy, nanoseconds; 0 is for ever.
+        duration_ns: Option<i64>,
+    },
     /// DROP RETENTION POLICY; a missing one is no error (1.x), nor is a missing database.
     DropPolicy {
         /// Of which database.
@@ -97,6 +106,7 @@ impl Change {
             Self::CreatePolicy { database, .. }
             | Self::AlterPolicy { database, .. }
             | Self::DropMeasurement { database, .. }
+            | Self::Configure { database, .. }
             | Self::DropPolicy { database, .. } => database,
         }
     }
@@ -192,6 +202,7 @@ impl CreateDrop {
             Change::CreatePolicy { database, .. }
             | Change::AlterPolicy { database, .. }
             | Change::DropMeasurement { database, .. }
+            | Change::Configure { database, .. }
             | Change::DropPolicy { database, .. } => {
                 let load = Load::from_owner(database, Want::Nothing);
                 return self.load(context, load, None);
@@ -230,6 +241,9 @@ impl CreateDrop {
             }
             Change::DropMeasurement { name, .. } => ToDatabase::DropMeasurement { name },
             Change::DropPolicy { name, .. } => ToDatabase::DropPolicy { name },
+            Change::Configure { shards, duration_ns, .. } => {
+                ToDatabase::Configure { shards, duration_ns }
+            }
             Change::CreateDatabase(_) | Change::DropDatabase { .. } => {
                 return Flow::Break(Err(Error::unexpected_reply()));
             }

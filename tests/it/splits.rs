@@ -137,3 +137,32 @@ fn groups_past_their_retention_are_dropped_and_their_storage_is_gone() {
     let count = product.query("d", "SELECT count(f) FROM m");
     assert_eq!(count.pointer("/results/0/series/0/values/0/1"), Some(&2.into()));
 }
+
+#[test]
+fn the_operator_gives_the_next_group_more_shards() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE d");
+    let now_s = product.now_s();
+    let line = |time_s: i64| format!("m,host=h{} i={time_s}i {time_s}", time_s % 50);
+    // Points of the next hour and of the year 2100 have to move.
+    let before: Vec<String> =
+        (0..200).map(|n| line(now_s - 4_000 + 40 * n)).chain([line(FAR_S)]).collect();
+    product.write("d", &before.join("\n"));
+    assert_eq!(product.shard_bytes().len(), 1);
+    let body = "{\"db\":\"d\",\"shards\":4}";
+    assert_eq!(product.configure("PUT", body), (200, "{\"db\":\"d\"}\n".to_owned()));
+    assert_eq!(product.shard_bytes().len(), 5);
+    assert_eq!(product.configure("PUT", body).0, 200, "a repeat");
+    assert_eq!(product.shard_bytes().len(), 5, "changes nothing");
+    let after: Vec<String> = (0..200).map(|n| line(now_s - 3_990 + 40 * n)).collect();
+    product.write("d", &after.join("\n"));
+    for rested in [false, true] {
+        let count = product.query("d", "SELECT count(i), sum(i) FROM m");
+        let sum: i64 = (0..200).map(|n| 2 * (now_s - 4_000 + 40 * n) + 10).sum::<i64>() + FAR_S;
+        let row = count.pointer("/results/0/series/0/values/0").unwrap();
+        assert_eq!(row, &serde_json::json!([0, 401, sum]), "rested: {rested}");
+        product.rest();
+    }
+    let (low, high) = product.shard_bytes().split_first().map(|(a, b)| (*a, b.to_vec())).unwrap();
+    assert!(low > 0 && high.iter().all(|&bytes| bytes > 500), "{low} {high:?}");
+}
