@@ -6,13 +6,9 @@ use crate::protocol::call::Call;
 /// What the exchange wants done.
 #[derive(Debug, PartialEq)]
 pub enum Action {
-    /// Read the body, announcing each growth, and stop past `limit_bytes`.
-    ReadBody {
-        /// One byte more is an error that [`super::exchange::Exchange::body_grew`] words.
-        limit_bytes: usize,
-        /// What the client announced.
-        expected_bytes: Option<usize>,
-    },
+    /// Read the body: announce each growth and hand over each piece, then the rest. What is
+    /// answered to a piece ends the reading.
+    ReadBody,
     /// Make these calls and hand in each reply. Empty: replies are still outstanding.
     Calls(Vec<Call>),
     /// Send this response; nothing follows.

@@ -18,7 +18,8 @@ pub struct Admission {
 /// The budget is spent: the client should come back in a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "too many request bodies in flight: {wanted} bytes wanted, {free} of {total} free; retry in a second"
+    "too many request bodies in flight: {wanted} bytes wanted, {free} of {total} free; {}",
+    if *.never { "send smaller batches" } else { "retry in a second" }
 )]
 pub struct Overloaded {
     /// Bytes asked for.
@@ -27,6 +28,8 @@ pub struct Overloaded {
     pub free: usize,
     /// The whole budget.
     pub total: usize,
+    /// One request alone wants more than that.
+    pub never: bool,
 }
 
 impl Default for Admission {
@@ -68,11 +71,19 @@ impl Permit {
         let free = self.admission.free_bytes.get();
         let wanted = bytes.saturating_sub(self.bytes);
         let Some(left) = free.checked_sub(wanted) else {
-            return Err(Overloaded { wanted, free, total: self.admission.total_bytes });
+            let total = self.admission.total_bytes;
+            return Err(Overloaded { wanted, free, total, never: bytes > total });
         };
         self.admission.free_bytes.set(left);
         self.bytes += wanted;
         Ok(())
+    }
+
+    /// Gives back what is reserved beyond `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let more = self.bytes.saturating_sub(bytes);
+        self.admission.free_bytes.set(self.admission.free_bytes.get() + more);
+        self.bytes -= more;
     }
 }
 
@@ -93,9 +104,13 @@ mod tests {
         first.grow_to(8).unwrap();
         assert_eq!(
             admission.reserve(3).map(|_| ()),
-            Err(Overloaded { wanted: 3, free: 2, total: 10 })
+            Err(Overloaded { wanted: 3, free: 2, total: 10, never: false })
         );
-        assert!(first.grow_to(11).is_err());
+        let never = first.grow_to(11).unwrap_err();
+        assert_eq!(never, Overloaded { wanted: 3, free: 2, total: 10, never: true });
+        first.shrink_to(6);
+        first.shrink_to(7);
+        assert!(admission.reserve(4).is_ok() && admission.reserve(5).is_err());
         drop(first);
         assert!(admission.reserve(10).is_ok());
     }

@@ -3,7 +3,8 @@
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
-use super::admission::{Overloaded, Permit};
+use super::error::ApiError;
+use super::intake::Intake;
 use crate::model::limit::{Exceeded, Limit, Limits};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
@@ -45,9 +46,12 @@ pub enum BodyError {
     /// 400
     #[error("the gzip body is {0}; nothing was written")]
     Gzip(GzipFault),
-    /// 503
-    #[error(transparent)]
-    Overloaded(#[from] Overloaded),
+}
+
+impl From<GzipFault> for ApiError {
+    fn from(fault: GzipFault) -> Self {
+        Self::Body(BodyError::Gzip(fault))
+    }
 }
 
 /// What is wrong with a gzip body.
@@ -66,110 +70,125 @@ pub enum GzipFault {
     TooManyMembers,
 }
 
-/// Inflates all members of `compressed`, at most `BODY_BYTES_MAX` bytes; grows `permit` as it
-/// goes, so that raw and inflated bytes are both accounted for.
+/// How far back deflate may refer.
+const HISTORY_BYTES: usize = 32 << 10;
+/// What is inflated at a time.
+const ROOM_BYTES: usize = 256 << 10;
+
+/// Inflates all members of `compressed`, at most `BODY_BYTES_MAX` bytes, and hands them to
+/// `intake` as they come; answers what that has left of them. Raw bytes, inflated ones that wait
+/// and columns are all accounted for.
 ///
 /// # Errors
-/// [`BodyError`]; a body is usable only as a whole.
+/// [`ApiError`]; a body is usable only as a whole.
 pub fn inflate(
     compressed: &[u8],
     limits: &Limits,
-    permit: &mut Permit,
-) -> Result<Vec<u8>, BodyError> {
-    let mut out = Vec::new();
+    intake: &mut Intake,
+) -> Result<Vec<u8>, ApiError> {
     let mut rest = compressed;
     let mut members = 0;
     let mut state = Box::new(DecompressorOxide::new());
-    // The output is not cut between members, for growing it zeroes what it adds.
-    let mut filled = 0;
+    let window =
+        Window { compressed, limits, intake, bytes: Vec::new(), filled: 0, used: 0, total: 0 };
+    let mut window = window;
     // An empty body is no gzip member, but clients do send it: it has no lines.
     while !rest.is_empty() {
         // Each costs tables, however little it holds: ten megabytes could be half a million.
         members += 1;
         if members > GZIP_MEMBERS_MAX {
-            return Err(BodyError::Gzip(GzipFault::TooManyMembers));
+            return Err(GzipFault::TooManyMembers.into());
         }
-        let data = skip_header(rest).map_err(BodyError::Gzip)?;
+        let data = skip_header(rest)?;
         state.init();
-        let mut member = Member { state: &mut state, raw_bytes: compressed.len(), limits, permit };
-        rest = member.inflate(data, &mut out, &mut filled)?;
+        rest = window.inflate_member(&mut state, data)?;
     }
-    out.truncate(filled);
-    Ok(out)
+    window.bytes.truncate(window.filled);
+    window.bytes.drain(..window.used);
+    Ok(window.bytes)
 }
 
-/// What inflating one member needs.
-struct Member<'a> {
-    state: &'a mut DecompressorOxide,
-    raw_bytes: usize,
+/// The inflated bytes that are still needed: those that may be referred to, and those that wait.
+struct Window<'a> {
+    compressed: &'a [u8],
     limits: &'a Limits,
-    permit: &'a mut Permit,
+    intake: &'a mut Intake,
+    /// Not cut where it is `filled`, for growing it zeroes what it adds.
+    bytes: Vec<u8>,
+    filled: usize,
+    /// Bytes at the beginning that became columns.
+    used: usize,
+    /// Inflated so far.
+    total: usize,
 }
 
-impl Member<'_> {
-    /// Inflates the member's deflate data into `out` from `filled` on and checks its trailer;
-    /// returns what follows the member.
-    fn inflate<'a>(
+impl Window<'_> {
+    /// Inflates a member's deflate data and checks its trailer; answers what follows the member.
+    fn inflate_member<'a>(
         &mut self,
+        state: &mut DecompressorOxide,
         mut data: &'a [u8],
-        out: &mut Vec<u8>,
-        filled: &mut usize,
-    ) -> Result<&'a [u8], BodyError> {
-        let start = *filled;
-        // The whole output stays in one buffer, so back references need no ring.
+    ) -> Result<&'a [u8], ApiError> {
+        let mut hasher = crc32fast::Hasher::new();
+        let start = self.total;
+        // History and output are one buffer, so back references need no ring.
         let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
         loop {
-            if *filled == out.len() {
-                grow(out, data.len(), self.raw_bytes, self.limits, self.permit)?;
+            if self.filled == self.bytes.len() {
+                self.make_room(data.len())?;
             }
-            let (status, read, written) = decompress(self.state, data, out, *filled, flags);
+            let (status, read, written) =
+                decompress(state, data, &mut self.bytes, self.filled, flags);
             data = data.get(read..).unwrap_or_default();
-            *filled += written;
+            let end = self.filled + written;
+            hasher.update(self.bytes.get(self.filled..end).unwrap_or_default());
+            self.filled = end;
+            self.total += written;
             match status {
                 TINFLStatus::Done => break,
                 TINFLStatus::HasMoreOutput => {}
                 TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => {
-                    return Err(BodyError::Gzip(GzipFault::Truncated));
+                    return Err(GzipFault::Truncated.into());
                 }
-                _ => return Err(BodyError::Gzip(GzipFault::Corrupt)),
+                _ => return Err(GzipFault::Corrupt.into()),
             }
         }
-        self.limits.check(Limit::BodyBytes, 0, *filled)?;
-        let member = out.get(start..*filled).unwrap_or_default();
-        check_trailer(data, member)
+        self.limits.check(Limit::BodyBytes, 0, self.total).map_err(BodyError::from)?;
+        let (trailer, rest) = data.split_at_checked(8).ok_or(GzipFault::Truncated)?;
+        let mut expected = [0; 8];
+        expected[..4].copy_from_slice(&hasher.finalize().to_le_bytes());
+        // ISIZE is the length modulo 2^32 (RFC 1952); members are far below that.
+        expected[4..].copy_from_slice(&((self.total - start) as u32).to_le_bytes());
+        if trailer != expected {
+            return Err(GzipFault::Checksum.into());
+        }
+        Ok(rest)
     }
-}
 
-/// Checks the trailer that `data` begins with; returns what follows it.
-fn check_trailer<'a>(data: &'a [u8], member: &[u8]) -> Result<&'a [u8], BodyError> {
-    let (trailer, rest) = data.split_at_checked(8).ok_or(BodyError::Gzip(GzipFault::Truncated))?;
-    let mut expected = [0; 8];
-    expected[..4].copy_from_slice(&crc32fast::hash(member).to_le_bytes());
-    // ISIZE is the length modulo 2^32 (RFC 1952); members are far below that.
-    expected[4..].copy_from_slice(&(member.len() as u32).to_le_bytes());
-    if trailer != expected {
-        return Err(BodyError::Gzip(GzipFault::Checksum));
+    /// Makes room for more output, at most for one byte past the limit so that an overlong body is
+    /// noticed: hands over what waits, then drops what nobody needs any more.
+    fn make_room(&mut self, input_left: usize) -> Result<(), ApiError> {
+        self.limits.check(Limit::BodyBytes, 0, self.total).map_err(BodyError::from)?;
+        let waiting = self.bytes.get(self.used..self.filled).unwrap_or_default();
+        let held = self.compressed.len() + self.bytes.len() + ROOM_BYTES;
+        // What is left will inflate as what was read did.
+        let read = (self.compressed.len() - input_left).max(1) as u64;
+        let expected = self.total as u64 * self.compressed.len() as u64 / read;
+        self.used += self.intake.take(waiting, expected as usize, held)?;
+        let gone = self.used.min(self.filled.saturating_sub(HISTORY_BYTES));
+        self.bytes.copy_within(gone..self.filled, 0);
+        self.filled -= gone;
+        self.used -= gone;
+        let most = self.limits.get(Limit::BodyBytes) + 1 - self.total;
+        // Line protocol deflates 5 to 10 times; small bodies get by with less room.
+        let room = (input_left * 6).clamp(16 << 10, ROOM_BYTES).min(most);
+        let target = self.filled + room;
+        if self.bytes.len() < target {
+            self.bytes.reserve_exact(target - self.bytes.len());
+        }
+        self.bytes.resize(target, 0);
+        Ok(())
     }
-    Ok(rest)
-}
-
-/// Lengthens `out` for what `input_left` bytes may yield, at most one byte past `limit` so that an
-/// overlong body is noticed.
-fn grow(
-    out: &mut Vec<u8>,
-    input_left: usize,
-    raw_bytes: usize,
-    limits: &Limits,
-    permit: &mut Permit,
-) -> Result<(), BodyError> {
-    limits.check(Limit::BodyBytes, 0, out.len())?;
-    // Line protocol deflates 5 to 10 times; doubling follows when that guess was short.
-    let guess = (input_left * 6).clamp(64 << 10, 8 << 20).max(out.len());
-    let target = out.len().saturating_add(guess).min(limits.get(Limit::BodyBytes) + 1);
-    permit.grow_to(raw_bytes + target)?;
-    out.reserve_exact(target - out.len());
-    out.resize(target, 0);
-    Ok(())
 }
 
 /// Skips a gzip member header (RFC 1952 section 2.3).

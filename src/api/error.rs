@@ -145,8 +145,7 @@ impl ApiError {
             Self::Auth(AuthError::TooManyFailures { .. }) => 429,
             Self::Auth(AuthError::NotConfigured | AuthError::Unverified(_))
             | Self::Settings(_)
-            | Self::Overloaded(_)
-            | Self::Body(BodyError::Overloaded(_))
+            | Self::Overloaded(Overloaded { never: false, .. })
             | Self::Unavailable { .. } => 503,
             Self::Params(_)
             | Self::Body(BodyError::Gzip(_))
@@ -154,7 +153,8 @@ impl ApiError {
             | Self::Invalid(_)
             | Self::Rejected { retention: false, .. } => 400,
             Self::Body(BodyError::UnknownEncoding(_)) => 415,
-            Self::Body(BodyError::TooLarge(_)) => 413,
+            Self::Body(BodyError::TooLarge(_))
+            | Self::Overloaded(Overloaded { never: true, .. }) => 413,
             Self::NoRoute(_)
             | Self::DatabaseNotFound(_)
             | Self::PolicyNotFound(_)
@@ -180,7 +180,7 @@ impl ApiError {
             Self::Params(_) => "parameters",
             Self::Body(BodyError::UnknownEncoding(_) | BodyError::Gzip(_)) => "encoding",
             Self::Body(BodyError::TooLarge(_)) => "too large",
-            Self::Body(BodyError::Overloaded(_)) | Self::Overloaded(_) => "overloaded",
+            Self::Overloaded(_) => "overloaded",
             Self::NoRoute(_) => "route",
             Self::Method { .. } | Self::ReadOnly(_) => "method",
             Self::Parse(_) => "query",
@@ -204,7 +204,7 @@ impl ApiError {
             Self::Unavailable { retry_after_s, .. }
             | Self::Auth(AuthError::TooManyFailures { retry_after_s }) => Some(*retry_after_s),
             Self::Auth(AuthError::Unverified(_)) => Some(2),
-            Self::Overloaded(_) | Self::Body(BodyError::Overloaded(_)) => Some(1),
+            Self::Overloaded(Overloaded { never: false, .. }) => Some(1),
             _ => None,
         }
     }

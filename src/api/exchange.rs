@@ -14,6 +14,7 @@ use super::error::{ApiError, Shape};
 use super::form::{self, QUERY_BODY_PER_TEXT};
 use super::headers;
 use super::http::{Parameters, RequestHead, Response};
+use super::intake::{Intake, Reading};
 use super::log::{LogRequests, Record, WriteCounts};
 use super::params::{Dialect, QueryParams, WriteParams};
 use super::ping;
@@ -23,7 +24,7 @@ use super::throttle::Throttle;
 use super::tokens::Tokens;
 use super::unsupported;
 use super::verify::Verifying;
-use super::write::{self, Reading, Writing};
+use super::write::{Asked, Writing};
 use crate::model::grant::Right;
 use crate::model::limit::{Exceeded, Limit, Limits};
 use crate::protocol::call::{Platform, Reply};
@@ -37,6 +38,9 @@ use entrance::{Door, Then};
 const CONFIGURE_CEILING: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: 64 << 10 };
 /// What is reserved for a body whose length is not announced.
 const UNKNOWN_BODY_BYTES: usize = 10_000_000;
+
+/// Room for the first pieces of a plain write, whose lines do not wait for its end.
+const PLAIN_HELD_BYTES: usize = 512 << 10;
 
 /// What an isolate keeps between requests.
 #[derive(Debug)]
@@ -92,11 +96,12 @@ enum State {
         identify: Box<Identify>,
         then: Then,
     },
-    /// Waiting for the body.
+    /// Waiting for the rest of the body, of which `held` has come and waits.
     Body {
         target: Target,
-        permit: Permit,
         ceiling: Ceiling,
+        held: Vec<u8>,
+        expected_bytes: usize,
     },
     Writing(Box<Writing>),
     Querying(Box<Querying>),
@@ -131,11 +136,11 @@ impl Ceiling {
 /// What a body is for.
 #[derive(Debug)]
 enum Target {
-    Write { dialect: Dialect, params: WriteParams, encoding: Encoding },
-    Query,
-    Configure,
-    Token,
-    Verify,
+    Write { asked: Asked, encoding: Encoding, intake: Box<Intake> },
+    Query(Permit),
+    Configure(Permit),
+    Token(Permit),
+    Verify(Permit),
 }
 
 impl Exchange {
@@ -164,16 +169,41 @@ impl Exchange {
 
     /// Says how many bytes of the body there are by now; a response means: stop reading, send it.
     pub fn body_grew(&mut self, bytes: usize) -> Option<Action> {
-        let State::Body { permit, ceiling, .. } = &mut self.state else { return None };
-        let fault = match ceiling.check(self.record.bytes_in, bytes) {
-            Err(too_large) => too_large.into(),
-            Ok(()) => {
-                self.record.bytes_in = bytes as u64;
-                ApiError::Overloaded(permit.grow_to(bytes).err()?)
-            }
+        let State::Body { target, ceiling, .. } = &mut self.state else { return None };
+        let checked = ceiling.check(self.record.bytes_in, bytes).map_err(ApiError::from);
+        self.record.bytes_in = bytes as u64;
+        let charged = checked.and_then(|()| match target {
+            Target::Write { encoding: Encoding::Identity, .. } => Ok(()),
+            Target::Write { intake, .. } => intake.charge(bytes),
+            Target::Query(permit)
+            | Target::Configure(permit)
+            | Target::Token(permit)
+            | Target::Verify(permit) => Ok(permit.grow_to(bytes)?),
+        });
+        self.refusal(charged.err()?)
+    }
+
+    /// Takes the next piece of the body, which `append` copies behind what is held of it; a
+    /// response means: stop reading, send it. The rest comes with [`Self::body`].
+    pub fn piece(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> Option<Action> {
+        let State::Body { target, held, expected_bytes, .. } = &mut self.state else { return None };
+        append(held);
+        let Target::Write { encoding: Encoding::Identity, intake, .. } = target else {
+            return None;
         };
+        match intake.take(held, *expected_bytes, held.capacity()) {
+            Ok(0) => None,
+            Ok(used) => {
+                held.drain(..used);
+                None
+            }
+            Err(error) => self.refusal(error),
+        }
+    }
+
+    fn refusal(&mut self, error: ApiError) -> Option<Action> {
         self.state = State::Finished;
-        Some(self.worded(Err(fault)))
+        Some(self.worded(Err(error)))
     }
 
     /// The client went away before its body had come: gives back what was reserved for it.
@@ -189,17 +219,22 @@ impl Exchange {
         self.record.line(which, service.write_counts, platform.now_ns())
     }
 
-    /// Takes the whole body.
+    /// Takes the body: the whole of it, or what came after the last piece.
     pub fn body(
         &mut self,
         service: &mut Service,
         platform: &dyn Platform,
-        body: Vec<u8>,
+        rest: Vec<u8>,
     ) -> Action {
-        self.record.bytes_in = body.len() as u64;
         let state = std::mem::replace(&mut self.state, State::Finished);
-        let State::Body { target, permit, .. } = state else { return Action::End };
-        let action = self.act_on_body(service, platform, target, permit, body);
+        let State::Body { target, mut held, .. } = state else { return Action::End };
+        if held.is_empty() {
+            held = rest;
+        } else {
+            held.extend_from_slice(&rest);
+        }
+        self.record.bytes_in = self.record.bytes_in.max(held.len() as u64);
+        let action = self.act_on_body(service, platform, target, held);
         self.worded(action)
     }
 
@@ -284,7 +319,12 @@ impl Exchange {
             Encoding::Gzip => Limit::BodyCompressedBytes,
         };
         let ceiling = Ceiling::of(&settings.limits, limit);
-        self.read_body(service, Target::Write { dialect, params, encoding }, ceiling)
+        let (limits, seed) = (settings.limits, service.hash_seed);
+        let reading = Reading { now_ns: platform.now_ns(), seed, limits };
+        self.read_body(service, ceiling, |permit| {
+            let intake = Box::new(Intake::new(dialect, &params, permit, reading));
+            Target::Write { asked: Asked { dialect, params }, encoding, intake }
+        })
     }
 
     fn begin_query(
@@ -299,23 +339,31 @@ impl Exchange {
         let settings = service.settings.as_ref().map_err(Clone::clone)?;
         let mut ceiling = Ceiling::of(&settings.limits, Limit::QueryTextBytes);
         ceiling.bytes *= QUERY_BODY_PER_TEXT;
-        self.read_body(service, Target::Query, ceiling)
+        self.read_body(service, ceiling, Target::Query)
     }
 
     /// Reserves a body's bytes before it is read.
     fn read_body(
         &mut self,
         service: &Service,
-        target: Target,
         ceiling: Ceiling,
+        target: impl FnOnce(Permit) -> Target,
     ) -> Result<Action, ApiError> {
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
         ceiling.check(0, announced.unwrap_or_default())?;
-        let limit_bytes = ceiling.bytes;
-        let reserve = announced.unwrap_or(UNKNOWN_BODY_BYTES.min(limit_bytes));
+        let reserve = announced.unwrap_or(UNKNOWN_BODY_BYTES.min(ceiling.bytes));
         let permit = service.admission.reserve(reserve)?;
-        self.state = State::Body { target, permit, ceiling };
-        Ok(Action::ReadBody { limit_bytes, expected_bytes: announced })
+        let target = target(permit);
+        let expected_bytes = announced.unwrap_or_default();
+        let room = match &target {
+            Target::Write { encoding: Encoding::Identity, .. } => {
+                expected_bytes.min(PLAIN_HELD_BYTES)
+            }
+            _ => expected_bytes,
+        };
+        self.state =
+            State::Body { target, ceiling, held: Vec::with_capacity(room), expected_bytes };
+        Ok(Action::ReadBody)
     }
 
     fn act_on_body(
@@ -323,51 +371,39 @@ impl Exchange {
         service: &mut Service,
         platform: &dyn Platform,
         target: Target,
-        mut permit: Permit,
         body: Vec<u8>,
     ) -> Result<Action, ApiError> {
         match target {
-            Target::Write { dialect, params, encoding } => {
+            Target::Write { asked, encoding, mut intake } => {
                 let settings = service.settings.as_ref().map_err(Clone::clone)?;
-                let now_ns = platform.now_ns();
-                let seed = service.hash_seed;
-                let text = match encoding {
+                let left = match encoding {
                     Encoding::Identity => body,
-                    Encoding::Gzip => {
-                        let text = body::inflate(&body, &settings.limits, &mut permit)?;
-                        drop(body);
-                        text
-                    }
+                    Encoding::Gzip => body::inflate(&body, &settings.limits, &mut intake)?,
                 };
-                let parsed = write::parse(
-                    text,
-                    (dialect, &params),
-                    permit,
-                    Reading { now_ns, seed, limits: settings.limits },
-                )?;
+                let parsed = intake.finish(left)?;
                 let who = &self.principal;
-                self.state = match Writing::new(dialect, params, parsed, settings, who)? {
+                self.state = match Writing::new(asked, parsed, settings, who)? {
                     Some(writing) => State::Writing(Box::new(writing)),
                     None => return Ok(Action::Respond(Response::empty(204))),
                 };
                 self.step(service, platform, None)
             }
-            Target::Query => {
+            Target::Query(_permit) => {
                 let (parameters, raw) = form::query_parameters(&self.head, &self.url, &body)?;
                 let params = QueryParams::parse(&self.head, &parameters, raw.as_deref())?;
                 self.run_query(service, platform, params)
             }
-            Target::Token => {
+            Target::Token(_permit) => {
                 self.state = State::Tokens(Box::new(Tokens::create(&body, platform)?));
                 self.step(service, platform, None)
             }
-            Target::Configure => {
+            Target::Configure(_permit) => {
                 let settings = service.settings.as_ref().map_err(Clone::clone)?;
                 let configure = Configure::parse(&self.head.method, &body, settings)?;
                 self.state = State::Configuring(Box::new(configure));
                 self.step(service, platform, None)
             }
-            Target::Verify => {
+            Target::Verify(_permit) => {
                 self.state = State::Verifying(Box::new(Verifying::parse(&self.url)?));
                 self.step(service, platform, None)
             }

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod form;
 pub mod headers;
 pub mod http;
+pub mod intake;
 pub mod location;
 pub mod log;
 pub mod params;

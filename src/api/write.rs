@@ -6,13 +6,11 @@ use super::action::Action;
 use super::admission::Permit;
 use super::error::{ApiError, RejectedLine};
 use super::http::Response;
-use super::params::{Dialect, WriteParams, WritePrecision};
+use super::intake::Parsed;
+use super::params::{Dialect, WriteParams};
 use super::settings::Settings;
-use crate::batch::Batch;
-use crate::batch::from_lines::from_lines;
-use crate::line_protocol::{Options, Rejected, TimestampUnit};
+use crate::line_protocol::Rejected;
 use crate::model::grant::Right;
-use crate::model::limit::Limits;
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
 use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
@@ -22,53 +20,16 @@ use crate::route::grants::Principal;
 use crate::route::write::{Write, WriteOutcome, WriteRequest};
 use crate::route::{Context, Machine};
 
-/// Bodies of v3 up to this size are kept until the answer, to repeat the beginnings of bad lines.
-const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a bad line that InfluxDB 3 repeats.
 const EXCERPT_BYTES_MAX: usize = 20;
 
-/// A parsed body: the good lines, the bad ones, and the bytes that it still holds.
+/// What a write's head says.
 #[derive(Debug)]
-pub struct Parsed {
-    batch: Batch,
-    rejected: Rejected,
-    permit: Permit,
-    /// The body, if the answer may have to repeat parts of it.
-    text: Vec<u8>,
-}
-
-/// What reading lines depends on beside them.
-#[derive(Clone, Copy, Debug)]
-pub struct Reading {
-    /// The time of points without one.
-    pub now_ns: i64,
-    /// Of the hash maps.
-    pub seed: u64,
-    /// What a line may be and have.
-    pub limits: Limits,
-}
-
-/// Parses a body that is inflated already.
-///
-/// # Errors
-/// [`ApiError`] when the body is unusable as a whole; single bad lines are in the result.
-pub fn parse(
-    mut text: Vec<u8>,
-    (dialect, params): (Dialect, &WriteParams),
-    permit: Permit,
-    reading: Reading,
-) -> Result<Parsed, ApiError> {
-    let unit = match params.precision {
-        WritePrecision::Fixed(precision) => TimestampUnit::Fixed(precision),
-        WritePrecision::Auto => TimestampUnit::Auto,
-    };
-    let Reading { now_ns, seed, limits } = reading;
-    let (batch, rejected) = from_lines(&text, Options { unit, now_ns, limits }, seed)
-        .map_err(|error| ApiError::Invalid(error.to_string()))?;
-    if dialect != Dialect::V3 || text.len() > KEPT_TEXT_BYTES_MAX {
-        text = Vec::new();
-    }
-    Ok(Parsed { batch, rejected, permit, text })
+pub struct Asked {
+    /// Which route it came by.
+    pub dialect: Dialect,
+    /// Its parameters.
+    pub params: WriteParams,
 }
 
 /// A write in progress.
@@ -89,12 +50,12 @@ impl Writing {
     /// # Errors
     /// [`ApiError::Rejected`] when no line is left to write.
     pub fn new(
-        dialect: Dialect,
-        params: WriteParams,
+        asked: Asked,
         parsed: Parsed,
         settings: &Settings,
         principal: &Principal,
     ) -> Result<Option<Self>, ApiError> {
+        let Asked { dialect, params } = asked;
         let Parsed { batch, rejected, permit, text } = parsed;
         let all_or_nothing = dialect == Dialect::V3 && !params.accept_partial;
         if batch.measurements.is_empty() || (all_or_nothing && rejected.count > 0) {

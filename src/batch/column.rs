@@ -51,6 +51,11 @@ impl StringColumn {
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
+    /// The text and the offsets, to be reserved.
+    pub(super) fn grown(&mut self) -> (&mut String, &mut Vec<u32>) {
+        (&mut self.text, &mut self.ends)
+    }
+
     /// Appends the strings of `other`.
     pub fn extend_from(&mut self, other: &Self) {
         // Both texts stay far below 4 GiB together (see `push`).

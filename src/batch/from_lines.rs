@@ -6,6 +6,7 @@
 use super::Batch;
 use super::column::Column;
 use super::interner::Interner;
+use super::room::Room;
 use super::writer::{self, MeasurementWriter, Refusal};
 use crate::line_protocol::{
     self, Cause, FieldKey, NotUtf8, Options, Rejected, SeriesKey, Sink, unescape_name,
@@ -80,6 +81,23 @@ impl BatchBuilder {
             cells: 0,
             any_rejected: false,
             scratch: String::new(),
+        }
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        let measurements = self.measurements.iter().map(MeasurementWriter::bytes);
+        self.keys.bytes()
+            + self.targets.capacity() * size_of::<Target>()
+            + measurements.sum::<usize>()
+    }
+
+    /// Sizes what grows with the lines for the whole body: `used_bytes` of it are read, it will
+    /// have about `expected_bytes`, and `next_bytes` may come before the next call.
+    pub fn make_room(&mut self, used_bytes: usize, expected_bytes: usize, next_bytes: usize) {
+        let room = Room::new(used_bytes, expected_bytes, next_bytes);
+        for measurement in &mut self.measurements {
+            measurement.make_room(&room);
         }
     }
 

@@ -40,6 +40,11 @@ impl Interner {
         self.strings
     }
 
+    /// Bytes of memory held.
+    pub(super) fn bytes(&self) -> usize {
+        self.strings.bytes() + (self.hashes.capacity() + self.slots.capacity()) * 4
+    }
+
     /// The number of `string`, if it has one.
     pub(super) fn find(&self, string: &str) -> Option<u32> {
         self.probe(string, self.hash(string)).ok()

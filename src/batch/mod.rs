@@ -14,6 +14,7 @@ pub mod from_lines;
 mod interner;
 pub mod selection;
 pub mod order;
+mod room;
 pub mod series_table;
 pub mod split;
 mod writer;
@@ -39,6 +40,21 @@ impl Block {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.times_ns.len()
+    }
+}
+
+impl Batch {
+    /// Bytes of memory that the columns hold.
+    pub fn bytes(&self) -> usize {
+        let of = |batch: &MeasurementBatch| {
+            let Block { series, row_series, times_ns, fields } = &batch.block;
+            let tags =
+                series.tags.iter().map(|tag| tag.dictionary.bytes() + tag.codes.capacity() * 4);
+            let rows =
+                row_series.capacity() * 4 + times_ns.capacity() * 8 + batch.lines.capacity() * 4;
+            rows + tags.sum::<usize>() + fields.iter().map(Column::bytes).sum::<usize>()
+        };
+        self.measurements.iter().map(of).sum()
     }
 }
 

@@ -40,6 +40,14 @@ impl Selection {
         self.len(rows) == 0
     }
 
+    /// At most `count` of the selected row numbers of a block of `rows`, from position `first` on.
+    pub fn part(&self, rows: usize, first: usize, count: usize) -> Vec<u32> {
+        match self {
+            Self::All => (first as u32..rows.min(first + count) as u32).collect(),
+            Self::Rows(selected) => selected.iter().skip(first).take(count).copied().collect(),
+        }
+    }
+
     /// The selected row numbers of a block of `rows`, ascending.
     pub fn to_rows(&self, rows: usize) -> Vec<u32> {
         match self {
@@ -60,6 +68,9 @@ mod tests {
         assert_eq!(Selection::filter(3, |row| row != 1), Selection::Rows(vec![0, 2]));
         assert_eq!(Selection::filter(3, |row| row != 1).len(3), 2);
         assert_eq!(Selection::All.to_rows(2), [0, 1]);
+        assert_eq!(Selection::All.part(5, 2, 2), [2, 3]);
+        assert_eq!(Selection::All.part(5, 4, 2), [4]);
+        assert_eq!(Selection::Rows(vec![0, 2, 9]).part(10, 1, 5), [2, 9]);
         assert!(Selection::filter(1, |_| false).is_empty(1));
         assert_eq!(Selection::All.without(3, &[1]), Selection::Rows(vec![0, 2]));
         assert_eq!(Selection::All.without(3, &[]), Selection::All);

@@ -5,6 +5,7 @@
 
 use super::column::{Column, Values};
 use super::interner::Interner;
+use super::room::Room;
 use super::series_table::{SeriesTable, TagColumn};
 use super::{Block, MeasurementBatch};
 use crate::model::limit::{Exceeded, Limit, Limits};
@@ -90,6 +91,36 @@ impl MeasurementWriter {
             row_series: Vec::new(),
             times_ns: Vec::new(),
             lines: Vec::new(),
+        }
+    }
+
+    /// Bytes of memory held.
+    pub(super) fn bytes(&self) -> usize {
+        let rows = self.row_series.capacity() * 4
+            + self.times_ns.capacity() * 8
+            + self.lines.capacity() * 4;
+        let tags = self.tags.iter().map(|tag| tag.values.bytes() + tag.codes.capacity() * 4);
+        let columns = self.columns.iter().map(|writer| writer.column.bytes());
+        rows + tags.sum::<usize>() + columns.sum::<usize>()
+    }
+
+    /// Sizes the columns for the whole body.
+    pub(super) fn make_room(&mut self, room: &Room) {
+        room.make(&mut self.row_series);
+        room.make(&mut self.times_ns);
+        room.make(&mut self.lines);
+        for writer in &mut self.columns {
+            match &mut writer.column.values {
+                Values::Float(values) => room.make(values),
+                Values::Integer(values) => room.make(values),
+                Values::Unsigned(values) => room.make(values),
+                Values::Boolean(values) => room.make(values),
+                Values::String(strings) => {
+                    let (text, ends) = strings.grown();
+                    text.reserve_exact(room.more(text.len(), text.capacity()));
+                    room.make(ends);
+                }
+            }
         }
     }
 

@@ -154,7 +154,7 @@ impl InProcess {
         let mut streamed: Option<Response> = None;
         let response = loop {
             action = match action {
-                Action::ReadBody { .. } => {
+                Action::ReadBody => {
                     let body = body.take().unwrap_or_default();
                     match exchange.body_grew(body.len()) {
                         Some(refused) => refused,

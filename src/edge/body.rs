@@ -1,4 +1,4 @@
-//! Reads a request's body in large pieces.
+//! Reads a request's body in large pieces, each taken before the next one is read.
 //!
 //! The default reader delivers 4 KB at a time, which costs more than parsing does. A BYOB reader
 //! fills a buffer of ours, that goes back and forth between the stream and us, and `readAtLeast`
@@ -10,6 +10,9 @@ use js_sys::{ArrayBuffer, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Request;
+
+use crate::api::action::Action;
+use crate::api::exchange::Exchange;
 
 /// A read returns with at least this much, except at the end of the stream.
 const READ_BYTES_MIN: u32 = 128 << 10;
@@ -48,30 +51,29 @@ thread_local! {
     static BUFFER: RefCell<Option<ArrayBuffer>> = const { RefCell::new(None) };
 }
 
-/// Reads the whole body of `request`, expected to have `expected_bytes`. `grew` hears how many
-/// bytes there are before they are taken; what it returns ends the reading, and is returned.
+/// Reads the body of `request` and hands its pieces to `exchange`; what that answers to one of them
+/// ends the reading, and is returned.
 ///
 /// # Errors
 /// Whatever the stream throws: the client went away.
-pub(super) async fn read<T>(
+pub(super) async fn read(
     request: &Request,
-    expected_bytes: Option<usize>,
-    mut grew: impl FnMut(usize) -> Option<T>,
-) -> Result<Result<Vec<u8>, T>, JsValue> {
-    let mut body = Vec::with_capacity(expected_bytes.unwrap_or_default());
-    let Some(stream) = request.body() else { return Ok(Ok(body)) };
+    exchange: &mut Exchange,
+) -> Result<Option<Action>, JsValue> {
+    let mut bytes = 0;
+    let Some(stream) = request.body() else { return Ok(None) };
     let mut pieces = Pieces::new(&JsValue::from(stream).unchecked_into())?;
     while let Some(piece) = pieces.next().await? {
-        let length = piece.length() as usize;
-        if let Some(refusal) = grew(body.len() + length) {
-            pieces.keep(&piece);
-            pieces.drain().await?;
-            return Ok(Err(refusal));
-        }
-        append(&mut body, &piece);
+        bytes += piece.length() as usize;
+        let refusal = exchange.body_grew(bytes);
+        let refusal = refusal.or_else(|| exchange.piece(|held| append(held, &piece)));
         pieces.keep(&piece);
+        if refusal.is_some() {
+            pieces.drain().await?;
+            return Ok(refusal);
+        }
     }
-    Ok(Ok(body))
+    Ok(None)
 }
 
 /// Copies `piece` to the end of `body`, once and without zeroing first.

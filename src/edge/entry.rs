@@ -33,18 +33,16 @@ async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sy
         with_service(&env, |service| Exchange::start(service, &conversation.platform, head));
     loop {
         action = match action {
-            Action::ReadBody { expected_bytes, .. } => {
-                match body::read(&request, expected_bytes, |n| exchange.body_grew(n)).await {
-                    Ok(Ok(bytes)) => conversation
-                        .tell(|service, platform| exchange.body(service, platform, bytes)),
-                    Ok(Err(refusal)) => refusal,
-                    Err(gone) => {
-                        exchange.vanished();
-                        conversation.log(&exchange);
-                        return Err(gone.into());
-                    }
+            Action::ReadBody => match body::read(&request, &mut exchange).await {
+                Ok(None) => conversation
+                    .tell(|service, platform| exchange.body(service, platform, Vec::new())),
+                Ok(Some(refusal)) => refusal,
+                Err(gone) => {
+                    exchange.vanished();
+                    conversation.log(&exchange);
+                    return Err(gone.into());
                 }
-            }
+            },
             Action::Calls(calls) => conversation.call(&mut exchange, calls).await?,
             Action::Respond(response) => {
                 conversation.log(&exchange);

@@ -102,7 +102,7 @@ async fn send(
                 JsFuture::from(writer.close()?).await?;
                 return Ok(());
             }
-            Action::ReadBody { .. } | Action::Respond(_) | Action::Stream(_) => {
+            Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
                 // The status is sent; cutting the body short is the only way left to say so.
                 JsFuture::from(writer.abort("the answer broke off")?).await?;
                 return Ok(());

@@ -87,6 +87,15 @@ pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
     out
 }
 
+/// The same for a message whose binary part is `body` and not in it: `body` is moved, not copied.
+pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
+    let mut head = encode(message);
+    let head_bytes = head.len();
+    body.append(&mut head);
+    body.rotate_right(head_bytes);
+    body
+}
+
 /// Reads a message and the version that it came in.
 ///
 /// # Errors

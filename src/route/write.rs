@@ -351,7 +351,8 @@ impl Write {
             }
             let mut frame = Vec::new();
             frame::encode(&tables, &mut frame);
-            let message = envelope::encode(&ToShard::Append { stamp, frame });
+            let append = ToShard::Append { stamp, frame: Vec::new() };
+            let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(shard.clone()), message));
             targets.push(Target { shard, group, rows });
         }

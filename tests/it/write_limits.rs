@@ -314,6 +314,17 @@ fn errors_that_a_reply_names() {
     }
 }
 
+/// A frame has several tables then; they are one write, in the order of their lines.
+#[test]
+fn later_lines_win_in_a_write_of_many_rows() {
+    let mut product = product();
+    let lines: String = (0..70_000).map(|n| format!("m v={n}i {}\n", n % 69_990)).collect();
+    assert_eq!(post(&mut product, lines.into_bytes(), &[]), (204, String::new()));
+    let found = product.query("db", "SELECT count(v), sum(v) FROM m");
+    let sum = (10..70_000_u64).sum::<u64>();
+    assert_eq!(found["results"][0]["series"][0]["values"][0], serde_json::json!([0, 69_990, sum]));
+}
+
 /// There is no limit on tag values. `LONG_TESTS=1` writes a million.
 #[test]
 fn tag_values_are_not_limited() {

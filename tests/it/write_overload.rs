@@ -40,7 +40,7 @@ fn sixteen_large_bodies_at_once_stay_within_the_budget() {
     for _ in 0..16 {
         let head = head("/write?db=db", &announced);
         match Exchange::start(&mut service, &platform, head) {
-            (exchange, Action::ReadBody { .. }) => reading.push(exchange),
+            (exchange, Action::ReadBody) => reading.push(exchange),
             (_, Action::Respond(response)) => {
                 assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("1")));
                 refused += 1;
@@ -59,16 +59,35 @@ fn sixteen_large_bodies_at_once_stay_within_the_budget() {
     assert!(service.admission.reserve(40_000_000).is_ok());
 }
 
-/// A body that announces nothing grows into its reservation, and past it is refused.
+/// A body that announces nothing grows into its reservation; past it its columns are refused.
 #[test]
 fn an_unannounced_body_is_refused_when_it_outgrows_what_is_free() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let held = service.admission.reserve(25_000_000).unwrap();
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
-    assert_eq!(exchange.body_grew(15_000_000), None);
-    let Some(Action::Respond(response)) = exchange.body_grew(15_000_001) else { panic!() };
+    let piece = b"m v=1 1\n".repeat(125_000);
+    let refused = (1..=15).find_map(|pieces| {
+        assert_eq!(exchange.body_grew(pieces * piece.len()), None);
+        let action = exchange.piece(|held| held.extend_from_slice(&piece))?;
+        Some((pieces, action))
+    });
+    let Some((2..=8, Action::Respond(response))) = refused else { panic!("{refused:?}") };
     assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("1")));
     drop(held);
+    assert!(service.admission.reserve(40_000_000).is_ok());
+}
+
+/// What would not fit if it were alone is not worth a retry: 413 has Telegraf split its batch.
+#[test]
+fn a_body_that_never_fits_is_too_large() {
+    let (mut service, platform) = (service(), TestPlatform::new(1));
+    let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
+    let piece = b"m v=1 1\n".repeat(125_000);
+    let refused = (0..25).find_map(|_| exchange.piece(|held| held.extend_from_slice(&piece)));
+    let Some(Action::Respond(response)) = refused else { panic!("{refused:?}") };
+    assert_eq!((response.status, header(&response, "Retry-After")), (413, None));
+    let text = String::from_utf8(response.body).unwrap();
+    assert!(text.contains("of 40000000 free; send smaller batches"), "{text}");
     assert!(service.admission.reserve(40_000_000).is_ok());
 }
 
@@ -96,7 +115,7 @@ impl Client for Write {
         let mut made = Vec::new();
         loop {
             action = match action {
-                Action::ReadBody { .. } => exchange.body(service, platform, b"cpu v=1".to_vec()),
+                Action::ReadBody => exchange.body(service, platform, b"cpu v=1".to_vec()),
                 Action::Calls(calls) => {
                     let (failing, fine): (Vec<_>, Vec<_>) =
                         calls.into_iter().partition(|call| (self.fails)(&call.to).is_some());

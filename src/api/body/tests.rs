@@ -1,5 +1,8 @@
 use super::*;
 use crate::api::admission::Admission;
+use crate::api::http::Parameters;
+use crate::api::intake::Reading;
+use crate::api::params::{Dialect, WriteParams};
 use crate::model::limit::Settable;
 
 const LIMIT: usize = 1 << 20;
@@ -13,10 +16,18 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     out
 }
 
-fn inflated(compressed: &[u8]) -> Result<Vec<u8>, BodyError> {
-    let mut permit = Admission::new(4 << 20).reserve(compressed.len()).unwrap();
+/// Waits for 4 MiB at most, and for no line.
+fn intake(admission: &Admission, dialect: Dialect) -> Intake {
+    let url = Parameters::parse(b"db=d");
+    let params = WriteParams::parse(dialect, &url).unwrap();
+    let reading = Reading { now_ns: 0, seed: 1, limits: Limits::default() };
+    Intake::new(dialect, &params, admission.reserve(0).unwrap(), reading)
+}
+
+fn inflated(compressed: &[u8]) -> Result<Vec<u8>, ApiError> {
     let read = |row: &Settable| Ok::<_, ()>((row.name == "BODY_BYTES_MAX").then_some(LIMIT as u32));
-    inflate(compressed, &Limits::read(read).unwrap(), &mut permit)
+    let mut intake = intake(&Admission::new(4 << 20), Dialect::V3);
+    inflate(compressed, &Limits::read(read).unwrap(), &mut intake)
 }
 
 #[test]
@@ -32,7 +43,7 @@ fn every_truncation_is_an_error() {
     let whole = gzip(&b"cpu,host=a usage=1.5 1700000000000000000\n".repeat(50));
     for end in 1..whole.len() {
         let fault = inflated(&whole[..end]).unwrap_err();
-        assert_eq!(fault, BodyError::Gzip(GzipFault::Truncated), "cut at {end}");
+        assert_eq!(fault, GzipFault::Truncated.into(), "cut at {end}");
     }
 }
 
@@ -52,7 +63,8 @@ fn the_ceiling_is_exact() {
     assert_eq!(inflated(&gzip(&vec![7; LIMIT])).unwrap().len(), LIMIT);
     let fault = inflated(&gzip(&vec![7; LIMIT + 1])).map(|b| b.len()).unwrap_err();
     assert!(
-        matches!(fault, BodyError::TooLarge(Exceeded { limit: Limit::BodyBytes, .. })),
+        matches!(fault, ApiError::Body(BodyError::TooLarge(Exceeded { requested, .. }))
+            if requested == LIMIT as u64 + 1),
         "{fault}"
     );
 }
@@ -60,9 +72,9 @@ fn the_ceiling_is_exact() {
 #[test]
 fn a_bomb_stops_at_the_budget() {
     let bomb = gzip(&vec![0; 32 << 20]);
-    let mut permit = Admission::new(100_000 + bomb.len()).reserve(bomb.len()).unwrap();
-    let fault = inflate(&bomb, &Limits::default(), &mut permit).map(|b| b.len()).unwrap_err();
-    assert!(matches!(fault, BodyError::Overloaded(_)), "{fault}");
+    let mut intake = intake(&Admission::new(400_000 + bomb.len()), Dialect::V1);
+    let fault = inflate(&bomb, &Limits::default(), &mut intake).map(|b| b.len()).unwrap_err();
+    assert!(matches!(fault, ApiError::Overloaded(_)), "{fault}");
 }
 
 #[test]
@@ -73,5 +85,27 @@ fn encodings_are_named() {
         Encoding::from_header(Some("br")).unwrap_err().to_string(),
         "unsupported content encoding \"br\": send identity or gzip"
     );
-    assert_eq!(inflated(b"cpu v=1\ncpu v=2\n"), Err(BodyError::Gzip(GzipFault::NotGzip)));
+    assert_eq!(inflated(b"cpu v=1\ncpu v=2\n"), Err(GzipFault::NotGzip.into()));
+}
+
+/// Bodies of several windows: what is inflated in pieces is what was deflated.
+#[test]
+fn a_long_body_gives_the_columns_of_the_plain_one() {
+    let line = |n: u64| {
+        let noise = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44;
+        format!("cpu,host=h{} v={n}i,s=\"é{noise} \n\" {n}\n", n % 97)
+    };
+    let text: String = (0..40_000).map(line).collect::<String>() + "bad\ncpu v=1i";
+    let admission = Admission::new(40_000_000);
+    let plain = intake(&admission, Dialect::V1).finish(text.clone().into_bytes()).unwrap();
+    assert_eq!((plain.batch.measurements[0].block.rows(), plain.rejected.count), (40_001, 1));
+    let (first, second) = text.as_bytes().split_at(text.len() / 3);
+    for zipped in [gzip(text.as_bytes()), [gzip(first), gzip(second)].concat()] {
+        let mut intake = intake(&admission, Dialect::V1);
+        let left = inflate(&zipped, &Limits::default(), &mut intake).unwrap();
+        assert!(left.len() < text.len() / 2, "{} of {} bytes waited", left.len(), text.len());
+        let read = intake.finish(left).unwrap();
+        assert!(read.batch == plain.batch);
+        assert_eq!(read.rejected, plain.rejected);
+    }
 }

@@ -170,7 +170,7 @@ impl Exchange {
                 None => {
                     let verify = matches!(door, Door::Verify);
                     let target = if verify { Target::Verify } else { Target::Configure };
-                    self.read_body(service, target, CONFIGURE_CEILING)
+                    self.read_body(service, CONFIGURE_CEILING, target)
                 }
             },
         }
@@ -183,7 +183,7 @@ impl Exchange {
     ) -> Result<Action, ApiError> {
         let tokens = match self.head.method.as_str() {
             "POST" => {
-                return self.read_body(service, Target::Token, CONFIGURE_CEILING);
+                return self.read_body(service, CONFIGURE_CEILING, Target::Token);
             }
             "DELETE" => Tokens::delete(self.url.filled("token_name"))?,
             _ => Tokens::list(),

@@ -1,27 +1,41 @@
 //! Selected rows of blocks to one frame.
 
 use super::{FrameHeader, TableHeader, TableRef};
+use crate::batch::Block;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::Column;
 use crate::batch::column_bytes;
 use crate::batch::series_table::TagColumn;
 use crate::codec::{integer, timestamp, varint};
 
+/// Rows of one table at most: what sorting and encoding them takes stays small beside the columns
+/// of a large write, of which a measurement then has several tables, in the order of its lines.
+pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
+
 /// Appends one frame with the selected rows of `tables`, regrouped by series (see the page above).
 pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
     let mut header = FrameHeader::default();
-    let mut payload = Vec::new();
+    let start = out.len();
     for table in tables {
-        header.tables.extend(encode_table(table, &mut payload));
+        let rows = table.block.rows();
+        for first in (0..table.rows.len(rows)).step_by(ROWS_PER_TABLE_MAX) {
+            let selected = table.rows.part(rows, first, ROWS_PER_TABLE_MAX);
+            header.tables.extend(encode_table(table, &selected, out));
+        }
     }
+    // The header is known last and stands first. It is short: the payload is moved, not copied.
+    let end = out.len();
     header.write(out);
-    out.append(&mut payload);
+    let header_bytes = out.len() - end;
+    if let Some(frame) = out.get_mut(start..) {
+        frame.rotate_right(header_bytes);
+    }
 }
 
 /// Appends the payload of one table; `None` if it has no rows.
-fn encode_table(table: &TableRef<'_>, out: &mut Vec<u8>) -> Option<TableHeader> {
+fn encode_table(table: &TableRef<'_>, selected: &[u32], out: &mut Vec<u8>) -> Option<TableHeader> {
     let block = table.block;
-    let order = group_by_series(table)?;
+    let order = group_by_series(block, selected)?;
     let start = out.len();
     let times_ns: Vec<i64> = order
         .rows
@@ -70,13 +84,11 @@ struct Order {
 }
 
 /// A stable counting sort; `None` without rows.
-fn group_by_series(table: &TableRef<'_>) -> Option<Order> {
-    let block = table.block;
-    let selected = table.rows.to_rows(block.rows());
+fn group_by_series(block: &Block, selected: &[u32]) -> Option<Order> {
     let series_of = |row: u32| block.row_series.get(row as usize).copied().unwrap_or_default();
     let n_series = block.series.len.max(1) as usize;
     let mut counts = vec![0_u32; n_series];
-    for &row in &selected {
+    for &row in selected {
         *counts.get_mut(series_of(row) as usize)? += 1;
     }
     let (mut series, mut rows_of_series) = (Vec::new(), Vec::new());
@@ -90,7 +102,7 @@ fn group_by_series(table: &TableRef<'_>) -> Option<Order> {
         (*count, next) = (next, next + *count);
     }
     let mut rows = vec![0_u32; selected.len()];
-    for &row in &selected {
+    for &row in selected {
         let slot = counts.get_mut(series_of(row) as usize)?;
         *rows.get_mut(*slot as usize)? = row;
         *slot += 1;

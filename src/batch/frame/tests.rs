@@ -169,3 +169,29 @@ fn the_header_needs_no_payload() {
     bytes[0] = 2;
     assert_eq!(FrameHeader::read(&bytes), Err(FrameError::Version(2)));
 }
+
+#[test]
+fn many_rows_of_a_measurement_are_several_tables_in_their_order() {
+    let rows = encode::ROWS_PER_TABLE_MAX + 1;
+    let block = Block {
+        series: SeriesTable { tags: Vec::new(), len: 2 },
+        row_series: (0..rows as u32).map(|row| row % 2).collect(),
+        times_ns: (0..rows as i64).collect(),
+        fields: vec![Column::full(Values::Integer((0..rows as i64).collect()))],
+    };
+    let (field_ids, rows) = (ids(1), Selection::All);
+    let table = TableRef {
+        measurement: MeasurementId(7),
+        tag_ids: &[],
+        field_ids: &field_ids,
+        block: &block,
+        rows: &rows,
+    };
+    let mut bytes = vec![9];
+    encode(&[table], &mut bytes);
+    let tables = decode(&bytes[1..]).unwrap();
+    let times = |table: &FrameTable| table.block.times_ns.clone();
+    assert_eq!(tables.iter().map(|table| times(table).len()).collect::<Vec<_>>(), [1 << 15, 1]);
+    assert_eq!((times(&tables[0])[1], times(&tables[1])), (2, vec![1 << 15]));
+    assert!(tables.iter().all(|table| table.measurement == MeasurementId(7)));
+}

@@ -14,6 +14,9 @@ fn append() -> ToShard {
 fn messages_round_trip_with_their_bodies() {
     let bytes = encode(&append());
     assert_eq!(decode::<ToShard>(&bytes), Ok((VERSION, append())));
+    let ToShard::Append { stamp, frame } = append() else { unreachable!() };
+    let without = ToShard::Append { stamp, frame: Vec::new() };
+    assert_eq!(encode_around(&without, frame), bytes);
     let page =
         FromShard::Scanned { resume: None, stats: ReadStats::default(), groups: vec![1, 2, 3] };
     assert_eq!(decode::<FromShard>(&encode(&page)), Ok((VERSION, page)));

@@ -1,0 +1,59 @@
+//! How large a column will get, guessed from the share of a body that was read.
+
+/// What was read of a body, what there is of it, and what comes next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    used_bytes: u64,
+    expected_bytes: u64,
+    next_bytes: u64,
+}
+
+impl Room {
+    /// About the arguments see `BatchBuilder::make_room`.
+    pub(super) fn new(used_bytes: usize, expected_bytes: usize, next_bytes: usize) -> Self {
+        let used_bytes = used_bytes.max(1) as u64;
+        let expected_bytes = used_bytes.max(expected_bytes as u64);
+        Self { used_bytes, expected_bytes, next_bytes: next_bytes as u64 }
+    }
+
+    /// How many elements to reserve beyond `len`: none while the next piece fits `capacity`, else
+    /// what the rest of the body takes if it goes on like this, and a sixty-fourth of all more; at
+    /// most as many as there are, for lines tend to get longer (their numbers do).
+    pub(super) fn more(&self, len: usize, capacity: usize) -> usize {
+        let len = len as u64;
+        let per_piece = len * self.next_bytes / self.used_bytes + 1;
+        if len + per_piece <= capacity as u64 {
+            return 0;
+        }
+        let rest_bytes = self.expected_bytes - self.used_bytes;
+        let rest = len * rest_bytes.max(self.next_bytes) / self.used_bytes;
+        let rest = rest.min(len.max(per_piece));
+        (rest + rest / 64 + len / 64 + 16) as usize
+    }
+
+    /// Reserves that much.
+    pub(super) fn make<T>(&self, values: &mut Vec<T>) {
+        let more = self.more(values.len(), values.capacity());
+        if more > 0 {
+            values.reserve_exact(more);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_sized_once_for_the_rest_of_the_body() {
+        let room = Room::new(1_000, 1_500, 100);
+        let more = room.more(640, 640);
+        assert!((320..320 + 2 * 10 + 17).contains(&more), "{more}");
+        assert_eq!(room.more(640, 640 + more), 0);
+        // Early on the share says little.
+        let more = Room::new(1_000, 10_000, 100).more(640, 640);
+        assert!((640..640 + 2 * 10 + 17).contains(&more), "{more}");
+        // At the end, and where nothing is known: for the next piece.
+        assert!((64..120).contains(&Room::new(1_000, 0, 100).more(640, 640)));
+    }
+}
