@@ -88,7 +88,7 @@ fn rule_9_deletes_that_succeed_hold_under_losses_repeats_and_crashes() {
         let edge = Edge::default();
         world.run(&edge, create("db", 3, None)).unwrap();
         world.run(&edge, write("db", &twenty())).unwrap();
-        world.faults = Faults { lost: 6, repeated: 20, crashed: 6 };
+        world.faults = Faults { lost: 6, repeated: 20, crashed: 6, ..Faults::default() };
         let outcome = world.run(&edge, delete("DELETE FROM m WHERE time <= 10"));
         world.faults = Faults { repeated: 20, ..Faults::default() };
         let rewritten = world.run(&edge, write("db", "m,host=h3 f=33 3"));

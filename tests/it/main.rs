@@ -9,6 +9,7 @@
 mod continuous;
 mod deletes;
 mod engine;
+mod fault_store;
 mod format;
 mod grants;
 mod http;
@@ -28,6 +29,7 @@ mod schedule;
 mod scripts;
 mod select_cases;
 mod shards;
+mod simulator;
 mod splits;
 mod tidy;
 mod tokens;

@@ -28,7 +28,7 @@ use tidemark::route::{Context, Machine};
 use tidemark::store::Store;
 
 use crate::world::platform::START_NS;
-use crate::world::{Client, Edge, World, stub_shard};
+use crate::world::{Client, Edge, Faults, World, stub_shard};
 
 pub(crate) fn world(seed: u64) -> World {
     stub_shard::reset();
@@ -332,12 +332,12 @@ fn rule_7_a_repeated_create_finishes_what_a_crash_left_and_changes_nothing_else(
     for seed in 0..300 {
         let mut world = world(seed);
         let edge = Edge::default();
-        world.faults = crate::world::Faults { lost: 15, repeated: 15, crashed: 15 };
+        world.faults = Faults { lost: 15, repeated: 15, crashed: 15, ..Faults::default() };
         let spec = PolicySpec { duration_ns: Some(2 * H_NS), ..PolicySpec::default() };
         for _ in 0..3 {
             let _ = world.run(&edge, create("db", 2, Some(spec.clone())));
         }
-        world.faults = crate::world::Faults::default();
+        world.faults = Faults::default();
         assert!(world.run(&edge, create("db", 2, Some(spec))).is_ok(), "seed {seed}");
         let other = PolicySpec { duration_ns: Some(3 * H_NS), ..PolicySpec::default() };
         let refused = world.run(&edge, create("db", 2, Some(other)));
@@ -357,11 +357,11 @@ fn rule_7_a_drop_frees_the_name_after_all_shards_refuse_and_wipes_by_alarm() {
         let edge = Edge::default();
         world.run(&edge, create("db", 3, None)).unwrap();
         world.run(&edge, write("db", "m f=1 1")).unwrap();
-        world.faults = crate::world::Faults { lost: 15, repeated: 15, crashed: 15 };
+        world.faults = Faults { lost: 15, repeated: 15, crashed: 15, ..Faults::default() };
         if world.run(&edge, drop_database("db")).is_ok() {
             assert_eq!(open_shards(&world), 0, "seed {seed}");
         }
-        world.faults = crate::world::Faults::default();
+        world.faults = Faults::default();
         world.run(&edge, drop_database("db")).unwrap();
         assert_eq!(open_shards(&world), 0, "seed {seed}");
         world.settle();

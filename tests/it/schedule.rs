@@ -106,7 +106,7 @@ fn no_schedule_loses_an_acknowledged_point_or_brings_a_dropped_one_back() {
         let mut world = world(seed);
         let edges = [Edge::default(), Edge::default()];
         if seed % 4 != 0 {
-            world.faults = Faults { lost: 3, repeated: 5, crashed: 3 };
+            world.faults = Faults { lost: 3, repeated: 5, crashed: 3, ..Faults::default() };
         }
         let mut operations: Vec<Operation> = Vec::new();
         for step in 0..STEPS {

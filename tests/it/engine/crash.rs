@@ -1,7 +1,8 @@
 //! Fails the n-th storage operation of a scripted life for every n: having taken effect or not,
 //! with the process gone or alive afterwards. Then the life goes on.
 
-use super::fault_store::After;
+use crate::fault_store::After;
+
 use super::life::{Life, Step};
 
 /// Every kind of step, and what depends on what: frames overwritten in the log and in segments,

@@ -10,9 +10,9 @@ use tidemark::shard::Shard;
 use tidemark::shard::request::{Deletion, Refusal};
 use tidemark::store::memory::MemoryStore;
 
-use super::fault_store::FaultStore;
 use super::grid::{self, Cells, Grid};
 use super::*;
+use crate::fault_store::FaultStore;
 
 /// Longer than the pause after which everything is flushed.
 const PAUSE_NS: i64 = 700_000_000_000;
@@ -72,6 +72,23 @@ impl Life {
             settings: settings(),
             first_kept_ns: i64::MIN,
             last_frame: Vec::new(),
+        }
+    }
+
+    /// The same, going on over another store.
+    pub(super) fn on(&self, store: MemoryStore) -> Self {
+        let store = FaultStore::new(store);
+        Self {
+            rng: self.rng.clone(),
+            shard: new_shard(&store, self.budget_bytes),
+            store,
+            budget_bytes: self.budget_bytes,
+            grid: self.grid.clone(),
+            ids: self.ids,
+            settings: self.settings.clone(),
+            first_kept_ns: self.first_kept_ns,
+            last_frame: self.last_frame.clone(),
+            now_ns: self.now_ns,
         }
     }
 
@@ -201,7 +218,7 @@ impl Life {
         self.shard.delete(&deletion, &stamp)
     }
 
-    fn read(&mut self, measurement: usize, time: TimeRange) -> Result<Grid, Refusal> {
+    pub(super) fn read(&mut self, measurement: usize, time: TimeRange) -> Result<Grid, Refusal> {
         let (stamp, id) = (self.stamp(), self.ids[measurement]);
         self.shard.read(&stamp, |source| Ok(grid::read(source, (measurement, id), time)?))
     }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use super::fault_store::After;
+use crate::fault_store::After;
+
 use super::life::{Life, Step};
 
 const SEEDS: u64 = 10_000;

@@ -24,6 +24,7 @@ use tidemark::route::continuous::Runner;
 use tidemark::route::{Context, Machine};
 use tidemark::store::memory::MemoryStore;
 
+use crate::fault_store::{After, FaultStore};
 use platform::TestPlatform;
 
 /// Whoever makes calls from an edge.
@@ -39,6 +40,16 @@ pub(crate) trait ShardObject {
 
     /// Forgets everything that is not stored.
     fn crash(&mut self);
+
+    /// Storage operation `at` of the next event fails, and all after it.
+    fn break_storage(&mut self, at: u64, persisted: bool) {
+        let _ = (at, persisted);
+    }
+
+    /// Storage works again. Answers whether an operation has failed.
+    fn heal_storage(&mut self) -> bool {
+        false
+    }
 
     /// Does what is due and says when to come back.
     fn alarm(&mut self, now_ns: i64) -> Option<i64> {
@@ -62,7 +73,18 @@ pub(crate) struct Faults {
     pub(crate) repeated: u8,
     /// The object crashes before or after handling the request.
     pub(crate) crashed: u8,
+    /// The object dies at one of the storage operations of an event, before or after it took
+    /// effect.
+    pub(crate) storage: u8,
+    /// An alarm fails and is repeated by the platform, or comes minutes late.
+    pub(crate) alarms: u8,
 }
+
+/// Storage operations of an event, at most, among which the one that fails is drawn.
+const OPERATIONS_MAX: usize = 12;
+/// When the platform repeats an alarm that failed, and how late one may be, nanoseconds.
+const ALARM_REPEAT_NS: i64 = 2_000_000_000;
+const ALARM_LATE_NS: usize = 900_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Caller {
@@ -85,7 +107,7 @@ pub(crate) struct World {
     /// How often things go wrong.
     pub(crate) faults: Faults,
     make_shard: fn(&ObjectId) -> Box<dyn ShardObject>,
-    stores: BTreeMap<Address, MemoryStore>,
+    stores: BTreeMap<Address, FaultStore>,
     hosts: BTreeMap<Address, (Box<dyn Host>, u32)>,
     shards: BTreeMap<ObjectId, Box<dyn ShardObject>>,
     /// When each object's alarm goes off; kept over crashes.
@@ -124,8 +146,9 @@ impl World {
     }
 
     /// The storage of a Catalog or Database.
-    pub(crate) fn store(&mut self, address: &Address) -> MemoryStore {
-        self.stores.entry(address.clone()).or_default().clone()
+    pub(crate) fn store(&mut self, address: &Address) -> FaultStore {
+        let new = || FaultStore::new(MemoryStore::new());
+        self.stores.entry(address.clone()).or_insert_with(new).clone()
     }
 
     /// Lets a client take its first step; its calls are delivered by [`World::deliver`].
@@ -163,11 +186,22 @@ impl World {
         machine: M,
         goes_on: fn(&M::Answer) -> bool,
     ) -> Vec<M::Answer> {
+        let answers = self.start_pieces(edge, machine, goes_on);
+        while self.deliver() {}
+        answers.take()
+    }
+
+    /// Starts a machine that answers in pieces; they appear in the list as they come.
+    pub(crate) fn start_pieces<M: Machine + 'static>(
+        &mut self,
+        edge: &Edge,
+        machine: M,
+        goes_on: fn(&M::Answer) -> bool,
+    ) -> Rc<RefCell<Vec<M::Answer>>> {
         let answers: Rc<RefCell<Vec<M::Answer>>> = Rc::default();
         let cache = Rc::clone(&edge.cache);
         self.start(Running { machine, cache, answers: Rc::clone(&answers), goes_on });
-        while self.deliver() {}
-        answers.take()
+        answers
     }
 
     /// Delivers one message, chosen by the seed; `false` when none is under way.
@@ -191,9 +225,21 @@ impl World {
         let (address, due_ns) = (address.clone(), *due_ns);
         self.alarms.remove(&address);
         self.platform.advance_to(due_ns);
+        if self.platform.percent(self.faults.alarms) {
+            self.alarms.insert(address, due_ns + ALARM_REPEAT_NS);
+            return true;
+        }
+        if self.platform.percent(self.faults.alarms) {
+            let late_ns = self.platform.below(ALARM_LATE_NS) as i64;
+            self.platform.advance_to(due_ns + late_ns);
+        }
+        self.break_storage(&address);
         if let Address::Shard(id) = &address {
             let now_ns = self.platform.time_ns();
-            if let Some(due_ns) = self.shard(id).alarm(now_ns) {
+            let due_ns = self.shard(id).alarm(now_ns);
+            if self.died(&address) {
+                self.alarms.insert(address, due_ns_of_repeat(now_ns));
+            } else if let Some(due_ns) = due_ns {
                 self.alarms.insert(address, due_ns);
             }
             return true;
@@ -202,6 +248,10 @@ impl World {
         let (host, life) = self.host(&address);
         let life = *life;
         let (ticket, step) = host.alarm(&platform);
+        if self.died(&address) {
+            self.alarms.insert(address, due_ns_of_repeat(self.platform.time_ns()));
+            return true;
+        }
         self.after_step(&address, life, ticket, step, (Caller::Nobody, 0));
         true
     }
@@ -292,15 +342,44 @@ impl World {
         }
     }
 
+    /// Now and then lets a storage operation of the object's next event fail.
+    fn break_storage(&mut self, address: &Address) {
+        if !self.platform.percent(self.faults.storage) {
+            return;
+        }
+        let at = 1 + self.platform.below(OPERATIONS_MAX) as u64;
+        let persisted = self.platform.below(2) == 0;
+        match address {
+            Address::Shard(id) => self.shard(id).break_storage(at, persisted),
+            _ => self.store(address).fail(at, persisted, After::Gone),
+        }
+    }
+
+    /// Whether the object died in its event; then it is a new one.
+    fn died(&mut self, address: &Address) -> bool {
+        let died = match address {
+            Address::Shard(id) => self.shard(id).heal_storage(),
+            _ => self.store(address).heal(),
+        };
+        if died {
+            self.crash(address);
+        }
+        died
+    }
+
     fn handle(&mut self, caller: Caller, call: Call) {
         if call.to == Address::KeyDerivation {
             let result = Ok(call.message);
             self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
             return;
         }
+        self.break_storage(&call.to);
         if let Address::Shard(id) = &call.to {
             let now_ns = self.platform.time_ns();
             let result = Ok(self.shard(id).handle(&call.message, now_ns));
+            if self.died(&call.to) {
+                return self.fail(caller, call.id);
+            }
             if let Some(due_ns) = self.shard(id).next_alarm_ns(now_ns) {
                 self.alarms.insert(call.to.clone(), due_ns);
             }
@@ -311,6 +390,9 @@ impl World {
         let (host, life) = self.host(&call.to);
         let life = *life;
         let (ticket, step) = host.begin(&platform, &call.message);
+        if self.died(&call.to) {
+            return self.fail(caller, call.id);
+        }
         self.after_step(&call.to, life, ticket, step, (caller, call.id));
     }
 
@@ -322,9 +404,13 @@ impl World {
                 let key = (address.clone(), life, ticket);
                 let Some(waiting) = self.waiting.get(&key).cloned() else { return };
                 let platform = self.platform.clone();
+                self.break_storage(&address);
                 let (host, now_living) = self.host(&address);
                 if *now_living == life {
                     let step = host.resume(&platform, ticket, reply);
+                    if self.died(&address) {
+                        return;
+                    }
                     self.after_step(&address, life, ticket, step, waiting);
                 }
             }
@@ -375,7 +461,11 @@ impl World {
     }
 }
 
-fn new_host(address: &Address, store: MemoryStore) -> Box<dyn Host> {
+fn due_ns_of_repeat(now_ns: i64) -> i64 {
+    now_ns + ALARM_REPEAT_NS
+}
+
+fn new_host(address: &Address, store: FaultStore) -> Box<dyn Host> {
     match address {
         Address::Database(id) => {
             Box::new(Runner::new(Database::new(store, id.clone()), id.clone()))

@@ -11,19 +11,20 @@ use tidemark::shard::budget::Budget;
 use tidemark::store::memory::MemoryStore;
 
 use super::ShardObject;
+use crate::fault_store::{After, FaultStore};
 
 struct RealShard {
-    store: MemoryStore,
-    shard: Shard<MemoryStore>,
+    store: FaultStore,
+    shard: Shard<FaultStore>,
 }
 
 /// For `World::new`.
 pub(crate) fn make(_: &ObjectId) -> Box<dyn ShardObject> {
-    let store = MemoryStore::new();
+    let store = FaultStore::new(MemoryStore::new());
     Box::new(RealShard { shard: shard(&store), store })
 }
 
-fn shard(store: &MemoryStore) -> Shard<MemoryStore> {
+fn shard(store: &FaultStore) -> Shard<FaultStore> {
     let budget: Rc<Budget> = Budget::new(MEMTABLE_BYTES_MAX, 1);
     Shard::new(store.clone(), budget, u64::MAX)
 }
@@ -36,6 +37,14 @@ impl ShardObject for RealShard {
 
     fn crash(&mut self) {
         self.shard = shard(&self.store);
+    }
+
+    fn break_storage(&mut self, at: u64, persisted: bool) {
+        self.store.fail(at, persisted, After::Gone);
+    }
+
+    fn heal_storage(&mut self) -> bool {
+        self.store.heal()
     }
 
     fn alarm(&mut self, now_ns: i64) -> Option<i64> {

@@ -9,7 +9,7 @@ use tidemark::store::{RowCounts, Store, StoreError, Table};
 
 /// How a store goes on after the operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(crate) enum After {
     /// Every later operation fails too: the process is gone.
     Gone,
     /// Nothing else fails.
@@ -18,7 +18,7 @@ pub(super) enum After {
 
 /// Which operation fails, and how. Shared by the handles of a store.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// Operations until one fails; that one is number 1. 0 for never.
     at: Cell<u64>,
     persisted: Cell<bool>,
@@ -31,14 +31,14 @@ pub(super) struct Plan {
 /// Every operation goes to a store in memory, except for the one that fails. Reads fail too; of
 /// them it makes no difference whether they took effect.
 #[derive(Clone)]
-pub(super) struct FaultStore {
-    pub(super) inner: MemoryStore,
+pub(crate) struct FaultStore {
+    pub(crate) inner: MemoryStore,
     plan: Rc<Plan>,
 }
 
 impl FaultStore {
     /// Nothing fails yet.
-    pub(super) fn new(inner: MemoryStore) -> Self {
+    pub(crate) fn new(inner: MemoryStore) -> Self {
         let plan = Plan {
             at: Cell::new(0),
             persisted: Cell::new(false),
@@ -50,7 +50,7 @@ impl FaultStore {
     }
 
     /// Operation `at` from now on fails, counted from 1.
-    pub(super) fn fail(&self, at: u64, persisted: bool, after: After) {
+    pub(crate) fn fail(&self, at: u64, persisted: bool, after: After) {
         self.plan.at.set(at);
         self.plan.persisted.set(persisted);
         self.plan.after.set(after);
@@ -59,13 +59,13 @@ impl FaultStore {
     }
 
     /// Nothing fails from now on. Answers whether something has.
-    pub(super) fn heal(&self) -> bool {
+    pub(crate) fn heal(&self) -> bool {
         self.plan.at.set(0);
         self.plan.failed.take()
     }
 
     /// Operations since the last [`FaultStore::fail`], or ever.
-    pub(super) fn seen(&self) -> u64 {
+    pub(crate) fn seen(&self) -> u64 {
         self.plan.seen.get()
     }
 

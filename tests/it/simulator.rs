@@ -1,0 +1,290 @@
+//! The whole deployment under random schedules: two edges with caches of different age write,
+//! query, delete, create and drop one database of real shards, while messages are lost, repeated
+//! and reordered, objects die between events and at any storage operation, and alarms fail or are
+//! late. A model says of every query's answer which points must, may and must not be in it.
+//!
+//! 2,000 seeds on all cores; `SEED=n` runs one again, `SEEDS=n` more or fewer.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use tidemark::influxql::params::Params;
+use tidemark::influxql::parse_statement;
+use tidemark::model::value::FieldValue;
+use tidemark::query::result::{ResultColumn, SeriesChunk};
+use tidemark::route::create_drop::CreateDrop;
+use tidemark::route::error::Error;
+use tidemark::route::grants::Principal;
+use tidemark::route::statement::{Execution, Session};
+use tidemark::route::write::Write;
+
+use crate::protocol::{create, drop_database, write};
+use crate::world::platform::START_NS;
+use crate::world::{Answers, Edge, Faults, World, real_shard};
+
+const SEEDS: u64 = 2_000;
+const STEPS: u64 = 400;
+/// Steps of an operation that is still under way, and of one at the very end.
+const NEVER: u64 = u64::MAX;
+
+type Pieces = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
+
+enum Kind {
+    Write(Answers<Write>),
+    Create(Answers<CreateDrop>),
+    /// Hides every point.
+    Drop(Answers<CreateDrop>),
+    /// Hides points with numbers inside.
+    Delete(Pieces, std::ops::Range<i64>),
+    Query(Pieces),
+}
+
+struct Operation {
+    kind: Kind,
+    /// Steps at which it was started and answered.
+    start: u64,
+    end: u64,
+    succeeded: bool,
+}
+
+impl Operation {
+    /// Looks whether it has been answered.
+    fn poll(&mut self, step: u64) {
+        if self.end != NEVER {
+            return;
+        }
+        let is_last = |piece: &Result<_, Error>| !matches!(piece, Ok(Some(_)));
+        let succeeded = match &self.kind {
+            Kind::Write(answers) => {
+                answers.take().map(|a| a.is_ok_and(|outcome| outcome.points_written == 1))
+            }
+            Kind::Create(answers) | Kind::Drop(answers) => answers.take().map(|a| a.is_ok()),
+            Kind::Delete(pieces, _) | Kind::Query(pieces) => {
+                pieces.borrow().last().filter(|piece| is_last(piece)).map(|piece| piece.is_ok())
+            }
+        };
+        if let Some(succeeded) = succeeded {
+            (self.end, self.succeeded) = (step, succeeded);
+        }
+    }
+
+    /// Whether it hides point `number`, once or while it takes effect.
+    fn hides(&self, number: i64) -> bool {
+        match &self.kind {
+            Kind::Drop(_) => true,
+            Kind::Delete(_, numbers) => numbers.contains(&number),
+            _ => false,
+        }
+    }
+}
+
+fn statement(text: &str) -> Execution {
+    let session = Session {
+        database: Some("db".to_owned()),
+        now_ns: START_NS,
+        default_shards: 1,
+        principal: Principal::admin(),
+        ..Session::default()
+    };
+    Execution::new(parse_statement(text, &Params::default()).unwrap(), session)
+}
+
+fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
+    let goes_on = |piece: &Result<Option<SeriesChunk>, Error>| matches!(piece, Ok(Some(_)));
+    let kind = match world.platform.below(24) {
+        0 => Kind::Drop(world.start_machine(edge, drop_database("db"))),
+        1..=3 => Kind::Create(world.start_machine(edge, create("db", 3, None))),
+        4 => {
+            let first = world.platform.below(number as usize + 1) as i64;
+            let numbers = first..first + 8;
+            let text = format!("DELETE FROM m WHERE time >= {first} AND time < {}", numbers.end);
+            Kind::Delete(world.start_pieces(edge, statement(&text), goes_on), numbers)
+        }
+        5..=10 => Kind::Query(world.start_pieces(edge, statement("SELECT f FROM m"), goes_on)),
+        _ => {
+            // The same field is a float or an integer: who comes first decides, in each life anew.
+            let suffix = ["", "i"][world.platform.below(2)];
+            let line = format!("m,host=h{} f={number}{suffix} {number}", number % 5);
+            Kind::Write(world.start_machine(edge, write("db", &line)))
+        }
+    };
+    Operation { kind, start: step, end: NEVER, succeeded: false }
+}
+
+/// Until when what hides points may take effect. A drop that failed may do so until somebody's
+/// success shows that it has, or never will; a delete that failed is never repeated by others.
+fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
+    if hiding.succeeded || hiding.end == NEVER || matches!(hiding.kind, Kind::Delete(..)) {
+        return hiding.end;
+    }
+    let settled = operations.iter().filter(|operation| {
+        let decides = matches!(operation.kind, Kind::Create(_) | Kind::Drop(_));
+        decides && operation.succeeded && operation.start > hiding.end
+    });
+    settled.map(|operation| operation.end).min().unwrap_or(NEVER)
+}
+
+/// What a run proved.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    operations: u64,
+    queries: u64,
+    /// Points that had to be in an answer, and points that must not.
+    must: u64,
+    must_not: u64,
+}
+
+/// Checks one answer, given by a query under way from step `start` to `end`. With `repeats` the
+/// network delivers requests twice: then a delete, and a write before it, may take effect again.
+fn check(
+    operations: &[Operation],
+    answer: &BTreeMap<i64, Vec<FieldValue>>,
+    (start, end): (u64, u64),
+    repeats: bool,
+    counts: &mut Counts,
+) {
+    let hiding: Vec<(&Operation, u64)> = operations
+        .iter()
+        .filter(|operation| matches!(operation.kind, Kind::Drop(_) | Kind::Delete(..)))
+        .map(|operation| (operation, effective_end(operations, operation)))
+        .collect();
+    let is_write = |number: &i64| {
+        let operation = operations.get(*number as usize);
+        operation.is_some_and(|o| matches!(o.kind, Kind::Write(_)) && o.start <= end)
+    };
+    assert!(answer.keys().all(is_write), "points that nobody wrote");
+    for (number, operation) in (0_i64..).zip(operations) {
+        if !matches!(operation.kind, Kind::Write(_)) {
+            continue;
+        }
+        let values = answer.get(&number).map(Vec::as_slice).unwrap_or_default();
+        assert!(values.len() <= 1, "point {number} is there twice");
+        if let Some(value) = values.first() {
+            let right = [FieldValue::Float(number as f64), FieldValue::Integer(number)];
+            assert!(right.contains(value), "point {number} is {value:?}");
+        }
+        let may_hide = hiding.iter().filter(|(hiding, _)| hiding.hides(number));
+        let safe = may_hide.clone().all(|(hiding, effective_end)| {
+            let again = repeats && matches!(hiding.kind, Kind::Delete(..));
+            hiding.start > end || (*effective_end < operation.start && !again)
+        });
+        if operation.succeeded && operation.end < start && safe {
+            assert_eq!(values.len(), 1, "acknowledged point {number} is not seen");
+            counts.must += 1;
+        }
+        let hidden = may_hide.clone().any(|(hiding, _)| {
+            let is_sure = !repeats || matches!(hiding.kind, Kind::Drop(_));
+            is_sure && hiding.succeeded && hiding.start > operation.end && hiding.end < start
+        });
+        if hidden {
+            assert_eq!(values.len(), 0, "dropped or deleted point {number} is seen");
+            counts.must_not += 1;
+        }
+    }
+}
+
+/// Values by time.
+fn points(pieces: &Pieces) -> BTreeMap<i64, Vec<FieldValue>> {
+    let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
+    for chunk in pieces.borrow().iter().flatten().flatten() {
+        for row in 0..chunk.rows {
+            let [ResultColumn::Time(times_ns), ResultColumn::Values(values)] = &chunk.values[..]
+            else {
+                panic!("{chunk:?}")
+            };
+            points.entry(times_ns[row]).or_default().extend(values.get(row));
+        }
+    }
+    points
+}
+
+fn run(seed: u64) -> Counts {
+    let mut world = World::new(seed, real_shard::make);
+    let edges = [Edge::default(), Edge::default()];
+    let repeats = seed % 2 == 1;
+    let repeated = if repeats { 5 } else { 0 };
+    if !seed.is_multiple_of(4) {
+        world.faults = Faults { lost: 3, repeated, crashed: 2, storage: 3, alarms: 20 };
+    }
+    let mut operations: Vec<Operation> = Vec::new();
+    for step in 0..STEPS {
+        let open = operations.iter().filter(|operation| operation.end == NEVER).count();
+        match world.platform.below(40) {
+            0..=7 if open < 5 => {
+                let edge = &edges[world.platform.below(2)];
+                operations.push(start(&mut world, edge, operations.len() as u64, step));
+            }
+            8 => {
+                world.alarm();
+            }
+            _ => {
+                world.deliver();
+            }
+        }
+        operations.iter_mut().for_each(|operation| operation.poll(step));
+    }
+    world.faults = Faults::default();
+    world.settle();
+    operations.iter_mut().for_each(|operation| operation.poll(STEPS));
+    let last = Kind::Query(world.start_pieces(&edges[0], statement("SELECT f FROM m"), |piece| {
+        matches!(piece, Ok(Some(_)))
+    }));
+    world.settle();
+    operations.push(Operation { kind: last, start: STEPS + 1, end: NEVER, succeeded: false });
+    operations.iter_mut().for_each(|operation| operation.poll(STEPS + 2));
+
+    let mut counts = Counts { operations: operations.len() as u64, ..Counts::default() };
+    for operation in &operations {
+        if let Kind::Query(pieces) = &operation.kind
+            && operation.succeeded
+        {
+            let span = (operation.start, operation.end);
+            check(&operations, &points(pieces), span, repeats, &mut counts);
+            counts.queries += 1;
+        }
+    }
+    counts
+}
+
+fn work(next: &AtomicU64, end: u64, sum: &Mutex<Counts>) {
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            return;
+        }
+        let counts = std::panic::catch_unwind(|| run(seed));
+        let counts = counts.unwrap_or_else(|_| panic!("SEED={seed} fails: run it alone with that"));
+        let mut sum = sum.lock().unwrap();
+        sum.operations += counts.operations;
+        sum.queries += counts.queries;
+        sum.must += counts.must;
+        sum.must_not += counts.must_not;
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how fast it is, is printed; nothing depends on it")]
+fn every_answer_under_every_schedule_is_one_that_the_model_allows() {
+    let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let only = given("SEED");
+    let (first, end) = only.map_or((0, given("SEEDS").unwrap_or(SEEDS)), |seed| (seed, seed + 1));
+    let (next, sum) = (AtomicU64::new(first), Mutex::new(Counts::default()));
+    let from = Instant::now();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| work(&next, end, &sum));
+        }
+    });
+    let (sum, seeds) = (sum.into_inner().unwrap(), end - first);
+    let per_minute = |count: u64| count as f64 * 60.0 / from.elapsed().as_secs_f64();
+    println!("{seeds} schedules, {:.0} per minute; {sum:?}", per_minute(seeds));
+    if only.is_none() {
+        assert!(sum.queries > seeds && sum.must > seeds && sum.must_not > seeds / 4, "{sum:?}");
+    }
+}
