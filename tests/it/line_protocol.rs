@@ -298,6 +298,80 @@ fn mutated_lines_agree_with_influxdb_3_or_differ_for_a_known_reason() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The oracle of fuzzing without a peer: what was read of any bytes, written again by the rules of
+/// line protocol, reads as the same points.
+#[test]
+fn what_was_read_of_mutated_bodies_is_read_again_once_written() {
+    let mut random = fastrand::Rng::with_seed(23);
+    let alphabet = "m,t=v \"\\#19.-eiuTf\r\nü\u{1}";
+    let alphabet: Vec<char> = alphabet.chars().collect();
+    let seed: Vec<char> =
+        "m,t=a,u=b v=1,w=2i,x=3u 1\ncpu\\ x,h\\,=a\\=b v\\ 1=\"a\\\"b\\\\ \"\r\n# c\nm v=T 9"
+            .chars()
+            .collect();
+    let inputs = if std::env::var_os("LONG_TESTS").is_some() { 1_000_000 } else { 20_000 };
+    let mut points_read = 0;
+    for _ in 0..inputs {
+        let mut body = seed.clone();
+        for _ in 0..random.usize(0..6) {
+            let (at, new) = (random.usize(0..body.len()), random.usize(0..alphabet.len()));
+            match random.u8(0..3) {
+                0 => body[at] = alphabet[new],
+                1 => body.insert(at, alphabet[new]),
+                _ => drop(body.remove(at)),
+            }
+        }
+        let body: String = body.into_iter().collect();
+        let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
+        let (batch, _) = from_lines(body.as_bytes(), options, 1).unwrap();
+        let text = written(&batch);
+        let (again, rejected) = from_lines(text.as_bytes(), options, 2).unwrap();
+        assert_eq!(rejected.named, [], "{body:?}\n{text:?}");
+        assert_eq!(points(&again), points(&batch), "{body:?}\n{text:?}");
+        points_read += points(&batch).len();
+    }
+    assert!(points_read > inputs, "{points_read}");
+}
+
+/// Line protocol of the batch, in the order of its lines.
+fn written(batch: &Batch) -> String {
+    let escaped = |name: &str, special: &[char]| {
+        let escape = |c: char| if special.contains(&c) { format!("\\{c}") } else { c.to_string() };
+        name.chars().map(escape).collect::<String>()
+    };
+    let name = |text: &str| escaped(text, &[',', '=', ' ']);
+    let mut lines: Vec<(u32, String)> = Vec::new();
+    for table in &batch.measurements {
+        let block = &table.block;
+        for row in 0..block.rows() {
+            let mut line = escaped(&table.name, &[',', ' ']);
+            let series = block.row_series[row] as usize;
+            for (key, tag) in table.tag_keys.iter().zip(&block.series.tags) {
+                let value = tag.get(series);
+                if !value.is_empty() {
+                    line += &format!(",{}={}", name(key), name(value));
+                }
+            }
+            let mut before = ' ';
+            for (key, column) in table.field_keys.iter().zip(&block.fields) {
+                let Some(value) = column.get(row) else { continue };
+                let value = match value {
+                    FieldValue::Float(value) => format!("{value:?}"),
+                    FieldValue::Integer(value) => format!("{value}i"),
+                    FieldValue::Unsigned(value) => format!("{value}u"),
+                    FieldValue::Boolean(value) => value.to_string(),
+                    FieldValue::String(text) => format!("\"{}\"", escaped(&text, &['"', '\\'])),
+                };
+                line += &format!("{before}{}={value}", name(key));
+                before = ',';
+            }
+            lines.push((table.lines[row], format!("{line} {}\n", block.times_ns[row])));
+        }
+    }
+    lines.sort_by_key(|(line, _)| *line);
+    lines.into_iter().map(|(_, text)| text).collect()
+}
+
 /// The points by InfluxDB 3's parser; `None` if it refuses any line.
 fn read_v3(text: &str) -> Option<Vec<Point>> {
     use influxdb_line_protocol::FieldValue as Theirs;
