@@ -40,7 +40,6 @@ pub struct Querying {
     writer: Writer,
     format: Format,
     chunked: bool,
-    pending: Vec<u8>,
     streaming: bool,
     finished: bool,
 }
@@ -87,7 +86,6 @@ impl Querying {
             writer: Writer::new(options),
             format,
             chunked: params.chunk_rows.is_some(),
-            pending: Vec::new(),
             streaming: false,
             finished: false,
         })
@@ -169,16 +167,16 @@ impl Querying {
 
     /// Sends what has gathered when it is time to.
     fn flush(&mut self) -> Option<Action> {
-        self.pending.append(&mut self.writer.take_bytes());
         let limit = match (self.chunked, self.streaming) {
             (true, _) => 1,
             (false, false) => WHOLE_REPLY_BYTES_MAX,
             (false, true) => PIECE_BYTES,
         };
-        if self.pending.len() < limit {
+        // What is not taken can still be taken back: Go fails a whole document, not its end.
+        if self.writer.bytes() < limit {
             return None;
         }
-        let bytes = std::mem::take(&mut self.pending);
+        let bytes = self.writer.take_bytes();
         if std::mem::replace(&mut self.streaming, true) {
             return Some(Action::Bytes(bytes));
         }
@@ -188,9 +186,8 @@ impl Querying {
     fn end(&mut self) -> Action {
         if !std::mem::replace(&mut self.finished, true) {
             self.writer.finish();
-            self.pending.append(&mut self.writer.take_bytes());
         }
-        let bytes = std::mem::take(&mut self.pending);
+        let bytes = self.writer.take_bytes();
         match (self.streaming, bytes.is_empty()) {
             (false, _) => Action::Respond(self.response(bytes)),
             (true, false) => Action::Bytes(bytes),

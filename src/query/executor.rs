@@ -147,9 +147,8 @@ impl Executor {
                 }
                 Progress::Chunk(chunk) => self.show(chunk),
                 Progress::End => {
-                    let last = group.take_held();
+                    self.ready.extend(group.take_held());
                     self.group = None;
-                    self.ready.extend(last);
                 }
             }
         }

@@ -13,10 +13,11 @@ use super::operators::series::CallSeries;
 use super::operators::whole::WholeRun;
 use super::plan::{Base, Binding, CallPlan, FeedKind, Node, SlotSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
-use super::scalar;
+use super::scalar::{self, Scalar};
 use super::stream::Stream;
 use super::transforms::{self, Piece};
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
+use crate::model::value::FieldValue;
 
 /// What a step of a group comes to.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ pub(crate) struct GroupRun {
     /// LIMIT of a raw query.
     limiter: Limiter,
     held: Option<SeriesChunk>,
+    /// For each call what stands where only others have a value.
+    missing: Vec<Option<FieldValue>>,
 }
 
 impl GroupRun {
@@ -86,6 +89,7 @@ impl GroupRun {
             calls: calls.collect(),
             limiter,
             held: None,
+            missing: node.calls.iter().map(|call| call.missing.clone()).collect(),
         }
     }
 
@@ -157,6 +161,7 @@ impl GroupRun {
                 }
                 for (call, series) in merge.finish(node)? {
                     self.settle(node, call, series)?;
+                    self.finish_streams(call)?;
                 }
                 Ok(Some(Progress::End))
             }
@@ -193,7 +198,7 @@ impl GroupRun {
         }
         let Some(feed) = node.feeds.get(feed) else { return Ok(None) };
         for &index in &feed.calls {
-            let Some(plan) = node.calls.get(index) else { continue };
+            let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else { continue };
             if let (Base::Whole(whole), Some(call)) = (&plan.base, self.calls.get_mut(index)) {
                 call.whole.push(node, plan, whole, &batch)?;
                 continue;
@@ -232,23 +237,28 @@ impl GroupRun {
             {
                 self.settle(node, index, series)?;
             }
-            self.finish_streams(index);
+            self.finish_streams(index)?;
         }
         Ok(())
     }
 
-    /// Takes what the transformations of a call have left, the first of which runs over values.
-    fn finish_streams(&mut self, index: usize) {
-        let Some(call) = self.calls.get_mut(index) else { return };
-        let Some(piece) = call.streams.first_mut().and_then(|stream| stream.finish()) else {
-            return;
-        };
-        let mut first = call.streams.remove(0);
-        self.push(index, piece, Vec::new());
-        if let Some(call) = self.calls.get_mut(index) {
-            first.finish();
-            call.streams.insert(0, first);
+    /// Takes what the transformations of a call have left, and what the next ones make of it.
+    fn finish_streams(&mut self, index: usize) -> Result<(), QueryError> {
+        let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
+        let mut left = None;
+        for stream in &mut call.streams {
+            let through = left.as_ref().map(|piece| stream.push(piece));
+            let Some(last) = stream.finish()? else {
+                left = through;
+                continue;
+            };
+            // Only functions that answer nothing before the end have something left then.
+            left = Some(last);
         }
+        if let Some(piece) = left {
+            self.keep(index, piece, Vec::new());
+        }
+        Ok(())
     }
 
     fn raw(&mut self, node: &Node, batch: RowBatch) -> Option<SeriesChunk> {
@@ -274,7 +284,7 @@ impl GroupRun {
         index: usize,
         mut series: CallSeries,
     ) -> Result<(), QueryError> {
-        let Some(plan) = node.calls.get(index) else { return Ok(()) };
+        let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else { return Ok(()) };
         if let (Some(fill), Some(window)) = (&plan.fill, &node.window)
             && !series.times_ns.is_empty()
         {
@@ -298,6 +308,12 @@ impl GroupRun {
         for stream in &mut call.streams {
             piece = stream.push(&piece);
         }
+        self.keep(index, piece, beside);
+    }
+
+    /// Adds to what a call has come to.
+    fn keep(&mut self, index: usize, piece: Piece, beside: Vec<Option<Column>>) {
+        let Some(call) = self.calls.get_mut(index) else { return };
         let (from, to) = call.limiter.take(piece.times_ns.len());
         let values = Column::full(piece.values);
         let next = CallSeries { times_ns: piece.times_ns, values, beside }.slice(from, to);
@@ -322,8 +338,8 @@ impl GroupRun {
     fn joined(&mut self, node: &Node) -> Option<SeriesChunk> {
         let series: Vec<Option<CallSeries>> =
             self.calls.iter_mut().map(|call| call.series.take()).collect();
-        let missing: Vec<_> = node.calls.iter().map(|call| call.missing.clone()).collect();
-        let (times_ns, mut columns) = join::join(&series, &missing, node.descending);
+        let missing = &mut self.missing;
+        let (times_ns, mut columns) = join::join(&series, missing, node.carries, node.descending);
         if times_ns.is_empty() {
             return None;
         }
@@ -332,9 +348,7 @@ impl GroupRun {
             for (&slot, beside) in plan.beside.iter().zip(&series.beside) {
                 if let Some(column) = columns.get_mut(1 + slot) {
                     column.clone_from(beside);
-                    if let Some(fill) = &plan.fill {
-                        fill::fill_beside(column, fill);
-                    }
+                    fill::fill_beside(column, node.fill_number.as_ref(), node.carries);
                 }
             }
         }
@@ -343,14 +357,14 @@ impl GroupRun {
 
     fn chunk(&self, node: &Node, times_ns: Vec<i64>, columns: &[Option<Column>]) -> SeriesChunk {
         let rows = times_ns.len();
-        let fill = match node.calls.as_slice() {
-            [plan] if !plan.beside.is_empty() => plan.fill.as_ref(),
-            _ => None,
-        };
+        let number = node.fill_number.as_ref().filter(|_| !node.calls.is_empty());
         let outputs = node.outputs.iter().map(|output| {
-            match scalar::evaluate(output, columns).into_column(rows) {
-                Some(column) => fill::shown(column, fill),
-                None => ResultColumn::Null,
+            match (scalar::evaluate(output, columns).into_column(rows), number, output) {
+                (Some(column), ..) => fill::shown(column, number),
+                (None, Some(number), Scalar::Column(_)) => {
+                    ResultColumn::Values(Column::full(scalar::repeat(number, rows)))
+                }
+                (None, ..) => ResultColumn::Null,
             }
         });
         let values = std::iter::once(ResultColumn::Time(times_ns)).chain(outputs).collect();

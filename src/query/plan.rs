@@ -11,7 +11,7 @@ use super::transforms::Transform;
 use crate::influxql::ast::Target;
 use crate::model::ids::ColumnId;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
-use crate::model::value::FieldType;
+use crate::model::value::{FieldType, FieldValue};
 use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 
 /// A statement ready to be executed.
@@ -65,6 +65,10 @@ pub(crate) struct Node {
     pub(crate) soffset: u64,
     /// Times selected.
     pub(crate) range: TimeRange,
+    /// What is read at most where the window before the range is wanted too.
+    pub(crate) floor: TimeRange,
+    /// What stands for missing strings and booleans with `fill(number)`, as written.
+    pub(crate) fill_number: Option<FieldValue>,
     /// GROUP BY time().
     pub(crate) window: Option<Window>,
     /// `BUCKETS_PER_QUERY_MAX` as set.
@@ -77,6 +81,8 @@ pub(crate) struct Node {
     pub(crate) calls: Vec<CallPlan>,
     /// The sole call is a selector that keeps the time of its point.
     pub(crate) keeps_point_time: bool,
+    /// `fill(previous)`: a call without a value keeps its last one.
+    pub(crate) carries: bool,
     /// What is asked of each input. Raw queries have one, of rows.
     pub(crate) feeds: Vec<Feed>,
     /// One per measurement, in the order of the result.
@@ -129,13 +135,15 @@ pub(crate) struct CallPlan {
     /// How empty windows of the base are filled; `None`: they are left out.
     pub(crate) fill: Option<FillPlan>,
     /// What a missing value is when calls are joined on time (`fill(number)`).
-    pub(crate) missing: Option<crate::model::value::FieldValue>,
+    pub(crate) missing: Option<FieldValue>,
     /// What is then done with the stream of values, innermost first.
     pub(crate) transforms: Vec<Transform>,
     /// Slots taken from the selected point.
     pub(crate) beside: Vec<usize>,
     /// The window before the range is wanted too.
     pub(crate) extended: bool,
+    /// It has no values, whatever it reads.
+    pub(crate) silent: bool,
 }
 
 /// What a call computes before any transformation.

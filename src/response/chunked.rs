@@ -94,6 +94,11 @@ impl Documents {
         }
     }
 
+    /// How much can be taken.
+    pub fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
     /// The complete documents by now.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)

@@ -48,6 +48,11 @@ impl Table {
         }
     }
 
+    /// How much can be taken.
+    pub fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
     /// What has been written since the last call.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)

@@ -21,6 +21,11 @@ impl Emitter {
         std::mem::take(&mut self.out)
     }
 
+    /// How much has been written since the last [`Emitter::take`].
+    pub fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
     /// Where values can be appended after [`Emitter::next`].
     pub fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out

@@ -87,6 +87,11 @@ impl Document {
         }
     }
 
+    /// How much can be taken.
+    pub fn bytes(&self) -> usize {
+        self.emitter.bytes()
+    }
+
     /// What can be sent by now.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         self.taken = true;

@@ -130,6 +130,15 @@ impl Writer {
         }
     }
 
+    /// How much has been written since the last call of [`Self::take_bytes`].
+    pub fn bytes(&self) -> usize {
+        match &self.form {
+            Form::Json(document) => document.bytes(),
+            Form::Chunked(documents) => documents.bytes(),
+            Form::Csv(table) => table.bytes(),
+        }
+    }
+
     /// What has been written since the last call.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         match &mut self.form {

@@ -1,6 +1,5 @@
 //! Holds the planner against the cases of `../shared/data/influxql`, where that folder is present.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -17,9 +16,6 @@ use crate::memory_server::{Memory, Policy};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/influxql");
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-
-/// Constructs that parse but are not executed yet; this list only shrinks.
-const NOT_YET: [&str; 2] = ["holt_winters()", "holt_winters_with_fit()"];
 
 fn cases(file: &str) -> Vec<Value> {
     let path = Path::new(FOLDER).join(file);
@@ -56,20 +52,13 @@ fn verdict(query: &str) -> String {
 #[test]
 fn statements_are_refused_in_the_words_of_1x() {
     let mut wrong = Vec::new();
-    let mut unsupported = BTreeSet::new();
     for case in cases("compile_cases.jsonl") {
         let query = case["query"].as_str().unwrap();
         let expected = case["error"].as_str().unwrap_or_default();
         let got = verdict(query);
-        if let Some(construct) = got.strip_prefix("not supported yet: ") {
-            assert!(expected.is_empty(), "{query}: {expected}");
-            unsupported.insert(construct.to_owned());
-        } else if got != expected {
+        if got != expected {
             wrong.push(format!("{query}\n  expected: {expected}\n  got:      {got}"));
         }
-    }
-    for construct in &unsupported {
-        assert!(NOT_YET.contains(&construct.as_str()), "{construct} is not among NOT_YET");
     }
     assert!(wrong.is_empty(), "{} disagree:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -107,7 +96,7 @@ fn near(left: &Value, right: &Value) -> bool {
 
 #[test]
 fn selects_over_given_points_have_the_rows_of_1x() {
-    let (mut agree, mut unsupported, mut different) = (0, 0, Vec::new());
+    let (mut agree, mut different) = (0, Vec::new());
     for case in cases("select_cases.jsonl") {
         let (Some(lines), Some(query)) = (case["lp"].as_str(), case["query"].as_str()) else {
             continue;
@@ -134,14 +123,12 @@ fn selects_over_given_points_have_the_rows_of_1x() {
             }
             (left, right) => left == right,
         };
-        if got.as_ref().is_err_and(|error| error.starts_with("not supported yet")) {
-            unsupported += 1;
-        } else if same {
+        if same {
             agree += 1;
         } else {
             different.push(format!("{query}\n  expected {expected:?}\n  got      {got:?}"));
         }
     }
-    println!("{agree} agree, {unsupported} not supported yet, {} differ", different.len());
+    println!("{agree} agree, {} differ", different.len());
     assert!(different.is_empty(), "{}", different.join("\n"));
 }

@@ -102,6 +102,7 @@ fn time(node: &Node, feed: &Feed) -> TimeRange {
         } else {
             range.start_ns = range.start_ns.saturating_sub(window.every_ns);
         }
+        range = range.intersect(&node.floor);
     }
     range
 }

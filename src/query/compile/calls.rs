@@ -145,6 +145,7 @@ impl<'a> CallBuilder<'a> {
             transforms: Vec::new(),
             beside: Vec::new(),
             extended: false,
+            silent: false,
         })
     }
 
@@ -157,6 +158,12 @@ impl<'a> CallBuilder<'a> {
             ("mode", _) => (plain(WholeFunction::Mode), first),
             ("distinct", _) => (plain(WholeFunction::Distinct), first),
             ("count", [Expr::Call { name, args }]) if name == "distinct" => {
+                let mut plan = plain(WholeFunction::Distinct);
+                plan.counted = true;
+                (plan, args.first()?)
+            }
+            // Counted exactly, where 1.x estimates by a sketch.
+            ("count_hll", [Expr::Call { name, args }]) if name == "sum_hll" => {
                 let mut plan = plain(WholeFunction::Distinct);
                 plan.counted = true;
                 (plan, args.first()?)
@@ -208,13 +215,15 @@ impl<'a> CallBuilder<'a> {
             transforms: Vec::new(),
             beside: Vec::new(),
             extended: false,
+            silent: false,
         })
     }
 
     fn transform(&mut self, name: &str, args: &[Expr]) -> Result<CallPlan, QueryError> {
         let descending = self.checked.descending;
-        let over_call = matches!(args.first(), Some(Expr::Call { .. }));
-        let Some(transform) = Transform::find(name, args, self.window, descending) else {
+        let Some(transform) =
+            Transform::find(name, args, self.window, self.checked.range, descending)
+        else {
             return Err(QueryError::Unsupported(format!("{name}()")));
         };
         let mut plan = match args.first() {
@@ -231,12 +240,23 @@ impl<'a> CallBuilder<'a> {
                     transforms: Vec::new(),
                     beside: Vec::new(),
                     extended: false,
+                    silent: false,
                 }
             }
             None => return Err(QueryError::Unsupported(format!("{name}()"))),
         };
-        plan.extended |= over_call && transform.wants_window_before();
-        plan.missing = None;
+        // A subquery without windows of its own has those of the statement around it.
+        plan.extended |= self.window.is_some() && transform.wants_window_before();
+        // Without a lower bound the window before it overflows in 1.x, which then reads nothing.
+        plan.silent |= self.window.is_some()
+            && !descending
+            && !self.checked.has_lower_bound()
+            && transform.reads_nothing_unbounded();
+        let input = match &plan.missing {
+            Some(missing) => Some(missing.field_type()),
+            None => self.slots.get(plan.slot).and_then(|slot| slot.data_type.field_type()),
+        };
+        plan.missing = self.missing(input.map(|input| transform.output_type(input)));
         plan.transforms.push(transform);
         Ok(plan)
     }
@@ -257,7 +277,10 @@ impl<'a> CallBuilder<'a> {
 
     fn missing(&self, output: Option<FieldType>) -> Option<FieldValue> {
         match self.checked.fill {
-            Fill::Number(number) => output.map(|output| cast_number(number, output)),
+            // Strings and booleans get the bare number when they are shown.
+            Fill::Number(number) => output
+                .filter(|output| DataType::from(*output).is_number())
+                .map(|output| cast_number(number, output)),
             _ => None,
         }
     }
@@ -339,7 +362,10 @@ fn output_type(function: AggregateFunction, data_type: DataType) -> Option<Field
 fn check_type(name: &str, data_type: DataType) -> Result<(), QueryError> {
     let takes = match (name, data_type) {
         (_, DataType::Unknown | DataType::Tag) => true,
-        ("count" | "first" | "last" | "mode" | "distinct" | "elapsed" | "sample", _) => true,
+        (
+            "count" | "first" | "last" | "mode" | "distinct" | "elapsed" | "sample" | "count_hll",
+            _,
+        ) => true,
         ("min" | "max", DataType::Boolean) => true,
         (_, other) => other.is_number(),
     };
@@ -357,6 +383,21 @@ fn check_type(name: &str, data_type: DataType) -> Result<(), QueryError> {
     Err(QueryError::Invalid(format!(
         "unsupported {name} iterator type: *query.{kind}InterruptIterator"
     )))
+}
+
+/// The number of `fill(number)`.
+pub(crate) fn fill_number(fill: Fill) -> Option<FieldValue> {
+    match fill {
+        Fill::Number(number) => Some(as_written(number)),
+        _ => None,
+    }
+}
+
+fn as_written(number: FillNumber) -> FieldValue {
+    match number {
+        FillNumber::Float(value) => FieldValue::Float(value),
+        FillNumber::Integer(value) => FieldValue::Integer(value),
+    }
 }
 
 /// `fill(number)` in the type of the values (1.x `castToFloat` and its kin).

@@ -141,6 +141,22 @@ pub(crate) fn bind(expr: &mut Expr, names: &Names) {
     }
 }
 
+/// Marks the fields of a condition: what is a field in one source is no tag in another.
+pub(crate) fn bind_fields(expr: &mut Expr, names: &Names) {
+    match expr {
+        Expr::VarRef { name, cast: cast @ None } if names.fields.contains_key(name.as_str()) => {
+            *cast = Some(Cast::Field);
+        }
+        Expr::Binary { left, right, .. } => {
+            bind_fields(left, names);
+            bind_fields(right, names);
+        }
+        Expr::Paren(inner) => bind_fields(inner, names),
+        Expr::Call { args, .. } => args.iter_mut().for_each(|arg| bind_fields(arg, names)),
+        _ => {}
+    }
+}
+
 /// The type of `expr`.
 ///
 /// # Errors

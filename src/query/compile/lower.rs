@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::bind::{self, Bound};
-use super::calls::CallBuilder;
+use super::calls::{self, CallBuilder};
 use super::data_type::{self, DataType, Names};
 use super::expand;
 use super::names;
 use super::statement::Checked;
 use super::subquery;
 use super::{Context, PolicyView};
-use crate::influxql::ast::{Expr, Field, MeasurementName, Source};
+use crate::influxql::ast::{Expr, Field, Fill, MeasurementName, Source};
 use crate::model::schema::MeasurementSchema;
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
@@ -70,6 +70,9 @@ pub(crate) fn prepare<'a>(
         subquery::add_names(inner, &mut known)?;
     }
     let mut fields = checked.fields.clone();
+    if !subqueries.is_empty() && subqueries.len() == checked.select.sources.len() {
+        fields.iter_mut().for_each(|field| uncast(&mut field.expr));
+    }
     fields.iter_mut().for_each(|field| data_type::bind(&mut field.expr, &known));
     let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known)?;
     for field in &fields {
@@ -78,6 +81,20 @@ pub(crate) fn prepare<'a>(
     let shown = with_tag_arguments(&fields);
     let buckets_max = context.buckets_max;
     Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max })
+}
+
+/// 1.x reads the columns of subqueries as they are, whatever a cast says.
+fn uncast(expr: &mut Expr) {
+    match expr {
+        Expr::VarRef { cast, .. } => *cast = None,
+        Expr::Binary { left, right, .. } => {
+            uncast(left);
+            uncast(right);
+        }
+        Expr::Paren(inner) => uncast(inner),
+        Expr::Call { args, .. } => args.iter_mut().for_each(uncast),
+        _ => {}
+    }
 }
 
 impl Prepared<'_> {
@@ -155,29 +172,36 @@ pub(crate) fn lower(
         slimit: checked.select.slimit,
         soffset: checked.select.soffset,
         range: checked.range,
+        floor: checked.floor,
+        fill_number: calls::fill_number(checked.fill),
         window,
         buckets_max,
         zone: zone.into(),
         slots: built.slots,
         calls: built.calls,
         keeps_point_time: built.keeps_point_time,
+        carries: checked.fill == Fill::Previous,
         feeds,
         inputs: Vec::new(),
         subqueries: inner_nodes,
     };
-    inputs(&mut node, checked, measurements, scans)?;
+    inputs(&mut node, checked.condition.clone(), &known, measurements, scans)?;
     Ok(node)
 }
 
 /// Binds the node to each measurement that has something of it.
 fn inputs(
     node: &mut Node,
-    checked: &Checked<'_>,
+    mut condition: Option<Expr>,
+    known: &Names,
     measurements: Measurements<'_>,
     scans: &mut Vec<PlannedScan>,
 ) -> Result<(), QueryError> {
+    if let Some(condition) = &mut condition {
+        data_type::bind_fields(condition, known);
+    }
     for (name, sources) in measurements {
-        let bound = Bound { node, condition: checked.condition.as_ref() };
+        let bound = Bound { node, condition: condition.as_ref() };
         let feeds = (node.feeds.iter())
             .map(|feed| bind::bind(&bound, feed, &sources, scans))
             .collect::<Result<Vec<_>, QueryError>>()?;

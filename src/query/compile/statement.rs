@@ -19,6 +19,9 @@ pub(crate) struct Checked<'a> {
     pub(crate) condition: Option<Expr>,
     /// Times selected, narrowed by every outer statement.
     pub(crate) range: TimeRange,
+    /// The times that the outermost statement reads at most: not even the window before a
+    /// subquery's range is looked at outside of them (1.x `LocalShardMapping`).
+    pub(crate) floor: TimeRange,
     /// Folded fields without `time`.
     pub(crate) fields: Vec<Field>,
     /// What the fields say.
@@ -73,7 +76,9 @@ pub(crate) fn check<'a>(
         fill = Fill::None;
     }
     let mut descending = select.descending();
+    let mut floor = TimeRange::ALL;
     if let Some(outer) = outer {
+        floor = outer.floor.intersect(&outer.range);
         if select.order.is_some() && descending != outer.descending {
             return Err(QueryError::Invalid(
                 "subqueries must be ordered in the same direction as the query itself".into(),
@@ -81,12 +86,12 @@ pub(crate) fn check<'a>(
         }
         descending = outer.descending;
         range = range.intersect(&outer.range);
-        if !facts.interval.is_zero() && fill == Fill::Null {
-            fill = Fill::None;
-        }
         if facts.interval.is_zero() && !outer.facts.interval.is_zero() {
             facts.interval = outer.facts.interval;
             facts.inherited_interval = true;
+        }
+        if !facts.interval.is_zero() && fill == Fill::Null {
+            fill = Fill::None;
         }
     }
     let fields = fields::check(select, &mut facts)?;
@@ -94,6 +99,7 @@ pub(crate) fn check<'a>(
         select,
         condition,
         range,
+        floor,
         fields,
         facts,
         fill,

@@ -50,30 +50,24 @@ pub(crate) fn fill(
 
 /// Fills what a selector takes beside its value: 1.x puts the fill's number, or the row before,
 /// wherever such a column is null (`floatIteratorScanner.ScanAt`).
-pub(crate) fn fill_beside(column: &mut Option<Column>, plan: &FillPlan) {
+pub(crate) fn fill_beside(column: &mut Option<Column>, number: Option<&FieldValue>, carry: bool) {
     let Some(known) = column else { return };
     let valid = |row: u32| known.validity.is_valid(row as usize);
     let rows: Vec<Option<u32>> =
         (0..known.len() as u32).map(|row| valid(row).then_some(row)).collect();
-    match plan {
-        FillPlan::Previous => *column = Some(gather_or_null(known, &last_before(&rows))),
-        FillPlan::Value(value) => {
-            if let Some(value) = cast(value, &known.values) {
-                *column = Some(constant(known, &rows, &value));
-            }
-        }
-        FillPlan::Null | FillPlan::Linear => {}
+    if carry {
+        *column = Some(gather_or_null(known, &last_before(&rows)));
+    } else if let Some(value) = number.and_then(|number| cast(number, &known.values)) {
+        *column = Some(constant(known, &rows, &value));
     }
 }
 
-/// A column as it is shown: nulls of strings and booleans beside a selector are the fill's number,
-/// which is not of their type.
-pub(crate) fn shown(column: Column, plan: Option<&FillPlan>) -> ResultColumn {
-    match (plan, &column.values) {
-        (Some(FillPlan::Value(value)), Values::String(_) | Values::Boolean(_))
-            if crate::query::math::number(value).is_some() =>
-        {
-            ResultColumn::Filled { column, otherwise: Column::full(repeat(value, 1)) }
+/// A column as it is shown: where strings and booleans are null the number of `fill(number)`
+/// stands, which is not of their type.
+pub(crate) fn shown(column: Column, number: Option<&FieldValue>) -> ResultColumn {
+    match (number, &column.values) {
+        (Some(number), Values::String(_) | Values::Boolean(_)) => {
+            ResultColumn::Filled { column, otherwise: Column::full(repeat(number, 1)) }
         }
         _ => ResultColumn::Values(column),
     }
@@ -132,9 +126,9 @@ fn dense(
             let asked = times.len() as u64;
             return Err(QueryError::Buckets { asked, limit });
         }
-        if !before(time, next) {
-            next = step(window, next, descending);
-        }
+        // As in 1.x a value before the first window, which only a subquery can have, takes the
+        // place of a window.
+        next = step(window, next, descending);
     }
     Ok((times, rows))
 }
@@ -148,7 +142,7 @@ fn step(window: &Window, start_ns: i64, descending: bool) -> i64 {
 }
 
 /// For each window its own row, else that of the last window before that has one.
-fn last_before(rows: &[Option<u32>]) -> Vec<Option<u32>> {
+pub(super) fn last_before(rows: &[Option<u32>]) -> Vec<Option<u32>> {
     let mut last = None;
     rows.iter()
         .map(|row| {
@@ -244,9 +238,15 @@ mod tests {
             filled(FillPlan::Null, range, false),
             [(0, None), (10, Some(1)), (20, None), (30, None), (40, Some(7)), (50, None)]
         );
-        let open = TimeRange::new(MIN_TIME_NS, 45);
+        let late = TimeRange::new(25, 65);
         assert_eq!(
-            filled(FillPlan::Value(FieldValue::Integer(9)), open, true),
+            filled(FillPlan::Null, late, false),
+            [(10, Some(1)), (30, None), (40, Some(7)), (50, None), (60, None)]
+        );
+        let open = TimeRange::new(MIN_TIME_NS, 45);
+        let nine = FillPlan::Value(FieldValue::Integer(9));
+        assert_eq!(
+            filled(nine, open, true),
             [(40, Some(7)), (30, Some(9)), (20, Some(9)), (10, Some(1))]
         );
     }

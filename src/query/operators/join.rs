@@ -1,15 +1,18 @@
 //! Several calls of one group side by side: joined on time (1.x `multiScannerCursor`).
 
+use super::fill::last_before;
 use super::series::{CallSeries, gather_or_null};
 use crate::model::value::FieldValue;
 use crate::query::result::Column;
 use crate::query::scalar::repeat;
 
 /// Joins `series`; `missing[i]` stands where call `i` has no value at a time that another has.
+/// With `carry` (`fill(previous)`) it becomes the last value of each call.
 /// Returns the times and, for each call, its column (`None`: the call has nothing at all).
 pub(crate) fn join(
     series: &[Option<CallSeries>],
-    missing: &[Option<FieldValue>],
+    missing: &mut [Option<FieldValue>],
+    carry: bool,
     descending: bool,
 ) -> (Vec<i64>, Vec<Option<Column>>) {
     let present: Vec<&CallSeries> = series.iter().flatten().collect();
@@ -19,12 +22,22 @@ pub(crate) fn join(
         return (only.times_ns.clone(), vec![Some(only.values.clone())]);
     }
     let (times, rows) = align(series, descending);
-    let columns = series.iter().zip(rows).zip(missing.iter());
-    let columns = columns.map(|((series, rows), missing)| match series {
-        Some(series) => Some(pick(&series.values, &rows, missing.as_ref())),
-        None => missing.as_ref().map(|value| Column::full(repeat(value, times.len()))),
-    });
-    let columns = columns.collect();
+    let mut columns = Vec::with_capacity(series.len());
+    for ((series, mut rows), missing) in series.iter().zip(rows).zip(missing) {
+        columns.push(match series {
+            Some(series) => {
+                if carry {
+                    rows = last_before(&rows);
+                }
+                let column = pick(&series.values, &rows, missing.as_ref());
+                if carry && let Some(last) = column.len().checked_sub(1) {
+                    *missing = column.get(last);
+                }
+                Some(column)
+            }
+            None => missing.as_ref().map(|value| Column::full(repeat(value, times.len()))),
+        });
+    }
     (times, columns)
 }
 
@@ -75,12 +88,22 @@ mod tests {
             })
         };
         let series = [one(&[1, 3], &[10, 30]), one(&[2, 3], &[20, 33]), None];
-        let (times, columns) = join(&series, &[None, Some(FieldValue::Integer(0)), None], false);
+        let (times, columns) = {
+            let mut missing = [None, Some(FieldValue::Integer(0)), None];
+            join(&series, &mut missing, false, false)
+        };
         assert_eq!(times, [1, 2, 3]);
         let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
         assert_eq!(value(0, 1), None);
         assert_eq!(value(0, 2), Some(FieldValue::Integer(30)));
         assert_eq!(value(1, 0), Some(FieldValue::Integer(0)));
         assert_eq!(columns[2], None);
+
+        let mut missing = [None, Some(FieldValue::Integer(7)), None];
+        let (_, columns) = join(&series, &mut missing, true, false);
+        let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
+        assert_eq!(value(0, 1), Some(FieldValue::Integer(10)));
+        assert_eq!(value(1, 0), Some(FieldValue::Integer(7)));
+        assert_eq!(missing, [Some(FieldValue::Integer(30)), Some(FieldValue::Integer(33)), None]);
     }
 }

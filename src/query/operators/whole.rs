@@ -152,8 +152,12 @@ impl WholeRun {
             }
             Outcome::Value(None) => return,
         };
-        // 1.x gives the points of top() and bottom() in order of time whatever the direction.
-        let ordered = matches!(plan.function, WholeFunction::Top(_) | WholeFunction::Bottom(_));
+        // Whatever the direction 1.x gives the points of top() and bottom() in order of time, and
+        // distinct values by the first time that it meets.
+        let ordered = matches!(
+            plan.function,
+            WholeFunction::Top(_) | WholeFunction::Bottom(_) | WholeFunction::Distinct
+        );
         if node.descending && !ordered {
             rows.reverse();
         }

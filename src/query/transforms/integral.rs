@@ -1,7 +1,9 @@
 //! `integral(x, unit)`: the area under the line between values (1.x `FloatIntegralReducer`).
 
 use super::{Piece, Stream};
+use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::FieldType;
+use crate::query::error::QueryError;
 use crate::query::result::Values;
 use crate::scan::request::Window;
 
@@ -9,27 +11,44 @@ use crate::scan::request::Window;
 pub(crate) struct Integral {
     unit_ns: i64,
     window: Option<Window>,
+    range: TimeRange,
     descending: bool,
     last: Option<(i64, f64)>,
     /// Where the window at hand begins and ends in the direction of the statement.
     bounds: (i64, i64),
     sum: f64,
+    /// 1.x treats integers a little differently, in two places.
+    integers: bool,
 }
 
 impl Integral {
-    pub(crate) fn new(unit_ns: i64, window: Option<Window>, descending: bool) -> Self {
-        Self { unit_ns, window, descending, last: None, bounds: (0, 0), sum: 0.0 }
+    pub(crate) fn new(
+        unit_ns: i64,
+        window: Option<Window>,
+        range: TimeRange,
+        descending: bool,
+    ) -> Self {
+        let (last, bounds, sum, integers) = (None, (0, 0), 0.0, false);
+        Self { unit_ns, window, range, descending, last, bounds, sum, integers }
     }
 
     fn bounds_of(&self, time_ns: i64) -> (i64, i64) {
-        let Some(window) = &self.window else { return (0, 0) };
-        let bounds = window.bounds(time_ns);
+        let bounds = match &self.window {
+            Some(window) => window.bounds(time_ns),
+            None if self.integers => {
+                let start_ns = self.range.start_ns;
+                let start_ns = if start_ns <= MIN_TIME_NS { 0 } else { start_ns };
+                start_ns..self.range.end_ns
+            }
+            None => return (0, 0),
+        };
         if self.descending { (bounds.end, bounds.start) } else { (bounds.start, bounds.end) }
     }
 
     fn is_past(&self, time_ns: i64) -> bool {
         let end = self.bounds.1;
-        self.window.is_some() && if self.descending { time_ns <= end } else { time_ns >= end }
+        (self.window.is_some() || self.integers)
+            && if self.descending { time_ns <= end } else { time_ns >= end }
     }
 
     fn add_area(&mut self, from: (i64, f64), to: (i64, f64)) {
@@ -37,7 +56,7 @@ impl Integral {
         self.sum += 0.5 * (to.1 + from.1) * elapsed;
     }
 
-    fn add(&mut self, time_ns: i64, value: f64, out: &mut (Vec<i64>, Vec<f64>)) {
+    fn add(&mut self, time_ns: i64, mut value: f64, out: &mut (Vec<i64>, Vec<f64>)) {
         let Some(mut last) = self.last.replace((time_ns, value)) else {
             self.bounds = self.bounds_of(time_ns);
             return;
@@ -51,7 +70,12 @@ impl Integral {
                 let slope = (value - last.1) / time_ns.wrapping_sub(last.0) as f64;
                 let edge = (end, slope * end.wrapping_sub(last.0) as f64 + last.1);
                 self.add_area(last, edge);
-                last = edge;
+                if self.integers {
+                    // The value at the edge stands for the one behind it, not before it.
+                    (last, value) = ((end, last.1), edge.1);
+                } else {
+                    last = edge;
+                }
             }
             out.0.push(self.bounds.0);
             out.1.push(std::mem::take(&mut self.sum));
@@ -66,6 +90,7 @@ impl Stream for Integral {
         let Some(values) = crate::query::math::floats(&piece.values) else {
             return Piece::empty(FieldType::Float);
         };
+        self.integers = !matches!(piece.values, Values::Float(_));
         let mut out = (Vec::new(), Vec::new());
         for (&time_ns, &value) in piece.times_ns.iter().zip(values.iter()) {
             self.add(time_ns, value, &mut out);
@@ -73,13 +98,12 @@ impl Stream for Integral {
         Piece { times_ns: out.0, values: Values::Float(out.1) }
     }
 
-    fn finish(&mut self) -> Option<Piece> {
+    fn finish(&mut self) -> Result<Option<Piece>, QueryError> {
         // A lone point where the window begins has no area, nor has one at the epoch without any.
-        let (last_ns, _) = self.last.take()?;
-        if last_ns == self.bounds.0 {
-            return None;
+        if self.last.take().is_none_or(|(last_ns, _)| last_ns == self.bounds.0) {
+            return Ok(None);
         }
         // Without windows the epoch, whatever the range.
-        Some(Piece { times_ns: vec![self.bounds.0], values: Values::Float(vec![self.sum]) })
+        Ok(Some(Piece { times_ns: vec![self.bounds.0], values: Values::Float(vec![self.sum]) }))
     }
 }

@@ -5,15 +5,18 @@ mod cumulative_sum;
 mod derivative;
 mod difference;
 mod elapsed;
+mod holt_winters;
 mod integral;
 mod moving_average;
 mod technical;
 
+use super::error::QueryError;
 use super::result::{Column, Values};
 use crate::influxql::ast::Expr;
-use crate::model::time::S_NS;
+use crate::model::time::{S_NS, TimeRange};
 use crate::model::value::FieldType;
 use crate::scan::request::Window;
+use holt_winters::Forecast;
 use technical::Technical;
 
 /// A transformation and its arguments.
@@ -47,12 +50,16 @@ pub(crate) enum Transform {
     CumulativeSum,
     /// Technical analysis.
     Technical(Technical),
+    /// `holt_winters`, `holt_winters_with_fit`
+    HoltWinters(Forecast),
     /// `integral`
     Integral {
         /// Per how many nanoseconds.
         unit_ns: i64,
         /// GROUP BY time().
         window: Option<Window>,
+        /// Times selected.
+        range: TimeRange,
         /// Times run backwards.
         descending: bool,
     },
@@ -73,8 +80,11 @@ pub(crate) trait Stream: std::fmt::Debug {
     fn push(&mut self, piece: &Piece) -> Piece;
 
     /// What is left when the series is over.
-    fn finish(&mut self) -> Option<Piece> {
-        None
+    ///
+    /// # Errors
+    /// [`QueryError::TooLarge`]
+    fn finish(&mut self) -> Result<Option<Piece>, QueryError> {
+        Ok(None)
     }
 }
 
@@ -84,6 +94,7 @@ impl Transform {
         name: &str,
         args: &[Expr],
         window: Option<&Window>,
+        range: TimeRange,
         descending: bool,
     ) -> Option<Self> {
         let unit = |default_ns: i64| match args.get(1) {
@@ -92,7 +103,7 @@ impl Transform {
         };
         Some(match name {
             "integral" => {
-                Self::Integral { unit_ns: unit(S_NS), window: window.cloned(), descending }
+                Self::Integral { unit_ns: unit(S_NS), window: window.cloned(), range, descending }
             }
             "derivative" | "non_negative_derivative" => Self::Derivative {
                 unit_ns: unit(window.map_or(S_NS, |window| window.every_ns)),
@@ -110,27 +121,55 @@ impl Transform {
                 _ => return None,
             },
             "cumulative_sum" => Self::CumulativeSum,
+            "holt_winters" | "holt_winters_with_fit" => {
+                let [_, Expr::IntegerLiteral(ahead), Expr::IntegerLiteral(season)] = args else {
+                    return None;
+                };
+                Self::HoltWinters(Forecast {
+                    ahead: usize::try_from(*ahead).ok()?,
+                    season: usize::try_from(*season).ok()?,
+                    with_fit: name == "holt_winters_with_fit",
+                    every_ns: window?.every_ns,
+                })
+            }
             _ => Self::Technical(Technical::find(name, args)?),
         })
     }
 
     /// Whether it reads the window before the range (1.x `buildCallIterator`).
     pub(crate) fn wants_window_before(&self) -> bool {
-        !matches!(self, Self::CumulativeSum | Self::Integral { .. })
+        !matches!(self, Self::CumulativeSum | Self::Integral { .. } | Self::HoltWinters(_))
+    }
+
+    /// Whether it has no values where windows have no lower bound (1.6.7, observed).
+    pub(crate) fn reads_nothing_unbounded(&self) -> bool {
+        !matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
     }
 
     /// Whether it answers when the series is over.
     pub(crate) fn answers_late(&self) -> bool {
-        matches!(self, Self::Integral { .. })
+        matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
+    }
+
+    /// The type of its values over values of a type.
+    pub(crate) fn output_type(&self, input: FieldType) -> FieldType {
+        match self {
+            Self::Difference { .. } | Self::CumulativeSum => input,
+            Self::Elapsed { .. } => FieldType::Integer,
+            _ => FieldType::Float,
+        }
     }
 
     /// Starts it for one series.
     pub(crate) fn start(&self) -> Box<dyn Stream> {
         match *self {
             Self::Technical(ref technical) => technical.start(),
-            Self::Integral { unit_ns, ref window, descending } => {
+            Self::HoltWinters(ref forecast) => {
+                Box::new(holt_winters::HoltWinters::new(forecast.clone()))
+            }
+            Self::Integral { unit_ns, ref window, range, descending } => {
                 let window = window.clone();
-                Box::new(integral::Integral::new(unit_ns, window, descending))
+                Box::new(integral::Integral::new(unit_ns, window, range, descending))
             }
             Self::Derivative { unit_ns, non_negative, descending } => {
                 Box::new(derivative::Derivative::new(unit_ns, non_negative, descending))

@@ -20,7 +20,8 @@ impl Double {
 impl Indicator for Double {
     fn add(&mut self, value: f64) -> f64 {
         let first = self.first.add(value);
-        let second = if self.first.feeds() { self.second.add(first) } else { 0.0 };
+        // An average that is not fed yet stands for the next one.
+        let second = if self.first.feeds() { self.second.add(first) } else { first };
         2.0 * first - second
     }
 

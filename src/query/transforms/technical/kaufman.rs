@@ -32,7 +32,7 @@ impl Indicator for Efficiency {
         let oldest = if full { self.points.pop_front() } else { None };
         let (oldest, oldest_change) = oldest.unwrap_or_default();
         self.points.push_back((value, change));
-        self.noise += change - oldest_change;
+        self.noise = self.noise - oldest_change + change;
         if self.noise == 0.0 { 0.0 } else { (value - oldest).abs() / self.noise }
     }
 

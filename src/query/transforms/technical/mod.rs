@@ -114,7 +114,8 @@ impl Stream for Run {
         for (&time_ns, &value) in piece.times_ns.iter().zip(&values) {
             let result = indicator.add(value);
             self.seen = self.seen.saturating_add(1);
-            if self.seen > self.hold {
+            // A derivative after 0 is left out (1.x `TripleExponentialDerivativeReducer`).
+            if self.seen > self.hold && !result.is_infinite() {
                 times_ns.push(time_ns);
                 results.push(result);
             }

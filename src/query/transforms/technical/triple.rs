@@ -21,13 +21,10 @@ impl Triple {
 impl Indicator for Triple {
     fn add(&mut self, value: f64) -> f64 {
         let first = self.first.add(value);
-        let (mut second, mut third) = (0.0, 0.0);
-        if self.first.feeds() {
-            second = self.second.add(first);
-            if self.second.feeds() {
-                third = self.third.add(second);
-            }
-        }
+        // An average that is not fed yet stands for the next one.
+        let second = if self.first.feeds() { self.second.add(first) } else { first };
+        let fed = self.first.feeds() && self.second.feeds();
+        let third = if fed { self.third.add(second) } else { second };
         3.0 * first - 3.0 * second + third
     }
 

@@ -1,0 +1,263 @@
+//! `holt_winters(call, N, S)`: the next N values by damped, seasonal exponential smoothing, whose
+//! parameters are those that would have forecast the past best (1.x `FloatHoltWintersReducer`).
+
+mod nelder_mead;
+
+use super::{Piece, Stream};
+use crate::model::value::FieldType;
+use crate::query::error::QueryError;
+use crate::query::math;
+use crate::query::result::Values;
+
+/// Values, past and future, that one series may have: each is looked at up to 32,000 times.
+const VALUES_MAX: usize = 5_000;
+/// Length of a season at most: fitting it takes memory by its square.
+const SEASON_MAX: usize = 500;
+/// The weights that fitting starts from, each in turn for each parameter.
+const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
+/// The fit is good when the errors of all corners differ by less.
+const EPSILON: f64 = 1e-4;
+/// alpha, beta, gamma, phi, level and trend; then one parameter for each step of a season.
+const PLAIN: usize = 6;
+
+/// Which forecast.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Forecast {
+    /// How many values after the last.
+    pub(crate) ahead: usize,
+    /// Steps of a season; below 2 there are none.
+    pub(crate) season: usize,
+    /// The fitted past is shown too.
+    pub(crate) with_fit: bool,
+    /// Width of the windows, nanoseconds, above 0.
+    pub(crate) every_ns: i64,
+}
+
+/// The values of one series so far.
+#[derive(Debug)]
+pub(crate) struct HoltWinters {
+    forecast: Forecast,
+    times_ns: Vec<i64>,
+    values: Vec<f64>,
+}
+
+impl HoltWinters {
+    pub(crate) fn new(forecast: Forecast) -> Self {
+        Self { forecast, times_ns: Vec::new(), values: Vec::new() }
+    }
+
+    /// The window nearest to a time, counted from the epoch.
+    fn window(&self, time_ns: i64) -> i64 {
+        let every_ns = self.forecast.every_ns.max(1);
+        let up = time_ns.wrapping_rem(every_ns) > every_ns / 2;
+        time_ns.wrapping_div(every_ns) + i64::from(up)
+    }
+
+    /// One value for each window from the first to the last, NaN where there is none.
+    fn evenly(&self) -> Result<Vec<f64>, QueryError> {
+        let mut all: Vec<f64> = Vec::new();
+        let first = self.times_ns.first().map_or(0, |&time_ns| self.window(time_ns));
+        for (&time_ns, &value) in self.times_ns.iter().zip(&self.values) {
+            let at = self.window(time_ns).wrapping_sub(first);
+            // Of several values in one window the first counts; backwards only the first does.
+            let Ok(at) = usize::try_from(at) else { continue };
+            if at < all.len() {
+                continue;
+            }
+            self.check(at)?;
+            all.resize(at, f64::NAN);
+            all.push(value);
+        }
+        Ok(all)
+    }
+
+    fn check(&self, values: usize) -> Result<(), QueryError> {
+        let Forecast { ahead, season, .. } = self.forecast;
+        if values.saturating_add(ahead) < VALUES_MAX && season <= SEASON_MAX {
+            return Ok(());
+        }
+        let what = "a series or a season of holt_winters()";
+        Err(QueryError::TooLarge {
+            what,
+            limit: VALUES_MAX as u64,
+            unit: "windows (a season: 500)",
+        })
+    }
+}
+
+impl Stream for HoltWinters {
+    fn push(&mut self, piece: &Piece) -> Piece {
+        if let Some(values) = math::floats(&piece.values) {
+            // What is beyond the limit is never looked at: one more is enough to notice.
+            let room = (VALUES_MAX + 1).saturating_sub(self.values.len());
+            self.times_ns.extend(piece.times_ns.iter().take(room));
+            self.values.extend(values.iter().take(room));
+        }
+        Piece::empty(FieldType::Float)
+    }
+
+    fn finish(&mut self) -> Result<Option<Piece>, QueryError> {
+        let (seasonal, season) = (self.forecast.season >= 2, self.forecast.season);
+        if self.values.len() < 2 || (seasonal && self.values.len() < season) {
+            return Ok(None);
+        }
+        self.check(self.values.len())?;
+        let past = self.evenly()?;
+        if past.len() < 2 {
+            return Ok(None);
+        }
+        let season = if seasonal { season } else { 0 };
+        let forecast = fitted(&past, season, self.forecast.ahead);
+        let ends = (self.times_ns.first(), self.times_ns.last());
+        let (Some(&first_ns), Some(&last_ns)) = ends else { return Ok(None) };
+        let (from_ns, shown) = if self.forecast.with_fit {
+            (first_ns, forecast.as_slice())
+        } else {
+            let next_ns = last_ns.wrapping_add(self.forecast.every_ns);
+            (next_ns, forecast.get(past.len()..).unwrap_or_default())
+        };
+        let (mut times_ns, mut values) = (Vec::new(), Vec::new());
+        for (step, value) in (0_i64..).zip(shown).filter(|(_, value)| !value.is_nan()) {
+            times_ns.push(from_ns.wrapping_add(step.wrapping_mul(self.forecast.every_ns)));
+            values.push(*value);
+        }
+        Ok(Some(Piece { times_ns, values: Values::Float(values) }))
+    }
+}
+
+/// Past and future by the parameters that fit the past best.
+fn fitted(past: &[f64], season: usize, ahead: usize) -> Vec<f64> {
+    let mut start = first_guess(past, season);
+    let mut best: Option<(f64, Vec<f64>)> = None;
+    // Two choices for each of four weights.
+    for choice in 0..16_usize {
+        for (at, weight) in start.iter_mut().take(4).enumerate() {
+            *weight = GUESSES.get(choice >> (3 - at) & 1).copied().unwrap_or(0.3);
+        }
+        let error = |parameters: &mut [f64]| squared_error(past, parameters, season);
+        let found = nelder_mead::minimise(error, &start, EPSILON);
+        if best.as_ref().is_none_or(|(least, _)| found.0 < *least) {
+            best = Some(found);
+        }
+    }
+    let mut parameters = best.map_or(start, |(_, parameters)| parameters);
+    smooth(past, &mut parameters, season, ahead)
+}
+
+/// Level, trend and season by rough means; the weights are 0.
+fn first_guess(past: &[f64], season: usize) -> Vec<f64> {
+    let value = |at: usize| past.get(at).copied().filter(|value| !value.is_nan());
+    let (mut level, mut trend) = (0.0, 0.0);
+    if season > 0 {
+        let steps = season as f64;
+        for at in 0..season {
+            level += value(at).map_or(0.0, |here| 1.0 / steps * here);
+            if let (Some(here), Some(next)) = (value(at), value(season + at)) {
+                trend += 1.0 / (steps * steps) * (next - here);
+            }
+        }
+    } else {
+        level = 0.5 * value(0).unwrap_or(0.0);
+        trend = value(1).map_or(0.0, |next| 0.5 * (next - value(0).unwrap_or(0.0)));
+    }
+    let mut guess = vec![0.0, 0.0, 0.0, 0.0, level, trend];
+    guess.extend((0..season).map(|at| value(at).map_or(0.0, |here| here / level)));
+    guess
+}
+
+fn squared_error(past: &[f64], parameters: &mut [f64], season: usize) -> f64 {
+    let forecast = smooth(past, parameters, season, 0);
+    let mut sum = 0.0;
+    for (expected, value) in forecast.iter().zip(past).filter(|(_, value)| !value.is_nan()) {
+        if expected.is_nan() {
+            return f64::INFINITY;
+        }
+        sum += (expected - value) * (expected - value);
+    }
+    sum
+}
+
+/// The recursion, over the past and `ahead` values more. As in 1.x it starts from the first value
+/// and goes on from its own forecasts; weights are brought into `0..=1`, seasons are left as they
+/// are after the last step, and the search for parameters goes on from there.
+fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> Vec<f64> {
+    let (plain, seasons) = parameters.split_at_mut(PLAIN.min(parameters.len()));
+    for weight in plain.iter_mut().take(4) {
+        *weight = weight.clamp(0.0, 1.0);
+    }
+    let &mut [alpha, beta, gamma, phi, mut level, mut trend] = plain else { return Vec::new() };
+    let mut value = past.first().copied().unwrap_or_default();
+    let mut damping = phi;
+    let mut forecast = Vec::with_capacity(past.len() + ahead);
+    forecast.push(value);
+    for step in 1..past.len() + ahead {
+        let (mut here, mut there) = (1.0, 1.0);
+        if season > 0 {
+            // The ring has moved on by one with each step.
+            let ring = |shift: usize| seasons.get((2 * step + shift - 2) % season).copied();
+            here = ring(0).unwrap_or(1.0);
+            there = ring(step % season).unwrap_or(1.0);
+        }
+        let before = level;
+        level = alpha * (value / here) + (1.0 - alpha) * (before + phi * trend);
+        let trend_before = trend;
+        trend = beta * (level - before) + (1.0 - beta) * phi * trend_before;
+        let factor = gamma * (value / (before + phi * trend_before)) + (1.0 - gamma) * here;
+        value = (level + damping * trend) * there;
+        damping += power(phi, step);
+        if season > 0
+            && let Some(place) = seasons.get_mut((2 * step + season - 2) % season)
+        {
+            *place = factor;
+        }
+        forecast.push(value);
+    }
+    forecast
+}
+
+/// `base` to the power of `exponent`, with the roundings of Go's `math.Pow`: the fit ends elsewhere
+/// after the smallest difference.
+fn power(base: f64, mut exponent: usize) -> f64 {
+    let (mut power, mut square) = (1.0, base);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            power *= square;
+        }
+        square *= square;
+        exponent >>= 1;
+    }
+    power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_long_a_series_is_refused_and_a_short_one_has_no_forecast() {
+        let forecast = Forecast { ahead: 2, season: 4, with_fit: false, every_ns: 10 };
+        let piece = |len: usize| Piece {
+            times_ns: (0..len as i64).map(|at| 10 * at).collect(),
+            values: Values::Float(vec![1.0; len]),
+        };
+        let mut short = HoltWinters::new(forecast.clone());
+        short.push(&piece(3));
+        assert_eq!(short.finish(), Ok(None));
+        let mut long = HoltWinters::new(forecast);
+        long.push(&piece(VALUES_MAX + 5));
+        assert!(matches!(long.finish(), Err(QueryError::TooLarge { limit: 5_000, .. })));
+    }
+
+    #[test]
+    fn a_constant_goes_on_and_holes_are_not_looked_at() {
+        let forecast = Forecast { ahead: 2, season: 0, with_fit: false, every_ns: 10 };
+        let mut stream = HoltWinters::new(forecast);
+        let times_ns = vec![0, 10, 30, 40, 50, 60];
+        stream.push(&Piece { times_ns, values: Values::Float(vec![4.0; 6]) });
+        let Ok(Some(Piece { times_ns, values: Values::Float(values) })) = stream.finish() else {
+            panic!("no forecast");
+        };
+        assert_eq!(times_ns, [70, 80]);
+        assert!(values.iter().all(|value| (value - 4.0).abs() < 0.1), "{values:?}");
+    }
+}

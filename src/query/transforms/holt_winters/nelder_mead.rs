@@ -1,0 +1,166 @@
+//! The least value of a function of several numbers, by the simplex of Nelder and Mead.
+//!
+//! Which least value is found depends on every step, so each is taken as 1.x takes it
+//! (`query/neldermead`), with reflection 1, expansion 2, contraction and shrinking 0.5.
+
+/// Steps at most.
+const STEPS_MAX: usize = 1_000;
+
+/// A place and the function's value there.
+#[derive(Clone, Debug)]
+struct Corner {
+    at: Vec<f64>,
+    value: f64,
+}
+
+/// The least value near `start` and where it is. `function` may change what it is given, and the
+/// search goes on from the changed place.
+pub(super) fn minimise(
+    mut function: impl FnMut(&mut [f64]) -> f64,
+    start: &[f64],
+    epsilon: f64,
+) -> (f64, Vec<f64>) {
+    search(&mut function, start, epsilon)
+}
+
+fn search(
+    function: &mut dyn FnMut(&mut [f64]) -> f64,
+    start: &[f64],
+    epsilon: f64,
+) -> (f64, Vec<f64>) {
+    let mut corners = simplex(start);
+    for corner in &mut corners {
+        corner.value = function(&mut corner.at);
+    }
+    for _ in 0..STEPS_MAX {
+        let (worst, best, next) = ranks(&corners);
+        let centre = centre(&corners, worst);
+        let [best_value, worst_value, next_value] =
+            [best, worst, next].map(|at| corners.get(at).map_or(f64::NAN, |corner| corner.value));
+        let Some(Corner { at: worst_at, .. }) = corners.get(worst).cloned() else { break };
+        let mut place = |along: f64, from: &[f64]| {
+            let mut at: Vec<f64> =
+                centre.iter().zip(from).map(|(c, f)| c + along * (f - c)).collect();
+            let value = function(&mut at);
+            Corner { at, value }
+        };
+        // c + -1 * (w - c) is c + 1 * (c - w), bit for bit.
+        let reflected = place(-1.0, &worst_at);
+        let mut put = |corner: Corner| {
+            if let Some(place) = corners.get_mut(worst) {
+                *place = corner;
+            }
+        };
+        if reflected.value < next_value && reflected.value >= best_value {
+            put(reflected.clone());
+        }
+        if reflected.value < best_value {
+            let expanded = place(2.0, &reflected.at);
+            put(if expanded.value < reflected.value { expanded } else { reflected.clone() });
+        }
+        if reflected.value >= next_value {
+            let outside = reflected.value < worst_value;
+            let contracted = place(0.5, if outside { &reflected.at } else { &worst_at });
+            if contracted.value < worst_value {
+                put(contracted);
+            } else {
+                shrink(&mut corners, best);
+                for at in [worst, next] {
+                    if let Some(corner) = corners.get_mut(at) {
+                        corner.value = function(&mut corner.at);
+                    }
+                }
+            }
+        }
+        if spread(&corners) < epsilon {
+            break;
+        }
+    }
+    let (_, best, _) = ranks(&corners);
+    let Some(corner) = corners.get_mut(best) else { return (f64::NAN, start.to_vec()) };
+    let parameters = corner.at.clone();
+    (function(&mut corner.at), parameters)
+}
+
+/// `start` and one corner more for each dimension, all equally far apart.
+fn simplex(start: &[f64]) -> Vec<Corner> {
+    let dimensions = start.len() as f64;
+    let root = (dimensions + 1.0).sqrt() - 1.0;
+    let scale = dimensions * std::f64::consts::SQRT_2;
+    let (own, other) = ((root + dimensions) / scale, root / scale);
+    let corner = |moved: Option<usize>| {
+        let step = |at: usize| match moved {
+            Some(moved) if moved == at => own,
+            Some(_) => other,
+            None => 0.0,
+        };
+        Corner { at: start.iter().enumerate().map(|(at, x)| step(at) + x).collect(), value: 0.0 }
+    };
+    std::iter::once(corner(None)).chain((0..start.len()).map(|at| corner(Some(at)))).collect()
+}
+
+/// Positions of the worst, the best and the second worst corner.
+fn ranks(corners: &[Corner]) -> (usize, usize, usize) {
+    let value = |at: usize| corners.get(at).map_or(f64::NAN, |corner| corner.value);
+    let (mut worst, mut best) = (0, 0);
+    for at in 0..corners.len() {
+        if value(at) > value(worst) {
+            worst = at;
+        }
+        if value(at) < value(best) {
+            best = at;
+        }
+    }
+    let mut next = best;
+    for at in 0..corners.len() {
+        if value(at) > value(next) && value(at) < value(worst) {
+            next = at;
+        }
+    }
+    (worst, best, next)
+}
+
+/// The middle of all corners but the worst.
+fn centre(corners: &[Corner], worst: usize) -> Vec<f64> {
+    let dimensions = corners.len().saturating_sub(1);
+    let mut sums = vec![0.0; dimensions];
+    for (_, corner) in corners.iter().enumerate().filter(|(at, _)| *at != worst) {
+        sums.iter_mut().zip(&corner.at).for_each(|(sum, x)| *sum += x);
+    }
+    sums.iter_mut().for_each(|sum| *sum /= dimensions as f64);
+    sums
+}
+
+/// Brings every corner half the way to the best one.
+fn shrink(corners: &mut [Corner], best: usize) {
+    let Some(target) = corners.get(best).map(|corner| corner.at.clone()) else { return };
+    for (_, corner) in corners.iter_mut().enumerate().filter(|(at, _)| *at != best) {
+        for (x, to) in corner.at.iter_mut().zip(&target) {
+            *x = to + (*x - to) / 2.0;
+        }
+    }
+}
+
+/// Standard deviation of the corners' values.
+fn spread(corners: &[Corner]) -> f64 {
+    let count = corners.len() as f64;
+    let mean = corners.iter().map(|corner| corner.value).sum::<f64>() / count;
+    let squares = corners.iter().map(|c| (c.value - mean) * (c.value - mean) / (count - 1.0));
+    squares.sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_valley_of_rosenbrock_is_found() {
+        let valley = |x: &mut [f64]| {
+            let [a, b] = [x[0], x[1]];
+            100.0 * (b - a * a) * (b - a * a) + (1.0 - a) * (1.0 - a)
+        };
+        let (value, at) = minimise(valley, &[-1.2, 1.0], 1e-5);
+        assert!(value.abs() < 1e-4, "{value}");
+        assert!((at[0] - 1.0).abs() < 1e-2 && (at[1] - 1.0).abs() < 1e-2, "{at:?}");
+    }
+}

@@ -1,0 +1,35 @@
+//! Answers requests from standard input, a JSON array `[path, query, body]` per line, with
+//! one JSON array `[status, body]` per line: the whole product natively, for the generator's script.
+#![allow(missing_docs, reason = "a program for one script")]
+
+use std::error::Error;
+use std::io::{BufRead, Write, stdin, stdout};
+
+use tidemark::api::http::RequestHead;
+use tidemark::api::settings::Settings;
+use tidemark::browser::in_process::InProcess;
+
+/// What `now()` is, and when every request happens.
+const NOW_NS: i64 = 1_700_000_000_000_000_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let shards = std::env::args().nth(1).unwrap_or_else(|| "1".to_owned());
+    let setting = |name: &str| match name {
+        "ADMIN_TOKEN" => Some("admin".to_owned()),
+        "DEFAULT_SHARDS" => Some(shards.clone()),
+        _ => None,
+    };
+    let mut product = InProcess::new(Settings::read(setting)?, 1);
+    let mut out = stdout().lock();
+    for line in stdin().lock().lines() {
+        let [path, query, body]: [String; 3] = serde_json::from_str(&line?)?;
+        let headers = vec![("authorization".to_owned(), "Token admin".to_owned())];
+        let head = RequestHead { method: "POST".to_owned(), path, query, headers };
+        let response = product.request(head, body.into_bytes(), NOW_NS);
+        let text = String::from_utf8_lossy(&response.body);
+        serde_json::to_writer(&mut out, &(response.status, text))?;
+        out.write_all(b"\n")?;
+        out.flush()?;
+    }
+    Ok(())
+}
