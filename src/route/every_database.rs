@@ -1,14 +1,17 @@
-//! Statements about every database: SHOW CONTINUOUS QUERIES, SHOW MEASUREMENTS ON *.
+//! Statements about every database that the caller may read: SHOW CONTINUOUS QUERIES, SHOW
+//! MEASUREMENTS ON *.
 
 use std::vec;
 
 use super::ask::Ask;
 use super::error::Error;
+use super::grants::Principal;
 use super::names::Names;
 use super::query::Query;
 use super::statement::Session;
 use super::{Context, Machine};
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
+use crate::model::grant::{Right, Scope};
 use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::database::{FromDatabase, ToDatabase};
@@ -28,6 +31,7 @@ pub(super) enum Question {
 #[derive(Debug)]
 pub(super) struct EveryDatabase {
     question: Question,
+    principal: Principal,
     stage: Stage,
     rest: vec::IntoIter<String>,
     /// Measurements so far.
@@ -46,9 +50,17 @@ enum Stage {
 type Answer = Result<Option<SeriesChunk>, Error>;
 
 impl EveryDatabase {
-    pub(super) fn new(question: Question) -> Self {
+    pub(super) fn new(question: Question, principal: Principal) -> Self {
         let stage = Stage::Names(Names::default());
-        Self { question, stage, rest: Vec::new().into_iter(), rows: Vec::new() }
+        Self { question, principal, stage, rest: Vec::new().into_iter(), rows: Vec::new() }
+    }
+
+    /// A continuous query shows all that it reads: its database must be the caller's to read whole.
+    fn may_read(&self, name: &str) -> bool {
+        match (&self.question, self.principal.grants.scope(Right::Read, name)) {
+            (_, Scope::None) | (Question::ContinuousQueries, Scope::Policies(_)) => false,
+            (_, Scope::Policies(_) | Scope::All) => true,
+        }
     }
 
     fn next_stage(&mut self) -> Stage {
@@ -114,7 +126,10 @@ impl Machine for EveryDatabase {
                         self.stage = Stage::Names(names);
                         return Step::Calls(calls);
                     }
-                    Step::Done(Ok(names)) => self.rest = names.into_iter(),
+                    Step::Done(Ok(mut names)) => {
+                        names.retain(|name| self.may_read(name));
+                        self.rest = names.into_iter();
+                    }
                     Step::Done(Err(error)) => return Step::Done(Err(error)),
                 },
                 Stage::Between => match self.next_stage() {

@@ -14,8 +14,8 @@ pub enum Need {
     Right {
         /// Which right.
         right: Right,
-        /// On which database; `None` is every one.
-        database: Option<String>,
+        /// On which database.
+        database: String,
         /// On which policy, as the statement names it. `None`: on all of the database.
         policy: Option<Option<String>>,
     },
@@ -24,12 +24,12 @@ pub enum Need {
 impl Need {
     /// On one policy, or on some of them: the machine that finds out which judges those.
     fn some(right: Right, database: &str, policy: Option<String>) -> Self {
-        Self::Right { right, database: Some(database.to_owned()), policy: Some(policy) }
+        Self::Right { right, database: database.to_owned(), policy: Some(policy) }
     }
 
     /// On all of a database.
     fn whole(right: Right, database: &str) -> Self {
-        Self::Right { right, database: Some(database.to_owned()), policy: None }
+        Self::Right { right, database: database.to_owned(), policy: None }
     }
 
     /// Whether `grants` may allow it. Where it depends on which policy is the default one, the
@@ -37,8 +37,7 @@ impl Need {
     pub fn is_met(&self, grants: &Grants) -> bool {
         match self {
             Self::Admin => grants.admin,
-            Self::Right { right, database: None, .. } => grants.covers_all(*right),
-            Self::Right { right, database: Some(database), policy } => {
+            Self::Right { right, database, policy } => {
                 let scope = grants.scope(*right, database);
                 match policy {
                     Some(policy) => scope.may_cover(policy.as_deref()),
@@ -53,7 +52,7 @@ impl Need {
         match self {
             Self::Admin => "admin privilege".to_owned(),
             Self::Right { right, database, .. } => {
-                format!("{} on {}", right.as_str(), database.as_deref().unwrap_or("*"))
+                format!("{} on {database}", right.as_str())
             }
         }
     }
@@ -73,15 +72,13 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
     match statement {
         Statement::Select(select) => of_select(select, defaults),
         Statement::Explain(explain) => of_select(&explain.select, defaults),
-        // Lists what the caller may see.
-        Statement::ShowDatabases => Vec::new(),
+        // List what the caller may see.
+        Statement::ShowDatabases | Statement::ShowContinuousQueries => Vec::new(),
         Statement::ShowRetentionPolicies { database } => read(database),
         Statement::ShowMeasurements(show) => match &show.database {
             NamePattern::Absent => read(&None),
             NamePattern::Name(name) => vec![Need::some(Right::Read, name, None)],
-            NamePattern::All => {
-                vec![Need::Right { right: Right::Read, database: None, policy: None }]
-            }
+            NamePattern::All => Vec::new(),
         },
         Statement::ShowSeries(_)
         | Statement::ShowTagKeys(_)
@@ -103,8 +100,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
             needs.extend(of_select(&create.source, defaults).into_iter().map(Need::widened));
             needs
         }
-        Statement::ShowContinuousQueries
-        | Statement::ShowDiagnostics { .. }
+        Statement::ShowDiagnostics { .. }
         | Statement::ShowGrants { .. }
         | Statement::ShowQueries
         | Statement::ShowShards
@@ -177,7 +173,8 @@ mod tests {
             ("SHOW RETENTION POLICIES ON e", &["READ on e"]),
             ("SHOW MEASUREMENTS", &["READ on d"]),
             ("SHOW MEASUREMENTS ON e", &["READ on e"]),
-            ("SHOW MEASUREMENTS ON *", &["READ on *"]),
+            ("SHOW MEASUREMENTS ON *", &[]),
+            ("SHOW CONTINUOUS QUERIES", &[]),
             ("SHOW SERIES ON e", &["READ on e"]),
             ("SHOW SERIES ON e FROM x..m", &["READ on x"]),
             ("SHOW FIELD KEY CARDINALITY FROM x..m", &["READ on x"]),
@@ -216,7 +213,6 @@ mod tests {
             "SHOW USERS",
             "SHOW GRANTS FOR u",
             "SHOW QUERIES",
-            "SHOW CONTINUOUS QUERIES",
             "SHOW STATS",
             "SHOW DIAGNOSTICS",
             "SHOW SHARDS",

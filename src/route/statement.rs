@@ -116,11 +116,13 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         | Statement::ShowStats { .. }
         | Statement::ShowDiagnostics { .. }) => Ok(Kind::Operators(Box::new(Operators::new(show)))),
         Statement::ShowMeasurements(show) => {
+            let principal = session.principal.clone();
             let question = Question::Measurements(show, session);
-            Ok(Kind::Every(Box::new(EveryDatabase::new(question))))
+            Ok(Kind::Every(Box::new(EveryDatabase::new(question, principal))))
         }
         Statement::ShowContinuousQueries => {
-            Ok(Kind::Every(Box::new(EveryDatabase::new(Question::ContinuousQueries))))
+            let question = Question::ContinuousQueries;
+            Ok(Kind::Every(Box::new(EveryDatabase::new(question, session.principal))))
         }
         Statement::CreateContinuousQuery(create) => {
             let create = CreateContinuous::new(*create, session.defaults())?;

@@ -339,3 +339,27 @@ fn failures_are_slowed_and_valid_tokens_are_not() {
     product.pass(60);
     assert_eq!(send(&mut product, ("Bearer", "bad"), query, "").status, 401);
 }
+
+#[test]
+fn continuous_queries_neither_show_nor_reach_what_is_not_the_callers() {
+    let mut product = two_databases();
+    for db in ["a", "b"] {
+        let cq = format!(
+            "CREATE CONTINUOUS QUERY c ON {db} BEGIN SELECT mean(v) INTO n FROM m GROUP BY time(1m) END"
+        );
+        admin(&mut product, ("POST", &format!("/query?q={}", encoded(&cq))), "", 200);
+    }
+    let secret = token(&mut product, "mine", &["a"], &["read", "write"], None);
+    let show = ("GET", "/query?q=SHOW+CONTINUOUS+QUERIES");
+    let listed = body(&send(&mut product, ("Bearer", &secret), show, ""));
+    assert!(listed.contains("\"name\":\"a\"") && !listed.contains("\"name\":\"b\""), "{listed}");
+    // The request's database is what unqualified names mean.
+    let steal =
+        "CREATE CONTINUOUS QUERY s ON a BEGIN SELECT mean(v) INTO n FROM m GROUP BY time(1m) END";
+    let target = format!("/query?db=b&q={}", encoded(steal));
+    let reply = send(&mut product, ("Bearer", &secret), ("POST", &target), "");
+    assert_eq!(reply.status, 403, "{}", body(&reply));
+    let everywhere = format!("/query?q={}", encoded("SHOW MEASUREMENTS ON *"));
+    let listed = body(&send(&mut product, ("Bearer", &secret), ("GET", &everywhere), ""));
+    assert!(listed.contains("\"a\"") && !listed.contains("\"b\""), "{listed}");
+}

@@ -1,0 +1,152 @@
+// Database tokens and users on the real runtime: real clients, WebCrypto, restarts, and the log.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+
+import { InfluxDB, Point, setLogger } from '@influxdata/influxdb-client';
+import * as v1 from 'influx';
+
+import { tidemark } from './harness.mjs';
+
+setLogger({ error() {}, warn() {} });
+
+const configure = '/api/v3/configure/token';
+
+/** A new token; the reply is shown once. */
+async function makeToken(server, name, databases, actions, more = {}) {
+  const permissions = [{ resource_type: 'db', resource_identifier: databases, actions }];
+  const body = JSON.stringify({ token_name: name, permissions, ...more });
+  const response = await server.fetch('/api/v3/enterprise/configure/token', { method: 'POST', body });
+  assert.equal(response.status, 201);
+  const { token } = await response.json();
+  assert.match(token, /^apiv3_[0-9a-f]{64}$/);
+  return token;
+}
+
+/** The status of a write of one point with these headers. */
+async function write(server, headers, params = 'db=a') {
+  const init = { method: 'POST', body: 'm v=1', headers };
+  const response = await fetch(`${server.url}/write?${params}`, init);
+  await response.text();
+  return response.status;
+}
+
+const bearer = (token) => ({ Authorization: `Bearer ${token}` });
+const basic = (user, password) => ({
+  Authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`,
+});
+
+test('clients work with a database token until it is revoked', async (t) => {
+  const server = await tidemark(t);
+  await server.query('CREATE DATABASE a');
+  await server.query('CREATE DATABASE b');
+  const token = await makeToken(server, 'clients', ['a'], ['read', 'write']);
+
+  const client = new InfluxDB({ url: server.url, token });
+  const writer = client.getWriteApi('', 'a', 'ns', { maxRetries: 0 });
+  writer.writePoint(new Point('m').floatField('v', 2));
+  await writer.close();
+  const foreign = client.getWriteApi('', 'b', 'ns', { maxRetries: 0 });
+  foreign.writePoint(new Point('m').floatField('v', 2));
+  await assert.rejects(foreign.close(), /token "clients" is not authorized to write to database "b"/);
+
+  const { hostname, port } = new URL(server.url);
+  const old = new v1.InfluxDB({ host: hostname, port: Number(port), username: 'any', password: token, database: 'a' });
+  assert.deepEqual(await old.getDatabaseNames(), ['a']);
+  assert.equal((await old.query('SELECT count(v) FROM m'))[0].count, 1);
+  await assert.rejects(old.query('SELECT * FROM b..m'), /error authorizing query/);
+
+  const shell = ['-host', hostname, '-port', port, '-username', 'x', '-password', token];
+  const shown = spawnSync('influx', [...shell, '-execute', 'SHOW DATABASES'], { encoding: 'utf8' });
+  if (shown.error === undefined) assert.match(shown.stdout, /^name: databases\nname\n----\na\n$/);
+
+  // The state outlives the server.
+  await server.kill();
+  await server.start();
+  assert.equal(await write(server, bearer(token)), 204);
+  assert.equal(await write(server, {}, `db=a&u=any&p=${token}`), 204);
+
+  const revoked = Date.now();
+  const gone = await server.fetch(`${configure}?token_name=clients`, { method: 'DELETE' });
+  assert.equal(gone.status, 200);
+  while ((await write(server, bearer(token))) !== 401) assert.ok(Date.now() - revoked < 10_000);
+  t.diagnostic(`refused ${Date.now() - revoked} ms after its revocation was asked for`);
+});
+
+test('a user is let in by name and password, derived by the runtime', async (t) => {
+  const server = await tidemark(t);
+  await server.query('CREATE DATABASE a');
+  await server.query("CREATE USER ann WITH PASSWORD 'p:w é'");
+  await server.query('GRANT WRITE ON a TO ann');
+  // The same again is no error, another password is one: both are derived with the stored salt.
+  await server.query("CREATE USER ann WITH PASSWORD 'p:w é'");
+  const again = await server.query("CREATE USER ann WITH PASSWORD 'other'");
+  assert.equal(again.results[0].error, 'user already exists');
+
+  assert.equal(await write(server, basic('ann', 'p:w é')), 204);
+  assert.equal(await write(server, {}, `db=a&u=ann&p=${encodeURIComponent('p:w é')}`), 204);
+  assert.equal(await write(server, basic('ann', 'p:w')), 401);
+  assert.equal(await write(server, basic('bob', 'p:w é')), 401);
+  assert.equal(await write(server, basic('ann', 'p:w é'), 'db=b'), 403);
+
+  await server.kill();
+  await server.start();
+  const timed = async () => {
+    const start = performance.now();
+    assert.equal(await write(server, basic('ann', 'p:w é')), 204);
+    return (performance.now() - start).toFixed(1);
+  };
+  t.diagnostic(`a user's write: ${await timed()} ms cold, ${await timed()} ms with everything warm`);
+  await server.query("SET PASSWORD FOR ann = 'new'");
+  assert.equal(await write(server, basic('ann', 'p:w é')), 401);
+  assert.equal(await write(server, basic('ann', 'new')), 204);
+  await server.query('DROP USER ann');
+  assert.equal(await write(server, basic('ann', 'new')), 401);
+});
+
+test('guessing is slowed, nothing secret is logged, and grants cost little', async (t) => {
+  const log = join(mkdtempSync(join(tmpdir(), 'tidemark-log-')), 'log');
+  const out = openSync(log, 'w');
+  t.after(() => rmSync(dirname(log), { recursive: true, force: true }));
+  const server = await tidemark(t, { stdio: ['ignore', out, out] });
+  await server.query('CREATE DATABASE a');
+  const token = await makeToken(server, 'timed', ['a'], ['write']);
+  const took = async (headers) => {
+    const start = performance.now();
+    assert.equal(await write(server, headers), 204);
+    return performance.now() - start;
+  };
+  const median = async (headers) => {
+    const all = [];
+    for (let i = 0; i < 100; i++) all.push(await took(headers));
+    return all.sort((x, y) => x - y)[50].toFixed(2);
+  };
+  await took(server.headers);
+  const cold = (await took(bearer(token))).toFixed(2);
+  const [warm, admin] = [await median(bearer(token)), await median(server.headers)];
+  t.diagnostic(`a write: ${cold} ms with cold grants, ${warm} ms warm, ${admin} ms as administrator`);
+
+  const statuses = {};
+  for (let i = 0; i < 60; i++) {
+    const headers = bearer(`canary-guess-${i}`);
+    const response = await fetch(`${server.url}/query?q=SHOW+DATABASES`, { headers });
+    statuses[response.status] = (statuses[response.status] ?? 0) + 1;
+    if (response.status === 429) assert.match(response.headers.get('retry-after'), /^([1-9]|[12]\d|30)$/);
+    await response.text();
+  }
+  t.diagnostic(`60 guesses: ${JSON.stringify(statuses)}`);
+  assert.deepEqual(statuses, { 401: 20, 429: 40 });
+  assert.equal(await write(server, bearer(token)), 204);
+
+  await server.query("CREATE USER ann WITH PASSWORD 'canary-password'");
+  await write(server, {}, 'db=a&u=ann&p=canary-password');
+  const printed = readFileSync(log, 'utf8');
+  assert.match(printed, /"route":"\/query"/);
+  for (const secret of [token, 'canary-', server.headers.Authorization.slice(6)]) {
+    assert.ok(!printed.includes(secret), 'a secret is in the log');
+  }
+});
