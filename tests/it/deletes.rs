@@ -317,3 +317,49 @@ fn a_full_shard_refuses_writes_and_serves_reads_deletes_and_retention() {
     product.rest();
     assert!(stat(&mut product, "diskBytes") < 10_000, "the points of 1970 are gone");
 }
+
+/// Lines whose text no codec makes small: a write of them is a flush of full size.
+fn heavy(round: u64, rows: u64) -> String {
+    let mut rng = fastrand::Rng::with_seed(round);
+    let line = |row: u64| {
+        let text: String = std::iter::repeat_with(|| rng.alphanumeric()).take(1_000).collect();
+        format!("m,host=h{} v={round},s=\"{text}\" {}\n", row % 4, row / 4)
+    };
+    (0..rows).map(line).collect()
+}
+
+#[test]
+fn full_size_flushes_keep_the_last_write_prune_reads_and_give_space_back() {
+    let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
+    product.query("", "CREATE DATABASE a");
+    for round in 0..3 {
+        product.write("a", &heavy(round, 5_000 - 1_000 * round));
+        product.rest();
+    }
+    let number = |product: &mut Product, q: &str| {
+        product.query("a", q)["results"][0]["series"][0]["values"][0][1].as_u64()
+    };
+    // Of 5,000, 4,000 and 3,000 rows at the same times the last one counts, once.
+    assert_eq!(number(&mut product, "SELECT count(v) FROM m"), Some(5_000));
+    assert_eq!(number(&mut product, "SELECT sum(v) FROM m"), Some(3_000 * 2 + 1_000));
+    assert!(stat(&mut product, "segments") > 1, "flushes of full size stay apart");
+    // A query of a few seconds does not read what lies outside them.
+    let mut read = |q: &str, count: u64| {
+        product.sleep();
+        let before = stat(&mut product, "rowsRead");
+        assert_eq!(number(&mut product, q), Some(count));
+        stat(&mut product, "rowsRead") - before
+    };
+    let narrow = read("SELECT count(s) FROM m WHERE time >= 1245s", 20);
+    let wide = read("SELECT count(s) FROM m", 5_000);
+    println!("rows read: {narrow} for the last seconds, {wide} for everything");
+    assert!(narrow * 2 <= wide, "{narrow} of {wide}");
+    let full = stat(&mut product, "diskBytes");
+    product.query("a", "DELETE FROM m WHERE time >= 100s");
+    assert_eq!(number(&mut product, "SELECT count(v) FROM m"), Some(400));
+    product.rest();
+    assert_eq!(number(&mut product, "SELECT sum(v) FROM m"), Some(800));
+    let left = stat(&mut product, "diskBytes");
+    println!("{full} bytes, {left} after 92 of 100 rows were deleted");
+    assert!(left * 5 < full, "{full} bytes, then {left}");
+}

@@ -34,6 +34,7 @@ mod splits;
 mod tidy;
 mod tokens;
 mod users;
+mod versions;
 mod whole;
 mod world;
 mod write_limits;

@@ -2,7 +2,9 @@
 
 use super::condition;
 use super::plan::NameTest;
-use crate::influxql::ast::{Cast, DeleteStatement, DropSeriesStatement, Expr, Source, Statement};
+use crate::influxql::ast::{
+    BinaryOp, Cast, DeleteStatement, DropSeriesStatement, Expr, Source, Statement,
+};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
 use crate::query::compile::split_time;
@@ -52,7 +54,7 @@ pub fn deletions(
                 None => None,
                 Some(condition) => {
                     check(condition, measurement)?;
-                    Some(condition::lower(condition, measurement, true)?)
+                    Some(condition::lower(&as_index(condition), measurement, false)?)
                 }
             };
             if !time.is_empty() {
@@ -86,4 +88,21 @@ fn check(condition: &Expr, schema: &MeasurementSchema) -> Result<(), QueryError>
         return Err(QueryError::Invalid(text.to_owned()));
     }
     Ok(())
+}
+
+/// The condition as 1.x's index takes it here: `=`, and whatever else as `!=`.
+fn as_index(condition: &Expr) -> Expr {
+    match condition {
+        Expr::Paren(inner) => as_index(inner),
+        Expr::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right } => {
+            let (left, right) = (Box::new(as_index(left)), Box::new(as_index(right)));
+            Expr::Binary { op: *op, left, right }
+        }
+        Expr::Binary { op, left, right } => {
+            let known = matches!(op, BinaryOp::Eq | BinaryOp::EqRegex | BinaryOp::NeRegex);
+            let op = if known { *op } else { BinaryOp::Ne };
+            Expr::Binary { op, left: left.clone(), right: right.clone() }
+        }
+        other => other.clone(),
+    }
 }

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use tidemark::model::ids::ObjectId;
 use tidemark::model::limits::MEMTABLE_BYTES_MAX;
 use tidemark::protocol::envelope;
-use tidemark::protocol::shard::ToShard;
+use tidemark::protocol::host::Unavailable;
+use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
 use tidemark::store::memory::MemoryStore;
@@ -31,8 +32,16 @@ fn shard(store: &FaultStore) -> Shard<FaultStore> {
 
 impl ShardObject for RealShard {
     fn handle(&mut self, message: &[u8], now_ns: i64) -> Vec<u8> {
-        let (version, message) = envelope::decode::<ToShard>(message).expect("a message");
-        envelope::encode_as(version, &self.shard.handle(&message, now_ns))
+        match envelope::decode::<ToShard>(message) {
+            Ok((version, message)) => {
+                envelope::encode_as(version, &self.shard.handle(&message, now_ns))
+            }
+            // As `ShardHost` does.
+            Err(error) => {
+                let why = Unavailable::Unreachable(error.to_string());
+                envelope::encode(&FromShard::Unavailable(why))
+            }
+        }
     }
 
     fn crash(&mut self) {
