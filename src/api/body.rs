@@ -170,7 +170,9 @@ impl Window<'_> {
     fn make_room(&mut self, input_left: usize) -> Result<(), ApiError> {
         self.limits.check(Limit::BodyBytes, 0, self.total).map_err(BodyError::from)?;
         let waiting = self.bytes.get(self.used..self.filled).unwrap_or_default();
-        let held = self.compressed.len() + self.bytes.len() + ROOM_BYTES;
+        // One endless line waits as a whole: the room grows with it, so that moving it stays cheap.
+        let room_bytes = ROOM_BYTES.max(self.filled / 4);
+        let held = self.compressed.len() + self.bytes.len() + room_bytes;
         // What is left will inflate as what was read did.
         let read = (self.compressed.len() - input_left).max(1) as u64;
         let expected = self.total as u64 * self.compressed.len() as u64 / read;
@@ -181,7 +183,7 @@ impl Window<'_> {
         self.used -= gone;
         let most = self.limits.get(Limit::BodyBytes) + 1 - self.total;
         // Line protocol deflates 5 to 10 times; small bodies get by with less room.
-        let room = (input_left * 6).clamp(16 << 10, ROOM_BYTES).min(most);
+        let room = (input_left * 6).clamp(16 << 10, room_bytes).min(most);
         let target = self.filled + room;
         if self.bytes.len() < target {
             self.bytes.reserve_exact(target - self.bytes.len());
