@@ -25,12 +25,12 @@ export class Tidemark {
   }
 
   async start() {
-    const { vars = {}, secret = token, stdio } = this.options;
+    const { vars = {}, secret = token, ...more } = this.options;
     const envFile = join(this.folder, 'secrets');
     writeFileSync(envFile, secret === null ? '' : `ADMIN_TOKEN=${secret}\n`);
     const stateDir = join(this.folder, 'state');
     const node = process.execPath;
-    this.server = await startServer({ node, port: this.port, stateDir, vars, envFile, stdio });
+    this.server = await startServer({ node, port: this.port, stateDir, vars, envFile, ...more });
     this.url = this.server.url;
   }
 
@@ -92,8 +92,8 @@ export class Tidemark {
 
 /**
  * Starts a server for the test `t` and ends it, with its state, when the test is over.
- * `options.vars` are Worker settings; `options.secret: null` configures no token; `options.stdio` is
- * where the server's output goes.
+ * `options.vars` are Worker settings; `options.secret: null` configures no token; the others are
+ * those of `startServer`.
  */
 export async function tidemark(t, options = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
