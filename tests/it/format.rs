@@ -147,7 +147,8 @@ fn every_recorded_state_is_opened_and_answers_as_it_did() {
     let mut states = 0;
     for entry in std::fs::read_dir(path("")).unwrap() {
         let file = entry.unwrap().path();
-        if file.extension().is_none_or(|extension| extension != "txt") {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        if !(name.starts_with("state_") && name.ends_with(".txt")) {
             continue;
         }
         let text = std::fs::read_to_string(&file).unwrap();
