@@ -269,9 +269,12 @@ impl From<Error> for ApiError {
             }
             Error::DatabaseNotFound(name) => Self::DatabaseNotFound(name),
             Error::PolicyNotFound(name) => Self::PolicyNotFound(name),
-            Error::NoDefaultPolicy(_) | Error::Query(_) => Self::Invalid(text),
+            Error::NoDefaultPolicy(_) | Error::Query(_) | Error::Interrupted => Self::Invalid(text),
             Error::Catalog(refusal) => match refusal {
-                CatalogRefusal::InvalidName | CatalogRefusal::Policy(_) => Self::Invalid(text),
+                CatalogRefusal::InvalidName
+                | CatalogRefusal::NoSuchQuery { .. }
+                | CatalogRefusal::AlreadyKilled
+                | CatalogRefusal::Policy(_) => Self::Invalid(text),
                 CatalogRefusal::TooManyDatabases { .. }
                 | CatalogRefusal::TooManyGrantees { .. } => Self::Limit(text),
                 CatalogRefusal::Placement(_) => Self::NotImplemented(text),

@@ -6,6 +6,7 @@
 
 pub mod grants;
 pub mod lifecycle;
+mod queries;
 
 use crate::model::limit::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
@@ -32,6 +33,7 @@ pub struct Catalog<S: Store> {
     next_ticket: u64,
     /// After a store error nothing is known of due rows: look again then, nanoseconds.
     look_again_ns: Option<i64>,
+    queries: queries::Queries,
 }
 
 /// One event in flight.
@@ -90,6 +92,7 @@ impl<S: Store> Catalog<S> {
             flights: SortedMap::new(),
             next_ticket: 0,
             look_again_ns: None,
+            queries: queries::Queries::default(),
         }
     }
 
@@ -145,13 +148,21 @@ impl<S: Store> Catalog<S> {
     }
 
     /// What a request comes to without calling anyone, or the task that it starts.
-    fn task(&mut self, message: ToCatalog) -> Result<Task, Halt> {
+    fn task(&mut self, platform: &dyn Platform, message: ToCatalog) -> Result<Task, Halt> {
         match message {
             ToCatalog::Resolve { name } => {
                 let entry = self.entries()?.by_name(&name).map(|(_, entry)| entry);
                 let ready = entry.filter(|entry| entry.stage == Stage::Ready);
                 let object = ready.map(|entry| entry.object.clone());
                 Err(Halt::Reply(FromCatalog::Resolved { object }))
+            }
+            ToCatalog::ReportQuery(query) => {
+                Err(Halt::Reply(self.queries.report(*query, platform.now_ns())))
+            }
+            ToCatalog::EndQuery { id } => Err(Halt::Reply(self.queries.end(id))),
+            ToCatalog::Queries => Err(Halt::Reply(self.queries.list(platform.now_ns()))),
+            ToCatalog::KillQuery { id } => {
+                Err(Halt::Reply(self.queries.kill(id, platform.now_ns())))
             }
             ToCatalog::List { after } => Err(Halt::Reply(self.list(after)?)),
             ToCatalog::Create(request) => {
@@ -349,7 +360,7 @@ impl<S: Store> Host for Catalog<S> {
             }
         };
         let mut flight = Flight::new(version);
-        let next = self.task(message).and_then(|task| {
+        let next = self.task(platform, message).and_then(|task| {
             flight.task = task;
             self.go_on(platform, &mut flight)
         });

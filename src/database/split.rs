@@ -467,7 +467,11 @@ fn next_question(rows: &Rows, progress: &mut Progress, split: &Split, copy: &Cop
         let (want, kept_from_ns) = (SummaryWant::Measurements, None);
         let ask =
             SummaryRequest { measurements, time, predicates, want, kept_from_ns, resume: None };
-        return Question::Ask(request(rows, source, &ToShard::Summarise { stamp, request: ask }));
+        return Question::Ask(request(
+            rows,
+            source,
+            &ToShard::Summarise { query: 0, stamp, request: ask },
+        ));
     };
     let next = live.iter().copied().filter(|id| id.0 >= copy.measurement).min();
     let Some((id, measurement)) = next.and_then(|id| Some((id, row.schema.by_id(id)?))) else {
@@ -476,7 +480,7 @@ fn next_question(rows: &Rows, progress: &mut Progress, split: &Split, copy: &Cop
     let resume = copy.resume.clone().filter(|_| id.0 == copy.measurement);
     progress.asked = Some((copy.clone(), id));
     let scan = copy::scan(measurement, time, resume);
-    Question::Ask(request(rows, source, &ToShard::Scan { stamp, request: scan }))
+    Question::Ask(request(rows, source, &ToShard::Scan { query: 0, stamp, request: scan }))
 }
 
 fn request(rows: &Rows, shard: ObjectId, message: &ToShard) -> Request {

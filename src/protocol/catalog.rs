@@ -7,6 +7,7 @@ use super::database::{PolicyRefusal, PolicySpec};
 use super::envelope::{Direction, Wire};
 use super::grants::{GrantChanges, Grantee};
 use super::host::Unavailable;
+use super::queries::LiveQuery;
 use crate::model::ids::ObjectId;
 
 /// A request to the Catalog.
@@ -23,6 +24,20 @@ pub enum ToCatalog {
     Resolve {
         /// Which.
         name: String,
+    },
+    /// A query goes on after its first page.
+    ReportQuery(Box<LiveQuery>),
+    /// It came to its end.
+    EndQuery {
+        /// Which.
+        id: u64,
+    },
+    /// SHOW QUERIES
+    Queries,
+    /// KILL QUERY
+    KillQuery {
+        /// Which.
+        id: u64,
     },
     /// Names of the databases that are ready, in order of creation.
     List {
@@ -97,6 +112,13 @@ pub enum FromCatalog {
         /// The object.
         object: Option<ObjectId>,
     },
+    /// A report was taken, or an end.
+    Reported {
+        /// It was told to stop.
+        killed: bool,
+    },
+    /// What Queries asked for; for KillQuery the query, whose shards are to be told.
+    Queries(Vec<LiveQuery>),
     /// A page of names.
     Listed {
         /// In order of creation.
@@ -126,6 +148,15 @@ pub enum CatalogRefusal {
     /// See [`crate::model::name::check`]. 1.x's text.
     #[error("invalid name")]
     InvalidName,
+    /// KILL QUERY of an id that is not listed.
+    #[error("no such query id: {id}")]
+    NoSuchQuery {
+        /// As given.
+        id: u64,
+    },
+    /// KILL QUERY, again.
+    #[error("already killed")]
+    AlreadyKilled,
     /// `DATABASES_MAX`
     #[error(
         "databases limit exceeded: there are {current}, this request would make {requested}, the \

@@ -9,5 +9,6 @@ pub mod envelope;
 pub mod grants;
 pub mod host;
 pub mod page;
+pub mod queries;
 pub mod round;
 pub mod shard;

@@ -43,8 +43,16 @@ pub enum ToShard {
         #[serde(skip)]
         frame: Vec<u8>,
     },
+    /// The query's further pages are refused. Kept in memory: it is asked for within seconds.
+    Kill {
+        /// Which.
+        query: u64,
+    },
     /// One page of a scan.
     Scan {
+        /// The query's id; 0 while it is not listed.
+        #[serde(default)]
+        query: u64,
         /// What the sender believes.
         stamp: Stamp,
         /// What is asked.
@@ -52,6 +60,9 @@ pub enum ToShard {
     },
     /// One page of a summary.
     Summarise {
+        /// As in `Scan`.
+        #[serde(default)]
+        query: u64,
         /// What the sender believes.
         stamp: Stamp,
         /// What is asked.
@@ -239,6 +250,9 @@ pub enum ShardRefusal {
         /// Which.
         block: String,
     },
+    /// KILL QUERY.
+    #[error("query interrupted")]
+    Interrupted,
     /// The query itself cannot be evaluated.
     #[error("{0}")]
     Query(String),

@@ -4,6 +4,7 @@ use super::error::Error;
 use super::load::{Load, Progress, Want};
 use super::{Context, Machine};
 use crate::protocol::call::{Address, Reply, Step};
+use crate::protocol::catalog::ToCatalog;
 use crate::protocol::database::ToDatabase;
 use crate::protocol::envelope;
 use crate::protocol::round::{Request, Round};
@@ -19,6 +20,10 @@ pub(super) struct Ask {
 }
 
 impl Ask {
+    pub(super) fn catalog(message: &ToCatalog) -> Self {
+        Self { load: None, message: envelope::encode(message), round: Round::default() }
+    }
+
     /// The Catalog is asked which object the database is.
     pub(super) fn database(name: &str, message: &ToDatabase) -> Self {
         let load = Some(Load::from_owner(name, Want::Nothing));

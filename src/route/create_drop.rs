@@ -272,6 +272,8 @@ impl CreateDrop {
             FromCatalog::Unavailable(why) => Err(why.into()),
             FromCatalog::Resolved { .. }
             | FromCatalog::Listed { .. }
+            | FromCatalog::Reported { .. }
+            | FromCatalog::Queries(_)
             | FromCatalog::Grants(_)
             | FromCatalog::Granted { .. } => Err(Error::unexpected_reply()),
         }

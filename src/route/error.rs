@@ -34,6 +34,9 @@ pub enum Error {
         /// On which database.
         database: String,
     },
+    /// KILL QUERY.
+    #[error("query interrupted")]
+    Interrupted,
     /// The statement itself.
     #[error(transparent)]
     Query(#[from] QueryError),

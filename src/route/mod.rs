@@ -19,10 +19,12 @@ pub mod load;
 mod names;
 pub mod operators;
 pub mod privileges;
+mod queries;
 pub mod query;
 pub mod statement;
 pub mod users;
 pub mod verify;
+mod watch;
 pub mod write;
 
 use crate::protocol::call::{Platform, Reply, Step};

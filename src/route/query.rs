@@ -4,11 +4,14 @@
 //! again from the owners. A plan that asks no shard of a policy is made again from the owners'
 //! state too, since no shard could have said that the cache is old (DESIGN section 4, rule 6).
 
+mod run;
+
 use std::ops::ControlFlow;
 
 use super::error::Error;
 use super::load::{Load, Loaded, Progress, Want};
 use super::statement::Session;
+use super::watch::{self, Watch};
 use super::{Context, Machine};
 use crate::influxql::ast::{SelectStatement, Statement};
 use crate::model::grant::{Right, Scope};
@@ -20,16 +23,15 @@ use crate::model::time::TimeRange;
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::page;
 use crate::protocol::round::{Request, Round};
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 use crate::query::compile::{self, PolicyView};
 use crate::query::error::QueryError;
-use crate::query::executor::{ExecStep, Executor, StreamId};
-use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy, MetaStep};
+use crate::query::executor::{Executor, StreamId};
+use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::result::SeriesChunk;
 use crate::query::source::{self, SourceName};
-use crate::scan::page::ScanPage;
+use run::{Merge, Next, Run, resumes};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -50,33 +52,24 @@ pub struct Query {
     /// Whether a piece of the result has gone out.
     emitted: bool,
     retries: u32,
+    watch: Watch,
 }
 
 #[derive(Debug)]
 enum Stage {
     Start,
-    Load { load: Load, loaded: Vec<Loaded>, from_owner: bool },
-    Run { run: Box<Run>, asked: Vec<StreamId> },
+    Load {
+        load: Load,
+        loaded: Vec<Loaded>,
+        from_owner: bool,
+    },
+    Run {
+        run: Box<Run>,
+        asked: Vec<StreamId>,
+    },
+    /// Off the list, then this.
+    End(Box<Answer>),
     Finished,
-}
-
-/// The shards of each scan and what merges their answers.
-#[derive(Debug)]
-struct Run {
-    merge: Merge,
-    streams: Vec<Vec<(ObjectId, Stamp)>>,
-}
-
-#[derive(Debug)]
-enum Merge {
-    Rows(Box<Executor>),
-    Summaries(Box<MetaExecutor>),
-}
-
-enum Next {
-    Need(Vec<(StreamId, ToShard)>),
-    Chunk(SeriesChunk),
-    Done,
 }
 
 type Answer = Result<Option<SeriesChunk>, Error>;
@@ -101,7 +94,16 @@ impl Query {
 
     fn new(question: Question, session: Session, sources: Vec<(String, Want)>) -> Self {
         let (stage, round) = (Stage::Start, Round::default());
-        Self { question, session, sources, stage, round, emitted: false, retries: 0 }
+        Self {
+            question,
+            session,
+            sources,
+            stage,
+            round,
+            emitted: false,
+            retries: 0,
+            watch: Watch::default(),
+        }
     }
 
     /// Loads every source, one after the other, then plans.
@@ -233,9 +235,18 @@ impl Query {
                 Flow::Break(Ok(Some(chunk)))
             }
             Ok(Next::Need(needs)) => {
+                let further = needs.iter().any(|(_, message)| resumes(message));
+                let question = &self.question;
+                let describe = || (question.text(), run.shards());
+                let report = self.watch.report(context, &self.session, further, describe);
                 let mut asked = Vec::with_capacity(needs.len());
                 let mut requests = Vec::with_capacity(needs.len());
-                for (stream, message) in needs {
+                for (stream, mut message) in needs {
+                    if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } =
+                        &mut message
+                    {
+                        *query = self.watch.id();
+                    }
                     let Some((shard, _)) = run.stream(stream) else { continue };
                     let to = Address::Shard(shard.clone());
                     requests.push(Request::new(to, envelope::encode(&message)));
@@ -244,7 +255,7 @@ impl Query {
                 if requests.is_empty() {
                     return Flow::Break(Err(Error::unexpected_reply()));
                 }
-                let _ = context;
+                requests.extend(report);
                 self.stage = Stage::Run { run, asked };
                 Flow::Continue(requests)
             }
@@ -256,9 +267,12 @@ impl Query {
         context: &mut Context<'_>,
         mut run: Box<Run>,
         asked: Vec<StreamId>,
-        replies: Vec<Result<Vec<u8>, CallFailure>>,
+        mut replies: Vec<Result<Vec<u8>, CallFailure>>,
     ) -> Flow {
         let mut stale = false;
+        if replies.len() > asked.len() && replies.pop().is_some_and(watch::is_killed) {
+            return Flow::Break(Err(Error::Interrupted));
+        }
         for (stream, reply) in asked.into_iter().zip(replies) {
             let reply = match envelope::decode_reply::<FromShard>(reply) {
                 Ok(reply) => reply,
@@ -270,6 +284,7 @@ impl Query {
                     continue;
                 }
                 FromShard::Refused(ShardRefusal::Damaged { block }) => Error::Damaged { block },
+                FromShard::Refused(ShardRefusal::Interrupted) => Error::Interrupted,
                 FromShard::Refused(why) => Error::Shard(why.to_string()),
                 FromShard::Unavailable(why) => why.into(),
                 reply => match run.supply(stream, reply) {
@@ -290,55 +305,11 @@ impl Query {
     }
 }
 
-impl Run {
-    fn stream(&self, id: StreamId) -> Option<&(ObjectId, Stamp)> {
-        self.streams.get(id.scan as usize)?.get(id.shard as usize)
-    }
-
-    fn next(&mut self) -> Result<Next, QueryError> {
-        match &mut self.merge {
-            Merge::Rows(executor) => Ok(match executor.next()? {
-                ExecStep::Need(needs) => Next::Need(
-                    needs
-                        .into_iter()
-                        .filter_map(|need| {
-                            let stamp = stamp(&self.streams, need.stream)?;
-                            Some((need.stream, ToShard::Scan { stamp, request: need.request }))
-                        })
-                        .collect(),
-                ),
-                ExecStep::Chunk(chunk) => Next::Chunk(chunk),
-                ExecStep::Done => Next::Done,
-            }),
-            Merge::Summaries(executor) => Ok(match executor.next()? {
-                MetaStep::Need(needs) => Next::Need(
-                    needs
-                        .into_iter()
-                        .filter_map(|need| {
-                            let stamp = stamp(&self.streams, need.stream)?;
-                            let request = need.request;
-                            Some((need.stream, ToShard::Summarise { stamp, request }))
-                        })
-                        .collect(),
-                ),
-                MetaStep::Chunk(chunk) => Next::Chunk(chunk),
-                MetaStep::Done => Next::Done,
-            }),
-        }
-    }
-
-    fn supply(&mut self, stream: StreamId, reply: FromShard) -> Result<(), Error> {
-        match (&mut self.merge, reply) {
-            (Merge::Rows(executor), FromShard::Scanned { resume, stats, groups }) => {
-                let groups = page::decode(&groups).map_err(|why| Error::Shard(why.to_string()))?;
-                executor.supply(stream, ScanPage { groups, resume, stats });
-                Ok(())
-            }
-            (Merge::Summaries(executor), FromShard::Summary(page)) => {
-                executor.supply(stream, page);
-                Ok(())
-            }
-            _ => Err(Error::unexpected_reply()),
+impl Question {
+    fn text(&self) -> String {
+        match self {
+            Self::Select(select) => select.to_string(),
+            Self::Show(show) => show.to_string(),
         }
     }
 }
@@ -401,10 +372,6 @@ fn shards_of(loaded: &Loaded, policy: &Policy, time: TimeRange) -> Vec<(ObjectId
     groups.flat_map(|group| &group.shards).map(|shard| (shard.clone(), stamp)).collect()
 }
 
-fn stamp(streams: &[Vec<(ObjectId, Stamp)>], id: StreamId) -> Option<Stamp> {
-    streams.get(id.scan as usize)?.get(id.shard as usize).map(|(_, stamp)| *stamp)
-}
-
 fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
     // A policy has far fewer than 2^32 shards.
     streams.iter().map(|shards| shards.len() as u32).collect()
@@ -429,9 +396,17 @@ impl Machine for Query {
             }
             Stage::Run { run, asked } if asked.is_empty() => self.go_on(context, run),
             Stage::Run { run, asked } => self.learn_pages(context, run, asked, replies),
+            Stage::End(answer) => return Step::Done(*answer),
             Stage::Finished => Flow::Break(Ok(None)),
         };
         match flow {
+            Flow::Break(answer @ (Ok(None) | Err(_))) => match self.watch.end() {
+                Some(request) => {
+                    self.stage = Stage::End(Box::new(answer));
+                    Step::Calls(self.round.start(vec![request]))
+                }
+                None => Step::Done(answer),
+            },
             Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
             Flow::Break(answer) => Step::Done(answer),
         }

@@ -11,6 +11,7 @@ use super::into::SelectInto;
 use super::load::{Load, Progress, Want};
 use super::names::Names;
 use super::operators::Operators;
+use super::queries::Queries;
 use super::query::Query;
 use super::users::Users;
 use super::{Context, Machine};
@@ -66,6 +67,7 @@ enum Kind {
     CreateContinuous(Box<CreateContinuous>),
     DropContinuous(Ask),
     Policies(Box<Policies>),
+    Queries(Queries),
     Users(Box<Users>),
     Operators(Box<Operators>),
     /// Known before anything was asked.
@@ -134,6 +136,9 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         }
         // Nothing can be subscribed to, so nothing is.
         Statement::ShowSubscriptions => Ok(Kind::Failed(None)),
+        Statement::ShowQueries => Ok(Kind::Queries(Queries::new(None))),
+        // There is one service, whatever host the statement names.
+        Statement::KillQuery(kill) => Ok(Kind::Queries(Queries::new(Some(kill.id)))),
         Statement::ShowDatabases => Ok(Kind::Databases(Databases::new(session.principal))),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
@@ -193,6 +198,7 @@ impl Machine for Execution {
             },
             Kind::Databases(databases) => databases.step(context, reply),
             Kind::Operators(operators) => operators.step(context, reply),
+            Kind::Queries(queries) => queries.step(context, reply),
             Kind::Policies(policies) => policies.step(context, reply),
             Kind::Users(users) => users.step(context, reply),
             Kind::Failed(error) => Step::Done(error.take().map_or(Ok(None), Err)),

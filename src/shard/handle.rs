@@ -23,10 +23,19 @@ impl<S: Store> Shard<S> {
             ToShard::Append { stamp, frame } => self
                 .append(frame, stamp, now_ns)
                 .map(|reply| FromShard::Appended { bytes: self.weight(reply.bytes_stored) }),
-            ToShard::Scan { stamp, request } => {
+            ToShard::Kill { query } => {
+                self.kill(*query);
+                Ok(FromShard::Done)
+            }
+            ToShard::Scan { query, .. } | ToShard::Summarise { query, .. }
+                if self.is_killed(*query) =>
+            {
+                return FromShard::Refused(ShardRefusal::Interrupted);
+            }
+            ToShard::Scan { stamp, request, .. } => {
                 self.scan(request, stamp).map(|page| FromShard::scanned(&page))
             }
-            ToShard::Summarise { stamp, request } => {
+            ToShard::Summarise { stamp, request, .. } => {
                 self.summary(request, stamp).map(FromShard::Summary)
             }
             ToShard::Delete { stamp, before, deletions } => {

@@ -47,7 +47,12 @@ pub struct Shard<S: Store> {
     /// What the tables hold; `None` until it is read.
     loaded: Option<Loaded>,
     cache: Rc<Cache>,
+    /// Queries whose pages are refused, newest last. Lost with the object, as the queries are.
+    killed: Vec<u64>,
 }
+
+/// Killed queries that a shard remembers.
+const KILLED_MAX: usize = 1_000;
 
 impl<S: Store> Shard<S> {
     /// A shard over its storage; it refuses writes from `full_bytes` on (`SHARD_FULL_BYTES`).
@@ -56,7 +61,18 @@ impl<S: Store> Shard<S> {
         let cache = Rc::new(Cache::default());
         let holder: Rc<dyn Evictable> = Rc::<Cache>::clone(&cache);
         budget.register(Rc::downgrade(&holder));
-        Self { store, budget, full_bytes, loaded: None, cache }
+        Self { store, budget, full_bytes, loaded: None, cache, killed: Vec::new() }
+    }
+
+    fn kill(&mut self, query: u64) {
+        if self.killed.len() >= KILLED_MAX {
+            self.killed.remove(0);
+        }
+        self.killed.push(query);
+    }
+
+    fn is_killed(&self, query: u64) -> bool {
+        query != 0 && self.killed.contains(&query)
     }
 
     /// Creates the tables and records the settings. An open shard takes them as

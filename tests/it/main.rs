@@ -22,6 +22,7 @@ mod memory_server;
 mod operators;
 mod product;
 mod protocol;
+mod queries;
 mod query_script;
 mod query_scripts_in_memory;
 mod request_log;

@@ -1,0 +1,87 @@
+//! Queries that are under way, in memory only: see [`crate::protocol::queries`].
+
+use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
+use crate::protocol::queries::{EXPIRES_NS, LISTED_MAX, LiveQuery};
+
+/// The list, each with when it was last reported, nanoseconds; oldest first.
+#[derive(Default)]
+pub(super) struct Queries(Vec<(LiveQuery, i64)>);
+
+impl Queries {
+    fn expire(&mut self, now_ns: i64) {
+        self.0.retain(|(_, seen_ns)| now_ns.saturating_sub(*seen_ns) < EXPIRES_NS);
+    }
+
+    /// Takes a report; the reply says whether the query was killed.
+    pub(super) fn report(&mut self, query: LiveQuery, now_ns: i64) -> FromCatalog {
+        self.expire(now_ns);
+        let known = self.0.iter_mut().find(|(known, _)| known.id == query.id);
+        if let Some((known, seen_ns)) = known {
+            *seen_ns = now_ns;
+            return FromCatalog::Reported { killed: known.killed };
+        }
+        if self.0.len() >= LISTED_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((query, now_ns));
+        FromCatalog::Reported { killed: false }
+    }
+
+    pub(super) fn end(&mut self, id: u64) -> FromCatalog {
+        self.0.retain(|(known, _)| known.id != id);
+        FromCatalog::Reported { killed: false }
+    }
+
+    pub(super) fn list(&mut self, now_ns: i64) -> FromCatalog {
+        self.expire(now_ns);
+        FromCatalog::Queries(self.0.iter().map(|(query, _)| query.clone()).collect())
+    }
+
+    /// Marks a query; the reply names the shards that must be told.
+    pub(super) fn kill(&mut self, id: u64, now_ns: i64) -> FromCatalog {
+        self.expire(now_ns);
+        match self.0.iter_mut().find(|(known, _)| known.id == id) {
+            None => FromCatalog::Refused(CatalogRefusal::NoSuchQuery { id }),
+            Some((query, _)) if query.killed => FromCatalog::Refused(CatalogRefusal::AlreadyKilled),
+            Some((query, _)) => {
+                query.killed = true;
+                FromCatalog::Queries(vec![query.clone()])
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::S_NS;
+
+    #[test]
+    fn a_query_is_listed_from_its_report_to_its_end_or_a_minute_after_its_last_one() {
+        let query = |id| LiveQuery { id, ..LiveQuery::default() };
+        let mut queries = Queries::default();
+        let listed = |queries: &mut Queries, seconds| match queries.list(seconds * S_NS) {
+            FromCatalog::Queries(all) => all.iter().map(|query| query.id).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        queries.report(query(1), 0);
+        queries.report(query(2), 0);
+        queries.report(query(2), 30 * S_NS);
+        assert_eq!(listed(&mut queries, 59), [1, 2]);
+        assert_eq!(listed(&mut queries, 60), [2]);
+        queries.end(2);
+        assert_eq!(listed(&mut queries, 60), [0; 0]);
+        let refused = |id| FromCatalog::Refused(CatalogRefusal::NoSuchQuery { id });
+        assert_eq!(queries.kill(2, 60 * S_NS), refused(2));
+    }
+
+    #[test]
+    fn a_killed_query_learns_it_with_its_next_report() {
+        let query = LiveQuery { id: 7, ..LiveQuery::default() };
+        let mut queries = Queries::default();
+        assert_eq!(queries.report(query.clone(), 0), FromCatalog::Reported { killed: false });
+        assert!(matches!(queries.kill(7, 1), FromCatalog::Queries(_)));
+        assert_eq!(queries.report(query, 2), FromCatalog::Reported { killed: true });
+        assert_eq!(queries.kill(7, 3), FromCatalog::Refused(CatalogRefusal::AlreadyKilled));
+    }
+}

@@ -1,0 +1,111 @@
+//! A query's shards and what merges their answers.
+
+use crate::model::ids::ObjectId;
+use crate::protocol::page;
+use crate::protocol::queries;
+use crate::protocol::shard::{FromShard, Stamp, ToShard};
+use crate::query::error::QueryError;
+use crate::query::executor::{ExecStep, Executor, StreamId};
+use crate::query::metadata::{MetaExecutor, MetaStep};
+use crate::query::result::SeriesChunk;
+use crate::route::error::Error;
+use crate::scan::page::ScanPage;
+
+/// The shards of each scan and what merges their answers.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) merge: Merge,
+    pub(super) streams: Vec<Vec<(ObjectId, Stamp)>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Merge {
+    Rows(Box<Executor>),
+    Summaries(Box<MetaExecutor>),
+}
+
+pub(super) enum Next {
+    Need(Vec<(StreamId, ToShard)>),
+    Chunk(SeriesChunk),
+    Done,
+}
+
+/// Whether a page is not the first of its shard.
+pub(super) fn resumes(message: &ToShard) -> bool {
+    match message {
+        ToShard::Scan { request, .. } => request.resume.is_some(),
+        ToShard::Summarise { request, .. } => request.resume.is_some(),
+        _ => false,
+    }
+}
+
+impl Run {
+    /// Every shard that is asked, once.
+    pub(super) fn shards(&self) -> Vec<ObjectId> {
+        let mut shards: Vec<ObjectId> = Vec::new();
+        for (shard, _) in self.streams.iter().flatten() {
+            if shards.len() < queries::SHARDS_MAX && !shards.contains(shard) {
+                shards.push(shard.clone());
+            }
+        }
+        shards
+    }
+
+    pub(super) fn stream(&self, id: StreamId) -> Option<&(ObjectId, Stamp)> {
+        self.streams.get(id.scan as usize)?.get(id.shard as usize)
+    }
+
+    pub(super) fn next(&mut self) -> Result<Next, QueryError> {
+        match &mut self.merge {
+            Merge::Rows(executor) => Ok(match executor.next()? {
+                ExecStep::Need(needs) => Next::Need(
+                    needs
+                        .into_iter()
+                        .filter_map(|need| {
+                            let stamp = stamp(&self.streams, need.stream)?;
+                            Some((
+                                need.stream,
+                                ToShard::Scan { query: 0, stamp, request: need.request },
+                            ))
+                        })
+                        .collect(),
+                ),
+                ExecStep::Chunk(chunk) => Next::Chunk(chunk),
+                ExecStep::Done => Next::Done,
+            }),
+            Merge::Summaries(executor) => Ok(match executor.next()? {
+                MetaStep::Need(needs) => Next::Need(
+                    needs
+                        .into_iter()
+                        .filter_map(|need| {
+                            let stamp = stamp(&self.streams, need.stream)?;
+                            let request = need.request;
+                            Some((need.stream, ToShard::Summarise { query: 0, stamp, request }))
+                        })
+                        .collect(),
+                ),
+                MetaStep::Chunk(chunk) => Next::Chunk(chunk),
+                MetaStep::Done => Next::Done,
+            }),
+        }
+    }
+
+    pub(super) fn supply(&mut self, stream: StreamId, reply: FromShard) -> Result<(), Error> {
+        match (&mut self.merge, reply) {
+            (Merge::Rows(executor), FromShard::Scanned { resume, stats, groups }) => {
+                let groups = page::decode(&groups).map_err(|why| Error::Shard(why.to_string()))?;
+                executor.supply(stream, ScanPage { groups, resume, stats });
+                Ok(())
+            }
+            (Merge::Summaries(executor), FromShard::Summary(page)) => {
+                executor.supply(stream, page);
+                Ok(())
+            }
+            _ => Err(Error::unexpected_reply()),
+        }
+    }
+}
+
+fn stamp(streams: &[Vec<(ObjectId, Stamp)>], id: StreamId) -> Option<Stamp> {
+    streams.get(id.scan as usize)?.get(id.shard as usize).map(|(_, stamp)| *stamp)
+}

@@ -1,0 +1,76 @@
+//! A query's place in SHOW QUERIES: reported with its second page, every few seconds, at its end.
+
+use super::Context;
+use super::statement::Session;
+use crate::model::ids::ObjectId;
+use crate::protocol::call::{Address, CallFailure};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::envelope;
+use crate::protocol::queries::{LiveQuery, REPORT_EVERY_NS};
+use crate::protocol::round::Request;
+
+/// What was reported of a query.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// 0 until it is reported.
+    id: u64,
+    /// Nanoseconds; 0 before its first page was asked for.
+    started_ns: i64,
+    reported_ns: i64,
+}
+
+impl Watch {
+    /// The id that pages carry; 0 as long as the query is not listed.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The report to send beside the next pages, if it is time; `further` when one of them is not
+    /// a shard's first.
+    pub(super) fn report(
+        &mut self,
+        context: &Context<'_>,
+        session: &Session,
+        further: bool,
+        describe: impl FnOnce() -> (String, Vec<ObjectId>),
+    ) -> Option<Request> {
+        let now_ns = context.platform.now_ns();
+        if self.started_ns == 0 {
+            self.started_ns = now_ns;
+        }
+        let due = self.id == 0 || now_ns.saturating_sub(self.reported_ns) >= REPORT_EVERY_NS;
+        if !(further && due) {
+            return None;
+        }
+        if self.id == 0 {
+            // 32 bits: nobody wants to type more.
+            self.id = (context.platform.random_u64() >> 32).max(1);
+        }
+        self.reported_ns = now_ns;
+        let (text, shards) = describe();
+        let principal = &session.principal;
+        let report = ToCatalog::ReportQuery(Box::new(LiveQuery {
+            id: self.id,
+            text,
+            database: session.database.clone().unwrap_or_default(),
+            user: if principal.user { principal.name.to_string() } else { String::new() },
+            started_ns: self.started_ns,
+            shards,
+            killed: false,
+        }));
+        Some(Request::new(Address::Catalog, envelope::encode(&report)))
+    }
+
+    /// The call that takes a listed query off the list.
+    pub(super) fn end(&mut self) -> Option<Request> {
+        let id = std::mem::take(&mut self.id);
+        let message = envelope::encode(&ToCatalog::EndQuery { id });
+        (id != 0).then(|| Request::new(Address::Catalog, message))
+    }
+}
+
+/// Whether the reply to a report says that the query was killed; a lost one says nothing.
+pub(super) fn is_killed(reply: Result<Vec<u8>, CallFailure>) -> bool {
+    let reply = envelope::decode_reply::<FromCatalog>(reply);
+    matches!(reply, Ok(FromCatalog::Reported { killed: true }))
+}

@@ -1,0 +1,95 @@
+//! SHOW QUERIES and KILL QUERY: one isolate asks, another kills.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tidemark::influxql::{self, params::Params};
+use tidemark::protocol::call::{Address, Call};
+use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
+use tidemark::protocol::envelope;
+use tidemark::protocol::queries::LiveQuery;
+use tidemark::query::result::SeriesChunk;
+use tidemark::route::error::Error;
+use tidemark::route::grants::Principal;
+use tidemark::route::statement::{Execution, Session};
+
+use crate::protocol::{create, write};
+use crate::world::{Edge, World, real_shard};
+
+const LONG: &str = "SELECT s FROM db.autogen.long";
+
+fn world() -> World {
+    let mut world = World::new(7, real_shard::make);
+    let edge = Edge::default();
+    world.run(&edge, create("db", 2, None)).unwrap();
+    world.run(&edge, write("db", "short,host=a s=\"x\" 1")).unwrap();
+    // Each value is more than half a page.
+    for n in 0..20 {
+        let line = format!("long,host=h{n} s=\"{}\" {n}", "x".repeat(700_000));
+        world.run(&edge, write("db", &line)).unwrap();
+    }
+    world
+}
+
+type Answers = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
+
+fn start(world: &mut World, edge: &Edge, q: &str) -> Answers {
+    let statement = influxql::parse(q, &Params::default()).unwrap().remove(0);
+    let principal = Principal::admin();
+    let database = Some("db".to_owned());
+    let session = Session { database, now_ns: 1 << 60, principal, ..Session::default() };
+    let goes_on = |answer: &Result<Option<SeriesChunk>, Error>| matches!(answer, Ok(Some(_)));
+    world.start_pieces(edge, Execution::new(statement, session), goes_on)
+}
+
+fn listed(world: &mut World) -> Vec<LiveQuery> {
+    let message = envelope::encode(&ToCatalog::Queries);
+    let call = Call { id: 0, to: Address::Catalog, location: None, message };
+    match envelope::decode_reply::<FromCatalog>(world.deliver_to_catalog_only(&call)) {
+        Ok(FromCatalog::Queries(all)) => all,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_query_of_one_page_is_never_listed_and_a_longer_one_until_its_end() {
+    let mut world = world();
+    let edge = Edge::default();
+    start(&mut world, &edge, "SELECT s FROM short");
+    while world.deliver() {
+        assert_eq!(listed(&mut world), []);
+    }
+    let answers = start(&mut world, &edge, LONG);
+    let mut seen = Vec::new();
+    while world.deliver() {
+        seen.extend(listed(&mut world).into_iter().map(|query| (query.text, query.database)));
+    }
+    assert_eq!(answers.borrow_mut().pop(), Some(Ok(None)), "it came to its end");
+    seen.dedup();
+    assert_eq!(seen, [(LONG.to_owned(), "db".to_owned())]);
+    assert_eq!(listed(&mut world), []);
+}
+
+#[test]
+fn a_killed_query_is_interrupted_on_whatever_isolate_it_runs() {
+    let mut world = world();
+    let (asking, killing) = (Edge::default(), Edge::default());
+    let query = start(&mut world, &asking, LONG);
+    while listed(&mut world).is_empty() {
+        assert!(world.deliver(), "it is never listed");
+    }
+    let [live] = &*listed(&mut world) else { panic!("one query") };
+    assert_eq!((live.shards.len(), live.killed), (2, false));
+    let kill = start(&mut world, &killing, &format!("KILL QUERY {}", live.id));
+    while world.deliver() {}
+    assert_eq!(kill.borrow_mut().pop(), Some(Ok(None)));
+    assert_eq!(query.borrow_mut().pop(), Some(Err(Error::Interrupted)));
+    assert_eq!(Error::Interrupted.to_string(), "query interrupted");
+    let again = start(&mut world, &killing, &format!("KILL QUERY {}", live.id));
+    while world.deliver() {}
+    let refused = format!("no such query id: {}", live.id);
+    assert_eq!(
+        again.borrow_mut().pop().and_then(Result::err).map(|error| error.to_string()),
+        Some(refused)
+    );
+}
