@@ -18,6 +18,7 @@ use crate::model::grant::{Right, Scope};
 use crate::model::ids::ObjectId;
 use crate::model::limit::Limit;
 use crate::model::limits::STALE_RETRIES_MAX;
+use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
@@ -323,13 +324,14 @@ fn plan_show(
     now_ns: i64,
 ) -> Result<(Run, bool), QueryError> {
     let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
+    let unreadable = PolicySchema::default();
     let mut policies = Vec::new();
     for (id, schema) in &loaded.schemas {
         let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
-        let readable = policy.filter(|policy| scope.covers(&policy.name));
-        policies.extend(readable.map(|policy| MetaPolicy {
+        policies.extend(policy.map(|policy| MetaPolicy {
             name: policy.name.clone(),
-            schema: schema.as_ref(),
+            // What may not be read looks empty.
+            schema: if scope.covers(&policy.name) { schema.as_ref() } else { &unreadable },
             group_duration_ns: policy.shard_group_duration_ns,
         }));
     }

@@ -16,6 +16,8 @@ test('the page and its files are served, and run nothing from elsewhere', async 
   assert.match(policy, /default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'/);
   const html = await page.text();
   assert.match(html, /<title>Tidemark<\/title>/);
+  // Even without its script the page must not send a token in a URL.
+  assert.match(html, /<form id="query" method="post">/);
   const files = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((found) => found[1]);
   assert.deepEqual(files, ['/style.css', '/page.js']);
   for (const file of [...files, '/query.js']) {

@@ -363,3 +363,49 @@ fn continuous_queries_neither_show_nor_reach_what_is_not_the_callers() {
     let listed = body(&send(&mut product, ("Bearer", &secret), ("GET", &everywhere), ""));
     assert!(listed.contains("\"a\"") && !listed.contains("\"b\""), "{listed}");
 }
+
+#[test]
+fn a_token_of_one_policy_sees_that_policy_only() {
+    let mut product = two_databases();
+    admin(&mut product, ("POST", "/write?db=a"), "in_autogen,t=x v=1 1", 204);
+    admin(&mut product, ("POST", "/write?db=a&rp=p"), "in_p,t=x v=1 1", 204);
+    let secret = token(&mut product, "p only", &["a/p"], &["read", "write"], None);
+    let mut ask = |q: &str| {
+        let target = format!("/query?db=a&q={}", encoded(q));
+        let reply = send(&mut product, ("Bearer", &secret), ("POST", &target), "");
+        (reply.status, body(&reply))
+    };
+    for q in [
+        "SHOW MEASUREMENTS",
+        "SHOW TAG VALUES WITH KEY = t",
+        "SHOW TAG KEYS",
+        "SELECT * FROM p.in_p",
+        "SHOW RETENTION POLICIES",
+    ] {
+        let (status, listed) = ask(q);
+        assert_eq!(status, 200, "{q}: {listed}");
+        assert!(!listed.contains("autogen"), "{q}: {listed}");
+        assert!(listed.contains("in_p") || listed.contains("\"p\""), "{q}: {listed}");
+    }
+    for q in [
+        "SELECT * FROM in_autogen",
+        "SELECT * FROM autogen.in_autogen",
+        "SELECT * FROM a.\"default\".in_autogen",
+        "SELECT v INTO autogen.x FROM p.in_p",
+        "SELECT v INTO x FROM p.in_p",
+        "SHOW SERIES CARDINALITY",
+        "DELETE FROM p.in_p",
+        "DROP RETENTION POLICY p ON a",
+    ] {
+        let (status, answer) = ask(q);
+        assert_eq!(status, 403, "{q}: {answer}");
+    }
+    // SERIES and FIELD KEYS are those of the default policy (1.x): not this one.
+    let nothing = (200, "{\"results\":[{\"statement_id\":0}]}".to_owned());
+    assert_eq!(ask("SHOW SERIES"), nothing);
+    // Once it is the default one, no name means it.
+    let alter = encoded("ALTER RETENTION POLICY p ON a DEFAULT");
+    admin(&mut product, ("POST", &format!("/query?q={alter}")), "", 200);
+    let write = ("POST", "/write?db=a");
+    assert_eq!(send(&mut product, ("Bearer", &secret), write, "m v=1").status, 204);
+}
