@@ -27,6 +27,10 @@ const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
 /// A streaming reply is sent in pieces of about this many bytes.
 const PIECE_BYTES: usize = 256_000;
 
+/// What a statement answers whose document cannot be held.
+const TOO_LARGE: &str = "a MessagePack document holds at most 16000000 bytes: ask with chunked=true, \
+                         or for fewer rows by LIMIT or a shorter time range";
+
 /// A query in progress.
 #[derive(Debug)]
 pub struct Querying {
@@ -126,7 +130,10 @@ impl Querying {
             match execution.step(context, reply.take()) {
                 Step::Calls(calls) => return Ok(Action::Calls(calls)),
                 Step::Done(Ok(Some(chunk))) => {
-                    self.writer.series(&chunk);
+                    if !self.writer.series(&chunk) {
+                        self.end_statement(Some(TOO_LARGE));
+                        continue;
+                    }
                     if let Some(action) = self.flush() {
                         return Ok(action);
                     }

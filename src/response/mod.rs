@@ -7,6 +7,7 @@ pub mod chunked;
 pub mod csv;
 pub mod emitter;
 pub mod json;
+pub mod msgpack;
 pub mod number;
 pub mod time;
 
@@ -21,16 +22,19 @@ pub enum Format {
     Json,
     /// `text/csv`, `application/csv`
     Csv,
+    /// `application/x-msgpack`
+    MessagePack,
 }
 
 impl Format {
     /// The first format of an `Accept` list that is written here; JSON when there is none, as in
-    /// 1.x. Clients that prefer msgpack read JSON by the reply's content type.
+    /// 1.x.
     pub fn negotiate(accept: Option<&str>) -> Self {
         let media = |item: &str| item.split(';').next().unwrap_or_default().trim().to_lowercase();
         let known = |media: String| match media.as_str() {
             "application/json" | "*/*" | "application/*" => Some(Self::Json),
             "text/csv" | "application/csv" => Some(Self::Csv),
+            "application/x-msgpack" => Some(Self::MessagePack),
             _ => None,
         };
         accept.unwrap_or_default().split(',').map(media).find_map(known).unwrap_or_default()
@@ -41,6 +45,7 @@ impl Format {
         match self {
             Self::Json => "application/json",
             Self::Csv => "text/csv",
+            Self::MessagePack => "application/x-msgpack",
         }
     }
 }
@@ -78,6 +83,7 @@ enum Form {
     Json(json::Document),
     Chunked(chunked::Documents),
     Csv(csv::Table),
+    Packed(msgpack::Packed),
 }
 
 impl Writer {
@@ -85,6 +91,7 @@ impl Writer {
     pub fn new(options: Options) -> Self {
         let Options { format, epoch, pretty, chunk_rows } = options;
         let form = match (format, chunk_rows) {
+            (Format::MessagePack, rows) => Form::Packed(msgpack::Packed::new(epoch, rows)),
             (Format::Csv, _) => Form::Csv(csv::Table::new(epoch)),
             (Format::Json, Some(rows)) => {
                 Form::Chunked(chunked::Documents::new(epoch, pretty, rows))
@@ -100,16 +107,19 @@ impl Writer {
             Form::Json(document) => document.statement_begin(id),
             Form::Chunked(documents) => documents.statement_begin(id),
             Form::Csv(table) => table.statement_begin(),
+            Form::Packed(packed) => packed.statement_begin(id),
         }
     }
 
-    /// The next rows of the statement.
-    pub fn series(&mut self, chunk: &SeriesChunk) {
+    /// The next rows of the statement; `false` when no more can be held.
+    pub fn series(&mut self, chunk: &SeriesChunk) -> bool {
         match &mut self.form {
             Form::Json(document) => document.series(chunk),
             Form::Chunked(documents) => documents.series(chunk),
             Form::Csv(table) => table.series(chunk),
+            Form::Packed(packed) => return packed.series(chunk),
         }
+        true
     }
 
     /// Ends the statement, with its error if it failed.
@@ -119,6 +129,7 @@ impl Writer {
             Form::Chunked(documents) => documents.statement_end(error, messages),
             // 1.x writes nothing of a failed statement.
             Form::Csv(_) => {}
+            Form::Packed(packed) => packed.statement_end(error),
         }
     }
 
@@ -126,6 +137,7 @@ impl Writer {
     pub fn finish(&mut self) {
         match &mut self.form {
             Form::Json(document) => document.finish(),
+            Form::Packed(packed) => packed.finish(),
             Form::Chunked(_) | Form::Csv(_) => {}
         }
     }
@@ -136,6 +148,7 @@ impl Writer {
             Form::Json(document) => document.bytes(),
             Form::Chunked(documents) => documents.bytes(),
             Form::Csv(table) => table.bytes(),
+            Form::Packed(packed) => packed.bytes(),
         }
     }
 
@@ -145,6 +158,7 @@ impl Writer {
             Form::Json(document) => document.take_bytes(),
             Form::Chunked(documents) => documents.take_bytes(),
             Form::Csv(table) => table.take_bytes(),
+            Form::Packed(packed) => packed.take_bytes(),
         }
     }
 }

@@ -106,9 +106,9 @@ fn formats_are_chosen_from_lists() {
     for (accept, format) in [
         (None, Format::Json),
         (Some("application/csv"), Format::Csv),
-        (Some("application/x-msgpack, text/csv;q=0.5"), Format::Csv),
+        (Some("application/x-msgpack, text/csv;q=0.5"), Format::MessagePack),
         (Some("application/json, text/plain, */*"), Format::Json),
-        (Some("application/x-msgpack"), Format::Json),
+        (Some("application/x-msgpack"), Format::MessagePack),
     ] {
         assert_eq!(Format::negotiate(accept), format, "{accept:?}");
     }

@@ -68,6 +68,10 @@ async function askInfluxd(url, path, params, body = '') {
 
 const shares = new Shares();
 const tally = { same: 0, explained: new Map(), differences: [] };
+process.on('SIGTERM', () => {
+  report();
+  process.exit(1);
+});
 const seeds = options.seed.map(Number);
 for (const [index, seed] of seeds.entries()) {
   const count = Math.floor(Number(options.queries) / seeds.length) + (index === 0 ? Number(options.queries) % seeds.length : 0);

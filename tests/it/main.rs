@@ -19,6 +19,7 @@ mod isolation;
 mod line_protocol;
 mod memory;
 mod memory_server;
+mod msgpack;
 mod operators;
 mod product;
 mod protocol;

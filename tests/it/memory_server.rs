@@ -237,7 +237,7 @@ impl Memory {
             };
             let error = match result {
                 Ok(chunks) => {
-                    chunks.iter().for_each(|chunk| writer.series(chunk));
+                    chunks.iter().for_each(|chunk| assert!(writer.series(chunk)));
                     None
                 }
                 Err(error) => Some(error),

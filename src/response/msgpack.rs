@@ -1,0 +1,275 @@
+//! MessagePack as 1.x writes it (`services/httpd/response_writer.go`): the members of the JSON
+//! document, lengths and integers in their shortest form, times as extension 5.
+//!
+//! A length stands before what it counts, so a document is held until it is complete: what is not
+//! chunked has a limit.
+
+use crate::model::time::{Precision, S_NS};
+use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+
+/// What one document may hold.
+const BYTES_MAX: usize = 16_000_000;
+
+/// The documents of one answer: one, or one for each chunk.
+#[derive(Debug)]
+pub struct Packed {
+    epoch: Option<Precision>,
+    chunk_rows: Option<usize>,
+    /// Complete documents.
+    out: Vec<u8>,
+    results: Counted,
+    series: Counted,
+    /// The series whose rows may continue; without values.
+    open: Option<(SeriesChunk, Counted)>,
+    statement_id: u32,
+    /// A document of the current statement has been written.
+    written: bool,
+}
+
+/// Elements one after the other, and how many.
+#[derive(Debug, Default)]
+struct Counted {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Counted {
+    fn append_to(&mut self, out: &mut Vec<u8>) {
+        array(self.count, out);
+        out.append(&mut self.bytes);
+        self.count = 0;
+    }
+}
+
+impl Packed {
+    /// No document yet.
+    pub fn new(epoch: Option<Precision>, chunk_rows: Option<usize>) -> Self {
+        let (out, results, series) = (Vec::new(), Counted::default(), Counted::default());
+        let (open, statement_id, written) = (None, 0, false);
+        Self { epoch, chunk_rows, out, results, series, open, statement_id, written }
+    }
+
+    /// Starts a statement's result.
+    pub fn statement_begin(&mut self, id: u32) {
+        self.statement_id = id;
+        self.written = false;
+    }
+
+    /// The next rows; `false` when the document grows too large to be held.
+    pub fn series(&mut self, chunk: &SeriesChunk) -> bool {
+        let continues = |(open, _): &(SeriesChunk, _)| open.partial && open.same_series(chunk);
+        if !self.open.as_ref().is_some_and(continues) {
+            self.close_series(false, true);
+            self.begin_series(chunk);
+        }
+        for row in 0..chunk.rows {
+            let full = |(_, rows): &(_, Counted)| self.chunk_rows == Some(rows.count);
+            if self.open.as_ref().is_some_and(full) {
+                self.close_series(true, true);
+                self.begin_series(chunk);
+            }
+            let Some((_, rows)) = &mut self.open else { break };
+            rows.count += 1;
+            array(chunk.values.len(), &mut rows.bytes);
+            for column in &chunk.values {
+                cell(column, row, self.epoch, &mut rows.bytes);
+            }
+        }
+        let Some((open, rows)) = &mut self.open else { return true };
+        open.partial = chunk.partial;
+        self.results.bytes.len() + self.series.bytes.len() + rows.bytes.len() <= BYTES_MAX
+    }
+
+    /// Ends a statement's result.
+    pub fn statement_end(&mut self, error: Option<&str>) {
+        self.close_series(false, error.is_some());
+        if error.is_some() || self.chunk_rows.is_none() || !self.written {
+            self.close_result(error, false);
+        }
+    }
+
+    /// Ends the answer.
+    pub fn finish(&mut self) {
+        if self.chunk_rows.is_none() {
+            self.document();
+        }
+    }
+
+    /// How much can be taken.
+    pub fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    /// The complete documents by now.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    fn begin_series(&mut self, chunk: &SeriesChunk) {
+        let SeriesChunk { name, tags, columns, zone, partial, .. } = chunk.clone();
+        let values = Vec::new();
+        let head = SeriesChunk { name, tags, columns, zone, partial, values, rows: 0 };
+        self.open = Some((head, Counted::default()));
+    }
+
+    /// Writes the series at hand, in chunks with the document around it.
+    fn close_series(&mut self, more_of_series: bool, more_of_statement: bool) {
+        let Some((head, mut rows)) = self.open.take() else { return };
+        let out = &mut self.series.bytes;
+        let name = head.name.as_deref().filter(|name| !name.is_empty());
+        let tagged = !head.tags.is_empty();
+        let members = 2 + u8::from(name.is_some()) + u8::from(tagged) + u8::from(more_of_series);
+        out.push(0x80 | members);
+        if let Some(name) = name {
+            text("name", out);
+            text(name, out);
+        }
+        if tagged {
+            text("tags", out);
+            length([0x80, 0xde, 0xdf], 16, head.tags.len(), out);
+            for (key, value) in head.tags.iter() {
+                text(key, out);
+                text(value, out);
+            }
+        }
+        text("columns", out);
+        array(head.columns.len(), out);
+        head.columns.iter().for_each(|column| text(column, out));
+        text("values", out);
+        rows.append_to(out);
+        if more_of_series {
+            partial(out);
+        }
+        self.series.count += 1;
+        if self.chunk_rows.is_some() {
+            self.close_result(None, more_of_statement);
+        }
+    }
+
+    fn close_result(&mut self, error: Option<&str>, more: bool) {
+        self.written = true;
+        let out = &mut self.results.bytes;
+        self.results.count += 1;
+        if let Some(error) = error {
+            // 1.x shows nothing else of a statement that failed.
+            self.series = Counted::default();
+            out.push(0x81);
+            text("error", out);
+            text(error, out);
+        } else {
+            out.push(0x82 + u8::from(more));
+            text("statement_id", out);
+            integer(i64::from(self.statement_id), out);
+            text("series", out);
+            self.series.append_to(out);
+            if more {
+                partial(out);
+            }
+        }
+        if self.chunk_rows.is_some() {
+            self.document();
+        }
+    }
+
+    fn document(&mut self) {
+        self.out.push(0x81);
+        text("results", &mut self.out);
+        self.results.append_to(&mut self.out);
+    }
+}
+
+fn partial(out: &mut Vec<u8>) {
+    text("partial", out);
+    out.push(0xc3);
+}
+
+/// A length below `short` in the byte itself, else in two or four bytes behind it.
+fn length([fix, two, four]: [u8; 3], short: usize, length: usize, out: &mut Vec<u8>) {
+    if length < short {
+        out.push(fix | length as u8);
+    } else if let Ok(length) = u16::try_from(length) {
+        out.push(two);
+        out.extend_from_slice(&length.to_be_bytes());
+    } else {
+        out.push(four);
+        // Below BYTES_MAX.
+        out.extend_from_slice(&(length as u32).to_be_bytes());
+    }
+}
+
+fn array(elements: usize, out: &mut Vec<u8>) {
+    length([0x90, 0xdc, 0xdd], 16, elements, out);
+}
+
+fn text(text: &str, out: &mut Vec<u8>) {
+    match u8::try_from(text.len()) {
+        Ok(bytes) if bytes >= 32 => out.extend_from_slice(&[0xd9, bytes]),
+        _ => length([0xa0, 0xda, 0xdb], 32, text.len(), out),
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn integer(value: i64, out: &mut Vec<u8>) {
+    if (-32..128).contains(&value) {
+        out.push(value as u8);
+    } else if let Ok(value) = i8::try_from(value) {
+        out.extend_from_slice(&[0xd0, value.cast_unsigned()]);
+    } else if let Ok(value) = i16::try_from(value) {
+        out.push(0xd1);
+        out.extend_from_slice(&value.to_be_bytes());
+    } else if let Ok(value) = i32::try_from(value) {
+        out.push(0xd2);
+        out.extend_from_slice(&value.to_be_bytes());
+    } else {
+        out.push(0xd3);
+        out.extend_from_slice(&value.to_be_bytes());
+    }
+}
+
+fn cell(column: &ResultColumn, row: usize, epoch: Option<Precision>, out: &mut Vec<u8>) {
+    match column {
+        ResultColumn::Time(times_ns) => {
+            let time_ns = times_ns.get(row).copied().unwrap_or_default();
+            match epoch {
+                Some(epoch) => integer(time_ns / epoch.unit_ns(), out),
+                None => {
+                    out.extend_from_slice(&[0xc7, 12, 5]);
+                    out.extend_from_slice(&time_ns.div_euclid(S_NS).to_be_bytes());
+                    // Below 10^9.
+                    out.extend_from_slice(&(time_ns.rem_euclid(S_NS) as u32).to_be_bytes());
+                }
+            }
+        }
+        ResultColumn::Values(column) if column.validity.is_valid(row) => value(column, row, out),
+        ResultColumn::Filled { column, otherwise } => {
+            let is_valid = column.validity.is_valid(row);
+            let (column, row) = if is_valid { (column, row) } else { (otherwise, 0) };
+            value(column, row, out);
+        }
+        ResultColumn::Values(_) | ResultColumn::Null => out.push(0xc0),
+    }
+}
+
+fn value(column: &Column, row: usize, out: &mut Vec<u8>) {
+    match &column.values {
+        Values::Float(values) => match values.get(row) {
+            Some(value) if !value.is_nan() => {
+                out.push(0xcb);
+                out.extend_from_slice(&value.to_be_bytes());
+            }
+            _ => out.push(0xc0),
+        },
+        Values::Integer(values) => integer(values.get(row).copied().unwrap_or_default(), out),
+        Values::Unsigned(values) => match values.get(row).copied().unwrap_or_default() {
+            value @ 0..128 => out.push(value as u8),
+            value => {
+                out.push(0xcf);
+                out.extend_from_slice(&value.to_be_bytes());
+            }
+        },
+        Values::String(values) => text(values.get(row), out),
+        Values::Boolean(values) => {
+            out.push(0xc2 | u8::from(values.get(row).copied().unwrap_or_default()));
+        }
+    }
+}

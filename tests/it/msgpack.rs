@@ -1,0 +1,70 @@
+//! MessagePack answers, byte for byte those that a real InfluxDB 1.6.7 gave.
+
+use tidemark::api::http::{RequestHead, Response};
+
+use crate::product::{Product, TOKEN};
+
+fn ask(product: &mut Product, query: &str) -> Response {
+    let headers = vec![
+        ("authorization".to_owned(), format!("Token {TOKEN}")),
+        ("accept".to_owned(), "application/x-msgpack".to_owned()),
+    ];
+    let (method, path) = ("POST".to_owned(), "/query".to_owned());
+    let head = RequestHead { method, path, query: query.to_owned(), headers };
+    product.request(head, Vec::new())
+}
+
+fn hex(product: &mut Product, query: &str) -> String {
+    let response = ask(product, query);
+    assert_eq!(response.status, 200);
+    let content_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
+    assert_eq!(content_type.map(|(_, value)| value.as_str()), Some("application/x-msgpack"));
+    response.body.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn filled() -> Product {
+    let mut product = Product::with(&[]);
+    ask(&mut product, "q=CREATE+DATABASE+d+WITH+DURATION+INF");
+    let lines = "m,h=a f=1.5,i=200i,s=\"x\",b=true 1\nm,h=a i=-40i 1500000000\n\
+                 m,h=b i=-5000000000i,f=2 2000000000\nm,h=b i=40000i 3000000000";
+    assert_eq!(product.post("/write?db=d", lines).status, 204);
+    product
+}
+
+#[test]
+fn every_type_and_time_is_packed_as_in_1x() {
+    let expected = "81a7726573756c74739182ac73746174656d656e745f696400a67365726965739284a46e616d65\
+        a16da47461677381a168a161a7636f6c756d6e7395a474696d65a166a169a173a162a676616c7565739295c70c\
+        05000000000000000000000001cb3ff8000000000000d100c8a178c395c70c0500000000000000011dcd6500c0\
+        d0d8c0c084a46e616d65a16da47461677381a168a162a7636f6c756d6e7395a474696d65a166a169a173a162a6\
+        76616c7565739295c70c05000000000000000200000000cb4000000000000000d3fffffffed5fa0e00c0c095c7\
+        0c05000000000000000300000000c0d200009c40c0c0";
+    assert_eq!(hex(&mut filled(), "db=d&q=SELECT+f,i,s,b+FROM+m+GROUP+BY+h"), expected);
+    let empty = "81a7726573756c74739282ac73746174656d656e745f696400a67365726965739082ac7374617465\
+        6d656e745f696401a673657269657390";
+    assert_eq!(hex(&mut filled(), "db=d&q=SELECT+x+FROM+n;CREATE+DATABASE+e"), empty);
+}
+
+#[test]
+fn each_chunk_is_a_document_that_says_whether_more_follows() {
+    let expected = "81a7726573756c74739183ac73746174656d656e745f696400a67365726965739185a46e616d65\
+        a16da47461677381a168a161a7636f6c756d6e7392a474696d65a169a676616c756573919200d100c8a7706172\
+        7469616cc3a77061727469616cc381a7726573756c74739183ac73746174656d656e745f696400a67365726965\
+        739184a46e616d65a16da47461677381a168a161a7636f6c756d6e7392a474696d65a169a676616c7565739192\
+        01d0d8a77061727469616cc381a7726573756c74739183ac73746174656d656e745f696400a673657269657391\
+        85a46e616d65a16da47461677381a168a162a7636f6c756d6e7392a474696d65a169a676616c756573919202d3\
+        fffffffed5fa0e00a77061727469616cc3a77061727469616cc381a7726573756c74739182ac73746174656d65\
+        6e745f696400a67365726965739184a46e616d65a16da47461677381a168a162a7636f6c756d6e7392a474696d\
+        65a169a676616c756573919203d200009c40";
+    let query = "db=d&epoch=s&chunked=true&chunk_size=1&q=SELECT+i+FROM+m+GROUP+BY+h";
+    assert_eq!(hex(&mut filled(), query), expected);
+}
+
+#[test]
+fn a_statement_that_failed_has_its_error_alone() {
+    // {"results":[{"error":"undefined function foo()"},{"error":"not executed"}]}
+    let expected = "81a7726573756c74739281a56572726f72b8756e646566696e65642066756e6374696f6e20666f\
+        6f282981a56572726f72ac6e6f74206578656375746564";
+    let query = "db=d&q=SELECT+foo(f)+FROM+m;SELECT+f+FROM+m";
+    assert_eq!(hex(&mut filled(), query), expected);
+}
