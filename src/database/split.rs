@@ -79,7 +79,7 @@ pub(super) struct Progress {
     heaviest: (u64, Option<i64>),
     /// An old shard's position, and its measurements that have rows to copy.
     live: Option<(u32, Vec<MeasurementId>)>,
-    /// Where the copying was when a page was asked for, and of which measurement.
+    /// Where the copying was when a summary or a page was asked for, and of which measurement.
     asked: Option<(Copying, MeasurementId)>,
     /// The copying once the page under way is written, and that page as messages.
     page: Option<(Copying, Vec<Request>)>,
@@ -275,8 +275,9 @@ impl<S: Store> Database<S> {
                 FromShard::Appended { .. } if is_page => {}
                 FromShard::Summary(page) => {
                     let live = page.measurements.iter().map(|found| found.measurement);
-                    let shard = split.copy.as_ref().map_or(0, |copy| copy.shard);
-                    flight.split.live = Some((shard, live.collect()));
+                    // Of the shard that was asked: another flight may be further by now.
+                    let (asked, _) = flight.split.asked.take().ok_or_else(unexpected)?;
+                    flight.split.live = Some((asked.shard, live.collect()));
                 }
                 FromShard::Scanned { resume, groups, .. } => {
                     let groups = page::decode(&groups)
@@ -467,6 +468,7 @@ fn next_question(rows: &Rows, progress: &mut Progress, split: &Split, copy: &Cop
         let (want, kept_from_ns) = (SummaryWant::Measurements, None);
         let ask =
             SummaryRequest { measurements, time, predicates, want, kept_from_ns, resume: None };
+        progress.asked = Some((copy.clone(), MeasurementId(copy.measurement)));
         return Question::Ask(request(
             rows,
             source,

@@ -1,6 +1,6 @@
 //! The whole deployment under random schedules: two edges with caches of different age write,
 //! query, delete, create and drop one database of real shards, while messages are lost, repeated
-//! and reordered, objects die between events and at any storage operation, and alarms fail or are
+//! and reordered, groups split, objects die between events and at any storage operation, and alarms fail or are
 //! late. A model says of every query's answer which points must, may and must not be in it.
 //!
 //! 2,000 seeds on all cores; `SEED=n` runs one again, `SEEDS=n` more or fewer.
@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use tidemark::influxql::params::Params;
 use tidemark::influxql::parse_statement;
+use tidemark::model::time::H_NS;
 use tidemark::model::value::FieldValue;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
 use tidemark::route::create_drop::CreateDrop;
@@ -29,6 +30,8 @@ use crate::world::{Answers, Edge, Faults, World, real_shard};
 
 const SEEDS: u64 = 2_000;
 const STEPS: u64 = 400;
+/// Some points, with the rows that say what a shard is.
+const SPLIT_BYTES: u64 = 600;
 /// Steps of an operation that is still under way, and of one at the very end.
 const NEVER: u64 = u64::MAX;
 
@@ -83,6 +86,16 @@ impl Operation {
     }
 }
 
+/// When point `number` was measured: some before now, most after it, so that groups which split
+/// move some of them.
+fn time_ns(number: i64) -> i64 {
+    START_NS + (number - 12) * H_NS
+}
+
+fn number_at(time_ns: i64) -> i64 {
+    (time_ns - START_NS) / H_NS + 12
+}
+
 fn statement(text: &str) -> Execution {
     let session = Session {
         database: Some("db".to_owned()),
@@ -96,20 +109,24 @@ fn statement(text: &str) -> Execution {
 
 fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
     let goes_on = |piece: &Result<Option<SeriesChunk>, Error>| matches!(piece, Ok(Some(_)));
+    // Where groups split, databases live for longer.
+    let is_splitting = world.split_bytes > 0 && world.platform.below(4) > 0;
     let kind = match world.platform.below(24) {
-        0 => Kind::Drop(world.start_machine(edge, drop_database("db"))),
+        0 if !is_splitting => Kind::Drop(world.start_machine(edge, drop_database("db"))),
         1..=3 => Kind::Create(world.start_machine(edge, create("db", 3, None))),
         4 => {
             let first = world.platform.below(number as usize + 1) as i64;
             let numbers = first..first + 8;
-            let text = format!("DELETE FROM m WHERE time >= {first} AND time < {}", numbers.end);
+            let [from, to] = [first, numbers.end].map(time_ns);
+            let text = format!("DELETE FROM m WHERE time >= {from} AND time < {to}");
             Kind::Delete(world.start_pieces(edge, statement(&text), goes_on), numbers)
         }
         5..=10 => Kind::Query(world.start_pieces(edge, statement("SELECT f FROM m"), goes_on)),
         _ => {
             // The same field is a float or an integer: who comes first decides, in each life anew.
             let suffix = ["", "i"][world.platform.below(2)];
-            let line = format!("m,host=h{} f={number}{suffix} {number}", number % 5);
+            let (host, time_ns) = (number % 5, time_ns(number as i64));
+            let line = format!("m,host=h{host} f={number}{suffix} {time_ns}");
             Kind::Write(world.start_machine(edge, write("db", &line)))
         }
     };
@@ -197,7 +214,7 @@ fn points(pieces: &Pieces) -> BTreeMap<i64, Vec<FieldValue>> {
             else {
                 panic!("{chunk:?}")
             };
-            points.entry(times_ns[row]).or_default().extend(values.get(row));
+            points.entry(number_at(times_ns[row])).or_default().extend(values.get(row));
         }
     }
     points
@@ -211,6 +228,8 @@ fn run(seed: u64) -> Counts {
     if !seed.is_multiple_of(4) {
         world.faults = Faults { lost: 3, repeated, crashed: 2, storage: 3, alarms: 20 };
     }
+    // In every third schedule groups split after a handful of points.
+    world.split_bytes = if seed.is_multiple_of(3) { SPLIT_BYTES } else { 0 };
     let mut operations: Vec<Operation> = Vec::new();
     for step in 0..STEPS {
         let open = operations.iter().filter(|operation| operation.end == NEVER).count();
@@ -219,7 +238,7 @@ fn run(seed: u64) -> Counts {
                 let edge = &edges[world.platform.below(2)];
                 operations.push(start(&mut world, edge, operations.len() as u64, step));
             }
-            8 => {
+            8 | 9 => {
                 world.alarm();
             }
             _ => {
@@ -283,8 +302,11 @@ fn every_answer_under_every_schedule_is_one_that_the_model_allows() {
     });
     let (sum, seeds) = (sum.into_inner().unwrap(), end - first);
     let per_minute = |count: u64| count as f64 * 60.0 / from.elapsed().as_secs_f64();
-    println!("{seeds} schedules, {:.0} per minute; {sum:?}", per_minute(seeds));
+    let fences = real_shard::FENCES.load(Ordering::Relaxed);
+    println!("{seeds} schedules, {:.0} per minute, {fences} fences", per_minute(seeds));
+    println!("{sum:?}");
     if only.is_none() {
         assert!(sum.queries > seeds && sum.must > seeds && sum.must_not > seeds / 4, "{sum:?}");
+        assert!(fences > seeds / 2, "hardly a group has split");
     }
 }

@@ -106,6 +106,8 @@ pub(crate) struct World {
     pub(crate) platform: TestPlatform,
     /// How often things go wrong.
     pub(crate) faults: Faults,
+    /// `SHARD_SPLIT_BYTES` of its Databases; 0 for groups that never split.
+    pub(crate) split_bytes: u64,
     make_shard: fn(&ObjectId) -> Box<dyn ShardObject>,
     stores: BTreeMap<Address, FaultStore>,
     hosts: BTreeMap<Address, (Box<dyn Host>, u32)>,
@@ -123,6 +125,7 @@ impl World {
         Self {
             platform: TestPlatform::new(seed),
             faults: Faults::default(),
+            split_bytes: 0,
             make_shard,
             stores: BTreeMap::new(),
             hosts: BTreeMap::new(),
@@ -300,7 +303,7 @@ impl World {
         }
         let store = self.store(address);
         let Some((_, life)) = self.hosts.remove(address) else { return };
-        self.hosts.insert(address.clone(), (new_host(address, store), life + 1));
+        self.hosts.insert(address.clone(), (new_host(address, store, self.split_bytes), life + 1));
         let lost: BTreeSet<_> =
             self.waiting.keys().filter(|(at, ..)| at == address).cloned().collect();
         for key in lost {
@@ -456,8 +459,9 @@ impl World {
     }
 
     fn host(&mut self, address: &Address) -> &mut (Box<dyn Host>, u32) {
-        let store = self.store(address);
-        self.hosts.entry(address.clone()).or_insert_with(|| (new_host(address, store), 0))
+        let (store, split_bytes) = (self.store(address), self.split_bytes);
+        let new = || (new_host(address, store, split_bytes), 0);
+        self.hosts.entry(address.clone()).or_insert_with(new)
     }
 }
 
@@ -465,10 +469,11 @@ fn due_ns_of_repeat(now_ns: i64) -> i64 {
     now_ns + ALARM_REPEAT_NS
 }
 
-fn new_host(address: &Address, store: FaultStore) -> Box<dyn Host> {
+fn new_host(address: &Address, store: FaultStore, split_bytes: u64) -> Box<dyn Host> {
     match address {
         Address::Database(id) => {
-            Box::new(Runner::new(Database::new(store, id.clone()), id.clone()))
+            let database = Database::new(store, id.clone()).splitting_at(split_bytes);
+            Box::new(Runner::new(database, id.clone()))
         }
         _ => Box::new(Catalog::new(store)),
     }

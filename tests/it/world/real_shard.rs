@@ -1,6 +1,7 @@
 //! The product's own shard over a store in memory.
 
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidemark::model::ids::ObjectId;
 use tidemark::model::limits::MEMTABLE_BYTES_MAX;
@@ -13,6 +14,9 @@ use tidemark::store::memory::MemoryStore;
 
 use super::ShardObject;
 use crate::fault_store::{After, FaultStore};
+
+/// Shards that were told to hold back writes while their group splits, in all worlds.
+pub(crate) static FENCES: AtomicU64 = AtomicU64::new(0);
 
 struct RealShard {
     store: FaultStore,
@@ -34,6 +38,9 @@ impl ShardObject for RealShard {
     fn handle(&mut self, message: &[u8], now_ns: i64) -> Vec<u8> {
         match envelope::decode::<ToShard>(message) {
             Ok((version, message)) => {
+                if let ToShard::Fence { from_ns: Some(_), .. } = message {
+                    FENCES.fetch_add(1, Ordering::Relaxed);
+                }
                 envelope::encode_as(version, &self.shard.handle(&message, now_ns))
             }
             // As `ShardHost` does.
