@@ -83,15 +83,17 @@ async function answers(url) {
 /**
  * Starts the server and waits until it answers.
  *
- * `vars` are variables of the Worker. `envFile` replaces `.dev.vars`. `stdio` is where the output
- * goes. Returns `{ url, child, stop }`.
+ * `vars` are variables of the Worker. `envFile` replaces `.dev.vars`. `script` is started instead of
+ * the built Worker, and may use what the runtime has for tests. `stdio` is where the output goes. Returns `{ url, child, stop }`.
  */
 export async function startServer(options) {
   const { node, port, stateDir, vars = {}, envFile, observability = false } = options;
   if (!(await isFree(port))) {
     throw new Sentence(`Port ${port} is in use: end what listens there, or set PORT to another one.`);
   }
-  const args = [wrangler, 'dev', '--ip', host, '--port', String(port), '--persist-to', stateDir];
+  const flags = ['--compatibility-flags', 'experimental'];
+  const dev = options.script ? ['dev', options.script, ...flags] : ['dev'];
+  const args = [wrangler, ...dev, '--ip', host, '--port', String(port), '--persist-to', stateDir];
   args.push('--inspector-port', '0', '--local', '--show-interactive-dev-session', 'false');
   if (envFile) args.push('--env-file', envFile);
   for (const [name, value] of Object.entries(vars)) args.push('--var', `${name}:${value}`);

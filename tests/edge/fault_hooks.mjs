@@ -1,0 +1,58 @@
+// What the tests with fault hooks share: a server with tests/fault/worker.mjs, and what its clients
+// know about it.
+
+import assert from 'node:assert/strict';
+
+import { at } from '../../scripts/project.mjs';
+import { tidemark } from './harness.mjs';
+
+const script = at('tests', 'fault', 'worker.mjs');
+export const db = 'faults';
+const hourMs = 3_600_000;
+
+/** A server with fault hooks, a database, and what its clients know. */
+export async function begin(t, vars = {}) {
+  const server = await tidemark(t, { script, vars, stdio: 'ignore' });
+  const ledger = new Map();
+  let shiftMs = 0;
+  const it = {
+    server,
+    ledger,
+    /** Sets the plan; answers what was seen since the last call, and during this one. */
+    async hook(plan = {}) {
+      const body = JSON.stringify(plan);
+      const response = await server.fetch('/test_fault', { method: 'POST', body });
+      assert.equal(response.status, 200);
+      return response.json();
+    },
+    /** So much later, every Shard's alarm. */
+    alarm: (plan = {}) => it.hook({ shiftMs: (shiftMs += 2 * hourMs), alarm: 'Shard', ...plan }),
+    /** Every object is unloaded, and nothing fails any more. */
+    heal: () => it.hook({ at: 0, pages: 0, failingAlarms: 0, abort: 'Shard' }),
+    /** Writes values at times; whether it was acknowledged. */
+    async write(points) {
+      const lines = points.map(([time, value]) => `m,host=h${time % 3} v=${value}i ${time}`);
+      const response = await server.write(lines.join('\n'), { db });
+      await response.arrayBuffer();
+      if (response.status === 204) for (const [time, value] of points) ledger.set(time, value);
+      else assert.ok(response.status >= 500, `a write with good lines: ${response.status}`);
+      return response.status === 204;
+    },
+    async found() {
+      const rows = await server.rows('SELECT v FROM m', { db, epoch: 'ns' });
+      return new Map(rows.map(([time, v]) => [time, v]));
+    },
+    /** Every point is there once, with its last value. */
+    async check(what, found) {
+      const sorted = [...ledger].sort(([a], [b]) => a - b);
+      assert.deepEqual([...(found ?? (await it.found()))], sorted, what);
+    },
+  };
+  await server.query(`CREATE DATABASE ${db}`);
+  return it;
+}
+
+/** Points at `count` times; no two values of a test are the same. */
+export const pointsFrom = (first, count, value) =>
+  Array.from({ length: count }, (_, i) => [first + i, value * 1000 + i]);
+

@@ -1,0 +1,160 @@
+// Storage that fails at every step, that is full at every size, objects that are evicted between any
+// two requests, alarms that fail: whatever happens, what was acknowledged is there, exactly.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { begin, db, pointsFrom } from './fault_hooks.mjs';
+
+/**
+ * Fails step 1, 2, 3 … of what `work` does, until it takes fewer steps than that: first without
+ * effect, then with. Answers the number of steps, as the hook saw them.
+ */
+async function everyStep(it, work) {
+  let most = 0;
+  for (const effect of ['never', 'before']) {
+    for (let step = 1; ; step++) {
+      const { failed, steps } = await work({ at: step, effect });
+      most = Math.max(most, steps);
+      await it.heal();
+      await it.check(`step ${step} failed, effect ${effect}`);
+      if (failed === 0) break;
+      assert.ok(step < 60, 'steps without end');
+    }
+  }
+  return most;
+}
+
+test('a write, a flush and a compaction that die at any storage step lose and double nothing', async (t) => {
+  const it = await begin(t);
+  let value = 0;
+  const fill = async () => assert.ok(await it.write(pointsFrom((value % 7) * 20, 30, ++value)));
+
+  await fill();
+  const ofWrite = await everyStep(it, async (plan) => {
+    const points = pointsFrom(10, 30, ++value);
+    await it.hook(plan);
+    const before = new Map(it.ledger);
+    const isDone = await it.write(points);
+    const { before: seen } = await it.hook({ at: 0, abort: 'Shard' });
+    if (!isDone) {
+      // Unknown is all or nothing, and the client's repeat makes it all.
+      const found = await it.found();
+      for (const [time, v] of points) it.ledger.set(time, v);
+      const all = [...it.ledger].sort(([a], [b]) => a - b);
+      const none = [...before].sort(([a], [b]) => a - b);
+      const expected = found.get(points[0][0]) === points[0][1] ? all : none;
+      assert.deepEqual([...found], expected, 'a torn batch');
+      assert.ok(await it.write(points));
+    }
+    return seen;
+  });
+
+  const ofFlush = await everyStep(it, async (plan) => {
+    await fill();
+    return (await it.alarm(plan)).now;
+  });
+
+  const ofTidying = await everyStep(it, async (plan) => {
+    await fill();
+    await it.alarm();
+    return (await it.alarm(plan)).now;
+  });
+
+  let runs = 0;
+  const ofCompaction = await everyStep(it, async (plan) => {
+    // Four runs or more, and nothing else to do.
+    if (runs === 0) {
+      for (; runs < 4; runs++) {
+        await fill();
+        await it.alarm();
+      }
+      await it.alarm();
+    }
+    const { now } = await it.alarm(plan);
+    if (now.failed === 0) runs = 0;
+    return now;
+  });
+  const steps = [ofWrite, ofFlush, ofTidying, ofCompaction];
+  t.diagnostic(`storage steps of a write, a flush, tidying, a compaction: ${steps}`);
+  assert.ok(ofWrite >= 1 && ofFlush >= 5 && ofTidying >= 3 && ofCompaction >= 5, String(steps));
+});
+
+/** 48 bits that look like any others. */
+const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
+
+test('storage that is full at any size refuses whole batches and goes on when there is room', async (t) => {
+  const it = await begin(t);
+  assert.ok(await it.write([[0, 1]]));
+  let time = 1;
+  let refused = 0;
+  for (let pages = 20; pages <= 200; pages += 1) {
+    await it.hook({ pages });
+    for (let tries = 0; tries < 3; tries++) {
+      // Values that cannot be made smaller: about a page.
+      const points = Array.from({ length: 600 }, (_, i) => [time + i, hash(time + i)]);
+      if (!(await it.write(points))) {
+        refused += 1;
+        break;
+      }
+      time += points.length;
+    }
+    if (pages % 20 === 0) {
+      await it.alarm();
+      await it.check(`${pages} pages`);
+    }
+  }
+  await it.check('at the end');
+  assert.ok(refused > 100, `${refused} writes met full storage`);
+  t.diagnostic(`${refused} writes refused at 181 sizes`);
+  // Dropping makes room where there was none.
+  await it.server.query(`DROP DATABASE ${db}`);
+  await it.server.query(`CREATE DATABASE ${db}`);
+  it.ledger.clear();
+  assert.ok(await it.write(pointsFrom(0, 30, 1)));
+  await it.check('after a drop');
+});
+
+test('objects evicted between any two requests answer as if they had never been', async (t) => {
+  const it = await begin(t, { DEFAULT_SHARDS: '3' });
+  const kinds = ['Shard', 'Database', 'Catalog'];
+  let evicted = 0;
+  for (let round = 0; round < 60; round++) {
+    await it.hook({ abort: kinds[round % 3], ...(round % 10 === 9 ? { at: 0 } : {}) });
+    evicted += 1;
+    assert.ok(await it.write(pointsFrom((round * 13) % 90, 20, round + 1)), `round ${round}`);
+    await it.hook({ abort: kinds[(round * 7 + 1) % 3] });
+    evicted += 1;
+    const sum = [...it.ledger.values()].reduce((a, b) => a + b, 0);
+    const rows = await it.server.rows('SELECT count(v), sum(v) FROM m', { db });
+    assert.deepEqual(rows.map((row) => row.slice(1)), [[it.ledger.size, sum]], `round ${round}`);
+    if (round % 5 === 4) await it.alarm();
+  }
+  await it.check('at the end');
+  t.diagnostic(`${evicted} evictions`);
+});
+
+test('alarms that fail six times, and a restart: the next write sets it again and the log drains', async (t) => {
+  const it = await begin(t);
+  // In the past, so that the alarm which follows a pause of ten minutes is due at once.
+  const shiftMs = -11 * 60_000;
+  await it.hook({ shiftMs, failingAlarms: 1_000 });
+  assert.ok(await it.write(pointsFrom(0, 30, 1)));
+  let failures = 0;
+  while (failures < 6) failures += (await it.hook({ alarm: 'Shard' })).now.alarmsFailed;
+  await it.check('after six failures');
+  await it.server.stop();
+  await it.server.start();
+  await it.check('after a restart');
+  await it.hook({ shiftMs });
+  assert.ok(await it.write(pointsFrom(20, 30, 2)));
+  const { before: written } = await it.hook({ shiftMs: 0 });
+  assert.ok(written.alarmsSet > 0, 'the write sets the alarm');
+  let steps = 0;
+  for (let tries = 0; tries < 200 && steps < 5; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    steps += (await it.hook()).before.steps;
+  }
+  assert.ok(steps >= 5, 'the platform called the alarm, and it wrote segments');
+  await it.check('after the backlog drained');
+});

@@ -1,0 +1,148 @@
+// The built Worker with hooks for faults: what the end-to-end tests start instead of it.
+//
+// POST /test_fault sets them (see `plan`) and answers what has happened since the last call. All
+// objects of a local server live in one isolate with the Worker, so one plan serves them all.
+
+import { WorkerEntrypoint } from 'cloudflare:workers';
+
+import built, * as classes from '../../build/index.js';
+
+const plan = {
+  /** The kind of object that the faults are for. */
+  kind: 'Shard',
+  /** The storage step that fails, counted from 1, and every one after it; 0 for none. */
+  at: 0,
+  /** Whether the step takes effect `before` it fails, or not (`never`). */
+  effect: 'never',
+  /** Whether the process hangs at that step, for somebody to kill it there. */
+  hangs: false,
+  /** Pages that an object's database may have; 0 for no limit. */
+  pages: 0,
+  /** Alarms that throw before the product sees them. */
+  failingAlarms: 0,
+  /** Added to the clock, milliseconds. */
+  shiftMs: 0,
+};
+/** Since the last call: storage steps that change something, failed ones, alarms set and come. */
+const seen = { steps: 0, failed: 0, alarmsSet: 0, alarms: 0 };
+/** Ids of the objects that were loaded, by kind. */
+const loaded = { Catalog: new Set(), Database: new Set(), Shard: new Set() };
+
+const realNow = Date.now.bind(Date);
+Date.now = () => realNow() + plan.shiftMs;
+
+/**
+ * Runs a storage step, unless it fails. An object must not be aborted here, in the middle of a call
+ * from WebAssembly whose memory all objects share: it finds that nothing works any more, and the
+ * test aborts it between two events.
+ */
+function step(kind, changes, work) {
+  if (kind !== plan.kind) return work();
+  if (changes) seen.steps += 1;
+  if (plan.at === 0 || seen.steps < plan.at) return work();
+  seen.failed += 1;
+  if (seen.steps === plan.at && changes && plan.effect === 'before') work();
+  while (plan.hangs);
+  throw new Error('test fault');
+}
+
+/** `target` with some members replaced; methods keep their own `this`. */
+function replaced(target, members) {
+  return new Proxy(target, {
+    get(_, name) {
+      if (name in members) return members[name];
+      const value = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+function withFaults(kind, ctx) {
+  const { storage } = ctx;
+  const { sql } = storage;
+  const exec = (query, ...bindings) => {
+    // Every time: the limit is of a connection, and an evicted object has a new one.
+    sql.setMaxPageCountForTest(plan.kind === kind && plan.pages ? plan.pages : 2 ** 30);
+    return step(kind, !/^\s*SELECT/i.test(query), () => sql.exec(query, ...bindings));
+  };
+  const members = {
+    sql: replaced(sql, { exec }),
+    transactionSync: (work) => step(kind, true, () => storage.transactionSync(work)),
+    deleteAll: (...options) => step(kind, true, () => storage.deleteAll(...options)),
+    setAlarm: (...alarm) => {
+      if (kind === plan.kind) seen.alarmsSet += 1;
+      return storage.setAlarm(...alarm);
+    },
+  };
+  return replaced(ctx, { storage: replaced(storage, members) });
+}
+
+function wrapped(kind) {
+  return class {
+    constructor(ctx, env) {
+      loaded[kind].add(ctx.id.toString());
+      this.ctx = ctx;
+      this.inner = new classes[kind](withFaults(kind, ctx), env);
+    }
+
+    fetch(request) {
+      const what = new URL(request.url).pathname;
+      if (what === '/test_alarm') return this.alarm();
+      if (what === '/test_abort') return this.ctx.abort('evicted by the test');
+      return this.inner.fetch(request);
+    }
+
+    async alarm() {
+      if (plan.kind === kind) {
+        seen.alarms += 1;
+        if (plan.failingAlarms > 0) {
+          plan.failingAlarms -= 1;
+          throw new Error('test fault: the alarm fails');
+        }
+      }
+      return (await this.inner.alarm()) ?? new Response();
+    }
+  };
+}
+
+export const Catalog = wrapped('Catalog');
+export const Database = wrapped('Database');
+export const Shard = wrapped('Shard');
+
+/** Calls every loaded object of a kind; answers how many of them failed. */
+async function callAll(env, kind, path) {
+  const namespace = env[kind.toUpperCase()];
+  let failed = 0;
+  for (const id of loaded[kind]) {
+    try {
+      const stub = namespace.get(namespace.idFromString(id));
+      const response = await stub.fetch(`https://test${path}`, { method: 'POST' });
+      await response.arrayBuffer();
+    } catch {
+      failed += 1;
+    }
+  }
+  return failed;
+}
+
+/**
+ * Sets the plan, then aborts or alarms all loaded objects of a kind. Answers what was seen before
+ * and now, and the ids of the Shards that were loaded, oldest first.
+ */
+async function hook(request, env) {
+  const { alarm, abort, ...changes } = await request.json();
+  const before = { ...seen };
+  Object.assign(plan, changes);
+  Object.assign(seen, { steps: 0, failed: 0, alarmsSet: 0, alarms: 0 });
+  if (abort) await callAll(env, abort, '/test_abort');
+  // The platform's alarm would come by itself, some day.
+  const alarmsFailed = alarm ? await callAll(env, alarm, '/test_alarm') : 0;
+  return Response.json({ before, now: { ...seen, alarmsFailed }, loaded: [...loaded.Shard] });
+}
+
+export default class extends WorkerEntrypoint {
+  fetch(request) {
+    if (new URL(request.url).pathname === '/test_fault') return hook(request, this.env);
+    return new built(this.ctx, this.env).fetch(request);
+  }
+}
