@@ -10,8 +10,11 @@ use crate::model::sorted_map::SortedMap;
 use crate::segment::index::Index;
 use crate::store::Table;
 
-/// Bodies of rows and decoded indexes of one shard, bytes. Past it all of them go.
-const ROWS_BYTES_MAX: usize = 12_000_000;
+/// Bodies of rows of one shard, bytes. Past it all of them go.
+const BODIES_BYTES_MAX: usize = 8_000_000;
+/// Decoded indexes and series of one shard, bytes. Past it all of them go. Kept apart from bodies:
+/// a scan of everything must not make the next SHOW read everything.
+const DECODED_BYTES_MAX: usize = 4_000_000;
 
 /// A segment: its directory row and the offset of its index there.
 pub(super) type SegmentKey = (u64, u32);
@@ -19,17 +22,20 @@ pub(super) type SegmentKey = (u64, u32);
 #[derive(Default)]
 struct Rows {
     bodies: SortedMap<(Table, u64), Rc<[u8]>>,
+    bodies_bytes: usize,
     indexes: SortedMap<SegmentKey, Rc<Index>>,
     series: SortedMap<SegmentKey, Rc<SeriesTable>>,
-    bytes: usize,
+    decoded_bytes: usize,
 }
 
 impl Rows {
     fn make_room(&mut self, bytes: usize) {
-        if self.bytes + bytes > ROWS_BYTES_MAX {
-            *self = Self::default();
+        if self.decoded_bytes + bytes > DECODED_BYTES_MAX {
+            self.indexes = SortedMap::default();
+            self.series = SortedMap::default();
+            self.decoded_bytes = 0;
         }
-        self.bytes += bytes;
+        self.decoded_bytes += bytes;
     }
 }
 
@@ -59,7 +65,11 @@ impl Cache {
 
     pub(super) fn put_body(&self, table: Table, key: u64, body: &Rc<[u8]>) {
         let mut rows = self.rows.borrow_mut();
-        rows.make_room(body.len());
+        if rows.bodies_bytes + body.len() > BODIES_BYTES_MAX {
+            rows.bodies = SortedMap::default();
+            rows.bodies_bytes = 0;
+        }
+        rows.bodies_bytes += body.len();
         rows.bodies.insert((table, key), Rc::clone(body));
     }
 
@@ -99,7 +109,7 @@ impl Cache {
 
 impl Evictable for Cache {
     fn bytes(&self) -> usize {
-        let rows = self.rows.try_borrow().map_or(0, |rows| rows.bytes);
+        let rows = self.rows.try_borrow().map_or(0, |rows| rows.bodies_bytes + rows.decoded_bytes);
         self.memtable_bytes.get() + rows
     }
 

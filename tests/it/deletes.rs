@@ -354,6 +354,15 @@ fn full_size_flushes_keep_the_last_write_prune_reads_and_give_space_back() {
     let wide = read("SELECT count(s) FROM m", 5_000);
     println!("rows read: {narrow} for the last seconds, {wide} for everything");
     assert!(narrow * 2 <= wide, "{narrow} of {wide}");
+    // What SHOW answers from stays in memory although the rows themselves do not fit.
+    let show = |product: &mut Product| {
+        let before = stat(product, "rowsRead");
+        product.query("a", "SHOW TAG VALUES FROM m WITH KEY = host");
+        stat(product, "rowsRead") - before
+    };
+    show(&mut product);
+    assert_eq!(number(&mut product, "SELECT count(s) FROM m"), Some(5_000));
+    assert_eq!(show(&mut product), 0, "rows read by SHOW after everything was read");
     let full = stat(&mut product, "diskBytes");
     product.query("a", "DELETE FROM m WHERE time >= 100s");
     assert_eq!(number(&mut product, "SELECT count(v) FROM m"), Some(400));
