@@ -209,6 +209,9 @@ pub struct Counters {
     pub flushes: u64,
     /// Compactions.
     pub compactions: u64,
+    /// The write sequence up to which frames are counted here.
+    #[serde(default)]
+    pub counted: u64,
 }
 
 /// One bounded step of verification.

@@ -111,9 +111,15 @@ impl Loaded {
         loaded.jobs = Jobs::read(store)?;
         let taken = loaded.tombstones.values().map(|tombstone| tombstone.sequence).collect();
         loaded.wal = wal::replay::load(store, loaded.state.head, &taken)?;
-        for frame in loaded.wal.frames().values() {
+        for (&sequence, frame) in loaded.wal.frames() {
             loaded.schema_version = loaded.schema_version.max(frame.schema_version);
             let Ok(header) = FrameHeader::read(&frame.touch) else { continue };
+            if sequence > loaded.state.counters.counted {
+                // Written after the counters were last saved, by a life of the object that is over.
+                loaded.state.counters.points += header.rows();
+                loaded.state.counters.frames += 1;
+                loaded.state.counters.rows_written += 1;
+            }
             match loaded.types.learn(store, &header.tables) {
                 // Writes to the measurement are refused; what it holds can be read.
                 Err(Refusal::Damaged { block }) => {
@@ -180,6 +186,7 @@ impl Loaded {
         Counters {
             rows_read: saved.rows_read + now.read.saturating_sub(before.read),
             rows_written: saved.rows_written + now.written.saturating_sub(before.written),
+            counted: self.wal.next_sequence() - 1,
             ..saved
         }
     }

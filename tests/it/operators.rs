@@ -80,6 +80,12 @@ fn counters_that_bill_survive_eviction() {
         .map(|column| stat(&mut product, "shard", column));
     assert_eq!(before[..2], [20, 10]);
     assert!(before[2] >= 10, "each write is a row: {before:?}");
+    // What is only in the log is counted again.
+    product.sleep();
+    let slept = ["writePointsOk", "writeReqOk", "rowsWritten"]
+        .map(|column| stat(&mut product, "shard", column));
+    assert_eq!(slept[..2], [20, 10]);
+    assert!(slept[2] >= before[2], "{before:?} then {slept:?}");
     product.rest();
     product.sleep();
     let after = ["writePointsOk", "writeReqOk", "rowsWritten", "rowsRead"]
