@@ -1,6 +1,6 @@
 //! Credentials to who they belong to: the isolate's copy first, its owner before a refusal.
 //!
-//! A token is tried first, then user and password. A copy older than [`GRANTS_FRESH_NS`] follows
+//! A token is tried first, then user and password. A copy older than `GRANTS_FRESH_NS` follows
 //! the Catalog; one older than `GRANTS_USABLE_NS` is not believed, so that a revoked token is
 //! refused everywhere within that time and a Catalog out of reach lets nobody in.
 

@@ -409,3 +409,12 @@ fn a_token_of_one_policy_sees_that_policy_only() {
     let write = ("POST", "/write?db=a");
     assert_eq!(send(&mut product, ("Bearer", &secret), write, "m v=1").status, 204);
 }
+
+#[test]
+fn both_admin_tokens_are_accepted_while_rotating() {
+    let mut product = Product::with(&[("ADMIN_TOKEN_NEXT", "the next one")]);
+    let list = ("GET", "/api/v3/configure/token");
+    for (secret, status) in [(TOKEN, 200), ("the next one", 200), ("the last one", 401)] {
+        assert_eq!(send(&mut product, ("Bearer", secret), list, "").status, status, "{secret}");
+    }
+}

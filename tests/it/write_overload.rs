@@ -178,3 +178,25 @@ fn refusals_of_the_platform_are_503_with_a_small_retry_after_on_every_route() {
         assert_eq!(write(&mut world, route, |_| None).status, 204);
     }
 }
+
+#[test]
+fn while_tokens_cannot_be_verified_nobody_but_the_administrator_is_let_in() {
+    let mut world = world(8);
+    assert_eq!(write(&mut world, "/write?db=db", |_| None).status, 204);
+    for route in ["/write?db=db", "/api/v2/write?bucket=db", "/query?q=SHOW+DATABASES"] {
+        let answer = Rc::default();
+        let client = Write {
+            exchange: None,
+            service: service(),
+            head: head(route, &[("authorization", "Bearer apiv3_some".to_owned())]),
+            fails: |to| matches!(to, Address::Catalog).then_some(CallFailure::Overloaded),
+            answer: Rc::clone(&answer),
+        };
+        world.start(client);
+        while world.deliver() {}
+        let response = answer.take().unwrap();
+        let text = String::from_utf8(response.body.clone()).unwrap();
+        assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("2")), "{text}");
+        assert!(text.contains("the token cannot be verified: overloaded"), "{text}");
+    }
+}
