@@ -42,6 +42,11 @@ test('under Miniflare: writes, queries, evicted objects, and a folder that stays
     const written = await fetch(`${first.url}/write?db=mini&precision=s`, init);
     assert.equal(written.status, 204, await written.text());
     assert.deepEqual(await rows(fetch, first.url, q), expected);
+    // The runtime packs what the client asks to have packed.
+    const asking = { headers: { ...headers, 'Accept-Encoding': 'gzip' } };
+    const packed = await fetch(`${first.url}/query?db=mini&q=${encodeURIComponent(q)}`, asking);
+    assert.equal(packed.headers.get('content-encoding'), 'gzip');
+    assert.match(await packed.text(), /"results"/);
 
     const shards = await first.miniflare.listDurableObjectIds('SHARD');
     assert.equal(shards.length, 4);

@@ -11,6 +11,7 @@ mod deletes;
 mod engine;
 mod fault_store;
 mod format;
+mod grafana;
 mod grants;
 mod http;
 mod influxql;

@@ -1,0 +1,106 @@
+//! Grafana's InfluxQL data source, acted out request by request: the health check, variables, the
+//! editor's suggestions and panels, over GET and POST, with the token as Basic's password.
+
+use base64::Engine;
+use serde_json::{Value, json};
+use tidemark::api::http::RequestHead;
+
+use crate::product::{Product, TOKEN};
+
+struct Grafana {
+    product: Product,
+    post: bool,
+}
+
+impl Grafana {
+    fn new(post: bool) -> Self {
+        let mut product = Product::with(&[]);
+        product.ask("POST", "/query", "q=CREATE+DATABASE+telegraf+WITH+DURATION+INF", &[], "");
+        // 2023-11-14T22:00:00Z is 1699999200.
+        let lines: String = (0..6_i64)
+            .map(|i| {
+                let at = 1_699_999_200 + 20 * i;
+                format!("cpu,host=a,dc=x usage={i} {at}\ncpu,host=b usage={} {at}\n", 10 * i)
+            })
+            .collect();
+        product.write("telegraf", &lines);
+        Self { product, post }
+    }
+
+    /// One query as the data source sends it; the first result.
+    fn ask(&mut self, q: &str) -> Value {
+        let encode = |pairs: &[(&str, &str)]| {
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+        };
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("grafana:{TOKEN}"));
+        let mut headers = vec![("authorization".to_owned(), format!("Basic {basic}"))];
+        let (method, query, body) = if self.post {
+            let form = "application/x-www-form-urlencoded".to_owned();
+            headers.push(("content-type".to_owned(), form));
+            ("POST", encode(&[("db", "telegraf"), ("epoch", "ms")]), encode(&[("q", q)]))
+        } else {
+            ("GET", encode(&[("db", "telegraf"), ("epoch", "ms"), ("q", q)]), String::new())
+        };
+        let (method, path) = (method.to_owned(), "/query".to_owned());
+        let head = RequestHead { method, path, query, headers };
+        let response = self.product.request(head, body.into());
+        let text = String::from_utf8(response.body).unwrap();
+        assert_eq!(response.status, 200, "{q}: {text}");
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["results"].as_array().map(Vec::len), Some(1), "{q}: {text}");
+        answer["results"][0].clone()
+    }
+
+    fn values(&mut self, q: &str) -> Value {
+        self.ask(q)["series"][0]["values"].clone()
+    }
+}
+
+fn act(post: bool) {
+    let mut grafana = Grafana::new(post);
+    assert_eq!(grafana.values("SHOW measurements"), json!([["cpu"]]));
+
+    // The editor.
+    let policies = grafana.values(r#"SHOW RETENTION POLICIES on "telegraf""#);
+    assert_eq!(policies[0][0], "autogen");
+    let suggested = "SHOW MEASUREMENTS WITH MEASUREMENT =~ /(?i)CP/ LIMIT 100";
+    assert_eq!(grafana.values(suggested), json!([["cpu"]]));
+    assert_eq!(grafana.values(r#"SHOW TAG KEYS FROM "cpu""#), json!([["dc"], ["host"]]));
+    let keyed = r#"SHOW TAG VALUES FROM "cpu" WITH KEY = "host" WHERE "dc" = 'x'"#;
+    assert_eq!(grafana.values(keyed), json!([["host", "a"]]));
+    assert_eq!(grafana.values(r#"SHOW FIELD KEYS FROM "cpu""#), json!([["usage", "float"]]));
+
+    // A variable, and a panel with $timeFilter and $__interval put in.
+    let variable = r#"SHOW TAG VALUES WITH KEY = "host""#;
+    assert_eq!(grafana.values(variable), json!([["host", "a"], ["host", "b"]]));
+    let filter = "time >= 1699999200000ms and time <= 1699999319000ms";
+    let panel = format!(
+        r#"SELECT mean("usage") FROM "cpu" WHERE ("host"::tag =~ /^(a|b)$/) AND {filter} GROUP BY time(1m), "host"::tag fill(null)"#
+    );
+    let series = |host: &str, first: f64, second: f64| {
+        json!({
+            "name": "cpu", "tags": { "host": host }, "columns": ["time", "mean"],
+            "values": [[1_699_999_200_000_i64, first], [1_699_999_260_000_i64, second]],
+        })
+    };
+    let mut answer = grafana.ask(&panel);
+    for value in answer.pointer_mut("/series").and_then(Value::as_array_mut).unwrap() {
+        for row in value["values"].as_array_mut().unwrap() {
+            row[1] = json!(row[1].as_f64());
+        }
+    }
+    assert_eq!(answer["series"], json!([series("a", 1.0, 4.0), series("b", 10.0, 40.0)]));
+
+    // Nothing found is still one result, without which the data source fails.
+    assert_eq!(grafana.ask("SELECT x FROM nothing"), json!({ "statement_id": 0 }));
+}
+
+#[test]
+fn health_editor_variables_and_panels_over_get() {
+    act(false);
+}
+
+#[test]
+fn health_editor_variables_and_panels_over_post() {
+    act(true);
+}
