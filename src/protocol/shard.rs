@@ -58,6 +58,13 @@ pub enum ToShard {
         /// What is asked.
         request: ScanRequest,
     },
+    /// What a scan would read: a page without groups.
+    Explain {
+        /// What the sender believes.
+        stamp: Stamp,
+        /// What is asked.
+        request: ScanRequest,
+    },
     /// One page of a summary.
     Summarise {
         /// As in `Scan`.

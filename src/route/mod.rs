@@ -12,6 +12,7 @@ pub mod create_drop;
 pub mod delete;
 pub mod error;
 mod every_database;
+mod explain;
 pub mod grants;
 pub mod identify;
 pub mod into;

@@ -9,11 +9,12 @@ mod run;
 use std::ops::ControlFlow;
 
 use super::error::Error;
+use super::explain::Explain;
 use super::load::{Load, Loaded, Progress, Want};
 use super::statement::Session;
 use super::watch::{self, Watch};
 use super::{Context, Machine};
-use crate::influxql::ast::{SelectStatement, Statement};
+use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::{Right, Scope};
 use crate::model::ids::ObjectId;
 use crate::model::limit::Limit;
@@ -30,6 +31,7 @@ use crate::query::compile::{self, PolicyView};
 use crate::query::error::QueryError;
 use crate::query::executor::{Executor, StreamId};
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
+use crate::query::plan::PlannedScan;
 use crate::query::result::SeriesChunk;
 use crate::query::source::{self, SourceName};
 use run::{Merge, Next, Run, resumes};
@@ -54,6 +56,8 @@ pub struct Query {
     emitted: bool,
     retries: u32,
     watch: Watch,
+    /// EXPLAIN, and whether it analyses.
+    explain: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -88,6 +92,16 @@ impl Query {
         Ok(Self::new(Question::Select(Box::new(select)), session, sources))
     }
 
+    /// Prepares EXPLAIN or EXPLAIN ANALYZE. INTO is not carried out (1.x).
+    ///
+    /// # Errors
+    /// [`QueryError::DatabaseRequired`]
+    pub fn explain(explain: ExplainStatement, session: Session) -> Result<Self, QueryError> {
+        let mut query = Self::select(*explain.select, session)?;
+        query.explain = Some(explain.analyze);
+        Ok(query)
+    }
+
     /// Prepares a SHOW statement about `database`, one that [`metadata::database`] knows.
     pub fn show(statement: Statement, database: String, session: Session) -> Self {
         Self::new(Question::Show(statement), session, vec![(database, Want::All)])
@@ -104,6 +118,7 @@ impl Query {
             emitted: false,
             retries: 0,
             watch: Watch::default(),
+            explain: None,
         }
     }
 
@@ -221,15 +236,33 @@ impl Query {
             }
             streams.push(shards);
         }
-        let merge = Merge::Rows(Box::new(Executor::new(plan, &counts(&streams))));
-        Ok((Run { merge, streams }, asked.into_iter().all(|asked| asked)))
+        let explain = self.explain.map(|analyze| {
+            let schema_of = |scan: &PlannedScan| {
+                let source = found.iter().find(|(name, ..)| *name == scan.source);
+                source.and_then(|(_, loaded, _)| loaded.policy()).map(|(_, schema)| schema.as_ref())
+            };
+            let now_ns = context.platform.now_ns();
+            let text = select.to_string();
+            Box::new(Explain::new(analyze, text, &plan, &schema_of, &counts(&streams), now_ns))
+        });
+        let merge = match self.explain {
+            Some(false) => Merge::Plan(plan.scans.into_iter().map(|scan| scan.request).collect()),
+            _ => Merge::Rows(Box::new(Executor::new(plan, &counts(&streams)))),
+        };
+        Ok((Run { merge, streams, explain }, asked.into_iter().all(|asked| asked)))
     }
 
     /// Takes pieces out of the merge, or asks for the pages it needs.
     fn go_on(&mut self, context: &mut Context<'_>, mut run: Box<Run>) -> Flow {
         match run.next() {
             Err(error) => Flow::Break(Err(error.into())),
-            Ok(Next::Done) => Flow::Break(Ok(None)),
+            Ok(Next::Done) => {
+                let now_ns = context.platform.now_ns();
+                let began_ns = self.session.now_ns;
+                Flow::Break(Ok(run.explain.map(|explain| explain.chunk(began_ns, now_ns))))
+            }
+            // What is explained is not shown.
+            Ok(Next::Chunk(_)) if run.explain.is_some() => self.go_on(context, run),
             Ok(Next::Chunk(chunk)) => {
                 self.emitted = true;
                 self.stage = Stage::Run { run, asked: Vec::new() };
@@ -359,7 +392,7 @@ fn plan_show(
     };
     let asks_everyone = loaded.schemas.iter().all(|(id, _)| scanned(*id));
     let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams))));
-    Ok((Run { merge, streams }, asks_everyone))
+    Ok((Run { merge, streams, explain: None }, asks_everyone))
 }
 
 /// Every shard of `policy` that may hold rows inside `time`, with what its callers believe.

@@ -136,6 +136,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         }
         // Nothing can be subscribed to, so nothing is.
         Statement::ShowSubscriptions => Ok(Kind::Failed(None)),
+        Statement::Explain(explain) => Ok(Kind::Query(Box::new(Query::explain(explain, session)?))),
         Statement::ShowQueries => Ok(Kind::Queries(Queries::new(None))),
         // There is one service, whatever host the statement names.
         Statement::KillQuery(kill) => Ok(Kind::Queries(Queries::new(Some(kill.id)))),

@@ -10,7 +10,7 @@ use super::page::{Group, GroupData, ScanPage};
 use super::predicate::{self, Filter};
 use super::request::{Beside, Output, ResumeKey, ScanRequest};
 use super::series_index::SeriesIndex;
-use super::source::Source;
+use super::source::{ReadStats, Source};
 use super::walk::{Sink, Walk, eras};
 use crate::model::ids::ColumnId;
 use crate::model::sorted;
@@ -49,7 +49,23 @@ pub(super) fn page(
     let (groups, resume) = groups(&mut walk, request, limits)?;
     let mut stats = walk.source.stats();
     stats.rows_scanned = walk.rows_scanned;
+    stats.series = series(&index);
     Ok(ScanPage { groups, resume, stats })
+}
+
+/// What a scan would read: its series are found, no rows are.
+pub(super) fn explain(
+    source: &mut dyn Source,
+    request: &ScanRequest,
+) -> Result<ReadStats, ScanError> {
+    let mut filter = Filter::compile(request.predicate.as_ref())?;
+    let parts = source.parts(request.measurement, request.time)?;
+    let index = SeriesIndex::build(parts, &request.group_by, &mut filter);
+    Ok(ReadStats { series: series(&index), ..source.stats() })
+}
+
+fn series(index: &SeriesIndex) -> u64 {
+    index.groups().checked_sub(1).map_or(0, |last| index.group(last).end as u64)
 }
 
 /// Field columns that have to be decoded, ascending.

@@ -55,6 +55,17 @@ pub fn scan(
     driver::page(source, request, limits)
 }
 
+/// What a scan would read.
+///
+/// # Errors
+/// As [`scan`].
+pub fn explain(
+    source: &mut dyn Source,
+    request: &ScanRequest,
+) -> Result<source::ReadStats, ScanError> {
+    driver::explain(source, request)
+}
+
 /// One page of what exists.
 ///
 /// # Errors

@@ -71,6 +71,36 @@ pub struct ReadStats {
     pub rows_scanned: u64,
     /// Storage rows billed as read.
     pub rows_read: u64,
+    /// Series that match.
+    #[serde(default)]
+    pub series: u64,
+    /// Segments that may hold rows inside the range.
+    #[serde(default)]
+    pub files: u64,
+    /// Pages of those segments.
+    #[serde(default)]
+    pub blocks: u64,
+    /// Bytes of their blocks.
+    #[serde(default)]
+    pub block_bytes: u64,
+    /// Rows of the measurement in memory.
+    #[serde(default)]
+    pub cached_rows: u64,
+}
+
+impl ReadStats {
+    /// Adds what a further page cost; what the scan as a whole may touch is no sum.
+    pub fn add_page(&mut self, page: &Self) {
+        let Self { blocks_read, blocks_pruned, bytes_decoded, rows_scanned, rows_read, .. } = *self;
+        *self = Self {
+            blocks_read: blocks_read + page.blocks_read,
+            blocks_pruned: blocks_pruned + page.blocks_pruned,
+            bytes_decoded: bytes_decoded + page.bytes_decoded,
+            rows_scanned: rows_scanned + page.rows_scanned,
+            rows_read: rows_read + page.rows_read,
+            ..*page
+        };
+    }
 }
 
 /// A shard's data for one scan.

@@ -35,6 +35,9 @@ impl<S: Store> Shard<S> {
             ToShard::Scan { stamp, request, .. } => {
                 self.scan(request, stamp).map(|page| FromShard::scanned(&page))
             }
+            ToShard::Explain { stamp, request } => self
+                .explain(request, stamp)
+                .map(|stats| FromShard::Scanned { resume: None, stats, groups: Vec::new() }),
             ToShard::Summarise { stamp, request, .. } => {
                 self.summary(request, stamp).map(FromShard::Summary)
             }

@@ -21,7 +21,7 @@ use crate::scan::error::ScanError;
 use crate::scan::page::{ScanPage, SummaryPage};
 use crate::scan::request::{ScanRequest, SummaryRequest};
 use crate::scan::source::{Part, ReadStats, Rows, Run, Source, SourceError};
-use crate::scan::{PageLimits, scan, summarise};
+use crate::scan::{PageLimits, explain, scan, summarise};
 use crate::segment::directory::Summary;
 use crate::segment::index::Index;
 use crate::segment::reader;
@@ -43,6 +43,14 @@ impl<S: Store> Shard<S> {
     /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
     pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
         self.read(stamp, |source| scan(source, request, LIMITS))
+    }
+
+    /// What a scan would read.
+    ///
+    /// # Errors
+    /// As [`Shard::scan`].
+    pub fn explain(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ReadStats, Refusal> {
+        self.read(stamp, |source| explain(source, request))
     }
 
     /// One page of what exists.
@@ -233,6 +241,9 @@ impl<S: Store> ShardSource<'_, S> {
         let index = blocks.index(segment)?;
         let series = blocks.series(segment)?;
         add(&mut self.stats, &blocks.stats);
+        self.stats.files += 1;
+        self.stats.blocks += index.pages.len() as u64;
+        self.stats.block_bytes += segment.bytes;
         let of = (segment.measurement, segment.time(), segment.last_sequence);
         let hidden = tombstone::hidden(&self.loaded.tombstones, of, &index.tag_ids, &series)?;
         let part = Part {
@@ -252,6 +263,7 @@ impl<S: Store> ShardSource<'_, S> {
         if !table.time().overlaps(time) {
             return None;
         }
+        self.stats.cached_rows = table.times_ns().len() as u64;
         let order = table.order();
         let part = Part {
             time: table.time(),

@@ -10,6 +10,7 @@ mod continuous;
 mod deletes;
 mod engine;
 mod fault_store;
+mod explain;
 mod format;
 mod grafana;
 mod grants;

@@ -9,19 +9,25 @@ use crate::query::executor::{ExecStep, Executor, StreamId};
 use crate::query::metadata::{MetaExecutor, MetaStep};
 use crate::query::result::SeriesChunk;
 use crate::route::error::Error;
+use crate::route::explain::Explain;
 use crate::scan::page::ScanPage;
+use crate::scan::request::ScanRequest;
 
 /// The shards of each scan and what merges their answers.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) merge: Merge,
     pub(super) streams: Vec<Vec<(ObjectId, Stamp)>>,
+    /// EXPLAIN: what it is about and what its pages cost.
+    pub(super) explain: Option<Box<Explain>>,
 }
 
 #[derive(Debug)]
 pub(super) enum Merge {
     Rows(Box<Executor>),
     Summaries(Box<MetaExecutor>),
+    /// EXPLAIN: nothing is merged. The scans, until they were asked about.
+    Plan(Vec<ScanRequest>),
 }
 
 pub(super) enum Next {
@@ -57,6 +63,17 @@ impl Run {
 
     pub(super) fn next(&mut self) -> Result<Next, QueryError> {
         match &mut self.merge {
+            Merge::Plan(scans) => {
+                let mut needs = Vec::new();
+                for ((scan, shards), request) in (0..).zip(&self.streams).zip(scans.drain(..)) {
+                    for ((_, stamp), shard) in shards.iter().zip(0..) {
+                        let (stamp, request) = (*stamp, request.clone());
+                        let id = StreamId { scan, shard };
+                        needs.push((id, ToShard::Explain { stamp, request }));
+                    }
+                }
+                Ok(if needs.is_empty() { Next::Done } else { Next::Need(needs) })
+            }
             Merge::Rows(executor) => Ok(match executor.next()? {
                 ExecStep::Need(needs) => Next::Need(
                     needs
@@ -91,7 +108,11 @@ impl Run {
     }
 
     pub(super) fn supply(&mut self, stream: StreamId, reply: FromShard) -> Result<(), Error> {
+        if let (Some(explain), FromShard::Scanned { stats, .. }) = (&mut self.explain, &reply) {
+            explain.add(stream, stats);
+        }
         match (&mut self.merge, reply) {
+            (Merge::Plan(_), FromShard::Scanned { .. }) => Ok(()),
             (Merge::Rows(executor), FromShard::Scanned { resume, stats, groups }) => {
                 let groups = page::decode(&groups).map_err(|why| Error::Shard(why.to_string()))?;
                 executor.supply(stream, ScanPage { groups, resume, stats });

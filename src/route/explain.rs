@@ -1,0 +1,213 @@
+//! EXPLAIN and EXPLAIN ANALYZE: what a SELECT asks of the shards and what their pages cost, in
+//! 1.x's shape with this engine's counters.
+
+use crate::influxql::duration;
+use crate::model::ids::ColumnId;
+use crate::model::schema::{MeasurementSchema, PolicySchema};
+use crate::query::executor::StreamId;
+use crate::query::plan::{Plan, PlannedScan};
+use crate::query::result::SeriesChunk;
+use crate::scan::request::{AggregateCall, Input, Output};
+use crate::scan::source::ReadStats;
+
+/// A statement that is explained.
+#[derive(Debug)]
+pub(super) struct Explain {
+    analyze: bool,
+    text: String,
+    scans: Vec<Scan>,
+    /// When it was planned, nanoseconds.
+    planned_ns: i64,
+}
+
+#[derive(Debug)]
+struct Scan {
+    measurement: String,
+    /// Calls, or one empty text for rows as they are.
+    calls: Vec<String>,
+    /// What is read beside the calls.
+    fields: String,
+    /// Per shard.
+    costs: Vec<ReadStats>,
+}
+
+/// A line and what hangs below it.
+struct Node(String, Vec<Node>);
+
+type SchemaOf<'a> = dyn Fn(&PlannedScan) -> Option<&'a PolicySchema> + 'a;
+
+impl Explain {
+    /// `shards[i]` is how many shards scan `i` of the plan asks.
+    pub(super) fn new(
+        analyze: bool,
+        text: String,
+        plan: &Plan,
+        schema_of: &SchemaOf<'_>,
+        shards: &[u32],
+        now_ns: i64,
+    ) -> Self {
+        let scan = |(scan, shards): (&PlannedScan, &u32)| {
+            let schema =
+                schema_of(scan).and_then(|policy| policy.measurements.get(&scan.measurement));
+            let (calls, fields) = describe(&scan.request.output, schema.map(AsRef::as_ref));
+            let costs = vec![ReadStats::default(); *shards as usize];
+            Scan { measurement: scan.measurement.clone(), calls, fields, costs }
+        };
+        let scans = plan.scans.iter().zip(shards).map(scan).collect();
+        Self { analyze, text, scans, planned_ns: now_ns }
+    }
+
+    /// Adds what a page cost.
+    pub(super) fn add(&mut self, stream: StreamId, page: &ReadStats) {
+        let scan = self.scans.get_mut(stream.scan as usize);
+        if let Some(cost) = scan.and_then(|scan| scan.costs.get_mut(stream.shard as usize)) {
+            cost.add_page(page);
+        }
+    }
+
+    /// The answer of a statement that began and ended at these times, nanoseconds.
+    pub(super) fn chunk(&self, began_ns: i64, now_ns: i64) -> SeriesChunk {
+        let (column, lines) = match self.analyze {
+            false => ("QUERY PLAN", self.plan()),
+            true => ("EXPLAIN ANALYZE", self.tree(began_ns, now_ns)),
+        };
+        let rows: Vec<Vec<String>> = lines.into_iter().map(|line| vec![line]).collect();
+        SeriesChunk::of_strings(None, &[column], &rows)
+    }
+
+    /// The scans that ask a shard; a subquery's answer is scanned where it is.
+    fn asked(&self) -> impl Iterator<Item = &Scan> {
+        self.scans.iter().filter(|scan| !scan.costs.is_empty())
+    }
+
+    fn plan(&self) -> Vec<String> {
+        // One entry per expression, over all of its measurements.
+        let mut entries: Vec<(&str, &str, usize, ReadStats)> = Vec::new();
+        for scan in self.asked() {
+            for call in &scan.calls {
+                let what = (call.as_str(), scan.fields.as_str());
+                if entries.iter().all(|entry| (entry.0, entry.1) != what) {
+                    entries.push((what.0, what.1, 0, ReadStats::default()));
+                }
+                let entry = entries.iter_mut().find(|entry| (entry.0, entry.1) == what);
+                let Some((_, _, shards, sum)) = entry else { continue };
+                *shards = scan.costs.len().max(*shards);
+                for cost in &scan.costs {
+                    sum.series += cost.series;
+                    sum.cached_rows += cost.cached_rows;
+                    sum.files += cost.files;
+                    sum.blocks += cost.blocks;
+                    sum.block_bytes += cost.block_bytes;
+                }
+            }
+        }
+        let mut lines = Vec::new();
+        for (call, fields, shards, sum) in entries {
+            if !lines.is_empty() {
+                lines.push(String::new());
+            }
+            let expression = if call.is_empty() { "<nil>" } else { call };
+            lines.push(format!("EXPRESSION: {expression}"));
+            if !fields.is_empty() {
+                lines.push(format!("AUXILIARY FIELDS: {fields}"));
+            }
+            for (name, count) in [
+                ("NUMBER OF SHARDS", shards as u64),
+                ("NUMBER OF SERIES", sum.series),
+                ("CACHED VALUES", sum.cached_rows),
+                ("NUMBER OF FILES", sum.files),
+                ("NUMBER OF BLOCKS", sum.blocks),
+                ("SIZE OF BLOCKS", sum.block_bytes),
+            ] {
+                lines.push(format!("{name}: {count}"));
+            }
+        }
+        if lines.is_empty() {
+            lines.push(String::new());
+        }
+        lines
+    }
+
+    fn tree(&self, began_ns: i64, now_ns: i64) -> Vec<String> {
+        let leaf = |text: String| Node(text, Vec::new());
+        let labels =
+            |texts: Vec<String>| Node("labels".into(), texts.into_iter().map(leaf).collect());
+        let mut cursor = vec![labels(vec![format!("statement: {}", self.text)])];
+        for scan in self.asked() {
+            let called = scan.calls.iter().filter(|call| !call.is_empty());
+            let mut texts: Vec<String> = called.map(|call| format!("expr: {call}")).collect();
+            if !scan.fields.is_empty() {
+                texts.push(format!("auxiliary_fields: {}", scan.fields));
+            }
+            let mut below = vec![labels(texts)];
+            for (number, cost) in (1..).zip(&scan.costs) {
+                let names = vec![
+                    format!("measurement: {}", scan.measurement),
+                    format!("shard_id: {number}"),
+                ];
+                let mut counters = vec![labels(names)];
+                for (name, count) in [
+                    ("series", cost.series),
+                    ("cached_values", cost.cached_rows),
+                    ("blocks_pruned", cost.blocks_pruned),
+                    ("blocks_read", cost.blocks_read),
+                    ("bytes_decoded", cost.bytes_decoded),
+                    ("rows_read", cost.rows_scanned),
+                    ("storage_rows_read", cost.rows_read),
+                ] {
+                    counters.push(leaf(format!("{name}: {count}")));
+                }
+                below.push(Node("create_iterator".into(), counters));
+            }
+            cursor.push(Node("iterator_scanner".into(), below));
+        }
+        let took = |name: &str, from_ns: i64, to_ns: i64| {
+            leaf(format!("{name}: {}", duration::format_go(to_ns.saturating_sub(from_ns))))
+        };
+        let select = vec![
+            took("execution_time", self.planned_ns, now_ns),
+            took("planning_time", began_ns, self.planned_ns),
+            took("total_time", began_ns, now_ns),
+            Node("build_cursor".into(), cursor),
+        ];
+        let mut lines = vec![".".to_owned()];
+        draw(&[Node("select".into(), select)], "", &mut lines);
+        lines.push(String::new());
+        lines
+    }
+}
+
+fn draw(nodes: &[Node], indent: &str, lines: &mut Vec<String>) {
+    for (number, Node(text, below)) in (1..).zip(nodes) {
+        let (branch, next) =
+            if number == nodes.len() { ("└── ", "    ") } else { ("├── ", "│   ") };
+        lines.push([indent, branch, text].concat());
+        draw(below, &[indent, next].concat(), lines);
+    }
+}
+
+/// The calls of a scan as 1.x prints them, and the fields that it reads for no call.
+fn describe(output: &Output, schema: Option<&MeasurementSchema>) -> (Vec<String>, String) {
+    let key = |id: ColumnId| {
+        let columns = schema.into_iter().flat_map(|schema| &schema.columns);
+        columns.filter(|column| column.id == id).map(|column| column.key.as_str()).next()
+    };
+    let field = |input: &Input| {
+        let read_as = input.output_type().unwrap_or(input.field_type);
+        format!("{}::{}", key(input.column).unwrap_or("?"), read_as.name())
+    };
+    match output {
+        Output::Rows { fields, tags, .. } => {
+            let tags = tags.iter().map(|id| format!("{}::tag", key(*id).unwrap_or("?")));
+            let all: Vec<String> = fields.iter().map(field).chain(tags).collect();
+            (vec![String::new()], all.join(", "))
+        }
+        Output::Aggregates { calls, .. } => {
+            let call = |call: &AggregateCall| {
+                let function = format!("{:?}", call.function).to_lowercase();
+                format!("{function}({})", field(&call.input))
+            };
+            (calls.iter().map(call).collect(), String::new())
+        }
+    }
+}
