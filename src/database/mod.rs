@@ -9,6 +9,7 @@ mod copy;
 pub mod ddl;
 pub mod groups;
 pub mod policies;
+mod progress;
 pub mod rows;
 pub mod schema;
 pub mod split;
@@ -58,13 +59,13 @@ struct Flight {
     /// The job being driven and how many of its messages were answered.
     work: Option<(u64, usize)>,
     /// What was heard for the split being driven.
-    split: split::Progress,
+    split: progress::Progress,
     round: Round,
 }
 
 impl Flight {
     fn new(version: u8, task: Task) -> Self {
-        let split = split::Progress::default();
+        let split = progress::Progress::default();
         Self { version, task, own_job: None, work: None, split, round: Round::default() }
     }
 }

@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 use super::ddl::{Job, JobKind};
 use super::groups::{group_settings, new_group};
 use super::policies::PolicyRow;
+use super::progress::{Question, next_question, request};
 use super::rows::{Change, Rows};
+use super::statements::Task;
 use super::{Database, Flight, Halt, copy};
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::{
@@ -33,7 +35,7 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::page;
 use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
-use crate::scan::request::{ResumeKey, SummaryRequest, SummaryWant};
+use crate::scan::request::ResumeKey;
 use crate::store::Store;
 
 /// A split as the job's row keeps it.
@@ -64,26 +66,6 @@ pub struct Copying {
     pub resume: Option<ResumeKey>,
     /// Encoded bytes written so far.
     pub bytes: u64,
-}
-
-/// What a flight has heard for the split it drives.
-///
-/// Another flight may drive the same split: what a reply means is decided by what this one asked.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// The new group whose making this is about; `None` while its time is asked for.
-    target: Option<u64>,
-    /// Messages of the first steps that were answered.
-    answered: usize,
-    /// The fullest shard and where to split it.
-    heaviest: (u64, Option<i64>),
-    /// An old shard's position, and its measurements that have rows to copy.
-    live: Option<(u32, Vec<MeasurementId>)>,
-    /// Where the copying was when a summary or a page was asked for, and of which measurement.
-    asked: Option<(Copying, MeasurementId)>,
-    /// The copying once the page under way is written, and that page as messages.
-    page: Option<(Copying, Vec<Request>)>,
-    pages: u32,
 }
 
 impl Split {
@@ -220,7 +202,7 @@ impl<S: Store> Database<S> {
             return Ok(None);
         };
         if rows.jobs.get(&key).is_some_and(|job| job.failures >= JOB_FAILURES_MAX) {
-            return self.give_up(platform, key, split);
+            return self.give_up(platform, flight, key, split);
         }
         flight.split.adopt(&split);
         let progress = &mut flight.split;
@@ -275,9 +257,7 @@ impl<S: Store> Database<S> {
                 FromShard::Appended { .. } if is_page => {}
                 FromShard::Summary(page) => {
                     let live = page.measurements.iter().map(|found| found.measurement);
-                    // Of the shard that was asked: another flight may be further by now.
-                    let (asked, _) = flight.split.asked.take().ok_or_else(unexpected)?;
-                    flight.split.live = Some((asked.shard, live.collect()));
+                    flight.split.live = Some((flight.split.source, live.collect()));
                 }
                 FromShard::Scanned { resume, groups, .. } => {
                     let groups = page::decode(&groups)
@@ -301,6 +281,9 @@ impl<S: Store> Database<S> {
             self.remember(platform, key, split, copy)?;
             flight.split.pages += 1;
             if flight.split.pages >= SPLIT_PAGES_PER_EVENT_MAX {
+                let due = self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).cloned();
+                let due = due.map(|job| (key, Job { due_ns: platform.now_ns(), ..job }));
+                self.apply(Change { jobs: due.into_iter().collect(), ..Change::default() })?;
                 return Err(Halt::Reply(FromDatabase::Done));
             }
         }
@@ -348,7 +331,7 @@ impl<S: Store> Database<S> {
         copy: Copying,
     ) -> Result<(), Halt> {
         let kind = JobKind::Split(Split { copy: Some(copy), ..split });
-        let jobs = vec![(key, Job::due(kind, platform.now_ns()))];
+        let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
         Ok(self.apply(Change { jobs, ..Change::default() })?)
     }
 
@@ -407,8 +390,27 @@ impl<S: Store> Database<S> {
         let Some(rows) = &self.rows else { return Ok(None) };
         self.weighed.remove(&split.group);
         let kind = JobKind::PublishSplit { split, generation: rows.state.generation + 1 };
-        let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
-        self.apply(Change { jobs, ..Change::default() })?;
+        self.become_job(platform, flight, key, kind)
+    }
+
+    /// Puts another job in the place of a split. It has a key of its own: replies that another
+    /// flight still gets to the messages of the split must not count as replies to this job's.
+    fn become_job(
+        &mut self,
+        platform: &dyn Platform,
+        flight: &mut Flight,
+        key: u64,
+        kind: JobKind,
+    ) -> Result<Option<Vec<Request>>, Halt> {
+        let Some(rows) = &self.rows else { return Ok(None) };
+        let mut state = rows.state.clone();
+        let next = state.next_job;
+        state.next_job += 1;
+        let jobs = vec![(next, Job::started(kind, platform.now_ns()))];
+        let removed_jobs = vec![key];
+        let state = Some(state);
+        self.apply(Change { state, jobs, removed_jobs, ..Change::default() })?;
+        flight.task = Task::Job(next);
         Ok(None)
     }
 
@@ -416,79 +418,14 @@ impl<S: Store> Database<S> {
     fn give_up(
         &mut self,
         platform: &dyn Platform,
+        flight: &mut Flight,
         key: u64,
         split: Split,
     ) -> Result<Option<Vec<Request>>, Halt> {
-        let mut change = Change::default();
         if split.copy.is_some() {
-            let kind = JobKind::AbandonSplit { split };
-            change.jobs.push((key, Job::started(kind, platform.now_ns())));
-        } else {
-            change.removed_jobs.push(key);
+            return self.become_job(platform, flight, key, JobKind::AbandonSplit { split });
         }
-        self.apply(change)?;
+        self.apply(Change { removed_jobs: vec![key], ..Change::default() })?;
         Ok(None)
-    }
-}
-
-impl Progress {
-    fn is_about(&self, split: &Split) -> bool {
-        self.target == split.target().map(|target| target.id)
-    }
-
-    /// Forgets what was heard for another stage of the split.
-    fn adopt(&mut self, split: &Split) {
-        if !self.is_about(split) {
-            *self = Self { target: split.target().map(|target| target.id), ..Self::default() };
-        }
-    }
-}
-
-/// What the copying needs next.
-enum Question {
-    Ask(Request),
-    NextShard,
-    Copied,
-}
-
-fn next_question(rows: &Rows, progress: &mut Progress, split: &Split, copy: &Copying) -> Question {
-    let found = split.find(rows);
-    let source =
-        found.and_then(|(row, group)| Some((row, group.shards.get(copy.shard as usize)?.clone())));
-    let Some((row, source)) = source else { return Question::Copied };
-    let stamp = Stamp {
-        policy: row.policy.id,
-        generation: rows.state.generation,
-        schema_version: row.schema.version(),
-    };
-    let time = copy.target.range;
-    let Some((_, live)) = progress.live.as_ref().filter(|(shard, _)| *shard == copy.shard) else {
-        let measurements: Vec<MeasurementId> = row.schema.ids().collect();
-        let predicates = vec![None; measurements.len()];
-        let (want, kept_from_ns) = (SummaryWant::Measurements, None);
-        let ask =
-            SummaryRequest { measurements, time, predicates, want, kept_from_ns, resume: None };
-        progress.asked = Some((copy.clone(), MeasurementId(copy.measurement)));
-        return Question::Ask(request(
-            rows,
-            source,
-            &ToShard::Summarise { query: 0, stamp, request: ask },
-        ));
-    };
-    let next = live.iter().copied().filter(|id| id.0 >= copy.measurement).min();
-    let Some((id, measurement)) = next.and_then(|id| Some((id, row.schema.by_id(id)?))) else {
-        return Question::NextShard;
-    };
-    let resume = copy.resume.clone().filter(|_| id.0 == copy.measurement);
-    progress.asked = Some((copy.clone(), id));
-    let scan = copy::scan(measurement, time, resume);
-    Question::Ask(request(rows, source, &ToShard::Scan { query: 0, stamp, request: scan }))
-}
-
-fn request(rows: &Rows, shard: ObjectId, message: &ToShard) -> Request {
-    Request {
-        to: Address::Shard(shard),
-        location: rows.state.create.location.clone(),
-        message: envelope::encode(message),
     }
 }

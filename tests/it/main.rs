@@ -34,6 +34,7 @@ mod scripts;
 mod select_cases;
 mod shards;
 mod simulator;
+mod split_schedule;
 mod splits;
 mod tidy;
 mod tokens;

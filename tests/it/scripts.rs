@@ -9,17 +9,28 @@ use crate::query_script::{QueryRequest, Server, Summary, check_known, run_dir};
 /// A product as the scripts see it.
 struct Scripted {
     shards: &'static str,
+    split_bytes: &'static str,
     product: Product,
+    /// Shards that the servers before this one had.
+    shards_before: usize,
 }
 
 impl Scripted {
-    fn new(shards: &'static str) -> Self {
-        Self { shards, product: fresh(shards) }
+    fn new(shards: &'static str, split_bytes: &'static str) -> Self {
+        let product = fresh(shards, split_bytes);
+        Self { shards, split_bytes, product, shards_before: 0 }
     }
 }
 
-fn fresh(shards: &str) -> Product {
-    Product::with(&[("DEFAULT_SHARDS", shards), ("AUTO_CREATE_DATABASES", "false")])
+/// `SHARD_SPLIT_BYTES` that no script reaches.
+const NEVER: &str = "4000000000";
+
+fn fresh(shards: &str, split_bytes: &str) -> Product {
+    Product::with(&[
+        ("DEFAULT_SHARDS", shards),
+        ("SHARD_SPLIT_BYTES", split_bytes),
+        ("AUTO_CREATE_DATABASES", "false"),
+    ])
 }
 
 impl Server for Scripted {
@@ -40,7 +51,8 @@ impl Server for Scripted {
     }
 
     fn reset(&mut self) {
-        self.product = fresh(self.shards);
+        self.shards_before += self.product.shard_bytes().len();
+        self.product = fresh(self.shards, self.split_bytes);
     }
 
     fn drain(&mut self) {
@@ -57,31 +69,47 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/query")
 }
 
-fn core(shards: &'static str) {
-    let summary: Summary = run_dir(&mut Scripted::new(shards), &scripts().join("core")).unwrap();
+fn core(shards: &'static str, split_bytes: &'static str) {
+    let mut server = Scripted::new(shards, split_bytes);
+    let summary: Summary = run_dir(&mut server, &scripts().join("core")).unwrap();
     println!("core on {shards} shard(s): {summary}");
     assert!(summary.passed > 1_000, "only {} steps passed", summary.passed);
     assert!(summary.failures.is_empty(), "{summary}");
+    server.reset();
+    println!("{} shards in all", server.shards_before);
+    // Few scripts have more than a thousand points.
+    let least = if split_bytes == NEVER { 1 } else { 60 };
+    assert!(server.shards_before >= least, "only {} shards", server.shards_before);
 }
 
 #[test]
 fn core_on_one_shard() {
-    core("1");
+    core("1", NEVER);
 }
 
 #[test]
 fn core_on_two_shards() {
-    core("2");
+    core("2", NEVER);
 }
 
 #[test]
 fn core_on_eight_shards() {
-    core("8");
+    core("8", NEVER);
+}
+
+#[test]
+fn core_while_groups_split_every_few_points() {
+    core("1", "300");
+}
+
+#[test]
+fn core_while_groups_of_three_shards_split_every_few_hundred_points() {
+    core("3", "4000");
 }
 
 #[test]
 fn full_as_far_as_it_goes() {
-    let summary = run_dir(&mut Scripted::new("1"), &scripts()).unwrap();
+    let summary = run_dir(&mut Scripted::new("1", NEVER), &scripts()).unwrap();
     let of_full: Vec<_> = summary.failures.iter().filter(|f| f.file.starts_with("full/")).collect();
     println!("{} steps passed, {} of full/ fail", summary.passed, of_full.len());
     check_known(&summary, &scripts().join("KNOWN_FAILING")).unwrap();

@@ -1,5 +1,5 @@
 //! A query over K shards gives the answer of one (DESIGN section 3): random schemas, overwrites,
-//! equal times, all types, flushes and evictions between.
+//! equal times, all types, flushes, evictions and splits between.
 
 use fastrand::Rng;
 use serde_json::Value;
@@ -7,7 +7,9 @@ use serde_json::Value;
 use crate::product::Product;
 
 const SEEDS: u64 = 2_000;
-const SHARD_COUNTS: [&str; 4] = ["1", "2", "4", "7"];
+/// How many shards, and whether their groups split while the story goes on.
+const VARIANTS: [(&str, bool); 5] =
+    [("1", false), ("2", false), ("4", true), ("7", false), ("1", true)];
 
 #[test]
 fn any_number_of_shards_gives_the_same_answer() {
@@ -27,8 +29,12 @@ fn one_seed(seed: u64) -> usize {
     let story = story(&mut Rng::with_seed(seed));
     let mut expected: Vec<Value> = Vec::new();
     let mut rows = 0;
-    for count in SHARD_COUNTS {
-        let mut product = Product::with(&[("DEFAULT_SHARDS", count)]);
+    // From a few points to more than most stories have.
+    let split_bytes = (200 + 150 * (seed % 20)).to_string();
+    for (count, splits) in VARIANTS {
+        let split_bytes = if splits { split_bytes.as_str() } else { "4000000000" };
+        let settings = [("DEFAULT_SHARDS", count), ("SHARD_SPLIT_BYTES", split_bytes)];
+        let mut product = Product::with(&settings);
         product.query("", "CREATE DATABASE d");
         let mut answers = Vec::new();
         for step in &story {
@@ -44,7 +50,9 @@ fn one_seed(seed: u64) -> usize {
             continue;
         }
         for ((q, answer), expected) in answers.iter().zip(&expected) {
-            let context = || format!("SEED={seed}, {count} shards: {q}\n{expected}\n{answer}");
+            let context = || {
+                format!("SEED={seed}, {count} shards, splits: {splits}: {q}\n{expected}\n{answer}")
+            };
             assert!(same(answer, expected), "{}", context());
             rows += answer
                 .pointer("/results/0/series")

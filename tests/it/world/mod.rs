@@ -106,7 +106,9 @@ pub(crate) struct World {
     pub(crate) platform: TestPlatform,
     /// How often things go wrong.
     pub(crate) faults: Faults,
-    /// `SHARD_SPLIT_BYTES` of its Databases; 0 for groups that never split.
+    /// Only what objects send each other goes wrong.
+    pub(crate) spares_clients: bool,
+    /// `SHARD_SPLIT_BYTES`; 0 is never.
     pub(crate) split_bytes: u64,
     make_shard: fn(&ObjectId) -> Box<dyn ShardObject>,
     stores: BTreeMap<Address, FaultStore>,
@@ -125,6 +127,7 @@ impl World {
         Self {
             platform: TestPlatform::new(seed),
             faults: Faults::default(),
+            spares_clients: false,
             split_bytes: 0,
             make_shard,
             stores: BTreeMap::new(),
@@ -259,6 +262,11 @@ impl World {
         true
     }
 
+    /// Lets an alarm go off that is due by now.
+    pub(crate) fn alarm_if_due(&mut self) -> bool {
+        self.alarm_is_due_within(0) && self.alarm()
+    }
+
     /// Whether some alarm goes off within `span_ns` from now.
     pub(crate) fn alarm_is_due_within(&self, span_ns: i64) -> bool {
         let now_ns = self.platform.time_ns();
@@ -319,7 +327,10 @@ impl World {
     }
 
     fn request(&mut self, caller: Caller, call: Call) {
-        let faults = self.faults;
+        let mut faults = self.faults;
+        if self.spares_clients && matches!(caller, Caller::Client(_)) {
+            faults = Faults::default();
+        }
         // Requests to the Catalog are clients' own: nobody but they repeat them.
         if call.to != Address::Catalog && self.platform.percent(faults.repeated) {
             self.events.push(Event::Request(caller.clone(), call.clone()));

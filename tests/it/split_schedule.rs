@@ -1,0 +1,212 @@
+//! Random schedules of writes and queries from two edges while shard groups split: messages are
+//! lost, repeated, delayed and reordered, objects crash between any two of them, alarms come when
+//! they like. A model says of every query which points, of which value, it may and must show.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use tidemark::influxql::params::Params;
+use tidemark::influxql::parse_statement;
+use tidemark::model::time::{D_NS, MS_NS};
+use tidemark::model::value::FieldValue;
+use tidemark::query::result::{ResultColumn, SeriesChunk};
+use tidemark::route::error::Error;
+use tidemark::route::grants::Principal;
+use tidemark::route::statement::{Execution, Session};
+use tidemark::route::write::Write;
+
+use crate::protocol::{create, write};
+use crate::world::platform::START_NS;
+use crate::world::{Answers, Edge, Faults, World, real_shard};
+
+const SEEDS: u64 = 250;
+const STEPS: u64 = 700;
+/// Bytes of a shard at which its group splits: a few dozen points.
+const SPLIT_BYTES: u64 = 1_200;
+/// 2100-01-01.
+const FAR_NS: i64 = 4_102_444_800_000_000_000;
+
+type Piece = Result<Option<SeriesChunk>, Error>;
+
+struct Writing {
+    answers: Answers<Write>,
+    /// Times and the one value of all its points.
+    times_ns: Vec<i64>,
+    value: i64,
+    start: u64,
+    end: Option<u64>,
+    succeeded: bool,
+}
+
+struct Asking {
+    pieces: Rc<RefCell<Vec<Piece>>>,
+    start: u64,
+    end: Option<u64>,
+}
+
+/// Times that are written often, near now, years ago and in the year 2100; each once where a late
+/// repeat of an earlier write could come back.
+fn time_ns(world: &World, number: usize, once: bool) -> i64 {
+    let at = world.platform.below(if once { 1_000_000 } else { 60 }) as i64;
+    let at = if once { at * 1_000 + number as i64 } else { at * 1_000_000 };
+    match world.platform.below(10) {
+        0 => FAR_NS + at,
+        1..=3 => START_NS - 900 * D_NS + at * 50_000,
+        _ => START_NS - D_NS + at * 2_000,
+    }
+}
+
+fn start_write(world: &mut World, edge: &Edge, value: i64, once: bool) -> Writing {
+    let count = 1 + world.platform.below(12);
+    let times_ns: Vec<i64> =
+        (0..count).map(|n| time_ns(world, value as usize * 12 + n, once)).collect();
+    // A time's series follows from the time, so that a repeat overwrites.
+    let line = |time_ns: &i64| {
+        let host = (time_ns / 1_000).rem_euclid(5);
+        format!("m,host=h{host} i={value}i,s=\"text of {value}\" {time_ns}")
+    };
+    let lines: Vec<String> = times_ns.iter().map(line).collect();
+    let answers = world.start_machine(edge, write("db", &lines.join("\n")));
+    Writing { answers, times_ns, value, start: 0, end: None, succeeded: false }
+}
+
+fn start_query(world: &mut World, edge: &Edge) -> Asking {
+    let text = ["SELECT i FROM m", "SELECT i, s FROM m GROUP BY host"][world.platform.below(2)];
+    let statement = parse_statement(text, &Params::default()).unwrap();
+    let database = Some("db".to_owned());
+    let principal = Principal::admin();
+    let session = Session { database, now_ns: START_NS, principal, ..Session::default() };
+    let execution = Execution::new(statement, session);
+    let pieces = world.start_pieces(edge, execution, |piece| matches!(piece, Ok(Some(_))));
+    Asking { pieces, start: 0, end: None }
+}
+
+/// What a query that came to its end has shown: every time once.
+fn shown(pieces: &[Piece], seed: u64) -> Option<BTreeMap<i64, i64>> {
+    let mut rows = BTreeMap::new();
+    for piece in pieces {
+        let Ok(Some(chunk)) = piece else {
+            return matches!(piece, Ok(None)).then_some(rows);
+        };
+        let [ResultColumn::Time(times_ns), ResultColumn::Values(column), ..] =
+            chunk.values.as_slice()
+        else {
+            panic!("seed {seed}: {:?}", chunk.columns);
+        };
+        for (row, time_ns) in times_ns.iter().enumerate() {
+            let Some(FieldValue::Integer(value)) = column.get(row) else {
+                panic!("seed {seed}: no value at {time_ns}");
+            };
+            assert_eq!(rows.insert(*time_ns, value), None, "seed {seed}: {time_ns} is there twice");
+        }
+    }
+    None
+}
+
+/// Checks a query that was asked and answered at these steps; returns how many points it had to
+/// show.
+fn check(writes: &[Writing], rows: &BTreeMap<i64, i64>, asked: (u64, u64), seed: u64) -> u64 {
+    let mut of_time: BTreeMap<i64, Vec<&Writing>> = BTreeMap::new();
+    for write in writes.iter().filter(|write| write.start <= asked.1) {
+        write.times_ns.iter().for_each(|time| of_time.entry(*time).or_default().push(write));
+    }
+    let acknowledged =
+        |write: &&&Writing| write.succeeded && write.end.is_some_and(|end| end < asked.0);
+    let mut must = 0;
+    for (time_ns, writes) in &of_time {
+        let shown = rows.get(time_ns);
+        let safe: Vec<_> = writes.iter().filter(acknowledged).collect();
+        if !safe.is_empty() {
+            must += 1;
+            let context = || format!("asked at {asked:?}, {} rows", rows.len());
+            assert!(shown.is_some(), "seed {seed}: point {time_ns} is missing, {}", context());
+        }
+        let Some(shown) = shown else { continue };
+        let write = writes.iter().find(|write| write.value == *shown);
+        let write = write.unwrap_or_else(|| panic!("seed {seed}: nobody wrote {shown}"));
+        let ended = write.end.unwrap_or(u64::MAX);
+        let newer = safe.iter().find(|newer| newer.start > ended);
+        assert!(newer.is_none(), "seed {seed}: {time_ns} shows {shown}, which was overwritten");
+    }
+    let unknown = rows.keys().find(|time_ns| !of_time.contains_key(*time_ns));
+    assert_eq!(unknown, None, "seed {seed}: a point that nobody wrote");
+    must
+}
+
+#[test]
+fn splits_lose_and_double_nothing_whatever_happens_to_messages_and_objects() {
+    let only: Option<u64> = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+    let (mut must, mut answered, mut shards, mut refused) = (0, 0, 0, 0);
+    for seed in (0..SEEDS).filter(|seed| only.is_none_or(|only| only == *seed)) {
+        let mut world = World::new(seed, real_shard::make);
+        world.split_bytes = SPLIT_BYTES;
+        let edges = [Edge::default(), Edge::default()];
+        world.run(&edges[0], create("db", 1 + (seed % 3) as u32, None)).unwrap();
+        // Where clients' own messages are late, an old value may come back: then each is written
+        // once.
+        let once = seed % 2 == 1;
+        if seed % 4 != 0 {
+            world.spares_clients = !once;
+            world.faults = Faults { lost: 4, repeated: 6, crashed: 3, alarms: 5, storage: 1 };
+        }
+        let (mut writes, mut queries): (Vec<Writing>, Vec<Asking>) = (Vec::new(), Vec::new());
+        for step in 0..STEPS {
+            let now_ns = world.platform.time_ns();
+            world.platform.advance_to(now_ns + 40 * MS_NS);
+            let edge = edges[world.platform.below(2)].clone();
+            let open = writes.iter().filter(|write| write.end.is_none()).count();
+            match world.platform.below(40) {
+                0..=4 if open < 3 => {
+                    let mut write = start_write(&mut world, &edge, writes.len() as i64, once);
+                    write.start = step;
+                    writes.push(write);
+                }
+                5 => {
+                    let mut query = start_query(&mut world, &edge);
+                    query.start = step;
+                    queries.push(query);
+                }
+                6 | 7 => {
+                    world.alarm_if_due();
+                }
+                _ => {
+                    world.deliver();
+                }
+            }
+            for write in writes.iter_mut().filter(|write| write.end.is_none()) {
+                if let Some(answer) = write.answers.take() {
+                    (write.end, write.succeeded) = (Some(step), answer.is_ok());
+                    refused += u64::from(answer.is_err());
+                }
+            }
+            for query in queries.iter_mut().filter(|query| query.end.is_none()) {
+                let over = |piece: &Piece| !matches!(piece, Ok(Some(_)));
+                if query.pieces.borrow().last().is_some_and(over) {
+                    query.end = Some(step);
+                    if let Some(rows) = shown(&query.pieces.borrow(), seed) {
+                        must += check(&writes, &rows, (query.start, step), seed);
+                        answered += 1;
+                    }
+                }
+            }
+        }
+        world.faults = Faults::default();
+        world.settle();
+        for write in writes.iter_mut().filter(|write| write.end.is_none()) {
+            let answer = write.answers.take();
+            (write.end, write.succeeded) = (Some(STEPS), answer.is_some_and(|a| a.is_ok()));
+        }
+        for edge in &edges {
+            let mut query = start_query(&mut world, edge);
+            while world.deliver() {}
+            query.end = Some(STEPS);
+            let rows = shown(&query.pieces.borrow(), seed);
+            let rows = rows.unwrap_or_else(|| panic!("seed {seed}: {:?}", query.pieces));
+            must += check(&writes, &rows, (STEPS + 1, STEPS + 1), seed);
+        }
+        shards += world.shard_ids().len();
+    }
+    println!("{answered} queries, {must} points due, {shards} shards, {refused} writes refused");
+    assert!(only.is_some() || (answered > SEEDS && shards as u64 > 5 * SEEDS));
+}
