@@ -45,6 +45,14 @@ impl StringColumn {
         self.text.get(start..end).unwrap_or_default()
     }
 
+    /// The bytes of the string at `index`; empty past the end.
+    #[inline(always)]
+    pub fn bytes_of(&self, index: usize) -> &[u8] {
+        let Some(&end) = self.ends.get(index) else { return &[] };
+        let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |&e| e as usize);
+        self.text.as_bytes().get(start..end as usize).unwrap_or_default()
+    }
+
     /// Appends one string. A column holds at most 4 GiB of text, far above every body limit.
     pub fn push(&mut self, value: &str) {
         self.text.push_str(value);

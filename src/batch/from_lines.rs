@@ -4,7 +4,7 @@
 //! which, and which field follows which, is remembered and expected again.
 
 use super::Batch;
-use super::column::Column;
+use super::column::Values;
 use super::interner::Interner;
 use super::room::Room;
 use super::writer::{self, MeasurementWriter, Refusal};
@@ -109,7 +109,7 @@ impl BatchBuilder {
     }
 
     /// The line at hand has key number `key`.
-    #[inline]
+    #[inline(always)]
     fn follow(&mut self, key: u32) {
         if let Some(previous) = self.targets.get_mut(self.key as usize) {
             previous.next = key;
@@ -125,26 +125,36 @@ impl BatchBuilder {
     }
 
     /// Adds the series of a key seen for the first time; returns the key's number.
-    fn add_key(&mut self, raw: &str, key: &SeriesKey<'_>) -> Result<u32, Cause> {
+    fn add_key(&mut self, raw: &str, hash: u32, key: &SeriesKey<'_>) -> Result<u32, Cause> {
         if line_protocol::is_canonical(raw, key) {
-            return self.add_canonical(raw, key);
+            return self.add_canonical(raw, hash, key);
         }
         let mut canonical = std::mem::take(&mut self.scratch);
         line_protocol::write_canonical(key, &mut canonical);
-        let number = match self.keys.find(&canonical) {
+        let canonical_hash = self.keys.hash(&canonical);
+        let number = match self.keys.find_hashed(&canonical, canonical_hash) {
             Some(number) => Ok(number),
-            None => self.add_canonical(&canonical, key),
+            None => self.add_canonical(&canonical, canonical_hash, key),
         };
+        let is_alias = canonical != raw;
         self.scratch = canonical;
         let number = number?;
-        let (alias, is_new) = self.keys.intern(raw);
-        if is_new && let Some(target) = self.targets.get(number as usize) {
+        if !is_alias {
+            return Ok(number);
+        }
+        let alias = self.keys.add(raw, hash);
+        if let Some(target) = self.targets.get(number as usize) {
             self.targets.push(Target { next: alias, ..*target });
         }
         Ok(alias)
     }
 
-    fn add_canonical(&mut self, canonical: &str, key: &SeriesKey<'_>) -> Result<u32, Cause> {
+    fn add_canonical(
+        &mut self,
+        canonical: &str,
+        hash: u32,
+        key: &SeriesKey<'_>,
+    ) -> Result<u32, Cause> {
         let measurement = match self.names.find(&key.measurement) {
             Some(measurement) => measurement,
             None => {
@@ -160,15 +170,15 @@ impl BatchBuilder {
         };
         let tags = key.tags.iter().map(|(tag, value)| (tag.as_ref(), value.as_ref()));
         let series = writer.add_series(tags, &mut self.cells).map_err(cause)?;
-        let (number, _) = self.keys.intern(canonical);
+        let number = self.keys.add(canonical, hash);
         // Until another key has followed: most likely the same again.
         self.targets.push(Target { measurement, series, next: number });
         Ok(number)
     }
 
     /// The column for a value of the line at hand.
-    #[inline]
-    fn column(&mut self, key: FieldKey<'_>, field_type: FieldType) -> Result<&mut Column, Cause> {
+    #[inline(never)]
+    fn column(&mut self, key: FieldKey<'_>, field_type: FieldType) -> Result<&mut Values, Cause> {
         let Some(writer) = self.measurements.get_mut(self.measurement as usize) else {
             return Err(Cause::MissingMeasurement);
         };
@@ -182,13 +192,35 @@ impl BatchBuilder {
     }
 }
 
+/// Takes a value: by the short way if it is what was expected, else by the long one.
+macro_rules! set_or_push {
+    ($name:ident, $push:ident, $set:ident, $field_type:ident, $value:ty) => {
+        #[inline(always)]
+        fn $name(&mut self, key: FieldKey<'_>, value: $value) -> Result<(), Cause> {
+            if let FieldKey::Expected = key
+                && let Some(writer) = self.measurements.get_mut(self.measurement as usize)
+                && writer.$push(value)
+            {
+                return Ok(());
+            }
+            let row = self.rows;
+            writer::$set(self.column(key, FieldType::$field_type)?, row, value);
+            Ok(())
+        }
+    };
+}
+
+impl BatchBuilder {
+    set_or_push!(plain_string, push_string, set_string, String, &str);
+}
+
 impl Sink for BatchBuilder {
-    #[inline]
+    #[inline(always)]
     fn expected_series(&self) -> &[u8] {
-        self.keys.strings().get(self.expected_key as usize).as_bytes()
+        self.keys.strings().bytes_of(self.expected_key as usize)
     }
 
-    #[inline]
+    #[inline(always)]
     fn begin_expected(&mut self) {
         self.follow(self.expected_key);
     }
@@ -196,68 +228,48 @@ impl Sink for BatchBuilder {
     fn begin(&mut self, raw_key: &str) -> Result<(), (usize, Cause)> {
         // Should the key be bad: a rollback must not reach the measurement of the line before.
         self.measurement = NONE;
-        let number = match self.keys.find(raw_key) {
+        let hash = self.keys.hash(raw_key);
+        let number = match self.keys.find_hashed(raw_key, hash) {
             Some(number) => number,
             None => {
                 let key = line_protocol::cut(raw_key, &self.limits)?;
-                self.add_key(raw_key, &key).map_err(|cause| (0, cause))?
+                self.add_key(raw_key, hash, &key).map_err(|cause| (0, cause))?
             }
         };
         self.follow(number);
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn expected_field(&self) -> &[u8] {
         let writer = self.measurements.get(self.measurement as usize);
         writer.map_or(&[], MeasurementWriter::expected_field)
     }
 
-    #[inline]
-    fn float(&mut self, key: FieldKey<'_>, value: f64) -> Result<(), Cause> {
-        let row = self.rows;
-        writer::set_float(self.column(key, FieldType::Float)?, row, value);
-        Ok(())
-    }
+    set_or_push!(float, push_float, set_float, Float, f64);
+    set_or_push!(integer, push_integer, set_integer, Integer, i64);
+    set_or_push!(boolean, push_boolean, set_boolean, Boolean, bool);
 
-    #[inline]
-    fn integer(&mut self, key: FieldKey<'_>, value: i64) -> Result<(), Cause> {
-        let row = self.rows;
-        writer::set_integer(self.column(key, FieldType::Integer)?, row, value);
-        Ok(())
-    }
-
-    #[inline]
     fn unsigned(&mut self, key: FieldKey<'_>, value: u64) -> Result<(), Cause> {
         let row = self.rows;
         writer::set_unsigned(self.column(key, FieldType::Unsigned)?, row, value);
         Ok(())
     }
 
-    #[inline]
-    fn boolean(&mut self, key: FieldKey<'_>, value: bool) -> Result<(), Cause> {
-        let row = self.rows;
-        writer::set_boolean(self.column(key, FieldType::Boolean)?, row, value);
-        Ok(())
-    }
-
-    #[inline]
+    #[inline(always)]
     fn string(&mut self, key: FieldKey<'_>, raw: &str, escaped: bool) -> Result<(), Cause> {
-        let row = self.rows;
         if !escaped {
-            writer::set_string(self.column(key, FieldType::String)?, row, raw);
-            return Ok(());
+            return self.plain_string(key, raw);
         }
         let mut text = std::mem::take(&mut self.scratch);
         text.clear();
         unescape_string(raw, |piece| text.push_str(piece));
-        let column = self.column(key, FieldType::String);
-        let result = column.map(|column| writer::set_string(column, row, &text));
+        let result = self.plain_string(key, &text);
         self.scratch = text;
         result
     }
 
-    #[inline]
+    #[inline(always)]
     fn commit(&mut self, time_ns: i64, line: u32) -> Result<(), Cause> {
         let series = self.series;
         match self.measurements.get_mut(self.measurement as usize) {

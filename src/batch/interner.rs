@@ -47,15 +47,25 @@ impl Interner {
 
     /// The number of `string`, if it has one.
     pub(super) fn find(&self, string: &str) -> Option<u32> {
-        self.probe(string, self.hash(string)).ok()
+        self.find_hashed(string, self.hash(string))
+    }
+
+    /// The same for a string whose [`Interner::hash`] is known.
+    pub(super) fn find_hashed(&self, string: &str, hash: u32) -> Option<u32> {
+        self.probe(string, hash).ok()
     }
 
     /// The number of `string`, and whether it was given just now.
     pub(super) fn intern(&mut self, string: &str) -> (u32, bool) {
         let hash = self.hash(string);
-        if let Ok(number) = self.probe(string, hash) {
-            return (number, false);
+        match self.probe(string, hash) {
+            Ok(number) => (number, false),
+            Err(_) => (self.add(string, hash), true),
         }
+    }
+
+    /// The number of `string`, which has none so far, and of which `hash` is the hash.
+    pub(super) fn add(&mut self, string: &str, hash: u32) -> u32 {
         if (self.hashes.len() + 1) * 4 > self.slots.len() * 3 {
             self.grow();
         }
@@ -64,7 +74,7 @@ impl Interner {
         self.strings.push(string);
         self.hashes.push(hash);
         self.place(hash, number);
-        (number, true)
+        number
     }
 
     /// Forgets the last string.
@@ -81,7 +91,8 @@ impl Interner {
         self.hashes.truncate(number);
     }
 
-    fn hash(&self, string: &str) -> u32 {
+    /// What strings are looked up by.
+    pub(super) fn hash(&self, string: &str) -> u32 {
         let mut hasher = self.seed.build_hasher();
         hasher.write(string.as_bytes());
         let hash = hasher.finish();

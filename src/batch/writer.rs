@@ -3,6 +3,7 @@
 //! Values go straight into typed columns. Columns that a line does not mention lag behind and are
 //! padded when next written to, so that a row costs only the fields it has.
 
+use super::bitmap::{Bitmap, Validity};
 use super::column::{Column, Values};
 use super::interner::Interner;
 use super::room::Room;
@@ -43,10 +44,64 @@ struct FieldWriter {
     field: u32,
     /// The key as the client writes it, with its `=`.
     expected: String,
-    /// May be shorter than the rows.
-    column: Column,
+    /// May be fewer than the rows.
+    values: Values,
+    /// Whether rows have a value, up to the last one that has none; rows after that have.
+    valid: Bitmap,
     /// Whether the key has columns of other types too.
     shared: bool,
+}
+
+impl FieldWriter {
+    /// Rows up to `rows` that are not there yet have no value.
+    #[inline(never)]
+    fn pad(&mut self, rows: usize) {
+        let len = self.values.len();
+        if len < rows {
+            if self.valid.len() < len {
+                self.valid.extend_filled(len - self.valid.len(), true);
+            }
+            self.valid.extend_filled(rows - len, false);
+            self.values.extend_padding(rows - len);
+        }
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.valid.truncate(rows);
+    }
+
+    /// All `rows` of them.
+    fn finish(mut self, rows: usize) -> Column {
+        self.pad(rows);
+        if self.valid.is_empty() {
+            return Column::full(self.values);
+        }
+        self.valid.extend_filled(rows - self.valid.len(), true);
+        Column { values: self.values, validity: Validity::Some(self.valid) }
+    }
+}
+
+/// Appends a value to the column of the expected field; `false` if there is more to do than that.
+macro_rules! push_expected {
+    ($name:ident, $variant:ident, $value:ty) => {
+        #[inline(always)]
+        pub(super) fn $name(&mut self, value: $value) -> bool {
+            let Some(&number) = self.order.get(self.at) else { return false };
+            let Some(writer) = self.columns.get_mut(number as usize) else { return false };
+            let rows = self.times_ns.len();
+            if !matches!(&writer.values, Values::$variant(values) if values.len() == rows) {
+                writer.pad(rows);
+            }
+            let Values::$variant(values) = &mut writer.values else { return false };
+            if values.len() > rows || writer.shared {
+                return false;
+            }
+            values.push(value);
+            self.at += 1;
+            true
+        }
+    };
 }
 
 /// Everything of one measurement.
@@ -100,7 +155,7 @@ impl MeasurementWriter {
             + self.times_ns.capacity() * 8
             + self.lines.capacity() * 4;
         let tags = self.tags.iter().map(|tag| tag.values.bytes() + tag.codes.capacity() * 4);
-        let columns = self.columns.iter().map(|writer| writer.column.bytes());
+        let columns = self.columns.iter().map(|w| w.values.bytes() + w.valid.words().len() * 8);
         rows + tags.sum::<usize>() + columns.sum::<usize>()
     }
 
@@ -110,7 +165,7 @@ impl MeasurementWriter {
         room.make(&mut self.times_ns);
         room.make(&mut self.lines);
         for writer in &mut self.columns {
-            match &mut writer.column.values {
+            match &mut writer.values {
                 Values::Float(values) => room.make(values),
                 Values::Integer(values) => room.make(values),
                 Values::Unsigned(values) => room.make(values),
@@ -157,8 +212,13 @@ impl MeasurementWriter {
         Ok(series)
     }
 
+    push_expected!(push_float, Float, f64);
+    push_expected!(push_integer, Integer, i64);
+    push_expected!(push_boolean, Boolean, bool);
+    push_expected!(push_string, String, &str);
+
     /// The key, as written and with its `=`, of the field that is expected next; empty for none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn expected_field(&self) -> &[u8] {
         let column = self.order.get(self.at).and_then(|&column| self.columns.get(column as usize));
         column.map_or(&[], |column| column.expected.as_bytes())
@@ -170,10 +230,10 @@ impl MeasurementWriter {
         &mut self,
         field_type: FieldType,
         cells: &mut usize,
-    ) -> Result<&mut Column, Refusal> {
+    ) -> Result<&mut Values, Refusal> {
         let number = self.order.get(self.at).copied().unwrap_or(NONE);
         match self.columns.get(number as usize) {
-            Some(writer) if writer.column.values.field_type() == field_type => {
+            Some(writer) if writer.values.field_type() == field_type => {
                 self.ready(number, field_type)
             }
             Some(writer) => {
@@ -192,7 +252,7 @@ impl MeasurementWriter {
         key: &str,
         field_type: FieldType,
         cells: &mut usize,
-    ) -> Result<&mut Column, Refusal> {
+    ) -> Result<&mut Values, Refusal> {
         let (field, is_new) = self.fields.intern(key);
         if is_new {
             self.columns_of_field.push([NONE; N_TYPES]);
@@ -206,7 +266,7 @@ impl MeasurementWriter {
     }
 
     /// The row is whole.
-    #[inline]
+    #[inline(always)]
     pub(super) fn commit(
         &mut self,
         series: u32,
@@ -229,13 +289,12 @@ impl MeasurementWriter {
         let (n_columns, n_fields) = self.committed;
         for &number in self.order.iter().take(self.at) {
             if let Some(writer) = self.columns.get_mut(number as usize) {
-                writer.column.values.truncate(rows);
-                writer.column.validity.truncate(rows);
+                writer.truncate(rows);
             }
         }
         for writer in self.columns.drain(n_columns..) {
             *cells = cells.saturating_sub(rows);
-            let code = usize::from(writer.column.values.field_type().code());
+            let code = usize::from(writer.values.field_type().code());
             let columns = self.columns_of_field.get_mut(writer.field as usize);
             if let Some(number) = columns.and_then(|columns| columns.get_mut(code)) {
                 *number = NONE;
@@ -261,10 +320,9 @@ impl MeasurementWriter {
         }
         let mut field_keys = Vec::with_capacity(self.columns.len());
         let mut fields = Vec::with_capacity(self.columns.len());
-        for mut writer in self.columns {
-            pad(&mut writer.column, rows);
+        for writer in self.columns {
             field_keys.push(self.fields.strings().get(writer.field as usize).to_owned());
-            fields.push(writer.column);
+            fields.push(writer.finish(rows));
         }
         let mut tag_keys: Vec<String> = self.tag_keys.strings().iter().map(str::to_owned).collect();
         let tags = self.tags.into_iter().map(|mut tag| {
@@ -313,14 +371,15 @@ impl MeasurementWriter {
                 *slot = number;
             }
         }
-        let column = Column::new(field_type);
-        self.columns.push(FieldWriter { field, expected: expected.to_owned(), column, shared });
+        let (expected, values) = (expected.to_owned(), Values::new(field_type));
+        let valid = Bitmap::default();
+        self.columns.push(FieldWriter { field, expected, values, valid, shared });
         Ok(number)
     }
 
     /// Notes that the draft has a value in column `number` and pads it up to the row.
     #[inline]
-    fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Column, Refusal> {
+    fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Values, Refusal> {
         let rows = self.times_ns.len();
         if self.columns.get(number as usize).is_some_and(|writer| writer.shared) {
             self.check_siblings(number, field_type)?;
@@ -334,10 +393,8 @@ impl MeasurementWriter {
         let Some(writer) = self.columns.get_mut(number as usize) else {
             return Err(no_column(&limits));
         };
-        if writer.column.len() < rows {
-            pad(&mut writer.column, rows);
-        }
-        Ok(&mut writer.column)
+        writer.pad(rows);
+        Ok(&mut writer.values)
     }
 
     #[cold]
@@ -346,10 +403,10 @@ impl MeasurementWriter {
         let columns = self.columns_of_field.get(writer.field as usize);
         for &sibling in columns.into_iter().flatten().filter(|&&sibling| sibling != number) {
             if let Some(other) = self.columns.get(sibling as usize)
-                && other.column.len() > self.times_ns.len()
+                && other.values.len() > self.times_ns.len()
             {
                 let key = self.fields.strings().get(writer.field as usize).to_owned();
-                let first = other.column.values.field_type();
+                let first = other.values.field_type();
                 return Err(Refusal::TypeConflict { key, first, second });
             }
         }
@@ -374,24 +431,13 @@ fn charge(cells: &mut usize, more: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-#[cold]
-fn pad(column: &mut Column, rows: usize) {
-    while column.len() < rows {
-        column.push_null();
-    }
-}
-
 /// Sets the value of row `row`, the next one or, when a line repeats a field, the last one.
 macro_rules! setter {
     ($name:ident, $variant:ident, $value:ty) => {
         #[inline]
-        pub(super) fn $name(column: &mut Column, row: usize, value: $value) {
-            let Values::$variant(values) = &mut column.values else { return };
-            if values.len() > row {
-                values.truncate(row);
-            } else {
-                column.validity.push(row, true);
-            }
+        pub(super) fn $name(values: &mut Values, row: usize, value: $value) {
+            let Values::$variant(values) = values else { return };
+            values.truncate(row);
             values.push(value);
         }
     };

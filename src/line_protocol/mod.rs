@@ -7,6 +7,7 @@
 //! Escapes in names: a delimiter after a backslash is data, and the backslash is dropped; before
 //! any other byte a backslash is data (1.x `models/points.go`). In strings only `\"` and `\\`.
 
+mod cursor;
 mod error;
 mod number;
 mod parser;

@@ -24,14 +24,60 @@ const POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
+/// What appending so many digits multiplies a number by.
+const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
 /// Digits that cannot overflow a u64.
 const SAFE_DIGITS: usize = 19;
 
-/// Reads the number at the start of `text` and returns it with its length, suffix included.
+/// Bytes within which [`read_short`] finds a whole number and its end.
+const WINDOW: usize = 32;
+
+/// Reads the usual numbers: up to seven digits before the point and fifteen after it, no exponent,
+/// a comma or a space behind it. Returns the float or integer with its length, suffix included.
+#[inline(always)]
+pub(super) fn read_short(text: &[u8]) -> Option<(Number, usize)> {
+    let window: &[u8; WINDOW] = text.first_chunk()?;
+    let negative = window[0] == b'-';
+    let start = usize::from(negative);
+    let (whole, n_whole) = leading_digits(word(window, start)?);
+    let mut at = start + n_whole;
+    if n_whole.wrapping_sub(1) >= 7 {
+        return None;
+    }
+    let magnitude = match window.get(at)? {
+        b'i' if matches!(window.get(at + 1)?, b',' | b' ') => {
+            let value = whole as i64;
+            return Some((Number::Integer(if negative { -value } else { value }), at + 1));
+        }
+        b'.' => {
+            let (fraction, n) = leading_digits(word(window, at + 1)?);
+            let mut mantissa = whole * SHIFTS.get(n)? + fraction;
+            let mut n_fraction = n;
+            if n == 8 {
+                let (fraction, n) = leading_digits(word(window, at + 9)?);
+                mantissa = mantissa.wrapping_mul(*SHIFTS.get(n)?).wrapping_add(fraction);
+                n_fraction = 8 + n;
+            }
+            at += 1 + n_fraction;
+            if n_whole + n_fraction > SAFE_DIGITS || n_fraction == 16 {
+                return None;
+            }
+            scaled(mantissa, n_fraction)?
+        }
+        _ => whole as f64,
+    };
+    // An exponent, a suffix or nonsense may follow.
+    if !matches!(window.get(at)?, b',' | b' ') {
+        return None;
+    }
+    Some((Number::Float(if negative { -magnitude } else { magnitude }), at))
+}
+
+/// Reads the number at the start of `bytes` and returns it with its length, suffix included.
 ///
 /// `-?` digits, with at most one `.` on either side of at least one digit, an exponent for floats.
-pub(super) fn read(text: &str) -> (Number, usize) {
-    let bytes = text.as_bytes();
+pub(super) fn read(bytes: &[u8]) -> (Number, usize) {
     let negative = bytes.first() == Some(&b'-');
     let mut at = usize::from(negative);
     let mut mantissa = 0;
@@ -41,35 +87,38 @@ pub(super) fn read(text: &str) -> (Number, usize) {
             let value = match n_whole < SAFE_DIGITS {
                 // Eighteen digits are below i64::MAX.
                 true => Some(if negative { -(mantissa as i64) } else { mantissa as i64 }),
-                false => text.get(..at).and_then(|digits| digits.parse().ok()),
+                false => parsed(bytes, at),
             };
             (value.map_or(Number::OutOfRange(b'i'), Number::Integer), at + 1)
         }
         Some(b'u') if n_whole > 0 && !negative => {
             let value = match n_whole <= SAFE_DIGITS {
                 true => Some(mantissa),
-                false => text.get(..at).and_then(|digits| digits.parse().ok()),
+                false => parsed(bytes, at),
             };
             (value.map_or(Number::OutOfRange(b'u'), Number::Unsigned), at + 1)
         }
-        _ => read_float(text, at, mantissa, n_whole),
+        _ => read_float(bytes, at, mantissa, n_whole),
     }
 }
 
-fn read_float(text: &str, mut at: usize, mut mantissa: u64, n_whole: usize) -> (Number, usize) {
-    let bytes = text.as_bytes();
+/// The first `length` bytes as the standard library reads them.
+fn parsed<T: std::str::FromStr>(bytes: &[u8], length: usize) -> Option<T> {
+    std::str::from_utf8(bytes.get(..length)?).ok()?.parse().ok()
+}
+
+fn read_float(bytes: &[u8], mut at: usize, mut mantissa: u64, n_whole: usize) -> (Number, usize) {
     let mut n_digits = n_whole;
-    let mut exponent = 0_i32;
+    let mut n_fraction = 0;
     if bytes.get(at) == Some(&b'.') {
         at += 1;
-        let n_fraction = digits(bytes, &mut at, &mut mantissa);
+        n_fraction = digits(bytes, &mut at, &mut mantissa);
         n_digits += n_fraction;
-        exponent = i32::try_from(n_fraction).map_or(i32::MIN, |n| -n);
     }
     if n_digits == 0 {
         return (Number::Malformed, at);
     }
-    let mut plain = true;
+    let mut plain = n_digits <= SAFE_DIGITS;
     if let Some(b'e' | b'E') = bytes.get(at) {
         plain = false;
         at += 1;
@@ -78,27 +127,76 @@ fn read_float(text: &str, mut at: usize, mut mantissa: u64, n_whole: usize) -> (
             return (Number::Malformed, at);
         }
     }
-    if plain
-        && n_digits <= SAFE_DIGITS
-        && mantissa <= EXACT_MAX
-        && let Some(power) = POWERS.get(exponent.unsigned_abs() as usize)
-    {
-        // Both operands are exact, so the quotient is the correctly rounded value.
-        let value = mantissa as f64 / power;
+    if plain && let Some(value) = scaled(mantissa, n_fraction) {
         let value = if bytes.first() == Some(&b'-') { -value } else { value };
         return (Number::Float(value), at);
     }
-    match text.get(..at).and_then(|number| number.parse::<f64>().ok()) {
+    match parsed::<f64>(bytes, at) {
         Some(value) if value.is_finite() => (Number::Float(value), at),
         Some(_) => (Number::OutOfRange(b' '), at),
         None => (Number::Malformed, at),
     }
 }
 
+/// `mantissa` ÷ 10^`digits`, correctly rounded; `None` above 10^22.
+#[inline(always)]
+fn scaled(mantissa: u64, digits: usize) -> Option<f64> {
+    let power = POWERS.get(digits)?;
+    match mantissa <= EXACT_MAX {
+        // Both operands are exact, so the quotient is the correctly rounded value.
+        true => Some(mantissa as f64 / power),
+        false => rounded_quotient(mantissa, digits),
+    }
+}
+
+/// 5^-q as 128 bits of which the highest is set, rounded up, for q = 0..=22.
+const RECIPROCALS: [u128; 23] = {
+    let mut table = [1 << 127; 23];
+    let (mut q, mut power) = (1, 5_u128);
+    while q < table.len() {
+        let shift = 128 - power.leading_zeros();
+        let (quotient, rest) = ((1 << 127) / power, (1_u128 << 127) % power);
+        table[q] = (quotient << shift) + (rest << shift) / power + 1;
+        q += 1;
+        power *= 5;
+    }
+    table
+};
+
+/// `mantissa` ÷ 10^`digits` for a mantissa above 2^53, by the product with a 128-bit reciprocal
+/// (Lemire, "Number parsing at a gigabyte per second"; in this range it is always exact enough).
+fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
+    let reciprocal = *RECIPROCALS.get(digits)?;
+    let zeros = mantissa.leading_zeros();
+    let mantissa = mantissa << zeros;
+    let mut product = u128::from(mantissa) * (reciprocal >> 64);
+    // Unless the lower half of the reciprocal can change the bits that count.
+    if (product >> 64) as u64 & 0x1ff == 0x1ff {
+        product += (u128::from(mantissa) * u128::from(reciprocal as u64)) >> 64;
+    }
+    let (low, high) = (product as u64, (product >> 64) as u64);
+    let upper = high >> 63;
+    let shift = upper + 9;
+    let mut bits = high >> shift;
+    // Halfway between two floats: to the even one. Only few powers can divide so.
+    if low <= 1 && digits <= 4 && bits & 3 == 1 && bits << shift == high {
+        bits &= !1;
+    }
+    bits = (bits + (bits & 1)) >> 1;
+    // log2(10) × 2^16.
+    let log2 = (-(digits as i64) * 217_706) >> 16;
+    let mut exponent = log2 + 63 + upper as i64 - i64::from(zeros) + 1023;
+    if bits >> 53 == 1 {
+        bits >>= 1;
+        exponent += 1;
+    }
+    Some(f64::from_bits((exponent as u64) << 52 | bits & ((1 << 52) - 1)))
+}
+
 /// Reads the timestamp at the start of `text` and returns it with its length: `None` as value when
 /// it does not fit, length 0 when there is none.
-pub(super) fn read_timestamp(text: &str) -> (Option<i64>, usize) {
-    let bytes = text.as_bytes();
+#[inline(always)]
+pub(super) fn read_timestamp(bytes: &[u8]) -> (Option<i64>, usize) {
     let negative = bytes.first() == Some(&b'-');
     let mut at = usize::from(negative);
     let mut value = 0;
@@ -108,18 +206,22 @@ pub(super) fn read_timestamp(text: &str) -> (Option<i64>, usize) {
         n if n < SAFE_DIGITS || value <= i64::MAX as u64 && n == SAFE_DIGITS => {
             (Some(if negative { -(value as i64) } else { value as i64 }), at)
         }
-        _ => (text.get(..at).and_then(|number| number.parse().ok()), at),
+        _ => (parsed(bytes, at), at),
     }
 }
 
 /// Advances `at` past digits, adds them to `value` (wrapping), and returns how many there were.
-#[inline]
+#[inline(always)]
 fn digits(bytes: &[u8], at: &mut usize, value: &mut u64) -> usize {
     let start = *at;
-    while let Some(chunk) = bytes.get(*at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let Some(eight) = eight_digits(u64::from_le_bytes(*chunk)) else { break };
-        *value = value.wrapping_mul(100_000_000).wrapping_add(eight);
-        *at += 8;
+    while let Some(chunk) = bytes.get(*at..).and_then(|rest| rest.first_chunk()) {
+        let (digits, n) = leading_digits(u64::from_le_bytes(*chunk));
+        let shift = SHIFTS.get(n).copied().unwrap_or_default();
+        *value = value.wrapping_mul(shift).wrapping_add(digits);
+        *at += n;
+        if n < 8 {
+            return *at - start;
+        }
     }
     while let Some(digit) = bytes.get(*at).map(|byte| byte.wrapping_sub(b'0'))
         && digit < 10
@@ -130,19 +232,27 @@ fn digits(bytes: &[u8], at: &mut usize, value: &mut u64) -> usize {
     *at - start
 }
 
-/// The value of eight ASCII digits, first one lowest in `word`; `None` if one of them is none.
-#[inline]
-fn eight_digits(word: u64) -> Option<u64> {
-    const ZEROS: u64 = 0x3030_3030_3030_3030;
-    let nibbles = word.wrapping_sub(ZEROS);
-    // A byte is a digit if its high nibble is 3 and adding 6 to it does not carry into that.
-    let high = 0xf0f0_f0f0_f0f0_f0f0;
-    if word & high != ZEROS || word.wrapping_add(0x0606_0606_0606_0606) & high != ZEROS {
-        return None;
+/// Eight bytes at `at`, the first one lowest.
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at + 8)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
+}
+
+/// The value of the ASCII digits that `word` begins with, first one lowest, and how many they are.
+#[inline(always)]
+fn leading_digits(word: u64) -> (u64, usize) {
+    let digits = word ^ 0x3030_3030_3030_3030;
+    // A byte is no digit if it is above 9: adding 0x76 sets its high bit unless that is set.
+    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
+    let n = (others.trailing_zeros() / 8) as usize;
+    if n == 0 {
+        return (0, 0);
     }
-    let pairs = nibbles.wrapping_mul(10).wrapping_add(nibbles >> 8) & 0x00ff_00ff_00ff_00ff;
+    // The last digit goes to the top, zeros come in front of the first.
+    let digits = digits << (64 - 8 * n);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
-    Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
+    (fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff, n)
 }
 
 #[cfg(test)]
@@ -151,8 +261,11 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Number, rest: &str) {
-        let (number, length) = read(text);
+        let (number, length) = read(text.as_bytes());
         assert_eq!((number, &text[length..]), (expected, rest), "{text}");
+        if let Some(short) = read_short(text.as_bytes()) {
+            assert_eq!(short, (number, length), "{text}");
+        }
     }
 
     #[test]
@@ -169,7 +282,7 @@ mod tests {
         check("1e400", Number::OutOfRange(b' '), "");
         check("1e-400", Number::Float(0.0), "");
         for bad in [".", "-", "-.", "1e", "1e+", "e1", "+1", "i", "x"] {
-            assert_eq!(read(bad).0, Number::Malformed, "{bad}");
+            assert_eq!(read(bad.as_bytes()).0, Number::Malformed, "{bad}");
         }
     }
 
@@ -184,23 +297,36 @@ mod tests {
         check("999999999999999999i", Number::Integer(999_999_999_999_999_999), "");
         check("-1u", Number::Float(-1.0), "u");
         check("1.0i", Number::Float(1.0), "i");
-        assert_eq!(read_timestamp("-9223372036854775808 "), (Some(i64::MIN), 20));
-        assert_eq!(read_timestamp("9223372036854775808"), (None, 19));
-        assert_eq!(read_timestamp("x"), (None, 0));
+        assert_eq!(read_timestamp(b"-9223372036854775808 "), (Some(i64::MIN), 20));
+        assert_eq!(read_timestamp(b"9223372036854775808"), (None, 19));
+        assert_eq!(read_timestamp(b"x"), (None, 0));
     }
 
     #[test]
     fn the_fast_path_is_the_slow_path() {
         let mut random = fastrand::Rng::with_seed(1);
-        for _ in 0..20_000 {
+        for _ in 0..50_000 {
             let value = f64::from_bits(random.u64(..));
-            let text = match random.u8(0..3) {
+            let text = match random.u8(0..5) {
                 0 => format!("{:.*}", random.usize(0..20), random.f64() * 1000.0),
                 1 => format!("{}", random.u64(..) >> random.u8(0..64)),
+                2 => format!("{}", random.f64() * f64::from(random.i32(..))),
+                // Halfway between two floats.
+                3 => format!("{}.{}", random.u64(1 << 53..1 << 54), random.u8(..)),
                 _ if value.is_finite() => format!("{value:e}"),
                 _ => continue,
             };
-            check(&text, Number::Float(text.parse().unwrap()), "");
+            // With and without the bytes behind it that the fast path wants to see.
+            for rest in ["", ", 123456789 123456789 123456789 123456789"] {
+                check(&(text.clone() + rest), Number::Float(text.parse().unwrap()), rest);
+            }
+        }
+        for digits in 0..=22 {
+            for _ in 0..2_000 {
+                let mantissa = random.u64(EXACT_MAX + 1..);
+                let text = format!("{mantissa}e-{digits}");
+                assert_eq!(rounded_quotient(mantissa, digits), text.parse().ok(), "{text}");
+            }
         }
     }
 }

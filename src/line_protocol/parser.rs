@@ -1,6 +1,8 @@
 //! The walk over a body: lines, comments, recovery after a bad line.
 
+use super::cursor::{Cursor, Fault, starts_with};
 use super::error::{NotUtf8, quoted};
+use super::number::Number;
 use super::series_key::unescape_name;
 use super::value::{self, Value};
 use super::{Cause, FieldKey, LineError, Rejected, Sink, number};
@@ -18,6 +20,7 @@ pub enum TimestampUnit {
 
 impl TimestampUnit {
     /// A timestamp in nanoseconds; `None` if that cannot be stored.
+    #[inline(always)]
     fn to_ns(self, timestamp: i64) -> Option<i64> {
         let precision = match self {
             Self::Fixed(precision) => precision,
@@ -73,13 +76,6 @@ pub struct Parser {
     /// 1-based physical line at the cursor.
     line: u32,
     rejected: Rejected,
-}
-
-/// Where a line turned out bad.
-struct Fault {
-    /// Byte of the text.
-    at: usize,
-    cause: Cause,
 }
 
 /// How a line that is not bad ended.
@@ -233,71 +229,13 @@ impl Parser {
     }
 }
 
-/// A position in the text.
-struct Cursor<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    #[inline]
-    fn rest(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
-    /// Text from here on; empty unless the cursor is at a character boundary, which it is: it only
-    /// ever stops at ASCII bytes.
-    #[inline]
-    fn rest_text(&self) -> &'a str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn fault(&self, cause: Cause) -> Fault {
-        Fault { at: self.at, cause }
-    }
-
-    fn fault_at(&self, at: usize, cause: Cause) -> Fault {
-        Fault { at, cause }
-    }
-
-    /// What stands at `at` up to a space or the end of its line, to be quoted.
-    fn word(&self, at: usize) -> String {
-        let rest = self.text.get(at..).unwrap_or_default();
-        quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
-    }
-
-    #[inline]
-    fn skip_spaces(&mut self) {
-        while self.peek() == Some(b' ') {
-            self.at += 1;
-        }
-    }
-
-    /// Whether the line ends here, `\r` before the newline or the end of the text included; then
-    /// the cursor is at the newline or the end.
-    #[inline]
-    fn at_end(&mut self) -> bool {
-        match self.rest() {
-            [] | [b'\n', ..] => true,
-            [b'\r'] | [b'\r', b'\n', ..] => {
-                self.at += 1;
-                true
-            }
-            _ => false,
-        }
-    }
-}
-
-#[inline]
+#[inline(always)]
 fn read_series<S: Sink>(cursor: &mut Cursor<'_>, sink: &mut S) -> Result<(), Fault> {
     let rest = cursor.rest();
     let expected = sink.expected_series();
-    if !expected.is_empty() && rest.starts_with(expected) && rest.get(expected.len()) == Some(&b' ')
+    if !expected.is_empty()
+        && starts_with(rest, expected)
+        && rest.get(expected.len()) == Some(&b' ')
     {
         cursor.at += expected.len() + 1;
         sink.begin_expected();
@@ -331,7 +269,7 @@ fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
 }
 
 /// Reads all fields; returns how many newlines their strings contain.
-#[inline]
+#[inline(always)]
 fn read_fields<S: Sink>(
     cursor: &mut Cursor<'_>,
     limits: &Limits,
@@ -344,36 +282,43 @@ fn read_fields<S: Sink>(
     loop {
         let rest = cursor.rest();
         let expected = sink.expected_field();
-        let key = if !expected.is_empty() && starts_with(rest, expected) {
+        let (key, is_time) = if !expected.is_empty() && starts_with(rest, expected) {
             cursor.at += expected.len();
-            FieldKey::Expected
+            (FieldKey::Expected, false)
         } else {
-            read_field_key(cursor)?
+            let raw = read_field_key(cursor)?;
+            (FieldKey::Raw(raw), unescape_name(raw) == "time")
         };
         let value_at = cursor.at;
-        let (value, length) = value::read(cursor.rest_text()).map_err(|cause| {
-            let missing = value::is_end(cursor.rest().first());
-            let key = || match key {
-                FieldKey::Raw(raw) => quoted(raw),
-                FieldKey::Expected => quoted(&String::from_utf8_lossy(sink.expected_field()))
-                    .trim_end_matches('=')
-                    .to_owned(),
-            };
-            cursor.fault(if missing { Cause::MissingFieldValue(key()) } else { cause })
-        })?;
-        cursor.at += length;
-        if let Value::String(raw, _) = value {
-            limits
-                .check(Limit::StringBytes, 0, raw.len())
-                .map_err(|exceeded| cursor.fault_at(value_at, exceeded.into()))?;
-            newlines += memchr::memchr_iter(b'\n', raw.as_bytes()).count() as u32;
+        let taken = match number::read_short(cursor.rest()) {
+            Some((number, length)) if !is_time => {
+                cursor.at += length;
+                match number {
+                    Number::Integer(value) => sink.integer(key, value),
+                    Number::Float(value) => sink.float(key, value),
+                    _ => Ok(()),
+                }
+            }
+            _ => {
+                let (value, length) = match value::read(cursor.rest_text()) {
+                    Ok(found) => found,
+                    Err(cause) => return Err(no_value(cursor, sink, key, cause)),
+                };
+                cursor.at += length;
+                if let Value::String { raw, newlines: inner, .. } = value {
+                    limits
+                        .check(Limit::StringBytes, 0, raw.len())
+                        .map_err(|exceeded| cursor.fault_at(value_at, exceeded.into()))?;
+                    newlines += inner;
+                }
+                // A field called `time` is read and dropped, as InfluxDB does.
+                if is_time { Ok(()) } else { hand_over(sink, key, value) }
+            }
+        };
+        if let Err(cause) = taken {
+            return Err(cursor.fault_at(value_at, cause));
         }
-        // A field called `time` is read and dropped, as InfluxDB does.
-        let is_time = matches!(key, FieldKey::Raw(raw) if unescape_name(raw) == "time");
-        if !is_time {
-            hand_over(sink, key, value).map_err(|cause| cursor.fault_at(value_at, cause))?;
-            n_fields += 1;
-        }
+        n_fields += usize::from(!is_time);
         match cursor.peek() {
             Some(b',') => cursor.at += 1,
             _ if n_fields == 0 => return Err(cursor.fault_at(value_at, Cause::OnlyTime)),
@@ -382,25 +327,23 @@ fn read_fields<S: Sink>(
     }
 }
 
-/// `rest.starts_with(key)` without a call for keys of ordinary length: two words that overlap.
-#[inline]
-fn starts_with(rest: &[u8], key: &[u8]) -> bool {
-    let Some(head) = rest.get(..key.len()) else { return false };
-    match key.len() {
-        8..=16 => {
-            head.first_chunk::<8>() == key.first_chunk::<8>()
-                && head.last_chunk::<8>() == key.last_chunk::<8>()
-        }
-        4..8 => {
-            head.first_chunk::<4>() == key.first_chunk::<4>()
-                && head.last_chunk::<4>() == key.last_chunk::<4>()
-        }
-        _ => head == key,
+/// What is wrong where the value of `key` should start.
+#[cold]
+fn no_value<S: Sink>(cursor: &Cursor<'_>, sink: &S, key: FieldKey<'_>, cause: Cause) -> Fault {
+    if !value::is_end(cursor.rest().first()) {
+        return cursor.fault(cause);
     }
+    let key = match key {
+        FieldKey::Raw(raw) => quoted(raw),
+        FieldKey::Expected => {
+            quoted(&String::from_utf8_lossy(sink.expected_field())).trim_end_matches('=').to_owned()
+        }
+    };
+    cursor.fault(Cause::MissingFieldValue(key))
 }
 
 /// Reads a key and its `=`.
-fn read_field_key<'a>(cursor: &mut Cursor<'a>) -> Result<FieldKey<'a>, Fault> {
+fn read_field_key<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Fault> {
     let rest = cursor.rest();
     let length = end_of_key(rest, |byte| matches!(byte, b'=' | b',' | b' ' | b'\n'));
     let key = cursor.rest_text().get(..length).unwrap_or_default();
@@ -419,23 +362,23 @@ fn read_field_key<'a>(cursor: &mut Cursor<'a>) -> Result<FieldKey<'a>, Fault> {
         return Err(cursor.fault_at(cursor.at + at, Cause::ControlCharacter(byte)));
     }
     cursor.at += length + 1;
-    Ok(FieldKey::Raw(key))
+    Ok(key)
 }
 
-#[inline]
+#[inline(always)]
 fn hand_over<S: Sink>(sink: &mut S, key: FieldKey<'_>, value: Value<'_>) -> Result<(), Cause> {
     match value {
         Value::Float(value) => sink.float(key, value),
         Value::Integer(value) => sink.integer(key, value),
         Value::Unsigned(value) => sink.unsigned(key, value),
         Value::Boolean(value) => sink.boolean(key, value),
-        Value::String(raw, escaped) => sink.string(key, raw, escaped),
+        Value::String { raw, escaped, .. } => sink.string(key, raw, escaped),
     }
 }
 
 /// Reads the rest of the line: nothing, or a timestamp (`None` inside if it does not fit) and where
 /// it stood. The cursor is then at the newline or the end of the text.
-#[inline]
+#[inline(always)]
 fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)>, Fault> {
     if cursor.at_end() {
         return Ok(None);
@@ -445,7 +388,7 @@ fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)
         return Ok(None);
     }
     let start = cursor.at;
-    let (timestamp, length) = number::read_timestamp(cursor.rest_text());
+    let (timestamp, length) = number::read_timestamp(cursor.rest());
     cursor.at += length;
     if length == 0 || !value::is_end(cursor.rest().first()) || cursor.peek() == Some(b',') {
         return Err(cursor.fault_at(start, Cause::InvalidTimestamp(cursor.word(start))));
@@ -477,24 +420,4 @@ fn end_of_line(bytes: &[u8], start: usize) -> Option<usize> {
         at += 1;
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::starts_with;
-
-    #[test]
-    fn keys_of_every_length_are_compared_whole() {
-        let text: Vec<u8> = (0..40).collect();
-        for length in 0..=30 {
-            let key = &text[..length];
-            assert!(starts_with(&text, key));
-            assert!(length == 0 || !starts_with(&text[..length - 1], key));
-            for at in 0..length {
-                let mut other = key.to_vec();
-                other[at] ^= 1;
-                assert!(!starts_with(&text, &other), "{length} {at}");
-            }
-        }
-    }
 }

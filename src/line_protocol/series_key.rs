@@ -92,15 +92,14 @@ fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usiz
 
 /// Where the first byte at or after `start` is that `is_delimiter` and no backslash precedes.
 fn end_of_part(raw: &str, start: usize, is_delimiter: impl Fn(u8) -> bool) -> usize {
-    let bytes = raw.as_bytes();
     let mut before = 0;
-    for (at, &byte) in bytes.iter().enumerate().skip(start) {
+    for (at, &byte) in (start..).zip(raw.as_bytes().get(start..).unwrap_or_default()) {
         if is_delimiter(byte) && before != b'\\' {
             return at;
         }
         before = byte;
     }
-    bytes.len()
+    raw.len()
 }
 
 /// A tag key, tag value or field key without its escapes; copied only if there are any.
@@ -143,6 +142,9 @@ pub fn write_canonical(key: &SeriesKey<'_>, out: &mut String) {
 }
 
 fn escape_into(text: &str, is_special: impl Fn(char) -> bool, out: &mut String) {
+    if !text.bytes().any(|byte| is_special(char::from(byte))) {
+        return out.push_str(text);
+    }
     for character in text.chars() {
         if is_special(character) {
             out.push('\\');

@@ -12,11 +12,18 @@ pub(super) enum Value<'a> {
     Integer(i64),
     Unsigned(u64),
     Boolean(bool),
-    /// Without quotes; whether there are escapes in it.
-    String(&'a str, bool),
+    String {
+        /// Without quotes.
+        raw: &'a str,
+        /// Whether there are escapes in it.
+        escaped: bool,
+        /// How many newlines are in it.
+        newlines: u32,
+    },
 }
 
 /// Reads the value at the start of `text` and returns it with its length.
+#[inline(always)]
 pub(super) fn read(text: &str) -> Result<(Value<'_>, usize), Cause> {
     match text.as_bytes().first() {
         Some(b'0'..=b'9' | b'-' | b'.') => read_number(text),
@@ -26,6 +33,7 @@ pub(super) fn read(text: &str) -> Result<(Value<'_>, usize), Cause> {
 }
 
 /// Whether a value may end before `byte`.
+#[inline(always)]
 pub(super) fn is_end(byte: Option<&u8>) -> bool {
     matches!(byte, None | Some(b',' | b' ' | b'\n' | b'\r'))
 }
@@ -36,34 +44,43 @@ fn whole(text: &str) -> &str {
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
 }
 
-#[inline]
+#[inline(always)]
 fn read_number(text: &str) -> Result<(Value<'_>, usize), Cause> {
-    let (number, length) = number::read(text);
-    if !is_end(text.as_bytes().get(length)) {
-        return Err(Cause::InvalidValue(quoted(whole(text))));
-    }
+    let (number, length) = number::read(text.as_bytes());
     let value = match number {
         Number::Float(value) => Value::Float(value),
         Number::Integer(value) => Value::Integer(value),
         Number::Unsigned(value) => Value::Unsigned(value),
-        Number::Malformed => return Err(Cause::InvalidValue(quoted(whole(text)))),
-        Number::OutOfRange(suffix) => {
-            let field_type = match suffix {
-                b'i' => FieldType::Integer,
-                b'u' => FieldType::Unsigned,
-                _ => FieldType::Float,
-            };
-            return Err(Cause::ValueRange { found: quoted(whole(text)), field_type });
-        }
+        Number::Malformed | Number::OutOfRange(_) => return Err(no_number(text, number, length)),
     };
-    Ok((value, length))
+    match is_end(text.as_bytes().get(length)) {
+        true => Ok((value, length)),
+        false => Err(no_number(text, number, length)),
+    }
+}
+
+/// Why the number of `length` bytes at the start of `text` is none.
+#[cold]
+fn no_number(text: &str, number: Number, length: usize) -> Cause {
+    let found = quoted(whole(text));
+    let field_type = match number {
+        Number::OutOfRange(b'i') => FieldType::Integer,
+        Number::OutOfRange(b'u') => FieldType::Unsigned,
+        Number::OutOfRange(_) => FieldType::Float,
+        _ => return Cause::InvalidValue(found),
+    };
+    match is_end(text.as_bytes().get(length)) {
+        true => Cause::ValueRange { found, field_type },
+        false => Cause::InvalidValue(found),
+    }
 }
 
 fn read_boolean(text: &str) -> Result<(Value<'_>, usize), Cause> {
     let word = whole(text);
-    let value = match word {
-        "t" | "T" | "true" | "True" | "TRUE" => true,
-        "f" | "F" | "false" | "False" | "FALSE" => false,
+    let value = match word.as_bytes() {
+        [b't' | b'T'] | [b't' | b'T', b'r', b'u', b'e'] | [b'T', b'R', b'U', b'E'] => true,
+        [b'f' | b'F'] | [b'f' | b'F', b'a', b'l', b's', b'e'] => false,
+        [b'F', b'A', b'L', b'S', b'E'] => false,
         _ => return Err(Cause::InvalidValue(quoted(word))),
     };
     Ok((Value::Boolean(value), word.len()))
@@ -71,23 +88,45 @@ fn read_boolean(text: &str) -> Result<(Value<'_>, usize), Cause> {
 
 fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
     let bytes = text.as_bytes();
-    let (mut at, mut escaped) = (1, false);
-    loop {
-        let found = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest));
-        at += found.ok_or(Cause::UnbalancedQuotes)?;
-        if bytes.get(at) == Some(&b'"') {
-            break;
+    let (mut at, mut escaped, mut newlines) = (1, false, 0);
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'"' {
+            let raw = text.get(1..at).unwrap_or_default();
+            return match is_end(bytes.get(at + 1)) {
+                true => Ok((Value::String { raw, escaped, newlines }, at + 1)),
+                false => Err(not_closed_there(text, raw)),
+            };
         }
         // Whatever follows a backslash does not close the string.
-        escaped = true;
-        at += 2;
+        let escape = byte == b'\\';
+        escaped |= escape;
+        newlines += u32::from(byte == b'\n' || escape && bytes.get(at + 1) == Some(&b'\n'));
+        at += 1 + usize::from(escape);
+        // Most of a long text is neither.
+        if let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+            at += plain_bytes(u64::from_le_bytes(*word));
+        }
     }
-    let raw = text.get(1..at).unwrap_or_default();
-    if !is_end(bytes.get(at + 1)) {
-        let rest = text.get(at + 1..).unwrap_or_default();
-        return Err(Cause::InvalidValue(quoted(&format!("\"{}\"{}", quoted(raw), whole(rest)))));
-    }
-    Ok((Value::String(raw, escaped), at + 1))
+    Err(Cause::UnbalancedQuotes)
+}
+
+/// How many of the eight bytes, the first one lowest, come before a quote, backslash or newline.
+#[inline(always)]
+fn plain_bytes(word: u64) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The lowest high bit set is that of a byte equal to `byte`; those above it may be wrong.
+    let equal = |byte: u8| {
+        let other = word ^ (ONES * u64::from(byte));
+        other.wrapping_sub(ONES) & !other & (ONES << 7)
+    };
+    ((equal(b'"') | equal(b'\\') | equal(b'\n')).trailing_zeros() / 8) as usize
+}
+
+/// The string `raw` at the start of `text` has something right behind it.
+#[cold]
+fn not_closed_there(text: &str, raw: &str) -> Cause {
+    let rest = text.get(raw.len() + 2..).unwrap_or_default();
+    Cause::InvalidValue(quoted(&format!("\"{}\"{}", quoted(raw), whole(rest))))
 }
 
 /// Calls `piece` with the parts of a string as written between which nothing but the backslashes
@@ -130,8 +169,14 @@ mod tests {
 
     #[test]
     fn strings_end_at_the_first_bare_quote() {
-        assert_eq!(read(r#""a\\" 1"#), Ok((Value::String(r"a\\", true), 5)));
-        assert_eq!(read("\"a\nb\",c"), Ok((Value::String("a\nb", false), 5)));
+        assert_eq!(
+            read(r#""a\\" 1"#),
+            Ok((Value::String { raw: r"a\\", escaped: true, newlines: 0 }, 5))
+        );
+        assert_eq!(
+            read("\"a\nb\",c"),
+            Ok((Value::String { raw: "a\nb", escaped: false, newlines: 1 }, 5))
+        );
         assert_eq!(read(r#""a\""#), Err(Cause::UnbalancedQuotes));
         assert_eq!(read(r#""a"b"#), Err(Cause::InvalidValue("\"a\"b".into())));
     }

@@ -1,0 +1,114 @@
+//! A position in the text, and what is looked at from there.
+
+use super::Cause;
+use super::error::quoted;
+
+/// Where a line turned out bad.
+pub(super) struct Fault {
+    /// Byte of the text.
+    pub(super) at: usize,
+    pub(super) cause: Cause,
+}
+
+/// A position in the text.
+pub(super) struct Cursor<'a> {
+    pub(super) text: &'a str,
+    pub(super) at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    #[inline(always)]
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    #[inline(always)]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// Text from here on; empty unless the cursor is at a character boundary, which it is: it only
+    /// ever stops at ASCII bytes.
+    #[inline(always)]
+    pub(super) fn rest_text(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    pub(super) fn fault(&self, cause: Cause) -> Fault {
+        Fault { at: self.at, cause }
+    }
+
+    pub(super) fn fault_at(&self, at: usize, cause: Cause) -> Fault {
+        Fault { at, cause }
+    }
+
+    /// What stands at `at` up to a space or the end of its line, to be quoted.
+    pub(super) fn word(&self, at: usize) -> String {
+        let rest = self.text.get(at..).unwrap_or_default();
+        quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
+    }
+
+    #[inline(always)]
+    pub(super) fn skip_spaces(&mut self) {
+        while self.peek() == Some(b' ') {
+            self.at += 1;
+        }
+    }
+
+    /// Whether the line ends here, `\r` before the newline or the end of the text included; then
+    /// the cursor is at the newline or the end.
+    #[inline(always)]
+    pub(super) fn at_end(&mut self) -> bool {
+        match self.rest() {
+            [] | [b'\n', ..] => true,
+            [b'\r'] | [b'\r', b'\n', ..] => {
+                self.at += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// `rest.starts_with(key)` without a call, which in WASM would compare byte by byte: words that
+/// overlap.
+#[inline(always)]
+pub(super) fn starts_with(rest: &[u8], key: &[u8]) -> bool {
+    let Some(head) = rest.get(..key.len()) else { return false };
+    match key.len() {
+        0..4 => head == key,
+        4..8 => {
+            head.first_chunk::<4>() == key.first_chunk::<4>()
+                && head.last_chunk::<4>() == key.last_chunk::<4>()
+        }
+        8..=16 => {
+            head.first_chunk::<8>() == key.first_chunk::<8>()
+                && head.last_chunk::<8>() == key.last_chunk::<8>()
+        }
+        _ => {
+            let words = head.as_chunks::<8>().0.iter().zip(key.as_chunks::<8>().0);
+            head.last_chunk::<8>() == key.last_chunk::<8>()
+                && words.into_iter().all(|(a, b)| u64::from_le_bytes(*a) == u64::from_le_bytes(*b))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::starts_with;
+
+    #[test]
+    fn keys_of_every_length_are_compared_whole() {
+        let text: Vec<u8> = (0..40).collect();
+        for length in 0..=30 {
+            let key = &text[..length];
+            assert!(starts_with(&text, key));
+            assert!(length == 0 || !starts_with(&text[..length - 1], key));
+            for at in 0..length {
+                let mut other = key.to_vec();
+                other[at] ^= 1;
+                assert!(!starts_with(&text, &other), "{length} {at}");
+            }
+        }
+    }
+}
