@@ -1,4 +1,6 @@
-// npm run bench: Tidemark on `wrangler dev` by turns with InfluxDB 1.x, ratios printed.
+// npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
+//
+// Arguments: which parts (parsers, shard, requests, ingest); none means all of them.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,12 +8,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { freePort, startServer } from '../scripts/dev-server.mjs';
-import { endAllOnSignals } from '../scripts/processes.mjs';
+import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith } from '../scripts/project.mjs';
-import { everything } from '../scripts/setup.mjs';
+import { everything, packages, rust } from '../scripts/setup.mjs';
 import { startInfluxd } from '../tests/record/influxd.mjs';
 import { median, slice, take } from './ingest.mjs';
 import { threeRequests } from './latency.mjs';
+import { buildParsers, parsers } from './line_protocol.mjs';
 import { batches } from './tsbs.mjs';
 
 const pointsPerBody = 5000;
@@ -81,21 +84,40 @@ async function ingest(targets, connections, gzip) {
   }
 }
 
-endAllOnSignals();
-await finishWith(async () => {
-  const node = await everything();
+/** The parts that were asked for. */
+const asked = process.argv.slice(2);
+const wanted = (part) => asked.length === 0 || asked.includes(part);
+
+async function requests(targets) {
+  for (const target of targets) {
+    const { create: c, write: w, query: q } = await threeRequests(target, 30);
+    const ms = [c, w, q].map((value) => value.toFixed(2)).join(' / ');
+    console.log(`${target.name.padEnd(8)} create / write / query: ${ms} ms (median of 30)`);
+  }
+}
+
+async function servers(node) {
   const targets = [await tidemark(node), await influxdb()].filter(Boolean);
   try {
-    for (const target of targets) {
-      const { create: c, write: w, query: q } = await threeRequests(target, 30);
-      const ms = [c, w, q].map((value) => value.toFixed(2)).join(' / ');
-      console.log(`${target.name.padEnd(8)} create / write / query: ${ms} ms (median of 30)`);
-    }
-    for (const gzip of [false, true]) {
+    if (wanted('requests')) await requests(targets);
+    for (const gzip of wanted('ingest') ? [false, true] : []) {
       for (const connections of [1, 4, 8]) await ingest(targets, connections, gzip);
     }
   } finally {
     for (const target of targets) await target.stop();
   }
+}
+
+endAllOnSignals();
+await finishWith(async () => {
+  if (wanted('parsers')) {
+    await packages();
+    await rust();
+    await parsers(await buildParsers());
+  }
+  if (wanted('shard')) {
+    await must('The benchmark of a shard', 'cargo', ['bench', '--bench', 'shard']);
+  }
+  if (wanted('requests') || wanted('ingest')) await servers(await everything());
   return 0;
 });

@@ -1,0 +1,77 @@
+// Line protocol parsers by turns: ours and InfluxDB 3's, natively and inside WASM in Node's V8.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import { must, startGroup } from '../scripts/processes.mjs';
+import { at, newNode } from '../scripts/project.mjs';
+import { median } from './ingest.mjs';
+
+const target = process.env.CARGO_TARGET_DIR ?? at('target');
+
+const shapes = ['cpu integers', 'two decimals', 'full floats', 'iot mix', 'new series'];
+
+/** Builds both with the product's profile, and the module with the product's wasm-opt. */
+export async function buildParsers() {
+  const quiet = { quiet: true };
+  const bench = ['bench', '--no-run', '--bench', 'line_protocol', '--message-format=json'];
+  const output = await must('Building the native benchmark', 'cargo', bench, quiet);
+  const native = JSON.parse(output.split('\n').findLast((line) => /"executable":"/.test(line)));
+  const triple = 'wasm32-unknown-unknown';
+  const features = ['--no-default-features', '--features', 'browser'];
+  const example = ['build', '--release', '--target', triple, '--example', 'line_protocol_wasm'];
+  await must('Building the benchmark for WASM', 'cargo', [...example, ...features], quiet);
+  const built = join(target, triple, 'release', 'examples', 'line_protocol_wasm.wasm');
+  const wasm = join(target, 'line_protocol_bench.wasm');
+  const flags = /^wasm-opt = (\[.*\])$/m.exec(readFileSync(at('Cargo.toml'), 'utf8'))[1];
+  const wasmOpt = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
+  const args = [wasmOpt, ...JSON.parse(flags), built, '-o', wasm];
+  await must('Optimising the benchmark for WASM', process.execPath, args, quiet);
+  return { native: native.executable, wasm };
+}
+
+// Both parsers keep the memory that they gave back, as they do in WASM: natively a third of the
+// time goes to the kernel otherwise, which hands out the same pages for every batch.
+const keepMemory = {
+  MALLOC_TRIM_THRESHOLD_: '1000000000',
+  MALLOC_MMAP_THRESHOLD_: '1000000000',
+};
+
+/** A process that lets both parsers run once; `turn(shape)` gives the MB per CPU s of each. */
+function side(command, args) {
+  const env = { ...process.env, ...keepMemory };
+  const child = startGroup(command, args, { env, stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const turn = async (shape) => {
+    child.stdin.write(`${shape}\n`);
+    const { value } = await lines.next();
+    const [bytes, ours, theirs] = value.split(' ').map(Number);
+    return [(bytes / ours) * 1e3, (bytes / theirs) * 1e3];
+  };
+  return { turn, stop: () => child.stdin.end() };
+}
+
+/** Prints MB per CPU second of all four, and the medians of their ratios turn by turn. */
+export async function parsers({ native: binary, wasm: module }, rounds = 15) {
+  const native = side(binary, ['turns']);
+  const wasm = side(newNode(), [at('benches', 'line_protocol_wasm.mjs'), module]);
+  const heads = ['WASM', 'v3 WASM', 'ratio', 'to v3 native', 'native', 'v3 native', 'ratio'];
+  console.log(`${'MB/CPU s'.padEnd(14)}${heads.map((head) => head.padStart(13)).join('')}`);
+  for (const [shape, name] of shapes.entries()) {
+    const turns = [];
+    // The first rounds only warm up: V8 still optimises the code.
+    for (let round = -2; round < rounds; round++) {
+      const inTurn = round % 2 ? [wasm, native] : [native, wasm];
+      const rates = new Map();
+      for (const one of inTurn) rates.set(one, await one.turn(shape));
+      if (round >= 0) turns.push([...rates.get(wasm), ...rates.get(native)]);
+    }
+    const of = (at) => median(turns.map((turn) => turn[at])).toFixed(0);
+    const ratio = (a, b) => `${median(turns.map((turn) => turn[a] / turn[b])).toFixed(1)}×`;
+    const cells = [of(0), of(1), ratio(0, 1), ratio(0, 3), of(2), of(3), ratio(2, 3)];
+    console.log(name.padEnd(14) + cells.map((cell) => cell.padStart(13)).join(''));
+  }
+  native.stop();
+  wasm.stop();
+}

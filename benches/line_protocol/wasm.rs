@@ -1,0 +1,36 @@
+//! The same inside WASM: functions that `line_protocol.mjs` calls in Node's V8.
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
+
+mod bodies;
+mod parsers;
+
+use std::cell::RefCell;
+use std::hint::black_box;
+
+thread_local! {
+    static BODIES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes the bodies of shape number `shape`; their bytes together.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+pub extern "C" fn prepare(shape: usize) -> usize {
+    let bodies = bodies::SHAPES.get(shape).unwrap().1();
+    let bytes = bodies.iter().map(String::len).sum();
+    BODIES.set(bodies);
+    bytes
+}
+
+/// Parses every body with ours, or with InfluxDB 3's.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+pub extern "C" fn run(ours: bool) {
+    BODIES.with_borrow(|bodies| {
+        for body in bodies {
+            match ours {
+                true => _ = black_box(parsers::parse(body.as_bytes())),
+                false => parsers::parse_v3(body.as_bytes()),
+            }
+        }
+    });
+}

@@ -1,0 +1,258 @@
+//! Five shapes of points through a shard over the store in memory, natively: bytes per value at
+//! rest, and what a batch, a flush and a compaction take. `cargo bench --bench shard`
+//!
+//! At rest is after every alarm: the WAL's frames are in segments, the segments are compacted, and
+//! the rows of the WAL that are dead are deleted. Everything that the store holds is counted.
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+use tidemark::batch::Batch;
+use tidemark::batch::bitmap::Validity;
+use tidemark::batch::frame::{self, TableRef};
+use tidemark::batch::from_lines::from_lines;
+use tidemark::batch::selection::Selection;
+use tidemark::line_protocol::{Options, TimestampUnit};
+use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark::model::time::{Precision, TimeRange};
+use tidemark::protocol::shard::{ShardSettings, Stamp};
+use tidemark::shard::Shard;
+use tidemark::shard::budget::Budget;
+use tidemark::store::Store;
+use tidemark::store::memory::MemoryStore;
+
+const LINES: usize = 5_000;
+const NOW_NS: i64 = 1_700_000_000_000_000_000;
+const WEEK_NS: i64 = 7 * 86_400_000_000_000;
+const START_NS: u64 = 1_451_606_400_000_000_000;
+
+/// A name, the aim in bytes per value, and what makes one body after the other.
+type Shape = (&'static str, f64, Box<dyn FnMut() -> String>);
+
+fn main() {
+    println!(
+        "{:<14} {:>9} {:>8} {:>8} {:>9} {:>9} {:>9} {:>9}",
+        "shape", "values", "B/value", "aim", "append ms", "p99 ms", "flush ms", "merge ms"
+    );
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let integer = |out: &mut String, value: f64| write!(out, "{}i", value.round() as i64);
+    let decimal = |out: &mut String, value: f64| write!(out, "{value:.2}");
+    let full = |out: &mut String, value: f64| write!(out, "{value}");
+    let shapes: [Shape; 5] = [
+        ("cpu integers", 0.31, Box::new(cpu(integer))),
+        ("two decimals", 1.15, Box::new(cpu(decimal))),
+        ("full floats", 6.3, Box::new(cpu(full))),
+        ("iot mix", 0.9, Box::new(iot())),
+        ("million series", 6.0, Box::new(million())),
+    ];
+    for (name, aim, mut bodies) in shapes {
+        if only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
+            run(name, aim, &mut *bodies);
+        }
+    }
+}
+
+fn run(name: &str, aim: f64, bodies: &mut dyn FnMut() -> String) {
+    let store = MemoryStore::new();
+    let mut shard = Shard::new(store.clone(), Budget::new(256_000_000, 7), u64::MAX);
+    shard.open(&settings()).unwrap();
+    let (mut values, mut appends, mut flushes, mut merges) = (0, vec![], vec![], vec![]);
+    for _ in 0..200 {
+        let frame = frame_of(&bodies(), &mut values);
+        let stamp = Stamp { policy: PolicyId(9), generation: 1, schema_version: 1 };
+        appends.push(time(|| shard.append(&frame, &stamp, NOW_NS)).0);
+        alarms(&mut shard, NOW_NS, &mut flushes, &mut merges);
+    }
+    alarms(&mut shard, NOW_NS + 15_000_000_000, &mut flushes, &mut merges);
+    alarms(&mut shard, NOW_NS + 30_000_000_000, &mut flushes, &mut merges);
+    let per_value = store.bytes().unwrap() as f64 / values as f64;
+    let all = [percentile(&mut appends, 50), percentile(&mut appends, 99)];
+    let [append, p99] = all.map(ms);
+    let [flush, merge] = [&mut flushes, &mut merges].map(|times| ms(percentile(times, 50)));
+    println!(
+        "{name:<14} {values:>9} {per_value:>8.3} {aim:>8} {append:>9.2} {p99:>9.2} {flush:>9.1} {merge:>9.1}"
+    );
+}
+
+fn settings() -> ShardSettings {
+    ShardSettings {
+        database: ObjectId("1".repeat(64)),
+        policy: PolicyId(9),
+        group: 1,
+        shard: 0,
+        range: TimeRange::ALL,
+        duration_ns: 0,
+        retired: Vec::new(),
+        window_ns: WEEK_NS,
+        generation: 1,
+    }
+}
+
+/// Runs whatever is due, and notes how long flushes and compactions took.
+fn alarms(
+    shard: &mut Shard<MemoryStore>,
+    now_ns: i64,
+    flushes: &mut Vec<Duration>,
+    merges: &mut Vec<Duration>,
+) {
+    while shard.next_due(now_ns).is_some_and(|due| due <= now_ns) {
+        let before = shard.stats().unwrap().counters.flushes;
+        let (elapsed, _) = time(|| shard.alarm(now_ns));
+        let flushed = shard.stats().unwrap().counters.flushes > before;
+        if flushed { flushes.push(elapsed) } else { merges.push(elapsed) }
+    }
+}
+
+fn frame_of(body: &str, values: &mut usize) -> Vec<u8> {
+    let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);
+    let (batch, rejected) = from_lines(body.as_bytes(), options, 7).unwrap();
+    assert_eq!(rejected.count, 0);
+    *values += count(&batch);
+    let ids: Vec<ColumnId> = (0..64).map(ColumnId).collect();
+    let field_ids: Vec<ColumnId> = (64..128).map(ColumnId).collect();
+    // By name: measurements do not always come in the same order.
+    let number = |name: &str| MeasurementId(name.bytes().map(u32::from).sum());
+    let tables: Vec<TableRef<'_>> = batch
+        .measurements
+        .iter()
+        .map(|table| TableRef {
+            measurement: number(&table.name),
+            tag_ids: &ids,
+            field_ids: &field_ids,
+            block: &table.block,
+            rows: &Selection::All,
+        })
+        .collect();
+    let mut out = Vec::new();
+    frame::encode(&tables, &mut out);
+    out
+}
+
+/// Field values of a batch.
+fn count(batch: &Batch) -> usize {
+    let fields = batch.measurements.iter().flat_map(|table| &table.block.fields);
+    fields
+        .map(|column| match &column.validity {
+            Validity::All => column.len(),
+            Validity::Some(bits) => bits.count_ones(),
+        })
+        .sum()
+}
+
+/// TSBS cpu-only: 100 hosts every 10 s, ten fields on a random walk of normal steps.
+fn cpu(mut print: impl FnMut(&mut String, f64) -> std::fmt::Result) -> impl FnMut() -> String {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut walks = vec![[0.0_f64; 10]; 100];
+    walks.iter_mut().flatten().for_each(|value| *value = random.f64() * 100.0);
+    let names = ["user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest"];
+    let mut step = 0;
+    move || {
+        let mut body = String::new();
+        for line in 0..LINES {
+            let host = line % 100;
+            let _ = write!(
+                body,
+                "cpu,hostname=host_{host},region=eu-central-1,datacenter=eu-central-1a,rack={},\
+                 os=Ubuntu16.10,arch=x86,team=SF,service={},service_version=1,\
+                 service_environment=test ",
+                host * 7 % 100,
+                host % 20,
+            );
+            for (at, value) in walks[host].iter_mut().enumerate() {
+                *value = (*value + normal(&mut random)).clamp(0.0, 100.0);
+                let comma = if at == 0 { "" } else { "," };
+                let _ = write!(body, "{comma}usage_{}=", names.get(at).unwrap_or(&"guest_nice"));
+                let _ = print(&mut body, *value);
+            }
+            let _ = writeln!(body, " {}", START_NS + step * 10_000_000_000);
+            step += u64::from(host == 99);
+        }
+        body
+    }
+}
+
+/// 200 trucks with two measurements: decimals on walks, integers, booleans, strings, gaps.
+fn iot() -> impl FnMut() -> String {
+    let mut random = fastrand::Rng::with_seed(2);
+    let mut walks = vec![[50.0_f64; 4]; 200];
+    let mut line = 0_u64;
+    move || {
+        let mut body = String::new();
+        for _ in 0..LINES {
+            let truck = (line / 2 % 200) as usize;
+            let time = START_NS + line / 400 * 10_000_000_000;
+            let tags = format!("name=truck_{truck},fleet=South,driver=Trish,model=H-2");
+            let [latitude, longitude, velocity, fuel] = &mut walks[truck];
+            let _ = match line % 2 {
+                0 => {
+                    *latitude += normal(&mut random) / 1e3;
+                    *longitude += normal(&mut random) / 1e3;
+                    *velocity = (*velocity + normal(&mut random)).clamp(0.0, 120.0);
+                    let (velocity, heading) = (velocity.round(), ["N", "E", "S", "W"]);
+                    let heading = heading[truck % 4];
+                    writeln!(
+                        body,
+                        "readings,{tags} latitude={latitude:.3},longitude={longitude:.3},\
+                         velocity={velocity}i,heading=\"{heading}\" {time}"
+                    )
+                }
+                _ => {
+                    *fuel = (*fuel - random.f64() / 100.0).max(0.0);
+                    let status = if random.u8(..) < 250 { "running" } else { "idle" };
+                    match random.u8(..) {
+                        ..13 => writeln!(body, "diagnostics,{tags} fuel={fuel:.1} {time}"),
+                        _ => writeln!(
+                            body,
+                            "diagnostics,{tags} fuel={fuel:.1},load={}i,on=true,\
+                             status=\"{status}\" {time}",
+                            truck * 7
+                        ),
+                    }
+                }
+            };
+            line += 1;
+        }
+        body
+    }
+}
+
+/// Every line a series of its own.
+fn million() -> impl FnMut() -> String {
+    let mut number = 0;
+    move || {
+        let mut body = String::new();
+        for _ in 0..LINES {
+            let _ = writeln!(
+                body,
+                "m,id=device-{number:07},site=s{} v={}i 1451606400000000000",
+                number % 50,
+                number % 90
+            );
+            number += 1;
+        }
+        body
+    }
+}
+
+/// About normal: mean 0, deviation 1.
+fn normal(random: &mut fastrand::Rng) -> f64 {
+    (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
+}
+
+fn time<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = ThreadTime::now();
+    let result = work();
+    (start.elapsed(), result)
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort();
+    let last = times.len().saturating_sub(1);
+    times.get((times.len() * percent / 100).min(last)).copied().unwrap_or_default()
+}
