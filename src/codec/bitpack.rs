@@ -17,16 +17,31 @@ const RUN: usize = 256;
 /// The widest packing whose values can be read with one unaligned load; above it values are whole.
 const WIDTH_MAX: u32 = 56;
 
-/// Appends all `values`; their number is not stored.
-pub fn encode(values: &[u64], out: &mut Vec<u8>) {
-    for run in values.chunks(RUN) {
-        encode_run(run, plan(run).0, out);
-    }
+/// How some values are packed best.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Bytes of their encoding, up to the rounding of each run.
+    pub bytes: usize,
+    /// Of each run.
+    widths: Vec<u8>,
 }
 
-/// Bytes that [`encode`] appends, up to the rounding of each run.
-pub fn encoded_bytes(values: &[u64]) -> usize {
-    values.chunks(RUN).map(|run| plan(run).1).sum()
+/// Looks for the smallest packing of `values`.
+pub fn plan(values: &[u64]) -> Plan {
+    let mut plan = Plan { bytes: 0, widths: Vec::with_capacity(values.len().div_ceil(RUN)) };
+    for run in values.chunks(RUN) {
+        let (width, bytes) = plan_run(run);
+        plan.bytes += bytes;
+        plan.widths.push(width as u8);
+    }
+    plan
+}
+
+/// Appends all `values`, of which `plan` is the [`plan`]; their number is not stored.
+pub fn encode(values: &[u64], plan: &Plan, out: &mut Vec<u8>) {
+    for (run, &width) in values.chunks(RUN).zip(&plan.widths) {
+        encode_run(run, u32::from(width), out);
+    }
 }
 
 /// Appends `count` values cut off the front of `bytes`.
@@ -52,7 +67,7 @@ fn bits(value: u64) -> u32 {
 }
 
 /// The width that makes the run smallest, and its bytes then.
-fn plan(run: &[u64]) -> (u32, usize) {
+fn plan_run(run: &[u64]) -> (u32, usize) {
     let mut histogram = [0_u16; 65];
     for &value in run {
         if let Some(slot) = histogram.get_mut(bits(value) as usize) {
@@ -102,7 +117,7 @@ fn encode_run(run: &[u64], width: u32, out: &mut Vec<u8>) {
             n_exceptions += usize::from(value >> width != 0);
         }
     }
-    // plan() admits at most 255 exceptions, so the count fits its byte.
+    // The plan admits at most 255 exceptions, so the count fits its byte.
     out.push(width as u8);
     out.push(n_exceptions as u8);
     pack(run, width, out);
@@ -134,8 +149,8 @@ fn pack(run: &[u64], width: u32, out: &mut Vec<u8>) {
         // held < 8 and width <= 56: nothing is shifted out.
         word |= (value & mask) << held;
         held += width;
-        if let Some(slot) = packed.get_mut(at..at + 8) {
-            slot.copy_from_slice(&word.to_le_bytes());
+        if let Some(slot) = packed.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+            *slot = word.to_le_bytes();
         }
         at += (held / 8) as usize;
         // held / 8 is 8 only when all 64 bits were used, which leaves nothing.

@@ -28,28 +28,23 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     }
     let mut deltas = Vec::with_capacity(rest.len());
     deltas.extend(values.iter().zip(rest).map(|(a, b)| zigzag(b.wrapping_sub(*a))));
-    let offsets = |deltas: &mut Vec<u64>| {
-        deltas.clear();
-        deltas.extend(values.iter().map(|value| value.wrapping_sub(smallest) as u64));
-    };
-    let delta_bytes = bitpack::encoded_bytes(&deltas);
+    let delta_plan = bitpack::plan(&deltas);
     // A bound that needs no second pass: deltas this small cannot lose by more than the patches.
     let range_bits = u64::BITS - (largest.wrapping_sub(smallest) as u64).leading_zeros();
-    let packed = if delta_bytes * 16 < values.len() * range_bits as usize {
-        deltas
-    } else {
-        let mut packed = Vec::with_capacity(values.len());
-        offsets(&mut packed);
-        if bitpack::encoded_bytes(&packed) <= delta_bytes {
+    if delta_plan.bytes * 16 >= values.len() * range_bits as usize {
+        let offset = |value: &i64| value.wrapping_sub(smallest) as u64;
+        let mut offsets = Vec::with_capacity(values.len());
+        offsets.extend(values.iter().map(offset));
+        let plan = bitpack::plan(&offsets);
+        if plan.bytes <= delta_plan.bytes {
             out.push(OFFSET);
             varint::write_signed(smallest, out);
-            return bitpack::encode(&packed, out);
+            return bitpack::encode(&offsets, &plan, out);
         }
-        deltas
-    };
+    }
     out.push(DELTA);
     varint::write_signed(first, out);
-    bitpack::encode(&packed, out);
+    bitpack::encode(&deltas, &delta_plan, out);
 }
 
 /// Replaces the contents of `out` with exactly `count` values.

@@ -34,10 +34,10 @@ pub fn encode(timestamps_ns: &[i64], out: &mut Vec<u8>) {
     let step = typical(&deltas);
     let mut packed: Vec<u64> = Vec::with_capacity(deltas.len());
     packed.extend(deltas.iter().map(|delta| zigzag(delta.wrapping_sub(step))));
-    let step_bytes = bitpack::encoded_bytes(&packed);
+    let mut plan = bitpack::plan(&packed);
     let mut header = (STEP, step);
     // Under two bits a value there is no jitter worth a second try.
-    if step_bytes * 4 > deltas.len() {
+    if plan.bytes * 4 > deltas.len() {
         let total = deltas.iter().fold(0_i64, |sum, delta| sum.wrapping_add(*delta));
         let n = deltas.len().max(1) as i64;
         // Rounded: a step that is off by one would drift away from the grid.
@@ -50,8 +50,9 @@ pub fn encode(timestamps_ns: &[i64], out: &mut Vec<u8>) {
                 zigzag(residual)
             })
             .collect();
-        if bitpack::encoded_bytes(&grid) < step_bytes {
-            packed = grid;
+        let grid_plan = bitpack::plan(&grid);
+        if grid_plan.bytes < plan.bytes {
+            (packed, plan) = (grid, grid_plan);
             header = (GRID, grid_step);
         }
     }
@@ -59,7 +60,7 @@ pub fn encode(timestamps_ns: &[i64], out: &mut Vec<u8>) {
     varint::write(unit, out);
     varint::write_signed(first, out);
     varint::write_signed(header.1, out);
-    bitpack::encode(&packed, out);
+    bitpack::encode(&packed, &plan, out);
 }
 
 /// Replaces the contents of `out` with exactly `count` values.

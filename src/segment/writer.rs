@@ -75,10 +75,15 @@ impl RunWriter {
         let rank = rank_series(rows.series, &tags);
         let order =
             Order::new(rows.series.len as usize, Some(&rank), rows.row_series, rows.times_ns);
-        let window_of = |row: &u32| {
-            let time_ns = rows.times_ns.get(*row as usize).copied().unwrap_or_default();
-            time_ns.div_euclid(self.window_ns)
-        };
+        let window_at = |time_ns: i64| time_ns.div_euclid(self.window_ns);
+        let Some(earliest) = rows.times_ns.iter().copied().min().map(window_at) else { return };
+        let latest = rows.times_ns.iter().copied().max().map_or(earliest, window_at);
+        // Nearly always; a division per row would take as long as the order.
+        if earliest == latest {
+            return self.add_segment(rows, latest, &order.rows, order.has_duplicates);
+        }
+        let window_of =
+            |row: &u32| window_at(rows.times_ns.get(*row as usize).copied().unwrap_or_default());
         let mut windows: SortedMap<i64, Vec<u32>> = SortedMap::new();
         for same in order.rows.chunk_by(|a, b| window_of(a) == window_of(b)) {
             if let Some(first) = same.first() {
