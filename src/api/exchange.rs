@@ -84,8 +84,6 @@ pub struct Exchange {
     origins: Option<CorsOrigins>,
     /// Who is calling, once that is known.
     principal: Principal,
-    /// What its failures are counted under.
-    throttle_key: String,
     state: State,
 }
 
@@ -159,7 +157,6 @@ impl Exchange {
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
             head,
             principal: Principal::default(),
-            throttle_key: String::new(),
             state: State::Finished,
         };
         let action = exchange.route(service, platform);

@@ -39,7 +39,7 @@ impl Throttle {
     }
 
     /// Counts a failure of `key`.
-    pub fn failed(&mut self, key: String, now_ns: i64) {
+    pub fn failed(&mut self, key: &str, now_ns: i64) {
         self.forget_old(now_ns);
         if let Some(window) = self.windows.iter_mut().find(|window| window.key == key) {
             window.failures = window.failures.saturating_add(1);
@@ -48,19 +48,18 @@ impl Throttle {
         if self.windows.len() >= FAILING_ADDRESSES_MAX {
             self.windows.remove(0);
         }
-        self.windows.push(Window { key, since_ns: now_ns, failures: 1 });
+        self.windows.push(Window { key: key.to_owned(), since_ns: now_ns, failures: 1 });
     }
 }
 
-/// What is counted together: an IPv4 address, or the /64 that one IPv6 customer has, and the user
-/// whose password is being guessed, so that guessing at one does not lock out others.
-pub fn key(address: &str, user: Option<&str>) -> String {
+/// What is counted together: an IPv4 address, or the /64 that one IPv6 customer has. Not by user:
+/// who is counted apart would tell which users there are.
+pub fn key(address: &str) -> &str {
     let third_or_gap = match address.find("::") {
         Some(gap) => gap,
         None => address.match_indices(':').nth(3).map_or(address.len(), |(at, _)| at),
     };
-    let network = address.get(..third_or_gap).unwrap_or(address);
-    format!("{network} {}", user.unwrap_or_default())
+    address.get(..third_or_gap).unwrap_or(address)
 }
 
 #[cfg(test)]
@@ -72,7 +71,7 @@ mod tests {
         let mut throttle = Throttle::default();
         for n in 0..FAILURES_MAX {
             assert_eq!(throttle.wait_s("a", 0), None, "{n}");
-            throttle.failed("a".to_owned(), i64::from(n));
+            throttle.failed("a", i64::from(n));
         }
         assert_eq!(throttle.wait_s("a", 0), Some(30));
         assert_eq!(throttle.wait_s("b", 0), None);
@@ -85,7 +84,7 @@ mod tests {
     fn the_table_is_bounded() {
         let mut throttle = Throttle::default();
         for n in 0..=FAILING_ADDRESSES_MAX {
-            throttle.failed(n.to_string(), 0);
+            throttle.failed(&n.to_string(), 0);
         }
         assert_eq!(throttle.windows.len(), FAILING_ADDRESSES_MAX);
         assert_eq!(throttle.windows.first().map(|window| window.key.as_str()), Some("1"));
@@ -94,14 +93,13 @@ mod tests {
     #[test]
     fn a_customer_of_ipv6_is_one_address() {
         for (address, expected) in [
-            ("192.0.2.7", "192.0.2.7 "),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2 "),
-            ("2001:db8:1:2::6", "2001:db8:1:2 "),
-            ("2001:db8::6", "2001:db8 "),
-            ("", " "),
+            ("192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2"),
+            ("2001:db8:1:2::6", "2001:db8:1:2"),
+            ("2001:db8::6", "2001:db8"),
+            ("", ""),
         ] {
-            assert_eq!(key(address, None), expected);
+            assert_eq!(key(address), expected);
         }
-        assert_eq!(key("192.0.2.7", Some("u")), "192.0.2.7 u");
     }
 }

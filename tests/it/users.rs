@@ -148,3 +148,20 @@ fn a_link_changes_no_user() {
     let refused = admin(&mut product, ("GET", &target), "", 405);
     assert!(!refused.to_string().contains("canary"), "{refused}");
 }
+
+#[test]
+fn guessing_tells_nothing_of_who_exists() {
+    let mut product = with_user();
+    let get = ("GET", "/query?q=SHOW+DATABASES");
+    assert_eq!(send(&mut product, ("Token", "u:x"), get, "").status, 200);
+    for n in 0..15 {
+        let status = send(&mut product, ("Token", &format!("u:guess{n}")), get, "").status;
+        let same = send(&mut product, ("Token", &format!("nobody:guess{n}")), get, "").status;
+        assert_eq!(status, same, "{n}");
+    }
+    let status = |product: &mut Product, pair: &str| send(product, ("Token", pair), get, "").status;
+    assert_eq!(status(&mut product, "u:wrong"), 429);
+    assert_eq!(status(&mut product, "nobody:wrong"), 429);
+    // Who was let in a moment ago goes on.
+    assert_eq!(status(&mut product, "u:x"), 200);
+}

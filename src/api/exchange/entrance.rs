@@ -87,11 +87,7 @@ impl Exchange {
             self.principal = Principal::admin();
             return self.go_through(service, platform, then);
         }
-        let known = credentials.user.as_deref();
-        let known = known.filter(|name| service.cache.grants.user(name).is_some());
-        let address = self.head.header("cf-connecting-ip").unwrap_or_default();
-        self.throttle_key = throttle::key(address, known);
-        let wait_s = service.throttle.wait_s(&self.throttle_key, platform.now_ns());
+        let wait_s = service.throttle.wait_s(self.address(), platform.now_ns());
         let identify = Box::new(Identify::new(credentials, from_owner, wait_s.is_some()));
         self.state = State::Identifying { identify, then };
         self.identify_step(service, platform, None)
@@ -126,11 +122,16 @@ impl Exchange {
         }
     }
 
+    /// What the caller's failures are counted under.
+    fn address(&self) -> &str {
+        throttle::key(self.head.header("cf-connecting-ip").unwrap_or_default())
+    }
+
     /// Counts a failure and words it. 1.x's writers drop what is answered with 429.
     fn turn_away(&self, service: &mut Service, platform: &dyn Platform) -> AuthError {
         let now_ns = platform.now_ns();
-        let wait_s = service.throttle.wait_s(&self.throttle_key, now_ns);
-        service.throttle.failed(self.throttle_key.clone(), now_ns);
+        let wait_s = service.throttle.wait_s(self.address(), now_ns);
+        service.throttle.failed(self.address(), now_ns);
         match wait_s {
             Some(retry_after_s) if self.shape != Shape::WriteV1 => {
                 AuthError::TooManyFailures { retry_after_s }
