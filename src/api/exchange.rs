@@ -18,7 +18,7 @@ use super::intake::{Intake, Reading};
 use super::log::{LogRequests, Record, WriteCounts};
 use super::params::{Dialect, QueryParams, WriteParams};
 use super::ping;
-use super::query::Querying;
+use super::query::{self, Querying};
 use super::settings::{CorsOrigins, Settings, SettingsError};
 use super::throttle::Throttle;
 use super::tokens::Tokens;
@@ -468,7 +468,9 @@ impl Exchange {
             self.record.error = Some(error.class());
             // `pretty=true` of a query holds for its errors too.
             let pretty = self.url.get("pretty") == Some("true");
-            Action::Respond(error.response(self.shape, pretty))
+            let mut response = error.response(self.shape, pretty);
+            query::in_format_asked(&mut response, &error, &self.head);
+            Action::Respond(response)
         });
         if let Action::Respond(response) | Action::Stream(response) = &mut action {
             self.record.status = response.status;

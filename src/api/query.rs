@@ -8,14 +8,14 @@ use std::vec;
 use super::action::Action;
 use super::auth::AuthError;
 use super::error::ApiError;
-use super::http::Response;
+use super::http::{RequestHead, Response};
 use super::params::QueryParams;
 use super::settings::Settings;
 use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::params::Params;
 use crate::protocol::call::{Reply, Step};
-use crate::response::{Format, Options, Writer};
+use crate::response::{Format, Options, Writer, csv};
 use crate::route::error::Error;
 use crate::route::grants::Principal;
 use crate::route::privileges;
@@ -205,6 +205,17 @@ impl Querying {
     fn response(&self, body: Vec<u8>) -> Response {
         Response { status: 200, headers: Vec::new(), body }
             .with_header("Content-Type", self.format.content_type())
+    }
+}
+
+/// Who asks for CSV is told in CSV why a text does not parse.
+pub(super) fn in_format_asked(response: &mut Response, error: &ApiError, head: &RequestHead) {
+    if matches!(error, ApiError::Parse(_))
+        && Format::negotiate(head.header("accept")) == Format::Csv
+    {
+        response.body = csv::failed(&error.to_string());
+        let json = response.headers.iter_mut().find(|(name, _)| name == "Content-Type");
+        json.into_iter().for_each(|(_, value)| *value = Format::Csv.content_type().to_owned());
     }
 }
 

@@ -6,7 +6,7 @@ use super::json;
 use super::number::Unsupported;
 use super::time;
 use crate::model::time::Precision;
-use crate::query::result::SeriesChunk;
+use crate::query::result::{ResultColumn, SeriesChunk};
 
 /// The documents of one answer.
 ///
@@ -57,15 +57,21 @@ impl Documents {
     /// The next rows.
     pub fn series(&mut self, chunk: &SeriesChunk) {
         let continues = |held: &Held| held.series.partial && held.series.same_series(chunk);
+        // 1.x cuts the rows of SELECT only.
+        let timed = matches!(chunk.values.first(), Some(ResultColumn::Time(_)));
         if !self.held.as_ref().is_some_and(continues) {
             self.release(false, true);
             self.held = Some(self.begin(chunk));
+        } else if !timed {
+            self.release(true, true);
+            self.held = Some(self.begin(chunk));
         }
-        let mut from = 0;
+        let chunk_rows = if timed { self.chunk_rows } else { usize::MAX };
+        let mut from = 0_usize;
         loop {
             let Some(held) = &mut self.held else { return };
             held.series.partial = chunk.partial;
-            let to = chunk.rows.min(from + (self.chunk_rows - held.rows));
+            let to = chunk.rows.min(from.saturating_add(chunk_rows.saturating_sub(held.rows)));
             if from < to {
                 if held.rows == 0 {
                     held.emitter.key("values");

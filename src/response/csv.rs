@@ -73,6 +73,14 @@ impl Table {
     }
 }
 
+/// The table that stands for a query that was refused.
+pub fn failed(error: &str) -> Vec<u8> {
+    let mut out = b"error\n".to_vec();
+    field(error, &mut out);
+    out.push(b'\n');
+    out
+}
+
 /// `key=value,key=value` with line protocol's escapes; empty values are left out (1.x `HashKey`).
 fn tags(chunk: &SeriesChunk) -> String {
     let mut text = String::new();

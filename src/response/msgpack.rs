@@ -62,8 +62,9 @@ impl Packed {
             self.close_series(false, true);
             self.begin_series(chunk);
         }
+        let timed = matches!(chunk.values.first(), Some(ResultColumn::Time(_)));
         for row in 0..chunk.rows {
-            let full = |(_, rows): &(_, Counted)| self.chunk_rows == Some(rows.count);
+            let full = |(_, rows): &(_, Counted)| timed && self.chunk_rows == Some(rows.count);
             if self.open.as_ref().is_some_and(full) {
                 self.close_series(true, true);
                 self.begin_series(chunk);
