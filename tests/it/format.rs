@@ -275,5 +275,12 @@ fn a_damaged_block_fails_who_needs_it_and_is_named() {
             assert_eq!(other["results"][0]["series"][0]["values"], json!([[0, 6]]));
         }
         assert!(damaged(&mut product) > 0, "{table:?}");
+        if table == Table::Wal {
+            let named = product.query("", "SHOW DIAGNOSTICS FOR 'jobs'");
+            let row = &named["results"][0]["series"][0]["values"][0];
+            let what = row[2].as_str().unwrap_or_default();
+            assert_eq!([&row[0], &row[1]], [&json!("a"), &json!("shard 1")]);
+            assert!(what.starts_with("WAL frame"), "{named}");
+        }
     }
 }
