@@ -54,6 +54,10 @@ impl Cache {
         self.memtable.take()
     }
 
+    pub(super) fn has_memtable(&self) -> bool {
+        self.memtable.borrow().is_some()
+    }
+
     pub(super) fn put_memtable(&self, memtable: Memtable) {
         self.memtable_bytes.set(memtable.bytes());
         self.memtable.replace(Some(memtable));

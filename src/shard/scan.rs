@@ -27,14 +27,16 @@ use crate::segment::index::Index;
 use crate::segment::reader;
 use crate::store::Store;
 
-/// Encoded bytes decoded for one page.
+/// Encoded bytes decoded by one event: the log, if it is replayed, and one page.
 const DECODED_BYTES_MAX: u64 = 8_000_000;
+/// A scan looks after each of its steps how much it has decoded. A step has at most 2¹⁹ rows of a
+/// series, as it is told: rows of more bytes than this count as several, so that it decodes 2 MB.
+const ROW_BYTES: u64 = 4;
+const STEP_BYTES: u64 = ROW_BYTES << 19;
 /// Decoded pages kept while one page of the answer is made, rows times columns.
 const CELLS_KEPT_MAX: usize = 2_000_000;
 /// Rows of the memtable put into one block, at least, when a series has fewer.
 const ROWS_PER_BLOCK: usize = 1_024;
-
-const LIMITS: PageLimits = PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes: DECODED_BYTES_MAX };
 
 impl<S: Store> Shard<S> {
     /// One page of a scan.
@@ -42,7 +44,8 @@ impl<S: Store> Shard<S> {
     /// # Errors
     /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
     pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
-        self.read(stamp, |source| scan(source, request, LIMITS))
+        let limits = self.limits(stamp)?;
+        self.read(stamp, |source| scan(source, request, limits))
     }
 
     /// What a scan would read.
@@ -62,7 +65,21 @@ impl<S: Store> Shard<S> {
         request: &SummaryRequest,
         stamp: &Stamp,
     ) -> Result<SummaryPage, Refusal> {
-        self.read(stamp, |source| summarise(source, request, LIMITS))
+        let limits = self.limits(stamp)?;
+        self.read(stamp, |source| summarise(source, request, limits))
+    }
+
+    /// What a page may take, once the log was replayed if it was not in memory: what that decoded
+    /// is part of what one event may.
+    fn limits(&mut self, stamp: &Stamp) -> Result<PageLimits, Refusal> {
+        self.current(stamp)?;
+        let is_cold = !self.cache.has_memtable();
+        let memtable = self.memtable()?;
+        self.cache.put_memtable(memtable);
+        let log_bytes = self.loaded.as_ref().map_or(0, |loaded| loaded.wal.bytes());
+        let replayed_bytes = if is_cold { log_bytes } else { 0 };
+        let decoded_bytes = (DECODED_BYTES_MAX - STEP_BYTES).saturating_sub(replayed_bytes).max(1);
+        Ok(PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes })
     }
 
     /// Runs `ask` over the shard's data.
@@ -251,7 +268,7 @@ impl<S: Store> ShardSource<'_, S> {
             tag_ids: index.tag_ids.as_slice().into(),
             series,
             field_ids: index.fields.iter().map(|&(id, _)| id).collect(),
-            rows: u64::from(segment.rows),
+            rows: u64::from(segment.rows).max(segment.bytes / ROW_BYTES),
             tombstones: !hidden.is_empty(),
         };
         self.parts.push(Behind::Segment { key, index, hidden });

@@ -21,6 +21,7 @@ mod isolation;
 mod line_protocol;
 mod memory;
 mod memory_server;
+mod memory_shard;
 mod msgpack;
 mod operators;
 mod product;

@@ -20,6 +20,17 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
+/// Bytes that this thread holds, and forgets the peak so far.
+pub(crate) fn live() -> isize {
+    PEAK.set(LIVE.get());
+    LIVE.get()
+}
+
+/// The most that this thread held since [`live`].
+pub(crate) fn peak_since() -> isize {
+    PEAK.get()
+}
+
 /// The system's allocator, counting.
 struct Counting;
 

@@ -1,0 +1,226 @@
+//! What shards hold in memory, counted by the allocator: many points, many series, several busy
+//! objects, and what a restart reads. `LONG_TESTS=1` takes ten million points and a million series
+//! instead of a twentieth of that.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use tidemark::batch::Block;
+use tidemark::batch::column::{Column, Values};
+use tidemark::batch::frame::{self, TableRef};
+use tidemark::batch::selection::Selection;
+use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark::model::limits::MEMTABLE_BYTES_MAX;
+use tidemark::model::time::TimeRange;
+use tidemark::model::value::FieldType;
+use tidemark::protocol::shard::{ShardSettings, Stamp};
+use tidemark::scan::request::{AggregateCall, AggregateFunction, Input, Output, ScanRequest};
+use tidemark::shard::Shard;
+use tidemark::shard::budget::Budget;
+use tidemark::store::Store;
+use tidemark::store::memory::MemoryStore;
+
+use crate::memory::{live, peak_since};
+
+const ROWS: usize = 5_000;
+const NOW_NS: i64 = 1_700_000_000_000_000_000;
+const STAMP: Stamp = Stamp { policy: PolicyId(7), generation: 1, schema_version: 1 };
+/// Of the isolate, for everything in it (DESIGN 8): what shards may hold at their peak.
+const PEAK_BYTES_MAX: isize = 128_000_000;
+
+/// Batch `number` of rows of one integer, over `series` series in turn.
+fn batch(number: usize, series: usize) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(number as u64);
+    let first = number * ROWS % series.max(ROWS);
+    let held = series.min(ROWS);
+    let names: Vec<String> = (first..first + held).map(|n| format!("host_{n:07}")).collect();
+    let tag = TagColumn {
+        dictionary: names.iter().map(String::as_str).collect(),
+        codes: (1..=held as u32).collect(),
+    };
+    let block = Block {
+        series: SeriesTable { tags: vec![tag], len: held as u32 },
+        row_series: (0..ROWS as u32).map(|row| row % held as u32).collect(),
+        times_ns: (0..ROWS)
+            .map(|row| NOW_NS + (number * ROWS + row / held) as i64 * 1_000_000_000)
+            .collect(),
+        fields: vec![Column::full(Values::Integer((0..ROWS).map(|_| rng.i64(0..1_000)).collect()))],
+    };
+    let mut out = Vec::new();
+    let (tag_ids, field_ids) = ([ColumnId(1)], [ColumnId(10)]);
+    let (measurement, rows) = (MeasurementId(1), &Selection::All);
+    let table =
+        TableRef { measurement, tag_ids: &tag_ids, field_ids: &field_ids, block: &block, rows };
+    frame::encode(&[table], &mut out);
+    out
+}
+
+fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemoryStore> {
+    let mut shard = Shard::new(store.clone(), Rc::clone(budget), u64::MAX);
+    let settings = ShardSettings {
+        database: ObjectId("db".into()),
+        policy: PolicyId(7),
+        group: 1,
+        shard: 0,
+        range: TimeRange::ALL,
+        duration_ns: 0,
+        retired: Vec::new(),
+        window_ns: 7 * 86_400_000_000_000,
+        generation: 1,
+    };
+    shard.open(&settings).unwrap();
+    shard
+}
+
+/// Writes `batches`, does what is due, and answers the most that any event held beside what is
+/// stored, and what was held between events.
+fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
+    let before = live();
+    let budget = Budget::new(MEMTABLE_BYTES_MAX, 1);
+    let stores: Vec<MemoryStore> = (0..objects).map(|_| MemoryStore::new()).collect();
+    let mut shards: Vec<_> = stores.iter().map(|store| opened(store, &budget)).collect();
+    let stored =
+        || stores.iter().map(|store| store.bytes().unwrap() as isize).sum::<isize>() + before;
+    let (mut peak, mut held) = (0, 0);
+    for number in 0..batches {
+        let frame = batch(number / objects, series);
+        let shard = &mut shards[number % objects];
+        let base = stored();
+        held = held.max(live() - base);
+        shard.append(&frame, &STAMP, NOW_NS).unwrap();
+        while shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
+            shard.alarm(NOW_NS);
+        }
+        peak = peak.max(peak_since() - base);
+    }
+    for shard in &mut shards {
+        let base = stored();
+        live();
+        let parts = shard.read(&STAMP, |s| Ok(s.parts(MeasurementId(1), TimeRange::ALL)?.len()));
+        assert!(parts.unwrap() > 0);
+        peak = peak.max(peak_since() - base);
+        let points = shard.stats().unwrap().counters.points;
+        assert_eq!(points as usize, batches / objects * ROWS);
+    }
+    (peak, held)
+}
+
+/// A frame of a megabyte that no codec makes smaller.
+fn text(number: usize) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(number as u64);
+    let texts: Vec<String> =
+        (0..1_000).map(|_| (0..1_000).map(|_| rng.char(' '..'~')).collect()).collect();
+    let tag = TagColumn { dictionary: ["a"].into_iter().collect(), codes: vec![1] };
+    let block = Block {
+        series: SeriesTable { tags: vec![tag], len: 1 },
+        row_series: vec![0; texts.len()],
+        times_ns: (0..texts.len()).map(|row| NOW_NS + (number * 1_000 + row) as i64).collect(),
+        fields: vec![Column::full(Values::String(texts.iter().map(String::as_str).collect()))],
+    };
+    let (tag_ids, field_ids) = ([ColumnId(1)], [ColumnId(11)]);
+    let rows = &Selection::All;
+    let measurement = MeasurementId(1);
+    let table =
+        TableRef { measurement, tag_ids: &tag_ids, field_ids: &field_ids, block: &block, rows };
+    let mut out = Vec::new();
+    frame::encode(&[table], &mut out);
+    out
+}
+
+#[test]
+fn no_event_decodes_more_than_8_mb() {
+    const EVENT_BYTES_MAX: u64 = 8_000_000;
+    let budget = Budget::new(MEMTABLE_BYTES_MAX, 1);
+    let store = MemoryStore::new();
+    let mut shard = opened(&store, &budget);
+    let mut stored = 0;
+    for number in 0..15 {
+        let frame = text(number);
+        stored += frame.len() as u64;
+        shard.append(&frame, &STAMP, NOW_NS).unwrap();
+        // The last three stay in the log.
+        while number < 12 && shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
+            shard.alarm(NOW_NS);
+        }
+    }
+    let log_bytes = shard.stats().unwrap().wal_bytes;
+    assert!(log_bytes > 2_000_000 && log_bytes < stored / 2, "{log_bytes} of {stored}");
+    let input = Input { column: ColumnId(11), field_type: FieldType::String, cast: None };
+    let function = AggregateFunction::Count;
+    let calls = vec![AggregateCall { function, input, beside: Vec::new() }];
+    let mut request = ScanRequest {
+        measurement: MeasurementId(1),
+        time: TimeRange::ALL,
+        predicate: None,
+        group_by: Vec::new(),
+        descending: false,
+        output: Output::Aggregates { calls, window: None },
+        resume: None,
+    };
+    let mut cold = Shard::new(store.clone(), Rc::clone(&budget), u64::MAX);
+    let (mut decoded, mut pages) = (log_bytes, 0);
+    loop {
+        let page = cold.scan(&request, &STAMP).unwrap();
+        let replayed = if pages == 0 { log_bytes } else { 0 };
+        let event = page.stats.bytes_decoded + replayed;
+        println!("page {pages}: {event} bytes decoded");
+        assert!(event < EVENT_BYTES_MAX, "page {pages}: {event} bytes");
+        decoded += page.stats.bytes_decoded;
+        pages += 1;
+        request.resume = page.resume;
+        if request.resume.is_none() {
+            break;
+        }
+    }
+    assert!(pages > 1 && decoded >= stored * 8 / 10, "{decoded} of {stored} in {pages} pages");
+}
+
+fn is_long() -> bool {
+    std::env::var("LONG_TESTS").is_ok_and(|value| value == "1")
+}
+
+#[test]
+fn many_points_many_series_and_several_objects_stay_within_the_isolates_memory() {
+    let scale = if is_long() { 20 } else { 1 };
+    for (what, objects, batches, series) in [
+        ("points in one object", 1, 100 * scale, 100),
+        ("new series in one object", 1, 10 * scale, 50_000 * scale),
+        ("points in eight objects", 8, 80 * scale, 100),
+    ] {
+        let (peak, held) = fill(objects, batches, series);
+        println!("{} {what}: {peak} bytes at the peak, {held} between events", batches * ROWS);
+        assert!(peak < PEAK_BYTES_MAX, "{what}: {peak}");
+    }
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long it takes is printed; nothing depends on it"
+)]
+fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
+    let megabytes: &[u64] = if is_long() { &[1, 4, 8] } else { &[1] };
+    for &megabytes in megabytes {
+        let budget = Budget::new(MEMTABLE_BYTES_MAX, 1);
+        let store = MemoryStore::new();
+        let mut shard = opened(&store, &budget);
+        let mut number = 0;
+        // A frame is a little more than a megabyte; the one that passes 8 MB flushes the others.
+        let limit = (megabytes * 1_000_000).min(7_000_000);
+        while shard.stats().unwrap().wal_bytes < limit {
+            shard.append(&text(number), &STAMP, NOW_NS).unwrap();
+            number += 1;
+        }
+        let mut cold = Shard::new(store.clone(), Rc::clone(&budget), u64::MAX);
+        let from = Instant::now();
+        let frame = batch(0, 100);
+        cold.append(&frame, &STAMP, NOW_NS).unwrap();
+        let write = from.elapsed();
+        assert_eq!(cold.stats().unwrap().memory_bytes, 0, "a write replayed the log");
+        let from = Instant::now();
+        cold.read(&STAMP, |s| Ok(s.parts(MeasurementId(1), TimeRange::ALL)?.len())).unwrap();
+        let read = from.elapsed();
+        println!("{megabytes} MB of log: first write {write:?}, first query {read:?}");
+    }
+}
