@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::lifecycle::{parse, to_json};
 use crate::model::limits::{GRANTEES_BYTES_MAX, GRANTEES_MAX};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::grants::{GrantChanges, Grantee};
 use crate::protocol::host::Unavailable;
+use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 /// Where the counters lie in the `state` table; row 0 is the databases'.
@@ -39,12 +39,12 @@ impl Grantees {
             return Ok(Self::default());
         }
         let state = match store.head(Table::State, STATE_ROW)? {
-            Some(head) => parse(&head)?,
+            Some(head) => row::decode(&head)?,
             None => State::default(),
         };
         let limit = u32::try_from(GRANTEES_MAX).unwrap_or(u32::MAX);
         let heads = store.heads(Table::Schema, 0..=u64::MAX >> 11, limit)?;
-        let rows = heads.iter().map(|(_, head)| parse(head)).collect::<Result<_, _>>()?;
+        let rows = heads.iter().map(|(_, head)| row::decode(head)).collect::<Result<_, _>>()?;
         Ok(Self { state, rows })
     }
 
@@ -94,8 +94,8 @@ impl Grantees {
         let id = grantee.id;
         store.open()?;
         store.atomically(|| {
-            store.put(Table::State, STATE_ROW, &to_json(&state)?, &[])?;
-            store.put(Table::Schema, id, &to_json(&grantee)?, &[])
+            store.put(Table::State, STATE_ROW, &row::encode(&state), &[])?;
+            store.put(Table::Schema, id, &row::encode(&grantee), &[])
         })?;
         self.state = state;
         match place.and_then(|place| self.rows.get_mut(place)) {
@@ -112,10 +112,10 @@ impl Grantees {
         grantee: &Grantee,
     ) -> Result<Option<CatalogRefusal>, StoreError> {
         let count = self.rows.len() + usize::from(place.is_none());
-        let mut bytes = to_json(grantee)?.len();
+        let mut bytes = row::encode(grantee).len();
         for (position, row) in self.rows.iter().enumerate() {
             if Some(position) != place {
-                bytes += to_json(row)?.len();
+                bytes += row::encode(row).len();
             }
         }
         let over = [(count, GRANTEES_MAX, "entries"), (bytes, GRANTEES_BYTES_MAX, "bytes")];
@@ -141,7 +141,7 @@ impl Grantees {
         let Some(id) = self.rows.get(place).map(|row| row.id) else { return Ok(false) };
         let state = State { version: self.state.version + 1, ..self.state };
         store.atomically(|| {
-            store.put(Table::State, STATE_ROW, &to_json(&state)?, &[])?;
+            store.put(Table::State, STATE_ROW, &row::encode(&state), &[])?;
             store.delete(Table::Schema, id..=id)
         })?;
         self.state = state;

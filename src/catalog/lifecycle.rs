@@ -6,7 +6,7 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::JOB_RETRY_NS;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
-pub(super) use crate::store::row::{parse, to_json};
+use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 /// Rows read at once.
@@ -68,7 +68,7 @@ impl Entries {
             return Ok(Self::default());
         }
         let state = match store.head(Table::State, 0)? {
-            Some(head) => parse(&head)?,
+            Some(head) => row::decode(&head)?,
             None => State::default(),
         };
         let mut rows = SortedMap::new();
@@ -78,7 +78,7 @@ impl Entries {
             let Some((last, _)) = page.last() else { break };
             from = last + 1;
             for (number, head) in page {
-                rows.insert(number, parse(&head)?);
+                rows.insert(number, row::decode(&head)?);
             }
         }
         Ok(Self { state, rows })
@@ -117,8 +117,8 @@ impl Entries {
         let state = State { next_entry: number + 1 };
         store.open()?;
         store.atomically(|| {
-            store.put(Table::State, 0, &to_json(&state)?, &[])?;
-            store.put(Table::Entry, number, &to_json(&entry)?, &[])
+            store.put(Table::State, 0, &row::encode(&state), &[])?;
+            store.put(Table::Entry, number, &row::encode(&entry), &[])
         })?;
         self.state = state;
         self.rows.insert(number, entry);
@@ -207,7 +207,7 @@ impl Entries {
     ) -> Result<(), StoreError> {
         let Some(mut entry) = self.rows.get(&number).cloned() else { return Ok(()) };
         edit(&mut entry);
-        store.put(Table::Entry, number, &to_json(&entry)?, &[])?;
+        store.put(Table::Entry, number, &row::encode(&entry), &[])?;
         self.rows.insert(number, entry);
         Ok(())
     }

@@ -10,6 +10,7 @@ pub mod boolean;
 pub mod crc;
 pub mod float;
 pub mod integer;
+pub mod metadata;
 pub mod string;
 pub mod timestamp;
 pub mod unsigned;

@@ -8,7 +8,7 @@ use crate::model::limits::{
 use crate::protocol::call::Platform;
 use crate::protocol::continuous::{ContinuousQuery, DueRun, Scheduled};
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal};
-use crate::store::row::{parse, to_json};
+use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 /// Keys of these rows; policies lie below.
@@ -35,7 +35,7 @@ impl Kept {
 
 /// Reads a row that lies at or above [`FIRST_KEY`].
 pub(super) fn load(rows: &mut Rows, key: u64, head: &[u8]) -> Result<(), StoreError> {
-    let query = parse::<ContinuousQuery>(head)?;
+    let query = row::decode::<ContinuousQuery>(head)?;
     rows.continuous.push(Kept { key, query, not_before_ns: 0, failures: 0 });
     Ok(())
 }
@@ -74,7 +74,7 @@ impl<S: Store> Database<S> {
         }
         let key = rows.continuous.last().map_or(FIRST_KEY, |last| last.key + 1);
         let kept = Kept { key, query: query.clone(), not_before_ns: 0, failures: 0 };
-        self.store.put(Table::Entry, key, &to_json(query)?, &[])?;
+        self.store.put(Table::Entry, key, &row::encode(query), &[])?;
         self.open_rows()?.continuous.push(kept);
         Ok(FromDatabase::Done)
     }
@@ -122,8 +122,8 @@ impl<S: Store> Scheduled for Database<S> {
         kept.query.last_run_ns = ran_ns;
         kept.not_before_ns = 0;
         kept.failures = 0;
-        let (key, head) = (kept.key, to_json(&kept.query));
-        let stored = head.and_then(|head| self.store.put(Table::Entry, key, &head, &[]));
+        let (key, head) = (kept.key, row::encode(&kept.query));
+        let stored = self.store.put(Table::Entry, key, &head, &[]);
         if let Err(error) = stored {
             self.distrust(platform, &error);
         }

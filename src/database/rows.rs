@@ -11,7 +11,7 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::CreateDatabase;
-use crate::store::row::{parse, to_json};
+use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 /// Rows read at once.
@@ -106,12 +106,12 @@ impl Rows {
             return Ok(None);
         }
         let Some(head) = store.head(Table::State, 0)? else { return Ok(None) };
-        let mut rows = Self::new(parse(&head)?);
+        let mut rows = Self::new(row::decode(&head)?);
         for_each(store, Table::Entry, |number, head| {
             if number >= continuous::FIRST_KEY {
                 return continuous::load(&mut rows, number, head);
             }
-            let PolicyHead { policy } = parse(head)?;
+            let PolicyHead { policy } = row::decode(head)?;
             rows.policies.rows.push(PolicyRow { number, policy, schema: Schema::default() });
             Ok(())
         })?;
@@ -119,12 +119,12 @@ impl Rows {
             let number = key >> MEASUREMENT_BITS;
             let row = rows.policies.rows.iter_mut().find(|row| row.number == number);
             if let Some(row) = row {
-                row.schema.load(parse::<MeasurementSchema>(head)?);
+                row.schema.load(row::decode::<MeasurementSchema>(head)?);
             }
             Ok(())
         })?;
         for_each(store, Table::Job, |key, head| {
-            rows.jobs.insert(key, parse(head)?);
+            rows.jobs.insert(key, row::decode(head)?);
             Ok(())
         })?;
         rows.policies.default = rows.state.default_policy;
@@ -184,10 +184,10 @@ impl Rows {
 
 fn write<S: Store>(store: &S, change: &Change) -> Result<(), StoreError> {
     if let Some(state) = &change.state {
-        store.put(Table::State, 0, &to_json(state)?, &[])?;
+        store.put(Table::State, 0, &row::encode(state), &[])?;
     }
     if let Some((number, policy)) = &change.policy {
-        let head = to_json(&PolicyHead { policy: policy.clone() })?;
+        let head = row::encode(&PolicyHead { policy: policy.clone() });
         store.put(Table::Entry, *number, &head, &[])?;
     }
     if let Some(number) = change.removed_policy {
@@ -199,7 +199,7 @@ fn write<S: Store>(store: &S, change: &Change) -> Result<(), StoreError> {
         put_measurement(store, *number, marker)?;
     }
     for (key, job) in &change.jobs {
-        store.put(Table::Job, *key, &to_json(job)?, &[])?;
+        store.put(Table::Job, *key, &row::encode(job), &[])?;
     }
     for &key in &change.removed_jobs {
         store.delete(Table::Job, key..=key)?;
@@ -213,7 +213,7 @@ fn put_measurement<S: Store>(
     measurement: &MeasurementSchema,
 ) -> Result<(), StoreError> {
     let key = number << MEASUREMENT_BITS | u64::from(measurement.id.0);
-    store.put(Table::Schema, key, &to_json(measurement)?, &[])
+    store.put(Table::Schema, key, &row::encode(measurement), &[])
 }
 
 /// Calls `take` with every row of `table`, ascending by key.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::call::CallFailure;
+use crate::codec::metadata;
 use crate::model::limits::MESSAGE_BYTES_MAX;
 
 /// The version that this build writes.
@@ -74,9 +75,7 @@ pub fn encode<M: Wire>(message: &M) -> Vec<u8> {
 
 /// The bytes of `message` for a peer that spoke `version`: a reply comes in its request's version.
 pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
-    // Maps with string keys and finite numbers only: serialising cannot fail. Were it to, the empty
-    // header is refused by the reader, which is an error and never a wrong message.
-    let header = serde_json::to_vec(message).unwrap_or_default();
+    let header = metadata::encode(message);
     let body = message.body();
     let mut out = Vec::with_capacity(PREFIX_BYTES + header.len() + body.len());
     out.push(version);
@@ -103,7 +102,7 @@ pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
 pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
     let (version, header, body) = open(bytes, M::DIRECTION)?;
     let mut message: M =
-        serde_json::from_slice(header).map_err(|e| EnvelopeError::Header(e.to_string()))?;
+        metadata::decode(header).map_err(|e| EnvelopeError::Header(e.to_string()))?;
     message.set_body(body);
     Ok((version, message))
 }

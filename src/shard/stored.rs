@@ -1,17 +1,17 @@
-//! Small metadata rows to bytes and back: version, JSON, CRC-32C.
+//! Small metadata rows to bytes and back: version, content, CRC-32C.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::crc::crc32c;
+use crate::codec::metadata;
 
 const VERSION: u8 = 1;
 
-/// The bytes of `value`: version byte, JSON, checksum of both.
+/// The bytes of `value`: version byte, content, checksum of both.
 pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut out = vec![VERSION];
-    // Only maps with keys that are no strings fail; a row without JSON is found damaged.
-    out.extend(serde_json::to_vec(value).unwrap_or_default());
+    out.extend(metadata::encode(value));
     out.extend(crc32c(&out).to_le_bytes());
     out
 }
@@ -23,7 +23,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static st
         return Err("checksum mismatch");
     }
     match covered.split_first() {
-        Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|_| "unreadable content"),
+        Some((&VERSION, content)) => metadata::decode(content).map_err(|_| "unreadable content"),
         _ => Err("its version is newer than this release"),
     }
 }
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_found() {
-        let bytes = encode(&(1, "a"));
+        let bytes = encode(&(1_u8, "a"));
         assert_eq!(decode::<(u8, String)>(&bytes), Ok((1, "a".to_owned())));
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();

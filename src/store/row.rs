@@ -1,32 +1,32 @@
-//! Rows of JSON, as Catalog and Database keep them.
-//!
-//! Version 1 is the JSON alone, which begins with `{`. A later version begins with its number.
+//! Rows of metadata, as Catalog and Database keep them: `version <u8> │ metadata`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::StoreError;
+use crate::codec::metadata;
+
+const VERSION: u8 = 1;
 
 /// The row's bytes.
-///
-/// # Errors
-/// [`StoreError::Failed`] for what JSON cannot say.
-pub fn to_json<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(row).map_err(|error| StoreError::Failed(error.to_string()))
+pub fn encode<T: Serialize>(row: &T) -> Vec<u8> {
+    let mut bytes = metadata::encode(row);
+    bytes.insert(0, VERSION);
+    bytes
 }
 
-/// The row that [`to_json`] was given.
+/// The row that [`encode`] was given.
 ///
 /// # Errors
 /// [`StoreError::Failed`] for a row that is damaged or of a newer version.
-pub fn parse<T: for<'a> Deserialize<'a>>(head: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(head).map_err(|error| unreadable(head, &error))
-}
-
-fn unreadable(head: &[u8], error: &serde_json::Error) -> StoreError {
-    StoreError::Failed(match head.first() {
-        Some(&version) if version != b'{' => {
-            format!("a row cannot be read: its version {version} is newer than this release")
-        }
-        _ => format!("a row cannot be read: {error}"),
-    })
+pub fn decode<T: DeserializeOwned>(head: &[u8]) -> Result<T, StoreError> {
+    let why = match head.split_first() {
+        Some((&VERSION, bytes)) => match metadata::decode(bytes) {
+            Ok(row) => return Ok(row),
+            Err(error) => error.to_string(),
+        },
+        Some((version, _)) => format!("its version {version} is newer than this release"),
+        None => "it is empty".to_owned(),
+    };
+    Err(StoreError::Failed(format!("a row cannot be read: {why}")))
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("codec", &[]),
-    ("store", &[]),
+    ("store", &["codec"]),
     ("line_protocol", &["model"]),
     ("batch", &["model", "codec", "line_protocol"]),
     ("wal", &["model", "batch", "codec", "store"]),
