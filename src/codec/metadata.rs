@@ -1,7 +1,7 @@
 //! Small structures to bytes and back: stored metadata and the control part of object messages.
 //!
 //! ```text
-//! unsigned, length, count │ varint          signed │ zigzag varint       bool, option │ 0 or 1 <u8>
+//! number │ varint, signed ones zigzag              bool, option │ 0 or 1 <u8>
 //! float  │ bits <u64>                       text   │ length │ UTF-8
 //! list   │ count │ item …                   map    │ count │ key │ value │ …
 //! tuple  │ item …

@@ -13,7 +13,7 @@ use tidemark::influxql::parse_statement;
 use tidemark::protocol::call::{Call, CallFailure};
 use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::database::{FromDatabase, ToDatabase};
-use tidemark::protocol::envelope::{self, VERSION, VERSION_MIN};
+use tidemark::protocol::envelope::{self, VERSION, VERSION_MIN, Wire};
 use tidemark::protocol::host::Unavailable;
 use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::route::create_drop::{Change, CreateDrop};
@@ -94,25 +94,22 @@ fn a_version_that_is_too_new_is_refused_by_every_object_and_means_503() {
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
 }
 
-/// Direction and name of a message.
-fn kind(message: &[u8]) -> String {
-    let header = &message[6..6 + u32::from_le_bytes(message[2..6].try_into().unwrap()) as usize];
-    let text = std::str::from_utf8(header).unwrap();
-    let name: String = text.chars().skip_while(|c| !c.is_alphanumeric()).collect();
-    let name: String = name.chars().take_while(|c| c.is_alphanumeric()).collect();
-    format!("{} {name}", message[1])
-}
-
-fn decodes(message: &[u8]) -> bool {
-    match message[1] {
-        1 => envelope::decode::<ToCatalog>(message).is_ok(),
-        2 => envelope::decode::<FromCatalog>(message).is_ok(),
-        3 => envelope::decode::<ToDatabase>(message).is_ok(),
-        4 => envelope::decode::<FromDatabase>(message).is_ok(),
-        5 => envelope::decode::<ToShard>(message).is_ok(),
-        6 => envelope::decode::<FromShard>(message).is_ok(),
-        _ => false,
+/// Direction and name of a message; nothing for bytes that are none.
+fn kind(message: &[u8]) -> Option<String> {
+    fn name<M: Wire + std::fmt::Debug>(message: &[u8]) -> Option<String> {
+        let text = format!("{:?}", envelope::decode::<M>(message).ok()?.1);
+        Some(text.chars().take_while(|c| c.is_alphanumeric()).collect())
     }
+    let name = match message[1] {
+        1 => name::<ToCatalog>(message),
+        2 => name::<FromCatalog>(message),
+        3 => name::<ToDatabase>(message),
+        4 => name::<FromDatabase>(message),
+        5 => name::<ToShard>(message),
+        6 => name::<FromShard>(message),
+        _ => None,
+    };
+    Some(format!("{} {}", message[1], name?))
 }
 
 #[test]
@@ -124,7 +121,7 @@ fn messages_recorded_from_version_1_are_read() {
         story(&mut world(), &mut |world, call| {
             let reply = ask(world, call.to.clone(), call.message.clone());
             for message in [&call.message, &reply] {
-                kinds.entry(kind(message)).or_insert_with(|| message.clone());
+                kinds.entry(kind(message).unwrap()).or_insert_with(|| message.clone());
             }
             Ok(reply)
         });
@@ -140,8 +137,7 @@ fn messages_recorded_from_version_1_are_read() {
         let (kind_of, hex) = line.rsplit_once(' ').unwrap();
         let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
         let message: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
-        assert_eq!((message[0], kind(&message).as_str()), (1, kind_of));
-        assert!(decodes(&message), "{kind_of}");
+        assert_eq!((message[0], kind(&message).as_deref()), (1, Some(kind_of)));
     }
     assert!(text.lines().count() > 15, "{text}");
 }
