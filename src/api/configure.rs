@@ -1,11 +1,12 @@
 //! `/api/v3/configure/database`: POST creates a database with what CREATE DATABASE cannot say, PUT
-//! changes how many shards its next groups have and how long its points are kept.
+//! changes how many shards its next groups have and how long its points are kept, DELETE drops it.
+//! The list is [`super::manage`]'s.
 
 use serde::Deserialize;
 
 use super::action::Action;
 use super::error::ApiError;
-use super::http::Response;
+use super::http::{Parameters, Response};
 use super::settings::{Settings, duration_ns};
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
@@ -40,22 +41,35 @@ impl Body {
     }
 }
 
-/// A creation or a change in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Post,
+    Put,
+    Delete,
+}
+
+/// A creation, a change or the end of a database, in progress.
 #[derive(Debug)]
 pub struct Configure {
     name: String,
-    creates: bool,
+    method: Method,
     machine: CreateDrop,
 }
 
 impl Configure {
-    /// Reads the body of a POST or PUT.
+    /// Reads the body of a POST or PUT, the parameters of a DELETE.
     ///
     /// # Errors
     /// [`ApiError::Invalid`] naming what cannot be read or changed.
-    pub fn parse(method: &str, body: &[u8], settings: &Settings) -> Result<Self, ApiError> {
-        if method == "PUT" {
-            return Self::parse_change(body);
+    pub fn parse(
+        (method, url): (&str, &Parameters),
+        body: &[u8],
+        settings: &Settings,
+    ) -> Result<Self, ApiError> {
+        match method {
+            "PUT" => return Self::parse_change(body),
+            "DELETE" => return Self::parse_drop(url),
+            _ => {}
         }
         let body = Body::read(body)?;
         let duration_ns = body.duration_ns()?;
@@ -68,7 +82,22 @@ impl Configure {
             jurisdiction: body.jurisdiction,
         };
         let machine = CreateDrop::new(Change::CreateDatabase(create));
-        Ok(Self { name: body.db, creates: true, machine })
+        Ok(Self { name: body.db, method: Method::Post, machine })
+    }
+
+    fn parse_drop(url: &Parameters) -> Result<Self, ApiError> {
+        let invalid = |why: &str| Err(ApiError::Invalid(why.to_owned()));
+        let Some(name) = url.filled("db").map(str::to_owned) else {
+            return invalid("name the database with the parameter db");
+        };
+        if url.get("data_only") == Some("true") {
+            return invalid("data_only is not supported: DROP MEASUREMENT keeps the database");
+        }
+        if !matches!(url.filled("hard_delete_at"), None | Some("now" | "default")) {
+            return invalid("a database is deleted at once: leave hard_delete_at out");
+        }
+        let machine = CreateDrop::new(Change::DropDatabase { name: name.clone() });
+        Ok(Self { name, method: Method::Delete, machine })
     }
 
     fn parse_change(body: &[u8]) -> Result<Self, ApiError> {
@@ -84,7 +113,7 @@ impl Configure {
         }
         let (database, shards) = (body.db.clone(), body.shards);
         let machine = CreateDrop::new(Change::Configure { database, shards, duration_ns });
-        Ok(Self { name: body.db, creates: false, machine })
+        Ok(Self { name: body.db, method: Method::Put, machine })
     }
 
     /// Goes on.
@@ -95,8 +124,11 @@ impl Configure {
     ) -> Result<Action, ApiError> {
         match self.machine.step(context, reply) {
             Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(Ok(changed)) if self.creates && changed.existed => {
+            Step::Done(Ok(changed)) if self.method == Method::Post && changed.existed => {
                 Err(ApiError::Conflict(format!("database \"{}\" already exists", self.name)))
+            }
+            Step::Done(Ok(changed)) if self.method == Method::Delete && !changed.existed => {
+                Err(ApiError::DatabaseNotFound(self.name.clone()))
             }
             Step::Done(Ok(_)) => {
                 let body = serde_json::json!({ "db": self.name });

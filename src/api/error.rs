@@ -115,6 +115,9 @@ pub enum ApiError {
     /// Something of that name is there already.
     #[error("{0}")]
     Conflict(String),
+    /// Well formed, and not possible here.
+    #[error("{0}")]
+    Unprocessable(String),
     /// A limit that more requests will not get past.
     #[error("{0}")]
     Limit(String),
@@ -161,7 +164,7 @@ impl ApiError {
             | Self::NotFound(_) => 404,
             Self::Method { .. } | Self::ReadOnly(_) => 405,
             Self::Conflict(_) => 409,
-            Self::Rejected { retention: true, .. } | Self::Limit(_) => 422,
+            Self::Rejected { retention: true, .. } | Self::Limit(_) | Self::Unprocessable(_) => 422,
             Self::NotImplemented(_) => 501,
             Self::Internal(_) => 500,
         }
@@ -191,6 +194,7 @@ impl ApiError {
             Self::PolicyNotFound(_) => "retention policy not found",
             Self::NotFound(_) => "not found",
             Self::Conflict(_) => "conflict",
+            Self::Unprocessable(_) => "unprocessable",
             Self::Limit(_) => "limit",
             Self::NotImplemented(_) => "not supported",
             Self::Internal(_) => "internal",

@@ -4,19 +4,20 @@
 //! comes back: with the body, with the reply to a call, or for the next piece of a stream.
 
 mod entrance;
+mod write;
 
 use super::action::Action;
 use super::admission::{Admission, Permit};
-use super::auth::AuthError;
 use super::body::{self, BodyError, Encoding};
 use super::configure::Configure;
 use super::error::{ApiError, Shape};
 use super::form::{self, QUERY_BODY_PER_TEXT};
 use super::headers;
 use super::http::{Parameters, RequestHead, Response};
-use super::intake::{Intake, Reading};
+use super::intake::Intake;
 use super::log::{LogRequests, Record, WriteCounts};
-use super::params::{Dialect, QueryParams, WriteParams};
+use super::manage::{self, Managing};
+use super::params::{Dialect, QueryParams};
 use super::ping;
 use super::query::{self, Querying};
 use super::settings::{CorsOrigins, Settings, SettingsError};
@@ -25,13 +26,13 @@ use super::tokens::Tokens;
 use super::unsupported;
 use super::verify::Verifying;
 use super::write::{Asked, Writing};
-use crate::model::grant::Right;
 use crate::model::limit::{Exceeded, Limit, Limits};
 use crate::protocol::call::{Platform, Reply};
 use crate::route::Context;
 use crate::route::cache::Cache;
 use crate::route::grants::Principal;
 use crate::route::identify::Identify;
+use crate::route::survey::Survey;
 use entrance::{Door, Then};
 
 /// A JSON body of the management API.
@@ -84,6 +85,8 @@ pub struct Exchange {
     origins: Option<CorsOrigins>,
     /// Who is calling, once that is known.
     principal: Principal,
+    /// Where the bucket is whose id is written to, once that was looked up.
+    bucket: Option<Option<(String, String)>>,
     state: State,
 }
 
@@ -104,6 +107,8 @@ enum State {
     Writing(Box<Writing>),
     Querying(Box<Querying>),
     Configuring(Box<Configure>),
+    Managing(Box<Managing>),
+    Locating(Box<Survey>),
     Tokens(Box<Tokens>),
     Verifying(Box<Verifying>),
     Finished,
@@ -137,6 +142,7 @@ enum Target {
     Write { asked: Asked, encoding: Encoding, intake: Box<Intake> },
     Query(Permit),
     Configure(Permit),
+    Manage(Permit),
     Token(Permit),
     Verify(Permit),
 }
@@ -157,6 +163,7 @@ impl Exchange {
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
             head,
             principal: Principal::default(),
+            bucket: None,
             state: State::Finished,
         };
         let action = exchange.route(service, platform);
@@ -174,6 +181,7 @@ impl Exchange {
             Target::Write { intake, .. } => intake.charge(bytes),
             Target::Query(permit)
             | Target::Configure(permit)
+            | Target::Manage(permit)
             | Target::Token(permit)
             | Target::Verify(permit) => Ok(permit.grow_to(bytes)?),
         });
@@ -271,10 +279,23 @@ impl Exchange {
                 self.open("GET, POST, DELETE", service, platform, Door::Tokens)
             }
             "/api/v3/configure/database" => {
-                self.open("POST, PUT", service, platform, Door::Databases)
+                self.open("GET, POST, PUT, DELETE", service, platform, Door::Databases)
+            }
+            "/api/v2/ready" | "/ready" => {
+                self.allow("GET").map(|()| Action::Respond(manage::ready()))
+            }
+            "/api/v2/setup" => {
+                self.allow("GET, POST")?;
+                manage::setup(&self.head.method).map(Action::Respond)
             }
             "/debug/verify" => self.open("POST", service, platform, Door::Verify),
-            path => Err(unsupported::refusal(path)),
+            path => match manage::Resource::of_path(path) {
+                Some((resource, id)) => {
+                    let methods = resource.methods(id.is_some());
+                    self.open(methods, service, platform, Door::Manage)
+                }
+                None => Err(unsupported::refusal(path)),
+            },
         }
     }
 
@@ -294,34 +315,6 @@ impl Exchange {
             return Ok(());
         }
         Err(ApiError::Method { method: self.head.method.clone(), allow: methods })
-    }
-
-    fn begin_write(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-        dialect: Dialect,
-    ) -> Result<Action, ApiError> {
-        let params = WriteParams::parse(dialect, &self.url)?;
-        let scope = self.principal.grants.scope(Right::Write, &params.database);
-        if !scope.may_cover(params.policy.as_deref()) {
-            let refusal = AuthError::write(&self.principal, &params.database);
-            return self.refuse(service, platform, refusal, Then::Enter(Door::Write(dialect)));
-        }
-        self.record.database = Some(params.database.clone());
-        let encoding = Encoding::from_header(self.head.header("content-encoding"))?;
-        let settings = service.settings.as_ref().map_err(Clone::clone)?;
-        let limit = match encoding {
-            Encoding::Identity => Limit::BodyBytes,
-            Encoding::Gzip => Limit::BodyCompressedBytes,
-        };
-        let ceiling = Ceiling::of(&settings.limits, limit);
-        let (limits, seed) = (settings.limits, service.hash_seed);
-        let reading = Reading { now_ns: platform.now_ns(), seed, limits };
-        self.read_body(service, ceiling, |permit| {
-            let intake = Box::new(Intake::new(dialect, &params, permit, reading));
-            Target::Write { asked: Asked { dialect, params }, encoding, intake }
-        })
     }
 
     fn begin_query(
@@ -396,10 +389,12 @@ impl Exchange {
             }
             Target::Configure(_permit) => {
                 let settings = service.settings.as_ref().map_err(Clone::clone)?;
-                let configure = Configure::parse(&self.head.method, &body, settings)?;
+                let asked = (self.head.method.as_str(), &self.url);
+                let configure = Configure::parse(asked, &body, settings)?;
                 self.state = State::Configuring(Box::new(configure));
                 self.step(service, platform, None)
             }
+            Target::Manage(_permit) => self.manage(service, platform, &body),
             Target::Verify(_permit) => {
                 self.state = State::Verifying(Box::new(Verifying::parse(&self.url)?));
                 self.step(service, platform, None)
@@ -443,14 +438,21 @@ impl Exchange {
         if matches!(self.state, State::Identifying { .. }) {
             return self.identify_step(service, platform, reply);
         }
+        if matches!(self.state, State::Locating(_)) {
+            return self.locate_step(service, platform, reply);
+        }
         let context = &mut Context { cache: &mut service.cache, platform };
         let action = match &mut self.state {
             State::Writing(writing) => writing.step(context, reply),
             State::Querying(querying) => querying.step(context, reply),
             State::Configuring(configure) => configure.step(context, reply),
+            State::Managing(managing) => managing.step(context, reply),
             State::Tokens(tokens) => tokens.step(context, reply),
             State::Verifying(verifying) => verifying.step(context, reply),
-            State::Identifying { .. } | State::Body { .. } | State::Finished => Ok(Action::End),
+            State::Identifying { .. }
+            | State::Locating(_)
+            | State::Body { .. }
+            | State::Finished => Ok(Action::End),
         };
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
             if let State::Writing(writing) = &self.state {

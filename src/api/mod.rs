@@ -16,6 +16,7 @@ pub mod http;
 pub mod intake;
 pub mod location;
 pub mod log;
+pub mod manage;
 pub mod params;
 pub mod ping;
 pub mod query;

@@ -19,8 +19,8 @@ pub fn refusal(path: &str) -> ApiError {
             "Arrow Flight is not spoken here; query with InfluxQL at /query"
         }
         path if is_under(path, "/api/v2") => {
-            "of the v2 API there is /api/v2/write; query, and manage databases, with InfluxQL at \
-             /query"
+            "of the v2 API there are /api/v2/write, buckets, dbrps, orgs, ready and setup; query \
+             with InfluxQL at /query"
         }
         path if is_under(path, "/api/v3") => {
             "of the v3 API there are /api/v3/write_lp and /api/v3/configure/database; query with \
@@ -44,7 +44,7 @@ mod tests {
         for path in [
             "/api/v2/query",
             "/api/v2/delete",
-            "/api/v2/buckets/0123",
+            "/api/v2/tasks/0123",
             "/api/v2",
             "/api/v3/query_sql",
             "/arrow.flight.protocol.FlightService/DoGet",

@@ -47,6 +47,15 @@ impl Cache {
         Some(database.clone())
     }
 
+    /// Database and policy of this id, by their names, if remembered.
+    pub fn policy(&self, id: PolicyId) -> Option<(String, String)> {
+        self.databases.iter().find_map(|(name, (database, _))| {
+            let mut policies = database.description.policies.iter();
+            let policy = policies.find(|policy| policy.id == id)?;
+            Some((name.clone(), policy.name.clone()))
+        })
+    }
+
     /// Remembers a database that was just fetched.
     pub fn put_database(
         &mut self,

@@ -23,6 +23,7 @@ pub mod privileges;
 mod queries;
 pub mod query;
 pub mod statement;
+pub mod survey;
 pub mod users;
 pub mod verify;
 mod watch;

@@ -32,9 +32,12 @@ fn every_script_holds() {
         }
         let script = fs::read_to_string(&path).unwrap();
         let mut product = Product::with(&settings(&script));
-        for case in parse(&script) {
+        let mut last = Vec::new();
+        for mut case in parse(&script) {
+            fill(&mut case, &last);
             let response = product.request(case.head.clone(), case.body.clone());
             cases += 1;
+            remember(&response.body, &mut last);
             if let Some(fault) = compare(&case, &response) {
                 faults.push(format!("{}:{}: {fault}", path.display(), case.line));
             }
@@ -42,6 +45,34 @@ fn every_script_holds() {
     }
     assert!(cases > 20, "only {cases} cases were found");
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// What stands for an `"id"` and for a `"token"` that were answered before.
+const REMEMBERED: [(&str, &str); 2] = [("$ID", "\"id\":\""), ("$TOKEN", "\"token\":\"")];
+
+/// Keeps the first id and token of a reply, the newest at the end.
+fn remember(reply: &[u8], last: &mut Vec<(&str, String)>) {
+    let reply = String::from_utf8_lossy(reply);
+    for (name, key) in REMEMBERED {
+        let value = reply.split_once(key).and_then(|(_, rest)| rest.split_once('"'));
+        last.extend(value.map(|(value, _)| (name, value.to_owned())));
+    }
+}
+
+/// Puts what was remembered last into a request.
+fn fill(case: &mut Case, last: &[(&str, String)]) {
+    let fill = |text: &mut String| {
+        for (name, value) in last.iter().rev() {
+            *text = text.replace(name, value);
+        }
+    };
+    fill(&mut case.head.path);
+    fill(&mut case.head.query);
+    case.head.headers.iter_mut().for_each(|(_, value)| fill(value));
+    if let Ok(mut body) = String::from_utf8(case.body.clone()) {
+        fill(&mut body);
+        case.body = body.into_bytes();
+    }
 }
 
 /// The settings of a script's lines `#! NAME=value`.

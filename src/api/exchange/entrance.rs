@@ -4,6 +4,7 @@ use super::{CONFIGURE_CEILING, Exchange, Service, State, Target};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::{ApiError, Shape};
+use crate::api::manage::Managing;
 use crate::api::params::Dialect;
 use crate::api::query::Querying;
 use crate::api::throttle;
@@ -21,6 +22,8 @@ pub(super) enum Door {
     Query,
     /// `/api/v3/configure/database`
     Databases,
+    /// Buckets, mappings and organisations
+    Manage,
     /// `/api/v3/configure/token`
     Tokens,
     /// `/debug/verify`
@@ -166,15 +169,37 @@ impl Exchange {
                 Some(action) => Ok(action),
                 None => self.begin_tokens(service, platform),
             },
-            Door::Databases | Door::Verify => match self.require_admin(service, platform, door)? {
-                Some(action) => Ok(action),
-                None => {
-                    let verify = matches!(door, Door::Verify);
-                    let target = if verify { Target::Verify } else { Target::Configure };
-                    self.read_body(service, CONFIGURE_CEILING, target)
+            Door::Databases | Door::Manage if self.head.method == "GET" => {
+                self.manage(service, platform, &[])
+            }
+            Door::Databases | Door::Manage | Door::Verify => {
+                match self.require_admin(service, platform, door)? {
+                    Some(action) => Ok(action),
+                    None => {
+                        let target = match door {
+                            Door::Verify => Target::Verify,
+                            Door::Manage => Target::Manage,
+                            _ => Target::Configure,
+                        };
+                        self.read_body(service, CONFIGURE_CEILING, target)
+                    }
                 }
-            },
+            }
         }
+    }
+
+    /// Begins what [`Managing`] does.
+    pub(super) fn manage(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        body: &[u8],
+    ) -> Result<Action, ApiError> {
+        let shards = service.settings.as_ref().map_err(Clone::clone)?.default_shards;
+        let asked = (self.head.method.as_str(), self.head.route());
+        let managing = Managing::parse(asked, &self.url, body, shards, &self.principal)?;
+        self.state = State::Managing(Box::new(managing));
+        self.step(service, platform, None)
     }
 
     fn begin_tokens(

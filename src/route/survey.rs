@@ -1,0 +1,85 @@
+//! What every database is, or one of them, from its owner: for whoever manages them by other names.
+
+use std::rc::Rc;
+use std::vec;
+
+use super::error::Error;
+use super::grants::Principal;
+use super::load::{Load, Progress, Want};
+use super::names::Names;
+use super::{Context, Machine};
+use crate::protocol::call::{Reply, Step};
+use crate::protocol::database::Description;
+use crate::protocol::round::Round;
+
+/// A survey in progress. Answers with names and descriptions in order of creation; a database that
+/// does not exist, or that the caller has no right on, is not among them.
+#[derive(Debug)]
+pub struct Survey {
+    principal: Principal,
+    names: Option<Names>,
+    rest: vec::IntoIter<String>,
+    load: Option<(String, Load)>,
+    found: Vec<Surveyed>,
+    round: Round,
+}
+
+/// A database by its name.
+pub type Surveyed = (String, Rc<Description>);
+
+impl Survey {
+    /// Of the database called `only`, or of all, as far as `principal` may know of them.
+    pub fn new(principal: &Principal, only: Option<&str>) -> Self {
+        let rest: Vec<String> = only.map(str::to_owned).into_iter().collect();
+        Self {
+            principal: principal.clone(),
+            names: only.is_none().then(Names::default),
+            rest: rest.into_iter(),
+            load: None,
+            found: Vec::new(),
+            round: Round::default(),
+        }
+    }
+}
+
+impl Machine for Survey {
+    type Answer = Result<Vec<Surveyed>, Error>;
+
+    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> Step<Self::Answer> {
+        if let Some(names) = &mut self.names {
+            match names.step(context, reply.take()) {
+                Step::Calls(calls) => return Step::Calls(calls),
+                Step::Done(Err(error)) => return Step::Done(Err(error)),
+                Step::Done(Ok(names)) => self.rest = names.into_iter(),
+            }
+            self.names = None;
+        }
+        let mut reply = match reply {
+            None => None,
+            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
+                Some(reply) => Some(reply),
+                None => return Step::Calls(Vec::new()),
+            },
+        };
+        loop {
+            if let Some((name, mut load)) = self.load.take() {
+                match load.step(context, reply.take()) {
+                    Progress::Ask(request) => {
+                        self.load = Some((name, load));
+                        return Step::Calls(self.round.start(vec![request]));
+                    }
+                    Progress::Ready(Ok(loaded)) => self.found.push((name, loaded.description)),
+                    Progress::Ready(Err(Error::DatabaseNotFound(_))) => {}
+                    Progress::Ready(Err(error)) => return Step::Done(Err(error)),
+                }
+            }
+            let Some(name) = self.rest.next() else {
+                return Step::Done(Ok(std::mem::take(&mut self.found)));
+            };
+            if self.principal.grants.sees(&name) {
+                let load = Load::from_owner(&name, Want::Nothing);
+                self.load = Some((name, load));
+            }
+        }
+    }
+}
