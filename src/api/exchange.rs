@@ -11,6 +11,7 @@ use super::admission::{Admission, Permit};
 use super::body::{self, BodyError, Encoding};
 use super::configure::Configure;
 use super::error::{ApiError, Shape};
+use super::export::Exporting;
 use super::form::{self, QUERY_BODY_PER_TEXT};
 use super::headers;
 use super::http::{Parameters, RequestHead, Response};
@@ -108,6 +109,7 @@ enum State {
     Querying(Box<Querying>),
     Configuring(Box<Configure>),
     Managing(Box<Managing>),
+    Exporting(Box<Exporting>),
     Locating(Box<Survey>),
     Tokens(Box<Tokens>),
     Verifying(Box<Verifying>),
@@ -288,6 +290,7 @@ impl Exchange {
                 self.allow("GET, POST")?;
                 manage::setup(&self.head.method).map(Action::Respond)
             }
+            "/api/v3/export" => self.open("GET", service, platform, Door::Export),
             "/debug/verify" => self.open("POST", service, platform, Door::Verify),
             path => match manage::Resource::of_path(path) {
                 Some((resource, id)) => {
@@ -447,6 +450,7 @@ impl Exchange {
             State::Querying(querying) => querying.step(context, reply),
             State::Configuring(configure) => configure.step(context, reply),
             State::Managing(managing) => managing.step(context, reply),
+            State::Exporting(exporting) => exporting.step(context, reply),
             State::Tokens(tokens) => tokens.step(context, reply),
             State::Verifying(verifying) => verifying.step(context, reply),
             State::Identifying { .. }

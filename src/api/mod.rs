@@ -10,6 +10,7 @@ pub mod body;
 pub mod configure;
 pub mod error;
 pub mod exchange;
+pub mod export;
 pub mod form;
 pub mod headers;
 pub mod http;

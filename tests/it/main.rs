@@ -9,8 +9,9 @@
 mod continuous;
 mod deletes;
 mod engine;
-mod fault_store;
 mod explain;
+mod export;
+mod fault_store;
 mod format;
 mod grafana;
 mod grants;

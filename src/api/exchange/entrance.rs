@@ -4,11 +4,13 @@ use super::{CONFIGURE_CEILING, Exchange, Service, State, Target};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::{ApiError, Shape};
+use crate::api::export::{self, Exporting};
 use crate::api::manage::Managing;
 use crate::api::params::Dialect;
 use crate::api::query::Querying;
 use crate::api::throttle;
 use crate::api::tokens::Tokens;
+use crate::model::grant::Right;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::route::error::Error;
 use crate::route::grants::Principal;
@@ -26,6 +28,8 @@ pub(super) enum Door {
     Manage,
     /// `/api/v3/configure/token`
     Tokens,
+    /// `/api/v3/export`
+    Export,
     /// `/debug/verify`
     Verify,
 }
@@ -169,6 +173,7 @@ impl Exchange {
                 Some(action) => Ok(action),
                 None => self.begin_tokens(service, platform),
             },
+            Door::Export => self.begin_export(service, platform),
             Door::Databases | Door::Manage if self.head.method == "GET" => {
                 self.manage(service, platform, &[])
             }
@@ -199,6 +204,25 @@ impl Exchange {
         let asked = (self.head.method.as_str(), self.head.route());
         let managing = Managing::parse(asked, &self.url, body, shards, &self.principal)?;
         self.state = State::Managing(Box::new(managing));
+        self.step(service, platform, None)
+    }
+
+    fn begin_export(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+    ) -> Result<Action, ApiError> {
+        let (database, policy) = export::source(&self.url)?;
+        if !self.principal.grants.scope(Right::Read, database).may_cover(policy) {
+            let requires = format!("{} on {database}", Right::Read.as_str());
+            let who = (*self.principal.name).to_owned();
+            let refusal = AuthError::Forbidden { who, requires };
+            return self.refuse(service, platform, refusal, Then::Enter(Door::Export));
+        }
+        self.record.database = Some(database.to_owned());
+        let now_ns = platform.now_ns();
+        let exporting = Exporting::parse(&self.url, &self.principal, now_ns)?;
+        self.state = State::Exporting(Box::new(exporting));
         self.step(service, platform, None)
     }
 

@@ -1,0 +1,268 @@
+//! `GET /api/v3/export?db=&rp=&measurement=&start=&end=`: line protocol that the write API takes
+//! back unchanged, page by page.
+//!
+//! Each measurement is a SELECT of all its fields by all its tags, so whatever bounds a query's
+//! memory bounds this too, and SHOW QUERIES lists it.
+
+use std::vec;
+
+use super::action::Action;
+use super::error::ApiError;
+use super::http::{Parameters, Response};
+use crate::influxql::ast::Statement;
+use crate::influxql::params::Params;
+use crate::influxql::{self, quote, time_literal};
+use crate::model::grant::Right;
+use crate::model::value::FieldValue;
+use crate::protocol::call::{Reply, Step};
+use crate::protocol::round::Round;
+use crate::query::result::{ResultColumn, SeriesChunk};
+use crate::response::number::json_float;
+use crate::route::error::Error;
+use crate::route::grants::Principal;
+use crate::route::load::{Load, Progress, Want};
+use crate::route::query::Query;
+use crate::route::statement::Session;
+use crate::route::{Context, Machine};
+
+/// The body is sent in pieces of about this many bytes.
+const PIECE_BYTES: usize = 256_000;
+
+/// An export in progress.
+#[derive(Debug)]
+pub struct Exporting {
+    session: Session,
+    /// The only one.
+    measurement: Option<String>,
+    /// `WHERE …`, or empty.
+    condition: String,
+    load: Option<Load>,
+    round: Round,
+    /// Measurements to come, and the policy that they are of.
+    rest: vec::IntoIter<String>,
+    policy: String,
+    current: Option<Box<Query>>,
+    out: Vec<u8>,
+    streaming: bool,
+    finished: bool,
+}
+
+/// The database and the policy that are asked for.
+///
+/// # Errors
+/// [`ApiError::Invalid`] without a database.
+pub fn source(url: &Parameters) -> Result<(&str, Option<&str>), ApiError> {
+    let database = url.filled("db").ok_or_else(|| {
+        ApiError::Invalid("database is required: name it with the parameter db".to_owned())
+    })?;
+    Ok((database, url.filled("rp")))
+}
+
+impl Exporting {
+    /// Reads the parameters.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] without a database and for a time that cannot be read.
+    pub fn parse(url: &Parameters, principal: &Principal, now_ns: i64) -> Result<Self, ApiError> {
+        let (database, policy) = source(url)?;
+        let mut condition = String::new();
+        for (name, comparison) in [("start", "time >= "), ("end", "time < ")] {
+            if let Some(text) = url.filled(name) {
+                condition.push_str(if condition.is_empty() { " WHERE " } else { " AND " });
+                condition.push_str(comparison);
+                condition.push_str(&time_ns(name, text)?.to_string());
+            }
+        }
+        let load = Load::from_owner(database, Want::Policy(policy.map(str::to_owned)));
+        Ok(Self {
+            session: Session {
+                database: Some(database.to_owned()),
+                now_ns,
+                principal: principal.clone(),
+                ..Session::default()
+            },
+            measurement: url.filled("measurement").map(str::to_owned),
+            condition,
+            load: Some(load),
+            round: Round::default(),
+            rest: Vec::new().into_iter(),
+            policy: String::new(),
+            current: None,
+            out: Vec::new(),
+            streaming: false,
+            finished: false,
+        })
+    }
+
+    /// Goes on until something has to be done.
+    pub(super) fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        mut reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        if let Some(action) = self.load(context, &mut reply)? {
+            return Ok(action);
+        }
+        loop {
+            let Some(query) = &mut self.current else {
+                match self.rest.next() {
+                    Some(measurement) => self.current = Some(self.query(&measurement)?),
+                    None => return Ok(self.end()),
+                }
+                continue;
+            };
+            match query.step(context, reply.take()) {
+                Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                Step::Done(Ok(Some(chunk))) => {
+                    lines(&chunk, &mut self.out);
+                    if self.out.len() >= PIECE_BYTES {
+                        return Ok(self.piece());
+                    }
+                }
+                Step::Done(Ok(None)) => self.current = None,
+                Step::Done(Err(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Finds out what there is to export; an action until that is known.
+    fn load(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: &mut Option<Reply>,
+    ) -> Result<Option<Action>, ApiError> {
+        let Some(load) = &mut self.load else { return Ok(None) };
+        let reply = match reply.take() {
+            None => None,
+            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
+                Some(reply) => Some(reply),
+                None => return Ok(Some(Action::Calls(Vec::new()))),
+            },
+        };
+        let loaded = match load.step(context, reply) {
+            Progress::Ask(request) => {
+                return Ok(Some(Action::Calls(self.round.start(vec![request]))));
+            }
+            Progress::Ready(loaded) => loaded?,
+        };
+        self.load = None;
+        let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
+        let database = self.session.database.as_deref().unwrap_or_default();
+        self.session.principal.check(Right::Read, database, &policy.name)?;
+        self.policy.clone_from(&policy.name);
+        let mut names: Vec<String> = schema.measurements.keys().cloned().collect();
+        if let Some(only) = &self.measurement {
+            names.retain(|name| name == only);
+            if names.is_empty() {
+                return Err(ApiError::NotFound(format!("measurement not found: \"{only}\"")));
+            }
+        }
+        self.rest = names.into_iter();
+        Ok(None)
+    }
+
+    fn query(&self, measurement: &str) -> Result<Box<Query>, ApiError> {
+        let from = format!("{}.{}", quote::ident(&self.policy), quote::ident(measurement));
+        let text = format!("SELECT *::field FROM {from}{} GROUP BY *", self.condition);
+        let statement = influxql::parse_statement(&text, &Params::default());
+        let Ok(Statement::Select(select)) = statement else {
+            return Err(ApiError::Internal(format!("measurement \"{measurement}\" has no name")));
+        };
+        let query = Query::select(*select, self.session.clone()).map_err(Error::from)?;
+        Ok(Box::new(query))
+    }
+
+    fn piece(&mut self) -> Action {
+        let bytes = std::mem::take(&mut self.out);
+        match std::mem::replace(&mut self.streaming, true) {
+            true => Action::Bytes(bytes),
+            false => Action::Stream(Self::response(bytes)),
+        }
+    }
+
+    fn end(&mut self) -> Action {
+        match (self.streaming, std::mem::replace(&mut self.finished, true)) {
+            (false, _) => {
+                let bytes = std::mem::take(&mut self.out);
+                Action::Respond(Self::response(bytes))
+            }
+            (true, false) => Action::Bytes(std::mem::take(&mut self.out)),
+            (true, true) => Action::End,
+        }
+    }
+
+    fn response(body: Vec<u8>) -> Response {
+        // The runtime packs it for whoever accepts gzip.
+        Response { status: 200, headers: Vec::new(), body }
+            .with_header("Content-Type", "text/plain; charset=utf-8")
+    }
+}
+
+/// Nanoseconds as a number, or a time as InfluxQL writes it.
+fn time_ns(name: &str, text: &str) -> Result<i64, ApiError> {
+    let parsed = text.parse().ok().or_else(|| time_literal::parse(text, |_| 0).ok());
+    parsed.ok_or_else(|| {
+        let expected = "expected nanoseconds or a time like 2024-01-31T12:00:00Z";
+        ApiError::Invalid(format!("invalid {name} \"{text}\": {expected}"))
+    })
+}
+
+/// The points of a chunk, a line each.
+fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
+    let mut series = Vec::new();
+    escape(chunk.name.as_deref().unwrap_or_default(), b", ", &mut series);
+    for (key, value) in chunk.tags.iter().filter(|(_, value)| !value.is_empty()) {
+        series.push(b',');
+        escape(key, b", =", &mut series);
+        series.push(b'=');
+        escape(value, b", =", &mut series);
+    }
+    let times = chunk.values.iter().find_map(|column| match column {
+        ResultColumn::Time(times) => Some(times),
+        _ => None,
+    });
+    for (row, time_ns) in times.into_iter().flatten().enumerate() {
+        out.extend_from_slice(&series);
+        let mut separator = b' ';
+        for (key, column) in chunk.columns.iter().zip(&chunk.values) {
+            if let ResultColumn::Values(column) = column
+                && let Some(value) = column.get(row)
+            {
+                out.push(separator);
+                separator = b',';
+                escape(key, b", =", out);
+                out.push(b'=');
+                field(&value, out);
+            }
+        }
+        out.extend_from_slice(format!(" {time_ns}\n").as_bytes());
+    }
+}
+
+fn field(value: &FieldValue, out: &mut Vec<u8>) {
+    match value {
+        FieldValue::Float(number) => {
+            // None that is not finite was ever written.
+            let _finite = json_float(*number, out);
+        }
+        FieldValue::Integer(number) => out.extend_from_slice(format!("{number}i").as_bytes()),
+        FieldValue::Unsigned(number) => out.extend_from_slice(format!("{number}u").as_bytes()),
+        FieldValue::Boolean(truth) => {
+            out.extend_from_slice(if *truth { b"true" } else { b"false" })
+        }
+        FieldValue::String(text) => {
+            out.push(b'"');
+            escape(text, b"\"\\", out);
+            out.push(b'"');
+        }
+    }
+}
+
+fn escape(text: &str, special: &[u8], out: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        if special.contains(&byte) {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+}

@@ -1,0 +1,97 @@
+//! What is exported is what was written: it goes back in unchanged.
+
+use tidemark::api::http::{RequestHead, Response};
+
+use crate::product::{Product, TOKEN};
+
+fn export(product: &mut Product, query: &str) -> Response {
+    let headers = vec![("authorization".to_owned(), format!("Token {TOKEN}"))];
+    let (method, path) = ("GET".to_owned(), "/api/v3/export".to_owned());
+    product.request(RequestHead { method, path, query: query.into(), headers }, Vec::new())
+}
+
+fn text(response: &Response) -> String {
+    assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+    String::from_utf8(response.body.clone()).unwrap()
+}
+
+/// Every type and its ends, everything that is escaped, and names that InfluxQL must quote.
+const HARD: &str = r#"a\ b\,c=d,t\ a\,g\==v\ a\,l\=ue f\ i\,e\=ld=1i 1
+all b=false,f=1.5,i=-9223372036854775808i,s="q\"b\\s, = é",t=true,u=18446744073709551615u 1700000000123456789
+all f=1e+300,i=9223372036854775807i 1700000000123456790
+all f=-0.1,s="two
+lines" 1700000000123456791
+all,host=b f=5e-324 -9223372036854775806
+back\slash,k\ey=v\al f="\\" 9223372036854775806
+both,x=tag x=1i,y=2i 3
+se"lect,from="quoted" select="" 5
+sparse a=1 1
+sparse b=2 2"#;
+
+fn whole(product: &mut Product, db: &str) -> String {
+    text(&export(product, &format!("db={db}")))
+}
+
+#[test]
+fn an_export_goes_back_in_unchanged() {
+    let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none")]);
+    let wrote = |product: &mut Product, db: &str, lines: &str| {
+        let response = product.post(&format!("/write?db={db}"), lines);
+        assert_eq!(response.status, 204, "{}", String::from_utf8_lossy(&response.body));
+    };
+    wrote(&mut product, "from", HARD);
+    let exported = whole(&mut product, "from");
+    let (mut expected, mut lines): (Vec<&str>, Vec<&str>) =
+        (HARD.split('\n').collect(), exported.trim_end().split('\n').collect());
+    expected.sort_unstable();
+    lines.sort_unstable();
+    assert_eq!(lines, expected);
+    product.rest();
+    product.sleep();
+    assert_eq!(whole(&mut product, "from"), exported, "at rest");
+    wrote(&mut product, "into", &exported);
+    assert_eq!(whole(&mut product, "into"), exported);
+    for q in [
+        "SELECT * FROM /.*/",
+        "SHOW SERIES",
+        "SHOW FIELD KEYS",
+        "SHOW TAG VALUES FROM /.*/ WITH KEY =~ /.*/",
+    ] {
+        assert_eq!(product.query("from", q), product.query("into", q), "{q}");
+    }
+}
+
+#[test]
+fn parameters_choose_what_is_exported() {
+    let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none")]);
+    product.write("db", "a v=1 1\na v=2 2\na v=3 3\nb v=4 2");
+    let _made =
+        product.post("/query", "q=CREATE RETENTION POLICY old ON db DURATION INF REPLICATION 1");
+    assert_eq!(product.post("/write?db=db&rp=old", "c v=1i 7").status, 204);
+    let mut asked = |query: &str| text(&export(&mut product, query));
+    let second = 1_000_000_000_i64;
+    assert_eq!(asked("db=db&measurement=b"), format!("b v=4 {}\n", 2 * second));
+    assert_eq!(asked("db=db&rp=old"), "c v=1i 7\n");
+    let two = format!("a v=2 {0}\nb v=4 {0}\n", 2 * second);
+    assert_eq!(asked("db=db&start=2000000000&end=3000000000"), two);
+    assert_eq!(asked("db=db&start=1970-01-01T00:00:02Z&end=1970-01-01T00:00:03Z"), two);
+    assert_eq!(asked("db=db&end=1"), "");
+}
+
+#[test]
+fn a_large_export_comes_in_pieces_and_whole() {
+    let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none"), ("DEFAULT_SHARDS", "2")]);
+    for batch in 0..4 {
+        let line = |n: i64| format!("m,host=h{} v={n}i,w=\"some text to fill it\" {n}\n", n % 7);
+        let lines: String = (batch * 5_000..(batch + 1) * 5_000).map(line).collect();
+        product.write("db", &lines);
+        product.rest();
+    }
+    let exported = whole(&mut product, "db");
+    assert!(exported.len() > 1_000_000, "{}", exported.len());
+    assert_eq!(exported.lines().count(), 20_000);
+    assert_eq!(product.post("/write?db=copy", &exported).status, 204);
+    for q in ["SELECT count(v), sum(v), last(w) FROM m GROUP BY host", "SHOW SERIES"] {
+        assert_eq!(product.query("db", q), product.query("copy", q));
+    }
+}
