@@ -25,6 +25,9 @@ test('the page and its files are served, and run nothing from elsewhere', async 
     assert.equal(response.status, 200, file);
     await response.text();
   }
+  const description = await fetch(`${server.url}/openapi.json`);
+  assert.match(description.headers.get('Content-Type'), /^application\/json/);
+  assert.equal((await description.json()).info.title, 'Tidemark');
   // The API's paths are never answered by a file.
   const navigation = { headers: { 'Sec-Fetch-Mode': 'navigate', Accept: 'text/html' } };
   const query = await fetch(`${server.url}/query?q=SHOW+DATABASES`, navigation);

@@ -22,9 +22,30 @@ struct Case {
 
 #[test]
 fn every_script_holds() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/http");
     let mut faults = Vec::new();
     let mut cases = 0;
+    every_case(|place, case, response| {
+        cases += 1;
+        if let Some(fault) = compare(case, response) {
+            faults.push(format!("{place}:{}: {fault}", case.line));
+        }
+    });
+    assert!(cases > 20, "only {cases} cases were found");
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// Method, path and status of everything that the scripts ask.
+pub(crate) fn answered() -> Vec<(String, String, u16)> {
+    let mut all = Vec::new();
+    every_case(|_, case, response| {
+        all.push((case.head.method.clone(), case.head.route().to_owned(), response.status));
+    });
+    all
+}
+
+/// Runs every script and shows each request with its reply, and the name of its script.
+fn every_case(mut look: impl FnMut(&str, &Case, &Response)) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/http");
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "http") {
@@ -36,15 +57,10 @@ fn every_script_holds() {
         for mut case in parse(&script) {
             fill(&mut case, &last);
             let response = product.request(case.head.clone(), case.body.clone());
-            cases += 1;
             remember(&response.body, &mut last);
-            if let Some(fault) = compare(&case, &response) {
-                faults.push(format!("{}:{}: {fault}", path.display(), case.line));
-            }
+            look(&path.display().to_string(), &case, &response);
         }
     }
-    assert!(cases > 20, "only {cases} cases were found");
-    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
 /// What stands for an `"id"` and for a `"token"` that were answered before.

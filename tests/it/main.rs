@@ -24,6 +24,7 @@ mod memory;
 mod memory_server;
 mod memory_shard;
 mod msgpack;
+mod openapi;
 mod operators;
 mod product;
 mod protocol;
