@@ -10,6 +10,7 @@ use super::body::BodyError;
 use super::http::Response;
 use super::params::{Dialect, ParamsError};
 use super::settings::SettingsError;
+use crate::model::limits::BODY_STALL_S_MAX;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::DatabaseRefusal;
 use crate::protocol::host::Unavailable;
@@ -71,6 +72,12 @@ pub enum ApiError {
     /// Too much in flight.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
+    /// The body stopped coming.
+    #[error(
+        "the body stalled: neither its next 128 KB nor its end came within {BODY_STALL_S_MAX} s \
+         (BODY_STALL_S_MAX); nothing was done, send it again"
+    )]
+    Stalled,
     /// No such path.
     #[error("no such path: {0}; the API is /write, /api/v2/write, /query, /ping and /health")]
     NoRoute(String),
@@ -158,6 +165,7 @@ impl ApiError {
             Self::Body(BodyError::UnknownEncoding(_)) => 415,
             Self::Body(BodyError::TooLarge(_))
             | Self::Overloaded(Overloaded { never: true, .. }) => 413,
+            Self::Stalled => 408,
             Self::NoRoute(_)
             | Self::DatabaseNotFound(_)
             | Self::PolicyNotFound(_)
@@ -184,6 +192,7 @@ impl ApiError {
             Self::Body(BodyError::UnknownEncoding(_) | BodyError::Gzip(_)) => "encoding",
             Self::Body(BodyError::TooLarge(_)) => "too large",
             Self::Overloaded(_) => "overloaded",
+            Self::Stalled => "stalled",
             Self::NoRoute(_) => "route",
             Self::Method { .. } | Self::ReadOnly(_) => "method",
             Self::Parse(_) => "query",
@@ -258,6 +267,10 @@ impl ApiError {
         }
         if let Some(allow) = self.allow() {
             response = response.with_header("Allow", allow);
+        }
+        if *self == Self::Stalled {
+            // What else it sends on this connection would be the rest of the body.
+            response = response.with_header("Connection", "close");
         }
         response
     }
@@ -341,6 +354,7 @@ fn code(status: u16) -> &'static str {
         403 => "forbidden",
         404 => "not found",
         405 => "method not allowed",
+        408 => "request timeout",
         409 => "conflict",
         413 => "request too large",
         415 => "unsupported media type",

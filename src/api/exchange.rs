@@ -219,6 +219,13 @@ impl Exchange {
         self.record.error = Some("client went away");
     }
 
+    /// The body does not go on, though the client is there: gives back what was reserved for it and
+    /// answers so.
+    pub fn stalled(&mut self) -> Action {
+        self.state = State::Finished;
+        self.worded(Err(ApiError::Stalled))
+    }
+
     /// The request's line of the log, once the last action was taken; also counts the request.
     pub fn log_line(&self, service: &mut Service, platform: &dyn Platform) -> Option<String> {
         self.record.count(&mut service.write_counts);

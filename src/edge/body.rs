@@ -6,13 +6,14 @@
 
 use std::cell::RefCell;
 
-use js_sys::{ArrayBuffer, Promise, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Request;
 
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
+use crate::model::limits::BODY_STALL_S_MAX;
 
 /// A read returns with at least this much, except at the end of the stream.
 const READ_BYTES_MIN: u32 = 128 << 10;
@@ -44,6 +45,9 @@ extern "C" {
     #[wasm_bindgen(method, getter, structural)]
     fn value(this: &JsRead) -> Option<Uint8Array>;
 
+    /// Resolves with nothing after a while. One that outlives its request ends with it.
+    #[wasm_bindgen(js_namespace = scheduler, js_name = wait)]
+    fn wait(milliseconds: u32) -> Promise;
 }
 
 thread_local! {
@@ -63,7 +67,12 @@ pub(super) async fn read(
     let mut bytes = 0;
     let Some(stream) = request.body() else { return Ok(None) };
     let mut pieces = Pieces::new(&JsValue::from(stream).unchecked_into())?;
-    while let Some(piece) = pieces.next().await? {
+    loop {
+        let piece = match pieces.next().await? {
+            Next::Piece(piece) => piece,
+            Next::End => return Ok(None),
+            Next::Stalled => return Ok(Some(exchange.stalled())),
+        };
         bytes += piece.length() as usize;
         let refusal = exchange.body_grew(bytes);
         let refusal = refusal.or_else(|| exchange.piece(|held| append(held, &piece)));
@@ -73,7 +82,6 @@ pub(super) async fn read(
             return Ok(refusal);
         }
     }
-    Ok(None)
 }
 
 /// Copies `piece` to the end of `body`, once and without zeroing first.
@@ -85,6 +93,14 @@ fn append(body: &mut Vec<u8>, piece: &Uint8Array) {
         // SAFETY: the line above initialised exactly these bytes.
         unsafe { body.set_len(body.len() + length) };
     }
+}
+
+/// What a read brought.
+enum Next {
+    Piece(Uint8Array),
+    End,
+    /// Nothing for too long; the stream is cancelled.
+    Stalled,
 }
 
 struct Pieces {
@@ -100,20 +116,25 @@ impl Pieces {
         Ok(Self { reader, buffer: BUFFER.take() })
     }
 
-    /// The next piece; `None` at the end of the stream.
-    async fn next(&mut self) -> Result<Option<Uint8Array>, JsValue> {
+    async fn next(&mut self) -> Result<Next, JsValue> {
         let buffer = self.buffer.take().unwrap_or_else(|| ArrayBuffer::new(BUFFER_BYTES));
         let promise = self.reader.read_at_least(READ_BYTES_MIN, Uint8Array::new(&buffer))?;
-        let read: JsRead = JsFuture::from(promise).await?.unchecked_into();
+        let first = Promise::race(&Array::of2(&promise, &wait(BODY_STALL_S_MAX * 1_000)));
+        let read = JsFuture::from(first).await?;
+        if read.is_undefined() {
+            JsFuture::from(self.reader.cancel()?).await?;
+            return Ok(Next::Stalled);
+        }
+        let read: JsRead = read.unchecked_into();
         let value = read.value();
         if read.done() {
             // The last, empty view carries our buffer home.
             if let Some(value) = value {
                 self.keep(&value);
             }
-            return Ok(None);
+            return Ok(Next::End);
         }
-        Ok(value)
+        Ok(value.map_or(Next::End, Next::Piece))
     }
 
     /// Takes back the buffer that a piece lies in, once the piece was used.
@@ -126,7 +147,7 @@ impl Pieces {
 
     async fn drain(&mut self) -> Result<(), JsValue> {
         let mut bytes = 0;
-        while let Some(piece) = self.next().await? {
+        while let Next::Piece(piece) = self.next().await? {
             bytes += piece.length() as usize;
             self.keep(&piece);
             if bytes > DRAIN_BYTES_MAX {

@@ -4,6 +4,9 @@
 pub const BODY_COMPRESSED_BYTES_MAX: usize = 10_000_000;
 /// Plain or inflated request body, bytes.
 pub const BODY_BYTES_MAX: usize = 25_000_000;
+/// For how long the next 128 KB of a body, or its end, are waited for, seconds. Clients give up far
+/// sooner; without it one that stalls would keep what is reserved for its body.
+pub const BODY_STALL_S_MAX: u32 = 60;
 /// Members of one gzip body.
 pub const GZIP_MEMBERS_MAX: usize = 10_000;
 /// One line of line protocol, bytes.

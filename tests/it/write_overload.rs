@@ -59,6 +59,28 @@ fn sixteen_large_bodies_at_once_stay_within_the_budget() {
     assert!(service.admission.reserve(40_000_000).is_ok());
 }
 
+/// One that stops sending is told so in its route's shape, and gives its bytes back.
+#[test]
+fn a_stalled_body_costs_nothing_lasting() {
+    let (mut service, platform) = (service(), TestPlatform::new(1));
+    let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
+    assert_eq!(exchange.piece(|held| held.extend_from_slice(b"m v=1\nm v")), None);
+    assert!(service.admission.reserve(40_000_000).is_err());
+    let Action::Respond(response) = exchange.stalled() else { panic!("no response") };
+    assert_eq!((response.status, header(&response, "Connection")), (408, Some("close")));
+    let message = "the body stalled: neither its next 128 KB nor its end came within 60 s \
+         (BODY_STALL_S_MAX); nothing was done, send it again";
+    let body = format!(
+        "{{\"code\":\"request timeout\",\"message\":\"{message}\",\"error\":\"{message}\"}}\n"
+    );
+    assert_eq!(String::from_utf8(response.body).unwrap(), body);
+    assert!(service.admission.reserve(40_000_000).is_ok());
+    // What comes late is nobody's.
+    assert_eq!(exchange.body(&mut service, &platform, b"=2".to_vec()), Action::End);
+    let line = exchange.log_line(&mut service, &platform).unwrap_or_default();
+    assert!(line.contains("\"stalled\"") && line.contains("408"), "{line}");
+}
+
 /// A body that announces nothing grows into its reservation; past it its columns are refused.
 #[test]
 fn an_unannounced_body_is_refused_when_it_outgrows_what_is_free() {
