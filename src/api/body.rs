@@ -66,7 +66,11 @@ pub enum GzipFault {
     Corrupt,
     #[error("damaged: its checksum does not match")]
     Checksum,
-    #[error("of more than {GZIP_MEMBERS_MAX} members")]
+    #[error(
+        "of too many members: current {GZIP_MEMBERS_MAX}, requested {}, limit {GZIP_MEMBERS_MAX} \
+         (GZIP_MEMBERS_MAX)",
+        GZIP_MEMBERS_MAX + 1
+    )]
     TooManyMembers,
 }
 

@@ -292,7 +292,7 @@ fn cause(refusal: Refusal) -> Cause {
             Cause::FieldTypeConflict { key, first, second }
         }
         Refusal::TooManyFields(exceeded) => exceeded.into(),
-        Refusal::TooManyCells => Cause::TooManyCells,
+        Refusal::TooManyCells { current, requested } => Cause::TooManyCells { current, requested },
     }
 }
 

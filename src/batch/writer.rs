@@ -26,7 +26,7 @@ pub(super) enum Refusal {
     /// More than a measurement may have.
     TooManyFields(Exceeded),
     /// More than `CELLS_PER_REQUEST_MAX`.
-    TooManyCells,
+    TooManyCells { current: usize, requested: usize },
 }
 
 /// One tag key's values.
@@ -423,11 +423,11 @@ fn no_column(limits: &Limits) -> Refusal {
 /// Counts `more` cells against the request's limit.
 #[inline]
 fn charge(cells: &mut usize, more: usize) -> Result<(), Refusal> {
-    let total = *cells + more;
-    if total > CELLS_PER_REQUEST_MAX {
-        return Err(Refusal::TooManyCells);
+    let requested = *cells + more;
+    if requested > CELLS_PER_REQUEST_MAX {
+        return Err(Refusal::TooManyCells { current: *cells, requested });
     }
-    *cells = total;
+    *cells = requested;
     Ok(())
 }
 

@@ -134,10 +134,16 @@ pub enum Cause {
     Limit(#[from] Exceeded),
     /// [`CELLS_PER_REQUEST_MAX`].
     #[error(
-        "the lines of this request have too many different fields or tags \
-         (more than {CELLS_PER_REQUEST_MAX} cells), send fewer lines per request"
+        "the lines of this request have too many different fields or tags: current {current} \
+         cells, requested {requested}, limit {CELLS_PER_REQUEST_MAX} (CELLS_PER_REQUEST_MAX): \
+         send fewer lines per request"
     )]
-    TooManyCells,
+    TooManyCells {
+        /// Cells of the lines before.
+        current: usize,
+        /// Cells with this line's.
+        requested: usize,
+    },
 }
 
 /// The start of `text`, short enough to repeat.

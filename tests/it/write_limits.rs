@@ -100,7 +100,8 @@ fn members_of_a_gzip_body() {
     let body = gzip(b"").repeat(GZIP_MEMBERS_MAX);
     assert_eq!(post(&mut product, body.clone(), &coded), (204, String::new()));
     let (status, text) = post(&mut product, [body, gzip(b"")].concat(), &coded);
-    let expected = "the gzip body is of more than 10000 members; nothing was written";
+    let expected = "the gzip body is of too many members: current 10000, requested 10001, \
+         limit 10000 (GZIP_MEMBERS_MAX); nothing was written";
     assert_eq!((status, text.as_str()), (400, expected));
 }
 

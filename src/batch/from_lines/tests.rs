@@ -301,7 +301,13 @@ fn memory_is_bounded_when_every_line_has_other_fields() {
     let block = &batch.measurements[0].block;
     assert!(block.rows() * block.fields.len() <= CELLS_PER_REQUEST_MAX);
     assert_eq!(rejected.named.len(), REJECTED_LINES_NAMED_MAX);
-    assert_eq!(rejected.named[0].cause, Cause::TooManyCells);
+    let text = rejected.named[0].cause.to_string();
+    let Cause::TooManyCells { current, requested } = rejected.named[0].cause else {
+        panic!("{text}")
+    };
+    assert!(current <= CELLS_PER_REQUEST_MAX && CELLS_PER_REQUEST_MAX < requested, "{text}");
+    let end = "limit 8000000 (CELLS_PER_REQUEST_MAX): send fewer lines per request";
+    assert!(text.contains(&format!("current {current} cells, requested {requested}, {end}")));
     assert_eq!(rejected.count + block.rows() as u64, 20_000);
 }
 
