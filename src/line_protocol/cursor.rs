@@ -45,6 +45,8 @@ impl<'a> Cursor<'a> {
     /// What stands at `at` up to a space or the end of its line, to be quoted.
     pub(super) fn word(&self, at: usize) -> String {
         let rest = self.text.get(at..).unwrap_or_default();
+        // A carriage return in the middle of a line is not worth quoting.
+        let rest = rest.trim_start_matches('\r');
         quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
     }
 

@@ -6,12 +6,13 @@
 pub struct InvalidName;
 
 /// Checks a database or retention policy name by 1.x's rule: printable, not empty, no `/` or `\`,
-/// neither `.` nor `..` (1.x `services/meta`, `ValidName`).
+/// neither `.` nor `..` (1.x `services/meta`, `ValidName`). Bytes that are not UTF-8 were all
+/// decoded to one character, so names with it could be mistaken for each other.
 ///
 /// # Errors
 /// [`InvalidName`], whose text is 1.x's.
 pub fn check(name: &str) -> Result<(), InvalidName> {
-    let printable = |c: char| !c.is_control() && c != '/' && c != '\\';
+    let printable = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | '\u{fffd}');
     if name.is_empty() || name == "." || name == ".." || !name.chars().all(printable) {
         return Err(InvalidName);
     }
@@ -35,7 +36,7 @@ mod tests {
         for good in ["telegraf", "a b.c", "ü", "_internal", "-", "a:b"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a\\b", "a\nb"] {
+        for bad in ["", ".", "..", "a/b", "a\\b", "a\nb", "a\u{fffd}"] {
             assert_eq!(check(bad), Err(InvalidName), "{bad}");
         }
     }

@@ -124,9 +124,9 @@ fn parse(script: &str) -> Vec<Case> {
                 case.head.headers.push((name.to_lowercase(), value.into()));
             }
         }
-        case.body = plain.join("\n").into_bytes();
+        case.body = raw(&plain);
         for member in members {
-            case.body.extend(crate::product::gzip(member.join("\n").as_bytes()));
+            case.body.extend(crate::product::gzip(&raw(&member)));
         }
         let mut reply = Vec::new();
         for (_, line) in lines {
@@ -145,6 +145,11 @@ fn parse(script: &str) -> Vec<Case> {
         cases.push(case);
     }
     cases
+}
+
+/// A body of these lines; what cannot be seen in a script is written as its picture.
+fn raw(lines: &[&str]) -> Vec<u8> {
+    lines.join("\n").replace('␀', "\0").replace('␍', "\r").into_bytes()
 }
 
 fn compare(case: &Case, response: &Response) -> Option<String> {
