@@ -164,5 +164,5 @@ fn the_operator_gives_the_next_group_more_shards() {
         product.rest();
     }
     let (low, high) = product.shard_bytes().split_first().map(|(a, b)| (*a, b.to_vec())).unwrap();
-    assert!(low > 0 && high.iter().all(|&bytes| bytes > 500), "{low} {high:?}");
+    assert!(low > 0 && high.iter().all(|&bytes| bytes > 300), "{low} {high:?}");
 }
