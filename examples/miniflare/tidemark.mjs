@@ -14,9 +14,10 @@ const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
  * Starts a database of its own and resolves to `{ url, miniflare, stop }`.
  *
  * `token` is the admin token. `settings` are those of docs/SETTINGS.md, as strings. `folder` is
- * where the data stays; without one it is gone when the database stops.
+ * where the data stays; without one it is gone when the database stops. `inFront` is the
+ * configuration of another Worker, bound to `tidemark`, that `url` then reaches instead.
  */
-export async function startTidemark({ token, settings = {}, folder } = {}) {
+export async function startTidemark({ token, settings = {}, folder, inFront } = {}) {
   const name = 'tidemark';
   const variables = { ADMIN_TOKEN: token, ...settings };
   const env = {};
@@ -32,12 +33,13 @@ export async function startTidemark({ token, settings = {}, folder } = {}) {
   };
   const manifest = { mainModule: 'index.js', modules };
   const compatibilityDate = '2026-11-01';
+  const config = { name, compatibilityDate, manifest, env, exports };
   const miniflare = new Miniflare({
     host: '127.0.0.1',
     // Nothing is fetched from, or told to, anyone outside.
     cf: false,
     resourcePersistencePath: folder,
-    workers: [{ config: { name, compatibilityDate, manifest, env, exports } }],
+    workers: [...(inFront ? [{ config: inFront }] : []), { config }],
   });
   const url = String(await miniflare.ready).replace(/\/$/, '');
   return { url, miniflare, stop: () => miniflare.dispose() };
