@@ -40,6 +40,9 @@ for (const gzip of [false, true]) {
       assert.equal(seen.ping, true);
       assert.match(seen.version, version);
       assert.equal(seen.health, 'pass');
+      assert.equal(seen.ready, 'ready');
+      assert.deepEqual(seen.orgs, ['an org']);
+      assert.deepEqual([seen.same, seen.seconds, seen.left], [true, [172_800, 172_800], true]);
     });
 }
 

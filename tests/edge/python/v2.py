@@ -1,6 +1,6 @@
 """The PyPI package influxdb-client: batching with its own retries, or one write at a time."""
 
-from influxdb_client import InfluxDBClient, Point, WriteOptions
+from influxdb_client import BucketRetentionRules, InfluxDBClient, Point, WriteOptions
 from influxdb_client.client.write_api import SYNCHRONOUS
 
 import order as given
@@ -65,9 +65,30 @@ def line(order):
         api.write(order["database"], record=order["line"])
 
 
+def managed(client):
+    """A bucket from its creation to its end; what it was seen as in between."""
+    api = client.buckets_api()
+    day = BucketRetentionRules(type="expire", every_seconds=86_400)
+    made = api.create_bucket(bucket_name="made", retention_rules=day)
+    client.write_api(write_options=SYNCHRONOUS).write(made.id, record="m v=1i")
+    made.retention_rules[0].every_seconds = 172_800
+    changed = api.update_bucket(made)
+    found = api.find_bucket_by_name("made")
+    orgs = client.organizations_api().find_organizations(org="an org")
+    api.delete_bucket(made)
+    return {
+        "orgs": [org.name for org in orgs],
+        "same": made.id == found.id == changed.id and made.org_id == orgs[0].id,
+        "seconds": [bucket.retention_rules[0].every_seconds for bucket in (changed, found)],
+        "left": api.find_bucket_by_name("made") is None,
+    }
+
+
 def tour(order):
     with client_of(order) as client:
-        return {"ping": client.ping(), "version": client.version(), "health": client.health().status}
+        seen = {"ping": client.ping(), "version": client.version(),
+                "health": client.health().status, "ready": client.ready().status}
+        return {**seen, **managed(client)}
 
 
 given.carry_out({"points": points, "types": types, "line": line, "tour": tour})
