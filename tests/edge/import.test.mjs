@@ -34,8 +34,8 @@ log,a\\ b=c text="one
 const file = head + treasures.join('\n') + tail;
 
 /** Runs the import; what it said and its exit code. `onStart` gets the process. */
-function load(url, path, onStart = () => {}) {
-  const args = ['--url', url, '--path', path, '--batch-lines', '100'];
+function load(url, path, onStart = () => {}, more = []) {
+  const args = ['--url', url, '--path', path, '--batch-lines', '100', ...more];
   const env = { ...process.env, TIDEMARK_TOKEN: token };
   const child = spawn(process.execPath, [at('scripts', 'import.mjs'), ...args], { env });
   let said = '';
@@ -114,12 +114,20 @@ test('rejected lines are said, and fail the import without stopping it', async (
   assert.deepEqual(await server.rows('SELECT sum(v) FROM m', { db: 'd', epoch: 's' }), [[0, 4]]);
 });
 
-test('an export is such a file too', async (t) => {
-  const server = await tidemark(t);
+test('an export is packed for whoever accepts that, and can be imported', async (t) => {
+  const server = await tidemark(t, { vars: { AUTO_CREATE_RETENTION: 'none' } });
   await server.mustWrite('m,k=\\ x v=1i,s="a \\"b\\"",f=1.5,t=true 1700000000000000001', { db: 'a' });
   const asking = { headers: { 'Accept-Encoding': 'gzip' } };
   const exported = await server.fetch('/api/v3/export?db=a', asking);
   const text = await exported.text();
   assert.equal(text, 'm,k=\\ x f=1.5,s="a \\"b\\"",t=true,v=1i 1700000000000000001\n');
   assert.equal(exported.headers.get('Content-Encoding'), 'gzip');
+
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-import-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'a.lp');
+  writeFileSync(path, text);
+  const { code, said } = await load(server.url, path, undefined, ['--database', 'b']);
+  assert.equal(code, 0, said);
+  assert.equal(await (await server.fetch('/api/v3/export?db=b')).text(), text);
 });

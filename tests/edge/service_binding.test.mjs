@@ -27,7 +27,11 @@ function bound(contents) {
 
 test('the example counts visits over its binding', async (t) => {
   const example = readFileSync(at('examples', 'service-binding', 'worker.mjs'), 'utf8');
-  const it = await startTidemark({ token, inFront: bound(example) });
+  const it = await startTidemark({
+    token,
+    settings: { LOG_REQUESTS: 'none' },
+    inFront: bound(example),
+  });
   t.after(() => it.stop());
   const visit = async (path) => (await fetch(`${it.url}${path}`)).json();
   assert.deepEqual(await visit('/a'), [['/a', 1]]);
@@ -36,7 +40,8 @@ test('the example counts visits over its binding', async (t) => {
 });
 
 test('what goes over a binding is answered as at the public address', async (t) => {
-  const it = await startTidemark({ token, inFront: bound(passesOn) });
+  const settings = { AUTO_CREATE_RETENTION: 'none', LOG_REQUESTS: 'none' };
+  const it = await startTidemark({ token, settings, inFront: bound(passesOn) });
   t.after(() => it.stop());
   const tidemark = await it.miniflare.getWorker('tidemark');
   const headers = { Authorization: `Token ${token}` };
