@@ -4,6 +4,7 @@
 //! comes back: with the body, with the reply to a call, or for the next piece of a stream.
 
 mod entrance;
+mod query;
 mod write;
 
 use super::action::Action;
@@ -12,7 +13,7 @@ use super::body::{self, BodyError, Encoding};
 use super::configure::Configure;
 use super::error::{ApiError, Shape};
 use super::export::Exporting;
-use super::form::{self, QUERY_BODY_PER_TEXT};
+use super::form;
 use super::headers;
 use super::http::{Parameters, RequestHead, Response};
 use super::intake::Intake;
@@ -20,7 +21,7 @@ use super::log::{LogRequests, Record, WriteCounts};
 use super::manage::{self, Managing};
 use super::params::{Dialect, QueryParams};
 use super::ping;
-use super::query::{self, Querying};
+use super::query::{Querying, in_format_asked};
 use super::settings::{CorsOrigins, Settings, SettingsError};
 use super::throttle::Throttle;
 use super::tokens::Tokens;
@@ -327,21 +328,6 @@ impl Exchange {
         Err(ApiError::Method { method: self.head.method.clone(), allow: methods })
     }
 
-    fn begin_query(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-    ) -> Result<Action, ApiError> {
-        if self.head.method == "GET" {
-            let params = QueryParams::parse(&self.head, &self.url, None)?;
-            return self.run_query(service, platform, params);
-        }
-        let settings = service.settings.as_ref().map_err(Clone::clone)?;
-        let mut ceiling = Ceiling::of(&settings.limits, Limit::QueryTextBytes);
-        ceiling.bytes *= QUERY_BODY_PER_TEXT;
-        self.read_body(service, ceiling, Target::Query)
-    }
-
     /// Reserves a body's bytes before it is read.
     fn read_body(
         &mut self,
@@ -412,33 +398,6 @@ impl Exchange {
         }
     }
 
-    fn run_query(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-        params: QueryParams,
-    ) -> Result<Action, ApiError> {
-        let settings = service.settings.as_ref().map_err(Clone::clone)?;
-        let accept = self.head.header("accept");
-        self.record.database.clone_from(&params.database);
-        let querying = Querying::new(params, accept, settings, platform.now_ns())?;
-        self.authorise(service, platform, Box::new(querying))
-    }
-
-    /// Runs a query if its caller may: all of its statements, or none.
-    fn authorise(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-        mut querying: Box<Querying>,
-    ) -> Result<Action, ApiError> {
-        if let Err(refusal) = querying.authorise(&self.principal) {
-            return self.refuse(service, platform, refusal, Then::Run(querying));
-        }
-        self.state = State::Querying(querying);
-        self.step(service, platform, None)
-    }
-
     fn step(
         &mut self,
         service: &mut Service,
@@ -482,7 +441,7 @@ impl Exchange {
             // `pretty=true` of a query holds for its errors too.
             let pretty = self.url.get("pretty") == Some("true");
             let mut response = error.response(self.shape, pretty);
-            query::in_format_asked(&mut response, &error, &self.head);
+            in_format_asked(&mut response, &error, &self.head);
             Action::Respond(response)
         });
         if let Action::Respond(response) | Action::Stream(response) = &mut action {
