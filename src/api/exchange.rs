@@ -3,13 +3,14 @@
 //! Whoever carries the bytes (`edge/`, a test, the browser) does what each [`Action`] says and
 //! comes back: with the body, with the reply to a call, or for the next piece of a stream.
 
+mod ceiling;
 mod entrance;
 mod query;
 mod write;
 
 use super::action::Action;
 use super::admission::{Admission, Permit};
-use super::body::{self, BodyError, Encoding};
+use super::body::{self, Encoding};
 use super::configure::Configure;
 use super::error::{ApiError, Shape};
 use super::export::Exporting;
@@ -28,13 +29,14 @@ use super::tokens::Tokens;
 use super::unsupported;
 use super::verify::Verifying;
 use super::write::{Asked, Writing};
-use crate::model::limit::{Exceeded, Limit, Limits};
+use crate::model::limit::Limit;
 use crate::protocol::call::{Platform, Reply};
 use crate::route::Context;
 use crate::route::cache::Cache;
 use crate::route::grants::Principal;
 use crate::route::identify::Identify;
 use crate::route::survey::Survey;
+use ceiling::Ceiling;
 use entrance::{Door, Then};
 
 /// A JSON body of the management API.
@@ -115,28 +117,6 @@ enum State {
     Tokens(Box<Tokens>),
     Verifying(Box<Verifying>),
     Finished,
-}
-
-/// How large a body may be.
-#[derive(Clone, Copy, Debug)]
-struct Ceiling {
-    limit: Limit,
-    bytes: usize,
-}
-
-impl Ceiling {
-    fn of(limits: &Limits, limit: Limit) -> Self {
-        Self { limit, bytes: limits.get(limit) }
-    }
-
-    /// Whether a body that has `current` bytes may have `requested`.
-    fn check(self, current: u64, requested: usize) -> Result<(), BodyError> {
-        let (max, requested) = (self.bytes as u64, requested as u64);
-        if requested <= max {
-            return Ok(());
-        }
-        Err(Exceeded { limit: self.limit, max, current, requested }.into())
-    }
 }
 
 /// What a body is for.
