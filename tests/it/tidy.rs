@@ -132,6 +132,25 @@ fn only_the_edge_waits_or_reads_the_world() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
+/// Row 22 of the table of threats: no request of a client makes one to anywhere else.
+#[test]
+fn only_objects_are_fetched_from() {
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        let fetches = production_lines(&text).filter(|(_, line)| {
+            ["Fetch::", ".fetch_with", ".fetch(", "js_name = fetch"]
+                .iter()
+                .any(|f| line.contains(f))
+        });
+        // Events that an object receives are called fetch as well.
+        let fetches = fetches.filter(|(_, line)| !line.contains("self.hosted.fetch(request)"));
+        found.extend(fetches.map(|(_, line)| (module_of(&path), line.trim().to_owned())));
+    }
+    let stub =
+        "let response = stub.fetch_with_request(Request::new_with_init(URL, &init)?).await?;";
+    assert_eq!(found, [("edge".to_owned(), stub.to_owned())]);
+}
+
 #[test]
 fn nothing_pretends() {
     let mut faults = Vec::new();
