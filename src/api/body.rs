@@ -177,9 +177,10 @@ impl Window<'_> {
         // One endless line waits as a whole: the room grows with it, so that moving it stays cheap.
         let room_bytes = ROOM_BYTES.max(self.filled / 4);
         let held = self.compressed.len() + self.bytes.len() + room_bytes;
-        // What is left will inflate as what was read did.
+        // What is left will inflate as what was read did; nothing past the limit is waited for.
         let read = (self.compressed.len() - input_left).max(1) as u64;
         let expected = self.total as u64 * self.compressed.len() as u64 / read;
+        let expected = expected.min(self.limits.get(Limit::BodyBytes) as u64);
         self.used += self.intake.take(waiting, expected as usize, held)?;
         let gone = self.used.min(self.filled.saturating_sub(HISTORY_BYTES));
         self.bytes.copy_within(gone..self.filled, 0);

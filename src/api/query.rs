@@ -208,6 +208,14 @@ impl Querying {
     }
 }
 
+/// The formats that a client reads. influxdb-python asks for MessagePack always, and then reads
+/// chunks as lines of JSON; with 1.x a second chunk is an error to it.
+pub(super) fn accepted<'a>(head: &'a RequestHead, params: &QueryParams) -> Option<&'a str> {
+    let agent = head.header("user-agent").unwrap_or_default();
+    let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();
+    head.header("accept").filter(|_| !is_python)
+}
+
 /// Who asks for CSV is told in CSV why a text does not parse.
 pub(super) fn in_format_asked(response: &mut Response, error: &ApiError, head: &RequestHead) {
     if matches!(error, ApiError::Parse(_))

@@ -46,8 +46,10 @@ impl Alarm {
             let stored = self.storage.get_alarm().await?;
             self.known.set(stored.map_or(Known::Unset, Known::At));
         }
-        // Rounded up: what is due must be due when the alarm comes.
+        // Rounded up: what is due must be due when the alarm comes. What was due for long is due
+        // now: the platform takes no time before 1970, which "at once" may be.
         let due_ms = due_ns.div_euclid(MS_NS) + i64::from(due_ns.rem_euclid(MS_NS) != 0);
+        let due_ms = due_ms.max(now_ns / MS_NS);
         let lost_before_ms = now_ns / MS_NS - LATE_MS_MAX;
         let is_set = match self.known.get() {
             Known::At(set_ms) => lost_before_ms <= set_ms && set_ms <= due_ms,

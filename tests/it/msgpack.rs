@@ -61,6 +61,27 @@ fn each_chunk_is_a_document_that_says_whether_more_follows() {
 }
 
 #[test]
+fn influxdb_python_gets_chunks_as_it_reads_them() {
+    let headers = [
+        ("authorization", format!("Token {TOKEN}")),
+        ("accept", "application/x-msgpack".to_owned()),
+        ("user-agent", "python-requests/2.32.3".to_owned()),
+    ];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    let mut product = filled();
+    for (chunked, content_type) in
+        [("false", "application/x-msgpack"), ("true", "application/json")]
+    {
+        let (method, path) = ("POST".to_owned(), "/query".to_owned());
+        let query = format!("db=d&chunked={chunked}&q=SELECT+i+FROM+m+GROUP+BY+h");
+        let head = RequestHead { method, path, query, headers: headers.clone() };
+        let response = product.request(head, Vec::new());
+        let sent = response.headers.iter().find(|(name, _)| name == "Content-Type");
+        assert_eq!(sent.map(|(_, value)| value.as_str()), Some(content_type));
+    }
+}
+
+#[test]
 fn a_statement_that_failed_has_its_error_alone() {
     // {"results":[{"error":"undefined function foo()"},{"error":"not executed"}]}
     let expected = "81a7726573756c74739281a56572726f72b8756e646566696e65642066756e6374696f6e20666f\

@@ -6,7 +6,7 @@ use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::form::QUERY_BODY_PER_TEXT;
 use crate::api::params::QueryParams;
-use crate::api::query::Querying;
+use crate::api::query::{self, Querying};
 use crate::model::limit::Limit;
 use crate::protocol::call::Platform;
 
@@ -33,7 +33,7 @@ impl Exchange {
         params: QueryParams,
     ) -> Result<Action, ApiError> {
         let settings = service.settings.as_ref().map_err(Clone::clone)?;
-        let accept = self.head.header("accept");
+        let accept = query::accepted(&self.head, &params);
         self.record.database.clone_from(&params.database);
         let querying = Querying::new(params, accept, settings, platform.now_ns())?;
         self.authorise(service, platform, Box::new(querying))
