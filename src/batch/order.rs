@@ -59,7 +59,7 @@ impl Order {
         for (&start, &end) in bounds {
             let Some(rows) = self.rows.get_mut(start as usize..end as usize) else { continue };
             if !rows.is_sorted_by(|a, b| time(a) < time(b)) {
-                rows.sort_by_key(time);
+                sort_positions(rows, &|a, b| time(&a).cmp(&time(&b)));
                 self.has_duplicates |= !rows.is_sorted_by(|a, b| time(a) < time(b));
             }
         }

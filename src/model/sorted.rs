@@ -15,11 +15,11 @@ pub fn sort_by<T>(list: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
     // Follows each cycle of moves once; a place that is done holds its own position.
     for start in 0..list.len() {
         let mut at = start;
-        while let Some(from) = order.get_mut(at).map(|slot| std::mem::replace(slot, at))
-            && from != start
+        while let Some(from) = order.get_mut(at).map(|slot| std::mem::replace(slot, at as u32))
+            && from as usize != start
         {
-            list.swap(at, from);
-            at = from;
+            list.swap(at, from as usize);
+            at = from as usize;
         }
     }
 }
@@ -41,9 +41,9 @@ pub fn sort_positions(positions: &mut [u32], compare: &dyn Fn(u32, u32) -> Order
 }
 
 #[inline(never)]
-fn positions(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by(|&a, &b| compare(a, b));
+fn positions(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    sort_positions(&mut order, &|a, b| compare(a as usize, b as usize));
     order
 }
 

@@ -227,7 +227,7 @@ impl Table {
         let mut placed: Vec<(u32, u32, i64, u32)> = (0..self.times_ns.len() as u32)
             .map(|row| (self.group_of(row), 0, self.time_of(row), row))
             .collect();
-        placed.sort_unstable();
+        sorted::sort(&mut placed);
         let mut before = None;
         let mut repeat = 0;
         for (group, repeated, time_ns, _) in &mut placed {
@@ -235,7 +235,7 @@ impl Table {
             before = Some((*group, *time_ns));
             *repeated = repeat;
         }
-        placed.sort_unstable();
+        sorted::sort(&mut placed);
         let series = placed.iter().map(|&(group, repeat, ..)| (group, repeat)).collect::<Vec<_>>();
         let times_ns = placed.iter().map(|&(_, _, time_ns, _)| time_ns).collect();
         let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();

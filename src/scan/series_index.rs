@@ -97,7 +97,7 @@ impl SeriesIndex {
                 found.push((key(&codes), Place { part: number as u32, series }));
             }
         }
-        found.sort_unstable_by(|(a, x), (b, y)| a.cmp(b).then(x.part.cmp(&y.part)));
+        sorted::sort_by(&mut found, |(a, x), (b, y)| a.cmp(b).then(x.part.cmp(&y.part)));
         let mut last: Option<&K> = None;
         for (key, place) in &found {
             if last != Some(key) {
@@ -225,7 +225,7 @@ impl TagRanks {
             all.extend((0..codes).map(|code| (part as u32, code as u32)));
         }
         // Stable: it finds the sorted runs that segments' dictionaries are.
-        all.sort_by(|a, b| text(a).cmp(text(b)));
+        sorted::sort_by(&mut all, |a, b| text(a).cmp(text(b)));
         let mut ranks: Vec<Vec<u32>> =
             columns.iter().map(|c| vec![0; c.map_or(0, |c| c.dictionary.len())]).collect();
         let mut values: Vec<(u32, u32)> = Vec::new();

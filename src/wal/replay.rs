@@ -3,6 +3,7 @@
 use super::record::Head;
 use super::slots::Slots;
 use super::{Damage, Frame, Wal};
+use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::model::sorted_set::SortedSet;
 use crate::store::{Store, StoreError, Table};
@@ -59,7 +60,7 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &SortedSet<u64>) -> Result<Wa
 
 /// Takes a frame whose parts are all there; anything else is damage.
 fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
-    rows.sort_by_key(|(_, row)| row.part);
+    sorted::sort_by_key(&mut rows, |(_, row)| row.part);
     let slots: Vec<u64> = rows.iter().map(|&(slot, _)| slot).collect();
     let parts = rows.first().map_or(0, |(_, row)| row.parts);
     let complete = rows.len() as u64 == u64::from(parts)

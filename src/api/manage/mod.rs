@@ -19,6 +19,7 @@ use super::http::{Parameters, Response};
 use crate::model::grant::Right;
 use crate::model::ids::PolicyId;
 use crate::model::shard_map::Policy;
+use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
 use crate::route::cache::find_policy;
 use crate::route::create_drop::{Change, CreateDrop};
@@ -206,7 +207,7 @@ impl Managing {
 
     fn plan(&self, mut found: Vec<Surveyed>) -> Result<Plan, ApiError> {
         if self.asked.resource == Resource::Databases {
-            found.sort_by(|(a, _), (b, _)| a.cmp(b));
+            sorted::sort_by(&mut found, |(a, _), (b, _)| a.cmp(b));
             return databases::list(&self.asked, &found).map(Plan::Answer);
         }
         let mut entries = entries(&found);

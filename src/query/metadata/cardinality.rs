@@ -8,6 +8,7 @@ use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr}
 use crate::model::ids::ColumnId;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::series::series_hash;
+use crate::model::sorted;
 use crate::query::error::QueryError;
 use crate::query::pattern::Pattern;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
@@ -97,7 +98,7 @@ impl Count {
                 }
             }
         }
-        self.groups.sort_unstable();
+        sorted::sort(&mut self.groups);
         self.groups.dedup();
         Ok(())
     }

@@ -157,7 +157,7 @@ impl Listing {
 
     /// How many series were counted.
     pub(super) fn hashed(&mut self) -> u64 {
-        self.hashes.sort_unstable();
+        sorted::sort(&mut self.hashes);
         self.hashes.dedup();
         self.hashes.len() as u64
     }

@@ -6,6 +6,7 @@ use crate::batch::column::Column;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
 use crate::model::sorted;
+use crate::model::sorted_map::SortedMap;
 use crate::query::error::QueryError;
 use crate::query::result::{ResultColumn, SeriesChunk, Values};
 
@@ -18,7 +19,7 @@ type Tags = Vec<(String, String)>;
 #[derive(Debug)]
 pub(super) struct Points {
     tag_columns: Vec<String>,
-    tables: BTreeMap<String, Table>,
+    tables: SortedMap<String, Table>,
     count: u64,
     bytes: usize,
 }
@@ -36,7 +37,7 @@ struct Table {
 impl Points {
     /// None yet; columns of these names are written as tags.
     pub(super) fn new(tag_columns: Vec<String>) -> Self {
-        Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
+        Self { tag_columns, tables: SortedMap::new(), count: 0, bytes: 0 }
     }
 
     pub(super) fn count(&self) -> u64 {

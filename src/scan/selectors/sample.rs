@@ -3,6 +3,7 @@
 
 use xxhash_rust::xxh64::xxh64;
 
+use crate::model::sorted::sort_positions;
 use crate::scan::whole::{Outcome, Points, Whole};
 
 pub(in crate::scan) struct Sample {
@@ -22,9 +23,11 @@ impl Whole for Sample {
             (xxh64(&bytes, self.seed), series, time_ns)
         };
         let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
-        rows.sort_by_cached_key(|&row| draw(row));
+        let drawn: Vec<_> = rows.iter().map(|&row| draw(row)).collect();
+        let key = |row: u32| drawn.get(row as usize);
+        sort_positions(&mut rows, &|a, b| key(a).cmp(&key(b)));
         rows.truncate(self.count as usize);
-        rows.sort_unstable();
+        sort_positions(&mut rows, &|a, b| a.cmp(&b));
         Outcome::Rows(rows)
     }
 }
