@@ -1,9 +1,10 @@
 // npm start: sets everything up, then runs the Worker on this machine with state that persists.
 //
-// Environment: PORT, STATE_DIR, OBSERVABILITY=1, and every setting of the Worker by its name.
+// Environment: PORT, STATE_DIR, OBSERVABILITY=1, and every setting of the Worker by its name, its
+// secrets included.
 
-import { copyFileSync, existsSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 
 import { settings, startServer } from './dev-server.mjs';
 import { endAllOnSignals } from './processes.mjs';
@@ -30,11 +31,30 @@ function token() {
   return line?.[1] ?? '';
 }
 
+/** Secrets given by the environment; they take the place of `.dev.vars`. */
+function givenSecrets() {
+  const names = ['ADMIN_TOKEN', 'ADMIN_TOKEN_NEXT'];
+  const given = names.filter((name) => process.env[name]);
+  const broken = given.find((name) => /['\n\r]/.test(process.env[name]));
+  if (broken) throw new Sentence(`${broken} has a quote or a line break in it: choose another one.`);
+  return given.map((name) => [name, process.env[name]]);
+}
+
+/** A file of them, since arguments are there for everyone to see. */
+function secretsFile(secrets, stateDir) {
+  mkdirSync(stateDir, { recursive: true });
+  const file = join(stateDir, 'secrets.env');
+  rmSync(file, { force: true });
+  const lines = secrets.map(([name, value]) => `${name}='${value}'\n`);
+  writeFileSync(file, lines.join(''), { mode: 0o600 });
+  return file;
+}
+
 function greeting(url, secret) {
   const curl = `curl -H 'Authorization: Token ${secret}' '${url}`;
   return `
 Tidemark answers at ${url}
-${secret ? `Token: ${secret}` : 'No ADMIN_TOKEN in .dev.vars: every data request will be refused.'}
+${secret ? `Token: ${secret}` : 'No ADMIN_TOKEN: every data request will be refused.'}
 
 Create a database, write a point, read it back:
 
@@ -50,16 +70,19 @@ endAllOnSignals();
 await finishWith(async () => {
   const number = port();
   const node = await everything();
-  const secret = token();
+  const secrets = givenSecrets();
+  const secret = secrets.length > 0 ? Object.fromEntries(secrets).ADMIN_TOKEN : token();
   const vars = Object.fromEntries(
     settings.filter((name) => process.env[name]).map((name) => [name, process.env[name]]),
   );
   console.log('- wrangler dev …');
+  const stateDir = resolve(root, process.env.STATE_DIR || '.wrangler/state');
   const server = await startServer({
     node,
     port: number,
-    stateDir: resolve(root, process.env.STATE_DIR || '.wrangler/state'),
+    stateDir,
     vars,
+    envFile: secrets.length > 0 ? secretsFile(secrets, stateDir) : undefined,
     observability: process.env.OBSERVABILITY === '1',
   });
   console.log(greeting(server.url, secret));

@@ -205,7 +205,7 @@ impl Parser {
         last: bool,
         sink: &mut S,
     ) -> Result<Ended, Fault> {
-        read_series(cursor, sink)?;
+        read_series(cursor, last, sink)?;
         let inner_newlines = read_fields(cursor, &self.limits, sink)?;
         let time_ns = match read_timestamp(cursor)? {
             None => self.now_ns,
@@ -230,7 +230,7 @@ impl Parser {
 }
 
 #[inline(always)]
-fn read_series<S: Sink>(cursor: &mut Cursor<'_>, sink: &mut S) -> Result<(), Fault> {
+fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Result<(), Fault> {
     let rest = cursor.rest();
     let expected = sink.expected_series();
     if !expected.is_empty()
@@ -241,6 +241,10 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, sink: &mut S) -> Result<(), Fau
         sink.begin_expected();
     } else {
         let mut length = end_of_key(rest, |byte| matches!(byte, b' ' | b'\n'));
+        if length == rest.len() && !last {
+            // Half a key is no series: one that is cut behind a backslash would even be expected.
+            return Err(cursor.fault(Cause::MissingFields));
+        }
         let at_space = rest.get(length) == Some(&b' ');
         if !at_space && rest.get(..length).is_some_and(|key| key.ends_with(b"\r")) {
             length -= 1;

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -69,6 +69,24 @@ test('npm start greets with lines to paste, keeps its state, and leaves nothing 
     assert.deepEqual(started.filter(isAlive), [], signal);
   }
   assert.ok(readdirSync(folder).includes('v3'), 'STATE_DIR holds the state');
+});
+
+test('npm start takes the admin token from the environment, and shows it to nobody else', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const PORT = String(await freePort());
+  const secret = 'given by the environment';
+  const run = await npmStart(t, { PORT, STATE_DIR: folder, ADMIN_TOKEN: secret });
+  const ask = async (given) => {
+    const headers = { authorization: `Token ${given}` };
+    return (await fetch(`http://127.0.0.1:${PORT}/query?q=SHOW+DATABASES`, { headers })).status;
+  };
+  assert.deepEqual([await ask(secret), await ask(token)], [200, 401]);
+  const lines = descendants(run.child.pid).map((id) => readFileSync(`/proc/${id}/cmdline`, 'utf8'));
+  assert.ok(lines.length > 2 && lines.every((line) => !line.includes(secret)));
+  assert.equal(statSync(join(folder, 'secrets.env')).mode & 0o077, 0);
+  run.child.kill('SIGTERM');
+  await run.ended;
 });
 
 test('npm start says in one sentence that the port is taken', async (t) => {

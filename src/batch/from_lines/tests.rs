@@ -313,8 +313,14 @@ fn memory_is_bounded_when_every_line_has_other_fields() {
 
 #[test]
 fn pieces_give_what_the_whole_gives() {
-    let body =
-        "\u{feff}cpu,host=ä v=1,s=\"a\nb\" 10\r\nbad\n# c\ncpu v=2\ncpu,x v=\"\n\" 1\n\nm v=1 7";
+    in_pieces(
+        "\u{feff}cpu,host=ä v=1,s=\"a\nb\" 10\r\nbad\n# c\ncpu v=2\ncpu,x v=\"\n\" 1\n\nm v=1 7",
+    );
+    // A key cut behind its backslash looks like one that a space ends.
+    in_pieces(&"cpu,host=a\\ 0 v=1 1\ncpu,host=a\\ 1 v=2 2\ncpu,host=b v=3 3\n".repeat(3));
+}
+
+fn in_pieces(body: &str) {
     let whole = from_lines(body.as_bytes(), options(Precision::Second), 7).unwrap();
     for size in 1..body.len() {
         let mut builder = BatchBuilder::new(7, Limits::default());
