@@ -57,7 +57,10 @@ for (const shards of ['1', '4']) {
     const db = await tidemark(t, { vars: { DEFAULT_SHARDS: shards } });
     const { files, passed, known, failures } = await replay(db.url, token);
     t.diagnostic(`${files} scripts: ${passed} steps passed, ${known} are known to fail`);
-    assert.equal(failures.length, 0, failures.join('\n'));
+    // EXPLAIN says how many shards it would ask; it was recorded with one.
+    const counted = `expected "NUMBER OF SHARDS: 1"\n     got "NUMBER OF SHARDS: ${shards}"`;
+    const others = failures.filter((failure) => !failure.endsWith(counted));
+    assert.equal(others.length, 0, others.join('\n'));
     assert.ok(passed > 0);
   });
 }
