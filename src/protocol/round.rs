@@ -45,6 +45,14 @@ impl Round {
         ids.zip(requests).map(call).collect()
     }
 
+    /// What a machine goes on with: nothing at its start, and as [`Round::take`] says afterwards.
+    pub fn resume(&mut self, reply: Option<Reply>) -> Option<Vec<Result<Vec<u8>, CallFailure>>> {
+        match reply {
+            None => Some(Vec::new()),
+            Some(reply) => self.take(reply),
+        }
+    }
+
     /// Takes a reply; when it was the last one missing, all of them in the order of the requests.
     pub fn take(&mut self, reply: Reply) -> Option<Vec<Result<Vec<u8>, CallFailure>>> {
         let position = reply.id.wrapping_sub(self.first_id) as usize;
@@ -65,6 +73,17 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_goes_on_at_its_start_and_when_a_round_is_complete() {
+        let mut round = Round::default();
+        assert_eq!(round.resume(None), Some(Vec::new()));
+        let [first, second] = [1, 2].map(request);
+        let calls = round.start(vec![first, second]);
+        let reply = |at: usize| Some(Reply { id: calls[at].id, result: Ok(vec![at as u8]) });
+        assert_eq!(round.resume(reply(1)), None);
+        assert_eq!(round.resume(reply(0)), Some(vec![Ok(vec![0]), Ok(vec![1])]));
+    }
 
     fn request(byte: u8) -> Request {
         Request::new(Address::Catalog, vec![byte])

@@ -40,13 +40,8 @@ impl Machine for Ask {
     type Answer = Result<Vec<u8>, Error>;
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let reply = match reply {
-            None => None,
-            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
-                Some(reply) => Some(reply),
-                None => return Step::Calls(Vec::new()),
-            },
-        };
+        let Some(mut replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
+        let reply = replies.pop();
         let Some(load) = &mut self.load else {
             return match reply {
                 None => self.send(Address::Catalog),

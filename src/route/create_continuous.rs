@@ -107,14 +107,10 @@ impl CreateContinuous {
                 continue;
             };
             let load = self.load.get_or_insert_with(|| Load::from_owner(name, Want::Nothing));
-            let reply = match reply.take() {
-                None => None,
-                Some(reply) => match self.round.take(reply).and_then(|mut all| all.pop()) {
-                    Some(reply) => Some(reply),
-                    None => return Step::Calls(Vec::new()),
-                },
+            let Some(mut replies) = self.round.resume(reply.take()) else {
+                return Step::Calls(Vec::new());
             };
-            match load.step(context, reply) {
+            match load.step(context, replies.pop()) {
                 Progress::Ask(request) => return Step::Calls(self.round.start(vec![request])),
                 Progress::Ready(Err(error)) => return Step::Done(Err(error)),
                 Progress::Ready(Ok(loaded)) => {

@@ -307,14 +307,8 @@ impl Machine for CreateDrop {
     type Answer = Result<Changed, Error>;
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let result = match reply {
-            None => None,
-            Some(reply) => match self.round.take(reply) {
-                Some(mut replies) => replies.pop(),
-                None => return Step::Calls(Vec::new()),
-            },
-        };
-        let flow = match (std::mem::replace(&mut self.stage, Stage::Start), result) {
+        let Some(mut replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
+        let flow = match (std::mem::replace(&mut self.stage, Stage::Start), replies.pop()) {
             (Stage::Load(load), Some(reply)) => self.load(context, load, Some(reply)),
             (Stage::Catalog, Some(reply)) => Flow::Break(self.learn_catalog(context, reply)),
             (Stage::Database, Some(reply)) => self.learn_database(context, reply),

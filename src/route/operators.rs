@@ -266,13 +266,7 @@ impl Machine for Operators {
     type Answer = Answer;
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let replies = match reply {
-            None => Vec::new(),
-            Some(reply) => match self.round.take(reply) {
-                Some(replies) => replies,
-                None => return Step::Calls(Vec::new()),
-            },
-        };
+        let Some(replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
         let flow = match std::mem::replace(&mut self.stage, Stage::List) {
             Stage::List => match self.list(replies) {
                 Flow::Break(Ok(None)) => self.load(context, None, Vec::new()),

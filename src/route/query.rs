@@ -416,13 +416,7 @@ impl Machine for Query {
     type Answer = Answer;
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let replies = match reply {
-            None => Vec::new(),
-            Some(reply) => match self.round.take(reply) {
-                Some(replies) => replies,
-                None => return Step::Calls(Vec::new()),
-            },
-        };
+        let Some(replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
         let flow = match std::mem::replace(&mut self.stage, Stage::Finished) {
             Stage::Start => self.load_next(context, Vec::new(), false),
             Stage::Load { load, loaded, from_owner } => {

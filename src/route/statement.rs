@@ -253,15 +253,11 @@ impl Machine for Policies {
     type Answer = Result<Option<SeriesChunk>, Error>;
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let reply = match reply {
-            None if self.finished => return Step::Done(Ok(None)),
-            None => None,
-            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
-                Some(reply) => Some(reply),
-                None => return Step::Calls(Vec::new()),
-            },
-        };
-        match self.load.step(context, reply) {
+        if reply.is_none() && self.finished {
+            return Step::Done(Ok(None));
+        }
+        let Some(mut replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
+        match self.load.step(context, replies.pop()) {
             Progress::Ask(request) => Step::Calls(self.round.start(vec![request])),
             Progress::Ready(Err(error)) => Step::Done(Err(error)),
             Progress::Ready(Ok(loaded)) => {

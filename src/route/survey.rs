@@ -54,13 +54,8 @@ impl Machine for Survey {
             }
             self.names = None;
         }
-        let mut reply = match reply {
-            None => None,
-            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
-                Some(reply) => Some(reply),
-                None => return Step::Calls(Vec::new()),
-            },
-        };
+        let Some(mut replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
+        let mut reply = replies.pop();
         loop {
             if let Some((name, mut load)) = self.load.take() {
                 match load.step(context, reply.take()) {

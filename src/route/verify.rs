@@ -124,16 +124,10 @@ impl Machine for Verify {
     type Answer = Result<Report, Error>;
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let reply = match reply {
-            None => return self.load(context, None),
-            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
-                Some(reply) => reply,
-                None => return Step::Calls(Vec::new()),
-            },
-        };
-        match self.loaded {
-            None => self.load(context, Some(reply)),
-            Some(_) => self.learn(reply),
+        let Some(mut replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
+        match (&self.loaded, replies.pop()) {
+            (Some(_), Some(reply)) => self.learn(reply),
+            (_, reply) => self.load(context, reply),
         }
     }
 }

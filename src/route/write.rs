@@ -469,13 +469,7 @@ impl Machine for Write {
     type Answer = Result<WriteOutcome, Error>;
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let replies = match reply {
-            None => Vec::new(),
-            Some(reply) => match self.round.take(reply) {
-                Some(replies) => replies,
-                None => return Step::Calls(Vec::new()),
-            },
-        };
+        let Some(replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
         match self.go_on(context, replies) {
             Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
             Flow::Break(answer) => match self.growth.take() {
