@@ -191,56 +191,28 @@ impl<'a> Serializer for &'a mut Writer {
 /// Values one behind the other.
 pub(super) struct Items<'a>(&'a mut Writer);
 
-impl ser::SerializeSeq for Items<'_> {
-    type Ok = ();
-    type Error = Error;
+macro_rules! items {
+    ($($role:ident $method:ident)*) => {
+        $(impl ser::$role for Items<'_> {
+            type Ok = ();
+            type Error = Error;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Outcome {
-        value.serialize(&mut *self.0)
-    }
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Outcome {
+                value.serialize(&mut *self.0)
+            }
 
-    fn end(self) -> Outcome {
-        Ok(())
-    }
+            fn end(self) -> Outcome {
+                Ok(())
+            }
+        })*
+    };
 }
 
-impl ser::SerializeTuple for Items<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Outcome {
-        value.serialize(&mut *self.0)
-    }
-
-    fn end(self) -> Outcome {
-        Ok(())
-    }
-}
-
-impl ser::SerializeTupleStruct for Items<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Outcome {
-        value.serialize(&mut *self.0)
-    }
-
-    fn end(self) -> Outcome {
-        Ok(())
-    }
-}
-
-impl ser::SerializeTupleVariant for Items<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Outcome {
-        value.serialize(&mut *self.0)
-    }
-
-    fn end(self) -> Outcome {
-        Ok(())
-    }
+items! {
+    SerializeSeq serialize_element
+    SerializeTuple serialize_element
+    SerializeTupleStruct serialize_field
+    SerializeTupleVariant serialize_field
 }
 
 impl ser::SerializeMap for Items<'_> {
@@ -277,28 +249,25 @@ impl Struct<'_> {
     }
 }
 
-impl ser::SerializeStruct for Struct<'_> {
-    type Ok = ();
-    type Error = Error;
+macro_rules! fields {
+    ($($role:ident)*) => {
+        $(impl ser::$role for Struct<'_> {
+            type Ok = ();
+            type Error = Error;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Outcome {
-        value.serialize(&mut *self.writer)
-    }
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                _: &'static str,
+                value: &T,
+            ) -> Outcome {
+                value.serialize(&mut *self.writer)
+            }
 
-    fn end(self) -> Outcome {
-        self.close()
-    }
+            fn end(self) -> Outcome {
+                self.close()
+            }
+        })*
+    };
 }
 
-impl ser::SerializeStructVariant for Struct<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Outcome {
-        value.serialize(&mut *self.writer)
-    }
-
-    fn end(self) -> Outcome {
-        self.close()
-    }
-}
+fields! { SerializeStruct SerializeStructVariant }
