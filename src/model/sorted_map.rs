@@ -49,11 +49,6 @@ impl<K, V> SortedMap<K, V> {
         self.entries.iter().map(|(key, value)| (key, value))
     }
 
-    /// The entries, ascending, their values changeable.
-    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&K, &mut V)> {
-        self.entries.iter_mut().map(|(key, value)| (&*key, value))
-    }
-
     /// The keys, ascending.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> + ExactSizeIterator + Clone {
         self.entries.iter().map(|(key, _)| key)
@@ -72,16 +67,6 @@ impl<K, V> SortedMap<K, V> {
     /// The values, in the order of their keys.
     pub fn into_values(self) -> impl DoubleEndedIterator<Item = V> {
         self.entries.into_iter().map(|(_, value)| value)
-    }
-
-    /// The entry of the lowest key.
-    pub fn first_key_value(&self) -> Option<(&K, &V)> {
-        self.entries.first().map(|(key, value)| (key, value))
-    }
-
-    /// The entry of the highest key.
-    pub fn last_key_value(&self) -> Option<(&K, &V)> {
-        self.entries.last().map(|(key, value)| (key, value))
     }
 
     /// Keeps the entries that `wanted` answers true for.

@@ -48,11 +48,6 @@ impl<T> SortedSet<T> {
         self.items.clear();
     }
 
-    /// Takes the highest item out.
-    pub fn pop_last(&mut self) -> Option<T> {
-        self.items.pop()
-    }
-
     /// Keeps the items that `wanted` answers true for.
     pub fn retain(&mut self, wanted: impl FnMut(&T) -> bool) {
         self.items.retain(wanted);
@@ -140,7 +135,7 @@ mod tests {
                     0 => assert_eq!(set.insert(item), expected.insert(item)),
                     1 => assert_eq!(set.remove(&item), expected.remove(&item)),
                     2 => assert_eq!(set.contains(&item), expected.contains(&item)),
-                    _ => assert_eq!(set.pop_last(), expected.pop_last()),
+                    _ => assert_eq!(set.last(), expected.last()),
                 }
                 assert!(set.iter().eq(&expected));
             }
