@@ -139,14 +139,47 @@ impl InProcess {
         self.stores.insert(address, store);
     }
 
+    /// Objects created so far: the number of the last one's id.
+    pub fn object_count(&self) -> u64 {
+        self.platform.objects.get()
+    }
+
+    /// Gives ids of objects from above `count` on.
+    pub fn set_object_count(&mut self, count: u64) {
+        self.platform.objects.set(count);
+    }
+
     /// Lets time pass until `now_ns` and runs the alarms that are due by then.
     pub fn pass_time(&mut self, now_ns: i64) {
         self.platform.now_ns.set(now_ns);
         self.run_due_alarms();
     }
 
-    /// Answers one request that happens at `now_ns`.
+    /// When the next alarm of an object that is awake goes off; in the past while some are behind.
+    pub fn next_alarm_ns(&self) -> Option<i64> {
+        self.objects.values().filter_map(|host| host.as_ref()?.next_alarm_ns()).min()
+    }
+
+    /// Wakes every object that has something stored, and gives each its alarm: when it was due is
+    /// not stored, and an alarm may come early.
+    pub fn wake_all(&mut self, now_ns: i64) {
+        self.platform.now_ns.set(now_ns);
+        let asleep = self.stores.keys().filter(|address| !self.objects.contains_key(address));
+        for address in asleep.cloned().collect::<Vec<_>>() {
+            self.alarm(&address);
+        }
+        self.run_due_alarms();
+    }
+
+    /// Answers one request that happens at `now_ns`, then runs the alarms that are due.
     pub fn request(&mut self, head: RequestHead, body: Vec<u8>, now_ns: i64) -> Response {
+        let response = self.answer(head, body, now_ns);
+        self.run_due_alarms();
+        response
+    }
+
+    /// Answers one request that happens at `now_ns`; alarms wait for [`Self::pass_time`].
+    pub fn answer(&mut self, head: RequestHead, body: Vec<u8>, now_ns: i64) -> Response {
         self.platform.now_ns.set(now_ns);
         let (mut exchange, mut action) = Exchange::start(&mut self.service, &self.platform, head);
         let mut body = Some(body);
@@ -182,7 +215,6 @@ impl InProcess {
             };
         };
         self.last_log_line = exchange.log_line(&mut self.service, &self.platform);
-        self.run_due_alarms();
         response
     }
 
@@ -246,11 +278,15 @@ impl InProcess {
                 (due_ns <= now_ns).then(|| address.clone())
             });
             let Some(address) = due else { return };
-            let Some(mut host) = self.take(&address) else { return };
-            let (ticket, step) = host.alarm(&self.platform);
-            self.drive(&mut *host, ticket, step);
-            self.objects.insert(address, Some(host));
+            self.alarm(&address);
         }
+    }
+
+    fn alarm(&mut self, address: &Address) {
+        let Some(mut host) = self.take(address) else { return };
+        let (ticket, step) = host.alarm(&self.platform);
+        self.drive(&mut *host, ticket, step);
+        self.objects.insert(address.clone(), Some(host));
     }
 }
 

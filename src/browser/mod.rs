@@ -1,5 +1,10 @@
 //! The whole database in one place: every object over the store in memory, called in process.
 //!
-//! In the browser's build the page calls it; in native tests it is the product without a network.
+//! In the browser's build the page calls it, from a web worker of its own; in native tests it is
+//! the product without a network. What the page wishes to keep is an [`image`] of the stores.
 
+pub mod image;
 pub mod in_process;
+#[cfg(target_arch = "wasm32")]
+pub mod page;
+pub mod validate;

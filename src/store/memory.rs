@@ -4,7 +4,7 @@
 //! another; [`MemoryStore::snapshot`] is an independent copy, the state that a crash would leave.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -15,13 +15,24 @@ const KEY_LIMIT: u64 = 1 << 53;
 /// What a row costs beside its bytes.
 const ROW_OVERHEAD_BYTES: u64 = 16;
 
-type Row = (Rc<[u8]>, Rc<[u8]>);
+/// Head and body.
+pub type Row = (Rc<[u8]>, Rc<[u8]>);
 type Rows = BTreeMap<(Table, u64), Row>;
 
 /// What undoes a change of the running transaction.
 enum Undo {
     Row(Table, u64, Option<Row>),
     Everything(Option<Rows>),
+}
+
+/// Which rows may have changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Changes {
+    /// Any of them.
+    #[default]
+    Everything,
+    /// At most these.
+    Rows(BTreeSet<(Table, u64)>),
 }
 
 #[derive(Default)]
@@ -33,6 +44,8 @@ struct Inner {
     bytes: Cell<u64>,
     bytes_max: Cell<Option<u64>>,
     counts: Cell<RowCounts>,
+    /// Since they were last taken.
+    changes: RefCell<Changes>,
 }
 
 /// Tables in memory.
@@ -61,6 +74,26 @@ impl MemoryStore {
         copy
     }
 
+    /// What changed since the last call; everything at the first one. Nothing is noted before it.
+    pub fn take_changes(&self) -> Changes {
+        self.inner.changes.replace(Changes::Rows(BTreeSet::new()))
+    }
+
+    /// Counts everything as changed, as at the first call of [`Self::take_changes`].
+    pub fn forget_changes(&self) {
+        self.inner.changes.replace(Changes::Everything);
+    }
+
+    /// Head and body of one row; not counted as read.
+    pub fn row(&self, table: Table, key: u64) -> Option<Row> {
+        self.inner.rows.borrow().as_ref()?.get(&(table, key)).cloned()
+    }
+
+    /// Where the rows are, ascending; not counted as read.
+    pub fn keys(&self) -> Vec<(Table, u64)> {
+        self.inner.rows.borrow().iter().flat_map(BTreeMap::keys).copied().collect()
+    }
+
     fn read<T>(&self, get: impl FnOnce(&Rows) -> (u64, T)) -> Result<T, StoreError> {
         let rows = self.inner.rows.borrow();
         let (read, value) = get(rows.as_ref().ok_or_else(not_open)?);
@@ -84,6 +117,9 @@ impl MemoryStore {
         };
         let removed = before.as_ref().map_or(0, size);
         self.inner.bytes.set(self.inner.bytes.get() + added - removed);
+        if let Changes::Rows(changed) = &mut *self.inner.changes.borrow_mut() {
+            changed.insert((table, key));
+        }
         if let Some(undo) = self.inner.undo.borrow_mut().as_mut() {
             undo.push(Undo::Row(table, key, before));
         }
@@ -229,6 +265,7 @@ impl Store for MemoryStore {
             undo.push(Undo::Everything(before));
         }
         self.inner.bytes.set(0);
+        self.inner.changes.replace(Changes::Everything);
         Ok(())
     }
 
@@ -311,6 +348,23 @@ mod tests {
         assert_eq!(store.put(Table::Wal, 1, b"", b"1234"), Ok(()));
         assert_eq!(store.delete(Table::Wal, 0..=0), Ok(()));
         assert_eq!(store.put(Table::Wal, 2, b"", &[0; 1000]), Ok(()));
+    }
+
+    #[test]
+    fn what_changed_is_told_once() {
+        let store = opened();
+        store.put(Table::Wal, 1, b"a", b"").unwrap();
+        assert_eq!(store.take_changes(), Changes::Everything);
+        store.put(Table::Wal, 2, b"b", b"body").unwrap();
+        store.delete(Table::Wal, 1..=1).unwrap();
+        let rows = [(Table::Wal, 1), (Table::Wal, 2)];
+        assert_eq!(store.take_changes(), Changes::Rows(rows.into()));
+        assert_eq!(store.take_changes(), Changes::Rows(BTreeSet::new()));
+        assert_eq!(store.row(Table::Wal, 1), None);
+        assert_eq!(store.row(Table::Wal, 2), Some((b"b"[..].into(), b"body"[..].into())));
+        assert_eq!(store.keys(), [(Table::Wal, 2)]);
+        store.wipe().unwrap();
+        assert_eq!((store.take_changes(), store.keys()), (Changes::Everything, vec![]));
     }
 
     #[test]

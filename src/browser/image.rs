@@ -1,0 +1,237 @@
+//! What every object has stored, as rows that the browser keeps: text keys, checked bytes.
+//!
+//! ```text
+//! key   │ catalog/<table>/<key> │ database/<id>/<table>/<key> │ shard/<id>/<table>/<key>
+//! value │ version <u8> │ head length <u32> │ head │ body │ crc <u32>
+//! ```
+//!
+//! and one row `image`, written together with every change of the others, whose head is
+//!
+//! ```text
+//! objects created <u64> │ rows <u64> │ sum of their crc <u64>
+//! ```
+//!
+//! Integers are little-endian. `crc` is CRC-32C of the row's key and of every byte before it, so
+//! that neither a changed row nor one in another's place is taken; count and sum tell of rows that
+//! are missing, or older than the others.
+
+use std::collections::BTreeMap;
+
+use crate::codec::crc::{crc32c, crc32c_append};
+use crate::model::ids::ObjectId;
+use crate::protocol::call::Address;
+use crate::store::memory::{Changes, MemoryStore, Row};
+use crate::store::{Store, StoreError, Table};
+
+/// The first byte of every value.
+const VERSION: u8 = 1;
+/// Where the row is that tells of all others.
+const IMAGE_KEY: &str = "image";
+/// Version and length before the head, checksum behind the body.
+const FRAME_BYTES: usize = 1 + 4 + 4;
+
+/// Why what the browser kept is not taken. It can be forgotten; nothing else happens to it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    /// Written by another release.
+    #[error(
+        "the stored database is of version {0}, and this page reads version {VERSION}: open it \
+         with the page that wrote it, or forget it"
+    )]
+    Version(u8),
+    /// A row's bytes are not what was stored.
+    #[error("the stored database is damaged: the row \"{0}\" cannot be read; forget it to go on")]
+    Row(String),
+    /// A row is missing, or another's state.
+    #[error(
+        "the stored database is damaged: {found} of {expected} rows, and not the ones that \
+         belong together; forget it to go on"
+    )]
+    Rows {
+        /// How many there are.
+        found: u64,
+        /// How many there were.
+        expected: u64,
+    },
+    /// There are rows, but not the one that tells of all.
+    #[error("the stored database is damaged: its first row is missing; forget it to go on")]
+    NoImage,
+}
+
+/// A row's key and its new value; `None` takes it away.
+pub type Change = (String, Option<Vec<u8>>);
+
+/// What was kept when it was last asked for.
+#[derive(Debug, Default)]
+pub struct Image {
+    /// The checksum of every row that is kept.
+    rows: BTreeMap<(Address, Table, u64), u32>,
+    objects: u64,
+}
+
+impl Image {
+    /// What has to be written so that what is kept equals `stores`: everything at first, then what
+    /// changed. Must be kept wholly or not at all.
+    pub fn changes(
+        &mut self,
+        stores: &BTreeMap<Address, MemoryStore>,
+        objects: u64,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (address, store) in stores {
+            let changed = match store.take_changes() {
+                Changes::Rows(rows) => rows,
+                Changes::Everything => {
+                    let kept = self.rows.keys().filter(|(of, ..)| of == address);
+                    let kept = kept.map(|&(_, table, key)| (table, key));
+                    kept.chain(store.keys()).collect()
+                }
+            };
+            for (table, key) in changed {
+                let place = (address.clone(), table, key);
+                let name = name(&place);
+                let value = store.row(table, key).map(|row| encode(&name, &row));
+                let before = match &value {
+                    Some(value) => self.rows.insert(place, checksum(value)),
+                    None => self.rows.remove(&place),
+                };
+                if value.is_some() || before.is_some() {
+                    changes.push((name, value));
+                }
+            }
+        }
+        if !changes.is_empty() || objects != self.objects {
+            self.objects = objects;
+            let head = self.head(objects);
+            changes.push((IMAGE_KEY.to_owned(), Some(encode(IMAGE_KEY, &head))));
+        }
+        changes
+    }
+
+    fn head(&self, objects: u64) -> Row {
+        let sum = self.rows.values().fold(0_u64, |sum, crc| sum.wrapping_add(u64::from(*crc)));
+        let numbers = [objects, self.rows.len() as u64, sum];
+        (numbers.map(u64::to_le_bytes).concat().into(), Vec::new().into())
+    }
+}
+
+/// What was kept, row by row.
+#[derive(Default)]
+pub struct Restored {
+    stores: BTreeMap<Address, MemoryStore>,
+    image: Image,
+    head: Option<Row>,
+}
+
+impl Restored {
+    /// Takes one row, in any order.
+    ///
+    /// # Errors
+    /// [`ImageError::Version`], [`ImageError::Row`]
+    pub fn add(&mut self, name: &str, value: &[u8]) -> Result<(), ImageError> {
+        let damaged = || ImageError::Row(name.to_owned());
+        let row = decode(name, value)?;
+        if name == IMAGE_KEY {
+            self.head = Some(row);
+            return Ok(());
+        }
+        let (address, table, key) = place(name).ok_or_else(damaged)?;
+        let store = self.stores.entry(address.clone()).or_default();
+        let put = store.open().and_then(|()| store.put(table, key, &row.0, &row.1));
+        put.map_err(|_: StoreError| damaged())?;
+        self.image.rows.insert((address, table, key), checksum(value));
+        Ok(())
+    }
+
+    /// The stores, the number of objects created so far, and the image that is kept of them.
+    ///
+    /// # Errors
+    /// [`ImageError::NoImage`], [`ImageError::Rows`]
+    pub fn finish(mut self) -> Result<(BTreeMap<Address, MemoryStore>, Image), ImageError> {
+        let Some(head) = self.head else {
+            let nothing = self.image.rows.is_empty();
+            return if nothing { Ok(Default::default()) } else { Err(ImageError::NoImage) };
+        };
+        let number = |at: usize| {
+            let bytes = head.0.get(at..)?.first_chunk()?;
+            Some(u64::from_le_bytes(*bytes))
+        };
+        self.image.objects = number(0).unwrap_or_default();
+        if self.image.head(self.image.objects) != head {
+            let found = self.image.rows.len() as u64;
+            return Err(ImageError::Rows { found, expected: number(8).unwrap_or_default() });
+        }
+        for store in self.stores.values_mut() {
+            // Restoring is not work that anybody asks the counters about.
+            *store = store.snapshot();
+            store.take_changes();
+        }
+        Ok((self.stores, self.image))
+    }
+}
+
+impl Image {
+    /// Objects created so far, as kept.
+    pub fn objects(&self) -> u64 {
+        self.objects
+    }
+}
+
+fn encode(name: &str, (head, body): &Row) -> Vec<u8> {
+    let mut value = Vec::with_capacity(FRAME_BYTES + head.len() + body.len());
+    value.push(VERSION);
+    // A row is far below 4 GB: the store refuses 2 MB.
+    value.extend((head.len() as u32).to_le_bytes());
+    value.extend_from_slice(head);
+    value.extend_from_slice(body);
+    let crc = crc32c_append(crc32c(name.as_bytes()), &value);
+    value.extend(crc.to_le_bytes());
+    value
+}
+
+fn decode(name: &str, value: &[u8]) -> Result<Row, ImageError> {
+    let damaged = || ImageError::Row(name.to_owned());
+    let (checked, crc) = value.split_last_chunk().ok_or_else(damaged)?;
+    if crc32c_append(crc32c(name.as_bytes()), checked) != u32::from_le_bytes(*crc) {
+        return Err(damaged());
+    }
+    let (version, rest) = checked.split_first().ok_or_else(damaged)?;
+    if *version != VERSION {
+        return Err(ImageError::Version(*version));
+    }
+    let (length, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let (head, body) = rest.split_at_checked(length).ok_or_else(damaged)?;
+    Ok((head.into(), body.into()))
+}
+
+/// The value's own checksum.
+fn checksum(value: &[u8]) -> u32 {
+    value.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc))
+}
+
+fn name((address, table, key): &(Address, Table, u64)) -> String {
+    let table = table.name();
+    match address {
+        // A derivation stores nothing.
+        Address::Catalog | Address::KeyDerivation => format!("catalog/{table}/{key}"),
+        Address::Database(id) => format!("database/{id}/{table}/{key}"),
+        Address::Shard(id) => format!("shard/{id}/{table}/{key}"),
+    }
+}
+
+fn place(name: &str) -> Option<(Address, Table, u64)> {
+    let (rest, key) = name.rsplit_once('/')?;
+    let (address, table) = rest.rsplit_once('/')?;
+    let address = match address.split_once('/') {
+        None if address == "catalog" => Address::Catalog,
+        Some(("database", id)) => Address::Database(ObjectId(id.to_owned())),
+        Some(("shard", id)) => Address::Shard(ObjectId(id.to_owned())),
+        _ => return None,
+    };
+    let table = Table::ALL.into_iter().find(|known| known.name() == table)?;
+    Some((address, table, key.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests;

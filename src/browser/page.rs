@@ -1,0 +1,156 @@
+//! What JavaScript sees: one database, its requests, its alarms, and what to keep of it.
+//!
+//! Clock and randomness are arguments. `www/engine/worker.js` is the other side.
+
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use super::image::{Image, Restored};
+use super::in_process::InProcess;
+use super::validate::{LineError, Verdict};
+use crate::api::http::{RequestHead, Response};
+use crate::api::settings::{Settings, SettingsError};
+
+/// What is different where nobody pays and nobody listens: points are kept for ever, nothing is
+/// logged, and a shard is full long before the page's 4 GB are.
+const SETTINGS: &[(&str, &str)] = &[
+    ("AUTO_CREATE_RETENTION", "INF"),
+    ("LOG_REQUESTS", "none"),
+    ("SHARD_FULL_BYTES", "1000000000"),
+    ("SHARD_SPLIT_BYTES", "4000000000"),
+];
+
+/// The database of this page.
+#[wasm_bindgen]
+pub struct Tidemark {
+    inner: InProcess,
+    /// The administrator's token: requests that name nobody come from who looks at the page.
+    token: String,
+    /// What is kept.
+    image: Image,
+    /// What was kept, while it is being read.
+    restored: Option<Restored>,
+}
+
+#[wasm_bindgen]
+impl Tidemark {
+    /// An empty database. Both numbers are random.
+    ///
+    /// # Errors
+    /// None; a wrong setting of this file would be one.
+    #[wasm_bindgen(constructor)]
+    pub fn new(seed: u64, secret: u64) -> Result<Self, JsError> {
+        console_error_panic_hook::set_once();
+        let token = format!("{secret:016x}");
+        let inner = database(seed, &token)?;
+        Ok(Self { inner, token, image: Image::default(), restored: None })
+    }
+
+    /// Takes one row of what [`Self::changes`] gave an earlier page, in any order.
+    ///
+    /// # Errors
+    /// When it is damaged, or of another version.
+    pub fn restore(&mut self, key: &str, value: &[u8]) -> Result<(), JsError> {
+        Ok(self.restored.get_or_insert_default().add(key, value)?)
+    }
+
+    /// All rows were taken: from here on this is the database that they were.
+    ///
+    /// # Errors
+    /// When rows are missing, or do not belong together.
+    pub fn restored(&mut self) -> Result<(), JsError> {
+        let (stores, image) = self.restored.take().unwrap_or_default().finish()?;
+        self.inner.set_object_count(image.objects());
+        for (address, store) in stores {
+            self.inner.put_store(address, store);
+        }
+        self.image = image;
+        Ok(())
+    }
+
+    /// Answers a request: `[status, [name, value, …], body]`. `headers` are names in lower case and
+    /// values by turns; without `authorization` it may everything.
+    pub fn request(
+        &mut self,
+        method: String,
+        path: String,
+        query: String,
+        headers: Vec<String>,
+        body: Vec<u8>,
+        now_ns: i64,
+    ) -> Array {
+        let mut head = RequestHead { method, path, query, headers: Vec::new() };
+        let mut texts = headers.into_iter();
+        while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
+            head.headers.push((name, value));
+        }
+        if head.header("authorization").is_none() {
+            let value = format!("Token {}", self.token);
+            head.headers.push(("authorization".to_owned(), value));
+        }
+        let Response { status, headers, body } = self.inner.answer(head, body, now_ns);
+        let texts = headers.into_iter().flat_map(|(name, value)| [name, value]);
+        let texts: Array = texts.map(JsValue::from).collect();
+        Array::of3(&status.into(), &texts, &Uint8Array::from(body.as_slice()))
+    }
+
+    /// Lets time pass until `now_ns`, with the alarms that are due by then.
+    pub fn pass_time(&mut self, now_ns: i64) {
+        self.inner.pass_time(now_ns);
+    }
+
+    /// Lets the objects that were restored do what was due while there was no page.
+    pub fn wake(&mut self, now_ns: i64) {
+        self.inner.wake_all(now_ns);
+    }
+
+    /// When to let time pass next.
+    pub fn next_alarm_ns(&self) -> Option<i64> {
+        self.inner.next_alarm_ns()
+    }
+
+    /// Nothing is kept any more: [`Self::changes`] begins with everything again.
+    pub fn keep_anew(&mut self) {
+        self.image = Image::default();
+        for store in self.inner.stores().values() {
+            store.forget_changes();
+        }
+    }
+
+    /// What to keep, `[key, bytes | undefined, …]`: everything at first, then what changed since
+    /// the last call. It has to be kept wholly or not at all.
+    pub fn changes(&mut self) -> Array {
+        let changes = self.image.changes(&self.inner.stores(), self.inner.object_count());
+        let flat = changes.into_iter().flat_map(|(key, value)| {
+            let value = value.map(|bytes| Uint8Array::from(bytes.as_slice()));
+            [JsValue::from(key), value.map_or(JsValue::UNDEFINED, JsValue::from)]
+        });
+        flat.collect()
+    }
+}
+
+fn database(seed: u64, token: &str) -> Result<InProcess, SettingsError> {
+    let settings = Settings::read(|name| {
+        let given = SETTINGS.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let token = (name == "ADMIN_TOKEN").then_some(token);
+        given.or(token).map(str::to_owned)
+    })?;
+    Ok(InProcess::new(settings, seed))
+}
+
+/// Reads line protocol as a write would: `[good, bad, line, column, reason, …]`, the first of the
+/// bad ones named. `precision` is that of a write.
+///
+/// # Errors
+/// When the precision is none.
+#[wasm_bindgen]
+pub fn validate(text: &[u8], precision: &str, now_ns: i64) -> Result<Array, JsError> {
+    let Verdict { good, bad, errors } = Verdict::of(text, precision, now_ns)?;
+    let verdict: Array = [good, bad].map(JsValue::from).into_iter().collect();
+    for LineError { line, column, reason } in errors {
+        verdict.push(&line.into());
+        verdict.push(&column.into());
+        verdict.push(&reason.into());
+    }
+    Ok(verdict)
+}

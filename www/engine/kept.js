@@ -1,0 +1,163 @@
+// What the browser keeps of the database: rows in IndexedDB, each a text key and bytes that the
+// engine made and checks. Only one page at a time has them open.
+
+const databaseName = 'tidemark';
+const storeName = 'rows';
+const lockName = 'tidemark-rows';
+
+/** Rows that are read at once. */
+const pageRows = 64;
+
+/** A failure as it crosses to the page: `{ code, message }`. */
+export class Failure extends Error {
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+const refused = (doing, error) =>
+  new Failure('storage', `The browser's storage could not be ${doing}: ${error?.message ?? 'no reason given'}`);
+
+/** The result of an IndexedDB request. */
+function result(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+async function opened() {
+  const request = indexedDB.open(databaseName, 1);
+  request.onupgradeneeded = () => request.result.createObjectStore(storeName);
+  try {
+    return await result(request);
+  } catch (error) {
+    throw refused('opened', error);
+  }
+}
+
+/**
+ * Takes the lock that keeps other tabs out, and returns what gives it back. Browsers have locks in
+ * secure contexts only; elsewhere the last tab to write wins, and the engine notices.
+ */
+function locked() {
+  if (!navigator.locks) return Promise.resolve(() => {});
+  return new Promise((resolve, reject) => {
+    const hold = (lock) => {
+      if (lock) return new Promise((release) => resolve(release));
+      reject(new Failure('in-use', 'The stored database is open in another tab: close it there.'));
+    };
+    navigator.locks.request(lockName, { ifAvailable: true }, hold).catch(reject);
+  });
+}
+
+/** Whether there is anything stored. */
+export async function isStored() {
+  const names = (await indexedDB.databases?.()) ?? [];
+  if (indexedDB.databases && !names.some(({ name }) => name === databaseName)) return false;
+  const database = await opened();
+  try {
+    return (await result(database.transaction(storeName).objectStore(storeName).count())) > 0;
+  } finally {
+    database.close();
+  }
+}
+
+/** Deletes what is stored, readable or not. */
+export async function forgetStored() {
+  const release = await locked();
+  try {
+    const request = indexedDB.deleteDatabase(databaseName);
+    await result(request);
+  } catch (error) {
+    throw refused('emptied', error);
+  } finally {
+    release();
+  }
+}
+
+/** The stored rows, while this page has them open. */
+export class Kept {
+  static async open() {
+    const release = await locked();
+    try {
+      return new Kept(await opened(), release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  constructor(database, release) {
+    this.database = database;
+    this.release = release;
+    /** What is not stored yet; more than nothing after a failure. */
+    this.pending = new Map();
+    /** Whether all that is stored goes first. */
+    this.anew = false;
+    this.last = Promise.resolve();
+  }
+
+  close() {
+    this.database.close();
+    this.release();
+  }
+
+  /** Hands every row to `take(key, bytes)`. */
+  async read(take) {
+    let range = null;
+    for (;;) {
+      const store = this.database.transaction(storeName).objectStore(storeName);
+      const [keys, values] = await Promise.all([
+        result(store.getAllKeys(range, pageRows)),
+        result(store.getAll(range, pageRows)),
+      ]).catch((error) => {
+        throw refused('read', error);
+      });
+      keys.forEach((key, at) => take(key, values[at]));
+      if (keys.length < pageRows) return;
+      range = IDBKeyRange.lowerBound(keys.at(-1), true);
+    }
+  }
+
+  /**
+   * Stores changes, `[key, bytes | undefined, …]`, all or none. Resolves once they and all before
+   * them are stored; what could not be stored is tried again with the next ones.
+   */
+  write(changes) {
+    for (let at = 0; at < changes.length; at += 2) this.pending.set(changes[at], changes[at + 1]);
+    // One after the other, so that what failed is not overtaken.
+    this.last = this.last.catch(() => {}).then(() => this.flush());
+    return this.last;
+  }
+
+  /** As [write], in the place of all that is stored. */
+  replace(changes) {
+    this.anew = true;
+    this.pending.clear();
+    return this.write(changes);
+  }
+
+  async flush() {
+    const { anew } = this;
+    const rows = [...this.pending];
+    if (rows.length === 0 && !anew) return;
+    const transaction = this.database.transaction(storeName, 'readwrite');
+    const store = transaction.objectStore(storeName);
+    if (anew) store.clear();
+    for (const [key, value] of rows) {
+      if (value === undefined) store.delete(key);
+      else store.put(value, key);
+    }
+    await new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(refused('written', transaction.error));
+    });
+    if (anew) this.anew = false;
+    // A row that changed meanwhile stays.
+    for (const [key, value] of rows) {
+      if (this.pending.get(key) === value) this.pending.delete(key);
+    }
+  }
+}

@@ -1,0 +1,154 @@
+// The database's own thread: takes requests one by one, lets time pass, and stores what changed
+// before it answers, so that what was acknowledged survives a reload.
+
+import load, { Tidemark, validate } from '../../.cache/engine/tidemark.js';
+import { Failure, Kept } from './kept.js';
+
+/** Alarms that are overdue come at least this far apart, so that requests get their turn. */
+const alarmPauseMs = 20;
+/** Timers cannot wait longer than 24 days, and a machine that slept should look soon. */
+const alarmWaitMsMax = 60_000;
+/** What was due while there was no page waits until the page has asked its first questions. */
+const wakeAfterMs = 500;
+
+/** @type {Tidemark | undefined} */
+let database;
+/** @type {Kept | undefined} */
+let kept;
+let timer;
+
+const nowNs = () => BigInt(Date.now()) * 1_000_000n;
+
+function fresh() {
+  const [seed, secret] = crypto.getRandomValues(new BigUint64Array(2));
+  return new Tidemark(seed, secret);
+}
+
+/** Stores what changed; resolves once everything before is stored, too. */
+function store() {
+  return kept?.write(database.changes());
+}
+
+function armAlarm() {
+  clearTimeout(timer);
+  const dueNs = database.next_alarm_ns();
+  if (dueNs === undefined) return;
+  const waitMs = Number((dueNs - nowNs()) / 1_000_000n) + 1;
+  const boundedMs = Math.min(Math.max(waitMs, alarmPauseMs), alarmWaitMsMax);
+  timer = setTimeout(() => onTime((now) => database.pass_time(now)), boundedMs);
+}
+
+function onTime(work) {
+  try {
+    work(nowNs());
+    // What cannot be stored now is tried again; the next write says so if it still cannot be.
+    store()?.catch(() => {});
+    armAlarm();
+  } catch (error) {
+    postMessage({ error: described(error) });
+  }
+}
+
+async function open() {
+  kept = await Kept.open();
+  try {
+    database = fresh();
+    await kept.read((key, bytes) => readable(() => database.restore(key, bytes)));
+    readable(() => database.restored());
+  } catch (error) {
+    kept.close();
+    kept = undefined;
+    throw error;
+  }
+  timer = setTimeout(() => onTime((now) => database.wake(now)), wakeAfterMs);
+}
+
+/** Turns the engine's refusal of stored rows into one that the page knows. */
+function readable(work) {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) throw error;
+    throw new Failure('unreadable', error.message);
+  }
+}
+
+const handlers = {
+  async start({ wasm, persist }) {
+    try {
+      await load({ module_or_path: wasm });
+    } catch (error) {
+      throw new Failure('load', `The in-browser database could not be loaded: ${error.message}`);
+    }
+    if (persist) await open();
+    else database = fresh();
+  },
+
+  async fetch({ method, path, query, headers, body }) {
+    const answer = database.request(method, path, query, headers, body, nowNs());
+    armAlarm();
+    try {
+      await store();
+    } catch (error) {
+      return unstored(error);
+    }
+    return answer;
+  },
+
+  validate({ text, precision }) {
+    const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
+    const [good, bad, ...rest] = validate(bytes, precision, nowNs());
+    const errors = [];
+    for (let at = 0; at < rest.length; at += 3) {
+      errors.push({ line: rest[at], column: rest[at + 1], reason: rest[at + 2] });
+    }
+    return { good, bad, errors };
+  },
+
+  async keep({ persist }) {
+    if (persist === (kept !== undefined)) return;
+    if (persist) {
+      kept = await Kept.open();
+      database.keep_anew();
+      await kept.replace(database.changes());
+    } else {
+      const closing = kept;
+      kept = undefined;
+      await closing.replace([]);
+      closing.close();
+    }
+  },
+
+  async forget() {
+    clearTimeout(timer);
+    database.free();
+    database = fresh();
+    await kept?.replace([]);
+  },
+};
+
+/** The answer to a request that took effect here but could not be stored. */
+function unstored({ message }) {
+  const why = `${message}; what was written is gone when this page is closed`;
+  const body = new TextEncoder().encode(`${JSON.stringify({ error: why })}\n`);
+  return [503, ['Content-Type', 'application/json', 'X-Influxdb-Error', why], body];
+}
+
+function described(error) {
+  if (error instanceof Failure) return { code: error.code, message: error.message };
+  if (error instanceof WebAssembly.RuntimeError) {
+    const message = `The in-browser database broke off (${error.message}).`;
+    return { code: 'crashed', message };
+  }
+  return { code: 'refused', message: String(error?.message ?? error) };
+}
+
+onmessage = async ({ data: { id, what, given } }) => {
+  try {
+    const value = await handlers[what](given);
+    const bytes = what === 'fetch' ? [value[2].buffer] : [];
+    postMessage({ id, value }, bytes);
+  } catch (error) {
+    postMessage({ id, error: described(error) });
+  }
+};
