@@ -1,4 +1,4 @@
-// npm run build: the Worker, for release.
+// npm run build: the Worker, for release, and the console.
 
 import { endAllOnSignals } from './processes.mjs';
 import { finishWith } from './project.mjs';

@@ -7,6 +7,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from 'node:test';
 
+import { consolePage } from './console.mjs';
 import { at } from './project.mjs';
 
 /** No single file may take longer. */
@@ -37,6 +38,9 @@ function verdict({ name, skip, details }, failed) {
     console.log(`  + ${name} (${took})`);
   }
 }
+
+// A file alone has to meet the console of this day too.
+await consolePage();
 
 const events = run({ files, concurrency: 1, timeout: fileMs });
 events.on('test:pass', (data) => verdict(data, false));

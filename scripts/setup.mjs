@@ -5,6 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { consolePage } from './console.mjs';
 import { must, run } from './processes.mjs';
 import { at, lockedCrate, newNode, Sentence, toolRoot } from './project.mjs';
 import { fingerprint, step } from './steps.mjs';
@@ -119,5 +120,6 @@ export async function everything() {
   await packages();
   const node = newNode();
   await worker();
+  await consolePage();
   return node;
 }

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
+import { consolePage } from './console.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
 import { packages, rust, wasmBindgen, worker } from './setup.mjs';
@@ -112,6 +113,7 @@ const steps = [
   ['wasm tests', wasmTests],
   ['release build', async () => (await worker(), { passed: 1 })],
   ['wasm size', wasmSize],
+  ['console build', async () => (await consolePage(), { passed: 1 })],
   ['deploy dry run', deployDryRun],
   ['end to end', edgeTests],
 ];

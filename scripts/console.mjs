@@ -1,0 +1,77 @@
+// The console: www/ bundled into dist/, the folder that the Worker serves.
+// Uses esbuild, which is loaded only once the packages are there.
+
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+import { at } from './project.mjs';
+import { sampleLines } from './sample.mjs';
+import { fingerprint, step } from './steps.mjs';
+
+/** Where the assets go; `[assets]` of wrangler.toml names it. */
+export const consoleFolder = at('dist');
+
+/** The database for the page: what wasm-bindgen made of it. */
+const engineModule = at('.cache', 'engine', 'tidemark_bg.wasm');
+
+/** Served as they are. */
+const plainFiles = ['index.html', '_headers', 'openapi.json', 'favicon.svg'];
+
+/** Every script that a page or a worker begins with; all others are reached from these. */
+function entries() {
+  return {
+    main: at('www', 'main.js'),
+    style: at('www', 'style.css'),
+    'results/worker': at('www', 'results', 'worker.js'),
+    ...(existsSync(engineModule) ? { 'engine/worker': at('www', 'engine', 'worker.js') } : {}),
+  };
+}
+
+async function bundle() {
+  const { build } = await import('esbuild');
+  await build({
+    entryPoints: entries(),
+    outdir: consoleFolder,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    target: ['chrome120', 'firefox121', 'safari17'],
+    minify: true,
+    // A chunk's name changes with what is in it, so that it may be kept for ever.
+    chunkNames: 'chunks/[name]-[hash]',
+    legalComments: 'none',
+    logLevel: 'warning',
+  });
+}
+
+/** The console, from www/, if anything of it changed. */
+export async function consolePage() {
+  const made = ['scripts/console.mjs', 'scripts/sample.mjs', '.cache/engine'];
+  const inputs = fingerprint(['www', 'package-lock.json', ...made]);
+  const outputs = [join(consoleFolder, 'main.js'), join(consoleFolder, 'index.html')];
+  await step('The console', { stamp: '.cache/stamps/console', inputs, outputs }, async () => {
+    empty(consoleFolder);
+    mkdirSync(join(consoleFolder, 'sample'), { recursive: true });
+    await bundle();
+    for (const name of plainFiles) copyFileSync(at('www', name), join(consoleFolder, name));
+    writeFileSync(
+      join(consoleFolder, 'sample', 'weather.lp.gz'),
+      gzipSync(sampleLines(), { level: 9 }),
+    );
+    copyEngine();
+  });
+}
+
+/** What was there goes, but the folder stays: a server that serves it would end without it. */
+function empty(folder) {
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
+}
+
+/** The database's own module for the page, where it has been built. */
+function copyEngine() {
+  if (!existsSync(engineModule)) return;
+  mkdirSync(join(consoleFolder, 'engine'), { recursive: true });
+  copyFileSync(engineModule, join(consoleFolder, 'engine', 'tidemark_bg.wasm'));
+}

@@ -1,0 +1,83 @@
+// The console's files: how they are served, what they may load, and what they weigh.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+
+import { at } from '../../scripts/project.mjs';
+import { tidemark } from './harness.mjs';
+
+/** All scripts of the console together, gzipped, without the engine. */
+const scriptBytesMax = 200_000;
+
+/** What has to be there before the page shows anything: document, style and first script. */
+const firstBytesMax = 40_000;
+
+const policy = [
+  "default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "style-src 'self'", "img-src 'self'",
+  "connect-src 'self'", "worker-src 'self'", "base-uri 'none'", "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+test('the console is served with its policy, beside the API', async (t) => {
+  const server = await tidemark(t);
+  const page = await fetch(`${server.url}/`);
+  assert.equal(page.status, 200);
+  assert.match(page.headers.get('Content-Type'), /^text\/html/);
+  assert.equal(page.headers.get('Content-Security-Policy'), policy);
+  assert.equal(page.headers.get('X-Content-Type-Options'), 'nosniff');
+  assert.equal(page.headers.get('Referrer-Policy'), 'no-referrer');
+  const html = await page.text();
+  assert.match(html, /<title>Tidemark<\/title>/);
+  const files = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((found) => found[1]);
+  assert.deepEqual(new Set(files), new Set(['/favicon.svg', '/style.css', '/main.js']));
+  for (const file of [...files, '/results/worker.js', '/sample/weather.lp.gz']) {
+    const response = await fetch(`${server.url}${file}`);
+    assert.equal(response.status, 200, file);
+    await response.arrayBuffer();
+  }
+  const description = await fetch(`${server.url}/openapi.json`);
+  assert.match(description.headers.get('Content-Type'), /^application\/json/);
+  assert.equal((await description.json()).info.title, 'Tidemark');
+  // The API's paths are never answered by a file.
+  const navigation = { headers: { 'Sec-Fetch-Mode': 'navigate', Accept: 'text/html' } };
+  const query = await fetch(`${server.url}/query?q=SHOW+DATABASES`, navigation);
+  assert.equal(query.status, 401);
+  assert.match(query.headers.get('Content-Type'), /^application\/json/);
+});
+
+const packed = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
+
+/** The scripts below a folder, the engine's left out. */
+function scripts(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return entry.name === 'engine' ? [] : scripts(path);
+    return entry.name.endsWith('.js') ? [path] : [];
+  });
+}
+
+test('the console stays within its weight', (t) => {
+  const all = scripts(at('dist'));
+  const bytes = all.reduce((sum, file) => sum + packed(file), 0);
+  const first = ['index.html', 'style.css', 'main.js'].map((name) => packed(at('dist', name)));
+  const firstBytes = first.reduce((sum, one) => sum + one, 0);
+  t.diagnostic(`${bytes} bytes gzipped in ${all.length} scripts; ${firstBytes} before the first paint`);
+  for (const file of all) t.diagnostic(`${packed(file)} ${file.slice(at('dist').length)}`);
+  assert.ok(bytes <= scriptBytesMax, `${bytes} bytes of scripts`);
+  assert.ok(firstBytes <= firstBytesMax, `${firstBytes} bytes before the first paint`);
+  // The editor and the chart come later, in chunks of their own.
+  const main = readFileSync(at('dist', 'main.js'), 'utf8');
+  assert.doesNotMatch(main, /cm-content|u-over/);
+  assert.ok(all.some((file) => readFileSync(file, 'utf8').includes('cm-content')));
+});
+
+test('nothing of the console comes from elsewhere', () => {
+  for (const file of [...scripts(at('dist')), at('dist', 'style.css'), at('dist', 'index.html')]) {
+    const text = readFileSync(file, 'utf8');
+    const outside = [...text.matchAll(/(?:import\s*\(?|from|url\(|src=|href=)\s*["']?(https?:\/\/[^"')\s]+)/g)];
+    assert.deepEqual(outside.map((found) => found[1]), [], file);
+  }
+});

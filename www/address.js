@@ -1,0 +1,50 @@
+// The part of the address after #: database, query, range and view. Never the token.
+
+import { namesPassword } from './influxql/statements.js';
+import { change, current, onChange, views } from './state.js';
+
+const keys = { view: 'view', db: 'db', range: 'range', query: 'q' };
+
+/** The hash of a state. A query that names a password is left out. */
+export function hashOf(state) {
+  const parameters = new URLSearchParams();
+  for (const [key, name] of Object.entries(keys)) {
+    if (key === 'query' && namesPassword(state.query)) continue;
+    if (state[key]) parameters.set(name, state[key]);
+  }
+  return `#${parameters}`;
+}
+
+/** What a hash asks for. */
+export function stateOf(hash) {
+  const parameters = new URLSearchParams(hash.replace(/^#/, ''));
+  const asked = {};
+  for (const [key, name] of Object.entries(keys)) {
+    if (parameters.has(name)) asked[key] = parameters.get(name);
+  }
+  if (!views.includes(asked.view)) delete asked.view;
+  return asked;
+}
+
+/**
+ * Keeps state and address the same. `moved()` is called when the visitor went back or forth, or
+ * came by a link.
+ */
+export function followAddress(moved) {
+  const read = () => {
+    change(stateOf(location.hash));
+    moved();
+  };
+  addEventListener('popstate', read);
+  onChange((now, before) => {
+    const hash = hashOf(now);
+    if (hash === location.hash || hash === hashOf(before)) return;
+    // Typing is no step to go back to; another view, range or database is.
+    const isStep = ['view', 'db', 'range'].some((key) => now[key] !== before[key]);
+    history[isStep ? 'pushState' : 'replaceState'](null, '', hash);
+  });
+  change(stateOf(location.hash));
+}
+
+/** The address of what is shown now, to give to somebody else. */
+export const shareAddress = () => `${location.origin}${location.pathname}${hashOf(current())}`;

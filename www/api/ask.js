@@ -1,0 +1,58 @@
+// Queries: small ones whose rows are wanted at once, and those whose reply goes to the result worker.
+
+import { parseExact } from './exact.js';
+import { request } from './transport.js';
+
+/** A query that failed as a whole: `status` is the reply's, 0 when none came. */
+export class Refused extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** The error that a reply's text names, or a sentence with the status. */
+export function errorIn(text, status) {
+  try {
+    const reply = JSON.parse(text);
+    const message = reply.error ?? reply.message;
+    if (typeof message === 'string') return message;
+  } catch {
+    // Not JSON: whatever stands between the page and the server wrote it.
+  }
+  return `The server answered ${status}: ${text.slice(0, 500)}`;
+}
+
+/** POST /query; resolves with the response. Throws [Refused] when there is none. */
+export async function post(q, { db, epoch, signal } = {}) {
+  const body = new URLSearchParams({ q });
+  if (db) body.set('db', db);
+  if (epoch) body.set('epoch', epoch);
+  const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
+  try {
+    return await request('/query', { method: 'POST', headers, body: String(body), signal });
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new Refused(`The server could not be reached: ${error.message}`, 0);
+  }
+}
+
+/**
+ * The series of each statement of `q`. A statement's error is thrown unless `tolerant`, where it
+ * leaves an empty list.
+ */
+export async function ask(q, { db, epoch, tolerant = false } = {}) {
+  const response = await post(q, { db, epoch });
+  const text = await response.text();
+  if (!response.ok) throw new Refused(errorIn(text, response.status), response.status);
+  return parseExact(text).results.map(({ series = [], error }) => {
+    if (error && !tolerant) throw new Refused(error, 200);
+    return series;
+  });
+}
+
+/** The rows of the first series of a single statement, as arrays. */
+export async function rowsOf(q, options) {
+  const [series] = await ask(q, options);
+  return series[0]?.values ?? [];
+}

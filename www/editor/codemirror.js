@@ -1,0 +1,103 @@
+// The editor, in a chunk of its own: CodeMirror with what both of its users share.
+//
+// It lives in a shadow root: there it brings its styles without a <style> element, which the
+// page's policy forbids.
+
+import { defaultKeymap, history, historyKeymap } from '@codemirror/commands';
+import { EditorState, StateEffect, StateField } from '@codemirror/state';
+import {
+  Decoration, drawSelection, EditorView, highlightSpecialChars, keymap, lineNumbers, placeholder,
+} from '@codemirror/view';
+
+import { look } from './look.js';
+
+const setMarks = StateEffect.define();
+
+/** Underlined places: `{ from, to, message }`; they go when the text there changes. */
+const marks = StateField.define({
+  create: () => Decoration.none,
+  update(before, transaction) {
+    let now = before.map(transaction.changes);
+    for (const effect of transaction.effects) {
+      if (!effect.is(setMarks)) continue;
+      const ranges = effect.value.map(({ from, to, message }) =>
+        Decoration.mark({ class: 'cm-wrong', attributes: { title: message } }).range(from, to),
+      );
+      now = Decoration.set(ranges, true);
+    }
+    return now;
+  },
+  provide: (field) => EditorView.decorations.from(field),
+});
+
+/**
+ * An editor in `host`, which it empties. `changed(text)` is called after each change of the text,
+ * `extensions` come before the shared ones.
+ */
+export function makeEditor({ host, text, label, hint, changed, extensions = [] }) {
+  const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
+  const view = new EditorView({
+    parent: root,
+    root,
+    state: EditorState.create({
+      doc: text,
+      extensions: [
+        extensions,
+        lineNumbers(),
+        highlightSpecialChars(),
+        history(),
+        drawSelection(),
+        marks,
+        look,
+        EditorView.lineWrapping,
+        EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false' }),
+        placeholder(hint),
+        keymap.of([...defaultKeymap, ...historyKeymap]),
+        EditorView.updateListener.of((update) => {
+          if (update.docChanged) changed(update.state.doc.toString());
+        }),
+      ],
+    }),
+  });
+  return handle(view);
+}
+
+/** What the page may do with an editor. */
+function handle(view) {
+  const replace = (from, to, insert) =>
+    view.dispatch({ changes: { from, to, insert }, selection: { anchor: from + insert.length } });
+  return {
+    text: () => view.state.doc.toString(),
+    setText: (text) => text !== view.state.doc.toString() && replace(0, view.state.doc.length, text),
+    insert(text) {
+      const { from, to } = view.state.selection.main;
+      const before = view.state.sliceDoc(Math.max(0, from - 1), from);
+      replace(from, to, /[\w"']$/.test(before) ? ` ${text}` : text);
+      view.focus();
+    },
+    selected() {
+      const { from, to } = view.state.selection.main;
+      return { from, to, text: view.state.sliceDoc(from, to) };
+    },
+    /** Underlines places of the text; none takes all lines away. */
+    mark(places) {
+      const end = view.state.doc.length;
+      const inside = places
+        .map(({ from, to, message }) => ({
+          from: Math.min(from, Math.max(0, end - 1)), to: Math.min(Math.max(to, from + 1), end), message,
+        }))
+        .filter(({ from, to }) => from < to);
+      view.dispatch({ effects: setMarks.of(inside) });
+    },
+    /** The offset of a line and a column, both from 1. */
+    offset(line, column) {
+      const { from, to } = view.state.doc.line(Math.min(Math.max(line, 1), view.state.doc.lines));
+      return Math.min(from + column - 1, to);
+    },
+    goTo(offset) {
+      view.dispatch({ selection: { anchor: offset }, scrollIntoView: true });
+      view.focus();
+    },
+    focus: () => view.focus(),
+  };
+}

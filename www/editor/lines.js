@@ -1,0 +1,42 @@
+// The line protocol editor: colours for the parts of a line.
+
+import { LanguageSupport, StreamLanguage } from '@codemirror/language';
+
+import { makeEditor } from './codemirror.js';
+
+const language = StreamLanguage.define({
+  name: 'line-protocol',
+  startState: () => ({ part: 'measurement' }),
+  token(stream, state) {
+    if (stream.sol()) state.part = stream.peek() === '#' ? 'comment' : 'measurement';
+    if (state.part === 'comment') return stream.skipToEnd(), 'comment';
+    if (stream.eat(' ')) {
+      stream.eatWhile(' ');
+      state.part = state.part === 'fields' ? 'time' : 'fields';
+      return null;
+    }
+    if (stream.eat(',')) return 'operator';
+    if (stream.eat('=')) {
+      if (state.part === 'fields') return stream.match(/"(?:\\.|[^"\\])*"?/, false) ? null : 'operator';
+      return 'operator';
+    }
+    if (stream.match(/"(?:\\.|[^"\\])*"?/)) return 'string';
+    const before = stream.string[stream.start - 1];
+    stream.match(/(?:\\.|[^\\,= ])+/) || stream.next();
+    if (state.part === 'measurement' && before === undefined) return 'keyword';
+    if (state.part === 'time') return 'number';
+    if (before === '=') return state.part === 'fields' ? 'number' : 'string';
+    return 'propertyName';
+  },
+});
+
+/** The editor of line protocol in `host`. */
+export const makeLineEditor = ({ host, text, changed }) =>
+  makeEditor({
+    host,
+    text,
+    changed,
+    label: 'Line protocol',
+    hint: 'measurement,tag=value field=1.5 1700000000000000000',
+    extensions: [new LanguageSupport(language)],
+  });

@@ -1,0 +1,93 @@
+// A card about the database that is chosen: how large it is, and what it has cost so far.
+
+import { ask } from '../api/ask.js';
+import { seriesCount } from '../api/schema.js';
+import { el } from '../dom.js';
+
+/** Cloudflare's list prices, in dollars (docs/COSTS.md). */
+const prices = { rowWritten: 1e-6, rowRead: 1e-9, byteMonth: 0.2e-9 };
+
+const units = ['bytes', 'KB', 'MB', 'GB', 'TB'];
+
+/** A number of bytes in three digits. */
+export function bytesText(bytes) {
+  const power = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
+  return `${Number((bytes / 1000 ** power).toPrecision(3))} ${units[power]}`;
+}
+
+function dollars(amount) {
+  if (amount === 0) return '$0';
+  return amount < 0.01 ? 'under 1 ¢' : `$${amount.toFixed(2)}`;
+}
+
+/** Sums of `SHOW STATS` over the objects of one database. Throws without the admin token. */
+async function stats(db) {
+  const [series] = await ask('SHOW STATS');
+  const sums = { diskBytes: 0, rowsRead: 0, rowsWritten: 0, writePointsOk: 0 };
+  for (const { name, tags, columns, values: [row] } of series) {
+    if (tags?.database !== db) continue;
+    for (const key of Object.keys(sums)) {
+      const at = columns.indexOf(key);
+      if (at >= 0) sums[key] += Number(row[at]);
+    }
+    sums.shards = (sums.shards ?? 0) + Number(name === 'shard');
+  }
+  return sums;
+}
+
+/** The oldest and the newest time among all measurements of the default policy. */
+async function ends(db) {
+  const q = 'SELECT * FROM /.*/ ORDER BY time';
+  const [oldest, newest] = await Promise.all(
+    ['ASC', 'DESC'].map(async (way) => {
+      const [series] = await ask(`${q} ${way} LIMIT 1`, { db });
+      return series.map(({ values: [[time]] }) => time).sort();
+    }),
+  );
+  return { oldest: oldest[0], newest: newest.at(-1) };
+}
+
+const timeText = (time) => (time ? time.replace('T', ' ').replace(/(\.\d{3})\d*Z|Z$/, '$1') : 'none');
+const whole = (number) => number.toLocaleString('en');
+const line = (label, value, title = '') =>
+  el('div', { title }, el('dt', {}, label), el('dd', {}, value));
+
+/** `{ element, fill }`: `fill(db)` asks for the figures anew. */
+export function card() {
+  const element = el('section', { class: 'card', 'aria-label': 'About the database', hidden: true });
+  let asked = 0;
+  return {
+    element,
+    async fill(db) {
+      asked += 1;
+      const mine = asked;
+      element.hidden = !db;
+      if (!db) return;
+      const [counted, found, series] = await Promise.all(
+        [stats(db), ends(db), seriesCount(db)].map((answer) => answer.catch((error) => error)),
+      );
+      if (mine === asked) show(element, db, counted, found, series);
+    },
+  };
+}
+
+function show(element, db, counted, found, series) {
+  const lines = [line('Series', series instanceof Error ? '?' : whole(series))];
+  if (!(found instanceof Error)) {
+    lines.push(line('Oldest point', timeText(found.oldest)), line('Newest point', timeText(found.newest)));
+  }
+  if (counted instanceof Error) {
+    lines.push(line('Size and cost', 'need the admin token'));
+  } else {
+    const { rowWritten, rowRead, byteMonth } = prices;
+    lines.unshift(line('Size', bytesText(counted.diskBytes)));
+    lines.push(
+      line('Points written', whole(counted.writePointsOk)),
+      line('Rows written', `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`, 'Storage rows, at $1 a million'),
+      line('Rows read', `${whole(counted.rowsRead)} · ${dollars(counted.rowsRead * rowRead)}`, 'Storage rows, at $0.001 a million'),
+      line('Storage', `${dollars(counted.diskBytes * byteMonth)} a month`, '$0.20 for each GB and month'),
+    );
+  }
+  element.replaceChildren(el('h3', {}, db), el('dl', {}, lines));
+}
+

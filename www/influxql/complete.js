@@ -1,0 +1,100 @@
+// What may be written next: keywords, functions, and the names that the database has.
+
+import { functions } from './functions.js';
+import { meaningful, tokenize } from './tokenize.js';
+import { keywords, quoted, quotedText } from './statements.js';
+
+/** The words that decide what follows, and what that is. */
+const places = {
+  SELECT: 'columns', BY: 'dimensions', WHERE: 'condition', AND: 'condition', OR: 'condition',
+  FROM: 'measurements', ON: 'databases', DATABASE: 'databases', KEY: 'tags', MEASUREMENT: 'measurements',
+};
+
+/** The name that a token stands for: without quotes and escapes. */
+const nameOf = ({ kind, text }) =>
+  kind === 'name' ? text.replace(/^"|"$/g, '').replace(/\\(.)/g, '$1') : text;
+
+/**
+ * Where in the statement `text` ends: `{ place, measurement, tag, from }`. `from` is where the word
+ * being written begins; `tag` is the key whose value is wanted.
+ */
+export function placeIn(text, whole = text) {
+  const all = tokenize(text);
+  const last = all.at(-1);
+  const isWriting = last && ['word', 'name', 'string'].includes(last.kind);
+  const from = isWriting ? last.from : text.length;
+  const before = meaningful(isWriting ? all.slice(0, -1) : all);
+  const statement = before.slice(before.findLastIndex(({ text: mark }) => mark === ';') + 1);
+  const measurement = measurementIn(meaningful(tokenize(whole)), from);
+  const [key, sign] = statement.slice(-2);
+  if (sign && ['=', '!='].includes(sign.text) && ['word', 'name'].includes(key.kind)) {
+    return { place: 'values', tag: nameOf(key), measurement, from };
+  }
+  const deciding = statement.findLast(({ kind, upper }) => kind === 'word' && places[upper]);
+  const place = statement.length === 0 ? 'beginning' : (places[deciding?.upper] ?? 'keywords');
+  return { place, measurement, from };
+}
+
+/** The first measurement after the FROM of the statement that holds the offset. */
+function measurementIn(tokens, offset) {
+  const end = tokens.findIndex(({ text, from }) => text === ';' && from >= offset);
+  const upTo = end < 0 ? tokens : tokens.slice(0, end);
+  const own = upTo.slice(upTo.findLastIndex(({ text, to }) => text === ';' && to <= offset) + 1);
+  const at = own.findIndex(({ upper }) => upper === 'FROM');
+  if (at < 0) return null;
+  let name = null;
+  for (const token of own.slice(at + 1)) {
+    if (token.kind === 'word' || token.kind === 'name') name = token;
+    else if (token.text !== '.') break;
+    else continue;
+    const next = own[own.indexOf(token) + 1];
+    if (next?.text !== '.') break;
+  }
+  return name && nameOf(name);
+}
+
+const named = (names, type) => names.map((name) => ({ label: name, apply: quoted(name), type }));
+
+/**
+ * The choices at the end of `text`, as CodeMirror takes them: `{ from, options }`. `schema` answers
+ * with promises: `databases()`, `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`.
+ */
+export async function choices(text, whole, schema) {
+  const { place, measurement, tag, from } = placeIn(text, whole);
+  const lists = {
+    beginning: async () => [],
+    keywords: async () => [],
+    databases: async () => named(await schema.databases(), 'namespace'),
+    measurements: async () => named(await schema.measurements(), 'class'),
+    tags: async () => named(await schema.tags(measurement), 'property'),
+    values: async () =>
+      (await schema.values(measurement, tag)).map((value) => ({
+        label: value, apply: quotedText(value), type: 'text',
+      })),
+    condition: async () => [...(await columns(schema, measurement)), { label: 'time', type: 'variable' }],
+    dimensions: async () => [
+      { label: 'time', apply: 'time(', detail: '(interval)', type: 'function' },
+      ...named(await schema.tags(measurement), 'property'),
+    ],
+    columns: async () => [...(await columns(schema, measurement)), ...calls],
+  };
+  const options = await lists[place]();
+  if (place !== 'values') options.push(...words);
+  return { from, options };
+}
+
+const calls = functions.map(({ name, parameters, explained }) => ({
+  label: name, apply: `${name}(`, detail: `(${parameters})`, info: explained, type: 'function',
+}));
+
+const words = [...keywords].map((word) => ({ label: word, type: 'keyword', boost: -10 }));
+
+async function columns(schema, measurement) {
+  const [fields, tags] = await Promise.all([schema.fields(measurement), schema.tags(measurement)]);
+  return [
+    ...fields.map(([name, type]) => ({
+      label: name, apply: quoted(name), detail: type, type: 'variable', boost: 20,
+    })),
+    ...named(tags, 'property').map((one) => ({ ...one, detail: 'tag', boost: 10 })),
+  ];
+}

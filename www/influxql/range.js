@@ -1,0 +1,75 @@
+// A time range put into the statements that have none of their own place for it.
+
+import { statements } from './statements.js';
+
+/** Lengths that the picker offers, in milliseconds. */
+export const lengths = {
+  '5m': 3e5, '15m': 9e5, '1h': 36e5, '6h': 216e5, '24h': 864e5,
+  '7d': 6048e5, '30d': 2592e6, '90d': 7776e6, '1y': 31536e6,
+};
+
+/**
+ * The bounds of a range in milliseconds, the end excluded: null for `all`, the last length before
+ * `now_ms` for its name, or what stands on both sides of two dots.
+ */
+export function bounds(range, now_ms) {
+  if (lengths[range]) return { from_ms: now_ms - lengths[range], to_ms: now_ms };
+  const [from_ms, to_ms] = range.split('..').map((text) => Date.parse(text));
+  return from_ms < to_ms ? { from_ms, to_ms } : null;
+}
+
+/** The range between two times in milliseconds. */
+export const between = (from_ms, to_ms) =>
+  [Math.floor(from_ms), Math.ceil(to_ms)].map((ms) => new Date(ms).toISOString()).join('..');
+
+/** Words after which no condition can stand. */
+const tails = new Set(['GROUP', 'FILL', 'ORDER', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'TZ']);
+
+/**
+ * `text` with every SELECT narrowed to `limits`: `$timeFilter` is replaced where it stands, else the
+ * condition joins the outermost WHERE. `$interval` becomes a 200th of the range. Other statements
+ * stay as they are.
+ */
+export function withRange(text, limits) {
+  if (!limits) {
+    return text.replace(/\$timeFilter\b/g, 'time > 0').replace(/\$(__)?interval\b/g, '1d');
+  }
+  const { from_ms, to_ms } = limits;
+  const condition = `time >= ${from_ms}ms AND time < ${to_ms}ms`;
+  let made = text;
+  for (const statement of statements(text).reverse()) {
+    if (statement.tokens[0].upper !== 'SELECT') continue;
+    if (statement.tokens.some((token) => token.text === '$timeFilter')) continue;
+    made = narrowed(made, statement, condition);
+  }
+  return made
+    .replace(/\$timeFilter\b/g, condition)
+    .replace(/\$(__)?interval\b/g, `${Math.max(1, Math.ceil((to_ms - from_ms) / 200_000))}s`);
+}
+
+function narrowed(text, { tokens, to }, condition) {
+  let depth = 0;
+  let where = null;
+  let end = to;
+  let isAfterFrom = false;
+  for (const token of tokens) {
+    if (token.text === '(') depth += 1;
+    if (token.text === ')') depth -= 1;
+    if (depth > 0 || token.kind !== 'word') continue;
+    if (token.upper === 'FROM') isAfterFrom = true;
+    if (token.upper === 'WHERE') where = token;
+    if (isAfterFrom && tails.has(token.upper)) {
+      end = token.from;
+      break;
+    }
+  }
+  const rest = text.slice(end);
+  const gap = rest && !/^\s/.test(rest) && end !== to ? ' ' : '';
+  const head = text.slice(0, end).trimEnd();
+  // A comment lasts until the end of its line.
+  const joint = head.includes('--') ? '\n' : ' ';
+  if (!where) return `${head}${joint}WHERE ${condition}${gap}${rest}`;
+  const written = text.slice(where.to, end).trim();
+  const closing = written.includes('--') ? '\n)' : ')';
+  return `${text.slice(0, where.to)} (${written}${closing} AND ${condition}${gap}${rest}`;
+}

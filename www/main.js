@@ -1,0 +1,68 @@
+// The console: puts the parts on the page and lets them know of each other.
+
+import { followAddress } from './address.js';
+import { databases } from './api/schema.js';
+import { onToken } from './api/token.js';
+import { settlePlace } from './api/transport.js';
+import { connectPanel } from './connect/panel.js';
+import { button } from './dom.js';
+import { explorer } from './explorer/panel.js';
+import { queryPanel } from './query/panel.js';
+import { sessionCorner } from './session.js';
+import { welcome } from './start/welcome.js';
+import { change, current, onChange, resultViews } from './state.js';
+import { writePanel } from './write/panel.js';
+
+const byId = (id) => document.getElementById(id);
+
+followAddress(() => query.runLinked());
+
+/** Reads the schema anew; the result goes too unless it is to be kept. */
+async function reload({ keep = false } = {}) {
+  corner();
+  await names.fill();
+  if (!keep) await query.runLinked();
+}
+
+const query = queryPanel({
+  changed: () => names.fill(),
+  refused: () => corner(),
+  start: (host, { run }) => welcome(host, { names: () => databases().catch(() => []), run, reload }),
+});
+const names = explorer(byId('explorer'), {
+  insert(text) {
+    if (!resultViews.includes(current().view)) change({ view: 'chart' });
+    query.editor.insert(text);
+  },
+  names: () => query.fillDatabases(),
+});
+const panels = {
+  query: query.element,
+  write: writePanel({ changed: () => names.fill() }),
+  connect: connectPanel(),
+};
+const corner = sessionCorner(byId('session'), reload);
+onToken(corner);
+
+const places = [['query', 'Query'], ['write', 'Write'], ['connect', 'Connect']];
+const placeOf = (view) => (resultViews.includes(view) ? 'query' : view);
+let lastResult = resultViews.includes(current().view) ? current().view : 'chart';
+const links = places.map(([place, label]) =>
+  button(label, () => change({ view: place === 'query' ? lastResult : place })));
+
+function showPlace() {
+  const { view } = current();
+  if (resultViews.includes(view)) lastResult = view;
+  const chosen = placeOf(view);
+  places.forEach(([place], index) => {
+    panels[place].hidden = place !== chosen;
+    if (place === chosen) links[index].setAttribute('aria-current', 'page');
+    else links[index].removeAttribute('aria-current');
+  });
+}
+
+byId('views').replaceChildren(...links);
+byId('main').replaceChildren(...Object.values(panels));
+onChange((now, before) => now.view !== before.view && showPlace());
+showPlace();
+settlePlace().then(() => reload());

@@ -1,0 +1,35 @@
+// A button that opens a small panel beneath itself.
+
+import { el } from '../dom.js';
+
+/**
+ * `{ element, close }`: `opener` is the button, `fill(panel, close)` puts the contents in whenever it
+ * opens. Escape and a click elsewhere close it.
+ */
+export function menu(opener, label, fill) {
+  const panel = el('div', { class: 'menu', role: 'group', 'aria-label': label, hidden: true });
+  const element = el('div', { class: 'menu-place' }, opener, panel);
+  opener.setAttribute('aria-expanded', 'false');
+  const show = (isOpen) => {
+    panel.hidden = !isOpen;
+    opener.setAttribute('aria-expanded', String(isOpen));
+  };
+  const close = () => {
+    if (panel.hidden) return;
+    const hadFocus = panel.contains(document.activeElement);
+    show(false);
+    if (hadFocus) opener.focus();
+  };
+  opener.addEventListener('click', () => {
+    if (!panel.hidden) return close();
+    panel.replaceChildren();
+    fill(panel, close);
+    show(true);
+    panel.querySelector('button, input, select')?.focus();
+  });
+  element.addEventListener('keydown', (event) => event.key === 'Escape' && close());
+  document.addEventListener('pointerdown', (event) => {
+    if (!element.contains(event.target)) show(false);
+  });
+  return { element, close };
+}

@@ -1,0 +1,70 @@
+// The time range: lengths back from now, two times, or whatever the query itself says.
+
+import { button, el } from '../dom.js';
+import { bounds, lengths } from '../influxql/range.js';
+import { change, current, onChange } from '../state.js';
+import { menu } from './menu.js';
+
+const words = {
+  '5m': '5 minutes', '15m': '15 minutes', '1h': 'hour', '6h': '6 hours', '24h': '24 hours',
+  '7d': '7 days', '30d': '30 days', '90d': '90 days', '1y': 'year',
+};
+
+/** A time without what is zero at its end. */
+const short = (text) => text.replace(/(T00:00)?(:00)?(\.000)?Z$/, '').replace('T', ' ');
+
+function labelOf(range) {
+  if (lengths[range]) return `Last ${words[range]}`;
+  return bounds(range, 0) ? range.split('..').map(short).join(' – ') : 'Any time';
+}
+
+/** The picker. `picked()` is called after each choice. */
+export function rangePicker(picked) {
+  const opener = button('', null, { icon: 'clock', class: 'quiet' });
+  const text = el('span');
+  opener.append(text);
+  const show = () => (text.textContent = labelOf(current().range));
+  onChange(show);
+  show();
+  const choose = (range, close) => {
+    change({ range });
+    close();
+    picked();
+  };
+  return menu(opener, 'Time range', (panel, close) => {
+    const one = (range) =>
+      button(labelOf(range), () => choose(range, close), {
+        class: 'choice', 'aria-pressed': String(current().range === range),
+      });
+    panel.append(
+      el('div', { class: 'choices' }, one('all'), ...Object.keys(lengths).map(one)),
+      exactTimes(choose, close),
+    );
+  }).element;
+}
+
+function exactTimes(choose, close) {
+  const limits = bounds(current().range, Date.now());
+  const iso = (ms) => (limits ? new Date(ms).toISOString().slice(0, 19) : '');
+  const field = (name, value) => el('input', { name, value, placeholder: '2026-01-31T12:00:00' });
+  const from = field('from', iso(limits?.from_ms));
+  const to = field('to', iso(limits?.to_ms));
+  const wrong = el('p', { class: 'wrong', role: 'alert' });
+  const submit = (event) => {
+    event.preventDefault();
+    const times = [from, to].map(({ value }) => {
+      const text = value.trim().replace(' ', 'T');
+      return Date.parse(/(Z|[+-]\d\d:\d\d)$/.test(text) || !text.includes('T') ? text : `${text}Z`);
+    });
+    if (!(times[0] < times[1])) {
+      wrong.textContent = 'Two times in UTC, the first before the second: 2026-01-31T12:00:00';
+      return;
+    }
+    choose(times.map((ms) => new Date(ms).toISOString()).join('..'), close);
+  };
+  return el('form', { class: 'stack', on: { submit } },
+    el('label', {}, 'From (UTC)', from),
+    el('label', {}, 'Until (UTC)', to),
+    wrong,
+    el('button', { type: 'submit' }, 'Use these times'));
+}

@@ -1,0 +1,33 @@
+// Runs the query again and again: never two at once, and not while nobody sees the page.
+
+import { el } from '../dom.js';
+import { change, current, onChange, resultViews } from '../state.js';
+
+const choices = [[0, 'No refresh'], [1, 'Each 1 s'], [5, 'Each 5 s'], [10, 'Each 10 s']];
+
+/** The list of how often. `again()` runs the query and resolves when its result is shown. */
+export function refreshPicker(again) {
+  let timer = null;
+  let isRunning = false;
+  const plan = () => {
+    clearTimeout(timer);
+    const { refresh, view } = current();
+    if (refresh > 0 && !document.hidden && !isRunning && resultViews.includes(view)) {
+      timer = setTimeout(tick, refresh * 1000);
+    }
+  };
+  const tick = async () => {
+    isRunning = true;
+    try {
+      await again();
+    } finally {
+      isRunning = false;
+      plan();
+    }
+  };
+  document.addEventListener('visibilitychange', plan);
+  onChange(plan);
+  const picked = ({ target }) => change({ refresh: Number(target.value) });
+  return el('select', { 'aria-label': 'Refresh', class: 'quiet', on: { change: picked } },
+    choices.map(([value, label]) => el('option', { value }, label)));
+}

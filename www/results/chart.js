@@ -1,0 +1,110 @@
+// The chart: uPlot over the lines that the result worker prepared.
+
+import uPlot from 'uplot';
+
+import { el } from '../dom.js';
+import { legend } from './legend.js';
+
+const heightMin = 200;
+
+/** Ten hues that stay apart, on light and on dark; further lines take them again. */
+const hues = 10;
+const colourOf = (index) => colour(`--line-${index % hues}`);
+
+/** A colour of the style sheet as the canvas takes it: that of the scheme which is on. */
+function colour(name) {
+  const probe = el('i', { hidden: true });
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1e3), 'Etc/UTC');
+
+function axes() {
+  const shared = {
+    stroke: colour('--muted'),
+    grid: { stroke: colour('--grid'), width: 1 },
+    ticks: { stroke: colour('--grid'), width: 1, size: 5 },
+    font: '12px system-ui, sans-serif',
+  };
+  const wide = (plot, values) => {
+    const longest = Math.max(0, ...(values ?? []).map((text) => text.length));
+    return 18 + longest * 7;
+  };
+  return [{ ...shared }, { ...shared, size: wide }];
+}
+
+function seriesOf({ labels }, isAlone) {
+  return labels.map((label, index) => ({
+    label,
+    stroke: colourOf(index),
+    width: 1.5,
+    points: isAlone ? { show: true, size: 5 } : undefined,
+    spanGaps: false,
+  }));
+}
+
+/**
+ * Draws `chart` in `host` and returns what takes it away again. `zoomed(from_ms, to_ms)` is called
+ * when a piece of time was chosen; `hidden` holds the labels that are switched off, and keeps them
+ * for the next chart.
+ */
+export function drawChart(host, chart, { zoomed, hidden }) {
+  const area = el('div', { class: 'plot', role: 'img', 'aria-label': describe(chart) });
+  const keys = legend(chart.labels, hidden, (index, isShown) => plot.setSeries(index + 1, { show: isShown }));
+  host.replaceChildren(area, keys.element);
+  let plot = null;
+  const size = () => ({
+    width: Math.max(200, area.clientWidth),
+    height: Math.max(heightMin, area.clientHeight),
+  });
+  const build = () => {
+    plot?.destroy();
+    const isAlone = chart.times_ms.length === 1;
+    const options = {
+      ...size(),
+      tzDate: utc,
+      legend: { show: false },
+      cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
+      scales: { x: { time: true } },
+      series: [{}, ...seriesOf(chart, isAlone)],
+      axes: axes(),
+      hooks: {
+        setCursor: [({ cursor: { idx } }) => keys.values(valuesAt(chart, idx))],
+        setSelect: [(drawn) => {
+          const { left, width } = drawn.select;
+          if (width < 4) return;
+          const [from, to] = [left, left + width].map((x) => drawn.posToVal(x, 'x') * 1000);
+          drawn.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          zoomed(from, to);
+        }],
+      },
+    };
+    const seconds = chart.times_ms.map((ms) => ms / 1000);
+    plot = new uPlot(options, [seconds, ...chart.columns], area);
+    chart.labels.forEach((label, index) => {
+      if (hidden.has(label)) plot.setSeries(index + 1, { show: false });
+    });
+  };
+  build();
+  const watch = new ResizeObserver(() => plot.setSize(size()));
+  watch.observe(area);
+  const scheme = matchMedia('(prefers-color-scheme: dark)');
+  const rebuild = () => build();
+  scheme.addEventListener('change', rebuild);
+  return () => {
+    watch.disconnect();
+    scheme.removeEventListener('change', rebuild);
+    plot.destroy();
+  };
+}
+
+const describe = ({ labels, points }) => `Chart of ${labels.length} lines, ${points} points: ${labels.slice(0, 5).join('; ')}`;
+
+function valuesAt({ times_ms, columns }, index) {
+  if (index === null || index === undefined) return null;
+  return { time: new Date(times_ms[index]).toISOString(), values: columns.map((column) => column[index]) };
+}

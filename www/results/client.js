@@ -1,0 +1,27 @@
+// The result worker, asked and awaited.
+
+let worker = null;
+let last = 0;
+const waiting = new Map();
+
+function started() {
+  if (worker) return worker;
+  worker = new Worker('/results/worker.js', { type: 'module', name: 'results' });
+  worker.addEventListener('message', ({ data: { id, output, error } }) => {
+    const { resolve, reject } = waiting.get(id);
+    waiting.delete(id);
+    if (error === undefined) resolve(output);
+    else reject(new Error(error));
+  });
+  return worker;
+}
+
+/** The worker's answer to `name`; bytes are given away to it, not copied. */
+export function work(name, input) {
+  last += 1;
+  const id = last;
+  return new Promise((resolve, reject) => {
+    waiting.set(id, { resolve, reject });
+    started().postMessage({ id, name, input }, input instanceof ArrayBuffer ? [input] : []);
+  });
+}

@@ -1,0 +1,44 @@
+// EXPLAIN ANALYZE beside the result: what was read, what was spared, and who was asked.
+
+import { el } from '../dom.js';
+
+const measures = [
+  ['blocks_read', 'blocks read'],
+  ['blocks_pruned', 'blocks pruned'],
+  ['bytes_decoded', 'bytes decoded'],
+  ['rows_read', 'rows read'],
+  ['cached_values', 'values from memory'],
+  ['storage_rows_read', 'storage rows billed'],
+  ['series', 'series'],
+];
+
+/** The sum of each measure over all shards, and how many shards there are. */
+export function totals(plan) {
+  const sum = (name) =>
+    [...plan.matchAll(new RegExp(`[─ ]${name}: (\\d+)`, 'g'))].reduce((all, [, number]) => all + Number(number), 0);
+  const shards = new Set([...plan.matchAll(/shard_id: (\S+)/g)].map(([, id]) => id));
+  const time = /total_time: (\S+)/.exec(plan)?.[1];
+  return { shards: shards.size, time, ...Object.fromEntries(measures.map(([name]) => [name, sum(name)])) };
+}
+
+/** Shows the plans of a run's SELECTs in `host`. */
+export function showPlans(host, plans) {
+  if (plans.length === 0) {
+    host.replaceChildren(el('p', { class: 'empty' }, 'Only a SELECT has a plan.'));
+    return;
+  }
+  host.replaceChildren(...plans.flatMap(planOf));
+}
+
+function planOf(plan) {
+  const found = totals(plan);
+  const figure = (value, label) =>
+    el('div', {}, el('dt', {}, label), el('dd', {}, typeof value === 'number' ? value.toLocaleString('en') : value));
+  return [
+    el('dl', { class: 'figures' },
+      figure(found.shards, 'shards asked'),
+      ...measures.map(([name, label]) => figure(found[name], label)),
+      found.time ? figure(found.time, 'on the server') : null),
+    el('pre', { tabIndex: 0 }, plan.trim()),
+  ];
+}

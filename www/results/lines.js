@@ -1,0 +1,126 @@
+// A reply with `epoch=ms` as lines to draw: one for each tag set and numeric column.
+
+/** No more lines than this are drawn. */
+export const linesMax = 100;
+
+/** A line with more points is thinned for drawing. */
+export const pointsMax = 2000;
+
+/** No chart has more points of time than this, all lines together. */
+const timesMax = 50_000;
+
+const isNumber = (value) =>
+  typeof value === 'number' || (typeof value === 'string' && /^-?\d{16,19}$/.test(value));
+
+/** `{ label, times_ms, values }` of each line; a null stays one, and is drawn as a gap. */
+export function linesOf(reply) {
+  const lines = [];
+  for (const { series = [] } of reply.results ?? []) {
+    for (const one of series) {
+      if (one.columns[0] === 'time') lines.push(...linesOfSeries(one));
+    }
+  }
+  return lines;
+}
+
+function linesOfSeries({ name = '', tags, columns, values }) {
+  const labels = Object.entries(tags ?? {}).map(([key, value]) => `${key}=${value}`);
+  const times_ms = values.map(([time]) => Number(time));
+  return columns.slice(1).flatMap((column, before) => {
+    const index = before + 1;
+    const first = values.find((row) => row[index] !== null);
+    if (!first || !isNumber(first[index])) return [];
+    const numbers = values.map((row) => (isNumber(row[index]) ? Number(row[index]) : null));
+    const label = [`${name}.${column}`, ...labels].join(' ');
+    return [{ label, times_ms, values: numbers }];
+  });
+}
+
+/** In the order of time, whichever way the query sorted. */
+function ascending(line) {
+  const { times_ms, values } = line;
+  if (times_ms.length < 2 || times_ms[0] <= times_ms.at(-1)) return line;
+  return { ...line, times_ms: [...times_ms].reverse(), values: [...values].reverse() };
+}
+
+/**
+ * What a chart draws: `{ labels, times_ms, columns, drawn, thinned, total, points }`. `columns` has a
+ * list for each line, beside `times_ms`: null is a gap, undefined no point at all. At most
+ * [linesMax] lines; those with more than [pointsMax] points keep the least and the greatest value of
+ * each of as many slices of the whole time.
+ */
+export function chartOf(reply) {
+  const all = linesOf(reply);
+  const lines = all.slice(0, linesMax).map(ascending);
+  const points = all.reduce((sum, line) => sum + line.times_ms.length, 0);
+  const isLong = lines.filter(({ times_ms }) => times_ms.length > pointsMax).length;
+  const grid = gridOf(lines);
+  let drawn = lines.map((line) => (line.times_ms.length > pointsMax ? thin(line, grid) : line));
+  let times = union(drawn);
+  if (times.length > timesMax) {
+    drawn = lines.map((line) => thin(line, grid));
+    times = union(drawn);
+  }
+  const place = new Map(times.map((time, index) => [time, index]));
+  const columns = drawn.map(({ times_ms, values }) => {
+    const column = new Array(times.length).fill(undefined);
+    times_ms.forEach((time, index) => (column[place.get(time)] = values[index]));
+    return column;
+  });
+  return {
+    labels: drawn.map(({ label }) => label),
+    times_ms: times,
+    columns,
+    total: all.length,
+    thinned: isLong,
+    points,
+    pointsDrawn: drawn.reduce((sum, line) => sum + line.times_ms.length, 0),
+  };
+}
+
+/** The slices of time that thinning uses, the same for every line. */
+function gridOf(lines) {
+  let [from, to] = [Infinity, -Infinity];
+  for (const { times_ms } of lines) {
+    if (times_ms.length === 0) continue;
+    from = Math.min(from, times_ms[0]);
+    to = Math.max(to, times_ms.at(-1));
+  }
+  return { from, width: Math.max(1, (to - from + 1) / (pointsMax / 2)) };
+}
+
+function union(lines) {
+  const times = new Set();
+  let last = null;
+  for (const { times_ms } of lines) {
+    if (times_ms !== last) for (const time of times_ms) times.add(time);
+    last = times_ms;
+  }
+  return Array.from(times).sort((a, b) => a - b);
+}
+
+function thin({ label, times_ms, values }, { from, width }) {
+  const kept = { label, times_ms: [], values: [] };
+  let slice = -1;
+  let [least, most] = [null, null];
+  const end = () => {
+    if (slice < 0) return;
+    const at = from + slice * width;
+    const isRising = least === null || least.index <= most.index;
+    const pair = isRising ? [least, most] : [most, least];
+    kept.times_ms.push(at + width / 4, at + (width * 3) / 4);
+    kept.values.push(...pair.map((one) => one?.value ?? null));
+  };
+  values.forEach((value, index) => {
+    const next = Math.floor((times_ms[index] - from) / width);
+    if (next !== slice) {
+      end();
+      [slice, least, most] = [next, null, null];
+    }
+    if (value === null) return;
+    if (least === null || value < least.value) least = { value, index };
+    if (most === null || value > most.value) most = { value, index };
+  });
+  end();
+  return kept;
+}

@@ -1,0 +1,214 @@
+// The result: its views, what it took, and what can be done with it.
+
+import { button, copyFrom, el } from '../dom.js';
+import { between, bounds } from '../influxql/range.js';
+import { currentRun, form } from '../query/session.js';
+import { change, current, onChange, resultViews } from '../state.js';
+import { curlOf } from '../connect/snippets.js';
+import { work } from './client.js';
+import { showPlans } from './explain.js';
+import { linesMax, pointsMax } from './lines.js';
+import { showRaw } from './raw.js';
+import { saveAs } from './save.js';
+import { shownTable, showTables } from './table.js';
+import { follow } from './tail.js';
+
+const titles = { chart: 'Chart', table: 'Table', raw: 'Raw', tail: 'Live tail' };
+const number = (value) => value.toLocaleString('en');
+
+/**
+ * `{ element, show, showStart }`. `again()` runs the query once more, `failed(errors)` is told what
+ * the server found wrong with it, `start(host)` fills the place while there is no result.
+ */
+export function resultPanel({ again, failed, start }) {
+  const hidden = new Set();
+  const ranges = [];
+  let leave = () => {};
+  let showing = 0;
+
+  const body = el('div', { class: 'result-body', id: 'result', role: 'tabpanel' });
+  const aside = el('section', { class: 'plan', 'aria-label': 'Plan', hidden: true });
+  const stat = el('p', { class: 'stat', 'aria-live': 'polite' });
+  const notices = el('div', { class: 'notices' });
+  const tabs = el('div', { role: 'tablist', 'aria-label': 'Result' }, resultViews.map(tab));
+  const explain = button('Explain', () => setPlan(aside.hidden), { class: 'quiet', 'aria-pressed': 'false' });
+  const widen = button('Zoom out', () => zoomOut(), { icon: 'zoomOut', class: 'quiet', hidden: true });
+  const csv = button('CSV', saveCsv, { icon: 'download', class: 'quiet', title: 'Download the table as CSV' });
+  const curl = button('curl', () => {
+    const run = currentRun();
+    copyFrom(curl, curlOf(location.origin, run?.db ?? current().db, run?.sent ?? current().query));
+  }, { icon: 'copy', class: 'quiet', title: 'Copy the query as a curl command' });
+  const element = el('section', { class: 'result', 'aria-label': 'Result' },
+    el('div', { class: 'result-head' }, tabs, stat, el('div', { class: 'actions' }, widen, explain, csv, curl)),
+    notices, el('div', { class: 'result-split' }, body, aside));
+
+  function tab(view, index) {
+    const picked = () => change({ view });
+    const keyed = (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      const next = (index + step + resultViews.length) % resultViews.length;
+      tabs.children[next].focus();
+      tabs.children[next].click();
+    };
+    return el('button', {
+      type: 'button', role: 'tab', id: `tab-${view}`, 'aria-controls': 'result', on: { click: picked, keydown: keyed },
+    }, titles[view]);
+  }
+
+  /** What is drawn is a table when a statement has no times to draw. */
+  const shownView = () => {
+    const run = currentRun();
+    const { view } = current();
+    return view === 'chart' && run && !run.isChartable ? 'table' : view;
+  };
+
+  function markTabs() {
+    const shown = shownView();
+    resultViews.forEach((view, index) => {
+      tabs.children[index].setAttribute('aria-selected', String(view === shown));
+      tabs.children[index].tabIndex = view === shown ? 0 : -1;
+    });
+    body.setAttribute('aria-labelledby', `tab-${shown}`);
+    widen.hidden = ranges.length === 0 || shown !== 'chart';
+  }
+
+  function setPlan(isOpen) {
+    aside.hidden = !isOpen;
+    explain.setAttribute('aria-pressed', String(isOpen));
+    if (isOpen) showPlan();
+  }
+
+  async function showPlan() {
+    const run = currentRun();
+    if (!run || aside.hidden) return;
+    try {
+      const { plans } = await form(run, 'explain');
+      if (run === currentRun()) showPlans(aside, plans);
+    } catch (error) {
+      if (error.name !== 'AbortError') aside.replaceChildren(el('p', { class: 'wrong' }, error.message));
+    }
+  }
+
+  async function saveCsv() {
+    const run = currentRun();
+    if (!run) return;
+    const { tables } = await form(run, 'text');
+    const choice = shownTable.table < tables.length ? shownTable : { table: 0, sort: null };
+    if (tables.length) saveAs(await work('csv', choice), 'result.csv');
+  }
+
+  function zoomed(from_ms, to_ms) {
+    ranges.push(current().range);
+    change({ range: between(from_ms, to_ms) });
+    again();
+  }
+
+  function zoomOut() {
+    change({ range: ranges.pop() });
+    again();
+  }
+
+  const views = {
+    async chart(run, isWanted) {
+      const [made, { drawChart }] = await Promise.all([form(run, 'chart'), import('./chart.js')]);
+      if (!isWanted()) return made;
+      told(made.errors);
+      if (made.total === 0) {
+        nothing(made.points ? 'No numbers over time in this result: see the table.' : 'No points in this time range.');
+      } else {
+        leave = drawChart(body, made, { zoomed, hidden });
+        notices.replaceChildren(...chartNotices(made));
+      }
+      stat.textContent = `${number(made.points)} points · ${Math.round(made.took_ms)} ms`;
+      return made;
+    },
+    async table(run, isWanted) {
+      const made = await form(run, 'text');
+      if (!isWanted()) return made;
+      told(made.errors);
+      if (made.tables.length === 0) nothing(run.changes ? 'Done.' : 'No rows.');
+      else await showTables(body, made);
+      countRows(made);
+      return made;
+    },
+    async raw(run, isWanted) {
+      const made = await form(run, 'text');
+      if (!isWanted()) return made;
+      told(made.errors);
+      await showRaw(body);
+      countRows(made);
+      return made;
+    },
+  };
+
+  function countRows({ tables, bytes, took_ms }) {
+    const rows = tables.reduce((sum, table) => sum + table.rows, 0);
+    stat.textContent = `${number(rows)} rows · ${number(bytes)} bytes · ${Math.round(took_ms)} ms`;
+  }
+
+  const told = (errors) => errors.length > 0 && failed(errors);
+  const nothing = (words) => body.replaceChildren(el('p', { class: 'empty' }, words));
+
+  /** Shows the current run in the current view. Resolves with what its form holds, or null. */
+  async function show() {
+    const { view, db, query } = current();
+    if (!resultViews.includes(view)) return null;
+    showing += 1;
+    const mine = showing;
+    const isCurrent = () => mine === showing;
+    markTabs();
+    if (view === 'tail') {
+      clear();
+      leave = follow(body, { text: query, db });
+      return null;
+    }
+    const run = currentRun();
+    if (!run) return showStart();
+    body.setAttribute('aria-busy', 'true');
+    try {
+      // What is shown stays until something else is there to take its place.
+      const isWanted = () => isCurrent() && (clear(), true);
+      const made = await views[shownView()](run, isWanted);
+      showPlan();
+      return made;
+    } catch (error) {
+      if (isCurrent() && error.name === 'AbortError') stat.textContent = 'Cancelled';
+      if (isCurrent() && error.name !== 'AbortError') {
+        clear();
+        nothing('No result.');
+        failed([error.message], error.status);
+      }
+      return null;
+    } finally {
+      if (isCurrent()) body.removeAttribute('aria-busy');
+    }
+  }
+
+  function clear() {
+    leave();
+    leave = () => {};
+    notices.replaceChildren();
+    stat.textContent = '';
+  }
+
+  async function showStart() {
+    clear();
+    await start(body);
+    return null;
+  }
+
+  onChange((now, before) => {
+    if (now.view !== before.view) show();
+    if (now.range !== before.range && !bounds(now.range, 0)) ranges.length = 0;
+  });
+  markTabs();
+  return { element, show, showStart };
+}
+
+function chartNotices({ total, thinned, points, pointsDrawn }) {
+  const made = [];
+  if (total > linesMax) made.push(`The first ${linesMax} of ${number(total)} lines are drawn: narrow the query, or group by fewer tags.`);
+  if (thinned) made.push(`Drawn from ${number(pointsDrawn)} of ${number(points)} points: lines of more than ${number(pointsMax)} are thinned for drawing. The table has all.`);
+  return made.map((text) => el('p', { class: 'notice' }, text));
+}

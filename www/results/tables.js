@@ -1,0 +1,100 @@
+// A reply of /query as tables: one for each statement and set of columns, tags as columns of their own.
+
+/**
+ * `{ tables, errors }` of a parsed reply. A table is `{ title, columns, kinds, rows }`; a kind is
+ * `time`, `tag`, `number` or `text`; a cell is what JSON made of it.
+ */
+export function tablesOf(reply) {
+  const tables = new Map();
+  const errors = [];
+  if (reply.error) errors.push(reply.error);
+  for (const [index, result] of (reply.results ?? []).entries()) {
+    if (result.error) errors.push(result.error);
+    for (const series of result.series ?? []) addTo(tables, index, series);
+  }
+  return { tables: [...tables.values()].map(finished), errors };
+}
+
+function addTo(tables, statement, { name = '', tags = {}, columns, values = [] }) {
+  const tagNames = Object.keys(tags);
+  const key = JSON.stringify([statement, tagNames, columns]);
+  let table = tables.get(key);
+  if (!table) {
+    table = { statement, tagNames, columns, parts: [] };
+    tables.set(key, table);
+  }
+  table.parts.push({ name, tags: tagNames.map((tag) => tags[tag]), values });
+}
+
+function finished({ statement, tagNames, columns, parts }) {
+  const names = new Set(parts.map(({ name }) => name));
+  const hasNames = names.size > 1;
+  const first = columns[0] === 'time' ? 1 : 0;
+  const before = [...(hasNames ? ['measurement'] : []), ...tagNames];
+  const rows = [];
+  for (const { name, tags, values } of parts) {
+    const added = [...(hasNames ? [name] : []), ...tags];
+    for (const row of values) {
+      rows.push(added.length ? [...row.slice(0, first), ...added, ...row.slice(first)] : row);
+    }
+  }
+  const all = [...columns.slice(0, first), ...before, ...columns.slice(first)];
+  const tagged = new Set(before);
+  const kinds = all.map((column, index) => {
+    if (column === 'time' && index === 0) return 'time';
+    if (tagged.has(column) && index < first + before.length) return 'tag';
+    return kindOf(rows, index);
+  });
+  return { title: titleOf(statement, names), columns: all, kinds, rows };
+}
+
+const titleOf = (statement, names) =>
+  [`${statement + 1}`, [...names].filter((name) => name).slice(0, 3).join(', ')]
+    .filter((part) => part)
+    .join(' · ');
+
+/** An integer beyond 2^53 came as text. */
+const longInteger = /^-?\d{16,19}$/;
+
+function kindOf(rows, index) {
+  let isNumber = false;
+  for (const row of rows) {
+    const value = row[index];
+    if (value === null) continue;
+    if (typeof value !== 'number' && !(typeof value === 'string' && longInteger.test(value))) {
+      return 'text';
+    }
+    isNumber = true;
+  }
+  return isNumber ? 'number' : 'text';
+}
+
+/** A cell as text; null is the empty text. */
+export const cellText = (value) => (value === null || value === undefined ? '' : String(value));
+
+function compareNumbers(a, b) {
+  const difference = Number(a) - Number(b);
+  if (difference !== 0 || (typeof a === 'number' && typeof b === 'number')) return difference;
+  return BigInt(a) < BigInt(b) ? -1 : Number(BigInt(a) > BigInt(b));
+}
+
+/** Without its Z a time sorts as text, whatever the digits behind its point. */
+const compareTimes = (a, b) => compareTexts(String(a).replace('Z', ''), String(b).replace('Z', ''));
+
+function compareTexts(a, b) {
+  const [left, right] = [String(a), String(b)];
+  return left < right ? -1 : Number(left > right);
+}
+
+const comparisons = { number: compareNumbers, time: compareTimes, tag: compareTexts, text: compareTexts };
+
+/** The order of a table's rows by one column; rows without a value come last. */
+export function orderBy({ rows, kinds }, column, isDescending) {
+  const compare = comparisons[kinds[column]];
+  const sign = isDescending ? -1 : 1;
+  return Array.from(rows, (_, index) => index).sort((i, j) => {
+    const [a, b] = [rows[i][column], rows[j][column]];
+    if (a === null || b === null) return Number(a === null) - Number(b === null);
+    return sign * compare(a, b);
+  });
+}

@@ -1,0 +1,82 @@
+// The newest points of a measurement, as they arrive.
+
+import { post, errorIn } from '../api/ask.js';
+import { parseExact } from '../api/exact.js';
+import { el } from '../dom.js';
+import { statements } from '../influxql/statements.js';
+import { cellText, tablesOf } from './tables.js';
+
+const every_ms = 1000;
+
+/** So many points are shown. */
+const pointsShown = 50;
+
+/** What the tail of a query asks: everything from where it selects, newest first. */
+export function tailQuery(text) {
+  const [first] = statements(text);
+  const at = first?.tokens.findIndex(({ upper }) => upper === 'FROM') ?? -1;
+  if (at < 0) return null;
+  const source = [];
+  for (const token of first.tokens.slice(at + 1)) {
+    if (token.text === '(' || (token.kind === 'word' && /^(WHERE|GROUP|ORDER|LIMIT)$/.test(token.upper))) break;
+    source.push(token.text);
+  }
+  return source.length ? `SELECT * FROM ${source.join('')} ORDER BY time DESC LIMIT ${pointsShown}` : null;
+}
+
+/** Follows the newest points in `host` until the returned function is called. */
+export function follow(host, { text, db }) {
+  const q = tailQuery(text);
+  if (!q) {
+    host.replaceChildren(el('p', { class: 'empty' }, 'Write a query with FROM and a measurement: its newest points are followed here.'));
+    return () => {};
+  }
+  const state = { isOver: false, timer: null, known: null };
+  const status = el('p', { class: 'live' }, el('i', { class: 'dot' }), el('span', {}, 'Asking …'));
+  const body = el('div', { class: 'scroller', tabIndex: 0, role: 'region', 'aria-label': 'Newest points' });
+  host.replaceChildren(status, body);
+  const say = (words) => (status.lastChild.textContent = words);
+  const tick = async () => {
+    if (!document.hidden) {
+      try {
+        show(body, await newest(q, db), state);
+        say(`Newest ${pointsShown} points, asked for each second`);
+      } catch (error) {
+        say(error.message);
+      }
+    }
+    if (!state.isOver) state.timer = setTimeout(tick, every_ms);
+  };
+  tick();
+  return () => {
+    state.isOver = true;
+    clearTimeout(state.timer);
+  };
+}
+
+async function newest(q, db) {
+  const response = await post(q, { db });
+  const text = await response.text();
+  if (!response.ok) throw new Error(errorIn(text, response.status));
+  const { tables, errors } = tablesOf(parseExact(text));
+  if (errors.length) throw new Error(errors[0]);
+  return tables[0];
+}
+
+function show(host, table, state) {
+  if (!table) {
+    host.replaceChildren(el('p', { class: 'empty' }, 'No points yet.'));
+    state.known = new Set();
+    return;
+  }
+  const keys = table.rows.map((row) => JSON.stringify(row));
+  const rows = table.rows.map((row, index) => {
+    const isNew = state.known !== null && !state.known.has(keys[index]);
+    return el('tr', { class: isNew ? 'new' : '' }, row.map((value, at) =>
+      el('td', { class: value === null ? 'null' : table.kinds[at] }, value === null ? '–' : cellText(value))));
+  });
+  state.known = new Set(keys);
+  host.replaceChildren(el('table', {},
+    el('thead', {}, el('tr', {}, table.columns.map((column, at) => el('th', { class: table.kinds[at], scope: 'col' }, column)))),
+    el('tbody', {}, rows)));
+}

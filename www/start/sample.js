@@ -1,0 +1,46 @@
+// The sample data, and questions to begin with.
+
+import { post, errorIn } from '../api/ask.js';
+import { request } from '../api/transport.js';
+
+/** The database that the sample data goes to; it is kept for ever. */
+export const sampleDatabase = 'sample';
+
+const range = '2012-01-01T00:00:00.000Z..2016-01-01T00:00:00.000Z';
+
+export const suggestions = [
+  {
+    title: 'Highest and lowest temperature of each week',
+    view: 'chart',
+    query: 'SELECT max(temp_max) AS high, min(temp_min) AS low\nFROM weather\nGROUP BY time(7d), city',
+  },
+  {
+    title: 'Rain of each month',
+    view: 'chart',
+    query: 'SELECT sum(precipitation) AS rain\nFROM weather\nGROUP BY time(30d), city',
+  },
+  {
+    title: 'Sunny days of each year, and how warm they were',
+    view: 'table',
+    query: "SELECT count(wind) AS sunny, mean(temp_max) AS high\nFROM weather\nWHERE sky = 'sun'\nGROUP BY time(365d), city fill(none)",
+  },
+  {
+    title: 'The ten windiest days',
+    view: 'table',
+    query: 'SELECT top(wind, 10) AS wind, city, sky\nFROM weather',
+  },
+].map((one) => ({ ...one, range, db: sampleDatabase }));
+
+async function must(response) {
+  if (!response.ok) throw new Error(errorIn(await response.text(), response.status));
+}
+
+/** Makes the database and writes the sample data into it. Throws what the server says. */
+export async function loadSample() {
+  const [data] = await Promise.all([
+    fetch('/sample/weather.lp.gz').then((response) => response.arrayBuffer()),
+    post(`CREATE DATABASE ${sampleDatabase}`).then(must),
+  ]);
+  const path = `/api/v2/write?bucket=${sampleDatabase}&precision=s`;
+  await must(await request(path, { method: 'POST', headers: { 'Content-Encoding': 'gzip' }, body: data }));
+}

@@ -1,0 +1,37 @@
+// Where the token is entered. It leaves the field as soon as it is taken.
+
+import { signIn } from '../api/transport.js';
+import { el } from '../dom.js';
+
+const refusals = {
+  401: 'The server does not know this token.',
+  429: 'Too many failures from here: wait a minute.',
+  503: 'The server has no ADMIN_TOKEN yet, or cannot check tokens now.',
+};
+
+/** The form. `done()` is called once the server has taken the token. */
+export function signInForm(done) {
+  const field = el('input', { type: 'password', autocomplete: 'off', required: true, spellcheck: false });
+  const wrong = el('p', { class: 'wrong', role: 'alert' });
+  const submit = async (event) => {
+    event.preventDefault();
+    const candidate = field.value.trim();
+    field.value = '';
+    wrong.textContent = '';
+    let status = 0;
+    try {
+      status = await signIn(candidate);
+    } catch {
+      wrong.textContent = 'The server could not be reached.';
+      return;
+    }
+    if (status === 200) done();
+    else wrong.textContent = refusals[status] ?? `The server answered ${status}.`;
+    if (status !== 200) field.focus();
+  };
+  return el('form', { class: 'stack', on: { submit } },
+    el('label', {}, 'Token', field),
+    wrong,
+    el('button', { type: 'submit', class: 'primary' }, 'Use this token'),
+    el('p', { class: 'faint' }, 'Kept by this tab until it is closed, and sent to this server only.'));
+}

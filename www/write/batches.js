@@ -1,0 +1,77 @@
+// A stream of bytes cut into batches of whole lines of line protocol.
+
+const [newline, space, quote, backslash] = [10, 32, 34, 92];
+
+/** The largest batch. */
+export const batchBytesMax = 1_000_000;
+export const batchLinesMax = 10_000;
+
+/**
+ * Yields `{ bytes, lines }`. A line break inside a quoted string is data, so that no batch ends
+ * within a string.
+ */
+export async function* batches(stream) {
+  const reader = stream.getReader();
+  let rest = new Uint8Array(0);
+  let at = { position: 0, lineEnd: 0, lines: 0, section: 'key', isEscaped: false };
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    rest = joined(rest, value);
+    for (;;) {
+      const isFull = scan(rest, at);
+      if (!isFull) break;
+      yield { bytes: rest.slice(0, at.lineEnd), lines: at.lines };
+      rest = rest.slice(at.lineEnd);
+      at = { position: 0, lineEnd: 0, lines: 0, section: 'key', isEscaped: false };
+    }
+  }
+  if (rest.length > 0) yield { bytes: rest, lines: at.lines + Number(at.lineEnd < rest.length) };
+}
+
+function joined(before, after) {
+  const all = new Uint8Array(before.length + after.length);
+  all.set(before);
+  all.set(after, before.length);
+  return all;
+}
+
+/** Reads on until a batch is full or the bytes end. Returns whether it is full. */
+function scan(bytes, at) {
+  for (; at.position < bytes.length; at.position += 1) {
+    const byte = bytes[at.position];
+    if (at.isEscaped) {
+      at.isEscaped = false;
+      continue;
+    }
+    if (byte === backslash) at.isEscaped = true;
+    else if (at.section === 'string') {
+      if (byte === quote) at.section = 'fields';
+    } else if (byte === newline) {
+      at.section = 'key';
+      at.lines += 1;
+      at.lineEnd = at.position + 1;
+      if (at.lines >= batchLinesMax || at.lineEnd >= batchBytesMax) {
+        at.position += 1;
+        return true;
+      }
+    } else if (byte === space) at.section = 'fields';
+    else if (byte === quote && at.section === 'fields') at.section = 'string';
+  }
+  return false;
+}
+
+/** The bytes of a file, unpacked if it is gzip; `read(bytes)` is told how far it is. */
+export async function contentsOf(file, read) {
+  const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer());
+  const counted = file.stream().pipeThrough(
+    new TransformStream({
+      transform(chunk, controller) {
+        read(chunk.length);
+        controller.enqueue(chunk);
+      },
+    }),
+  );
+  const isGzip = first === 0x1f && second === 0x8b;
+  return isGzip ? counted.pipeThrough(new DecompressionStream('gzip')) : counted;
+}

@@ -1,0 +1,92 @@
+// A file on its way to the server, batch by batch: it can be held, and goes on where it failed.
+
+import { answerText, write } from '../api/write.js';
+import { button, el } from '../dom.js';
+import { batches, contentsOf } from './batches.js';
+
+/** Times that a batch is sent again by itself. */
+const triesMax = 5;
+
+/** Answers of the server that are listed. */
+const answersMax = 100;
+
+const passes = (status) => status === 0 || status === 429 || status >= 500;
+const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const number = (value) => value.toLocaleString('en');
+
+/** Sends `file` to `target` and shows how far it is. `done()` is called at its end. */
+export function upload(file, target, done) {
+  const counts = { bytes: 0, sent: 0, lines: 0, batches: 0, refused: 0 };
+  const bar = el('progress', { max: Math.max(1, file.size), value: 0, 'aria-label': `Upload of ${file.name}` });
+  const status = el('p', { class: 'faint', 'aria-live': 'polite' }, 'Starting …');
+  const answers = el('ul', { class: 'answers' });
+  let hold = null;
+  let goOn = null;
+  const pause = button('Pause', () => (hold ? release() : stop('Paused')), {});
+  const stop = (words) => {
+    hold = new Promise((resolve) => (goOn = resolve));
+    pause.textContent = words === 'Paused' ? 'Go on' : 'Retry';
+    status.textContent = `${words} after ${number(counts.lines)} lines.`;
+  };
+  const release = () => {
+    pause.textContent = 'Pause';
+    hold = null;
+    goOn();
+  };
+  const element = el('section', { class: 'upload', 'aria-label': file.name },
+    el('div', { class: 'row' }, el('strong', {}, file.name), pause), bar, status, answers);
+  const show = () => {
+    bar.value = counts.sent;
+    status.textContent = `${number(counts.lines)} lines in ${number(counts.batches)} batches answered` +
+      (counts.refused ? `, ${number(counts.refused)} with rejected lines` : '') + '.';
+  };
+  const tell = (reply) => {
+    if (answers.children.length < answersMax) answers.append(el('li', {}, el('pre', {}, answerText(reply))));
+  };
+
+  /** One batch, until the server has taken or refused it. */
+  async function send(bytes) {
+    for (let tries = 1; ; tries += 1) {
+      while (hold) await hold;
+      const reply = await write(bytes, target);
+      if (!passes(reply.status)) return reply;
+      if (tries % triesMax === 0) {
+        tell(reply);
+        stop('Failed');
+      } else {
+        status.textContent = `${answerText(reply)} Trying again …`;
+        await after(Math.max(reply.retryAfter_s * 1000, 250 * 2 ** tries));
+      }
+    }
+  }
+
+  async function all() {
+    const stream = await contentsOf(file, (bytes) => (counts.bytes += bytes));
+    for await (const { bytes, lines } of batches(stream)) {
+      const reply = await send(bytes);
+      counts.sent = counts.bytes;
+      counts.lines += lines;
+      counts.batches += 1;
+      if (reply.status !== 204) {
+        counts.refused += 1;
+        tell(reply);
+        if (reply.status !== 400) throw new Error('The server does not take this file.');
+      }
+      show();
+    }
+    status.textContent = `Done: ${status.textContent}`;
+  }
+
+  all()
+    .catch((error) => {
+      status.textContent = /gzip|compress|junk/i.test(`${error.name} ${error.message}`)
+        ? 'This is no gzip file of one part: unpack it first.'
+        : error.message;
+      status.className = 'wrong';
+    })
+    .finally(() => {
+      pause.remove();
+      done();
+    });
+  return element;
+}
