@@ -1,7 +1,7 @@
 // Everything that has to be there before the Worker can run, in the order in which it is needed.
 // Uses nothing but Node itself: on a fresh clone there are no packages yet.
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -115,11 +115,58 @@ export async function worker() {
   });
 }
 
+/** Where the database for the browser is; `www/engine/worker.js` names it too. */
+export const engineFolder = at('.cache', 'engine');
+
+/** Features of WebAssembly that rustc and .cargo/config.toml turn on. */
+const wasmFeatures = [
+  'simd',
+  'bulk-memory',
+  'sign-ext',
+  'mutable-globals',
+  'nontrapping-float-to-int',
+  'reference-types',
+  'multivalue',
+];
+
+/** How the browser's module is bound, and optimised: as the Worker's, of which -O1 is smallest. */
+const engineFlags = {
+  bind: ['--target', 'web', '--no-typescript', '--remove-name-section'],
+  optimise: ['-O1', ...wasmFeatures.map((name) => `--enable-${name}`), '--strip-producers'],
+};
+
+/** The same crate for the console's in-browser mode: `tidemark.js` and `tidemark_bg.wasm`. */
+export async function engine() {
+  const compiler = await rust();
+  const bindgen = await wasmBindgen();
+  // What only Workers have is not in it.
+  const rooms = readdirSync(at('src')).filter((name) => name !== 'edge');
+  const code = [...rooms.map((name) => join('src', name)), 'build.rs', '.cargo/config.toml'];
+  const sources = [...code, 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
+  const inputs = fingerprint(sources, [compiler, bindgen, JSON.stringify(engineFlags)]);
+  const module = join(engineFolder, 'tidemark_bg.wasm');
+  const outputs = [join(engineFolder, 'tidemark.js'), module];
+  const stamp = '.cache/stamps/engine';
+  await step('The database for the browser', { stamp, inputs, outputs }, async () => {
+    const features = ['--no-default-features', '--features', 'browser'];
+    const asked = ['--release', '--lib', '--target', wasmTarget, ...features];
+    await must('Building the database for the browser', 'cargo', ['build', ...asked]);
+    const target = process.env.CARGO_TARGET_DIR ?? at('target');
+    const built = join(target, wasmTarget, 'release', 'tidemark.wasm');
+    const where = ['--out-dir', engineFolder, '--out-name', 'tidemark'];
+    const binder = join(bindgen, 'wasm-bindgen');
+    await must('Binding it to JavaScript', binder, [...engineFlags.bind, ...where, built]);
+    const optimiser = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
+    await must('Optimising it', optimiser, [...engineFlags.optimise, module, '-o', module]);
+  });
+}
+
 /** All of it. Returns a Node that wrangler accepts. */
 export async function everything() {
   await packages();
   const node = newNode();
   await worker();
+  await engine();
   await consolePage();
   return node;
 }
