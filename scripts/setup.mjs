@@ -96,7 +96,7 @@ export async function worker() {
   const bindgen = await wasmBindgen();
   const builder = await workerBuild();
   const versions = [compiler, bindgen, builder, lockedCrate('worker')];
-  const code = ['src', 'build.rs', '.cargo/config.toml', 'scripts/wasm-names.mjs'];
+  const code = ['src', 'tables', '.cargo/config.toml', 'scripts/wasm-names.mjs'];
   const sources = [...code, 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
   const inputs = fingerprint(sources, versions);
   const outputs = [at('build', 'index.js'), at('build', 'index_bg.wasm')];

@@ -20,7 +20,6 @@ pub use super::fill::{Fill, FillNumber};
 pub use super::grant::{GrantStatement, Privilege};
 pub use super::kill_query::KillQueryStatement;
 pub use super::order_by::OrderBy;
-pub use super::regex::Regex;
 pub use super::select::SelectStatement;
 pub use super::set_password::SetPasswordStatement;
 pub use super::show_field_keys::ShowFieldKeysStatement;
@@ -31,6 +30,7 @@ pub use super::show_tag_values::ShowTagValuesStatement;
 pub use super::source::{Measurement, MeasurementName, Source};
 pub use super::tag_key_filter::TagKeyFilter;
 pub use super::target::{Target, TargetName};
+pub use crate::model::regex::Regex;
 
 /// One statement. Boxed where a variant would make every other one large.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,8 +5,8 @@ use crate::model::limits::REGEXES_PER_QUERY_MAX;
 
 use super::duration::InvalidDuration;
 use super::expr::{BinaryOp, EXPR_DEPTH_MAX};
-use super::regex::InvalidRegex;
 use super::select::InvalidInterval;
+use crate::model::regex::InvalidRegex;
 
 /// Where a token starts. Printed counting from one, as 1.x does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use super::regex::Regex;
 use super::{duration, number, quote, time_literal};
+use crate::model::regex::Regex;
 
 /// Levels of one expression tree. The nesting that the text shows is bounded by
 /// `QUERY_DEPTH_MAX`; this also bounds what chains of operators add (`a + b + c + …` nests left).

@@ -29,7 +29,6 @@ pub mod number;
 pub mod order_by;
 pub mod params;
 pub mod quote;
-pub mod regex;
 pub mod select;
 pub mod set_password;
 pub mod show_field_keys;

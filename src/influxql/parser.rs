@@ -13,8 +13,8 @@ use super::duration;
 use super::error::{ParseError, Position};
 use super::lexer::Lexer;
 use super::params::Params;
-use super::regex::{InvalidRegex, Regex};
 use super::token::{Keyword, Token, TokenKind};
+use crate::model::regex::{InvalidRegex, Regex};
 
 /// Tokens that can be read again.
 const RING: usize = 3;

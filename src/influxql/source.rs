@@ -6,9 +6,9 @@ use super::error::ParseError;
 use super::expr_parser::segments;
 use super::parser::Parser;
 use super::quote;
-use super::regex::Regex;
 use super::select::{IntoClause, SelectStatement};
 use super::token::{Keyword, TokenKind};
+use crate::model::regex::Regex;
 
 /// One entry of FROM.
 #[derive(Clone, Debug, PartialEq)]

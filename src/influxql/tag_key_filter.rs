@@ -6,8 +6,8 @@ use super::error::ParseError;
 use super::expr::List;
 use super::parser::{Parser, unexpected};
 use super::quote;
-use super::regex::Regex;
 use super::token::{Keyword, TokenKind};
+use crate::model::regex::Regex;
 
 /// What stands after `WITH KEY`.
 #[derive(Clone, Debug, PartialEq, Eq)]

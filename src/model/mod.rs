@@ -5,6 +5,8 @@ pub mod ids;
 pub mod limit;
 pub mod limits;
 pub mod name;
+pub mod packed;
+pub mod regex;
 pub mod schema;
 pub mod series;
 pub mod shard_map;

@@ -1,7 +1,6 @@
 //! The IANA time zone database: a zone's name to its rules.
 //!
-//! `build.rs` writes it. Numbers are LEB128, signed ones in zigzag form. First the names: length,
-//! text, place of the zone; a length of zero ends them. Then the zones: the clocks (offset in
+//! `tables/zones.rs` packs it, as a directory of [`packed`]. A zone is its clocks (offset in
 //! seconds, whether it is daylight saving time), the count of the changes, their times on the
 //! clock before the change as differences, their clocks, and the rule after the last: none (0),
 //! one clock (1) or two (2) with month, week, weekday and second of both changes.
@@ -9,33 +8,18 @@
 use tz::timezone::{AlternateTime, MonthWeekDay, RuleDay, Transition, TransitionRule};
 use tz::{LocalTimeType, TimeZone};
 
+use super::packed::{self, byte, signed, unsigned};
+
 static ZONES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/zones.bin"));
 
 /// Whether the database has a zone spelled exactly so.
 pub fn exists(name: &str) -> bool {
-    place(name).is_some()
+    packed::find(ZONES, name).is_some()
 }
 
 /// The zone spelled exactly so. Its clocks have no abbreviations.
 pub fn find(name: &str) -> Option<TimeZone> {
-    zone(&mut place(name)?)
-}
-
-/// What is left to read, from the zone on.
-fn place(name: &str) -> Option<&'static [u8]> {
-    let mut rest = ZONES;
-    let mut found = None;
-    loop {
-        let length = unsigned(&mut rest)?;
-        if length == 0 {
-            return rest.get(found?..);
-        }
-        let text = rest.split_off(..length)?;
-        let at = unsigned(&mut rest)?;
-        if text == name.as_bytes() {
-            found = Some(at);
-        }
-    }
+    zone(&mut packed::find(ZONES, name)?)
 }
 
 fn zone(rest: &mut &[u8]) -> Option<TimeZone> {
@@ -76,31 +60,6 @@ fn day(rest: &mut &[u8]) -> Option<(RuleDay, i32)> {
 fn clock(rest: &mut &[u8]) -> Option<LocalTimeType> {
     let offset_seconds = i32::try_from(signed(rest)?).ok()?;
     LocalTimeType::new(offset_seconds, byte(rest)? == 1, None).ok()
-}
-
-fn signed(rest: &mut &[u8]) -> Option<i64> {
-    let folded = leb(rest)?;
-    Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
-}
-
-fn unsigned(rest: &mut &[u8]) -> Option<usize> {
-    usize::try_from(leb(rest)?).ok()
-}
-
-fn leb(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let next = byte(rest)?;
-        value |= u64::from(next & 0x7F) << shift;
-        if next < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn byte(rest: &mut &[u8]) -> Option<u8> {
-    rest.split_off_first().copied()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Why a statement cannot be planned or answered, in 1.x's words where 1.x has them.
 
 use crate::influxql::error::ParseError;
+use crate::model::regex::InvalidRegex;
 
 /// Why a statement has no answer. Its text goes into the statement's `error`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -44,4 +45,10 @@ pub enum QueryError {
     /// A shard's page does not have the shape that was asked for.
     #[error("a shard's answer does not fit its request: {0}")]
     Page(&'static str),
+}
+
+impl From<InvalidRegex> for QueryError {
+    fn from(error: InvalidRegex) -> Self {
+        Self::Invalid(error.to_string())
+    }
 }

@@ -14,7 +14,6 @@ mod group;
 mod math;
 pub mod metadata;
 mod operators;
-mod pattern;
 pub mod plan;
 pub mod result;
 mod scalar;

@@ -7,14 +7,12 @@
 mod compare;
 mod expr;
 mod math;
-mod pattern;
-
-use regex::Regex;
 
 use super::error::ScanError;
 use super::request::{Comparison, Operand, Predicate};
 use super::source::Run;
 use crate::model::ids::ColumnId;
+use crate::model::regex::Pattern;
 use crate::model::value::FieldValue;
 use expr::{Context, Expr};
 
@@ -47,7 +45,7 @@ enum Node {
     Compare(Comparison, Expr, Expr),
     Matches {
         operand: Expr,
-        regex: Regex,
+        regex: Pattern,
         negated: bool,
     },
     IsTrue(Expr),
@@ -188,7 +186,10 @@ fn compile(predicate: &Predicate, outside: bool) -> Result<Node, ScanError> {
         }
         Predicate::Matches { operand, regex, negated } => Node::Matches {
             operand: Expr::new(operand)?,
-            regex: pattern::compile(regex)?,
+            regex: Pattern::new(regex).map_err(|reason| ScanError::Regex {
+                regex: regex.clone(),
+                reason: reason.to_string(),
+            })?,
             negated: *negated,
         },
         Predicate::IsTrue(operand) => Node::IsTrue(Expr::new(operand)?),

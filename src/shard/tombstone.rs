@@ -9,7 +9,7 @@ use crate::batch::column::Column;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Block, FrameTable};
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
+use crate::model::regex::Pattern;
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
@@ -211,16 +211,9 @@ fn text<'a>(
     }
 }
 
-fn compile(source: &str) -> Result<regex::Regex, Refusal> {
-    if source.len() > REGEX_SOURCE_BYTES_MAX {
-        return Err(Refusal::Invalid(format!(
-            "a regex is limited to {REGEX_SOURCE_BYTES_MAX} bytes"
-        )));
-    }
-    regex::RegexBuilder::new(source)
-        .size_limit(REGEX_COMPILED_BYTES_MAX)
-        .build()
-        .map_err(|error| Refusal::Invalid(format!("invalid regex /{source}/: {error}")))
+fn compile(source: &str) -> Result<Pattern, Refusal> {
+    let invalid = |error| Refusal::Invalid(format!("invalid regex /{source}/: {error}"));
+    Pattern::new(source).map_err(invalid)
 }
 
 fn tags_only() -> Refusal {

@@ -3,9 +3,9 @@
 use super::data_type::{DataType, Names};
 use super::names::name_of;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
+use crate::model::regex::Pattern;
 use crate::model::sorted;
 use crate::query::error::QueryError;
-use crate::query::pattern::Pattern;
 
 /// What `*` stands for: fields and, unless they are dimensions, tags, sorted by name.
 struct Columns<'a> {
@@ -52,7 +52,7 @@ fn group_keys(dimensions: &[Dimension], names: &Names) -> Result<Vec<String>, Qu
             Expr::VarRef { name, .. } => keys.push(name.clone()),
             Expr::Wildcard(_) => keys.extend(names.tags.keys().map(|tag| tag.to_string())),
             Expr::Regex(regex) => {
-                let pattern = Pattern::new(regex)?;
+                let pattern = Pattern::new(regex.as_str())?;
                 let matching = names.tags.keys().filter(|tag| pattern.is_match(tag));
                 keys.extend(matching.map(|tag| tag.to_string()));
             }
@@ -84,7 +84,7 @@ impl Columns<'_> {
                 }));
             }
             Expr::Regex(regex) => {
-                let pattern = Pattern::new(regex)?;
+                let pattern = Pattern::new(regex.as_str())?;
                 let kept = self.list.iter().filter(|(name, _)| pattern.is_match(name));
                 out.extend(kept.map(|(name, data_type)| Field {
                     expr: reference(name, *data_type),
@@ -104,7 +104,7 @@ impl Columns<'_> {
                 return Err(QueryError::Invalid(format!("unable to use tag wildcard in {name}()")));
             }
             Some(Expr::Wildcard(_)) => None,
-            Some(Expr::Regex(regex)) => Some(Pattern::new(regex)?),
+            Some(Expr::Regex(regex)) => Some(Pattern::new(regex.as_str())?),
             _ => {
                 out.push(field);
                 return Ok(());

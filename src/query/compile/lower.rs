@@ -12,11 +12,11 @@ use super::statement::Checked;
 use super::subquery;
 use super::{Context, PolicyView};
 use crate::influxql::ast::{Expr, Field, Fill, MeasurementName, Source};
+use crate::model::regex::Pattern;
 use crate::model::schema::MeasurementSchema;
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::query::error::QueryError;
-use crate::query::pattern::Pattern;
 use crate::query::plan::{Feed, FeedKind, Input, Node, PlannedScan};
 use crate::scan::request::Window;
 
@@ -268,7 +268,7 @@ fn measurements<'a>(
                 }
             }
             MeasurementName::Regex(regex) => {
-                let pattern = Pattern::new(regex)?;
+                let pattern = Pattern::new(regex.as_str())?;
                 for (name, schema) in all.iter().filter(|(name, _)| pattern.is_match(name)) {
                     add(name, policy, schema);
                 }

@@ -6,11 +6,11 @@ use super::plan::KeyFilter;
 use super::render::{Ask, series_key};
 use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
 use crate::model::ids::ColumnId;
+use crate::model::regex::Pattern;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::series::series_hash;
 use crate::model::sorted;
 use crate::query::error::QueryError;
-use crate::query::pattern::Pattern;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::scan::page::MeasurementSummary;
 use crate::scan::request::SummaryWant;
@@ -87,7 +87,7 @@ impl Count {
             match &dimension.expr {
                 Expr::VarRef { name, .. } => self.groups.push(name.clone()),
                 Expr::Wildcard(_) => all = true,
-                Expr::Regex(regex) => patterns.push(Pattern::new(regex)?),
+                Expr::Regex(regex) => patterns.push(Pattern::new(regex.as_str())?),
                 _ => return Err(QueryError::Invalid("only tag dimensions allowed".into())),
             }
         }

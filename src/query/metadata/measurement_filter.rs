@@ -3,8 +3,8 @@
 //! 'a'` every one that has the tag but no such series, AND and OR combine those sets.
 
 use crate::influxql::ast::{BinaryOp, Expr};
+use crate::model::regex::Pattern;
 use crate::query::error::QueryError;
-use crate::query::pattern::Pattern;
 
 /// A condition on measurements.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ fn build(expr: &Expr, leaves: &mut Vec<Leaf>) -> Result<Filter, QueryError> {
                     return fail(format!("right side of '{op}' must be a tag value string"));
                 }
                 (BinaryOp::EqRegex | BinaryOp::NeRegex, Expr::Regex(regex)) => {
-                    Test::Matches(Pattern::new(regex)?)
+                    Test::Matches(Pattern::new(regex.as_str())?)
                 }
                 (BinaryOp::EqRegex | BinaryOp::NeRegex, _) => {
                     return fail(format!("right side of '{op}' must be a regular expression"));

@@ -7,12 +7,12 @@ use super::{MetaContext, MetaPolicy, condition};
 use crate::influxql::ast::{
     Dimension, Expr, Measurement, MeasurementName, NamePattern, Source, Statement, TagKeyFilter,
 };
+use crate::model::regex::Pattern;
 use crate::model::schema::MeasurementSchema;
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::query::compile::split_time;
 use crate::query::error::QueryError;
-use crate::query::pattern::Pattern;
 use crate::scan::request::{SummaryRequest, SummaryWant};
 
 /// A SHOW statement ready to be executed.
@@ -235,7 +235,7 @@ impl NameTest {
     pub(super) fn new(measurement: &Measurement) -> Result<Self, QueryError> {
         Ok(match &measurement.name {
             MeasurementName::Name(name) => Self::Name(name.clone()),
-            MeasurementName::Regex(regex) => Self::Matches(Pattern::new(regex)?),
+            MeasurementName::Regex(regex) => Self::Matches(Pattern::new(regex.as_str())?),
         })
     }
 
@@ -262,8 +262,8 @@ impl KeyFilter {
             TagKeyFilter::Equal(key) => Self::Names(vec![key.clone()], true),
             TagKeyFilter::NotEqual(key) => Self::Names(vec![key.clone()], false),
             TagKeyFilter::In(keys) => Self::Names(keys.clone(), true),
-            TagKeyFilter::Match(regex) => Self::Matches(Pattern::new(regex)?, true),
-            TagKeyFilter::NotMatch(regex) => Self::Matches(Pattern::new(regex)?, false),
+            TagKeyFilter::Match(regex) => Self::Matches(Pattern::new(regex.as_str())?, true),
+            TagKeyFilter::NotMatch(regex) => Self::Matches(Pattern::new(regex.as_str())?, false),
         })
     }
 

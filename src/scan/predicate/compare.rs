@@ -1,9 +1,8 @@
 //! Typed lanes to masks. What cannot be compared is false, `!=` included.
 
-use regex::Regex;
-
 use super::Mask;
 use super::expr::{Data, Evaluated, Lane, Text, both, floats, map, zip};
+use crate::model::regex::Pattern;
 use crate::scan::request::Comparison;
 
 /// The rows in which `a` and `b` have values that compare so.
@@ -40,7 +39,7 @@ pub(super) fn compare(comparison: Comparison, a: Evaluated<'_>, b: Evaluated<'_>
 }
 
 /// The rows in which a text exists and matches, or does not.
-pub(super) fn matches(operand: Evaluated<'_>, regex: &Regex, negated: bool) -> Mask {
+pub(super) fn matches(operand: Evaluated<'_>, regex: &Pattern, negated: bool) -> Mask {
     let Data::Text(text) = &operand.data else { return Mask::None };
     mask(each(text, |text| regex.is_match(text) != negated), operand.valid)
 }

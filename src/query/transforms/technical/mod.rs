@@ -37,12 +37,19 @@ pub(crate) struct Technical {
 }
 
 /// A function of the values so far.
-trait Indicator: std::fmt::Debug {
+trait Indicator {
     /// Its answer after one more value.
     fn add(&mut self, value: f64) -> f64;
 
     /// Values after which the answers make sense.
     fn warm_count(&self) -> usize;
+}
+
+// Not a supertrait: it would carry the printing of every one's state into the module.
+impl std::fmt::Debug for dyn Indicator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Indicator")
+    }
 }
 
 impl Technical {

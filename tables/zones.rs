@@ -1,35 +1,21 @@
 //! The IANA time zone database, from the tables of `tzdb_data` to a seventh of their size:
 //! `zones.bin`, which `model::zone` reads and describes.
 
-use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::Path;
 
 use tz::timezone::{RuleDay, TransitionRule};
 use tz::{LocalTimeType, TimeZoneRef};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=build.rs");
-    let mut names = Vec::new();
+use crate::packed::{directory, signed, unsigned};
+
+/// The file's bytes.
+pub(crate) fn pack() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut zones = Vec::new();
-    let mut known: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     for name in tzdb_data::TZ_NAMES {
         let rules = tzdb_data::find_tz(name.as_bytes()).ok_or("a name without its zone")?;
-        let bytes = encode(rules)?;
-        let at = *known.entry(bytes).or_insert_with_key(|bytes| {
-            let at = zones.len();
-            zones.extend_from_slice(bytes);
-            at
-        });
-        unsigned(&mut names, u64::try_from(name.len())?);
-        names.extend_from_slice(name.as_bytes());
-        unsigned(&mut names, u64::try_from(at)?);
+        zones.push((*name, encode(rules)?));
     }
-    unsigned(&mut names, 0);
-    names.extend_from_slice(&zones);
-    let folder = std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
-    std::fs::write(Path::new(&folder).join("zones.bin"), names)?;
-    Ok(())
+    directory(&zones)
 }
 
 fn encode(rules: &TimeZoneRef<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
@@ -79,16 +65,4 @@ fn day(out: &mut Vec<u8>, day: &RuleDay, seconds: i32) -> Result<(), Box<dyn Err
     out.extend_from_slice(&[day.month(), day.week(), day.week_day()]);
     signed(out, i64::from(seconds));
     Ok(())
-}
-
-fn signed(out: &mut Vec<u8>, value: i64) {
-    unsigned(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
-}
-
-fn unsigned(out: &mut Vec<u8>, mut value: u64) {
-    while value > 0x7F {
-        out.extend((value | 0x80).to_le_bytes().first());
-        value >>= 7;
-    }
-    out.extend(value.to_le_bytes().first());
 }

@@ -2,7 +2,7 @@ use super::*;
 
 fn error(source: &str) -> String {
     match Regex::new(source) {
-        Ok(regex) => format!("accepted as {}", regex.to_rust()),
+        Ok(regex) => format!("accepted: {regex}"),
         Err(error) => error.to_string(),
     }
 }
@@ -100,15 +100,24 @@ fn translations_match_what_go_matches() {
         ("(?U)^a+?$", "aa", "b"),
         ("^*a", "ba", "b"),
         ("(?i)^[^k]$", "x", "\u{212A}"),
+        ("(?i)^ÄB$", "äb", "ab"),
+        ("(?i)^\\p{Lu}$", "ä", "1"),
+        ("(?i)^\\P{Lu}$", "1", "ä"),
+        ("(?i)^[[:upper:]]$", "s", "1"),
+        ("(?i)^\\w$", "\u{17F}", "ä"),
+        ("(?i)^\\W$", "ä", "\u{17F}"),
+        ("^\\p{C}$", "\u{7F}", "\u{378}"),
+        ("^[\\p{Cs}a]$", "a", "\u{FFFD}"),
+        ("^\\x{D800}*$", "", "a"),
+        ("^[^\\x{0}-\\x{10FFFF}]*$", "", "a"),
         ("a\\z", "a", "a\n"),
         ("^\\x{D800}$|^a$", "a", "\u{FFFD}"),
         ("^[\\x{D7FF}-\\x{E000}]$", "\u{E000}", "a"),
     ] {
-        let regex = Regex::new(source).unwrap();
-        let compiled = regex.compile().unwrap();
-        assert!(compiled.is_match(matching.as_bytes()), "/{source}/ {matching:?}");
+        let pattern = Pattern::new(source).unwrap();
+        assert!(pattern.is_match(matching), "/{source}/ {matching:?}");
         if !source.is_empty() {
-            assert!(!compiled.is_match(other.as_bytes()), "/{source}/ {other:?}");
+            assert!(!pattern.is_match(other), "/{source}/ {other:?}");
         }
     }
 }
@@ -124,6 +133,7 @@ fn what_is_too_large_is_refused() {
         error(&"(".repeat(500)),
         format!("error parsing regexp: missing closing ): `{}`", "(".repeat(500))
     );
+    assert_eq!(error(&"a".repeat((16 << 10) + 1)), InvalidRegex::TooLarge.to_string());
     let nested = format!("{}a{}", "(".repeat(500), ")".repeat(500));
     assert_eq!(error(&nested), InvalidRegex::TooLarge.to_string());
 }

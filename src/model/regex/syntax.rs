@@ -157,9 +157,9 @@ impl<'a> Translator<'a> {
             '$' => self.anchor(1, if self.flags.multi_line { "(?m:$)" } else { "$" }),
             '.' => self.anchor(1, if self.flags.dot_newline { "(?s:.)" } else { "." }),
             '[' => {
-                let (class, rest) = class::bracket(self.rest)?;
+                let (class, rest) = class::bracket(self.rest, self.flags.fold_case)?;
                 self.rest = rest;
-                self.push_folded(class);
+                self.push(class.into_rust());
             }
             '*' | '+' | '?' => {
                 let after = self.rest.get(1..).unwrap_or_default();
@@ -183,9 +183,13 @@ impl<'a> Translator<'a> {
         self.group.atoms.push(Atom { rust, repeats: 0 });
     }
 
-    /// Adds a literal or class, which `(?i)` is about.
-    fn push_folded(&mut self, rust: String) {
-        self.push(if self.flags.fold_case { format!("(?i:{rust})") } else { rust });
+    /// Adds a single code point, which `(?i)` is about.
+    fn push_single(&mut self, code: u32) {
+        let mut class = class::single(code);
+        if self.flags.fold_case {
+            class.fold_case();
+        }
+        self.push(class.into_rust());
     }
 
     fn anchor(&mut self, bytes: usize, rust: &str) {
@@ -195,7 +199,7 @@ impl<'a> Translator<'a> {
 
     fn literal(&mut self, bytes: usize, c: char) {
         self.skip(bytes);
-        self.push_folded(regex::escape(c.encode_utf8(&mut [0; 4])));
+        self.push_single(u32::from(c));
     }
 
     fn open(&mut self) {
@@ -339,14 +343,14 @@ impl<'a> Translator<'a> {
                 self.rest = rest;
             }
             _ => {
-                if let Some((class, rest)) = class::escaped(self.rest)? {
+                if let Some((class, rest)) = class::escaped(self.rest, self.flags.fold_case)? {
                     self.rest = rest;
-                    self.push_folded(class);
+                    self.push(class.into_rust());
                     return Ok(());
                 }
                 let (c, rest) = escape::char(self.rest)?;
                 self.rest = rest;
-                self.push_folded(class::single(c));
+                self.push_single(c);
             }
         }
         Ok(())

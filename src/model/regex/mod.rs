@@ -1,16 +1,18 @@
-//! Regular expressions as the AST keeps them: Go's source text, known to be valid.
+//! Regular expressions in Go's syntax, which is InfluxQL's.
 //!
 //! Go's and Rust's syntax differ in what is refused, in `\d \s \w \b` (ASCII only in Go) and in
-//! words of the errors, so Go's is parsed here and translated: [`Regex::to_rust`].
+//! words of the errors, so Go's is parsed here and translated. Objects send each other the source.
 
 mod class;
 mod escape;
+mod ranges;
 mod syntax;
+mod unicode;
 
 use std::fmt;
 
 use crate::model::limit::Exceeded;
-use crate::model::limits::REGEX_COMPILED_BYTES_MAX;
+use crate::model::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
 
@@ -29,7 +31,8 @@ pub enum InvalidRegex {
     /// Longer than it may be.
     #[error("error parsing regexp: {0}")]
     TooLong(#[from] Exceeded),
-    /// Would take more than [`REGEX_COMPILED_BYTES_MAX`], or nests too deeply.
+    /// Would take more than [`REGEX_COMPILED_BYTES_MAX`], or nests too deeply, or is longer than
+    /// [`REGEX_SOURCE_BYTES_MAX`], which no query text may be.
     #[error(
         "error parsing regexp: it takes more than {REGEX_COMPILED_BYTES_MAX} bytes when \
         compiled: repeat and nest less"
@@ -43,7 +46,7 @@ impl Regex {
     /// # Errors
     /// [`InvalidRegex`]; what Go refuses in Go's words.
     pub fn new(source: &str) -> Result<Self, InvalidRegex> {
-        compile(&syntax::translate(source)?)?;
+        Pattern::new(source)?;
         Ok(Self { source: source.to_owned() })
     }
 
@@ -51,29 +54,33 @@ impl Regex {
     pub fn as_str(&self) -> &str {
         &self.source
     }
-
-    /// The same expression for Rust's `regex::bytes::Regex`: it matches the same texts. Groups do
-    /// not capture and repetitions are greedy, since only whether it matches is ever asked.
-    pub fn to_rust(&self) -> String {
-        // The source was translated before, so the default is never taken.
-        syntax::translate(&self.source).unwrap_or_default()
-    }
-
-    /// Compiles the expression.
-    ///
-    /// # Errors
-    /// [`InvalidRegex::TooLarge`]; not for one that [`Regex::new`] took.
-    pub fn compile(&self) -> Result<regex::bytes::Regex, InvalidRegex> {
-        compile(&self.to_rust())
-    }
 }
 
-/// Compiles what [`Regex::to_rust`] made, within [`REGEX_COMPILED_BYTES_MAX`].
-fn compile(rust: &str) -> Result<regex::bytes::Regex, InvalidRegex> {
-    regex::bytes::RegexBuilder::new(rust)
-        .size_limit(REGEX_COMPILED_BYTES_MAX)
-        .build()
-        .map_err(|_| InvalidRegex::TooLarge)
+/// A regular expression, compiled. Only whether it matches is ever asked, so its groups do not
+/// capture and its repetitions are greedy.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    regex: regex::Regex,
+}
+
+impl Pattern {
+    /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// [`InvalidRegex`]; what Go refuses in Go's words.
+    pub fn new(source: &str) -> Result<Self, InvalidRegex> {
+        if source.len() > REGEX_SOURCE_BYTES_MAX {
+            return Err(InvalidRegex::TooLarge);
+        }
+        let rust = syntax::translate(source)?;
+        let regex = regex::RegexBuilder::new(&rust).size_limit(REGEX_COMPILED_BYTES_MAX).build();
+        Ok(Self { regex: regex.map_err(|_| InvalidRegex::TooLarge)? })
+    }
+
+    /// Whether it matches anywhere in `text`, in time linear in the text.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
 }
 
 impl fmt::Display for Regex {

@@ -1,0 +1,50 @@
+//! Tables that `tables/` packs when the crate is built.
+//!
+//! Numbers are LEB128, signed ones in zigzag form. A directory is, for each name, its length, its
+//! text and the place of what it stands for; a length of zero, which ends them; and what they stand
+//! for, from which the places count.
+
+/// What the name, spelled exactly so, stands for: what is left to read from there on.
+pub fn find(directory: &'static [u8], name: &str) -> Option<&'static [u8]> {
+    let mut rest = directory;
+    let mut found = None;
+    loop {
+        let length = unsigned(&mut rest)?;
+        if length == 0 {
+            return rest.get(found?..);
+        }
+        let text = rest.split_off(..length)?;
+        let at = unsigned(&mut rest)?;
+        if text == name.as_bytes() {
+            found = Some(at);
+        }
+    }
+}
+
+/// Reads a signed number; None at the end of the table.
+pub fn signed(rest: &mut &[u8]) -> Option<i64> {
+    let folded = leb(rest)?;
+    Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
+}
+
+/// Reads a number without sign; None at the end of the table.
+pub fn unsigned(rest: &mut &[u8]) -> Option<usize> {
+    usize::try_from(leb(rest)?).ok()
+}
+
+/// Reads one byte; None at the end of the table.
+pub fn byte(rest: &mut &[u8]) -> Option<u8> {
+    rest.split_off_first().copied()
+}
+
+fn leb(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let next = byte(rest)?;
+        value |= u64::from(next & 0x7F) << shift;
+        if next < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}

@@ -1,0 +1,79 @@
+//! What Go's package `unicode` has: categories and scripts by name, and letter case.
+//!
+//! `tables/unicode.rs` packs both, in the form of [`packed`]. What a name stands for is the count
+//! of its ranges and, for each, the gap since the end of the one before and its length less one.
+//! Letter case is, for each character that has others like it, the gap since the one before and
+//! the distance to the next like it, around in a ring.
+
+use crate::model::packed::{self, signed, unsigned};
+
+use super::ranges::Ranges;
+
+static PROPERTIES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.bin"));
+static CASE_FOLDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/case_folds.bin"));
+
+/// The characters of the category or script that Go calls exactly so.
+pub(super) fn property(name: &str) -> Option<Ranges> {
+    let rest = &mut packed::find(PROPERTIES, name)?;
+    let mut all = Ranges::default();
+    let mut at = 0;
+    for _ in 0..unsigned(rest)? {
+        let low = at + unsigned(rest)? as u32;
+        at = low + unsigned(rest)? as u32;
+        all.add(low, at);
+    }
+    Some(all)
+}
+
+/// The characters that are not alone in their ring, ascending, each with the next of its ring.
+pub(super) fn case_folds() -> impl Iterator<Item = (u32, u32)> {
+    let mut rest = CASE_FOLDS;
+    let mut code = 0;
+    std::iter::from_fn(move || {
+        code += unsigned(&mut rest)? as u32;
+        Some((code, code.wrapping_add_signed(signed(&mut rest)? as i32)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_have_the_characters_that_the_crate_says() {
+        use unicode_script::UnicodeScript;
+        for c in ['a', 'Ω', 'д', '中', '٣', '€', '\u{1F600}', '\u{378}', '\0'] {
+            let script = c.script().full_name();
+            let (mut with, Some(without)) =
+                (Ranges::from([(u32::from(c), u32::from(c))]), property(script))
+            else {
+                assert_eq!(script, "Unknown");
+                continue;
+            };
+            with.add_all(&without);
+            assert_eq!(with.into_rust(), without.into_rust(), "{c:?} of {script}");
+        }
+        assert_eq!(property("Any"), Some(Ranges::from([(0, 0x10_FFFF)])));
+        assert_eq!(property("Zp"), Some(Ranges::from([(0x2029, 0x2029)])));
+        assert_eq!(property("Cs"), Some(Ranges::default()));
+        for unknown in ["greek", "Grek", "Letter", "Unknown", "LC", "Cn", ""] {
+            assert_eq!(property(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn case_is_in_rings() {
+        let next = |code: char| {
+            case_folds()
+                .find(|&(from, _)| from == u32::from(code))
+                .and_then(|(_, to)| char::from_u32(to))
+        };
+        assert_eq!(next('K'), Some('k'));
+        assert_eq!(next('k'), Some('\u{212A}'));
+        assert_eq!(next('\u{212A}'), Some('K'));
+        assert_eq!(next('ß'), Some('ẞ'));
+        assert_eq!(next('1'), None);
+        assert!(case_folds().count() > 2800);
+        assert!(case_folds().is_sorted_by_key(|(code, _)| code));
+    }
+}
