@@ -1,7 +1,7 @@
-//! SELECT … INTO: the rows of a query, written as points.
+//! SELECT … INTO: the rows of a query, written as points, batch by batch as they are read.
 //!
-//! Everything is read before anything is written, since a write that adds columns makes the schema
-//! of a query in progress stale. That bounds what one statement may copy.
+//! A statement that fails has written the batches before. 1.x leaves them too; repeated, it writes
+//! the same points.
 
 mod points;
 
@@ -27,13 +27,18 @@ pub struct SelectInto {
     /// The measurement; `None` is each row's own.
     measurement: Option<String>,
     principal: Principal,
+    query: Box<Query>,
+    /// Rows that wait to be written.
+    points: Points,
+    /// Points that have been written or are being.
+    written: u64,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
-    Read { query: Box<Query>, points: Points },
-    Write { write: Box<Write>, points: u64 },
+    Read,
+    Write(Box<Write>),
     Finished,
 }
 
@@ -58,57 +63,57 @@ impl SelectInto {
         let points = Points::new(tag_arguments(&select));
         let principal = session.principal.clone();
         let query = Box::new(Query::select(select, session)?);
-        Ok(Self { place, measurement, principal, stage: Stage::Read { query, points } })
+        let stage = Stage::Read;
+        Ok(Self { place, measurement, principal, query, points, written: 0, stage })
     }
 
-    fn read(
-        &mut self,
-        context: &mut Context<'_>,
-        mut reply: Option<Reply>,
-        (mut query, mut points): (Box<Query>, Points),
-    ) -> Step<Answer> {
+    fn read(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> Step<Answer> {
         loop {
-            match query.step(context, reply.take()) {
+            match self.query.step(context, reply.take()) {
                 Step::Calls(calls) => {
-                    self.stage = Stage::Read { query, points };
+                    self.stage = Stage::Read;
                     return Step::Calls(calls);
                 }
                 Step::Done(Ok(Some(chunk))) => {
-                    if let Err(error) = points.push(self.measurement.as_deref(), &chunk) {
-                        return Step::Done(Err(error.into()));
+                    self.points.push(self.measurement.as_deref(), &chunk);
+                    if self.points.is_enough() {
+                        return self.write_batch(context);
                     }
                 }
-                Step::Done(Ok(None)) => break,
+                Step::Done(Ok(None)) if self.points.count() > 0 => {
+                    return self.write_batch(context);
+                }
+                Step::Done(Ok(None)) => return written(self.written),
                 Step::Done(Err(error)) => return Step::Done(Err(error)),
             }
         }
-        let count = points.count();
-        if count == 0 {
-            return written(0);
-        }
+    }
+
+    fn write_batch(&mut self, context: &mut Context<'_>) -> Step<Answer> {
         let SourceName { database, policy } = self.place.clone();
-        let batch = points.finish();
+        self.written += self.points.count();
+        let batch = self.points.take();
         let (auto_create, all_or_nothing) = (None, false);
         let principal = self.principal.clone();
         let request =
             WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
-        self.write(context, None, (Box::new(Write::new(request)), count))
+        self.write(context, None, Box::new(Write::new(request)))
     }
 
     fn write(
         &mut self,
         context: &mut Context<'_>,
         reply: Option<Reply>,
-        (mut write, points): (Box<Write>, u64),
+        mut write: Box<Write>,
     ) -> Step<Answer> {
         match write.step(context, reply) {
             Step::Calls(calls) => {
-                self.stage = Stage::Write { write, points };
+                self.stage = Stage::Write(write);
                 Step::Calls(calls)
             }
             Step::Done(Ok(outcome)) => match partial(&outcome) {
                 Some(error) => Step::Done(Err(error.into())),
-                None => written(points),
+                None => self.read(context, None),
             },
             Step::Done(Err(error)) => Step::Done(Err(error)),
         }
@@ -120,8 +125,8 @@ impl Machine for SelectInto {
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Answer> {
         match std::mem::replace(&mut self.stage, Stage::Finished) {
-            Stage::Read { query, points } => self.read(context, reply, (query, points)),
-            Stage::Write { write, points } => self.write(context, reply, (write, points)),
+            Stage::Read => self.read(context, reply),
+            Stage::Write(write) => self.write(context, reply, write),
             Stage::Finished => Step::Done(Ok(None)),
         }
     }

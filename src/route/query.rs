@@ -1,8 +1,9 @@
 //! SELECT and SHOW: schemas in, scans out to every shard that may hold rows, pages back.
 //!
 //! A shard that knows better answers "stale": as long as nothing was answered the machine starts
-//! again from the owners. A plan that asks no shard of a policy is made again from the owners'
-//! state too, since no shard could have said that the cache is old (DESIGN section 4, rule 6).
+//! again from the owners, later it goes on if nothing but additions came since. A plan that asks no
+//! shard of a policy is made again from the owners' state too, since no shard could have said that
+//! the cache is old (DESIGN section 4, rule 6).
 
 mod run;
 
@@ -54,6 +55,8 @@ pub struct Query {
     round: Round,
     /// Whether a piece of the result has gone out.
     emitted: bool,
+    /// What is half answered, while its callers learn what a shard has seen.
+    paused: Option<Box<Run>>,
     retries: u32,
     watch: Watch,
     /// EXPLAIN, and whether it analyses.
@@ -116,6 +119,7 @@ impl Query {
             stage,
             round,
             emitted: false,
+            paused: None,
             retries: 0,
             watch: Watch::default(),
             explain: None,
@@ -166,6 +170,9 @@ impl Query {
         if let Err(error) = self.check_policies(&loaded) {
             return Flow::Break(Err(error));
         }
+        if let Some(run) = self.paused.take() {
+            return self.proceed(context, run, &loaded);
+        }
         let run = match &self.question {
             Question::Select(select) => self.plan_select(context, select, &loaded),
             Question::Show(statement) => {
@@ -181,6 +188,24 @@ impl Query {
             Err(error) if all_fresh => Flow::Break(Err(error.into())),
             Ok(_) | Err(_) => self.load_next(context, Vec::new(), true),
         }
+    }
+
+    /// Goes on with what is half answered. What was added since does not concern it; of what was
+    /// moved or dropped it may have read one half here and one there.
+    fn proceed(&mut self, context: &mut Context<'_>, mut run: Box<Run>, loaded: &[Loaded]) -> Flow {
+        for (_, stamp) in run.streams.iter_mut().flatten() {
+            let fresh = loaded.iter().find_map(|found| {
+                let (_, schema) = found.schemas.iter().find(|(id, _)| *id == stamp.policy)?;
+                Some((found.description.generation, schema.version))
+            });
+            match fresh {
+                Some((generation, version)) if generation == stamp.generation => {
+                    stamp.schema_version = version;
+                }
+                _ => return Flow::Break(Err(Unavailable::Changing.into())),
+            }
+        }
+        self.go_on(context, run)
     }
 
     /// Which policy a source means is known by now: whether the caller may read it, too.
@@ -329,12 +354,14 @@ impl Query {
             return Flow::Break(Err(error));
         }
         if !stale {
+            self.retries = 0;
             return self.go_on(context, run);
         }
-        if self.emitted || self.retries >= STALE_RETRIES_MAX {
+        if self.retries >= STALE_RETRIES_MAX {
             return Flow::Break(Err(Unavailable::Changing.into()));
         }
         self.retries += 1;
+        self.paused = self.emitted.then_some(run);
         self.load_next(context, Vec::new(), true)
     }
 }

@@ -1,4 +1,5 @@
-//! Answers requests from standard input, a JSON array `[path, query, body]` per line, with
+//! Answers requests from standard input, a JSON array `[path, query, body]` per line (and
+//! perhaps the Accept header), with
 //! one JSON array `[status, body]` per line: the whole product natively, for the generator's script.
 #![allow(missing_docs, reason = "a program for one script")]
 
@@ -22,8 +23,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut product = InProcess::new(Settings::read(setting)?, 1);
     let mut out = stdout().lock();
     for line in stdin().lock().lines() {
-        let [path, query, body]: [String; 3] = serde_json::from_str(&line?)?;
-        let headers = vec![("authorization".to_owned(), "Token admin".to_owned())];
+        let line = line?;
+        let mut asked = serde_json::from_str::<Vec<String>>(&line)?.into_iter();
+        let mut next = || asked.next().unwrap_or_default();
+        let (path, query, body, accept) = (next(), next(), next(), next());
+        let headers = [("authorization", "Token admin"), ("accept", &accept)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let head = RequestHead { method: "POST".to_owned(), path, query, headers };
         let response = product.request(head, body.into_bytes(), NOW_NS);
         let text = String::from_utf8_lossy(&response.body);

@@ -18,6 +18,7 @@ mod grants;
 mod http;
 mod influxql;
 mod influxql_hostile;
+mod into;
 mod isolation;
 mod line_protocol;
 mod memory;

@@ -7,11 +7,13 @@ use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
-use crate::query::error::QueryError;
 use crate::query::result::{ResultColumn, SeriesChunk, Values};
 
-/// What one statement may write; a batch becomes one frame for each shard.
-const BYTES_MAX: usize = 16 << 20;
+/// A batch is written when it has about this many bytes; it becomes one frame for each shard.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// What the tags of a series take, about.
+const SERIES_BYTES: usize = 200;
 
 type Tags = Vec<(String, String)>;
 
@@ -44,17 +46,15 @@ impl Points {
         self.count
     }
 
+    /// Whether it is time to write them.
+    pub(super) fn is_enough(&self) -> bool {
+        self.bytes >= BATCH_BYTES
+    }
+
     /// Adds the rows of `chunk` that have a value, to `measurement` or else to their own.
-    ///
-    /// # Errors
-    /// [`QueryError::TooLarge`]
-    pub(super) fn push(
-        &mut self,
-        measurement: Option<&str>,
-        chunk: &SeriesChunk,
-    ) -> Result<(), QueryError> {
-        let Some(name) = measurement.or(chunk.name.as_deref()) else { return Ok(()) };
-        let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return Ok(()) };
+    pub(super) fn push(&mut self, measurement: Option<&str>, chunk: &SeriesChunk) {
+        let Some(name) = measurement.or(chunk.name.as_deref()) else { return };
+        let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return };
         let (mut tags, mut fields) = (Vec::new(), Vec::new());
         for (key, column) in chunk.columns.iter().zip(&chunk.values).skip(1) {
             let (ResultColumn::Values(column) | ResultColumn::Filled { column, .. }) = column
@@ -70,7 +70,7 @@ impl Points {
         let has_value = |row: &u32| fields.iter().any(|(_, c)| c.validity.is_valid(*row as usize));
         let rows: Vec<u32> = (0..chunk.rows as u32).filter(has_value).collect();
         if rows.is_empty() {
-            return Ok(());
+            return;
         }
         let table = self.tables.entry(name.to_owned()).or_default();
         for &row in &rows {
@@ -78,6 +78,7 @@ impl Points {
         }
         let group = chunk.tags.iter().filter(|(_, value)| !value.is_empty());
         let group: Tags = group.cloned().collect();
+        self.bytes += SERIES_BYTES * if tags.is_empty() { 1 } else { rows.len() };
         if tags.is_empty() {
             let series = table.series_of(group);
             table.row_series.resize(table.times_ns.len(), series);
@@ -104,16 +105,13 @@ impl Points {
             table.add_field(key, &next);
         }
         table.pad();
-        if self.bytes > BYTES_MAX {
-            let (what, limit, unit) = ("what SELECT INTO writes", BYTES_MAX as u64, "bytes");
-            return Err(QueryError::TooLarge { what, limit, unit });
-        }
-        Ok(())
     }
 
-    pub(super) fn finish(self) -> Batch {
-        let tables = self.tables.into_iter().map(|(name, table)| table.finish(name));
-        Batch { measurements: tables.collect() }
+    /// Takes them all out.
+    pub(super) fn take(&mut self) -> Batch {
+        (self.count, self.bytes) = (0, 0);
+        let tables = std::mem::take(&mut self.tables).into_iter();
+        Batch { measurements: tables.map(|(name, table)| table.finish(name)).collect() }
     }
 }
 

@@ -27,7 +27,8 @@ impl RelativeStrength {
 impl Indicator for RelativeStrength {
     fn add(&mut self, value: f64) -> f64 {
         let (up, down) = self.movements(value);
-        100.0 * up / (up + down)
+        // In 1.x's order of operations, so that floor() rounds the same number.
+        100.0 - 100.0 / (1.0 + up / down)
     }
 
     fn warm_count(&self) -> usize {
