@@ -3,10 +3,11 @@
 import { followAddress } from './address.js';
 import { databases } from './api/schema.js';
 import { onToken } from './api/token.js';
-import { settlePlace } from './api/transport.js';
+import { currentPlace, settlePlace } from './api/transport.js';
 import { connectPanel } from './connect/panel.js';
 import { button } from './dom.js';
 import { explorer } from './explorer/panel.js';
+import { loadAhead } from './ahead.js';
 import { queryPanel } from './query/panel.js';
 import { sessionCorner } from './session.js';
 import { welcome } from './start/welcome.js';
@@ -65,4 +66,4 @@ byId('views').replaceChildren(...links);
 byId('main').replaceChildren(...Object.values(panels));
 onChange((now, before) => now.view !== before.view && showPlace());
 showPlace();
-settlePlace().then(() => reload());
+settlePlace().then(() => reload()).then(() => currentPlace() === 'browser' && loadAhead());

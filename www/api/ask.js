@@ -33,6 +33,7 @@ export async function post(q, { db, epoch, signal } = {}) {
     return await request('/query', { method: 'POST', headers, body: String(body), signal });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
+    if (error.name === 'EngineError') throw new Refused(error.message, 0);
     throw new Refused(`The server could not be reached: ${error.message}`, 0);
   }
 }

@@ -7,25 +7,52 @@ const keeping = 'tidemark.persist';
 const listeners = [];
 let place = localStorage.getItem(kept) ?? 'server';
 let starting = null;
+let checking = null;
+let trouble = null;
+/** Whether this page goes without what is kept. */
+let isAside = false;
 
 /** `server`, or `browser` for the engine in this page. */
 export const currentPlace = () => place;
 
+const announce = () => listeners.forEach((listener) => listener(place));
+
 /** Whether what the engine holds is kept in the browser's storage. */
-export const isKept = () => localStorage.getItem(keeping) === 'yes';
+export const isKept = () => !isAside && localStorage.getItem(keeping) === 'yes';
+
+/** Why the engine does not start, with a `code` of `engine.js`; or null. */
+export const engineTrouble = () => trouble;
 
 /** Calls `listener(place)` after each change of place. */
 export const onPlace = (listener) => listeners.push(listener);
 
+const load = (settings) =>
+  import('../engine/engine.js').then(({ startEngine }) => startEngine(settings));
+
 /** The engine of the page, loaded when somebody needs it. */
 export function engine() {
-  starting ??= import('../engine/engine.js')
-    .then(({ startEngine }) => startEngine({ persist: isKept() }))
-    .catch((error) => {
+  starting ??= load({ persist: isKept() }).then(
+    (started) => {
+      trouble = null;
+      return started;
+    },
+    (error) => {
+      trouble = error;
       starting = null;
       throw error;
-    });
+    },
+  );
   return starting;
+}
+
+/** An engine that reads lines. While the server has the data, the one beside it opens nothing. */
+export function checker() {
+  if (place === 'browser') return engine();
+  checking ??= load({ persist: false }).catch((error) => {
+    checking = null;
+    throw error;
+  });
+  return checking;
 }
 
 /** Moves to another place. Rejects, and stays, if there is no engine. */
@@ -33,7 +60,7 @@ export async function moveTo(next, { remember = true } = {}) {
   if (next === 'browser') await engine();
   place = next;
   if (remember) localStorage.setItem(kept, next);
-  listeners.forEach((listener) => listener(place));
+  announce();
 }
 
 /** From now on stores what the engine holds, or deletes what is stored of it. */
@@ -42,8 +69,24 @@ export async function setKept(isWanted) {
   localStorage.setItem(keeping, isWanted ? 'yes' : 'no');
 }
 
-/** Forgets whatever the engine keeps. */
-export const forget = async () => (await engine()).forget();
+/** Empties the engine, and what is kept of it even if that cannot be read. */
+export async function forget() {
+  if (trouble) {
+    const { forgetStored } = await import('../engine/engine.js');
+    await forgetStored();
+    await engine();
+  } else {
+    await (await engine()).forget();
+  }
+  announce();
+}
+
+/** Begins with an empty engine; what is kept stays as it is, and nothing is added to it. */
+export async function goAside() {
+  isAside = true;
+  await engine();
+  announce();
+}
 
 /** Whether a Tidemark answers where the page came from. */
 async function serverAnswers() {
@@ -58,11 +101,10 @@ async function serverAnswers() {
 /** Chooses the engine where no server answers. */
 export async function settlePlace() {
   if (place === 'server' && (await serverAnswers())) return;
-  try {
-    await moveTo('browser', { remember: false });
-  } catch {
-    place = 'server';
-  }
+  place = 'browser';
+  // Whoever asks it something is told why there is no answer.
+  await engine().catch(() => {});
+  announce();
 }
 
 /** A request to `path` of the API, with the token. A 401 forgets nothing: the page asks anew. */

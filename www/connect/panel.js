@@ -1,5 +1,6 @@
 // The connect view: settings for each client, and tokens for them.
 
+import { currentPlace, onPlace } from '../api/transport.js';
 import { button, copyFrom, el } from '../dom.js';
 import { current, onChange } from '../state.js';
 import { newToken } from './new_token.js';
@@ -32,12 +33,20 @@ export function connectPanel() {
       tab.tabIndex = index === chosen ? 0 : -1;
     });
   };
+  const about = el('p', { class: 'faint' });
+  const showPlace = () => {
+    const ofServer = ['Settings for ', el('code', {}, location.origin), '. Put a token in the place of TOKEN.'];
+    const ofPage = ['The database in this page has no address that a client could reach: these settings are for a server, put its address in.'];
+    about.replaceChildren(...(currentPlace() === 'server' ? ofServer : ofPage));
+  };
+  onPlace(showPlace);
+  showPlace();
   onChange((now, before) => now.db !== before.db && show());
   show();
   return el('section', { class: 'view connect', 'aria-label': 'Connect' },
     el('section', { class: 'panel wide', 'aria-label': 'Client settings' },
       el('h2', {}, 'Connect a client'),
-      el('p', { class: 'faint' }, 'Settings for ', el('code', {}, location.origin), '. Put a token in the place of TOKEN.'),
+      about,
       el('div', { class: 'bar' }, tabs, copy),
       code),
     newToken());

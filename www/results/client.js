@@ -4,9 +4,10 @@ let worker = null;
 let last = 0;
 const waiting = new Map();
 
-function started() {
+/** The worker, begun when it is needed first. */
+export function started() {
   if (worker) return worker;
-  worker = new Worker('/results/worker.js', { type: 'module', name: 'results' });
+  worker = new Worker(new URL('results/worker.js', document.baseURI), { type: 'module', name: 'results' });
   worker.addEventListener('message', ({ data: { id, output, error } }) => {
     const { resolve, reject } = waiting.get(id);
     waiting.delete(id);

@@ -194,7 +194,10 @@ export function resultPanel({ again, failed, start }) {
 
   async function showStart() {
     clear();
-    await start(body);
+    // In a place of its own: a result may come before it is filled.
+    const place = el('div', { class: 'start' });
+    body.replaceChildren(place);
+    await start(place);
     return null;
   }
 

@@ -31,6 +31,24 @@ export const suggestions = [
   },
 ].map((one) => ({ ...one, range, db: sampleDatabase }));
 
+let bytes = null;
+
+/** The lines, packed. */
+export function bytesOfSample() {
+  bytes ??= loadBytes().catch((error) => {
+    bytes = null;
+    throw error;
+  });
+  return bytes;
+}
+
+async function loadBytes() {
+  // Relative to the page, which need not lie at the top of its host.
+  const response = await fetch('sample/weather.lp.gz');
+  if (!response.ok) throw new Error(`The sample data could not be loaded: ${response.status}.`);
+  return response.arrayBuffer();
+}
+
 async function must(response) {
   if (!response.ok) throw new Error(errorIn(await response.text(), response.status));
 }
@@ -38,7 +56,7 @@ async function must(response) {
 /** Makes the database and writes the sample data into it. Throws what the server says. */
 export async function loadSample() {
   const [data] = await Promise.all([
-    fetch('/sample/weather.lp.gz').then((response) => response.arrayBuffer()),
+    bytesOfSample(),
     post(`CREATE DATABASE ${sampleDatabase}`).then(must),
   ]);
   const path = `/api/v2/write?bucket=${sampleDatabase}&precision=s`;

@@ -2,12 +2,13 @@
 
 import { measurements } from '../api/schema.js';
 import { token } from '../api/token.js';
-import { currentPlace } from '../api/transport.js';
+import { currentPlace, engineTrouble } from '../api/transport.js';
 import { button, el } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
 import { change, current } from '../state.js';
 import { loadSample, sampleDatabase, suggestions } from './sample.js';
 import { signInForm } from './sign_in.js';
+import { troubled } from './trouble.js';
 
 const origin = el('p', { class: 'faint' },
   'Daily weather of Seattle and New York, 2012 to 2015: 2,922 points, 32 KB. NOAA Climate Data Online, public domain, as collected by vega-datasets.');
@@ -15,6 +16,7 @@ const origin = el('p', { class: 'faint' },
 /** Fills `host` by what there is: no token, no data, or data and no question yet. */
 export async function welcome(host, { names, run, reload }) {
   if (!token() && currentPlace() === 'server') return signInFirst(host, reload);
+  if (currentPlace() === 'browser' && engineTrouble()) return troubled(host, engineTrouble(), reload);
   const all = await names();
   if (all.length === 0) return nothingYet(host, { run, reload });
   const isSample = current().db === sampleDatabase;

@@ -1,0 +1,43 @@
+// A host of static files and nothing else, as anybody has one.
+
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join, normalize } from 'node:path';
+
+const types = {
+  '.css': 'text/css',
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.json': 'application/json',
+  '.svg': 'image/svg+xml',
+  '.wasm': 'application/wasm',
+};
+
+/**
+ * Serves `folder` below the path `/somewhere/` until the test `t` is over: `{ url, asked }`, where
+ * `asked` lists every path that was asked for.
+ */
+export async function staticHost(t, folder) {
+  const below = '/somewhere/';
+  const asked = [];
+  const server = createServer(async ({ url }, response) => {
+    const path = normalize(url.split('?')[0]);
+    asked.push(path);
+    const name = path.endsWith('/') ? 'index.html' : path.slice(below.length);
+    try {
+      if (!path.startsWith(below)) throw new Error('outside');
+      const bytes = await readFile(join(folder, name));
+      response.setHeader('Content-Type', types[extname(name)] ?? 'application/octet-stream');
+      response.end(bytes);
+    } catch {
+      response.statusCode = 404;
+      response.end('no such file');
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  }));
+  return { url: `http://127.0.0.1:${server.address().port}${below}`, asked };
+}
