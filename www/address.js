@@ -15,14 +15,14 @@ export function hashOf(state) {
   return `#${parameters}`;
 }
 
-/** What a hash asks for. */
+/** What a hash asks for; what it leaves out is as at the beginning. */
 export function stateOf(hash) {
   const parameters = new URLSearchParams(hash.replace(/^#/, ''));
-  const asked = {};
+  const asked = { view: 'chart', db: '', range: 'all', query: '' };
   for (const [key, name] of Object.entries(keys)) {
     if (parameters.has(name)) asked[key] = parameters.get(name);
   }
-  if (!views.includes(asked.view)) delete asked.view;
+  if (!views.includes(asked.view)) asked.view = 'chart';
   return asked;
 }
 

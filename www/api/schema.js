@@ -79,7 +79,7 @@ export const valueCount = async (db, measurement, tag, policy) => {
   return (await rowsKept(q))[0]?.[0] ?? 0;
 };
 
-/** How many series a measurement, or a database, has. */
+/** How many series a measurement has. */
 export const seriesCount = async (db, measurement, policy) => {
   const q = `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)}${from(policy, measurement)}`;
   const [series] = await kept(q, () => ask(q));

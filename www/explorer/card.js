@@ -1,8 +1,9 @@
 // A card about the database that is chosen: how large it is, and what it has cost so far.
 
 import { ask } from '../api/ask.js';
-import { seriesCount } from '../api/schema.js';
+import { policies } from '../api/schema.js';
 import { el } from '../dom.js';
+import { quoted } from '../influxql/statements.js';
 
 /** Cloudflare's list prices, in dollars (docs/COSTS.md). */
 const prices = { rowWritten: 1e-6, rowRead: 1e-9, byteMonth: 0.2e-9 };
@@ -35,9 +36,19 @@ async function stats(db) {
   return sums;
 }
 
-/** The oldest and the newest time among all measurements of the default policy. */
+/** Everything in a database: the measurements of each policy. */
+const everything = async (db) =>
+  (await policies(db)).map(({ name }) => `${quoted(name)}./.*/`).join(', ');
+
+/** How many series there are. */
+async function seriesCount(db) {
+  const [series] = await ask(`SHOW SERIES EXACT CARDINALITY ON ${quoted(db)} FROM ${await everything(db)}`);
+  return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
+}
+
+/** The oldest and the newest time. */
 async function ends(db) {
-  const q = 'SELECT * FROM /.*/ ORDER BY time';
+  const q = `SELECT * FROM ${await everything(db)} ORDER BY time`;
   const [oldest, newest] = await Promise.all(
     ['ASC', 'DESC'].map(async (way) => {
       const [series] = await ask(`${q} ${way} LIMIT 1`, { db });

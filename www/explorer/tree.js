@@ -1,6 +1,8 @@
 // What is in the database: a tree whose branches are asked for when they are opened.
 
 import * as schema from '../api/schema.js';
+import { token } from '../api/token.js';
+import { currentPlace } from '../api/transport.js';
 import { button, el, icon } from '../dom.js';
 import { quoted, quotedText } from '../influxql/statements.js';
 import { change, current, onChange } from '../state.js';
@@ -104,7 +106,8 @@ export function tree(insert) {
     element,
     /** Lists the databases anew. */
     fill(names) {
-      element.replaceChildren(...(names.length ? names.map(database) : [note('No database yet.')]));
+      const none = token() || currentPlace() === 'browser' ? 'No database yet.' : 'Enter a token to see what is here.';
+      element.replaceChildren(...(names.length ? names.map(database) : [note(none)]));
       markChosen();
     },
   };

@@ -52,7 +52,7 @@ export function writePanel({ changed }) {
 
   function show({ good, errors }, words) {
     const bad = errors.length;
-    verdict.className = bad ? 'verdict bad' : 'verdict';
+    verdict.className = words ? 'verdict unknown' : bad ? 'verdict bad' : 'verdict';
     verdict.textContent = words ?? `${good} good line${good === 1 ? '' : 's'}${bad ? `, ${bad} bad` : ''}`;
     problems.replaceChildren(...errors.slice(0, problemsMax).map(({ line, column, reason }) =>
       el('li', {}, el('button', { type: 'button', class: 'link', on: { click: () => editor.goTo(editor.offset(line, column)) } },
@@ -115,7 +115,7 @@ export function writePanel({ changed }) {
     el('section', { class: 'panel wide', 'aria-label': 'Lines' },
       el('h2', {}, 'Write points'),
       el('div', { class: 'bar' },
-        el('label', {}, 'Database', database), el('label', {}, 'Timestamps in', precision), el('span', { class: 'gap' }), send),
+        el('label', {}, 'Database', database), el('label', {}, 'Precision', precision), el('span', { class: 'gap' }), send),
       place, verdict, problems, answer),
     el('section', { class: 'panel', 'aria-label': 'Files' }, el('h2', {}, 'Upload a file'), file, drop, uploads));
 }

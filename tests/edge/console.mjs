@@ -1,0 +1,98 @@
+// A browser for the tests of the console, and what they do in it again and again.
+
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+
+import { chromium } from 'playwright-core';
+
+import { at } from '../../scripts/project.mjs';
+import { has, tidemark, token } from './harness.mjs';
+
+const program = '/usr/bin/chromium';
+const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
+
+/** Longer than anything on the page takes. */
+const patienceMs = 10_000;
+
+/** Where pictures go. */
+export const pngFolder = at('screenshots');
+
+/**
+ * A fresh server and a browser before it: `{ server, context, page, problems }`. `problems` lists
+ * whatever the browser complained of. Null where there is no chromium; the test is then skipped.
+ */
+export async function opened(t, { hash = '', signedIn = true, options, ...more } = {}) {
+  if (!has(t, program)) return null;
+  const [server, browser] = await Promise.all([
+    tidemark(t, options),
+    chromium.launch({ executablePath: program, args }),
+  ]);
+  t.after(() => browser.close());
+  const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, ...more });
+  const page = await context.newPage();
+  page.setDefaultTimeout(patienceMs);
+  const problems = [];
+  page.on('pageerror', (error) => problems.push(error.stack));
+  page.on('console', (said) => said.type() === 'error' && problems.push(said.text()));
+  const console_ = { server, context, page, problems };
+  if (signedIn) await page.addInitScript((secret) => sessionStorage.setItem('tidemark.token', secret), token);
+  console_.go = (to = '') => page.goto(`${server.url}/${to}`);
+  if (hash !== null) await console_.go(hash);
+  return console_;
+}
+
+/** The address of a state of the console. */
+export const hashOf = (state) => `#${new URLSearchParams(state)}`;
+
+/** Types into the editor, in the place of what is there. */
+export async function type(page, text) {
+  await page.locator('.query .cm-content').focus();
+  await page.keyboard.press('Control+A');
+  await page.keyboard.press('Delete');
+  await page.keyboard.insertText(text);
+}
+
+/** The colours of the chart's lines, each with its number of pixels; ground and grid are grey. */
+export function drawnColours(page) {
+  return page.locator('.plot canvas').evaluate((canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const counts = new Map();
+    for (let i = 0; i < data.length; i += 4) {
+      const [red, green, blue, alpha] = data.subarray(i, i + 4);
+      const isGrey = Math.max(red, green, blue) - Math.min(red, green, blue) < 40;
+      if (alpha < 200 || isGrey) continue;
+      const key = `${red},${green},${blue}`;
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+    // A line that is drawn over another one is a shade beside itself.
+    const lines = [];
+    for (const [key, count] of [...counts].sort((a, b) => b[1] - a[1])) {
+      const colour = key.split(',').map(Number);
+      const line = lines.find((one) => one.colour.every((part, i) => Math.abs(part - colour[i]) < 12));
+      if (line) line.count += count;
+      else lines.push({ colour, count });
+    }
+    return lines.filter(({ count }) => count > 400);
+  });
+}
+
+/** Resolves when the chart has lines in it. */
+export async function chartDrawn(page) {
+  await page.locator('.plot canvas').waitFor();
+  await page.waitForFunction(() => {
+    const canvas = document.querySelector('.plot canvas');
+    return canvas?.width > 0 && document.querySelector('#result')?.getAttribute('aria-busy') === null;
+  });
+}
+
+/** A picture of the page, to be looked at. */
+export async function picture(page, name) {
+  mkdirSync(pngFolder, { recursive: true });
+  await page.screenshot({ path: `${pngFolder}/${name}.png` });
+}
+
+/** Asserts that the page complained of nothing, the given texts apart. */
+export function noProblems({ problems }, ...allowed) {
+  const others = problems.filter((text) => !allowed.some((part) => text.includes(part)));
+  assert.deepEqual(others, []);
+}

@@ -1,0 +1,203 @@
+// Items 5, 7 and 8 of the console: what is there, what goes on, and how others connect.
+
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+
+import { at } from '../../scripts/project.mjs';
+import { hashOf, noProblems, opened } from './console.mjs';
+import { has, token } from './harness.mjs';
+import { hasPythonClients } from './python.mjs';
+
+const run = promisify(execFile);
+
+test('5: the explorer lists what there is, inserts it, and says what it costs', async (t) => {
+  const console_ = await opened(t, { hash: null });
+  if (!console_) return;
+  const { page, server, go } = console_;
+  await server.query('CREATE DATABASE demo');
+  await server.query('CREATE RETENTION POLICY raw ON demo DURATION 52w REPLICATION 1');
+  const lines = [
+    'the\\ room,floor=1,wing=north temp=21.5,open=true,note="x",n=1i 1700000000000000000',
+    'the\\ room,floor=2,wing=north temp=20 1700000100000000001',
+    'door,floor=2 open=true 1600000000000000000',
+  ];
+  await server.mustWrite(lines.join('\n'), { db: 'demo' });
+  const newest = new Date(Date.now() - 36e5).toISOString();
+  await server.mustWrite(`only_raw v=1 ${Date.parse(newest)}000000`, { db: 'demo', rp: 'raw' });
+  await go(hashOf({ db: 'demo' }));
+  await page.locator('.query .cm-content').waitFor();
+  const open = (name) => page.getByRole('button', { name: `Open ${name}`, exact: true }).click();
+  const side = (name) => page.locator('.tree .line', { has: page.getByRole('button', { name, exact: true }) }).locator('.detail');
+  const shows = (name, text) => side(name).filter({ hasText: new RegExp(`^${text}$`) }).waitFor();
+  await shows('autogen', 'for ever');
+  await shows('raw', '8736h');
+  await shows('the room', '2 series');
+  await shows('door', '1 series');
+  await open('the room');
+  await shows('floor', 'tag, 2 values');
+  await shows('wing', 'tag, 1 value');
+  for (const [field, type] of [['temp', 'float'], ['open', 'boolean'], ['note', 'string'], ['n', 'integer']]) await shows(field, type);
+  await open('floor');
+  await open('raw');
+  await page.getByRole('button', { name: 'only_raw', exact: true }).waitFor();
+
+  // A click inserts, in the way that InfluxQL quotes it.
+  await page.getByRole('button', { name: 'the room', exact: true }).click();
+  const editor = page.locator('.query .cm-content');
+  assert.equal(await editor.textContent(), 'SELECT * FROM "the room"');
+  await page.keyboard.insertText(' WHERE ');
+  await page.getByRole('button', { name: 'floor', exact: true }).click();
+  await page.keyboard.insertText(' = ');
+  await page.getByRole('button', { name: '2', exact: true }).click();
+  assert.equal(await editor.textContent(), `SELECT * FROM "the room" WHERE floor = '2'`);
+
+  // The card says what the server counts.
+  await page.getByRole('button', { name: 'Read the schema anew' }).click();
+  const card = page.locator('.card dl > div');
+  await card.filter({ hasText: 'Newest' }).waitFor();
+  const shown = Object.fromEntries(await card.evaluateAll((all) => all.map((one) => [...one.children].map((it) => it.textContent))));
+  const stats = await server.series('SHOW STATS');
+  const sum = (key) => stats.reduce((all, { columns, values: [row] }) => all + (row[columns.indexOf(key)] ?? 0), 0);
+  assert.equal(shown.Series, '4');
+  assert.equal(shown['Oldest point'], '2020-09-13 12:26:40');
+  assert.equal(shown['Newest point'], newest.replace('T', ' ').replace('Z', ''));
+  assert.equal(shown['Points written'], String(sum('writePointsOk')));
+  assert.equal(shown['Points written'], '4');
+  assert.match(shown['Rows written'], new RegExp(`^${sum('rowsWritten')} · `));
+  assert.match(shown['Rows read'], /^\d+ · /);
+  assert.equal(shown.Size, `${Number((sum('diskBytes') / 1000).toPrecision(3))} KB`);
+  noProblems(console_);
+});
+
+test('7: a time range, a refresh that rests while hidden and never overlaps, and a live tail', async (t) => {
+  const console_ = await opened(t, { hash: null });
+  if (!console_) return;
+  const { page, server, go } = console_;
+  await page.addInitScript(() => {
+    Object.defineProperty(document, 'hidden', { get: () => globalThis.isAway === true });
+    globalThis.away = (isAway) => {
+      globalThis.isAway = isAway;
+      document.dispatchEvent(new Event('visibilitychange'));
+    };
+  });
+  await server.query('CREATE DATABASE demo');
+  const now = Date.now();
+  const line = (ago_ms, value) => `cpu load=${value} ${now - ago_ms}000000`;
+  await server.mustWrite([line(10 * 864e5, 1), line(2 * 36e5, 2), line(60_000, 3), line(30_000, 4)].join('\n'), { db: 'demo' });
+  await go(hashOf({ db: 'demo', view: 'table', q: 'SELECT load FROM cpu' }));
+  const stat = (text) => page.locator('.stat', { hasText: text }).waitFor();
+  await stat(/^4 rows/);
+  const pick = async (name) => {
+    await page.locator('.toolbar .menu-place > button').first().click();
+    await page.getByRole('button', { name, exact: true }).click();
+  };
+  await pick('Last hour');
+  await stat(/^2 rows/);
+  await pick('Last 6 hours');
+  await stat(/^3 rows/);
+  await page.locator('.toolbar .menu-place > button').first().click();
+  await page.getByLabel('From (UTC)').fill(new Date(now - 20 * 864e5).toISOString().slice(0, 19));
+  await page.getByLabel('Until (UTC)').fill(new Date(now - 36e5).toISOString().slice(0, 19));
+  await page.getByRole('button', { name: 'Use these times' }).click();
+  await stat(/^2 rows/);
+  await pick('Any time');
+  await stat(/^4 rows/);
+
+  // Slower than the refresh: the next one waits for the last.
+  const flights = { now: 0, most: 0, all: 0 };
+  await page.route('**/query', async (route) => {
+    flights.now += 1;
+    flights.all += 1;
+    flights.most = Math.max(flights.most, flights.now);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    flights.now -= 1;
+    await route.continue().catch(() => {});
+  });
+  await page.getByLabel('Refresh').selectOption('1');
+  await server.mustWrite(line(1000, 5), { db: 'demo' });
+  await stat(/^5 rows/);
+  await page.waitForTimeout(1200);
+  assert.equal(flights.most, 1);
+  assert.ok(flights.all >= 1);
+  await page.unroute('**/query', { behavior: 'wait' });
+
+  await page.evaluate(() => globalThis.away(true));
+  await page.waitForTimeout(1200);
+  let asked = 0;
+  page.on('request', (request) => (asked += Number(request.url().endsWith('/query'))));
+  await page.waitForTimeout(1500);
+  assert.equal(asked, 0, 'asked while hidden');
+  await page.evaluate(() => globalThis.away(false));
+  await page.waitForRequest('**/query');
+  await page.getByLabel('Refresh').selectOption('0');
+
+  await page.getByRole('tab', { name: 'Live tail' }).click();
+  const first = page.locator('#result tbody tr').first();
+  await first.filter({ hasText: '5' }).waitFor();
+  await server.mustWrite(line(0, 66), { db: 'demo' });
+  await page.locator('#result tr.new', { hasText: '66' }).waitFor();
+  assert.match(await first.textContent(), /66$/);
+  noProblems(console_);
+});
+
+/** The text of the Connect view for one client. */
+async function snippet(page, client) {
+  await page.getByRole('tab', { name: client, exact: true }).click();
+  return (await page.locator('.snippet').textContent()).replaceAll('TOKEN', (word, offset, all) => (all[offset - 1] === '_' ? word : token));
+}
+
+test('8: settings that work when pasted, and a token that may only read', async (t) => {
+  const console_ = await opened(t, { hash: hashOf({ view: 'connect', db: 'my db' }) });
+  if (!console_) return;
+  const { page, server } = console_;
+  const env = { ...process.env, TIDEMARK_TOKEN: token };
+  const count = async () => (await server.rows('SELECT count(temperature) FROM room', { db: 'my db' }))[0]?.[1];
+
+  const { stdout } = await run('bash', ['-ec', (await snippet(page, 'curl')).replace(/^curl/gm, 'curl -sS')]);
+  assert.match(stdout, /"columns":\["time","floor","temperature"\],"values":\[\[".*","1",21.5\]\]/);
+  assert.equal(await count(), 1);
+
+  const script = at('tests', 'edge', `pasted-${process.pid}.mjs`);
+  t.after(() => rmSync(script, { force: true }));
+  writeFileSync(script, await snippet(page, 'JavaScript'));
+  assert.match((await run(process.execPath, [script], { env })).stdout, /"room".*21\.5/);
+  assert.equal(await count(), 2);
+
+  await t.test('8: the Python settings work when pasted', async (inner) => {
+    if (!(await hasPythonClients(inner))) return;
+    const program = at('.cache', 'python', 'bin', 'python');
+    assert.match((await run(program, ['-c', await snippet(page, 'Python')], { env })).stdout, /"room".*21\.5/);
+    assert.equal(await count(), 3);
+  });
+  await t.test('8: the settings of the 1.x shell work when pasted', async (inner) => {
+    if (!has(inner, 'influx', ['-version'])) return;
+    const command = (await snippet(page, 'influx shell')).replace('influx -host', "influx -execute 'SELECT * FROM room LIMIT 1' -host");
+    const { stdout: table } = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
+    assert.match(table, /name: room\ntime +floor +temperature\n[- ]+\n\S+Z +1 +21.5/);
+  });
+
+  const telegraf = await snippet(page, 'Telegraf');
+  assert.match(telegraf, new RegExp(`urls = \\["${server.url}"\\]`));
+  assert.match(telegraf, /token = "\$TIDEMARK_TOKEN"[\s\S]*bucket = "my db"/);
+  const grafana = await snippet(page, 'Grafana');
+  assert.match(grafana, new RegExp(`url: "${server.url}"[\\s\\S]*version: InfluxQL[\\s\\S]*dbName: "my db"`));
+
+  await page.getByLabel('Name').fill('reader');
+  await page.getByLabel('write', { exact: true }).uncheck();
+  await page.getByLabel('Expiry').selectOption('86400');
+  await page.getByRole('button', { name: 'Create' }).click();
+  const made = await page.locator('.secret').textContent();
+  assert.match(made, /^apiv3_[0-9a-f]{64}$/);
+  const headers = { Authorization: `Bearer ${made}` };
+  assert.equal((await server.fetch(`/query?db=my+db&q=SHOW+MEASUREMENTS`, { headers })).status, 200);
+  assert.equal((await server.write('room temperature=1', { db: 'my db' }, headers)).status, 403);
+  const [listed] = (await (await server.fetch('/api/v3/configure/token')).json()).filter?.(({ name }) => name === 'reader') ?? [];
+  if (listed) assert.ok(listed.expiry);
+  // It is shown once.
+  await page.getByRole('button', { name: 'Query', exact: true }).click();
+  assert.ok(!(await page.content()).includes(made));
+  noProblems(console_);
+});

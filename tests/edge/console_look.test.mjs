@@ -1,0 +1,123 @@
+// Pictures of the console for a person to look at, and its accessibility in each of those states.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { at } from '../../scripts/project.mjs';
+import { chartDrawn, hashOf, noProblems, opened, picture } from './console.mjs';
+
+const range = '2012-01-01T00:00:00.000Z..2016-01-01T00:00:00.000Z';
+const temperatures = 'SELECT max(temp_max) AS high, min(temp_min) AS low\nFROM weather\nGROUP BY time(7d), city';
+
+const axe = readFileSync(at('node_modules', 'axe-core', 'axe.min.js'), 'utf8');
+
+/** What axe-core finds wrong with the page as it is. */
+async function violations(page) {
+  if (await page.evaluate(() => globalThis.axe === undefined)) await page.evaluate(axe);
+  const found = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  return found.violations.map(({ id, nodes }) => [id, nodes.map(({ html, any }) => `${html.slice(0, 160)} ${any[0]?.message ?? ''}`)]);
+}
+
+/** Each state: what to do to be in it. */
+const states = {
+  async empty({ page }) {
+    await page.getByRole('button', { name: 'Load sample data' }).waitFor();
+  },
+  async sample({ page }) {
+    await page.getByRole('button', { name: 'Load sample data' }).click();
+    await page.getByRole('button', { name: /each week/ }).waitFor();
+  },
+  async chart({ page, go }) {
+    await go(hashOf({ db: 'sample', view: 'chart', range, q: temperatures }));
+    await page.reload();
+    await chartDrawn(page);
+    await page.locator('.query .cm-content').waitFor();
+    const plot = await page.locator('.u-over').boundingBox();
+    await page.mouse.move(plot.x + plot.width * 0.4, plot.y + plot.height / 2);
+  },
+  async explain({ page }) {
+    await page.getByRole('button', { name: 'Explain' }).click();
+    await page.locator('.plan .figures').waitFor();
+  },
+  async table({ page }) {
+    await page.getByRole('button', { name: 'Explain' }).click();
+    await page.getByRole('tab', { name: 'Table' }).click();
+    await page.locator('tbody td').first().waitFor();
+  },
+  async raw({ page }) {
+    await page.getByRole('tab', { name: 'Raw' }).click();
+    await page.locator('#result > pre').waitFor();
+  },
+  async tail({ page }) {
+    await page.getByRole('tab', { name: 'Live tail' }).click();
+    await page.locator('tbody td').first().waitFor();
+  },
+  async error({ page, go }) {
+    await go(hashOf({ db: 'sample', view: 'chart', q: 'SELECT mean(temp_max) FROM weather\nGRUP BY time(7d)' }));
+    await page.reload();
+    await page.locator('.problem button').waitFor();
+  },
+  async range({ page }) {
+    await page.getByRole('button', { name: 'Any time' }).click();
+  },
+  async history({ page }) {
+    await page.getByRole('button', { name: 'History' }).click();
+    await page.locator('.past').first().waitFor();
+  },
+  async write({ page, go }) {
+    await go(hashOf({ db: 'sample', view: 'write' }));
+    await page.reload();
+    await page.locator('.write .cm-content').click();
+    await page.keyboard.press('Control+End');
+    await page.keyboard.insertText('room,floor=3 temperature=warm\nroom floor 4');
+    await page.locator('.verdict:not(:empty)').waitFor();
+    await page.getByRole('button', { name: 'Write', exact: true }).last().click();
+    await page.locator('pre.answer').waitFor();
+  },
+  async connect({ page }) {
+    await page.getByRole('button', { name: 'Connect', exact: true }).click();
+    await page.getByLabel('Name').fill('greenhouse');
+  },
+};
+
+const wide = { width: 1360, height: 860 };
+const narrow = { width: 400, height: 800 };
+const looks = [['light', 'light', wide], ['dark', 'dark', wide], ['narrow', 'light', narrow]];
+
+/** Of these the narrow one is looked at in the dark too. */
+const darkAndNarrow = ['chart', 'sign-in'];
+
+test('every state is accessible, fits, and has its picture, light and dark, wide and narrow', async (t) => {
+  const console_ = await opened(t, { signedIn: false });
+  if (!console_) return;
+  const { page } = console_;
+  await page.locator('.welcome input').waitFor();
+  const found = {};
+  const inEachLook = async (state) => {
+    const mine = darkAndNarrow.includes(state) ? [...looks, ['narrow-dark', 'dark', narrow]] : looks;
+    for (const [look, colorScheme, viewport] of mine) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize(viewport);
+      await picture(page, `${state}-${look}`);
+      if (viewport === wide) {
+        const wrong = await violations(page);
+        if (wrong.length > 0) found[`${state} ${look}`] = wrong;
+      } else {
+        const width = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(width <= narrow.width, `${state} is ${width} pixels wide at ${narrow.width}`);
+      }
+    }
+    await page.emulateMedia({ colorScheme: 'light' });
+    await page.setViewportSize(wide);
+  };
+  await inEachLook('sign-in');
+  await page.locator('.welcome input').fill('token-of-the-tests');
+  await page.keyboard.press('Enter');
+  for (const [state, reach] of Object.entries(states)) {
+    await reach(console_);
+    await inEachLook(state);
+  }
+  assert.deepEqual(found, {});
+  noProblems(console_, 'status of 400', 'status of 401');
+});

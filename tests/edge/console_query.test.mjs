@@ -1,0 +1,114 @@
+// Item 3 of the console: the query editor.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { hashOf, noProblems, opened, type } from './console.mjs';
+
+const lines = [
+  'weather,city=Oslo temp=1.5,rain=2i 1700000000000000000',
+  'weather,city=Rome temp=20.5,rain=0i 1700000060000000000',
+  'wind,city=Oslo speed=3 1700000000000000000',
+].join('\n');
+
+async function demo(t) {
+  const console_ = await opened(t, { hash: null });
+  if (!console_) return null;
+  await console_.server.query('CREATE DATABASE demo');
+  await console_.server.mustWrite(lines, { db: 'demo' });
+  await console_.go(hashOf({ db: 'demo', view: 'table' }));
+  await console_.page.locator('.query .cm-content').waitFor();
+  return console_;
+}
+
+/** What the list offers, in its order. */
+async function offered(page, text) {
+  await type(page, text.slice(0, -1));
+  await page.keyboard.type(text.slice(-1));
+  await page.locator('.cm-tooltip-autocomplete').waitFor();
+  return page.locator('.cm-completionLabel').allTextContents();
+}
+
+const cells = (page) => page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+
+test('3: the editor colours, completes from the schema, marks errors and runs', async (t) => {
+  const console_ = await demo(t);
+  if (!console_) return;
+  const { page } = console_;
+
+  // Completion: fields with types, functions with arguments, measurements, tags, values.
+  assert.equal((await offered(page, 'SELECT te'))[0], 'temp');
+  const call = page.locator('.cm-tooltip-autocomplete li', { hasText: 'mean' });
+  await offered(page, 'SELECT mea');
+  assert.match(await call.first().textContent(), /^mean\(field\)/);
+  assert.deepEqual((await offered(page, 'SELECT temp FROM w')).slice(0, 2).sort(), ['weather', 'wind']);
+  assert.equal((await offered(page, 'SELECT temp FROM weather GROUP BY ci'))[0], 'city');
+  assert.deepEqual(await offered(page, "SELECT temp FROM weather WHERE city ="), ['Oslo', 'Rome']);
+  assert.ok((await offered(page, 'sel')).includes('SELECT'));
+  await page.keyboard.press('Escape');
+
+  // Colours, and the whole text by its key.
+  await type(page, "SELECT temp FROM weather WHERE city = 'Rome'");
+  const colour = (text) => page.locator('.cm-line span', { hasText: new RegExp(`^${text}$`) }).first().evaluate((it) => getComputedStyle(it).color);
+  assert.notEqual(await colour('SELECT'), await colour("'Rome'"));
+  await page.keyboard.press('Control+Enter');
+  await page.locator('tbody td').first().waitFor();
+  assert.deepEqual(await cells(page), [['2023-11-14T22:14:20Z', '20.5']]);
+
+  // The selection alone.
+  const both = 'SELECT speed FROM wind; SELECT rain FROM weather';
+  await type(page, both);
+  await page.keyboard.press('Control+Home');
+  for (let i = 0; i < both.indexOf(';'); i += 1) await page.keyboard.press('Shift+ArrowRight');
+  await page.keyboard.press('Control+Enter');
+  await page.locator('th', { hasText: 'speed' }).waitFor();
+  assert.deepEqual(await cells(page), [['2023-11-14T22:13:20Z', '3']]);
+
+  // An error at the server's position, on the second line, though a range was put in before it.
+  await type(page, 'SELECT temp FROM weather\nWHERE city = "é" GRUP BY city');
+  await page.keyboard.press('Control+Enter');
+  await page.locator('.problem').waitFor();
+  assert.match(await page.locator('.problem').textContent(), /found GRUP, expected ; at line 2, char 18/);
+  assert.equal(await page.locator('.cm-wrong').textContent(), 'GRUP');
+  noProblems(console_, 'status of 400');
+});
+
+test('3: a query is cancelled, and those of before are listed', async (t) => {
+  const console_ = await demo(t);
+  if (!console_) return;
+  const { page } = console_;
+  await type(page, 'SELECT temp FROM weather');
+  await page.keyboard.press('Control+Enter');
+  await page.locator('tbody td').first().waitFor();
+
+  let release = null;
+  const held = new Promise((resolve) => (release = resolve));
+  let broken = null;
+  page.on('requestfailed', (request) => (broken = request.postData()));
+  await page.route('**/query', async (route) => {
+    await held;
+    await route.continue().catch(() => {});
+  });
+  await type(page, 'SELECT speed FROM wind');
+  await page.keyboard.press('Control+Enter');
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.locator('.stat', { hasText: 'Cancelled' }).waitFor();
+  assert.match(broken, /speed/);
+  release();
+  await page.unroute('**/query');
+
+  await page.getByRole('button', { name: 'History' }).click();
+  const past = page.locator('.past');
+  assert.deepEqual(await past.locator('code').allTextContents(), ['SELECT speed FROM wind', 'SELECT temp FROM weather']);
+  await past.nth(1).click();
+  assert.equal(await page.locator('.query .cm-content').textContent(), 'SELECT temp FROM weather');
+  // A password is not remembered, and is not in the address.
+  await type(page, "CREATE USER ann WITH PASSWORD 'geheimnis'");
+  await page.keyboard.press('Control+Enter');
+  await page.locator('.empty', { hasText: 'Done' }).waitFor();
+  const kept = await page.evaluate(() => JSON.stringify(localStorage) + location.href);
+  assert.ok(kept.includes('SELECT') && !kept.includes('geheimnis'), kept);
+  await page.getByRole('button', { name: 'History' }).click();
+  await page.getByRole('button', { name: 'Clear history' }).click();
+  assert.equal(await page.evaluate(() => localStorage.getItem('tidemark.history')), null);
+});

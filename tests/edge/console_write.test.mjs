@@ -1,0 +1,104 @@
+// Item 2 of the console: writing.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+
+import { at } from '../../scripts/project.mjs';
+import { hashOf, noProblems, opened } from './console.mjs';
+
+const good = 'room,floor=1 temp=21.5 1700000000';
+const bad = 'room,floor=2 temp=warm 1700000001';
+
+async function type(page, text) {
+  await page.locator('.write .cm-content').focus();
+  await page.keyboard.press('Control+A');
+  await page.keyboard.press('Delete');
+  await page.keyboard.insertText(text);
+}
+
+test('2: lines are checked as one types, and written; the answer is shown as it is', async (t) => {
+  const console_ = await opened(t, { hash: hashOf({ view: 'write', db: 'demo' }) });
+  if (!console_) return;
+  const { page, server } = console_;
+  await server.query('CREATE DATABASE demo');
+  await page.locator('.write .cm-content').waitFor();
+  await page.getByLabel('Precision').selectOption('s');
+  await type(page, [good, '', '# a note', bad, 'room,floor=3 temp=1i', 'room'].join('\n'));
+  if (existsSync(at('dist', 'engine', 'tidemark_bg.wasm'))) {
+    await page.locator('.verdict', { hasText: '2 good lines, 2 bad' }).waitFor();
+    const problems = await page.locator('.problems li').allTextContents();
+    assert.equal(problems.length, 2);
+    assert.match(problems[0], /^Line 4, column 19 .*invalid field value 'warm'/);
+    assert.match(problems[1], /^Line 6, column \d+ /);
+    assert.match(await page.locator('.cm-wrong').first().textContent(), /^warm/);
+    await page.getByRole('button', { name: 'Line 4, column 19' }).click();
+    for (let i = 0; i < 4; i += 1) await page.keyboard.press('Delete');
+    await page.keyboard.insertText('20');
+    await page.locator('.verdict', { hasText: '3 good lines, 1 bad' }).waitFor();
+  }
+
+  await type(page, `${good}\n${bad}`);
+  await page.getByRole('button', { name: 'Write', exact: true }).last().click();
+  const answer = page.locator('pre.answer');
+  await answer.filter({ hasText: '400' }).waitFor();
+  const said = await server.write(bad, { db: 'demo', precision: 's' });
+  const reason = /invalid field value.*/.exec((await said.json()).error)[0];
+  const shown = await answer.textContent();
+  assert.ok(shown.includes(`line 2 (1-based): ${reason}`), `${shown}\n${reason}`);
+  assert.match(shown, /1 points? written, 1 lines? rejected/);
+  assert.deepEqual(await server.rows('SELECT * FROM room', { db: 'demo' }), [['2023-11-14T22:13:20Z', '1', 21.5]]);
+  await type(page, 'room,floor=2 temp=20 1700000001');
+  await page.getByRole('button', { name: 'Write', exact: true }).last().click();
+  await answer.filter({ hasText: '204' }).waitFor();
+  assert.equal((await server.rows('SELECT * FROM room', { db: 'demo' })).length, 2);
+  noProblems(console_, 'status of 400');
+});
+
+test('2: files are unpacked, sent in batches, held, and sent again', async (t) => {
+  const console_ = await opened(t, { hash: hashOf({ view: 'write', db: 'demo' }) });
+  if (!console_) return;
+  const { page, server } = console_;
+  await server.query('CREATE DATABASE demo');
+  const rows = 35_000;
+  const lines = Array.from({ length: rows }, (_, i) => `big,host=h${i % 10} v=${i},s="two\nlines" ${1_700_000_000 + i}`);
+  // The second request gets no answer, the third none from the server.
+  let requests = 0;
+  await page.route('**/api/v2/write*', async (route) => {
+    requests += 1;
+    if (requests === 2) return route.abort();
+    if (requests === 3) return route.fulfill({ status: 503, headers: { 'Retry-After': '1' }, body: '{"message":"busy"}' });
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    return route.continue();
+  });
+  await page.getByLabel('Precision').selectOption('s');
+  const file = { name: 'big.lp.gz', mimeType: 'application/gzip', buffer: gzipSync(lines.join('\n')) };
+  await page.locator('#file').setInputFiles(file);
+  const upload = page.locator('.upload');
+  await upload.locator('p', { hasText: /[1-9][\d,]* lines in/ }).waitFor();
+  await upload.getByRole('button', { name: 'Pause' }).click();
+  await upload.locator('p', { hasText: 'Paused' }).waitFor();
+  await page.waitForTimeout(800);
+  const held = requests;
+  await page.waitForTimeout(700);
+  assert.equal(requests, held, 'a request while held');
+  const part = (await server.rows('SELECT count(v) FROM big', { db: 'demo' }))[0][1];
+  assert.ok(part > 0 && part < rows, `${part} rows while held`);
+  await upload.getByRole('button', { name: 'Go on' }).click();
+  await upload.locator('p', { hasText: 'Done: 35,000 lines in 4 batches' }).waitFor({ timeout: 30_000 });
+  assert.equal((await server.rows('SELECT count(v) FROM big', { db: 'demo' }))[0][1], rows);
+  const { value, max } = await upload.locator('progress').evaluate((bar) => ({ value: bar.value, max: bar.max }));
+  assert.equal(value, max);
+
+  // A plain file that is dropped, with a line that is refused.
+  const dropped = await page.evaluateHandle(() => {
+    const data = new DataTransfer();
+    data.items.add(new File(['small v=1 1\nsmall v=x 2\nsmall v=3 3\n'], 'small.lp'));
+    return data;
+  });
+  await page.locator('.drop').dispatchEvent('drop', { dataTransfer: dropped });
+  const small = page.locator('.upload', { hasText: 'small.lp' });
+  await small.locator('.answers', { hasText: 'error parsing line 2' }).waitFor();
+  assert.equal((await server.rows('SELECT count(v) FROM small', { db: 'demo' }))[0][1], 2);
+});
