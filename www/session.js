@@ -5,6 +5,7 @@ import { currentPlace, forget, isKept, moveTo, setKept } from './api/transport.j
 import { button, el, say } from './dom.js';
 import { menu } from './query/menu.js';
 import { signInForm } from './start/sign_in.js';
+import { change } from './state.js';
 
 /** Fills `host`; `reload()` reads everything anew. Returns what shows the state anew. */
 export function sessionCorner(host, reload) {
@@ -46,6 +47,8 @@ function fillPlaces(panel, done) {
     wrong.textContent = '';
     try {
       await moveTo(place);
+      // The other place has databases of its own.
+      change({ db: '' });
       say(place === 'server' ? 'The server is used' : 'The browser is used');
       done();
     } catch (error) {

@@ -32,9 +32,9 @@ test('the console is served with its policy, beside the API', async (t) => {
   const html = await page.text();
   assert.match(html, /<title>Tidemark<\/title>/);
   const files = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((found) => found[1]);
-  assert.deepEqual(new Set(files), new Set(['/favicon.svg', '/style.css', '/main.js']));
-  for (const file of [...files, '/results/worker.js', '/sample/weather.lp.gz']) {
-    const response = await fetch(`${server.url}${file}`);
+  assert.deepEqual(new Set(files), new Set(['favicon.svg', 'style.css', 'main.js']));
+  for (const file of [...files, 'results/worker.js', 'sample/weather.lp.gz']) {
+    const response = await fetch(`${server.url}/${file}`);
     assert.equal(response.status, 200, file);
     await response.arrayBuffer();
   }
