@@ -1,0 +1,203 @@
+// Item 10 of the console: the whole database in the browser, from static files, without a network.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { chromium } from 'playwright-core';
+
+import { consoleFolder } from '../../scripts/console.mjs';
+import { chartDrawn, drawnColours, hashOf, opened } from './console.mjs';
+import { has } from './harness.mjs';
+import { staticHost } from './static_host.mjs';
+
+const program = '/usr/bin/chromium';
+const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
+const patienceMs = 10_000;
+
+/** What the browser says while nothing answers, and nobody expects an answer. */
+const expected = /404 \(Not Found\)|ERR_INTERNET_DISCONNECTED/;
+
+/** The console on a static host: `{ host, context, page, problems }`; null without chromium. */
+async function local(t, { hash = '' } = {}) {
+  if (!has(t, program)) return null;
+  const host = await staticHost(t, consoleFolder);
+  const browser = await chromium.launch({ executablePath: program, args });
+  t.after(() => browser.close());
+  const context = await browser.newContext({ viewport: { width: 1360, height: 860 } });
+  const it = { host, context, problems: [] };
+  it.page = await another(it, hash);
+  return it;
+}
+
+/** One more tab. */
+async function another({ host, context, problems }, hash = '') {
+  const page = await context.newPage();
+  page.setDefaultTimeout(patienceMs);
+  page.on('pageerror', (error) => problems.push(error.stack));
+  page.on('console', (said) => {
+    if (said.type() === 'error' && !expected.test(said.text())) problems.push(said.text());
+  });
+  await page.goto(host.url + hash);
+  return page;
+}
+
+/** Writes lines, with times in seconds, in the write view. */
+async function write(page, database, lines) {
+  await page.getByRole('button', { name: 'Write', exact: true }).first().click();
+  const view = page.locator('.view.write');
+  await view.getByLabel('Database').fill(database);
+  await view.getByLabel('Timestamps in').selectOption('s');
+  await page.locator('.write .cm-content').focus();
+  await page.keyboard.press('Control+A');
+  await page.keyboard.insertText(lines);
+}
+
+const send = (page) => page.locator('.write').getByRole('button', { name: 'Write', exact: true }).click();
+
+/** Follows a link to a query; no file is loaded by that. */
+const follow = (page, state) => page.evaluate((hash) => (location.hash = hash), hashOf(state));
+
+/** The cells of a query's table. */
+async function cells(page, db, q) {
+  await follow(page, { db, q, view: 'table', range: 'all' });
+  await page.locator('.cm-line', { hasText: q }).waitFor();
+  await page.locator('#result:not([aria-busy]) tbody td').first().waitFor();
+  return page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+}
+
+const corner = (page) => page.locator('#session .place');
+
+/** Whether the data is kept, by the switch in the corner. */
+async function keep(page, isWanted) {
+  await corner(page).click();
+  await page.getByLabel('Keep the data in this browser').setChecked(isWanted);
+  await page.keyboard.press('Escape');
+}
+
+/** Does `work(store)` to the rows that the browser keeps, in the page. */
+const inStorage = (page, work) =>
+  page.evaluate(`new Promise((resolve, reject) => {
+    const opening = indexedDB.open('tidemark');
+    opening.onerror = reject;
+    opening.onsuccess = () => {
+      const transaction = opening.result.transaction('rows', 'readwrite');
+      const done = (${work})(transaction.objectStore('rows'));
+      transaction.oncomplete = () => { opening.result.close(); resolve(done.result); };
+    };
+  })`);
+
+test('10: without a server and without a network: write, query, explore, chart', async (t) => {
+  const it = await local(t);
+  if (!it) return;
+  const { page, context, host, problems } = it;
+  await page.getByRole('button', { name: 'Load sample data' }).waitFor();
+  assert.equal(await corner(page).innerText(), 'In this browser');
+  await page.waitForFunction(() => performance.getEntriesByName(new URL('sample/weather.lp.gz', document.baseURI).href).length > 0);
+  await page.waitForLoadState('networkidle');
+  await context.setOffline(true);
+  const before = host.asked.length;
+
+  await write(page, 'home', 'room,floor=1 t=20 1700000000\nroom,floor=1 t=\nroom,floor=2 t=18 1700000000\n');
+  await page.getByText('2 good lines, 1 bad').waitFor();
+  assert.match(await page.locator('.problems li').innerText(), /^Line 2, column 16 missing field value of 't'/);
+  await send(page);
+  assert.match(await page.locator('pre.answer.bad').innerText(), /partial write has occurred.*line 2/s);
+  const lines = Array.from({ length: 200 }, (_, i) =>
+    `room,floor=${1 + (i % 2)} t=${20 + 30 * (i % 2) + Math.sin(i / 9) * 5} ${1_700_000_060 + i * 60}`);
+  await write(page, 'home', lines.join('\n'));
+  await page.getByText('200 good lines').waitFor();
+  await send(page);
+  await page.locator('pre.answer.good').waitFor();
+
+  await page.locator('#explorer').getByText('room').waitFor();
+  const counted = await cells(page, 'home', 'SELECT count(t) FROM room');
+  assert.deepEqual(counted, [['1970-01-01T00:00:00Z', '202']]);
+
+  const range = '2023-11-14T22:13:00.000Z..2023-11-15T02:00:00.000Z';
+  await follow(page, { db: 'home', view: 'chart', q: 'SELECT t FROM room GROUP BY floor', range });
+  await chartDrawn(page);
+  assert.equal((await drawnColours(page)).length, 2);
+
+  assert.deepEqual(host.asked.slice(before), [], 'the network was used');
+  assert.deepEqual(problems, []);
+});
+
+test('10: the data is kept if one wishes, only by one tab, and never taken when it is damaged', async (t) => {
+  const it = await local(t);
+  if (!it) return;
+  const { page, problems } = it;
+  const empty = (of) => of.getByText('The database is empty').waitFor();
+  const q = 'SELECT count(t) FROM room';
+  await empty(page);
+  await write(page, 'home', 'room t=20');
+  await send(page);
+  await page.locator('pre.answer.good').waitFor();
+
+  // Without the wish nothing stays.
+  await page.goto(it.host.url);
+  await page.reload();
+  await empty(page);
+  assert.deepEqual(await page.evaluate(() => indexedDB.databases()), []);
+
+  // What was written before the wish, and after it, stays.
+  await write(page, 'home', 'room t=20 1700000000');
+  await send(page);
+  await page.locator('pre.answer.good').waitFor();
+  await keep(page, true);
+  await write(page, 'home', 'room t=21 1700000001');
+  await send(page);
+  await page.locator('pre.answer.good').waitFor();
+  assert.deepEqual(await cells(page, 'home', q), [['1970-01-01T00:00:00Z', '2']]);
+  await page.reload();
+  assert.deepEqual(await cells(page, 'home', q), [['1970-01-01T00:00:00Z', '2']]);
+
+  // Another tab may not write beside this one, but may go on without.
+  const second = await another(it);
+  await second.getByText('open in another tab').waitFor();
+  await second.getByRole('button', { name: 'Go on with an empty one' }).click();
+  await empty(second);
+  await second.close();
+
+  // One byte of one row.
+  await page.goto('about:blank');
+  const broken = await it.context.newPage();
+  await broken.route('**/*', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html>' }));
+  await broken.goto(it.host.url);
+  const [key] = (await inStorage(broken, '(store) => store.getAllKeys()')).filter((name) => /^shard\/.*\/(segment|wal)\//.test(name));
+  await inStorage(broken, `(store) => {
+    const reading = store.get(${JSON.stringify(key)});
+    reading.onsuccess = () => {
+      reading.result[reading.result.length - 9] ^= 1;
+      store.put(reading.result, ${JSON.stringify(key)});
+    };
+    return reading;
+  }`);
+  await broken.close();
+  await page.goto(it.host.url);
+  await page.getByText(`the row "${key}" cannot be read`).waitFor();
+  await page.reload();
+  await page.getByRole('button', { name: 'Forget it and begin anew' }).click();
+  await empty(page);
+  assert.deepEqual(problems, []);
+});
+
+test('10: a switch moves from the server to the browser and back', async (t) => {
+  const console_ = await opened(t);
+  if (!console_) return;
+  const { server, page } = console_;
+  await server.query('CREATE DATABASE served');
+  await page.reload();
+  await page.locator('#explorer').getByText('served').waitFor();
+  await corner(page).click();
+  await page.getByRole('button', { name: 'This browser, without a server' }).click();
+  await page.getByText('The database is empty').waitFor();
+  await write(page, 'home', 'room t=20 1700000000');
+  await send(page);
+  await page.locator('pre.answer.good').waitFor();
+  assert.deepEqual(await cells(page, 'home', 'SELECT t FROM room'), [['2023-11-14T22:13:20Z', '20']]);
+  assert.deepEqual(await server.rows('SHOW DATABASES'), [['served']]);
+  await corner(page).click();
+  await page.getByRole('button', { name: /^The server, / }).click();
+  await page.locator('#explorer').getByText('served').waitFor();
+  await page.locator('#explorer').getByText('home').first().waitFor({ state: 'detached' });
+});
