@@ -46,7 +46,7 @@ async function write(page, database, lines) {
   await page.getByRole('button', { name: 'Write', exact: true }).first().click();
   const view = page.locator('.view.write');
   await view.getByLabel('Database').fill(database);
-  await view.getByLabel('Timestamps in').selectOption('s');
+  await view.getByLabel('Precision').selectOption('s');
   await page.locator('.write .cm-content').focus();
   await page.keyboard.press('Control+A');
   await page.keyboard.insertText(lines);
