@@ -11,15 +11,18 @@ const lines = [
   'wind,city=Oslo speed=3 1700000000000000000',
 ].join('\n');
 
-async function demo(t) {
+test('3: the query editor', async (t) => {
   const console_ = await opened(t, { hash: null });
-  if (!console_) return null;
-  await console_.server.query('CREATE DATABASE demo');
-  await console_.server.mustWrite(lines, { db: 'demo' });
-  await console_.go(hashOf({ db: 'demo', view: 'table' }));
-  await console_.page.locator('.query .cm-content').waitFor();
-  return console_;
-}
+  if (!console_) return;
+  const { go, page, server } = console_;
+  await server.query('CREATE DATABASE demo');
+  await server.mustWrite(lines, { db: 'demo' });
+  await go(hashOf({ db: 'demo', view: 'table' }));
+  await page.locator('.query .cm-content').waitFor();
+  await t.test('3: it colours, completes from the schema, marks errors and runs', () => editing(console_));
+  await t.test('3: a query is cancelled, and those of before are listed', () => cancelling(console_));
+  await t.test('3: a plain text area does until the editor has come', () => plainArea(console_));
+});
 
 /** What the list offers, in its order. */
 async function offered(page, text) {
@@ -31,9 +34,7 @@ async function offered(page, text) {
 
 const cells = (page) => page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-test('3: the editor colours, completes from the schema, marks errors and runs', async (t) => {
-  const console_ = await demo(t);
-  if (!console_) return;
+async function editing(console_) {
   const { page } = console_;
 
   // Completion: fields with types, functions with arguments, measurements, tags, values.
@@ -71,20 +72,17 @@ test('3: the editor colours, completes from the schema, marks errors and runs', 
   assert.match(await page.locator('.problem').textContent(), /found GRUP, expected ; at line 2, char 18/);
   assert.equal(await page.locator('.cm-wrong').textContent(), 'GRUP');
   noProblems(console_, 'status of 400');
-});
+}
 
-test('3: a query is cancelled, and those of before are listed', async (t) => {
-  const console_ = await demo(t);
-  if (!console_) return;
-  const { page } = console_;
+async function cancelling({ page }) {
+  await page.evaluate(() => localStorage.clear());
   await type(page, 'SELECT temp FROM weather');
   await page.keyboard.press('Control+Enter');
   await page.locator('tbody td').first().waitFor();
 
   let release = null;
   const held = new Promise((resolve) => (release = resolve));
-  let broken = null;
-  page.on('requestfailed', (request) => (broken = request.postData()));
+  const broken = page.waitForEvent('requestfailed');
   await page.route('**/query', async (route) => {
     await held;
     await route.continue().catch(() => {});
@@ -93,7 +91,7 @@ test('3: a query is cancelled, and those of before are listed', async (t) => {
   await page.keyboard.press('Control+Enter');
   await page.getByRole('button', { name: 'Cancel' }).click();
   await page.locator('.stat', { hasText: 'Cancelled' }).waitFor();
-  assert.match(broken, /speed/);
+  assert.match((await broken).postData(), /speed/);
   release();
   await page.unroute('**/query');
 
@@ -111,4 +109,16 @@ test('3: a query is cancelled, and those of before are listed', async (t) => {
   await page.getByRole('button', { name: 'History' }).click();
   await page.getByRole('button', { name: 'Clear history' }).click();
   assert.equal(await page.evaluate(() => localStorage.getItem('tidemark.history')), null);
-});
+}
+
+async function plainArea(console_) {
+  const { page, go } = console_;
+  await page.route('**/chunks/influxql-*', (route) => route.abort());
+  await go(hashOf({ db: 'demo', view: 'table' }));
+  await page.reload();
+  const area = page.locator('.query textarea');
+  await area.fill('SELECT rain FROM weather LIMIT 1');
+  await area.press('Control+Enter');
+  await page.locator('th', { hasText: 'rain' }).waitFor();
+  assert.deepEqual(await cells(page), [['2023-11-14T22:13:20Z', '2']]);
+}

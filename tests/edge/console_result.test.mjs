@@ -12,18 +12,20 @@ const hostile = '<img src=x onerror=alert(1)>';
 
 const cells = (page) => page.locator('#result tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** The console over a database `demo` that holds the lines, showing `query`. */
-async function showing(t, lines, state) {
+test('4: the result', async (t) => {
   const console_ = await opened(t, { hash: null });
-  if (!console_) return null;
+  if (!console_) return;
   await console_.server.query('CREATE DATABASE demo');
-  await console_.server.mustWrite(lines, { db: 'demo' });
-  console_.show = async (next) => {
-    await console_.go(hashOf({ db: 'demo', ...next }));
-    await console_.page.reload();
-  };
-  await console_.show(state);
-  return console_;
+  await t.test('4: a line for each tag set, gaps for nulls, zoom, and a legend that switches', () => chart(console_));
+  await t.test('4: a table with every digit, sorted, summed up, paged, and saved without formulas', () => table(console_));
+  await t.test('4: 100,000 rows keep the page free, and are thinned; above 100 lines a notice says so', (inner) => many(console_, inner));
+});
+
+/** The console anew, after writing the lines, in the state `next`. */
+async function show({ server, page, go }, next, lines) {
+  if (lines) await server.mustWrite(lines, { db: 'demo' });
+  await go(hashOf({ db: 'demo', ...next }));
+  await page.reload();
 }
 
 /** Whether each of the columns of pixels, from left to right, has anything of a line in it. */
@@ -41,16 +43,15 @@ const drawnColumns = (page) =>
     });
   });
 
-test('4: a line for each tag set, gaps for nulls, zoom, and a legend that switches', async (t) => {
+async function chart(console_) {
+  const { page } = console_;
   const hours = Array.from({ length: 24 }, (_, hour) => hour);
   const lines = hours
     .filter((hour) => hour < 8 || hour >= 16)
     .flatMap((hour) => ['a', 'b', 'c'].map((host, index) => `cpu,host=${host} load=${index * 10 + (hour % 5)} ${time(hour * 60)}`));
   const range = '2024-01-01T00:00:00.000Z..2024-01-02T00:00:00.000Z';
   const q = 'SELECT mean(load) FROM cpu GROUP BY time(1h), host';
-  const console_ = await showing(t, lines.join('\n'), { view: 'chart', range, q });
-  if (!console_) return;
-  const { page } = console_;
+  await show(console_, { view: 'chart', range, q }, lines.join('\n'));
   await chartDrawn(page);
   assert.equal((await drawnColours(page)).length, 3);
   const columns = await drawnColumns(page);
@@ -80,18 +81,17 @@ test('4: a line for each tag set, gaps for nulls, zoom, and a legend that switch
   await page.getByRole('button', { name: 'Zoom out' }).click();
   await page.locator('.stat', { hasText: /^72 points/ }).waitFor();
   noProblems(console_);
-});
+}
 
-test('4: a table with every digit, sorted, summed up, paged, and saved without formulas', async (t) => {
+async function table(console_) {
+  const { page } = console_;
   const lines = [
     `m,label=${hostile.replace(/[ ,=]/g, '\\$&')} n=9007199254740993i,s="=1+1",x=1 1700000000123456789`,
     'm,label=plain n=-9223372036854775808i,s="a,\\"b\\"" 1700000000123456790',
     'm,label=minus n=5i,s="-2+3",x=-2.5 1700000000000000000',
     ...Array.from({ length: 250 }, (_, i) => `many v=${i}i ${time(i)}`),
   ];
-  const console_ = await showing(t, lines.join('\n'), { view: 'table', q: 'SELECT n, s, label, x FROM m' });
-  if (!console_) return;
-  const { page, show } = console_;
+  await show(console_, { view: 'table', q: 'SELECT n, s, label, x FROM m' }, lines.join('\n'));
   await page.locator('#result tbody td').first().waitFor();
   const rows = {
     minus: ['2023-11-14T22:13:20Z', '5', '-2+3', 'minus', '-2.5'],
@@ -125,14 +125,14 @@ test('4: a table with every digit, sorted, summed up, paged, and saved without f
   const raw = await page.locator('#result > pre').textContent();
   assert.deepEqual(raw.replace(/\s+/g, ''), (await (await console_.server.fetch(`/query?db=demo&q=${encodeURIComponent('SELECT n, s, label, x FROM m')}`)).text()).replace(/\s+/g, ''));
 
-  await show({ view: 'table', q: 'SELECT v FROM many' });
+  await show(console_, { view: 'table', q: 'SELECT v FROM many' });
   await page.locator('.pager', { hasText: '1–100 of 250' }).waitFor();
   await page.getByRole('button', { name: 'Last' }).click();
   await page.locator('.pager', { hasText: '201–250 of 250' }).waitFor();
   assert.deepEqual((await cells(page)).at(-1), ['2024-01-01T04:09:00Z', '249']);
 
   // The hostile tag in every other place where it is shown.
-  await show({ view: 'chart', q: 'SELECT n FROM m GROUP BY label' });
+  await show(console_, { view: 'chart', q: 'SELECT n FROM m GROUP BY label' });
   await chartDrawn(page);
   assert.ok((await page.locator('.legend').textContent()).includes(`label=${hostile}`));
   await page.getByRole('button', { name: 'Open m', exact: true }).click();
@@ -140,20 +140,19 @@ test('4: a table with every digit, sorted, summed up, paged, and saved without f
   await page.locator('.name.value', { hasText: '<img' }).waitFor();
   assert.equal(await page.locator('img:not(.brand img)').count(), 0);
   noProblems(console_);
-});
+}
 
-test('4: 100,000 rows keep the page free, and are thinned; above 100 lines a notice says so', async (t) => {
+async function many(console_, t) {
+  const { page } = console_;
   const rows = Array.from({ length: 100_000 }, (_, i) => `big v=${(i * 7919) % 1000},w=${i}i ${time(i)}`);
   const series = Array.from({ length: 120 }, (_, i) => `wide,host=h${i} v=${i} ${time(0)}\nwide,host=h${i} v=${i + 1} ${time(60)}`);
-  const console_ = await showing(t, [...rows, ...series].join('\n'), { view: 'table' });
-  if (!console_) return;
-  const { page, show } = console_;
+  await console_.server.mustWrite([...rows, ...series].join('\n'), { db: 'demo' });
   await page.addInitScript(() => {
     globalThis.longTasks = [];
     new PerformanceObserver((list) => globalThis.longTasks.push(...list.getEntries().map(({ duration }) => duration)))
       .observe({ type: 'longtask', buffered: true });
   });
-  await show({ view: 'table', q: 'SELECT v, w FROM big' });
+  await show(console_, { view: 'table', q: 'SELECT v, w FROM big' });
   await page.locator('.pager', { hasText: 'of 100,000' }).waitFor();
   await page.getByRole('columnheader', { name: /^v/ }).getByRole('button').click();
   await page.locator('th[aria-sort=ascending]').waitFor();
@@ -167,18 +166,20 @@ test('4: 100,000 rows keep the page free, and are thinned; above 100 lines a not
   t.diagnostic(`longest task with 100,000 rows: ${Math.round(longest)} ms`);
   assert.ok(longest <= 200, `a task of ${longest} ms`);
 
-  await show({ view: 'chart', q: 'SELECT v FROM wide GROUP BY host' });
+  await show(console_, { view: 'chart', q: 'SELECT v FROM wide GROUP BY host' });
   await page.locator('.notice', { hasText: 'The first 100 of 120 lines' }).waitFor();
   assert.equal(await page.locator('.legend .key:not(.all)').count(), 100);
   noProblems(console_);
-});
+}
 
 test('6: the plan beside the result has the figures of EXPLAIN ANALYZE', async (t) => {
   const lines = ['a', 'b'].flatMap((host) => Array.from({ length: 50 }, (_, i) => `cpu,host=${host} load=${i} ${time(i)}`));
   const q = 'SELECT max(load) FROM cpu GROUP BY host';
-  const console_ = await showing(t, lines.join('\n'), { view: 'table', q });
+  const console_ = await opened(t, { hash: null });
   if (!console_) return;
   const { page, server } = console_;
+  await server.query('CREATE DATABASE demo');
+  await show(console_, { view: 'table', q }, lines.join('\n'));
   await page.locator('#result tbody td').first().waitFor();
   await page.getByRole('button', { name: 'Explain' }).click();
   await page.locator('.plan .figures').waitFor();

@@ -18,11 +18,17 @@ async function type(page, text) {
   await page.keyboard.insertText(text);
 }
 
-test('2: lines are checked as one types, and written; the answer is shown as it is', async (t) => {
-  const console_ = await opened(t, { hash: hashOf({ view: 'write', db: 'demo' }) });
+test('2: writing', async (t) => {
+  const console_ = await opened(t, { hash: null });
   if (!console_) return;
+  await console_.server.query('CREATE DATABASE demo');
+  await console_.go(hashOf({ view: 'write', db: 'demo' }));
+  await t.test('2: lines are checked as one types, and written; the answer is shown as it is', () => typing(console_));
+  await t.test('2: files are unpacked, sent in batches, held, and sent again', () => uploading(console_));
+});
+
+async function typing(console_) {
   const { page, server } = console_;
-  await server.query('CREATE DATABASE demo');
   await page.locator('.write .cm-content').waitFor();
   await page.getByLabel('Precision').selectOption('s');
   await type(page, [good, '', '# a note', bad, 'room,floor=3 temp=1i', 'room'].join('\n'));
@@ -54,13 +60,9 @@ test('2: lines are checked as one types, and written; the answer is shown as it 
   await answer.filter({ hasText: '204' }).waitFor();
   assert.equal((await server.rows('SELECT * FROM room', { db: 'demo' })).length, 2);
   noProblems(console_, 'status of 400');
-});
+}
 
-test('2: files are unpacked, sent in batches, held, and sent again', async (t) => {
-  const console_ = await opened(t, { hash: hashOf({ view: 'write', db: 'demo' }) });
-  if (!console_) return;
-  const { page, server } = console_;
-  await server.query('CREATE DATABASE demo');
+async function uploading({ page, server }) {
   const rows = 35_000;
   const lines = Array.from({ length: rows }, (_, i) => `big,host=h${i % 10} v=${i},s="two\nlines" ${1_700_000_000 + i}`);
   // The second request gets no answer, the third none from the server.
@@ -101,4 +103,4 @@ test('2: files are unpacked, sent in batches, held, and sent again', async (t) =
   const small = page.locator('.upload', { hasText: 'small.lp' });
   await small.locator('.answers', { hasText: 'error parsing line 2' }).waitFor();
   assert.equal((await server.rows('SELECT count(v) FROM small', { db: 'demo' }))[0][1], 2);
-});
+}

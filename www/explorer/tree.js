@@ -7,7 +7,6 @@ import { button, el, icon } from '../dom.js';
 import { quoted, quotedText } from '../influxql/statements.js';
 import { change, current, onChange } from '../state.js';
 
-const busy = () => el('p', { class: 'faint tree-note' }, 'Loading …');
 const note = (text) => el('li', { class: 'faint tree-note' }, text);
 
 /**
@@ -24,7 +23,7 @@ function branch({ name, kind, detail, chosen, open, isOpen = false, title }) {
     twist.setAttribute('aria-expanded', String(isShown));
     beneath.hidden = !isShown;
     if (!isShown) return;
-    beneath.replaceChildren(busy());
+    beneath.replaceChildren(note('Loading …'));
     try {
       const lines = await open();
       beneath.replaceChildren(...(lines.length ? lines : [note('Nothing here.')]));

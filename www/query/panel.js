@@ -12,7 +12,7 @@ import { queryEditor } from './editor.js';
 import { historyMenu, remember } from './history.js';
 import { rangePicker } from './range_picker.js';
 import { refreshPicker } from './refresh.js';
-import { begin, cancel, currentRun, errorOffset } from './session.js';
+import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 
 const isApple = /Mac|iPhone|iPad/.test(navigator.platform);
 
@@ -81,7 +81,7 @@ export function queryPanel({ changed, refused, start }) {
   const keys = el('kbd', {}, isApple ? '⌘↵' : 'Ctrl ↵');
   const element = el('section', { class: 'view query', 'aria-label': 'Query' },
     el('div', { class: 'toolbar' },
-      database.element, rangePicker(() => run({ whole: true })), refreshPicker(() => run({ quiet: true })),
+      database.element, rangePicker(() => run({ whole: true })), refreshPicker(async () => isBusy() || run({ quiet: true })),
       historyMenu(({ text, db }) => (change({ query: text, db: db ?? '' }), editor.focus())),
       share, el('span', { class: 'gap' }), keys, runButton),
     editor.element, problem, results.element);

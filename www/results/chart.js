@@ -55,7 +55,7 @@ function seriesOf({ labels }, isAlone) {
 export function drawChart(host, chart, { zoomed, hidden }) {
   const area = el('div', { class: 'plot', role: 'img', 'aria-label': describe(chart) });
   const keys = legend(chart.labels, hidden, (index, isShown) => plot.setSeries(index + 1, { show: isShown }));
-  host.replaceChildren(area, keys.element);
+  host.replaceChildren(el('div', { class: 'plot-place' }, keys.time, area), keys.element);
   let plot = null;
   const size = () => ({
     width: Math.max(200, area.clientWidth),

@@ -3,7 +3,7 @@
 import { button, el } from '../dom.js';
 
 /**
- * `{ element, values }`. `switched(index, isShown)` is called for each line that changes;
+ * `{ element, time, values }`; `time` says which time the values are of. `switched(index, isShown)` is called for each line that changes;
  * `hidden` is the set of labels that are off, kept up to date.
  */
 export function legend(labels, hidden, switched) {
@@ -32,6 +32,6 @@ export function legend(labels, hidden, switched) {
     });
   };
   const element = el('div', { class: 'legend', role: 'group', 'aria-label': 'Lines' },
-    buttons, labels.length > 1 ? all : null, time);
-  return { element, values };
+    buttons, labels.length > 1 ? all : null);
+  return { element, time, values };
 }

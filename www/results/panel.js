@@ -170,7 +170,7 @@ export function resultPanel({ again, failed, start }) {
       // What is shown stays until something else is there to take its place.
       const isWanted = () => isCurrent() && (clear(), true);
       const made = await views[shownView()](run, isWanted);
-      showPlan();
+      await showPlan();
       return made;
     } catch (error) {
       if (isCurrent() && error.name === 'AbortError') stat.textContent = 'Cancelled';
