@@ -1,6 +1,6 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
-// Arguments: which parts (parsers, shard, requests, ingest); none means all of them.
+// Arguments: which parts (parsers, shard, requests, ingest, busy); none means all of them.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith } from '../scripts/project.mjs';
 import { everything, packages, rust } from '../scripts/setup.mjs';
 import { startInfluxd } from '../tests/record/influxd.mjs';
+import { busy } from './busy.mjs';
 import { median, slice, take } from './ingest.mjs';
 import { threeRequests } from './latency.mjs';
 import { buildParsers, parsers } from './line_protocol.mjs';
@@ -100,6 +101,7 @@ async function servers(node) {
   const targets = [await tidemark(node), await influxdb()].filter(Boolean);
   try {
     if (wanted('requests')) await requests(targets);
+    if (wanted('busy')) await busy(targets[0]);
     for (const gzip of wanted('ingest') ? [false, true] : []) {
       for (const connections of [1, 4, 8]) await ingest(targets, connections, gzip);
     }
@@ -118,6 +120,6 @@ await finishWith(async () => {
   if (wanted('shard')) {
     await must('The benchmark of a shard', 'cargo', ['bench', '--bench', 'shard']);
   }
-  if (wanted('requests') || wanted('ingest')) await servers(await everything());
+  if (['requests', 'ingest', 'busy'].some(wanted)) await servers(await everything());
   return 0;
 });

@@ -305,7 +305,9 @@ impl From<Error> for ApiError {
             Error::Unavailable(why) => {
                 let retry_after_s = match why {
                     Unavailable::Changing | Unavailable::Overloaded => 1,
-                    Unavailable::Unreachable(_) | Unavailable::Storage(_) => 2,
+                    Unavailable::Unreachable(_)
+                    | Unavailable::Storage(_)
+                    | Unavailable::Busy { .. } => 2,
                     // No retry helps until something is deleted, but clients keep their points.
                     Unavailable::Full { .. } => 30,
                 };

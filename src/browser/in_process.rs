@@ -27,6 +27,7 @@ use crate::route::continuous::Runner;
 use crate::shard::Shard;
 use crate::shard::budget::Budget;
 use crate::shard::host::ShardHost;
+use crate::shard::turns::Pages;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 
@@ -38,6 +39,7 @@ pub struct InProcess {
     service: Service,
     platform: Local,
     budget: Rc<Budget>,
+    pages: Rc<Pages>,
     full_bytes: u64,
     split_bytes: u64,
     /// What each object has stored, which outlives the object.
@@ -101,6 +103,7 @@ impl InProcess {
         Self {
             service,
             budget: Budget::new(MEMTABLE_BYTES_MAX, platform.random_u64()),
+            pages: Rc::default(),
             platform,
             full_bytes,
             split_bytes,
@@ -224,6 +227,9 @@ impl InProcess {
         if to == Address::KeyDerivation {
             return Reply { id, result: Ok(stand_in_key(&message)) };
         }
+        if to == Address::Pause {
+            return Reply { id, result: Ok(Vec::new()) };
+        }
         let Some(mut host) = self.take(&to) else {
             let why = CallFailure::Failed("the object is calling itself".to_owned());
             return Reply { id, result: Err(why) };
@@ -257,15 +263,18 @@ impl InProcess {
         self.objects.insert(address.clone(), None);
         let store = self.stores.entry(address.clone()).or_default().clone();
         Some(match address {
-            // A derivation is answered before anything is woken.
-            Address::Catalog | Address::KeyDerivation => Box::new(Catalog::new(store)),
+            // Derivations and pauses are answered before anything is woken.
+            Address::Catalog | Address::KeyDerivation | Address::Pause => {
+                Box::new(Catalog::new(store))
+            }
             Address::Database(id) => {
                 let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);
                 Box::new(Runner::new(database, id.clone()))
             }
             Address::Shard(_) => {
                 let full_bytes = self.full_bytes;
-                Box::new(ShardHost::new(Shard::new(store, Rc::clone(&self.budget), full_bytes)))
+                let shard = Shard::new(store, Rc::clone(&self.budget), full_bytes);
+                Box::new(ShardHost::new(shard, Rc::clone(&self.pages)))
             }
         })
     }

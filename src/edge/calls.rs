@@ -4,13 +4,20 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-use js_sys::{Reflect, Uint8Array};
-use wasm_bindgen::JsValue;
+use js_sys::{Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error, Method, Request, RequestInit, Stub};
 
 use super::{config, key};
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
+
+#[wasm_bindgen]
+extern "C" {
+    /// Settles after so many milliseconds, and not before the runtime has looked after its sockets.
+    #[wasm_bindgen(js_namespace = scheduler)]
+    fn wait(ms: u32) -> Promise;
+}
 
 /// Objects ignore it; the platform wants one.
 const URL: &str = "https://object/";
@@ -59,6 +66,12 @@ async fn carry(env: Env, call: Call) -> Reply {
         let result = key::derive(&message).await;
         return Reply { id, result: result.map_err(CallFailure::Failed) };
     }
+    if to == Address::Pause {
+        let ms = message.first_chunk().map_or(0, |ms| u32::from_le_bytes(*ms));
+        // Cut short it is still a pause.
+        let _ = JsFuture::from(wait(ms)).await;
+        return Reply { id, result: Ok(Vec::new()) };
+    }
     let mut repeats_left = REPEATS_MAX;
     loop {
         // A stub that failed once stays broken: each try has its own.
@@ -75,8 +88,8 @@ async fn carry(env: Env, call: Call) -> Reply {
 
 fn stub(env: &Env, to: &Address, location: Option<&str>) -> worker::Result<Stub> {
     let (binding, id) = match to {
-        // A key is derived here, by whoever carries the call.
-        Address::Catalog | Address::KeyDerivation => {
+        // Keys and pauses are had here, from whoever carries the call.
+        Address::Catalog | Address::KeyDerivation | Address::Pause => {
             return env.durable_object(config::CATALOG)?.get_by_name(config::CATALOG_NAME);
         }
         Address::Database(id) => (config::DATABASE, id),

@@ -15,10 +15,13 @@ use super::store::DoStore;
 use crate::model::limits::MEMTABLE_BYTES_MAX;
 use crate::shard::budget::Budget;
 use crate::shard::host::ShardHost;
+use crate::shard::turns::Pages;
 
 thread_local! {
     /// Shared by all shards of the isolate: so is its memory.
     static BUDGET: Rc<Budget> = Budget::new(MEMTABLE_BYTES_MAX, random_u64());
+    /// So is its thread.
+    static PAGES: Rc<Pages> = Rc::default();
 }
 
 /// The Durable Object class `Shard`.
@@ -33,7 +36,7 @@ impl DurableObject for Shard {
         let full_bytes = config::settings(&env).map_or(0, |settings| settings.shard_full_bytes);
         let budget = BUDGET.with(Rc::clone);
         let shard = crate::shard::Shard::new(DoStore::new(&state), budget, full_bytes);
-        Self { hosted: Hosted::new(&state, &env, ShardHost::new(shard)) }
+        Self { hosted: Hosted::new(&state, &env, ShardHost::new(shard, PAGES.with(Rc::clone))) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {

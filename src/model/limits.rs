@@ -87,6 +87,10 @@ pub const SHARDS_PER_POLICY_MAX: usize = 10_000;
 pub const CACHED_DATABASES_MAX: usize = 100;
 /// Columns (and measurements) of schemas that an isolate remembers, about 100 bytes each.
 pub const CACHED_SCHEMA_COLUMNS_MAX: usize = 100_000;
+/// Queries of more than one page that a shard reads for at the same time; the others wait.
+pub const QUERIES_READING_MAX: usize = 2;
+/// Pages of queries that wait at one shard. More are refused: repeat the query later.
+pub const PAGES_WAITING_MAX: usize = 1_000;
 /// Times that a frame is split again or a query restarted because a shard knew better.
 pub const STALE_RETRIES_MAX: u32 = 2;
 /// Times that a job may fail before the alarm leaves it alone.

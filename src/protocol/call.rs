@@ -19,6 +19,9 @@ pub enum Address {
     Shard(ObjectId),
     /// No object but the runtime itself, see [`super::derivation`].
     KeyDerivation,
+    /// No object but the runtime's clock: the reply is empty and comes after as many milliseconds
+    /// as the message says (u32), or at once where nothing else could happen meanwhile.
+    Pause,
 }
 
 /// One request to one object.

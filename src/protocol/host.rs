@@ -63,6 +63,12 @@ pub enum Unavailable {
     /// A split or another change is under way.
     #[error("the database is being changed")]
     Changing,
+    /// More pages of queries wait than a shard remembers.
+    #[error("the shard has {waiting} queries waiting: repeat this one later")]
+    Busy {
+        /// How many.
+        waiting: u64,
+    },
 }
 
 impl From<CallFailure> for Unavailable {

@@ -1,56 +1,125 @@
-//! A shard as an object: bytes in, bytes out. It calls nobody, so every event is done at once.
+//! A shard as an object: bytes in, bytes out. It calls no other object. Everything but a page of a
+//! query is done at once.
+
+use std::rc::Rc;
 
 use super::Shard;
-use crate::protocol::call::{Platform, Reply, Step};
+use super::turns::{Pages, Turns};
+use crate::protocol::call::{Address, Call, Platform, Reply, Step};
 use crate::protocol::envelope;
 use crate::protocol::host::{Host, Ticket, Unavailable};
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::Store;
 
-/// A [`Shard`] and when it wants to be woken.
+/// A [`Shard`], who waits to read it, and when it wants to be woken.
 pub struct ShardHost<S: Store> {
     shard: Shard<S>,
     due_ns: Option<i64>,
+    turns: Turns,
+    /// Pages that pause, each with the version that it was asked for in.
+    paused: Vec<(Ticket, u8, ToShard)>,
+    next_ticket: u64,
 }
 
-/// Events never overlap, so one ticket serves them all.
-const TICKET: Ticket = Ticket(0);
-
 impl<S: Store> ShardHost<S> {
-    /// Wraps a shard. Nothing is due until its first event: an alarm set before is still set.
-    pub fn new(shard: Shard<S>) -> Self {
-        Self { shard, due_ns: None }
+    /// Wraps a shard; `pages` is shared by all of the isolate. Nothing is due until its first
+    /// event: an alarm set before is still set.
+    pub fn new(shard: Shard<S>, pages: Rc<Pages>) -> Self {
+        let turns = Turns::new(pages);
+        Self { shard, due_ns: None, turns, paused: Vec::new(), next_ticket: 0 }
     }
+
+    fn answer(&mut self, platform: &dyn Platform, version: u8, message: &ToShard) -> Step<Vec<u8>> {
+        let reply = self.shard.handle(message, platform.now_ns());
+        let now_ns = platform.now_ns();
+        if let Some(query) = page_of(message) {
+            self.turns.made(query, is_last(&reply), now_ns);
+        }
+        self.due_ns = self.shard.next_due(now_ns);
+        Step::Done(envelope::encode_as(version, &reply))
+    }
+}
+
+/// Whether a message asks for a page, and of which query that goes on, else 0.
+fn page_of(message: &ToShard) -> Option<u64> {
+    match message {
+        ToShard::Scan { query, request, .. } => {
+            Some(if request.resume.is_some() { *query } else { 0 })
+        }
+        ToShard::Summarise { query, request, .. } => {
+            Some(if request.resume.is_some() { *query } else { 0 })
+        }
+        ToShard::Explain { .. } | ToShard::Verify { .. } => Some(0),
+        _ => None,
+    }
+}
+
+fn is_last(reply: &FromShard) -> bool {
+    match reply {
+        FromShard::Scanned { resume, .. } => resume.is_none(),
+        FromShard::Summary(page) => page.resume.is_none(),
+        // The query ends with it.
+        _ => true,
+    }
+}
+
+fn pause(ms: u32) -> Step<Vec<u8>> {
+    let message = ms.to_le_bytes().to_vec();
+    Step::Calls(vec![Call { id: 0, to: Address::Pause, location: None, message }])
 }
 
 impl<S: Store> Host for ShardHost<S> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
-        let now_ns = platform.now_ns();
-        let reply = match envelope::decode::<ToShard>(message) {
-            Ok((version, message)) => {
-                envelope::encode_as(version, &self.shard.handle(&message, now_ns))
-            }
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        let (version, message) = match envelope::decode::<ToShard>(message) {
+            Ok(decoded) => decoded,
             Err(error) => {
                 let why = Unavailable::Unreachable(error.to_string());
-                envelope::encode(&FromShard::Unavailable(why))
+                return (ticket, Step::Done(envelope::encode(&FromShard::Unavailable(why))));
             }
         };
-        self.due_ns = self.shard.next_due(now_ns);
-        (TICKET, Step::Done(reply))
+        let turn = match page_of(&message) {
+            Some(query) => self.turns.arrive(ticket, query, platform.now_ns()),
+            None => Ok(None),
+        };
+        let step = match turn {
+            Ok(None) => self.answer(platform, version, &message),
+            Ok(Some(ms)) => {
+                self.paused.push((ticket, version, message));
+                pause(ms)
+            }
+            Err(why) => Step::Done(envelope::encode_as(version, &FromShard::Unavailable(why))),
+        };
+        (ticket, step)
     }
 
-    fn resume(&mut self, _: &dyn Platform, _: Ticket, _: Reply) -> Step<Vec<u8>> {
-        Step::Calls(Vec::new())
+    fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, _: Reply) -> Step<Vec<u8>> {
+        let Some(at) = self.paused.iter().position(|(paused, ..)| *paused == ticket) else {
+            return Step::Calls(Vec::new());
+        };
+        let is_killed = self.paused.get(at).is_some_and(|(_, _, message)| {
+            page_of(message).is_some_and(|query| self.shard.is_killed(query))
+        });
+        if let Some(ms) = self.turns.look(ticket).filter(|_| !is_killed) {
+            return pause(ms);
+        }
+        let (_, version, message) = self.paused.remove(at);
+        self.turns.leave(ticket);
+        self.answer(platform, version, &message)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
         self.due_ns = self.shard.alarm(platform.now_ns());
-        (TICKET, Step::Done(Vec::new()))
+        (Ticket(0), Step::Done(Vec::new()))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
         self.due_ns
     }
 
-    fn abandon(&mut self, _: Ticket) {}
+    fn abandon(&mut self, ticket: Ticket) {
+        self.turns.leave(ticket);
+        self.paused.retain(|(paused, ..)| *paused != ticket);
+    }
 }

@@ -25,8 +25,8 @@ mod retention;
 mod scan;
 mod split;
 mod state;
-mod stored;
 mod tombstone;
+pub mod turns;
 mod verify;
 
 use std::rc::Rc;

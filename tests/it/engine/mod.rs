@@ -5,6 +5,7 @@ mod flips;
 mod grid;
 mod life;
 mod model;
+mod reading;
 mod rows_written;
 mod shard;
 

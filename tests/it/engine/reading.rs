@@ -1,0 +1,105 @@
+//! Pages of queries and writes that come to one Shard object at the same time.
+
+use std::rc::Rc;
+
+use tidemark::model::ids::MeasurementId;
+use tidemark::model::limits::PAGES_WAITING_MAX;
+use tidemark::protocol::call::{Address, Call, Reply, Step};
+use tidemark::protocol::envelope;
+use tidemark::protocol::host::{Host, Ticket, Unavailable};
+use tidemark::protocol::shard::{FromShard, ShardRefusal, ToShard};
+use tidemark::scan::request::{SummaryRequest, SummaryWant};
+use tidemark::shard::host::ShardHost;
+use tidemark::store::memory::MemoryStore;
+
+use super::*;
+use crate::world::platform::TestPlatform;
+
+struct Object {
+    host: ShardHost<MemoryStore>,
+    platform: TestPlatform,
+}
+
+impl Object {
+    fn new() -> Self {
+        let mut shard = reopen(MemoryStore::new());
+        shard.open(&settings()).unwrap();
+        Self { host: ShardHost::new(shard, Rc::default()), platform: TestPlatform::new(1) }
+    }
+
+    /// The reply, or the ticket that waits for it.
+    fn ask(&mut self, message: &ToShard) -> Result<FromShard, Ticket> {
+        let (ticket, step) = self.host.begin(&self.platform, &envelope::encode(message));
+        reply(step).ok_or(ticket)
+    }
+
+    /// The pause is over.
+    fn wake(&mut self, ticket: Ticket) -> Option<FromShard> {
+        let over = Reply { id: 0, result: Ok(Vec::new()) };
+        reply(self.host.resume(&self.platform, ticket, over))
+    }
+}
+
+fn reply(step: Step<Vec<u8>>) -> Option<FromShard> {
+    match step {
+        Step::Done(bytes) => Some(envelope::decode_reply(Ok(bytes)).unwrap()),
+        Step::Calls(calls) => {
+            assert!(matches!(&calls[..], [] | [Call { to: Address::Pause, .. }]), "{calls:?}");
+            None
+        }
+    }
+}
+
+fn page(query: u64, is_first: bool) -> ToShard {
+    let request = SummaryRequest {
+        measurements: vec![MeasurementId(1)],
+        time: TimeRange::ALL,
+        kept_from_ns: None,
+        predicates: vec![None],
+        want: SummaryWant::Measurements,
+        resume: (!is_first).then(|| (0, Vec::new())),
+    };
+    ToShard::Summarise { query, stamp: stamp(), request }
+}
+
+fn write() -> ToShard {
+    let fields = vec![(11, FieldValue::Integer(1))];
+    let point = Point { measurement: 1, tags: Vec::new(), time_ns: 1, fields };
+    ToShard::Append { stamp: stamp(), frame: encode(&[point]) }
+}
+
+#[test]
+fn writes_and_kills_pass_by_the_pages_that_wait() {
+    let mut object = Object::new();
+    assert!(matches!(object.ask(&write()), Ok(FromShard::Appended { .. })));
+    assert!(matches!(object.ask(&page(0, true)), Ok(FromShard::Summary(_))), "nobody waits");
+    let tickets: Vec<Ticket> =
+        (1..=9).map(|query| object.ask(&page(query, false)).unwrap_err()).collect();
+    assert!(matches!(object.ask(&write()), Ok(FromShard::Appended { .. })));
+    assert_eq!(object.ask(&ToShard::Kill { query: 9 }), Ok(FromShard::Done));
+    let interrupted = FromShard::Refused(ShardRefusal::Interrupted);
+    assert_eq!(object.wake(tickets[8]), Some(interrupted), "whether it has a turn or not");
+    assert_eq!(object.wake(tickets[8]), None, "it is forgotten");
+    assert_eq!(object.wake(tickets[7]), None);
+    object.host.abandon(tickets[0]);
+    assert_eq!(object.wake(tickets[1]), None, "another was answered during its pause");
+    assert!(matches!(object.wake(tickets[1]), Some(FromShard::Summary(_))), "first of who is left");
+    let mut left: Vec<Ticket> = tickets[2..8].to_vec();
+    for _ in 0..1_000 {
+        left.retain(|&ticket| object.wake(ticket).is_none());
+    }
+    assert_eq!(left, [], "all are answered, one after the other");
+}
+
+#[test]
+fn pages_past_the_limit_are_refused_and_writes_are_not() {
+    let mut object = Object::new();
+    for query in 1..=PAGES_WAITING_MAX as u64 {
+        assert!(object.ask(&page(query, false)).is_err());
+    }
+    let busy = Unavailable::Busy { waiting: PAGES_WAITING_MAX as u64 };
+    let text = "the shard has 1000 queries waiting: repeat this one later";
+    assert_eq!(busy.to_string(), text);
+    assert_eq!(object.ask(&page(0, true)), Ok(FromShard::Unavailable(busy)));
+    assert!(matches!(object.ask(&write()), Ok(FromShard::Appended { .. })));
+}
