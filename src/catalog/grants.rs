@@ -39,12 +39,13 @@ impl Grantees {
             return Ok(Self::default());
         }
         let state = match store.head(Table::State, STATE_ROW)? {
-            Some(head) => row::decode(&head)?,
+            Some(head) => row::read(Table::State, STATE_ROW, &head)?,
             None => State::default(),
         };
         let limit = u32::try_from(GRANTEES_MAX).unwrap_or(u32::MAX);
         let heads = store.heads(Table::Schema, 0..=u64::MAX >> 11, limit)?;
-        let rows = heads.iter().map(|(_, head)| row::decode(head)).collect::<Result<_, _>>()?;
+        let read = |(id, head): &(u64, Vec<u8>)| row::read(Table::Schema, *id, head);
+        let rows = heads.iter().map(read).collect::<Result<_, _>>()?;
         Ok(Self { state, rows })
     }
 

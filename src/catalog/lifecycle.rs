@@ -9,9 +9,6 @@ use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// Rows read at once.
-const LOAD_ROWS: u32 = 256;
-
 /// Where a database is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,19 +65,14 @@ impl Entries {
             return Ok(Self::default());
         }
         let state = match store.head(Table::State, 0)? {
-            Some(head) => row::decode(&head)?,
+            Some(head) => row::read(Table::State, 0, &head)?,
             None => State::default(),
         };
         let mut rows = SortedMap::new();
-        let mut from = 0;
-        loop {
-            let page = store.heads(Table::Entry, from..=u64::MAX >> 11, LOAD_ROWS)?;
-            let Some((last, _)) = page.last() else { break };
-            from = last + 1;
-            for (number, head) in page {
-                rows.insert(number, row::decode(&head)?);
-            }
-        }
+        row::each(store, Table::Entry, &mut |number, head| {
+            rows.insert(number, row::read(Table::Entry, number, head)?);
+            Ok(())
+        })?;
         Ok(Self { state, rows })
     }
 

@@ -18,6 +18,8 @@ use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
 use crate::protocol::envelope::{self, VERSION};
 use crate::protocol::host::{Host, Ticket, Unavailable};
 use crate::protocol::round::{Request, Round};
+use crate::protocol::shard::VerifyPage;
+use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError};
 use grants::Grantees;
 use lifecycle::{Entries, Entry, Stage};
@@ -160,6 +162,12 @@ impl<S: Store> Catalog<S> {
                 Err(Halt::Reply(self.queries.report(*query, platform.now_ns())))
             }
             ToCatalog::EndQuery { id } => Err(Halt::Reply(self.queries.end(id))),
+            ToCatalog::Verify => {
+                let Verified { rows, bytes, damaged } =
+                    row::verify(&self.store)?.unwrap_or_default();
+                let page = VerifyPage { blocks: rows, bytes, damaged, resume: None };
+                Err(Halt::Reply(FromCatalog::Verified(page)))
+            }
             ToCatalog::Queries => Err(Halt::Reply(self.queries.list(platform.now_ns()))),
             ToCatalog::KillQuery { id } => {
                 Err(Halt::Reply(self.queries.kill(id, platform.now_ns())))

@@ -35,7 +35,7 @@ impl Kept {
 
 /// Reads a row that lies at or above [`FIRST_KEY`].
 pub(super) fn load(rows: &mut Rows, key: u64, head: &[u8]) -> Result<(), StoreError> {
-    let query = row::decode::<ContinuousQuery>(head)?;
+    let query = row::read::<ContinuousQuery>(Table::Entry, key, head)?;
     rows.continuous.push(Kept { key, query, not_before_ns: 0, failures: 0 });
     Ok(())
 }

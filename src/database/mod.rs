@@ -26,7 +26,8 @@ use crate::protocol::database::{
 use crate::protocol::envelope::{self, VERSION};
 use crate::protocol::host::{Host, Ticket, Unavailable};
 use crate::protocol::round::{Request, Round};
-use crate::protocol::shard::FromShard;
+use crate::protocol::shard::{FromShard, VerifyPage};
+use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError};
 use ddl::Job;
 use rows::{Change, Rows, Stage};
@@ -248,6 +249,16 @@ impl<S: Store> Database<S> {
         Ok(())
     }
 
+    /// Nothing is loaded: what is damaged could not be.
+    fn verify(&self) -> Result<FromDatabase, StoreError> {
+        Ok(match row::verify(&self.store)? {
+            Some(Verified { rows, bytes, damaged }) => {
+                FromDatabase::Verified(VerifyPage { blocks: rows, bytes, damaged, resume: None })
+            }
+            None => FromDatabase::NotOpen,
+        })
+    }
+
     /// Requests that need no other object.
     fn answer(
         &mut self,
@@ -291,6 +302,7 @@ impl<S: Store> Database<S> {
                 }
                 FromDatabase::Registered { refusals, version }
             }
+            ToDatabase::Verify => self.verify()?,
             ToDatabase::CreateContinuousQuery { query } => self.create_continuous(query)?,
             ToDatabase::DropContinuousQuery { name } => self.drop_continuous(name)?,
             ToDatabase::ContinuousQueries => self.list_continuous()?,

@@ -14,10 +14,6 @@ use crate::protocol::catalog::CreateDatabase;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// Rows read at once.
-const LOAD_ROWS: u32 = 256;
-/// Above every key (keys lie below 2^53).
-const KEY_MAX: u64 = (1 << 53) - 1;
 /// Bits of a measurement's id inside its row's key; the policy's number lies above.
 const MEASUREMENT_BITS: u32 = 32;
 
@@ -106,25 +102,26 @@ impl Rows {
             return Ok(None);
         }
         let Some(head) = store.head(Table::State, 0)? else { return Ok(None) };
-        let mut rows = Self::new(row::decode(&head)?);
-        for_each(store, Table::Entry, |number, head| {
+        let mut rows = Self::new(row::read(Table::State, 0, &head)?);
+        row::each(store, Table::Entry, &mut |number, head| {
             if number >= continuous::FIRST_KEY {
                 return continuous::load(&mut rows, number, head);
             }
-            let PolicyHead { policy } = row::decode(head)?;
+            let PolicyHead { policy } = row::read(Table::Entry, number, head)?;
             rows.policies.rows.push(PolicyRow { number, policy, schema: Schema::default() });
             Ok(())
         })?;
-        for_each(store, Table::Schema, |key, head| {
+        row::each(store, Table::Schema, &mut |key, head| {
             let number = key >> MEASUREMENT_BITS;
             let row = rows.policies.rows.iter_mut().find(|row| row.number == number);
             if let Some(row) = row {
-                row.schema.load(row::decode::<MeasurementSchema>(head)?);
+                let measurement: MeasurementSchema = row::read(Table::Schema, key, head)?;
+                row.schema.load(measurement);
             }
             Ok(())
         })?;
-        for_each(store, Table::Job, |key, head| {
-            rows.jobs.insert(key, row::decode(head)?);
+        row::each(store, Table::Job, &mut |key, head| {
+            rows.jobs.insert(key, row::read(Table::Job, key, head)?);
             Ok(())
         })?;
         rows.policies.default = rows.state.default_policy;
@@ -214,21 +211,4 @@ fn put_measurement<S: Store>(
 ) -> Result<(), StoreError> {
     let key = number << MEASUREMENT_BITS | u64::from(measurement.id.0);
     store.put(Table::Schema, key, &row::encode(measurement), &[])
-}
-
-/// Calls `take` with every row of `table`, ascending by key.
-fn for_each<S: Store>(
-    store: &S,
-    table: Table,
-    mut take: impl FnMut(u64, &[u8]) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut from = 0;
-    loop {
-        let page = store.heads(table, from..=KEY_MAX, LOAD_ROWS)?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        from = last + 1;
-        for (key, head) in &page {
-            take(*key, head)?;
-        }
-    }
 }

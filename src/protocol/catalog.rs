@@ -8,6 +8,7 @@ use super::envelope::{Direction, Wire};
 use super::grants::{GrantChanges, Grantee};
 use super::host::Unavailable;
 use super::queries::LiveQuery;
+use super::shard::VerifyPage;
 use crate::model::ids::ObjectId;
 
 /// A request to the Catalog.
@@ -60,6 +61,8 @@ pub enum ToCatalog {
         /// Which.
         name: String,
     },
+    /// Every checksum of its own rows.
+    Verify,
 }
 
 /// A database to be created.
@@ -140,6 +143,8 @@ pub enum FromCatalog {
     Refused(CatalogRefusal),
     /// The request may be repeated.
     Unavailable(Unavailable),
+    /// All of its own rows.
+    Verified(VerifyPage),
 }
 
 /// Why the Catalog refused.

@@ -7,6 +7,7 @@ use super::catalog::CreateDatabase;
 use super::continuous::ContinuousQuery;
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
+use super::shard::VerifyPage;
 use crate::model::ids::PolicyId;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
@@ -93,6 +94,8 @@ pub enum ToDatabase {
     },
     /// Catalog only: every shard refuses from the reply on; storage goes later, by alarm.
     Drop,
+    /// Every checksum of its own rows.
+    Verify,
 }
 
 /// The columns of some lines of one measurement.
@@ -167,6 +170,8 @@ pub enum FromDatabase {
     Refused(DatabaseRefusal),
     /// The request may be repeated.
     Unavailable(Unavailable),
+    /// All of its own rows.
+    Verified(VerifyPage),
 }
 
 /// A database as an edge caches it.

@@ -275,7 +275,8 @@ impl CreateDrop {
             | FromCatalog::Reported { .. }
             | FromCatalog::Queries(_)
             | FromCatalog::Grants(_)
-            | FromCatalog::Granted { .. } => Err(Error::unexpected_reply()),
+            | FromCatalog::Granted { .. }
+            | FromCatalog::Verified(_) => Err(Error::unexpected_reply()),
         }
     }
 

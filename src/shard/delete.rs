@@ -3,11 +3,11 @@
 use super::Shard;
 use super::load::{ASIDE_KEY, Loaded};
 use super::request::{Deletion, Refusal};
-use super::stored;
 use super::tombstone::{self, Tombstone};
 use crate::batch::frame::FrameHeader;
 use crate::model::sorted_set::SortedSet;
 use crate::protocol::shard::Stamp;
+use crate::store::row;
 use crate::store::{Store, Table};
 
 impl<S: Store> Shard<S> {
@@ -53,7 +53,7 @@ impl<S: Store> Shard<S> {
             return Err(Refusal::Invalid("too many deletes are pending".into()));
         }
         let tombstone = Tombstone { sequence, before: before.min(sequence), deletions };
-        let written = self.store.put(Table::Tombstone, key, &stored::encode(&tombstone), b"");
+        let written = self.store.put(Table::Tombstone, key, &row::encode(&tombstone), b"");
         if let Err(error) = written {
             return Err(self.lost(error.into()));
         }

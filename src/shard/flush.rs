@@ -1,13 +1,14 @@
 //! Memtable to segments, then the WAL's head.
 
+use super::Shard;
 use super::load::{ASIDE_KEYS, Damage, wal_damage};
 use super::request::{Counters, Refusal};
 use super::state::State;
-use super::{Shard, stored};
 use crate::batch::frame;
 use crate::memtable::Memtable;
 use crate::model::time::TimeRange;
 use crate::segment::writer::{Rows, Run, RunWriter};
+use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 use crate::wal::Wal;
 
@@ -152,7 +153,7 @@ fn set_aside<S: Store>(
 ) -> Result<(), StoreError> {
     let mut key = first_key;
     for (damage, raw) in aside.iter().zip(wal.damaged()) {
-        store.put(Table::Tombstone, key, &stored::encode(damage), b"")?;
+        store.put(Table::Tombstone, key, &row::encode(damage), b"")?;
         for (part, &slot) in (1..ASIDE_KEYS).zip(&raw.slots) {
             let head = store.head(Table::Wal, slot)?.unwrap_or_default();
             let body = store.body(Table::Wal, slot)?.unwrap_or_default();

@@ -6,13 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Shard;
 use super::flush::ENOUGH;
 use super::load::{Loaded, each_head};
 use super::request::Refusal;
-use super::{Shard, stored};
 use crate::model::limits::JOB_FAILURES_MAX;
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::{H_NS, M_NS, S_NS};
+use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 /// After this long without a write the rest of the WAL is flushed and its slots are deleted.
@@ -74,7 +75,7 @@ impl Jobs {
         let mut jobs = Self::default();
         each_head(store, Table::Job, 0, |key, head| {
             // An unreadable row only forgets how often a job was tried.
-            jobs.attempts.insert(key, stored::decode(&head).unwrap_or_default());
+            jobs.attempts.insert(key, row::decode(&head).unwrap_or_default());
         })?;
         Ok(jobs)
     }
@@ -178,7 +179,7 @@ impl<S: Store> Shard<S> {
             }
             Some(error) => Attempt { error, ..before },
         };
-        let head = stored::encode(&attempt);
+        let head = row::encode(&attempt);
         // Known even if it cannot be stored: the next try waits.
         loaded.jobs.attempts.insert(job.key(), attempt);
         Ok(self.store.put(Table::Job, job.key(), &head, b"")?)

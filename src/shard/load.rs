@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::jobs::Jobs;
 use super::request::{Counters, Refusal};
 use super::state::{ColumnTypes, State};
-use super::stored;
 use super::tombstone::Tombstone;
 use crate::batch::frame::FrameHeader;
 use crate::model::ids::MeasurementId;
@@ -15,6 +14,7 @@ use crate::model::sorted_map::SortedMap;
 use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use crate::segment::directory::Directory;
+use crate::store::row;
 use crate::store::{RowCounts, Store, StoreError, Table};
 use crate::wal::{self, Wal};
 
@@ -151,11 +151,11 @@ impl Loaded {
                         block: format!("row set aside as {key}: {why}"),
                         touches: None,
                     };
-                    self.damaged.push(stored::decode(&head).unwrap_or_else(unreadable));
+                    self.damaged.push(row::decode(&head).unwrap_or_else(unreadable));
                 }
                 return;
             }
-            match stored::decode(&head) {
+            match row::decode(&head) {
                 Ok(tombstone) => {
                     self.tombstones.insert(key, tombstone);
                 }

@@ -2,17 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Shard;
 use super::load::{ASIDE_KEY, Loaded};
 use super::request::{Deletion, Refusal};
 use super::retention::is_covered;
 use super::tombstone::Tombstone;
-use super::{Shard, stored};
 use crate::batch::frame::FrameHeader;
 use crate::model::limits::SPLIT_AHEAD_NS;
 use crate::model::sorted_set::SortedSet;
 use crate::model::time::{H_NS, TimeRange};
 use crate::protocol::shard::ShardSettings;
 use crate::segment::directory::Summary;
+use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 /// What writes and deletes must stay below while a split copies.
@@ -96,7 +97,7 @@ impl<S: Store> Shard<S> {
         let tombstone = hides.then_some(Tombstone { sequence, before: sequence, deletions });
         let written = self.store.atomically(|| -> Result<(), StoreError> {
             if let Some(tombstone) = &tombstone {
-                self.store.put(Table::Tombstone, key, &stored::encode(tombstone), b"")?;
+                self.store.put(Table::Tombstone, key, &row::encode(tombstone), b"")?;
             }
             state.write(&self.store)
         });

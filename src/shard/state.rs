@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::request::{Counters, Refusal};
 use super::split::Fence;
-use super::stored;
 use crate::batch::frame::TableHeader;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted_map::SortedMap;
 use crate::model::value::FieldType;
 use crate::protocol::shard::ShardSettings;
+use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 /// The key of the state row.
@@ -55,14 +55,14 @@ impl State {
     pub(super) fn read<S: Store>(store: &S) -> Result<Option<Self>, Refusal> {
         match store.head(Table::State, STATE_KEY)? {
             None => Ok(None),
-            Some(bytes) => stored::decode(&bytes)
+            Some(bytes) => row::decode(&bytes)
                 .map(Some)
                 .map_err(|why| Refusal::Damaged { block: format!("state row: {why}") }),
         }
     }
 
     pub(super) fn write<S: Store>(&self, store: &S) -> Result<(), StoreError> {
-        store.put(Table::State, STATE_KEY, &stored::encode(self), b"")
+        store.put(Table::State, STATE_KEY, &row::encode(self), b"")
     }
 }
 
@@ -119,7 +119,7 @@ impl ColumnTypes {
     pub(super) fn write_new<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         for (measurement, record) in self.known.iter().filter(|(_, record)| record.is_new) {
             let types: Vec<_> = record.types.iter().collect();
-            store.put(Table::Schema, u64::from(measurement.0), &stored::encode(&types), b"")?;
+            store.put(Table::Schema, u64::from(measurement.0), &row::encode(&types), b"")?;
         }
         Ok(())
     }
@@ -159,5 +159,5 @@ impl ColumnTypes {
 }
 
 fn decode_types(bytes: &[u8]) -> Result<Vec<(ColumnId, FieldType)>, &'static str> {
-    stored::decode(bytes)
+    row::decode(bytes)
 }

@@ -3,6 +3,7 @@
 //! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. A head
 //! is small and can be listed without touching a body, which SQLite cannot read in part. Billing is
 //! per row, not per byte, so `rows_written` and `rows_read` count what the platform would bill.
+#![doc = include_str!("FORMAT.md")]
 
 pub mod memory;
 pub mod row;
@@ -71,6 +72,16 @@ pub enum StoreError {
         bytes: usize,
         /// The limit.
         limit: usize,
+    },
+    /// A row fails its checksum, or a newer release wrote it.
+    #[error("damaged row {key} of {table}: {why}")]
+    Damaged {
+        /// [`Table::name`]
+        table: &'static str,
+        /// Which row.
+        key: u64,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// Whatever else the platform said.
     #[error("storage failed: {0}")]

@@ -1,32 +1,141 @@
-//! Rows of metadata, as Catalog and Database keep them: `version <u8> │ metadata`.
+//! Rows of metadata, as every object keeps them: version, content, CRC-32C. Drawn in `FORMAT.md`.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::StoreError;
+use super::{Store, StoreError, Table};
+use crate::codec::crc::crc32c;
 use crate::codec::metadata;
 
 const VERSION: u8 = 1;
+/// Rows read at once.
+const ROWS_PER_READ: u32 = 256;
+/// Above every key.
+const KEY_MAX: u64 = (1 << 53) - 1;
 
-/// The row's bytes.
+/// The bytes of a row's head.
 pub fn encode<T: Serialize>(row: &T) -> Vec<u8> {
     let mut bytes = metadata::encode(row);
     bytes.insert(0, VERSION);
+    let crc = crc32c(&bytes);
+    bytes.extend(crc.to_le_bytes());
     bytes
 }
 
-/// The row that [`encode`] was given.
+/// What [`encode`] was given; otherwise why not.
 ///
 /// # Errors
-/// [`StoreError::Failed`] for a row that is damaged or of a newer version.
-pub fn decode<T: DeserializeOwned>(head: &[u8]) -> Result<T, StoreError> {
-    let why = match head.split_first() {
-        Some((&VERSION, bytes)) => match metadata::decode(bytes) {
-            Ok(row) => return Ok(row),
-            Err(error) => error.to_string(),
-        },
-        Some((version, _)) => format!("its version {version} is newer than this release"),
-        None => "it is empty".to_owned(),
-    };
-    Err(StoreError::Failed(format!("a row cannot be read: {why}")))
+/// In words, for a row that is damaged or of a newer version.
+pub fn decode<T: DeserializeOwned>(head: &[u8]) -> Result<T, &'static str> {
+    metadata::decode(content(head)?).map_err(|_| "unreadable content")
+}
+
+/// The same for the row `key` of `table`, which the error names.
+///
+/// # Errors
+/// [`StoreError::Damaged`]
+pub fn read<T: DeserializeOwned>(table: Table, key: u64, head: &[u8]) -> Result<T, StoreError> {
+    decode(head).map_err(|why| StoreError::Damaged { table: table.name(), key, why })
+}
+
+/// What takes a row: its key and its head.
+type Take<'a> = dyn FnMut(u64, &[u8]) -> Result<(), StoreError> + 'a;
+
+/// Calls `take` with every row of `table`, ascending by key.
+///
+/// # Errors
+/// [`StoreError`], the first of `take` included.
+pub fn each<S: Store>(store: &S, table: Table, take: &mut Take<'_>) -> Result<(), StoreError> {
+    let mut from = 0;
+    loop {
+        let page = store.heads(table, from..=KEY_MAX, ROWS_PER_READ)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        from = last + 1;
+        for (key, head) in &page {
+            take(*key, head)?;
+        }
+    }
+}
+
+/// What [`verify`] read and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Rows whose checksum was computed.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that are damaged, as [`StoreError::Damaged`] names them.
+    pub damaged: Vec<String>,
+}
+
+/// Checks every row of an object that keeps nothing else, as much as it reads whenever it wakes;
+/// `None` when it is not open.
+///
+/// # Errors
+/// [`StoreError`]
+pub fn verify<S: Store>(store: &S) -> Result<Option<Verified>, StoreError> {
+    if !store.is_open()? {
+        return Ok(None);
+    }
+    let mut found = Verified::default();
+    for table in Table::ALL {
+        each(store, table, &mut |key, head| {
+            found.rows += 1;
+            found.bytes += head.len() as u64;
+            if let Err(why) = content(head) {
+                let damaged = StoreError::Damaged { table: table.name(), key, why };
+                found.damaged.push(damaged.to_string());
+            }
+            Ok(())
+        })?;
+    }
+    Ok(Some(found))
+}
+
+fn content(head: &[u8]) -> Result<&[u8], &'static str> {
+    let (covered, crc) = head.split_last_chunk::<4>().ok_or("too short")?;
+    if crc32c(covered) != u32::from_le_bytes(*crc) {
+        return Err("checksum mismatch");
+    }
+    match covered.split_first() {
+        Some((&VERSION, content)) => Ok(content),
+        _ => Err("its version is newer than this release"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        let bytes = encode(&(1_u8, "a"));
+        assert_eq!(decode::<(u8, String)>(&bytes), Ok((1, "a".to_owned())));
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode::<(u8, String)>(&bad), Err("checksum mismatch"));
+        }
+        assert_eq!(decode::<u8>(b""), Err("too short"));
+    }
+
+    #[test]
+    fn verification_reads_every_row_and_names_the_damaged_ones() {
+        let store = MemoryStore::new();
+        assert_eq!(verify(&store), Ok(None));
+        store.open().unwrap();
+        for key in 0..600 {
+            store.put(Table::Schema, key, &encode(&key), &[]).unwrap();
+        }
+        store.put(Table::Job, 7, &encode(&7_u8), &[]).unwrap();
+        let sound = verify(&store).unwrap().unwrap();
+        assert_eq!((sound.rows, &sound.damaged[..]), (601, &[][..]));
+        store.put(Table::Schema, 555, &encode(&1_u8)[1..], &[]).unwrap();
+        store.put(Table::Job, 7, b"", &[]).unwrap();
+        let found = verify(&store).unwrap().unwrap();
+        let expected =
+            ["damaged row 7 of job: too short", "damaged row 555 of schema: checksum mismatch"];
+        assert_eq!(found.damaged, expected);
+    }
 }
