@@ -213,8 +213,10 @@ fn checksum(value: &[u8]) -> u32 {
 fn name((address, table, key): &(Address, Table, u64)) -> String {
     let table = table.name();
     match address {
-        // A derivation stores nothing.
-        Address::Catalog | Address::KeyDerivation => format!("catalog/{table}/{key}"),
+        // Derivations and pauses store nothing.
+        Address::Catalog | Address::KeyDerivation | Address::Pause => {
+            format!("catalog/{table}/{key}")
+        }
         Address::Database(id) => format!("database/{id}/{table}/{key}"),
         Address::Shard(id) => format!("shard/{id}/{table}/{key}"),
     }
