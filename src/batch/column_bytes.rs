@@ -3,44 +3,50 @@
 //! ```text
 //! │ bytes <varint> │ validity (codec) │ values (codec), only those that exist │
 //! ```
+//! No bytes of validity: every row has a value.
 
 use super::bitmap::{Bitmap, Validity};
 use super::column::{Column, StringColumn, Values};
+use crate::codec::classes::Decoder;
+use crate::codec::draft::Draft;
 use crate::codec::{self, Error, varint};
 use crate::model::value::FieldType;
 
 /// Appends rows `rows` of `column`, in that order. A row number past the end counts as null.
 pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
-    let mut validity = Vec::new();
+    let head = std::mem::take(out);
+    *out = draft(column, rows, head).finish(None);
+}
+
+/// What [`encode`] appends, behind `head`, to be finished.
+pub fn draft(column: &Column, rows: &[u32], mut head: Vec<u8>) -> Draft {
     let some_rows: Vec<u32>;
     let valid = match &column.validity {
-        Validity::All => {
-            codec::validity::encode(
-                Bitmap::filled(rows.len(), true).words(),
-                rows.len(),
-                &mut validity,
-            );
-            rows
-        }
-        Validity::Some(bits) => {
+        Validity::Some(bits) if rows.iter().any(|&row| !bits.get(row as usize)) => {
             let mut picked = Bitmap::default();
             rows.iter().for_each(|&row| picked.push(bits.get(row as usize)));
+            let mut validity = Vec::new();
             codec::validity::encode(picked.words(), rows.len(), &mut validity);
+            varint::write(validity.len() as u64, &mut head);
+            head.append(&mut validity);
             some_rows = rows.iter().copied().filter(|&row| bits.get(row as usize)).collect();
             &some_rows
         }
+        _ => {
+            head.push(0);
+            rows
+        }
     };
-    varint::write(validity.len() as u64, out);
-    out.append(&mut validity);
     match &column.values {
-        Values::Float(values) => codec::float::encode(&gather(values, valid), out),
-        Values::Integer(values) => codec::integer::encode(&gather(values, valid), out),
-        Values::Unsigned(values) => codec::unsigned::encode(&gather(values, valid), out),
-        Values::Boolean(values) => codec::boolean::encode(&gather(values, valid), out),
+        Values::Float(values) => return codec::float::draft(&gather(values, valid), head),
+        Values::Integer(values) => return codec::integer::draft(&gather(values, valid), head),
+        Values::Unsigned(values) => return codec::unsigned::draft(&gather(values, valid), head),
+        Values::Boolean(values) => codec::boolean::encode(&gather(values, valid), &mut head),
         Values::String(values) => {
-            encode_strings(valid.iter().map(|&r| values.get(r as usize)), out)
+            encode_strings(valid.iter().map(|&r| values.get(r as usize)), &mut head);
         }
     }
+    Draft::done(head)
 }
 
 /// The column of `count` rows and type `field_type` that [`encode`] wrote as all of `bytes`.
@@ -48,39 +54,56 @@ pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
 /// # Errors
 /// Any [`Error`] of the codecs.
 pub fn decode(bytes: &[u8], field_type: FieldType, count: usize) -> Result<Column, Error> {
+    decode_with(bytes, field_type, count, None)
+}
+
+/// As [`decode`], of a draft that may have been finished with `table`.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_with(
+    bytes: &[u8],
+    field_type: FieldType,
+    count: usize,
+    table: Option<&Decoder>,
+) -> Result<Column, Error> {
     let mut rest = bytes;
     let length = varint::read_length(&mut rest, bytes.len())?;
     let (validity, values) = rest.split_at_checked(length).ok_or(Error::Truncated)?;
-    let mut words = Vec::new();
-    codec::validity::decode(validity, count, &mut words)?;
-    let bits = Bitmap::from_words(words, count).ok_or(Error::Corrupt)?;
-    let n_valid = bits.count_ones();
+    let bits = if validity.is_empty() {
+        None
+    } else {
+        let mut words = Vec::new();
+        codec::validity::decode(validity, count, &mut words)?;
+        Some(Bitmap::from_words(words, count).ok_or(Error::Corrupt)?)
+    };
+    let n_valid = bits.as_ref().map_or(count, Bitmap::count_ones);
     let values = match field_type {
         FieldType::Float => {
             let mut dense = Vec::new();
-            codec::float::decode(values, n_valid, &mut dense)?;
-            Values::Float(scatter(dense, &bits))
+            codec::float::decode_with(values, n_valid, table, &mut dense)?;
+            Values::Float(scatter(dense, bits.as_ref()))
         }
         FieldType::Integer => {
             let mut dense = Vec::new();
-            codec::integer::decode(values, n_valid, &mut dense)?;
-            Values::Integer(scatter(dense, &bits))
+            codec::integer::decode_with(values, n_valid, table, &mut dense)?;
+            Values::Integer(scatter(dense, bits.as_ref()))
         }
         FieldType::Unsigned => {
             let mut dense = Vec::new();
-            codec::unsigned::decode(values, n_valid, &mut dense)?;
-            Values::Unsigned(scatter(dense, &bits))
+            codec::unsigned::decode_with(values, n_valid, table, &mut dense)?;
+            Values::Unsigned(scatter(dense, bits.as_ref()))
         }
         FieldType::Boolean => {
             let mut dense = Vec::new();
             codec::boolean::decode(values, n_valid, &mut dense)?;
-            Values::Boolean(scatter(dense, &bits))
+            Values::Boolean(scatter(dense, bits.as_ref()))
         }
         FieldType::String => {
-            Values::String(scatter_strings(decode_strings(values, n_valid)?, &bits))
+            Values::String(scatter_strings(decode_strings(values, n_valid)?, bits.as_ref()))
         }
     };
-    let validity = if n_valid == count { Validity::All } else { Validity::Some(bits) };
+    let validity = bits.filter(|_| n_valid < count).map_or(Validity::All, Validity::Some);
     Ok(Column { values, validity })
 }
 
@@ -106,20 +129,16 @@ fn gather<T: Copy + Default>(values: &[T], rows: &[u32]) -> Vec<T> {
 }
 
 /// Puts one value at each set bit and padding between.
-fn scatter<T: Copy + Default>(dense: Vec<T>, bits: &Bitmap) -> Vec<T> {
-    if dense.len() == bits.len() {
-        return dense;
-    }
+fn scatter<T: Copy + Default>(dense: Vec<T>, bits: Option<&Bitmap>) -> Vec<T> {
+    let Some(bits) = bits else { return dense };
     let mut next = dense.into_iter();
     bits.iter()
         .map(|valid| if valid { next.next().unwrap_or_default() } else { T::default() })
         .collect()
 }
 
-fn scatter_strings(dense: StringColumn, bits: &Bitmap) -> StringColumn {
-    if dense.len() == bits.len() {
-        return dense;
-    }
+fn scatter_strings(dense: StringColumn, bits: Option<&Bitmap>) -> StringColumn {
+    let Some(bits) = bits else { return dense };
     let mut next = 0;
     bits.iter()
         .map(|valid| {

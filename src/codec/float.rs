@@ -10,12 +10,14 @@
 //! quotient's rounding are. ORDERED: the bits with negatives flipped: close values are close
 //! integers. Every bit pattern round-trips.
 
+use super::classes::Decoder;
+use super::draft::Draft;
 use super::{Error, finish, integer, start, take, varint};
 
 const DECIMAL: u8 = 0;
 const ORDERED: u8 = 1;
-/// Largest exponent tried: scaled integers stay below 2^53 for ordinary magnitudes.
-const EXPONENT_MAX: usize = 15;
+/// Largest exponent tried. Above it every float below ten is a decimal, and nothing is gained.
+const EXPONENT_MAX: usize = 13;
 /// Integers up to here are exact floats.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 /// Values looked at to choose the exponent.
@@ -23,11 +25,11 @@ const SAMPLE: usize = 64;
 
 /// Powers of ten, exact.
 const POWERS: [f64; EXPONENT_MAX + 1] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13];
 
-/// Appends the encoding of `values` to `out`.
-pub fn encode(values: &[f64], out: &mut Vec<u8>) {
-    let Some(exponent) = sampled_exponent(values) else { return encode_ordered(values, out) };
+/// The encoding of `values` behind `head`, to be finished.
+pub fn draft(values: &[f64], mut head: Vec<u8>) -> Draft {
+    let Some(exponent) = sampled_exponent(values) else { return draft_ordered(values, head) };
     let power = POWERS.get(exponent).copied().unwrap_or(1.0);
     let mut integers = Vec::with_capacity(values.len());
     let mut exceptions: Vec<(usize, u64)> = Vec::new();
@@ -41,32 +43,37 @@ pub fn encode(values: &[f64], out: &mut Vec<u8>) {
     }
     // An exception costs nine bytes or more, a decimal often under two.
     if exceptions.len() * 8 > values.len() {
-        return encode_ordered(values, out);
+        return draft_ordered(values, head);
     }
-    out.push(DECIMAL);
-    out.push(exponent as u8);
-    varint::write(exceptions.len() as u64, out);
+    head.push(DECIMAL);
+    head.push(exponent as u8);
+    varint::write(exceptions.len() as u64, &mut head);
     let mut next = 0;
     for &(position, _) in &exceptions {
-        varint::write((position - next) as u64, out);
+        varint::write((position - next) as u64, &mut head);
         next = position + 1;
     }
     for &(_, bits) in &exceptions {
-        out.extend_from_slice(&bits.to_le_bytes());
+        head.extend_from_slice(&bits.to_le_bytes());
     }
-    integer::encode(&integers, out);
+    integer::draft(&integers, head)
 }
 
 /// Replaces the contents of `out` with exactly `count` values.
 ///
 /// # Errors
 /// Any [`Error`] but [`Error::NotUtf8`]; `out` is then unspecified.
-pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Error> {
+pub fn decode_with(
+    bytes: &[u8],
+    count: usize,
+    table: Option<&Decoder>,
+    out: &mut Vec<f64>,
+) -> Result<(), Error> {
     out.clear();
     let (method, mut rest) = start(bytes, count)?;
     let mut integers = Vec::new();
     if method == ORDERED {
-        integer::decode(rest, count, &mut integers)?;
+        integer::decode_with(rest, count, table, &mut integers)?;
         out.extend(integers.iter().map(|&integer| f64::from_bits(unordered(integer))));
         return Ok(());
     }
@@ -84,7 +91,7 @@ pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Erro
         positions.push(position);
     }
     let exact = take(&mut rest, n_exceptions.saturating_mul(8))?;
-    integer::decode(rest, count, &mut integers)?;
+    integer::decode_with(rest, count, table, &mut integers)?;
     out.extend(integers.iter().map(|&integer| integer as f64 / power));
     for (&position, bits) in positions.iter().zip(exact.as_chunks::<8>().0) {
         *out.get_mut(position).ok_or(Error::Corrupt)? = f64::from_bits(u64::from_le_bytes(*bits));
@@ -92,10 +99,10 @@ pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Erro
     finish(&[])
 }
 
-fn encode_ordered(values: &[f64], out: &mut Vec<u8>) {
-    out.push(ORDERED);
+fn draft_ordered(values: &[f64], mut head: Vec<u8>) -> Draft {
+    head.push(ORDERED);
     let integers: Vec<i64> = values.iter().map(|value| ordered(value.to_bits())).collect();
-    integer::encode(&integers, out);
+    integer::draft(&integers, head)
 }
 
 /// The integer that divided by `power` is `value` bit for bit.

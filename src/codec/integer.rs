@@ -1,12 +1,16 @@
-//! Signed integers: constant, offset from the smallest, or delta; then patched bit-packing.
+//! Signed integers: constant, offset from the smallest, or delta.
 //!
 //! ```text
 //! CONSTANT  0 │ value <zigzag varint>
-//! OFFSET    1 │ smallest <zigzag varint> │ runs of value − smallest (bitpack)
-//! DELTA     2 │ first <zigzag varint>    │ runs of zigzag(value − previous) (bitpack)
+//! OFFSET    1 │ smallest <zigzag varint> │ residuals: value − smallest
+//! DELTA     2 │ first <zigzag varint>    │ residuals: zigzag(value − previous)
 //! ```
+//! Residuals are runs of `bitpack`, or with 0x80 added to the method `classes` by the table of
+//! the column.
 //! Differences wrap, so any `i64` sequence round-trips. No values are the method byte alone.
 
+use super::classes::Decoder;
+use super::draft::{CLASSES, Draft, residuals};
 use super::varint::{self, unzigzag, zigzag};
 use super::{Error, bitpack, finish, start};
 
@@ -16,35 +20,44 @@ const DELTA: u8 = 2;
 
 /// Appends the encoding of `values` to `out`.
 pub fn encode(values: &[i64], out: &mut Vec<u8>) {
-    let Some((&first, rest)) = values.split_first() else { return out.push(CONSTANT) };
+    let head = std::mem::take(out);
+    *out = draft(values, head).finish(None);
+}
+
+/// The encoding of `values` behind `head`, to be finished.
+pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
+    let at = head.len();
+    head.push(CONSTANT);
+    let Some((&first, rest)) = values.split_first() else { return Draft::done(head) };
     let (mut smallest, mut largest) = (first, first);
     for &value in rest {
         smallest = smallest.min(value);
         largest = largest.max(value);
     }
     if smallest == largest {
-        out.push(CONSTANT);
-        return varint::write_signed(first, out);
+        varint::write_signed(first, &mut head);
+        return Draft::done(head);
     }
     let mut deltas = Vec::with_capacity(rest.len());
     deltas.extend(values.iter().zip(rest).map(|(a, b)| zigzag(b.wrapping_sub(*a))));
-    let delta_plan = bitpack::plan(&deltas);
+    let mut chosen = (DELTA, first, deltas);
+    let mut plan = bitpack::plan(&chosen.2);
     // A bound that needs no second pass: deltas this small cannot lose by more than the patches.
     let range_bits = u64::BITS - (largest.wrapping_sub(smallest) as u64).leading_zeros();
-    if delta_plan.bytes * 16 >= values.len() * range_bits as usize {
-        let offset = |value: &i64| value.wrapping_sub(smallest) as u64;
+    if plan.bytes * 16 >= values.len() * range_bits as usize {
         let mut offsets = Vec::with_capacity(values.len());
-        offsets.extend(values.iter().map(offset));
-        let plan = bitpack::plan(&offsets);
-        if plan.bytes <= delta_plan.bytes {
-            out.push(OFFSET);
-            varint::write_signed(smallest, out);
-            return bitpack::encode(&offsets, &plan, out);
+        offsets.extend(values.iter().map(|value| value.wrapping_sub(smallest) as u64));
+        let offsets_plan = bitpack::plan(&offsets);
+        if offsets_plan.bytes <= plan.bytes {
+            (chosen, plan) = ((OFFSET, smallest, offsets), offsets_plan);
         }
     }
-    out.push(DELTA);
-    varint::write_signed(first, out);
-    bitpack::encode(&deltas, &delta_plan, out);
+    let (method, first, residuals) = chosen;
+    if let Some(byte) = head.get_mut(at) {
+        *byte = method;
+    }
+    varint::write_signed(first, &mut head);
+    Draft::open(head, at, residuals, plan)
 }
 
 /// Replaces the contents of `out` with exactly `count` values.
@@ -52,32 +65,45 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
 /// # Errors
 /// Any [`Error`] but [`Error::NotUtf8`]; `out` is then unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
+    decode_with(bytes, count, None, out)
+}
+
+/// As [`decode`], of an encoding that may have been finished with `table`.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_with(
+    bytes: &[u8],
+    count: usize,
+    table: Option<&Decoder>,
+    out: &mut Vec<i64>,
+) -> Result<(), Error> {
     out.clear();
     let (method, mut rest) = start(bytes, count)?;
     if count == 0 {
         return if method == CONSTANT { finish(rest) } else { Err(Error::UnknownMethod(method)) };
     }
-    if method > DELTA {
-        return Err(Error::UnknownMethod(method));
-    }
     let first = varint::read_signed(&mut rest)?;
-    if method == CONSTANT {
-        out.resize(count, first);
-        return finish(rest);
+    match method & !CLASSES {
+        CONSTANT if method == CONSTANT => {
+            out.resize(count, first);
+            finish(rest)?;
+        }
+        OFFSET => {
+            let offsets = residuals(method, rest, count, table)?;
+            out.extend(offsets.iter().map(|&offset| first.wrapping_add(offset as i64)));
+        }
+        DELTA => {
+            let deltas = residuals(method, rest, count - 1, table)?;
+            let mut value = first;
+            out.reserve(count);
+            out.push(value);
+            out.extend(deltas.iter().map(|&delta| {
+                value = value.wrapping_add(unzigzag(delta));
+                value
+            }));
+        }
+        _ => return Err(Error::UnknownMethod(method)),
     }
-    let mut packed = Vec::new();
-    if method == OFFSET {
-        bitpack::decode(&mut rest, count, &mut packed)?;
-        out.extend(packed.iter().map(|&offset| first.wrapping_add(offset as i64)));
-    } else {
-        bitpack::decode(&mut rest, count - 1, &mut packed)?;
-        let mut value = first;
-        out.reserve(count);
-        out.push(value);
-        out.extend(packed.iter().map(|&delta| {
-            value = value.wrapping_add(unzigzag(delta));
-            value
-        }));
-    }
-    finish(rest)
+    Ok(())
 }

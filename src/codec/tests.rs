@@ -1,6 +1,7 @@
 //! Every codec: random values of several shapes come back, and no bytes make a decoder panic.
 
 use super::*;
+use crate::codec;
 
 /// Integers of one random shape.
 fn integers(random: &mut fastrand::Rng) -> Vec<i64> {
@@ -85,6 +86,139 @@ macro_rules! round_trip {
             }
         }
     };
+}
+
+/// The codecs that end in residuals, finished without a table.
+mod packed {
+    use super::*;
+
+    pub(super) mod unsigned {
+        use super::*;
+        pub(in super::super) fn encode(values: &[u64], out: &mut Vec<u8>) {
+            *out = codec::unsigned::draft(values, std::mem::take(out)).finish(None);
+        }
+        pub(in super::super) fn decode(
+            bytes: &[u8],
+            count: usize,
+            out: &mut Vec<u64>,
+        ) -> Result<(), Error> {
+            codec::unsigned::decode_with(bytes, count, None, out)
+        }
+    }
+
+    pub(super) mod float {
+        use super::*;
+        pub(in super::super) fn encode(values: &[f64], out: &mut Vec<u8>) {
+            *out = codec::float::draft(values, std::mem::take(out)).finish(None);
+        }
+        pub(in super::super) fn decode(
+            bytes: &[u8],
+            count: usize,
+            out: &mut Vec<f64>,
+        ) -> Result<(), Error> {
+            codec::float::decode_with(bytes, count, None, out)
+        }
+    }
+}
+use packed::{float, unsigned};
+
+/// Residuals of one random shape.
+fn residuals(random: &mut fastrand::Rng) -> Vec<u64> {
+    let (shape, bits) = (random.u8(0..4), random.u32(1..=64));
+    (0..random.usize(0..700))
+        .map(|_| match shape {
+            0 => u64::from(bits),
+            1 => random.u64(..) >> (64 - bits),
+            2 => u64::from(random.u64(..).leading_zeros()),
+            _ => random.u64(..) >> random.u32(0..64),
+        })
+        .collect()
+}
+
+#[test]
+fn classes_return() {
+    let mut random = fastrand::Rng::with_seed(8);
+    for _ in 0..3_000 {
+        let blocks: Vec<Vec<u64>> = (0..3).map(|_| residuals(&mut random)).collect();
+        let mut histogram = classes::Histogram::of(&blocks[0]);
+        blocks.iter().skip(1).for_each(|block| histogram.add(&classes::Histogram::of(block)));
+        let table = classes::Table::of(&histogram);
+        let mut stored = Vec::new();
+        table.write(&mut stored);
+        let decoder = classes::Decoder::read(&mut stored.as_slice()).unwrap();
+        let mut back = Vec::new();
+        for block in &blocks {
+            let mut bytes = Vec::new();
+            table.encode(block, &mut bytes);
+            let estimate = classes::Histogram::of(block).bytes(&table);
+            assert!(bytes.len().abs_diff(estimate) <= 4, "{} {estimate}", bytes.len());
+            back.clear();
+            decoder.decode(&bytes, block.len(), &mut back).unwrap();
+            assert_eq!(&back, block);
+            assert_eq!(
+                decoder.decode(&[&bytes[..], &[0]].concat(), block.len(), &mut back),
+                Err(Error::Trailing)
+            );
+            for _ in 0..4 {
+                back.clear();
+                let hostile = damaged(&bytes, &mut random);
+                if decoder.decode(&hostile, block.len(), &mut back).is_ok() {
+                    assert_eq!(back.len(), block.len());
+                }
+                let _ = decoder.decode(&hostile, random.usize(0..2_000), &mut back);
+            }
+        }
+        for _ in 0..4 {
+            let hostile = damaged(&stored, &mut random);
+            if let Ok(decoder) = classes::Decoder::read(&mut hostile.as_slice()) {
+                let _ = decoder.decode(&damaged(&stored, &mut random), 50, &mut back);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_comes_near_the_entropy() {
+    let mut random = fastrand::Rng::with_seed(9);
+    // Geometric: two bits of entropy per value.
+    let values: Vec<u64> = (0..10_000).map(|_| u64::from(random.u64(..).leading_zeros())).collect();
+    let table = classes::Table::of(&classes::Histogram::of(&values));
+    let mut bytes = Vec::new();
+    table.encode(&values, &mut bytes);
+    assert!(bytes.len() < 10_000 * 2 / 8 * 102 / 100, "{}", bytes.len());
+    // One value over and over takes no bits at all.
+    let values = [7; 10_000];
+    let table = classes::Table::of(&classes::Histogram::of(&values));
+    bytes.clear();
+    table.encode(&values, &mut bytes);
+    assert_eq!(bytes, [0, 0]);
+}
+
+#[test]
+fn a_draft_is_finished_with_a_table_and_refused_without_it() {
+    let mut random = fastrand::Rng::with_seed(10);
+    for _ in 0..500 {
+        let values = integers(&mut random);
+        let times = timestamp::draft(&values, vec![9]);
+        let draft = integer::draft(&values, vec![9]);
+        let (Some(mut histogram), Some(more)) = (draft.histogram(), times.histogram()) else {
+            continue;
+        };
+        histogram.add(&more);
+        let table = classes::Table::of(&histogram);
+        let mut stored = Vec::new();
+        table.write(&mut stored);
+        let stored = classes::Stored::new(stored);
+        let decoder = stored.decoder().unwrap();
+        let mut back = Vec::new();
+        let (bytes, times) = (draft.finish(Some(&table)), times.finish(Some(&table)));
+        integer::decode_with(&bytes[1..], values.len(), decoder, &mut back).unwrap();
+        assert_eq!(back, values);
+        timestamp::decode_with(&times[1..], values.len(), decoder, &mut back).unwrap();
+        assert_eq!(back, values);
+        let without = integer::decode(&bytes[1..], values.len(), &mut back);
+        assert_eq!(without, Err(Error::UnknownMethod(bytes[1])));
+    }
 }
 
 round_trip!(integers_return, integer, integers, |values: &[i64]| values.to_vec());
@@ -195,6 +329,63 @@ fn strings_return() {
             }
         }
     }
+}
+
+#[test]
+fn dictionaries_and_codes_return() {
+    let mut random = fastrand::Rng::with_seed(11);
+    for _ in 0..1_500 {
+        let (step, few) = (random.usize(1..9), random.u64(1..300));
+        let strings: Vec<String> = (0..random.usize(0..300))
+            .map(|n| match step {
+                1 => "é".repeat(random.usize(0..40)),
+                _ => format!("device-ü{:05}{}", n * step, "/x".repeat(n % step)),
+            })
+            .collect();
+        let mut bytes = Vec::new();
+        front::encode(strings.iter().map(String::as_str), &mut bytes);
+        let mut back = Vec::new();
+        front::decode(&bytes, strings.len(), |string| back.push(string.to_owned())).unwrap();
+        assert_eq!(back, strings);
+        let codes: Vec<u64> = (0..random.u64(0..300))
+            .map(|n| if step % 2 == 0 { n } else { random.u64(0..few) })
+            .collect();
+        let mut code_bytes = Vec::new();
+        front::encode_codes(&codes, &mut code_bytes);
+        assert_eq!(front::decode_codes(&code_bytes, codes.len()).unwrap(), codes);
+        for _ in 0..4 {
+            let hostile = damaged(&bytes, &mut random);
+            let mut strings_back = 0;
+            if front::decode(&hostile, strings.len(), |_| strings_back += 1).is_ok() {
+                assert_eq!(strings_back, strings.len());
+            }
+            let hostile = damaged(&code_bytes, &mut random);
+            if let Ok(back) = front::decode_codes(&hostile, codes.len()) {
+                assert_eq!(back.len(), codes.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dictionary_of_numbered_names_takes_a_byte_each() {
+    let strings: Vec<String> = (0..50_000).map(|n| format!("device-{n:07}")).collect();
+    let mut bytes = Vec::new();
+    front::encode(strings.iter().map(String::as_str), &mut bytes);
+    assert!(bytes.len() < 50_000, "{}", bytes.len());
+    bytes.clear();
+    front::encode_codes(&(1..=50_000).collect::<Vec<u64>>(), &mut bytes);
+    assert!(bytes.len() < 50, "{}", bytes.len());
+}
+
+#[test]
+fn a_shared_start_cannot_expand_without_bound() {
+    // A string of 1 MB, and forty that share all of it.
+    let long = "x".repeat(1 << 20);
+    let mut bytes = Vec::new();
+    front::encode(std::iter::repeat_n(long.as_str(), 40), &mut bytes);
+    assert!(bytes.len() < 1_000, "{}", bytes.len());
+    assert_eq!(front::decode(&bytes, 40, |_| {}), Err(Error::TooMany));
 }
 
 #[test]

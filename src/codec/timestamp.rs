@@ -1,15 +1,19 @@
 //! Timestamps: what is left of them after a common unit and a regular step are taken out.
 //!
 //! ```text
-//! STEP  0 │ unit <varint> │ first <zigzag varint> │ step <zigzag varint> │ runs (bitpack) of
+//! STEP  0 │ unit <varint> │ first <zigzag varint> │ step <zigzag varint> │ residuals:
 //!           zigzag((time − previous) ∕ unit − step)
-//! GRID  1 │ the same, runs of zigzag((time − first) ∕ unit − index · step)
+//! GRID  1 │ the same, residuals: zigzag((time − first) ∕ unit − index · step)
 //! ```
+//! Residuals are runs of `bitpack`, or with 0x80 added to the method `classes` by the table of
+//! the segment.
 //! `unit` divides every difference (a power of ten that the clock ticked in, or more), so jitter at
 //! milliseconds is not paid for in nanoseconds. STEP survives gaps and changes of series; GRID is
 //! smaller for one series with jitter. Any `i64` sequence round-trips: where a difference overflows
 //! the unit is 1 and arithmetic wraps. No values are the method byte alone.
 
+use super::classes::Decoder;
+use super::draft::{CLASSES, Draft, residuals};
 use super::varint::{self, unzigzag, zigzag};
 use super::{Error, bitpack, finish, start};
 
@@ -20,7 +24,17 @@ const SAMPLE: usize = 63;
 
 /// Appends the encoding of `timestamps_ns` to `out`.
 pub fn encode(timestamps_ns: &[i64], out: &mut Vec<u8>) {
-    let Some((&first, rest)) = timestamps_ns.split_first() else { return out.push(STEP) };
+    let head = std::mem::take(out);
+    *out = draft(timestamps_ns, head).finish(None);
+}
+
+/// The encoding of `timestamps_ns` behind `head`, to be finished.
+pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
+    let at = head.len();
+    let Some((&first, rest)) = timestamps_ns.split_first() else {
+        head.push(STEP);
+        return Draft::done(head);
+    };
     let mut deltas: Vec<i64> = Vec::with_capacity(rest.len());
     let unit = match checked_deltas(timestamps_ns, &mut deltas) {
         true => common_divisor(&deltas),
@@ -56,11 +70,11 @@ pub fn encode(timestamps_ns: &[i64], out: &mut Vec<u8>) {
             header = (GRID, grid_step);
         }
     }
-    out.push(header.0);
-    varint::write(unit, out);
-    varint::write_signed(first, out);
-    varint::write_signed(header.1, out);
-    bitpack::encode(&packed, &plan, out);
+    head.push(header.0);
+    varint::write(unit, &mut head);
+    varint::write_signed(first, &mut head);
+    varint::write_signed(header.1, &mut head);
+    Draft::open(head, at, packed, plan)
 }
 
 /// Replaces the contents of `out` with exactly `count` values.
@@ -68,9 +82,22 @@ pub fn encode(timestamps_ns: &[i64], out: &mut Vec<u8>) {
 /// # Errors
 /// Any [`Error`] but [`Error::NotUtf8`]; `out` is then unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
+    decode_with(bytes, count, None, out)
+}
+
+/// As [`decode`], of an encoding that may have been finished with `table`.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_with(
+    bytes: &[u8],
+    count: usize,
+    table: Option<&Decoder>,
+    out: &mut Vec<i64>,
+) -> Result<(), Error> {
     out.clear();
     let (method, mut rest) = start(bytes, count)?;
-    if method > GRID {
+    if method & !CLASSES > GRID {
         return Err(Error::UnknownMethod(method));
     }
     if count == 0 {
@@ -79,11 +106,10 @@ pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Erro
     let unit = varint::read(&mut rest)? as i64;
     let first = varint::read_signed(&mut rest)?;
     let step = varint::read_signed(&mut rest)?;
-    let mut packed = Vec::new();
-    bitpack::decode(&mut rest, count - 1, &mut packed)?;
+    let packed = residuals(method, rest, count - 1, table)?;
     out.reserve(count);
     out.push(first);
-    if method == STEP {
+    if method & !CLASSES == STEP {
         let mut time = first;
         out.extend(packed.iter().map(|&residual| {
             let delta = unzigzag(residual).wrapping_add(step);
@@ -97,7 +123,7 @@ pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Erro
             first.wrapping_add(grid.wrapping_add(unzigzag(residual)).wrapping_mul(unit))
         }));
     }
-    finish(rest)
+    Ok(())
 }
 
 /// Fills `deltas`; `false` if a difference does not fit.

@@ -2,7 +2,9 @@
 
 use crate::batch::column::Column;
 use crate::batch::column_bytes;
+use crate::codec::classes::Decoder;
 use crate::codec::crc::crc32c;
+use crate::codec::draft::Draft;
 use crate::codec::{self, integer, timestamp, varint};
 use crate::model::value::FieldType;
 
@@ -11,8 +13,6 @@ pub const VERSION: u8 = 1;
 const KIND_KEYS: u8 = 16;
 /// The kind of a block of series.
 pub const KIND_SERIES: u8 = 17;
-/// version, kind, rows
-const HEAD_BYTES: usize = 1 + 1 + 4;
 const CRC_BYTES: usize = 4;
 
 /// Why bytes are not the expected block.
@@ -37,7 +37,7 @@ pub fn seal(kind: u8, rows: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<
     let start = out.len();
     out.push(VERSION);
     out.push(kind);
-    out.extend(rows.to_le_bytes());
+    varint::write(u64::from(rows), out);
     write(out);
     let crc = crc32c(out.get(start..).unwrap_or_default());
     out.extend(crc.to_le_bytes());
@@ -46,21 +46,18 @@ pub fn seal(kind: u8, rows: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<
 /// The data of the block that is all of `bytes`.
 ///
 /// # Errors
-/// All but [`Error::Codec`].
+/// Any [`Error`].
 pub fn open(bytes: &[u8], kind: u8, rows: u32) -> Result<&[u8], Error> {
     let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(Error::Checksum)?;
     if crc32c(covered) != u32::from_le_bytes(*crc) {
         return Err(Error::Checksum);
     }
-    let (&head, data) = covered.split_first_chunk::<HEAD_BYTES>().ok_or(Error::Checksum)?;
-    let [version, found, r0, r1, r2, r3] = head;
+    let (&[version, found], mut data) = covered.split_first_chunk().ok_or(Error::Checksum)?;
     if version != VERSION {
         return Err(Error::Version(version));
     }
-    if found != kind || u32::from_le_bytes([r0, r1, r2, r3]) != rows {
-        return Err(Error::Other);
-    }
-    Ok(data)
+    let of_rows = varint::read(&mut data)?;
+    if found == kind && of_rows == u64::from(rows) { Ok(data) } else { Err(Error::Other) }
 }
 
 /// Checks the checksum of a block of any kind.
@@ -73,19 +70,28 @@ pub fn check(bytes: &[u8]) -> Result<(), Error> {
     if sound { Ok(()) } else { Err(Error::Checksum) }
 }
 
-/// Appends the block of rows `rows` of a field column.
-pub fn encode_field(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
-    let kind = column.values.field_type().code();
-    seal(kind, rows.len() as u32, out, |out| column_bytes::encode(column, rows, out));
+/// What the block of rows `rows` of a field column says, to be finished.
+pub fn draft_field(column: &Column, rows: &[u32]) -> Draft {
+    column_bytes::draft(column, rows, Vec::new())
 }
 
-/// The column of a field block.
+/// Appends the block of a field column whose data are `data`.
+pub fn write_field(field_type: FieldType, rows: u32, data: &[u8], out: &mut Vec<u8>) {
+    seal(field_type.code(), rows, out, |out| out.extend_from_slice(data));
+}
+
+/// The column of a field block, whose data may have been finished with `table`.
 ///
 /// # Errors
 /// Any [`Error`].
-pub fn decode_field(bytes: &[u8], field_type: FieldType, rows: u32) -> Result<Column, Error> {
+pub fn decode_field(
+    bytes: &[u8],
+    field_type: FieldType,
+    rows: u32,
+    table: Option<&Decoder>,
+) -> Result<Column, Error> {
     let data = open(bytes, field_type.code(), rows)?;
-    Ok(column_bytes::decode(data, field_type, rows as usize)?)
+    Ok(column_bytes::decode_with(data, field_type, rows as usize, table)?)
 }
 
 /// Series and times of a page's rows.
@@ -97,22 +103,30 @@ pub struct Keys {
     pub times_ns: Vec<i64>,
 }
 
-/// Appends the keys block of a page: how many rows each series has, and the times.
-pub fn encode_keys(rows_of_series: &[i64], times_ns: &[i64], out: &mut Vec<u8>) {
-    seal(KIND_KEYS, times_ns.len() as u32, out, |out| {
-        let mut counts = Vec::new();
-        integer::encode(rows_of_series, &mut counts);
-        varint::write(counts.len() as u64, out);
-        out.append(&mut counts);
-        timestamp::encode(times_ns, out);
-    });
+/// What the keys block of a page says, to be finished: how many rows each series has, and times.
+pub fn draft_keys(rows_of_series: &[i64], times_ns: &[i64]) -> Draft {
+    let (mut counts, mut head) = (Vec::new(), Vec::new());
+    integer::encode(rows_of_series, &mut counts);
+    varint::write(counts.len() as u64, &mut head);
+    head.append(&mut counts);
+    timestamp::draft(times_ns, head)
 }
 
-/// The keys of a page of `rows` rows and `series` series.
+/// Appends the keys block of a page whose data are `data`.
+pub fn write_keys(rows: u32, data: &[u8], out: &mut Vec<u8>) {
+    seal(KIND_KEYS, rows, out, |out| out.extend_from_slice(data));
+}
+
+/// The keys of a page of `rows` rows and `series` series, maybe finished with `table`.
 ///
 /// # Errors
 /// Any [`Error`].
-pub fn decode_keys(bytes: &[u8], rows: u32, series: u32) -> Result<Keys, Error> {
+pub fn decode_keys(
+    bytes: &[u8],
+    rows: u32,
+    series: u32,
+    table: Option<&Decoder>,
+) -> Result<Keys, Error> {
     let mut data = open(bytes, KIND_KEYS, rows)?;
     let most = data.len();
     let length = varint::read_length(&mut data, most)?;
@@ -120,7 +134,7 @@ pub fn decode_keys(bytes: &[u8], rows: u32, series: u32) -> Result<Keys, Error> 
     let mut rows_of_series = Vec::new();
     integer::decode(counts, series as usize, &mut rows_of_series)?;
     let mut keys = Keys::default();
-    timestamp::decode(times, rows as usize, &mut keys.times_ns)?;
+    timestamp::decode_with(times, rows as usize, table, &mut keys.times_ns)?;
     let mut end = 0_u32;
     for count in rows_of_series {
         let count = u32::try_from(count).map_err(|_| codec::Error::Corrupt)?;
@@ -140,20 +154,21 @@ mod tests {
         let mut column = Column::full(Values::Float(vec![0.5, 1.5, 2.5]));
         column.push_null();
         let mut bytes = Vec::new();
-        encode_field(&column, &[0, 1, 2, 3], &mut bytes);
-        assert_eq!(decode_field(&bytes, FieldType::Float, 4), Ok(column));
-        assert_eq!(decode_field(&bytes, FieldType::Float, 3), Err(Error::Other));
-        assert_eq!(decode_field(&bytes, FieldType::Integer, 4), Err(Error::Other));
+        let data = draft_field(&column, &[0, 1, 2, 3]).finish(None);
+        write_field(FieldType::Float, 4, &data, &mut bytes);
+        assert_eq!(decode_field(&bytes, FieldType::Float, 4, None), Ok(column));
+        assert_eq!(decode_field(&bytes, FieldType::Float, 3, None), Err(Error::Other));
+        assert_eq!(decode_field(&bytes, FieldType::Integer, 4, None), Err(Error::Other));
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_field(&bad, FieldType::Float, 4), Err(Error::Checksum));
+            assert_eq!(decode_field(&bad, FieldType::Float, 4, None), Err(Error::Checksum));
             assert_eq!(check(&bad), Err(Error::Checksum));
         }
         let mut keys = Vec::new();
-        encode_keys(&[2, 1], &[5, 9, 1], &mut keys);
+        write_keys(3, &draft_keys(&[2, 1], &[5, 9, 1]).finish(None), &mut keys);
         let expected = Keys { ends: vec![2, 3], times_ns: vec![5, 9, 1] };
-        assert_eq!(decode_keys(&keys, 3, 2), Ok(expected));
+        assert_eq!(decode_keys(&keys, 3, 2, None), Ok(expected));
         assert_eq!(check(&keys), Ok(()));
         assert_eq!(open(&[], 0, 0), Err(Error::Checksum));
     }

@@ -2,6 +2,7 @@
 
 use super::block::{Error, VERSION};
 use super::packer::Address;
+use crate::codec::classes::{Decoder, Stored};
 use crate::codec::crc::crc32c;
 use crate::codec::{self, varint};
 use crate::model::ids::ColumnId;
@@ -14,6 +15,8 @@ pub struct Index {
     pub tag_ids: Vec<ColumnId>,
     /// Fields that some row has, ascending by id.
     pub fields: Vec<(ColumnId, FieldType)>,
+    /// The table of each field's blocks, and last that of the keys.
+    pub tables: Vec<Stored>,
     /// Blocks of series, in order: how many series, and where.
     pub chunks: Vec<(u32, Address)>,
     /// Pages in order of series and time.
@@ -60,6 +63,10 @@ impl Index {
             varint::write(u64::from(id.0), out);
             out.push(field_type.code());
         }
+        for table in &self.tables {
+            varint::write(table.bytes().len() as u64, out);
+            out.extend_from_slice(table.bytes());
+        }
         let mut next = Address::default();
         varint::write(self.chunks.len() as u64, out);
         for (series, address) in &self.chunks {
@@ -105,6 +112,12 @@ impl Index {
             let [code] = array(bytes)?;
             index.fields.push((id, FieldType::from_code(code).ok_or(codec::Error::Corrupt)?));
         }
+        for _ in 0..=index.fields.len() {
+            let length = count(bytes)?;
+            let (table, rest) = bytes.split_at_checked(length).ok_or(codec::Error::Truncated)?;
+            *bytes = rest;
+            index.tables.push(Stored::new(table.to_vec()));
+        }
         let mut next = Address::default();
         for _ in 0..count(bytes)? {
             index.chunks.push((number(bytes)?, read_address(bytes, &mut next)?));
@@ -130,6 +143,14 @@ impl Index {
         chunks.chain(pages).filter(|address| address.bytes > 0)
     }
 
+    /// The table of the blocks of field number `field`; of the keys past the last field.
+    ///
+    /// # Errors
+    /// [`Error::Codec`].
+    pub fn table(&self, field: usize) -> Result<Option<&Decoder>, Error> {
+        Ok(self.tables.get(field).map_or(Ok(None), Stored::decoder)?)
+    }
+
     /// The pages that hold rows of `series`.
     pub fn pages_of(&self, series: u32) -> std::ops::Range<usize> {
         let start = self.pages.partition_point(|page| page.last_series() < series);
@@ -137,10 +158,13 @@ impl Index {
         start..end.max(start)
     }
 
-    /// Memory held, bytes.
+    /// Memory held once every table is in use, bytes.
     pub fn bytes(&self) -> usize {
         let page = size_of::<Page>() + self.fields.len() * size_of::<Address>();
-        self.pages.len() * page + self.chunks.len() * size_of::<(u32, Address)>()
+        let decoders = self.tables.iter().filter(|table| !table.bytes().is_empty()).count();
+        self.pages.len() * page
+            + self.chunks.len() * size_of::<(u32, Address)>()
+            + decoders * Stored::DECODER_BYTES
     }
 }
 
@@ -218,6 +242,7 @@ mod tests {
         Index {
             tag_ids: vec![ColumnId(1), ColumnId(7)],
             fields: vec![(ColumnId(2), FieldType::Float), (ColumnId(9), FieldType::String)],
+            tables: vec![Stored::new(vec![7, 0]), Stored::default(), Stored::new(vec![8, 0])],
             chunks: vec![(3, at(0, 500, 20))],
             pages: vec![
                 page(0, 1, at(0, 520, 30), at(0, 550, 9)),

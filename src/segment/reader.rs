@@ -42,8 +42,11 @@ pub fn series<B: Blocks>(index: &Index, blocks: &mut B) -> Result<SeriesTable, B
 ///
 /// # Errors
 /// What `blocks` says.
-pub fn keys<B: Blocks>(page: &Page, blocks: &mut B) -> Result<Keys, B::Error> {
-    blocks.with(page.keys, |bytes| block::decode_keys(bytes, page.rows, page.series))
+pub fn keys<B: Blocks>(index: &Index, page: &Page, blocks: &mut B) -> Result<Keys, B::Error> {
+    blocks.with(page.keys, |bytes| {
+        let table = index.table(index.fields.len())?;
+        block::decode_keys(bytes, page.rows, page.series, table)
+    })
 }
 
 /// The field at position `field` of the index, for the rows of a page; `None` where no row has it.
@@ -58,7 +61,9 @@ pub fn field<B: Blocks>(
 ) -> Result<Option<Column>, B::Error> {
     match (index.fields.get(field), page.fields.get(field)) {
         (Some(&(_, field_type)), Some(&address)) if address.bytes > 0 => blocks
-            .with(address, |bytes| block::decode_field(bytes, field_type, page.rows))
+            .with(address, |bytes| {
+                block::decode_field(bytes, field_type, page.rows, index.table(field)?)
+            })
             .map(Some),
         _ => Ok(None),
     }
@@ -76,7 +81,7 @@ pub fn table<B: Blocks>(
     let mut block = Block { series: series(index, blocks)?, ..Block::default() };
     block.fields = index.fields.iter().map(|&(_, field_type)| Column::new(field_type)).collect();
     for page in &index.pages {
-        let keys = keys(page, blocks)?;
+        let keys = keys(index, page, blocks)?;
         let mut start = 0;
         for (series, end) in (page.first_series..).zip(keys.ends) {
             let rows = block.row_series.len() + (end - start) as usize;

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use super::block::{self, Error, KIND_SERIES};
-use crate::batch::column_bytes;
 use crate::batch::series_table::{SeriesTable, TagColumn};
-use crate::codec::{self, integer, varint};
+use crate::codec::{self, front, varint};
 
 /// Series of one block.
 pub const SERIES_PER_BLOCK: usize = 65_536;
@@ -30,20 +29,20 @@ pub fn encode(table: &SeriesTable, tags: &[usize], series: &[u32], out: &mut Vec
         for tag in tags.iter().filter_map(|&tag| table.tags.get(tag)) {
             let (entries, codes) = used_entries(tag, series);
             varint::write(entries.len() as u64, &mut part);
-            column_bytes::encode_strings(
+            front::encode(
                 entries.iter().map(|&entry| tag.dictionary.get(entry as usize)),
                 &mut part,
             );
             append_part(&mut part, out);
-            integer::encode(&codes, &mut part);
+            front::encode_codes(&codes, &mut part);
             append_part(&mut part, out);
         }
     });
 }
 
 /// Dictionary entries that `series` use, in order of appearance, and codes into them.
-fn used_entries(tag: &TagColumn, series: &[u32]) -> (Vec<u32>, Vec<i64>) {
-    let mut new_codes = vec![0_i64; tag.dictionary.len() + 1];
+fn used_entries(tag: &TagColumn, series: &[u32]) -> (Vec<u32>, Vec<u64>) {
+    let mut new_codes = vec![0_u64; tag.dictionary.len() + 1];
     let mut entries = Vec::new();
     let codes = series
         .iter()
@@ -53,7 +52,7 @@ fn used_entries(tag: &TagColumn, series: &[u32]) -> (Vec<u32>, Vec<i64>) {
                 (1.., Some(new)) => {
                     if *new == 0 {
                         entries.push(old - 1);
-                        *new = entries.len() as i64;
+                        *new = entries.len() as u64;
                     }
                     *new
                 }
@@ -95,19 +94,16 @@ impl Joiner {
         for (tag, known) in self.table.tags.iter_mut().zip(&mut self.codes) {
             let mut part = take_part(&mut data)?;
             let n_entries = varint::read_length(&mut part, count as usize)?;
-            let dictionary = column_bytes::decode_strings(part, n_entries)?;
-            let mut codes = Vec::new();
-            integer::decode(take_part(&mut data)?, count as usize, &mut codes)?;
             let mut map = vec![0];
-            for value in dictionary.iter() {
+            front::decode(part, n_entries, |value| {
                 let next = tag.dictionary.len() as u32 + 1;
                 let code = *known.entry(value.into()).or_insert(next);
                 if code == next {
                     tag.dictionary.push(value);
                 }
                 map.push(code);
-            }
-            for code in codes {
+            })?;
+            for code in front::decode_codes(take_part(&mut data)?, count as usize)? {
                 let code = usize::try_from(code).ok().and_then(|code| map.get(code));
                 tag.codes.push(*code.ok_or(codec::Error::Corrupt)?);
             }

@@ -2,11 +2,12 @@
 
 use super::directory::{Directory, Summary};
 use super::index::{Index, Page};
-use super::packer::Packer;
-use super::{block, series};
+use super::packer::{Address, Packer};
+use super::{block, column, series};
 use crate::batch::column::{Column, Values};
 use crate::batch::order::{Distinct, Order, rank_series};
 use crate::batch::series_table::SeriesTable;
+use crate::codec::draft::Draft;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
@@ -217,34 +218,97 @@ impl<'a> SegmentWriter<'a> {
     }
 
     /// Cuts the rows into pages, walking series by series.
-    fn write_pages(&mut self, packer: &mut Packer) {
+    fn cut(&mut self) -> Vec<Cut> {
         let strings: Vec<usize> = (0..self.fields.len())
             .filter(|&at| self.fields.get(at).is_some_and(|(column, _)| is_text(column)))
             .collect();
         let series = std::mem::take(&mut self.series);
-        let (mut start, mut end, mut text_bytes) = (0, 0, 0);
-        let mut counts: Vec<i64> = Vec::new();
+        let mut cuts = Vec::new();
+        let mut open = Cut::default();
+        let (mut end, mut text_bytes) = (0, 0);
         for (number, &(_, rows)) in (0_u32..).zip(&series) {
-            let mut open = 0;
+            let mut count = 0;
             for left in (0..rows).rev() {
-                text_bytes += self.text_bytes(&strings, end);
+                if !strings.is_empty() {
+                    text_bytes += self.text_bytes(&strings, end);
+                }
                 end += 1;
-                open += 1;
-                let long = end - start >= PAGE_ROWS_MAX || text_bytes >= PAGE_TEXT_BYTES;
-                if long || (left == 0 && end - start >= PAGE_ROWS_ENOUGH) {
-                    counts.push(std::mem::take(&mut open));
-                    self.write_page(packer, number, &mut counts, start..end);
-                    (start, text_bytes) = (end, 0);
+                count += 1;
+                let rows = end - open.rows.start;
+                let long = rows >= PAGE_ROWS_MAX || text_bytes >= PAGE_TEXT_BYTES;
+                if long || (left == 0 && rows >= PAGE_ROWS_ENOUGH) {
+                    open.counts.push(std::mem::take(&mut count));
+                    cuts.push(std::mem::take(&mut open).until(number, end));
+                    open.rows = end..end;
+                    text_bytes = 0;
                 }
             }
-            if open > 0 {
-                counts.push(open);
+            if count > 0 {
+                open.counts.push(count);
             }
         }
-        if start < end {
+        if open.rows.start < end {
             let last = (series.len() as u32).saturating_sub(1);
-            self.write_page(packer, last, &mut counts, start..end);
+            cuts.push(open.until(last, end));
         }
+        cuts
+    }
+
+    /// Writes the pages: drafts column by column, since the blocks of a column share a table; then
+    /// blocks page by page, since what is read together stands together.
+    fn write_pages(&mut self, packer: &mut Packer) {
+        let cuts = self.cut();
+        let mut columns = Vec::with_capacity(self.fields.len());
+        for (column, picks) in &self.fields {
+            let drafts = cuts.iter().map(|cut| {
+                let picks = picks.get(cut.rows.clone()).unwrap_or_default();
+                match has_value(column, picks) {
+                    true => block::draft_field(column, picks),
+                    false => Draft::default(),
+                }
+            });
+            let (table, data) = column::finish(drafts.collect());
+            self.index.tables.push(table);
+            columns.push((column.values.field_type(), data));
+        }
+        let (table, keys) = column::finish(cuts.iter().map(|cut| self.draft_page(cut)).collect());
+        self.index.tables.push(table);
+        let mut bytes = Vec::new();
+        for (at, page) in self.index.pages.iter_mut().enumerate() {
+            block::write_keys(page.rows, keys.get(at).map_or(&[], Vec::as_slice), &mut bytes);
+            page.keys = packer.add(&bytes);
+            bytes.clear();
+            for (field_type, data) in &columns {
+                let data = data.get(at).map_or(&[][..], Vec::as_slice);
+                let mut address = Address::default();
+                if !data.is_empty() {
+                    block::write_field(*field_type, page.rows, data, &mut bytes);
+                    address = packer.add(&bytes);
+                    bytes.clear();
+                }
+                page.fields.push(address);
+            }
+        }
+    }
+
+    /// Adds a page to the index, without addresses; answers with its keys.
+    fn draft_page(&mut self, cut: &Cut) -> Draft {
+        let rows = self.distinct.rows.get(cut.rows.clone()).unwrap_or_default();
+        let time = |row: &u32| self.rows.times_ns.get(*row as usize).copied().unwrap_or_default();
+        let times_ns: Vec<i64> = rows.iter().map(time).collect();
+        let min_time_ns = times_ns.iter().copied().min().unwrap_or_default();
+        let max_time_ns = times_ns.iter().copied().max().unwrap_or_default();
+        self.times = (self.times.0.min(min_time_ns), self.times.1.max(max_time_ns));
+        let series = cut.counts.len() as u32;
+        self.index.pages.push(Page {
+            first_series: (cut.last_series + 1).saturating_sub(series),
+            series,
+            rows: rows.len() as u32,
+            min_time_ns,
+            max_time_ns,
+            ..Page::default()
+        });
+        block::draft_keys(&cut.counts, &times_ns)
     }
 
     fn text_bytes(&self, strings: &[usize], row: usize) -> usize {
@@ -256,46 +320,23 @@ impl<'a> SegmentWriter<'a> {
             })
             .sum()
     }
+}
 
-    /// Writes a page of the distinct rows `rows`, `counts` of each series up to `last_series`.
-    fn write_page(
-        &mut self,
-        packer: &mut Packer,
-        last_series: u32,
-        counts: &mut Vec<i64>,
-        rows: std::ops::Range<usize>,
-    ) {
-        let keys = self.distinct.rows.get(rows.clone()).unwrap_or_default();
-        let time = |row: &u32| self.rows.times_ns.get(*row as usize).copied().unwrap_or_default();
-        let times_ns: Vec<i64> = keys.iter().map(time).collect();
-        let min_time_ns = times_ns.iter().copied().min().unwrap_or_default();
-        let max_time_ns = times_ns.iter().copied().max().unwrap_or_default();
-        self.times = (self.times.0.min(min_time_ns), self.times.1.max(max_time_ns));
-        let mut bytes = Vec::new();
-        block::encode_keys(counts, &times_ns, &mut bytes);
-        let keys = packer.add(&bytes);
-        let mut fields = Vec::with_capacity(self.fields.len());
-        for (column, picks) in &self.fields {
-            let picks = picks.get(rows.clone()).unwrap_or_default();
-            bytes.clear();
-            if has_value(column, picks) {
-                block::encode_field(column, picks, &mut bytes);
-                fields.push(packer.add(&bytes));
-            } else {
-                fields.push(super::packer::Address::default());
-            }
-        }
-        let series = counts.len() as u32;
-        counts.clear();
-        self.index.pages.push(Page {
-            first_series: (last_series + 1).saturating_sub(series),
-            series,
-            rows: rows.len() as u32,
-            min_time_ns,
-            max_time_ns,
-            keys,
-            fields,
-        });
+/// Rows of a page.
+#[derive(Clone, Debug, Default)]
+struct Cut {
+    /// Positions among the distinct rows.
+    rows: std::ops::Range<usize>,
+    /// Rows of each series up to the last.
+    counts: Vec<i64>,
+    last_series: u32,
+}
+
+impl Cut {
+    fn until(mut self, last_series: u32, end: usize) -> Self {
+        self.last_series = last_series;
+        self.rows.end = end;
+        self
     }
 }
 

@@ -304,7 +304,7 @@ impl<S: Store> ShardSource<'_, S> {
         };
         let page = index.pages.get(at).ok_or_else(|| Refusal::Invalid("no such page".into()))?;
         let mut blocks = StoredBlocks::new(self.store, self.cache, self.loaded, *key)?;
-        let keys = reader::keys(page, &mut blocks)?;
+        let keys = reader::keys(index, page, &mut blocks)?;
         let mut rows = Rows { times_ns: keys.times_ns, columns: Vec::new() };
         for (field, (id, _)) in index.fields.iter().enumerate() {
             if self.columns.contains(id)

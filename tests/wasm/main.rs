@@ -71,9 +71,9 @@ fn floats_come_back_bit_for_bit() {
     let decimals = numbers().into_iter().map(|n| (n % 10_000) as f64 / 100.0);
     let any = numbers().into_iter().map(f64::from_bits).filter(|v| v.is_finite());
     for values in [decimals.collect::<Vec<f64>>(), any.collect(), vec![-0.0, f64::MIN_POSITIVE]] {
-        let (mut bytes, mut back) = (Vec::new(), Vec::new());
-        float::encode(&values, &mut bytes);
-        float::decode(&bytes, values.len(), &mut back).unwrap();
+        let mut back = Vec::new();
+        let bytes = float::draft(&values, Vec::new()).finish(None);
+        float::decode_with(&bytes, values.len(), None, &mut back).unwrap();
         let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<u64>>();
         assert_eq!(bits(&back), bits(&values));
     }
