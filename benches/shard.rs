@@ -20,8 +20,8 @@ use tidemark::model::time::{Precision, TimeRange};
 use tidemark::protocol::shard::{ShardSettings, Stamp};
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
-use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
+use tidemark::store::{Store, Table};
 
 const LINES: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
@@ -68,6 +68,19 @@ fn run(name: &str, aim: f64, bodies: &mut dyn FnMut() -> String) {
     alarms(&mut shard, NOW_NS + 15_000_000_000, &mut flushes, &mut merges);
     alarms(&mut shard, NOW_NS + 30_000_000_000, &mut flushes, &mut merges);
     let per_value = store.bytes().unwrap() as f64 / values as f64;
+    if std::env::var_os("TABLES").is_some() {
+        for table in Table::ALL {
+            let heads = store.heads(table, 0..=(1 << 53) - 1, u32::MAX).unwrap();
+            let head: usize = heads.iter().map(|(_, head)| head.len()).sum();
+            let bodies = heads.iter().map(|&(key, _)| store.body(table, key).unwrap().unwrap());
+            let body: usize = bodies.map(|body| body.len()).sum();
+            println!(
+                "  {:<10} {:>5} rows, heads {head:>8}, bodies {body:>9}",
+                table.name(),
+                heads.len()
+            );
+        }
+    }
     let all = [percentile(&mut appends, 50), percentile(&mut appends, 99)];
     let [append, p99] = all.map(ms);
     let [flush, merge] = [&mut flushes, &mut merges].map(|times| ms(percentile(times, 50)));

@@ -43,7 +43,7 @@ impl<S: Store> Shard<S> {
             return Err(self.lost(refusal));
         }
         loaded.schema_version = loaded.schema_version.max(schema_version);
-        loaded.last_append_ns = Some(now_ns);
+        loaded.pace.appended(now_ns);
         loaded.state.counters.frames += 1;
         loaded.state.counters.points += header.rows();
         self.remember(&tables, was_empty);

@@ -12,12 +12,10 @@ use super::load::{Loaded, each_head};
 use super::request::Refusal;
 use crate::model::limits::JOB_FAILURES_MAX;
 use crate::model::sorted_map::SortedMap;
-use crate::model::time::{H_NS, M_NS, S_NS};
+use crate::model::time::{H_NS, S_NS};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// After this long without a write the rest of the WAL is flushed and its slots are deleted.
-const PAUSE_NS: i64 = 10 * M_NS;
 /// A job that failed is tried again after this long, and twice as long after each failure.
 const RETRY_NS: i64 = 30 * S_NS;
 /// One that was set aside is tried once more after this long: what was in its way may be gone.
@@ -198,8 +196,7 @@ impl<S: Store> Shard<S> {
 /// When a job is due; `None` when there is nothing to do or it was set aside.
 fn due(loaded: &Loaded, job: Job, now_ns: i64) -> Option<i64> {
     let wal = &loaded.wal;
-    // An object that was not written to since it was loaded has been idle for long enough.
-    let paused_ns = loaded.last_append_ns.map_or(now_ns, |last| last.saturating_add(PAUSE_NS));
+    let paused_ns = loaded.pace.paused_ns(now_ns);
     let has_frames = !wal.frames().is_empty() || !wal.damaged().is_empty();
     let natural_ns = match job {
         Job::Flush => {

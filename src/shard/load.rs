@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use serde::{Deserialize, Serialize};
 
 use super::jobs::Jobs;
+use super::pace::Pace;
 use super::request::{Counters, Refusal};
 use super::state::{ColumnTypes, State};
 use super::tombstone::Tombstone;
@@ -59,8 +60,8 @@ pub(super) struct Loaded {
     pub damaged: Vec<Damage>,
     pub next_aside: u64,
     pub jobs: Jobs,
-    /// When a frame was last appended; `None` since the object was loaded.
-    pub last_append_ns: Option<i64>,
+    /// Of the frames appended since the object was loaded.
+    pub pace: Pace,
     /// The highest schema version that any frame carried.
     pub schema_version: u64,
     /// What compaction and retention have to do; emptied whenever segments or tombstones change.
@@ -101,7 +102,7 @@ impl Loaded {
             damaged: Vec::new(),
             next_aside: ASIDE_KEY,
             jobs: Jobs::default(),
-            last_append_ns: None,
+            pace: Pace::default(),
             counts_before,
             plan: OnceCell::new(),
             unmergeable: SortedSet::new(),

@@ -20,6 +20,7 @@ mod handle;
 pub mod host;
 mod jobs;
 mod load;
+mod pace;
 pub mod request;
 mod retention;
 mod scan;
