@@ -40,7 +40,10 @@ impl<S: Store> Shard<S> {
         if last.max(loaded.state.head) >= before {
             return Err(Refusal::Stale);
         }
-        let behind = |d: &Deletion| loaded.state.fence.refuses(d.time.end_ns.saturating_sub(1));
+        // Beyond the range there is nothing to delete: after a split it ends at the fence.
+        let range_end_ns = loaded.state.settings.range.end_ns;
+        let last_ns = |d: &Deletion| d.time.end_ns.min(range_end_ns).saturating_sub(1);
+        let behind = |d: &Deletion| loaded.state.fence.refuses(last_ns(d));
         if deletions.iter().any(behind) {
             return Err(Refusal::Changing);
         }

@@ -61,6 +61,26 @@ fn answers(product: &mut Product) -> Vec<Value> {
     QUESTIONS.iter().map(|question| product.query("d", question)).collect()
 }
 
+/// The old group's fence is not in the way of what reaches beyond its new end.
+#[test]
+fn rows_of_every_group_can_be_deleted_after_a_split() {
+    let mut rng = Rng::with_seed(8);
+    let mut product = Product::with(&[("SHARD_SPLIT_BYTES", CAP)]);
+    product.query("", "CREATE DATABASE d");
+    import(&mut product, &lines(&mut rng));
+    product.rest();
+    let groups = product.query("", "SHOW SHARD GROUPS");
+    let groups = groups.pointer("/results/0/series/0/values").and_then(Value::as_array);
+    assert!(groups.is_some_and(|groups| groups.len() > 1), "{groups:?}");
+    for q in ["DELETE FROM m WHERE host = 'h3'", "DROP SERIES FROM m WHERE host = 'h4'"] {
+        assert_eq!(product.query("d", q), serde_json::json!({"results": [{"statement_id": 0}]}));
+    }
+    let left = product.query("d", "SHOW TAG VALUES FROM m WITH KEY = host");
+    let left = left.pointer("/results/0/series/0/values").unwrap();
+    let expected = ["h0", "h1", "h2", "h5", "h6"].map(|host| ["host", host]);
+    assert_eq!(left, &serde_json::json!(expected));
+}
+
 #[test]
 fn an_import_in_any_order_of_several_times_a_groups_cap_is_complete() {
     let mut rng = Rng::with_seed(7);
