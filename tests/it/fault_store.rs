@@ -49,6 +49,11 @@ impl FaultStore {
         Self { inner, plan: Rc::new(plan) }
     }
 
+    /// Another store, empty, of the same plan: operations of both are counted together.
+    pub(crate) fn beside(&self) -> Self {
+        Self { inner: MemoryStore::new(), plan: Rc::clone(&self.plan) }
+    }
+
     /// Operation `at` from now on fails, counted from 1.
     pub(crate) fn fail(&self, at: u64, persisted: bool, after: After) {
         self.plan.at.set(at);

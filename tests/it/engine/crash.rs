@@ -6,7 +6,8 @@ use crate::fault_store::After;
 use super::life::{Life, Step};
 
 /// Every kind of step, and what depends on what: frames overwritten in the log and in segments,
-/// a replay with and without a tombstone, three compactions, expired and dropped segments.
+/// a replay with and without a tombstone, three compactions, expired and dropped segments, a split
+/// of what lies in the log and in segments.
 const SCRIPT: &[Step] = &[
     Step::Open,
     Step::Write,
@@ -34,6 +35,12 @@ const SCRIPT: &[Step] = &[
     Step::Write,
     Step::Retention,
     Step::Write,
+    Step::Write,
+    Step::Split,
+    Step::Write,
+    Step::Reopen,
+    Step::Query,
+    Step::Delete,
     Step::Drop,
     Step::Write,
     Step::Pause,

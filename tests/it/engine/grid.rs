@@ -93,6 +93,21 @@ impl Grid {
         part
     }
 
+    /// Its rows, so that they can be written elsewhere.
+    pub(super) fn rows(&self) -> Vec<Cells> {
+        let mut rows = Vec::new();
+        for at in 0..CELLS / FIELDS {
+            let mut values = [0; FIELDS];
+            values.copy_from_slice(&self.0[at * FIELDS..(at + 1) * FIELDS]);
+            if values != [0; FIELDS] {
+                let (series, time) = (at / TIMES, at % TIMES);
+                let (measurement, series) = (series / SERIES, series % SERIES);
+                rows.push(Cells { measurement, series, time, values });
+            }
+        }
+        rows
+    }
+
     /// Takes over the values of another grid, of cells that are empty here.
     pub(super) fn join(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0.iter()).for_each(|(value, more)| *value += more);

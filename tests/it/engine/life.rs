@@ -4,10 +4,12 @@
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
-use tidemark::protocol::shard::Stamp;
+use tidemark::protocol::host::Unavailable;
+use tidemark::protocol::shard::{FromShard, Stamp, ToShard};
 use tidemark::scan::request::{Comparison, Operand, Predicate};
 use tidemark::shard::Shard;
 use tidemark::shard::request::{Deletion, Refusal};
+use tidemark::store::StoreError;
 use tidemark::store::memory::MemoryStore;
 
 use super::grid::{self, Cells, Grid};
@@ -36,6 +38,21 @@ pub(super) enum Step {
     Retention,
     /// DROP MEASUREMENT, and one of the same name afterwards.
     Drop,
+    /// What lies at or after some time is moved to another shard.
+    Split,
+}
+
+/// Where a split cuts: the last eight of the near times and the one far ahead go.
+const SPLIT_AT: usize = 14;
+
+/// The shard that takes over what a split moves.
+struct Target {
+    store: FaultStore,
+    shard: Shard<FaultStore>,
+    /// What it has when the split is done, and under which ids.
+    grid: Grid,
+    ids: [MeasurementId; grid::MEASUREMENTS],
+    is_done: bool,
 }
 
 /// A shard over a store that can be made to fail.
@@ -48,6 +65,8 @@ pub(super) struct Life {
     pub(super) grid: Grid,
     ids: [MeasurementId; grid::MEASUREMENTS],
     settings: ShardSettings,
+    /// Of a split, begun or done.
+    target: Option<Target>,
     /// Cells before this time may be gone.
     first_kept_ns: i64,
     last_frame: Vec<Cells>,
@@ -70,6 +89,7 @@ impl Life {
             grid: Grid::new(),
             ids: [MeasurementId(1), MeasurementId(2)],
             settings: settings(),
+            target: None,
             first_kept_ns: i64::MIN,
             last_frame: Vec::new(),
         }
@@ -86,6 +106,7 @@ impl Life {
             grid: self.grid.clone(),
             ids: self.ids,
             settings: self.settings.clone(),
+            target: None,
             first_kept_ns: self.first_kept_ns,
             last_frame: self.last_frame.clone(),
             now_ns: self.now_ns,
@@ -109,10 +130,14 @@ impl Life {
             Step::Pause => self.pause(9),
             Step::Reopen => {
                 self.shard = new_shard(&self.store, self.budget_bytes);
+                if let Some(target) = &mut self.target {
+                    target.shard = new_shard(&target.store, self.budget_bytes);
+                }
                 Ok(())
             }
             Step::Retention => self.retention(),
             Step::Drop => self.drop_measurement(),
+            Step::Split => self.split(),
         }
     }
 
@@ -122,6 +147,9 @@ impl Life {
         // A repeat finishes what was begun, whether it took effect or not.
         self.shard.open(&self.settings).unwrap();
         self.configure(|settings, _| settings.duration_ns = 0).unwrap();
+        if self.target.as_ref().is_some_and(|target| !target.is_done) {
+            self.split().unwrap();
+        }
         let found = self.whole().unwrap();
         self.grid.drop_expired(&found, self.first_kept_ns);
         if found != self.grid {
@@ -146,6 +174,11 @@ impl Life {
         self.shard = new_shard(&FaultStore::new(self.store.inner.snapshot()), 40_000_000);
         let found = self.whole().unwrap();
         self.grid.assert_is(&found);
+        if let Some(target) = &mut self.target {
+            target.shard = new_shard(&FaultStore::new(target.store.inner.snapshot()), 40_000_000);
+            let found = read_whole(&mut target.shard, &stamp(), target.ids).unwrap();
+            target.grid.assert_is(&found);
+        }
     }
 
     fn stamp(&self) -> Stamp {
@@ -153,9 +186,15 @@ impl Life {
     }
 
     fn random_rows(&mut self) -> Vec<Cells> {
-        let rng = &mut self.rng;
+        let (rng, range) = (&mut self.rng, self.settings.range);
         let row = |rng: &mut fastrand::Rng| {
             let mut values = [0; grid::FIELDS];
+            let time = loop {
+                let time = rng.usize(..grid::TIMES);
+                if range.contains(grid::time_ns(time)) {
+                    break time;
+                }
+            };
             // At least one field; few rows have them all.
             let sure = rng.usize(..grid::FIELDS);
             for (field, value) in values.iter_mut().enumerate() {
@@ -166,7 +205,7 @@ impl Life {
             Cells {
                 measurement: rng.usize(..grid::MEASUREMENTS),
                 series: rng.usize(..grid::SERIES),
-                time: rng.usize(..grid::TIMES),
+                time,
                 values,
             }
         };
@@ -232,9 +271,63 @@ impl Life {
 
     /// Both measurements.
     fn whole(&mut self) -> Result<Grid, Refusal> {
-        let mut whole = self.read(0, TimeRange::ALL)?;
-        whole.join(&self.read(1, TimeRange::ALL)?);
-        Ok(whole)
+        let stamp = self.stamp();
+        read_whole(&mut self.shard, &stamp, self.ids)
+    }
+
+    /// As a Database splits a group. A repeat finishes what was begun.
+    fn split(&mut self) -> Result<(), Refusal> {
+        let from_ns = grid::time_ns(SPLIT_AT);
+        let moved = TimeRange::new(from_ns, i64::MAX);
+        let target_settings = ShardSettings { range: moved, group: 2, ..settings() };
+        let (stamp, ids) = (self.stamp(), self.ids);
+        if self.target.is_none() {
+            let mut grid = self.grid.part(0, moved);
+            grid.join(&self.grid.part(1, moved));
+            let store = self.store.beside();
+            let shard = new_shard(&store, self.budget_bytes);
+            self.target = Some(Target { store, shard, grid, ids, is_done: false });
+            for measurement in 0..grid::MEASUREMENTS {
+                self.grid.delete(measurement, |_, time_ns| moved.contains(time_ns));
+            }
+            self.last_frame.clear();
+        }
+        let fence = ToShard::Fence { split: 1, from_ns: Some(from_ns) };
+        for message in [ToShard::Weigh, fence] {
+            if let FromShard::Unavailable(Unavailable::Storage(why)) =
+                self.shard.handle(&message, self.now_ns)
+            {
+                return Err(Refusal::Store(StoreError::Failed(why)));
+            }
+        }
+        if self.settings.range.end_ns > from_ns {
+            self.refuses_behind_fence()?;
+            let rows = read_whole(&mut self.shard, &stamp, ids)?.rows();
+            let rows: Vec<Cells> =
+                rows.into_iter().filter(|row| moved.contains(grid::time_ns(row.time))).collect();
+            let Some(target) = &mut self.target else { return Ok(()) };
+            target.shard.open(&target_settings)?;
+            for page in rows.chunks(9) {
+                let frame = grid::encode(page, ids);
+                target.shard.append(&frame, &super::stamp(), self.now_ns)?;
+            }
+        }
+        self.configure(|settings, _| settings.range.end_ns = from_ns)?;
+        if let Some(target) = &mut self.target {
+            target.is_done = true;
+        }
+        Ok(())
+    }
+
+    /// What is being copied must not change.
+    fn refuses_behind_fence(&mut self) -> Result<(), Refusal> {
+        let row = Cells { measurement: 0, series: 0, time: SPLIT_AT, values: [1; grid::FIELDS] };
+        let (frame, stamp) = (grid::encode(&[row], self.ids), self.stamp());
+        match self.shard.append(&frame, &stamp, self.now_ns) {
+            Err(Refusal::Changing) => Ok(()),
+            Err(other) => Err(other),
+            Ok(_) => panic!("a write behind the fence was taken"),
+        }
     }
 
     /// What is older than the moment may be gone afterwards; what is younger stays, and a cell
@@ -278,6 +371,20 @@ impl Life {
             Ok(()) => panic!("a write to a dropped measurement was taken"),
         }
     }
+}
+
+/// Both measurements.
+fn read_whole(
+    shard: &mut Shard<FaultStore>,
+    stamp: &Stamp,
+    ids: [MeasurementId; grid::MEASUREMENTS],
+) -> Result<Grid, Refusal> {
+    let mut whole = Grid::new();
+    for of in ids.into_iter().enumerate() {
+        let part = shard.read(stamp, |source| Ok(grid::read(source, of, TimeRange::ALL)?))?;
+        whole.join(&part);
+    }
+    Ok(whole)
 }
 
 fn new_shard(store: &FaultStore, budget_bytes: usize) -> Shard<FaultStore> {
