@@ -2,11 +2,16 @@
 
 import { endAllOnSignals, run } from './processes.mjs';
 import { finishWith, wrangler } from './project.mjs';
+import { freeConfiguration, refusesLimits } from './free-plan.mjs';
 import { everything } from './setup.mjs';
 
 endAllOnSignals();
 await finishWith(async () => {
   const node = await everything();
-  const { code } = await run(node, [wrangler, 'deploy', ...process.argv.slice(2)]);
-  return code ?? 1;
+  const asked = [wrangler, 'deploy', ...process.argv.slice(2)];
+  const { code, output } = await run(node, asked, { tee: true });
+  if (code === 0 || !refusesLimits(output)) return code ?? 1;
+  console.log('\n- This account has the free plan: once more without the CPU limit of wrangler.toml');
+  const free = await run(node, [...asked, '--config', freeConfiguration()]);
+  return free.code ?? 1;
 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { consolePage } from './console.mjs';
+import { prebuilt } from './prebuilt.mjs';
 import { must, run } from './processes.mjs';
 import { at, lockedCrate, newNode, Sentence, toolRoot } from './project.mjs';
 import { fingerprint, step } from './steps.mjs';
@@ -161,12 +162,22 @@ export async function engine() {
   });
 }
 
+/** Whether the modules can be built here; otherwise those of a release are taken. */
+async function hasCargo() {
+  const { code } = await run('cargo', ['--version'], { quiet: true });
+  return code === 0;
+}
+
 /** All of it. Returns a Node that wrangler accepts. */
 export async function everything() {
   await packages();
   const node = newNode();
-  await worker();
-  await engine();
+  if (await hasCargo()) {
+    await worker();
+    await engine();
+  } else {
+    await prebuilt();
+  }
   await consolePage();
   return node;
 }

@@ -3,7 +3,7 @@
 // Environment: PORT, STATE_DIR, OBSERVABILITY=1, and every setting of the Worker by its name, its
 // secrets included.
 
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { settings, startServer } from './dev-server.mjs';
@@ -20,12 +20,15 @@ function port() {
   return number;
 }
 
+/** A token that everybody knows, for a server that only this machine can reach. */
+const developmentToken = 'ADMIN_TOKEN=dev-token';
+
 /** The development token, from a file that is made when it is missing. */
 function token() {
   const file = at('.dev.vars');
   if (!existsSync(file)) {
-    copyFileSync(at('.dev.vars.example'), file);
-    console.log('- .dev.vars: created from .dev.vars.example');
+    writeFileSync(file, `# Secrets of \`npm start\`, see .dev.vars.example.\n${developmentToken}\n`);
+    console.log('- .dev.vars: created, with a token for development');
   }
   const line = readFileSync(file, 'utf8').match(/^\s*ADMIN_TOKEN\s*=\s*["']?([^"'\n]*)["']?\s*$/m);
   return line?.[1] ?? '';

@@ -8,7 +8,8 @@ import { at } from '../../scripts/project.mjs';
 import { fingerprint, step } from '../../scripts/steps.mjs';
 
 const folder = at('.cache', 'python');
-const program = at('.cache', 'python', 'bin', 'python');
+/** Python with the clients, once [hasPythonClients] said so. */
+export const pythonProgram = at('.cache', 'python', 'bin', 'python');
 const requirements = 'tests/edge/python/requirements.txt';
 
 /** Longer than any order takes, a restart of the server included. */
@@ -26,7 +27,7 @@ async function install() {
   rmSync(folder, { recursive: true, force: true });
   await quietly('python3', ['-m', 'venv', folder]);
   const flags = ['--quiet', '--disable-pip-version-check', '--only-binary', 'pyarrow'];
-  await quietly(program, ['-m', 'pip', 'install', ...flags, '-r', at(requirements)]);
+  await quietly(pythonProgram, ['-m', 'pip', 'install', ...flags, '-r', at(requirements)]);
 }
 
 /**
@@ -37,7 +38,7 @@ export async function hasPythonClients(t) {
   const stamp = '.cache/stamps/python';
   const inputs = fingerprint([requirements]);
   try {
-    await step('Python clients', { stamp, inputs, outputs: [program] }, install);
+    await step('Python clients', { stamp, inputs, outputs: [pythonProgram] }, install);
     return true;
   } catch (error) {
     if (process.env.TIDEMARK_REQUIRE_PROGRAMS === '1') throw error;
@@ -50,7 +51,7 @@ export async function hasPythonClients(t) {
 export function order(script, what) {
   const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
   return new Promise((resolve, reject) => {
-    execFile(program, args, { timeout: orderMs }, (error, stdout, stderr) => {
+    execFile(pythonProgram, args, { timeout: orderMs }, (error, stdout, stderr) => {
       if (error) reject(new Error(`${script} ${what.action}: ${error.message}\n${stderr}`));
       else resolve(JSON.parse(stdout.trimEnd().split('\n').at(-1)));
     });

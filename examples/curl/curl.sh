@@ -1,0 +1,25 @@
+#!/bin/sh
+# Create, write, read, export: each a line of curl.
+set -eu
+url=${TIDEMARK_URL:-http://127.0.0.1:8787}
+token=${TIDEMARK_TOKEN:-dev-token}
+
+# --fail-with-body: an error's text is printed, and the exit code is not 0.
+ask() {
+  curl --silent --show-error --fail-with-body -H "Authorization: Token $token" "$@"
+}
+
+ask "$url/query" --data-urlencode 'q=CREATE DATABASE demo' > /dev/null
+
+# --data-binary, not -d, which would drop the line breaks.
+ask "$url/api/v2/write?bucket=demo&precision=s" --data-binary 'tide,harbour=Bergen level=1.5 1700000000
+tide,harbour=Bergen level=2.5 1700003600'
+
+# The same as a file, packed.
+printf 'tide,harbour=Bergen level=3.5 1700007200\n' | gzip |
+  ask "$url/api/v2/write?bucket=demo&precision=s" -H 'Content-Encoding: gzip' --data-binary @-
+
+ask "$url/query" -H 'Accept: application/csv' \
+  --data-urlencode 'db=demo' --data-urlencode 'epoch=s' --data-urlencode 'q=SELECT level FROM tide'
+
+ask --compressed "$url/api/v3/export?db=demo&measurement=tide"

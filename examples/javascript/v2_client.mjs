@@ -1,0 +1,25 @@
+// @influxdata/influxdb-client, for /api/v2/write; its queries are Flux, so InfluxQL goes by fetch.
+//
+//   npm install @influxdata/influxdb-client && node v2_client.mjs
+
+import { InfluxDB, Point } from '@influxdata/influxdb-client';
+
+const url = process.env.TIDEMARK_URL ?? 'http://127.0.0.1:8787';
+const token = process.env.TIDEMARK_TOKEN ?? 'dev-token';
+
+// The organisation may be any. A batch is what costs, not a point: the client gathers 1,000.
+const writer = new InfluxDB({ url, token }).getWriteApi('any', 'demo', 's');
+for (let hour = 0; hour < 3; hour += 1) {
+  const point = new Point('tide').tag('harbour', 'Bergen').floatField('level', 1.5 + hour);
+  writer.writePoint(point.timestamp(1_700_000_000 + hour * 3600));
+}
+await writer.close();
+
+const response = await fetch(`${url}/query`, {
+  method: 'POST',
+  headers: { Authorization: `Token ${token}` },
+  body: new URLSearchParams({ db: 'demo', epoch: 's', q: 'SELECT level FROM tide' }),
+});
+const { results } = await response.json();
+if (!response.ok || results[0].error) throw new Error(results?.[0].error ?? response.statusText);
+for (const [time, level] of results[0].series[0].values) console.log(time, level);

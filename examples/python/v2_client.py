@@ -1,0 +1,29 @@
+"""influxdb-client, for /api/v2/write; its queries are Flux, so InfluxQL goes by urllib.
+
+    pip install influxdb-client && python v2_client.py
+"""
+
+import json
+import os
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from influxdb_client import InfluxDBClient, Point
+from influxdb_client.client.write_api import SYNCHRONOUS
+
+url = os.environ.get("TIDEMARK_URL", "http://127.0.0.1:8787")
+token = os.environ.get("TIDEMARK_TOKEN", "dev-token")
+
+points = [
+    Point("tide").tag("harbour", "Bergen").field("level", 1.5 + hour).time(1_700_000_000 + hour * 3600, "s")
+    for hour in range(3)
+]
+# The organisation may be any.
+with InfluxDBClient(url=url, token=token, org="any") as client:
+    client.write_api(write_options=SYNCHRONOUS).write(bucket="demo", record=points)
+
+form = urlencode({"db": "demo", "epoch": "s", "q": "SELECT level FROM tide"}).encode()
+with urlopen(Request(f"{url}/query", form, {"Authorization": f"Token {token}"})) as response:
+    result = json.load(response)["results"][0]
+for time, level in result["series"][0]["values"]:
+    print(time, level)

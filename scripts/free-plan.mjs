@@ -1,0 +1,20 @@
+// Accounts of the free plan may not set a limit of CPU time, and have one of 10 ms per request.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+
+import { at } from './project.mjs';
+
+/** The platform's number for a limit that the plan does not have. */
+const refusal = /code: 100328\b/;
+
+/** Whether `wrangler deploy` failed for the limits alone. */
+export const refusesLimits = (output) => refusal.test(output);
+
+/** wrangler.toml without its table of limits, beside it: paths in it are relative. */
+export function freeConfiguration() {
+  const file = at('.wrangler.free.toml');
+  const whole = readFileSync(at('wrangler.toml'), 'utf8');
+  // The table with the comment before it, up to an empty line.
+  writeFileSync(file, whole.replace(/^(?:#.*\n)*\[limits\]\n(?:.+\n?)*/m, ''));
+  return file;
+}

@@ -1,0 +1,139 @@
+// Every block of the README and of the pages of docs/ and examples/, pasted as its reader would,
+// against one fresh server: the address and the token are put in, and nothing else is changed.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { test } from 'node:test';
+
+import { at } from '../../scripts/project.mjs';
+import { blocksOf } from './blocks.mjs';
+import { has, tidemark, token } from './harness.mjs';
+import { grafanaAsks, telegrafOutput } from './settings_files.mjs';
+
+const pages = [
+  'README.md',
+  ...readdirSync(at('docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
+  'examples/README.md',
+];
+
+/** curl as readers have it, but an answer of 400 and above ends the block. */
+function strictCurl(folder) {
+  const real = process.env.PATH.split(delimiter).map((part) => join(part, 'curl')).find(existsSync);
+  const file = join(folder, 'curl');
+  writeFileSync(file, `#!/bin/sh\nexec ${real} --silent --show-error --fail-with-body "$@"\n`);
+  chmodSync(file, 0o755);
+}
+
+/** A folder to paste into: the repository's files by their names, and a dump to import. */
+function desk(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-documents-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  for (const name of ['scripts', 'examples', 'node_modules', 'package.json']) symlinkSync(at(name), join(folder, name));
+  mkdirSync(join(folder, 'bin'));
+  strictCurl(join(folder, 'bin'));
+  symlinkSync(process.execPath, join(folder, 'bin', 'node'));
+  const dump = '# DDL\nCREATE DATABASE imported\n# DML\n# CONTEXT-DATABASE: imported\nm v=1 1\n';
+  writeFileSync(join(folder, 'export.txt.gz'), dump);
+  return folder;
+}
+
+function paste(text, { cwd, env }) {
+  return new Promise((resolve) => {
+    const child = spawn('sh', ['-e'], { cwd, env });
+    let output = '';
+    let said = '';
+    child.stdout.on('data', (piece) => (output += piece));
+    child.stderr.on('data', (piece) => (said += piece));
+    child.on('close', (code) => resolve({ code, output, said }));
+    child.stdin.end(text);
+  });
+}
+
+test('every block of the documents does what it says', async (t) => {
+  if (!has(t, 'curl')) return;
+  const server = await tidemark(t);
+  const cwd = desk(t);
+  const env = {
+    ...process.env,
+    PATH: `${join(cwd, 'bin')}${delimiter}${process.env.PATH}`,
+    URL: server.url, ADMIN_TOKEN: token, TOKEN: token,
+    TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token,
+  };
+  const readable = (text) => text
+    .replaceAll('http://127.0.0.1:8787', server.url)
+    .replaceAll('dev-token', token)
+    .replaceAll('TIDEMARK_TOKEN=…', `TIDEMARK_TOKEN=${token}`);
+  await server.query('CREATE DATABASE mydb; CREATE DATABASE telegraf');
+  await server.mustWrite('m v=1 1', { db: 'mydb' });
+
+  const acts = {
+    async sh(text, run) {
+      const { code, output, said } = await paste(text, { cwd, env });
+      assert.equal(code, 0, output + said);
+      run.output = output;
+    },
+    /** What the block before prints. */
+    text: (text, run) => assert.equal(run.output.trim(), text.trim()),
+    /** The same names, with values of the same kinds. */
+    json: (text, run) => sameForm(JSON.parse(run.output), JSON.parse(text)),
+    async toml(text) {
+      const output = telegrafOutput(text, env);
+      output.buffer = ['cpu,from=readme usage_idle=90 1700000000000000000'];
+      await output.flush();
+      assert.deepEqual(output.log, []);
+      const rows = await server.rows('SELECT usage_idle FROM cpu', { db: 'telegraf', epoch: 's' });
+      assert.deepEqual(rows, [[1_700_000_000, 90]]);
+    },
+    async yaml(text) {
+      assert.deepEqual((await grafanaAsks(text, env)('SHOW MEASUREMENTS'))[0].values, [['cpu']]);
+    },
+  };
+  let count = 0;
+  for (const page of pages) {
+    const run = { output: '' };
+    for (const { language, text, line, why } of blocksOf(readFileSync(at(page), 'utf8'))) {
+      if (why !== undefined) {
+        for (const [file] of why.matchAll(/tests\/\S+\.mjs/g)) assert.ok(existsSync(at(file)), file);
+        t.diagnostic(`${page}:${line} not run: ${why}`);
+        continue;
+      }
+      count += 1;
+      await t.test(`${page}:${line}, ${language}`, async () => {
+        assert.ok(language in acts, `a block of ${language || 'no language'} is neither run nor excused`);
+        await acts[language](readable(text), run);
+      });
+    }
+  }
+  assert.ok(count >= 12, `only ${count} blocks were found`);
+});
+
+/** Numbers and texts of an example are those of another database. */
+function sameForm(found, shown) {
+  if (found === null || shown === null) return;
+  assert.equal(typeof found, typeof shown);
+  if (typeof found !== 'object' || Array.isArray(found)) return;
+  assert.deepEqual(Object.keys(found), Object.keys(shown));
+  for (const [key, value] of Object.entries(found)) sameForm(value, shown[key]);
+}
+
+test('every link and picture of the documents leads to a file', () => {
+  let count = 0;
+  for (const page of pages) {
+    const text = readFileSync(at(page), 'utf8');
+    for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target)) continue;
+      count += 1;
+      const [path, anchor] = target.split('#');
+      const file = path === '' ? at(page) : join(dirname(at(page)), path);
+      assert.ok(existsSync(file), `${page}: ${target}`);
+      if (!anchor) continue;
+      const heads = [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, head]) =>
+        head.toLowerCase().replace(/[^\w\s-]/g, '').replaceAll(' ', '-'));
+      assert.ok(heads.includes(anchor), `${page}: ${target}`);
+    }
+  }
+  assert.ok(count > 30, `only ${count} links were found`);
+});

@@ -1,0 +1,97 @@
+// Every example, as its reader runs it, against one fresh server.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+
+import { at } from '../../scripts/project.mjs';
+import { has, tidemark, token } from './harness.mjs';
+import { hasPythonClients, pythonProgram } from './python.mjs';
+import { grafanaAsks, telegrafOutput } from './settings_files.mjs';
+
+const tide = '1700000000 1.5\n1700003600 2.5\n1700007200 3.5\n';
+const tideCsv = ['1700000000,1.5', '1700003600,2.5', '1700007200,3.5'].map((row) => `tide,${row}\n`).join('');
+const tideLines = [1.5, 2.5, 3.5].map((level, hour) =>
+  `tide,harbour=Bergen level=${level} ${1_700_000_000 + hour * 3600}000000000\n`).join('');
+
+/** What each example prints. */
+const prints = {
+  'curl/curl.sh': `name,tags,time,level\n${tideCsv.replaceAll('tide,', 'tide,,')}${tideLines}`,
+  'javascript/v1_client.mjs': tide,
+  'javascript/v2_client.mjs': tide,
+  'javascript/v3_client.mjs': tide,
+  'python/asyncio_client.py': tide,
+  'python/v1_client.py': tide,
+  'python/v2_client.py': tide,
+  'python/v3_client.py': tide,
+  'shell/session.sh': `name,time,level\n${tideCsv}`,
+};
+
+/** Those that other tests run. */
+const elsewhere = {
+  grafana: 'examples.test.mjs',
+  miniflare: 'miniflare.test.mjs',
+  'service-binding': 'service_binding.test.mjs',
+  telegraf: 'examples.test.mjs',
+};
+
+test('every example is run by a test, and listed', () => {
+  const list = readFileSync(at('examples', 'README.md'), 'utf8');
+  for (const folder of readdirSync(at('examples'), { withFileTypes: true }).filter((one) => one.isDirectory())) {
+    if (folder.name in elsewhere) {
+      const tests = readFileSync(at('tests', 'edge', elsewhere[folder.name]), 'utf8');
+      assert.ok(tests.includes(folder.name), folder.name);
+      assert.ok(list.includes(`](${folder.name}`), folder.name);
+      continue;
+    }
+    for (const name of readdirSync(at('examples', folder.name))) {
+      assert.ok(`${folder.name}/${name}` in prints, `${folder.name}/${name}`);
+      assert.ok(list.includes(`](${folder.name}/${name})`), name);
+    }
+  }
+});
+
+test('the examples do what they say', async (t) => {
+  const server = await tidemark(t);
+  const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
+  const run = async (program, args) => (await promisify(execFile)(program, args, { env, timeout: 60_000 })).stdout;
+  const programs = {
+    mjs: () => process.execPath,
+    py: async (one) => ((await hasPythonClients(one)) ? pythonProgram : null),
+    sh: (one) => (has(one, 'curl') && has(one, 'influx', ['-version']) ? 'sh' : null),
+  };
+  for (const [name, expected] of Object.entries(prints)) {
+    await t.test(name, async (one) => {
+      const program = await programs[name.split('.').at(-1)](one);
+      if (!program) return;
+      // Points of 2023 would be outside what a database made by a write keeps.
+      await server.query('DROP DATABASE demo');
+      await server.query('CREATE DATABASE demo');
+      assert.equal(await run(program, [at('examples', ...name.split('/'))]), expected);
+      const rows = await server.rows('SELECT level FROM tide', { db: 'demo', epoch: 's' });
+      assert.deepEqual(rows, [[1_700_000_000, 1.5], [1_700_003_600, 2.5], [1_700_007_200, 3.5]]);
+    });
+  }
+
+  const given = { TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
+  await server.query('CREATE DATABASE telegraf');
+  for (const name of ['telegraf.conf', 'telegraf_v1.conf']) {
+    await t.test(`telegraf/${name}, acted out`, async () => {
+      const output = telegrafOutput(readFileSync(at('examples', 'telegraf', name), 'utf8'), given);
+      output.buffer = [`cpu,file=${name} usage_idle=90 1700000000000000000`];
+      await output.flush();
+      assert.deepEqual(output.log, []);
+      const q = `SELECT usage_idle FROM cpu WHERE file = '${name}'`;
+      assert.deepEqual(await server.rows(q, { db: 'telegraf', epoch: 's' }), [[1_700_000_000, 90]]);
+    });
+  }
+  await t.test('grafana/tidemark.yaml, acted out', async () => {
+    const ask = grafanaAsks(readFileSync(at('examples', 'grafana', 'tidemark.yaml'), 'utf8'), given);
+    assert.deepEqual((await ask('SHOW MEASUREMENTS'))[0].values, [['cpu']]);
+    const q = 'SELECT mean("usage_idle") FROM "cpu" WHERE time >= 1699999990000ms and time <= 1700000010000ms GROUP BY time(10s) fill(null)';
+    assert.deepEqual((await ask(q))[0].values, [[1_699_999_990_000, null], [1_700_000_000_000, 90], [1_700_000_010_000, null]]);
+  });
+});

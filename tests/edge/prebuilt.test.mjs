@@ -1,0 +1,124 @@
+// Deployment without Rust: what a release packs, another machine takes; anything else it refuses.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { test } from 'node:test';
+
+import { freeConfiguration, refusesLimits } from '../../scripts/free-plan.mjs';
+import { pack } from '../../scripts/prebuilt.mjs';
+import { at, wrangler } from '../../scripts/project.mjs';
+
+const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
+const sources = ['scripts', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
+
+/** A folder that is gone after the test. */
+function folder(t, name) {
+  const made = mkdtempSync(join(tmpdir(), `tidemark-${name}-`));
+  t.after(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+/** The repository as somebody clones it who has Node, npm's packages, tar and gzip, and no Rust. */
+function clone(t) {
+  const root = folder(t, 'clone');
+  for (const name of sources) cpSync(at(name), join(root, name), { recursive: true });
+  mkdirSync(join(root, '.cache'));
+  // Each by itself: whatever is done to the folder is not done to ours.
+  mkdirSync(join(root, 'node_modules'));
+  for (const name of readdirSync(at('node_modules')).filter((one) => !one.startsWith('.tidemark'))) {
+    symlinkSync(at('node_modules', name), join(root, 'node_modules', name));
+  }
+  const programs = folder(t, 'programs');
+  for (const name of ['tar', 'gzip']) {
+    const path = process.env.PATH.split(delimiter).map((part) => join(part, name)).find(existsSync);
+    symlinkSync(path, join(programs, name));
+  }
+  symlinkSync(process.execPath, join(programs, 'node'));
+  const run = (...args) =>
+    new Promise((resolve) => {
+      const options = { cwd: root, env: { PATH: programs, HOME: root, WRANGLER_SEND_METRICS: 'false' } };
+      execFile(process.execPath, args, options, (error, stdout, stderr) =>
+        resolve({ code: error ? error.code : 0, output: stdout + stderr }));
+    });
+  return { root, run };
+}
+
+/** Serves one file's bytes, which may be changed meanwhile. */
+async function served(t, state) {
+  const server = createServer((_, response) => response.end(state.bytes));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  return `http://127.0.0.1:${server.address().port}/tidemark.tar.gz`;
+}
+
+test('a machine without Rust builds from a release, and takes nothing else for one', async (t) => {
+  const archive = join(folder(t, 'release'), 'tidemark-v9.9.9.tar.gz');
+  const sha256 = await pack(archive);
+  const good = readFileSync(archive);
+  const state = { bytes: good };
+  const url = await served(t, state);
+  const { root, run } = clone(t);
+  const build = () => run('scripts/build.mjs');
+  // The packages are there already; npm is not what this is about.
+  const stamped = `import { writeFileSync } from 'node:fs';
+    import { fingerprint } from './scripts/steps.mjs';
+    writeFileSync('node_modules/.tidemark-stamp', fingerprint(['package.json', 'package-lock.json']));`;
+  assert.equal((await run('--input-type=module', '-e', stamped)).code, 0);
+
+  const unpinned = await build();
+  assert.equal(unpinned.code, 1);
+  assert.match(unpinned.output, /prebuilt\.json names no release.*install rustup/);
+
+  writeFileSync(join(root, 'prebuilt.json'), JSON.stringify({ tag: 'v9.9.9', url, sha256 }));
+  state.bytes = Buffer.concat([good.subarray(0, -1), Buffer.from([good.at(-1) ^ 1])]);
+  const damaged = await build();
+  assert.equal(damaged.code, 1);
+  assert.match(damaged.output, /is not what prebuilt\.json names/);
+  assert.equal(existsSync(join(root, 'build')), false);
+
+  state.bytes = good;
+  const { code, output } = await build();
+  assert.equal(code, 0, output);
+  assert.match(output, /The modules of v9\.9\.9: done/);
+  for (const name of modules) assert.deepEqual(readFileSync(join(root, name)), readFileSync(at(name)), name);
+  assert.ok(existsSync(join(root, 'dist', 'engine', 'tidemark_bg.wasm')));
+  assert.match((await build()).output, /The modules of v9\.9\.9: up to date/);
+
+  const program = wrangler.replace(dirname(dirname(dirname(wrangler))), join(root, 'node_modules'));
+  const deployed = await run(program, 'deploy', '--dry-run', '--outdir', join(root, 'out'));
+  assert.equal(deployed.code, 0, deployed.output);
+});
+
+test('the workflow of a release names its archive in prebuilt.json and in the button', async (t) => {
+  const given = folder(t, 'given');
+  writeFileSync(join(given, 'tidemark-v9.9.9.tar.gz.sha256'), `${'ab'.repeat(32)}  tidemark-v9.9.9.tar.gz\n`);
+  const { root, run } = clone(t);
+  const { code, output } = await run('scripts/release.mjs', 'pin', 'v9.9.9', 'some-body/a.database', given);
+  assert.equal(code, 0, output);
+  assert.deepEqual(JSON.parse(readFileSync(join(root, 'prebuilt.json'), 'utf8')), {
+    tag: 'v9.9.9',
+    url: 'https://github.com/some-body/a.database/releases/download/v9.9.9/tidemark-v9.9.9.tar.gz',
+    sha256: 'ab'.repeat(32),
+  });
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  assert.match(readme, /\(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\/github\.com\/some-body\/a\.database\)/);
+  // The workflow calls what exists.
+  const workflow = readFileSync(at('.github', 'workflows', 'release.yml'), 'utf8');
+  const calls = [...workflow.matchAll(/scripts\/release\.mjs (\w+)/g)].map((found) => found[1]);
+  assert.deepEqual(calls, ['pack', 'pin']);
+});
+
+test('the free plan is deployed to without the limit that it refuses', async (t) => {
+  assert.ok(refusesLimits('CPU limits are not supported for the Free plan. [code: 100328]'));
+  assert.ok(!refusesLimits('Authentication error [code: 10000]'));
+  const file = freeConfiguration();
+  t.after(() => rmSync(file, { force: true }));
+  const [whole, free] = [at('wrangler.toml'), file].map((name) => readFileSync(name, 'utf8'));
+  assert.match(whole, /cpu_ms/);
+  assert.doesNotMatch(free, /cpu_ms|limits/);
+  assert.equal(free.trimEnd(), whole.slice(0, whole.indexOf('# A large backfill')).trimEnd());
+});
