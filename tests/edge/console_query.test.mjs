@@ -64,6 +64,7 @@ async function editing(console_) {
   await page.keyboard.press('Control+Enter');
   await page.locator('th', { hasText: 'speed' }).waitFor();
   assert.deepEqual(await cells(page), [['2023-11-14T22:13:20Z', '3']]);
+  assert.equal(await page.locator('.which').count(), 0);
 
   // An error at the server's position, on the second line, though a range was put in before it.
   await type(page, 'SELECT temp FROM weather\nWHERE city = "é" GRUP BY city');

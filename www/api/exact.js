@@ -1,17 +1,12 @@
 // JSON in which no digit of an integer is lost.
 
-/** Keeps the digits of an integer that a number would round, as text. */
-function exact(key, value, context) {
-  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
-  const source = context?.source ?? '';
-  return /^-?\d+$/.test(source) ? source : value;
-}
+/** An integer that may not fit into a number, or a string, which is to be left alone. */
+const longIntegers = /"(?:[^"\\]|\\.)*"|(?<![\d.])-?\d{16,}(?![\d.eE])/g;
 
-/** A long integer right after a bracket, a comma or a colon. */
-const longInteger = /(?<=[[,:]\s*-?)\d{16}/;
+const anyLongInteger = /(?<![\d.])\d{16}/;
 
-/** Parses JSON; integers beyond 2^53 become their digits as text. */
+/** Parses JSON; integers of 16 digits and more become text. */
 export function parseExact(text) {
-  // Asking for each number is slow, and most replies hold none that would be rounded.
-  return longInteger.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
+  if (!anyLongInteger.test(text)) return JSON.parse(text);
+  return JSON.parse(text.replace(longIntegers, (part) => (part[0] === '"' ? part : `"${part}"`)));
 }

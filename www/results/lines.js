@@ -10,7 +10,7 @@ export const pointsMax = 2000;
 const timesMax = 50_000;
 
 const isNumber = (value) =>
-  typeof value === 'number' || (typeof value === 'string' && /^-?\d{16,19}$/.test(value));
+  typeof value === 'number' || (typeof value === 'string' && /^-?\d{16,20}$/.test(value));
 
 /** `{ label, times_ms, values }` of each line; a null stays one, and is drawn as a gap. */
 export function linesOf(reply) {

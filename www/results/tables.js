@@ -53,8 +53,8 @@ const titleOf = (statement, names) =>
     .filter((part) => part)
     .join(' · ');
 
-/** An integer beyond 2^53 came as text. */
-const longInteger = /^-?\d{16,19}$/;
+/** A long integer came as text. */
+const longInteger = /^-?\d{16,20}$/;
 
 function kindOf(rows, index) {
   let isNumber = false;
