@@ -4,11 +4,11 @@ use super::limits::{
     BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX, BUCKETS_PER_QUERY_MAX,
     DATABASES_MAX, FIELDS_PER_MEASUREMENT_MAX, LINE_BYTES_MAX, MEASUREMENTS_PER_POLICY_MAX,
     QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX, REGEX_SOURCE_BYTES_MAX,
-    SERIES_KEY_BYTES_MAX, STATEMENTS_MAX, STRING_BYTES_MAX, TAGS_PER_POINT_MAX,
+    SERIES_KEY_BYTES_MAX, STATEMENTS_MAX, STRING_BYTES_MAX, TAGS_PER_POINT_MAX, UNLIMITED,
 };
 
 /// How many there are.
-const LIMITS: usize = 14;
+const LIMITS: usize = 16;
 
 /// A limit that is a setting of its constant's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Limit {
     Statements,
     RegexBytes,
     Buckets,
+    Series,
+    Points,
 }
 
 /// What is known of a limit.
@@ -85,6 +87,8 @@ pub const SETTABLE: [Settable; LIMITS] = [
         BUCKETS_PER_QUERY_MAX as usize,
         BUCKETS_PER_QUERY_MAX as usize,
     ),
+    row("SERIES_PER_QUERY_MAX", "too many series", UNLIMITED as usize, UNLIMITED as usize),
+    row("POINTS_PER_QUERY_MAX", "too many points", UNLIMITED as usize, UNLIMITED as usize),
 ];
 
 impl Limit {
@@ -183,6 +187,8 @@ mod tests {
             (Limit::Statements, "STATEMENTS_MAX"),
             (Limit::RegexBytes, "REGEX_BYTES_MAX"),
             (Limit::Buckets, "BUCKETS_PER_QUERY_MAX"),
+            (Limit::Series, "SERIES_PER_QUERY_MAX"),
+            (Limit::Points, "POINTS_PER_QUERY_MAX"),
         ];
         assert_eq!(rows.map(|(_, name)| name), SETTABLE.map(|row| row.name));
         assert!(rows.iter().all(|(limit, name)| limit.settable().name == *name));

@@ -73,6 +73,9 @@ pub const REGEXES_PER_QUERY_MAX: usize = 100;
 pub const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
 /// Windows of one query over all series (1.x `max-select-buckets`).
 pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
+/// Series of one SELECT, and points that it reads (1.x `max-select-series`, `max-select-point`):
+/// without limit unless set, since memory does not grow with them.
+pub const UNLIMITED: u32 = u32::MAX;
 /// One request message between objects, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
 /// One page of a reply between objects, bytes.

@@ -21,7 +21,7 @@ use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::query::operators::series::gather_or_null;
 use crate::scan::page::{GroupData, ScanPage};
-use crate::scan::request::{Output, ScanRequest};
+use crate::scan::request::{Output, ScanRequest, Window};
 use crate::scan::source::{Part, ReadStats, Rows, Run, Source, SourceError};
 use crate::scan::{self, PageLimits};
 
@@ -127,7 +127,8 @@ impl Derived {
             let fields = &self.subquery.fields;
             if table.by_position.is_none() {
                 let ids = fields.iter().map(|field| field.id);
-                table.by_position = Some(table.by_position(ids, sorted, node.descending));
+                let window = node.window.as_ref();
+                table.by_position = Some(table.by_position(ids, sorted, node.descending, window));
             }
             table.by_position.clone()
         } else {
@@ -200,14 +201,20 @@ impl Table {
         ids: impl Iterator<Item = ColumnId>,
         sorted: bool,
         descending: bool,
+        window: Option<&Window>,
     ) -> Layout {
+        // Points of top() and bottom() stand where their window does.
+        let place = |row: u32| {
+            let time_ns = self.time_of(row);
+            window.map_or(time_ns, |window| window.start(time_ns))
+        };
         let count = self.times_ns.len() as u32;
         let mut rows: Vec<u32> = (0..count).collect();
         if sorted && descending {
-            let key = |row| (self.time_of(row), self.group_of(row));
+            let key = |row| (place(row), self.group_of(row));
             sort_positions(&mut rows, &|a, b| key(b).cmp(&key(a)));
         } else if sorted {
-            sort_positions(&mut rows, &|a, b| self.time_of(a).cmp(&self.time_of(b)));
+            sort_positions(&mut rows, &|a, b| place(a).cmp(&place(b)));
         }
         if descending {
             rows.reverse();

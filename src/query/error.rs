@@ -32,6 +32,16 @@ pub enum QueryError {
         /// `limits::BUCKETS_PER_QUERY_MAX`
         limit: u64,
     },
+    /// More series, or points, than one query may read.
+    #[error("max-select-{what} limit exceeded: ({asked}/{limit})")]
+    Select {
+        /// `series` or `point`.
+        what: &'static str,
+        /// How many there are, or were met by then.
+        asked: u64,
+        /// As set.
+        limit: u64,
+    },
     /// A result that must be held whole before its first row is known is too large.
     #[error("{what} holds more than {limit} {unit}: narrow the time range or group by fewer tags")]
     TooLarge {

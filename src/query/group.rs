@@ -361,9 +361,10 @@ impl GroupRun {
         let outputs = node.outputs.iter().map(|output| {
             match (scalar::evaluate(output, columns).into_column(rows), number, output) {
                 (Some(column), ..) => fill::shown(column, number),
-                (None, Some(number), Scalar::Column(_)) => {
+                (None, Some(number), Scalar::Column(index)) if node.has_type(*index) => {
                     ResultColumn::Values(Column::full(scalar::repeat(number, rows)))
                 }
+                // 1.x fills nothing of a name that it does not know.
                 (None, ..) => ResultColumn::Null,
             }
         });

@@ -220,6 +220,12 @@ pub(crate) struct CallSource {
 }
 
 impl Node {
+    /// Whether what stands at `index`, calls before slots, has values of some type; a slot has.
+    pub(crate) fn has_type(&self, index: usize) -> bool {
+        let slot = self.calls.get(index).and_then(|call| self.slots.get(call.slot));
+        slot.is_none_or(|slot| slot.data_type.field_type().is_some())
+    }
+
     /// The time of a row that stands for the whole range: its lower bound, or the epoch.
     pub(crate) fn whole_range_time_ns(&self) -> i64 {
         if self.range.start_ns <= MIN_TIME_NS { 0 } else { self.range.start_ns }

@@ -1,7 +1,8 @@
 //! Expressions over the columns of a result, evaluated a column at a time.
 //!
 //! The rules are those of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`): a missing
-//! operand gives null, integers divide as floats, anything divided by zero is 0, NaN is null.
+//! operand gives null, integers divide as floats, anything divided by zero is 0, even NaN, which is
+//! null once an expression is through.
 
 use super::math::{self, MathFunction};
 use super::result::{Column, Validity, Values};
@@ -40,8 +41,8 @@ impl Evaluated {
     pub(crate) fn into_column(self, rows: usize) -> Option<Column> {
         match self {
             Self::Null => None,
-            Self::Literal(value) => Some(Column::full(repeat(&value, rows))),
-            Self::Column(column) => Some(column),
+            Self::Literal(value) => Some(without_nan(Column::full(repeat(&value, rows)))),
+            Self::Column(column) => Some(without_nan(column)),
         }
     }
 }
@@ -50,7 +51,7 @@ impl Evaluated {
 pub(crate) fn evaluate(scalar: &Scalar, columns: &[Option<Column>]) -> Evaluated {
     match scalar {
         Scalar::Column(index) => match columns.get(*index) {
-            Some(Some(column)) => Evaluated::Column(without_nan(column.clone())),
+            Some(Some(column)) => Evaluated::Column(column.clone()),
             _ => Evaluated::Null,
         },
         Scalar::Literal(value) => Evaluated::Literal(value.clone()),
@@ -69,7 +70,7 @@ fn call(function: MathFunction, args: Vec<Evaluated>) -> Evaluated {
     let mut args = args.into_iter();
     match (function, args.next(), args.next()) {
         (MathFunction::Unary(function), Some(Evaluated::Column(column)), None) => {
-            function.column(&column).map_or(Evaluated::Null, |c| Evaluated::Column(without_nan(c)))
+            function.column(&column).map_or(Evaluated::Null, Evaluated::Column)
         }
         (MathFunction::Binary(function), Some(left), Some(right)) => {
             combine(left, right, |left, right| {
@@ -122,7 +123,7 @@ fn combine(
     };
     let validity = both(&left.validity, &right.validity);
     match f(&left.values, &right.values) {
-        Some(values) => Evaluated::Column(without_nan(Column { values, validity })),
+        Some(values) => Evaluated::Column(Column { values, validity }),
         None => Evaluated::Null,
     }
 }

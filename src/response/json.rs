@@ -77,8 +77,12 @@ impl Document {
 
     /// Ends the document.
     pub fn finish(&mut self) {
-        self.begin();
-        self.emitter.close(b']');
+        if self.begun {
+            self.emitter.close(b']');
+        } else {
+            // Go leaves an empty list out.
+            self.emitter.open(b'{');
+        }
         self.emitter.close(b'}');
         self.emitter.end_document();
         if let Some(unsupported) = self.unsupported.filter(|_| !self.taken) {

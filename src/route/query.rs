@@ -19,7 +19,7 @@ use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::{Right, Scope};
 use crate::model::ids::ObjectId;
 use crate::model::limit::Limit;
-use crate::model::limits::STALE_RETRIES_MAX;
+use crate::model::limits::{STALE_RETRIES_MAX, UNLIMITED};
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
@@ -35,7 +35,7 @@ use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::plan::PlannedScan;
 use crate::query::result::SeriesChunk;
 use crate::query::source::{self, SourceName};
-use run::{Merge, Next, Run, resumes};
+use run::{Merge, Next, Reads, Run, resumes};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -270,11 +270,25 @@ impl Query {
             let text = select.to_string();
             Box::new(Explain::new(analyze, text, &plan, &schema_of, &counts(&streams), now_ns))
         });
-        let merge = match self.explain {
-            Some(false) => Merge::Plan(plan.scans.into_iter().map(|scan| scan.request).collect()),
-            _ => Merge::Rows(Box::new(Executor::new(plan, &counts(&streams)))),
-        };
-        Ok((Run { merge, streams, explain }, asked.into_iter().all(|asked| asked)))
+        let limits = context.platform.limits();
+        let limits = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
+        let (mut merge, mut then) = (None, None);
+        if self.explain == Some(false)
+            || (self.explain.is_none() && limits[0] < u64::from(UNLIMITED))
+        {
+            merge = Some(Merge::Plan(plan.scans.iter().map(|s| s.request.clone()).collect()));
+        }
+        if self.explain != Some(false) {
+            let executor = Box::new(Executor::new(plan, &counts(&streams)));
+            match merge {
+                // As in 1.x nothing is read of too many series.
+                Some(_) => then = Some(executor),
+                None => merge = Some(Merge::Rows(executor)),
+            }
+        }
+        let merge = merge.unwrap_or(Merge::Plan(Vec::new()));
+        let reads = Reads::new(limits, then);
+        Ok((Run { merge, streams, explain, reads }, asked.into_iter().all(|asked| asked)))
     }
 
     /// Takes pieces out of the merge, or asks for the pages it needs.
@@ -419,7 +433,8 @@ fn plan_show(
     };
     let asks_everyone = loaded.schemas.iter().all(|(id, _)| scanned(*id));
     let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams))));
-    Ok((Run { merge, streams, explain: None }, asks_everyone))
+    let reads = Reads::new([u64::MAX; 2], None);
+    Ok((Run { merge, streams, explain: None, reads }, asks_everyone))
 }
 
 /// Every shard of `policy` that may hold rows inside `time`, with what its callers believe.

@@ -1,5 +1,5 @@
 // Asks a real InfluxDB 1.x and Tidemark, natively and in process, the same random queries.
-//   node tests/generator/run.mjs [--seed N]… [--queries N] [--shards N] [--show N]
+//   node tests/generator/run.mjs [--seed N]… [--queries N] [--shards N] [--show N] [--answer PROGRAM]
 // Prints what the queries are made of, and every difference that no rule explains.
 
 import { execFileSync, spawn } from 'node:child_process';
@@ -24,15 +24,18 @@ const { values: options } = parseArgs({
     queries: { type: 'string', default: '20000' },
     shards: { type: 'string', default: '3' },
     show: { type: 'string', default: '20' },
+    answer: { type: 'string' },
   },
 });
 
 /** Tidemark in a process of its own, one line in and one line out. */
 class Native {
   constructor(shards) {
-    execFileSync('cargo', ['build', '--quiet', '--example', 'answer'], { cwd: ROOT, stdio: 'inherit' });
+    if (!options.answer) {
+      execFileSync('cargo', ['build', '--quiet', '--example', 'answer'], { cwd: ROOT, stdio: 'inherit' });
+    }
     const target = process.env.CARGO_TARGET_DIR ?? `${ROOT}/target`;
-    this.child = spawn(`${target}/debug/examples/answer`, [shards], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.child = spawn(options.answer ?? `${target}/debug/examples/answer`, [shards], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.waiting = [];
     const lines = createInterface({ input: this.child.stdout });
     lines.on('line', (line) => this.waiting.shift()?.resolve(JSON.parse(line)));
@@ -94,7 +97,8 @@ async function play(seed, count) {
     for (let at = 0; at < count; at += AHEAD) {
       const batch = Array.from({ length: Math.min(AHEAD, count - at) }, () => queries.next());
       const answers = batch.map(({ text }) => both('/query', { db: 'db', q: text, epoch: 'ns' }));
-      for (const [place, query] of batch.entries()) judge(seed, query, ...(await answers[place]));
+      const again = (text) => both('/query', { db: 'db', q: text, epoch: 'ns' });
+      for (const [place, query] of batch.entries()) await judge(seed, query, ...(await answers[place]), again);
     }
   } finally {
     native.stop();
@@ -102,13 +106,13 @@ async function play(seed, count) {
   }
 }
 
-function judge(seed, query, theirs, ours) {
+async function judge(seed, query, theirs, ours, ask) {
   shares.add(query.text, theirs);
   if (sameAnswer(query, theirs, ours)) {
     tally.same += 1;
     return;
   }
-  const rule = explanation(query, theirs, ours);
+  const rule = await explanation(query, theirs, ours, ask);
   if (rule) tally.explained.set(rule, (tally.explained.get(rule) ?? 0) + 1);
   else tally.differences.push({ seed, query, theirs, ours });
 }

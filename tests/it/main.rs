@@ -30,6 +30,7 @@ mod operators;
 mod product;
 mod protocol;
 mod queries;
+mod query_hostile;
 mod query_script;
 mod query_scripts_in_memory;
 mod request_log;

@@ -181,6 +181,29 @@ fn buckets_of_a_query() {
     assert_eq!(error, "max-select-buckets limit exceeded: (11/10)");
 }
 
+/// 1.x's own words again: series are counted before anything is read, points as they are read.
+#[test]
+fn series_and_points_of_a_query() {
+    let lines = "m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1";
+    let ask = |setting: (&str, &str), q: &str| {
+        let mut product = Product::with(&[setting, ("DEFAULT_SHARDS", "2")]);
+        product.query("", "CREATE DATABASE db WITH DURATION INF");
+        product.write("db", lines);
+        product.query("db", q)["results"][0]["error"].clone()
+    };
+    let series = |limit, q| ask(("SERIES_PER_QUERY_MAX", limit), q);
+    let four_of_three = "max-select-series limit exceeded: (4/3)";
+    assert_eq!(series("3", "SELECT count(v) FROM m"), four_of_three);
+    assert_eq!(series("3", "SELECT x FROM (SELECT v AS x FROM m)"), four_of_three);
+    assert_eq!(series("3", "SELECT v FROM m WHERE t != 'a'"), Value::Null);
+    assert_eq!(series("4", "SELECT count(v) FROM m, n"), Value::Null);
+    let points = |limit, q| ask(("POINTS_PER_QUERY_MAX", limit), q);
+    let error = points("3", "SELECT max(v) FROM m");
+    assert_eq!(error, "max-select-point limit exceeded: (4/3)");
+    assert_eq!(points("4", "SELECT max(v) FROM m"), Value::Null);
+    assert_eq!(points("3", "SELECT max(v) FROM m WHERE time < 2s"), Value::Null);
+}
+
 /// The one table of the docs has the rows of the code.
 #[test]
 fn the_settings_page_lists_every_limit() {

@@ -151,7 +151,7 @@ impl<'a> CallBuilder<'a> {
 
     /// A function that needs all values of a window, and over which field.
     fn whole<'e>(&mut self, name: &str, args: &'e [Expr]) -> Option<(WholePlan, &'e Expr)> {
-        let plain = |function| WholePlan { function, counted: false, tags: Vec::new() };
+        let plain = |function| WholePlan { function, counted: false, tags: None };
         let first = args.first()?;
         Some(match (name, args) {
             ("median", _) => (plain(WholeFunction::Median), first),
@@ -185,7 +185,11 @@ impl<'a> CallBuilder<'a> {
                 } else {
                     WholeFunction::Bottom(count)
                 };
-                let tags = tags.iter().map(|tag| self.slot(tag)).collect();
+                let has_arguments = !tags.is_empty();
+                let mut tags: Vec<usize> = tags.iter().map(|tag| self.slot(tag)).collect();
+                let known = &self.slots;
+                tags.retain(|&slot| known.get(slot).is_some_and(|s| s.data_type == DataType::Tag));
+                let tags = has_arguments.then_some(tags);
                 (WholePlan { function, counted: false, tags }, first)
             }
             _ => return None,
@@ -201,7 +205,10 @@ impl<'a> CallBuilder<'a> {
         let slot = self.slot(argument);
         let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
         check_type(name, data_type)?;
-        let output = data_type.field_type().map(|input| whole::output_type(&plan, input));
+        // A median or a count has its type whatever it is of.
+        let own = plan.counted || plan.function == WholeFunction::Median;
+        let input = data_type.field_type().or(own.then_some(FieldType::Float));
+        let output = input.map(|input| whole::output_type(&plan, input));
         let fills = plan.counted
             || matches!(
                 plan.function,
@@ -251,7 +258,11 @@ impl<'a> CallBuilder<'a> {
         plan.silent |= self.window.is_some()
             && !descending
             && !self.checked.has_lower_bound()
-            && transform.reads_nothing_unbounded();
+            && if self.checked.nested {
+                transform.wants_window_before()
+            } else {
+                transform.reads_nothing_unbounded()
+            };
         let input = match &plan.missing {
             Some(missing) => Some(missing.field_type()),
             None => self.slots.get(plan.slot).and_then(|slot| slot.data_type.field_type()),

@@ -101,7 +101,8 @@ impl Names {
 
     /// What a reference means.
     pub(crate) fn resolve(&self, name: &str, cast: Option<Cast>) -> DataType {
-        let field = || self.fields.get(name).copied();
+        // What a subquery does not know either is a column of it, but of no type.
+        let field = || self.fields.get(name).copied().filter(|known| *known != DataType::Unknown);
         let tag = || self.tags.contains_key(name).then_some(DataType::Tag);
         match cast {
             None => field().or_else(tag).unwrap_or(DataType::Unknown),
@@ -144,7 +145,9 @@ pub(crate) fn bind(expr: &mut Expr, names: &Names) {
 /// Marks the fields of a condition: what is a field in one source is no tag in another.
 pub(crate) fn bind_fields(expr: &mut Expr, names: &Names) {
     match expr {
-        Expr::VarRef { name, cast: cast @ None } if names.fields.contains_key(name.as_str()) => {
+        Expr::VarRef { name, cast: cast @ None }
+            if names.resolve(name, Some(Cast::Field)) != DataType::Unknown =>
+        {
             *cast = Some(Cast::Field);
         }
         Expr::Binary { left, right, .. } => {

@@ -17,7 +17,7 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::query::error::QueryError;
-use crate::query::plan::{Feed, FeedKind, Input, Node, PlannedScan};
+use crate::query::plan::{Feed, FeedKind, Input, Node, PlannedScan, Subquery};
 use crate::scan::request::Window;
 
 /// The measurements of FROM, by name; one name may stand in several policies and subqueries.
@@ -130,6 +130,8 @@ pub(crate) fn lower(
     group_keys.extend_from_slice(outer_keys);
     sorted::sort(&mut group_keys);
     group_keys.dedup();
+    // What is wrong inside is said first (1.x).
+    let inner_nodes = derive(subqueries, &group_keys, &mut measurements, scans)?;
     let window = window(checked, buckets_max)?;
     let mut builder = CallBuilder::new(checked, &known, window.as_ref());
     let mut outputs = Vec::with_capacity(shown.len());
@@ -137,19 +139,6 @@ pub(crate) fn lower(
         outputs.push(builder.output(&field.expr)?);
     }
     let mut built = builder.finish(outputs);
-    let mut inner_nodes = Vec::with_capacity(subqueries.len());
-    for (index, inner) in subqueries.into_iter().enumerate() {
-        let columns = inner.columns()?;
-        let node = lower(inner, &group_keys, scans)?;
-        let (inner, schema) = subquery::derive(node, &columns);
-        for input in &inner.node.inputs {
-            let origin = Origin::Subquery(index);
-            let schema = MeasurementSchema { name: input.name.to_string(), ..schema.clone() };
-            let found = Found { origin, schema: Cow::Owned(schema) };
-            measurements.entry(input.name.to_string()).or_default().push(found);
-        }
-        inner_nodes.push(Rc::new(inner));
-    }
     if inner_nodes.len() == checked.select.sources.len() {
         // Tags of a subquery are columns like others.
         for slot in built.slots.iter_mut().filter(|slot| slot.data_type == DataType::Tag) {
@@ -187,6 +176,30 @@ pub(crate) fn lower(
     };
     inputs(&mut node, checked.condition.clone(), &known, measurements, scans)?;
     Ok(node)
+}
+
+/// Lowers the subqueries, and adds their answers to what the statement reads.
+fn derive(
+    subqueries: Vec<Prepared<'_>>,
+    group_keys: &[String],
+    measurements: &mut Measurements<'_>,
+    scans: &mut Vec<PlannedScan>,
+) -> Result<Vec<Rc<Subquery>>, QueryError> {
+    let mut inner_nodes = Vec::with_capacity(subqueries.len());
+    for (index, inner) in subqueries.into_iter().enumerate() {
+        let columns = inner.columns()?;
+        let own_keys = inner.group_keys().to_vec();
+        let node = lower(inner, group_keys, scans)?;
+        let (inner, schema) = subquery::derive(node, &columns, &own_keys);
+        for input in &inner.node.inputs {
+            let origin = Origin::Subquery(index);
+            let schema = MeasurementSchema { name: input.name.to_string(), ..schema.clone() };
+            let found = Found { origin, schema: Cow::Owned(schema) };
+            measurements.entry(input.name.to_string()).or_default().push(found);
+        }
+        inner_nodes.push(Rc::new(inner));
+    }
+    Ok(inner_nodes)
 }
 
 /// Binds the node to each measurement that has something of it.

@@ -30,6 +30,8 @@ pub(crate) struct Checked<'a> {
     pub(crate) fill: Fill,
     /// Latest first; a subquery's is its outer statement's.
     pub(crate) descending: bool,
+    /// It is a subquery.
+    pub(crate) nested: bool,
     /// `tz()`
     pub(crate) zone: Option<Zone>,
     /// The subqueries of FROM, in order.
@@ -78,7 +80,7 @@ pub(crate) fn check<'a>(
     let mut descending = select.descending();
     let mut floor = TimeRange::ALL;
     if let Some(outer) = outer {
-        floor = outer.floor.intersect(&outer.range);
+        floor = if outer.nested { outer.floor } else { outer.range };
         if select.order.is_some() && descending != outer.descending {
             return Err(QueryError::Invalid(
                 "subqueries must be ordered in the same direction as the query itself".into(),
@@ -104,6 +106,7 @@ pub(crate) fn check<'a>(
         facts,
         fill,
         descending,
+        nested: outer.is_some(),
         zone,
         subqueries: Vec::new(),
     };

@@ -14,16 +14,18 @@ use crate::query::plan::{DerivedField, DerivedFrom, Node, Subquery};
 /// [`QueryError`]
 pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut Names) -> Result<(), QueryError> {
     for (name, data_type) in inner.columns()? {
-        if data_type != DataType::Unknown {
-            known.add_field(&name, data_type);
-        }
+        known.add_field(&name, data_type);
     }
     inner.group_keys().iter().for_each(|key| known.add_tag(key));
     Ok(())
 }
 
 /// The subquery, and its answer as a measurement: tags are numbered as the node's group keys.
-pub(crate) fn derive(node: Node, columns: &[(String, DataType)]) -> (Subquery, MeasurementSchema) {
+pub(crate) fn derive(
+    node: Node,
+    columns: &[(String, DataType)],
+    own_keys: &[String],
+) -> (Subquery, MeasurementSchema) {
     let mut schema = MeasurementSchema {
         dropped: false,
         id: MeasurementId(0),
@@ -52,7 +54,8 @@ pub(crate) fn derive(node: Node, columns: &[(String, DataType)]) -> (Subquery, M
         fields.push(DerivedField { id, field_type, from: DerivedFrom::Column(index + 1) });
     }
     for (index, key) in node.group_keys.iter().enumerate() {
-        if columns.iter().any(|(name, _)| name == key) {
+        // What it is grouped by for the statement around it only, it does not show.
+        if columns.iter().any(|(name, _)| name == key) || !own_keys.contains(key) {
             continue;
         }
         let field_type = FieldType::String;

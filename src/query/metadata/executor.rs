@@ -51,7 +51,6 @@ pub struct MetaExecutor {
     streams: Vec<MetaStream>,
     listing: Listing,
     limiter: Limiter,
-    series_limiter: Limiter,
     held: Option<SeriesChunk>,
     /// Counts to be handed out.
     counts: VecDeque<SeriesChunk>,
@@ -80,14 +79,13 @@ impl MetaExecutor {
                 streams.push(MetaStream { id, summaries: VecDeque::new(), rest: Some(None) });
             }
         }
-        let [limit, offset, slimit, soffset] = plan.limits;
+        let [limit, offset] = plan.limits;
         Self {
             plan,
             measurements: by_name.into_iter().collect(),
             streams,
             listing: Listing::default(),
             limiter: Limiter::new(limit, offset),
-            series_limiter: Limiter::new(slimit, soffset),
             held: None,
             counts: VecDeque::new(),
             total: 0,
@@ -177,15 +175,14 @@ impl MetaExecutor {
     fn show(&mut self, name: &str, rows: &[Vec<String>]) -> Option<SeriesChunk> {
         let per_measurement = self.plan.render.per_measurement();
         if per_measurement {
-            let [limit, offset, ..] = self.plan.limits;
+            let [limit, offset] = self.plan.limits;
             self.limiter = Limiter::new(limit, offset);
         }
         let (from, to) = self.limiter.take(rows.len());
         let rows = rows.get(from..to).filter(|rows| !rows.is_empty())?;
         let columns = self.plan.render.columns();
         if per_measurement {
-            let (from, to) = self.series_limiter.take(1);
-            return (from < to).then(|| SeriesChunk::of_strings(Some(name), columns, rows));
+            return Some(SeriesChunk::of_strings(Some(name), columns, rows));
         }
         let title = columns.first().filter(|first| **first == "name").map(|_| "measurements");
         let mut before = self.held.replace(SeriesChunk::of_strings(title, columns, rows));

@@ -22,7 +22,7 @@ pub struct MetaPlan {
     pub scans: Vec<MetaScan>,
     pub(super) render: Render,
     /// LIMIT and OFFSET, SLIMIT and SOFFSET; a limit of 0 is none.
-    pub(super) limits: [u64; 4],
+    pub(super) limits: [u64; 2],
 }
 
 /// One policy to be summarised on each of its shards.
@@ -47,7 +47,7 @@ struct Show<'a> {
     policy: &'a NamePattern,
     /// GROUP BY.
     dimensions: &'a [Dimension],
-    limits: [u64; 4],
+    limits: [u64; 2],
 }
 
 /// Lowers a SHOW statement that [`super::database`] knows.
@@ -81,7 +81,7 @@ fn read<'a>(
                 return Err(QueryError::Invalid(text.into()));
             }
             let filter = rest.as_ref().map(MeasurementFilter::new).transpose()?;
-            let mut show = show(&[], None, false, [s.limit, s.offset, 0, 0]);
+            let mut show = show(&[], None, false, [s.limit, s.offset]);
             show.measurement = s.measurement.as_ref();
             show.policy = &s.policy;
             let render = match (&s.policy, &s.database) {
@@ -91,24 +91,23 @@ fn read<'a>(
             };
             (show, render)
         }
-        Statement::ShowSeries(s) => (
-            show(&s.sources, s.condition.as_ref(), true, [s.limit, s.offset, 0, 0]),
-            Render::Series,
-        ),
+        Statement::ShowSeries(s) => {
+            (show(&s.sources, s.condition.as_ref(), true, [s.limit, s.offset]), Render::Series)
+        }
         Statement::ShowTagKeys(s) => (
-            show(&s.sources, s.condition.as_ref(), false, [s.limit, s.offset, s.slimit, s.soffset]),
+            show(&s.sources, s.condition.as_ref(), false, [s.limit, s.offset]),
             Render::TagKeys(s.keys.as_ref().map(KeyFilter::new).transpose()?),
         ),
         Statement::ShowTagValues(s) => (
-            show(&s.sources, s.condition.as_ref(), false, [s.limit, s.offset, 0, 0]),
+            show(&s.sources, s.condition.as_ref(), false, [s.limit, s.offset]),
             Render::TagValues(KeyFilter::new(&s.keys)?),
         ),
         Statement::ShowFieldKeys(s) => {
-            (show(&s.sources, None, true, [s.limit, s.offset, 0, 0]), Render::FieldKeys)
+            (show(&s.sources, None, true, [s.limit, s.offset]), Render::FieldKeys)
         }
         Statement::ShowCardinality(s) => {
             let count = Count::new(s)?;
-            let limits = [s.limit, s.offset, 0, 0];
+            let limits = [s.limit, s.offset];
             let mut show = show(&s.sources, s.condition.as_ref(), !count.is_estimate, limits);
             show.dimensions = &s.dimensions;
             (show, Render::Count(count))

@@ -101,6 +101,10 @@ fn normal(
     node: &Node,
 ) -> PartialColumn {
     let rows = partial.windows_ns.len();
+    if node.window.is_none() {
+        // A measurement and a subquery of its name may begin at different times.
+        partial.windows_ns.fill(0);
+    }
     let slots = plan.beside.iter().zip(positions);
     partial.beside = slots
         .map(|(&slot, position)| {

@@ -22,8 +22,9 @@ pub(crate) struct WholePlan {
     pub(crate) function: WholeFunction,
     /// Only how many rows it answers with: `count(distinct(x))`.
     pub(crate) counted: bool,
-    /// Slots of the tag arguments of `top` and `bottom`.
-    pub(crate) tags: Vec<usize>,
+    /// Slots of the tag arguments of `top` and `bottom`, if there are arguments at all: one that
+    /// is a field is like a tag that no series has (1.x groups by it).
+    pub(crate) tags: Option<Vec<usize>>,
 }
 
 impl WholePlan {
@@ -108,7 +109,8 @@ impl WholeRun {
         let time = |&row: &u32| batch.times_ns.get(row as usize).copied();
         self.times_ns.extend(rows.iter().filter_map(time));
         append(&mut self.values, Some(column), rows, before);
-        let slots: Vec<usize> = call.beside.iter().chain(&plan.tags).copied().collect();
+        let slots: Vec<usize> =
+            call.beside.iter().chain(plan.tags.iter().flatten()).copied().collect();
         self.others.resize(slots.len(), None);
         for (other, slot) in self.others.iter_mut().zip(slots) {
             append(other, batch.slots.get(slot).and_then(Option::as_ref), rows, before);
@@ -133,7 +135,8 @@ impl WholeRun {
         }
         let combinations =
             combinations(others.get(call.beside.len()..).unwrap_or_default(), plan, count);
-        let series = draws(plan, &values);
+        let beside = others.get(..call.beside.len()).unwrap_or_default();
+        let series = draws(plan, &values, beside);
         let points = Points {
             times_ns: &times_ns,
             values: &values.values,
@@ -224,8 +227,9 @@ fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], befor
     }
 }
 
-/// What `sample` tells rows of one time apart by: their values, the same on every shard.
-fn draws(plan: &WholePlan, values: &Column) -> Vec<u64> {
+/// What `sample` tells rows of one time apart by: all that is shown of them, so that it does not
+/// matter which of two equal rows is drawn, nor where their series are.
+fn draws(plan: &WholePlan, values: &Column, beside: &[Option<Column>]) -> Vec<u64> {
     if !matches!(plan.function, WholeFunction::Sample { .. }) {
         return Vec::new();
     }
@@ -237,12 +241,16 @@ fn draws(plan: &WholePlan, values: &Column) -> Vec<u64> {
         Some(FieldValue::String(text)) => xxh64(text.as_bytes(), 0),
         None => 0,
     };
-    (0..values.len()).map(|row| hash(values.get(row))).collect()
+    let of_row = |row: usize| {
+        let others = beside.iter().map(|column| column.as_ref().and_then(|c| c.get(row)));
+        others.fold(hash(values.get(row)), |all, cell| all.rotate_left(9) ^ hash(cell))
+    };
+    (0..values.len()).map(of_row).collect()
 }
 
 /// A number for each row's combination of tag arguments; empty without any.
 fn combinations(tags: &[Option<Column>], plan: &WholePlan, count: u32) -> Vec<u32> {
-    if plan.tags.is_empty() {
+    if plan.tags.is_none() {
         return Vec::new();
     }
     let mut known: HashMap<Vec<Option<String>>, u32, foldhash::fast::FixedState> =

@@ -1,6 +1,7 @@
 //! A query's shards and what merges their answers.
 
 use crate::model::ids::ObjectId;
+use crate::model::sorted_map::SortedMap;
 use crate::protocol::page;
 use crate::protocol::queries;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
@@ -12,6 +13,7 @@ use crate::route::error::Error;
 use crate::route::explain::Explain;
 use crate::scan::page::ScanPage;
 use crate::scan::request::ScanRequest;
+use crate::scan::source::ReadStats;
 
 /// The shards of each scan and what merges their answers.
 #[derive(Debug)]
@@ -20,13 +22,46 @@ pub(super) struct Run {
     pub(super) streams: Vec<Vec<(ObjectId, Stamp)>>,
     /// EXPLAIN: what it is about and what its pages cost.
     pub(super) explain: Option<Box<Explain>>,
+    /// What is read so far, and what may be.
+    pub(super) reads: Reads,
+}
+
+/// Series by scan and points of a run; `SERIES_PER_QUERY_MAX` and `POINTS_PER_QUERY_MAX`.
+#[derive(Debug)]
+pub(super) struct Reads {
+    series: SortedMap<u32, u64>,
+    points: u64,
+    limits: [u64; 2],
+    /// What is merged once the series are counted.
+    then: Option<Box<Executor>>,
+}
+
+impl Reads {
+    /// With these limits of series and points; `then` waits until the series are counted.
+    pub(super) fn new(limits: [u64; 2], then: Option<Box<Executor>>) -> Self {
+        Self { series: SortedMap::new(), points: 0, limits, then }
+    }
+
+    /// Counts a page.
+    fn add(&mut self, stream: StreamId, stats: &ReadStats) -> Result<(), QueryError> {
+        let series = self.series.entry(stream.scan).or_insert(0);
+        *series += stats.series;
+        self.points += stats.rows_scanned;
+        let counts = [("series", *series), ("point", self.points)];
+        for ((what, asked), limit) in counts.into_iter().zip(self.limits) {
+            if asked > limit {
+                return Err(QueryError::Select { what, asked, limit });
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
 pub(super) enum Merge {
     Rows(Box<Executor>),
     Summaries(Box<MetaExecutor>),
-    /// EXPLAIN: nothing is merged. The scans, until they were asked about.
+    /// EXPLAIN, or a limit of series: nothing is merged. The scans, until they were asked about.
     Plan(Vec<ScanRequest>),
 }
 
@@ -72,6 +107,10 @@ impl Run {
                         needs.push((id, ToShard::Explain { stamp, request }));
                     }
                 }
+                if let (true, Some(executor)) = (needs.is_empty(), self.reads.then.take()) {
+                    self.merge = Merge::Rows(executor);
+                    return self.next();
+                }
                 Ok(if needs.is_empty() { Next::Done } else { Next::Need(needs) })
             }
             Merge::Rows(executor) => Ok(match executor.next()? {
@@ -110,6 +149,9 @@ impl Run {
     pub(super) fn supply(&mut self, stream: StreamId, reply: FromShard) -> Result<(), Error> {
         if let (Some(explain), FromShard::Scanned { stats, .. }) = (&mut self.explain, &reply) {
             explain.add(stream, stats);
+        }
+        if let FromShard::Scanned { stats, .. } = &reply {
+            self.reads.add(stream, stats)?;
         }
         match (&mut self.merge, reply) {
             (Merge::Plan(_), FromShard::Scanned { .. }) => Ok(()),

@@ -40,7 +40,7 @@ impl Indicator for Plain {
         self.changes.push_back(change);
         self.count(change, 1.0);
         let all = self.up + self.down;
-        if all == 0.0 { 0.0 } else { 100.0 * (self.up - self.down) / all }
+        if all == 0.0 { 0.0 } else { 100.0 * ((self.up - self.down) / all) }
     }
 
     fn warm_count(&self) -> usize {
@@ -61,7 +61,7 @@ impl Smooth {
 impl Indicator for Smooth {
     fn add(&mut self, value: f64) -> f64 {
         let (up, down) = self.0.movements(value);
-        100.0 * (up - down) / (up + down)
+        100.0 * ((up - down) / (up + down))
     }
 
     fn warm_count(&self) -> usize {

@@ -1,0 +1,51 @@
+// A continuous query on a real alarm: it runs by itself, and after downtime it leaves no window out.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { tidemark } from './harness.mjs';
+
+const windowS = 2;
+const downS = 5 * windowS;
+const patienceMs = 60_000;
+const db = { db: 'db', epoch: 's' };
+
+/** The windows that the query has written by now, once the last one begins at `lastS` or later. */
+async function sums(server, lastS) {
+  const deadline = Date.now() + patienceMs;
+  for (;;) {
+    const rows = await server.rows('SELECT total FROM sums', db);
+    if ((rows.at(-1)?.[0] ?? 0) >= lastS) return rows;
+    assert.ok(Date.now() < deadline, `no window of ${lastS} in time: ${JSON.stringify(rows.slice(-3))}`);
+    await sleep(250);
+  }
+}
+
+test('a continuous query runs from the alarm and catches up after a kill', { timeout: 180_000 }, async (t) => {
+  const server = await tidemark(t);
+  await server.query('CREATE DATABASE db WITH DURATION INF');
+  // Points of the next minutes, two a second: what is due is decided by the clock alone.
+  const nowS = Math.floor(Date.now() / 1000);
+  const firstS = nowS - (nowS % windowS);
+  const lines = Array.from({ length: 600 }, (_, i) => `m v=${i}i ${firstS * 1000 + i * 500}`);
+  await server.mustWrite(lines.join('\n'), { db: 'db', precision: 'ms' });
+  const cq = `SELECT sum(v) AS total INTO sums FROM m GROUP BY time(${windowS}s)`;
+  await server.query(`CREATE CONTINUOUS QUERY cq ON db BEGIN ${cq} END`, db);
+
+  // By itself: nothing but the alarm writes, and each window only when it is over.
+  const before = await sums(server, firstS + windowS);
+  assert.ok(before.at(-1)[0] + windowS <= Math.floor(Date.now() / 1000) + 1, 'a window that is not over');
+
+  const lastS = before.at(-1)[0];
+  await server.kill();
+  await sleep(downS * 1000);
+  await server.start();
+  const rows = await sums(server, lastS + downS);
+  const total = (startS) => {
+    const from = (startS - firstS) * 2;
+    return Array.from({ length: 2 * windowS }, (_, i) => from + i).reduce((sum, v) => sum + v, 0);
+  };
+  const expected = rows.map((_, i) => rows[0][0] + i * windowS).map((startS) => [startS, total(startS)]);
+  assert.deepEqual(rows, expected, 'a window is missing or was summed too early');
+});

@@ -1,0 +1,157 @@
+//! Statements that try to crash a shard or to keep it busy: each is answered, soon, and the next
+//! one is served.
+
+#![expect(clippy::disallowed_methods, reason = "the test measures time")]
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::product::Product;
+
+/// Far more than any takes; what is without bound takes hours.
+const PATIENCE: Duration = Duration::from_secs(10);
+const YEAR: &str = "time >= 0 AND time < 365d";
+
+fn product() -> Product {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE db WITH DURATION INF");
+    let lines: String = (0..400)
+        .map(|i| format!("m,t={},u=h{} v={i},i={i}i,s=\"{i}\" {}\n", i % 7, i % 100, i * 60))
+        .collect();
+    product.write("db", &lines);
+    product
+}
+
+/// The answer's error, "" without.
+fn error_of(answer: &Value) -> String {
+    let error = answer["error"].as_str().or(answer["results"][0]["error"].as_str());
+    error.unwrap_or_default().to_owned()
+}
+
+#[test]
+fn explosions_are_refused_before_they_happen() {
+    let mut product = product();
+    let buckets = "max-select-buckets limit exceeded: (";
+    for (q, error) in [
+        (format!("SELECT mean(v) FROM m WHERE {YEAR} GROUP BY time(1ns)"), buckets),
+        (format!("SELECT mean(v) FROM m WHERE {YEAR} GROUP BY time(1ns), * fill(0)"), buckets),
+        (format!("SELECT mean(v) FROM m WHERE {YEAR} GROUP BY time(1s) fill(0)"), buckets),
+        ("SELECT mean(v) FROM m GROUP BY time(1ns)".into(), buckets),
+        ("SELECT mean(v) FROM m WHERE time < 365d GROUP BY time(1ns) fill(linear)".into(), buckets),
+        (
+            format!("SELECT x FROM (SELECT mean(v) AS x FROM m GROUP BY time(1u)) WHERE {YEAR}"),
+            buckets,
+        ),
+        (format!("SELECT mean(v) INTO n FROM m WHERE {YEAR} GROUP BY time(1ms) fill(0)"), buckets),
+        (
+            format!(
+                "SELECT holt_winters(mean(v), 9223372036854775807, 4) FROM m WHERE {YEAR} GROUP BY time(1h)"
+            ),
+            "a series or a season of holt_winters() holds more than 5000 windows",
+        ),
+        (
+            format!(
+                "SELECT holt_winters(mean(v), 4, 9223372036854775807) FROM m WHERE {YEAR} GROUP BY time(1h)"
+            ),
+            "",
+        ),
+    ] {
+        let started = Instant::now();
+        let answer = error_of(&product.query("db", &q));
+        assert!(
+            answer.starts_with(error) && answer.is_empty() == error.is_empty(),
+            "{q}: {answer}"
+        );
+        assert!(started.elapsed() < PATIENCE, "{q}");
+    }
+    let still = product.query("db", "SELECT count(v) FROM m");
+    assert_eq!(still["results"][0]["series"][0]["values"][0][1], 400);
+}
+
+/// Numbers as large as they get, wherever a number may stand.
+#[test]
+fn no_number_is_too_large() {
+    let mut product = product();
+    let max = "9223372036854775807";
+    for call in [
+        "top(v, N)",
+        "bottom(v, t, N)",
+        "sample(v, N)",
+        "percentile(v, N)",
+        "moving_average(v, N)",
+        "derivative(v, Nns)",
+        "elapsed(v, Nns)",
+        "integral(v, Nns)",
+        "exponential_moving_average(v, N)",
+        "double_exponential_moving_average(v, N, N, 'simple')",
+        "triple_exponential_moving_average(v, N)",
+        "triple_exponential_derivative(v, N)",
+        "relative_strength_index(v, N)",
+        "chande_momentum_oscillator(v, N)",
+        "chande_momentum_oscillator(v, N, N, 'simple')",
+        "kaufmans_efficiency_ratio(v, N)",
+        "kaufmans_adaptive_moving_average(v, N)",
+        "pow(v, N)",
+        "log(v, N)",
+        "i + N",
+        "i * N",
+        "i % N",
+        "i ^ N",
+    ] {
+        let started = Instant::now();
+        let q = format!("SELECT {} FROM m WHERE time >= 0", call.replace('N', max));
+        product.query("db", &q);
+        assert!(started.elapsed() < PATIENCE, "{q}");
+    }
+    for rest in [
+        "WHERE time < 1d GROUP BY time(Nns)",
+        "WHERE time < 1d GROUP BY time(1h, Nns)",
+        "WHERE time < 1d GROUP BY time(1h, -Nns)",
+        "WHERE time > N",
+        "WHERE time > -N AND time < N GROUP BY time(100000d)",
+        "WHERE time < -N - 1000",
+        "WHERE i + N > N AND i * N < N",
+        "LIMIT N OFFSET N SLIMIT N SOFFSET N",
+    ] {
+        let started = Instant::now();
+        let q = format!("SELECT count(v), max(i) FROM m {}", rest.replace('N', max));
+        product.post("/query?db=db", &format!("q={}", q.replace('+', "%2B").replace('%', "%25")));
+        assert!(started.elapsed() < PATIENCE, "{q}");
+    }
+    let still = product.query("db", "SELECT count(v) FROM m");
+    assert_eq!(still["results"][0]["series"][0]["values"][0][1], 400);
+}
+
+/// What takes a backtracking engine for ever, over every value of a tag and of a field.
+#[test]
+fn regexes_take_linear_time() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE db WITH DURATION INF");
+    let lines: String = (0..20_000)
+        .map(|i| format!("m,t={}{i} s=\"{}{i}\" {i}\n", "a".repeat(30), "a".repeat(30)))
+        .collect();
+    product.write("db", &lines);
+    let many = (0..200).map(|i| i.to_string()).collect::<Vec<_>>().join("|");
+    for regex in ["(.*)*x", "(a+)+$", "(a|aa)+$", "(x+x+)+y", &format!("^a*({many})$")] {
+        for key in ["t", "s"] {
+            let started = Instant::now();
+            let answer =
+                product.query("db", &format!("SELECT count(s) FROM m WHERE {key} =~ /{regex}/"));
+            assert_eq!(error_of(&answer), "", "{regex}");
+            assert!(started.elapsed() < PATIENCE, "{regex}: {:?}", started.elapsed());
+        }
+    }
+}
+
+/// The deepest statement that is taken, over real points.
+#[test]
+fn subqueries_thirty_deep_are_carried_out() {
+    let mut product = product();
+    let mut q = "SELECT v FROM m".to_owned();
+    for _ in 0..30 {
+        q = format!("SELECT v FROM ({q})");
+    }
+    let answer = product.query("db", &q.replacen("SELECT v", "SELECT count(v)", 1));
+    assert_eq!(answer["results"][0]["series"][0]["values"][0][1], 400, "{answer}");
+}
