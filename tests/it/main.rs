@@ -20,6 +20,7 @@ mod influxql;
 mod influxql_hostile;
 mod into;
 mod isolation;
+mod kept_image;
 mod line_protocol;
 mod memory;
 mod memory_server;

@@ -31,6 +31,24 @@ impl Product {
         Self { inner: InProcess::new(settings, 1), now_ns: START_NS }
     }
 
+    /// Empty at `now_s`, for the stores of another one, which created so many objects.
+    pub(crate) fn going_on(now_s: i64, objects: u64) -> Self {
+        let mut product = Self::with(&[]);
+        product.now_ns = now_s * S_NS;
+        product.inner.set_object_count(objects);
+        product
+    }
+
+    /// Objects created so far.
+    pub(crate) fn object_count(&self) -> u64 {
+        self.inner.object_count()
+    }
+
+    /// Wakes every object.
+    pub(crate) fn wake(&mut self) {
+        self.inner.wake_all(self.now_ns);
+    }
+
     /// Sends a request; each one happens a second after the one before.
     pub(crate) fn request(&mut self, head: RequestHead, body: Vec<u8>) -> Response {
         self.now_ns += S_NS;
