@@ -1,6 +1,7 @@
 //! Typed columns. Values are dense: a row without a value holds padding and a cleared validity bit.
 
 use super::bitmap::Validity;
+use super::room;
 use crate::model::value::{FieldType, FieldValue};
 
 /// Strings laid end to end.
@@ -186,11 +187,11 @@ impl Values {
     /// appended.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Float(to), Self::Float(from)) => to.extend_from_slice(from),
-            (Self::Integer(to), Self::Integer(from)) => to.extend_from_slice(from),
-            (Self::Unsigned(to), Self::Unsigned(from)) => to.extend_from_slice(from),
+            (Self::Float(to), Self::Float(from)) => room::extend(to, from),
+            (Self::Integer(to), Self::Integer(from)) => room::extend(to, from),
+            (Self::Unsigned(to), Self::Unsigned(from)) => room::extend(to, from),
             (Self::String(to), Self::String(from)) => to.extend_from(from),
-            (Self::Boolean(to), Self::Boolean(from)) => to.extend_from_slice(from),
+            (Self::Boolean(to), Self::Boolean(from)) => room::extend(to, from),
             _ => return false,
         }
         true

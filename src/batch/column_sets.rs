@@ -1,7 +1,6 @@
 //! Which rows have which columns: what a schema must know before the rows may be sent.
 
 use super::Block;
-use super::bitmap::Validity;
 use super::selection::Selection;
 use crate::model::sorted_map::SortedMap;
 
@@ -12,7 +11,7 @@ pub struct ColumnSet {
     pub tags: Vec<usize>,
     /// Positions in `block.fields`, ascending.
     pub fields: Vec<usize>,
-    /// The rows that have exactly these of the wanted columns; ascending, at least one.
+    /// If they are asked for, the rows that have exactly these of the wanted columns; ascending.
     pub rows: Vec<u32>,
 }
 
@@ -26,6 +25,7 @@ pub fn column_sets(
     rows: &Selection,
     wanted_tags: &[bool],
     wanted_fields: &[bool],
+    with_rows: bool,
 ) -> Vec<ColumnSet> {
     let positions = |wanted: &[bool]| -> Vec<usize> {
         (0..wanted.len()).filter(|&at| wanted.get(at).copied().unwrap_or_default()).collect()
@@ -34,91 +34,52 @@ pub fn column_sets(
     if tags.is_empty() && fields.is_empty() {
         return Vec::new();
     }
-    // Per row one bit for each wanted field, per series one for each wanted tag.
-    let field_bits = bits_of_rows(block, &fields);
-    let tag_bits = bits_of_series(block, &tags);
-    let mut numbers: SortedMap<(&[u64], &[u64]), usize> = SortedMap::new();
+    let has_tag = |series: u32, &tag: &usize| {
+        let codes = block.series.tags.get(tag).map(|tag| tag.codes.as_slice());
+        codes.and_then(|codes| codes.get(series as usize)).is_some_and(|&code| code > 0)
+    };
+    let has_field = |row: u32, &field: &usize| {
+        block.fields.get(field).is_some_and(|column| column.validity.is_valid(row as usize))
+    };
+    let mut numbers: SortedMap<Vec<u64>, usize> = SortedMap::new();
     let mut sets: Vec<ColumnSet> = Vec::new();
-    for row in rows.to_rows(block.rows()) {
+    // Of the row at hand: one bit for each wanted tag, then one for each wanted field.
+    let mut bits = vec![0_u64; (tags.len() + fields.len()).div_ceil(64)];
+    let mut last = (Vec::new(), 0);
+    for at in 0..rows.len(block.rows()) {
+        let row = rows.get(at);
         let series = block.row_series.get(row as usize).copied().unwrap_or_default();
-        let key = (tag_bits.get(series as usize), field_bits.get(row as usize));
-        if key.0.iter().chain(key.1).all(|&word| word == 0) {
+        bits.fill(0);
+        let has = tags.iter().map(|tag| has_tag(series, tag));
+        let has = has.chain(fields.iter().map(|field| has_field(row, field)));
+        for (bit, has) in has.enumerate() {
+            if let Some(word) = bits.get_mut(bit / 64) {
+                *word |= u64::from(has) << (bit % 64);
+            }
+        }
+        if bits.iter().all(|&word| word == 0) {
             continue;
         }
-        let number = *numbers.entry(key).or_insert_with(|| {
-            let tags = pick(&tags, key.0);
-            sets.push(ColumnSet { tags, fields: pick(&fields, key.1), rows: Vec::new() });
-            sets.len() - 1
-        });
-        if let Some(set) = sets.get_mut(number) {
+        // Most rows have what the row before has.
+        if last.0 != bits {
+            let number = *numbers.entry(bits.clone()).or_insert_with(|| {
+                let (tags, fields) = (pick(&tags, &bits, 0), pick(&fields, &bits, tags.len()));
+                sets.push(ColumnSet { tags, fields, rows: Vec::new() });
+                sets.len() - 1
+            });
+            last = (bits.clone(), number);
+        }
+        if with_rows && let Some(set) = sets.get_mut(last.1) {
             set.rows.push(row);
         }
     }
     sets
 }
 
-/// Those of the given rows that have a value in field column `field`.
-pub fn rows_with_field(block: &Block, rows: &Selection, field: usize) -> Vec<u32> {
-    let mut rows = rows.to_rows(block.rows());
-    match block.fields.get(field).map(|column| &column.validity) {
-        Some(Validity::All) => {}
-        Some(Validity::Some(bits)) => rows.retain(|&row| bits.get(row as usize)),
-        None => rows.clear(),
-    }
-    rows
-}
-
-/// Equally long rows of bits.
-struct Bits {
-    words: Vec<u64>,
-    /// Words of one row.
-    width: usize,
-}
-
-impl Bits {
-    fn new(rows: usize, columns: usize) -> Self {
-        let width = columns.div_ceil(64);
-        Self { words: vec![0; rows * width], width }
-    }
-
-    fn get(&self, row: usize) -> &[u64] {
-        self.words.get(row * self.width..(row + 1) * self.width).unwrap_or_default()
-    }
-
-    fn set(&mut self, row: usize, column: usize) {
-        if let Some(word) = self.words.get_mut(row * self.width + column / 64) {
-            *word |= 1 << (column % 64);
-        }
-    }
-}
-
-fn bits_of_rows(block: &Block, fields: &[usize]) -> Bits {
-    let mut bits = Bits::new(block.rows(), fields.len());
-    for (column, &field) in fields.iter().enumerate() {
-        for row in rows_with_field(block, &Selection::All, field) {
-            bits.set(row as usize, column);
-        }
-    }
-    bits
-}
-
-fn bits_of_series(block: &Block, tags: &[usize]) -> Bits {
-    let mut bits = Bits::new(block.series.len as usize, tags.len());
-    for (column, &tag) in tags.iter().enumerate() {
-        let codes = block.series.tags.get(tag).map(|tag| tag.codes.as_slice());
-        for (series, &code) in codes.unwrap_or_default().iter().enumerate() {
-            if code > 0 {
-                bits.set(series, column);
-            }
-        }
-    }
-    bits
-}
-
-/// The positions whose bit is set.
-fn pick(positions: &[usize], bits: &[u64]) -> Vec<usize> {
+/// The positions whose bit is set, the first one being `first`.
+fn pick(positions: &[usize], bits: &[u64], first: usize) -> Vec<usize> {
     let is_set = |at: usize| bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
-    positions.iter().enumerate().filter(|&(at, _)| is_set(at)).map(|(_, &p)| p).collect()
+    positions.iter().enumerate().filter(|&(at, _)| is_set(first + at)).map(|(_, &p)| p).collect()
 }
 
 #[cfg(test)]
@@ -158,7 +119,7 @@ mod tests {
     #[test]
     fn rows_are_grouped_by_the_wanted_columns_they_have() {
         let block = block();
-        let all = column_sets(&block, &Selection::All, &[true], &[true; 71]);
+        let all = column_sets(&block, &Selection::All, &[true], &[true; 71], true);
         let row_3: Vec<usize> = (0..71).collect();
         assert_eq!(
             all,
@@ -169,18 +130,12 @@ mod tests {
                 set(&[0], &row_3, &[3])
             ]
         );
-        let new = column_sets(&block, &Selection::All, &[false], &[false, true]);
+        let new = column_sets(&block, &Selection::All, &[false], &[false, true], true);
         assert_eq!(new, [set(&[], &[1], &[2, 3])]);
-        let some = column_sets(&block, &Selection::Rows(vec![0, 1, 3]), &[true], &[]);
+        let some = column_sets(&block, &Selection::Rows(vec![0, 1, 3]), &[true], &[], true);
         assert_eq!(some, [set(&[0], &[], &[1, 3])]);
-        assert_eq!(column_sets(&block, &Selection::All, &[], &[]), []);
-    }
-
-    #[test]
-    fn rows_with_a_field_are_those_with_a_value() {
-        let block = block();
-        assert_eq!(rows_with_field(&block, &Selection::All, 1), [2, 3]);
-        assert_eq!(rows_with_field(&block, &Selection::Rows(vec![0, 2]), 0), [0, 2]);
-        assert_eq!(rows_with_field(&block, &Selection::All, 99), [0_u32; 0]);
+        assert_eq!(column_sets(&block, &Selection::All, &[], &[], true), []);
+        let without_rows = column_sets(&block, &Selection::All, &[], &[false, true], false);
+        assert_eq!(without_rows, [set(&[], &[1], &[])]);
     }
 }

@@ -15,6 +15,8 @@ use crate::line_protocol::{
 use crate::model::limit::{Limit, Limits};
 use crate::model::value::FieldType;
 
+/// Series keys that are remembered, bytes. A body that has more seldom has one of them twice.
+const KEYS_BYTES_MAX: usize = 4_000_000;
 /// No key.
 const NONE: u32 = u32::MAX;
 
@@ -122,6 +124,15 @@ impl BatchBuilder {
         }
         let writer = self.measurements.get(self.measurement as usize);
         self.rows = writer.map_or(0, MeasurementWriter::rows);
+    }
+
+    /// A key that comes again is taken for a new series, of the same tags as the one before: its
+    /// rows are later ones, and so is its number.
+    #[cold]
+    fn forget_keys(&mut self) {
+        self.keys = Interner::new(self.seed);
+        self.targets = Vec::new();
+        (self.key, self.expected_key) = (NONE, NONE);
     }
 
     /// Adds the series of a key seen for the first time; returns the key's number.
@@ -233,6 +244,9 @@ impl Sink for BatchBuilder {
             Some(number) => number,
             None => {
                 let key = line_protocol::cut(raw_key, &self.limits)?;
+                if self.keys.bytes() > KEYS_BYTES_MAX {
+                    self.forget_keys();
+                }
                 self.add_key(raw_key, hash, &key).map_err(|cause| (0, cause))?
             }
         };

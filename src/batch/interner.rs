@@ -4,7 +4,13 @@ use std::hash::{BuildHasher, Hasher};
 
 use super::column::StringColumn;
 
+/// Slots at most, bytes by four.
+const SLOTS_MAX: usize = 1 << 19;
+
 /// Gives equal strings equal numbers, 0 upwards in order of first appearance.
+///
+/// Only so many can be looked up at a time: then all are forgotten, and one that comes again has a
+/// second number. So a million distinct tag values cost their bytes and little more.
 ///
 /// Open addressing over positions in one text: a new string costs its bytes and three words, and
 /// no allocation of its own. The hash is seeded by the caller, so that a client cannot choose keys
@@ -12,9 +18,11 @@ use super::column::StringColumn;
 #[derive(Clone, Debug)]
 pub(super) struct Interner {
     strings: StringColumn,
-    /// Of each string, so that growing reads no text.
+    /// Strings that are forgotten.
+    forgotten: u32,
+    /// Of each string behind those, so that growing reads no text.
     hashes: Vec<u32>,
-    /// Numbers plus 1, 0 where empty; a power of two, at most three quarters full.
+    /// Positions in `hashes` plus 1, 0 where empty; a power of two, at most three quarters full.
     slots: Vec<u32>,
     seed: foldhash::fast::FixedState,
 }
@@ -24,6 +32,7 @@ impl Interner {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             strings: StringColumn::default(),
+            forgotten: 0,
             hashes: Vec::new(),
             slots: Vec::new(),
             seed: foldhash::fast::FixedState::with_seed(seed),
@@ -33,6 +42,11 @@ impl Interner {
     /// The strings in order of their numbers.
     pub(super) fn strings(&self) -> &StringColumn {
         &self.strings
+    }
+
+    /// The strings, to be reserved.
+    pub(super) fn strings_mut(&mut self) -> &mut StringColumn {
+        &mut self.strings
     }
 
     /// The strings, for good.
@@ -70,11 +84,11 @@ impl Interner {
             self.grow();
         }
         // A body has fewer bytes than a u32 counts, so it has fewer strings too.
-        let number = self.hashes.len() as u32;
+        let index = self.hashes.len() as u32;
         self.strings.push(string);
         self.hashes.push(hash);
-        self.place(hash, number);
-        number
+        self.place(hash, index);
+        self.forgotten + index
     }
 
     /// Forgets the last string.
@@ -88,7 +102,8 @@ impl Interner {
             *place = 0;
         }
         self.strings.truncate(number);
-        self.hashes.truncate(number);
+        self.hashes.truncate(number.saturating_sub(self.forgotten as usize));
+        self.forgotten = self.forgotten.min(number as u32);
     }
 
     /// What strings are looked up by.
@@ -101,18 +116,20 @@ impl Interner {
 
     fn probe(&self, string: &str, hash: u32) -> Result<u32, usize> {
         let slot = self.slot_of(string, hash)?;
-        self.slots.get(slot).map(|&number| number.wrapping_sub(1)).ok_or(slot)
+        let number = self.slots.get(slot).map(|&place| place.wrapping_sub(1));
+        number.map(|index| self.forgotten + index).ok_or(slot)
     }
 
     /// The slot that holds `string`, or else the free one where it would go.
     fn slot_of(&self, string: &str, hash: u32) -> Result<usize, usize> {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
-        while let Some(&number) = self.slots.get(slot)
-            && number > 0
+        while let Some(&place) = self.slots.get(slot)
+            && place > 0
         {
-            let index = number as usize - 1;
-            if self.hashes.get(index) == Some(&hash) && self.strings.get(index) == string {
+            let index = place as usize - 1;
+            let number = self.forgotten as usize + index;
+            if self.hashes.get(index) == Some(&hash) && self.strings.get(number) == string {
                 return Ok(slot);
             }
             slot = (slot + 1) & mask;
@@ -120,24 +137,28 @@ impl Interner {
         Err(slot)
     }
 
-    fn place(&mut self, hash: u32, number: u32) {
+    fn place(&mut self, hash: u32, index: u32) {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
         while self.slots.get(slot).is_some_and(|&taken| taken > 0) {
             slot = (slot + 1) & mask;
         }
         if let Some(free) = self.slots.get_mut(slot) {
-            *free = number + 1;
+            *free = index + 1;
         }
     }
 
     fn grow(&mut self) {
-        let size = (self.slots.len() * 2).max(16);
+        let size = (self.slots.len() * 2).clamp(16, SLOTS_MAX);
+        if size == self.slots.len() {
+            self.forgotten += self.hashes.len() as u32;
+            self.hashes.clear();
+        }
         self.slots.clear();
         self.slots.resize(size, 0);
-        for number in 0..self.hashes.len() {
-            let hash = self.hashes.get(number).copied().unwrap_or_default();
-            self.place(hash, number as u32);
+        for index in 0..self.hashes.len() {
+            let hash = self.hashes.get(index).copied().unwrap_or_default();
+            self.place(hash, index as u32);
         }
     }
 }
@@ -157,6 +178,20 @@ mod tests {
         }
         assert_eq!(interner.find("7"), Some(7));
         assert_eq!(interner.strings().get(999), "999");
+    }
+
+    #[test]
+    fn strings_beyond_what_is_remembered_have_new_numbers() {
+        let mut interner = Interner::new(1);
+        let kept = SLOTS_MAX as u32 / 4 * 3;
+        for number in 0..kept + 2 {
+            assert_eq!(interner.intern(&number.to_string()), (number, true));
+        }
+        assert_eq!(interner.find("1"), None);
+        assert_eq!(interner.intern(&kept.to_string()), (kept, false));
+        assert_eq!(interner.intern("1"), (kept + 2, true));
+        interner.pop();
+        assert_eq!((interner.find("1"), interner.strings().get(1)), (None, "1"));
     }
 
     /// Row 21 of the table of threats: what collides under a seed that somebody knows.

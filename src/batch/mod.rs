@@ -12,15 +12,17 @@ pub mod column_sets;
 pub mod frame;
 pub mod from_lines;
 mod interner;
+pub mod line_numbers;
 pub mod selection;
 pub mod order;
-mod room;
+pub mod room;
 pub mod series_table;
 pub mod split;
 mod writer;
 
 use crate::model::ids::{ColumnId, MeasurementId};
 use column::Column;
+use line_numbers::LineNumbers;
 use series_table::SeriesTable;
 
 /// Rows of one measurement, in no particular order unless the holder says so.
@@ -50,8 +52,7 @@ impl Batch {
             let Block { series, row_series, times_ns, fields } = &batch.block;
             let tags =
                 series.tags.iter().map(|tag| tag.dictionary.bytes() + tag.codes.capacity() * 4);
-            let rows =
-                row_series.capacity() * 4 + times_ns.capacity() * 8 + batch.lines.capacity() * 4;
+            let rows = row_series.capacity() * 4 + times_ns.capacity() * 8 + batch.lines.bytes();
             rows + tags.sum::<usize>() + fields.iter().map(Column::bytes).sum::<usize>()
         };
         self.measurements.iter().map(of).sum()
@@ -78,7 +79,7 @@ pub struct MeasurementBatch {
     /// The rows in order of their lines.
     pub block: Block,
     /// For each row, the 1-based physical line on which it started.
-    pub lines: Vec<u32>,
+    pub lines: LineNumbers,
 }
 
 /// The rows of one measurement as a shard receives and keeps them, columns named by id.

@@ -1,5 +1,8 @@
 //! How large a column will get, guessed from the share of a body that was read.
 
+/// One in so many bytes of a body.
+const SHARE_THAT_SAYS_SOMETHING: u64 = 8;
+
 /// What was read of a body, what there is of it, and what comes next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
@@ -31,6 +34,18 @@ impl Room {
         (rest + rest / 64 + len / 64 + 16) as usize
     }
 
+    /// The same for text, which never takes more than the bytes that it is read from: once a share
+    /// says something all of it is made room for at once, since while it moves it is there twice.
+    pub(super) fn make_text(&self, text: &mut String) {
+        let rest_bytes = self.expected_bytes - self.used_bytes;
+        let mut more = self.more(text.len(), text.capacity()) as u64;
+        if more > 0 && self.used_bytes >= self.expected_bytes / SHARE_THAT_SAYS_SOMETHING {
+            let rest = text.len() as u64 * rest_bytes / self.used_bytes;
+            more = more.max(rest + rest / 64).min(rest_bytes.max(self.next_bytes));
+        }
+        text.reserve_exact(more as usize);
+    }
+
     /// Reserves that much.
     pub(super) fn make<T>(&self, values: &mut Vec<T>) {
         let more = self.more(values.len(), values.capacity());
@@ -40,9 +55,30 @@ impl Room {
     }
 }
 
+/// Elements from which on a column is long.
+const LONG: usize = 1 << 19;
+
+/// Appends `from`. A long column grows by an eighth, not by its double: while it moves it is there
+/// twice.
+pub fn extend<T: Copy>(column: &mut Vec<T>, from: &[T]) {
+    let len = column.len();
+    if len >= LONG && column.capacity() - len < from.len() {
+        column.reserve_exact(from.len().max(len / 8));
+    }
+    column.extend_from_slice(from);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_columns_grow_by_an_eighth() {
+        let mut column = vec![1_u8; LONG];
+        extend(&mut column, &[2]);
+        assert_eq!((column.len(), column.last()), (LONG + 1, Some(&2)));
+        assert!(column.capacity() <= LONG / 8 * 9, "{}", column.capacity());
+    }
 
     #[test]
     fn columns_are_sized_once_for_the_rest_of_the_body() {

@@ -48,6 +48,14 @@ impl Selection {
         }
     }
 
+    /// The row number at position `at`, of as many as there are.
+    pub fn get(&self, at: usize) -> u32 {
+        match self {
+            Self::All => at as u32,
+            Self::Rows(selected) => selected.get(at).copied().unwrap_or_default(),
+        }
+    }
+
     /// The selected row numbers of a block of `rows`, ascending.
     pub fn to_rows(&self, rows: usize) -> Vec<u32> {
         match self {
@@ -68,6 +76,7 @@ mod tests {
         assert_eq!(Selection::filter(3, |row| row != 1), Selection::Rows(vec![0, 2]));
         assert_eq!(Selection::filter(3, |row| row != 1).len(3), 2);
         assert_eq!(Selection::All.to_rows(2), [0, 1]);
+        assert_eq!((Selection::All.get(2), Selection::Rows(vec![3, 7]).get(1)), (2, 7));
         assert_eq!(Selection::All.part(5, 2, 2), [2, 3]);
         assert_eq!(Selection::All.part(5, 4, 2), [4]);
         assert_eq!(Selection::Rows(vec![0, 2, 9]).part(10, 1, 5), [2, 9]);

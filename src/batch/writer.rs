@@ -6,6 +6,7 @@
 use super::bitmap::{Bitmap, Validity};
 use super::column::{Column, Values};
 use super::interner::Interner;
+use super::line_numbers::LineNumbers;
 use super::room::Room;
 use super::series_table::{SeriesTable, TagColumn};
 use super::{Block, MeasurementBatch};
@@ -125,7 +126,7 @@ pub(super) struct MeasurementWriter {
     committed: (usize, usize),
     row_series: Vec<u32>,
     times_ns: Vec<i64>,
-    lines: Vec<u32>,
+    lines: LineNumbers,
 }
 
 impl MeasurementWriter {
@@ -145,15 +146,14 @@ impl MeasurementWriter {
             committed: (0, 0),
             row_series: Vec::new(),
             times_ns: Vec::new(),
-            lines: Vec::new(),
+            lines: LineNumbers::default(),
         }
     }
 
     /// Bytes of memory held.
     pub(super) fn bytes(&self) -> usize {
-        let rows = self.row_series.capacity() * 4
-            + self.times_ns.capacity() * 8
-            + self.lines.capacity() * 4;
+        let rows =
+            self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();
         let tags = self.tags.iter().map(|tag| tag.values.bytes() + tag.codes.capacity() * 4);
         let columns = self.columns.iter().map(|w| w.values.bytes() + w.valid.words().len() * 8);
         rows + tags.sum::<usize>() + columns.sum::<usize>()
@@ -163,7 +163,12 @@ impl MeasurementWriter {
     pub(super) fn make_room(&mut self, room: &Room) {
         room.make(&mut self.row_series);
         room.make(&mut self.times_ns);
-        room.make(&mut self.lines);
+        for tag in &mut self.tags {
+            let (text, ends) = tag.values.strings_mut().grown();
+            room.make_text(text);
+            room.make(ends);
+            room.make(&mut tag.codes);
+        }
         for writer in &mut self.columns {
             match &mut writer.values {
                 Values::Float(values) => room.make(values),
@@ -172,7 +177,7 @@ impl MeasurementWriter {
                 Values::Boolean(values) => room.make(values),
                 Values::String(strings) => {
                     let (text, ends) = strings.grown();
-                    text.reserve_exact(room.more(text.len(), text.capacity()));
+                    room.make_text(text);
                     room.make(ends);
                 }
             }

@@ -8,6 +8,7 @@
 //! any other byte a backslash is data (1.x `models/points.go`). In strings only `\"` and `\\`.
 
 mod cursor;
+mod end_of_line;
 mod error;
 mod number;
 mod parser;

@@ -1,6 +1,7 @@
 //! The walk over a body: lines, comments, recovery after a bad line.
 
 use super::cursor::{Cursor, Fault, starts_with};
+use super::end_of_line::EndOfLine;
 use super::error::{NotUtf8, quoted};
 use super::number::Number;
 use super::series_key::unescape_name;
@@ -76,6 +77,8 @@ pub struct Parser {
     /// 1-based physical line at the cursor.
     line: u32,
     rejected: Rejected,
+    /// In the middle of a line that is too long to be waited for, and refused by now.
+    skipping: Option<EndOfLine>,
 }
 
 /// How a line that is not bad ended.
@@ -101,6 +104,7 @@ impl Parser {
             consumed_bytes: 0,
             line: 1,
             rejected: Rejected::default(),
+            skipping: None,
         }
     }
 
@@ -111,7 +115,7 @@ impl Parser {
 
     /// Hands the lines of the next piece of the body to `sink` and returns how many bytes were
     /// used. Unless this piece is the `last`, a line that does not end in it is left: the caller
-    /// puts the unused bytes before the next piece.
+    /// puts the unused bytes before the next piece. A line that is too long already is refused.
     ///
     /// # Errors
     /// [`NotUtf8`]: nothing of this piece was handed over; the body is to be refused.
@@ -146,6 +150,9 @@ impl Parser {
         if self.consumed_bytes == 0 && text.starts_with('\u{feff}') {
             at = '\u{feff}'.len_utf8();
         }
+        if let Some(end) = self.skipping.take() {
+            at = self.skip(bytes, end);
+        }
         loop {
             let line_start = at;
             while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
@@ -157,7 +164,12 @@ impl Parser {
                 Some(b'#') => match memchr::memchr(b'\n', bytes.get(at..).unwrap_or_default()) {
                     Some(length) => at += length,
                     None if last => return bytes.len(),
-                    None => return at,
+                    None if self.too_long(bytes, at).is_none() => return at,
+                    None => {
+                        return at
+                            + self
+                                .skip(bytes.get(at..).unwrap_or_default(), EndOfLine::OF_COMMENT);
+                    }
                 },
                 Some(_) => {
                     let start = at;
@@ -168,13 +180,14 @@ impl Parser {
                         Ok(Ended::Whole) => {}
                         Ok(Ended::Unfinished) => {
                             sink.rollback();
-                            return start;
+                            return self.wait(text, line_start, start);
                         }
                         Err(fault) => {
                             sink.rollback();
-                            match end_of_line(bytes, start) {
-                                None if !last => return start,
-                                end => at = end.unwrap_or(bytes.len()),
+                            let rest = bytes.get(start..).unwrap_or_default();
+                            match EndOfLine::default().find(rest) {
+                                None if !last => return self.wait(text, line_start, start),
+                                end => at = end.map_or(bytes.len(), |length| start + length),
                             }
                             self.reject(text, line_start, start, at, fault);
                         }
@@ -182,6 +195,33 @@ impl Parser {
                 }
             }
         }
+    }
+
+    /// Where to go on when the rest of the line at `start` has come: there, or if it is too long
+    /// already, behind what is there of it. Then the line is refused, and its end need not wait.
+    #[cold]
+    fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
+        let bytes = text.as_bytes();
+        let Some(cause) = self.too_long(bytes, start) else { return start };
+        self.reject(text, shown, start, start, Fault { at: start, cause });
+        start + self.skip(bytes.get(start..).unwrap_or_default(), EndOfLine::default())
+    }
+
+    fn too_long(&self, bytes: &[u8], start: usize) -> Option<Cause> {
+        self.limits.check(Limit::LineBytes, 0, bytes.len() - start).err().map(Cause::from)
+    }
+
+    /// Passes over a refused line; the length of what is here of it.
+    #[cold]
+    fn skip(&mut self, bytes: &[u8], mut end: EndOfLine) -> usize {
+        let found = end.find(bytes);
+        let length = found.unwrap_or(bytes.len());
+        let skipped = bytes.get(..length).unwrap_or_default();
+        self.line += memchr::memchr_iter(b'\n', skipped).count() as u32;
+        if found.is_none() {
+            self.skipping = Some(end);
+        }
+        length
     }
 
     /// Names the line `start..end`, of which `shown` is where columns are counted from.
@@ -402,26 +442,4 @@ fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)
         return Err(cursor.fault(Cause::TrailingContent(cursor.word(cursor.at))));
     }
     Ok(Some((timestamp, start)))
-}
-
-/// Where the bad line that starts at `start` ends: at the first newline that is neither escaped nor
-/// inside a string, so that a string of a refused line is never read as lines. Quotes count only
-/// where a field value can stand (1.x `models.scanLine`). `None` if the text ends first.
-fn end_of_line(bytes: &[u8], start: usize) -> Option<usize> {
-    let (mut in_fields, mut in_string) = (false, false);
-    let (mut equals, mut commas) = (0_usize, 0_usize);
-    let mut at = start;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'\\' => at += 1,
-            b'\n' if !in_string => return Some(at),
-            b' ' if !in_string => in_fields = true,
-            b'=' if in_fields && !in_string => equals += 1,
-            b',' if in_fields && !in_string => commas += 1,
-            b'"' if in_fields && equals > commas => in_string = !in_string,
-            _ => {}
-        }
-        at += 1;
-    }
-    None
 }

@@ -9,6 +9,7 @@ use super::hash_index::HashIndex;
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::order::Order;
+use crate::batch::room;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
@@ -92,14 +93,10 @@ impl MeasurementTable {
         let series_map = self.take_series(table);
         let rows = self.times_ns.len();
         let added = table.block.rows();
-        self.row_series.extend(
-            table
-                .block
-                .row_series
-                .iter()
-                .map(|&series| series_map.get(series as usize).copied().unwrap_or_default()),
-        );
-        self.times_ns.extend_from_slice(&table.block.times_ns);
+        let held = |&series: &u32| series_map.get(series as usize).copied().unwrap_or_default();
+        let row_series: Vec<u32> = table.block.row_series.iter().map(held).collect();
+        room::extend(&mut self.row_series, &row_series);
+        room::extend(&mut self.times_ns, &table.block.times_ns);
         for &time_ns in &table.block.times_ns {
             self.time.start_ns = self.time.start_ns.min(time_ns);
             self.time.end_ns = self.time.end_ns.max(time_ns.saturating_add(1));

@@ -55,6 +55,9 @@ pub const TINY_BATCH_POINTS: u64 = 100;
 pub const REJECTED_LINES_NAMED_MAX: usize = 100;
 /// Bodies in flight in one isolate, raw plus inflated, bytes.
 pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 40_000_000;
+/// What one body and its columns may take while no other is in flight: a line of eight bytes takes
+/// twenty in columns, and a new series is more.
+pub const LONE_BODY_BYTES_MAX: usize = 72_000_000;
 /// Memtables and caches of all objects of one isolate, bytes.
 pub const MEMTABLE_BYTES_MAX: usize = 40_000_000;
 /// InfluxQL text, bytes.

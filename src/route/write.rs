@@ -191,7 +191,7 @@ impl Write {
         let tables = self.request.batch.measurements.iter().zip(&self.pending).zip(columns);
         tables.into_iter().any(|((batch, pending), columns)| {
             let old = batch.block.times_ns.iter().any(|&time_ns| time_ns < oldest_ns);
-            if !old && columns.are_known() {
+            if !old && !columns.has_conflicts() {
                 return false;
             }
             pending.to_rows(batch.block.rows()).into_iter().any(|row| {
@@ -207,14 +207,14 @@ impl Write {
         let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
         for ((batch, pending), columns) in tables {
             let old = batch.block.times_ns.iter().any(|&time_ns| time_ns < oldest_kept_ns);
-            if !old && columns.are_known() {
+            if !old && !columns.has_conflicts() {
                 continue;
             }
             let mut kept = pending.to_rows(batch.block.rows());
             kept.retain(|&row| {
                 let row = row as usize;
                 let time_ns = batch.block.times_ns.get(row).copied().unwrap_or_default();
-                let line = batch.lines.get(row).copied().unwrap_or_default();
+                let line = batch.lines.get(row);
                 if time_ns < oldest_kept_ns {
                     let measurement = batch.name.clone();
                     self.outcome.rejected.add(line, true, || LineRefusal::Retention {
@@ -237,19 +237,21 @@ impl Write {
     /// Column sets to be registered; rows of sets that were refused before are rejected.
     fn take_missing(&mut self, columns: &[Columns]) -> Vec<ColumnSet> {
         let mut missing = Vec::new();
+        // Which rows only matters if some are to be rejected: it is four bytes for each.
+        let any_refused = !self.refused_sets.is_empty();
         let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
         for ((batch, pending), columns) in tables {
             if columns.are_known() {
                 continue;
             }
             let mut refused = Vec::new();
-            for (set, rows) in columns.missing(batch, pending) {
+            for (set, rows) in columns.missing(batch, pending, any_refused) {
                 let Some(refusal) = self.refused_sets.get(&set) else {
                     missing.push(set);
                     continue;
                 };
                 for &row in &rows {
-                    let line = batch.lines.get(row as usize).copied().unwrap_or_default();
+                    let line = batch.lines.get(row as usize);
                     let cause = || LineRefusal::Columns(refusal.clone());
                     self.outcome.rejected.add(line, false, cause);
                 }

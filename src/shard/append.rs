@@ -2,7 +2,7 @@
 
 use super::Shard;
 use super::budget::Evictable;
-use super::flush::FORCED;
+use super::flush::{ENOUGH, FORCED};
 use super::request::{AppendReply, Refusal};
 use crate::batch::FrameTable;
 use crate::batch::frame::{self, FrameHeader};
@@ -26,9 +26,21 @@ impl<S: Store> Shard<S> {
         let header = FrameHeader::read(frame).map_err(invalid)?;
         self.admit(&header)?;
         // Decoded even if nothing keeps the columns: what is acknowledged can be replayed.
-        let tables = frame::decode(frame).map_err(invalid)?;
-        let decoded_bytes = tables.iter().map(table_bytes).sum();
+        let (mut tables, mut decoded_bytes) = (Vec::new(), 0);
+        let each = |table: FrameTable| {
+            decoded_bytes += table_bytes(&table);
+            // What a frame alone makes due for the alarm is read again there, not kept until then.
+            match decoded_bytes <= ENOUGH.decoded {
+                true => tables.push(table),
+                false => tables = Vec::new(),
+            }
+        };
+        frame::decode_each(frame, each).map_err(invalid)?;
+        let is_large = decoded_bytes > ENOUGH.decoded;
         self.flush_before(frame.len() as u64, decoded_bytes)?;
+        if is_large {
+            self.cache.clear();
+        }
         self.budget.make_room(&self.evictable(), decoded_bytes as usize);
 
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -46,7 +58,9 @@ impl<S: Store> Shard<S> {
         loaded.pace.appended(now_ns);
         loaded.state.counters.frames += 1;
         loaded.state.counters.points += header.rows();
-        self.remember(&tables, was_empty);
+        if !is_large {
+            self.remember(&tables, was_empty);
+        }
         let bytes_stored = self.store.bytes().map_err(|error| self.lost(error.into()))?;
         Ok(AppendReply { bytes_stored, sequence, rows: header.rows() })
     }

@@ -4,6 +4,7 @@ use super::Shard;
 use super::load::{ASIDE_KEYS, Damage, wal_damage};
 use super::request::{Counters, Refusal};
 use super::state::State;
+use crate::batch::FrameTable;
 use crate::batch::frame;
 use crate::memtable::Memtable;
 use crate::model::time::TimeRange;
@@ -102,18 +103,28 @@ impl<S: Store> Shard<S> {
         let sequences: Vec<u64> = loaded.wal.frames().keys().copied().collect();
         for sequence in sequences {
             let Some(bytes) = loaded.wal.read(&self.store, sequence)? else { continue };
-            let tables = match frame::decode(&bytes) {
-                Ok(tables) => tables,
-                Err(error) => {
-                    loaded.wal.condemn(sequence, &error.to_string());
-                    continue;
-                }
-            };
-            for table in tables {
+            let mut refusal = None;
+            let mut add = |table: FrameTable| {
                 let of = (table.measurement, TimeRange::ALL, sequence);
                 let (ids, series) = (&table.tag_ids, &table.block.series);
-                let hidden = super::tombstone::hidden(&loaded.tombstones, of, ids, series)?;
-                memtable.append(&super::tombstone::without(table, &hidden));
+                match super::tombstone::hidden(&loaded.tombstones, of, ids, series) {
+                    Ok(hidden) => memtable.append(&super::tombstone::without(table, &hidden)),
+                    Err(error) => refusal = Some(error),
+                }
+            };
+            let frames = loaded.wal.frames();
+            let decoded_bytes = frames.get(&sequence).map_or(0, |frame| frame.decoded_bytes);
+            // No table of a frame that is damaged further on is kept: a large one is read twice.
+            let added = match decoded_bytes > ENOUGH.decoded {
+                true => frame::decode_each(&bytes, drop)
+                    .and_then(|()| frame::decode_each(&bytes, &mut add)),
+                false => frame::decode(&bytes).map(|tables| tables.into_iter().for_each(&mut add)),
+            };
+            if let Some(refusal) = refusal {
+                return Err(refusal);
+            }
+            if let Err(error) = added {
+                loaded.wal.condemn(sequence, &error.to_string());
             }
         }
         Ok(memtable)

@@ -87,7 +87,7 @@ fn points(batch: &Batch) -> Vec<Point> {
                 fields.filter_map(|(key, column)| Some((key.clone(), shown(&column.get(row)?))));
             let tags = tags.filter(|(_, value)| !value.is_empty()).collect();
             found.push((
-                table.lines[row],
+                table.lines.get(row),
                 (table.name.clone(), tags, fields.collect(), block.times_ns[row]),
             ));
         }
@@ -365,7 +365,7 @@ fn written(batch: &Batch) -> String {
                 line += &format!("{before}{}={value}", name(key));
                 before = ',';
             }
-            lines.push((table.lines[row], format!("{line} {}\n", block.times_ns[row])));
+            lines.push((table.lines.get(row), format!("{line} {}\n", block.times_ns[row])));
         }
     }
     lines.sort_by_key(|(line, _)| *line);

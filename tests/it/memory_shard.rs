@@ -8,11 +8,13 @@ use std::time::Instant;
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
 use tidemark::batch::frame::{self, TableRef};
+use tidemark::batch::from_lines::from_lines;
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use tidemark::model::limits::MEMTABLE_BYTES_MAX;
-use tidemark::model::time::TimeRange;
+use tidemark::model::time::{Precision, TimeRange};
 use tidemark::model::value::FieldType;
 use tidemark::protocol::shard::{ShardSettings, Stamp};
 use tidemark::scan::request::{AggregateCall, AggregateFunction, Input, Output, ScanRequest};
@@ -222,5 +224,50 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
         cold.read(&STAMP, |s| Ok(s.parts(MeasurementId(1), TimeRange::ALL)?.len())).unwrap();
         let read = from.elapsed();
         println!("{megabytes} MB of log: first write {write:?}, first query {read:?}");
+    }
+}
+
+/// Ten bytes of text are a point of twenty in columns: a body of the shortest lines is the largest
+/// that a shard is sent. It is many times what the log holds otherwise.
+#[test]
+fn a_body_of_the_shortest_lines_stays_within_the_isolates_memory() {
+    let lines = if is_long() { 3_100_000 } else { 1_550_000 };
+    let body: String = (0..lines).map(|n| format!("m v=1 {}\n", n % 10)).collect();
+    let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
+    let (batch, _) = from_lines(body.as_bytes(), options, 1).unwrap();
+    drop(body);
+    let mut frame = Vec::new();
+    let table = TableRef {
+        measurement: MeasurementId(1),
+        tag_ids: &[],
+        field_ids: &[ColumnId(11)],
+        block: &batch.measurements[0].block,
+        rows: &Selection::All,
+    };
+    frame::encode(&[table], &mut frame);
+    drop(batch);
+    let store = MemoryStore::new();
+    let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
+    type Event = fn(&mut Shard<MemoryStore>, &[u8]);
+    let events: [(&str, Event); 4] = [
+        ("append", |shard, frame| _ = shard.append(frame, &STAMP, NOW_NS).unwrap()),
+        ("alarm", |shard, _| _ = shard.alarm(NOW_NS)),
+        ("append", |shard, frame| _ = shard.append(frame, &STAMP, NOW_NS).unwrap()),
+        ("read", |shard, _| {
+            let parts =
+                shard.read(&STAMP, |s| Ok(s.parts(MeasurementId(1), TimeRange::ALL)?.len()));
+            assert!(parts.unwrap() > 0);
+        }),
+    ];
+    for (name, event) in events {
+        let stored = store.bytes().unwrap() as isize;
+        let before = live();
+        event(&mut shard, &frame);
+        let peak = peak_since() - before;
+        println!("{name}: {peak} bytes at the peak, {stored} stored, {} left", live() - before);
+        // Twenty bytes are kept of each line, and there is an order of them; what was only logged
+        // is read table by table.
+        let most = if name == "append" { 24_000_000 } else { lines as isize * 40 };
+        assert!(peak < most, "{name}: {peak}");
     }
 }

@@ -26,7 +26,7 @@ fn intake(admission: &Admission, dialect: Dialect) -> Intake {
 
 fn inflated(compressed: &[u8]) -> Result<Vec<u8>, ApiError> {
     let read = |row: &Settable| Ok::<_, ()>((row.name == "BODY_BYTES_MAX").then_some(LIMIT as u32));
-    let mut intake = intake(&Admission::new(4 << 20), Dialect::V3);
+    let mut intake = intake(&Admission::new(4 << 20, 4 << 20), Dialect::V3);
     inflate(compressed, &Limits::read(read).unwrap(), &mut intake)
 }
 
@@ -72,7 +72,7 @@ fn the_ceiling_is_exact() {
 #[test]
 fn a_bomb_stops_at_the_budget() {
     let bomb = gzip(&vec![0; 32 << 20]);
-    let mut intake = intake(&Admission::new(400_000 + bomb.len()), Dialect::V1);
+    let mut intake = intake(&Admission::new(400_000 + bomb.len(), 0), Dialect::V1);
     let fault = inflate(&bomb, &Limits::default(), &mut intake).map(|b| b.len()).unwrap_err();
     assert!(matches!(fault, ApiError::Overloaded(_)), "{fault}");
 }
@@ -96,7 +96,7 @@ fn a_long_body_gives_the_columns_of_the_plain_one() {
         format!("cpu,host=h{} v={n}i,s=\"é{noise} \n\" {n}\n", n % 97)
     };
     let text: String = (0..40_000).map(line).collect::<String>() + "bad\ncpu v=1i";
-    let admission = Admission::new(40_000_000);
+    let admission = Admission::new(40_000_000, 40_000_000);
     let plain = intake(&admission, Dialect::V1).finish(text.clone().into_bytes()).unwrap();
     assert_eq!((plain.batch.measurements[0].block.rows(), plain.rejected.count), (40_001, 1));
     let (first, second) = text.as_bytes().split_at(text.len() / 3);

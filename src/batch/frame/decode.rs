@@ -11,17 +11,27 @@ use crate::codec::{self, VALUES_MAX, integer, timestamp, varint};
 /// # Errors
 /// Any [`FrameError`].
 pub fn decode(bytes: &[u8]) -> Result<Vec<FrameTable>, FrameError> {
+    let mut tables = Vec::new();
+    decode_each(bytes, |table| tables.push(table))?;
+    Ok(tables)
+}
+
+/// Hands over the same one after the other, for a large frame is many times as large in columns.
+/// After an error those that came before it are none of a frame.
+///
+/// # Errors
+/// Any [`FrameError`].
+pub fn decode_each(bytes: &[u8], mut each: impl FnMut(FrameTable)) -> Result<(), FrameError> {
     let header = FrameHeader::read(bytes)?;
     let mut rest = bytes.get(header.payload_start as usize..).unwrap_or_default();
-    let mut tables = Vec::with_capacity(header.tables.len());
     for table in &header.tables {
         let (payload, tail) = rest
             .split_at_checked(table.payload_bytes as usize)
             .ok_or(FrameError::PayloadDamaged)?;
         rest = tail;
-        tables.push(decode_table(table, payload)?);
+        each(decode_table(table, payload)?);
     }
-    if rest.is_empty() { Ok(tables) } else { Err(FrameError::PayloadDamaged) }
+    if rest.is_empty() { Ok(()) } else { Err(FrameError::PayloadDamaged) }
 }
 
 fn decode_table(header: &TableHeader, mut bytes: &[u8]) -> Result<FrameTable, FrameError> {

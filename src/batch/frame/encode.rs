@@ -3,7 +3,7 @@
 use super::{FrameHeader, TableHeader, TableRef};
 use crate::batch::Block;
 use crate::batch::bitmap::Validity;
-use crate::batch::column::Column;
+use crate::batch::column::{Column, Values};
 use crate::batch::column_bytes;
 use crate::batch::series_table::TagColumn;
 use crate::codec::{integer, timestamp, varint};
@@ -11,6 +11,8 @@ use crate::codec::{integer, timestamp, varint};
 /// Rows of one table at most: what sorting and encoding them takes stays small beside the columns
 /// of a large write, of which a measurement then has several tables, in the order of its lines.
 pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
+/// Text of one table at about most, of rows of average length: the same reason.
+const TEXT_BYTES_PER_TABLE: usize = 2 << 20;
 
 /// Appends one frame with the selected rows of `tables`, regrouped by series (see the page above).
 pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
@@ -18,9 +20,13 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
     let start = out.len();
     for table in tables {
         let rows = table.block.rows();
-        for first in (0..table.rows.len(rows)).step_by(ROWS_PER_TABLE_MAX) {
-            let selected = table.rows.part(rows, first, ROWS_PER_TABLE_MAX);
+        let n_rows = table.rows.len(rows);
+        let step = rows_per_table(table.block);
+        for first in (0..n_rows).step_by(step) {
+            let selected = table.rows.part(rows, first, step);
+            let before = out.len();
             header.tables.extend(encode_table(table, &selected, out));
+            make_room(out, before, n_rows.saturating_sub(first + step).div_ceil(step));
         }
     }
     // The header is known last and stands first. It is short: the payload is moved, not copied.
@@ -29,6 +35,27 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
     let header_bytes = out.len() - end;
     if let Some(frame) = out.get_mut(start..) {
         frame.rotate_right(header_bytes);
+    }
+}
+
+fn rows_per_table(block: &Block) -> usize {
+    let text_of = |column: &Column| match &column.values {
+        Values::String(strings) => strings.parts().0.len(),
+        _ => 0,
+    };
+    let text_bytes: usize = block.fields.iter().map(text_of).sum();
+    let pieces = text_bytes.div_ceil(TEXT_BYTES_PER_TABLE).max(1);
+    block.rows().div_ceil(pieces).clamp(1, ROWS_PER_TABLE_MAX)
+}
+
+/// Makes room for `more` tables as large as the last one, which starts at `before`, when the next
+/// one does not fit: by doubling a large frame would be in memory three times while it moves.
+fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
+    const HEADER_BYTES: usize = 4 << 10;
+    let table_bytes = out.len() - before;
+    if more > 0 && out.capacity() - out.len() < table_bytes + HEADER_BYTES {
+        let rest_bytes = table_bytes * more;
+        out.reserve_exact(rest_bytes + rest_bytes / 32 + HEADER_BYTES);
     }
 }
 

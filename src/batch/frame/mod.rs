@@ -6,7 +6,7 @@ mod header;
 #[cfg(test)]
 mod tests;
 
-pub use decode::decode;
+pub use decode::{decode, decode_each};
 pub use encode::encode;
 pub use header::{FrameHeader, TableHeader};
 

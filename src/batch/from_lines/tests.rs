@@ -1,6 +1,8 @@
 //! Bodies to points, written as text: what is accepted, what is refused and where.
 
 use super::*;
+use crate::batch::Block;
+use crate::batch::line_numbers::LineNumbers;
 use crate::line_protocol::{LineError, Parser, TimestampUnit};
 use crate::model::limits::*;
 use crate::model::time::Precision;
@@ -25,7 +27,8 @@ fn show(batch: &Batch) -> Vec<String> {
     let mut points: Vec<(u32, String)> = Vec::new();
     for table in &batch.measurements {
         let block = &table.block;
-        assert_eq!(table.lines.len(), block.rows());
+        assert!((0..block.rows()).all(|row| table.lines.get(row) > 0));
+        assert_eq!(table.lines.get(block.rows()), 0);
         assert_eq!(block.series.tags.len(), table.tag_keys.len());
         assert!(block.fields.iter().all(|column| column.len() == block.rows()));
         assert!(block.series.tags.iter().all(|tag| tag.codes.len() == block.series.len as usize));
@@ -41,7 +44,7 @@ fn show(batch: &Batch) -> Vec<String> {
                 .collect();
             let time = block.times_ns[row];
             let text = format!("{} {} {} {time}", table.name, tags.join(","), fields.join(","));
-            points.push((table.lines[row], text));
+            points.push((table.lines.get(row), text));
         }
     }
     points.sort();
@@ -189,7 +192,7 @@ fn a_rejected_line_leaves_nothing_behind() {
         dirty += "\nb,t=z,u=1 v=2,v2=1,s=3 1 1\n,\n";
     }
     let strip = |(mut batch, _): (Batch, Rejected)| {
-        batch.measurements.iter_mut().for_each(|table| table.lines.clear());
+        batch.measurements.iter_mut().for_each(|table| table.lines = LineNumbers::default());
         batch
     };
     let options = options(Precision::Nanosecond);
@@ -197,7 +200,11 @@ fn a_rejected_line_leaves_nothing_behind() {
     let (dirty, rejected) = from_lines(dirty.as_bytes(), options, 2).unwrap();
     assert_eq!(rejected.count, 24);
     for table in &dirty.measurements {
-        assert!(table.lines.iter().all(|line| line % 7 == 5), "{:?}", table.lines);
+        assert!(
+            (0..table.block.rows()).all(|row| table.lines.get(row) % 7 == 5),
+            "{:?}",
+            table.lines
+        );
     }
     let mut dirty = strip((dirty, Rejected::default()));
     // The dictionary may remember values of rejected lines; codes then skip them.
@@ -209,6 +216,51 @@ fn a_rejected_line_leaves_nothing_behind() {
         }
     }
     assert_eq!(dirty, clean);
+}
+
+/// Keys are remembered within limits: what comes again after too many others is a new series.
+#[test]
+fn a_forgotten_key_that_comes_again_is_a_later_series_of_the_same_tags() {
+    let key = |n: usize| format!("m,t={n}{}", "x".repeat(60_000));
+    let n_keys = KEYS_BYTES_MAX / 60_000 + 10;
+    let mut body: String = (0..n_keys).map(|n| key(n) + " v=1 1\n").collect();
+    // The last is still known; the first is not.
+    for n in [n_keys - 1, 0, 0] {
+        body += &(key(n) + " v=2 1\n");
+    }
+    let (batch, _) = from_lines(body.as_bytes(), options(Precision::Nanosecond), 7).unwrap();
+    let Block { series, row_series, .. } = &batch.measurements[0].block;
+    let last = n_keys as u32 - 1;
+    assert_eq!(row_series[n_keys - 1..], [last, last, last + 1, last + 1]);
+    assert_eq!(series.tags[0].get(n_keys), series.tags[0].get(0));
+    assert_eq!(series.tags[0].dictionary.len(), n_keys);
+}
+
+/// Nothing of it is held, whatever stands in it.
+#[test]
+fn a_line_that_is_too_long_is_refused_before_its_end_has_come() {
+    let long = "x".repeat(LINE_BYTES_MAX + 200_000);
+    let body = |line: &str| format!("m v=1 1\n{line} s=\"\n\" 2\nm v=3 3\n#{long}\nm v=4 4\n");
+    for line in [format!("m,t={long} v=2"), format!("m a=\"\n\",v=2{long}")] {
+        let body = body(&line);
+        let options = options(Precision::Nanosecond);
+        let (whole, rejected) = from_lines(body.as_bytes(), options, 7).unwrap();
+        let mut parser = Parser::new(options);
+        let mut builder = BatchBuilder::new(7, options.limits);
+        let (mut held, mut most) = (Vec::new(), 0);
+        for piece in body.as_bytes().chunks(100_000) {
+            held.extend_from_slice(piece);
+            most = most.max(held.len());
+            let used = parser.feed(&held, false, &mut builder).unwrap();
+            held.drain(..used);
+        }
+        parser.feed(&held, true, &mut builder).unwrap();
+        let again = parser.into_rejected();
+        assert_eq!(builder.finish(), whole);
+        assert_eq!((again.count, again.named[0].line), (1, rejected.named[0].line));
+        assert!(again.named[0].to_string().contains("LINE_BYTES_MAX"), "{}", again.named[0]);
+        assert!(most <= LINE_BYTES_MAX + 100_001, "{most}");
+    }
 }
 
 #[test]

@@ -76,6 +76,11 @@ impl Columns {
             && self.conflicts.is_empty()
     }
 
+    /// Whether rows may be refused.
+    pub fn has_conflicts(&self) -> bool {
+        !self.conflicts.is_empty()
+    }
+
     /// Why the schema refuses a row, if it does.
     pub fn conflict(&self, batch: &MeasurementBatch, row: usize) -> Option<RegisterRefusal> {
         self.conflicts.iter().find_map(|&(position, existing)| {
@@ -90,11 +95,12 @@ impl Columns {
     }
 
     /// Rows by the columns that must be registered before they can be sent, in order of each set's
-    /// first row. Rows that need none are not among them.
+    /// first row; `with_rows`, or the sets alone. Rows that need none are not among them.
     pub fn missing(
         &self,
         batch: &MeasurementBatch,
         rows: &Selection,
+        with_rows: bool,
     ) -> Vec<(ColumnSet, Vec<u32>)> {
         let wanted = |new: &[usize], count: usize| -> Vec<bool> {
             let mut wanted = vec![false; count];
@@ -107,7 +113,7 @@ impl Columns {
         };
         let tags = wanted(&self.new_tags, batch.tag_keys.len());
         let fields = wanted(&self.new_fields, batch.field_keys.len());
-        let sets = column_sets::column_sets(&batch.block, rows, &tags, &fields);
+        let sets = column_sets::column_sets(&batch.block, rows, &tags, &fields, with_rows);
         sets.into_iter().map(|set| (named(batch, &set), set.rows)).collect()
     }
 }

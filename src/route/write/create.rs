@@ -41,12 +41,14 @@ impl Write {
     /// Rejects every row that is too old.
     fn reject_old(&mut self, oldest_kept_ns: i64) {
         for batch in &self.request.batch.measurements {
-            for (&time_ns, &line) in batch.block.times_ns.iter().zip(&batch.lines) {
+            for (row, &time_ns) in batch.block.times_ns.iter().enumerate() {
                 if time_ns < oldest_kept_ns {
-                    self.outcome.rejected.add(line, true, || LineRefusal::Retention {
-                        measurement: batch.name.clone(),
-                        oldest_kept_ns,
-                        time_ns,
+                    self.outcome.rejected.add(batch.lines.get(row), true, || {
+                        LineRefusal::Retention {
+                            measurement: batch.name.clone(),
+                            oldest_kept_ns,
+                            time_ns,
+                        }
                     });
                 }
             }
