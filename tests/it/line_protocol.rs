@@ -1,21 +1,21 @@
 //! Line protocol against the corpus that InfluxData's implementations are held to.
 
+pub(crate) mod oracle;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use base64::Engine as _;
 use serde_json::Value;
-use tidemark::batch::Batch;
 use tidemark::batch::from_lines::from_lines;
 use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::time::Precision;
 use tidemark::model::value::FieldValue;
 
+use self::oracle::{NOW_NS, Point, points, shown};
+
 /// Where the shared test data lies, seen from the repository.
 const CORPUS: &str = "../shared/data/line_protocol/corpus.json.gz";
-
-/// A point as text: name, tags by key, fields by key with their last value, time.
-type Point = (String, BTreeMap<String, String>, BTreeMap<String, String>, i64);
 
 #[test]
 fn every_corpus_case_agrees_or_is_a_known_leniency() {
@@ -74,28 +74,6 @@ fn read(body: &[u8], precision: Precision, now_ns: i64) -> Option<Vec<Point>> {
     (rejected.count == 0).then(|| points(&batch))
 }
 
-fn points(batch: &Batch) -> Vec<Point> {
-    let mut found: Vec<(u32, Point)> = Vec::new();
-    for table in &batch.measurements {
-        let block = &table.block;
-        for row in 0..block.rows() {
-            let series = block.row_series[row] as usize;
-            let tags = table.tag_keys.iter().zip(&block.series.tags);
-            let fields = table.field_keys.iter().zip(&block.fields);
-            let tags = tags.map(|(key, tag)| (key.clone(), tag.get(series).to_owned()));
-            let fields =
-                fields.filter_map(|(key, column)| Some((key.clone(), shown(&column.get(row)?))));
-            let tags = tags.filter(|(_, value)| !value.is_empty()).collect();
-            found.push((
-                table.lines.get(row),
-                (table.name.clone(), tags, fields.collect(), block.times_ns[row]),
-            ));
-        }
-    }
-    found.sort_by_key(|(line, _)| *line);
-    found.into_iter().map(|(_, point)| point).collect()
-}
-
 /// `1ns`, `1µs` and so on.
 fn precision(value: &Value) -> Precision {
     match value.as_str().unwrap() {
@@ -104,17 +82,6 @@ fn precision(value: &Value) -> Precision {
         "1ms" => Precision::Millisecond,
         "1s" => Precision::Second,
         other => panic!("precision {other}"),
-    }
-}
-
-fn shown(value: &FieldValue) -> String {
-    match value {
-        // The corpus is JSON written by Go, which has lost the sign of -0.
-        FieldValue::Float(value) => format!("float {}", value + 0.0),
-        FieldValue::Integer(value) => format!("int {value}"),
-        FieldValue::Unsigned(value) => format!("uint {value}"),
-        FieldValue::String(value) => format!("string {value}"),
-        FieldValue::Boolean(value) => format!("bool {value}"),
     }
 }
 
@@ -165,9 +132,6 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
         if bytes[3] & 8 != 0 { bytes[10..].iter().position(|b| *b == 0).unwrap() + 1 } else { 0 };
     miniz_oxide::inflate::decompress_to_vec(&bytes[10 + name..bytes.len() - 8]).unwrap()
 }
-
-/// The time of points without one.
-const NOW_NS: i64 = 1_700_000_000_000_000_000;
 
 /// One random point and a way to write it: what is read back must be the point.
 #[test]
@@ -298,8 +262,6 @@ fn mutated_lines_agree_with_influxdb_3_or_differ_for_a_known_reason() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The oracle of fuzzing without a peer: what was read of any bytes, written again by the rules of
-/// line protocol, reads as the same points.
 #[test]
 fn what_was_read_of_mutated_bodies_is_read_again_once_written() {
     let mut random = fastrand::Rng::with_seed(23);
@@ -322,54 +284,9 @@ fn what_was_read_of_mutated_bodies_is_read_again_once_written() {
             }
         }
         let body: String = body.into_iter().collect();
-        let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
-        let (batch, _) = from_lines(body.as_bytes(), options, 1).unwrap();
-        let text = written(&batch);
-        let (again, rejected) = from_lines(text.as_bytes(), options, 2).unwrap();
-        assert_eq!(rejected.named, [], "{body:?}\n{text:?}");
-        assert_eq!(points(&again), points(&batch), "{body:?}\n{text:?}");
-        points_read += points(&batch).len();
+        points_read += oracle::check(body.as_bytes());
     }
     assert!(points_read > inputs, "{points_read}");
-}
-
-/// Line protocol of the batch, in the order of its lines.
-fn written(batch: &Batch) -> String {
-    let escaped = |name: &str, special: &[char]| {
-        let escape = |c: char| if special.contains(&c) { format!("\\{c}") } else { c.to_string() };
-        name.chars().map(escape).collect::<String>()
-    };
-    let name = |text: &str| escaped(text, &[',', '=', ' ']);
-    let mut lines: Vec<(u32, String)> = Vec::new();
-    for table in &batch.measurements {
-        let block = &table.block;
-        for row in 0..block.rows() {
-            let mut line = escaped(&table.name, &[',', ' ']);
-            let series = block.row_series[row] as usize;
-            for (key, tag) in table.tag_keys.iter().zip(&block.series.tags) {
-                let value = tag.get(series);
-                if !value.is_empty() {
-                    line += &format!(",{}={}", name(key), name(value));
-                }
-            }
-            let mut before = ' ';
-            for (key, column) in table.field_keys.iter().zip(&block.fields) {
-                let Some(value) = column.get(row) else { continue };
-                let value = match value {
-                    FieldValue::Float(value) => format!("{value:?}"),
-                    FieldValue::Integer(value) => format!("{value}i"),
-                    FieldValue::Unsigned(value) => format!("{value}u"),
-                    FieldValue::Boolean(value) => value.to_string(),
-                    FieldValue::String(text) => format!("\"{}\"", escaped(&text, &['"', '\\'])),
-                };
-                line += &format!("{before}{}={value}", name(key));
-                before = ',';
-            }
-            lines.push((table.lines.get(row), format!("{line} {}\n", block.times_ns[row])));
-        }
-    }
-    lines.sort_by_key(|(line, _)| *line);
-    lines.into_iter().map(|(_, text)| text).collect()
 }
 
 /// The points by InfluxDB 3's parser; `None` if it refuses any line.
