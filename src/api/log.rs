@@ -1,6 +1,7 @@
 //! What became of a request, as one JSON line for the operator. Nothing in it is secret: no token,
 //! no header, no URL, no query text.
 
+use super::manage::{ORG_PATH, Resource};
 use crate::model::limits::TINY_BATCH_POINTS;
 use crate::model::time::MS_NS;
 use crate::response::emitter::Emitter;
@@ -67,7 +68,7 @@ impl Record {
     /// Begins a record; `path` without trailing slashes.
     pub fn new(id: &str, method: &str, path: &str, started_ns: i64) -> Self {
         const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"];
-        const ROUTES: [&str; 9] = [
+        const ROUTES: [&str; 17] = [
             "/write",
             "/api/v2/write",
             "/api/v3/write_lp",
@@ -77,9 +78,22 @@ impl Record {
             "/api/v3/configure/database",
             "/api/v3/configure/token",
             "/api/v3/enterprise/configure/token",
+            "/api/v3/export",
+            "/api/v2/buckets",
+            "/api/v2/dbrps",
+            ORG_PATH,
+            "/api/v2/ready",
+            "/api/v2/setup",
+            "/ready",
+            "/debug/verify",
         ];
         let known = |list: &[&'static str], name: &str| {
             list.iter().find(|known| **known == name).copied().unwrap_or("other")
+        };
+        // Ids are many, and somebody's.
+        let path = match Resource::of_path(path) {
+            Some((_, Some(id))) => path.strip_suffix(id).unwrap_or_default().trim_end_matches('/'),
+            _ => path,
         };
         let (method, route) = (known(&METHODS, method), known(&ROUTES, path));
         Self { id: id.to_owned(), method, route, started_ns, ..Self::default() }
@@ -159,6 +173,15 @@ mod tests {
         record.points = TINY_BATCH_POINTS;
         record.count(&mut counts);
         assert_eq!(counts, WriteCounts { writes: 6, tiny: 2 });
+    }
+
+    #[test]
+    fn what_is_managed_is_logged_without_its_id() {
+        let route = |path| Record::new("x", "GET", path, 0).route;
+        assert_eq!(route("/api/v2/buckets/0000000000000001"), "/api/v2/buckets");
+        assert_eq!(route("/api/v2/orgs"), "/api/v2/orgs");
+        assert_eq!(route("/api/v3/export"), "/api/v3/export");
+        assert_eq!(route("/api/v2/orgs/1/2"), "other");
     }
 
     #[test]
