@@ -112,14 +112,17 @@ test('7: a time range, a refresh that rests while hidden and never overlaps, and
     flights.now += 1;
     flights.all += 1;
     flights.most = Math.max(flights.most, flights.now);
-    await new Promise((resolve) => setTimeout(resolve, 1100));
+    await new Promise((resolve) => setTimeout(resolve, 1500));
     flights.now -= 1;
     await route.continue().catch(() => {});
   });
   await page.getByLabel('Refresh').selectOption('1');
   await server.mustWrite(line(1000, 5), { db: 'demo' });
+  await page.waitForRequest('**/query');
+  // Coming back to the page plans the next one while this one is still under way.
+  await page.evaluate(() => globalThis.away(false));
   await stat(/^5 rows/);
-  await page.waitForTimeout(1200);
+  await page.waitForTimeout(1600);
   assert.equal(flights.most, 1);
   assert.ok(flights.all >= 1);
   await page.unroute('**/query', { behavior: 'wait' });

@@ -5,25 +5,22 @@ import { change, current, onChange, resultViews } from '../state.js';
 
 const choices = [[0, 'No refresh'], [1, 'Each 1 s'], [5, 'Each 5 s'], [10, 'Each 10 s']];
 
-/** The list of how often. `again()` runs the query and resolves when its result is shown. */
+/**
+ * The list of how often. `again()` runs the query unless a request is under way, and resolves when
+ * its result is shown.
+ */
 export function refreshPicker(again) {
   let timer = null;
-  let isRunning = false;
   const plan = () => {
     clearTimeout(timer);
     const { refresh, view } = current();
-    if (refresh > 0 && !document.hidden && !isRunning && resultViews.includes(view)) {
+    if (refresh > 0 && !document.hidden && resultViews.includes(view)) {
       timer = setTimeout(tick, refresh * 1000);
     }
   };
   const tick = async () => {
-    isRunning = true;
-    try {
-      await again();
-    } finally {
-      isRunning = false;
-      plan();
-    }
+    await again();
+    plan();
   };
   document.addEventListener('visibilitychange', plan);
   onChange(plan);

@@ -21,6 +21,18 @@ function colour(name) {
   return color;
 }
 
+/** How marks of the time axis are written, by how far they are apart: seconds, a form, and more. */
+const [minute, hour, day] = [60, 3600, 86_400];
+const timeForms = [
+  [day * 365, '{YYYY}', null, null, null, null, null, null, 1],
+  [day * 28, '{MMM}', '\n{YYYY}', null, null, null, null, null, 1],
+  [day, '{MMM} {D}', '\n{YYYY}', null, null, null, null, null, 1],
+  [hour, '{HH}:{mm}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
+  [minute, '{HH}:{mm}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
+  [1, '{HH}:{mm}:{ss}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
+  [0.001, '{ss}.{fff}', '\n{YYYY}-{MM}-{DD} {HH}:{mm}', null, '\n{MM}-{DD} {HH}:{mm}', null, '\n{HH}:{mm}', null, 1],
+];
+
 const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1e3), 'Etc/UTC');
 
 function axes() {
@@ -34,15 +46,18 @@ function axes() {
     const longest = Math.max(0, ...(values ?? []).map((text) => text.length));
     return 18 + longest * 7;
   };
-  return [{ ...shared }, { ...shared, size: wide }];
+  return [{ ...shared, values: timeForms }, { ...shared, size: wide }];
 }
 
-function seriesOf({ labels }, isAlone) {
+/** With more lines than this their points would hide them. */
+const linesWithPoints = 10;
+
+function seriesOf({ labels }) {
   return labels.map((label, index) => ({
     label,
     stroke: colourOf(index),
     width: 1.5,
-    points: isAlone ? { show: true, size: 5 } : undefined,
+    points: labels.length > linesWithPoints ? { show: false } : undefined,
     spanGaps: false,
   }));
 }
@@ -63,14 +78,13 @@ export function drawChart(host, chart, { zoomed, hidden }) {
   });
   const build = () => {
     plot?.destroy();
-    const isAlone = chart.times_ms.length === 1;
     const options = {
       ...size(),
       tzDate: utc,
       legend: { show: false },
       cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
       scales: { x: { time: true } },
-      series: [{}, ...seriesOf(chart, isAlone)],
+      series: [{}, ...seriesOf(chart)],
       axes: axes(),
       hooks: {
         setCursor: [({ cursor: { idx } }) => keys.values(valuesAt(chart, idx))],

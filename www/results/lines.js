@@ -44,7 +44,7 @@ function ascending(line) {
 }
 
 /**
- * What a chart draws: `{ labels, times_ms, columns, drawn, thinned, total, points }`. `columns` has a
+ * What a chart draws: `{ labels, times_ms, columns, total, rows, thinned, points, pointsDrawn }`. `columns` has a
  * list for each line, beside `times_ms`: null is a gap, undefined no point at all. At most
  * [linesMax] lines; those with more than [pointsMax] points keep the least and the greatest value of
  * each of as many slices of the whole time.
@@ -72,11 +72,15 @@ export function chartOf(reply) {
     times_ms: times,
     columns,
     total: all.length,
+    rows: rowsOf(reply),
     thinned: isLong,
     points,
     pointsDrawn: drawn.reduce((sum, line) => sum + line.times_ms.length, 0),
   };
 }
+
+const rowsOf = ({ results = [] }) =>
+  results.flatMap(({ series = [] }) => series).reduce((sum, { values = [] }) => sum + values.length, 0);
 
 /** The slices of time that thinning uses, the same for every line. */
 function gridOf(lines) {

@@ -7,6 +7,7 @@ import { change, current, onChange, resultViews } from '../state.js';
 import { curlOf } from '../connect/snippets.js';
 import { work } from './client.js';
 import { showPlans } from './explain.js';
+import { showFigures } from './figures.js';
 import { linesMax, pointsMax } from './lines.js';
 import { showRaw } from './raw.js';
 import { saveAs } from './save.js';
@@ -15,6 +16,8 @@ import { follow } from './tail.js';
 
 const titles = { chart: 'Chart', table: 'Table', raw: 'Raw', tail: 'Live tail' };
 const number = (value) => value.toLocaleString('en');
+const counted = (value, word) => `${number(value)} ${word}${value === 1 ? '' : 's'}`;
+const noRows = () => (bounds(current().range, 0) ? 'Nothing in this time range.' : 'Nothing found.');
 
 /**
  * `{ element, show, showStart }`. `again()` runs the query once more, `failed(errors)` is told what
@@ -115,19 +118,21 @@ export function resultPanel({ again, failed, start }) {
       if (!isWanted()) return made;
       told(made.errors);
       if (made.total === 0) {
-        nothing(made.points ? 'No numbers over time in this result: see the table.' : 'No points in this time range.');
+        nothing(made.rows ? 'There are no numbers to draw in this result: the table has it.' : noRows());
+      } else if (made.times_ms.length === 1) {
+        showFigures(body, made);
       } else {
         leave = drawChart(body, made, { zoomed, hidden });
         notices.replaceChildren(...chartNotices(made));
       }
-      stat.textContent = `${number(made.points)} points · ${Math.round(made.took_ms)} ms`;
+      stat.textContent = `${counted(made.points, 'point')} · ${Math.round(made.took_ms)} ms`;
       return made;
     },
     async table(run, isWanted) {
       const made = await form(run, 'text');
       if (!isWanted()) return made;
       told(made.errors);
-      if (made.tables.length === 0) nothing(run.changes ? 'Done.' : 'No rows.');
+      if (made.tables.length === 0) nothing(run.changes ? 'Done.' : noRows());
       else await showTables(body, made);
       countRows(made);
       return made;
@@ -144,7 +149,7 @@ export function resultPanel({ again, failed, start }) {
 
   function countRows({ tables, bytes, took_ms }) {
     const rows = tables.reduce((sum, table) => sum + table.rows, 0);
-    stat.textContent = `${number(rows)} rows · ${number(bytes)} bytes · ${Math.round(took_ms)} ms`;
+    stat.textContent = `${counted(rows, 'row')} · ${number(bytes)} bytes · ${Math.round(took_ms)} ms`;
   }
 
   const told = (errors) => errors.length > 0 && failed(errors);

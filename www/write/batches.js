@@ -7,13 +7,14 @@ export const batchBytesMax = 1_000_000;
 export const batchLinesMax = 10_000;
 
 /**
- * Yields `{ bytes, lines }`. A line break inside a quoted string is data, so that no batch ends
+ * Yields `{ bytes, lines, first }`; `first` is the number of the batch's first line in the file. A line break inside a quoted string is data, so that no batch ends
  * within a string.
  */
 export async function* batches(stream) {
   const reader = stream.getReader();
   let rest = new Uint8Array(0);
-  let at = { position: 0, lineEnd: 0, lines: 0, section: 'key', isEscaped: false };
+  let at = beginning();
+  let first = 1;
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
@@ -21,13 +22,17 @@ export async function* batches(stream) {
     for (;;) {
       const isFull = scan(rest, at);
       if (!isFull) break;
-      yield { bytes: rest.slice(0, at.lineEnd), lines: at.lines };
+      const bytes = rest.slice(0, at.lineEnd);
+      yield { bytes, lines: at.lines, first };
+      first += bytes.reduce((sum, byte) => sum + Number(byte === newline), 0);
       rest = rest.slice(at.lineEnd);
-      at = { position: 0, lineEnd: 0, lines: 0, section: 'key', isEscaped: false };
+      at = beginning();
     }
   }
-  if (rest.length > 0) yield { bytes: rest, lines: at.lines + Number(at.lineEnd < rest.length) };
+  if (rest.length > 0) yield { bytes: rest, lines: at.lines + Number(at.lineEnd < rest.length), first };
 }
+
+const beginning = () => ({ position: 0, lineEnd: 0, lines: 0, section: 'key', isEscaped: false });
 
 function joined(before, after) {
   const all = new Uint8Array(before.length + after.length);

@@ -40,18 +40,20 @@ export function upload(file, target, done) {
     status.textContent = `${number(counts.lines)} lines in ${number(counts.batches)} batches answered` +
       (counts.refused ? `, ${number(counts.refused)} with rejected lines` : '') + '.';
   };
-  const tell = (reply) => {
-    if (answers.children.length < answersMax) answers.append(el('li', {}, el('pre', {}, answerText(reply))));
+  const tell = (reply, first) => {
+    if (answers.children.length >= answersMax) return;
+    const which = `To the batch that begins with line ${number(first)}:`;
+    answers.append(el('li', {}, el('p', { class: 'faint' }, which), el('pre', {}, answerText(reply))));
   };
 
   /** One batch, until the server has taken or refused it. */
-  async function send(bytes) {
+  async function send(bytes, first) {
     for (let tries = 1; ; tries += 1) {
       while (hold) await hold;
       const reply = await write(bytes, target);
       if (!passes(reply.status)) return reply;
       if (tries % triesMax === 0) {
-        tell(reply);
+        tell(reply, first);
         stop('Failed');
       } else {
         status.textContent = `${answerText(reply)} Trying again …`;
@@ -62,14 +64,14 @@ export function upload(file, target, done) {
 
   async function all() {
     const stream = await contentsOf(file, (bytes) => (counts.bytes += bytes));
-    for await (const { bytes, lines } of batches(stream)) {
-      const reply = await send(bytes);
+    for await (const { bytes, lines, first } of batches(stream)) {
+      const reply = await send(bytes, first);
       counts.sent = counts.bytes;
       counts.lines += lines;
       counts.batches += 1;
       if (reply.status !== 204) {
         counts.refused += 1;
-        tell(reply);
+        tell(reply, first);
         if (reply.status !== 400) throw new Error('The server does not take this file.');
       }
       show();
