@@ -146,12 +146,15 @@ test('alarms that fail six times, and a restart: the next write sets it again an
   await it.server.stop();
   await it.server.start();
   await it.check('after a restart');
+  // How far the platform came with its own repeats, which end after six, is a matter of speed: it
+  // may hold an alarm that is due, or have given up.
   await it.hook({ shiftMs });
   assert.ok(await it.write(pointsFrom(20, 30, 2)));
-  const { before: written } = await it.hook({ shiftMs: 0 });
-  assert.ok(written.alarmsSet > 0, 'the write sets the alarm');
-  let steps = 0;
-  for (let tries = 0; tries < 200 && steps < 5; tries++) {
+  const { before: written, unarmed } = await it.hook({ shiftMs: 0, armed: true });
+  const hasCome = written.alarms > 0 && written.steps >= 5;
+  assert.ok(unarmed === 0 || hasCome, 'after the write an alarm is set, or it has come already');
+  let steps = hasCome ? written.steps : 0;
+  for (let tries = 0; tries < 600 && steps < 5; tries++) {
     await new Promise((resolve) => setTimeout(resolve, 50));
     steps += (await it.hook()).before.steps;
   }

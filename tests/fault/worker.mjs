@@ -88,8 +88,14 @@ function wrapped(kind) {
     fetch(request) {
       const what = new URL(request.url).pathname;
       if (what === '/test_alarm') return this.alarm();
+      if (what === '/test_armed') return this.armed();
       if (what === '/test_abort') return this.ctx.abort('evicted by the test');
       return this.inner.fetch(request);
+    }
+
+    async armed() {
+      if ((await this.ctx.storage.getAlarm()) === null) throw new Error('no alarm is set');
+      return new Response();
     }
 
     async alarm() {
@@ -127,17 +133,20 @@ async function callAll(env, kind, path) {
 
 /**
  * Sets the plan, then aborts or alarms all loaded objects of a kind. Answers what was seen before
- * and now, and the ids of the Shards that were loaded, oldest first.
+ * and now, how many Shards have no alarm (if asked), and the ids of those that were loaded, oldest
+ * first.
  */
 async function hook(request, env) {
-  const { alarm, abort, ...changes } = await request.json();
+  const { alarm, abort, armed, ...changes } = await request.json();
   const before = { ...seen };
   Object.assign(plan, changes);
   Object.assign(seen, { steps: 0, failed: 0, alarmsSet: 0, alarms: 0 });
   if (abort) await callAll(env, abort, '/test_abort');
   // The platform's alarm would come by itself, some day.
   const alarmsFailed = alarm ? await callAll(env, alarm, '/test_alarm') : 0;
-  return Response.json({ before, now: { ...seen, alarmsFailed }, loaded: [...loaded.Shard] });
+  const now = { ...seen, alarmsFailed };
+  const unarmed = armed ? await callAll(env, 'Shard', '/test_armed') : undefined;
+  return Response.json({ before, now, unarmed, loaded: [...loaded.Shard] });
 }
 
 export default class extends WorkerEntrypoint {

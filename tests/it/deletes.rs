@@ -209,7 +209,12 @@ fn show_tag_values_of_thirty_days_reads_few_rows() {
     };
     let cold = show(&mut product);
     let warm = show(&mut product);
-    println!("SHOW TAG VALUES: {cold} rows read cold, {warm} warm");
+    // Evicted: the counters that are read before and after do not see what waking up costs.
+    product.sleep();
+    stat(&mut product, "rowsRead");
+    let evicted = show(&mut product);
+    println!("SHOW TAG VALUES: {cold} rows read cold, {warm} warm, {evicted} after eviction");
+    assert!(evicted <= 40, "{evicted} rows read by an object that was evicted");
     assert!(cold <= 40 && warm <= 40, "{cold} rows read cold, {warm} warm");
     // A pending delete does not make it read the data.
     product.query("a", "DELETE FROM m WHERE time < 20000s AND host = 'h5'");

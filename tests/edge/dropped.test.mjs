@@ -1,0 +1,70 @@
+// What is dropped is gone from the disk: no object of it has a table, a page or a word left.
+
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { begin } from './fault_hooks.mjs';
+
+/** The files of all objects of a kind, the runtime's own list of them left out. */
+function files(server, kind) {
+  const folder = join(server.folder, 'state', 'v3', 'do');
+  const of = readdirSync(folder).find((entry) => entry.endsWith(kind));
+  const names = readdirSync(join(folder, of));
+  return names.filter((name) => !name.startsWith('metadata')).map((name) => join(folder, of, name));
+}
+
+/** Bytes that all objects of a kind take, and which of the words are in them. */
+function stored(server, kind, words) {
+  const contents = files(server, kind).map((file) => readFileSync(file));
+  const bytes = files(server, kind).reduce((sum, file) => sum + statSync(file).size, 0);
+  return { bytes, words: words.filter((word) => contents.some((content) => content.includes(word))) };
+}
+
+test('the storage of a dropped policy and a dropped database is really gone', async (t) => {
+  const it = await begin(t, { DEFAULT_SHARDS: '2' });
+  const { server } = it;
+  await server.query('CREATE DATABASE doomed');
+  await server.query('CREATE RETENTION POLICY brief ON doomed DURATION INF REPLICATION 1');
+  const words = ['kept_word', 'brief_word', 'doomed_word'];
+  // Text that does not become smaller, each with its word in it.
+  const lines = (word) =>
+    Array.from({ length: 2_000 }, (_, i) => {
+      const text = Array.from({ length: 9 }, (_, n) => ((i * 9 + n) * 2654435761) % 2 ** 32);
+      return `m,host=h${i % 7} s="${word} ${text.join(' ')}" ${i}`;
+    }).join('\n');
+  await server.mustWrite(lines('kept_word'), { db: 'faults' });
+  await server.mustWrite(lines('brief_word'), { db: 'doomed', rp: 'brief' });
+  await server.mustWrite(lines('doomed_word'), { db: 'doomed' });
+  await it.alarm();
+  // Once more, so that some of it lies in the log and some in segments.
+  await server.mustWrite(lines('doomed_word').slice(0, 20_000).replace(/\n[^\n]*$/, ''), { db: 'doomed' });
+  const shards = () => stored(server, 'Shard', words);
+  const before = shards();
+  assert.deepEqual(before.words, words, 'the test sees what is stored');
+
+  // What is dropped goes by the alarm, a minute later.
+  const pass = async () => {
+    for (let turn = 0; turn < 3; turn++) {
+      for (const kind of ['Catalog', 'Database', 'Shard']) await it.alarm({ alarm: kind });
+    }
+  };
+  await server.query('DROP RETENTION POLICY brief ON doomed');
+  await pass();
+  const afterPolicy = shards();
+  assert.deepEqual(afterPolicy.words, ['kept_word', 'doomed_word']);
+  await server.query('DROP DATABASE doomed');
+  await pass();
+  assert.deepEqual(stored(server, 'Database', ['doomed', 'brief']).words, []);
+  const afterDatabase = shards();
+  assert.deepEqual(afterDatabase.words, ['kept_word']);
+  await server.stop();
+  const atRest = shards();
+  assert.deepEqual(atRest.words, ['kept_word']);
+  t.diagnostic(`Shard files: ${[before, afterPolicy, afterDatabase, atRest].map((at) => at.bytes)} bytes`);
+  assert.ok(atRest.bytes < before.bytes * 0.5, `${before.bytes} before, ${atRest.bytes} after`);
+  await server.start();
+  const rows = await server.rows('SELECT count(s) FROM m', { db: 'faults' });
+  assert.deepEqual(rows, [['1970-01-01T00:00:00Z', 2_000]]);
+});

@@ -1,0 +1,108 @@
+// The process killed while it stands at a storage step of a flush, a compaction, a split: before
+// the step took effect, or after. Whatever was acknowledged is there after the restart, exactly.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { begin, db, pointsFrom } from './fault_hooks.mjs';
+
+/** A server that does not answer this long, twice, stands still. */
+const stillMs = 400;
+
+async function isStill({ server }) {
+  for (let tries = 0; tries < 2; tries++) {
+    try {
+      await server.fetch('/ping', { signal: AbortSignal.timeout(stillMs) });
+      return false;
+    } catch (error) {
+      if (error.name !== 'TimeoutError') throw error;
+    }
+  }
+  return true;
+}
+
+/**
+ * Lets `work` run into the step of `plan` and kills the server there. Whether it came to that step.
+ */
+async function killedAt(it, plan, work) {
+  await it.hook({ ...plan, hangs: true });
+  let isOver = false;
+  const end = () => (isOver = true);
+  const working = work().then(end, end);
+  while (!isOver && !(await isStill(it))) await sleep(20);
+  const wasReached = !isOver;
+  if (wasReached) {
+    await it.server.kill();
+    await working;
+    await it.server.start();
+  } else {
+    await it.heal();
+  }
+  return wasReached;
+}
+
+/**
+ * Kills at every `stride`-th step of what `work` does after `prepare`, from the first on, after it
+ * and before it by turns. Answers how often.
+ */
+async function everyStep(it, { kind, stride = 1 }, prepare, work) {
+  let kills = 0;
+  for (let step = 1; ; step += stride) {
+    await prepare();
+    const effect = kills % 2 === 0 ? 'before' : 'never';
+    if (!(await killedAt(it, { kind, at: step, effect }, work))) return kills;
+    kills += 1;
+    await it.check(`killed at step ${step} of ${kind}, effect ${effect}`);
+    assert.ok(step < 60, 'steps without end');
+  }
+}
+
+test('a server killed inside a flush and a compaction has what it acknowledged', { timeout: 300_000 }, async (t) => {
+  const it = await begin(t);
+  let value = 0;
+  const fill = async () => assert.ok(await it.write(pointsFrom((value % 7) * 20, 30, ++value)));
+  const flush = () => it.alarm();
+  const ofFlush = await everyStep(it, { kind: 'Shard' }, fill, flush);
+  const runs = async () => {
+    for (let run = 0; run < 4; run++) {
+      await fill();
+      await it.alarm();
+    }
+    await it.alarm();
+  };
+  const ofCompaction = await everyStep(it, { kind: 'Shard', stride: 3 }, runs, flush);
+  await it.check('at the end');
+  t.diagnostic(`killed at ${ofFlush} steps of a flush, ${ofCompaction} of a compaction`);
+  assert.ok(ofFlush >= 4 && ofCompaction >= 3, `${ofFlush} ${ofCompaction}`);
+});
+
+/** 48 bits that look like any others. */
+const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
+
+for (const kind of ['Database', 'Shard']) {
+  test(`a server killed inside a split, at steps of its ${kind}, has what it acknowledged`, { timeout: 300_000 }, async (t) => {
+    const it = await begin(t, { SHARD_SPLIT_BYTES: '60000' });
+    let time = 0;
+    const count = 400;
+    const fill = async () => {
+      const points = Array.from({ length: count }, (_, i) => [time + i, hash(time + i)]);
+      if (await it.write(points)) time += count;
+      else await sleep(50);
+    };
+    const prepare = async () => {
+      for (let batch = 0; batch < 20; batch++) await fill();
+    };
+    const groups = async () => (await it.server.rows('SHOW SHARD GROUPS')).length;
+    const split = async () => {
+      const before = await groups();
+      for (let turn = 0; turn < 12 && (await groups()) === before; turn++) {
+        await it.alarm({ alarm: 'Database' });
+      }
+    };
+    const kills = await everyStep(it, { kind, stride: 3 }, prepare, split);
+    await it.check('at the end');
+    t.diagnostic(`killed at ${kills} steps, ${await groups()} groups`);
+    assert.ok(kills >= 3 && (await groups()) >= 2, `${kills}`);
+  });
+}
