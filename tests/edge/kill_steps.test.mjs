@@ -26,7 +26,7 @@ async function isStill({ server }) {
  * Lets `work` run into the step of `plan` and kills the server there. Whether it came to that step.
  */
 async function killedAt(it, plan, work) {
-  await it.hook({ ...plan, hangs: true });
+  await it.hook({ ...plan, failingAlarms: 0, hangs: true });
   let isOver = false;
   const end = () => (isOver = true);
   const working = work().then(end, end);
@@ -71,7 +71,7 @@ test('a server killed inside a flush and a compaction has what it acknowledged',
     }
     await it.alarm();
   };
-  const ofCompaction = await everyStep(it, { kind: 'Shard', stride: 3 }, runs, flush);
+  const ofCompaction = await everyStep(it, { kind: 'Shard', stride: 4 }, runs, flush);
   await it.check('at the end');
   t.diagnostic(`killed at ${ofFlush} steps of a flush, ${ofCompaction} of a compaction`);
   assert.ok(ofFlush >= 4 && ofCompaction >= 3, `${ofFlush} ${ofCompaction}`);
@@ -80,7 +80,7 @@ test('a server killed inside a flush and a compaction has what it acknowledged',
 /** 48 bits that look like any others. */
 const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
 
-for (const kind of ['Database', 'Shard']) {
+for (const [kind, stride] of [['Database', 4], ['Shard', 2]]) {
   test(`a server killed inside a split, at steps of its ${kind}, has what it acknowledged`, { timeout: 300_000 }, async (t) => {
     const it = await begin(t, { SHARD_SPLIT_BYTES: '60000' });
     let time = 0;
@@ -91,6 +91,8 @@ for (const kind of ['Database', 'Shard']) {
       else await sleep(50);
     };
     const prepare = async () => {
+      // Nothing splits before somebody watches.
+      await it.hook({ kind: 'Database', failingAlarms: 1_000_000 });
       for (let batch = 0; batch < 20; batch++) await fill();
     };
     const groups = async () => (await it.server.rows('SHOW SHARD GROUPS')).length;
@@ -100,7 +102,9 @@ for (const kind of ['Database', 'Shard']) {
         await it.alarm({ alarm: 'Database' });
       }
     };
-    const kills = await everyStep(it, { kind, stride: 3 }, prepare, split);
+    // Two shards' worth, so that each round splits again.
+    for (let more = 0; more < 2; more++) await prepare();
+    const kills = await everyStep(it, { kind, stride }, prepare, split);
     await it.check('at the end');
     t.diagnostic(`killed at ${kills} steps, ${await groups()} groups`);
     assert.ok(kills >= 3 && (await groups()) >= 2, `${kills}`);
