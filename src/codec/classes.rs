@@ -315,20 +315,19 @@ impl Decoder {
         let mut bit = raw * 8;
         out.reserve(count);
         if self.has_raw || shift > 0 {
-            for &class in classes {
+            // Too many bits are bits past the end, and found below.
+            let shift = shift.min(u64::BITS);
+            out.extend(classes.iter().map(|&class| {
                 let class = u32::from(class);
                 let bits = raw_bits(class) + shift;
-                if bits >= u64::BITS {
-                    return Err(Error::Corrupt);
-                }
                 let high = if class < 16 { class } else { class & 3 | 4 };
-                let mut word = load(&padded, bit)?;
+                let mut word = load(&padded, bit);
                 if bits > LOAD_BITS {
-                    word = word & 0xffff_ffff | load(&padded, bit + 32)? << 32;
+                    word = word & 0xffff_ffff | load(&padded, bit + 32) << 32;
                 }
                 bit += bits as usize;
-                out.push(u64::from(high) << bits | word & ((1 << bits) - 1));
-            }
+                u64::from(high).wrapping_shl(bits) | word & (1_u64.wrapping_shl(bits) - 1)
+            }));
         } else {
             out.extend(classes.iter().map(|&class| u64::from(class)));
         }
@@ -364,7 +363,7 @@ impl Decoder {
     /// Five lookups: at most 50 bits and 15 classes.
     #[inline(always)]
     fn step(&self, padded: &[u8], stream: &mut Stream, classes: &mut [u8]) -> Result<(), Error> {
-        let mut word = load(padded, stream.bit)?;
+        let mut word = load(padded, stream.bit);
         let room = classes.get_mut(stream.at..).and_then(|rest| rest.first_chunk_mut::<ROOM>());
         let room = room.ok_or(Error::Corrupt)?;
         let (mut given, mut taken) = (0_usize, 0_usize);
@@ -388,7 +387,7 @@ impl Decoder {
             self.step(padded, stream, classes)?;
         }
         for slot in classes.iter_mut().take(stream.end).skip(stream.at) {
-            let entry = self.entries[(load(padded, stream.bit)? & (ENTRIES as u64 - 1)) as usize];
+            let entry = self.entries[(load(padded, stream.bit) & (ENTRIES as u64 - 1)) as usize];
             if entry >> 24 & 3 == 0 {
                 return Err(Error::Corrupt);
             }
@@ -458,10 +457,12 @@ struct Stream {
 /// What five lookups write: at most 15 classes, and what is not one.
 const ROOM: usize = 16;
 
+/// The bits from `bit` on, at least [`LOAD_BITS`]; zeros past the end, which is found by where the
+/// bits end.
 #[inline(always)]
-fn load(padded: &[u8], bit: usize) -> Result<u64, Error> {
+fn load(padded: &[u8], bit: usize) -> u64 {
     let word = padded.get(bit / 8..).and_then(|tail| tail.first_chunk::<8>());
-    Ok(u64::from_le_bytes(*word.ok_or(Error::Truncated)?) >> (bit % 8))
+    word.map_or(0, |word| u64::from_le_bytes(*word) >> (bit % 8))
 }
 
 /// What each ten bits stand for.

@@ -69,7 +69,7 @@ pub struct ReadStats {
     pub bytes_decoded: u64,
     /// Rows looked at by the scan.
     pub rows_scanned: u64,
-    /// Storage rows billed as read.
+    /// Storage rows billed as read, those that woke a cold shard included.
     pub rows_read: u64,
     /// Series that match.
     #[serde(default)]

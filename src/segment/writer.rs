@@ -121,7 +121,8 @@ impl RunWriter {
             rows: distinct.rows.len() as u32,
             series: index.series(),
             bytes: index.addresses().map(|address| u64::from(address.bytes)).sum(),
-            decoded_bytes: (distinct.rows.len() * 8 * (index.fields.len() + 2)) as u64,
+            decoded_bytes: (distinct.rows.len() * 8 * (index.fields.len() + 2)) as u64
+                + u64::from(index.series()) * SERIES_BYTES,
             value,
             value_count: last.map_or(0, |address| address.value + 1 - value),
             index_offset: 0,
@@ -154,6 +155,9 @@ impl RunWriter {
     }
 }
 
+/// About what a series takes in memory, its tags and what finds it: merging a million of them in one
+/// event would stop the object for a second.
+const SERIES_BYTES: u64 = 64;
 /// What a summary takes at most: two times and twelve varints.
 const SUMMARY_BYTES_MAX: usize = 2 * 8 + 4 * 10 + 8 * 5 + 10;
 

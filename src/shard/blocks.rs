@@ -20,7 +20,7 @@ pub(super) struct StoredBlocks<'a, S> {
     cache: &'a Cache,
     key: u64,
     first_value: u64,
-    /// Blocks, bytes and rows read so far.
+    /// Blocks and bytes read so far.
     pub stats: ReadStats,
 }
 
@@ -73,7 +73,6 @@ impl<'a, S: Store> StoredBlocks<'a, S> {
             return Ok(body);
         }
         let body = self.store.body(table, key)?;
-        self.stats.rows_read += 1;
         let missing = || Refusal::Damaged { block: format!("{} row {key}: missing", table.name()) };
         let body: Rc<[u8]> = body.ok_or_else(missing)?.into();
         self.cache.put_body(table, key, &body);

@@ -44,8 +44,12 @@ impl<S: Store> Shard<S> {
     /// # Errors
     /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
     pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
+        // Loading the object and replaying its log are part of what the page costs.
+        let before = self.store.row_counts().read;
         let limits = self.limits(stamp)?;
-        self.read(stamp, |source| scan(source, request, limits))
+        let mut page = self.read(stamp, |source| scan(source, request, limits))?;
+        page.stats.rows_read = self.store.row_counts().read.saturating_sub(before);
+        Ok(page)
     }
 
     /// What a scan would read.
@@ -398,7 +402,6 @@ fn gather(table: &MeasurementTable, order: &Order, first: u32, columns: &[Column
 fn add(sum: &mut ReadStats, more: &ReadStats) {
     sum.blocks_read += more.blocks_read;
     sum.bytes_decoded += more.bytes_decoded;
-    sum.rows_read += more.rows_read;
 }
 
 fn source_error(refusal: Refusal) -> SourceError {

@@ -1,10 +1,11 @@
-//! What a million points cost in rows written. Run with `--nocapture` to see it.
+//! What a million points cost in rows written, and a query in rows read. `--nocapture` prints it.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::scan::request::{Comparison, Input, Operand, Output, Predicate, ScanRequest};
 use tidemark::store::memory::MemoryStore;
 
 use super::*;
@@ -17,6 +18,10 @@ const ROWS_WRITTEN_MAX: u64 = 300;
 
 /// A batch of ten integer fields: every series once per 10 s, values on a random walk.
 fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
+    batch_every(number, walk, 10_000_000_000)
+}
+
+fn batch_every(number: usize, walk: &mut [i64; 10], step_ns: i64) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number as u64);
     let names: Vec<String> = (0..SERIES).map(|host| format!("host_{host}")).collect();
     let tag = TagColumn {
@@ -29,7 +34,7 @@ fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
     for row in 0..BATCH_ROWS {
         block.row_series.push((row % SERIES) as u32);
         let tick = (number * BATCH_ROWS + row) / SERIES;
-        block.times_ns.push(1_700_000_000_000_000_000 + tick as i64 * 10_000_000_000);
+        block.times_ns.push(1_700_000_000_000_000_000 + tick as i64 * step_ns);
         for (value, field) in walk.iter_mut().zip(&mut fields) {
             *value = (*value + rng.i64(-1..=1)).clamp(0, 100);
             field.push(*value);
@@ -74,4 +79,57 @@ fn a_million_points_stay_within_the_budget_of_rows() {
     );
     assert_eq!(stats.counters.points, 1_000_000);
     assert!(written <= ROWS_WRITTEN_MAX, "{written}");
+}
+
+/// Of the issue: one series over one hour in a month of a hundred series.
+const ROWS_READ_MAX: u64 = 40;
+const HOUR_NS: i64 = 3_600_000_000_000;
+
+/// The rows of one host from `from_ns` on.
+fn one_hour(from_ns: i64) -> ScanRequest {
+    let host = Operand::Literal(FieldValue::String("host_42".into()));
+    let tag = Operand::Tag(ColumnId(1));
+    let fields = (10..20)
+        .map(|id| Input { column: ColumnId(id), field_type: FieldType::Integer, cast: None })
+        .collect();
+    ScanRequest {
+        measurement: MeasurementId(1),
+        time: TimeRange::new(from_ns, from_ns + HOUR_NS),
+        predicate: Some(Predicate::Compare(Comparison::Equal, Box::new(tag), Box::new(host))),
+        group_by: Vec::new(),
+        descending: false,
+        output: Output::Rows { fields, tags: Vec::new(), limit: None },
+        resume: None,
+    }
+}
+
+#[test]
+fn an_hour_of_one_series_reads_few_rows_of_a_month() {
+    let store = MemoryStore::new();
+    let mut shard = reopen(store.clone());
+    let week = ShardSettings { window_ns: 7 * 86_400_000_000_000, ..settings() };
+    shard.open(&week).unwrap();
+    let mut walk = [50; 10];
+    // A batch is fifty steps: 52 of them, 17 minutes apart, are a month.
+    let month_ns = 30 * 24 * HOUR_NS;
+    for number in 0..52 {
+        shard.append(&batch_every(number, &mut walk, month_ns / 2_600), &stamp(), NOW_NS).unwrap();
+        while shard.next_due(NOW_NS).is_some_and(|due| due <= NOW_NS) {
+            shard.alarm(NOW_NS);
+        }
+    }
+    let request = one_hour(1_700_000_000_000_000_000 + month_ns / 2);
+    let read = |shard: &mut Shard<MemoryStore>| {
+        let before = store.row_counts().read;
+        let page = shard.scan(&request, &stamp()).unwrap();
+        assert_eq!(page.stats.rows_read, store.row_counts().read - before);
+        assert!(page.stats.rows_scanned > 0);
+        page.stats.rows_read
+    };
+    let mut cold_shard = reopen(store.clone());
+    let (cold, warm) = (read(&mut cold_shard), read(&mut cold_shard));
+    let awake = read(&mut shard);
+    println!("{cold} rows read cold, {awake} awake, {warm} once more");
+    assert!(warm <= awake && awake <= ROWS_READ_MAX, "{awake} {warm}");
+    assert!(cold > awake, "{cold} {awake}");
 }
