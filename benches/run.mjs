@@ -1,6 +1,6 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
-// Arguments: which parts (parsers, shard, requests, ingest, busy); none means all of them.
+// Arguments: which parts (parsers, shard, requests, ingest, busy, rest); none means all of them.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith } from '../scripts/project.mjs';
 import { everything, packages, rust } from '../scripts/setup.mjs';
 import { startInfluxd } from '../tests/record/influxd.mjs';
+import { atRest, rowsRead } from './at_rest.mjs';
 import { busy } from './busy.mjs';
 import { median, slice, take } from './ingest.mjs';
 import { threeRequests } from './latency.mjs';
@@ -28,12 +29,22 @@ async function tidemark(node) {
   const envFile = join(folder, 'secrets');
   writeFileSync(envFile, `ADMIN_TOKEN=${token}\n`);
   const stateDir = join(folder, 'state');
-  const server = await startServer({ node, port: await freePort(), stateDir, envFile });
+  const start = async () => startServer({ node, port: await freePort(), stateDir, envFile });
+  let server = await start();
   return {
     name: 'Tidemark',
-    url: server.url,
-    pid: server.child.pid,
+    get url() {
+      return server.url;
+    },
+    get pid() {
+      return server.child.pid;
+    },
+    folder: stateDir,
     headers: { Authorization: `Token ${token}` },
+    restart: async () => {
+      await server.stop();
+      server = await start();
+    },
     stop: async () => {
       await server.stop();
       rmSync(folder, { recursive: true, force: true });
@@ -46,8 +57,8 @@ async function influxdb() {
     console.log('skipped: InfluxDB (Debian package influxdb is not installed)');
     return null;
   }
-  const { url, pid, stop } = await startInfluxd('tsi1');
-  return { name: 'InfluxDB', url, pid, headers: {}, stop };
+  const { url, pid, directory, stop } = await startInfluxd('tsi1');
+  return { name: 'InfluxDB', url, pid, folder: directory, headers: {}, stop };
 }
 
 async function create(target, db) {
@@ -110,6 +121,20 @@ async function servers(node) {
   }
 }
 
+/** On servers of their own: what earlier parts left behind must not count. */
+async function rest(node) {
+  // Of its own accord it would keep the last ten minutes in its log and its cache.
+  process.env.INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION = '5s';
+  const peer = await influxdb();
+  const ours = await tidemark(node);
+  try {
+    await atRest(ours, peer);
+    await rowsRead(ours);
+  } finally {
+    for (const target of [ours, peer].filter(Boolean)) await target.stop();
+  }
+}
+
 endAllOnSignals();
 await finishWith(async () => {
   if (wanted('parsers')) {
@@ -121,5 +146,6 @@ await finishWith(async () => {
     await must('The benchmark of a shard', 'cargo', ['bench', '--bench', 'shard']);
   }
   if (['requests', 'ingest', 'busy'].some(wanted)) await servers(await everything());
+  if (wanted('rest')) await rest(await everything());
   return 0;
 });

@@ -7,7 +7,7 @@ const fields = [
   'usage_user', 'usage_system', 'usage_idle', 'usage_nice', 'usage_iowait',
   'usage_irq', 'usage_softirq', 'usage_steal', 'usage_guest', 'usage_guest_nice',
 ];
-const stepNs = 10_000_000_000n;
+const tenSecondsNs = 10_000_000_000n;
 const startNs = 1_451_606_400_000_000_000n;
 
 /** Uniform numbers in 0..1 from a seed. */
@@ -21,8 +21,11 @@ export function random(seed) {
   };
 }
 
+const whole = (value) => `${Math.floor(value)}i`;
+
 /** Batches of `points` lines each, endless; every host reports every ten seconds. */
-export function* batches({ hosts = 100, points = 5000, seed = 1 } = {}) {
+export function* batches(options = {}) {
+  const { hosts = 100, points = 5000, seed = 1, print = whole, stepNs = tenSecondsNs } = options;
   const draw = random(seed);
   const pick = (list) => list[Math.floor(draw() * list.length)];
   const machines = Array.from({ length: hosts }, (_, i) => {
@@ -46,7 +49,7 @@ export function* batches({ hosts = 100, points = 5000, seed = 1 } = {}) {
         // The sum of four uniform numbers is near enough to a normal step of deviation 1.
         const walked = machine.values[f] + (draw() + draw() + draw() + draw() - 2) * 1.7;
         machine.values[f] = Math.min(100, Math.max(0, walked));
-        line += `${f ? ',' : ''}${fields[f]}=${Math.floor(machine.values[f])}i`;
+        line += `${f ? ',' : ''}${fields[f]}=${print(machine.values[f])}`;
       }
       lines.push(`${line} ${time}`);
       if (lines.length === points) {

@@ -35,7 +35,7 @@ export async function startInfluxd(index = 'inmem') {
     }
     rmSync(directory, { recursive: true, force: true });
   };
-  return { url, pid: child.pid, stop };
+  return { url, pid: child.pid, directory, stop };
 }
 
 async function answering(url, child) {
