@@ -24,9 +24,15 @@ function entries() {
     main: at('www', 'main.js'),
     style: at('www', 'style.css'),
     'results/worker': at('www', 'results', 'worker.js'),
-    ...(existsSync(engineModule) ? { 'engine/worker': at('www', 'engine', 'worker.js') } : {}),
+    ...(existsSync(engineModule) ? engineEntries : {}),
   };
 }
+
+/** The database in the page: its worker, and what any page takes it from (docs/BROWSER.md). */
+const engineEntries = {
+  'engine/engine': at('www', 'engine', 'engine.js'),
+  'engine/worker': at('www', 'engine', 'worker.js'),
+};
 
 async function bundle() {
   const { build } = await import('esbuild');

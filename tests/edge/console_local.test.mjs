@@ -1,11 +1,14 @@
 // Item 10 of the console: the whole database in the browser, from static files, without a network.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { chromium } from 'playwright-core';
 
 import { consoleFolder } from '../../scripts/console.mjs';
+import { at } from '../../scripts/project.mjs';
+import { blocksOf } from './blocks.mjs';
 import { chartDrawn, drawnColours, hashOf, opened } from './console.mjs';
 import { has } from './harness.mjs';
 import { staticHost } from './static_host.mjs';
@@ -200,4 +203,22 @@ test('10: a switch moves from the server to the browser and back', async (t) => 
   await page.getByRole('button', { name: /^The server, / }).click();
   await page.locator('#explorer').getByText('served').waitFor();
   await page.locator('#explorer').getByText('home').first().waitFor({ state: 'detached' });
+});
+
+test('10: any page may run the database, as docs/BROWSER.md shows', async (t) => {
+  const it = await local(t);
+  if (!it) return;
+  const page = await it.context.newPage();
+  const empty = { contentType: 'text/html', body: '<!doctype html><title>mine</title>' };
+  await page.route(it.host.url, (route) => route.fulfill(empty));
+  await page.goto(it.host.url);
+  const [block] = blocksOf(readFileSync(at('docs', 'BROWSER.md'), 'utf8')).filter(({ language }) => language === 'js');
+  const content = `${block.text}; window.found = { reply: await response.json(), good, errors };`;
+  await page.addScriptTag({ type: 'module', content });
+  const { reply, good, errors } = await (await page.waitForFunction(() => window.found)).jsonValue();
+  const [{ columns, values }] = reply.results[0].series;
+  assert.deepEqual([columns, values[0].slice(1)], [['time', 'floor', 'temperature'], ['1', 21.5]]);
+  assert.equal(good, 1);
+  const reason = "missing field value of 'temperature', expected a value after '='";
+  assert.deepEqual(errors, [{ line: 2, column: 18, reason }]);
 });
