@@ -59,7 +59,7 @@ function greeting(url, secret) {
 Tidemark answers at ${url}
 ${secret ? `Token: ${secret}` : 'No ADMIN_TOKEN: every data request will be refused.'}
 
-Create a database, write a point, read it back:
+Open the address in a browser for the console, or create a database, write a point, read it back:
 
 ${curl}/query' --data-urlencode 'q=CREATE DATABASE demo'
 ${curl}/write?db=demo' --data-binary 'weather,city=Oslo temperature=12.5'

@@ -113,6 +113,8 @@ test('10: without a server and without a network: write, query, explore, chart',
   await page.locator('pre.answer.good').waitFor();
 
   await page.locator('#explorer').getByText('room').waitFor();
+  await page.locator('.card').getByText('Points written').waitFor();
+  assert.doesNotMatch(await page.locator('.card').innerText(), /¢|\$/);
   const counted = await cells(page, 'home', 'SELECT count(t) FROM room');
   assert.deepEqual(counted, [['1970-01-01T00:00:00Z', '202']]);
 
@@ -182,6 +184,20 @@ test('10: the data is kept if one wishes, only by one tab, and never taken when 
   await page.getByRole('button', { name: 'Forget it and begin anew' }).click();
   await empty(page);
   assert.deepEqual(problems, []);
+});
+
+test('10: an engine that does not start says why, and a later one goes on', async (t) => {
+  const it = await local(t);
+  if (!it) return;
+  const { page, context } = it;
+  const module = '**/tidemark_bg.wasm';
+  await page.getByText('The database is empty').waitFor();
+  await context.route(module, (route) => route.fulfill({ contentType: 'application/wasm', body: 'none' }));
+  await page.reload();
+  await page.getByText(/could not be loaded: .*expected magic word/).waitFor();
+  await context.unroute(module);
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByText('The database is empty').waitFor();
 });
 
 test('10: a switch moves from the server to the browser and back', async (t) => {

@@ -17,7 +17,8 @@ export async function write(lines, { db, precision }) {
     const retryAfter_s = Number(response.headers.get('Retry-After')) || 0;
     return { status: response.status, text: await response.text(), retryAfter_s };
   } catch (error) {
-    return { status: 0, text: `The server could not be reached: ${error.message}`, retryAfter_s: 0 };
+    const text = error.name === 'EngineError' ? error.message : `The server could not be reached: ${error.message}`;
+    return { status: 0, text, retryAfter_s: 0 };
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { ask } from '../api/ask.js';
 import { policies } from '../api/schema.js';
+import { currentPlace } from '../api/transport.js';
 import { el } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
 
@@ -92,8 +93,9 @@ function show(element, db, counted, found, series) {
   } else {
     const { rowWritten, rowRead, byteMonth } = prices;
     lines.unshift(line('Size', bytesText(counted.diskBytes)));
-    lines.push(
-      line('Points written', whole(counted.writePointsOk)),
+    lines.push(line('Points written', whole(counted.writePointsOk)));
+    // In the browser nobody counts rows, and nobody pays.
+    if (currentPlace() === 'server') lines.push(
       line('Rows written', `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`, 'Storage rows, at $1 a million'),
       line('Rows read', `${whole(counted.rowsRead)} · ${dollars(counted.rowsRead * rowRead)}`, 'Storage rows, at $0.001 a million'),
       line('Storage', `${dollars(counted.diskBytes * byteMonth)} a month`, '$0.20 for each GB and month'),
