@@ -1,7 +1,9 @@
 // The console: www/ bundled into dist/, the folder that the Worker serves.
 // Uses esbuild, which is loaded only once the packages are there.
 
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
@@ -36,7 +38,7 @@ const engineEntries = {
 
 async function bundle() {
   const { build } = await import('esbuild');
-  await build({
+  const { metafile } = await build({
     entryPoints: entries(),
     outdir: consoleFolder,
     bundle: true,
@@ -48,7 +50,20 @@ async function bundle() {
     chunkNames: 'chunks/[name]-[hash]',
     legalComments: 'none',
     logLevel: 'warning',
+    metafile: true,
   });
+  writeFileSync(join(consoleFolder, 'licences.txt'), licences(Object.keys(metafile.inputs)));
+}
+
+/** The licence of each package that a file of the bundle comes from: their text asks for that. */
+function licences(files) {
+  const inPackage = /node_modules\/((?:@[^/]+\/)?[^/]+)\//;
+  const packages = new Set(files.map((file) => inPackage.exec(file)?.[1]).filter((name) => name));
+  const texts = [...packages].sort().map((name) => {
+    const text = readFileSync(at('node_modules', name, 'LICENSE'), 'utf8');
+    return `${name}\n\n${text.trim()}\n`;
+  });
+  return `The console contains these packages.\n\n${texts.join(`\n${'-'.repeat(80)}\n\n`)}`;
 }
 
 /** The console, from www/, if anything of it changed. */

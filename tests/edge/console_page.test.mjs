@@ -33,7 +33,7 @@ test('the console is served with its policy, beside the API', async (t) => {
   assert.match(html, /<title>Tidemark<\/title>/);
   const files = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((found) => found[1]);
   assert.deepEqual(new Set(files), new Set(['favicon.svg', 'style.css', 'main.js']));
-  for (const file of [...files, 'results/worker.js', 'sample/weather.lp.gz']) {
+  for (const file of [...files, 'results/worker.js', 'sample/weather.lp.gz', 'licences.txt']) {
     const response = await fetch(`${server.url}/${file}`);
     assert.equal(response.status, 200, file);
     await response.arrayBuffer();
@@ -74,7 +74,9 @@ test('the console stays within its weight', (t) => {
   assert.ok(all.some((file) => readFileSync(file, 'utf8').includes('cm-content')));
 });
 
-test('nothing of the console comes from elsewhere', () => {
+test('nothing of the console comes from elsewhere, and each package in it is named', () => {
+  const named = readFileSync(at('dist', 'licences.txt'), 'utf8');
+  for (const name of ['uplot', '@codemirror/view', '@lezer/highlight']) assert.ok(named.includes(`\n${name}\n`), name);
   for (const file of [...scripts(at('dist')), at('dist', 'style.css'), at('dist', 'index.html')]) {
     const text = readFileSync(file, 'utf8');
     const outside = [...text.matchAll(/(?:import\s*\(?|from|url\(|src=|href=)\s*["']?(https?:\/\/[^"')\s]+)/g)];

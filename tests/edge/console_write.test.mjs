@@ -87,6 +87,8 @@ async function uploading({ page, server }) {
   assert.equal(requests, held, 'a request while held');
   const part = (await server.rows('SELECT count(v) FROM big', { db: 'demo' }))[0][1];
   assert.ok(part > 0 && part < rows, `${part} rows while held`);
+  const share = await upload.locator('progress').evaluate((bar) => bar.value / bar.max);
+  assert.ok(Math.abs(share - part / rows) < 0.05, `${share} of the bar while ${part} of ${rows} are there`);
   await upload.getByRole('button', { name: 'Go on' }).click();
   await upload.locator('p', { hasText: 'Done: 35,000 lines in 4 batches' }).waitFor({ timeout: 30_000 });
   assert.equal((await server.rows('SELECT count(v) FROM big', { db: 'demo' }))[0][1], rows);

@@ -96,7 +96,7 @@ function show(element, db, counted, found, series) {
     lines.push(line('Points written', whole(counted.writePointsOk)));
     // In the browser nobody counts rows, and nobody pays.
     if (currentPlace() === 'server') lines.push(
-      line('Rows written', `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`, 'Storage rows, at $1 a million'),
+      line('Rows written', `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`, 'Storage rows, at $1 a million; those of the shards since they were made'),
       line('Rows read', `${whole(counted.rowsRead)} · ${dollars(counted.rowsRead * rowRead)}`, 'Storage rows, at $0.001 a million'),
       line('Storage', `${dollars(counted.diskBytes * byteMonth)} a month`, '$0.20 for each GB and month'),
     );

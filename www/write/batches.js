@@ -7,10 +7,11 @@ export const batchBytesMax = 1_000_000;
 export const batchLinesMax = 10_000;
 
 /**
- * Yields `{ bytes, lines, first }`; `first` is the number of the batch's first line in the file. A line break inside a quoted string is data, so that no batch ends
+ * Yields `{ bytes, lines, first }`; `first` is the number of the batch's first line in the file, and
+ * `taken(bytes)` is told what comes out of the stream. A line break inside a quoted string is data, so that no batch ends
  * within a string.
  */
-export async function* batches(stream) {
+export async function* batches(stream, taken) {
   const reader = stream.getReader();
   let rest = new Uint8Array(0);
   let at = beginning();
@@ -18,6 +19,7 @@ export async function* batches(stream) {
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
+    taken(value.length);
     rest = joined(rest, value);
     for (;;) {
       const isFull = scan(rest, at);
@@ -66,17 +68,23 @@ function scan(bytes, at) {
   return false;
 }
 
+/** Parts of a file that are read at once: small beside the whole, so that a bar moves. */
+const [pieceBytesMin, pieceBytesMax, pieces] = [4096, 262_144, 200];
+
 /** The bytes of a file, unpacked if it is gzip; `read(bytes)` is told how far it is. */
 export async function contentsOf(file, read) {
   const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer());
-  const counted = file.stream().pipeThrough(
-    new TransformStream({
-      transform(chunk, controller) {
-        read(chunk.length);
-        controller.enqueue(chunk);
-      },
-    }),
-  );
+  const pieceBytes = Math.min(Math.max(Math.ceil(file.size / pieces), pieceBytesMin), pieceBytesMax);
+  let at = 0;
+  const stream = new ReadableStream({
+    async pull(controller) {
+      const piece = new Uint8Array(await file.slice(at, at + pieceBytes).arrayBuffer());
+      at += piece.length;
+      read(piece.length);
+      if (piece.length > 0) controller.enqueue(piece);
+      else controller.close();
+    },
+  });
   const isGzip = first === 0x1f && second === 0x8b;
-  return isGzip ? counted.pipeThrough(new DecompressionStream('gzip')) : counted;
+  return isGzip ? stream.pipeThrough(new DecompressionStream('gzip')) : stream;
 }

@@ -16,7 +16,7 @@ const number = (value) => value.toLocaleString('en');
 
 /** Sends `file` to `target` and shows how far it is. `done()` is called at its end. */
 export function upload(file, target, done) {
-  const counts = { bytes: 0, sent: 0, lines: 0, batches: 0, refused: 0 };
+  const counts = { read: 0, unpacked: 0, sent: 0, lines: 0, batches: 0, refused: 0 };
   const bar = el('progress', { max: Math.max(1, file.size), value: 0, 'aria-label': `Upload of ${file.name}` });
   const status = el('p', { class: 'faint', 'aria-live': 'polite' }, 'Starting …');
   const answers = el('ul', { class: 'answers' });
@@ -36,7 +36,8 @@ export function upload(file, target, done) {
   const element = el('section', { class: 'upload', 'aria-label': file.name },
     el('div', { class: 'row' }, el('strong', {}, file.name), pause), bar, status, answers);
   const show = () => {
-    bar.value = counts.sent;
+    // How much of the file that is, a packed one included.
+    bar.value = (counts.read * counts.sent) / counts.unpacked;
     status.textContent = `${number(counts.lines)} lines in ${number(counts.batches)} batches answered` +
       (counts.refused ? `, ${number(counts.refused)} with rejected lines` : '') + '.';
   };
@@ -63,10 +64,10 @@ export function upload(file, target, done) {
   }
 
   async function all() {
-    const stream = await contentsOf(file, (bytes) => (counts.bytes += bytes));
-    for await (const { bytes, lines, first } of batches(stream)) {
+    const stream = await contentsOf(file, (bytes) => (counts.read += bytes));
+    for await (const { bytes, lines, first } of batches(stream, (count) => (counts.unpacked += count))) {
       const reply = await send(bytes, first);
-      counts.sent = counts.bytes;
+      counts.sent += bytes.length;
       counts.lines += lines;
       counts.batches += 1;
       if (reply.status !== 204) {
@@ -76,7 +77,7 @@ export function upload(file, target, done) {
       }
       show();
     }
-    status.textContent = `Done: ${status.textContent}`;
+    status.textContent = counts.batches > 0 ? `Done: ${status.textContent}` : 'This file is empty.';
   }
 
   all()
