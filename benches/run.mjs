@@ -1,6 +1,7 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
-// Arguments: which parts (parsers, shard, requests, ingest, busy, rest); none means all of them.
+// Arguments: which parts (parsers, shard, requests, ingest, busy, rest, queries); none: all.
+// `queries` takes `--quick` (fewer hosts, hours and queries) and names of types to run alone.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,6 +18,8 @@ import { busy } from './busy.mjs';
 import { median, slice, take } from './ingest.mjs';
 import { threeRequests } from './latency.mjs';
 import { buildParsers, parsers } from './line_protocol.mjs';
+import { queries } from './queries.mjs';
+import { types } from './query_types.mjs';
 import { batches } from './tsbs.mjs';
 
 const pointsPerBody = 5000;
@@ -24,8 +27,9 @@ const bodiesPerSlice = 40;
 const turns = 3;
 const token = 'bench-token';
 
-async function tidemark(node) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
+/** Tidemark with its state in `folder`, which its `stop` removes unless it was given. */
+async function tidemark(node, kept = undefined) {
+  const folder = kept ?? mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
   const envFile = join(folder, 'secrets');
   writeFileSync(envFile, `ADMIN_TOKEN=${token}\n`);
   const stateDir = join(folder, 'state');
@@ -47,17 +51,19 @@ async function tidemark(node) {
     },
     stop: async () => {
       await server.stop();
-      rmSync(folder, { recursive: true, force: true });
+      if (!kept) rmSync(folder, { recursive: true, force: true });
     },
   };
 }
 
-async function influxdb() {
-  if (spawnSync('influxd', ['version'], { stdio: 'ignore' }).error) {
-    console.log('skipped: InfluxDB (Debian package influxdb is not installed)');
-    return null;
-  }
-  const { url, pid, directory, stop } = await startInfluxd('tsi1');
+function hasInfluxdb() {
+  const missing = spawnSync('influxd', ['version'], { stdio: 'ignore' }).error;
+  if (missing) console.log('skipped: InfluxDB (Debian package influxdb is not installed)');
+  return !missing;
+}
+
+async function influxdb(kept = undefined) {
+  const { url, pid, directory, stop } = await startInfluxd('tsi1', kept);
   return { name: 'InfluxDB', url, pid, folder: directory, headers: {}, stop };
 }
 
@@ -97,7 +103,7 @@ async function ingest(targets, connections, gzip) {
 }
 
 /** The parts that were asked for. */
-const asked = process.argv.slice(2);
+const asked = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const wanted = (part) => asked.length === 0 || asked.includes(part);
 
 async function requests(targets) {
@@ -109,7 +115,8 @@ async function requests(targets) {
 }
 
 async function servers(node) {
-  const targets = [await tidemark(node), await influxdb()].filter(Boolean);
+  const targets = [await tidemark(node)];
+  if (hasInfluxdb()) targets.push(await influxdb());
   try {
     if (wanted('requests')) await requests(targets);
     if (wanted('busy')) await busy(targets[0]);
@@ -147,5 +154,12 @@ await finishWith(async () => {
   }
   if (['requests', 'ingest', 'busy'].some(wanted)) await servers(await everything());
   if (wanted('rest')) await rest(await everything());
+  if (wanted('queries')) {
+    const node = await everything();
+    const starters = [{ name: 'Tidemark', start: (folder) => tidemark(node, folder) }];
+    if (hasInfluxdb()) starters.push({ name: 'InfluxDB', start: (folder) => influxdb(folder) });
+    const only = asked.filter((name) => types.some((type) => type.name.startsWith(name)));
+    await queries(starters, { quick: process.argv.includes('--quick'), only });
+  }
   return 0;
 });

@@ -3,12 +3,12 @@
 const regions = ['us-east-1', 'us-west-1', 'us-west-2', 'eu-west-1', 'eu-central-1', 'ap-south-1'];
 const systems = ['Ubuntu16.10', 'Ubuntu16.04LTS', 'Ubuntu15.10'];
 const teams = ['SF', 'NYC', 'LON', 'CHI'];
-const fields = [
+export const fields = [
   'usage_user', 'usage_system', 'usage_idle', 'usage_nice', 'usage_iowait',
   'usage_irq', 'usage_softirq', 'usage_steal', 'usage_guest', 'usage_guest_nice',
 ];
 const tenSecondsNs = 10_000_000_000n;
-const startNs = 1_451_606_400_000_000_000n;
+export const startNs = 1_451_606_400_000_000_000n;
 
 /** Uniform numbers in 0..1 from a seed. */
 export function random(seed) {

@@ -14,10 +14,10 @@ const START_PAUSE_MS = 50;
 /**
  * Starts `influxd` and waits until it answers. Needs the Debian package `influxdb`.
  * `index` is the kind of its series index, `inmem` or `tsi1`: where the two disagree on an answer,
- * one of them has a defect.
+ * one of them has a defect. With `kept` its data stay in that directory when it stops.
  */
-export async function startInfluxd(index = 'inmem') {
-  const directory = mkdtempSync(join(tmpdir(), 'influxd-'));
+export async function startInfluxd(index = 'inmem', kept = undefined) {
+  const directory = kept ?? mkdtempSync(join(tmpdir(), 'influxd-'));
   const [httpPort, rpcPort] = [await freePort(), await freePort()];
   const config = join(directory, 'influxd.conf');
   writeFileSync(config, configText(directory, index, httpPort, rpcPort));
@@ -33,7 +33,7 @@ export async function startInfluxd(index = 'inmem') {
       child.kill('SIGTERM');
       await once(child, 'exit');
     }
-    rmSync(directory, { recursive: true, force: true });
+    if (!kept) rmSync(directory, { recursive: true, force: true });
   };
   return { url, pid: child.pid, directory, stop };
 }

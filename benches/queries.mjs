@@ -1,0 +1,164 @@
+// The fifteen TSBS query types, Tidemark and InfluxDB by turns, on one connection each.
+//
+// Before each type both servers are restarted and warmed with a query of another measurement.
+// Every query has parameters of its own; answers are compared outside the measured time. A ratio
+// is net of the median of an empty request.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { sameAnswer } from './answers.mjs';
+import { open } from './connection.mjs';
+import { median } from './ingest.mjs';
+import { types } from './query_types.mjs';
+import { circumstances, record } from './results.mjs';
+import { batches, random } from './tsbs.mjs';
+
+const db = 'benchmark';
+const pointsPerBody = 5000;
+
+/** After the last write both servers bring their data into its final form. */
+const settleMs = 25_000;
+
+/** Queries of a type: quick ones, slow ones. */
+const plans = {
+  whole: { hosts: 100, hours: 24, queries: 41, slowQueries: 15 },
+  quick: { hosts: 20, hours: 12, queries: 15, slowQueries: 7 },
+};
+
+/** Types above this are averaged by themselves too, ms of InfluxDB net of an empty request. */
+const heavyMs = 30;
+
+const query = (text) => `/query?db=${db}&q=${encodeURIComponent(text)}`;
+
+/**
+ * Runs all of it and prints the table. `starters` are `{ name, start(folder) }`, Tidemark first and
+ * InfluxDB (if there is one) second; others are reported beside. A whole run is written to
+ * RESULTS.md.
+ */
+export async function queries(starters, { quick = false, only = [] } = {}) {
+  const plan = { ...plans[quick ? 'quick' : 'whole'] };
+  const sides = starters.map((starter) => {
+    const folder = mkdtempSync(join(tmpdir(), 'query-bench-'));
+    return { ...starter, folder, pings: [] };
+  });
+  try {
+    for (const side of sides) await load(side, plan);
+    const rows = [];
+    for (const type of types) {
+      if (only.length > 0 && !only.some((name) => type.name.startsWith(name))) continue;
+      rows.push({ name: type.name, times: await measure(type, sides, plan) });
+      console.log(`  ${type.name}: ${rows.at(-1).times.map((ms) => ms.toFixed(2)).join(' / ')} ms`);
+    }
+    report(sides, rows, quick || only.length > 0);
+  } finally {
+    for (const side of sides) {
+      await side.server?.stop();
+      rmSync(side.folder, { recursive: true, force: true });
+    }
+  }
+}
+
+async function post(server, path, body) {
+  const reply = await fetch(server.url + path, { method: 'POST', body, headers: server.headers });
+  if (!reply.ok) throw new Error(`${server.name}: ${reply.status} ${await reply.text()}`);
+  await reply.arrayBuffer();
+}
+
+async function load(side, { hosts, hours }) {
+  const from = performance.now();
+  side.server = await side.start(side.folder);
+  await post(side.server, '/query', new URLSearchParams({ q: `CREATE DATABASE ${db}` }));
+  await post(side.server, `/write?db=${db}`, 'warm v=1i 1451606400000000000');
+  const bodies = batches({ hosts, points: pointsPerBody });
+  const points = hosts * hours * 360;
+  for (let sent = 0; sent < points; sent += pointsPerBody) {
+    await post(side.server, `/write?db=${db}`, bodies.next().value);
+  }
+  const seconds = ((performance.now() - from) / 1000).toFixed(1);
+  console.log(`- ${side.name}: ${points} points in ${seconds} s; settling …`);
+  await delay(settleMs);
+}
+
+/** Median milliseconds of each side. */
+async function measure(type, sides, plan) {
+  const connections = [];
+  for (const side of sides) {
+    await side.server.stop();
+    side.server = await side.start(side.folder);
+    const connection = await open(side.server);
+    const { status, body } = await connection.ask(query('SELECT * FROM warm'));
+    if (status !== 200) throw new Error(`${side.name}: ${status} ${body()}`);
+    connections.push(connection);
+  }
+  const data = { ...plan, draw: random(type.name.length * 31 + type.name.charCodeAt(0)) };
+  const times = sides.map(() => []);
+  for (let turn = 0; turn < (type.slow ? plan.slowQueries : plan.queries); turn++) {
+    const text = type.text(data);
+    const answers = [];
+    const order = sides.map((_, i) => (turn % 2 ? sides.length - 1 - i : i));
+    for (const i of order) {
+      sides[i].pings.push((await connections[i].ask('/ping')).ms);
+      const answer = await connections[i].ask(query(text));
+      times[i].push(answer.ms);
+      answers[i] = answer.body();
+    }
+    for (const [i, answer] of answers.entries()) {
+      const difference = i > 0 && sameAnswer(answers[0], answer);
+      if (difference) {
+        throw new Error(`${sides[0].name} and ${sides[i].name} differ: ${difference}\n${text}`);
+      }
+    }
+  }
+  connections.forEach((connection) => connection.close());
+  return times.map(median);
+}
+
+function geometricMean(values) {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}
+
+/** Prints the table; a whole one goes to RESULTS.md. */
+function report(sides, rows, partial) {
+  const pings = sides.map((side) => median(side.pings));
+  const peer = sides.findIndex((side) => side.name === 'InfluxDB');
+  const others = sides.map((_, i) => i).filter((i) => i !== peer);
+  const net = (row, i) => Math.max(row.times[i] - pings[i], 0.01);
+  const heavy = rows.filter((row) => peer >= 0 && net(row, peer) > heavyMs);
+  const head = ['type', ...sides.map((side) => `${side.name} ms`)];
+  const ratios = peer < 0 ? [] : others.map((i) => `${sides[i].name} ratio`);
+  const ratio = (row, i) => net(row, peer) / net(row, i);
+  const cells = rows.map((row) => [
+    row.name,
+    ...row.times.map((ms) => ms.toFixed(2)),
+    ...(ratios.length ? others.map((i) => ratio(row, i).toFixed(2)) : []),
+  ]);
+  const mean = (name, of) => [
+    name,
+    ...sides.map(() => ''),
+    ...others.map((i) => geometricMean(of.map((row) => ratio(row, i))).toFixed(2)),
+  ];
+  cells.push(['empty request', ...pings.map((ms) => ms.toFixed(2)), ...ratios.map(() => '')]);
+  if (ratios.length) {
+    cells.push(mean('geometric mean', rows));
+    if (heavy.length) cells.push(mean(`geometric mean over ${heavyMs} ms`, heavy));
+  }
+  const widths = [...head, ...ratios].map((name) => Math.max(name.length, 8) + 2);
+  const line = (row) => row.map((cell, i) => (i ? cell.padStart(widths[i]) : cell.padEnd(30)));
+  for (const row of [[...head, ...ratios], ...cells]) console.log(line(row).join(''));
+  if (partial || peer < 0) return;
+  const notes = [
+    ...circumstances(),
+    '`npm run bench -- queries`: 100 hosts × 24 h of TSBS cpu-only data (864,000 points, ten ' +
+      'integer fields); medians of queries with fresh parameters, one connection, servers ' +
+      'restarted per type',
+    'ratio: InfluxDB ÷ Tidemark, each net of its empty request; `wrangler dev` as `npm start` ' +
+      'runs it: local observability off, `WRANGLER_LOG=error`, which are development settings',
+  ];
+  const falls = record({
+    title: 'Queries', notes, head: [...head, ...ratios], rows: cells, compared: ratios,
+  });
+  falls.forEach((fall) => console.log(`FELL: ${fall}`));
+}

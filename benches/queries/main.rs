@@ -1,0 +1,135 @@
+//! The fifteen TSBS query types over 100 hosts × 24 h, natively and without HTTP: what the engine,
+//! the edge's half and the printing take together. `cargo bench --bench queries [-- type…]`; the
+//! types `scale` and `history` are how one shard grows, and what history costs.
+//!
+//! `npm run bench -- queries` asks the same over HTTP.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
+
+mod scale;
+mod tsbs;
+
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+use tidemark::api::http::RequestHead;
+use tidemark::api::settings::Settings;
+use tidemark::browser::in_process::InProcess;
+
+const TOKEN: &str = "bench";
+/// When everything is asked: long after the data.
+const NOW_NS: i64 = 1_700_000_000_000_000_000;
+const S_NS: i64 = 1_000_000_000;
+
+fn main() {
+    let only: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let repeats: usize =
+        std::env::var("REPEATS").ok().and_then(|text| text.parse().ok()).unwrap_or(41);
+    let asked = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
+    if asked("history") {
+        scale::history();
+    }
+    if asked("scale") {
+        scale::scale();
+    }
+    if !tsbs::TYPES.iter().any(|(name, _)| asked(name)) {
+        return;
+    }
+    let mut tidemark = Tidemark::loaded(100, 24);
+    println!("{:<24} {:>9} {:>9} {:>11}", "type", "cold ms", "median", "bytes");
+    for (name, make) in tsbs::TYPES {
+        if !asked(name) {
+            continue;
+        }
+        tidemark.inner.sleep();
+        // The isolate's caches and the shard's directory; no block of the measurement asked about.
+        tidemark.query("SELECT * FROM warm");
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut times = Vec::new();
+        let mut bytes = 0;
+        for _ in 0..repeats {
+            let query = make(&mut random, 100, 24);
+            let (elapsed, answered) = tidemark.query(&query);
+            times.push(elapsed);
+            bytes += answered;
+        }
+        let cold = ms(times[0]);
+        times.sort();
+        let median = ms(times[times.len() / 2]);
+        println!("{name:<24} {cold:>9.3} {median:>9.3} {:>11}", bytes / repeats);
+    }
+}
+
+struct Tidemark {
+    inner: InProcess,
+    now_ns: i64,
+}
+
+impl Tidemark {
+    fn empty() -> Self {
+        let token = |name: &str| (name == "ADMIN_TOKEN").then(|| TOKEN.to_owned());
+        let mut this =
+            Self { inner: InProcess::new(Settings::read(token).unwrap(), 1), now_ns: NOW_NS };
+        this.request("POST", "/query", "q=CREATE%20DATABASE%20benchmark", Vec::new());
+        this
+    }
+
+    /// With the data of so many hosts and hours, at rest.
+    fn loaded(hosts: usize, hours: usize) -> Self {
+        let mut this = Self::empty();
+        this.write("warm v=1i 1451606400000000000".to_owned());
+        for body in tsbs::bodies(hosts, hours) {
+            this.write(body);
+        }
+        this.rest();
+        this
+    }
+
+    fn write(&mut self, body: String) -> Duration {
+        let start = ThreadTime::now();
+        self.request("POST", "/write", "db=benchmark", body.into_bytes());
+        start.elapsed()
+    }
+
+    /// Lets every alarm ring that is due.
+    fn rest(&mut self) {
+        for _ in 0..10 {
+            self.now_ns += 20 * S_NS;
+            self.inner.pass_time(self.now_ns);
+        }
+    }
+
+    fn stored_bytes(&self) -> u64 {
+        self.inner.stored_bytes().iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    fn request(&mut self, method: &str, path: &str, query: &str, body: Vec<u8>) -> usize {
+        self.now_ns += 1_000_000;
+        let head = RequestHead {
+            method: method.into(),
+            path: path.into(),
+            query: query.into(),
+            headers: vec![("authorization".into(), format!("Token {TOKEN}"))],
+        };
+        let response = self.inner.request(head, body, self.now_ns);
+        if response.status >= 300 {
+            panic!("{}: {}", response.status, String::from_utf8_lossy(&response.body));
+        }
+        response.body.len()
+    }
+
+    fn query(&mut self, text: &str) -> (Duration, usize) {
+        let query: String = form_urlencoded::Serializer::new(String::new())
+            .append_pair("db", "benchmark")
+            .append_pair("q", text)
+            .finish();
+        let start = ThreadTime::now();
+        let bytes = self.request("GET", "/query", &query, Vec::new());
+        let elapsed = start.elapsed();
+        assert!(bytes > 0, "no answer to {text}");
+        (elapsed, bytes)
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,91 @@
+//! One shard at each step of ten, and one query at ten times the history behind its time range.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::{Tidemark, ms};
+
+const START_S: i64 = 1_451_606_400;
+const LINES: usize = 5_000;
+const REPEATS: usize = 9;
+
+/// Writes, queries and SHOW at each step of ten: points of a thousand series, then series.
+pub(crate) fn scale() {
+    println!(
+        "{:<24} {:>9} {:>9} {:>9} {:>9}",
+        "one shard", "batch ms", "query ms", "SHOW ms", "MB"
+    );
+    for points in [10_000, 100_000, 1_000_000, 10_000_000] {
+        row(&format!("{points} points"), points, 1_000);
+    }
+    for series in [1_000, 10_000, 100_000, 1_000_000] {
+        row(&format!("{series} series"), series, series);
+    }
+}
+
+fn row(name: &str, points: usize, series: usize) {
+    let mut tidemark = Tidemark::empty();
+    let mut batches = Vec::new();
+    for from in (0..points).step_by(LINES) {
+        let mut body = String::new();
+        for point in from..(from + LINES).min(points) {
+            let (number, time) = (point % series, START_S + (point / series * 10) as i64);
+            let value = (number * 7 + point / series) % 100;
+            let _ = writeln!(
+                body,
+                "m,id=device-{number:07},site=s{} v={value}i {time}000000000",
+                number % 50
+            );
+        }
+        batches.push(tidemark.write(body));
+    }
+    tidemark.rest();
+    let query = median(&mut tidemark, "SELECT mean(v) FROM m WHERE id = 'device-0000777'");
+    let show = median(&mut tidemark, "SHOW TAG VALUES FROM m WITH KEY = site");
+    batches.sort();
+    let batch = ms(batches[batches.len() / 2]);
+    let megabytes = tidemark.stored_bytes() as f64 / 1e6;
+    println!("{name:<24} {batch:>9.2} {:>9.2} {:>9.2} {megabytes:>9.2}", ms(query), ms(show));
+}
+
+/// The same hour of one of a hundred series with 3 and with 30 days behind it.
+pub(crate) fn history() {
+    println!("{:<60} {:>9} {:>9}", "one hour after", "3 days ms", "30 days ms");
+    let mut both: Vec<Tidemark> = [3, 30]
+        .into_iter()
+        .map(|days| {
+            let mut tidemark = Tidemark::empty();
+            // A point a minute; the hour asked about is the last.
+            for hour in (30 - days) * 24..30 * 24 {
+                let mut body = String::new();
+                for line in 0..100 * 60 {
+                    let (host, time) = (line % 100, START_S + hour * 3_600 + line / 100 * 60);
+                    let _ = writeln!(
+                        body,
+                        "m,host=h{host} v={}i,w={}i {time}000000000",
+                        time % 101,
+                        time % 97
+                    );
+                }
+                tidemark.write(body);
+            }
+            tidemark.rest();
+            tidemark
+        })
+        .collect();
+    let from = START_S + 30 * 86_400 - 3_600;
+    for query in [
+        format!("SELECT max(v) FROM m WHERE host = 'h7' AND time >= {from}s GROUP BY time(1m)"),
+        format!("SELECT mean(w) FROM m WHERE time >= {from}s GROUP BY host"),
+        "SELECT * FROM m GROUP BY host ORDER BY time DESC LIMIT 1".to_owned(),
+    ] {
+        let times: Vec<Duration> = both.iter_mut().map(|one| median(one, &query)).collect();
+        println!("{query:<60.60} {:>9.3} {:>9.3}", ms(times[0]), ms(times[1]));
+    }
+}
+
+fn median(tidemark: &mut Tidemark, query: &str) -> Duration {
+    let mut times: Vec<Duration> = (0..REPEATS).map(|_| tidemark.query(query).0).collect();
+    times.sort();
+    times[times.len() / 2]
+}

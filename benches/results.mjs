@@ -1,0 +1,90 @@
+// RESULTS.md: the last figures of every table that `npm run bench` prints, checked in.
+//
+// A part calls `record` with its whole table. It takes the place of the table of that title, and
+// every compared cell (a ratio: more is better) that fell by more than 15 % is named.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+
+import { at } from '../scripts/project.mjs';
+
+const file = at('benches', 'RESULTS.md');
+
+/** A ratio below this part of the last one is named. */
+const fallen = 0.85;
+
+const preface = `# Results
+
+The last figures of each table. \`npm run bench\` writes them and names every ratio that fell by
+more than 15 % since the table before. Absolute figures depend on the machine and its neighbours;
+ratios are taken by turns with the peer in one run.
+`;
+
+/**
+ * Writes a table and answers with a sentence for each compared cell that fell.
+ *
+ * `title` names the table, `notes` are lines above it, `head` the names of its columns and `rows`
+ * its cells; `compared` are the columns whose numbers are ratios. The first column names a row.
+ */
+export function record({ title, notes = [], head, rows, compared = [] }) {
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : preface;
+  const sections = text.split(/^(?=## )/m);
+  const found = sections.findIndex((section) => section.startsWith(`## ${title}\n`));
+  const before = found < 0 ? [] : cells(sections[found]);
+  const section = [`## ${title}`, '', ...notes.map((note) => `- ${note}`), '', ...table(head, rows)];
+  const written = `${section.join('\n')}\n\n`;
+  if (found < 0) sections.push(written);
+  else sections[found] = written;
+  writeFileSync(file, `${sections.map((part) => part.trimEnd()).join('\n\n')}\n`);
+  return falls(before, [head, ...rows], compared).map((fall) => `${title}, ${fall}`);
+}
+
+/** The machine and what ran on it, as notes of a table. */
+export function circumstances() {
+  const [{ model }] = cpus();
+  const memory = Math.round(totalmem() / 2 ** 30);
+  const day = new Date().toISOString().slice(0, 10);
+  return [
+    `${day}, revision ${output('git', ['rev-parse', '--short', 'HEAD'])}`,
+    `${cpus().length} × ${model.trim()}, ${memory} GB, shared with other work`,
+    `Node ${process.versions.node}, wrangler ${version('wrangler')}, workerd ${version('workerd')}, ` +
+      output('influxd', ['version']).split(' (')[0],
+  ];
+}
+
+function version(name) {
+  return JSON.parse(readFileSync(at('node_modules', name, 'package.json'), 'utf8')).version;
+}
+
+function output(command, args) {
+  try {
+    return execFileSync(command, args, { cwd: at(), encoding: 'utf8', stdio: 'pipe' }).trim();
+  } catch {
+    return `no ${command}`;
+  }
+}
+
+function table(head, rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map((_, i) => (i ? '--:' : '---'))), ...rows.map(line)];
+}
+
+/** The cells of a section's table, its head first. */
+function cells(section) {
+  const lines = section.split('\n').filter((line) => line.startsWith('| '));
+  const split = lines.map((line) => line.slice(2, -2).split(' | '));
+  return split.filter((_, i) => i !== 1);
+}
+
+function falls([head = [], ...rows], [newHead, ...newRows], compared) {
+  const sentences = [];
+  for (const row of newRows) {
+    const last = rows.find(([name]) => name === row[0]);
+    for (const column of last ? compared : []) {
+      const [was, is] = [last[head.indexOf(column)], row[newHead.indexOf(column)]].map(parseFloat);
+      if (is < was * fallen) sentences.push(`${row[0]}, ${column}: fell from ${was} to ${is}`);
+    }
+  }
+  return sentences;
+}
