@@ -132,7 +132,7 @@ async function servers(node) {
 async function rest(node) {
   // Of its own accord it would keep the last ten minutes in its log and its cache.
   process.env.INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION = '5s';
-  const peer = await influxdb();
+  const peer = hasInfluxdb() ? await influxdb() : null;
   const ours = await tidemark(node);
   try {
     await atRest(ours, peer);

@@ -2,109 +2,8 @@
 
 use super::bitmap::Validity;
 use super::room;
+pub use super::string_column::StringColumn;
 use crate::model::value::{FieldType, FieldValue};
-
-/// Strings laid end to end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StringColumn {
-    text: String,
-    /// For each string, the offset just past it in `text`.
-    ends: Vec<u32>,
-}
-
-impl StringColumn {
-    /// Number of strings.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// All the text, and for each string the offset just past it.
-    pub fn parts(&self) -> (&str, &[u32]) {
-        (&self.text, &self.ends)
-    }
-
-    /// The strings that `ends` cuts out of `text`; `None` unless ends ascend, hit character
-    /// boundaries and finish at the end of `text`.
-    pub fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
-        let mut start = 0;
-        for &end in &ends {
-            text.get(start..end as usize)?;
-            start = end as usize;
-        }
-        (start == text.len()).then_some(Self { text, ends })
-    }
-
-    /// The string at `index`; empty past the end.
-    pub fn get(&self, index: usize) -> &str {
-        let end = self.ends.get(index).map_or(0, |&end| end as usize);
-        let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |&e| e as usize);
-        self.text.get(start..end).unwrap_or_default()
-    }
-
-    /// The bytes of the string at `index`; empty past the end.
-    #[inline(always)]
-    pub fn bytes_of(&self, index: usize) -> &[u8] {
-        let Some(&end) = self.ends.get(index) else { return &[] };
-        let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |&e| e as usize);
-        self.text.as_bytes().get(start..end as usize).unwrap_or_default()
-    }
-
-    /// Appends one string. A column holds at most 4 GiB of text, far above every body limit.
-    pub fn push(&mut self, value: &str) {
-        self.text.push_str(value);
-        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
-    }
-
-    /// The text and the offsets, to be reserved.
-    pub(super) fn grown(&mut self) -> (&mut String, &mut Vec<u32>) {
-        (&mut self.text, &mut self.ends)
-    }
-
-    /// Appends the strings of `other`.
-    pub fn extend_from(&mut self, other: &Self) {
-        // Both texts stay far below 4 GiB together (see `push`).
-        let base = self.text.len() as u32;
-        self.text.push_str(&other.text);
-        self.ends.extend(other.ends.iter().map(|end| base.saturating_add(*end)));
-    }
-
-    /// Appends `count` empty strings.
-    pub fn extend_empty(&mut self, count: usize) {
-        let end = self.ends.last().copied().unwrap_or_default();
-        self.ends.resize(self.ends.len() + count, end);
-    }
-
-    /// Drops every string from `len` on.
-    pub fn truncate(&mut self, len: usize) {
-        self.ends.truncate(len);
-        self.text.truncate(self.ends.last().map_or(0, |&end| end as usize));
-    }
-
-    /// The strings in order.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.len()).map(|index| self.get(index))
-    }
-
-    /// Bytes of memory held.
-    pub fn bytes(&self) -> usize {
-        self.text.capacity() + self.ends.capacity() * 4
-    }
-}
-
-impl<'a> FromIterator<&'a str> for StringColumn {
-    fn from_iter<I: IntoIterator<Item = &'a str>>(strings: I) -> Self {
-        let mut column = Self::default();
-        for string in strings {
-            column.push(string);
-        }
-        column
-    }
-}
 
 /// The values of one column, one per row.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,9 +105,7 @@ impl Values {
             Self::Float(values) => Self::Float(pick(values, rows)),
             Self::Integer(values) => Self::Integer(pick(values, rows)),
             Self::Unsigned(values) => Self::Unsigned(pick(values, rows)),
-            Self::String(values) => {
-                Self::String(rows.iter().map(|&row| values.get(row as usize)).collect())
-            }
+            Self::String(values) => Self::String(values.gather(rows)),
             Self::Boolean(values) => Self::Boolean(pick(values, rows)),
         }
     }
@@ -368,23 +265,6 @@ impl Column {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn strings_are_cut_where_they_were_joined() {
-        let mut column: StringColumn = ["a", "", "üx"].into_iter().collect();
-        assert_eq!(column.iter().collect::<Vec<_>>(), ["a", "", "üx"]);
-        column.truncate(1);
-        column.push("b");
-        assert_eq!(column.iter().collect::<Vec<_>>(), ["a", "b"]);
-    }
-
-    #[test]
-    fn parts_must_fit_the_text() {
-        assert!(StringColumn::from_parts("üx".into(), vec![2, 3]).is_some());
-        for ends in [vec![1, 3], vec![3, 2], vec![2], vec![4]] {
-            assert_eq!(StringColumn::from_parts("üx".into(), ends), None);
-        }
-    }
 
     #[test]
     fn nulls_are_padded_and_marked() {

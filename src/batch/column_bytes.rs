@@ -120,8 +120,12 @@ pub fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<
 /// Any [`Error`] of the string codec.
 pub fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn, Error> {
     let (mut text, mut ends) = (String::new(), Vec::new());
-    codec::string::decode(bytes, count, &mut text, &mut ends)?;
-    StringColumn::from_parts(text, ends).ok_or(Error::Corrupt)
+    let codes = codec::string::decode(bytes, count, &mut text, &mut ends)?;
+    let strings = StringColumn::from_parts(text, ends).ok_or(Error::Corrupt)?;
+    match codes {
+        None => Ok(strings),
+        Some(codes) => StringColumn::coded(strings, codes).ok_or(Error::Corrupt),
+    }
 }
 
 fn gather<T: Copy + Default>(values: &[T], rows: &[u32]) -> Vec<T> {

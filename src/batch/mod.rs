@@ -18,6 +18,7 @@ pub mod order;
 pub mod room;
 pub mod series_table;
 pub mod split;
+pub mod string_column;
 mod writer;
 
 use crate::model::ids::{ColumnId, MeasurementId};

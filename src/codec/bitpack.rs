@@ -203,12 +203,19 @@ fn unpack(bytes: &mut &[u8], n: usize, width: u32, out: &mut Vec<u64>) -> Result
         }
     };
     let mask = (1_u64 << width) - 1;
+    // So many values lie in one load, wherever in its first byte they begin.
+    let per_load = (56 / width).max(1) as usize;
+    let start = out.len();
+    out.resize(start + n, 0);
     let mut bit = 0;
-    out.extend((0..n).map(|_| {
+    for values in out.get_mut(start..).unwrap_or_default().chunks_mut(per_load) {
         let word = loads.get(bit / 8..).and_then(|tail| tail.first_chunk::<8>());
-        let value = u64::from_le_bytes(word.copied().unwrap_or_default()) >> (bit % 8) & mask;
-        bit += width as usize;
-        value
-    }));
+        let mut word = u64::from_le_bytes(word.copied().unwrap_or_default()) >> (bit % 8);
+        bit += values.len() * width as usize;
+        for value in values {
+            *value = word & mask;
+            word >>= width;
+        }
+    }
     Ok(())
 }

@@ -31,18 +31,30 @@ pub fn encode(text: &str, ends: &[u32], out: &mut Vec<u8>) {
         }
         None => {
             out.push(PLAIN);
-            let mut before = 0;
-            let lengths: Vec<i64> = ends
-                .iter()
-                .map(|&end| i64::from(end) - i64::from(std::mem::replace(&mut before, end)))
-                .collect();
-            encode_counted(&lengths, out);
+            encode_counted(&lengths_of(ends), out);
             out.extend_from_slice(text.as_bytes());
         }
     }
 }
 
-/// Replaces the contents of `text` and `ends` with exactly `count` strings.
+fn lengths_of(ends: &[u32]) -> Vec<i64> {
+    let mut before = 0;
+    let length = |&end| i64::from(end) - i64::from(std::mem::replace(&mut before, end));
+    ends.iter().map(length).collect()
+}
+
+/// Appends the encoding of the strings that `codes` name: code c is the string that ends at
+/// `ends[c]`, as in [`encode`].
+pub fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Vec<u8>) {
+    out.push(DICTIONARY);
+    varint::write(ends.len() as u64, out);
+    encode_counted(&lengths_of(ends), out);
+    encode_counted(&codes.iter().map(|&code| i64::from(code)).collect::<Vec<_>>(), out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Replaces the contents of `text` and `ends` with `count` strings, or with those of a dictionary;
+/// the answer then says for each of the `count` strings which one it is.
 ///
 /// # Errors
 /// Any [`Error`]; the outputs are then unspecified.
@@ -51,28 +63,24 @@ pub fn decode(
     count: usize,
     text: &mut String,
     ends: &mut Vec<u32>,
-) -> Result<(), Error> {
+) -> Result<Option<Vec<u32>>, Error> {
     text.clear();
     ends.clear();
     let (method, mut rest) = start(bytes, count)?;
-    match method {
-        PLAIN => {
-            let lengths = decode_counted(&mut rest, count)?;
-            ends_of(&lengths, ends)?;
-            text.push_str(checked_text(rest, ends)?);
-            Ok(())
-        }
+    let mut codes = None;
+    let lengths = match method {
+        PLAIN => decode_counted(&mut rest, count)?,
         DICTIONARY => {
             let n_entries = varint::read_length(&mut rest, count)?;
             let lengths = decode_counted(&mut rest, n_entries)?;
-            let codes = decode_counted(&mut rest, count)?;
-            let mut entry_ends = Vec::new();
-            ends_of(&lengths, &mut entry_ends)?;
-            let entries = checked_text(rest, &entry_ends)?;
-            expand(entries, &entry_ends, &codes, text, ends)
+            codes = Some(checked_codes(&decode_counted(&mut rest, count)?, &lengths)?);
+            lengths
         }
-        _ => Err(Error::UnknownMethod(method)),
-    }
+        _ => return Err(Error::UnknownMethod(method)),
+    };
+    ends_of(&lengths, ends)?;
+    text.push_str(checked_text(rest, ends)?);
+    Ok(codes)
 }
 
 /// Distinct strings and codes, if storing each once saves at least half of the text.
@@ -141,25 +149,14 @@ fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
     if cut { Ok(text) } else { Err(Error::NotUtf8) }
 }
 
-fn expand(
-    entries: &str,
-    entry_ends: &[u32],
-    codes: &[i64],
-    text: &mut String,
-    ends: &mut Vec<u32>,
-) -> Result<(), Error> {
-    ends.reserve(codes.len());
+/// Codes of entries that exist, and of no more text than a column may have once spelt out.
+fn checked_codes(codes: &[i64], lengths: &[i64]) -> Result<Vec<u32>, Error> {
+    let mut text_bytes = 0_u64;
+    let mut checked = Vec::with_capacity(codes.len());
     for &code in codes {
-        let code = usize::try_from(code).map_err(|_| Error::Corrupt)?;
-        let end = *entry_ends.get(code).ok_or(Error::Corrupt)? as usize;
-        let start = code.checked_sub(1).and_then(|before| entry_ends.get(before));
-        let start = start.map_or(0, |&start| start as usize);
-        let entry = entries.get(start..end).ok_or(Error::Corrupt)?;
-        if text.len() + entry.len() > TEXT_BYTES_MAX {
-            return Err(Error::TooMany);
-        }
-        text.push_str(entry);
-        ends.push(text.len() as u32);
+        let entry = usize::try_from(code).map_err(|_| Error::Corrupt)?;
+        text_bytes = text_bytes.saturating_add(*lengths.get(entry).ok_or(Error::Corrupt)? as u64);
+        checked.push(code as u32);
     }
-    Ok(())
+    if text_bytes > TEXT_BYTES_MAX as u64 { Err(Error::TooMany) } else { Ok(checked) }
 }

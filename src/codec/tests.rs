@@ -315,20 +315,33 @@ fn strings_return() {
             .collect();
         let (mut bytes, mut text_back, mut ends_back) = (Vec::new(), String::new(), Vec::new());
         string::encode(&text, &ends, &mut bytes);
-        string::decode(&bytes, ends.len(), &mut text_back, &mut ends_back).unwrap();
-        assert_eq!((&text_back, &ends_back), (&text, &ends));
+        let codes = string::decode(&bytes, ends.len(), &mut text_back, &mut ends_back).unwrap();
+        let (back, lengths) = spelt_out(&text_back, &ends_back, codes);
+        assert_eq!(back, text);
+        assert!(lengths.eq(strings.iter().map(String::len)));
         for _ in 0..4 {
             let hostile = damaged(&bytes, &mut random);
-            if string::decode(&hostile, ends.len(), &mut text_back, &mut ends_back).is_ok() {
-                assert_eq!(ends_back.len(), ends.len());
-                let mut start = 0;
-                for &end in &ends_back {
-                    assert!(text_back.get(start..end as usize).is_some());
-                    start = end as usize;
-                }
+            let read = string::decode(&hostile, ends.len(), &mut text_back, &mut ends_back);
+            if let Ok(codes) = read {
+                assert_eq!(spelt_out(&text_back, &ends_back, codes).1.count(), ends.len());
             }
         }
     }
+}
+
+/// The strings end to end, and the length of each.
+fn spelt_out(
+    text: &str,
+    ends: &[u32],
+    codes: Option<Vec<u32>>,
+) -> (String, impl Iterator<Item = usize>) {
+    let entry = |code: u32| {
+        let start = code.checked_sub(1).map_or(0, |before| ends[before as usize]);
+        text[start as usize..ends[code as usize] as usize].to_owned()
+    };
+    let codes = codes.unwrap_or_else(|| (0..ends.len() as u32).collect());
+    let strings: Vec<String> = codes.into_iter().map(entry).collect();
+    (strings.concat(), strings.into_iter().map(|string| string.len()))
 }
 
 #[test]
@@ -409,7 +422,7 @@ fn a_dictionary_cannot_expand_without_bound() {
     }
     bytes.resize(bytes.len() + (1 << 20), b'x');
     let (mut text, mut ends) = (String::new(), Vec::new());
-    assert_eq!(string::decode(&bytes, 3, &mut text, &mut ends), Ok(()));
+    assert_eq!(string::decode(&bytes, 3, &mut text, &mut ends), Ok(Some(vec![0; 3])));
     assert_eq!(string::decode(&bytes, 100, &mut text, &mut ends), Err(Error::TooMany));
 }
 

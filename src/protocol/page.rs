@@ -161,7 +161,13 @@ fn decode_column(from: &mut &[u8], rows: usize) -> Result<Column, PageError> {
 
 fn encode_strings(column: &StringColumn, part: &mut Vec<u8>, out: &mut Vec<u8>) {
     let (text, ends) = column.parts();
-    codec::string::encode(text, ends, part);
+    match column.codes() {
+        None => codec::string::encode(text, ends, part),
+        Some(codes) if ends.len() <= codes.len() => {
+            codec::string::encode_coded(text, ends, codes, part);
+        }
+        Some(_) => column_bytes::encode_strings(column.iter(), part),
+    }
     finish_part(part, out);
 }
 

@@ -3,9 +3,9 @@
 use super::Message;
 use super::emitter::{self, Emitter};
 use super::number::{self, Unsupported};
-use super::time::{self, TimeForm};
+use super::time::{self, Clock, TimeForm};
 use crate::model::time::Precision;
-use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
 /// The document.
 #[derive(Debug)]
@@ -209,16 +209,74 @@ pub(super) fn rows(
     epoch: Option<Precision>,
 ) -> Result<(), Unsupported> {
     let form = TimeForm { epoch, zone: &chunk.zone };
+    let mut clock = Clock::new(form);
+    let columns: Vec<Cells<'_>> =
+        chunk.values.iter().map(|column| Cells::of(column, range.len())).collect();
     for row in range {
         emitter.next();
         emitter.open(b'[');
-        for column in &chunk.values {
+        for column in &columns {
             emitter.next();
-            cell(column, row, form, emitter.out())?;
+            let out = emitter.out();
+            match column {
+                Cells::Times(times_ns) => match times_ns.get(row) {
+                    Some(&time_ns) => clock.write(time_ns, out),
+                    None => out.extend_from_slice(b"null"),
+                },
+                Cells::Integers(values) => match values.get(row) {
+                    Some(&value) => time::integer(value, out),
+                    None => out.extend_from_slice(b"null"),
+                },
+                Cells::Coded { printed, codes } => {
+                    let code = codes.get(row).copied().unwrap_or(u32::MAX);
+                    out.extend_from_slice(printed.bytes_of(code as usize));
+                }
+                Cells::Other(column) => cell(column, row, form, out)?,
+            }
         }
         emitter.close(b']');
     }
     Ok(())
+}
+
+/// A column, looked through once before its rows are written.
+enum Cells<'a> {
+    Times(&'a [i64]),
+    /// Without nulls.
+    Integers(&'a [i64]),
+    /// Without nulls; the entries as they are printed.
+    Coded {
+        printed: StringColumn,
+        codes: &'a [u32],
+    },
+    Other(&'a ResultColumn),
+}
+
+impl<'a> Cells<'a> {
+    fn of(column: &'a ResultColumn, rows: usize) -> Self {
+        let (values, validity) = match column {
+            ResultColumn::Time(times_ns) => return Self::Times(times_ns),
+            ResultColumn::Values(Column { values, validity }) => (values, validity),
+            _ => return Self::Other(column),
+        };
+        match (values, validity) {
+            (Values::Integer(values), Validity::All) => Self::Integers(values),
+            (Values::String(texts), Validity::All) => match texts.codes() {
+                Some(codes) if texts.parts().1.len() <= rows => {
+                    let mut printed = StringColumn::default();
+                    let mut cell = Vec::new();
+                    for entry in texts.entries() {
+                        emitter::string(entry, &mut cell);
+                        printed.push(std::str::from_utf8(&cell).unwrap_or_default());
+                        cell.clear();
+                    }
+                    Self::Coded { printed, codes }
+                }
+                _ => Self::Other(column),
+            },
+            _ => Self::Other(column),
+        }
+    }
 }
 
 fn cell(

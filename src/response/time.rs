@@ -31,6 +31,55 @@ impl TimeForm<'_> {
     }
 }
 
+/// Writes times one after the other: those of one day share the text of its date.
+#[derive(Debug)]
+pub struct Clock<'a> {
+    form: TimeForm<'a>,
+    day_ns: i64,
+    /// `"2006-01-02T` of the day that starts at `day_ns`; empty before the first time.
+    date: Vec<u8>,
+}
+
+impl<'a> Clock<'a> {
+    /// Before the first time.
+    pub fn new(form: TimeForm<'a>) -> Self {
+        Self { form, day_ns: 0, date: Vec::new() }
+    }
+
+    /// As [`TimeForm::write`].
+    pub fn write(&mut self, time_ns: i64, out: &mut Vec<u8>) {
+        if self.form.epoch.is_some() || !self.form.zone.is_empty() {
+            return self.form.write(time_ns, out);
+        }
+        let mut of_day_ns = time_ns.checked_sub(self.day_ns).unwrap_or(-1);
+        if self.date.is_empty() || !(0..D_NS).contains(&of_day_ns) {
+            of_day_ns = time_ns.rem_euclid(D_NS);
+            // Before the first day there is no time either.
+            self.day_ns = time_ns.checked_sub(of_day_ns).unwrap_or(i64::MAX);
+            self.date.clear();
+            self.date.push(b'"');
+            let (year, month, day) = civil_from_days(time_ns.div_euclid(D_NS));
+            digits(year, 4, &mut self.date);
+            for part in [month, day] {
+                self.date.push(b'-');
+                digits(part, 2, &mut self.date);
+            }
+            self.date.push(b'T');
+        }
+        let seconds = of_day_ns / S_NS;
+        let fraction_ns = of_day_ns - seconds * S_NS;
+        let seconds = seconds as u32;
+        let two = |part: u32| [b'0' + (part / 10) as u8, b'0' + (part % 10) as u8];
+        let [a, b] = two(seconds / 3_600);
+        let [c, d] = two(seconds / 60 % 60);
+        let [e, f] = two(seconds % 60);
+        out.extend_from_slice(&self.date);
+        out.extend_from_slice(&[a, b, b':', c, d, b':', e, f]);
+        fraction(fraction_ns, out);
+        out.extend_from_slice(b"Z\"");
+    }
+}
+
 /// Appends an integer.
 pub fn integer(value: i64, out: &mut Vec<u8>) {
     let mut digits = itoa::Buffer::new();
@@ -56,14 +105,7 @@ pub fn rfc3339(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) {
         out.push(separator);
         digits(part, 2, out);
     }
-    let fraction_ns = of_day_ns % S_NS;
-    if fraction_ns != 0 {
-        out.push(b'.');
-        digits(fraction_ns, 9, out);
-        while out.last() == Some(&b'0') {
-            out.pop();
-        }
-    }
+    fraction(of_day_ns % S_NS, out);
     let offset_minutes = offset_ns / (60 * S_NS);
     if offset_minutes == 0 {
         out.push(b'Z');
@@ -73,6 +115,17 @@ pub fn rfc3339(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) {
     digits(offset_minutes.abs() / 60, 2, out);
     out.push(b':');
     digits(offset_minutes.abs() % 60, 2, out);
+}
+
+/// Appends what is left of a second, if anything, without trailing zeros.
+fn fraction(fraction_ns: i64, out: &mut Vec<u8>) {
+    if fraction_ns != 0 {
+        out.push(b'.');
+        digits(fraction_ns, 9, out);
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
 }
 
 /// Appends `value` (not negative) with at least `width` digits.
@@ -118,6 +171,15 @@ mod tests {
             (MAX_TIME_NS, "2262-04-11T23:47:16.854775806Z"),
         ] {
             assert_eq!(printed(time_ns, 0), text);
+        }
+        let mut clock = Clock::new(TimeForm { epoch: None, zone: &[] });
+        let hour_ns = 3_600 * S_NS;
+        for time_ns in [0, -1, 1, D_NS - 1, D_NS, 951_782_400 * S_NS + 7 * hour_ns, MIN_TIME_NS] {
+            for time_ns in [time_ns, MAX_TIME_NS, time_ns + 86_399 * S_NS] {
+                let mut out = Vec::new();
+                clock.write(time_ns, &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), format!("\"{}\"", printed(time_ns, 0)));
+            }
         }
         assert_eq!(printed(0, -5 * 3_600 * S_NS), "1969-12-31T19:00:00-05:00");
         assert_eq!(printed(0, 19_800 * S_NS), "1970-01-01T05:30:00+05:30");

@@ -229,7 +229,7 @@ fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
 /// Tag values as strings, null where ''.
 pub(crate) fn tag_column(tags: &StringColumn) -> Column {
     let mut column = Column::full(Values::String(tags.clone()));
-    if tags.iter().any(str::is_empty) {
+    if tags.entries().any(str::is_empty) {
         tags.iter().enumerate().for_each(|(row, tag)| column.validity.push(row, !tag.is_empty()));
     }
     column

@@ -79,6 +79,13 @@ fn texts<'a>(a: &Text<'_>, b: &Text<'_>, equal: bool) -> Lane<'a, bool> {
 fn each<'a>(text: &Text<'_>, f: impl Fn(&str) -> bool) -> Lane<'a, bool> {
     match text {
         Text::One(text) => Lane::One(f(text)),
+        Text::Many(column, rows)
+            if let Some(codes) = column.codes().and_then(|c| c.get(rows.clone())) =>
+        {
+            let answers: Vec<bool> = column.entries().map(f).collect();
+            let answer = |&code: &u32| answers.get(code as usize).copied().unwrap_or(false);
+            Lane::Many(codes.iter().map(answer).collect())
+        }
         Text::Many(column, rows) => Lane::Many(rows.clone().map(|i| f(column.get(i))).collect()),
     }
 }

@@ -1,0 +1,225 @@
+//! Strings of a column: each with its text, or as codes into a few distinct ones.
+
+/// Strings laid end to end, or a dictionary of them and which one each row is.
+#[derive(Clone, Debug, Default)]
+pub struct StringColumn {
+    text: String,
+    /// For each string (of the dictionary, if there are codes), the offset just past it in `text`.
+    ends: Vec<u32>,
+    /// For each row its entry, which exists; `None`: each row is the string at its own position.
+    codes: Option<Vec<u32>>,
+}
+
+impl StringColumn {
+    /// Number of strings.
+    pub fn len(&self) -> usize {
+        self.codes.as_ref().map_or(self.ends.len(), Vec::len)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All the text, and for each string the offset just past it: of the entries, if there are
+    /// [`StringColumn::codes`].
+    pub fn parts(&self) -> (&str, &[u32]) {
+        (&self.text, &self.ends)
+    }
+
+    /// The strings that `ends` cuts out of `text`; `None` unless ends ascend, hit character
+    /// boundaries and finish at the end of `text`.
+    pub fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
+        let mut start = 0;
+        for &end in &ends {
+            text.get(start..end as usize)?;
+            start = end as usize;
+        }
+        (start == text.len()).then_some(Self { text, ends, codes: None })
+    }
+
+    /// Rows that are entries of `dictionary`, which has no codes; `None` if one is not there.
+    pub fn coded(dictionary: Self, codes: Vec<u32>) -> Option<Self> {
+        let entries = dictionary.ends.len();
+        let sound = dictionary.codes.is_none() && codes.iter().all(|&c| (c as usize) < entries);
+        sound.then_some(Self { codes: Some(codes), ..dictionary })
+    }
+
+    /// For each row which entry of [`StringColumn::entries`] it is, if rows are coded.
+    pub fn codes(&self) -> Option<&[u32]> {
+        self.codes.as_deref()
+    }
+
+    /// The entries that codes stand for; without codes, the rows.
+    pub fn entries(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len()).map(|entry| self.entry(entry))
+    }
+
+    /// The string at `index`; empty past the end.
+    pub fn get(&self, index: usize) -> &str {
+        match &self.codes {
+            None => self.entry(index),
+            Some(codes) => codes.get(index).map_or("", |&code| self.entry(code as usize)),
+        }
+    }
+
+    fn entry(&self, index: usize) -> &str {
+        let end = self.ends.get(index).map_or(0, |&end| end as usize);
+        let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |&e| e as usize);
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// The bytes of the string at `index` of a column without codes; empty past the end.
+    #[inline(always)]
+    pub fn bytes_of(&self, index: usize) -> &[u8] {
+        let Some(&end) = self.ends.get(index) else { return &[] };
+        let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |&e| e as usize);
+        self.text.as_bytes().get(start..end as usize).unwrap_or_default()
+    }
+
+    /// Appends one string. A column holds at most 4 GiB of text, far above every body limit.
+    pub fn push(&mut self, value: &str) {
+        self.spell_out();
+        self.text.push_str(value);
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    /// The text and the offsets, to be reserved.
+    pub(super) fn grown(&mut self) -> (&mut String, &mut Vec<u32>) {
+        self.spell_out();
+        (&mut self.text, &mut self.ends)
+    }
+
+    /// Appends the strings of `other`.
+    pub fn extend_from(&mut self, other: &Self) {
+        if self.is_empty() {
+            return self.clone_from(other);
+        }
+        if let (Some(codes), Some(more)) = (&mut self.codes, &other.codes)
+            && (&self.text, &self.ends) == (&other.text, &other.ends)
+        {
+            return codes.extend_from_slice(more);
+        }
+        self.spell_out();
+        if other.codes.is_some() {
+            return other.iter().for_each(|string| self.push(string));
+        }
+        // Both texts stay far below 4 GiB together (see `push`).
+        let base = self.text.len() as u32;
+        self.text.push_str(&other.text);
+        self.ends.extend(other.ends.iter().map(|end| base.saturating_add(*end)));
+    }
+
+    /// Appends `count` empty strings.
+    pub fn extend_empty(&mut self, count: usize) {
+        self.spell_out();
+        let end = self.ends.last().copied().unwrap_or_default();
+        self.ends.resize(self.ends.len() + count, end);
+    }
+
+    /// Drops every string from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        match &mut self.codes {
+            Some(codes) => codes.truncate(len),
+            None => {
+                self.ends.truncate(len);
+                self.text.truncate(self.ends.last().map_or(0, |&end| end as usize));
+            }
+        }
+    }
+
+    /// The strings at `rows`, in that order; empty ones past the end.
+    pub fn gather(&self, rows: &[u32]) -> Self {
+        if let Some(codes) = &self.codes {
+            let picked: Option<Vec<u32>> =
+                rows.iter().map(|&row| codes.get(row as usize).copied()).collect();
+            if let Some(picked) = picked {
+                let (text, ends) = (self.text.clone(), self.ends.clone());
+                return Self { text, ends, codes: Some(picked) };
+            }
+        }
+        rows.iter().map(|&row| self.get(row as usize)).collect()
+    }
+
+    /// The strings in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        let codes = self.codes.as_ref().map_or(0, Vec::capacity);
+        self.text.capacity() + (self.ends.capacity() + codes) * 4
+    }
+
+    /// Gives up the codes.
+    #[inline(always)]
+    fn spell_out(&mut self) {
+        if self.codes.is_some() {
+            *self = self.iter().fold(Self::default(), |mut all, string| {
+                all.push(string);
+                all
+            });
+        }
+    }
+}
+
+impl PartialEq for StringColumn {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for StringColumn {}
+
+impl<'a> FromIterator<&'a str> for StringColumn {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(strings: I) -> Self {
+        let mut column = Self::default();
+        for string in strings {
+            column.push(string);
+        }
+        column
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_cut_where_they_were_joined() {
+        let mut column: StringColumn = ["a", "", "üx"].into_iter().collect();
+        assert_eq!(column.iter().collect::<Vec<_>>(), ["a", "", "üx"]);
+        column.truncate(1);
+        column.push("b");
+        assert_eq!(column.iter().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn parts_must_fit_the_text() {
+        assert!(StringColumn::from_parts("üx".into(), vec![2, 3]).is_some());
+        for ends in [vec![1, 3], vec![3, 2], vec![2], vec![4]] {
+            assert_eq!(StringColumn::from_parts("üx".into(), ends), None);
+        }
+    }
+
+    #[test]
+    fn codes_stand_for_their_entries() {
+        let entries = || ["a", "", "bc"].into_iter().collect::<StringColumn>();
+        let coded = |codes: &[u32]| StringColumn::coded(entries(), codes.to_vec());
+        assert_eq!(coded(&[0, 3]), None);
+        let column = coded(&[2, 0, 1, 2]).expect("entries that exist");
+        let plain = |texts: &[&str]| texts.iter().copied().collect::<StringColumn>();
+        assert_eq!(column, plain(&["bc", "a", "", "bc"]));
+        assert_eq!(column.gather(&[3, 1]).codes(), Some(&[2, 0][..]));
+        assert_eq!(column.gather(&[1, 9]), plain(&["a", ""]));
+        let mut longer = column.clone();
+        longer.extend_from(&column);
+        assert_eq!(longer.codes().map(<[u32]>::len), Some(8));
+        longer.truncate(3);
+        longer.push("x");
+        longer.extend_from(&column);
+        longer.extend_empty(1);
+        assert_eq!(longer, plain(&["bc", "a", "", "x", "bc", "a", "", "bc", ""]));
+    }
+}
