@@ -146,6 +146,14 @@ impl StringColumn {
         (0..self.len()).map(|index| self.get(index))
     }
 
+    /// Bytes of all strings, each counted as often as it stands there.
+    pub fn text_bytes(&self) -> usize {
+        match &self.codes {
+            None => self.text.len(),
+            Some(_) => self.iter().map(str::len).sum(),
+        }
+    }
+
     /// Bytes of memory held.
     pub fn bytes(&self) -> usize {
         let codes = self.codes.as_ref().map_or(0, Vec::capacity);
@@ -213,6 +221,7 @@ mod tests {
         assert_eq!(column, plain(&["bc", "a", "", "bc"]));
         assert_eq!(column.gather(&[3, 1]).codes(), Some(&[2, 0][..]));
         assert_eq!(column.gather(&[1, 9]), plain(&["a", ""]));
+        assert_eq!((column.text_bytes(), plain(&["bc", "a"]).text_bytes()), (5, 3));
         let mut longer = column.clone();
         longer.extend_from(&column);
         assert_eq!(longer.codes().map(<[u32]>::len), Some(8));

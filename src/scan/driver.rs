@@ -35,6 +35,12 @@ pub(super) fn page(
     let eras = eras(&parts, request.time, request.descending);
     let index = SeriesIndex::build(parts, &request.group_by, &mut filter);
     let columns = columns(request);
+    let mut deciding = predicate::field_columns(request.predicate.as_ref());
+    sorted::sort(&mut deciding);
+    deciding.dedup();
+    if deciding.len() == columns.len() {
+        deciding.clear();
+    }
     let mut walk = Walk {
         source,
         time: request.time,
@@ -43,6 +49,7 @@ pub(super) fn page(
         index: &index,
         filter: &filter,
         columns: &columns,
+        deciding: &deciding,
         eras: &eras,
         rows_scanned: 0,
     };
@@ -157,9 +164,9 @@ fn sink<'r>(
             let full = |f: &ResumeKey| Full { time_ns: f.time_ns, skip: f.skip, sent: f.sent };
             Sink::Rows(GroupRows::new(fields, request.descending, *limit, room, from.map(full)))
         }
-        Output::Aggregates { calls, window } => Sink::States(GroupStates::new(
+        Output::Aggregates { calls, window, limit } => Sink::States(GroupStates::new(
             calls,
-            window.as_ref(),
+            (window.as_ref(), *limit),
             request.time.start_ns,
             request.descending,
             room.0,

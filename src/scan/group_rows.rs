@@ -1,7 +1,7 @@
 //! The rows of one group while its series are read: collected series by series, put in order of
 //! time, cut where the page or the limit is full.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
@@ -12,6 +12,7 @@ use super::page::GroupData;
 use super::predicate::Mask;
 use super::request::Input;
 use super::source::Run;
+use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::ids::ColumnId;
 use crate::model::sorted::sort_positions;
@@ -35,7 +36,26 @@ pub(super) struct GroupRows<'a> {
     pending: Rows,
     done: Rows,
     done_bytes: usize,
-    done_series: HashSet<usize, FixedState>,
+    done_series: SeriesNumbers,
+}
+
+/// Series of the page, numbered in order of appearance.
+#[derive(Default)]
+struct SeriesNumbers {
+    numbers: HashMap<usize, u32, FixedState>,
+    series: Vec<usize>,
+}
+
+impl SeriesNumbers {
+    /// The number of a series, and whether it was given just now.
+    fn number(&mut self, series: usize) -> (u32, bool) {
+        let next = self.series.len() as u32;
+        let number = *self.numbers.entry(series).or_insert(next);
+        if number == next {
+            self.series.push(series);
+        }
+        (number, number == next)
+    }
 }
 
 /// Rows side by side.
@@ -75,7 +95,7 @@ impl<'a> GroupRows<'a> {
             pending: empty(),
             done: empty(),
             done_bytes: 0,
-            done_series: HashSet::default(),
+            done_series: SeriesNumbers::default(),
         }
     }
 
@@ -89,11 +109,29 @@ impl<'a> GroupRows<'a> {
         self.limit.is_some_and(|limit| self.sent() >= limit)
     }
 
+    /// Whether one row is wanted, the latest, and none has been sent.
+    pub(super) fn wants_newest(&self) -> bool {
+        self.descending && self.limit == Some(1) && self.sent() == 0 && self.skip == 0
+    }
+
+    /// Whether some row of `run` has a value in one of the fields.
+    ///
+    /// # Errors
+    /// [`ScanError::ColumnType`].
+    pub(super) fn has_value(&self, run: &Run) -> Result<bool, ScanError> {
+        for input in self.fields {
+            if input::read(run, input)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// How many more rows can be used at most.
     pub(super) fn wanted(&self) -> usize {
         let open = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.sent()));
         let open = usize::try_from(open.saturating_add(self.skip)).unwrap_or(usize::MAX);
-        let row_bytes: usize = self.done.fields.iter().map(|c| value_bytes(c, usize::MAX)).sum();
+        let row_bytes: usize = self.done.fields.iter().map(least_bytes).sum();
         let fitting = self.bytes_max.saturating_sub(self.done_bytes) / (8 + row_bytes);
         let fitting = fitting.min(self.rows_max.saturating_sub(self.rows()));
         // The first row always fits. One more than fits, so that the page is known to be full.
@@ -180,6 +218,7 @@ impl<'a> GroupRows<'a> {
         let empty = self.fields.iter().map(new_column).collect();
         self.pending = Rows { fields: empty, ..Rows::default() };
         let time = |row: u32| pending.times_ns.get(row as usize).copied().unwrap_or_default();
+        let row_bytes = RowBytes::of(&pending);
         // A resumed page starts with the rows that were sent already.
         let again = order.iter().take_while(|&&row| Some(time(row)) == self.resume_ns()).count();
         let start = again.min(std::mem::take(&mut self.skip) as usize);
@@ -189,12 +228,17 @@ impl<'a> GroupRows<'a> {
             if self.limit.is_some_and(|limit| self.sent() + (end - start) as u64 >= limit) {
                 break;
             }
-            let bytes = self.row_bytes(&pending, row as usize, text);
+            let series = pending.series.get(row as usize).copied().unwrap_or_default();
+            // Tag values go into dictionaries: their text counts once per series.
+            let text =
+                if self.done_series.numbers.contains_key(&series) { 0 } else { text(series) };
+            let bytes = row_bytes.row(row as usize) + text;
             let rows = self.done.times_ns.len() + end - start;
             if rows > 0 && (self.done_bytes + bytes > self.bytes_max || rows >= self.rows_max) {
                 full = Some(time(row));
                 break;
             }
+            self.done_series.number(series);
             self.done_bytes += bytes;
             end += 1;
         }
@@ -209,15 +253,6 @@ impl<'a> GroupRows<'a> {
 
     fn resume_ns(&self) -> Option<i64> {
         self.resume.map(|resume| resume.time_ns)
-    }
-
-    /// Bytes of one pending row in a page: values, and the text that is new to the page.
-    fn row_bytes(&mut self, rows: &Rows, row: usize, text: &dyn Fn(usize) -> usize) -> usize {
-        let values: usize = rows.fields.iter().map(|column| value_bytes(column, row)).sum();
-        let series = rows.series.get(row).copied().unwrap_or_default();
-        // Tag values go into dictionaries: their text counts once per series.
-        let text = if self.done_series.insert(series) { text(series) } else { 0 };
-        8 + values + text
     }
 
     /// Bytes of the rows on the page.
@@ -237,21 +272,75 @@ impl<'a> GroupRows<'a> {
         tag: impl Fn(usize, ColumnId) -> &'t str,
     ) -> Option<GroupData> {
         let Rows { times_ns, series, fields } = self.done;
-        let column = |&id: &ColumnId| -> StringColumn {
-            series.iter().map(|&series| tag(series, id)).collect()
-        };
+        let SeriesNumbers { numbers, series: found } = self.done_series;
+        let rows: Vec<u32> =
+            series.iter().map(|series| numbers.get(series).copied().unwrap_or_default()).collect();
+        let column = |&id: &ColumnId| coded(found.iter().map(|&series| tag(series, id)), &rows);
         let tags = tags.iter().map(column).collect();
         (!times_ns.is_empty()).then_some(GroupData::Rows { times_ns, fields, tags })
     }
 }
 
-/// Bytes of one value in a page, its bit of validity rounded up.
-fn value_bytes(column: &Column, row: usize) -> usize {
+/// Row i is string `rows[i]` of `strings`.
+fn coded<'t>(strings: impl Iterator<Item = &'t str>, rows: &[u32]) -> StringColumn {
+    let mut dictionary = StringColumn::default();
+    let mut codes: HashMap<&str, u32, FixedState> = HashMap::default();
+    let code_of = |string| {
+        let next = dictionary.len() as u32;
+        let code = *codes.entry(string).or_insert(next);
+        if code == next {
+            dictionary.push(string);
+        }
+        code
+    };
+    let by_string: Vec<u32> = strings.map(code_of).collect();
+    let code = |&row: &u32| by_string.get(row as usize).copied().unwrap_or_default();
+    StringColumn::coded(dictionary, rows.iter().map(code).collect()).unwrap_or_default()
+}
+
+/// Bytes that a value takes at least about, its bit of validity rounded up.
+fn least_bytes(column: &Column) -> usize {
     match &column.values {
-        Values::String(values) => 5 + values.get(row).len(),
-        Values::Boolean(_) => 2,
-        _ => 9,
+        Values::String(_) => 5,
+        Values::Float(_) => 9,
+        _ => 2,
     }
+}
+
+/// Bytes of pending rows in a page. Integers are packed, so that the largest tells.
+struct RowBytes<'a> {
+    fixed: usize,
+    texts: Vec<&'a StringColumn>,
+}
+
+impl<'a> RowBytes<'a> {
+    fn of(rows: &'a Rows) -> Self {
+        let mut this = Self { fixed: 8, texts: Vec::new() };
+        for column in &rows.fields {
+            this.fixed += match &column.values {
+                Values::String(values) => {
+                    this.texts.push(values);
+                    5
+                }
+                Values::Boolean(_) => 2,
+                Values::Float(_) => 9,
+                Values::Integer(v) => {
+                    1 + packed(v.iter().fold(0, |all, v| all | (v ^ (v << 1)) as u64))
+                }
+                Values::Unsigned(v) => 1 + packed(v.iter().fold(0, |all, v| all | v)),
+            };
+        }
+        this
+    }
+
+    fn row(&self, row: usize) -> usize {
+        self.fixed + self.texts.iter().map(|texts| texts.get(row).len()).sum::<usize>()
+    }
+}
+
+/// Bytes that hold every bit of `all`.
+fn packed(all: u64) -> usize {
+    (u64::BITS - all.leading_zeros()).div_ceil(8) as usize
 }
 
 fn new_column(input: &Input) -> Column {
@@ -297,8 +386,11 @@ fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
         }
         _ => return positions.iter().for_each(|_| column.push_null()),
     }
+    let valid = read.valid.as_ref();
+    if valid.is_none() && column.validity == Validity::All {
+        return;
+    }
     for (row, &p) in (start..).zip(positions) {
-        let valid = read.valid.as_ref();
         column.validity.push(row, valid.is_none_or(|v| v.get(at(p)).copied().unwrap_or(false)));
     }
 }
@@ -318,9 +410,7 @@ impl Rows {
         self.times_ns.extend(order.iter().filter_map(|row| other.times_ns.get(at(row))));
         self.series.extend(order.iter().filter_map(|row| other.series.get(at(row))));
         for (to, from) in self.fields.iter_mut().zip(&other.fields) {
-            for row in order {
-                to.push_from(from, at(row));
-            }
+            to.extend_from(&from.gather(order));
         }
     }
 }

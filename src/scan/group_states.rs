@@ -19,6 +19,7 @@ pub(super) struct GroupStates<'a> {
     slots: Slots,
     bytes_max: usize,
     descending: bool,
+    limit: Option<u64>,
     /// Windows have been left to the next page.
     cut: bool,
 }
@@ -28,14 +29,16 @@ impl<'a> GroupStates<'a> {
     /// [`ScanError::Input`].
     pub(super) fn new(
         calls: &'a [AggregateCall],
-        window: Option<&Window>,
+        (window, limit): (Option<&Window>, Option<u64>),
         start_ns: i64,
         descending: bool,
         bytes_max: usize,
     ) -> Result<Self, ScanError> {
         let accumulators = calls.iter().map(accumulator).collect::<Result<_, _>>()?;
         let slots = Slots::new(window.cloned(), start_ns);
-        Ok(Self { calls, accumulators, slots, bytes_max, descending, cut: false })
+        // Clocks that change put rows into windows out of order.
+        let limit = limit.filter(|_| window.is_some_and(|window| window.zone.is_empty()));
+        Ok(Self { calls, accumulators, slots, bytes_max, descending, limit, cut: false })
     }
 
     /// Takes in the rows of `run` that `mask` selects. `open` are the times still wanted: they
@@ -93,6 +96,19 @@ impl<'a> GroupStates<'a> {
     /// About how many bytes the states take in a page.
     pub(super) fn bytes(&self) -> usize {
         self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum()
+    }
+
+    /// Whether every window that is wanted is whole, given that all rows before a time in the
+    /// scan's direction have been taken in: only the last window seen may be open.
+    pub(super) fn is_done(&self) -> bool {
+        self.limit.is_some_and(|limit| self.slots.len() as u64 > limit)
+    }
+
+    /// About how many nanoseconds the windows wanted span; `None` without a limit.
+    pub(super) fn span_ns(&self) -> Option<i128> {
+        // One to see that the last one is whole, one because the first is cut by the range.
+        let windows = i128::from(self.limit?) + 2;
+        Some(windows * i128::from(self.slots.every_ns()?))
     }
 
     /// Whether windows have been left to the next page.

@@ -42,7 +42,8 @@ impl Run {
     }
 
     /// The rows inside `time`; `None` when there are none.
-    pub(super) fn trim(mut self, time: TimeRange) -> Option<Self> {
+    #[must_use]
+    pub fn trim(mut self, time: TimeRange) -> Option<Self> {
         let times = self.times();
         let start = times.partition_point(|&t| t < time.start_ns);
         let end = times.partition_point(|&t| t < time.end_ns);

@@ -97,6 +97,11 @@ impl Filter {
         settle_by_rank(&self.root, tags, ranks, text) == Some(false)
     }
 
+    /// Whether rows have to be looked at for some series.
+    pub(super) fn reads_rows(&self) -> bool {
+        self.on_rows
+    }
+
     /// The rows of `run`, whose series has these tags, for which the predicate is true.
     ///
     /// # Errors
@@ -110,7 +115,10 @@ impl Filter {
             // Series that their tags exclude were dropped when they were resolved.
             return Ok(Mask::All);
         }
-        evaluate(&self.root, &Context { run: Some(run), tag })
+        match evaluate(&self.root, &Context { run: Some(run), tag })? {
+            Mask::Some(rows) if !rows.contains(&true) => Ok(Mask::None),
+            mask => Ok(mask),
+        }
     }
 }
 

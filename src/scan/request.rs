@@ -43,6 +43,10 @@ pub enum Output {
         calls: Vec<AggregateCall>,
         /// Windows of GROUP BY time(); `None` is one window over the whole range.
         window: Option<Window>,
+        /// With one call only: windows wanted of each group at most, over all pages. More may come;
+        /// so many are whole.
+        #[serde(default)]
+        limit: Option<u64>,
     },
 }
 

@@ -44,6 +44,20 @@ pub struct Run {
     pub rows: Range<usize>,
 }
 
+impl Run {
+    /// The last of its rows alone.
+    #[must_use]
+    pub fn last_row(mut self) -> Self {
+        self.rows.start = self.rows.end.saturating_sub(1).max(self.rows.start);
+        self
+    }
+}
+
+/// The last row inside `time` of runs that ascend.
+pub fn latest(runs: Vec<Run>, time: TimeRange) -> Option<Run> {
+    runs.into_iter().rev().find_map(|run| run.trim(time)).map(Run::last_row)
+}
+
 /// Why data could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
@@ -129,6 +143,20 @@ pub trait Source {
         time: TimeRange,
         columns: &[ColumnId],
     ) -> Result<Vec<Run>, SourceError>;
+
+    /// The latest row of a series of a part inside `time`, if there is one.
+    ///
+    /// # Errors
+    /// As [`Source::runs`].
+    fn newest(
+        &mut self,
+        part: usize,
+        series: u32,
+        time: TimeRange,
+        columns: &[ColumnId],
+    ) -> Result<Option<Run>, SourceError> {
+        Ok(latest(self.runs(part, series, time, columns)?, time))
+    }
 
     /// What can be said without reading rows: whether a series has a row inside `time` that
     /// tombstones leave. `None`: its runs tell.

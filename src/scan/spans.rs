@@ -48,6 +48,11 @@ impl Slots {
         self.window.is_some()
     }
 
+    /// Width of a window, nanoseconds; `None` when there are none.
+    pub(super) fn every_ns(&self) -> Option<i64> {
+        self.window.as_ref().map(|window| window.every_ns)
+    }
+
     /// Start of the window of each slot, nanoseconds.
     pub(super) fn starts_ns(&self) -> &[i64] {
         &self.starts_ns

@@ -57,8 +57,13 @@ fn answer(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
             _ => panic!("states where rows were asked for"),
         }
     }
+    let limit = match &request.output {
+        Output::Aggregates { limit: Some(limit), .. } => *limit as usize,
+        _ => usize::MAX,
+    };
     let finished = merges.into_iter().map(|(key, merges)| {
         let calls = merges.iter().map(|m| finished_points(m.finish(request.descending)));
+        let calls = calls.map(|points| points.into_iter().take(limit).collect());
         (key, calls.collect())
     });
     let rows = rows.into_iter().map(|(key, rows)| (key, vec![rows]));

@@ -12,7 +12,7 @@ use super::merge::merge;
 use super::predicate::{Filter, Mask};
 use super::request::{ResumeKey, SeriesMark};
 use super::series_index::{Place, SeriesIndex};
-use super::source::{Part, Source};
+use super::source::{Part, Run, Source};
 use crate::model::ids::ColumnId;
 use crate::model::sorted;
 use crate::model::time::TimeRange;
@@ -54,6 +54,8 @@ pub(super) struct Walk<'a> {
     pub(super) filter: &'a Filter,
     /// Fields to decode.
     pub(super) columns: &'a [ColumnId],
+    /// Those of them that the filter reads; empty if it reads all of them, or none.
+    pub(super) deciding: &'a [ColumnId],
     pub(super) eras: &'a [Era],
     pub(super) rows_scanned: u64,
 }
@@ -112,7 +114,7 @@ impl Walk<'_> {
                     Slice::Done(live) => live,
                     Slice::Stopped(end) => return Ok(Some(self.resume(group, end))),
                 };
-                if let Sink::Rows(_) = sink {
+                if sink.is_limited() {
                     span = span.saturating_mul(SLICE_GROWTH);
                 }
                 rest = self.after(rest, live);
@@ -179,11 +181,22 @@ impl Walk<'_> {
         live: &mut TimeRange,
         sink: &mut Sink<'_>,
     ) -> Result<(), ScanError> {
+        let index = self.index;
+        let mut all = places(index, series, era);
+        if let (false, Some(only), None) = (self.deciding.is_empty(), all.next(), all.next()) {
+            return self.filter_first(series, only, live, sink);
+        }
+        if sink.wants_newest()
+            && !self.filter.reads_rows()
+            && let Some(run) = self.newest(series, era, *live)?
+            && sink.has_value(&run)?
+        {
+            self.rows_scanned += 1;
+            return self.consume(series, &run, &Mask::All, live, sink);
+        }
         let mut runs = Vec::new();
-        for place in places(self.index, series, era) {
-            let (part, number) = (place.part as usize, place.series);
-            let found = self.source.runs(part, number, *live, self.columns)?;
-            runs.extend(found.into_iter().filter_map(|run| run.trim(*live)));
+        for place in places(index, series, era) {
+            runs.extend(self.runs(place, *live, self.columns)?);
         }
         if runs.is_empty() {
             return Ok(());
@@ -192,22 +205,92 @@ impl Walk<'_> {
         if self.descending {
             runs.reverse();
         }
-        let index = self.index;
         for run in runs {
             // What is wanted may have shrunk since.
             let Some(run) = run.trim(*live) else { continue };
             self.rows_scanned += run.rows.len() as u64;
-            let tag = |id| index.tag(series, id);
-            let mask = self.filter.select(&run, &tag)?;
+            let mask = self.filter.select(&run, &|id| index.tag(series, id))?;
+            self.consume(series, &run, &mask, live, sink)?;
+        }
+        Ok(())
+    }
+
+    /// The same for a series of one part: columns that the filter does not read are decoded only
+    /// where it selects a row.
+    fn filter_first(
+        &mut self,
+        series: usize,
+        place: Place,
+        live: &mut TimeRange,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ScanError> {
+        let index = self.index;
+        let mut runs = self.runs(place, *live, self.deciding)?;
+        if self.descending {
+            runs.reverse();
+        }
+        for run in runs {
+            let Some(run) = run.trim(*live) else { continue };
+            self.rows_scanned += run.rows.len() as u64;
+            let mask = self.filter.select(&run, &|id| index.tag(series, id))?;
+            let (Some(&first_ns), Some(&last_ns)) = (run.times().first(), run.times().last())
+            else {
+                continue;
+            };
             if mask == Mask::None {
                 continue;
             }
-            match sink {
-                Sink::Rows(rows) => rows.consume(series, &run, &mask, live)?,
-                Sink::States(states) => states.consume(&run, &mask, &tag, live)?,
+            // Runs of one part do not overlap: this is the same one.
+            let time = TimeRange::new(first_ns, last_ns.saturating_add(1));
+            for run in self.runs(place, time, self.columns)? {
+                self.consume(series, &run, &mask, live, sink)?;
             }
         }
         Ok(())
+    }
+
+    /// The latest row of a series inside `time`, as all parts together have it.
+    fn newest(
+        &mut self,
+        series: usize,
+        era: &Era,
+        time: TimeRange,
+    ) -> Result<Option<Run>, ScanError> {
+        let mut runs = Vec::new();
+        for place in places(self.index, series, era) {
+            let (part, number) = (place.part as usize, place.series);
+            runs.extend(self.source.newest(part, number, time, self.columns)?);
+        }
+        Ok(merge(runs)?.pop())
+    }
+
+    fn runs(
+        &mut self,
+        place: Place,
+        time: TimeRange,
+        columns: &[ColumnId],
+    ) -> Result<Vec<Run>, ScanError> {
+        let runs = self.source.runs(place.part as usize, place.series, time, columns)?;
+        Ok(runs.into_iter().filter_map(|run| run.trim(time)).collect())
+    }
+
+    fn consume(
+        &self,
+        series: usize,
+        run: &Run,
+        mask: &Mask,
+        live: &mut TimeRange,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ScanError> {
+        if *mask == Mask::None {
+            return Ok(());
+        }
+        match sink {
+            Sink::Rows(rows) => rows.consume(series, run, mask, live),
+            Sink::States(states) => {
+                states.consume(run, mask, &|id| self.index.tag(series, id), live)
+            }
+        }
     }
 
     /// Whether the source has decoded what one page may cost.
@@ -224,6 +307,11 @@ impl Walk<'_> {
         };
         let places = series.iter().flat_map(|&series| places(self.index, series, era));
         let rows: u64 = places.map(per_series).fold(0, u64::saturating_add);
+        if let Sink::States(states) = sink
+            && let Some(span) = states.span_ns()
+        {
+            return span.min(length);
+        }
         let (rows, wanted) = match sink {
             // All series together, and some to spare.
             Sink::Rows(sink) => (rows, 2 * sink.wanted() as u64),
@@ -293,7 +381,31 @@ impl Walk<'_> {
 impl Sink<'_> {
     /// Whether the group needs nothing more.
     fn is_done(&self) -> bool {
-        matches!(self, Self::Rows(rows) if rows.is_done())
+        match self {
+            Self::Rows(rows) => rows.is_done(),
+            Self::States(states) => states.is_done(),
+        }
+    }
+
+    /// Whether one row is wanted, the latest.
+    fn wants_newest(&self) -> bool {
+        matches!(self, Self::Rows(rows) if rows.wants_newest())
+    }
+
+    /// Whether a row of `run` can be sent.
+    fn has_value(&self, run: &Run) -> Result<bool, ScanError> {
+        match self {
+            Self::Rows(rows) => rows.has_value(run),
+            Self::States(_) => Ok(false),
+        }
+    }
+
+    /// Whether a slice may have brought less than is wanted.
+    fn is_limited(&self) -> bool {
+        match self {
+            Self::Rows(_) => true,
+            Self::States(states) => states.span_ns().is_some(),
+        }
     }
 
     /// Rows of the group sent so far.

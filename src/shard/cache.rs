@@ -6,7 +6,9 @@ use std::rc::Rc;
 use super::budget::Evictable;
 use crate::batch::series_table::SeriesTable;
 use crate::memtable::Memtable;
+use crate::model::ids::ColumnId;
 use crate::model::sorted_map::SortedMap;
+use crate::scan::source::Rows as ScanRows;
 use crate::segment::index::Index;
 use crate::store::Table;
 
@@ -15,6 +17,11 @@ const BODIES_BYTES_MAX: usize = 8_000_000;
 /// Decoded indexes and series of one shard, bytes. Past it all of them go. Kept apart from bodies:
 /// a scan of everything must not make the next SHOW read everything.
 const DECODED_BYTES_MAX: usize = 4_000_000;
+
+/// Latest rows of one shard: enough for a dashboard, and for what lists the last value of all.
+const NEWEST_MAX: usize = 2_048;
+/// About what one value of such a row takes with its column, bytes.
+const NEWEST_VALUE_BYTES: usize = 100;
 
 /// A segment: its directory row and the offset of its index there.
 pub(super) type SegmentKey = (u64, u32);
@@ -25,7 +32,17 @@ struct Rows {
     bodies_bytes: usize,
     indexes: SortedMap<SegmentKey, Rc<Index>>,
     series: SortedMap<SegmentKey, Rc<SeriesTable>>,
+    newest: SortedMap<SeriesKey, Newest>,
     decoded_bytes: usize,
+}
+
+/// A series of a segment, by its position there.
+type SeriesKey = (SegmentKey, u32);
+
+/// The latest row of a series in a segment, of these columns.
+struct Newest {
+    columns: Vec<ColumnId>,
+    row: Rc<ScanRows>,
 }
 
 impl Rows {
@@ -33,6 +50,7 @@ impl Rows {
         if self.decoded_bytes + bytes > DECODED_BYTES_MAX {
             self.indexes = SortedMap::default();
             self.series = SortedMap::default();
+            self.newest = SortedMap::default();
             self.decoded_bytes = 0;
         }
         self.decoded_bytes += bytes;
@@ -97,6 +115,23 @@ impl Cache {
         let mut rows = self.rows.borrow_mut();
         rows.make_room(bytes);
         rows.series.insert(key, Rc::clone(series));
+    }
+
+    /// The latest row of a series, if it is kept with just these columns.
+    pub(super) fn newest(&self, key: SeriesKey, columns: &[ColumnId]) -> Option<Rc<ScanRows>> {
+        let rows = self.rows.borrow();
+        rows.newest
+            .get(&key)
+            .filter(|known| known.columns == columns)
+            .map(|known| Rc::clone(&known.row))
+    }
+
+    pub(super) fn put_newest(&self, key: SeriesKey, columns: &[ColumnId], row: &Rc<ScanRows>) {
+        let mut rows = self.rows.borrow_mut();
+        if rows.newest.len() < NEWEST_MAX {
+            rows.make_room((columns.len() + 1) * NEWEST_VALUE_BYTES);
+            rows.newest.insert(key, Newest { columns: columns.to_vec(), row: Rc::clone(row) });
+        }
     }
 
     /// Drops everything: what is stored has changed, or may have.

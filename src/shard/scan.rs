@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::blocks::StoredBlocks;
-use super::cache::Cache;
+use super::cache::{Cache, SegmentKey};
 use super::load::Loaded;
 use super::request::Refusal;
 use super::tombstone::{self, Hidden};
+use crate::batch::column::Column;
 use crate::batch::order::{Distinct, Order};
 use crate::memtable::Memtable;
 use crate::memtable::table::MeasurementTable;
@@ -20,7 +21,7 @@ use crate::protocol::shard::Stamp;
 use crate::scan::error::ScanError;
 use crate::scan::page::{ScanPage, SummaryPage};
 use crate::scan::request::{ScanRequest, SummaryRequest};
-use crate::scan::source::{Part, ReadStats, Rows, Run, Source, SourceError};
+use crate::scan::source::{self, Part, ReadStats, Rows, Run, Source, SourceError};
 use crate::scan::{PageLimits, explain, scan, summarise};
 use crate::segment::directory::Summary;
 use crate::segment::index::Index;
@@ -35,6 +36,8 @@ const ROW_BYTES: u64 = 4;
 const STEP_BYTES: u64 = ROW_BYTES << 19;
 /// Decoded pages kept while one page of the answer is made, rows times columns.
 const CELLS_KEPT_MAX: usize = 2_000_000;
+/// Sets of columns that pages are decoded for at a time.
+const COLUMN_SETS_MAX: usize = 2;
 /// Rows of the memtable put into one block, at least, when a series has fewer.
 const ROWS_PER_BLOCK: usize = 1_024;
 
@@ -128,7 +131,7 @@ impl<S: Store> Shard<S> {
 
 /// What is behind a part that was handed out.
 enum Behind {
-    Segment { key: u64, index: Rc<Index>, hidden: Vec<Hidden> },
+    Segment { key: SegmentKey, index: Rc<Index>, hidden: Vec<Hidden> },
     Memtable { measurement: MeasurementId, order: Rc<Order> },
 }
 
@@ -147,11 +150,11 @@ struct ShardSource<'a, S> {
     loaded: &'a Loaded,
     memtable: Memtable,
     parts: Vec<Behind>,
-    /// By part and page (of the memtable: first series).
-    kept: SortedMap<(usize, usize), Kept>,
+    /// By position in `columns`, part and page (of the memtable: first series).
+    kept: SortedMap<(usize, usize, usize), Kept>,
     cells_kept: usize,
-    /// What `kept` was decoded for.
-    columns: Vec<ColumnId>,
+    /// What pages are decoded for: what decides on rows, and all that is wanted of them.
+    columns: Vec<Vec<ColumnId>>,
     stats: ReadStats,
 }
 
@@ -195,14 +198,11 @@ impl<S: Store> Source for ShardSource<'_, S> {
         time: TimeRange,
         columns: &[ColumnId],
     ) -> Result<Vec<Run>, SourceError> {
-        if self.columns != columns {
-            self.forget();
-            self.columns = columns.to_vec();
-        }
+        let set = self.column_set(columns);
         let (pages, index) = match self.parts.get(part) {
             Some(Behind::Segment { index, .. }) => (index.pages_of(series), Rc::clone(index)),
             Some(Behind::Memtable { .. }) => {
-                let kept = self.memtable_rows(part, series);
+                let kept = self.memtable_rows((set, part), series);
                 return Ok(kept.and_then(|kept| kept.run(series)).into_iter().collect());
             }
             None => return Ok(Vec::new()),
@@ -214,12 +214,25 @@ impl<S: Store> Source for ShardSource<'_, S> {
                 self.stats.blocks_pruned += 1;
                 continue;
             }
-            let kept = self.segment_rows(part, at).map_err(source_error)?;
+            let kept = self.segment_rows((set, part), at).map_err(source_error)?;
             if let Some(run) = kept.run(series) {
                 self.push_visible(part, series, run, &mut runs);
             }
         }
         Ok(runs)
+    }
+
+    fn newest(
+        &mut self,
+        part: usize,
+        series: u32,
+        time: TimeRange,
+        columns: &[ColumnId],
+    ) -> Result<Option<Run>, SourceError> {
+        if let Some(row) = self.newest_row(part, series, time, columns).map_err(source_error)? {
+            return Ok(Run { block: row, rows: 0..1 }.trim(time));
+        }
+        Ok(source::latest(self.runs(part, series, time, columns)?, time))
     }
 
     fn is_live(&mut self, part: usize, series: u32, time: TimeRange) -> Option<bool> {
@@ -275,7 +288,7 @@ impl<S: Store> ShardSource<'_, S> {
             rows: u64::from(segment.rows).max(segment.bytes / ROW_BYTES),
             tombstones: !hidden.is_empty(),
         };
-        self.parts.push(Behind::Segment { key, index, hidden });
+        self.parts.push(Behind::Segment { key: (key, segment.index_offset), index, hidden });
         Ok(part)
     }
 
@@ -299,19 +312,20 @@ impl<S: Store> ShardSource<'_, S> {
     }
 
     /// A page of a segment, decoded as far as the columns asked for.
-    fn segment_rows(&mut self, part: usize, at: usize) -> Result<Kept, Refusal> {
-        if let Some(kept) = self.kept.get(&(part, at)) {
+    fn segment_rows(&mut self, (set, part): (usize, usize), at: usize) -> Result<Kept, Refusal> {
+        if let Some(kept) = self.kept.get(&(set, part, at)) {
             return Ok(kept.clone());
         }
         let Some(Behind::Segment { key, index, .. }) = self.parts.get(part) else {
             return Err(Refusal::Invalid("no such part".into()));
         };
         let page = index.pages.get(at).ok_or_else(|| Refusal::Invalid("no such page".into()))?;
-        let mut blocks = StoredBlocks::new(self.store, self.cache, self.loaded, *key)?;
+        let mut blocks = StoredBlocks::new(self.store, self.cache, self.loaded, key.0)?;
         let keys = reader::keys(index, page, &mut blocks)?;
         let mut rows = Rows { times_ns: keys.times_ns, columns: Vec::new() };
+        let columns = self.columns.get(set).map_or(&[][..], Vec::as_slice);
         for (field, (id, _)) in index.fields.iter().enumerate() {
-            if self.columns.contains(id)
+            if columns.contains(id)
                 && let Some(column) = reader::field(index, page, field, &mut blocks)?
             {
                 rows.columns.push((*id, column));
@@ -320,13 +334,53 @@ impl<S: Store> ShardSource<'_, S> {
         let first_series = page.first_series;
         let kept = Kept { rows: Rc::new(rows), first_series, ends: keys.ends.into() };
         add(&mut self.stats, &blocks.stats);
-        self.keep(part, at, &kept);
+        // A page of one series is asked for once.
+        if kept.ends.len() > 1 {
+            self.keep((set, part, at), &kept);
+        }
         Ok(kept)
     }
 
+    /// The latest row of a series of a segment, if that tells the latest one inside `time`.
+    fn newest_row(
+        &mut self,
+        part: usize,
+        series: u32,
+        time: TimeRange,
+        columns: &[ColumnId],
+    ) -> Result<Option<Rc<Rows>>, Refusal> {
+        let (key, at) = match self.parts.get(part) {
+            Some(Behind::Segment { key, index, hidden }) if hidden.is_empty() => {
+                let Some(at) = index.pages_of(series).last() else { return Ok(None) };
+                // A page that may have later rows is no reason to read it.
+                if index.pages.get(at).is_none_or(|page| page.max_time_ns >= time.end_ns) {
+                    return Ok(None);
+                }
+                (*key, at)
+            }
+            _ => return Ok(None),
+        };
+        if let Some(row) = self.cache.newest((key, series), columns) {
+            return Ok(Some(row));
+        }
+        let set = self.column_set(columns);
+        let Some(run) = self.segment_rows((set, part), at)?.run(series).map(Run::last_row) else {
+            return Ok(None);
+        };
+        let last = [run.rows.start as u32];
+        let of = |(id, column): &(ColumnId, Column)| (*id, column.gather(&last));
+        let row = Rc::new(Rows {
+            times_ns: run.block.times_ns.get(run.rows).unwrap_or_default().to_vec(),
+            columns: run.block.columns.iter().map(of).collect(),
+        });
+        self.cache.put_newest((key, series), columns, &row);
+        Ok(Some(row))
+    }
+
     /// The rows of a series of the memtable, with those of its neighbours when they are few.
-    fn memtable_rows(&mut self, part: usize, series: u32) -> Option<Kept> {
-        let nearest = self.kept.range((part, 0)..=(part, series as usize)).next_back();
+    fn memtable_rows(&mut self, (set, part): (usize, usize), series: u32) -> Option<Kept> {
+        let before = (set, part, 0)..=(set, part, series as usize);
+        let nearest = self.kept.range(before).next_back();
         if let Some((_, kept)) = nearest
             && ((series - kept.first_series) as usize) < kept.ends.len()
         {
@@ -336,18 +390,32 @@ impl<S: Store> ShardSource<'_, S> {
             return None;
         };
         let table = self.memtable.table_mut(*measurement)?;
-        let kept = gather(table, order, series, &self.columns);
-        self.keep(part, series as usize, &kept);
+        let columns = self.columns.get(set).map_or(&[][..], Vec::as_slice);
+        let kept = gather(table, order, series, columns);
+        self.keep((set, part, series as usize), &kept);
         Some(kept)
     }
 
-    fn keep(&mut self, part: usize, at: usize, kept: &Kept) {
+    /// The number of a set of columns; a scan has two at most.
+    fn column_set(&mut self, columns: &[ColumnId]) -> usize {
+        if let Some(known) = self.columns.iter().position(|known| known == columns) {
+            return known;
+        }
+        if self.columns.len() >= COLUMN_SETS_MAX {
+            self.forget();
+            self.columns.clear();
+        }
+        self.columns.push(columns.to_vec());
+        self.columns.len() - 1
+    }
+
+    fn keep(&mut self, key: (usize, usize, usize), kept: &Kept) {
         let cells = kept.rows.times_ns.len() * (1 + kept.rows.columns.len()) + kept.ends.len();
         if self.cells_kept + cells > CELLS_KEPT_MAX {
             self.forget();
         }
         self.cells_kept += cells;
-        self.kept.insert((part, at), kept.clone());
+        self.kept.insert(key, kept.clone());
     }
 
     fn forget(&mut self) {

@@ -31,6 +31,7 @@ mod operators;
 mod product;
 mod protocol;
 mod queries;
+mod query_cost;
 mod query_hostile;
 mod query_script;
 mod query_scripts_in_memory;

@@ -157,7 +157,7 @@ fn no_event_decodes_more_than_8_mb() {
         predicate: None,
         group_by: Vec::new(),
         descending: false,
-        output: Output::Aggregates { calls, window: None },
+        output: Output::Aggregates { calls, window: None, limit: None },
         resume: None,
     };
     let mut cold = Shard::new(store.clone(), Rc::clone(&budget), u64::MAX);

@@ -40,7 +40,7 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
 
 fn rows_per_table(block: &Block) -> usize {
     let text_of = |column: &Column| match &column.values {
-        Values::String(strings) => strings.parts().0.len(),
+        Values::String(strings) => strings.text_bytes(),
         _ => 0,
     };
     let text_bytes: usize = block.fields.iter().map(text_of).sum();

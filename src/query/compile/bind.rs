@@ -178,5 +178,14 @@ fn partials(node: &Node, feed: &Feed, schema: &MeasurementSchema) -> (Output, Ve
         sources.push(CallSource { call: index, beside: positions });
         calls.push(AggregateCall { function, input, beside });
     }
-    (Output::Aggregates { calls, window: node.window.clone() }, sources)
+    let limit = windows_wanted(node, feed);
+    (Output::Aggregates { calls, window: node.window.clone(), limit }, sources)
+}
+
+/// With LIMIT, how many windows with a value each group needs: so many decide what is shown,
+/// however windows without one are filled.
+fn windows_wanted(node: &Node, feed: &Feed) -> Option<u64> {
+    let [index] = feed.calls.as_slice() else { return None };
+    let only_reads = node.calls.get(*index)?.transforms.is_empty();
+    (only_reads && node.limit > 0 && !feed.extended).then(|| node.limit.saturating_add(node.offset))
 }

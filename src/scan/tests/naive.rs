@@ -78,9 +78,13 @@ pub(super) fn answer(writes: &[Write], request: &ScanRequest) -> Answer {
                 Output::Rows { fields, tags, limit } => {
                     vec![raw(&rows, fields, tags, *limit, request.descending)]
                 }
-                Output::Aggregates { calls, window } => calls
+                Output::Aggregates { calls, window, limit } => calls
                     .iter()
-                    .map(|call| windows(&rows, call, window.as_ref(), request))
+                    .map(|call| {
+                        let mut points = windows(&rows, call, window.as_ref(), request);
+                        points.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
+                        points
+                    })
                     .collect(),
             };
             (key, calls)

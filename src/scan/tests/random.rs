@@ -148,8 +148,9 @@ fn request(rng: &mut fastrand::Rng, span: i64, rows: i64) -> ScanRequest {
         let limit = rng.bool().then(|| rng.u64(1..10));
         Output::Rows { fields, tags, limit }
     } else {
-        let calls = (0..rng.usize(1..4)).map(|_| call(rng)).collect();
-        Output::Aggregates { calls, window: window(rng, span) }
+        let calls: Vec<_> = (0..rng.usize(1..4)).map(|_| call(rng)).collect();
+        let limit = (calls.len() == 1 && rng.bool()).then(|| rng.u64(1..6));
+        Output::Aggregates { calls, window: window(rng, span), limit }
     };
     ScanRequest {
         measurement: MeasurementId(1),

@@ -1,0 +1,97 @@
+//! What queries read, counted by EXPLAIN ANALYZE: it must not grow with what they do not ask about.
+
+use crate::product::Product;
+
+const DAY_S: i64 = 86_400;
+const START_S: i64 = 1_600_000_000 - 1_600_000_000 % (7 * DAY_S);
+
+/// `hosts` series of two fields, a point each `every_s` for so many days, at rest.
+fn product(hosts: i64, every_s: i64, days: i64) -> Product {
+    let mut product = Product::with(&[]);
+    product.query("d", "CREATE DATABASE d");
+    for day in 0..days {
+        let mut lines = Vec::new();
+        for second in (0..DAY_S).step_by(every_s as usize) {
+            let time = START_S + day * DAY_S + second;
+            lines.extend((0..hosts).map(|host| {
+                format!("m,host=h{host} v={}i,w={}i {time}", time % 101, (time + host) % 97)
+            }));
+        }
+        product.write("d", &lines.join("\n"));
+    }
+    product.rest();
+    product
+}
+
+/// Blocks, rows and bytes that a query reads.
+fn cost(product: &mut Product, q: &str) -> (u64, u64, u64) {
+    let answer = product.query("d", &format!("EXPLAIN ANALYZE {q}"));
+    let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap();
+    let of = |name: &str| {
+        let line = rows.iter().find_map(|row| row[0].as_str().unwrap().split_once(name));
+        line.map_or(0, |(_, number)| number.parse::<u64>().unwrap())
+    };
+    (of("blocks_read: "), of(" rows_read: "), of("bytes_decoded: "))
+}
+
+#[test]
+fn ten_times_the_history_costs_a_query_nothing() {
+    for q in [
+        "SELECT max(v) FROM m WHERE host = 'h3' AND {hour} GROUP BY time(1m)",
+        "SELECT * FROM m WHERE v > 90 AND {hour}",
+        "SELECT mean(w) FROM m WHERE {hour} GROUP BY host",
+    ] {
+        let costs = [7, 70].map(|days| {
+            let mut product = product(5, 1_800, days);
+            let from = START_S + (days - 1) * DAY_S;
+            let hour = format!("time >= {from}s AND time < {}s", from + 3_600);
+            cost(&mut product, &q.replace("{hour}", &hour))
+        });
+        assert!(costs[0].0 > 0, "{q}: {costs:?}");
+        assert!(costs[1].0 * 5 <= costs[0].0 * 6, "{q}: {costs:?}");
+        assert!(costs[1].1 * 5 <= costs[0].1 * 6, "{q}: {costs:?}");
+    }
+}
+
+#[test]
+fn the_last_points_are_read_from_the_newest_blocks() {
+    let q = "SELECT * FROM m {where} GROUP BY host ORDER BY time DESC LIMIT 1";
+    let week = format!("WHERE time >= {}s", START_S + 21 * DAY_S);
+    let newest = cost(&mut product(100, 7_200, 28), &q.replace("{where}", &week));
+    let all = cost(&mut product(100, 7_200, 28), &q.replace("{where}", ""));
+    assert_eq!(all.1, 100, "one row of each series");
+    assert!(newest.0 > 0 && all.0 <= newest.0 + 3, "{newest:?} {all:?}: a dictionary per week");
+}
+
+#[test]
+fn the_last_points_are_known_the_second_time() {
+    let mut product = product(50, 3_600, 7);
+    let q = "SELECT * FROM m GROUP BY host ORDER BY time DESC LIMIT 1";
+    let first = product.query("d", q);
+    assert_eq!(cost(&mut product, q).0, 0);
+    product.write("d", &format!("m,host=h7 w=1i {}", START_S + 30 * DAY_S));
+    let second = product.query("d", q);
+    let [first, second] = [first, second].map(|a| a["results"][0]["series"].clone());
+    let (first, second) = (first.as_array().unwrap(), second.as_array().unwrap());
+    let changed = first.iter().zip(second).filter(|(a, b)| a != b).count();
+    assert_eq!((first.len(), second.len(), changed), (50, 50, 1));
+}
+
+#[test]
+fn a_limit_on_windows_ends_the_scan() {
+    let mut product = product(5, 60, 7);
+    let q = "SELECT max(v) FROM m GROUP BY time(1h) ORDER BY time DESC";
+    let all = cost(&mut product, q);
+    let some = cost(&mut product, &format!("{q} LIMIT 3"));
+    assert!(some.1 * 10 < all.1 && some.0 * 4 < all.0, "{some:?} {all:?}");
+}
+
+#[test]
+fn a_filter_that_selects_nothing_reads_its_own_columns_only() {
+    let mut product = product(5, 60, 7);
+    let all = cost(&mut product, "SELECT * FROM m WHERE v > 0");
+    let none = cost(&mut product, "SELECT * FROM m WHERE v > 1000");
+    let own = cost(&mut product, "SELECT v FROM m WHERE v > 1000");
+    assert_eq!(none, own);
+    assert!(none.2 * 2 < all.2, "{none:?} {all:?}");
+}
