@@ -19,6 +19,7 @@ import { median, slice, take } from './ingest.mjs';
 import { threeRequests } from './latency.mjs';
 import { buildParsers, parsers } from './line_protocol.mjs';
 import { queries } from './queries.mjs';
+import { recordNative } from './queries_native.mjs';
 import { types } from './query_types.mjs';
 import { batches } from './tsbs.mjs';
 
@@ -156,10 +157,15 @@ await finishWith(async () => {
   if (wanted('rest')) await rest(await everything());
   if (wanted('queries')) {
     const node = await everything();
+    const quick = process.argv.includes('--quick');
     const starters = [{ name: 'Tidemark', start: (folder) => tidemark(node, folder) }];
     if (hasInfluxdb()) starters.push({ name: 'InfluxDB', start: (folder) => influxdb(folder) });
     const only = asked.filter((name) => types.some((type) => type.name.startsWith(name)));
-    await queries(starters, { quick: process.argv.includes('--quick'), only });
+    if (!quick && only.length === 0) {
+      const bench = ['bench', '--bench', 'queries'];
+      recordNative(await must('The benchmark of queries, natively', 'cargo', bench, { tee: true }));
+    }
+    await queries(starters, { quick, only });
   }
   return 0;
 });

@@ -50,7 +50,7 @@ fn row(name: &str, points: usize, series: usize) {
 
 /// The same hour of one of a hundred series with 3 and with 30 days behind it.
 pub(crate) fn history() {
-    println!("{:<60} {:>9} {:>9}", "one hour after", "3 days ms", "30 days ms");
+    println!("{:<60} {:>11} {:>11}", "one hour after", "3 days ms", "30 days ms");
     let mut both: Vec<Tidemark> = [3, 30]
         .into_iter()
         .map(|days| {
@@ -80,7 +80,7 @@ pub(crate) fn history() {
         "SELECT * FROM m GROUP BY host ORDER BY time DESC LIMIT 1".to_owned(),
     ] {
         let times: Vec<Duration> = both.iter_mut().map(|one| median(one, &query)).collect();
-        println!("{query:<60.60} {:>9.3} {:>9.3}", ms(times[0]), ms(times[1]));
+        println!("{query:<60.60} {:>11.3} {:>11.3}", ms(times[0]), ms(times[1]));
     }
 }
 
