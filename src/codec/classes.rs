@@ -56,6 +56,10 @@ const KEPT_BITS: u64 = 6;
 
 /// The shift that leaves about [`KEPT_BITS`] of most values.
 fn shift(values: &[u64]) -> u32 {
+    let all = values.iter().fold(0, |all, value| all | value);
+    if all >> SHIFTED_BITS_MIN == 0 {
+        return 0;
+    }
     let bits: u64 = values.iter().map(|value| u64::from(u64::BITS - value.leading_zeros())).sum();
     let mean = bits / (values.len() as u64).max(1);
     if mean < SHIFTED_BITS_MIN { 0 } else { (mean - KEPT_BITS) as u32 }

@@ -1,7 +1,7 @@
 //! An encoding that is whole but for its residuals, which may be bit-packed or coded by the classes
 //! of a table that all blocks of a column share. What is chosen is a bit of the method byte.
 
-use super::bitpack::{self, Plan};
+use super::bitpack;
 use super::classes::{Decoder, Histogram, Table};
 use super::{Error, finish};
 
@@ -14,7 +14,7 @@ struct Open {
     /// Where the method byte is.
     method_at: usize,
     residuals: Vec<u64>,
-    plan: Plan,
+    packed_bytes: usize,
 }
 
 /// An encoding and its residuals, if it has any. The default is no bytes.
@@ -30,9 +30,15 @@ impl Draft {
         Self { head, open: None }
     }
 
-    /// `head`, of which the byte at `method_at` is the method, to be followed by `residuals`.
-    pub(super) fn open(head: Vec<u8>, method_at: usize, residuals: Vec<u64>, plan: Plan) -> Self {
-        Self { head, open: Some(Open { method_at, residuals, plan }) }
+    /// `head`, of which the byte at `method_at` is the method, to be followed by `residuals`, which
+    /// take `packed_bytes` by [`bitpack::estimate`].
+    pub(super) fn open(
+        head: Vec<u8>,
+        method_at: usize,
+        residuals: Vec<u64>,
+        packed_bytes: usize,
+    ) -> Self {
+        Self { head, open: Some(Open { method_at, residuals, packed_bytes }) }
     }
 
     /// How often each class occurs among the residuals; `None` if there are none.
@@ -42,19 +48,19 @@ impl Draft {
 
     /// Bytes of the residuals when packed, about.
     pub fn packed_bytes(&self) -> usize {
-        self.open.as_ref().map_or(0, |open| open.plan.bytes)
+        self.open.as_ref().map_or(0, |open| open.packed_bytes)
     }
 
     /// The bytes; residuals by classes if there is a table.
     pub fn finish(self, table: Option<&Table>) -> Vec<u8> {
         let Self { head: mut out, open } = self;
-        if let Some(Open { method_at, residuals, plan }) = open {
+        if let Some(Open { method_at, residuals, .. }) = open {
             match (table, out.get_mut(method_at)) {
                 (Some(table), Some(method)) => {
                     *method |= CLASSES;
                     table.encode(&residuals, &mut out);
                 }
-                _ => bitpack::encode(&residuals, &plan, &mut out),
+                _ => bitpack::encode(&residuals, &mut out),
             }
         }
         out

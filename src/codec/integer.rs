@@ -41,15 +41,15 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     let mut deltas = Vec::with_capacity(rest.len());
     deltas.extend(values.iter().zip(rest).map(|(a, b)| zigzag(b.wrapping_sub(*a))));
     let mut chosen = (DELTA, first, deltas);
-    let mut plan = bitpack::plan(&chosen.2);
+    let mut bytes = bitpack::estimate(&chosen.2);
     // A bound that needs no second pass: deltas this small cannot lose by more than the patches.
     let range_bits = u64::BITS - (largest.wrapping_sub(smallest) as u64).leading_zeros();
-    if plan.bytes * 16 >= values.len() * range_bits as usize {
+    if bytes * 16 >= values.len() * range_bits as usize {
         let mut offsets = Vec::with_capacity(values.len());
         offsets.extend(values.iter().map(|value| value.wrapping_sub(smallest) as u64));
-        let offsets_plan = bitpack::plan(&offsets);
-        if offsets_plan.bytes <= plan.bytes {
-            (chosen, plan) = ((OFFSET, smallest, offsets), offsets_plan);
+        let offsets_bytes = bitpack::estimate(&offsets);
+        if offsets_bytes <= bytes {
+            (chosen, bytes) = ((OFFSET, smallest, offsets), offsets_bytes);
         }
     }
     let (method, first, residuals) = chosen;
@@ -57,7 +57,7 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
         *byte = method;
     }
     varint::write_signed(first, &mut head);
-    Draft::open(head, at, residuals, plan)
+    Draft::open(head, at, residuals, bytes)
 }
 
 /// Replaces the contents of `out` with exactly `count` values.

@@ -48,10 +48,10 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     let step = typical(&deltas);
     let mut packed: Vec<u64> = Vec::with_capacity(deltas.len());
     packed.extend(deltas.iter().map(|delta| zigzag(delta.wrapping_sub(step))));
-    let mut plan = bitpack::plan(&packed);
+    let mut bytes = bitpack::estimate(&packed);
     let mut header = (STEP, step);
     // Under two bits a value there is no jitter worth a second try.
-    if plan.bytes * 4 > deltas.len() {
+    if bytes * 4 > deltas.len() {
         let total = deltas.iter().fold(0_i64, |sum, delta| sum.wrapping_add(*delta));
         let n = deltas.len().max(1) as i64;
         // Rounded: a step that is off by one would drift away from the grid.
@@ -64,9 +64,9 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
                 zigzag(residual)
             })
             .collect();
-        let grid_plan = bitpack::plan(&grid);
-        if grid_plan.bytes < plan.bytes {
-            (packed, plan) = (grid, grid_plan);
+        let grid_bytes = bitpack::estimate(&grid);
+        if grid_bytes < bytes {
+            (packed, bytes) = (grid, grid_bytes);
             header = (GRID, grid_step);
         }
     }
@@ -74,7 +74,7 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     varint::write(unit, &mut head);
     varint::write_signed(first, &mut head);
     varint::write_signed(header.1, &mut head);
-    Draft::open(head, at, packed, plan)
+    Draft::open(head, at, packed, bytes)
 }
 
 /// Replaces the contents of `out` with exactly `count` values.
