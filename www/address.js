@@ -5,6 +5,9 @@ import { change, current, onChange, views } from './state.js';
 
 const keys = { view: 'view', db: 'db', range: 'range', query: 'q' };
 
+/** Typing is quicker than some browsers let a page change its address. */
+const pause_ms = 300;
+
 /** The hash of a state. A query that names a password is left out. */
 export function hashOf(state) {
   const parameters = new URLSearchParams();
@@ -31,17 +34,25 @@ export function stateOf(hash) {
  * came by a link.
  */
 export function followAddress(moved) {
+  let timer = null;
+  const write = (how) => {
+    clearTimeout(timer);
+    const hash = hashOf(current());
+    if (hash !== location.hash) history[how](null, '', hash);
+  };
   const read = () => {
+    clearTimeout(timer);
     change(stateOf(location.hash));
     moved();
   };
   addEventListener('popstate', read);
   onChange((now, before) => {
-    const hash = hashOf(now);
-    if (hash === location.hash || hash === hashOf(before)) return;
+    if (hashOf(now) === hashOf(before)) return;
     // Typing is no step to go back to; another view, range or database is.
     const isStep = ['view', 'db', 'range'].some((key) => now[key] !== before[key]);
-    history[isStep ? 'pushState' : 'replaceState'](null, '', hash);
+    if (isStep) return write('pushState');
+    clearTimeout(timer);
+    timer = setTimeout(write, pause_ms, 'replaceState');
   });
   change(stateOf(location.hash));
 }

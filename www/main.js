@@ -2,7 +2,7 @@
 
 import { followAddress } from './address.js';
 import { databases } from './api/schema.js';
-import { onToken } from './api/token.js';
+import { onToken, setToken } from './api/token.js';
 import { currentPlace, settlePlace } from './api/transport.js';
 import { connectPanel } from './connect/panel.js';
 import { button } from './dom.js';
@@ -27,7 +27,11 @@ async function reload({ keep = false } = {}) {
 
 const query = queryPanel({
   changed: () => names.fill(),
-  refused: () => corner(),
+  refused() {
+    setToken('');
+    names.fill();
+    query.results.showStart();
+  },
   start: (host, { run }) => welcome(host, { names: () => databases().catch(() => []), run, reload }),
 });
 const names = explorer(byId('explorer'), {

@@ -80,6 +80,14 @@ async function chart(console_) {
   assert.ok(to - from > 4 * 36e5 && to - from < 7 * 36e5, narrowed);
   await page.getByRole('button', { name: 'Zoom out' }).click();
   await page.locator('.stat', { hasText: /^72 points/ }).waitFor();
+
+  // A value alone is a figure; what has no numbers says where it can be seen.
+  await show(console_, { view: 'chart', q: 'SELECT count(load) FROM cpu' });
+  await page.locator('.alone').waitFor();
+  assert.equal(await page.locator('.alone').textContent(), 'cpu.count48');
+  await console_.server.mustWrite(`words said="so" ${time(0)}`, { db: 'demo' });
+  await show(console_, { view: 'chart', q: 'SELECT said FROM words' });
+  await page.locator('.empty', { hasText: 'There are no numbers to draw' }).waitFor();
   noProblems(console_);
 }
 

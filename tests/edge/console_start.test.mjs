@@ -100,6 +100,13 @@ test('9: the address shows the same to somebody else, and never has the token', 
   for (const [place, text] of Object.entries(places)) {
     assert.ok(!text.includes(token), `the token is in ${place}`);
   }
+  // A token that is refused makes room for another one.
+  await page.evaluate(() => sessionStorage.setItem('tidemark.token', 'gone'));
+  await go(hashOf(chosen));
+  await page.reload();
+  await page.locator('.welcome input').waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.getItem('tidemark.token')), null);
+
   const devtools = await context.newCDPSession(page);
   const { entries } = await devtools.send('Page.getNavigationHistory');
   assert.ok(entries.length > 3);

@@ -73,12 +73,16 @@ export function card() {
     async fill(db) {
       asked += 1;
       const mine = asked;
-      element.hidden = !db;
-      if (!db) return;
+      if (!db) {
+        element.hidden = true;
+        return;
+      }
       const [counted, found, series] = await Promise.all(
         [stats(db), ends(db), seriesCount(db)].map((answer) => answer.catch((error) => error)),
       );
-      if (mine === asked) show(element, db, counted, found, series);
+      if (mine !== asked) return;
+      element.hidden = [counted, found, series].every((answer) => answer instanceof Error);
+      show(element, db, counted, found, series);
     },
   };
 }
@@ -95,11 +99,13 @@ function show(element, db, counted, found, series) {
     lines.unshift(line('Size', bytesText(counted.diskBytes)));
     lines.push(line('Points written', whole(counted.writePointsOk)));
     // In the browser nobody counts rows, and nobody pays.
-    if (currentPlace() === 'server') lines.push(
-      line('Rows written', `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`, 'Storage rows, at $1 a million; those of the shards since they were made'),
-      line('Rows read', `${whole(counted.rowsRead)} · ${dollars(counted.rowsRead * rowRead)}`, 'Storage rows, at $0.001 a million'),
-      line('Storage', `${dollars(counted.diskBytes * byteMonth)} a month`, '$0.20 for each GB and month'),
-    );
+    if (currentPlace() === 'server') {
+      lines.push(
+        line('Rows written', `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`, 'Storage rows, at $1 a million; those of the shards since they were made'),
+        line('Rows read', `${whole(counted.rowsRead)} · ${dollars(counted.rowsRead * rowRead)}`, 'Storage rows, at $0.001 a million'),
+        line('Storage', `${dollars(counted.diskBytes * byteMonth)} a month`, '$0.20 for each GB and month'),
+      );
+    }
   }
   element.replaceChildren(el('h3', {}, db), el('dl', {}, lines));
 }

@@ -96,9 +96,9 @@ export function resultPanel({ again, failed, start }) {
   async function saveCsv() {
     const run = currentRun();
     if (!run) return;
-    const { tables } = await form(run, 'text');
-    const choice = shownTable.table < tables.length ? shownTable : { table: 0, sort: null };
-    if (tables.length) saveAs(await work('csv', choice), 'result.csv');
+    const loaded = await form(run, 'text');
+    const { table, sort } = shownTable.loaded === loaded ? shownTable : { table: 0, sort: null };
+    if (loaded.tables.length) saveAs(await work('csv', { table, sort }), 'result.csv');
   }
 
   function zoomed(from_ms, to_ms) {

@@ -10,9 +10,9 @@ export const pageRows = 100;
 export async function showTables(host, loaded) {
   const { tables } = loaded;
   const body = el('div', { class: 'table-body' });
-  const chosen = { table: 0 };
+  Object.assign(shownTable, { loaded, table: 0, sort: null });
   if (tables.length > 1) {
-    const picked = ({ target }) => showTable(body, tables, (chosen.table = Number(target.value)));
+    const picked = ({ target }) => showTable(body, tables, Number(target.value));
     host.replaceChildren(
       el('label', { class: 'which' }, 'Table',
         el('select', { on: { change: picked } },
@@ -24,8 +24,8 @@ export async function showTables(host, loaded) {
   if (tables.length > 0) await showTable(body, tables, 0);
 }
 
-/** The table that is shown and how it is sorted, for the download. */
-export const shownTable = { table: 0, sort: null };
+/** The table of `loaded` that is shown, and how it is sorted, for the download. */
+export const shownTable = { loaded: null, table: 0, sort: null };
 
 async function showTable(host, tables, table) {
   const { columns, kinds, rows } = tables[table];
