@@ -65,28 +65,30 @@ async function typing(console_) {
 async function uploading({ page, server }) {
   const rows = 35_000;
   const lines = Array.from({ length: rows }, (_, i) => `big,host=h${i % 10} v=${i},s="two\nlines" ${1_700_000_000 + i}`);
-  // The second request gets no answer, the third none from the server.
+  // The second request gets no answer, the third none from the server, and the fifth waits.
   let requests = 0;
+  let release = null;
+  const gate = new Promise((resolve) => (release = resolve));
   await page.route('**/api/v2/write*', async (route) => {
     requests += 1;
     if (requests === 2) return route.abort();
     if (requests === 3) return route.fulfill({ status: 503, headers: { 'Retry-After': '1' }, body: '{"message":"busy"}' });
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    if (requests === 5) await gate;
     return route.continue();
   });
   await page.getByLabel('Precision').selectOption('s');
   const file = { name: 'big.lp.gz', mimeType: 'application/gzip', buffer: gzipSync(lines.join('\n')) };
   await page.locator('#file').setInputFiles(file);
   const upload = page.locator('.upload');
-  await upload.locator('p', { hasText: /[1-9][\d,]* lines in/ }).waitFor();
+  await upload.locator('p', { hasText: '20,000 lines in 2 batches' }).waitFor();
   await upload.getByRole('button', { name: 'Pause' }).click();
   await upload.locator('p', { hasText: 'Paused' }).waitFor();
-  await page.waitForTimeout(800);
-  const held = requests;
+  release();
+  await upload.locator('p', { hasText: 'Paused: 30,000 lines in 3 batches' }).waitFor();
   await page.waitForTimeout(700);
-  assert.equal(requests, held, 'a request while held');
+  assert.equal(requests, 5, 'a request while held');
   const part = (await server.rows('SELECT count(v) FROM big', { db: 'demo' }))[0][1];
-  assert.ok(part > 0 && part < rows, `${part} rows while held`);
+  assert.equal(part, 30_000);
   const share = await upload.locator('progress').evaluate((bar) => bar.value / bar.max);
   assert.ok(Math.abs(share - part / rows) < 0.05, `${share} of the bar while ${part} of ${rows} are there`);
   await upload.getByRole('button', { name: 'Go on' }).click();
@@ -105,4 +107,16 @@ async function uploading({ page, server }) {
   const small = page.locator('.upload', { hasText: 'small.lp' });
   await small.locator('.answers', { hasText: 'error parsing line 2' }).waitFor();
   assert.equal((await server.rows('SELECT count(v) FROM small', { db: 'demo' }))[0][1], 2);
+
+  // A server that stays away: what was not answered is sent again when the visitor says so.
+  await page.unroute('**/api/v2/write*');
+  await page.route('**/api/v2/write*', (route) => route.abort());
+  const late = { name: 'late.lp', mimeType: 'text/plain', buffer: Buffer.from('late v=1 1\nlate v=2 2') };
+  await page.locator('#file').setInputFiles(late);
+  const failed = page.locator('.upload', { hasText: 'late.lp' });
+  await failed.locator('.answers', { hasText: 'The server could not be reached' }).waitFor();
+  await page.unroute('**/api/v2/write*');
+  await failed.getByRole('button', { name: 'Retry' }).click();
+  await failed.locator('p', { hasText: 'Done: 2 lines in 1 batch answered' }).waitFor();
+  assert.equal((await server.rows('SELECT count(v) FROM late', { db: 'demo' }))[0][1], 2);
 }

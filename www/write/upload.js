@@ -5,7 +5,7 @@ import { button, el } from '../dom.js';
 import { batches, contentsOf } from './batches.js';
 
 /** Times that a batch is sent again by itself. */
-const triesMax = 5;
+const triesMax = 4;
 
 /** Answers of the server that are listed. */
 const answersMax = 100;
@@ -38,7 +38,8 @@ export function upload(file, target, done) {
   const show = () => {
     // How much of the file that is, a packed one included.
     bar.value = (counts.read * counts.sent) / counts.unpacked;
-    status.textContent = `${number(counts.lines)} lines in ${number(counts.batches)} batches answered` +
+    const several = counts.batches === 1 ? 'batch' : 'batches';
+    status.textContent = `${hold ? 'Paused: ' : ''}${number(counts.lines)} lines in ${number(counts.batches)} ${several} answered` +
       (counts.refused ? `, ${number(counts.refused)} with rejected lines` : '') + '.';
   };
   const tell = (reply, first) => {
