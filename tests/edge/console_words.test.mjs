@@ -8,7 +8,7 @@ import { placeIn } from '../../www/influxql/complete.js';
 import { between, bounds, withRange } from '../../www/influxql/range.js';
 import { namesPassword, onlyReads, onlySelects, quoted, statements } from '../../www/influxql/statements.js';
 import { csvOf } from '../../www/results/csv.js';
-import { chartOf, pointsMax } from '../../www/results/lines.js';
+import { cellsMax, chartOf, pointsMax } from '../../www/results/lines.js';
 import { orderBy, tablesOf } from '../../www/results/tables.js';
 
 const limits = { from_ms: 1000, to_ms: 400_001_000 };
@@ -87,11 +87,18 @@ test('thinning keeps the least and the greatest value of each slice', () => {
   const count = 100_000;
   const values = Array.from({ length: count }, (_, i) => [i * 1000, i === 77_777 ? 1e6 : i === 33_333 ? -1e6 : i % 10]);
   const chart = chartOf({ results: [{ series: [{ name: 'm', columns: ['time', 'v'], values }] }] });
-  assert.deepEqual([chart.total, chart.points, chart.pointsDrawn, chart.thinned], [1, count, pointsMax, 1]);
+  assert.deepEqual([chart.total, chart.points, chart.pointsDrawn, chart.thinned], [1, count, pointsMax, true]);
   const [line] = chart.columns;
   assert.deepEqual([Math.min(...line), Math.max(...line)], [-1e6, 1e6]);
   const near = (value, index) => Math.abs(chart.times_ms[line.indexOf(value)] - index * 1000) <= count;
   assert.ok(near(1e6, 77_777) && near(-1e6, 33_333));
+  // Many lines, each with times of its own.
+  const apart = Array.from({ length: 100 }, (_, line) => ({
+    name: 'm', tags: { line }, columns: ['time', 'v'], values: Array.from({ length: 500 }, (__, i) => [i * 100 + line, i]),
+  }));
+  const many = chartOf({ results: [{ series: apart }] });
+  assert.ok(many.times_ms.length * many.columns.length <= cellsMax, `${many.times_ms.length} times`);
+  assert.ok(many.pointsDrawn <= many.points && many.columns.every((values) => Math.max(...values.filter(Number.isFinite)) === 499));
   const gap = chartOf({ results: [{ series: [{ name: 'm', columns: ['time', 'v'], values: [[1, 1], [2, null], [3, 3]] }, { name: 'n', columns: ['time', 'v'], values: [[2, 5]] }] }] });
   assert.deepEqual(gap.columns, [[1, null, 3], [undefined, 5, undefined]]);
 });

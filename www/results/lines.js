@@ -6,8 +6,8 @@ export const linesMax = 100;
 /** A line with more points is thinned for drawing. */
 export const pointsMax = 2000;
 
-/** No chart has more points of time than this, all lines together. */
-const timesMax = 50_000;
+/** A chart holds no more than this: a place for each line at each time that any of them has. */
+export const cellsMax = 500_000;
 
 const isNumber = (value) =>
   typeof value === 'number' || (typeof value === 'string' && /^-?\d{16,20}$/.test(value));
@@ -47,17 +47,16 @@ function ascending(line) {
  * What a chart draws: `{ labels, times_ms, columns, total, rows, thinned, points, pointsDrawn }`. `columns` has a
  * list for each line, beside `times_ms`: null is a gap, undefined no point at all. At most
  * [linesMax] lines; those with more than [pointsMax] points keep the least and the greatest value of
- * each of as many slices of the whole time.
+ * each slice of the whole time, and so do all if they would hold more than [cellsMax].
  */
 export function chartOf(reply) {
   const all = linesOf(reply);
   const lines = all.slice(0, linesMax).map(ascending);
   const points = all.reduce((sum, line) => sum + line.times_ms.length, 0);
-  const isLong = lines.filter(({ times_ms }) => times_ms.length > pointsMax).length;
   const grid = gridOf(lines);
   let drawn = lines.map((line) => (line.times_ms.length > pointsMax ? thin(line, grid) : line));
   let times = union(drawn);
-  if (times.length > timesMax) {
+  if (times.length * lines.length > cellsMax) {
     drawn = lines.map((line) => thin(line, grid));
     times = union(drawn);
   }
@@ -73,8 +72,8 @@ export function chartOf(reply) {
     columns,
     total: all.length,
     rows: rowsOf(reply),
-    thinned: isLong,
     points,
+    thinned: lines.some((line, index) => drawn[index].times_ms.length < line.times_ms.length),
     pointsDrawn: drawn.reduce((sum, line) => sum + line.times_ms.length, 0),
   };
 }
@@ -82,7 +81,7 @@ export function chartOf(reply) {
 const rowsOf = ({ results = [] }) =>
   results.flatMap(({ series = [] }) => series).reduce((sum, { values = [] }) => sum + values.length, 0);
 
-/** The slices of time that thinning uses, the same for every line. */
+/** The slices of time that thinning uses, the same for every line: two points of each. */
 function gridOf(lines) {
   let [from, to] = [Infinity, -Infinity];
   for (const { times_ms } of lines) {
@@ -110,10 +109,14 @@ function thin({ label, times_ms, values }, { from, width }) {
   const end = () => {
     if (slice < 0) return;
     const at = from + slice * width;
-    const isRising = least === null || least.index <= most.index;
-    const pair = isRising ? [least, most] : [most, least];
+    if (least?.index === most?.index) {
+      kept.times_ms.push(at + width / 2);
+      kept.values.push(least?.value ?? null);
+      return;
+    }
+    const pair = least.index < most.index ? [least, most] : [most, least];
     kept.times_ms.push(at + width / 4, at + (width * 3) / 4);
-    kept.values.push(...pair.map((one) => one?.value ?? null));
+    kept.values.push(...pair.map(({ value }) => value));
   };
   values.forEach((value, index) => {
     const next = Math.floor((times_ms[index] - from) / width);

@@ -8,7 +8,7 @@ import { curlOf } from '../connect/snippets.js';
 import { work } from './client.js';
 import { showPlans } from './explain.js';
 import { showFigures } from './figures.js';
-import { linesMax, pointsMax } from './lines.js';
+import { linesMax } from './lines.js';
 import { showRaw } from './raw.js';
 import { saveAs } from './save.js';
 import { shownTable, showTables } from './table.js';
@@ -217,6 +217,6 @@ export function resultPanel({ again, failed, start }) {
 function chartNotices({ total, thinned, points, pointsDrawn }) {
   const made = [];
   if (total > linesMax) made.push(`The first ${linesMax} of ${number(total)} lines are drawn: narrow the query, or group by fewer tags.`);
-  if (thinned) made.push(`Drawn from ${number(pointsDrawn)} of ${number(points)} points: lines of more than ${number(pointsMax)} are thinned for drawing. The table has all.`);
+  if (thinned) made.push(`${number(pointsDrawn)} of ${number(points)} points are drawn, the least and the greatest of each moment. The table has all.`);
   return made.map((text) => el('p', { class: 'notice' }, text));
 }
