@@ -23,7 +23,9 @@ function bytesOf(folder, part) {
 
 async function ask(target, db, q) {
   const body = new URLSearchParams({ q, db });
-  const reply = await fetch(`${target.url}/query`, { method: 'POST', body, headers: target.headers });
+  const send = () => fetch(`${target.url}/query`, { method: 'POST', body, headers: target.headers });
+  // A connection that was kept over the pause may have been closed.
+  const reply = await send().catch(send);
   const answer = await reply.json();
   const error = answer.error ?? answer.results[0].error;
   if (error) throw new Error(`${target.name}: ${error}`);

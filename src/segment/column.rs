@@ -3,8 +3,8 @@
 use crate::codec::classes::{Histogram, Stored, Table};
 use crate::codec::draft::Draft;
 
-/// A table has to save at least one byte in so many of what packing takes: it decodes slower. Floats
-/// of full precision save one in ninety.
+/// A table has to save at least one byte in so many of what packing takes: it decodes slower.
+/// Floats of full precision save one in ninety.
 const WORTH: usize = 128;
 
 /// Finishes the drafts of a column, page by page. Answers with the table that some of them need.

@@ -155,8 +155,8 @@ impl RunWriter {
     }
 }
 
-/// About what a series takes in memory, its tags and what finds it: merging a million of them in one
-/// event would stop the object for a second.
+/// About what a series takes in memory, its tags and what finds it: merging a million of them in
+/// one event would stop the object for a second.
 const SERIES_BYTES: u64 = 64;
 /// What a summary takes at most: two times and twelve varints.
 const SUMMARY_BYTES_MAX: usize = 2 * 8 + 4 * 10 + 8 * 5 + 10;
