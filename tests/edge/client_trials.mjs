@@ -68,6 +68,16 @@ function assertTells(error, text) {
   assert.ok(tells, `the client says:\n${error}\nthe server said:\n${text}`);
 }
 
+/** A token that may write and read `database` and nothing else. */
+export async function databaseToken(server, database) {
+  const resource = { resource_type: 'db', resource_identifier: [database] };
+  const permissions = [{ ...resource, actions: ['read', 'write'] }];
+  const body = JSON.stringify({ token_name: `of ${database}`, permissions });
+  const response = await server.fetch('/api/v3/enterprise/configure/token', { method: 'POST', body });
+  assert.equal(response.status, 201);
+  return (await response.json()).token;
+}
+
 class Trials {
   constructor(t, server, proxy, client, options) {
     Object.assign(this, { t, server, proxy, client, options });
@@ -118,6 +128,18 @@ class Trials {
   async badToken() {
     await this.refused(401, { action: 'points', first: 0, count: 3, batch: 3, token: 'wrong' });
     assert.equal(await this.count(0, 3), 0);
+  }
+
+  /** What users are told to give their agents. */
+  async itsOwnToken() {
+    const own = await databaseToken(this.server, this.database);
+    const points = { action: 'points', first: 300, count: 6, batch: 3, token: own };
+    const { error } = await this.order(points);
+    assert.equal(error, null);
+    assert.equal(await this.count(points.first, points.count), points.count);
+    await this.server.query('CREATE DATABASE foreign');
+    await this.refused(403, { ...points, database: 'foreign' });
+    await this.server.query('DROP DATABASE foreign');
   }
 
   async badLine() {
@@ -176,6 +198,7 @@ export async function clientTrials(t, client, options = {}) {
   await server.query(`CREATE DATABASE ${trials.database}`);
   await t.test('a field of every type', () => trials.types());
   await t.test('a bad token', () => trials.badToken());
+  await t.test("the database's own token", () => trials.itsOwnToken());
   await t.test('a bad line', () => trials.badLine());
   await t.test('an overloaded server, 503', () => trials.overloaded(503, 100));
   await t.test('an overloaded server, 429', () => trials.overloaded(429, 200));
