@@ -156,6 +156,20 @@ test('10: the data is kept if one wishes, only by one tab, and never taken when 
   await page.reload();
   assert.deepEqual(await cells(page, 'home', q), [['1970-01-01T00:00:00Z', '2']]);
 
+  // What cannot be stored is not acknowledged.
+  const devtools = await it.context.newCDPSession(page);
+  const origin = new URL(it.host.url).origin;
+  await devtools.send('Storage.clearDataForOrigin', { origin, storageTypes: 'indexeddb' });
+  await write(page, 'home', 'room t=22 1700000002');
+  await send(page);
+  await page.getByText("503: The browser's storage could not be written").waitFor();
+  await page.goto(it.host.url);
+  await page.reload();
+  await empty(page);
+  await write(page, 'home', 'room t=22 1700000002');
+  await send(page);
+  await page.locator('pre.answer.good').waitFor();
+
   // Another tab may not write beside this one, but may go on without.
   const second = await another(it);
   await second.getByText('open in another tab').waitFor();

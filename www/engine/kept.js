@@ -143,21 +143,33 @@ export class Kept {
     const { anew } = this;
     const rows = [...this.pending];
     if (rows.length === 0 && !anew) return;
-    const transaction = this.database.transaction(storeName, 'readwrite');
-    const store = transaction.objectStore(storeName);
-    if (anew) store.clear();
-    for (const [key, value] of rows) {
-      if (value === undefined) store.delete(key);
-      else store.put(value, key);
-    }
-    await new Promise((resolve, reject) => {
-      transaction.oncomplete = resolve;
-      transaction.onabort = () => reject(refused('written', transaction.error));
+    await this.committed((store) => {
+      if (anew) store.clear();
+      for (const [key, value] of rows) {
+        if (value === undefined) store.delete(key);
+        else store.put(value, key);
+      }
     });
     if (anew) this.anew = false;
     // A row that changed meanwhile stays.
     for (const [key, value] of rows) {
       if (this.pending.get(key) === value) this.pending.delete(key);
     }
+  }
+
+  /** Does `work(store)` in one transaction; resolves once that is stored. */
+  committed(work) {
+    return new Promise((resolve, reject) => {
+      const fail = (error) => reject(refused('written', error));
+      try {
+        // Throws once the visitor has cleared what sites store.
+        const transaction = this.database.transaction(storeName, 'readwrite');
+        transaction.oncomplete = resolve;
+        transaction.onabort = () => fail(transaction.error);
+        work(transaction.objectStore(storeName));
+      } catch (error) {
+        fail(error);
+      }
+    });
   }
 }

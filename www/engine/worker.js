@@ -129,8 +129,10 @@ const handlers = {
 
 /** The answer to a request that took effect here but could not be stored. */
 function unstored({ message }) {
-  const why = `${message}; what was written is gone when this page is closed`;
-  const body = new TextEncoder().encode(`${JSON.stringify({ error: why })}\n`);
+  const why = `${message.replace(/\.$/, '')}; what is not stored is gone when this page is closed`;
+  // In the words of v1 and of v2.
+  const reply = { error: why, code: 'unavailable', message: why };
+  const body = new TextEncoder().encode(`${JSON.stringify(reply)}\n`);
   return [503, ['Content-Type', 'application/json', 'X-Influxdb-Error', why], body];
 }
 
