@@ -1,4 +1,4 @@
-//! Standard deviation of a sample (n - 1), a float; of a single value not a number.
+//! Standard deviation of a sample (n - 1), a float; a single value has none.
 
 use super::fold::Aggregate;
 use super::number::Number;
@@ -53,6 +53,10 @@ impl<T: Number> Aggregate<T> for Stddev {
     }
 
     fn finish(state: &Moments, column: &mut Column) {
-        (state.squares / (state.count - 1) as f64).sqrt().push(column);
+        if state.count < 2 {
+            column.push_null();
+        } else {
+            (state.squares / (state.count - 1) as f64).sqrt().push(column);
+        }
     }
 }

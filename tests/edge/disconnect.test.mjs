@@ -1,0 +1,54 @@
+// A client that goes away stops its query: nothing is read for it any more.
+
+import assert from 'node:assert/strict';
+import { get } from 'node:http';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { tidemark, token } from './harness.mjs';
+
+const rows = 100_000;
+const rowsPerWrite = 20_000;
+/** Together far more than the sockets and the runtime hold for a reader that does not read. */
+const text = 'x'.repeat(400);
+const q = 'SELECT s FROM m';
+
+const db = { db: 'db' };
+
+test('a client that disconnects stops its query', { timeout: 180_000 }, async (t) => {
+  const server = await tidemark(t);
+  await server.query('CREATE DATABASE db WITH DURATION INF');
+  for (let at = 0; at < rows; at += rowsPerWrite) {
+    const lines = Array.from({ length: rowsPerWrite }, (_, i) => `m s="${text}" ${at + i}`);
+    await server.mustWrite(lines.join('\n'), { db: 'db', precision: 's' });
+  }
+  const search = new URLSearchParams({ ...db, q, chunked: 'true' });
+  const listed = async () => (await server.rows('SHOW QUERIES')).map((row) => row[1]);
+
+  // Who reads it all sees its end, and then it is off the list.
+  const began = Date.now();
+  const whole = await (await server.fetch(`/query?${search}`)).text();
+  const tookMs = Date.now() - began;
+  assert.ok(whole.length > rows * text.length);
+  assert.deepEqual(await listed(), []);
+
+  const headers = { authorization: `Token ${token}` };
+  const response = await new Promise((resolve, reject) => {
+    get(`${server.url}/query?${search}`, { headers }, resolve).on('error', reject);
+  });
+  assert.equal(response.statusCode, 200);
+  await new Promise((resolve) => response.once('readable', resolve));
+  assert.ok(response.read().length > 0, 'the answer has begun');
+
+  await sleep(500);
+  assert.deepEqual(await listed(), [q]);
+  response.destroy();
+  // Were it still answered, it would come to its end in this time, and off the list.
+  const deadline = Date.now() + 2 * tookMs + 1_000;
+  while (Date.now() < deadline) {
+    assert.deepEqual(await listed(), [q], 'the query came to its end without a client');
+    await sleep(250);
+  }
+  const [[, count]] = await server.rows('SELECT count(s) FROM m', { db: 'db', epoch: 's' });
+  assert.equal(count, rows);
+});
