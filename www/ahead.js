@@ -1,4 +1,5 @@
-// Without a server the page goes on when the network ends: what is loaded late otherwise comes ahead.
+// Without a server the page goes on when the network ends: what is loaded late otherwise comes
+// ahead.
 
 import { started } from './results/client.js';
 import { bytesOfSample } from './start/sample.js';

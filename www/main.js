@@ -32,7 +32,8 @@ const query = queryPanel({
     names.fill();
     query.results.showStart();
   },
-  start: (host, { run }) => welcome(host, { names: () => databases().catch(() => []), run, reload }),
+  start: (host, { run }) =>
+    welcome(host, { names: () => databases().catch(() => []), run, reload }),
 });
 const names = explorer(byId('explorer'), {
   insert(text) {
@@ -49,11 +50,16 @@ const panels = {
 const corner = sessionCorner(byId('session'), reload);
 onToken(corner);
 
-const places = [['query', 'Query'], ['write', 'Write'], ['connect', 'Connect']];
+const places = [
+  ['query', 'Query'],
+  ['write', 'Write'],
+  ['connect', 'Connect'],
+];
 const placeOf = (view) => (resultViews.includes(view) ? 'query' : view);
 let lastResult = resultViews.includes(current().view) ? current().view : 'chart';
 const links = places.map(([place, label]) =>
-  button(label, () => change({ view: place === 'query' ? lastResult : place })));
+  button(label, () => change({ view: place === 'query' ? lastResult : place })),
+);
 
 function showPlace() {
   const { view } = current();
@@ -70,4 +76,6 @@ byId('views').replaceChildren(...links);
 byId('main').replaceChildren(...Object.values(panels));
 onChange((now, before) => now.view !== before.view && showPlace());
 showPlace();
-settlePlace().then(() => reload()).then(() => currentPlace() === 'browser' && loadAhead());
+settlePlace()
+  .then(() => reload())
+  .then(() => currentPlace() === 'browser' && loadAhead());

@@ -32,10 +32,15 @@ export function sessionCorner(host, reload) {
   const tokenMenu = menu(tokenButton, 'Token', (panel, close) => {
     if (!token()) return panel.append(signInForm(again(close)));
     const drop = () => (setToken(''), again(close)());
-    panel.append(el('p', {}, 'A token is set. It is kept by this tab until it is closed.'), button('Forget it', drop));
+    panel.append(
+      el('p', {}, 'A token is set. It is kept by this tab until it is closed.'),
+      button('Forget it', drop),
+    );
   });
 
-  const placeMenu = menu(placeButton, 'Where the data lives', (panel, close) => fillPlaces(panel, again(close)));
+  const placeMenu = menu(placeButton, 'Where the data lives', (panel, close) =>
+    fillPlaces(panel, again(close)),
+  );
   host.replaceChildren(placeMenu.element, tokenMenu.element);
   show();
   return show;
@@ -56,7 +61,10 @@ function fillPlaces(panel, done) {
     }
   };
   const one = (place, label) =>
-    button(label, () => move(place), { class: 'choice', 'aria-pressed': String(currentPlace() === place) });
+    button(label, () => move(place), {
+      class: 'choice',
+      'aria-pressed': String(currentPlace() === place),
+    });
   const keep = el('input', { type: 'checkbox', checked: isKept(), on: { change: keepOrNot } });
   async function keepOrNot() {
     wrong.textContent = '';
@@ -72,9 +80,24 @@ function fillPlaces(panel, done) {
     done();
   };
   panel.append(
-    el('div', { class: 'choices' }, one('server', `The server, ${location.host}`), one('browser', 'This browser, without a server')),
+    el(
+      'div',
+      { class: 'choices' },
+      one('server', `The server, ${location.host}`),
+      one('browser', 'This browser, without a server'),
+    ),
     wrong,
     ...(currentPlace() === 'browser'
-      ? [el('label', { class: 'check' }, keep, 'Keep the data in this browser'), button('Forget the data', wipe)]
-      : [el('p', { class: 'faint' }, 'The whole database also runs inside this page: nothing leaves it.')]));
+      ? [
+          el('label', { class: 'check' }, keep, 'Keep the data in this browser'),
+          button('Forget the data', wipe),
+        ]
+      : [
+          el(
+            'p',
+            { class: 'faint' },
+            'The whole database also runs inside this page: nothing leaves it.',
+          ),
+        ]),
+  );
 }

@@ -35,7 +35,8 @@ export async function opened(t, { hash = '', signedIn = true, options, ...more }
   page.on('pageerror', (error) => problems.push(error.stack));
   page.on('console', (said) => said.type() === 'error' && problems.push(said.text()));
   const console_ = { server, context, page, problems };
-  if (signedIn) await page.addInitScript((secret) => sessionStorage.setItem('tidemark.token', secret), token);
+  if (signedIn)
+    await page.addInitScript((secret) => sessionStorage.setItem('tidemark.token', secret), token);
   console_.go = (to = '') => page.goto(`${server.url}/${to}`);
   if (hash !== null) await console_.go(hash);
   return console_;
@@ -68,7 +69,9 @@ export function drawnColours(page) {
     const lines = [];
     for (const [key, count] of [...counts].sort((a, b) => b[1] - a[1])) {
       const colour = key.split(',').map(Number);
-      const line = lines.find((one) => one.colour.every((part, i) => Math.abs(part - colour[i]) < 12));
+      const line = lines.find((one) =>
+        one.colour.every((part, i) => Math.abs(part - colour[i]) < 12),
+      );
       if (line) line.count += count;
       else lines.push({ colour, count });
     }
@@ -81,7 +84,9 @@ export async function chartDrawn(page) {
   await page.locator('.plot canvas').waitFor();
   await page.waitForFunction(() => {
     const canvas = document.querySelector('.plot canvas');
-    return canvas?.width > 0 && document.querySelector('#result')?.getAttribute('aria-busy') === null;
+    return (
+      canvas?.width > 0 && document.querySelector('#result')?.getAttribute('aria-busy') === null
+    );
   });
 }
 

@@ -30,8 +30,14 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   await go(hashOf({ db: 'demo' }));
   await page.locator('.query .cm-content').waitFor();
   const open = (name) => page.getByRole('button', { name: `Open ${name}`, exact: true }).click();
-  const side = (name) => page.locator('.tree .line', { has: page.getByRole('button', { name, exact: true }) }).locator('.detail');
-  const shows = (name, text) => side(name).filter({ hasText: new RegExp(`^${text}$`) }).waitFor();
+  const side = (name) =>
+    page
+      .locator('.tree .line', { has: page.getByRole('button', { name, exact: true }) })
+      .locator('.detail');
+  const shows = (name, text) =>
+    side(name)
+      .filter({ hasText: new RegExp(`^${text}$`) })
+      .waitFor();
   await shows('autogen', 'for ever');
   await shows('raw', '8736h');
   await shows('the room', '2 series');
@@ -39,7 +45,13 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   await open('the room');
   await shows('floor', 'tag, 2 values');
   await shows('wing', 'tag, 1 value');
-  for (const [field, type] of [['temp', 'float'], ['open', 'boolean'], ['note', 'string'], ['n', 'integer']]) await shows(field, type);
+  for (const [field, type] of [
+    ['temp', 'float'],
+    ['open', 'boolean'],
+    ['note', 'string'],
+    ['n', 'integer'],
+  ])
+    await shows(field, type);
   await open('floor');
   await open('raw');
   await page.getByRole('button', { name: 'only_raw', exact: true }).waitFor();
@@ -58,9 +70,14 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   await page.getByRole('button', { name: 'Read the schema anew' }).click();
   const card = page.locator('.card dl > div');
   await card.filter({ hasText: 'Newest' }).waitFor();
-  const shown = Object.fromEntries(await card.evaluateAll((all) => all.map((one) => [...one.children].map((it) => it.textContent))));
+  const shown = Object.fromEntries(
+    await card.evaluateAll((all) =>
+      all.map((one) => [...one.children].map((it) => it.textContent)),
+    ),
+  );
   const stats = await server.series('SHOW STATS');
-  const sum = (key) => stats.reduce((all, { columns, values: [row] }) => all + (row[columns.indexOf(key)] ?? 0), 0);
+  const sum = (key) =>
+    stats.reduce((all, { columns, values: [row] }) => all + (row[columns.indexOf(key)] ?? 0), 0);
   assert.equal(shown.Series, '4');
   assert.equal(shown['Oldest point'], '2020-09-13 12:26:40');
   assert.equal(shown['Newest point'], newest.replace('T', ' ').replace('Z', ''));
@@ -86,7 +103,10 @@ test('7: a time range, a refresh that rests while hidden and never overlaps, and
   await server.query('CREATE DATABASE demo');
   const now = Date.now();
   const line = (ago_ms, value) => `cpu load=${value} ${now - ago_ms}000000`;
-  await server.mustWrite([line(10 * 864e5, 1), line(2 * 36e5, 2), line(60_000, 3), line(30_000, 4)].join('\n'), { db: 'demo' });
+  await server.mustWrite(
+    [line(10 * 864e5, 1), line(2 * 36e5, 2), line(60_000, 3), line(30_000, 4)].join('\n'),
+    { db: 'demo' },
+  );
   await go(hashOf({ db: 'demo', view: 'table', q: 'SELECT load FROM cpu' }));
   const stat = (text) => page.locator('.stat', { hasText: text }).waitFor();
   await stat(/^4 rows/);
@@ -149,7 +169,9 @@ test('7: a time range, a refresh that rests while hidden and never overlaps, and
 /** The text of the Connect view for one client. */
 async function snippet(page, client) {
   await page.getByRole('tab', { name: client, exact: true }).click();
-  return (await page.locator('.snippet').textContent()).replaceAll('TOKEN', (word, offset, all) => (all[offset - 1] === '_' ? word : token));
+  return (await page.locator('.snippet').textContent()).replaceAll('TOKEN', (word, offset, all) =>
+    all[offset - 1] === '_' ? word : token,
+  );
 }
 
 test('8: settings that work when pasted, and a token that may only read', async (t) => {
@@ -157,9 +179,13 @@ test('8: settings that work when pasted, and a token that may only read', async 
   if (!console_) return;
   const { page, server } = console_;
   const env = { ...process.env, TIDEMARK_TOKEN: token };
-  const count = async () => (await server.rows('SELECT count(temperature) FROM room', { db: 'my db' }))[0]?.[1];
+  const count = async () =>
+    (await server.rows('SELECT count(temperature) FROM room', { db: 'my db' }))[0]?.[1];
 
-  const { stdout } = await run('bash', ['-ec', (await snippet(page, 'curl')).replace(/^curl/gm, 'curl -sS')]);
+  const { stdout } = await run('bash', [
+    '-ec',
+    (await snippet(page, 'curl')).replace(/^curl/gm, 'curl -sS'),
+  ]);
   assert.match(stdout, /"columns":\["time","floor","temperature"\],"values":\[\[".*","1",21.5\]\]/);
   assert.equal(await count(), 1);
 
@@ -172,12 +198,18 @@ test('8: settings that work when pasted, and a token that may only read', async 
   await t.test('8: the Python settings work when pasted', async (inner) => {
     if (!(await hasPythonClients(inner))) return;
     const program = at('.cache', 'python', 'bin', 'python');
-    assert.match((await run(program, ['-c', await snippet(page, 'Python')], { env })).stdout, /"room".*21\.5/);
+    assert.match(
+      (await run(program, ['-c', await snippet(page, 'Python')], { env })).stdout,
+      /"room".*21\.5/,
+    );
     assert.equal(await count(), 3);
   });
   await t.test('8: the settings of the 1.x shell work when pasted', async (inner) => {
     if (!has(inner, 'influx', ['-version'])) return;
-    const command = (await snippet(page, 'influx shell')).replace('influx -host', "influx -execute 'SELECT * FROM room LIMIT 1' -host");
+    const command = (await snippet(page, 'influx shell')).replace(
+      'influx -host',
+      "influx -execute 'SELECT * FROM room LIMIT 1' -host",
+    );
     const { stdout: table } = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
     assert.match(table, /name: room\ntime +floor +temperature\n[- ]+\n\S+Z +1 +21.5/);
   });
@@ -186,7 +218,10 @@ test('8: settings that work when pasted, and a token that may only read', async 
   assert.match(telegraf, new RegExp(`urls = \\["${server.url}"\\]`));
   assert.match(telegraf, /token = "\$TIDEMARK_TOKEN"[\s\S]*bucket = "my db"/);
   const grafana = await snippet(page, 'Grafana');
-  assert.match(grafana, new RegExp(`url: "${server.url}"[\\s\\S]*version: InfluxQL[\\s\\S]*dbName: "my db"`));
+  assert.match(
+    grafana,
+    new RegExp(`url: "${server.url}"[\\s\\S]*version: InfluxQL[\\s\\S]*dbName: "my db"`),
+  );
 
   await page.getByLabel('Name').fill('reader');
   await page.getByLabel('write', { exact: true }).uncheck();
@@ -195,9 +230,15 @@ test('8: settings that work when pasted, and a token that may only read', async 
   const made = await page.locator('.secret').textContent();
   assert.match(made, /^apiv3_[0-9a-f]{64}$/);
   const headers = { Authorization: `Bearer ${made}` };
-  assert.equal((await server.fetch(`/query?db=my+db&q=SHOW+MEASUREMENTS`, { headers })).status, 200);
+  assert.equal(
+    (await server.fetch(`/query?db=my+db&q=SHOW+MEASUREMENTS`, { headers })).status,
+    200,
+  );
   assert.equal((await server.write('room temperature=1', { db: 'my db' }, headers)).status, 403);
-  const [listed] = (await (await server.fetch('/api/v3/configure/token')).json()).filter?.(({ name }) => name === 'reader') ?? [];
+  const [listed] =
+    (await (await server.fetch('/api/v3/configure/token')).json()).filter?.(
+      ({ name }) => name === 'reader',
+    ) ?? [];
   if (listed) assert.ok(listed.expiry);
   // It is shown once.
   await page.getByRole('button', { name: 'Query', exact: true }).click();

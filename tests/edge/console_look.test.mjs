@@ -8,23 +8,35 @@ import { at } from '../../scripts/project.mjs';
 import { chartDrawn, hashOf, noProblems, opened, picture } from './console.mjs';
 
 const range = '2012-01-01T00:00:00.000Z..2016-01-01T00:00:00.000Z';
-const temperatures = 'SELECT max(temp_max) AS high, min(temp_min) AS low\nFROM weather\nGROUP BY time(7d), city';
+const temperatures =
+  'SELECT max(temp_max) AS high, min(temp_min) AS low\nFROM weather\nGROUP BY time(7d), city';
 
 const axe = readFileSync(at('node_modules', 'axe-core', 'axe.min.js'), 'utf8');
 
 /** What axe-core finds wrong with the page as it is. */
 async function violations(page) {
   if (await page.evaluate(() => globalThis.axe === undefined)) await page.evaluate(axe);
-  const found = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-  return found.violations.map(({ id, nodes }) => [id, nodes.map(({ html, any }) => `${html.slice(0, 160)} ${any[0]?.message ?? ''}`)]);
+  const found = await page.evaluate(() =>
+    globalThis.axe.run(document, { resultTypes: ['violations'] }),
+  );
+  return found.violations.map(({ id, nodes }) => [
+    id,
+    nodes.map(({ html, any }) => `${html.slice(0, 160)} ${any[0]?.message ?? ''}`),
+  ]);
 }
 
 /** What has to be scrolled sideways, whole parts of the page only. */
 function tooWide() {
-  const parts = [document.documentElement, ...document.querySelectorAll('main, .view, .panel, .result, #explorer')];
+  const parts = [
+    document.documentElement,
+    ...document.querySelectorAll('main, .view, .panel, .result, #explorer'),
+  ];
   return parts
     .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth + 1)
-    .map(({ tagName, className, scrollWidth, clientWidth }) => `${tagName} ${className}: ${scrollWidth} in ${clientWidth}`);
+    .map(
+      ({ tagName, className, scrollWidth, clientWidth }) =>
+        `${tagName} ${className}: ${scrollWidth} in ${clientWidth}`,
+    );
 }
 
 /** Each state: what to do to be in it. */
@@ -62,7 +74,13 @@ const states = {
     await page.locator('tbody td').first().waitFor();
   },
   async error({ page, go }) {
-    await go(hashOf({ db: 'sample', view: 'chart', q: 'SELECT mean(temp_max) FROM weather\nGRUP BY time(7d)' }));
+    await go(
+      hashOf({
+        db: 'sample',
+        view: 'chart',
+        q: 'SELECT mean(temp_max) FROM weather\nGRUP BY time(7d)',
+      }),
+    );
     await page.reload();
     await page.locator('.problem button').waitFor();
   },
@@ -91,7 +109,11 @@ const states = {
 
 const wide = { width: 1360, height: 860 };
 const narrow = { width: 400, height: 800 };
-const looks = [['light', 'light', wide], ['dark', 'dark', wide], ['narrow', 'light', narrow]];
+const looks = [
+  ['light', 'light', wide],
+  ['dark', 'dark', wide],
+  ['narrow', 'light', narrow],
+];
 
 /** Of these the narrow one is looked at in the dark too. */
 const darkAndNarrow = ['chart', 'sign-in'];
@@ -103,7 +125,9 @@ test('every state is accessible, fits, and has its picture, light and dark, wide
   await page.locator('.welcome input').waitFor();
   const found = {};
   const inEachLook = async (state) => {
-    const mine = darkAndNarrow.includes(state) ? [...looks, ['narrow-dark', 'dark', narrow]] : looks;
+    const mine = darkAndNarrow.includes(state)
+      ? [...looks, ['narrow-dark', 'dark', narrow]]
+      : looks;
     for (const [look, colorScheme, viewport] of mine) {
       await page.emulateMedia({ colorScheme });
       await page.setViewportSize(viewport);

@@ -16,8 +16,14 @@ const scriptBytesMax = 200_000;
 const firstBytesMax = 40_000;
 
 const policy = [
-  "default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "style-src 'self'", "img-src 'self'",
-  "connect-src 'self'", "worker-src 'self'", "base-uri 'none'", "form-action 'none'",
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "worker-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
   "frame-ancestors 'none'",
 ].join('; ');
 
@@ -64,7 +70,9 @@ test('the console stays within its weight', (t) => {
   const bytes = all.reduce((sum, file) => sum + packed(file), 0);
   const first = ['index.html', 'style.css', 'main.js'].map((name) => packed(at('dist', name)));
   const firstBytes = first.reduce((sum, one) => sum + one, 0);
-  t.diagnostic(`${bytes} bytes gzipped in ${all.length} scripts; ${firstBytes} before the first paint`);
+  t.diagnostic(
+    `${bytes} bytes gzipped in ${all.length} scripts; ${firstBytes} before the first paint`,
+  );
   for (const file of all) t.diagnostic(`${packed(file)} ${file.slice(at('dist').length)}`);
   assert.ok(bytes <= scriptBytesMax, `${bytes} bytes of scripts`);
   assert.ok(firstBytes <= firstBytesMax, `${firstBytes} bytes before the first paint`);
@@ -76,10 +84,17 @@ test('the console stays within its weight', (t) => {
 
 test('nothing of the console comes from elsewhere, and each package in it is named', () => {
   const named = readFileSync(at('dist', 'licences.txt'), 'utf8');
-  for (const name of ['uplot', '@codemirror/view', '@lezer/highlight']) assert.ok(named.includes(`\n${name}\n`), name);
+  for (const name of ['uplot', '@codemirror/view', '@lezer/highlight'])
+    assert.ok(named.includes(`\n${name}\n`), name);
   for (const file of [...scripts(at('dist')), at('dist', 'style.css'), at('dist', 'index.html')]) {
     const text = readFileSync(file, 'utf8');
-    const outside = [...text.matchAll(/(?:import\s*\(?|from|url\(|src=|href=)\s*["']?(https?:\/\/[^"')\s]+)/g)];
-    assert.deepEqual(outside.map((found) => found[1]), [], file);
+    const outside = [
+      ...text.matchAll(/(?:import\s*\(?|from|url\(|src=|href=)\s*["']?(https?:\/\/[^"')\s]+)/g),
+    ];
+    assert.deepEqual(
+      outside.map((found) => found[1]),
+      [],
+      file,
+    );
   }
 });

@@ -19,8 +19,12 @@ test('3: the query editor', async (t) => {
   await server.mustWrite(lines, { db: 'demo' });
   await go(hashOf({ db: 'demo', view: 'table' }));
   await page.locator('.query .cm-content').waitFor();
-  await t.test('3: it colours, completes from the schema, marks errors and runs', () => editing(console_));
-  await t.test('3: a query is cancelled, and those of before are listed', () => cancelling(console_));
+  await t.test('3: it colours, completes from the schema, marks errors and runs', () =>
+    editing(console_),
+  );
+  await t.test('3: a query is cancelled, and those of before are listed', () =>
+    cancelling(console_),
+  );
   await t.test('3: a plain text area does until the editor has come', () => plainArea(console_));
 });
 
@@ -32,7 +36,10 @@ async function offered(page, text) {
   return page.locator('.cm-completionLabel').allTextContents();
 }
 
-const cells = (page) => page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+const cells = (page) =>
+  page
+    .locator('tbody tr')
+    .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
 async function editing(console_) {
   const { page } = console_;
@@ -42,15 +49,22 @@ async function editing(console_) {
   const call = page.locator('.cm-tooltip-autocomplete li', { hasText: 'mean' });
   await offered(page, 'SELECT mea');
   assert.match(await call.first().textContent(), /^mean\(field\)/);
-  assert.deepEqual((await offered(page, 'SELECT temp FROM w')).slice(0, 2).sort(), ['weather', 'wind']);
+  assert.deepEqual((await offered(page, 'SELECT temp FROM w')).slice(0, 2).sort(), [
+    'weather',
+    'wind',
+  ]);
   assert.equal((await offered(page, 'SELECT temp FROM weather GROUP BY ci'))[0], 'city');
-  assert.deepEqual(await offered(page, "SELECT temp FROM weather WHERE city ="), ['Oslo', 'Rome']);
+  assert.deepEqual(await offered(page, 'SELECT temp FROM weather WHERE city ='), ['Oslo', 'Rome']);
   assert.ok((await offered(page, 'sel')).includes('SELECT'));
   await page.keyboard.press('Escape');
 
   // Colours, and the whole text by its key.
   await type(page, "SELECT temp FROM weather WHERE city = 'Rome'");
-  const colour = (text) => page.locator('.cm-line span', { hasText: new RegExp(`^${text}$`) }).first().evaluate((it) => getComputedStyle(it).color);
+  const colour = (text) =>
+    page
+      .locator('.cm-line span', { hasText: new RegExp(`^${text}$`) })
+      .first()
+      .evaluate((it) => getComputedStyle(it).color);
   assert.notEqual(await colour('SELECT'), await colour("'Rome'"));
   await page.keyboard.press('Control+Enter');
   await page.locator('tbody td').first().waitFor();
@@ -70,7 +84,10 @@ async function editing(console_) {
   await type(page, 'SELECT temp FROM weather\nWHERE city = "é" GRUP BY city');
   await page.keyboard.press('Control+Enter');
   await page.locator('.problem').waitFor();
-  assert.match(await page.locator('.problem').textContent(), /found GRUP, expected ; at line 2, char 18/);
+  assert.match(
+    await page.locator('.problem').textContent(),
+    /found GRUP, expected ; at line 2, char 18/,
+  );
   assert.equal(await page.locator('.cm-wrong').textContent(), 'GRUP');
   noProblems(console_, 'status of 400');
 }
@@ -98,7 +115,10 @@ async function cancelling({ page }) {
 
   await page.getByRole('button', { name: 'History' }).click();
   const past = page.locator('.past');
-  assert.deepEqual(await past.locator('code').allTextContents(), ['SELECT speed FROM wind', 'SELECT temp FROM weather']);
+  assert.deepEqual(await past.locator('code').allTextContents(), [
+    'SELECT speed FROM wind',
+    'SELECT temp FROM weather',
+  ]);
   await past.nth(1).click();
   assert.equal(await page.locator('.query .cm-content').textContent(), 'SELECT temp FROM weather');
   // A password is not remembered, and is not in the address.

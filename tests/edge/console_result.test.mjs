@@ -10,15 +10,26 @@ import { chartDrawn, drawnColours, hashOf, noProblems, opened } from './console.
 const time = (minute) => `${1_704_067_200 + minute * 60}000000000`;
 const hostile = '<img src=x onerror=alert(1)>';
 
-const cells = (page) => page.locator('#result tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+const cells = (page) =>
+  page
+    .locator('#result tbody tr')
+    .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
 test('4: the result', async (t) => {
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
   await console_.server.query('CREATE DATABASE demo');
-  await t.test('4: a line for each tag set, gaps for nulls, zoom, and a legend that switches', () => chart(console_));
-  await t.test('4: a table with every digit, sorted, summed up, paged, and saved without formulas', () => table(console_));
-  await t.test('4: 100,000 rows keep the page free, and are thinned; above 100 lines a notice says so', (inner) => many(console_, inner));
+  await t.test('4: a line for each tag set, gaps for nulls, zoom, and a legend that switches', () =>
+    chart(console_),
+  );
+  await t.test(
+    '4: a table with every digit, sorted, summed up, paged, and saved without formulas',
+    () => table(console_),
+  );
+  await t.test(
+    '4: 100,000 rows keep the page free, and are thinned; above 100 lines a notice says so',
+    (inner) => many(console_, inner),
+  );
 });
 
 /** The console anew, after writing the lines, in the state `next`. */
@@ -36,7 +47,8 @@ const drawnColumns = (page) =>
     return Array.from({ length: width }, (_, x) => {
       for (let y = 0; y < height; y += 1) {
         const i = (y * width + x) * 4;
-        const spread = Math.max(data[i], data[i + 1], data[i + 2]) - Math.min(data[i], data[i + 1], data[i + 2]);
+        const spread =
+          Math.max(data[i], data[i + 1], data[i + 2]) - Math.min(data[i], data[i + 1], data[i + 2]);
         if (data[i + 3] > 200 && spread > 40) return true;
       }
       return false;
@@ -48,14 +60,22 @@ async function chart(console_) {
   const hours = Array.from({ length: 24 }, (_, hour) => hour);
   const lines = hours
     .filter((hour) => hour < 8 || hour >= 16)
-    .flatMap((hour) => ['a', 'b', 'c'].map((host, index) => `cpu,host=${host} load=${index * 10 + (hour % 5)} ${time(hour * 60)}`));
+    .flatMap((hour) =>
+      ['a', 'b', 'c'].map(
+        (host, index) => `cpu,host=${host} load=${index * 10 + (hour % 5)} ${time(hour * 60)}`,
+      ),
+    );
   const range = '2024-01-01T00:00:00.000Z..2024-01-02T00:00:00.000Z';
   const q = 'SELECT mean(load) FROM cpu GROUP BY time(1h), host';
   await show(console_, { view: 'chart', range, q }, lines.join('\n'));
   await chartDrawn(page);
   assert.equal((await drawnColours(page)).length, 3);
   const columns = await drawnColumns(page);
-  const longest = columns.join('').replace(/^(false)+|(false)+$/g, '').match(/(false)+/g).sort((x, y) => y.length - x.length)[0];
+  const longest = columns
+    .join('')
+    .replace(/^(false)+|(false)+$/g, '')
+    .match(/(false)+/g)
+    .sort((x, y) => y.length - x.length)[0];
   const share = longest.length / 'false'.length / columns.length;
   assert.ok(share > 0.25 && share < 0.45, `nothing is drawn over ${share} of the width`);
 
@@ -111,27 +131,45 @@ async function table(console_) {
   const sort = (name) => page.getByRole('columnheader', { name }).getByRole('button').click();
   await sort(/^n/);
   await page.locator('th[aria-sort=ascending]').waitFor();
-  assert.deepEqual((await cells(page)).map((row) => row[3]), ['plain', 'minus', hostile]);
+  assert.deepEqual(
+    (await cells(page)).map((row) => row[3]),
+    ['plain', 'minus', hostile],
+  );
   await sort(/^n/);
   await page.locator('th[aria-sort=descending]').waitFor();
-  assert.deepEqual((await cells(page)).map((row) => row[3]), [hostile, 'minus', 'plain']);
+  assert.deepEqual(
+    (await cells(page)).map((row) => row[3]),
+    [hostile, 'minus', 'plain'],
+  );
   const summary = await page.getByRole('columnheader', { name: /^x/ }).textContent();
   assert.equal(summary, 'xmin-2.5mean-0.75max1null1');
 
   const downloading = page.waitForEvent('download');
   await page.getByRole('button', { name: 'CSV' }).click();
   const csv = readFileSync(await (await downloading).path(), 'utf8');
-  assert.equal(csv, [
-    'time,n,s,label,x',
-    `2023-11-14T22:13:20.123456789Z,9007199254740993,'=1+1,${hostile},1`,
-    "2023-11-14T22:13:20Z,5,'-2+3,minus,-2.5",
-    '2023-11-14T22:13:20.12345679Z,-9223372036854775808,"a,""b""",plain,',
-    '',
-  ].join('\r\n'));
+  assert.equal(
+    csv,
+    [
+      'time,n,s,label,x',
+      `2023-11-14T22:13:20.123456789Z,9007199254740993,'=1+1,${hostile},1`,
+      "2023-11-14T22:13:20Z,5,'-2+3,minus,-2.5",
+      '2023-11-14T22:13:20.12345679Z,-9223372036854775808,"a,""b""",plain,',
+      '',
+    ].join('\r\n'),
+  );
 
   await page.getByRole('tab', { name: 'Raw' }).click();
   const raw = await page.locator('#result > pre').textContent();
-  assert.deepEqual(raw.replace(/\s+/g, ''), (await (await console_.server.fetch(`/query?db=demo&q=${encodeURIComponent('SELECT n, s, label, x FROM m')}`)).text()).replace(/\s+/g, ''));
+  assert.deepEqual(
+    raw.replace(/\s+/g, ''),
+    (
+      await (
+        await console_.server.fetch(
+          `/query?db=demo&q=${encodeURIComponent('SELECT n, s, label, x FROM m')}`,
+        )
+      ).text()
+    ).replace(/\s+/g, ''),
+  );
 
   await show(console_, { view: 'table', q: 'SELECT v FROM many' });
   await page.locator('.pager', { hasText: '1–100 of 250' }).waitFor();
@@ -152,13 +190,20 @@ async function table(console_) {
 
 async function many(console_, t) {
   const { page } = console_;
-  const rows = Array.from({ length: 100_000 }, (_, i) => `big v=${(i * 7919) % 1000},w=${i}i ${time(i)}`);
-  const series = Array.from({ length: 120 }, (_, i) => `wide,host=h${i} v=${i} ${time(0)}\nwide,host=h${i} v=${i + 1} ${time(60)}`);
+  const rows = Array.from(
+    { length: 100_000 },
+    (_, i) => `big v=${(i * 7919) % 1000},w=${i}i ${time(i)}`,
+  );
+  const series = Array.from(
+    { length: 120 },
+    (_, i) => `wide,host=h${i} v=${i} ${time(0)}\nwide,host=h${i} v=${i + 1} ${time(60)}`,
+  );
   await console_.server.mustWrite([...rows, ...series].join('\n'), { db: 'demo' });
   await page.addInitScript(() => {
     globalThis.longTasks = [];
-    new PerformanceObserver((list) => globalThis.longTasks.push(...list.getEntries().map(({ duration }) => duration)))
-      .observe({ type: 'longtask', buffered: true });
+    new PerformanceObserver((list) =>
+      globalThis.longTasks.push(...list.getEntries().map(({ duration }) => duration)),
+    ).observe({ type: 'longtask', buffered: true });
   });
   await show(console_, { view: 'table', q: 'SELECT v, w FROM big' });
   await page.locator('.pager', { hasText: 'of 100,000' }).waitFor();
@@ -181,7 +226,9 @@ async function many(console_, t) {
 }
 
 test('6: the plan beside the result has the figures of EXPLAIN ANALYZE', async (t) => {
-  const lines = ['a', 'b'].flatMap((host) => Array.from({ length: 50 }, (_, i) => `cpu,host=${host} load=${i} ${time(i)}`));
+  const lines = ['a', 'b'].flatMap((host) =>
+    Array.from({ length: 50 }, (_, i) => `cpu,host=${host} load=${i} ${time(i)}`),
+  );
   const q = 'SELECT max(load) FROM cpu GROUP BY host';
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
@@ -191,11 +238,22 @@ test('6: the plan beside the result has the figures of EXPLAIN ANALYZE', async (
   await page.locator('#result tbody td').first().waitFor();
   await page.getByRole('button', { name: 'Explain' }).click();
   await page.locator('.plan .figures').waitFor();
-  const shown = await page.locator('.figures > div').evaluateAll((all) =>
-    Object.fromEntries(all.map((one) => [one.children[0].textContent, one.children[1].textContent])));
+  const shown = await page
+    .locator('.figures > div')
+    .evaluateAll((all) =>
+      Object.fromEntries(
+        all.map((one) => [one.children[0].textContent, one.children[1].textContent]),
+      ),
+    );
   const plan = (await server.rows(`EXPLAIN ANALYZE ${q}`, { db: 'demo' })).flat().join('\n');
   const figure = (name) => /\d+/.exec(new RegExp(`${name}: \\d+`).exec(plan)[0])[0];
-  for (const [label, name] of [['rows read', 'rows_read'], ['blocks read', 'blocks_read'], ['blocks pruned', 'blocks_pruned'], ['bytes decoded', 'bytes_decoded'], ['series', 'series']]) {
+  for (const [label, name] of [
+    ['rows read', 'rows_read'],
+    ['blocks read', 'blocks_read'],
+    ['blocks pruned', 'blocks_pruned'],
+    ['bytes decoded', 'bytes_decoded'],
+    ['series', 'series'],
+  ]) {
     assert.equal(shown[label], figure(name), label);
   }
   assert.equal(shown['rows read'], '100');

@@ -10,7 +10,9 @@ import { token } from './harness.mjs';
 const chartMsMax = 2000;
 
 const chosen = {
-  view: 'chart', db: 'sample', range: '2013-01-01T00:00:00.000Z..2014-01-01T00:00:00.000Z',
+  view: 'chart',
+  db: 'sample',
+  range: '2013-01-01T00:00:00.000Z..2014-01-01T00:00:00.000Z',
   q: 'SELECT mean(temp_max) FROM weather GROUP BY time(7d), city',
 };
 
@@ -47,9 +49,10 @@ test('1: two clicks from an empty database to a chart of real data', async (t) =
     assert.equal(colours.length, 4, JSON.stringify(colours));
   }
   assert.ok(took <= chartMsMax, `${took} ms`);
-  assert.deepEqual(await server.rows('SELECT count(temp_max), count(sky) FROM weather', { db: 'sample' }), [
-    ['1970-01-01T00:00:00Z', 2922, 2922],
-  ]);
+  assert.deepEqual(
+    await server.rows('SELECT count(temp_max), count(sky) FROM weather', { db: 'sample' }),
+    [['1970-01-01T00:00:00Z', 2922, 2922]],
+  );
   const [[name, duration]] = await server.rows('SHOW RETENTION POLICIES ON sample');
   assert.deepEqual([name, duration], ['autogen', '0s']);
   noProblems(console_);
@@ -95,7 +98,10 @@ test('9: the address shows the same to somebody else, and never has the token', 
     local: JSON.stringify(localStorage),
     state: JSON.stringify(history.state),
     cookies: document.cookie,
-    loaded: performance.getEntries().map(({ name }) => name).join(),
+    loaded: performance
+      .getEntries()
+      .map(({ name }) => name)
+      .join(),
   }));
   for (const [place, text] of Object.entries(places)) {
     assert.ok(!text.includes(token), `the token is in ${place}`);

@@ -23,8 +23,12 @@ test('2: writing', async (t) => {
   if (!console_) return;
   await console_.server.query('CREATE DATABASE demo');
   await console_.go(hashOf({ view: 'write', db: 'demo' }));
-  await t.test('2: lines are checked as one types, and written; the answer is shown as it is', () => typing(console_));
-  await t.test('2: files are unpacked, sent in batches, held, and sent again', () => uploading(console_));
+  await t.test('2: lines are checked as one types, and written; the answer is shown as it is', () =>
+    typing(console_),
+  );
+  await t.test('2: files are unpacked, sent in batches, held, and sent again', () =>
+    uploading(console_),
+  );
 });
 
 async function typing(console_) {
@@ -54,7 +58,9 @@ async function typing(console_) {
   const shown = await answer.textContent();
   assert.ok(shown.includes(`line 2 (1-based): ${reason}`), `${shown}\n${reason}`);
   assert.match(shown, /1 points? written, 1 lines? rejected/);
-  assert.deepEqual(await server.rows('SELECT * FROM room', { db: 'demo' }), [['2023-11-14T22:13:20Z', '1', 21.5]]);
+  assert.deepEqual(await server.rows('SELECT * FROM room', { db: 'demo' }), [
+    ['2023-11-14T22:13:20Z', '1', 21.5],
+  ]);
   await type(page, 'room,floor=2 temp=20 1700000001');
   await page.getByRole('button', { name: 'Write', exact: true }).last().click();
   await answer.filter({ hasText: '204' }).waitFor();
@@ -64,7 +70,10 @@ async function typing(console_) {
 
 async function uploading({ page, server }) {
   const rows = 35_000;
-  const lines = Array.from({ length: rows }, (_, i) => `big,host=h${i % 10} v=${i},s="two\nlines" ${1_700_000_000 + i}`);
+  const lines = Array.from(
+    { length: rows },
+    (_, i) => `big,host=h${i % 10} v=${i},s="two\nlines" ${1_700_000_000 + i}`,
+  );
   // The second request gets no answer, the third none from the server, and the fifth waits.
   let requests = 0;
   let release = null;
@@ -72,12 +81,21 @@ async function uploading({ page, server }) {
   await page.route('**/api/v2/write*', async (route) => {
     requests += 1;
     if (requests === 2) return route.abort();
-    if (requests === 3) return route.fulfill({ status: 503, headers: { 'Retry-After': '1' }, body: '{"message":"busy"}' });
+    if (requests === 3)
+      return route.fulfill({
+        status: 503,
+        headers: { 'Retry-After': '1' },
+        body: '{"message":"busy"}',
+      });
     if (requests === 5) await gate;
     return route.continue();
   });
   await page.getByLabel('Precision').selectOption('s');
-  const file = { name: 'big.lp.gz', mimeType: 'application/gzip', buffer: gzipSync(lines.join('\n')) };
+  const file = {
+    name: 'big.lp.gz',
+    mimeType: 'application/gzip',
+    buffer: gzipSync(lines.join('\n')),
+  };
   await page.locator('#file').setInputFiles(file);
   const upload = page.locator('.upload');
   await upload.locator('p', { hasText: '20,000 lines in 2 batches' }).waitFor();
@@ -90,11 +108,18 @@ async function uploading({ page, server }) {
   const part = (await server.rows('SELECT count(v) FROM big', { db: 'demo' }))[0][1];
   assert.equal(part, 30_000);
   const share = await upload.locator('progress').evaluate((bar) => bar.value / bar.max);
-  assert.ok(Math.abs(share - part / rows) < 0.05, `${share} of the bar while ${part} of ${rows} are there`);
+  assert.ok(
+    Math.abs(share - part / rows) < 0.05,
+    `${share} of the bar while ${part} of ${rows} are there`,
+  );
   await upload.getByRole('button', { name: 'Go on' }).click();
-  await upload.locator('p', { hasText: 'Done: 35,000 lines in 4 batches' }).waitFor({ timeout: 30_000 });
+  await upload
+    .locator('p', { hasText: 'Done: 35,000 lines in 4 batches' })
+    .waitFor({ timeout: 30_000 });
   assert.equal((await server.rows('SELECT count(v) FROM big', { db: 'demo' }))[0][1], rows);
-  const { value, max } = await upload.locator('progress').evaluate((bar) => ({ value: bar.value, max: bar.max }));
+  const { value, max } = await upload
+    .locator('progress')
+    .evaluate((bar) => ({ value: bar.value, max: bar.max }));
   assert.equal(value, max);
 
   // A plain file that is dropped, with a line that is refused.
@@ -111,7 +136,11 @@ async function uploading({ page, server }) {
   // A server that stays away: what was not answered is sent again when the visitor says so.
   await page.unroute('**/api/v2/write*');
   await page.route('**/api/v2/write*', (route) => route.abort());
-  const late = { name: 'late.lp', mimeType: 'text/plain', buffer: Buffer.from('late v=1 1\nlate v=2 2') };
+  const late = {
+    name: 'late.lp',
+    mimeType: 'text/plain',
+    buffer: Buffer.from('late v=1 1\nlate v=2 2'),
+  };
   await page.locator('#file').setInputFiles(late);
   const failed = page.locator('.upload', { hasText: 'late.lp' });
   await failed.locator('.answers', { hasText: 'The server could not be reached' }).waitFor();

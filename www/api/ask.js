@@ -1,4 +1,5 @@
-// Queries: small ones whose rows are wanted at once, and those whose reply goes to the result worker.
+// Queries: small ones whose rows are wanted at once, and those whose reply goes to the result
+// worker.
 
 import { parseExact } from './exact.js';
 import { request } from './transport.js';

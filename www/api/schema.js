@@ -33,7 +33,10 @@ const firsts = async (q) => (await rowsKept(q)).map(([first]) => first);
 
 /** `"rp"."m"`, or whatever of the two there is. */
 const source = (policy, measurement) =>
-  [policy, measurement].filter((name) => name).map(quoted).join('.');
+  [policy, measurement]
+    .filter((name) => name)
+    .map(quoted)
+    .join('.');
 
 const from = (policy, measurement) => (measurement ? ` FROM ${source(policy, measurement)}` : '');
 
@@ -42,11 +45,12 @@ export const databases = () => firsts('SHOW DATABASES');
 /** `{ name, duration, isDefault }` of each policy. */
 export const policies = async (db) =>
   (await rowsKept(`SHOW RETENTION POLICIES ON ${quoted(db)}`)).map((row) => ({
-    name: row[0], duration: row[1], isDefault: row.at(-1),
+    name: row[0],
+    duration: row[1],
+    isDefault: row.at(-1),
   }));
 
-export const measurements = (db, policy) =>
-  firsts(`SHOW MEASUREMENTS ON ${source(db, policy)}`);
+export const measurements = (db, policy) => firsts(`SHOW MEASUREMENTS ON ${source(db, policy)}`);
 
 /** Keys of the tags, of every measurement if none is given. */
 export const tags = async (db, measurement, policy) => {
@@ -65,17 +69,22 @@ export const fields = async (db, measurement, policy) => {
 
 const distinct = (names) => [...new Set(names)];
 
+const valuesOf = (db, measurement, tag, policy, how = '') => {
+  const place = `ON ${quoted(db)}${from(policy, measurement)}`;
+  return `SHOW TAG VALUES ${how}${place} WITH KEY = ${quoted(tag)}`;
+};
+
 /** The first values of a tag. */
 export const values = async (db, measurement, tag, policy) =>
   distinct(
-    (await rowsKept(
-      `SHOW TAG VALUES ON ${quoted(db)}${from(policy, measurement)} WITH KEY = ${quoted(tag)} LIMIT ${valuesMax}`,
-    )).map(([, value]) => value),
+    (await rowsKept(`${valuesOf(db, measurement, tag, policy)} LIMIT ${valuesMax}`)).map(
+      ([, value]) => value,
+    ),
   );
 
 /** How many values a tag has. */
 export const valueCount = async (db, measurement, tag, policy) => {
-  const q = `SHOW TAG VALUES EXACT CARDINALITY ON ${quoted(db)}${from(policy, measurement)} WITH KEY = ${quoted(tag)}`;
+  const q = valuesOf(db, measurement, tag, policy, 'EXACT CARDINALITY ');
   return (await rowsKept(q))[0]?.[0] ?? 0;
 };
 
@@ -94,4 +103,3 @@ export const schemaOf = (db) => ({
   fields: (measurement) => (db ? fields(db, measurement) : Promise.resolve([])),
   values: (measurement, tag) => (db ? values(db, measurement, tag) : Promise.resolve([])),
 });
-

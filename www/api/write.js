@@ -3,11 +3,16 @@
 import { request } from './transport.js';
 
 /** How the precision is called in the address, and on screen. */
-export const precisions = [['ns', 'nanoseconds'], ['us', 'microseconds'], ['ms', 'milliseconds'], ['s', 'seconds']];
+export const precisions = [
+  ['ns', 'nanoseconds'],
+  ['us', 'microseconds'],
+  ['ms', 'milliseconds'],
+  ['s', 'seconds'],
+];
 
 /**
- * Sends line protocol (text or bytes). Resolves with `{ status, text, retryAfter_s }`; a status of 0
- * means that no answer came.
+ * Sends line protocol (text or bytes). Resolves with `{ status, text, retryAfter_s }`; a status of
+ * 0 means that no answer came.
  */
 export async function write(lines, { db, precision }) {
   const path = `/api/v2/write?${new URLSearchParams({ bucket: db, precision })}`;
@@ -17,7 +22,10 @@ export async function write(lines, { db, precision }) {
     const retryAfter_s = Number(response.headers.get('Retry-After')) || 0;
     return { status: response.status, text: await response.text(), retryAfter_s };
   } catch (error) {
-    const text = error.name === 'EngineError' ? error.message : `The server could not be reached: ${error.message}`;
+    const text =
+      error.name === 'EngineError'
+        ? error.message
+        : `The server could not be reached: ${error.message}`;
     return { status: 0, text, retryAfter_s: 0 };
   }
 }

@@ -5,7 +5,12 @@ import { request } from '../api/transport.js';
 import { button, copyFrom, el } from '../dom.js';
 import { current, onChange } from '../state.js';
 
-const lasting = [['', 'Does not expire'], ['86400', 'A day'], ['2592000', '30 days'], ['31536000', 'A year']];
+const lasting = [
+  ['', 'Does not expire'],
+  ['86400', 'A day'],
+  ['2592000', '30 days'],
+  ['31536000', 'A year'],
+];
 
 /** The body that asks for a token. */
 export function tokenRequest({ name, resource, read, write, expiry }) {
@@ -20,35 +25,68 @@ export function tokenRequest({ name, resource, read, write, expiry }) {
 /** The form, and the token that it made. */
 export function newToken() {
   const name = el('input', { required: true, autocomplete: 'off', placeholder: 'greenhouse' });
-  const resource = el('input', { required: true, autocomplete: 'off', value: current().db, placeholder: 'db, db/policy or *' });
+  const resource = el('input', {
+    required: true,
+    autocomplete: 'off',
+    value: current().db,
+    placeholder: 'db, db/policy or *',
+  });
   const read = el('input', { type: 'checkbox', checked: true });
   const write = el('input', { type: 'checkbox', checked: true });
-  const expiry = el('select', {}, lasting.map(([value, label]) => el('option', { value }, label)));
+  const expiry = el(
+    'select',
+    {},
+    lasting.map(([value, label]) => el('option', { value }, label)),
+  );
   const answer = el('div', { class: 'answer', 'aria-live': 'polite' });
   const submit = async (event) => {
     event.preventDefault();
-    const asked = { name: name.value, resource: resource.value, read: read.checked, write: write.checked, expiry: expiry.value };
-    if (!asked.read && !asked.write) return answer.replaceChildren(el('p', { class: 'wrong' }, 'Choose reading, writing or both.'));
+    const asked = {
+      name: name.value,
+      resource: resource.value,
+      read: read.checked,
+      write: write.checked,
+      expiry: expiry.value,
+    };
+    if (!asked.read && !asked.write)
+      return answer.replaceChildren(
+        el('p', { class: 'wrong' }, 'Choose reading, writing or both.'),
+      );
     await make(asked, answer);
   };
   onChange((now, before) => {
     if (now.db !== before.db && resource.value === before.db) resource.value = now.db;
     if (now.view !== before.view) answer.replaceChildren();
   });
-  return el('section', { class: 'panel', 'aria-label': 'New token' },
+  return el(
+    'section',
+    { class: 'panel', 'aria-label': 'New token' },
     el('h2', {}, 'Create a token'),
-    el('form', { class: 'stack', on: { submit } },
+    el(
+      'form',
+      { class: 'stack', on: { submit } },
       el('label', {}, 'Name', name),
       el('label', {}, 'Database', resource),
-      el('fieldset', {}, el('legend', {}, 'May'),
-        el('label', { class: 'check' }, read, 'read'), el('label', { class: 'check' }, write, 'write')),
+      el(
+        'fieldset',
+        {},
+        el('legend', {}, 'May'),
+        el('label', { class: 'check' }, read, 'read'),
+        el('label', { class: 'check' }, write, 'write'),
+      ),
       el('label', {}, 'Expiry', expiry),
-      el('button', { type: 'submit', class: 'primary' }, 'Create')),
-    answer);
+      el('button', { type: 'submit', class: 'primary' }, 'Create'),
+    ),
+    answer,
+  );
 }
 
 async function make(asked, answer) {
-  const init = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(tokenRequest(asked)) };
+  const init = {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(tokenRequest(asked)),
+  };
   try {
     const response = await request('/api/v3/configure/token', init);
     const text = await response.text();
@@ -56,8 +94,13 @@ async function make(asked, answer) {
     const { token } = JSON.parse(text);
     const copy = button('Copy', () => copyFrom(copy, token), { icon: 'copy' });
     answer.replaceChildren(
-      el('p', { class: 'notice' }, 'Copy it now: only its hash is kept, and it is not shown again.'),
-      el('div', { class: 'row' }, el('code', { class: 'secret' }, token), copy));
+      el(
+        'p',
+        { class: 'notice' },
+        'Copy it now: only its hash is kept, and it is not shown again.',
+      ),
+      el('div', { class: 'row' }, el('code', { class: 'secret' }, token), copy),
+    );
   } catch (error) {
     answer.replaceChildren(el('p', { class: 'wrong', role: 'alert' }, error.message));
   }

@@ -6,7 +6,13 @@
 import { defaultKeymap, history, historyKeymap } from '@codemirror/commands';
 import { EditorState, StateEffect, StateField } from '@codemirror/state';
 import {
-  Decoration, drawSelection, EditorView, highlightSpecialChars, keymap, lineNumbers, placeholder,
+  Decoration,
+  drawSelection,
+  EditorView,
+  highlightSpecialChars,
+  keymap,
+  lineNumbers,
+  placeholder,
 } from '@codemirror/view';
 
 import { look } from './look.js';
@@ -68,7 +74,8 @@ function handle(view) {
     view.dispatch({ changes: { from, to, insert }, selection: { anchor: from + insert.length } });
   return {
     text: () => view.state.doc.toString(),
-    setText: (text) => text !== view.state.doc.toString() && replace(0, view.state.doc.length, text),
+    setText: (text) =>
+      text !== view.state.doc.toString() && replace(0, view.state.doc.length, text),
     insert(text) {
       const { from, to } = view.state.selection.main;
       const before = view.state.sliceDoc(Math.max(0, from - 1), from);
@@ -84,7 +91,9 @@ function handle(view) {
       const end = view.state.doc.length;
       const inside = places
         .map(({ from, to, message }) => ({
-          from: Math.min(from, Math.max(0, end - 1)), to: Math.min(Math.max(to, from + 1), end), message,
+          from: Math.min(from, Math.max(0, end - 1)),
+          to: Math.min(Math.max(to, from + 1), end),
+          message,
         }))
         .filter(({ from, to }) => from < to);
       view.dispatch({ effects: setMarks.of(inside) });

@@ -1,6 +1,11 @@
 // The query editor: colours, completion and keys of InfluxQL.
 
-import { acceptCompletion, autocompletion, closeBrackets, completionKeymap } from '@codemirror/autocomplete';
+import {
+  acceptCompletion,
+  autocompletion,
+  closeBrackets,
+  completionKeymap,
+} from '@codemirror/autocomplete';
 import { LanguageSupport, StreamLanguage } from '@codemirror/language';
 import { Prec } from '@codemirror/state';
 import { keymap } from '@codemirror/view';
@@ -14,8 +19,13 @@ import { makeEditor } from './codemirror.js';
 const names = new Set([...functions.map(({ name }) => name), 'time', 'fill', 'tz', 'now']);
 
 const styles = {
-  string: 'string', regex: 'regexp', number: 'number', comment: 'comment', name: 'propertyName',
-  operator: 'operator', variable: 'variableName.function',
+  string: 'string',
+  regex: 'regexp',
+  number: 'number',
+  comment: 'comment',
+  name: 'propertyName',
+  operator: 'operator',
+  variable: 'variableName.function',
 };
 
 function styleOf({ kind, text, upper }, rest) {
@@ -39,8 +49,8 @@ const language = StreamLanguage.define({
 });
 
 /**
- * The editor of queries in `host`. `schema()` answers what completion asks for; `run()` is called by
- * Ctrl-Enter and Cmd-Enter.
+ * The editor of queries in `host`. `schema()` answers what completion asks for; `run()` is called
+ * by Ctrl-Enter and Cmd-Enter.
  */
 export function makeQueryEditor({ host, text, changed, run, schema }) {
   const source = async (context) => {

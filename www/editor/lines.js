@@ -9,7 +9,7 @@ const language = StreamLanguage.define({
   startState: () => ({ part: 'measurement' }),
   token(stream, state) {
     if (stream.sol()) state.part = stream.peek() === '#' ? 'comment' : 'measurement';
-    if (state.part === 'comment') return stream.skipToEnd(), 'comment';
+    if (state.part === 'comment') return (stream.skipToEnd(), 'comment');
     if (stream.eat(' ')) {
       stream.eatWhile(' ');
       state.part = state.part === 'fields' ? 'time' : 'fields';
@@ -17,7 +17,8 @@ const language = StreamLanguage.define({
     }
     if (stream.eat(',')) return 'operator';
     if (stream.eat('=')) {
-      if (state.part === 'fields') return stream.match(/"(?:\\.|[^"\\])*"?/, false) ? null : 'operator';
+      if (state.part === 'fields')
+        return stream.match(/"(?:\\.|[^"\\])*"?/, false) ? null : 'operator';
       return 'operator';
     }
     if (stream.match(/"(?:\\.|[^"\\])*"?/)) return 'string';

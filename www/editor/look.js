@@ -5,28 +5,46 @@ import { EditorView } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 
 const theme = EditorView.theme({
-  '&': { color: 'var(--text)', backgroundColor: 'transparent', fontSize: 'var(--size-code)', height: '100%' },
+  '&': {
+    color: 'var(--text)',
+    backgroundColor: 'transparent',
+    fontSize: 'var(--size-code)',
+    height: '100%',
+  },
   '&.cm-focused': { outline: 'none' },
   '.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '1.55', overflow: 'auto' },
   '.cm-content': { padding: '10px 0', caretColor: 'var(--accent)' },
   '.cm-gutters': { backgroundColor: 'transparent', color: 'var(--faint)', border: 'none' },
   '.cm-cursor': { borderLeftColor: 'var(--accent)' },
-  '&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': {
-    backgroundColor: 'var(--selection)',
-  },
+  '&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground':
+    {
+      backgroundColor: 'var(--selection)',
+    },
   '.cm-placeholder': { color: 'var(--faint)' },
   '.cm-wrong': { textDecoration: 'underline wavy var(--danger) 1.5px', textUnderlineOffset: '3px' },
   '.cm-tooltip': {
-    backgroundColor: 'var(--surface)', color: 'var(--text)', border: '1px solid var(--line)',
-    borderRadius: '6px', boxShadow: 'var(--shadow)', overflow: 'hidden',
+    backgroundColor: 'var(--surface)',
+    color: 'var(--text)',
+    border: '1px solid var(--line)',
+    borderRadius: '6px',
+    boxShadow: 'var(--shadow)',
+    overflow: 'hidden',
   },
   '.cm-tooltip.cm-tooltip-autocomplete > ul': { fontFamily: 'var(--mono)', maxHeight: '15em' },
-  '.cm-tooltip.cm-tooltip-autocomplete > ul > li': { padding: '3px 10px 3px 8px', lineHeight: '1.5' },
+  '.cm-tooltip.cm-tooltip-autocomplete > ul > li': {
+    padding: '3px 10px 3px 8px',
+    lineHeight: '1.5',
+  },
   '.cm-tooltip-autocomplete ul li[aria-selected]': {
-    backgroundColor: 'var(--accent-soft)', color: 'var(--text)',
+    backgroundColor: 'var(--accent-soft)',
+    color: 'var(--text)',
   },
   '.cm-completionDetail': { color: 'var(--muted)', fontStyle: 'normal' },
-  '.cm-completionMatchedText': { textDecoration: 'none', color: 'var(--accent)', fontWeight: '600' },
+  '.cm-completionMatchedText': {
+    textDecoration: 'none',
+    color: 'var(--accent)',
+    fontWeight: '600',
+  },
   '.cm-tooltip.cm-completionInfo': { padding: '6px 10px', fontFamily: 'var(--sans)' },
 });
 

@@ -26,7 +26,12 @@ function dollars(amount) {
 async function stats(db) {
   const [series] = await ask('SHOW STATS');
   const sums = { diskBytes: 0, rowsRead: 0, rowsWritten: 0, writePointsOk: 0 };
-  for (const { name, tags, columns, values: [row] } of series) {
+  for (const {
+    name,
+    tags,
+    columns,
+    values: [row],
+  } of series) {
     if (tags?.database !== db) continue;
     for (const key of Object.keys(sums)) {
       const at = columns.indexOf(key);
@@ -43,7 +48,9 @@ const everything = async (db) =>
 
 /** How many series there are. */
 async function seriesCount(db) {
-  const [series] = await ask(`SHOW SERIES EXACT CARDINALITY ON ${quoted(db)} FROM ${await everything(db)}`);
+  const [series] = await ask(
+    `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)} FROM ${await everything(db)}`,
+  );
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
 }
 
@@ -59,14 +66,19 @@ async function ends(db) {
   return { oldest: oldest[0], newest: newest.at(-1) };
 }
 
-const timeText = (time) => (time ? time.replace('T', ' ').replace(/(\.\d{3})\d*Z|Z$/, '$1') : 'none');
+const timeText = (time) =>
+  time ? time.replace('T', ' ').replace(/(\.\d{3})\d*Z|Z$/, '$1') : 'none';
 const whole = (number) => number.toLocaleString('en');
 const line = (label, value, title = '') =>
   el('div', { title }, el('dt', {}, label), el('dd', {}, value));
 
 /** `{ element, fill }`: `fill(db)` asks for the figures anew. */
 export function card() {
-  const element = el('section', { class: 'card', 'aria-label': 'About the database', hidden: true });
+  const element = el('section', {
+    class: 'card',
+    'aria-label': 'About the database',
+    hidden: true,
+  });
   let asked = 0;
   return {
     element,
@@ -90,7 +102,10 @@ export function card() {
 function show(element, db, counted, found, series) {
   const lines = [line('Series', series instanceof Error ? '?' : whole(series))];
   if (!(found instanceof Error)) {
-    lines.push(line('Oldest point', timeText(found.oldest)), line('Newest point', timeText(found.newest)));
+    lines.push(
+      line('Oldest point', timeText(found.oldest)),
+      line('Newest point', timeText(found.newest)),
+    );
   }
   if (counted instanceof Error) {
     lines.push(line('Size and cost', 'need the admin token'));
@@ -101,12 +116,23 @@ function show(element, db, counted, found, series) {
     // In the browser nobody counts rows, and nobody pays.
     if (currentPlace() === 'server') {
       lines.push(
-        line('Rows written', `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`, 'Storage rows, at $1 a million; those of the shards since they were made'),
-        line('Rows read', `${whole(counted.rowsRead)} · ${dollars(counted.rowsRead * rowRead)}`, 'Storage rows, at $0.001 a million'),
-        line('Storage', `${dollars(counted.diskBytes * byteMonth)} a month`, '$0.20 for each GB and month'),
+        line(
+          'Rows written',
+          `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`,
+          'Storage rows, at $1 a million; those of the shards since they were made',
+        ),
+        line(
+          'Rows read',
+          `${whole(counted.rowsRead)} · ${dollars(counted.rowsRead * rowRead)}`,
+          'Storage rows, at $0.001 a million',
+        ),
+        line(
+          'Storage',
+          `${dollars(counted.diskBytes * byteMonth)} a month`,
+          '$0.20 for each GB and month',
+        ),
       );
     }
   }
   element.replaceChildren(el('h3', {}, db), el('dl', {}, lines));
 }
-

@@ -10,8 +10,16 @@ import { tree } from './tree.js';
 export function explorer(host, { insert, names }) {
   const figures = card();
   const branches = tree((text) => (insert(text), close()));
-  const reload = button('Read the schema anew', () => fill(), { icon: 'refresh', alone: true, class: 'bare' });
-  const opener = button('Explorer', () => setOpen(!host.classList.contains('open')), { icon: 'menu', class: 'drawer-opener', 'aria-expanded': 'false' });
+  const reload = button('Read the schema anew', () => fill(), {
+    icon: 'refresh',
+    alone: true,
+    class: 'bare',
+  });
+  const opener = button('Explorer', () => setOpen(!host.classList.contains('open')), {
+    icon: 'menu',
+    class: 'drawer-opener',
+    'aria-expanded': 'false',
+  });
   const setOpen = (isOpen) => {
     host.classList.toggle('open', isOpen);
     opener.setAttribute('aria-expanded', String(isOpen));
@@ -24,9 +32,14 @@ export function explorer(host, { insert, names }) {
   };
   host.replaceChildren(
     opener,
-    el('div', { class: 'drawer' },
+    el(
+      'div',
+      { class: 'drawer' },
       el('div', { class: 'explorer-head' }, el('h2', {}, 'Explorer'), reload),
-      branches.element, figures.element));
+      branches.element,
+      figures.element,
+    ),
+  );
   onChange((now, before) => now.db !== before.db && figures.fill(now.db));
   return { fill, close };
 }

@@ -6,8 +6,16 @@ import { keywords, quoted, quotedText } from './statements.js';
 
 /** The words that decide what follows, and what that is. */
 const places = {
-  SELECT: 'columns', BY: 'dimensions', WHERE: 'condition', AND: 'condition', OR: 'condition',
-  FROM: 'measurements', ON: 'databases', DATABASE: 'databases', KEY: 'tags', MEASUREMENT: 'measurements',
+  SELECT: 'columns',
+  BY: 'dimensions',
+  WHERE: 'condition',
+  AND: 'condition',
+  OR: 'condition',
+  FROM: 'measurements',
+  ON: 'databases',
+  DATABASE: 'databases',
+  KEY: 'tags',
+  MEASUREMENT: 'measurements',
 };
 
 /** The name that a token stands for: without quotes and escapes. */
@@ -69,9 +77,14 @@ export async function choices(text, whole, schema) {
     tags: async () => named(await schema.tags(measurement), 'property'),
     values: async () =>
       (await schema.values(measurement, tag)).map((value) => ({
-        label: value, apply: quotedText(value), type: 'text',
+        label: value,
+        apply: quotedText(value),
+        type: 'text',
       })),
-    condition: async () => [...(await columns(schema, measurement)), { label: 'time', type: 'variable' }],
+    condition: async () => [
+      ...(await columns(schema, measurement)),
+      { label: 'time', type: 'variable' },
+    ],
     dimensions: async () => [
       { label: 'time', apply: 'time(', detail: '(interval)', type: 'function' },
       ...named(await schema.tags(measurement), 'property'),
@@ -84,7 +97,11 @@ export async function choices(text, whole, schema) {
 }
 
 const calls = functions.map(({ name, parameters, explained }) => ({
-  label: name, apply: `${name}(`, detail: `(${parameters})`, info: explained, type: 'function',
+  label: name,
+  apply: `${name}(`,
+  detail: `(${parameters})`,
+  info: explained,
+  type: 'function',
 }));
 
 const words = [...keywords].map((word) => ({ label: word, type: 'keyword', boost: -10 }));
@@ -93,7 +110,11 @@ async function columns(schema, measurement) {
   const [fields, tags] = await Promise.all([schema.fields(measurement), schema.tags(measurement)]);
   return [
     ...fields.map(([name, type]) => ({
-      label: name, apply: quoted(name), detail: type, type: 'variable', boost: 20,
+      label: name,
+      apply: quoted(name),
+      detail: type,
+      type: 'variable',
+      boost: 20,
     })),
     ...named(tags, 'property').map((one) => ({ ...one, detail: 'tag', boost: 10 })),
   ];

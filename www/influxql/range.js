@@ -4,8 +4,15 @@ import { statements } from './statements.js';
 
 /** Lengths that the picker offers, in milliseconds. */
 export const lengths = {
-  '5m': 3e5, '15m': 9e5, '1h': 36e5, '6h': 216e5, '24h': 864e5,
-  '7d': 6048e5, '30d': 2592e6, '90d': 7776e6, '1y': 31536e6,
+  '5m': 3e5,
+  '15m': 9e5,
+  '1h': 36e5,
+  '6h': 216e5,
+  '24h': 864e5,
+  '7d': 6048e5,
+  '30d': 2592e6,
+  '90d': 7776e6,
+  '1y': 31536e6,
 };
 
 /**
@@ -26,9 +33,9 @@ export const between = (from_ms, to_ms) =>
 const tails = new Set(['GROUP', 'FILL', 'ORDER', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'TZ']);
 
 /**
- * `text` with every SELECT narrowed to `limits`: `$timeFilter` is replaced where it stands, else the
- * condition joins the outermost WHERE. `$interval` becomes a 200th of the range. Other statements
- * stay as they are.
+ * `text` with every SELECT narrowed to `limits`: `$timeFilter` is replaced where it stands, else
+ * the condition joins the outermost WHERE. `$interval` becomes a 200th of the range. Other
+ * statements stay as they are.
  */
 export function withRange(text, limits) {
   if (!limits) {

@@ -19,7 +19,8 @@ export function statements(text) {
 }
 
 const isSelect = ({ tokens }) =>
-  tokens[0].upper === 'SELECT' && !tokens.some(({ kind, upper }) => kind === 'word' && upper === 'INTO');
+  tokens[0].upper === 'SELECT' &&
+  !tokens.some(({ kind, upper }) => kind === 'word' && upper === 'INTO');
 
 const readingWords = ['SELECT', 'SHOW', 'EXPLAIN'];
 
@@ -44,7 +45,9 @@ export const namesPassword = (text) =>
 /** A name as InfluxQL writes it: quoted unless it is a plain word that is no keyword. */
 export function quoted(name) {
   const plain = /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !keywords.has(name.toUpperCase());
-  return plain ? name : `"${name.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`;
+  return plain
+    ? name
+    : `"${name.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`;
 }
 
 /** A string as InfluxQL writes it. */

@@ -18,13 +18,25 @@ const pattern = new RegExp(
 
 /** A slash begins a regular expression where a value is expected. */
 const regex = /\/(?:\\.|[^/\\\n])+\/?/y;
-const beforeRegex = new Set(['=~', '!~', ',', '(', '.', 'FROM', 'KEY', 'SELECT', 'BY', 'IN', 'WITH']);
+const beforeRegex = new Set([
+  '=~',
+  '!~',
+  ',',
+  '(',
+  '.',
+  'FROM',
+  'KEY',
+  'SELECT',
+  'BY',
+  'IN',
+  'WITH',
+]);
 
 /** `{ kind, text, from, to }` of each token; `upper` is a word in capital letters. */
 export function tokenize(text) {
   const tokens = [];
   let before = null;
-  for (let from = 0; from < text.length; ) {
+  for (let from = 0; from < text.length;) {
     const token = slashAt(text, from, before) ?? plainAt(text, from);
     token.upper = token.kind === 'word' ? token.text.toUpperCase() : token.text;
     tokens.push(token);

@@ -7,7 +7,10 @@ import { change, current, onChange } from '../state.js';
 /** `{ element, … }` with what both forms of the editor can do. `run()` is called by Ctrl-Enter. */
 export function queryEditor(run) {
   const area = el('textarea', {
-    'aria-label': 'InfluxQL query', spellcheck: false, rows: 5, placeholder: 'SELECT … FROM …',
+    'aria-label': 'InfluxQL query',
+    spellcheck: false,
+    rows: 5,
+    placeholder: 'SELECT … FROM …',
     value: current().query,
     on: {
       input: () => change({ query: area.value }),
@@ -21,7 +24,10 @@ export function queryEditor(run) {
   const element = el('div', { class: 'editor' }, area);
   let inner = plain(area);
   onChange(({ query }) => inner.setText(query));
-  load(element, area, run).then((made) => (inner = made), () => {});
+  load(element, area, run).then(
+    (made) => (inner = made),
+    () => {},
+  );
   return {
     element,
     insert: (text) => inner.insert(text),

@@ -31,18 +31,36 @@ export function historyMenu(chosen) {
   return menu(opener, 'History', (panel, close) => {
     const all = entries();
     if (all.length === 0) {
-      panel.append(el('p', { class: 'faint' }, 'The queries that you run are listed here, in this browser only.'));
+      panel.append(
+        el(
+          'p',
+          { class: 'faint' },
+          'The queries that you run are listed here, in this browser only.',
+        ),
+      );
       return;
     }
     const rows = all.map((entry) =>
-      el('button', { type: 'button', class: 'past', on: { click: () => (close(), chosen(entry)) } },
+      el(
+        'button',
+        { type: 'button', class: 'past', on: { click: () => (close(), chosen(entry)) } },
         el('code', {}, entry.text),
-        el('small', {}, [entry.db, entry.outcome, entry.at.slice(0, 16).replace('T', ' ')]
-          .filter((part) => part).join(' · '))));
+        el(
+          'small',
+          {},
+          [entry.db, entry.outcome, entry.at.slice(0, 16).replace('T', ' ')]
+            .filter((part) => part)
+            .join(' · '),
+        ),
+      ),
+    );
     const clear = () => {
       localStorage.removeItem(key);
       close();
     };
-    panel.append(el('div', { class: 'pasts' }, rows), button('Clear history', clear, { class: 'quiet' }));
+    panel.append(
+      el('div', { class: 'pasts' }, rows),
+      button('Clear history', clear, { class: 'quiet' }),
+    );
   }).element;
 }

@@ -3,8 +3,8 @@
 import { el } from '../dom.js';
 
 /**
- * `{ element, close }`: `opener` is the button, `fill(panel, close)` puts the contents in whenever it
- * opens. Escape and a click elsewhere close it.
+ * `{ element, close }`: `opener` is the button, `fill(panel, close)` puts the contents in whenever
+ * it opens. Escape and a click elsewhere close it.
  */
 export function menu(opener, label, fill) {
   const panel = el('div', { class: 'menu', role: 'group', 'aria-label': label, hidden: true });

@@ -17,17 +17,28 @@ import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 const isApple = /Mac|iPhone|iPad/.test(navigator.platform);
 
 /**
- * `{ element, run, editor, fillDatabases }`. `changed()` is called when a statement may have changed
- * the schema, `refused()` when the token was not accepted, `start(host, api)` fills an empty result.
+ * `{ element, run, editor, fillDatabases }`. `changed()` is called when a statement may have
+ * changed the schema, `refused()` when the token was not accepted, `start(host, api)` fills an
+ * empty result.
  */
 export function queryPanel({ changed, refused, start }) {
   const editor = queryEditor(() => run());
   const problem = el('div', { class: 'problem', role: 'alert', hidden: true });
   const database = databaseList();
-  const runButton = button('Run', () => (runButton.dataset.busy ? cancel() : run()), { icon: 'play', class: 'primary' });
+  const runButton = button('Run', () => (runButton.dataset.busy ? cancel() : run()), {
+    icon: 'play',
+    class: 'primary',
+  });
   runButton.title = isApple ? '⌘ Enter' : 'Ctrl Enter';
-  const share = button('Share', () => copyFrom(share, shareAddress()), { icon: 'link', class: 'quiet' });
-  const results = resultPanel({ again: () => run({ whole: true }), failed, start: (host) => start(host, api) });
+  const share = button('Share', () => copyFrom(share, shareAddress()), {
+    icon: 'link',
+    class: 'quiet',
+  });
+  const results = resultPanel({
+    again: () => run({ whole: true }),
+    failed,
+    start: (host) => start(host, api),
+  });
   let last = null;
 
   /** Runs the selection, or the whole text. Resolves when the result is shown. */
@@ -66,7 +77,9 @@ export function queryPanel({ changed, refused, start }) {
     problem.hidden = errors.length === 0;
     problem.replaceChildren(...errors.map((text) => el('p', {}, text)));
     const made = currentRun();
-    const offsets = made ? errors.map((text) => errorOffset(text, made)).filter((at) => at !== null) : [];
+    const offsets = made
+      ? errors.map((text) => errorOffset(text, made)).filter((at) => at !== null)
+      : [];
     const places = offsets.map((at) => {
       const from = last.offset + at;
       const word = /^[\w"']+|^./.exec(last.text.slice(at))?.[0] ?? ' ';
@@ -79,14 +92,30 @@ export function queryPanel({ changed, refused, start }) {
   }
 
   const keys = el('kbd', {}, isApple ? '⌘↵' : 'Ctrl ↵');
-  const element = el('section', { class: 'view query', 'aria-label': 'Query' },
-    el('div', { class: 'toolbar' },
-      database.element, rangePicker(() => run({ whole: true })), refreshPicker(async () => isBusy() || run({ quiet: true })),
+  const element = el(
+    'section',
+    { class: 'view query', 'aria-label': 'Query' },
+    el(
+      'div',
+      { class: 'toolbar' },
+      database.element,
+      rangePicker(() => run({ whole: true })),
+      refreshPicker(async () => isBusy() || run({ quiet: true })),
       historyMenu(({ text, db }) => (change({ query: text, db: db ?? '' }), editor.focus())),
-      share, el('span', { class: 'gap' }), keys, runButton),
-    editor.element, problem, results.element);
+      share,
+      el('span', { class: 'gap' }),
+      keys,
+      runButton,
+    ),
+    editor.element,
+    problem,
+    results.element,
+  );
   const api = {
-    element, run, editor, results,
+    element,
+    run,
+    editor,
+    results,
     fillDatabases: database.fill,
     /** Runs what a link brought, if it only reads. */
     runLinked() {
@@ -101,12 +130,18 @@ export function queryPanel({ changed, refused, start }) {
 
 /** The list of databases, filled by what the token may see. */
 function databaseList() {
-  const list = el('select', { 'aria-label': 'Database', on: { change: () => change({ db: list.value }) } });
+  const list = el('select', {
+    'aria-label': 'Database',
+    on: { change: () => change({ db: list.value }) },
+  });
   let names = [];
   const show = () => {
     const { db } = current();
     const all = db && !names.includes(db) ? [db, ...names] : names;
-    list.replaceChildren(el('option', { value: '' }, 'No database'), ...all.map((name) => el('option', { value: name }, name)));
+    list.replaceChildren(
+      el('option', { value: '' }, 'No database'),
+      ...all.map((name) => el('option', { value: name }, name)),
+    );
     list.value = db;
   };
   onChange((now, before) => now.db !== before.db && show());

@@ -6,8 +6,15 @@ import { change, current, onChange } from '../state.js';
 import { menu } from './menu.js';
 
 const words = {
-  '5m': '5 minutes', '15m': '15 minutes', '1h': 'hour', '6h': '6 hours', '24h': '24 hours',
-  '7d': '7 days', '30d': '30 days', '90d': '90 days', '1y': 'year',
+  '5m': '5 minutes',
+  '15m': '15 minutes',
+  '1h': 'hour',
+  '6h': '6 hours',
+  '24h': '24 hours',
+  '7d': '7 days',
+  '30d': '30 days',
+  '90d': '90 days',
+  '1y': 'year',
 };
 
 /** A time without what is zero at its end. */
@@ -34,7 +41,8 @@ export function rangePicker(picked) {
   return menu(opener, 'Time range', (panel, close) => {
     const one = (range) =>
       button(labelOf(range), () => choose(range, close), {
-        class: 'choice', 'aria-pressed': String(current().range === range),
+        class: 'choice',
+        'aria-pressed': String(current().range === range),
       });
     panel.append(
       el('div', { class: 'choices' }, one('all'), ...Object.keys(lengths).map(one)),
@@ -62,9 +70,12 @@ function exactTimes(choose, close) {
     }
     choose(times.map((ms) => new Date(ms).toISOString()).join('..'), close);
   };
-  return el('form', { class: 'stack', on: { submit } },
+  return el(
+    'form',
+    { class: 'stack', on: { submit } },
     el('label', {}, 'From (UTC)', from),
     el('label', {}, 'Until (UTC)', to),
     wrong,
-    el('button', { type: 'submit' }, 'Use these times'));
+    el('button', { type: 'submit' }, 'Use these times'),
+  );
 }

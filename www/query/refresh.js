@@ -3,7 +3,12 @@
 import { el } from '../dom.js';
 import { change, current, onChange, resultViews } from '../state.js';
 
-const choices = [[0, 'No refresh'], [1, 'Each 1 s'], [5, 'Each 5 s'], [10, 'Each 10 s']];
+const choices = [
+  [0, 'No refresh'],
+  [1, 'Each 1 s'],
+  [5, 'Each 5 s'],
+  [10, 'Each 10 s'],
+];
 
 /**
  * The list of how often. `again()` runs the query unless a request is under way, and resolves when
@@ -25,6 +30,9 @@ export function refreshPicker(again) {
   document.addEventListener('visibilitychange', plan);
   onChange(plan);
   const picked = ({ target }) => change({ refresh: Number(target.value) });
-  return el('select', { 'aria-label': 'Refresh', class: 'quiet', on: { change: picked } },
-    choices.map(([value, label]) => el('option', { value }, label)));
+  return el(
+    'select',
+    { 'aria-label': 'Refresh', class: 'quiet', on: { change: picked } },
+    choices.map(([value, label]) => el('option', { value }, label)),
+  );
 }

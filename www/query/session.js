@@ -19,7 +19,9 @@ export const isBusy = () => inFlight > 0;
 export function begin({ text, db, range }) {
   run?.breaking.abort();
   run = {
-    text, db, range,
+    text,
+    db,
+    range,
     sent: withRange(text, bounds(range, Date.now())),
     isChartable: onlySelects(text),
     changes: !onlyReads(text),
@@ -84,7 +86,9 @@ export function errorOffset(message, { text, sent }) {
   const found = /at line (\d+), char (\d+)/.exec(message);
   if (!found) return null;
   const lines = sent.split('\n');
-  const before = lines.slice(0, Number(found[1]) - 1).reduce((sum, line) => sum + line.length + 1, 0);
+  const before = lines
+    .slice(0, Number(found[1]) - 1)
+    .reduce((sum, line) => sum + line.length + 1, 0);
   const letters = [...(lines[Number(found[1]) - 1] ?? '')].slice(0, Number(found[2]) - 1).join('');
   const offset = before + letters.length;
   let same = 0;

@@ -30,7 +30,17 @@ const timeForms = [
   [hour, '{HH}:{mm}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
   [minute, '{HH}:{mm}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
   [1, '{HH}:{mm}:{ss}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
-  [0.001, '{ss}.{fff}', '\n{YYYY}-{MM}-{DD} {HH}:{mm}', null, '\n{MM}-{DD} {HH}:{mm}', null, '\n{HH}:{mm}', null, 1],
+  [
+    0.001,
+    '{ss}.{fff}',
+    '\n{YYYY}-{MM}-{DD} {HH}:{mm}',
+    null,
+    '\n{MM}-{DD} {HH}:{mm}',
+    null,
+    '\n{HH}:{mm}',
+    null,
+    1,
+  ],
 ];
 
 const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1e3), 'Etc/UTC');
@@ -46,7 +56,10 @@ function axes() {
     const longest = Math.max(0, ...(values ?? []).map((text) => text.length));
     return 18 + longest * 7;
   };
-  return [{ ...shared, values: timeForms }, { ...shared, size: wide }];
+  return [
+    { ...shared, values: timeForms },
+    { ...shared, size: wide },
+  ];
 }
 
 /** With more lines than this their points would hide them. */
@@ -69,7 +82,9 @@ function seriesOf({ labels }) {
  */
 export function drawChart(host, chart, { zoomed, hidden }) {
   const area = el('div', { class: 'plot', role: 'img', 'aria-label': describe(chart) });
-  const keys = legend(chart.labels, hidden, (index, isShown) => plot.setSeries(index + 1, { show: isShown }));
+  const keys = legend(chart.labels, hidden, (index, isShown) =>
+    plot.setSeries(index + 1, { show: isShown }),
+  );
   host.replaceChildren(el('div', { class: 'plot-place' }, keys.time, area), keys.element);
   let plot = null;
   const size = () => ({
@@ -88,13 +103,15 @@ export function drawChart(host, chart, { zoomed, hidden }) {
       axes: axes(),
       hooks: {
         setCursor: [({ cursor: { idx } }) => keys.values(valuesAt(chart, idx))],
-        setSelect: [(drawn) => {
-          const { left, width } = drawn.select;
-          if (width < 4) return;
-          const [from, to] = [left, left + width].map((x) => drawn.posToVal(x, 'x') * 1000);
-          drawn.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-          zoomed(from, to);
-        }],
+        setSelect: [
+          (drawn) => {
+            const { left, width } = drawn.select;
+            if (width < 4) return;
+            const [from, to] = [left, left + width].map((x) => drawn.posToVal(x, 'x') * 1000);
+            drawn.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+            zoomed(from, to);
+          },
+        ],
       },
     };
     const seconds = chart.times_ms.map((ms) => ms / 1000);
@@ -116,9 +133,13 @@ export function drawChart(host, chart, { zoomed, hidden }) {
   };
 }
 
-const describe = ({ labels, points }) => `Chart of ${labels.length} lines, ${points} points: ${labels.slice(0, 5).join('; ')}`;
+const describe = ({ labels, points }) =>
+  `Chart of ${labels.length} lines, ${points} points: ${labels.slice(0, 5).join('; ')}`;
 
 function valuesAt({ times_ms, columns }, index) {
   if (index === null || index === undefined) return null;
-  return { time: new Date(times_ms[index]).toISOString(), values: columns.map((column) => column[index]) };
+  return {
+    time: new Date(times_ms[index]).toISOString(),
+    values: columns.map((column) => column[index]),
+  };
 }

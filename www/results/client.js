@@ -7,7 +7,10 @@ const waiting = new Map();
 /** The worker, begun when it is needed first. */
 export function started() {
   if (worker) return worker;
-  worker = new Worker(new URL('results/worker.js', document.baseURI), { type: 'module', name: 'results' });
+  worker = new Worker(new URL('results/worker.js', document.baseURI), {
+    type: 'module',
+    name: 'results',
+  });
   worker.addEventListener('message', ({ data: { id, output, error } }) => {
     const { resolve, reject } = waiting.get(id);
     waiting.delete(id);

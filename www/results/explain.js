@@ -15,10 +15,17 @@ const measures = [
 /** The sum of each measure over all shards, and how many shards there are. */
 export function totals(plan) {
   const sum = (name) =>
-    [...plan.matchAll(new RegExp(`[─ ]${name}: (\\d+)`, 'g'))].reduce((all, [, number]) => all + Number(number), 0);
+    [...plan.matchAll(new RegExp(`[─ ]${name}: (\\d+)`, 'g'))].reduce(
+      (all, [, number]) => all + Number(number),
+      0,
+    );
   const shards = new Set([...plan.matchAll(/shard_id: (\S+)/g)].map(([, id]) => id));
   const time = /total_time: (\S+)/.exec(plan)?.[1];
-  return { shards: shards.size, time, ...Object.fromEntries(measures.map(([name]) => [name, sum(name)])) };
+  return {
+    shards: shards.size,
+    time,
+    ...Object.fromEntries(measures.map(([name]) => [name, sum(name)])),
+  };
 }
 
 /** Shows the plans of a run's SELECTs in `host`. */
@@ -33,12 +40,20 @@ export function showPlans(host, plans) {
 function planOf(plan) {
   const found = totals(plan);
   const figure = (value, label) =>
-    el('div', {}, el('dt', {}, label), el('dd', {}, typeof value === 'number' ? value.toLocaleString('en') : value));
+    el(
+      'div',
+      {},
+      el('dt', {}, label),
+      el('dd', {}, typeof value === 'number' ? value.toLocaleString('en') : value),
+    );
   return [
-    el('dl', { class: 'figures' },
+    el(
+      'dl',
+      { class: 'figures' },
       figure(found.shards, 'shards asked'),
       ...measures.map(([name, label]) => figure(found[name], label)),
-      found.time ? figure(found.time, 'on the server') : null),
+      found.time ? figure(found.time, 'on the server') : null,
+    ),
     el('pre', { tabIndex: 0 }, plan.trim()),
   ];
 }

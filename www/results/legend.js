@@ -3,18 +3,29 @@
 import { button, el } from '../dom.js';
 
 /**
- * `{ element, time, values }`; `time` says which time the values are of. `switched(index, isShown)` is called for each line that changes;
- * `hidden` is the set of labels that are off, kept up to date.
+ * `{ element, time, values }`; `time` says which time the values are of. `switched(index, isShown)`
+ * is called for each line that changes; `hidden` is the set of labels that are off, kept up to
+ * date.
  */
 export function legend(labels, hidden, switched) {
   const time = el('span', { class: 'legend-time' }, '');
   const swatches = labels.map((_, index) => el('i', { class: `swatch line-${index % 10}` }));
   const numbers = labels.map(() => el('span', { class: 'legend-value' }));
   const buttons = labels.map((label, index) =>
-    el('button', {
-      type: 'button', class: 'key', 'aria-pressed': String(!hidden.has(label)), title: 'Click: on or off. Shift: this one alone.',
-      on: { click: ({ shiftKey }) => (shiftKey ? alone(index) : set(index, hidden.has(label))) },
-    }, swatches[index], el('span', { class: 'key-name' }, label), numbers[index]));
+    el(
+      'button',
+      {
+        type: 'button',
+        class: 'key',
+        'aria-pressed': String(!hidden.has(label)),
+        title: 'Click: on or off. Shift: this one alone.',
+        on: { click: ({ shiftKey }) => (shiftKey ? alone(index) : set(index, hidden.has(label))) },
+      },
+      swatches[index],
+      el('span', { class: 'key-name' }, label),
+      numbers[index],
+    ),
+  );
   const set = (index, isShown) => {
     const label = labels[index];
     if (isShown) hidden.delete(label);
@@ -23,15 +34,22 @@ export function legend(labels, hidden, switched) {
     switched(index, isShown);
   };
   const alone = (chosen) => labels.forEach((_, index) => set(index, index === chosen));
-  const all = button('All', () => labels.forEach((_, index) => set(index, true)), { class: 'key all' });
+  const all = button('All', () => labels.forEach((_, index) => set(index, true)), {
+    class: 'key all',
+  });
   const values = (at) => {
     time.textContent = at ? at.time.replace('T', ' ').replace(/(\.000)?Z$/, ' UTC') : '';
     numbers.forEach((number, index) => {
       const value = at?.values[index];
-      number.textContent = value === null || value === undefined ? '' : String(Number(value.toPrecision(7)));
+      number.textContent =
+        value === null || value === undefined ? '' : String(Number(value.toPrecision(7)));
     });
   };
-  const element = el('div', { class: 'legend', role: 'group', 'aria-label': 'Lines' },
-    buttons, labels.length > 1 ? all : null);
+  const element = el(
+    'div',
+    { class: 'legend', role: 'group', 'aria-label': 'Lines' },
+    buttons,
+    labels.length > 1 ? all : null,
+  );
   return { element, time, values };
 }

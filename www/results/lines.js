@@ -44,10 +44,10 @@ function ascending(line) {
 }
 
 /**
- * What a chart draws: `{ labels, times_ms, columns, total, rows, thinned, points, pointsDrawn }`. `columns` has a
- * list for each line, beside `times_ms`: null is a gap, undefined no point at all. At most
- * [linesMax] lines; those with more than [pointsMax] points keep the least and the greatest value of
- * each slice of the whole time, and so do all if they would hold more than [cellsMax].
+ * What a chart draws: `{ labels, times_ms, columns, total, rows, thinned, points, pointsDrawn }`.
+ * `columns` has a list for each line, beside `times_ms`: null is a gap, undefined no point at all.
+ * At most [linesMax] lines; those with more than [pointsMax] points keep the least and the greatest
+ * value of each slice of the whole time, and so do all if they would hold more than [cellsMax].
  */
 export function chartOf(reply) {
   const all = linesOf(reply);
@@ -79,7 +79,9 @@ export function chartOf(reply) {
 }
 
 const rowsOf = ({ results = [] }) =>
-  results.flatMap(({ series = [] }) => series).reduce((sum, { values = [] }) => sum + values.length, 0);
+  results
+    .flatMap(({ series = [] }) => series)
+    .reduce((sum, { values = [] }) => sum + values.length, 0);
 
 /** The slices of time that thinning uses, the same for every line: two points of each. */
 function gridOf(lines) {

@@ -4,11 +4,12 @@ import { button, copyFrom, el } from '../dom.js';
 import { between, bounds } from '../influxql/range.js';
 import { currentRun, form } from '../query/session.js';
 import { change, current, onChange, resultViews } from '../state.js';
+import { tabList } from '../tabs.js';
 import { curlOf } from '../connect/snippets.js';
 import { work } from './client.js';
 import { showPlans } from './explain.js';
 import { showFigures } from './figures.js';
-import { linesMax } from './lines.js';
+import { chartNotices } from './notices.js';
 import { showRaw } from './raw.js';
 import { saveAs } from './save.js';
 import { shownTable, showTables } from './table.js';
@@ -17,7 +18,8 @@ import { follow } from './tail.js';
 const titles = { chart: 'Chart', table: 'Table', raw: 'Raw', tail: 'Live tail' };
 const number = (value) => value.toLocaleString('en');
 const counted = (value, word) => `${number(value)} ${word}${value === 1 ? '' : 's'}`;
-const noRows = () => (bounds(current().range, 0) ? 'Nothing in this time range.' : 'Nothing found.');
+const noRows = () =>
+  bounds(current().range, 0) ? 'Nothing in this time range.' : 'Nothing found.';
 
 /**
  * `{ element, show, showStart }`. `again()` runs the query once more, `failed(errors)` is told what
@@ -33,31 +35,52 @@ export function resultPanel({ again, failed, start }) {
   const aside = el('section', { class: 'plan', 'aria-label': 'Plan', hidden: true });
   const stat = el('p', { class: 'stat', 'aria-live': 'polite' });
   const notices = el('div', { class: 'notices' });
-  const tabs = el('div', { role: 'tablist', 'aria-label': 'Result' }, resultViews.map(tab));
-  const explain = button('Explain', () => setPlan(aside.hidden), { class: 'quiet', 'aria-pressed': 'false' });
-  const widen = button('Zoom out', () => zoomOut(), { icon: 'zoomOut', class: 'quiet', hidden: true });
-  const csv = button('CSV', saveCsv, { icon: 'download', class: 'quiet', title: 'Download the table as CSV' });
-  const curl = button('curl', () => {
-    const run = currentRun();
-    copyFrom(curl, curlOf(location.origin, run?.db ?? current().db, run?.sent ?? current().query));
-  }, { icon: 'copy', class: 'quiet', title: 'Copy the query as a curl command' });
-  const element = el('section', { class: 'result', 'aria-label': 'Result' },
-    el('div', { class: 'result-head' }, tabs, stat, el('div', { class: 'actions' }, widen, explain, csv, curl)),
-    notices, el('div', { class: 'result-split' }, body, aside));
-
-  function tab(view, index) {
-    const picked = () => change({ view });
-    const keyed = (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!step) return;
-      const next = (index + step + resultViews.length) % resultViews.length;
-      tabs.children[next].focus();
-      tabs.children[next].click();
-    };
-    return el('button', {
-      type: 'button', role: 'tab', id: `tab-${view}`, 'aria-controls': 'result', on: { click: picked, keydown: keyed },
-    }, titles[view]);
-  }
+  const tabs = tabList(
+    'Result',
+    resultViews.map((view) => titles[view]),
+    {
+      controls: 'result',
+      picked: (index) => change({ view: resultViews[index] }),
+    },
+  );
+  const explain = button('Explain', () => setPlan(aside.hidden), {
+    class: 'quiet',
+    'aria-pressed': 'false',
+  });
+  const widen = button('Zoom out', () => zoomOut(), {
+    icon: 'zoomOut',
+    class: 'quiet',
+    hidden: true,
+  });
+  const csv = button('CSV', saveCsv, {
+    icon: 'download',
+    class: 'quiet',
+    title: 'Download the table as CSV',
+  });
+  const curl = button(
+    'curl',
+    () => {
+      const run = currentRun();
+      copyFrom(
+        curl,
+        curlOf(location.origin, run?.db ?? current().db, run?.sent ?? current().query),
+      );
+    },
+    { icon: 'copy', class: 'quiet', title: 'Copy the query as a curl command' },
+  );
+  const element = el(
+    'section',
+    { class: 'result', 'aria-label': 'Result' },
+    el(
+      'div',
+      { class: 'result-head' },
+      tabs.element,
+      stat,
+      el('div', { class: 'actions' }, widen, explain, csv, curl),
+    ),
+    notices,
+    el('div', { class: 'result-split' }, body, aside),
+  );
 
   /** What is drawn is a table when a statement has no times to draw. */
   const shownView = () => {
@@ -68,11 +91,9 @@ export function resultPanel({ again, failed, start }) {
 
   function markTabs() {
     const shown = shownView();
-    resultViews.forEach((view, index) => {
-      tabs.children[index].setAttribute('aria-selected', String(view === shown));
-      tabs.children[index].tabIndex = view === shown ? 0 : -1;
-    });
-    body.setAttribute('aria-labelledby', `tab-${shown}`);
+    const index = resultViews.indexOf(shown);
+    if (index >= 0) tabs.mark(index);
+    body.setAttribute('aria-labelledby', `result-tab-${Math.max(0, index)}`);
     widen.hidden = ranges.length === 0 || shown !== 'chart';
   }
 
@@ -89,7 +110,8 @@ export function resultPanel({ again, failed, start }) {
       const { plans } = await form(run, 'explain');
       if (run === currentRun()) showPlans(aside, plans);
     } catch (error) {
-      if (error.name !== 'AbortError') aside.replaceChildren(el('p', { class: 'wrong' }, error.message));
+      if (error.name !== 'AbortError')
+        aside.replaceChildren(el('p', { class: 'wrong' }, error.message));
     }
   }
 
@@ -118,7 +140,9 @@ export function resultPanel({ again, failed, start }) {
       if (!isWanted()) return made;
       told(made.errors);
       if (made.total === 0) {
-        nothing(made.rows ? 'There are no numbers to draw in this result: the table has it.' : noRows());
+        nothing(
+          made.rows ? 'There are no numbers to draw in this result: the table has it.' : noRows(),
+        );
       } else if (made.times_ms.length === 1) {
         showFigures(body, made);
       } else {
@@ -149,7 +173,8 @@ export function resultPanel({ again, failed, start }) {
 
   function countRows({ tables, bytes, took_ms }) {
     const rows = tables.reduce((sum, table) => sum + table.rows, 0);
-    stat.textContent = `${counted(rows, 'row')} · ${number(bytes)} bytes · ${Math.round(took_ms)} ms`;
+    const took = `${Math.round(took_ms)} ms`;
+    stat.textContent = `${counted(rows, 'row')} · ${number(bytes)} bytes · ${took}`;
   }
 
   const told = (errors) => errors.length > 0 && failed(errors);
@@ -212,11 +237,4 @@ export function resultPanel({ again, failed, start }) {
   });
   markTabs();
   return { element, show, showStart };
-}
-
-function chartNotices({ total, thinned, points, pointsDrawn }) {
-  const made = [];
-  if (total > linesMax) made.push(`The first ${linesMax} of ${number(total)} lines are drawn: narrow the query, or group by fewer tags.`);
-  if (thinned) made.push(`${number(pointsDrawn)} of ${number(points)} points are drawn, the least and the greatest of each moment. The table has all.`);
-  return made.map((text) => el('p', { class: 'notice' }, text));
 }

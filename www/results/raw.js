@@ -7,8 +7,17 @@ import { work } from './client.js';
 /** Shows the reply's text in `host`; only the beginning of a long one. */
 export async function showRaw(host) {
   const { text, letters, isWhole } = await work('raw');
-  const notice = isWhole ? null : el('p', { class: 'notice' },
-    `The first ${text.length.toLocaleString('en')} of ${letters.toLocaleString('en')} characters. `,
-    button('Save all of it', async () => saveAs(await work('rawFile'), 'result.json'), { class: 'link' }));
-  host.replaceChildren(...[notice, el('pre', { tabIndex: 0, 'aria-label': 'Reply' }, text)].filter(Boolean));
+  const notice = isWhole
+    ? null
+    : el(
+        'p',
+        { class: 'notice' },
+        `The first ${text.length.toLocaleString('en')} of ${letters.toLocaleString('en')} characters. `,
+        button('Save all of it', async () => saveAs(await work('rawFile'), 'result.json'), {
+          class: 'link',
+        }),
+      );
+  host.replaceChildren(
+    ...[notice, el('pre', { tabIndex: 0, 'aria-label': 'Reply' }, text)].filter(Boolean),
+  );
 }

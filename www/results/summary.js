@@ -42,7 +42,10 @@ function times(rows, index) {
     if (text < first) first = text;
     if (text > last) last = text;
   }
-  return [{ label: 'from', value: first.slice(0, 19) }, { label: 'to', value: last.slice(0, 19) }];
+  return [
+    { label: 'from', value: first.slice(0, 19) },
+    { label: 'to', value: last.slice(0, 19) },
+  ];
 }
 
 function texts(rows, index) {

@@ -14,10 +14,20 @@ export async function showTables(host, loaded) {
   if (tables.length > 1) {
     const picked = ({ target }) => showTable(body, tables, Number(target.value));
     host.replaceChildren(
-      el('label', { class: 'which' }, 'Table',
-        el('select', { on: { change: picked } },
-          tables.map(({ title, rows }, value) => el('option', { value }, `${title} (${rows} rows)`)))),
-      body);
+      el(
+        'label',
+        { class: 'which' },
+        'Table',
+        el(
+          'select',
+          { on: { change: picked } },
+          tables.map(({ title, rows }, value) =>
+            el('option', { value }, `${title} (${rows} rows)`),
+          ),
+        ),
+      ),
+      body,
+    );
   } else {
     host.replaceChildren(body);
   }
@@ -37,13 +47,22 @@ async function showTable(host, tables, table) {
       view.sort = { column: index, isDescending: isSame ? !view.sort.isDescending : false };
       view.from = 0;
       show();
-    }));
+    }),
+  );
   const body = el('tbody');
   const pager = el('div', { class: 'pager' });
   const show = async () => {
     Object.assign(shownTable, { table, sort: view.sort });
     const texts = await work('page', { table, from: view.from, count: pageRows, sort: view.sort });
-    body.replaceChildren(...texts.map((row) => el('tr', {}, row.map((text, index) => cell(text, kinds[index])))));
+    body.replaceChildren(
+      ...texts.map((row) =>
+        el(
+          'tr',
+          {},
+          row.map((text, index) => cell(text, kinds[index])),
+        ),
+      ),
+    );
     heads.forEach((head, index) => {
       const isSorted = view.sort?.column === index;
       const way = view.sort?.isDescending ? 'descending' : 'ascending';
@@ -51,17 +70,26 @@ async function showTable(host, tables, table) {
     });
     showPager(pager, view, rows, show);
   };
-  const scroller = el('div', { class: 'scroller', tabIndex: 0, role: 'region', 'aria-label': 'Rows' },
-    el('table', {}, el('thead', {}, el('tr', {}, heads)), body));
+  const scroller = el(
+    'div',
+    { class: 'scroller', tabIndex: 0, role: 'region', 'aria-label': 'Rows' },
+    el('table', {}, el('thead', {}, el('tr', {}, heads)), body),
+  );
   await show();
   host.replaceChildren(scroller, pager);
 }
 
 function headCell(column, kind, summary, sort) {
-  return el('th', { class: kind, scope: 'col', 'aria-sort': 'none' },
+  return el(
+    'th',
+    { class: kind, scope: 'col', 'aria-sort': 'none' },
     el('button', { type: 'button', class: 'sort', on: { click: sort } }, column),
-    el('dl', { class: 'summary' },
-      summary.map(({ label, value }) => el('div', {}, el('dt', {}, label), el('dd', {}, value)))));
+    el(
+      'dl',
+      { class: 'summary' },
+      summary.map(({ label, value }) => el('div', {}, el('dt', {}, label), el('dd', {}, value))),
+    ),
+  );
 }
 
 const cell = (text, kind) =>
@@ -76,7 +104,11 @@ function showPager(pager, view, rows, show) {
   pager.replaceChildren(
     step('First', 0, view.from === 0),
     step('Previous', view.from - pageRows, view.from === 0),
-    el('span', {}, `${(rows ? view.from + 1 : 0).toLocaleString('en')}–${to.toLocaleString('en')} of ${rows.toLocaleString('en')}`),
+    el(
+      'span',
+      {},
+      `${(rows ? view.from + 1 : 0).toLocaleString('en')}–${to.toLocaleString('en')} of ${rows.toLocaleString('en')}`,
+    ),
     step('Next', view.from + pageRows, view.from >= last),
     step('Last', last, view.from >= last),
   );

@@ -1,4 +1,5 @@
-// A reply of /query as tables: one for each statement and set of columns, tags as columns of their own.
+// A reply of /query as tables: one for each statement and set of columns, tags as columns of their
+// own.
 
 /**
  * `{ tables, errors }` of a parsed reply. A table is `{ title, columns, kinds, rows }`; a kind is
@@ -49,7 +50,13 @@ function finished({ statement, tagNames, columns, parts }) {
 }
 
 const titleOf = (statement, names) =>
-  [`${statement + 1}`, [...names].filter((name) => name).slice(0, 3).join(', ')]
+  [
+    `${statement + 1}`,
+    [...names]
+      .filter((name) => name)
+      .slice(0, 3)
+      .join(', '),
+  ]
     .filter((part) => part)
     .join(' · ');
 
@@ -86,7 +93,12 @@ function compareTexts(a, b) {
   return left < right ? -1 : Number(left > right);
 }
 
-const comparisons = { number: compareNumbers, time: compareTimes, tag: compareTexts, text: compareTexts };
+const comparisons = {
+  number: compareNumbers,
+  time: compareTimes,
+  tag: compareTexts,
+  text: compareTexts,
+};
 
 /** The order of a table's rows by one column; rows without a value come last. */
 export function orderBy({ rows, kinds }, column, isDescending) {

@@ -18,22 +18,39 @@ export function tailQuery(text) {
   if (at < 0) return null;
   const source = [];
   for (const token of first.tokens.slice(at + 1)) {
-    if (token.text === '(' || (token.kind === 'word' && /^(WHERE|GROUP|ORDER|LIMIT)$/.test(token.upper))) break;
+    if (
+      token.text === '(' ||
+      (token.kind === 'word' && /^(WHERE|GROUP|ORDER|LIMIT)$/.test(token.upper))
+    )
+      break;
     source.push(token.text);
   }
-  return source.length ? `SELECT * FROM ${source.join('')} ORDER BY time DESC LIMIT ${pointsShown}` : null;
+  return source.length
+    ? `SELECT * FROM ${source.join('')} ORDER BY time DESC LIMIT ${pointsShown}`
+    : null;
 }
 
 /** Follows the newest points in `host` until the returned function is called. */
 export function follow(host, { text, db }) {
   const q = tailQuery(text);
   if (!q) {
-    host.replaceChildren(el('p', { class: 'empty' }, 'Write a query with FROM and a measurement: its newest points are followed here.'));
+    host.replaceChildren(
+      el(
+        'p',
+        { class: 'empty' },
+        'Write a query with FROM and a measurement: its newest points are followed here.',
+      ),
+    );
     return () => {};
   }
   const state = { isOver: false, timer: null, known: null };
   const status = el('p', { class: 'live' }, el('i', { class: 'dot' }), el('span', {}, 'Asking …'));
-  const body = el('div', { class: 'scroller', tabIndex: 0, role: 'region', 'aria-label': 'Newest points' });
+  const body = el('div', {
+    class: 'scroller',
+    tabIndex: 0,
+    role: 'region',
+    'aria-label': 'Newest points',
+  });
   host.replaceChildren(status, body);
   const say = (words) => (status.lastChild.textContent = words);
   const tick = async () => {
@@ -72,11 +89,35 @@ function show(host, table, state) {
   const keys = table.rows.map((row) => JSON.stringify(row));
   const rows = table.rows.map((row, index) => {
     const isNew = state.known !== null && !state.known.has(keys[index]);
-    return el('tr', { class: isNew ? 'new' : '' }, row.map((value, at) =>
-      el('td', { class: value === null ? 'null' : table.kinds[at] }, value === null ? '–' : cellText(value))));
+    return el(
+      'tr',
+      { class: isNew ? 'new' : '' },
+      row.map((value, at) =>
+        el(
+          'td',
+          { class: value === null ? 'null' : table.kinds[at] },
+          value === null ? '–' : cellText(value),
+        ),
+      ),
+    );
   });
   state.known = new Set(keys);
-  host.replaceChildren(el('table', {},
-    el('thead', {}, el('tr', {}, table.columns.map((column, at) => el('th', { class: table.kinds[at], scope: 'col' }, column)))),
-    el('tbody', {}, rows)));
+  host.replaceChildren(
+    el(
+      'table',
+      {},
+      el(
+        'thead',
+        {},
+        el(
+          'tr',
+          {},
+          table.columns.map((column, at) =>
+            el('th', { class: table.kinds[at], scope: 'col' }, column),
+          ),
+        ),
+      ),
+      el('tbody', {}, rows),
+    ),
+  );
 }

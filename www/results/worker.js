@@ -22,7 +22,10 @@ const work = {
       errors,
       bytes: bytes.byteLength,
       tables: tables.map(({ title, columns, kinds, rows }) => ({
-        title, columns, kinds, rows: rows.length,
+        title,
+        columns,
+        kinds,
+        rows: rows.length,
       })),
     };
   },

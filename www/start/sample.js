@@ -12,7 +12,8 @@ export const suggestions = [
   {
     title: 'Highest and lowest temperature of each week',
     view: 'chart',
-    query: 'SELECT max(temp_max) AS high, min(temp_min) AS low\nFROM weather\nGROUP BY time(7d), city',
+    query:
+      'SELECT max(temp_max) AS high, min(temp_min) AS low\nFROM weather\nGROUP BY time(7d), city',
   },
   {
     title: 'Rain of each month',
@@ -22,7 +23,8 @@ export const suggestions = [
   {
     title: 'Sunny days of each year, and how warm they were',
     view: 'table',
-    query: "SELECT count(wind) AS sunny, mean(temp_max) AS high\nFROM weather\nWHERE sky = 'sun'\nGROUP BY time(365d), city fill(none)",
+    query:
+      "SELECT count(wind) AS sunny, mean(temp_max) AS high\nFROM weather\nWHERE sky = 'sun'\nGROUP BY time(365d), city fill(none)",
   },
   {
     title: 'The ten windiest days',
@@ -60,5 +62,7 @@ export async function loadSample() {
     post(`CREATE DATABASE ${sampleDatabase}`).then(must),
   ]);
   const path = `/api/v2/write?bucket=${sampleDatabase}&precision=s`;
-  await must(await request(path, { method: 'POST', headers: { 'Content-Encoding': 'gzip' }, body: data }));
+  await must(
+    await request(path, { method: 'POST', headers: { 'Content-Encoding': 'gzip' }, body: data }),
+  );
 }

@@ -11,7 +11,12 @@ const refusals = {
 
 /** The form. `done()` is called once the server has taken the token. */
 export function signInForm(done) {
-  const field = el('input', { type: 'password', autocomplete: 'off', required: true, spellcheck: false });
+  const field = el('input', {
+    type: 'password',
+    autocomplete: 'off',
+    required: true,
+    spellcheck: false,
+  });
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const submit = async (event) => {
     event.preventDefault();
@@ -29,9 +34,16 @@ export function signInForm(done) {
     else wrong.textContent = refusals[status] ?? `The server answered ${status}.`;
     if (status !== 200) field.focus();
   };
-  return el('form', { class: 'stack', on: { submit } },
+  return el(
+    'form',
+    { class: 'stack', on: { submit } },
     el('label', {}, 'Token', field),
     wrong,
     el('button', { type: 'submit', class: 'primary' }, 'Use this token'),
-    el('p', { class: 'faint' }, 'Kept by this tab until it is closed, and sent to this server only.'));
+    el(
+      'p',
+      { class: 'faint' },
+      'Kept by this tab until it is closed, and sent to this server only.',
+    ),
+  );
 }

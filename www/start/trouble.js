@@ -19,9 +19,14 @@ export function troubled(host, { code, message }, reload) {
   const aside = button('Go on with an empty one, not kept', attempt(goAside));
   const anew = button('Forget it and begin anew', attempt(forget));
   const ways = { unreadable: [aside, anew], 'in-use': [again, aside], storage: [again, aside] };
-  host.replaceChildren(el('div', { class: 'welcome' },
-    el('h2', {}, 'The database in this browser did not start'),
-    el('p', {}, message),
-    el('div', { class: 'row' }, ways[code] ?? [again]),
-    wrong));
+  host.replaceChildren(
+    el(
+      'div',
+      { class: 'welcome' },
+      el('h2', {}, 'The database in this browser did not start'),
+      el('p', {}, message),
+      el('div', { class: 'row' }, ways[code] ?? [again]),
+      wrong,
+    ),
+  );
 }

@@ -10,38 +10,67 @@ import { loadSample, sampleDatabase, suggestions } from './sample.js';
 import { signInForm } from './sign_in.js';
 import { troubled } from './trouble.js';
 
-const origin = el('p', { class: 'faint' },
-  'Daily weather of Seattle and New York, 2012 to 2015: 2,922 points, 32 KB. NOAA Climate Data Online, public domain, as collected by vega-datasets.');
+const origin = el(
+  'p',
+  { class: 'faint' },
+  'Daily weather of Seattle and New York, 2012 to 2015: 2,922 points, 32 KB. ',
+  'NOAA Climate Data Online, public domain, as collected by vega-datasets.',
+);
 
 /** Fills `host` by what there is: no token, no data, or data and no question yet. */
 export async function welcome(host, { names, run, reload }) {
   if (!token() && currentPlace() === 'server') return signInFirst(host, reload);
-  if (currentPlace() === 'browser' && engineTrouble()) return troubled(host, engineTrouble(), reload);
+  if (currentPlace() === 'browser' && engineTrouble())
+    return troubled(host, engineTrouble(), reload);
   const all = await names();
   if (all.length === 0) return nothingYet(host, { run, reload });
   const isSample = current().db === sampleDatabase;
-  host.replaceChildren(el('div', { class: 'welcome' },
-    el('h2', {}, 'Ask something'),
-    ...(isSample ? [ready(run)] : await generic(run)),
-    all.includes(sampleDatabase) ? null : sampleButton({ run, reload }, host)));
+  host.replaceChildren(
+    el(
+      'div',
+      { class: 'welcome' },
+      el('h2', {}, 'Ask something'),
+      ...(isSample ? [ready(run)] : await generic(run)),
+      all.includes(sampleDatabase) ? null : sampleButton({ run, reload }, host),
+    ),
+  );
 }
 
 function signInFirst(host, reload) {
-  host.replaceChildren(el('div', { class: 'welcome' },
-    el('h2', {}, 'Enter a token to begin'),
-    el('p', {}, 'The admin token, or one that somebody made for you. ', el('code', {}, 'npm start'), ' prints the one it uses.'),
-    signInForm(reload)));
+  host.replaceChildren(
+    el(
+      'div',
+      { class: 'welcome' },
+      el('h2', {}, 'Enter a token to begin'),
+      el(
+        'p',
+        {},
+        'The admin token, or one that somebody made for you. ',
+        el('code', {}, 'npm start'),
+        ' prints the one it uses.',
+      ),
+      signInForm(reload),
+    ),
+  );
 }
 
 function nothingYet(host, context) {
-  host.replaceChildren(el('div', { class: 'welcome' },
-    el('h2', {}, 'The database is empty'),
-    el('p', {}, 'Write your own data, connect Telegraf, or look around in a sample first.'),
-    el('div', { class: 'row' },
-      sampleButton(context, host, 'primary'),
-      button('Write data', () => change({ view: 'write' })),
-      button('Connect a client', () => change({ view: 'connect' }))),
-    origin));
+  host.replaceChildren(
+    el(
+      'div',
+      { class: 'welcome' },
+      el('h2', {}, 'The database is empty'),
+      el('p', {}, 'Write your own data, connect Telegraf, or look around in a sample first.'),
+      el(
+        'div',
+        { class: 'row' },
+        sampleButton(context, host, 'primary'),
+        button('Write data', () => change({ view: 'write' })),
+        button('Connect a client', () => change({ view: 'connect' })),
+      ),
+      origin,
+    ),
+  );
 }
 
 function sampleButton({ run, reload }, host, kind = '') {
@@ -52,8 +81,16 @@ function sampleButton({ run, reload }, host, kind = '') {
     try {
       await loadSample();
       change({ db: sampleDatabase });
-      host.replaceChildren(el('div', { class: 'welcome' },
-        el('h2', {}, 'The sample data is there'), el('p', {}, 'A question to begin with:'), ready(run), origin));
+      host.replaceChildren(
+        el(
+          'div',
+          { class: 'welcome' },
+          el('h2', {}, 'The sample data is there'),
+          el('p', {}, 'A question to begin with:'),
+          ready(run),
+          origin,
+        ),
+      );
       host.querySelector('button')?.focus();
       reload({ keep: true });
     } catch (error) {
@@ -69,22 +106,44 @@ function sampleButton({ run, reload }, host, kind = '') {
 const ready = (run) => list(suggestions, run);
 
 const list = (questions, run) =>
-  el('ul', { class: 'suggestions' }, questions.map((one) => {
-    const { title, query, view, range, db } = one;
-    const ask = () => {
-      change({ query, view, range, db });
-      run({ whole: true });
-    };
-    return el('li', {}, el('button', { type: 'button', on: { click: ask } }, el('strong', {}, title), el('code', {}, query.replace(/\n/g, ' '))));
-  }));
+  el(
+    'ul',
+    { class: 'suggestions' },
+    questions.map((one) => {
+      const { title, query, view, range, db } = one;
+      const ask = () => {
+        change({ query, view, range, db });
+        run({ whole: true });
+      };
+      return el(
+        'li',
+        {},
+        el(
+          'button',
+          { type: 'button', on: { click: ask } },
+          el('strong', {}, title),
+          el('code', {}, query.replace(/\n/g, ' ')),
+        ),
+      );
+    }),
+  );
 
 async function generic(run) {
   const { db } = current();
   const some = db ? await measurements(db).catch(() => []) : [];
   const questions = some.slice(0, 4).map((name) => ({
-    title: `Newest points of ${name}`, view: 'table', range: 'all', db,
+    title: `Newest points of ${name}`,
+    view: 'table',
+    range: 'all',
+    db,
     query: `SELECT * FROM ${quoted(name)} ORDER BY time DESC LIMIT 100`,
   }));
-  const first = { title: 'Which databases are there?', view: 'table', range: 'all', db, query: 'SHOW DATABASES' };
+  const first = {
+    title: 'Which databases are there?',
+    view: 'table',
+    range: 'all',
+    db,
+    query: 'SHOW DATABASES',
+  };
   return [list([...questions, first], run)];
 }

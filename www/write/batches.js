@@ -7,9 +7,9 @@ export const batchBytesMax = 1_000_000;
 export const batchLinesMax = 10_000;
 
 /**
- * Yields `{ bytes, lines, first }`; `first` is the number of the batch's first line in the file, and
- * `taken(bytes)` is told what comes out of the stream. A line break inside a quoted string is data, so that no batch ends
- * within a string.
+ * Yields `{ bytes, lines, first }`; `first` is the number of the batch's first line in the file,
+ * and `taken(bytes)` is told what comes out of the stream. A line break inside a quoted string is
+ * data, so that no batch ends within a string.
  */
 export async function* batches(stream, taken) {
   const reader = stream.getReader();
@@ -31,7 +31,8 @@ export async function* batches(stream, taken) {
       at = beginning();
     }
   }
-  if (rest.length > 0) yield { bytes: rest, lines: at.lines + Number(at.lineEnd < rest.length), first };
+  if (rest.length > 0)
+    yield { bytes: rest, lines: at.lines + Number(at.lineEnd < rest.length), first };
 }
 
 const beginning = () => ({ position: 0, lineEnd: 0, lines: 0, section: 'key', isEscaped: false });
@@ -74,7 +75,10 @@ const [pieceBytesMin, pieceBytesMax, pieces] = [4096, 262_144, 200];
 /** The bytes of a file, unpacked if it is gzip; `read(bytes)` is told how far it is. */
 export async function contentsOf(file, read) {
   const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer());
-  const pieceBytes = Math.min(Math.max(Math.ceil(file.size / pieces), pieceBytesMin), pieceBytesMax);
+  const pieceBytes = Math.min(
+    Math.max(Math.ceil(file.size / pieces), pieceBytesMin),
+    pieceBytesMax,
+  );
   let at = 0;
   const stream = new ReadableStream({
     async pull(controller) {

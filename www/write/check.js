@@ -6,7 +6,7 @@ import { checker } from '../api/transport.js';
 export const checkedLettersMax = 2_000_000;
 
 /**
- * `{ good, errors: [{ line, column, reason }] }`, both counted from 1. Throws where the engine is no
- * part of the build.
+ * `{ good, errors: [{ line, column, reason }] }`, both counted from 1. Throws where the engine is
+ * no part of the build.
  */
 export const check = async (text, precision) => (await checker()).validate(text, precision);

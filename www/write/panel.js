@@ -13,17 +13,33 @@ const pause_ms = 150;
 /** Bad lines that are listed. */
 const problemsMax = 100;
 
-const first = 'room,floor=1 temperature=21.5,open=false\nroom,floor=2 temperature=19.25,open=true\n';
+const first =
+  'room,floor=1 temperature=21.5,open=false\nroom,floor=2 temperature=19.25,open=true\n';
 
 /** The view. `changed()` is called after writes. */
 export function writePanel({ changed }) {
-  const area = el('textarea', { 'aria-label': 'Line protocol', spellcheck: false, rows: 10, value: first });
+  const area = el('textarea', {
+    'aria-label': 'Line protocol',
+    spellcheck: false,
+    rows: 10,
+    value: first,
+  });
   const place = el('div', { class: 'editor lines' }, area);
   const verdict = el('p', { class: 'verdict', 'aria-live': 'polite' });
   const problems = el('ul', { class: 'problems' });
   const answer = el('pre', { class: 'answer', 'aria-live': 'polite', hidden: true });
-  const database = el('input', { required: true, value: current().db, autocomplete: 'off', placeholder: 'database or db/policy', on: { input: ready } });
-  const precision = el('select', { on: { change: () => later() } }, precisions.map(([value, label]) => el('option', { value }, label)));
+  const database = el('input', {
+    required: true,
+    value: current().db,
+    autocomplete: 'off',
+    placeholder: 'database or db/policy',
+    on: { input: ready },
+  });
+  const precision = el(
+    'select',
+    { on: { change: () => later() } },
+    precisions.map(([value, label]) => el('option', { value }, label)),
+  );
   const send = button('Write', submit, { class: 'primary', icon: 'upload' });
   const uploads = el('div', { class: 'uploads' });
   let editor = plain(area);
@@ -41,7 +57,11 @@ export function writePanel({ changed }) {
 
   async function validate() {
     const text = editor.text();
-    if (text.length > checkedLettersMax) return show({ good: null, errors: [] }, 'Too long to be checked while typing: the server will.');
+    if (text.length > checkedLettersMax)
+      return show(
+        { good: null, errors: [] },
+        'Too long to be checked while typing: the server will.',
+      );
     try {
       const found = await check(text, precision.value);
       if (text === editor.text()) show(found);
@@ -53,14 +73,32 @@ export function writePanel({ changed }) {
   function show({ good, errors }, words) {
     const bad = errors.length;
     verdict.className = words ? 'verdict unknown' : bad ? 'verdict bad' : 'verdict';
-    verdict.textContent = words ?? `${good} good line${good === 1 ? '' : 's'}${bad ? `, ${bad} bad` : ''}`;
-    problems.replaceChildren(...errors.slice(0, problemsMax).map(({ line, column, reason }) =>
-      el('li', {}, el('button', { type: 'button', class: 'link', on: { click: () => editor.goTo(editor.offset(line, column)) } },
-        `Line ${line}, column ${column}`), ` ${reason}`)));
-    editor.mark(errors.map(({ line, column, reason }) => {
-      const from = editor.offset(line, column);
-      return { from, to: editor.offset(line, 1e9), message: reason };
-    }));
+    verdict.textContent =
+      words ?? `${good} good line${good === 1 ? '' : 's'}${bad ? `, ${bad} bad` : ''}`;
+    problems.replaceChildren(
+      ...errors.slice(0, problemsMax).map(({ line, column, reason }) =>
+        el(
+          'li',
+          {},
+          el(
+            'button',
+            {
+              type: 'button',
+              class: 'link',
+              on: { click: () => editor.goTo(editor.offset(line, column)) },
+            },
+            `Line ${line}, column ${column}`,
+          ),
+          ` ${reason}`,
+        ),
+      ),
+    );
+    editor.mark(
+      errors.map(({ line, column, reason }) => {
+        const from = editor.offset(line, column);
+        return { from, to: editor.offset(line, 1e9), message: reason };
+      }),
+    );
   }
 
   async function submit() {
@@ -79,11 +117,30 @@ export function writePanel({ changed }) {
     changed();
   }
 
-  const take = (files) => [...files].forEach((file) => uploads.prepend(upload(file, target(), wrote)));
-  const file = el('input', { type: 'file', multiple: true, class: 'unseen', id: 'file', on: { change: () => (take(file.files), (file.value = '')) } });
-  const drop = el('label', { class: 'drop', for: 'file' }, icon('upload'),
-    el('span', {}, el('strong', {}, 'Drop a file here'), ' or choose one: line protocol, plain or gzip'));
-  drop.addEventListener('dragover', (event) => (event.preventDefault(), drop.classList.add('over')));
+  const take = (files) =>
+    [...files].forEach((file) => uploads.prepend(upload(file, target(), wrote)));
+  const file = el('input', {
+    type: 'file',
+    multiple: true,
+    class: 'unseen',
+    id: 'file',
+    on: { change: () => (take(file.files), (file.value = '')) },
+  });
+  const drop = el(
+    'label',
+    { class: 'drop', for: 'file' },
+    icon('upload'),
+    el(
+      'span',
+      {},
+      el('strong', {}, 'Drop a file here'),
+      ' or choose one: line protocol, plain or gzip',
+    ),
+  );
+  drop.addEventListener(
+    'dragover',
+    (event) => (event.preventDefault(), drop.classList.add('over')),
+  );
   drop.addEventListener('dragleave', () => drop.classList.remove('over'));
   drop.addEventListener('drop', (event) => {
     event.preventDefault();
@@ -111,13 +168,35 @@ export function writePanel({ changed }) {
   if (current().view === 'write') open();
   ready();
 
-  return el('section', { class: 'view write', 'aria-label': 'Write' },
-    el('section', { class: 'panel wide', 'aria-label': 'Lines' },
+  return el(
+    'section',
+    { class: 'view write', 'aria-label': 'Write' },
+    el(
+      'section',
+      { class: 'panel wide', 'aria-label': 'Lines' },
       el('h2', {}, 'Write points'),
-      el('div', { class: 'bar' },
-        el('label', {}, 'Database', database), el('label', {}, 'Precision', precision), el('span', { class: 'gap' }), send),
-      place, verdict, problems, answer),
-    el('section', { class: 'panel', 'aria-label': 'Files' }, el('h2', {}, 'Upload a file'), file, drop, uploads));
+      el(
+        'div',
+        { class: 'bar' },
+        el('label', {}, 'Database', database),
+        el('label', {}, 'Precision', precision),
+        el('span', { class: 'gap' }),
+        send,
+      ),
+      place,
+      verdict,
+      problems,
+      answer,
+    ),
+    el(
+      'section',
+      { class: 'panel', 'aria-label': 'Files' },
+      el('h2', {}, 'Upload a file'),
+      file,
+      drop,
+      uploads,
+    ),
+  );
 }
 
 /** What a text area can do of an editor. */

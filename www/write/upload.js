@@ -17,7 +17,11 @@ const number = (value) => value.toLocaleString('en');
 /** Sends `file` to `target` and shows how far it is. `done()` is called at its end. */
 export function upload(file, target, done) {
   const counts = { read: 0, unpacked: 0, sent: 0, lines: 0, batches: 0, refused: 0 };
-  const bar = el('progress', { max: Math.max(1, file.size), value: 0, 'aria-label': `Upload of ${file.name}` });
+  const bar = el('progress', {
+    max: Math.max(1, file.size),
+    value: 0,
+    'aria-label': `Upload of ${file.name}`,
+  });
   const status = el('p', { class: 'faint', 'aria-live': 'polite' }, 'Starting …');
   const answers = el('ul', { class: 'answers' });
   let hold = null;
@@ -33,19 +37,30 @@ export function upload(file, target, done) {
     hold = null;
     goOn();
   };
-  const element = el('section', { class: 'upload', 'aria-label': file.name },
-    el('div', { class: 'row' }, el('strong', {}, file.name), pause), bar, status, answers);
+  const element = el(
+    'section',
+    { class: 'upload', 'aria-label': file.name },
+    el('div', { class: 'row' }, el('strong', {}, file.name), pause),
+    bar,
+    status,
+    answers,
+  );
   const show = () => {
     // How much of the file that is, a packed one included.
     bar.value = (counts.read * counts.sent) / counts.unpacked;
     const several = counts.batches === 1 ? 'batch' : 'batches';
-    status.textContent = `${hold ? 'Paused: ' : ''}${number(counts.lines)} lines in ${number(counts.batches)} ${several} answered` +
-      (counts.refused ? `, ${number(counts.refused)} with rejected lines` : '') + '.';
+    const answered = `${number(counts.batches)} ${several} answered`;
+    status.textContent =
+      `${hold ? 'Paused: ' : ''}${number(counts.lines)} lines in ${answered}` +
+      (counts.refused ? `, ${number(counts.refused)} with rejected lines` : '') +
+      '.';
   };
   const tell = (reply, first) => {
     if (answers.children.length >= answersMax) return;
     const which = `To the batch that begins with line ${number(first)}:`;
-    answers.append(el('li', {}, el('p', { class: 'faint' }, which), el('pre', {}, answerText(reply))));
+    answers.append(
+      el('li', {}, el('p', { class: 'faint' }, which), el('pre', {}, answerText(reply))),
+    );
   };
 
   /** One batch, until the server has taken or refused it. */
@@ -66,7 +81,10 @@ export function upload(file, target, done) {
 
   async function all() {
     const stream = await contentsOf(file, (bytes) => (counts.read += bytes));
-    for await (const { bytes, lines, first } of batches(stream, (count) => (counts.unpacked += count))) {
+    for await (const { bytes, lines, first } of batches(
+      stream,
+      (count) => (counts.unpacked += count),
+    )) {
       const reply = await send(bytes, first);
       counts.sent += bytes.length;
       counts.lines += lines;

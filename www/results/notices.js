@@ -1,0 +1,20 @@
+// What a chart does not show, said above it.
+
+import { el } from '../dom.js';
+import { linesMax } from './lines.js';
+
+const number = (value) => value.toLocaleString('en');
+
+/** A paragraph for each thing that is left out of the drawing. */
+export function chartNotices({ total, thinned, points, pointsDrawn }) {
+  const made = [];
+  if (total > linesMax) {
+    const which = `The first ${linesMax} of ${number(total)} lines are drawn`;
+    made.push(`${which}: narrow the query, or group by fewer tags.`);
+  }
+  if (thinned) {
+    const which = `${number(pointsDrawn)} of ${number(points)} points are drawn`;
+    made.push(`${which}, the least and the greatest of each moment. The table has all.`);
+  }
+  return made.map((text) => el('p', { class: 'notice' }, text));
+}
