@@ -36,7 +36,7 @@ enum Node {
     Constant(bool),
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
-    /// A term on one tag alone, with its answers by the rank of the tag's value.
+    /// A term on one tag alone, with its answers by the code of the tag's value.
     Tag {
         tag: ColumnId,
         term: Box<Node>,
@@ -69,7 +69,7 @@ impl Filter {
         Ok(Self { root: compile(predicate, true)?, on_rows: !fields.is_empty() })
     }
 
-    /// Answers every term on `tag` alone for each of its `values` by rank, '' being rank 0.
+    /// Answers every term on `tag` alone for each of its `values` by code, '' being code 0.
     pub(super) fn tabulate(&mut self, tag: ColumnId, values: &mut dyn Iterator<Item = &str>) {
         let mut terms = Vec::new();
         collect_terms(&mut self.root, tag, &mut terms);
@@ -86,15 +86,15 @@ impl Filter {
         }
     }
 
-    /// Whether no row of a series can match, judging by its tags: `ranks` of the values of `tags`,
+    /// Whether no row of a series can match, judging by its tags: `codes` of the values of `tags`,
     /// and the text of any tag.
     pub(super) fn excludes<'a>(
         &'a self,
         tags: &[ColumnId],
-        ranks: &[u32],
+        codes: &[u32],
         text: &'a dyn Fn(ColumnId) -> &'a str,
     ) -> bool {
-        settle_by_rank(&self.root, tags, ranks, text) == Some(false)
+        settle_by_code(&self.root, tags, codes, text) == Some(false)
     }
 
     /// Whether rows have to be looked at for some series.
@@ -247,20 +247,20 @@ fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bo
     }
 }
 
-fn settle_by_rank<'a>(
+fn settle_by_code<'a>(
     node: &'a Node,
     tags: &[ColumnId],
-    ranks: &[u32],
+    codes: &[u32],
     text: &'a dyn Fn(ColumnId) -> &'a str,
 ) -> Option<bool> {
-    let side = |node: &'a Node| settle_by_rank(node, tags, ranks, text);
+    let side = |node: &'a Node| settle_by_code(node, tags, codes, text);
     match node {
         Node::And(a, b) => and(side(a), || side(b)),
         Node::Or(a, b) => or(side(a), || side(b)),
         Node::Tag { tag, answers, .. } => {
             let position = tags.iter().position(|t| t == tag);
-            let rank = position.and_then(|p| ranks.get(p)).copied().unwrap_or(0);
-            Some(answers.get(rank as usize).copied().unwrap_or(false))
+            let code = position.and_then(|p| codes.get(p)).copied().unwrap_or(0);
+            Some(answers.get(code as usize).copied().unwrap_or(false))
         }
         other => settle(other, text),
     }

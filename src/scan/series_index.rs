@@ -43,10 +43,9 @@ impl SeriesIndex {
         sorted::sort(&mut tag_ids);
         tag_ids.dedup();
         let order = sort_order(&tag_ids, group_by);
-        let ranks: Vec<TagRanks> = order.iter().map(|&tag| TagRanks::build(&parts, tag)).collect();
-        for (tag, ranks) in order.iter().zip(&ranks) {
-            filter.tabulate(*tag, &mut ranks.values(&parts));
-        }
+        let kept: Vec<Vec<u32>> = parts.iter().map(|part| selected(part, &order, filter)).collect();
+        let ranks: Vec<TagRanks> =
+            order.iter().map(|&tag| TagRanks::build(&parts, &kept, tag)).collect();
         let group_tags = order.iter().take_while(|tag| group_by.contains(tag)).count();
         let bits: Vec<u32> = ranks.iter().map(|ranks| ranks.bits()).collect();
         let mut index = Self {
@@ -65,10 +64,10 @@ impl SeriesIndex {
                 })
             };
             let group = |key: &u128| key.checked_shr(rest).unwrap_or(0);
-            index.assemble(&order, &ranks, filter, pack, |a, b| group(a) == group(b));
+            index.assemble(&order, &ranks, &kept, pack, |a, b| group(a) == group(b));
         } else {
             let same = |a: &Vec<u32>, b: &Vec<u32>| a.get(..group_tags) == b.get(..group_tags);
-            index.assemble(&order, &ranks, filter, <[u32]>::to_vec, same);
+            index.assemble(&order, &ranks, &kept, <[u32]>::to_vec, same);
         }
         index
     }
@@ -78,21 +77,17 @@ impl SeriesIndex {
         &mut self,
         order: &[ColumnId],
         ranks: &[TagRanks],
-        filter: &Filter,
+        kept: &[Vec<u32>],
         key: impl Fn(&[u32]) -> K,
         same_group: impl Fn(&K, &K) -> bool,
     ) {
         let mut found: Vec<(K, Place)> = Vec::new();
         let mut codes = vec![0; order.len()];
-        for (number, part) in self.parts.iter().enumerate() {
+        for (number, (part, kept)) in self.parts.iter().zip(kept).enumerate() {
             let columns: Vec<_> = order.iter().map(|&tag| column(part, tag)).collect();
-            for series in 0..part.series.len {
+            for &series in kept {
                 for ((code, column), ranks) in codes.iter_mut().zip(&columns).zip(ranks) {
                     *code = ranks.rank(number, *column, series);
-                }
-                let tag = |id| column(part, id).map_or("", |c| c.get(series as usize));
-                if filter.excludes(order, &codes, &tag) {
-                    continue;
                 }
                 found.push((key(&codes), Place { part: number as u32, series }));
             }
@@ -190,6 +185,25 @@ fn sort_order(tag_ids: &[ColumnId], group_by: &[ColumnId]) -> Vec<ColumnId> {
     order
 }
 
+/// Series of a part that `filter` does not exclude by their tags, each value looked at once.
+fn selected(part: &Part, order: &[ColumnId], filter: &mut Filter) -> Vec<u32> {
+    let columns: Vec<_> = order.iter().map(|&tag| column(part, tag)).collect();
+    for (&tag, column) in order.iter().zip(&columns) {
+        let known = column.iter().flat_map(|column| column.dictionary.iter());
+        filter.tabulate(tag, &mut std::iter::once("").chain(known));
+    }
+    let mut codes = vec![0; order.len()];
+    let is_kept = |series: &u32| {
+        let series = *series as usize;
+        for (code, column) in codes.iter_mut().zip(&columns) {
+            *code = column.and_then(|column| column.codes.get(series)).copied().unwrap_or(0);
+        }
+        let tag = |id| column(part, id).map_or("", |column| column.get(series));
+        !filter.excludes(order, &codes, &tag)
+    };
+    (0..part.series.len).filter(is_kept).collect()
+}
+
 /// A part's column of a tag.
 fn column(part: &Part, tag: ColumnId) -> Option<&TagColumn> {
     let position = part.tag_ids.iter().position(|&id| id == tag)?;
@@ -203,43 +217,51 @@ fn piece(ends: &[u32], index: usize) -> Range<usize> {
     start..end
 }
 
-/// One tag's values over all parts, sorted.
+/// One tag's values over all parts, sorted, as far as the series that are kept have them.
 struct TagRanks {
     /// For each part and code minus 1 the rank; 0 is a missing tag.
     ranks: Vec<Vec<u32>>,
-    /// For each rank minus 1 a part and code that has the value.
-    values: Vec<(u32, u32)>,
-    tag: ColumnId,
+    /// Number of values.
+    values: u32,
 }
 
 impl TagRanks {
-    fn build(parts: &[Part], tag: ColumnId) -> Self {
+    fn build(parts: &[Part], kept: &[Vec<u32>], tag: ColumnId) -> Self {
         let columns: Vec<_> = parts.iter().map(|part| column(part, tag)).collect();
         let text = |&(part, code): &(u32, u32)| {
             let column = columns.get(part as usize).copied().flatten();
             column.map_or("", |column| column.dictionary.get(code as usize))
         };
         let mut all: Vec<(u32, u32)> = Vec::new();
-        for (part, column) in columns.iter().enumerate() {
-            let codes = column.map_or(0, |column| column.dictionary.len());
-            all.extend((0..codes).map(|code| (part as u32, code as u32)));
+        for (part, (column, kept)) in (0_u32..).zip(columns.iter().zip(kept)) {
+            let Some(column) = column else { continue };
+            if kept.len() >= column.dictionary.len() {
+                all.extend((0..column.dictionary.len() as u32).map(|code| (part, code)));
+                continue;
+            }
+            let code = |&series: &u32| column.codes.get(series as usize)?.checked_sub(1);
+            let mut codes: Vec<u32> = kept.iter().filter_map(code).collect();
+            sorted::sort_positions(&mut codes, &|a, b| a.cmp(&b));
+            codes.dedup();
+            all.extend(codes.into_iter().map(|code| (part, code)));
         }
         // Stable: it finds the sorted runs that segments' dictionaries are.
         sorted::sort_by(&mut all, |a, b| text(a).cmp(text(b)));
         let mut ranks: Vec<Vec<u32>> =
             columns.iter().map(|c| vec![0; c.map_or(0, |c| c.dictionary.len())]).collect();
-        let mut values: Vec<(u32, u32)> = Vec::new();
+        let (mut values, mut last) = (0, None);
         for place in all {
-            if values.last().is_none_or(|last| text(last) != text(&place)) {
-                values.push(place);
+            if last.is_none_or(|last| text(&last) != text(&place)) {
+                values += 1;
             }
+            last = Some(place);
             let (part, code) = place;
             let slot = ranks.get_mut(part as usize).and_then(|part| part.get_mut(code as usize));
             if let Some(slot) = slot {
-                *slot = values.len() as u32;
+                *slot = values;
             }
         }
-        Self { ranks, values, tag }
+        Self { ranks, values }
     }
 
     fn rank(&self, part: usize, column: Option<&TagColumn>, series: u32) -> u32 {
@@ -251,15 +273,6 @@ impl TagRanks {
 
     /// Bits that hold every rank.
     fn bits(&self) -> u32 {
-        usize::BITS - self.values.len().leading_zeros()
-    }
-
-    /// The values by rank, '' first.
-    fn values<'a>(&'a self, parts: &'a [Part]) -> impl Iterator<Item = &'a str> {
-        let text = move |&(part, code): &(u32, u32)| {
-            let part = parts.get(part as usize);
-            part.and_then(|p| column(p, self.tag)).map_or("", |c| c.dictionary.get(code as usize))
-        };
-        std::iter::once("").chain(self.values.iter().map(text))
+        u32::BITS - self.values.leading_zeros()
     }
 }

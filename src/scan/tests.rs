@@ -109,7 +109,9 @@ fn same(a: &Answer, b: &Answer, tolerance: f64) -> bool {
 
 fn close(a: &Point, b: &Point, tolerance: f64) -> bool {
     let value = |(a, b): (&Option<FieldValue>, &Option<FieldValue>)| match (a, b) {
-        (Some(FieldValue::Float(a)), Some(FieldValue::Float(b))) => (a - b).abs() <= tolerance,
+        (Some(FieldValue::Float(a)), Some(FieldValue::Float(b))) => {
+            (a - b).abs() <= tolerance || (a.is_nan() && b.is_nan())
+        }
         (a, b) => a == b,
     };
     a.time_ns == b.time_ns

@@ -196,7 +196,7 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
             values.iter().max_by(|a, b| order(a, b)).unwrap(),
             values.iter().min_by(|a, b| order(a, b)).unwrap(),
         ),
-        Stddev if values.len() < 2 => return vec![None],
+        // Of one value 0 / 0, which is not a number.
         Stddev => {
             let mean = reals.iter().sum::<f64>() / count;
             let squares: f64 = reals.iter().map(|v| (v - mean) * (v - mean)).sum();
