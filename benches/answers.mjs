@@ -10,6 +10,8 @@ export function sameAnswer(a, b) {
 function ordered(answer) {
   for (const { series = [] } of answer.results ?? []) {
     for (const one of series) {
+      // 1.x leaves the mark of a piece on whole answers of more than 10,000 rows.
+      delete one.partial;
       const rows = (one.values ?? []).map((row) => [row, JSON.stringify(row)]);
       let start = 0;
       const sorted = [];
