@@ -112,7 +112,7 @@ test('10: without a server and without a network: write, query, explore, chart',
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 
-  await page.locator('#explorer').getByText('room').waitFor();
+  await page.locator('#explorer').getByText('room').first().waitFor();
   await page.locator('.card').getByText('Points written').waitFor();
   assert.doesNotMatch(await page.locator('.card').innerText(), /¢|\$/);
   const counted = await cells(page, 'home', 'SELECT count(t) FROM room');
@@ -220,7 +220,7 @@ test('10: a switch moves from the server to the browser and back', async (t) => 
   const { server, page } = console_;
   await server.query('CREATE DATABASE served');
   await page.reload();
-  await page.locator('#explorer').getByText('served').waitFor();
+  await page.locator('#explorer').getByText('served').first().waitFor();
   await corner(page).click();
   await page.getByRole('button', { name: 'This browser, without a server' }).click();
   await page.getByText('The database is empty').waitFor();
@@ -231,7 +231,7 @@ test('10: a switch moves from the server to the browser and back', async (t) => 
   assert.deepEqual(await server.rows('SHOW DATABASES'), [['served']]);
   await corner(page).click();
   await page.getByRole('button', { name: /^The server, / }).click();
-  await page.locator('#explorer').getByText('served').waitFor();
+  await page.locator('#explorer').getByText('served').first().waitFor();
   await page.locator('#explorer').getByText('home').first().waitFor({ state: 'detached' });
 });
 
