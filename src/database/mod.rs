@@ -308,15 +308,16 @@ impl<S: Store> Database<S> {
             ToDatabase::ContinuousQueries => self.list_continuous()?,
             ToDatabase::Stats => {
                 let rows = self.open_rows()?;
+                let bill = rows.bill;
                 let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
                 let troubles = aside.map(Job::trouble).chain(continuous::troubles(rows)).collect();
                 let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64);
                 let measurements = measurements.sum();
-                let counts = self.store.row_counts();
+                let billed = bill.now(&self.store);
                 FromDatabase::Stats(ObjectStats {
                     bytes_stored: self.store.bytes()?,
-                    rows_read: counts.read,
-                    rows_written: counts.written,
+                    rows_read: billed.rows_read,
+                    rows_written: billed.rows_written,
                     measurements,
                     troubles,
                 })

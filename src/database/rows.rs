@@ -12,7 +12,7 @@ use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::CreateDatabase;
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{RowCounts, Store, StoreError, Table};
 
 /// Bits of a measurement's id inside its row's key; the policy's number lies above.
 const MEASUREMENT_BITS: u32 = 32;
@@ -51,6 +51,47 @@ pub struct State {
     pub next_job: u64,
 }
 
+/// The `state` row beside it: rows that the platform bills, over all lives of the object. Saved
+/// with every change, so what was read since the last one is lost with the object's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Billed {
+    /// Rows read.
+    pub rows_read: u64,
+    /// Rows written.
+    pub rows_written: u64,
+}
+
+/// Its key.
+const BILLED_KEY: u64 = 1;
+
+/// What the bill is counted from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bill {
+    /// As earlier lives saved it.
+    saved: Billed,
+    /// What the store had counted when this life began.
+    before: RowCounts,
+}
+
+impl Bill {
+    /// The bill until now.
+    pub fn now<S: Store>(self, store: &S) -> Billed {
+        let now = store.row_counts();
+        Billed {
+            rows_read: self.saved.rows_read + now.read.saturating_sub(self.before.read),
+            rows_written: self.saved.rows_written + now.written.saturating_sub(self.before.written),
+        }
+    }
+
+    /// Saves it, as the last of the rows that change together.
+    fn put<S: Store>(self, store: &S) -> Result<(), StoreError> {
+        let mut billed = self.now(store);
+        // The row itself.
+        billed.rows_written += 1;
+        store.put(Table::State, BILLED_KEY, &row::encode(&billed), &[])
+    }
+}
+
 /// An `entry` row.
 #[derive(Serialize, Deserialize)]
 struct PolicyHead {
@@ -70,6 +111,8 @@ pub struct Rows {
     pub continuous: Vec<Kept>,
     /// While one of them runs: when to look after it, nanoseconds. Not stored.
     pub busy_until_ns: Option<i64>,
+    /// Rows read and written so far.
+    pub bill: Bill,
 }
 
 /// Rows that change together.
@@ -93,16 +136,23 @@ impl Rows {
     /// A database that was never stored: with `change` it comes into being.
     pub fn new(state: State) -> Self {
         let (policies, jobs) = (Policies::default(), SortedMap::new());
-        Self { state, policies, jobs, continuous: Vec::new(), busy_until_ns: None }
+        let bill = Bill::default();
+        Self { state, policies, jobs, continuous: Vec::new(), busy_until_ns: None, bill }
     }
 
     /// Reads everything; `None` when the object is not open.
     pub fn load<S: Store>(store: &S) -> Result<Option<Self>, StoreError> {
+        let before = store.row_counts();
         if !store.is_open()? {
             return Ok(None);
         }
         let Some(head) = store.head(Table::State, 0)? else { return Ok(None) };
         let mut rows = Self::new(row::read(Table::State, 0, &head)?);
+        let saved = match store.head(Table::State, BILLED_KEY)? {
+            Some(head) => row::read(Table::State, BILLED_KEY, &head)?,
+            None => Billed::default(),
+        };
+        rows.bill = Bill { saved, before };
         row::each(store, Table::Entry, &mut |number, head| {
             if number >= continuous::FIRST_KEY {
                 return continuous::load(&mut rows, number, head);
@@ -130,7 +180,10 @@ impl Rows {
 
     /// Stores a change, then takes it into memory.
     pub fn apply<S: Store>(&mut self, store: &S, change: Change) -> Result<(), StoreError> {
-        store.atomically(|| write(store, &change))?;
+        store.atomically(|| {
+            write(store, &change)?;
+            self.bill.put(store)
+        })?;
         if let Some(state) = change.state {
             self.policies.default = state.default_policy;
             self.state = state;
@@ -166,12 +219,14 @@ impl Rows {
         number: u64,
         registration: Registration,
     ) -> Result<(), StoreError> {
+        let bill = self.bill;
         let row = self.policies.rows.iter_mut().find(|row| row.number == number);
         let Some(row) = row else { return Ok(()) };
         if !registration.changed.is_empty() {
             store.atomically(|| {
                 let mut changed = registration.changed.values();
-                changed.try_for_each(|measurement| put_measurement(store, number, measurement))
+                changed.try_for_each(|measurement| put_measurement(store, number, measurement))?;
+                bill.put(store)
             })?;
         }
         row.schema.apply(registration);
