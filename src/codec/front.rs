@@ -6,8 +6,8 @@
 //!            │ most frequent first │ the other bytes end to end, each as its place among those │
 //! Codes      │ 0 │ codes │   or   │ 1 │ zigzag(code − previous) of each │
 //! ```
-//! Each part without a width is numbers with a table of their own: │ table │ bytes <varint> │
-//! values │, drawn in `classes`; nothing at all for no numbers.
+//! Each part without a width is numbers with a table of their own: the table, the bytes that follow
+//! as a varint, the values, drawn in `classes`; nothing at all for no numbers.
 
 use super::classes::{Decoder, Histogram, Table};
 use super::varint::{self, unzigzag, zigzag};

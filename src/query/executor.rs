@@ -54,7 +54,7 @@ struct InputRun {
 }
 
 /// Executes one plan. Memory: one page per stream of the current measurement, the windows of the
-/// current group, and the first pages of [`STREAMS_AHEAD`] streams after it.
+/// current group, and the first pages of `STREAMS_AHEAD` streams after it.
 #[derive(Debug)]
 pub struct Executor {
     scans: Rc<[PlannedScan]>,

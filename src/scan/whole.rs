@@ -1,6 +1,6 @@
 //! Functions that need every value of a window at once, and so run at the edge over shipped rows.
 //!
-//! Each is one file under `aggregates/` or `selectors/` that implements [`Whole`], and one arm of
+//! Each is one file under `aggregates/` or `selectors/` that implements `Whole`, and one arm of
 //! [`WholeFunction::of`].
 
 use std::cmp::Ordering;

@@ -6,7 +6,7 @@
 //!
 //! First pages go in the order in which they came: a small query has no others. Of the queries that
 //! go on, [`QUERIES_READING_MAX`] have a turn, until their last page or until somebody who waits
-//! has seen no page of them for [`TURN_IDLE_MS`]. So a hundred heavy queries end one after the
+//! has seen no page of them for `TURN_IDLE_MS`. So a hundred heavy queries end one after the
 //! other, holding little memory at the edge, and whoever holds a turn here while it waits for one
 //! of another shard cannot keep others waiting for ever.
 

@@ -1,7 +1,7 @@
 //! Checks a SELECT by 1.x's rules and lowers it to a [`Plan`].
 //!
-//! In order: [`statement`] checks without a schema (fields, functions, dimensions, time); then
-//! [`lower`] resolves names against the schemas, expands wildcards, and binds what is needed to
+//! In order: `statement` checks without a schema (fields, functions, dimensions, time); then
+//! `lower` resolves names against the schemas, expands wildcards, and binds what is needed to
 //! the columns of each measurement.
 
 mod bind;

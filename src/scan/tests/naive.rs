@@ -196,7 +196,8 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
             values.iter().max_by(|a, b| order(a, b)).unwrap(),
             values.iter().min_by(|a, b| order(a, b)).unwrap(),
         ),
-        // Of one value 0 / 0, which is not a number.
+        // One value has no deviation.
+        Stddev if values.len() < 2 => return vec![None],
         Stddev => {
             let mean = reals.iter().sum::<f64>() / count;
             let squares: f64 = reals.iter().map(|v| (v - mean) * (v - mean)).sum();
