@@ -52,7 +52,8 @@ pub struct State {
 }
 
 /// The `state` row beside it: rows that the platform bills, over all lives of the object. Saved
-/// with every change, so what was read since the last one is lost with the object's memory.
+/// with every [`Change`] and registration: what only reading, or a continuous query's progress,
+/// added since is lost with the object's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Billed {
     /// Rows read.
@@ -76,10 +77,10 @@ pub struct Bill {
 impl Bill {
     /// The bill until now.
     pub fn now<S: Store>(self, store: &S) -> Billed {
-        let now = store.row_counts();
+        let since = store.row_counts().since(self.before);
         Billed {
-            rows_read: self.saved.rows_read + now.read.saturating_sub(self.before.read),
-            rows_written: self.saved.rows_written + now.written.saturating_sub(self.before.written),
+            rows_read: self.saved.rows_read + since.read,
+            rows_written: self.saved.rows_written + since.written,
         }
     }
 

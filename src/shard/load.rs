@@ -182,11 +182,11 @@ impl Loaded {
 
     /// The counters as of now.
     pub(super) fn counters<S: Store>(&self, store: &S) -> Counters {
-        let (now, before) = (store.row_counts(), self.counts_before);
+        let since = store.row_counts().since(self.counts_before);
         let saved = self.state.counters;
         Counters {
-            rows_read: saved.rows_read + now.read.saturating_sub(before.read),
-            rows_written: saved.rows_written + now.written.saturating_sub(before.written),
+            rows_read: saved.rows_read + since.read,
+            rows_written: saved.rows_written + since.written,
             counted: self.wal.next_sequence() - 1,
             ..saved
         }

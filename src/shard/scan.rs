@@ -48,10 +48,10 @@ impl<S: Store> Shard<S> {
     /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
     pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
         // Loading the object and replaying its log are part of what the page costs.
-        let before = self.store.row_counts().read;
+        let before = self.store.row_counts();
         let limits = self.limits(stamp)?;
         let mut page = self.read(stamp, |source| scan(source, request, limits))?;
-        page.stats.rows_read = self.store.row_counts().read.saturating_sub(before);
+        page.stats.rows_read = self.store.row_counts().since(before).read;
         Ok(page)
     }
 

@@ -97,6 +97,16 @@ pub struct RowCounts {
     pub written: u64,
 }
 
+impl RowCounts {
+    /// What came after `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            read: self.read.saturating_sub(before.read),
+            written: self.written.saturating_sub(before.written),
+        }
+    }
+}
+
 /// One object's storage. Methods take `&self`: the platform's handle is shared and single-threaded.
 pub trait Store {
     /// Head plus body of one row, bytes. Production refuses 2 MB; the local runtime does not, so
