@@ -206,11 +206,9 @@ impl Walk<'_> {
             runs.reverse();
         }
         for run in runs {
-            // What is wanted may have shrunk since.
-            let Some(run) = run.trim(*live) else { continue };
-            self.rows_scanned += run.rows.len() as u64;
-            let mask = self.filter.select(&run, &|id| index.tag(series, id))?;
-            self.consume(series, &run, &mask, live, sink)?;
+            if let Some((run, mask)) = self.select(series, run, *live)? {
+                self.consume(series, &run, &mask, live, sink)?;
+            }
         }
         Ok(())
     }
@@ -224,15 +222,12 @@ impl Walk<'_> {
         live: &mut TimeRange,
         sink: &mut Sink<'_>,
     ) -> Result<(), ScanError> {
-        let index = self.index;
         let mut runs = self.runs(place, *live, self.deciding)?;
         if self.descending {
             runs.reverse();
         }
         for run in runs {
-            let Some(run) = run.trim(*live) else { continue };
-            self.rows_scanned += run.rows.len() as u64;
-            let mask = self.filter.select(&run, &|id| index.tag(series, id))?;
+            let Some((run, mask)) = self.select(series, run, *live)? else { continue };
             let (Some(&first_ns), Some(&last_ns)) = (run.times().first(), run.times().last())
             else {
                 continue;
@@ -247,6 +242,20 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The rows of a run that are still wanted, which may have become fewer since it was read, and
+    /// which of them the filter takes; `None` when there are none.
+    fn select(
+        &mut self,
+        series: usize,
+        run: Run,
+        live: TimeRange,
+    ) -> Result<Option<(Run, Mask)>, ScanError> {
+        let Some(run) = run.trim(live) else { return Ok(None) };
+        self.rows_scanned += run.rows.len() as u64;
+        let mask = self.filter.select(&run, &|id| self.index.tag(series, id))?;
+        Ok(Some((run, mask)))
     }
 
     /// The latest row of a series inside `time`, as all parts together have it.
