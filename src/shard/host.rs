@@ -42,16 +42,13 @@ impl<S: Store> ShardHost<S> {
 
 /// Whether a message asks for a page, and of which query that goes on, else 0.
 fn page_of(message: &ToShard) -> Option<u64> {
-    match message {
-        ToShard::Scan { query, request, .. } => {
-            Some(if request.resume.is_some() { *query } else { 0 })
-        }
-        ToShard::Summarise { query, request, .. } => {
-            Some(if request.resume.is_some() { *query } else { 0 })
-        }
-        ToShard::Explain { .. } | ToShard::Verify { .. } => Some(0),
-        _ => None,
-    }
+    let (query, goes_on) = match message {
+        ToShard::Scan { query, request, .. } => (*query, request.resume.is_some()),
+        ToShard::Summarise { query, request, .. } => (*query, request.resume.is_some()),
+        ToShard::Explain { .. } | ToShard::Verify { .. } => (0, false),
+        _ => return None,
+    };
+    Some(if goes_on { query } else { 0 })
 }
 
 fn is_last(reply: &FromShard) -> bool {
