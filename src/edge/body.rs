@@ -11,6 +11,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Request;
 
+use super::wait::wait;
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
 use crate::model::limits::BODY_STALL_S_MAX;
@@ -44,10 +45,6 @@ extern "C" {
 
     #[wasm_bindgen(method, getter, structural)]
     fn value(this: &JsRead) -> Option<Uint8Array>;
-
-    /// Resolves with nothing after a while. One that outlives its request ends with it.
-    #[wasm_bindgen(js_namespace = scheduler, js_name = wait)]
-    fn wait(milliseconds: u32) -> Promise;
 }
 
 thread_local! {

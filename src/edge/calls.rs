@@ -4,20 +4,14 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-use js_sys::{Promise, Reflect, Uint8Array};
-use wasm_bindgen::prelude::*;
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error, Method, Request, RequestInit, Stub};
 
+use super::wait::wait;
 use super::{config, key};
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
-
-#[wasm_bindgen]
-extern "C" {
-    /// Settles after so many milliseconds, and not before the runtime has looked after its sockets.
-    #[wasm_bindgen(js_namespace = scheduler)]
-    fn wait(ms: u32) -> Promise;
-}
 
 /// Objects ignore it; the platform wants one.
 const URL: &str = "https://object/";

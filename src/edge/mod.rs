@@ -16,3 +16,4 @@ mod platform;
 mod reply;
 mod shard_do;
 mod store;
+mod wait;
