@@ -36,6 +36,7 @@ mod query_hostile;
 mod query_script;
 mod query_scripts_in_memory;
 mod request_log;
+mod sample;
 mod schedule;
 mod scripts;
 mod select_cases;

@@ -1,5 +1,7 @@
 //! Fields to output expressions over calls and slots (1.x `valueMapper`).
 
+use xxhash_rust::xxh64::xxh64;
+
 use super::data_type::{DataType, Names};
 use super::predicate::arithmetic;
 use super::statement::Checked;
@@ -100,7 +102,19 @@ impl<'a> CallBuilder<'a> {
 
     fn slot(&mut self, expr: &Expr) -> usize {
         let Expr::VarRef { name, cast } = expr else { return 0 };
-        let slot = Slot { name: name.clone(), data_type: self.names.resolve(name, *cast) };
+        self.slot_of(Slot { name: name.clone(), data_type: self.names.resolve(name, *cast) })
+    }
+
+    /// A slot for every tag, with a hash of its name.
+    fn series_slots(&mut self) -> Vec<(usize, u64)> {
+        let tags = self.names.tags.keys().map(|tag| {
+            let slot = Slot { name: tag.to_string(), data_type: DataType::Tag };
+            (self.slot_of(slot), xxh64(tag.as_bytes(), 0))
+        });
+        tags.collect()
+    }
+
+    fn slot_of(&mut self, slot: Slot) -> usize {
         match self.slots.iter().position(|known| *known == slot) {
             Some(index) => index,
             None => {
@@ -151,7 +165,8 @@ impl<'a> CallBuilder<'a> {
 
     /// A function that needs all values of a window, and over which field.
     fn whole<'e>(&mut self, name: &str, args: &'e [Expr]) -> Option<(WholePlan, &'e Expr)> {
-        let plain = |function| WholePlan { function, counted: false, tags: None };
+        let plain =
+            |function| WholePlan { function, counted: false, tags: None, series: Vec::new() };
         let first = args.first()?;
         Some(match (name, args) {
             ("median", _) => (plain(WholeFunction::Median), first),
@@ -170,7 +185,9 @@ impl<'a> CallBuilder<'a> {
             }
             ("sample", [_, Expr::IntegerLiteral(count)]) => {
                 let count = u32::try_from(*count).unwrap_or(u32::MAX);
-                (plain(WholeFunction::Sample { count, seed: 0 }), first)
+                let mut plan = plain(WholeFunction::Sample { count, seed: 0 });
+                plan.series = self.series_slots();
+                (plan, first)
             }
             ("percentile", [_, Expr::IntegerLiteral(rank)]) => {
                 (plain(WholeFunction::Percentile(*rank as f64)), first)
@@ -190,7 +207,7 @@ impl<'a> CallBuilder<'a> {
                 let known = &self.slots;
                 tags.retain(|&slot| known.get(slot).is_some_and(|s| s.data_type == DataType::Tag));
                 let tags = has_arguments.then_some(tags);
-                (WholePlan { function, counted: false, tags }, first)
+                (WholePlan { tags, ..plain(function) }, first)
             }
             _ => return None,
         })
@@ -267,7 +284,7 @@ impl<'a> CallBuilder<'a> {
             Some(missing) => Some(missing.field_type()),
             None => self.slots.get(plan.slot).and_then(|slot| slot.data_type.field_type()),
         };
-        plan.missing = self.missing(input.map(|input| transform.output_type(input)));
+        plan.missing = self.missing(transform.output_type(input));
         plan.transforms.push(transform);
         Ok(plan)
     }

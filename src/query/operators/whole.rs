@@ -25,6 +25,9 @@ pub(crate) struct WholePlan {
     /// Slots of the tag arguments of `top` and `bottom`, if there are arguments at all: one that
     /// is a field is like a tag that no series has (1.x groups by it).
     pub(crate) tags: Option<Vec<usize>>,
+    /// For `sample`: the slots of all tags, which say what series a row is of, and a hash of each
+    /// tag's name.
+    pub(crate) series: Vec<(usize, u64)>,
 }
 
 impl WholePlan {
@@ -43,7 +46,7 @@ pub(crate) struct WholeRun {
     window_ns: Option<i64>,
     times_ns: Vec<i64>,
     values: Option<Column>,
-    /// Beside slots, then tag arguments.
+    /// Beside slots, then tag arguments, then the tags of the series.
     others: Vec<Option<Column>>,
     done: Option<CallSeries>,
 }
@@ -109,8 +112,9 @@ impl WholeRun {
         let time = |&row: &u32| batch.times_ns.get(row as usize).copied();
         self.times_ns.extend(rows.iter().filter_map(time));
         append(&mut self.values, Some(column), rows, before);
-        let slots: Vec<usize> =
-            call.beside.iter().chain(plan.tags.iter().flatten()).copied().collect();
+        let slots = call.beside.iter().chain(plan.tags.iter().flatten()).copied();
+        let slots = slots.chain(plan.series.iter().map(|&(slot, _)| slot));
+        let slots: Vec<usize> = slots.collect();
         self.others.resize(slots.len(), None);
         for (other, slot) in self.others.iter_mut().zip(slots) {
             append(other, batch.slots.get(slot).and_then(Option::as_ref), rows, before);
@@ -135,8 +139,7 @@ impl WholeRun {
         }
         let combinations =
             combinations(others.get(call.beside.len()..).unwrap_or_default(), plan, count);
-        let beside = others.get(..call.beside.len()).unwrap_or_default();
-        let series = draws(plan, &values, beside);
+        let series = series(others.get(call.beside.len()..).unwrap_or_default(), plan, count);
         let points = Points {
             times_ns: &times_ns,
             values: &values.values,
@@ -227,25 +230,21 @@ fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], befor
     }
 }
 
-/// What `sample` tells rows of one time apart by: all that is shown of them, so that it does not
-/// matter which of two equal rows is drawn, nor where their series are.
-fn draws(plan: &WholePlan, values: &Column, beside: &[Option<Column>]) -> Vec<u64> {
-    if !matches!(plan.function, WholeFunction::Sample { .. }) {
+/// A hash of each row's series, by which `sample` draws; empty for other functions.
+fn series(tags: &[Option<Column>], plan: &WholePlan, count: u32) -> Vec<u64> {
+    if plan.series.is_empty() {
         return Vec::new();
     }
-    let hash = |value: Option<FieldValue>| match value {
-        Some(FieldValue::Float(value)) => value.to_bits(),
-        Some(FieldValue::Integer(value)) => value.cast_unsigned(),
-        Some(FieldValue::Unsigned(value)) => value,
-        Some(FieldValue::Boolean(value)) => u64::from(value),
-        Some(FieldValue::String(text)) => xxh64(text.as_bytes(), 0),
-        None => 0,
+    // A tag that a series lacks adds nothing: a new tag of others does not change the draw.
+    let of_row = |row: u32| {
+        plan.series.iter().zip(tags).fold(0_u64, |all, ((_, name), column)| {
+            match column.as_ref().and_then(|column| column.get(row as usize)) {
+                Some(FieldValue::String(text)) => all.wrapping_add(xxh64(text.as_bytes(), *name)),
+                _ => all,
+            }
+        })
     };
-    let of_row = |row: usize| {
-        let others = beside.iter().map(|column| column.as_ref().and_then(|c| c.get(row)));
-        others.fold(hash(values.get(row)), |all, cell| all.rotate_left(9) ^ hash(cell))
-    };
-    (0..values.len()).map(of_row).collect()
+    (0..count).map(of_row).collect()
 }
 
 /// A number for each row's combination of tag arguments; empty without any.
