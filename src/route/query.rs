@@ -161,7 +161,15 @@ impl Query {
                 loaded.push(found);
                 self.load_next(context, loaded, from_owner)
             }
-            Progress::Ready(Err(error)) => Flow::Break(Err(error)),
+            Progress::Ready(Err(error)) => {
+                if let (Error::PolicyNotFound(_), Question::Select(select)) =
+                    (&error, &self.question)
+                    && let Err(wrong) = compile::check(select, context.platform.now_ns())
+                {
+                    return Flow::Break(Err(wrong.into()));
+                }
+                Flow::Break(Err(error))
+            }
         }
     }
 

@@ -66,6 +66,15 @@ pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, 
     Ok(Plan { scans, into: select.into.clone(), root })
 }
 
+/// What is wrong with `select` whatever the schema. 1.x looks for that before it looks for the
+/// policies of a statement.
+///
+/// # Errors
+/// [`QueryError::Invalid`] with 1.x's text.
+pub fn check(select: &SelectStatement, now_ns: i64) -> Result<(), QueryError> {
+    statement::check(select, now_ns, None).map(drop)
+}
+
 /// Splits a SHOW statement's condition into what is not about time and the times asked about.
 ///
 /// # Errors
