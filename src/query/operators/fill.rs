@@ -185,14 +185,14 @@ fn linear(series: &CallSeries, times: &[i64], rows: &[Option<u32>], every_ns: i6
         let both = filled.validity.is_valid(from) && filled.validity.is_valid(to);
         let width = slot(to).wrapping_sub(slot(from)) as f64;
         let along = slot(hole).wrapping_sub(slot(from)) as f64;
-        let line = |from: f64, to: f64| (to - from) / width * along + from;
+        let line = |from: f64, rise: f64| rise / width * along + from;
         match &mut filled.values {
-            Values::Float(values) if both => set(values, hole, from, to, line),
+            Values::Float(values) if both => set(values, hole, from, to, |a, b| line(a, b - a)),
             Values::Integer(values) if both => {
-                set(values, hole, from, to, |a, b| line(a as f64, b as f64) as i64);
+                set(values, hole, from, to, |a, b| line(a as f64, b.wrapping_sub(a) as f64) as i64);
             }
             Values::Unsigned(values) if both => {
-                set(values, hole, from, to, |a, b| line(a as f64, b as f64) as u64);
+                set(values, hole, from, to, |a, b| line(a as f64, b.wrapping_sub(a) as f64) as u64);
             }
             _ => continue,
         }

@@ -159,11 +159,11 @@ impl Transform {
     }
 
     /// The type of its values over values of a type.
-    pub(crate) fn output_type(&self, input: FieldType) -> FieldType {
+    pub(crate) fn output_type(&self, input: Option<FieldType>) -> Option<FieldType> {
         match self {
             Self::Difference { .. } | Self::CumulativeSum => input,
-            Self::Elapsed { .. } => FieldType::Integer,
-            _ => FieldType::Float,
+            Self::Elapsed { .. } => Some(FieldType::Integer),
+            _ => Some(FieldType::Float),
         }
     }
 

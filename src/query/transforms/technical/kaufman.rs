@@ -33,7 +33,9 @@ impl Indicator for Efficiency {
         let (oldest, oldest_change) = oldest.unwrap_or_default();
         self.points.push_back((value, change));
         self.noise = self.noise - oldest_change + change;
-        if self.noise == 0.0 { 0.0 } else { (value - oldest).abs() / self.noise }
+        let net = (value - oldest).abs();
+        // What is left of changes that cancel out may be below 0.
+        if net == 0.0 || self.noise == 0.0 { 0.0 } else { net / self.noise }
     }
 
     fn warm_count(&self) -> usize {
