@@ -75,6 +75,12 @@ impl SelectInto {
                     return Step::Calls(calls);
                 }
                 Step::Done(Ok(Some(chunk))) => {
+                    let mut times = chunk.columns.iter().enumerate().filter(|(_, c)| *c == "time");
+                    if !matches!((times.next(), times.next()), (Some((0, _)), None)) {
+                        // 1.x's words where the time has another name; two of them it panics over.
+                        let text = "error finding time index in result";
+                        return Step::Done(Err(QueryError::Invalid(text.into()).into()));
+                    }
                     self.points.push(self.measurement.as_deref(), &chunk);
                     if self.points.is_enough() {
                         return self.write_batch(context);

@@ -51,7 +51,8 @@ impl Points {
         self.bytes >= BATCH_BYTES
     }
 
-    /// Adds the rows of `chunk` that have a value, to `measurement` or else to their own.
+    /// Adds the rows of `chunk` that have a value, to `measurement` or else to their own. A row
+    /// with an infinite one is no point and is left out (1.x).
     pub(super) fn push(&mut self, measurement: Option<&str>, chunk: &SeriesChunk) {
         let Some(name) = measurement.or(chunk.name.as_deref()) else { return };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return };
@@ -67,8 +68,16 @@ impl Points {
                 fields.push((key, column));
             }
         }
-        let has_value = |row: &u32| fields.iter().any(|(_, c)| c.validity.is_valid(*row as usize));
-        let rows: Vec<u32> = (0..chunk.rows as u32).filter(has_value).collect();
+        let is_point = |row: &u32| {
+            let row = *row as usize;
+            let mut present = fields.iter().filter(|(_, c)| c.validity.is_valid(row)).peekable();
+            present.peek().is_some()
+                && present.all(|(_, column)| match &column.values {
+                    Values::Float(values) => values.get(row).is_none_or(|value| value.is_finite()),
+                    _ => true,
+                })
+        };
+        let rows: Vec<u32> = (0..chunk.rows as u32).filter(is_point).collect();
         if rows.is_empty() {
             return;
         }
