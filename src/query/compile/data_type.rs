@@ -150,6 +150,12 @@ pub(crate) fn bind_fields(expr: &mut Expr, names: &Names) {
         {
             *cast = Some(Cast::Field);
         }
+        // A name that nothing has is a missing tag, whatever it is said to be.
+        Expr::VarRef { name, cast: cast @ Some(Cast::Field) }
+            if names.resolve(name, None) == DataType::Unknown =>
+        {
+            *cast = None;
+        }
         Expr::Binary { left, right, .. } => {
             bind_fields(left, names);
             bind_fields(right, names);

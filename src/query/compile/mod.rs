@@ -14,7 +14,7 @@ mod fold;
 mod functions;
 mod lower;
 mod names;
-mod predicate;
+pub(crate) mod predicate;
 mod statement;
 mod subquery;
 mod time_literal;

@@ -63,6 +63,9 @@ fn compare(
     let (Some(left), Some(right)) = (operand(left, schema), operand(right, schema)) else {
         return Predicate::Constant(false);
     };
+    if names {
+        return compare_names(comparison, left, right);
+    }
     let is_text = |operand: &Operand| {
         matches!(operand, Operand::Tag(_) | Operand::Literal(FieldValue::String(_)))
     };
@@ -74,18 +77,38 @@ fn compare(
         _ if on_tags => Comparison::NotEqual,
         other => other,
     };
-    let equal = comparison == Comparison::Equal;
-    let left_tag = is_tag(&left).then(|| left.clone());
+    Predicate::Compare(comparison, Box::new(left), Box::new(right))
+}
+
+/// Two names. A tag that is missing equals nothing, not even another that is: as in 1.x's index
+/// two tags are either equal or they are not, and no other comparison holds. A field is neither
+/// equal to a missing tag nor different from it.
+pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operand) -> Predicate {
+    let is_field = |operand: &Operand| matches!(operand, Operand::Field(_));
+    let tag = match (is_field(&left), is_field(&right)) {
+        (true, true) => None,
+        (true, false) => Some(right.clone()),
+        _ => Some(left.clone()),
+    };
+    let on_tags = !is_field(&left) && !is_field(&right);
     let compare = Predicate::Compare(comparison, Box::new(left), Box::new(right));
-    match left_tag {
-        // Two tags are equal only where both are there, as in 1.x's index.
-        Some(tag) if names && equal => {
-            let nothing = Operand::Literal(FieldValue::String("".into()));
-            let there = Predicate::Compare(Comparison::NotEqual, Box::new(tag), Box::new(nothing));
-            Predicate::And(Box::new(compare), Box::new(there))
+    match (tag, comparison) {
+        (None, _) => compare,
+        (Some(tag), Comparison::NotEqual) if on_tags => {
+            Predicate::Or(Box::new(is_missing(tag, true)), Box::new(compare))
         }
-        _ => compare,
+        (Some(_), comparison) if on_tags && comparison != Comparison::Equal => {
+            Predicate::Constant(false)
+        }
+        (Some(tag), _) => Predicate::And(Box::new(is_missing(tag, false)), Box::new(compare)),
     }
+}
+
+/// Whether a series lacks a tag, or has it.
+pub(crate) fn is_missing(tag: Operand, missing: bool) -> Predicate {
+    let comparison = if missing { Comparison::Equal } else { Comparison::NotEqual };
+    let nothing = Operand::Literal(FieldValue::String("".into()));
+    Predicate::Compare(comparison, Box::new(tag), Box::new(nothing))
 }
 
 fn is_reference(expr: &Expr) -> bool {

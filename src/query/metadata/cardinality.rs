@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::condition::For;
 use super::plan::KeyFilter;
 use super::render::{Ask, series_key};
 use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
@@ -61,6 +62,11 @@ impl Count {
             is_estimate: bare && matches!(of, Of::Series | Of::Measurement),
             has_condition: s.condition.is_some(),
         })
+    }
+
+    /// What a condition chooses series for.
+    pub(super) fn purpose(&self) -> For {
+        if self.of == Of::TagValues { For::CountOfValues } else { For::Count }
     }
 
     /// What 1.x says of a time in WHERE; `None` where it answers with nothing instead.

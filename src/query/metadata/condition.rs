@@ -1,13 +1,25 @@
 //! WHERE of SHOW statements: on tags and `_name` only. A name that is no tag is a tag that every
 //! series lacks. What compares a field, or a tag with anything but a text, holds for every series
 //! of a list and for none that is counted: 1.x asks its index for the one and its data for the
-//! other.
+//! other, and counts tag values by looking at each series, where nothing holds of a missing tag.
 
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldValue;
+use crate::query::compile::predicate::{compare_names, is_missing};
 use crate::query::error::QueryError;
 use crate::scan::request::{Comparison, Operand, Predicate};
+
+/// What the condition chooses series for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// A list of names.
+    List,
+    /// How many there are.
+    Count,
+    /// How many tag values there are.
+    CountOfValues,
+}
 
 /// Lowers a condition without time to the tags of one measurement.
 ///
@@ -16,13 +28,13 @@ use crate::scan::request::{Comparison, Operand, Predicate};
 pub(super) fn lower(
     expr: &Expr,
     schema: &MeasurementSchema,
-    counted: bool,
+    purpose: For,
 ) -> Result<Predicate, QueryError> {
     let both = |left, right| -> Result<_, QueryError> {
-        Ok((Box::new(lower(left, schema, counted)?), Box::new(lower(right, schema, counted)?)))
+        Ok((Box::new(lower(left, schema, purpose)?), Box::new(lower(right, schema, purpose)?)))
     };
     Ok(match expr {
-        Expr::Paren(inner) => lower(inner, schema, counted)?,
+        Expr::Paren(inner) => lower(inner, schema, purpose)?,
         Expr::BooleanLiteral(value) => Predicate::Constant(*value),
         Expr::Binary { op: BinaryOp::And, left, right } => {
             let (left, right) = both(left, right)?;
@@ -34,9 +46,10 @@ pub(super) fn lower(
         }
         Expr::Binary { op, left, right } => match op {
             BinaryOp::Eq | BinaryOp::Ne | BinaryOp::EqRegex | BinaryOp::NeRegex => {
-                compare(*op, left, right, schema, counted).unwrap_or(Predicate::Constant(!counted))
+                let compared = compare(*op, left, right, schema, purpose);
+                compared.unwrap_or(Predicate::Constant(purpose == For::List))
             }
-            _ if counted => Predicate::Constant(false),
+            _ if purpose != For::List => Predicate::Constant(false),
             _ => return Err(QueryError::Invalid("invalid tag comparison operator".into())),
         },
         _ => Predicate::Constant(false),
@@ -49,25 +62,48 @@ fn compare(
     left: &Expr,
     right: &Expr,
     schema: &MeasurementSchema,
-    counted: bool,
+    purpose: For,
 ) -> Option<Predicate> {
-    let operand = |expr| operand(expr, schema).map(Box::new);
+    // Nothing holds of a tag that is not there.
+    let present = |sides: &[&Operand], predicate: Predicate| {
+        let missing = sides.iter().filter(|side| matches!(side, Operand::Tag(_)));
+        let unknown = |(side, expr): (&&Operand, &&Expr)| {
+            matches!(side, Operand::Literal(_)) && matches!(expr, Expr::VarRef { .. })
+        };
+        match purpose {
+            For::CountOfValues if sides.iter().zip(&[left, right]).any(unknown) => {
+                Predicate::Constant(false)
+            }
+            For::CountOfValues => missing.fold(predicate, |all, tag| {
+                Predicate::And(Box::new(is_missing((*tag).clone(), false)), Box::new(all))
+            }),
+            For::List | For::Count => predicate,
+        }
+    };
+    let left_side = operand(left, schema)?;
     if let (BinaryOp::EqRegex | BinaryOp::NeRegex, Expr::Regex(regex)) = (op, right) {
         let (regex, negated) = (regex.as_str().to_owned(), op == BinaryOp::NeRegex);
-        return Some(Predicate::Matches { operand: operand(left)?, regex, negated });
+        let matches = Predicate::Matches { operand: Box::new(left_side.clone()), regex, negated };
+        return Some(present(&[&left_side], matches));
     }
-    let is = |equal: bool, left, right| {
-        let comparison = if equal { Comparison::Equal } else { Comparison::NotEqual };
-        Predicate::Compare(comparison, left, right)
+    let right_side = operand(right, schema)?;
+    let comparison = match op {
+        BinaryOp::Eq => Comparison::Equal,
+        _ => Comparison::NotEqual,
     };
-    let (left_side, right_side) = (operand(left)?, operand(right)?);
-    if let (false, Expr::VarRef { .. }, Expr::VarRef { .. }) = (counted, left, right) {
-        // 1.x's index asks only which series have both tags, or the left one alone.
-        let has = is(false, left_side, Box::new(text("")));
-        let other = is(op == BinaryOp::Ne, right_side, Box::new(text("")));
-        return Some(Predicate::And(Box::new(has), Box::new(other)));
-    }
-    Some(is(op == BinaryOp::Eq, left_side, right_side))
+    let names = matches!((left, right), (Expr::VarRef { .. }, Expr::VarRef { .. }));
+    Some(match purpose {
+        For::List if names => {
+            // 1.x's index asks only which series have both tags, or the left one alone.
+            let other = is_missing(right_side, op == BinaryOp::Ne);
+            Predicate::And(Box::new(is_missing(left_side, false)), Box::new(other))
+        }
+        For::Count if names => compare_names(comparison, left_side, right_side),
+        _ => {
+            let (one, other) = (Box::new(left_side.clone()), Box::new(right_side.clone()));
+            present(&[&left_side, &right_side], Predicate::Compare(comparison, one, other))
+        }
+    })
 }
 
 fn operand(expr: &Expr, schema: &MeasurementSchema) -> Option<Operand> {

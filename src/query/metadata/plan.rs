@@ -1,6 +1,7 @@
 //! A SHOW statement to summary requests.
 
 use super::cardinality::Count;
+use super::condition::For;
 use super::measurement_filter::MeasurementFilter;
 use super::render::{Ask, Render};
 use super::{MetaContext, MetaPolicy, condition};
@@ -133,13 +134,16 @@ fn plan(
         let mut schemas = chosen.iter().flat_map(|(_, m)| m.values().copied());
         count.expand(show.dimensions, &mut schemas)?;
     }
-    let counted = matches!(render, Render::Count(_));
+    let purpose = match &render {
+        Render::Count(count) => count.purpose(),
+        _ => For::List,
+    };
     let mut scans = Vec::new();
     for (policy, measurements) in chosen {
         let ask = |schema: &&MeasurementSchema| Ask::new(schema, &policy.name, &render);
         let asks: Vec<Ask> = measurements.values().map(ask).collect();
         let predicate = |schema: &&MeasurementSchema| {
-            condition.as_ref().map(|c| condition::lower(c, schema, counted)).transpose()
+            condition.as_ref().map(|c| condition::lower(c, schema, purpose)).transpose()
         };
         let predicates: Result<_, QueryError> = measurements.values().map(predicate).collect();
         let request = SummaryRequest {
