@@ -1,0 +1,96 @@
+// A worker on plain `workerd serve`: what `wrangler dev` adds is the difference.
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+import workerd from 'workerd';
+
+import { freePort } from '../scripts/dev-server.mjs';
+import { endGroup, startGroup } from '../scripts/processes.mjs';
+import { at } from '../scripts/project.mjs';
+
+const startMs = 20_000;
+const pollMs = 50;
+
+/** A text as the configuration's language writes it. */
+const quoted = (text) => JSON.stringify(text);
+
+function config({ folder, port, stateDir, modules, objects, vars, v8Flags }) {
+  const day = /^compatibility_date = "(.+)"$/m.exec(readFileSync(at('wrangler.toml'), 'utf8'))[1];
+  const embedded = modules.map((path) => {
+    const name = path.split('/').at(-1);
+    const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
+    // An absolute path would be looked for among the schemas.
+    return `(name = ${quoted(name)}, ${kind} = embed ${quoted(relative(folder, path))})`;
+  });
+  const namespaces = objects.map(
+    (name) => `(className = "${name}", uniqueKey = "bench-${name}", enableSql = true)`,
+  );
+  const bindings = [
+    ...objects.map((name) => `(name = "${name.toUpperCase()}", durableObjectNamespace = "${name}")`),
+    ...Object.entries(vars).map(([name, value]) => `(name = "${name}", text = ${quoted(value)})`),
+  ];
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  v8Flags = [${v8Flags.map(quoted).join(', ')}],
+  services = [(name = "main", worker = .benched),
+    (name = "disk", disk = (path = ${quoted(stateDir)}, writable = true))],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
+);
+const benched :Workerd.Worker = (
+  compatibilityDate = "${day}",
+  modules = [${embedded.join(', ')}],
+  bindings = [${bindings.join(', ')}],
+  durableObjectNamespaces = [${namespaces.join(', ')}],
+  durableObjectStorage = (localDisk = "disk"),
+);
+`;
+}
+
+async function answers(url) {
+  try {
+    return (await fetch(`${url}/ping`)).status === 204;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Starts a worker and waits until it answers `/ping` with 204; its state is kept in `folder`.
+ *
+ * `modules` are paths, the main one first; `objects` are the classes of its Durable Objects, each
+ * bound by its name in capitals; `vars` are its variables; `v8Flags` are for profilers.
+ */
+export async function serve({ folder, modules, objects, vars = {}, v8Flags = [] }) {
+  const port = await freePort();
+  const stateDir = join(folder, 'plain');
+  mkdirSync(stateDir, { recursive: true });
+  const file = join(folder, 'workerd.capnp');
+  writeFileSync(file, config({ folder, port, stateDir, modules, objects, vars, v8Flags }));
+  const stdio = ['ignore', 'inherit', 'inherit'];
+  const child = startGroup(workerd.default, ['serve', file], { stdio });
+  let over = false;
+  child.ended.then(() => (over = true));
+  const url = `http://127.0.0.1:${port}`;
+  const deadline = Date.now() + startMs;
+  while (!(await answers(url))) {
+    if (over) throw new Error('workerd ended before it answered; its last words are above');
+    if (Date.now() > deadline) {
+      await endGroup(child);
+      throw new Error(`workerd did not answer within ${startMs / 1000} seconds`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+  return { url, pid: child.pid, folder: stateDir, stop: () => endGroup(child) };
+}
+
+/** The built Worker: the objects and settings of `npm start`, without its static files. */
+export function startWorkerd(folder, token, v8Flags = []) {
+  return serve({
+    folder,
+    modules: [at('build', 'index.js'), at('build', 'index_bg.wasm')],
+    objects: ['Catalog', 'Database', 'Shard'],
+    vars: { ADMIN_TOKEN: token, LOG_REQUESTS: 'none' },
+    v8Flags,
+  });
+}
