@@ -72,9 +72,15 @@ pub(super) fn next_question(
         progress.source = copy.shard;
         let measurements: Vec<MeasurementId> = row.schema.ids().collect();
         let predicates = vec![None; measurements.len()];
-        let (want, kept_from_ns) = (SummaryWant::Measurements, None);
-        let ask =
-            SummaryRequest { measurements, time, predicates, want, kept_from_ns, resume: None };
+        let ask = SummaryRequest {
+            measurements,
+            time,
+            predicates,
+            want: SummaryWant::Measurements,
+            kept_from_ns: None,
+            resume: None,
+            items_max: None,
+        };
         return Question::Ask(request(
             rows,
             source,

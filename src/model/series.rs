@@ -20,6 +20,13 @@ pub fn series_hash<'a>(
     hasher.digest()
 }
 
+/// Hashes one tag value to be counted; the seed stands for measurement and key. Not stored.
+pub fn value_hash(seed: u64, value: &str) -> u64 {
+    let mut hasher = Xxh64::new(seed);
+    update(&mut hasher, value);
+    hasher.digest()
+}
+
 fn update(hasher: &mut Xxh64, part: &str) {
     // Names are at most 65,535 bytes (model::limits), so the length always fits.
     hasher.update(&(part.len() as u32).to_le_bytes());

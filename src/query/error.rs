@@ -52,6 +52,19 @@ pub enum QueryError {
         /// Of what.
         unit: &'static str,
     },
+    /// A list that must be sorted whole is too large.
+    #[error(
+        "{what} takes more than {limit} {unit}: ask for fewer with WHERE, FROM or LIMIT, or for \
+         their number with CARDINALITY"
+    )]
+    TooManyNames {
+        /// What is listed.
+        what: &'static str,
+        /// How much it may take.
+        limit: u64,
+        /// Of what.
+        unit: &'static str,
+    },
     /// A shard's page does not have the shape that was asked for.
     #[error("a shard's answer does not fit its request: {0}")]
     Page(&'static str),

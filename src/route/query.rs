@@ -427,10 +427,15 @@ fn plan_show(
     };
     let mut plan = metadata::compile(statement, &context)?;
     let mut streams = Vec::with_capacity(plan.scans.len());
+    let is_alone = plan.scans.len() == 1;
     for scan in &mut plan.scans {
         let policy = loaded.description.policies.iter().find(|policy| policy.name == scan.policy);
         let kept_from_ns = policy.filter(|policy| policy.duration_ns > 0);
         scan.request.kept_from_ns = kept_from_ns.map(|policy| policy.oldest_kept_ns(now_ns));
+        let groups = policy.into_iter().flat_map(|policy| &policy.groups);
+        if is_alone && groups.filter(|g| g.range.overlaps(&scan.request.time)).count() <= 1 {
+            scan.is_disjoint();
+        }
         let shards = policy.map(|policy| shards_of(loaded, policy, scan.request.time));
         streams.push(shards.unwrap_or_default());
     }

@@ -9,8 +9,8 @@ use super::group_states::GroupStates;
 use super::page::{Group, GroupData, ScanPage};
 use super::predicate::{self, Filter};
 use super::request::{Beside, Output, ResumeKey, ScanRequest};
-use super::series_index::SeriesIndex;
-use super::source::{ReadStats, Source};
+use super::series_index::{Selection, SeriesIndex};
+use super::source::{Part, ReadStats, Source};
 use super::walk::{Sink, Walk, eras};
 use crate::model::ids::ColumnId;
 use crate::model::sorted;
@@ -30,7 +30,7 @@ pub(super) fn page(
     let mut filter = Filter::compile(request.predicate.as_ref())?;
     let parts = match request.time.is_empty() {
         true => Vec::new(),
-        false => source.parts(request.measurement, request.time)?,
+        false => parts(source, request, &mut filter)?,
     };
     let eras = eras(&parts, request.time, request.descending);
     let index = SeriesIndex::build(parts, &request.group_by, &mut filter);
@@ -56,7 +56,7 @@ pub(super) fn page(
     let (groups, resume) = groups(&mut walk, request, limits)?;
     let mut stats = walk.source.stats();
     stats.rows_scanned = walk.rows_scanned;
-    stats.series = series(&index);
+    stats.series = index.series() as u64;
     Ok(ScanPage { groups, resume, stats })
 }
 
@@ -66,13 +66,18 @@ pub(super) fn explain(
     request: &ScanRequest,
 ) -> Result<ReadStats, ScanError> {
     let mut filter = Filter::compile(request.predicate.as_ref())?;
-    let parts = source.parts(request.measurement, request.time)?;
+    let parts = parts(source, request, &mut filter)?;
     let index = SeriesIndex::build(parts, &request.group_by, &mut filter);
-    Ok(ReadStats { series: series(&index), ..source.stats() })
+    Ok(ReadStats { series: index.series() as u64, ..source.stats() })
 }
 
-fn series(index: &SeriesIndex) -> u64 {
-    index.groups().checked_sub(1).map_or(0, |last| index.group(last).end as u64)
+fn parts(
+    source: &mut dyn Source,
+    request: &ScanRequest,
+    filter: &mut Filter,
+) -> Result<Vec<Part>, ScanError> {
+    let mut wanted = Selection { filter, predicate: request.predicate.as_ref() };
+    Ok(source.parts_with(request.measurement, request.time, &mut wanted)?)
 }
 
 /// Field columns that have to be decoded, ascending.

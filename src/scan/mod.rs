@@ -24,6 +24,7 @@ mod series_index;
 pub mod source;
 mod spans;
 mod summary;
+mod summary_cursor;
 mod walk;
 pub mod whole;
 pub mod window;

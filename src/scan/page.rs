@@ -83,4 +83,10 @@ pub struct MeasurementSummary {
     /// digits. For series: the tag values.
     /// Ascending, distinct.
     pub items: Vec<Vec<String>>,
+    /// For `SummaryWant::SeriesHashes`.
+    #[serde(default)]
+    pub hashes: Vec<u64>,
+    /// As many series, whether hashes were asked for or not.
+    #[serde(default)]
+    pub count: u64,
 }

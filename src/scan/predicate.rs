@@ -86,6 +86,11 @@ impl Filter {
         }
     }
 
+    /// Whether it takes every row of every series.
+    pub(super) fn takes_all(&self) -> bool {
+        matches!(self.root, Node::Constant(true))
+    }
+
     /// Whether no row of a series can match, judging by its tags: `codes` of the values of `tags`,
     /// and the text of any tag.
     pub(super) fn excludes<'a>(
@@ -133,6 +138,29 @@ pub(super) fn field_columns(predicate: Option<&Predicate>) -> Vec<ColumnId> {
         });
     }
     columns
+}
+
+/// The only values that a tag of a series can have if the predicate is to hold; `None`: any.
+pub(super) fn only_values(predicate: Option<&Predicate>, tag: ColumnId) -> Option<Vec<&str>> {
+    let only = |predicate| only_values(Some(predicate), tag);
+    match predicate? {
+        Predicate::And(a, b) => only(a).or_else(|| only(b)),
+        Predicate::Or(a, b) => {
+            let (mut values, more) = (only(a)?, only(b)?);
+            values.extend(more);
+            Some(values)
+        }
+        Predicate::Compare(Comparison::Equal, a, b) => match (&**a, &**b) {
+            (Operand::Tag(id), Operand::Literal(FieldValue::String(value)))
+            | (Operand::Literal(FieldValue::String(value)), Operand::Tag(id))
+                if *id == tag =>
+            {
+                Some(vec![value.as_ref()])
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Calls `visit` with every operand of a predicate.

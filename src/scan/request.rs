@@ -248,6 +248,9 @@ pub struct SummaryRequest {
     pub want: SummaryWant,
     /// The measurement (position in `measurements`) and the last item already sent.
     pub resume: Option<(u32, Vec<String>)>,
+    /// Of each measurement the first so many tag values are enough.
+    #[serde(default)]
+    pub items_max: Option<u64>,
 }
 
 /// What a summary lists.
@@ -261,4 +264,12 @@ pub enum SummaryWant {
     TagValues(Vec<Vec<ColumnId>>),
     /// Every series as the values of these tag columns ('' where missing), per measurement.
     Series(Vec<Vec<ColumnId>>),
+    /// How many series there are: a hash of each.
+    SeriesHashes {
+        /// Per measurement the tag columns, each with the seed of its values' hashes; a series is
+        /// the sum of those of the values that it has.
+        tags: Vec<Vec<(ColumnId, u64)>>,
+        /// No hashes, only their number: no other shard has any of the series.
+        count_only: bool,
+    },
 }

@@ -6,9 +6,10 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::predicate::Filter;
-use super::source::Part;
-use crate::batch::series_table::TagColumn;
+use super::predicate::{self, Filter};
+use super::request::Predicate;
+use super::source::{Extent, Part, Wanted};
+use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::model::ids::ColumnId;
 use crate::model::sorted;
 
@@ -36,6 +37,32 @@ pub(super) struct Place {
     pub(super) series: u32,
 }
 
+/// The series that a predicate does not exclude by their tags alone.
+pub(super) struct Selection<'a> {
+    pub(super) filter: &'a mut Filter,
+    pub(super) predicate: Option<&'a Predicate>,
+}
+
+impl Wanted for Selection<'_> {
+    fn may_have(&mut self, extent: &Extent<'_>) -> bool {
+        for ((&tag, first), last) in extent.tag_ids.iter().zip(extent.first).zip(extent.last) {
+            if let Some(values) = predicate::only_values(self.predicate, tag)
+                && !values.iter().any(|&value| first.as_str() <= value && value <= last.as_str())
+            {
+                return false;
+            }
+            if first != last {
+                break;
+            }
+        }
+        true
+    }
+
+    fn has(&mut self, tag_ids: &[ColumnId], series: &SeriesTable) -> bool {
+        !selected(tag_ids, series, self.filter).is_empty()
+    }
+}
+
 impl SeriesIndex {
     /// Resolves the series of `parts` that `filter` does not exclude by their tags alone.
     pub(super) fn build(parts: Vec<Part>, group_by: &[ColumnId], filter: &mut Filter) -> Self {
@@ -43,11 +70,31 @@ impl SeriesIndex {
         sorted::sort(&mut tag_ids);
         tag_ids.dedup();
         let order = sort_order(&tag_ids, group_by);
-        let kept: Vec<Vec<u32>> = parts.iter().map(|part| selected(part, &order, filter)).collect();
+        Self::of(parts, (group_by, &order), tag_ids.clone(), filter)
+    }
+
+    /// The same with all series of one group taken for one: only the groups are told apart.
+    pub(super) fn of_groups(parts: Vec<Part>, group_by: &[ColumnId], filter: &mut Filter) -> Self {
+        Self::of(parts, (group_by, group_by), Vec::new(), filter)
+    }
+
+    /// With series told apart and sorted by the tags `order`, of which the first are `group_by`.
+    fn of(
+        parts: Vec<Part>,
+        (group_by, order): (&[ColumnId], &[ColumnId]),
+        tag_ids: Vec<ColumnId>,
+        filter: &mut Filter,
+    ) -> Self {
+        let kept = |part: &Part| selected(&part.tag_ids, &part.series, filter);
+        let kept: Vec<Vec<u32>> = parts.iter().map(kept).collect();
         let ranks: Vec<TagRanks> =
             order.iter().map(|&tag| TagRanks::build(&parts, &kept, tag)).collect();
         let group_tags = order.iter().take_while(|tag| group_by.contains(tag)).count();
-        let bits: Vec<u32> = ranks.iter().map(|ranks| ranks.bits()).collect();
+        let mut widths: Vec<u32> = ranks.iter().map(|ranks| bits(ranks.values)).collect();
+        let longest = parts.iter().map(|part| part.series.len).max().unwrap_or_default();
+        // What orders a series is followed by where it is.
+        let place_bits = [bits(parts.len() as u32), bits(longest)];
+        widths.extend(place_bits);
         let mut index = Self {
             parts,
             tag_ids,
@@ -56,54 +103,77 @@ impl SeriesIndex {
             place_ends: Vec::new(),
             group_ends: Vec::new(),
         };
-        if bits.iter().sum::<u32>() <= u128::BITS {
-            let rest: u32 = bits.iter().skip(group_tags).sum();
+        if widths.iter().sum::<u32>() <= u128::BITS {
+            let place: u32 = place_bits.iter().sum();
+            let rest = widths.iter().skip(group_tags).sum();
             let pack = |codes: &[u32]| {
-                codes.iter().zip(&bits).fold(0_u128, |key, (&code, &bits)| {
-                    key.checked_shl(bits).unwrap_or(0) | u128::from(code)
+                codes.iter().zip(&widths).fold(0_u128, |key, (&code, &width)| {
+                    key.checked_shl(width).unwrap_or(0) | u128::from(code)
                 })
             };
-            let group = |key: &u128| key.checked_shr(rest).unwrap_or(0);
-            index.assemble(&order, &ranks, &kept, pack, |a, b| group(a) == group(b));
+            let cut = |key: &u128, bits: u32| key.checked_shr(bits).unwrap_or(0);
+            let same = |a: &u128, b: &u128, bits| cut(a, bits) == cut(b, bits);
+            let [_, series_bits] = place_bits;
+            let place_of = |key: &u128| Place {
+                part: cut(&(key & !(u128::MAX << place)), series_bits) as u32,
+                series: (key & !(u128::MAX << series_bits)) as u32,
+            };
+            let same = |a: &u128, b: &u128| (same(a, b, place), same(a, b, rest));
+            // The one sort of a query over a million series: numbers, and so in place.
+            let sort = |found: &mut [u128]| found.sort_unstable();
+            index.assemble(order, (&ranks, &kept), pack, sort, place_of, same);
         } else {
-            let same = |a: &Vec<u32>, b: &Vec<u32>| a.get(..group_tags) == b.get(..group_tags);
-            index.assemble(&order, &ranks, &kept, <[u32]>::to_vec, same);
+            let same = |a: &Vec<u32>, b: &Vec<u32>, tags| a.get(..tags) == b.get(..tags);
+            let place_of = |key: &Vec<u32>| match key.last_chunk() {
+                Some(&[part, series]) => Place { part, series },
+                None => Place { part: 0, series: 0 },
+            };
+            let same =
+                |a: &Vec<u32>, b: &Vec<u32>| (same(a, b, order.len()), same(a, b, group_tags));
+            let parts = (&ranks[..], &kept[..]);
+            index.assemble(order, parts, <[u32]>::to_vec, sorted::sort, place_of, same);
         }
         index
     }
 
-    /// Sorts the series by `key` of their ranks and records places, series and groups.
+    /// Sorts the series by `key` of their ranks and place, and records places, series and groups;
+    /// `same` says whether two keys are of one series, and of one group.
     fn assemble<K: Ord>(
         &mut self,
         order: &[ColumnId],
-        ranks: &[TagRanks],
-        kept: &[Vec<u32>],
+        (ranks, kept): (&[TagRanks], &[Vec<u32>]),
         key: impl Fn(&[u32]) -> K,
-        same_group: impl Fn(&K, &K) -> bool,
+        sort: impl FnOnce(&mut [K]),
+        place: impl Fn(&K) -> Place,
+        same: impl Fn(&K, &K) -> (bool, bool),
     ) {
-        let mut found: Vec<(K, Place)> = Vec::new();
-        let mut codes = vec![0; order.len()];
+        let count = kept.iter().map(Vec::len).sum();
+        let mut found: Vec<K> = Vec::with_capacity(count);
+        let mut codes = vec![0; order.len() + 2];
         for (number, (part, kept)) in self.parts.iter().zip(kept).enumerate() {
             let columns: Vec<_> = order.iter().map(|&tag| column(part, tag)).collect();
             for &series in kept {
                 for ((code, column), ranks) in codes.iter_mut().zip(&columns).zip(ranks) {
                     *code = ranks.rank(number, *column, series);
                 }
-                found.push((key(&codes), Place { part: number as u32, series }));
+                if let Some(place) = codes.last_chunk_mut() {
+                    *place = [number as u32, series];
+                }
+                found.push(key(&codes));
             }
         }
-        sorted::sort_by(&mut found, |(a, x), (b, y)| a.cmp(b).then(x.part.cmp(&y.part)));
+        sort(&mut found);
+        self.places.reserve_exact(count);
         let mut last: Option<&K> = None;
-        for (key, place) in &found {
-            if last != Some(key) {
-                if last.is_some() {
-                    self.place_ends.push(self.places.len() as u32);
-                }
-                if last.is_some_and(|last| !same_group(last, key)) {
-                    self.group_ends.push(self.place_ends.len() as u32);
-                }
+        for key in &found {
+            let (same_series, same_group) = last.map_or((true, true), |last| same(last, key));
+            if !same_series {
+                self.place_ends.push(self.places.len() as u32);
             }
-            self.places.push(*place);
+            if !same_group {
+                self.group_ends.push(self.place_ends.len() as u32);
+            }
+            self.places.push(place(key));
             last = Some(key);
         }
         if last.is_some() {
@@ -125,6 +195,11 @@ impl SeriesIndex {
     /// Number of groups, ascending by key.
     pub(super) fn groups(&self) -> usize {
         self.group_ends.len()
+    }
+
+    /// Number of series.
+    pub(super) fn series(&self) -> usize {
+        self.place_ends.len()
     }
 
     /// The series of a group, ascending by key.
@@ -185,23 +260,32 @@ fn sort_order(tag_ids: &[ColumnId], group_by: &[ColumnId]) -> Vec<ColumnId> {
     order
 }
 
-/// Series of a part that `filter` does not exclude by their tags, each value looked at once.
-fn selected(part: &Part, order: &[ColumnId], filter: &mut Filter) -> Vec<u32> {
-    let columns: Vec<_> = order.iter().map(|&tag| column(part, tag)).collect();
-    for (&tag, column) in order.iter().zip(&columns) {
-        let known = column.iter().flat_map(|column| column.dictionary.iter());
-        filter.tabulate(tag, &mut std::iter::once("").chain(known));
+/// Series that `filter` does not exclude by their tags, each value looked at once.
+pub(super) fn selected(
+    tag_ids: &[ColumnId],
+    series: &SeriesTable,
+    filter: &mut Filter,
+) -> Vec<u32> {
+    if filter.takes_all() {
+        return (0..series.len).collect();
     }
-    let mut codes = vec![0; order.len()];
-    let is_kept = |series: &u32| {
-        let series = *series as usize;
-        for (code, column) in codes.iter_mut().zip(&columns) {
-            *code = column.and_then(|column| column.codes.get(series)).copied().unwrap_or(0);
+    for (&tag, column) in tag_ids.iter().zip(&series.tags) {
+        filter.tabulate(tag, &mut std::iter::once("").chain(column.dictionary.iter()));
+    }
+    let mut codes = vec![0; tag_ids.len()];
+    let is_kept = |number: &u32| {
+        let number = *number as usize;
+        for (code, column) in codes.iter_mut().zip(&series.tags) {
+            *code = column.codes.get(number).copied().unwrap_or(0);
         }
-        let tag = |id| column(part, id).map_or("", |column| column.get(series));
-        !filter.excludes(order, &codes, &tag)
+        let tag = |id| {
+            let column =
+                tag_ids.iter().position(|&tag| tag == id).and_then(|at| series.tags.get(at));
+            column.map_or("", |column| column.get(number))
+        };
+        !filter.excludes(tag_ids, &codes, &tag)
     };
-    (0..part.series.len).filter(is_kept).collect()
+    (0..series.len).filter(is_kept).collect()
 }
 
 /// A part's column of a tag.
@@ -270,9 +354,9 @@ impl TagRanks {
         let ranks = self.ranks.get(part);
         code.and_then(|code| ranks?.get(code as usize).copied()).unwrap_or(0)
     }
+}
 
-    /// Bits that hold every rank.
-    fn bits(&self) -> u32 {
-        u32::BITS - self.values.leading_zeros()
-    }
+/// Bits that hold every number up to `largest`.
+fn bits(largest: u32) -> u32 {
+    u32::BITS - largest.leading_zeros()
 }

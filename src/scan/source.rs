@@ -8,7 +8,7 @@ use crate::batch::series_table::SeriesTable;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
-/// A memtable or a segment, as far as one measurement is concerned.
+/// A memtable or a block of a segment's series, as far as one measurement is concerned.
 #[derive(Clone, Debug)]
 pub struct Part {
     /// Every row of the part lies inside.
@@ -117,6 +117,42 @@ impl ReadStats {
     }
 }
 
+/// Where in a segment some of its series stand, and the tag values of the first and the last.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent<'a> {
+    /// Which segment.
+    pub segment: usize,
+    /// Ids of the tags, ascending; series are in order of their values, tag by tag.
+    pub tag_ids: &'a [ColumnId],
+    /// Of the first series.
+    pub first: &'a [String],
+    /// Of the last series.
+    pub last: &'a [String],
+}
+
+/// Says which blocks of series are of use, so that the others are neither decoded nor kept.
+pub trait Wanted {
+    /// Whether series between these may be wanted; blocks of a segment are asked about in order.
+    fn may_have(&mut self, extent: &Extent<'_>) -> bool;
+
+    /// Whether one of these is.
+    fn has(&mut self, tag_ids: &[ColumnId], series: &SeriesTable) -> bool;
+}
+
+/// Asks for all series.
+#[derive(Clone, Copy, Debug)]
+pub struct Everything;
+
+impl Wanted for Everything {
+    fn may_have(&mut self, _: &Extent<'_>) -> bool {
+        true
+    }
+
+    fn has(&mut self, _: &[ColumnId], _: &SeriesTable) -> bool {
+        true
+    }
+}
+
 /// A shard's data for one scan.
 pub trait Source {
     /// The parts of a measurement that may hold rows inside `time`, by ascending write sequence:
@@ -129,6 +165,20 @@ pub trait Source {
         measurement: MeasurementId,
         time: TimeRange,
     ) -> Result<Vec<Part>, SourceError>;
+
+    /// [`Source::parts`], without those that have no series that is wanted; some may be among them.
+    ///
+    /// # Errors
+    /// As [`Source::parts`].
+    fn parts_with(
+        &mut self,
+        measurement: MeasurementId,
+        time: TimeRange,
+        wanted: &mut dyn Wanted,
+    ) -> Result<Vec<Part>, SourceError> {
+        let _ = wanted;
+        self.parts(measurement, time)
+    }
 
     /// Runs of series `series` of part `part` (its position in the last answer of `parts`) that may
     /// hold rows inside `time`, ascending in time and not overlapping; only `columns` are decoded.

@@ -1,13 +1,17 @@
 //! What exists: live measurements, columns, tag values and series, page by page.
 
+use std::cmp::Ordering;
+
 use super::PageLimits;
 use super::error::ScanError;
 use super::page::{MeasurementSummary, SummaryPage};
 use super::predicate::Filter;
 use super::request::{Predicate, SummaryRequest, SummaryWant};
-use super::series_index::{Place, SeriesIndex};
+use super::series_index::{Place, Selection, SeriesIndex};
 use super::source::{Part, Run, Source};
+use super::summary_cursor::Cursor;
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::series::value_hash;
 use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 
@@ -27,39 +31,48 @@ pub(super) fn page(
     };
     let mut bytes = 0;
     let (start, mut after) = match &request.resume {
-        Some((position, last)) => (*position, Some(last)),
-        None => (0, None),
+        Some((position, last)) => (*position, last.as_slice()),
+        None => (0, &[][..]),
     };
+    let kept = TimeRange::new(request.kept_from_ns.unwrap_or(i64::MIN), i64::MAX);
     for (position, &measurement) in (0..).zip(&request.measurements).skip(start as usize) {
-        let has_items = matches!(request.want, SummaryWant::TagValues(_) | SummaryWant::Series(_));
-        if bytes >= limits.bytes && !has_items && !page.measurements.is_empty() {
+        if bytes >= limits.bytes {
             page.resume = Some((position, Vec::new()));
             break;
         }
         let predicate = request.predicates.get(position as usize).and_then(Option::as_ref);
-        let Some(series) = Live::find(source, measurement, request, predicate)? else {
-            after = None;
-            continue;
-        };
-        let (columns, items) = match &request.want {
-            SummaryWant::Measurements => (Vec::new(), Vec::new()),
-            SummaryWant::Columns => (series.columns(source, limits)?, Vec::new()),
-            SummaryWant::TagValues(tags) => (Vec::new(), series.tag_values(of(tags, position))),
-            SummaryWant::Series(tags) => (Vec::new(), series.rows(of(tags, position))),
-        };
-        bytes += MEASUREMENT_BYTES + 4 * columns.len();
-        let skipped = after.take().map_or(0, |last| items.partition_point(|item| item <= last));
-        let mut sent = Vec::new();
-        for item in items.into_iter().skip(skipped) {
-            if bytes >= limits.bytes && !sent.is_empty() {
-                page.resume = sent.last().map(|last: &Vec<String>| (position, last.clone()));
-                break;
+        let asked = Asked { measurement, time: request.time, kept, predicate };
+        let room = limits.bytes - bytes;
+        let found = match &request.want {
+            SummaryWant::Measurements => asked.is_alive(source)?,
+            SummaryWant::Columns => asked.columns(source, limits)?,
+            SummaryWant::TagValues(tags) => {
+                let items_max = request.items_max.map_or(usize::MAX, |max| max as usize);
+                asked.tag_values(source, of(tags, position), after, (room, items_max))?
             }
-            bytes += item.iter().map(|text| text.len() + 4).sum::<usize>() + 4;
-            sent.push(item);
+            SummaryWant::Series(tags) => {
+                let tags = of(tags, position);
+                asked.list(source, tags, after, (room, usize::MAX), &mut |values, found| {
+                    found.items.push(values);
+                })?
+            }
+            SummaryWant::SeriesHashes { tags, count_only } => {
+                asked.hashes(source, of(tags, position), after, (room, *count_only))?
+            }
+        };
+        after = &[];
+        bytes += MEASUREMENT_BYTES + found.bytes + 4 * found.columns.len();
+        if found.is_alive {
+            page.measurements.push(MeasurementSummary {
+                measurement,
+                columns: found.columns,
+                items: found.items,
+                hashes: found.hashes,
+                count: found.count,
+            });
         }
-        page.measurements.push(MeasurementSummary { measurement, columns, items: sent });
-        if page.resume.is_some() {
+        if let Some(last) = found.resume {
+            page.resume = Some((position, last));
             break;
         }
     }
@@ -68,61 +81,70 @@ pub(super) fn page(
 }
 
 /// The tags asked for of one measurement.
-fn of(tags: &[Vec<ColumnId>], position: u32) -> &[ColumnId] {
+fn of<T>(tags: &[Vec<T>], position: u32) -> &[T] {
     tags.get(position as usize).map_or(&[], Vec::as_slice)
 }
 
-/// The live series of a measurement that match.
-struct Live {
-    index: SeriesIndex,
-    series: Vec<usize>,
+/// What is asked about one measurement.
+struct Asked<'a> {
+    measurement: MeasurementId,
+    time: TimeRange,
     /// Rows outside are not alive.
     kept: TimeRange,
+    predicate: Option<&'a Predicate>,
 }
 
-impl Live {
-    /// `None` when there is none.
-    fn find(
-        source: &mut dyn Source,
-        measurement: MeasurementId,
-        request: &SummaryRequest,
-        predicate: Option<&Predicate>,
-    ) -> Result<Option<Self>, ScanError> {
-        let kept = TimeRange::new(request.kept_from_ns.unwrap_or(i64::MIN), i64::MAX);
-        let mut filter = Filter::compile(predicate)?;
-        let parts = source.parts(measurement, request.time.intersect(&kept))?;
-        let index = SeriesIndex::build(parts, &[], &mut filter);
-        let mut series = Vec::new();
-        for number in 0..if index.groups() > 0 { index.group(0).end } else { 0 } {
-            if is_live(source, &index, number, (request.time, kept))? {
-                series.push(number);
-            }
-        }
-        Ok((!series.is_empty()).then_some(Self { index, series, kept }))
+/// What a page says of one measurement.
+#[derive(Default)]
+struct Found {
+    is_alive: bool,
+    columns: Vec<ColumnId>,
+    items: Vec<Vec<String>>,
+    hashes: Vec<u64>,
+    count: u64,
+    /// Of the items and hashes.
+    bytes: usize,
+    /// The last item that the page answers for, if there may be more.
+    resume: Option<Vec<String>>,
+}
+
+impl Asked<'_> {
+    fn is_alive(&self, source: &mut dyn Source) -> Result<Found, ScanError> {
+        // All series as one.
+        self.list(source, &[], &[], (usize::MAX, usize::MAX), &mut |_, _| {})
     }
 
     /// Fields and tags that a live series has, ascending.
-    fn columns(
-        &self,
-        source: &mut dyn Source,
-        limits: PageLimits,
-    ) -> Result<Vec<ColumnId>, ScanError> {
-        let tags = self.index.tag_ids().iter().copied();
-        let has = |tag: &ColumnId| self.series.iter().any(|&s| !self.index.tag(s, *tag).is_empty());
+    fn columns(&self, source: &mut dyn Source, limits: PageLimits) -> Result<Found, ScanError> {
+        let mut filter = Filter::compile(self.predicate)?;
+        let mut wanted = Selection { filter: &mut filter, predicate: self.predicate };
+        let time = self.time.intersect(&self.kept);
+        let parts = source.parts_with(self.measurement, time, &mut wanted)?;
+        let index = SeriesIndex::build(parts, &[], &mut filter);
+        let mut live = Vec::new();
+        for series in 0..index.series() {
+            if self.is_live(source, &index, series)? {
+                live.push(series);
+            }
+        }
+        let has = |tag: &ColumnId| live.iter().any(|&series| !index.tag(series, *tag).is_empty());
+        let tags = index.tag_ids().iter().copied();
         let mut columns: SortedSet<ColumnId> = tags.filter(has).collect();
-        let places = || self.series.iter().flat_map(|&series| self.index.places(series));
-        let parts = self.index.parts();
+        let places = || live.iter().flat_map(|&series| index.places(series));
+        let parts = index.parts();
+        let mut seen = vec![false; parts.len()];
         for place in places() {
-            if let Some(part) = parts.get(place.part as usize).filter(|p| is_whole(p, self.kept)) {
+            let number = place.part as usize;
+            if let (Some(part), Some(false)) = (parts.get(number), seen.get(number))
+                && is_whole(part, self.kept)
+            {
                 columns.extend(part.field_ids.iter().copied());
+                seen[number] = true;
             }
         }
         for place in places() {
-            let Some(part) = parts.get(place.part as usize).filter(|p| !is_whole(p, self.kept))
-            else {
-                continue;
-            };
-            for &field in part.field_ids.iter() {
+            let part = parts.get(place.part as usize).filter(|p| !is_whole(p, self.kept));
+            for &field in part.iter().flat_map(|part| part.field_ids.iter()) {
                 if columns.contains(&field) {
                     continue;
                 }
@@ -134,65 +156,168 @@ impl Live {
                 }
             }
         }
-        Ok(columns.into_iter().collect())
+        let columns: Vec<ColumnId> = columns.into_iter().collect();
+        Ok(Found { is_alive: !live.is_empty(), columns, ..Found::default() })
     }
 
     /// `[position of the tag, value]`, ascending by position as a number, then by value.
-    fn tag_values(&self, tags: &[ColumnId]) -> Vec<Vec<String>> {
-        let mut items = Vec::new();
-        for (position, &tag) in tags.iter().enumerate() {
-            let values: SortedSet<&str> =
-                self.series.iter().map(|&series| self.index.tag(series, tag)).collect();
-            let present = values.into_iter().filter(|value| !value.is_empty());
+    fn tag_values(
+        &self,
+        source: &mut dyn Source,
+        tags: &[ColumnId],
+        after: &[String],
+        (room, items_max): (usize, usize),
+    ) -> Result<Found, ScanError> {
+        let from = after.first().and_then(|position| position.parse().ok()).unwrap_or(0_usize);
+        let mut all = Found::default();
+        let mut after = after.get(1..).unwrap_or_default();
+        for (position, tag) in tags.iter().enumerate().skip(from) {
+            if all.items.len() >= items_max {
+                return Ok(all);
+            }
             // Fixed width, so that the order as text is the order of the numbers.
-            items.extend(present.map(|value| vec![format!("{position:05}"), value.to_owned()]));
+            let name = format!("{position:05}");
+            if all.bytes >= room {
+                all.resume = Some(vec![name, String::new()]);
+                return Ok(all);
+            }
+            let of_tag = std::slice::from_ref(tag);
+            let left = items_max - all.items.len();
+            let room = (room - all.bytes, left);
+            let found = self.list(source, of_tag, after, room, &mut |mut item, found| {
+                if item.iter().all(|value| !value.is_empty()) {
+                    item.insert(0, name.clone());
+                    found.items.push(item);
+                }
+            })?;
+            after = &[];
+            all.is_alive |= found.is_alive;
+            all.bytes += found.bytes + name.len() * found.items.len();
+            all.items.extend(found.items);
+            if all.items.len() < items_max
+                && let Some(mut last) = found.resume
+            {
+                last.insert(0, name);
+                all.resume = Some(last);
+                return Ok(all);
+            }
         }
-        items
+        if tags.is_empty() {
+            return self.is_alive(source);
+        }
+        Ok(all)
     }
 
-    /// The values of these tags, once per distinct combination.
-    fn rows(&self, tags: &[ColumnId]) -> Vec<Vec<String>> {
-        let row = |&series: &usize| -> Vec<String> {
-            tags.iter().map(|&tag| self.index.tag(series, tag).to_owned()).collect()
-        };
-        let rows: SortedSet<Vec<String>> = self.series.iter().map(row).collect();
-        rows.into_iter().collect()
+    /// A hash of each combination of values of these tags, or how many there are.
+    fn hashes(
+        &self,
+        source: &mut dyn Source,
+        tags: &[(ColumnId, u64)],
+        after: &[String],
+        (room, count_only): (usize, bool),
+    ) -> Result<Found, ScanError> {
+        let ids: Vec<ColumnId> = tags.iter().map(|(id, _)| *id).collect();
+        let room = if count_only { usize::MAX } else { room };
+        self.list(source, &ids, after, (room, usize::MAX), &mut |values, found| {
+            found.count += 1;
+            if !count_only {
+                let present = tags.iter().zip(&values).filter(|(_, value)| !value.is_empty());
+                let hashes = present.map(|((_, seed), value)| value_hash(*seed, value));
+                found.hashes.push(hashes.fold(0, u64::wrapping_add));
+            }
+        })
     }
+
+    /// Calls `add` with the values of these tags, once per combination that a live series has,
+    /// ascending, behind `after` (nothing: from the first), until `room` is taken.
+    fn list(
+        &self,
+        source: &mut dyn Source,
+        tags: &[ColumnId],
+        after: &[String],
+        (room, items_max): (usize, usize),
+        add: &mut dyn FnMut(Vec<String>, &mut Found),
+    ) -> Result<Found, ScanError> {
+        let mut filter = Filter::compile(self.predicate)?;
+        let selection = Selection { filter: &mut filter, predicate: self.predicate };
+        let mut cursor = Cursor::new(selection, tags, after, room);
+        let time = self.time.intersect(&self.kept);
+        let parts = source.parts_with(self.measurement, time, &mut cursor)?;
+        let bound = cursor.bound.take();
+        let index = SeriesIndex::of_groups(parts, tags, &mut filter);
+        let mut found = Found::default();
+        let sent = |group: &usize| {
+            !after.is_empty() && index.compare_group(*group, after) != Ordering::Greater
+        };
+        for group in first(index.groups(), &sent)..index.groups() {
+            let beyond = |bound: &Vec<String>| index.compare_group(group, bound).is_gt();
+            if bound.as_ref().is_some_and(beyond) {
+                break;
+            }
+            if found.bytes >= room || found.items.len() >= items_max {
+                found.resume = Some(index.group_key(group - 1));
+                return Ok(found);
+            }
+            if self.is_live(source, &index, group)? {
+                found.is_alive = true;
+                let values = index.group_key(group);
+                found.bytes += item_bytes(&values);
+                add(values, &mut found);
+            }
+        }
+        found.resume = bound;
+        Ok(found)
+    }
+
+    /// Whether a series has a row that tombstones and retention leave. Inside the time asked about
+    /// as exactly as headers tell, inside what is kept exactly.
+    fn is_live(
+        &self,
+        source: &mut dyn Source,
+        index: &SeriesIndex,
+        series: usize,
+    ) -> Result<bool, ScanError> {
+        let part = |number: u32| index.parts().get(number as usize);
+        let whole = |place: &Place| part(place.part).is_some_and(|p| is_whole(p, self.kept));
+        if index.places(series).iter().any(whole) {
+            return Ok(true);
+        }
+        let inside = self.time.intersect(&self.kept);
+        for place in index.places(series) {
+            let (part, series) = (place.part as usize, place.series);
+            let is_live = match source.is_live(part, series, inside) {
+                Some(known) => known,
+                None => {
+                    let runs = source.runs(part, series, inside, &[])?;
+                    runs.into_iter().any(|run| run.trim(inside).is_some())
+                }
+            };
+            if is_live {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// About what an item takes on a page.
+fn item_bytes(item: &[String]) -> usize {
+    item.iter().map(|value| value.len() + 4).sum::<usize>() + 4
+}
+
+/// The first of `count` positions that `is_before` does not say yes of; it does of none behind.
+fn first(count: usize, is_before: &dyn Fn(&usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(&middle) { low = middle + 1 } else { high = middle }
+    }
+    low
 }
 
 /// Whether every row of the part is alive.
 fn is_whole(part: &Part, kept: TimeRange) -> bool {
     !part.tombstones && kept.start_ns <= part.time.start_ns
-}
-
-/// Whether a series has a row that tombstones and retention leave. Inside the first of the ranges
-/// as exactly as headers tell, inside the second exactly.
-fn is_live(
-    source: &mut dyn Source,
-    index: &SeriesIndex,
-    series: usize,
-    (time, kept): (TimeRange, TimeRange),
-) -> Result<bool, ScanError> {
-    let part = |number: u32| index.parts().get(number as usize);
-    if index.places(series).iter().any(|place| part(place.part).is_some_and(|p| is_whole(p, kept)))
-    {
-        return Ok(true);
-    }
-    let inside = time.intersect(&kept);
-    for place in index.places(series) {
-        let (part, series) = (place.part as usize, place.series);
-        let is_live = match source.is_live(part, series, inside) {
-            Some(known) => known,
-            None => {
-                let runs = source.runs(part, series, inside, &[])?;
-                runs.into_iter().any(|run| run.trim(inside).is_some())
-            }
-        };
-        if is_live {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Whether a series has a value of `field` inside `time`.

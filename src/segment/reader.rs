@@ -38,6 +38,22 @@ pub fn series<B: Blocks>(index: &Index, blocks: &mut B) -> Result<SeriesTable, B
     Ok(joiner.finish())
 }
 
+/// One block of the series of a segment; nothing past the last.
+///
+/// # Errors
+/// What `blocks` says.
+pub fn chunk<B: Blocks>(
+    index: &Index,
+    chunk: usize,
+    blocks: &mut B,
+) -> Result<SeriesTable, B::Error> {
+    let mut joiner = Joiner::new(index.tag_ids.len());
+    if let Some(&(count, address)) = index.chunks.get(chunk) {
+        blocks.with(address, |bytes| joiner.add(bytes, count))?;
+    }
+    Ok(joiner.finish())
+}
+
 /// Series and times of a page.
 ///
 /// # Errors

@@ -91,12 +91,20 @@ impl Joiner {
     /// Any [`Error`]; the table is then unusable.
     pub fn add(&mut self, bytes: &[u8], count: u32) -> Result<(), Error> {
         let mut data = block::open(bytes, KIND_SERIES, count)?;
+        let is_first = self.table.len == 0;
         for (tag, known) in self.table.tags.iter_mut().zip(&mut self.codes) {
             let mut part = take_part(&mut data)?;
             let n_entries = varint::read_length(&mut part, count as usize)?;
+            if known.is_empty() {
+                known.extend(tag.dictionary.iter().map(Into::into).zip(1..));
+            }
             let mut map = vec![0];
             front::decode(part, n_entries, |value| {
                 let next = tag.dictionary.len() as u32 + 1;
+                if is_first {
+                    tag.dictionary.push(value);
+                    return map.push(next);
+                }
                 let code = *known.entry(value.into()).or_insert(next);
                 if code == next {
                     tag.dictionary.push(value);

@@ -56,14 +56,22 @@ impl<'a, S: Store> StoredBlocks<'a, S> {
         Ok(index)
     }
 
-    /// The series of a segment of the row.
-    pub(super) fn series(&mut self, segment: &Summary) -> Result<Rc<SeriesTable>, Refusal> {
-        let key = (self.key, segment.index_offset);
+    /// Block `chunk` of the series of a segment of the row.
+    pub(super) fn series(
+        &mut self,
+        segment: &Summary,
+        chunk: u32,
+    ) -> Result<Rc<SeriesTable>, Refusal> {
+        let key = ((self.key, segment.index_offset), chunk);
         if let Some(series) = self.cache.series(key) {
             return Ok(series);
         }
         let index = self.index(segment)?;
-        let series = Rc::new(reader::series(&index, self)?);
+        let series = Rc::new(reader::chunk(&index, chunk as usize, self)?);
+        let values = |at: u32| -> Vec<String> {
+            series.tags.iter().map(|tag| tag.get(at as usize).to_owned()).collect()
+        };
+        self.cache.put_extent(key, [values(0), values(series.len.saturating_sub(1))]);
         self.cache.put_series(key, &series);
         Ok(series)
     }

@@ -17,6 +17,8 @@ const BODIES_BYTES_MAX: usize = 8_000_000;
 /// Decoded indexes and series of one shard, bytes. Past it all of them go. Kept apart from bodies:
 /// a scan of everything must not make the next SHOW read everything.
 const DECODED_BYTES_MAX: usize = 4_000_000;
+/// Of that, blocks of series.
+const SERIES_BYTES_MAX: usize = 3_000_000;
 
 /// Latest rows of one shard: enough for a dashboard, and for what lists the last value of all.
 const NEWEST_MAX: usize = 2_048;
@@ -31,10 +33,18 @@ struct Rows {
     bodies: SortedMap<(Table, u64), Rc<[u8]>>,
     bodies_bytes: usize,
     indexes: SortedMap<SegmentKey, Rc<Index>>,
-    series: SortedMap<SegmentKey, Rc<SeriesTable>>,
+    series: SortedMap<ChunkKey, Rc<SeriesTable>>,
+    extents: SortedMap<ChunkKey, Rc<Ends>>,
     newest: SortedMap<SeriesKey, Newest>,
     decoded_bytes: usize,
+    series_bytes: usize,
 }
+
+/// A block of series of a segment, by its position there.
+pub(super) type ChunkKey = (SegmentKey, u32);
+
+/// The tag values of the first and the last series of a block.
+pub(super) type Ends = [Vec<String>; 2];
 
 /// A series of a segment, by its position there.
 type SeriesKey = (SegmentKey, u32);
@@ -50,6 +60,8 @@ impl Rows {
         if self.decoded_bytes + bytes > DECODED_BYTES_MAX {
             self.indexes = SortedMap::default();
             self.series = SortedMap::default();
+            self.extents = SortedMap::default();
+            self.series_bytes = 0;
             self.newest = SortedMap::default();
             self.decoded_bytes = 0;
         }
@@ -105,16 +117,32 @@ impl Cache {
         rows.indexes.insert(key, Rc::clone(index));
     }
 
-    pub(super) fn series(&self, key: SegmentKey) -> Option<Rc<SeriesTable>> {
+    pub(super) fn series(&self, key: ChunkKey) -> Option<Rc<SeriesTable>> {
         self.rows.borrow().series.get(&key).map(Rc::clone)
     }
 
-    pub(super) fn put_series(&self, key: SegmentKey, series: &Rc<SeriesTable>) {
+    pub(super) fn put_series(&self, key: ChunkKey, series: &Rc<SeriesTable>) {
         let tags = series.tags.iter();
         let bytes = tags.map(|tag| tag.dictionary.bytes() + tag.codes.len() * 4).sum::<usize>();
         let mut rows = self.rows.borrow_mut();
-        rows.make_room(bytes);
-        rows.series.insert(key, Rc::clone(series));
+        // What many blocks have to be read for anyway does not push out what others need.
+        if bytes <= SERIES_BYTES_MAX - rows.series_bytes {
+            rows.make_room(bytes);
+            rows.series_bytes += bytes;
+            rows.series.insert(key, Rc::clone(series));
+        }
+    }
+
+    /// The first and the last series of a block that was read before.
+    pub(super) fn extent(&self, key: ChunkKey) -> Option<Rc<Ends>> {
+        self.rows.borrow().extents.get(&key).map(Rc::clone)
+    }
+
+    pub(super) fn put_extent(&self, key: ChunkKey, ends: Ends) {
+        let mut rows = self.rows.borrow_mut();
+        let text = ends.iter().flatten().map(|value| value.len() + size_of::<String>());
+        rows.make_room(text.sum::<usize>() + size_of::<Ends>());
+        rows.extents.insert(key, Rc::new(ends));
     }
 
     /// The latest row of a series, if it is kept with just these columns.

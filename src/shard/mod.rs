@@ -20,6 +20,7 @@ mod handle;
 pub mod host;
 mod jobs;
 mod load;
+mod memtable_rows;
 mod pace;
 pub mod request;
 mod retention;

@@ -6,12 +6,12 @@ use super::Shard;
 use super::blocks::StoredBlocks;
 use super::cache::{Cache, SegmentKey};
 use super::load::Loaded;
+use super::memtable_rows;
 use super::request::Refusal;
 use super::tombstone::{self, Hidden};
 use crate::batch::column::Column;
-use crate::batch::order::{Distinct, Order};
+use crate::batch::order::Order;
 use crate::memtable::Memtable;
-use crate::memtable::table::MeasurementTable;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::PAGE_BYTES_MAX;
 use crate::model::sorted;
@@ -21,7 +21,9 @@ use crate::protocol::shard::Stamp;
 use crate::scan::error::ScanError;
 use crate::scan::page::{ScanPage, SummaryPage};
 use crate::scan::request::{ScanRequest, SummaryRequest};
-use crate::scan::source::{self, Part, ReadStats, Rows, Run, Source, SourceError};
+use crate::scan::source::{
+    self, Everything, Extent, Part, ReadStats, Rows, Run, Source, SourceError, Wanted,
+};
 use crate::scan::{PageLimits, explain, scan, summarise};
 use crate::segment::directory::Summary;
 use crate::segment::index::Index;
@@ -38,8 +40,6 @@ const STEP_BYTES: u64 = ROW_BYTES << 19;
 const CELLS_KEPT_MAX: usize = 2_000_000;
 /// Sets of columns that pages are decoded for at a time.
 const COLUMN_SETS_MAX: usize = 2;
-/// Rows of the memtable put into one block, at least, when a series has fewer.
-const ROWS_PER_BLOCK: usize = 1_024;
 
 impl<S: Store> Shard<S> {
     /// One page of a scan.
@@ -131,8 +131,17 @@ impl<S: Store> Shard<S> {
 
 /// What is behind a part that was handed out.
 enum Behind {
-    Segment { key: SegmentKey, index: Rc<Index>, hidden: Vec<Hidden> },
-    Memtable { measurement: MeasurementId, order: Rc<Order> },
+    /// Some of the segment's series, from `first` on.
+    Segment {
+        key: SegmentKey,
+        index: Rc<Index>,
+        first: u32,
+        hidden: Vec<Hidden>,
+    },
+    Memtable {
+        measurement: MeasurementId,
+        order: Rc<Order>,
+    },
 }
 
 /// A decoded page, or some series of the memtable.
@@ -164,6 +173,15 @@ impl<S: Store> Source for ShardSource<'_, S> {
         measurement: MeasurementId,
         time: TimeRange,
     ) -> Result<Vec<Part>, SourceError> {
+        self.parts_with(measurement, time, &mut Everything)
+    }
+
+    fn parts_with(
+        &mut self,
+        measurement: MeasurementId,
+        time: TimeRange,
+        wanted: &mut dyn Wanted,
+    ) -> Result<Vec<Part>, SourceError> {
         self.parts.clear();
         self.forget();
         if let Some(block) = self.loaded.damage(measurement, &time) {
@@ -184,8 +202,9 @@ impl<S: Store> Source for ShardSource<'_, S> {
         }
         sorted::sort_by_key(&mut segments, |(key, segment)| (segment.first_sequence, *key));
         let mut parts = Vec::with_capacity(segments.len() + 1);
-        for (key, segment) in segments {
-            parts.push(self.segment_part(key, segment).map_err(source_error)?);
+        for (number, (key, segment)) in segments.into_iter().enumerate() {
+            let of = (key, segment, number);
+            self.segment_parts(of, wanted, &mut parts).map_err(source_error)?;
         }
         parts.extend(self.memtable_part(measurement, &time));
         Ok(parts)
@@ -199,8 +218,11 @@ impl<S: Store> Source for ShardSource<'_, S> {
         columns: &[ColumnId],
     ) -> Result<Vec<Run>, SourceError> {
         let set = self.column_set(columns);
-        let (pages, index) = match self.parts.get(part) {
-            Some(Behind::Segment { index, .. }) => (index.pages_of(series), Rc::clone(index)),
+        let (pages, index, number) = match self.parts.get(part) {
+            Some(Behind::Segment { index, first, .. }) => {
+                let number = first.saturating_add(series);
+                (index.pages_of(number), Rc::clone(index), number)
+            }
             Some(Behind::Memtable { .. }) => {
                 let kept = self.memtable_rows((set, part), series);
                 return Ok(kept.and_then(|kept| kept.run(series)).into_iter().collect());
@@ -215,7 +237,7 @@ impl<S: Store> Source for ShardSource<'_, S> {
                 continue;
             }
             let kept = self.segment_rows((set, part), at).map_err(source_error)?;
-            if let Some(run) = kept.run(series) {
+            if let Some(run) = kept.run(number) {
                 self.push_visible(part, series, run, &mut runs);
             }
         }
@@ -236,11 +258,13 @@ impl<S: Store> Source for ShardSource<'_, S> {
     }
 
     fn is_live(&mut self, part: usize, series: u32, time: TimeRange) -> Option<bool> {
-        let Some(Behind::Segment { index, hidden, .. }) = self.parts.get(part) else {
+        let Some(Behind::Segment { index, hidden, first, .. }) = self.parts.get(part) else {
             return None;
         };
         let mut is_known = true;
-        for page in index.pages_of(series).filter_map(|at| index.pages.get(at)) {
+        for page in
+            index.pages_of(first.saturating_add(series)).filter_map(|at| index.pages.get(at))
+        {
             let rows = TimeRange::new(page.min_time_ns, page.max_time_ns.saturating_add(1));
             let within = |outer: &TimeRange| rows.intersect(outer) == rows;
             let mut hiding = hidden.iter().filter_map(|hidden| hidden.time_of(series));
@@ -270,26 +294,53 @@ impl Kept {
 }
 
 impl<S: Store> ShardSource<'_, S> {
-    fn segment_part(&mut self, key: u64, segment: &Summary) -> Result<Part, Refusal> {
+    /// Appends the blocks of series of the segment that may have one that is wanted.
+    fn segment_parts(
+        &mut self,
+        (key, segment, number): (u64, &Summary, usize),
+        wanted: &mut dyn Wanted,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), Refusal> {
         let mut blocks = StoredBlocks::new(self.store, self.cache, self.loaded, key)?;
         let index = blocks.index(segment)?;
-        let series = blocks.series(segment)?;
-        add(&mut self.stats, &blocks.stats);
         self.stats.files += 1;
         self.stats.blocks += index.pages.len() as u64;
         self.stats.block_bytes += segment.bytes;
-        let of = (segment.measurement, segment.time(), segment.last_sequence);
-        let hidden = tombstone::hidden(&self.loaded.tombstones, of, &index.tag_ids, &series)?;
-        let part = Part {
-            time: segment.time(),
-            tag_ids: index.tag_ids.as_slice().into(),
-            series,
-            field_ids: index.fields.iter().map(|&(id, _)| id).collect(),
-            rows: u64::from(segment.rows).max(segment.bytes / ROW_BYTES),
-            tombstones: !hidden.is_empty(),
-        };
-        self.parts.push(Behind::Segment { key: (key, segment.index_offset), index, hidden });
-        Ok(part)
+        let tag_ids: Rc<[ColumnId]> = index.tag_ids.as_slice().into();
+        let rows = u64::from(segment.rows).max(segment.bytes / ROW_BYTES);
+        let rows_per_series = rows / u64::from(index.series().max(1)) + 1;
+        let mut next = 0;
+        for (chunk, &(count, _)) in (0..).zip(&index.chunks) {
+            let first = next;
+            next += count;
+            let of = ((key, segment.index_offset), chunk);
+            if let Some(ends) = self.cache.extent(of) {
+                let [first, last] = &*ends;
+                let extent = Extent { segment: number, tag_ids: &tag_ids, first, last };
+                if !wanted.may_have(&extent) {
+                    self.stats.blocks_pruned += 1;
+                    continue;
+                }
+            }
+            let series = blocks.series(segment, chunk)?;
+            if !wanted.has(&tag_ids, &series) {
+                continue;
+            }
+            let of = (segment.measurement, segment.time(), segment.last_sequence);
+            let hidden = tombstone::hidden(&self.loaded.tombstones, of, &tag_ids, &series)?;
+            parts.push(Part {
+                time: segment.time(),
+                tag_ids: Rc::clone(&tag_ids),
+                field_ids: index.fields.iter().map(|&(id, _)| id).collect(),
+                rows: rows_per_series * u64::from(series.len),
+                tombstones: !hidden.is_empty(),
+                series,
+            });
+            let (key, index) = ((key, segment.index_offset), Rc::clone(&index));
+            self.parts.push(Behind::Segment { key, index, first, hidden });
+        }
+        add(&mut self.stats, &blocks.stats);
+        Ok(())
     }
 
     fn memtable_part(&mut self, measurement: MeasurementId, time: &TimeRange) -> Option<Part> {
@@ -349,14 +400,15 @@ impl<S: Store> ShardSource<'_, S> {
         time: TimeRange,
         columns: &[ColumnId],
     ) -> Result<Option<Rc<Rows>>, Refusal> {
-        let (key, at) = match self.parts.get(part) {
-            Some(Behind::Segment { key, index, hidden }) if hidden.is_empty() => {
+        let (key, at, series) = match self.parts.get(part) {
+            Some(Behind::Segment { key, index, first, hidden }) if hidden.is_empty() => {
+                let series = first.saturating_add(series);
                 let Some(at) = index.pages_of(series).last() else { return Ok(None) };
                 // A page that may have later rows is no reason to read it.
                 if index.pages.get(at).is_none_or(|page| page.max_time_ns >= time.end_ns) {
                     return Ok(None);
                 }
-                (*key, at)
+                (*key, at, series)
             }
             _ => return Ok(None),
         };
@@ -391,7 +443,8 @@ impl<S: Store> ShardSource<'_, S> {
         };
         let table = self.memtable.table_mut(*measurement)?;
         let columns = self.columns.get(set).map_or(&[][..], Vec::as_slice);
-        let kept = gather(table, order, series, columns);
+        let (rows, ends) = memtable_rows::gather(table, order, series, columns);
+        let kept = Kept { rows: Rc::new(rows), first_series: series, ends };
         self.keep((set, part, series as usize), &kept);
         Some(kept)
     }
@@ -432,39 +485,6 @@ impl<S: Store> ShardSource<'_, S> {
         }
         runs.extend(ranges.into_iter().map(|rows| Run { block: Rc::clone(&run.block), rows }));
     }
-}
-
-/// Rows of series `first` and, while they are few, of those behind it.
-fn gather(table: &MeasurementTable, order: &Order, first: u32, columns: &[ColumnId]) -> Kept {
-    let last = table.series().len.saturating_sub(1).max(first);
-    let mut rows: Vec<u32> = Vec::new();
-    let mut counts = Vec::new();
-    for series in first..=last {
-        if !rows.is_empty() && rows.len() >= ROWS_PER_BLOCK {
-            break;
-        }
-        rows.extend_from_slice(order.of(series));
-        counts.push(series);
-    }
-    let distinct = if order.has_duplicates {
-        Distinct::new(&rows, table.row_series(), table.times_ns())
-    } else {
-        Distinct::of_distinct(rows)
-    };
-    let at = |row: &u32| *row as usize;
-    let series_of = |row: &u32| table.row_series().get(at(row)).copied().unwrap_or_default();
-    let ends = counts
-        .iter()
-        // Rows are ordered by series number here.
-        .map(|&series| distinct.rows.partition_point(|row| series_of(row) <= series) as u32)
-        .collect();
-    let times = distinct.rows.iter().filter_map(|row| table.times_ns().get(at(row)).copied());
-    let wanted = table.fields().iter().filter(|(id, _)| columns.contains(id));
-    let rows = Rows {
-        times_ns: times.collect(),
-        columns: wanted.map(|(id, column)| (*id, distinct.gather(column))).collect(),
-    };
-    Kept { rows: Rc::new(rows), first_series: first, ends }
 }
 
 fn add(sum: &mut ReadStats, more: &ReadStats) {

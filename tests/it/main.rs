@@ -40,6 +40,7 @@ mod sample;
 mod schedule;
 mod scripts;
 mod select_cases;
+mod series_lists;
 mod shards;
 mod simulator;
 mod split_schedule;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::condition::For;
+use super::names::Names;
 use super::plan::KeyFilter;
 use super::render::{Ask, series_key};
 use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
@@ -118,8 +119,17 @@ impl Count {
         }
     }
 
-    pub(super) fn want(&self, tags: Vec<Vec<ColumnId>>) -> SummaryWant {
+    /// What the shards are asked for of the tags of `asks`.
+    pub(super) fn want(&self, tags: Vec<Vec<ColumnId>>, asks: &[Ask]) -> SummaryWant {
         match (self.of, self.groups.is_empty()) {
+            (Of::Series, true) => {
+                let seeded = |ask: &Ask| {
+                    let seed = |key: &str| series_hash(&ask.name, [(key, "")]);
+                    ask.tags.iter().map(|(id, key)| (*id, seed(key))).collect()
+                };
+                let tags = asks.iter().map(seeded).collect();
+                SummaryWant::SeriesHashes { tags, count_only: false }
+            }
             (Of::Measurement, true) => SummaryWant::Measurements,
             (Of::TagKey | Of::FieldKey, true) => SummaryWant::Columns,
             (Of::TagValues, true) => SummaryWant::TagValues(tags),
@@ -137,68 +147,73 @@ impl Count {
         &self,
         ask: &Ask,
         summary: &MeasurementSummary,
-        add: &mut dyn FnMut(Vec<String>),
+        add: &mut dyn FnMut(&[&str]),
     ) {
         let of_kind = |id: &ColumnId, is_tag: bool| {
             let (key, kind) = ask.columns.get(id)?;
-            ((*kind == ColumnKind::Tag) == is_tag).then(|| key.clone())
+            ((*kind == ColumnKind::Tag) == is_tag).then_some(key.as_str())
         };
         let listed = |is_tag| summary.columns.iter().filter_map(move |id| of_kind(id, is_tag));
         let fields = || ask.columns.keys().filter_map(|id| of_kind(id, false));
         if self.groups.is_empty() {
-            let mut single = |name| add(vec![name]);
+            let mut single = |name| add(&[name]);
             match self.of {
-                Of::Series => {}
-                Of::Measurement => return single(ask.name.clone()),
+                // Counted by their hashes.
+                Of::Series | Of::TagValues => return,
+                Of::Measurement => return single(&ask.name),
                 Of::TagKey => return listed(true).for_each(single),
                 Of::FieldKey if self.has_condition => return fields().for_each(single),
                 Of::FieldKey => return listed(false).for_each(single),
-                Of::TagValues => {
-                    let values = summary.items.iter().filter_map(|item| item.get(1).cloned());
-                    return values.for_each(single);
-                }
             }
         }
         for values in &summary.items {
-            let tags = || ask.tags.iter().map(|(_, key)| key).zip(values);
+            let tags = || ask.tags.iter().map(|(_, key)| key.as_str()).zip(values);
             let present = || tags().filter(|(_, value)| !value.is_empty());
             let value = |group| tags().find(|(key, _)| *key == group).map(|(_, value)| value);
-            let group: Vec<String> =
-                self.groups.iter().map(|g| value(g).cloned().unwrap_or_default()).collect();
-            let mut grouped = |name: String| add(group.iter().cloned().chain([name]).collect());
+            let series = series_key(ask, values);
+            let group: Vec<&str> =
+                self.groups.iter().map(|g| value(g).map_or("", String::as_str)).collect();
+            let mut grouped = |name: &str| add(&[&group[..], &[name]].concat());
             match self.of {
-                Of::Series => grouped(series_key(ask, values)),
-                Of::Measurement => grouped(ask.name.clone()),
-                Of::TagKey => present().for_each(|(key, _)| grouped(key.clone())),
+                Of::Series => grouped(&series),
+                Of::Measurement => grouped(&ask.name),
+                Of::TagKey => present().for_each(|(key, _)| grouped(key)),
                 Of::FieldKey => fields().for_each(grouped),
                 Of::TagValues => {
                     let keys = self.keys.as_ref();
                     let counted = |key: &str| keys.is_some_and(|keys| keys.accepts(key));
                     let counted = present().filter(|(key, _)| counted(key));
-                    counted.for_each(|(_, value)| grouped(value.clone()));
+                    counted.for_each(|(_, value)| grouped(value));
                 }
             }
         }
     }
 
-    /// Whether a series' hash is enough to count it: a million of them must fit.
+    /// Whether hashes are enough to count: a million names need not be kept.
     pub(super) fn is_hashed(&self) -> bool {
-        self.of == Of::Series && self.groups.is_empty()
+        matches!(self.of, Of::Series | Of::TagValues) && self.groups.is_empty()
     }
 
-    /// The hash of a series, the same on every shard and in every policy.
-    pub(super) fn hash(ask: &Ask, values: &[String]) -> u64 {
-        let tags = ask.tags.iter().map(|(_, key)| key.as_str());
-        let tags = tags.zip(values.iter().map(String::as_str));
-        series_hash(&ask.name, tags.filter(|(_, value)| !value.is_empty()))
-    }
-
-    /// One series per group of `rows`, which ascend.
-    pub(super) fn chunks(&self, name: Option<&str>, rows: &[Vec<String>]) -> Vec<SeriesChunk> {
+    /// One series per group of `rows`.
+    pub(super) fn chunks(&self, name: Option<&str>, rows: &Names) -> Vec<SeriesChunk> {
         let width = self.groups.len();
-        let same = |a: &Vec<String>, b: &Vec<String>| a.get(..width) == b.get(..width);
-        let groups = rows.chunk_by(same);
-        groups.map(|rows| self.chunk(name, rows.first(), rows.len() as u64)).collect()
+        let mut chunks = Vec::new();
+        let (mut group, mut count): (Option<Vec<String>>, u64) = (None, 0);
+        for at in 0..rows.len() {
+            let next = rows.rows(at..at + 1, width + 1).pop().map(|mut row| {
+                row.truncate(width);
+                row
+            });
+            if group.is_some() && group != next {
+                chunks.push(self.chunk(name, group.as_ref(), count));
+                count = 0;
+            }
+            (group, count) = (next, count + 1);
+        }
+        if group.is_some() {
+            chunks.push(self.chunk(name, group.as_ref(), count));
+        }
+        chunks
     }
 
     /// The series that says `count`.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::names::Names;
 use super::plan::MetaPlan;
 use super::render::{Listing, Render};
 use crate::model::ids::MeasurementId;
@@ -42,6 +43,18 @@ struct MetaStream {
     rest: Option<Option<(u32, Vec<String>)>>,
 }
 
+/// Rows of one chunk.
+const CHUNK_ROWS: usize = 10_000;
+
+/// The rows that are being handed out.
+#[derive(Debug)]
+struct Showing {
+    title: Option<String>,
+    names: Names,
+    from: usize,
+    to: usize,
+}
+
 /// Executes one [`MetaPlan`].
 #[derive(Debug)]
 pub struct MetaExecutor {
@@ -51,6 +64,7 @@ pub struct MetaExecutor {
     streams: Vec<MetaStream>,
     listing: Listing,
     limiter: Limiter,
+    showing: Option<Showing>,
     held: Option<SeriesChunk>,
     /// Counts to be handed out.
     counts: VecDeque<SeriesChunk>,
@@ -81,11 +95,12 @@ impl MetaExecutor {
         }
         let [limit, offset] = plan.limits;
         Self {
+            listing: Listing::new(plan.keep()),
             plan,
             measurements: by_name.into_iter().collect(),
             streams,
-            listing: Listing::default(),
             limiter: Limiter::new(limit, offset),
+            showing: None,
             held: None,
             counts: VecDeque::new(),
             total: 0,
@@ -101,6 +116,11 @@ impl MetaExecutor {
     pub fn next(&mut self) -> Result<MetaStep, QueryError> {
         if let Some(chunk) = self.counts.pop_front() {
             return Ok(MetaStep::Chunk(chunk));
+        }
+        while let Some(chunk) = self.show_next() {
+            if let Some(chunk) = chunk {
+                return Ok(MetaStep::Chunk(chunk));
+            }
         }
         while let Some((name, scans)) = self.measurements.front() {
             let needs = collect(&mut self.streams, &self.plan, scans, &mut self.listing)?;
@@ -120,9 +140,14 @@ impl MetaExecutor {
                 Render::Placed(..) => name.rsplit_once('\0').map_or("", |(name, _)| name),
                 _ => &name,
             };
-            let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, plain);
-            if let Some(chunk) = self.show(&name, &rows) {
-                return Ok(MetaStep::Chunk(chunk));
+            let next = Listing::new(self.plan.keep());
+            let listing = std::mem::replace(&mut self.listing, next);
+            let names = listing.finish(&self.plan.render, plain);
+            self.show(&name, names);
+            while let Some(chunk) = self.show_next() {
+                if let Some(chunk) = chunk {
+                    return Ok(MetaStep::Chunk(chunk));
+                }
             }
         }
         self.count_whole();
@@ -142,7 +167,7 @@ impl MetaExecutor {
     fn count(&mut self, name: &str) {
         let Render::Count(count) = &self.plan.render else { return };
         if count.is_hashed() {
-            let series = std::mem::take(&mut self.listing).hashed();
+            let series = std::mem::take(&mut self.listing).counted();
             self.total += series;
             if series > 0 && !count.is_whole() {
                 self.counts.push_back(count.chunk(Some(name), None, series));
@@ -171,25 +196,42 @@ impl MetaExecutor {
         }
     }
 
-    /// The chunk to hand out once `rows` of measurement `name` are known.
-    fn show(&mut self, name: &str, rows: &[Vec<String>]) -> Option<SeriesChunk> {
-        let per_measurement = self.plan.render.per_measurement();
-        if per_measurement {
+    /// Begins to hand out the rows of measurement `name`.
+    fn show(&mut self, name: &str, names: Names) {
+        let title = if self.plan.render.per_measurement() {
             let [limit, offset] = self.plan.limits;
             self.limiter = Limiter::new(limit, offset);
-        }
-        let (from, to) = self.limiter.take(rows.len());
-        let rows = rows.get(from..to).filter(|rows| !rows.is_empty())?;
+            Some(name.to_owned())
+        } else {
+            let is_named = self.plan.render.columns().first().is_some_and(|first| *first == "name");
+            is_named.then(|| "measurements".to_owned())
+        };
+        let (from, to) = self.limiter.take(names.len());
+        self.showing = (from < to).then_some(Showing { title, names, from, to });
+    }
+
+    /// The next of the rows that are being handed out, if there are any: a chunk, or nothing yet.
+    fn show_next(&mut self) -> Option<Option<SeriesChunk>> {
         let columns = self.plan.render.columns();
-        if per_measurement {
-            return Some(SeriesChunk::of_strings(Some(name), columns, rows));
+        let Showing { title, names, from, to } = self.showing.as_mut()?;
+        let end = to.min(&mut from.saturating_add(CHUNK_ROWS)).to_owned();
+        let rows = names.rows(*from..end, columns.len());
+        let mut chunk = SeriesChunk::of_strings(title.as_deref(), columns, &rows);
+        *from = end;
+        let is_last = end >= *to;
+        if is_last {
+            self.showing = None;
         }
-        let title = columns.first().filter(|first| **first == "name").map(|_| "measurements");
-        let mut before = self.held.replace(SeriesChunk::of_strings(title, columns, rows));
+        if self.plan.render.per_measurement() {
+            chunk.partial = !is_last;
+            return Some(Some(chunk));
+        }
+        // More rows of the same series may follow, of another measurement.
+        let mut before = self.held.replace(chunk);
         if let Some(before) = &mut before {
             before.partial = true;
         }
-        before
+        Some(before)
     }
 }
 

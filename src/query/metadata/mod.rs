@@ -9,6 +9,7 @@ mod condition;
 mod deletion;
 pub mod executor;
 mod measurement_filter;
+mod names;
 mod plan;
 mod policies;
 mod render;

@@ -37,6 +37,25 @@ pub struct MetaScan {
     pub(super) asks: Vec<Ask>,
 }
 
+impl MetaPlan {
+    /// How many rows of a measurement matter.
+    pub(super) fn keep(&self) -> Option<usize> {
+        match self.render {
+            Render::Measurements(_) | Render::Placed(..) | Render::Count(_) => None,
+            _ => keep(self.limits),
+        }
+    }
+}
+
+impl MetaScan {
+    /// Tells that no two of its shards, nor another scan, have series in common.
+    pub fn is_disjoint(&mut self) {
+        if let SummaryWant::SeriesHashes { count_only, .. } = &mut self.request.want {
+            *count_only = true;
+        }
+    }
+}
+
 /// What all the statements have in common.
 struct Show<'a> {
     sources: &'a [Source],
@@ -153,10 +172,20 @@ fn plan(
             predicates: predicates?,
             want: want(&render, &asks),
             resume: None,
+            items_max: match render {
+                // They come in the order in which they are shown.
+                Render::TagValues(_) => keep(show.limits).map(|keep| keep as u64),
+                _ => None,
+            },
         };
         scans.push(MetaScan { policy: policy.name.clone(), request, asks });
     }
     Ok(MetaPlan { scans, render, limits: show.limits })
+}
+
+/// How many rows of each measurement are needed at most, by LIMIT and OFFSET.
+pub(super) fn keep([limit, offset]: [u64; 2]) -> Option<usize> {
+    (limit > 0).then(|| usize::try_from(limit.saturating_add(offset)).unwrap_or(usize::MAX))
 }
 
 /// 1.x looks at whole shard groups.
@@ -173,7 +202,7 @@ fn whole_groups(time: TimeRange, group_duration_ns: i64) -> TimeRange {
 fn want(render: &Render, asks: &[Ask]) -> SummaryWant {
     let tags = || asks.iter().map(|ask| ask.tags.iter().map(|(id, _)| *id).collect()).collect();
     match render {
-        Render::Count(count) => count.want(tags()),
+        Render::Count(count) => count.want(tags(), asks),
         Render::Measurements(None) | Render::Placed(None, _) => SummaryWant::Measurements,
         Render::Measurements(Some(_)) | Render::Placed(Some(_), _) | Render::TagValues(_) => {
             SummaryWant::TagValues(tags())

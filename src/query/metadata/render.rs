@@ -2,13 +2,13 @@
 
 use super::cardinality::Count;
 use super::measurement_filter::MeasurementFilter;
+use super::names::Names;
 use super::plan::KeyFilter;
 use crate::model::ids::ColumnId;
-use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
+use crate::model::series::value_hash;
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::query::error::QueryError;
 use crate::scan::page::MeasurementSummary;
 
@@ -87,18 +87,25 @@ impl Ask {
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     alive: bool,
-    /// Rows to print, ascending.
-    rows: SortedSet<Vec<String>>,
+    /// Rows to print.
+    rows: Names,
     /// For each leaf of the filter: the tag is there, a value hits.
     seen: Vec<(bool, bool)>,
-    /// Series that are only counted, any number of times each.
+    /// Hashes of what is only counted, any number of times each.
     hashes: Vec<u64>,
+    /// Series that no other shard has.
+    count: u64,
 }
 
-/// Series that one statement may count.
-const SERIES_COUNTED_MAX: usize = 4 << 20;
+/// Series, or values of tags, of one measurement that one statement may count.
+const COUNTED_MAX: usize = 4 << 20;
 
 impl Listing {
+    /// Nothing yet; only the first `keep` rows matter, if any number.
+    pub(super) fn new(keep: Option<usize>) -> Self {
+        Self { rows: Names::new(keep), ..Self::default() }
+    }
+
     /// Adds what one shard says.
     ///
     /// # Errors
@@ -110,53 +117,60 @@ impl Listing {
         summary: &MeasurementSummary,
     ) -> Result<(), QueryError> {
         self.alive = true;
+        let rows = &mut self.rows;
         match render {
             Render::Measurements(filter) => self.test(filter.as_ref(), ask, summary),
             Render::Placed(filter, database) => {
+                rows.push(&[&ask.name, database, &ask.policy]);
                 self.test(filter.as_ref(), ask, summary);
-                self.rows.insert(vec![ask.name.clone(), database.clone(), ask.policy.clone()]);
             }
             Render::Count(count) if count.is_hashed() => {
-                self.hashes.extend(summary.items.iter().map(|tags| Count::hash(ask, tags)));
+                self.count += summary.count;
+                self.hashes.extend(&summary.hashes);
+                let values = summary.items.iter().filter_map(|item| item.get(1));
+                self.hashes.extend(values.map(|value| value_hash(0, value)));
             }
-            Render::Count(count) => count.names(ask, summary, &mut |row| {
-                self.rows.insert(row);
-            }),
+            Render::Count(count) => count.names(ask, summary, &mut |row| rows.push(row)),
             Render::Series => {
-                let keys = summary.items.iter().map(|tags| vec![series_key(ask, tags)]);
-                self.rows.extend(keys);
+                for tags in &summary.items {
+                    rows.push(&[&series_key(ask, tags)]);
+                }
             }
             Render::TagValues(_) => {
-                let rows = summary.items.iter().filter_map(|item| tag_value(ask, item));
-                self.rows.extend(rows.map(|(key, value)| vec![key.to_owned(), value.to_owned()]));
+                for (key, value) in summary.items.iter().filter_map(|item| tag_value(ask, item)) {
+                    rows.push(&[key, value]);
+                }
             }
             Render::TagKeys(filter) => {
                 for id in &summary.columns {
                     if let Some((key, ColumnKind::Tag)) = ask.columns.get(id)
                         && filter.as_ref().is_none_or(|filter| filter.accepts(key))
                     {
-                        self.rows.insert(vec![key.clone()]);
+                        rows.push(&[key]);
                     }
                 }
             }
             Render::FieldKeys => {
                 for id in &summary.columns {
                     if let Some((key, ColumnKind::Field(field_type))) = ask.columns.get(id) {
-                        self.rows.insert(vec![key.clone(), field_type.name().to_owned()]);
+                        rows.push(&[key, field_type.name()]);
                     }
                 }
             }
         }
-        let limit = BUCKETS_PER_QUERY_MAX;
-        if self.rows.len() as u64 > limit || self.hashes.len() > SERIES_COUNTED_MAX {
-            let (what, unit) = ("a measurement of this statement", "names");
-            return Err(QueryError::TooLarge { what, limit, unit });
+        if self.hashes.len() > COUNTED_MAX {
+            let (what, limit) = ("a measurement of this statement", COUNTED_MAX as u64);
+            let unit = "series or values over several shard groups";
+            return Err(QueryError::TooManyNames { what, limit, unit });
         }
-        Ok(())
+        self.rows.check()
     }
 
-    /// How many series were counted.
-    pub(super) fn hashed(&mut self) -> u64 {
+    /// How many were counted.
+    pub(super) fn counted(&mut self) -> u64 {
+        if self.hashes.is_empty() {
+            return self.count;
+        }
         sorted::sort(&mut self.hashes);
         self.hashes.dedup();
         self.hashes.len() as u64
@@ -180,19 +194,20 @@ impl Listing {
         }
     }
 
-    /// The rows of measurement `name`.
-    pub(super) fn finish(mut self, render: &Render, name: &str) -> Vec<Vec<String>> {
+    /// The rows of measurement `name`, ascending.
+    pub(super) fn finish(mut self, render: &Render, name: &str) -> Names {
         if let Render::Measurements(filter) | Render::Placed(filter, _) = render {
             self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));
             let listed = filter.as_ref().is_none_or(|filter| filter.accepts(name, &self.seen));
             if !(self.alive && listed) {
-                return Vec::new();
+                return Names::default();
             }
             if self.rows.is_empty() {
-                return vec![vec![name.to_owned()]];
+                self.rows.push(&[name]);
             }
         }
-        self.rows.into_iter().collect()
+        self.rows.sort();
+        self.rows
     }
 }
 

@@ -52,6 +52,8 @@ fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
                         measurement: MeasurementId(7),
                         columns: vec![ColumnId(1), ColumnId(2), ColumnId(3)],
                         items: items.collect(),
+                        hashes: Vec::new(),
+                        count: 0,
                     };
                     let page = SummaryPage {
                         measurements: vec![summary],

@@ -57,6 +57,7 @@ fn page(query: u64, is_first: bool) -> ToShard {
         kept_from_ns: None,
         predicates: vec![None],
         want: SummaryWant::Measurements,
+        items_max: None,
         resume: (!is_first).then(|| (0, Vec::new())),
     };
     ToShard::Summarise { query, stamp: stamp(), request }

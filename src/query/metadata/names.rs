@@ -1,0 +1,147 @@
+//! Rows of names that a statement lists or counts: one text, sorted once. A million of them take
+//! little more than their bytes.
+
+use std::ops::Range;
+
+use crate::batch::column::StringColumn;
+use crate::model::sorted::sort_positions;
+use crate::query::error::QueryError;
+
+/// What all names of one measurement may take, bytes.
+const BYTES_MAX: usize = 48_000_000;
+/// What one takes beside its text, bytes: where it ends, and its place in the order.
+const NAME_BYTES: usize = 8;
+/// Names stored together: what is stored never moves, as it would in one text that grows.
+const PAGE_NAMES: usize = 4_096;
+/// Names beyond those to be kept that are let come before they are sorted.
+const SPARE: usize = 10_000;
+/// Between the cells of a row; below every character of a name.
+const SEPARATOR: &str = "\0";
+
+/// Rows of as many cells each, in any order, any number of times each, until they are sorted.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pages: Vec<StringColumn>,
+    bytes: usize,
+    /// Of no others than the first so many is there need.
+    keep: Option<usize>,
+    /// Positions in ascending order, once they are sorted.
+    order: Vec<u32>,
+}
+
+impl Names {
+    /// Of which only the first `keep` matter, if any number.
+    pub(super) fn new(keep: Option<usize>) -> Self {
+        Self { keep, ..Self::default() }
+    }
+
+    pub(super) fn push(&mut self, row: &[&str]) {
+        self.push_text(&row.join(SEPARATOR));
+    }
+
+    fn push_text(&mut self, text: &str) {
+        if self.pages.last().is_none_or(|page| page.len() >= PAGE_NAMES) {
+            self.pages.push(StringColumn::default());
+        }
+        if let Some(page) = self.pages.last_mut() {
+            page.push(text);
+            self.bytes += text.len() + NAME_BYTES;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// Drops what is there twice or is not needed once there is much of it.
+    ///
+    /// # Errors
+    /// [`QueryError::TooManyNames`] when too much is left.
+    pub(super) fn check(&mut self) -> Result<(), QueryError> {
+        let spare = self.keep.map(|keep| keep.saturating_add(SPARE));
+        let stored = self.stored();
+        if self.bytes > BYTES_MAX || spare.is_some_and(|spare| stored > spare) {
+            self.sort();
+            if self.order.len() < stored {
+                let mut left = Self::new(self.keep);
+                self.order.iter().for_each(|&at| left.push_text(self.text(at)));
+                *self = left;
+            }
+        }
+        if self.bytes > BYTES_MAX {
+            let (what, unit) = ("the list of a measurement's names", "bytes");
+            return Err(QueryError::TooManyNames { what, limit: BYTES_MAX as u64, unit });
+        }
+        Ok(())
+    }
+
+    /// Brings them into ascending order, each once, as many as are kept.
+    pub(super) fn sort(&mut self) {
+        let mut order: Vec<u32> = (0..self.stored() as u32).collect();
+        sort_positions(&mut order, &|a, b| self.text(a).cmp(self.text(b)));
+        order.dedup_by(|a, b| self.text(*a) == self.text(*b));
+        order.truncate(self.keep.unwrap_or(usize::MAX));
+        self.order = order;
+    }
+
+    /// How many there are, once sorted.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Rows `range`, of `width` cells, once sorted.
+    pub(super) fn rows(&self, range: Range<usize>, width: usize) -> Vec<Vec<String>> {
+        let row = |at: &u32| self.text(*at).splitn(width, SEPARATOR).map(str::to_owned).collect();
+        self.order.get(range).unwrap_or_default().iter().map(row).collect()
+    }
+
+    /// How many are stored, those that are there twice included.
+    fn stored(&self) -> usize {
+        let last = self.pages.last().map_or(0, StringColumn::len);
+        self.pages.len().saturating_sub(1) * PAGE_NAMES + last
+    }
+
+    fn text(&self, at: u32) -> &str {
+        let at = at as usize;
+        self.pages.get(at / PAGE_NAMES).map_or("", |page| page.get(at % PAGE_NAMES))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted_told_once_and_cut_to_what_is_kept() {
+        let mut names = Names::new(Some(3));
+        for number in (0..3 * SPARE).rev() {
+            names.push(&["key", &format!("{:05}", number / 2)]);
+            names.check().unwrap();
+            assert!(names.stored() <= SPARE + 3);
+        }
+        names.sort();
+        let row = |value: &str| vec!["key".to_owned(), value.to_owned()];
+        assert_eq!(names.rows(0..names.len(), 2), ["00000", "00001", "00002"].map(row));
+    }
+
+    #[test]
+    fn a_list_that_does_not_fit_says_so_unless_it_says_the_same_twice() {
+        let mut names = Names::new(None);
+        let long = "x".repeat(BYTES_MAX / 4);
+        for _ in 0..9 {
+            names.push(&[&long]);
+            names.check().unwrap();
+        }
+        for number in 0..9 {
+            names.push(&[&format!("{number}{long}")]);
+            if let Err(error) = names.check() {
+                assert_eq!((number, error.to_string()), (2, TEXT.to_owned()));
+                return;
+            }
+        }
+        panic!("never refused");
+    }
+
+    const TEXT: &str = "the list of a measurement's names takes more than 48000000 bytes: ask for \
+        fewer with WHERE, FROM or LIMIT, or for their number with CARDINALITY";
+}
