@@ -4,10 +4,11 @@
 use crate::influxql::duration;
 use crate::model::ids::ColumnId;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
+use crate::model::sorted;
 use crate::query::executor::StreamId;
 use crate::query::plan::{Plan, PlannedScan};
 use crate::query::result::SeriesChunk;
-use crate::scan::request::{AggregateCall, Input, Output};
+use crate::scan::request::{AggregateCall, AggregateFunction, Beside, Input, Output, ScanRequest};
 use crate::scan::source::ReadStats;
 
 /// A statement that is explained.
@@ -49,7 +50,7 @@ impl Explain {
         let scan = |(scan, shards): (&PlannedScan, &u32)| {
             let schema =
                 schema_of(scan).and_then(|policy| policy.measurements.get(&scan.measurement));
-            let (calls, fields) = describe(&scan.request.output, schema.map(AsRef::as_ref));
+            let (calls, fields) = describe(&scan.request, schema.map(AsRef::as_ref));
             let costs = vec![ReadStats::default(); *shards as usize];
             Scan { measurement: scan.measurement.clone(), calls, fields, costs }
         };
@@ -186,8 +187,8 @@ fn draw(nodes: &[Node], indent: &str, lines: &mut Vec<String>) {
     }
 }
 
-/// The calls of a scan as 1.x prints them, and the fields that it reads for no call.
-fn describe(output: &Output, schema: Option<&MeasurementSchema>) -> (Vec<String>, String) {
+/// The calls of a scan as 1.x prints them, and the columns that it reads for no call or beside one.
+fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<String>, String) {
     let key = |id: ColumnId| {
         let columns = schema.into_iter().flat_map(|schema| &schema.columns);
         columns.filter(|column| column.id == id).map(|column| column.key.as_str()).next()
@@ -196,18 +197,39 @@ fn describe(output: &Output, schema: Option<&MeasurementSchema>) -> (Vec<String>
         let read_as = input.output_type().unwrap_or(input.field_type);
         format!("{}::{}", key(input.column).unwrap_or("?"), read_as.name())
     };
-    match output {
+    let tag = |id: &ColumnId| format!("{}::tag", key(*id).unwrap_or("?"));
+    let (calls, mut beside) = match &request.output {
         Output::Rows { fields, tags, .. } => {
-            let tags = tags.iter().map(|id| format!("{}::tag", key(*id).unwrap_or("?")));
-            let all: Vec<String> = fields.iter().map(field).chain(tags).collect();
-            (vec![String::new()], all.join(", "))
+            let all = fields.iter().map(field).chain(tags.iter().map(tag));
+            (vec![String::new()], all.collect::<Vec<String>>())
         }
         Output::Aggregates { calls, .. } => {
             let call = |call: &AggregateCall| {
-                let function = format!("{:?}", call.function).to_lowercase();
-                format!("{function}({})", field(&call.input))
+                let function = match call.function {
+                    AggregateFunction::Met { latest: false, .. } => AggregateFunction::First,
+                    AggregateFunction::Met { latest: true, .. } => AggregateFunction::Last,
+                    other => other,
+                };
+                let name = format!("{function:?}").to_lowercase();
+                format!("{name}({})", field(&call.input))
             };
-            (calls.iter().map(call).collect(), String::new())
+            let tags = schema.into_iter().flat_map(MeasurementSchema::tags);
+            let series = tags.filter(|tag| !request.group_by.contains(&tag.id)).count();
+            // What only says which series a point is of is not shown.
+            let shown = |call: &AggregateCall| {
+                let skipped = match call.function {
+                    AggregateFunction::Met { by_text, .. } => series + usize::from(by_text),
+                    _ => 0,
+                };
+                let shown = call.beside.iter().skip(skipped).map(|beside| match beside {
+                    Beside::Field(input) => field(input),
+                    Beside::Tag(id) => tag(id),
+                });
+                shown.collect::<Vec<String>>()
+            };
+            (calls.iter().map(call).collect(), calls.iter().flat_map(shown).collect())
         }
-    }
+    };
+    sorted::sort(&mut beside);
+    (calls, beside.join(", "))
 }

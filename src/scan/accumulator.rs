@@ -14,6 +14,7 @@ use super::request::{AggregateCall, AggregateFunction};
 use super::selectors::first::First;
 use super::selectors::last::Last;
 use super::selectors::max::Max;
+use super::selectors::met::Met;
 use super::selectors::min::Min;
 use super::selectors::selected::Selected;
 use super::spans::Span;
@@ -77,6 +78,9 @@ pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, 
         }
         (F, _) => Box::new(Selected::<First>::new(field_type, beside())),
         (L, _) => Box::new(Selected::<Last>::new(field_type, beside())),
+        (AggregateFunction::Met { latest, by_text }, _) => {
+            Box::new(Met::new((latest, by_text), field_type, beside()))
+        }
         (function, field_type) => return Err(ScanError::Input { function, field_type }),
     })
 }

@@ -116,6 +116,15 @@ pub enum AggregateFunction {
     Spread,
     /// Count, mean and squared distance (merged by Chan's formula).
     Stddev,
+    /// [`Self::First`] or [`Self::Last`] of all series of a group without windows, of which 1.x
+    /// looks at two. What stands beside begins with the texts that order them: the tags of the
+    /// series in order of their names and, with `by_text`, before them the text shown.
+    Met {
+        /// Last instead of first.
+        latest: bool,
+        /// The two whose texts come first (last) instead of the two ends.
+        by_text: bool,
+    },
 }
 
 /// GROUP BY time(every, offset), in UTC or in a zone.

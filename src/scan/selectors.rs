@@ -4,6 +4,7 @@ pub(super) mod bottom;
 pub(super) mod first;
 pub(super) mod last;
 pub(super) mod max;
+pub(super) mod met;
 pub(super) mod min;
 pub(super) mod percentile;
 pub(super) mod sample;

@@ -1,5 +1,7 @@
 //! Fields to output expressions over calls and slots (1.x `valueMapper`).
 
+use std::rc::Rc;
+
 use xxhash_rust::xxh64::xxh64;
 
 use super::data_type::{DataType, Names};
@@ -313,17 +315,51 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
+    /// Slots for the tags by which series of one group differ.
+    fn other_tags(&mut self, group_keys: &[String]) -> Vec<usize> {
+        let names = self.names;
+        let tags = names.tags.keys().filter(|tag| !group_keys.iter().any(|key| **key == ***tag));
+        let slot = |tag: &Rc<str>| Slot { name: tag.to_string(), data_type: DataType::Tag };
+        tags.map(|tag| self.slot_of(slot(tag))).collect()
+    }
+
+    /// first() or last() of several series without windows, as 1.x meets their points.
+    fn meet(&self, call: &mut CallPlan, series: &[usize]) {
+        let latest = match call.base {
+            Base::Merge(AggregateFunction::First) => false,
+            Base::Merge(AggregateFunction::Last) => true,
+            _ => return,
+        };
+        let slots = call.beside.iter().filter_map(|&slot| Some((self.slots.get(slot)?, slot)));
+        let shown = slots.min_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        let is_text = |data_type| matches!(data_type, DataType::Tag | DataType::String);
+        let text = shown.filter(|(slot, _)| is_text(slot.data_type)).map(|(_, slot)| slot);
+        call.base = Base::Merge(AggregateFunction::Met { latest, by_text: text.is_some() });
+        let shown = std::mem::take(&mut call.beside);
+        call.beside = text.into_iter().chain(series.iter().copied()).chain(shown).collect();
+    }
+
     /// Resolves the marks and hangs the referenced slots on the sole selector.
-    pub(crate) fn finish(self, outputs: Vec<Scalar>) -> Built {
+    pub(crate) fn finish(mut self, outputs: Vec<Scalar>, group_keys: &[String]) -> Built {
         let count = self.calls.len();
-        let mut calls: Vec<CallPlan> = self.calls.into_iter().map(|(_, plan)| plan).collect();
+        let calls = std::mem::take(&mut self.calls);
+        let mut calls: Vec<CallPlan> = calls.into_iter().map(|(_, plan)| plan).collect();
+        let first_last = |call: &CallPlan| {
+            matches!(call.base, Base::Merge(AggregateFunction::First | AggregateFunction::Last))
+        };
+        let plain = self.window.is_none() && self.checked.subqueries.is_empty();
+        let met = plain && calls.iter().any(first_last);
+        let series = if met { self.other_tags(group_keys) } else { Vec::new() };
         let keeps_point_time = match calls.as_mut_slice() {
             [call] if call.transforms.is_empty() && is_selector(&call.base) => {
-                call.beside = self.referenced;
+                call.beside = std::mem::take(&mut self.referenced);
                 self.window.is_none()
             }
             _ => false,
         };
+        if !series.is_empty() {
+            calls.iter_mut().for_each(|call| self.meet(call, &series));
+        }
         let outputs = outputs.into_iter().map(|output| settle(output, count)).collect();
         Built { outputs, slots: self.slots, calls, keeps_point_time }
     }

@@ -138,7 +138,7 @@ pub(crate) fn lower(
     for field in &shown {
         outputs.push(builder.output(&field.expr)?);
     }
-    let mut built = builder.finish(outputs);
+    let mut built = builder.finish(outputs, &group_keys);
     if inner_nodes.len() == checked.select.sources.len() {
         // Tags of a subquery are columns like others.
         for slot in built.slots.iter_mut().filter(|slot| slot.data_type == DataType::Tag) {

@@ -197,6 +197,8 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
             values.iter().min_by(|a, b| order(a, b)).unwrap(),
         ),
         // One value has no deviation.
+        // Has tests of its own (`selectors/met.rs`).
+        AggregateFunction::Met { .. } => return vec![None],
         Stddev if values.len() < 2 => return vec![None],
         Stddev => {
             let mean = reals.iter().sum::<f64>() / count;
