@@ -12,19 +12,35 @@ impl Window {
     pub fn bounds(&self, time_ns: i64) -> Range<i64> {
         let (aligned_ns, shift_ns) = self.align(time_ns);
         let end_ns = aligned_ns.saturating_add(self.every_ns).min(MAX_TIME_NS);
-        self.settle(aligned_ns, shift_ns)..self.settle(end_ns, shift_ns)
+        let moved_ns = self.moved(end_ns, shift_ns);
+        // Skipped time comes after the change, so a border that lands on it stays behind it.
+        let moved_end_ns = end_ns.saturating_add(moved_ns);
+        let stays = moved_ns < 0 && self.shift(moved_end_ns) != self.shift(end_ns);
+        let end_ns = if stays { end_ns } else { moved_end_ns };
+        self.start(time_ns)..end_ns.saturating_add(self.offset_ns).min(MAX_TIME_NS)
     }
 
     /// Start of the window of `time_ns`.
     pub fn start(&self, time_ns: i64) -> i64 {
         let (aligned_ns, shift_ns) = self.align(time_ns);
-        self.settle(aligned_ns, shift_ns)
+        let moved_ns = self.moved(aligned_ns, shift_ns);
+        aligned_ns.saturating_add(moved_ns).saturating_add(self.offset_ns)
+    }
+
+    /// The start that `fill()` expects behind `start_ns`, or before it; `shift_ns` is the zone's
+    /// shift at the last one and is kept (1.x `floatFillIterator`).
+    pub fn step(&self, start_ns: i64, shift_ns: &mut i64, descending: bool) -> i64 {
+        let every_ns = if descending { -self.every_ns } else { self.every_ns };
+        let next_ns = start_ns.saturating_add(every_ns);
+        let moved_ns = self.moved(next_ns.saturating_sub(1), *shift_ns);
+        *shift_ns = self.shift(next_ns.saturating_sub(1));
+        next_ns.saturating_add(moved_ns)
     }
 
     /// A time after `time_ns` up to which (exclusive) every time has the same window.
     pub fn same_until(&self, time_ns: i64) -> i64 {
         let (aligned_ns, _) = self.align(time_ns);
-        let end_ns = aligned_ns.saturating_add(self.every_ns);
+        let end_ns = aligned_ns.saturating_add(self.offset_ns).saturating_add(self.every_ns);
         let base_ns = time_ns.saturating_sub(self.offset_ns);
         let next = self.zone.partition_point(|&(from_ns, _)| from_ns <= base_ns);
         match self.zone.get(next) {
@@ -34,24 +50,24 @@ impl Window {
         .max(time_ns.saturating_add(1))
     }
 
-    /// The start before it is settled, and the shift of local time that went into it.
+    /// The start without the offset before it is moved, and the shift of local time in it.
     fn align(&self, time_ns: i64) -> (i64, i64) {
         let every_ns = self.every_ns.max(1);
         let base_ns = time_ns.saturating_sub(self.offset_ns);
         let shift_ns = self.shift(base_ns);
         let past_ns =
             (i128::from(base_ns) + i128::from(shift_ns)).rem_euclid(i128::from(every_ns)) as i64;
-        let start_ns = base_ns.saturating_sub(past_ns).max(MIN_TIME_NS);
-        (start_ns.saturating_add(self.offset_ns), shift_ns)
+        (base_ns.saturating_sub(past_ns).max(MIN_TIME_NS), shift_ns)
     }
 
-    fn settle(&self, border_ns: i64, shift_ns: i64) -> i64 {
+    /// By how much a border moves whose shift is another one than `shift_ns`.
+    fn moved(&self, border_ns: i64, shift_ns: i64) -> i64 {
         let moved_ns = shift_ns - self.shift(border_ns);
-        if moved_ns.abs() < self.every_ns { border_ns.saturating_add(moved_ns) } else { border_ns }
+        if moved_ns.abs() < self.every_ns { moved_ns } else { 0 }
     }
 
     /// Local time minus UTC at `time_ns`.
-    fn shift(&self, time_ns: i64) -> i64 {
+    pub fn shift(&self, time_ns: i64) -> i64 {
         let next = self.zone.partition_point(|&(from_ns, _)| from_ns <= time_ns);
         next.checked_sub(1).and_then(|i| self.zone.get(i)).map_or(0, |&(_, shift_ns)| shift_ns)
     }

@@ -105,6 +105,7 @@ fn dense(
     };
     let before = |a: i64, b: i64| if descending { a > b } else { a < b };
     let (mut times, mut rows) = (Vec::new(), Vec::new());
+    let mut shift_ns = window.shift(next);
     let mut row = 0;
     loop {
         let present = present_ns.get(row).copied();
@@ -128,17 +129,9 @@ fn dense(
         }
         // As in 1.x a value before the first window, which only a subquery can have, takes the
         // place of a window.
-        next = step(window, next, descending);
+        next = window.step(next, &mut shift_ns, descending);
     }
     Ok((times, rows))
-}
-
-fn step(window: &Window, start_ns: i64, descending: bool) -> i64 {
-    if descending {
-        window.start(start_ns.saturating_sub(1)).min(start_ns.saturating_sub(1))
-    } else {
-        window.bounds(start_ns).end.max(start_ns.saturating_add(1))
-    }
 }
 
 /// For each window its own row, else that of the last window before that has one.
