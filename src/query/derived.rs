@@ -1,74 +1,125 @@
 //! What a subquery answered, kept so that the outer statement can scan it like a measurement.
 //!
+//! Not all of it at once where the order permits: where each inner series is a group of the outer
+//! statement, or there is only one, rows are handed on in batches as they come; where only states
+//! are asked for, they are folded batch by batch. What is left must be sorted whole, and is held
+//! up to a limit.
+//!
 //! Each inner series is a series, its group tags are tags, its columns and group tags are fields.
 //! Rows are kept in two orders. Scans of rows see them one by one as 1.x does: by time, except
 //! that points chosen by a selector over the whole range stand in the order of their series. The
 //! position stands in for the time, the real one is a field. Scans of states see real times.
 
-use std::collections::BTreeMap;
+mod table;
+
 use std::rc::Rc;
 
 use super::error::QueryError;
-use super::plan::{DerivedFrom, Subquery};
+use super::plan::{DerivedFrom, Node, PlannedScan, Subquery};
 use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
-use crate::batch::series_table::{SeriesTable, TagColumn};
-use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::ids::ColumnId;
 use crate::model::limits::PAGE_BYTES_MAX;
-use crate::model::sorted;
-use crate::model::sorted::sort_positions;
 use crate::model::sorted_map::SortedMap;
-use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
-use crate::query::operators::series::gather_or_null;
-use crate::scan::page::{GroupData, ScanPage};
-use crate::scan::request::{Output, ScanRequest, Window};
-use crate::scan::source::{Part, ReadStats, Rows, Run, Source, SourceError};
+use crate::scan::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
+use crate::scan::partial;
+use crate::scan::request::{Output, ResumeKey, ScanRequest};
+use crate::scan::source::ReadStats;
 use crate::scan::{self, PageLimits};
+use table::{Layout, Table};
 
 /// The real time of a row, where the position stands in for it.
 pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
 /// Tells rows of one series and time apart.
 const REPEAT_TAG: ColumnId = ColumnId(u32::MAX - 1);
-/// What one subquery may hold.
-const BYTES_MAX: usize = 32 << 20;
+/// What one subquery may hold: while the last of it is added and while it is sorted, up to three
+/// times as much.
+const BYTES_MAX: usize = 20_000_000;
+
+/// Rows handed on or folded together, bytes.
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
+
+/// How much of the answer is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// All of it.
+    Held,
+    /// Batches, each handed on before the next one comes.
+    Streamed,
+    /// States of what came before, and a batch.
+    Folded,
+}
+
+/// States of groups, ascending by key.
+type States = Vec<(Vec<String>, Vec<PartialColumn>)>;
 
 /// The answer of one subquery.
 #[derive(Debug)]
 pub(crate) struct Derived {
     subquery: Rc<Subquery>,
+    mode: Mode,
+    /// A batch is full with so many.
+    batch_bytes: usize,
     tables: SortedMap<Rc<str>, Table>,
     bytes: usize,
-}
-
-/// The rows of one measurement's name, as they came.
-#[derive(Debug, Default)]
-struct Table {
-    groups: Vec<Rc<[(String, String)]>>,
-    row_groups: Vec<u32>,
-    times_ns: Vec<i64>,
-    columns: Vec<Column>,
-    by_position: Option<Layout>,
-    by_time: Option<Layout>,
-}
-
-/// Rows arranged for a scan.
-#[derive(Clone, Debug)]
-struct Layout {
-    part: Part,
-    /// One per series.
-    runs: Vec<Run>,
+    /// The measurement of the last rows.
+    current: Option<Rc<str>>,
+    /// There are no more rows.
+    is_done: bool,
+    /// A batch of which pages are being made, and where the next one starts.
+    batch: Option<(Layout, Option<ResumeKey>)>,
+    /// Rows handed on of the measurement at hand.
+    sent: u64,
+    /// By scan of it, the scan's position first.
+    folded: Vec<(usize, States)>,
+    is_folded: bool,
 }
 
 impl Derived {
-    pub(crate) fn new(subquery: Rc<Subquery>) -> Self {
-        Self { subquery, tables: SortedMap::new(), bytes: 0 }
+    /// For the subquery at position `index` of `node`.
+    pub(crate) fn new(
+        node: &Node,
+        index: usize,
+        subquery: Rc<Subquery>,
+        scans: &[PlannedScan],
+        batch_bytes: usize,
+    ) -> Self {
+        Self {
+            mode: mode(node, index, &subquery, scans),
+            subquery,
+            batch_bytes,
+            tables: SortedMap::new(),
+            bytes: 0,
+            current: None,
+            is_done: false,
+            batch: None,
+            sent: 0,
+            folded: (scans_of(node, index, scans).into_iter())
+                .map(|scan| (scan, States::new()))
+                .collect(),
+            is_folded: false,
+        }
+    }
+
+    /// Whether pages can be had before the last row came.
+    pub(crate) fn is_streamed(&self) -> bool {
+        self.mode == Mode::Streamed
+    }
+
+    /// There are no more rows.
+    pub(crate) fn finish(&mut self) {
+        self.is_done = true;
     }
 
     /// Keeps the next rows.
     ///
     /// # Errors
-    /// [`QueryError::TooLarge`]
-    pub(crate) fn push(&mut self, chunk: &SeriesChunk) -> Result<(), QueryError> {
+    /// [`QueryError::Subquery`]
+    pub(crate) fn push(
+        &mut self,
+        chunk: &SeriesChunk,
+        scans: &[PlannedScan],
+    ) -> Result<(), QueryError> {
         let Some(name) = &chunk.name else { return Ok(()) };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return Ok(()) };
         let fields = &self.subquery.fields;
@@ -80,7 +131,7 @@ impl Derived {
             table.groups.push(Rc::clone(&chunk.tags));
         }
         let group = table.groups.len().saturating_sub(1) as u32;
-        self.bytes += 12 * times_ns.len();
+        let mut bytes = 12 * times_ns.len();
         table.times_ns.extend_from_slice(times_ns);
         table.row_groups.resize(table.times_ns.len(), group);
         for (column, field) in table.columns.iter_mut().zip(fields) {
@@ -98,55 +149,226 @@ impl Derived {
                 }
             };
             match next {
-                Some(next) if column.extend_from(&next) => self.bytes += next.bytes(),
+                Some(next) if column.extend_from(&next) => bytes += next.bytes(),
                 _ => column.extend_nulls(chunk.rows),
             }
         }
+        table.bytes += bytes;
+        self.bytes += bytes;
+        self.current = Some(Rc::clone(name));
+        if self.mode == Mode::Folded && self.bytes >= self.batch_bytes {
+            self.fold(scans)?;
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), QueryError> {
         if self.bytes > BYTES_MAX {
-            let (what, limit, unit) = ("a subquery's result", BYTES_MAX as u64, "bytes");
-            return Err(QueryError::TooLarge { what, limit, unit });
+            return Err(QueryError::Subquery { limit: BYTES_MAX as u64 });
         }
         Ok(())
     }
 
-    /// Answers a scan of `measurement`.
+    /// Answers a scan of `measurement`, the one at position `scan`; `None` as long as rows must
+    /// come first.
     ///
     /// # Errors
-    /// [`QueryError::Page`]
+    /// [`QueryError::Page`], [`QueryError::Subquery`]
     pub(crate) fn page(
+        &mut self,
+        scan: usize,
+        scans: &[PlannedScan],
+        request: &ScanRequest,
+    ) -> Result<Option<ScanPage>, QueryError> {
+        let Some(planned) = scans.get(scan) else { return Ok(Some(nothing())) };
+        let measurement = planned.measurement.as_str();
+        match self.mode {
+            Mode::Streamed => self.next_page(measurement, request),
+            Mode::Folded if self.is_folded => {
+                self.fold(scans)?;
+                Ok(Some(self.folded_page(scan, request.descending)))
+            }
+            Mode::Folded | Mode::Held => {
+                let Some(table) = self.tables.get_mut(measurement) else {
+                    return Ok(Some(nothing()));
+                };
+                let mut layout = table.layout(&self.subquery, request);
+                ask(&mut layout, request).map(Some)
+            }
+        }
+    }
+
+    /// The next page of what is handed on as it comes.
+    fn next_page(
         &mut self,
         measurement: &str,
         request: &ScanRequest,
-    ) -> Result<ScanPage, QueryError> {
-        let nothing = || ScanPage { groups: Vec::new(), resume: None, stats: ReadStats::default() };
-        let node = &self.subquery.node;
-        let Some(table) = self.tables.get_mut(measurement) else { return Ok(nothing()) };
-        let is_rows = matches!(request.output, Output::Rows { .. });
-        let mut layout = if is_rows {
-            let sorted = !node.keeps_point_time;
-            let fields = &self.subquery.fields;
-            if table.by_position.is_none() {
-                let ids = fields.iter().map(|field| field.id);
-                let window = node.window.as_ref();
-                table.by_position = Some(table.by_position(ids, sorted, node.descending, window));
+    ) -> Result<Option<ScanPage>, QueryError> {
+        let place = |name: &str| self.subquery.node.inputs.iter().position(|i| *i.name == *name);
+        let is_past = self.current.as_ref().is_some_and(|now| place(now) > place(measurement));
+        let is_through = self.is_done || is_past;
+        if self.batch.is_none() {
+            let bytes = self.tables.get(measurement).map_or(0, |table| table.bytes);
+            if bytes < self.batch_bytes && !is_through {
+                return Ok(None);
             }
-            table.by_position.clone()
+            let Some(mut table) = self.tables.remove(measurement) else {
+                self.sent = 0;
+                return Ok(Some(nothing()));
+            };
+            self.bytes = self.bytes.saturating_sub(table.bytes);
+            self.batch = Some((table.layout(&self.subquery, request), None));
+        }
+        let Some((mut layout, resume)) = self.batch.take() else { return Ok(Some(nothing())) };
+        let mut page = ask(&mut layout, &ScanRequest { resume, ..request.clone() })?;
+        let next = page.resume.take();
+        if next.is_some() {
+            self.batch = Some((layout, next));
+        }
+        for group in &page.groups {
+            if let GroupData::Rows { times_ns, .. } = &group.data {
+                self.sent += times_ns.len() as u64;
+            }
+        }
+        // Of one group no more is needed than its limit.
+        let is_enough = match &request.output {
+            Output::Rows { limit: Some(limit), .. } => {
+                request.group_by.is_empty() && self.sent >= *limit
+            }
+            _ => false,
+        };
+        if is_enough {
+            (self.batch, self.sent) = (None, 0);
         } else {
-            if table.by_time.is_none() {
-                let ids = self.subquery.fields.iter().map(|field| field.id);
-                table.by_time = Some(table.by_time(ids));
-            }
-            table.by_time.clone()
+            // Where the next page starts is known here; that there is one is all that is asked.
+            let (group, ahead) = (Vec::new(), None);
+            page.resume = Some(ResumeKey { group, time_ns: 0, skip: 0, sent: 0, ahead });
         }
-        .ok_or(QueryError::Page("a subquery"))?;
-        let limits = PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes: u64::MAX };
-        let page = scan::scan(&mut layout, request, limits);
-        let mut page = page.map_err(|_| QueryError::Page("a scan of a subquery"))?;
-        if is_rows {
-            page.groups.iter_mut().for_each(|group| restore_times(&mut group.data));
-        }
-        Ok(page)
+        Ok(Some(page))
     }
+
+    /// Turns the rows at hand into states.
+    fn fold(&mut self, scans: &[PlannedScan]) -> Result<(), QueryError> {
+        self.is_folded = true;
+        self.bytes = 0;
+        let mut tables = std::mem::take(&mut self.tables);
+        for (scan, states) in &mut self.folded {
+            let Some(planned) = scans.get(*scan) else { continue };
+            if let Some(table) = tables.get_mut(planned.measurement.as_str()) {
+                let layout = &mut table.layout(&self.subquery, &planned.request);
+                *states = folded(std::mem::take(states), layout, &planned.request)?;
+            }
+            self.bytes +=
+                states.iter().map(|(key, states)| group_bytes(key, states)).sum::<usize>();
+        }
+        // What the states take is no part of the next batch.
+        self.batch_bytes = self.batch_bytes.max(2 * self.bytes);
+        self.check()
+    }
+
+    /// The states of a scan.
+    fn folded_page(&mut self, scan: usize, descending: bool) -> ScanPage {
+        let own = self.folded.iter_mut().find(|(of, _)| *of == scan);
+        let states = own.map(|(_, states)| std::mem::take(states)).unwrap_or_default();
+        let group = |(key, states)| Group { key, data: GroupData::Partials(states) };
+        let mut groups: Vec<Group> = states.into_iter().map(group).collect();
+        if descending {
+            groups.reverse();
+        }
+        ScanPage { groups, ..nothing() }
+    }
+}
+
+/// The states of the rows at hand, merged with those of the rows before.
+fn folded(
+    before: States,
+    layout: &mut Layout,
+    request: &ScanRequest,
+) -> Result<States, QueryError> {
+    let Output::Aggregates { calls, .. } = &request.output else { return Ok(before) };
+    let mut request = request.clone();
+    let mut all = Vec::new();
+    loop {
+        let page = ask(layout, &request)?;
+        all.extend(page.groups);
+        request.resume = page.resume;
+        if request.resume.is_none() {
+            break;
+        }
+    }
+    if request.descending {
+        all.reverse();
+    }
+    let mut merged = States::with_capacity(before.len().max(all.len()));
+    let mut before = before.into_iter().peekable();
+    for Group { key, data } in all {
+        let GroupData::Partials(states) = data else { continue };
+        merged.extend(std::iter::from_fn(|| before.next_if(|(known, _)| *known <= key)));
+        // A group may continue on the next page.
+        match merged.last_mut().filter(|(known, _)| *known == key) {
+            None => merged.push((key, states)),
+            Some((_, known)) => {
+                for ((call, into), from) in calls.iter().zip(known).zip(&states) {
+                    let merged = partial::merge(call, into, from);
+                    merged.map_err(|_| QueryError::Page("a scan of a subquery"))?;
+                }
+            }
+        }
+    }
+    merged.extend(before);
+    Ok(merged)
+}
+
+fn nothing() -> ScanPage {
+    ScanPage { groups: Vec::new(), resume: None, stats: ReadStats::default() }
+}
+
+/// About what the states of a group take.
+fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
+    let column = |state: &PartialColumn| {
+        let beside = state.beside.iter().map(|beside| match beside {
+            BesideColumn::Field(column) => column.bytes(),
+            BesideColumn::Tag(tags) => tags.bytes(),
+        });
+        let states = state.states.iter().map(Column::bytes);
+        state.windows_ns.len() * 8 + states.chain(beside).sum::<usize>() + 200
+    };
+    key.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>()
+        + states.iter().map(column).sum::<usize>()
+}
+
+/// One page of a scan of rows at hand.
+fn ask(layout: &mut Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
+    let limits = PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes: u64::MAX };
+    let page = scan::scan(layout, request, limits);
+    let mut page = page.map_err(|_| QueryError::Page("a scan of a subquery"))?;
+    if matches!(request.output, Output::Rows { .. }) {
+        page.groups.iter_mut().for_each(|group| restore_times(&mut group.data));
+    }
+    Ok(page)
+}
+
+/// How much of the subquery at position `index` of `node` has to be held.
+fn mode(node: &Node, index: usize, subquery: &Subquery, scans: &[PlannedScan]) -> Mode {
+    let keys = subquery.node.group_keys.len() as u32;
+    let own = scans_of(node, index, scans);
+    let requests = || own.iter().filter_map(|&scan| scans.get(scan)).map(|scan| &scan.request);
+    // One feed of one scan for each measurement: nothing else waits while its pages come.
+    let alone = node.inputs.iter().all(|input| matches!(&input.feeds[..], [one] if one.len() == 1));
+    let is_group = |request: &ScanRequest| request.group_by.iter().map(|id| id.0).eq(0..keys);
+    let is_states = |request: &ScanRequest| matches!(request.output, Output::Aggregates { .. });
+    let alone = alone && node.subqueries.len() == 1 && own.len() == node.inputs.len();
+    if alone && requests().all(is_group) {
+        return Mode::Streamed;
+    }
+    if requests().all(is_states) { Mode::Folded } else { Mode::Held }
+}
+
+/// The positions of the scans of a node's subquery.
+fn scans_of(node: &Node, index: usize, scans: &[PlannedScan]) -> Vec<usize> {
+    let bindings = node.inputs.iter().flat_map(|input| input.feeds.iter().flatten());
+    let of = bindings.map(|binding| binding.scan);
+    of.filter(|&scan| scans.get(scan).is_some_and(|s| s.subquery == Some(index))).collect()
 }
 
 /// Puts real times in the place of positions.
@@ -185,173 +407,4 @@ fn converted(column: &Column, to: FieldType) -> Option<Column> {
         _ => return None,
     };
     Some(Column { values, validity: column.validity.clone() })
-}
-
-impl Table {
-    fn group_of(&self, row: u32) -> u32 {
-        self.row_groups.get(row as usize).copied().unwrap_or_default()
-    }
-
-    fn time_of(&self, row: u32) -> i64 {
-        self.times_ns.get(row as usize).copied().unwrap_or_default()
-    }
-
-    fn by_position(
-        &self,
-        ids: impl Iterator<Item = ColumnId>,
-        sorted: bool,
-        descending: bool,
-        window: Option<&Window>,
-    ) -> Layout {
-        // Points of top() and bottom() stand where their window does.
-        let place = |row: u32| {
-            let time_ns = self.time_of(row);
-            window.map_or(time_ns, |window| window.start(time_ns))
-        };
-        let count = self.times_ns.len() as u32;
-        let mut rows: Vec<u32> = (0..count).collect();
-        if sorted && descending {
-            let key = |row| (place(row), self.group_of(row));
-            sort_positions(&mut rows, &|a, b| key(b).cmp(&key(a)));
-        } else if sorted {
-            sort_positions(&mut rows, &|a, b| place(a).cmp(&place(b)));
-        }
-        if descending {
-            rows.reverse();
-        }
-        let mut placed: Vec<(u32, i64, u32)> =
-            rows.iter().zip(0_i64..).map(|(&row, at)| (self.group_of(row), at, row)).collect();
-        sorted::sort(&mut placed);
-        let series = placed.iter().map(|&(group, ..)| (group, 0)).collect::<Vec<_>>();
-        let times_ns = placed.iter().map(|&(_, at, _)| at).collect();
-        let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();
-        let mut layout = self.layout(&series, times_ns, &rows, ids);
-        layout.add_times(rows.iter().map(|&row| self.time_of(row)).collect());
-        layout
-    }
-
-    fn by_time(&self, ids: impl Iterator<Item = ColumnId>) -> Layout {
-        let mut placed: Vec<(u32, u32, i64, u32)> = (0..self.times_ns.len() as u32)
-            .map(|row| (self.group_of(row), 0, self.time_of(row), row))
-            .collect();
-        sorted::sort(&mut placed);
-        let mut before = None;
-        let mut repeat = 0;
-        for (group, repeated, time_ns, _) in &mut placed {
-            repeat = if before == Some((*group, *time_ns)) { repeat + 1 } else { 0 };
-            before = Some((*group, *time_ns));
-            *repeated = repeat;
-        }
-        sorted::sort(&mut placed);
-        let series = placed.iter().map(|&(group, repeat, ..)| (group, repeat)).collect::<Vec<_>>();
-        let times_ns = placed.iter().map(|&(_, _, time_ns, _)| time_ns).collect();
-        let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();
-        self.layout(&series, times_ns, &rows, ids)
-    }
-
-    /// Rows `rows` with these times; equal neighbours in `row_series` are one series.
-    fn layout(
-        &self,
-        row_series: &[(u32, u32)],
-        times_ns: Vec<i64>,
-        rows: &[u32],
-        ids: impl Iterator<Item = ColumnId>,
-    ) -> Layout {
-        let picked: Vec<Option<u32>> = rows.iter().copied().map(Some).collect();
-        let columns: Vec<(ColumnId, Column)> =
-            ids.zip(&self.columns).map(|(id, c)| (id, gather_or_null(c, &picked))).collect();
-        let mut all: Vec<(u32, u32)> = row_series.to_vec();
-        all.dedup();
-        let keys = self.groups.first().map_or(0, |group| group.len());
-        let mut tags = Vec::with_capacity(keys + 1);
-        for key in 0..keys {
-            tags.push(dictionary(all.iter().map(|&(group, _)| {
-                let group = self.groups.get(group as usize);
-                group.and_then(|tags| tags.get(key)).map_or_else(String::new, |tag| tag.1.clone())
-            })));
-        }
-        tags.push(dictionary(all.iter().map(|&(_, repeat)| match repeat {
-            0 => String::new(),
-            repeat => format!("{repeat:08}"),
-        })));
-        let tag_ids = (0..keys as u32).map(ColumnId).chain([REPEAT_TAG]).collect();
-        let time = TimeRange::new(
-            times_ns.iter().min().copied().unwrap_or_default(),
-            times_ns.iter().max().copied().unwrap_or_default().saturating_add(1),
-        );
-        let part = Part {
-            time,
-            tag_ids,
-            series: Rc::new(SeriesTable { tags, len: all.len() as u32 }),
-            field_ids: columns.iter().map(|(id, _)| *id).collect(),
-            rows: rows.len() as u64,
-            tombstones: false,
-        };
-        let block = Rc::new(Rows { times_ns, columns });
-        let mut runs = Vec::with_capacity(all.len());
-        let mut start = 0;
-        for series in row_series.chunk_by(|a, b| a == b) {
-            let end = start + series.len();
-            runs.push(Run { block: Rc::clone(&block), rows: start..end });
-            start = end;
-        }
-        Layout { part, runs }
-    }
-}
-
-impl Layout {
-    /// Adds the real times as a field.
-    fn add_times(&mut self, times_ns: Vec<i64>) {
-        let Some(first) = self.runs.first() else { return };
-        let mut block = Rows::clone(&first.block);
-        block.columns.push((TIME_COLUMN, Column::full(Values::Integer(times_ns))));
-        let block = Rc::new(block);
-        self.runs.iter_mut().for_each(|run| run.block = Rc::clone(&block));
-        let ids = self.part.field_ids.iter().copied().chain([TIME_COLUMN]);
-        self.part.field_ids = ids.collect();
-    }
-}
-
-/// Values of one tag as a dictionary.
-fn dictionary(values: impl Iterator<Item = String>) -> TagColumn {
-    let mut known: BTreeMap<String, u32> = BTreeMap::new();
-    let mut column = TagColumn::default();
-    for value in values {
-        let code = if value.is_empty() {
-            0
-        } else if let Some(&code) = known.get(&value) {
-            code
-        } else {
-            column.dictionary.push(&value);
-            let code = known.len() as u32 + 1;
-            known.insert(value, code);
-            code
-        };
-        column.codes.push(code);
-    }
-    column
-}
-
-impl Source for Layout {
-    fn parts(
-        &mut self,
-        _measurement: MeasurementId,
-        _time: TimeRange,
-    ) -> Result<Vec<Part>, SourceError> {
-        Ok(vec![self.part.clone()])
-    }
-
-    fn runs(
-        &mut self,
-        _part: usize,
-        series: u32,
-        _time: TimeRange,
-        _columns: &[ColumnId],
-    ) -> Result<Vec<Run>, SourceError> {
-        Ok(self.runs.get(series as usize).cloned().into_iter().collect())
-    }
-
-    fn stats(&self) -> ReadStats {
-        ReadStats::default()
-    }
 }

@@ -52,6 +52,15 @@ pub enum QueryError {
         /// Of what.
         unit: &'static str,
     },
+    /// A subquery's rows, or the states of what is asked of them, are too many to be held.
+    #[error(
+        "a subquery holds more than {limit} bytes for the statement around it: narrow its time \
+         range, compute in it what can be, or group the statement by all tags that it is grouped by"
+    )]
+    Subquery {
+        /// Bytes.
+        limit: u64,
+    },
     /// A list that must be sorted whole is too large.
     #[error(
         "{what} takes more than {limit} {unit}: ask for fewer with WHERE, FROM or LIMIT, or for \

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::derived::Derived;
+use super::derived::{BATCH_BYTES, Derived};
 use super::error::QueryError;
 use super::group::{GroupRun, Progress};
 use super::plan::{Node, Plan, PlannedScan};
@@ -75,10 +75,15 @@ impl Executor {
     /// Starts `plan`; `shards[i]` is how many shards scan `i` of the plan touches (0: none, it
     /// then has no rows).
     pub fn new(plan: Plan, shards: &[u32]) -> Self {
-        Self::of(plan.scans.into(), plan.root, shards)
+        Self::in_batches(plan, shards, BATCH_BYTES)
     }
 
-    fn of(scans: Rc<[PlannedScan]>, node: Node, shards: &[u32]) -> Self {
+    /// The same with batches of `batch_bytes` between a subquery and the statement around it.
+    pub fn in_batches(plan: Plan, shards: &[u32], batch_bytes: usize) -> Self {
+        Self::of(plan.scans.into(), plan.root, shards, batch_bytes)
+    }
+
+    fn of(scans: Rc<[PlannedScan]>, node: Node, shards: &[u32], batch_bytes: usize) -> Self {
         let mut inputs = VecDeque::with_capacity(node.inputs.len());
         for (index, input) in node.inputs.iter().enumerate() {
             let feeds = (input.feeds.iter())
@@ -100,10 +105,15 @@ impl Executor {
                 .collect();
             inputs.push_back(InputRun { input: index, feeds });
         }
-        let pending = (node.subqueries.iter().enumerate())
-            .map(|(index, sub)| (index, Self::of(Rc::clone(&scans), sub.node.clone(), shards)))
+        let subqueries = || node.subqueries.iter().enumerate();
+        let pending = subqueries()
+            .map(|(index, sub)| {
+                (index, Self::of(Rc::clone(&scans), sub.node.clone(), shards, batch_bytes))
+            })
             .collect();
-        let derived = node.subqueries.iter().map(|sub| Derived::new(Rc::clone(sub))).collect();
+        let derived = subqueries()
+            .map(|(index, sub)| Derived::new(&node, index, Rc::clone(sub), &scans, batch_bytes))
+            .collect();
         let (group, series, ready) = (None, 0, VecDeque::new());
         Self { scans, node, pending, derived, inputs, group, series, ready }
     }
@@ -114,17 +124,9 @@ impl Executor {
     /// [`QueryError`]; the executor is then of no further use.
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
     pub fn next(&mut self) -> Result<ExecStep, QueryError> {
-        while let Some((index, subquery)) = self.pending.front_mut() {
-            match subquery.next()? {
-                ExecStep::Need(needs) => return Ok(ExecStep::Need(needs)),
-                ExecStep::Chunk(chunk) => {
-                    if let Some(derived) = self.derived.get_mut(*index) {
-                        derived.push(&chunk)?;
-                    }
-                }
-                ExecStep::Done => {
-                    self.pending.pop_front();
-                }
+        while !self.pending.is_empty() && !self.is_streamed() {
+            if let Some(needs) = self.advance_subquery()? {
+                return Ok(ExecStep::Need(needs));
             }
         }
         loop {
@@ -154,11 +156,36 @@ impl Executor {
         }
     }
 
+    /// Lets the first subquery take a step. Returns the pages that it needs.
+    fn advance_subquery(&mut self) -> Result<Option<Vec<StreamNeed>>, QueryError> {
+        let Some((index, subquery)) = self.pending.front_mut() else { return Ok(None) };
+        let derived = self.derived.get_mut(*index);
+        match (subquery.next()?, derived) {
+            (ExecStep::Need(needs), _) => return Ok(Some(needs)),
+            (ExecStep::Chunk(chunk), Some(derived)) => derived.push(&chunk, &self.scans)?,
+            (ExecStep::Done, Some(derived)) => {
+                derived.finish();
+                self.pending.pop_front();
+            }
+            (_, None) => {}
+        }
+        Ok(None)
+    }
+
+    /// Whether the only subquery's rows are handed on as they come.
+    fn is_streamed(&self) -> bool {
+        self.derived.first().is_some_and(Derived::is_streamed)
+    }
+
     /// Hands in the page that a [`StreamNeed`] asked for.
     pub fn supply(&mut self, stream: StreamId, page: ScanPage) {
-        if let Some((_, subquery)) = self.pending.front_mut() {
-            return subquery.supply(stream, page);
+        match self.pending.front_mut() {
+            Some((_, subquery)) => subquery.supply(stream, page),
+            None => self.give(stream, page),
         }
+    }
+
+    fn give(&mut self, stream: StreamId, page: ScanPage) {
         let streams = self.inputs.iter_mut().flat_map(|run| run.feeds.iter_mut().flatten());
         if let Some(found) = streams.into_iter().find(|found| found.id() == stream) {
             found.supply(page);
@@ -171,15 +198,23 @@ impl Executor {
         needs: Vec<StreamNeed>,
     ) -> Result<Option<Vec<StreamNeed>>, QueryError> {
         let mut remote = Vec::new();
+        let scans = Rc::clone(&self.scans);
         for need in needs {
-            let scan = self.scans.get(need.stream.scan as usize);
-            let derived = scan.and_then(|scan| self.derived.get_mut(scan.subquery?));
-            match (scan, derived) {
-                (Some(scan), Some(derived)) => {
-                    let page = derived.page(&scan.measurement, &need.request)?;
-                    self.supply(need.stream, page);
+            let scan = need.stream.scan as usize;
+            let subquery = scans.get(scan).and_then(|scan| scan.subquery);
+            loop {
+                let derived = subquery.and_then(|subquery| self.derived.get_mut(subquery));
+                let Some(derived) = derived else {
+                    remote.push(need);
+                    break;
+                };
+                if let Some(page) = derived.page(scan, &scans, &need.request)? {
+                    self.give(need.stream, page);
+                    break;
                 }
-                _ => remote.push(need),
+                if let Some(needs) = self.advance_subquery()? {
+                    return Ok(Some(needs));
+                }
             }
         }
         Ok((!remote.is_empty()).then_some(remote))
@@ -215,7 +250,8 @@ impl Executor {
     /// What the current measurement misses, and the first pages of some streams after it.
     fn first_needs(&self) -> Vec<StreamNeed> {
         let mut needs = Vec::new();
-        let mut ahead = 0;
+        // What is handed on as it comes, comes one measurement after the other.
+        let mut ahead = if self.is_streamed() { STREAMS_AHEAD } else { 0 };
         for (index, run) in self.inputs.iter().enumerate() {
             for stream in run.feeds.iter().flatten() {
                 if stream.front() == Front::Missing && (index == 0 || ahead < STREAMS_AHEAD) {

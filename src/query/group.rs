@@ -211,7 +211,10 @@ impl GroupRun {
             call.base == Base::Values && !call.transforms.iter().any(|t| t.answers_late())
         });
         if node.feeds.len() == 1 && streaming {
-            return Ok(self.joined(node));
+            return Ok(match node.calls.len() {
+                1 => self.joined(node),
+                _ => self.joined_but(node, batch.times_ns.last().copied()),
+            });
         }
         let held = self.calls.iter().filter_map(|call| call.series.as_ref());
         if held.map(|series| series.times_ns.len() as u64).sum::<u64>() > BUCKETS_PER_QUERY_MAX {
@@ -332,6 +335,29 @@ impl GroupRun {
     /// What is left to show when every feed is through.
     fn finish(&mut self, node: &Node) -> Option<SeriesChunk> {
         if node.calls.is_empty() { None } else { self.joined(node) }
+    }
+
+    /// Joins what the calls have come to, but for the points of a time of which the next rows may
+    /// bring more: equal times are paired in order.
+    fn joined_but(&mut self, node: &Node, last_ns: Option<i64>) -> Option<SeriesChunk> {
+        let some = |series: CallSeries| Some(series).filter(|series| !series.times_ns.is_empty());
+        let mut open = Vec::with_capacity(self.calls.len());
+        for call in &mut self.calls {
+            let Some(series) = call.series.take() else {
+                open.push(None);
+                continue;
+            };
+            let count = series.times_ns.len();
+            let is_over = |&time_ns: &i64| Some(time_ns) != last_ns;
+            let over = series.times_ns.iter().rposition(is_over).map_or(0, |at| at + 1);
+            open.push(some(series.slice(over, count)));
+            call.series = some(series.slice(0, over));
+        }
+        let chunk = self.joined(node);
+        for (call, open) in self.calls.iter_mut().zip(open) {
+            call.series = open;
+        }
+        chunk
     }
 
     /// Joins what the calls have come to, and forgets it.

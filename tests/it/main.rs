@@ -45,6 +45,7 @@ mod shards;
 mod simulator;
 mod split_schedule;
 mod splits;
+mod subqueries;
 mod tidy;
 mod tokens;
 mod users;

@@ -297,7 +297,8 @@ impl Memory {
         let plan = compile(select, &context).map_err(|error| error.to_string())?;
         let scans = plan.scans.clone();
         let shards = vec![self.shards as u32; scans.len()];
-        let mut executor = Executor::new(plan, &shards);
+        // Batches of a subquery's rows are as small as pages.
+        let mut executor = Executor::in_batches(plan, &shards, self.page_bytes);
         let mut chunks = Vec::new();
         loop {
             match executor.next().map_err(|error| error.to_string())? {
