@@ -6,36 +6,35 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { slice } from './ingest.mjs';
+import { circumstances, record } from './results.mjs';
+import { ask } from './servers.mjs';
 import { month, shapes } from './shapes.mjs';
 
 const pointsPerBody = 5000;
 const restMs = 15_000;
+
+/** Of `blocks` in a file's status: what it takes, not how long it is (InfluxDB makes room beforehand). */
+const blockBytes = 512;
 
 /** Bytes of the files below a folder whose path has `part` in it. */
 function bytesOf(folder, part) {
   let bytes = 0;
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
-    if (entry.isFile() && path.includes(part)) bytes += statSync(path).size;
+    if (entry.isFile() && path.includes(part)) bytes += statSync(path).blocks * blockBytes;
   }
   return bytes;
 }
 
-async function ask(target, db, q) {
-  const body = new URLSearchParams({ q, db });
-  const send = () => fetch(`${target.url}/query`, { method: 'POST', body, headers: target.headers });
-  // A connection that was kept over the pause may have been closed.
-  const reply = await send().catch(send);
-  const answer = await reply.json();
-  const error = answer.error ?? answer.results[0].error;
-  if (error) throw new Error(`${target.name}: ${error}`);
-  return answer.results[0].series ?? [];
+/** The series of a statement's answer. */
+async function series(target, db, q) {
+  return JSON.parse(await ask(target, db, q)).results[0].series ?? [];
 }
 
 /** The counters of a database's only shard, and the name of its object. */
 async function shard(target, db) {
-  const all = await ask(target, db, "SHOW STATS FOR 'shard'");
-  const found = all.find((series) => series.tags.database === db);
+  const all = await series(target, db, "SHOW STATS FOR 'shard'");
+  const found = all.find((one) => one.tags.database === db);
   const counters = found.columns.map((column, i) => [column, found.values[0][i]]);
   return { ...Object.fromEntries(counters), object: found.tags.path };
 }
@@ -57,35 +56,61 @@ function taken(generator, count) {
   return { bodies, values };
 }
 
-/** Prints the table of the five shapes. `peer` may be null. */
-export async function atRest(tidemark, peer) {
-  console.log('at rest, 15 s after the last write; bytes per field value');
-  console.log('shape           values   Tidemark    file  InfluxDB    aim  rows written per million');
-  for (const [name, aim, count, make] of shapes) {
+const head = [
+  'shape', 'values', 'bytes per value', 'file', 'InfluxDB', 'ratio', 'aim', 'rows written per million',
+];
+
+function print(cells) {
+  const widths = [16, 10, 17, 8, 10, 8, 6, 26];
+  console.log(cells.map((cell, i) => (i ? cell.padStart(widths[i]) : cell.padEnd(16))).join(''));
+}
+
+/**
+ * Prints the table of the five shapes, or of those whose names contain one of `only`; a whole one is
+ * written to RESULTS.md. `peer` may be missing.
+ */
+export async function atRest(tidemark, peer, { only = [] } = {}) {
+  const rows = [];
+  print(head);
+  const isWanted = ([name]) => only.length === 0 || only.some((text) => name.includes(text));
+  const wanted = shapes.filter(isWanted);
+  for (const [name, aim, count, make] of wanted) {
     const db = `rest_${name.replaceAll(' ', '_')}`;
     const { bodies, values } = taken(make(), count);
     for (const target of [tidemark, peer].filter(Boolean)) await load(target, db, bodies);
     await delay(restMs);
     const stats = await shard(tidemark, db);
-    const file = bytesOf(tidemark.folder, `${stats.object}.sqlite`);
-    const theirs = peer ? (bytesOf(peer.folder, `/${db}/`) / values).toFixed(2) : '-';
+    const ours = stats.diskBytes / values;
+    const file = bytesOf(tidemark.folder, `${stats.object}.sqlite`) / values;
+    const theirs = peer && bytesOf(peer.folder, `/${db}/`) / values;
     const million = (stats.rowsWritten / (count * pointsPerBody)) * 1e6;
-    const ours = [stats.diskBytes / values, file / values].map((bytes) => bytes.toFixed(3));
-    console.log(
-      `${name.padEnd(14)} ${String(values).padStart(8)} ${ours[0].padStart(9)} ` +
-        `${ours[1].padStart(8)} ${theirs.padStart(9)} ${String(aim).padStart(6)} ` +
-        `${million.toFixed(0).padStart(8)}`,
-    );
+    const beside = peer ? [theirs.toFixed(2), (theirs / ours).toFixed(2)] : ['', ''];
+    const cells = [name, values, ours.toFixed(3), file.toFixed(3), ...beside, aim, million.toFixed(0)];
+    rows.push(cells.map(String));
+    print(rows.at(-1));
   }
+  if (!peer) return;
+  const notes = [
+    ...circumstances(),
+    '`npm run bench -- rest`: 15 s after the last write, two connections, 5,000-point batches; bytes ' +
+      'per field value: `diskBytes` of SHOW STATS, the file of the shard, InfluxDB’s folders of the ' +
+      'database (ratio: InfluxDB ÷ Tidemark); rows written: `rowsWritten` of SHOW STATS per million ' +
+      'points, flush, compaction and the end of the load included',
+  ];
+  const partial = wanted.length < shapes.length;
+  const falls = record({ title: 'At rest', notes, head, rows, compared: ['ratio'], partial });
+  falls.forEach((fall) => console.log(`FELL: ${fall}`));
 }
 
-/** Prints the rows that one series over one hour reads of thirty days of a hundred series. */
+/** Prints and records the rows that one series over one hour reads of a month of a hundred series. */
 export async function rowsRead(tidemark) {
+  // Shards that share an isolate share its memory: awake means that the rows are in it.
+  await tidemark.restart();
   await load(tidemark, 'month', taken(month(), 173).bodies);
   const hour = "time >= '2016-01-15T00:00:00Z' AND time < '2016-01-15T01:00:00Z'";
   const q = `EXPLAIN ANALYZE SELECT usage_user FROM cpu WHERE hostname = 'host_42' AND ${hour}`;
   const read = async () => {
-    const [tree] = await ask(tidemark, 'month', q);
+    const [tree] = await series(tidemark, 'month', q);
     const line = tree.values.flat().find((text) => text.includes('storage_rows_read'));
     return Number(line.split(': ')[1]);
   };
@@ -93,8 +118,15 @@ export async function rowsRead(tidemark) {
   const again = await read();
   await tidemark.restart();
   const cold = await read();
-  console.log(
-    `rows read by one series over one hour of a month of 100 series: ${awake} awake, ` +
-      `${again} once more, ${cold} in an object that has to wake up (aim: at most 40 awake)`,
-  );
+  const rows = [
+    ['awake, first query', awake, 40],
+    ['awake, once more', again, 40],
+    ['waking up (the log is replayed)', cold, ''],
+  ].map((row) => row.map(String));
+  const head = ['one series, one hour, of 30 days of 100 series', 'SQLite rows read', 'aim: at most'];
+  for (const row of [head, ...rows]) {
+    console.log(row.map((cell, i) => (i ? cell.padStart(18) : cell.padEnd(48))).join(''));
+  }
+  const notes = [...circumstances(), '`npm run bench -- rest`: `storage_rows_read` of EXPLAIN ANALYZE'];
+  record({ title: 'Rows read', notes, head, rows });
 }

@@ -5,6 +5,9 @@ import { gzipSync } from 'node:zlib';
 
 import { cpuSeconds } from './cpu_time.mjs';
 
+/** No answer for so long is a failure. */
+const answerMs = 60_000;
+
 /** Sends one body and expects 204. */
 function send(agent, target, path, body, gzip) {
   return new Promise((resolve, reject) => {
@@ -19,13 +22,15 @@ function send(agent, target, path, body, gzip) {
       });
     });
     sent.on('error', reject);
+    const late = () => sent.destroy(new Error(`${target.name} did not answer in ${answerMs} ms`));
+    sent.setTimeout(answerMs, late);
     sent.end(body);
   });
 }
 
 /**
  * One slice: every body once, over so many connections.
- * Answers with points per second, CPU seconds per million points and latencies in ms.
+ * Answers with points per second, CPU seconds per million points and the latencies, ms.
  */
 export async function slice(target, db, bodies, { connections, pointsPerBody, gzip = false }) {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
@@ -47,27 +52,17 @@ export async function slice(target, db, bodies, { connections, pointsPerBody, gz
   const cpu = cpuSeconds(target.pid) - cpuBefore;
   agent.destroy();
   const points = bodies.length * pointsPerBody;
-  latencies.sort((a, b) => a - b);
-  return {
-    rate: points / seconds,
-    cpuPerMillion: (cpu / points) * 1e6,
-    p50: latencies[Math.floor(latencies.length * 0.5)],
-    p99: latencies[Math.floor(latencies.length * 0.99)],
-  };
+  return { rate: points / seconds, cpuPerMillion: (cpu / points) * 1e6, latencies };
+}
+
+/** The number that `share` of the numbers are below. */
+export function percentile(values, share) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length * share)];
 }
 
 /** Median of numbers. */
-export function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
-}
+export const median = (values) => percentile(values, 0.5);
 
-/** Bodies taken from a generator, gzipped beforehand if asked. */
-export function take(generator, count, gzip) {
-  const bodies = [];
-  for (let i = 0; i < count; i++) {
-    const { value } = generator.next();
-    bodies.push(gzip ? gzipSync(value) : value);
-  }
-  return bodies;
-}
+/** A body as a client that compresses sends it. */
+export const compressed = (body) => gzipSync(body);

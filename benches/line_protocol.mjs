@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { must, startGroup } from '../scripts/processes.mjs';
 import { at, newNode } from '../scripts/project.mjs';
 import { median } from './ingest.mjs';
+import { circumstances, record } from './results.mjs';
 
 const target = process.env.CARGO_TARGET_DIR ?? at('target');
 
@@ -18,6 +19,12 @@ export async function buildParsers() {
   const bench = ['bench', '--no-run', '--bench', 'line_protocol', '--message-format=json'];
   const output = await must('Building the native benchmark', 'cargo', bench, quiet);
   const native = JSON.parse(output.split('\n').findLast((line) => /"executable":"/.test(line)));
+  return { native: native.executable, wasm: await buildModule() };
+}
+
+/** Builds the module alone. */
+export async function buildModule() {
+  const quiet = { quiet: true };
   const triple = 'wasm32-unknown-unknown';
   const features = ['--no-default-features', '--features', 'browser'];
   const example = ['build', '--release', '--target', triple, '--example', 'line_protocol_wasm'];
@@ -28,7 +35,7 @@ export async function buildParsers() {
   const wasmOpt = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
   const args = [wasmOpt, ...JSON.parse(flags), built, '-o', wasm];
   await must('Optimising the benchmark for WASM', process.execPath, args, quiet);
-  return { native: native.executable, wasm };
+  return wasm;
 }
 
 // Both parsers keep the memory that they gave back, as they do in WASM: natively a third of the
@@ -45,33 +52,50 @@ function side(command, args) {
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const turn = async (shape) => {
     child.stdin.write(`${shape}\n`);
-    const { value } = await lines.next();
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`${command} ended; why is above`);
     const [bytes, ours, theirs] = value.split(' ').map(Number);
     return [(bytes / ours) * 1e3, (bytes / theirs) * 1e3];
   };
   return { turn, stop: () => child.stdin.end() };
 }
 
-/** Prints MB per CPU second of all four, and the medians of their ratios turn by turn. */
+/** Prints and records MB per CPU second of all four, and the medians of their ratios by turns. */
 export async function parsers({ native: binary, wasm: module }, rounds = 15) {
   const native = side(binary, ['turns']);
   const wasm = side(newNode(), [at('benches', 'line_protocol_wasm.mjs'), module]);
-  const heads = ['WASM', 'v3 WASM', 'ratio', 'to v3 native', 'native', 'v3 native', 'ratio'];
-  console.log(`${'MB/CPU s'.padEnd(14)}${heads.map((head) => head.padStart(13)).join('')}`);
-  for (const [shape, name] of shapes.entries()) {
-    const turns = [];
-    // The first rounds only warm up: V8 still optimises the code.
-    for (let round = -2; round < rounds; round++) {
-      const inTurn = round % 2 ? [wasm, native] : [native, wasm];
-      const rates = new Map();
-      for (const one of inTurn) rates.set(one, await one.turn(shape));
-      if (round >= 0) turns.push([...rates.get(wasm), ...rates.get(native)]);
+  const heads = [
+    'shape', 'WASM', 'v3 WASM', 'ratio WASM', 'ratio to v3 native', 'native', 'v3 native', 'ratio native',
+  ];
+  const print = (cells) =>
+    console.log(cells.map((cell, i) => (i ? cell.padStart(20) : cell.padEnd(14))).join(''));
+  print(heads);
+  const rows = [];
+  try {
+    for (const [shape, name] of shapes.entries()) {
+      const turns = [];
+      // The first rounds only warm up: V8 still optimises the code.
+      for (let round = -2; round < rounds; round++) {
+        const inTurn = round % 2 ? [wasm, native] : [native, wasm];
+        const rates = new Map();
+        for (const one of inTurn) rates.set(one, await one.turn(shape));
+        if (round >= 0) turns.push([...rates.get(wasm), ...rates.get(native)]);
+      }
+      const of = (at) => median(turns.map((turn) => turn[at])).toFixed(0);
+      const ratio = (a, b) => median(turns.map((turn) => turn[a] / turn[b])).toFixed(2);
+      rows.push([name, of(0), of(1), ratio(0, 1), ratio(0, 3), of(2), of(3), ratio(2, 3)]);
+      print(rows.at(-1));
     }
-    const of = (at) => median(turns.map((turn) => turn[at])).toFixed(0);
-    const ratio = (a, b) => `${median(turns.map((turn) => turn[a] / turn[b])).toFixed(1)}×`;
-    const cells = [of(0), of(1), ratio(0, 1), ratio(0, 3), of(2), of(3), ratio(2, 3)];
-    console.log(name.padEnd(14) + cells.map((cell) => cell.padStart(13)).join(''));
+  } finally {
+    native.stop();
+    wasm.stop();
   }
-  native.stop();
-  wasm.stop();
+  const notes = [
+    ...circumstances(),
+    '`npm run bench -- parsers`: MB per CPU second from bytes to columns, natively and in this Node’s ' +
+      'V8, beside InfluxDB 3’s crate `influxdb-line-protocol`, which builds no columns',
+  ];
+  const compared = heads.filter((head) => head.startsWith('ratio'));
+  const falls = record({ title: 'Line protocol parsers', notes, head: heads, rows, compared });
+  falls.forEach((fall) => console.log(`FELL: ${fall}`));
 }

@@ -5,13 +5,9 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-const module = new WebAssembly.Module(readFileSync(process.argv[2]));
-// The crate brings wasm-bindgen's imports along; nothing that is measured calls them.
-const imports = {};
-for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-  (imports[from] ??= {})[name] = () => {};
-}
-const { exports } = new WebAssembly.Instance(module, imports);
+import { instance } from './wasm_instance.mjs';
+
+const exports = instance(readFileSync(process.argv[2]));
 
 function cpuNs(work) {
   const from = process.cpuUsage();

@@ -26,8 +26,9 @@ ratios are taken by turns with the peer in one run.
  *
  * `title` names the table, `notes` are lines above it, `head` the names of its columns and `rows`
  * its cells; `compared` are the columns whose numbers are ratios. The first column names a row.
+ * A `partial` table is compared and not written.
  */
-export function record({ title, notes = [], head, rows, compared = [] }) {
+export function record({ title, notes = [], head, rows, compared = [], partial = false }) {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : preface;
   const sections = text.split(/^(?=## )/m);
   const found = sections.findIndex((section) => section.startsWith(`## ${title}\n`));
@@ -36,7 +37,7 @@ export function record({ title, notes = [], head, rows, compared = [] }) {
   const written = `${section.join('\n')}\n\n`;
   if (found < 0) sections.push(written);
   else sections[found] = written;
-  writeFileSync(file, `${sections.map((part) => part.trimEnd()).join('\n\n')}\n`);
+  if (!partial) writeFileSync(file, `${sections.map((part) => part.trimEnd()).join('\n\n')}\n`);
   return falls(before, [head, ...rows], compared).map((fall) => `${title}, ${fall}`);
 }
 

@@ -1,6 +1,6 @@
-// Five shapes of points from a seed, as batches of line protocol: what is measured at rest.
+// Five shapes of points from a seed, as batches of line protocol.
 
-import { batches, random } from './tsbs.mjs';
+import { batches, fields, random } from './tsbs.mjs';
 
 const startNs = 1_451_606_400_000_000_000n;
 
@@ -56,17 +56,21 @@ function* million({ points = 5000 } = {}) {
   }
 }
 
-function* cpu(options) {
-  for (const body of batches(options)) yield { body, values: 50_000 };
+function* cpu(options = {}) {
+  const values = (options.points ?? 5000) * fields.length;
+  for (const body of batches(options)) yield { body, values };
 }
 
-/** Name, the aim in bytes per value, how many batches, and what makes them. */
+/**
+ * Name, the aim in bytes per value, how many batches, and what makes them given
+ * `{ points, seed }`: both may be left out.
+ */
 export const shapes = [
-  ['cpu integers', 0.31, 173, () => cpu({})],
-  ['two decimals', 1.15, 173, () => cpu({ print: (value) => value.toFixed(2) })],
-  ['full floats', 6.3, 173, () => cpu({ print: String })],
-  ['iot mix', 0.9, 200, () => iot()],
-  ['million series', 6, 200, () => million()],
+  ['cpu integers', 0.31, 173, cpu],
+  ['two decimals', 1.15, 173, (options) => cpu({ ...options, print: (value) => value.toFixed(2) })],
+  ['full floats', 6.3, 173, (options) => cpu({ ...options, print: String })],
+  ['iot mix', 0.9, 200, iot],
+  ['million series', 6, 200, million],
 ];
 
 /** A hundred hosts every five minutes: 173 batches are thirty days. */

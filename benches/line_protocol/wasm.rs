@@ -3,6 +3,7 @@
 
 mod bodies;
 mod parsers;
+mod stages;
 
 use std::cell::RefCell;
 use std::hint::black_box;

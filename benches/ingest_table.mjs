@@ -1,0 +1,168 @@
+// Points per second, CPU and latencies of writes: five kinds of data, by turns with InfluxDB.
+//
+// Each case has servers of its own and one database, which the turns fill further, so that
+// Tidemark flushes while it is measured. Answers are compared after a case's last turn.
+
+import { sameAnswer } from './answers.mjs';
+import { compressed, median, percentile, slice } from './ingest.mjs';
+import { circumstances, record } from './results.mjs';
+import { ask, startAll, stopAll } from './servers.mjs';
+import { shapes } from './shapes.mjs';
+
+const db = 'ingest';
+
+/** Turns that are measured, and batches of each and of the one before them that only warms up. */
+const plans = {
+  // With five flushes among 300 batches the p99 is a batch that waits for one.
+  whole: { turns: 3, alone: 100, together: 60, warm: 30 },
+  quick: { turns: 1, alone: 20, together: 20, warm: 10 },
+};
+
+/** One case: the shape, how it is sent, and how many times InfluxDB's rate are aimed for. */
+const one = (shape, connections, aim, more = {}) => ({ shape, connections, aim, points: 5000, ...more });
+
+const cases = [
+  ...[false, true].flatMap((gzip) => [
+    one('cpu integers', 1, 4, { gzip }),
+    one('cpu integers', 4, '', { gzip }),
+    one('cpu integers', 8, 3.5, { gzip }),
+  ]),
+  ...[1, 8].map((connections) => one('cpu integers', connections, 1.5, { points: 1000 })),
+  ...[['two decimals', 3], ['full floats', 2.5], ['iot mix', 3], ['million series', 3]].flatMap(
+    ([shape, aim]) => [1, 8].map((connections) => one(shape, connections, aim)),
+  ),
+];
+
+function nameOf({ shape, points, gzip, connections }) {
+  const how = [gzip ? 'gzip' : '', points === 5000 ? '' : '1,000-point batches'].filter(Boolean);
+  return [shape, ...how, `${connections} connection${connections > 1 ? 's' : ''}`].join(', ');
+}
+
+/** The peer takes long to count a million series. */
+const checks = { 'million series': "SELECT count(*) FROM m WHERE site = 's7'" };
+
+const head = [
+  'case', 'k points/s', 'InfluxDB', 'ratio', 'aim', 'CPU s/M', 'InfluxDB CPU s/M', 'CPU ratio',
+  'p50 ms', 'p99 ms', 'InfluxDB p50 ms', 'InfluxDB p99 ms',
+];
+const compared = ['ratio', 'CPU ratio'];
+
+/**
+ * Runs the cases whose names have a word that begins with one of `only` (none: all) and prints the
+ * table; a whole one is written to RESULTS.md. `starters` start Tidemark, plain workerd and, if
+ * there is one, InfluxDB. Answers whether every case could be measured.
+ */
+export async function ingestTable(starters, { quick = false, only = [] } = {}) {
+  const isWanted = (name) => {
+    const words = name.split(/,? /);
+    return only.length === 0 || only.some((text) => words.some((word) => word.startsWith(text)));
+  };
+  const wanted = cases.filter((each) => isWanted(nameOf(each)));
+  const rows = [];
+  let failed = 0;
+  print(head);
+  for (const each of wanted) {
+    try {
+      rows.push(...(await measure(starters, each, plans[quick ? 'quick' : 'whole'])));
+    } catch (error) {
+      failed += 1;
+      console.error(`${nameOf(each)} could not be measured: ${error.stack}`);
+    }
+  }
+  if (starters.length < 3 || rows.length === 0) return failed === 0;
+  const notes = [
+    ...circumstances(),
+    '`npm run bench -- ingest`: `wrangler dev` as `npm start` runs it (local observability and the ' +
+      'log of requests off, `WRANGLER_LOG=error`: development settings), below it plain `workerd ' +
+      'serve`; fresh servers for each case, three turns, bodies compressed beforehand',
+    'ratio: points per second ÷ those of InfluxDB in the same turn (median of the turns); CPU s/M: ' +
+      'CPU seconds per million points of the whole process tree; CPU ratio: InfluxDB’s ÷ Tidemark’s; ' +
+      'p50 and p99 of a batch over all turns, flushes included',
+  ];
+  const partial = quick || wanted.length < cases.length || failed > 0;
+  const falls = record({ title: 'Ingest', notes, head, rows, compared, partial });
+  falls.forEach((fall) => console.log(`FELL: ${fall}`));
+  return failed === 0;
+}
+
+function print(cells) {
+  const widths = [62, 10, 9, 6, 4, 8, 17, 10, 7, 7, 16, 16];
+  const line = cells.map((cell, i) => (i ? ` ${cell}`.padStart(widths[i]) : cell.padEnd(widths[i])));
+  console.log(line.join(''));
+}
+
+/** The rows of a case: one of `wrangler dev`, one of plain workerd. */
+async function measure(starters, each, plan) {
+  const targets = await startAll(starters);
+  try {
+    const results = await turns(targets, each, plan);
+    const answers = [];
+    const check = checks[each.shape] ?? 'SELECT count(*) FROM /.*/';
+    for (const target of targets) answers.push(await ask(target, db, check));
+    for (const [i, answer] of answers.entries()) {
+      const difference = i > 0 && sameAnswer(answers[0], answer);
+      if (difference) throw new Error(`${targets[0].name} and ${targets[i].name}: ${difference}`);
+    }
+    const peer = results[targets.findIndex((target) => target.name === 'InfluxDB')];
+    const rows = [];
+    for (const [i, target] of targets.entries()) {
+      if (target.name === 'InfluxDB') continue;
+      const name = `${nameOf(each)}${i > 0 ? `, ${target.name}` : ''}`;
+      rows.push(cells(name, i > 0 ? '' : each.aim, results[i], peer, i === 0));
+      print(rows.at(-1));
+    }
+    return rows;
+  } finally {
+    await stopAll(targets);
+  }
+}
+
+/** What each target did in each turn. */
+async function turns(targets, { shape, connections, points, gzip }, plan) {
+  const [, , , make] = shapes.find(([name]) => name === shape);
+  const generator = make({ points });
+  // The million is a million: 20 batches to warm up and three times 60.
+  const isMillion = shape === 'million series';
+  const more = points === 5000 ? 1 : 3;
+  const batches = (connections === 1 && !isMillion ? plan.alone : plan.together) * more;
+  const warm = isMillion ? 20 : plan.warm * more;
+  for (const target of targets) await ask(target, '', `CREATE DATABASE ${db}`);
+  const results = targets.map(() => []);
+  for (let turn = 0; turn <= plan.turns; turn++) {
+    const bodies = [];
+    while (bodies.length < (turn === 0 ? warm : batches)) bodies.push(generator.next().value.body);
+    const sent = gzip ? bodies.map(compressed) : bodies;
+    const order = targets.map((_, i) => (turn % 2 ? targets.length - 1 - i : i));
+    for (const i of order) {
+      const options = { connections, pointsPerBody: points, gzip };
+      const result = await slice(targets[i], db, sent, options);
+      if (turn > 0) results[i].push(result);
+    }
+  }
+  return results;
+}
+
+function cells(name, aim, ours, theirs, withPeer) {
+  const of = (results, key) => median(results.map((result) => result[key]));
+  const ratio = (key, above, below) =>
+    median(above.map((result, turn) => result[key] / below[turn][key])).toFixed(2);
+  const thousands = (results) => Math.round(of(results, 'rate') / 1000);
+  const cpu = (results) => of(results, 'cpuPerMillion').toFixed(2);
+  const latency = (results, share) =>
+    percentile(results.flatMap(({ latencies }) => latencies), share).toFixed(1);
+  const peer = (cell) => (theirs && withPeer ? cell() : '');
+  return [
+    name,
+    thousands(ours),
+    peer(() => thousands(theirs)),
+    theirs ? ratio('rate', ours, theirs) : '',
+    aim,
+    cpu(ours),
+    peer(() => cpu(theirs)),
+    theirs ? ratio('cpuPerMillion', theirs, ours) : '',
+    latency(ours, 0.5),
+    latency(ours, 0.99),
+    peer(() => latency(theirs, 0.5)),
+    peer(() => latency(theirs, 0.99)),
+  ].map(String);
+}

@@ -1,0 +1,147 @@
+//! What our own code does with a write, stage by stage: `shares.mjs` times each call in Node's V8.
+//!
+//! A body is put into memory, then go: `inflate`, `parse`, `encode`, `append` and `alarms`, each with
+//! what the one before it left. The shard is one over the store in memory.
+
+use std::cell::RefCell;
+use std::hint::black_box;
+
+use tidemark::api::admission::Admission;
+use tidemark::api::body;
+use tidemark::api::intake::{Intake, Reading};
+use tidemark::api::params::{Dialect, WriteParams, WritePrecision};
+use tidemark::batch::Batch;
+use tidemark::batch::frame::{self, TableRef};
+use tidemark::batch::selection::Selection;
+use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark::model::limit::Limits;
+use tidemark::model::time::{Precision, TimeRange};
+use tidemark::protocol::shard::{ShardSettings, Stamp};
+use tidemark::shard::Shard;
+use tidemark::shard::budget::Budget;
+use tidemark::store::memory::MemoryStore;
+
+use crate::parsers;
+
+const NOW_NS: i64 = 1_700_000_000_000_000_000;
+const WEEK_NS: i64 = 7 * 86_400_000_000_000;
+
+/// What the stages hand on.
+#[derive(Default)]
+struct Stages {
+    body: Vec<u8>,
+    batch: Batch,
+    frame: Vec<u8>,
+    shard: Option<Shard<MemoryStore>>,
+}
+
+thread_local! {
+    static STAGES: RefCell<Stages> = RefCell::default();
+}
+
+fn intake() -> Intake {
+    let params = WriteParams {
+        database: "b".into(),
+        policy: None,
+        precision: WritePrecision::Fixed(Precision::Nanosecond),
+        accept_partial: true,
+    };
+    let permit = Admission::default().reserve(0).unwrap();
+    let reading = Reading { now_ns: NOW_NS, seed: 7, limits: Limits::default() };
+    Intake::new(Dialect::V1, &params, permit, reading)
+}
+
+/// Room for a body of so many bytes, which the caller fills.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn body(bytes: usize) -> *mut u8 {
+    STAGES.with_borrow_mut(|stages| {
+        stages.body.resize(bytes, 0);
+        stages.body.as_mut_ptr()
+    })
+}
+
+/// Inflates the body and reads the lines, piece by piece as they come.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn inflate() {
+    STAGES.with_borrow(|stages| {
+        let mut intake = intake();
+        let left = body::inflate(&stages.body, &Limits::default(), &mut intake).unwrap();
+        black_box(intake.finish(left).unwrap());
+    });
+}
+
+/// Reads the lines of the body.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn parse() {
+    STAGES.with_borrow_mut(|stages| stages.batch = parsers::parse(&stages.body));
+}
+
+/// Makes a frame of the columns; its bytes.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn encode() -> usize {
+    STAGES.with_borrow_mut(|stages| {
+        let tag_ids: Vec<ColumnId> = (0..64).map(ColumnId).collect();
+        let field_ids: Vec<ColumnId> = (64..128).map(ColumnId).collect();
+        let tables: Vec<TableRef<'_>> = stages
+            .batch
+            .measurements
+            .iter()
+            .map(|table| TableRef {
+                // By name: measurements do not always come in the same order.
+                measurement: MeasurementId(table.name.bytes().map(u32::from).sum()),
+                tag_ids: &tag_ids,
+                field_ids: &field_ids,
+                block: &table.block,
+                rows: &Selection::All,
+            })
+            .collect();
+        stages.frame.clear();
+        frame::encode(&tables, &mut stages.frame);
+        stages.frame.len()
+    })
+}
+
+/// Decodes the frame and adds its rows to the memtable.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn append() {
+    STAGES.with_borrow_mut(|stages| {
+        let Stages { shard, frame, .. } = stages;
+        let shard = shard.get_or_insert_with(new_shard);
+        let stamp = Stamp { policy: PolicyId(9), generation: 1, schema_version: 1 };
+        shard.append(frame, &stamp, NOW_NS).unwrap();
+    });
+}
+
+/// Flushes and compacts, if that is due.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn alarms() {
+    STAGES.with_borrow_mut(|stages| {
+        let Some(shard) = &mut stages.shard else { return };
+        while shard.next_due(NOW_NS).is_some_and(|due| due <= NOW_NS) {
+            shard.alarm(NOW_NS);
+        }
+    });
+}
+
+fn new_shard() -> Shard<MemoryStore> {
+    let mut shard = Shard::new(MemoryStore::new(), Budget::new(256_000_000, 7), u64::MAX);
+    let settings = ShardSettings {
+        database: ObjectId("1".repeat(64)),
+        policy: PolicyId(9),
+        group: 1,
+        shard: 0,
+        range: TimeRange::ALL,
+        duration_ns: 0,
+        retired: Vec::new(),
+        window_ns: WEEK_NS,
+        generation: 1,
+    };
+    shard.open(&settings).unwrap();
+    shard
+}

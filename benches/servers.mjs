@@ -1,0 +1,104 @@
+// The servers that are measured: Tidemark on `wrangler dev` and on plain workerd, and InfluxDB.
+//
+// Each is `{ name, url, pid, folder, headers, stop }`; its data are removed when it stops, unless
+// it was given the folder that they are kept in.
+
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { freePort, startServer } from '../scripts/dev-server.mjs';
+import { startInfluxd } from '../tests/record/influxd.mjs';
+import { startWorkerd } from './workerd.mjs';
+
+const token = 'bench-token';
+const headers = { Authorization: `Token ${token}` };
+
+const newFolder = () => mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
+const remove = (folder) => rmSync(folder, { recursive: true, force: true });
+
+/** `npm start`'s way; it can be restarted on the same data too. `script` replaces the Worker. */
+export async function tidemark(node, kept = undefined, script = undefined) {
+  const folder = kept ?? newFolder();
+  const envFile = join(folder, 'secrets');
+  writeFileSync(envFile, `ADMIN_TOKEN=${token}\n`);
+  const stateDir = join(folder, 'state');
+  const start = async () => startServer({ node, port: await freePort(), stateDir, envFile, script });
+  let server = await start();
+  return {
+    name: 'Tidemark',
+    get url() {
+      return server.url;
+    },
+    get pid() {
+      return server.child.pid;
+    },
+    folder: stateDir,
+    headers,
+    restart: async () => {
+      await server.stop();
+      server = await start();
+    },
+    stop: async () => {
+      await server.stop();
+      if (!kept) remove(folder);
+    },
+  };
+}
+
+/** The built Worker on plain workerd; `start(folder, token)` may start something else there. */
+export async function plain(kept = undefined, start = startWorkerd) {
+  const folder = kept ?? newFolder();
+  const server = await start(folder, token);
+  const stop = async () => {
+    await server.stop();
+    if (!kept) remove(folder);
+  };
+  return { ...server, name: 'workerd', headers, stop };
+}
+
+/** Whether there is a peer; says so if there is none. */
+export function hasInfluxdb() {
+  const missing = spawnSync('influxd', ['version'], { stdio: 'ignore' }).error;
+  if (missing) console.log('skipped: InfluxDB (Debian package influxdb is not installed)');
+  return !missing;
+}
+
+/** InfluxDB with the index that holds a million series. */
+export async function influxdb(kept = undefined) {
+  const { url, pid, directory, stop } = await startInfluxd('tsi1', kept);
+  return { name: 'InfluxDB', url, pid, folder: directory, headers: {}, stop };
+}
+
+/** Starts all of them, or none: what started is stopped when one does not. */
+export async function startAll(starters) {
+  const targets = [];
+  try {
+    for (const start of starters) targets.push(await start());
+  } catch (error) {
+    await stopAll(targets);
+    throw error;
+  }
+  return targets;
+}
+
+/** Stops all of them, whatever one of them has to say about it. */
+export async function stopAll(targets) {
+  const stopped = await Promise.allSettled(targets.map((target) => target.stop()));
+  for (const { reason } of stopped) if (reason) console.error(reason);
+}
+
+/** What a statement answers, as text; an error of any kind is thrown. */
+export async function ask(target, db, q) {
+  const body = new URLSearchParams({ q, db });
+  const signal = AbortSignal.timeout(120_000);
+  const options = { method: 'POST', body, headers: target.headers, signal };
+  const send = () => fetch(`${target.url}/query`, options);
+  // A connection that was kept over a pause may have been closed.
+  const text = await (await send().catch(send)).text();
+  const { error, results } = JSON.parse(text);
+  const failed = error ?? results[0].error;
+  if (failed) throw new Error(`${target.name}: ${failed}`);
+  return text;
+}

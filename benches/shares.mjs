@@ -1,0 +1,121 @@
+// Where a write's CPU time goes: 5,000 points of TSBS cpu-only data on one connection.
+//
+// The clock stands still inside workerd, so nothing can be timed there. What belongs to the runtime
+// is found with a ladder of small workers (`floor.js`), each of which does one thing more; what our
+// own code does is timed in this Node's V8, built as the Worker is.
+
+import { createInterface } from 'node:readline';
+
+import { endGroup, startGroup } from '../scripts/processes.mjs';
+import { at, newNode } from '../scripts/project.mjs';
+import { compressed, slice } from './ingest.mjs';
+import { buildModule } from './line_protocol.mjs';
+import { circumstances, record } from './results.mjs';
+import { ask, plain, stopAll, tidemark } from './servers.mjs';
+import { batches } from './tsbs.mjs';
+import { serve } from './workerd.mjs';
+
+const points = 5000;
+const warmBatches = 60;
+/** Of one turn: some flushes. */
+const turnBatches = 120;
+const turns = 6;
+
+const steps = ['body', 'call', 'exec'];
+const floorScript = at('benches', 'floor.js');
+
+const startFloor = (folder) =>
+  serve({ folder, modules: [floorScript], objects: ['Catalog', 'Database', 'Shard'] });
+
+/** The two places, the floor and the product on each. */
+const places = (node) => [
+  ['wrangler dev', () => tidemark(node, undefined, floorScript), () => tidemark(node)],
+  ['workerd serve', () => plain(undefined, startFloor), () => plain()],
+];
+
+/** CPU ms of a batch at each step of the ladder and of the product: /proc counts in hundredths. */
+async function ladder([name, floor, product], bodies, gzip) {
+  const targets = [];
+  try {
+    for (const start of [floor, product]) targets.push(await start());
+    await ask(targets[1], '', 'CREATE DATABASE whole');
+    const sides = [...steps.map((step) => [targets[0], step]), [targets[1], 'whole']];
+    const ms = sides.map(() => 0);
+    for (let turn = 0; turn <= turns; turn++) {
+      const sent = turn === 0 ? bodies.slice(0, warmBatches) : bodies;
+      for (const [i, [target, db]] of sides.entries()) {
+        const options = { connections: 1, pointsPerBody: points, gzip };
+        const { cpuPerMillion } = await slice(target, db, sent, options);
+        // Seconds per million points are microseconds per point.
+        if (turn > 0) ms[i] += (cpuPerMillion * points) / 1000 / turns;
+      }
+    }
+    const rungs = [...steps, 'whole'].map((step, i) => `${step} ${ms[i].toFixed(2)}`);
+    console.log(`  ${name}${gzip ? ', gzip' : ''}, CPU ms per batch: ${rungs.join(', ')}`);
+    return ms;
+  } finally {
+    await stopAll(targets);
+  }
+}
+
+/** Milliseconds of a batch in each stage of our own code, in Node's V8. */
+async function stages(module) {
+  const args = [at('benches', 'stages_wasm.mjs'), module, String(warmBatches), String(turnBatches * 2)];
+  const child = startGroup(newNode(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  try {
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const { value, done } = await lines.next();
+    if (done) throw new Error('the stages could not be timed; why is above');
+    return JSON.parse(value);
+  } finally {
+    await endGroup(child);
+  }
+}
+
+/** Prints each part's CPU time and share, and writes them to RESULTS.md. */
+export async function shares(node) {
+  const own = await stages(await buildModule());
+  const generator = batches({ points });
+  const bodies = Array.from({ length: turnBatches }, () => generator.next().value);
+  const zipped = bodies.map(compressed);
+  const columns = [];
+  for (const gzip of [false, true]) {
+    for (const place of places(node)) {
+      const [body, call, exec, whole] = await ladder(place, gzip ? zipped : bodies, gzip);
+      const parts = [
+        ['body hand-over', body],
+        ['inflate', gzip ? own.inflate : 0],
+        ['parse', own.parse],
+        ['encode', own.encode],
+        ['object call', call - body],
+        ['exec and commit', exec - call],
+        ['decode and append', own.append],
+        ['flush', own.flush],
+      ];
+      const known = parts.reduce((sum, [, ms]) => sum + ms, 0);
+      const all = [...parts, ['rest', whole - known], ['whole', whole]];
+      columns.push({ name: `${place[0]}${gzip ? ', gzip' : ''}`, all, whole });
+    }
+  }
+  const head = ['part of a batch', ...columns.flatMap(({ name }) => [`${name} ms`, '%'])];
+  const rows = columns[0].all.map(([name], row) => {
+    const cells = columns.map(({ all, whole }) => {
+      const [, ms] = all[row];
+      return [ms.toFixed(2), ((ms / whole) * 100).toFixed(0)];
+    });
+    return [name, ...cells.flat()];
+  });
+  for (const row of [head, ...rows]) {
+    console.log(row.map((cell, i) => (i ? cell.padStart(i % 2 ? 24 : 5) : cell.padEnd(20))).join(''));
+  }
+  const notes = [
+    ...circumstances(),
+    `\`npm run bench -- shares\`: CPU ms of ${points} points of TSBS cpu-only data, one connection; the ` +
+      `frame has ${own.frameBytes} bytes`,
+    'body hand-over, object call, exec and commit: what each adds to a worker that does nothing else ' +
+      '(`floor.js`), wrangler’s own processes included; inflate, parse, encode, decode and append, ' +
+      'flush (with compaction, a batch’s part of it): our code in Node’s V8 by the clock, medians; ' +
+      'rest: what is missing to the whole',
+  ];
+  record({ title: 'Shares of a batch', notes, head, rows });
+}
