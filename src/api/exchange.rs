@@ -30,7 +30,7 @@ use super::unsupported;
 use super::verify::Verifying;
 use super::write::{Asked, Writing};
 use crate::model::limit::Limit;
-use crate::protocol::call::{Platform, Reply};
+use crate::protocol::call::{Call, Platform, Reply};
 use crate::route::Context;
 use crate::route::cache::Cache;
 use crate::route::grants::Principal;
@@ -198,6 +198,16 @@ impl Exchange {
     pub fn vanished(&mut self) {
         self.state = State::Finished;
         self.record.error = Some("client went away");
+    }
+
+    /// The client went away while it was answered: what is to be called so that nothing is kept on
+    /// its behalf. The replies are of no interest.
+    pub fn abandon(&mut self) -> Vec<Call> {
+        self.record.error = Some("client went away");
+        match std::mem::replace(&mut self.state, State::Finished) {
+            State::Querying(mut querying) => querying.abandon(),
+            _ => Vec::new(),
+        }
     }
 
     /// The body does not go on, though the client is there: gives back what was reserved for it and

@@ -14,7 +14,7 @@ use super::settings::Settings;
 use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::params::Params;
-use crate::protocol::call::{Reply, Step};
+use crate::protocol::call::{Call, Reply, Step};
 use crate::response::{Format, Options, Writer, csv};
 use crate::route::error::Error;
 use crate::route::grants::Principal;
@@ -151,6 +151,11 @@ impl Querying {
                 Step::Done(Err(error)) => self.end_statement(Some(&error.to_string())),
             }
         }
+    }
+
+    /// Stops for a client that went away: the calls that take the query off the list.
+    pub(super) fn abandon(&mut self) -> Vec<Call> {
+        self.current.take().map_or_else(Vec::new, |mut execution| execution.abandon())
     }
 
     /// Begins the next statement; `false` when there is none left.

@@ -26,7 +26,7 @@ fn start() {
 }
 
 #[event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sys::Response> {
+async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
     let mut conversation = Conversation::new(&env, &request);
     let head = head(&request)?;
     let (mut exchange, mut action) =
@@ -48,7 +48,9 @@ async fn fetch(request: web_sys::Request, env: Env, _: Context) -> Result<web_sy
                 conversation.log(&exchange);
                 return reply::whole(response);
             }
-            Action::Stream(response) => return reply::stream(response, conversation, exchange),
+            Action::Stream(response) => {
+                return reply::stream(response, conversation, exchange, &context);
+            }
             Action::Bytes(_) | Action::End => return Err("a body before its head".into()),
         };
     }
@@ -91,6 +93,17 @@ impl Conversation {
             return Err("waiting for a reply to no call".into());
         };
         Ok(self.tell(|service, platform| exchange.reply(service, platform, reply)))
+    }
+
+    /// Takes a query off the list whose client went away while it was answered.
+    pub(super) async fn abandon(&mut self, exchange: &mut Exchange) {
+        let calls = exchange.abandon();
+        if !calls.is_empty() {
+            self.flights = Flights::new(&self.env);
+            self.flights.start(calls);
+            // Should it be lost, the entry expires.
+            let _ = self.flights.next().await;
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, ReadableStream, ResponseInit};
-use worker::Result;
+use worker::{Context, Result};
 
 use super::entry::Conversation;
 use crate::api::action::Action;
@@ -68,14 +68,18 @@ pub(super) fn stream(
     response: Response,
     mut conversation: Conversation,
     mut exchange: Exchange,
+    context: &Context,
 ) -> Result<web_sys::Response> {
     let init = init(&response)?;
     let pipe = IdentityTransformStream::new()?;
     let writer = pipe.writable().get_writer()?;
     let readable = pipe.readable();
-    spawn_local(async move {
-        // A client that went away makes every further write fail: nobody is left to be told.
-        let _gone = send(&writer, response.body, &mut conversation, &mut exchange).await;
+    // Without this the runtime would drop the request together with a client that went away.
+    context.wait_until(async move {
+        if send(&writer, response.body, &mut conversation, &mut exchange).await.is_err() {
+            // Every further write fails: nobody is left to be told but those who keep a list.
+            conversation.abandon(&mut exchange).await;
+        }
         conversation.log(&exchange);
     });
     Ok(web_sys::Response::new_with_opt_readable_stream_and_init(Some(&readable), &init)?)

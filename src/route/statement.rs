@@ -17,7 +17,7 @@ use super::users::Users;
 use super::{Context, Machine};
 use crate::influxql::ast::Statement;
 use crate::model::grant::{Right, Scope};
-use crate::protocol::call::{Reply, Step};
+use crate::protocol::call::{Call, Reply, Step};
 use crate::protocol::database::ToDatabase;
 use crate::protocol::round::Round;
 use crate::query::error::QueryError;
@@ -166,6 +166,16 @@ fn without(statement: &Statement) -> QueryError {
         other => return QueryError::Unsupported(other.to_string()),
     };
     QueryError::Invalid(text.to_owned())
+}
+
+impl Execution {
+    /// Stops: the calls that take a listed query off the list. Replies to them need not come back.
+    pub fn abandon(&mut self) -> Vec<Call> {
+        match &mut self.0 {
+            Kind::Query(query) | Kind::QueryOrElse(query, _) => query.abandon(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl Machine for Execution {

@@ -2,6 +2,7 @@
 
 use crate::model::ids::ObjectId;
 use crate::model::sorted_map::SortedMap;
+use crate::protocol::call::Call;
 use crate::protocol::page;
 use crate::protocol::queries;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
@@ -11,6 +12,7 @@ use crate::query::metadata::{MetaExecutor, MetaStep};
 use crate::query::result::SeriesChunk;
 use crate::route::error::Error;
 use crate::route::explain::Explain;
+use crate::route::query::{Query, Stage};
 use crate::scan::page::ScanPage;
 use crate::scan::request::ScanRequest;
 use crate::scan::source::ReadStats;
@@ -77,6 +79,15 @@ pub(super) fn resumes(message: &ToShard) -> bool {
         ToShard::Scan { request, .. } => request.resume.is_some(),
         ToShard::Summarise { request, .. } => request.resume.is_some(),
         _ => false,
+    }
+}
+
+impl Query {
+    /// Stops: the call that takes it off the list, if it is listed.
+    pub(in crate::route) fn abandon(&mut self) -> Vec<Call> {
+        self.stage = Stage::Finished;
+        let end = self.watch.end();
+        end.map_or_else(Vec::new, |request| self.round.start(vec![request]))
     }
 }
 
