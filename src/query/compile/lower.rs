@@ -16,6 +16,7 @@ use crate::model::regex::Pattern;
 use crate::model::schema::MeasurementSchema;
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
+use crate::model::time::TimeRange;
 use crate::query::error::QueryError;
 use crate::query::plan::{Feed, FeedKind, Input, Node, PlannedScan, Subquery};
 use crate::scan::request::Window;
@@ -146,7 +147,7 @@ pub(crate) fn lower(
         }
     }
     let feeds = feeds(&built);
-    let zone = checked.zone.as_ref().map(|zone| zone.shifts(checked.range)).unwrap_or_default();
+    let zone = shifts(checked);
     // A raw query with OFFSET alone has one row: 1.x's engine reads `limit + offset` points and
     // one more (`tsm1.floatLimitIterator`), the query engine then skips the offset.
     let only_offset = built.calls.is_empty() && checked.select.limit == 0;
@@ -291,6 +292,18 @@ fn measurements<'a>(
     Ok(found)
 }
 
+/// The zone's shifts in the range and in the windows around it, in which its first and last one
+/// may begin and end.
+fn shifts(checked: &Checked<'_>) -> Vec<(i64, i64)> {
+    let Some(zone) = &checked.zone else { return Vec::new() };
+    let around_ns = checked.facts.interval.every_ns.saturating_mul(3);
+    let range = checked.range;
+    zone.shifts(TimeRange::new(
+        range.start_ns.saturating_sub(around_ns),
+        range.end_ns.saturating_add(around_ns),
+    ))
+}
+
 /// The windows, if there are any and they are not too many (1.x `max-select-buckets`).
 fn window(checked: &Checked<'_>, limit: u64) -> Result<Option<Window>, QueryError> {
     let interval = checked.facts.interval;
@@ -300,7 +313,7 @@ fn window(checked: &Checked<'_>, limit: u64) -> Result<Option<Window>, QueryErro
     let window = Window {
         every_ns: interval.every_ns,
         offset_ns: interval.offset_ns,
-        zone: checked.zone.as_ref().map(|zone| zone.shifts(checked.range)).unwrap_or_default(),
+        zone: shifts(checked),
     };
     if checked.has_lower_bound() && checked.facts.call_count > 0 && !checked.range.is_empty() {
         let first = window.start(checked.range.start_ns);
