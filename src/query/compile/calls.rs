@@ -126,6 +126,15 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
+    /// Refuses types that a function does not take. The tags of subqueries are texts to it.
+    fn check_type(&self, name: &str, data_type: DataType) -> Result<(), QueryError> {
+        let derived = self.checked.subqueries.len() == self.checked.select.sources.len();
+        match data_type {
+            DataType::Tag if derived => check_type(name, DataType::String),
+            known => check_type(name, known),
+        }
+    }
+
     /// The position of a call.
     fn call(&mut self, expr: &Expr) -> Result<usize, QueryError> {
         if let Some(index) = self.calls.iter().position(|(known, _)| known == expr) {
@@ -151,7 +160,7 @@ impl<'a> CallBuilder<'a> {
         };
         let slot = self.slot(argument);
         let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
-        check_type(name, data_type)?;
+        self.check_type(name, data_type)?;
         let output = output_type(function, data_type);
         Ok(CallPlan {
             base: Base::Merge(function),
@@ -223,7 +232,7 @@ impl<'a> CallBuilder<'a> {
     ) -> Result<CallPlan, QueryError> {
         let slot = self.slot(argument);
         let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
-        check_type(name, data_type)?;
+        self.check_type(name, data_type)?;
         // A median or a count has its type whatever it is of.
         let own = plan.counted || plan.function == WholeFunction::Median;
         let input = data_type.field_type().or(own.then_some(FieldType::Float));
@@ -257,7 +266,7 @@ impl<'a> CallBuilder<'a> {
             Some(argument) => {
                 let slot = self.slot(argument);
                 let data_type = self.slots.get(slot).map_or(DataType::Unknown, |s| s.data_type);
-                check_type(name, data_type)?;
+                self.check_type(name, data_type)?;
                 CallPlan {
                     base: Base::Values,
                     slot,
