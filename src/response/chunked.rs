@@ -8,6 +8,30 @@ use super::time;
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk};
 
+/// How 1.x cuts an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// So many rows a document: SELECT, and what it carries out as one.
+    Rows,
+    /// A document for each measurement, none of which says that more follow.
+    Lists,
+    /// A document for each series.
+    Series,
+}
+
+impl Cut {
+    /// How an answer with such a series is cut.
+    pub(super) fn of(chunk: &SeriesChunk) -> Self {
+        let is = |columns: &[&str]| chunk.columns.iter().eq(columns);
+        match chunk.values.first() {
+            Some(ResultColumn::Time(_)) => Self::Rows,
+            _ if is(&["key"]) || is(&["fieldKey", "fieldType"]) => Self::Rows,
+            _ if is(&["tagKey"]) || is(&["key", "value"]) => Self::Lists,
+            _ => Self::Series,
+        }
+    }
+}
+
 /// The documents of one answer.
 ///
 /// Whether a document is partial shows only when more rows come, so its rows are held back.
@@ -57,16 +81,16 @@ impl Documents {
     /// The next rows.
     pub fn series(&mut self, chunk: &SeriesChunk) {
         let continues = |held: &Held| held.series.partial && held.series.same_series(chunk);
-        // 1.x cuts the rows of SELECT only.
-        let timed = matches!(chunk.values.first(), Some(ResultColumn::Time(_)));
+        let cut = Cut::of(chunk);
         if !self.held.as_ref().is_some_and(continues) {
-            self.release(false, true);
+            self.release(false, cut != Cut::Lists);
             self.held = Some(self.begin(chunk));
-        } else if !timed {
+        } else if cut == Cut::Lists {
+            // The values of one tag are any number.
             self.release(true, true);
             self.held = Some(self.begin(chunk));
         }
-        let chunk_rows = if timed { self.chunk_rows } else { usize::MAX };
+        let chunk_rows = if cut == Cut::Rows { self.chunk_rows } else { usize::MAX };
         let mut from = 0_usize;
         loop {
             let Some(held) = &mut self.held else { return };

@@ -4,6 +4,7 @@
 //! A length stands before what it counts, so a document is held until it is complete: what is not
 //! chunked has a limit.
 
+use super::chunked::Cut;
 use crate::model::time::{Precision, S_NS};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
@@ -62,7 +63,7 @@ impl Packed {
             self.close_series(false, true);
             self.begin_series(chunk);
         }
-        let timed = matches!(chunk.values.first(), Some(ResultColumn::Time(_)));
+        let timed = Cut::of(chunk) == Cut::Rows;
         for row in 0..chunk.rows {
             let full = |(_, rows): &(_, Counted)| timed && self.chunk_rows == Some(rows.count);
             if self.open.as_ref().is_some_and(full) {
