@@ -57,11 +57,12 @@ impl Adaptive {
 
 impl Indicator for Adaptive {
     fn add(&mut self, value: f64) -> f64 {
-        const FAST: f64 = 2.0 / 3.0;
         const SLOW: f64 = 2.0 / 31.0;
+        /// From slow to 2 / 3, rounded once, as Go folds constants.
+        const RANGE: f64 = 56.0 / 93.0;
         let warm = self.efficiency.is_warm();
         let efficiency = self.efficiency.add(value);
-        let weight = efficiency * (FAST - SLOW) + SLOW;
+        let weight = efficiency * RANGE + SLOW;
         let average = self.last + weight * weight * (value - self.last);
         self.last = if warm { average } else { value };
         average
