@@ -6,6 +6,15 @@ const START_S = 1_600_000_000;
 /** Every point lies in this many seconds after the start. */
 export const SPAN_S = 600;
 export const START_NS = BigInt(START_S) * 1_000_000_000n;
+/** One series with points for two months in which clocks are changed, and when they are. */
+export const DAYS = {
+  name: 'days',
+  first_s: 1_600_646_400,
+  hours: 24 * 56,
+  borders_s: ['2020-10-25T01:00:00Z', '2020-11-01T06:00:00Z', '2020-10-03T15:30:00Z', '2020-10-10T00:00:00Z'].map(
+    (iso) => Date.parse(iso) / 1000,
+  ),
+};
 
 /**
  * Measurements with their fields, tags and lines. `aligned` ones have all series at the same times,
@@ -21,7 +30,16 @@ export function randomData(random) {
     measurement.lines = points(random, measurement, index);
     return measurement;
   });
-  return { measurements, types: FIELDS, tagValues: TAGS };
+  return { measurements, types: FIELDS, tagValues: TAGS, days: days(random) };
+}
+
+function days(random) {
+  const lines = [];
+  for (let hour = 0; hour < DAYS.hours; hour += random.int(1, 7)) {
+    const time = BigInt(DAYS.first_s + hour * 3_600 + random.pick([0, 0, 1, 1_800])) * 1_000_000_000n;
+    lines.push(`${DAYS.name},host=a f=${value(random, 'f')},i=${value(random, 'i')} ${time}`);
+  }
+  return lines;
 }
 
 function points(random, { name, fields, tags, aligned }, index) {

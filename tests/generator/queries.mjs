@@ -1,6 +1,7 @@
 // Random SELECT statements over a random schema.
 
 import { SPAN_S, START_NS } from './data.mjs';
+import { into, show, timed } from './families.mjs';
 import { AGGREGATES, FUNCTIONS, MATH } from './functions.mjs';
 
 const NAMES = Object.keys(FUNCTIONS);
@@ -10,17 +11,42 @@ const NOT_NUMBERS = ['sqrt', 'stddev', 'ln', 'log', 'log2', 'log10', 'asin', 'ac
 const ORDERED = ['TRANSFORMS', 'TECHNICAL'];
 const START_S = Number(START_NS / 1_000_000_000n);
 
+/** A name that none of `columns` has: of two columns of one name 1.x mixes types. */
+function unused(columns) {
+  const names = columns.map(({ name }) => name);
+  for (let number = columns.length; ; number += 1) if (!names.includes(`c${number}`)) return `c${number}`;
+}
+
 /** Makes queries, one after the other; the schema is what `randomData` made. */
 export class Queries {
   constructor(random, data) {
     this.random = random;
     this.data = data;
+    this.targets = 0;
   }
 
   /** The next one, and whether rows of one time may come from several series. */
   next() {
     const { random } = this;
-    const feature = random.chance(0.82) ? random.pick(NAMES) : null;
+    const kind = random.weighted([[82, 'one'], [5, 'timed'], [5, 'show'], [5, 'into'], [3, 'several']]);
+    if (kind === 'timed') return timed(random);
+    if (kind === 'show') return show(random);
+    const one = this.one();
+    // Twice asked is twice drawn; what fills texts with numbers is of two types; no bound is for ever.
+    const odd = / S?LIMIT |sample\(|fill\([-\d]|time <(?!.*time >)/;
+    if (kind === 'into' && !one.tied && !odd.test(one.text)) {
+      this.targets += 1;
+      // What was several series may be read as one.
+      return { text: into(random, one.text, this.targets), tied: true };
+    }
+    if (kind !== 'several') return one;
+    const two = random.pick([() => this.one(), () => show(random), () => timed(random)])();
+    return { text: `${one.text}; ${two.text}`, tied: one.tied || two.tied };
+  }
+
+  one() {
+    const { random } = this;
+    const feature = random.chance(0.86) ? random.pick(NAMES) : null;
     const query = this.select({ depth: this.depth(feature), feature });
     return { text: random.chance(0.06) ? this.spoilt(query) : query.text, tied: query.tied };
   }
@@ -29,7 +55,7 @@ export class Queries {
   depth(feature) {
     // NaN inside a subquery is a value in 1.6.7 and null in later versions.
     if (NOT_NUMBERS.includes(feature)) return 0;
-    return this.random.weighted([[76, 0], [19, 1], [5, 2]]);
+    return this.random.weighted([[73, 0], [18, 1], [6, 2], [3, 3]]);
   }
 
   select({ depth, feature, inner = false, outer = null }) {
@@ -137,12 +163,12 @@ export class Queries {
   rawFields(scope, feature, windowed, inner) {
     const { random } = this;
     if (windowed) return this.calls(scope, random.pick(Object.keys(AGGREGATES)), windowed, inner);
-    const wild = random.weighted([[inner ? 92 : 80, ''], [12, '*'], [4, '/^[fgij]/'], [4, '*::field']]);
+    const wild = random.weighted([[inner ? 92 : 80, ''], [11, '*'], [3, '/^[fgij]/'], [3, '*::field'], [inner ? 0 : 2, '*::tag, f'], [inner ? 0 : 1, '/^[fh]/, *']]);
     if (wild && !feature) return { text: wild, columns: scope.fields, raw: true };
     const list = [];
     const columns = [];
     const add = (text, type, name) => {
-      const alias = name ?? `c${columns.length}`;
+      const alias = name ?? unused(columns);
       list.push(name ? text : `${text} AS ${alias}`);
       columns.push({ name: alias, type });
     };
@@ -154,11 +180,12 @@ export class Queries {
     for (let left = random.int(feature ? 0 : 1, 3); left > 0; left -= 1) {
       const one = this.field(scope, random.pick([['float', 'integer'], ['string'], ['boolean']]));
       const kind = random.weighted([[50, 'ref'], [25, 'math'], [10, 'cast'], [10, 'tag'], [5, 'bits']]);
-      if (kind === 'ref') add(one.name, one.type, columns.some((c) => c.name === one.name) ? null : one.name);
+      if (kind === 'ref' && scope.raw && random.chance(0.1)) add(`${one.name}::field`, one.type);
+      else if (kind === 'ref') add(one.name, one.type, columns.some((c) => c.name === one.name) ? null : one.name);
       else if (kind === 'math') add(this.arithmetic(scope, inner), 'float');
       else if (kind === 'cast' && scope.raw) add(`${one.name}::${random.pick(['float', 'integer', 'string', 'field', one.type])}`, 'integer');
-      else if (kind === 'tag') add(random.pick(scope.tags), 'tag');
-      else if (scope.raw) add(`${this.field(scope, ['integer']).name} ${random.pick(['&', '|', '^'])} ${random.int(0, 9)}`, 'integer');
+      else if (kind === 'tag') add(`${random.pick(scope.tags)}${scope.raw && random.chance(0.2) ? '::tag' : ''}`, 'tag');
+      else if (scope.raw && scope.fields.some(({ type: own }) => own === 'integer')) add(`${this.field(scope, ['integer']).name} ${random.pick(['&', '|', '^'])} ${random.int(0, 9)}`, 'integer');
       else add(one.name, one.type);
     }
     return { text: list.join(', '), columns, raw: true };
@@ -187,7 +214,7 @@ export class Queries {
     const list = [];
     const columns = [];
     const add = (text, type = 'float') => {
-      const name = `c${columns.length}`;
+      const name = unused(columns);
       list.push(inner || random.chance(0.5) ? `${text} AS ${name}` : text);
       columns.push({ name, type });
     };
@@ -228,8 +255,8 @@ export class Queries {
   call(scope, feature, windowed, inner) {
     const { random } = this;
     const { family, types, call } = FUNCTIONS[feature];
-    if (random.chance(0.05) && scope.raw && !['TECHNICAL', 'PREDICTORS'].includes(family)) {
-      return [call(feature, random.pick(['*', '/^[fgi]$/']), random)];
+    if (random.chance(0.08) && scope.raw && !['TECHNICAL', 'PREDICTORS'].includes(family)) {
+      return [call(feature, random.pick(['*', '/^[fgi]$/', '*::field']), random)];
     }
     const { name, type } = this.field(scope, types);
     if (family === 'MATH') return [call(feature, name, random)];
@@ -268,8 +295,16 @@ export class Queries {
     if (scope.tags.length > 0 && random.chance(0.5)) {
       const tag = random.pick(scope.tags);
       const value = random.pick([...(this.data.tagValues[tag] ?? ['a']), '', 'nope']);
-      const pattern = random.pick(['/a|b/', '/^x/', '/./', '/^$/', '/[^a]/', '/web/']);
-      return random.pick([`${tag} = '${value}'`, `${tag} != '${value}'`, `${tag} =~ ${pattern}`, `${tag} !~ ${pattern}`]);
+      const pattern = random.pick(['/a|b/', '/^x/', '/./', '/^$/', '/[^a]/', '/web/', '/(?i)^A$/', '/^(a|b)$/', '/^.{1,2}$/', '/,1|\\s/']);
+      const key = random.weighted([[80, tag], [8, `${tag}::tag`], [6, `"${tag}"`], [6, 'nope']]);
+      const other = random.pick(scope.tags);
+      return random.pick([
+        `${key} = '${value}'`,
+        `${key} != '${value}'`,
+        `${key} =~ ${pattern}`,
+        `${key} !~ ${pattern}`,
+        random.chance(0.1) ? `${tag} ${random.pick(['=', '!='])} ${other}` : `'${value}' = ${key}`,
+      ]);
     }
     const { name, type } = random.pick(scope.fields);
     const op = random.pick(['=', '!=', '<', '<=', '>', '>=', '<>']);
@@ -277,7 +312,17 @@ export class Queries {
       return random.chance(0.5) ? `${name} ${random.pick(['=', '!='])} '${random.pick(['up', 'down', '', 'x'])}'` : `${name} =~ /o|u/`;
     }
     if (type === 'boolean') return `${name} ${random.pick(['=', '!='])} ${random.pick(['true', 'false'])}`;
-    const left = random.weighted([[75, name], [10, `${name} * 2`], [10, `${name} - 3.5`], [5, `${name} / 2`]]);
+    const second = this.field(scope, ['float', 'integer']).name;
+    const left = random.weighted([
+      [65, name],
+      [10, `${name} * 2`],
+      [8, `${name} - 3.5`],
+      [5, `${name} / 2`],
+      [5, scope.raw ? `${name}::field` : name],
+      [4, scope.raw ? `${second} + ${name}` : name],
+      [3, scope.raw && type === 'integer' ? `${name} ${random.pick(['%', '&', '|', '^'])} 3` : name],
+    ]);
+    if (scope.raw && random.chance(0.05)) return `${left} ${op} ${second}`;
     return `${left} ${op} ${random.pick([0, 3, 5.5, 25, -10, 1000])}`;
   }
 

@@ -28,7 +28,20 @@ const CLAUSES = {
   alias: / AS /,
   arithmetic: / [-+*/%] /,
   'bitwise operators': / [&|^] /,
-  'regex condition': /[=!]~/,
+  'regex condition': / =~ /,
+  'negated regex': / !~ /,
+  '::tag, ::field': /::(tag|field)/,
+  'an unknown tag': /nope[ :]/,
+  'depth of three': /\(SELECT .*\(SELECT /,
+  'wildcard in a function': /\w\((\*|\/)/,
+  'parts of seconds': /time\(\d+(ms|u)/,
+  'days and weeks': /time\(\d+[dw]/,
+  'negative offset': /time\(\w+, -/,
+  'arithmetic on time': /time [<>]=? [^ ]+ [-+] |[-+] \w+ [<>]=? time/,
+  'several statements': /; /,
+  INTO: / INTO /,
+  SHOW: /SHOW /,
+  CARDINALITY: / CARDINALITY/,
 };
 const SHARE_MIN = 0.01;
 const VALID_MIN = 0.85;

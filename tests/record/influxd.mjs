@@ -25,6 +25,12 @@ export async function startInfluxd(index = 'inmem', kept = undefined) {
   const failed = once(child, 'error').then(([error]) => {
     throw new Error(`cannot start influxd (Debian package influxdb): ${error.message}`);
   });
+  // Whatever ends this process, the server does not outlive it.
+  const end = () => {
+    child.kill('SIGKILL');
+    if (!kept) rmSync(directory, { recursive: true, force: true });
+  };
+  process.once('exit', end);
   const url = `http://127.0.0.1:${httpPort}`;
   await Promise.race([failed, answering(url, child)]);
   failed.catch(() => {});
@@ -34,6 +40,7 @@ export async function startInfluxd(index = 'inmem', kept = undefined) {
       await once(child, 'exit');
     }
     if (!kept) rmSync(directory, { recursive: true, force: true });
+    process.removeListener('exit', end);
   };
   return { url, pid: child.pid, directory, stop };
 }
