@@ -4,10 +4,11 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-use js_sys::{Reflect, Uint8Array};
-use wasm_bindgen::JsValue;
+use js_sys::{Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use worker::{Env, Error, Method, Request, RequestInit, Stub};
+use web_sys::{RequestInit, Response};
+use worker::{Env, Error, Stub};
 
 use super::wait::wait;
 use super::{config, key};
@@ -17,6 +18,16 @@ use crate::protocol::call::{Address, Call, CallFailure, Reply};
 const URL: &str = "https://object/";
 /// Repeats of a call that the platform calls retryable; every message may be repeated.
 const REPEATS_MAX: u32 = 1;
+
+#[wasm_bindgen]
+extern "C" {
+    /// A stub as the runtime knows it.
+    type JsStub;
+
+    #[wasm_bindgen(method, catch, structural)]
+    fn fetch(this: &JsStub, url: &str, init: &RequestInit)
+    -> std::result::Result<Promise, JsValue>;
+}
 
 /// Calls in flight. Dropping it forgets them.
 pub(super) struct Flights {
@@ -70,7 +81,7 @@ async fn carry(env: Env, call: Call) -> Reply {
     loop {
         // A stub that failed once stays broken: each try has its own.
         let result = match stub(&env, &to, location.as_deref()) {
-            Ok(stub) => fetch(&stub, &message).await,
+            Ok(stub) => fetch(stub, &message).await,
             Err(error) => Err(error),
         };
         match result.map_err(|error| failure(&error)) {
@@ -97,12 +108,14 @@ fn stub(env: &Env, to: &Address, location: Option<&str>) -> worker::Result<Stub>
     }
 }
 
-async fn fetch(stub: &Stub, message: &[u8]) -> worker::Result<Vec<u8>> {
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(Uint8Array::from(message).into()));
-    let response = stub.fetch_with_request(Request::new_with_init(URL, &init)?).await?;
-    let status = response.status_code();
-    let response = web_sys::Response::from(response);
+async fn fetch(stub: Stub, message: &[u8]) -> worker::Result<Vec<u8>> {
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_body(&Uint8Array::from(message));
+    // `worker` would read back every property of a request that it makes first.
+    let response = JsFuture::from(stub.into_rpc::<JsStub>().fetch(URL, &init)?).await?;
+    let response: Response = response.unchecked_into();
+    let status = response.status();
     // One buffer for the whole reply; worker's own reader appends piece by piece.
     let buffer = JsFuture::from(response.array_buffer()?).await?;
     let bytes = Uint8Array::new(&buffer).to_vec();

@@ -21,17 +21,18 @@ extern "C" {
 /// The runtime that this isolate lives in.
 pub(super) struct EdgePlatform {
     env: Env,
-    location: Option<&'static str>,
+    /// What is served, if it is a client's.
+    request: Option<web_sys::Request>,
 }
 
 impl EdgePlatform {
     pub(super) fn new(env: &Env) -> Self {
-        Self { env: env.clone(), location: None }
+        Self { env: env.clone(), request: None }
     }
 
     /// The same, for a request that says where it comes from.
     pub(super) fn of_request(env: &Env, request: &web_sys::Request) -> Self {
-        Self { env: env.clone(), location: location(request) }
+        Self { env: env.clone(), request: Some(Clone::clone(request)) }
     }
 
     pub(super) fn env(&self) -> &Env {
@@ -62,7 +63,8 @@ impl Platform for EdgePlatform {
     }
 
     fn location(&self) -> Option<&'static str> {
-        self.location
+        // Looked up when it is asked for: the runtime parses the whole `cf` object then.
+        location(self.request.as_ref()?)
     }
 
     fn limits(&self) -> Limits {

@@ -147,7 +147,7 @@ fn only_objects_are_fetched_from() {
         found.extend(fetches.map(|(_, line)| (module_of(&path), line.trim().to_owned())));
     }
     let stub =
-        "let response = stub.fetch_with_request(Request::new_with_init(URL, &init)?).await?;";
+        "let response = JsFuture::from(stub.into_rpc::<JsStub>().fetch(URL, &init)?).await?;";
     assert_eq!(found, [("edge".to_owned(), stub.to_owned())]);
 }
 
