@@ -109,7 +109,11 @@ pub fn decode_with(
     let packed = residuals(method, rest, count - 1, table)?;
     out.reserve(count);
     out.push(first);
-    if method & !CLASSES == STEP {
+    if packed.iter().all(|&residual| residual == 0) {
+        // The usual case, on which no time depends on the one before.
+        let step_ns = step.wrapping_mul(unit);
+        out.extend((1..count as i64).map(|at| first.wrapping_add(at.wrapping_mul(step_ns))));
+    } else if method & !CLASSES == STEP {
         let mut time = first;
         out.extend(packed.iter().map(|&residual| {
             let delta = unzigzag(residual).wrapping_add(step);

@@ -268,6 +268,12 @@ fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bo
         Node::Tag { term, .. } => settle(term, tag),
         Node::Compare(_, a, b) if a.reads_rows() || b.reads_rows() => None,
         Node::Matches { operand, .. } | Node::IsTrue(operand) if operand.reads_rows() => None,
+        // What most conditions are made of, asked once for each value of a tag.
+        Node::Compare(
+            Comparison::Equal,
+            Expr::Tag(id),
+            Expr::Literal(FieldValue::String(text)),
+        ) => Some(tag(*id) == &**text),
         leaf => match evaluate_leaf(leaf, &Context { run: None, tag }) {
             Ok(Mask::All) => Some(true),
             _ => Some(false),
