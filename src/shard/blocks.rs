@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use super::cache::Cache;
 use super::load::Loaded;
+use super::narrow::Slot;
 use super::request::Refusal;
+use crate::batch::column::Column;
 use crate::batch::series_table::SeriesTable;
 use crate::scan::source::ReadStats;
 use crate::segment::block;
@@ -74,6 +76,30 @@ impl<'a, S: Store> StoredBlocks<'a, S> {
         self.cache.put_extent(key, [values(0), values(series.len.saturating_sub(1))]);
         self.cache.put_series(key, &series);
         Ok(series)
+    }
+
+    /// The field at position `field` of the index, for the rows of page `at`; `None` where no row
+    /// has it. One that is kept decoded counts as read all the same.
+    pub(super) fn field(
+        &mut self,
+        index_offset: u32,
+        index: &Index,
+        at: usize,
+        field: usize,
+    ) -> Result<Option<Column>, Refusal> {
+        let Some(page) = index.pages.get(at) else { return Ok(None) };
+        let fields = index.fields.len();
+        let count = index.pages.len() * fields;
+        let slot = Slot { of: (self.key, index_offset), at: at * fields + field, count };
+        if let Some(column) = self.cache.column(slot) {
+            let bytes = page.fields.get(field).map_or(0, |address| address.bytes);
+            self.stats.blocks_read += 1;
+            self.stats.bytes_decoded += u64::from(bytes);
+            return Ok(Some(column));
+        }
+        let column = reader::field(index, page, field, self)?;
+        column.iter().for_each(|column| self.cache.put_column(slot, column));
+        Ok(column)
     }
 
     fn body(&mut self, table: Table, key: u64) -> Result<Rc<[u8]>, Refusal> {

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::budget::Evictable;
+use super::narrow::{NarrowColumns, Slot};
+use crate::batch::column::Column;
 use crate::batch::series_table::SeriesTable;
 use crate::memtable::Memtable;
 use crate::model::ids::ColumnId;
@@ -19,6 +21,9 @@ const BODIES_BYTES_MAX: usize = 8_000_000;
 const DECODED_BYTES_MAX: usize = 4_000_000;
 /// Of that, blocks of series.
 const SERIES_BYTES_MAX: usize = 3_000_000;
+
+/// Columns of decoded pages of one shard, bytes: the hot days of some thousand series' fields.
+const COLUMNS_BYTES_MAX: usize = 10_000_000;
 
 /// Latest rows of one shard: enough for a dashboard, and for what lists the last value of all.
 const NEWEST_MAX: usize = 2_048;
@@ -38,6 +43,7 @@ struct Rows {
     newest: SortedMap<SeriesKey, Newest>,
     decoded_bytes: usize,
     series_bytes: usize,
+    columns: NarrowColumns,
 }
 
 /// A block of series of a segment, by its position there.
@@ -145,6 +151,15 @@ impl Cache {
         rows.extents.insert(key, Rc::new(ends));
     }
 
+    /// A column of a page, if it is kept decoded.
+    pub(super) fn column(&self, slot: Slot) -> Option<Column> {
+        self.rows.borrow().columns.get(slot)
+    }
+
+    pub(super) fn put_column(&self, slot: Slot, column: &Column) {
+        self.rows.borrow_mut().columns.put(slot, column, COLUMNS_BYTES_MAX);
+    }
+
     /// The latest row of a series, if it is kept with just these columns.
     pub(super) fn newest(&self, key: SeriesKey, columns: &[ColumnId]) -> Option<Rc<ScanRows>> {
         let rows = self.rows.borrow();
@@ -176,8 +191,8 @@ impl Cache {
 
 impl Evictable for Cache {
     fn bytes(&self) -> usize {
-        let rows = self.rows.try_borrow().map_or(0, |rows| rows.bodies_bytes + rows.decoded_bytes);
-        self.memtable_bytes.get() + rows
+        let bytes = |rows: &Rows| rows.bodies_bytes + rows.decoded_bytes + rows.columns.bytes();
+        self.memtable_bytes.get() + self.rows.try_borrow().map_or(0, |rows| bytes(&rows))
     }
 
     fn evict(&self) {

@@ -21,6 +21,7 @@ pub mod host;
 mod jobs;
 mod load;
 mod memtable_rows;
+mod narrow;
 mod pace;
 pub mod request;
 mod retention;

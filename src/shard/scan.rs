@@ -377,7 +377,7 @@ impl<S: Store> ShardSource<'_, S> {
         let columns = self.columns.get(set).map_or(&[][..], Vec::as_slice);
         for (field, (id, _)) in index.fields.iter().enumerate() {
             if columns.contains(id)
-                && let Some(column) = reader::field(index, page, field, &mut blocks)?
+                && let Some(column) = blocks.field(key.1, index, at, field)?
             {
                 rows.columns.push((*id, column));
             }
