@@ -4,7 +4,9 @@
 //! CONSTANT  0 │ value <zigzag varint>
 //! OFFSET    1 │ smallest <zigzag varint> │ residuals: value − smallest
 //! DELTA     2 │ first <zigzag varint>    │ residuals: zigzag(value − previous)
+//! PLAIN     3 │ smallest <zigzag varint> │ width <1> │ value − smallest, `width` bytes each
 //! ```
+//! PLAIN is for what is read at once and not kept: its width is 1, 2, 4 or 8.
 //! Residuals are runs of `bitpack`, or with 0x80 added to the method `classes` by the table of
 //! the column.
 //! Differences wrap, so any `i64` sequence round-trips. No values are the method byte alone.
@@ -12,16 +14,47 @@
 use super::classes::Decoder;
 use super::draft::{CLASSES, Draft, residuals};
 use super::varint::{self, unzigzag, zigzag};
-use super::{Error, bitpack, finish, start};
+use super::{Error, bitpack, finish, start, take};
 
 const CONSTANT: u8 = 0;
 const OFFSET: u8 = 1;
 const DELTA: u8 = 2;
+const PLAIN: u8 = 3;
 
 /// Appends the encoding of `values` to `out`.
 pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     let head = std::mem::take(out);
     *out = draft(values, head).finish(None);
+}
+
+/// Appends `values` in whole bytes: larger than [`encode`], at a fraction of its time.
+pub fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
+    let smallest = values.iter().copied().fold(i64::MAX, i64::min);
+    let largest = values.iter().copied().fold(i64::MIN, i64::max);
+    if smallest >= largest {
+        return encode(values, out);
+    }
+    out.push(PLAIN);
+    varint::write_signed(smallest, out);
+    let offsets = values.iter().map(|value| value.wrapping_sub(smallest));
+    match largest.wrapping_sub(smallest) as u64 {
+        0..=0xff => {
+            out.push(1);
+            out.extend(offsets.map(|offset| offset as u8));
+        }
+        0x100..=0xffff => {
+            out.push(2);
+            out.extend(offsets.flat_map(|offset| (offset as u16).to_le_bytes()));
+        }
+        0x1_0000..=0xffff_ffff => {
+            out.push(4);
+            out.extend(offsets.flat_map(|offset| (offset as u32).to_le_bytes()));
+        }
+        _ => {
+            out.push(8);
+            out.extend(offsets.flat_map(i64::to_le_bytes));
+        }
+    }
 }
 
 /// The encoding of `values` behind `head`, to be finished.
@@ -103,7 +136,32 @@ pub fn decode_with(
                 value
             }));
         }
+        PLAIN if method == PLAIN => decode_plain(rest, count, first, out)?,
         _ => return Err(Error::UnknownMethod(method)),
     }
     Ok(())
+}
+
+fn decode_plain(
+    mut bytes: &[u8],
+    count: usize,
+    smallest: i64,
+    out: &mut Vec<i64>,
+) -> Result<(), Error> {
+    let width = *take(&mut bytes, 1)?.first().ok_or(Error::Truncated)?;
+    let offsets = take(&mut bytes, count.saturating_mul(usize::from(width)))?;
+    finish(bytes)?;
+    let value = |offset: u64| smallest.wrapping_add(offset as i64);
+    match width {
+        1 => out.extend(offsets.iter().map(|&offset| value(u64::from(offset)))),
+        2 => out.extend(whole(offsets).map(|offset| value(u64::from(u16::from_le_bytes(offset))))),
+        4 => out.extend(whole(offsets).map(|offset| value(u64::from(u32::from_le_bytes(offset))))),
+        8 => out.extend(whole(offsets).map(|offset| value(u64::from_le_bytes(offset)))),
+        _ => return Err(Error::Corrupt),
+    }
+    Ok(())
+}
+
+fn whole<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    bytes.as_chunks().0.iter().copied()
 }

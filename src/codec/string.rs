@@ -49,7 +49,11 @@ pub fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Vec<u8>) 
     out.push(DICTIONARY);
     varint::write(ends.len() as u64, out);
     encode_counted(&lengths_of(ends), out);
-    encode_counted(&codes.iter().map(|&code| i64::from(code)).collect::<Vec<_>>(), out);
+    let codes: Vec<i64> = codes.iter().map(|&code| i64::from(code)).collect();
+    let mut encoded = Vec::with_capacity(codes.len() + 16);
+    integer::encode_plain(&codes, &mut encoded);
+    varint::write(encoded.len() as u64, out);
+    out.append(&mut encoded);
     out.extend_from_slice(text.as_bytes());
 }
 

@@ -222,6 +222,29 @@ fn a_draft_is_finished_with_a_table_and_refused_without_it() {
 }
 
 round_trip!(integers_return, integer, integers, |values: &[i64]| values.to_vec());
+mod plain {
+    pub(super) mod integer {
+        pub(in super::super) use crate::codec::integer::{decode, encode_plain as encode};
+    }
+    pub(super) mod float {
+        use crate::codec::Error;
+        pub(in super::super) use crate::codec::float::encode_plain as encode;
+        pub(in super::super) fn decode(
+            bytes: &[u8],
+            count: usize,
+            out: &mut Vec<f64>,
+        ) -> Result<(), Error> {
+            crate::codec::float::decode_with(bytes, count, None, out)
+        }
+    }
+}
+use plain::float as plain_float;
+use plain::integer as plain_integer;
+
+round_trip!(plain_integers_return, plain_integer, integers, |values: &[i64]| values.to_vec());
+round_trip!(plain_floats_return, plain_float, floats, |values: &[f64]| -> Vec<u64> {
+    values.iter().map(|value| value.to_bits()).collect()
+});
 round_trip!(timestamps_return, timestamp, integers, |values: &[i64]| values.to_vec());
 round_trip!(
     unsigned_return,

@@ -148,9 +148,7 @@ fn decode_times(from: &mut &[u8]) -> Result<Vec<i64>, PageError> {
 
 fn encode_column(column: &Column, part: &mut Vec<u8>, out: &mut Vec<u8>) {
     out.push(column.values.field_type().code());
-    // A page has at most VALUES_MAX rows.
-    let rows: Vec<u32> = (0..column.len() as u32).collect();
-    column_bytes::encode(column, &rows, part);
+    column_bytes::encode_plain(column, part);
     finish_part(part, out);
 }
 

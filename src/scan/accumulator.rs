@@ -11,6 +11,7 @@ use super::error::ScanError;
 use super::page::PartialColumn;
 use super::partial::Finished;
 use super::request::{AggregateCall, AggregateFunction};
+use super::selectors::extremes::Extremes;
 use super::selectors::first::First;
 use super::selectors::last::Last;
 use super::selectors::max::Max;
@@ -70,6 +71,13 @@ pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, 
         (St, Float) => Box::new(Fold::<Stddev, f64>::default()),
         (St, Integer) => Box::new(Fold::<Stddev, i64>::default()),
         (St, Unsigned) => Box::new(Fold::<Stddev, u64>::default()),
+        (Mi | Ma, Float) if call.beside.is_empty() => Box::new(Extremes::<f64>::new(call.function)),
+        (Mi | Ma, Integer) if call.beside.is_empty() => {
+            Box::new(Extremes::<i64>::new(call.function))
+        }
+        (Mi | Ma, Unsigned) if call.beside.is_empty() => {
+            Box::new(Extremes::<u64>::new(call.function))
+        }
         (Mi, Float | Integer | Unsigned | Boolean) => {
             Box::new(Selected::<Min>::new(field_type, beside()))
         }

@@ -1,6 +1,7 @@
 //! Functions whose answer is a point: which one of a window, and which one between two windows.
 
 pub(super) mod bottom;
+pub(super) mod extremes;
 pub(super) mod first;
 pub(super) mod last;
 pub(super) mod max;

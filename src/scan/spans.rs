@@ -27,15 +27,15 @@ pub(super) struct Slots {
     /// First and last time seen in each window. A start says less: near a change of the clocks a
     /// window may hold times before its start (1.x's rule).
     seen_ns: Vec<(i64, i64)>,
-    slots: HashMap<i64, usize, FixedState>,
+    /// Slot of each start; `None` while the starts ascend or descend and can be searched.
+    slots: Option<HashMap<i64, usize, FixedState>>,
     last: usize,
 }
 
 impl Slots {
     /// No windows yet. `start_ns` stands for the whole range when `window` is none.
     pub(super) fn new(window: Option<Window>, start_ns: i64) -> Self {
-        let slots = HashMap::with_hasher(FixedState::default());
-        Self { window, start_ns, starts_ns: Vec::new(), seen_ns: Vec::new(), slots, last: 0 }
+        Self { window, start_ns, starts_ns: Vec::new(), seen_ns: Vec::new(), slots: None, last: 0 }
     }
 
     /// Number of windows.
@@ -101,7 +101,14 @@ impl Slots {
             }
         }
         let next = self.starts_ns.len();
-        self.last = *self.slots.entry(start_ns).or_insert(next);
+        let searched = || searched(&self.starts_ns, start_ns);
+        self.last = match self.slots.is_none().then(searched).flatten() {
+            Some(slot) => slot,
+            None => {
+                let slots = self.slots.get_or_insert_with(|| by_start(&self.starts_ns));
+                *slots.entry(start_ns).or_insert(next)
+            }
+        };
         if self.last == next {
             self.starts_ns.push(start_ns);
             self.seen_ns.push((i64::MAX, i64::MIN));
@@ -118,8 +125,13 @@ impl Slots {
     /// Slots in order of their windows.
     pub(super) fn order(&self, descending: bool) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.starts_ns.len()).collect();
-        sorted::sort_by_key(&mut order, |&slot| self.starts_ns.get(slot).copied());
-        if descending {
+        let mut descends = false;
+        if self.slots.is_none() {
+            descends = self.starts_ns.first() > self.starts_ns.last();
+        } else {
+            sorted::sort_by_key(&mut order, |&slot| self.starts_ns.get(slot).copied());
+        }
+        if descends != descending {
             order.reverse();
         }
         order
@@ -129,9 +141,31 @@ impl Slots {
     pub(super) fn keep(&mut self, order: &[usize]) {
         self.starts_ns = keep(&self.starts_ns, order);
         self.seen_ns = keep(&self.seen_ns, order);
-        self.slots = self.starts_ns.iter().copied().zip(0..).collect();
+        let starts_ns = || self.starts_ns.iter();
+        let is_ordered = starts_ns().is_sorted() || starts_ns().rev().is_sorted();
+        self.slots = (!is_ordered).then(|| by_start(&self.starts_ns));
         self.last = 0;
     }
+}
+
+fn by_start(starts_ns: &[i64]) -> HashMap<i64, usize, FixedState> {
+    starts_ns.iter().copied().zip(0..).collect()
+}
+
+/// Where `start_ns` is among starts that ascend or descend, or where it goes on with them; `None`
+/// if it breaks their order.
+fn searched(starts_ns: &[i64], start_ns: i64) -> Option<usize> {
+    let (Some(&first), Some(&last)) = (starts_ns.first(), starts_ns.last()) else { return Some(0) };
+    let count = starts_ns.len();
+    if count == 1 {
+        return Some(usize::from(start_ns != first));
+    }
+    let at = if first < last {
+        starts_ns.partition_point(|&other| other < start_ns)
+    } else {
+        starts_ns.partition_point(|&other| other > start_ns)
+    };
+    (at == count || starts_ns.get(at) == Some(&start_ns)).then_some(at)
 }
 
 /// The items at these positions.
@@ -183,5 +217,39 @@ mod tests {
         assert_eq!(slots.order(true), [2, 4, 1, 0, 3]);
         slots.keep(&[3, 0]);
         assert_eq!((slots.slot(10), slots.slot(-10), slots.slot(20)), (1, 0, 2));
+    }
+
+    #[test]
+    fn slots_are_found_whatever_the_order_of_the_windows() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for round in 0..300 {
+            let mut slots = Slots::new(None, 0);
+            let mut starts: Vec<i64> = Vec::new();
+            for step in 0..20 {
+                // Ascending, descending, any.
+                let start_ns = match round % 3 {
+                    0 => step + random.i64(0..2),
+                    1 => -step - random.i64(0..2),
+                    _ => random.i64(0..10),
+                };
+                let expected = starts.iter().position(|&s| s == start_ns).unwrap_or_else(|| {
+                    starts.push(start_ns);
+                    starts.len() - 1
+                });
+                assert_eq!(slots.slot(start_ns), expected, "{starts:?}");
+                if random.u8(0..8) == 0 {
+                    let order = slots.order(random.bool());
+                    slots.keep(&order);
+                    starts = order.iter().map(|&slot| starts[slot]).collect();
+                }
+            }
+            let descending = random.bool();
+            let mut sorted: Vec<i64> =
+                slots.order(descending).iter().map(|&s| slots.starts_ns()[s]).collect();
+            if descending {
+                sorted.reverse();
+            }
+            assert!(sorted.is_sorted() && sorted.len() == starts.len());
+        }
     }
 }

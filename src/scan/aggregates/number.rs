@@ -25,6 +25,12 @@ pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
     /// Appends it to a column of its type.
     fn push(self, column: &mut Column);
 
+    /// A column of them.
+    fn column(values: Vec<Self>) -> Column;
+
+    /// The values of a column of its type without nulls.
+    fn all(column: &Column) -> Option<&[Self]>;
+
     /// Row `row` of a column of its type.
     fn get(column: &Column, row: usize) -> Option<Self>;
 }
@@ -60,11 +66,19 @@ macro_rules! number {
                 }
             }
 
-            fn get(column: &Column, row: usize) -> Option<Self> {
+            fn column(values: Vec<Self>) -> Column {
+                Column::full(Values::$variant(values))
+            }
+
+            fn all(column: &Column) -> Option<&[Self]> {
                 match (&column.values, &column.validity) {
-                    (Values::$variant(values), Validity::All) => values.get(row).copied(),
+                    (Values::$variant(values), Validity::All) => Some(values),
                     _ => None,
                 }
+            }
+
+            fn get(column: &Column, row: usize) -> Option<Self> {
+                Self::all(column)?.get(row).copied()
             }
         }
     };

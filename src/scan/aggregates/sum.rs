@@ -8,8 +8,6 @@ use crate::scan::request::AggregateFunction;
 
 /// Values summed before they join the total: keeps the error of a long sum small.
 const CHUNK: usize = 1024;
-/// Sums kept side by side, so that additions need not wait for each other.
-const LANES: usize = 8;
 
 pub(in crate::scan) struct Sum;
 
@@ -44,15 +42,13 @@ impl<T: Number> Aggregate<T> for Sum {
 pub(super) fn sum<T: Number>(values: &[T]) -> T {
     let mut total = T::default();
     for chunk in values.chunks(CHUNK) {
-        let mut lanes = [T::default(); LANES];
-        let mut blocks = chunk.chunks_exact(LANES);
-        for block in &mut blocks {
-            for (lane, value) in lanes.iter_mut().zip(block) {
-                *lane = lane.plus(*value);
-            }
+        // Four sums side by side, so that additions need not wait for each other.
+        let (blocks, rest) = chunk.as_chunks::<4>();
+        let [mut a, mut b, mut c, mut d] = [T::default(); 4];
+        for &[e, f, g, h] in blocks {
+            (a, b, c, d) = (a.plus(e), b.plus(f), c.plus(g), d.plus(h));
         }
-        let rest = blocks.remainder().iter().copied();
-        let part = lanes.into_iter().chain(rest).fold(T::default(), T::plus);
+        let part = rest.iter().copied().fold(a.plus(b).plus(c.plus(d)), T::plus);
         total = total.plus(part);
     }
     total

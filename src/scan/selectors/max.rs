@@ -10,9 +10,6 @@ use crate::scan::dense::Dense;
 use crate::scan::input::Slice;
 use crate::scan::request::AggregateFunction;
 
-/// Extremes kept side by side, so that comparisons need not wait for each other.
-const LANES: usize = 8;
-
 pub(in crate::scan) struct Max;
 
 impl Selector for Max {
@@ -27,6 +24,7 @@ impl Selector for Max {
     }
 }
 
+/// Which extreme.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
     Smallest,
@@ -42,10 +40,7 @@ pub(super) fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Wanted) ->
     ) -> usize {
         let values = values.get(rows.clone()).unwrap_or_default();
         // Two passes: the first has no branches, the second ends at the first hit.
-        let extreme = match wanted {
-            Wanted::Smallest => smallest(values),
-            Wanted::Largest => largest(values),
-        };
+        let extreme = extreme_of(values, wanted);
         rows.start + values.iter().position(|value| *value == extreme).unwrap_or(0)
     }
     match &dense.values {
@@ -57,22 +52,29 @@ pub(super) fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Wanted) ->
     }
 }
 
+/// The extreme of a slice; the default of an empty one.
+pub(super) fn extreme_of<T: Copy + PartialOrd + Default>(values: &[T], wanted: Wanted) -> T {
+    match wanted {
+        Wanted::Smallest => smallest(values),
+        Wanted::Largest => largest(values),
+    }
+}
+
 /// The largest value of a slice; the default of an empty one.
 pub(in crate::scan) fn largest<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
     extreme(values, |a, b| if b > a { b } else { a })
 }
 
-/// The value that `better` keeps of all.
+/// The value that `better` keeps of all: four at a time, so that comparisons need not wait for
+/// each other.
 pub(super) fn extreme<T: Copy + Default>(values: &[T], better: impl Fn(T, T) -> T) -> T {
     let Some(&first) = values.first() else { return T::default() };
-    let mut lanes = [first; LANES];
-    let mut blocks = values.chunks_exact(LANES);
-    for block in &mut blocks {
-        for (lane, value) in lanes.iter_mut().zip(block) {
-            *lane = better(*lane, *value);
-        }
+    let (blocks, rest) = values.as_chunks::<4>();
+    let [mut a, mut b, mut c, mut d] = [first; 4];
+    for &[e, f, g, h] in blocks {
+        (a, b, c, d) = (better(a, e), better(b, f), better(c, g), better(d, h));
     }
-    lanes.into_iter().chain(blocks.remainder().iter().copied()).fold(first, better)
+    rest.iter().copied().fold(better(better(a, b), better(c, d)), better)
 }
 
 #[cfg(test)]

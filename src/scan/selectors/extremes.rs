@@ -1,0 +1,132 @@
+//! Min and max of numbers with nothing beside them: values and times side by side, not points.
+
+use super::max::{Wanted, extreme_of};
+use crate::batch::bitmap::Validity;
+use crate::batch::column::{Column, Values};
+use crate::scan::accumulator::Accumulator;
+use crate::scan::aggregates::number::Number;
+use crate::scan::dense::{Dense, Neighbours};
+use crate::scan::error::ScanError;
+use crate::scan::page::PartialColumn;
+use crate::scan::partial::Finished;
+use crate::scan::request::AggregateFunction;
+use crate::scan::spans::{Span, keep};
+
+/// The extreme of each slot, among equals the earliest.
+pub(in crate::scan) struct Extremes<T> {
+    wanted: Wanted,
+    values: Vec<T>,
+    times_ns: Vec<i64>,
+    /// Which slots have a value.
+    present: Vec<bool>,
+}
+
+impl<T: Number> Extremes<T> {
+    /// Of `Max`, else of `Min`.
+    pub(in crate::scan) fn new(function: AggregateFunction) -> Self {
+        let wanted = match function {
+            AggregateFunction::Max => Wanted::Largest,
+            _ => Wanted::Smallest,
+        };
+        Self { wanted, values: Vec::new(), times_ns: Vec::new(), present: Vec::new() }
+    }
+
+    fn grow(&mut self, slots: usize) {
+        let slots = slots.max(self.present.len());
+        self.values.resize(slots, T::default());
+        self.times_ns.resize(slots, 0);
+        self.present.resize(slots, false);
+    }
+
+    fn offer(&mut self, slot: usize, value: T, time_ns: i64) {
+        if slot >= self.present.len() {
+            self.grow(slot + 1);
+        }
+        let place = self.values.get_mut(slot).zip(self.times_ns.get_mut(slot));
+        let (Some((old, old_ns)), Some(present)) = (place, self.present.get_mut(slot)) else {
+            return;
+        };
+        let is_better = match self.wanted {
+            Wanted::Largest => value > *old,
+            Wanted::Smallest => value < *old,
+        };
+        if !*present || is_better || value == *old && time_ns < *old_ns {
+            (*old, *old_ns, *present) = (value, time_ns, true);
+        }
+    }
+
+    /// Windows, times and values of `order`'s slots.
+    fn columns(&self, order: &[usize], starts_ns: &[i64]) -> (Vec<i64>, Vec<i64>, Column) {
+        let (mut windows_ns, mut times_ns) = (Vec::new(), Vec::new());
+        let mut values = Vec::new();
+        windows_ns.reserve(order.len());
+        times_ns.reserve(order.len());
+        values.reserve(order.len());
+        let is_present = |slot: usize| self.present.get(slot).copied().unwrap_or(false);
+        for &slot in order.iter().filter(|&&slot| is_present(slot)) {
+            windows_ns.extend(starts_ns.get(slot));
+            times_ns.extend(self.times_ns.get(slot));
+            values.extend(self.values.get(slot));
+        }
+        (windows_ns, times_ns, T::column(values))
+    }
+}
+
+impl<T: Number> Accumulator for Extremes<T> {
+    fn accumulate(&mut self, spans: &[Span], dense: &Dense<'_>, _: &Neighbours<'_>) {
+        let Some(values) = T::of(&dense.values) else { return };
+        for span in spans {
+            let (Some(values), Some(times_ns)) =
+                (values.get(span.rows.clone()), dense.times.get(span.rows.clone()))
+            else {
+                continue;
+            };
+            let value = extreme_of(values, self.wanted);
+            let at = values.iter().position(|other| *other == value).unwrap_or(0);
+            if let Some(&time_ns) = times_ns.get(at) {
+                self.offer(span.slot, value, time_ns);
+            }
+        }
+    }
+
+    fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
+        let wrong = ScanError::States(match self.wanted {
+            Wanted::Largest => AggregateFunction::Max,
+            Wanted::Smallest => AggregateFunction::Min,
+        });
+        let [times, values] = partial.states.as_slice() else { return Err(wrong) };
+        let (Values::Integer(times_ns), Validity::All) = (&times.values, &times.validity) else {
+            return Err(wrong);
+        };
+        let Some(values) = T::all(values) else { return Err(wrong) };
+        if times_ns.len() != slots.len() || values.len() != slots.len() {
+            return Err(wrong);
+        }
+        for ((&slot, &value), &time_ns) in slots.iter().zip(values).zip(times_ns) {
+            self.offer(slot, value, time_ns);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, order: &[usize]) {
+        self.grow(order.iter().max().map_or(0, |last| last + 1));
+        self.values = keep(&self.values, order);
+        self.times_ns = keep(&self.times_ns, order);
+        self.present = keep(&self.present, order);
+    }
+
+    fn bytes(&self) -> usize {
+        self.present.len() * 24
+    }
+
+    fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn {
+        let (windows_ns, times_ns, values) = self.columns(order, starts_ns);
+        let states = vec![Column::full(Values::Integer(times_ns)), values];
+        PartialColumn { windows_ns, states, beside: Vec::new() }
+    }
+
+    fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
+        let (windows_ns, times_ns, values) = self.columns(order, starts_ns);
+        Finished { windows_ns, values, times_ns: Some(times_ns), beside: Vec::new() }
+    }
+}
