@@ -4,6 +4,7 @@ use super::Message;
 use super::emitter::Emitter;
 use super::json;
 use super::number::Unsupported;
+use super::rows::rows;
 use super::time;
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk};
@@ -101,7 +102,7 @@ impl Documents {
                     held.emitter.key("values");
                     held.emitter.open(b'[');
                 }
-                let written = json::rows(&mut held.emitter, chunk, from..to, self.epoch);
+                let written = rows(&mut held.emitter, chunk, from..to, self.epoch);
                 held.unsupported = held.unsupported.or(written.err());
                 held.rows += to - from;
             }

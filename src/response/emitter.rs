@@ -16,6 +16,11 @@ impl Emitter {
         Self { out: Vec::new(), pretty, depth: 0, empty: true }
     }
 
+    /// Whether lines are broken and indented.
+    pub fn is_pretty(&self) -> bool {
+        self.pretty
+    }
+
     /// What has been written since the last call.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)

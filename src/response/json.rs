@@ -2,10 +2,11 @@
 
 use super::Message;
 use super::emitter::{self, Emitter};
-use super::number::{self, Unsupported};
-use super::time::{self, Clock, TimeForm};
+use super::number::Unsupported;
+use super::rows::rows;
+use super::time;
 use crate::model::time::Precision;
-use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
+use crate::query::result::SeriesChunk;
 
 /// The document.
 #[derive(Debug)]
@@ -196,130 +197,4 @@ pub(super) fn failed(emitter: &mut Emitter, unsupported: Unsupported) {
     emitter::string(&unsupported.to_string(), text);
     text.extend_from_slice(b"}\n");
     emitter.out().append(text);
-}
-
-/// Writes rows as arrays into the open array of values.
-///
-/// # Errors
-/// [`Unsupported`] for a value that JSON cannot hold; the text is then useless.
-pub(super) fn rows(
-    emitter: &mut Emitter,
-    chunk: &SeriesChunk,
-    range: std::ops::Range<usize>,
-    epoch: Option<Precision>,
-) -> Result<(), Unsupported> {
-    let form = TimeForm { epoch, zone: &chunk.zone };
-    let mut clock = Clock::new(form);
-    let columns: Vec<Cells<'_>> =
-        chunk.values.iter().map(|column| Cells::of(column, range.len())).collect();
-    for row in range {
-        emitter.next();
-        emitter.open(b'[');
-        for column in &columns {
-            emitter.next();
-            let out = emitter.out();
-            match column {
-                Cells::Times(times_ns) => match times_ns.get(row) {
-                    Some(&time_ns) => clock.write(time_ns, out),
-                    None => out.extend_from_slice(b"null"),
-                },
-                Cells::Integers(values) => match values.get(row) {
-                    Some(&value) => time::integer(value, out),
-                    None => out.extend_from_slice(b"null"),
-                },
-                Cells::Coded { printed, codes } => {
-                    let code = codes.get(row).copied().unwrap_or(u32::MAX);
-                    out.extend_from_slice(printed.bytes_of(code as usize));
-                }
-                Cells::Other(column) => cell(column, row, form, out)?,
-            }
-        }
-        emitter.close(b']');
-    }
-    Ok(())
-}
-
-/// A column, looked through once before its rows are written.
-enum Cells<'a> {
-    Times(&'a [i64]),
-    /// Without nulls.
-    Integers(&'a [i64]),
-    /// Without nulls; the entries as they are printed.
-    Coded {
-        printed: StringColumn,
-        codes: &'a [u32],
-    },
-    Other(&'a ResultColumn),
-}
-
-impl<'a> Cells<'a> {
-    fn of(column: &'a ResultColumn, rows: usize) -> Self {
-        let (values, validity) = match column {
-            ResultColumn::Time(times_ns) => return Self::Times(times_ns),
-            ResultColumn::Values(Column { values, validity }) => (values, validity),
-            _ => return Self::Other(column),
-        };
-        match (values, validity) {
-            (Values::Integer(values), Validity::All) => Self::Integers(values),
-            (Values::String(texts), Validity::All) => match texts.codes() {
-                Some(codes) if texts.parts().1.len() <= rows => {
-                    let mut printed = StringColumn::default();
-                    let mut cell = Vec::new();
-                    for entry in texts.entries() {
-                        emitter::string(entry, &mut cell);
-                        printed.push(std::str::from_utf8(&cell).unwrap_or_default());
-                        cell.clear();
-                    }
-                    Self::Coded { printed, codes }
-                }
-                _ => Self::Other(column),
-            },
-            _ => Self::Other(column),
-        }
-    }
-}
-
-fn cell(
-    column: &ResultColumn,
-    row: usize,
-    form: TimeForm<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), Unsupported> {
-    let null = |out: &mut Vec<u8>| out.extend_from_slice(b"null");
-    match column {
-        ResultColumn::Time(times_ns) => match times_ns.get(row) {
-            Some(&time_ns) => form.write(time_ns, out),
-            None => null(out),
-        },
-        ResultColumn::Null => null(out),
-        ResultColumn::Values(column) if !column.validity.is_valid(row) => null(out),
-        ResultColumn::Values(column) => return value(column, row, out),
-        ResultColumn::Filled { column, otherwise } => {
-            let is_valid = column.validity.is_valid(row);
-            let (column, row) = if is_valid { (column, row) } else { (otherwise, 0) };
-            return value(column, row, out);
-        }
-    }
-    Ok(())
-}
-
-fn value(column: &Column, row: usize, out: &mut Vec<u8>) -> Result<(), Unsupported> {
-    match &column.values {
-        Values::Float(values) => match values.get(row) {
-            Some(value) if !value.is_nan() => return number::json_float(*value, out),
-            _ => out.extend_from_slice(b"null"),
-        },
-        Values::Integer(values) => time::integer(values.get(row).copied().unwrap_or_default(), out),
-        Values::Unsigned(values) => {
-            let mut digits = itoa::Buffer::new();
-            let value = values.get(row).copied().unwrap_or_default();
-            out.extend_from_slice(digits.format(value).as_bytes());
-        }
-        Values::String(values) => emitter::string(values.get(row), out),
-        Values::Boolean(values) => {
-            let value = values.get(row).copied().unwrap_or_default();
-            out.extend_from_slice(if value { b"true" } else { b"false" });
-        }
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ pub mod emitter;
 pub mod json;
 pub mod msgpack;
 pub mod number;
+mod rows;
 pub mod time;
 
 use crate::model::time::Precision;

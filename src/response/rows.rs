@@ -1,0 +1,280 @@
+//! Rows of a result as JSON arrays: where most of the time of a large answer goes.
+
+use std::ops::Range;
+
+use super::emitter::{self, Emitter};
+use super::number::{self, Unsupported};
+use super::time::{self, Clock, TimeForm};
+use crate::model::time::Precision;
+use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
+
+/// Text of strings side by side that is kept while rows are written, bytes.
+const SIDE_BY_SIDE_BYTES_MAX: usize = 256 << 10;
+
+/// Writes rows as arrays into the open array of values.
+///
+/// # Errors
+/// [`Unsupported`] for a value that JSON cannot hold; the text is then useless.
+pub(super) fn rows(
+    emitter: &mut Emitter,
+    chunk: &SeriesChunk,
+    mut range: Range<usize>,
+    epoch: Option<Precision>,
+) -> Result<(), Unsupported> {
+    let mut clock = Clock::new(TimeForm { epoch, zone: &chunk.zone });
+    let is_pretty = emitter.is_pretty();
+    let mut cells = cells(&chunk.values, range.len(), is_pretty);
+    if is_pretty {
+        for row in range {
+            emitter.next();
+            emitter.open(b'[');
+            for cell in &mut cells {
+                emitter.next();
+                cell.write(row, &mut clock, emitter.out())?;
+            }
+            emitter.close(b']');
+        }
+        return Ok(());
+    }
+    let Some(first) = range.next() else { return Ok(()) };
+    emitter.next();
+    let out = emitter.out();
+    let before = out.len();
+    array(&mut cells, first, &mut clock, out)?;
+    // Rows are about as long as the first one.
+    out.reserve((out.len() - before + 1) * range.len());
+    for row in range {
+        out.push(b',');
+        array(&mut cells, row, &mut clock, out)?;
+    }
+    Ok(())
+}
+
+fn array(
+    cells: &mut [Cells<'_>],
+    row: usize,
+    clock: &mut Clock<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Unsupported> {
+    let mut separator = b'[';
+    for cell in cells {
+        out.push(separator);
+        separator = b',';
+        cell.write(row, clock, out)?;
+    }
+    if separator == b'[' {
+        out.push(b'[');
+    }
+    out.push(b']');
+    Ok(())
+}
+
+/// A column, or strings of several that stand side by side, looked through once before its rows
+/// are written.
+enum Cells<'a> {
+    Times(&'a [i64]),
+    /// Without nulls.
+    Integers(&'a [i64]),
+    Strings(SideBySide<'a>),
+    Other(&'a ResultColumn),
+}
+
+/// Strings without nulls, coded. The tags of a row go together: they are written as one text if
+/// the row is of the same series as one before.
+#[derive(Default)]
+struct SideBySide<'a> {
+    /// Entries as they are printed, and codes.
+    columns: Vec<(StringColumn, &'a [u32])>,
+    /// The column with the most entries.
+    widest: usize,
+    /// For each of its entries the last row that had it, and where its text is.
+    seen: Vec<Option<(usize, Range<usize>)>>,
+    text: Vec<u8>,
+}
+
+fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_>> {
+    let mut cells: Vec<Cells<'_>> = Vec::with_capacity(columns.len());
+    for column in columns {
+        let next = Cells::of(column, rows);
+        match (cells.last_mut(), next) {
+            (Some(Cells::Strings(before)), Cells::Strings(more)) if !is_pretty => {
+                before.columns.extend(more.columns);
+            }
+            (_, next) => cells.push(next),
+        }
+    }
+    for cell in &mut cells {
+        if let Cells::Strings(strings) = cell {
+            let entries = |at: &usize| strings.columns.get(*at).map_or(0, |c| c.0.parts().1.len());
+            strings.widest = (0..strings.columns.len()).max_by_key(entries).unwrap_or_default();
+            strings.seen = vec![None; entries(&strings.widest)];
+        }
+    }
+    cells
+}
+
+impl<'a> Cells<'a> {
+    fn of(column: &'a ResultColumn, rows: usize) -> Self {
+        let (values, validity) = match column {
+            ResultColumn::Time(times_ns) => return Self::Times(times_ns),
+            ResultColumn::Values(Column { values, validity }) => (values, validity),
+            _ => return Self::Other(column),
+        };
+        match (values, validity) {
+            (Values::Integer(values), Validity::All) => Self::Integers(values),
+            (Values::String(texts), Validity::All) => match texts.codes() {
+                Some(codes) if texts.parts().1.len() <= rows => {
+                    let mut printed = StringColumn::default();
+                    let mut cell = Vec::new();
+                    for entry in texts.entries() {
+                        emitter::string(entry, &mut cell);
+                        printed.push(std::str::from_utf8(&cell).unwrap_or_default());
+                        cell.clear();
+                    }
+                    let columns = vec![(printed, codes)];
+                    Self::Strings(SideBySide { columns, ..SideBySide::default() })
+                }
+                _ => Self::Other(column),
+            },
+            _ => Self::Other(column),
+        }
+    }
+
+    fn write(
+        &mut self,
+        row: usize,
+        clock: &mut Clock<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsupported> {
+        match self {
+            Self::Times(times_ns) => match times_ns.get(row) {
+                Some(&time_ns) => clock.write(time_ns, out),
+                None => out.extend_from_slice(b"null"),
+            },
+            Self::Integers(values) => match values.get(row) {
+                Some(&value) => time::integer(value, out),
+                None => out.extend_from_slice(b"null"),
+            },
+            Self::Strings(strings) => strings.write(row, out),
+            Self::Other(column) => return cell(column, row, clock.form(), out),
+        }
+        Ok(())
+    }
+}
+
+impl SideBySide<'_> {
+    fn write(&mut self, row: usize, out: &mut Vec<u8>) {
+        let Self { columns, widest, seen, text } = self;
+        let code = columns.get(*widest).and_then(|(_, codes)| codes.get(row)).copied();
+        let Some(place) = seen.get_mut(code.unwrap_or(u32::MAX) as usize) else { return };
+        if let Some((before, range)) = place
+            && columns.iter().all(|(_, codes)| codes.get(row) == codes.get(*before))
+        {
+            return out.extend_from_slice(text.get(range.clone()).unwrap_or_default());
+        }
+        let start = text.len();
+        for (printed, codes) in columns {
+            if text.len() > start {
+                text.push(b',');
+            }
+            let code = codes.get(row).copied().unwrap_or(u32::MAX);
+            text.extend_from_slice(printed.bytes_of(code as usize));
+        }
+        out.extend_from_slice(text.get(start..).unwrap_or_default());
+        *place = Some((row, start..text.len()));
+        if text.len() > SIDE_BY_SIDE_BYTES_MAX {
+            text.clear();
+            seen.fill(None);
+        }
+    }
+}
+
+fn cell(
+    column: &ResultColumn,
+    row: usize,
+    form: TimeForm<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Unsupported> {
+    let null = |out: &mut Vec<u8>| out.extend_from_slice(b"null");
+    match column {
+        ResultColumn::Time(times_ns) => match times_ns.get(row) {
+            Some(&time_ns) => form.write(time_ns, out),
+            None => null(out),
+        },
+        ResultColumn::Null => null(out),
+        ResultColumn::Values(column) if !column.validity.is_valid(row) => null(out),
+        ResultColumn::Values(column) => return value(column, row, out),
+        ResultColumn::Filled { column, otherwise } => {
+            let is_valid = column.validity.is_valid(row);
+            let (column, row) = if is_valid { (column, row) } else { (otherwise, 0) };
+            return value(column, row, out);
+        }
+    }
+    Ok(())
+}
+
+fn value(column: &Column, row: usize, out: &mut Vec<u8>) -> Result<(), Unsupported> {
+    match &column.values {
+        Values::Float(values) => match values.get(row) {
+            Some(value) if !value.is_nan() => return number::json_float(*value, out),
+            _ => out.extend_from_slice(b"null"),
+        },
+        Values::Integer(values) => time::integer(values.get(row).copied().unwrap_or_default(), out),
+        Values::Unsigned(values) => {
+            let mut digits = itoa::Buffer::new();
+            let value = values.get(row).copied().unwrap_or_default();
+            out.extend_from_slice(digits.format(value).as_bytes());
+        }
+        Values::String(values) => emitter::string(values.get(row), out),
+        Values::Boolean(values) => {
+            let value = values.get(row).copied().unwrap_or_default();
+            out.extend_from_slice(if value { b"true" } else { b"false" });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn strings_side_by_side_are_those_of_their_row() {
+        let mut random = fastrand::Rng::with_seed(5);
+        for round in 0..50 {
+            let rows = random.usize(1..200);
+            let mut coded = |entries: u32| {
+                let texts = (0..entries).map(|entry| format!("{entry}\"é"));
+                let texts: Vec<String> = texts.take(rows).collect();
+                let dictionary = texts.iter().map(String::as_str).collect();
+                let codes = (0..rows).map(|_| random.u32(0..texts.len() as u32)).collect();
+                StringColumn::coded(dictionary, codes).unwrap()
+            };
+            let columns = [coded(3), coded(7), coded(2)];
+            let value = |column: &StringColumn| {
+                ResultColumn::Values(Column::full(Values::String(column.clone())))
+            };
+            let number = ResultColumn::Values(Column::full(Values::Integer(vec![7; rows])));
+            let [a, b, c] = &columns;
+            let chunk = SeriesChunk {
+                name: None,
+                tags: Rc::from([]),
+                columns: Rc::from([]),
+                values: vec![value(a), value(b), number, value(c)],
+                rows,
+                partial: false,
+                zone: Rc::from([]),
+            };
+            let mut emitter = Emitter::new(false);
+            super::rows(&mut emitter, &chunk, 0..rows, None).unwrap();
+            let row = |row: usize| {
+                let text = |column: &StringColumn| column.get(row).replace('"', "\\\"");
+                format!("[\"{}\",\"{}\",7,\"{}\"]", text(a), text(b), text(c))
+            };
+            let expected: Vec<String> = (0..rows).map(row).collect();
+            assert_eq!(String::from_utf8(emitter.take()).unwrap(), expected.join(","), "{round}");
+        }
+    }
+}
