@@ -33,7 +33,7 @@ impl<S: Store> ShardHost<S> {
         let reply = self.shard.handle(message, platform.now_ns());
         let now_ns = platform.now_ns();
         if let Some(query) = page_of(message) {
-            self.turns.made(query, is_last(&reply), now_ns);
+            self.turns.made(query, is_last(&reply), work(&reply), now_ns);
         }
         self.due_ns = self.shard.next_due(now_ns);
         Step::Done(envelope::encode_as(version, &reply))
@@ -57,6 +57,16 @@ fn is_last(reply: &FromShard) -> bool {
         FromShard::Summary(page) => page.resume.is_none(),
         // The query ends with it.
         _ => true,
+    }
+}
+
+/// Rows looked at and bytes decoded for a page.
+fn work(reply: &FromShard) -> u64 {
+    match reply {
+        FromShard::Scanned { stats, .. } => stats.rows_scanned + stats.bytes_decoded,
+        FromShard::Summary(page) => page.stats.rows_scanned + page.stats.bytes_decoded,
+        // Not counted, so as much as there may be.
+        _ => u64::MAX,
     }
 }
 

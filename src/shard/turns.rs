@@ -1,8 +1,10 @@
 //! Who reads next: pages of queries take turns, and writes get through between any two of them.
 //!
-//! A page is not made at once when another was made just now anywhere in the isolate: its thread
-//! has to look after what came in meanwhile, and the local runtime does so only while nothing is
-//! ready to run. Such a page pauses first, and again if others were made during its pause.
+//! A page is not made at once when much was read just now anywhere in the isolate: its thread has to
+//! look after what came in meanwhile, and the local runtime does so only while nothing is ready to
+//! run. Such a page pauses first, and again if others were made during its pause. Small pages in a
+//! row, as of a client that sends one query after the other, go on without a pause until together
+//! they are [`WORK_MAX`]: a pause takes two milliseconds.
 //!
 //! First pages go in the order in which they came: a small query has no others. Of the queries that
 //! go on, [`QUERIES_READING_MAX`] have a turn, until their last page or until somebody who waits
@@ -19,6 +21,8 @@ use crate::protocol::host::{Ticket, Unavailable};
 /// How long a turn lasts without a page, milliseconds of pauses of whoever waits for it. The edge
 /// merges a page and sends for the next one in a fraction of it.
 const TURN_IDLE_MS: u32 = 400;
+/// Rows looked at plus bytes decoded without a pause between: a millisecond or two.
+const WORK_MAX: u64 = 200_000;
 /// The shortest pause, and the longest, milliseconds.
 const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
@@ -30,6 +34,8 @@ const PAUSE_STEP_MS: u32 = 2;
 pub struct Pages {
     made: Cell<u64>,
     last_ns: Cell<i64>,
+    /// What they looked at since the last pause.
+    work: Cell<u64>,
 }
 
 /// The queue of one shard.
@@ -76,7 +82,10 @@ impl Turns {
             return Err(Unavailable::Busy { waiting: waiting as u64 });
         }
         let is_quiet = self.pages.last_ns.get().abs_diff(now_ns) > u64::from(PAUSE_MS) * 1_000_000;
-        if query == 0 && waiting == 0 && is_quiet {
+        if is_quiet {
+            self.pages.work.set(0);
+        }
+        if query == 0 && waiting == 0 && self.pages.work.get() < WORK_MAX {
             return Ok(None);
         }
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
@@ -92,6 +101,7 @@ impl Turns {
         let ahead = self.ahead(at);
         if ahead == 0 && is_alone && self.may_read(waiting) {
             self.waiting.remove(at);
+            self.pages.work.set(0);
             if query != 0 {
                 self.take_turn(query);
             }
@@ -106,10 +116,11 @@ impl Turns {
         Some(pause_ms)
     }
 
-    /// A page was made, at `now_ns`; of its query the last one or not.
-    pub(super) fn made(&mut self, query: u64, is_last: bool, now_ns: i64) {
+    /// A page was made, at `now_ns`, from `work` rows and bytes; of its query the last one or not.
+    pub(super) fn made(&mut self, query: u64, is_last: bool, work: u64, now_ns: i64) {
         self.pages.made.set(self.pages.made.get().wrapping_add(1));
         self.pages.last_ns.set(now_ns);
+        self.pages.work.set(self.pages.work.get().saturating_add(work));
         if query != 0 {
             self.made = self.made.wrapping_add(1);
             if is_last && !self.waiting.iter().any(|waiting| waiting.query == query) {

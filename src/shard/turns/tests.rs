@@ -11,16 +11,31 @@ fn turns() -> (Turns, Rc<Pages>) {
 fn a_first_page_waits_only_for_one_that_was_made_just_now() {
     let (mut turns, _) = turns();
     assert_eq!(turns.arrive(Ticket(1), 0, NOW_NS), Ok(None));
-    turns.made(0, true, NOW_NS);
+    turns.made(0, true, WORK_MAX, NOW_NS);
     assert_eq!(turns.arrive(Ticket(2), 0, NOW_NS + 1_000_000), Ok(Some(1)));
     assert_eq!(turns.arrive(Ticket(3), 0, NOW_NS + 9_000_000), Ok(Some(3)), "one waits");
     assert_eq!(turns.look(Ticket(3)), Some(3), "the other came first");
     assert_eq!(turns.look(Ticket(2)), None);
-    turns.made(0, true, NOW_NS + 9_000_000);
+    turns.made(0, true, WORK_MAX, NOW_NS + 9_000_000);
     assert_eq!(turns.look(Ticket(3)), Some(1), "a page was made during its pause");
     assert_eq!(turns.look(Ticket(3)), None);
-    turns.made(0, true, NOW_NS + 10_000_000);
+    turns.made(0, true, WORK_MAX, NOW_NS + 10_000_000);
     assert_eq!(turns.arrive(Ticket(4), 7, NOW_NS + 99_000_000), Ok(Some(1)), "not the first one");
+}
+
+#[test]
+fn small_pages_in_a_row_pause_when_together_they_are_much() {
+    let (mut turns, _) = turns();
+    for work in [WORK_MAX / 2, WORK_MAX / 2 - 1, 1] {
+        assert_eq!(turns.arrive(Ticket(1), 0, NOW_NS), Ok(None));
+        turns.made(0, true, work, NOW_NS);
+    }
+    assert_eq!(turns.arrive(Ticket(2), 0, NOW_NS), Ok(Some(1)));
+    assert_eq!(turns.look(Ticket(2)), None);
+    turns.made(0, true, WORK_MAX - 1, NOW_NS);
+    assert_eq!(turns.arrive(Ticket(3), 0, NOW_NS), Ok(None), "counted from the pause on");
+    turns.made(0, true, u64::MAX, NOW_NS);
+    assert_eq!(turns.arrive(Ticket(4), 0, NOW_NS + 1_000_001), Ok(None), "or from quiet on");
 }
 
 #[test]
@@ -28,7 +43,7 @@ fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
     let (mut turns, pages) = turns();
     let mut other = Turns::new(pages);
     assert_eq!(turns.arrive(Ticket(1), 7, NOW_NS), Ok(Some(1)));
-    other.made(0, true, NOW_NS);
+    other.made(0, true, WORK_MAX, NOW_NS);
     assert_eq!(turns.look(Ticket(1)), Some(1));
     assert_eq!(turns.look(Ticket(1)), None);
 }
@@ -42,7 +57,7 @@ fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
     for query in 1..=2 {
         turns.look(Ticket(query));
         assert_eq!(turns.look(Ticket(query)), None);
-        turns.made(query, false, NOW_NS);
+        turns.made(query, false, WORK_MAX, NOW_NS);
     }
     assert!(turns.look(Ticket(3)).is_some());
     assert!(turns.look(Ticket(3)).is_some(), "both turns are taken");
@@ -50,7 +65,7 @@ fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
     assert_eq!(turns.look(Ticket(4)), None, "a first page passes by");
     assert!(turns.arrive(Ticket(5), 2, NOW_NS).unwrap().is_some());
     assert_eq!(turns.look(Ticket(5)), None, "so does the page of one that has its turn");
-    turns.made(2, true, NOW_NS);
+    turns.made(2, true, WORK_MAX, NOW_NS);
     turns.look(Ticket(3));
     assert_eq!(turns.look(Ticket(3)), None);
 }
@@ -64,7 +79,7 @@ fn a_turn_that_is_not_used_is_lost() {
     while paused_ms < TURN_IDLE_MS / 2 {
         paused_ms += turns.look(Ticket(3)).unwrap();
     }
-    turns.made(2, false, NOW_NS);
+    turns.made(2, false, WORK_MAX, NOW_NS);
     turns.look(Ticket(3)).unwrap();
     paused_ms = 0;
     while let Some(ms) = turns.look(Ticket(3)) {
@@ -137,7 +152,7 @@ fn queries_over_several_shards_never_keep_each_other_waiting() {
                 None => {
                     let (_, reader) = &mut readers[query as usize - 1];
                     reader.missing.retain(|&missing| missing != shard);
-                    shards[shard].made(query, reader.pages_left == 0, NOW_NS);
+                    shards[shard].made(query, reader.pages_left == 0, 1, NOW_NS);
                     assert!(shards[shard].readers.len() <= QUERIES_READING_MAX);
                     now_ms += 20;
                 }
