@@ -114,7 +114,7 @@ export async function shares(node) {
       `frame has ${own.frameBytes} bytes`,
     'body hand-over, object call, exec and commit: what each adds to a worker that does nothing else ' +
       '(`floor.js`), wrangler’s own processes included; inflate, parse, encode, decode and append, ' +
-      'flush (with compaction, a batch’s part of it): our code in Node’s V8 by the clock, medians; ' +
+      'flush (with compaction, a batch’s part of it): our code in Node’s V8, the fastest tenth; ' +
       'rest: what is missing to the whole',
   ];
   record({ title: 'Shares of a batch', notes, head, rows });
