@@ -43,7 +43,7 @@ pub enum QueryError {
         limit: u64,
     },
     /// A result that must be held whole before its first row is known is too large.
-    #[error("{what} holds more than {limit} {unit}: narrow the time range or group by fewer tags")]
+    #[error("{what} holds more than {limit} {unit}: narrow the time range or select fewer series")]
     TooLarge {
         /// What is held.
         what: &'static str,

@@ -21,6 +21,7 @@ mod influxql_hostile;
 mod into;
 mod isolation;
 mod kept_image;
+mod large_windows;
 mod line_protocol;
 mod memory;
 mod memory_server;

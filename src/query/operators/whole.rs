@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use xxhash_rust::xxh64::xxh64;
 
 use super::series::CallSeries;
+use crate::model::sorted;
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::RowBatch;
@@ -12,8 +13,10 @@ use crate::query::plan::{CallPlan, Node};
 use crate::query::result::Column;
 use crate::scan::whole::{Outcome, Points, WholeFunction};
 
-/// Values of one window that are held at most; 24 bytes each and more for strings.
+/// Values of one window that are held at most.
 const WINDOW_VALUES_MAX: usize = 1_000_000;
+/// What they may take, with what stands beside them, bytes.
+const WINDOW_BYTES_MAX: usize = 32_000_000;
 
 /// A function, and what is done with its answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,13 @@ impl WholePlan {
             WholeFunction::Top(_) | WholeFunction::Bottom(_) | WholeFunction::Sample { .. }
         )
     }
+}
+
+/// Rows of a window in order of time, with the columns of [`WholeRun::others`].
+struct Rows {
+    times_ns: Vec<i64>,
+    values: Column,
+    others: Vec<Option<Column>>,
 }
 
 /// One call over one group, in progress.
@@ -88,13 +98,7 @@ impl WholeRun {
             }
             self.window_ns = Some(window);
             self.take(call, plan, batch, column, rows.get(start..end).unwrap_or_default());
-            if self.times_ns.len() > WINDOW_VALUES_MAX {
-                return Err(QueryError::TooLarge {
-                    what: "a window of a function that needs all its values",
-                    limit: WINDOW_VALUES_MAX as u64,
-                    unit: "values",
-                });
-            }
+            self.check(node, call, plan)?;
             start = end;
         }
         Ok(())
@@ -121,33 +125,78 @@ impl WholeRun {
         }
     }
 
-    /// Answers the open window.
-    fn close(&mut self, node: &Node, call: &CallPlan, plan: &WholePlan) {
-        let mut times_ns = std::mem::take(&mut self.times_ns);
-        let others = std::mem::take(&mut self.others);
-        let (Some(window_ns), Some(values)) = (self.window_ns.take(), self.values.take()) else {
-            return;
+    /// Drops what cannot be part of the answer any more once too much is held.
+    fn check(&mut self, node: &Node, call: &CallPlan, plan: &WholePlan) -> Result<(), QueryError> {
+        let columns = |this: &Self| -> usize {
+            this.values.iter().chain(this.others.iter().flatten()).map(Column::bytes).sum()
         };
-        let count = times_ns.len() as u32;
+        let is_over = |this: &Self, of: usize| {
+            this.times_ns.len() > WINDOW_VALUES_MAX / 4 * of
+                || columns(this) + this.times_ns.len() * 8 > WINDOW_BYTES_MAX / 4 * of
+        };
+        if !is_over(self, 4) {
+            return Ok(());
+        }
+        let mut kept = match self.answer(node, call, plan) {
+            Some((Outcome::Rows(rows), _)) => rows,
+            _ => (0..self.times_ns.len() as u32).collect(),
+        };
+        let last = self.times_ns.len().saturating_sub(1) as u32;
+        if node.descending {
+            kept.iter_mut().for_each(|row| *row = last.saturating_sub(*row));
+        }
+        sorted::sort_positions(&mut kept, &|a, b| a.cmp(&b));
+        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
+        self.times_ns = kept.iter().filter_map(time).collect();
+        for column in self.values.iter_mut().chain(self.others.iter_mut().flatten()) {
+            *column = column.gather(&kept);
+        }
+        // If little went, it would be looked for again and again.
+        if is_over(self, 3) {
+            return Err(QueryError::TooLarge {
+                what: "a window of a function that needs all its values",
+                limit: WINDOW_VALUES_MAX as u64,
+                unit: "values, or 32 MB",
+            });
+        }
+        Ok(())
+    }
+
+    /// What the function makes of the rows at hand, and these.
+    fn answer(&self, node: &Node, call: &CallPlan, plan: &WholePlan) -> Option<(Outcome, Rows)> {
+        let count = self.times_ns.len() as u32;
         let turned: Vec<u32> =
             if node.descending { (0..count).rev().collect() } else { (0..count).collect() };
-        let values = values.gather(&turned);
-        let others: Vec<Option<Column>> =
-            others.iter().map(|column| column.as_ref().map(|c| c.gather(&turned))).collect();
+        let mut times_ns = self.times_ns.clone();
+        let values = self.values.as_ref()?.gather(&turned);
+        let gather = |column: &Option<Column>| column.as_ref().map(|c| c.gather(&turned));
+        let others: Vec<Option<Column>> = self.others.iter().map(gather).collect();
         if node.descending {
             times_ns.reverse();
         }
-        let combinations =
-            combinations(others.get(call.beside.len()..).unwrap_or_default(), plan, count);
-        let series = series(others.get(call.beside.len()..).unwrap_or_default(), plan, count);
+        let tags = others.get(call.beside.len()..).unwrap_or_default();
+        let (combinations, series) = (combinations(tags, plan, count), series(tags, plan, count));
         let points = Points {
             times_ns: &times_ns,
             values: &values.values,
             series: &series,
             combinations: &combinations,
         };
+        let outcome = plan.function.of(&points);
+        Some((outcome, Rows { times_ns, values, others }))
+    }
+
+    /// Answers the open window.
+    fn close(&mut self, node: &Node, call: &CallPlan, plan: &WholePlan) {
+        let answer = self.answer(node, call, plan);
+        (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
+        let (Some(window_ns), Some((outcome, Rows { times_ns, values, others }))) =
+            (self.window_ns.take(), answer)
+        else {
+            return;
+        };
         let window_ns = if node.window.is_some() { window_ns } else { node.whole_range_time_ns() };
-        let mut rows = match plan.function.of(&points) {
+        let mut rows = match outcome {
             Outcome::Rows(rows) if plan.counted => {
                 let count = FieldValue::Integer(rows.len() as i64);
                 return self.add_value(window_ns, &count, call.beside.len());

@@ -1,0 +1,35 @@
+//! Functions that need all values of a window, over more of them than are held: those whose answer
+//! is some of the rows drop the others on the way, the rest say what to do.
+
+use serde_json::{Value, json};
+
+use crate::product::Product;
+
+const ROWS: usize = 1_050_000;
+const PER_WRITE: usize = 350_000;
+
+#[test]
+fn what_needs_some_of_the_rows_takes_any_number_and_what_needs_all_says_how_many() {
+    let mut product = Product::with(&[]);
+    product.query("d", "CREATE DATABASE d WITH DURATION INF");
+    for from in (0..ROWS).step_by(PER_WRITE) {
+        let line = |n: usize| format!("m v={}i {n}\n", n * 7 % 1_000);
+        product.write("d", &(from..from + PER_WRITE).map(line).collect::<String>());
+    }
+    product.rest();
+    let mut ask = |q: &str| product.query("d", q)["results"][0].clone();
+    let values = |answer: &Value| answer["series"][0]["values"].clone();
+    assert_eq!(values(&ask("SELECT count(distinct(v)) FROM m")), json!([[0, 1_000]]));
+    // The same points whatever the direction, the earliest of equal values.
+    let (top, bottom) = (json!([[857, 999], [1857, 999]]), json!([[0, 0], [1000, 0]]));
+    assert_eq!(values(&ask("SELECT top(v, 2) FROM m")), top);
+    assert_eq!(values(&ask("SELECT bottom(v, 2) FROM m")), bottom);
+    let turned = values(&ask("SELECT bottom(v, 2) FROM m ORDER BY time DESC"));
+    assert_eq!(turned, bottom);
+    let sampled = ask("SELECT sample(v, 5) FROM m");
+    assert_eq!(values(&sampled).as_array().map(Vec::len), Some(5));
+    let text = "a window of a function that needs all its values holds more than 1000000 values, \
+                or 32 MB: narrow the time range or select fewer series";
+    assert_eq!(ask("SELECT median(v) FROM m")["error"], text);
+    assert_eq!(values(&ask("SELECT median(v) FROM m WHERE time < 999s")), json!([[0, 499]]));
+}
