@@ -74,7 +74,8 @@ pub(crate) fn bind(
                 Some(group_by.len() - 1)
             })
             .collect();
-        let predicate = bound.condition.map(|c| predicate::lower(c, schema)).transpose()?;
+        let predicate =
+            bound.condition.map(|c| predicate::lower(c, schema, is_subquery)).transpose()?;
         scans.push(PlannedScan {
             source,
             measurement: schema.name.clone(),

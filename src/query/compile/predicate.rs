@@ -7,26 +7,33 @@ use crate::query::error::QueryError;
 use crate::query::math;
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
-/// Lowers a condition without time. Names that mean nothing are tags that every series lacks.
+/// Lowers a condition without time. Names that mean nothing are tags that every series lacks. What
+/// is `derived` from a subquery has no index to ask: a missing tag is a text there, of no letters.
 ///
 /// # Errors
 /// [`QueryError::Unsupported`] for what cannot stand in a condition.
-pub(crate) fn lower(expr: &Expr, schema: &MeasurementSchema) -> Result<Predicate, QueryError> {
+pub(crate) fn lower(
+    expr: &Expr,
+    schema: &MeasurementSchema,
+    derived: bool,
+) -> Result<Predicate, QueryError> {
     Ok(match expr {
-        Expr::Paren(inner) => lower(inner, schema)?,
+        Expr::Paren(inner) => lower(inner, schema, derived)?,
         Expr::BooleanLiteral(value) => Predicate::Constant(*value),
         Expr::Binary { op, left, right } => match op {
-            BinaryOp::And => {
-                Predicate::And(Box::new(lower(left, schema)?), Box::new(lower(right, schema)?))
-            }
-            BinaryOp::Or => {
-                Predicate::Or(Box::new(lower(left, schema)?), Box::new(lower(right, schema)?))
-            }
+            BinaryOp::And => Predicate::And(
+                Box::new(lower(left, schema, derived)?),
+                Box::new(lower(right, schema, derived)?),
+            ),
+            BinaryOp::Or => Predicate::Or(
+                Box::new(lower(left, schema, derived)?),
+                Box::new(lower(right, schema, derived)?),
+            ),
             BinaryOp::EqRegex | BinaryOp::NeRegex => {
                 matches(left, right, *op == BinaryOp::NeRegex, schema)
             }
             other => match comparison(*other) {
-                Some(comparison) => compare(comparison, left, right, schema),
+                Some(comparison) => compare(comparison, (left, right), schema, derived),
                 // A number is not true.
                 None => Predicate::Constant(false),
             },
@@ -55,15 +62,15 @@ fn comparison(op: BinaryOp) -> Option<Comparison> {
 
 fn compare(
     comparison: Comparison,
-    left: &Expr,
-    right: &Expr,
+    (left, right): (&Expr, &Expr),
     schema: &MeasurementSchema,
+    derived: bool,
 ) -> Predicate {
     let names = is_reference(left) && is_reference(right);
     let (Some(left), Some(right)) = (operand(left, schema), operand(right, schema)) else {
         return Predicate::Constant(false);
     };
-    if names {
+    if names && !derived {
         return compare_names(comparison, left, right);
     }
     let is_text = |operand: &Operand| {
