@@ -32,8 +32,9 @@ export class Queries {
     if (kind === 'timed') return timed(random);
     if (kind === 'show') return show(random);
     const one = this.one();
-    // Twice asked is twice drawn; what fills texts with numbers is of two types; no bound is for ever.
-    const odd = / S?LIMIT |sample\(|fill\([-\d]|time <(?!.*time >)/;
+    // Twice asked is twice drawn; what fills texts with numbers is of two types; no bound is for ever;
+    // behind a series without a point at the percentile 1.x gives none.
+    const odd = / S?LIMIT |sample\(|percentile\(|mode\(|fill\([-\d]|time <(?!.*time >)/;
     if (kind === 'into' && !one.tied && !odd.test(one.text)) {
       this.targets += 1;
       // What was several series may be read as one.
