@@ -3,17 +3,19 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::allocator::{live, peak_since};
 use crate::{Tidemark, ms};
 
 const START_S: i64 = 1_451_606_400;
 const LINES: usize = 5_000;
 const REPEATS: usize = 9;
 
-/// Writes, queries and SHOW at each step of ten: points of a thousand series, then series.
+/// Writes, queries and SHOW at each step of ten: points of a thousand series, then series. Memory
+/// is the most that was held during one beside what is stored.
 pub(crate) fn scale() {
     println!(
-        "{:<24} {:>9} {:>9} {:>9} {:>9}",
-        "one shard", "batch ms", "query ms", "SHOW ms", "MB"
+        "{:<24}  batch ms  query ms   SHOW ms  count ms  stored MB  batch MB  query MB   SHOW MB",
+        "one shard"
     );
     for points in [10_000, 100_000, 1_000_000, 10_000_000] {
         row(&format!("{points} points"), points, 1_000);
@@ -24,8 +26,10 @@ pub(crate) fn scale() {
 }
 
 fn row(name: &str, points: usize, series: usize) {
+    let base = live();
     let mut tidemark = Tidemark::empty();
     let mut batches = Vec::new();
+    let mut written = 0.0_f64;
     for from in (0..points).step_by(LINES) {
         let mut body = String::new();
         for point in from..(from + LINES).min(points) {
@@ -37,15 +41,35 @@ fn row(name: &str, points: usize, series: usize) {
                 number % 50
             );
         }
-        batches.push(tidemark.write(body));
+        let (time, held) = held(&mut tidemark, base, |tidemark| tidemark.write(body));
+        batches.push(time);
+        written = written.max(held);
     }
     tidemark.rest();
-    let query = median(&mut tidemark, "SELECT mean(v) FROM m WHERE id = 'device-0000777'");
-    let show = median(&mut tidemark, "SHOW TAG VALUES FROM m WITH KEY = site");
+    let mut ask = |q: &str| held(&mut tidemark, base, |tidemark| ms(median(tidemark, q)));
+    let (query, queried) = ask("SELECT mean(v) FROM m WHERE id = 'device-0000777'");
+    let (show, shown) = ask("SHOW TAG VALUES FROM m WITH KEY = site");
+    let (count, counted) = ask("SHOW SERIES CARDINALITY");
     batches.sort();
     let batch = ms(batches[batches.len() / 2]);
-    let megabytes = tidemark.stored_bytes() as f64 / 1e6;
-    println!("{name:<24} {batch:>9.2} {:>9.2} {:>9.2} {megabytes:>9.2}", ms(query), ms(show));
+    let stored = tidemark.stored_bytes() as f64 / 1e6;
+    println!(
+        "{name:<24}  {batch:>8.2}  {query:>8.2}  {show:>8.2}  {count:>8.2}  {stored:>9.2}  \
+         {written:>8.1}  {queried:>8.1}  {:>8.1}",
+        shown.max(counted)
+    );
+}
+
+/// What `event` answers, and the most that was held during it beside what is stored, MB.
+fn held<T>(
+    tidemark: &mut Tidemark,
+    base: isize,
+    event: impl FnOnce(&mut Tidemark) -> T,
+) -> (T, f64) {
+    let base = base + tidemark.stored_bytes() as isize;
+    live();
+    let answer = event(tidemark);
+    (answer, (peak_since() - base).max(0) as f64 / 1e6)
 }
 
 /// The same hour of one of a hundred series with 3 and with 30 days behind it.
