@@ -1,10 +1,10 @@
 //! Who reads next: pages of queries take turns, and writes get through between any two of them.
 //!
-//! A page is not made at once when much was read just now anywhere in the isolate: its thread has to
-//! look after what came in meanwhile, and the local runtime does so only while nothing is ready to
-//! run. Such a page pauses first, and again if others were made during its pause. Small pages in a
-//! row, as of a client that sends one query after the other, go on without a pause until together
-//! they are [`WORK_MAX`]: a pause takes two milliseconds.
+//! A page is not made at once when much was read just now anywhere in the isolate: its thread has
+//! to look after what came in meanwhile, and the local runtime does so only while nothing is ready
+//! to run. Such a page pauses first, and again if others were made during its pause. Small pages
+//! in a row, as of a client that sends one query after the other, go on without a pause until
+//! together they are [`WORK_MAX`]: a pause takes two milliseconds.
 //!
 //! First pages go in the order in which they came: a small query has no others. Of the queries that
 //! go on, [`QUERIES_READING_MAX`] have a turn, until their last page or until somebody who waits
