@@ -85,11 +85,13 @@ impl Turns {
         if is_quiet {
             self.pages.work.set(0);
         }
-        if query == 0 && waiting == 0 && self.pages.work.get() < WORK_MAX {
+        let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
+        let page = Waiting { ticket, query, pages_seen, made_seen, idle_ms: 0 };
+        if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(&page) {
+            self.take_turn(query);
             return Ok(None);
         }
-        let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
-        self.waiting.push(Waiting { ticket, query, pages_seen, made_seen, idle_ms: 0 });
+        self.waiting.push(page);
         Ok(Some(pause(self.ahead(waiting))))
     }
 
@@ -102,9 +104,7 @@ impl Turns {
         if ahead == 0 && is_alone && self.may_read(waiting) {
             self.waiting.remove(at);
             self.pages.work.set(0);
-            if query != 0 {
-                self.take_turn(query);
-            }
+            self.take_turn(query);
             return None;
         }
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
@@ -151,6 +151,9 @@ impl Turns {
     }
 
     fn take_turn(&mut self, query: u64) {
+        if query == 0 {
+            return;
+        }
         self.readers.retain(|&reader| reader != query);
         if self.readers.len() >= QUERIES_READING_MAX {
             self.readers.remove(0);

@@ -7,6 +7,14 @@ fn turns() -> (Turns, Rc<Pages>) {
     (Turns::new(Rc::clone(&pages)), pages)
 }
 
+/// As after much work just now.
+fn busy_turns() -> (Turns, Rc<Pages>) {
+    let (turns, pages) = turns();
+    pages.work.set(WORK_MAX);
+    pages.last_ns.set(NOW_NS);
+    (turns, pages)
+}
+
 #[test]
 fn a_first_page_waits_only_for_one_that_was_made_just_now() {
     let (mut turns, _) = turns();
@@ -20,7 +28,7 @@ fn a_first_page_waits_only_for_one_that_was_made_just_now() {
     assert_eq!(turns.look(Ticket(3)), Some(1), "a page was made during its pause");
     assert_eq!(turns.look(Ticket(3)), None);
     turns.made(0, true, WORK_MAX, NOW_NS + 10_000_000);
-    assert_eq!(turns.arrive(Ticket(4), 7, NOW_NS + 99_000_000), Ok(Some(1)), "not the first one");
+    assert_eq!(turns.arrive(Ticket(4), 7, NOW_NS + 10_000_000), Ok(Some(1)), "nor a later page");
 }
 
 #[test]
@@ -35,12 +43,13 @@ fn small_pages_in_a_row_pause_when_together_they_are_much() {
     turns.made(0, true, WORK_MAX - 1, NOW_NS);
     assert_eq!(turns.arrive(Ticket(3), 0, NOW_NS), Ok(None), "counted from the pause on");
     turns.made(0, true, u64::MAX, NOW_NS);
-    assert_eq!(turns.arrive(Ticket(4), 0, NOW_NS + 1_000_001), Ok(None), "or from quiet on");
+    assert_eq!(turns.arrive(Ticket(4), 7, NOW_NS + 1_000_001), Ok(None), "or from quiet on");
+    assert_eq!(turns.readers, [7], "and a page of a query that goes on has its turn");
 }
 
 #[test]
 fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
-    let (mut turns, pages) = turns();
+    let (mut turns, pages) = busy_turns();
     let mut other = Turns::new(pages);
     assert_eq!(turns.arrive(Ticket(1), 7, NOW_NS), Ok(Some(1)));
     other.made(0, true, WORK_MAX, NOW_NS);
@@ -50,7 +59,7 @@ fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
 
 #[test]
 fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
-    let (mut turns, _) = turns();
+    let (mut turns, _) = busy_turns();
     for query in 1..=3 {
         assert!(turns.arrive(Ticket(query), query, NOW_NS).unwrap().is_some());
     }
@@ -72,7 +81,7 @@ fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
 
 #[test]
 fn a_turn_that_is_not_used_is_lost() {
-    let (mut turns, _) = turns();
+    let (mut turns, _) = busy_turns();
     turns.readers = vec![1, 2];
     turns.arrive(Ticket(3), 3, NOW_NS).unwrap();
     let mut paused_ms = 0;
@@ -92,7 +101,7 @@ fn a_turn_that_is_not_used_is_lost() {
 
 #[test]
 fn past_the_limit_nobody_is_taken_in_until_one_leaves() {
-    let (mut turns, _) = turns();
+    let (mut turns, _) = busy_turns();
     let limit = PAGES_WAITING_MAX as u64;
     for ticket in 0..limit {
         assert!(turns.arrive(Ticket(ticket), 1, NOW_NS).is_ok());
@@ -136,14 +145,24 @@ fn queries_over_several_shards_never_keep_each_other_waiting() {
                 if reader.missing.is_empty() && reader.pages_left > 0 {
                     reader.pages_left -= 1;
                     for &shard in of.iter() {
-                        let at_once = shards[shard].arrive(Ticket(query), query, NOW_NS).unwrap();
-                        asleep.push((now_ms + u64::from(at_once.unwrap()), shard, query));
-                        reader.missing.push(shard);
+                        match shards[shard].arrive(Ticket(query), query, NOW_NS).unwrap() {
+                            Some(ms) => {
+                                asleep.push((now_ms + u64::from(ms), shard, query));
+                                reader.missing.push(shard);
+                            }
+                            None => {
+                                let is_last = reader.pages_left == 0;
+                                shards[shard].made(query, is_last, WORK_MAX / 3, NOW_NS);
+                            }
+                        }
                     }
                 }
             }
             let Some(at) = (0..asleep.len()).min_by_key(|&at| (asleep[at].0, rng.u8(..))) else {
-                break;
+                if readers.iter().all(|(_, reader)| reader.pages_left == 0) {
+                    break;
+                }
+                continue;
             };
             let (due_ms, shard, query) = asleep.swap_remove(at);
             now_ms = now_ms.max(due_ms);
