@@ -102,8 +102,11 @@ export async function atRest(tidemark, peer, { only = [] } = {}) {
   falls.forEach((fall) => console.log(`FELL: ${fall}`));
 }
 
-/** Prints and records the rows that one series over one hour reads of a month of a hundred series. */
-export async function rowsRead(tidemark) {
+/**
+ * Prints the rows that one series over one hour reads of a month of a hundred series, and records
+ * them unless that is `partial`.
+ */
+export async function rowsRead(tidemark, partial) {
   // Shards that share an isolate share its memory: awake means that the rows are in it.
   await tidemark.restart();
   await load(tidemark, 'month', taken(month(), 173).bodies);
@@ -128,5 +131,5 @@ export async function rowsRead(tidemark) {
     console.log(row.map((cell, i) => (i ? cell.padStart(18) : cell.padEnd(48))).join(''));
   }
   const notes = [...circumstances(), '`npm run bench -- rest`: `storage_rows_read` of EXPLAIN ANALYZE'];
-  record({ title: 'Rows read', notes, head, rows });
+  record({ title: 'Rows read', notes, head, rows, partial });
 }

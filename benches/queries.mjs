@@ -154,8 +154,9 @@ function report(sides, rows, partial) {
     '`npm run bench -- queries`: 100 hosts × 24 h of TSBS cpu-only data (864,000 points, ten ' +
       'integer fields); medians of queries with fresh parameters, one connection, servers ' +
       'restarted per type',
-    'ratio: InfluxDB ÷ Tidemark, each net of its empty request; `wrangler dev` as `npm start` ' +
-      'runs it: local observability off, `WRANGLER_LOG=error`, which are development settings',
+    'ratio: InfluxDB ÷ Tidemark, each net of its empty request; Tidemark: `wrangler dev` as `npm ' +
+      'start` runs it (local observability and the log of requests off, `WRANGLER_LOG=error`: ' +
+      'development settings); workerd: the same Worker on plain `workerd serve`',
   ];
   const falls = record({
     title: 'Queries', notes, head: [...head, ...ratios], rows: cells, compared: ratios,

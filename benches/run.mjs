@@ -57,7 +57,7 @@ async function rest(node) {
   const targets = await startAll([() => tidemark(node), ...peer]);
   try {
     await atRest(...targets, { only: names });
-    await rowsRead(targets[0]);
+    await rowsRead(targets[0], names.length > 0);
   } finally {
     await stopAll(targets);
   }
@@ -66,6 +66,7 @@ async function rest(node) {
 async function allQueries(node) {
   const sides = [{ name: 'Tidemark', start: (folder) => tidemark(node, folder) }];
   if (hasInfluxdb()) sides.push({ name: 'InfluxDB', start: (folder) => influxdb(folder) });
+  sides.push({ name: 'workerd', start: (folder) => plain(folder) });
   const only = names.filter((name) => types.some((type) => type.name.startsWith(name)));
   if (!quick && only.length === 0) {
     const bench = ['bench', '--bench', 'queries'];
