@@ -18,7 +18,7 @@ const WHOLE_MAX: f64 = 9e15;
 /// The columns by segment, and there by page and field.
 #[derive(Default)]
 pub(super) struct NarrowColumns {
-    segments: SortedMap<SegmentKey, Vec<Option<Narrow>>>,
+    segments: SortedMap<SegmentKey, Vec<Option<Box<Narrow>>>>,
     bytes: usize,
 }
 
@@ -51,21 +51,28 @@ impl NarrowColumns {
 
     /// The column, if it is kept.
     pub(super) fn get(&self, slot: Slot) -> Option<Column> {
-        let narrow = self.segments.get(&slot.of)?.get(slot.at)?.as_ref()?;
-        Some(narrow.column())
+        self.segments.get(&slot.of)?.get(slot.at)?.as_deref().map(Narrow::column)
     }
 
     /// Keeps the column if that takes little; past `bytes_max` all others go.
     pub(super) fn put(&mut self, slot: Slot, column: &Column, bytes_max: usize) {
         let Some((narrow, bytes)) = Narrow::of(column) else { return };
+        // A wide segment of many pages has many places, of which a query fills few.
+        let places = slot.count.saturating_mul(size_of::<Option<Box<Narrow>>>());
         let bytes = bytes + COLUMN_BYTES;
-        if self.bytes + bytes > bytes_max {
+        if places.saturating_add(bytes) > bytes_max {
+            return;
+        }
+        let missing =
+            |columns: &Self| if columns.segments.contains_key(&slot.of) { 0 } else { places };
+        if self.bytes + missing(self) + bytes > bytes_max {
             *self = Self::default();
         }
+        self.bytes += missing(self);
         let columns = self.segments.entry(slot.of).or_default();
         columns.resize_with(slot.count.max(columns.len()), || None);
         if let Some(place) = columns.get_mut(slot.at) {
-            *place = Some(narrow);
+            *place = Some(Box::new(narrow));
             self.bytes += bytes;
         }
     }
@@ -172,6 +179,16 @@ mod tests {
         (0..3).for_each(|at| columns.put(slot(at), &column, 2_500));
         let held: Vec<_> = (0..4).map(|at| columns.get(slot(at)).is_some()).collect();
         assert_eq!(held, [false, false, true, false]);
-        assert_eq!(columns.bytes(), 1_000 + COLUMN_BYTES);
+        assert_eq!(columns.bytes(), 4 * size_of::<usize>() + 1_000 + COLUMN_BYTES);
+    }
+
+    #[test]
+    fn the_places_of_a_wide_segment_count() {
+        let column = Column::full(Values::Integer(vec![1]));
+        let mut columns = NarrowColumns::default();
+        columns.put(Slot { of: (1, 0), at: 0, count: 100_000_000 }, &column, 1_000_000);
+        assert_eq!((columns.bytes(), columns.segments.len()), (0, 0));
+        columns.put(Slot { of: (1, 0), at: 0, count: 1_000 }, &column, 1_000_000);
+        assert_eq!(columns.bytes(), 1_000 * size_of::<usize>() + 1 + COLUMN_BYTES);
     }
 }
