@@ -67,7 +67,15 @@ export function hasInfluxdb() {
 
 /** InfluxDB with the index that holds a million series. */
 export async function influxdb(kept = undefined) {
-  const { url, pid, directory, stop } = await startInfluxd('tsi1', kept);
+  const server = await startInfluxd('tsi1', kept);
+  const { url, pid, directory } = server;
+  // Nobody else ends it when this process is ended.
+  const end = () => process.kill(pid, 'SIGKILL');
+  process.on('exit', end);
+  const stop = async () => {
+    await server.stop();
+    process.off('exit', end);
+  };
   return { name: 'InfluxDB', url, pid, folder: directory, headers: {}, stop };
 }
 
