@@ -288,7 +288,7 @@ const RULES = [
     ({ text, theirs, ours }) => {
       // How many values each column has: several calls draw at times of their own.
       const count = (rows) => rows[0].slice(1).map((_, at) => rows.filter((row) => row[at + 1] !== null).length);
-      const drawn = (s) => count(s.get('values')).slice(0, / AS c0,|\), \w+(::tag)? FROM/.test(text) ? 1 : undefined);
+      const drawn = (s) => count(s.get('values')).slice(0, /sample\([^()]*\)(?: AS \w+)?, (?!\w+\()/.test(text) ? 1 : undefined);
       const shape = (document) => seriesOf(document).map((s) => [head(s), drawn(s)]);
       const nested = text.includes('(SELECT');
       return text.includes('sample(') && (nested || alike(shape(theirs), shape(ours)));
