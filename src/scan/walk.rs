@@ -329,7 +329,7 @@ impl Walk<'_> {
         if rows <= wanted {
             return length;
         }
-        (length / i128::from(rows) * i128::from(wanted)).max(1)
+        (length * i128::from(wanted) / i128::from(rows)).max(1)
     }
 
     /// Number of series (which are in the scan's order) up to and including the mark's.

@@ -17,7 +17,9 @@ use tidemark::model::limits::MEMTABLE_BYTES_MAX;
 use tidemark::model::time::{Precision, TimeRange};
 use tidemark::model::value::FieldType;
 use tidemark::protocol::shard::{ShardSettings, Stamp};
-use tidemark::scan::request::{AggregateCall, AggregateFunction, Input, Output, ScanRequest};
+use tidemark::scan::request::{
+    AggregateCall, AggregateFunction, Input, Output, ScanRequest, SummaryRequest, SummaryWant,
+};
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
 use tidemark::store::Store;
@@ -102,10 +104,47 @@ fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
         let parts = shard.read(&STAMP, |s| Ok(s.parts(MeasurementId(1), TimeRange::ALL)?.len()));
         assert!(parts.unwrap() > 0);
         peak = peak.max(peak_since() - base);
+        live();
+        let counted = shard.summary(&every_series(), &STAMP).unwrap();
+        assert_eq!(counted.measurements[0].count, series.min(batches * ROWS) as u64);
+        assert!(counted.resume.is_none(), "a number is one page");
+        let count = shard.scan(&count_of(10, FieldType::Integer), &STAMP).unwrap();
+        assert!(!count.groups.is_empty());
+        peak = peak.max(peak_since() - base);
         let points = shard.stats().unwrap().counters.points;
         assert_eq!(points as usize, batches / objects * ROWS);
     }
     (peak, held)
+}
+
+/// How many series there are.
+fn every_series() -> SummaryRequest {
+    let tags = vec![vec![(ColumnId(1), 7)]];
+    SummaryRequest {
+        measurements: vec![MeasurementId(1)],
+        time: TimeRange::ALL,
+        kept_from_ns: None,
+        predicates: vec![None],
+        want: SummaryWant::SeriesHashes { tags, count_only: true },
+        resume: None,
+        items_max: None,
+    }
+}
+
+/// How many values a field has.
+fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
+    let input = Input { column: ColumnId(column), field_type, cast: None };
+    let function = AggregateFunction::Count;
+    let calls = vec![AggregateCall { function, input, beside: Vec::new() }];
+    ScanRequest {
+        measurement: MeasurementId(1),
+        time: TimeRange::ALL,
+        predicate: None,
+        group_by: Vec::new(),
+        descending: false,
+        output: Output::Aggregates { calls, window: None, limit: None },
+        resume: None,
+    }
 }
 
 /// A frame of a megabyte that no codec makes smaller.
@@ -148,18 +187,7 @@ fn no_event_decodes_more_than_8_mb() {
     }
     let log_bytes = shard.stats().unwrap().wal_bytes;
     assert!(log_bytes > 2_000_000 && log_bytes < stored / 2, "{log_bytes} of {stored}");
-    let input = Input { column: ColumnId(11), field_type: FieldType::String, cast: None };
-    let function = AggregateFunction::Count;
-    let calls = vec![AggregateCall { function, input, beside: Vec::new() }];
-    let mut request = ScanRequest {
-        measurement: MeasurementId(1),
-        time: TimeRange::ALL,
-        predicate: None,
-        group_by: Vec::new(),
-        descending: false,
-        output: Output::Aggregates { calls, window: None, limit: None },
-        resume: None,
-    };
+    let mut request = count_of(11, FieldType::String);
     let mut cold = Shard::new(store.clone(), Rc::clone(&budget), u64::MAX);
     let (mut decoded, mut pages) = (log_bytes, 0);
     loop {
@@ -176,6 +204,7 @@ fn no_event_decodes_more_than_8_mb() {
         }
     }
     assert!(pages > 1 && decoded >= stored * 8 / 10, "{decoded} of {stored} in {pages} pages");
+    assert!(decoded <= stored * 3 / 2, "{decoded} of {stored}: blocks are read again and again");
 }
 
 fn is_long() -> bool {
