@@ -297,7 +297,7 @@ const RULES = [
   ],
   [
     'holt_winters() of sums, which makes much of their last bits',
-    ({ text, theirs, ours }) => text.includes('holt_winters') && alike(theirs, ours, 1e-6),
+    ({ text, theirs, ours }) => text.includes('holt_winters') && alike(theirs, ours, 1e-5),
     (text) => text.replace(new RegExp(`holt_winters(?:_with_fit)?${CALL}, \\d+, \\d+\\)`, 'g'), '$1'),
   ],
   [
