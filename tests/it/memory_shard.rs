@@ -176,12 +176,12 @@ fn no_event_decodes_more_than_8_mb() {
     let store = MemoryStore::new();
     let mut shard = opened(&store, &budget);
     let mut stored = 0;
-    for number in 0..15 {
+    for number in 0..17 {
         let frame = text(number);
         stored += frame.len() as u64;
         shard.append(&frame, &STAMP, NOW_NS).unwrap();
-        // The last three stay in the log.
-        while number < 12 && shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
+        // Two flushes of seven; the last three stay in the log.
+        while number < 14 && shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
             shard.alarm(NOW_NS);
         }
     }
