@@ -5,6 +5,7 @@
 //! `npm run bench -- queries` asks the same over HTTP.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
 
+#[path = "../../tests/it/allocator.rs"]
 mod allocator;
 mod scale;
 mod tsbs;

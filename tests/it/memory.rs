@@ -1,7 +1,6 @@
 //! What a large write costs in memory at the edge: counted by the allocator, per thread.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use tidemark::api::action::Action;
@@ -9,66 +8,12 @@ use tidemark::api::exchange::{Exchange, Service};
 use tidemark::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, LONE_BODY_BYTES_MAX};
 use tidemark::protocol::call::{Call, Reply};
 
+use crate::allocator::{live, peak_since};
 use crate::product::gzip;
 use crate::protocol::{create, world};
 use crate::world::platform::TestPlatform;
 use crate::world::{Client, Edge};
 use crate::write_overload::{head, service};
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-/// Bytes that this thread holds, and forgets the peak so far.
-pub(crate) fn live() -> isize {
-    PEAK.set(LIVE.get());
-    LIVE.get()
-}
-
-/// The most that this thread held since [`live`].
-pub(crate) fn peak_since() -> isize {
-    PEAK.get()
-}
-
-/// The system's allocator, counting.
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn count(bytes: isize) {
-    // A thread that is ending has no counters any more, and nobody who reads them.
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get() + bytes);
-        PEAK.with(|peak| peak.set(peak.get().max(live.get())));
-    });
-}
-
-#[expect(unsafe_code, reason = "an allocator cannot be written without")]
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Counted as a move, which it may be: both are there at once.
-        count(size as isize);
-        // SAFETY: the caller's promises are the system allocator's.
-        let moved = unsafe { System.realloc(pointer, layout, size) };
-        count(-(layout.size() as isize));
-        moved
-    }
-}
 
 /// What the edge reads at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -86,11 +31,10 @@ struct Measured {
 
 impl Measured {
     fn measure(&mut self, step: impl FnOnce(&mut Self) -> Action) -> Action {
-        let before = LIVE.get();
-        PEAK.set(before);
+        let before = live();
         let action = step(self);
-        let peak = self.held + PEAK.get() - before;
-        self.held += LIVE.get() - before;
+        let peak = self.held + peak_since() - before;
+        self.held += live() - before;
         let highest = self.outcome.borrow().1.max(peak);
         self.outcome.borrow_mut().1 = highest;
         action
@@ -254,7 +198,7 @@ fn sixteen_bodies_of_25_mb_stay_within_the_budget() {
     let (_, line) = shapes()[0];
     let body = body(line);
     let (mut service, platform) = (service(), TestPlatform::new(1));
-    let before = LIVE.get();
+    let before = live();
     let mut writing = Vec::new();
     let mut refused = 0;
     for _ in 0..16 {
@@ -272,7 +216,7 @@ fn sixteen_bodies_of_25_mb_stay_within_the_budget() {
         let action = exchange.body(&mut service, &platform, Vec::new());
         assert!(matches!(action, Action::Calls(_)), "{action:?}");
         writing.push(exchange);
-        let held = LIVE.get() - before;
+        let held = live() - before;
         assert!(held <= BODIES_IN_FLIGHT_BYTES_MAX as isize, "{held}");
     }
     assert_eq!((writing.len(), refused), (2, 14));

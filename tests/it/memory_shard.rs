@@ -25,7 +25,7 @@ use tidemark::shard::budget::Budget;
 use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
-use crate::memory::{live, peak_since};
+use crate::allocator::{live, peak_since};
 
 const ROWS: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;

@@ -6,7 +6,7 @@ use tidemark::model::time::Precision;
 use tidemark::query::source::Defaults;
 use tidemark::response::{Format, Options};
 
-use crate::memory::{live, peak_since};
+use crate::allocator::{live, peak_since};
 use crate::memory_server::Memory;
 use crate::product::Product;
 
