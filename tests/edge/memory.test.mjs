@@ -9,11 +9,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { tidemark, token } from './harness.mjs';
 
-const rows = process.env.LONG_TESTS === '1' ? 3_000_000 : 200_000;
+const rows = process.env.LONG_TESTS === '1' ? 3_000_000 : 700_000;
 const rowsPerWrite = 20_000;
 const text = 'x'.repeat(310);
-/** What a result may add to what the runtime holds already, whatever the result's size. */
-const growthBytesMax = 120e6;
+/**
+ * What a result may add to what the runtime holds already, whatever the result's size: garbage not
+ * yet collected was seen to take 60 to 120 MB of it. The results are larger.
+ */
+const growthBytesMax = 180e6;
 /** A slow reader takes so much at a time, and then looks away. */
 const slowly = { bytes: 8e6, ms: 100 };
 
@@ -79,7 +82,7 @@ test('a result of any size streams in bounded memory', { timeout: 900_000 }, asy
         `${(answer.peak / 1e6).toFixed(0)} MB at the most, ${(grown / 1e6).toFixed(0)} more than before`,
     );
     assert.equal(answer.status, 200);
-    assert.ok(answer.bytes > rows * text.length, `${name}: ${answer.bytes} bytes`);
+    assert.ok(answer.bytes > Math.max(rows * text.length, growthBytesMax), `${name}: ${answer.bytes} bytes`);
     assert.ok(answer.end.endsWith(ends.slice(-200)), `${name} ends with ${answer.end}`);
     assert.ok(grown < growthBytesMax, `${name}: ${grown} bytes more than before`);
   }
