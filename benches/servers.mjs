@@ -12,7 +12,7 @@ import { freePort, startServer } from '../scripts/dev-server.mjs';
 import { startInfluxd } from '../tests/record/influxd.mjs';
 import { startWorkerd } from './workerd.mjs';
 
-const token = 'bench-token';
+const token = 'token-of-the-benchmarks';
 const headers = { Authorization: `Token ${token}` };
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'tidemark-bench-'));

@@ -3,9 +3,10 @@
 // Environment: PORT, STATE_DIR, OBSERVABILITY=1, and every setting of the Worker by its name, its
 // secrets included.
 
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
+import { checked, keptToken } from './admin-token.mjs';
 import { settings, startServer } from './dev-server.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, root, Sentence } from './project.mjs';
@@ -20,27 +21,13 @@ function port() {
   return number;
 }
 
-/** A token that everybody knows, for a server that only this machine can reach. */
-const developmentToken = 'ADMIN_TOKEN=dev-token';
-
-/** The development token, from a file that is made when it is missing. */
-function token() {
-  const file = at('.dev.vars');
-  if (!existsSync(file)) {
-    writeFileSync(file, `# Secrets of \`npm start\`, see .dev.vars.example.\n${developmentToken}\n`);
-    console.log('- .dev.vars: created, with a token for development');
-  }
-  const line = readFileSync(file, 'utf8').match(/^\s*ADMIN_TOKEN\s*=\s*["']?([^"'\n]*)["']?\s*$/m);
-  return line?.[1] ?? '';
-}
-
 /** Secrets given by the environment; they take the place of `.dev.vars`. */
 function givenSecrets() {
   const names = ['ADMIN_TOKEN', 'ADMIN_TOKEN_NEXT'];
   const given = names.filter((name) => process.env[name]);
   const broken = given.find((name) => /['\n\r]/.test(process.env[name]));
   if (broken) throw new Sentence(`${broken} has a quote or a line break in it: choose another one.`);
-  return given.map((name) => [name, process.env[name]]);
+  return given.map((name) => [name, checked(name, process.env[name])]);
 }
 
 /** A file of them, since arguments are there for everyone to see. */
@@ -48,19 +35,20 @@ function secretsFile(secrets, stateDir) {
   mkdirSync(stateDir, { recursive: true });
   const file = join(stateDir, 'secrets.env');
   rmSync(file, { force: true });
-  const lines = secrets.map(([name, value]) => `${name}='${value}'\n`);
+  const lines = [...secrets].map(([name, value]) => `${name}='${value}'\n`);
   writeFileSync(file, lines.join(''), { mode: 0o600 });
   return file;
 }
 
 function greeting(url, secret) {
-  const curl = `curl -H 'Authorization: Token ${secret}' '${url}`;
+  const curl = `curl -H "Authorization: Token $TIDEMARK_TOKEN" '${url}`;
   return `
 Tidemark answers at ${url}
-${secret ? `Token: ${secret}` : 'No ADMIN_TOKEN: every data request will be refused.'}
+Token: ${secret}
 
 Open the address in a browser for the console, or create a database, write a point, read it back:
 
+export TIDEMARK_TOKEN='${secret}'
 ${curl}/query' --data-urlencode 'q=CREATE DATABASE demo'
 ${curl}/write?db=demo' --data-binary 'weather,city=Oslo temperature=12.5'
 ${curl}/query?db=demo' --data-urlencode 'q=SELECT * FROM weather'
@@ -72,9 +60,9 @@ Ctrl-C ends it.
 endAllOnSignals();
 await finishWith(async () => {
   const number = port();
-  const node = await everything();
   const secrets = givenSecrets();
-  const secret = secrets.length > 0 ? Object.fromEntries(secrets).ADMIN_TOKEN : token();
+  const secret = secrets.find(([name]) => name === 'ADMIN_TOKEN')?.[1] ?? keptToken(at('.dev.vars'));
+  const node = await everything();
   const vars = Object.fromEntries(
     settings.filter((name) => process.env[name]).map((name) => [name, process.env[name]]),
   );
@@ -85,7 +73,7 @@ await finishWith(async () => {
     port: number,
     stateDir,
     vars,
-    envFile: secrets.length > 0 ? secretsFile(secrets, stateDir) : undefined,
+    envFile: secrets.length > 0 ? secretsFile(new Map([...secrets, ['ADMIN_TOKEN', secret]]), stateDir) : undefined,
     observability: process.env.OBSERVABILITY === '1',
   });
   console.log(greeting(server.url, secret));

@@ -17,7 +17,7 @@ use tidemark::api::http::RequestHead;
 use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
 
-const TOKEN: &str = "bench";
+const TOKEN: &str = "token-of-the-benchmarks";
 /// When everything is asked: long after the data.
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const S_NS: i64 = 1_000_000_000;

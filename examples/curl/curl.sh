@@ -2,7 +2,7 @@
 # Create, write, read, export: each a line of curl.
 set -eu
 url=${TIDEMARK_URL:-http://127.0.0.1:8787}
-token=${TIDEMARK_TOKEN:-dev-token}
+token=${TIDEMARK_TOKEN:?is the token that npm start prints}
 
 # --fail-with-body: an error's text is printed, and the exit code is not 0.
 ask() {

@@ -13,7 +13,7 @@ const client = new InfluxDB({
   database: 'demo',
   // The token is the password; the name does not matter.
   username: 'any',
-  password: process.env.TIDEMARK_TOKEN ?? 'dev-token',
+  password: process.env.TIDEMARK_TOKEN,
   schema: [{ measurement: 'tide', tags: ['harbour'], fields: { level: FieldType.FLOAT } }],
 });
 

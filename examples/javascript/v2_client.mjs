@@ -5,7 +5,7 @@
 import { InfluxDB, Point } from '@influxdata/influxdb-client';
 
 const url = process.env.TIDEMARK_URL ?? 'http://127.0.0.1:8787';
-const token = process.env.TIDEMARK_TOKEN ?? 'dev-token';
+const token = process.env.TIDEMARK_TOKEN;
 
 // The organisation may be any. A batch is what costs, not a point: the client gathers 1,000.
 const writer = new InfluxDB({ url, token }).getWriteApi('any', 'demo', 's');

@@ -6,7 +6,7 @@
 import { InfluxDBClient, Point } from '@influxdata/influxdb3-client';
 
 const host = process.env.TIDEMARK_URL ?? 'http://127.0.0.1:8787';
-const token = process.env.TIDEMARK_TOKEN ?? 'dev-token';
+const token = process.env.TIDEMARK_TOKEN;
 
 const client = new InfluxDBClient({ host, token, database: 'demo' });
 const points = [0, 1, 2].map((hour) =>

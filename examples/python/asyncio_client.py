@@ -15,7 +15,7 @@ secure = address.scheme == "https"
 
 async def main():
     # The token is the password; the name does not matter.
-    login = {"username": "any", "password": os.environ.get("TIDEMARK_TOKEN", "dev-token")}
+    login = {"username": "any", "password": os.environ["TIDEMARK_TOKEN"]}
     port = address.port or (443 if secure else 80)
     async with InfluxDBClient(host=address.hostname, port=port, ssl=secure, db="demo", **login) as client:
         await client.create_database(db="demo")

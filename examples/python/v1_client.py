@@ -18,7 +18,7 @@ client = InfluxDBClient(
     verify_ssl=secure,
     # The token is the password; the name does not matter.
     username="any",
-    password=os.environ.get("TIDEMARK_TOKEN", "dev-token"),
+    password=os.environ["TIDEMARK_TOKEN"],
     database="demo",
 )
 client.create_database("demo")

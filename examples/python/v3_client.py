@@ -18,7 +18,7 @@ from influxdb_client_3 import (
 )
 
 url = os.environ.get("TIDEMARK_URL", "http://127.0.0.1:8787")
-token = os.environ.get("TIDEMARK_TOKEN", "dev-token")
+token = os.environ["TIDEMARK_TOKEN"]
 
 points = [
     Point("tide").tag("harbour", "Bergen").field("level", 1.5 + hour).time(1_700_000_000 + hour * 3600, "s")

@@ -2,7 +2,7 @@
 # The shell of InfluxDB 1.x (Debian: apt-get install influxdb-client). The token is the password.
 set -eu
 url=${TIDEMARK_URL:-http://127.0.0.1:8787}
-export INFLUX_USERNAME=any INFLUX_PASSWORD="${TIDEMARK_TOKEN:-dev-token}"
+export INFLUX_USERNAME=any INFLUX_PASSWORD="${TIDEMARK_TOKEN:?is the token that npm start prints}"
 
 address=${url#*://}
 host=${address%%:*}

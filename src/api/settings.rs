@@ -71,18 +71,36 @@ impl CorsOrigins {
     }
 }
 
-/// A setting that cannot be read.
+/// A setting that nothing is served with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the setting {name} is \"{value}\", which is not {expected}")]
-pub struct SettingsError {
-    /// The setting.
-    pub name: &'static str,
-    /// What it is.
-    pub value: String,
-    /// What it should be.
-    pub expected: String,
+pub enum SettingsError {
+    /// It cannot be read.
+    #[error("the setting {name} is \"{value}\", which is not {expected}")]
+    Unreadable {
+        /// The setting.
+        name: &'static str,
+        /// What it is.
+        value: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// An admin token that can be guessed. It is not quoted: whoever asks may read this.
+    #[error(
+        "the secret {name} has {characters} characters, which can be guessed, so nothing is \
+         served: set it to at least {ADMIN_TOKEN_CHARACTERS_MIN}, best the random ones that \
+         `openssl rand -hex 16` prints, with `wrangler secret put {name}`, or in .dev.vars for \
+         local development"
+    )]
+    Guessable {
+        /// The setting.
+        name: &'static str,
+        /// How many it has.
+        characters: usize,
+    },
 }
 
+/// Fewest characters of an admin token.
+pub const ADMIN_TOKEN_CHARACTERS_MIN: usize = 16;
 /// Most shards of one group: a write is one call to each that it touches.
 const SHARDS_MAX: u32 = 64;
 
@@ -95,9 +113,8 @@ impl Settings {
         let text = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
         let admin_tokens = ["ADMIN_TOKEN", "ADMIN_TOKEN_NEXT"]
             .into_iter()
-            .filter_map(&text)
-            .map(|token| TokenHash::of(&token))
-            .collect();
+            .filter_map(|name| Some(admin_token(name, &text(name)?)))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             admin_tokens,
             default_shards: parsed(&text, "DEFAULT_SHARDS", 1, "a number from 1 to 64", |v| {
@@ -125,7 +142,11 @@ impl Settings {
                 let Some(value) = text(row.name) else { return Ok(None) };
                 let number = value.trim().parse().ok().filter(|n| (1..=row.most).contains(n));
                 let expected = format!("a whole number from 1 to {}", row.most);
-                number.map(Some).ok_or(SettingsError { name: row.name, value, expected })
+                number.map(Some).ok_or(SettingsError::Unreadable {
+                    name: row.name,
+                    value,
+                    expected,
+                })
             })?,
             log_requests: parsed(
                 &text,
@@ -136,6 +157,14 @@ impl Settings {
             )?,
         })
     }
+}
+
+fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsError> {
+    let characters = token.trim().chars().count();
+    if characters < ADMIN_TOKEN_CHARACTERS_MIN {
+        return Err(SettingsError::Guessable { name, characters });
+    }
+    Ok(TokenHash::of(token))
 }
 
 const BYTES: &str = "a number of bytes above 0";
@@ -191,7 +220,7 @@ fn parsed<T>(
         None => Ok(default),
         Some(value) => match parse(value.trim()) {
             Some(parsed) => Ok(parsed),
-            None => Err(SettingsError { name, value, expected: expected.to_owned() }),
+            None => Err(SettingsError::Unreadable { name, value, expected: expected.to_owned() }),
         },
     }
 }
@@ -219,15 +248,15 @@ mod tests {
     #[test]
     fn settings_are_read_and_refused_by_name() {
         let settings = read(&[
-            ("ADMIN_TOKEN", "one"),
-            ("ADMIN_TOKEN_NEXT", "two"),
+            ("ADMIN_TOKEN", "number one of two"),
+            ("ADMIN_TOKEN_NEXT", "number two of two"),
             ("DEFAULT_SHARDS", "4"),
             ("CORS_ORIGINS", "https://a, https://b/"),
             ("AUTO_CREATE_RETENTION", "1d12h"),
         ])
         .unwrap();
-        assert!(settings.admin_tokens.iter().any(|hash| hash.matches("two")));
-        assert!(!settings.admin_tokens.iter().any(|hash| hash.matches("three")));
+        assert!(settings.admin_tokens.iter().any(|hash| hash.matches("number two of two")));
+        assert!(!settings.admin_tokens.iter().any(|hash| hash.matches("number three of two")));
         assert_eq!((settings.default_shards, settings.auto_create_retention_ns), (4, 36 * H_NS));
         assert!(
             settings.cors_origins.allow("https://b") && !settings.cors_origins.allow("https://c")
@@ -237,6 +266,23 @@ mod tests {
             error.to_string(),
             "the setting DEFAULT_SHARDS is \"0\", which is not a number from 1 to 64"
         );
+    }
+
+    #[test]
+    fn a_token_that_can_be_guessed_is_refused_without_being_told() {
+        for token in ["dev-token", "fifteen-letters", "    fifteen-letters     "] {
+            let characters = token.trim().len();
+            let error = read(&[("ADMIN_TOKEN", token)]).unwrap_err();
+            assert_eq!(error, SettingsError::Guessable { name: "ADMIN_TOKEN", characters });
+            let text = error.to_string();
+            let says = format!("the secret ADMIN_TOKEN has {characters} characters, ");
+            assert!(text.starts_with(&says) && text.contains("at least 16"), "{text}");
+            assert!(!text.contains(token.trim()), "{text}");
+        }
+        let next = [("ADMIN_TOKEN", "sixteen-letters!"), ("ADMIN_TOKEN_NEXT", "short")];
+        let error = SettingsError::Guessable { name: "ADMIN_TOKEN_NEXT", characters: 5 };
+        assert_eq!(read(&next), Err(error));
+        assert!(read(&[("ADMIN_TOKEN", "sixteen-letters!")]).is_ok());
     }
 
     #[test]

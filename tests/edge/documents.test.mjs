@@ -64,7 +64,6 @@ test('every block of the documents does what it says', async (t) => {
   };
   const readable = (text) => text
     .replaceAll('http://127.0.0.1:8787', server.url)
-    .replaceAll('dev-token', token)
     .replaceAll('TIDEMARK_TOKEN=…', `TIDEMARK_TOKEN=${token}`);
   await server.query('CREATE DATABASE mydb; CREATE DATABASE telegraf');
   await server.mustWrite('m v=1 1', { db: 'mydb' });

@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { keptToken } from '../../scripts/admin-token.mjs';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at } from '../../scripts/project.mjs';
 import { tidemark, token } from './harness.mjs';
@@ -60,8 +61,14 @@ test('npm start greets with lines to paste, keeps its state, and leaves nothing 
   for (const signal of ['SIGTERM', 'SIGINT']) {
     const run = await npmStart(t, { PORT, STATE_DIR: folder });
     assert.match(run.output, new RegExp(`Tidemark answers at http://127.0.0.1:${PORT}\n`));
+    const secret = run.output.match(/^Token: (.{16,})$/m)?.[1];
+    assert.equal(secret, keptToken(at('.dev.vars')));
+    assert.ok(run.output.includes(`\nexport TIDEMARK_TOKEN='${secret}'\ncurl `), run.output);
     const curls = run.output.match(/^curl .*$/gm);
     assert.equal(curls.length, 3, run.output);
+    const headers = { Authorization: `Token ${secret}` };
+    const asked = await fetch(`http://127.0.0.1:${PORT}/query?q=SHOW+DATABASES`, { headers });
+    assert.equal(asked.status, 200);
     const started = descendants(run.child.pid);
     assert.ok(started.length > 2, `only ${started}`);
     run.child.kill(signal);
@@ -69,6 +76,31 @@ test('npm start greets with lines to paste, keeps its state, and leaves nothing 
     assert.deepEqual(started.filter(isAlive), [], signal);
   }
   assert.ok(readdirSync(folder).includes('v3'), 'STATE_DIR holds the state');
+});
+
+test('the token of npm start is random, made once, and kept', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const made = ['a', 'b'].map((name) => keptToken(join(folder, name)));
+  assert.notEqual(made[0], made[1]);
+  for (const [at, name] of ['a', 'b'].entries()) {
+    assert.match(made[at], /^[0-9a-f]{32}$/);
+    assert.equal(keptToken(join(folder, name)), made[at]);
+    assert.equal(statSync(join(folder, name)).mode & 0o077, 0);
+  }
+  const file = join(folder, 'c');
+  const kept = (line) => {
+    writeFileSync(file, `OTHER=1\n${line}\nLAST=2\n`);
+    return keptToken(file);
+  };
+  assert.equal(kept('ADMIN_TOKEN = "a token of its own"'), 'a token of its own');
+  // The example's empty line, and the token that every installation once had.
+  for (const line of ['ADMIN_TOKEN=', 'ADMIN_TOKEN=dev-token', '']) {
+    const secret = kept(line);
+    assert.match(secret, /^[0-9a-f]{32}$/);
+    assert.match(readFileSync(file, 'utf8'), new RegExp(`^OTHER=1\n+LAST=2\nADMIN_TOKEN=${secret}\n$`));
+  }
+  assert.throws(() => kept('ADMIN_TOKEN=short'), /^.*ADMIN_TOKEN has 5 characters.* at least 16\./);
 });
 
 test('npm start takes the admin token from the environment, and shows it to nobody else', async (t) => {
@@ -120,10 +152,15 @@ test('without a secret nothing is served, with one only its bearer', async (t) =
   assert.match(await refused.text(), /ADMIN_TOKEN/);
   assert.equal((await closed.fetch('/ping')).status, 204);
 
+  const short = await tidemark(t, { secret: 'dev-token' });
+  const guessable = await fetch(`${short.url}/query?q=DROP+DATABASE+d&p=dev-token`, { method: 'POST' });
+  assert.equal(guessable.status, 503);
+  assert.match(await guessable.text(), /ADMIN_TOKEN has 9 characters.* at least 16/);
+
   const server = await tidemark(t);
   const statusWith = async (Authorization) =>
     (await fetch(`${server.url}/query?q=SHOW+DATABASES`, { headers: { Authorization } })).status;
-  assert.equal(await statusWith('Token dev-token'), 401);
+  assert.equal(await statusWith('Token another-of-the-tests'), 401);
   assert.equal(await statusWith(`Bearer ${token}`), 200);
   assert.equal(await statusWith(`Basic ${btoa(`anyone:${token}`)}`), 200);
 });

@@ -16,7 +16,7 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 fn main() -> Result<(), Box<dyn Error>> {
     let shards = std::env::args().nth(1).unwrap_or_else(|| "1".to_owned());
     let setting = |name: &str| match name {
-        "ADMIN_TOKEN" => Some("admin".to_owned()),
+        "ADMIN_TOKEN" => Some("token-of-the-tests".to_owned()),
         "DEFAULT_SHARDS" => Some(shards.clone()),
         _ => None,
     };
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut asked = serde_json::from_str::<Vec<String>>(&line)?.into_iter();
         let mut next = || asked.next().unwrap_or_default();
         let (path, query, body, accept) = (next(), next(), next(), next());
-        let headers = [("authorization", "Token admin"), ("accept", &accept)];
+        let headers = [("authorization", "Token token-of-the-tests"), ("accept", &accept)];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let head = RequestHead { method: "POST".to_owned(), path, query, headers };
         let response = product.request(head, body.into_bytes(), NOW_NS);

@@ -10,7 +10,7 @@ use tidemark::protocol::call::Address;
 use tidemark::store::memory::MemoryStore;
 
 /// The admin token of every product under test.
-pub(crate) const TOKEN: &str = "admin";
+pub(crate) const TOKEN: &str = "token-of-the-tests";
 /// When the first request happens: 2023-11-14T22:13:20Z.
 const START_NS: i64 = 1_700_000_000_000_000_000;
 const S_NS: i64 = 1_000_000_000;

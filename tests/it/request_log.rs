@@ -7,7 +7,7 @@ use tidemark::api::http::{RequestHead, Response};
 use crate::product::{Product, gzip};
 
 /// A token that is in no sink, whatever is sent with it.
-const CANARY: &str = "canary-3f9c2a71";
+const CANARY: &str = "canary-3f9c2a71b";
 
 fn send(product: &mut Product, method: &str, target: &str, header: (&str, &str)) -> Response {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -50,7 +50,7 @@ fn a_token_is_in_no_reply_and_no_log_line() {
     ];
     let mut requests = 0;
     // The canary is the right token, then a wrong one.
-    for admin in [CANARY, "another-token"] {
+    for admin in [CANARY, "another-admin-token"] {
         let mut product = Product::with(&[("ADMIN_TOKEN", admin), ("CORS_ORIGINS", "*")]);
         for route in routes {
             let mark = if route.contains('?') { '&' } else { '?' };
@@ -84,7 +84,12 @@ fn a_line_says_what_came_of_a_request() {
         product.request(RequestHead { method, path, query, headers }, body.to_vec());
         serde_json::from_str::<Value>(product.log_line().unwrap()).unwrap()
     };
-    let line = logged("POST", "/write?db=db&p=admin", b"cpu v=1\ncpu v=2 5000000000\ncpu", "");
+    let line = logged(
+        "POST",
+        "/write?db=db&p=token-of-the-tests",
+        b"cpu v=1\ncpu v=2 5000000000\ncpu",
+        "",
+    );
     assert_eq!(
         line,
         json!({
@@ -95,7 +100,8 @@ fn a_line_says_what_came_of_a_request() {
     );
     let lines: String = (0..100).map(|n| format!("cpu,n={n} v=1\n")).collect();
     let body = gzip(lines.as_bytes());
-    let line = logged("POST", "/api/v2/write/?bucket=db/autogen&p=admin", &body, "gzip");
+    let line =
+        logged("POST", "/api/v2/write/?bucket=db/autogen&p=token-of-the-tests", &body, "gzip");
     assert_eq!(
         line,
         json!({
@@ -107,7 +113,7 @@ fn a_line_says_what_came_of_a_request() {
     let line = logged("GET", "/query?db=db&q=SELECT+v+FROM+cpu&p=no", b"", "");
     assert_eq!((&line["status"], &line["error"]), (&json!(401), &json!("unauthorized")));
     assert_eq!(line.get("database"), None);
-    let line = logged("GET", "/query?db=db&q=SELECT+v+FROM+cpu&p=admin", b"", "");
+    let line = logged("GET", "/query?db=db&q=SELECT+v+FROM+cpu&p=token-of-the-tests", b"", "");
     assert_eq!((&line["status"], &line["database"]), (&json!(200), &json!("db")));
 }
 
@@ -139,7 +145,7 @@ fn a_database_token_and_a_password_are_shown_once_or_never() {
     let secrets = [token.as_str(), CANARY];
     let bearer = ("authorization", format!("Bearer {token}"));
     let of_user = ("authorization", format!("Token u:{CANARY}"));
-    let admin = ("authorization", "Bearer admin".to_owned());
+    let admin = ("authorization", "Bearer token-of-the-tests".to_owned());
     for (method, target, (name, value)) in [
         ("POST", format!("/query?q={create}"), &admin),
         ("POST", format!("/query?q={create}"), &admin),

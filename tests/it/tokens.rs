@@ -412,9 +412,9 @@ fn a_token_of_one_policy_sees_that_policy_only() {
 
 #[test]
 fn both_admin_tokens_are_accepted_while_rotating() {
-    let mut product = Product::with(&[("ADMIN_TOKEN_NEXT", "the next one")]);
+    let mut product = Product::with(&[("ADMIN_TOKEN_NEXT", "the next token to be")]);
     let list = ("GET", "/api/v3/configure/token");
-    for (secret, status) in [(TOKEN, 200), ("the next one", 200), ("the last one", 401)] {
+    for (secret, status) in [(TOKEN, 200), ("the next token to be", 200), ("the last one", 401)] {
         assert_eq!(send(&mut product, ("Bearer", secret), list, "").status, status, "{secret}");
     }
 }

@@ -147,7 +147,8 @@ fn every_limit_is_a_setting() {
                 Some(plain) => (gzip(plain.as_bytes()), "gzip"),
                 None => (text.as_bytes().to_vec(), "identity"),
             };
-            let headers = [("authorization", "Token admin"), ("content-encoding", coding)];
+            let headers =
+                [("authorization", "Token token-of-the-tests"), ("content-encoding", coding)];
             let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
             let (method, path, query) = ("POST".to_owned(), path.to_owned(), query.to_owned());
             let response = product.request(RequestHead { method, path, query, headers }, body);

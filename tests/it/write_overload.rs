@@ -15,14 +15,15 @@ use crate::world::platform::TestPlatform;
 use crate::world::{Client, World};
 
 pub(crate) fn service() -> Service {
-    let settings = Settings::read(|name| (name == "ADMIN_TOKEN").then(|| "admin".to_owned()));
+    let settings =
+        Settings::read(|name| (name == "ADMIN_TOKEN").then(|| "token-of-the-tests".to_owned()));
     Service::new(settings, 1)
 }
 
 pub(crate) fn head(target: &str, headers: &[(&str, String)]) -> RequestHead {
     let (path, query) = target.split_once('?').unwrap();
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let query = format!("{query}&p=admin");
+    let query = format!("{query}&p=token-of-the-tests");
     RequestHead { method: "POST".into(), path: path.into(), query, headers }
 }
 
