@@ -78,8 +78,10 @@ pub enum Statement {
     ShowShards,
     /// `SHOW SHARD GROUPS`
     ShowShardGroups,
-    /// `SHOW STATS [FOR 'module']`
+    /// `SHOW STATS [ON db] [FOR 'module']`; 1.x has no ON.
     ShowStats {
+        /// Of this database alone; `None` means of all.
+        database: Option<String>,
         /// `FOR`; never empty.
         module: Option<String>,
     },

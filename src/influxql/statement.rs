@@ -124,7 +124,10 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             Statement::ShowShardGroups
         }
         Keyword::Shards => Statement::ShowShards,
-        Keyword::Stats => Statement::ShowStats { module: module(p)? },
+        Keyword::Stats => {
+            let database = clause::on_database(p)?;
+            Statement::ShowStats { database, module: module(p)? }
+        }
         Keyword::Subscriptions => Statement::ShowSubscriptions,
         Keyword::Tag => return show_tag(p),
         // What is left of the list is USERS.
@@ -262,6 +265,8 @@ mod tests {
             "SHOW GRANTS FOR u",
             "SHOW DIAGNOSTICS FOR 'build'",
             "SHOW STATS FOR 'it\\'s'",
+            "SHOW STATS ON db",
+            "SHOW STATS ON \"a b\" FOR 'shard'",
             "DROP DATABASE db",
             "DROP MEASUREMENT \"a b\"",
             "DROP SHARD 3",

@@ -26,12 +26,19 @@ impl fmt::Display for Statement {
             Self::ShowFieldKeys(statement) => statement.fmt(f),
             Self::ShowCardinality(statement) => statement.fmt(f),
             Self::ShowContinuousQueries => f.write_str("SHOW CONTINUOUS QUERIES"),
-            Self::ShowDiagnostics { module } => write_module(f, "DIAGNOSTICS", module.as_deref()),
+            Self::ShowDiagnostics { module } => {
+                f.write_str("SHOW DIAGNOSTICS")?;
+                write_module(f, module.as_deref())
+            }
             Self::ShowGrants { user } => write!(f, "SHOW GRANTS FOR {}", quote::ident(user)),
             Self::ShowQueries => f.write_str("SHOW QUERIES"),
             Self::ShowShards => f.write_str("SHOW SHARDS"),
             Self::ShowShardGroups => f.write_str("SHOW SHARD GROUPS"),
-            Self::ShowStats { module } => write_module(f, "STATS", module.as_deref()),
+            Self::ShowStats { database, module } => {
+                f.write_str("SHOW STATS")?;
+                super::clause::write_on(f, database.as_deref())?;
+                write_module(f, module.as_deref())
+            }
             Self::ShowSubscriptions => f.write_str("SHOW SUBSCRIPTIONS"),
             Self::ShowUsers => f.write_str("SHOW USERS"),
             Self::CreateDatabase(statement) => statement.fmt(f),
@@ -56,8 +63,7 @@ impl fmt::Display for Statement {
     }
 }
 
-fn write_module(f: &mut fmt::Formatter<'_>, what: &str, module: Option<&str>) -> fmt::Result {
-    write!(f, "SHOW {what}")?;
+fn write_module(f: &mut fmt::Formatter<'_>, module: Option<&str>) -> fmt::Result {
     match module {
         Some(module) => write!(f, " FOR {}", quote::string(module)),
         None => Ok(()),

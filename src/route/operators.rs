@@ -1,5 +1,5 @@
-//! SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS: every database's map, then the
-//! counters of its objects, in 1.x's shapes.
+//! SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS: the map of every database, or of
+//! the one that ON names, then the counters of its objects, in 1.x's shapes.
 //!
 //! An object that cannot be reached is left out of the counters and named in SHOW DIAGNOSTICS.
 
@@ -83,11 +83,16 @@ type Replies = Vec<Result<Vec<u8>, CallFailure>>;
 impl Operators {
     /// Prepares one of the statements.
     pub fn new(statement: Statement) -> Self {
+        let named = match &statement {
+            Statement::ShowStats { database, .. } => database.clone(),
+            _ => None,
+        };
         Self {
+            // Whoever names a database asks the others nothing.
+            stage: if named.is_some() { Stage::Load(None) } else { Stage::List },
             statement,
-            stage: Stage::List,
             round: Round::default(),
-            names: VecDeque::new(),
+            names: named.into_iter().collect(),
             found: Vec::new(),
             troubles: Vec::new(),
         }
@@ -141,6 +146,9 @@ impl Operators {
                     let (name, shards) = (name.clone(), Vec::new());
                     self.found.push(Found { name, loaded, stats: None, shards });
                 }
+                Progress::Ready(Err(error)) if self.is_of_one() => {
+                    return Flow::Break(Err(error));
+                }
                 // Dropped meanwhile.
                 Progress::Ready(Err(Error::DatabaseNotFound(_))) => {}
                 Progress::Ready(Err(error)) => {
@@ -150,6 +158,11 @@ impl Operators {
             self.names.pop_front();
             load = None;
         }
+    }
+
+    /// Whether the statement names its database, which has to be there then.
+    fn is_of_one(&self) -> bool {
+        matches!(&self.statement, Statement::ShowStats { database: Some(_), .. })
     }
 
     fn asked(&mut self) -> Vec<Asked> {

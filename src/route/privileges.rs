@@ -86,6 +86,8 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         | Statement::ShowFieldKeys(_) => {
             shown().map(|name| Need::some(Right::Read, &name, None)).into_iter().collect()
         }
+        // What one database takes is for its readers to see, as its cardinalities are.
+        Statement::ShowStats { database: Some(name), .. } => vec![Need::whole(Right::Read, name)],
         Statement::ShowCardinality(_) => {
             shown().map(|name| Need::whole(Right::Read, &name)).into_iter().collect()
         }
@@ -105,7 +107,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         | Statement::ShowQueries
         | Statement::ShowShards
         | Statement::ShowShardGroups
-        | Statement::ShowStats { .. }
+        | Statement::ShowStats { database: None, .. }
         | Statement::ShowSubscriptions
         | Statement::ShowUsers
         | Statement::CreateDatabase(_)
@@ -182,6 +184,8 @@ mod tests {
             ("SHOW TAG VALUES ON e WITH KEY = k", &["READ on e"]),
             ("SHOW FIELD KEYS ON e", &["READ on e"]),
             ("SHOW SERIES CARDINALITY ON e", &["READ on e"]),
+            ("SHOW STATS ON e", &["READ on e"]),
+            ("SHOW STATS ON e FOR 'shard'", &["READ on e"]),
             ("DELETE FROM m", &["WRITE on d"]),
             ("DROP SERIES FROM m", &["WRITE on d"]),
             ("DROP RETENTION POLICY p ON e", &["WRITE on e"]),

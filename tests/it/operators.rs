@@ -102,6 +102,31 @@ fn counters_that_bill_survive_eviction() {
 }
 
 #[test]
+fn stats_of_one_database_ask_no_other() {
+    let mut product = product();
+    for name in ["a", "b b", "c"] {
+        product.query("", &format!("CREATE DATABASE \"{name}\""));
+        product.write(&name.replace(' ', "%20"), "m v=1 0");
+    }
+    let all = product.query("", "SHOW STATS");
+    let all = all["results"][0]["series"].as_array().unwrap().clone();
+    let of_one: Vec<&Value> =
+        all.iter().filter(|series| series["tags"]["database"] == "b b").collect();
+    assert_eq!((all.len(), of_one.len()), (6, 2), "the database's object and a shard");
+    let shown = product.query("", "SHOW STATS ON \"b b\"");
+    let shown = shown["results"][0]["series"].as_array().unwrap();
+    assert_eq!(shown.len(), of_one.len());
+    for (one, among_all) in shown.iter().zip(of_one) {
+        for key in ["name", "tags", "columns"] {
+            assert_eq!(one[key], among_all[key]);
+        }
+    }
+    one(&mut product, "SHOW STATS ON \"b b\" FOR 'shard'");
+    let absent = product.query("", "SHOW STATS ON nope");
+    assert_eq!(absent["results"][0]["error"], "database not found: nope");
+}
+
+#[test]
 fn diagnostics_name_versions_and_sizes() {
     let mut product = product();
     product.query("", "CREATE DATABASE a");

@@ -86,6 +86,7 @@ fn what_a_user_may_not_is_said_in_the_words_of_1x() {
         ("e", "DROP SERIES FROM m", "WRITE on e"),
         ("e", "DROP MEASUREMENT m", "admin privilege"),
         ("e", "SHOW STATS", "admin privilege"),
+        ("e", "SHOW STATS ON d", "READ on d"),
         ("e", "SHOW GRANTS FOR u", "admin privilege"),
         ("e", "KILL QUERY 3", "admin privilege"),
     ] {

@@ -70,7 +70,7 @@ pub(super) fn chunks(
     match statement {
         Statement::ShowShards => found.iter().map(shards_of).collect(),
         Statement::ShowShardGroups => VecDeque::from([groups_of(found)]),
-        Statement::ShowStats { module } => wanted(stats(found), module.as_deref()),
+        Statement::ShowStats { module, .. } => wanted(stats(found), module.as_deref()),
         Statement::ShowDiagnostics { module } => {
             wanted(diagnostics(found, troubles, now_ns), module.as_deref())
         }
