@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ids::ObjectId;
+use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::JOB_RETRY_NS;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
@@ -34,13 +34,23 @@ pub struct Entry {
     pub due_ns: i64,
     /// Times that the alarm tried.
     pub failures: u32,
+    /// Its policies' ids tell that they are its own; of a database made before ids did, nobody
+    /// knows.
+    #[serde(default)]
+    pub telling_ids: bool,
 }
 
 impl Entry {
     /// A database that is about to be initialised.
     pub fn creating(create: CreateDatabase, object: ObjectId, now_ns: i64) -> Self {
         let due_ns = now_ns.saturating_add(JOB_RETRY_NS);
-        Self { create, object, stage: Stage::Creating, due_ns, failures: 0 }
+        let stage = Stage::Creating;
+        Self { create, object, stage, due_ns, failures: 0, telling_ids: true }
+    }
+
+    /// Whether `policy` may be one of its.
+    pub fn may_hold(&self, policy: PolicyId) -> bool {
+        !self.telling_ids || policy.may_be_of(&self.object)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod grants;
 pub mod lifecycle;
 mod queries;
 
+use crate::model::ids::PolicyId;
 use crate::model::limit::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
 use crate::model::name;
@@ -172,7 +173,7 @@ impl<S: Store> Catalog<S> {
             ToCatalog::KillQuery { id } => {
                 Err(Halt::Reply(self.queries.kill(id, platform.now_ns())))
             }
-            ToCatalog::List { after } => Err(Halt::Reply(self.list(after)?)),
+            ToCatalog::List { after, holding } => Err(Halt::Reply(self.list(after, holding)?)),
             ToCatalog::Create(request) => {
                 if name::check(&request.name).is_err() {
                     return Err(Halt::Reply(FromCatalog::Refused(CatalogRefusal::InvalidName)));
@@ -201,11 +202,18 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    fn list(&mut self, after: Option<u64>) -> Result<FromCatalog, StoreError> {
+    fn list(
+        &mut self,
+        after: Option<u64>,
+        holding: Option<PolicyId>,
+    ) -> Result<FromCatalog, StoreError> {
         let mut names = Vec::new();
         let mut bytes = 0;
         let mut last = after;
         for (number, entry) in self.entries()?.ready_after(after) {
+            if !holding.is_none_or(|policy| entry.may_hold(policy)) {
+                continue;
+            }
             // Twice: JSON may escape.
             bytes += 2 * entry.create.name.len() + 16;
             if bytes > PAGE_BYTES_MAX && !names.is_empty() {

@@ -64,8 +64,34 @@ fn the_last_database_that_fits_is_created_and_the_next_names_the_limit() {
     assert!(matches!(ask(&mut catalog, &one_more), FromCatalog::Created { existed: false, .. }));
     let names: Vec<String> =
         (1..DATABASES_MAX).map(|n| format!("db{n}")).chain(["one more".to_owned()]).collect();
-    let listed = ask(&mut catalog, &ToCatalog::List { after: None });
+    let listed = ask(&mut catalog, &ToCatalog::List { after: None, holding: None });
     assert_eq!(listed, FromCatalog::Listed { names, resume: None, troubles: Vec::new() });
+}
+
+#[test]
+fn a_database_made_before_ids_told_whose_they_are_may_have_any_policy() {
+    let mut catalog = Catalog::new(MemoryStore::new());
+    for name in ["old", "other", "mine"] {
+        ask(&mut catalog, &ToCatalog::Create(create(name)));
+    }
+    let store = catalog.store().clone();
+    let mut entries = Entries::load(&store).unwrap();
+    let objects = ["old", "other", "mine"].map(|name| ObjectId(format!("object of {name}")));
+    for ((number, name), object) in (0..).zip(["old", "other", "mine"]).zip(&objects) {
+        entries.remove(&store, number).unwrap();
+        let mut entry = Entry::creating(create(name), object.clone(), 0);
+        entry.stage = Stage::Ready;
+        entry.telling_ids = name != "old";
+        entries.insert(&store, entry).unwrap();
+    }
+    let mut catalog = Catalog::new(store);
+    let mut listed =
+        |policy| match ask(&mut catalog, &ToCatalog::List { after: None, holding: Some(policy) }) {
+            FromCatalog::Listed { names, resume: None, .. } => names,
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(listed(PolicyId::draw(&objects[2], 9)), ["old", "mine"]);
+    assert_eq!(listed(PolicyId::draw(&ObjectId("nobody".to_owned()), 9)), ["old"]);
 }
 
 #[test]
@@ -88,7 +114,7 @@ fn what_cannot_be_created_leaves_nothing_behind() {
 #[test]
 fn another_version_is_answered_as_unavailable() {
     let mut catalog = Catalog::new(MemoryStore::new());
-    let message = envelope::encode_as(VERSION + 1, &ToCatalog::List { after: None });
+    let message = envelope::encode_as(VERSION + 1, &ToCatalog::List { after: None, holding: None });
     let (_, step) = catalog.begin(&Fixed, &message);
     let Step::Done(reply) = step else { panic!("calls") };
     let reply = envelope::decode::<FromCatalog>(&reply).unwrap().1;

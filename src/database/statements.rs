@@ -6,7 +6,7 @@ use super::groups::new_group;
 use super::policies::{self, PolicyRow, Settings, Verdict};
 use super::rows::{Change, Rows, Stage, State};
 use super::{Database, Flight, Halt, Next};
-use crate::model::ids::PolicyId;
+use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{DROPPED_MEASUREMENTS_MAX, JOB_FAILURES_MAX};
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
@@ -127,7 +127,7 @@ impl<S: Store> Database<S> {
         create: CreateDatabase,
     ) -> Result<Option<u64>, Halt> {
         let Some(rows) = &self.rows else {
-            let (rows, change) = new_database(platform, &create)?;
+            let (rows, change) = new_database(platform, &self.object, &create)?;
             self.store.open()?;
             self.rows = Some(rows);
             self.apply(change)?;
@@ -192,7 +192,8 @@ impl<S: Store> Database<S> {
                 match verdict {
                     Verdict::Unchanged => Ok(None),
                     Verdict::Change(settings) => {
-                        Ok(Some(create_policy(platform, state, settings, *make_default)?))
+                        let to = (&self.object, state);
+                        Ok(Some(create_policy(platform, to, settings, *make_default)?))
                     }
                 }
             }
@@ -265,7 +266,11 @@ impl<S: Store> Database<S> {
 }
 
 /// A new database with the job that opens its first policy.
-fn new_database(platform: &dyn Platform, create: &CreateDatabase) -> Result<(Rows, Change), Halt> {
+fn new_database(
+    platform: &dyn Platform,
+    object: &ObjectId,
+    create: &CreateDatabase,
+) -> Result<(Rows, Change), Halt> {
     let spec = create.policy.clone().unwrap_or_default();
     let settings = policies::settings(&spec).map_err(DatabaseRefusal::Policy)?;
     let state = State {
@@ -278,7 +283,7 @@ fn new_database(platform: &dyn Platform, create: &CreateDatabase) -> Result<(Row
         next_group: 1,
         next_job: 0,
     };
-    let (mut state, kind) = create_policy(platform, state, settings, true)?;
+    let (mut state, kind) = create_policy(platform, (object, state), settings, true)?;
     let now_ns = platform.now_ns();
     let key = state.next_job;
     let jobs = vec![(key, Job::started(kind, now_ns)), (key + 1, super::tend::first(now_ns))];
@@ -290,7 +295,7 @@ fn new_database(platform: &dyn Platform, create: &CreateDatabase) -> Result<(Row
 /// The job that opens a policy, and the state with the numbers it took.
 fn create_policy(
     platform: &dyn Platform,
-    mut state: State,
+    (object, mut state): (&ObjectId, State),
     settings: Settings,
     make_default: bool,
 ) -> Result<(State, JobKind), DatabaseRefusal> {
@@ -299,7 +304,7 @@ fn create_policy(
     let (id, range) = (state.next_group, TimeRange::ALL);
     let group = new_group(platform, id, range, create.shards, jurisdiction)?;
     let policy = Policy {
-        id: PolicyId(platform.random_u64()),
+        id: PolicyId::draw(object, platform.random_u64()),
         name: settings.name,
         duration_ns: settings.duration_ns,
         shard_group_duration_ns: settings.shard_group_duration_ns,

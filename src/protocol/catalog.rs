@@ -9,7 +9,7 @@ use super::grants::{GrantChanges, Grantee};
 use super::host::Unavailable;
 use super::queries::LiveQuery;
 use super::shard::VerifyPage;
-use crate::model::ids::ObjectId;
+use crate::model::ids::{ObjectId, PolicyId};
 
 /// A request to the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub enum ToCatalog {
         /// Resume key: [`FromCatalog::Listed`]'s `resume`.
         #[serde(default)]
         after: Option<u64>,
+        /// Only of those that may have this policy.
+        #[serde(default)]
+        holding: Option<PolicyId>,
     },
     /// Which tokens and users changed.
     Grants {

@@ -17,7 +17,7 @@ pub mod grants;
 pub mod identify;
 pub mod into;
 pub mod load;
-mod names;
+pub mod names;
 pub mod operators;
 pub mod privileges;
 mod queries;

@@ -1,7 +1,8 @@
-//! The names of all databases, page by page from the Catalog.
+//! The names of all databases, or of those that may have a policy, page by page from the Catalog.
 
 use super::error::Error;
 use super::{Context, Machine};
+use crate::model::ids::PolicyId;
 use crate::protocol::call::{Address, Reply, Step};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
@@ -9,14 +10,20 @@ use crate::protocol::round::{Request, Round};
 
 /// A listing in progress. Answers with the names in order of creation.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub struct Names {
     names: Vec<String>,
+    holding: Option<PolicyId>,
     round: Round,
 }
 
 impl Names {
+    /// The names of the few databases that may have this policy.
+    pub fn holding(policy: PolicyId) -> Self {
+        Self { holding: Some(policy), ..Self::default() }
+    }
+
     fn ask(&mut self, after: Option<u64>) -> Step<Result<Vec<String>, Error>> {
-        let message = envelope::encode(&ToCatalog::List { after });
+        let message = envelope::encode(&ToCatalog::List { after, holding: self.holding });
         Step::Calls(self.round.start(vec![Request::new(Address::Catalog, message)]))
     }
 }

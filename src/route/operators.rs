@@ -119,7 +119,7 @@ impl Operators {
                 Err(failure) => return Flow::Break(Err(failure.into())),
             }
         }
-        let message = envelope::encode(&ToCatalog::List { after });
+        let message = envelope::encode(&ToCatalog::List { after, holding: None });
         Flow::Continue(vec![Request::new(Address::Catalog, message)])
     }
 

@@ -1,4 +1,5 @@
-//! What every database is, or one of them, from its owner: for whoever manages them by other names.
+//! What every database is, or one of them, from its owner: for whoever manages them by other names,
+//! or knows a policy by its id alone.
 
 use std::rc::Rc;
 use std::vec;
@@ -8,6 +9,7 @@ use super::grants::Principal;
 use super::load::{Load, Progress, Want};
 use super::names::Names;
 use super::{Context, Machine};
+use crate::model::ids::PolicyId;
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::database::Description;
 use crate::protocol::round::Round;
@@ -27,13 +29,28 @@ pub struct Survey {
 /// A database by its name.
 pub type Surveyed = (String, Rc<Description>);
 
+/// Which databases are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Every one.
+    All,
+    /// The one with this name.
+    Named(String),
+    /// The one that has this policy, and whoever else may have it by the id alone.
+    Policy(PolicyId),
+}
+
 impl Survey {
-    /// Of the database called `only`, or of all, as far as `principal` may know of them.
-    pub fn new(principal: &Principal, only: Option<&str>) -> Self {
-        let rest: Vec<String> = only.map(str::to_owned).into_iter().collect();
+    /// Of these databases, as far as `principal` may know of them.
+    pub fn new(principal: &Principal, of: Of) -> Self {
+        let (names, rest) = match of {
+            Of::All => (Some(Names::default()), Vec::new()),
+            Of::Named(name) => (None, vec![name]),
+            Of::Policy(policy) => (Some(Names::holding(policy)), Vec::new()),
+        };
         Self {
             principal: principal.clone(),
-            names: only.is_none().then(Names::default),
+            names,
             rest: rest.into_iter(),
             load: None,
             found: Vec::new(),

@@ -7,6 +7,7 @@
 )]
 
 mod allocator;
+mod calls;
 mod continuous;
 mod deletes;
 mod engine;

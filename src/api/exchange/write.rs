@@ -13,7 +13,7 @@ use crate::api::write::Asked;
 use crate::model::grant::Right;
 use crate::model::limit::Limit;
 use crate::protocol::call::{Platform, Reply, Step};
-use crate::route::survey::Survey;
+use crate::route::survey::{Of, Survey};
 use crate::route::{Context, Machine};
 
 impl Exchange {
@@ -58,8 +58,8 @@ impl Exchange {
         let Some(id) = policy_id(name) else { return Some(None) };
         let known = self.bucket.take().or_else(|| service.cache.policy(id).map(Some));
         if known.is_none() {
-            let all = Survey::new(&self.principal, None);
-            self.state = State::Locating(Box::new(all));
+            let holders = Survey::new(&self.principal, Of::Policy(id));
+            self.state = State::Locating(Box::new(holders));
         }
         known
     }

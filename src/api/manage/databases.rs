@@ -5,16 +5,15 @@ use serde_json::json;
 use super::Asked;
 use crate::api::error::ApiError;
 use crate::api::http::Response;
-use crate::route::survey::Surveyed;
 
 /// The list in one of InfluxDB 3's formats. None is ever shown as deleted: that is at once.
-pub(super) fn list(asked: &Asked, found: &[Surveyed]) -> Result<Response, ApiError> {
+pub(super) fn list(asked: &Asked, names: &[String]) -> Result<Response, ApiError> {
     let deleted = asked.url.get("show_deleted") == Some("true");
     let row = |name: &String| match deleted {
         true => json!({ "iox::database": name, "deleted": false }),
         false => json!({ "iox::database": name }),
     };
-    let rows: Vec<_> = found.iter().map(|(name, _)| row(name)).collect();
+    let rows: Vec<_> = names.iter().map(row).collect();
     let (kind, text) = match asked.url.filled("format").unwrap_or("json") {
         "json" => ("application/json", format!("{}\n", serde_json::Value::Array(rows))),
         "jsonl" => ("application/jsonl", rows.iter().map(|row| format!("{row}\n")).collect()),
@@ -24,7 +23,7 @@ pub(super) fn list(asked: &Asked, found: &[Surveyed]) -> Result<Response, ApiErr
                 true => format!("\"{}\"{tail}\n", name.replace('"', "\"\"")),
                 false => format!("{name}{tail}\n"),
             };
-            let rows: String = found.iter().map(|(name, _)| row(name)).collect();
+            let rows: String = names.iter().map(|name| row(name)).collect();
             ("text/csv", format!("iox::database{head}\n{rows}"))
         }
         other => {

@@ -24,7 +24,8 @@ use crate::protocol::call::{Reply, Step};
 use crate::route::cache::find_policy;
 use crate::route::create_drop::{Change, CreateDrop};
 use crate::route::grants::Principal;
-use crate::route::survey::{Survey, Surveyed};
+use crate::route::names::Names;
+use crate::route::survey::{Of, Survey, Surveyed};
 use crate::route::{Context, Machine};
 
 pub use org::{ORG_PATH, ready, setup};
@@ -109,9 +110,19 @@ pub struct Managing {
 
 #[derive(Debug)]
 enum Stage {
+    /// Nothing but names is listed.
+    Names(Names),
     Survey(Survey),
-    Change { current: Box<CreateDrop>, rest: vec::IntoIter<Change>, after: After },
-    Show { survey: Survey, status: u16, policy: String },
+    Change {
+        current: Box<CreateDrop>,
+        rest: vec::IntoIter<Change>,
+        after: After,
+    },
+    Show {
+        survey: Survey,
+        status: u16,
+        policy: String,
+    },
 }
 
 impl Managing {
@@ -135,8 +146,11 @@ impl Managing {
         let id = id.map(str::to_owned);
         let (method, url) = (method.to_owned(), url.clone());
         let asked = Asked { resource, method, id, url, body, default_shards };
-        let survey = Survey::new(principal, asked.only().as_deref());
-        Ok(Self { asked, principal: principal.clone(), stage: Stage::Survey(survey) })
+        let stage = match resource {
+            Resource::Databases => Stage::Names(Names::default()),
+            _ => Stage::Survey(Survey::new(principal, asked.of())),
+        };
+        Ok(Self { asked, principal: principal.clone(), stage })
     }
 
     /// Goes on.
@@ -147,6 +161,12 @@ impl Managing {
     ) -> Result<Action, ApiError> {
         loop {
             let next = match &mut self.stage {
+                Stage::Names(names) => match names.step(context, reply.take()) {
+                    Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                    Step::Done(names) => {
+                        return self.databases(names?).map(Action::Respond);
+                    }
+                },
                 Stage::Survey(survey) => match survey.step(context, reply.take()) {
                     Step::Calls(calls) => return Ok(Action::Calls(calls)),
                     Step::Done(found) => match self.plan(found?)? {
@@ -199,17 +219,20 @@ impl Managing {
         match after {
             After::Empty => None,
             After::Show { status, database, policy } => {
-                let survey = Survey::new(&self.principal, Some(&database));
+                let survey = Survey::new(&self.principal, Of::Named(database));
                 Some(Stage::Show { survey, status, policy })
             }
         }
     }
 
-    fn plan(&self, mut found: Vec<Surveyed>) -> Result<Plan, ApiError> {
-        if self.asked.resource == Resource::Databases {
-            sorted::sort_by(&mut found, |(a, _), (b, _)| a.cmp(b));
-            return databases::list(&self.asked, &found).map(Plan::Answer);
-        }
+    /// The list of what the caller may see.
+    fn databases(&self, mut names: Vec<String>) -> Result<Response, ApiError> {
+        names.retain(|name| self.principal.grants.sees(name));
+        sorted::sort_by(&mut names, Ord::cmp);
+        databases::list(&self.asked, &names)
+    }
+
+    fn plan(&self, found: Vec<Surveyed>) -> Result<Plan, ApiError> {
         let mut entries = entries(&found);
         // Whatever may be done with a policy shows it; to change it the admin token was needed.
         let visible = |entry: &Entry<'_>| {
@@ -262,9 +285,15 @@ fn entries(found: &[Surveyed]) -> Vec<Entry<'_>> {
 }
 
 impl Asked {
-    /// The one database that this is about, where that is known beforehand.
-    fn only(&self) -> Option<String> {
+    /// What this is about, as far as that is known beforehand.
+    fn of(&self) -> Of {
+        let listed = ["id", "bucketID"].iter().find_map(|name| self.url.filled(name));
+        let policy = self.id.as_deref().or(listed).and_then(policy_id);
+        if let Some(policy) = policy.filter(|_| self.resource != Resource::Orgs) {
+            return Of::Policy(policy);
+        }
         let named = match (self.resource, self.method.as_str()) {
+            // Listed by their names alone.
             (Resource::Databases, _) => None,
             // No database is called so: nothing needs to be looked at.
             (Resource::Orgs, _) => Some(""),
@@ -274,7 +303,11 @@ impl Asked {
             (Resource::Dbrps, _) => self.url.filled("db").or(self.url.filled("database")),
         };
         let split = |name: &str| crate::model::name::split_bucket(name).0.to_owned();
-        named.filter(|_| self.id.is_none()).map(split)
+        // What is no id is refused without looking.
+        match self.id.as_deref().map(|_| "").or(named) {
+            Some(name) => Of::Named(split(name)),
+            None => Of::All,
+        }
     }
 
     /// A text of the body.

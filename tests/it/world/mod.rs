@@ -110,6 +110,8 @@ pub(crate) struct World {
     pub(crate) spares_clients: bool,
     /// `SHARD_SPLIT_BYTES`; 0 is never.
     pub(crate) split_bytes: u64,
+    /// Requests that clients have sent to objects.
+    pub(crate) asked: usize,
     make_shard: fn(&ObjectId) -> Box<dyn ShardObject>,
     stores: BTreeMap<Address, FaultStore>,
     hosts: BTreeMap<Address, (Box<dyn Host>, u32)>,
@@ -129,6 +131,7 @@ impl World {
             faults: Faults::default(),
             spares_clients: false,
             split_bytes: 0,
+            asked: 0,
             make_shard,
             stores: BTreeMap::new(),
             hosts: BTreeMap::new(),
@@ -149,6 +152,12 @@ impl World {
     /// The shards that were ever called.
     pub(crate) fn shard_ids(&self) -> Vec<ObjectId> {
         self.shards.keys().cloned().collect()
+    }
+
+    /// The Catalog, Databases and Shards that were ever called.
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        let shards = self.shards.keys().cloned().map(Address::Shard);
+        self.hosts.keys().cloned().chain(shards).collect()
     }
 
     /// The storage of a Catalog or Database.
@@ -327,6 +336,7 @@ impl World {
     }
 
     fn request(&mut self, caller: Caller, call: Call) {
+        self.asked += usize::from(matches!(caller, Caller::Client(_)));
         let mut faults = self.faults;
         if self.spares_clients && matches!(caller, Caller::Client(_)) {
             faults = Faults::default();

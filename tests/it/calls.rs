@@ -1,0 +1,197 @@
+//! How many objects a request asks: with a hundred databases no more than with one.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde_json::Value;
+use tidemark::api::action::Action;
+use tidemark::api::exchange::{Exchange, Service};
+use tidemark::api::http::{RequestHead, Response};
+use tidemark::api::settings::Settings;
+use tidemark::protocol::call::{Call, Reply};
+
+use crate::protocol::create;
+use crate::whole::ask;
+use crate::world::platform::TestPlatform;
+use crate::world::{Client, Edge, Faults, World, real_shard};
+
+/// A request to an isolate of its own, which knows nothing yet.
+struct Asking {
+    service: Service,
+    head: RequestHead,
+    body: Vec<u8>,
+    exchange: Option<Exchange>,
+    answer: Rc<RefCell<Option<Response>>>,
+}
+
+impl Client for Asking {
+    fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>> {
+        let Self { service, .. } = self;
+        let mut action = match (self.exchange.as_mut(), reply) {
+            (Some(exchange), Some(reply)) => exchange.reply(service, platform, reply),
+            _ => {
+                let (exchange, action) = Exchange::start(service, platform, self.head.clone());
+                self.exchange = Some(exchange);
+                action
+            }
+        };
+        loop {
+            action = match action {
+                Action::ReadBody => {
+                    let body = std::mem::take(&mut self.body);
+                    self.exchange.as_mut()?.body(service, platform, body)
+                }
+                Action::Calls(calls) => return Some(calls),
+                Action::Respond(response) => {
+                    *self.answer.borrow_mut() = Some(response);
+                    return None;
+                }
+                other => panic!("{other:?}"),
+            };
+        }
+    }
+}
+
+/// The answer's status and body, and how many requests were made of objects for it.
+fn send(world: &mut World, method: &str, target: &str, body: &str) -> (u16, String, usize) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let head = RequestHead {
+        method: method.into(),
+        path: path.into(),
+        query: query.into(),
+        headers: vec![("authorization".into(), "Token admin".into())],
+    };
+    let settings = |name: &str| match name {
+        "ADMIN_TOKEN" => Some("admin".to_owned()),
+        "AUTO_CREATE_DATABASES" => Some("false".to_owned()),
+        _ => None,
+    };
+    let (service, answer) = (Service::new(Settings::read(settings), 1), Rc::default());
+    let (body, exchange) = (body.into(), None);
+    let asked = world.asked;
+    world.start(Asking { service, head, body, exchange, answer: Rc::clone(&answer) });
+    while world.deliver() {}
+    let response = answer.take().unwrap();
+    let text = String::from_utf8(response.body).unwrap();
+    (response.status, text, world.asked - asked)
+}
+
+/// So many databases, `db0` the first.
+fn world(databases: usize) -> World {
+    let mut world = World::new(1, real_shard::make);
+    for number in 0..databases {
+        world.run(&Edge::default(), create(&format!("db{number}"), 1, None)).unwrap();
+    }
+    world
+}
+
+/// The id of the only bucket of that name.
+fn bucket(world: &mut World, name: &str) -> String {
+    let (status, text, _) = send(world, "GET", &format!("/api/v2/buckets?name={name}"), "");
+    assert_eq!(status, 200, "{text}");
+    let buckets: Value = serde_json::from_str(&text).unwrap();
+    buckets["buckets"][0]["id"].as_str().unwrap().to_owned()
+}
+
+fn write(world: &mut World, bucket: &str) -> (u16, usize) {
+    let (status, _, asked) =
+        send(world, "POST", &format!("/api/v2/write?bucket={bucket}&precision=ns"), "m v=1 1");
+    (status, asked)
+}
+
+#[test]
+fn no_number_of_databases_makes_a_request_ask_more_objects() {
+    let mut asked = Vec::new();
+    for databases in [1, 100] {
+        let mut world = world(databases);
+        let last = format!("db{}", databases - 1);
+        let id = bucket(&mut world, &last);
+        let (status, list, listing) = send(&mut world, "GET", "/api/v3/configure/database", "");
+        assert_eq!((status, list.matches("iox::database").count()), (200, databases));
+        let by_id = write(&mut world, &id);
+        let by_name = write(&mut world, &last);
+        let unknown = write(&mut world, "0123456789abcdef");
+        let (status, shown, one) = send(&mut world, "GET", &format!("/api/v2/buckets/{id}"), "");
+        assert!(status == 200 && shown.contains(&id), "{shown}");
+        let (status, shown, mapped) =
+            send(&mut world, "GET", &format!("/api/v2/dbrps?bucketID={id}"), "");
+        assert!(status == 200 && shown.contains(&id), "{shown}");
+        let (status, shown, _) = send(&mut world, "GET", "/api/v2/buckets?limit=100", "");
+        assert_eq!((status, shown.matches("\"orgID\"").count()), (200, databases));
+        assert_eq!((by_id.0, by_name.0, unknown.0), (204, 204, 404));
+        let mine = Edge::default();
+        let stored = ask(&mut world, &mine, &format!("SELECT v FROM {last}..m")).unwrap();
+        assert_eq!(stored, ["m 1 Float(1.0)"]);
+        asked.push([listing, by_id.1, by_name.1, unknown.1, one, mapped]);
+    }
+    assert_eq!(asked[0], asked[1]);
+    // The Catalog for names. A write by id: the Catalog who may have it, and then as by a name; the
+    // first one registers its column too. An id that is nobody's: the Catalog, and again as a name.
+    assert_eq!(asked[0], [1, 6, 4, 2, 3, 3]);
+}
+
+#[test]
+fn an_id_means_its_policy_as_long_as_that_exists() {
+    let mut world = world(3);
+    let edge = Edge::default();
+    let run = |world: &mut World, q: &str| {
+        ask(world, &edge, q).unwrap();
+    };
+    run(&mut world, "CREATE RETENTION POLICY p ON db1 DURATION 0s REPLICATION 1");
+    let id = bucket(&mut world, "db1%2Fp");
+    assert_eq!(write(&mut world, &id).0, 204);
+    run(&mut world, "ALTER RETENTION POLICY p ON db1 SHARD DURATION 2d DEFAULT");
+    assert_eq!(bucket(&mut world, "db1"), id, "the default one now");
+    assert_eq!(write(&mut world, &id).0, 204);
+    run(&mut world, "DROP RETENTION POLICY p ON db1");
+    assert_eq!(write(&mut world, &id).0, 404);
+    run(&mut world, "CREATE RETENTION POLICY p ON db1 DURATION 0s REPLICATION 1");
+    assert_eq!(write(&mut world, &id).0, 404, "its successor has an id of its own");
+    let id = bucket(&mut world, "db1%2Fp");
+    assert_eq!(write(&mut world, &id).0, 204);
+    for address in world.addresses() {
+        world.crash(&address);
+    }
+    assert_eq!(write(&mut world, &id).0, 204);
+    run(&mut world, "DROP DATABASE db1");
+    run(&mut world, "CREATE DATABASE db1 WITH NAME p");
+    assert_eq!(write(&mut world, &id).0, 404);
+    let stored = ask(&mut world, &Edge::default(), "SELECT v FROM db1.p.m").unwrap();
+    assert_eq!(stored, [""; 0]);
+}
+
+#[test]
+fn what_is_lost_on_the_way_never_makes_an_id_a_name() {
+    let mut statuses = [0; 2];
+    for seed in 0..60 {
+        let mut world = World::new(seed, real_shard::make);
+        for name in ["db0", "db1", "db2"] {
+            world.run(&Edge::default(), create(name, 1, None)).unwrap();
+        }
+        let id = bucket(&mut world, "db1");
+        world.faults = Faults { lost: 10, crashed: 5, repeated: 10, ..Faults::default() };
+        match write(&mut world, &id).0 {
+            204 => statuses[0] += 1,
+            503 => statuses[1] += 1,
+            other => panic!("seed {seed}: {other}"),
+        }
+        world.faults = Faults::default();
+        world.settle();
+        assert_eq!(write(&mut world, &id).0, 204, "seed {seed}");
+        let stored = ask(&mut world, &Edge::default(), "SELECT v FROM db1..m").unwrap();
+        assert_eq!(stored, ["m 1 Float(1.0)"], "seed {seed}");
+    }
+    assert!(statuses[0] > 10 && statuses[1] > 5, "{statuses:?}");
+}
+
+#[test]
+fn stats_of_one_database_ask_its_objects_alone() {
+    let mut world = world(10);
+    let before = world.asked;
+    assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS ON db3").unwrap().len(), 2);
+    // The Catalog says where it is, its object what there is, then each object what it counted.
+    assert_eq!(world.asked - before, 4);
+    let before = world.asked;
+    assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS").unwrap().len(), 20);
+    assert_eq!(world.asked - before, 1 + 4 * 10);
+}
