@@ -41,55 +41,15 @@ pub(crate) enum MathFunction {
     Binary(Binary),
 }
 
-impl MathFunction {
-    /// The function of that lower-case name.
-    pub(crate) fn find(name: &str) -> Option<Self> {
-        Some(Self::Unary(match name {
-            "abs" => Unary::Abs,
-            "ceil" => Unary::Ceil,
-            "floor" => Unary::Floor,
-            "round" => Unary::Round,
-            "sin" => Unary::Sin,
-            "cos" => Unary::Cos,
-            "tan" => Unary::Tan,
-            "asin" => Unary::Asin,
-            "acos" => Unary::Acos,
-            "atan" => Unary::Atan,
-            "exp" => Unary::Exp,
-            "ln" => Unary::Ln,
-            "log2" => Unary::Log2,
-            "log10" => Unary::Log10,
-            "sqrt" => Unary::Sqrt,
-            "log" => return Some(Self::Binary(Binary::Log)),
-            "pow" => return Some(Self::Binary(Binary::Pow)),
-            "atan2" => return Some(Self::Binary(Binary::Atan2)),
-            _ => return None,
-        }))
-    }
-}
-
-/// Whether `name` is a mathematical function.
-pub(crate) fn is_math(name: &str) -> bool {
-    MathFunction::find(name).is_some()
-}
-
-/// How many arguments it takes.
-pub(crate) fn arguments(name: &str) -> usize {
-    match MathFunction::find(name) {
-        Some(MathFunction::Binary(_)) => 2,
-        _ => 1,
-    }
-}
-
 /// The value of a call whose arguments are all numbers; `None` for any other.
-pub(crate) fn fold_literals(name: &str, args: &[Expr]) -> Option<Expr> {
+pub(crate) fn fold_literals(function: MathFunction, args: &[Expr]) -> Option<Expr> {
     let value = |arg: &Expr| match arg {
         Expr::NumberLiteral(value) => Some(FieldValue::Float(*value)),
         Expr::IntegerLiteral(value) => Some(FieldValue::Integer(*value)),
         Expr::UnsignedLiteral(value) => Some(FieldValue::Unsigned(*value)),
         _ => None,
     };
-    let folded = match (MathFunction::find(name)?, args) {
+    let folded = match (function, args) {
         (MathFunction::Unary(function), [arg]) => function.value(&value(arg)?)?,
         (MathFunction::Binary(function), [left, right]) => {
             FieldValue::Float(function.apply(number(&value(left)?)?, number(&value(right)?)?))

@@ -7,9 +7,11 @@
 //! about objects; which shards a scan touches is the route's business.
 
 pub mod compile;
+mod data_type;
 mod derived;
 pub mod error;
 pub mod executor;
+pub mod functions;
 mod group;
 mod math;
 pub mod metadata;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::compile::data_type::DataType;
+use super::data_type::DataType;
 use super::operators::fill::FillPlan;
 use super::operators::whole::WholePlan;
 use super::scalar::Scalar;
@@ -144,6 +144,22 @@ pub(crate) struct CallPlan {
     pub(crate) extended: bool,
     /// It has no values, whatever it reads.
     pub(crate) silent: bool,
+}
+
+impl CallPlan {
+    /// `base` over a slot, with nothing done to it.
+    pub(crate) fn new(base: Base, slot: usize) -> Self {
+        Self {
+            base,
+            slot,
+            fill: None,
+            missing: None,
+            transforms: Vec::new(),
+            beside: Vec::new(),
+            extended: false,
+            silent: false,
+        }
+    }
 }
 
 /// What a call computes before any transformation.

@@ -15,6 +15,7 @@ use crate::influxql::ast::{Expr, SelectStatement};
 use crate::influxql::target::{Target, TargetName};
 use crate::protocol::call::{Reply, Step};
 use crate::query::error::QueryError;
+use crate::query::functions;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::query::source::SourceName;
 use points::Points;
@@ -143,7 +144,7 @@ fn tag_arguments(select: &SelectStatement) -> Vec<String> {
     let mut names = Vec::new();
     for field in &select.fields {
         if let Expr::Call { name, args } = &field.expr
-            && matches!(name.as_str(), "top" | "bottom")
+            && functions::takes_tags(name)
         {
             names.extend(args.iter().skip(1).filter_map(|arg| match arg {
                 Expr::VarRef { name, .. } => Some(name.clone()),

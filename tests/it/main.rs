@@ -15,6 +15,7 @@ mod explain;
 mod export;
 mod fault_store;
 mod format;
+mod functions;
 mod grafana;
 mod grants;
 mod http;

@@ -1,62 +1,276 @@
-// The functions of InfluxQL with their arguments, for completion.
-
-const known = {
-  'count(field)': 'how many values',
-  'sum(field)': 'their sum',
-  'mean(field)': 'their mean',
-  'median(field)': 'the middle value',
-  'mode(field)': 'the most frequent value',
-  'spread(field)': 'greatest less least',
-  'stddev(field)': 'standard deviation',
-  'distinct(field)': 'each value once',
-  'integral(field, unit)': 'area under the curve',
-  'min(field)': 'the least value',
-  'max(field)': 'the greatest value',
-  'first(field)': 'the oldest value',
-  'last(field)': 'the newest value',
-  'percentile(field, n)': 'the value that n percent do not exceed',
-  'top(field, tag, n)': 'the n greatest values',
-  'bottom(field, tag, n)': 'the n least values',
-  'sample(field, n)': 'n values by chance',
-  'derivative(field, unit)': 'rate of change',
-  'non_negative_derivative(field, unit)': 'rate of growth',
-  'difference(field)': 'from one value to the next',
-  'non_negative_difference(field)': 'growth from one value to the next',
-  'elapsed(field, unit)': 'time between values',
-  'moving_average(field, n)': 'mean of the last n values',
-  'cumulative_sum(field)': 'running total',
-  'exponential_moving_average(field, n)': 'moving average, newer values count more',
-  'double_exponential_moving_average(field, n)': 'with less lag',
-  'triple_exponential_moving_average(field, n)': 'with still less lag',
-  'triple_exponential_derivative(field, n)': 'rate of the triple average',
-  'kaufmans_efficiency_ratio(field, n)': 'direction against noise',
-  'kaufmans_adaptive_moving_average(field, n)': 'moving average that adapts to noise',
-  'relative_strength_index(field, n)': 'momentum from 0 to 100',
-  'chande_momentum_oscillator(field, n)': 'momentum from -100 to 100',
-  'holt_winters(field, n, season)': 'n predicted values',
-  'holt_winters_with_fit(field, n, season)': 'the fit and n predicted values',
-  'abs(x)': 'without its sign',
-  'ceil(x)': 'rounded up',
-  'floor(x)': 'rounded down',
-  'round(x)': 'rounded',
-  'sqrt(x)': 'square root',
-  'pow(x, n)': 'x to the power of n',
-  'exp(x)': 'e to the power of x',
-  'ln(x)': 'natural logarithm',
-  'log(x, base)': 'logarithm',
-  'log2(x)': 'logarithm to base 2',
-  'log10(x)': 'logarithm to base 10',
-  'sin(x)': 'sine',
-  'cos(x)': 'cosine',
-  'tan(x)': 'tangent',
-  'asin(x)': 'arcsine',
-  'acos(x)': 'arccosine',
-  'atan(x)': 'arctangent',
-  'atan2(y, x)': 'angle of a point',
-};
+// The functions of InfluxQL, for completion. Written from src/query/functions/ by
+// `UPDATE=1 cargo test --test it functions`.
 
 /** `{ name, parameters, explained }` of each function. */
-export const functions = Object.entries(known).map(([call, explained]) => {
-  const [name, parameters] = call.slice(0, -1).split('(');
-  return { name, parameters, explained };
-});
+export const functions = [
+  {
+    name: 'count',
+    parameters: 'field',
+    explained: 'how many values',
+  },
+  {
+    name: 'sum',
+    parameters: 'field',
+    explained: 'their sum',
+  },
+  {
+    name: 'mean',
+    parameters: 'field',
+    explained: 'their mean',
+  },
+  {
+    name: 'median',
+    parameters: 'field',
+    explained: 'the middle value',
+  },
+  {
+    name: 'mode',
+    parameters: 'field',
+    explained: 'the most frequent value',
+  },
+  {
+    name: 'spread',
+    parameters: 'field',
+    explained: 'greatest less least',
+  },
+  {
+    name: 'stddev',
+    parameters: 'field',
+    explained: 'standard deviation',
+  },
+  {
+    name: 'distinct',
+    parameters: 'field',
+    explained: 'each value once',
+  },
+  {
+    name: 'integral',
+    parameters: 'field, unit',
+    explained: 'area under the curve',
+  },
+  {
+    name: 'count_hll',
+    parameters: 'sketch',
+    explained: 'how many distinct values, counted exactly',
+  },
+  {
+    name: 'sum_hll',
+    parameters: 'field',
+    explained: 'the distinct values, for count_hll()',
+  },
+  {
+    name: 'min',
+    parameters: 'field',
+    explained: 'the least value',
+  },
+  {
+    name: 'max',
+    parameters: 'field',
+    explained: 'the greatest value',
+  },
+  {
+    name: 'first',
+    parameters: 'field',
+    explained: 'the oldest value',
+  },
+  {
+    name: 'last',
+    parameters: 'field',
+    explained: 'the newest value',
+  },
+  {
+    name: 'percentile',
+    parameters: 'field, n',
+    explained: 'the value that n percent do not exceed',
+  },
+  {
+    name: 'top',
+    parameters: 'field, tag, n',
+    explained: 'the n greatest values',
+  },
+  {
+    name: 'bottom',
+    parameters: 'field, tag, n',
+    explained: 'the n least values',
+  },
+  {
+    name: 'sample',
+    parameters: 'field, n',
+    explained: 'n values by chance',
+  },
+  {
+    name: 'derivative',
+    parameters: 'field, unit',
+    explained: 'rate of change',
+  },
+  {
+    name: 'non_negative_derivative',
+    parameters: 'field, unit',
+    explained: 'rate of growth',
+  },
+  {
+    name: 'difference',
+    parameters: 'field',
+    explained: 'from one value to the next',
+  },
+  {
+    name: 'non_negative_difference',
+    parameters: 'field',
+    explained: 'growth from one value to the next',
+  },
+  {
+    name: 'elapsed',
+    parameters: 'field, unit',
+    explained: 'time between values',
+  },
+  {
+    name: 'moving_average',
+    parameters: 'field, n',
+    explained: 'mean of the last n values',
+  },
+  {
+    name: 'cumulative_sum',
+    parameters: 'field',
+    explained: 'running total',
+  },
+  {
+    name: 'holt_winters',
+    parameters: 'field, n, season',
+    explained: 'n predicted values',
+  },
+  {
+    name: 'holt_winters_with_fit',
+    parameters: 'field, n, season',
+    explained: 'the fit and n predicted values',
+  },
+  {
+    name: 'exponential_moving_average',
+    parameters: 'field, n',
+    explained: 'moving average, newer values count more',
+  },
+  {
+    name: 'double_exponential_moving_average',
+    parameters: 'field, n',
+    explained: 'with less lag',
+  },
+  {
+    name: 'triple_exponential_moving_average',
+    parameters: 'field, n',
+    explained: 'with still less lag',
+  },
+  {
+    name: 'triple_exponential_derivative',
+    parameters: 'field, n',
+    explained: 'rate of the triple average',
+  },
+  {
+    name: 'kaufmans_efficiency_ratio',
+    parameters: 'field, n',
+    explained: 'direction against noise',
+  },
+  {
+    name: 'kaufmans_adaptive_moving_average',
+    parameters: 'field, n',
+    explained: 'moving average that adapts to noise',
+  },
+  {
+    name: 'relative_strength_index',
+    parameters: 'field, n',
+    explained: 'momentum from 0 to 100',
+  },
+  {
+    name: 'chande_momentum_oscillator',
+    parameters: 'field, n',
+    explained: 'momentum from -100 to 100',
+  },
+  {
+    name: 'abs',
+    parameters: 'x',
+    explained: 'without its sign',
+  },
+  {
+    name: 'ceil',
+    parameters: 'x',
+    explained: 'rounded up',
+  },
+  {
+    name: 'floor',
+    parameters: 'x',
+    explained: 'rounded down',
+  },
+  {
+    name: 'round',
+    parameters: 'x',
+    explained: 'rounded',
+  },
+  {
+    name: 'sqrt',
+    parameters: 'x',
+    explained: 'square root',
+  },
+  {
+    name: 'pow',
+    parameters: 'x, n',
+    explained: 'x to the power of n',
+  },
+  {
+    name: 'exp',
+    parameters: 'x',
+    explained: 'e to the power of x',
+  },
+  {
+    name: 'ln',
+    parameters: 'x',
+    explained: 'natural logarithm',
+  },
+  {
+    name: 'log',
+    parameters: 'x, base',
+    explained: 'logarithm',
+  },
+  {
+    name: 'log2',
+    parameters: 'x',
+    explained: 'logarithm to base 2',
+  },
+  {
+    name: 'log10',
+    parameters: 'x',
+    explained: 'logarithm to base 10',
+  },
+  {
+    name: 'sin',
+    parameters: 'x',
+    explained: 'sine',
+  },
+  {
+    name: 'cos',
+    parameters: 'x',
+    explained: 'cosine',
+  },
+  {
+    name: 'tan',
+    parameters: 'x',
+    explained: 'tangent',
+  },
+  {
+    name: 'asin',
+    parameters: 'x',
+    explained: 'arcsine',
+  },
+  {
+    name: 'acos',
+    parameters: 'x',
+    explained: 'arccosine',
+  },
+  {
+    name: 'atan',
+    parameters: 'x',
+    explained: 'arctangent',
+  },
+  {
+    name: 'atan2',
+    parameters: 'y, x',
+    explained: 'angle of a point',
+  },
+];

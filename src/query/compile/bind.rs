@@ -1,12 +1,12 @@
 //! A node's needs to scan requests on the columns of one measurement.
 
-use super::data_type::DataType;
 use super::lower::{Found, Origin};
 use super::predicate;
 use crate::influxql::ast::Expr;
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
+use crate::query::data_type::DataType;
 use crate::query::derived::TIME_COLUMN;
 use crate::query::error::QueryError;
 use crate::query::plan::{

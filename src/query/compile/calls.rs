@@ -4,13 +4,14 @@ use std::rc::Rc;
 
 use xxhash_rust::xxh64::xxh64;
 
-use super::data_type::{DataType, Names};
 use super::predicate::arithmetic;
+use super::resolve::Names;
 use super::statement::Checked;
 use crate::influxql::ast::{Expr, Fill, FillNumber};
 use crate::model::value::{FieldType, FieldValue};
+use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
-use crate::query::math::MathFunction;
+use crate::query::functions::{DefaultFill, Execution, Function, Gathered, Kind, Output};
 use crate::query::operators::fill::FillPlan;
 use crate::query::operators::whole::{self, WholePlan};
 use crate::query::plan::{Base, CallPlan, FeedKind, Slot};
@@ -91,7 +92,7 @@ impl<'a> CallBuilder<'a> {
                     None => Scalar::Null,
                 }
             }
-            Expr::Call { name, args } => match MathFunction::find(name) {
+            Expr::Call { name, args } => match Function::mathematics(name) {
                 Some(function) => {
                     let args = args.iter().map(|arg| self.output(arg));
                     Scalar::Math(function, args.collect::<Result<_, QueryError>>()?)
@@ -127,11 +128,11 @@ impl<'a> CallBuilder<'a> {
     }
 
     /// Refuses types that a function does not take. The tags of subqueries are texts to it.
-    fn check_type(&self, name: &str, data_type: DataType) -> Result<(), QueryError> {
+    fn check_type(&self, function: &Function, data_type: DataType) -> Result<(), QueryError> {
         let derived = self.checked.subqueries.len() == self.checked.select.sources.len();
         match data_type {
-            DataType::Tag if derived => check_type(name, DataType::String),
-            known => check_type(name, known),
+            DataType::Tag if derived => check_type(function, DataType::String),
+            known => check_type(function, known),
         }
     }
 
@@ -149,136 +150,133 @@ impl<'a> CallBuilder<'a> {
         let Expr::Call { name, args } = expr else {
             return Err(QueryError::Unsupported(expr.to_string()));
         };
-        let (function, argument) = match (merged(name), args.as_slice()) {
-            (Some(function), [argument @ Expr::VarRef { .. }]) => (function, argument),
-            _ => {
-                return match self.whole(name, args) {
-                    Some((plan, argument)) => self.whole_call(name, plan, argument),
-                    None => self.transform(name, args),
-                };
+        let unsupported = || QueryError::Unsupported(format!("{name}()"));
+        let function = Function::find(name).ok_or_else(unsupported)?;
+        match (function.execution, args.as_slice()) {
+            (Execution::Merged(merged), [argument @ Expr::VarRef { .. }]) => {
+                self.merged_call(function, merged, argument)
             }
-        };
+            (Execution::Streamed, _) => self.transform(function, args),
+            _ => {
+                let (plan, argument) = self.gathered(function, args).ok_or_else(unsupported)?;
+                self.gathered_call(function, plan, argument)
+            }
+        }
+    }
+
+    /// The slot of a call's field, once its type is known to be one that the function takes.
+    fn argument(
+        &mut self,
+        function: &Function,
+        argument: &Expr,
+    ) -> Result<(usize, DataType), QueryError> {
         let slot = self.slot(argument);
         let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
-        self.check_type(name, data_type)?;
-        let output = output_type(function, data_type);
+        self.check_type(function, data_type)?;
+        Ok((slot, data_type))
+    }
+
+    fn merged_call(
+        &mut self,
+        function: &Function,
+        merged: AggregateFunction,
+        argument: &Expr,
+    ) -> Result<CallPlan, QueryError> {
+        let (slot, data_type) = self.argument(function, argument)?;
+        let output = function.output.over(data_type).field_type();
         Ok(CallPlan {
-            base: Base::Merge(function),
-            slot,
-            fill: self.fill(name == "count", output),
+            fill: self.fill(function.fill, output),
             missing: self.missing(output),
-            transforms: Vec::new(),
-            beside: Vec::new(),
-            extended: false,
-            silent: false,
+            ..CallPlan::new(Base::Merge(merged), slot)
         })
     }
 
     /// A function that needs all values of a window, and over which field.
-    fn whole<'e>(&mut self, name: &str, args: &'e [Expr]) -> Option<(WholePlan, &'e Expr)> {
+    fn gathered<'e>(
+        &mut self,
+        function: &Function,
+        args: &'e [Expr],
+    ) -> Option<(WholePlan, &'e Expr)> {
         let plain =
             |function| WholePlan { function, counted: false, tags: None, series: Vec::new() };
+        let counted = || WholePlan { counted: true, ..plain(WholeFunction::Distinct) };
         let first = args.first()?;
-        Some(match (name, args) {
-            ("median", _) => (plain(WholeFunction::Median), first),
-            ("mode", _) => (plain(WholeFunction::Mode), first),
-            ("distinct", _) => (plain(WholeFunction::Distinct), first),
-            ("count", [Expr::Call { name, args }]) if name == "distinct" => {
-                let mut plan = plain(WholeFunction::Distinct);
-                plan.counted = true;
-                (plan, args.first()?)
-            }
-            // Counted exactly, where 1.x estimates by a sketch.
-            ("count_hll", [Expr::Call { name, args }]) if name == "sum_hll" => {
-                let mut plan = plain(WholeFunction::Distinct);
-                plan.counted = true;
-                (plan, args.first()?)
-            }
-            ("sample", [_, Expr::IntegerLiteral(count)]) => {
-                let count = u32::try_from(*count).unwrap_or(u32::MAX);
-                let mut plan = plain(WholeFunction::Sample { count, seed: 0 });
-                plan.series = self.series_slots();
-                (plan, first)
-            }
-            ("percentile", [_, Expr::IntegerLiteral(rank)]) => {
-                (plain(WholeFunction::Percentile(*rank as f64)), first)
-            }
-            ("percentile", [_, Expr::NumberLiteral(rank)]) => {
-                (plain(WholeFunction::Percentile(*rank)), first)
-            }
-            ("top" | "bottom", [_, tags @ .., Expr::IntegerLiteral(count)]) => {
-                let count = u32::try_from(*count).unwrap_or(u32::MAX);
-                let function = if name == "top" {
-                    WholeFunction::Top(count)
-                } else {
-                    WholeFunction::Bottom(count)
-                };
-                let has_arguments = !tags.is_empty();
-                let mut tags: Vec<usize> = tags.iter().map(|tag| self.slot(tag)).collect();
-                let known = &self.slots;
-                tags.retain(|&slot| known.get(slot).is_some_and(|s| s.data_type == DataType::Tag));
-                let tags = has_arguments.then_some(tags);
-                (WholePlan { tags, ..plain(function) }, first)
+        let gathered = match (function.execution, first) {
+            (Execution::Gathered(gathered), _) => gathered,
+            (Execution::Merged(AggregateFunction::Count), Expr::Call { name, args })
+                if name == "distinct" =>
+            {
+                return Some((counted(), args.first()?));
             }
             _ => return None,
-        })
+        };
+        let plan = match (gathered, args) {
+            (Gathered::Median, _) => plain(WholeFunction::Median),
+            (Gathered::Mode, _) => plain(WholeFunction::Mode),
+            (Gathered::Distinct, _) => plain(WholeFunction::Distinct),
+            (Gathered::CountOfSketch, [Expr::Call { name, args }]) if name == "sum_hll" => {
+                return Some((counted(), args.first()?));
+            }
+            (Gathered::Sample, [_, Expr::IntegerLiteral(count)]) => {
+                let count = u32::try_from(*count).unwrap_or(u32::MAX);
+                let series = self.series_slots();
+                WholePlan { series, ..plain(WholeFunction::Sample { count, seed: 0 }) }
+            }
+            (Gathered::Percentile, [_, Expr::IntegerLiteral(rank)]) => {
+                plain(WholeFunction::Percentile(*rank as f64))
+            }
+            (Gathered::Percentile, [_, Expr::NumberLiteral(rank)]) => {
+                plain(WholeFunction::Percentile(*rank))
+            }
+            (Gathered::Top, [_, tags @ .., Expr::IntegerLiteral(count)]) => {
+                let count = u32::try_from(*count).unwrap_or(u32::MAX);
+                WholePlan { tags: self.tag_slots(tags), ..plain(WholeFunction::Top(count)) }
+            }
+            (Gathered::Bottom, [_, tags @ .., Expr::IntegerLiteral(count)]) => {
+                let count = u32::try_from(*count).unwrap_or(u32::MAX);
+                WholePlan { tags: self.tag_slots(tags), ..plain(WholeFunction::Bottom(count)) }
+            }
+            _ => return None,
+        };
+        Some((plan, first))
     }
 
-    fn whole_call(
+    /// Slots of the tags that top() or bottom() take, if they take arguments at all.
+    fn tag_slots(&mut self, arguments: &[Expr]) -> Option<Vec<usize>> {
+        let mut tags: Vec<usize> = arguments.iter().map(|tag| self.slot(tag)).collect();
+        let known = &self.slots;
+        tags.retain(|&slot| known.get(slot).is_some_and(|s| s.data_type == DataType::Tag));
+        (!arguments.is_empty()).then_some(tags)
+    }
+
+    fn gathered_call(
         &mut self,
-        name: &str,
+        function: &Function,
         plan: WholePlan,
         argument: &Expr,
     ) -> Result<CallPlan, QueryError> {
-        let slot = self.slot(argument);
-        let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
-        self.check_type(name, data_type)?;
+        let (slot, data_type) = self.argument(function, argument)?;
         // A median or a count has its type whatever it is of.
         let own = plan.counted || plan.function == WholeFunction::Median;
         let input = data_type.field_type().or(own.then_some(FieldType::Float));
         let output = input.map(|input| whole::output_type(&plan, input));
-        let fills = plan.counted
-            || matches!(
-                plan.function,
-                WholeFunction::Median | WholeFunction::Mode | WholeFunction::Percentile(_)
-            );
         Ok(CallPlan {
-            fill: if fills { self.fill(plan.counted, output) } else { None },
-            base: Base::Whole(plan),
-            slot,
+            fill: self.fill(function.fill, output),
             missing: self.missing(output),
-            transforms: Vec::new(),
-            beside: Vec::new(),
-            extended: false,
-            silent: false,
+            ..CallPlan::new(Base::Whole(plan), slot)
         })
     }
 
-    fn transform(&mut self, name: &str, args: &[Expr]) -> Result<CallPlan, QueryError> {
+    fn transform(&mut self, function: &Function, args: &[Expr]) -> Result<CallPlan, QueryError> {
         let descending = self.checked.descending;
-        let Some(transform) =
-            Transform::find(name, args, self.window, self.checked.range, descending)
-        else {
-            return Err(QueryError::Unsupported(format!("{name}()")));
-        };
+        let unsupported = || QueryError::Unsupported(format!("{}()", function.name));
+        let range = self.checked.range;
+        let transform = Transform::find(function.name, args, self.window, range, descending)
+            .ok_or_else(unsupported)?;
         let mut plan = match args.first() {
             Some(call @ Expr::Call { .. }) => self.plan(call)?,
-            Some(argument) => {
-                let slot = self.slot(argument);
-                let data_type = self.slots.get(slot).map_or(DataType::Unknown, |s| s.data_type);
-                self.check_type(name, data_type)?;
-                CallPlan {
-                    base: Base::Values,
-                    slot,
-                    fill: None,
-                    missing: None,
-                    transforms: Vec::new(),
-                    beside: Vec::new(),
-                    extended: false,
-                    silent: false,
-                }
-            }
-            None => return Err(QueryError::Unsupported(format!("{name}()"))),
+            Some(argument) => CallPlan::new(Base::Values, self.argument(function, argument)?.0),
+            None => return Err(unsupported()),
         };
         // A subquery without windows of its own has those of the statement around it.
         plan.extended |= self.window.is_some() && transform.wants_window_before();
@@ -295,16 +293,25 @@ impl<'a> CallBuilder<'a> {
             Some(missing) => Some(missing.field_type()),
             None => self.slots.get(plan.slot).and_then(|slot| slot.data_type.field_type()),
         };
-        plan.missing = self.missing(transform.output_type(input));
+        let output = match function.output {
+            Output::Input => input,
+            Output::Always(data_type) => data_type.field_type(),
+        };
+        plan.missing = self.missing(output);
         plan.transforms.push(transform);
         Ok(plan)
     }
 
-    fn fill(&self, is_count: bool, output: Option<FieldType>) -> Option<FillPlan> {
+    fn fill(&self, default: DefaultFill, output: Option<FieldType>) -> Option<FillPlan> {
         self.window?;
+        if default == DefaultFill::LeftOut {
+            return None;
+        }
         match self.checked.fill {
             Fill::None => None,
-            Fill::Null if is_count => Some(FillPlan::Value(FieldValue::Integer(0))),
+            Fill::Null if default == DefaultFill::Zero => {
+                Some(FillPlan::Value(FieldValue::Integer(0)))
+            }
             Fill::Null => Some(FillPlan::Null),
             Fill::Previous => Some(FillPlan::Previous),
             Fill::Linear => Some(FillPlan::Linear),
@@ -352,6 +359,13 @@ impl<'a> CallBuilder<'a> {
     pub(crate) fn finish(mut self, outputs: Vec<Scalar>, group_keys: &[String]) -> Built {
         let count = self.calls.len();
         let calls = std::mem::take(&mut self.calls);
+        // Transformations are of another kind, whatever they are over.
+        let selects = match calls.as_slice() {
+            [(Expr::Call { name, .. }, _)] => {
+                Function::find(name).is_some_and(|function| function.kind == Kind::Selector)
+            }
+            _ => false,
+        };
         let mut calls: Vec<CallPlan> = calls.into_iter().map(|(_, plan)| plan).collect();
         let first_last = |call: &CallPlan| {
             matches!(call.base, Base::Merge(AggregateFunction::First | AggregateFunction::Last))
@@ -360,7 +374,7 @@ impl<'a> CallBuilder<'a> {
         let met = plain && calls.iter().any(first_last);
         let series = if met { self.other_tags(group_keys) } else { Vec::new() };
         let keeps_point_time = match calls.as_mut_slice() {
-            [call] if call.transforms.is_empty() && is_selector(&call.base) => {
+            [call] if selects => {
                 call.beside = std::mem::take(&mut self.referenced);
                 self.window.is_none()
             }
@@ -390,69 +404,14 @@ fn settle(scalar: Scalar, calls: usize) -> Scalar {
     }
 }
 
-fn merged(name: &str) -> Option<AggregateFunction> {
-    Some(match name {
-        "count" => AggregateFunction::Count,
-        "sum" => AggregateFunction::Sum,
-        "mean" => AggregateFunction::Mean,
-        "min" => AggregateFunction::Min,
-        "max" => AggregateFunction::Max,
-        "first" => AggregateFunction::First,
-        "last" => AggregateFunction::Last,
-        "spread" => AggregateFunction::Spread,
-        "stddev" => AggregateFunction::Stddev,
-        _ => return None,
-    })
-}
-
-fn is_selector(base: &Base) -> bool {
-    if let Base::Whole(plan) = base {
-        return !matches!(
-            plan.function,
-            WholeFunction::Median | WholeFunction::Mode | WholeFunction::Distinct
-        );
-    }
-    matches!(
-        base,
-        Base::Merge(
-            AggregateFunction::Min
-                | AggregateFunction::Max
-                | AggregateFunction::First
-                | AggregateFunction::Last
-        )
-    )
-}
-
-fn output_type(function: AggregateFunction, data_type: DataType) -> Option<FieldType> {
-    match function {
-        AggregateFunction::Count => Some(FieldType::Integer),
-        AggregateFunction::Mean | AggregateFunction::Stddev => Some(FieldType::Float),
-        _ => data_type.field_type(),
-    }
-}
-
 /// Refuses types that a function does not take, as 1.x does when it builds its iterators.
-fn check_type(name: &str, data_type: DataType) -> Result<(), QueryError> {
-    let takes = match (name, data_type) {
-        (_, DataType::Unknown | DataType::Tag) => true,
-        (
-            "count" | "first" | "last" | "mode" | "distinct" | "elapsed" | "sample" | "count_hll",
-            _,
-        ) => true,
-        ("min" | "max", DataType::Boolean) => true,
-        (_, other) => other.is_number(),
-    };
-    if takes {
+fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError> {
+    let is_field = !matches!(data_type, DataType::Unknown | DataType::Tag);
+    if !is_field || function.takes.includes(data_type) {
         return Ok(());
     }
     let kind = data_type.name();
-    let name = match name {
-        "non_negative_difference" => "difference",
-        "non_negative_derivative" => "derivative",
-        "moving_average" => "moving average",
-        "cumulative_sum" => "cumulative sum",
-        other => other,
-    };
+    let name = function.iterator.unwrap_or(function.name);
     Err(QueryError::Invalid(format!(
         "unsupported {name} iterator type: *query.{kind}InterruptIterator"
     )))

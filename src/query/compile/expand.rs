@@ -1,11 +1,13 @@
 //! Expands wildcards and regexes of fields and GROUP BY (1.x `RewriteFields`).
 
-use super::data_type::{DataType, Names};
 use super::names::name_of;
+use super::resolve::Names;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
 use crate::model::regex::Pattern;
 use crate::model::sorted;
+use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
+use crate::query::functions::Function;
 
 /// What `*` stands for: fields and, unless they are dimensions, tags, sorted by name.
 struct Columns<'a> {
@@ -111,11 +113,8 @@ impl Columns<'_> {
             }
         };
         let takes = |data_type: DataType| match data_type {
-            DataType::Float | DataType::Integer => true,
-            DataType::Unsigned => !name.starts_with("holt_winters"),
-            DataType::String => every_type(name),
-            DataType::Boolean => every_type(name) || name == "min" || name == "max",
             DataType::Tag | DataType::Unknown => false,
+            field => Function::find(name).is_some_and(|function| function.takes.includes(field)),
         };
         let prefix = name_of(&field);
         for (column, data_type) in &self.list {
@@ -127,10 +126,6 @@ impl Columns<'_> {
         }
         Ok(())
     }
-}
-
-fn every_type(name: &str) -> bool {
-    matches!(name, "count" | "first" | "last" | "distinct" | "elapsed" | "mode" | "sample")
 }
 
 /// The innermost call reached by first arguments: its name and its first argument.

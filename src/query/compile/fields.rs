@@ -1,11 +1,11 @@
 //! Checks the fields of a SELECT, alone and together (1.x `compileFields`, `validateFields`).
 
+use super::arguments;
 use super::dimensions::Interval;
 use super::fold::{self, FoldContext};
-use super::functions;
 use crate::influxql::ast::{Expr, Field, Fill, SelectStatement};
 use crate::query::error::QueryError;
-use crate::query::math;
+use crate::query::functions::Function;
 
 /// What the fields say about the statement.
 #[derive(Debug, Default)]
@@ -125,14 +125,20 @@ impl FieldCheck<'_> {
                 }
                 self.statement.has_auxiliary = true;
             }
-            Expr::Call { name, args } if math::is_math(name) => return self.math(name, args),
+            Expr::Call { name, args } if Function::mathematics(name).is_some() => {
+                arguments::check_numbers(name, args)?;
+                return args
+                    .iter()
+                    .filter(|arg| !is_literal(arg))
+                    .try_for_each(|arg| self.expr(arg));
+            }
             Expr::Call { name, args } => {
                 self.statement.call_count += 1;
-                return functions::check(self, name, args);
+                return arguments::check(self, name, args);
             }
             Expr::Distinct(name) => {
                 self.statement.call_count += 1;
-                return functions::distinct(self, &[reference(name)], false);
+                return arguments::distinct(self, &[reference(name)], false);
             }
             Expr::Binary { left, right, .. } => {
                 self.allow_wildcard = false;
@@ -153,22 +159,11 @@ impl FieldCheck<'_> {
     pub(crate) fn nested(&mut self, expr: &Expr) -> Result<(), QueryError> {
         match expr {
             Expr::Call { name, args } if name == "distinct" => {
-                functions::distinct(self, args, true)
+                arguments::distinct(self, args, true)
             }
-            Expr::Distinct(name) => functions::distinct(self, &[reference(name)], true),
+            Expr::Distinct(name) => arguments::distinct(self, &[reference(name)], true),
             other => self.expr(other),
         }
-    }
-
-    fn math(&mut self, name: &str, args: &[Expr]) -> Result<(), QueryError> {
-        let expected = math::arguments(name);
-        if args.len() != expected {
-            let got = args.len();
-            return Err(QueryError::Invalid(format!(
-                "invalid number of arguments for {name}, expected {expected}, got {got}"
-            )));
-        }
-        args.iter().filter(|arg| !is_literal(arg)).try_for_each(|arg| self.expr(arg))
     }
 }
 

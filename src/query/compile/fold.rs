@@ -4,6 +4,7 @@
 use super::time_literal;
 use super::zone::Zone;
 use crate::influxql::ast::{BinaryOp, Expr};
+use crate::query::functions::Function;
 use crate::query::math;
 
 /// What may be evaluated while folding.
@@ -40,7 +41,8 @@ pub(crate) fn fold_inner(expr: &Expr, context: FoldContext<'_>) -> Expr {
                 return Expr::TimeLiteral(now_ns);
             }
             if context.math
-                && let Some(folded) = math::fold_literals(name, &args)
+                && let Some(function) = Function::mathematics(name)
+                && let Some(folded) = math::fold_literals(function, &args)
             {
                 return folded;
             }

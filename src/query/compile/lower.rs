@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use super::bind::{self, Bound};
 use super::calls::{self, CallBuilder};
-use super::data_type::{self, DataType, Names};
 use super::expand;
 use super::names;
+use super::resolve::{self, Names};
 use super::statement::Checked;
 use super::subquery;
 use super::{Context, PolicyView};
@@ -17,7 +17,9 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
+use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
+use crate::query::functions;
 use crate::query::plan::{Feed, FeedKind, Input, Node, PlannedScan, Subquery};
 use crate::scan::request::Window;
 
@@ -74,10 +76,10 @@ pub(crate) fn prepare<'a>(
     if !subqueries.is_empty() && subqueries.len() == checked.select.sources.len() {
         fields.iter_mut().for_each(|field| uncast(&mut field.expr));
     }
-    fields.iter_mut().for_each(|field| data_type::bind(&mut field.expr, &known));
+    fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
     let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known)?;
     for field in &fields {
-        data_type::type_of(&field.expr, &known)?;
+        resolve::type_of(&field.expr, &known)?;
     }
     let shown = with_tag_arguments(&fields);
     let buckets_max = context.buckets_max;
@@ -104,7 +106,7 @@ impl Prepared<'_> {
     /// # Errors
     /// [`QueryError`]
     pub(crate) fn columns(&self) -> Result<Vec<(String, DataType)>, QueryError> {
-        let types = self.shown.iter().map(|field| data_type::type_of(&field.expr, &self.known));
+        let types = self.shown.iter().map(|field| resolve::type_of(&field.expr, &self.known));
         let types = types.collect::<Result<Vec<_>, QueryError>>()?;
         Ok(names::column_names(&self.shown).into_iter().zip(types).collect())
     }
@@ -212,7 +214,7 @@ fn inputs(
     scans: &mut Vec<PlannedScan>,
 ) -> Result<(), QueryError> {
     if let Some(condition) = &mut condition {
-        data_type::bind_fields(condition, known);
+        resolve::bind_fields(condition, known);
     }
     for (name, sources) in measurements {
         let bound = Bound { node, condition: condition.as_ref() };
@@ -235,7 +237,7 @@ fn with_tag_arguments(fields: &[Field]) -> Vec<Field> {
     for field in fields {
         all.push(field.clone());
         if let Expr::Call { name, args } = &field.expr
-            && matches!(name.as_str(), "top" | "bottom")
+            && functions::takes_tags(name)
         {
             let tags = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef { .. }));
             all.extend(tags.map(|tag| Field { expr: tag.clone(), alias: None }));

@@ -4,6 +4,7 @@
 //! `lower` resolves names against the schemas, expands wildcards, and binds what is needed to
 //! the columns of each measurement.
 
+mod arguments;
 mod bind;
 mod calls;
 pub mod continuous;
@@ -11,15 +12,14 @@ mod dimensions;
 mod expand;
 mod fields;
 mod fold;
-mod functions;
 mod lower;
 mod names;
 pub(crate) mod predicate;
+mod resolve;
 mod statement;
 mod subquery;
 mod time_literal;
 mod time_range;
-pub(crate) mod data_type;
 mod zone;
 
 use super::error::QueryError;

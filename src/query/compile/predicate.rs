@@ -4,7 +4,7 @@ use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
-use crate::query::math;
+use crate::query::functions::Function;
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
 /// Lowers a condition without time. Names that mean nothing are tags that every series lacks. What
@@ -166,7 +166,7 @@ fn operand(expr: &Expr, schema: &MeasurementSchema) -> Option<Operand> {
             Box::new(operand(left, schema)?),
             Box::new(operand(right, schema)?),
         ),
-        Expr::Call { name, args } if math::is_math(name) => {
+        Expr::Call { name, args } if Function::mathematics(name).is_some() => {
             let args: Option<Vec<Operand>> = args.iter().map(|arg| operand(arg, schema)).collect();
             Operand::Call(name.clone(), args?)
         }

@@ -1,5 +1,6 @@
 //! Checks a SELECT and its subqueries, without a schema (1.x `query.Compile`).
 
+use super::arguments;
 use super::dimensions;
 use super::fields::{self, StatementCheck};
 use super::fold::FoldContext;
@@ -8,7 +9,7 @@ use super::zone::Zone;
 use crate::influxql::ast::{BinaryOp, Expr, Field, Fill, SelectStatement, Source};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, TimeRange};
 use crate::query::error::QueryError;
-use crate::query::math;
+use crate::query::functions::Function;
 
 /// A SELECT that 1.x's compiler would accept.
 #[derive(Debug)]
@@ -138,18 +139,15 @@ fn check_condition(expr: &Expr) -> Result<(), QueryError> {
         }
         Expr::Paren(inner) => check_condition(inner),
         Expr::Call { name, args } => {
-            if !math::is_math(name) {
+            if Function::mathematics(name).is_none() {
                 return Err(QueryError::Invalid(format!(
                     "invalid function call in condition: {expr}"
                 )));
             }
             // 1.x counts one argument for log() here, although it takes two.
-            let expected = if name == "log" { 1 } else { math::arguments(name) };
-            if args.len() != expected {
-                let got = args.len();
-                return Err(QueryError::Invalid(format!(
-                    "invalid number of arguments for {name}, expected {expected}, got {got}"
-                )));
+            match name.as_str() {
+                "log" => arguments::count_is(name, args, 1)?,
+                _ => arguments::check_numbers(name, args)?,
             }
             args.iter().try_for_each(check_condition)
         }

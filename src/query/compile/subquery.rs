@@ -1,10 +1,11 @@
 //! A subquery as the statement around it sees it: columns become fields, dimensions tags.
 
-use super::data_type::{DataType, Names};
 use super::lower::Prepared;
+use super::resolve::Names;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
+use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::plan::{DerivedField, DerivedFrom, Node, Subquery};
 

@@ -158,15 +158,6 @@ impl Transform {
         matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
     }
 
-    /// The type of its values over values of a type.
-    pub(crate) fn output_type(&self, input: Option<FieldType>) -> Option<FieldType> {
-        match self {
-            Self::Difference { .. } | Self::CumulativeSum => input,
-            Self::Elapsed { .. } => Some(FieldType::Integer),
-            _ => Some(FieldType::Float),
-        }
-    }
-
     /// Starts it for one series.
     pub(crate) fn start(&self) -> Box<dyn Stream> {
         match *self {

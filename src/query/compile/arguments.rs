@@ -1,9 +1,10 @@
-//! Checks the arguments of each function by 1.x's rules (`query/compile.go`).
+//! Checks what functions are called with, by 1.x's rules (`query/compile.go`).
 
 use super::fields::FieldCheck;
 use crate::influxql::ast::Expr;
 use crate::influxql::duration;
 use crate::query::error::QueryError;
+use crate::query::functions::{Arguments, Function, Kind};
 
 type Checked = Result<(), QueryError>;
 
@@ -16,42 +17,32 @@ fn fail<T>(text: String) -> Result<T, QueryError> {
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
 pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
-    match name {
-        "percentile" => percentile(field, args),
-        "sample" => sample(field, args),
-        "distinct" => distinct(field, args, false),
-        "top" | "bottom" => top_bottom(field, name, args),
-        "derivative" | "non_negative_derivative" | "elapsed" => with_unit(field, name, args),
-        "difference" | "non_negative_difference" | "cumulative_sum" => {
+    let Some(function) = Function::find(name) else {
+        return fail(format!("undefined function {name}()"));
+    };
+    if function.kind != Kind::Selector {
+        field.statement.only_selectors = false;
+    }
+    match function.arguments {
+        Arguments::Field => plain(field, name, args),
+        Arguments::FieldOrDistinct => field_or_distinct(field, name, args),
+        Arguments::NamedField => distinct(field, args, false),
+        Arguments::FieldAndNumber => field_and_number(field, name, args),
+        Arguments::FieldAndCount => field_and_count(field, name, args),
+        Arguments::FieldTagsAndLimit => field_tags_and_limit(field, name, args),
+        Arguments::FieldAndUnit => field_and_unit(field, name, args),
+        Arguments::Sketch => sketch(field, name, args),
+        Arguments::Stream => {
             count_is(name, args, 1)?;
-            transform(field, name, args, 1)
+            stream(field, name, args, 1)
         }
-        "moving_average" => moving_average(field, args),
-        "exponential_moving_average"
-        | "double_exponential_moving_average"
-        | "triple_exponential_moving_average"
-        | "relative_strength_index"
-        | "triple_exponential_derivative" => {
-            technical(field, name, args, 4, &["exponential", "simple"])
+        Arguments::StreamAndUnit => stream_and_unit(field, name, args),
+        Arguments::StreamAndWindow => stream_and_window(field, name, args),
+        Arguments::Forecast => forecast(field, name, args),
+        Arguments::Technical { hold_min, warmups } => {
+            technical(field, name, args, (hold_min, warmups))
         }
-        "kaufmans_efficiency_ratio" | "kaufmans_adaptive_moving_average" => {
-            technical(field, name, args, 3, &[])
-        }
-        "chande_momentum_oscillator" => {
-            technical(field, name, args, 4, &["none", "exponential", "simple"])
-        }
-        "integral" => integral(field, args),
-        "count_hll" => {
-            count_is(name, args, 1)?;
-            field.statement.only_selectors = false;
-            match args.first() {
-                Some(call @ Expr::Call { .. }) => field.expr(call),
-                Some(other) => symbol(field, name, other),
-                None => Ok(()),
-            }
-        }
-        "holt_winters" | "holt_winters_with_fit" => holt_winters(field, name, args),
-        _ => plain(field, name, args),
+        Arguments::Numbers(count) => count_is(name, args, count),
     }
 }
 
@@ -71,7 +62,22 @@ pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) 
     }
 }
 
-fn count_is(name: &str, args: &[Expr], expected: usize) -> Checked {
+/// Checks how many numbers a mathematical function is called with.
+///
+/// # Errors
+/// [`QueryError::Invalid`] with 1.x's text.
+pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> Checked {
+    match Function::find(name).map(|function| function.arguments) {
+        Some(Arguments::Numbers(count)) => count_is(name, args, count),
+        _ => Ok(()),
+    }
+}
+
+/// Checks how many arguments there are.
+///
+/// # Errors
+/// [`QueryError::Invalid`] with 1.x's text.
+pub(crate) fn count_is(name: &str, args: &[Expr], expected: usize) -> Checked {
     if args.len() == expected {
         return Ok(());
     }
@@ -106,43 +112,45 @@ fn symbol(field: &mut FieldCheck<'_>, name: &str, arg: &Expr) -> Checked {
 }
 
 fn plain(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
-    match name {
-        "max" | "min" | "first" | "last" => {}
-        "count" | "sum" | "mean" | "median" | "mode" | "stddev" | "spread" | "sum_hll" => {
-            field.statement.only_selectors = false;
-        }
-        _ => return fail(format!("undefined function {name}()")),
-    }
+    count_is(name, args, 1)?;
+    args.first().map_or(Ok(()), |arg| symbol(field, name, arg))
+}
+
+fn field_or_distinct(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
     count_is(name, args, 1)?;
     match args.first() {
-        Some(Expr::Call { name: inner, args }) if name == "count" && inner == "distinct" => {
+        Some(Expr::Call { name: inner, args }) if inner == "distinct" => {
             distinct(field, args, true)
         }
-        Some(Expr::Distinct(_)) if name == "count" => {
-            field.statement.only_selectors = false;
-            Ok(())
-        }
-        Some(arg) => symbol(field, name, arg),
-        None => Ok(()),
+        Some(Expr::Distinct(_)) => Ok(()),
+        _ => plain(field, name, args),
     }
 }
 
-fn percentile(field: &mut FieldCheck<'_>, args: &[Expr]) -> Checked {
-    count_is("percentile", args, 2)?;
+fn sketch(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+    count_is(name, args, 1)?;
+    match args.first() {
+        Some(call @ Expr::Call { .. }) => field.expr(call),
+        _ => plain(field, name, args),
+    }
+}
+
+fn field_and_number(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+    count_is(name, args, 2)?;
     match args {
-        [arg, Expr::IntegerLiteral(_) | Expr::NumberLiteral(_)] => symbol(field, "percentile", arg),
-        _ => fail("expected float argument in percentile()".into()),
+        [arg, Expr::IntegerLiteral(_) | Expr::NumberLiteral(_)] => symbol(field, name, arg),
+        _ => fail(format!("expected float argument in {name}()")),
     }
 }
 
-fn sample(field: &mut FieldCheck<'_>, args: &[Expr]) -> Checked {
-    count_is("sample", args, 2)?;
+fn field_and_count(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+    count_is(name, args, 2)?;
     match args {
         [_, Expr::IntegerLiteral(count)] if *count <= 0 => {
-            fail(format!("sample window must be greater than 1, got {count}"))
+            fail(format!("{name} window must be greater than 1, got {count}"))
         }
-        [arg, Expr::IntegerLiteral(_)] => symbol(field, "sample", arg),
-        _ => fail("expected integer argument in sample()".into()),
+        [arg, Expr::IntegerLiteral(_)] => symbol(field, name, arg),
+        _ => fail(format!("expected integer argument in {name}()")),
     }
 }
 
@@ -157,7 +165,7 @@ fn positive_duration(arg: &Expr) -> Option<Checked> {
     })
 }
 
-fn with_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn stream_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
     count_between(name, args, 1, 2)?;
     if let Some(unit) = args.get(1) {
         positive_duration(unit).unwrap_or_else(|| {
@@ -165,14 +173,13 @@ fn with_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
             fail(format!("second argument to {name} must be a duration, got {got}"))
         })?;
     }
-    transform(field, name, args, 1)
+    stream(field, name, args, 1)
 }
 
 /// What every function of a whole stream has in common: over an aggregate it needs an interval,
 /// over a field it must not have one of its own.
-fn transform(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) -> Checked {
+fn stream(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) -> Checked {
     let statement = &mut *field.statement;
-    statement.only_selectors = false;
     statement.extra_intervals = statement.extra_intervals.max(extra);
     let interval = !statement.interval.is_zero();
     let inherited = statement.inherited_interval;
@@ -189,14 +196,13 @@ fn transform(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) 
     }
 }
 
-fn moving_average(field: &mut FieldCheck<'_>, args: &[Expr]) -> Checked {
-    let name = "moving_average";
+fn stream_and_window(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
     count_is(name, args, 2)?;
     match args.get(1) {
         Some(Expr::IntegerLiteral(window)) if *window <= 1 => {
             fail(format!("{name} window must be greater than 1, got {window}"))
         }
-        Some(Expr::IntegerLiteral(window)) => transform(field, name, args, *window),
+        Some(Expr::IntegerLiteral(window)) => stream(field, name, args, *window),
         Some(other) => {
             let got = other.go_type_name();
             fail(format!("second argument for {name} must be an integer, got {got}"))
@@ -210,9 +216,9 @@ fn technical(
     field: &mut FieldCheck<'_>,
     name: &str,
     args: &[Expr],
-    most: usize,
-    warmups: &[&str],
+    (hold_min, warmups): (i64, &[&str]),
 ) -> Checked {
+    let most = if warmups.is_empty() { 3 } else { 4 };
     count_between(name, args, 2, most)?;
     let period = match args.get(1) {
         Some(Expr::IntegerLiteral(period)) if *period >= 1 => *period,
@@ -221,13 +227,10 @@ fn technical(
         }
         _ => return fail(format!("{name} period must be an integer")),
     };
-    let least_hold = i64::from(name == "triple_exponential_derivative");
     match args.get(2) {
         None | Some(Expr::IntegerLiteral(-1)) => {}
-        Some(Expr::IntegerLiteral(hold)) if *hold < least_hold => {
-            return fail(format!(
-                "{name} hold period must be greater than or equal to {least_hold}"
-            ));
+        Some(Expr::IntegerLiteral(hold)) if *hold < hold_min => {
+            return fail(format!("{name} hold period must be greater than or equal to {hold_min}"));
         }
         Some(Expr::IntegerLiteral(_)) => {}
         Some(_) => return fail(format!("{name} hold period must be an integer")),
@@ -241,20 +244,19 @@ fn technical(
         }
         Some(_) => return fail(format!("{name} warmup type must be a string")),
     }
-    transform(field, name, args, period)
+    stream(field, name, args, period)
 }
 
-fn integral(field: &mut FieldCheck<'_>, args: &[Expr]) -> Checked {
-    count_between("integral", args, 1, 2)?;
+fn field_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+    count_between(name, args, 1, 2)?;
     if let Some(unit) = args.get(1) {
         positive_duration(unit)
             .unwrap_or_else(|| fail("second argument must be a duration".into()))?;
     }
-    field.statement.only_selectors = false;
-    args.first().map_or(Ok(()), |arg| symbol(field, "integral", arg))
+    args.first().map_or(Ok(()), |arg| symbol(field, name, arg))
 }
 
-fn holt_winters(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn forecast(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
     count_is(name, args, 3)?;
     match args.get(1) {
         Some(Expr::IntegerLiteral(n)) if *n <= 0 => {
@@ -270,7 +272,6 @@ fn holt_winters(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checke
         Some(Expr::IntegerLiteral(_)) => {}
         _ => return fail(format!("expected integer argument as third arg in {name}")),
     }
-    field.statement.only_selectors = false;
     match args.first() {
         Some(Expr::Call { .. }) if field.statement.interval.is_zero() => {
             fail(format!("{name} aggregate requires a GROUP BY interval"))
@@ -280,7 +281,7 @@ fn holt_winters(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checke
     }
 }
 
-fn top_bottom(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn field_tags_and_limit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
     if let Some(other) = &field.statement.top_bottom {
         return fail(format!(
             "selector function {other}() cannot be combined with other functions"

@@ -1,0 +1,107 @@
+//! Functions that make one new value of the values of a window.
+
+use super::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
+use crate::query::data_type::DataType;
+use crate::scan::request::AggregateFunction;
+
+/// A field's numbers to a float; what a row does not say.
+const AGGREGATE: Function = Function {
+    name: "",
+    kind: Kind::Aggregate,
+    parameters: "field",
+    explained: "",
+    arguments: Arguments::Field,
+    takes: Takes::Numbers,
+    output: Output::Always(DataType::Float),
+    execution: Execution::Streamed,
+    fill: DefaultFill::Null,
+    iterator: None,
+};
+
+pub(super) const ROWS: &[Function] = &[
+    Function {
+        name: "count",
+        arguments: Arguments::FieldOrDistinct,
+        takes: Takes::Any,
+        output: Output::Always(DataType::Integer),
+        execution: Execution::Merged(AggregateFunction::Count),
+        fill: DefaultFill::Zero,
+        explained: "how many values",
+        ..AGGREGATE
+    },
+    Function {
+        name: "sum",
+        output: Output::Input,
+        execution: Execution::Merged(AggregateFunction::Sum),
+        explained: "their sum",
+        ..AGGREGATE
+    },
+    Function {
+        name: "mean",
+        execution: Execution::Merged(AggregateFunction::Mean),
+        explained: "their mean",
+        ..AGGREGATE
+    },
+    Function {
+        name: "median",
+        execution: Execution::Gathered(Gathered::Median),
+        explained: "the middle value",
+        ..AGGREGATE
+    },
+    Function {
+        name: "mode",
+        takes: Takes::Any,
+        output: Output::Input,
+        execution: Execution::Gathered(Gathered::Mode),
+        explained: "the most frequent value",
+        ..AGGREGATE
+    },
+    Function {
+        name: "spread",
+        output: Output::Input,
+        execution: Execution::Merged(AggregateFunction::Spread),
+        explained: "greatest less least",
+        ..AGGREGATE
+    },
+    Function {
+        name: "stddev",
+        execution: Execution::Merged(AggregateFunction::Stddev),
+        explained: "standard deviation",
+        ..AGGREGATE
+    },
+    Function {
+        name: "distinct",
+        arguments: Arguments::NamedField,
+        takes: Takes::Any,
+        output: Output::Input,
+        execution: Execution::Gathered(Gathered::Distinct),
+        fill: DefaultFill::LeftOut,
+        explained: "each value once",
+        ..AGGREGATE
+    },
+    Function {
+        name: "integral",
+        arguments: Arguments::FieldAndUnit,
+        parameters: "field, unit",
+        explained: "area under the curve",
+        ..AGGREGATE
+    },
+    Function {
+        name: "count_hll",
+        arguments: Arguments::Sketch,
+        takes: Takes::Any,
+        output: Output::Always(DataType::Unsigned),
+        execution: Execution::Gathered(Gathered::CountOfSketch),
+        fill: DefaultFill::Zero,
+        parameters: "sketch",
+        explained: "how many distinct values, counted exactly",
+        ..AGGREGATE
+    },
+    Function {
+        name: "sum_hll",
+        output: Output::Always(DataType::String),
+        execution: Execution::Gathered(Gathered::Sketch),
+        explained: "the distinct values, for count_hll()",
+        ..AGGREGATE
+    },
+];

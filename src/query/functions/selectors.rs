@@ -1,0 +1,87 @@
+//! Functions that choose points of a window.
+
+use super::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
+use crate::scan::request::AggregateFunction;
+
+/// One point, found by merging what shards found; what a row does not say.
+const MERGED: Function = Function {
+    name: "",
+    kind: Kind::Selector,
+    parameters: "field",
+    explained: "",
+    arguments: Arguments::Field,
+    takes: Takes::Any,
+    output: Output::Input,
+    execution: Execution::Merged(AggregateFunction::First),
+    fill: DefaultFill::Null,
+    iterator: None,
+};
+
+/// Several points of those of a window; what a row does not say.
+const SEVERAL: Function = Function {
+    arguments: Arguments::FieldTagsAndLimit,
+    takes: Takes::Numbers,
+    fill: DefaultFill::LeftOut,
+    ..MERGED
+};
+
+pub(super) const ROWS: &[Function] = &[
+    Function {
+        name: "min",
+        takes: Takes::NumbersAndBooleans,
+        execution: Execution::Merged(AggregateFunction::Min),
+        explained: "the least value",
+        ..MERGED
+    },
+    Function {
+        name: "max",
+        takes: Takes::NumbersAndBooleans,
+        execution: Execution::Merged(AggregateFunction::Max),
+        explained: "the greatest value",
+        ..MERGED
+    },
+    Function {
+        name: "first",
+        execution: Execution::Merged(AggregateFunction::First),
+        explained: "the oldest value",
+        ..MERGED
+    },
+    Function {
+        name: "last",
+        execution: Execution::Merged(AggregateFunction::Last),
+        explained: "the newest value",
+        ..MERGED
+    },
+    Function {
+        name: "percentile",
+        arguments: Arguments::FieldAndNumber,
+        takes: Takes::Numbers,
+        execution: Execution::Gathered(Gathered::Percentile),
+        parameters: "field, n",
+        explained: "the value that n percent do not exceed",
+        ..MERGED
+    },
+    Function {
+        name: "top",
+        execution: Execution::Gathered(Gathered::Top),
+        parameters: "field, tag, n",
+        explained: "the n greatest values",
+        ..SEVERAL
+    },
+    Function {
+        name: "bottom",
+        execution: Execution::Gathered(Gathered::Bottom),
+        parameters: "field, tag, n",
+        explained: "the n least values",
+        ..SEVERAL
+    },
+    Function {
+        name: "sample",
+        arguments: Arguments::FieldAndCount,
+        takes: Takes::Any,
+        execution: Execution::Gathered(Gathered::Sample),
+        parameters: "field, n",
+        explained: "n values by chance",
+        ..SEVERAL
+    },
+];

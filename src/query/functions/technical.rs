@@ -1,0 +1,58 @@
+//! Functions of technical analysis: moving averages and oscillators.
+
+use super::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
+use crate::query::data_type::DataType;
+
+/// An average that may start in two ways; what a row does not say.
+const AVERAGE: Function = Function {
+    name: "",
+    kind: Kind::Technical,
+    parameters: "field, n",
+    explained: "",
+    arguments: Arguments::Technical { hold_min: 0, warmups: &["exponential", "simple"] },
+    takes: Takes::Numbers,
+    output: Output::Always(DataType::Float),
+    execution: Execution::Streamed,
+    fill: DefaultFill::LeftOut,
+    iterator: None,
+};
+
+/// Direction against noise has no average to start.
+const KAUFMAN: Function =
+    Function { arguments: Arguments::Technical { hold_min: 0, warmups: &[] }, ..AVERAGE };
+
+pub(super) const ROWS: &[Function] = &[
+    Function {
+        name: "exponential_moving_average",
+        explained: "moving average, newer values count more",
+        ..AVERAGE
+    },
+    Function { name: "double_exponential_moving_average", explained: "with less lag", ..AVERAGE },
+    Function {
+        name: "triple_exponential_moving_average",
+        explained: "with still less lag",
+        ..AVERAGE
+    },
+    Function {
+        name: "triple_exponential_derivative",
+        arguments: Arguments::Technical { hold_min: 1, warmups: &["exponential", "simple"] },
+        explained: "rate of the triple average",
+        ..AVERAGE
+    },
+    Function { name: "kaufmans_efficiency_ratio", explained: "direction against noise", ..KAUFMAN },
+    Function {
+        name: "kaufmans_adaptive_moving_average",
+        explained: "moving average that adapts to noise",
+        ..KAUFMAN
+    },
+    Function { name: "relative_strength_index", explained: "momentum from 0 to 100", ..AVERAGE },
+    Function {
+        name: "chande_momentum_oscillator",
+        arguments: Arguments::Technical {
+            hold_min: 0,
+            warmups: &["none", "exponential", "simple"],
+        },
+        explained: "momentum from -100 to 100",
+        ..AVERAGE
+    },
+];

@@ -1,0 +1,45 @@
+//! The table of functions, and what the console's completion is given of it.
+
+use std::path::Path;
+
+use tidemark::query::functions;
+
+/// Where the console has it.
+const COMPLETION: &str = "www/influxql/functions.js";
+
+#[test]
+fn no_two_functions_have_one_name() {
+    let mut names: Vec<&str> = functions::all().map(|function| function.name).collect();
+    let count = names.len();
+    assert!(count > 50, "{count} functions");
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+/// With `UPDATE=1` in the environment the file is written anew.
+#[test]
+fn completion_has_each_function_as_the_table_has_it() {
+    let mut wanted = String::from(
+        "// The functions of InfluxQL, for completion. Written from src/query/functions/ by\n\
+         // `UPDATE=1 cargo test --test it functions`.\n\n\
+         /** `{ name, parameters, explained }` of each function. */\n\
+         export const functions = [\n",
+    );
+    for function in functions::all() {
+        let functions::Function { name, parameters, explained, .. } = function;
+        wanted.push_str("  {\n");
+        for (key, text) in [("name", name), ("parameters", parameters), ("explained", explained)] {
+            assert!(!text.is_empty() && !text.contains('\''), "{name}: {key}");
+            wanted.push_str(&format!("    {key}: '{text}',\n"));
+        }
+        wanted.push_str("  },\n");
+    }
+    wanted.push_str("];\n");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(COMPLETION);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap();
+    assert!(found == wanted, "{COMPLETION} is not what the table says: UPDATE=1 writes it anew");
+}
