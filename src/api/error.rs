@@ -60,6 +60,12 @@ pub enum ApiError {
     /// Who is calling.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// A page of another origin sent it, with whatever the browser added.
+    #[error(
+        "refused: a page of \"{0}\" asks, which is neither this server's own address nor in \
+         CORS_ORIGINS; if the page may, add its origin there"
+    )]
+    ForeignOrigin(String),
     /// The operator's mistake.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -149,7 +155,8 @@ impl ApiError {
     pub fn status(&self) -> u16 {
         match self {
             Self::Auth(AuthError::Unauthorized) => 401,
-            Self::Auth(
+            Self::ForeignOrigin(_)
+            | Self::Auth(
                 AuthError::Write { .. } | AuthError::Statement { .. } | AuthError::Forbidden { .. },
             ) => 403,
             Self::Auth(AuthError::TooManyFailures { .. }) => 429,
@@ -182,6 +189,7 @@ impl ApiError {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Auth(AuthError::Unauthorized) => "unauthorized",
+            Self::ForeignOrigin(_) => "foreign origin",
             Self::Auth(AuthError::NotConfigured) | Self::Settings(_) => "settings",
             Self::Auth(AuthError::Unverified(_)) => "unverified",
             Self::Auth(AuthError::TooManyFailures { .. }) => "too many failures",

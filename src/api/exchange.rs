@@ -20,6 +20,7 @@ use super::http::{Parameters, RequestHead, Response};
 use super::intake::Intake;
 use super::log::{LogRequests, Record, WriteCounts};
 use super::manage::{self, Managing};
+use super::origin;
 use super::params::{Dialect, QueryParams};
 use super::ping;
 use super::query::{Querying, in_format_asked};
@@ -43,6 +44,8 @@ use entrance::{Door, Then};
 const CONFIGURE_CEILING: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: 64 << 10 };
 /// What is reserved for a body whose length is not announced.
 const UNKNOWN_BODY_BYTES: usize = 10_000_000;
+/// Of an origin that is refused so much is repeated.
+const ORIGIN_CHARS_MAX: usize = 200;
 
 /// Room for the first pieces of a plain write, whose lines do not wait for its end.
 const PLAIN_HELD_BYTES: usize = 512 << 10;
@@ -265,6 +268,9 @@ impl Exchange {
         service: &mut Service,
         platform: &dyn Platform,
     ) -> Result<Action, ApiError> {
+        if let Some(page) = self.origins.as_ref().and_then(|own| origin::foreign(&self.head, own)) {
+            return Err(ApiError::ForeignOrigin(page.chars().take(ORIGIN_CHARS_MAX).collect()));
+        }
         if self.head.method == "OPTIONS" {
             return Ok(Action::Respond(headers::preflight()));
         }

@@ -18,6 +18,7 @@ pub mod intake;
 pub mod location;
 pub mod log;
 pub mod manage;
+pub mod origin;
 pub mod params;
 pub mod ping;
 pub mod query;

@@ -1,0 +1,98 @@
+//! Pages of other origins: a browser sends their requests with whatever it may send, unasked.
+//!
+//! What a page sends to another origin says so in `Origin`. Without this check the page could not
+//! read the answer, but what it asked for was done all the same.
+
+use super::http::RequestHead;
+use super::settings::CorsOrigins;
+
+/// The origin of `head` if it is neither this server's own nor among `allowed`. The scheme does
+/// not count: behind a proxy that ends TLS it is another one.
+pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a str> {
+    let origin = head.header("origin")?;
+    let own = authority(origin).is_some_and(|page| {
+        let host = head.header("host").and_then(|host| split(host, page.1));
+        host.is_some_and(|(name, port)| port == page.1 && name.eq_ignore_ascii_case(page.0))
+    });
+    (!own && !allowed.allow(origin)).then_some(origin)
+}
+
+/// Host and port of `scheme://host[:port]`; `None` for anything else, `null` above all.
+fn authority(origin: &str) -> Option<(&str, u16)> {
+    let (scheme, rest) = origin.split_once("://")?;
+    let port = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    split(rest, port)
+}
+
+/// Host and port of `host[:port]`, where an IPv6 address stands in brackets.
+fn split(authority: &str, default_port: u16) -> Option<(&str, u16)> {
+    match authority.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => Some((name, port.parse().ok()?)),
+        _ => Some((authority, default_port)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether `origin` is foreign to a server that was asked as `host`.
+    fn is_foreign(origin: &str, host: Option<&str>, allowed: &[&str]) -> bool {
+        let given = [("origin", Some(origin)), ("host", host)];
+        let given = given.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let headers = given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let head = RequestHead { headers, ..RequestHead::default() };
+        let allowed = CorsOrigins::List(allowed.iter().map(|&one| one.to_owned()).collect());
+        foreign(&head, &allowed).is_some()
+    }
+
+    #[test]
+    fn a_page_of_the_server_itself_is_not_foreign() {
+        for (origin, host) in [
+            ("http://127.0.0.1:8787", "127.0.0.1:8787"),
+            ("https://a.example", "a.example"),
+            ("https://a.example", "A.example:443"),
+            ("http://a.example", "a.example:80"),
+            ("https://a.example:8443", "a.example:8443"),
+            ("http://[::1]:8787", "[::1]:8787"),
+            ("http://[::1]", "[::1]"),
+        ] {
+            assert!(!is_foreign(origin, Some(host), &[]), "{origin} {host}");
+        }
+    }
+
+    #[test]
+    fn every_other_page_is_unless_it_is_listed() {
+        for (origin, host) in [
+            ("https://b.example", "a.example"),
+            ("https://a.example.evil", "a.example"),
+            ("https://evil-a.example", "a.example"),
+            ("http://127.0.0.1:3000", "127.0.0.1:8787"),
+            ("http://localhost:8787", "127.0.0.1:8787"),
+            ("http://a.example", "a.example:443"),
+            ("https://a.example:x", "a.example:x"),
+            ("a.example", "a.example"),
+            ("null", "null"),
+            ("", ""),
+            ("file://", ""),
+        ] {
+            assert!(is_foreign(origin, Some(host), &["https://c.example"]), "{origin} {host}");
+            assert!(is_foreign(origin, None, &[]), "{origin}");
+            assert!(!is_foreign(origin, Some(host), &["https://c.example", origin]), "{origin}");
+        }
+    }
+
+    #[test]
+    fn no_origin_and_any_origin_pass() {
+        let head = RequestHead::default();
+        assert_eq!(foreign(&head, &CorsOrigins::List(Vec::new())), None);
+        let headers = vec![("origin".to_owned(), "null".to_owned())];
+        let head = RequestHead { headers, ..head };
+        assert_eq!(foreign(&head, &CorsOrigins::List(Vec::new())), Some("null"));
+        assert_eq!(foreign(&head, &CorsOrigins::Any), None);
+    }
+}
