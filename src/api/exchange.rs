@@ -5,6 +5,7 @@
 
 mod ceiling;
 mod entrance;
+mod health;
 mod query;
 mod write;
 
@@ -16,6 +17,7 @@ use super::error::{ApiError, Shape};
 use super::export::Exporting;
 use super::form;
 use super::headers;
+use super::health::{Checking, Health};
 use super::http::{Parameters, RequestHead, Response};
 use super::intake::Intake;
 use super::log::{LogRequests, Record, WriteCounts};
@@ -65,6 +67,8 @@ pub struct Service {
     pub write_counts: WriteCounts,
     /// Who failed to authenticate.
     pub throttle: Throttle,
+    /// Whether the Catalog answers.
+    pub health: Health,
 }
 
 impl Service {
@@ -77,6 +81,7 @@ impl Service {
             hash_seed,
             write_counts: WriteCounts::default(),
             throttle: Throttle::default(),
+            health: Health::default(),
         }
     }
 }
@@ -119,6 +124,7 @@ enum State {
     Locating(Box<Survey>),
     Tokens(Box<Tokens>),
     Verifying(Box<Verifying>),
+    Checking(Checking),
     Finished,
 }
 
@@ -276,7 +282,7 @@ impl Exchange {
         }
         match self.head.route() {
             "/ping" => self.allow("GET, HEAD").map(|()| Action::Respond(ping::ping(&self.url))),
-            "/health" => self.allow("GET, HEAD").map(|()| Action::Respond(ping::health())),
+            "/health" => self.begin_health(service, platform),
             "/write" => self.open("POST", service, platform, Door::Write(Dialect::V1)),
             "/api/v2/write" => self.open("POST", service, platform, Door::Write(Dialect::V2)),
             "/api/v3/write_lp" => self.open("POST", service, platform, Door::Write(Dialect::V3)),
@@ -406,6 +412,9 @@ impl Exchange {
         if matches!(self.state, State::Locating(_)) {
             return self.locate_step(service, platform, reply);
         }
+        if matches!(self.state, State::Checking(_)) {
+            return self.health_step(service, platform, reply);
+        }
         let context = &mut Context { cache: &mut service.cache, platform };
         let action = match &mut self.state {
             State::Writing(writing) => writing.step(context, reply),
@@ -417,6 +426,7 @@ impl Exchange {
             State::Verifying(verifying) => verifying.step(context, reply),
             State::Identifying { .. }
             | State::Locating(_)
+            | State::Checking(_)
             | State::Body { .. }
             | State::Finished => Ok(Action::End),
         };

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod export;
 pub mod form;
 pub mod headers;
+pub mod health;
 pub mod http;
 pub mod intake;
 pub mod location;

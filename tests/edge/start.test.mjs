@@ -155,6 +155,8 @@ test('without a secret nothing is served, with one only its bearer', async (t) =
   assert.equal(refused.status, 503);
   assert.match(await refused.text(), /ADMIN_TOKEN/);
   assert.equal((await closed.fetch('/ping')).status, 204);
+  const unhealthy = await closed.fetch('/health');
+  assert.deepEqual([unhealthy.status, (await unhealthy.json()).status], [503, 'fail']);
 
   const short = await tidemark(t, { secret: 'dev-token' });
   const guessable = await fetch(`${short.url}/query?q=DROP+DATABASE+d&p=dev-token`, { method: 'POST' });
@@ -162,6 +164,8 @@ test('without a secret nothing is served, with one only its bearer', async (t) =
   assert.match(await guessable.text(), /ADMIN_TOKEN has 9 characters.* at least 16/);
 
   const server = await tidemark(t);
+  const healthy = await fetch(`${server.url}/health`);
+  assert.deepEqual([healthy.status, (await healthy.json()).status], [200, 'pass']);
   const statusWith = async (Authorization) =>
     (await fetch(`${server.url}/query?q=SHOW+DATABASES`, { headers: { Authorization } })).status;
   assert.equal(await statusWith('Token another-of-the-tests'), 401);

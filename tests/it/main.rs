@@ -18,6 +18,7 @@ mod format;
 mod functions;
 mod grafana;
 mod grants;
+mod health;
 mod http;
 mod influxql;
 mod influxql_hostile;

@@ -1,0 +1,89 @@
+//! `/health` of a service without a secret, of a whole one, and of one whose Catalog is lost.
+
+use serde_json::Value;
+use tidemark::api::action::Action;
+use tidemark::api::exchange::{Exchange, Service};
+use tidemark::api::http::RequestHead;
+use tidemark::api::settings::Settings;
+use tidemark::protocol::call::{Address, CallFailure, Reply};
+use tidemark::protocol::catalog::FromCatalog;
+use tidemark::protocol::envelope;
+use tidemark::protocol::grants::GrantChanges;
+
+use crate::product::TOKEN;
+use crate::world::platform::TestPlatform;
+
+const S_NS: i64 = 1_000_000_000;
+
+struct Isolate {
+    service: Service,
+    platform: TestPlatform,
+    /// What the Catalog answers; a pause is over when it does not.
+    catalog: Option<Result<Vec<u8>, CallFailure>>,
+    questions: u32,
+}
+
+impl Isolate {
+    fn with(token: Option<&str>) -> Self {
+        let settings =
+            Settings::read(|name| token.filter(|_| name == "ADMIN_TOKEN").map(str::to_owned));
+        let platform = TestPlatform::new(1);
+        Self { service: Service::new(settings, 1), platform, catalog: None, questions: 0 }
+    }
+
+    /// Status and `"status"` of the answer.
+    fn health(&mut self) -> (u16, String) {
+        let Self { service, platform, .. } = self;
+        let head =
+            RequestHead { method: "GET".into(), path: "/health".into(), ..RequestHead::default() };
+        let (mut exchange, mut action) = Exchange::start(service, platform, head);
+        if let Action::Calls(calls) = &action {
+            self.questions += 1;
+            let to: Vec<&Address> = calls.iter().map(|call| &call.to).collect();
+            assert_eq!(to, [&Address::Catalog, &Address::Pause]);
+            let reply = match self.catalog.clone() {
+                Some(result) => Reply { id: calls[0].id, result },
+                None => Reply { id: calls[1].id, result: Ok(Vec::new()) },
+            };
+            action = exchange.reply(service, platform, reply);
+        }
+        let Action::Respond(response) = action else { panic!("{action:?}") };
+        let body: Value = serde_json::from_slice(&response.body).unwrap();
+        (response.status, body["status"].as_str().unwrap().to_owned())
+    }
+
+    fn pass(&mut self, ns: i64) {
+        self.platform.advance_to(self.platform.time_ns() + ns);
+    }
+}
+
+#[test]
+fn without_a_secret_that_holds_it_fails() {
+    for token in [None, Some("short")] {
+        let mut isolate = Isolate::with(token);
+        assert_eq!(isolate.health(), (503, "fail".to_owned()));
+        assert_eq!(isolate.questions, 0);
+    }
+}
+
+#[test]
+fn a_lost_catalog_is_a_warning_and_is_asked_once_in_five_seconds() {
+    let mut isolate = Isolate::with(Some(TOKEN));
+    let changes = GrantChanges { version: 0, live: Vec::new(), changed: Vec::new() };
+    let reply = envelope::encode(&FromCatalog::Grants(Box::new(changes)));
+    isolate.catalog = Some(Ok(reply.clone()));
+    let (pass, warn) = ((200, "pass".to_owned()), (200, "warn".to_owned()));
+    assert_eq!((isolate.health(), isolate.questions), (pass.clone(), 1));
+    for (lost, questions) in [(Some(Err(CallFailure::Overloaded)), 2), (None, 3)] {
+        isolate.catalog = lost;
+        let before = if questions == 2 { &pass } else { &warn };
+        isolate.pass(5 * S_NS - 1);
+        assert_eq!((&isolate.health(), isolate.questions), (before, questions - 1));
+        isolate.pass(1);
+        assert_eq!((isolate.health(), isolate.questions), (warn.clone(), questions));
+        assert_eq!((isolate.health(), isolate.questions), (warn.clone(), questions));
+    }
+    isolate.catalog = Some(Ok(reply));
+    isolate.pass(5 * S_NS);
+    assert_eq!(isolate.health(), pass);
+}
