@@ -117,15 +117,16 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Reads the runs and writes their rows, measurement by measurement and window by window.
+    /// Reads the runs and writes their rows, measurement by measurement.
     fn merge(&self, keys: &[u64]) -> Result<Run, Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
-        let mut groups: SortedMap<(MeasurementId, i64), Vec<(u64, &Summary)>> = SortedMap::new();
+        // Runs come in order of sequence, and nothing else orders their rows: the width of windows
+        // may have changed between two of them.
+        let mut groups: SortedMap<MeasurementId, Vec<(u64, &Summary)>> = SortedMap::new();
         for &key in keys {
             let segments = loaded.directories.get(&key).map_or(&[][..], |d| &d.segments);
             for segment in segments {
-                let group = (segment.measurement, segment.window);
-                groups.entry(group).or_default().push((key, segment));
+                groups.entry(segment.measurement).or_default().push((key, segment));
             }
         }
         let segments = || groups.values().flatten().map(|(_, segment)| segment);
@@ -134,7 +135,7 @@ impl<S: Store> Shard<S> {
         let tombstones = loaded.tombstones.values().map(|tombstone| tombstone.sequence);
         let last = segments().map(|s| s.last_sequence).chain(tombstones).max().unwrap_or_default();
         let mut writer = RunWriter::new(loaded.state.settings.window_ns, first, last);
-        for ((measurement, _), segments) in &groups {
+        for (measurement, segments) in &groups {
             if loaded.state.settings.retired.contains(measurement) {
                 continue;
             }

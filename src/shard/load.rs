@@ -76,7 +76,7 @@ pub(super) struct Loaded {
 pub(super) struct Plan {
     /// Directory rows of the next runs to merge, in order of sequence; empty for none.
     pub merge: Vec<u64>,
-    /// The latest time of the window that expires first.
+    /// The latest time of the segments that expire first.
     pub first_max_time_ns: Option<i64>,
     /// Whether segments that nobody may see or tombstones without work are left.
     pub has_garbage: bool,

@@ -1,8 +1,6 @@
 //! Whole segments that nobody may see any more: past their retention, or of dropped measurements.
 //! And tombstones that hide nothing any more.
 
-use std::cmp::Reverse;
-
 use super::Shard;
 use super::jobs::{self, Job};
 use super::load::{Loaded, Plan};
@@ -25,7 +23,7 @@ pub(super) fn plan(loaded: &Loaded) -> Plan {
     let hidden_bytes = hidden.map(|segment| segment.bytes).sum();
     Plan {
         merge: super::compact::choose(loaded),
-        first_max_time_ns: windows(loaded).iter().map(|&(_, latest_ns)| latest_ns).min(),
+        first_max_time_ns: components(loaded).iter().map(|of| of.max_time_ns).min(),
         has_garbage: segments().any(is_retired)
             || loaded.directories.values().any(|directory| is_row_covered(loaded, directory))
             || spent(loaded).next().is_some(),
@@ -44,15 +42,45 @@ pub(super) fn is_covered(loaded: &Loaded, segment: &Summary) -> bool {
     loaded.tombstones.values().any(|tombstone| tombstone.covers(segment))
 }
 
-/// Each measurement's windows, and the latest time in them. The rows of a window overwrite each
-/// other, so its segments are dropped together: without the later ones older values would return.
-fn windows(loaded: &Loaded) -> Vec<((MeasurementId, i64), i64)> {
+/// Segments of one measurement that overlap in time, directly or through others. Their rows may
+/// overwrite each other, so they are dropped together: without the later writes older values would
+/// return. Windows say nothing here: their width may have changed between two runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Component {
+    measurement: MeasurementId,
+    min_time_ns: i64,
+    max_time_ns: i64,
+}
+
+impl Component {
+    fn has(&self, segment: &Summary) -> bool {
+        let times = self.min_time_ns..=self.max_time_ns;
+        self.measurement == segment.measurement && times.contains(&segment.min_time_ns)
+    }
+}
+
+/// The components of all segments, ascending by measurement and time.
+fn components(loaded: &Loaded) -> Vec<Component> {
     let segments = loaded.directories.values().flat_map(|directory| &directory.segments);
-    let mut windows: Vec<_> =
-        segments.map(|s| ((s.measurement, s.window), s.max_time_ns)).collect();
-    sorted::sort_by_key(&mut windows, |&(window, latest_ns)| (window, Reverse(latest_ns)));
-    windows.dedup_by_key(|&mut (window, _)| window);
-    windows
+    let alone = |segment: &Summary| Component {
+        measurement: segment.measurement,
+        min_time_ns: segment.min_time_ns,
+        max_time_ns: segment.max_time_ns,
+    };
+    let mut all: Vec<_> = segments.map(alone).collect();
+    sorted::sort_by(&mut all, Ord::cmp);
+    let mut components: Vec<Component> = Vec::new();
+    for next in all {
+        match components.last_mut() {
+            Some(last)
+                if last.measurement == next.measurement && next.min_time_ns <= last.max_time_ns =>
+            {
+                last.max_time_ns = last.max_time_ns.max(next.max_time_ns);
+            }
+            _ => components.push(next),
+        }
+    }
+    components
 }
 
 /// When there is something to drop.
@@ -94,12 +122,14 @@ impl<S: Store> Shard<S> {
         self.load()?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let settings = &loaded.state.settings;
-        let mut expired = windows(loaded);
+        let mut expired = components(loaded);
         let oldest_kept_ns = now_ns.saturating_sub(settings.duration_ns);
-        expired.retain(|&(_, latest_ns)| settings.duration_ns > 0 && latest_ns < oldest_kept_ns);
+        expired.retain(|of| settings.duration_ns > 0 && of.max_time_ns < oldest_kept_ns);
         let is_gone = |segment: &Summary| {
-            let window = (segment.measurement, segment.window);
-            expired.binary_search_by_key(&window, |&(window, _)| window).is_ok()
+            let start = (segment.measurement, segment.min_time_ns);
+            let behind = expired.partition_point(|of| (of.measurement, of.min_time_ns) <= start);
+            let before = behind.checked_sub(1).and_then(|at| expired.get(at));
+            before.is_some_and(|of| of.has(segment))
                 || settings.retired.contains(&segment.measurement)
         };
         let mut changed: Vec<(u64, Directory)> = loaded

@@ -20,6 +20,9 @@ use crate::fault_store::FaultStore;
 const PAUSE_NS: i64 = 700_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
 
+/// From some times apart to all of them together.
+const WIDTHS_NS: [i64; 4] = [1, WINDOW_NS, 7 * WINDOW_NS, i64::MAX];
+
 /// What can happen to a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -36,6 +39,8 @@ pub(super) enum Step {
     Reopen,
     /// For a while only what is younger than some moment is kept.
     Retention,
+    /// ALTER RETENTION POLICY … SHARD DURATION: later runs are cut into windows of another width.
+    Width,
     /// DROP MEASUREMENT, and one of the same name afterwards.
     Drop,
     /// What lies at or after some time is moved to another shard.
@@ -136,6 +141,7 @@ impl Life {
                 Ok(())
             }
             Step::Retention => self.retention(),
+            Step::Width => self.width(),
             Step::Drop => self.drop_measurement(),
             Step::Split => self.split(),
         }
@@ -347,6 +353,11 @@ impl Life {
         self.configure(|settings, _| settings.duration_ns = 0)?;
         self.first_kept_ns = i64::MIN;
         Ok(())
+    }
+
+    fn width(&mut self) -> Result<(), Refusal> {
+        let width_ns = WIDTHS_NS[self.rng.usize(..WIDTHS_NS.len())];
+        self.configure(|settings, _| settings.window_ns = width_ns)
     }
 
     fn configure(&mut self, change: impl FnOnce(&mut ShardSettings, i64)) -> Result<(), Refusal> {

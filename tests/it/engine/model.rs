@@ -17,14 +17,14 @@ const FLUSHES_MIN: u64 = 2;
 /// How often each kind of operation was taken.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
-    steps: [u64; 8],
+    steps: [u64; 9],
     faults: u64,
     flushes: u64,
     compactions: u64,
 }
 
 /// Each random step, and how often of a thousand.
-const CHANCES: [(Step, &str, u16); 8] = [
+const CHANCES: [(Step, &str, u16); 9] = [
     (Step::Write, "write or overwrite", 520),
     (Step::Repeat, "repeated write", 30),
     (Step::Query, "query", 210),
@@ -32,6 +32,7 @@ const CHANCES: [(Step, &str, u16); 8] = [
     (Step::Pause, "pause for the alarm", 70),
     (Step::Reopen, "reopen", 60),
     (Step::Retention, "retention", 10),
+    (Step::Width, "another window width", 10),
     (Step::Drop, "dropped measurement", 10),
 ];
 /// Of a thousand steps, so many during which one storage operation may fail.

@@ -328,3 +328,71 @@ fn messages_become_calls() {
     assert_eq!(shard.handle(&message, NOW_NS), FromShard::Stale);
     assert_eq!(shard.handle(&ToShard::Wipe, NOW_NS), FromShard::Done);
 }
+
+/// Widths before and after: an ALTER RETENTION POLICY … SHARD DURATION, and its way back.
+const WIDTHS_NS: [[i64; 2]; 2] = [[WINDOW_NS, 7 * WINDOW_NS], [7 * WINDOW_NS, WINDOW_NS]];
+
+/// In windows whose numbers are others under each width.
+const FIRST_NS: i64 = 70 * WINDOW_NS;
+
+/// The same times written twice, with another window width the second time, one run each.
+fn overwritten(widths_ns: [i64; 2], duration_ns: i64) -> (MemoryStore, Shard<MemoryStore>) {
+    let (store, mut shard) = opened();
+    let written = |value| -> Vec<Point> {
+        (0..36).map(|at| integer(1, FIRST_NS + at * 100, value)).collect()
+    };
+    for (value, window_ns) in (1..).zip(widths_ns) {
+        let generation = 1 + value as u64;
+        shard.configure(&ShardSettings { window_ns, generation, ..settings() }).unwrap();
+        let stamp = Stamp { generation, ..stamp() };
+        shard.append(&encode(&written(value)), &stamp, NOW_NS).unwrap();
+        shard.alarm(LATER_NS);
+    }
+    let last = ShardSettings { window_ns: widths_ns[1], generation: 4, duration_ns, ..settings() };
+    shard.configure(&last).unwrap();
+    (store, shard)
+}
+
+fn values(shard: &mut Shard<MemoryStore>, generation: u64) -> Vec<FieldValue> {
+    let columns = [ColumnId(11)];
+    let stamp = Stamp { generation, ..stamp() };
+    let found = shard.read(&stamp, |source| {
+        let mut found = BTreeMap::new();
+        for part in 0..source.parts(MeasurementId(1), TimeRange::ALL)?.len() {
+            for run in source.runs(part, 0, TimeRange::ALL, &columns)? {
+                for row in run.rows {
+                    found.insert(run.block.times_ns[row], run.block.columns[0].1.get(row).unwrap());
+                }
+            }
+        }
+        Ok(found)
+    });
+    found.unwrap().into_values().collect()
+}
+
+#[test]
+fn what_was_overwritten_under_another_window_width_never_comes_back_in_a_merge() {
+    for widths_ns in WIDTHS_NS {
+        let (_, mut shard) = overwritten(widths_ns, 0);
+        for later in 1..=3 {
+            let stamp = Stamp { generation: 4, ..stamp() };
+            shard.append(&encode(&[integer(1, FIRST_NS - later, 2)]), &stamp, NOW_NS).unwrap();
+            shard.alarm(LATER_NS);
+        }
+        pause(&mut shard);
+        assert_eq!(shard.stats().unwrap().counters.compactions, 1, "{widths_ns:?}");
+        assert_eq!(values(&mut shard, 4), vec![FieldValue::Integer(2); 39], "{widths_ns:?}");
+    }
+}
+
+#[test]
+fn what_was_overwritten_under_another_window_width_never_comes_back_by_retention() {
+    for widths_ns in WIDTHS_NS {
+        // The first ten times are too old.
+        let (_, mut shard) = overwritten(widths_ns, LATER_NS - FIRST_NS - 1_000);
+        pause(&mut shard);
+        let left = values(&mut shard, 4);
+        assert!((26..=36).contains(&left.len()), "{widths_ns:?}");
+        assert_eq!(left, vec![FieldValue::Integer(2); left.len()], "{widths_ns:?}");
+    }
+}
