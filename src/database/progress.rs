@@ -8,6 +8,7 @@ use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::round::Request;
 use crate::protocol::shard::{Stamp, ToShard};
+use crate::scan::page::SummaryPage;
 use crate::scan::request::{SummaryRequest, SummaryWant};
 
 /// What a flight has heard for the split it drives.
@@ -23,8 +24,8 @@ pub(super) struct Progress {
     pub(super) heaviest: (u64, Option<i64>),
     /// Position of the old shard that was asked what it has.
     pub(super) source: u32,
-    /// That position, and the measurements of which it has rows to copy.
-    pub(super) live: Option<(u32, Vec<MeasurementId>)>,
+    /// What it has said so far.
+    live: Option<Live>,
     /// Where the copying was when a page was asked for, and of which measurement.
     pub(super) asked: Option<(Copying, MeasurementId)>,
     /// The copying once the page under way is written, and that page as messages.
@@ -32,7 +33,31 @@ pub(super) struct Progress {
     pub(super) pages: u32,
 }
 
+/// The measurements of which an old shard has rows to copy.
+#[derive(Debug)]
+struct Live {
+    /// Its position.
+    shard: u32,
+    /// Of the pages so far.
+    measurements: Vec<MeasurementId>,
+    /// Where the next page starts; `None` once all have come.
+    rest: Option<(u32, Vec<String>)>,
+}
+
 impl Progress {
+    /// Takes a page of what the old shard has. `false` if it does not get any further: such a page
+    /// would be asked for again and again.
+    pub(super) fn learn_live(&mut self, page: SummaryPage) -> bool {
+        let shard = self.source;
+        let known = self.live.take().filter(|live| live.shard == shard);
+        let mut live = known.unwrap_or(Live { shard, measurements: Vec::new(), rest: None });
+        let goes_on = page.resume.is_none() || page.resume > live.rest;
+        live.measurements.extend(page.measurements.iter().map(|found| found.measurement));
+        live.rest = page.resume;
+        self.live = Some(live);
+        goes_on
+    }
+
     pub(super) fn is_about(&self, split: &Split) -> bool {
         self.target == split.target().map(|target| target.id)
     }
@@ -68,7 +93,9 @@ pub(super) fn next_question(
         schema_version: row.schema.version(),
     };
     let time = copy.target.range;
-    let Some((_, live)) = progress.live.as_ref().filter(|(shard, _)| *shard == copy.shard) else {
+    let known = progress.live.as_ref().filter(|live| live.shard == copy.shard);
+    let Some(Live { measurements: live, rest: None, .. }) = known else {
+        let resume = known.and_then(|live| live.rest.clone());
         progress.source = copy.shard;
         let measurements: Vec<MeasurementId> = row.schema.ids().collect();
         let predicates = vec![None; measurements.len()];
@@ -78,7 +105,7 @@ pub(super) fn next_question(
             predicates,
             want: SummaryWant::Measurements,
             kept_from_ns: None,
-            resume: None,
+            resume,
             items_max: None,
         };
         return Question::Ask(request(

@@ -256,8 +256,9 @@ impl<S: Store> Database<S> {
                 }
                 FromShard::Appended { .. } if is_page => {}
                 FromShard::Summary(page) => {
-                    let live = page.measurements.iter().map(|found| found.measurement);
-                    flight.split.live = Some((flight.split.source, live.collect()));
+                    if !flight.split.learn_live(page) {
+                        return Err(unexpected().into());
+                    }
                 }
                 FromShard::Scanned { resume, groups, .. } => {
                     let groups = page::decode(&groups)

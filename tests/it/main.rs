@@ -48,6 +48,7 @@ mod select_cases;
 mod series_lists;
 mod shards;
 mod simulator;
+mod split_pages;
 mod split_schedule;
 mod splits;
 mod subqueries;
