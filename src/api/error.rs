@@ -134,6 +134,9 @@ pub enum ApiError {
     /// A limit that more requests will not get past.
     #[error("{0}")]
     Limit(String),
+    /// Too large for any number of tries; in smaller pieces it is taken.
+    #[error("{0}")]
+    TooLarge(String),
     /// What the vendor offers and this does not, and what to use.
     #[error("{0}")]
     NotImplemented(String),
@@ -171,6 +174,7 @@ impl ApiError {
             | Self::Rejected { retention: false, .. } => 400,
             Self::Body(BodyError::UnknownEncoding(_)) => 415,
             Self::Body(BodyError::TooLarge(_))
+            | Self::TooLarge(_)
             | Self::Overloaded(Overloaded { never: true, .. }) => 413,
             Self::Stalled => 408,
             Self::NoRoute(_)
@@ -198,7 +202,7 @@ impl ApiError {
             ) => "forbidden",
             Self::Params(_) => "parameters",
             Self::Body(BodyError::UnknownEncoding(_) | BodyError::Gzip(_)) => "encoding",
-            Self::Body(BodyError::TooLarge(_)) => "too large",
+            Self::Body(BodyError::TooLarge(_)) | Self::TooLarge(_) => "too large",
             Self::Overloaded(_) => "overloaded",
             Self::Stalled => "stalled",
             Self::NoRoute(_) => "route",
@@ -308,6 +312,7 @@ impl From<Error> for ApiError {
                 DatabaseRefusal::Policy(_) => Self::Invalid(text),
                 DatabaseRefusal::Placement(_) => Self::NotImplemented(text),
             },
+            Error::FrameHeader { .. } => Self::TooLarge(text),
             Error::Damaged { .. } | Error::Shard(_) => Self::Internal(text),
             Error::PartlyApplied(_) => Self::Unavailable { message: text, retry_after_s: 2 },
             Error::Unavailable(why) => {

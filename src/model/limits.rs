@@ -60,6 +60,9 @@ pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 40_000_000;
 pub const LONE_BODY_BYTES_MAX: usize = 72_000_000;
 /// Memtables and caches of all objects of one isolate, bytes.
 pub const MEMTABLE_BYTES_MAX: usize = 40_000_000;
+/// What a frame says of its measurements and columns, bytes: it stands whole in one row of a log,
+/// of at most 1.9 MB. A measurement takes some 30, and 2 or 3 for each of its columns.
+pub const FRAME_HEADER_BYTES_MAX: usize = 1_800_000;
 /// InfluxQL text, bytes.
 pub const QUERY_TEXT_BYTES_MAX: usize = 64 << 10;
 /// Nesting of expressions and subqueries.

@@ -15,7 +15,8 @@ pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
 const TEXT_BYTES_PER_TABLE: usize = 2 << 20;
 
 /// Appends one frame with the selected rows of `tables`, regrouped by series (see the page above).
-pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
+/// Answers how many bytes of it are its header.
+pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) -> usize {
     let mut header = FrameHeader::default();
     let start = out.len();
     for table in tables {
@@ -36,6 +37,7 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
     if let Some(frame) = out.get_mut(start..) {
         frame.rotate_right(header_bytes);
     }
+    header_bytes
 }
 
 fn rows_per_table(block: &Block) -> usize {
