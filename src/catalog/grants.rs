@@ -95,8 +95,8 @@ impl Grantees {
         let id = grantee.id;
         store.open()?;
         store.atomically(|| {
-            store.put(Table::State, STATE_ROW, &row::encode(&state), &[])?;
-            store.put(Table::Schema, id, &row::encode(&grantee), &[])
+            store.put(Table::State, STATE_ROW, &row::encode(&state)?, &[])?;
+            store.put(Table::Schema, id, &row::encode(&grantee)?, &[])
         })?;
         self.state = state;
         match place.and_then(|place| self.rows.get_mut(place)) {
@@ -113,10 +113,10 @@ impl Grantees {
         grantee: &Grantee,
     ) -> Result<Option<CatalogRefusal>, StoreError> {
         let count = self.rows.len() + usize::from(place.is_none());
-        let mut bytes = row::encode(grantee).len();
+        let mut bytes = row::encode(grantee)?.len();
         for (position, row) in self.rows.iter().enumerate() {
             if Some(position) != place {
-                bytes += row::encode(row).len();
+                bytes += row::encode(row)?.len();
             }
         }
         let over = [(count, GRANTEES_MAX, "entries"), (bytes, GRANTEES_BYTES_MAX, "bytes")];
@@ -142,7 +142,7 @@ impl Grantees {
         let Some(id) = self.rows.get(place).map(|row| row.id) else { return Ok(false) };
         let state = State { version: self.state.version + 1, ..self.state };
         store.atomically(|| {
-            store.put(Table::State, STATE_ROW, &row::encode(&state), &[])?;
+            store.put(Table::State, STATE_ROW, &row::encode(&state)?, &[])?;
             store.delete(Table::Schema, id..=id)
         })?;
         self.state = state;

@@ -119,8 +119,8 @@ impl Entries {
         let state = State { next_entry: number + 1 };
         store.open()?;
         store.atomically(|| {
-            store.put(Table::State, 0, &row::encode(&state), &[])?;
-            store.put(Table::Entry, number, &row::encode(&entry), &[])
+            store.put(Table::State, 0, &row::encode(&state)?, &[])?;
+            store.put(Table::Entry, number, &row::encode(&entry)?, &[])
         })?;
         self.state = state;
         self.rows.insert(number, entry);
@@ -209,7 +209,7 @@ impl Entries {
     ) -> Result<(), StoreError> {
         let Some(mut entry) = self.rows.get(&number).cloned() else { return Ok(()) };
         edit(&mut entry);
-        store.put(Table::Entry, number, &row::encode(&entry), &[])?;
+        store.put(Table::Entry, number, &row::encode(&entry)?, &[])?;
         self.rows.insert(number, entry);
         Ok(())
     }

@@ -51,14 +51,15 @@ impl serde::de::Error for Error {
     }
 }
 
-/// The bytes of `value`; none, which no reader takes for a struct or an enum, if it holds a type
-/// without a form.
-pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+/// The bytes of `value`.
+///
+/// # Errors
+/// [`Error::Unsupported`] if it holds a type without a form, [`Error::Length`] for what is too
+/// long, [`Error::Shape`] with what its own `Serialize` says.
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     let mut writer = writer::Writer::default();
-    match value.serialize(&mut writer) {
-        Ok(()) => writer.out,
-        Err(_) => Vec::new(),
-    }
+    value.serialize(&mut writer)?;
+    Ok(writer.out)
 }
 
 /// What [`encode`] was given.

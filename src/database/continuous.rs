@@ -74,7 +74,7 @@ impl<S: Store> Database<S> {
         }
         let key = rows.continuous.last().map_or(FIRST_KEY, |last| last.key + 1);
         let kept = Kept { key, query: query.clone(), not_before_ns: 0, failures: 0 };
-        self.store.put(Table::Entry, key, &row::encode(query), &[])?;
+        self.store.put(Table::Entry, key, &row::encode(query)?, &[])?;
         self.open_rows()?.continuous.push(kept);
         Ok(FromDatabase::Done)
     }
@@ -123,7 +123,7 @@ impl<S: Store> Scheduled for Database<S> {
         kept.not_before_ns = 0;
         kept.failures = 0;
         let (key, head) = (kept.key, row::encode(&kept.query));
-        let stored = self.store.put(Table::Entry, key, &head, &[]);
+        let stored = head.and_then(|head| self.store.put(Table::Entry, key, &head, &[]));
         if let Err(error) = stored {
             self.distrust(platform, &error);
         }

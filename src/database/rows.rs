@@ -89,7 +89,7 @@ impl Bill {
         let mut billed = self.now(store);
         // The row itself.
         billed.rows_written += 1;
-        store.put(Table::State, BILLED_KEY, &row::encode(&billed), &[])
+        store.put(Table::State, BILLED_KEY, &row::encode(&billed)?, &[])
     }
 }
 
@@ -237,10 +237,10 @@ impl Rows {
 
 fn write<S: Store>(store: &S, change: &Change) -> Result<(), StoreError> {
     if let Some(state) = &change.state {
-        store.put(Table::State, 0, &row::encode(state), &[])?;
+        store.put(Table::State, 0, &row::encode(state)?, &[])?;
     }
     if let Some((number, policy)) = &change.policy {
-        let head = row::encode(&PolicyHead { policy: policy.clone() });
+        let head = row::encode(&PolicyHead { policy: policy.clone() })?;
         store.put(Table::Entry, *number, &head, &[])?;
     }
     if let Some(number) = change.removed_policy {
@@ -252,7 +252,7 @@ fn write<S: Store>(store: &S, change: &Change) -> Result<(), StoreError> {
         put_measurement(store, *number, marker)?;
     }
     for (key, job) in &change.jobs {
-        store.put(Table::Job, *key, &row::encode(job), &[])?;
+        store.put(Table::Job, *key, &row::encode(job)?, &[])?;
     }
     for &key in &change.removed_jobs {
         store.delete(Table::Job, key..=key)?;
@@ -266,5 +266,5 @@ fn put_measurement<S: Store>(
     measurement: &MeasurementSchema,
 ) -> Result<(), StoreError> {
     let key = number << MEASUREMENT_BITS | u64::from(measurement.id.0);
-    store.put(Table::Schema, key, &row::encode(measurement), &[])
+    store.put(Table::Schema, key, &row::encode(measurement)?, &[])
 }

@@ -35,6 +35,9 @@ pub enum Direction {
     FromShard = 6,
 }
 
+/// In the place of the direction: the sender could not encode its message, and the header says why.
+const UNSAID: u8 = 0;
+
 /// Why bytes are no message. Always an answer of 503: one end is newer than the other can read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
@@ -47,6 +50,9 @@ pub enum EnvelopeError {
     /// Meant for another kind of object.
     #[error("a message of direction {0} does not belong here")]
     Direction(u8),
+    /// The other end could not encode what it had to say.
+    #[error("a message could not be encoded: {0}")]
+    Unsaid(String),
     /// The header names no known message.
     #[error("unreadable message header: {0}")]
     Header(String),
@@ -75,11 +81,16 @@ pub fn encode<M: Wire>(message: &M) -> Vec<u8> {
 
 /// The bytes of `message` for a peer that spoke `version`: a reply comes in its request's version.
 pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
-    let header = metadata::encode(message);
     let body = message.body();
+    let (direction, header) = match metadata::encode(message) {
+        Ok(header) => (M::DIRECTION as u8, header),
+        // Whoever receives it is told, so that nobody takes it for a message.
+        Err(why) => (UNSAID, why.to_string().into_bytes()),
+    };
     let mut out = Vec::with_capacity(PREFIX_BYTES + header.len() + body.len());
     out.push(version);
-    out.push(M::DIRECTION as u8);
+    out.push(direction);
+    // Of a longer one the end is missing: no message either.
     out.extend_from_slice(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(&header);
     out.extend_from_slice(body);
@@ -125,12 +136,13 @@ fn open(bytes: &[u8], direction: Direction) -> Result<(u8, &[u8], &[u8]), Envelo
     if !(VERSION_MIN..=VERSION).contains(&version) {
         return Err(EnvelopeError::Version(version));
     }
-    if sent_as != direction as u8 {
-        return Err(EnvelopeError::Direction(sent_as));
-    }
     let header_bytes = u32::from_le_bytes([a, b, c, d]) as usize;
     let (header, body) = rest.split_at_checked(header_bytes).ok_or(length)?;
-    Ok((version, header, body))
+    match sent_as {
+        sent_as if sent_as == direction as u8 => Ok((version, header, body)),
+        UNSAID => Err(EnvelopeError::Unsaid(String::from_utf8_lossy(header).into_owned())),
+        sent_as => Err(EnvelopeError::Direction(sent_as)),
+    }
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl<S: Store> Shard<S> {
             return Err(Refusal::Invalid("too many deletes are pending".into()));
         }
         let tombstone = Tombstone { sequence, before: before.min(sequence), deletions };
-        let written = self.store.put(Table::Tombstone, key, &row::encode(&tombstone), b"");
+        let written = self.store.put(Table::Tombstone, key, &row::encode(&tombstone)?, b"");
         if let Err(error) = written {
             return Err(self.lost(error.into()));
         }

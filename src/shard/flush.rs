@@ -164,7 +164,7 @@ fn set_aside<S: Store>(
 ) -> Result<(), StoreError> {
     let mut key = first_key;
     for (damage, raw) in aside.iter().zip(wal.damaged()) {
-        store.put(Table::Tombstone, key, &row::encode(damage), b"")?;
+        store.put(Table::Tombstone, key, &row::encode(damage)?, b"")?;
         for (part, &slot) in (1..ASIDE_KEYS).zip(&raw.slots) {
             let head = store.head(Table::Wal, slot)?.unwrap_or_default();
             let body = store.body(Table::Wal, slot)?.unwrap_or_default();

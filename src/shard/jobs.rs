@@ -177,7 +177,7 @@ impl<S: Store> Shard<S> {
             }
             Some(error) => Attempt { error, ..before },
         };
-        let head = row::encode(&attempt);
+        let head = row::encode(&attempt)?;
         // Known even if it cannot be stored: the next try waits.
         loaded.jobs.attempts.insert(job.key(), attempt);
         Ok(self.store.put(Table::Job, job.key(), &head, b"")?)

@@ -97,7 +97,7 @@ impl<S: Store> Shard<S> {
         let tombstone = hides.then_some(Tombstone { sequence, before: sequence, deletions });
         let written = self.store.atomically(|| -> Result<(), StoreError> {
             if let Some(tombstone) = &tombstone {
-                self.store.put(Table::Tombstone, key, &row::encode(tombstone), b"")?;
+                self.store.put(Table::Tombstone, key, &row::encode(tombstone)?, b"")?;
             }
             state.write(&self.store)
         });

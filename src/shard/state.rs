@@ -62,7 +62,7 @@ impl State {
     }
 
     pub(super) fn write<S: Store>(&self, store: &S) -> Result<(), StoreError> {
-        store.put(Table::State, STATE_KEY, &row::encode(self), b"")
+        store.put(Table::State, STATE_KEY, &row::encode(self)?, b"")
     }
 }
 
@@ -119,7 +119,7 @@ impl ColumnTypes {
     pub(super) fn write_new<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         for (measurement, record) in self.known.iter().filter(|(_, record)| record.is_new) {
             let types: Vec<_> = record.types.iter().collect();
-            store.put(Table::Schema, u64::from(measurement.0), &row::encode(&types), b"")?;
+            store.put(Table::Schema, u64::from(measurement.0), &row::encode(&types)?, b"")?;
         }
         Ok(())
     }

@@ -14,12 +14,16 @@ const ROWS_PER_READ: u32 = 256;
 const KEY_MAX: u64 = (1 << 53) - 1;
 
 /// The bytes of a row's head.
-pub fn encode<T: Serialize>(row: &T) -> Vec<u8> {
-    let mut bytes = metadata::encode(row);
+///
+/// # Errors
+/// [`StoreError::Failed`] for what has no bytes: it must not be stored as a row without content.
+pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
+    let mut bytes =
+        metadata::encode(row).map_err(|e| StoreError::Failed(format!("nothing to store: {e}")))?;
     bytes.insert(0, VERSION);
     let crc = crc32c(&bytes);
     bytes.extend(crc.to_le_bytes());
-    bytes
+    Ok(bytes)
 }
 
 /// What [`encode`] was given; otherwise why not.
@@ -110,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_found() {
-        let bytes = encode(&(1_u8, "a"));
+        let bytes = encode(&(1_u8, "a")).unwrap();
         assert_eq!(decode::<(u8, String)>(&bytes), Ok((1, "a".to_owned())));
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
@@ -120,18 +124,27 @@ mod tests {
         assert_eq!(decode::<u8>(b""), Err("too short"));
     }
 
+    /// A row that is written empty is damage for ever.
+    #[test]
+    fn what_has_no_bytes_is_an_error_and_no_row() {
+        for nothing in [encode(&'c'), encode(&(1_u8, ())).map(|_| Vec::new())] {
+            let why = "nothing to store: metadata of a type without a form";
+            assert_eq!(nothing, Err(StoreError::Failed(why.to_owned())));
+        }
+    }
+
     #[test]
     fn verification_reads_every_row_and_names_the_damaged_ones() {
         let store = MemoryStore::new();
         assert_eq!(verify(&store), Ok(None));
         store.open().unwrap();
         for key in 0..600 {
-            store.put(Table::Schema, key, &encode(&key), &[]).unwrap();
+            store.put(Table::Schema, key, &encode(&key).unwrap(), &[]).unwrap();
         }
-        store.put(Table::Job, 7, &encode(&7_u8), &[]).unwrap();
+        store.put(Table::Job, 7, &encode(&7_u8).unwrap(), &[]).unwrap();
         let sound = verify(&store).unwrap().unwrap();
         assert_eq!((sound.rows, &sound.damaged[..]), (601, &[][..]));
-        store.put(Table::Schema, 555, &encode(&1_u8)[1..], &[]).unwrap();
+        store.put(Table::Schema, 555, &encode(&1_u8).unwrap()[1..], &[]).unwrap();
         store.put(Table::Job, 7, b"", &[]).unwrap();
         let found = verify(&store).unwrap().unwrap();
         let expected =

@@ -71,9 +71,35 @@ fn floats_of_a_request_arrive_bit_by_bit() {
     let bits: Vec<u64> = (0..2_000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
     let values = bits.iter().map(|&bits| f64::from_bits(bits)).filter(|v| v.is_finite());
     for value in values {
-        let bytes = metadata::encode(&FieldValue::Float(value));
+        let bytes = metadata::encode(&FieldValue::Float(value)).unwrap();
         let back: FieldValue = metadata::decode(&bytes).unwrap();
         let FieldValue::Float(back) = back else { panic!("{back:?}") };
         assert_eq!(back.to_bits(), value.to_bits(), "{value:e}");
     }
+}
+
+/// A message that has no bytes.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Mute {
+    sign: char,
+}
+
+impl Wire for Mute {
+    const DIRECTION: Direction = Direction::FromDatabase;
+
+    fn body(&self) -> &[u8] {
+        b"body"
+    }
+}
+
+#[test]
+fn what_cannot_be_encoded_arrives_as_the_error_that_it_is() {
+    let why = EnvelopeError::Unsaid("metadata of a type without a form".to_owned());
+    let bytes = encode(&Mute { sign: 'x' });
+    assert_eq!(decode::<Mute>(&bytes), Err(why.clone()));
+    assert_eq!(decode::<FromShard>(&bytes), Err(why.clone()), "whoever reads it");
+    let around = encode_around(&Mute { sign: 'x' }, b"more".to_vec());
+    assert_eq!(decode::<Mute>(&around), Err(why.clone()));
+    let failure = CallFailure::Failed(why.to_string());
+    assert_eq!(decode_reply::<Mute>(Ok(bytes)), Err(failure));
 }
