@@ -74,8 +74,10 @@ function licences(files) {
 
 /** The console, from www/, if anything of it changed. */
 export async function consolePage() {
-  const made = ['scripts/console.mjs', 'scripts/sample.mjs', '.cache/engine'];
-  const inputs = fingerprint(['www', 'package-lock.json', ...made]);
+  const made = ['scripts/console.mjs', 'scripts/sample.mjs'];
+  // A console may be made without the database for the browser.
+  const engine = ['.cache/engine'].filter((path) => existsSync(at(path)));
+  const inputs = fingerprint(['www', 'package-lock.json', ...made, ...engine]);
   const outputs = [join(consoleFolder, 'main.js'), join(consoleFolder, 'index.html')];
   await step('The console', { stamp: '.cache/stamps/console', inputs, outputs }, async () => {
     empty(consoleFolder);

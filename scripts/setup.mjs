@@ -136,15 +136,19 @@ const engineFlags = {
   optimise: ['-O1', ...wasmFeatures.map((name) => `--enable-${name}`), '--strip-producers'],
 };
 
+/** What the browser's module is made of: all of the crate but what only Workers have. */
+export function engineSources() {
+  const rooms = readdirSync(at('src')).filter((name) => name !== 'edge');
+  const code = [...rooms.map((name) => join('src', name)), 'tables', '.cargo/config.toml'];
+  return [...code, 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
+}
+
 /** The same crate for the console's in-browser mode: `tidemark.js` and `tidemark_bg.wasm`. */
 export async function engine() {
   const compiler = await rust();
   const bindgen = await wasmBindgen();
-  // What only Workers have is not in it.
-  const rooms = readdirSync(at('src')).filter((name) => name !== 'edge');
-  const code = [...rooms.map((name) => join('src', name)), 'build.rs', '.cargo/config.toml'];
-  const sources = [...code, 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
-  const inputs = fingerprint(sources, [compiler, bindgen, JSON.stringify(engineFlags)]);
+  const made = [compiler, bindgen, JSON.stringify(engineFlags)];
+  const inputs = fingerprint(engineSources(), made);
   const module = join(engineFolder, 'tidemark_bg.wasm');
   const outputs = [join(engineFolder, 'tidemark.js'), module];
   const stamp = '.cache/stamps/engine';

@@ -9,7 +9,6 @@ import { at } from './project.mjs';
 const seconds = (from) => `${((Date.now() - from) / 1000).toFixed(1)} s`;
 
 function addTo(hash, path) {
-  if (!existsSync(path)) return;
   if (statSync(path).isDirectory()) {
     for (const name of readdirSync(path).sort()) addTo(hash, join(path, name));
     return;
@@ -17,7 +16,10 @@ function addTo(hash, path) {
   hash.update(`${path}\0`).update(readFileSync(path)).update('\0');
 }
 
-/** A hash over the contents of files and folders of the repository, and over `more` strings. */
+/**
+ * A hash over the contents of files and folders of the repository, and over `more` strings. A path
+ * that is not there is an error: what is misspelt here changes without anybody noticing.
+ */
 export function fingerprint(paths, more = []) {
   const hash = createHash('sha256');
   for (const path of paths) addTo(hash, at(path));
