@@ -198,10 +198,13 @@ impl QueryParams {
             let rows = parameters.get("chunk_size").and_then(|size| size.parse().ok());
             rows.filter(|&rows: &usize| rows > 0).unwrap_or(CHUNK_ROWS_DEFAULT).min(CHUNK_ROWS_MAX)
         });
+        // As the writes of v2 and v3 name it. No name has a slash: 1.x finds none called so.
+        let (database, named) = name::split_bucket(parameters.filled("db").unwrap_or_default());
+        let some = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
         Ok(Self {
             q: q.ok_or(ParamsError::MissingQuery)?,
-            database: filled("db"),
-            policy: filled("rp"),
+            database: some(database),
+            policy: filled("rp").or_else(|| named.and_then(some)),
             epoch,
             pretty: parameters.get("pretty") == Some("true"),
             chunk_rows,

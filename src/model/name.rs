@@ -1,4 +1,5 @@
-//! Names of databases and retention policies, and the bucket ↔ `db/rp` mapping.
+//! Names of databases and retention policies, the bucket ↔ `db/rp` mapping, and which names of what
+//! is in a database line protocol has a form for.
 
 /// Why a name was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +26,50 @@ pub fn split_bucket(bucket: &str) -> (&str, Option<&str>) {
         Some((database, policy)) => (database, Some(policy)),
         None => (bucket, None),
     }
+}
+
+/// What a name is of, or a text in the place of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A measurement.
+    Measurement,
+    /// A tag's key.
+    TagKey,
+    /// A tag's value.
+    TagValue,
+    /// A field's key.
+    FieldKey,
+}
+
+/// Why line protocol cannot name something: no client could write it, and an export could not be
+/// read again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} cannot be written as line protocol, so no export would keep it: {why}")]
+pub struct Unwritable {
+    name: String,
+    why: &'static str,
+}
+
+/// Checks that an escaped form of `name` reads back as `name`. Only what does not come by line
+/// protocol needs that.
+///
+/// # Errors
+/// [`Unwritable`]
+pub fn check_writable(name: &str, place: Place) -> Result<(), Unwritable> {
+    let why = if name.is_empty() {
+        "it is empty"
+    } else if name.bytes().any(|byte| byte < 0x20) {
+        "there is a control character in it, a tab or the end of a line"
+    } else if name.ends_with('\\') {
+        "a backslash at its end would escape what follows"
+    } else if place == Place::Measurement && name.starts_with('#') {
+        "a line that begins with # is a comment"
+    } else if matches!(place, Place::TagKey | Place::FieldKey) && name == "time" {
+        "the name is reserved for timestamps"
+    } else {
+        return Ok(());
+    };
+    Err(Unwritable { name: name.to_owned(), why })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::ask::Ask;
 use super::error::Error;
+use super::into::check_names;
 use super::load::{Load, Progress, Want};
 use super::{Context, Machine};
 use crate::influxql::ast::{CreateContinuousQueryStatement, SelectStatement, Source};
@@ -30,7 +31,7 @@ type Answer = Result<(), Error>;
 
 impl CreateContinuous {
     /// # Errors
-    /// [`QueryError::DatabaseRequired`]
+    /// [`QueryError::DatabaseRequired`], and for a name that cannot be written.
     pub(super) fn new(
         mut statement: CreateContinuousQueryStatement,
         defaults: Defaults<'_>,
@@ -38,6 +39,9 @@ impl CreateContinuous {
         let own = Some(statement.database.as_str()).filter(|name| !name.is_empty());
         let database = defaults.database.or(own).ok_or(QueryError::DatabaseRequired)?.to_owned();
         let policy = defaults.policy.map(str::to_owned);
+        if let Some(target) = &statement.source.into {
+            check_names(&statement.source, target)?;
+        }
         let mut databases: Vec<(String, Option<Rc<Description>>)> = Vec::new();
         each_place(&mut statement.source, &mut |named, of_policy| {
             if named.is_none() {

@@ -13,6 +13,7 @@ use super::write::{Write, WriteOutcome, WriteRequest};
 use super::{Context, Machine};
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::influxql::target::{Target, TargetName};
+use crate::model::name::{Place, Unwritable, check_writable};
 use crate::protocol::call::{Reply, Step};
 use crate::query::error::QueryError;
 use crate::query::functions;
@@ -49,12 +50,13 @@ impl SelectInto {
     /// Prepares `select`, whose rows go to `target`.
     ///
     /// # Errors
-    /// [`QueryError::DatabaseRequired`]
+    /// [`QueryError::DatabaseRequired`], and for a name that cannot be written.
     pub fn new(
         select: SelectStatement,
         target: Target,
         session: Session,
     ) -> Result<Self, QueryError> {
+        check_names(&select, &target)?;
         let place =
             session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
         let measurement = match target.name {
@@ -99,7 +101,10 @@ impl SelectInto {
     fn write_batch(&mut self, context: &mut Context<'_>) -> Step<Answer> {
         let SourceName { database, policy } = self.place.clone();
         self.written += self.points.count();
-        let batch = self.points.take();
+        let batch = match self.points.take() {
+            Ok(batch) => batch,
+            Err(unwritable) => return Step::Done(Err(invalid(&unwritable).into())),
+        };
         let (auto_create, all_or_nothing) = (None, false);
         let principal = self.principal.clone();
         let request =
@@ -137,6 +142,25 @@ impl Machine for SelectInto {
             Stage::Finished => Step::Done(Ok(None)),
         }
     }
+}
+
+/// Refuses the names that a statement makes by itself where they cannot be written, before
+/// anything is read. What follows from data is checked as it comes.
+pub(super) fn check_names(select: &SelectStatement, target: &Target) -> Result<(), QueryError> {
+    if let TargetName::Name(name) = &target.name {
+        check_writable(name, Place::Measurement).map_err(|why| invalid(&why))?;
+    }
+    for alias in select.fields.iter().filter_map(|field| field.alias.as_deref()) {
+        // A time of another name, or two of them, is refused in 1.x's words.
+        if alias != "time" {
+            check_writable(alias, Place::FieldKey).map_err(|why| invalid(&why))?;
+        }
+    }
+    Ok(())
+}
+
+fn invalid(why: &Unwritable) -> QueryError {
+    QueryError::Invalid(why.to_string())
 }
 
 /// Tags that top() and bottom() take: they stay tags where everything else becomes a field.

@@ -95,3 +95,54 @@ fn a_large_export_comes_in_pieces_and_whole() {
         assert_eq!(product.query("db", q), product.query("copy", q));
     }
 }
+
+/// Names come from statements too, which know more of them than line protocol does.
+#[test]
+fn a_name_that_a_statement_makes_is_kept_by_an_export_or_refused() {
+    const LETTERS: [&str; 13] =
+        ["a", "#", ",", "=", " ", "\t", "\\n", "\\\\", "\\\"", "'", "é", "\u{feff}", ":"];
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none")]);
+    product.write("from", "src,host=a v=1 1");
+    product.query("", "CREATE DATABASE made");
+    let (mut refused, mut kept) = (0, 0);
+    for _ in 0..300 {
+        let mut name =
+            || -> String { (0..1 + rng.usize(..3)).map(|_| LETTERS[rng.usize(..13)]).collect() };
+        let q =
+            format!("SELECT v AS \"{}\" INTO made..\"{}\" FROM src GROUP BY host", name(), name());
+        let answer = product.query("from", &q);
+        match answer["results"][0]["error"].as_str() {
+            None => kept += 1,
+            Some(why) => {
+                let says = "cannot be written as line protocol, so no export would keep it: ";
+                assert!(why.contains(says), "{q}: {why}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 30 && kept > 30, "{refused} {kept}");
+    let exported = whole(&mut product, "made");
+    assert_eq!(product.post("/write?db=again", &exported).status, 204);
+    assert_eq!(whole(&mut product, "again"), exported);
+    for q in ["SELECT * FROM /.*/", "SHOW SERIES", "SHOW FIELD KEYS"] {
+        assert_eq!(product.query("made", q), product.query("again", q), "{q}");
+    }
+    let q = "CREATE CONTINUOUS QUERY c ON made BEGIN SELECT mean(v) INTO \"#x\" FROM m \
+             GROUP BY time(1m) END";
+    let why = "\"#x\" cannot be written as line protocol, so no export would keep it: a line that \
+               begins with # is a comment";
+    assert_eq!(product.query("made", q)["results"][0]["error"], why);
+}
+
+/// What came in several lines of one point may be too long for one.
+#[test]
+fn a_long_row_is_exported_in_several_lines() {
+    let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none")]);
+    for key in ["a", "b", "c"] {
+        product.write("db", &format!("m {key}=\"{}\",n{key}=1i 1", key.repeat(1 << 20)));
+    }
+    let exported = whole(&mut product, "db");
+    assert_eq!(product.post("/write?db=copy", &exported).status, 204);
+    assert_eq!(whole(&mut product, "copy"), exported);
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::batch::column::Column;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
+use crate::model::name::{Place, Unwritable, check_writable};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::query::result::{ResultColumn, SeriesChunk, Values};
@@ -117,11 +118,36 @@ impl Points {
     }
 
     /// Takes them all out.
-    pub(super) fn take(&mut self) -> Batch {
+    ///
+    /// # Errors
+    /// [`Unwritable`] for a name, or a tag's value, that no client could have written.
+    pub(super) fn take(&mut self) -> Result<Batch, Unwritable> {
+        let batch = self.batch();
+        for measurement in &batch.measurements {
+            check(measurement)?;
+        }
+        Ok(batch)
+    }
+
+    fn batch(&mut self) -> Batch {
         (self.count, self.bytes) = (0, 0);
         let tables = std::mem::take(&mut self.tables).into_iter();
         Batch { measurements: tables.map(|(name, table)| table.finish(name)).collect() }
     }
+}
+
+fn check(measurement: &MeasurementBatch) -> Result<(), Unwritable> {
+    check_writable(&measurement.name, Place::Measurement)?;
+    for key in &measurement.field_keys {
+        check_writable(key, Place::FieldKey)?;
+    }
+    for (key, tag) in measurement.tag_keys.iter().zip(&measurement.block.series.tags) {
+        check_writable(key, Place::TagKey)?;
+        for value in tag.dictionary.iter() {
+            check_writable(value, Place::TagValue)?;
+        }
+    }
+    Ok(())
 }
 
 impl Table {
