@@ -6,59 +6,39 @@
 // one stays; what was acknowledged is kept in a file beside the input, from which a repeat of the
 // command goes on.
 
-import { createReadStream, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { createGunzip, gzipSync } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
+
+import { dumpItems } from './dump.mjs';
 
 const usage = `usage: TIDEMARK_TOKEN=… node scripts/import.mjs --url URL --path FILE
-  --precision   of the file's timestamps: ns (default), u, ms, s, m, h
+  --url         of the server, such as http://127.0.0.1:8787
+  --path        a file of \`influx_inspect export\` or \`influx -import\`, of /api/v3/export, or of
+                bare line protocol; it may be gzip
   --database    where lines go that stand before any CONTEXT-DATABASE
+  --precision   of the file's timestamps: ns (default), u, ms, s, m, h
   --batch-lines lines of a request, 5000 by default
-The file may be gzip. Repeat the command to go on after an interruption.`;
+  --help        prints this
+TIDEMARK_TOKEN is a token that may write; only the admin token may create what is not there.
+A database or retention policy that is not there is created, and keeps its points without expiry.
+Rejected lines are printed with their number in the file, and make the exit code 1.
+Repeat the command to go on after an interruption.`;
 
 /** A request is sent when it has this many bytes, however few lines they are. */
 const batchBytesMax = 1_000_000;
 /** A request that fails for reasons of the moment is repeated this often. */
 const triesMax = 10;
 const progressMs = 1_000;
+/** So much of a rejected line is printed. */
+const shownLineMax = 200;
 
 /** What stops the import; the message says it all. */
 class Stop extends Error {}
 
-/** The lines of a file, plain or gzip, and how many of its bytes were read for them. */
-async function* lines(path, count) {
-  const head = createReadStream(path, { start: 0, end: 1 });
-  const magic = Buffer.concat(await head.toArray());
-  const file = createReadStream(path);
-  file.on('data', (piece) => (count.bytes += piece.length));
-  const packed = magic[0] === 0x1f && magic[1] === 0x8b;
-  const text = packed ? file.pipe(createGunzip()) : file;
-  file.on('error', (error) => text.destroy(error));
-  text.setEncoding('utf8');
-  let rest = '';
-  for await (const piece of text) {
-    const parts = (rest + piece).split('\n');
-    rest = parts.pop();
-    yield* parts;
-  }
-  if (rest !== '') yield rest;
-}
-
-/** Whether a string is open at the end of `line`, which began inside of one or not. */
-function endsInString(line, inString) {
-  let at = 0;
-  if (!inString) {
-    // The series key ends at the first space that no backslash escapes.
-    while (at < line.length && (line[at] !== ' ' || line[at - 1] === '\\')) at += 1;
-  }
-  let open = inString;
-  for (; at < line.length; at += 1) {
-    if (open && line[at] === '\\') at += 1;
-    else if (line[at] === '"' && (open || line[at - 1] === '=')) open = !open;
-  }
-  return open;
-}
+/** A name as InfluxQL quotes it. */
+const quoted = (name) => `"${name.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n')}"`;
 
 /** POST with repeats; the response's status and text. */
 async function send(url, token, body, headers) {
@@ -80,20 +60,87 @@ async function send(url, token, body, headers) {
   }
 }
 
+/** The databases and policies that lines go to: what is not there is created, without expiry. */
+class Places {
+  #known = new Set();
+
+  constructor(url, token) {
+    this.url = url;
+    this.token = token;
+  }
+
+  /** One statement: `{ status, text, error, rows }`. */
+  async ask(q) {
+    const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
+    const body = String(new URLSearchParams({ q }));
+    const { status, text } = await send(`${this.url}/query`, this.token, body, headers);
+    const results = status === 200 ? JSON.parse(text).results : [];
+    const error = results.find((result) => result.error)?.error;
+    const rows = results[0]?.series?.[0]?.values ?? [];
+    return { status, text: text.trim(), error, rows };
+  }
+
+  /** Creates a place, or stops and says who may. */
+  async #create(what, statement) {
+    const { status, text, error } = await this.ask(statement);
+    if (status === 200 && !error) {
+      console.error(`${what} was not there: created, it keeps its points without expiry`);
+      return;
+    }
+    if (status !== 403) throw new Stop(`${statement}: ${error ?? `${status} ${text}`}`);
+    throw new Stop(
+      `${what} is not there, and this token may not create it: run \`${statement}\` with the ` +
+        'admin token, then repeat this command',
+    );
+  }
+
+  /** Sees to it that `database` and `policy` (empty: the default one) are there. */
+  async ensure({ database, policy }) {
+    const key = JSON.stringify([database, policy]);
+    if (this.#known.has(key)) return;
+    const listed = await this.ask('SHOW DATABASES');
+    if (listed.status !== 200) throw new Stop(`SHOW DATABASES: ${listed.status} ${listed.text}`);
+    if (!listed.rows.some(([name]) => name === database)) {
+      await this.#create(`database ${quoted(database)}`, `CREATE DATABASE ${quoted(database)}`);
+    }
+    // A token that may only write does not see the policies; its writes say what is wrong.
+    const shown = await this.ask(`SHOW RETENTION POLICIES ON ${quoted(database)}`);
+    if (shown.status === 200 && !shown.error) await this.#policy(database, policy, shown.rows);
+    this.#known.add(key);
+  }
+
+  async #policy(database, policy, rows) {
+    const found = rows.find(([name, , , , isDefault]) => (policy ? name === policy : isDefault));
+    if (!found) {
+      if (!policy) return;
+      const on = `${quoted(policy)} ON ${quoted(database)}`;
+      const statement = `CREATE RETENTION POLICY ${on} DURATION INF REPLICATION 1`;
+      await this.#create(`retention policy ${on}`, statement);
+      return;
+    }
+    const [name, duration] = found;
+    if (duration === '0s') return;
+    const on = `${quoted(name)} ON ${quoted(database)}`;
+    console.error(
+      `retention policy ${on} keeps points for ${duration}: older lines will be rejected, unless ` +
+        `\`ALTER RETENTION POLICY ${on} DURATION INF\` is run before`,
+    );
+  }
+}
+
 /** One import of one file. */
 class Import {
   constructor(options, token) {
     this.options = options;
     this.token = token;
+    this.places = new Places(options.url, token);
     this.size = statSync(options.path).size;
     this.stateFile = `${options.path}.progress`;
     this.context = { database: options.database, policy: '' };
-    this.count = { bytes: 0 };
-    this.lines = 0;
-    this.points = 0;
-    this.rejected = 0;
+    this.count = { bytes: 0, lines: 0 };
+    this.points = this.rejected = 0;
     this.batch = [];
-    this.batchBytes = 0;
+    this.batchBytes = this.batchPoints = 0;
     this.began = this.shown = Date.now();
   }
 
@@ -112,111 +159,110 @@ class Import {
     }
   }
 
-  save() {
-    const { lines, points, rejected, size } = this;
-    const state = { url: this.options.url, size, lines, points, rejected };
-    writeFileSync(this.stateFile, `${JSON.stringify(state)}\n`);
-  }
-
   show(end = '') {
     if (end === '' && Date.now() - this.shown < progressMs) return;
     this.shown = Date.now();
     const seconds = Math.max(this.shown - this.began, 1) / 1_000;
     const rate = Math.round((this.points - this.pointsBefore) / seconds);
     const percent = this.size === 0 ? 100 : Math.floor((100 * this.count.bytes) / this.size);
-    console.error(`${percent} % read, ${this.points} points sent, ${rate} a second${end}`);
+    const sums = `${this.points} points written, ${this.rejected} lines rejected`;
+    console.error(`${percent} % read, ${this.count.lines} lines, ${sums}, ${rate} points a second${end}`);
   }
 
   async statement(q) {
-    const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
-    const body = String(new URLSearchParams({ q }));
-    const { status, text } = await send(`${this.options.url}/query`, this.token, body, headers);
-    if (status !== 200) throw new Stop(`${q}: ${status} ${text.trim()}`);
-    const error = JSON.parse(text).results.find((result) => result.error)?.error;
+    const { status, text, error } = await this.places.ask(q);
+    if (status !== 200) throw new Stop(`${q}: ${status} ${text}`);
     // As the vendor's client: what exists already with other settings is only said.
     if (error) console.error(`${q}: ${error}`);
   }
 
-  async flush() {
-    if (this.batch.length > 0) {
-      const { database, policy } = this.context;
-      if (!database) throw new Stop('no CONTEXT-DATABASE before the first point: use --database');
-      const search = { db: database, rp: policy, precision: this.options.precision };
-      const url = `${this.options.url}/write?${new URLSearchParams(search)}`;
-      const body = gzipSync(this.batch.join('\n'));
-      const { status, text } = await send(url, this.token, body, { 'Content-Encoding': 'gzip' });
-      // Good lines of a request are kept when others are bad.
-      if (status === 400 || status === 422) {
-        this.rejected += 1;
-        console.error(`before line ${this.lines + 1} of the file: ${text.trim()}`);
-      } else if (status !== 204) {
-        throw new Stop(`the write was refused: ${status} ${text.trim()}`);
-      }
-      this.points += this.batchPoints;
-    }
+  /** Sends what was gathered, and remembers that the file's first `lines` lines are done. */
+  async flush(lines) {
+    if (this.batch.length > 0) await this.send();
     this.batch = [];
     this.batchBytes = this.batchPoints = 0;
-    this.save();
+    const { points, rejected, size } = this;
+    const state = { url: this.options.url, size, lines, points, rejected };
+    writeFileSync(this.stateFile, `${JSON.stringify(state)}\n`);
     this.show();
+  }
+
+  async send() {
+    const { database, policy } = this.context;
+    if (!database) throw new Stop('no CONTEXT-DATABASE before the first point: use --database');
+    await this.places.ensure(this.context);
+    const search = { db: database, rp: policy, precision: this.options.precision };
+    const url = `${this.options.url}/write?${new URLSearchParams(search)}`;
+    const body = gzipSync(this.batch.map(({ text }) => text).join('\n'));
+    const { status, text } = await send(url, this.token, body, { 'Content-Encoding': 'gzip' });
+    // Good lines of a request are kept when others are bad.
+    const rejected = status === 400 || status === 422 ? this.sayRejected(text) : 0;
+    if (status !== 204 && rejected === 0) {
+      throw new Stop(`the write was refused: ${status} ${text.trim()}`);
+    }
+    this.rejected += rejected;
+    this.points += this.batchPoints - rejected;
+  }
+
+  /** Prints what a reply says of single lines, by their numbers in the file; how many they were. */
+  sayRejected(text) {
+    const message = JSON.parse(text).message ?? '';
+    const [, rejected] = /(\d+) lines rejected/.exec(message) ?? [];
+    if (rejected === undefined) return 0;
+    for (const said of message.split('\n')) {
+      const [, place, why] = /line (\d+) \(1-based\): (.*)$/.exec(said) ?? [];
+      const line = this.batch[place - 1];
+      if (!line) continue;
+      console.error(`line ${line.number} rejected: ${why}\n  ${line.text.slice(0, shownLineMax)}`);
+    }
+    return Number(rejected);
   }
 
   async run() {
     const skip = this.resume();
     this.pointsBefore = this.points;
-    this.batchPoints = 0;
-    let ddl = false;
-    let inString = false;
-    for await (const line of lines(this.options.path, this.count)) {
+    for await (const item of dumpItems(this.options.path, this.count)) {
+      const { number, statement, context, begins } = item;
       const full = this.batch.length >= this.options.batchLines || this.batchBytes >= batchBytesMax;
-      if (full && !inString) await this.flush();
-      const skipped = this.lines < skip;
-      // Inside a string a carriage return is data.
-      const bare = line.replace(/\r$/, '');
-      if (!inString && (bare === '' || bare.startsWith('#'))) {
-        if (line.startsWith('# DDL')) ddl = true;
-        else if (line.startsWith('# DML')) ddl = false;
-        const context = /^# CONTEXT-(DATABASE|RETENTION-POLICY): *(.*?) *$/.exec(bare);
-        if (context) {
-          // What was gathered so far belongs elsewhere.
-          if (!skipped) await this.flush();
-          this.context[context[1] === 'DATABASE' ? 'database' : 'policy'] = context[2];
-        }
-      } else if (ddl) {
-        if (!skipped) await this.statement(bare);
-      } else {
-        const begins = !inString;
-        inString = endsInString(line, inString);
-        if (!skipped) {
-          this.batch.push(line);
-          this.batchBytes += line.length + 1;
-          if (begins) this.batchPoints += 1;
-        }
-      }
-      this.lines += 1;
+      // What was gathered so far belongs elsewhere, or is enough.
+      if (number > skip && (context || (full && begins))) await this.flush(number - 1);
+      if (context) Object.assign(this.context, context);
+      else if (number <= skip) continue;
+      else if (statement !== undefined) await this.statement(statement);
+      else this.gather(item);
     }
-    await this.flush();
+    await this.flush(this.count.lines);
     rmSync(this.stateFile, { force: true });
     this.show(', done');
     return this.rejected;
   }
+
+  gather({ number, text, begins }) {
+    this.batch.push({ number, text });
+    this.batchBytes += text.length + 1;
+    if (begins) this.batchPoints += 1;
+  }
 }
 
 async function main() {
+  const text = { type: 'string' };
   const { values } = parseArgs({
     options: {
-      url: { type: 'string' },
-      path: { type: 'string' },
-      precision: { type: 'string', default: 'ns' },
-      database: { type: 'string', default: '' },
-      'batch-lines': { type: 'string', default: '5000' },
+      url: text,
+      path: text,
+      precision: { ...text, default: 'ns' },
+      database: { ...text, default: '' },
+      'batch-lines': { ...text, default: '5000' },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) return console.log(usage);
   const token = process.env.TIDEMARK_TOKEN;
   const batchLines = Number(values['batch-lines']);
   if (!values.url || !values.path || !token || !(batchLines >= 1)) throw new Stop(usage);
   const options = { ...values, batchLines, url: values.url.replace(/\/+$/, '') };
   const rejected = await new Import(options, token).run();
-  if (rejected > 0) throw new Stop(`${rejected} requests had lines that were rejected, see above`);
+  if (rejected > 0) throw new Stop(`${rejected} lines were rejected, see above`);
 }
 
 try {

@@ -1,15 +1,17 @@
 // scripts/import.mjs: files of `influx -import`, plain and gzip, interrupted and gone on with.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
 import { at } from '../../scripts/project.mjs';
+import { databaseToken } from './client_trials.mjs';
 import { tidemark, token } from './harness.mjs';
 
 /** A file as the vendor describes it: DDL, DML, two databases, comments, a string of two lines. */
@@ -33,10 +35,17 @@ log,a\\ b=c text="one
 `;
 const file = head + treasures.join('\n') + tail;
 
+/** A folder that is gone after the test. */
+function folderOf(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-import-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 /** Runs the import; what it said and its exit code. `onStart` gets the process. */
-function load(url, path, onStart = () => {}, more = []) {
+function load(url, path, onStart = () => {}, more = [], secret = token) {
   const args = ['--url', url, '--path', path, '--batch-lines', '100', ...more];
-  const env = { ...process.env, TIDEMARK_TOKEN: token };
+  const env = { ...process.env, TIDEMARK_TOKEN: secret };
   const child = spawn(process.execPath, [at('scripts', 'import.mjs'), ...args], { env });
   let said = '';
   child.stderr.on('data', (text) => (said += text));
@@ -66,8 +75,7 @@ function passOn(t, server, look) {
 
 test('an import that was killed goes on, plain and gzip', async (t) => {
   const server = await tidemark(t);
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-import-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = folderOf(t);
   for (const [name, bytes] of [['plain.txt', file], ['packed.txt.gz', gzipSync(file)]]) {
     const path = join(folder, name);
     writeFileSync(path, bytes);
@@ -86,7 +94,9 @@ test('an import that was killed goes on, plain and gzip', async (t) => {
     const whole = await load(url, path);
     assert.equal(whole.code, 0, whole.said);
     assert.match(whole.said, new RegExp(`going on after line ${lines}, 700 points`));
-    assert.match(whole.said, new RegExp(`100 % read, ${points + 1} points sent, \\d+ a second, done`));
+    const fileLines = file.split('\n').length - 1;
+    const sums = `${points + 1} points written, 0 lines rejected`;
+    assert.match(whole.said, new RegExp(`100 % read, ${fileLines} lines, ${sums}, \\d+ points a second, done`));
     // 20 batches and one of the other database; the eighth was sent twice.
     assert.equal(writes, 22);
     assert.ok(!existsSync(`${path}.progress`));
@@ -102,15 +112,15 @@ test('an import that was killed goes on, plain and gzip', async (t) => {
 
 test('rejected lines are said, and fail the import without stopping it', async (t) => {
   const server = await tidemark(t);
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-import-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const path = join(folder, 'bad.txt');
+  const path = join(folderOf(t), 'bad.txt');
   const dml = ['# DDL', 'CREATE DATABASE d', '# DML', '# CONTEXT-DATABASE: d', 'm v=1 1', 'm v= 2'];
   writeFileSync(path, [...dml, 'm v=3 3'].join('\r\n'));
   const { code, said } = await load(server.url, path);
   assert.equal(code, 1);
-  assert.match(said, /partial write/);
-  assert.match(said, /1 requests had lines that were rejected/);
+  // By their numbers in the file, with their text; what a reply leaves unnamed is counted.
+  assert.match(said, /^line 6 rejected: missing field value.*\n {2}m v= 2$/m);
+  assert.match(said, /100 % read, 7 lines, 2 points written, 1 lines rejected/);
+  assert.match(said, /^1 lines were rejected, see above$/m);
   assert.deepEqual(await server.rows('SELECT sum(v) FROM m', { db: 'd', epoch: 's' }), [[0, 4]]);
 });
 
@@ -123,11 +133,83 @@ test('an export is packed for whoever accepts that, and can be imported', async 
   assert.equal(text, 'm,k=\\ x f=1.5,s="a \\"b\\"",t=true,v=1i 1700000000000000001\n');
   assert.equal(exported.headers.get('Content-Encoding'), 'gzip');
 
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-import-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const path = join(folder, 'a.lp');
+  const path = join(folderOf(t), 'a.lp');
   writeFileSync(path, text);
   const { code, said } = await load(server.url, path, undefined, ['--database', 'b']);
   assert.equal(code, 0, said);
+  assert.match(said, /^database "b" was not there: created, it keeps its points without expiry$/m);
   assert.equal(await (await server.fetch('/api/v3/export?db=b')).text(), text);
+});
+
+test('export, drop, import: the same answers, however old the points are', async (t) => {
+  // With what a user has: what a write creates would keep three days.
+  const server = await tidemark(t);
+  await server.query('CREATE DATABASE station');
+  await server.query('CREATE RETENTION POLICY long ON station DURATION INF REPLICATION 1');
+  const lines = Array.from({ length: 3_000 }, (_, i) =>
+    `air,city=${['Oslo', 'New\\ York', 'a\\,b\\=c'][i % 3]} t=${i / 8},n=${i}i,ok=${i % 2 === 0},s="é \\"${i}\\" \\\\ \n#" ${1_600_000_000 + i * 60}`);
+  await server.mustWrite(lines.join('\n'), { db: 'station', precision: 's' });
+  await server.mustWrite('old v=1 -1\nold v=-0,w=1e300 9223372036854775806', { db: 'station' });
+  await server.mustWrite('rare v=1i 1', { db: 'station', rp: 'long' });
+  const questions = [
+    'SELECT * FROM /.*/',
+    'SELECT count(t), sum(n), last(s) FROM air GROUP BY city',
+    'SELECT mean(t) FROM air WHERE time >= 1600000000s AND time < 1600180000s GROUP BY time(1h), city fill(none)',
+    'SHOW SERIES', 'SHOW FIELD KEYS', 'SHOW TAG VALUES WITH KEY = city',
+    'SELECT * FROM long.rare',
+  ];
+  const answers = async () => {
+    const all = [];
+    for (const q of questions) all.push(await server.series(q, { db: 'station', epoch: 'ns' }));
+    return all;
+  };
+  const before = await answers();
+  assert.equal(before[0][0].values.length, 3_000);
+  const folder = folderOf(t);
+  const paths = [];
+  for (const rp of ['autogen', 'long']) {
+    const exported = await server.fetch(`/api/v3/export?db=station&rp=${rp}`);
+    paths.push(join(folder, `${rp}.lp`));
+    const context = `# CONTEXT-DATABASE: station\n# CONTEXT-RETENTION-POLICY: ${rp}\n`;
+    writeFileSync(paths.at(-1), context + (await exported.text()));
+  }
+  await server.query('DROP DATABASE station');
+  const said = [];
+  for (const path of paths) {
+    const loaded = await load(server.url, path);
+    assert.equal(loaded.code, 0, loaded.said);
+    said.push(loaded.said);
+  }
+  assert.match(said[0], /^database "station" was not there: created, it keeps its points without expiry$/m);
+  assert.match(said[1], /^retention policy "long" ON "station" was not there: created/m);
+  assert.deepEqual(await answers(), before);
+});
+
+test('where lines go is said before: a policy that ends, a token that may not create', async (t) => {
+  const server = await tidemark(t);
+  const path = join(folderOf(t), 'lines.lp');
+  writeFileSync(path, 'm v=1 1\n');
+  await server.query('CREATE DATABASE short WITH DURATION 1d');
+  const into = (database, secret) => load(server.url, path, undefined, ['--database', database], secret);
+  const old = await into('short');
+  assert.equal(old.code, 1);
+  assert.match(old.said, /^retention policy "autogen" ON "short" keeps points for 24h0m0s: older lines will be rejected, unless `ALTER RETENTION POLICY "autogen" ON "short" DURATION INF` is run before$/m);
+  assert.match(old.said, /^line 1 rejected: /m);
+
+  const own = await into('absent', await databaseToken(server, 'absent'));
+  assert.equal(own.code, 1);
+  assert.match(own.said, /^database "absent" is not there, and this token may not create it: run `CREATE DATABASE "absent"` with the admin token, then repeat this command$/m);
+  assert.deepEqual(await server.rows('SHOW DATABASES'), [['short']]);
+});
+
+test('--help teaches, and a call without its arguments does so too', async () => {
+  const program = [at('scripts', 'import.mjs'), '--help'];
+  const { stdout } = await promisify(execFile)(process.execPath, program);
+  for (const option of ['--url', '--path', '--database', '--precision', '--batch-lines', 'TIDEMARK_TOKEN']) {
+    assert.ok(stdout.includes(option), option);
+  }
+  await assert.rejects(promisify(execFile)(process.execPath, program.slice(0, 1)), (error) => {
+    assert.equal(error.code, 1);
+    return error.stderr === stdout;
+  });
 });

@@ -1,0 +1,75 @@
+// Reads a file of `influx_inspect export` or `influx -import`, plain or gzip, or bare line protocol.
+
+import { createReadStream } from 'node:fs';
+import { createGunzip } from 'node:zlib';
+
+/** The lines of a file as text; `count.bytes` is how much of the file was read for them. */
+async function* textLines(path, count) {
+  const head = createReadStream(path, { start: 0, end: 1 });
+  const magic = Buffer.concat(await head.toArray());
+  const file = createReadStream(path);
+  file.on('data', (piece) => (count.bytes += piece.length));
+  const packed = magic[0] === 0x1f && magic[1] === 0x8b;
+  const text = packed ? file.pipe(createGunzip()) : file;
+  file.on('error', (error) => text.destroy(error));
+  text.setEncoding('utf8');
+  let rest = '';
+  for await (const piece of text) {
+    const parts = (rest + piece).split('\n');
+    rest = parts.pop();
+    yield* parts;
+  }
+  if (rest !== '') yield rest;
+}
+
+/** Whether a string is open at the end of `line`, which began inside of one or not. */
+function endsInString(line, inString) {
+  let at = 0;
+  if (!inString) {
+    // The series key ends at the first space that no backslash escapes.
+    while (at < line.length && (line[at] !== ' ' || line[at - 1] === '\\')) at += 1;
+  }
+  let open = inString;
+  for (; at < line.length; at += 1) {
+    if (open && line[at] === '\\') at += 1;
+    else if (line[at] === '"' && (open || line[at - 1] === '=')) open = !open;
+  }
+  return open;
+}
+
+/** What a comment says to a reader: a section begins, or where the next lines belong. */
+function directive(comment) {
+  if (comment.startsWith('# DDL')) return { section: 'DDL' };
+  if (comment.startsWith('# DML')) return { section: 'DML' };
+  const found = /^# CONTEXT-(DATABASE|RETENTION-POLICY): *(.*?) *$/.exec(comment);
+  if (!found) return {};
+  return { context: found[1] === 'DATABASE' ? { database: found[2] } : { policy: found[2] } };
+}
+
+/**
+ * What a dump says, in its order. Each item has the `number` of its line in the file, from 1, and
+ * one of: `statement`, an InfluxQL statement; `context`, where the lines after it belong; `text`, a
+ * line of line protocol, of which `begins` says whether a point begins with it (a string may go
+ * over several lines). `count` gets the `bytes` and `lines` that were read so far.
+ */
+export async function* dumpItems(path, count) {
+  let section = 'DML';
+  let inString = false;
+  for await (const line of textLines(path, count)) {
+    count.lines += 1;
+    const number = count.lines;
+    // Inside a string a carriage return is data.
+    const bare = line.replace(/\r$/, '');
+    if (!inString && (bare === '' || bare.startsWith('#'))) {
+      const found = directive(bare);
+      section = found.section ?? section;
+      if (found.context) yield { number, context: found.context };
+    } else if (section === 'DDL') {
+      yield { number, statement: bare };
+    } else {
+      const begins = !inString;
+      inString = endsInString(line, inString);
+      yield { number, text: line, begins };
+    }
+  }
+}
