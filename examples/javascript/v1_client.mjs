@@ -17,6 +17,9 @@ const client = new InfluxDB({
   schema: [{ measurement: 'tide', tags: ['harbour'], fields: { level: FieldType.FLOAT } }],
 });
 
+// A database that a write creates keeps its points for three days; this one keeps them for ever.
+await client.createDatabase('demo');
+
 const points = [0, 1, 2].map((hour) => ({
   measurement: 'tide',
   tags: { harbour: 'Bergen' },

@@ -7,6 +7,21 @@ import { InfluxDB, Point } from '@influxdata/influxdb-client';
 const url = process.env.TIDEMARK_URL ?? 'http://127.0.0.1:8787';
 const token = process.env.TIDEMARK_TOKEN;
 
+/** The rows of one InfluxQL statement. */
+async function query(q, db = '') {
+  const response = await fetch(`${url}/query`, {
+    method: 'POST',
+    headers: { Authorization: `Token ${token}` },
+    body: new URLSearchParams({ db, epoch: 's', q }),
+  });
+  const { results, error } = await response.json();
+  if (!response.ok || results[0].error) throw new Error(error ?? results[0].error);
+  return results[0].series?.[0].values ?? [];
+}
+
+// A database that a write creates keeps its points for three days; this one keeps them for ever.
+await query('CREATE DATABASE demo');
+
 // The organisation may be any. A batch is what costs, not a point: the client gathers 1,000.
 const writer = new InfluxDB({ url, token }).getWriteApi('any', 'demo', 's');
 for (let hour = 0; hour < 3; hour += 1) {
@@ -15,11 +30,4 @@ for (let hour = 0; hour < 3; hour += 1) {
 }
 await writer.close();
 
-const response = await fetch(`${url}/query`, {
-  method: 'POST',
-  headers: { Authorization: `Token ${token}` },
-  body: new URLSearchParams({ db: 'demo', epoch: 's', q: 'SELECT level FROM tide' }),
-});
-const { results } = await response.json();
-if (!response.ok || results[0].error) throw new Error(results?.[0].error ?? response.statusText);
-for (const [time, level] of results[0].series[0].values) console.log(time, level);
+for (const [time, level] of await query('SELECT level FROM tide', 'demo')) console.log(time, level);

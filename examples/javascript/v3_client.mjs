@@ -1,4 +1,4 @@
-// @influxdata/influxdb3-client. It writes over HTTP; its queries need Flight, which Workers cannot
+// @influxdata/influxdb3-client. It writes over HTTP; its queries need Flight, which Tidemark does not
 // serve, so InfluxQL goes by fetch.
 //
 //   npm install @influxdata/influxdb3-client && node v3_client.mjs
@@ -7,6 +7,21 @@ import { InfluxDBClient, Point } from '@influxdata/influxdb3-client';
 
 const host = process.env.TIDEMARK_URL ?? 'http://127.0.0.1:8787';
 const token = process.env.TIDEMARK_TOKEN;
+
+/** The rows of one InfluxQL statement. */
+async function query(q, db = '') {
+  const response = await fetch(`${host}/query`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${token}` },
+    body: new URLSearchParams({ db, epoch: 's', q }),
+  });
+  const { results, error } = await response.json();
+  if (!response.ok || results[0].error) throw new Error(error ?? results[0].error);
+  return results[0].series?.[0].values ?? [];
+}
+
+// A database that a write creates keeps its points for three days; this one keeps them for ever.
+await query('CREATE DATABASE demo');
 
 const client = new InfluxDBClient({ host, token, database: 'demo' });
 const points = [0, 1, 2].map((hour) =>
@@ -18,9 +33,4 @@ const points = [0, 1, 2].map((hour) =>
 await client.write(points, undefined, undefined, { precision: 's' });
 await client.close();
 
-const search = new URLSearchParams({ db: 'demo', epoch: 's', q: 'SELECT level FROM tide' });
-const headers = { Authorization: `Bearer ${token}` };
-const response = await fetch(`${host}/query?${search}`, { headers });
-const { results } = await response.json();
-if (!response.ok || results[0].error) throw new Error(results?.[0].error ?? response.statusText);
-for (const [time, level] of results[0].series[0].values) console.log(time, level);
+for (const [time, level] of await query('SELECT level FROM tide', 'demo')) console.log(time, level);

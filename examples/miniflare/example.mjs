@@ -9,7 +9,7 @@ import { startTidemark } from './tidemark.mjs';
 const token = 'a-token-of-this-example';
 const database = await startTidemark({ token, settings: { LOG_REQUESTS: 'none' } });
 try {
-  // The database `demo` is created by the first write, and keeps what is younger than 3 days.
+  // The database `demo` is created by the first write, and keeps its points for three days.
   const writer = new InfluxDB({ url: database.url, token }).getWriteApi('', 'demo', 'ms');
   writer.writePoint(new Point('weather').tag('city', 'Oslo').floatField('temperature', 12.5));
   await writer.close();

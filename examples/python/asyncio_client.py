@@ -18,6 +18,7 @@ async def main():
     login = {"username": "any", "password": os.environ["TIDEMARK_TOKEN"]}
     port = address.port or (443 if secure else 80)
     async with InfluxDBClient(host=address.hostname, port=port, ssl=secure, db="demo", **login) as client:
+        # One that a write creates keeps its points for three days; this one keeps them for ever.
         await client.create_database(db="demo")
         points = [
             {

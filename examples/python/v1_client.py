@@ -21,6 +21,7 @@ client = InfluxDBClient(
     password=os.environ["TIDEMARK_TOKEN"],
     database="demo",
 )
+# A database that a write creates keeps its points for three days; this one keeps them for ever.
 client.create_database("demo")
 points = [
     {

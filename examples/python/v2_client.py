@@ -14,6 +14,20 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 url = os.environ.get("TIDEMARK_URL", "http://127.0.0.1:8787")
 token = os.environ["TIDEMARK_TOKEN"]
 
+
+def query(q, db=""):
+    """The rows of one InfluxQL statement."""
+    form = urlencode({"db": db, "epoch": "s", "q": q}).encode()
+    with urlopen(Request(f"{url}/query", form, {"Authorization": f"Token {token}"})) as response:
+        result = json.load(response)["results"][0]
+    if "error" in result:
+        raise RuntimeError(result["error"])
+    return [row for series in result.get("series", []) for row in series["values"]]
+
+
+# A database that a write creates keeps its points for three days; this one keeps them for ever.
+query("CREATE DATABASE demo")
+
 points = [
     Point("tide").tag("harbour", "Bergen").field("level", 1.5 + hour).time(1_700_000_000 + hour * 3600, "s")
     for hour in range(3)
@@ -22,8 +36,5 @@ points = [
 with InfluxDBClient(url=url, token=token, org="any") as client:
     client.write_api(write_options=SYNCHRONOUS).write(bucket="demo", record=points)
 
-form = urlencode({"db": "demo", "epoch": "s", "q": "SELECT level FROM tide"}).encode()
-with urlopen(Request(f"{url}/query", form, {"Authorization": f"Token {token}"})) as response:
-    result = json.load(response)["results"][0]
-for time, level in result["series"][0]["values"]:
+for time, level in query("SELECT level FROM tide", db="demo"):
     print(time, level)

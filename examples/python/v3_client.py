@@ -1,4 +1,4 @@
-"""influxdb3-python. It writes over HTTP; its queries need Flight, which Workers cannot serve, so
+"""influxdb3-python. It writes over HTTP; its queries need Flight, which Tidemark does not serve, so
 InfluxQL goes by urllib.
 
     pip install influxdb3-python && python v3_client.py
@@ -20,6 +20,20 @@ from influxdb_client_3 import (
 url = os.environ.get("TIDEMARK_URL", "http://127.0.0.1:8787")
 token = os.environ["TIDEMARK_TOKEN"]
 
+
+def query(q, db=""):
+    """The rows of one InfluxQL statement."""
+    form = urlencode({"db": db, "epoch": "s", "q": q}).encode()
+    with urlopen(Request(f"{url}/query", form, {"Authorization": f"Bearer {token}"})) as response:
+        result = json.load(response)["results"][0]
+    if "error" in result:
+        raise RuntimeError(result["error"])
+    return [row for series in result.get("series", []) for row in series["values"]]
+
+
+# A database that a write creates keeps its points for three days; this one keeps them for ever.
+query("CREATE DATABASE demo")
+
 points = [
     Point("tide").tag("harbour", "Bergen").field("level", 1.5 + hour).time(1_700_000_000 + hour * 3600, "s")
     for hour in range(3)
@@ -28,8 +42,5 @@ one_by_one = write_client_options(write_options=WriteOptions(write_type=WriteTyp
 with InfluxDBClient3(host=url, token=token, database="demo", write_client_options=one_by_one) as client:
     client.write(record=points, write_precision="s")
 
-form = urlencode({"db": "demo", "epoch": "s", "q": "SELECT level FROM tide"}).encode()
-with urlopen(Request(f"{url}/query", form, {"Authorization": f"Bearer {token}"})) as response:
-    result = json.load(response)["results"][0]
-for time, level in result["series"][0]["values"]:
+for time, level in query("SELECT level FROM tide", db="demo"):
     print(time, level)

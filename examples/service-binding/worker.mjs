@@ -1,5 +1,6 @@
 // Counts visits in Tidemark and answers with the counts by path. The binding speaks the same HTTP
-// as the public address; of the URL only path and parameters matter.
+// as the public address; of the URL only path and parameters matter. The database `site` is created
+// by the first write and keeps its points for three days: `CREATE DATABASE site` keeps them for ever.
 
 /** A request to Tidemark, with the token. */
 async function ask(env, path, body) {

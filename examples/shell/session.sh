@@ -17,6 +17,7 @@ shell() {
   influx -host "$host" -port "$port" $secure -precision s "$@"
 }
 
+# A database that a write creates keeps its points for three days; this one keeps them for ever.
 shell -execute 'CREATE DATABASE demo'
 for hour in 0 1 2; do
   level=$((1 + hour)).5
