@@ -6,7 +6,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { faultProxy } from './fault_proxy.mjs';
@@ -124,14 +123,20 @@ test('the 1.x shell imports a dump, and says what was refused', async (t) => {
   await t.test('a restart under an import: the next run completes it', async () => {
     const more = points.map((line) => line.replace('tills', 'more'));
     const again = importer(t, dump(more));
-    const importing = again(server.url);
-    await sleep(150);
-    await server.kill();
-    const { output } = await importing;
-    await server.start();
-    t.diagnostic(output.trim().split('\n').at(-1).slice(0, 100));
-    succeeded(await again(server.url));
     const q = 'SELECT count(takings) FROM long.more';
+    let writes = 0;
+    proxy.beforeWrite = async () => {
+      writes += 1;
+      if (writes === 2) await server.kill();
+    };
+    const { code, output } = await again(proxy.url);
+    proxy.beforeWrite = async () => {};
+    assert.notEqual(code, 0, output);
+    assert.deepEqual(proxy.takeWrites().map(({ status }) => status === 204), [true, false, false]);
+    await server.start();
+    // What was acknowledged before the kill, and nothing else.
+    assert.deepEqual(await server.rows(q, inShop), [[0, 5_000]]);
+    succeeded(await again(server.url));
     assert.deepEqual(await server.rows(q, inShop), [[0, more.length]]);
     assert.deepEqual(await count(), [[0, points.length + 1]]);
   });

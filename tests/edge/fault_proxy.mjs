@@ -25,6 +25,8 @@ export class FaultProxy {
   constructor() {
     /** Statuses with which the next writes are answered, instead of being passed on. */
     this.refuse = [];
+    /** Runs before each write is passed on. */
+    this.beforeWrite = async () => {};
     /** Every request: `{ method, path, headers, bytes, status, answer }`. */
     this.seen = [];
   }
@@ -67,6 +69,7 @@ export class FaultProxy {
       outgoing.end(entry.answer);
       return;
     }
+    if (/write/.test(path)) await this.beforeWrite();
     const passed = request(`${target}${path}`, { method, headers, agent: false });
     const response = await new Promise((resolve, reject) => {
       passed.once('response', resolve);

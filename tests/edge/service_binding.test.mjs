@@ -47,17 +47,17 @@ test('what goes over a binding is answered as at the public address', async (t) 
   const headers = { Authorization: `Token ${token}` };
   const lines = Array.from({ length: 5_000 }, (_, i) => `m,h=h${i % 7} v=${i}i ${i}`).join('\n');
   const requests = [
-    ['/ping', {}],
-    ['/api/v3/export?db=d', {}],
-    ['/write?db=d', { method: 'POST', headers, body: lines }],
-    ['/write?db=d', { method: 'POST', headers, body: 'm v=' }],
-    ['/query?db=d&q=SELECT+v+FROM+m', { headers }],
-    ['/query?db=d&chunked=true&q=SELECT+v+FROM+m', { headers }],
-    ['/api/v3/export?db=d', { headers }],
-    ['/api/v2/buckets', { headers }],
-    ['/api/v3/nothing', { headers }],
+    ['/ping', {}, 204],
+    ['/api/v3/export?db=d', {}, 401],
+    ['/write?db=d', { method: 'POST', headers, body: lines }, 204],
+    ['/write?db=d', { method: 'POST', headers, body: 'm v=' }, 400],
+    ['/query?db=d&q=SELECT+v+FROM+m', { headers }, 200],
+    ['/query?db=d&chunked=true&q=SELECT+v+FROM+m', { headers }, 200],
+    ['/api/v3/export?db=d', { headers }, 200],
+    ['/api/v2/buckets', { headers }, 200],
+    ['/api/v3/query_sql', { headers }, 501],
   ];
-  for (const [path, init] of requests) {
+  for (const [path, init, status] of requests) {
     const answers = [];
     for (const ask of [fetch, (url, init) => tidemark.fetch(url, init)]) {
       const response = await ask(`${it.url}${path}`, init);
@@ -66,5 +66,6 @@ test('what goes over a binding is answered as at the public address', async (t) 
       answers.push([response.status, kept, await response.text()]);
     }
     assert.deepEqual(answers[0], answers[1], path);
+    assert.equal(answers[0][0], status, path);
   }
 });
