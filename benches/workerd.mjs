@@ -10,7 +10,6 @@ import { endGroup, startGroup } from '../scripts/processes.mjs';
 import { at } from '../scripts/project.mjs';
 
 const startMs = 20_000;
-const pollMs = 50;
 
 /** A text as the configuration's language writes it. */
 const quoted = (text) => JSON.stringify(text);
@@ -59,9 +58,10 @@ async function answers(url) {
  * Starts a worker and waits until it answers `/ping` with 204; its state is kept in `folder`.
  *
  * `modules` are paths, the main one first; `objects` are the classes of its Durable Objects, each
- * bound by its name in capitals; `vars` are its variables; `v8Flags` are for profilers.
+ * bound by its name in capitals; `vars` are its variables; `v8Flags` are for profilers; it is asked
+ * every `pollMs`.
  */
-export async function serve({ folder, modules, objects, vars = {}, v8Flags = [] }) {
+export async function serve({ folder, modules, objects, vars = {}, v8Flags = [], pollMs = 50 }) {
   const port = await freePort();
   const stateDir = join(folder, 'plain');
   mkdirSync(stateDir, { recursive: true });
@@ -85,12 +85,13 @@ export async function serve({ folder, modules, objects, vars = {}, v8Flags = [] 
 }
 
 /** The built Worker: the objects and settings of `npm start`, without its static files. */
-export function startWorkerd(folder, token, v8Flags = []) {
+export function startWorkerd(folder, token, v8Flags = [], pollMs = undefined) {
   return serve({
     folder,
     modules: [at('build', 'index.js'), at('build', 'index_bg.wasm')],
     objects: ['Catalog', 'Database', 'Shard'],
     vars: { ADMIN_TOKEN: token, LOG_REQUESTS: 'none' },
     v8Flags,
+    pollMs,
   });
 }

@@ -1,7 +1,7 @@
 // npm test: everything that has to hold, in the order in which it fails fastest.
 //
 // Arguments: parts of step names; none means all of them. The last line counts every test.
-// TIDEMARK_REQUIRE_PROGRAMS=1 turns a test skipped for a missing program into a failure.
+// TIDEMARK_REQUIRE_PROGRAMS=1 makes skipped tests a failure: one that lacks its program, and any other.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,16 +12,23 @@ import { consolePage } from './console.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
 import { engine, engineFolder, packages, rust, wasmBindgen, worker } from './setup.mjs';
+import { verdict } from './verdict.mjs';
 
-/** The Worker's code, and the browser's, gzipped. */
-const wasmBytesMax = 1_000_000;
+/**
+ * The Worker's code, and the browser's, as it is: the platform takes 64 MiB, and compiles all of it
+ * when an isolate starts.
+ */
+const wasmBytesMax = 8_000_000;
+
+/** Our own wish, on a machine that does nothing else. */
+const startUpMsMax = 50;
 
 const wasm = ['--target', 'wasm32-unknown-unknown'];
 const browser = ['--no-default-features', '--features', 'browser'];
 const total = { passed: 0, failed: 0, skipped: [] };
 
 /** Runs a program whose exit code is the verdict. */
-async function verdict(command, args, env = {}) {
+async function succeeds(command, args, env = {}) {
   const { code } = await run(command, args, { env });
   return code === 0 ? { passed: 1 } : { failed: 1 };
 }
@@ -74,9 +81,19 @@ async function browserImports() {
 
 function wasmSize(file) {
   const plain = readFileSync(file);
-  const bytes = gzipSync(plain, { level: 9 }).length;
-  console.log(`  ${bytes} bytes gzipped of at most ${wasmBytesMax}; ${plain.length} plain`);
-  return bytes <= wasmBytesMax ? { passed: 1 } : { failed: 1 };
+  const packed = gzipSync(plain, { level: 9 }).length;
+  console.log(`  ${plain.length} bytes of at most ${wasmBytesMax}; ${packed} gzipped`);
+  return plain.length <= wasmBytesMax ? { passed: 1 } : { failed: 1 };
+}
+
+/** The Worker's module, and what it adds to an isolate's start, which is only printed. */
+async function workerSize() {
+  const { startUp } = await import('../benches/start_up.mjs');
+  const { empty, worker: ours } = await startUp();
+  const [ms, cpuMs] = ['ms', 'cpuMs'].map((key) => (ours[key] - empty[key]).toFixed(0));
+  console.log(`  first answer of workerd ${ms} ms after an empty Worker's, ${cpuMs} ms of CPU time`);
+  console.log(`  (aim: at most ${startUpMsMax} ms; a speed is never asserted)`);
+  return wasmSize(at('build', 'index_bg.wasm'));
 }
 
 /** The database for the browser; a visitor loads it, so it has the same budget. */
@@ -89,7 +106,7 @@ async function deployDryRun() {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-'));
   try {
     const args = [wrangler, 'deploy', '--dry-run', '--outdir', folder];
-    return await verdict(newNode(), args, { WRANGLER_SEND_METRICS: 'false' });
+    return await succeeds(newNode(), args, { WRANGLER_SEND_METRICS: 'false' });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -109,7 +126,7 @@ async function edgeTests() {
 const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
   ['Rust', async () => (await rust(), { passed: 1 })],
-  ['formatting', () => verdict('cargo', ['fmt', '--check'])],
+  ['formatting', () => succeeds('cargo', ['fmt', '--check'])],
   ['clippy, host', () => clippy([])],
   ['clippy, Worker', () => clippy([...wasm, '--lib'])],
   ['clippy, browser', () => clippy([...wasm, ...browser, '--lib'])],
@@ -118,7 +135,7 @@ const steps = [
   ['browser build', browserImports],
   ['wasm tests', wasmTests],
   ['release build', async () => (await worker(), { passed: 1 })],
-  ['wasm size', () => wasmSize(at('build', 'index_bg.wasm'))],
+  ['wasm size', workerSize],
   ['browser release build', engineBuild],
   ['console build', async () => (await consolePage(), { passed: 1 })],
   ['deploy dry run', deployDryRun],
@@ -127,12 +144,12 @@ const steps = [
 
 function clippy(args) {
   const targets = args.length === 0 ? ['--all-targets'] : args;
-  return verdict('cargo', ['clippy', ...targets, '--', '-D', 'warnings']);
+  return succeeds('cargo', ['clippy', ...targets, '--', '-D', 'warnings']);
 }
 
 function documentation() {
   const flags = '-D rustdoc::broken_intra_doc_links -D rustdoc::invalid_html_tags';
-  return verdict('cargo', ['doc', '--no-deps', '--document-private-items'], { RUSTDOCFLAGS: flags });
+  return succeeds('cargo', ['doc', '--no-deps', '--document-private-items'], { RUSTDOCFLAGS: flags });
 }
 
 async function take(number, [title, work]) {
@@ -162,7 +179,7 @@ await finishWith(async () => {
   }
   console.log('');
   for (const name of total.skipped) console.log(`skipped: ${name}`);
-  const { passed, failed, skipped } = total;
-  console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
-  return failed === 0 ? 0 : 1;
+  const { line, code } = verdict(total, process.env.TIDEMARK_REQUIRE_PROGRAMS === '1');
+  console.log(line);
+  return code;
 });

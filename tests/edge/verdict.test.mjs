@@ -1,0 +1,24 @@
+// The last line of `npm test`: nobody may read a run as green in which tests were left out.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { at } from '../../scripts/project.mjs';
+import { verdict } from '../../scripts/verdict.mjs';
+
+test('the last line says what was left out, and CI fails for it', () => {
+  const all = { passed: 12, failed: 0, skipped: [] };
+  assert.deepEqual(verdict(all, true), { line: '12 passed, 0 failed, 0 skipped', code: 0 });
+  assert.equal(verdict({ ...all, failed: 1 }, false).code, 1);
+  const browser = '/usr/bin/chromium is not installed';
+  const some = { ...all, skipped: [`a chart (${browser})`, `a table (${browser})`, 'slow'] };
+  const line = `12 passed, 0 failed, 3 skipped, so NOT everything was tried: ${browser} (2), slow (1)`;
+  assert.deepEqual(verdict(some, false), { line, code: 0 });
+  assert.deepEqual(verdict(some, true), { line, code: 1 });
+});
+
+test('continuous integration needs all of it', () => {
+  assert.match(readFileSync(at('.ci', 'run'), 'utf8'), /^export .*\bTIDEMARK_REQUIRE_PROGRAMS=1\b/m);
+  assert.match(readFileSync(at('scripts', 'test.mjs'), 'utf8'), /verdict\(total, process\.env\.TIDEMARK_REQUIRE_PROGRAMS === '1'\)/);
+});
