@@ -47,6 +47,8 @@ pub struct InProcess {
     /// Objects that are awake; `None` while one is lent out.
     objects: BTreeMap<Address, Option<Box<dyn Host>>>,
     last_log_line: Option<String>,
+    /// Requests to each object so far; elsewhere the platform bills them.
+    object_requests: BTreeMap<Address, u64>,
 }
 
 /// Time as the caller says, randomness from a seed, object ids by counting.
@@ -110,12 +112,18 @@ impl InProcess {
             stores: BTreeMap::new(),
             objects: BTreeMap::new(),
             last_log_line: None,
+            object_requests: BTreeMap::new(),
         }
     }
 
     /// The log's line of the last request.
     pub fn last_log_line(&self) -> Option<&str> {
         self.last_log_line.as_deref()
+    }
+
+    /// Requests that each object has had so far, alarms not counted.
+    pub fn object_requests(&self) -> &BTreeMap<Address, u64> {
+        &self.object_requests
     }
 
     /// Bytes that each object has stored; one that was wiped has none.
@@ -234,6 +242,7 @@ impl InProcess {
             let why = CallFailure::Failed("the object is calling itself".to_owned());
             return Reply { id, result: Err(why) };
         };
+        *self.object_requests.entry(to.clone()).or_default() += 1;
         let (ticket, step) = host.begin(&self.platform, &message);
         let answer = self.drive(&mut *host, ticket, step);
         self.objects.insert(to, Some(host));

@@ -9,6 +9,7 @@
 mod allocator;
 mod calls;
 mod continuous;
+mod costs;
 mod deletes;
 mod engine;
 mod explain;

@@ -124,6 +124,11 @@ impl Product {
         self.inner.stores()
     }
 
+    /// Requests that each object has had so far.
+    pub(crate) fn object_requests(&self) -> &BTreeMap<Address, u64> {
+        self.inner.object_requests()
+    }
+
     /// Gives an object that sleeps its storage.
     pub(crate) fn put_store(&mut self, address: Address, store: MemoryStore) {
         self.inner.put_store(address, store);

@@ -1,0 +1,116 @@
+//! The counts of `docs/COSTS.md`: requests to objects and SQLite rows are what the platform bills.
+
+use tidemark::protocol::call::Address;
+use tidemark::store::Store;
+
+use crate::product::{Product, TOKEN};
+use crate::tokens;
+
+/// Requests to Catalog, Databases and Shards, and rows written by Shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bill {
+    catalog: u64,
+    databases: u64,
+    shards: u64,
+    rows_written: u64,
+}
+
+impl Bill {
+    fn so_far(product: &Product) -> Self {
+        let sum = |of: fn(&Address) -> bool| {
+            product.object_requests().iter().filter(|(at, _)| of(at)).map(|(_, n)| n).sum()
+        };
+        let shards = product.stores().into_iter();
+        let shards = shards.filter(|(address, _)| matches!(address, Address::Shard(_)));
+        Self {
+            catalog: sum(|at| matches!(at, Address::Catalog)),
+            databases: sum(|at| matches!(at, Address::Database(_))),
+            shards: sum(|at| matches!(at, Address::Shard(_))),
+            rows_written: shards.map(|(_, store)| store.row_counts().written).sum(),
+        }
+    }
+}
+
+/// What `work` adds to the bill.
+fn bill(product: &mut Product, work: impl FnOnce(&mut Product)) -> Bill {
+    let before = Bill::so_far(product);
+    work(product);
+    let after = Bill::so_far(product);
+    Bill {
+        catalog: after.catalog - before.catalog,
+        databases: after.databases - before.databases,
+        shards: after.shards - before.shards,
+        rows_written: after.rows_written - before.rows_written,
+    }
+}
+
+/// A database that has been written to and asked by this edge.
+fn product() -> Product {
+    let mut product = Product::with(&[]);
+    product.query("d", "CREATE DATABASE d");
+    product.write("d", &lines(0, 10));
+    product.query("d", "SELECT last(v) FROM m");
+    product
+}
+
+fn lines(first: usize, count: usize) -> String {
+    let line = |n: usize| format!("m,host=h{} v={}i {}", n % 10, n % 97, 1_700_000_000 + n);
+    (first..first + count).map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_write_of_one_shard_is_one_object_request_and_one_row_whatever_it_holds() {
+    for points in [1, 100, 10_000] {
+        let mut product = product();
+        let bill = bill(&mut product, |product| product.write("d", &lines(10, points)));
+        let expected = Bill { catalog: 0, databases: 0, shards: 1, rows_written: 1 };
+        assert_eq!(bill, expected, "{points} points");
+    }
+}
+
+#[test]
+fn a_query_of_one_shard_is_one_object_request() {
+    let mut product = product();
+    let bill = bill(&mut product, |product| {
+        product.query("d", "SELECT max(v) FROM m WHERE time >= 1700000000s GROUP BY host");
+    });
+    assert_eq!(bill, Bill { catalog: 0, databases: 0, shards: 1, rows_written: 0 });
+}
+
+/// One agent for an hour, a flush every ten seconds; `authorization` goes with each.
+fn an_hour_of_an_agent(product: &mut Product, authorization: &str) -> Bill {
+    const FLUSHES: usize = 3_600 / 10;
+    bill(product, |product| {
+        for flush in 0..FLUSHES {
+            let headers = vec![("authorization".to_owned(), authorization.to_owned())];
+            let head = tidemark::api::http::RequestHead {
+                method: "POST".into(),
+                path: "/api/v2/write".into(),
+                query: "bucket=d&precision=s".into(),
+                headers,
+            };
+            // A request takes a second here.
+            let response = product.request(head, lines(10 + flush * 30, 30).into());
+            assert_eq!(response.status, 204);
+            product.wait(9);
+        }
+    })
+}
+
+#[test]
+fn an_agent_with_the_admin_token_asks_its_shard_alone() {
+    let mut product = product();
+    let bill = an_hour_of_an_agent(&mut product, &format!("Token {TOKEN}"));
+    assert_eq!((bill.catalog, bill.databases, bill.shards), (0, 0, 360));
+    // One row for each, and at most as many again when the log's slots are deleted.
+    assert!((360..=720).contains(&bill.rows_written), "{bill:?}");
+}
+
+#[test]
+fn an_agent_with_a_database_token_asks_the_catalog_each_time_too() {
+    let mut product = product();
+    let token = tokens::token(&mut product, "agent", &["d"], &["write"], None);
+    let bill = an_hour_of_an_agent(&mut product, &format!("Token {token}"));
+    assert_eq!((bill.catalog, bill.databases, bill.shards), (360, 0, 360));
+    assert!((360..=720).contains(&bill.rows_written), "{bill:?}");
+}
