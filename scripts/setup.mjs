@@ -1,16 +1,16 @@
 // Everything that has to be there before the Worker can run, in the order in which it is needed.
 // Uses nothing but Node itself: on a fresh clone there are no packages yet.
 
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { consolePage } from './console.mjs';
+import { buildEngine, buildWorker } from './modules.mjs';
 import { prebuilt } from './prebuilt.mjs';
 import { must, run } from './processes.mjs';
 import { at, lockedCrate, newNode, Sentence, toolRoot } from './project.mjs';
 import { fingerprint, step } from './steps.mjs';
-import { withoutNames } from './wasm-names.mjs';
 
 const wasmTarget = 'wasm32-unknown-unknown';
 
@@ -83,87 +83,40 @@ async function cargoTool(crate, version, hint = '') {
 /** wasm-bindgen in the version of Cargo.lock: the folder of its programs. */
 export const wasmBindgen = () => cargoTool('wasm-bindgen-cli', lockedCrate('wasm-bindgen'));
 
-/** worker-build in the version of the crate `worker`: the folder of its program. */
-export const workerBuild = () =>
-  cargoTool(
-    'worker-build',
-    lockedCrate('worker'),
-    ' (it needs pkg-config and the OpenSSL headers: on Debian `apt-get install pkg-config libssl-dev`)',
-  );
-
 /** The Worker, built for release: `build/index.js` and `build/index_bg.wasm`. */
 export async function worker() {
   const compiler = await rust();
   const bindgen = await wasmBindgen();
-  const builder = await workerBuild();
-  const versions = [compiler, bindgen, builder, lockedCrate('worker')];
-  const code = ['src', 'tables', '.cargo/config.toml', 'scripts/wasm-names.mjs'];
+  const code = ['src', 'tables', '.cargo/config.toml', 'scripts/modules.mjs'];
   const sources = [...code, 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
-  const inputs = fingerprint(sources, versions);
+  const inputs = fingerprint(sources, [compiler, bindgen]);
   const outputs = [at('build', 'index.js'), at('build', 'index_bg.wasm')];
   const stamp = '.cache/stamps/worker';
-  await step('The Worker, for release', { stamp, inputs, outputs }, async () => {
-    await must('Building the Worker', join(builder, 'worker-build'), ['--release'], {
-      env: {
-        WASM_BINDGEN_BIN: join(bindgen, 'wasm-bindgen'),
-        WASM_OPT_BIN: at('node_modules', 'binaryen', 'bin', 'wasm-opt'),
-        ESBUILD_BIN: at('node_modules', 'esbuild', 'bin', 'esbuild'),
-      },
-    });
-    // A sixth of what is deployed otherwise; a panic says its place without them.
-    const module = at('build', 'index_bg.wasm');
-    writeFileSync(module, withoutNames(readFileSync(module)));
-  });
+  await step('The Worker, for release', { stamp, inputs, outputs }, () =>
+    buildWorker(join(bindgen, 'wasm-bindgen'), at('build')),
+  );
 }
 
 /** Where the database for the browser is; `www/engine/worker.js` names it too. */
 export const engineFolder = at('.cache', 'engine');
 
-/** Features of WebAssembly that rustc and .cargo/config.toml turn on. */
-const wasmFeatures = [
-  'simd',
-  'bulk-memory',
-  'sign-ext',
-  'mutable-globals',
-  'nontrapping-float-to-int',
-  'reference-types',
-  'multivalue',
-];
-
-/** How the browser's module is bound, and optimised: as the Worker's, of which -O1 is smallest. */
-const engineFlags = {
-  bind: ['--target', 'web', '--no-typescript', '--remove-name-section'],
-  optimise: ['-O1', ...wasmFeatures.map((name) => `--enable-${name}`), '--strip-producers'],
-};
-
 /** What the browser's module is made of: all of the crate but what only Workers have. */
 export function engineSources() {
   const rooms = readdirSync(at('src')).filter((name) => name !== 'edge');
   const code = [...rooms.map((name) => join('src', name)), 'tables', '.cargo/config.toml'];
-  return [...code, 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
+  return [...code, 'scripts/modules.mjs', 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
 }
 
 /** The same crate for the console's in-browser mode: `tidemark.js` and `tidemark_bg.wasm`. */
 export async function engine() {
   const compiler = await rust();
   const bindgen = await wasmBindgen();
-  const made = [compiler, bindgen, JSON.stringify(engineFlags)];
-  const inputs = fingerprint(engineSources(), made);
-  const module = join(engineFolder, 'tidemark_bg.wasm');
-  const outputs = [join(engineFolder, 'tidemark.js'), module];
+  const inputs = fingerprint(engineSources(), [compiler, bindgen]);
+  const outputs = ['tidemark.js', 'tidemark_bg.wasm'].map((name) => join(engineFolder, name));
   const stamp = '.cache/stamps/engine';
-  await step('The database for the browser', { stamp, inputs, outputs }, async () => {
-    const features = ['--no-default-features', '--features', 'browser'];
-    const asked = ['--release', '--lib', '--target', wasmTarget, ...features];
-    await must('Building the database for the browser', 'cargo', ['build', ...asked]);
-    const target = process.env.CARGO_TARGET_DIR ?? at('target');
-    const built = join(target, wasmTarget, 'release', 'tidemark.wasm');
-    const where = ['--out-dir', engineFolder, '--out-name', 'tidemark'];
-    const binder = join(bindgen, 'wasm-bindgen');
-    await must('Binding it to JavaScript', binder, [...engineFlags.bind, ...where, built]);
-    const optimiser = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
-    await must('Optimising it', optimiser, [...engineFlags.optimise, module, '-o', module]);
-  });
+  await step('The database for the browser', { stamp, inputs, outputs }, () =>
+    buildEngine(join(bindgen, 'wasm-bindgen'), engineFolder),
+  );
 }
 
 /** Whether the modules can be built here; otherwise those of a release are taken. */

@@ -134,6 +134,21 @@ test('objects evicted between any two requests answer as if they had never been'
   t.diagnostic(`${evicted} evictions`);
 });
 
+test('a module that panicked gets a new memory, and every object goes on from its storage', async (t) => {
+  const it = await begin(t, { DEFAULT_SHARDS: '3' });
+  const { memories: first } = await it.hook();
+  for (let round = 0; round < 6; round++) {
+    await it.hook({ panic: true });
+    // The first call after it may be a write, a query or an alarm.
+    if (round % 3 === 1) await it.check(`asked after panic ${round}`);
+    if (round % 3 === 2) await it.alarm();
+    assert.ok(await it.write(pointsFrom((round * 13) % 60, 20, round + 1)), `round ${round}`);
+    await it.check(`round ${round}`);
+  }
+  const { memories } = await it.hook();
+  assert.ok(memories >= first + 6, `${memories} memories after ${first}`);
+});
+
 test('alarms that fail six times, and a restart: the next write sets it again and the log drains', async (t) => {
   const it = await begin(t);
   // In the past, so that the alarm which follows a pause of ten minutes is due at once.

@@ -132,21 +132,25 @@ async function callAll(env, kind, path) {
 }
 
 /**
- * Sets the plan, then aborts or alarms all loaded objects of a kind. Answers what was seen before
- * and now, how many Shards have no alarm (if asked), and the ids of those that were loaded, oldest
- * first.
+ * Sets the plan, then aborts or alarms all loaded objects of a kind, or has the module panicked.
+ * Answers what was seen before and now, how many Shards have no alarm (if asked), how many memories
+ * the module has had, and the ids of the Shards that were loaded, oldest first.
  */
 async function hook(request, env) {
-  const { alarm, abort, armed, ...changes } = await request.json();
+  const { alarm, abort, armed, panic, ...changes } = await request.json();
   const before = { ...seen };
   Object.assign(plan, changes);
   Object.assign(seen, { steps: 0, failed: 0, alarmsSet: 0, alarms: 0 });
   if (abort) await callAll(env, abort, '/test_abort');
   // The platform's alarm would come by itself, some day.
   const alarmsFailed = alarm ? await callAll(env, alarm, '/test_alarm') : 0;
+  // What a panic of the module leaves behind: the next call into it finds this.
+  const memory = globalThis.__worker_init_state;
+  if (panic) memory.criticalError = true;
   const now = { ...seen, alarmsFailed };
   const unarmed = armed ? await callAll(env, 'Shard', '/test_armed') : undefined;
-  return Response.json({ before, now, unarmed, loaded: [...loaded.Shard] });
+  const memories = memory.instanceId;
+  return Response.json({ before, now, unarmed, memories, loaded: [...loaded.Shard] });
 }
 
 export default class extends WorkerEntrypoint {

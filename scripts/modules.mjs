@@ -1,0 +1,88 @@
+// The two WebAssembly modules: the Worker's, and the same database for the console's page. Each is
+// compiled by cargo, bound to JavaScript by wasm-bindgen and optimised by wasm-opt; the Worker's
+// JavaScript is then bundled by esbuild, which is loaded only once the packages are there.
+
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { must } from './processes.mjs';
+import { at } from './project.mjs';
+
+const target = 'wasm32-unknown-unknown';
+
+/** What rustc and .cargo/config.toml turn on, and the exceptions of wasm-bindgen's wrappers. */
+const features = [
+  'simd',
+  'bulk-memory',
+  'sign-ext',
+  'mutable-globals',
+  'nontrapping-float-to-int',
+  'reference-types',
+  'multivalue',
+  'exception-handling',
+];
+
+/** -O1: measured gzipped, -O3 and -Oz are 7 % larger than it. Names are a sixth of the module. */
+const optimiser = [
+  '-O1',
+  ...features.map((name) => `--enable-${name}`),
+  '--strip-debug',
+  '--strip-producers',
+];
+
+const kinds = {
+  worker: {
+    cargo: ['--features', 'edge'],
+    // The glue of exported async functions comes from js-sys, as worker-build has it.
+    env: { WASM_BINDGEN_USE_JS_SYS: '1' },
+    // A module that aborted can be given a new memory: src/edge/worker.js does.
+    bind: ['--target', 'module', '--experimental-reset-state-function', '--force-enable-abort-handler'],
+  },
+  engine: {
+    cargo: ['--no-default-features', '--features', 'browser'],
+    env: {},
+    bind: ['--target', 'web'],
+  },
+};
+
+/** Compiles a kind and writes `NAME.js` and `NAME_bg.wasm` into `folder`. */
+async function bound(kind, binder, folder, name) {
+  const { cargo, env, bind } = kinds[kind];
+  const asked = ['build', '--release', '--lib', '--target', target, ...cargo];
+  await must('Compiling the database', 'cargo', asked, { env });
+  const targetFolder = process.env.CARGO_TARGET_DIR ?? at('target');
+  const compiled = join(targetFolder, target, 'release', 'tidemark.wasm');
+  const where = ['--no-typescript', '--out-dir', folder, '--out-name', name];
+  await must('Binding it to JavaScript', binder, [...bind, ...where, compiled]);
+  const module = join(folder, `${name}_bg.wasm`);
+  const program = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
+  await must('Optimising it', program, [...optimiser, module, '-o', module]);
+}
+
+/** The database for the browser: `tidemark.js` and `tidemark_bg.wasm` in `folder`. */
+export const buildEngine = (binder, folder) => bound('engine', binder, folder, 'tidemark');
+
+/** The Worker: `index.js` and `index_bg.wasm` in `folder`. */
+export async function buildWorker(binder, folder) {
+  // Not in `folder`: a server that watches it must not see half of a build.
+  const staging = at('.cache', 'worker');
+  rmSync(staging, { recursive: true, force: true });
+  await bound('worker', binder, staging, 'index');
+  copyFileSync(at('src', 'edge', 'worker.js'), join(staging, 'worker.js'));
+  const { build } = await import('esbuild');
+  const { outputFiles } = await build({
+    entryPoints: [join(staging, 'worker.js')],
+    bundle: true,
+    format: 'esm',
+    minify: true,
+    external: ['./index_bg.wasm', 'cloudflare:*'],
+    legalComments: 'none',
+    logLevel: 'warning',
+    write: false,
+  });
+  // workerd takes a module's import as what is proposed to be called `import source`.
+  const code = outputFiles[0].text.replaceAll('import source ', 'import ');
+  mkdirSync(folder, { recursive: true });
+  copyFileSync(join(staging, 'index_bg.wasm'), join(folder, 'index_bg.wasm'));
+  writeFileSync(join(folder, 'index.js'), code);
+}
