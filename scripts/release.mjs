@@ -13,8 +13,19 @@ import { everything } from './setup.mjs';
 
 const archiveOf = (tag, folder) => join(folder, `tidemark-${tag}.tar.gz`);
 
+/** Where the README's button goes: before the first release there is nothing that it could deploy. */
+const buttonPlace = '<!-- deploy button -->\n';
+
 /** The link of the deploy button, whichever repository it names. */
 const buttonLink = /(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\/github\.com\/)[\w.-]+\/[\w.-]+/g;
+
+const button = (repository) => `\
+[![Deploy to Cloudflare](https://deploy.workers.cloudflare.com/button)](https://deploy.workers.cloudflare.com/?url=https://github.com/${repository})
+
+The button copies the repository into your account's, asks for the admin token, and deploys; no Rust is
+needed, because the modules of the newest release are taken if their checksum is the one in
+\`prebuilt.json\`. From a clone:
+`;
 
 async function packRelease(tag, folder) {
   await everything();
@@ -30,7 +41,8 @@ function pinRelease(tag, repository, folder) {
   const url = `https://github.com/${repository}/releases/download/${tag}/${basename(archive)}`;
   writeFileSync(at('prebuilt.json'), `${JSON.stringify({ tag, url, sha256 }, null, 2)}\n`);
   const readme = readFileSync(at('README.md'), 'utf8');
-  writeFileSync(at('README.md'), readme.replace(buttonLink, `$1${repository}`));
+  const placed = readme.replace(buttonPlace, () => button(repository));
+  writeFileSync(at('README.md'), placed.replace(buttonLink, `$1${repository}`));
 }
 
 endAllOnSignals();

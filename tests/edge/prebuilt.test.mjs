@@ -97,15 +97,23 @@ test('the workflow of a release names its archive in prebuilt.json and in the bu
   const given = folder(t, 'given');
   writeFileSync(join(given, 'tidemark-v9.9.9.tar.gz.sha256'), `${'ab'.repeat(32)}  tidemark-v9.9.9.tar.gz\n`);
   const { root, run } = clone(t);
-  const { code, output } = await run('scripts/release.mjs', 'pin', 'v9.9.9', 'some-body/a.database', given);
-  assert.equal(code, 0, output);
+  const link = /\(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\/github\.com\/([^)]*)\)/g;
+  const linked = () => [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(link)].map(([, name]) => name);
+  const pin = async (repository) => {
+    const { code, output } = await run('scripts/release.mjs', 'pin', 'v9.9.9', repository, given);
+    assert.equal(code, 0, output);
+  };
+  // Before a release a button would lead nowhere.
+  if (!existsSync(at('prebuilt.json'))) assert.deepEqual(linked(), []);
+  await pin('some-one/else');
+  assert.deepEqual(linked(), ['some-one/else']);
+  await pin('some-body/a.database');
+  assert.deepEqual(linked(), ['some-body/a.database']);
   assert.deepEqual(JSON.parse(readFileSync(join(root, 'prebuilt.json'), 'utf8')), {
     tag: 'v9.9.9',
     url: 'https://github.com/some-body/a.database/releases/download/v9.9.9/tidemark-v9.9.9.tar.gz',
     sha256: 'ab'.repeat(32),
   });
-  const readme = readFileSync(join(root, 'README.md'), 'utf8');
-  assert.match(readme, /\(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\/github\.com\/some-body\/a\.database\)/);
   // The workflow calls what exists.
   const workflow = readFileSync(at('.github', 'workflows', 'release.yml'), 'utf8');
   const calls = [...workflow.matchAll(/scripts\/release\.mjs (\w+)/g)].map((found) => found[1]);
@@ -121,4 +129,20 @@ test('the free plan is deployed to without the limit that it refuses', async (t)
   assert.match(whole, /cpu_ms/);
   assert.doesNotMatch(free, /cpu_ms|limits/);
   assert.equal(free.trimEnd(), whole.slice(0, whole.indexOf('# A large backfill')).trimEnd());
+});
+
+test("wrangler.toml's second environment is one as soon as its comment signs are gone", async (t) => {
+  const { root, run } = clone(t);
+  for (const name of ['build', 'dist']) symlinkSync(at(name), join(root, name));
+  const file = join(root, 'wrangler.toml');
+  const text = readFileSync(file, 'utf8');
+  const [commented] = /^# \[env\.staging\]\n(?:#.*\n)+/m.exec(text);
+  writeFileSync(file, text.replace(commented, commented.replace(/^# ?/gm, '')));
+  const program = wrangler.replace(dirname(dirname(dirname(wrangler))), join(root, 'node_modules'));
+  const dry = ['deploy', '--dry-run', '--outdir', join(root, 'out')];
+  const { code, output } = await run(program, ...dry, '--env', 'staging');
+  assert.equal(code, 0, output);
+  // Bindings and variables of its own; a warning would name what it lacks.
+  for (const name of ['CATALOG', 'DATABASE', 'SHARD', 'AUTO_CREATE_RETENTION']) assert.ok(output.includes(name), output);
+  assert.doesNotMatch(output, /warning/i);
 });
