@@ -287,3 +287,16 @@ fn the_checks_can_fail() {
     let long: Vec<&str> = std::iter::once("fn f() {").chain(["x;"; 80]).chain(["}"]).collect();
     assert_eq!(functions(&long), [(1, "f", 82)]);
 }
+
+/// The compiler that is declared is the one that everything is tried with.
+#[test]
+fn the_declared_compiler_is_the_one_that_compiles() {
+    let value = |file: &str, key: &str| {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap_or_else(|| panic!("{file}: {key}")).trim_matches([' ', '=', '"']).to_owned()
+    };
+    let declared = value("Cargo.toml", "rust-version");
+    let tried = value("rust-toolchain.toml", "channel");
+    assert!(tried.starts_with(&format!("{declared}.")), "{declared} and {tried}");
+}
