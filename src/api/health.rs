@@ -45,7 +45,7 @@ impl Health {
 }
 
 /// The Catalog being asked; whether it answers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Checking {
     asked: Option<Asked>,
 }
