@@ -18,7 +18,8 @@ pub struct SourceName {
 pub struct Defaults<'a> {
     /// `db`; `None` when absent or empty.
     pub database: Option<&'a str>,
-    /// `rp`; `None` when absent or empty. Applies to names without a database only.
+    /// `rp`; `None` when absent or empty. The policy of every name that is written without one,
+    /// whatever its database (1.x `normalizeMeasurement`).
     pub policy: Option<&'a str>,
 }
 
@@ -33,8 +34,7 @@ impl Defaults<'_> {
         policy: Option<&str>,
     ) -> Result<SourceName, QueryError> {
         let name = database.or(self.database).ok_or(QueryError::DatabaseRequired)?;
-        let inherited = if database.is_none() { self.policy } else { None };
-        let policy = policy.or(inherited).map(str::to_owned);
+        let policy = policy.or(self.policy).map(str::to_owned);
         Ok(SourceName { database: name.to_owned(), policy })
     }
 }

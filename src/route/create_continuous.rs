@@ -44,11 +44,8 @@ impl CreateContinuous {
         }
         let mut databases: Vec<(String, Option<Rc<Description>>)> = Vec::new();
         each_place(&mut statement.source, &mut |named, of_policy| {
-            if named.is_none() {
-                *named = Some(database.clone());
-                *of_policy = of_policy.take().or_else(|| policy.clone());
-            }
-            let name = named.clone().unwrap_or_default();
+            let name = named.get_or_insert_with(|| database.clone()).clone();
+            *of_policy = of_policy.take().or_else(|| policy.clone());
             if databases.iter().all(|(known, _)| *known != name) {
                 databases.push((name, None));
             }
