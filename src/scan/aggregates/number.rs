@@ -1,14 +1,41 @@
 //! The three numeric types as aggregates see them.
 
+use super::sum::sum;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
 use crate::model::value::FieldType;
 use crate::scan::input::Slice;
 
+/// Integers summed by halves before they join the total: the sums of the halves stay below 2^48.
+const TOTAL_CHUNK: usize = 1 << 16;
+
 /// A numeric field type.
 pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
     /// Its name in the schema.
     const TYPE: FieldType;
+
+    /// A sum that holds as many values as there can be: 128 bits for integers.
+    type Total: Copy;
+
+    /// Types of the columns of a total and a number: the total's low bits in the values' own type,
+    /// the number, and for integers the bits above.
+    const MEAN: &'static [FieldType];
+
+    /// Sum of all of a slice.
+    fn total(values: &[Self]) -> Self::Total;
+
+    /// Sum of both.
+    fn join(left: Self::Total, right: Self::Total) -> Self::Total;
+
+    /// As a float, rounded.
+    fn total_real(total: Self::Total) -> f64;
+
+    /// Appends a total to its columns.
+    fn write_total(total: Self::Total, low: &mut Column, above: &mut [Column]);
+
+    /// Row `row` of the columns of a total. A shard of an older version has none for the bits
+    /// above: its sums fit.
+    fn read_total(low: &Column, above: &[Column], row: usize) -> Option<Self::Total>;
 
     /// The values, if they are of this type.
     fn of<'a>(slice: &'a Slice<'_>) -> Option<&'a [Self]>;
@@ -36,9 +63,11 @@ pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
 }
 
 macro_rules! number {
-    ($type:ty, $variant:ident, $plus:expr, $minus:expr) => {
+    ($type:ty, $variant:ident, $plus:expr, $minus:expr, $total:tt) => {
         impl Number for $type {
             const TYPE: FieldType = FieldType::$variant;
+
+            $total!($type);
 
             fn of<'a>(slice: &'a Slice<'_>) -> Option<&'a [Self]> {
                 match slice {
@@ -84,6 +113,100 @@ macro_rules! number {
     };
 }
 
-number!(f64, Float, |a, b| a + b, |a, b| a - b);
-number!(i64, Integer, i64::wrapping_add, i64::wrapping_sub);
-number!(u64, Unsigned, u64::wrapping_add, u64::wrapping_sub);
+macro_rules! float_total {
+    ($type:ty) => {
+        type Total = $type;
+
+        const MEAN: &'static [FieldType] = &[FieldType::Float, FieldType::Integer];
+
+        fn total(values: &[Self]) -> Self {
+            sum(values)
+        }
+
+        fn join(left: Self, right: Self) -> Self {
+            left + right
+        }
+
+        fn total_real(total: Self) -> f64 {
+            total
+        }
+
+        fn write_total(total: Self, low: &mut Column, _: &mut [Column]) {
+            total.push(low);
+        }
+
+        fn read_total(low: &Column, _: &[Column], row: usize) -> Option<Self> {
+            Self::get(low, row)
+        }
+    };
+}
+
+macro_rules! integer_total {
+    ($type:ty) => {
+        type Total = i128;
+
+        const MEAN: &'static [FieldType] = &[Self::TYPE, FieldType::Integer, FieldType::Integer];
+
+        fn total(values: &[Self]) -> i128 {
+            let mut total = 0;
+            for chunk in values.chunks(TOTAL_CHUNK) {
+                // Halves side by side: neither sum of a chunk can leave its 64 bits.
+                let (mut high, mut low) = (0_i64, 0_i64);
+                for &value in chunk {
+                    high += (value >> 32) as i64;
+                    low += (value & 0xffff_ffff) as i64;
+                }
+                total += (i128::from(high) << 32) + i128::from(low);
+            }
+            total
+        }
+
+        fn join(left: i128, right: i128) -> i128 {
+            left.wrapping_add(right)
+        }
+
+        fn total_real(total: i128) -> f64 {
+            total as f64
+        }
+
+        fn write_total(total: i128, low: &mut Column, above: &mut [Column]) {
+            (total as $type).push(low);
+            above.iter_mut().for_each(|above| ((total >> 64) as i64).push(above));
+        }
+
+        fn read_total(low: &Column, above: &[Column], row: usize) -> Option<i128> {
+            let low = Self::get(low, row)?;
+            let Some(above) = above.first() else { return Some(i128::from(low)) };
+            Some((i128::from(i64::get(above, row)?) << 64) | i128::from(low as u64))
+        }
+    };
+}
+
+number!(f64, Float, |a, b| a + b, |a, b| a - b, float_total);
+number!(i64, Integer, i64::wrapping_add, i64::wrapping_sub, integer_total);
+number!(u64, Unsigned, u64::wrapping_add, u64::wrapping_sub, integer_total);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_of_integers_do_not_wrap_and_survive_their_columns() {
+        let many = vec![i64::MIN; TOTAL_CHUNK + 3];
+        let all: i128 = i128::from(i64::MIN) * (TOTAL_CHUNK as i128 + 3);
+        assert_eq!(i64::total(&many), all);
+        assert_eq!(u64::total(&[u64::MAX, u64::MAX, 1]), 2 * i128::from(u64::MAX) + 1);
+        assert_eq!(i64::total(&[i64::MAX, -1, i64::MIN, 5]), 3);
+        let columns = |low| (Column::new(low), [Column::new(FieldType::Integer)]);
+        for total in [0, -1, 1 << 64, all, i128::from(i64::MAX) + 1, -(1_i128 << 90) + 7] {
+            let (mut low, mut above) = columns(FieldType::Integer);
+            i64::write_total(total, &mut low, &mut above);
+            assert_eq!(i64::read_total(&low, &above, 0), Some(total));
+            let (mut low, mut above) = columns(FieldType::Unsigned);
+            u64::write_total(total, &mut low, &mut above);
+            assert_eq!(u64::read_total(&low, &above, 0), Some(total));
+        }
+        // What a shard of the version before sends.
+        assert_eq!(i64::read_total(&i64::column(vec![-7]), &[], 0), Some(-7));
+    }
+}

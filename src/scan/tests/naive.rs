@@ -182,11 +182,17 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
     let values: Vec<FieldValue> = points.iter().map(|(_, value, _)| value.clone()).collect();
     let reals: Vec<f64> = values.iter().map(real).collect();
     let count = values.len() as f64;
+    let wide = || -> i128 {
+        let wide = values.iter().map(|value| match value {
+            FieldValue::Integer(value) => i128::from(*value),
+            FieldValue::Unsigned(value) => i128::from(*value),
+            _ => 0,
+        });
+        wide.sum()
+    };
     let mean = || match total(&values) {
         FieldValue::Float(sum) => sum / count,
-        FieldValue::Integer(sum) => sum as f64 / count,
-        FieldValue::Unsigned(sum) => sum as f64 / count,
-        _ => 0.0,
+        _ => wide() as f64 / count,
     };
     let value = match function {
         Count => FieldValue::Integer(values.len() as i64),
@@ -196,10 +202,9 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
             values.iter().max_by(|a, b| order(a, b)).unwrap(),
             values.iter().min_by(|a, b| order(a, b)).unwrap(),
         ),
-        // One value has no deviation.
         // Has tests of its own (`selectors/met.rs`).
         AggregateFunction::Met { .. } => return vec![None],
-        Stddev if values.len() < 2 => return vec![None],
+        Stddev if values.len() < 2 => FieldValue::Float(f64::NAN),
         Stddev => {
             let mean = reals.iter().sum::<f64>() / count;
             let squares: f64 = reals.iter().map(|v| (v - mean) * (v - mean)).sum();
