@@ -12,7 +12,7 @@ use crate::batch::column::Column;
 pub struct Finished {
     /// Start of each window, nanoseconds.
     pub windows_ns: Vec<i64>,
-    /// The function's value; null where it has none (stddev of one value).
+    /// The function's value; NaN where it has none (stddev of one value).
     pub values: Column,
     /// Selectors: the time of the selected point, nanoseconds.
     pub times_ns: Option<Vec<i64>>,

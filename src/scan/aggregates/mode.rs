@@ -1,7 +1,7 @@
 //! The most frequent value (1.x `query/functions.go`, `FloatModeReduceSlice` and its kin).
 //!
 //! Among values that come equally often, twice or more, it is one that came early; if none comes
-//! twice it is the smallest. Of booleans that come equally often it is the first.
+//! twice it is the smallest. Of booleans that come equally often it is `true`.
 
 use crate::batch::column::Values;
 use crate::scan::whole::{Outcome, Points, Whole, by_value, compare};
@@ -14,11 +14,8 @@ impl Whole for Mode {
         let mut runs = rows.chunk_by(|&a, &b| compare(points.values, a, b).is_eq());
         if let Values::Boolean(_) = points.values {
             let (first, second) = (runs.next().unwrap_or_default(), runs.next());
-            let better = |second: &&[u32]| {
-                let order = second.len().cmp(&first.len());
-                order.then_with(|| first.first().cmp(&second.first())).is_gt()
-            };
-            let best = second.filter(better).unwrap_or(first);
+            // `true` is the greater value, so the second run.
+            let best = second.filter(|second| second.len() >= first.len()).unwrap_or(first);
             return Outcome::Rows(best.first().copied().into_iter().collect());
         }
         let time_of = |row: Option<&u32>| row.and_then(|&row| points.times_ns.get(row as usize));

@@ -1,4 +1,5 @@
-//! Standard deviation of a sample (n - 1), a float; a single value has none.
+//! Standard deviation of a sample (n - 1), a float; of a single value it is NaN, which is shown as
+//! null: a value all the same for what is made of it.
 
 use super::fold::Aggregate;
 use super::number::Number;
@@ -53,10 +54,7 @@ impl<T: Number> Aggregate<T> for Stddev {
     }
 
     fn finish(state: &Moments, column: &mut Column) {
-        if state.count < 2 {
-            column.push_null();
-        } else {
-            (state.squares / (state.count - 1) as f64).sqrt().push(column);
-        }
+        let of_sample = (state.squares / (state.count - 1) as f64).sqrt();
+        (if state.count < 2 { f64::NAN } else { of_sample }).push(column);
     }
 }
