@@ -56,7 +56,7 @@ function oneLine(text) {
 
 function seriesLines(series) {
   const [name, tags, columns, values, partial] = members(series, SERIES);
-  const head = [name === undefined ? '-' : name === '-' ? ''-'' : word(name)];
+  const head = [name === undefined ? '-' : name === '-' ? '"-"' : word(name)];
   for (const [key, value] of tags ?? []) head.push(`${word(key)}=${word(value)}`);
   if (partial) head.push('(partial)');
   const rows = (values ?? []).map((row) => {
