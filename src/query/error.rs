@@ -52,6 +52,15 @@ pub enum QueryError {
         /// Of what.
         unit: &'static str,
     },
+    /// Functions that look back and others stand together at too many depths.
+    #[error(
+        "a subquery would be read more than {limit} times, since functions that look back one \
+         window and others stand together at many depths: ask for them in statements of their own"
+    )]
+    Readings {
+        /// How often.
+        limit: u32,
+    },
     /// A subquery's rows, or the states of what is asked of them, are too many to be held.
     #[error(
         "a subquery holds more than {limit} bytes for the statement around it: narrow its time \

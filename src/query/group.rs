@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::error::QueryError;
 use super::executor::StreamNeed;
 use super::operators::fill;
+use super::operators::fill_rows::RowFill;
 use super::operators::join;
 use super::operators::limit::Limiter;
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge};
@@ -62,6 +63,8 @@ pub(crate) struct GroupRun {
     calls: Vec<CallRun>,
     /// LIMIT of a raw query.
     limiter: Limiter,
+    /// Rows of a raw query before.
+    filled: RowFill,
     held: Option<SeriesChunk>,
     /// For each call what stands where only others have a value.
     missing: Vec<Option<FieldValue>>,
@@ -88,6 +91,7 @@ impl GroupRun {
             feeds: feeds.collect(),
             calls: calls.collect(),
             limiter,
+            filled: RowFill::default(),
             held: None,
             missing: node.calls.iter().map(|call| call.missing.clone()).collect(),
         }
@@ -271,11 +275,12 @@ impl GroupRun {
         }
         let whole = from == 0 && to == batch.times_ns.len();
         let rows: Vec<u32> = (from as u32..to as u32).collect();
-        let slots: Vec<Option<Column>> = if whole {
+        let mut slots: Vec<Option<Column>> = if whole {
             batch.slots
         } else {
             batch.slots.iter().map(|slot| slot.as_ref().map(|c| c.gather(&rows))).collect()
         };
+        self.filled.fill(node, to - from, &mut slots);
         let times_ns = batch.times_ns.get(from..to).unwrap_or_default().to_vec();
         Some(self.chunk(node, times_ns, &slots))
     }
@@ -383,7 +388,7 @@ impl GroupRun {
 
     fn chunk(&self, node: &Node, times_ns: Vec<i64>, columns: &[Option<Column>]) -> SeriesChunk {
         let rows = times_ns.len();
-        let number = node.fill_number.as_ref().filter(|_| !node.calls.is_empty());
+        let number = node.fill_number.as_ref();
         let outputs = node.outputs.iter().map(|output| {
             match (scalar::evaluate(output, columns).into_column(rows), number, output) {
                 (Some(column), ..) => fill::shown(column, number),

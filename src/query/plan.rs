@@ -81,6 +81,9 @@ pub(crate) struct Node {
     pub(crate) calls: Vec<CallPlan>,
     /// The sole call is a selector that keeps the time of its point.
     pub(crate) keeps_point_time: bool,
+    /// Its rows come series by series, in ascending order of theirs whatever the direction: points
+    /// that a selector chose over the whole range, or such rows of its only source.
+    pub(crate) in_order_of_series: bool,
     /// `fill(previous)`: a call without a value keeps its last one.
     pub(crate) carries: bool,
     /// What is asked of each input. Raw queries have one, of rows.

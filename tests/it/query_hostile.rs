@@ -30,6 +30,25 @@ fn error_of(answer: &Value) -> String {
 }
 
 #[test]
+fn subqueries_that_would_double_at_every_depth_are_refused() {
+    let mut product = product();
+    let mut ask = |depth: usize| {
+        let mut from = "m".to_owned();
+        for _ in 0..depth {
+            let fields = "difference(mean(v)) AS v, mean(v) AS w";
+            from = format!("(SELECT {fields} FROM {from} GROUP BY time(1m))");
+        }
+        product.query("db", &format!("SELECT count(v) FROM {from} WHERE time >= 0 AND time < 9h"))
+    };
+    let fine = ask(7);
+    assert_eq!(error_of(&fine), "");
+    let started = Instant::now();
+    let refused = error_of(&ask(30));
+    assert!(refused.starts_with("a subquery would be read more than 64 times"), "{refused}");
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+}
+
+#[test]
 fn explosions_are_refused_before_they_happen() {
     let mut product = product();
     let buckets = "max-select-buckets limit exceeded: (";

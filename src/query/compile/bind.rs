@@ -35,7 +35,10 @@ pub(crate) fn bind(
     scans: &mut Vec<PlannedScan>,
 ) -> Result<Vec<Binding>, QueryError> {
     let mut bindings = Vec::with_capacity(sources.len());
-    for Found { origin, schema } in sources {
+    for Found { origin, before, schema } in sources {
+        if before.is_some_and(|before| before != feed.extended) {
+            continue;
+        }
         let scan = scans.len();
         let is_subquery = matches!(origin, Origin::Subquery(_));
         let (output, slots, calls) = match feed.kind {

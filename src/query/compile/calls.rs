@@ -129,9 +129,10 @@ impl<'a> CallBuilder<'a> {
 
     /// Refuses types that a function does not take. The tags of subqueries are texts to it.
     fn check_type(&self, function: &Function, data_type: DataType) -> Result<(), QueryError> {
-        let derived = self.checked.subqueries.len() == self.checked.select.sources.len();
         match data_type {
-            DataType::Tag if derived => check_type(function, DataType::String),
+            DataType::Tag if self.checked.reads_only_subqueries() => {
+                check_type(function, DataType::String)
+            }
             known => check_type(function, known),
         }
     }

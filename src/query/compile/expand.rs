@@ -25,8 +25,9 @@ pub(crate) fn expand(
 ) -> Result<(Vec<Field>, Vec<String>), QueryError> {
     let wild = |expr: &Expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_));
     let wild_dimensions = dimensions.iter().any(|dimension| wild(&dimension.expr));
+    let shown = names.fields.iter().filter(|(name, _)| !names.hidden.contains_key(*name));
     let mut list: Vec<(&str, DataType)> =
-        names.fields.iter().map(|(name, data_type)| (&**name, *data_type)).collect();
+        shown.map(|(name, data_type)| (&**name, *data_type)).collect();
     if !wild_dimensions && !list.is_empty() {
         let grouped = |tag: &str| {
             dimensions.iter().any(

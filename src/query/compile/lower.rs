@@ -9,18 +9,18 @@ use super::expand;
 use super::names;
 use super::resolve::{self, Names};
 use super::statement::Checked;
-use super::subquery;
+use super::subquery::{self, Offered};
 use super::{Context, PolicyView};
-use crate::influxql::ast::{Expr, Field, Fill, MeasurementName, Source};
+use crate::influxql::ast::{Expr, Field, Fill, Measurement, MeasurementName, Source};
 use crate::model::regex::Pattern;
-use crate::model::schema::MeasurementSchema;
+use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions;
-use crate::query::plan::{Feed, FeedKind, Input, Node, PlannedScan, Subquery};
+use crate::query::plan::{Base, Feed, FeedKind, Input, Node, PlannedScan, Subquery};
 use crate::scan::request::Window;
 
 /// The measurements of FROM, by name; one name may stand in several policies and subqueries.
@@ -30,6 +30,8 @@ type Measurements<'a> = SortedMap<String, Vec<Found<'a>>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Found<'a> {
     pub(crate) origin: Origin<'a>,
+    /// A subquery: whether it is read for functions that want the window before.
+    pub(crate) before: Option<bool>,
     /// Its columns.
     pub(crate) schema: Cow<'a, MeasurementSchema>,
 }
@@ -47,8 +49,8 @@ pub(crate) struct Prepared<'a> {
     checked: &'a Checked<'a>,
     measurements: Measurements<'a>,
     known: Names,
-    /// Expanded, with the columns that top() and bottom() bring.
-    shown: Vec<Field>,
+    /// Expanded, with the columns that top() and bottom() bring, and whether it is one of those.
+    shown: Vec<(Field, bool)>,
     group_keys: Vec<String>,
     subqueries: Vec<Prepared<'a>>,
     buckets_max: u64,
@@ -73,7 +75,7 @@ pub(crate) fn prepare<'a>(
         subquery::add_names(inner, &mut known)?;
     }
     let mut fields = checked.fields.clone();
-    if !subqueries.is_empty() && subqueries.len() == checked.select.sources.len() {
+    if checked.reads_only_subqueries() {
         fields.iter_mut().for_each(|field| uncast(&mut field.expr));
     }
     fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
@@ -101,14 +103,28 @@ fn uncast(expr: &mut Expr) {
 }
 
 impl Prepared<'_> {
-    /// Names and types of the columns after time.
+    /// The columns after time as the statement around it sees them. Tags that `top` and `bottom`
+    /// are given have no column of their own there, only their name where nothing else has it.
     ///
     /// # Errors
     /// [`QueryError`]
-    pub(crate) fn columns(&self) -> Result<Vec<(String, DataType)>, QueryError> {
-        let types = self.shown.iter().map(|field| resolve::type_of(&field.expr, &self.known));
-        let types = types.collect::<Result<Vec<_>, QueryError>>()?;
-        Ok(names::column_names(&self.shown).into_iter().zip(types).collect())
+    pub(crate) fn offered(&self) -> Result<Vec<Offered>, QueryError> {
+        let written: Vec<Field> = (self.shown.iter())
+            .filter(|(_, brought)| !brought)
+            .map(|(field, _)| field.clone())
+            .collect();
+        let mut names = names::column_names(&written).into_iter();
+        let mut columns = Vec::with_capacity(self.shown.len());
+        for ((field, hidden), position) in self.shown.iter().zip(1..) {
+            let data_type = resolve::type_of(&field.expr, &self.known)?;
+            let written = if *hidden { None } else { names.next() };
+            let name = written.unwrap_or_else(|| names::field_name(&field.expr));
+            columns.push(Offered { name, data_type, position, hidden: *hidden });
+        }
+        let is_shown = |name: &str| columns.iter().any(|c: &Offered| !c.hidden && c.name == name);
+        let taken: Vec<bool> = columns.iter().map(|c| c.hidden && is_shown(&c.name)).collect();
+        let free = columns.into_iter().zip(taken).filter(|(_, taken)| !taken);
+        Ok(free.map(|(column, _)| column).collect())
     }
 
     /// Keys of its GROUP BY.
@@ -138,11 +154,11 @@ pub(crate) fn lower(
     let window = window(checked, buckets_max)?;
     let mut builder = CallBuilder::new(checked, &known, window.as_ref());
     let mut outputs = Vec::with_capacity(shown.len());
-    for field in &shown {
+    for (field, _) in &shown {
         outputs.push(builder.output(&field.expr)?);
     }
     let mut built = builder.finish(outputs, &group_keys);
-    if inner_nodes.len() == checked.select.sources.len() {
+    if checked.reads_only_subqueries() {
         // Tags of a subquery are columns like others.
         for slot in built.slots.iter_mut().filter(|slot| slot.data_type == DataType::Tag) {
             slot.data_type = DataType::String;
@@ -150,16 +166,14 @@ pub(crate) fn lower(
     }
     let feeds = feeds(&built);
     let zone = shifts(checked);
-    // A raw query with OFFSET alone has one row: 1.x's engine reads `limit + offset` points and
-    // one more (`tsm1.floatLimitIterator`), the query engine then skips the offset.
-    let only_offset = built.calls.is_empty() && checked.select.limit == 0;
-    let limit = if only_offset && checked.select.offset > 0 { 1 } else { checked.select.limit };
+    let by_row = built.calls.iter().all(|call| call.base == Base::Values);
+    let in_order_of_series = built.keeps_point_time || (by_row && passes_on(&inner_nodes, checked));
     let mut node = Node {
         columns: columns(checked, &shown),
         outputs: built.outputs,
         group_keys: group_keys.into(),
         descending: checked.descending,
-        limit,
+        limit: checked.select.limit,
         offset: checked.select.offset,
         slimit: checked.select.slimit,
         soffset: checked.select.soffset,
@@ -171,6 +185,7 @@ pub(crate) fn lower(
         zone: zone.into(),
         slots: built.slots,
         calls: built.calls,
+        in_order_of_series,
         keeps_point_time: built.keeps_point_time,
         carries: checked.fill == Fill::Previous,
         feeds,
@@ -179,6 +194,14 @@ pub(crate) fn lower(
     };
     inputs(&mut node, checked.condition.clone(), &known, measurements, scans)?;
     Ok(node)
+}
+
+/// Whether rows come as the only source, a subquery, gives them: in order of its series.
+fn passes_on(inner_nodes: &[Rc<Subquery>], checked: &Checked<'_>) -> bool {
+    match inner_nodes {
+        [only] => checked.select.sources.len() == 1 && only.node.in_order_of_series,
+        _ => false,
+    }
 }
 
 /// Lowers the subqueries, and adds their answers to what the statement reads.
@@ -190,14 +213,15 @@ fn derive(
 ) -> Result<Vec<Rc<Subquery>>, QueryError> {
     let mut inner_nodes = Vec::with_capacity(subqueries.len());
     for (index, inner) in subqueries.into_iter().enumerate() {
-        let columns = inner.columns()?;
+        let columns = inner.offered()?;
         let own_keys = inner.group_keys().to_vec();
+        let before = Some(inner.checked.before);
         let node = lower(inner, group_keys, scans)?;
         let (inner, schema) = subquery::derive(node, &columns, &own_keys);
         for input in &inner.node.inputs {
             let origin = Origin::Subquery(index);
             let schema = MeasurementSchema { name: input.name.to_string(), ..schema.clone() };
-            let found = Found { origin, schema: Cow::Owned(schema) };
+            let found = Found { origin, before, schema: Cow::Owned(schema) };
             measurements.entry(input.name.to_string()).or_default().push(found);
         }
         inner_nodes.push(Rc::new(inner));
@@ -232,23 +256,47 @@ fn inputs(
 }
 
 /// top() and bottom() bring a column for each tag they are given.
-fn with_tag_arguments(fields: &[Field]) -> Vec<Field> {
+fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
     let mut all = Vec::with_capacity(fields.len());
     for field in fields {
-        all.push(field.clone());
+        all.push((field.clone(), false));
         if let Expr::Call { name, args } = &field.expr
             && functions::takes_tags(name)
         {
             let tags = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef { .. }));
-            all.extend(tags.map(|tag| Field { expr: tag.clone(), alias: None }));
+            all.extend(tags.map(|tag| (Field { expr: tag.clone(), alias: None }, true)));
         }
     }
     all
 }
 
-fn columns(checked: &Checked<'_>, shown: &[Field]) -> Rc<[String]> {
+fn columns(checked: &Checked<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
+    let shown: Vec<Field> = shown.iter().map(|(field, _)| field.clone()).collect();
     let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
-    std::iter::once(time).chain(names::column_names(shown)).collect()
+    std::iter::once(time).chain(names::column_names(&shown)).collect()
+}
+
+/// The measurements of a policy that a source names.
+///
+/// # Errors
+/// [`QueryError::Invalid`]: a regex that is none.
+pub(crate) fn named<'a>(
+    source: &Measurement,
+    schema: &'a PolicySchema,
+) -> Result<Vec<(&'a str, &'a MeasurementSchema)>, QueryError> {
+    let all = schema.measurements.iter().map(|(name, schema)| (name.as_str(), schema.as_ref()));
+    Ok(match &source.name {
+        MeasurementName::Name(name) if !name.is_empty() => {
+            let one = schema.measurements.get_key_value(name);
+            one.map(|(name, schema)| (name.as_str(), schema.as_ref())).into_iter().collect()
+        }
+        // 1.x takes an empty name for every measurement.
+        MeasurementName::Name(_) => all.collect(),
+        MeasurementName::Regex(regex) => {
+            let pattern = Pattern::new(regex.as_str())?;
+            all.filter(|(name, _)| pattern.is_match(name)).collect()
+        }
+    })
 }
 
 fn measurements<'a>(
@@ -258,7 +306,7 @@ fn measurements<'a>(
     let mut found = Measurements::new();
     let mut add = |name: &str, policy: &'a PolicyView<'a>, schema: &'a MeasurementSchema| {
         let (origin, schema) = (Origin::Policy(policy), Cow::Borrowed(schema));
-        found.entry(name.to_owned()).or_default().push(Found { origin, schema });
+        found.entry(name.to_owned()).or_default().push(Found { origin, before: None, schema });
     };
     for source in &checked.select.sources {
         let Source::Measurement(measurement) = source else { continue };
@@ -270,25 +318,8 @@ fn measurements<'a>(
             Some(policy) => QueryError::PolicyNotFound(policy.clone()),
             None => QueryError::DatabaseNotFound(name.database.clone()),
         })?;
-        let all = &policy.schema.measurements;
-        match &measurement.name {
-            MeasurementName::Name(name) if !name.is_empty() => {
-                if let Some((name, schema)) = all.get_key_value(name) {
-                    add(name, policy, schema);
-                }
-            }
-            // 1.x takes an empty name for every measurement.
-            MeasurementName::Name(_) => {
-                for (name, schema) in all {
-                    add(name, policy, schema);
-                }
-            }
-            MeasurementName::Regex(regex) => {
-                let pattern = Pattern::new(regex.as_str())?;
-                for (name, schema) in all.iter().filter(|(name, _)| pattern.is_match(name)) {
-                    add(name, policy, schema);
-                }
-            }
+        for (name, schema) in named(measurement, policy.schema)? {
+            add(name, policy, schema);
         }
     }
     Ok(found)

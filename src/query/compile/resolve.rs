@@ -15,6 +15,9 @@ use crate::query::functions::Function;
 pub(crate) struct Names {
     /// Fields, and columns of subqueries.
     pub(crate) fields: SortedMap<Rc<str>, DataType>,
+    /// Those of `fields` that a wildcard leaves out: tags that `top` and `bottom` of a subquery
+    /// are given.
+    pub(crate) hidden: SortedMap<Rc<str>, ()>,
     /// Tags, and dimensions of subqueries.
     pub(crate) tags: SortedMap<Rc<str>, ()>,
 }
@@ -30,8 +33,17 @@ impl Names {
         }
     }
 
+    /// Adds a field that is known by its name only.
+    pub(crate) fn add_hidden(&mut self, name: &str, data_type: DataType) {
+        if !self.fields.contains_key(name) {
+            self.add_field(name, data_type);
+            self.hidden.insert(Rc::from(name), ());
+        }
+    }
+
     /// Adds a field.
     pub(crate) fn add_field(&mut self, name: &str, data_type: DataType) {
+        self.hidden.remove(name);
         let known = self.fields.entry(Rc::from(name)).or_insert(data_type);
         *known = (*known).max(data_type);
     }

@@ -9,13 +9,27 @@ use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::plan::{DerivedField, DerivedFrom, Node, Subquery};
 
+/// A column of a subquery.
+pub(crate) struct Offered {
+    pub(crate) name: String,
+    pub(crate) data_type: DataType,
+    /// Position among its columns, time first.
+    pub(crate) position: usize,
+    /// A wildcard leaves it out.
+    pub(crate) hidden: bool,
+}
+
 /// Adds what `inner` offers to the names of the statement around it.
 ///
 /// # Errors
 /// [`QueryError`]
 pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut Names) -> Result<(), QueryError> {
-    for (name, data_type) in inner.columns()? {
-        known.add_field(&name, data_type);
+    for Offered { name, data_type, hidden, .. } in inner.offered()? {
+        if hidden {
+            known.add_hidden(&name, data_type);
+        } else {
+            known.add_field(&name, data_type);
+        }
     }
     inner.group_keys().iter().for_each(|key| known.add_tag(key));
     Ok(())
@@ -24,7 +38,7 @@ pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut Names) -> Result<(), Q
 /// The subquery, and its answer as a measurement: tags are numbered as the node's group keys.
 pub(crate) fn derive(
     node: Node,
-    columns: &[(String, DataType)],
+    columns: &[Offered],
     own_keys: &[String],
 ) -> (Subquery, MeasurementSchema) {
     let mut schema = MeasurementSchema {
@@ -45,18 +59,18 @@ pub(crate) fn derive(
         add(key, ColumnKind::Tag);
     }
     let mut fields = Vec::new();
-    for (index, (name, data_type)) in columns.iter().enumerate() {
+    for Offered { name, data_type, position, .. } in columns {
         let field_type = match data_type {
             DataType::Tag => Some(FieldType::String),
             other => other.field_type(),
         };
         let Some(field_type) = field_type else { continue };
         let id = add(name, ColumnKind::Field(field_type));
-        fields.push(DerivedField { id, field_type, from: DerivedFrom::Column(index + 1) });
+        fields.push(DerivedField { id, field_type, from: DerivedFrom::Column(*position) });
     }
     for (index, key) in node.group_keys.iter().enumerate() {
         // What it is grouped by for the statement around it only, it does not show.
-        if columns.iter().any(|(name, _)| name == key) || !own_keys.contains(key) {
+        if columns.iter().any(|column| column.name == *key) || !own_keys.contains(key) {
             continue;
         }
         let field_type = FieldType::String;

@@ -46,7 +46,7 @@ impl Table {
             return layout.clone();
         }
         if is_rows {
-            let (sorted, window) = (!node.keeps_point_time, node.window.as_ref());
+            let (sorted, window) = (!node.in_order_of_series, node.window.as_ref());
             self.by_position.insert(self.by_position(ids, sorted, node.descending, window)).clone()
         } else {
             self.by_time.insert(self.by_time(ids)).clone()
@@ -80,6 +80,9 @@ impl Table {
             sort_positions(&mut rows, &|a, b| key(b).cmp(&key(a)));
         } else if sorted {
             sort_positions(&mut rows, &|a, b| place(a).cmp(&place(b)));
+        } else if descending {
+            // The series came in descending order, and stand in ascending order (1.x).
+            sort_positions(&mut rows, &|a, b| self.group_of(b).cmp(&self.group_of(a)));
         }
         if descending {
             rows.reverse();

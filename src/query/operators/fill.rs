@@ -74,7 +74,7 @@ pub(crate) fn shown(column: Column, number: Option<&FieldValue>) -> ResultColumn
 }
 
 /// A number in the type of a column; `None` for strings and booleans.
-fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
+pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
     let number = crate::query::math::number(value)?;
     Some(match like {
         Values::Float(_) => FieldValue::Float(number),
@@ -111,12 +111,14 @@ fn dense(
         let present = present_ns.get(row).copied();
         let due = !before(end, next);
         let time = match present {
-            Some(time) if !due || !before(next, time) => {
+            Some(time) if !before(next, time) || (!due && !descending) => {
                 rows.push(Some(row as u32));
                 row += 1;
                 time
             }
-            _ if due => {
+            // Descending the windows go on to the last value, which only a subquery can have before
+            // the first window; ascending it takes the place of that window (1.x).
+            _ if due || (descending && present.is_some()) => {
                 rows.push(None);
                 next
             }
@@ -127,8 +129,6 @@ fn dense(
             let asked = times.len() as u64;
             return Err(QueryError::Buckets { asked, limit });
         }
-        // As in 1.x a value before the first window, which only a subquery can have, takes the
-        // place of a window.
         next = window.step(next, &mut shift_ns, descending);
     }
     Ok((times, rows))
@@ -145,7 +145,7 @@ pub(super) fn last_before(rows: &[Option<u32>]) -> Vec<Option<u32>> {
         .collect()
 }
 
-fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue) -> Column {
+pub(super) fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue) -> Column {
     let mut all = Column::full(values.values.clone());
     all.validity = values.validity.clone();
     let filler = all.len() as u32;

@@ -1,6 +1,7 @@
 //! What happens to the values of one series between the shards' answers and the result.
 
 pub(crate) mod fill;
+pub(crate) mod fill_rows;
 pub(crate) mod join;
 pub(crate) mod limit;
 pub(crate) mod merge_rows;

@@ -11,6 +11,7 @@ mod moving_average;
 mod technical;
 
 use super::error::QueryError;
+use super::functions::{Function, Kind};
 use super::result::{Column, Values};
 use crate::influxql::ast::Expr;
 use crate::model::time::{S_NS, TimeRange};
@@ -63,6 +64,19 @@ pub(crate) enum Transform {
         /// Times run backwards.
         descending: bool,
     },
+}
+
+/// Whether a function reads the window before the range (1.x `buildCallIterator`).
+pub(crate) fn wants_window_before(name: &str) -> bool {
+    matches!(
+        name,
+        "derivative"
+            | "non_negative_derivative"
+            | "difference"
+            | "non_negative_difference"
+            | "elapsed"
+            | "moving_average"
+    ) || Function::find(name).is_some_and(|function| function.kind == Kind::Technical)
 }
 
 /// The next piece of a stream.
