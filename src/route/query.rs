@@ -5,7 +5,9 @@
 //! shard of a policy is made again from the owners' state too, since no shard could have said that
 //! the cache is old (DESIGN section 4, rule 6).
 
+mod living;
 mod run;
+mod show;
 
 use std::ops::ControlFlow;
 
@@ -16,26 +18,24 @@ use super::statement::Session;
 use super::watch::{self, Watch};
 use super::{Context, Machine};
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
-use crate::model::grant::{Right, Scope};
-use crate::model::ids::ObjectId;
+use crate::model::grant::Right;
 use crate::model::limit::Limit;
 use crate::model::limits::{STALE_RETRIES_MAX, UNLIMITED};
-use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
-use crate::model::time::TimeRange;
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Request, Round};
-use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
-use crate::query::compile::{self, PolicyView};
+use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
+use crate::query::compile;
 use crate::query::error::QueryError;
 use crate::query::executor::{Executor, StreamId};
-use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::plan::PlannedScan;
 use crate::query::result::SeriesChunk;
 use crate::query::source::{self, SourceName};
+use living::{Living, views};
 use run::{Merge, Next, Reads, Run, resumes};
+use show::{counts, plan_show, shards_of};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ pub struct Query {
     watch: Watch,
     /// EXPLAIN, and whether it analyses.
     explain: Option<bool>,
+    /// Which measurements have rows, as far as that matters.
+    living: Living,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,8 @@ enum Stage {
     Finished,
 }
 
+/// A policy that a SELECT reads.
+type Found<'l> = (SourceName, &'l Loaded, &'l Policy);
 type Answer = Result<Option<SeriesChunk>, Error>;
 type Flow = ControlFlow<Answer, Vec<Request>>;
 
@@ -123,6 +127,7 @@ impl Query {
             retries: 0,
             watch: Watch::default(),
             explain: None,
+            living: Living::default(),
         }
     }
 
@@ -181,6 +186,12 @@ impl Query {
         if let Some(run) = self.paused.take() {
             return self.proceed(context, run, &loaded);
         }
+        if let Some(survey) = self.survey(context, &loaded) {
+            return match survey {
+                Ok(run) => self.go_on(context, run),
+                Err(error) => Flow::Break(Err(error.into())),
+            };
+        }
         let run = match &self.question {
             Question::Select(select) => self.plan_select(context, select, &loaded),
             Question::Show(statement) => {
@@ -235,18 +246,9 @@ impl Query {
         select: &SelectStatement,
         loaded: &[Loaded],
     ) -> Result<(Run, bool), QueryError> {
-        let mut found: Vec<(SourceName, &Loaded, &Policy)> = Vec::new();
-        let mut policies = Vec::new();
-        for ((database, want), loaded) in self.sources.iter().zip(loaded) {
-            let (Want::Policy(policy_name), Some((policy, schema))) = (want, loaded.policy())
-            else {
-                continue;
-            };
-            let name = SourceName { database: database.clone(), policy: policy_name.clone() };
-            let oldest_kept_ns = policy.oldest_kept_ns(context.platform.now_ns());
-            policies.push(PolicyView { name: name.clone(), schema, oldest_kept_ns });
-            found.push((name, loaded, policy));
-        }
+        let found = self.found(loaded);
+        let schemas = self.living.schemas(&found);
+        let policies = views(&found, &schemas, context.platform.now_ns());
         let plan = compile::compile(
             select,
             &compile::Context {
@@ -299,10 +301,28 @@ impl Query {
         Ok((Run { merge, streams, explain, reads }, asked.into_iter().all(|asked| asked)))
     }
 
+    /// The policies that a SELECT reads, in the order of its sources.
+    fn found<'l>(&self, loaded: &'l [Loaded]) -> Vec<Found<'l>> {
+        let found = self.sources.iter().zip(loaded).filter_map(|((database, want), loaded)| {
+            let (Want::Policy(name), (policy, _)) = (want, loaded.policy()?) else { return None };
+            let name = SourceName { database: database.clone(), policy: name.clone() };
+            Some((name, loaded, policy))
+        });
+        found.collect()
+    }
+
     /// Takes pieces out of the merge, or asks for the pages it needs.
     fn go_on(&mut self, context: &mut Context<'_>, mut run: Box<Run>) -> Flow {
         match run.next() {
             Err(error) => Flow::Break(Err(error.into())),
+            Ok(Next::Chunk(chunk)) if self.living.is_asked() => {
+                self.living.learn(&chunk);
+                self.go_on(context, run)
+            }
+            Ok(Next::Done) if self.living.is_asked() => {
+                self.living.settle();
+                self.load_next(context, Vec::new(), false)
+            }
             Ok(Next::Done) => {
                 let now_ns = context.platform.now_ns();
                 let began_ns = self.session.now_ns;
@@ -383,6 +403,7 @@ impl Query {
             return Flow::Break(Err(Unavailable::Changing.into()));
         }
         self.retries += 1;
+        self.living = Living::default();
         self.paused = self.emitted.then_some(run);
         self.load_next(context, Vec::new(), true)
     }
@@ -395,76 +416,6 @@ impl Question {
             Self::Show(show) => show.to_string(),
         }
     }
-}
-
-/// The run, and whether any shard is asked.
-fn plan_show(
-    statement: &Statement,
-    loaded: &[Loaded],
-    session: &Session,
-    scope: &Scope,
-    now_ns: i64,
-) -> Result<(Run, bool), QueryError> {
-    let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
-    let unreadable = PolicySchema::default();
-    let mut policies = Vec::new();
-    for (id, schema) in &loaded.schemas {
-        let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
-        policies.extend(policy.map(|policy| MetaPolicy {
-            name: policy.name.clone(),
-            // What may not be read looks empty.
-            schema: if scope.covers(&policy.name) { schema.as_ref() } else { &unreadable },
-            group_duration_ns: policy.shard_group_duration_ns,
-        }));
-    }
-    let default = loaded.description.default_policy;
-    let default = loaded.description.policies.iter().find(|policy| Some(policy.id) == default);
-    let context = MetaContext {
-        policies: &policies,
-        default_policy: default.map_or("", |policy| &policy.name),
-        defaults: session.defaults(),
-        now_ns: session.now_ns,
-    };
-    let mut plan = metadata::compile(statement, &context)?;
-    let mut streams = Vec::with_capacity(plan.scans.len());
-    let is_alone = plan.scans.len() == 1;
-    for scan in &mut plan.scans {
-        let policy = loaded.description.policies.iter().find(|policy| policy.name == scan.policy);
-        let kept_from_ns = policy.filter(|policy| policy.duration_ns > 0);
-        scan.request.kept_from_ns = kept_from_ns.map(|policy| policy.oldest_kept_ns(now_ns));
-        let groups = policy.into_iter().flat_map(|policy| &policy.groups);
-        if is_alone && groups.filter(|g| g.range.overlaps(&scan.request.time)).count() <= 1 {
-            scan.is_disjoint();
-        }
-        let shards = policy.map(|policy| shards_of(loaded, policy, scan.request.time));
-        streams.push(shards.unwrap_or_default());
-    }
-    // A policy without a scan has no measurement in the cache: only its owner knows of new ones.
-    let scanned = |id| {
-        let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
-        policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
-    };
-    let asks_everyone = loaded.schemas.iter().all(|(id, _)| scanned(*id));
-    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams))));
-    let reads = Reads::new([u64::MAX; 2], None);
-    Ok((Run { merge, streams, explain: None, reads }, asks_everyone))
-}
-
-/// Every shard of `policy` that may hold rows inside `time`, with what its callers believe.
-fn shards_of(loaded: &Loaded, policy: &Policy, time: TimeRange) -> Vec<(ObjectId, Stamp)> {
-    let schema = loaded.schemas.iter().find(|(id, _)| *id == policy.id);
-    let stamp = Stamp {
-        policy: policy.id,
-        generation: loaded.description.generation,
-        schema_version: schema.map_or(0, |(_, schema)| schema.version),
-    };
-    let groups = policy.groups.iter().filter(|group| group.range.overlaps(&time));
-    groups.flat_map(|group| &group.shards).map(|shard| (shard.clone(), stamp)).collect()
-}
-
-fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
-    // A policy has far fewer than 2^32 shards.
-    streams.iter().map(|shards| shards.len() as u32).collect()
 }
 
 impl Machine for Query {

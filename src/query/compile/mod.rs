@@ -7,6 +7,7 @@
 mod arguments;
 mod bind;
 mod calls;
+mod clash;
 pub mod continuous;
 mod dimensions;
 mod expand;
@@ -21,6 +22,8 @@ mod subquery;
 mod time_literal;
 mod time_range;
 mod zone;
+
+pub use clash::{Place, clashing};
 
 use super::error::QueryError;
 use super::plan::Plan;

@@ -1,0 +1,122 @@
+//! Fields that are a text, a boolean or a number in one measurement and something else in another.
+//!
+//! A name has one type in a statement, the greatest of all its sources, and what has another shows
+//! nothing. A measurement that was deleted from until it is empty has no say in that (1.x forgets
+//! it), but its types are still in the schema: whoever compiles asks the shards which of the
+//! measurements found here have rows, and leaves out those that have none. Numbers of different
+//! types do not clash, since they become one another.
+
+use super::PolicyView;
+use super::lower;
+use crate::influxql::ast::{Expr, SelectStatement, Source};
+use crate::model::schema::MeasurementSchema;
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
+use crate::model::value::FieldType;
+use crate::query::source::Defaults;
+
+/// The position of a policy, and the name of a measurement of it.
+pub type Place = (usize, String);
+
+/// The measurements that `select` reads, subqueries included, whose types of a name that it
+/// mentions clash. None where it cannot be compiled.
+pub fn clashing(
+    select: &SelectStatement,
+    defaults: Defaults<'_>,
+    policies: &[PolicyView<'_>],
+) -> Vec<Place> {
+    let mut read = SortedMap::new();
+    collect(select, defaults, policies, &mut read);
+    if read.len() < 2 {
+        return Vec::new();
+    }
+    let mut mentioned = Some(SortedSet::new());
+    mentions_of(select, &mut mentioned);
+    let mut kinds: SortedMap<&str, FieldType> = SortedMap::new();
+    let mut clashing: SortedSet<&str> = SortedSet::new();
+    for schema in read.values() {
+        for (column, field_type) in schema.fields() {
+            let name = column.key.as_str();
+            if mentioned.as_ref().is_some_and(|mentioned| !mentioned.contains(name)) {
+                continue;
+            }
+            if *kinds.entry(name).or_insert(kind(field_type)) != kind(field_type) {
+                clashing.insert(name);
+            }
+        }
+    }
+    let clashes = |schema: &MeasurementSchema| {
+        schema.fields().any(|(column, _)| clashing.contains(column.key.as_str()))
+    };
+    let found = read.into_iter().filter(|(_, schema)| clashes(schema));
+    found.map(|(place, _)| place).collect()
+}
+
+/// All numbers are one kind.
+fn kind(field_type: FieldType) -> FieldType {
+    match field_type {
+        FieldType::Integer | FieldType::Unsigned => FieldType::Float,
+        other => other,
+    }
+}
+
+fn collect<'a>(
+    select: &SelectStatement,
+    defaults: Defaults<'_>,
+    policies: &[PolicyView<'a>],
+    read: &mut SortedMap<Place, &'a MeasurementSchema>,
+) {
+    for source in &select.sources {
+        let measurement = match source {
+            Source::Measurement(measurement) => measurement,
+            Source::Subquery(inner) => {
+                collect(inner, defaults, policies, read);
+                continue;
+            }
+        };
+        let (database, policy) = (measurement.database.as_deref(), measurement.policy.as_deref());
+        let Ok(name) = defaults.resolve(database, policy) else { continue };
+        let Some(position) = policies.iter().position(|view| view.name == name) else { continue };
+        let schema = policies.get(position).map(|view| view.schema);
+        for (name, schema) in
+            schema.into_iter().flat_map(|s| lower::named(measurement, s).unwrap_or_default())
+        {
+            read.insert((position, name.to_owned()), schema);
+        }
+    }
+}
+
+/// The names that `select` and its subqueries mention; `None` for all.
+fn mentions_of<'a>(select: &'a SelectStatement, mentioned: &mut Option<SortedSet<&'a str>>) {
+    let fields = select.fields.iter().map(|field| &field.expr);
+    for expr in fields.chain(&select.condition) {
+        mentions(expr, mentioned);
+    }
+    for source in &select.sources {
+        if let Source::Subquery(inner) = source {
+            mentions_of(inner, mentioned);
+        }
+    }
+}
+
+fn mentions<'a>(expr: &'a Expr, mentioned: &mut Option<SortedSet<&'a str>>) {
+    match expr {
+        Expr::VarRef { name, .. } | Expr::Distinct(name) => {
+            if let Some(names) = mentioned {
+                names.insert(name);
+            }
+        }
+        Expr::Wildcard(_) => *mentioned = None,
+        Expr::Binary { left, right, .. } => {
+            mentions(left, mentioned);
+            // The pattern of a condition is no name.
+            if !matches!(**right, Expr::Regex(_)) {
+                mentions(right, mentioned);
+            }
+        }
+        Expr::Regex(_) => *mentioned = None,
+        Expr::Paren(inner) => mentions(inner, mentioned),
+        Expr::Call { args, .. } => args.iter().for_each(|arg| mentions(arg, mentioned)),
+        _ => {}
+    }
+}

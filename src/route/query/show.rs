@@ -1,0 +1,88 @@
+//! A SHOW statement to the shards that it asks.
+
+use super::run::{Merge, Reads, Run};
+use crate::influxql::ast::Statement;
+use crate::model::grant::Scope;
+use crate::model::ids::ObjectId;
+use crate::model::schema::PolicySchema;
+use crate::model::shard_map::Policy;
+use crate::model::time::TimeRange;
+use crate::protocol::shard::Stamp;
+use crate::query::error::QueryError;
+use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
+use crate::route::load::Loaded;
+use crate::route::statement::Session;
+
+/// The run, and whether any shard is asked.
+pub(super) fn plan_show(
+    statement: &Statement,
+    loaded: &[Loaded],
+    session: &Session,
+    scope: &Scope,
+    now_ns: i64,
+) -> Result<(Run, bool), QueryError> {
+    let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
+    let unreadable = PolicySchema::default();
+    let mut policies = Vec::new();
+    for (id, schema) in &loaded.schemas {
+        let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
+        policies.extend(policy.map(|policy| MetaPolicy {
+            name: policy.name.clone(),
+            // What may not be read looks empty.
+            schema: if scope.covers(&policy.name) { schema.as_ref() } else { &unreadable },
+            group_duration_ns: policy.shard_group_duration_ns,
+        }));
+    }
+    let default = loaded.description.default_policy;
+    let default = loaded.description.policies.iter().find(|policy| Some(policy.id) == default);
+    let context = MetaContext {
+        policies: &policies,
+        default_policy: default.map_or("", |policy| &policy.name),
+        defaults: session.defaults(),
+        now_ns: session.now_ns,
+    };
+    let mut plan = metadata::compile(statement, &context)?;
+    let mut streams = Vec::with_capacity(plan.scans.len());
+    let is_alone = plan.scans.len() == 1;
+    for scan in &mut plan.scans {
+        let policy = loaded.description.policies.iter().find(|policy| policy.name == scan.policy);
+        let kept_from_ns = policy.filter(|policy| policy.duration_ns > 0);
+        scan.request.kept_from_ns = kept_from_ns.map(|policy| policy.oldest_kept_ns(now_ns));
+        let groups = policy.into_iter().flat_map(|policy| &policy.groups);
+        if is_alone && groups.filter(|g| g.range.overlaps(&scan.request.time)).count() <= 1 {
+            scan.is_disjoint();
+        }
+        let shards = policy.map(|policy| shards_of(loaded, policy, scan.request.time));
+        streams.push(shards.unwrap_or_default());
+    }
+    // A policy without a scan has no measurement in the cache: only its owner knows of new ones.
+    let scanned = |id| {
+        let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
+        policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
+    };
+    let asks_everyone = loaded.schemas.iter().all(|(id, _)| scanned(*id));
+    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams))));
+    let reads = Reads::new([u64::MAX; 2], None);
+    Ok((Run { merge, streams, explain: None, reads }, asks_everyone))
+}
+
+/// Every shard of `policy` that may hold rows inside `time`, with what its callers believe.
+pub(super) fn shards_of(
+    loaded: &Loaded,
+    policy: &Policy,
+    time: TimeRange,
+) -> Vec<(ObjectId, Stamp)> {
+    let schema = loaded.schemas.iter().find(|(id, _)| *id == policy.id);
+    let stamp = Stamp {
+        policy: policy.id,
+        generation: loaded.description.generation,
+        schema_version: schema.map_or(0, |(_, schema)| schema.version),
+    };
+    let groups = policy.groups.iter().filter(|group| group.range.overlaps(&time));
+    groups.flat_map(|group| &group.shards).map(|shard| (shard.clone(), stamp)).collect()
+}
+
+pub(super) fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
+    // A policy has far fewer than 2^32 shards.
+    streams.iter().map(|shards| shards.len() as u32).collect()
+}
