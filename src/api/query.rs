@@ -13,6 +13,7 @@ use super::params::QueryParams;
 use super::settings::Settings;
 use crate::influxql;
 use crate::influxql::ast::Statement;
+use crate::influxql::effect::Effect;
 use crate::influxql::params::Params;
 use crate::protocol::call::{Call, Reply, Step};
 use crate::response::{Format, Options, Writer, csv};
@@ -63,8 +64,10 @@ impl Querying {
             .map_err(|error| ApiError::Invalid(error.to_string()))?;
         let statements = influxql::parse_within(&params.q, &bound, settings.limits)
             .map_err(|error| ApiError::Parse(error.to_string()))?;
+        // A link must not be able to drop a database.
         if params.read_only
-            && let Some(writing) = statements.iter().find(|statement| writes(statement))
+            && let Some(writing) =
+                statements.iter().find(|statement| Effect::of(statement).writes())
         {
             return Err(ApiError::ReadOnly(writing.to_string()));
         }
@@ -229,49 +232,5 @@ pub(super) fn in_format_asked(response: &mut Response, error: &ApiError, head: &
         response.body = csv::failed(&error.to_string());
         let json = response.headers.iter_mut().find(|(name, _)| name == "Content-Type");
         json.into_iter().for_each(|(_, value)| *value = Format::Csv.content_type().to_owned());
-    }
-}
-
-/// Whether a statement changes anything. A link must not be able to drop a database.
-fn writes(statement: &Statement) -> bool {
-    match statement {
-        Statement::Select(select) => select.into.is_some(),
-        Statement::Explain(explain) => explain.analyze && explain.select.into.is_some(),
-        Statement::ShowDatabases
-        | Statement::ShowRetentionPolicies { .. }
-        | Statement::ShowMeasurements(_)
-        | Statement::ShowSeries(_)
-        | Statement::ShowTagKeys(_)
-        | Statement::ShowTagValues(_)
-        | Statement::ShowFieldKeys(_)
-        | Statement::ShowCardinality(_)
-        | Statement::ShowContinuousQueries
-        | Statement::ShowDiagnostics { .. }
-        | Statement::ShowGrants { .. }
-        | Statement::ShowQueries
-        | Statement::ShowShards
-        | Statement::ShowShardGroups
-        | Statement::ShowStats { .. }
-        | Statement::ShowSubscriptions
-        | Statement::ShowUsers => false,
-        Statement::Delete(_)
-        | Statement::CreateDatabase(_)
-        | Statement::CreateRetentionPolicy(_)
-        | Statement::CreateContinuousQuery(_)
-        | Statement::CreateSubscription(_)
-        | Statement::CreateUser(_)
-        | Statement::AlterRetentionPolicy(_)
-        | Statement::SetPassword(_)
-        | Statement::Grant(_)
-        | Statement::Revoke(_)
-        | Statement::DropDatabase { .. }
-        | Statement::DropMeasurement { .. }
-        | Statement::DropRetentionPolicy(_)
-        | Statement::DropContinuousQuery(_)
-        | Statement::DropSeries(_)
-        | Statement::DropShard { .. }
-        | Statement::DropSubscription(_)
-        | Statement::DropUser { .. }
-        | Statement::KillQuery(_) => true,
     }
 }

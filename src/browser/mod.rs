@@ -8,3 +8,4 @@ pub mod in_process;
 #[cfg(target_arch = "wasm32")]
 pub mod page;
 pub mod validate;
+pub mod words;

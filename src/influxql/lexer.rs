@@ -109,6 +109,11 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Byte offset behind the last token.
+    pub(super) fn offset(&self) -> usize {
+        self.reader.offset()
+    }
+
     /// The next character, left unread. See [`Reader::peek`].
     pub(super) fn peek(&mut self) -> char {
         self.reader.peek()

@@ -17,6 +17,7 @@ pub mod dimension;
 pub mod drop;
 pub mod drop_series;
 pub mod duration;
+pub mod effect;
 pub mod error;
 pub mod explain;
 pub mod expr;
@@ -27,6 +28,7 @@ pub mod kill_query;
 pub mod lexer;
 pub mod number;
 pub mod order_by;
+pub mod outline;
 pub mod params;
 pub mod quote;
 pub mod select;
@@ -79,7 +81,10 @@ pub fn parse_within(
     params: &Params,
     limits: Limits,
 ) -> Result<Vec<Statement>, ParseError> {
-    let mut p = parser(text, params, limits)?;
+    statements(&mut parser(text, params, limits)?)
+}
+
+fn statements(p: &mut Parser<'_>) -> Result<Vec<Statement>, ParseError> {
     let mut statements = vec![];
     let mut separated = true;
     loop {
@@ -90,9 +95,9 @@ pub fn parse_within(
             _ if !separated => return Err(unexpected(&token, &[";"])),
             _ => {
                 let there = statements.len();
-                limits.check(Limit::Statements, there, there + 1)?;
+                p.limits().check(Limit::Statements, there, there + 1)?;
                 p.unscan();
-                statements.push(statement::parse(&mut p)?);
+                statements.push(statement::parse(p)?);
                 separated = false;
             }
         }

@@ -4,6 +4,7 @@
 //! and positions show; this keeps the same small ring of tokens (1.x `scanner.go`, `bufScanner`).
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::model::limit::{Limit, Limits};
 use crate::model::limits::REGEXES_PER_QUERY_MAX;
@@ -37,6 +38,8 @@ pub(super) struct Parser<'a> {
     depth: usize,
     /// Those met so far, by their source.
     regexes: SortedMap<String, Regex>,
+    /// What was cut from the text, if anybody wants to know: kind, and place in bytes.
+    words: Option<Vec<(TokenKind, Range<usize>)>>,
 }
 
 impl<'a> Parser<'a> {
@@ -50,7 +53,22 @@ impl<'a> Parser<'a> {
             put_back: 0,
             depth: 0,
             regexes: SortedMap::new(),
+            words: None,
         }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// From now on notes every word that is cut from the text.
+    pub(super) fn note_words(&mut self) {
+        self.words = Some(Vec::new());
+    }
+
+    /// The words that were noted, those put back included.
+    pub(super) fn words(self) -> Vec<(TokenKind, Range<usize>)> {
+        self.words.unwrap_or_default()
     }
 
     /// The next token, blanks and comments included.
@@ -279,7 +297,11 @@ impl<'a> Parser<'a> {
             self.put_back -= 1;
         } else {
             self.last = (self.last + 1) % RING;
+            let start = self.lexer.offset();
             let token = scan(&mut self.lexer);
+            if let Some(words) = self.words.as_mut().filter(|_| token.kind != TokenKind::Eof) {
+                words.push((token.kind, start..self.lexer.offset()));
+            }
             if let Some(slot) = self.ring.get_mut(self.last) {
                 *slot = token;
             }

@@ -8,6 +8,7 @@
 
 mod allocator;
 mod calls;
+mod console_reads;
 mod continuous;
 mod costs;
 mod deletes;

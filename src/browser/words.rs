@@ -1,0 +1,125 @@
+//! A text of InfluxQL for the page: numbers that its script makes words of.
+
+use std::ops::Range;
+
+use crate::influxql::effect::Effect;
+use crate::influxql::outline::Outline;
+use crate::influxql::token::TokenKind;
+
+/// An outline as the page takes it. Places count UTF-16 units, as JavaScript does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// What the whole text does: see [`number`].
+    pub does: u32,
+    /// `kind, from, to` of each word; `www/influxql/lexer.js` names the kinds.
+    pub words: Vec<u32>,
+    /// `does, from, to` of each statement.
+    pub statements: Vec<u32>,
+}
+
+impl Words {
+    /// Reads `text`.
+    pub fn of(text: &str) -> Self {
+        let outline = Outline::of(text);
+        let mut units = Units { text, bytes: 0, units: 0 };
+        let words = outline.words.iter().flat_map(|(kind, place)| {
+            let word = text.get(place.clone()).unwrap_or_default();
+            [kind_of(*kind, word), units.at(place.start), units.at(place.end)]
+        });
+        let words = words.collect();
+        let mut units = Units { text, bytes: 0, units: 0 };
+        let statements = outline.statements.iter().flat_map(|(Range { start, end }, does)| {
+            [number(*does), units.at(*start), units.at(*end)]
+        });
+        Self { does: number(outline.effect()), words, statements: statements.collect() }
+    }
+}
+
+/// Nobody knows, selects, reads, writes.
+fn number(does: Option<Effect>) -> u32 {
+    match does {
+        None => 0,
+        Some(Effect::Selects) => 1,
+        Some(Effect::Reads) => 2,
+        Some(Effect::Writes) => 3,
+    }
+}
+
+/// The place in `kinds` of `www/influxql/lexer.js`.
+fn kind_of(kind: TokenKind, word: &str) -> u32 {
+    match kind {
+        TokenKind::Whitespace => 0,
+        TokenKind::Comment => 1,
+        TokenKind::String => 2,
+        TokenKind::BadString | TokenKind::BadEscape if word.starts_with('\'') => 2,
+        TokenKind::Ident if !word.contains('"') => 7,
+        TokenKind::Ident | TokenKind::BadString | TokenKind::BadEscape => 3,
+        TokenKind::Number | TokenKind::Integer | TokenKind::Duration => 4,
+        TokenKind::Regex | TokenKind::BadRegex => 5,
+        TokenKind::BoundParam => 6,
+        TokenKind::Keyword(_) => 7,
+        TokenKind::LeftParen
+        | TokenKind::RightParen
+        | TokenKind::Comma
+        | TokenKind::Semicolon
+        | TokenKind::Dot => 8,
+        TokenKind::Illegal | TokenKind::Eof => 9,
+        _ => 10,
+    }
+}
+
+/// Bytes to UTF-16 units, for places that ascend.
+struct Units<'a> {
+    text: &'a str,
+    bytes: usize,
+    units: usize,
+}
+
+impl Units<'_> {
+    fn at(&mut self, byte: usize) -> u32 {
+        let between = self.text.get(self.bytes..byte).unwrap_or_default();
+        self.units += between.encode_utf16().count();
+        self.bytes = byte;
+        u32::try_from(self.units).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_as_javascript_does() {
+        let found = Words::of("SELECT '\u{1F600}é', \"ü\" FROM m; x");
+        assert_eq!(found.does, 0, "the second statement is none");
+        let said: Vec<_> = found.words.chunks(3).filter(|word| word[0] != 0).collect();
+        let expected: Vec<&[u32]> = vec![
+            &[7, 0, 6],
+            &[2, 7, 12],
+            &[8, 12, 13],
+            &[3, 14, 17],
+            &[7, 18, 22],
+            &[7, 23, 24],
+            &[8, 24, 25],
+            &[7, 26, 27],
+        ];
+        assert_eq!(said, expected);
+        assert_eq!(found.statements, [0, 0, 24, 0, 26, 27]);
+    }
+
+    #[test]
+    fn what_does_not_end_is_what_it_began_as() {
+        let kinds = |text: &str| Words::of(text).words.chunks(3).map(|word| word[0]).collect();
+        for (text, expected) in [("'a\"b", [2]), ("\"a'b", [3]), ("a\"b", [3]), ("/a", [10])] {
+            let found: Vec<u32> = kinds(text);
+            assert_eq!(found[..1], expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_effect_has_a_number() {
+        let does = |text| Words::of(text).does;
+        let texts = ["", "SELECT a FROM m", "SHOW USERS", "DROP USER a"];
+        assert_eq!(texts.map(does), [0, 1, 2, 3]);
+    }
+}

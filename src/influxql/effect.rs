@@ -1,0 +1,91 @@
+//! What a statement does to the database: the one answer that the HTTP API and the console share.
+
+use super::ast::Statement;
+
+/// What a statement, or a whole text, does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Selects points and changes nothing.
+    Selects,
+    /// Changes nothing.
+    Reads,
+    /// Changes something.
+    Writes,
+}
+
+impl Effect {
+    /// What `statement` does.
+    pub fn of(statement: &Statement) -> Self {
+        let unless = |writes: bool, otherwise: Self| if writes { Self::Writes } else { otherwise };
+        match statement {
+            Statement::Select(select) => unless(select.into.is_some(), Self::Selects),
+            Statement::Explain(explain) => {
+                unless(explain.analyze && explain.select.into.is_some(), Self::Reads)
+            }
+            Statement::ShowDatabases
+            | Statement::ShowRetentionPolicies { .. }
+            | Statement::ShowMeasurements(_)
+            | Statement::ShowSeries(_)
+            | Statement::ShowTagKeys(_)
+            | Statement::ShowTagValues(_)
+            | Statement::ShowFieldKeys(_)
+            | Statement::ShowCardinality(_)
+            | Statement::ShowContinuousQueries
+            | Statement::ShowDiagnostics { .. }
+            | Statement::ShowGrants { .. }
+            | Statement::ShowQueries
+            | Statement::ShowShards
+            | Statement::ShowShardGroups
+            | Statement::ShowStats { .. }
+            | Statement::ShowSubscriptions
+            | Statement::ShowUsers => Self::Reads,
+            Statement::Delete(_)
+            | Statement::CreateDatabase(_)
+            | Statement::CreateRetentionPolicy(_)
+            | Statement::CreateContinuousQuery(_)
+            | Statement::CreateSubscription(_)
+            | Statement::CreateUser(_)
+            | Statement::AlterRetentionPolicy(_)
+            | Statement::SetPassword(_)
+            | Statement::Grant(_)
+            | Statement::Revoke(_)
+            | Statement::DropDatabase { .. }
+            | Statement::DropMeasurement { .. }
+            | Statement::DropRetentionPolicy(_)
+            | Statement::DropContinuousQuery(_)
+            | Statement::DropSeries(_)
+            | Statement::DropShard { .. }
+            | Statement::DropSubscription(_)
+            | Statement::DropUser { .. }
+            | Statement::KillQuery(_) => Self::Writes,
+        }
+    }
+
+    /// Whether anything may be different afterwards.
+    pub fn writes(self) -> bool {
+        self == Self::Writes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::params::Params;
+    use crate::influxql::parse_statement;
+
+    #[test]
+    fn a_target_makes_a_select_write_and_a_plan_alone_does_not() {
+        for (text, effect) in [
+            ("SELECT v FROM m", Effect::Selects),
+            ("SELECT v INTO n FROM m", Effect::Writes),
+            ("EXPLAIN SELECT v INTO n FROM m", Effect::Reads),
+            ("EXPLAIN ANALYZE SELECT v FROM m", Effect::Reads),
+            ("EXPLAIN ANALYZE SELECT v INTO n FROM m", Effect::Writes),
+            ("SHOW STATS", Effect::Reads),
+            ("KILL QUERY 1", Effect::Writes),
+        ] {
+            let statement = parse_statement(text, &Params::default()).unwrap();
+            assert_eq!(Effect::of(&statement), effect, "{text}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What the console's page runs by itself: whatever it takes for a reading text, the server does.
+//!
+//! The page asks `browser::words`, the server decides by itself on GET. Texts are mutated from
+//! statements of both kinds, full of what ends a comment, a string or a regex.
+
+use tidemark::api::error::ApiError;
+use tidemark::api::http::{Parameters, RequestHead};
+use tidemark::api::params::QueryParams;
+use tidemark::api::query::Querying;
+use tidemark::api::settings::Settings;
+use tidemark::browser::in_process::InProcess;
+use tidemark::browser::words::Words;
+
+const TEXTS: u32 = 1_000_000;
+/// Each has its part of the texts.
+const THREADS: u32 = 4;
+/// Longer texts are cut.
+const TEXT_CHARS_MAX: usize = 120;
+/// One in so many of the texts that read is run, to see that nothing changes.
+const RUN_ONE_IN: u32 = 500;
+
+const STATEMENTS: &[&str] = &[
+    // Both of these created a database by being opened as a link.
+    "SHOW DATABASES --\r;CREATE DATABASE evil1",
+    "SELECT v*1./2 FROM m;CREATE DATABASE evil2 --/",
+    "SELECT a, b FROM m WHERE c = 'd' GROUP BY time(1m), * fill(0)",
+    "SELECT x FROM /a.*;b/ WHERE h =~ /w\\/e/ LIMIT 1",
+    "SELECT mean(v) INTO n FROM m",
+    "SELECT v / 2 FROM (SELECT v FROM m) -- rest",
+    "EXPLAIN ANALYZE SELECT v INTO n FROM m",
+    "EXPLAIN SELECT \"a;b\" FROM \"m\"",
+    "SHOW TAG VALUES WITH KEY IN (\"a\", b) /* c */",
+    "DELETE FROM m WHERE h = 'x'",
+    "DROP MEASUREMENT m",
+    "CREATE DATABASE \"e;v\"",
+    "KILL QUERY 1",
+];
+
+const PIECES: &[&str] = &[
+    ";",
+    " ; ",
+    "--",
+    "/*",
+    "*/",
+    "/",
+    "'",
+    "\"",
+    "\\",
+    "\r",
+    "\n",
+    "\r\n",
+    "\t",
+    "\0",
+    " ",
+    "1.",
+    ".5",
+    "$a",
+    "$",
+    "INTO n ",
+    "into",
+    "\u{a0}",
+    "\u{feff}",
+    "é",
+    "\u{1F600}",
+    "\u{2028}",
+    "\u{85}",
+    "\u{b}",
+    "\u{c}",
+    "=~ ",
+    "!~ /",
+    "1h",
+    "::",
+    "<>",
+    ",",
+    "(",
+    ")",
+    "SELECT ",
+    "FROM ",
+    "SHOW ",
+    "DROP DATABASE d",
+    "\\'",
+    "\\\"",
+    "\\/",
+    "\u{17f}elect",
+    "%3B",
+    "&q=DROP DATABASE d",
+    "+",
+];
+
+/// Two statements or a part of each, with a few mistakes.
+fn mutated(random: &mut fastrand::Rng) -> String {
+    let mut text: Vec<char> = Vec::new();
+    for _ in 0..random.usize(1..=2) {
+        let statement = random.choice(STATEMENTS).unwrap();
+        text.extend(statement.chars());
+        if random.bool() {
+            text.push(';');
+        }
+    }
+    for _ in 0..random.usize(0..=3) {
+        let at = random.usize(0..=text.len());
+        let until = (at + random.usize(0..=3)).min(text.len());
+        let piece = random.choice(PIECES).unwrap();
+        let with: Vec<char> = if random.bool() { piece.chars().collect() } else { Vec::new() };
+        text.splice(at..until, with);
+    }
+    text.truncate(TEXT_CHARS_MAX);
+    text.into_iter().collect()
+}
+
+/// What the server says to `text` on GET.
+fn asked(text: &str, settings: &Settings) -> Result<(), ApiError> {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", text).finish();
+    let head = RequestHead { method: "GET".to_owned(), ..RequestHead::default() };
+    let params = QueryParams::parse(&head, &Parameters::parse(query.as_bytes()), None);
+    Querying::new(params.map_err(ApiError::from)?, None, settings, 0).map(drop)
+}
+
+#[test]
+fn what_the_page_takes_for_reading_the_server_does_too() {
+    std::thread::scope(|scope| {
+        let parts: Vec<_> =
+            (0..THREADS).map(|seed| scope.spawn(move || texts_agree(u64::from(seed)))).collect();
+        parts.into_iter().for_each(|part| part.join().unwrap());
+    });
+}
+
+fn texts_agree(seed: u64) {
+    let texts = TEXTS / THREADS;
+    let settings = Settings::read(|_| None).unwrap();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut server = Server::new();
+    let (mut reading, mut writing) = (0, 0);
+    for _ in 0..texts {
+        let text = mutated(&mut random);
+        match Words::of(&text).does {
+            1 | 2 => {
+                reading += 1;
+                assert!(asked(&text, &settings).is_ok(), "the server refuses {text:?}");
+                if reading % RUN_ONE_IN == 0 {
+                    server.runs(&text);
+                }
+            }
+            3 => {
+                writing += 1;
+                let refused = matches!(asked(&text, &settings), Err(ApiError::ReadOnly(_)));
+                assert!(refused, "the server lets {text:?} write");
+            }
+            _ => {}
+        }
+    }
+    // Texts that nobody can read would say nothing.
+    assert!(reading > texts / 20 && writing > texts / 20, "{reading} read, {writing} write");
+}
+
+#[test]
+fn the_two_texts_that_wrote_by_a_link_write() {
+    let settings = Settings::read(|_| None).unwrap();
+    for text in &STATEMENTS[..2] {
+        assert_eq!(Words::of(text).does, 3, "{text:?}");
+        assert!(matches!(asked(text, &settings), Err(ApiError::ReadOnly(_))), "{text:?}");
+    }
+}
+
+/// A database that is asked by POST, where nothing is refused.
+struct Server {
+    inner: InProcess,
+    before: Vec<(String, u64)>,
+}
+
+impl Server {
+    fn new() -> Self {
+        let token = |name: &str| (name == "ADMIN_TOKEN").then(|| "0123456789abcdef".to_owned());
+        let mut server =
+            Self { inner: InProcess::new(Settings::read(token).unwrap(), 1), before: Vec::new() };
+        server.post("CREATE DATABASE d");
+        server.before = server.stored();
+        server
+    }
+
+    fn post(&mut self, text: &str) -> u16 {
+        let query = form_urlencoded::Serializer::new("db=d&".to_owned());
+        let query = { query }.append_pair("q", text).finish();
+        let head = RequestHead {
+            method: "POST".to_owned(),
+            path: "/query".to_owned(),
+            query,
+            headers: vec![("authorization".to_owned(), "Token 0123456789abcdef".to_owned())],
+        };
+        self.inner.request(head, Vec::new(), 1).status
+    }
+
+    fn stored(&self) -> Vec<(String, u64)> {
+        let stored = self.inner.stored_bytes().into_iter();
+        stored.map(|(address, bytes)| (format!("{address:?}"), bytes)).collect()
+    }
+
+    /// Runs a text that reads: what is stored stays as it is.
+    fn runs(&mut self, text: &str) {
+        self.post(text);
+        assert_eq!(self.stored(), self.before, "{text:?} changed what is stored");
+    }
+}
