@@ -1,5 +1,7 @@
-// npm run build: the Worker, for release, and the console.
+// npm run build: the Worker, for release, and the console; with `--static` also the console that
+// stands without a server.
 
+import { staticPage } from './console.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { finishWith } from './project.mjs';
 import { everything } from './setup.mjs';
@@ -7,4 +9,5 @@ import { everything } from './setup.mjs';
 endAllOnSignals();
 await finishWith(async () => {
   await everything();
+  if (process.argv.includes('--static')) await staticPage();
 });

@@ -3,6 +3,7 @@
 
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -19,6 +20,9 @@ import { fingerprint, step } from './steps.mjs';
 
 /** Where the assets go; `[assets]` of wrangler.toml names it. */
 export const consoleFolder = at('dist');
+
+/** The same to stand on a host of static files (docs/BROWSER.md). */
+export const staticFolder = at('dist-static');
 
 /** The database for the page: what wasm-bindgen made of it. */
 const engineModule = at('.cache', 'engine', 'tidemark_bg.wasm');
@@ -46,6 +50,8 @@ async function bundle() {
   const { build } = await import('esbuild');
   const { metafile } = await build({
     entryPoints: entries(),
+    // Where it is not built, the page does without.
+    external: existsSync(engineModule) ? [] : ['*/.cache/engine/tidemark.js'],
     outdir: consoleFolder,
     bundle: true,
     splitting: true,
@@ -90,6 +96,17 @@ export async function consolePage() {
     );
     copyEngine();
   });
+}
+
+/** The console without a server: only there does the database in the page start by itself. */
+export async function staticPage() {
+  empty(staticFolder);
+  cpSync(consoleFolder, staticFolder, { recursive: true });
+  const index = join(staticFolder, 'index.html');
+  const text = readFileSync(index, 'utf8');
+  const [marked, plain] = ['<html lang="en" data-place="browser">', '<html lang="en">'];
+  if (!text.includes(plain)) throw new Error(`www/index.html does not begin with ${plain}`);
+  writeFileSync(index, text.replace(plain, marked));
 }
 
 /** What was there goes, but the folder stays: a server that serves it would end without it. */

@@ -1,11 +1,25 @@
 // The top right corner: where the data lives, and the token for it.
 
-import { setToken, token } from './api/token.js';
-import { currentPlace, forget, isKept, moveTo, setKept } from './api/transport.js';
+import { isTokenUnkept, setToken, token } from './api/token.js';
+import {
+  currentOutage,
+  currentPlace,
+  currentUnstored,
+  forget,
+  isKept,
+  isStatic,
+  moveTo,
+  onPlace,
+  setKept,
+  storeNow,
+} from './api/transport.js';
 import { button, el, say } from './dom.js';
 import { menu } from './query/menu.js';
 import { signInForm } from './start/sign_in.js';
 import { change } from './state.js';
+
+const unkeptSaid =
+  'A token is set. This browser lets the page keep nothing: it is gone when the page is loaded anew.';
 
 /** Fills `host`; `reload()` reads everything anew. Returns what shows the state anew. */
 export function sessionCorner(host, reload) {
@@ -17,8 +31,11 @@ export function sessionCorner(host, reload) {
 
   const show = () => {
     const isServer = currentPlace() === 'server';
-    placeText.textContent = isServer ? location.host : 'In this browser';
+    const inBrowser = currentUnstored() ? 'In this browser, not stored' : 'In this browser';
+    const ofServer = currentOutage() ? `${location.host}, no answer` : location.host;
+    placeText.textContent = isServer ? ofServer : inBrowser;
     placeButton.classList.toggle('local', !isServer);
+    placeButton.classList.toggle('wanted', (isServer ? currentOutage() : currentUnstored()) !== null);
     tokenText.textContent = token() ? 'Token set' : 'Enter token';
     tokenButton.classList.toggle('wanted', !token());
     tokenMenu.element.hidden = !isServer;
@@ -33,7 +50,7 @@ export function sessionCorner(host, reload) {
     if (!token()) return panel.append(signInForm(again(close)));
     const drop = () => (setToken(''), again(close)());
     panel.append(
-      el('p', {}, 'A token is set. It is kept by this tab until it is closed.'),
+      el('p', {}, isTokenUnkept() ? unkeptSaid : 'A token is set. It is kept by this tab until it is closed.'),
       button('Forget it', drop),
     );
   });
@@ -42,6 +59,7 @@ export function sessionCorner(host, reload) {
     fillPlaces(panel, again(close)),
   );
   host.replaceChildren(placeMenu.element, tokenMenu.element);
+  onPlace(show);
   show();
   return show;
 }
@@ -75,22 +93,35 @@ function fillPlaces(panel, done) {
       wrong.textContent = error.message;
     }
   }
-  const wipe = async () => {
-    await forget();
-    done();
+  const attempt = (work) => async () => {
+    wrong.textContent = '';
+    try {
+      await work();
+      done();
+    } catch (error) {
+      wrong.textContent = error.message;
+    }
   };
+  const away = currentUnstored();
+  const notStored = away && [
+    el('p', { class: 'wrong' }, `${away.replace(/\.$/, '')}; what is not stored is gone when this page is closed.`),
+    button('Store it now', attempt(storeNow)),
+  ];
   panel.append(
-    el(
-      'div',
-      { class: 'choices' },
-      one('server', `The server, ${location.host}`),
-      one('browser', 'This browser, without a server'),
-    ),
+    isStatic
+      ? el('p', {}, 'The database runs in this page, which was built to stand without a server.')
+      : el(
+          'div',
+          { class: 'choices' },
+          one('server', `The server, ${location.host}`),
+          one('browser', 'This browser, without a server'),
+        ),
     wrong,
     ...(currentPlace() === 'browser'
       ? [
+          ...(notStored ?? []),
           el('label', { class: 'check' }, keep, 'Keep the data in this browser'),
-          button('Forget the data', wipe),
+          button('Forget the data', attempt(forget)),
         ]
       : [
           el(

@@ -1,17 +1,21 @@
 // The token, for as long as the tab is open. It is never written anywhere else.
 
+import { ofTab } from '../storage.js';
+
 const key = 'tidemark.token';
 const listeners = [];
 
 /** The token, or the empty text. */
-export const token = () => sessionStorage.getItem(key) ?? '';
+export const token = () => ofTab.get(key) ?? '';
 
 /** Keeps another token; the empty text forgets it. */
 export function setToken(text) {
-  if (text) sessionStorage.setItem(key, text);
-  else sessionStorage.removeItem(key);
+  ofTab.set(key, text || null);
   listeners.forEach((listener) => listener());
 }
+
+/** Whether the token is gone when the page is loaded anew: this browser keeps nothing for it. */
+export const isTokenUnkept = () => ofTab.isUnkept(key);
 
 /** Calls `listener()` whenever the token has changed. */
 export const onToken = (listener) => listeners.push(listener);

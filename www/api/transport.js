@@ -1,24 +1,45 @@
 // The only way out of the page: to the server that sent it, or to the engine inside the browser.
 
+import { ofBrowser } from '../storage.js';
 import { setToken, token } from './token.js';
 
 const kept = 'tidemark.place';
 const keeping = 'tidemark.persist';
 const listeners = [];
-let place = localStorage.getItem(kept) ?? 'server';
+
+/** Whether the page was built to stand without a server: `npm run build -- --static`. */
+export const isStatic = document.documentElement.dataset.place === 'browser';
+
+let place = isStatic ? 'browser' : (ofBrowser.get(kept) ?? 'server');
+let outage = null;
 let starting = null;
 let checking = null;
 let trouble = null;
+let unstored = null;
 /** Whether this page goes without what is kept. */
 let isAside = false;
 
 /** `server`, or `browser` for the engine in this page. */
 export const currentPlace = () => place;
 
+/** Why the server cannot be asked, as far as that is known; or null. */
+export const currentOutage = () => (place === 'server' ? outage : null);
+
 const announce = () => listeners.forEach((listener) => listener(place));
 
 /** Whether what the engine holds is kept in the browser's storage. */
-export const isKept = () => !isAside && localStorage.getItem(keeping) === 'yes';
+export const isKept = () => !isAside && ofBrowser.get(keeping) === 'yes';
+
+/** Why something of what is to be kept is not stored; or null. */
+export const currentUnstored = () => unstored;
+
+function tellUnstored(message) {
+  unstored = message;
+  announce();
+}
+
+/** Stores what could not be stored. Rejects if it still cannot be. */
+export const storeNow = async () => (await engine()).store();
 
 /** Why the engine does not start, with a `code` of `engine.js`; or null. */
 export const engineTrouble = () => trouble;
@@ -31,7 +52,7 @@ const load = (settings) =>
 
 /** The engine of the page, loaded when somebody needs it. */
 export function engine() {
-  starting ??= load({ persist: isKept() }).then(
+  starting ??= load({ persist: isKept(), unstored: tellUnstored }).then(
     (started) => {
       trouble = null;
       return started;
@@ -58,15 +79,19 @@ export function checker() {
 /** Moves to another place. Rejects, and stays, if there is no engine. */
 export async function moveTo(next, { remember = true } = {}) {
   if (next === 'browser') await engine();
+  else outage = await outageNow();
   place = next;
-  if (remember) localStorage.setItem(kept, next);
+  if (remember) ofBrowser.set(kept, next);
   announce();
 }
 
 /** From now on stores what the engine holds, or deletes what is stored of it. */
 export async function setKept(isWanted) {
-  await (await engine()).keep(isWanted);
-  localStorage.setItem(keeping, isWanted ? 'yes' : 'no');
+  const started = await engine();
+  await started.keep(isWanted);
+  if (ofBrowser.set(keeping, isWanted ? 'yes' : 'no') || !isWanted) return;
+  await started.keep(false);
+  throw new Error('This browser lets the page remember nothing, not even that it keeps something.');
 }
 
 /** Empties the engine, and what is kept of it even if that cannot be read. */
@@ -88,22 +113,24 @@ export async function goAside() {
   announce();
 }
 
-/** Whether a Tidemark answers where the page came from. */
-async function serverAnswers() {
+/** Null if a Tidemark answers where the page came from; else what is wrong, as a sentence. */
+async function outageNow() {
   try {
-    const response = await fetch('/ping');
-    return response.status === 204;
+    const { status } = await fetch('/ping', { cache: 'no-store' });
+    return status === 204 ? null : `${location.host} answers ${status}, which no working Tidemark does.`;
   } catch {
-    return false;
+    return `${location.host} cannot be reached.`;
   }
 }
 
-/** Chooses the engine where no server answers. */
+/**
+ * Looks whether there is an answer from where the data lives. A server that does not answer stays
+ * chosen: what is written meanwhile must not vanish in this page.
+ */
 export async function settlePlace() {
-  if (place === 'server' && (await serverAnswers())) return;
-  place = 'browser';
-  // Whoever asks it something is told why there is no answer.
-  await engine().catch(() => {});
+  if (place === 'server') outage = await outageNow();
+  // Whoever asks the engine something is told why there is no answer.
+  else await engine().catch(() => {});
   announce();
 }
 

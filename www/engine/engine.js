@@ -31,7 +31,8 @@ const bodiless = [101, 204, 205, 304];
 
 /** One worker, and the calls that it has not answered. */
 class Channel {
-  constructor() {
+  constructor(unstored) {
+    this.unstored = unstored;
     this.calls = new Map();
     this.last = 0;
     this.worker = new Worker(beside('worker.js'), { type: 'module', name: 'tidemark' });
@@ -53,7 +54,8 @@ class Channel {
     });
   }
 
-  take({ id, value, error }) {
+  take({ id, value, error, unstored }) {
+    if (unstored !== undefined) return this.unstored(unstored);
     const call = this.calls.get(id);
     this.calls.delete(id);
     if (error === undefined) call?.resolve(value);
@@ -71,23 +73,25 @@ class Channel {
 
 /**
  * Starts the database. With `persist` it goes on from what is stored in this browser and stores
- * whatever changes; without, it is empty and gone with the page. Rejects with an [EngineError].
+ * whatever changes; without, it is empty and gone with the page. `unstored(message)` is called when
+ * something cannot be stored, and with null when all is. Rejects with an [EngineError].
  */
-export async function startEngine({ persist = false } = {}) {
-  const engine = new Engine(persist);
+export async function startEngine({ persist = false, unstored = () => {} } = {}) {
+  const engine = new Engine(persist, unstored);
   await engine.channel();
   return engine;
 }
 
 class Engine {
-  constructor(persist) {
+  constructor(persist, unstored) {
     this.persist = persist;
+    this.unstored = unstored;
   }
 
   /** The worker; a new one after it broke off. */
   channel() {
     if (this.started === undefined) {
-      const channel = new Channel();
+      const channel = new Channel(this.unstored);
       const given = { wasm: beside('tidemark_bg.wasm'), persist: this.persist };
       this.started = channel.ask('start', given).then(
         () => channel,
@@ -153,7 +157,12 @@ class Engine {
     this.persist = persist;
   }
 
-  /** Empties the database, and what is stored of it. */
+  /** Stores what could not be stored before. Rejects if it still cannot be. */
+  async store() {
+    await this.ask('store', {});
+  }
+
+  /** Empties the database, and what is stored of it; or rejects, and nothing is different. */
   async forget() {
     await this.ask('forget', {});
   }

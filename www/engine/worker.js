@@ -24,9 +24,23 @@ function fresh() {
   return new Tidemark(seed, secret);
 }
 
+/** Why what changed is not stored, as the page knows it; null when it is. */
+let unstored = null;
+
 /** Stores what changed; resolves once everything before is stored, too. */
-function store() {
-  return kept?.write(database.changes());
+async function store() {
+  try {
+    await kept?.write(database.changes());
+    tellUnstored(null);
+  } catch (error) {
+    tellUnstored(error.message);
+    throw error;
+  }
+}
+
+function tellUnstored(message) {
+  if (unstored !== message) postMessage({ unstored: message });
+  unstored = message;
 }
 
 function armAlarm() {
@@ -42,7 +56,7 @@ function onTime(work) {
   try {
     work(nowNs());
     // What cannot be stored now is tried again; the next write says so if it still cannot be.
-    store()?.catch(() => {});
+    store().catch(() => {});
     armAlarm();
   } catch (error) {
     postMessage({ error: described(error) });
@@ -61,6 +75,40 @@ async function open() {
     throw error;
   }
   timer = setTimeout(() => onTime((now) => database.wake(now)), wakeAfterMs);
+}
+
+async function beginKeeping() {
+  const opening = await Kept.open();
+  try {
+    database.keep_anew();
+    await opening.replace(database.changes());
+    kept = opening;
+    // What was written meanwhile.
+    await opening.write(database.changes());
+  } catch (error) {
+    kept = undefined;
+    opening.close();
+    throw error;
+  }
+}
+
+/**
+ * Takes away what is stored, then does `work()`. If it cannot be taken away, everything is as it
+ * was, and stored anew with the next change.
+ */
+async function emptied(work) {
+  const emptying = kept;
+  // What changes meanwhile belongs to what goes.
+  kept = undefined;
+  try {
+    await emptying?.replace([]);
+    kept = emptying;
+    work();
+  } catch (error) {
+    kept = emptying;
+    database.keep_anew();
+    throw error;
+  }
 }
 
 /** Turns the engine's refusal of stored rows into one that the page knows. */
@@ -90,7 +138,7 @@ const handlers = {
     try {
       await store();
     } catch (error) {
-      return unstored(error);
+      return notStored(error);
     }
     return answer;
   },
@@ -107,28 +155,26 @@ const handlers = {
 
   async keep({ persist }) {
     if (persist === (kept !== undefined)) return;
-    if (persist) {
-      kept = await Kept.open();
-      database.keep_anew();
-      await kept.replace(database.changes());
-    } else {
-      const closing = kept;
-      kept = undefined;
-      await closing.replace([]);
-      closing.close();
-    }
+    if (persist) await beginKeeping();
+    else await emptied(() => kept.close());
+    if (!persist) kept = undefined;
+    tellUnstored(null);
   },
 
   async forget() {
     clearTimeout(timer);
-    database.free();
-    database = fresh();
-    await kept?.replace([]);
+    await emptied(() => {
+      database.free();
+      database = fresh();
+    }).finally(armAlarm);
+    tellUnstored(null);
   },
+
+  store,
 };
 
 /** The answer to a request that took effect here but could not be stored. */
-function unstored({ message }) {
+function notStored({ message }) {
   const why = `${message.replace(/\.$/, '')}; what is not stored is gone when this page is closed`;
   // In the words of v1 and of v2.
   const reply = { error: why, code: 'unavailable', message: why };

@@ -1,9 +1,30 @@
-// What stands on the page while the database in the browser does not start.
+// What stands on the page while the database does not answer: that of the server, or that in the
+// browser.
 
-import { forget, goAside } from '../api/transport.js';
+import { forget, goAside, settlePlace } from '../api/transport.js';
 import { button, el } from '../dom.js';
 
-/** Fills `host` by what is wrong, and by what can be done about it. */
+/** Fills `host` by what is wrong with the server. What was typed stays. */
+export function serverAway(host, outage, reload) {
+  const retry = async () => {
+    again.disabled = true;
+    await settlePlace();
+    reload();
+  };
+  const again = button('Try again', retry, { class: 'primary' });
+  host.replaceChildren(
+    el(
+      'div',
+      { class: 'welcome' },
+      el('h2', {}, 'The server does not answer'),
+      el('p', { role: 'alert' }, outage),
+      el('p', {}, 'What you typed stays, and nothing is written anywhere else.'),
+      el('div', { class: 'row' }, again),
+    ),
+  );
+}
+
+/** Fills `host` by what is wrong with the engine, and by what can be done about it. */
 export function troubled(host, { code, message }, reload) {
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const attempt = (work) => async () => {
