@@ -8,6 +8,7 @@ import { connectPanel } from './connect/panel.js';
 import { button } from './dom.js';
 import { explorer } from './explorer/panel.js';
 import { loadAhead } from './ahead.js';
+import { startLexer } from './influxql/tokenize.js';
 import { queryPanel } from './query/panel.js';
 import { sessionCorner } from './session.js';
 import { welcome } from './start/welcome.js';
@@ -16,13 +17,13 @@ import { writePanel } from './write/panel.js';
 
 const byId = (id) => document.getElementById(id);
 
-followAddress(() => query.runLinked());
+followAddress(() => query.runLinked({ isLink: true }));
 
 /** Reads the schema anew; the result goes too unless it is to be kept. */
-async function reload({ keep = false } = {}) {
+async function reload({ keep = false, isLink = false } = {}) {
   corner();
   await names.fill();
-  if (!keep) await query.runLinked();
+  if (!keep) await query.runLinked({ isLink });
 }
 
 const query = queryPanel({
@@ -32,8 +33,8 @@ const query = queryPanel({
     names.fill();
     query.results.showStart();
   },
-  start: (host, { run }) =>
-    welcome(host, { names: () => databases().catch(() => []), run, reload }),
+  start: (host, { ask }) =>
+    welcome(host, { names: () => databases().catch(() => []), ask, reload }),
 });
 const names = explorer(byId('explorer'), {
   insert(text) {
@@ -76,6 +77,7 @@ byId('views').replaceChildren(...links);
 byId('main').replaceChildren(...Object.values(panels));
 onChange((now, before) => now.view !== before.view && showPlace());
 showPlace();
+startLexer().catch(() => {});
 settlePlace()
-  .then(() => reload())
+  .then(() => reload({ isLink: true }))
   .then(() => currentPlace() === 'browser' && loadAhead());

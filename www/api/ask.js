@@ -24,14 +24,34 @@ export function errorIn(text, status) {
   return `The server answered ${status}: ${text.slice(0, 500)}`;
 }
 
-/** POST /query; resolves with the response. Throws [Refused] when there is none. */
+/** Bytes of an address that every server between here and there lets pass. */
+const addressBytesMax = 12_000;
+
+const parametersOf = (q, { db, epoch }) =>
+  String(new URLSearchParams({ q, ...(db ? { db } : {}), ...(epoch ? { epoch } : {}) }));
+
+/**
+ * GET /query, for whatever nobody pressed a button for: the server refuses what writes. Resolves
+ * with the response. Throws [Refused] when there is none.
+ */
+export async function get(q, { db, epoch, signal } = {}) {
+  const address = `/query?${parametersOf(q, { db, epoch })}`;
+  if (address.length > addressBytesMax) {
+    throw new Refused('This text is too long to be asked again by itself: press Run.', 0);
+  }
+  return answered(address, { signal, cache: 'no-store' });
+}
+
+/** POST /query, which may write: for the buttons that say so. As [get] otherwise. */
 export async function post(q, { db, epoch, signal } = {}) {
-  const body = new URLSearchParams({ q });
-  if (db) body.set('db', db);
-  if (epoch) body.set('epoch', epoch);
   const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
+  const body = parametersOf(q, { db, epoch });
+  return answered('/query', { method: 'POST', headers, body, signal });
+}
+
+async function answered(path, init) {
   try {
-    return await request('/query', { method: 'POST', headers, body: String(body), signal });
+    return await request(path, init);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     if (error.name === 'EngineError') throw new Refused(error.message, 0);
@@ -40,11 +60,11 @@ export async function post(q, { db, epoch, signal } = {}) {
 }
 
 /**
- * The series of each statement of `q`. A statement's error is thrown unless `tolerant`, where it
+ * The series of each statement of `q`, which reads. A statement's error is thrown unless `tolerant`, where it
  * leaves an empty list.
  */
 export async function ask(q, { db, epoch, tolerant = false } = {}) {
-  const response = await post(q, { db, epoch });
+  const response = await get(q, { db, epoch });
   const text = await response.text();
   if (!response.ok) throw new Refused(errorIn(text, response.status), response.status);
   return parseExact(text).results.map(({ series = [], error }) => {

@@ -6,47 +6,58 @@ import {
   closeBrackets,
   completionKeymap,
 } from '@codemirror/autocomplete';
-import { LanguageSupport, StreamLanguage } from '@codemirror/language';
 import { Prec } from '@codemirror/state';
-import { keymap } from '@codemirror/view';
+import { Decoration, keymap, ViewPlugin } from '@codemirror/view';
 
 import { choices } from '../influxql/complete.js';
 import { functions } from '../influxql/functions.js';
 import { keywords } from '../influxql/statements.js';
-import { tokenize } from '../influxql/tokenize.js';
+import { startLexer, tokenize } from '../influxql/tokenize.js';
 import { makeEditor } from './codemirror.js';
 
 const names = new Set([...functions.map(({ name }) => name), 'time', 'fill', 'tz', 'now']);
 
-const styles = {
-  string: 'string',
-  regex: 'regexp',
-  number: 'number',
-  comment: 'comment',
-  name: 'propertyName',
-  operator: 'operator',
-  variable: 'variableName.function',
-};
+/** Kinds of words that have a colour. */
+const coloured = ['string', 'regex', 'number', 'comment', 'name', 'operator', 'variable'];
 
-function styleOf({ kind, text, upper }, rest) {
-  if (kind !== 'word') return styles[kind] ?? null;
-  if (keywords.has(upper)) return 'keyword';
-  return names.has(text.toLowerCase()) && /^\s*\(/.test(rest) ? 'variableName.function' : null;
+const marks = new Map(
+  [...coloured, 'keyword', 'function'].map((kind) => [kind, Decoration.mark({ class: `ql-${kind}` })]),
+);
+
+function markOf({ kind, text, upper }, next) {
+  if (kind !== 'word') return marks.get(kind);
+  if (keywords.has(upper)) return marks.get('keyword');
+  const isCall = next?.text === '(' && names.has(text.toLowerCase());
+  return isCall ? marks.get('function') : undefined;
 }
 
-const language = StreamLanguage.define({
-  name: 'influxql',
-  startState: () => ({ line: null, tokens: [] }),
-  token(stream, state) {
-    // A line is cut once and its tokens are handed out one by one.
-    if (stream.pos === 0 || state.line !== stream.string) {
-      Object.assign(state, { line: stream.string, tokens: tokenize(stream.string) });
+/** The colours of a text; none until its parser is there. */
+function coloursOf(text) {
+  const words = tokenize(text).filter(({ kind }) => kind !== 'space');
+  const ranges = words.flatMap((word, index) => {
+    const mark = markOf(word, words[index + 1]);
+    return mark ? [mark.range(word.from, word.to)] : [];
+  });
+  return Decoration.set(ranges);
+}
+
+const colours = ViewPlugin.fromClass(
+  class {
+    constructor(view) {
+      this.decorations = Decoration.none;
+      // An empty transaction lets it look again.
+      startLexer().then(
+        () => view.dispatch({}),
+        () => {},
+      );
     }
-    const token = state.tokens.find(({ to }) => to > stream.pos);
-    stream.pos = token?.to ?? stream.string.length;
-    return token ? styleOf(token, stream.string.slice(token.to)) : null;
+
+    update({ docChanged, state }) {
+      if (docChanged || this.decorations.size === 0) this.decorations = coloursOf(state.doc.toString());
+    }
   },
-});
+  { decorations: (plugin) => plugin.decorations },
+);
 
 /**
  * The editor of queries in `host`. `schema()` answers what completion asks for; `run()` is called
@@ -77,7 +88,7 @@ export function makeQueryEditor({ host, text, changed, run, schema }) {
     extensions: [
       Prec.highest(keymap.of(keys)),
       keymap.of(completionKeymap),
-      new LanguageSupport(language),
+      colours,
       autocompletion({ override: [source], icons: false }),
       closeBrackets(),
     ],

@@ -38,6 +38,6 @@ export const makeLineEditor = ({ host, text, changed }) =>
     text,
     changed,
     label: 'Line protocol',
-    hint: 'measurement,tag=value field=1.5 1700000000000000000',
+    hint: 'room,floor=1 temperature=21.5,open=false',
     extensions: [new LanguageSupport(language)],
   });

@@ -1,46 +1,22 @@
 // A text as its statements, and what may be done with them.
 
-import { meaningful, tokenize } from './tokenize.js';
+import { readText } from './tokenize.js';
 
-/** The statements of `text`: each `{ tokens, from, to }`, without those that are empty. */
-export function statements(text) {
-  const found = [];
-  let tokens = [];
-  const end = () => {
-    if (tokens.length > 0) found.push({ tokens, from: tokens[0].from, to: tokens.at(-1).to });
-    tokens = [];
-  };
-  for (const token of meaningful(tokenize(text))) {
-    if (token.text === ';') end();
-    else tokens.push(token);
-  }
-  end();
-  return found;
+/** The statements of `text`, each `{ does, tokens, from, to }`; none while nobody can read it. */
+export const statements = (text) => readText(text)?.statements ?? [];
+
+/** What `text` does: `selects`, `reads` or `writes`; null if that is not known. */
+export const effectOf = (text) => readText(text)?.does ?? null;
+
+/**
+ * Whether `text` names a password: it is then kept out of address and history. Every text with the
+ * word may that cannot be read, or not yet.
+ */
+export function namesPassword(text) {
+  if (!/password/i.test(text)) return false;
+  const isKeyword = ({ kind, upper }) => kind === 'word' && upper === 'PASSWORD';
+  return effectOf(text) === null || readText(text).words.some(isKeyword);
 }
-
-const isSelect = ({ tokens }) =>
-  tokens[0].upper === 'SELECT' &&
-  !tokens.some(({ kind, upper }) => kind === 'word' && upper === 'INTO');
-
-const readingWords = ['SELECT', 'SHOW', 'EXPLAIN'];
-
-/** Whether `text` only selects: it may be asked again in another form. */
-export const onlySelects = (text) => {
-  const all = statements(text);
-  return all.length > 0 && all.every(isSelect);
-};
-
-/** Whether `text` changes nothing, so that a link may run it. */
-export const onlyReads = (text) =>
-  statements(text).every(
-    ({ tokens }) =>
-      readingWords.includes(tokens[0].upper) &&
-      !tokens.some(({ kind, upper }) => kind === 'word' && upper === 'INTO'),
-  );
-
-/** Whether `text` names a password: it is then kept out of address and history. */
-export const namesPassword = (text) =>
-  tokenize(text).some(({ kind, upper }) => kind === 'word' && upper === 'PASSWORD');
 
 /** A name as InfluxQL writes it: quoted unless it is a plain word that is no keyword. */
 export function quoted(name) {

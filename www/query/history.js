@@ -2,6 +2,7 @@
 
 import { button, el } from '../dom.js';
 import { namesPassword } from '../influxql/statements.js';
+import { ofBrowser } from '../storage.js';
 import { menu } from './menu.js';
 
 const key = 'tidemark.history';
@@ -11,7 +12,7 @@ const entriesMax = 100;
 
 function entries() {
   try {
-    return JSON.parse(localStorage.getItem(key)) ?? [];
+    return JSON.parse(ofBrowser.get(key)) ?? [];
   } catch {
     return [];
   }
@@ -22,7 +23,7 @@ export function remember({ text, db, outcome }) {
   if (!text.trim() || namesPassword(text)) return;
   const others = entries().filter((entry) => entry.text !== text || entry.db !== db);
   const all = [{ text, db, outcome, at: new Date().toISOString() }, ...others];
-  localStorage.setItem(key, JSON.stringify(all.slice(0, entriesMax)));
+  ofBrowser.set(key, JSON.stringify(all.slice(0, entriesMax)));
 }
 
 /** The button with the list. `chosen({ text, db })` is called with the one that is picked. */
@@ -55,7 +56,7 @@ export function historyMenu(chosen) {
       ),
     );
     const clear = () => {
-      localStorage.removeItem(key);
+      ofBrowser.set(key, null);
       close();
     };
     panel.append(

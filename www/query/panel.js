@@ -4,8 +4,10 @@ import { button, copyFrom, el, icon } from '../dom.js';
 import { shareAddress } from '../address.js';
 import { databases } from '../api/schema.js';
 import { token } from '../api/token.js';
-import { currentPlace } from '../api/transport.js';
-import { onlyReads, statements } from '../influxql/statements.js';
+import { currentOutage, currentPlace } from '../api/transport.js';
+import { effectOf } from '../influxql/statements.js';
+import { bounds } from '../influxql/range.js';
+import { lexerTried, startLexer } from '../influxql/tokenize.js';
 import { resultPanel } from '../results/panel.js';
 import { change, current, onChange } from '../state.js';
 import { queryEditor } from './editor.js';
@@ -14,10 +16,16 @@ import { rangePicker } from './range_picker.js';
 import { refreshPicker } from './refresh.js';
 import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 
+/** How long a run waits for what reads its text here, if the server can do without. */
+const patience_ms = 1500;
+
+/** What is said of a text that is not asked by itself. */
+const writesSaid = 'This text changes data: only Run runs it.';
+
 const isApple = /Mac|iPhone|iPad/.test(navigator.platform);
 
 /**
- * `{ element, run, editor, fillDatabases }`. `changed()` is called when a statement may have
+ * `{ element, ask, editor, results, runLinked, fillDatabases }`. `changed()` is called when a statement may have
  * changed the schema, `refused()` when the token was not accepted, `start(host, api)` fills an
  * empty result.
  */
@@ -35,29 +43,76 @@ export function queryPanel({ changed, refused, start }) {
     class: 'quiet',
   });
   const results = resultPanel({
-    again: () => run({ whole: true }),
+    again: () => again(),
     failed,
     start: (host) => start(host, api),
   });
+  /** What was asked last: its text, and where that begins in the editor. */
   let last = null;
+  /** The text that somebody ran, or that a link brought. */
+  let known = null;
+  let isStarting = false;
 
-  /** Runs the selection, or the whole text. Resolves when the result is shown. */
-  async function run({ whole = false, quiet = false } = {}) {
-    const selected = editor.selected();
-    const isPart = !whole && selected.text.trim() !== '';
-    const { db, range, query } = current();
-    const text = quiet && last ? last.text : isPart ? selected.text : query;
-    if (!text.trim()) return;
-    if (!quiet) last = { text, offset: isPart ? selected.from : 0 };
+  /** Runs the selection, or the whole text: the only way to write. Resolves with the result. */
+  async function run() {
+    const { from, text } = editor.selected();
+    const isPart = text.trim() !== '';
+    const what = isPart ? { text, offset: from } : { text: current().query, offset: 0 };
+    known = current().query;
+    const { db } = current();
+    const done = await askFor(what, { mayWrite: true });
+    if (!done) return;
+    const { made, started } = done;
+    const outcome = made && !made.errors?.length ? `${Math.round(made.took_ms)} ms` : 'failed';
+    remember({ text: what.text, db, outcome });
+    if (started.changes) changed();
+  }
+
+  /** Asks once more what was asked last, now or in another range; never what writes. */
+  async function again({ quiet = false } = {}) {
+    if (!last) return;
+    if (effectOf(last.text) !== 'writes') await askFor(last);
+    else if (!quiet) tell([writesSaid]);
+  }
+
+  /** Asks for a text of the page's own making, or one that a link brought, unless it writes. */
+  async function askOnly(text) {
+    known = text;
+    await lexerTried(patience_ms);
+    if (effectOf(text) !== 'writes') return askFor({ text, offset: 0 });
+    await results.show();
+    tell([writesSaid]);
+  }
+
+  /** `{ made, started }` of a text that was asked, or null. */
+  async function askFor(what, { mayWrite = false } = {}) {
+    if (!what.text.trim() || isStarting) return null;
+    isStarting = true;
+    const isReady = await canBeRead(what.text).finally(() => (isStarting = false));
+    if (!isReady) return null;
+    last = what;
+    const { db, range } = current();
     tell([]);
-    const started = begin({ text, db, range });
+    const started = begin({ text: what.text, db, range, mayWrite });
     setBusy(true);
     const made = await results.show();
     setBusy(false);
-    if (quiet) return;
-    const outcome = made && !made.errors?.length ? `${Math.round(made.took_ms)} ms` : 'failed';
-    remember({ text, db, outcome });
-    if (started.changes) changed();
+    return { made, started };
+  }
+
+  /** Waits for what reads a text: as long as it takes if a time range has to go into that. */
+  async function canBeRead(text) {
+    if (!bounds(current().range, 0) && !text.includes('$')) {
+      await lexerTried(patience_ms);
+      return true;
+    }
+    try {
+      await startLexer();
+      return true;
+    } catch (error) {
+      tell([`The time range cannot be put into the query, as its parser did not load: ${error.message}`]);
+      return false;
+    }
   }
 
   function setBusy(isBusy) {
@@ -68,7 +123,8 @@ export function queryPanel({ changed, refused, start }) {
   }
 
   function failed(errors, status) {
-    tell(errors);
+    // Not allowed by GET: the server knows that the text writes.
+    tell(status === 405 ? [...errors, writesSaid] : errors);
     if (status === 401) refused();
   }
 
@@ -99,8 +155,8 @@ export function queryPanel({ changed, refused, start }) {
       'div',
       { class: 'toolbar' },
       database.element,
-      rangePicker(() => run({ whole: true })),
-      refreshPicker(async () => isBusy() || run({ quiet: true })),
+      rangePicker(() => again()),
+      refreshPicker(async () => isBusy() || again({ quiet: true })),
       historyMenu(({ text, db }) => (change({ query: text, db: db ?? '' }), editor.focus())),
       share,
       el('span', { class: 'gap' }),
@@ -113,15 +169,16 @@ export function queryPanel({ changed, refused, start }) {
   );
   const api = {
     element,
-    run,
+    ask: askOnly,
     editor,
     results,
     fillDatabases: database.fill,
-    /** Runs what a link brought, if it only reads. */
-    runLinked() {
+    /** Asks for what a link brought, or what was run; not for what was only typed. */
+    runLinked({ isLink = false } = {}) {
       const { query } = current();
-      const mayAsk = token() || currentPlace() === 'browser';
-      if (mayAsk && statements(query).length > 0 && onlyReads(query)) return run({ whole: true });
+      if (isLink) known = query;
+      const mayAsk = (token() && !currentOutage()) || currentPlace() === 'browser';
+      if (mayAsk && query.trim() && query === known) return askOnly(query);
       return results.show();
     },
   };
@@ -149,7 +206,7 @@ function databaseList() {
   return {
     element: el('div', { class: 'database' }, icon('database'), list),
     async fill() {
-      names = await databases().catch(() => []);
+      names = currentOutage() ? [] : await databases().catch(() => []);
       if (!current().db && names.length > 0) change({ db: names[0] });
       show();
       return names;

@@ -1,8 +1,8 @@
 // One run of a query and its forms: each is asked for when a view needs it, and once.
 
-import { errorIn, post, Refused } from '../api/ask.js';
+import { errorIn, get, post, Refused } from '../api/ask.js';
 import { forgetSchema } from '../api/schema.js';
-import { onlyReads, onlySelects, statements } from '../influxql/statements.js';
+import { effectOf, statements } from '../influxql/statements.js';
 import { bounds, withRange } from '../influxql/range.js';
 import { work } from '../results/client.js';
 
@@ -15,16 +15,22 @@ export const currentRun = () => run;
 /** Whether a request of a run is under way. */
 export const isBusy = () => inFlight > 0;
 
-/** Begins a run; what came before is broken off. Nothing is asked yet. */
-export function begin({ text, db, range }) {
+/**
+ * Begins a run; what came before is broken off. Nothing is asked yet. Only one that `mayWrite`, as
+ * somebody pressed Run, is asked in a way in which the server lets it write, and that once.
+ */
+export function begin({ text, db, range, mayWrite = false }) {
   run?.breaking.abort();
+  const sent = withRange(text, bounds(range, Date.now()));
+  const does = effectOf(sent);
   run = {
     text,
     db,
     range,
-    sent: withRange(text, bounds(range, Date.now())),
-    isChartable: onlySelects(text),
-    changes: !onlyReads(text),
+    sent,
+    mayWrite,
+    isChartable: does === 'selects',
+    changes: mayWrite && (does === 'writes' || does === null),
     breaking: new AbortController(),
     forms: {},
   };
@@ -35,10 +41,12 @@ export function begin({ text, db, range }) {
 export const cancel = () => run?.breaking.abort();
 
 /** The reply's bytes. Throws [Refused], or an AbortError. */
-async function bytesOf(q, { db, breaking }, epoch) {
+async function bytesOf(q, one, epoch) {
+  const ask = q === one.sent && one.mayWrite ? post : get;
+  if (ask === post) one.mayWrite = false;
   inFlight += 1;
   try {
-    const response = await post(q, { db, epoch, signal: breaking.signal });
+    const response = await ask(q, { db: one.db, epoch, signal: one.breaking.signal });
     const bytes = await response.arrayBuffer();
     if (response.ok) return bytes;
     throw new Refused(errorIn(new TextDecoder().decode(bytes), response.status), response.status);
@@ -58,7 +66,7 @@ const makers = {
   chart: async (one) => work('chart', await bytesOf(one.sent, one, 'ms')),
   explain: async (one) => {
     const q = statements(one.sent)
-      .filter(({ tokens }) => tokens[0].upper === 'SELECT')
+      .filter(({ does }) => does === 'selects')
       .map(({ from, to }) => `EXPLAIN ANALYZE ${one.sent.slice(from, to)}`)
       .join('; ');
     if (!q) return { plans: [] };

@@ -31,7 +31,7 @@ export function totals(plan) {
 /** Shows the plans of a run's SELECTs in `host`. */
 export function showPlans(host, plans) {
   if (plans.length === 0) {
-    host.replaceChildren(el('p', { class: 'empty' }, 'Only a SELECT has a plan.'));
+    host.replaceChildren(el('p', { class: 'empty' }, 'Only a SELECT that does not write has a plan.'));
     return;
   }
   host.replaceChildren(...plans.flatMap(planOf));

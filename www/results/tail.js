@@ -1,9 +1,10 @@
 // The newest points of a measurement, as they arrive.
 
-import { post, errorIn } from '../api/ask.js';
+import { errorIn, get } from '../api/ask.js';
 import { parseExact } from '../api/exact.js';
 import { el } from '../dom.js';
 import { statements } from '../influxql/statements.js';
+import { lexerTried } from '../influxql/tokenize.js';
 import { cellText, tablesOf } from './tables.js';
 
 const every_ms = 1000;
@@ -30,9 +31,20 @@ export function tailQuery(text) {
     : null;
 }
 
+/** How long the tail waits for what reads its text. */
+const patience_ms = 10_000;
+
 /** Follows the newest points in `host` until the returned function is called. */
 export function follow(host, { text, db }) {
-  const q = tailQuery(text);
+  const state = { isOver: false, timer: null, known: null };
+  lexerTried(patience_ms).then(() => state.isOver || begin(host, tailQuery(text), db, state));
+  return () => {
+    state.isOver = true;
+    clearTimeout(state.timer);
+  };
+}
+
+function begin(host, q, db, state) {
   if (!q) {
     host.replaceChildren(
       el(
@@ -41,9 +53,8 @@ export function follow(host, { text, db }) {
         'Write a query with FROM and a measurement: its newest points are followed here.',
       ),
     );
-    return () => {};
+    return;
   }
-  const state = { isOver: false, timer: null, known: null };
   const status = el('p', { class: 'live' }, el('i', { class: 'dot' }), el('span', {}, 'Asking …'));
   const body = el('div', {
     class: 'scroller',
@@ -65,14 +76,10 @@ export function follow(host, { text, db }) {
     if (!state.isOver) state.timer = setTimeout(tick, every_ms);
   };
   tick();
-  return () => {
-    state.isOver = true;
-    clearTimeout(state.timer);
-  };
 }
 
 async function newest(q, db) {
-  const response = await post(q, { db });
+  const response = await get(q, { db });
   const text = await response.text();
   if (!response.ok) throw new Error(errorIn(text, response.status));
   const { tables, errors } = tablesOf(parseExact(text));

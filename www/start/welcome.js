@@ -2,13 +2,13 @@
 
 import { measurements } from '../api/schema.js';
 import { token } from '../api/token.js';
-import { currentPlace, engineTrouble } from '../api/transport.js';
+import { currentOutage, currentPlace, engineTrouble } from '../api/transport.js';
 import { button, el } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
 import { change, current } from '../state.js';
 import { loadSample, sampleDatabase, suggestions } from './sample.js';
 import { signInForm } from './sign_in.js';
-import { troubled } from './trouble.js';
+import { serverAway, troubled } from './trouble.js';
 
 const origin = el(
   'p',
@@ -18,20 +18,21 @@ const origin = el(
 );
 
 /** Fills `host` by what there is: no token, no data, or data and no question yet. */
-export async function welcome(host, { names, run, reload }) {
+export async function welcome(host, { names, ask, reload }) {
+  if (currentOutage()) return serverAway(host, currentOutage(), reload);
   if (!token() && currentPlace() === 'server') return signInFirst(host, reload);
   if (currentPlace() === 'browser' && engineTrouble())
     return troubled(host, engineTrouble(), reload);
   const all = await names();
-  if (all.length === 0) return nothingYet(host, { run, reload });
+  if (all.length === 0) return nothingYet(host, { ask, reload });
   const isSample = current().db === sampleDatabase;
   host.replaceChildren(
     el(
       'div',
       { class: 'welcome' },
       el('h2', {}, 'Ask something'),
-      ...(isSample ? [ready(run)] : await generic(run)),
-      all.includes(sampleDatabase) ? null : sampleButton({ run, reload }, host),
+      ...(isSample ? [ready(ask)] : await generic(ask)),
+      all.includes(sampleDatabase) ? null : sampleButton({ ask, reload }, host),
     ),
   );
 }
@@ -73,7 +74,7 @@ function nothingYet(host, context) {
   );
 }
 
-function sampleButton({ run, reload }, host, kind = '') {
+function sampleButton({ ask, reload }, host, kind = '') {
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const load = async () => {
     made.disabled = true;
@@ -87,7 +88,7 @@ function sampleButton({ run, reload }, host, kind = '') {
           { class: 'welcome' },
           el('h2', {}, 'The sample data is there'),
           el('p', {}, 'A question to begin with:'),
-          ready(run),
+          ready(ask),
           origin,
         ),
       );
@@ -103,24 +104,24 @@ function sampleButton({ run, reload }, host, kind = '') {
   return el('div', {}, made, wrong);
 }
 
-const ready = (run) => list(suggestions, run);
+const ready = (ask) => list(suggestions, ask);
 
-const list = (questions, run) =>
+const list = (questions, ask) =>
   el(
     'ul',
     { class: 'suggestions' },
     questions.map((one) => {
       const { title, query, view, range, db } = one;
-      const ask = () => {
+      const chosen = () => {
         change({ query, view, range, db });
-        run({ whole: true });
+        ask(query);
       };
       return el(
         'li',
         {},
         el(
           'button',
-          { type: 'button', on: { click: ask } },
+          { type: 'button', on: { click: chosen } },
           el('strong', {}, title),
           el('code', {}, query.replace(/\n/g, ' ')),
         ),
@@ -128,7 +129,7 @@ const list = (questions, run) =>
     }),
   );
 
-async function generic(run) {
+async function generic(ask) {
   const { db } = current();
   const some = db ? await measurements(db).catch(() => []) : [];
   const questions = some.slice(0, 4).map((name) => ({
@@ -145,5 +146,5 @@ async function generic(run) {
     db,
     query: 'SHOW DATABASES',
   };
-  return [list([...questions, first], run)];
+  return [list([...questions, first], ask)];
 }
