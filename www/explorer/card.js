@@ -2,9 +2,10 @@
 
 import { ask } from '../api/ask.js';
 import { policies } from '../api/schema.js';
-import { currentPlace } from '../api/transport.js';
-import { el } from '../dom.js';
+import { currentOutage, currentPlace } from '../api/transport.js';
+import { button, el } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
+import { onScreen } from './on_screen.js';
 
 /** Cloudflare's list prices, in dollars (docs/COSTS.md). */
 const prices = { rowWritten: 1e-6, rowRead: 1e-9, byteMonth: 0.2e-9 };
@@ -24,8 +25,8 @@ function dollars(amount) {
 
 /** Sums of `SHOW STATS` over the objects of one database. Throws without the admin token. */
 async function stats(db) {
-  const [series] = await ask('SHOW STATS');
-  const sums = { diskBytes: 0, rowsRead: 0, rowsWritten: 0, writePointsOk: 0 };
+  const [series] = await ask(`SHOW STATS ON ${quoted(db)}`);
+  const sums = { diskBytes: 0, numMeasurements: 0, rowsRead: 0, rowsWritten: 0, writePointsOk: 0 };
   for (const {
     name,
     tags,
@@ -46,7 +47,7 @@ async function stats(db) {
 const everything = async (db) =>
   (await policies(db)).map(({ name }) => `${quoted(name)}./.*/`).join(', ');
 
-/** How many series there are. */
+/** How many series there are: every shard lists its own, so that it is asked by a click only. */
 async function seriesCount(db) {
   const [series] = await ask(
     `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)} FROM ${await everything(db)}`,
@@ -72,7 +73,7 @@ const whole = (number) => number.toLocaleString('en');
 const line = (label, value, title = '') =>
   el('div', { title }, el('dt', {}, label), el('dd', {}, value));
 
-/** `{ element, fill }`: `fill(db)` asks for the figures anew. */
+/** `{ element, fill }`: `fill(db)` asks for the figures anew, once the card is on screen. */
 export function card() {
   const element = el('section', {
     class: 'card',
@@ -82,25 +83,39 @@ export function card() {
   let asked = 0;
   return {
     element,
-    async fill(db) {
+    fill(db) {
       asked += 1;
       const mine = asked;
-      if (!db) {
-        element.hidden = true;
-        return;
-      }
-      const [counted, found, series] = await Promise.all(
-        [stats(db), ends(db), seriesCount(db)].map((answer) => answer.catch((error) => error)),
-      );
-      if (mine !== asked) return;
-      element.hidden = [counted, found, series].every((answer) => answer instanceof Error);
-      show(element, db, counted, found, series);
+      element.hidden = !db || currentOutage() !== null;
+      if (element.hidden) return;
+      if (element.dataset.db !== db) element.replaceChildren(el('h3', {}, db));
+      element.dataset.db = db;
+      onScreen(element, async () => {
+        if (mine !== asked) return;
+        const [counted, found] = await Promise.all(
+          [stats(db), ends(db)].map((answer) => answer.catch((error) => error)),
+        );
+        if (mine !== asked) return;
+        element.hidden = [counted, found].every((answer) => answer instanceof Error);
+        show(element, db, counted, found);
+      });
     },
   };
 }
 
-function show(element, db, counted, found, series) {
-  const lines = [line('Series', series instanceof Error ? '?' : whole(series))];
+/** The number of series, once somebody wants to know. */
+function seriesLine(db) {
+  const place = el('dd');
+  const count = async () => {
+    place.textContent = '…';
+    place.textContent = await seriesCount(db).then(whole, ({ message }) => message);
+  };
+  place.append(button('Count', count, { class: 'link' }));
+  return el('div', {}, el('dt', {}, 'Series'), place);
+}
+
+function show(element, db, counted, found) {
+  const lines = [seriesLine(db)];
   if (!(found instanceof Error)) {
     lines.push(
       line('Oldest point', timeText(found.oldest)),
@@ -112,6 +127,7 @@ function show(element, db, counted, found, series) {
   } else {
     const { rowWritten, rowRead, byteMonth } = prices;
     lines.unshift(line('Size', bytesText(counted.diskBytes)));
+    lines.splice(1, 0, line('Measurements', whole(counted.numMeasurements)));
     lines.push(line('Points written', whole(counted.writePointsOk)));
     // In the browser nobody counts rows, and nobody pays.
     if (currentPlace() === 'server') {

@@ -27,8 +27,9 @@ export function explorer(host, { insert, names }) {
   const close = () => setOpen(false);
   const fill = async () => {
     schema.forgetSchema();
-    branches.fill(await names());
-    await figures.fill(current().db);
+    const filled = branches.fill(await names());
+    figures.fill(current().db);
+    await filled;
   };
   host.replaceChildren(
     opener,

@@ -2,23 +2,30 @@
 
 import * as schema from '../api/schema.js';
 import { token } from '../api/token.js';
-import { currentPlace } from '../api/transport.js';
+import { currentOutage, currentPlace } from '../api/transport.js';
 import { button, el, icon } from '../dom.js';
 import { quoted, quotedText } from '../influxql/statements.js';
 import { change, current, onChange } from '../state.js';
+import { onScreen } from './on_screen.js';
 
 const note = (text) => el('li', { class: 'faint tree-note' }, text);
 
+/** How long a tree that is built anew waits for its branches before it takes the place of the old. */
+const patience_ms = 3000;
+
+/** Which branches are open, or were closed, by their path. */
+const opened = new Map();
+
 /**
- * One line of the tree. `detail` is shown beside it, or a promise of that; `chosen()` is called for
- * the name, `open()` gives the lines beneath, or a promise of them.
+ * One line of the tree. `path` tells it from all others; `detail` is shown beside it, or what asks
+ * for that once the line is on screen; `chosen()` is called for the name, `open()` gives the lines
+ * beneath, or a promise of them. Its `ready` is a promise that these are there.
  */
-function branch({ name, kind, detail, chosen, open, isOpen = false, title }) {
-  const side = el('span', { class: 'detail' });
-  Promise.resolve(detail).then(
-    (text) => (side.textContent = text ?? ''),
-    () => {},
-  );
+function branch({ path, name, kind, detail, chosen, open, isOpen = false, title }) {
+  const side = el('span', { class: 'detail' }, typeof detail === 'string' ? detail : '');
+  if (typeof detail === 'function') {
+    onScreen(side, async () => (side.textContent = await detail()));
+  }
   const label = button(name, chosen, { class: `name ${kind}`, title: title ?? '' });
   const beneath = el('ul', { hidden: true });
   const twist = el(
@@ -26,7 +33,9 @@ function branch({ name, kind, detail, chosen, open, isOpen = false, title }) {
     { type: 'button', class: 'twist', 'aria-label': `Open ${name}`, 'aria-expanded': 'false' },
     icon('chevron'),
   );
+  const key = JSON.stringify(path);
   const show = async (isShown) => {
+    opened.set(key, isShown);
     twist.setAttribute('aria-expanded', String(isShown));
     beneath.hidden = !isShown;
     if (!isShown) return;
@@ -34,6 +43,7 @@ function branch({ name, kind, detail, chosen, open, isOpen = false, title }) {
     try {
       const lines = await open();
       beneath.replaceChildren(...(lines.length ? lines : [note('Nothing here.')]));
+      await Promise.all(lines.map(({ ready }) => ready));
     } catch (error) {
       beneath.replaceChildren(note(error.message));
     }
@@ -45,7 +55,7 @@ function branch({ name, kind, detail, chosen, open, isOpen = false, title }) {
     el('div', { class: 'line' }, open ? twist : el('i', { class: 'twist' }), label, side),
     open ? beneath : null,
   );
-  if (open && isOpen) show(true);
+  if (open && (opened.get(key) ?? isOpen)) item.ready = show(true);
   return item;
 }
 
@@ -54,6 +64,7 @@ const count = (number, word) => `${number.toLocaleString('en')} ${word}${number 
 /** `{ element, fill }`. `insert(text)` puts a name into the query. */
 export function tree(insert) {
   const element = el('ul', { class: 'tree', 'aria-label': 'Databases' });
+  let filling = 0;
   onChange((now, before) => now.db !== before.db && markChosen());
 
   function markChosen() {
@@ -64,6 +75,7 @@ export function tree(insert) {
 
   const database = (db) => {
     const item = branch({
+      path: [db],
       name: db,
       kind: 'db',
       title: 'Ask this database',
@@ -80,6 +92,7 @@ export function tree(insert) {
 
   const policyBranch = (db, { name, duration, isDefault }) =>
     branch({
+      path: [db, name],
       name,
       kind: 'policy',
       isOpen: isDefault,
@@ -93,11 +106,11 @@ export function tree(insert) {
 
   const measurement = (db, prefix, policy, name) =>
     branch({
+      path: [db, policy, name],
       name,
       kind: 'measurement',
-      detail: schema
-        .seriesCount(db, name, policy)
-        .then((all) => count(all, 'series').replace('seriess', 'series')),
+      detail: async () =>
+        count(await schema.seriesCount(db, name, policy), 'series').replace('seriess', 'series'),
       chosen: () => {
         const source = [prefix, name].filter(Boolean).map(quoted).join('.');
         if (db !== current().db) change({ db });
@@ -112,6 +125,7 @@ export function tree(insert) {
           ...tags.map((tag) => tagBranch(db, policy, name, tag)),
           ...fields.map(([field, type]) =>
             branch({
+              path: [db, policy, name, 'field', field],
               name: field,
               kind: 'field',
               detail: type,
@@ -124,25 +138,33 @@ export function tree(insert) {
 
   const tagBranch = (db, policy, m, tag) =>
     branch({
+      path: [db, policy, m, 'tag', tag],
       name: tag,
       kind: 'tag',
-      detail: schema.valueCount(db, m, tag, policy).then((all) => `tag, ${count(all, 'value')}`),
+      detail: async () => `tag, ${count(await schema.valueCount(db, m, tag, policy), 'value')}`,
       chosen: () => insert(quoted(tag)),
       open: async () =>
         (await schema.values(db, m, tag, policy)).map((value) =>
-          branch({ name: value, kind: 'value', chosen: () => insert(quotedText(value)) }),
+          branch({ path: [db, policy, m, tag, value], name: value, kind: 'value', chosen: () => insert(quotedText(value)) }),
         ),
     });
 
   return {
     element,
-    /** Lists the databases anew. */
-    fill(names) {
-      const none =
-        token() || currentPlace() === 'browser'
-          ? 'No database yet.'
-          : 'Enter a token to see what is here.';
-      element.replaceChildren(...(names.length ? names.map(database) : [note(none)]));
+    /** Lists the databases anew; what was open stays so, and stands until the new is there. */
+    async fill(names) {
+      filling += 1;
+      const mine = filling;
+      const mayAsk = token() || currentPlace() === 'browser';
+      const empty = mayAsk ? 'No database yet.' : 'Enter a token to see what is here.';
+      const none = currentOutage() ? 'The server does not answer.' : empty;
+      const items = names.length ? names.map(database) : [note(none)];
+      const late = new Promise((resolve) => setTimeout(resolve, patience_ms));
+      if (element.children.length > 0) {
+        await Promise.race([Promise.all(items.map(({ ready }) => ready)), late]);
+      }
+      if (mine !== filling) return;
+      element.replaceChildren(...items);
       markChosen();
     },
   };

@@ -157,7 +157,7 @@ export function resultPanel({ again, failed, start }) {
       if (!isWanted()) return made;
       told(made.errors);
       if (made.tables.length === 0) nothing(run.changes ? 'Done.' : noRows());
-      else await showTables(body, made);
+      else await showTables(body, made, JSON.stringify([run.db, run.text]));
       countRows(made);
       return made;
     },
@@ -233,6 +233,8 @@ export function resultPanel({ again, failed, start }) {
 
   onChange((now, before) => {
     if (now.view !== before.view) show();
+    // What to ask depends on the database.
+    else if (now.db !== before.db && !currentRun()) show();
     if (now.range !== before.range && !bounds(now.range, 0)) ranges.length = 0;
   });
   markTabs();

@@ -6,40 +6,48 @@ import { work } from './client.js';
 /** Rows of one page. */
 export const pageRows = 100;
 
-/** Shows the tables of `loaded` in `host`; resolves when the first page is there. */
-export async function showTables(host, loaded) {
+/**
+ * Shows the tables of `loaded` in `host`; resolves when the first page is there. The same question
+ * (`key`) that is asked again is shown as it was: the table, its order, its page and its place.
+ */
+export async function showTables(host, loaded, key) {
   const { tables } = loaded;
+  const isSame = shownTable.key === key && shownTable.table < tables.length;
+  Object.assign(shownTable, isSame ? {} : fresh(), { loaded, key });
   const body = el('div', { class: 'table-body' });
-  Object.assign(shownTable, { loaded, table: 0, sort: null });
-  if (tables.length > 1) {
-    const picked = ({ target }) => showTable(body, tables, Number(target.value));
-    host.replaceChildren(
-      el(
-        'label',
-        { class: 'which' },
-        'Table',
-        el(
-          'select',
-          { on: { change: picked } },
-          tables.map(({ title, rows }, value) =>
-            el('option', { value }, `${title} (${rows} rows)`),
-          ),
-        ),
-      ),
-      body,
-    );
-  } else {
-    host.replaceChildren(body);
-  }
-  if (tables.length > 0) await showTable(body, tables, 0);
+  // What is shown stays until the other is there to take its place.
+  if (tables.length > 0) await showTable(body, tables, shownTable.table);
+  const picked = ({ target }) => {
+    Object.assign(shownTable, fresh(), { loaded, key, table: Number(target.value) });
+    return showTable(body, tables, shownTable.table);
+  };
+  const which = el(
+    'select',
+    { on: { change: picked } },
+    tables.map(({ title, rows }, value) => el('option', { value }, `${title} (${rows} rows)`)),
+  );
+  which.value = String(shownTable.table);
+  const scrolled = host.querySelector('.scroller')?.scrollTop ?? 0;
+  const focused = [...host.querySelectorAll('.sort')].indexOf(document.activeElement);
+  const label = tables.length > 1 ? [el('label', { class: 'which' }, 'Table', which)] : [];
+  host.replaceChildren(...label, body);
+  const scroller = body.querySelector('.scroller');
+  if (!scroller || !isSame) return;
+  scroller.scrollTop = scrolled;
+  body.querySelectorAll('.sort')[focused]?.focus();
 }
 
-/** The table of `loaded` that is shown, and how it is sorted, for the download. */
-export const shownTable = { loaded: null, table: 0, sort: null };
+const fresh = () => ({ loaded: null, key: null, table: 0, columns: '', from: 0, sort: null });
+
+/** The table that is shown, and how: for the download, and for when it is asked again. */
+export const shownTable = fresh();
 
 async function showTable(host, tables, table) {
   const { columns, kinds, rows } = tables[table];
-  const view = { from: 0, sort: null };
+  const view = shownTable;
+  if (view.columns !== columns.join()) Object.assign(view, { from: 0, sort: null });
+  view.columns = columns.join();
+  view.from = Math.min(view.from, lastPage(rows));
   const summaries = await work('summary', { table });
   const heads = columns.map((column, index) =>
     headCell(column, kinds[index], summaries[index], () => {
@@ -52,7 +60,6 @@ async function showTable(host, tables, table) {
   const body = el('tbody');
   const pager = el('div', { class: 'pager' });
   const show = async () => {
-    Object.assign(shownTable, { table, sort: view.sort });
     const texts = await work('page', { table, from: view.from, count: pageRows, sort: view.sort });
     body.replaceChildren(
       ...texts.map((row) =>
@@ -79,6 +86,9 @@ async function showTable(host, tables, table) {
   host.replaceChildren(scroller, pager);
 }
 
+/** Where the last page begins. */
+const lastPage = (rows) => Math.max(0, Math.floor((rows - 1) / pageRows) * pageRows);
+
 function headCell(column, kind, summary, sort) {
   return el(
     'th',
@@ -96,7 +106,7 @@ const cell = (text, kind) =>
   text === null ? el('td', { class: 'null' }, '–') : el('td', { class: kind }, text);
 
 function showPager(pager, view, rows, show) {
-  const last = Math.max(0, Math.floor((rows - 1) / pageRows) * pageRows);
+  const last = lastPage(rows);
   const step = (label, from, isOff) =>
     button(label, () => ((view.from = from), show()), { disabled: isOff, class: 'quiet' });
   const focused = [...pager.children].findIndex((child) => child === document.activeElement);

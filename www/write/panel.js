@@ -13,16 +13,13 @@ const pause_ms = 150;
 /** Bad lines that are listed. */
 const problemsMax = 100;
 
-const first =
-  'room,floor=1 temperature=21.5,open=false\nroom,floor=2 temperature=19.25,open=true\n';
-
 /** The view. `changed()` is called after writes. */
 export function writePanel({ changed }) {
   const area = el('textarea', {
     'aria-label': 'Line protocol',
     spellcheck: false,
     rows: 10,
-    value: first,
+    placeholder: 'room,floor=1 temperature=21.5,open=false',
   });
   const place = el('div', { class: 'editor lines' }, area);
   const verdict = el('p', { class: 'verdict', 'aria-live': 'polite' });
@@ -47,10 +44,11 @@ export function writePanel({ changed }) {
 
   const target = () => ({ db: database.value.trim(), precision: precision.value });
   function ready() {
-    send.disabled = database.value.trim() === '';
+    send.disabled = database.value.trim() === '' || editor.text().trim() === '';
   }
 
   function later() {
+    ready();
     clearTimeout(timer);
     timer = setTimeout(validate, pause_ms);
   }
