@@ -42,6 +42,9 @@ export async function opened(t, { hash = '', signedIn = true, options, ...more }
   return console_;
 }
 
+/** Addresses of queries, whatever stands behind them. */
+export const queries = /\/query(\?|$)/;
+
 /** The address of a state of the console. */
 export const hashOf = (state) => `#${new URLSearchParams(state)}`;
 

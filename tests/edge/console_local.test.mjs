@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import { chromium } from 'playwright-core';
 
-import { consoleFolder } from '../../scripts/console.mjs';
+import { staticFolder, staticPage } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { blocksOf } from './blocks.mjs';
 import { chartDrawn, drawnColours, hashOf, opened } from './console.mjs';
@@ -23,7 +23,8 @@ const expected = /404 \(Not Found\)|ERR_INTERNET_DISCONNECTED/;
 /** The console on a static host: `{ host, context, page, problems }`; null without chromium. */
 async function local(t, { hash = '' } = {}) {
   if (!has(t, program)) return null;
-  const host = await staticHost(t, consoleFolder);
+  await staticPage();
+  const host = await staticHost(t, staticFolder);
   const browser = await chromium.launch({ executablePath: program, args });
   t.after(() => browser.close());
   const context = await browser.newContext({ viewport: { width: 1360, height: 860 } });
@@ -163,6 +164,7 @@ test('10: the data is kept if one wishes, only by one tab, and never taken when 
   await write(page, 'home', 'room t=22 1700000002');
   await send(page);
   await page.getByText("503: The browser's storage could not be written").waitFor();
+  assert.equal(await corner(page).innerText(), 'In this browser, not stored');
   await page.goto(it.host.url);
   await page.reload();
   await empty(page);

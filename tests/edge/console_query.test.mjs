@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { hashOf, noProblems, opened, type } from './console.mjs';
+import { hashOf, noProblems, opened, queries, type } from './console.mjs';
 
 const lines = [
   'weather,city=Oslo temp=1.5,rain=2i 1700000000000000000',
@@ -101,7 +101,7 @@ async function cancelling({ page }) {
   let release = null;
   const held = new Promise((resolve) => (release = resolve));
   const broken = page.waitForEvent('requestfailed');
-  await page.route('**/query', async (route) => {
+  await page.route(queries, async (route) => {
     await held;
     await route.continue().catch(() => {});
   });
@@ -111,7 +111,7 @@ async function cancelling({ page }) {
   await page.locator('.stat', { hasText: 'Cancelled' }).waitFor();
   assert.match((await broken).postData(), /speed/);
   release();
-  await page.unroute('**/query');
+  await page.unroute(queries);
 
   await page.getByRole('button', { name: 'History' }).click();
   const past = page.locator('.past');

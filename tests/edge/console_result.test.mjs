@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { chartDrawn, drawnColours, hashOf, noProblems, opened } from './console.mjs';
+import { chartDrawn, drawnColours, hashOf, noProblems, opened, queries } from './console.mjs';
 
 /** Minutes since 1 January 2024. */
 const time = (minute) => `${1_704_067_200 + minute * 60}000000000`;
@@ -85,13 +85,13 @@ async function chart(console_) {
   assert.equal((await drawnColours(page)).length, 3);
 
   // A piece of the chart becomes the time range of the query.
-  const asked = page.waitForRequest((request) => request.url().endsWith('/query'));
+  const asked = page.waitForRequest((request) => queries.test(request.url()));
   const { x, y, width, height } = await page.locator('.u-over').boundingBox();
   await page.mouse.move(x + 5, y + height / 2);
   await page.mouse.down();
   await page.mouse.move(x + width * 0.25, y + height / 2, { steps: 4 });
   await page.mouse.up();
-  const sent = new URLSearchParams((await asked).postData());
+  const sent = new URL((await asked).url()).searchParams;
   assert.match(sent.get('q'), /WHERE time >= 17040\d+ms AND time < 17040\d+ms GROUP BY/);
   assert.equal(sent.get('epoch'), 'ms');
   await page.locator('.stat', { hasText: /^(18|21) points/ }).waitFor();

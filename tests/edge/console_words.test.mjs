@@ -1,21 +1,23 @@
 // What the console does with InfluxQL text, without a browser.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { readFileSync } from 'node:fs';
+import { before, test } from 'node:test';
 
+import { at } from '../../scripts/project.mjs';
 import { parseExact } from '../../www/api/exact.js';
 import { placeIn } from '../../www/influxql/complete.js';
 import { between, bounds, withRange } from '../../www/influxql/range.js';
-import {
-  namesPassword,
-  onlyReads,
-  onlySelects,
-  quoted,
-  statements,
-} from '../../www/influxql/statements.js';
+import { effectOf, namesPassword, quoted, statements } from '../../www/influxql/statements.js';
+import { startLexer } from '../../www/influxql/tokenize.js';
 import { csvOf } from '../../www/results/csv.js';
 import { cellsMax, chartOf, pointsMax } from '../../www/results/lines.js';
 import { orderBy, tablesOf } from '../../www/results/tables.js';
+
+// Before it is there, nobody knows what a text does.
+assert.equal(effectOf('SELECT x FROM m'), null);
+assert.ok(namesPassword('SELECT "password" FROM m'));
+before(() => startLexer(readFileSync(at('.cache', 'engine', 'tidemark_bg.wasm'))));
 
 const limits = { from_ms: 1000, to_ms: 400_001_000 };
 const time = 'time >= 1000ms AND time < 400001000ms';
@@ -72,12 +74,14 @@ test('statements are told apart, and what they may do', () => {
       [28, 41],
     ],
   );
-  assert.ok(onlySelects('select x from m; SELECT y FROM n'));
-  assert.ok(!onlySelects('SELECT x INTO y FROM m'));
-  assert.ok(!onlySelects(' ; '));
-  assert.ok(onlyReads('SHOW DATABASES; EXPLAIN ANALYZE SELECT x FROM m'));
-  for (const text of ['DROP DATABASE x', 'SELECT x INTO y FROM m', 'SHOW DATABASES; DELETE FROM m'])
-    assert.ok(!onlyReads(text), text);
+  for (const [does, ...texts] of [
+    ['selects', 'select x from m; SELECT y FROM n', 'SELECT x FROM /;/ -- ;DROP DATABASE d'],
+    ['reads', 'SHOW DATABASES; EXPLAIN ANALYZE SELECT x FROM m'],
+    ['writes', 'DROP DATABASE x', 'SELECT x INTO y FROM m', 'SHOW DATABASES; DELETE FROM m'],
+    ['writes', 'SHOW DATABASES --\r;CREATE DATABASE e', 'SELECT v*1./2 FROM m;DROP DATABASE e --/'],
+    [null, ' ; ', '', 'SELECT', 'SELECT x FROM m; x'],
+  ])
+    for (const text of texts) assert.equal(effectOf(text), does, text);
   assert.ok(
     namesPassword("create user a with password 'b'") &&
       !namesPassword('SELECT \'password\' FROM "password"'),

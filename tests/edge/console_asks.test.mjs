@@ -1,0 +1,273 @@
+// What the console does by itself, and what only when it is told to.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { hashOf, noProblems, opened, picture, type } from './console.mjs';
+import { token } from './harness.mjs';
+
+/** Both created a database when the page cut texts by itself. */
+const links = [
+  'SHOW DATABASES --\r;CREATE DATABASE evil1',
+  'SELECT v*1./2 FROM m;CREATE DATABASE evil2 --/',
+  'SELECT v INTO evil3 FROM m',
+  'EXPLAIN ANALYZE SELECT v INTO evil4 FROM m',
+  'DROP MEASUREMENT m',
+];
+
+const isQuery = (request) => new URL(request.url()).pathname === '/query';
+
+/** The text of a request to /query. */
+function textOf(request) {
+  const form = request.method() === 'GET' ? new URL(request.url()).search : request.postData();
+  return new URLSearchParams(form).get('q');
+}
+
+/** Lists `[method, text]` of whatever the page asks from here on. */
+function listened(page) {
+  const asked = [];
+  page.on('request', (request) => isQuery(request) && asked.push([request.method(), textOf(request)]));
+  return asked;
+}
+
+const posts = (asked) => asked.filter(([method]) => method === 'POST').map(([, text]) => text);
+const rested = (page) => page.waitForLoadState('networkidle');
+
+/** Runs what is in the editor. */
+async function run(page) {
+  await page.locator('.query .cm-content').focus();
+  await page.keyboard.press('Control+Enter');
+}
+
+async function pickRange(page, name) {
+  await page.locator('.toolbar .menu-place > button').first().click();
+  await page.getByRole('button', { name, exact: true }).click();
+}
+
+/** A database `demo` with one point of `m`, and a page that has not been anywhere. */
+async function demo(t, more = {}) {
+  const console_ = await opened(t, { hash: null, ...more });
+  if (!console_) return null;
+  await console_.server.query('CREATE DATABASE demo');
+  await console_.server.mustWrite('m v=1 1700000000000000000', { db: 'demo' });
+  return console_;
+}
+
+test('a link only reads, whether the page can read its text or not', async (t) => {
+  const console_ = await demo(t);
+  if (!console_) return;
+  const { page, server, go } = console_;
+  const untouched = async () => {
+    assert.deepEqual(await server.rows('SHOW DATABASES'), [['demo']]);
+    assert.deepEqual(await server.rows('SHOW MEASUREMENTS', { db: 'demo' }), [['m']]);
+  };
+  for (const hasParser of [true, false]) {
+    if (!hasParser) await page.route('**/tidemark_bg.wasm', (route) => route.abort());
+    for (const q of links) {
+      await page.goto('about:blank');
+      const asked = listened(page);
+      await go(hashOf({ db: 'demo', q }));
+      await page.locator('.problem', { hasText: 'only Run runs it' }).waitFor();
+      await rested(page);
+      assert.deepEqual(posts(asked), [], q);
+      assert.equal(asked.some(([, text]) => text === q), !hasParser, q);
+      await untouched();
+    }
+  }
+  // What is no address of a link is as closed: the server is the one that refuses.
+  const plan = new URLSearchParams({ db: 'demo', q: links[3] });
+  const refused = await server.fetch(`/query?${plan}`);
+  assert.deepEqual([refused.status, refused.headers.get('Allow')], [405, 'POST']);
+  await untouched();
+});
+
+test('only Run writes, once, and nothing asks for what was only typed', async (t) => {
+  const console_ = await demo(t);
+  if (!console_) return;
+  const { page, server, go } = console_;
+  await go(hashOf({ db: 'demo', view: 'table', q: 'SELECT v FROM m' }));
+  await page.locator('tbody td').first().waitFor();
+  const asked = listened(page);
+
+  // A range, a refresh and a plan are of what was asked before, not of what stands there now.
+  await type(page, 'DELETE FROM m');
+  await pickRange(page, 'Last hour');
+  await page.getByText('Nothing in this time range.').waitFor();
+  await page.getByRole('button', { name: 'Explain' }).click();
+  await page.locator('.plan pre').waitFor();
+  await page.getByLabel('Refresh').selectOption('1');
+  await page.waitForRequest(isQuery);
+  await page.getByLabel('Refresh').selectOption('0');
+  await pickRange(page, 'Any time');
+  await page.locator('tbody td').first().waitFor();
+  assert.deepEqual(posts(asked), []);
+  assert.deepEqual(asked.filter(([, text]) => text.includes('DELETE')), []);
+
+  for (const q of ['SELECT v INTO n FROM m', 'DELETE FROM n']) {
+    asked.length = 0;
+    await type(page, q);
+    await run(page);
+    await page.locator('#result:not([aria-busy])', { hasText: /written|Done/ }).waitFor();
+    await pickRange(page, 'Last hour');
+    await page.locator('.problem', { hasText: 'only Run runs it' }).waitFor();
+    await pickRange(page, 'Any time');
+    await page.getByRole('tab', { name: 'Raw' }).click();
+    await page.locator('.plan', { hasText: 'Only a SELECT that does not write' }).waitFor();
+    await page.getByRole('tab', { name: 'Table' }).click();
+    await page.getByLabel('Refresh').selectOption('1');
+    await page.waitForTimeout(2500);
+    await page.getByLabel('Refresh').selectOption('0');
+    assert.deepEqual(posts(asked), [q]);
+    const again = asked.filter(([method, text]) => method === 'GET' && /INTO|DELETE/.test(text));
+    assert.deepEqual(again, [], q);
+  }
+  await run(page);
+  await page.waitForRequest((request) => request.method() === 'POST' && isQuery(request));
+  assert.deepEqual(posts(asked), ['DELETE FROM n', 'DELETE FROM n'], 'Run runs it again');
+  assert.deepEqual(await server.rows('SELECT count(v) FROM m', { db: 'demo' }), [
+    ['1970-01-01T00:00:00Z', 1],
+  ]);
+  noProblems(console_);
+});
+
+test('a server that does not answer is said to be away, and never replaced', async (t) => {
+  const console_ = await demo(t);
+  if (!console_) return;
+  const { page, go } = console_;
+  const answers = [
+    (route) => route.fulfill({ status: 503 }),
+    (route) => route.fulfill({ status: 200, contentType: 'text/html', body: '<h1>Sign in</h1>' }),
+    (route) => route.fulfill({ status: 404 }),
+    (route) => route.abort(),
+  ];
+  for (const answer of answers) {
+    await page.route('**/ping', answer);
+    await page.goto('about:blank');
+    await go(hashOf({ db: 'demo', view: 'table', q: 'SELECT v FROM m' }));
+    await page.getByRole('heading', { name: 'The server does not answer' }).waitFor();
+    assert.match(await page.locator('#session .place').innerText(), /^127\.0\.0\.1:\d+, no answer$/);
+    await picture(page, 'outage');
+    await type(page, 'SELECT v FROM m -- mine');
+    await page.unroute('**/ping');
+    const asked = listened(page);
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.locator('#explorer').getByText('autogen').waitFor();
+    assert.equal(await page.locator('.query .cm-content').innerText(), 'SELECT v FROM m -- mine');
+    await rested(page);
+    assert.ok(!asked.some(([, text]) => text.includes('mine')), 'asked for what was only typed');
+    await run(page);
+    await page.locator('tbody td').first().waitFor();
+  }
+});
+
+test('suggestions are of the database that is chosen, and nothing is ready to be written', async (t) => {
+  const console_ = await demo(t);
+  if (!console_) return;
+  const { page, server, go } = console_;
+  await server.query('CREATE DATABASE other');
+  await server.mustWrite('door open=true', { db: 'other' });
+  await go(hashOf({ db: 'demo' }));
+  await page.getByText('Newest points of m').waitFor();
+  await page.getByRole('combobox', { name: 'Database' }).selectOption('other');
+  await page.getByText('Newest points of door').waitFor();
+  assert.equal(await page.getByText('Newest points of m').count(), 0);
+
+  await page.getByRole('button', { name: 'Write', exact: true }).first().click();
+  await page.locator('.write .cm-content').waitFor();
+  const send = page.locator('.write').getByRole('button', { name: 'Write', exact: true });
+  assert.equal(await page.locator('.write .cm-line').count(), 1);
+  assert.ok(await send.isDisabled());
+  await page.locator('.write .cm-content').focus();
+  await page.keyboard.insertText('m v=2');
+  await page.locator('.write button.primary:not([disabled])').waitFor();
+  noProblems(console_);
+});
+
+test('a refresh keeps the order and the page of a table, and the tree stays open', async (t) => {
+  const console_ = await demo(t);
+  if (!console_) return;
+  const { page, server, go } = console_;
+  const lines = Array.from({ length: 250 }, (_, i) => `many,host=a v=${(i * 7) % 250} ${i + 1}000000000`);
+  await server.mustWrite(lines.join('\n'), { db: 'demo' });
+  await go(hashOf({ db: 'demo', view: 'table', q: 'SELECT v FROM many' }));
+  await page.getByRole('button', { name: 'v', exact: true }).click();
+  await page.getByRole('button', { name: 'Next' }).click();
+  await page.getByText('101–200 of 250').waitFor();
+  const first = page.locator('tbody tr').first();
+  assert.match(await first.textContent(), /Z100$/);
+  await page.getByLabel('Refresh').selectOption('1');
+  await server.mustWrite('many,host=a v=0.5 400000000000', { db: 'demo' });
+  await page.getByText('101–200 of 251').waitFor();
+  await page.getByLabel('Refresh').selectOption('0');
+  assert.match(await first.textContent(), /Z99$/);
+  assert.equal(await page.locator('th', { hasText: 'v' }).getAttribute('aria-sort'), 'ascending');
+  // Another question begins at its beginning.
+  await type(page, 'SELECT v FROM many LIMIT 150');
+  await run(page);
+  await page.getByText('1–100 of 150').waitFor();
+
+  await page.getByRole('button', { name: 'Open many', exact: true }).click();
+  await page.getByRole('button', { name: 'host', exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Open m', exact: true }).click();
+  await page.getByRole('button', { name: 'Open m', exact: true }).click();
+  await server.mustWrite('fresh v=1', { db: 'demo' });
+  await page.getByRole('button', { name: 'Read the schema anew' }).click();
+  await page.getByRole('button', { name: 'fresh', exact: true }).waitFor();
+  await page.getByRole('button', { name: 'host', exact: true }).waitFor();
+  const isOpen = (name) =>
+    page.getByRole('button', { name: `Open ${name}`, exact: true }).getAttribute('aria-expanded');
+  assert.deepEqual([await isOpen('many'), await isOpen('m'), await isOpen('fresh')], ['true', 'false', 'false']);
+  noProblems(console_);
+});
+
+test('counts are asked for what is on screen, and figures of one database', async (t) => {
+  const console_ = await demo(t);
+  if (!console_) return;
+  const { page, server, go } = console_;
+  const names = Array.from({ length: 200 }, (_, i) => `m${String(i).padStart(3, '0')}`);
+  await server.mustWrite(names.map((name) => `${name} v=1`).join('\n'), { db: 'demo' });
+  const asked = listened(page);
+  await go(hashOf({ db: 'demo' }));
+  const side = (name) =>
+    page
+      .locator('.tree .line', { has: page.getByRole('button', { name, exact: true }) })
+      .locator('.detail');
+  await side('m000').filter({ hasText: '1 series' }).waitFor();
+  await page.locator('.card', { hasText: 'Points written' }).waitFor();
+  await rested(page);
+  const counts = () => asked.filter(([, text]) => text.includes('CARDINALITY'));
+  const seen = counts().length;
+  assert.ok(seen > 0 && seen < 50, `${seen} counts of 200 measurements`);
+  assert.ok(!counts().some(([, text]) => text.includes('/.*/')), 'all of them at once');
+  const figures = asked.filter(([, text]) => text.startsWith('SHOW STATS'));
+  assert.deepEqual([...new Set(figures.map(([, text]) => text))], ['SHOW STATS ON demo']);
+  await side('m199').scrollIntoViewIfNeeded();
+  await side('m199').filter({ hasText: '1 series' }).waitFor();
+  await rested(page);
+  assert.ok(counts().length > seen && counts().length < 100, `${counts().length} counts`);
+  noProblems(console_);
+});
+
+test('a browser that lets the page keep nothing shows the page all the same', async (t) => {
+  const console_ = await demo(t, { signedIn: false });
+  if (!console_) return;
+  const { page, go } = console_;
+  await page.addInitScript(() => {
+    for (const name of ['localStorage', 'sessionStorage']) {
+      const get = () => {
+        throw new DOMException('denied', 'SecurityError');
+      };
+      Object.defineProperty(globalThis, name, { get });
+    }
+  });
+  await go(hashOf({ db: 'demo', view: 'table', q: 'SELECT v FROM m' }));
+  await page.locator('.welcome input').fill(token);
+  await page.locator('.welcome').getByRole('button', { name: 'Use this token' }).click();
+  await page.locator('tbody td').first().waitFor();
+  await run(page);
+  await page.getByRole('button', { name: 'History' }).click();
+  await page.locator('.past', { hasText: 'SELECT v FROM m' }).waitFor();
+  await page.getByRole('button', { name: 'Token set' }).click();
+  await page.getByText('it is gone when the page is loaded anew').waitFor();
+  noProblems(console_);
+});
