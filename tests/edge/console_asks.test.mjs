@@ -121,8 +121,9 @@ test('only Run writes, once, and nothing asks for what was only typed', async (t
     const again = asked.filter(([method, text]) => method === 'GET' && /INTO|DELETE/.test(text));
     assert.deepEqual(again, [], q);
   }
+  const sent = page.waitForRequest((request) => request.method() === 'POST' && isQuery(request));
   await run(page);
-  await page.waitForRequest((request) => request.method() === 'POST' && isQuery(request));
+  await sent;
   assert.deepEqual(posts(asked), ['DELETE FROM n', 'DELETE FROM n'], 'Run runs it again');
   assert.deepEqual(await server.rows('SELECT count(v) FROM m', { db: 'demo' }), [
     ['1970-01-01T00:00:00Z', 1],

@@ -80,7 +80,7 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
     stats.reduce((all, { columns, values: [row] }) => all + (row[columns.indexOf(key)] ?? 0), 0);
   assert.equal(shown.Measurements, '3');
   await page.getByRole('button', { name: 'Count', exact: true }).click();
-  await page.locator('.card dd', { hasText: /^4$/ }).waitFor();
+  await page.locator('.card div', { hasText: /^Series4$/ }).waitFor();
   assert.equal(shown['Oldest point'], '2020-09-13 12:26:40');
   assert.equal(shown['Newest point'], newest.replace('T', ' ').replace(/\.?0*Z$/, ''));
   assert.equal(shown['Points written'], String(sum('writePointsOk')));

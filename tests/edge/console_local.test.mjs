@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import { chromium } from 'playwright-core';
 
-import { staticFolder, staticPage } from '../../scripts/console.mjs';
+import { consoleFolder, staticFolder, staticPage } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { blocksOf } from './blocks.mjs';
 import { chartDrawn, drawnColours, hashOf, opened } from './console.mjs';
@@ -253,4 +253,93 @@ test('10: any page may run the database, as docs/BROWSER.md shows', async (t) =>
   assert.equal(good, 1);
   const reason = "missing field value of 'temperature', expected a value after '='";
   assert.deepEqual(errors, [{ line: 2, column: 18, reason }]);
+});
+
+/** Runs in the engine's thread: storage that takes nothing while the page says that it is full. */
+function fullDisk() {
+  let isFull = false;
+  new BroadcastChannel('disk').onmessage = ({ data }) => (isFull = data);
+  for (const name of ['put', 'clear']) {
+    const { [name]: real } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype[name] = function (...given) {
+      if (isFull) throw new DOMException('the disk is full', 'QuotaExceededError');
+      return real.apply(this, given);
+    };
+  }
+}
+
+test('10: what could not be stored is said, stored later, and no switch says what is not so', async (t) => {
+  const it = await local(t);
+  if (!it) return;
+  const { page, problems } = it;
+  const q = 'SELECT count(t) FROM room';
+  const full = (isFull) => page.evaluate((value) => globalThis.disk.postMessage(value), isFull);
+  await page.addInitScript(() => (globalThis.disk = new BroadcastChannel('disk')));
+  await page.route('**/engine/worker.js', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: `${await response.text()}\n(${fullDisk})();` });
+  });
+  await page.reload();
+  const kept = page.getByLabel('Keep the data in this browser');
+  const refused = page.locator('.menu .wrong', { hasText: 'could not be written' });
+  await page.getByText('The database is empty').waitFor();
+  await write(page, 'home', 'room t=20 1700000000');
+  await send(page);
+  await page.locator('pre.answer.good').waitFor();
+
+  // No room: the switch stays where it was, and so it is after a reload.
+  await full(true);
+  await corner(page).click();
+  await kept.click();
+  await refused.waitFor();
+  assert.equal(await kept.isChecked(), false);
+  assert.equal(await corner(page).innerText(), 'In this browser');
+  await full(false);
+  await kept.click();
+  await page.waitForFunction(() => localStorage.getItem('tidemark.persist') === 'yes');
+  await page.keyboard.press('Escape');
+
+  await full(true);
+  await write(page, 'home', 'room t=21 1700000001');
+  await send(page);
+  await page.getByText("503: The browser's storage could not be written").waitFor();
+  assert.equal(await corner(page).innerText(), 'In this browser, not stored');
+  await corner(page).click();
+  await page.getByRole('button', { name: 'Store it now' }).click();
+  await refused.last().waitFor();
+  await full(false);
+  await page.getByRole('button', { name: 'Store it now' }).click();
+  await page.waitForFunction(() => document.querySelector('#session .place').innerText === 'In this browser');
+  await page.reload();
+  assert.deepEqual(await cells(page, 'home', q), [['1970-01-01T00:00:00Z', '2']]);
+
+  // Nothing can be taken away either: what was to be forgotten is still there.
+  await full(true);
+  await corner(page).click();
+  await page.getByRole('button', { name: 'Forget the data' }).click();
+  await refused.waitFor();
+  await kept.click();
+  await refused.waitFor();
+  assert.equal(await kept.isChecked(), true);
+  await page.keyboard.press('Escape');
+  assert.deepEqual(await cells(page, 'home', `${q} LIMIT 1`), [['1970-01-01T00:00:00Z', '2']]);
+  await full(false);
+  await write(page, 'home', 'room t=22 1700000002');
+  await send(page);
+  await page.locator('pre.answer.good').waitFor();
+  await page.reload();
+  assert.deepEqual(await cells(page, 'home', q), [['1970-01-01T00:00:00Z', '3']]);
+  assert.deepEqual(problems, []);
+});
+
+test('10: a console that was built for a server never becomes its own database', async (t) => {
+  if (!has(t, program)) return;
+  const host = await staticHost(t, consoleFolder);
+  const browser = await chromium.launch({ executablePath: program, args });
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  page.setDefaultTimeout(patienceMs);
+  await page.goto(host.url);
+  await page.getByText('answers 404, which no working Tidemark does').waitFor();
+  assert.match(await corner(page).innerText(), /, no answer$/);
 });

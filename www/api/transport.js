@@ -25,6 +25,9 @@ export const currentPlace = () => place;
 /** Why the server cannot be asked, as far as that is known; or null. */
 export const currentOutage = () => (place === 'server' ? outage : null);
 
+/** Whether there is anybody to ask, and a token to ask with. */
+export const mayAsk = () => place === 'browser' || (token() !== '' && outage === null);
+
 const announce = () => listeners.forEach((listener) => listener(place));
 
 /** Whether what the engine holds is kept in the browser's storage. */

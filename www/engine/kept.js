@@ -126,10 +126,15 @@ export class Kept {
    * them are stored; what could not be stored is tried again with the next ones.
    */
   write(changes) {
-    for (let at = 0; at < changes.length; at += 2) this.pending.set(changes[at], changes[at + 1]);
+    this.hold(changes);
     // One after the other, so that what failed is not overtaken.
     this.last = this.last.catch(() => {}).then(() => this.flush());
     return this.last;
+  }
+
+  /** Stores changes with the next ones. */
+  hold(changes) {
+    for (let at = 0; at < changes.length; at += 2) this.pending.set(changes[at], changes[at + 1]);
   }
 
   /** As [write], in the place of all that is stored. */
@@ -161,14 +166,17 @@ export class Kept {
   committed(work) {
     return new Promise((resolve, reject) => {
       const fail = (error) => reject(refused('written', error));
+      let transaction;
       try {
         // Throws once the visitor has cleared what sites store.
-        const transaction = this.database.transaction(storeName, 'readwrite');
+        transaction = this.database.transaction(storeName, 'readwrite');
         transaction.oncomplete = resolve;
         transaction.onabort = () => fail(transaction.error);
         work(transaction.objectStore(storeName));
       } catch (error) {
         fail(error);
+        // What was done of it by then must not stay.
+        transaction?.abort();
       }
     });
   }

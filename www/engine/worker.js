@@ -27,10 +27,13 @@ function fresh() {
 /** Why what changed is not stored, as the page knows it; null when it is. */
 let unstored = null;
 
+/** What changed since this was asked last, and has to be stored. */
+const changed = () => (kept ? database.changes() : []);
+
 /** Stores what changed; resolves once everything before is stored, too. */
-async function store() {
+async function store(changes = changed()) {
   try {
-    await kept?.write(database.changes());
+    await kept?.write(changes);
     tellUnstored(null);
   } catch (error) {
     tellUnstored(error.message);
@@ -84,7 +87,7 @@ async function beginKeeping() {
     await opening.replace(database.changes());
     kept = opening;
     // What was written meanwhile.
-    await opening.write(database.changes());
+    await opening.write(changed());
   } catch (error) {
     kept = undefined;
     opening.close();
@@ -107,6 +110,7 @@ async function emptied(work) {
   } catch (error) {
     kept = emptying;
     database.keep_anew();
+    kept?.hold(changed());
     throw error;
   }
 }
@@ -135,10 +139,12 @@ const handlers = {
   async fetch({ method, path, query, headers, body }) {
     const answer = database.request(method, path, query, headers, body, nowNs());
     armAlarm();
+    const changes = changed();
     try {
-      await store();
+      await store(changes);
     } catch (error) {
-      return notStored(error);
+      // Nothing of a question is missing, whatever was not stored before it.
+      if (changes.length > 0) return notStored(error);
     }
     return answer;
   },
@@ -170,7 +176,7 @@ const handlers = {
     tellUnstored(null);
   },
 
-  store,
+  store: () => store(),
 };
 
 /** The answer to a request that took effect here but could not be stored. */

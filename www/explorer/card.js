@@ -2,7 +2,7 @@
 
 import { ask } from '../api/ask.js';
 import { policies } from '../api/schema.js';
-import { currentOutage, currentPlace } from '../api/transport.js';
+import { currentPlace, mayAsk } from '../api/transport.js';
 import { button, el } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
 import { onScreen } from './on_screen.js';
@@ -86,7 +86,7 @@ export function card() {
     fill(db) {
       asked += 1;
       const mine = asked;
-      element.hidden = !db || currentOutage() !== null;
+      element.hidden = !db || !mayAsk();
       if (element.hidden) return;
       if (element.dataset.db !== db) element.replaceChildren(el('h3', {}, db));
       element.dataset.db = db;

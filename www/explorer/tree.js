@@ -1,8 +1,7 @@
 // What is in the database: a tree whose branches are asked for when they are opened.
 
 import * as schema from '../api/schema.js';
-import { token } from '../api/token.js';
-import { currentOutage, currentPlace } from '../api/transport.js';
+import { currentOutage, mayAsk } from '../api/transport.js';
 import { button, el, icon } from '../dom.js';
 import { quoted, quotedText } from '../influxql/statements.js';
 import { change, current, onChange } from '../state.js';
@@ -155,8 +154,7 @@ export function tree(insert) {
     async fill(names) {
       filling += 1;
       const mine = filling;
-      const mayAsk = token() || currentPlace() === 'browser';
-      const empty = mayAsk ? 'No database yet.' : 'Enter a token to see what is here.';
+      const empty = mayAsk() ? 'No database yet.' : 'Enter a token to see what is here.';
       const none = currentOutage() ? 'The server does not answer.' : empty;
       const items = names.length ? names.map(database) : [note(none)];
       const late = new Promise((resolve) => setTimeout(resolve, patience_ms));

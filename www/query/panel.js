@@ -3,8 +3,7 @@
 import { button, copyFrom, el, icon } from '../dom.js';
 import { shareAddress } from '../address.js';
 import { databases } from '../api/schema.js';
-import { token } from '../api/token.js';
-import { currentOutage, currentPlace } from '../api/transport.js';
+import { mayAsk } from '../api/transport.js';
 import { effectOf } from '../influxql/statements.js';
 import { bounds } from '../influxql/range.js';
 import { lexerTried, startLexer } from '../influxql/tokenize.js';
@@ -51,7 +50,8 @@ export function queryPanel({ changed, refused, start }) {
   let last = null;
   /** The text that somebody ran, or that a link brought. */
   let known = null;
-  let isStarting = false;
+  /** What waits for the parser: the newest one, but nothing takes the place of Run. */
+  let waiting = null;
 
   /** Runs the selection, or the whole text: the only way to write. Resolves with the result. */
   async function run() {
@@ -59,7 +59,9 @@ export function queryPanel({ changed, refused, start }) {
     const isPart = text.trim() !== '';
     const what = isPart ? { text, offset: from } : { text: current().query, offset: 0 };
     known = current().query;
-    const { db } = current();
+    const { db, view } = current();
+    // The tail asks a question of its own.
+    if (view === 'tail' && effectOf(what.text) !== 'selects') change({ view: 'table' });
     const done = await askFor(what, { mayWrite: true });
     if (!done) return;
     const { made, started } = done;
@@ -86,9 +88,12 @@ export function queryPanel({ changed, refused, start }) {
 
   /** `{ made, started }` of a text that was asked, or null. */
   async function askFor(what, { mayWrite = false } = {}) {
-    if (!what.text.trim() || isStarting) return null;
-    isStarting = true;
-    const isReady = await canBeRead(what.text).finally(() => (isStarting = false));
+    if (!what.text.trim() || (waiting?.mayWrite && !mayWrite)) return null;
+    const mine = { mayWrite };
+    waiting = mine;
+    const isReady = await canBeRead(what.text);
+    if (waiting !== mine) return null;
+    waiting = null;
     if (!isReady) return null;
     last = what;
     const { db, range } = current();
@@ -96,7 +101,9 @@ export function queryPanel({ changed, refused, start }) {
     const started = begin({ text: what.text, db, range, mayWrite });
     setBusy(true);
     const made = await results.show();
-    setBusy(false);
+    // What was not sent by now, as no result is in view, is not sent by another view later.
+    started.mayWrite = false;
+    if (currentRun() === started) setBusy(false);
     return { made, started };
   }
 
@@ -177,8 +184,7 @@ export function queryPanel({ changed, refused, start }) {
     runLinked({ isLink = false } = {}) {
       const { query } = current();
       if (isLink) known = query;
-      const mayAsk = (token() && !currentOutage()) || currentPlace() === 'browser';
-      if (mayAsk && query.trim() && query === known) return askOnly(query);
+      if (mayAsk() && query.trim() && query === known) return askOnly(query);
       return results.show();
     },
   };
@@ -206,7 +212,7 @@ function databaseList() {
   return {
     element: el('div', { class: 'database' }, icon('database'), list),
     async fill() {
-      names = currentOutage() ? [] : await databases().catch(() => []);
+      names = mayAsk() ? await databases().catch(() => []) : [];
       if (!current().db && names.length > 0) change({ db: names[0] });
       show();
       return names;

@@ -1,6 +1,6 @@
 // What stands in the place of a result before there is one.
 
-import { measurements } from '../api/schema.js';
+import { forgetSchema, measurements } from '../api/schema.js';
 import { token } from '../api/token.js';
 import { currentOutage, currentPlace, engineTrouble } from '../api/transport.js';
 import { button, el } from '../dom.js';
@@ -24,15 +24,28 @@ export async function welcome(host, { names, ask, reload }) {
   if (currentPlace() === 'browser' && engineTrouble())
     return troubled(host, engineTrouble(), reload);
   const all = await names();
-  if (all.length === 0) return nothingYet(host, { ask, reload });
-  const isSample = current().db === sampleDatabase;
+  if (all.length === 0) return nothingYet(host, { names, ask, reload });
+  if (current().db === sampleDatabase) return sampleThere(host, ask);
   host.replaceChildren(
     el(
       'div',
       { class: 'welcome' },
       el('h2', {}, 'Ask something'),
-      ...(isSample ? [ready(ask)] : await generic(ask)),
-      all.includes(sampleDatabase) ? null : sampleButton({ ask, reload }, host),
+      ...(await generic(ask)),
+      all.includes(sampleDatabase) ? null : sampleButton({ names, ask, reload }, host),
+    ),
+  );
+}
+
+function sampleThere(host, ask) {
+  host.replaceChildren(
+    el(
+      'div',
+      { class: 'welcome' },
+      el('h2', {}, 'The sample data is there'),
+      el('p', {}, 'A question to begin with:'),
+      list(suggestions, ask),
+      origin.cloneNode(true),
     ),
   );
 }
@@ -74,26 +87,19 @@ function nothingYet(host, context) {
   );
 }
 
-function sampleButton({ ask, reload }, host, kind = '') {
+function sampleButton(context, host, kind = '') {
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const load = async () => {
     made.disabled = true;
     made.lastChild.textContent = 'Loading …';
     try {
       await loadSample();
+      forgetSchema();
+      // Whoever shows the start shows that of the other database by itself.
       change({ db: sampleDatabase });
-      host.replaceChildren(
-        el(
-          'div',
-          { class: 'welcome' },
-          el('h2', {}, 'The sample data is there'),
-          el('p', {}, 'A question to begin with:'),
-          ready(ask),
-          origin,
-        ),
-      );
-      host.querySelector('button')?.focus();
-      reload({ keep: true });
+      await welcome(host, context);
+      document.querySelector('.suggestions button')?.focus();
+      context.reload({ keep: true });
     } catch (error) {
       wrong.textContent = error.message;
       made.disabled = false;
@@ -103,8 +109,6 @@ function sampleButton({ ask, reload }, host, kind = '') {
   const made = button('Load sample data', load, { class: kind });
   return el('div', {}, made, wrong);
 }
-
-const ready = (ask) => list(suggestions, ask);
 
 const list = (questions, ask) =>
   el(
