@@ -10,6 +10,7 @@ use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::settings::Settings;
 use tidemark::protocol::call::{Call, Reply};
 
+use crate::product::TOKEN;
 use crate::protocol::create;
 use crate::whole::ask;
 use crate::world::platform::TestPlatform;
@@ -59,10 +60,10 @@ fn send(world: &mut World, method: &str, target: &str, body: &str) -> (u16, Stri
         method: method.into(),
         path: path.into(),
         query: query.into(),
-        headers: vec![("authorization".into(), "Token admin".into())],
+        headers: vec![("authorization".into(), format!("Token {TOKEN}"))],
     };
     let settings = |name: &str| match name {
-        "ADMIN_TOKEN" => Some("admin".to_owned()),
+        "ADMIN_TOKEN" => Some(TOKEN.to_owned()),
         "AUTO_CREATE_DATABASES" => Some("false".to_owned()),
         _ => None,
     };
