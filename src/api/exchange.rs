@@ -4,6 +4,7 @@
 //! comes back: with the body, with the reply to a call, or for the next piece of a stream.
 
 mod ceiling;
+mod delete;
 mod entrance;
 mod health;
 mod query;
@@ -13,6 +14,7 @@ use super::action::Action;
 use super::admission::{Admission, Permit};
 use super::body::{self, Encoding};
 use super::configure::Configure;
+use super::delete::Deleting;
 use super::error::{ApiError, Shape};
 use super::export::Exporting;
 use super::form;
@@ -121,7 +123,9 @@ enum State {
     Configuring(Box<Configure>),
     Managing(Box<Managing>),
     Exporting(Box<Exporting>),
-    Locating(Box<Survey>),
+    /// Looking for a bucket by its id, to go through the door then.
+    Locating(Box<Survey>, Door),
+    Deleting(Box<Deleting>),
     Tokens(Box<Tokens>),
     Verifying(Box<Verifying>),
     Checking(Checking),
@@ -131,12 +135,18 @@ enum State {
 /// What a body is for.
 #[derive(Debug)]
 enum Target {
-    Write { asked: Asked, encoding: Encoding, intake: Box<Intake> },
+    Write {
+        asked: Asked,
+        encoding: Encoding,
+        intake: Box<Intake>,
+    },
     Query(Permit),
     Configure(Permit),
     Manage(Permit),
     Token(Permit),
     Verify(Permit),
+    /// Of which database and policy.
+    Delete(Permit, (String, Option<String>)),
 }
 
 impl Exchange {
@@ -175,6 +185,7 @@ impl Exchange {
             | Target::Configure(permit)
             | Target::Manage(permit)
             | Target::Token(permit)
+            | Target::Delete(permit, _)
             | Target::Verify(permit) => Ok(permit.grow_to(bytes)?),
         });
         self.refusal(charged.err()?)
@@ -300,6 +311,7 @@ impl Exchange {
                 self.allow("GET, POST")?;
                 manage::setup(&self.head.method).map(Action::Respond)
             }
+            "/api/v2/delete" => self.open("POST", service, platform, Door::Delete),
             "/api/v3/export" => self.open("GET", service, platform, Door::Export),
             "/debug/verify" => self.open("POST", service, platform, Door::Verify),
             path => match manage::Resource::of_path(path) {
@@ -307,7 +319,10 @@ impl Exchange {
                     let methods = resource.methods(id.is_some());
                     self.open(methods, service, platform, Door::Manage)
                 }
-                None => Err(unsupported::refusal(path)),
+                None => match unsupported::refusal(path) {
+                    ApiError::NotImplemented(_) => self.knock(service, platform, Door::Unsupported),
+                    unknown => Err(unknown),
+                },
             },
         }
     }
@@ -393,6 +408,11 @@ impl Exchange {
                 self.step(service, platform, None)
             }
             Target::Manage(_permit) => self.manage(service, platform, &body),
+            Target::Delete(_permit, place) => {
+                let deleting = Deleting::parse(place, &body, platform.now_ns())?;
+                self.state = State::Deleting(Box::new(deleting));
+                self.step(service, platform, None)
+            }
             Target::Verify(_permit) => {
                 self.state = State::Verifying(Box::new(Verifying::parse(&self.url)?));
                 self.step(service, platform, None)
@@ -409,7 +429,7 @@ impl Exchange {
         if matches!(self.state, State::Identifying { .. }) {
             return self.identify_step(service, platform, reply);
         }
-        if matches!(self.state, State::Locating(_)) {
+        if matches!(self.state, State::Locating(..)) {
             return self.locate_step(service, platform, reply);
         }
         if matches!(self.state, State::Checking(_)) {
@@ -422,10 +442,11 @@ impl Exchange {
             State::Configuring(configure) => configure.step(context, reply),
             State::Managing(managing) => managing.step(context, reply),
             State::Exporting(exporting) => exporting.step(context, reply),
+            State::Deleting(deleting) => deleting.step(context, reply),
             State::Tokens(tokens) => tokens.step(context, reply),
             State::Verifying(verifying) => verifying.step(context, reply),
             State::Identifying { .. }
-            | State::Locating(_)
+            | State::Locating(..)
             | State::Checking(_)
             | State::Body { .. }
             | State::Finished => Ok(Action::End),
@@ -462,7 +483,7 @@ impl Exchange {
 fn shape(route: &str) -> Shape {
     match route {
         "/write" => Shape::WriteV1,
-        "/api/v2/write" => Shape::WriteV2,
+        "/api/v2/write" | "/api/v2/delete" => Shape::WriteV2,
         "/api/v3/write_lp" => Shape::WriteV3,
         "/query" => Shape::Query,
         _ => Shape::Other,

@@ -68,7 +68,7 @@ impl Record {
     /// Begins a record; `path` without trailing slashes.
     pub fn new(id: &str, method: &str, path: &str, started_ns: i64) -> Self {
         const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"];
-        const ROUTES: [&str; 17] = [
+        const ROUTES: [&str; 18] = [
             "/write",
             "/api/v2/write",
             "/api/v3/write_lp",
@@ -80,6 +80,7 @@ impl Record {
             "/api/v3/enterprise/configure/token",
             "/api/v3/export",
             "/api/v2/buckets",
+            "/api/v2/delete",
             "/api/v2/dbrps",
             ORG_PATH,
             "/api/v2/ready",

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod auth;
 pub mod body;
 pub mod configure;
+pub mod delete;
 pub mod error;
 pub mod exchange;
 pub mod export;

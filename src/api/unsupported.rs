@@ -2,13 +2,46 @@
 
 use super::error::ApiError;
 
+/// What 2.x has under `/api/v2`, beside what is here.
+const V2: [&str; 29] = [
+    "authorizations",
+    "backup",
+    "buckets",
+    "checks",
+    "config",
+    "dashboards",
+    "dbrps",
+    "flags",
+    "labels",
+    "legacy",
+    "me",
+    "notificationEndpoints",
+    "notificationRules",
+    "orgs",
+    "query",
+    "remotes",
+    "replications",
+    "resources",
+    "restore",
+    "scrapers",
+    "setup",
+    "signin",
+    "signout",
+    "sources",
+    "stacks",
+    "tasks",
+    "telegrafs",
+    "users",
+    "variables",
+];
+/// What 3 has under `/api/v3`, beside what is here.
+const V3: [&str; 7] =
+    ["configure", "engine", "enterprise", "plugin_test", "plugins", "show", "test"];
+
 /// 501 for a path of the vendor's API, 404 for any other.
 pub fn refusal(path: &str) -> ApiError {
     let instead = match path {
         "/api/v2/query" => "Flux is not spoken here; query with InfluxQL at /query",
-        "/api/v2/delete" => {
-            "delete with the InfluxQL statement DELETE or DROP SERIES at POST /query"
-        }
         "/api/v3/configure/token/admin" | "/api/v3/configure/token/named_admin" => {
             "the admin token is the secret ADMIN_TOKEN; make database tokens at \
              /api/v3/configure/token"
@@ -18,21 +51,30 @@ pub fn refusal(path: &str) -> ApiError {
         path if path.starts_with("/arrow.flight.") => {
             "Arrow Flight is not spoken here; query with InfluxQL at /query"
         }
-        path if is_under(path, "/api/v2") => {
-            "of the v2 API there are /api/v2/write, buckets, dbrps, orgs, ready and setup; query \
-             with InfluxQL at /query"
+        path if is_one(path, "/api/v2", &V2) => {
+            "of the v2 API there are /api/v2/write, delete, buckets, dbrps, orgs, ready and setup; \
+             query with InfluxQL at /query"
         }
-        path if is_under(path, "/api/v3") => {
+        path if is_one(path, "/api/v3", &V3) => {
             "of the v3 API there are /api/v3/write_lp and /api/v3/configure/database; query with \
              InfluxQL at /query"
+        }
+        path if is_one(path, "/api/v1/prom", &["read", "write"]) => {
+            "Prometheus' remote protocol is not spoken here; write line protocol and query with \
+             InfluxQL at /query"
+        }
+        path if is_one(path, "/debug", &["vars", "requests", "pprof"]) || path == "/metrics" => {
+            "counters are in the answers to SHOW STATS and SHOW DIAGNOSTICS, at /query"
         }
         path => return ApiError::NoRoute(path.to_owned()),
     };
     ApiError::NotImplemented(format!("{path} is not supported: {instead}"))
 }
 
-fn is_under(path: &str, parent: &str) -> bool {
-    path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Whether `path` is one of `known` under `parent`, or under one of them.
+fn is_one(path: &str, parent: &str, known: &[&str]) -> bool {
+    let rest = path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/'));
+    rest.is_some_and(|rest| rest.split('/').next().is_some_and(|name| known.contains(&name)))
 }
 
 #[cfg(test)]
@@ -43,10 +85,15 @@ mod tests {
     fn what_the_vendor_has_is_501_and_the_rest_404() {
         for path in [
             "/api/v2/query",
-            "/api/v2/delete",
+            "/api/v2/query/analyze",
             "/api/v2/tasks/0123",
-            "/api/v2",
+            "/api/v2/telegrafs",
+            "/api/v2/buckets/0123/labels",
             "/api/v3/query_sql",
+            "/api/v3/configure/table",
+            "/api/v1/prom/read",
+            "/debug/vars",
+            "/debug/pprof/heap",
             "/arrow.flight.protocol.FlightService/DoGet",
         ] {
             let error = refusal(path);
@@ -56,7 +103,19 @@ mod tests {
                 "{path}"
             );
         }
-        for path in ["/", "/api", "/api/v20", "/api/v4/x", "/arrow"] {
+        for path in [
+            "/",
+            "/api",
+            "/api/v2",
+            "/api/v2/nonsense",
+            "/api/v2/tasksx",
+            "/api/v20",
+            "/api/v3/nonsense",
+            "/api/v4/x",
+            "/arrow",
+            "/debug",
+            "/wp-login.php",
+        ] {
             assert_eq!(refusal(path), ApiError::NoRoute(path.to_owned()));
         }
     }

@@ -33,6 +33,8 @@ const CONDITION_BYTES_MAX: usize = 100_000;
 pub struct Delete {
     statement: Statement,
     database: String,
+    /// Of which policies.
+    want: Want,
     now_ns: i64,
     stage: Stage,
     round: Round,
@@ -67,7 +69,13 @@ impl Delete {
     /// Prepares a statement on `database`; `now_ns` is what `now()` means in it.
     pub fn new(statement: Statement, database: String, now_ns: i64) -> Self {
         let (stage, round) = (Stage::Start, Round::default());
-        Self { statement, database, now_ns, stage, round, retries: 0, begun: false }
+        let want = Want::All;
+        Self { statement, database, want, now_ns, stage, round, retries: 0, begun: false }
+    }
+
+    /// Spares every policy but this one; none is the default policy.
+    pub fn of_policy(self, policy: Option<String>) -> Self {
+        Self { want: Want::Policy(policy), ..self }
     }
 
     fn load(
@@ -202,7 +210,8 @@ impl Machine for Delete {
         };
         if matches!((&flow, &self.stage), (Flow::Continue(_), Stage::Start)) {
             // From the owners: a row that any client was told is written must be found.
-            flow = self.load(context, Load::from_owner(&self.database, Want::All), None);
+            let load = Load::from_owner(&self.database, self.want.clone());
+            flow = self.load(context, load, None);
         }
         match flow {
             Flow::Continue(requests) => Step::Calls(self.round.start(requests)),

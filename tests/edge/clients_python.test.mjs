@@ -16,10 +16,11 @@ function trial(name, script, fixed, options, look) {
     if (!(await hasPythonClients(t))) return;
     const client = (what) => order(script, { ...what, ...fixed });
     const more = {
-      'what its users do besides': async ({ url }, proxy, database) => {
+      'what its users do besides': async (server, proxy, database) => {
+        const { url } = server;
         const { error, ...seen } = await client({ action: 'tour', url, token, database });
         assert.equal(error, null);
-        look(seen);
+        await look(seen, server, database);
       },
       'compresses what it is told to': async (server, proxy, database) => {
         proxy.takeWrites();
@@ -36,13 +37,17 @@ function trial(name, script, fixed, options, look) {
 
 for (const gzip of [false, true]) {
   trial(`influxdb-client for Python, gzip ${gzip}`, 'v2', { gzip }, { path: '/api/v2/write' },
-    (seen) => {
+    async (seen, server, database) => {
       assert.equal(seen.ping, true);
       assert.match(seen.version, version);
       assert.equal(seen.health, 'pass');
       assert.equal(seen.ready, 'ready');
       assert.deepEqual(seen.orgs, ['an org']);
       assert.deepEqual([seen.same, seen.seconds, seen.left], [true, [172_800, 172_800], true]);
+      // What it deleted, and nothing else: h0 of the seconds 2 to 6.
+      const left = await server.rows('SELECT v FROM gone', { db: database, epoch: 's' });
+      assert.deepEqual(left.map(([, v]) => v), [0, 1, 3, 5, 7, 8, 9]);
+      assert.equal(seen.or, 400);
     });
 }
 

@@ -10,6 +10,7 @@ use crate::api::params::Dialect;
 use crate::api::query::Querying;
 use crate::api::throttle;
 use crate::api::tokens::Tokens;
+use crate::api::unsupported;
 use crate::model::grant::Right;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::route::error::Error;
@@ -32,6 +33,10 @@ pub(super) enum Door {
     Export,
     /// `/debug/verify`
     Verify,
+    /// `/api/v2/delete`
+    Delete,
+    /// What the vendor has and this has not: only who is let in is told.
+    Unsupported,
 }
 
 /// What happens once the caller is known.
@@ -160,7 +165,7 @@ impl Exchange {
     }
 
     /// The caller is known: what is behind the door is theirs to ask for.
-    fn enter(
+    pub(super) fn enter(
         &mut self,
         service: &mut Service,
         platform: &dyn Platform,
@@ -174,6 +179,8 @@ impl Exchange {
                 None => self.begin_tokens(service, platform),
             },
             Door::Export => self.begin_export(service, platform),
+            Door::Delete => self.begin_delete(service, platform),
+            Door::Unsupported => Err(unsupported::refusal(self.head.route())),
             Door::Databases | Door::Manage if self.head.method == "GET" => {
                 self.manage(service, platform, &[])
             }

@@ -5,6 +5,7 @@ use super::{Ceiling, Exchange, Service, State, Target};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::body::Encoding;
+use crate::api::delete;
 use crate::api::error::ApiError;
 use crate::api::intake::{Intake, Reading};
 use crate::api::manage::{destination, policy_id};
@@ -25,7 +26,7 @@ impl Exchange {
     ) -> Result<Action, ApiError> {
         let mut params = WriteParams::parse(dialect, &self.url)?;
         if dialect == Dialect::V2 && params.policy.is_none() {
-            match self.bucket(service, &params.database) {
+            match self.bucket(service, &params.database, Door::Write(dialect)) {
                 Some(Some(found)) => (params.database, params.policy) = (found.0, Some(found.1)),
                 Some(None) => {}
                 None => return self.locate_step(service, platform, None),
@@ -54,32 +55,38 @@ impl Exchange {
 
     /// The database and policy of the bucket whose id `name` is, or that it is no id. `None` when
     /// the owners must be asked first: `state` is then ready for that.
-    fn bucket(&mut self, service: &Service, name: &str) -> Option<Option<(String, String)>> {
+    pub(super) fn bucket(
+        &mut self,
+        service: &Service,
+        name: &str,
+        door: Door,
+    ) -> Option<Option<(String, String)>> {
         let Some(id) = policy_id(name) else { return Some(None) };
         let known = self.bucket.take().or_else(|| service.cache.policy(id).map(Some));
         if known.is_none() {
             let holders = Survey::new(&self.principal, Of::Policy(id));
-            self.state = State::Locating(Box::new(holders));
+            self.state = State::Locating(Box::new(holders), door);
         }
         known
     }
 
-    /// Goes on finding the bucket that is written to. One that is not found is a name.
+    /// Goes on finding the bucket that is meant by an id. One that is not found is a name.
     pub(super) fn locate_step(
         &mut self,
         service: &mut Service,
         platform: &dyn Platform,
         reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
-        let State::Locating(survey) = &mut self.state else { return Ok(Action::End) };
+        let State::Locating(survey, door) = &mut self.state else { return Ok(Action::End) };
+        let door = *door;
         let context = &mut Context { cache: &mut service.cache, platform };
         let found = match survey.step(context, reply) {
             Step::Calls(calls) => return Ok(Action::Calls(calls)),
             Step::Done(found) => found?,
         };
         self.state = State::Finished;
-        let id = policy_id(self.url.get("bucket").unwrap_or_default());
+        let id = policy_id(delete::bucket(&self.url).unwrap_or_default());
         self.bucket = Some(id.and_then(|id| destination(&found, id)));
-        self.begin_write(service, platform, Dialect::V2)
+        self.enter(service, platform, door)
     }
 }

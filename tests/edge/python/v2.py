@@ -1,7 +1,10 @@
 """The PyPI package influxdb-client: batching with its own retries, or one write at a time."""
 
+from datetime import datetime, timedelta, timezone
+
 from influxdb_client import BucketRetentionRules, InfluxDBClient, Point, WriteOptions
 from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.rest import ApiException
 
 import order as given
 
@@ -84,11 +87,26 @@ def managed(client):
     }
 
 
+def deleted(client, order):
+    """Points of one measurement and tag in a span of time; the query is the test's to make."""
+    lines = [f"gone,host=h{i % 2} v={i}i {given.FIRST_SECOND + i}" for i in range(10)]
+    write = client.write_api(write_options=SYNCHRONOUS)
+    write.write(order["database"], record=lines, write_precision="s")
+    first = datetime.fromtimestamp(given.FIRST_SECOND, timezone.utc)
+    api = client.delete_api()
+    api.delete(first + timedelta(seconds=2), first + timedelta(seconds=6),
+               '_measurement="gone" AND host="h0"', bucket=order["database"], org="an org")
+    try:
+        api.delete(first, first, 'host="a" OR host="b"', bucket=order["database"])
+    except ApiException as error:
+        return error.status
+
+
 def tour(order):
     with client_of(order) as client:
         seen = {"ping": client.ping(), "version": client.version(),
                 "health": client.health().status, "ready": client.ready().status}
-        return {**seen, **managed(client)}
+        return {**seen, **managed(client), "or": deleted(client, order)}
 
 
 given.carry_out({"points": points, "types": types, "line": line, "tour": tour})

@@ -1,0 +1,163 @@
+//! `POST /api/v2/delete?bucket=`: what DELETE does, asked for as the v2 clients do, in one bucket.
+
+mod predicate;
+
+use serde::Deserialize;
+
+use super::action::Action;
+use super::error::ApiError;
+use super::http::{Parameters, Response};
+use super::params::{Dialect, WriteParams};
+use crate::influxql::ast::Statement;
+use crate::influxql::params::Params;
+use crate::influxql::{self, quote, time_literal};
+use crate::protocol::call::{Reply, Step};
+use crate::route::delete::Delete;
+use crate::route::{Context, Machine};
+use predicate::Equality;
+
+/// The key under which a predicate names the measurement.
+const MEASUREMENT: &str = "_measurement";
+
+/// The request's body.
+#[derive(Debug, Deserialize)]
+struct Body {
+    start: Option<String>,
+    stop: Option<String>,
+    #[serde(default)]
+    predicate: Option<String>,
+}
+
+/// A deletion in progress.
+#[derive(Debug)]
+pub struct Deleting {
+    /// `None` if no point can be meant.
+    machine: Option<Delete>,
+}
+
+/// The bucket that a request names, by its name or its id.
+pub fn bucket(url: &Parameters) -> Option<&str> {
+    url.filled("bucket").or_else(|| url.filled("bucketID"))
+}
+
+/// Database and policy that the request's bucket names.
+///
+/// # Errors
+/// [`ApiError::Params`] without a bucket, or for one that can be none.
+pub fn place(url: &Parameters) -> Result<(String, Option<String>), ApiError> {
+    let named = bucket(url).map(|bucket| ("bucket".to_owned(), bucket.to_owned()));
+    let url = Parameters::from_pairs(named.into_iter().collect());
+    let WriteParams { database, policy, .. } = WriteParams::parse(Dialect::V2, &url)?;
+    Ok((database, policy))
+}
+
+impl Deleting {
+    /// Reads the body; the points are those of `policy` of `database`.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] naming what cannot be read, or is not spoken here.
+    pub fn parse(
+        (database, policy): (String, Option<String>),
+        body: &[u8],
+        now_ns: i64,
+    ) -> Result<Self, ApiError> {
+        let body: Body = serde_json::from_slice(body)
+            .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))?;
+        let (start_ns, stop_ns) = (time_ns("start", body.start)?, time_ns("stop", body.stop)?);
+        let equalities = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
+        let Some(text) = statement(&equalities, start_ns, stop_ns)? else {
+            return Ok(Self { machine: None });
+        };
+        let statement = influxql::parse_statement(&text, &Params::default());
+        let Ok(delete @ Statement::Delete(_)) = statement else {
+            return Err(ApiError::Internal("the predicate makes no statement".to_owned()));
+        };
+        let machine = Delete::new(delete, database, now_ns).of_policy(policy);
+        Ok(Self { machine: Some(machine) })
+    }
+
+    /// Goes on.
+    pub(super) fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let Some(machine) = &mut self.machine else {
+            return Ok(Action::Respond(Response::empty(204)));
+        };
+        match machine.step(context, reply) {
+            Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(Ok(())) => Ok(Action::Respond(Response::empty(204))),
+            Step::Done(Err(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// The statement that deletes what a predicate means, both ends of the time included (2.x).
+/// `None` if no point can be of two measurements.
+fn statement(
+    equalities: &[Equality],
+    start_ns: i64,
+    stop_ns: i64,
+) -> Result<Option<String>, ApiError> {
+    let mut measurements = equalities.iter().filter(|e| e.key == MEASUREMENT).map(|e| &e.value);
+    let measurement = measurements.next();
+    if measurements.any(|other| Some(other) != measurement) || start_ns > stop_ns {
+        return Ok(None);
+    }
+    let mut text = "DELETE".to_owned();
+    if let Some(measurement) = measurement {
+        text.push_str(" FROM ");
+        text.push_str(&quote::ident(measurement));
+    }
+    text.push_str(&format!(" WHERE time >= {start_ns} AND time <= {stop_ns}"));
+    for Equality { key, value } in equalities.iter().filter(|e| e.key != MEASUREMENT) {
+        if key.starts_with('_') && matches!(key.as_str(), "_field" | "_value" | "_time") {
+            let why = "a deletion takes whole points: name the measurement and tags, and the time \
+                       by start and stop";
+            return Err(ApiError::Invalid(format!("the key {key} is not supported: {why}")));
+        }
+        text.push_str(&format!(" AND {} = {}", quote::ident(key), quote::string(value)));
+    }
+    Ok(Some(text))
+}
+
+/// A time of the body, nanoseconds.
+fn time_ns(name: &str, text: Option<String>) -> Result<i64, ApiError> {
+    let time_ns = text.as_deref().and_then(|text| time_literal::parse(text, |_| 0).ok());
+    time_ns.ok_or_else(|| {
+        ApiError::Invalid(format!(
+            "invalid RFC3339Nano for field {name}, please format your time with RFC3339Nano \
+             format, example: 2009-01-02T23:00:00Z"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(predicate: &str) -> Result<Option<String>, String> {
+        let equalities = predicate::parse(predicate).map_err(|e| e.to_string())?;
+        statement(&equalities, -5, 7).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_predicate_is_a_statement() {
+        for (predicate, expected) in [
+            ("", "DELETE WHERE time >= -5 AND time <= 7"),
+            ("_measurement=m", "DELETE FROM m WHERE time >= -5 AND time <= 7"),
+            (
+                "_measurement=\"a \\\"b\\\"\" AND host='it\\'s' and (\"k\"=1.5)",
+                "DELETE FROM \"a \\\"b\\\"\" WHERE time >= -5 AND time <= 7 AND host = 'it\\'s' AND \
+                 k = '1.5'",
+            ),
+            ("_measurement=m AND _measurement=m", "DELETE FROM m WHERE time >= -5 AND time <= 7"),
+        ] {
+            assert_eq!(made(predicate), Ok(Some(expected.to_owned())), "{predicate}");
+        }
+        assert_eq!(made("_measurement=a AND _measurement=b"), Ok(None));
+        let why = made("_field=\"v\"").unwrap_err();
+        assert!(why.starts_with("the key _field is not supported: "), "{why}");
+    }
+}

@@ -1,0 +1,200 @@
+//! The predicates of 2.x's deletions: `key = "value" AND …`, parentheses around any of it.
+
+use crate::api::error::ApiError;
+
+/// Parentheses inside one another, at most.
+const DEPTH_MAX: usize = 32;
+
+/// `key = "value"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Equality {
+    /// A tag, or `_measurement`.
+    pub(super) key: String,
+    /// Not as a number or a truth: tags are text.
+    pub(super) value: String,
+}
+
+/// Everything that has to be equal; an empty text asks for nothing.
+///
+/// # Errors
+/// [`ApiError::Invalid`] for what is no such predicate, with what is not spoken here named.
+pub(super) fn parse(text: &str) -> Result<Vec<Equality>, ApiError> {
+    let mut reader = Reader { text, rest: text, depth: 0 };
+    let mut equalities = Vec::new();
+    if reader.peek().is_some() {
+        reader.all(&mut equalities)?;
+    }
+    match reader.peek() {
+        None => Ok(equalities),
+        Some(_) => Err(reader.bad("expected AND or the end")),
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    rest: &'a str,
+    depth: usize,
+}
+
+impl Reader<'_> {
+    fn peek(&mut self) -> Option<char> {
+        self.rest = self.rest.trim_start();
+        self.rest.chars().next()
+    }
+
+    /// Takes `symbol` if it is next.
+    fn takes(&mut self, symbol: &str) -> bool {
+        self.peek();
+        let rest = self.rest.strip_prefix(symbol);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// The bare word that is next, if any.
+    fn word(&mut self) -> &str {
+        self.peek();
+        let of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | ':');
+        let end = self.rest.find(|c| !of_word(c)).unwrap_or(self.rest.len());
+        self.rest.get(..end).unwrap_or_default()
+    }
+
+    /// Terms with AND between them.
+    fn all(&mut self, into: &mut Vec<Equality>) -> Result<(), ApiError> {
+        loop {
+            self.term(into)?;
+            let word = self.word().to_ascii_uppercase();
+            match word.as_str() {
+                "AND" => self.rest = self.rest.get(word.len()..).unwrap_or_default(),
+                "OR" => return Err(self.bad("the logical operator OR is not supported yet")),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn term(&mut self, into: &mut Vec<Equality>) -> Result<(), ApiError> {
+        if !self.takes("(") {
+            into.push(self.equality()?);
+            return Ok(());
+        }
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(self.bad("parentheses are too deep"));
+        }
+        self.all(into)?;
+        self.depth -= 1;
+        match self.takes(")") {
+            true => Ok(()),
+            false => Err(self.bad("expected AND or )")),
+        }
+    }
+
+    fn equality(&mut self) -> Result<Equality, ApiError> {
+        let key = self.name("expected the key of a tag, or _measurement")?;
+        for operator in ["!=", "=~", "!~", "<", ">"] {
+            if self.takes(operator) {
+                return Err(self.bad(&format!("the operator {operator} is not supported yet")));
+            }
+        }
+        if !self.takes("=") {
+            return Err(self.bad("expected = after a key"));
+        }
+        if self.peek() == Some('~') {
+            return Err(self.bad("the operator =~ is not supported yet"));
+        }
+        let value = self.name("expected a value after =")?;
+        Ok(Equality { key, value })
+    }
+
+    /// A word, or a text in quotes of either kind.
+    fn name(&mut self, expected: &str) -> Result<String, ApiError> {
+        match self.peek() {
+            Some(quote @ ('"' | '\'')) => self.quoted(quote),
+            _ => {
+                let word = self.word().to_owned();
+                if word.is_empty() {
+                    return Err(self.bad(expected));
+                }
+                self.rest = self.rest.get(word.len()..).unwrap_or_default();
+                Ok(word)
+            }
+        }
+    }
+
+    fn quoted(&mut self, quote: char) -> Result<String, ApiError> {
+        let mut text = String::new();
+        let mut characters = self.rest.char_indices().skip(1);
+        while let Some((at, character)) = characters.next() {
+            match character {
+                '\\' => match characters.next() {
+                    Some((_, 'n')) => text.push('\n'),
+                    Some((_, escaped @ ('"' | '\'' | '\\'))) => text.push(escaped),
+                    _ => break,
+                },
+                '\n' => break,
+                end if end == quote => {
+                    self.rest = self.rest.get(at + 1..).unwrap_or_default();
+                    return Ok(text);
+                }
+                other => text.push(other),
+            }
+        }
+        Err(self.bad("a text in quotes does not end"))
+    }
+
+    fn bad(&self, why: &str) -> ApiError {
+        let at = self.text.len() - self.rest.len();
+        ApiError::Invalid(format!("invalid predicate: {why} at byte {at} of {:?}", self.text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Vec<(String, String)>, String> {
+        let pairs = |all: Vec<Equality>| all.into_iter().map(|e| (e.key, e.value)).collect();
+        parse(text).map(pairs).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn equalities_are_read() {
+        for (text, expected) in [
+            ("  ", vec![]),
+            ("a=\"b\"", vec![("a", "b")]),
+            ("\"a b\" = 'c'", vec![("a b", "c")]),
+            (
+                "_measurement=\"m\" AND (k=v and ((l = \"\")))",
+                vec![("_measurement", "m"), ("k", "v"), ("l", "")],
+            ),
+            ("and=or AND or=1.5e+3", vec![("and", "or"), ("or", "1.5e+3")]),
+            (r#"a="q\"b\\c\nd\'e""#, vec![("a", "q\"b\\c\nd'e")]),
+        ] {
+            let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+            assert_eq!(parsed(text), Ok(expected.into_iter().map(owned).collect()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_predicate_is_named() {
+        for (text, why) in [
+            ("a", "expected = after a key at byte 1"),
+            ("a=", "expected a value after = at byte 2"),
+            ("=b", "expected the key of a tag, or _measurement at byte 0"),
+            ("a=b AND", "expected the key of a tag, or _measurement at byte 7"),
+            ("a=b OR c=d", "the logical operator OR is not supported yet at byte 4"),
+            ("a!=b", "the operator != is not supported yet at byte 3"),
+            ("a=~/b/", "the operator =~ is not supported yet at byte 3"),
+            ("a>1", "the operator > is not supported yet at byte 2"),
+            ("(a=b", "expected AND or ) at byte 4"),
+            ("a=b)", "expected AND or the end at byte 3"),
+            ("a=b c=d", "expected AND or the end at byte 4"),
+            ("a=\"b", "a text in quotes does not end at byte 2"),
+            ("a=\"\\x\"", "a text in quotes does not end at byte 2"),
+        ] {
+            let expected = format!("invalid predicate: {why} of {text:?}");
+            assert_eq!(parsed(text), Err(expected), "{text}");
+        }
+        let deep = "(".repeat(40);
+        assert!(parsed(&deep).unwrap_err().contains("parentheses are too deep"));
+    }
+}
