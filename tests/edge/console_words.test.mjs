@@ -57,9 +57,32 @@ const narrowed = [
   ['DELETE FROM m', 'DELETE FROM m'],
 ];
 
+/** Any time: no condition is left of `$timeFilter`, and points before 1970 count too. */
+const unlimited = [
+  ['SELECT x FROM m', 'SELECT x FROM m'],
+  ['SELECT x FROM m WHERE $timeFilter', 'SELECT x FROM m '],
+  [
+    'SELECT x FROM m WHERE $timeFilter GROUP BY time($interval)',
+    'SELECT x FROM m GROUP BY time(1d)',
+  ],
+  ["SELECT x FROM m WHERE a = 'b' AND $timeFilter", "SELECT x FROM m WHERE a = 'b' "],
+  ["SELECT x FROM m WHERE $timeFilter AND a = 'b'", "SELECT x FROM m WHERE a = 'b'"],
+  ["SELECT x FROM m WHERE (($timeFilter)) and a = 'b'", "SELECT x FROM m WHERE a = 'b'"],
+  [
+    "SELECT x FROM m WHERE a = 'b' AND $timeFilter AND c = 'd'",
+    "SELECT x FROM m WHERE a = 'b' AND c = 'd'",
+  ],
+  ['SELECT x FROM m WHERE $timeFilter AND $timeFilter', 'SELECT x FROM m '],
+  [
+    "SELECT x FROM (SELECT y FROM m WHERE $timeFilter) WHERE a = 'b' AND $timeFilter;SELECT z FROM n WHERE $timeFilter",
+    "SELECT x FROM (SELECT y FROM m ) WHERE a = 'b' ;SELECT z FROM n ",
+  ],
+  ["SELECT x FROM m WHERE a = '$timeFilter'", "SELECT x FROM m WHERE a = '$timeFilter'"],
+];
+
 test('a time range joins the outermost condition of each SELECT', () => {
   for (const [text, expected] of narrowed) assert.equal(withRange(text, limits), expected);
-  assert.equal(withRange('SELECT x FROM m', null), 'SELECT x FROM m');
+  for (const [text, expected] of unlimited) assert.equal(withRange(text, null), expected);
   assert.deepEqual(bounds('1h', 7_200_000), { from_ms: 3_600_000, to_ms: 7_200_000 });
   assert.deepEqual(bounds(between(1.5, 9.5), 0), { from_ms: 1, to_ms: 10 });
   for (const wrong of ['all', '', 'x..y', '2026-01-02..2026-01-01'])

@@ -34,13 +34,11 @@ const tails = new Set(['GROUP', 'FILL', 'ORDER', 'LIMIT', 'OFFSET', 'SLIMIT', 'S
 
 /**
  * `text` with every SELECT narrowed to `limits`: `$timeFilter` is replaced where it stands, else
- * the condition joins the outermost WHERE. `$interval` becomes a 200th of the range. Other
- * statements stay as they are.
+ * the condition joins the outermost WHERE. `$interval` becomes a 200th of the range. Without
+ * limits `$timeFilter` goes, with whatever joined it. Other statements stay as they are.
  */
 export function withRange(text, limits) {
-  if (!limits) {
-    return text.replace(/\$timeFilter\b/g, 'time > 0').replace(/\$(__)?interval\b/g, '1d');
-  }
+  if (!limits) return withoutFilters(text).replace(/\$(__)?interval\b/g, '1d');
   const { from_ms, to_ms } = limits;
   const condition = `time >= ${from_ms}ms AND time < ${to_ms}ms`;
   let made = text;
@@ -52,6 +50,33 @@ export function withRange(text, limits) {
   return made
     .replace(/\$timeFilter\b/g, condition)
     .replace(/\$(__)?interval\b/g, `${Math.max(1, Math.ceil((to_ms - from_ms) / 200_000))}s`);
+}
+
+/** `text` without `$timeFilter`: any time is no condition, not even one that all points meet. */
+function withoutFilters(text) {
+  let made = text;
+  for (const { tokens } of statements(text).reverse()) {
+    for (;;) {
+      const at = tokens.findLastIndex(({ text: mark }) => mark === '$timeFilter');
+      if (at < 0) break;
+      made = withoutFilter(made, tokens, at);
+    }
+  }
+  return made;
+}
+
+function withoutFilter(text, tokens, at) {
+  let [first, last] = [at, at];
+  while (tokens[first - 1]?.text === '(' && tokens[last + 1]?.text === ')') {
+    first -= 1;
+    last += 1;
+  }
+  const joins = (token) => ['AND', 'OR'].includes(token?.upper);
+  if (joins(tokens[last + 1])) last += 1;
+  else if (joins(tokens[first - 1]) || tokens[first - 1]?.upper === 'WHERE') first -= 1;
+  const [head, rest] = [text.slice(0, tokens[first].from), text.slice(tokens[last].to)];
+  tokens.splice(first, last + 1 - first);
+  return /\s$/.test(head) ? head + rest.replace(/^[ \t]+/, '') : head + rest;
 }
 
 function narrowed(text, { tokens, to }, condition) {
