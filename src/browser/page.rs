@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 
 use super::image::{Image, Restored};
 use super::in_process::InProcess;
-use super::validate::{LineError, Verdict};
+use super::validate::{LineError, Mistaken, Verdict};
 use super::words::Words;
 use crate::api::http::{RequestHead, Response};
 use crate::api::settings::{Settings, SettingsError};
@@ -95,6 +95,11 @@ impl Tidemark {
         Array::of3(&status.into(), &texts, &Uint8Array::from(body.as_slice()))
     }
 
+    /// Whether no database was ever made in it.
+    pub fn is_empty(&self) -> bool {
+        self.inner.object_count() == 0
+    }
+
     /// Lets time pass until `now_ns`, with the alarms that are due by then.
     pub fn pass_time(&mut self, now_ns: i64) {
         self.inner.pass_time(now_ns);
@@ -139,15 +144,17 @@ fn database(seed: u64, token: &str) -> Result<InProcess, SettingsError> {
     Ok(InProcess::new(settings, seed))
 }
 
-/// Reads line protocol as a write would: `[good, bad, line, column, reason, …]`, the first of the
-/// bad ones named. `precision` is that of a write.
+/// Reads line protocol as a write would: `[good, bad, unit, lines, line, column, reason, …]`, the
+/// first of the bad ones named. `lines` have times that look like counts of `unit`, which is empty
+/// if there are none. `precision` is that of a write.
 ///
 /// # Errors
 /// When the precision is none.
 #[wasm_bindgen]
 pub fn validate(text: &[u8], precision: &str, now_ns: i64) -> Result<Array, JsError> {
-    let Verdict { good, bad, errors } = Verdict::of(text, precision, now_ns)?;
-    let verdict: Array = [good, bad].map(JsValue::from).into_iter().collect();
+    let Verdict { good, bad, errors, mistaken } = Verdict::of(text, precision, now_ns)?;
+    let Mistaken { unit, lines } = mistaken.unwrap_or(Mistaken { unit: "", lines: 0 });
+    let verdict = Array::of4(&good.into(), &bad.into(), &unit.into(), &lines.into());
     for LineError { line, column, reason } in errors {
         verdict.push(&line.into());
         verdict.push(&column.into());

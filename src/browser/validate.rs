@@ -1,8 +1,18 @@
 //! Line protocol as it is being typed, judged by the parser that will take it.
 
+use std::ops::Range;
+
 use crate::batch::from_lines::from_lines;
 use crate::line_protocol::{Options, TimestampUnit};
-use crate::model::time::Precision;
+use crate::model::time::{D_NS, Precision, S_NS};
+
+/// A time so soon after 1970 may be a count of a coarser unit than the one it is read in: those of
+/// [`LIKELY_S`] are, read in the next finer unit, within 48 days.
+const TOO_EARLY_NS: Range<i64> = 1..50 * D_NS;
+
+/// Seconds since 1970 that people measure at: the years 2002 to 2099. A round 10^9 is a second of
+/// 1970 that somebody made up.
+const LIKELY_S: Range<i64> = 1_009_843_200..4_102_444_800;
 
 /// What a write of a text would take and refuse, as far as that can be told without a schema.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +23,17 @@ pub struct Verdict {
     pub bad: u32,
     /// The first `REJECTED_LINES_NAMED_MAX` of the bad ones, ascending.
     pub errors: Vec<LineError>,
+    /// Lines that would be taken and stored in 1970, though another unit was likely meant.
+    pub mistaken: Option<Mistaken>,
+}
+
+/// Times that are likely counts of a coarser unit than the one they are read in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mistaken {
+    /// What they look like.
+    pub unit: &'static str,
+    /// Lines with such a time.
+    pub lines: u32,
 }
 
 /// A line that would be refused.
@@ -51,7 +72,7 @@ impl Verdict {
             Ok(read) => read,
             Err(error) => {
                 let error = LineError { line: error.line, column: 1, reason: error.to_string() };
-                return Ok(Self { good: 0, bad: 1, errors: vec![error] });
+                return Ok(Self { bad: 1, errors: vec![error], ..Self::default() });
             }
         };
         let errors = rejected.named.iter().map(|error| {
@@ -61,7 +82,33 @@ impl Verdict {
         let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let rows: usize = batch.measurements.iter().map(|of| of.block.rows()).sum();
         let (good, bad) = (number(rows as u64), number(rejected.count));
-        Ok(Self { good, bad, errors: errors.collect() })
+        let times_ns = batch.measurements.iter().flat_map(|of| of.block.times_ns.iter().copied());
+        let mistaken = match unit {
+            TimestampUnit::Fixed(precision) => Mistaken::among(times_ns, precision),
+            TimestampUnit::Auto => None,
+        };
+        Ok(Self { good, bad, errors: errors.collect(), mistaken })
+    }
+}
+
+impl Mistaken {
+    /// The times among `times_ns` that are likely counts of a coarser unit than `precision`, in
+    /// which they were read: those of the unit that the first of them looks like.
+    fn among(times_ns: impl Iterator<Item = i64>, precision: Precision) -> Option<Self> {
+        let coarser = [("s", Precision::Second), ("ms", Precision::Millisecond)];
+        let coarser = coarser.into_iter().chain([("us", Precision::Microsecond)]);
+        let coarser: Vec<_> =
+            coarser.filter(|(_, other)| other.unit_ns() > precision.unit_ns()).collect();
+        let mut found: Option<Self> = None;
+        for time_ns in times_ns.filter(|time_ns| TOO_EARLY_NS.contains(time_ns)) {
+            let count = time_ns / precision.unit_ns();
+            let is_likely = |unit: Precision| LIKELY_S.contains(&(count / (S_NS / unit.unit_ns())));
+            let unit = coarser.iter().find(|(_, unit)| is_likely(*unit)).map(|(name, _)| *name);
+            let Some(unit) = unit else { continue };
+            let known = found.get_or_insert(Self { unit, lines: 0 });
+            known.lines = known.lines.saturating_add(u32::from(known.unit == unit));
+        }
+        found
     }
 }
 
@@ -85,6 +132,28 @@ mod tests {
         assert_eq!(Verdict::of(far, "s", 0).unwrap().bad, 1);
         assert_eq!(Verdict::of(far, "auto", 0).unwrap().good, 1);
         assert_eq!(Verdict::of(far, "x", 0), Err(UnknownPrecision("x".to_owned())));
+    }
+
+    #[test]
+    fn times_in_a_coarser_unit_than_said_are_told() {
+        let of = |text: &str, precision: &str| {
+            let mistaken = Verdict::of(text.as_bytes(), precision, 0).unwrap().mistaken;
+            mistaken.map(|Mistaken { unit, lines }| (unit, lines))
+        };
+        let seconds = "m v=1 1700000000\nm v=2 1700000001\nm v=3\nm v=4 1700000000000000000";
+        assert_eq!(of(seconds, ""), Some(("s", 2)));
+        assert_eq!(of("m v=1 1700000000\nm v=2", "us"), Some(("s", 1)));
+        assert_eq!(of("m v=1 1700000000", "ms"), Some(("s", 1)));
+        assert_eq!(of("m v=1 1700000000", "s"), None);
+        assert_eq!(of("m v=1 1700000000", "auto"), None);
+        assert_eq!(of("m v=1 1700000000000", "ns"), Some(("ms", 1)));
+        assert_eq!(of("m v=1 1700000000000", "us"), Some(("ms", 1)));
+        assert_eq!(of("m v=1 1700000000000000", "ns"), Some(("us", 1)));
+        assert_eq!(of("m v=1 4102444799", "ms"), Some(("s", 1)));
+        // What a person types to try, and what is of 1970 indeed.
+        for time in ["0", "1", "1000000000", "1000000000000000", "-1700000000"] {
+            assert_eq!(of(&format!("m v=1 {time}"), "ns"), None, "{time}");
+        }
     }
 
     #[test]

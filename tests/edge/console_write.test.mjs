@@ -24,6 +24,12 @@ test('2: writing', async (t) => {
   await t.test('2: lines are checked as one types, and written; the answer is shown as it is', () =>
     typing(console_),
   );
+  await t.test('2: a database that is not there is made to last, and the page says so', () =>
+    making(console_),
+  );
+  await t.test('2: times of another unit are told before they are stored in 1970', () =>
+    mistaking(console_),
+  );
   await t.test('2: files are unpacked, sent in batches, held, and sent again', () =>
     uploading(console_),
   );
@@ -64,6 +70,74 @@ async function typing(console_) {
   noProblems(console_, 'status of 400');
 }
 
+const policiesOf = async (server, db) =>
+  (await server.rows(`SHOW RETENTION POLICIES ON ${db}`)).map(([name, duration]) => [name, duration]);
+
+const attached = (name, text) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(text) });
+
+/** Older than what a database keeps that a write creates. */
+const old = 'room temp=20 1500000000';
+
+async function making({ page, server }) {
+  const database = page.locator('.write').getByLabel('Database');
+  const write = page.locator('.write').getByRole('button', { name: 'Write', exact: true });
+  const answer = page.locator('pre.answer');
+  await page.getByLabel('Precision').selectOption('s');
+
+  // Lines that are all bad make nothing.
+  await database.fill('lasting');
+  await page.getByText('There is no database lasting yet: writing makes it').waitFor();
+  await type(page, bad);
+  await page.locator('.verdict', { hasText: '0 good lines, 1 bad' }).waitFor();
+  await write.click();
+  await answer.filter({ hasText: '400' }).waitFor();
+  assert.deepEqual(await server.rows('SHOW DATABASES'), [['demo']]);
+
+  await type(page, old);
+  await page.locator('.verdict', { hasText: '1 good line' }).waitFor();
+  await write.click();
+  await answer.filter({ hasText: '204' }).waitFor();
+  assert.match(await answer.textContent(), /^There was no database lasting: it was made, and keeps its points for ever\./);
+  assert.deepEqual(await policiesOf(server, 'lasting'), [['autogen', '0s']]);
+  assert.equal((await server.rows('SELECT * FROM room', { db: 'lasting' })).length, 1);
+  await page.getByText('There is no database lasting yet').waitFor({ state: 'hidden' });
+
+  await database.fill('filed/years');
+  await page.locator('#file').setInputFiles(attached('old.lp', old));
+  const upload = page.locator('.upload', { hasText: 'old.lp' });
+  await upload.locator('p', { hasText: 'Done: 1 lines in 1 batch answered' }).waitFor();
+  await upload.getByText('There was no database filed: it was made').waitFor();
+  assert.deepEqual(await policiesOf(server, 'filed'), [
+    ['autogen', '0s'],
+    ['years', '0s'],
+  ]);
+  assert.equal((await server.rows('SELECT * FROM years.room', { db: 'filed' })).length, 1);
+  await database.fill('demo');
+}
+
+async function mistaking({ page, server }) {
+  await page.getByLabel('Precision').selectOption('ns');
+  await type(page, 'clock v=1 1700000000\nclock v=2 1700000001\nclock v=3 1700000002000000000');
+  const notice = page.locator('.write .notice').first();
+  await notice.filter({ hasText: 'These look like seconds (precision=s): read as nanoseconds, 2 lines are stored in 1970.' }).waitFor();
+  await page.getByRole('button', { name: 'Read them as seconds' }).click();
+  assert.equal(await page.getByLabel('Precision').inputValue(), 's');
+  await page.locator('.verdict', { hasText: '2 good lines, 1 bad' }).waitFor();
+  assert.ok(await notice.isHidden());
+
+  // A file waits for the answer.
+  await page.getByLabel('Precision').selectOption('ns');
+  await page.locator('#file').setInputFiles(attached('clock.lp', 'clock v=1 1700000000000'));
+  const upload = page.locator('.upload', { hasText: 'clock.lp' });
+  await upload.getByText('These look like milliseconds (precision=ms)').waitFor();
+  assert.deepEqual(await server.rows('SELECT v FROM clock', { db: 'demo' }), []);
+  await upload.getByRole('button', { name: 'They are milliseconds' }).click();
+  await upload.locator('p', { hasText: 'Done: 1 lines in 1 batch answered' }).waitFor();
+  assert.deepEqual(await server.rows('SELECT v FROM clock', { db: 'demo' }), [
+    ['2023-11-14T22:13:20Z', 1],
+  ]);
+}
+
 async function uploading({ page, server }) {
   const rows = 35_000;
   const lines = Array.from(
@@ -93,7 +167,7 @@ async function uploading({ page, server }) {
     buffer: gzipSync(lines.join('\n')),
   };
   await page.locator('#file').setInputFiles(file);
-  const upload = page.locator('.upload');
+  const upload = page.locator('.upload', { hasText: 'big.lp.gz' });
   await upload.locator('p', { hasText: '20,000 lines in 2 batches' }).waitFor();
   await upload.getByRole('button', { name: 'Pause' }).click();
   await upload.locator('p', { hasText: 'Paused' }).waitFor();

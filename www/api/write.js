@@ -1,5 +1,8 @@
 // Writes: one body to /api/v2/write, and what the server says to it.
 
+import { createDatabase, quoted } from '../influxql/statements.js';
+import { errorIn, post, Refused } from './ask.js';
+import { databases, forgetSchema } from './schema.js';
 import { request } from './transport.js';
 
 /** How the precision is called in the address, and on screen. */
@@ -9,6 +12,9 @@ export const precisions = [
   ['ms', 'milliseconds'],
   ['s', 'seconds'],
 ];
+
+/** The word for a unit. */
+export const unitName = (unit) => precisions.find(([value]) => value === unit)[1];
 
 /**
  * Sends line protocol (text or bytes). Resolves with `{ status, text, retryAfter_s }`; a status of
@@ -28,6 +34,40 @@ export async function write(lines, { db, precision }) {
         : `The server could not be reached: ${error.message}`;
     return { status: 0, text, retryAfter_s: 0 };
   }
+}
+
+/** Whether the database of `db` or `db/policy` is not there. Throws [Refused] if that is not known. */
+export const isAbsent = async (db) => !(await databases()).includes(db.split('/')[0]);
+
+/** Whether sending the same again may help. */
+export const passes = (status) => status === 0 || status === 429 || status >= 500;
+
+/**
+ * Makes the database of `db` or `db/policy`, and the policy, if there is no such database: one that
+ * a write creates keeps its points for three days only. Resolves with the sentence that says so, or
+ * with an empty one: what a token may not do, the answer to the write says. Throws [Refused] when
+ * trying again may help.
+ */
+export async function ensureDatabase(db) {
+  const [name, policy] = db.split('/');
+  const statements = [createDatabase(name)];
+  if (policy && policy !== 'autogen') {
+    const lasting = 'DURATION INF REPLICATION 1';
+    statements.push(`CREATE RETENTION POLICY ${quoted(policy)} ON ${quoted(name)} ${lasting}`);
+  }
+  forgetSchema();
+  try {
+    if (!(await isAbsent(db))) return '';
+    const response = await post(statements.join('; '));
+    const text = await response.text();
+    if (!response.ok) throw new Refused(errorIn(text, response.status), response.status);
+    if (JSON.parse(text).results.some(({ error }) => error)) return '';
+  } catch (error) {
+    if (passes(error.status)) throw error;
+    return '';
+  }
+  forgetSchema();
+  return `There was no database ${name}: it was made, and keeps its points for ever.`;
 }
 
 /** The sentence of a reply for a person: its message, line by line. */

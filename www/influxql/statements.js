@@ -26,6 +26,9 @@ export function quoted(name) {
     : `"${name.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`;
 }
 
+/** The statement that makes a database which keeps its points for ever. */
+export const createDatabase = (name) => `CREATE DATABASE ${quoted(name)}`;
+
 /** A string as InfluxQL writes it. */
 export const quotedText = (text) =>
   `'${text.replace(/\\/g, '\\\\').replace(/'/g, "\\'").replace(/\n/g, '\\n')}'`;

@@ -1,10 +1,17 @@
 // The write view: line protocol typed, checked and sent; files dropped and sent in batches.
 
 import { forgetSchema } from '../api/schema.js';
-import { answerText, precisions, write } from '../api/write.js';
+import {
+  answerText,
+  ensureDatabase,
+  isAbsent,
+  precisions,
+  unitName,
+  write,
+} from '../api/write.js';
 import { button, el, icon } from '../dom.js';
 import { change, current, onChange } from '../state.js';
-import { check, checkedLettersMax } from './check.js';
+import { check, checkedLettersMax, mistakeText } from './check.js';
 import { upload } from './upload.js';
 
 /** How long nothing is typed before the lines are checked. */
@@ -23,14 +30,16 @@ export function writePanel({ changed }) {
   });
   const place = el('div', { class: 'editor lines' }, area);
   const verdict = el('p', { class: 'verdict', 'aria-live': 'polite' });
+  const mistake = el('div', { class: 'notice row', role: 'status', hidden: true });
   const problems = el('ul', { class: 'problems' });
+  const absent = el('p', { class: 'faint', 'aria-live': 'polite', hidden: true });
   const answer = el('pre', { class: 'answer', 'aria-live': 'polite', hidden: true });
   const database = el('input', {
     required: true,
     value: current().db,
     autocomplete: 'off',
     placeholder: 'database or db/policy',
-    on: { input: ready },
+    on: { input: () => (ready(), laterAbsent()) },
   });
   const precision = el(
     'select',
@@ -41,6 +50,9 @@ export function writePanel({ changed }) {
   const uploads = el('div', { class: 'uploads' });
   let editor = plain(area);
   let timer = null;
+  let absentTimer = null;
+  /** Good lines of what was checked last; null if that is not known. */
+  let goodLines = null;
 
   const target = () => ({ db: database.value.trim(), precision: precision.value });
   function ready() {
@@ -51,6 +63,22 @@ export function writePanel({ changed }) {
     ready();
     clearTimeout(timer);
     timer = setTimeout(validate, pause_ms);
+  }
+
+  function laterAbsent() {
+    clearTimeout(absentTimer);
+    absentTimer = setTimeout(showAbsent, pause_ms);
+  }
+
+  /** Says before it happens that a write will make its database. */
+  async function showAbsent() {
+    const { db } = target();
+    const isNew = db !== '' && (await isAbsent(db).catch(() => false));
+    if (db !== target().db) return;
+    absent.hidden = !isNew;
+    absent.textContent = isNew
+      ? `There is no database ${db.split('/')[0]} yet: writing makes it, and it keeps its points for ever.`
+      : '';
   }
 
   async function validate() {
@@ -68,7 +96,9 @@ export function writePanel({ changed }) {
     }
   }
 
-  function show({ good, errors }, words) {
+  function show({ good, errors, mistaken = null }, words) {
+    goodLines = good;
+    showMistake(mistaken);
     const bad = errors.length;
     verdict.className = words ? 'verdict unknown' : bad ? 'verdict bad' : 'verdict';
     verdict.textContent =
@@ -99,18 +129,30 @@ export function writePanel({ changed }) {
     );
   }
 
+  /** Says that the times look like another unit's, with a button that takes that one. */
+  function showMistake(mistaken) {
+    mistake.hidden = mistaken === null;
+    if (mistaken === null) return;
+    const take = () => ((precision.value = mistaken.unit), later());
+    mistake.replaceChildren(
+      el('span', {}, mistakeText(mistaken, precision.value)),
+      button(`Read them as ${unitName(mistaken.unit)}`, take),
+    );
+  }
+
   async function submit() {
     send.disabled = true;
-    const reply = await write(editor.text(), target());
+    const { made, reply } = await sent(editor.text(), target(), goodLines !== 0);
     answer.hidden = false;
     answer.className = reply.status === 204 ? 'answer good' : 'answer bad';
-    answer.textContent = answerText(reply);
+    answer.textContent = [made, answerText(reply)].filter((words) => words).join('\n');
     wrote();
     ready();
   }
 
   function wrote() {
     forgetSchema();
+    showAbsent();
     if (!current().db && database.value) change({ db: database.value.split('/')[0] });
     changed();
   }
@@ -150,6 +192,7 @@ export function writePanel({ changed }) {
     if (now.db !== before.db && database.value === before.db) database.value = now.db;
     ready();
     if (now.view === 'write' && before.view !== 'write') open();
+    if (now.view === 'write') laterAbsent();
   });
 
   let isOpen = false;
@@ -163,7 +206,10 @@ export function writePanel({ changed }) {
     validate();
   }
   area.addEventListener('input', later);
-  if (current().view === 'write') open();
+  if (current().view === 'write') {
+    open();
+    laterAbsent();
+  }
   ready();
 
   return el(
@@ -181,8 +227,10 @@ export function writePanel({ changed }) {
         el('span', { class: 'gap' }),
         send,
       ),
+      absent,
       place,
       verdict,
+      mistake,
       problems,
       answer,
     ),
@@ -195,6 +243,16 @@ export function writePanel({ changed }) {
       uploads,
     ),
   );
+}
+
+/** Writes; makes the database before, if it may. `{ made, reply }`: the first in words. */
+async function sent(lines, target, mayMake) {
+  try {
+    const made = mayMake ? await ensureDatabase(target.db) : '';
+    return { made, reply: await write(lines, target) };
+  } catch ({ status, message }) {
+    return { made: '', reply: { status, text: message } };
+  }
 }
 
 /** What a text area can do of an editor. */

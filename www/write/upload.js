@@ -1,8 +1,9 @@
 // A file on its way to the server, batch by batch: it can be held, and goes on where it failed.
 
-import { answerText, write } from '../api/write.js';
+import { answerText, ensureDatabase, passes, unitName, write } from '../api/write.js';
 import { button, el } from '../dom.js';
 import { batches, contentsOf } from './batches.js';
+import { check, mistakeText } from './check.js';
 
 /** Times that a batch is sent again by itself. */
 const triesMax = 4;
@@ -10,7 +11,6 @@ const triesMax = 4;
 /** Answers of the server that are listed. */
 const answersMax = 100;
 
-const passes = (status) => status === 0 || status === 429 || status >= 500;
 const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const number = (value) => value.toLocaleString('en');
 
@@ -23,6 +23,8 @@ export function upload(file, target, done) {
     'aria-label': `Upload of ${file.name}`,
   });
   const status = el('p', { class: 'faint', 'aria-live': 'polite' }, 'Starting …');
+  const made = el('p', { class: 'made' });
+  const doubt = el('div', { class: 'notice row', role: 'status', hidden: true });
   const answers = el('ul', { class: 'answers' });
   let hold = null;
   let goOn = null;
@@ -42,6 +44,8 @@ export function upload(file, target, done) {
     { class: 'upload', 'aria-label': file.name },
     el('div', { class: 'row' }, el('strong', {}, file.name), pause),
     bar,
+    made,
+    doubt,
     status,
     answers,
   );
@@ -63,11 +67,23 @@ export function upload(file, target, done) {
     );
   };
 
+  let isReady = false;
+  /** One try of one batch; the first one finds, or makes, its database. */
+  async function attempt(bytes) {
+    try {
+      if (!isReady) made.textContent = await ensureDatabase(target.db);
+      isReady = true;
+    } catch ({ status, message }) {
+      return { status, text: message, retryAfter_s: 0 };
+    }
+    return write(bytes, target);
+  }
+
   /** One batch, until the server has taken or refused it. */
   async function send(bytes, first) {
     for (let tries = 1; ; tries += 1) {
       while (hold) await hold;
-      const reply = await write(bytes, target);
+      const reply = await attempt(bytes);
       if (!passes(reply.status)) return reply;
       if (tries % triesMax === 0) {
         tell(reply, first);
@@ -79,12 +95,28 @@ export function upload(file, target, done) {
     }
   }
 
+  /** Asks which unit it is if the times of the first batch look like those of another one. */
+  async function settlePrecision(bytes) {
+    const { mistaken } = await check(bytes, target.precision).catch(() => ({ mistaken: null }));
+    if (mistaken === null) return;
+    status.textContent = 'Waiting for your choice.';
+    target.precision = await new Promise((chosen) => {
+      const ways = [mistaken.unit, target.precision].map((unit) =>
+        button(`They are ${unitName(unit)}`, () => chosen(unit)),
+      );
+      doubt.replaceChildren(el('span', {}, mistakeText(mistaken, target.precision)), ...ways);
+      doubt.hidden = false;
+    });
+    doubt.hidden = true;
+  }
+
   async function all() {
     const stream = await contentsOf(file, (bytes) => (counts.read += bytes));
     for await (const { bytes, lines, first } of batches(
       stream,
       (count) => (counts.unpacked += count),
     )) {
+      if (counts.batches === 0) await settlePrecision(bytes);
       const reply = await send(bytes, first);
       counts.sent += bytes.length;
       counts.lines += lines;
