@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { at } from '../../scripts/project.mjs';
-import { hashOf, noProblems, opened, queries } from './console.mjs';
+import { hashOf, noProblems, opened, queries, type } from './console.mjs';
 import { has, token } from './harness.mjs';
 import { hasPythonClients } from './python.mjs';
 
@@ -59,12 +59,25 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   // A click inserts, in the way that InfluxQL quotes it.
   await page.getByRole('button', { name: 'the room', exact: true }).click();
   const editor = page.locator('.query .cm-content');
-  assert.equal(await editor.textContent(), 'SELECT * FROM "the room"');
+  assert.equal(await editor.textContent(), 'SELECT * FROM "the room" GROUP BY *');
   await page.keyboard.insertText(' WHERE ');
   await page.getByRole('button', { name: 'floor', exact: true }).click();
   await page.keyboard.insertText(' = ');
   await page.getByRole('button', { name: '2', exact: true }).click();
-  assert.equal(await editor.textContent(), `SELECT * FROM "the room" WHERE floor = '2'`);
+  assert.equal(await editor.textContent(), `SELECT * FROM "the room" WHERE floor = '2' GROUP BY *`);
+  // Whatever else is clicked, the query stays right; each series is a line of its own.
+  await type(page, 'SELECT * FROM "the room" GROUP BY * LIMIT 100');
+  await page.getByRole('button', { name: 'door', exact: true }).click();
+  assert.equal(await editor.textContent(), 'SELECT * FROM door GROUP BY * LIMIT 100');
+  await page.getByRole('button', { name: 'the room', exact: true }).click();
+  await page.getByRole('button', { name: 'temp', exact: true }).click();
+  assert.equal(await editor.textContent(), 'SELECT temp FROM "the room" GROUP BY * LIMIT 100');
+  await page.keyboard.press('Control+Enter');
+  await page.locator('.key').nth(1).waitFor();
+  assert.deepEqual(await page.locator('.key-name').allTextContents(), [
+    'the room.temp floor=1 wing=north',
+    'the room.temp floor=2 wing=north',
+  ]);
 
   // The card says what the server counts.
   await page.getByRole('button', { name: 'Read the schema anew' }).click();
@@ -216,7 +229,10 @@ test('8: settings that work when pasted, and a token that may only read', async 
     assert.match(table, /name: room\ntime +floor +temperature\n[- ]+\n\S+Z +1 +21.5/);
   });
 
+  await page.locator('.expiry', { hasText: 'keeps three days of points' }).waitFor();
+  assert.equal(await page.locator('.expiry code').textContent(), 'CREATE DATABASE "my db"');
   const telegraf = await snippet(page, 'Telegraf');
+  assert.match(telegraf, /keeps three days of points[^]*CREATE DATABASE "my db"/);
   assert.match(telegraf, new RegExp(`urls = \\["${server.url}"\\]`));
   assert.match(telegraf, /token = "\$TIDEMARK_TOKEN"[\s\S]*bucket = "my db"/);
   const grafana = await snippet(page, 'Grafana');
@@ -231,6 +247,12 @@ test('8: settings that work when pasted, and a token that may only read', async 
   await page.getByRole('button', { name: 'Create' }).click();
   const made = await page.locator('.secret').textContent();
   assert.match(made, /^apiv3_[0-9a-f]{64}$/);
+  for (const client of ['Telegraf', 'Grafana', 'curl', 'JavaScript', 'Python', 'influx shell']) {
+    await page.getByRole('tab', { name: client, exact: true }).click();
+    const text = await page.locator('.snippet').textContent();
+    assert.ok(text.includes(made), `${client} without the token`);
+    assert.doesNotMatch(text, /\bTOKEN\b|TIDEMARK_TOKEN/, client);
+  }
   const headers = { Authorization: `Bearer ${made}` };
   assert.equal(
     (await server.fetch(`/query?db=my+db&q=SHOW+MEASUREMENTS`, { headers })).status,

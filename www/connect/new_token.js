@@ -22,8 +22,11 @@ export function tokenRequest({ name, resource, read, write, expiry }) {
   };
 }
 
-/** The form, and the token that it made. */
-export function newToken() {
+/**
+ * The form, and the token that it made. `shown(token, resource)` is called with it and what it is
+ * for, and with empty texts once it is shown no more.
+ */
+export function newToken(shown) {
   const name = el('input', { required: true, autocomplete: 'off', placeholder: 'greenhouse' });
   const resource = el('input', {
     required: true,
@@ -52,11 +55,16 @@ export function newToken() {
       return answer.replaceChildren(
         el('p', { class: 'wrong' }, 'Choose reading, writing or both.'),
       );
-    await make(asked, answer);
+    const token = await make(asked, answer);
+    if (token) shown(token, asked.resource);
+    else shown('', '');
   };
   onChange((now, before) => {
     if (now.db !== before.db && resource.value === before.db) resource.value = now.db;
-    if (now.view !== before.view) answer.replaceChildren();
+    if (now.view !== before.view) {
+      answer.replaceChildren();
+      shown('', '');
+    }
   });
   return el(
     'section',
@@ -81,6 +89,7 @@ export function newToken() {
   );
 }
 
+/** Resolves with the token, or with undefined if there is none. */
 async function make(asked, answer) {
   const init = {
     method: 'POST',
@@ -97,10 +106,11 @@ async function make(asked, answer) {
       el(
         'p',
         { class: 'notice' },
-        'Copy it now: only its hash is kept, and it is not shown again.',
+        'Copy it now, or the settings beside, which have it: only its hash is kept, and it is not shown again.',
       ),
       el('div', { class: 'row' }, el('code', { class: 'secret' }, token), copy),
     );
+    return token;
   } catch (error) {
     answer.replaceChildren(el('p', { class: 'wrong', role: 'alert' }, error.message));
   }

@@ -2,6 +2,7 @@
 
 import { currentPlace, onPlace } from '../api/transport.js';
 import { button, copyFrom, el } from '../dom.js';
+import { createDatabase } from '../influxql/statements.js';
 import { current, onChange } from '../state.js';
 import { tabList } from '../tabs.js';
 import { newToken } from './new_token.js';
@@ -10,6 +11,8 @@ import { clients } from './snippets.js';
 /** The view. */
 export function connectPanel() {
   let chosen = 0;
+  /** A token that was made here and is still shown, and what it is for; or empty texts. */
+  let made = { token: '', resource: '' };
   const code = el('pre', { class: 'snippet', id: 'snippet', role: 'tabpanel', tabIndex: 0 });
   const copy = button('Copy', () => copyFrom(copy, code.textContent), { icon: 'copy' });
   const tabs = tabList(
@@ -21,25 +24,36 @@ export function connectPanel() {
     },
   );
   const show = () => {
-    code.textContent = clients[chosen][2](location.origin, current().db || 'mydb');
+    // A token of exactly one database is for that one, whichever is looked at.
+    const own = /[*/]/.test(made.resource) ? '' : made.resource;
+    const db = own || current().db || 'mydb';
+    code.textContent = clients[chosen][2](location.origin, db, made.token);
     code.setAttribute('aria-label', clients[chosen][0]);
     tabs.mark(chosen);
+    expiry.replaceChildren(
+      'A database created by a write keeps three days of points: to keep them for ever, make it first by ',
+      el('code', {}, createDatabase(db)),
+      '.',
+    );
+    showPlace();
   };
   const about = el('p', { class: 'faint' });
+  const expiry = el('p', { class: 'faint expiry' });
   const showPlace = () => {
+    const isServer = currentPlace() === 'server';
+    expiry.hidden = !isServer;
     const ofServer = [
       'Settings for ',
       el('code', {}, location.origin),
-      '. Put a token in the place of TOKEN.',
+      made.token ? ', with the token that you made.' : '. Put a token in the place of TOKEN.',
     ];
     const ofPage = [
       'The database in this page has no address that a client could reach: ',
       'these settings are for a server, put its address in.',
     ];
-    about.replaceChildren(...(currentPlace() === 'server' ? ofServer : ofPage));
+    about.replaceChildren(...(isServer ? ofServer : ofPage));
   };
   onPlace(showPlace);
-  showPlace();
   onChange((now, before) => now.db !== before.db && show());
   show();
   return el(
@@ -50,9 +64,10 @@ export function connectPanel() {
       { class: 'panel wide', 'aria-label': 'Client settings' },
       el('h2', {}, 'Connect a client'),
       about,
+      expiry,
       el('div', { class: 'bar' }, tabs.element, copy),
       code,
     ),
-    newToken(),
+    newToken((token, resource) => ((made = { token, resource }), show())),
   );
 }

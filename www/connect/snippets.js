@@ -1,4 +1,7 @@
-// Settings for clients, ready to be pasted. The token is a word to be replaced, never the real one.
+// Settings for clients, ready to be pasted. The token is one that was made a moment ago for them,
+// or else a word to be replaced: never the one that the page uses.
+
+import { createDatabase } from '../influxql/statements.js';
 
 /** A text inside single quotes of a shell. */
 const shell = (text) => `'${text.replace(/'/g, "'\\''")}'`;
@@ -6,17 +9,22 @@ const shell = (text) => `'${text.replace(/'/g, "'\\''")}'`;
 /** A text inside double quotes of TOML, YAML, JavaScript or Python. */
 const literal = (text) => JSON.stringify(text);
 
+/** The word that stands for a token. */
+const placeholder = 'TOKEN';
+
 /** A query as a command line. */
-export const curlOf = (origin, db, query) =>
+export const curlOf = (origin, db, query, token = placeholder) =>
   [
-    `curl -H 'Authorization: Token TOKEN' ${shell(`${origin}/query`)}`,
+    `curl -H 'Authorization: Token ${token}' ${shell(`${origin}/query`)}`,
     ...(db ? [`  --data-urlencode ${shell(`db=${db}`)}`] : []),
     `  --data-urlencode ${shell(`q=${query}`)}`,
   ].join(' \\\n');
 
-const telegraf = (origin, db) => `[[outputs.influxdb_v2]]
+const telegraf = (origin, db, token) => `# A database created by a write keeps three days of points.
+# To keep them for ever, make it first: ${createDatabase(db)}
+[[outputs.influxdb_v2]]
   urls = [${literal(origin)}]
-  token = "$TIDEMARK_TOKEN"
+  token = ${token ? literal(token) : '"$TIDEMARK_TOKEN"'}
   organization = "any"
   bucket = ${literal(db)}
 
@@ -25,7 +33,7 @@ const telegraf = (origin, db) => `[[outputs.influxdb_v2]]
 [[inputs.mem]]
 `;
 
-const grafana = (origin, db) => `# /etc/grafana/provisioning/datasources/tidemark.yaml
+const grafana = (origin, db, token) => `# /etc/grafana/provisioning/datasources/tidemark.yaml
 apiVersion: 1
 datasources:
   - name: Tidemark
@@ -38,25 +46,23 @@ datasources:
       httpMode: POST
       httpHeaderName1: Authorization
     secureJsonData:
-      httpHeaderValue1: "Token TOKEN"
+      httpHeaderValue1: "Token ${token || placeholder}"
 `;
 
-const curl = (origin, db) => `# Make the database, write a point, read it back.
-${curlOf(origin, '', `CREATE DATABASE ${quotedName(db)}`)}
+const curl = (origin, db, token) => `# Make the database, write a point, read it back.
+${curlOf(origin, '', createDatabase(db), token || placeholder)}
 
-curl -H 'Authorization: Token TOKEN' ${shell(`${origin}/api/v2/write?bucket=${encodeURIComponent(db)}`)} \\
+curl -H 'Authorization: Token ${token || placeholder}' ${shell(`${origin}/api/v2/write?bucket=${encodeURIComponent(db)}`)} \\
   --data-binary 'room,floor=1 temperature=21.5'
 
-${curlOf(origin, db, 'SELECT * FROM room')}
+${curlOf(origin, db, 'SELECT * FROM room', token || placeholder)}
 `;
 
-const quotedName = (db) => `"${db.replace(/\\/g, '\\\\').replace(/"/g, '\\"')}"`;
-
-const javascript = (origin, db) => `// npm install @influxdata/influxdb-client
+const javascript = (origin, db, token) => `// npm install @influxdata/influxdb-client
 import { InfluxDB, Point } from '@influxdata/influxdb-client';
 
 const url = ${literal(origin)};
-const token = process.env.TIDEMARK_TOKEN;
+const token = ${token ? literal(token) : 'process.env.TIDEMARK_TOKEN'};
 
 const writing = new InfluxDB({ url, token }).getWriteApi('any', ${literal(db)}, 'ms');
 writing.writePoint(new Point('room').tag('floor', '1').floatField('temperature', 21.5));
@@ -70,7 +76,7 @@ const response = await fetch(\`\${url}/query\`, {
 console.log(JSON.stringify(await response.json()));
 `;
 
-const python = (origin, db) => `# pip install influxdb-client
+const python = (origin, db, token) => `# pip install influxdb-client
 import json
 import os
 import urllib.parse
@@ -80,7 +86,7 @@ from influxdb_client import InfluxDBClient, Point
 from influxdb_client.client.write_api import SYNCHRONOUS
 
 url = ${literal(origin)}
-token = os.environ["TIDEMARK_TOKEN"]
+token = ${token ? literal(token) : 'os.environ["TIDEMARK_TOKEN"]'}
 
 with InfluxDBClient(url=url, token=token, org="any") as client:
     point = Point("room").tag("floor", "1").field("temperature", 21.5)
@@ -91,17 +97,17 @@ query = urllib.request.Request(url + "/query", form, {"Authorization": "Token " 
 print(json.dumps(json.load(urllib.request.urlopen(query))))
 `;
 
-const influx = (origin, db) => {
+const influx = (origin, db, token) => {
   const { hostname, port, protocol } = new URL(origin);
   const secure = protocol === 'https:' ? ' -ssl' : '';
   const number = port || (secure ? '443' : '80');
   return `# The shell of InfluxDB 1.x. The token is the password; the name does not matter.
-INFLUX_USERNAME=any INFLUX_PASSWORD=TOKEN influx -host ${hostname} -port ${number}${secure} \\
+INFLUX_USERNAME=any INFLUX_PASSWORD=${token || placeholder} influx -host ${hostname} -port ${number}${secure} \\
   -database ${shell(db)} -precision rfc3339
 `;
 };
 
-/** `[title, file type, text(origin, db)]` of each client. */
+/** `[title, file type, text(origin, db, token)]` of each client; the token may be empty. */
 export const clients = [
   ['Telegraf', 'TOML', telegraf],
   ['Grafana', 'YAML', grafana],
