@@ -37,9 +37,9 @@ const query = queryPanel({
     welcome(host, { names: () => databases().catch(() => []), ask, reload }),
 });
 const names = explorer(byId('explorer'), {
-  insert(text) {
+  put(item) {
     if (!resultViews.includes(current().view)) change({ view: 'chart' });
-    query.editor.insert(text);
+    query.editor.put(item);
   },
   names: () => query.fillDatabases(),
 });
@@ -66,6 +66,8 @@ function showPlace() {
   const { view } = current();
   if (resultViews.includes(view)) lastResult = view;
   const chosen = placeOf(view);
+  byId('main').parentElement.dataset.place = chosen;
+  names.close();
   places.forEach(([place], index) => {
     panels[place].hidden = place !== chosen;
     if (place === chosen) links[index].setAttribute('aria-current', 'page');

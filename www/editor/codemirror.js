@@ -70,17 +70,16 @@ export function makeEditor({ host, text, label, hint, changed, extensions = [] }
 
 /** What the page may do with an editor. */
 function handle(view) {
-  const replace = (from, to, insert) =>
-    view.dispatch({ changes: { from, to, insert }, selection: { anchor: from + insert.length } });
   return {
     text: () => view.state.doc.toString(),
-    setText: (text) =>
-      text !== view.state.doc.toString() && replace(0, view.state.doc.length, text),
-    insert(text) {
-      const { from, to } = view.state.selection.main;
-      const before = view.state.sliceDoc(Math.max(0, from - 1), from);
-      replace(from, to, /[\w"']$/.test(before) ? ` ${text}` : text);
-      view.focus();
+    /** Another text, with the cursor at an offset of it, or at its end. */
+    setText(text, cursor) {
+      const isSame = text === view.state.doc.toString();
+      if (isSame && cursor === undefined) return;
+      view.dispatch({
+        changes: isSame ? [] : { from: 0, to: view.state.doc.length, insert: text },
+        selection: { anchor: cursor ?? text.length },
+      });
     },
     selected() {
       const { from, to } = view.state.selection.main;

@@ -7,9 +7,9 @@ import { card } from './card.js';
 import { tree } from './tree.js';
 
 /** `{ fill, close }` of the explorer in `host`. `filled()` asks for the names of the databases. */
-export function explorer(host, { insert, names }) {
+export function explorer(host, { put, names }) {
   const figures = card();
-  const branches = tree((text) => (insert(text), close()));
+  const branches = tree((item) => (put(item), close()));
   const reload = button('Read the schema anew', () => fill(), {
     icon: 'refresh',
     alone: true,

@@ -3,7 +3,6 @@
 import * as schema from '../api/schema.js';
 import { currentOutage, mayAsk } from '../api/transport.js';
 import { button, el, icon } from '../dom.js';
-import { quoted, quotedText } from '../influxql/statements.js';
 import { change, current, onChange } from '../state.js';
 import { onScreen } from './on_screen.js';
 
@@ -60,11 +59,17 @@ function branch({ path, name, kind, detail, chosen, open, isOpen = false, title 
 
 const count = (number, word) => `${number.toLocaleString('en')} ${word}${number === 1 ? '' : 's'}`;
 
-/** `{ element, fill }`. `insert(text)` puts a name into the query. */
-export function tree(insert) {
+/** `{ element, fill }`. `put(item)` puts a name into the query, as `influxql/put.js` says. */
+export function tree(put) {
   const element = el('ul', { class: 'tree', 'aria-label': 'Databases' });
   let filling = 0;
   onChange((now, before) => now.db !== before.db && markChosen());
+
+  /** What a click on a name of a database does. */
+  const putting = (db, item) => () => {
+    if (db !== current().db) change({ db });
+    put(item);
+  };
 
   function markChosen() {
     for (const item of element.children) {
@@ -96,7 +101,7 @@ export function tree(insert) {
       kind: 'policy',
       isOpen: isDefault,
       detail: duration === '0s' ? 'for ever' : duration.replace(/(h)0m0s$/, '$1'),
-      chosen: () => insert(`${quoted(name)}.`),
+      chosen: putting(db, { kind: 'policy', name }),
       open: async () =>
         (await schema.measurements(db, name)).map((m) =>
           measurement(db, isDefault ? null : name, name, m),
@@ -110,41 +115,43 @@ export function tree(insert) {
       kind: 'measurement',
       detail: async () =>
         count(await schema.seriesCount(db, name, policy), 'series').replace('seriess', 'series'),
-      chosen: () => {
-        const source = [prefix, name].filter(Boolean).map(quoted).join('.');
-        if (db !== current().db) change({ db });
-        insert(current().query.trim() ? source : `SELECT * FROM ${source}`);
-      },
+      chosen: putting(db, { kind: 'measurement', name, measurement: name, policy: prefix }),
       open: async () => {
         const [tags, fields] = await Promise.all([
           schema.tags(db, name, policy),
           schema.fields(db, name, policy),
         ]);
         return [
-          ...tags.map((tag) => tagBranch(db, policy, name, tag)),
+          ...tags.map((tag) => tagBranch(db, policy, { tag, measurement: name, policy: prefix })),
           ...fields.map(([field, type]) =>
             branch({
               path: [db, policy, name, 'field', field],
               name: field,
               kind: 'field',
               detail: type,
-              chosen: () => insert(quoted(field)),
+              chosen: putting(db, { kind: 'field', name: field, measurement: name, policy: prefix }),
             }),
           ),
         ];
       },
     });
 
-  const tagBranch = (db, policy, m, tag) =>
+  const tagBranch = (db, policy, { tag, ...place }) =>
     branch({
-      path: [db, policy, m, 'tag', tag],
+      path: [db, policy, place.measurement, 'tag', tag],
       name: tag,
       kind: 'tag',
-      detail: async () => `tag, ${count(await schema.valueCount(db, m, tag, policy), 'value')}`,
-      chosen: () => insert(quoted(tag)),
+      detail: async () =>
+        `tag, ${count(await schema.valueCount(db, place.measurement, tag, policy), 'value')}`,
+      chosen: putting(db, { kind: 'tag', name: tag, ...place }),
       open: async () =>
-        (await schema.values(db, m, tag, policy)).map((value) =>
-          branch({ path: [db, policy, m, tag, value], name: value, kind: 'value', chosen: () => insert(quotedText(value)) }),
+        (await schema.values(db, place.measurement, tag, policy)).map((value) =>
+          branch({
+            path: [db, policy, place.measurement, tag, value],
+            name: value,
+            kind: 'value',
+            chosen: putting(db, { kind: 'value', name: value, tag, ...place }),
+          }),
         ),
     });
 

@@ -19,7 +19,7 @@ const places = {
 };
 
 /** The name that a token stands for: without quotes and escapes. */
-const nameOf = ({ kind, text }) =>
+export const nameOf = ({ kind, text }) =>
   kind === 'name' ? text.replace(/^"|"$/g, '').replace(/\\(.)/g, '$1') : text;
 
 /**

@@ -2,7 +2,12 @@
 
 import { schemaOf } from '../api/schema.js';
 import { el } from '../dom.js';
+import { put } from '../influxql/put.js';
+import { lexerTried } from '../influxql/tokenize.js';
 import { change, current, onChange } from '../state.js';
+
+/** How long a click waits for the parser that finds its place. */
+const patience_ms = 2000;
 
 /** `{ element, … }` with what both forms of the editor can do. `run()` is called by Ctrl-Enter. */
 export function queryEditor(run) {
@@ -30,7 +35,14 @@ export function queryEditor(run) {
   );
   return {
     element,
-    insert: (text) => inner.insert(text),
+    /** Puts what was chosen in the explorer into the query; as `put` of `influxql/put.js`. */
+    async put(item) {
+      await lexerTried(patience_ms);
+      const { text, cursor } = put(current().query, inner.selected(), item);
+      inner.setText(text, cursor);
+      change({ query: text });
+      inner.focus();
+    },
     selected: () => inner.selected(),
     mark: (places) => inner.mark(places),
     goTo: (offset) => inner.goTo(offset),
@@ -57,11 +69,9 @@ async function load(element, area, run) {
 /** What a text area can do of it. */
 function plain(area) {
   return {
-    setText: (text) => text !== area.value && (area.value = text),
-    insert(text) {
-      area.setRangeText(text, area.selectionStart, area.selectionEnd, 'end');
-      change({ query: area.value });
-      area.focus();
+    setText(text, cursor) {
+      if (text !== area.value) area.value = text;
+      if (cursor !== undefined) area.setSelectionRange(cursor, cursor);
     },
     selected: () => ({
       from: area.selectionStart,
