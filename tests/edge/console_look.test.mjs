@@ -118,6 +118,38 @@ const looks = [
 /** Of these the narrow one is looked at in the dark too. */
 const darkAndNarrow = ['chart', 'sign-in'];
 
+test('in a small window the explorer never covers what is looked at', async (t) => {
+  const console_ = await opened(t, { hash: null });
+  if (!console_) return;
+  const { page, server, go } = console_;
+  await server.query('CREATE DATABASE demo');
+  await server.mustWrite('room t=1', { db: 'demo' });
+  await page.setViewportSize(narrow);
+  await go(hashOf({ db: 'demo' }));
+  /** Whether a part is wholly on the screen, and what is there. */
+  const isSeen = (selector) =>
+    page.locator(selector).evaluate((part) => {
+      const { left, top, right, bottom } = part.getBoundingClientRect();
+      const [x, y] = [(left + right) / 2, (top + Math.min(bottom, innerHeight)) / 2];
+      return top >= 0 && top < innerHeight / 2 && part.contains(document.elementFromPoint(x, y));
+    });
+  const explorer = page.getByRole('button', { name: 'Explorer' });
+  for (const [view, part] of [
+    ['Write', '.write .editor'],
+    ['Connect', '.connect .snippet'],
+  ]) {
+    await explorer.click();
+    await page.getByRole('button', { name: 'room', exact: true }).waitFor();
+    await page.getByRole('navigation').getByRole('button', { name: view, exact: true }).click();
+    await page.locator(part).waitFor();
+    assert.ok(await isSeen(part), `${view} is covered`);
+    assert.ok(await explorer.isHidden());
+    await page.getByRole('navigation').getByRole('button', { name: 'Query', exact: true }).click();
+    assert.equal(await explorer.getAttribute('aria-expanded'), 'false');
+  }
+  noProblems(console_);
+});
+
 test('every state is accessible, fits, and has its picture, light and dark, wide and narrow', async (t) => {
   const console_ = await opened(t, { signedIn: false });
   if (!console_) return;
