@@ -41,7 +41,8 @@ const kinds = {
   engine: {
     cargo: ['--no-default-features', '--features', 'browser'],
     env: {},
-    bind: ['--target', 'web'],
+    // A worker that tabs share cannot be replaced after an abort: www/engine/worker.js begins anew.
+    bind: ['--target', 'web', '--experimental-reset-state-function'],
   },
 };
 

@@ -6,9 +6,12 @@ import {
   currentPlace,
   currentUnstored,
   forget,
+  isForgetful,
   isKept,
+  isShared,
   isStatic,
   moveTo,
+  onEngineState,
   onPlace,
   setKept,
   storeNow,
@@ -31,10 +34,11 @@ export function sessionCorner(host, reload) {
 
   const show = () => {
     const isServer = currentPlace() === 'server';
-    const inBrowser = currentUnstored() ? 'In this browser, not stored' : 'In this browser';
+    const inBrowser = isKept() ? 'In this browser' : 'In this browser, not kept';
+    const ofBrowser = currentUnstored() ? 'In this browser, not stored' : inBrowser;
     const ofServer = currentOutage() ? `${location.host}, no answer` : location.host;
-    placeText.textContent = isServer ? ofServer : inBrowser;
-    placeButton.classList.toggle('local', !isServer);
+    placeText.textContent = isServer ? ofServer : ofBrowser;
+    placeButton.classList.toggle('local', !isServer && (!isKept() || currentUnstored() !== null));
     placeButton.classList.toggle('wanted', (isServer ? currentOutage() : currentUnstored()) !== null);
     tokenText.textContent = token() ? 'Token set' : 'Enter token';
     tokenButton.classList.toggle('wanted', !token());
@@ -60,8 +64,22 @@ export function sessionCorner(host, reload) {
   );
   host.replaceChildren(placeMenu.element, tokenMenu.element);
   onPlace(show);
+  onEngineState(show);
+  addEventListener('beforeunload', (event) => isForgetful() && event.preventDefault());
   show();
   return show;
+}
+
+/** How long the data in this browser is there, and who has it. */
+export function fateText() {
+  if (isKept()) {
+    return isShared()
+      ? 'It survives a reload, and all tabs share it.'
+      : 'It survives a reload; one tab at a time has it.';
+  }
+  return isShared()
+    ? 'All tabs share it; it is forgotten when the last one is closed or reloaded.'
+    : 'It is forgotten when this page is closed or reloaded, and no other tab has it.';
 }
 
 function fillPlaces(panel, done) {
@@ -84,10 +102,12 @@ function fillPlaces(panel, done) {
       'aria-pressed': String(currentPlace() === place),
     });
   const keep = el('input', { type: 'checkbox', checked: isKept(), on: { change: keepOrNot } });
+  const fate = el('p', { class: 'faint' }, fateText());
   async function keepOrNot() {
     wrong.textContent = '';
     try {
       await setKept(keep.checked);
+      fate.textContent = fateText();
     } catch (error) {
       keep.checked = isKept();
       wrong.textContent = error.message;
@@ -121,6 +141,7 @@ function fillPlaces(panel, done) {
       ? [
           ...(notStored ?? []),
           el('label', { class: 'check' }, keep, 'Keep the data in this browser'),
+          fate,
           button('Forget the data', attempt(forget)),
         ]
       : [

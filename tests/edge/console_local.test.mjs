@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { chromium } from 'playwright-core';
 
@@ -90,14 +92,22 @@ const inStorage = (page, work) =>
     };
   })`);
 
+/** Resolves when nothing was asked of the host for a while: all that comes ahead is there. */
+async function quiet({ asked }) {
+  for (let before = -1; asked.length !== before; ) {
+    before = asked.length;
+    await sleep(500);
+  }
+}
+
 test('10: without a server and without a network: write, query, explore, chart', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, context, host, problems } = it;
   await page.getByRole('button', { name: 'Load sample data' }).waitFor();
-  assert.equal(await corner(page).innerText(), 'In this browser');
+  assert.equal(await corner(page).innerText(), 'In this browser, not kept');
   await page.waitForFunction(() => performance.getEntriesByName(new URL('sample/weather.lp.gz', document.baseURI).href).length > 0);
-  await page.waitForLoadState('networkidle');
+  await quiet(host);
   await context.setOffline(true);
   const before = host.asked.length;
 
@@ -128,7 +138,7 @@ test('10: without a server and without a network: write, query, explore, chart',
   assert.deepEqual(problems, []);
 });
 
-test('10: the data is kept if one wishes, only by one tab, and never taken when it is damaged', async (t) => {
+test('10: the data is kept if one wishes, and never taken when it is damaged', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, problems } = it;
@@ -172,13 +182,6 @@ test('10: the data is kept if one wishes, only by one tab, and never taken when 
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 
-  // Another tab may not write beside this one, but may go on without.
-  const second = await another(it);
-  await second.getByText('open in another tab').waitFor();
-  await second.getByRole('button', { name: 'Go on with an empty one' }).click();
-  await empty(second);
-  await second.close();
-
   // One byte of one row.
   await page.goto('about:blank');
   const broken = await it.context.newPage();
@@ -202,16 +205,139 @@ test('10: the data is kept if one wishes, only by one tab, and never taken when 
   assert.deepEqual(problems, []);
 });
 
+test('10: all tabs have one database, kept or not, until the last one is left', async (t) => {
+  const it = await local(t);
+  if (!it) return;
+  const { page, problems } = it;
+  const empty = (of) => of.getByText('The database is empty').waitFor();
+  const written = async (of, line) => {
+    await write(of, 'home', line);
+    await send(of);
+    await of.locator('pre.answer.good').waitFor();
+  };
+  const q = 'SELECT count(t) FROM room';
+  const counted = async (of) => (await cells(of, 'home', q))[0][1];
+  await empty(page);
+  await page.getByText('It lives in this browser and is not kept').waitFor();
+  await written(page, 'room t=20 1700000000');
+
+  const second = await another(it);
+  assert.equal(await counted(second), '1');
+  await written(second, 'room t=21 1700000001');
+  await page.bringToFront();
+  assert.equal(await counted(page), '2');
+
+  // What one tab keeps, the others know of; it survives both.
+  await keep(second, true);
+  await page.waitForFunction(() => document.querySelector('#session .place').innerText === 'In this browser');
+  await second.close();
+  await page.goto('about:blank');
+  await page.goto(it.host.url);
+  assert.equal(await counted(page), '2');
+
+  // Not kept any more: leaving asks first, and then it is gone.
+  await keep(page, false);
+  const third = await another(it);
+  assert.equal(await counted(third), '2');
+  assert.equal(await leaving(third), false, 'it asks although another tab has the data');
+  await third.close();
+  await page.bringToFront();
+  await page.getByRole('button', { name: 'Query', exact: true }).click();
+  await page.waitForTimeout(300);
+  assert.equal(await leaving(page), true, 'the data is gone without a word');
+  await page.goto(it.host.url);
+  await empty(page);
+  assert.equal(await leaving(page), false, 'it asks for nothing');
+  assert.deepEqual(problems, []);
+});
+
+test('10: where tabs cannot share, one has what is stored, and the other is told', async (t) => {
+  const it = await local(t);
+  if (!it) return;
+  const { page, context, problems } = it;
+  const empty = (of) => of.getByText('The database is empty').waitFor();
+  await empty(page);
+  await keep(page, true);
+  await context.addInitScript(() => delete globalThis.SharedWorker);
+  const second = await another(it);
+  await second.getByText('open in another tab').waitFor();
+  await second.getByRole('button', { name: 'Go on with an empty one' }).click();
+  await empty(second);
+  await second.getByText('no other tab has it').waitFor();
+  assert.equal(await corner(second).innerText(), 'In this browser, not kept');
+  assert.equal(await corner(page).innerText(), 'In this browser');
+  assert.deepEqual(problems, []);
+});
+
+/** Leaves the page; whether the browser asks before. */
+async function leaving(page) {
+  let hasAsked = false;
+  const answer = (dialog) => ((hasAsked = true), dialog.accept());
+  page.on('dialog', answer);
+  await page.goto('about:blank');
+  page.off('dialog', answer);
+  return hasAsked;
+}
+
+test('10: an engine that breaks off begins anew from what is stored, in all tabs', async (t) => {
+  const it = await local(t);
+  if (!it) return;
+  const { page, problems } = it;
+  await page.getByText('The database is empty').waitFor();
+  await write(page, 'home', 'room t=20 1700000000');
+  await send(page);
+  await page.locator('pre.answer.good').waitFor();
+  await keep(page, true);
+  const second = await another(it);
+  const q = 'SELECT count(t) FROM room';
+  assert.deepEqual(await cells(second, 'home', q), [['1970-01-01T00:00:00Z', '1']]);
+  await inSharedWorker(it.context.browser(), `{
+    const { now } = Date;
+    Date.now = () => {
+      Date.now = now;
+      throw new WebAssembly.RuntimeError('unreachable');
+    };
+  }`);
+  await second.getByRole('button', { name: 'Run' }).click();
+  await second.locator('.problem', { hasText: 'The in-browser database broke off (unreachable).' }).waitFor();
+  for (const tab of [second, page]) {
+    await tab.bringToFront();
+    await follow(tab, { db: 'home', q: `${q} `, view: 'table', range: 'all' });
+    await tab.locator('tbody td').first().waitFor();
+  }
+  assert.deepEqual(problems, []);
+});
+
+/** Runs a script in the only worker that is shared. */
+async function inSharedWorker(browser, expression) {
+  const devtools = await browser.newBrowserCDPSession();
+  const { targetInfos } = await devtools.send('Target.getTargets');
+  const [worker] = targetInfos.filter(({ type }) => type === 'shared_worker');
+  const { targetId } = worker;
+  const { sessionId } = await devtools.send('Target.attachToTarget', { targetId, flatten: false });
+  const answered = new Promise((resolve) => {
+    devtools.on('Target.receivedMessageFromTarget', ({ message }) => {
+      const reply = JSON.parse(message);
+      if (reply.id === 1) resolve(reply);
+    });
+  });
+  const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
+  await devtools.send('Target.sendMessageToTarget', { sessionId, message });
+  const { result, error } = await answered;
+  assert.deepEqual([error, result?.exceptionDetails], [undefined, undefined]);
+  await devtools.detach();
+}
+
 test('10: an engine that does not start says why, and a later one goes on', async (t) => {
   const it = await local(t);
   if (!it) return;
-  const { page, context } = it;
-  const module = '**/tidemark_bg.wasm';
+  const { page, host } = it;
   await page.getByText('The database is empty').waitFor();
-  await context.route(module, (route) => route.fulfill({ contentType: 'application/wasm', body: 'none' }));
-  await page.reload();
+  host.instead.set('engine/tidemark_bg.wasm', 'none');
+  await page.goto('about:blank');
+  await page.goto(host.url);
   await page.getByText(/could not be loaded: .*expected magic word/).waitFor();
-  await context.unroute(module);
+  host.instead.clear();
   await page.getByRole('button', { name: 'Try again' }).click();
   await page.getByText('The database is empty').waitFor();
 });
@@ -275,11 +401,10 @@ test('10: what could not be stored is said, stored later, and no switch says wha
   const q = 'SELECT count(t) FROM room';
   const full = (isFull) => page.evaluate((value) => globalThis.disk.postMessage(value), isFull);
   await page.addInitScript(() => (globalThis.disk = new BroadcastChannel('disk')));
-  await page.route('**/engine/worker.js', async (route) => {
-    const response = await route.fetch();
-    await route.fulfill({ response, body: `${await response.text()}\n(${fullDisk})();` });
-  });
-  await page.reload();
+  const worker = readFileSync(join(staticFolder, 'engine', 'worker.js'), 'utf8');
+  it.host.instead.set('engine/worker.js', `${worker}\n(${fullDisk})();`);
+  await page.goto('about:blank');
+  await page.goto(it.host.url);
   const kept = page.getByLabel('Keep the data in this browser');
   const refused = page.locator('.menu .wrong', { hasText: 'could not be written' });
   await page.getByText('The database is empty').waitFor();
@@ -293,7 +418,7 @@ test('10: what could not be stored is said, stored later, and no switch says wha
   await kept.click();
   await refused.waitFor();
   assert.equal(await kept.isChecked(), false);
-  assert.equal(await corner(page).innerText(), 'In this browser');
+  assert.equal(await corner(page).innerText(), 'In this browser, not kept');
   await full(false);
   await kept.click();
   await page.waitForFunction(() => localStorage.getItem('tidemark.persist') === 'yes');
@@ -342,4 +467,36 @@ test('10: a console that was built for a server never becomes its own database',
   await page.goto(host.url);
   await page.getByText('answers 404, which no working Tidemark does').waitFor();
   assert.match(await corner(page).innerText(), /, no answer$/);
+});
+
+test('10: the engine finds its files wherever the page is, and takes what fetch takes', async (t) => {
+  const it = await local(t);
+  if (!it) return;
+  const page = await it.context.newPage();
+  const empty = { contentType: 'text/html', body: '<!doctype html><title>mine</title>' };
+  const mine = `${it.host.url}some/where/else.html`;
+  await page.route(mine, (route) => route.fulfill(empty));
+  await page.goto(mine);
+  const content = `
+    import { startEngine } from '../../engine/engine.js';
+    const engine = await startEngine();
+    const lines = new Request('/write?db=demo', { method: 'POST', body: 'room t=1 1' });
+    const query = new URL('/query?db=demo&q=SELECT+t+FROM+room', location);
+    const headers = { Accept: 'application/csv' };
+    const asked = new Request(query, { headers });
+    window.found = {
+      written: (await engine.fetch(lines)).status,
+      csv: await (await engine.fetch(asked)).text(),
+      json: (await (await engine.fetch(asked, { headers: {} })).json()).results[0].series[0].values,
+      url: (await engine.fetch(query)).status,
+    };
+    await engine.close();`;
+  await page.addScriptTag({ type: 'module', content });
+  const found = await (await page.waitForFunction(() => window.found)).jsonValue();
+  assert.deepEqual(found, {
+    written: 204,
+    csv: 'name,tags,time,t\nroom,,1,1\n',
+    json: [['1970-01-01T00:00:00.000000001Z', 1]],
+    url: 200,
+  });
 });

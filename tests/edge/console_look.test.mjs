@@ -88,6 +88,9 @@ const states = {
     await page.getByRole('button', { name: 'Any time' }).click();
   },
   async history({ page }) {
+    // What a link asked is not listed, what was run is.
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.locator('.problem button').waitFor();
     await page.getByRole('button', { name: 'History' }).click();
     await page.locator('.past').first().waitFor();
   },

@@ -14,19 +14,21 @@ const types = {
 };
 
 /**
- * Serves `folder` below the path `/somewhere/` until the test `t` is over: `{ url, asked }`, where
- * `asked` lists every path that was asked for.
+ * Serves `folder` below the path `/somewhere/` until the test `t` is over: `{ url, asked, instead }`,
+ * where `asked` lists every path that was asked for, and `instead` holds texts that are served in the
+ * place of files, by their names.
  */
 export async function staticHost(t, folder) {
   const below = '/somewhere/';
   const asked = [];
+  const instead = new Map();
   const server = createServer(async ({ url }, response) => {
     const path = normalize(url.split('?')[0]);
     asked.push(path);
     const name = path.endsWith('/') ? 'index.html' : path.slice(below.length);
     try {
       if (!path.startsWith(below)) throw new Error('outside');
-      const bytes = await readFile(join(folder, name));
+      const bytes = instead.get(name) ?? (await readFile(join(folder, name)));
       response.setHeader('Content-Type', types[extname(name)] ?? 'application/octet-stream');
       response.end(bytes);
     } catch {
@@ -39,5 +41,5 @@ export async function staticHost(t, folder) {
     server.close(resolve);
     server.closeAllConnections();
   }));
-  return { url: `http://127.0.0.1:${server.address().port}${below}`, asked };
+  return { url: `http://127.0.0.1:${server.address().port}${below}`, asked, instead };
 }

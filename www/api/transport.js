@@ -6,6 +6,7 @@ import { setToken, token } from './token.js';
 const kept = 'tidemark.place';
 const keeping = 'tidemark.persist';
 const listeners = [];
+const stateListeners = [];
 
 /** Whether the page was built to stand without a server: `npm run build -- --static`. */
 export const isStatic = document.documentElement.dataset.place === 'browser';
@@ -13,9 +14,9 @@ export const isStatic = document.documentElement.dataset.place === 'browser';
 let place = isStatic ? 'browser' : (ofBrowser.get(kept) ?? 'server');
 let outage = null;
 let starting = null;
+let running = null;
 let checking = null;
 let trouble = null;
-let unstored = null;
 /** Whether this page goes without what is kept. */
 let isAside = false;
 
@@ -30,19 +31,28 @@ export const mayAsk = () => place === 'browser' || (token() !== '' && outage ===
 
 const announce = () => listeners.forEach((listener) => listener(place));
 
-/** Whether what the engine holds is kept in the browser's storage. */
-export const isKept = () => !isAside && ofBrowser.get(keeping) === 'yes';
+/** Whether what the engine holds is kept in the browser's storage, or will be once it has started. */
+export const isKept = () =>
+  running?.state.isKept ?? (!isAside && ofBrowser.get(keeping) === 'yes');
 
 /** Why something of what is to be kept is not stored; or null. */
-export const currentUnstored = () => unstored;
-
-function tellUnstored(message) {
-  unstored = message;
-  announce();
-}
+export const currentUnstored = () => running?.state.unstored ?? null;
 
 /** Stores what could not be stored. Rejects if it still cannot be. */
 export const storeNow = async () => (await engine()).store();
+
+/**
+ * Whether leaving the page loses what was written: it is in this browser, not kept, and no other
+ * tab has it.
+ */
+export const isForgetful = () => {
+  if (place !== 'browser' || !running) return false;
+  const { isKept: isStored, isEmpty, tabs, unstored } = running.state;
+  return !isEmpty && (!isStored || unstored !== null) && tabs <= 1;
+};
+
+/** Whether all tabs have the database of this page. */
+export const isShared = () => running?.isShared === true;
 
 /** Why the engine does not start, with a `code` of `engine.js`; or null. */
 export const engineTrouble = () => trouble;
@@ -50,14 +60,22 @@ export const engineTrouble = () => trouble;
 /** Calls `listener(place)` after each change of place. */
 export const onPlace = (listener) => listeners.push(listener);
 
+/** Calls `listener()` after each change of what is said above of the engine. */
+export const onEngineState = (listener) => stateListeners.push(listener);
+
+const tellState = () => stateListeners.forEach((listener) => listener());
+
 const load = (settings) =>
   import('../engine/engine.js').then(({ startEngine }) => startEngine(settings));
 
 /** The engine of the page, loaded when somebody needs it. */
 export function engine() {
-  starting ??= load({ persist: isKept(), unstored: tellUnstored }).then(
+  const settings = { persist: isKept(), shared: !isAside, changed: tellState };
+  starting ??= load(settings).then(
     (started) => {
       trouble = null;
+      running = started;
+      tellState();
       return started;
     },
     (error) => {

@@ -1,8 +1,9 @@
-// The whole database in this browser: the same API as the server's, in a web worker of its own.
+// The whole database in this browser: the same API as the server's, in a web worker of this page, or
+// in one that all tabs share.
 
 /** Names of failures, in the `code` of an [EngineError]. */
 export const codes = {
-  /** Another tab has the stored database open. */
+  /** Another tab has the stored database open, and cannot share it. */
   inUse: 'in-use',
   /** What is stored is damaged, or of another version: it can be forgotten. */
   unreadable: 'unreadable',
@@ -23,25 +24,50 @@ export class EngineError extends Error {
   }
 }
 
-/** Where the page is: scripts may lie in chunks elsewhere. */
-const beside = (name) => new URL(`engine/${name}`, document.baseURI).href;
+/** A file beside this one, wherever the page is. */
+const beside = (name) => new URL(name, import.meta.url).href;
+
+/** Tabs share a worker if they speak alike: changes with what is said between page and worker. */
+const sharedName = 'tidemark 1';
+
+const hasSharing = typeof SharedWorker !== 'undefined';
 
 /** Statuses that have no body. */
 const bodiless = [101, 204, 205, 304];
 
-/** One worker, and the calls that it has not answered. */
+/** A worker of this page, or a port to the one of all tabs, and the calls that are not answered. */
 class Channel {
-  constructor(unstored) {
-    this.unstored = unstored;
+  constructor(isShared, changed) {
     this.calls = new Map();
     this.last = 0;
-    this.worker = new Worker(beside('worker.js'), { type: 'module', name: 'tidemark' });
-    this.worker.onmessage = ({ data }) => this.take(data);
+    this.changed = changed;
+    const script = beside('worker.js');
+    this.worker = isShared
+      ? new SharedWorker(script, { type: 'module', name: sharedName })
+      : new Worker(script, { type: 'module', name: 'tidemark' });
+    this.port = isShared ? this.worker.port : this.worker;
+    this.port.onmessage = ({ data }) => this.take(data);
     this.worker.onerror = (event) => {
       event.preventDefault();
       const message = `The in-browser database could not be loaded: ${event.message ?? 'no script'}`;
       this.end({ code: codes.load, message });
     };
+  }
+
+  /**
+   * Starts the database there, or joins it. Other tabs know of this one by a lock that it holds:
+   * the browser takes it away with the tab, however that ends.
+   */
+  async start(given) {
+    const isSeen = this.port !== this.worker && navigator.locks;
+    const tab = isSeen ? crypto.randomUUID() : null;
+    if (isSeen) {
+      await new Promise((held, failed) => {
+        const hold = () => new Promise((release) => held((this.leave = release)));
+        navigator.locks.request(tab, hold).catch(failed);
+      });
+    }
+    this.changed(await this.ask('start', { wasm: beside('tidemark_bg.wasm'), tab, ...given }));
   }
 
   ask(what, given, transfer = []) {
@@ -50,12 +76,12 @@ class Channel {
     const id = this.last;
     return new Promise((resolve, reject) => {
       this.calls.set(id, { resolve, reject });
-      this.worker.postMessage({ id, what, given }, transfer);
+      this.port.postMessage({ id, what, given }, transfer);
     });
   }
 
-  take({ id, value, error, unstored }) {
-    if (unstored !== undefined) return this.unstored(unstored);
+  take({ id, value, error, state }) {
+    if (state) return this.changed(state);
     const call = this.calls.get(id);
     this.calls.delete(id);
     if (error === undefined) call?.resolve(value);
@@ -65,7 +91,9 @@ class Channel {
 
   end(error) {
     this.ended = error;
-    this.worker.terminate();
+    if (this.port === this.worker) this.worker.terminate();
+    else this.port.close();
+    this.leave?.();
     for (const { reject } of this.calls.values()) reject(new EngineError(error));
     this.calls.clear();
   }
@@ -73,27 +101,35 @@ class Channel {
 
 /**
  * Starts the database. With `persist` it goes on from what is stored in this browser and stores
- * whatever changes; without, it is empty and gone with the page. `unstored(message)` is called when
- * something cannot be stored, and with null when all is. Rejects with an [EngineError].
+ * whatever changes; without, it is empty and gone with the page. All tabs of the site that start it
+ * with `shared` have the same one, kept or not, for as long as one of them is open: so it is with
+ * `persist` unless told otherwise, and never where the browser cannot (`engine.isShared`).
+ * `changed(state)` is called with each other `engine.state`. Rejects with an [EngineError].
  */
-export async function startEngine({ persist = false, unstored = () => {} } = {}) {
-  const engine = new Engine(persist, unstored);
+export async function startEngine({ persist = false, shared = persist, changed = () => {} } = {}) {
+  const engine = new Engine(persist, shared && hasSharing, changed);
   await engine.channel();
   return engine;
 }
 
 class Engine {
-  constructor(persist, unstored) {
+  /**
+   * Whether it is kept, why something of it is not stored (or null), whether no database was made
+   * in it yet, and how many tabs have it.
+   */
+  state = { isKept: false, unstored: null, isEmpty: true, tabs: 1 };
+
+  constructor(persist, isShared, changed) {
     this.persist = persist;
-    this.unstored = unstored;
+    this.isShared = isShared;
+    this.changed = changed;
   }
 
   /** The worker; a new one after it broke off. */
   channel() {
     if (this.started === undefined) {
-      const channel = new Channel(this.unstored);
-      const given = { wasm: beside('tidemark_bg.wasm'), persist: this.persist };
-      this.started = channel.ask('start', given).then(
+      const channel = new Channel(this.isShared, (state) => this.take(state));
+      this.started = channel.start({ persist: this.persist }).then(
         () => channel,
         (error) => {
           channel.end({ code: error.code, message: error.message });
@@ -105,8 +141,20 @@ class Engine {
     return this.started;
   }
 
+  /** Another tab may have changed whether it is kept. */
+  take(state) {
+    this.state = state;
+    this.persist = state.isKept;
+    this.changed(state);
+  }
+
   async ask(what, given, transfer) {
-    const channel = await this.channel();
+    let channel = await this.channel();
+    if (channel.ended) {
+      // It broke off while another tab asked: what this one asks is the next call.
+      this.started = undefined;
+      channel = await this.channel();
+    }
     try {
       return await channel.ask(what, given, transfer);
     } catch (error) {
@@ -116,11 +164,13 @@ class Engine {
   }
 
   /**
-   * As `window.fetch`, for the paths of the API; a request without `Authorization` may everything.
+   * As `window.fetch`, for the paths of the API, whatever host an address names; a request without
+   * `Authorization` may everything.
    */
-  async fetch(path, init = {}) {
-    const url = new URL(path, 'http://in-browser.invalid');
-    const request = new Request(url, init);
+  async fetch(input, init) {
+    const isRequest = input instanceof Request;
+    const request = new Request(isRequest ? input : new URL(input, 'http://in-browser.invalid'), init);
+    const url = new URL(request.url);
     const { signal } = request;
     signal.throwIfAborted();
     const body = new Uint8Array(await request.arrayBuffer());
@@ -142,7 +192,8 @@ class Engine {
 
   /**
    * Reads line protocol as a write would. `precision` is that of a write; empty is nanoseconds.
-   * Returns `{ good, bad, errors: [{ line, column, reason }] }`, the first 100 errors.
+   * Returns `{ good, bad, errors: [{ line, column, reason }], mistaken }`, the first 100 errors;
+   * `mistaken` is null or `{ unit, lines }`: so many times look like counts of another unit.
    */
   async validate(text, precision = '') {
     return this.ask('validate', { text, precision });
@@ -154,7 +205,6 @@ class Engine {
    */
   async keep(persist) {
     await this.ask('keep', { persist });
-    this.persist = persist;
   }
 
   /** Stores what could not be stored before. Rejects if it still cannot be. */
@@ -167,7 +217,7 @@ class Engine {
     await this.ask('forget', {});
   }
 
-  /** Ends the worker; what is stored stays. */
+  /** Leaves it; its worker ends with the last page that has it. What is stored stays. */
   async close() {
     const channel = await this.started?.catch(() => undefined);
     channel?.end({ code: codes.load, message: 'The in-browser database was closed.' });

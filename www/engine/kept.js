@@ -1,9 +1,15 @@
 // What the browser keeps of the database: rows in IndexedDB, each a text key and bytes that the
-// engine made and checks. Only one page at a time has them open.
+// engine made and checks. Only one worker at a time has them open, which tabs may share.
 
 const databaseName = 'tidemark';
 const storeName = 'rows';
 const lockName = 'tidemark-rows';
+
+/**
+ * A page that was closed a moment ago may still have them open: as good as surely it is one if tabs
+ * share them, and it takes its time where much else runs.
+ */
+const lockWaitMs = typeof SharedWorkerGlobalScope === 'undefined' ? 1500 : 8000;
 
 /** Rows that are read at once. */
 const pageRows = 64;
@@ -44,11 +50,12 @@ async function opened() {
 function locked() {
   if (!navigator.locks) return Promise.resolve(() => {});
   return new Promise((resolve, reject) => {
-    const hold = (lock) => {
-      if (lock) return new Promise((release) => resolve(release));
-      reject(new Failure('in-use', 'The stored database is open in another tab: close it there.'));
-    };
-    navigator.locks.request(lockName, { ifAvailable: true }, hold).catch(reject);
+    const signal = AbortSignal.timeout(lockWaitMs);
+    const hold = () => new Promise((release) => resolve(release));
+    navigator.locks.request(lockName, { signal }, hold).catch((error) => {
+      const message = 'The stored database is open in another tab: close it there.';
+      reject(error.name === 'TimeoutError' ? new Failure('in-use', message) : error);
+    });
   });
 }
 

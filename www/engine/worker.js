@@ -1,8 +1,8 @@
-// The database's own thread: takes requests one by one, lets time pass, and stores what changed
-// before it answers, so that what was acknowledged survives a reload.
+// The database's own thread, of one page or shared by all tabs: takes requests one by one, lets time
+// pass, and stores what changed before it answers, so that what was acknowledged survives a reload.
 
-import load, { Tidemark, validate } from '../../.cache/engine/tidemark.js';
-import { Failure, Kept } from './kept.js';
+import load, { __wbg_reset_state, Tidemark, validate } from '../../.cache/engine/tidemark.js';
+import { Failure, isStored, Kept } from './kept.js';
 
 /** Alarms that are overdue come at least this far apart, so that requests get their turn. */
 const alarmPauseMs = 20;
@@ -16,6 +16,12 @@ let database;
 /** @type {Kept | undefined} */
 let kept;
 let timer;
+/** Whoever asks: the page whose worker this is, or a port of each tab that shares it. */
+const clients = new Set();
+/** What the clients were told last. */
+let told = '';
+/** What opens and closes the stored rows comes one after the other, whichever tab asks for it. */
+let lastTurn = Promise.resolve();
 
 const nowNs = () => BigInt(Date.now()) * 1_000_000n;
 
@@ -34,16 +40,13 @@ const changed = () => (kept ? database.changes() : []);
 async function store(changes = changed()) {
   try {
     await kept?.write(changes);
-    tellUnstored(null);
+    unstored = null;
   } catch (error) {
-    tellUnstored(error.message);
+    unstored = error.message;
     throw error;
+  } finally {
+    tell();
   }
-}
-
-function tellUnstored(message) {
-  if (unstored !== message) postMessage({ unstored: message });
-  unstored = message;
 }
 
 function armAlarm() {
@@ -62,8 +65,36 @@ function onTime(work) {
     store().catch(() => {});
     armAlarm();
   } catch (error) {
-    postMessage({ error: described(error) });
+    breakOff(error);
   }
+}
+
+/** What the page says of the database. */
+const state = () => ({
+  isKept: kept !== undefined,
+  unstored,
+  isEmpty: database?.is_empty() ?? true,
+  tabs: clients.size,
+});
+
+/** Tells every client of another state. */
+function tell() {
+  const now = state();
+  const text = JSON.stringify(now);
+  if (text !== told) clients.forEach((client) => client.postMessage({ state: now }));
+  told = text;
+}
+
+/** Begins anew after the engine broke off: what was stored is read again at the next start. */
+function breakOff(error) {
+  clearTimeout(timer);
+  kept?.close();
+  kept = undefined;
+  database = undefined;
+  unstored = null;
+  told = '';
+  __wbg_reset_state();
+  clients.forEach((client) => client.postMessage({ error: described(error) }));
 }
 
 async function open() {
@@ -75,6 +106,7 @@ async function open() {
   } catch (error) {
     kept.close();
     kept = undefined;
+    database = undefined;
     throw error;
   }
   timer = setTimeout(() => onTime((now) => database.wake(now)), wakeAfterMs);
@@ -125,15 +157,55 @@ function readable(work) {
   }
 }
 
-const handlers = {
-  async start({ wasm, persist }) {
-    try {
-      await load({ module_or_path: wasm });
-    } catch (error) {
-      throw new Failure('load', `The in-browser database could not be loaded: ${error.message}`);
-    }
+function inTurn(work) {
+  lastTurn = lastTurn.catch(() => {}).then(work);
+  return lastTurn;
+}
+
+/** Goes on with the database that runs, or with what is stored, or with an empty one. */
+async function begin({ wasm, persist }) {
+  try {
+    await load({ module_or_path: wasm });
+  } catch (error) {
+    throw new Failure('load', `The in-browser database could not be loaded: ${error.message}`);
+  }
+  if (database === undefined) {
     if (persist) await open();
     else database = fresh();
+  } else if (persist && kept === undefined) {
+    if (await isStored()) throw new Failure('in-use', otherRuns);
+    await keep(true);
+  }
+}
+
+/** Stores what there is from now on, or deletes what is stored. */
+async function keep(persist) {
+  if (persist === (kept !== undefined)) return;
+  if (persist) await beginKeeping();
+  else await emptied(() => kept.close());
+  if (!persist) kept = undefined;
+  unstored = null;
+}
+
+async function forget() {
+  clearTimeout(timer);
+  await emptied(() => {
+    database.free();
+    database = fresh();
+  }).finally(armAlarm);
+  unstored = null;
+}
+
+const otherRuns =
+  'Another tab has a database open that is not kept, while another one is stored: close that tab.';
+
+const handlers = {
+  async start({ tab, ...how }, client) {
+    await inTurn(() => begin(how));
+    clients.add(client);
+    // Its tab holds this lock for as long as it is there.
+    if (tab) navigator.locks.request(tab, () => (clients.delete(client), tell()));
+    return state();
   },
 
   async fetch({ method, path, query, headers, body }) {
@@ -151,30 +223,17 @@ const handlers = {
 
   validate({ text, precision }) {
     const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
-    const [good, bad, ...rest] = validate(bytes, precision, nowNs());
+    const [good, bad, unit, lines, ...rest] = validate(bytes, precision, nowNs());
     const errors = [];
     for (let at = 0; at < rest.length; at += 3) {
       errors.push({ line: rest[at], column: rest[at + 1], reason: rest[at + 2] });
     }
-    return { good, bad, errors };
+    return { good, bad, errors, mistaken: unit ? { unit, lines } : null };
   },
 
-  async keep({ persist }) {
-    if (persist === (kept !== undefined)) return;
-    if (persist) await beginKeeping();
-    else await emptied(() => kept.close());
-    if (!persist) kept = undefined;
-    tellUnstored(null);
-  },
+  keep: ({ persist }) => inTurn(() => keep(persist)),
 
-  async forget() {
-    clearTimeout(timer);
-    await emptied(() => {
-      database.free();
-      database = fresh();
-    }).finally(armAlarm);
-    tellUnstored(null);
-  },
+  forget: () => inTurn(forget),
 
   store: () => store(),
 };
@@ -197,12 +256,19 @@ function described(error) {
   return { code: 'refused', message: String(error?.message ?? error) };
 }
 
-onmessage = async ({ data: { id, what, given } }) => {
-  try {
-    const value = await handlers[what](given);
-    const bytes = what === 'fetch' ? [value[2].buffer] : [];
-    postMessage({ id, value }, bytes);
-  } catch (error) {
-    postMessage({ id, error: described(error) });
-  }
-};
+function serve(client) {
+  client.onmessage = async ({ data: { id, what, given } }) => {
+    try {
+      const value = await handlers[what](given, client);
+      const bytes = what === 'fetch' ? [value[2].buffer] : [];
+      tell();
+      client.postMessage({ id, value }, bytes);
+    } catch (error) {
+      client.postMessage({ id, error: described(error) });
+      if (error instanceof WebAssembly.RuntimeError) breakOff(error);
+    }
+  };
+}
+
+if (typeof SharedWorkerGlobalScope === 'undefined') serve(self);
+else self.onconnect = ({ ports: [port] }) => serve(port);

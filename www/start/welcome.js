@@ -2,11 +2,18 @@
 
 import { forgetSchema, measurements } from '../api/schema.js';
 import { token } from '../api/token.js';
-import { currentOutage, currentPlace, engineTrouble } from '../api/transport.js';
+import {
+  currentOutage,
+  currentPlace,
+  engineTrouble,
+  isKept,
+  setKept,
+} from '../api/transport.js';
 import { button, el } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
 import { change, current } from '../state.js';
 import { loadSample, sampleDatabase, suggestions } from './sample.js';
+import { fateText } from '../session.js';
 import { signInForm } from './sign_in.js';
 import { serverAway, troubled } from './trouble.js';
 
@@ -75,6 +82,7 @@ function nothingYet(host, context) {
       { class: 'welcome' },
       el('h2', {}, 'The database is empty'),
       el('p', {}, 'Write your own data, connect Telegraf, or look around in a sample first.'),
+      currentPlace() === 'browser' && !isKept() ? notKept() : null,
       el(
         'div',
         { class: 'row' },
@@ -85,6 +93,27 @@ function nothingYet(host, context) {
       origin,
     ),
   );
+}
+
+/** Says before anything is written that it will be forgotten, and how to keep it. */
+function notKept() {
+  const wrong = el('p', { class: 'wrong', role: 'alert' });
+  const keep = async () => {
+    try {
+      await setKept(true);
+      notice.remove();
+    } catch (error) {
+      wrong.textContent = error.message;
+    }
+  };
+  const notice = el(
+    'div',
+    { class: 'notice row' },
+    el('p', {}, 'It lives in this browser and is not kept. ', fateText()),
+    button('Keep the data in this browser', keep),
+    wrong,
+  );
+  return notice;
 }
 
 function sampleButton(context, host, kind = '') {
