@@ -23,11 +23,19 @@ pub enum AuthError {
     /// 401: none, malformed, unknown, expired.
     #[error("unauthorized access")]
     Unauthorized,
-    /// 429: the same, once too often.
+    /// 429: a user's password, wrong once too often.
     #[error(
-        "too many failed authentications from this address: check the token, and try again in {retry_after_s} s"
+        "too many failed logins of this user from this address: check the password, and try again in {retry_after_s} s"
     )]
     TooManyFailures {
+        /// When to come back, seconds.
+        retry_after_s: u32,
+    },
+    /// 503: others failed too often for this password to be checked.
+    #[error(
+        "too many failed logins: a user who did not log in from this address lately has to wait, try again in {retry_after_s} s, or use a token, which never waits"
+    )]
+    LoginsWait {
         /// When to come back, seconds.
         retry_after_s: u32,
     },

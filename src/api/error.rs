@@ -163,7 +163,9 @@ impl ApiError {
                 AuthError::Write { .. } | AuthError::Statement { .. } | AuthError::Forbidden { .. },
             ) => 403,
             Self::Auth(AuthError::TooManyFailures { .. }) => 429,
-            Self::Auth(AuthError::NotConfigured | AuthError::Unverified(_))
+            Self::Auth(
+                AuthError::NotConfigured | AuthError::Unverified(_) | AuthError::LoginsWait { .. },
+            )
             | Self::Settings(_)
             | Self::Overloaded(Overloaded { never: false, .. })
             | Self::Unavailable { .. } => 503,
@@ -196,7 +198,9 @@ impl ApiError {
             Self::ForeignOrigin(_) => "foreign origin",
             Self::Auth(AuthError::NotConfigured) | Self::Settings(_) => "settings",
             Self::Auth(AuthError::Unverified(_)) => "unverified",
-            Self::Auth(AuthError::TooManyFailures { .. }) => "too many failures",
+            Self::Auth(AuthError::TooManyFailures { .. } | AuthError::LoginsWait { .. }) => {
+                "too many failures"
+            }
             Self::Auth(
                 AuthError::Write { .. } | AuthError::Statement { .. } | AuthError::Forbidden { .. },
             ) => "forbidden",
@@ -227,7 +231,10 @@ impl ApiError {
     fn retry_after_s(&self) -> Option<u32> {
         match self {
             Self::Unavailable { retry_after_s, .. }
-            | Self::Auth(AuthError::TooManyFailures { retry_after_s }) => Some(*retry_after_s),
+            | Self::Auth(
+                AuthError::TooManyFailures { retry_after_s }
+                | AuthError::LoginsWait { retry_after_s },
+            ) => Some(*retry_after_s),
             Self::Auth(AuthError::Unverified(_)) => Some(2),
             Self::Overloaded(Overloaded { never: false, .. }) => Some(1),
             _ => None,

@@ -29,7 +29,6 @@ use super::params::{Dialect, QueryParams};
 use super::ping;
 use super::query::{Querying, in_format_asked};
 use super::settings::{CorsOrigins, Settings, SettingsError};
-use super::throttle::Throttle;
 use super::tokens::Tokens;
 use super::unsupported;
 use super::verify::Verifying;
@@ -67,8 +66,6 @@ pub struct Service {
     pub hash_seed: u64,
     /// Writes answered so far.
     pub write_counts: WriteCounts,
-    /// Who failed to authenticate.
-    pub throttle: Throttle,
     /// Whether the Catalog answers.
     pub health: Health,
 }
@@ -82,7 +79,6 @@ impl Service {
             admission: Admission::default(),
             hash_seed,
             write_counts: WriteCounts::default(),
-            throttle: Throttle::default(),
             health: Health::default(),
         }
     }

@@ -25,7 +25,6 @@ pub mod params;
 pub mod ping;
 pub mod query;
 pub mod settings;
-pub mod throttle;
 pub mod tokens;
 pub mod unsupported;
 pub mod verify;

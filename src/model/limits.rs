@@ -35,19 +35,27 @@ pub const GRANTS_FRESH_NS: i64 = 7 * super::time::S_NS;
 pub const GRANTS_USABLE_NS: i64 = 10 * super::time::S_NS;
 /// Unknown credentials that an isolate remembers.
 pub const REFUSED_CREDENTIALS_MAX: usize = 256;
-/// Passwords that an isolate remembers as verified; each saves a derivation.
-pub const VERIFIED_PASSWORDS_MAX: usize = 100;
-/// For how long, nanoseconds. A changed password ends it at once: its salt is part of it.
-pub const VERIFIED_PASSWORD_NS: i64 = 60 * super::time::S_NS;
+/// For how long after its last use a verified password is not derived again, nanoseconds. A changed
+/// password ends it at once: its salt is part of it.
+pub const VERIFIED_PASSWORD_NS: i64 = 10 * super::time::M_NS;
+/// Questions that credentials which nobody knows may make an isolate ask the Catalog in a second;
+/// past it a refusal rests on a copy that is up to a second old.
+pub const STRANGERS_ASKED_FOR_MAX: u32 = 10;
 /// Rounds of PBKDF2-HMAC-SHA-256 behind a user's password: the most that the platform's WebCrypto
 /// takes, some 10 ms.
 pub const PASSWORD_ITERATIONS: u32 = 100_000;
-/// Failed authentications of one address within [`FAILURE_WINDOW_NS`] after which 429 is answered.
+/// Failed logins of one name from one address within [`FAILURE_WINDOW_NS`] after which the next
+/// ones wait.
 pub const FAILURES_MAX: u32 = 20;
-/// How long failures of an address are counted together, nanoseconds.
+/// The same of all names from one address; then only those wait that were not verified there within
+/// [`LOGIN_REMEMBERED_NS`].
+pub const ADDRESS_FAILURES_MAX: u32 = 100;
+/// How long failures are counted together, nanoseconds.
 pub const FAILURE_WINDOW_NS: i64 = 60 * super::time::S_NS;
-/// Addresses whose failures an isolate counts.
-pub const FAILING_ADDRESSES_MAX: usize = 1_000;
+/// For how long an isolate remembers that a name was verified from an address, nanoseconds.
+pub const LOGIN_REMEMBERED_NS: i64 = super::time::H_NS;
+/// Names, each from an address, that an isolate remembers as failing or verified.
+pub const LOGINS_MAX: usize = 10_000;
 /// Points below which a write is counted as tiny: its request, call and row cost as much as those
 /// of a batch of thousands.
 pub const TINY_BATCH_POINTS: u64 = 100;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::grants::GrantCopy;
+use super::logins::Logins;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{CACHED_DATABASES_MAX, CACHED_SCHEMA_COLUMNS_MAX};
 use crate::model::schema::PolicySchema;
@@ -36,6 +37,8 @@ pub struct Cache {
     clock: u64,
     /// Tokens and users.
     pub grants: GrantCopy,
+    /// Who failed to log in, and who did not.
+    pub logins: Logins,
 }
 
 impl Cache {

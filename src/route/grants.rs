@@ -2,6 +2,7 @@
 //!
 //! Everything here is plain memory; [`super::identify`] asks the Catalog and decides.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
@@ -10,8 +11,8 @@ use subtle::ConstantTimeEq;
 use super::error::Error;
 use crate::model::grant::{Grants, Right};
 use crate::model::limits::{
-    GRANTS_FRESH_NS, GRANTS_USABLE_NS, REFUSED_CREDENTIALS_MAX, VERIFIED_PASSWORD_NS,
-    VERIFIED_PASSWORDS_MAX,
+    GRANTS_FRESH_NS, GRANTS_USABLE_NS, REFUSED_CREDENTIALS_MAX, STRANGERS_ASKED_FOR_MAX,
+    VERIFIED_PASSWORD_NS,
 };
 use crate::model::time::S_NS;
 use crate::protocol::grants::{GrantChanges, Grantee};
@@ -94,8 +95,11 @@ pub struct GrantCopy {
     refreshing_ns: Option<i64>,
     /// Credentials that the Catalog does not know, and when it said so. Newest last.
     refused: Vec<(Hash, i64)>,
-    /// Passwords that were derived and found right, and until when that is believed.
-    verified: Vec<(Hash, i64)>,
+    /// By the user's id the password that was derived and found right, and until when that is
+    /// believed: one for each user, so none is ever forgotten for want of room.
+    verified: BTreeMap<u64, (Hash, i64)>,
+    /// Since when questions for strangers are counted, and how many there were.
+    strangers: (i64, u32),
 }
 
 impl GrantCopy {
@@ -118,9 +122,21 @@ impl GrantCopy {
         old && !(under_way && self.is_usable(now_ns))
     }
 
-    /// Whether it is older than `ns`.
-    pub fn is_older(&self, ns: i64, now_ns: i64) -> bool {
-        self.age_ns(now_ns).is_none_or(|age_ns| age_ns > ns)
+    /// Whether somebody may be refused on it though its owner was not asked for them: so many were
+    /// asked for lately that it is hardly older than an answer would be.
+    pub fn may_refuse(&self, now_ns: i64) -> bool {
+        let (since_ns, count) = self.strangers;
+        let many = count >= STRANGERS_ASKED_FOR_MAX && now_ns.saturating_sub(since_ns) < S_NS;
+        many && self.age_ns(now_ns).is_some_and(|age_ns| age_ns <= S_NS)
+    }
+
+    /// The Catalog is asked for somebody whom the copy does not know.
+    pub fn asking_for_stranger(&mut self, now_ns: i64) {
+        let (since_ns, count) = self.strangers;
+        self.strangers = match now_ns.saturating_sub(since_ns) < S_NS {
+            true => (since_ns, count.saturating_add(1)),
+            false => (now_ns, 1),
+        };
     }
 
     /// Somebody sets out to refresh it; answers the version that it has.
@@ -138,6 +154,7 @@ impl GrantCopy {
         }
         if changes.version > self.version {
             self.refused.clear();
+            self.verified.retain(|id, _| changes.live.contains(id));
         }
         self.known.retain(|known| changes.live.contains(&known.row.id));
         for mut row in changes.changed {
@@ -195,15 +212,15 @@ impl GrantCopy {
         remember(&mut self.refused, credentials, now_ns, REFUSED_CREDENTIALS_MAX);
     }
 
-    /// Whether this password was found right a short while ago.
-    pub fn is_verified(&self, password: &Hash, now_ns: i64) -> bool {
-        self.verified.iter().any(|(hash, until_ns)| hash == password && now_ns < *until_ns)
+    /// Whether this password of the user of this id was found right a short while ago.
+    pub fn is_verified(&self, id: u64, password: &Hash, now_ns: i64) -> bool {
+        let known = self.verified.get(&id);
+        known.is_some_and(|(hash, until_ns)| hash == password && now_ns < *until_ns)
     }
 
     /// Remembers that this password is right.
-    pub fn verify(&mut self, password: Hash, now_ns: i64) {
-        let until_ns = now_ns.saturating_add(VERIFIED_PASSWORD_NS);
-        remember(&mut self.verified, password, until_ns, VERIFIED_PASSWORDS_MAX);
+    pub fn verify(&mut self, id: u64, password: Hash, now_ns: i64) {
+        self.verified.insert(id, (password, now_ns.saturating_add(VERIFIED_PASSWORD_NS)));
     }
 }
 

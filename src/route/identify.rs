@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 
 use super::error::Error;
 use super::grants::{GrantCopy, Hash, Principal, hash_of, hex, token_hash};
+use super::logins::{By, Closed, Gate, customer};
 use super::{Context, Machine};
 use crate::model::limits::PASSWORD_ITERATIONS;
 use crate::model::time::S_NS;
@@ -18,8 +19,10 @@ use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Request, Round};
 
-/// How often somebody who fails all the time may make an isolate ask the Catalog, nanoseconds.
-const THROTTLED_REFRESH_NS: i64 = S_NS;
+/// How long is waited before a login looks again whether it is its turn, milliseconds.
+const TURN_MS: u32 = 10;
+/// How long a login waits for its turn, nanoseconds.
+const TURN_WAIT_NS: i64 = 10 * S_NS;
 /// Salt of the password of a user who does not exist: to be refused takes as long as for others.
 const NOBODY_SALT: &str = "nobody";
 
@@ -84,7 +87,18 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Credentials being checked. Answers `None` for somebody unknown.
+/// What credentials came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Whose they are.
+    Known(Principal),
+    /// Nobody's.
+    Unknown,
+    /// They may be a user's, which is not looked into now.
+    Closed(Closed),
+}
+
+/// Credentials being checked.
 pub struct Identify {
     credentials: Credentials,
     token_hashes: [String; 2],
@@ -92,8 +106,10 @@ pub struct Identify {
     key: Hash,
     /// The copy must have been asked for by this request.
     from_owner: bool,
-    /// Its address failed too often: no derivation is made for it, and few questions.
-    throttled: bool,
+    /// What its tries are counted under.
+    address: String,
+    /// Since when it waits for its turn.
+    waiting_since_ns: Option<i64>,
     /// The copy was refreshed by this request.
     fresh: bool,
     /// The refresh that failed.
@@ -114,6 +130,7 @@ enum Waiting {
     Nothing,
     Copy(Asked),
     Key { salt: String },
+    Turn,
 }
 
 /// What one look at the copy comes to.
@@ -130,16 +147,17 @@ enum Look {
 }
 
 impl Identify {
-    /// Prepares the check. `from_owner`: a refusal is about to rest on its answer. `throttled`: see
-    /// [`Identify`]; a token that is valid is let in all the same.
-    pub fn new(credentials: Credentials, from_owner: bool, throttled: bool) -> Self {
+    /// Prepares the check. `from_owner`: a refusal is about to rest on its answer. `address`: of
+    /// the client, as far as it is known.
+    pub fn new(credentials: Credentials, from_owner: bool, address: &str) -> Self {
         let user = credentials.user.as_deref().unwrap_or_default();
         Self {
             token_hashes: [&credentials.token, &credentials.password].map(|t| token_hash(t)),
             key: hash_of(&[user, &credentials.token, &credentials.password]),
             credentials,
             from_owner,
-            throttled,
+            address: customer(address).to_owned(),
+            waiting_since_ns: None,
             fresh: false,
             failure: None,
             derived: None,
@@ -173,29 +191,62 @@ impl Identify {
         }
         match self.look(copy, now_ns) {
             Look::Known(principal) => {
+                if principal.user {
+                    self.logged_in(context);
+                }
                 if let (true, Some(why)) = (self.from_owner, self.failure.take()) {
                     return Step::Done(Err(why.into()));
                 }
-                Step::Done(Ok(Some(Principal { fresh: self.fresh, ..principal })))
+                Step::Done(Ok(Verdict::Known(Principal { fresh: self.fresh, ..principal })))
             }
             Look::Unknown => {
-                // Of a throttled password nothing is known.
-                if !self.throttled {
-                    copy.refuse(self.key, now_ns);
-                }
-                Step::Done(Ok(None))
+                copy.refuse(self.key, now_ns);
+                Step::Done(Ok(Verdict::Unknown))
             }
             Look::Stale => match self.failure.take() {
                 Some(why) => Step::Done(Err(why.into())),
-                None => self.ask(context),
+                None => {
+                    copy.asking_for_stranger(now_ns);
+                    self.ask(context)
+                }
             },
-            Look::Derive { salt, iterations } => {
-                let password = &self.credentials.password;
-                let request = Derivation { iterations, salt: &salt, password }.request();
-                self.waiting = Waiting::Key { salt };
-                Step::Calls(self.round.start(vec![request]))
-            }
+            Look::Derive { salt, iterations } => self.derive(context, salt, iterations),
         }
+    }
+
+    /// Has the password derived when it is this login's turn.
+    fn derive(&mut self, context: &mut Context<'_>, salt: String, rounds: u32) -> Step<Answer> {
+        let now_ns = context.platform.now_ns();
+        let name = self.credentials.user.as_deref().unwrap_or_default();
+        let since_ns = *self.waiting_since_ns.get_or_insert(now_ns);
+        let (waiting, request) = match context.cache.logins.begin(&self.address, name, now_ns) {
+            Gate::Open => {
+                let password = &self.credentials.password;
+                let derivation = Derivation { iterations: rounds, salt: &salt, password };
+                (Waiting::Key { salt: salt.clone() }, derivation.request())
+            }
+            Gate::Busy if now_ns.saturating_sub(since_ns) < TURN_WAIT_NS => {
+                let pause = TURN_MS.to_le_bytes().to_vec();
+                (Waiting::Turn, Request::new(Address::Pause, pause))
+            }
+            Gate::Busy => {
+                let closed = Closed { by: By::Address, retry_after_s: 1 };
+                return Step::Done(Ok(Verdict::Closed(closed)));
+            }
+            Gate::Closed(closed) => return Step::Done(Ok(Verdict::Closed(closed))),
+        };
+        self.waiting = waiting;
+        Step::Calls(self.round.start(vec![request]))
+    }
+
+    /// The password is the user's.
+    fn logged_in(&mut self, context: &mut Context<'_>) {
+        let name = self.credentials.user.as_deref().unwrap_or_default();
+        let logins = &mut context.cache.logins;
+        if self.derived.take().is_some() {
+            logins.take_back(&self.address, name);
+        }
+        logins.verified(&self.address, name, context.platform.now_ns());
     }
 
     fn look(&self, copy: &mut GrantCopy, now_ns: i64) -> Look {
@@ -214,27 +265,26 @@ impl Identify {
             };
             let password = hash_of(&[name, &salt, &self.credentials.password]);
             let known = match (&self.derived, copy.user(name)) {
-                (_, Some(_)) if copy.is_verified(&password, now_ns) => true,
+                (_, Some((row, _))) if copy.is_verified(row.id, &password, now_ns) => true,
                 (Some((derived_salt, key)), user) if *derived_salt == salt => {
                     user.is_some_and(|(row, _)| row.hash.as_bytes().ct_eq(key.as_bytes()).into())
                 }
-                _ if self.throttled => false,
                 _ => return Look::Derive { salt, iterations },
             };
-            if known && let Some((_, principal)) = copy.user(name) {
-                let principal = principal.clone();
-                copy.verify(password, now_ns);
+            if known && let Some((row, principal)) = copy.user(name) {
+                let (id, principal) = (row.id, principal.clone());
+                copy.verify(id, password, now_ns);
                 return Look::Known(principal);
             }
         }
-        let settled = self.fresh
-            || refused
-            || (self.throttled && !copy.is_older(THROTTLED_REFRESH_NS, now_ns));
-        if settled { Look::Unknown } else { Look::Stale }
+        match self.fresh || refused || copy.may_refuse(now_ns) {
+            true => Look::Unknown,
+            false => Look::Stale,
+        }
     }
 }
 
-type Answer = Result<Option<Principal>, Error>;
+type Answer = Result<Verdict, Error>;
 
 impl Machine for Identify {
     type Answer = Answer;
@@ -248,15 +298,23 @@ impl Machine for Identify {
             },
         };
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
-            Waiting::Nothing => {}
+            Waiting::Nothing | Waiting::Turn => {}
             Waiting::Copy(asked) => match asked.learn(&mut context.cache.grants, reply) {
                 Ok(()) => self.fresh = true,
                 Err(why) => self.failure = Some(why),
             },
-            Waiting::Key { salt } => match reply {
-                Ok(key) => self.derived = Some((salt, hex(&key))),
-                Err(failure) => return Step::Done(Err(failure.into())),
-            },
+            Waiting::Key { salt } => {
+                let logins = &mut context.cache.logins;
+                logins.derived(&self.address);
+                match reply {
+                    Ok(key) => self.derived = Some((salt, hex(&key))),
+                    Err(failure) => {
+                        let name = self.credentials.user.as_deref().unwrap_or_default();
+                        logins.take_back(&self.address, name);
+                        return Step::Done(Err(failure.into()));
+                    }
+                }
+            }
         }
         self.go_on(context)
     }

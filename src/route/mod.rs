@@ -17,6 +17,7 @@ pub mod grants;
 pub mod identify;
 pub mod into;
 pub mod load;
+pub mod logins;
 pub mod names;
 pub mod operators;
 pub mod privileges;

@@ -7,7 +7,7 @@ use tidemark::protocol::envelope;
 use tidemark::protocol::grants::Grantee;
 use tidemark::route::error::Error;
 use tidemark::route::grants::token_hash;
-use tidemark::route::identify::{Credentials, Identify};
+use tidemark::route::identify::{Credentials, Identify, Verdict};
 
 use crate::protocol::{ask, world};
 use crate::world::{Edge, Faults, World};
@@ -40,8 +40,8 @@ fn remove(world: &mut World, name: &str) {
 /// Whether `edge` lets the token in; `None` when it cannot say.
 fn is_let_in(world: &mut World, edge: &Edge, token: &str) -> Option<bool> {
     let credentials = Credentials::pair(None, token.to_owned());
-    match world.run(edge, Identify::new(credentials, false, false)) {
-        Ok(found) => Some(found.is_some()),
+    match world.run(edge, Identify::new(credentials, false, "")) {
+        Ok(found) => Some(matches!(found, Verdict::Known(_))),
         Err(Error::Unavailable(_)) => None,
         Err(error) => panic!("{error}"),
     }

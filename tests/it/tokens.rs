@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tidemark::api::http::{RequestHead, Response};
-use tidemark::model::limits::FAILURES_MAX;
+use tidemark::model::limits::{ADDRESS_FAILURES_MAX, FAILURES_MAX};
 
 use crate::product::{Product, TOKEN};
 
@@ -298,46 +298,85 @@ fn a_token_ends_with_its_expiry_or_its_revocation() {
     admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=long"), "", 404);
 }
 
-/// Statuses of failures from one address, and what is asked of it meanwhile.
+/// Sends a write to `a` as a user who comes from `address`.
+fn log_in(product: &mut Product, (user, password): (&str, &str), address: &str) -> Response {
+    let basic = BASE64_STANDARD.encode(format!("{user}:{password}"));
+    let headers =
+        [("cf-connecting-ip", address.to_owned()), ("authorization", format!("Basic {basic}"))];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    let (method, path, query) = ("POST".into(), "/api/v2/write".into(), "bucket=a".into());
+    product.request(RequestHead { method, path, query, headers }, b"m v=1".to_vec())
+}
+
+/// A guesser, and whoever else comes from the same address meanwhile; a request is a second.
 #[test]
-fn failures_are_slowed_and_valid_tokens_are_not() {
+fn guessing_is_slowed_and_nobody_else_notices() {
     let mut product = two_databases();
     let secret = token(&mut product, "mine", &["a"], &["read", "write"], None);
-    let query = ("GET", "/query?db=a&q=SHOW+SERIES");
-    let mut statuses = Vec::new();
-    for n in 0..40 {
-        let guess = format!("apiv3_{n}");
-        let reply = send(&mut product, ("Bearer", &guess), query, "");
-        statuses.push(reply.status);
-        if reply.status == 429 {
+    for q in [
+        "CREATE USER ann WITH PASSWORD 'right'",
+        "CREATE USER bob WITH PASSWORD 'good'",
+        "GRANT WRITE ON a TO ann",
+        "GRANT WRITE ON a TO bob",
+    ] {
+        admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
+    }
+    let here = "192.0.2.1";
+    assert_eq!(log_in(&mut product, ("ann", "right"), here).status, 204);
+    for name in ["ann", "nobody"] {
+        let mut guess = |n: u32| log_in(&mut product, (name, &format!("guess {n}")), here);
+        let replies: Vec<Response> = (0..40).map(&mut guess).collect();
+        let (before, after) = replies.split_at(FAILURES_MAX as usize);
+        assert!(before.iter().all(|reply| reply.status == 401), "{before:?}");
+        for reply in after {
+            assert_eq!(reply.status, 429, "{}", body(reply));
             let wait = reply.headers.iter().find(|(name, _)| name == "Retry-After");
             let wait: u32 = wait.unwrap().1.parse().unwrap();
             assert!((1..=30).contains(&wait), "{wait}");
         }
+        assert!(body(&after[0]).contains("failed logins of this user"), "{}", body(&after[0]));
+        // Telegraf's v1 output drops what is answered with 429.
+        let target = format!("/write?db=a&u={name}&p=more");
+        assert_eq!(send(&mut product, ("", ""), ("POST", &target), "m v=1").status, 401);
+        for (user, password) in [("ann", "right"), ("bob", "good")] {
+            let reply = log_in(&mut product, (user, password), here);
+            assert_eq!(reply.status, 204, "{}", body(&reply));
+        }
+        for (token, status) in [(secret.as_str(), 204), (TOKEN, 204), ("apiv3_guess", 401)] {
+            let write = ("POST", "/api/v2/write?bucket=a");
+            let reply = send(&mut product, ("Bearer", token), write, "m v=1");
+            assert_eq!(reply.status, status, "{}", body(&reply));
+        }
+        assert_eq!(log_in(&mut product, (name, "elsewhere"), "192.0.2.2").status, 401);
+        product.pass(60);
+        assert_eq!(log_in(&mut product, (name, "a minute later"), here).status, 401);
     }
-    let (before, after) = statuses.split_at(FAILURES_MAX as usize);
-    assert!(before.iter().all(|&s| s == 401) && after.iter().all(|&s| s == 429), "{statuses:?}");
-    for (method, target) in [
-        ("POST", "/api/v2/write?bucket=a"),
-        ("POST", "/api/v3/write_lp?db=a"),
-        ("GET", "/api/v3/configure/token"),
-        ("POST", "/api/v3/configure/database"),
-    ] {
-        let reply = send(&mut product, ("Bearer", "bad"), (method, target), "m v=1");
-        assert_eq!(reply.status, 429, "{target}");
-        assert!(body(&reply).contains("\"code\":\"too many requests\""), "{}", body(&reply));
+}
+
+/// Names are guessed too: then those wait that were not verified from there lately.
+#[test]
+fn an_address_that_tries_many_names_is_slowed_for_new_ones() {
+    let mut product = two_databases();
+    for q in ["CREATE USER ann WITH PASSWORD 'right'", "CREATE USER bob WITH PASSWORD 'good'"] {
+        admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
     }
-    // Telegraf's v1 output drops what is answered with 429.
-    let write = ("POST", "/write?db=a");
-    assert_eq!(send(&mut product, ("Bearer", "bad"), write, "m v=1").status, 401);
-    // The neighbours behind the same address are served, and so are new tokens.
-    assert_eq!(send(&mut product, ("Bearer", &secret), write, "m v=1").status, 204);
-    assert_eq!(send(&mut product, ("Bearer", TOKEN), write, "m v=1").status, 204);
-    let new = token(&mut product, "new", &["a"], &["write"], None);
-    assert_eq!(send(&mut product, ("Bearer", &new), write, "m v=1").status, 204);
-    // A minute later it is 401 again.
-    product.pass(60);
-    assert_eq!(send(&mut product, ("Bearer", "bad"), query, "").status, 401);
+    let here = "192.0.2.1";
+    // Right, without a grant: 403.
+    assert_eq!(log_in(&mut product, ("ann", "right"), here).status, 403);
+    // What was verified is forgotten, from where it was is not.
+    product.pass(20 * 60);
+    product.standing_still(|product| {
+        for n in 0..ADDRESS_FAILURES_MAX {
+            assert_eq!(log_in(product, (&format!("name {n}"), "x"), here).status, 401);
+        }
+        let waits = log_in(product, ("bob", "good"), here);
+        assert_eq!(waits.status, 503, "{}", body(&waits));
+        assert!(waits.headers.contains(&("Retry-After".to_owned(), "30".to_owned())));
+        assert_eq!(log_in(product, ("ann", "right"), here).status, 403);
+        assert_eq!(log_in(product, ("bob", "good"), "192.0.2.2").status, 403);
+        // Verified anywhere, it need not be looked into here.
+        assert_eq!(log_in(product, ("bob", "good"), here).status, 403);
+    });
 }
 
 #[test]

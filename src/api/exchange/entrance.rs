@@ -8,14 +8,14 @@ use crate::api::export::{self, Exporting};
 use crate::api::manage::Managing;
 use crate::api::params::Dialect;
 use crate::api::query::Querying;
-use crate::api::throttle;
 use crate::api::tokens::Tokens;
 use crate::api::unsupported;
 use crate::model::grant::Right;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::route::error::Error;
 use crate::route::grants::Principal;
-use crate::route::identify::Identify;
+use crate::route::identify::{Identify, Verdict};
+use crate::route::logins::{By, Closed};
 use crate::route::{Context, Machine};
 
 /// What a caller wants to be let in for.
@@ -99,8 +99,8 @@ impl Exchange {
             self.principal = Principal::admin();
             return self.go_through(service, platform, then);
         }
-        let wait_s = service.throttle.wait_s(self.address(), platform.now_ns());
-        let identify = Box::new(Identify::new(credentials, from_owner, wait_s.is_some()));
+        let address = self.head.header("cf-connecting-ip").unwrap_or_default();
+        let identify = Box::new(Identify::new(credentials, from_owner, address));
         self.state = State::Identifying { identify, then };
         self.identify_step(service, platform, None)
     }
@@ -123,32 +123,25 @@ impl Exchange {
             return Ok(Action::End);
         };
         match answer {
-            Ok(Some(principal)) => {
+            Ok(Verdict::Known(principal)) => {
                 self.principal = principal;
                 self.go_through(service, platform, then)
             }
-            Ok(None) => Err(self.turn_away(service, platform).into()),
+            Ok(Verdict::Unknown) => Err(AuthError::Unauthorized.into()),
+            Ok(Verdict::Closed(closed)) => Err(self.turn_away(closed).into()),
             // Which shards or databases there are is not said to somebody unknown.
             Err(Error::Unavailable(why)) => Err(AuthError::Unverified(why.to_string()).into()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What the caller's failures are counted under.
-    fn address(&self) -> &str {
-        throttle::key(self.head.header("cf-connecting-ip").unwrap_or_default())
-    }
-
-    /// Counts a failure and words it. 1.x's writers drop what is answered with 429.
-    fn turn_away(&self, service: &mut Service, platform: &dyn Platform) -> AuthError {
-        let now_ns = platform.now_ns();
-        let wait_s = service.throttle.wait_s(self.address(), now_ns);
-        service.throttle.failed(self.address(), now_ns);
-        match wait_s {
-            Some(retry_after_s) if self.shape != Shape::WriteV1 => {
-                AuthError::TooManyFailures { retry_after_s }
-            }
-            _ => AuthError::Unauthorized,
+    /// Words why a login is not looked into. 1.x's writers drop what is answered with 429.
+    fn turn_away(&self, closed: Closed) -> AuthError {
+        let Closed { by, retry_after_s } = closed;
+        match by {
+            By::Name if self.shape == Shape::WriteV1 => AuthError::Unauthorized,
+            By::Name => AuthError::TooManyFailures { retry_after_s },
+            By::Address | By::Table => AuthError::LoginsWait { retry_after_s },
         }
     }
 

@@ -3,7 +3,9 @@ use std::cell::Cell;
 use super::*;
 use crate::model::grant::{Grants, Permission};
 use crate::model::ids::ObjectId;
-use crate::model::limits::{GRANTS_FRESH_NS, GRANTS_USABLE_NS};
+use crate::model::limits::{
+    FAILURES_MAX, GRANTS_FRESH_NS, GRANTS_USABLE_NS, STRANGERS_ASKED_FOR_MAX,
+};
 use crate::protocol::call::{Call, ObjectKind, PlacementError, Platform};
 use crate::protocol::grants::{GrantChanges, Grantee};
 use crate::route::cache::Cache;
@@ -101,19 +103,26 @@ impl Isolate {
         }
     }
 
-    /// Who holds these credentials: a name, `-` for nobody, `!` where that cannot be said.
+    /// Who holds these credentials: a name, `-` for nobody, `?` for who has to wait, `!` where that
+    /// cannot be said.
     fn who(&mut self, user: Option<&str>, secret: &str) -> String {
-        self.who_throttled(user, secret, false)
+        let answer = self.run(identify(user, secret));
+        word(answer)
     }
+}
 
-    fn who_throttled(&mut self, user: Option<&str>, secret: &str, throttled: bool) -> String {
-        let credentials = Credentials::pair(user.map(str::to_owned), secret.to_owned());
-        match self.run(Identify::new(credentials, false, throttled)) {
-            Ok(Some(principal)) => (*principal.name).to_owned(),
-            Ok(None) => "-".to_owned(),
-            Err(Error::Unavailable(_)) => "!".to_owned(),
-            Err(error) => panic!("{error}"),
-        }
+fn identify(user: Option<&str>, secret: &str) -> Identify {
+    let credentials = Credentials::pair(user.map(str::to_owned), secret.to_owned());
+    Identify::new(credentials, false, "192.0.2.1")
+}
+
+fn word(answer: Answer) -> String {
+    match answer {
+        Ok(Verdict::Known(principal)) => (*principal.name).to_owned(),
+        Ok(Verdict::Unknown) => "-".to_owned(),
+        Ok(Verdict::Closed(_)) => "?".to_owned(),
+        Err(Error::Unavailable(_)) => "!".to_owned(),
+        Err(error) => panic!("{error}"),
     }
 }
 
@@ -151,7 +160,7 @@ fn while_one_request_refreshes_the_others_go_on() {
     isolate.who(None, "t");
     isolate.pass(GRANTS_FRESH_NS + 1);
     let credentials = Credentials::pair(None, "t".to_owned());
-    let mut first = Identify::new(credentials, false, false);
+    let mut first = Identify::new(credentials, false, "");
     let Step::Calls(calls) = isolate.step(&mut first, None) else { panic!("it asks") };
     assert_eq!((isolate.who(None, "t").as_str(), isolate.questions), (T, 1));
     // Nothing was heard of the first one: somebody else asks.
@@ -159,7 +168,7 @@ fn while_one_request_refreshes_the_others_go_on() {
     assert_eq!((isolate.who(None, "t").as_str(), isolate.questions), (T, 2));
     // Its late answer changes nothing.
     let reply = isolate.carry(&calls[0]);
-    assert!(matches!(isolate.step(&mut first, Some(reply)), Step::Done(Ok(Some(_)))));
+    assert!(matches!(isolate.step(&mut first, Some(reply)), Step::Done(Ok(Verdict::Known(_)))));
 }
 
 #[test]
@@ -173,10 +182,10 @@ fn nobody_is_refused_before_the_catalog_was_asked() {
     assert_eq!(isolate.who(None, "unknown"), "!");
     // Neither is a right that is missing.
     let credentials = Credentials::pair(None, "t".to_owned());
-    assert!(isolate.run(Identify::new(credentials.clone(), true, false)).is_err());
+    assert!(isolate.run(Identify::new(credentials.clone(), true, "")).is_err());
     isolate.reachable = true;
-    let answer = isolate.run(Identify::new(credentials, true, false));
-    assert!(answer.is_ok_and(|found| found.is_some_and(|principal| principal.fresh)));
+    let answer = isolate.run(Identify::new(credentials, true, ""));
+    assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
 }
 
 #[test]
@@ -234,17 +243,65 @@ fn a_password_opens_only_with_its_name_and_is_derived_once() {
 }
 
 #[test]
-fn who_fails_all_the_time_costs_little_and_bars_no_valid_token() {
+fn guessed_passwords_wait_and_nobody_else_does() {
+    let mut isolate = Isolate::new();
+    assert_eq!(isolate.who(Some("u"), "x"), "u");
+    let mut answers = Vec::new();
+    for n in 0..60 {
+        answers.push(isolate.who(Some("u"), &format!("guess {n}")));
+    }
+    let tries = FAILURES_MAX as usize;
+    assert!(answers[..tries].iter().all(|a| a == "-") && answers[tries..].iter().all(|a| a == "?"));
+    assert_eq!(isolate.derivations, 1 + FAILURES_MAX);
+    // Whose password was verified a while ago is let in, and so is every token.
+    isolate.pass(59 * S_NS);
+    assert_eq!((isolate.who(Some("u"), "x"), isolate.who(None, "t")), ("u".into(), T.into()));
+    assert_eq!(isolate.derivations, 1 + FAILURES_MAX);
+    // What was refused is not derived again, so it is no try.
+    isolate.pass(S_NS);
+    for _ in 0..60 {
+        assert_eq!(isolate.who(Some("v"), "y"), "-");
+    }
+    assert_eq!(isolate.derivations, 2 + FAILURES_MAX);
+}
+
+#[test]
+fn unknown_tokens_are_no_tries_and_ask_the_catalog_a_few_times_a_second() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
-    for n in 0..100 {
-        assert_eq!(isolate.who_throttled(Some("u"), &format!("guess {n}"), true), "-");
+    for n in 0..200 {
+        assert_eq!(isolate.who(None, &format!("guess {n}")), "-");
     }
-    assert_eq!((isolate.questions, isolate.derivations), (1, 0));
-    assert_eq!(isolate.who_throttled(None, "t", true), T);
+    assert_eq!((isolate.questions, isolate.derivations), (1 + STRANGERS_ASKED_FOR_MAX, 0));
+    assert_eq!((isolate.who(None, "t").as_str(), isolate.who(Some("u"), "x").as_str()), (T, "u"));
     // A new token is let in a second later at most.
     let new = grantee(3, false, "new", token_hash("new"));
     isolate.changes = GrantChanges { version: 3, live: vec![1, 2, 3], changed: vec![new] };
-    isolate.pass(THROTTLED_REFRESH_NS + 1);
-    assert_eq!(isolate.who_throttled(None, "new", true), "token \"new\"");
+    assert_eq!(isolate.who(None, "other"), "-");
+    isolate.pass(S_NS);
+    assert_eq!(isolate.who(None, "new"), "token \"new\"");
+}
+
+#[test]
+fn logins_of_an_address_take_turns() {
+    let mut isolate = Isolate::new();
+    isolate.who(None, "t");
+    let (mut first, mut second) = (identify(Some("u"), "y"), identify(Some("u"), "x"));
+    let Step::Calls(derivation) = isolate.step(&mut first, None) else { panic!("it derives") };
+    assert_eq!(derivation[0].to, Address::KeyDerivation);
+    let mut reply = None;
+    for _ in 0..3 {
+        let Step::Calls(calls) = isolate.step(&mut second, reply) else { panic!("it waits") };
+        assert_eq!(calls[0].to, Address::Pause);
+        reply = Some(Reply { id: calls[0].id, result: Ok(Vec::new()) });
+    }
+    // A token does not wait.
+    assert_eq!(isolate.who(None, "t"), T);
+    let done = isolate.carry(&derivation[0]);
+    // It goes on to ask the Catalog; the other one's turn has come.
+    assert!(matches!(isolate.step(&mut first, Some(done)), Step::Calls(_)));
+    let Step::Calls(calls) = isolate.step(&mut second, reply) else { panic!("it derives") };
+    let done = isolate.carry(&calls[0]);
+    let Step::Done(answer) = isolate.step(&mut second, Some(done)) else { panic!("it ends") };
+    assert_eq!(word(answer), "u");
 }

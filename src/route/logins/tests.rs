@@ -1,0 +1,107 @@
+use super::*;
+
+/// A try that fails; what the gate said.
+fn fail(logins: &mut Logins, address: &str, name: &str, now_ns: i64) -> Gate {
+    let gate = logins.begin(address, name, now_ns);
+    if gate == Gate::Open {
+        logins.derived(address);
+    }
+    gate
+}
+
+fn succeed(logins: &mut Logins, address: &str, name: &str, now_ns: i64) -> Gate {
+    let gate = fail(logins, address, name, now_ns);
+    if gate == Gate::Open {
+        logins.take_back(address, name);
+        logins.verified(address, name, now_ns);
+    }
+    gate
+}
+
+fn closed(by: By, retry_after_s: u32) -> Gate {
+    Gate::Closed(Closed { by, retry_after_s })
+}
+
+#[test]
+fn a_name_waits_after_its_last_failure_that_counts_and_no_other_does() {
+    let mut logins = Logins::default();
+    for n in 0..FAILURES_MAX {
+        assert_eq!(fail(&mut logins, "a", "ann", i64::from(n)), Gate::Open, "{n}");
+    }
+    assert_eq!(fail(&mut logins, "a", "ann", 0), closed(By::Name, 30));
+    assert_eq!(succeed(&mut logins, "a", "bob", 0), Gate::Open);
+    assert_eq!(succeed(&mut logins, "b", "ann", 0), Gate::Open);
+    let late_ns = FAILURE_WINDOW_NS - 5 * S_NS;
+    assert_eq!(fail(&mut logins, "a", "ann", late_ns), closed(By::Name, 5));
+    assert_eq!(fail(&mut logins, "a", "ann", FAILURE_WINDOW_NS - 1), closed(By::Name, 1));
+    assert_eq!(fail(&mut logins, "a", "ann", FAILURE_WINDOW_NS), Gate::Open);
+}
+
+#[test]
+fn a_success_is_no_failure() {
+    let mut logins = Logins::default();
+    for n in 0..3 * ADDRESS_FAILURES_MAX {
+        assert_eq!(succeed(&mut logins, "a", "ann", i64::from(n)), Gate::Open, "{n}");
+    }
+}
+
+#[test]
+fn an_address_that_guesses_names_keeps_those_that_were_verified_there() {
+    let mut logins = Logins::default();
+    assert_eq!(succeed(&mut logins, "a", "ann", 0), Gate::Open);
+    let now_ns = LOGIN_REMEMBERED_NS - S_NS;
+    for n in 0..ADDRESS_FAILURES_MAX {
+        assert_eq!(fail(&mut logins, "a", &n.to_string(), now_ns), Gate::Open, "{n}");
+    }
+    assert_eq!(fail(&mut logins, "a", "new", now_ns), closed(By::Address, 30));
+    assert_eq!(fail(&mut logins, "a", "5", now_ns), closed(By::Address, 30));
+    assert_eq!(succeed(&mut logins, "a", "ann", now_ns), Gate::Open);
+    assert_eq!(succeed(&mut logins, "b", "new", now_ns), Gate::Open);
+    assert_eq!(fail(&mut logins, "a", "new", now_ns + FAILURE_WINDOW_NS), Gate::Open);
+}
+
+#[test]
+fn derivations_of_an_address_are_made_one_at_a_time() {
+    let mut logins = Logins::default();
+    assert_eq!(logins.begin("a", "ann", 0), Gate::Open);
+    assert_eq!(logins.begin("a", "bob", 0), Gate::Busy);
+    assert_eq!(logins.begin("b", "bob", 0), Gate::Open);
+    logins.derived("a");
+    assert_eq!(logins.begin("a", "bob", 0), Gate::Open);
+    // Whoever asked for it is gone, and has used up a try.
+    assert_eq!(logins.begin("a", "ann", DERIVATION_NS_MAX - 1), Gate::Busy);
+    assert_eq!(logins.begin("a", "ann", DERIVATION_NS_MAX), Gate::Open);
+    assert_eq!(logins.addresses["a"].failures.count, 3);
+}
+
+#[test]
+fn a_full_table_refuses_new_names_and_forgets_nobody_it_knows() {
+    let mut logins = Logins::default();
+    assert_eq!(succeed(&mut logins, "home", "ann", 0), Gate::Open);
+    for n in 1..LOGINS_MAX {
+        let address = (n / 50).to_string();
+        assert_eq!(fail(&mut logins, &address, &n.to_string(), 0), Gate::Open, "{n}");
+    }
+    assert_eq!(fail(&mut logins, "new", "new", S_NS), closed(By::Table, 1));
+    logins.verified("new", "new", S_NS);
+    assert_eq!(logins.names, LOGINS_MAX);
+    assert_eq!(succeed(&mut logins, "home", "ann", S_NS), Gate::Open);
+    assert_eq!(fail(&mut logins, "7", "355", S_NS), Gate::Open);
+    // The failures are over, what was verified is remembered.
+    assert_eq!(fail(&mut logins, "new", "new", FAILURE_WINDOW_NS), Gate::Open);
+    assert_eq!(logins.names, 2);
+    assert!(logins.addresses.contains_key("home"));
+}
+
+#[test]
+fn a_customer_of_ipv6_is_one_address() {
+    for (address, expected) in [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2"),
+        ("2001:db8:1:2::6", "2001:db8:1:2"),
+        ("2001:db8::6", "2001:db8"),
+        ("", ""),
+    ] {
+        assert_eq!(customer(address), expected);
+    }
+}
