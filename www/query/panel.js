@@ -59,15 +59,18 @@ export function queryPanel({ changed, refused, start }) {
     const isPart = text.trim() !== '';
     const what = isPart ? { text, offset: from } : { text: current().query, offset: 0 };
     known = current().query;
-    const { db, view } = current();
+    const { view } = current();
     // The tail asks a question of its own.
     if (view === 'tail' && effectOf(what.text) !== 'selects') change({ view: 'table' });
     const done = await askFor(what, { mayWrite: true });
     if (!done) return;
-    const { made, started } = done;
+    keepInHistory(done);
+    if (done.started.changes) changed();
+  }
+
+  function keepInHistory({ made, started: { text, db } }) {
     const outcome = made && !made.errors?.length ? `${Math.round(made.took_ms)} ms` : 'failed';
-    remember({ text: what.text, db, outcome });
-    if (started.changes) changed();
+    remember({ text, db, outcome });
   }
 
   /** Asks once more what was asked last, now or in another range; never what writes. */
@@ -81,9 +84,13 @@ export function queryPanel({ changed, refused, start }) {
   async function askOnly(text) {
     known = text;
     await lexerTried(patience_ms);
-    if (effectOf(text) !== 'writes') return askFor({ text, offset: 0 });
-    await results.show();
-    tell([writesSaid]);
+    if (effectOf(text) === 'writes') {
+      await results.show();
+      tell([writesSaid]);
+      return;
+    }
+    const done = await askFor({ text, offset: 0 });
+    if (done) keepInHistory(done);
   }
 
   /** `{ made, started }` of a text that was asked, or null. */
