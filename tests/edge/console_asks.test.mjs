@@ -74,6 +74,12 @@ test('a link only reads, whether the page can read its text or not', async (t) =
       await untouched();
     }
   }
+  // Without its parser the page cannot put a range into a text, and does not go without one.
+  await page.goto('about:blank');
+  const asked = listened(page);
+  await go(hashOf({ db: 'demo', range: '1h', q: 'SELECT v FROM m' }));
+  await page.locator('.problem', { hasText: 'The time range cannot be put into' }).waitFor();
+  assert.deepEqual(asked.filter(([, text]) => text === 'SELECT v FROM m'), []);
   // What is no address of a link is as closed: the server is the one that refuses.
   const plan = new URLSearchParams({ db: 'demo', q: links[3] });
   const refused = await server.fetch(`/query?${plan}`);

@@ -37,6 +37,7 @@ export function startLexer(source = moduleAddress()) {
 async function load(source) {
   const engine = await import('../../.cache/engine/tidemark.js');
   await engine.default({ module_or_path: source });
+  if (!engine.outline) throw new Error('the module is of an older release');
   outline = engine.outline;
 }
 
