@@ -106,6 +106,17 @@ impl Distinct {
         Self { rows: last, shared, all: rows.to_vec() }
     }
 
+    /// For each of `rows` the rows that share its series and time, in the order of writing.
+    pub fn groups(&self) -> impl Iterator<Item = &[u32]> {
+        let mut rest = if self.shared.is_empty() { &self.rows } else { &self.all }.as_slice();
+        (0..self.rows.len()).map(move |at| {
+            let count = self.shared.get(at).map_or(1, |&count| count as usize);
+            let (group, tail) = rest.split_at(rest.len().min(count));
+            rest = tail;
+            group
+        })
+    }
+
     /// The rows to take from `column`: of rows that share series and time, the last that has a
     /// value.
     pub fn picks(&self, column: &Column) -> Cow<'_, [u32]> {
@@ -114,10 +125,7 @@ impl Distinct {
             return Cow::Borrowed(&self.rows);
         }
         let mut picked = Vec::with_capacity(self.rows.len());
-        let mut rest = self.all.as_slice();
-        for &count in &self.shared {
-            let (group, tail) = rest.split_at(rest.len().min(count as usize));
-            rest = tail;
+        for group in self.groups() {
             picked.extend(group.iter().rev().find(|&&row| bits.get(row as usize)).or(group.last()));
         }
         Cow::Owned(picked)

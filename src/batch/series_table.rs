@@ -1,6 +1,7 @@
 //! The series of a block: for each tag key a dictionary and one code per series.
 
 use super::column::StringColumn;
+use crate::model::sorted;
 
 /// The values of one tag key over the series of a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,4 +29,28 @@ pub struct SeriesTable {
     pub tags: Vec<TagColumn>,
     /// Number of series. Kept because a measurement without tags has one series and no column.
     pub len: u32,
+}
+
+impl TagColumn {
+    /// The values of some series, and no others in the dictionary.
+    fn pick(&self, series: &[u32]) -> Self {
+        let code = |&number: &u32| self.codes.get(number as usize).copied().unwrap_or_default();
+        let codes: Vec<u32> = series.iter().map(code).collect();
+        let mut used = codes.clone();
+        sorted::sort(&mut used);
+        used.dedup();
+        used.retain(|&code| code > 0);
+        let new = |code: &u32| used.binary_search(code).map_or(0, |at| at as u32 + 1);
+        let values = used.iter().map(|&code| self.dictionary.get(code as usize - 1));
+        Self { dictionary: values.collect(), codes: codes.iter().map(new).collect() }
+    }
+}
+
+impl SeriesTable {
+    /// The series `numbers`, in that order.
+    pub fn pick(&self, numbers: &[u32]) -> Self {
+        // As many as a block has rows at most.
+        let tags = self.tags.iter().map(|tag| tag.pick(numbers)).collect();
+        Self { tags, len: numbers.len() as u32 }
+    }
 }

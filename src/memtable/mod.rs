@@ -1,6 +1,8 @@
 //! Frames to columns in memory: a cache of the WAL that can be dropped and replayed at any time.
 //!
-//! Per measurement, append-only typed columns in the order of writing; sorted when read or flushed.
+//! Per measurement a table of series and the rows in the order of writing, sorted when read or
+//! flushed. Field values lie in slabs, one per set of columns: no row is widened to the columns of
+//! others, so that it holds about what its frames take once decoded.
 //! Which frames are in it, and when it is dropped, is the shard's business.
 
 pub mod hash_index;

@@ -7,14 +7,14 @@ use foldhash::fast::FixedState;
 
 use super::hash_index::HashIndex;
 use crate::batch::FrameTable;
-use crate::batch::column::Column;
 use crate::batch::order::Order;
 use crate::batch::room;
 use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::slabs::Slabs;
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 
-/// Rows of one measurement. Columns are append-only and as long as `times_ns`.
+/// Rows of one measurement, append-only: series and time of each, and what fields it has.
 #[derive(Clone, Debug)]
 pub struct MeasurementTable {
     hasher: FixedState,
@@ -26,7 +26,8 @@ pub struct MeasurementTable {
     keys: HashIndex,
     row_series: Vec<u32>,
     times_ns: Vec<i64>,
-    fields: Vec<(ColumnId, Column)>,
+    /// Of the rows, by their numbers.
+    fields: Slabs,
     time: TimeRange,
     /// Made when it is needed, gone with the next append.
     order: Option<Rc<Order>>,
@@ -43,7 +44,7 @@ impl MeasurementTable {
             keys: HashIndex::default(),
             row_series: Vec::new(),
             times_ns: Vec::new(),
-            fields: Vec::new(),
+            fields: Slabs::default(),
             time: TimeRange::new(i64::MAX, i64::MIN),
             order: None,
         }
@@ -69,8 +70,8 @@ impl MeasurementTable {
         &self.times_ns
     }
 
-    /// The field columns.
-    pub fn fields(&self) -> &[(ColumnId, Column)] {
+    /// The values of the fields.
+    pub fn fields(&self) -> &Slabs {
         &self.fields
     }
 
@@ -86,13 +87,10 @@ impl MeasurementTable {
         Rc::clone(self.order.get_or_insert_with(make))
     }
 
-    /// Appends the rows of a frame. A column whose type differs from what is held, which the shard
-    /// has refused before, is taken as null.
+    /// Appends the rows of a frame.
     pub fn append(&mut self, table: &FrameTable) {
         self.order = None;
         let series_map = self.take_series(table);
-        let rows = self.times_ns.len();
-        let added = table.block.rows();
         let held = |&series: &u32| series_map.get(series as usize).copied().unwrap_or_default();
         let row_series: Vec<u32> = table.block.row_series.iter().map(held).collect();
         room::extend(&mut self.row_series, &row_series);
@@ -101,21 +99,7 @@ impl MeasurementTable {
             self.time.start_ns = self.time.start_ns.min(time_ns);
             self.time.end_ns = self.time.end_ns.max(time_ns.saturating_add(1));
         }
-        for (&id, column) in table.field_ids.iter().zip(&table.block.fields) {
-            let at = self.fields.iter().position(|&(held, _)| held == id).unwrap_or_else(|| {
-                let mut fresh = Column::new(column.values.field_type());
-                fresh.extend_nulls(rows);
-                self.fields.push((id, fresh));
-                self.fields.len() - 1
-            });
-            if let Some((_, held)) = self.fields.get_mut(at) {
-                held.extend_from(column);
-            }
-        }
-        for (_, column) in &mut self.fields {
-            let missing = (rows + added).saturating_sub(column.len());
-            column.extend_nulls(missing);
-        }
+        self.fields.append(&table.field_ids, &table.block.fields, table.block.rows());
     }
 
     /// Finds or adds each series of `table`; answers its number here for each one there.
@@ -167,10 +151,9 @@ impl MeasurementTable {
             .map(|tag| tag.dictionary.bytes() + tag.codes.capacity() * 4)
             .sum();
         let indexes = self.keys.bytes() + self.values.iter().map(HashIndex::bytes).sum::<usize>();
-        let columns: usize = self.fields.iter().map(|(_, column)| column.bytes()).sum();
         let order = self.order.as_ref().map_or(0, |o| (o.rows.len() + o.starts.len()) * 4);
         let rows = self.row_series.capacity() * 4 + self.times_ns.capacity() * 8;
-        tags + indexes + columns + order + rows
+        tags + indexes + self.fields.bytes() + order + rows
     }
 }
 

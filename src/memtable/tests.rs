@@ -3,6 +3,8 @@
 use super::*;
 use crate::batch::Block;
 use crate::batch::column::{Column, Values};
+use crate::batch::layout::Layout;
+use crate::batch::order::Distinct;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
@@ -76,8 +78,10 @@ fn a_series_is_one_however_its_frames_name_their_tags() {
     assert_eq!(all, [("a", ""), ("b", ""), ("", "x"), ("a", "x")]);
     assert_eq!(table.row_series(), [0, 1, 2, 1, 3]);
     assert_eq!(table.time(), TimeRange::new(5, 14));
+    let rows = Distinct::of_distinct((0..5).collect());
+    let layout = Layout::new(table.fields(), &rows);
     let values = |id: u32| -> Vec<Option<i64>> {
-        let (_, column) = table.fields().iter().find(|f| f.0 == ColumnId(id)).unwrap();
+        let column = layout.field(ColumnId(id)).unwrap().gather(0..5);
         (0..5)
             .map(|row| match column.get(row) {
                 Some(FieldValue::Integer(value)) => Some(value),

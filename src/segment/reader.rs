@@ -85,35 +85,86 @@ pub fn field<B: Blocks>(
     }
 }
 
-/// A whole segment as rows, for compaction.
+/// Cells of one table that [`each_table`] hands over, unless a single page has more.
+const TABLE_CELLS_MAX: usize = 500_000;
+
+/// A whole segment as rows, for compaction: consecutive pages that have the same fields, so many
+/// at a time. A column that a page lacks takes nothing.
 ///
 /// # Errors
-/// What `blocks` says.
-pub fn table<B: Blocks>(
+/// What `blocks` and `each` say.
+pub fn each_table<B: Blocks>(
     measurement: MeasurementId,
     index: &Index,
     blocks: &mut B,
-) -> Result<FrameTable, B::Error> {
-    let mut block = Block { series: series(index, blocks)?, ..Block::default() };
-    block.fields = index.fields.iter().map(|&(_, field_type)| Column::new(field_type)).collect();
-    for page in &index.pages {
+    mut each: impl FnMut(FrameTable) -> Result<(), B::Error>,
+) -> Result<(), B::Error> {
+    let all = series(index, blocks)?;
+    let mut rest = 0..index.pages.len();
+    while let Some(first) = index.pages.get(rest.start) {
+        let at = rest.start..alike(&index.pages, rest.start);
+        rest.start = at.end;
+        let last = index.pages.get(at.end.saturating_sub(1)).unwrap_or(first);
+        let end = last.last_series().saturating_add(1).min(all.len);
+        let numbers: Vec<u32> = (first.first_series..end).collect();
+        let has = |field: &usize| first.fields.get(*field).is_some_and(|block| block.bytes > 0);
+        let fields: Vec<usize> = (0..index.fields.len()).filter(has).collect();
+        let block = block_of(index, blocks, at, &fields)?;
+        let block = Block { series: all.pick(&numbers), ..block };
+        let field_ids = fields.iter().filter_map(|&at| index.fields.get(at));
+        each(FrameTable {
+            measurement,
+            tag_ids: index.tag_ids.clone(),
+            field_ids: field_ids.map(|&(id, _)| id).collect(),
+            block,
+        })?;
+    }
+    Ok(())
+}
+
+/// The end of the pages from `start` on that have the same fields and together few cells.
+fn alike(pages: &[Page], start: usize) -> usize {
+    let Some((first, rest)) = pages.get(start..).and_then(<[Page]>::split_first) else {
+        return start;
+    };
+    let has = |page: &Page, at: usize| page.fields.get(at).is_some_and(|block| block.bytes > 0);
+    let width = (0..first.fields.len()).filter(|&at| has(first, at)).count().max(1);
+    let mut cells = first.rows as usize * width;
+    let same = rest.iter().take_while(|page| {
+        cells += page.rows as usize * width;
+        cells <= TABLE_CELLS_MAX
+            && (0..first.fields.len()).all(|at| has(page, at) == has(first, at))
+    });
+    start + 1 + same.count()
+}
+
+/// The rows of some pages, of the fields at these positions, which all of them have. Series count
+/// from the first page's first.
+fn block_of<B: Blocks>(
+    index: &Index,
+    blocks: &mut B,
+    pages: std::ops::Range<usize>,
+    fields: &[usize],
+) -> Result<Block, B::Error> {
+    let types = fields.iter().filter_map(|&at| index.fields.get(at));
+    let columns = types.map(|&(_, field_type)| Column::new(field_type)).collect();
+    let mut block = Block { fields: columns, ..Block::default() };
+    let pages = index.pages.get(pages).unwrap_or_default();
+    let first_series = pages.first().map_or(0, |page| page.first_series);
+    for page in pages {
         let keys = keys(index, page, blocks)?;
         let mut start = 0;
-        for (series, end) in (page.first_series..).zip(keys.ends) {
+        for (series, end) in (page.first_series.saturating_sub(first_series)..).zip(keys.ends) {
             let rows = block.row_series.len() + (end - start) as usize;
             block.row_series.resize(rows, series);
             start = end;
         }
         block.times_ns.extend(keys.times_ns);
-        for (at, column) in block.fields.iter_mut().enumerate() {
-            match field(index, page, at, blocks)? {
-                Some(more) => {
-                    column.extend_from(&more);
-                }
-                None => column.extend_nulls(page.rows as usize),
+        for (&at, column) in fields.iter().zip(&mut block.fields) {
+            if let Some(more) = field(index, page, at, blocks)? {
+                column.extend_from(&more);
             }
         }
     }
-    let field_ids = index.fields.iter().map(|&(id, _)| id).collect();
-    Ok(FrameTable { measurement, tag_ids: index.tag_ids.clone(), field_ids, block })
+    Ok(block)
 }

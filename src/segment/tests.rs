@@ -7,8 +7,10 @@ use super::index::Index;
 use super::packer::Address;
 use super::reader::{self, Blocks};
 use super::writer::{PAGE_ROWS_MAX, Rows, Run, RunWriter};
+use crate::batch::FrameTable;
 use crate::batch::column::{Column, Values};
 use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::slabs::Slabs;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::value::{FieldType, FieldValue};
 
@@ -107,9 +109,34 @@ fn write(input: &Input, window_ns: i64) -> Run {
         series: &input.series,
         row_series: &input.row_series,
         times_ns: &input.times_ns,
-        fields: &input.fields,
+        fields: &Slabs::of(&input.fields),
     });
     writer.finish(100, 1_900_000)
+}
+
+/// Tags 2 and 7 of a series, and a time.
+type RowKey = (String, String, i64);
+
+/// Adds the values of a table whose rows follow the one at `last`.
+fn read_table(
+    table: &FrameTable,
+    last: &mut Option<RowKey>,
+    model: &mut Model,
+    check: impl Fn(i64),
+) {
+    let block = &table.block;
+    for (row, (&series, &time_ns)) in block.row_series.iter().zip(&block.times_ns).enumerate() {
+        let tag = |at: usize| block.series.tags[at].get(series as usize).to_owned();
+        let key = Some((tag(0), tag(1), time_ns));
+        assert!(*last < key, "sorted by series and time, and distinct");
+        check(time_ns);
+        for (id, column) in table.field_ids.iter().zip(&block.fields) {
+            if let Some(value) = column.get(row) {
+                model.insert((vec![tag(1), String::new(), tag(0)], time_ns, id.0), value);
+            }
+        }
+        *last = key;
+    }
 }
 
 /// Reads everything back and checks order, bounds and sizes on the way.
@@ -121,27 +148,19 @@ fn read(run: &Run, window_ns: i64) -> (Model, usize) {
             let start = summary.index_offset as usize;
             let bytes = &body[start..start + summary.index_bytes as usize];
             let index = Index::decode(bytes).unwrap();
-            let table = reader::table(summary.measurement, &index, &mut Bytes(run)).unwrap();
-            let block = &table.block;
-            assert_eq!((summary.rows as usize, summary.series), (block.rows(), block.series.len));
-            rows += block.rows();
-            let tags = |s: u32| {
-                [block.series.tags[1].get(s as usize), "", block.series.tags[0].get(s as usize)]
+            let mut last = None;
+            let mut of_segment = 0;
+            let each = |table: FrameTable| {
+                of_segment += table.block.rows();
+                read_table(&table, &mut last, &mut model, |time_ns| {
+                    assert_eq!(time_ns.div_euclid(window_ns), summary.window);
+                    assert!(summary.time().contains(time_ns));
+                });
+                Ok(())
             };
-            let keys: Vec<_> = block.row_series.iter().zip(&block.times_ns).collect();
-            assert!(keys.is_sorted_by(|a, b| a < b), "sorted and distinct");
-            let by_tags = (0..block.series.len).map(|s| (tags(s)[2], tags(s)[0]));
-            assert!(by_tags.is_sorted_by(|a, b| a < b), "series ordered by tag 2, then 7");
-            for (row, (&series, &time_ns)) in keys.into_iter().enumerate() {
-                assert_eq!(time_ns.div_euclid(window_ns), summary.window);
-                assert!(summary.time().contains(time_ns));
-                for (id, column) in table.field_ids.iter().zip(&block.fields) {
-                    if let Some(value) = column.get(row) {
-                        let tags = tags(series).map(str::to_owned).to_vec();
-                        model.insert((tags, time_ns, id.0), value);
-                    }
-                }
-            }
+            reader::each_table(summary.measurement, &index, &mut Bytes(run), each).unwrap();
+            assert_eq!(summary.rows as usize, of_segment);
+            rows += of_segment;
             for page in &index.pages {
                 assert!(page.rows as usize <= PAGE_ROWS_MAX);
                 assert!(summary.min_time_ns <= page.min_time_ns);
@@ -189,7 +208,7 @@ fn long_strings_make_short_pages_that_fit_a_row() {
         series: &input.series,
         row_series: &input.row_series,
         times_ns: &input.times_ns,
-        fields: &input.fields,
+        fields: &Slabs::of(&input.fields),
     });
     let run = writer.finish(0, 1_900_000);
     assert_eq!(run.directories[0].0.segments[0].value_count, 5);
@@ -207,7 +226,7 @@ fn directory_rows_are_split_before_they_grow_too_long() {
         series: &input.series,
         row_series: &input.row_series,
         times_ns: &input.times_ns,
-        fields: &input.fields,
+        fields: &Slabs::of(&input.fields),
     };
     writer.add(&rows);
     let run = writer.finish(7, 20_000);

@@ -4,9 +4,10 @@ use super::directory::{Directory, Summary};
 use super::index::{Index, Page};
 use super::packer::{Address, Packer};
 use super::{block, column, series};
-use crate::batch::column::{Column, Values};
+use crate::batch::layout::{FieldLayout, Layout};
 use crate::batch::order::{Distinct, Order, rank_series};
 use crate::batch::series_table::SeriesTable;
+use crate::batch::slabs::Slabs;
 use crate::codec::draft::Draft;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted;
@@ -34,8 +35,8 @@ pub struct Rows<'a> {
     pub row_series: &'a [u32],
     /// For each row, its time.
     pub times_ns: &'a [i64],
-    /// Field columns; those without values are left out.
-    pub fields: &'a [(ColumnId, Column)],
+    /// The values of the fields; those that no row has are left out.
+    pub fields: &'a Slabs,
 }
 
 /// A run being written.
@@ -102,9 +103,10 @@ impl RunWriter {
         } else {
             Distinct::of_distinct(ordered.to_vec())
         };
-        let mut segment = SegmentWriter::new(rows, &distinct);
+        let layout = Layout::new(rows.fields, &distinct);
+        let mut segment = SegmentWriter::new(rows, &distinct, &layout);
         segment.write_series(&mut self.packer);
-        segment.write_pages(&mut self.packer);
+        let values = segment.write_pages(&mut self.packer);
         let SegmentWriter { index, times, .. } = segment;
         let (first, last) = (index.addresses().next(), index.addresses().last());
         let value = first.map_or(0, |address| address.value);
@@ -121,7 +123,7 @@ impl RunWriter {
             rows: distinct.rows.len() as u32,
             series: index.series(),
             bytes: index.addresses().map(|address| u64::from(address.bytes)).sum(),
-            decoded_bytes: (distinct.rows.len() * 8 * (index.fields.len() + 2)) as u64
+            decoded_bytes: (distinct.rows.len() as u64 * 2 + values) * 8
                 + u64::from(index.series()) * SERIES_BYTES,
             value,
             value_count: last.map_or(0, |address| address.value + 1 - value),
@@ -167,8 +169,8 @@ struct SegmentWriter<'a> {
     distinct: &'a Distinct,
     /// Positions of the tags that are kept, ascending by id.
     tags: Vec<usize>,
-    /// The columns that are kept, ascending by id, and the row to take for each distinct row.
-    fields: Vec<(&'a Column, std::borrow::Cow<'a, [u32]>)>,
+    /// The fields that are kept, ascending by id.
+    fields: Vec<FieldLayout<'a>>,
     /// Rows of each series, in order.
     series: Vec<(u32, u32)>,
     index: Index,
@@ -176,7 +178,7 @@ struct SegmentWriter<'a> {
 }
 
 impl<'a> SegmentWriter<'a> {
-    fn new(rows: &'a Rows<'a>, distinct: &'a Distinct) -> Self {
+    fn new(rows: &'a Rows<'a>, distinct: &'a Distinct, layout: &'a Layout<'a>) -> Self {
         let series_of = |row: &u32| rows.row_series.get(*row as usize).copied().unwrap_or_default();
         let series: Vec<(u32, u32)> = distinct
             .rows
@@ -190,20 +192,13 @@ impl<'a> SegmentWriter<'a> {
         let mut tags: Vec<(ColumnId, usize)> =
             rows.tag_ids.iter().copied().zip(0..).filter(|&(_, tag)| has_tag(tag)).collect();
         sorted::sort_by(&mut tags, Ord::cmp);
-        let mut fields: Vec<_> = rows
-            .fields
-            .iter()
-            .map(|(id, column)| (*id, column, distinct.picks(column)))
-            .filter(|(_, column, picks)| has_value(column, picks))
-            .collect();
-        sorted::sort_by_key(&mut fields, |&(id, ..)| id);
+        let fields: Vec<FieldLayout<'_>> = layout.fields().collect();
         let index = Index {
             tag_ids: tags.iter().map(|&(id, _)| id).collect(),
-            fields: fields.iter().map(|(id, c, _)| (*id, c.values.field_type())).collect(),
+            fields: fields.iter().map(|field| (field.id, field.field_type)).collect(),
             ..Index::default()
         };
         let tags = tags.into_iter().map(|(_, tag)| tag).collect();
-        let fields = fields.into_iter().map(|(_, column, picks)| (column, picks)).collect();
         Self { rows, distinct, tags, fields, series, index, times: (i64::MAX, i64::MIN) }
     }
 
@@ -223,9 +218,12 @@ impl<'a> SegmentWriter<'a> {
 
     /// Cuts the rows into pages, walking series by series.
     fn cut(&mut self) -> Vec<Cut> {
-        let strings: Vec<usize> = (0..self.fields.len())
-            .filter(|&at| self.fields.get(at).is_some_and(|(column, _)| is_text(column)))
-            .collect();
+        // Of each row; empty if no field is text.
+        let mut texts: Vec<u32> = Vec::new();
+        for field in self.fields.iter().filter(|field| field.field_type == FieldType::String) {
+            texts.resize(self.distinct.rows.len(), 0);
+            field.add_text_bytes(&mut texts);
+        }
         let series = std::mem::take(&mut self.series);
         let mut cuts = Vec::new();
         let mut open = Cut::default();
@@ -233,9 +231,7 @@ impl<'a> SegmentWriter<'a> {
         for (number, &(_, rows)) in (0_u32..).zip(&series) {
             let mut count = 0;
             for left in (0..rows).rev() {
-                if !strings.is_empty() {
-                    text_bytes += self.text_bytes(&strings, end);
-                }
+                text_bytes += texts.get(end).map_or(0, |&bytes| bytes as usize);
                 end += 1;
                 count += 1;
                 let rows = end - open.rows.start;
@@ -259,25 +255,21 @@ impl<'a> SegmentWriter<'a> {
     }
 
     /// Writes the pages: drafts column by column, since the blocks of a column share a table; then
-    /// blocks page by page, since what is read together stands together.
-    fn write_pages(&mut self, packer: &mut Packer) {
+    /// blocks page by page, since what is read together stands together. Answers how many values
+    /// and nulls the blocks have.
+    fn write_pages(&mut self, packer: &mut Packer) -> u64 {
         let cuts = self.cut();
         let mut columns = Vec::with_capacity(self.fields.len());
-        for (column, picks) in &self.fields {
-            let drafts = cuts.iter().map(|cut| {
-                let picks = picks.get(cut.rows.clone()).unwrap_or_default();
-                match has_value(column, picks) {
-                    true => block::draft_field(column, picks),
-                    false => Draft::default(),
-                }
-            });
+        for field in &self.fields {
+            let draft = |cut: &Cut| field.with(cut.rows.clone(), block::draft_field);
+            let drafts = cuts.iter().map(|cut| draft(cut).unwrap_or_default());
             let (table, data) = column::finish(drafts.collect());
             self.index.tables.push(table);
-            columns.push((column.values.field_type(), data));
+            columns.push((field.field_type, data));
         }
         let (table, keys) = column::finish(cuts.iter().map(|cut| self.draft_page(cut)).collect());
         self.index.tables.push(table);
-        let mut bytes = Vec::new();
+        let (mut bytes, mut values) = (Vec::new(), 0);
         for (at, page) in self.index.pages.iter_mut().enumerate() {
             block::write_keys(page.rows, keys.get(at).map_or(&[], Vec::as_slice), &mut bytes);
             page.keys = packer.add(&bytes);
@@ -286,6 +278,7 @@ impl<'a> SegmentWriter<'a> {
                 let data = data.get(at).map_or(&[][..], Vec::as_slice);
                 let mut address = Address::default();
                 if !data.is_empty() {
+                    values += u64::from(page.rows);
                     block::write_field(*field_type, page.rows, data, &mut bytes);
                     address = packer.add(&bytes);
                     bytes.clear();
@@ -293,6 +286,7 @@ impl<'a> SegmentWriter<'a> {
                 page.fields.push(address);
             }
         }
+        values
     }
 
     /// Adds a page to the index, without addresses; answers with its keys.
@@ -314,16 +308,6 @@ impl<'a> SegmentWriter<'a> {
         });
         block::draft_keys(&cut.counts, &times_ns)
     }
-
-    fn text_bytes(&self, strings: &[usize], row: usize) -> usize {
-        let fields = strings.iter().filter_map(|&at| self.fields.get(at));
-        fields
-            .map(|(column, picks)| match (&column.values, picks.get(row)) {
-                (Values::String(text), Some(&row)) => text.get(row as usize).len(),
-                _ => 0,
-            })
-            .sum()
-    }
 }
 
 /// Rows of a page.
@@ -341,17 +325,5 @@ impl Cut {
         self.last_series = last_series;
         self.rows.end = end;
         self
-    }
-}
-
-fn is_text(column: &Column) -> bool {
-    column.values.field_type() == FieldType::String
-}
-
-fn has_value(column: &Column, rows: &[u32]) -> bool {
-    use crate::batch::bitmap::Validity;
-    match &column.validity {
-        Validity::All => !rows.is_empty(),
-        Validity::Some(bits) => rows.iter().any(|&row| bits.get(row as usize)),
     }
 }

@@ -6,6 +6,7 @@ use super::flush::{ENOUGH, FORCED};
 use super::request::{AppendReply, Refusal};
 use crate::batch::FrameTable;
 use crate::batch::frame::{self, FrameHeader};
+use crate::batch::slabs::SLAB_COLUMN_BYTES;
 use crate::protocol::shard::Stamp;
 use crate::store::{Store, StoreError};
 use crate::wal::NewFrame;
@@ -131,5 +132,5 @@ impl<S: Store> Shard<S> {
 /// Memory that the rows take, bytes.
 fn table_bytes(table: &FrameTable) -> u64 {
     let fields: usize = table.block.fields.iter().map(|column| column.bytes()).sum();
-    (table.block.rows() * 12 + fields) as u64
+    (table.block.rows() * 12 + fields + table.field_ids.len() * SLAB_COLUMN_BYTES) as u64
 }

@@ -166,12 +166,15 @@ impl<S: Store> Shard<S> {
     ) -> Result<(), Refusal> {
         let mut blocks = StoredBlocks::new(&self.store, &self.cache, loaded, key)?;
         let index = blocks.index(segment)?;
-        let table = reader::table(segment.measurement, &index, &mut blocks)?;
         let of = (segment.measurement, segment.time(), segment.last_sequence);
-        let (ids, series) = (&table.tag_ids, &table.block.series);
-        let hidden = tombstone::hidden(&loaded.tombstones, of, ids, series)?;
-        rows.append(&tombstone::without(table, &hidden));
-        Ok(())
+        reader::each_table(segment.measurement, &index, &mut blocks, |table| {
+            let (ids, series) = (&table.tag_ids, &table.block.series);
+            let hidden = tombstone::hidden(&loaded.tombstones, of, ids, series)?;
+            for table in tombstone::without(table, &hidden).without_padding() {
+                rows.append(&table);
+            }
+            Ok(())
+        })
     }
 
     /// Puts `run` in the place of the directory rows `keys`, in one transaction.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::batch::layout::Layout;
 use crate::batch::order::{Distinct, Order};
 use crate::memtable::table::MeasurementTable;
 use crate::model::ids::ColumnId;
@@ -41,10 +42,11 @@ pub(super) fn gather(
         .map(|&series| distinct.rows.partition_point(|row| series_of(row) <= series) as u32)
         .collect();
     let times = distinct.rows.iter().filter_map(|row| table.times_ns().get(at(row)).copied());
-    let wanted = table.fields().iter().filter(|(id, _)| columns.contains(id));
+    let layout = Layout::new(table.fields(), &distinct);
+    let wanted = columns.iter().filter_map(|&id| layout.field(id));
     let rows = Rows {
         times_ns: times.collect(),
-        columns: wanted.map(|(id, column)| (*id, distinct.gather(column))).collect(),
+        columns: wanted.map(|field| (field.id, field.gather(0..distinct.rows.len()))).collect(),
     };
     (rows, ends)
 }

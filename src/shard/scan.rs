@@ -354,7 +354,7 @@ impl<S: Store> ShardSource<'_, S> {
             time: table.time(),
             tag_ids: table.tag_ids().into(),
             series: Rc::clone(table.series()),
-            field_ids: table.fields().iter().map(|&(id, _)| id).collect(),
+            field_ids: table.fields().fields().map(|(id, _)| id).collect(),
             rows: table.times_ns().len() as u64,
             tombstones: false,
         };

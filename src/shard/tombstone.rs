@@ -5,9 +5,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::request::{Deletion, Refusal};
+use crate::batch::FrameTable;
 use crate::batch::column::Column;
-use crate::batch::series_table::{SeriesTable, TagColumn};
-use crate::batch::{Block, FrameTable};
+use crate::batch::series_table::SeriesTable;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::regex::Pattern;
 use crate::model::sorted_map::SortedMap;
@@ -126,35 +126,12 @@ pub(super) fn without(table: FrameTable, hidden: &[Hidden]) -> FrameTable {
     if rows.len() == table.block.rows() {
         return table;
     }
-    let block = &table.block;
-    let take = |from: &[u32], at: &u32| from.get(*at as usize).copied().unwrap_or_default();
-    let mut left = vec![false; block.series.len as usize];
-    for row in &rows {
-        if let Some(left) = left.get_mut(take(&block.row_series, row) as usize) {
-            *left = true;
-        }
-    }
+    let left = |column: &Column| rows.iter().any(|&row| column.validity.is_valid(row as usize));
+    let fields = table.block.fields.iter().enumerate();
     // Series and columns that lost everything are not shown as alive.
-    let series: Vec<u32> = (0..).zip(&left).filter(|(_, left)| **left).map(|(n, _)| n).collect();
-    let number_of = |old: u32| series.partition_point(|&number| number < old) as u32;
-    let tags = block.series.tags.iter().map(|tag| TagColumn {
-        dictionary: tag.dictionary.clone(),
-        codes: series.iter().map(|number| take(&tag.codes, number)).collect(),
-    });
-    let fields = table.field_ids.iter().zip(&block.fields);
-    let fields = fields.map(|(id, column)| (*id, column.gather(&rows)));
-    let has_values = |column: &Column| column.validity.nulls(rows.len()) < rows.len();
-    let (field_ids, fields) = fields.filter(|(_, column)| has_values(column)).unzip();
-    let block = Block {
-        series: SeriesTable { tags: tags.collect(), len: series.len() as u32 },
-        row_series: rows.iter().map(|row| number_of(take(&block.row_series, row))).collect(),
-        times_ns: rows
-            .iter()
-            .filter_map(|row| block.times_ns.get(*row as usize).copied())
-            .collect(),
-        fields,
-    };
-    FrameTable { block, field_ids, ..table }
+    let fields: Vec<usize> = fields.filter(|(_, column)| left(column)).map(|(at, _)| at).collect();
+    let field_ids = fields.iter().filter_map(|&at| table.field_ids.get(at).copied()).collect();
+    FrameTable { block: table.block.extract(&rows, &fields), field_ids, ..table }
 }
 
 /// Checks that a predicate looks at tags only and that its regexes compile.

@@ -30,6 +30,7 @@ mod kept_image;
 mod large_windows;
 mod line_protocol;
 mod memory;
+mod memory_columns;
 mod memory_server;
 mod memory_shard;
 mod msgpack;

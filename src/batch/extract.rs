@@ -1,0 +1,55 @@
+//! Some rows and columns of a block as a block of their own.
+
+use super::column_sets::column_sets;
+use super::selection::Selection;
+use super::{Block, FrameTable};
+
+/// Cells of a table for each value in it, from which on it is cut by column sets.
+const CELLS_PER_VALUE_MAX: usize = 2;
+
+impl Block {
+    /// The rows `rows` of the fields at the positions `fields`, and the series that they have.
+    pub fn extract(&self, rows: &[u32], fields: &[usize]) -> Self {
+        let series_of = |&row: &u32| self.row_series.get(row as usize).copied().unwrap_or_default();
+        let mut used = vec![false; self.series.len as usize];
+        for row in rows {
+            if let Some(used) = used.get_mut(series_of(row) as usize) {
+                *used = true;
+            }
+        }
+        let series: Vec<u32> =
+            (0..).zip(&used).filter(|(_, used)| **used).map(|(n, _)| n).collect();
+        let number_of = |old: u32| series.partition_point(|&number| number < old) as u32;
+        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
+        let fields = fields.iter().filter_map(|&at| self.fields.get(at));
+        Self {
+            series: self.series.pick(&series),
+            row_series: rows.iter().map(|row| number_of(series_of(row))).collect(),
+            times_ns: rows.iter().filter_map(time).collect(),
+            fields: fields.map(|column| column.gather(rows)).collect(),
+        }
+    }
+}
+
+impl FrameTable {
+    /// The table, or one table for each set of columns that some rows have where most of it would
+    /// be padding. No two of its rows share series and time: their order is lost.
+    pub fn without_padding(self) -> Vec<Self> {
+        let (rows, fields) = (self.block.rows(), self.block.fields.len());
+        let columns = self.block.fields.iter();
+        let values: usize = columns.map(|column| rows - column.validity.nulls(rows)).sum();
+        if rows * fields <= values * CELLS_PER_VALUE_MAX {
+            return vec![self];
+        }
+        let sets = column_sets(&self.block, &Selection::All, &[], &vec![true; fields], true);
+        let of = |at: &usize| self.field_ids.get(*at).copied();
+        sets.iter()
+            .map(|set| Self {
+                measurement: self.measurement,
+                tag_ids: self.tag_ids.clone(),
+                field_ids: set.fields.iter().filter_map(of).collect(),
+                block: self.block.extract(&set.rows, &set.fields),
+            })
+            .collect()
+    }
+}

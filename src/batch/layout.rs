@@ -1,0 +1,354 @@
+//! Rows of slabs in another order, each series and time once: where the values of a field are.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::bitmap::Validity;
+use super::column::{Column, Values};
+use super::order::Distinct;
+use super::slabs::Slabs;
+use crate::model::ids::ColumnId;
+use crate::model::value::FieldType;
+
+/// Rows in an order of their own, named by their position in it. Of rows that share series and
+/// time a field has the last value.
+pub struct Layout<'a> {
+    slabs: &'a Slabs,
+    distinct: &'a Distinct,
+    /// If there are several slabs, the rows of each, ascending by position.
+    cells: Vec<Cell>,
+    /// Where those of each slab end.
+    ends: Vec<u32>,
+}
+
+/// The columns of a field and the slabs that they are in, ascending.
+pub(super) struct FieldColumns<'a> {
+    pub(super) field_type: FieldType,
+    pub(super) by_slab: Vec<(u32, &'a Column)>,
+}
+
+/// A row of a slab.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cell {
+    /// Its position.
+    at: u32,
+    /// When it was appended: of two at one position the higher one is later.
+    order: u32,
+    slab: u32,
+    /// Its position in the slab.
+    row: u32,
+}
+
+/// A field of the rows of a [`Layout`].
+pub struct FieldLayout<'a> {
+    /// The field.
+    pub id: ColumnId,
+    /// Its type.
+    pub field_type: FieldType,
+    rows: FieldRows<'a>,
+}
+
+enum FieldRows<'a> {
+    /// One slab has every row: which of the column's rows to take for each.
+    Whole(&'a Column, Cow<'a, [u32]>),
+    /// The rows of the slabs that have the field, ascending by position and order.
+    Spread(Vec<(u32, &'a Column)>, Cow<'a, [Cell]>),
+}
+
+impl<'a> Layout<'a> {
+    /// The rows `distinct` of `slabs`.
+    pub fn new(slabs: &'a Slabs, distinct: &'a Distinct) -> Self {
+        let mut layout = Self { slabs, distinct, cells: Vec::new(), ends: Vec::new() };
+        if slabs.len() > 1 {
+            layout.spread();
+        }
+        layout
+    }
+
+    /// A counting sort of the rows by slab.
+    fn spread(&mut self) {
+        let (slabs, distinct) = (self.slabs, self.distinct);
+        let mut next = vec![0_u32; slabs.len()];
+        for &row in distinct.groups().flatten() {
+            if let Some(count) = next.get_mut(slabs.locate(row).slab as usize) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for count in &mut next {
+            (*count, sum) = (sum, sum + *count);
+        }
+        self.cells = vec![Cell::default(); sum as usize];
+        for (at, group) in (0..).zip(distinct.groups()) {
+            for &order in group {
+                let place = slabs.locate(order);
+                let Some(slot) = next.get_mut(place.slab as usize) else { continue };
+                if let Some(cell) = self.cells.get_mut(*slot as usize) {
+                    *cell = Cell { at, order, slab: place.slab, row: place.row };
+                }
+                *slot += 1;
+            }
+        }
+        // Each has moved to where the next one starts.
+        self.ends = next;
+    }
+
+    /// The fields that some row has, ascending by id.
+    pub fn fields(&self) -> impl Iterator<Item = FieldLayout<'_>> {
+        self.slabs.fields().filter_map(|(id, _)| self.field(id))
+    }
+
+    /// One field; `None` if no row has it.
+    pub fn field(&self, id: ColumnId) -> Option<FieldLayout<'_>> {
+        let FieldColumns { field_type, by_slab } = self.slabs.columns(id)?;
+        let rows = match (&by_slab[..], self.slabs.len()) {
+            (&[(_, column)], 1) => FieldRows::Whole(column, self.distinct.picks(column)),
+            _ => {
+                let cells = self.cells_of(&by_slab);
+                FieldRows::Spread(by_slab, cells)
+            }
+        };
+        let layout = FieldLayout { id, field_type, rows };
+        layout.has_value(0..self.distinct.rows.len()).then_some(layout)
+    }
+
+    /// The rows of these slabs.
+    fn cells_of(&self, slabs: &[(u32, &Column)]) -> Cow<'_, [Cell]> {
+        let cells = |slab: u32| {
+            let end = |slab: usize| self.ends.get(slab).map_or(0, |&end| end as usize);
+            let start = (slab as usize).checked_sub(1).map_or(0, end);
+            self.cells.get(start..end(slab as usize)).unwrap_or_default()
+        };
+        if let &[(slab, _)] = slabs {
+            return Cow::Borrowed(cells(slab));
+        }
+        let mut all: Vec<Cell> = slabs.iter().flat_map(|&(slab, _)| cells(slab)).copied().collect();
+        // Numbers, each once: sorted in place.
+        all.sort_unstable_by_key(|cell| (cell.at, cell.order));
+        Cow::Owned(all)
+    }
+}
+
+impl FieldLayout<'_> {
+    /// Hands a column to `take`, and which of its rows are those at `positions`; `None` if no row
+    /// there has a value.
+    pub fn with<T>(
+        &self,
+        positions: Range<usize>,
+        take: impl FnOnce(&Column, &[u32]) -> T,
+    ) -> Option<T> {
+        if !self.has_value(positions.clone()) {
+            return None;
+        }
+        Some(match &self.rows {
+            FieldRows::Whole(column, picks) => {
+                take(column, picks.get(positions).unwrap_or_default())
+            }
+            FieldRows::Spread(columns, cells) => {
+                // Positions of a page or of a measurement's rows in memory, which are u32.
+                let rows: Vec<u32> = (0..positions.len() as u32).collect();
+                take(&self.joined(columns, cells, positions), &rows)
+            }
+        })
+    }
+
+    /// The values at `positions`, nulls included.
+    pub fn gather(&self, positions: Range<usize>) -> Column {
+        match &self.rows {
+            FieldRows::Whole(column, picks) => {
+                column.gather(picks.get(positions).unwrap_or_default())
+            }
+            FieldRows::Spread(columns, cells) => self.joined(columns, cells, positions),
+        }
+    }
+
+    /// Adds the length of each row's text.
+    pub fn add_text_bytes(&self, bytes: &mut [u32]) {
+        let mut add = |at: usize, column: &Column, row: u32| {
+            if let (Values::String(text), Some(bytes)) = (&column.values, bytes.get_mut(at)) {
+                // A string is at most 1 MiB.
+                *bytes = bytes.saturating_add(text.get(row as usize).len() as u32);
+            }
+        };
+        match &self.rows {
+            FieldRows::Whole(column, picks) => {
+                picks.iter().enumerate().for_each(|(at, &row)| add(at, column, row));
+            }
+            FieldRows::Spread(columns, cells) => {
+                let of = |cell: &Cell| valid(columns, cell).map(|column| (*cell, column));
+                let texts = cells.iter().filter_map(of);
+                texts.for_each(|(cell, column)| add(cell.at as usize, column, cell.row));
+            }
+        }
+    }
+
+    fn has_value(&self, positions: Range<usize>) -> bool {
+        match &self.rows {
+            FieldRows::Whole(column, picks) => {
+                let picks = picks.get(positions).unwrap_or_default();
+                match &column.validity {
+                    Validity::All => !picks.is_empty(),
+                    Validity::Some(bits) => picks.iter().any(|&row| bits.get(row as usize)),
+                }
+            }
+            FieldRows::Spread(columns, cells) => {
+                within(cells, &positions).iter().any(|cell| valid(columns, cell).is_some())
+            }
+        }
+    }
+
+    fn joined(
+        &self,
+        columns: &[(u32, &Column)],
+        cells: &[Cell],
+        positions: Range<usize>,
+    ) -> Column {
+        let mut joined = Column::new(self.field_type);
+        for same in within(cells, &positions).chunk_by(|a, b| a.at == b.at) {
+            let last = |cell: &Cell| valid(columns, cell).map(|column| (*cell, column));
+            let Some((cell, column)) = same.iter().rev().find_map(last) else { continue };
+            let before = (cell.at as usize).saturating_sub(positions.start);
+            joined.extend_nulls(before.saturating_sub(joined.len()));
+            joined.push_from(column, cell.row as usize);
+        }
+        joined.extend_nulls(positions.len().saturating_sub(joined.len()));
+        joined
+    }
+}
+
+/// The cells at `positions`.
+fn within<'a>(cells: &'a [Cell], positions: &Range<usize>) -> &'a [Cell] {
+    let before = |end: usize| cells.partition_point(|cell| (cell.at as usize) < end);
+    cells.get(before(positions.start)..before(positions.end)).unwrap_or_default()
+}
+
+/// The column of a cell's slab, if it has a value there.
+fn valid<'a>(columns: &[(u32, &'a Column)], cell: &Cell) -> Option<&'a Column> {
+    let at = match columns {
+        [_] => 0,
+        _ => columns.binary_search_by_key(&cell.slab, |&(slab, _)| slab).ok()?,
+    };
+    let &(_, column) = columns.get(at)?;
+    column.validity.is_valid(cell.row as usize).then_some(column)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::batch::order::Order;
+    use crate::model::value::FieldValue;
+
+    /// By series, time and field.
+    type Model = BTreeMap<(u32, i64, u32), FieldValue>;
+
+    const TYPES: [FieldType; 5] = [
+        FieldType::Float,
+        FieldType::Integer,
+        FieldType::Unsigned,
+        FieldType::String,
+        FieldType::Boolean,
+    ];
+
+    fn value(rng: &mut fastrand::Rng, field: u32) -> Values {
+        match TYPES[field as usize % 5] {
+            FieldType::Float => Values::Float(vec![f64::from(rng.i8(..))]),
+            FieldType::Integer => Values::Integer(vec![rng.i64(..)]),
+            FieldType::Unsigned => Values::Unsigned(vec![rng.u64(..)]),
+            FieldType::String => {
+                Values::String([rng.u8(..).to_string().as_str()].into_iter().collect())
+            }
+            FieldType::Boolean => Values::Boolean(vec![rng.bool()]),
+        }
+    }
+
+    /// Tables of random columns, few of their rows with every one, and what they say.
+    fn random(rng: &mut fastrand::Rng, fields: u32) -> (Slabs, Vec<u32>, Vec<i64>, Model) {
+        let (mut slabs, mut model) = (Slabs::default(), Model::new());
+        let (mut row_series, mut times_ns) = (Vec::new(), Vec::new());
+        for _ in 0..rng.usize(1..12) {
+            let mut ids: Vec<u32> = (0..fields).filter(|_| rng.u8(..3) == 0).collect();
+            rng.shuffle(&mut ids);
+            let mut columns: Vec<Column> =
+                ids.iter().map(|id| Column::new(TYPES[*id as usize % 5])).collect();
+            let rows = rng.usize(1..20);
+            for _ in 0..rows {
+                let key = (rng.u32(..4), rng.i64(..6));
+                row_series.push(key.0);
+                times_ns.push(key.1);
+                for (&id, column) in ids.iter().zip(&mut columns) {
+                    if rng.u8(..3) == 0 {
+                        column.push_null();
+                        continue;
+                    }
+                    let value = Column::full(value(rng, id));
+                    assert!(column.extend_from(&value));
+                    model.insert((key.0, key.1, id), value.get(0).unwrap());
+                }
+            }
+            let ids: Vec<ColumnId> = ids.into_iter().map(ColumnId).collect();
+            slabs.append(&ids, &columns, rows);
+        }
+        (slabs, row_series, times_ns, model)
+    }
+
+    #[test]
+    fn slabs_in_any_order_say_what_a_map_says() {
+        for seed in 0..2_000 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let fields = rng.u32(1..9);
+            let (slabs, row_series, times_ns, model) = random(&mut rng, fields);
+            let order = Order::new(4, None, &row_series, &times_ns);
+            let distinct = Distinct::new(&order.rows, &row_series, &times_ns);
+            let count = distinct.rows.len();
+            let key = |at: usize| {
+                let row = distinct.rows[at] as usize;
+                (row_series[row], times_ns[row])
+            };
+            let layout = Layout::new(&slabs, &distinct);
+            let part = rng.usize(..count)..count;
+            let mut found = Model::new();
+            let mut text = vec![0; count];
+            for field in layout.fields() {
+                assert_eq!(field.field_type, TYPES[field.id.0 as usize % 5], "seed {seed}");
+                let column = field.gather(0..count);
+                assert_eq!(column.len(), count);
+                field.add_text_bytes(&mut text);
+                let taken = field.with(part.clone(), |column, rows| column.gather(rows));
+                for (at, &bytes) in text.iter().enumerate() {
+                    let value = column.get(at);
+                    if let Some(at) = at.checked_sub(part.start) {
+                        let taken = taken.as_ref().and_then(|taken| taken.get(at));
+                        assert_eq!(taken, value, "seed {seed}");
+                    }
+                    let Some(value) = value else { continue };
+                    if let FieldValue::String(value) = &value {
+                        assert!(bytes as usize >= value.len(), "seed {seed}");
+                    }
+                    found.insert((key(at).0, key(at).1, field.id.0), value);
+                }
+            }
+            assert_eq!(found, model, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_wide_row_beside_narrow_ones_takes_what_it_says() {
+        let one = Column::full(Values::Integer(vec![7]));
+        let mut slabs = Slabs::default();
+        let ids: Vec<ColumnId> = (0..1_000).map(ColumnId).collect();
+        slabs.append(&ids, &vec![one; 1_000], 1);
+        let narrow = Column::full(Values::Integer(vec![8; 100_000]));
+        slabs.append(&ids[..1], &[narrow], 100_000);
+        assert_eq!(slabs.len(), 2);
+        assert!(slabs.bytes() < 1_000_000 + 200_000, "{}", slabs.bytes());
+        let distinct = Distinct::of_distinct((0..100_001).rev().collect());
+        let layout = Layout::new(&slabs, &distinct);
+        let wide = layout.field(ColumnId(999)).unwrap();
+        assert_eq!(wide.with(0..100_000, |_, _| ()), None);
+        let last = wide.with(99_999..100_001, |column, rows| column.gather(rows)).unwrap();
+        assert_eq!((last.get(0), last.get(1)), (None, Some(FieldValue::Integer(7))));
+        assert_eq!(layout.fields().count(), 1_000);
+    }
+}

@@ -1,0 +1,155 @@
+//! Columns of rows that do not all have the same ones: a slab per set of columns, nothing padded.
+//!
+//! Rows are numbered in the order in which they were appended, across slabs. So one row of a
+//! thousand fields beside many of one costs what it says and not rows times fields.
+
+use super::column::Column;
+use super::layout::FieldColumns;
+use crate::model::ids::ColumnId;
+use crate::model::sorted;
+use crate::model::sorted_map::SortedMap;
+use crate::model::value::FieldType;
+
+/// What a column takes in a slab beside its values, bytes: itself, its id and what finds it.
+pub const SLAB_COLUMN_BYTES: usize = 96;
+
+/// The field values of some rows.
+#[derive(Clone, Debug, Default)]
+pub struct Slabs {
+    slabs: Vec<Slab>,
+    /// Slabs by their columns, ascending.
+    by_columns: SortedMap<Vec<ColumnId>, u32>,
+    fields: SortedMap<ColumnId, Field>,
+    /// Ascending by first row.
+    pieces: Vec<Piece>,
+    rows: u32,
+}
+
+/// Rows of one set of columns.
+#[derive(Clone, Debug, Default)]
+struct Slab {
+    /// Ascending by id, each of `rows`.
+    columns: Vec<Column>,
+    rows: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Field {
+    field_type: FieldType,
+    /// Slabs that have it, ascending, and where they do.
+    places: Vec<(u32, u32)>,
+}
+
+/// Consecutive rows that are consecutive in one slab.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    first_row: u32,
+    slab: u32,
+    /// Where the first of them is in the slab.
+    start: u32,
+}
+
+/// Where a row is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Location {
+    pub(super) slab: u32,
+    /// Its position there.
+    pub(super) row: u32,
+}
+
+impl Slabs {
+    /// One slab of these columns, which are equally long.
+    pub fn of(fields: &[(ColumnId, Column)]) -> Self {
+        let rows = fields.iter().map(|(_, column)| column.len()).max().unwrap_or_default();
+        let (ids, columns): (Vec<ColumnId>, Vec<Column>) = fields.iter().cloned().unzip();
+        let mut slabs = Self::default();
+        slabs.append(&ids, &columns, rows);
+        slabs
+    }
+
+    /// Appends `rows` rows of the columns `ids`, each once. A column whose type differs from what
+    /// is held, which a shard has refused before, is taken as null.
+    pub fn append(&mut self, ids: &[ColumnId], columns: &[Column], rows: usize) {
+        let mut sorted: Vec<(ColumnId, &Column)> = ids.iter().copied().zip(columns).collect();
+        sorted::sort_by_key(&mut sorted, |&(id, _)| id);
+        let number = self.slab_of(&sorted);
+        let Some(slab) = self.slabs.get_mut(number as usize) else { return };
+        if self.pieces.last().is_none_or(|last| last.slab != number) {
+            self.pieces.push(Piece { first_row: self.rows, slab: number, start: slab.rows });
+        }
+        // Rows come from frames, which hold fewer than 2^32.
+        slab.rows += rows as u32;
+        self.rows += rows as u32;
+        for (held, (_, column)) in slab.columns.iter_mut().zip(sorted) {
+            if held.is_empty() && held.values.field_type() == column.values.field_type() {
+                // As long as it is: most slabs of many get no second frame.
+                held.clone_from(column);
+            } else {
+                held.extend_from(column);
+            }
+            held.extend_nulls((slab.rows as usize).saturating_sub(held.len()));
+        }
+    }
+
+    /// The slab of these columns, which ascend by id; a new one if there is none.
+    fn slab_of(&mut self, columns: &[(ColumnId, &Column)]) -> u32 {
+        let ids: Vec<ColumnId> = columns.iter().map(|&(id, _)| id).collect();
+        if let Some(&known) = self.by_columns.get(&ids) {
+            return known;
+        }
+        let number = self.slabs.len() as u32;
+        let mut slab = Slab::default();
+        for ((at, &id), (_, column)) in (0..).zip(&ids).zip(columns) {
+            let field_type = column.values.field_type();
+            let field = self.fields.entry(id);
+            let field = field.or_insert_with(|| Field { field_type, places: Vec::new() });
+            field.places.push((number, at));
+            slab.columns.push(Column::new(field.field_type));
+        }
+        self.slabs.push(slab);
+        self.by_columns.insert(ids, number);
+        number
+    }
+
+    /// Every field, ascending by id.
+    pub fn fields(&self) -> impl Iterator<Item = (ColumnId, FieldType)> {
+        self.fields.iter().map(|(&id, field)| (id, field.field_type))
+    }
+
+    /// Number of slabs.
+    pub fn len(&self) -> usize {
+        self.slabs.len()
+    }
+
+    /// Whether there is no slab, and so no row.
+    pub fn is_empty(&self) -> bool {
+        self.slabs.is_empty()
+    }
+
+    /// The columns of a field, by slab.
+    pub(super) fn columns(&self, id: ColumnId) -> Option<FieldColumns<'_>> {
+        let field = self.fields.get(&id)?;
+        let column = |&(slab, at): &(u32, u32)| {
+            Some((slab, self.slabs.get(slab as usize)?.columns.get(at as usize)?))
+        };
+        let by_slab = field.places.iter().filter_map(column).collect();
+        Some(FieldColumns { field_type: field.field_type, by_slab })
+    }
+
+    /// Where row `row` is.
+    pub(super) fn locate(&self, row: u32) -> Location {
+        let behind = self.pieces.partition_point(|piece| piece.first_row <= row);
+        let piece = behind.checked_sub(1).and_then(|at| self.pieces.get(at));
+        piece.map_or(Location { slab: 0, row }, |piece| Location {
+            slab: piece.slab,
+            row: piece.start + (row - piece.first_row),
+        })
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        let columns = self.slabs.iter().flat_map(|slab| &slab.columns);
+        let columns = columns.map(|column| column.bytes() + SLAB_COLUMN_BYTES).sum::<usize>();
+        columns + self.pieces.capacity() * size_of::<Piece>()
+    }
+}

@@ -1,0 +1,186 @@
+//! What rows of different columns hold in a shard's memory, counted by the allocator: rows times
+//! the columns that they have, not those that all of them have together. `LONG_TESTS=1` takes
+//! three times as many.
+
+use std::time::Instant;
+
+use tidemark::batch::Block;
+use tidemark::batch::column::{Column, Values};
+use tidemark::batch::frame::{self, TableRef};
+use tidemark::batch::selection::Selection;
+use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark::model::limits::MEMTABLE_BYTES_MAX;
+use tidemark::model::time::TimeRange;
+use tidemark::protocol::shard::{ShardSettings, Stamp};
+use tidemark::shard::Shard;
+use tidemark::shard::budget::Budget;
+use tidemark::shard::request::Deletion;
+use tidemark::store::Store;
+use tidemark::store::memory::MemoryStore;
+
+use crate::allocator::{live, peak_since};
+
+const NOW_NS: i64 = 1_700_000_000_000_000_000;
+const PAUSE_NS: i64 = 700_000_000_000;
+const STAMP: Stamp = Stamp { policy: PolicyId(7), generation: 1, schema_version: 1 };
+const COLUMNS: u32 = 1_000;
+const ROWS_PER_FRAME: usize = 5_000;
+/// What an event may hold beside what is stored. Padded, the rows took hundreds of megabytes.
+const PEAK_BYTES_MAX: isize = 24_000_000;
+
+/// Rows that have the same columns, from a time on.
+struct Rows {
+    first_ns: i64,
+    rows: usize,
+    columns: Vec<ColumnId>,
+}
+
+fn encode(tables: &[Rows]) -> Vec<u8> {
+    let blocks: Vec<Block> = tables.iter().map(block).collect();
+    let tables: Vec<TableRef<'_>> = tables
+        .iter()
+        .zip(&blocks)
+        .map(|(rows, block)| TableRef {
+            measurement: MeasurementId(1),
+            tag_ids: &[ColumnId(1)],
+            field_ids: &rows.columns,
+            block,
+            rows: &Selection::All,
+        })
+        .collect();
+    let mut out = Vec::new();
+    frame::encode(&tables, &mut out);
+    out
+}
+
+fn block(rows: &Rows) -> Block {
+    let tag = TagColumn { dictionary: ["a"].into_iter().collect(), codes: vec![1] };
+    let values: Vec<i64> = (0..rows.rows as i64).map(|row| rows.first_ns + row).collect();
+    Block {
+        series: SeriesTable { tags: vec![tag], len: 1 },
+        row_series: vec![0; rows.rows],
+        times_ns: values.iter().map(|at| NOW_NS + at).collect(),
+        fields: vec![Column::full(Values::Integer(values)); rows.columns.len()],
+    }
+}
+
+fn opened(store: &MemoryStore) -> Shard<MemoryStore> {
+    let mut shard = Shard::new(store.clone(), Budget::new(MEMTABLE_BYTES_MAX, 1), u64::MAX);
+    let settings = ShardSettings {
+        database: ObjectId("db".into()),
+        policy: PolicyId(7),
+        group: 1,
+        shard: 0,
+        range: TimeRange::ALL,
+        duration_ns: 0,
+        retired: Vec::new(),
+        window_ns: 7 * 86_400_000_000_000,
+        generation: 1,
+    };
+    shard.open(&settings).unwrap();
+    shard
+}
+
+/// Values of some columns, as a scan reads them.
+fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
+    let counted = shard.read(&STAMP, |source| {
+        let mut count = 0;
+        for part in 0..source.parts(MeasurementId(1), TimeRange::ALL)?.len() {
+            for run in source.runs(part, 0, TimeRange::ALL, columns)? {
+                for (_, column) in &run.block.columns {
+                    count += run.rows.clone().filter(|&row| column.get(row).is_some()).count();
+                }
+            }
+        }
+        Ok(count)
+    });
+    counted.unwrap()
+}
+
+/// Writes frames, the events measured; then a query of two columns, a replay, a flush, a delete
+/// and the merge that removes what it hid.
+#[expect(clippy::disallowed_methods, reason = "how long it takes is printed, nothing else")]
+fn measure(what: &str, frames: &[Vec<u8>], columns: &[ColumnId], values: usize) {
+    let store = MemoryStore::new();
+    let mut shard = opened(&store);
+    let event = |shard: &mut Shard<MemoryStore>, name: &str, run: &mut dyn FnMut(&mut _)| {
+        let (base, from) = (live() - store.bytes().unwrap() as isize, Instant::now());
+        let stored = store.bytes().unwrap() as isize;
+        run(shard);
+        let peak = peak_since() - base - stored;
+        println!("{what}: {name}: {peak} bytes at the peak, {:?}", from.elapsed());
+        assert!(peak < PEAK_BYTES_MAX, "{what}: {name}: {peak}");
+    };
+    event(&mut shard, "appends", &mut |shard| {
+        for frame in frames {
+            shard.append(frame, &STAMP, NOW_NS).unwrap();
+        }
+    });
+    event(&mut shard, "query", &mut |shard| assert_eq!(count(shard, columns), values));
+    let mut shard = Shard::new(store.clone(), Budget::new(MEMTABLE_BYTES_MAX, 1), u64::MAX);
+    event(&mut shard, "replay", &mut |shard| assert_eq!(count(shard, columns), values));
+    event(&mut shard, "alarm", &mut |shard| {
+        while shard.stats().unwrap().wal_frames > 0 {
+            shard.alarm(NOW_NS + PAUSE_NS);
+        }
+    });
+    let first = TimeRange::new(NOW_NS, NOW_NS + 1);
+    let deletion = Deletion { measurement: MeasurementId(1), predicate: None, time: first };
+    shard.delete(&deletion, &STAMP).unwrap();
+    event(&mut shard, "merge", &mut |shard| {
+        while shard.next_due(NOW_NS + PAUSE_NS).is_some_and(|due_ns| due_ns <= NOW_NS + PAUSE_NS) {
+            shard.alarm(NOW_NS + PAUSE_NS);
+        }
+    });
+    let stats = shard.stats().unwrap();
+    assert_eq!((stats.tombstones, stats.troubles), (0, Vec::new()));
+    event(&mut shard, "scan", &mut |shard| assert!(count(shard, columns) < values));
+}
+
+fn scale() -> usize {
+    if std::env::var("LONG_TESTS").is_ok_and(|value| value == "1") { 3 } else { 1 }
+}
+
+#[test]
+fn one_wide_row_beside_many_narrow_ones_is_one_wide_row() {
+    let wide = encode(&[Rows {
+        first_ns: 0,
+        rows: 1,
+        columns: (10..10 + COLUMNS).map(ColumnId).collect(),
+    }]);
+    let narrow = |number: usize| {
+        let first_ns = (1 + number * ROWS_PER_FRAME) as i64;
+        encode(&[Rows { first_ns, rows: ROWS_PER_FRAME, columns: vec![ColumnId(10)] }])
+    };
+    let count = 20 * scale();
+    let mut frames: Vec<Vec<u8>> = (0..count).map(narrow).collect();
+    frames.insert(0, wide);
+    let columns = [ColumnId(10), ColumnId(9 + COLUMNS)];
+    let values = 2 + count * ROWS_PER_FRAME;
+    measure("wide first", &frames, &columns, values);
+    frames.rotate_left(1);
+    measure("wide last", &frames, &columns, values);
+}
+
+#[test]
+fn a_thousand_disjoint_columns_take_what_their_values_take() {
+    let frame = |number: usize| {
+        let table = |column: u32| Rows {
+            first_ns: (number * COLUMNS as usize) as i64 + i64::from(column),
+            rows: 1,
+            columns: vec![ColumnId(10 + column)],
+        };
+        let tables: Vec<Rows> = (0..COLUMNS).map(table).collect();
+        encode(&tables)
+    };
+    let count = 8 * scale();
+    let frames: Vec<Vec<u8>> = (0..count).map(frame).collect();
+    let columns: Vec<ColumnId> = (10..10 + COLUMNS).map(ColumnId).collect();
+    measure("disjoint", &frames, &columns[..2], 2 * count);
+    let everything = count * COLUMNS as usize;
+    let store = MemoryStore::new();
+    let mut shard = opened(&store);
+    frames.iter().for_each(|frame| _ = shard.append(frame, &STAMP, NOW_NS).unwrap());
+    assert_eq!(self::count(&mut shard, &columns), everything);
+}
