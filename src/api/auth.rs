@@ -17,7 +17,7 @@ use crate::route::identify::Credentials;
 pub enum AuthError {
     /// 503: never open by default.
     #[error(
-        "no ADMIN_TOKEN is configured, so nothing is served: set it with `wrangler secret put ADMIN_TOKEN`, or in .dev.vars for local development"
+        "no ADMIN_TOKEN is configured, so no request for data is served: set it with `npm run wrangler -- secret put ADMIN_TOKEN`, or in .dev.vars for local development"
     )]
     NotConfigured,
     /// 401: none, malformed, unknown, expired.

@@ -220,6 +220,7 @@ test('influx', async (t) => {
       proxy.refuse = [503];
       const point = { measurement: 'load', tags: { host: 'two' }, fields: { value: 9999 } };
       await client.writePoints([point]);
+      assert.deepEqual(proxy.refuse, [], 'nothing was refused');
       const q = "SELECT count(value) FROM load WHERE host = 'two'";
       assert.deepEqual(await server.rows(q, { db: database, epoch: 's' }), [[0, 1]]);
     },

@@ -120,6 +120,25 @@ function sameForm(found, shown) {
   for (const [key, value] of Object.entries(found)) sameForm(value, shown[key]);
 }
 
+test('the README has the ratios of the last recorded queries, net and gross', () => {
+  const results = readFileSync(at('benches', 'RESULTS.md'), 'utf8');
+  const table = /^## Queries\n[^]*?(?=\n## )/m.exec(results)[0];
+  const rows = [...table.matchAll(/^\| (.+?) \| (.*) \|$/gm)].map(([, name, cells]) =>
+    [name, ...cells.split(' | ').map(Number)]);
+  const types = rows.filter(([name]) => /^[a-z]+-|^lastpoint/.test(name));
+  assert.equal(types.length, 15);
+  const gross = (column) => {
+    const ratios = types.map((row) => row[2] / row[column]);
+    const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+    return `${mean.toFixed(1)} times${column === 1 ? ' faster' : ''} and ${ratios.filter((ratio) => ratio < 1).length} of the 15 slower`;
+  };
+  const of = (wanted) => rows.find(([name]) => name === wanted);
+  const readme = readFileSync(at('README.md'), 'utf8').replaceAll('\n', ' ');
+  const said = [`${of('geometric mean')[4].toFixed(1)} times faster in the geometric mean, net`,
+    gross(1), gross(3), `takes ${of('empty request')[1].toFixed(1)} ms for nothing`];
+  for (const text of said) assert.ok(readme.includes(text), text);
+});
+
 test('no document tells a command that Node 20 refuses', () => {
   for (const page of pages) {
     // wrangler needs a newer Node: `npm run wrangler` has one.
