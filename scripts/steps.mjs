@@ -29,16 +29,17 @@ export function fingerprint(paths, more = []) {
 
 /**
  * Does `work` unless the file `stamp` already holds `inputs` and every path of `outputs` exists.
- * The stamp is written only after `work` succeeded.
+ * The stamp is written only after `work` succeeded. `lasts` says beforehand how long it takes, where
+ * that is long.
  */
-export async function step(title, { stamp, inputs, outputs }, work) {
+export async function step(title, { stamp, inputs, outputs, lasts = '' }, work) {
   const file = at(stamp);
   const done = existsSync(file) && readFileSync(file, 'utf8') === inputs;
   if (done && outputs.every((path) => existsSync(path))) {
     console.log(`- ${title}: up to date`);
     return;
   }
-  console.log(`- ${title} …`);
+  console.log(`- ${title} … ${lasts}`.trimEnd());
   const from = Date.now();
   await work();
   mkdirSync(dirname(file), { recursive: true });
