@@ -102,8 +102,16 @@ pub enum Cause {
         field_type: FieldType,
     },
     /// No closing quote up to the end of the body.
-    #[error("unbalanced quotes: the string has no closing '\"'")]
+    #[error(
+        "unbalanced quotes: the string has no closing '\"' (inside a string write a quote as \\\")"
+    )]
     UnbalancedQuotes,
+    /// `m v="a"b`
+    #[error(
+        "invalid field value '{0}', expected the string to end with a '\"' before ',' or ' ' \
+         (inside a string write a quote as \\\")"
+    )]
+    InvalidString(String),
     /// Two values of different types for one field.
     #[error(
         "the field '{key}' is specified more than once with conflicting types: {} and {}",

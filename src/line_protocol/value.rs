@@ -92,9 +92,11 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
     while let Some(&byte) = bytes.get(at) {
         if byte == b'"' {
             let raw = text.get(1..at).unwrap_or_default();
-            return match is_end(bytes.get(at + 1)) {
-                true => Ok((Value::String { raw, escaped, newlines }, at + 1)),
-                false => Err(not_closed_there(text, raw)),
+            return match bytes.get(at + 1) {
+                None | Some(b',' | b' ' | b'\n') => {
+                    Ok((Value::String { raw, escaped, newlines }, at + 1))
+                }
+                _ => read_bare_quotes(text),
             };
         }
         // Whatever follows a backslash does not close the string.
@@ -122,11 +124,41 @@ fn plain_bytes(word: u64) -> usize {
     ((equal(b'"') | equal(b'\\') | equal(b'\n')).trailing_zeros() / 8) as usize
 }
 
-/// The string `raw` at the start of `text` has something right behind it.
+/// Reads a string that has quotes in it without their backslashes, as influxdb-python's
+/// `DataFrameClient` writes them and 1.x takes them (`models.scanFields`, `scanFieldValue`).
+///
+/// Each quote that no backslash precedes toggles: what follows it is quoted, or is not. The value
+/// ends at a comma, a space or the line's end that is not quoted. The quotes must balance, the last
+/// byte must be a quote, and no `=` may stand unquoted. 1.x takes another last byte, and drops it.
 #[cold]
-fn not_closed_there(text: &str, raw: &str) -> Cause {
-    let rest = text.get(raw.len() + 2..).unwrap_or_default();
-    Cause::InvalidValue(quoted(&format!("\"{}\"{}", quoted(raw), whole(rest))))
+fn read_bare_quotes(text: &str) -> Result<(Value<'_>, usize), Cause> {
+    let bytes = text.as_bytes();
+    let (mut at, mut inside, mut escaped, mut newlines) = (0, false, false, 0);
+    while let Some(&byte) = bytes.get(at) {
+        let next = bytes.get(at + 1);
+        match byte {
+            b'"' => inside = !inside,
+            b',' | b' ' | b'\n' | b'=' if !inside => break,
+            b'\r' if !inside && matches!(next, None | Some(b'\n')) => break,
+            // Only a comma that is not quoted ends the value all the same.
+            b'\\' if inside || next != Some(&b',') => {
+                escaped = true;
+                newlines += u32::from(next == Some(&b'\n'));
+                at += 1;
+            }
+            _ => newlines += u32::from(byte == b'\n'),
+        }
+        at += 1;
+    }
+    let length = at.min(bytes.len());
+    let value = text.get(..length).unwrap_or_default();
+    match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        _ if inside => Err(Cause::UnbalancedQuotes),
+        Some(raw) if bytes.get(length) != Some(&b'=') => {
+            Ok((Value::String { raw, escaped, newlines }, length))
+        }
+        _ => Err(Cause::InvalidString(quoted(value))),
+    }
 }
 
 /// Calls `piece` with the parts of a string as written between which nothing but the backslashes
@@ -168,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_end_at_the_first_bare_quote() {
+    fn strings_end_at_a_quote_that_something_may_follow() {
         assert_eq!(
             read(r#""a\\" 1"#),
             Ok((Value::String { raw: r"a\\", escaped: true, newlines: 0 }, 5))
@@ -178,6 +210,6 @@ mod tests {
             Ok((Value::String { raw: "a\nb", escaped: false, newlines: 1 }, 5))
         );
         assert_eq!(read(r#""a\""#), Err(Cause::UnbalancedQuotes));
-        assert_eq!(read(r#""a"b"#), Err(Cause::InvalidValue("\"a\"b".into())));
+        assert_eq!(read(r#""a"b"#), Err(Cause::InvalidString("\"a\"b".into())));
     }
 }

@@ -124,10 +124,17 @@ fn bad_lines_are_named_and_the_others_kept() {
     refused("m v=1,", "missing field key, expected key=value (column 7)");
     let value = "expected a float (1.5), an integer (1i), an unsigned integer (1u), a boolean \
                  (true) or a string in double quotes";
-    for bad in ["1x", "+1", "NaN", "inf", "-inf", "tru", "1.0i", "-1u", "0x1", "1e", "\"a\"b", "-"]
-    {
+    for bad in ["1x", "+1", "NaN", "inf", "-inf", "tru", "1.0i", "-1u", "0x1", "1e", "-"] {
         refused(&format!("m v={bad}"), &format!("invalid field value '{bad}', {value} (column 5)"));
     }
+    let quote = "(inside a string write a quote as \\\")";
+    refused(
+        "m v=\"a\"b",
+        &format!(
+            "invalid field value '\"a\"b', expected the string to end with a '\"' before ',' or ' ' \
+             {quote} (column 5)"
+        ),
+    );
     refused("m v=1e400", "field value '1e400' is out of range for the type float (column 5)");
     refused(
         "m v=9223372036854775808i",
@@ -170,7 +177,8 @@ fn a_bad_line_ends_where_its_strings_end() {
         "ok v=1 1\nm v=\"a\nok v=1 2\n",
         &[
             "1: ok  v=Float(1.0) 1",
-            "2! unbalanced quotes: the string has no closing '\"' (column 5)",
+            "2! unbalanced quotes: the string has no closing '\"' (inside a string write a quote as \
+             \\\") (column 5)",
         ],
     );
     check(
@@ -367,6 +375,9 @@ fn memory_is_bounded_when_every_line_has_other_fields() {
 fn pieces_give_what_the_whole_gives() {
     in_pieces(
         "\u{feff}cpu,host=ä v=1,s=\"a\nb\" 10\r\nbad\n# c\ncpu v=2\ncpu,x v=\"\n\" 1\n\nm v=1 7",
+    );
+    in_pieces(
+        "m s=\"a \"b\nc\" d\",t=\"x\"\\\n\"y\" 1\nm s=\"5\" pipe\" 2\nm s=\"\"q\"\"\r\nm v=1 3\n",
     );
     // A key cut behind its backslash looks like one that a space ends.
     in_pieces(&"cpu,host=a\\ 0 v=1 1\ncpu,host=a\\ 1 v=2 2\ncpu,host=b v=3 3\n".repeat(3));
