@@ -128,7 +128,7 @@ impl Configure {
                 Err(ApiError::Conflict(format!("database \"{}\" already exists", self.name)))
             }
             Step::Done(Ok(changed)) if self.method == Method::Delete && !changed.existed => {
-                Err(ApiError::DatabaseNotFound(self.name.clone()))
+                Err(ApiError::DatabaseNotFound { name: self.name.clone(), cure: String::new() })
             }
             Step::Done(Ok(_)) => {
                 let body = serde_json::json!({ "db": self.name });

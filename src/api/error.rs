@@ -7,6 +7,7 @@
 use super::admission::Overloaded;
 use super::auth::AuthError;
 use super::body::BodyError;
+use super::headers::CREATED;
 use super::http::Response;
 use super::params::{Dialect, ParamsError};
 use super::settings::SettingsError;
@@ -115,10 +116,17 @@ pub enum ApiError {
         whole: bool,
         /// Whether every line lies outside the retention policy, which is 422.
         retention: bool,
+        /// What the header [`CREATED`] says, if the write created its database.
+        created: Option<String>,
     },
     /// The database is not there (1.x's and Telegraf's words).
-    #[error("database not found: \"{0}\"")]
-    DatabaseNotFound(String),
+    #[error("database not found: \"{name}\"{cure}")]
+    DatabaseNotFound {
+        /// Which.
+        name: String,
+        /// What can be done about it, a colon before it; empty where that is plain.
+        cure: String,
+    },
     /// The policy is not there.
     #[error("retention policy not found: {0}")]
     PolicyNotFound(String),
@@ -180,7 +188,7 @@ impl ApiError {
             | Self::Overloaded(Overloaded { never: true, .. }) => 413,
             Self::Stalled => 408,
             Self::NoRoute(_)
-            | Self::DatabaseNotFound(_)
+            | Self::DatabaseNotFound { .. }
             | Self::PolicyNotFound(_)
             | Self::NotFound(_) => 404,
             Self::Method { .. } | Self::ReadOnly(_) => 405,
@@ -215,7 +223,7 @@ impl ApiError {
             Self::Invalid(_) => "invalid",
             Self::Rejected { retention: false, .. } => "rejected lines",
             Self::Rejected { retention: true, .. } => "retention",
-            Self::DatabaseNotFound(_) => "database not found",
+            Self::DatabaseNotFound { .. } => "database not found",
             Self::PolicyNotFound(_) => "retention policy not found",
             Self::NotFound(_) => "not found",
             Self::Conflict(_) => "conflict",
@@ -284,6 +292,9 @@ impl ApiError {
         if let Some(seconds) = self.retry_after_s() {
             response = response.with_header("Retry-After", seconds.to_string());
         }
+        if let Self::Rejected { created: Some(created), .. } = self {
+            response = response.with_header(CREATED, created);
+        }
         if let Some(allow) = self.allow() {
             response = response.with_header("Allow", allow);
         }
@@ -303,7 +314,7 @@ impl From<Error> for ApiError {
                 let requires = format!("{right} on {database}");
                 Self::Auth(AuthError::Forbidden { who, requires })
             }
-            Error::DatabaseNotFound(name) => Self::DatabaseNotFound(name),
+            Error::DatabaseNotFound(name) => Self::DatabaseNotFound { name, cure: String::new() },
             Error::PolicyNotFound(name) => Self::PolicyNotFound(name),
             Error::NoDefaultPolicy(_) | Error::Query(_) | Error::Interrupted => Self::Invalid(text),
             Error::Catalog(refusal) => match refusal {
@@ -414,7 +425,8 @@ mod tests {
         let excerpt = Some("m v=".to_owned());
         let lines = vec![RejectedLine { line: 3, excerpt, cause: "why".into() }];
         let message = "a \"b\"\nc".to_owned();
-        let error = ApiError::Rejected { message, lines, whole: false, retention: false };
+        let error =
+            ApiError::Rejected { message, lines, whole: false, retention: false, created: None };
         assert_eq!(
             body(&error, Shape::WriteV1),
             "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\

@@ -13,7 +13,10 @@ pub const INFLUXDB_BUILD: &str = "Tidemark";
 const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Type, User-Agent, X-Request-Id, Zap-Trace-Span";
 /// What browsers may read.
 const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, X-Influxdb-Build, X-Influxdb-Error, \
-                              X-Influxdb-Version, X-Platform-Error-Code, X-Request-Id";
+                              X-Influxdb-Version, X-Platform-Error-Code, X-Request-Id, \
+                              X-Tidemark-Created";
+/// On the answer to a write that created its database: `database/policy; retention=3d`.
+pub const CREATED: &str = "X-Tidemark-Created";
 
 /// The client's request id if it is harmless, else `fresh` (two random words) as a UUID.
 pub fn request_id(head: &RequestHead, fresh: [u64; 2]) -> String {

@@ -1,27 +1,25 @@
 //! A write's body to columns, and what became of them to a response.
 
-use std::fmt::Write as _;
+mod refusal;
 
 use super::action::Action;
 use super::admission::Permit;
-use super::error::{ApiError, RejectedLine};
+use super::error::ApiError;
+use super::headers::CREATED;
 use super::http::Response;
 use super::intake::Parsed;
-use super::params::{Dialect, WriteParams};
+use super::params::{Dialect, WriteParams, WritePrecision};
 use super::settings::Settings;
+use crate::influxql::quote;
 use crate::line_protocol::Rejected;
-use crate::model::grant::Right;
-use crate::model::limits::REJECTED_LINES_NAMED_MAX;
-use crate::model::sorted;
+use crate::model::grant::{Right, Scope};
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
+use crate::route::error::Error;
 use crate::route::grants::Principal;
 use crate::route::write::{Write, WriteOutcome, WriteRequest};
 use crate::route::{Context, Machine};
-
-/// Bytes of a bad line that InfluxDB 3 repeats.
-const EXCERPT_BYTES_MAX: usize = 20;
 
 /// What a write's head says.
 #[derive(Debug)]
@@ -37,15 +35,26 @@ pub struct Asked {
 pub struct Writing {
     machine: Write,
     rejected: Rejected,
-    all_or_nothing: bool,
+    precision: WritePrecision,
     text: Vec<u8>,
+    /// Why the database is not created if it is not there.
+    not_created: Option<NotCreated>,
     points_written: u64,
     _permit: Permit,
 }
 
+/// Why a write does not create its database.
+#[derive(Clone, Copy, Debug)]
+enum NotCreated {
+    /// No write does: `AUTO_CREATE_DATABASES`.
+    ByNobody,
+    /// Who writes may not write to all of it.
+    ByCaller,
+}
+
 impl Writing {
-    /// Prepares the write of what was parsed; `None` when there was no line at all. Who may
-    /// write everywhere may also write to databases that do not exist yet.
+    /// Prepares the write of what was parsed; `None` when there was no line at all. Who may write
+    /// to all of a database may do so before it exists.
     ///
     /// # Errors
     /// [`ApiError::Rejected`] when no line is left to write.
@@ -58,14 +67,24 @@ impl Writing {
         let Asked { dialect, params } = asked;
         let Parsed { batch, rejected, permit, text } = parsed;
         let all_or_nothing = dialect == Dialect::V3 && !params.accept_partial;
-        if batch.measurements.is_empty() || (all_or_nothing && rejected.count > 0) {
-            return match rejected.count {
-                0 => Ok(None),
-                _ => Err(refusal(&rejected, &WriteOutcome::default(), &text, all_or_nothing)),
+        let any_bad = rejected.count + rejected.without_time > 0;
+        if batch.measurements.is_empty() || (all_or_nothing && any_bad) {
+            let asked = refusal::Asked {
+                database: &params.database,
+                precision: params.precision,
+                all_or_nothing,
+            };
+            return match any_bad {
+                false => Ok(None),
+                true => Err(refusal::refusal(asked, &rejected, &WriteOutcome::default(), &text)),
             };
         }
-        let creates = settings.auto_create_databases && principal.grants.covers_all(Right::Write);
-        let auto_create = creates.then(|| CreateDatabase {
+        let not_created = match principal.grants.scope(Right::Write, &params.database) {
+            Scope::All if settings.auto_create_databases => None,
+            Scope::All => Some(NotCreated::ByNobody),
+            Scope::None | Scope::Policies(_) => Some(NotCreated::ByCaller),
+        };
+        let auto_create = not_created.is_none().then(|| CreateDatabase {
             name: params.database.clone(),
             policy: Some(PolicySpec {
                 duration_ns: Some(settings.auto_create_retention_ns),
@@ -75,7 +94,7 @@ impl Writing {
             location: None,
             jurisdiction: None,
         });
-        let WriteParams { database, policy, .. } = params;
+        let WriteParams { database, policy, precision, .. } = params;
         let principal = principal.clone();
         let request =
             WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
@@ -83,8 +102,9 @@ impl Writing {
         Ok(Some(Self {
             machine,
             rejected,
-            all_or_nothing,
+            precision,
             text,
+            not_created,
             points_written: 0,
             _permit: permit,
         }))
@@ -107,74 +127,47 @@ impl Writing {
         }
         match step {
             Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(Err(Error::DatabaseNotFound(name))) => {
+                let cure = self.absent(&name);
+                Err(ApiError::DatabaseNotFound { name, cure })
+            }
             Step::Done(Err(error)) => Err(error.into()),
-            Step::Done(Ok(outcome)) if self.rejected.count + outcome.rejected.total == 0 => {
-                Ok(Action::Respond(Response::empty(204)))
-            }
-            Step::Done(Ok(outcome)) => {
-                Err(refusal(&self.rejected, &outcome, &self.text, self.all_or_nothing))
-            }
+            Step::Done(Ok(outcome)) => self.answer(&outcome),
         }
     }
-}
 
-/// Words the lines that were rejected while parsing and by the schema, in order of their lines.
-fn refusal(
-    parsing: &Rejected,
-    outcome: &WriteOutcome,
-    text: &[u8],
-    all_or_nothing: bool,
-) -> ApiError {
-    let unparsed = parsing.named.iter().map(|e| (e.line, "parsing", e.to_string()));
-    let unkept = &outcome.rejected.named;
-    let unkept = unkept.iter().map(|refused| (refused.line, "writing", refused.cause.to_string()));
-    let mut lines: Vec<_> = unparsed.chain(unkept).collect();
-    sorted::sort_by_key(&mut lines, |(line, ..)| *line);
-    lines.truncate(REJECTED_LINES_NAMED_MAX);
-    let total = parsing.count + outcome.rejected.total;
-    let written = outcome.points_written;
-    let beginning = if written > 0 { "partial write has occurred" } else { "no data written" };
-    let mut message = format!("{beginning}, errors encountered on line(s):");
-    for (line, doing, cause) in &lines {
-        // Writing to a string cannot fail.
-        let _ = write!(message, "\nerror {doing} line {line} (1-based): {cause}");
-    }
-    let named = lines.len() as u64;
-    if total > named {
-        let _ = write!(message, "\nand {} more", total - named);
-    }
-    let _ = write!(message, "\n{written} points written, {total} lines rejected");
-    let mut excerpts = Excerpts { rest: text, line: 1 };
-    let lines = lines.into_iter().map(|(line, _, cause)| {
-        let excerpt = excerpts.next(line);
-        RejectedLine { line, excerpt, cause }
-    });
-    ApiError::Rejected {
-        message,
-        lines: lines.collect(),
-        whole: all_or_nothing,
-        retention: written == 0 && outcome.rejected.outside_retention == total,
-    }
-}
-
-/// Beginnings of a body's lines, asked for in ascending order.
-struct Excerpts<'a> {
-    rest: &'a [u8],
-    line: u32,
-}
-
-impl Excerpts<'_> {
-    /// The first [`EXCERPT_BYTES_MAX`] bytes of a physical line; none when the body is gone.
-    fn next(&mut self, line: u32) -> Option<String> {
-        while self.line < line {
-            let end = memchr::memchr(b'\n', self.rest)?;
-            self.rest = self.rest.get(end + 1..)?;
-            self.line += 1;
+    /// What is said of a database that is not there.
+    fn absent(&self, database: &str) -> String {
+        let statement = format!("CREATE DATABASE {}", quote::ident(database));
+        match self.not_created {
+            None => format!(": create it with {statement}"),
+            Some(NotCreated::ByNobody) => format!(
+                ": writes create none here (AUTO_CREATE_DATABASES=false): create it with {statement}"
+            ),
+            Some(NotCreated::ByCaller) => format!(
+                ": {} may write to some of its policies only, and so does not create it: create \
+                 it with {statement}, or write with a token for all of the database",
+                self.machine.request().principal.name
+            ),
         }
-        let found =
-            self.rest.split(|&byte| byte == b'\n').next().filter(|line| !line.is_empty())?;
-        let beginning = found.get(..EXCERPT_BYTES_MAX).unwrap_or(found);
-        Some(String::from_utf8_lossy(beginning).trim_end_matches(['\r', '\u{fffd}']).to_owned())
+    }
+
+    /// The response, or why it is a bad one.
+    fn answer(&self, outcome: &WriteOutcome) -> Result<Action, ApiError> {
+        let WriteRequest { database, all_or_nothing, .. } = self.machine.request();
+        let told = self.rejected.count + self.rejected.without_time + outcome.rejected.total;
+        if told > 0 {
+            let (precision, all_or_nothing) = (self.precision, *all_or_nothing);
+            let asked = refusal::Asked { database, precision, all_or_nothing };
+            return Err(refusal::refusal(asked, &self.rejected, outcome, &self.text));
+        }
+        let response = Response::empty(204);
+        Ok(Action::Respond(match &outcome.created {
+            Some(created) => {
+                response.with_header(CREATED, refusal::created_header(database, created))
+            }
+            None => response,
+        }))
     }
 }
 

@@ -3,6 +3,9 @@
 use super::Cause;
 use super::error::quoted;
 
+/// Words of a name that is suggested; what has more was hardly meant as one.
+const WORDS_OF_NAME_MAX: usize = 8;
+
 /// Where a line turned out bad.
 pub(super) struct Fault {
     /// Byte of the text.
@@ -48,6 +51,31 @@ impl<'a> Cursor<'a> {
         // A carriage return in the middle of a line is not worth quoting.
         let rest = rest.trim_start_matches('\r');
         quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
+    }
+
+    /// The name that a word without `=` may belong to, which stands here for a field: what stands
+    /// before it up to a delimiter, or what follows up to its `=`, with the spaces escaped. `None`
+    /// where no `=` follows.
+    #[cold]
+    pub(super) fn name_with_space(&self) -> Option<String> {
+        let line = self.rest_text().split('\n').next()?;
+        let end = line.find([',', '='])?;
+        let (words, behind) = line.split_at(end);
+        behind.contains('=').then_some(())?;
+        let words = words.split(' ').filter(|word| !word.is_empty());
+        let mut words: Vec<&str> = words.take(WORDS_OF_NAME_MAX + 1).collect();
+        if words.len() > WORDS_OF_NAME_MAX {
+            return None;
+        }
+        let before = self.text.get(..self.at).unwrap_or_default();
+        if let Some(before) = before.strip_suffix(' ') {
+            if behind.starts_with('=') {
+                // The last one is the field's key.
+                words.pop();
+            }
+            words.insert(0, before.trim_end_matches(' ').rsplit([',', '=', '\n']).next()?);
+        }
+        (words.len() > 1).then(|| quoted(&words.join("\\ ")))
     }
 
     #[inline(always)]

@@ -2,6 +2,7 @@
 
 use crate::model::limit::Exceeded;
 use crate::model::limits::{CELLS_PER_REQUEST_MAX, REJECTED_LINES_NAMED_MAX};
+use crate::model::time::Precision;
 use crate::model::value::FieldType;
 
 /// Characters of the client's text that an error repeats.
@@ -12,7 +13,9 @@ const QUOTED_CHARS_MAX: usize = 64;
 pub struct Rejected {
     /// How many.
     pub count: u64,
-    /// The first [`REJECTED_LINES_NAMED_MAX`] of them, ascending by line.
+    /// Lines that were taken, but for a field called `time`.
+    pub without_time: u64,
+    /// The first [`REJECTED_LINES_NAMED_MAX`] of both, ascending by line.
     pub named: Vec<LineError>,
 }
 
@@ -20,6 +23,16 @@ impl Rejected {
     /// Counts a line, and names it while there is room.
     pub(super) fn push(&mut self, error: impl FnOnce() -> LineError) {
         self.count += 1;
+        self.name(error);
+    }
+
+    /// Counts a line that was taken without its field `time`, and names it while there is room.
+    pub(super) fn push_without_time(&mut self, error: impl FnOnce() -> LineError) {
+        self.without_time += 1;
+        self.name(error);
+    }
+
+    fn name(&mut self, error: impl FnOnce() -> LineError) {
         if self.named.len() < REJECTED_LINES_NAMED_MAX {
             self.named.push(error());
         }
@@ -82,8 +95,13 @@ pub enum Cause {
     #[error("missing field key, expected key=value")]
     MissingFieldKey,
     /// `m v` or `m 123`
-    #[error("invalid field format: no '=' in '{0}', expected key=value")]
-    FieldWithoutEquals(String),
+    #[error("invalid field format: no '=' in '{found}', expected key=value{}", as_name(.name))]
+    FieldWithoutEquals {
+        /// As written.
+        found: String,
+        /// The name that it may belong to, its spaces escaped.
+        name: Option<String>,
+    },
     /// `m v=`
     #[error("missing field value of '{0}', expected a value after '='")]
     MissingFieldValue(String),
@@ -114,8 +132,8 @@ pub enum Cause {
     InvalidString(String),
     /// Two values of different types for one field.
     #[error(
-        "the field '{key}' is specified more than once with conflicting types: {} and {}",
-        first.name(), second.name()
+        "the field '{key}' is specified more than once with conflicting types: {} and {}: {}",
+        first.name(), second.name(), second.cure(*first)
     )]
     FieldTypeConflict {
         /// The field.
@@ -126,14 +144,31 @@ pub enum Cause {
         second: FieldType,
     },
     /// The only field is called `time`.
-    #[error("invalid field name: input field \"time\" is invalid, expected another field")]
+    #[error(
+        "invalid field name: input field \"time\" is invalid, expected another field: the name is \
+         reserved, rename it, or write the time at the end of the line"
+    )]
     OnlyTime,
+    /// One of several fields is called `time`: it alone is left out, as by 1.x.
+    #[error(
+        "input field \"time\" is invalid and cannot be kept: the name is reserved, rename it, or \
+         write the time at the end of the line"
+    )]
+    FieldNamedTime,
     /// `m v=1 abc`
-    #[error("bad timestamp '{0}', expected an integer")]
+    #[error("bad timestamp '{0}', expected an integer{cure}", cure = behind_fields(.0))]
     InvalidTimestamp(String),
     /// Not a time that can be stored.
-    #[error("timestamp '{0}' is outside the range of 64-bit nanoseconds at this precision")]
-    TimestampRange(String),
+    #[error(
+        "timestamp '{found}' is outside the range of 64-bit nanoseconds at this precision{}",
+        looks_like(*.meant)
+    )]
+    TimestampRange {
+        /// As written.
+        found: String,
+        /// The unit in which it is a time of our days.
+        meant: Option<Precision>,
+    },
     /// `m v=1 1 1`
     #[error("trailing content '{0}' after the timestamp, expected the end of the line")]
     TrailingContent(String),
@@ -152,6 +187,30 @@ pub enum Cause {
         /// Cells with this line's.
         requested: usize,
     },
+}
+
+/// What to do where a name with a space in it was meant.
+fn as_name(name: &Option<String>) -> String {
+    let cure = |name| format!("; if the space is part of a name, escape it: `{name}`");
+    name.as_ref().map(cure).unwrap_or_default()
+}
+
+/// What to do where `found` stands behind a space that ended the fields.
+fn behind_fields(found: &str) -> &'static str {
+    if found.contains('"') {
+        " (inside a string write a quote as \\\")"
+    } else if found.contains('=') {
+        " (write ',' and no space between fields)"
+    } else {
+        ""
+    }
+}
+
+fn looks_like(meant: Option<Precision>) -> String {
+    let cure = |unit: Precision| {
+        format!(": this looks like {}: `precision={}`", unit.plural(), unit.parameter())
+    };
+    meant.map(cure).unwrap_or_default()
 }
 
 /// The start of `text`, short enough to repeat.

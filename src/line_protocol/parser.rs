@@ -35,6 +35,12 @@ impl TimestampUnit {
         };
         precision.to_ns(timestamp)
     }
+
+    /// The finer unit that a timestamp which is too large for this one seems to have.
+    fn meant(self, timestamp: i64) -> Option<Precision> {
+        let Self::Fixed(said) = self else { return None };
+        Precision::of_magnitude(timestamp).filter(|unit| unit.unit_ns() < said.unit_ns())
+    }
 }
 
 /// How to read timestamps.
@@ -246,13 +252,15 @@ impl Parser {
         sink: &mut S,
     ) -> Result<Ended, Fault> {
         read_series(cursor, last, sink)?;
-        let inner_newlines = read_fields(cursor, &self.limits, sink)?;
+        let (inner_newlines, time_field_at) = read_fields(cursor, &self.limits, sink)?;
         let time_ns = match read_timestamp(cursor)? {
             None => self.now_ns,
             Some((timestamp, at)) => match timestamp.and_then(|count| self.unit.to_ns(count)) {
                 Some(time_ns) => time_ns,
                 None => {
-                    return Err(cursor.fault_at(at, Cause::TimestampRange(cursor.word(at))));
+                    let meant = timestamp.and_then(|count| self.unit.meant(count));
+                    let cause = Cause::TimestampRange { found: cursor.word(at), meant };
+                    return Err(cursor.fault_at(at, cause));
                 }
             },
         };
@@ -263,9 +271,24 @@ impl Parser {
             return Ok(Ended::Unfinished);
         }
         sink.commit(time_ns, self.line).map_err(|cause| cursor.fault_at(start, cause))?;
+        if let Some(at) = time_field_at {
+            self.leave_out_time(cursor.text, start, at);
+        }
         self.line += inner_newlines + u32::from(cursor.peek().is_some());
         cursor.at += usize::from(cursor.peek().is_some());
         Ok(Ended::Whole)
+    }
+
+    /// Names the line at `start`, which was taken but for the field at `at`.
+    #[cold]
+    fn leave_out_time(&mut self, text: &str, start: usize, at: usize) {
+        let line = self.line;
+        let before = text.get(..start).unwrap_or_default();
+        let shown = before.rfind('\n').map_or(0, |newline| newline + 1);
+        self.rejected.push_without_time(|| {
+            let column = text.get(shown..at).unwrap_or_default().chars().count() as u32 + 1;
+            LineError { line, column, cause: Cause::FieldNamedTime }
+        });
     }
 }
 
@@ -312,14 +335,15 @@ fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
         .unwrap_or(rest.len())
 }
 
-/// Reads all fields; returns how many newlines their strings contain.
+/// Reads all fields; returns how many newlines their strings contain, and where the value stands of
+/// one that is called `time`, which is read and dropped, as by 1.x.
 #[inline(always)]
 fn read_fields<S: Sink>(
     cursor: &mut Cursor<'_>,
     limits: &Limits,
     sink: &mut S,
-) -> Result<u32, Fault> {
-    let (mut newlines, mut n_fields) = (0, 0_usize);
+) -> Result<(u32, Option<usize>), Fault> {
+    let (mut newlines, mut n_fields, mut time_field_at) = (0, 0_usize, None);
     if cursor.at_end() {
         return Err(cursor.fault(Cause::MissingFields));
     }
@@ -355,8 +379,12 @@ fn read_fields<S: Sink>(
                         .map_err(|exceeded| cursor.fault_at(value_at, exceeded.into()))?;
                     newlines += inner;
                 }
-                // A field called `time` is read and dropped, as InfluxDB does.
-                if is_time { Ok(()) } else { hand_over(sink, key, value) }
+                if is_time {
+                    time_field_at = Some(value_at);
+                    Ok(())
+                } else {
+                    hand_over(sink, key, value)
+                }
             }
         };
         if let Err(cause) = taken {
@@ -366,7 +394,7 @@ fn read_fields<S: Sink>(
         match cursor.peek() {
             Some(b',') => cursor.at += 1,
             _ if n_fields == 0 => return Err(cursor.fault_at(value_at, Cause::OnlyTime)),
-            _ => return Ok(newlines),
+            _ => return Ok((newlines, time_field_at)),
         }
     }
 }
@@ -395,7 +423,10 @@ fn read_field_key<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Fault> {
         let key = key.trim_end_matches('\r');
         let cause = match key {
             "" => Cause::MissingFieldKey,
-            _ => Cause::FieldWithoutEquals(quoted(key)),
+            _ => {
+                let name = cursor.name_with_space();
+                Cause::FieldWithoutEquals { found: quoted(key), name }
+            }
         };
         return Err(cursor.fault(cause));
     }

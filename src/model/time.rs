@@ -105,6 +105,42 @@ impl Precision {
         }
     }
 
+    /// The unit in which `count` is a time between 2001 and 2286, if there is one: what a client
+    /// that named another one most likely meant.
+    pub const fn of_magnitude(count: i64) -> Option<Self> {
+        match count {
+            1_000_000_000..10_000_000_000 => Some(Self::Second),
+            1_000_000_000_000..10_000_000_000_000 => Some(Self::Millisecond),
+            1_000_000_000_000_000..10_000_000_000_000_000 => Some(Self::Microsecond),
+            1_000_000_000_000_000_000.. => Some(Self::Nanosecond),
+            _ => None,
+        }
+    }
+
+    /// In words, of several.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Nanosecond => "nanoseconds",
+            Self::Microsecond => "microseconds",
+            Self::Millisecond => "milliseconds",
+            Self::Second => "seconds",
+            Self::Minute => "minutes",
+            Self::Hour => "hours",
+        }
+    }
+
+    /// As the parameter `precision` of every write route spells it.
+    pub const fn parameter(self) -> &'static str {
+        match self {
+            Self::Nanosecond => "ns",
+            Self::Microsecond => "us",
+            Self::Millisecond => "ms",
+            Self::Second => "s",
+            Self::Minute => "m",
+            Self::Hour => "h",
+        }
+    }
+
     /// `count` units as nanoseconds; `None` outside `MIN_TIME_NS..=MAX_TIME_NS`.
     pub fn to_ns(self, count: i64) -> Option<i64> {
         count
@@ -124,6 +160,24 @@ mod tests {
         assert_eq!(Precision::Nanosecond.to_ns(i64::MAX), None);
         assert_eq!(Precision::Nanosecond.to_ns(i64::MIN + 1), None);
         assert_eq!(Precision::Hour.to_ns(i64::MAX / 2), None);
+    }
+
+    #[test]
+    fn a_count_of_today_shows_its_unit() {
+        let now_s = 1_700_000_000_i64;
+        for unit in [
+            Precision::Second,
+            Precision::Millisecond,
+            Precision::Microsecond,
+            Precision::Nanosecond,
+        ] {
+            let count = now_s * (S_NS / unit.unit_ns());
+            assert_eq!(Precision::of_magnitude(count), Some(unit));
+            assert_eq!(Precision::parse(unit.parameter()), Some(unit));
+        }
+        for none in [0, -now_s, now_s / 10, now_s * 100, i64::MIN] {
+            assert_eq!(Precision::of_magnitude(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -46,6 +46,23 @@ impl FieldType {
             Self::Boolean => "boolean",
         }
     }
+
+    /// What to do to a value of this type where one of `wanted` is expected.
+    pub const fn cure(self, wanted: Self) -> &'static str {
+        match (wanted, self) {
+            (Self::Float, Self::Integer) => "drop the `i`",
+            (Self::Float, Self::Unsigned) => "drop the `u`",
+            (Self::Integer, Self::Float) => "append `i` to a whole number",
+            (Self::Unsigned, Self::Float) => "append `u` to a whole number",
+            (Self::Integer, Self::Unsigned) => "write `i` for the `u`",
+            (Self::Unsigned, Self::Integer) => "write `u` for the `i`",
+            (Self::Float, _) => "write a number, without quotes",
+            (Self::Integer, _) => "write a whole number with `i` behind it, without quotes",
+            (Self::Unsigned, _) => "write a whole number with `u` behind it, without quotes",
+            (Self::String, _) => "put it in double quotes",
+            (Self::Boolean, _) => "write true or false, without quotes",
+        }
+    }
 }
 
 /// One field value.

@@ -9,6 +9,7 @@ use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
 use super::shard::VerifyPage;
 use crate::model::ids::PolicyId;
+use crate::model::limits::MEASUREMENT_SCHEMA_BYTES_MAX;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::model::value::FieldType;
@@ -244,7 +245,10 @@ pub enum RegisterRefusal {
         requested: u64,
     },
     /// Tag keys and field keys together do not fit the measurement's row.
-    #[error("measurement \"{measurement}\" has too many or too long column names to keep")]
+    #[error(
+        "measurement \"{measurement}\" has too many or too long column names to keep: limit \
+         {MEASUREMENT_SCHEMA_BYTES_MAX} bytes (MEASUREMENT_SCHEMA_BYTES_MAX)"
+    )]
     TooLarge {
         /// The measurement.
         measurement: String,

@@ -25,7 +25,7 @@ use crate::model::limits::{FRAME_HEADER_BYTES_MAX, PAGE_BYTES_MAX, STALE_RETRIES
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
-use crate::protocol::catalog::{CreateDatabase, FromCatalog};
+use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
@@ -33,7 +33,7 @@ use crate::protocol::round::{Request, Round};
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 use columns::Columns;
 use growth::{Growth, Target};
-use rejections::{LineRefusal, Rejections};
+use rejections::{LineRefusal, Rejections, Retention};
 
 /// Column sets of one registration.
 const SETS_PER_CALL_MAX: usize = 1_000;
@@ -62,6 +62,17 @@ pub struct WriteOutcome {
     pub points_written: u64,
     /// Lines that were not.
     pub rejected: Rejections,
+    /// The policy of the database that the write created, if it did.
+    pub created: Option<Created>,
+}
+
+/// The policy of a database that was created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// Its name.
+    pub policy: String,
+    /// How long it keeps points, nanoseconds; 0 is for ever.
+    pub duration_ns: i64,
 }
 
 /// A write in progress. Its answer is an error only when nothing may be said of single lines.
@@ -86,7 +97,7 @@ pub struct Write {
 #[derive(Debug)]
 enum Stage {
     Load(Load),
-    Create,
+    Create(Created),
     Register { loaded: Loaded, sent: Vec<ColumnSet>, left: VecDeque<ColumnSet> },
     Append { targets: Vec<Target>, growth: Growth },
     Tell(Answer),
@@ -175,6 +186,9 @@ impl Write {
             return self.load_again(context);
         }
         self.reject(&columns, oldest_ns);
+        if self.outcome.rejected.outside_retention > 0 {
+            self.outcome.rejected.retention = Some(Retention::of(policy, oldest_ns));
+        }
         let missing = self.take_missing(&columns);
         // Rows that a shard has taken by now cannot be taken back: then the outcome says so.
         let none_yet = self.outcome.points_written == 0;
@@ -451,15 +465,9 @@ impl Write {
             }
             // Whatever it says: the write is what it is.
             Stage::Tell(answer) => Flow::Break(answer),
-            Stage::Create => {
+            Stage::Create(created) => {
                 let reply = replies.pop().unwrap_or_else(unexpected);
-                match envelope::decode_reply::<FromCatalog>(reply) {
-                    Ok(FromCatalog::Created { .. }) => self.load_again(context),
-                    Ok(FromCatalog::Refused(refusal)) => Flow::Break(Err(Error::Catalog(refusal))),
-                    Ok(FromCatalog::Unavailable(why)) => Flow::Break(Err(why.into())),
-                    Ok(_) => Flow::Break(Err(Error::unexpected_reply())),
-                    Err(why) => Flow::Break(Err(why.into())),
-                }
+                self.learn_created(context, created, reply)
             }
             Stage::Finished => Flow::Break(Err(Error::unexpected_reply())),
         }

@@ -23,7 +23,7 @@ use tidemark::route::error::Error;
 use tidemark::route::grants::Principal;
 use tidemark::route::statement::{Execution, Session};
 use tidemark::route::write::rejections::LineRefusal;
-use tidemark::route::write::{Write, WriteOutcome, WriteRequest};
+use tidemark::route::write::{Created, Write, WriteOutcome, WriteRequest};
 use tidemark::route::{Context, Machine};
 use tidemark::store::Store;
 
@@ -58,6 +58,22 @@ pub(crate) fn write(database: &str, lines: &str) -> Write {
         auto_create: None,
         all_or_nothing: false,
     })
+}
+
+/// The same, by whom a database may be created that keeps points for an hour.
+fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Write {
+    let spec = PolicySpec { duration_ns: Some(H_NS), ..PolicySpec::default() };
+    let create = CreateDatabase {
+        name: database.to_owned(),
+        policy: Some(spec),
+        shards: 1,
+        location: None,
+        jurisdiction: None,
+    };
+    let mut request = write(database, lines).request().clone();
+    request.policy = policy.map(str::to_owned);
+    request.auto_create = Some(create);
+    Write::new(request)
 }
 
 /// A caller who may do everything.
@@ -177,6 +193,35 @@ fn rule_2_an_edge_with_an_old_generation_is_told_so_by_the_shard() {
     let oldest_kept_ns = START_NS - 2 * H_NS;
     let expected = LineRefusal::Retention { measurement: "m".into(), oldest_kept_ns, time_ns: old };
     assert_eq!(cause, Some((1, expected)));
+}
+
+#[test]
+fn rule_7_a_write_that_creates_meets_whoever_creates_otherwise() {
+    let (mut made, mut met) = (0, 0);
+    for seed in 0..200 {
+        let mut world = world(seed);
+        let (a, b, c) = (Edge::default(), Edge::default(), Edge::default());
+        let line = format!("m f=1 {START_NS}");
+        let by_hand = world.start_machine(&a, create("db", 1, None));
+        let first = world.start_machine(&b, write_or_create("db", None, &line));
+        let second = world.start_machine(&c, write_or_create("db", Some("p"), &line));
+        while world.deliver() {}
+        let Ok(outcome) = first.take().unwrap() else { panic!("{seed}: a write to no policy") };
+        assert_eq!(outcome.points_written, 1);
+        let second = second.take().unwrap();
+        let p = Created { policy: "p".into(), duration_ns: H_NS };
+        match &second {
+            Ok(outcome) => assert_eq!(outcome.created, Some(p), "{seed}"),
+            Err(error) => assert_eq!(*error, Error::PolicyNotFound("p".into()), "{seed}"),
+        }
+        let creators = usize::from(outcome.created.is_some()) + usize::from(second.is_ok());
+        assert!(creators < 2, "{seed}");
+        let by_hand = by_hand.take().unwrap();
+        assert!(by_hand.is_ok(), "{seed}: {by_hand:?}");
+        made += creators;
+        met += usize::from(creators == 0);
+    }
+    assert!(made > 20 && met > 20, "{made} {met}");
 }
 
 #[test]

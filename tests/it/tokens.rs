@@ -219,15 +219,30 @@ fn a_refusal_does_not_tell_whether_the_database_exists() {
 }
 
 #[test]
-fn only_who_may_write_everywhere_creates_databases_by_writing() {
+fn who_may_write_to_all_of_a_database_creates_it_by_writing() {
     let mut product = two_databases();
     let everywhere = token(&mut product, "everywhere", &["*"], &["write"], None);
-    let named = token(&mut product, "named", &["later"], &["write"], None);
-    let write = ("POST", "/write?db=later");
-    let response = send(&mut product, ("Bearer", &named), write, "m v=1");
-    assert_eq!(response.status, 404, "{}", body(&response));
-    assert_eq!(send(&mut product, ("Bearer", &everywhere), write, "m v=1").status, 204);
-    assert_eq!(send(&mut product, ("Bearer", &named), write, "m v=1").status, 204);
+    let named = token(&mut product, "named", &["later", "later2"], &["write"], None);
+    let reader = token(&mut product, "reader", &["later"], &["read"], None);
+    let of_policy = token(&mut product, "of policy", &["later/p"], &["write"], None);
+    let mut write = |secret: &str, target: &str| {
+        let response = send(&mut product, ("Bearer", secret), ("POST", target), "m v=1");
+        let created = response.headers.iter().find(|(name, _)| name == "X-Tidemark-Created");
+        (response.status, body(&response), created.map(|(_, value)| value.clone()))
+    };
+    let (status, text, _) = write(&of_policy, "/write?db=later&rp=p");
+    assert_eq!(status, 404, "{text}");
+    let cure = "database not found: \\\"later\\\": token \\\"of policy\\\" may write to some of its \
+                policies only, and so does not create it: create it with CREATE DATABASE later, or \
+                write with a token for all of the database";
+    assert!(text.contains(cure), "{text}");
+    assert_eq!(write(&reader, "/write?db=later").0, 403);
+    assert_eq!(write(&named, "/write?db=elsewhere").0, 403);
+    let made = |name: &str| (204, String::new(), Some(format!("{name}; retention=INF")));
+    assert_eq!(write(&named, "/write?db=later&rp=p"), made("later/p"));
+    assert_eq!(write(&named, "/api/v2/write?bucket=later2"), made("later2/autogen"));
+    assert_eq!(write(&of_policy, "/write?db=later&rp=p"), (204, String::new(), None));
+    assert_eq!(write(&everywhere, "/write?db=third"), made("third/autogen"));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 use super::*;
 use crate::line_protocol::{Cause, LineError};
+use crate::model::time::Precision;
 use crate::protocol::database::RegisterRefusal;
 use crate::route::write::rejections::{LineRefusal, RejectedLine, Rejections};
 
 fn unparsed(lines: &[u32], count: u64) -> Rejected {
     let error = |&line: &u32| LineError { line, column: 4, cause: Cause::MissingFields };
-    Rejected { count, named: lines.iter().map(error).collect() }
+    Rejected { count, named: lines.iter().map(error).collect(), without_time: 0 }
 }
 
 fn outcome(points_written: u64, lines: &[u32], outside_retention: u64) -> WriteOutcome {
@@ -15,13 +16,20 @@ fn outcome(points_written: u64, lines: &[u32], outside_retention: u64) -> WriteO
     };
     let named: Vec<_> = lines.iter().map(refused).collect();
     let total = named.len() as u64;
-    WriteOutcome { points_written, rejected: Rejections { named, total, outside_retention } }
+    let rejected = Rejections { named, total, outside_retention, retention: None };
+    WriteOutcome { points_written, rejected, created: None }
+}
+
+fn refused(parsing: &Rejected, outcome: &WriteOutcome, text: &[u8]) -> ApiError {
+    let precision = WritePrecision::Fixed(Precision::Nanosecond);
+    let asked = refusal::Asked { database: "d", precision, all_or_nothing: false };
+    refusal::refusal(asked, parsing, outcome, text)
 }
 
 #[test]
 fn lines_are_named_in_order_whoever_refused_them() {
     let body = b"a\nm v= 1\n\nm v=\"twenty bytes and more\"\r\n\n\n\n\n\xc3\xbc v";
-    let error = refusal(&unparsed(&[2, 9], 2), &outcome(5, &[4], 0), body, false);
+    let error = refused(&unparsed(&[2, 9], 2), &outcome(5, &[4], 0), body);
     let text = error.to_string();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "partial write has occurred, errors encountered on line(s):");
@@ -40,7 +48,7 @@ fn lines_are_named_in_order_whoever_refused_them() {
 #[test]
 fn many_errors_are_counted() {
     let lines: Vec<u32> = (1..=100).collect();
-    let text = refusal(&unparsed(&lines, 250), &outcome(0, &[300], 0), b"", false).to_string();
+    let text = refused(&unparsed(&lines, 250), &outcome(0, &[300], 0), b"").to_string();
     assert!(text.starts_with("no data written, errors encountered on line(s):\n"), "{text}");
     assert_eq!(text.matches("\nerror parsing").count(), 100);
     assert!(text.ends_with("\nand 151 more\n0 points written, 251 lines rejected"), "{text}");
@@ -49,7 +57,7 @@ fn many_errors_are_counted() {
 #[test]
 fn only_a_write_that_is_wholly_too_old_is_422() {
     let status = |error: ApiError| error.status();
-    let refusal = |parsing, outcome| refusal(&parsing, &outcome, b"", false);
+    let refusal = |parsing, outcome| refused(&parsing, &outcome, b"");
     assert_eq!(status(refusal(unparsed(&[], 0), outcome(0, &[1, 2], 2))), 422);
     assert_eq!(status(refusal(unparsed(&[3], 1), outcome(0, &[1, 2], 2))), 400);
     assert_eq!(status(refusal(unparsed(&[], 0), outcome(1, &[2], 1))), 400);

@@ -18,7 +18,7 @@ fn read(body: &[u8], options: Options) -> Vec<String> {
     let (batch, rejected) = from_lines(body, options, 7).unwrap();
     let mut shown = show(&batch);
     shown.extend(rejected.named.iter().map(|error| format!("{}! {error}", error.line)));
-    assert_eq!(rejected.count, rejected.named.len() as u64);
+    assert_eq!(rejected.count + rejected.without_time, rejected.named.len() as u64);
     shown
 }
 
@@ -106,7 +106,15 @@ fn leniencies_that_clients_rely_on() {
         "# C:\\\n# \"\nm v=1 1\n  # x\nm v=2 2",
         &["3: m  v=Float(1.0) 1", "5: m  v=Float(2.0) 2"],
     );
-    check("m v=1,v=2,time=3,w=4 1", &["1: m  v=Float(2.0),w=Float(4.0) 1"]);
+    check(
+        "m v=1,v=2,time=3,w=4 1\nm v=5 2",
+        &[
+            "1: m  v=Float(2.0),w=Float(4.0) 1",
+            "2: m  v=Float(5.0) 2",
+            "1! input field \"time\" is invalid and cannot be kept: the name is reserved, rename it, \
+             or write the time at the end of the line (column 16)",
+        ],
+    );
     check("m v=\"a\r\n\" 1\nm v=2 2", &["1: m  v=String(\"a\\r\\n\") 1", "3: m  v=Float(2.0) 2"]);
     check("_m,v=v v=-0 1", &["1: _m v=v v=Float(-0.0) 1"]);
 }
@@ -142,11 +150,31 @@ fn bad_lines_are_named_and_the_others_kept() {
     );
     refused(
         "m time=1",
-        "invalid field name: input field \"time\" is invalid, expected another field (column 8)",
+        "invalid field name: input field \"time\" is invalid, expected another field: the name is \
+         reserved, rename it, or write the time at the end of the line (column 8)",
     );
     refused(
         "m v=1,v=1i",
-        "the field 'v' is specified more than once with conflicting types: float and integer (column 9)",
+        "the field 'v' is specified more than once with conflicting types: float and integer: drop \
+         the `i` (column 9)",
+    );
+    for (bad, found, name, column) in [
+        ("m,t=New York v=1", "York", Some(r"New\ York"), 9),
+        ("m,t=New York City,u=1 v=1", "York", Some(r"New\ York\ City"), 9),
+        ("living room,t=a v=1", "room", Some(r"living\ room"), 8),
+        ("m v=1,my field=2", "my", Some(r"my\ field"), 7),
+        ("m 1 2", "1", None, 3),
+        ("m v", "v", None, 3),
+    ] {
+        let cure = name.map_or_else(String::new, |name| {
+            format!("; if the space is part of a name, escape it: `{name}`")
+        });
+        let no_equals = format!("invalid field format: no '=' in '{found}', expected key=value");
+        refused(bad, &format!("{no_equals}{cure} (column {column})"));
+    }
+    refused(
+        "m v=1 w=2",
+        "bad timestamp 'w=2', expected an integer (write ',' and no space between fields) (column 7)",
     );
     refused("m v=1 1x", "bad timestamp '1x', expected an integer (column 7)");
     refused("m v=1 1.5", "bad timestamp '1.5', expected an integer (column 7)");
@@ -297,8 +325,10 @@ fn precision_scales_times_and_truncates_now() {
     );
     assert_eq!(
         with(TimestampUnit::Fixed(Precision::Hour))[1..],
-        ["1! timestamp '1700000000' is outside the range of 64-bit nanoseconds at this precision \
-         (column 7)"]
+        [
+            "1! timestamp '1700000000' is outside the range of 64-bit nanoseconds at this precision: \
+         this looks like seconds: `precision=s` (column 7)"
+        ]
     );
     let auto = Options::new(TimestampUnit::Auto, NOW_NS);
     let body = b"m v=1 1700000000\nm v=1 1700000000000\nm v=1 1700000000000000\n\

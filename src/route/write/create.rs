@@ -1,9 +1,11 @@
 //! A write that finds no database: made if it would keep the rows.
 
-use super::rejections::LineRefusal;
-use super::{Flow, Stage, Write};
-use crate::protocol::call::Address;
-use crate::protocol::catalog::{CreateDatabase, ToCatalog};
+use super::rejections::{LineRefusal, Retention};
+use super::{Created, Flow, Stage, Write};
+use crate::model::name;
+use crate::protocol::call::{Address, CallFailure};
+use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
+use crate::protocol::database::PolicyRefusal;
 use crate::protocol::envelope;
 use crate::protocol::round::Request;
 use crate::route::Context;
@@ -11,18 +13,21 @@ use crate::route::error::Error;
 
 impl Write {
     /// Creates the database if it would keep the rows: at least one, or all if all must be kept.
-    /// Otherwise the lines are answered as the database would, and nothing is created.
-    pub(super) fn create(&mut self, context: &Context<'_>, create: CreateDatabase) -> Flow {
-        let policy = self.request.policy.as_deref().unwrap_or_default();
-        if !matches!(policy, "" | "autogen" | "default") {
-            return Flow::Break(Err(Error::PolicyNotFound(policy.to_owned())));
+    /// Otherwise the lines are answered as the database would, and nothing is created. The policy
+    /// that the client names becomes its only and default one, as of `CREATE DATABASE … WITH NAME`.
+    pub(super) fn create(&mut self, context: &Context<'_>, mut create: CreateDatabase) -> Flow {
+        let named = self.request.policy.as_deref().filter(|name| !matches!(*name, "" | "default"));
+        let policy = named.unwrap_or("autogen").to_owned();
+        if name::check(&policy).is_err() {
+            return Flow::Break(Err(Error::PolicyNotFound(policy)));
         }
-        let duration_ns = create.policy.as_ref().and_then(|policy| policy.duration_ns);
+        let mut spec = create.policy.unwrap_or_default();
+        let duration_ns = spec.duration_ns.unwrap_or(0);
+        spec.name = Some(policy.clone());
+        create.policy = Some(spec);
         let oldest_kept_ns = match duration_ns {
-            Some(duration_ns) if duration_ns > 0 => {
-                context.platform.now_ns().saturating_sub(duration_ns)
-            }
-            _ => i64::MIN,
+            0 => i64::MIN,
+            _ => context.platform.now_ns().saturating_sub(duration_ns),
         };
         let times = self.request.batch.measurements.iter().flat_map(|m| &m.block.times_ns);
         let (old, all) = times.fold((0, 0), |(old, all), &time_ns| {
@@ -30,12 +35,37 @@ impl Write {
         });
         if old == all || (self.request.all_or_nothing && old > 0) {
             self.reject_old(oldest_kept_ns);
+            let retention = Retention { policy, duration_ns, oldest_kept_ns, absent: true };
+            self.outcome.rejected.retention = Some(retention);
             return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
         }
-        self.stage = Stage::Create;
+        self.stage = Stage::Create(Created { policy, duration_ns });
         let message =
             envelope::encode(&ToCatalog::Create(create.near(context.platform.location())));
         Flow::Continue(vec![Request::new(Address::Catalog, message)])
+    }
+
+    /// Goes on with what the Catalog answered.
+    pub(super) fn learn_created(
+        &mut self,
+        context: &mut Context<'_>,
+        created: Created,
+        reply: Result<Vec<u8>, CallFailure>,
+    ) -> Flow {
+        match envelope::decode_reply::<FromCatalog>(reply) {
+            Ok(FromCatalog::Created { existed, .. }) => {
+                self.outcome.created = (!existed).then_some(created);
+                self.load_again(context)
+            }
+            // Somebody else has created it meanwhile, and otherwise.
+            Ok(FromCatalog::Refused(CatalogRefusal::Policy(PolicyRefusal::Conflict))) => {
+                self.load_again(context)
+            }
+            Ok(FromCatalog::Refused(refusal)) => Flow::Break(Err(Error::Catalog(refusal))),
+            Ok(FromCatalog::Unavailable(why)) => Flow::Break(Err(why.into())),
+            Ok(_) => Flow::Break(Err(Error::unexpected_reply())),
+            Err(why) => Flow::Break(Err(why.into())),
+        }
     }
 
     /// Rejects every row that is too old.

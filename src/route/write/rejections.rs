@@ -1,6 +1,7 @@
 //! Rejected lines: the first are named, the rest counted.
 
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
+use crate::model::shard_map::Policy;
 use crate::protocol::database::RegisterRefusal;
 
 /// Rejected lines: the first are named, the rest counted.
@@ -12,6 +13,29 @@ pub struct Rejections {
     pub total: u64,
     /// Of them, those outside retention.
     pub outside_retention: u64,
+    /// The retention that they are outside of.
+    pub retention: Option<Retention>,
+}
+
+/// The policy outside of which lines lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Its name.
+    pub policy: String,
+    /// How long it keeps points, nanoseconds.
+    pub duration_ns: i64,
+    /// Oldest accepted time, nanoseconds.
+    pub oldest_kept_ns: i64,
+    /// It is not there: the write would create it, with its database.
+    pub absent: bool,
+}
+
+impl Retention {
+    /// That of a policy which is there.
+    pub fn of(policy: &Policy, oldest_kept_ns: i64) -> Self {
+        let (name, duration_ns) = (policy.name.clone(), policy.duration_ns);
+        Self { policy: name, duration_ns, oldest_kept_ns, absent: false }
+    }
 }
 
 /// One rejected line.
@@ -30,10 +54,7 @@ pub enum LineRefusal {
     #[error(transparent)]
     Columns(RegisterRefusal),
     /// It is older than its policy keeps points.
-    #[error(
-        "data in measurement \"{measurement}\" is outside of the retention period: the oldest \
-         accepted timestamp is {oldest_kept_ns}, but the line has {time_ns}"
-    )]
+    #[error("data in measurement \"{measurement}\" is outside of the retention period")]
     Retention {
         /// The measurement.
         measurement: String,
