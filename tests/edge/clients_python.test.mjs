@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { clientTrials, firstSecond } from './client_trials.mjs';
-import { token } from './harness.mjs';
+import { tidemark, token } from './harness.mjs';
 import { hasPythonClients, order } from './python.mjs';
 
 const version = /^\d+\.\d+\.\d+$/;
@@ -79,3 +79,25 @@ for (const [path, v2, gzip] of v3Paths) {
     assert.match(seen.version, version);
   });
 }
+
+test('DataFrameClient writes what it escapes nothing of, as to 1.x', async (t) => {
+  if (!(await hasPythonClients(t))) return;
+  const server = await tidemark(t);
+  await server.query('CREATE DATABASE frames');
+  // What 1.6.7 stores of this client as it was, and what it refuses.
+  const kept = [
+    'with "quotes"', 'a"b"c', '""', 'plain', '', 'a, b c', 'x=1, y=2', 'back\\slash',
+    'line\nbreak', 'two\n"lines"', 'NaN', 'tab\t"x"', 'ünïcode "ß"',
+  ];
+  const refused = [['end\\', /unbalanced/], ['5" pipe', /inside a string/],
+    ['he said "no, never"', /inside a string/]];
+  const strings = [...kept, ...refused.map(([text]) => text)];
+  const what = { action: 'frames', url: server.url, token, database: 'frames', strings };
+  const { error, found, absent } = await order('frames', what);
+  assert.equal(error, null);
+  assert.deepEqual(found.slice(0, kept.length), kept.map((text) => [text]));
+  refused.forEach(([, says], i) => assert.match(found[kept.length + i], says));
+  assert.deepEqual(absent, [
+    ['a "b" c', 1.5, 'x y'], [null, 2, 'x,y'], [null, 2.5, 'x=y'], ['NaN', null, 'x'],
+  ]);
+});
