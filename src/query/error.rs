@@ -1,7 +1,10 @@
 //! Why a statement cannot be planned or answered, in 1.x's words where 1.x has them.
 
 use crate::influxql::error::ParseError;
+use crate::influxql::time_literal::format_utc;
+use crate::model::limit::Limit;
 use crate::model::regex::InvalidRegex;
+use crate::model::time::S_NS;
 
 /// Why a statement has no answer. Its text goes into the statement's `error`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -25,15 +28,37 @@ pub enum QueryError {
     #[error("not supported yet: {0}")]
     Unsupported(String),
     /// More windows than one query may have.
-    #[error("max-select-buckets limit exceeded: ({asked}/{limit})")]
+    #[error(
+        "max-select-buckets limit exceeded: ({asked}/{limit}) (BUCKETS_PER_QUERY_MAX): narrow the \
+         time range, or ask for longer windows"
+    )]
     Buckets {
         /// Windows asked for.
         asked: u64,
         /// `limits::BUCKETS_PER_QUERY_MAX`
         limit: u64,
     },
+    /// The windows of a statement without a lower bound of time, nearly all of them empty because
+    /// of one point.
+    #[error(
+        "{asked} windows, nearly all of them empty: the statement has no lower bound of time, and \
+         its first point is at {}{}: add WHERE time >= …, or leave empty windows out with fill(none)",
+        second(*first_ns),
+        next_ns.map_or_else(String::new, |next| format!(", the next one at {}", second(next)))
+    )]
+    StrayPoint {
+        /// Windows asked for.
+        asked: u64,
+        /// The window of the first point, nanoseconds.
+        first_ns: i64,
+        /// That of the next one, if there is one.
+        next_ns: Option<i64>,
+    },
     /// More series, or points, than one query may read.
-    #[error("max-select-{what} limit exceeded: ({asked}/{limit})")]
+    #[error(
+        "max-select-{what} limit exceeded: ({asked}/{limit}) ({}): narrow the time range or WHERE",
+        if *what == "series" { Limit::Series } else { Limit::Points }.settable().name
+    )]
     Select {
         /// `series` or `point`.
         what: &'static str,
@@ -86,6 +111,11 @@ pub enum QueryError {
     /// A shard's page does not have the shape that was asked for.
     #[error("a shard's answer does not fit its request: {0}")]
     Page(&'static str),
+}
+
+/// RFC 3339 without a fraction.
+fn second(time_ns: i64) -> String {
+    format_utc(time_ns.saturating_sub(time_ns.rem_euclid(S_NS)))
 }
 
 impl From<InvalidRegex> for QueryError {

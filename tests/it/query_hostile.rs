@@ -49,6 +49,30 @@ fn subqueries_that_would_double_at_every_depth_are_refused() {
 }
 
 #[test]
+fn windows_that_one_stray_point_makes_many_say_which() {
+    let mut product = product();
+    product.write("db", "s,h=a v=1 1\ns,h=a v=2 1600000000\ns,h=a v=3 1600000010\ns,h=b v=4 1");
+    let mut ask = |clauses: &str| {
+        let q = format!("SELECT mean(v) FROM s WHERE time < 1600001000s {clauses}");
+        product.query("db", &q)
+    };
+    let stray = "160000 windows, nearly all of them empty: the statement has no lower bound of \
+                 time, and its first point is at 1970-01-01T00:00:00Z, the next one at \
+                 2020-09-13T12:26:40Z: add WHERE time >= …, or leave empty windows out with fill(none)";
+    for clauses in ["", ", h", " fill(0)", " fill(previous)", " ORDER BY time DESC"] {
+        let error = error_of(&ask(&format!("GROUP BY time(10000s){clauses}")));
+        assert!(error.contains("its first point is at 1970-01-01T00:00:00Z"), "{clauses}: {error}");
+    }
+    assert_eq!(error_of(&ask("GROUP BY time(10000s)")), stray);
+    // Few windows, windows that are left out, and a bound of time are as they were.
+    for clauses in ["GROUP BY time(30d)", "GROUP BY time(10000s) fill(none)"] {
+        assert_eq!(error_of(&ask(clauses)), "", "{clauses}");
+    }
+    let bounded = "AND time >= 1600000000s GROUP BY time(10s)";
+    assert_eq!(error_of(&ask(bounded)), "");
+}
+
+#[test]
 fn explosions_are_refused_before_they_happen() {
     let mut product = product();
     let buckets = "max-select-buckets limit exceeded: (";

@@ -166,7 +166,7 @@ fn every_limit_is_a_setting() {
     }
 }
 
-/// 1.x's own words, without the setting's name.
+/// 1.x's own words, and the setting's name.
 #[test]
 fn buckets_of_a_query() {
     let mut product = Product::with(&[("BUCKETS_PER_QUERY_MAX", "10")]);
@@ -176,13 +176,16 @@ fn buckets_of_a_query() {
     };
     assert_eq!(product.query("db", &q(10))["results"][0]["error"], Value::Null);
     let error = &product.query("db", &q(11))["results"][0]["error"];
-    assert_eq!(error, "max-select-buckets limit exceeded: (11/10)");
+    let cure = "narrow the time range, or ask for longer windows";
+    let expected =
+        format!("max-select-buckets limit exceeded: (11/10) (BUCKETS_PER_QUERY_MAX): {cure}");
+    assert_eq!(error, expected.as_str());
     let filled = "SELECT count(v) FROM m WHERE time < 1700000020s GROUP BY time(1s) fill(0)";
     let error = &product.query("db", filled)["results"][0]["error"];
-    assert_eq!(error, "max-select-buckets limit exceeded: (11/10)");
+    assert_eq!(error, expected.as_str());
 }
 
-/// 1.x's own words again: series are counted before anything is read, points as they are read.
+/// Of these too: series are counted before anything is read, points as they are read.
 #[test]
 fn series_and_points_of_a_query() {
     let lines = "m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1";
@@ -193,14 +196,19 @@ fn series_and_points_of_a_query() {
         product.query("db", q)["results"][0]["error"].clone()
     };
     let series = |limit, q| ask(("SERIES_PER_QUERY_MAX", limit), q);
-    let four_of_three = "max-select-series limit exceeded: (4/3)";
-    assert_eq!(series("3", "SELECT count(v) FROM m"), four_of_three);
-    assert_eq!(series("3", "SELECT x FROM (SELECT v AS x FROM m)"), four_of_three);
+    let cure = "narrow the time range or WHERE";
+    let four_of_three =
+        format!("max-select-series limit exceeded: (4/3) (SERIES_PER_QUERY_MAX): {cure}");
+    assert_eq!(series("3", "SELECT count(v) FROM m"), four_of_three.as_str());
+    assert_eq!(series("3", "SELECT x FROM (SELECT v AS x FROM m)"), four_of_three.as_str());
     assert_eq!(series("3", "SELECT v FROM m WHERE t != 'a'"), Value::Null);
     assert_eq!(series("4", "SELECT count(v) FROM m, n"), Value::Null);
     let points = |limit, q| ask(("POINTS_PER_QUERY_MAX", limit), q);
     let error = points("3", "SELECT max(v) FROM m");
-    assert_eq!(error, "max-select-point limit exceeded: (4/3)");
+    assert_eq!(
+        error,
+        format!("max-select-point limit exceeded: (4/3) (POINTS_PER_QUERY_MAX): {cure}")
+    );
     assert_eq!(points("4", "SELECT max(v) FROM m"), Value::Null);
     assert_eq!(points("3", "SELECT max(v) FROM m WHERE time < 2s"), Value::Null);
 }

@@ -8,6 +8,9 @@ use crate::query::result::{Column, ResultColumn, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
+/// Windows up to which one point may be the reason for nearly all of them: about 3 MB of nulls.
+const STRAY_WINDOWS_MIN: i64 = 100_000;
+
 /// What an empty window holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FillPlan {
@@ -103,6 +106,9 @@ fn dense(
         let start = if bounded { window.start(range.start_ns) } else { first_present };
         (start, window.start(last_ns))
     };
+    if !bounded {
+        check_stray(present_ns, next.max(end), window.every_ns)?;
+    }
     let before = |a: i64, b: i64| if descending { a > b } else { a < b };
     let (mut times, mut rows) = (Vec::new(), Vec::new());
     let mut shift_ns = window.shift(next);
@@ -132,6 +138,24 @@ fn dense(
         next = window.step(next, &mut shift_ns, descending);
     }
     Ok((times, rows))
+}
+
+/// Refuses the windows from the first value to `last_ns` where they are many and nearly all of them
+/// lie between the first value and the next one, or behind the only one: a point far from all
+/// others, mostly one of 1970 because its time had no precision.
+fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
+    let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
+    if from_ns > present_ns.last().copied() {
+        from_ns = present_ns.last().copied();
+        next_ns = present_ns.len().checked_sub(2).and_then(|at| present_ns.get(at)).copied();
+    }
+    let Some(first_ns) = from_ns else { return Ok(()) };
+    let windows = |to_ns: i64| to_ns.saturating_sub(first_ns).max(0) / every_ns.max(1);
+    let (asked, hole) = (windows(last_ns), windows(next_ns.unwrap_or(last_ns)));
+    if asked > STRAY_WINDOWS_MIN && hole >= asked / 10 * 9 {
+        return Err(QueryError::StrayPoint { asked: asked.unsigned_abs(), first_ns, next_ns });
+    }
+    Ok(())
 }
 
 /// For each window its own row, else that of the last window before that has one.
