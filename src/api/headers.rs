@@ -2,6 +2,7 @@
 
 use super::http::{RequestHead, Response};
 use super::settings::CorsOrigins;
+use crate::response::Format;
 
 /// The version that clients parse: this speaks the API of InfluxDB 1.8, whose clients expect three
 /// numbers and nothing else.
@@ -63,6 +64,29 @@ pub fn finish(
     add("Vary", "Origin");
 }
 
+/// Whether a body of this type has to be packed for a client that sends this `Accept-Encoding`.
+/// Cloudflare's front packs JSON and plain text by itself, and does not know these.
+pub fn packs(content_type: &str, accept_encoding: &str) -> bool {
+    let types = [Format::Csv, Format::MessagePack].map(Format::content_type);
+    types.contains(&content_type) && accepts_gzip(accept_encoding)
+}
+
+/// RFC 9110, 12.5.3: what is named counts before `*`, and a weight of 0 is a no.
+fn accepts_gzip(accept_encoding: &str) -> bool {
+    let mut any = false;
+    for coding in accept_encoding.split(',') {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").unwrap_or("1");
+        let accepted = weight.parse().is_ok_and(|weight: f64| weight > 0.0);
+        match name.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => return accepted,
+            "*" => any = accepted,
+            _ => {}
+        }
+    }
+    any
+}
+
 /// The answer to a CORS preflight: before authentication, since browsers send no token with it.
 pub fn preflight() -> Response {
     Response::empty(204)
@@ -77,6 +101,26 @@ mod tests {
 
     fn head(name: &str, value: &str) -> RequestHead {
         RequestHead { headers: vec![(name.into(), value.into())], ..RequestHead::default() }
+    }
+
+    #[test]
+    fn what_the_front_does_not_pack_is_packed_for_who_takes_it() {
+        for (accepts, packed) in [
+            ("", false),
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("identity, x-gzip", true),
+            ("*", true),
+            ("*;q=0", false),
+            ("gzip;q=0, *", false),
+            ("*, gzip; q=0.0", false),
+            ("gzip;q=x", false),
+            ("br, deflate", false),
+        ] {
+            assert_eq!(packs("text/csv", accepts), packed, "{accepts}");
+            assert_eq!(packs("application/x-msgpack", accepts), packed, "{accepts}");
+            assert!(!packs("application/json", accepts) && !packs("text/plain", accepts));
+        }
     }
 
     #[test]

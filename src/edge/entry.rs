@@ -46,9 +46,10 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
             Action::Calls(calls) => conversation.call(&mut exchange, calls).await?,
             Action::Respond(response) => {
                 conversation.log(&exchange);
-                return reply::whole(response);
+                return reply::whole(reply::packed(response, &request));
             }
             Action::Stream(response) => {
+                let response = reply::packed(response, &request);
                 return reply::stream(response, conversation, exchange, &context);
             }
             Action::Bytes(_) | Action::End => return Err("a body before its head".into()),

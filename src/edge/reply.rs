@@ -1,6 +1,6 @@
 //! Responses of `api` as responses of the runtime, whole or piece by piece.
 
-use js_sys::{Promise, Uint8Array};
+use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, ReadableStream, ResponseInit};
@@ -9,6 +9,7 @@ use worker::{Context, Result};
 use super::entry::Conversation;
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
+use crate::api::headers;
 use crate::api::http::Response;
 
 #[wasm_bindgen]
@@ -51,6 +52,30 @@ fn init(response: &Response) -> std::result::Result<ResponseInit, JsValue> {
     init.set_status(response.status);
     init.set_headers(&headers);
     Ok(init)
+}
+
+/// Has the runtime pack what Cloudflare's front does not, if the client takes it: a body under this
+/// header is packed on its way out, piece by piece.
+pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Response {
+    let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
+    let packs = of_type.is_some_and(|(_, content_type)| {
+        // Looked up only for these types: the runtime parses the whole `cf` object then.
+        headers::packs(content_type, "gzip")
+            && headers::packs(content_type, &accept_encoding(request).unwrap_or_default())
+    });
+    if packs && !response.body.is_empty() {
+        response =
+            response.with_header("Content-Encoding", "gzip").with_header("Vary", "Accept-Encoding");
+    }
+    response
+}
+
+/// What the client accepts: the front puts its own in the place of the header.
+fn accept_encoding(request: &web_sys::Request) -> Option<String> {
+    let get = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
+    let cf = get(request, "cf").filter(JsValue::is_object);
+    let of_client = cf.and_then(|cf| get(&cf, "clientAcceptEncoding")?.as_string());
+    of_client.or_else(|| request.headers().get("accept-encoding").ok().flatten())
 }
 
 /// A response whose body is complete.
