@@ -179,11 +179,11 @@ const RULES = [
     'SLIMIT and SOFFSET, which count series of the index in 1.x, in its order',
     ({ text }) => / SLIMIT /.test(text),
     (text) => text.replace(/ S(LIMIT|OFFSET) \d+/g, ''),
-    // What each shows is some of the series that there are without, and 1.x none more.
+    // What each shows is some of the series that there are without.
     ({ theirs, ours }, [all]) => {
       const known = seriesOf(all);
       const among = (document) => seriesOf(document).every((one) => known.some((other) => alike(one, other)));
-      return among(theirs) && among(ours) && seriesOf(theirs).length <= seriesOf(ours).length;
+      return among(theirs) && among(ours);
     },
   ],
   [
@@ -224,6 +224,20 @@ const RULES = [
     ({ text }) => /time\(\d/.test(inside(text)) && / WHERE .*time >/.test(text),
     // Windows of a second all begin inside of it.
     (text) => changeInside(text, /time\(\d\w+(, -?\w+)?\)/g, 'time(1s)').replaceAll('time > ', 'time >= '),
+  ],
+  [
+    'several calls in windows of several series of a subquery, which 1.x joins in a wrong order',
+    ({ text }) =>
+      /GROUP BY [^()]*time\(\d/.test(inside(text)) && (inside(text).match(/\b(?!time\b|fill\b)\w+\(\w/g) ?? []).length > 1,
+    // Every series by itself.
+    (text) => {
+      const outer = text.slice(text.indexOf(inside(text)) + inside(text).length);
+      const time = /time\([^)]*\)/.exec(outer.split(' GROUP BY ')[1] ?? '')?.[0];
+      const fill = / fill\([^)]*\)/.exec(outer)?.[0] ?? '';
+      const where = outer.split(/ GROUP BY | fill\(| ORDER BY | S?LIMIT | tz\(/)[0];
+      const inner = inside(text).replace(/ GROUP BY (?!time)[^()]*?(?=, time|\)| fill)/g, ' GROUP BY *');
+      return `${text.slice(0, text.indexOf('(SELECT'))}${inner}${where} GROUP BY *${time ? `, ${time}` : ''}${fill}`;
+    },
   ],
   [
     'first() or last() of several points of one time',
