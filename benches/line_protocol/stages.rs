@@ -46,7 +46,7 @@ fn intake() -> Intake {
         precision: WritePrecision::Fixed(Precision::Nanosecond),
         accept_partial: true,
     };
-    let permit = Admission::default().reserve(0).unwrap();
+    let permit = Admission::default().enter("db");
     let reading = Reading { now_ns: NOW_NS, seed: 7, limits: Limits::default() };
     Intake::new(Dialect::V1, &params, permit, reading)
 }

@@ -1,24 +1,21 @@
-//! Bytes of request bodies in flight: one budget per isolate, taken before a body is read.
+//! Bytes of request bodies in flight: one budget per isolate, taken as they arrive.
 //!
-//! Everything in an isolate shares 128 MB, so a body is only read once its bytes have been
-//! reserved. A permit gives its bytes back when dropped, however the request ends.
+//! Everything in an isolate shares 128 MB. A permit gives its bytes back when dropped, however the
+//! request ends. When the budget is spent, the database that holds most loses the upload that has
+//! received nothing for longest: what somebody announces, or begins and leaves, stops nobody else.
+//! A database that holds nothing gets a first megabyte whatever the others hold.
 //!
 //! Columns of the shortest lines take two and a half times their text. A body that is alone may
-//! therefore take more than the budget; while it does, no other is admitted.
+//! therefore take more than the budget.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 
-use crate::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, LONE_BODY_BYTES_MAX};
+use crate::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, FIRST_BODY_BYTES, LONE_BODY_BYTES_MAX};
 
 /// The budget. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Admission {
-    free_bytes: Rc<Cell<usize>>,
-    total_bytes: usize,
-    /// What one permit may hold while it is the only one.
-    alone_bytes: usize,
-}
+pub struct Admission(Rc<Ledger>);
 
 /// The budget is spent: the client should come back in a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +34,28 @@ pub struct Overloaded {
     pub never: bool,
 }
 
+struct Ledger {
+    held_bytes: Cell<usize>,
+    total_bytes: usize,
+    /// What one permit may hold while it is the only one that holds any.
+    alone_bytes: usize,
+    shares: RefCell<Vec<Weak<Share>>>,
+    uploads: RefCell<Vec<Weak<dyn Evictable>>>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} bytes held", self.held_bytes.get(), self.total_bytes)
+    }
+}
+
+/// What one database holds.
+#[derive(Debug)]
+struct Share {
+    database: String,
+    bytes: Cell<usize>,
+}
+
 impl Default for Admission {
     fn default() -> Self {
         Self::new(BODIES_IN_FLIGHT_BYTES_MAX, LONE_BODY_BYTES_MAX)
@@ -46,106 +65,200 @@ impl Default for Admission {
 impl Admission {
     /// A budget of `total_bytes`, of `alone_bytes` for a request that is alone.
     pub fn new(total_bytes: usize, alone_bytes: usize) -> Self {
-        Self { free_bytes: Rc::new(Cell::new(total_bytes)), total_bytes, alone_bytes }
+        Self(Rc::new(Ledger {
+            held_bytes: Cell::new(0),
+            total_bytes,
+            alone_bytes,
+            shares: RefCell::default(),
+            uploads: RefCell::default(),
+        }))
     }
 
-    /// Reserves `bytes`.
-    ///
-    /// # Errors
-    /// [`Overloaded`] when fewer are free.
-    pub fn reserve(&self, bytes: usize) -> Result<Permit, Overloaded> {
-        let mut permit = Permit { admission: self.clone(), bytes: 0, beyond_bytes: 0 };
-        permit.grow_to(bytes)?;
-        Ok(permit)
+    /// Bytes that nobody holds.
+    pub fn free_bytes(&self) -> usize {
+        self.0.free_bytes()
+    }
+
+    /// A permit for a request about `database`, which holds nothing yet.
+    pub fn enter(&self, database: &str) -> Permit {
+        let mut shares = self.0.shares.borrow_mut();
+        shares.retain(|share| share.strong_count() > 0);
+        let known = shares.iter().filter_map(Weak::upgrade).find(|s| s.database == database);
+        let share = known.unwrap_or_else(|| {
+            let share = Share { database: database.to_owned(), bytes: Cell::new(0) };
+            let share = Rc::new(share);
+            shares.push(Rc::downgrade(&share));
+            share
+        });
+        Permit { ledger: Rc::clone(&self.0), share, bytes: Rc::default() }
+    }
+
+    /// Lets go of `content`, and of the permit in it that `tag` is of, when others need its bytes.
+    pub fn upload<T: 'static>(&self, tag: Tag, content: T, now_ns: i64) -> Upload<T> {
+        let slot = Slot { content: RefCell::new(Some(content)), tag, heard_ns: Cell::new(now_ns) };
+        let slot = Rc::new(slot);
+        let mut uploads = self.0.uploads.borrow_mut();
+        uploads.retain(|upload| upload.strong_count() > 0);
+        let weak: Weak<Slot<T>> = Rc::downgrade(&slot);
+        uploads.push(weak);
+        Upload(slot)
     }
 }
 
-/// Reserved bytes, given back on drop.
+impl Ledger {
+    fn free_bytes(&self) -> usize {
+        self.total_bytes.saturating_sub(self.held_bytes.get())
+    }
+
+    /// Takes an upload away from the database that holds most: from one that holds more than
+    /// `share` will, or from that itself. `false` when there is none.
+    fn evict(&self, share: &Rc<Share>, wanted: usize) -> bool {
+        let will_hold = share.bytes.get() + wanted;
+        let uploads: Vec<_> = self.uploads.borrow().iter().filter_map(Weak::upgrade).collect();
+        let mut candidates: Vec<_> = uploads
+            .into_iter()
+            .filter(|upload| {
+                let Tag { share: of, bytes } = upload.tag();
+                bytes.get() > 0 && (Rc::ptr_eq(of, share) || of.bytes.get() > will_hold)
+            })
+            .collect();
+        candidates.sort_by_key(|upload| {
+            (std::cmp::Reverse(upload.tag().share.bytes.get()), upload.heard_ns())
+        });
+        // The one that is asking cannot be taken: it is in use.
+        candidates.into_iter().any(|upload| upload.evict())
+    }
+}
+
+/// Whose bytes an upload's are, and how many.
+#[derive(Clone, Debug)]
+pub struct Tag {
+    share: Rc<Share>,
+    bytes: Rc<Cell<usize>>,
+}
+
+/// Bytes that are held, given back on drop.
 #[derive(Debug)]
 pub struct Permit {
-    admission: Admission,
-    /// Of the budget.
-    bytes: usize,
-    /// Beyond the budget; then all of it is held.
-    beyond_bytes: usize,
+    ledger: Rc<Ledger>,
+    share: Rc<Share>,
+    bytes: Rc<Cell<usize>>,
 }
 
 impl Permit {
-    /// Makes sure that at least `bytes` are reserved.
-    ///
-    /// # Errors
-    /// [`Overloaded`] when the difference is not free; what was reserved stays so.
-    pub fn grow_to(&mut self, bytes: usize) -> Result<(), Overloaded> {
-        let Admission { free_bytes, total_bytes: total, alone_bytes } = &self.admission;
-        let (free, total) = (free_bytes.get(), *total);
-        let wanted = bytes.saturating_sub(self.bytes + self.beyond_bytes);
-        let is_alone = self.bytes + free == total;
-        let most = if is_alone { *alone_bytes } else { self.bytes + free };
-        if wanted > 0 && bytes > most {
-            return Err(Overloaded { wanted, free, total, never: bytes > *alone_bytes });
-        }
-        let inside = wanted.min(free);
-        free_bytes.set(free - inside);
-        self.bytes += inside;
-        self.beyond_bytes += wanted - inside;
-        Ok(())
+    /// Whose and how many they are.
+    pub fn tag(&self) -> Tag {
+        Tag { share: Rc::clone(&self.share), bytes: Rc::clone(&self.bytes) }
     }
 
-    /// Gives back what is reserved beyond `bytes`.
+    /// Makes sure that at least `bytes` are held.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when they cannot be had; what was held stays so.
+    pub fn grow_to(&mut self, bytes: usize) -> Result<(), Overloaded> {
+        let Ledger { total_bytes: total, alone_bytes, .. } = *self.ledger;
+        let own = self.bytes.get();
+        let wanted = bytes.saturating_sub(own);
+        if wanted == 0 {
+            return Ok(());
+        }
+        loop {
+            let free = self.ledger.free_bytes();
+            let is_alone = self.ledger.held_bytes.get() == own && bytes <= alone_bytes;
+            let is_first = self.share.bytes.get() + wanted <= FIRST_BODY_BYTES;
+            if wanted <= free || is_alone || is_first {
+                self.add(wanted);
+                return Ok(());
+            }
+            let never = bytes > alone_bytes;
+            if never || !self.ledger.evict(&self.share, wanted) {
+                return Err(Overloaded { wanted, free, total, never });
+            }
+        }
+    }
+
+    /// Gives back what is held beyond `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
-        self.beyond_bytes = self.beyond_bytes.min(bytes.saturating_sub(self.bytes));
-        let more = self.bytes.saturating_sub(bytes);
-        self.admission.free_bytes.set(self.admission.free_bytes.get() + more);
-        self.bytes -= more;
+        self.give_back(self.bytes.get().saturating_sub(bytes));
+    }
+
+    fn add(&self, bytes: usize) {
+        for cell in [&self.ledger.held_bytes, &self.share.bytes, &*self.bytes] {
+            cell.set(cell.get() + bytes);
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        for cell in [&self.ledger.held_bytes, &self.share.bytes, &*self.bytes] {
+            cell.set(cell.get().saturating_sub(bytes));
+        }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.admission.free_bytes.set(self.admission.free_bytes.get() + self.bytes);
+        self.give_back(self.bytes.get());
+    }
+}
+
+trait Evictable {
+    fn tag(&self) -> &Tag;
+    fn heard_ns(&self) -> i64;
+    /// Drops the content; `false` when it is in use, or gone.
+    fn evict(&self) -> bool;
+}
+
+struct Slot<T> {
+    content: RefCell<Option<T>>,
+    tag: Tag,
+    /// When something was received.
+    heard_ns: Cell<i64>,
+}
+
+impl<T> Evictable for Slot<T> {
+    fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    fn heard_ns(&self) -> i64 {
+        self.heard_ns.get()
+    }
+
+    fn evict(&self) -> bool {
+        self.content.try_borrow_mut().is_ok_and(|mut content| content.take().is_some())
+    }
+}
+
+/// What a body that is being received has come to, until others need its bytes more.
+pub struct Upload<T>(Rc<Slot<T>>);
+
+impl<T> std::fmt::Debug for Upload<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Upload({} bytes)", self.0.tag.bytes.get())
+    }
+}
+
+impl<T> Upload<T> {
+    /// Works on what there is; `None` when it was taken away.
+    pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.0.content.borrow_mut().as_mut().map(work)
+    }
+
+    /// Something was received.
+    pub fn heard(&self, now_ns: i64) {
+        self.0.heard_ns.set(now_ns);
+    }
+
+    /// Whether it was taken away.
+    pub fn is_gone(&self) -> bool {
+        self.0.content.borrow().is_none()
+    }
+
+    /// The whole: nobody takes it away from here on.
+    pub fn finish(self) -> Option<T> {
+        self.0.content.borrow_mut().take()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_come_back_when_a_permit_goes() {
-        let admission = Admission::new(10, 10);
-        let mut first = admission.reserve(4).unwrap();
-        first.grow_to(8).unwrap();
-        assert_eq!(
-            admission.reserve(3).map(|_| ()),
-            Err(Overloaded { wanted: 3, free: 2, total: 10, never: false })
-        );
-        let never = first.grow_to(11).unwrap_err();
-        assert_eq!(never, Overloaded { wanted: 3, free: 2, total: 10, never: true });
-        first.shrink_to(6);
-        first.shrink_to(7);
-        assert!(admission.reserve(4).is_ok() && admission.reserve(5).is_err());
-        drop(first);
-        assert!(admission.reserve(10).is_ok());
-    }
-
-    #[test]
-    fn who_is_alone_may_have_more_and_stays_alone() {
-        let admission = Admission::new(10, 15);
-        let other = admission.reserve(1).unwrap();
-        let mut large = admission.reserve(9).unwrap();
-        let waits = Overloaded { wanted: 1, free: 0, total: 10, never: false };
-        assert_eq!(large.grow_to(10), Err(waits));
-        drop(other);
-        assert_eq!((large.grow_to(12), large.grow_to(15)), (Ok(()), Ok(())));
-        let never = Overloaded { wanted: 1, free: 0, total: 10, never: true };
-        assert_eq!(large.grow_to(16), Err(never));
-        assert!(admission.reserve(1).is_err());
-        large.shrink_to(11);
-        assert_eq!((large.bytes, large.beyond_bytes), (10, 1));
-        large.shrink_to(8);
-        assert_eq!((large.bytes, large.beyond_bytes), (8, 0));
-        assert_eq!(admission.reserve(2).map(drop), Ok(()));
-        drop(large);
-        assert!(admission.reserve(10).is_ok());
-    }
-}
+mod tests;

@@ -79,6 +79,12 @@ pub enum ApiError {
     /// Too much in flight.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
+    /// The body was given up for others'.
+    #[error(
+        "too many request bodies in flight: this one had received nothing for longest, of the \
+         database that held most; nothing was done, send it again"
+    )]
+    Displaced,
     /// The body stopped coming.
     #[error(
         "the body stalled: neither its next 128 KB nor its end came within {BODY_STALL_S_MAX} s \
@@ -176,6 +182,7 @@ impl ApiError {
             )
             | Self::Settings(_)
             | Self::Overloaded(Overloaded { never: false, .. })
+            | Self::Displaced
             | Self::Unavailable { .. } => 503,
             Self::Params(_)
             | Self::Body(BodyError::Gzip(_))
@@ -215,7 +222,7 @@ impl ApiError {
             Self::Params(_) => "parameters",
             Self::Body(BodyError::UnknownEncoding(_) | BodyError::Gzip(_)) => "encoding",
             Self::Body(BodyError::TooLarge(_)) | Self::TooLarge(_) => "too large",
-            Self::Overloaded(_) => "overloaded",
+            Self::Overloaded(_) | Self::Displaced => "overloaded",
             Self::Stalled => "stalled",
             Self::NoRoute(_) => "route",
             Self::Method { .. } | Self::ReadOnly(_) => "method",
@@ -244,7 +251,7 @@ impl ApiError {
                 | AuthError::LoginsWait { retry_after_s },
             ) => Some(*retry_after_s),
             Self::Auth(AuthError::Unverified(_)) => Some(2),
-            Self::Overloaded(Overloaded { never: false, .. }) => Some(1),
+            Self::Overloaded(Overloaded { never: false, .. }) | Self::Displaced => Some(1),
             _ => None,
         }
     }
@@ -298,7 +305,7 @@ impl ApiError {
         if let Some(allow) = self.allow() {
             response = response.with_header("Allow", allow);
         }
-        if *self == Self::Stalled {
+        if matches!(self, Self::Stalled | Self::Displaced) {
             // What else it sends on this connection would be the rest of the body.
             response = response.with_header("Connection", "close");
         }

@@ -8,10 +8,12 @@ mod delete;
 mod entrance;
 mod health;
 mod query;
+mod reader;
+mod reading;
 mod write;
 
 use super::action::Action;
-use super::admission::{Admission, Permit};
+use super::admission::{Admission, Permit, Upload};
 use super::body::{self, Encoding};
 use super::configure::Configure;
 use super::delete::Deleting;
@@ -34,6 +36,7 @@ use super::unsupported;
 use super::verify::Verifying;
 use super::write::{Asked, Writing};
 use crate::model::limit::Limit;
+use crate::model::limits::ANSWERS_WAITING_BYTES_MAX;
 use crate::protocol::call::{Call, Platform, Reply};
 use crate::route::Context;
 use crate::route::cache::Cache;
@@ -42,16 +45,12 @@ use crate::route::identify::Identify;
 use crate::route::survey::Survey;
 use ceiling::Ceiling;
 use entrance::{Door, Then};
+use reading::Reading;
 
 /// A JSON body of the management API.
 const CONFIGURE_CEILING: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: 64 << 10 };
-/// What is reserved for a body whose length is not announced.
-const UNKNOWN_BODY_BYTES: usize = 10_000_000;
 /// Of an origin that is refused so much is repeated.
 const ORIGIN_CHARS_MAX: usize = 200;
-
-/// Room for the first pieces of a plain write, whose lines do not wait for its end.
-const PLAIN_HELD_BYTES: usize = 512 << 10;
 
 /// What an isolate keeps between requests.
 #[derive(Debug)]
@@ -62,6 +61,8 @@ pub struct Service {
     pub cache: Cache,
     /// Bytes of bodies in flight.
     pub admission: Admission,
+    /// Bytes of answers that wait for their readers.
+    pub answers: Admission,
     /// Seed of the parser's hash maps: tag keys are chosen by whoever writes.
     pub hash_seed: u64,
     /// Writes answered so far.
@@ -77,6 +78,7 @@ impl Service {
             settings,
             cache: Cache::default(),
             admission: Admission::default(),
+            answers: Admission::new(ANSWERS_WAITING_BYTES_MAX, ANSWERS_WAITING_BYTES_MAX),
             hash_seed,
             write_counts: WriteCounts::default(),
             health: Health::default(),
@@ -97,6 +99,8 @@ pub struct Exchange {
     principal: Principal,
     /// Where the bucket is whose id is written to, once that was looked up.
     bucket: Option<Option<(String, String)>>,
+    /// What waits for the reader of the answer.
+    reader: Option<Upload<Permit>>,
     state: State,
 }
 
@@ -107,13 +111,8 @@ enum State {
         identify: Box<Identify>,
         then: Then,
     },
-    /// Waiting for the rest of the body, of which `held` has come and waits.
-    Body {
-        target: Target,
-        ceiling: Ceiling,
-        held: Vec<u8>,
-        expected_bytes: usize,
-    },
+    /// Waiting for the rest of the body.
+    Body(Upload<Reading>),
     Writing(Box<Writing>),
     Querying(Box<Querying>),
     Configuring(Box<Configure>),
@@ -162,47 +161,12 @@ impl Exchange {
             head,
             principal: Principal::default(),
             bucket: None,
+            reader: None,
             state: State::Finished,
         };
         let action = exchange.route(service, platform);
         let action = exchange.worded(action);
         (exchange, action)
-    }
-
-    /// Says how many bytes of the body there are by now; a response means: stop reading, send it.
-    pub fn body_grew(&mut self, bytes: usize) -> Option<Action> {
-        let State::Body { target, ceiling, .. } = &mut self.state else { return None };
-        let checked = ceiling.check(self.record.bytes_in, bytes).map_err(ApiError::from);
-        self.record.bytes_in = bytes as u64;
-        let charged = checked.and_then(|()| match target {
-            Target::Write { encoding: Encoding::Identity, .. } => Ok(()),
-            Target::Write { intake, .. } => intake.charge(bytes),
-            Target::Query(permit)
-            | Target::Configure(permit)
-            | Target::Manage(permit)
-            | Target::Token(permit)
-            | Target::Delete(permit, _)
-            | Target::Verify(permit) => Ok(permit.grow_to(bytes)?),
-        });
-        self.refusal(charged.err()?)
-    }
-
-    /// Takes the next piece of the body, which `append` copies behind what is held of it; a
-    /// response means: stop reading, send it. The rest comes with [`Self::body`].
-    pub fn piece(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> Option<Action> {
-        let State::Body { target, held, expected_bytes, .. } = &mut self.state else { return None };
-        append(held);
-        let Target::Write { encoding: Encoding::Identity, intake, .. } = target else {
-            return None;
-        };
-        match intake.take(held, *expected_bytes, held.capacity()) {
-            Ok(0) => None,
-            Ok(used) => {
-                held.drain(..used);
-                None
-            }
-            Err(error) => self.refusal(error),
-        }
     }
 
     fn refusal(&mut self, error: ApiError) -> Option<Action> {
@@ -219,7 +183,8 @@ impl Exchange {
     /// The client went away while it was answered: what is to be called so that nothing is kept on
     /// its behalf. The replies are of no interest.
     pub fn abandon(&mut self) -> Vec<Call> {
-        self.record.error = Some("client went away");
+        self.reader = None;
+        self.record.error.get_or_insert("client went away");
         match std::mem::replace(&mut self.state, State::Finished) {
             State::Querying(mut querying) => querying.abandon(),
             _ => Vec::new(),
@@ -238,25 +203,6 @@ impl Exchange {
         self.record.count(&mut service.write_counts);
         let which = service.settings.as_ref().map_or(LogRequests::All, |set| set.log_requests);
         self.record.line(which, service.write_counts, platform.now_ns())
-    }
-
-    /// Takes the body: the whole of it, or what came after the last piece.
-    pub fn body(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-        rest: Vec<u8>,
-    ) -> Action {
-        let state = std::mem::replace(&mut self.state, State::Finished);
-        let State::Body { target, mut held, .. } = state else { return Action::End };
-        if held.is_empty() {
-            held = rest;
-        } else {
-            held.extend_from_slice(&rest);
-        }
-        self.record.bytes_in = self.record.bytes_in.max(held.len() as u64);
-        let action = self.act_on_body(service, platform, target, held);
-        self.worded(action)
     }
 
     /// Takes the reply to a call.
@@ -341,30 +287,6 @@ impl Exchange {
         Err(ApiError::Method { method: self.head.method.clone(), allow: methods })
     }
 
-    /// Reserves a body's bytes before it is read.
-    fn read_body(
-        &mut self,
-        service: &Service,
-        ceiling: Ceiling,
-        target: impl FnOnce(Permit) -> Target,
-    ) -> Result<Action, ApiError> {
-        let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
-        ceiling.check(0, announced.unwrap_or_default())?;
-        let reserve = announced.unwrap_or(UNKNOWN_BODY_BYTES.min(ceiling.bytes));
-        let permit = service.admission.reserve(reserve)?;
-        let target = target(permit);
-        let expected_bytes = announced.unwrap_or_default();
-        let room = match &target {
-            Target::Write { encoding: Encoding::Identity, .. } => {
-                expected_bytes.min(PLAIN_HELD_BYTES)
-            }
-            _ => expected_bytes,
-        };
-        self.state =
-            State::Body { target, ceiling, held: Vec::with_capacity(room), expected_bytes };
-        Ok(Action::ReadBody)
-    }
-
     fn act_on_body(
         &mut self,
         service: &mut Service,
@@ -444,7 +366,7 @@ impl Exchange {
             State::Identifying { .. }
             | State::Locating(..)
             | State::Checking(_)
-            | State::Body { .. }
+            | State::Body(_)
             | State::Finished => Ok(Action::End),
         };
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {

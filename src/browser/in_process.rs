@@ -200,7 +200,7 @@ impl InProcess {
             action = match action {
                 Action::ReadBody => {
                     let body = body.take().unwrap_or_default();
-                    match exchange.body_grew(body.len()) {
+                    match exchange.body_grew(body.len(), now_ns) {
                         Some(refused) => refused,
                         None => exchange.body(&mut self.service, &self.platform, body),
                     }

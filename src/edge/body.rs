@@ -14,7 +14,8 @@ use web_sys::Request;
 use super::wait::wait;
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
-use crate::model::limits::BODY_STALL_S_MAX;
+use crate::model::limits::{BODY_STALL_S_MAX, DISPLACED_NOTICED_MS};
+use crate::protocol::call::Platform;
 
 /// A read returns with at least this much, except at the end of the stream.
 const READ_BYTES_MIN: u32 = 128 << 10;
@@ -60,19 +61,22 @@ thread_local! {
 pub(super) async fn read(
     request: &Request,
     exchange: &mut Exchange,
+    platform: &impl Platform,
 ) -> Result<Option<Action>, JsValue> {
     let mut bytes = 0;
     let Some(stream) = request.body() else { return Ok(None) };
     let mut pieces = Pieces::new(&JsValue::from(stream).unchecked_into())?;
     loop {
-        let piece = match pieces.next().await? {
+        let piece = match pieces.next(|| exchange.displaced()).await? {
             Next::Piece(piece) => piece,
             Next::End => return Ok(None),
             Next::Stalled => return Ok(Some(exchange.stalled())),
+            Next::Displaced(refusal) => return Ok(Some(refusal)),
         };
-        bytes += piece.length() as usize;
-        let refusal = exchange.body_grew(bytes);
-        let refusal = refusal.or_else(|| exchange.piece(|held| append(held, &piece)));
+        let length = piece.length() as usize;
+        bytes += length;
+        let refusal = exchange.body_grew(bytes, platform.now_ns());
+        let refusal = refusal.or_else(|| exchange.piece(length, |held| append(held, &piece)));
         pieces.keep(&piece);
         if refusal.is_some() {
             pieces.drain().await?;
@@ -98,6 +102,8 @@ enum Next {
     End,
     /// Nothing for too long; the stream is cancelled.
     Stalled,
+    /// Nothing so far, and it was given up; the stream is cancelled.
+    Displaced(Action),
 }
 
 struct Pieces {
@@ -113,15 +119,27 @@ impl Pieces {
         Ok(Self { reader, buffer: BUFFER.take() })
     }
 
-    async fn next(&mut self) -> Result<Next, JsValue> {
+    /// The next piece; while none comes `displaced` is asked whether it is still waited for.
+    async fn next(
+        &mut self,
+        mut displaced: impl FnMut() -> Option<Action>,
+    ) -> Result<Next, JsValue> {
         let buffer = self.buffer.take().unwrap_or_else(|| ArrayBuffer::new(BUFFER_BYTES));
         let promise = self.reader.read_at_least(READ_BYTES_MIN, Uint8Array::new(&buffer))?;
-        let first = Promise::race(&Array::of2(&promise, &wait(BODY_STALL_S_MAX * 1_000)));
-        let read = JsFuture::from(first).await?;
-        if read.is_undefined() {
-            JsFuture::from(self.reader.cancel()?).await?;
-            return Ok(Next::Stalled);
-        }
+        let mut waited_ms = 0;
+        let read = loop {
+            let first = Promise::race(&Array::of2(&promise, &wait(DISPLACED_NOTICED_MS)));
+            let read = JsFuture::from(first).await?;
+            if !read.is_undefined() {
+                break read;
+            }
+            waited_ms += DISPLACED_NOTICED_MS;
+            let gone = displaced();
+            if gone.is_some() || waited_ms >= BODY_STALL_S_MAX * 1_000 {
+                JsFuture::from(self.reader.cancel()?).await?;
+                return Ok(gone.map_or(Next::Stalled, Next::Displaced));
+            }
+        };
         let read: JsRead = read.unchecked_into();
         let value = read.value();
         if read.done() {
@@ -144,7 +162,7 @@ impl Pieces {
 
     async fn drain(&mut self) -> Result<(), JsValue> {
         let mut bytes = 0;
-        while let Next::Piece(piece) = self.next().await? {
+        while let Next::Piece(piece) = self.next(|| None).await? {
             bytes += piece.length() as usize;
             self.keep(&piece);
             if bytes > DRAIN_BYTES_MAX {

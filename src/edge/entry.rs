@@ -14,6 +14,7 @@ use super::reply;
 use crate::api::action::Action;
 use crate::api::exchange::{Exchange, Service};
 use crate::api::http::RequestHead;
+use crate::protocol::call::Platform;
 
 thread_local! {
     /// What this isolate keeps between requests: plain values only, nothing of any request.
@@ -33,16 +34,18 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
         with_service(&env, |service| Exchange::start(service, &conversation.platform, head));
     loop {
         action = match action {
-            Action::ReadBody => match body::read(&request, &mut exchange).await {
-                Ok(None) => conversation
-                    .tell(|service, platform| exchange.body(service, platform, Vec::new())),
-                Ok(Some(refusal)) => refusal,
-                Err(gone) => {
-                    exchange.vanished();
-                    conversation.log(&exchange);
-                    return Err(gone.into());
+            Action::ReadBody => {
+                match body::read(&request, &mut exchange, &conversation.platform).await {
+                    Ok(None) => conversation
+                        .tell(|service, platform| exchange.body(service, platform, Vec::new())),
+                    Ok(Some(refusal)) => refusal,
+                    Err(gone) => {
+                        exchange.vanished();
+                        conversation.log(&exchange);
+                        return Err(gone.into());
+                    }
                 }
-            },
+            }
             Action::Calls(calls) => conversation.call(&mut exchange, calls).await?,
             Action::Respond(response) => {
                 conversation.log(&exchange);
@@ -73,6 +76,12 @@ impl Conversation {
     /// Lets the exchange take one step.
     pub(super) fn tell(&self, step: impl FnOnce(&mut Service, &EdgePlatform) -> Action) -> Action {
         with_service(&self.env, |service| step(service, &self.platform))
+    }
+
+    /// A piece of the answer waits for its reader.
+    pub(super) fn sending(&self, exchange: &mut Exchange, bytes: usize) {
+        let now_ns = self.platform.now_ns();
+        with_service(&self.env, |service| exchange.sending(service, bytes, now_ns));
     }
 
     /// Logs a request that is answered.

@@ -1,16 +1,18 @@
 //! Responses of `api` as responses of the runtime, whole or piece by piece.
 
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{Array, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{Headers, ReadableStream, ResponseInit};
 use worker::{Context, Result};
 
 use super::entry::Conversation;
+use super::wait::wait;
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
 use crate::api::headers;
 use crate::api::http::Response;
+use crate::model::limits::DISPLACED_NOTICED_MS;
 
 #[wasm_bindgen]
 extern "C" {
@@ -110,6 +112,28 @@ pub(super) fn stream(
     Ok(web_sys::Response::new_with_opt_readable_stream_and_init(Some(&readable), &init)?)
 }
 
+/// Waits until the reader has taken a piece; `false` when the answer was given up before.
+async fn taken(
+    writer: &JsWriter,
+    bytes: Vec<u8>,
+    conversation: &Conversation,
+    exchange: &mut Exchange,
+) -> Result<bool> {
+    let write = writer.write(Uint8Array::from(bytes.as_slice()))?;
+    conversation.sending(exchange, bytes.len());
+    drop(bytes);
+    let written = future_to_promise(async { JsFuture::from(write).await.map(|_| JsValue::TRUE) });
+    loop {
+        let first = Promise::race(&Array::of2(&written, &wait(DISPLACED_NOTICED_MS)));
+        if JsFuture::from(first).await?.is_truthy() {
+            return Ok(exchange.sent());
+        }
+        if exchange.is_outrun() {
+            return Ok(false);
+        }
+    }
+}
+
 async fn send(
     writer: &JsWriter,
     beginning: Vec<u8>,
@@ -120,9 +144,10 @@ async fn send(
     loop {
         action = match action {
             Action::Bytes(bytes) => {
-                if !bytes.is_empty() {
-                    let piece = Uint8Array::from(bytes.as_slice());
-                    JsFuture::from(writer.write(piece)?).await?;
+                if !bytes.is_empty() && !taken(writer, bytes, conversation, exchange).await? {
+                    let why = "others needed the room of who reads slowly";
+                    JsFuture::from(writer.abort(why)?).await?;
+                    return Err(why.into());
                 }
                 conversation.tell(|service, platform| exchange.proceed(service, platform))
             }

@@ -63,6 +63,16 @@ pub const TINY_BATCH_POINTS: u64 = 100;
 pub const REJECTED_LINES_NAMED_MAX: usize = 100;
 /// Bodies in flight in one isolate, raw plus inflated, bytes.
 pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 40_000_000;
+/// What a database that holds nothing gets for a body, whatever others hold, bytes.
+pub const FIRST_BODY_BYTES: usize = 1_000_000;
+/// Answers in flight whose readers are waited for, in one isolate, bytes: the pieces that they do
+/// not take, and what their queries hold meanwhile.
+pub const ANSWERS_WAITING_BYTES_MAX: usize = 24_000_000;
+/// What a query holds while its reader is waited for, bytes: a page, and what was made of the last.
+pub const WAITING_QUERY_BYTES: usize = 2 * PAGE_BYTES_MAX;
+/// How long an upload that nothing comes of, or an answer that nobody takes, may not notice that it
+/// was given up, milliseconds.
+pub const DISPLACED_NOTICED_MS: u32 = 1_000;
 /// What one body and its columns may take while no other is in flight: a line of eight bytes takes
 /// twenty in columns, and a new series is more.
 pub const LONE_BODY_BYTES_MAX: usize = 72_000_000;

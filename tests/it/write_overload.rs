@@ -8,6 +8,7 @@ use tidemark::api::action::Action;
 use tidemark::api::exchange::{Exchange, Service};
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::settings::Settings;
+use tidemark::model::limits::BODIES_IN_FLIGHT_BYTES_MAX;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
 
 use crate::protocol::world;
@@ -31,33 +32,67 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
 }
 
-/// Bodies of 5 MB while 40 MB are set aside for bodies.
+/// Begins a write whose gzip body is announced to have 10 MB, of which nothing has come.
+fn begin(service: &mut Service, platform: &TestPlatform, database: &str) -> Exchange {
+    let headers = [("content-length", "10000000"), ("content-encoding", "gzip")];
+    let headers = headers.map(|(name, value)| (name, value.to_owned()));
+    let head = head(&format!("/write?db={database}"), &headers);
+    let (exchange, action) = Exchange::start(service, platform, head);
+    assert_eq!(action, Action::ReadBody);
+    exchange
+}
+
+/// Hands over so many bytes of a body, in pieces.
+fn receive(exchange: &mut Exchange, bytes: usize, platform: &TestPlatform) -> Option<Action> {
+    let piece = vec![0; 100_000];
+    (1..=bytes / piece.len()).find_map(|pieces| {
+        let grew = exchange.body_grew(pieces * piece.len(), platform.time_ns());
+        grew.or_else(|| exchange.piece(piece.len(), |held| held.extend_from_slice(&piece)))
+    })
+}
+
+fn is_retried(action: &Action) -> bool {
+    matches!(action, Action::Respond(response)
+        if response.status == 503 && header(response, "Retry-After") == Some("1"))
+}
+
+/// Neither what is announced nor what came and stalls keeps a neighbour from writing.
 #[test]
-fn sixteen_large_bodies_at_once_stay_within_the_budget() {
+fn stalled_uploads_of_one_database_stop_no_other() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
-    let announced = [("content-length", "5000000".to_owned())];
-    let mut reading = Vec::new();
-    let mut refused = 0;
-    for _ in 0..16 {
-        let head = head("/write?db=db", &announced);
-        match Exchange::start(&mut service, &platform, head) {
-            (exchange, Action::ReadBody) => reading.push(exchange),
-            (_, Action::Respond(response)) => {
-                assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("1")));
-                refused += 1;
-            }
-            other => panic!("{other:?}"),
-        }
+    // Announced alone it takes nothing.
+    let idle: Vec<Exchange> = (0..100).map(|_| begin(&mut service, &platform, "a")).collect();
+    assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
+    let mut stalled: Vec<Exchange> = (0..4).map(|_| begin(&mut service, &platform, "a")).collect();
+    for exchange in &mut stalled {
+        platform.advance_to(platform.time_ns() + 1);
+        assert_eq!(receive(exchange, 10_000_000, &platform), None);
     }
-    assert_eq!((reading.len(), refused), (8, 8));
+    assert_eq!(service.admission.free_bytes(), 0);
+    // What a neighbour needs at first is had anyway; then what stalls for longest goes.
+    let mut neighbour = begin(&mut service, &platform, "b");
+    assert_eq!(receive(&mut neighbour, 1_000_000, &platform), None);
+    assert!(stalled.iter_mut().all(|exchange| exchange.displaced().is_none()));
+    assert_eq!(receive(&mut neighbour, 9_000_000, &platform), None);
+    let lost = stalled[0].displaced().unwrap();
+    assert!(is_retried(&lost), "{lost:?}");
+    assert!(stalled[1..].iter_mut().all(|exchange| exchange.displaced().is_none()));
+    let line = stalled[0].log_line(&mut service, &platform).unwrap_or_default();
+    assert!(line.contains("\"overloaded\"") && line.contains("503"), "{line}");
+    // Whoever goes on without having noticed is told so, whether by a piece or at the end.
+    let mut third = begin(&mut service, &platform, "c");
+    assert_eq!(receive(&mut third, 10_000_000, &platform), None);
+    let mut fourth = begin(&mut service, &platform, "d");
+    assert_eq!(receive(&mut fourth, 9_000_000, &platform), None);
+    let late = receive(&mut stalled[1], 10_000_000, &platform).unwrap();
+    let later = stalled[2].body(&mut service, &platform, Vec::new());
+    assert!(is_retried(&late) && is_retried(&later), "{late:?} {later:?}");
     // One vanishes, one is answered: both give their bytes back.
-    reading[0].vanished();
-    let action = reading[1].body(&mut service, &platform, b"cpu".to_vec());
+    neighbour.vanished();
+    let action = third.body(&mut service, &platform, Vec::new());
     assert!(matches!(action, Action::Respond(Response { status: 400, .. })), "{action:?}");
-    assert!(service.admission.reserve(10_000_000).is_ok());
-    assert!(service.admission.reserve(10_000_001).is_err());
-    drop(reading);
-    assert!(service.admission.reserve(40_000_000).is_ok());
+    drop((stalled, idle, fourth));
+    assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
 /// One that stops sending is told so in its route's shape, and gives its bytes back.
@@ -65,8 +100,9 @@ fn sixteen_large_bodies_at_once_stay_within_the_budget() {
 fn a_stalled_body_costs_nothing_lasting() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
-    assert_eq!(exchange.piece(|held| held.extend_from_slice(b"m v=1\nm v")), None);
-    assert!(service.admission.reserve(40_000_000).is_err());
+    let piece = b"m v=1\nm v";
+    assert_eq!(exchange.piece(piece.len(), |held| held.extend_from_slice(piece)), None);
+    assert!(service.admission.free_bytes() < BODIES_IN_FLIGHT_BYTES_MAX);
     let Action::Respond(response) = exchange.stalled() else { panic!("no response") };
     assert_eq!((response.status, header(&response, "Connection")), (408, Some("close")));
     let message = "the body stalled: neither its next 128 KB nor its end came within 60 s \
@@ -75,7 +111,7 @@ fn a_stalled_body_costs_nothing_lasting() {
         "{{\"code\":\"request timeout\",\"message\":\"{message}\",\"error\":\"{message}\"}}\n"
     );
     assert_eq!(String::from_utf8(response.body).unwrap(), body);
-    assert!(service.admission.reserve(40_000_000).is_ok());
+    assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
     // What comes late is nobody's.
     assert_eq!(exchange.body(&mut service, &platform, b"=2".to_vec()), Action::End);
     let line = exchange.log_line(&mut service, &platform).unwrap_or_default();
@@ -86,18 +122,19 @@ fn a_stalled_body_costs_nothing_lasting() {
 #[test]
 fn an_unannounced_body_is_refused_when_it_outgrows_what_is_free() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
-    let held = service.admission.reserve(25_000_000).unwrap();
+    let mut held = service.admission.enter("db");
+    held.grow_to(25_000_000).unwrap();
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1 1\n".repeat(125_000);
     let refused = (1..=15).find_map(|pieces| {
-        assert_eq!(exchange.body_grew(pieces * piece.len()), None);
-        let action = exchange.piece(|held| held.extend_from_slice(&piece))?;
+        assert_eq!(exchange.body_grew(pieces * piece.len(), 0), None);
+        let action = exchange.piece(piece.len(), |held| held.extend_from_slice(&piece))?;
         Some((pieces, action))
     });
     let Some((2..=8, Action::Respond(response))) = refused else { panic!("{refused:?}") };
     assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("1")));
     drop(held);
-    assert!(service.admission.reserve(40_000_000).is_ok());
+    assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
 /// What would not fit if it were alone is not worth a retry: 413 has Telegraf split its batch.
@@ -106,12 +143,13 @@ fn a_body_that_never_fits_is_too_large() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1 1\n".repeat(125_000);
-    let refused = (0..25).find_map(|_| exchange.piece(|held| held.extend_from_slice(&piece)));
+    let refused =
+        (0..25).find_map(|_| exchange.piece(piece.len(), |held| held.extend_from_slice(&piece)));
     let Some(Action::Respond(response)) = refused else { panic!("{refused:?}") };
     assert_eq!((response.status, header(&response, "Retry-After")), (413, None));
     let text = String::from_utf8(response.body).unwrap();
     assert!(text.contains("of 40000000 free; send smaller batches"), "{text}");
-    assert!(service.admission.reserve(40_000_000).is_ok());
+    assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
 /// A write over HTTP whose calls to one kind of object fail without being made.
@@ -222,4 +260,33 @@ fn while_tokens_cannot_be_verified_nobody_but_the_administrator_is_let_in() {
         assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("2")), "{text}");
         assert!(text.contains("the token cannot be verified: overloaded"), "{text}");
     }
+}
+
+/// Readers who take nothing hold a piece each, until others need its room.
+#[test]
+fn slow_readers_of_one_database_stop_no_other() {
+    let (mut service, platform) = (service(), TestPlatform::new(1));
+    let reader = |database: &str, service: &mut Service| {
+        let head = head(&format!("/query?db={database}&q=SHOW+SERIES"), &[]);
+        let (mut exchange, _) = Exchange::start(service, &platform, head);
+        platform.advance_to(platform.time_ns() + 1);
+        exchange.sending(service, 1_000_000, platform.time_ns());
+        exchange
+    };
+    let mut slow: Vec<Exchange> = (0..8).map(|_| reader("a", &mut service)).collect();
+    assert_eq!(service.answers.free_bytes(), 0);
+    // The first of them goes on, and waits again.
+    assert!(slow[0].sent());
+    slow[0].sending(&service, 1_000_000, platform.time_ns());
+    let mut neighbour = reader("b", &mut service);
+    let outrun: Vec<bool> = slow.iter_mut().map(|exchange| exchange.is_outrun()).collect();
+    assert_eq!(outrun, [false, true, false, false, false, false, false, false]);
+    assert!(neighbour.sent() && !slow[1].sent());
+    let line = slow[1].log_line(&mut service, &platform).unwrap_or_default();
+    assert!(line.contains("\"slow reader\""), "{line}");
+    // Of one database too, who waits for longest makes room.
+    let more: Vec<Exchange> = (0..4).map(|_| reader("a", &mut service)).collect();
+    assert_eq!(slow.iter_mut().map(Exchange::is_outrun).filter(|outrun| *outrun).count(), 4 - 1);
+    drop((slow, more));
+    assert_eq!(service.answers.free_bytes(), 24_000_000);
 }

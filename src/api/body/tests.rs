@@ -21,7 +21,7 @@ fn intake(admission: &Admission, dialect: Dialect) -> Intake {
     let url = Parameters::parse(b"db=d");
     let params = WriteParams::parse(dialect, &url).unwrap();
     let reading = Reading { now_ns: 0, seed: 1, limits: Limits::default() };
-    Intake::new(dialect, &params, admission.reserve(0).unwrap(), reading)
+    Intake::new(dialect, &params, admission.enter("d"), reading)
 }
 
 fn inflated(compressed: &[u8]) -> Result<Vec<u8>, ApiError> {

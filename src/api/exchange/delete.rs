@@ -32,6 +32,6 @@ impl Exchange {
         }
         self.record.database = Some(database.clone());
         let place = (database, policy);
-        self.read_body(service, CONFIGURE_CEILING, |permit| Target::Delete(permit, place))
+        self.read_body(service, platform, CONFIGURE_CEILING, |permit| Target::Delete(permit, place))
     }
 }

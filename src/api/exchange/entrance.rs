@@ -186,7 +186,7 @@ impl Exchange {
                             Door::Manage => Target::Manage,
                             _ => Target::Configure,
                         };
-                        self.read_body(service, CONFIGURE_CEILING, target)
+                        self.read_body(service, platform, CONFIGURE_CEILING, target)
                     }
                 }
             }
@@ -233,7 +233,7 @@ impl Exchange {
     ) -> Result<Action, ApiError> {
         let tokens = match self.head.method.as_str() {
             "POST" => {
-                return self.read_body(service, CONFIGURE_CEILING, Target::Token);
+                return self.read_body(service, platform, CONFIGURE_CEILING, Target::Token);
             }
             "DELETE" => Tokens::delete(self.url.filled("token_name"))?,
             _ => Tokens::list(),

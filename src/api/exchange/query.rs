@@ -23,7 +23,7 @@ impl Exchange {
         let settings = service.settings.as_ref().map_err(Clone::clone)?;
         let mut ceiling = Ceiling::of(&settings.limits, Limit::QueryTextBytes);
         ceiling.bytes *= QUERY_BODY_PER_TEXT;
-        self.read_body(service, ceiling, Target::Query)
+        self.read_body(service, platform, ceiling, Target::Query)
     }
 
     pub(super) fn run_query(

@@ -47,7 +47,7 @@ impl Exchange {
         let ceiling = Ceiling::of(&settings.limits, limit);
         let (limits, seed) = (settings.limits, service.hash_seed);
         let reading = Reading { now_ns: platform.now_ns(), seed, limits };
-        self.read_body(service, ceiling, |permit| {
+        self.read_body(service, platform, ceiling, |permit| {
             let intake = Box::new(Intake::new(dialect, &params, permit, reading));
             Target::Write { asked: Asked { dialect, params }, encoding, intake }
         })

@@ -1,0 +1,151 @@
+use super::*;
+use crate::model::time::S_NS;
+
+/// An upload whose content is its permit.
+struct Sender {
+    upload: Upload<Permit>,
+    bytes: usize,
+}
+
+impl Sender {
+    fn of(admission: &Admission, database: &str, now_ns: i64) -> Self {
+        let permit = admission.enter(database);
+        Self { upload: admission.upload(permit.tag(), permit, now_ns), bytes: 0 }
+    }
+
+    /// Receives bytes at a time; `None` when it was given up before.
+    fn receive(&mut self, bytes: usize, now_ns: i64) -> Option<Result<(), Overloaded>> {
+        self.upload.heard(now_ns);
+        let result = self.upload.with(|permit| permit.grow_to(self.bytes + bytes))?;
+        self.bytes += if result.is_ok() { bytes } else { 0 };
+        Some(result)
+    }
+}
+
+const MB: usize = 1_000_000;
+
+#[test]
+fn bytes_come_back_when_a_permit_goes() {
+    let admission = Admission::new(10 * MB, 10 * MB);
+    let mut first = admission.enter("a");
+    first.grow_to(8 * MB).unwrap();
+    let mut second = admission.enter("a");
+    let refused = Overloaded { wanted: 3 * MB, free: 2 * MB, total: 10 * MB, never: false };
+    assert_eq!(second.grow_to(3 * MB), Err(refused));
+    let never = Overloaded { wanted: 3 * MB, free: 2 * MB, total: 10 * MB, never: true };
+    assert_eq!(first.grow_to(11 * MB), Err(never));
+    first.shrink_to(6 * MB);
+    first.shrink_to(7 * MB);
+    assert_eq!((second.grow_to(4 * MB), admission.free_bytes()), (Ok(()), 0));
+    drop(first);
+    assert_eq!(admission.free_bytes(), 6 * MB);
+    drop(second);
+    assert_eq!(admission.free_bytes(), 10 * MB);
+}
+
+#[test]
+fn who_is_alone_may_have_more() {
+    let admission = Admission::new(10 * MB, 15 * MB);
+    let mut other = admission.enter("b");
+    other.grow_to(2 * MB).unwrap();
+    let mut large = admission.enter("a");
+    assert!(large.grow_to(9 * MB).is_err());
+    drop(other);
+    assert_eq!((large.grow_to(12 * MB), large.grow_to(15 * MB)), (Ok(()), Ok(())));
+    let never = Overloaded { wanted: 1, free: 0, total: 10 * MB, never: true };
+    assert_eq!(large.grow_to(15 * MB + 1), Err(never));
+    // Its own database waits; one that holds nothing has its first megabyte.
+    assert!(admission.enter("a").grow_to(1).is_err());
+    let mut first = admission.enter("b");
+    assert_eq!(first.grow_to(MB), Ok(()));
+    assert!(first.grow_to(MB + 1).is_err());
+    large.shrink_to(8 * MB);
+    assert_eq!((first.grow_to(2 * MB), admission.free_bytes()), (Ok(()), 0));
+}
+
+#[test]
+fn the_database_that_holds_most_loses_what_received_nothing_for_longest() {
+    let admission = Admission::new(10 * MB, 10 * MB);
+    let mut senders: Vec<Sender> = [("a", 0), ("a", 1), ("a", 2), ("b", 3)]
+        .map(|(database, second)| Sender::of(&admission, database, second * S_NS))
+        .into();
+    for (sender, bytes) in senders.iter_mut().zip([2 * MB, 3 * MB, 0, 4 * MB]) {
+        let since_ns = sender.upload.0.heard_ns.get();
+        assert_eq!(sender.receive(bytes, since_ns), Some(Ok(())));
+    }
+    // The first one goes on, so the second is the one; the third holds nothing to take.
+    assert_eq!(senders[0].receive(MB, 5 * S_NS), Some(Ok(())));
+    let mut new = Sender::of(&admission, "c", 6 * S_NS);
+    assert_eq!(new.receive(2 * MB, 6 * S_NS), Some(Ok(())));
+    let gone: Vec<bool> = senders.iter().map(|sender| sender.upload.is_gone()).collect();
+    assert_eq!(gone, [false, true, false, false]);
+    assert_eq!((senders[1].receive(1, 7 * S_NS), admission.free_bytes()), (None, MB));
+    // Now `b` holds most, and does not take from those who hold less.
+    let refused = senders[3].receive(2 * MB, 8 * S_NS);
+    assert!(matches!(refused, Some(Err(Overloaded { never: false, .. }))), "{refused:?}");
+    assert!(!new.upload.is_gone() && !senders[0].upload.is_gone());
+    // What is whole by now is not taken back.
+    assert!(new.upload.finish().is_some());
+}
+
+#[test]
+fn within_a_database_the_new_displace_the_stalled() {
+    let admission = Admission::new(10 * MB, 15 * MB);
+    let mut stalled: Vec<Sender> = (0..2).map(|_| Sender::of(&admission, "a", 0)).collect();
+    for sender in &mut stalled {
+        assert_eq!(sender.receive(5 * MB, S_NS), Some(Ok(())));
+    }
+    for second in 2..9 {
+        let mut next = Sender::of(&admission, "a", second * S_NS);
+        assert_eq!(next.receive(4 * MB, second * S_NS), Some(Ok(())), "{second}");
+    }
+    assert_eq!(stalled.iter().filter(|sender| sender.upload.is_gone()).count(), 1);
+}
+
+/// A thousand seconds of eight databases: some stall for ever, all hold what they can get.
+#[test]
+fn stalled_uploads_stop_nobody_and_memory_stays_bounded() {
+    for seed in 0..20 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (total, alone) = (40 * MB, 72 * MB);
+        let admission = Admission::new(total, alone);
+        let mut stalled = Vec::new();
+        let mut active: Vec<(usize, Sender)> = Vec::new();
+        let (mut finished, mut displaced) = (0, 0);
+        for second in 0..1_000 {
+            let now_ns = second * S_NS;
+            let database = random.usize(0..8);
+            let name = database.to_string();
+            active.push((random.usize(1..5) * MB, Sender::of(&admission, &name, now_ns)));
+            active.retain_mut(|(wanted, sender)| {
+                match sender.receive(random.usize(0..MB), now_ns) {
+                    Some(Ok(())) if sender.bytes < *wanted => true,
+                    Some(Ok(())) => {
+                        finished += 1;
+                        false
+                    }
+                    Some(Err(_)) | None => {
+                        displaced += 1;
+                        false
+                    }
+                }
+            });
+            if random.u8(..10) < 3 && !active.is_empty() {
+                stalled.push(active.swap_remove(random.usize(..active.len())));
+            }
+            let held = admission.0.held_bytes.get();
+            assert!(held <= (total + 8 * FIRST_BODY_BYTES).max(alone), "{seed}: {held}");
+            // A neighbour that writes a little is never refused.
+            let mut small = Sender::of(&admission, "small", now_ns);
+            assert_eq!(small.receive(MB, now_ns), Some(Ok(())), "{seed}, {second}");
+        }
+        assert!(finished > 3 * displaced, "{seed}: {finished} finished, {displaced} displaced");
+        assert!(stalled.iter().any(|(_, sender)| sender.upload.is_gone()));
+        drop((stalled, active));
+        assert_eq!((admission.free_bytes(), admission.0.held_bytes.get()), (total, 0));
+        // What is over leaves nothing behind.
+        let _last = Sender::of(&admission, "last", 0);
+        let (shares, uploads) = (&admission.0.shares, &admission.0.uploads);
+        assert_eq!((shares.borrow().len(), uploads.borrow().len()), (1, 1));
+    }
+}
