@@ -68,6 +68,8 @@ export function makeQueryEditor({ host, text, changed, run, schema }) {
     const whole = context.state.doc.toString();
     const before = whole.slice(0, context.pos);
     if (!context.explicit && !/[\w"'(,= ]$/.test(before)) return null;
+    // What is typed before the parser is there is completed when it is.
+    await startLexer().catch(() => {});
     const { from, options } = await choices(before, whole, schema()).catch(() => ({ options: [] }));
     // A list after each space would be in the way; names and values it is worth one.
     const isWord = from < context.pos;
