@@ -90,7 +90,8 @@ impl StringColumn {
         (&mut self.text, &mut self.ends)
     }
 
-    /// Appends the strings of `other`.
+    /// Appends the strings of `other`. Rows that are codes stay so: together both take what each
+    /// took, and not their text once for every row.
     pub fn extend_from(&mut self, other: &Self) {
         if self.is_empty() {
             return self.clone_from(other);
@@ -100,9 +101,13 @@ impl StringColumn {
         {
             return codes.extend_from_slice(more);
         }
-        self.spell_out();
-        if other.codes.is_some() {
-            return other.iter().for_each(|string| self.push(string));
+        let entries = self.ends.len() as u32;
+        if self.codes.is_some() || other.codes.is_some() {
+            let codes = self.codes.get_or_insert_with(|| (0..entries).collect());
+            match &other.codes {
+                Some(more) => codes.extend(more.iter().map(|&code| entries.saturating_add(code))),
+                None => codes.extend((entries..).take(other.ends.len())),
+            }
         }
         // Both texts stay far below 4 GiB together (see `push`).
         let base = self.text.len() as u32;
@@ -112,9 +117,17 @@ impl StringColumn {
 
     /// Appends `count` empty strings.
     pub fn extend_empty(&mut self, count: usize) {
-        self.spell_out();
+        if count == 0 {
+            return;
+        }
         let end = self.ends.last().copied().unwrap_or_default();
-        self.ends.resize(self.ends.len() + count, end);
+        if let Some(codes) = &mut self.codes {
+            let entry = self.ends.len() as u32;
+            codes.resize(codes.len() + count, entry);
+            self.ends.push(end);
+        } else {
+            self.ends.resize(self.ends.len() + count, end);
+        }
     }
 
     /// Drops every string from `len` on.
@@ -128,12 +141,14 @@ impl StringColumn {
         }
     }
 
-    /// The strings at `rows`, in that order; empty ones past the end.
+    /// The strings at `rows`, in that order; empty ones past the end. They stay codes where the
+    /// entries are shorter than the text of the rows.
     pub fn gather(&self, rows: &[u32]) -> Self {
         if let Some(codes) = &self.codes {
             let picked: Option<Vec<u32>> =
                 rows.iter().map(|&row| codes.get(row as usize).copied()).collect();
-            if let Some(picked) = picked {
+            let text_bytes = rows.iter().map(|&row| self.get(row as usize).len()).sum::<usize>();
+            if let (Some(picked), true) = (picked, self.text.len() <= text_bytes) {
                 let (text, ends) = (self.text.clone(), self.ends.clone());
                 return Self { text, ends, codes: Some(picked) };
             }
@@ -220,11 +235,23 @@ mod tests {
         let plain = |texts: &[&str]| texts.iter().copied().collect::<StringColumn>();
         assert_eq!(column, plain(&["bc", "a", "", "bc"]));
         assert_eq!(column.gather(&[3, 1]).codes(), Some(&[2, 0][..]));
+        assert_eq!((column.gather(&[1]).codes(), column.gather(&[1])), (None, plain(&["a"])));
         assert_eq!(column.gather(&[1, 9]), plain(&["a", ""]));
         assert_eq!((column.text_bytes(), plain(&["bc", "a"]).text_bytes()), (5, 3));
         let mut longer = column.clone();
         longer.extend_from(&column);
         assert_eq!(longer.codes().map(<[u32]>::len), Some(8));
+        longer.extend_empty(0);
+        longer.extend_from(&coded(&[0]).expect("an entry").gather(&[0, 0, 0]));
+        longer.extend_from(&plain(&["y"]));
+        longer.extend_empty(2);
+        assert_eq!(longer.codes().map(<[u32]>::len), Some(14));
+        let texts: Vec<&str> = longer.iter().skip(7).collect();
+        assert_eq!(texts, ["bc", "a", "a", "a", "y", "", ""]);
+        let mut first_plain = plain(&["y", "z"]);
+        first_plain.extend_from(&column);
+        assert_eq!(first_plain, plain(&["y", "z", "bc", "a", "", "bc"]));
+        assert_eq!(first_plain.codes(), Some(&[0, 1, 4, 2, 3, 4][..]));
         longer.truncate(3);
         longer.push("x");
         longer.extend_from(&column);

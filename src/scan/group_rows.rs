@@ -21,6 +21,11 @@ use crate::model::value::FieldType;
 
 /// Rows of one page. Bounds what the edge holds of one page once tags are strings again.
 pub(super) const ROWS_PER_PAGE_MAX: usize = 1 << 16;
+/// Text that is collected for a page, in times of the room that it has: so much is put in order at
+/// once.
+const PENDING_PAGES: usize = 2;
+/// The first row of a page fits whatever its size, and one more shows that the page is full.
+const ROWS_THAT_FIT_ALWAYS: usize = 2;
 
 /// Rows in order of the series, of which the first few by time will be sent.
 pub(super) struct GroupRows<'a> {
@@ -131,8 +136,7 @@ impl<'a> GroupRows<'a> {
     pub(super) fn wanted(&self) -> usize {
         let open = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.sent()));
         let open = usize::try_from(open.saturating_add(self.skip)).unwrap_or(usize::MAX);
-        let row_bytes: usize = self.done.fields.iter().map(least_bytes).sum();
-        let fitting = self.bytes_max.saturating_sub(self.done_bytes) / (8 + row_bytes);
+        let fitting = self.room() / self.row_bytes();
         let fitting = fitting.min(self.rows_max.saturating_sub(self.rows()));
         // The first row always fits. One more than fits, so that the page is known to be full.
         let fitting = fitting.max(usize::from(self.rows() == 0));
@@ -164,10 +168,12 @@ impl<'a> GroupRows<'a> {
             positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
         // No more of one series than would be sent if it were alone.
         let wanted = self.wanted();
+        let text = |&p: &u32| reads.iter().map(|read| text_of(read.as_ref(), p)).sum();
         if self.descending {
-            chosen.drain(..chosen.len().saturating_sub(wanted));
+            let usable = self.usable(wanted, chosen.iter().rev().map(text));
+            chosen.drain(..chosen.len().saturating_sub(usable));
         } else {
-            chosen.truncate(wanted);
+            chosen.truncate(self.usable(wanted, chosen.iter().map(text)));
         }
         let times = run.times();
         let time = |&p: &u32| times.get(p as usize).copied().unwrap_or_default();
@@ -176,16 +182,48 @@ impl<'a> GroupRows<'a> {
         for (column, read) in self.pending.fields.iter_mut().zip(&reads) {
             append(column, read.as_ref(), &chosen);
         }
-        if self.pending.times_ns.len() >= wanted.saturating_mul(2).max(1024) {
+        let rows = self.pending.times_ns.len();
+        let many = rows >= wanted.saturating_mul(2).max(1024);
+        let long =
+            self.pending.text_bytes() + rows * self.row_bytes() >= PENDING_PAGES * self.room();
+        if many || (long && rows > ROWS_THAT_FIT_ALWAYS) {
             self.shrink(wanted, open);
         }
         Ok(())
     }
 
+    /// Bytes left on the page.
+    fn room(&self) -> usize {
+        self.bytes_max.saturating_sub(self.done_bytes)
+    }
+
+    /// What a row takes on the page at least, without its text.
+    fn row_bytes(&self) -> usize {
+        8 + self.done.fields.iter().map(least_bytes).sum::<usize>()
+    }
+
+    /// How many of rows in the order of the page, whose text has so many bytes, can be used at
+    /// most, and `wanted` at most: however little text takes where it is stored, what is beyond the
+    /// page is not collected. At least so many that the page is found full.
+    fn usable(&self, wanted: usize, texts: impl Iterator<Item = usize>) -> usize {
+        if !self.done.fields.iter().any(is_text) {
+            return wanted;
+        }
+        let (room, row_bytes, skip) = (self.room(), self.row_bytes(), self.skip as usize);
+        let mut bytes = 0_usize;
+        let fits = |text: &usize| {
+            bytes += row_bytes + text;
+            bytes <= room
+        };
+        let fitting = texts.skip(skip).take_while(fits).count();
+        wanted.min(skip + fitting + ROWS_THAT_FIT_ALWAYS)
+    }
+
     /// Keeps the first `wanted` pending rows by time and closes the times behind them.
     fn shrink(&mut self, wanted: usize, open: &mut TimeRange) {
         let mut order = self.order();
-        order.truncate(wanted);
+        let text = |&row: &u32| self.pending.text_bytes_of(row as usize);
+        order.truncate(self.usable(wanted, order.iter().map(text)));
         let last = order.last().and_then(|&row| self.pending.times_ns.get(row as usize));
         let Some(&last_ns) = last else { return };
         if self.descending {
@@ -298,6 +336,20 @@ fn coded<'t>(strings: impl Iterator<Item = &'t str>, rows: &[u32]) -> StringColu
     StringColumn::coded(dictionary, rows.iter().map(code).collect()).unwrap_or_default()
 }
 
+fn is_text(column: &Column) -> bool {
+    matches!(column.values, Values::String(_))
+}
+
+/// Bytes of the text at position `p` of the rows that were read.
+fn text_of(read: Option<&Read<'_>>, p: u32) -> usize {
+    match read {
+        Some(Read { slice: Slice::Text(from, rows), .. }) => {
+            from.get(rows.start + p as usize).len()
+        }
+        _ => 0,
+    }
+}
+
 /// Bytes that a value takes at least about, its bit of validity rounded up.
 fn least_bytes(column: &Column) -> usize {
     match &column.values {
@@ -396,6 +448,23 @@ fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
 }
 
 impl Rows {
+    fn texts(&self) -> impl Iterator<Item = &StringColumn> {
+        self.fields.iter().filter_map(|column| match &column.values {
+            Values::String(texts) => Some(texts),
+            _ => None,
+        })
+    }
+
+    /// Bytes of all text.
+    fn text_bytes(&self) -> usize {
+        self.texts().map(StringColumn::text_bytes).sum()
+    }
+
+    /// Bytes of a row's text.
+    fn text_bytes_of(&self, row: usize) -> usize {
+        self.texts().map(|texts| texts.get(row).len()).sum()
+    }
+
     /// The rows at these positions.
     fn pick(&self, order: &[u32]) -> Self {
         let fields = self.fields.iter().map(|c| Column::new(c.values.field_type())).collect();

@@ -13,10 +13,11 @@ use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
-use tidemark::model::limits::MEMTABLE_BYTES_MAX;
+use tidemark::model::limits::{MEMTABLE_BYTES_MAX, PAGE_BYTES_MAX};
 use tidemark::model::time::{Precision, TimeRange};
 use tidemark::model::value::FieldType;
 use tidemark::protocol::shard::{ShardSettings, Stamp};
+use tidemark::scan::page::GroupData;
 use tidemark::scan::request::{
     AggregateCall, AggregateFunction, Input, Output, ScanRequest, SummaryRequest, SummaryWant,
 };
@@ -205,6 +206,64 @@ fn no_event_decodes_more_than_8_mb() {
     }
     assert!(pages > 1 && decoded >= stored * 8 / 10, "{decoded} of {stored} in {pages} pages");
     assert!(decoded <= stored * 3 / 2, "{decoded} of {stored}: blocks are read again and again");
+}
+
+/// A frame of six megabytes of text in which every row has the same: a few kilobytes stored.
+fn repeated(number: usize) -> Vec<u8> {
+    const ROWS: usize = 20_000;
+    let text = "x".repeat(310);
+    let block = Block {
+        series: SeriesTable { tags: Vec::new(), len: 1 },
+        row_series: vec![0; ROWS],
+        times_ns: (0..ROWS).map(|row| NOW_NS + (number * ROWS + row) as i64).collect(),
+        fields: vec![Column::full(Values::String((0..ROWS).map(|_| text.as_str()).collect()))],
+    };
+    let mut out = Vec::new();
+    let (tag_ids, field_ids, rows) = (&[], &[ColumnId(11)], &Selection::All);
+    let measurement = MeasurementId(1);
+    frame::encode(&[TableRef { measurement, tag_ids, field_ids, block: &block, rows }], &mut out);
+    out
+}
+
+/// Rows of a field, all of them.
+fn rows_of(column: u32, descending: bool) -> ScanRequest {
+    let input = Input { column: ColumnId(column), field_type: FieldType::String, cast: None };
+    let output = Output::Rows { fields: vec![input], tags: Vec::new(), limit: None };
+    ScanRequest { output, descending, ..count_of(column, FieldType::String) }
+}
+
+/// What repeats takes little where it is stored and in memory, and much on a page.
+#[test]
+fn a_page_of_text_that_repeats_takes_a_few_pages() {
+    let store = MemoryStore::new();
+    let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
+    for number in 0..12 {
+        shard.append(&repeated(number), &STAMP, NOW_NS).unwrap();
+        // The last frame stays in the log.
+        while number < 11 && shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
+            shard.alarm(NOW_NS);
+        }
+    }
+    for descending in [false, true] {
+        let mut request = rows_of(11, descending);
+        let (mut rows, mut highest) = (0, 0);
+        loop {
+            let before = live();
+            let page = shard.scan(&request, &STAMP).unwrap();
+            highest = highest.max(peak_since() - before);
+            for group in &page.groups {
+                let GroupData::Rows { times_ns, .. } = &group.data else { panic!("{group:?}") };
+                rows += times_ns.len();
+            }
+            request.resume = page.resume;
+            if request.resume.is_none() {
+                break;
+            }
+        }
+        println!("descending {descending}: {highest} bytes at the peak of a page");
+        assert_eq!(rows, 12 * 20_000);
+        assert!(highest < 8 * PAGE_BYTES_MAX as isize, "{highest}");
+    }
 }
 
 fn is_long() -> bool {
