@@ -107,6 +107,7 @@ async function play(seed, count) {
       const batch = Array.from({ length: Math.min(AHEAD, count - at) }, () => queries.next());
       const answers = batch.map(({ text }) => both('/query', { db: 'db', q: text, epoch: 'ns' }));
       const again = (text) => both('/query', { db: 'db', q: text, epoch: 'ns' });
+      again.real = (text) => askInfluxd(influxd.url, '/query', { db: 'db', q: text, epoch: 'ns' });
       for (const [place, query] of batch.entries()) await judge(seed, query, ...(await answers[place]), again);
     }
   } finally {
