@@ -141,7 +141,7 @@ test('settings reach the Worker, and a wrong one is named', async (t) => {
   const other = await open.fetch('/ping', { headers: { Origin: 'https://example.org' } });
   assert.equal(other.headers.get('Access-Control-Allow-Origin'), null);
   assert.equal(other.status, 403);
-  assert.match(await other.text(), /"https:\/\/example.org" asks, .* CORS_ORIGINS/);
+  assert.match((await other.json()).error, /"https:\/\/example.org" asks, .* CORS_ORIGINS/);
   const own = await open.fetch('/ping', { headers: { Origin: open.url } });
   assert.equal(own.status, 204);
   const refused = await wrong.fetch('/query?q=SHOW+DATABASES');
