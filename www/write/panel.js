@@ -142,6 +142,8 @@ export function writePanel({ changed }) {
 
   async function submit() {
     send.disabled = true;
+    // The answer to an earlier write says nothing of this one.
+    answer.hidden = true;
     const { made, reply } = await sent(editor.text(), target(), goodLines !== 0);
     answer.hidden = false;
     answer.className = reply.status === 204 ? 'answer good' : 'answer bad';
