@@ -109,7 +109,8 @@ impl Query {
         Ok(query)
     }
 
-    /// Prepares a SHOW statement about `database`, one that [`metadata::database`] knows.
+    /// Prepares a SHOW statement about `database`, one that
+    /// [`crate::query::metadata::database`] knows.
     pub fn show(statement: Statement, database: String, session: Session) -> Self {
         Self::new(Question::Show(statement), session, vec![(database, Want::All)])
     }
