@@ -9,10 +9,10 @@ use tidemark::batch::column::{Column, Values};
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
-use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};
 use tidemark::model::limits::MEMTABLE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
-use tidemark::protocol::shard::{ShardSettings, Stamp};
+use tidemark::protocol::shard::Stamp;
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
 use tidemark::shard::request::Deletion;
@@ -20,6 +20,7 @@ use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
+use crate::memory_shard::opened;
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const PAUSE_NS: i64 = 700_000_000_000;
@@ -65,23 +66,6 @@ fn block(rows: &Rows) -> Block {
     }
 }
 
-fn opened(store: &MemoryStore) -> Shard<MemoryStore> {
-    let mut shard = Shard::new(store.clone(), Budget::new(MEMTABLE_BYTES_MAX, 1), u64::MAX);
-    let settings = ShardSettings {
-        database: ObjectId("db".into()),
-        policy: PolicyId(7),
-        group: 1,
-        shard: 0,
-        range: TimeRange::ALL,
-        duration_ns: 0,
-        retired: Vec::new(),
-        window_ns: 7 * 86_400_000_000_000,
-        generation: 1,
-    };
-    shard.open(&settings).unwrap();
-    shard
-}
-
 /// Values of some columns, as a scan reads them.
 fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
     let counted = shard.read(&STAMP, |source| {
@@ -103,7 +87,7 @@ fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
 #[expect(clippy::disallowed_methods, reason = "how long it takes is printed, nothing else")]
 fn measure(what: &str, frames: &[Vec<u8>], columns: &[ColumnId], values: usize) {
     let store = MemoryStore::new();
-    let mut shard = opened(&store);
+    let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
     let event = |shard: &mut Shard<MemoryStore>, name: &str, run: &mut dyn FnMut(&mut _)| {
         let (base, from) = (live() - store.bytes().unwrap() as isize, Instant::now());
         let stored = store.bytes().unwrap() as isize;
@@ -180,7 +164,7 @@ fn a_thousand_disjoint_columns_take_what_their_values_take() {
     measure("disjoint", &frames, &columns[..2], 2 * count);
     let everything = count * COLUMNS as usize;
     let store = MemoryStore::new();
-    let mut shard = opened(&store);
+    let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
     frames.iter().for_each(|frame| _ = shard.append(frame, &STAMP, NOW_NS).unwrap());
     assert_eq!(self::count(&mut shard, &columns), everything);
 }

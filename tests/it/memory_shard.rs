@@ -61,7 +61,8 @@ fn batch(number: usize, series: usize) -> Vec<u8> {
     out
 }
 
-fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemoryStore> {
+/// An open shard of a policy without end, whose memtable is of `budget`.
+pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemoryStore> {
     let mut shard = Shard::new(store.clone(), Rc::clone(budget), u64::MAX);
     let settings = ShardSettings {
         database: ObjectId("db".into()),
