@@ -4,7 +4,7 @@
 // Arguments: parts of file names; none means all of them.
 
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { run } from 'node:test';
 
 import { consolePage } from './console.mjs';
@@ -21,9 +21,12 @@ const files = readdirSync(folder)
   .sort()
   .map((name) => join(folder, name));
 
-const counts = { passed: 0, failed: 0, skipped: [] };
+/** Of a failure's stack, in the list of failures at the end. */
+const failureLinesMax = 12;
 
-function verdict({ name, skip, details }, failed) {
+const counts = { passed: 0, failed: 0, failures: [], skipped: [] };
+
+function verdict({ name, file, skip, details }, failed) {
   if (details.type === 'suite' && !failed) return;
   const took = `${Math.round(details.duration_ms)} ms`;
   if (skip !== undefined) {
@@ -32,7 +35,10 @@ function verdict({ name, skip, details }, failed) {
   } else if (failed) {
     counts.failed += 1;
     const error = details.error?.cause ?? details.error;
-    console.log(`  x ${name} (${took})\n${error?.stack ?? error}`);
+    const text = String(error?.stack ?? error);
+    console.log(`  x ${name} (${took})\n${text}`);
+    const start = text.split('\n').slice(0, failureLinesMax).join('\n    ');
+    counts.failures.push(`${basename(file ?? '')}: ${name}\n    ${start}`);
   } else {
     counts.passed += 1;
     console.log(`  + ${name} (${took})`);

@@ -25,7 +25,7 @@ const startUpMsMax = 50;
 
 const wasm = ['--target', 'wasm32-unknown-unknown'];
 const browser = ['--no-default-features', '--features', 'browser'];
-const total = { passed: 0, failed: 0, skipped: [] };
+const total = { passed: 0, failed: 0, failures: [], skipped: [] };
 
 /** Runs a program whose exit code is the verdict. */
 async function succeeds(command, args, env = {}) {
@@ -47,11 +47,13 @@ async function cargoTests(args, env = {}) {
   const named = [...output.matchAll(/^SKIPPED (.*)$/gm)].map((found) => found[1]);
   const ignored = [...output.matchAll(/^test (\S+) \.\.\. ignored/gm)].map((found) => found[1]);
   const failed = sum('failed');
+  const failures = [...output.matchAll(/^test (\S+) \.\.\. FAILED/gm)].map((found) => found[1]);
   if (code !== 0) process.stdout.write(output);
   return {
     passed: sum('passed') - named.length,
     // A test that does not compile is a failure too.
     failed: failed || (code === 0 ? 0 : 1),
+    failures,
     skipped: [...named, ...ignored],
   };
 }
@@ -162,9 +164,11 @@ async function take(number, [title, work]) {
     console.error(error.message);
     result = { failed: 1 };
   }
-  const { passed = 0, failed = 0, skipped = [] } = result;
+  const { passed = 0, failed = 0, failures = [], skipped = [] } = result;
   total.passed += passed;
   total.failed += failed;
+  const named = failures.length === 0 && failed > 0 ? ['see its output above'] : failures;
+  total.failures.push(...named.map((failure) => `${title}: ${failure}`));
   total.skipped.push(...skipped);
   const seconds = ((Date.now() - from) / 1000).toFixed(1);
   console.log(`[${number}/${steps.length}] ${title}: ${failed ? 'FAILED' : 'ok'} in ${seconds} s`);
@@ -178,8 +182,7 @@ await finishWith(async () => {
     await take(index + 1, one);
   }
   console.log('');
-  for (const name of total.skipped) console.log(`skipped: ${name}`);
-  const { line, code } = verdict(total, process.env.TIDEMARK_REQUIRE_PROGRAMS === '1');
-  console.log(line);
+  const { lines, code } = verdict(total, process.env.TIDEMARK_REQUIRE_PROGRAMS === '1');
+  for (const line of lines) console.log(line);
   return code;
 });

@@ -8,14 +8,20 @@ import { at } from '../../scripts/project.mjs';
 import { verdict } from '../../scripts/verdict.mjs';
 
 test('the last line says what was left out, and CI fails for it', () => {
-  const all = { passed: 12, failed: 0, skipped: [] };
-  assert.deepEqual(verdict(all, true), { line: '12 passed, 0 failed, 0 skipped', code: 0 });
-  assert.equal(verdict({ ...all, failed: 1 }, false).code, 1);
+  const all = { passed: 12, failed: 0, failures: [], skipped: [] };
+  assert.deepEqual(verdict(all, true), { lines: ['12 passed, 0 failed, 0 skipped'], code: 0 });
   const browser = '/usr/bin/chromium is not installed';
   const some = { ...all, skipped: [`a chart (${browser})`, `a table (${browser})`, 'slow'] };
-  const line = `12 passed, 0 failed, 3 skipped, so NOT everything was tried: ${browser} (2), slow (1)`;
-  assert.deepEqual(verdict(some, false), { line, code: 0 });
-  assert.deepEqual(verdict(some, true), { line, code: 1 });
+  const last = `12 passed, 0 failed, 3 skipped, so NOT everything was tried: ${browser} (2), slow (1)`;
+  const named = some.skipped.map((name) => `skipped: ${name}`);
+  assert.deepEqual(verdict(some, false), { lines: [...named, last], code: 0 });
+  assert.deepEqual(verdict(some, true), { lines: [...named, last], code: 1 });
+});
+
+test('a failure is named at the end, where a cut log still shows it', () => {
+  const one = { passed: 12, failed: 1, failures: ['end to end: kill.test.mjs: a kill'], skipped: [] };
+  const lines = ['FAILED end to end: kill.test.mjs: a kill', '12 passed, 1 failed, 0 skipped'];
+  assert.deepEqual(verdict(one, false), { lines, code: 1 });
 });
 
 test('continuous integration needs all of it', () => {
