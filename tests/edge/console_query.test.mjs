@@ -22,6 +22,9 @@ test('3: the query editor', async (t) => {
   await t.test('3: it colours, completes from the schema, marks errors and runs', () =>
     editing(console_),
   );
+  await t.test('3: the list of completions goes with the run and with the focus', () =>
+    leaving(console_),
+  );
   await t.test('3: a query is cancelled, and those of before are listed', () =>
     cancelling(console_),
   );
@@ -90,6 +93,45 @@ async function editing(console_) {
   );
   assert.equal(await page.locator('.cm-wrong').textContent(), 'GRUP');
   noProblems(console_, 'status of 400');
+}
+
+/** What is offered late must not cover what is used by then. */
+async function leaving({ go, page }) {
+  const list = page.locator('.cm-tooltip-autocomplete');
+  await offered(page, 'SELECT temp FROM w');
+  await type(page, 'SELECT temp FROM weather');
+  await page.keyboard.press('Control+Enter');
+  await page.locator('tbody td').first().waitFor();
+  // Longer than the editor waits before it asks for a list.
+  await page.waitForTimeout(500);
+  assert.equal(await list.count(), 0);
+
+  let release = null;
+  const held = new Promise((resolve) => (release = resolve));
+  await page.route(queries, async (route) => {
+    await held;
+    await route.continue().catch(() => {});
+  });
+  // Nothing of the schema is known to a page that has just been opened.
+  await page.goto('about:blank');
+  await go(hashOf({ db: 'demo', view: 'table' }));
+  await page.locator('.query .cm-content').waitFor();
+  await type(page, 'SELECT temp FROM ');
+  const asked = page.waitForRequest(queries);
+  await page.keyboard.type('w');
+  await asked;
+  await page.getByLabel('Refresh').focus();
+  const answered = page.waitForResponse(queries);
+  release();
+  await answered;
+  await page.unroute(queries);
+  await page.waitForLoadState('networkidle');
+  assert.equal(await list.count(), 0);
+  // The same text is completed once the editor has the focus again.
+  await type(page, 'SELECT temp FROM ');
+  await page.keyboard.type('w');
+  await list.waitFor();
+  await page.keyboard.press('Escape');
 }
 
 async function cancelling({ page }) {

@@ -4,6 +4,7 @@ import {
   acceptCompletion,
   autocompletion,
   closeBrackets,
+  closeCompletion,
   completionKeymap,
 } from '@codemirror/autocomplete';
 import { Prec } from '@codemirror/state';
@@ -71,6 +72,8 @@ export function makeQueryEditor({ host, text, changed, run, schema }) {
     // What is typed before the parser is there is completed when it is.
     await startLexer().catch(() => {});
     const { from, options } = await choices(before, whole, schema()).catch(() => ({ options: [] }));
+    // Whoever has gone on to a menu meanwhile would find the list in front of it.
+    if (!context.view?.hasFocus) return null;
     // A list after each space would be in the way; names and values it is worth one.
     const isWord = from < context.pos;
     const isShort = options.some(({ type }) => ['class', 'namespace', 'text'].includes(type));
@@ -78,7 +81,7 @@ export function makeQueryEditor({ host, text, changed, run, schema }) {
     return { from, options, validFor: /^["']?[\w.-]*["']?$/ };
   };
   const keys = [
-    { key: 'Mod-Enter', run: () => (run(), true) },
+    { key: 'Mod-Enter', run: (view) => (closeCompletion(view), run(), true) },
     { key: 'Tab', run: acceptCompletion },
   ];
   return makeEditor({
