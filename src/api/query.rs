@@ -124,6 +124,10 @@ impl Querying {
         mut reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
         loop {
+            // A document that was held until it was complete goes piece by piece.
+            if self.streaming && self.writer.bytes() >= PIECE_BYTES {
+                return Ok(Action::Bytes(self.writer.take_bytes()));
+            }
             let Some(execution) = &mut self.current else {
                 if !self.next_statement() {
                     return Ok(self.end());
@@ -204,6 +208,10 @@ impl Querying {
         }
         let bytes = self.writer.take_bytes();
         match (self.streaming, bytes.is_empty()) {
+            (false, _) if self.writer.bytes() > 0 => {
+                self.streaming = true;
+                Action::Stream(self.response(bytes))
+            }
             (false, _) => Action::Respond(self.response(bytes)),
             (true, false) => Action::Bytes(bytes),
             (true, true) => Action::End,

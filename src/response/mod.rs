@@ -143,7 +143,7 @@ impl Writer {
         }
     }
 
-    /// How much has been written since the last call of [`Self::take_bytes`].
+    /// How much [`Self::take_bytes`] has left to give.
     pub fn bytes(&self) -> usize {
         match &self.form {
             Form::Json(document) => document.bytes(),
@@ -153,7 +153,7 @@ impl Writer {
         }
     }
 
-    /// What has been written since the last call.
+    /// What has been written since the last call, or a piece of it: empty when all is taken.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         match &mut self.form {
             Form::Json(document) => document.take_bytes(),

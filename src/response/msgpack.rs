@@ -4,12 +4,16 @@
 //! A length stands before what it counts, so a document is held until it is complete: what is not
 //! chunked has a limit.
 
+use std::collections::VecDeque;
+
 use super::chunked::Cut;
 use crate::model::time::{Precision, S_NS};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
 /// What one document may hold.
 const BYTES_MAX: usize = 16_000_000;
+/// A piece of a document that has this many bytes is not continued.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// The documents of one answer: one, or one for each chunk.
 #[derive(Debug)]
@@ -17,7 +21,7 @@ pub struct Packed {
     epoch: Option<Precision>,
     chunk_rows: Option<usize>,
     /// Complete documents.
-    out: Vec<u8>,
+    out: Pieces,
     results: Counted,
     series: Counted,
     /// The series whose rows may continue; without values.
@@ -27,25 +31,74 @@ pub struct Packed {
     written: bool,
 }
 
+/// Bytes in pieces: a document grows and is put into another one without a copy of it, which would
+/// take its size once more for as long as it is made.
+#[derive(Debug, Default)]
+struct Pieces {
+    /// None is empty.
+    pieces: VecDeque<Vec<u8>>,
+    bytes_before_last: usize,
+}
+
+impl Pieces {
+    fn bytes(&self) -> usize {
+        self.bytes_before_last + self.pieces.back().map_or(0, Vec::len)
+    }
+
+    /// Where to write next.
+    fn tail(&mut self) -> &mut Vec<u8> {
+        if self.pieces.back().is_none_or(|last| last.len() >= PIECE_BYTES) {
+            self.bytes_before_last = self.bytes();
+            self.pieces.back_mut().into_iter().for_each(Vec::shrink_to_fit);
+            self.pieces.push_back(Vec::new());
+        }
+        let last = self.pieces.len() - 1;
+        &mut self.pieces[last]
+    }
+
+    fn append(&mut self, mut other: Self) {
+        for mut piece in other.pieces.drain(..) {
+            match self.pieces.back_mut() {
+                Some(last) if last.len() + piece.len() <= PIECE_BYTES => last.append(&mut piece),
+                _ => {
+                    self.bytes_before_last = self.bytes();
+                    self.pieces.push_back(piece);
+                }
+            }
+        }
+    }
+
+    /// The first piece; empty when there is none.
+    fn take_first(&mut self) -> Vec<u8> {
+        let first = self.pieces.pop_front().unwrap_or_default();
+        match self.pieces.is_empty() {
+            true => self.bytes_before_last = 0,
+            false => self.bytes_before_last -= first.len(),
+        }
+        first
+    }
+}
+
 /// Elements one after the other, and how many.
 #[derive(Debug, Default)]
 struct Counted {
-    bytes: Vec<u8>,
+    elements: Pieces,
     count: usize,
 }
 
 impl Counted {
-    fn append_to(&mut self, out: &mut Vec<u8>) {
-        array(self.count, out);
-        out.append(&mut self.bytes);
-        self.count = 0;
+    /// Writes how many there are and the elements, which are gone then.
+    fn append_to(&mut self, out: &mut Pieces) {
+        let Self { elements, count } = std::mem::take(self);
+        array(count, out.tail());
+        out.append(elements);
     }
 }
 
 impl Packed {
     /// No document yet.
     pub fn new(epoch: Option<Precision>, chunk_rows: Option<usize>) -> Self {
-        let (out, results, series) = (Vec::new(), Counted::default(), Counted::default());
+        let (out, results, series) = (Pieces::default(), Counted::default(), Counted::default());
         let (open, statement_id, written) = (None, 0, false);
         Self { epoch, chunk_rows, out, results, series, open, statement_id, written }
     }
@@ -72,14 +125,16 @@ impl Packed {
             }
             let Some((_, rows)) = &mut self.open else { break };
             rows.count += 1;
-            array(chunk.values.len(), &mut rows.bytes);
+            let out = rows.elements.tail();
+            array(chunk.values.len(), out);
             for column in &chunk.values {
-                cell(column, row, self.epoch, &mut rows.bytes);
+                cell(column, row, self.epoch, out);
             }
         }
         let Some((open, rows)) = &mut self.open else { return true };
         open.partial = chunk.partial;
-        self.results.bytes.len() + self.series.bytes.len() + rows.bytes.len() <= BYTES_MAX
+        let held = [&self.results, &self.series, rows].map(|counted| counted.elements.bytes());
+        held.iter().sum::<usize>() <= BYTES_MAX
     }
 
     /// Ends a statement's result.
@@ -99,12 +154,12 @@ impl Packed {
 
     /// How much can be taken.
     pub fn bytes(&self) -> usize {
-        self.out.len()
+        self.out.bytes()
     }
 
-    /// The complete documents by now.
+    /// The next piece of the complete documents; empty when all of them are taken.
     pub fn take_bytes(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.out)
+        self.out.take_first()
     }
 
     fn begin_series(&mut self, chunk: &SeriesChunk) {
@@ -117,7 +172,7 @@ impl Packed {
     /// Writes the series at hand, in chunks with the document around it.
     fn close_series(&mut self, more_of_series: bool, more_of_statement: bool) {
         let Some((head, mut rows)) = self.open.take() else { return };
-        let out = &mut self.series.bytes;
+        let out = self.series.elements.tail();
         let name = head.name.as_deref().filter(|name| !name.is_empty());
         let tagged = !head.tags.is_empty();
         let members = 2 + u8::from(name.is_some()) + u8::from(tagged) + u8::from(more_of_series);
@@ -138,9 +193,9 @@ impl Packed {
         array(head.columns.len(), out);
         head.columns.iter().for_each(|column| text(column, out));
         text("values", out);
-        rows.append_to(out);
+        rows.append_to(&mut self.series.elements);
         if more_of_series {
-            partial(out);
+            partial(self.series.elements.tail());
         }
         self.series.count += 1;
         if self.chunk_rows.is_some() {
@@ -150,7 +205,7 @@ impl Packed {
 
     fn close_result(&mut self, error: Option<&str>, more: bool) {
         self.written = true;
-        let out = &mut self.results.bytes;
+        let out = self.results.elements.tail();
         self.results.count += 1;
         if let Some(error) = error {
             // 1.x shows nothing else of a statement that failed.
@@ -163,9 +218,9 @@ impl Packed {
             text("statement_id", out);
             integer(i64::from(self.statement_id), out);
             text("series", out);
-            self.series.append_to(out);
+            self.series.append_to(&mut self.results.elements);
             if more {
-                partial(out);
+                partial(self.results.elements.tail());
             }
         }
         if self.chunk_rows.is_some() {
@@ -174,8 +229,9 @@ impl Packed {
     }
 
     fn document(&mut self) {
-        self.out.push(0x81);
-        text("results", &mut self.out);
+        let out = self.out.tail();
+        out.push(0x81);
+        text("results", out);
         self.results.append_to(&mut self.out);
     }
 }

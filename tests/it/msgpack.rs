@@ -1,7 +1,15 @@
 //! MessagePack answers, byte for byte those that a real InfluxDB 1.6.7 gave.
 
-use tidemark::api::http::{RequestHead, Response};
+use std::iter;
+use std::rc::Rc;
 
+use tidemark::api::http::{RequestHead, Response};
+use tidemark::batch::string_column::StringColumn;
+use tidemark::model::time::Precision;
+use tidemark::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use tidemark::response::{Format, Options, Writer};
+
+use crate::allocator::{live, peak_since};
 use crate::product::{Product, TOKEN};
 
 fn ask(product: &mut Product, query: &str) -> Response {
@@ -88,4 +96,44 @@ fn a_statement_that_failed_has_its_error_alone() {
         6f282981a56572726f72ac6e6f74206578656375746564";
     let query = "db=d&q=SELECT+foo(f)+FROM+m;SELECT+f+FROM+m";
     assert_eq!(hex(&mut filled(), query), expected);
+}
+
+#[test]
+fn a_large_document_is_held_once_and_given_in_pieces() {
+    let (rows, text) = (2_000, "x".repeat(300));
+    let strings = (0..rows).map(|_| text.as_str()).collect::<StringColumn>();
+    let chunk = |partial| SeriesChunk {
+        name: Some(Rc::from("m")),
+        tags: Rc::from([]),
+        columns: Rc::from(["time".to_owned(), "s".to_owned()]),
+        values: vec![
+            ResultColumn::Time(vec![0; rows]),
+            ResultColumn::Values(Column::full(Values::String(strings.clone()))),
+        ],
+        rows,
+        partial,
+        zone: Rc::from([]),
+    };
+    let chunks: Vec<SeriesChunk> = (1..=25).map(|number| chunk(number < 25)).collect();
+    let row = [&[0x92, 0, 0xda, 1, 44], text.as_bytes()].concat();
+    let mut expected = b"\x81\xa7results\x91\x82\xacstatement_id\0\xa6series\x91\x83\xa4name\xa1m\
+        \xa7columns\x92\xa4time\xa1s\xa6values\xdc\xc3\x50"
+        .to_vec();
+    for _ in 0..25 * rows {
+        expected.extend_from_slice(&row);
+    }
+
+    let epoch = Some(Precision::Nanosecond);
+    let mut writer =
+        Writer::new(Options { format: Format::MessagePack, epoch, ..Options::default() });
+    let before = live();
+    writer.statement_begin(0);
+    assert!(chunks.iter().all(|chunk| writer.series(chunk)), "below the limit");
+    writer.statement_end(None, &[]);
+    writer.finish();
+    let most = (peak_since() - before) as usize;
+    assert!(most < expected.len() + 1_500_000, "{most} bytes for a document of {}", expected.len());
+    let pieces: Vec<Vec<u8>> =
+        iter::from_fn(|| Some(writer.take_bytes())).take_while(|piece| !piece.is_empty()).collect();
+    assert!(pieces.len() > 10 && pieces.concat() == expected, "{} pieces", pieces.len());
 }
