@@ -65,12 +65,18 @@ export const onEngineState = (listener) => stateListeners.push(listener);
 
 const tellState = () => stateListeners.forEach((listener) => listener());
 
+/** Each tab that is told whether the data is kept remembers it: the one that asked may be gone. */
+function stateChanged() {
+  if (running && !isAside) ofBrowser.set(keeping, running.state.isKept ? 'yes' : 'no');
+  tellState();
+}
+
 const load = (settings) =>
   import('../engine/engine.js').then(({ startEngine }) => startEngine(settings));
 
 /** The engine of the page, loaded when somebody needs it. */
 export function engine() {
-  const settings = { persist: isKept(), shared: !isAside, changed: tellState };
+  const settings = { persist: isKept(), shared: !isAside, changed: stateChanged };
   starting ??= load(settings).then(
     (started) => {
       trouble = null;
