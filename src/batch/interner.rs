@@ -194,7 +194,7 @@ mod tests {
         assert_eq!((interner.find("1"), interner.strings().get(1)), (None, "1"));
     }
 
-    /// Row 21 of the table of threats: what collides under a seed that somebody knows.
+    /// threats.md threat 21: what collides under a seed that somebody knows.
     #[test]
     fn strings_that_collide_under_one_seed_do_not_under_another() {
         const SLOTS: u32 = 1 << 10;

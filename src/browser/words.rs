@@ -11,7 +11,7 @@ use crate::influxql::token::TokenKind;
 pub struct Words {
     /// What the whole text does: see [`number`].
     pub does: u32,
-    /// `kind, from, to` of each word; `www/influxql/lexer.js` names the kinds.
+    /// `kind, from, to` of each word; `www/influxql/tokenize.js` names the kinds.
     pub words: Vec<u32>,
     /// `does, from, to` of each statement.
     pub statements: Vec<u32>,
@@ -45,7 +45,7 @@ fn number(does: Option<Effect>) -> u32 {
     }
 }
 
-/// The place in `kinds` of `www/influxql/lexer.js`.
+/// The place in `kinds` of `www/influxql/tokenize.js`.
 fn kind_of(kind: TokenKind, word: &str) -> u32 {
     match kind {
         TokenKind::Whitespace => 0,

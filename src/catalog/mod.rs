@@ -1,7 +1,7 @@
 //! The Catalog object: which databases there are and which object holds each.
 //!
 //! A database's row is its own job: `creating` and `dropping` are finished by whoever finds them, a
-//! repeat of the request, any request about the same name, or the alarm (DESIGN section 4, rules 7
+//! repeat of the request, any request about the same name, or the alarm (PROTOCOL.md rules 7
 //! and 12). Tokens and users are kept here too, and every edge's copy of them follows by asking.
 
 pub mod grants;
@@ -214,8 +214,8 @@ impl<S: Store> Catalog<S> {
             if !holding.is_none_or(|policy| entry.may_hold(policy)) {
                 continue;
             }
-            // Twice: JSON may escape.
-            bytes += 2 * entry.create.name.len() + 16;
+            // The text and its length, which is a varint.
+            bytes += entry.create.name.len() + 5;
             if bytes > PAGE_BYTES_MAX && !names.is_empty() {
                 let troubles = Vec::new();
                 return Ok(FromCatalog::Listed { names, resume: last, troubles });

@@ -1,5 +1,5 @@
 //! Jobs: what changes a database in more than one object. Intent stored, pushed to every affected
-//! shard, published, acknowledged (DESIGN section 4, rule 2). Every push may be repeated.
+//! shard, published, acknowledged (PROTOCOL.md rule 2). Every push may be repeated.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,8 @@
 //! Messages to bytes and back: version, direction, control header, binary body.
 //!
-//! The layout is drawn in `PROTOCOL.md`, "Envelope". The header is JSON, so that a field added with
-//! a default is read by both versions; whatever is large (frames, pages) is the body, unescaped.
+//! The layout is drawn in `PROTOCOL.md`, "Envelope". The header is metadata ([`metadata`]), in which
+//! a field added with a default is read by both versions; whatever is large (frames, pages) is the
+//! body, as it is.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -58,7 +59,7 @@ pub enum EnvelopeError {
     Header(String),
 }
 
-/// A message that can travel: its header is itself as JSON, its body is beside it.
+/// A message that can travel: its header is itself as metadata, its body is beside it.
 pub trait Wire: Serialize + DeserializeOwned {
     /// Which byte it travels under.
     const DIRECTION: Direction;

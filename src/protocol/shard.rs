@@ -39,7 +39,7 @@ pub enum ToShard {
     Append {
         /// What the sender believes.
         stamp: Stamp,
-        /// The encoded frame (`batch/FRAME.md`); travels as the body.
+        /// The encoded frame (`batch/frame/FRAME.md`); travels as the body.
         #[serde(skip)]
         frame: Vec<u8>,
     },

@@ -141,8 +141,8 @@ impl Cache {
     }
 }
 
-/// The policy that `name` means (DESIGN section 2): none or empty is the default policy, else
-/// exactly that name, else `default` is `autogen`.
+/// The policy that `name` means (docs/design/write-path.md): none or empty is the default policy,
+/// else exactly that name, else `default` is `autogen`.
 pub fn find_policy<'a>(description: &'a Description, name: Option<&str>) -> Option<&'a Policy> {
     let named = |name: &str| description.policies.iter().find(|policy| policy.name == name);
     match name {

@@ -1,7 +1,7 @@
 //! DELETE and DROP SERIES: told to every shard of the policies that they concern.
 //!
 //! Each shard is first asked how far its writes have come, then told to hide what was written
-//! until then (DESIGN section 4, rule 9). So a message that arrives late or twice hides nothing
+//! until then (PROTOCOL.md rule 9). So a message that arrives late or twice hides nothing
 //! that was written after the statement. A shard that knows better answers "stale": the statement
 //! is planned again from the owners' state and told to all, which changes nothing where it was
 //! done already.
@@ -25,7 +25,8 @@ use crate::scan::request::Deletion;
 
 /// Deletions of one message, at most; a tombstone is one row.
 const DELETIONS_PER_MESSAGE_MAX: usize = 1_000;
-/// Their conditions together, bytes of InfluxQL. As JSON they take up to eight times as much.
+/// Their conditions together, bytes of InfluxQL. Encoded they take less than twice as much, so that
+/// a tombstone fits a row by far.
 const CONDITION_BYTES_MAX: usize = 100_000;
 
 /// A DELETE or DROP SERIES in progress.

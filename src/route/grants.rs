@@ -1,4 +1,4 @@
-//! An isolate's copy of the Catalog's tokens and users (DESIGN section 4, rule 11).
+//! An isolate's copy of the Catalog's tokens and users (PROTOCOL.md rule 11).
 //!
 //! Everything here is plain memory; [`super::identify`] asks the Catalog and decides.
 
@@ -29,7 +29,7 @@ pub struct Principal {
     pub user: bool,
     /// What it may do.
     pub grants: Rc<Grants>,
-    /// Its owner was asked for this request, so a refusal may rest on it (rule 6).
+    /// Its owner was asked for this request, so a refusal may rest on it (PROTOCOL.md rule 6).
     pub fresh: bool,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A machine never waits. [`Machine::step`] answers with calls to make or with its answer; the glue
 //! (`edge/`, a test's scheduler, the browser) makes the calls in any order and hands in each reply.
-//! Caches are always possibly stale; they never decide a refusal alone (DESIGN section 4, rule 6).
+//! Caches are always possibly stale; they never decide a refusal alone (PROTOCOL.md rule 6).
 
 mod ask;
 pub mod cache;

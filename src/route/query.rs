@@ -3,7 +3,7 @@
 //! A shard that knows better answers "stale": as long as nothing was answered the machine starts
 //! again from the owners, later it goes on if nothing but additions came since. A plan that asks no
 //! shard of a policy is made again from the owners' state too, since no shard could have said that
-//! the cache is old (DESIGN section 4, rule 6).
+//! the cache is old (PROTOCOL.md rule 6).
 
 mod living;
 mod run;

@@ -2,7 +2,7 @@
 //!
 //! Load what the batch needs → check every row → register missing columns → one frame per shard.
 //! A refusal that rests on the cache sends the machine back to the owners once; a shard that knows
-//! better sends it back with the rows of the refused frames only (DESIGN section 4, rules 4 to 8).
+//! better sends it back with the rows of the refused frames only (PROTOCOL.md rules 4 to 8).
 
 pub mod columns;
 mod create;
@@ -430,7 +430,7 @@ impl Write {
                 Err(why) => failure = failure.or(Some(why.into())),
             }
         }
-        // Rule 8: one shard that failed makes the whole answer 503, and no line is named.
+        // PROTOCOL.md rule 8: one that failed makes the answer 503, and no line is named.
         if let Some(error) = failure {
             return Flow::Break(Err(error));
         }

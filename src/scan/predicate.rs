@@ -2,7 +2,7 @@
 //!
 //! Terms on tags alone are settled per dictionary value when series are resolved; what is left is
 //! evaluated over column slices, one loop per operator and type, never row by row through the tree.
-//! Semantics: `influxql.md` section 3 and `influxql` 1.x `ast.go`, `evalBinaryExpr`.
+//! Semantics: `influxql` 1.x `ast.go`, `evalBinaryExpr`.
 
 mod compare;
 mod expr;

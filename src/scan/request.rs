@@ -176,7 +176,7 @@ pub enum Comparison {
     GreaterOrEqual,
 }
 
-/// An expression inside a predicate. WHERE divides integers as integers (`influxql.md` section 3).
+/// An expression inside a predicate. WHERE divides integers as integers (1.x `ast.go`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Operand {
     /// A field of the row.

@@ -58,7 +58,7 @@ impl Exchange {
     }
 
     /// Refuses the caller, unless that rests on a copy that may be old: then its owner is asked
-    /// first (DESIGN section 4, rule 6).
+    /// first (PROTOCOL.md rule 6).
     pub(super) fn refuse(
         &mut self,
         service: &mut Service,
