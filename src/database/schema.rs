@@ -9,10 +9,11 @@ use crate::model::sorted_set::SortedSet;
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
 
-/// JSON around a column's key: `{"id":…,"key":"…","kind":{"Field":"Unsigned"}},`.
-const COLUMN_BYTES: usize = 64;
-/// JSON around a measurement's name and columns.
-const MEASUREMENT_BYTES: usize = 96;
+/// Bytes around a column's key as stored, at most: length of all, id, length of the key, kind.
+const COLUMN_BYTES: usize = 4 + 5 + 5 + 2;
+/// Bytes around a measurement's name and columns: version and checksum, length of all, id,
+/// length of the name, version, number of columns, whether it was dropped.
+const MEASUREMENT_BYTES: usize = 1 + 4 + 4 + 5 + 5 + 10 + 5 + 1;
 
 /// The measurements of one policy. A copy of stored rows.
 #[derive(Clone, Debug, Default)]
@@ -248,17 +249,11 @@ fn add_columns(
     Ok(any)
 }
 
-/// An upper bound of the measurement's JSON, bytes.
+/// An upper bound of the measurement as stored and sent, bytes.
 fn stored_bytes(measurement: &MeasurementSchema) -> usize {
     let columns = measurement.columns.iter();
-    let columns: usize = columns.map(|column| COLUMN_BYTES + json_bytes(&column.key)).sum();
-    MEASUREMENT_BYTES + json_bytes(&measurement.name) + columns
-}
-
-/// Bytes of `text` inside JSON at most: an escape takes up to six.
-fn json_bytes(text: &str) -> usize {
-    let escaped = |c: char| c.is_control() || c == '"' || c == '\\';
-    text.chars().map(|c| if escaped(c) { 6 } else { c.len_utf8() }).sum()
+    let columns: usize = columns.map(|column| COLUMN_BYTES + column.key.len()).sum();
+    MEASUREMENT_BYTES + measurement.name.len() + columns
 }
 
 #[cfg(test)]
