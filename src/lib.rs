@@ -49,7 +49,40 @@
 //! | `edge` | – | the only async code: fetch, alarms, SQLite, secrets |
 //!
 //! Who may use whom is a table in `tests/it/tidy.rs`, checked by every test run. Formats have pages
-//! of their own: [`batch`] (frame), [`wal`], [`segment`], [`protocol`].
+//! of their own: [`batch`] (frame), [`wal`], [`segment`], [`protocol`]. Why it is built so, path by
+//! path, is in `docs/design/README.md`: `write-path.md`, `query-path.md`, `shard-store.md`,
+//! `groups-and-splits.md`, `deletes.md`, `access.md`, `local-runtime.md`, `threats.md`.
+//!
+//! # Where to look first
+//!
+//! | to change | look at |
+//! |---|---|
+//! | the text of a refused line | `line_protocol/error.rs`; by its type: `protocol/database.rs` |
+//! | what a write says of refused lines | `api/write/refusal.rs`, `route/write/rejections.rs` |
+//! | status and body of an error | `api/error.rs` |
+//! | a limit: default; name and bounds | `model/limits.rs`; `model/limit.rs` |
+//! | any other setting | `api/settings.rs` |
+//! | who a caller is; what they need | `api/auth.rs`, `route/identify.rs`; `route/privileges.rs` |
+//! | what a token may hold, and its limits | `api/tokens.rs`, `catalog/grants.rs` |
+//! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
+//! | when a group splits; at which time | `database/tend.rs`; `shard/split.rs` |
+//! | what a policy may be | `database/policies.rs` |
+//! | the syntax of a statement | the file of `influxql/` that is called like it |
+//! | a function of InfluxQL | its row in `query/functions/` |
+//! | what compiling refuses | `query/compile/statement.rs`, `query/error.rs` |
+//! | what SHOW lists | `query/metadata/` |
+//! | `fill`, `LIMIT`, joins of calls | `query/operators/` |
+//! | how a number or time is printed | `response/number.rs`, `response/time.rs` |
+//! | when a shard flushes; merges; forgets | `shard/flush.rs`; `compact.rs`; `retention.rs` |
+//! | which job runs when it keeps failing | `shard/jobs.rs`; of a Database: `database/ddl.rs` |
+//! | which codec a column has | `batch/column_bytes.rs`; its bytes: `codec/` |
+//! | who reads next | `shard/turns.rs` |
+//! | what an edge remembers | `route/cache.rs` |
+//! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
+//! | a header; a line of the log | `api/headers.rs`; `api/log.rs` |
+//! | the database inside the page | `browser/`, `www/engine/engine.js` |
+//!
+//! What else such a change touches is listed in `CONTRIBUTING.md`.
 //!
 //! # Invariants
 //!

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 
 import { at } from '../../scripts/project.mjs';
@@ -120,47 +120,9 @@ function sameForm(found, shown) {
   for (const [key, value] of Object.entries(found)) sameForm(value, shown[key]);
 }
 
-test('the README has the ratios of the last recorded queries, net and gross', () => {
-  const results = readFileSync(at('benches', 'RESULTS.md'), 'utf8');
-  const table = /^## Queries\n[^]*?(?=\n## )/m.exec(results)[0];
-  const rows = [...table.matchAll(/^\| (.+?) \| (.*) \|$/gm)].map(([, name, cells]) =>
-    [name, ...cells.split(' | ').map(Number)]);
-  const types = rows.filter(([name]) => /^[a-z]+-|^lastpoint/.test(name));
-  assert.equal(types.length, 15);
-  const gross = (column) => {
-    const ratios = types.map((row) => row[2] / row[column]);
-    const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
-    return `${mean.toFixed(1)} times${column === 1 ? ' faster' : ''} and ${ratios.filter((ratio) => ratio < 1).length} of the 15 slower`;
-  };
-  const of = (wanted) => rows.find(([name]) => name === wanted);
-  const readme = readFileSync(at('README.md'), 'utf8').replaceAll('\n', ' ');
-  const said = [`${of('geometric mean')[4].toFixed(1)} times faster in the geometric mean, net`,
-    gross(1), gross(3), `takes ${of('empty request')[1].toFixed(1)} ms for nothing`];
-  for (const text of said) assert.ok(readme.includes(text), text);
-});
-
 test('no document tells a command that Node 20 refuses', () => {
   for (const page of pages) {
     // wrangler needs a newer Node: `npm run wrangler` has one.
     assert.doesNotMatch(readFileSync(at(page), 'utf8'), /npx wrangler|^\s*wrangler /m, page);
   }
-});
-
-test('every link and picture of the documents leads to a file', () => {
-  let count = 0;
-  for (const page of pages) {
-    const text = readFileSync(at(page), 'utf8');
-    for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
-      if (/^https?:/.test(target)) continue;
-      count += 1;
-      const [path, anchor] = target.split('#');
-      const file = path === '' ? at(page) : join(dirname(at(page)), path);
-      assert.ok(existsSync(file), `${page}: ${target}`);
-      if (!anchor) continue;
-      const heads = [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, head]) =>
-        head.toLowerCase().replace(/[^\w\s-]/g, '').replaceAll(' ', '-'));
-      assert.ok(heads.includes(anchor), `${page}: ${target}`);
-    }
-  }
-  assert.ok(count > 30, `only ${count} links were found`);
 });

@@ -1,4 +1,4 @@
-//! Rule 11 over a whole deployment: when a token begins and ends on edges that lose messages.
+//! PROTOCOL.md rule 11 over a whole deployment: when a token begins and ends on edges that lose messages.
 
 use tidemark::model::grant::Grants;
 use tidemark::protocol::call::Address;

@@ -31,7 +31,7 @@ use crate::allocator::{live, peak_since};
 const ROWS: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const STAMP: Stamp = Stamp { policy: PolicyId(7), generation: 1, schema_version: 1 };
-/// Of the isolate, for everything in it (DESIGN 8): what shards may hold at their peak.
+/// Of the isolate, for everything in it (docs/design/README.md): what shards may hold at their peak.
 const PEAK_BYTES_MAX: isize = 128_000_000;
 
 /// Batch `number` of rows of one integer, over `series` series in turn.

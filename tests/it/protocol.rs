@@ -1,4 +1,4 @@
-//! The rules of DESIGN section 4, one test or more for each, over whole deployments in a process.
+//! The rules of `protocol/PROTOCOL.md`, one test or more for each, over whole deployments in a process.
 
 use std::collections::BTreeMap;
 

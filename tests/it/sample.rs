@@ -1,4 +1,4 @@
-//! `sample()` draws by series and time alone (DESIGN section 3): the same points over any number
+//! `sample()` draws by series and time alone (docs/design/query-path.md): the same points over any number
 //! of shards, whatever else is shown, and whatever the values are.
 
 use serde_json::Value;

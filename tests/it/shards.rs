@@ -1,4 +1,4 @@
-//! A query over K shards gives the answer of one (DESIGN section 3): random schemas, overwrites,
+//! A query over K shards gives the answer of one (docs/design/query-path.md): random schemas, overwrites,
 //! equal times, all types, flushes, evictions and splits between.
 
 use fastrand::Rng;

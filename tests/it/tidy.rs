@@ -132,7 +132,7 @@ fn only_the_edge_waits_or_reads_the_world() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// Row 22 of the table of threats: no request of a client makes one to anywhere else.
+/// threats.md threat 22: no request of a client makes one to anywhere else.
 #[test]
 fn only_objects_are_fetched_from() {
     let mut found = Vec::new();
