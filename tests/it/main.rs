@@ -56,6 +56,7 @@ mod split_schedule;
 mod splits;
 mod subqueries;
 mod tidy;
+mod tidy_figures;
 mod tidy_pages;
 mod tokens;
 mod users;

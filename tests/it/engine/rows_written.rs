@@ -12,9 +12,18 @@ use super::*;
 
 const BATCH_ROWS: usize = 5_000;
 const BATCHES: usize = 200;
+/// Within which a load is brought to rest, nanoseconds (docs/COSTS.md).
+const REST_NS: i64 = 12_000_000_000;
 const SERIES: usize = 100;
-/// DESIGN 8.
+/// docs/design/README.md, budgets.
 const ROWS_WRITTEN_MAX: u64 = 300;
+
+/// Checks that the page of costs has what was counted.
+fn costs_say(counted: &str) {
+    let page = include_str!("../../../docs/COSTS.md");
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(page.contains(counted), "docs/COSTS.md has not: {counted}");
+}
 
 /// A batch of ten integer fields: every series once per 10 s, values on a random walk.
 fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
@@ -79,9 +88,18 @@ fn a_million_points_stay_within_the_budget_of_rows() {
     );
     assert_eq!(stats.counters.points, 1_000_000);
     assert!(written <= ROWS_WRITTEN_MAX, "{written}");
+    costs_say(&format!("are **{written} rows written** (the test"));
+    // What is left is flushed once the load is over, and the log's rows are deleted.
+    let later_ns = NOW_NS + REST_NS;
+    while shard.next_due(later_ns).is_some_and(|due| due <= later_ns) {
+        shard.alarm(later_ns);
+        alarms += 1;
+    }
+    let at_rest = store.row_counts().written + alarms - written;
+    costs_say(&format!("the log's dead rows are deleted, **{at_rest} rows** in all"));
 }
 
-/// Of the issue: one series over one hour in a month of a hundred series.
+/// Of one series over one hour in a month of a hundred series.
 const ROWS_READ_MAX: u64 = 40;
 const HOUR_NS: i64 = 3_600_000_000_000;
 
@@ -132,4 +150,6 @@ fn an_hour_of_one_series_reads_few_rows_of_a_month() {
     println!("{cold} rows read cold, {awake} awake, {warm} once more");
     assert!(warm <= awake && awake <= ROWS_READ_MAX, "{awake} {warm}");
     assert!(cold > awake, "{cold} {awake}");
+    costs_say(&format!("reads **{awake} rows**"));
+    costs_say(&format!("`an_hour_of_one_series_reads_few_rows_of_a_month` counts {cold},"));
 }

@@ -1,0 +1,284 @@
+//! Figures of the pages are those of the tables and of the code that they come from.
+
+use std::fs;
+use std::path::Path;
+
+use tidemark::model::limits;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// Text without line breaks, as a sentence is looked for.
+fn sentences(page: &str) -> String {
+    page.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The rows of the first table under a heading of a page, cell by cell, the head first.
+fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let under =
+        page.split(&format!("## {heading}\n")).nth(1).unwrap_or_else(|| panic!("{heading}"));
+    let lines = under.lines().skip_while(|line| !line.starts_with('|'));
+    let rows = lines.take_while(|line| line.starts_with('|')).filter(|line| !line.contains("---"));
+    let cells =
+        |line: &str| line.trim_matches('|').split('|').map(|c| c.trim().to_owned()).collect();
+    rows.map(cells).collect()
+}
+
+/// The column called `name`, of the rows that have a number there, each with its row's first cell.
+fn column(table: &[Vec<String>], name: &str) -> Vec<(String, f64)> {
+    let at = table[0].iter().position(|head| head == name).unwrap_or_else(|| panic!("{name}"));
+    let number = |row: &Vec<String>| Some((row[0].clone(), row.get(at)?.parse().ok()?));
+    table.iter().skip(1).filter_map(number).collect()
+}
+
+fn geometric_mean(values: &[f64]) -> f64 {
+    (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
+}
+
+/// One of so many.
+fn part(of: f64) -> &'static str {
+    ["whole", "half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
+        [of.round() as usize - 1]
+}
+
+#[test]
+fn the_readme_says_of_queries_what_the_table_says() {
+    let (results, readme) = (read("benches/RESULTS.md"), sentences(&read("README.md")));
+    let table = table(&results, "Queries");
+    let of = |name: &str| column(&table, name);
+    let is_type = |(name, _): &&(String, f64)| name != "empty request";
+    let values = |name: &str| of(name).iter().filter(is_type).map(|(_, v)| *v).collect::<Vec<_>>();
+    let (theirs, dev, workerd) =
+        (values("InfluxDB ms"), values("Tidemark ms"), values("workerd ms"));
+    let gross = |ours: &[f64]| {
+        let ratios: Vec<f64> =
+            theirs.iter().zip(ours).map(|(theirs, ours)| theirs / ours).collect();
+        let slower = ratios.iter().filter(|ratio| **ratio < 1.0).count();
+        (geometric_mean(&ratios), slower, ratios.len())
+    };
+    let net = of("Tidemark ratio").iter().find(|(name, _)| name == "geometric mean").unwrap().1;
+    let empty = of("Tidemark ms").iter().find(|(name, _)| name == "empty request").unwrap().1;
+    let ((dev, dev_slower, types), (workerd, workerd_slower, _)) = (gross(&dev), gross(&workerd));
+    assert_eq!(types, 15);
+    for said in [
+        format!("TSBS queries are {net:.1} times faster in the geometric mean, net of each"),
+        format!("they are {dev:.1} times faster and {dev_slower} of the 15 slower"),
+        format!("takes {empty:.1} ms for nothing at all"),
+        format!("on plain `workerd` {workerd:.1} times and {workerd_slower} of the 15 slower"),
+    ] {
+        assert!(readme.contains(&said), "README.md has not: {said}");
+    }
+}
+
+#[test]
+fn the_readme_says_of_writes_what_the_table_says() {
+    let (results, readme) = (read("benches/RESULTS.md"), sentences(&read("README.md")));
+    let table = table(&results, "Ingest");
+    let large =
+        |(case, _): &(String, f64)| !case.contains("workerd") && !case.contains("1,000-point");
+    let range = |name: &str| {
+        let values: Vec<f64> =
+            column(&table, name).into_iter().filter(large).map(|(_, v)| v).collect();
+        assert!(values.len() > 8, "{name}");
+        (
+            values.iter().copied().fold(f64::MAX, f64::min),
+            values.iter().copied().fold(0.0, f64::max),
+        )
+    };
+    let ((least, most), (least_cpu, most_cpu)) = (range("ratio"), range("CPU ratio"));
+    let (most_cpu, least_cpu) = (part(most_cpu), part(least_cpu));
+    let article = if most_cpu == "eighth" { "an" } else { "a" };
+    for said in [
+        format!("{least:.1} to {most:.1} times its rate of writes in batches of 5,000 points"),
+        format!("with {article} {most_cpu} to a {least_cpu} of its CPU time"),
+    ] {
+        assert!(readme.contains(&said), "README.md has not: {said}");
+    }
+}
+
+/// Measured shapes by the name that the table of costs has for them.
+const SHAPES: &[(&str, &str)] = &[
+    ("cpu integers", "integers on walks (TSBS cpu-only)"),
+    ("two decimals", "the same with two decimals"),
+    ("full floats", "the same with full-precision floats"),
+    ("iot mix", "IoT mix: decimals, integers, booleans, strings, gaps"),
+    ("million series", "a million series of one value each"),
+];
+
+#[test]
+fn the_page_of_costs_says_what_was_measured_at_rest() {
+    let (results, costs) = (read("benches/RESULTS.md"), read("docs/COSTS.md"));
+    let table = table(&results, "At rest");
+    let rows = column(&table, "rows written per million");
+    let bytes = column(&table, "bytes per value");
+    for ((measured, shape), ((name, rows), (_, bytes))) in
+        SHAPES.iter().zip(rows.iter().zip(&bytes))
+    {
+        assert_eq!(measured, name);
+        // A billion points are a thousand times a million: rows at $1.00 per million, and 200,000
+        // requests of the Worker and of an object.
+        let (of_rows, of_requests) = (rows / 1_000.0, 0.09);
+        let said = format!(
+            "| {shape} | {rows} | ${of_rows:.2} + ${of_requests:.2} = ${:.2} |",
+            of_rows + of_requests
+        );
+        assert!(costs.contains(&said), "docs/COSTS.md has not: {said}");
+        // $0.20 per GB and month, of a billion values.
+        let kept = costs.lines().filter(|line| line.starts_with(&format!("| {shape} | ")));
+        let kept =
+            kept.filter_map(|line| line.strip_suffix(" |")?.rsplit(" | ").nth(1)?.parse().ok());
+        let kept: Vec<f64> = kept.collect();
+        let said = kept.last().unwrap_or_else(|| panic!("{shape} is not in the table of keeping"));
+        assert!((said / bytes - 1.0).abs() < 0.05, "{shape}: {said} bytes, measured {bytes}");
+    }
+    let billions = rows.iter().map(|(_, rows)| rows / 1_000.0 + 0.09);
+    let (least, most) = billions.fold((f64::MAX, 0.0_f64), |(least, most), dollars| {
+        (least.min(dollars), most.max(dollars))
+    });
+    let said = format!("a billion points in batches of 5,000 cost ${least:.2} to ${most:.2}.");
+    assert!(sentences(&self::read("README.md")).contains(&said), "README.md has not: {said}");
+    let shares = column(&self::table(&results, "Shares of a batch"), "workerd serve ms");
+    let (_, whole) = shares.last().unwrap();
+    let said = format!("5,000 points of ten values took {whole:.1} ms on plain `workerd`");
+    assert!(costs.contains(&said), "docs/COSTS.md has not: {said}");
+    let read = column(&self::table(&results, "Rows read"), "SQLite rows read");
+    let [(_, first), (_, again), (_, waking)] = read.as_slice() else { panic!("{read:?}") };
+    let costs = sentences(&costs);
+    assert_eq!(*again, 0.0);
+    for said in [format!("reads **{first} rows**"), format!("865,000 points {waking})")] {
+        assert!(costs.contains(&said), "docs/COSTS.md has not: {said}");
+    }
+}
+
+/// What README and the pages say of limits, by the limit.
+#[test]
+fn limits_in_sentences_are_the_limits() {
+    let readme = sentences(&read("README.md"));
+    for said in [
+        format!("{} MB compressed", limits::BODY_COMPRESSED_BYTES_MAX / 1_000_000),
+        format!("{} MB plain per body", limits::BODY_BYTES_MAX / 1_000_000),
+        format!("{} fields per measurement", grouped(limits::FIELDS_PER_MEASUREMENT_MAX as u64)),
+        format!("{} windows per query", grouped(limits::BUCKETS_PER_QUERY_MAX)),
+    ] {
+        assert!(readme.contains(&said), "README.md has not: {said}");
+    }
+    let security = sentences(&read("docs/SECURITY.md"));
+    let seconds = |ns: i64| ns / 1_000_000_000;
+    for said in [
+        format!("refused everywhere within {} seconds", seconds(limits::GRANTS_USABLE_NS)),
+        format!("when it is older than {} s", seconds(limits::GRANTS_FRESH_NS)),
+        format!("failed {} times within a minute", limits::FAILURES_MAX),
+        format!("| {} such failures of all names", limits::ADDRESS_FAILURES_MAX),
+        format!("up to {} names (`LOGINS_MAX`)", grouped(limits::LOGINS_MAX as u64)),
+        format!("{} rounds of PBKDF2", grouped(u64::from(limits::PASSWORD_ITERATIONS))),
+        format!("At most {} tokens and users", grouped(limits::GRANTEES_MAX as u64)),
+    ] {
+        assert!(security.contains(&said), "docs/SECURITY.md has not: {said}");
+    }
+    let operating = sentences(&read("docs/OPERATING.md"));
+    for said in [
+        "two are read for at a time (`QUERIES_READING_MAX`)".to_owned(),
+        format!("{} pages that wait", grouped(limits::PAGES_WAITING_MAX as u64)),
+    ] {
+        assert!(operating.contains(&said), "docs/OPERATING.md has not: {said}");
+    }
+    assert_eq!(limits::QUERIES_READING_MAX, 2);
+    assert_eq!(limits::FAILURE_WINDOW_NS, 60_000_000_000);
+}
+
+/// Every setting that is read has its row, and `npm start` passes it on.
+#[test]
+fn every_setting_is_in_the_page_and_reaches_the_worker() {
+    let (code, page) = (read("src/api/settings.rs"), read("docs/SETTINGS.md"));
+    let code = code.split("#[cfg(test)]").next().unwrap();
+    let is_setting =
+        |word: &&str| word.len() > 8 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let names: Vec<&str> = code.split('"').skip(1).step_by(2).filter(is_setting).collect();
+    assert!(names.len() > 7, "{names:?}");
+    let passed = read("scripts/dev-server.mjs");
+    for name in names {
+        assert!(page.contains(&format!("| `{name}` | ")), "docs/SETTINGS.md has no row for {name}");
+        // The token is a secret: it goes another way.
+        let is_passed = name.starts_with("ADMIN_TOKEN") || passed.contains(&format!("'{name}',"));
+        assert!(is_passed, "scripts/dev-server.mjs does not pass {name} on");
+    }
+}
+
+/// The table of fixed limits in the settings page, row by row.
+#[test]
+fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
+    let page = read("docs/SETTINGS.md");
+    let under = page.split("These are fixed:").nth(1).unwrap();
+    let rows: Vec<&str> = under.lines().filter(|line| line.starts_with("| `")).collect();
+    let seconds = |ns: i64| format!("{} s", ns / 1_000_000_000);
+    let bytes = |bytes: usize| match bytes {
+        0..1_000_000 => format!("{} KB", bytes as f64 / 1e3),
+        _ => format!("{} MB", bytes as f64 / 1e6),
+    };
+    let count = |count: usize| grouped(count as u64);
+    let values = [
+        ("GZIP_MEMBERS_MAX", count(limits::GZIP_MEMBERS_MAX)),
+        ("BODY_STALL_S_MAX", format!("{} s", limits::BODY_STALL_S_MAX)),
+        ("MEASUREMENT_SCHEMA_BYTES_MAX", bytes(limits::MEASUREMENT_SCHEMA_BYTES_MAX)),
+        ("CELLS_PER_REQUEST_MAX", count(limits::CELLS_PER_REQUEST_MAX)),
+        ("REJECTED_LINES_NAMED_MAX", count(limits::REJECTED_LINES_NAMED_MAX)),
+        ("BODIES_IN_FLIGHT_BYTES_MAX", bytes(limits::BODIES_IN_FLIGHT_BYTES_MAX)),
+        ("ANSWERS_WAITING_BYTES_MAX", bytes(limits::ANSWERS_WAITING_BYTES_MAX)),
+        ("FIRST_BODY_BYTES", bytes(limits::FIRST_BODY_BYTES)),
+        ("FRAME_HEADER_BYTES_MAX", bytes(limits::FRAME_HEADER_BYTES_MAX)),
+        ("LONE_BODY_BYTES_MAX", bytes(limits::LONE_BODY_BYTES_MAX)),
+        ("GRANTEES_MAX", count(limits::GRANTEES_MAX)),
+        ("GRANTEES_BYTES_MAX", bytes(limits::GRANTEES_BYTES_MAX)),
+        ("FAILURES_MAX", count(limits::FAILURES_MAX as usize)),
+        ("ADDRESS_FAILURES_MAX", count(limits::ADDRESS_FAILURES_MAX as usize)),
+        ("LOGINS_MAX", count(limits::LOGINS_MAX)),
+        (
+            "GRANTS_FRESH_NS",
+            [limits::GRANTS_FRESH_NS, limits::GRANTS_USABLE_NS].map(seconds).join(", "),
+        ),
+        ("VERIFIED_PASSWORD_NS", format!("{} min", limits::VERIFIED_PASSWORD_NS / 60_000_000_000)),
+        ("REFUSED_CREDENTIALS_MAX", count(limits::REFUSED_CREDENTIALS_MAX)),
+        ("STRANGERS_ASKED_FOR_MAX", count(limits::STRANGERS_ASKED_FOR_MAX as usize)),
+    ];
+    assert_eq!(rows.len(), values.len());
+    for (row, (name, value)) in rows.iter().zip(values) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert!(cells[1].starts_with(&format!("`{name}`")), "{name}: {row}");
+        assert_eq!(cells[2], value, "{name}");
+    }
+}
+
+#[test]
+fn the_page_of_the_console_says_how_much_is_drawn() {
+    let (code, page) = (read("www/results/lines.js"), sentences(&read("docs/CONSOLE.md")));
+    let constant = |name: &str| {
+        let value = code.split(&format!("export const {name} = ")).nth(1).unwrap();
+        grouped(value.split(';').next().unwrap().parse().unwrap())
+    };
+    for said in [
+        format!("Lines of more than {} points are thinned", constant("pointsMax")),
+        format!("Above {0} lines only the first {0} are drawn", constant("linesMax")),
+    ] {
+        assert!(page.contains(&said), "docs/CONSOLE.md has not: {said}");
+    }
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let (head, rest) = digits.split_at(first);
+    let groups = rest.as_bytes().chunks(3).map(|group| String::from_utf8_lossy(group).into_owned());
+    let head = (!head.is_empty()).then(|| head.to_owned());
+    head.into_iter().chain(groups).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn the_readers_of_tables_can_fail() {
+    let page = "## A\n\ntext\n\n| x | y |\n|---|--:|\n| a | 1.5 |\n| b |  |\n\n## B\n";
+    assert_eq!(column(&table(page, "A"), "y"), [("a".to_owned(), 1.5)]);
+    assert_eq!([grouped(7), grouped(1_000), grouped(12_345_678)], ["7", "1,000", "12,345,678"]);
+    assert!((geometric_mean(&[2.0, 8.0]) - 4.0).abs() < 1e-9);
+    assert_eq!([part(8.31), part(2.87)], ["eighth", "third"]);
+}
