@@ -178,7 +178,7 @@ impl Querying {
     }
 
     fn end_statement(&mut self, error: Option<&str>) {
-        self.writer.statement_end(error, &[]);
+        self.writer.statement_end(error);
         self.failed |= error.is_some();
         self.statement_id += 1;
         self.current = None;

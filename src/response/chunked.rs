@@ -1,6 +1,5 @@
 //! `chunked=true`: one JSON document per line, each with at most so many rows of one series.
 
-use super::Message;
 use super::emitter::Emitter;
 use super::json;
 use super::number::Unsupported;
@@ -116,11 +115,11 @@ impl Documents {
     }
 
     /// Ends a statement's result.
-    pub fn statement_end(&mut self, error: Option<&str>, messages: &[Message]) {
+    pub fn statement_end(&mut self, error: Option<&str>) {
         self.release(false, error.is_some());
-        if error.is_some() || !messages.is_empty() || !self.written {
+        if error.is_some() || !self.written {
             let mut emitter = self.open_document();
-            json::trailer(&mut emitter, false, error, messages);
+            json::trailer(&mut emitter, false, error);
             self.close_document(emitter);
         }
     }
@@ -160,10 +159,10 @@ impl Documents {
         if rows > 0 {
             emitter.close(b']');
         }
-        json::trailer(&mut emitter, more_of_series, None, &[]);
+        json::trailer(&mut emitter, more_of_series, None);
         emitter.close(b'}');
         emitter.close(b']');
-        json::trailer(&mut emitter, more_of_statement, None, &[]);
+        json::trailer(&mut emitter, more_of_statement, None);
         self.close_document(emitter);
     }
 

@@ -1,6 +1,5 @@
 //! One JSON document for all statements, written as its pieces come.
 
-use super::Message;
 use super::emitter::{self, Emitter};
 use super::number::Unsupported;
 use super::rows::rows;
@@ -67,12 +66,12 @@ impl Document {
     }
 
     /// Ends a statement's result.
-    pub fn statement_end(&mut self, error: Option<&str>, messages: &[Message]) {
+    pub fn statement_end(&mut self, error: Option<&str>) {
         self.close_series();
         if std::mem::replace(&mut self.in_series, false) {
             self.emitter.close(b']');
         }
-        trailer(&mut self.emitter, false, error, messages);
+        trailer(&mut self.emitter, false, error);
         self.emitter.close(b'}');
     }
 
@@ -159,27 +158,8 @@ pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
     emitter.close(b']');
 }
 
-/// Messages, partial and error of a result, in Go's order.
-pub(super) fn trailer(
-    emitter: &mut Emitter,
-    partial: bool,
-    error: Option<&str>,
-    messages: &[Message],
-) {
-    if !messages.is_empty() {
-        emitter.key("messages");
-        emitter.open(b'[');
-        for message in messages {
-            emitter.next();
-            emitter.open(b'{');
-            emitter.key("level");
-            emitter.string(&message.level);
-            emitter.key("text");
-            emitter.string(&message.text);
-            emitter.close(b'}');
-        }
-        emitter.close(b']');
-    }
+/// Partial and error of a result, in Go's order.
+pub(super) fn trailer(emitter: &mut Emitter, partial: bool, error: Option<&str>) {
     if partial {
         emitter.key("partial");
         emitter.out().extend_from_slice(b"true");

@@ -64,15 +64,6 @@ pub struct Options {
     pub chunk_rows: Option<usize>,
 }
 
-/// A remark beside a statement's result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// `warning`, `info`
-    pub level: String,
-    /// What to say.
-    pub text: String,
-}
-
 /// Writes the results of the statements of one request, in order.
 #[derive(Debug)]
 pub struct Writer {
@@ -124,10 +115,10 @@ impl Writer {
     }
 
     /// Ends the statement, with its error if it failed.
-    pub fn statement_end(&mut self, error: Option<&str>, messages: &[Message]) {
+    pub fn statement_end(&mut self, error: Option<&str>) {
         match &mut self.form {
-            Form::Json(document) => document.statement_end(error, messages),
-            Form::Chunked(documents) => documents.statement_end(error, messages),
+            Form::Json(document) => document.statement_end(error),
+            Form::Chunked(documents) => documents.statement_end(error),
             // 1.x writes nothing of a failed statement.
             Form::Csv(_) => {}
             Form::Packed(packed) => packed.statement_end(error),

@@ -25,9 +25,9 @@ fn written(options: Options, chunks: &[SeriesChunk]) -> String {
     for chunk in chunks {
         writer.series(chunk);
     }
-    writer.statement_end(None, &[]);
+    writer.statement_end(None);
     writer.statement_begin(1);
-    writer.statement_end(Some("database not found: <x>"), &[]);
+    writer.statement_end(Some("database not found: <x>"));
     writer.finish();
     String::from_utf8(writer.take_bytes()).unwrap()
 }

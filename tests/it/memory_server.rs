@@ -243,7 +243,7 @@ impl Memory {
                 Err(error) => Some(error),
             };
             failed |= error.is_some();
-            writer.statement_end(error.as_deref(), &[]);
+            writer.statement_end(error.as_deref());
         }
         writer.finish();
         String::from_utf8(writer.take_bytes()).unwrap()
