@@ -68,19 +68,23 @@
 //! | when a group splits; at which time | `database/tend.rs`; `shard/split.rs` |
 //! | what a policy may be | `database/policies.rs` |
 //! | the syntax of a statement | the file of `influxql/` that is called like it |
+//! | what a statement but SELECT does | the file that `route/statement.rs` gives it to |
 //! | a function of InfluxQL | its row in `query/functions/` |
 //! | what compiling refuses | `query/compile/statement.rs`, `query/error.rs` |
 //! | what SHOW lists | `query/metadata/` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/` |
 //! | how a number or time is printed | `response/number.rs`, `response/time.rs` |
-//! | when a shard flushes; merges; forgets | `shard/flush.rs`; `compact.rs`; `retention.rs` |
-//! | which job runs when it keeps failing | `shard/jobs.rs`; of a Database: `database/ddl.rs` |
+//! | when a shard flushes or merges | `shard/jobs.rs`; after which pause: `shard/pace.rs` |
+//! | how it does; what retention drops | `shard/flush.rs`, `compact.rs`; `retention.rs` |
+//! | what becomes of a job that fails | `shard/jobs.rs`; of a Database: `database/ddl.rs` |
+//! | when a continuous query is due | `protocol/continuous.rs` |
 //! | which codec a column has | `batch/column_bytes.rs`; its bytes: `codec/` |
 //! | who reads next | `shard/turns.rs` |
 //! | what an edge remembers | `route/cache.rs` |
 //! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | a header; a line of the log | `api/headers.rs`; `api/log.rs` |
 //! | the database inside the page | `browser/`, `www/engine/engine.js` |
+//! | a colour or distance of the console | `www/css/theme.css` |
 //!
 //! What else such a change touches is listed in `CONTRIBUTING.md`.
 //!
