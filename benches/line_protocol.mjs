@@ -1,9 +1,9 @@
 // Line protocol parsers by turns: ours and InfluxDB 3's, natively and inside WASM in Node's V8.
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+import { optimise } from '../scripts/modules.mjs';
 import { must, startGroup } from '../scripts/processes.mjs';
 import { at, newNode } from '../scripts/project.mjs';
 import { median } from './ingest.mjs';
@@ -31,10 +31,7 @@ export async function buildModule() {
   await must('Building the benchmark for WASM', 'cargo', [...example, ...features], quiet);
   const built = join(target, triple, 'release', 'examples', 'line_protocol_wasm.wasm');
   const wasm = join(target, 'line_protocol_bench.wasm');
-  const flags = /^wasm-opt = (\[.*\])$/m.exec(readFileSync(at('Cargo.toml'), 'utf8'))[1];
-  const wasmOpt = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
-  const args = [wasmOpt, ...JSON.parse(flags), built, '-o', wasm];
-  await must('Optimising the benchmark for WASM', process.execPath, args, quiet);
+  await optimise(built, wasm);
   return wasm;
 }
 

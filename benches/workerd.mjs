@@ -3,6 +3,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
+import { parse } from 'smol-toml';
 import workerd from 'workerd';
 
 import { freePort } from '../scripts/dev-server.mjs';
@@ -15,7 +16,7 @@ const startMs = 20_000;
 const quoted = (text) => JSON.stringify(text);
 
 function config({ folder, port, stateDir, modules, objects, vars, v8Flags }) {
-  const day = /^compatibility_date = "(.+)"$/m.exec(readFileSync(at('wrangler.toml'), 'utf8'))[1];
+  const { compatibility_date: day } = parse(readFileSync(at('wrangler.toml'), 'utf8'));
   const embedded = modules.map((path) => {
     const name = path.split('/').at(-1);
     const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';

@@ -12,6 +12,6 @@ await finishWith(async () => {
   const { code, output } = await run(node, asked, { tee: true });
   if (code === 0 || !refusesLimits(output)) return code ?? 1;
   console.log('\n- This account has the free plan: once more without the CPU limit of wrangler.toml');
-  const free = await run(node, [...asked, '--config', freeConfiguration()]);
+  const free = await run(node, [...asked, '--config', await freeConfiguration()]);
   return free.code ?? 1;
 });

@@ -11,10 +11,10 @@ const refusal = /code: 100328\b/;
 export const refusesLimits = (output) => refusal.test(output);
 
 /** wrangler.toml without its table of limits, beside it: paths in it are relative. */
-export function freeConfiguration() {
+export async function freeConfiguration() {
+  const { parse, stringify } = await import('smol-toml');
   const file = at('.wrangler.free.toml');
-  const whole = readFileSync(at('wrangler.toml'), 'utf8');
-  // The table with the comment before it, up to an empty line.
-  writeFileSync(file, whole.replace(/^(?:#.*\n)*\[limits\]\n(?:.+\n?)*/m, ''));
+  const { limits: _, ...rest } = parse(readFileSync(at('wrangler.toml'), 'utf8'));
+  writeFileSync(file, stringify(rest));
   return file;
 }

@@ -46,6 +46,12 @@ const kinds = {
   },
 };
 
+/** The module `from`, optimised as the product is, in `to`. */
+export async function optimise(from, to) {
+  const program = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
+  await must('Optimising it', program, [...optimiser, from, '-o', to]);
+}
+
 /** Compiles a kind and writes `NAME.js` and `NAME_bg.wasm` into `folder`. */
 async function bound(kind, binder, folder, name) {
   const { cargo, env, bind } = kinds[kind];
@@ -56,8 +62,7 @@ async function bound(kind, binder, folder, name) {
   const where = ['--no-typescript', '--out-dir', folder, '--out-name', name];
   await must('Binding it to JavaScript', binder, [...bind, ...where, compiled]);
   const module = join(folder, `${name}_bg.wasm`);
-  const program = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
-  await must('Optimising it', program, [...optimiser, module, '-o', module]);
+  await optimise(module, module);
 }
 
 /** The database for the browser: `tidemark.js` and `tidemark_bg.wasm` in `folder`. */

@@ -1,89 +1,51 @@
 // JSON text to values, keeping what JSON.parse loses: the text of every number, and the order of
-// members. A number becomes a `JsonNumber`; everything else becomes the usual JavaScript value.
+// members, also of those whose names are numbers.
 
+import { printParseErrorCode, visit } from 'jsonc-parser';
+
+/** A number by its text. */
 export class JsonNumber {
   constructor(text) {
     this.text = text;
   }
 }
 
-/** Parses one JSON document. Throws with the byte position on anything that is not JSON. */
+/** JSON without what else its reader knows. */
+const strictly = { disallowComments: true, allowTrailingComma: false };
+
+/**
+ * Reads one JSON document: objects become Maps, numbers [JsonNumber]s, all else the usual values.
+ * Throws with the position on anything that is not JSON, and on a member that is there twice.
+ */
 export function parseJson(text) {
-  const reader = new Reader(text);
-  const value = reader.value();
-  reader.space();
-  if (reader.at < text.length) reader.fail('end of document');
-  return value;
-}
-
-class Reader {
-  constructor(text) {
-    this.text = text;
-    this.at = 0;
-  }
-
-  fail(expected) {
-    const found = JSON.stringify(this.text.slice(this.at, this.at + 20));
-    throw new Error(`not JSON at ${this.at}: expected ${expected}, found ${found}`);
-  }
-
-  match(pattern) {
-    pattern.lastIndex = this.at;
-    const found = pattern.exec(this.text);
-    if (!found) return null;
-    this.at += found[0].length;
-    return found[0];
-  }
-
-  space() {
-    this.match(/[ \t\r\n]*/y);
-  }
-
-  take(char) {
-    this.space();
-    if (this.text[this.at] !== char) return false;
-    this.at += 1;
-    return true;
-  }
-
-  value() {
-    if (this.take('{')) return this.members();
-    if (this.take('[')) return this.elements();
-    const number = this.match(/-?\d+(\.\d+)?([eE][+-]?\d+)?/y);
-    if (number !== null) return new JsonNumber(number);
-    if (this.text[this.at] === '"') return this.string();
-    const word = this.match(/true|false|null/y);
-    if (word === null) this.fail('a value');
-    return JSON.parse(word);
-  }
-
-  string() {
-    this.space();
-    const literal = this.match(/"(?:[^"\\]|\\.)*"/y);
-    if (literal === null) this.fail('a string');
-    return JSON.parse(literal);
-  }
-
-  members() {
-    const object = new Map();
-    if (this.take('}')) return object;
-    for (;;) {
-      const key = this.string();
-      if (!this.take(':')) this.fail("':'");
-      if (object.has(key)) this.fail(`no second ${JSON.stringify(key)}`);
-      object.set(key, this.value());
-      if (this.take('}')) return object;
-      if (!this.take(',')) this.fail("',' or '}'");
-    }
-  }
-
-  elements() {
-    const array = [];
-    if (this.take(']')) return array;
-    for (;;) {
-      array.push(this.value());
-      if (this.take(']')) return array;
-      if (!this.take(',')) this.fail("',' or ']'");
-    }
-  }
+  const documents = [];
+  /** What is being read, the innermost last. */
+  const open = [documents];
+  let key = '';
+  const put = (value, position) => {
+    const inner = open.at(-1);
+    if (Array.isArray(inner)) inner.push(value);
+    else if (inner.has(key)) throw new Error(`a second ${JSON.stringify(key)} at ${position}`);
+    else inner.set(key, value);
+  };
+  const begin = (made, position) => {
+    put(made, position);
+    open.push(made);
+  };
+  const end = () => void open.pop();
+  const visitor = {
+    onObjectBegin: (position) => begin(new Map(), position),
+    onObjectProperty: (name) => void (key = name),
+    onObjectEnd: end,
+    onArrayBegin: (position) => begin([], position),
+    onArrayEnd: end,
+    onLiteralValue: (value, position, length) =>
+      put(typeof value === 'number' ? new JsonNumber(text.slice(position, position + length)) : value, position),
+    onError: (code, position) => {
+      const found = JSON.stringify(text.slice(position, position + 20));
+      throw new Error(`not JSON at ${position}: ${printParseErrorCode(code)}, found ${found}`);
+    },
+  };
+  visit(text, visitor, strictly);
+  return documents[0];
 }
