@@ -124,9 +124,16 @@ async function edgeTests() {
   }
 }
 
+/** What JavaScript must not do (eslint.config.mjs). */
+function lint() {
+  const program = at('node_modules', 'eslint', 'bin', 'eslint.js');
+  return succeeds(newNode(), [program, '--max-warnings', '0']);
+}
+
 /** In this order. A step that others rest on comes before them. */
 const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
+  ['lint', lint],
   ['Rust', async () => (await rust(), { passed: 1 })],
   ['formatting', () => succeeds('cargo', ['fmt', '--check'])],
   ['clippy, host', () => clippy([])],

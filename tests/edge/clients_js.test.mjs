@@ -224,7 +224,7 @@ test('influx', async (t) => {
       const q = "SELECT count(value) FROM load WHERE host = 'two'";
       assert.deepEqual(await server.rows(q, { db: database, epoch: 's' }), [[0, 1]]);
     },
-    'pings, creates, queries and drops': async (server, proxy) => {
+    'pings, creates, queries and drops': async (server) => {
       const options = v1Options({ url: server.url, token, database: 'made' }, schemas.good);
       const client = new v1.InfluxDB(options);
       const [ping] = await client.ping(5000);

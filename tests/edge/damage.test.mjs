@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 
-import { begin, db, pointsFrom } from './fault_hooks.mjs';
+import { begin, pointsFrom } from './fault_hooks.mjs';
 
 /** Where the local runtime keeps the Shards. */
 function shards(server) {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { begin, db, pointsFrom } from './fault_hooks.mjs';
+import { begin, pointsFrom } from './fault_hooks.mjs';
 
 /** A server that does not answer this long, twice, stands still. */
 const stillMs = 400;

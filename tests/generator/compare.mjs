@@ -210,7 +210,7 @@ const RULES = [
     'integral(), whose series 1.x gives in any order, and joins in any order with other calls',
     ({ text, theirs, ours }) =>
       text.includes('integral(') &&
-      (/integral\([*\/]/.test(text) ||
+      (/integral\([*/]/.test(text) ||
         text.match(/\w\(/g).length > 1 + /time\(\d/.test(text) + / fill\(/.test(text) ||
         / LIMIT |\(SELECT /.test(text) ||
         alike(ordered(theirs), ordered(ours))),

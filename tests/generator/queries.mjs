@@ -150,7 +150,6 @@ export class Queries {
   }
 
   fields(scope, feature, windowed, inner) {
-    const { random } = this;
     const family = FUNCTIONS[feature]?.family;
     if (!scope.raw && !feature) return this.outerFields(scope, windowed);
     if (feature === null || family === 'MATH') return this.rawFields(scope, feature, windowed, inner);

@@ -69,7 +69,7 @@ async function askInfluxd(url, path, params, body = '') {
     return [reply.status, await reply.text()];
   } catch (error) {
     // Some statements take it all the memory that there is.
-    if (error.cause?.code === 'ECONNREFUSED') throw new Error('the real server has ended');
+    if (error.cause?.code === 'ECONNREFUSED') throw new Error('the real server has ended', { cause: error });
     return [0, `${error.message}: ${error.cause?.message}`];
   }
 }

@@ -49,7 +49,7 @@ function sameToken(expected, actual) {
 function sortTies(lines) {
   const sorted = [];
   let time = null;
-  let tie = [];
+  const tie = [];
   const flush = () => sorted.push(...tie.splice(0).sort());
   lines.forEach((line, index) => {
     const isEnd = line === '' || /^(statement \d+|error: .*|message: .*)$/.test(line);

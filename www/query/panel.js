@@ -129,11 +129,11 @@ export function queryPanel({ changed, refused, start }) {
     }
   }
 
-  function setBusy(isBusy) {
-    if (isBusy) runButton.dataset.busy = 'yes';
+  function setBusy(isRunning) {
+    if (isRunning) runButton.dataset.busy = 'yes';
     else delete runButton.dataset.busy;
-    runButton.lastChild.textContent = isBusy ? 'Cancel' : 'Run';
-    runButton.firstChild.replaceWith(icon(isBusy ? 'stop' : 'play'));
+    runButton.lastChild.textContent = isRunning ? 'Cancel' : 'Run';
+    runButton.firstChild.replaceWith(icon(isRunning ? 'stop' : 'play'));
   }
 
   function failed(errors, status) {

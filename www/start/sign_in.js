@@ -23,7 +23,7 @@ export function signInForm(done) {
     const candidate = field.value.trim();
     field.value = '';
     wrong.textContent = '';
-    let status = 0;
+    let status;
     try {
       status = await signIn(candidate);
     } catch {

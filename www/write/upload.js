@@ -73,8 +73,8 @@ export function upload(file, target, done) {
     try {
       if (!isReady) made.textContent = await ensureDatabase(target.db);
       isReady = true;
-    } catch ({ status, message }) {
-      return { status, text: message, retryAfter_s: 0 };
+    } catch (error) {
+      return { status: error.status, text: error.message, retryAfter_s: 0 };
     }
     return write(bytes, target);
   }
