@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { consolePage } from './console.mjs';
+import { crateFaults } from './licences.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
 import { engine, engineFolder, packages, rust, wasmBindgen, worker } from './setup.mjs';
@@ -130,11 +131,20 @@ function lint() {
   return succeeds(newNode(), [program, '--max-warnings', '0']);
 }
 
+/** What crates may be (deny.toml). */
+async function licences() {
+  const { count, faults } = await crateFaults();
+  for (const fault of faults) console.log(`  ${fault}`);
+  console.log(`  ${count} crates`);
+  return faults.length === 0 ? { passed: 1 } : { failed: 1 };
+}
+
 /** In this order. A step that others rest on comes before them. */
 const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
   ['lint', lint],
   ['Rust', async () => (await rust(), { passed: 1 })],
+  ['licences', licences],
   ['formatting', () => succeeds('cargo', ['fmt', '--check'])],
   ['clippy, host', () => clippy([])],
   ['clippy, Worker', () => clippy([...wasm, '--lib'])],
