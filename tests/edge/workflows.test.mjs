@@ -1,0 +1,44 @@
+// The hosted workflows: what they use is fixed, and what they may is little.
+
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { parse } from 'yaml';
+
+import { at } from '../../scripts/project.mjs';
+
+const folder = at('.github', 'workflows');
+const workflows = readdirSync(folder).map((name) => [name, readFileSync(`${folder}/${name}`, 'utf8')]);
+
+/** The one that publishes. */
+const writers = ['release.yml'];
+
+for (const [name, text] of workflows) {
+  test(`${name} is fixed in what it uses and may`, () => {
+    const { permissions, jobs } = parse(text);
+    assert.deepEqual(permissions, { contents: writers.includes(name) ? 'write' : 'read' });
+    for (const [job, { steps, 'timeout-minutes': minutes, permissions: more }] of Object.entries(jobs)) {
+      assert.equal(more, undefined, `${job} asks for more`);
+      assert.ok(minutes > 0, `${job} may run for ever`);
+      // A tag or a branch can be moved by whoever owns the action.
+      for (const { uses } of steps) if (uses) assert.match(uses, /^[\w.-]+\/[\w.-]+@[0-9a-f]{40}$/, job);
+    }
+  });
+
+  test(`${name} names files that are there`, () => {
+    const named = text.match(/\b(?:scripts|tests|fuzz|\.ci)\/[\w./-]+/g) ?? [];
+    for (const path of named) assert.ok(existsSync(at(path.replace(/\.$/, ''))), path);
+  });
+}
+
+test('what becomes known of packages later fails no commit of today', () => {
+  const isHosted = ([name]) => name === 'advisories.yml';
+  const mine = ['scripts/test.mjs', 'scripts/licences.mjs', '.ci/run'].map((path) => [path, readFileSync(at(path), 'utf8')]);
+  const asking = /npm audit|cargo deny.* check|advisories/;
+  assert.ok(workflows.filter(isHosted).every(([, text]) => asking.test(text)));
+  for (const [path, text] of [...mine, ...workflows.filter((one) => !isHosted(one))]) {
+    const lines = text.split('\n').filter((line) => !/^\s*(\/\/|#)/.test(line));
+    assert.doesNotMatch(lines.join('\n'), asking, path);
+  }
+});
