@@ -141,6 +141,24 @@ test('an export is packed for whoever accepts that, and can be imported', async 
   assert.equal(await (await server.fetch('/api/v3/export?db=b')).text(), text);
 });
 
+test('an export that breaks off is cut, not ended', async (t) => {
+  // Of two measurements the second is refused, when much of the first has been sent.
+  const server = await tidemark(t, { vars: { POINTS_PER_QUERY_MAX: '15000' } });
+  await server.query('CREATE DATABASE a');
+  for (const [name, points] of [['fits', 10_000], ['more', 20_000]]) {
+    const line = (_, i) => `${name} text="${'some text '.repeat(5)}" ${i}`;
+    await server.mustWrite(Array.from({ length: points }, line).join('\n'), { db: 'a' });
+  }
+  const exported = await server.fetch('/api/v3/export?db=a');
+  assert.equal(exported.status, 200);
+  let text = '';
+  await assert.rejects(async () => {
+    for await (const piece of exported.body) text += Buffer.from(piece);
+  });
+  assert.match(text, /^fits text=/);
+  assert.doesNotMatch(text, /^more/m);
+});
+
 test('export, drop, import: the same answers, however old the points are', async (t) => {
   // With what a user has: what a write creates would keep three days.
   const server = await tidemark(t);
