@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use tidemark::api::settings::Settings;
 use tidemark::model::limits;
 
 fn read(path: &str) -> String {
@@ -203,6 +204,24 @@ fn every_setting_is_in_the_page_and_reaches_the_worker() {
         let is_passed = name.starts_with("ADMIN_TOKEN") || passed.contains(&format!("'{name}',"));
         assert!(is_passed, "scripts/dev-server.mjs does not pass {name} on");
     }
+}
+
+/// Who sets what the page calls the default changes nothing.
+#[test]
+fn defaults_of_the_settings_page_are_those_of_the_code() {
+    let page = read("docs/SETTINGS.md");
+    let rows = table(&page.replacen("| setting |", "## S\n| setting |", 1), "S");
+    let mut compared = 0;
+    for row in rows.iter().skip(1) {
+        let (name, default) = (row[0].trim_matches('`'), row[2].split(';').next().unwrap());
+        if default == "none" {
+            continue;
+        }
+        let given = Settings::read(|wanted| (wanted == name).then(|| default.to_owned()));
+        assert_eq!(given, Settings::read(|_| None), "{name}: {default}");
+        compared += 1;
+    }
+    assert_eq!(compared, 6);
 }
 
 /// The table of fixed limits in the settings page, row by row.
