@@ -70,6 +70,7 @@
 //! | the syntax of a statement | the file of `influxql/` that is called like it |
 //! | what a statement but SELECT does | the file that `route/statement.rs` gives it to |
 //! | a function of InfluxQL | its row in `query/functions/` |
+//! | what needs all values of a window | `scan/whole.rs`; held by: `query/operators/whole.rs` |
 //! | what compiling refuses | `query/compile/statement.rs`, `query/error.rs` |
 //! | what SHOW lists | `query/metadata/` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/` |
@@ -78,10 +79,12 @@
 //! | how it does; what retention drops | `shard/flush.rs`, `compact.rs`; `retention.rs` |
 //! | what becomes of a job that fails | `shard/jobs.rs`; of a Database: `database/ddl.rs` |
 //! | when a continuous query is due | `protocol/continuous.rs` |
+//! | how rows lie in memory | `memtable/table.rs`; their values: `batch/slabs.rs` |
 //! | which codec a column has | `batch/column_bytes.rs`; its bytes: `codec/` |
 //! | who reads next | `shard/turns.rs` |
 //! | what an edge remembers | `route/cache.rs` |
 //! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
+//! | how an answer is sent, or given up | `api/query.rs`, `edge/reply.rs` |
 //! | a header; a line of the log | `api/headers.rs`; `api/log.rs` |
 //! | the database inside the page | `browser/`, `www/engine/engine.js` |
 //! | a colour or distance of the console | `www/css/theme.css` |
