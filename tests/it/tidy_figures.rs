@@ -268,6 +268,38 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
     }
 }
 
+/// The value of a constant in a source, which is not public.
+fn constant(path: &str, name: &str) -> u64 {
+    let code = read(path);
+    let value = code.split(&format!("const {name}: ")).nth(1).unwrap_or_else(|| panic!("{name}"));
+    let digits = value.split(['=', ';']).nth(1).unwrap().trim().replace('_', "");
+    digits.parse().unwrap_or_else(|_| panic!("{name}: {digits}"))
+}
+
+#[test]
+fn the_page_of_operating_says_how_much_one_check_reads() {
+    let steps = constant("src/route/verify.rs", "STEPS_PER_REQUEST");
+    let bytes = steps * constant("src/shard/verify.rs", "BYTES_PER_STEP");
+    let said = format!("at most some {} MB anew", (bytes as f64 / 1e7).round() * 10.0);
+    let page = sentences(&read("docs/OPERATING.md"));
+    assert!(page.contains(&said), "docs/OPERATING.md has not: {said}");
+}
+
+#[test]
+fn the_page_of_the_browser_says_what_is_set_there() {
+    let (code, page) = (read("src/browser/page.rs"), read("docs/BROWSER.md"));
+    for (set, said) in [
+        (
+            r#"("AUTO_CREATE_RETENTION", "INF")"#,
+            "| keeps points for three days | keeps them for ever |",
+        ),
+        (r#"("SHARD_FULL_BYTES", "1000000000")"#, "| a shard is full | at 9 GB | at 1 GB |"),
+        (r#"("LOG_REQUESTS", "none")"#, "| log | one line per request | none |"),
+    ] {
+        assert!(code.contains(set) && page.contains(said), "{set}: {said}");
+    }
+}
+
 #[test]
 fn the_page_of_the_console_says_how_much_is_drawn() {
     let (code, page) = (read("www/results/lines.js"), sentences(&read("docs/CONSOLE.md")));
