@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { begin, db, pointsFrom } from './fault_hooks.mjs';
 
@@ -175,4 +176,28 @@ test('alarms that fail six times, and a restart: the next write sets it again an
   }
   assert.ok(steps >= 5, 'the platform called the alarm, and it wrote segments');
   await it.check('after the backlog drained');
+});
+
+test('with a lost Catalog what is known goes on, /health warns, and it is found again', async (t) => {
+  const it = await begin(t);
+  const health = async () => {
+    const response = await it.server.fetch('/health');
+    return [response.status, (await response.json()).status];
+  };
+  /** Longer than an answer is remembered. */
+  const forgotten = () => sleep(5_500);
+  assert.ok(await it.write(pointsFrom(0, 10, 1)));
+  assert.deepEqual(await health(), [200, 'pass']);
+  await it.hook({ lost: 'Catalog' });
+  await forgotten();
+  assert.deepEqual(await health(), [200, 'warn']);
+  assert.ok(await it.write(pointsFrom(10, 10, 2)), 'a database that is known is not written');
+  await it.check('read without the Catalog');
+  const created = await it.server.fetch('/query?q=CREATE+DATABASE+other', { method: 'POST' });
+  assert.equal(created.status, 503, await created.text());
+  await it.hook({ lost: '' });
+  await forgotten();
+  assert.deepEqual(await health(), [200, 'pass']);
+  await it.server.query('CREATE DATABASE other');
+  await it.check('read with the Catalog again');
 });

@@ -16,6 +16,8 @@ const plan = {
   effect: 'never',
   /** Whether the process hangs at that step, for somebody to kill it there. */
   hangs: false,
+  /** The kind of object that answers nothing at all, or none. */
+  lost: '',
   /** Pages that an object's database may have; 0 for no limit. */
   pages: 0,
   /** Alarms that throw before the product sees them. */
@@ -87,6 +89,7 @@ function wrapped(kind) {
 
     fetch(request) {
       const what = new URL(request.url).pathname;
+      if (plan.lost === kind) throw new Error('test fault');
       if (what === '/test_alarm') return this.alarm();
       if (what === '/test_armed') return this.armed();
       if (what === '/test_abort') return this.ctx.abort('evicted by the test');
