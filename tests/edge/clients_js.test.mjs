@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { InfluxDB, Point, setLogger } from '@influxdata/influxdb-client';
+import { BucketsAPI, DeleteAPI } from '@influxdata/influxdb-client-apis';
 import * as v3 from '@influxdata/influxdb3-client';
 import * as v1 from 'influx';
 
@@ -110,6 +111,31 @@ test('@influxdata/influxdb-client writes points of every type', async (t) => {
   assert.deepEqual(rows[7], [
     1_700_000_000_007, 1.75, 7, 7, false, 'line "7"', 'server,1', 'eu west',
   ]);
+});
+
+test('@influxdata/influxdb-client-apis makes a bucket, deletes of it, and says what is wrong', async (t) => {
+  const server = await tidemark(t);
+  const client = new InfluxDB({ url: server.url, token });
+  const [org, bucket] = ['an org', 'js'];
+  await new BucketsAPI(client).postBuckets({ body: { orgID: org, name: bucket, retentionRules: [] } });
+  const writer = client.getWriteApi(org, bucket, 's');
+  for (let i = 0; i < 10; i++)
+    writer.writePoint(new Point('cpu').tag('host', `h ${i % 2}`).intField('n', i).timestamp(i));
+  await writer.close();
+  const deletes = new DeleteAPI(client);
+  const [start, stop] = ['1970-01-01T00:00:00Z', '1970-01-01T00:00:05Z'];
+  const ofHost = { start, stop, predicate: '_measurement="cpu" AND host="h 1"' };
+  await deletes.postDelete({ org, bucket, body: ofHost });
+  const times = async () =>
+    (await server.rows('SELECT n FROM cpu', { db: bucket, epoch: 's' })).map(([time]) => time);
+  assert.deepEqual(await times(), [0, 2, 4, 6, 7, 8, 9]);
+  const wrong = deletes.postDelete({ org, bucket, body: { start, stop, predicate: 'n>3' } });
+  await assert.rejects(wrong, ({ statusCode, code, message }) => {
+    assert.deepEqual([statusCode, code], [400, 'invalid']);
+    return /operator > is not supported/.test(message);
+  });
+  await deletes.postDelete({ org, bucket, body: { start, stop: '1970-01-01T00:00:08Z' } });
+  assert.deepEqual(await times(), [9]);
 });
 
 /** `@influxdata/influxdb3-client`, an order. It repeats nothing by itself. */
