@@ -18,7 +18,7 @@ function stat(pid) {
 /** CPU seconds of the process tree under `pid`, user and system. */
 export function cpuSeconds(pid) {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
-  const stats = new Map(pids.map((p) => [p, stat(p)]).filter(([, s]) => s));
+  const stats = new Map(pids.map((p) => /** @type {const} */ ([p, stat(p)])).filter(([, s]) => s));
   const within = (p) => p === pid || (stats.has(p) && within(stats.get(p).parent));
   let sum = 0;
   for (const [p, s] of stats) if (within(p)) sum += s.ticks;

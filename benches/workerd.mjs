@@ -68,8 +68,7 @@ export async function serve({ folder, modules, objects, vars = {}, v8Flags = [],
   mkdirSync(stateDir, { recursive: true });
   const file = join(folder, 'workerd.capnp');
   writeFileSync(file, config({ folder, port, stateDir, modules, objects, vars, v8Flags }));
-  const stdio = ['ignore', 'inherit', 'inherit'];
-  const child = startGroup(workerd.default, ['serve', file], { stdio });
+  const child = startGroup(workerd.default, ['serve', file], { stdio: ['ignore', 'inherit', 'inherit'] });
   let over = false;
   child.ended.then(() => (over = true));
   const url = `http://127.0.0.1:${port}`;

@@ -51,7 +51,7 @@ async function bundle() {
   const { metafile } = await build({
     entryPoints: entries(),
     // Where it is not built, the page does without.
-    external: existsSync(engineModule) ? [] : ['*/.cache/engine/tidemark.js'],
+    external: existsSync(engineModule) ? [] : ['#engine'],
     outdir: consoleFolder,
     bundle: true,
     splitting: true,

@@ -47,7 +47,7 @@ export function freePort() {
     const probe = createServer();
     probe.once('error', reject);
     probe.listen({ port: 0, host }, () => {
-      const { port } = probe.address();
+      const { port } = /** @type {import('node:net').AddressInfo} */ (probe.address());
       probe.close(() => resolve(port));
     });
   });

@@ -47,10 +47,17 @@ function directive(comment) {
 }
 
 /**
+ * @typedef {{ number: number, statement?: string, text?: string, begins?: boolean,
+ *   context?: { database?: string, policy?: string } }} Item
+ */
+
+/**
  * What a dump says, in its order. Each item has the `number` of its line in the file, from 1, and
  * one of: `statement`, an InfluxQL statement; `context`, where the lines after it belong; `text`, a
  * line of line protocol, of which `begins` says whether a point begins with it (a string may go
  * over several lines). `count` gets the `bytes` and `lines` that were read so far.
+ *
+ * @returns {AsyncGenerator<Item>}
  */
 export async function* dumpItems(path, count) {
   let section = 'DML';

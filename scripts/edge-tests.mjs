@@ -26,6 +26,7 @@ const failureLinesMax = 12;
 
 const counts = { passed: 0, failed: 0, failures: [], skipped: [] };
 
+/** @param {any} event of the runner: one that passed has no error, one that failed has. */
 function verdict({ name, file, skip, details }, failed) {
   if (details.type === 'suite' && !failed) return;
   const took = `${Math.round(details.duration_ms)} ms`;

@@ -211,7 +211,7 @@ class Import {
     if (rejected === undefined) return 0;
     for (const said of message.split('\n')) {
       const [, place, why] = /line (\d+) \(1-based\): (.*)$/.exec(said) ?? [];
-      const line = this.batch[place - 1];
+      const line = this.batch[Number(place) - 1];
       if (!line) continue;
       console.error(`line ${line.number} rejected: ${why}\n  ${line.text.slice(0, shownLineMax)}`);
     }
@@ -237,6 +237,7 @@ class Import {
     return this.rejected;
   }
 
+  /** @param {import('./dump.mjs').Item} line */
   gather({ number, text, begins }) {
     this.batch.push({ number, text });
     this.batchBytes += text.length + 1;
@@ -245,7 +246,7 @@ class Import {
 }
 
 async function main() {
-  const text = { type: 'string' };
+  const text = /** @type {const} */ ({ type: 'string' });
   const { values } = parseArgs({
     options: {
       url: text,
@@ -260,7 +261,7 @@ async function main() {
   const token = process.env.TIDEMARK_TOKEN;
   const batchLines = Number(values['batch-lines']);
   if (!values.url || !values.path || !token || !(batchLines >= 1)) throw new Stop(usage);
-  const options = { ...values, batchLines, url: values.url.replace(/\/+$/, '') };
+  const options = { ...values, batchLines, url: String(values.url).replace(/\/+$/, '') };
   const rejected = await new Import(options, token).run();
   if (rejected > 0) throw new Stop(`${rejected} lines were rejected, see above`);
 }

@@ -7,7 +7,14 @@ import { root, Sentence } from './project.mjs';
 /** Time for a group to end by itself after SIGTERM. */
 const graceMs = 4000;
 
-/** Children that have not ended yet. */
+/**
+ * A child that heads a process group; `ended` resolves with how.
+ *
+ * @typedef {import('node:child_process').ChildProcess
+ *   & { ended: Promise<{ code: number | null, signal?: NodeJS.Signals, error?: Error }> }} Group
+ */
+
+/** Children that have not ended yet. @type {Set<Group>} */
 const living = new Set();
 
 /** Sends `signal` to the child and to everything that it started. */
@@ -22,9 +29,13 @@ export function signalGroup(child, signal) {
 /**
  * Starts `command` as the head of a new process group, so that all of it can be ended together.
  * `options` are those of `spawn`.
+ *
+ * @param {string} command
+ * @param {string[]} args
+ * @param {import('node:child_process').SpawnOptions} [options]
  */
 export function startGroup(command, args, options = {}) {
-  const child = spawn(command, args, { cwd: root, detached: true, ...options });
+  const child = /** @type {Group} */ (spawn(command, args, { cwd: root, detached: true, ...options }));
   living.add(child);
   child.ended = new Promise((resolve) => {
     child.once('error', (error) => {
@@ -61,12 +72,12 @@ export async function run(command, args, { quiet = false, tee = false, env = {} 
     stdio: ['ignore', piped ? 'pipe' : 'inherit', piped ? 'pipe' : 'inherit'],
   });
   let output = '';
-  for (const [stream, shown] of [[child.stdout, process.stdout], [child.stderr, process.stderr]]) {
-    stream?.on('data', (piece) => {
-      output += piece;
-      if (tee) shown.write(piece);
-    });
-  }
+  const collect = (shown) => (piece) => {
+    output += piece;
+    if (tee) shown.write(piece);
+  };
+  child.stdout?.on('data', collect(process.stdout));
+  child.stderr?.on('data', collect(process.stderr));
   const { code } = await child.ended;
   return { code, output };
 }

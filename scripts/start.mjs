@@ -27,7 +27,7 @@ function givenSecrets() {
   const given = names.filter((name) => process.env[name]);
   const broken = given.find((name) => /['\n\r]/.test(process.env[name]));
   if (broken) throw new Sentence(`${broken} has a quote or a line break in it: choose another one.`);
-  return given.map((name) => [name, checked(name, process.env[name])]);
+  return given.map((name) => /** @type {[string, string]} */ ([name, checked(name, process.env[name])]));
 }
 
 /** A file of them, since arguments are there for everyone to see. */
@@ -73,7 +73,7 @@ await finishWith(async () => {
     port: number,
     stateDir,
     vars,
-    envFile: secrets.length > 0 ? secretsFile(new Map([...secrets, ['ADMIN_TOKEN', secret]]), stateDir) : undefined,
+    envFile: secrets.length > 0 ? secretsFile(new Map(secrets).set('ADMIN_TOKEN', secret), stateDir) : undefined,
     observability: process.env.OBSERVABILITY === '1',
   });
   console.log(greeting(server.url, secret));

@@ -139,7 +139,7 @@ async function licences() {
   return faults.length === 0 ? { passed: 1 } : { failed: 1 };
 }
 
-/** In this order. A step that others rest on comes before them. */
+/** In this order. A step that others rest on comes before them. @type {[string, () => Promise<any>][]} */
 const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
   ['lint', lint],

@@ -51,7 +51,13 @@ export function icon(name) {
   return picture;
 }
 
-/** A button. `label` is its text, or its name for readers of screens if `iconName` stands alone. */
+/**
+ * A button. `label` is its text, or its name for readers of screens if the icon stands `alone`.
+ *
+ * @param {string} label
+ * @param {(event: MouseEvent) => void} click
+ * @param {{ icon?: string, alone?: boolean, [property: string]: any }} [options] also properties of [el]
+ */
 export function button(label, click, { icon: iconName, alone = false, ...properties } = {}) {
   const named = alone ? { 'aria-label': label, title: label } : {};
   return el(

@@ -31,8 +31,17 @@ const parametersOf = (q, { db, epoch }) =>
   String(new URLSearchParams({ q, ...(db ? { db } : {}), ...(epoch ? { epoch } : {}) }));
 
 /**
+ * Of which database, in which unit its times are, and what ends it.
+ *
+ * @typedef {{ db?: string, epoch?: string, signal?: AbortSignal }} Options
+ */
+
+/**
  * GET /query, for whatever nobody pressed a button for: the server refuses what writes. Resolves
  * with the response. Throws [Refused] when there is none.
+ *
+ * @param {string} q
+ * @param {Options} [options]
  */
 export async function get(q, { db, epoch, signal } = {}) {
   const address = `/query?${parametersOf(q, { db, epoch })}`;
@@ -42,7 +51,12 @@ export async function get(q, { db, epoch, signal } = {}) {
   return answered(address, { signal, cache: 'no-store' });
 }
 
-/** POST /query, which may write: for the buttons that say so. As [get] otherwise. */
+/**
+ * POST /query, which may write: for the buttons that say so. As [get] otherwise.
+ *
+ * @param {string} q
+ * @param {Options} [options]
+ */
 export async function post(q, { db, epoch, signal } = {}) {
   const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
   const body = parametersOf(q, { db, epoch });
@@ -62,6 +76,9 @@ async function answered(path, init) {
 /**
  * The series of each statement of `q`, which reads. A statement's error is thrown unless `tolerant`, where it
  * leaves an empty list.
+ *
+ * @param {string} q
+ * @param {Options & { tolerant?: boolean }} [options]
  */
 export async function ask(q, { db, epoch, tolerant = false } = {}) {
   const response = await get(q, { db, epoch });

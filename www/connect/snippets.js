@@ -108,6 +108,7 @@ INFLUX_USERNAME=any INFLUX_PASSWORD=${token || placeholder} influx -host ${hostn
 };
 
 /** `[title, file type, text(origin, db, token)]` of each client; the token may be empty. */
+/** @type {[string, string, (origin: string, db: string, token: string) => string][]} */
 export const clients = [
   ['Telegraf', 'TOML', telegraf],
   ['Grafana', 'YAML', grafana],

@@ -17,6 +17,7 @@ import {
 
 import { look } from './look.js';
 
+/** @type {import('@codemirror/state').StateEffectType<{ from: number, to: number, message: string }[]>} */
 const setMarks = StateEffect.define();
 
 /** Underlined places: `{ from, to, message }`; they go when the text there changes. */

@@ -71,7 +71,7 @@ export function makeQueryEditor({ host, text, changed, run, schema }) {
     if (!context.explicit && !/[\w"'(,= ]$/.test(before)) return null;
     // What is typed before the parser is there is completed when it is.
     await startLexer().catch(() => {});
-    const { from, options } = await choices(before, whole, schema()).catch(() => ({ options: [] }));
+    const { from, options } = await choices(before, whole, schema()).catch(() => ({ from: context.pos, options: [] }));
     // Whoever has gone on to a menu meanwhile would find the list in front of it.
     if (!context.view?.hasFocus) return null;
     // A list after each space would be in the way; names and values it is worth one.

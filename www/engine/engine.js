@@ -42,10 +42,11 @@ class Channel {
     this.last = 0;
     this.changed = changed;
     const script = beside('worker.js');
-    this.worker = isShared
+    const made = isShared
       ? new SharedWorker(script, { type: 'module', name: sharedName })
       : new Worker(script, { type: 'module', name: 'tidemark' });
-    this.port = isShared ? this.worker.port : this.worker;
+    this.worker = made;
+    this.port = 'port' in made ? made.port : made;
     this.port.onmessage = ({ data }) => this.take(data);
     this.worker.onerror = (event) => {
       event.preventDefault();
@@ -63,7 +64,7 @@ class Channel {
     const tab = isSeen ? crypto.randomUUID() : null;
     if (isSeen) {
       await new Promise((held, failed) => {
-        const hold = () => new Promise((release) => held((this.leave = release)));
+        const hold = () => new Promise((/** @type {(value?: unknown) => void} */ release) => held((this.leave = release)));
         navigator.locks.request(tab, hold).catch(failed);
       });
     }
@@ -91,7 +92,7 @@ class Channel {
 
   end(error) {
     this.ended = error;
-    if (this.port === this.worker) this.worker.terminate();
+    if ('terminate' in this.port) this.port.terminate();
     else this.port.close();
     this.leave?.();
     for (const { reject } of this.calls.values()) reject(new EngineError(error));

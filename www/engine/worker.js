@@ -1,7 +1,7 @@
 // The database's own thread, of one page or shared by all tabs: takes requests one by one, lets time
 // pass, and stores what changed before it answers, so that what was acknowledged survives a reload.
 
-import load, { __wbg_reset_state, Tidemark, validate } from '../../.cache/engine/tidemark.js';
+import load, { __wbg_reset_state, Tidemark, validate } from '#engine';
 import { Failure, isStored, Kept } from './kept.js';
 
 /** Alarms that are overdue come at least this far apart, so that requests get their turn. */
@@ -200,8 +200,8 @@ const otherRuns =
   'Another tab has a database open that is not kept, while another one is stored: close that tab.';
 
 const handlers = {
-  async start({ tab, ...how }, client) {
-    await inTurn(() => begin(how));
+  async start({ tab, wasm, persist }, client) {
+    await inTurn(() => begin({ wasm, persist }));
     clients.add(client);
     // Its tab holds this lock for as long as it is there.
     if (tab) navigator.locks.request(tab, () => (clients.delete(client), tell()));
@@ -271,4 +271,4 @@ function serve(client) {
 }
 
 if (typeof SharedWorkerGlobalScope === 'undefined') serve(self);
-else self.onconnect = ({ ports: [port] }) => serve(port);
+else addEventListener('connect', (/** @type {MessageEvent} */ { ports: [port] }) => serve(port));

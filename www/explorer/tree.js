@@ -18,6 +18,12 @@ const opened = new Map();
  * One line of the tree. `path` tells it from all others; `detail` is shown beside it, or what asks
  * for that once the line is on screen; `chosen()` is called for the name, `open()` gives the lines
  * beneath, or a promise of them. Its `ready` is a promise that these are there.
+ *
+ * @typedef {HTMLLIElement & { ready?: Promise<void> }} Line
+ * @param {{
+ *   path: (string | null)[], name: string, kind: string, title?: string, isOpen?: boolean,
+ *   detail?: string | (() => Promise<string>), chosen: () => void, open?: () => Line[] | Promise<Line[]>,
+ * }} parts
  */
 function branch({ path, name, kind, detail, chosen, open, isOpen = false, title }) {
   const side = el('span', { class: 'detail' }, typeof detail === 'string' ? detail : '');

@@ -35,7 +35,7 @@ export function startLexer(source = moduleAddress()) {
 }
 
 async function load(source) {
-  const engine = await import('../../.cache/engine/tidemark.js');
+  const engine = await import('#engine');
   await engine.default({ module_or_path: source });
   if (!engine.outline) throw new Error('the module is of an older release');
   outline = engine.outline;

@@ -78,7 +78,7 @@ function plain(area) {
       to: area.selectionEnd,
       text: area.value.slice(area.selectionStart, area.selectionEnd),
     }),
-    mark: () => {},
+    mark: (_) => {},
     goTo: (offset) => (area.focus(), area.setSelectionRange(offset, offset)),
     focus: () => area.focus(),
   };

@@ -93,6 +93,7 @@ export function drawChart(host, chart, { zoomed, hidden }) {
   });
   const build = () => {
     plot?.destroy();
+    /** @type {import('uplot').Options} */
     const options = {
       ...size(),
       tzDate: utc,

@@ -127,7 +127,7 @@ function sampleButton(context, host, kind = '') {
       // Whoever shows the start shows that of the other database by itself.
       change({ db: sampleDatabase });
       await welcome(host, context);
-      document.querySelector('.suggestions button')?.focus();
+      /** @type {HTMLElement | null} */ (document.querySelector('.suggestions button'))?.focus();
       context.reload({ keep: true });
     } catch (error) {
       wrong.textContent = error.message;

@@ -96,7 +96,7 @@ export function writePanel({ changed }) {
     }
   }
 
-  function show({ good, errors, mistaken = null }, words) {
+  function show({ good, errors, mistaken = null }, words = undefined) {
     goodLines = good;
     showMistake(mistaken);
     const bad = errors.length;
@@ -260,7 +260,7 @@ async function sent(lines, target, mayMake) {
 /** What a text area can do of an editor. */
 const plain = (area) => ({
   text: () => area.value,
-  mark: () => {},
-  offset: () => 0,
-  goTo: () => area.focus(),
+  mark: (_) => {},
+  offset: (_line, _column) => 0,
+  goTo: (_) => area.focus(),
 });
