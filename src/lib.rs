@@ -36,6 +36,7 @@
 //! | [`codec`] | slices | bytes, and back |
 //! | [`store`] | – | the port to an object's SQLite, and its twin in memory |
 //! | [`wal`], [`memtable`], [`segment`] | frames | log rows, columns in memory, blocks at rest |
+//! | [`merge`] | sorted sources of rows | one, the last write winning |
 //! | [`scan`] | blocks and a request | pages of rows or partial aggregates |
 //! | [`protocol`] | messages | bytes, and back |
 //! | [`shard`] | messages | what wal, memtable and segments do together |
@@ -113,6 +114,7 @@ pub mod store;
 pub mod wal;
 pub mod memtable;
 pub mod segment;
+pub mod merge;
 pub mod scan;
 pub mod protocol;
 pub mod shard;

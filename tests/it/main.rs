@@ -31,6 +31,7 @@ mod large_windows;
 mod line_protocol;
 mod memory;
 mod memory_columns;
+mod memory_merge;
 mod memory_server;
 mod memory_shard;
 mod msgpack;

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wal", &["model", "batch", "codec", "store"]),
     ("segment", &["model", "batch", "codec", "store"]),
     ("memtable", &["model", "batch"]),
+    ("merge", &["model", "batch"]),
     ("scan", &["model", "batch", "codec"]),
     ("protocol", &["model", "batch", "codec", "scan"]),
     (

@@ -1,0 +1,146 @@
+//! What must hold of a series' tag values.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::key::SeriesKey;
+use crate::model::regex::Pattern;
+
+/// A condition on tag values. Tags are named by their place in the measurement's tag order, so it
+/// is made anew when the order has grown. No deeper than a condition of a query may be.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// The same for every series.
+    Constant(bool),
+    /// All of them hold.
+    All(Vec<Condition>),
+    /// At least one of them holds.
+    Any(Vec<Condition>),
+    /// Two texts are the same, or are not.
+    Equal {
+        /// One of them.
+        left: Text,
+        /// The other one.
+        right: Text,
+        /// They are not.
+        negated: bool,
+    },
+    /// A text matches a regular expression, or does not.
+    Matches {
+        /// The text.
+        text: Text,
+        /// The expression.
+        pattern: Known,
+        /// It does not.
+        negated: bool,
+    },
+}
+
+/// What a condition looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// The value of the tag at this place; '' if the series lacks it.
+    Tag(usize),
+    /// This text.
+    Literal(Box<str>),
+    /// The value of a tag that the tag order lacks, which is ''.
+    Missing,
+}
+
+/// A regular expression and the last text that it was asked about: series come sorted, so the
+/// values of their first tags repeat.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pattern: Rc<Pattern>,
+    last: RefCell<Option<(String, bool)>>,
+}
+
+impl Known {
+    /// Nothing was asked yet.
+    pub fn new(pattern: Rc<Pattern>) -> Self {
+        Self { pattern, last: RefCell::default() }
+    }
+
+    fn is_match(&self, text: &str) -> bool {
+        let mut last = self.last.borrow_mut();
+        match &mut *last {
+            Some((known, matches)) if known == text => *matches,
+            Some((known, matches)) => {
+                known.clear();
+                known.push_str(text);
+                *matches = self.pattern.is_match(text);
+                *matches
+            }
+            None => last.insert((text.to_owned(), self.pattern.is_match(text))).1,
+        }
+    }
+}
+
+impl Condition {
+    /// Whether it holds of the series.
+    pub fn holds(&self, key: &SeriesKey) -> bool {
+        match self {
+            Self::Constant(holds) => *holds,
+            _ => self.holds_of(&key.values().collect::<Vec<_>>()),
+        }
+    }
+
+    fn holds_of(&self, values: &[Cow<'_, str>]) -> bool {
+        match self {
+            Self::Constant(holds) => *holds,
+            Self::All(all) => all.iter().all(|condition| condition.holds_of(values)),
+            Self::Any(any) => any.iter().any(|condition| condition.holds_of(values)),
+            Self::Equal { left, right, negated } => {
+                (left.of(values) == right.of(values)) != *negated
+            }
+            Self::Matches { text, pattern, negated } => {
+                pattern.is_match(text.of(values)) != *negated
+            }
+        }
+    }
+}
+
+impl Text {
+    fn of<'a>(&'a self, values: &'a [Cow<'_, str>]) -> &'a str {
+        match self {
+            Self::Tag(place) => values.get(*place).map_or("", |value| value),
+            Self::Literal(text) => text,
+            Self::Missing => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::MeasurementId;
+
+    #[test]
+    fn tags_are_compared_with_texts_patterns_and_each_other() {
+        let key = |values: &[&str]| SeriesKey::new(MeasurementId(1), values.iter().copied());
+        let equal = |left, right, negated| Condition::Equal { left, right, negated };
+        let literal = |text: &str| Text::Literal(text.into());
+        let host = equal(Text::Tag(0), literal("a"), false);
+        assert!(host.holds(&key(&["a", "b"])) && !host.holds(&key(&["b"])));
+        let lacks = equal(Text::Tag(2), literal(""), false);
+        assert!(lacks.holds(&key(&["a"])) && !lacks.holds(&key(&["a", "", "c"])));
+        assert!(equal(Text::Missing, Text::Tag(1), false).holds(&key(&["a"])));
+        let differ = equal(Text::Tag(0), Text::Tag(1), true);
+        assert!(differ.holds(&key(&["a", "b"])) && !differ.holds(&key(&["a", "a"])));
+        let pattern = || Known::new(Rc::new(Pattern::new("^a+$").unwrap()));
+        for negated in [false, true] {
+            let matches = Condition::Matches { text: Text::Tag(1), pattern: pattern(), negated };
+            for (value, is) in [("a", true), ("aa", true), ("aa", true), ("b", false), ("", false)]
+            {
+                assert_eq!(matches.holds(&key(&["x", value])), is != negated, "{value}");
+            }
+        }
+        let both = Condition::All(vec![host.clone(), differ.clone()]);
+        assert!(both.holds(&key(&["a", "b"])) && !both.holds(&key(&["a", "a"])));
+        let any = Condition::Any(vec![host, lacks]);
+        assert!(any.holds(&key(&["b", "c"])) && !any.holds(&key(&["b", "c", "d"])));
+        assert!(Condition::Constant(true).holds(&key(&[])));
+        assert!(!Condition::Any(Vec::new()).holds(&key(&[])));
+    }
+}

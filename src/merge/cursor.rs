@@ -1,0 +1,249 @@
+//! What a merge reads: series in order of their keys, and of each its pages in order of time.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::key::SeriesKey;
+use crate::batch::column::Column;
+use crate::model::ids::ColumnId;
+use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
+
+/// Field columns and their types, ascending by id.
+pub type Columns = Rc<[(ColumnId, FieldType)]>;
+
+/// Which way series, and the pages of each, come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// The least key first, and of a series the earliest time.
+    #[default]
+    Ascending,
+    /// The greatest key first, and of a series the latest time.
+    Descending,
+}
+
+impl Direction {
+    /// The time as a number that grows in this direction; turned twice it is the time again.
+    pub(super) const fn turn(self, time_ns: i64) -> i64 {
+        match self {
+            Self::Ascending => time_ns,
+            Self::Descending => !time_ns,
+        }
+    }
+
+    /// How two keys or times are ordered that compare as `ascending`.
+    pub const fn order(self, ascending: Ordering) -> Ordering {
+        match self {
+            Self::Ascending => ascending,
+            Self::Descending => ascending.reverse(),
+        }
+    }
+}
+
+/// A sorted source of rows: a part, the rows in memory, or either with rows hidden.
+///
+/// It stands at a series from the beginning, or is through. Each series comes once, each of its
+/// times once. Those who make a cursor name its [`Direction`]; a descending one goes from the last
+/// series to the first and from the latest page of each to the earliest. *Within* a page rows
+/// always ascend, as they lie in storage: the merge turns them.
+///
+/// After an error a cursor may stand anywhere: it is to be dropped.
+pub trait SeriesCursor {
+    /// The series at hand; `None` when all are through.
+    fn key(&self) -> Option<&SeriesKey>;
+
+    /// Goes on to the first series that is not before `to`, in the cursor's direction: the least
+    /// key that is `>= to`, or the greatest that is `<= to` when descending. Does nothing if it
+    /// stands there or further. What lies between is passed by its extents, unread.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError>;
+
+    /// Goes on to the next series, whether or not the pages of this one were read.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    fn step(&mut self) -> Result<(), ReadError>;
+
+    /// The columns that rows of the series at hand may have. As long as they are the same it is
+    /// the same allocation.
+    fn columns(&self) -> Columns;
+
+    /// The next page of the series at hand, of its rows inside `time` only and never without one.
+    /// `None` when they are through, as they are when the series has none there. `time` is the
+    /// same until the next series. Pages do not share a time; two pieces of one page may follow
+    /// each other.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError>;
+
+    /// A column of a page that this cursor has handed out, be it long ago: as long as all rows of
+    /// the page, those of other series included, so that positions in it are those of
+    /// [`PageKeys::rows`]. `None` if no row of the page has a value.
+    ///
+    /// A cursor keeps the last column that it decoded: who reads many small series asks for one
+    /// column of all of them, then for the next.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError>;
+}
+
+impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
+    fn key(&self) -> Option<&SeriesKey> {
+        (**self).key()
+    }
+
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        (**self).seek(to)
+    }
+
+    fn step(&mut self) -> Result<(), ReadError> {
+        (**self).step()
+    }
+
+    fn columns(&self) -> Columns {
+        (**self).columns()
+    }
+
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        (**self).page(time)
+    }
+
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+        (**self).column(page, id)
+    }
+}
+
+/// Rows of one series within a page: consecutive, and ascending in time, each time once.
+#[derive(Clone, Debug)]
+pub struct PageKeys {
+    page: u64,
+    columns: Columns,
+    times_ns: Rc<[i64]>,
+    rows: Range<u32>,
+}
+
+impl PageKeys {
+    /// The rows `rows` of the page that its cursor calls `page`. `times_ns`: of all of its rows,
+    /// those of other series included; ascending within `rows`. `columns`: what rows may have.
+    pub fn new(page: u64, columns: Columns, times_ns: Rc<[i64]>, rows: Range<u32>) -> Self {
+        // Pages are far shorter than 2^32 rows.
+        let end = rows.end.min(times_ns.len() as u32);
+        let rows = rows.start.min(end)..end;
+        Self { page, columns, times_ns, rows }
+    }
+
+    /// What the cursor calls it: no two of its pages have the same name.
+    pub fn page(&self) -> u64 {
+        self.page
+    }
+
+    /// The columns that rows of the page may have.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// Where the rows are in the page.
+    pub fn rows(&self) -> Range<u32> {
+        self.rows.clone()
+    }
+
+    /// Rows of the whole page: so long are its columns.
+    pub fn page_rows(&self) -> u32 {
+        self.times_ns.len() as u32
+    }
+
+    /// The times of the rows, nanoseconds.
+    pub fn times_ns(&self) -> &[i64] {
+        self.times_ns.get(self.rows.start as usize..self.rows.end as usize).unwrap_or_default()
+    }
+
+    /// The rows inside `time`, if there are any.
+    #[must_use]
+    pub fn within(&self, time: TimeRange) -> Option<Self> {
+        let times = self.times_ns();
+        // Positions in a page.
+        let before = |end_ns: i64| times.partition_point(|&time_ns| time_ns < end_ns) as u32;
+        let (start, end) = (before(time.start_ns), before(time.end_ns));
+        let rows = self.rows.start + start..self.rows.start + end;
+        (start < end).then(|| Self { rows, ..self.clone() })
+    }
+}
+
+impl PageKeys {
+    /// Takes the first `rows` rows in `direction` off.
+    pub(super) fn advance(&mut self, rows: usize, direction: Direction) {
+        // Rows of a page.
+        let rows = (rows as u32).min(self.rows.end - self.rows.start);
+        match direction {
+            Direction::Ascending => self.rows.start += rows,
+            Direction::Descending => self.rows.end -= rows,
+        }
+    }
+
+    /// The first and the last of its times in `direction`, as [`Direction::turn`] has them.
+    pub(super) fn bounds(&self, direction: Direction) -> Option<(i64, i64)> {
+        let (&first, &last) = (self.times_ns().first()?, self.times_ns().last()?);
+        Some(match direction {
+            Direction::Ascending => (first, last),
+            Direction::Descending => (direction.turn(last), direction.turn(first)),
+        })
+    }
+}
+
+/// Why rows cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// What is stored fails its checksum, cannot be decoded or contradicts itself. It is never
+    /// skipped.
+    #[error("damaged: {what}")]
+    Damaged {
+        /// Which value and block, in words that SHOW DIAGNOSTICS and verify use too.
+        what: String,
+    },
+    /// The store failed.
+    #[error("{0}")]
+    Storage(String),
+    /// Two sources disagree on a column. Types never change, so this is damage.
+    #[error("column {} is {found:?} in one part and {expected:?} in another", column.0)]
+    ColumnType {
+        /// Which column.
+        column: ColumnId,
+        /// In the newest of them.
+        expected: FieldType,
+        /// In an older one.
+        found: FieldType,
+    },
+    /// More sources than a merge reads at once.
+    #[error("{0} sources are too many to merge: read them in batches of time")]
+    TooManySources(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_cut_by_time_within_its_series() {
+        let page = PageKeys::new(3, Rc::default(), Rc::from([50, 10, 20, 30, 5]), 1..4);
+        assert_eq!((page.times_ns(), page.page_rows()), (&[10, 20, 30][..], 5));
+        let cut = |start, end| page.within(TimeRange::new(start, end)).map(|page| page.rows());
+        assert_eq!(cut(i64::MIN, i64::MAX), Some(1..4));
+        assert_eq!(cut(10, 30), Some(1..3));
+        assert_eq!(
+            (cut(11, 21), cut(20, 20), cut(21, 30), cut(31, 60)),
+            (Some(2..3), None, None, None)
+        );
+    }
+
+    #[test]
+    fn rows_past_the_page_are_not_there() {
+        let page = PageKeys::new(0, Rc::default(), Rc::from([1, 2]), 1..9);
+        assert_eq!((page.rows(), page.times_ns()), (1..2, &[2][..]));
+        assert_eq!(PageKeys::new(0, Rc::default(), Rc::from([1]), 5..9).times_ns(), [0_i64; 0]);
+    }
+}

@@ -1,0 +1,229 @@
+//! A cursor without the rows that a delete, a drop or the retention hides.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::condition::Condition;
+use super::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use super::key::SeriesKey;
+use super::sequences::Extent;
+use crate::batch::column::Column;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::sorted;
+use crate::model::sorted_set::SortedSet;
+use crate::model::time::TimeRange;
+
+/// What a DELETE hides of one measurement until it is applied to the parts.
+#[derive(Clone, Debug)]
+pub struct Tombstone {
+    /// Its own write sequence.
+    pub sequence: u64,
+    /// It hides rows of writes below this one, which is at most its own.
+    pub before: u64,
+    /// Of this measurement.
+    pub measurement: MeasurementId,
+    /// Inside this time.
+    pub time: TimeRange,
+    /// Of these series.
+    pub condition: Condition,
+}
+
+/// What is hidden on a shard.
+#[derive(Clone, Debug)]
+pub struct Hidden {
+    /// By measurement.
+    tombstones: Vec<Tombstone>,
+    retired: SortedSet<MeasurementId>,
+    floor_ns: i64,
+}
+
+impl Default for Hidden {
+    fn default() -> Self {
+        Self::new(Vec::new(), SortedSet::new(), i64::MIN)
+    }
+}
+
+impl Hidden {
+    /// Rows of tombstones, in any order, of measurements that were dropped, and of times before
+    /// `floor_ns`, which have expired.
+    pub fn new(
+        mut tombstones: Vec<Tombstone>,
+        retired: SortedSet<MeasurementId>,
+        floor_ns: i64,
+    ) -> Self {
+        sorted::sort_by_key(&mut tombstones, |tombstone| tombstone.measurement);
+        Self { tombstones, retired, floor_ns }
+    }
+}
+
+/// A cursor over the rows of another that are not hidden.
+///
+/// Conditions of tombstones are asked once for each series that is reached. A series of which a
+/// part can have no row left is passed over; another one may turn out to have none.
+pub struct Hide<C> {
+    cursor: C,
+    hidden: Rc<Hidden>,
+    /// Every row of the cursor lies inside.
+    time: TimeRange,
+    direction: Direction,
+    /// Positions of the tombstones that are not applied to the part.
+    tombstones: Vec<u32>,
+    /// What is hidden of the series at hand: ascending, and with gaps between.
+    times: Vec<TimeRange>,
+    /// Pieces of the last page that are still to be handed out.
+    pieces: VecDeque<PageKeys>,
+}
+
+impl<C: SeriesCursor> Hide<C> {
+    /// Hides rows of `cursor`, which goes in `direction` over a part of this extent.
+    ///
+    /// # Errors
+    /// Those of the cursor.
+    pub fn new(
+        cursor: C,
+        hidden: Rc<Hidden>,
+        part: &Extent,
+        direction: Direction,
+    ) -> Result<Self, ReadError> {
+        let awaited = |(_, tombstone): &(u32, &Tombstone)| {
+            part.sequences.await_tombstone(tombstone.sequence, tombstone.before)
+                && tombstone.time.overlaps(&part.time)
+        };
+        let tombstones = (0..).zip(&hidden.tombstones).filter(awaited).map(|(at, _)| at).collect();
+        let (times, pieces) = (Vec::new(), VecDeque::new());
+        let mut hide =
+            Self { cursor, hidden, time: part.time, direction, tombstones, times, pieces };
+        hide.settle()?;
+        Ok(hide)
+    }
+
+    /// Goes on to a series of which there may be rows, and finds out what is hidden of it.
+    fn settle(&mut self) -> Result<(), ReadError> {
+        self.pieces.clear();
+        while let Some(key) = self.cursor.key() {
+            let measurement = key.measurement();
+            if self.hidden.retired.contains(&measurement) {
+                self.pass(measurement)?;
+                continue;
+            }
+            self.times.clear();
+            if self.hidden.floor_ns > self.time.start_ns {
+                self.times.push(TimeRange::new(i64::MIN, self.hidden.floor_ns));
+            }
+            let tombstones = &self.hidden.tombstones;
+            let of = |at: &u32| tombstones.get(*at as usize).map(|tombstone| tombstone.measurement);
+            let first = self.tombstones.partition_point(|at| of(at) < Some(measurement));
+            for at in self.tombstones.iter().skip(first) {
+                match tombstones.get(*at as usize) {
+                    Some(tombstone) if tombstone.measurement == measurement => {
+                        if tombstone.condition.holds(key) {
+                            self.times.push(tombstone.time);
+                        }
+                    }
+                    _ => break,
+                }
+            }
+            join(&mut self.times);
+            if !self.times.iter().any(|time| time.intersect(&self.time) == self.time) {
+                break;
+            }
+            self.cursor.step()?;
+        }
+        Ok(())
+    }
+
+    /// Passes the rest of a measurement.
+    fn pass(&mut self, measurement: MeasurementId) -> Result<(), ReadError> {
+        match self.direction {
+            Direction::Ascending => self.cursor.seek(&SeriesKey::past(measurement, []))?,
+            Direction::Descending => {
+                self.cursor.seek(&SeriesKey::new(measurement, []))?;
+                // The series without tags has just that key.
+                if self.cursor.key().is_some_and(|key| key.measurement() == measurement) {
+                    self.cursor.step()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `time` without what is hidden at its ends.
+    fn narrowed(&self, mut time: TimeRange) -> TimeRange {
+        for hidden in &self.times {
+            if hidden.contains(time.start_ns) {
+                time.start_ns = hidden.end_ns;
+            }
+        }
+        for hidden in self.times.iter().rev() {
+            if hidden.start_ns < time.end_ns && time.end_ns <= hidden.end_ns {
+                time.end_ns = hidden.start_ns;
+            }
+        }
+        time
+    }
+
+    /// Cuts what is hidden out of a page.
+    fn cut(&mut self, page: &PageKeys) {
+        let ends = self.times.iter().map(|hidden| hidden.start_ns).chain([i64::MAX]);
+        let starts = [i64::MIN].into_iter().chain(self.times.iter().map(|hidden| hidden.end_ns));
+        let left =
+            starts.zip(ends).filter_map(|(start, end)| page.within(TimeRange::new(start, end)));
+        match self.direction {
+            Direction::Ascending => self.pieces.extend(left),
+            Direction::Descending => left.for_each(|piece| self.pieces.push_front(piece)),
+        }
+    }
+}
+
+impl<C: SeriesCursor> SeriesCursor for Hide<C> {
+    fn key(&self) -> Option<&SeriesKey> {
+        self.cursor.key()
+    }
+
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let ahead = self.cursor.key().is_none_or(|key| self.direction.order(key.cmp(to)).is_ge());
+        if ahead {
+            return Ok(());
+        }
+        self.cursor.seek(to)?;
+        self.settle()
+    }
+
+    fn step(&mut self) -> Result<(), ReadError> {
+        self.cursor.step()?;
+        self.settle()
+    }
+
+    fn columns(&self) -> Columns {
+        self.cursor.columns()
+    }
+
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        if self.times.is_empty() {
+            return self.cursor.page(time);
+        }
+        let time = self.narrowed(time);
+        while self.pieces.is_empty() && !time.is_empty() {
+            let Some(page) = self.cursor.page(time)? else { break };
+            self.cut(&page);
+        }
+        Ok(self.pieces.pop_front())
+    }
+
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+        self.cursor.column(page, id)
+    }
+}
+
+/// Puts ranges in order, and those that touch or overlap into one.
+fn join(times: &mut Vec<TimeRange>) {
+    times.retain(|time| !time.is_empty());
+    sorted::sort_by_key(times, |time| time.start_ns);
+    times.dedup_by(|next, held| {
+        let touches = next.start_ns <= held.end_ns;
+        if touches {
+            held.end_ns = held.end_ns.max(next.end_ns);
+        }
+        touches
+    });
+}

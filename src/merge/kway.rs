@@ -1,0 +1,246 @@
+//! Several cursors as one: their series in order, the rows of each overlaid.
+
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+use super::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use super::join::join;
+use super::key::SeriesKey;
+use super::overlay::overlay;
+use super::picks::{Picks, union};
+use crate::batch::column::Column;
+use crate::model::ids::ColumnId;
+use crate::model::sorted;
+use crate::model::time::TimeRange;
+
+/// Sources of one merge. Each holds the times of a page and a column, at 40 KB together 2.6 MB.
+pub const CURSORS_MAX: usize = 64;
+
+/// A merge of cursors of one direction.
+///
+/// It stands before the first series. After an error it is to be dropped.
+pub struct Merge<C> {
+    direction: Direction,
+    /// Newest first.
+    sources: Vec<Source<C>>,
+    /// Those that stand at a series further on, the next one last; of one series the newest last.
+    /// Of at most [`CURSORS_MAX`] bytes, so that putting one in its place is cheap.
+    waiting: Vec<u8>,
+    /// Those that have the series at hand, newest first.
+    current: Vec<u8>,
+}
+
+struct Source<C> {
+    cursor: C,
+    /// Rows that are not taken yet.
+    page: Option<PageKeys>,
+}
+
+impl<C: SeriesCursor> Merge<C> {
+    /// Merges cursors, each with the highest write sequence of its rows: of two values for one
+    /// series, time and field that of the higher one wins. Sequences of sources that overlap in
+    /// time are disjoint; rows in memory are above all.
+    ///
+    /// # Errors
+    /// [`ReadError::TooManySources`] for more than [`CURSORS_MAX`].
+    pub fn new(mut sources: Vec<(u64, C)>, direction: Direction) -> Result<Self, ReadError> {
+        if sources.len() > CURSORS_MAX {
+            return Err(ReadError::TooManySources(sources.len()));
+        }
+        sorted::sort_by(&mut sources, |(a, _), (b, _)| b.cmp(a));
+        let sources: Vec<Source<C>> =
+            sources.into_iter().map(|(_, cursor)| Source { cursor, page: None }).collect();
+        let mut merge = Self { direction, sources, waiting: Vec::new(), current: Vec::new() };
+        (0..merge.sources.len()).for_each(|at| merge.wait(at as u8));
+        Ok(merge)
+    }
+
+    /// Goes on to the next series and answers its key; `None` when all are through. It may turn
+    /// out to have no rows.
+    ///
+    /// # Errors
+    /// Those of the cursors.
+    pub fn next_series(&mut self) -> Result<Option<&SeriesKey>, ReadError> {
+        self.leave()?;
+        if self.is_alone() {
+            return Ok(self.key());
+        }
+        for source in std::mem::take(&mut self.current) {
+            self.wait(source);
+        }
+        self.current.extend(self.waiting.pop());
+        while let Some(&next) = self.waiting.last()
+            && self.current.first().is_some_and(|&first| self.key_of(first) == self.key_of(next))
+        {
+            self.waiting.pop();
+            self.current.push(next);
+        }
+        Ok(self.key())
+    }
+
+    /// Makes the next series the first that is neither before `to` nor at hand or passed.
+    ///
+    /// # Errors
+    /// Those of the cursors.
+    pub fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        self.leave()?;
+        let passed: Vec<u8> = self.current.drain(..).chain(self.waiting.drain(..)).collect();
+        for at in passed {
+            if let Some(source) = self.sources.get_mut(usize::from(at)) {
+                source.cursor.seek(to)?;
+            }
+            self.wait(at);
+        }
+        Ok(())
+    }
+
+    /// The series at hand.
+    pub fn key(&self) -> Option<&SeriesKey> {
+        self.current.first().and_then(|&source| self.key_of(source))
+    }
+
+    /// How many sources have the series at hand.
+    pub fn sources(&self) -> usize {
+        self.current.len()
+    }
+
+    /// The columns that rows of the series at hand may have.
+    pub fn columns(&self) -> Columns {
+        let current = self.current.iter().filter_map(|&at| self.sources.get(usize::from(at)));
+        union(current.map(|source| source.cursor.columns()))
+    }
+
+    /// The next rows of the series at hand inside `time`, which is the same until the next series;
+    /// `None` when they are through. Never empty.
+    ///
+    /// Rows of sources that do not overlap come page by page, as the pages are.
+    ///
+    /// # Errors
+    /// Those of the cursors, and [`ReadError::Damaged`] where times that do not ascend, which no
+    /// cursor may hand out, leave no row to go on with.
+    pub fn next_rows(&mut self, time: TimeRange) -> Result<Option<Picks>, ReadError> {
+        let mut pages = self.take_pages(time)?;
+        let picks = match first_alone(&pages, self.direction) {
+            Some(at) => {
+                let (source, page) = pages.swap_remove(at);
+                Picks::whole(source, page, self.direction)
+            }
+            None if pages.is_empty() => return Ok(None),
+            None => overlay(&mut pages, self.direction),
+        };
+        for (at, page) in pages {
+            if let Some(source) = self.sources.get_mut(usize::from(at)) {
+                source.page = Some(page).filter(|page| !page.rows().is_empty());
+            }
+        }
+        if picks.is_empty() {
+            return Err(ReadError::Damaged { what: "times of a page do not ascend".into() });
+        }
+        Ok(Some(picks))
+    }
+
+    /// A column of rows that this merge has picked, be it of series that are passed: as long as
+    /// the picks and in their order. `None` if no row has a value.
+    ///
+    /// Who wants several columns of many short series joins their picks first
+    /// ([`Picks::extend`]), so that a page's column is decoded once.
+    ///
+    /// # Errors
+    /// Those of the cursors, and [`ReadError::ColumnType`].
+    pub fn column(&mut self, picks: &Picks, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+        let mut columns = Vec::with_capacity(picks.pages().len());
+        let mut found = None;
+        for (source, page) in picks.pages() {
+            let has = page.columns().binary_search_by_key(&id, |&(id, _)| id).is_ok();
+            let source = self.sources.get_mut(usize::from(*source)).filter(|_| has);
+            let column = match source {
+                Some(source) => source.cursor.column(page, id)?,
+                None => None,
+            };
+            if let Some(column) = &column {
+                let of = column.values.field_type();
+                let expected = *found.get_or_insert(of);
+                if of != expected {
+                    return Err(ReadError::ColumnType { column: id, expected, found: of });
+                }
+            }
+            columns.push(column);
+        }
+        let Some(field_type) = found else { return Ok(None) };
+        if picks.only_page().is_some() {
+            return Ok(columns.pop().flatten());
+        }
+        let joined = join(picks, &columns, field_type);
+        Ok((joined.validity.nulls(joined.len()) < joined.len()).then(|| Rc::new(joined)))
+    }
+
+    /// Takes the sources on from the series at hand.
+    fn leave(&mut self) -> Result<(), ReadError> {
+        for &at in &self.current {
+            if let Some(source) = self.sources.get_mut(usize::from(at)) {
+                source.page = None;
+                source.cursor.step()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the only source at hand is before all others again: where series are of one source
+    /// each, or there is only one, nothing is put in order.
+    fn is_alone(&self) -> bool {
+        let &[only] = &self.current[..] else { return false };
+        let Some(key) = self.key_of(only) else { return false };
+        let next = self.waiting.last().and_then(|&next| self.key_of(next));
+        next.is_none_or(|next| self.direction.order(key.cmp(next)) == Ordering::Less)
+    }
+
+    /// Puts a source where it belongs among those that wait; leaves it out if it is through.
+    fn wait(&mut self, source: u8) {
+        let Some(key) = self.key_of(source) else { return };
+        let is_later = |&held: &u8| {
+            let order = self.key_of(held).map(|held| self.direction.order(held.cmp(key)));
+            order.is_some_and(|order| order.then(held.cmp(&source)) == Ordering::Greater)
+        };
+        let at = self.waiting.partition_point(is_later);
+        self.waiting.insert(at, source);
+    }
+
+    fn key_of(&self, source: u8) -> Option<&SeriesKey> {
+        self.sources.get(usize::from(source))?.cursor.key()
+    }
+
+    /// The rows at hand of every source that has any left, newest first.
+    fn take_pages(&mut self, time: TimeRange) -> Result<Vec<(u8, PageKeys)>, ReadError> {
+        let mut pages = Vec::with_capacity(self.current.len());
+        for &at in &self.current {
+            let Some(source) = self.sources.get_mut(usize::from(at)) else { continue };
+            let page = match source.page.take() {
+                Some(page) => Some(page),
+                None => source.cursor.page(time)?,
+            };
+            pages.extend(page.filter(|page| !page.rows().is_empty()).map(|page| (at, page)));
+        }
+        Ok(pages)
+    }
+}
+
+/// The page whose rows all come before those of the others.
+fn first_alone(pages: &[(u8, PageKeys)], direction: Direction) -> Option<usize> {
+    let bounds = |(at, (_, page)): (usize, &(u8, PageKeys))| {
+        page.bounds(direction).map(|(first, last)| (first, last, at))
+    };
+    let mut least: Option<(i64, i64, usize)> = None;
+    let mut next = None;
+    for bounds in pages.iter().enumerate().filter_map(bounds) {
+        let later = match least {
+            Some(least) if least.0 <= bounds.0 => bounds.0,
+            _ => match least.replace(bounds) {
+                Some(later) => later.0,
+                None => continue,
+            },
+        };
+        next = Some(next.map_or(later, |next: i64| next.min(later)));
+    }
+    let (_, last, at) = least?;
+    next.is_none_or(|next| last < next).then_some(at)
+}

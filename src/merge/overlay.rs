@@ -1,0 +1,160 @@
+//! The last write wins: rows of pages that share times to rows.
+//!
+//! The value of a field at a time is that of the newest source that has one. So a row of several
+//! sources is the newest one's, and the older ones fill in what it lacks: [`super::join`].
+
+use super::cursor::{Direction, PageKeys};
+use super::picks::Picks;
+
+/// Rows of one overlay, about: those of 64 pages at once would be too many, with text.
+pub(super) const ROWS_MAX: usize = 16_384;
+/// Where a page is that is through: behind every time, in either direction.
+const THROUGH: i64 = i64::MAX;
+
+/// Overlays pages of one series, newest first, as far as their rows are complete: up to the least
+/// last time of all, or until there are [`ROWS_MAX`]. Takes those rows off the pages.
+pub(super) fn overlay(pages: &mut [(u8, PageKeys)], direction: Direction) -> Picks {
+    let mut picks = Picks::new(direction);
+    let mut heads: Vec<Head<'_>> =
+        pages.iter().map(|(source, page)| Head::new(*source, page, direction)).collect();
+    let complete = heads.iter().map(Head::last).min().unwrap_or(THROUGH);
+    while picks.len() < ROWS_MAX {
+        let least = Least::of(&heads);
+        if least.time > complete || least.time == THROUGH {
+            break;
+        }
+        let Some((newest, older)) = heads.get_mut(least.at..).and_then(<[_]>::split_first_mut)
+        else {
+            break;
+        };
+        newest.take(least.until(complete), &mut picks);
+        if least.shared {
+            let same = older.iter_mut().filter(|head| head.time == least.time);
+            same.for_each(|head| head.take_older(&mut picks));
+        }
+    }
+    let taken: Vec<usize> = heads.iter().map(|head| head.taken).collect();
+    for ((_, page), taken) in pages.iter_mut().zip(taken) {
+        page.advance(taken, direction);
+    }
+    picks
+}
+
+/// The rows of a page that are not taken yet.
+struct Head<'a> {
+    source: u8,
+    page: &'a PageKeys,
+    times_ns: &'a [i64],
+    direction: Direction,
+    taken: usize,
+    /// Of the next one, turned; [`THROUGH`] if there is none.
+    time: i64,
+    /// Of the page among those of the picks, once it has a row there.
+    place: Option<u32>,
+}
+
+impl<'a> Head<'a> {
+    fn new(source: u8, page: &'a PageKeys, direction: Direction) -> Self {
+        let times_ns = page.times_ns();
+        let mut head =
+            Self { source, page, times_ns, direction, taken: 0, time: THROUGH, place: None };
+        head.time = head.time_at(0);
+        head
+    }
+
+    /// The time of row `at` in this direction, turned.
+    #[inline]
+    fn time_at(&self, at: usize) -> i64 {
+        let place = match self.direction {
+            Direction::Ascending => Some(at),
+            Direction::Descending => self.times_ns.len().checked_sub(at + 1),
+        };
+        let time_ns = place.and_then(|place| self.times_ns.get(place));
+        time_ns.map_or(THROUGH, |&time_ns| self.direction.turn(time_ns))
+    }
+
+    fn last(&self) -> i64 {
+        self.time_at(self.times_ns.len().saturating_sub(1))
+    }
+
+    /// Takes the rows up to `until`, of which the next is one.
+    #[inline]
+    fn take(&mut self, until: i64, picks: &mut Picks) {
+        let start = self.taken;
+        let mut end = start + 1;
+        self.time = self.time_at(end);
+        while self.time <= until && self.time != THROUGH {
+            end += 1;
+            self.time = self.time_at(end);
+        }
+        self.taken = end;
+        let place = self.place(picks);
+        let first = self.row(start).min(self.row(end - 1));
+        let len = self.times_ns.len();
+        match self.direction {
+            Direction::Ascending => {
+                let times = self.times_ns.get(start..end).unwrap_or_default();
+                picks.push(place, first, times.iter().copied());
+            }
+            Direction::Descending => {
+                let times = self.times_ns.get(len - end..len - start).unwrap_or_default();
+                picks.push(place, first, times.iter().rev().copied());
+            }
+        }
+    }
+
+    /// Takes the next row, which is of the time of the last one of `picks`.
+    fn take_older(&mut self, picks: &mut Picks) {
+        let place = self.place(picks);
+        picks.push_older(place, self.row(self.taken));
+        self.taken += 1;
+        self.time = self.time_at(self.taken);
+    }
+
+    fn place(&mut self, picks: &mut Picks) -> u32 {
+        *self.place.get_or_insert_with(|| picks.place_of(self.source, self.page))
+    }
+
+    /// The number in the page of row `at` in this direction.
+    fn row(&self, at: usize) -> u32 {
+        let (rows, at) = (self.page.rows(), at as u32);
+        match self.direction {
+            Direction::Ascending => rows.start + at,
+            Direction::Descending => rows.end - 1 - at,
+        }
+    }
+}
+
+/// Which rows come next.
+struct Least {
+    /// The least time of all.
+    time: i64,
+    /// The newest page that has it.
+    at: usize,
+    /// Whether another page has it too.
+    shared: bool,
+    /// The least time of the pages that have another one.
+    next: i64,
+}
+
+impl Least {
+    #[inline]
+    fn of(heads: &[Head<'_>]) -> Self {
+        let mut least = Self { time: THROUGH, at: 0, shared: false, next: THROUGH };
+        for (at, &Head { time, .. }) in heads.iter().enumerate() {
+            if time < least.time {
+                least = Self { time, at, shared: false, next: least.time };
+            } else if time == least.time {
+                least.shared = true;
+            } else if time < least.next {
+                least.next = time;
+            }
+        }
+        least
+    }
+
+    /// Up to where the rows of that page are alone and complete.
+    fn until(&self, complete: i64) -> i64 {
+        if self.shared { self.time } else { complete.min(self.next.saturating_sub(1)) }
+    }
+}

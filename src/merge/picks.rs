@@ -1,0 +1,217 @@
+//! Which rows of which pages come where: rows of a merge before any of their values is read.
+
+use std::rc::Rc;
+
+use super::cursor::{Columns, Direction, PageKeys};
+use super::kway::CURSORS_MAX;
+use crate::model::ids::ColumnId;
+use crate::model::sorted;
+use crate::model::value::FieldType;
+
+/// Rows in the order of the merge, each time of a series once.
+///
+/// Several series' rows may be put behind one another ([`Picks::extend`]), so that a column is
+/// decoded once for all series that share a page.
+#[derive(Clone, Debug, Default)]
+pub struct Picks {
+    direction: Direction,
+    /// Each with the source that it is of; no page twice among the last [`CURSORS_MAX`].
+    pages: Vec<(u8, PageKeys)>,
+    runs: Vec<Run>,
+    /// Ascending by `at`; of one row the newer ones first.
+    older: Vec<Older>,
+    /// Of each row; empty if all are those of the only page, ascending.
+    times_ns: Vec<i64>,
+    rows: u32,
+}
+
+/// Consecutive rows of a page, turned when descending.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// Position in [`Picks::pages`].
+    pub(super) page: u32,
+    /// The least of its rows, in the page.
+    pub(super) first: u32,
+    pub(super) rows: u32,
+}
+
+/// A row of the same series and time as row `at`, in an older source: it has the values that the
+/// newer ones lack.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Older {
+    pub(super) at: u32,
+    pub(super) page: u32,
+    pub(super) row: u32,
+}
+
+impl Picks {
+    /// No rows yet.
+    pub(super) fn new(direction: Direction) -> Self {
+        Self { direction, ..Self::default() }
+    }
+
+    /// All rows of `page`, of `source`.
+    pub(super) fn whole(source: u8, page: PageKeys, direction: Direction) -> Self {
+        let rows = page.rows();
+        let run = Run { page: 0, first: rows.start, rows: rows.end - rows.start };
+        let times_ns = match direction {
+            Direction::Ascending => Vec::new(),
+            Direction::Descending => page.times_ns().iter().rev().copied().collect(),
+        };
+        let pages = vec![(source, page)];
+        Self { direction, pages, runs: vec![run], times_ns, rows: run.rows, ..Self::default() }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows as usize
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The time of each row, nanoseconds: ascending or descending within a series.
+    pub fn times_ns(&self) -> &[i64] {
+        match &self.pages[..] {
+            [(_, page)] if self.times_ns.is_empty() => page.times_ns(),
+            _ => &self.times_ns,
+        }
+    }
+
+    /// The columns that the rows may have.
+    pub fn columns(&self) -> Columns {
+        union(self.pages.iter().map(|(_, page)| Rc::clone(page.columns())))
+    }
+
+    /// Rows that more than one source has: each counts once for every source but the newest.
+    pub fn overwritten(&self) -> usize {
+        self.older.len()
+    }
+
+    /// Puts the rows of `other`, of the same merge, behind these.
+    pub fn extend(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        self.spell_out_times();
+        self.times_ns.extend_from_slice(other.times_ns());
+        let places: Vec<u32> =
+            other.pages.iter().map(|(source, page)| self.place_of(*source, page)).collect();
+        let place = |page: u32| places.get(page as usize).copied().unwrap_or_default();
+        for run in other.runs {
+            self.push_run(Run { page: place(run.page), ..run });
+        }
+        let before = self.rows;
+        let moved = |row: Older| Older { at: row.at + before, page: place(row.page), ..row };
+        self.older.extend(other.older.into_iter().map(moved));
+        self.rows += other.rows;
+    }
+
+    /// Puts rows of the page at `page` behind these, of which `first` is the least; `times_ns` are
+    /// theirs, in the order of the merge.
+    #[inline]
+    pub(super) fn push(
+        &mut self,
+        page: u32,
+        first: u32,
+        times_ns: impl ExactSizeIterator<Item = i64>,
+    ) {
+        // Rows of a page.
+        let rows = times_ns.len() as u32;
+        self.push_run(Run { page, first, rows });
+        self.times_ns.extend(times_ns);
+        self.rows += rows;
+    }
+
+    /// An older row of the time of the last one.
+    pub(super) fn push_older(&mut self, page: u32, row: u32) {
+        self.older.push(Older { at: self.rows.saturating_sub(1), page, row });
+    }
+
+    /// Where the page stands among the pages, added if it is not there.
+    pub(super) fn place_of(&mut self, source: u8, page: &PageKeys) -> u32 {
+        let behind = self.pages.len().saturating_sub(CURSORS_MAX);
+        let late = self.pages.iter().enumerate().skip(behind).rev();
+        let same =
+            |(_, held): &(usize, &(u8, PageKeys))| held.0 == source && held.1.page() == page.page();
+        let found = late.into_iter().find(same).map(|(at, _)| at);
+        // No more pages than rows.
+        found.unwrap_or_else(|| {
+            self.pages.push((source, page.clone()));
+            self.pages.len() - 1
+        }) as u32
+    }
+
+    pub(super) fn pages(&self) -> &[(u8, PageKeys)] {
+        &self.pages
+    }
+
+    pub(super) fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    pub(super) fn older(&self) -> &[Older] {
+        &self.older
+    }
+
+    pub(super) fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The only page, if the rows are all that it has, as it has them.
+    pub(super) fn only_page(&self) -> Option<&(u8, PageKeys)> {
+        match (&self.pages[..], &self.runs[..], &self.older[..]) {
+            ([only], [run], []) => {
+                let all = run.first == 0 && run.rows == only.1.page_rows();
+                (all && (self.direction == Direction::Ascending || run.rows == 1)).then_some(only)
+            }
+            _ => None,
+        }
+    }
+
+    fn spell_out_times(&mut self) {
+        if self.times_ns.is_empty() {
+            self.times_ns = self.times_ns().to_vec();
+        }
+    }
+
+    fn push_run(&mut self, run: Run) {
+        if let Some(last) = self.runs.last_mut()
+            && last.page == run.page
+        {
+            match self.direction {
+                Direction::Ascending if last.first + last.rows == run.first => {
+                    last.rows += run.rows;
+                    return;
+                }
+                Direction::Descending if run.first + run.rows == last.first => {
+                    (last.first, last.rows) = (run.first, last.rows + run.rows);
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.runs.push(run);
+    }
+}
+
+/// The columns of all of `lists`, each once. Of two types of one column the first stays.
+pub(super) fn union(lists: impl Iterator<Item = Columns>) -> Columns {
+    let mut distinct: Vec<Columns> = Vec::new();
+    for list in lists {
+        if !distinct.iter().rev().any(|held| Rc::ptr_eq(held, &list)) {
+            distinct.push(list);
+        }
+    }
+    if let [only] = &distinct[..] {
+        return Rc::clone(only);
+    }
+    let mut all: Vec<(ColumnId, FieldType)> =
+        distinct.iter().flat_map(|l| l.iter()).copied().collect();
+    sorted::sort_by_key(&mut all, |&(id, _)| id);
+    all.dedup_by_key(|&mut (id, _)| id);
+    all.into()
+}

@@ -1,0 +1,514 @@
+//! The engine's rules as random schedules: writes, late data, flushes, deletes, merges in jobs that
+//! are interrupted, scrubs, retention, changes of the window width. After every step a merge of the
+//! parts must tell what a map tells, in both directions, and Invariant S must hold.
+//!
+//! After the executable model of the engine's design; what that says of values, caches, splits and
+//! lost writes is tested where those are.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use super::vector::{Fields, Story, VectorCursor};
+use super::{Rng, any_direction, read};
+use crate::merge::condition::{Condition, Text};
+use crate::merge::cursor::Direction;
+use crate::merge::hide::{Hidden, Hide, Tombstone};
+use crate::merge::key::SeriesKey;
+use crate::merge::kway::Merge;
+use crate::merge::sequences::{Extent, Sequences};
+use crate::model::ids::MeasurementId;
+use crate::model::sorted_set::SortedSet;
+use crate::model::time::TimeRange;
+use crate::model::value::FieldValue;
+
+const SERIES: usize = 3;
+const TIMES: i64 = 12;
+const FOREVER: i64 = 1_000;
+/// Rows that a job writes at once; what it has read beyond is lost when it is interrupted.
+const WRITTEN_TOGETHER: usize = 2;
+const STEPS: usize = 60;
+const SCHEDULES: u64 = 1_500;
+
+type Row = ((SeriesKey, i64), Fields);
+
+fn series(number: usize) -> SeriesKey {
+    // The first two share a tag.
+    let values = [["a", "x"], ["a", "y"], ["b", ""]][number];
+    SeriesKey::new(MeasurementId(1), values)
+}
+
+#[derive(Clone)]
+struct Part {
+    extent: Extent,
+    story: Story,
+}
+
+fn part(sequences: Sequences, story: Story) -> Part {
+    let times = || story.keys().map(|(_, time_ns)| *time_ns);
+    let time = TimeRange::new(times().min().unwrap(), times().max().unwrap() + 1);
+    Part { extent: Extent { sequences, time }, story }
+}
+
+/// Merges that are committed together. Each has an output for every window.
+struct Job {
+    merges: Vec<Vec<u64>>,
+    width: i64,
+    /// Of each merge, with what was known and applied at the start.
+    sequences: Vec<Sequences>,
+    known: u64,
+    /// In order; each of a merge and a window.
+    written: Vec<((usize, i64), Row)>,
+    /// What is still to be read, if it was not interrupted.
+    run: Option<VecDeque<((usize, i64), Row)>>,
+}
+
+struct Shard {
+    log: BTreeMap<u64, Vec<Row>>,
+    head: u64,
+    next: u64,
+    parts: BTreeMap<u64, Part>,
+    next_part: u64,
+    tombstones: BTreeMap<u64, Tombstone>,
+    job: Option<Job>,
+    width: i64,
+    /// The highest floor at which something was dropped.
+    kept: i64,
+    /// How often a job went on that was interrupted after it had written something.
+    resumed: u32,
+}
+
+impl Shard {
+    fn new() -> Self {
+        Self {
+            log: BTreeMap::new(),
+            head: 0,
+            next: 1,
+            parts: BTreeMap::new(),
+            next_part: 1,
+            tombstones: BTreeMap::new(),
+            job: None,
+            width: 4,
+            kept: -FOREVER,
+            resumed: 0,
+        }
+    }
+
+    fn known(&self) -> u64 {
+        self.tombstones.keys().last().copied().unwrap_or_default()
+    }
+
+    fn hides(tombstone: &Tombstone, key: &SeriesKey, time_ns: i64) -> bool {
+        tombstone.time.contains(time_ns) && tombstone.condition.holds(key)
+    }
+
+    /// The rows of the log, as far as no tombstone hides them.
+    fn memory(&self) -> Story {
+        let mut story = Story::new();
+        for (&sequence, frame) in &self.log {
+            let hide = || self.tombstones.values().filter(|t| sequence < t.before);
+            for ((key, time_ns), fields) in frame {
+                if !hide().any(|t| Self::hides(t, key, *time_ns)) {
+                    let row = story.entry((key.clone(), *time_ns)).or_default();
+                    row.extend(fields.clone());
+                }
+            }
+        }
+        story
+    }
+
+    /// A merge of these parts.
+    fn merge(
+        &self,
+        parts: &[u64],
+        floor: i64,
+        direction: Direction,
+        rng: &mut Rng,
+    ) -> Merge<Hide<VectorCursor>> {
+        let tombstones = self.tombstones.values().cloned().collect();
+        let hidden = Rc::new(Hidden::new(tombstones, SortedSet::new(), floor));
+        let mut source = |part: &Part| {
+            let cursor = VectorCursor::new(&part.story, 3, direction, rng);
+            let hide = Hide::new(cursor, Rc::clone(&hidden), &part.extent, direction).unwrap();
+            (part.extent.sequences.hi, hide)
+        };
+        let mut sources: Vec<_> = parts.iter().map(|id| source(&self.parts[id])).collect();
+        let memory = self.memory();
+        if parts.len() == self.parts.len() && !memory.is_empty() {
+            let all = Sequences { lo: u64::MAX, hi: u64::MAX, applied: u64::MAX };
+            sources.push(source(&part(all, memory)));
+        }
+        Merge::new(sources, direction).unwrap()
+    }
+
+    fn add(&mut self, sequences: Sequences, story: Story) {
+        if !story.is_empty() {
+            self.parts.insert(self.next_part, part(sequences, story));
+            self.next_part += 1;
+        }
+    }
+
+    /// Rows by window.
+    fn cut(rows: impl IntoIterator<Item = Row>, width: i64) -> BTreeMap<i64, Story> {
+        let mut windows = BTreeMap::<i64, Story>::new();
+        for (row, fields) in rows {
+            windows.entry(row.1 / width).or_default().insert(row, fields);
+        }
+        windows
+    }
+
+    fn flush(&mut self, floor: i64) {
+        if self.log.is_empty() {
+            return;
+        }
+        let sequences = Sequences { lo: self.head + 1, hi: self.next - 1, applied: self.known() };
+        let rows = self.memory().into_iter().filter(|((_, time_ns), _)| *time_ns >= floor);
+        for story in Self::cut(rows, self.width).into_values() {
+            self.add(sequences, story);
+        }
+        self.head = sequences.hi;
+        self.log.clear();
+        self.kept = self.kept.max(floor);
+    }
+
+    fn hull(&self, parts: &[u64]) -> Extent {
+        Extent::hull(parts.iter().map(|id| self.parts[id].extent)).unwrap()
+    }
+
+    /// Parts that may be merged, at most as many merges as may be committed together.
+    fn choose(&self, rng: &mut Rng, several: bool) -> Vec<Vec<u64>> {
+        let mut merges: Vec<Vec<u64>> = Vec::new();
+        for _ in 0..6 {
+            let used = |id: &u64| merges.iter().any(|merge| merge.contains(id));
+            let mut free: Vec<u64> = self.parts.keys().copied().filter(|id| !used(id)).collect();
+            if free.is_empty() {
+                break;
+            }
+            rng.shuffle(&mut free);
+            free.truncate([1, 2, 2, 3, 4][rng.usize(..5)]);
+            let others = self.parts.iter().filter(|(id, _)| !free.contains(id) && !used(id));
+            let mut others: Vec<Extent> = others.map(|(_, part)| part.extent).collect();
+            others.extend(merges.iter().map(|merge| self.hull(merge)));
+            if self.hull(&free).is_convex(&others) {
+                merges.push(free);
+                if !several {
+                    break;
+                }
+            }
+        }
+        merges
+    }
+
+    fn start(&mut self, merges: Vec<Vec<u64>>) {
+        let known = self.known();
+        let sequences = |merge: &Vec<u64>| {
+            let parts = merge.iter().map(|id| self.parts[id].extent.sequences);
+            Sequences::of_merge(parts, known).unwrap()
+        };
+        let sequences = merges.iter().map(sequences).collect();
+        let (width, written) = (self.width, Vec::new());
+        self.job = Some(Job { merges, width, sequences, known, written, run: None });
+    }
+
+    /// What the job has not written yet: output after output, the last one from behind its last
+    /// row on.
+    fn rest(&self, job: &Job, floor: i64, rng: &mut Rng) -> VecDeque<((usize, i64), Row)> {
+        let last = job.written.last();
+        let mut rest = VecDeque::new();
+        for (number, parts) in job.merges.iter().enumerate() {
+            for window in 0..TIMES {
+                let output = (number, window);
+                if last.is_some_and(|(written, _)| output < *written) {
+                    continue;
+                }
+                let start = window * job.width;
+                let mut time = TimeRange::new(start, start + job.width);
+                let mut merge = self.merge(parts, floor, Direction::Ascending, rng);
+                if let Some((written, ((key, time_ns), _))) = last
+                    && *written == output
+                {
+                    // The series that was not finished is read from the next time on.
+                    merge.seek(key).unwrap();
+                    let seen = merge.next_series().unwrap() == Some(key);
+                    if seen {
+                        let left = TimeRange::new(time_ns + 1, time.end_ns);
+                        while let Some(picks) = merge.next_rows(left).unwrap() {
+                            let keys = vec![key.clone(); picks.len()];
+                            let rows = super::rows_of(&mut merge, &picks, &keys);
+                            rest.extend(rows.into_iter().map(|row| (output, row)));
+                        }
+                    } else {
+                        merge = self.merge(parts, floor, Direction::Ascending, rng);
+                        merge.seek(key).unwrap();
+                    }
+                }
+                time.end_ns = time.end_ns.max(time.start_ns);
+                let rows = read(&mut merge, time, rng.usize(1..4));
+                rest.extend(rows.into_iter().map(|row| (output, row)));
+            }
+        }
+        rest
+    }
+
+    fn step(&mut self, rows: usize, floor: i64, rng: &mut Rng) {
+        let Some(mut job) = self.job.take() else { return };
+        let mut run = match job.run.take() {
+            Some(run) => run,
+            None => {
+                self.resumed += u32::from(!job.written.is_empty());
+                self.rest(&job, floor, rng)
+            }
+        };
+        let rows = rows.next_multiple_of(WRITTEN_TOGETHER).min(run.len());
+        job.written.extend(run.drain(..rows));
+        if run.is_empty() {
+            self.commit(job, floor);
+        } else {
+            job.run = Some(run);
+            self.job = Some(job);
+        }
+    }
+
+    fn commit(&mut self, job: Job, floor: i64) {
+        let outputs: Vec<(usize, i64)> = job.written.iter().map(|(output, _)| *output).collect();
+        assert!(outputs.is_sorted());
+        for same in job.written.chunk_by(|a, b| a.0 == b.0) {
+            let rows: Vec<&(SeriesKey, i64)> = same.iter().map(|(_, (row, _))| row).collect();
+            assert!(rows.is_sorted_by(|a, b| a < b), "an output is not sorted");
+            let story = same.iter().map(|(_, row)| row.clone()).collect();
+            self.add(job.sequences[same[0].0.0], story);
+        }
+        for id in job.merges.iter().flatten() {
+            self.parts.remove(id);
+        }
+        self.kept = self.kept.max(floor);
+    }
+
+    fn in_job(&self, id: u64) -> bool {
+        self.job.iter().any(|job| job.merges.iter().flatten().any(|part| *part == id))
+    }
+
+    /// Tombstones go that hide nothing any more and cannot in what a running job writes.
+    fn retire(&mut self) {
+        for (s, tombstone) in self.tombstones.clone() {
+            let concerns = |part: &Part| {
+                part.extent.sequences.await_tombstone(s, tombstone.before)
+                    && part
+                        .story
+                        .keys()
+                        .any(|(key, time_ns)| Self::hides(&tombstone, key, *time_ns))
+            };
+            let in_log = self.log.keys().any(|&sequence| sequence < s);
+            let in_job = self.job.as_ref().is_some_and(|job| job.known < s);
+            if in_log || in_job || self.parts.values().any(concerns) {
+                continue;
+            }
+            self.tombstones.remove(&s);
+            if self.log.is_empty() {
+                self.head = self.head.max(s);
+            }
+        }
+    }
+
+    /// Applies every tombstone to one part.
+    fn scrub(&mut self, id: u64, rng: &mut Rng) {
+        let sequences = self.parts[&id].extent.sequences;
+        let awaited = self.tombstones.values();
+        let awaited = awaited.filter(|t| sequences.await_tombstone(t.sequence, t.before));
+        let Some(applied) = awaited.map(|t| t.sequence).max() else { return };
+        if self.in_job(id) {
+            return;
+        }
+        let mut merge = {
+            // Without what is in memory.
+            let alone =
+                Self { parts: BTreeMap::from([(id, self.parts[&id].clone())]), ..Self::new() };
+            let alone = Self { tombstones: self.tombstones.clone(), ..alone };
+            alone.merge(&[id], i64::MIN, Direction::Ascending, rng)
+        };
+        let story: Story = read(&mut merge, TimeRange::ALL, 3).into_iter().collect();
+        self.parts.remove(&id);
+        let sequences = Sequences { applied, ..sequences };
+        if !story.is_empty() {
+            self.parts.insert(id, part(sequences, story));
+        }
+    }
+
+    fn drop_expired(&mut self, floor: i64) {
+        let gone: Vec<u64> = self.parts.keys().copied().collect();
+        for id in gone {
+            if self.parts[&id].extent.time.end_ns <= floor && !self.in_job(id) {
+                self.parts.remove(&id);
+            }
+        }
+        self.kept = self.kept.max(floor);
+    }
+}
+
+/// A shard and what it has to say.
+struct World {
+    shard: Shard,
+    /// By series, time and column: the sequence of the write and its value.
+    truth: BTreeMap<(SeriesKey, i64, u32), (u64, i64)>,
+    value: i64,
+    now: i64,
+    duration: i64,
+    /// The highest floor so far: rows below may be gone.
+    ever: i64,
+    /// The next sequence when a DELETE began.
+    fence: Option<u64>,
+}
+
+impl World {
+    fn floor(&self) -> i64 {
+        (self.now - self.duration).max(self.shard.kept)
+    }
+
+    fn write(&mut self, rng: &mut Rng) {
+        let mut frame: Vec<Row> = Vec::new();
+        for _ in 0..[1, 2, 3, 5][rng.usize(..4)] {
+            let row = (series(rng.usize(..SERIES)), rng.i64(0..TIMES));
+            if frame.iter().any(|(held, _)| *held == row) {
+                continue;
+            }
+            let columns: &[u32] = [&[1][..], &[2], &[1, 2]][rng.usize(..3)];
+            self.value += 1;
+            for &column in columns {
+                let cell = (row.0.clone(), row.1, column);
+                self.truth.insert(cell, (self.shard.next, self.value));
+            }
+            let value = FieldValue::Integer(self.value);
+            frame.push((row, columns.iter().map(|&column| (column, value.clone())).collect()));
+        }
+        self.shard.log.insert(self.shard.next, frame);
+        self.shard.next += 1;
+    }
+
+    fn delete(&mut self, rng: &mut Rng) {
+        let shard = &mut self.shard;
+        let before = self.fence.take().unwrap_or(shard.next);
+        let parts = shard.parts.values().map(|part| part.extent.sequences.hi);
+        if parts.max().unwrap_or_default().max(shard.head) >= before {
+            // Stale: who asked looks again.
+            return;
+        }
+        let start = rng.i64(0..TIMES);
+        let time = TimeRange::new(start, start + 1 + rng.i64(0..6));
+        let host = |value: &str| Condition::Equal {
+            left: Text::Tag(0),
+            right: Text::Literal(value.into()),
+            negated: false,
+        };
+        let condition = match rng.u8(..3) {
+            0 => Condition::Constant(true),
+            1 => host("a"),
+            _ => host("b"),
+        };
+        let (sequence, measurement) = (shard.next, MeasurementId(1));
+        let tombstone = Tombstone { sequence, before, measurement, time, condition };
+        self.truth.retain(|(key, time_ns, _), (written, _)| {
+            *written >= before || !Shard::hides(&tombstone, key, *time_ns)
+        });
+        shard.tombstones.insert(sequence, tombstone);
+        shard.next += 1;
+    }
+
+    fn step(&mut self, rng: &mut Rng, kinds: &[u8]) {
+        let floor = self.floor();
+        match kinds[rng.usize(..kinds.len())] {
+            b'w' => self.write(rng),
+            b'b' => self.fence = Some(self.shard.next),
+            b'd' => self.delete(rng),
+            b'f' => self.shard.flush(floor),
+            b'm' | b'l' => {
+                let several = rng.bool();
+                let merges = self.shard.choose(rng, several);
+                if self.shard.job.is_none() && !merges.is_empty() {
+                    self.shard.start(merges);
+                    let at_once = rng.bool();
+                    self.shard.step(if at_once { usize::MAX / 2 } else { 0 }, floor, rng);
+                }
+            }
+            b's' => self.shard.step([1, 2, 3, 5][rng.usize(..4)], floor, rng),
+            b'e' => self.shard.job.iter_mut().for_each(|job| job.run = None),
+            b'g' => self.shard.job = None,
+            b'W' => self.shard.width = [1, 2, 3, 4, 6, 12][rng.usize(..6)],
+            b'c' => {
+                let ids: Vec<u64> = self.shard.parts.keys().copied().collect();
+                if !ids.is_empty() {
+                    self.shard.scrub(ids[rng.usize(..ids.len())], rng);
+                }
+            }
+            b'r' => self.shard.retire(),
+            b't' => self.now += 1,
+            b'a' => self.duration = [2, 4, 8, FOREVER][rng.usize(..4)],
+            _ => self.shard.drop_expired(floor),
+        }
+        self.ever = self.ever.max(self.now - self.duration);
+    }
+
+    /// What the shard says, against what it has to say.
+    fn judge(&self, rng: &mut Rng) {
+        let parts: Vec<u64> = self.shard.parts.keys().copied().collect();
+        for (at, a) in parts.iter().enumerate() {
+            for b in &parts[..at] {
+                let (a, b) = (&self.shard.parts[a].extent, &self.shard.parts[b].extent);
+                assert!(!a.clashes_with(b), "Invariant S: {a:?} {b:?}");
+            }
+        }
+        let direction = any_direction(rng);
+        let mut merge = self.shard.merge(&parts, self.floor(), direction, rng);
+        let rows = read(&mut merge, TimeRange::ALL, 4);
+        assert!(rows.is_sorted_by(|a, b| direction.order(a.0.cmp(&b.0)).is_lt()));
+        let mut said = BTreeMap::new();
+        for ((key, time_ns), fields) in rows {
+            assert!(time_ns >= self.now - self.duration, "an expired row shows");
+            for (column, value) in fields {
+                said.insert((key.clone(), time_ns, column), value);
+            }
+        }
+        for (cell, (_, value)) in &self.truth {
+            match said.remove(cell) {
+                Some(said) => assert_eq!(said, FieldValue::Integer(*value), "{cell:?}"),
+                None => assert!(cell.1 < self.ever, "{cell:?} is lost"),
+            }
+        }
+        assert_eq!(said, BTreeMap::new(), "a deleted row came back");
+    }
+}
+
+#[test]
+fn the_rules_hold_over_any_schedule() {
+    let (mut made, mut resumed) = (0, 0);
+    for seed in 0..SCHEDULES {
+        let mut rng = Rng::with_seed(seed);
+        let mut world = World {
+            shard: Shard::new(),
+            truth: BTreeMap::new(),
+            value: 0,
+            now: 0,
+            duration: FOREVER,
+            ever: -FOREVER,
+            fence: None,
+        };
+        // A few kinds of step in a schedule: collisions are frequent.
+        let all = b"wwwwwwwwwwbdddffffmmmmllsssseegWWccccrrrttakk";
+        // In half of them jobs are interrupted.
+        let always: &[u8] = if rng.bool() { b"wf" } else { b"wfmse" };
+        let kinds: Vec<u8> = (b'A'..=b'z').filter(|kind| all.contains(kind)).collect();
+        let some: Vec<u8> =
+            kinds.into_iter().filter(|kind| always.contains(kind) || rng.u8(..5) > 1).collect();
+        let kinds: Vec<u8> = all.iter().copied().filter(|kind| some.contains(kind)).collect();
+        for _ in 0..STEPS {
+            let parts = world.shard.next_part;
+            world.step(&mut rng, &kinds);
+            made += u32::from(parts < world.shard.next_part);
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                world.judge(&mut rng);
+            }));
+            assert!(result.is_ok(), "seed {seed}");
+        }
+        resumed += world.shard.resumed;
+    }
+    // The schedules do what they are for.
+    assert!(made > 5_000 && resumed > 200, "{made} {resumed}");
+}
