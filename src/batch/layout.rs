@@ -14,7 +14,7 @@ use crate::model::value::FieldType;
 /// time a field has the last value.
 pub struct Layout<'a> {
     slabs: &'a Slabs,
-    distinct: &'a Distinct,
+    distinct: Cow<'a, Distinct>,
     /// If there are several slabs, the rows of each, ascending by position.
     cells: Vec<Cell>,
     /// Where those of each slab end.
@@ -58,6 +58,15 @@ enum FieldRows<'a> {
 impl<'a> Layout<'a> {
     /// The rows `distinct` of `slabs`.
     pub fn new(slabs: &'a Slabs, distinct: &'a Distinct) -> Self {
+        Self::of(slabs, Cow::Borrowed(distinct))
+    }
+
+    /// The same of rows that nobody else needs.
+    pub fn owning(slabs: &'a Slabs, distinct: Distinct) -> Self {
+        Self::of(slabs, Cow::Owned(distinct))
+    }
+
+    fn of(slabs: &'a Slabs, distinct: Cow<'a, Distinct>) -> Self {
         let mut layout = Self { slabs, distinct, cells: Vec::new(), ends: Vec::new() };
         if slabs.len() > 1 {
             layout.spread();
@@ -67,7 +76,7 @@ impl<'a> Layout<'a> {
 
     /// A counting sort of the rows by slab.
     fn spread(&mut self) {
-        let (slabs, distinct) = (self.slabs, self.distinct);
+        let (slabs, distinct) = (self.slabs, &self.distinct);
         let mut next = vec![0_u32; slabs.len()];
         for &row in distinct.groups().flatten() {
             if let Some(count) = next.get_mut(slabs.locate(row).slab as usize) {
@@ -274,7 +283,7 @@ mod tests {
                 ids.iter().map(|id| Column::new(TYPES[*id as usize % 5])).collect();
             let rows = rng.usize(1..20);
             for _ in 0..rows {
-                let key = (rng.u32(..4), rng.i64(..6));
+                let key = (rng.u32(..4), rng.i64(0..6));
                 row_series.push(key.0);
                 times_ns.push(key.1);
                 for (&id, column) in ids.iter().zip(&mut columns) {

@@ -5,6 +5,7 @@
 //! others, so that it holds about what its frames take once decoded.
 //! Which frames are in it, and when it is dropped, is the shard's business.
 
+pub mod cursor;
 pub mod hash_index;
 pub mod table;
 

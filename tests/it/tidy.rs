@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("batch", &["model", "codec", "line_protocol"]),
     ("wal", &["model", "batch", "codec", "store"]),
     ("segment", &["model", "batch", "codec", "store"]),
-    ("memtable", &["model", "batch"]),
+    ("memtable", &["model", "batch", "merge"]),
     ("merge", &["model", "batch"]),
     ("scan", &["model", "batch", "codec"]),
     ("protocol", &["model", "batch", "codec", "scan"]),

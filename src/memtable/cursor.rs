@@ -1,0 +1,287 @@
+//! The rows in memory as a sorted source of a merge: series by key, rows by time, what was written
+//! last winning field by field. A flush is a merge of this one.
+
+mod chunk;
+
+use std::cell::OnceCell;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use self::chunk::{Chunk, Rows};
+use super::Memtable;
+use super::table::MeasurementTable;
+use crate::batch::column::Column;
+use crate::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use crate::merge::key::SeriesKey;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::sorted;
+use crate::model::time::TimeRange;
+
+/// Chunks that a cursor keeps ready: picks that are read together may begin in one and end in the
+/// next.
+const CHUNKS_KEPT: usize = 2;
+/// Bits of a page's name for its first row in the chunk, and for its chunk.
+const ROW_BITS: u32 = 16;
+const CHUNK_BITS: u32 = 24;
+
+/// The tags of a measurement in the order of its keys: those that are `known`, then what rows have
+/// beyond, the most distinct values first. So the tag that tells series apart comes first, where
+/// nothing is known yet, and what is sorted stays so.
+pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> {
+    let tags = table.tag_ids().iter().zip(&table.series().tags);
+    let new = tags.filter(|(id, _)| !known.contains(id));
+    let mut new: Vec<(Reverse<usize>, ColumnId)> =
+        new.map(|(&id, tag)| (Reverse(tag.dictionary.len()), id)).collect();
+    sorted::sort(&mut new);
+    known.iter().copied().chain(new.into_iter().map(|(_, id)| id)).collect()
+}
+
+/// A memtable and the order of its series' keys. Each measurement is sorted when a cursor first
+/// reaches it, at some four bytes a row and twelve a series.
+pub struct Sorted<'a> {
+    /// Ascending by id.
+    tables: Vec<SortedTable<'a>>,
+}
+
+struct SortedTable<'a> {
+    measurement: MeasurementId,
+    table: &'a MeasurementTable,
+    /// Positions among the table's tags in order of the keys; `None` for one that it lacks.
+    tags: Vec<Option<usize>>,
+    columns: Columns,
+    rows: OnceCell<Rows>,
+}
+
+impl<'a> Sorted<'a> {
+    /// The rows of `memtable`. `order` answers the tag order of a measurement, which has all of the
+    /// table's tags: see [`tag_order`].
+    pub fn new(
+        memtable: &'a Memtable,
+        mut order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
+    ) -> Self {
+        let sorted = |(measurement, table): (MeasurementId, &'a MeasurementTable)| {
+            let place = |id| table.tag_ids().iter().position(|&held| held == id);
+            let tags = order(measurement, table).into_iter().map(place).collect();
+            let columns = table.fields().fields().collect();
+            SortedTable { measurement, table, tags, columns, rows: OnceCell::new() }
+        };
+        Self { tables: memtable.tables().map(sorted).collect() }
+    }
+
+    /// A cursor over all of them.
+    pub fn cursor(&'a self, direction: Direction) -> MemtableCursor<'a> {
+        let mut cursor = MemtableCursor {
+            sorted: self,
+            direction,
+            table: 0,
+            series: 0,
+            key: None,
+            chunk: 0,
+            pieces: VecDeque::new(),
+            kept: VecDeque::new(),
+            last: None,
+        };
+        cursor.enter(0);
+        cursor
+    }
+}
+
+impl SortedTable<'_> {
+    fn rows(&self) -> &Rows {
+        self.rows.get_or_init(|| {
+            let tags: Vec<usize> = self.tags.iter().copied().flatten().collect();
+            Rows::new(self.table, &tags)
+        })
+    }
+
+    /// Makes `key` that of the series at `place` of the order.
+    fn set_key(&self, place: usize, key: &mut SeriesKey) {
+        let series = self.rows().series_at(place) as usize;
+        let tags = &self.table.series().tags;
+        let value = |tag: &Option<usize>| {
+            tag.and_then(|tag| tags.get(tag)).map_or("", |tag| tag.get(series))
+        };
+        key.set(self.measurement, self.tags.iter().map(value));
+    }
+}
+
+/// Over the rows of a memtable. See [`Sorted::cursor`].
+pub struct MemtableCursor<'a> {
+    sorted: &'a Sorted<'a>,
+    direction: Direction,
+    /// Tables that are passed, in this direction.
+    table: usize,
+    /// Series of the table that are passed.
+    series: usize,
+    key: Option<SeriesKey>,
+    /// Chunks of the series at hand that are read.
+    chunk: usize,
+    /// What is to be handed out of the last one.
+    pieces: VecDeque<PageKeys>,
+    /// The one used last comes first.
+    kept: VecDeque<Chunk<'a>>,
+    last: Option<(u64, ColumnId, Option<Rc<Column>>)>,
+}
+
+impl<'a> MemtableCursor<'a> {
+    /// The position of the table at hand, and it.
+    fn table(&self) -> Option<(usize, &'a SortedTable<'a>)> {
+        let at = self.turned(self.table, self.sorted.tables.len())?;
+        Some((at, self.sorted.tables.get(at)?))
+    }
+
+    /// The place of the series at hand in the table at hand.
+    fn place(&self) -> Option<usize> {
+        self.turned(self.series, self.table()?.1.rows().series())
+    }
+
+    /// Where number `at` in this direction is, of `count`.
+    fn turned(&self, at: usize, count: usize) -> Option<usize> {
+        match self.direction {
+            Direction::Ascending => (at < count).then_some(at),
+            Direction::Descending => count.checked_sub(at + 1),
+        }
+    }
+
+    /// Stands at series number `series` of the table at hand, or at the next there is.
+    fn enter(&mut self, series: usize) {
+        (self.series, self.chunk) = (series, 0);
+        self.pieces.clear();
+        while self.table().is_some() && self.place().is_none() {
+            (self.table, self.series) = (self.table + 1, 0);
+        }
+        let Some(((_, table), place)) = self.table().zip(self.place()) else {
+            self.key = None;
+            return;
+        };
+        let key = self.key.get_or_insert_with(|| SeriesKey::new(table.measurement, []));
+        table.set_key(place, key);
+    }
+
+    /// A chunk made ready.
+    fn ready(&mut self, (at, number): (usize, usize)) -> Option<&Chunk<'a>> {
+        let known = self.kept.iter().position(|chunk| chunk.at == (at, number));
+        let chunk = match known.and_then(|place| self.kept.remove(place)) {
+            Some(chunk) => chunk,
+            None => {
+                let table = self.sorted.tables.get(at)?;
+                Chunk::new((at, number), table.table, table.rows())
+            }
+        };
+        self.kept.truncate(CHUNKS_KEPT - 1);
+        self.kept.push_front(chunk);
+        self.kept.front()
+    }
+
+    /// Reads the next chunk of the series at hand that may have rows inside `time`; `false` if
+    /// there is none.
+    fn read(&mut self, time: TimeRange) -> bool {
+        let Some(((at, table), place)) = self.table().zip(self.place()) else { return false };
+        let (direction, rows) = (self.direction, table.rows());
+        let chunks = rows.chunks_of(place);
+        let Some(number) = self.turned(self.chunk, chunks.len()).map(|n| chunks.start + n) else {
+            return false;
+        };
+        self.chunk += 1;
+        if !rows.may_be_within(place, number, time, table.table.times_ns()) {
+            return true;
+        }
+        let columns = &table.columns;
+        let Some(chunk) = self.ready((at, number)) else { return false };
+        let of_series = rows.rows_in(place, number, chunk.rows());
+        let mut pieces = VecDeque::new();
+        for &(first, ref times_ns) in chunk.pages() {
+            let end = first + times_ns.len();
+            let (start, end) = (of_series.start.max(first), of_series.end.min(end));
+            let name = name((at, number), first);
+            // Rows of a page.
+            let piece = (start.saturating_sub(first)) as u32..(end.saturating_sub(first)) as u32;
+            let keys = PageKeys::new(name, Rc::clone(columns), Rc::clone(times_ns), piece);
+            match (direction, keys.within(time)) {
+                (_, None) => {}
+                (Direction::Ascending, Some(keys)) => pieces.push_back(keys),
+                (Direction::Descending, Some(keys)) => pieces.push_front(keys),
+            }
+        }
+        self.pieces = pieces;
+        true
+    }
+}
+
+impl SeriesCursor for MemtableCursor<'_> {
+    fn key(&self) -> Option<&SeriesKey> {
+        self.key.as_ref()
+    }
+
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let is_before = |key: &SeriesKey| self.direction.order(key.cmp(to)).is_lt();
+        if !self.key.as_ref().is_some_and(is_before) {
+            return Ok(());
+        }
+        let measurement = to.measurement();
+        while let Some((_, table)) = self.table()
+            && self.direction.order(table.measurement.cmp(&measurement)).is_lt()
+        {
+            (self.table, self.series) = (self.table + 1, 0);
+        }
+        let mut series = self.series;
+        if let Some((_, table)) = self.table() {
+            let mut key = SeriesKey::new(table.measurement, []);
+            let mut end = table.rows().series();
+            while series < end {
+                let middle = series + (end - series) / 2;
+                let Some(place) = self.turned(middle, table.rows().series()) else { break };
+                table.set_key(place, &mut key);
+                match self.direction.order(key.cmp(to)).is_lt() {
+                    true => series = middle + 1,
+                    false => end = middle,
+                }
+            }
+        }
+        self.enter(series);
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), ReadError> {
+        self.enter(self.series + 1);
+        Ok(())
+    }
+
+    fn columns(&self) -> Columns {
+        self.table().map(|(_, table)| Rc::clone(&table.columns)).unwrap_or_default()
+    }
+
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        while self.pieces.is_empty() && self.read(time) {}
+        Ok(self.pieces.pop_front())
+    }
+
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+        if let Some((held, of, column)) = &self.last
+            && (*held, *of) == (page.page(), id)
+        {
+            return Ok(column.clone());
+        }
+        let (at, first) = place_of(page.page());
+        let rows = first..first + page.page_rows() as usize;
+        let column = self.ready(at).and_then(|chunk| chunk.column(rows, id)).map(Rc::new);
+        self.last = Some((page.page(), id, column.clone()));
+        Ok(column)
+    }
+}
+
+/// What the page is called that begins with row `first` of a chunk.
+fn name((table, chunk): (usize, usize), first: usize) -> u64 {
+    (table as u64) << (CHUNK_BITS + ROW_BITS) | (chunk as u64) << ROW_BITS | first as u64
+}
+
+/// The chunk of a page, and its first row there.
+fn place_of(name: u64) -> ((usize, usize), usize) {
+    let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
+    let table = (name >> (CHUNK_BITS + ROW_BITS)) as usize;
+    ((table, low(name >> ROW_BITS, CHUNK_BITS)), low(name, ROW_BITS))
+}
+
+#[cfg(test)]
+mod tests;

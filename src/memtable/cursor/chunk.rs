@@ -1,0 +1,184 @@
+//! One measurement's rows in order, in chunks whose fields are laid out when they are read.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::batch::column::Column;
+use crate::batch::layout::Layout;
+use crate::batch::order::{Distinct, Order, rank_series};
+use crate::memtable::table::MeasurementTable;
+use crate::model::ids::ColumnId;
+use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
+
+/// Rows of a chunk, each series and time once.
+const CHUNK_ROWS: usize = 1_024;
+/// Text of a page, bytes; a row that has more is a page of its own.
+const PAGE_TEXT_BYTES: u64 = 256_000;
+
+/// The rows of a measurement by series key and time.
+pub(super) struct Rows {
+    /// Every row; those of one series and time in the order of writing.
+    order: Vec<u32>,
+    /// Where in `order` each chunk begins, and the end.
+    chunks: Vec<u32>,
+    /// By key.
+    series: Vec<Start>,
+}
+
+/// Where the rows of a series begin.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    /// Its number in the table.
+    series: u32,
+    chunk: u32,
+    /// In the chunk, each time counted once.
+    row: u32,
+}
+
+impl Rows {
+    /// Sorts the rows by the tags at these positions.
+    pub(super) fn new(table: &MeasurementTable, tags: &[usize]) -> Self {
+        let (row_series, times_ns) = (table.row_series(), table.times_ns());
+        let rank = rank_series(table.series(), tags);
+        let order = Order::new(rank.len(), Some(&rank), row_series, times_ns).rows;
+        let (mut chunks, mut series) = (vec![0], Vec::<Start>::new());
+        let (mut rows, mut last) = (0, None);
+        for (at, &row) in (0..).zip(&order) {
+            let key = (row_series.get(row as usize), times_ns.get(row as usize));
+            if last == Some(key) {
+                continue;
+            }
+            if rows == CHUNK_ROWS {
+                rows = 0;
+                chunks.push(at);
+            }
+            if last.is_none_or(|last| last.0 != key.0) {
+                let (series_number, chunk) = (key.0.copied().unwrap_or_default(), chunks.len() - 1);
+                series.push(Start { series: series_number, chunk: chunk as u32, row: rows as u32 });
+            }
+            (rows, last) = (rows + 1, Some(key));
+        }
+        // Rows in memory are fewer than 2^32.
+        chunks.push(order.len() as u32);
+        Self { order, chunks, series }
+    }
+
+    /// Number of series that have rows.
+    pub(super) fn series(&self) -> usize {
+        self.series.len()
+    }
+
+    /// The number in the table of the series at `place`.
+    pub(super) fn series_at(&self, place: usize) -> u32 {
+        self.series.get(place).map_or(0, |start| start.series)
+    }
+
+    /// The chunks that have rows of the series at `place`.
+    pub(super) fn chunks_of(&self, place: usize) -> Range<usize> {
+        let Some(start) = self.series.get(place) else { return 0..0 };
+        let end = match self.series.get(place + 1) {
+            Some(next) => next.chunk + u32::from(next.row > 0),
+            None => self.chunks.len().saturating_sub(1) as u32,
+        };
+        start.chunk as usize..end as usize
+    }
+
+    /// The rows of the series at `place` in one of its chunks, which has `rows` rows.
+    pub(super) fn rows_in(&self, place: usize, chunk: usize, rows: usize) -> Range<usize> {
+        let bound = |place: usize| {
+            let start = self.series.get(place)?;
+            (start.chunk as usize == chunk).then_some(start.row as usize)
+        };
+        bound(place).unwrap_or(0)..bound(place + 1).unwrap_or(rows)
+    }
+
+    /// Whether rows of the series at `place` in a chunk may lie inside `time`: where all of the
+    /// chunk is of one series, its first and last row tell.
+    pub(super) fn may_be_within(
+        &self,
+        place: usize,
+        chunk: usize,
+        time: TimeRange,
+        times_ns: &[i64],
+    ) -> bool {
+        let chunks = self.chunks_of(place);
+        let starts_before =
+            self.series.get(place).is_some_and(|s| s.row == 0 || chunks.start < chunk);
+        let ends_behind = chunk + 1 < chunks.end;
+        let rows = self.range(chunk);
+        let (Some(first), Some(last), true, true) =
+            (rows.first(), rows.last(), starts_before, ends_behind)
+        else {
+            return true;
+        };
+        let time_ns = |row: &u32| times_ns.get(*row as usize).copied().unwrap_or_default();
+        time_ns(first) < time.end_ns && time.start_ns <= time_ns(last)
+    }
+
+    fn range(&self, chunk: usize) -> &[u32] {
+        let bound = |at: usize| self.chunks.get(at).map_or(0, |&start| start as usize);
+        self.order.get(bound(chunk)..bound(chunk + 1)).unwrap_or_default()
+    }
+}
+
+/// Some rows, ready to be read, in pages of not too much text.
+pub(super) struct Chunk<'a> {
+    /// Its table, and its number there.
+    pub(super) at: (usize, usize),
+    layout: Layout<'a>,
+    rows: usize,
+    /// The first row of each page and the times of all.
+    pages: Vec<(usize, Rc<[i64]>)>,
+}
+
+impl<'a> Chunk<'a> {
+    pub(super) fn new(at: (usize, usize), table: &'a MeasurementTable, rows: &Rows) -> Self {
+        let times_ns = table.times_ns();
+        let distinct = Distinct::new(rows.range(at.1), table.row_series(), times_ns);
+        let time_ns = |row: &u32| times_ns.get(*row as usize).copied().unwrap_or_default();
+        let times_ns: Vec<i64> = distinct.rows.iter().map(time_ns).collect();
+        let layout = Layout::owning(table.fields(), distinct);
+        let mut text_bytes = vec![0; times_ns.len()];
+        for (id, field_type) in table.fields().fields() {
+            if field_type == FieldType::String
+                && let Some(field) = layout.field(id)
+            {
+                field.add_text_bytes(&mut text_bytes);
+            }
+        }
+        let pages = pages(&text_bytes);
+        let times =
+            |rows: Range<usize>| (rows.start, times_ns.get(rows).unwrap_or_default().into());
+        let pages = pages.into_iter().map(times).collect();
+        Self { at, layout, rows: times_ns.len(), pages }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn pages(&self) -> &[(usize, Rc<[i64]>)] {
+        &self.pages
+    }
+
+    /// A column of some rows; `None` if none of them has a value.
+    pub(super) fn column(&self, rows: Range<usize>, id: ColumnId) -> Option<Column> {
+        let column = self.layout.field(id)?.gather(rows);
+        (column.validity.nulls(column.len()) < column.len()).then_some(column)
+    }
+}
+
+/// Cuts rows with this much text into pages.
+fn pages(text_bytes: &[u32]) -> Vec<Range<usize>> {
+    let (mut pages, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, &row) in text_bytes.iter().enumerate() {
+        bytes += u64::from(row);
+        if bytes > PAGE_TEXT_BYTES && at > start {
+            pages.push(start..at);
+            (start, bytes) = (at, u64::from(row));
+        }
+    }
+    pages.push(start..text_bytes.len());
+    pages
+}
