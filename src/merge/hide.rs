@@ -86,7 +86,7 @@ impl<C: SeriesCursor> Hide<C> {
         direction: Direction,
     ) -> Result<Self, ReadError> {
         let awaited = |(_, tombstone): &(u32, &Tombstone)| {
-            part.sequences.await_tombstone(tombstone.sequence, tombstone.before)
+            part.sequences.has_yet_to_apply(tombstone.sequence, tombstone.before)
                 && tombstone.time.overlaps(&part.time)
         };
         let tombstones = (0..).zip(&hidden.tombstones).filter(awaited).map(|(at, _)| at).collect();

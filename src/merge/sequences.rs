@@ -21,7 +21,7 @@ pub struct Sequences {
 impl Sequences {
     /// Whether the tombstone of this sequence, which hides rows of writes below `before`, still
     /// has to be applied to the part.
-    pub const fn await_tombstone(&self, sequence: u64, before: u64) -> bool {
+    pub const fn has_yet_to_apply(&self, sequence: u64, before: u64) -> bool {
         self.hi < before && self.applied < sequence
     }
 
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(Sequences::of_merge(parts, 7), Some(part(1, 5, 9)));
         assert_eq!(Sequences::of_merge(parts, 10), Some(part(1, 5, 10)));
         assert_eq!(Sequences::of_merge([], 10), None);
-        assert!(part(1, 5, 9).await_tombstone(10, 6) && !part(1, 5, 9).await_tombstone(10, 5));
-        assert!(!part(1, 5, 10).await_tombstone(10, 6));
+        assert!(part(1, 5, 9).has_yet_to_apply(10, 6) && !part(1, 5, 9).has_yet_to_apply(10, 5));
+        assert!(!part(1, 5, 10).has_yet_to_apply(10, 6));
     }
 }

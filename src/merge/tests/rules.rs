@@ -291,7 +291,7 @@ impl Shard {
     fn retire(&mut self) {
         for (s, tombstone) in self.tombstones.clone() {
             let concerns = |part: &Part| {
-                part.extent.sequences.await_tombstone(s, tombstone.before)
+                part.extent.sequences.has_yet_to_apply(s, tombstone.before)
                     && part
                         .story
                         .keys()
@@ -313,7 +313,7 @@ impl Shard {
     fn scrub(&mut self, id: u64, rng: &mut Rng) {
         let sequences = self.parts[&id].extent.sequences;
         let awaited = self.tombstones.values();
-        let awaited = awaited.filter(|t| sequences.await_tombstone(t.sequence, t.before));
+        let awaited = awaited.filter(|t| sequences.has_yet_to_apply(t.sequence, t.before));
         let Some(applied) = awaited.map(|t| t.sequence).max() else { return };
         if self.in_job(id) {
             return;
