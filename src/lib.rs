@@ -72,6 +72,7 @@
 //! | what a statement but SELECT does | the file that `route/statement.rs` gives it to |
 //! | a function of InfluxQL | its row in `query/functions/` |
 //! | what needs all values of a window | `scan/whole.rs`; held by: `query/operators/whole.rs` |
+//! | what WHERE means; its time | `query/compile/predicate.rs`; `query/compile/time_range.rs` |
 //! | what compiling refuses | `query/compile/statement.rs`, `query/error.rs` |
 //! | what SHOW lists | `query/metadata/` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/` |
@@ -88,7 +89,7 @@
 //! | how an answer is sent, or given up | `api/query.rs`, `edge/reply.rs` |
 //! | a header; a line of the log | `api/headers.rs`; `api/log.rs` |
 //! | the database inside the page | `browser/`, `www/engine/engine.js` |
-//! | a colour or distance of the console | `www/css/theme.css` |
+//! | the console | `docs/CONSOLE.md` lists its folders |
 //!
 //! What else such a change touches is listed in `CONTRIBUTING.md`.
 //!
