@@ -379,8 +379,10 @@ impl GroupRun {
             for (&slot, beside) in plan.beside.iter().zip(&series.beside) {
                 if let Some(column) = columns.get_mut(1 + slot) {
                     column.clone_from(beside);
-                    fill::fill_beside(column, node.fill_number.as_ref(), node.carries);
                 }
+            }
+            for (column, slot) in columns.iter_mut().skip(1).zip(&node.slots) {
+                fill::fill_beside(column, slot, node, times_ns.len());
             }
         }
         Some(self.chunk(node, times_ns, &columns))

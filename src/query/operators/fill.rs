@@ -1,9 +1,11 @@
 //! `fill(…)`: values for windows that have none (1.x `floatFillIterator` and its kin).
 
+use super::fill_rows::with_number;
 use super::series::{CallSeries, gather_or_null};
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::FieldValue;
 use crate::query::error::QueryError;
+use crate::query::plan::{Node, Slot};
 use crate::query::result::{Column, ResultColumn, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
@@ -51,17 +53,18 @@ pub(crate) fn fill(
     Ok(CallSeries { times_ns, values, beside })
 }
 
-/// Fills what a selector takes beside its value: 1.x puts the fill's number, or the row before,
-/// wherever such a column is null (`floatIteratorScanner.ScanAt`).
-pub(crate) fn fill_beside(column: &mut Option<Column>, number: Option<&FieldValue>, carry: bool) {
-    let Some(known) = column else { return };
-    let valid = |row: u32| known.validity.is_valid(row as usize);
-    let rows: Vec<Option<u32>> =
-        (0..known.len() as u32).map(|row| valid(row).then_some(row)).collect();
-    if carry {
-        *column = Some(gather_or_null(known, &last_before(&rows)));
-    } else if let Some(value) = number.and_then(|number| cast(number, &known.values)) {
-        *column = Some(constant(known, &rows, &value));
+/// Fills what a selector takes beside its value in `slot`: 1.x puts the fill's number, or the row
+/// before, wherever such a column is null (`floatIteratorScanner.ScanAt`).
+pub(crate) fn fill_beside(column: &mut Option<Column>, slot: &Slot, node: &Node, rows: usize) {
+    if let Some(number) = &node.fill_number {
+        *column = with_number(column.take(), slot, number, rows);
+    } else if node.carries
+        && let Some(known) = column
+    {
+        let valid = |row: u32| known.validity.is_valid(row as usize);
+        let picked: Vec<Option<u32>> =
+            (0..known.len() as u32).map(|row| valid(row).then_some(row)).collect();
+        *column = Some(gather_or_null(known, &last_before(&picked)));
     }
 }
 
@@ -117,14 +120,14 @@ fn dense(
         let present = present_ns.get(row).copied();
         let due = !before(end, next);
         let time = match present {
-            Some(time) if !before(next, time) || (!due && !descending) => {
+            Some(time) if !before(next, time) => {
                 rows.push(Some(row as u32));
                 row += 1;
                 time
             }
-            // Descending the windows go on to the last value, which only a subquery can have before
-            // the first window; ascending it takes the place of that window (1.x).
-            _ if due || (descending && present.is_some()) => {
+            // The windows go on to the last value, which only a subquery can have behind the last
+            // window; one before the first window takes the place of that (1.x).
+            _ if due || present.is_some() => {
                 rows.push(None);
                 next
             }

@@ -38,13 +38,14 @@ impl RowFill {
     }
 }
 
-fn with_number(
+/// A column of `rows` with the number of the fill, in its type, wherever it is null.
+pub(super) fn with_number(
     column: Option<Column>,
     slot: &Slot,
     number: &FieldValue,
     rows: usize,
 ) -> Option<Column> {
-    let Some(column) = column else {
+    let Some(column) = column.filter(|_| slot.data_type != DataType::Unknown) else {
         // What nothing is known of has the type of the number.
         let like = match slot.data_type {
             DataType::Unknown => Values::new(number.field_type()),

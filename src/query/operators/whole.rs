@@ -207,11 +207,14 @@ impl WholeRun {
             }
             Outcome::Value(None) => return,
         };
-        // Whatever the direction 1.x gives the points of top() and bottom() in order of time, and
-        // distinct values by the first time that it meets.
+        // Whatever the direction 1.x gives the points of top(), bottom() and sample() in order of
+        // time, and distinct values by the first time that it meets.
         let ordered = matches!(
             plan.function,
-            WholeFunction::Top(_) | WholeFunction::Bottom(_) | WholeFunction::Distinct
+            WholeFunction::Top(_)
+                | WholeFunction::Bottom(_)
+                | WholeFunction::Sample { .. }
+                | WholeFunction::Distinct
         );
         if node.descending && !ordered {
             rows.reverse();
