@@ -49,7 +49,7 @@
 //! | `browser` | – | the same, in one page |
 //! | `edge` | – | the only async code: fetch, alarms, SQLite, secrets |
 //!
-//! Who may use whom is a table in `tests/it/tidy.rs`, checked by every test run. Formats have pages
+//! Who may use whom is a table in `tests/it/tidy/mod.rs`, checked by every test run. Formats have pages
 //! of their own: [`batch`] (frame), [`wal`], [`segment`], [`protocol`]. Why it is built so, path by
 //! path, is in `docs/design/README.md`: `write-path.md`, `query-path.md`, `shard-store.md`,
 //! `groups-and-splits.md`, `deletes.md`, `access.md`, `local-runtime.md`, `threats.md`.
@@ -63,11 +63,11 @@
 //! | status and body of an error | `api/error.rs` |
 //! | a limit: default; name and bounds | `model/limits.rs`; `model/limit.rs` |
 //! | any other setting | `api/settings.rs` |
-//! | who a caller is; what they need | `api/auth.rs`, `route/identify.rs`; `route/privileges.rs` |
-//! | what a token may hold, and its limits | `api/tokens.rs`, `catalog/grants.rs` |
+//! | who a caller is; what they need | `api/auth.rs`, `route/identify/mod.rs`; `route/privileges.rs` |
+//! | what a token may hold, and its limits | `api/tokens.rs`, `catalog/grants/mod.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
 //! | when a group splits; at which time | `database/tend.rs`; `shard/split.rs` |
-//! | what a policy may be | `database/policies.rs` |
+//! | what a policy may be | `database/policies/mod.rs` |
 //! | the syntax of a statement | the file of `influxql/` that is called like it |
 //! | what a statement but SELECT does | the file that `route/statement.rs` gives it to |
 //! | a function of InfluxQL | its row in `query/functions/` |
@@ -83,7 +83,7 @@
 //! | when a continuous query is due | `protocol/continuous.rs` |
 //! | how rows lie in memory | `memtable/table.rs`; their values: `batch/slabs.rs` |
 //! | which codec a column has | `batch/column_bytes.rs`; its bytes: `codec/` |
-//! | who reads next | `shard/turns.rs` |
+//! | who reads next | `shard/turns/mod.rs` |
 //! | what an edge remembers | `route/cache.rs` |
 //! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | how an answer is sent, or given up | `api/query.rs`, `edge/reply.rs` |

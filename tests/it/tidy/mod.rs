@@ -74,8 +74,7 @@ fn modules_use_only_the_layers_below() {
 fn line_protocol_enters_the_batch_through_one_door() {
     for (path, text) in sources() {
         let inside = path.to_string_lossy().contains("src/batch/");
-        let door =
-            path.ends_with("batch/from_lines.rs") || path.ends_with("batch/from_lines/tests.rs");
+        let door = path.to_string_lossy().contains("src/batch/from_lines/");
         if inside && !door {
             assert!(!text.contains("crate::line_protocol"), "{}", path.display());
         }
@@ -110,6 +109,14 @@ fn names_say_something() {
     for (path, _) in sources() {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         assert!(!BANNED_FILES.contains(&stem), "{}", path.display());
+    }
+}
+
+/// A module with files of its own is a folder with a `mod.rs`, never a `name.rs` beside a folder.
+#[test]
+fn a_module_with_files_of_its_own_is_a_folder() {
+    for (path, _) in sources().into_iter().chain(files("tests/it")) {
+        assert!(!path.with_extension("").is_dir(), "{} stands beside its folder", path.display());
     }
 }
 
