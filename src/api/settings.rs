@@ -5,7 +5,8 @@ use subtle::ConstantTimeEq;
 
 use super::log::LogRequests;
 use crate::model::limit::Limits;
-use crate::model::time::{D_NS, H_NS, M_NS, MS_NS, S_NS, W_NS};
+use crate::model::limits::SHARDS_PER_GROUP_MAX;
+use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, W_NS};
 
 /// SHA-256 of a token: the token itself is not kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,9 +102,6 @@ pub enum SettingsError {
 
 /// Fewest characters of an admin token.
 pub const ADMIN_TOKEN_CHARACTERS_MIN: usize = 16;
-/// Most shards of one group: a write is one call to each that it touches.
-const SHARDS_MAX: u32 = 64;
-
 impl Settings {
     /// Reads every setting through `lookup`; absent or empty means the default.
     ///
@@ -118,7 +116,7 @@ impl Settings {
         Ok(Self {
             admin_tokens,
             default_shards: parsed(&text, "DEFAULT_SHARDS", 1, "a number from 1 to 64", |v| {
-                v.parse().ok().filter(|n| (1..=SHARDS_MAX).contains(n))
+                v.parse().ok().filter(|n| (1..=SHARDS_PER_GROUP_MAX).contains(n))
             })?,
             shard_split_bytes: parsed(&text, "SHARD_SPLIT_BYTES", 4_000_000_000, BYTES, bytes)?,
             shard_full_bytes: parsed(&text, "SHARD_FULL_BYTES", 9_000_000_000, BYTES, bytes)?,
@@ -196,7 +194,7 @@ pub fn duration_ns(text: &str) -> Option<i64> {
         let unit_ns = match unit {
             "ms" => MS_NS,
             "s" => S_NS,
-            "m" => M_NS,
+            "m" => MINUTE_NS,
             "h" => H_NS,
             "d" => D_NS,
             "w" => W_NS,
@@ -287,7 +285,7 @@ mod tests {
 
     #[test]
     fn durations_name_every_unit() {
-        assert_eq!(duration_ns("90m"), Some(90 * M_NS));
+        assert_eq!(duration_ns("90m"), Some(90 * MINUTE_NS));
         assert_eq!(duration_ns("INF"), Some(0));
         for bad in ["", "3", "d", "3x", "-1h", "99999999999w"] {
             assert_eq!(duration_ns(bad), None, "{bad}");

@@ -1,7 +1,8 @@
 //! Queries that are under way, in memory only: see [`crate::protocol::queries`].
 
+use crate::model::limits::{QUERIES_LISTED_MAX, QUERY_LISTED_NS};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
-use crate::protocol::queries::{EXPIRES_NS, LISTED_MAX, LiveQuery};
+use crate::protocol::queries::LiveQuery;
 
 /// The list, each with when it was last reported, nanoseconds; oldest first.
 #[derive(Default)]
@@ -9,7 +10,7 @@ pub(super) struct Queries(Vec<(LiveQuery, i64)>);
 
 impl Queries {
     fn expire(&mut self, now_ns: i64) {
-        self.0.retain(|(_, seen_ns)| now_ns.saturating_sub(*seen_ns) < EXPIRES_NS);
+        self.0.retain(|(_, seen_ns)| now_ns.saturating_sub(*seen_ns) < QUERY_LISTED_NS);
     }
 
     /// Takes a report; the reply says whether the query was killed.
@@ -20,7 +21,7 @@ impl Queries {
             *seen_ns = now_ns;
             return FromCatalog::Reported { killed: known.killed };
         }
-        if self.0.len() >= LISTED_MAX {
+        if self.0.len() >= QUERIES_LISTED_MAX {
             self.0.remove(0);
         }
         self.0.push((query, now_ns));

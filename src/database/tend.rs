@@ -6,7 +6,7 @@ use super::split::{self, Split};
 use super::{Database, Halt};
 use crate::model::limits::TEND_EVERY_NS;
 use crate::model::shard_map::Policy;
-use crate::model::time::M_NS;
+use crate::model::time::MINUTE_NS;
 use crate::protocol::call::Platform;
 use crate::protocol::database::ToDatabase;
 use crate::store::Store;
@@ -31,7 +31,7 @@ impl<S: Store> Database<S> {
                 && policy.duration_ns > 0
             {
                 let gone_ns = first.range.end_ns.saturating_add(policy.duration_ns);
-                due_ns = due_ns.min(gone_ns.max(now_ns.saturating_add(M_NS)));
+                due_ns = due_ns.min(gone_ns.max(now_ns.saturating_add(MINUTE_NS)));
             }
         }
         for row in &rows.policies.rows {

@@ -1,6 +1,6 @@
 //! Durations: InfluxQL's spelling (`1h30m`, `4w`) and Go's (`168h0m0s`).
 
-use crate::model::time::{D_NS, H_NS, M_NS, MS_NS, S_NS, US_NS, W_NS};
+use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, US_NS, W_NS};
 
 /// Why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +57,7 @@ fn unit(text: &str) -> Option<(&'static str, i64, usize)> {
         ("u", US_NS),
         ("µ", US_NS),
         ("s", S_NS),
-        ("m", M_NS),
+        ("m", MINUTE_NS),
         ("h", H_NS),
         ("d", D_NS),
         ("w", W_NS),
@@ -72,7 +72,7 @@ pub fn format(duration_ns: i64) -> String {
         (W_NS, "w"),
         (D_NS, "d"),
         (H_NS, "h"),
-        (M_NS, "m"),
+        (MINUTE_NS, "m"),
         (S_NS, "s"),
         (MS_NS, "ms"),
         (US_NS, "u"),
@@ -132,7 +132,7 @@ mod tests {
             ("10u", 10_000),
             ("10µ", 10_000),
             ("15ms", 15_000_000),
-            ("1h30m", 90 * M_NS),
+            ("1h30m", 90 * MINUTE_NS),
             ("30ms3000u", 33 * MS_NS),
             ("-5m30s", -330 * S_NS),
             ("2w3d", 17 * D_NS),
@@ -163,12 +163,12 @@ mod tests {
             (1_001_000, "1001u", "1.001ms"),
             (1_500_000_000, "1500ms", "1.5s"),
             (100 * S_NS, "100s", "1m40s"),
-            (2 * M_NS, "2m", "2m0s"),
+            (2 * MINUTE_NS, "2m", "2m0s"),
             (D_NS, "1d", "24h0m0s"),
             (W_NS, "1w", "168h0m0s"),
             (-10, "-10ns", "-10ns"),
             (H_NS + 1, "3600000000001ns", "1h0m0.000000001s"),
-            (-90 * M_NS, "-90m", "-1h30m0s"),
+            (-90 * MINUTE_NS, "-90m", "-1h30m0s"),
             (-i64::MAX, "-9223372036854775807ns", "-2562047h47m16.854775807s"),
         ] {
             assert_eq!(format(ns), influxql);

@@ -1,12 +1,9 @@
 //! Why a line, or a whole body, was refused.
 
 use crate::model::limit::Exceeded;
-use crate::model::limits::{CELLS_PER_REQUEST_MAX, REJECTED_LINES_NAMED_MAX};
+use crate::model::limits::{CELLS_PER_REQUEST_MAX, QUOTED_CHARS_MAX, REJECTED_LINES_NAMED_MAX};
 use crate::model::time::Precision;
 use crate::model::value::FieldType;
-
-/// Characters of the client's text that an error repeats.
-const QUOTED_CHARS_MAX: usize = 64;
 
 /// The lines of a body that were refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -61,8 +61,13 @@ pub const SETTABLE: [Settable; LIMITS] = [
     ),
     row("BODY_BYTES_MAX", "the body is too large", BODY_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX),
     row("LINE_BYTES_MAX", "the line is too long", LINE_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX),
-    row("SERIES_KEY_BYTES_MAX", "max key length exceeded", SERIES_KEY_BYTES_MAX, 65_535),
-    row("STRING_BYTES_MAX", "the string is too long", STRING_BYTES_MAX, 1 << 20),
+    row(
+        "SERIES_KEY_BYTES_MAX",
+        "max key length exceeded",
+        SERIES_KEY_BYTES_MAX,
+        SERIES_KEY_BYTES_MAX,
+    ),
+    row("STRING_BYTES_MAX", "the string is too long", STRING_BYTES_MAX, STRING_BYTES_MAX),
     row("TAGS_PER_POINT_MAX", "too many tags", TAGS_PER_POINT_MAX, 1_000),
     row("FIELDS_PER_MEASUREMENT_MAX", "too many fields", FIELDS_PER_MEASUREMENT_MAX, 10_000),
     row(
@@ -73,7 +78,7 @@ pub const SETTABLE: [Settable; LIMITS] = [
     ),
     row("DATABASES_MAX", "too many databases", DATABASES_MAX, 10_000),
     row("QUERY_TEXT_BYTES_MAX", "the query is too long", QUERY_TEXT_BYTES_MAX, 1_000_000),
-    row("QUERY_DEPTH_MAX", "the query nests too deeply", QUERY_DEPTH_MAX, 32),
+    row("QUERY_DEPTH_MAX", "the query nests too deeply", QUERY_DEPTH_MAX, QUERY_DEPTH_MAX),
     row("STATEMENTS_MAX", "too many statements", STATEMENTS_MAX, 1_000),
     row(
         "REGEX_BYTES_MAX",

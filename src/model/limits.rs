@@ -1,4 +1,10 @@
-//! Every default limit of the service, by name. MB = 10⁶ bytes.
+//! Every limit of the service, by name: how large a request may be, how much is kept, how long
+//! something is waited for. MB = 10⁶ bytes.
+//!
+//! [`super::limit`] says which of them an operator may set. Sizes of the engine's blocks and pages
+//! stand with the engine; bounds that InfluxQL itself has stand with its grammar.
+
+// Bodies of requests, and answers that wait for their readers.
 
 /// Compressed request body, bytes.
 pub const BODY_COMPRESSED_BYTES_MAX: usize = 10_000_000;
@@ -9,6 +15,24 @@ pub const BODY_BYTES_MAX: usize = 25_000_000;
 pub const BODY_STALL_S_MAX: u32 = 60;
 /// Members of one gzip body.
 pub const GZIP_MEMBERS_MAX: usize = 10_000;
+/// Bodies in flight in one isolate, raw plus inflated, bytes.
+pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 40_000_000;
+/// What a database that holds nothing gets for a body, whatever others hold, bytes.
+pub const FIRST_BODY_BYTES: usize = 1_000_000;
+/// What one body and its columns may take while no other is in flight: a line of eight bytes takes
+/// twenty in columns, and a new series is more.
+pub const LONE_BODY_BYTES_MAX: usize = 72_000_000;
+/// Answers in flight whose readers are waited for, in one isolate, bytes: the pieces that they do
+/// not take, and what their queries hold meanwhile.
+pub const ANSWERS_WAITING_BYTES_MAX: usize = 24_000_000;
+/// What a query holds while its reader is waited for, bytes: a page, and what was made of the last.
+pub const WAITING_QUERY_BYTES: usize = 2 * PAGE_BYTES_MAX;
+/// How long an upload that nothing comes of, or an answer that nobody takes, may not notice that it
+/// was given up, milliseconds.
+pub const DISPLACED_NOTICED_MS: u32 = 1_000;
+
+// Lines and points of a write.
+
 /// One line of line protocol, bytes.
 pub const LINE_BYTES_MAX: usize = 2 << 20;
 /// Measurement and tag set of one line as written, bytes (1.x `MaxKeyLength`).
@@ -17,14 +41,63 @@ pub const SERIES_KEY_BYTES_MAX: usize = 65_535;
 pub const STRING_BYTES_MAX: usize = 1 << 20;
 /// Tags of one point.
 pub const TAGS_PER_POINT_MAX: usize = 255;
-/// Fields of one measurement.
-pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
-/// Measurements of one policy.
-pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
-/// Ids of dropped measurements that one policy remembers, at most 11 bytes in each shard's row.
-pub const DROPPED_MEASUREMENTS_MAX: usize = 100_000;
+/// Rows times field columns of one write request, padding of absent fields included: at 8 bytes a
+/// cell 64 MB. A body of 25 MB has at most 4.2 million one-field lines, so only requests whose
+/// lines have very different fields meet it.
+pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
+/// What a frame says of its measurements and columns, bytes: it stands whole in one row of a log,
+/// of at most 1.9 MB. A measurement takes some 30, and 2 or 3 for each of its columns.
+pub const FRAME_HEADER_BYTES_MAX: usize = 1_800_000;
+/// Points below which a write is counted as tiny: its request, call and row cost as much as those
+/// of a batch of thousands.
+pub const TINY_BATCH_POINTS: u64 = 100;
+/// Rejected lines that a reply names; the rest is counted.
+pub const REJECTED_LINES_NAMED_MAX: usize = 100;
+/// Characters of a rejected line that its error repeats.
+pub const QUOTED_CHARS_MAX: usize = 64;
+
+// Databases, policies and their schemas.
+
 /// Databases of one deployment.
 pub const DATABASES_MAX: usize = 100;
+/// Retention policies of one database.
+pub const POLICIES_PER_DATABASE_MAX: usize = 100;
+/// Duration of a retention policy, and of its shard groups, at least, nanoseconds (1.x
+/// `MinRetentionPolicyDuration`).
+pub const POLICY_DURATION_MIN_NS: i64 = super::time::H_NS;
+/// Measurements of one policy.
+pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
+/// Fields of one measurement.
+pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
+/// One measurement's columns as stored and sent, bytes: fits a row and a page.
+pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
+/// Ids of dropped measurements that one policy remembers, at most 11 bytes in each shard's row.
+pub const DROPPED_MEASUREMENTS_MAX: usize = 100_000;
+/// Databases that an isolate remembers.
+pub const CACHED_DATABASES_MAX: usize = 100;
+/// Columns (and measurements) of schemas that an isolate remembers, about 100 bytes each.
+pub const CACHED_SCHEMA_COLUMNS_MAX: usize = 100_000;
+
+// Shard groups, and what is done to them unasked.
+
+/// Shards of one shard group.
+pub const SHARDS_PER_GROUP_MAX: u32 = 64;
+/// Shards of one policy, all groups together: their ids fit the policy's row.
+pub const SHARDS_PER_POLICY_MAX: usize = 10_000;
+/// How far after now live data is split, nanoseconds: beyond what writers in flight still send.
+pub const SPLIT_AHEAD_NS: i64 = 10 * super::time::S_NS;
+/// Pages that one event of a split copies; each is a scan and a write to every new shard.
+pub const SPLIT_PAGES_PER_EVENT_MAX: u32 = 100;
+/// How often a Database looks at the size of its shards unasked, nanoseconds.
+pub const TEND_EVERY_NS: i64 = super::time::D_NS;
+/// How long dropped shards refuse before their storage goes, nanoseconds: a message that was sent
+/// before the drop must not find an object that forgot it.
+pub const WIPE_DELAY_NS: i64 = 60 * super::time::S_NS;
+/// Shards that one job to wipe them names: they bound the job's row.
+pub const SHARDS_PER_WIPE_MAX: usize = 1_000;
+
+// Tokens, users and logins.
+
 /// Tokens and users of one deployment: each edge remembers them all and compares with each.
 pub const GRANTEES_MAX: usize = 1_000;
 /// Tokens and users as stored, together, bytes: they are one page.
@@ -35,15 +108,15 @@ pub const GRANTS_FRESH_NS: i64 = 7 * super::time::S_NS;
 pub const GRANTS_USABLE_NS: i64 = 10 * super::time::S_NS;
 /// Unknown credentials that an isolate remembers.
 pub const REFUSED_CREDENTIALS_MAX: usize = 256;
-/// For how long after its last use a verified password is not derived again, nanoseconds. A changed
-/// password ends it at once: its salt is part of it.
-pub const VERIFIED_PASSWORD_NS: i64 = 10 * super::time::M_NS;
 /// Questions that credentials which nobody knows may make an isolate ask the Catalog in a second;
 /// past it a refusal rests on a copy that is up to a second old.
 pub const STRANGERS_ASKED_FOR_MAX: u32 = 10;
 /// Rounds of PBKDF2-HMAC-SHA-256 behind a user's password: the most that the platform's WebCrypto
 /// takes, some 10 ms.
 pub const PASSWORD_ITERATIONS: u32 = 100_000;
+/// For how long after its last use a verified password is not derived again, nanoseconds. A changed
+/// password ends it at once: its salt is part of it.
+pub const VERIFIED_PASSWORD_NS: i64 = 10 * super::time::MINUTE_NS;
 /// Failed logins of one name from one address within [`FAILURE_WINDOW_NS`] after which the next
 /// ones wait.
 pub const FAILURES_MAX: u32 = 20;
@@ -56,35 +129,16 @@ pub const FAILURE_WINDOW_NS: i64 = 60 * super::time::S_NS;
 pub const LOGIN_REMEMBERED_NS: i64 = super::time::H_NS;
 /// Names, each from an address, that an isolate remembers as failing or verified.
 pub const LOGINS_MAX: usize = 10_000;
-/// Points below which a write is counted as tiny: its request, call and row cost as much as those
-/// of a batch of thousands.
-pub const TINY_BATCH_POINTS: u64 = 100;
-/// Rejected lines that a reply names; the rest is counted.
-pub const REJECTED_LINES_NAMED_MAX: usize = 100;
-/// Bodies in flight in one isolate, raw plus inflated, bytes.
-pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 40_000_000;
-/// What a database that holds nothing gets for a body, whatever others hold, bytes.
-pub const FIRST_BODY_BYTES: usize = 1_000_000;
-/// Answers in flight whose readers are waited for, in one isolate, bytes: the pieces that they do
-/// not take, and what their queries hold meanwhile.
-pub const ANSWERS_WAITING_BYTES_MAX: usize = 24_000_000;
-/// What a query holds while its reader is waited for, bytes: a page, and what was made of the last.
-pub const WAITING_QUERY_BYTES: usize = 2 * PAGE_BYTES_MAX;
-/// How long an upload that nothing comes of, or an answer that nobody takes, may not notice that it
-/// was given up, milliseconds.
-pub const DISPLACED_NOTICED_MS: u32 = 1_000;
-/// What one body and its columns may take while no other is in flight: a line of eight bytes takes
-/// twenty in columns, and a new series is more.
-pub const LONE_BODY_BYTES_MAX: usize = 72_000_000;
-/// Memtables and caches of all objects of one isolate, bytes.
-pub const MEMTABLE_BYTES_MAX: usize = 40_000_000;
-/// What a frame says of its measurements and columns, bytes: it stands whole in one row of a log,
-/// of at most 1.9 MB. A measurement takes some 30, and 2 or 3 for each of its columns.
-pub const FRAME_HEADER_BYTES_MAX: usize = 1_800_000;
+
+// Texts of queries.
+
 /// InfluxQL text, bytes.
 pub const QUERY_TEXT_BYTES_MAX: usize = 64 << 10;
 /// Nesting of expressions and subqueries.
 pub const QUERY_DEPTH_MAX: usize = 32;
+/// Levels of one expression's tree. [`QUERY_DEPTH_MAX`] bounds the nesting that a text shows; this
+/// also bounds what chains of operators add, because `a + b + c + …` nests to the left.
+pub const EXPR_DEPTH_MAX: usize = 512;
 /// Statements of one query.
 pub const STATEMENTS_MAX: usize = 100;
 /// Source text of one regex, bytes.
@@ -95,54 +149,87 @@ pub const REGEX_SOURCE_BYTES_MAX: usize = 16 << 10;
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
 /// Memory of one compiled regex, bytes.
 pub const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// How often the text of a subquery may be read: the number doubles with each depth at which
+/// functions that want the window before their range stand beside others.
+pub const SUBQUERY_READINGS_MAX: u32 = 64;
+
+// Execution of queries.
+
 /// Windows of one query over all series (1.x `max-select-buckets`).
 pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
 /// Series of one SELECT, and points that it reads (1.x `max-select-series`, `max-select-point`):
 /// without limit unless set, since memory does not grow with them.
 pub const UNLIMITED: u32 = u32::MAX;
-/// One request message between objects, bytes.
-pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
-/// One page of a reply between objects, bytes.
-pub const PAGE_BYTES_MAX: usize = 1_000_000;
-/// Retention policies of one database.
-pub const POLICIES_PER_DATABASE_MAX: usize = 100;
-/// Shards of one shard group.
-pub const SHARDS_PER_GROUP_MAX: u32 = 64;
-/// Shards of one policy, all groups together: their ids fit the policy's row.
-pub const SHARDS_PER_POLICY_MAX: usize = 10_000;
-/// Databases that an isolate remembers.
-pub const CACHED_DATABASES_MAX: usize = 100;
-/// Columns (and measurements) of schemas that an isolate remembers, about 100 bytes each.
-pub const CACHED_SCHEMA_COLUMNS_MAX: usize = 100_000;
+/// Streams of later measurements that are asked for their first page ahead of time, so that a
+/// statement over many measurements is not one round trip for each. Each holds one page.
+pub const STREAMS_AHEAD_MAX: usize = 16;
+/// Values of one window that are held for a function that needs all of them.
+pub const GATHERED_VALUES_MAX: usize = 1_000_000;
+/// What these values may take, with what stands beside them, bytes.
+pub const GATHERED_BYTES_MAX: usize = 32_000_000;
+/// Rows of one subquery that are held, bytes. While the last of them are added and while they are
+/// sorted they take up to three times as much.
+pub const SUBQUERY_BYTES_MAX: usize = 20_000_000;
+/// What the names of one measurement that a SHOW statement lists may take, bytes.
+pub const LISTED_NAMES_BYTES_MAX: usize = 48_000_000;
+/// Series, or values of tags, of one measurement that one statement may count.
+pub const COUNTED_NAMES_MAX: usize = 4 << 20;
+/// Values, past and future, of one series of a forecast: each is looked at up to 32,000 times.
+pub const FORECAST_VALUES_MAX: usize = 5_000;
+/// Length of the season of a forecast: fitting it takes memory by its square.
+pub const FORECAST_SEASON_MAX: usize = 500;
+/// Steps of the search for the parameters of one forecast (1.x `query/neldermead`).
+pub const FORECAST_STEPS_MAX: usize = 1_000;
+/// One MessagePack document, bytes: it is held until its lengths are known.
+pub const MSGPACK_BYTES_MAX: usize = 16_000_000;
+/// Text of string columns that is put side by side at once while rows are printed, bytes.
+pub const PRINTED_TEXT_BYTES_MAX: usize = 256 << 10;
+
+// Queries under way.
+
 /// Queries of more than one page that a shard reads for at the same time; the others wait.
 pub const QUERIES_READING_MAX: usize = 2;
 /// Pages of queries that wait at one shard. More are refused: repeat the query later.
 pub const PAGES_WAITING_MAX: usize = 1_000;
-/// Times that a frame is split again or a query restarted because a shard knew better.
-pub const STALE_RETRIES_MAX: u32 = 2;
-/// Times that a job may fail before the alarm leaves it alone.
-pub const JOB_FAILURES_MAX: u32 = 3;
-/// Rows times field columns of one write request, padding of absent fields included: at 8 bytes a
-/// cell 64 MB. A body of 25 MB has at most 4.2 million one-field lines, so only requests whose
-/// lines have very different fields meet it.
-pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
-/// Calls to other objects that one event has in flight; the platform queues past six connections.
-pub const CALLS_PER_ROUND_MAX: usize = 32;
-/// How long after it was stored a job is first retried by the alarm, nanoseconds; doubled per
-/// failure. Long enough for the request that stored it to finish it.
-pub const JOB_RETRY_NS: i64 = 30 * super::time::S_NS;
-/// How long dropped shards refuse before their storage goes, nanoseconds: a message that was sent
-/// before the drop must not find an object that forgot it.
-pub const WIPE_DELAY_NS: i64 = 60 * super::time::S_NS;
-/// One measurement's columns as stored and sent, bytes: fits a row and a page.
-pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
-/// How far after now live data is split, nanoseconds: beyond what writers in flight still send.
-pub const SPLIT_AHEAD_NS: i64 = 10 * super::time::S_NS;
-/// Pages that one event of a split copies; each is a scan and a write to every new shard.
-pub const SPLIT_PAGES_PER_EVENT_MAX: u32 = 100;
-/// How often a Database looks at the size of its shards unasked, nanoseconds.
-pub const TEND_EVERY_NS: i64 = super::time::D_NS;
+/// Queries that SHOW QUERIES lists at once; the oldest make room.
+pub const QUERIES_LISTED_MAX: usize = 1_000;
+/// How long a query stays listed after its last report, nanoseconds.
+pub const QUERY_LISTED_NS: i64 = 60 * super::time::S_NS;
+/// How often a query that goes on is reported to the Catalog again, nanoseconds.
+pub const QUERY_REPORT_EVERY_NS: i64 = 5 * super::time::S_NS;
+/// Shards of one query that its report names: those that KILL QUERY reaches.
+pub const QUERY_SHARDS_NAMED_MAX: usize = 1_000;
+
+// Continuous queries.
+
 /// Continuous queries of one database: all of them fit one reply.
 pub const CONTINUOUS_QUERIES_MAX: usize = 100;
 /// Text of one continuous query, every name qualified, bytes.
 pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;
+/// How much later, at most, a continuous query is tried again after failures, nanoseconds.
+pub const CONTINUOUS_RETRY_NS_MAX: i64 = 60 * JOB_RETRY_NS;
+/// Windows of one run of a continuous query, unless FOR asks for more: it catches up in steps.
+pub const WINDOWS_PER_RUN_MAX: i64 = 1_000;
+
+// Messages between objects, and jobs.
+
+/// One request message between objects, bytes.
+pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
+/// One page of a reply between objects, bytes.
+pub const PAGE_BYTES_MAX: usize = 1_000_000;
+/// Columns or calls of one group of a page, far above what one query can name.
+pub const PAGE_COLUMNS_MAX: usize = 1 << 16;
+/// Calls to other objects that one event has in flight; the platform queues past six connections.
+pub const CALLS_PER_ROUND_MAX: usize = 32;
+/// Times that a frame is split again or a query restarted because a shard knew better.
+pub const STALE_RETRIES_MAX: u32 = 2;
+/// How long after it was stored a job is first retried by the alarm, nanoseconds; doubled per
+/// failure. Long enough for the request that stored it to finish it.
+pub const JOB_RETRY_NS: i64 = 30 * super::time::S_NS;
+/// Times that a job may fail before the alarm leaves it alone.
+pub const JOB_FAILURES_MAX: u32 = 3;
+
+// Memory of an isolate.
+
+/// Memtables and caches of all objects of one isolate, bytes.
+pub const MEMTABLE_BYTES_MAX: usize = 40_000_000;

@@ -14,9 +14,9 @@ pub const MS_NS: i64 = 1_000_000;
 /// Nanoseconds in a second.
 pub const S_NS: i64 = 1_000_000_000;
 /// Nanoseconds in a minute.
-pub const M_NS: i64 = 60 * S_NS;
+pub const MINUTE_NS: i64 = 60 * S_NS;
 /// Nanoseconds in an hour.
-pub const H_NS: i64 = 60 * M_NS;
+pub const H_NS: i64 = 60 * MINUTE_NS;
 /// Nanoseconds in a day.
 pub const D_NS: i64 = 24 * H_NS;
 /// Nanoseconds in a week.
@@ -100,7 +100,7 @@ impl Precision {
             Self::Microsecond => US_NS,
             Self::Millisecond => MS_NS,
             Self::Second => S_NS,
-            Self::Minute => M_NS,
+            Self::Minute => MINUTE_NS,
             Self::Hour => H_NS,
         }
     }

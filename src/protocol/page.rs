@@ -6,11 +6,9 @@ use crate::batch::column::Column;
 use crate::batch::column::StringColumn;
 use crate::batch::column_bytes;
 use crate::codec::{self, VALUES_MAX, varint};
+use crate::model::limits::PAGE_COLUMNS_MAX;
 use crate::model::value::FieldType;
 use crate::scan::page::{BesideColumn, Group, GroupData, PartialColumn};
-
-/// Columns or calls of one group, far above what one query can name.
-const COLUMNS_MAX: usize = 1 << 16;
 
 const ROWS: u8 = 0;
 const PARTIALS: u8 = 1;
@@ -67,7 +65,7 @@ pub fn decode(mut bytes: &[u8]) -> Result<Vec<Group>, PageError> {
     let count = varint::read_length(from, VALUES_MAX)?;
     let mut groups = Vec::new();
     for _ in 0..count {
-        let keys = varint::read_length(from, COLUMNS_MAX)?;
+        let keys = varint::read_length(from, PAGE_COLUMNS_MAX)?;
         let mut key = Vec::new();
         for _ in 0..keys {
             let value = std::str::from_utf8(take_part(from)?);
@@ -76,7 +74,7 @@ pub fn decode(mut bytes: &[u8]) -> Result<Vec<Group>, PageError> {
         let data = match take_byte(from)? {
             ROWS => decode_rows(from)?,
             PARTIALS => {
-                let calls = varint::read_length(from, COLUMNS_MAX)?;
+                let calls = varint::read_length(from, PAGE_COLUMNS_MAX)?;
                 let calls: Result<_, _> = (0..calls).map(|_| decode_partial(from)).collect();
                 GroupData::Partials(calls?)
             }
@@ -90,9 +88,9 @@ pub fn decode(mut bytes: &[u8]) -> Result<Vec<Group>, PageError> {
 fn decode_rows(from: &mut &[u8]) -> Result<GroupData, PageError> {
     let times_ns = decode_times(from)?;
     let rows = times_ns.len();
-    let fields = varint::read_length(from, COLUMNS_MAX)?;
+    let fields = varint::read_length(from, PAGE_COLUMNS_MAX)?;
     let fields: Result<_, _> = (0..fields).map(|_| decode_column(from, rows)).collect();
-    let tags = varint::read_length(from, COLUMNS_MAX)?;
+    let tags = varint::read_length(from, PAGE_COLUMNS_MAX)?;
     let tags: Result<_, _> = (0..tags).map(|_| decode_strings(from, rows)).collect();
     Ok(GroupData::Rows { times_ns, fields: fields?, tags: tags? })
 }
@@ -119,9 +117,9 @@ fn encode_partial(call: &PartialColumn, part: &mut Vec<u8>, out: &mut Vec<u8>) {
 fn decode_partial(from: &mut &[u8]) -> Result<PartialColumn, PageError> {
     let windows_ns = decode_times(from)?;
     let windows = windows_ns.len();
-    let states = varint::read_length(from, COLUMNS_MAX)?;
+    let states = varint::read_length(from, PAGE_COLUMNS_MAX)?;
     let states: Result<_, _> = (0..states).map(|_| decode_column(from, windows)).collect();
-    let count = varint::read_length(from, COLUMNS_MAX)?;
+    let count = varint::read_length(from, PAGE_COLUMNS_MAX)?;
     let mut beside = Vec::new();
     for _ in 0..count {
         beside.push(match take_byte(from)? {

@@ -2,21 +2,11 @@
 //!
 //! The Catalog keeps them because SHOW QUERIES and KILL QUERY name no database and a query may read
 //! several. It keeps them in memory only: a report costs a call and no row. A report comes with the
-//! second page, then with a page every [`REPORT_EVERY_NS`], and one at the end.
+//! second page, then with a page every `QUERY_REPORT_EVERY_NS`, and one at the end.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::ObjectId;
-use crate::model::time::S_NS;
-
-/// How often a query that goes on is reported again, nanoseconds.
-pub const REPORT_EVERY_NS: i64 = 5 * S_NS;
-/// How long a query stays listed after its last report, nanoseconds.
-pub const EXPIRES_NS: i64 = 60 * S_NS;
-/// Queries listed at once; the oldest make room.
-pub const LISTED_MAX: usize = 1_000;
-/// Shards of one query that a report names.
-pub const SHARDS_MAX: usize = 1_000;
 
 /// A query as it is reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

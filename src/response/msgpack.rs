@@ -7,11 +7,10 @@
 use std::collections::VecDeque;
 
 use super::chunked::Cut;
+use crate::model::limits::MSGPACK_BYTES_MAX;
 use crate::model::time::{Precision, S_NS};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
-/// What one document may hold.
-const BYTES_MAX: usize = 16_000_000;
 /// A piece of a document that has this many bytes is not continued.
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -134,7 +133,7 @@ impl Packed {
         let Some((open, rows)) = &mut self.open else { return true };
         open.partial = chunk.partial;
         let held = [&self.results, &self.series, rows].map(|counted| counted.elements.bytes());
-        held.iter().sum::<usize>() <= BYTES_MAX
+        held.iter().sum::<usize>() <= MSGPACK_BYTES_MAX
     }
 
     /// Ends a statement's result.
@@ -250,7 +249,7 @@ fn length([fix, two, four]: [u8; 3], short: usize, length: usize, out: &mut Vec<
         out.extend_from_slice(&length.to_be_bytes());
     } else {
         out.push(four);
-        // Below BYTES_MAX.
+        // Below MSGPACK_BYTES_MAX.
         out.extend_from_slice(&(length as u32).to_be_bytes());
     }
 }

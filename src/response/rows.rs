@@ -5,11 +5,9 @@ use std::ops::Range;
 use super::emitter::{self, Emitter};
 use super::number::{self, Unsupported};
 use super::time::{self, Clock, TimeForm};
+use crate::model::limits::PRINTED_TEXT_BYTES_MAX;
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
-
-/// Text of strings side by side that is kept while rows are written, bytes.
-const SIDE_BY_SIDE_BYTES_MAX: usize = 256 << 10;
 
 /// Writes rows as arrays into the open array of values.
 ///
@@ -182,7 +180,7 @@ impl SideBySide<'_> {
         }
         out.extend_from_slice(text.get(start..).unwrap_or_default());
         *place = Some((row, start..text.len()));
-        if text.len() > SIDE_BY_SIDE_BYTES_MAX {
+        if text.len() > PRINTED_TEXT_BYTES_MAX {
             text.clear();
             seen.fill(None);
         }

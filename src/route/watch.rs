@@ -3,10 +3,11 @@
 use super::Context;
 use super::statement::Session;
 use crate::model::ids::ObjectId;
+use crate::model::limits::QUERY_REPORT_EVERY_NS;
 use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
-use crate::protocol::queries::{LiveQuery, REPORT_EVERY_NS};
+use crate::protocol::queries::LiveQuery;
 use crate::protocol::round::Request;
 
 /// What was reported of a query.
@@ -38,7 +39,7 @@ impl Watch {
         if self.started_ns == 0 {
             self.started_ns = now_ns;
         }
-        let due = self.id == 0 || now_ns.saturating_sub(self.reported_ns) >= REPORT_EVERY_NS;
+        let due = self.id == 0 || now_ns.saturating_sub(self.reported_ns) >= QUERY_REPORT_EVERY_NS;
         if !(further && due) {
             return None;
         }

@@ -1,9 +1,9 @@
 //! How often frames come, which says what a pause is: how long to wait with what costs rows.
 
-use crate::model::time::{M_NS, S_NS};
+use crate::model::time::{MINUTE_NS, S_NS};
 
 /// After this long without a write the rest of the WAL is flushed and its slots are deleted.
-const PAUSE_NS: i64 = 10 * M_NS;
+const PAUSE_NS: i64 = 10 * MINUTE_NS;
 /// The same after a load, whose frames come closer together than agents send: it is over.
 const LOAD_PAUSE_NS: i64 = 12 * S_NS;
 /// The usual gap of a load is shorter than this.
@@ -59,8 +59,8 @@ mod tests {
         // Bursts of five, a minute apart.
         let mut pace = Pace::default();
         for minute in 0..100 {
-            (0..5).for_each(|frame| pace.appended(minute * M_NS + frame));
+            (0..5).for_each(|frame| pace.appended(minute * MINUTE_NS + frame));
         }
-        assert_eq!(pace.paused_ns(0), 99 * M_NS + 4 + PAUSE_NS);
+        assert_eq!(pace.paused_ns(0), 99 * MINUTE_NS + 4 + PAUSE_NS);
     }
 }

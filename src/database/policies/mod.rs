@@ -5,14 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::Schema;
 use crate::model::ids::PolicyId;
-use crate::model::limits::POLICIES_PER_DATABASE_MAX;
+use crate::model::limits::{POLICIES_PER_DATABASE_MAX, POLICY_DURATION_MIN_NS};
 use crate::model::name;
 use crate::model::shard_map::{Policy, default_shard_group_duration_ns};
-use crate::model::time::H_NS;
 use crate::protocol::database::{PolicyChange, PolicyRefusal, PolicySpec};
 
-/// 1.x `MinRetentionPolicyDuration`, and the least shard group duration, nanoseconds.
-pub const DURATION_MIN_NS: i64 = H_NS;
 /// The policy of a database that was created without saying more.
 pub const DEFAULT_NAME: &str = "autogen";
 
@@ -125,7 +122,7 @@ impl Policies {
     ) -> Result<Verdict, PolicyRefusal> {
         let not_found = || PolicyRefusal::NotFound(change.name.clone());
         let policy = &self.named(&change.name).ok_or_else(not_found)?.policy;
-        if change.duration_ns.is_some_and(|ns| ns != 0 && ns < DURATION_MIN_NS) {
+        if change.duration_ns.is_some_and(|ns| ns != 0 && ns < POLICY_DURATION_MIN_NS) {
             return Err(PolicyRefusal::DurationTooLow);
         }
         // 1.x compares what is given with what stays, before it rounds the shard duration.
@@ -158,7 +155,7 @@ impl Policies {
 /// [`PolicyRefusal`] for what no policy may be.
 pub fn settings(spec: &PolicySpec) -> Result<Settings, PolicyRefusal> {
     let duration_ns = spec.duration_ns.unwrap_or(0);
-    if duration_ns != 0 && duration_ns < DURATION_MIN_NS {
+    if duration_ns != 0 && duration_ns < POLICY_DURATION_MIN_NS {
         return Err(PolicyRefusal::DurationTooLow);
     }
     let name = spec.name.as_deref().unwrap_or(DEFAULT_NAME);
@@ -188,7 +185,7 @@ fn settings_of(policy: &Policy) -> Settings {
 fn normal_shard_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
     match shard_ns {
         0 => default_shard_group_duration_ns(duration_ns),
-        _ => shard_ns.max(DURATION_MIN_NS),
+        _ => shard_ns.max(POLICY_DURATION_MIN_NS),
     }
 }
 

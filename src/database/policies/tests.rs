@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::time::{D_NS, M_NS, W_NS};
+use crate::model::time::{D_NS, H_NS, MINUTE_NS, W_NS};
 
 /// As InfluxDB 1.6.7 left database `a` after the same statements.
 fn policies() -> Policies {
@@ -37,7 +37,7 @@ fn creating_is_refused_in_1x_words() {
         ("p1", 2 * H_NS, 0, false, "retention policy already exists"),
         ("p2", 3 * D_NS, D_NS, true, "retention policy conflicts with an existing policy"),
         ("a/b", 3 * D_NS, 0, false, "invalid name"),
-        ("p3", 59 * M_NS, 0, false, "retention policy duration must be at least 1h0m0s"),
+        ("p3", 59 * MINUTE_NS, 0, false, "retention policy duration must be at least 1h0m0s"),
         (
             "p3",
             H_NS,
@@ -60,7 +60,7 @@ fn creating_takes_1x_defaults_and_a_repeat_changes_nothing() {
         (2 * D_NS, 0, D_NS),
         (180 * D_NS - 1, 0, D_NS),
         (180 * D_NS, 0, W_NS),
-        (3 * D_NS, M_NS, H_NS),
+        (3 * D_NS, MINUTE_NS, H_NS),
         (0, 52 * W_NS, 52 * W_NS),
     ] {
         let settings = Settings {
@@ -84,7 +84,7 @@ fn altering_follows_1x() {
         policies().check_alter(&change, false)
     };
     let incompatible = Err(PolicyRefusal::IncompatibleDurations);
-    assert_eq!(alter("p1", Some(30 * M_NS), None), Err(PolicyRefusal::DurationTooLow));
+    assert_eq!(alter("p1", Some(30 * MINUTE_NS), None), Err(PolicyRefusal::DurationTooLow));
     assert_eq!(alter("p2", Some(H_NS), Some(2 * H_NS)), incompatible);
     assert_eq!(alter("p2", None, Some(100 * D_NS)), incompatible);
     assert_eq!(alter("autogen", Some(H_NS), None), incompatible);
@@ -94,7 +94,7 @@ fn altering_follows_1x() {
         let name = name.to_owned();
         Ok(Verdict::Change(Settings { name, duration_ns, replica_n: 1, shard_group_duration_ns }))
     };
-    assert_eq!(alter("p1", Some(5 * D_NS), Some(10 * M_NS)), changed("p1", 5 * D_NS, H_NS));
+    assert_eq!(alter("p1", Some(5 * D_NS), Some(10 * MINUTE_NS)), changed("p1", 5 * D_NS, H_NS));
     assert_eq!(alter("p1", None, Some(0)), changed("p1", 4 * D_NS, D_NS));
     assert_eq!(alter("p2", Some(D_NS), Some(2 * H_NS)), changed("p2", D_NS, 2 * H_NS));
 }

@@ -1,10 +1,10 @@
 //! A query's shards and what merges their answers.
 
 use crate::model::ids::ObjectId;
+use crate::model::limits::QUERY_SHARDS_NAMED_MAX;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::Call;
 use crate::protocol::page;
-use crate::protocol::queries;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
@@ -96,7 +96,7 @@ impl Run {
     pub(super) fn shards(&self) -> Vec<ObjectId> {
         let mut shards: Vec<ObjectId> = Vec::new();
         for (shard, _) in self.streams.iter().flatten() {
-            if shards.len() < queries::SHARDS_MAX && !shards.contains(shard) {
+            if shards.len() < QUERY_SHARDS_NAMED_MAX && !shards.contains(shard) {
                 shards.push(shard.clone());
             }
         }
