@@ -34,10 +34,6 @@ pub struct Entry {
     pub due_ns: i64,
     /// Times that the alarm tried.
     pub failures: u32,
-    /// Its policies' ids tell that they are its own; of a database made before ids did, nobody
-    /// knows.
-    #[serde(default)]
-    pub telling_ids: bool,
 }
 
 impl Entry {
@@ -45,12 +41,12 @@ impl Entry {
     pub fn creating(create: CreateDatabase, object: ObjectId, now_ns: i64) -> Self {
         let due_ns = now_ns.saturating_add(JOB_RETRY_NS);
         let stage = Stage::Creating;
-        Self { create, object, stage, due_ns, failures: 0, telling_ids: true }
+        Self { create, object, stage, due_ns, failures: 0 }
     }
 
-    /// Whether `policy` may be one of its.
+    /// Whether `policy` may be one of its: an id carries some bits of its database's.
     pub fn may_hold(&self, policy: PolicyId) -> bool {
-        !self.telling_ids || policy.may_be_of(&self.object)
+        policy.may_be_of(&self.object)
     }
 }
 
