@@ -1,11 +1,10 @@
 //! Why a text is not InfluxQL, in 1.x's words.
 
 use crate::model::limit::Exceeded;
-use crate::model::limits::REGEXES_PER_QUERY_MAX;
+use crate::model::limits::{EXPR_DEPTH_MAX, REGEXES_PER_QUERY_MAX};
 
 use super::duration::InvalidDuration;
-use super::expr::{BinaryOp, EXPR_DEPTH_MAX};
-use super::select::InvalidInterval;
+use super::operator::BinaryOp;
 use crate::model::regex::InvalidRegex;
 
 /// Where a token starts. Printed counting from one, as 1.x does.
@@ -231,4 +230,24 @@ pub enum ParseError {
         /// As written.
         got: String,
     },
+}
+
+/// Why `GROUP BY time(…)` has no interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
+pub enum InvalidInterval {
+    /// `time()`, or more than an interval and an offset.
+    Arguments,
+    /// The interval is no duration.
+    NotDuration,
+}
+
+impl InvalidInterval {
+    /// 1.x's words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Arguments => "time dimension expected 1 or 2 arguments",
+            Self::NotDuration => "time dimension must have duration argument",
+        }
+    }
 }

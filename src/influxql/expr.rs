@@ -1,16 +1,13 @@
 //! Expressions: the tree that fields, conditions and dimensions are made of.
 //!
 //! Trees are safe to walk recursively: the parser refuses any that is deeper than
-//! [`EXPR_DEPTH_MAX`], and long `AND`/`OR` chains are built balanced.
+//! [`EXPR_DEPTH_MAX`](crate::model::limits::EXPR_DEPTH_MAX), and long `AND`/`OR` chains are built balanced.
 
 use std::fmt;
 
+use super::operator::BinaryOp;
 use super::{duration, number, quote, time_literal};
 use crate::model::regex::Regex;
-
-/// Levels of one expression tree. The nesting that the text shows is bounded by
-/// `QUERY_DEPTH_MAX`; this also bounds what chains of operators add (`a + b + c + …` nests left).
-pub const EXPR_DEPTH_MAX: usize = 512;
 
 /// An expression. Variants are named as in 1.x, whose error texts quote those names
 /// ([`Expr::go_type_name`]).
@@ -95,96 +92,6 @@ pub enum WildcardKind {
     Tag,
 }
 
-/// Binary operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BinaryOp {
-    /// `+`
-    Add,
-    /// `-`
-    Sub,
-    /// `*`
-    Mul,
-    /// `/`
-    Div,
-    /// `%`
-    Mod,
-    /// `&`
-    BitwiseAnd,
-    /// `|`
-    BitwiseOr,
-    /// `^`
-    BitwiseXor,
-    /// `AND`
-    And,
-    /// `OR`
-    Or,
-    /// `=`
-    Eq,
-    /// `!=`, also written `<>`
-    Ne,
-    /// `=~`
-    EqRegex,
-    /// `!~`
-    NeRegex,
-    /// `<`
-    Lt,
-    /// `<=`
-    Le,
-    /// `>`
-    Gt,
-    /// `>=`
-    Ge,
-}
-
-impl BinaryOp {
-    /// Upper case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Add => "+",
-            Self::Sub => "-",
-            Self::Mul => "*",
-            Self::Div => "/",
-            Self::Mod => "%",
-            Self::BitwiseAnd => "&",
-            Self::BitwiseOr => "|",
-            Self::BitwiseXor => "^",
-            Self::And => "AND",
-            Self::Or => "OR",
-            Self::Eq => "=",
-            Self::Ne => "!=",
-            Self::EqRegex => "=~",
-            Self::NeRegex => "!~",
-            Self::Lt => "<",
-            Self::Le => "<=",
-            Self::Gt => ">",
-            Self::Ge => ">=",
-        }
-    }
-
-    /// Higher binds tighter; equal ones associate to the left.
-    pub const fn precedence(self) -> u8 {
-        match self {
-            Self::Or => 1,
-            Self::And => 2,
-            Self::Eq
-            | Self::Ne
-            | Self::EqRegex
-            | Self::NeRegex
-            | Self::Lt
-            | Self::Le
-            | Self::Gt
-            | Self::Ge => 3,
-            Self::Add | Self::Sub | Self::BitwiseOr | Self::BitwiseXor => 4,
-            Self::Mul | Self::Div | Self::Mod | Self::BitwiseAnd => 5,
-        }
-    }
-
-    /// Whether it is `AND`, `OR` or a comparison.
-    pub const fn is_condition(self) -> bool {
-        self.precedence() <= 3
-    }
-}
-
 impl Cast {
     /// Lower case, without the colons.
     pub const fn as_str(self) -> &'static str {
@@ -244,12 +151,6 @@ impl Expr {
             Self::Call { args, .. } => args.iter().for_each(|arg| arg.walk(visit)),
             _ => {}
         }
-    }
-}
-
-impl fmt::Display for BinaryOp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::error::ParseError;
-use super::expr::{BinaryOp, Expr};
+use super::expr::Expr;
+use super::operator::BinaryOp;
 use super::parser::Parser;
 use super::token::{Keyword, TokenKind};
 use super::{expr_parser, quote};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::dimension::{self, Dimension};
-use super::error::ParseError;
+use super::error::{InvalidInterval, ParseError};
 use super::expr::{Expr, List};
 use super::field::{self, Field};
 use super::fill::{self, Fill};
@@ -49,26 +49,6 @@ pub struct SelectStatement {
 pub(super) enum IntoClause {
     Required,
     Optional,
-}
-
-/// Why `GROUP BY time(…)` has no interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.as_str())]
-pub enum InvalidInterval {
-    /// `time()`, or more than an interval and an offset.
-    Arguments,
-    /// The interval is no duration.
-    NotDuration,
-}
-
-impl InvalidInterval {
-    /// 1.x's words.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Arguments => "time dimension expected 1 or 2 arguments",
-            Self::NotDuration => "time dimension must have duration argument",
-        }
-    }
 }
 
 impl SelectStatement {

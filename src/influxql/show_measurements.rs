@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::error::ParseError;
 use super::expr::Expr;
+use super::measurement::{self, Measurement, MeasurementName};
 use super::order_by::{self, OrderBy};
 use super::parser::{Parser, unexpected};
-use super::source::{self, Measurement, MeasurementName};
 use super::token::{Keyword, TokenKind};
 use super::{clause, quote};
 
@@ -72,7 +72,7 @@ fn with_measurement(p: &mut Parser<'_>) -> Result<Option<Measurement>, ParseErro
     p.expect_keyword(Keyword::Measurement)?;
     let token = p.next();
     match token.kind {
-        TokenKind::Eq | TokenKind::EqRegex => source::measurement(p).map(Some),
+        TokenKind::Eq | TokenKind::EqRegex => measurement::parse(p).map(Some),
         _ => Err(unexpected(&token, &["=", "=~"])),
     }
 }

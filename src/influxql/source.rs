@@ -3,12 +3,10 @@
 use std::fmt;
 
 use super::error::ParseError;
-use super::expr_parser::segments;
+use super::measurement::{self, Measurement};
 use super::parser::Parser;
-use super::quote;
 use super::select::{IntoClause, SelectStatement};
 use super::token::{Keyword, TokenKind};
-use crate::model::regex::Regex;
 
 /// One entry of FROM.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,26 +15,6 @@ pub enum Source {
     Measurement(Measurement),
     /// `(SELECT …)`; SELECT only.
     Subquery(Box<SelectStatement>),
-}
-
-/// `[database.][policy.]name`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measurement {
-    /// None means the request's database; never empty.
-    pub database: Option<String>,
-    /// None means the default policy; never empty.
-    pub policy: Option<String>,
-    /// Which measurements.
-    pub name: MeasurementName,
-}
-
-/// One name, or a pattern of names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MeasurementName {
-    /// Exactly this; 1.x takes an empty name for every measurement.
-    Name(String),
-    /// All that match.
-    Regex(Regex),
 }
 
 /// Parses sources separated by commas, at least one, with subqueries.
@@ -53,9 +31,9 @@ pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, Pars
     if !p.keyword_if(Keyword::From) {
         return Ok(vec![]);
     }
-    let mut sources = vec![Source::Measurement(measurement(p)?)];
+    let mut sources = vec![Source::Measurement(measurement::parse(p)?)];
     while p.next_if(TokenKind::Comma) {
-        sources.push(Source::Measurement(measurement(p)?));
+        sources.push(Source::Measurement(measurement::parse(p)?));
     }
     Ok(sources)
 }
@@ -63,12 +41,12 @@ pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, Pars
 fn parse(p: &mut Parser<'_>) -> Result<Source, ParseError> {
     // A regex is looked for first, as 1.x does: it looks behind a token that was put back.
     if let Some(regex) = p.regex_if()? {
-        return Ok(Source::Measurement(matching(regex)));
+        return Ok(Source::Measurement(measurement::matching(regex)));
     }
     let token = p.next();
     if token.kind != TokenKind::LeftParen {
         p.unscan();
-        return named(p).map(Source::Measurement);
+        return measurement::named(p).map(Source::Measurement);
     }
     p.enter(token.position)?;
     p.expect_keyword(Keyword::Select)?;
@@ -76,57 +54,6 @@ fn parse(p: &mut Parser<'_>) -> Result<Source, ParseError> {
     p.expect(TokenKind::RightParen, ")")?;
     p.leave();
     Ok(Source::Subquery(Box::new(select)))
-}
-
-/// Parses one measurement.
-pub(super) fn measurement(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
-    match p.regex_if()? {
-        Some(regex) => Ok(matching(regex)),
-        None => named(p),
-    }
-}
-
-fn matching(regex: Regex) -> Measurement {
-    Measurement { database: None, policy: None, name: MeasurementName::Regex(regex) }
-}
-
-/// `[database.][policy.]name`, where the name may be a regex.
-fn named(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
-    let mut segments = segments(p)?;
-    let regex = if segments.len() == 3 { None } else { p.regex_if()? };
-    let name = match regex {
-        Some(regex) => MeasurementName::Regex(regex),
-        None => MeasurementName::Name(segments.pop().unwrap_or_default()),
-    };
-    let policy = segments.pop().filter(|policy| !policy.is_empty());
-    let database = segments.pop().filter(|database| !database.is_empty());
-    Ok(Measurement { database, policy, name })
-}
-
-/// `[database.][policy.]` with its dots; the default policy of a named database leaves nothing
-/// between two dots.
-pub(super) fn write_qualifier(
-    f: &mut fmt::Formatter<'_>,
-    database: Option<&str>,
-    policy: Option<&str>,
-) -> fmt::Result {
-    if let Some(database) = database {
-        write!(f, "{}.", quote::ident(database))?;
-    }
-    if let Some(policy) = policy {
-        f.write_str(&quote::ident(policy))?;
-    }
-    if database.is_some() || policy.is_some() { f.write_str(".") } else { Ok(()) }
-}
-
-impl fmt::Display for Measurement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_qualifier(f, self.database.as_deref(), self.policy.as_deref())?;
-        match &self.name {
-            MeasurementName::Name(name) => f.write_str(&quote::ident(name)),
-            MeasurementName::Regex(regex) => write!(f, "{regex}"),
-        }
-    }
 }
 
 impl fmt::Display for Source {

@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::error::ParseError;
 use super::expr_parser::segments;
+use super::measurement::write_qualifier;
 use super::parser::Parser;
 use super::quote;
-use super::source::write_qualifier;
 use super::token::{Keyword, TokenKind};
 
 /// Where SELECT INTO writes.

@@ -11,10 +11,12 @@
 
 use super::duration;
 use super::error::{ParseError, Position};
-use super::expr::{BinaryOp, Cast, EXPR_DEPTH_MAX, Expr, WildcardKind};
+use super::expr::{Cast, Expr, WildcardKind};
+use super::operator::BinaryOp;
 use super::parser::{Parser, unexpected};
 use super::quote;
 use super::token::{Keyword, Token, TokenKind};
+use crate::model::limits::EXPR_DEPTH_MAX;
 
 /// Chains of one `AND` or `OR` up to this many operands nest to the left as 1.x's do; longer ones
 /// are built balanced, which means and prints the same and keeps the tree low.

@@ -1,0 +1,99 @@
+//! The operators between two operands, and how tightly each binds.
+
+use std::fmt;
+
+/// Binary operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BinaryOp {
+    /// `+`
+    Add,
+    /// `-`
+    Sub,
+    /// `*`
+    Mul,
+    /// `/`
+    Div,
+    /// `%`
+    Mod,
+    /// `&`
+    BitwiseAnd,
+    /// `|`
+    BitwiseOr,
+    /// `^`
+    BitwiseXor,
+    /// `AND`
+    And,
+    /// `OR`
+    Or,
+    /// `=`
+    Eq,
+    /// `!=`, also written `<>`
+    Ne,
+    /// `=~`
+    EqRegex,
+    /// `!~`
+    NeRegex,
+    /// `<`
+    Lt,
+    /// `<=`
+    Le,
+    /// `>`
+    Gt,
+    /// `>=`
+    Ge,
+}
+
+impl BinaryOp {
+    /// Upper case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Sub => "-",
+            Self::Mul => "*",
+            Self::Div => "/",
+            Self::Mod => "%",
+            Self::BitwiseAnd => "&",
+            Self::BitwiseOr => "|",
+            Self::BitwiseXor => "^",
+            Self::And => "AND",
+            Self::Or => "OR",
+            Self::Eq => "=",
+            Self::Ne => "!=",
+            Self::EqRegex => "=~",
+            Self::NeRegex => "!~",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+        }
+    }
+
+    /// Higher binds tighter; equal ones associate to the left.
+    pub const fn precedence(self) -> u8 {
+        match self {
+            Self::Or => 1,
+            Self::And => 2,
+            Self::Eq
+            | Self::Ne
+            | Self::EqRegex
+            | Self::NeRegex
+            | Self::Lt
+            | Self::Le
+            | Self::Gt
+            | Self::Ge => 3,
+            Self::Add | Self::Sub | Self::BitwiseOr | Self::BitwiseXor => 4,
+            Self::Mul | Self::Div | Self::Mod | Self::BitwiseAnd => 5,
+        }
+    }
+
+    /// Whether it is `AND`, `OR` or a comparison.
+    pub const fn is_condition(self) -> bool {
+        self.precedence() <= 3
+    }
+}
+
+impl fmt::Display for BinaryOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
