@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::continuous::{self, Kept};
-use super::ddl::Job;
+use super::job::Job;
 use super::policies::{Policies, PolicyRow};
 use super::schema::{Registration, Schema};
 use crate::model::ids::PolicyId;
@@ -11,9 +10,12 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::continuous::ContinuousQuery;
 use crate::store::row;
 use crate::store::{RowCounts, Store, StoreError, Table};
 
+/// Keys of continuous queries among the `entry` rows; policies lie below.
+pub(super) const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
 /// Bits of a measurement's id inside its row's key; the policy's number lies above.
 const MEASUREMENT_BITS: u32 = 32;
 
@@ -99,6 +101,32 @@ struct PolicyHead {
     policy: Policy,
 }
 
+/// The row of a continuous query.
+#[derive(Clone, Debug)]
+pub struct ContinuousRow {
+    /// Its key.
+    pub(super) key: u64,
+    /// As it is stored: every run that moves its watermark rewrites it.
+    pub(super) query: ContinuousQuery,
+    /// After a run was started: not before this, nanoseconds. Not stored.
+    pub(super) not_before_ns: i64,
+    /// Runs in a row that failed. Not stored.
+    pub(super) failures: u32,
+}
+
+impl ContinuousRow {
+    /// Reads a row that lies at or above [`FIRST_CONTINUOUS_KEY`].
+    fn load(key: u64, head: &[u8]) -> Result<Self, StoreError> {
+        let query = row::read::<ContinuousQuery>(Table::Entry, key, head)?;
+        Ok(Self { key, query, not_before_ns: 0, failures: 0 })
+    }
+
+    /// When it is to run next, nanoseconds; `None`: never again.
+    pub(super) fn due_ns(&self, now_ns: i64) -> Option<i64> {
+        self.query.next_run_ns(now_ns).map(|next_ns| next_ns.max(self.not_before_ns))
+    }
+}
+
 /// Everything that a Database keeps.
 #[derive(Clone, Debug)]
 pub struct Rows {
@@ -109,7 +137,7 @@ pub struct Rows {
     /// The `job` rows by key.
     pub jobs: SortedMap<u64, Job>,
     /// The other `entry` rows, ascending by key.
-    pub continuous: Vec<Kept>,
+    pub continuous: Vec<ContinuousRow>,
     /// While one of them runs: when to look after it, nanoseconds. Not stored.
     pub busy_until_ns: Option<i64>,
     /// Rows read and written so far.
@@ -155,8 +183,9 @@ impl Rows {
         };
         rows.bill = Bill { saved, before };
         row::each(store, Table::Entry, &mut |number, head| {
-            if number >= continuous::FIRST_KEY {
-                return continuous::load(&mut rows, number, head);
+            if number >= FIRST_CONTINUOUS_KEY {
+                rows.continuous.push(ContinuousRow::load(number, head)?);
+                return Ok(());
             }
             let PolicyHead { policy } = row::read(Table::Entry, number, head)?;
             rows.policies.rows.push(PolicyRow { number, policy, schema: Schema::default() });

@@ -5,7 +5,7 @@
 //! Open ─▶ the new group's shards (of a generation that no edge is told of)
 //! Fence(T) ─▶ every old shard: writes and deletes at or after T wait
 //! per old shard: Summarise, then Scan ─▶ Append page by page; the job's row remembers how far
-//! PublishSplit (`ddl`): Configure ─▶ new and old shards, then the map with both groups
+//! PublishSplit (`push`): Configure ─▶ new and old shards, then the map with both groups
 //! ```
 //!
 //! What was copied stays in the old shards, hidden, until they have reclaimed it. Until the push
@@ -13,15 +13,14 @@
 //! whoever knows only the old map. A page that arrives after the push carries a generation that
 //! the new shards no longer take, so it cannot overwrite anything newer.
 
-use serde::{Deserialize, Serialize};
-
-use super::ddl::{Job, JobKind};
 use super::groups::{group_settings, new_group};
+use super::job::{Copying, Job, JobKind, Split};
+use super::object::{Database, Flight, Halt, Task};
 use super::policies::PolicyRow;
-use super::progress::{Question, next_question, request};
 use super::rows::{Change, Rows};
-use super::statements::Task;
-use super::{Database, Flight, Halt, copy};
+use super::split_copy;
+use super::split_progress::{Question, next_question, request};
+
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::{
     CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_PAGES_PER_EVENT_MAX,
@@ -38,47 +37,7 @@ use crate::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
 use crate::scan::request::ResumeKey;
 use crate::store::Store;
 
-/// A split as the job's row keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Split {
-    /// Key of the policy's row.
-    pub number: u64,
-    /// The group that is to become smaller.
-    pub group: u64,
-    /// Bytes of its fullest shard, as far as known.
-    pub bytes: u64,
-    /// `None` until a time was chosen.
-    pub copy: Option<Copying>,
-}
-
-/// How far the copying is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Copying {
-    /// The new group: from the chosen time to the end of the old one.
-    pub target: ShardGroup,
-    /// The generation of its shards until they are published.
-    pub generation: u64,
-    /// Position of the old shard that is being copied.
-    pub shard: u32,
-    /// The measurement that is next, or a later one.
-    pub measurement: u32,
-    /// Where its next page starts.
-    pub resume: Option<ResumeKey>,
-    /// Encoded bytes written so far.
-    pub bytes: u64,
-}
-
 impl Split {
-    /// A group whose size is to be asked.
-    pub fn of(number: u64, group: u64, bytes: u64) -> Self {
-        Self { number, group, bytes, copy: None }
-    }
-
-    /// The group that is being made.
-    pub fn target(&self) -> Option<&ShardGroup> {
-        self.copy.as_ref().map(|copy| &copy.target)
-    }
-
     /// The policy and the old group as published.
     pub fn find<'a>(&self, rows: &'a Rows) -> Option<(&'a PolicyRow, &'a ShardGroup)> {
         let row = rows.policies.rows.iter().find(|row| row.number == self.number)?;
@@ -138,12 +97,6 @@ impl Split {
         let from_ns = Some(target.range.start_ns);
         let fence = ToShard::Fence { split: target.id, from_ns };
         open.chain(group.shards.iter().map(|shard| (shard.clone(), fence.clone()))).collect()
-    }
-}
-
-impl Copying {
-    fn begin(target: ShardGroup, generation: u64) -> Self {
-        Self { target, generation, shard: 0, measurement: 0, resume: None, bytes: 0 }
     }
 }
 
@@ -307,7 +260,7 @@ impl<S: Store> Database<S> {
         };
         // A measurement that was dropped meanwhile needs no copy.
         let measurement = row.schema.by_id(id);
-        let frames = measurement.map(|m| copy::frames(m, groups, &copy.target));
+        let frames = measurement.map(|m| split_copy::frames(m, groups, &copy.target));
         let frames = frames.unwrap_or_default();
         let bytes: u64 = frames.iter().map(|(_, frame)| frame.len() as u64).sum();
         let requests = frames.into_iter().map(|(shard, frame)| {

@@ -1,11 +1,12 @@
 //! Requests that change more than this object: find what is unfinished, finish it, then store and
 //! drive their own job.
 
-use super::ddl::{self, Job, JobKind};
 use super::groups::new_group;
+use super::job::{Job, JobKind};
+use super::object::{Database, Flight, Halt, Next, Task};
 use super::policies::{self, PolicyRow, Settings, Verdict};
+use super::publish;
 use super::rows::{Change, Rows, Stage, State};
-use super::{Database, Flight, Halt, Next};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{DROPPED_MEASUREMENTS_MAX, JOB_FAILURES_MAX};
 use crate::model::shard_map::Policy;
@@ -17,16 +18,6 @@ use crate::protocol::database::{
 };
 use crate::protocol::host::Unavailable;
 use crate::store::Store;
-
-/// What a flight is for.
-pub(super) enum Task {
-    /// A request that is answered when it is so.
-    Request(ToDatabase),
-    /// The alarm's work on one job.
-    Job(u64),
-    /// The alarm found nothing to do.
-    Nothing,
-}
 
 /// Nothing is left to be done.
 const DONE: Halt = Halt::Reply(FromDatabase::Done);
@@ -152,7 +143,7 @@ impl<S: Store> Database<S> {
     fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>, Halt> {
         let Some(rows) = &self.rows else { return Err(Halt::Reply(FromDatabase::NotOpen)) };
         if rows.state.stage != Stage::Dropping {
-            let change = ddl::start_drop(rows, platform.now_ns());
+            let change = publish::start_drop(rows, platform.now_ns());
             self.apply(change)?;
         }
         Ok(self.statement_job())

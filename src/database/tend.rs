@@ -1,9 +1,9 @@
 //! What a Database does unasked: looks at the size of its groups, drops those that are too old.
 
-use super::ddl::{Job, JobKind};
+use super::job::{Job, JobKind, Split};
+use super::object::{Database, Halt};
 use super::rows::{Change, State};
-use super::split::{self, Split};
-use super::{Database, Halt};
+use super::split;
 use crate::model::limits::TEND_EVERY_NS;
 use crate::model::shard_map::Policy;
 use crate::model::time::MINUTE_NS;

@@ -1,8 +1,8 @@
 //! What one flight asks and has heard while it drives a split.
 
-use super::copy;
+use super::job::{Copying, Split};
 use super::rows::Rows;
-use super::split::{Copying, Split};
+use super::split_copy;
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
@@ -120,7 +120,7 @@ pub(super) fn next_question(
     };
     let resume = copy.resume.clone().filter(|_| id.0 == copy.measurement);
     progress.asked = Some((copy.clone(), id));
-    let scan = copy::scan(measurement, time, resume);
+    let scan = split_copy::scan(measurement, time, resume);
     Question::Ask(request(rows, source, &ToShard::Scan { query: 0, stamp, request: scan }))
 }
 

@@ -1,0 +1,236 @@
+//! The events of a Database: a request, a reply to one of its own messages, the alarm.
+
+use super::continuous;
+use super::job::{Job, JobKind};
+use super::object::{Database, Flight, Halt, Next, Task};
+use super::rows::Stage;
+use super::{publish, push};
+use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX};
+use crate::protocol::call::{CallFailure, Platform, Reply, Step};
+use crate::protocol::database::{Description, FromDatabase, ObjectStats, ToDatabase};
+use crate::protocol::envelope::{self, VERSION};
+use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::round::Request;
+use crate::protocol::shard::{FromShard, VerifyPage};
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::row::{self, Verified};
+
+impl<S: Store> Database<S> {
+    /// Turns a task's wish into a step; replies end the flight.
+    fn settle(
+        &mut self,
+        platform: &dyn Platform,
+        ticket: Ticket,
+        mut flight: Flight,
+        next: Next,
+    ) -> Step<Vec<u8>> {
+        let reply = match next {
+            Ok(requests) => {
+                let calls = flight.round.start(requests);
+                self.flights.insert(ticket, flight);
+                return Step::Calls(calls);
+            }
+            Err(Halt::Reply(reply)) => reply,
+            Err(Halt::Store(error)) => self.distrust(platform, &error),
+        };
+        Step::Done(envelope::encode_as(flight.version, &reply))
+    }
+
+    /// The next messages of a job; once all were answered it is published and `None` comes back.
+    pub(super) fn drive(
+        &mut self,
+        platform: &dyn Platform,
+        flight: &mut Flight,
+        key: u64,
+    ) -> Result<Option<Vec<Request>>, Halt> {
+        let Some(rows) = &mut self.rows else { return Ok(None) };
+        let Some(job) = rows.jobs.get(&key) else { return Ok(None) };
+        let answered = flight.work.filter(|(job, _)| *job == key).map_or(0, |(_, n)| n);
+        flight.work = Some((key, answered));
+        match job.kind.clone() {
+            JobKind::Split(split) => return self.drive_split(platform, flight, key, split),
+            JobKind::Tend => {
+                flight.task = Task::Nothing;
+                self.tend(platform, key)?;
+                return Ok(None);
+            }
+            _ => {}
+        }
+        let mut requests = push::requests(rows, &self.object, &job.kind);
+        if answered < requests.len() {
+            requests.drain(..answered);
+            requests.truncate(CALLS_PER_ROUND_MAX);
+            return Ok(Some(requests));
+        }
+        match publish::publish(rows, key, platform.now_ns()) {
+            Some(change) => rows.apply(&self.store, change)?,
+            None => {
+                self.store.wipe()?;
+                self.rows = None;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Judges a round's replies: every shard must have agreed.
+    fn learn(
+        &mut self,
+        platform: &dyn Platform,
+        flight: &mut Flight,
+        replies: Vec<Result<Vec<u8>, CallFailure>>,
+    ) -> Result<(), Halt> {
+        let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
+        let work = flight.work.and_then(|(key, _)| Some((key, jobs?.get(&key)?)));
+        if let Some((key, Job { kind: JobKind::Split(split), .. })) = work {
+            let split = (key, split.clone());
+            return self.learn_split(platform, flight, split, replies);
+        }
+        let count = replies.len();
+        for reply in replies {
+            let reply = envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from)?;
+            match reply {
+                // A shard that is gone or knows newer settings needs none of this any more.
+                FromShard::Done | FromShard::Stale => {}
+                FromShard::Unavailable(why) => return Err(why.into()),
+                _ => return Err(Unavailable::Unreachable("unexpected reply".to_owned()).into()),
+            }
+        }
+        if let Some((_, answered)) = &mut flight.work {
+            *answered += count;
+        }
+        Ok(())
+    }
+
+    /// Nothing is loaded: what is damaged could not be.
+    fn verify(&self) -> Result<FromDatabase, StoreError> {
+        Ok(match row::verify(&self.store)? {
+            Some(Verified { rows, bytes, damaged }) => {
+                FromDatabase::Verified(VerifyPage { blocks: rows, bytes, damaged, resume: None })
+            }
+            None => FromDatabase::NotOpen,
+        })
+    }
+
+    /// Requests that need no other object.
+    pub(super) fn answer(
+        &mut self,
+        platform: &dyn Platform,
+        message: &ToDatabase,
+    ) -> Result<Option<FromDatabase>, Halt> {
+        Ok(Some(match message {
+            // Shards of a split answer "stale" before the map is published: whoever is sent here by
+            // that waits for it.
+            ToDatabase::Describe if self.is_publishing_split()? => return Ok(None),
+            ToDatabase::Describe => {
+                let split_bytes = self.split_bytes;
+                let rows = self.open_rows()?;
+                let policies = &rows.policies.rows;
+                FromDatabase::Description(Description {
+                    generation: rows.state.generation,
+                    policies: policies.iter().map(|row| row.policy.clone()).collect(),
+                    default_policy: rows.state.default_policy,
+                    dropped_default: rows.state.dropped_default.clone(),
+                    schema_versions: policies.iter().map(|row| row.schema.version()).collect(),
+                    split_bytes,
+                })
+            }
+            ToDatabase::Schema { policy, after_version } => {
+                let Some(row) = self.open_rows()?.policies.by_id(*policy) else {
+                    return Ok(Some(FromDatabase::UnknownPolicy));
+                };
+                let (measurements, more) = row.schema.page(*after_version);
+                FromDatabase::Schema { measurements, version: row.schema.version(), more }
+            }
+            ToDatabase::Register { policy, sets } => {
+                let Some(row) = self.open_rows()?.policies.by_id(*policy) else {
+                    return Ok(Some(FromDatabase::UnknownPolicy));
+                };
+                let number = row.number;
+                let mut registration = row.schema.register(sets, &platform.limits());
+                let refusals = std::mem::take(&mut registration.refusals);
+                let version = registration.version();
+                if let Some(rows) = &mut self.rows {
+                    rows.register(&self.store, number, registration)?;
+                }
+                FromDatabase::Registered { refusals, version }
+            }
+            ToDatabase::Verify => self.verify()?,
+            ToDatabase::CreateContinuousQuery { query } => self.create_continuous(query)?,
+            ToDatabase::DropContinuousQuery { name } => self.drop_continuous(name)?,
+            ToDatabase::ContinuousQueries => self.list_continuous()?,
+            ToDatabase::Stats => {
+                let rows = self.open_rows()?;
+                let bill = rows.bill;
+                let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
+                let troubles = aside.map(Job::trouble).chain(continuous::troubles(rows)).collect();
+                let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64);
+                let measurements = measurements.sum();
+                let billed = bill.now(&self.store);
+                FromDatabase::Stats(ObjectStats {
+                    bytes_stored: self.store.bytes()?,
+                    rows_read: billed.rows_read,
+                    rows_written: billed.rows_written,
+                    measurements,
+                    troubles,
+                })
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl<S: Store> Host for Database<S> {
+    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
+        let ticket = self.ticket();
+        let (version, message) = match envelope::decode::<ToDatabase>(message) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let why = Unavailable::Unreachable(error.to_string());
+                let reply = envelope::encode(&FromDatabase::Unavailable(why));
+                return (ticket, Step::Done(reply));
+            }
+        };
+        let answer = self.answer(platform, &message);
+        let mut flight = Flight::new(version, Task::Request(message));
+        let next = match answer {
+            Ok(Some(reply)) => Err(Halt::Reply(reply)),
+            Ok(None) => self.go_on(platform, &mut flight),
+            Err(halt) => Err(halt),
+        };
+        (ticket, self.settle(platform, ticket, flight, next))
+    }
+
+    fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>> {
+        let Some(mut flight) = self.flights.remove(&ticket) else {
+            return Step::Calls(Vec::new());
+        };
+        let Some(replies) = flight.round.take(reply) else {
+            self.flights.insert(ticket, flight);
+            return Step::Calls(Vec::new());
+        };
+        let next = self.load().map_err(Halt::from);
+        let next = next.and_then(|()| self.learn(platform, &mut flight, replies));
+        let next = next.and_then(|()| self.go_on(platform, &mut flight));
+        self.settle(platform, ticket, flight, next)
+    }
+
+    fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+        let ticket = self.ticket();
+        self.look_again_ns = None;
+        let mut flight = Flight::new(VERSION, Task::Nothing);
+        let next = self.retry_due(platform, &mut flight);
+        (ticket, self.settle(platform, ticket, flight, next))
+    }
+
+    fn next_alarm_ns(&self) -> Option<i64> {
+        let jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
+        let due = jobs.filter(|job| job.failures < JOB_FAILURES_MAX).map(|job| job.due_ns);
+        let open = self.rows.iter().filter(|rows| rows.state.stage == Stage::Open);
+        due.chain(open.filter_map(continuous::next_due_ns)).chain(self.look_again_ns).min()
+    }
+
+    fn abandon(&mut self, ticket: Ticket) {
+        self.flights.remove(&ticket);
+    }
+}

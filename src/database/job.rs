@@ -1,0 +1,210 @@
+//! Jobs as their rows keep them: what is to be done to a database in more than one object.
+
+use serde::{Deserialize, Serialize};
+
+use super::policies::Settings;
+use crate::model::ids::{MeasurementId, ObjectId};
+use crate::model::limits::{JOB_RETRY_NS, WIPE_DELAY_NS};
+use crate::model::shard_map::{Policy, ShardGroup};
+use crate::scan::request::ResumeKey;
+
+/// A `job` row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What is to be done.
+    pub kind: JobKind,
+    /// When the alarm takes it up, nanoseconds.
+    pub due_ns: i64,
+    /// Times that the alarm tried.
+    pub failures: u32,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobKind {
+    /// Open the shards of a new policy, then publish it.
+    CreatePolicy {
+        /// Key of its row.
+        number: u64,
+        /// Whole, with its first group.
+        policy: Policy,
+        /// It becomes the default.
+        make_default: bool,
+        /// To be published.
+        generation: u64,
+    },
+    /// Push new settings, then publish them.
+    AlterPolicy {
+        /// Key of its row.
+        number: u64,
+        /// Complete.
+        settings: Settings,
+        /// It becomes the default.
+        make_default: bool,
+        /// To be published.
+        generation: u64,
+    },
+    /// Close the shards of a policy, then remove it.
+    DropPolicy {
+        /// Key of its row.
+        number: u64,
+        /// To be published.
+        generation: u64,
+    },
+    /// Retire the measurement's ids on every shard, then take it out of the schemas.
+    DropMeasurement {
+        /// Per policy that has it, the key of the policy's row and the id.
+        ids: Vec<(u64, MeasurementId)>,
+        /// To be published.
+        generation: u64,
+    },
+    /// Close every shard.
+    DropDatabase {
+        /// The last one.
+        generation: u64,
+    },
+    /// Look at the size of every group, drop those past their retention; comes back for ever.
+    Tend,
+    /// A group that may have to split: see [`super::split`].
+    Split(Split),
+    /// Push the ranges that a split leaves and makes, then publish the new group.
+    PublishSplit {
+        /// Which group, and what was made.
+        split: Split,
+        /// To be published.
+        generation: u64,
+    },
+    /// Lift the fence of a split that failed, and close what it made.
+    AbandonSplit {
+        /// Which group, and what was made.
+        split: Split,
+    },
+    /// Close the shards of the first groups of a policy, whose points are all too old; the group
+    /// after them takes over their range.
+    DropGroups {
+        /// Key of the policy's row.
+        number: u64,
+        /// How many.
+        groups: usize,
+        /// To be published.
+        generation: u64,
+    },
+    /// Wipe closed shards.
+    WipeShards {
+        /// Which.
+        shards: Vec<ObjectId>,
+    },
+    /// Wipe every shard, those that wait for it included, then this object with all its jobs.
+    WipeDatabase,
+}
+
+/// A split as the job's row keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// Key of the policy's row.
+    pub number: u64,
+    /// The group that is to become smaller.
+    pub group: u64,
+    /// Bytes of its fullest shard, as far as known.
+    pub bytes: u64,
+    /// `None` until a time was chosen.
+    pub copy: Option<Copying>,
+}
+
+/// How far the copying is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copying {
+    /// The new group: from the chosen time to the end of the old one.
+    pub target: ShardGroup,
+    /// The generation of its shards until they are published.
+    pub generation: u64,
+    /// Position of the old shard that is being copied.
+    pub shard: u32,
+    /// The measurement that is next, or a later one.
+    pub measurement: u32,
+    /// Where its next page starts.
+    pub resume: Option<ResumeKey>,
+    /// Encoded bytes written so far.
+    pub bytes: u64,
+}
+
+impl Job {
+    /// A job that somebody is about to do: the alarm waits before it helps.
+    pub fn started(kind: JobKind, now_ns: i64) -> Self {
+        Self { kind, due_ns: now_ns.saturating_add(JOB_RETRY_NS), failures: 0 }
+    }
+
+    /// A job that waits until messages sent before the drop are gone.
+    pub fn delayed(kind: JobKind, now_ns: i64) -> Self {
+        Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0 }
+    }
+
+    /// A job for the alarm, at once.
+    pub fn due(kind: JobKind, now_ns: i64) -> Self {
+        Self { kind, due_ns: now_ns, failures: 0 }
+    }
+
+    /// The alarm tries it: it comes back later, and later each time.
+    pub fn tried(&self, now_ns: i64) -> Self {
+        let failures = self.failures.saturating_add(1);
+        let wait_ns = JOB_RETRY_NS.saturating_mul(1 << failures.min(10));
+        Self { kind: self.kind.clone(), due_ns: now_ns.saturating_add(wait_ns), failures }
+    }
+
+    /// Says that it is set aside.
+    pub fn trouble(&self) -> String {
+        let what = match &self.kind {
+            JobKind::CreatePolicy { .. } => "opening a retention policy",
+            JobKind::AlterPolicy { .. } => "changing a retention policy",
+            JobKind::DropMeasurement { .. } => "dropping a measurement",
+            JobKind::DropPolicy { .. } => "dropping a retention policy",
+            JobKind::DropDatabase { .. } => "dropping the database",
+            JobKind::WipeShards { .. } | JobKind::WipeDatabase => "wiping dropped shards",
+            JobKind::Tend => "looking at the shard groups",
+            JobKind::Split(_) | JobKind::PublishSplit { .. } => "splitting a shard group",
+            JobKind::AbandonSplit { .. } => "undoing the split of a shard group",
+            JobKind::DropGroups { .. } => "dropping expired shard groups",
+        };
+        format!("{what} failed {} times", self.failures)
+    }
+
+    /// Whether it stands in the queue of statements, which is done one at a time.
+    pub fn is_statement(&self) -> bool {
+        !matches!(
+            self.kind,
+            JobKind::WipeShards { .. } | JobKind::WipeDatabase | JobKind::Tend | JobKind::Split(_)
+        )
+    }
+
+    /// Objects that it has made and that nobody was told of.
+    pub fn fresh(&self) -> &[ObjectId] {
+        match &self.kind {
+            JobKind::CreatePolicy { policy, .. } => {
+                policy.groups.first().map_or(&[], |group| &group.shards)
+            }
+            JobKind::Split(split)
+            | JobKind::PublishSplit { split, .. }
+            | JobKind::AbandonSplit { split } => split.target().map_or(&[], |group| &group.shards),
+            _ => &[],
+        }
+    }
+}
+
+impl Split {
+    /// A group whose size is to be asked.
+    pub fn of(number: u64, group: u64, bytes: u64) -> Self {
+        Self { number, group, bytes, copy: None }
+    }
+
+    /// The group that is being made.
+    pub fn target(&self) -> Option<&ShardGroup> {
+        self.copy.as_ref().map(|copy| &copy.target)
+    }
+}
+
+impl Copying {
+    /// Nothing is copied yet.
+    pub fn begin(target: ShardGroup, generation: u64) -> Self {
+        Self { target, generation, shard: 0, measurement: 0, resume: None, bytes: 0 }
+    }
+}

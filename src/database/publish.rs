@@ -1,0 +1,165 @@
+//! What a job changes in this object's rows once every shard has agreed, and how dropping starts.
+
+use super::groups::shards;
+use super::job::{Job, JobKind};
+use super::policies::Settings;
+use super::rows::{Change, Rows, Stage, State};
+use crate::model::ids::ObjectId;
+use crate::model::limits::SHARDS_PER_WIPE_MAX;
+use crate::model::shard_map::Policy;
+
+/// What a job changes once every message was answered; `None` wipes this object.
+pub(super) fn publish(rows: &Rows, key: u64, now_ns: i64) -> Option<Change> {
+    let mut change = Change { removed_jobs: vec![key], ..Change::default() };
+    let mut state = rows.state.clone();
+    match rows.jobs.get(&key).map(|job| &job.kind)? {
+        JobKind::CreatePolicy { number, policy, make_default, generation } => {
+            state.generation = *generation;
+            state.stage = Stage::Open;
+            if *make_default || state.dropped_default.as_ref() == Some(&policy.name) {
+                state.default_policy = Some(policy.id);
+                state.dropped_default = None;
+            }
+            change.policy = Some((*number, policy.clone()));
+        }
+        JobKind::AlterPolicy { number, settings, make_default, generation } => {
+            state.generation = *generation;
+            let policy = altered(rows, *number, settings);
+            if let Some(policy) = &policy
+                && *make_default
+            {
+                state.default_policy = Some(policy.id);
+                state.dropped_default = None;
+            }
+            change.policy = policy.map(|policy| (*number, policy));
+        }
+        JobKind::DropMeasurement { ids, generation } => {
+            state.generation = *generation;
+            for (number, id) in ids {
+                let row = rows.policies.rows.iter().find(|row| row.number == *number);
+                let marker = row.and_then(|row| row.schema.marker(*id));
+                change.dropped.extend(marker.map(|marker| (*number, marker)));
+            }
+        }
+        JobKind::DropPolicy { number, generation } => {
+            state.generation = *generation;
+            let row = rows.policies.rows.iter().find(|row| row.number == *number);
+            if state.default_policy == row.map(|row| row.policy.id) {
+                state.default_policy = None;
+                state.dropped_default = row.map(|row| row.policy.name.clone());
+            }
+            let mut gone: Vec<ObjectId> =
+                row.into_iter().flat_map(|row| shards(&row.policy)).cloned().collect();
+            for (&key, job) in &rows.jobs {
+                if matches!(&job.kind, JobKind::Split(split) if split.number == *number) {
+                    gone.extend_from_slice(job.fresh());
+                    change.removed_jobs.push(key);
+                }
+            }
+            wipe_later(&mut change, &mut state, &gone, now_ns);
+            change.removed_policy = Some(*number);
+        }
+        JobKind::DropDatabase { generation } => {
+            state.generation = *generation;
+            change.jobs.push((state.next_job, Job::delayed(JobKind::WipeDatabase, now_ns)));
+            state.next_job += 1;
+        }
+        kind @ (JobKind::PublishSplit { .. }
+        | JobKind::AbandonSplit { .. }
+        | JobKind::DropGroups { .. }) => {
+            publish_groups(rows, kind, &mut change, &mut state, now_ns);
+        }
+        JobKind::Tend | JobKind::Split(_) | JobKind::WipeShards { .. } => return Some(change),
+        JobKind::WipeDatabase => return None,
+    }
+    change.state = Some(state);
+    Some(change)
+}
+
+/// [`publish`] for a job that changes the groups of a policy.
+fn publish_groups(
+    rows: &Rows,
+    kind: &JobKind,
+    change: &mut Change,
+    state: &mut State,
+    now_ns: i64,
+) {
+    match kind {
+        JobKind::PublishSplit { split, generation } => {
+            state.generation = *generation;
+            change.policy = split.published(rows);
+        }
+        JobKind::AbandonSplit { split } => {
+            let fresh = split.target().map_or(&[][..], |group| &group.shards);
+            wipe_later(change, state, fresh, now_ns);
+            change.policy = split.marked(rows, split.bytes.saturating_mul(2));
+        }
+        JobKind::DropGroups { number, groups, generation } => {
+            state.generation = *generation;
+            if let Some((gone, policy)) = without_first(rows, *number, *groups) {
+                wipe_later(change, state, &gone, now_ns);
+                change.policy = Some((*number, policy));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The change that starts dropping the database. It takes the place of an unfinished statement,
+/// whose fresh shards nobody will ever be told of.
+pub(super) fn start_drop(rows: &Rows, now_ns: i64) -> Change {
+    let mut change = Change::default();
+    let mut state = rows.state.clone();
+    state.stage = Stage::Dropping;
+    for (&key, job) in &rows.jobs {
+        if job.is_statement() || matches!(job.kind, JobKind::Tend | JobKind::Split(_)) {
+            change.removed_jobs.push(key);
+            wipe_later(&mut change, &mut state, job.fresh(), now_ns);
+        }
+    }
+    // Above every generation that a shard may have been told.
+    let kind = JobKind::DropDatabase { generation: state.generation + 2 };
+    change.jobs.push((state.next_job, Job::started(kind, now_ns)));
+    state.next_job += 1;
+    change.state = Some(state);
+    change
+}
+
+/// Jobs that wipe these objects once messages sent before now are gone.
+fn wipe_later(change: &mut Change, state: &mut State, gone: &[ObjectId], now_ns: i64) {
+    for shards in gone.chunks(SHARDS_PER_WIPE_MAX) {
+        let kind = JobKind::WipeShards { shards: shards.to_vec() };
+        change.jobs.push((state.next_job, Job::delayed(kind, now_ns)));
+        state.next_job += 1;
+    }
+}
+
+/// A policy without its first groups, and their shards.
+pub(super) fn without_first(
+    rows: &Rows,
+    number: u64,
+    groups: usize,
+) -> Option<(Vec<ObjectId>, Policy)> {
+    let row = rows.policies.rows.iter().find(|row| row.number == number)?;
+    let mut policy = row.policy.clone();
+    if groups >= policy.groups.len() {
+        return None;
+    }
+    let gone = policy.groups.drain(..groups).flat_map(|group| group.shards).collect();
+    if let Some(heir) = policy.groups.first_mut() {
+        heir.range.start_ns = i64::MIN;
+    }
+    Some((gone, policy))
+}
+
+/// The policy as the job will publish it.
+pub(super) fn altered(rows: &Rows, number: u64, settings: &Settings) -> Option<Policy> {
+    let row = rows.policies.rows.iter().find(|row| row.number == number)?;
+    Some(Policy {
+        name: settings.name.clone(),
+        duration_ns: settings.duration_ns,
+        replica_n: settings.replica_n,
+        shard_group_duration_ns: settings.shard_group_duration_ns,
+        ..row.policy.clone()
+    })
+}
