@@ -9,30 +9,10 @@ use super::group::{GroupRun, Progress};
 use super::plan::{Node, Plan, PlannedScan};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
+use crate::model::limits::STREAMS_AHEAD_MAX;
 use crate::scan::page::ScanPage;
-use crate::scan::request::ScanRequest;
 
-/// Streams of later measurements that are asked for their first page ahead of time, so that a
-/// statement over many measurements is not one round trip for each. Each holds one page.
-const STREAMS_AHEAD: usize = 16;
-
-/// One shard's answer to one scan of the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId {
-    /// Position in [`Plan::scans`].
-    pub scan: u32,
-    /// Which of that scan's shards, counting from 0.
-    pub shard: u32,
-}
-
-/// A page that is needed before the executor can go on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StreamNeed {
-    /// Whom to ask; the page comes back under the same id.
-    pub stream: StreamId,
-    /// What to ask, resume key included.
-    pub request: ScanRequest,
-}
+pub use super::stream::{StreamId, StreamNeed};
 
 /// What the executor wants or has.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +34,7 @@ struct InputRun {
 }
 
 /// Executes one plan. Memory: one page per stream of the current measurement, the windows of the
-/// current group, and the first pages of `STREAMS_AHEAD` streams after it.
+/// current group, and the first pages of `STREAMS_AHEAD_MAX` streams after it.
 #[derive(Debug)]
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
@@ -251,15 +231,15 @@ impl Executor {
     fn first_needs(&self) -> Vec<StreamNeed> {
         let mut needs = Vec::new();
         // What is handed on as it comes, comes one measurement after the other.
-        let mut ahead = if self.is_streamed() { STREAMS_AHEAD } else { 0 };
+        let mut ahead = if self.is_streamed() { STREAMS_AHEAD_MAX } else { 0 };
         for (index, run) in self.inputs.iter().enumerate() {
             for stream in run.feeds.iter().flatten() {
-                if stream.front() == Front::Missing && (index == 0 || ahead < STREAMS_AHEAD) {
+                if stream.front() == Front::Missing && (index == 0 || ahead < STREAMS_AHEAD_MAX) {
                     ahead += usize::from(index > 0);
                     needs.push(stream.need());
                 }
             }
-            if ahead >= STREAMS_AHEAD {
+            if ahead >= STREAMS_AHEAD_MAX {
                 break;
             }
         }

@@ -3,19 +3,18 @@
 use std::rc::Rc;
 
 use super::error::QueryError;
-use super::executor::StreamNeed;
 use super::operators::fill;
 use super::operators::fill_rows::RowFill;
+use super::operators::gather::GatherRun;
 use super::operators::join;
 use super::operators::limit::Limiter;
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge};
 use super::operators::partials::PartialMerge;
 use super::operators::series::CallSeries;
-use super::operators::whole::WholeRun;
 use super::plan::{Base, Binding, CallPlan, FeedKind, Node, SlotSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
-use super::stream::Stream;
+use super::stream::{Stream, StreamNeed};
 use super::transforms::{self, Piece};
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::value::FieldValue;
@@ -45,10 +44,10 @@ enum FeedRun {
 /// A call whose values come from rows, in progress.
 #[derive(Debug)]
 struct CallRun {
-    streams: Vec<Box<dyn transforms::Stream>>,
+    streams: Vec<Box<dyn transforms::Transformation>>,
     limiter: Limiter,
     /// The window at hand of a function that needs all its values.
-    whole: WholeRun,
+    gathered: GatherRun,
     /// What it has come to so far.
     series: Option<CallSeries>,
 }
@@ -81,7 +80,7 @@ impl GroupRun {
         let calls = node.calls.iter().map(|call| CallRun {
             streams: call.transforms.iter().map(transforms::Transform::start).collect(),
             limiter,
-            whole: WholeRun::default(),
+            gathered: GatherRun::default(),
             series: None,
         });
         Self {
@@ -176,7 +175,7 @@ impl GroupRun {
                 match next {
                     Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
                     Merged::End => {
-                        self.finish_whole(node, index)?;
+                        self.finish_gathered(node, index)?;
                         return Ok(Some(Progress::End));
                     }
                     Merged::Batch(batch) => {
@@ -203,8 +202,8 @@ impl GroupRun {
         let Some(feed) = node.feeds.get(feed) else { return Ok(None) };
         for &index in &feed.calls {
             let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else { continue };
-            if let (Base::Whole(whole), Some(call)) = (&plan.base, self.calls.get_mut(index)) {
-                call.whole.push(node, plan, whole, &batch)?;
+            if let (Base::Gather(gather), Some(call)) = (&plan.base, self.calls.get_mut(index)) {
+                call.gathered.push(node, plan, gather, &batch)?;
                 continue;
             }
             let Some(Some(column)) = batch.slots.get(plan.slot) else { continue };
@@ -232,15 +231,15 @@ impl GroupRun {
     }
 
     /// Settles the calls of a feed of rows that waited for the last one.
-    fn finish_whole(&mut self, node: &Node, feed: usize) -> Result<(), QueryError> {
+    fn finish_gathered(&mut self, node: &Node, feed: usize) -> Result<(), QueryError> {
         let calls = node.feeds.get(feed).map_or(&[][..], |feed| feed.calls.as_slice());
         for &index in calls {
             let (Some(plan), Some(call)) = (node.calls.get(index), self.calls.get_mut(index))
             else {
                 continue;
             };
-            if let Base::Whole(whole) = &plan.base
-                && let Some(series) = call.whole.finish(node, plan, whole)
+            if let Base::Gather(gather) = &plan.base
+                && let Some(series) = call.gathered.finish(node, plan, gather)
             {
                 self.settle(node, index, series)?;
             }
@@ -273,9 +272,9 @@ impl GroupRun {
         if from == to {
             return None;
         }
-        let whole = from == 0 && to == batch.times_ns.len();
+        let is_all = from == 0 && to == batch.times_ns.len();
         let rows: Vec<u32> = (from as u32..to as u32).collect();
-        let mut slots: Vec<Option<Column>> = if whole {
+        let mut slots: Vec<Option<Column>> = if is_all {
             batch.slots
         } else {
             batch.slots.iter().map(|slot| slot.as_ref().map(|c| c.gather(&rows))).collect()

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use super::data_type::DataType;
 use super::operators::fill::FillPlan;
-use super::operators::whole::WholePlan;
 use super::scalar::Scalar;
 use super::source::SourceName;
 use super::transforms::Transform;
@@ -12,6 +11,7 @@ use crate::influxql::ast::Target;
 use crate::model::ids::ColumnId;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::{FieldType, FieldValue};
+use crate::scan::gathered::GatheredFunction;
 use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 
 /// A statement ready to be executed.
@@ -171,9 +171,36 @@ pub(crate) enum Base {
     /// Merged from the shards' partial states.
     Merge(AggregateFunction),
     /// From all values of each window at once.
-    Whole(WholePlan),
+    Gather(GatherPlan),
     /// Nothing: the values of the field itself.
     Values,
+}
+
+/// A function, and what is done with its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GatherPlan {
+    /// Which function.
+    pub(crate) function: GatheredFunction,
+    /// Only how many rows it answers with: `count(distinct(x))`.
+    pub(crate) counted: bool,
+    /// Slots of the tag arguments of `top` and `bottom`, if there are arguments at all: one that
+    /// is a field is like a tag that no series has (1.x groups by it).
+    pub(crate) tags: Option<Vec<usize>>,
+    /// For `sample`: the slots of all tags, which say what series a row is of, and a hash of each
+    /// tag's name.
+    pub(crate) series: Vec<(usize, u64)>,
+}
+
+impl GatherPlan {
+    /// Whether rows keep the time of their points whatever the windows.
+    pub(crate) fn keeps_times(&self) -> bool {
+        matches!(
+            self.function,
+            GatheredFunction::Top(_)
+                | GatheredFunction::Bottom(_)
+                | GatheredFunction::Sample { .. }
+        )
+    }
 }
 
 /// A kind of scan that each input is asked for.

@@ -2,10 +2,27 @@
 
 use std::collections::VecDeque;
 
-use super::executor::{StreamId, StreamNeed};
 use super::plan::Binding;
 use crate::scan::page::{Group, GroupData, ScanPage};
 use crate::scan::request::{ResumeKey, ScanRequest};
+
+/// One shard's answer to one scan of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    /// Position in [`Plan::scans`](super::plan::Plan::scans).
+    pub scan: u32,
+    /// Which of that scan's shards, counting from 0.
+    pub shard: u32,
+}
+
+/// A page that is needed before the executor can go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamNeed {
+    /// Whom to ask; the page comes back under the same id.
+    pub stream: StreamId,
+    /// What to ask, resume key included.
+    pub request: ScanRequest,
+}
 
 /// Where the next page starts.
 #[derive(Debug)]

@@ -1,25 +1,10 @@
-//! What an aggregate or selector looks like to the driver, and which function is which.
+//! What an aggregate or selector looks like to the driver of a scan.
 
-use super::aggregates::count::CountAccumulator;
-use super::aggregates::fold::Fold;
-use super::aggregates::mean::Mean;
-use super::aggregates::spread::Spread;
-use super::aggregates::stddev::Stddev;
-use super::aggregates::sum::Sum;
 use super::dense::{Dense, Neighbours};
 use super::error::ScanError;
-use super::page::PartialColumn;
-use super::partial::Finished;
-use super::request::{AggregateCall, AggregateFunction};
-use super::selectors::extremes::Extremes;
-use super::selectors::first::First;
-use super::selectors::last::Last;
-use super::selectors::max::Max;
-use super::selectors::met::Met;
-use super::selectors::min::Min;
-use super::selectors::selected::Selected;
+use super::page::{BesideColumn, PartialColumn};
 use super::spans::Span;
-use crate::model::value::FieldType;
+use crate::batch::column::Column;
 
 /// The states of one call over the windows of one group, by slot. A slot without a value has no
 /// state: it is in no answer.
@@ -46,49 +31,15 @@ pub(super) trait Accumulator {
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished;
 }
 
-/// An empty accumulator for `call`.
-///
-/// # Errors
-/// [`ScanError::Input`] when the function does not take the input's type.
-pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, ScanError> {
-    use AggregateFunction::{Count, First as F, Last as L, Max as Ma, Mean as Me, Min as Mi};
-    use AggregateFunction::{Spread as Sp, Stddev as St, Sum as Su};
-    use FieldType::{Boolean, Float, Integer, Unsigned};
-    // A cast that leaves no value is answered with no value of any type.
-    let field_type = call.input.output_type().unwrap_or(Float);
-    let beside = || call.beside.clone();
-    Ok(match (call.function, field_type) {
-        (Count, _) => Box::new(CountAccumulator::default()),
-        (Su, Float) => Box::new(Fold::<Sum, f64>::default()),
-        (Su, Integer) => Box::new(Fold::<Sum, i64>::default()),
-        (Su, Unsigned) => Box::new(Fold::<Sum, u64>::default()),
-        (Me, Float) => Box::new(Fold::<Mean, f64>::default()),
-        (Me, Integer) => Box::new(Fold::<Mean, i64>::default()),
-        (Me, Unsigned) => Box::new(Fold::<Mean, u64>::default()),
-        (Sp, Float) => Box::new(Fold::<Spread, f64>::default()),
-        (Sp, Integer) => Box::new(Fold::<Spread, i64>::default()),
-        (Sp, Unsigned) => Box::new(Fold::<Spread, u64>::default()),
-        (St, Float) => Box::new(Fold::<Stddev, f64>::default()),
-        (St, Integer) => Box::new(Fold::<Stddev, i64>::default()),
-        (St, Unsigned) => Box::new(Fold::<Stddev, u64>::default()),
-        (Mi | Ma, Float) if call.beside.is_empty() => Box::new(Extremes::<f64>::new(call.function)),
-        (Mi | Ma, Integer) if call.beside.is_empty() => {
-            Box::new(Extremes::<i64>::new(call.function))
-        }
-        (Mi | Ma, Unsigned) if call.beside.is_empty() => {
-            Box::new(Extremes::<u64>::new(call.function))
-        }
-        (Mi, Float | Integer | Unsigned | Boolean) => {
-            Box::new(Selected::<Min>::new(field_type, beside()))
-        }
-        (Ma, Float | Integer | Unsigned | Boolean) => {
-            Box::new(Selected::<Max>::new(field_type, beside()))
-        }
-        (F, _) => Box::new(Selected::<First>::new(field_type, beside())),
-        (L, _) => Box::new(Selected::<Last>::new(field_type, beside())),
-        (AggregateFunction::Met { latest, by_text }, _) => {
-            Box::new(Met::new((latest, by_text), field_type, beside()))
-        }
-        (function, field_type) => return Err(ScanError::Input { function, field_type }),
-    })
+/// The answers of one call over one group, one per window that has a value, in order of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// Start of each window, nanoseconds.
+    pub windows_ns: Vec<i64>,
+    /// The function's value; NaN where it has none (stddev of one value).
+    pub values: Column,
+    /// Selectors: the time of the selected point, nanoseconds.
+    pub times_ns: Option<Vec<i64>>,
+    /// Selectors: the columns taken beside the selected point, in the order of the call.
+    pub beside: Vec<BesideColumn>,
 }

@@ -2,11 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::PageLimits;
 use super::error::ScanError;
 use super::group_rows::{Full, GroupRows, ROWS_PER_PAGE_MAX};
 use super::group_states::GroupStates;
-use super::page::{Group, GroupData, ScanPage};
+use super::page::{Group, GroupData, PageLimits, ScanPage};
 use super::predicate::{self, Filter};
 use super::request::{Beside, Output, ResumeKey, ScanRequest};
 use super::series_index::{Selection, SeriesIndex};

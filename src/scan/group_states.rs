@@ -1,8 +1,9 @@
 //! The partial states of one group while its series are read, within the bytes left on the page.
 
-use super::accumulator::{Accumulator, accumulator};
+use super::accumulator::Accumulator;
 use super::dense::{Chosen, Neighbours};
 use super::error::ScanError;
+use super::factory::accumulator;
 use super::input;
 use super::page::GroupData;
 use super::predicate::Mask;

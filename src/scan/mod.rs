@@ -11,6 +11,8 @@ mod aggregates;
 mod dense;
 mod driver;
 pub mod error;
+mod factory;
+pub mod gathered;
 mod group_rows;
 mod group_states;
 mod input;
@@ -26,7 +28,6 @@ mod spans;
 mod summary;
 mod summary_cursor;
 mod walk;
-pub mod whole;
 pub mod window;
 
 use error::ScanError;
@@ -34,15 +35,7 @@ use page::{ScanPage, SummaryPage};
 use request::{ScanRequest, SummaryRequest};
 use source::Source;
 
-/// When a page is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageLimits {
-    /// Encoded bytes of the page. A single row or window may exceed it, nothing else.
-    pub bytes: usize,
-    /// Encoded bytes that the source may decode for one page ([`source::ReadStats`]); the scan
-    /// stops at the first border of series or rows behind it.
-    pub decoded_bytes: u64,
-}
+pub use page::PageLimits;
 
 /// One page of the answer to `request`, starting where `request.resume` says.
 ///

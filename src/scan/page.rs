@@ -5,6 +5,16 @@ use super::source::ReadStats;
 use crate::batch::column::{Column, StringColumn};
 use crate::model::ids::{ColumnId, MeasurementId};
 
+/// When a page is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimits {
+    /// Encoded bytes of the page. A single row or window may exceed it, nothing else.
+    pub bytes: usize,
+    /// Encoded bytes that the source may decode for one page ([`ReadStats`]); the scan stops at the
+    /// first border of series or rows behind it.
+    pub decoded_bytes: u64,
+}
+
 /// One page of a scan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScanPage {

@@ -1,24 +1,13 @@
 //! Merges the partial states of pages and shards and finishes them: the edge's half of a scan.
 
-use super::accumulator::{Accumulator, accumulator};
+use super::accumulator::Accumulator;
 use super::error::ScanError;
-use super::page::{BesideColumn, PartialColumn};
+use super::factory::accumulator;
+use super::page::PartialColumn;
 use super::request::AggregateCall;
 use super::spans::Slots;
-use crate::batch::column::Column;
 
-/// The answers of one call over one group, one per window that has a value, in order of time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finished {
-    /// Start of each window, nanoseconds.
-    pub windows_ns: Vec<i64>,
-    /// The function's value; NaN where it has none (stddev of one value).
-    pub values: Column,
-    /// Selectors: the time of the selected point, nanoseconds.
-    pub times_ns: Option<Vec<i64>>,
-    /// Selectors: the columns taken beside the selected point, in the order of the call.
-    pub beside: Vec<BesideColumn>,
-}
+pub use super::accumulator::Finished;
 
 /// The states of one call over one group, from any number of pages and shards in any order.
 pub struct Merge {

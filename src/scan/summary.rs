@@ -2,9 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::PageLimits;
 use super::error::ScanError;
-use super::page::{MeasurementSummary, SummaryPage};
+use super::page::{MeasurementSummary, PageLimits, SummaryPage};
 use super::predicate::Filter;
 use super::request::{Predicate, SummaryRequest, SummaryWant};
 use super::series_index::{Place, Selection, SeriesIndex};

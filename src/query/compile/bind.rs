@@ -1,7 +1,7 @@
 //! A node's needs to scan requests on the columns of one measurement.
 
-use super::lower::{Found, Origin};
 use super::predicate;
+use super::prepare::{Found, Origin};
 use crate::influxql::ast::Expr;
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;

@@ -13,12 +13,12 @@ use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions::{DefaultFill, Execution, Function, Gathered, Kind, Output};
 use crate::query::operators::fill::FillPlan;
-use crate::query::operators::whole::{self, WholePlan};
-use crate::query::plan::{Base, CallPlan, FeedKind, Slot};
+use crate::query::operators::gather;
+use crate::query::plan::{Base, CallPlan, FeedKind, GatherPlan, Slot};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::Transform;
+use crate::scan::gathered::GatheredFunction;
 use crate::scan::request::{AggregateFunction, Window};
-use crate::scan::whole::WholeFunction;
 
 /// Output expressions and what they stand on.
 pub(crate) struct Built {
@@ -45,7 +45,7 @@ impl Base {
     pub(crate) fn feed_kind(&self) -> FeedKind {
         match self {
             Self::Merge(_) => FeedKind::Partials,
-            Self::Whole(_) | Self::Values => FeedKind::Rows,
+            Self::Gather(_) | Self::Values => FeedKind::Rows,
         }
     }
 }
@@ -197,10 +197,10 @@ impl<'a> CallBuilder<'a> {
         &mut self,
         function: &Function,
         args: &'e [Expr],
-    ) -> Option<(WholePlan, &'e Expr)> {
+    ) -> Option<(GatherPlan, &'e Expr)> {
         let plain =
-            |function| WholePlan { function, counted: false, tags: None, series: Vec::new() };
-        let counted = || WholePlan { counted: true, ..plain(WholeFunction::Distinct) };
+            |function| GatherPlan { function, counted: false, tags: None, series: Vec::new() };
+        let counted = || GatherPlan { counted: true, ..plain(GatheredFunction::Distinct) };
         let first = args.first()?;
         let gathered = match (function.execution, first) {
             (Execution::Gathered(gathered), _) => gathered,
@@ -212,30 +212,30 @@ impl<'a> CallBuilder<'a> {
             _ => return None,
         };
         let plan = match (gathered, args) {
-            (Gathered::Median, _) => plain(WholeFunction::Median),
-            (Gathered::Mode, _) => plain(WholeFunction::Mode),
-            (Gathered::Distinct, _) => plain(WholeFunction::Distinct),
+            (Gathered::Median, _) => plain(GatheredFunction::Median),
+            (Gathered::Mode, _) => plain(GatheredFunction::Mode),
+            (Gathered::Distinct, _) => plain(GatheredFunction::Distinct),
             (Gathered::CountOfSketch, [Expr::Call { name, args }]) if name == "sum_hll" => {
                 return Some((counted(), args.first()?));
             }
             (Gathered::Sample, [_, Expr::IntegerLiteral(count)]) => {
                 let count = u32::try_from(*count).unwrap_or(u32::MAX);
                 let series = self.series_slots();
-                WholePlan { series, ..plain(WholeFunction::Sample { count, seed: 0 }) }
+                GatherPlan { series, ..plain(GatheredFunction::Sample { count, seed: 0 }) }
             }
             (Gathered::Percentile, [_, Expr::IntegerLiteral(rank)]) => {
-                plain(WholeFunction::Percentile(*rank as f64))
+                plain(GatheredFunction::Percentile(*rank as f64))
             }
             (Gathered::Percentile, [_, Expr::NumberLiteral(rank)]) => {
-                plain(WholeFunction::Percentile(*rank))
+                plain(GatheredFunction::Percentile(*rank))
             }
             (Gathered::Top, [_, tags @ .., Expr::IntegerLiteral(count)]) => {
                 let count = u32::try_from(*count).unwrap_or(u32::MAX);
-                WholePlan { tags: self.tag_slots(tags), ..plain(WholeFunction::Top(count)) }
+                GatherPlan { tags: self.tag_slots(tags), ..plain(GatheredFunction::Top(count)) }
             }
             (Gathered::Bottom, [_, tags @ .., Expr::IntegerLiteral(count)]) => {
                 let count = u32::try_from(*count).unwrap_or(u32::MAX);
-                WholePlan { tags: self.tag_slots(tags), ..plain(WholeFunction::Bottom(count)) }
+                GatherPlan { tags: self.tag_slots(tags), ..plain(GatheredFunction::Bottom(count)) }
             }
             _ => return None,
         };
@@ -253,18 +253,18 @@ impl<'a> CallBuilder<'a> {
     fn gathered_call(
         &mut self,
         function: &Function,
-        plan: WholePlan,
+        plan: GatherPlan,
         argument: &Expr,
     ) -> Result<CallPlan, QueryError> {
         let (slot, data_type) = self.argument(function, argument)?;
         // A median or a count has its type whatever it is of.
-        let own = plan.counted || plan.function == WholeFunction::Median;
+        let own = plan.counted || plan.function == GatheredFunction::Median;
         let input = data_type.field_type().or(own.then_some(FieldType::Float));
-        let output = input.map(|input| whole::output_type(&plan, input));
+        let output = input.map(|input| gather::output_type(&plan, input));
         Ok(CallPlan {
             fill: self.fill(function.fill, output),
             missing: self.missing(output),
-            ..CallPlan::new(Base::Whole(plan), slot)
+            ..CallPlan::new(Base::Gather(plan), slot)
         })
     }
 

@@ -6,8 +6,8 @@
 //! measurements found here have rows, and leaves out those that have none. Numbers of different
 //! types do not clash, since they become one another.
 
-use super::PolicyView;
-use super::lower;
+use super::context::PolicyView;
+use super::prepare;
 use crate::influxql::ast::{Expr, SelectStatement, Source};
 use crate::model::schema::MeasurementSchema;
 use crate::model::sorted_map::SortedMap;
@@ -79,7 +79,7 @@ fn collect<'a>(
         let Some(position) = policies.iter().position(|view| view.name == name) else { continue };
         let schema = policies.get(position).map(|view| view.schema);
         for (name, schema) in
-            schema.into_iter().flat_map(|s| lower::named(measurement, s).unwrap_or_default())
+            schema.into_iter().flat_map(|s| prepare::named(measurement, s).unwrap_or_default())
         {
             read.insert((position, name.to_owned()), schema);
         }

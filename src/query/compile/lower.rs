@@ -1,137 +1,23 @@
-//! A checked SELECT and its schemas to a plan.
+//! A SELECT whose names are known to a plan.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::bind::{self, Bound};
 use super::calls::{self, CallBuilder};
-use super::expand;
 use super::names;
+use super::prepare::{Found, Measurements, Origin, Prepared};
 use super::resolve::{self, Names};
 use super::statement::Checked;
-use super::subquery::{self, Offered};
-use super::{Context, PolicyView};
-use crate::influxql::ast::{Expr, Field, Fill, Measurement, MeasurementName, Source};
-use crate::model::regex::Pattern;
-use crate::model::schema::{MeasurementSchema, PolicySchema};
+use super::subquery;
+use crate::influxql::ast::{Expr, Field, Fill};
+use crate::model::schema::MeasurementSchema;
 use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
-use crate::query::functions;
 use crate::query::plan::{Base, Feed, FeedKind, Input, Node, PlannedScan, Subquery};
 use crate::scan::request::Window;
-
-/// The measurements of FROM, by name; one name may stand in several policies and subqueries.
-type Measurements<'a> = SortedMap<String, Vec<Found<'a>>>;
-
-/// Something of FROM that has rows.
-#[derive(Clone, Debug)]
-pub(crate) struct Found<'a> {
-    pub(crate) origin: Origin<'a>,
-    /// A subquery: whether it is read for functions that want the window before.
-    pub(crate) before: Option<bool>,
-    /// Its columns.
-    pub(crate) schema: Cow<'a, MeasurementSchema>,
-}
-
-/// Where it is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Origin<'a> {
-    Policy(&'a PolicyView<'a>),
-    /// Position among the statement's subqueries.
-    Subquery(usize),
-}
-
-/// A statement whose names are known.
-pub(crate) struct Prepared<'a> {
-    checked: &'a Checked<'a>,
-    measurements: Measurements<'a>,
-    known: Names,
-    /// Expanded, with the columns that top() and bottom() bring, and whether it is one of those.
-    shown: Vec<(Field, bool)>,
-    group_keys: Vec<String>,
-    subqueries: Vec<Prepared<'a>>,
-    buckets_max: u64,
-}
-
-/// Finds what every name means, innermost statements first.
-///
-/// # Errors
-/// [`QueryError`]
-pub(crate) fn prepare<'a>(
-    checked: &'a Checked<'a>,
-    context: &'a Context<'a>,
-) -> Result<Prepared<'a>, QueryError> {
-    let subqueries = checked.subqueries.iter().map(|inner| prepare(inner, context));
-    let subqueries = subqueries.collect::<Result<Vec<_>, QueryError>>()?;
-    let measurements = measurements(checked, context)?;
-    let mut known = Names::default();
-    for found in measurements.values().flatten() {
-        known.add_measurement(&found.schema);
-    }
-    for inner in &subqueries {
-        subquery::add_names(inner, &mut known)?;
-    }
-    let mut fields = checked.fields.clone();
-    if checked.reads_only_subqueries() {
-        fields.iter_mut().for_each(|field| uncast(&mut field.expr));
-    }
-    fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
-    let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known)?;
-    for field in &fields {
-        resolve::type_of(&field.expr, &known)?;
-    }
-    let shown = with_tag_arguments(&fields);
-    let buckets_max = context.buckets_max;
-    Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max })
-}
-
-/// 1.x reads the columns of subqueries as they are, whatever a cast says.
-fn uncast(expr: &mut Expr) {
-    match expr {
-        Expr::VarRef { cast, .. } => *cast = None,
-        Expr::Binary { left, right, .. } => {
-            uncast(left);
-            uncast(right);
-        }
-        Expr::Paren(inner) => uncast(inner),
-        Expr::Call { args, .. } => args.iter_mut().for_each(uncast),
-        _ => {}
-    }
-}
-
-impl Prepared<'_> {
-    /// The columns after time as the statement around it sees them. Tags that `top` and `bottom`
-    /// are given have no column of their own there, only their name where nothing else has it.
-    ///
-    /// # Errors
-    /// [`QueryError`]
-    pub(crate) fn offered(&self) -> Result<Vec<Offered>, QueryError> {
-        let written: Vec<Field> = (self.shown.iter())
-            .filter(|(_, brought)| !brought)
-            .map(|(field, _)| field.clone())
-            .collect();
-        let mut names = names::column_names(&written).into_iter();
-        let mut columns = Vec::with_capacity(self.shown.len());
-        for ((field, hidden), position) in self.shown.iter().zip(1..) {
-            let data_type = resolve::type_of(&field.expr, &self.known)?;
-            let written = if *hidden { None } else { names.next() };
-            let name = written.unwrap_or_else(|| names::field_name(&field.expr));
-            columns.push(Offered { name, data_type, position, hidden: *hidden });
-        }
-        let is_shown = |name: &str| columns.iter().any(|c: &Offered| !c.hidden && c.name == name);
-        let taken: Vec<bool> = columns.iter().map(|c| c.hidden && is_shown(&c.name)).collect();
-        let free = columns.into_iter().zip(taken).filter(|(_, taken)| !taken);
-        Ok(free.map(|(column, _)| column).collect())
-    }
-
-    /// Keys of its GROUP BY.
-    pub(crate) fn group_keys(&self) -> &[String] {
-        &self.group_keys
-    }
-}
 
 /// Lowers a prepared statement; its scans are appended to `scans`. A subquery groups by
 /// `outer_keys` too.
@@ -255,74 +141,10 @@ fn inputs(
     Ok(())
 }
 
-/// top() and bottom() bring a column for each tag they are given.
-fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
-    let mut all = Vec::with_capacity(fields.len());
-    for field in fields {
-        all.push((field.clone(), false));
-        if let Expr::Call { name, args } = &field.expr
-            && functions::takes_tags(name)
-        {
-            let tags = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef { .. }));
-            all.extend(tags.map(|tag| (Field { expr: tag.clone(), alias: None }, true)));
-        }
-    }
-    all
-}
-
 fn columns(checked: &Checked<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
     let shown: Vec<Field> = shown.iter().map(|(field, _)| field.clone()).collect();
     let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
     std::iter::once(time).chain(names::column_names(&shown)).collect()
-}
-
-/// The measurements of a policy that a source names.
-///
-/// # Errors
-/// [`QueryError::Invalid`]: a regex that is none.
-pub(crate) fn named<'a>(
-    source: &Measurement,
-    schema: &'a PolicySchema,
-) -> Result<Vec<(&'a str, &'a MeasurementSchema)>, QueryError> {
-    let all = schema.measurements.iter().map(|(name, schema)| (name.as_str(), schema.as_ref()));
-    Ok(match &source.name {
-        MeasurementName::Name(name) if !name.is_empty() => {
-            let one = schema.measurements.get_key_value(name);
-            one.map(|(name, schema)| (name.as_str(), schema.as_ref())).into_iter().collect()
-        }
-        // 1.x takes an empty name for every measurement.
-        MeasurementName::Name(_) => all.collect(),
-        MeasurementName::Regex(regex) => {
-            let pattern = Pattern::new(regex.as_str())?;
-            all.filter(|(name, _)| pattern.is_match(name)).collect()
-        }
-    })
-}
-
-fn measurements<'a>(
-    checked: &Checked<'_>,
-    context: &'a Context<'a>,
-) -> Result<Measurements<'a>, QueryError> {
-    let mut found = Measurements::new();
-    let mut add = |name: &str, policy: &'a PolicyView<'a>, schema: &'a MeasurementSchema| {
-        let (origin, schema) = (Origin::Policy(policy), Cow::Borrowed(schema));
-        found.entry(name.to_owned()).or_default().push(Found { origin, before: None, schema });
-    };
-    for source in &checked.select.sources {
-        let Source::Measurement(measurement) = source else { continue };
-        let name = context
-            .defaults
-            .resolve(measurement.database.as_deref(), measurement.policy.as_deref())?;
-        let policy = context.policies.iter().find(|view| view.name == name);
-        let policy = policy.ok_or_else(|| match &name.policy {
-            Some(policy) => QueryError::PolicyNotFound(policy.clone()),
-            None => QueryError::DatabaseNotFound(name.database.clone()),
-        })?;
-        for (name, schema) in named(measurement, policy.schema)? {
-            add(name, policy, schema);
-        }
-    }
-    Ok(found)
 }
 
 /// The zone's shifts in the range and in the windows around it, in which its first and last one

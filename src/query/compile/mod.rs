@@ -1,13 +1,14 @@
 //! Checks a SELECT by 1.x's rules and lowers it to a [`Plan`].
 //!
-//! In order: `statement` checks without a schema (fields, functions, dimensions, time); then
-//! `lower` resolves names against the schemas, expands wildcards, and binds what is needed to
-//! the columns of each measurement.
+//! The steps in order: `statement` checks without a schema (fields, functions, dimensions, time);
+//! `prepare` resolves names against the schemas and expands wildcards; `lower` makes the plan and
+//! binds what it reads to the columns of each measurement.
 
 mod arguments;
 mod bind;
 mod calls;
 mod clash;
+mod context;
 pub mod continuous;
 mod dimensions;
 mod expand;
@@ -16,6 +17,7 @@ mod fold;
 mod lower;
 mod names;
 pub(crate) mod predicate;
+mod prepare;
 mod resolve;
 mod statement;
 mod subquery;
@@ -24,37 +26,12 @@ mod time_range;
 mod zone;
 
 pub use clash::{Place, clashing};
+pub use context::{Context, PolicyView};
 
 use super::error::QueryError;
 use super::plan::Plan;
-use super::source::{Defaults, SourceName};
 use crate::influxql::ast::{Expr, SelectStatement};
-use crate::model::schema::PolicySchema;
 use crate::model::time::TimeRange;
-
-/// What a statement is compiled against.
-#[derive(Debug)]
-pub struct Context<'a> {
-    /// What unqualified names mean.
-    pub defaults: Defaults<'a>,
-    /// `now()`, nanoseconds.
-    pub now_ns: i64,
-    /// `BUCKETS_PER_QUERY_MAX` as set.
-    pub buckets_max: u64,
-    /// The policies named by [`super::source::sources`].
-    pub policies: &'a [PolicyView<'a>],
-}
-
-/// A policy as the planner sees it.
-#[derive(Clone, Debug)]
-pub struct PolicyView<'a> {
-    /// As [`super::source::sources`] named it.
-    pub name: SourceName,
-    /// Its measurements.
-    pub schema: &'a PolicySchema,
-    /// Points before are not shown (`Policy::oldest_kept_ns`).
-    pub oldest_kept_ns: i64,
-}
 
 /// Checks and lowers `select`.
 ///
@@ -64,7 +41,7 @@ pub struct PolicyView<'a> {
 pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, QueryError> {
     let checked = statement::check(select, context.now_ns, None)?;
     let mut scans = Vec::new();
-    let prepared = lower::prepare(&checked, context)?;
+    let prepared = prepare::prepare(&checked, context)?;
     let root = lower::lower(prepared, &[], &mut scans)?;
     Ok(Plan { scans, into: select.into.clone(), root })
 }

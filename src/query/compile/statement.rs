@@ -7,14 +7,11 @@ use super::fold::FoldContext;
 use super::time_range;
 use super::zone::Zone;
 use crate::influxql::ast::{BinaryOp, Expr, Field, Fill, SelectStatement, Source};
+use crate::model::limits::SUBQUERY_READINGS_MAX;
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, TimeRange};
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 use crate::query::transforms;
-
-/// How often the text of a subquery may be read: it doubles with each depth at which functions that
-/// want the window before their range stand beside others.
-const READINGS_MAX: u32 = 64;
 
 /// A SELECT that 1.x's compiler would accept.
 #[derive(Debug)]
@@ -92,8 +89,8 @@ impl Checked<'_> {
             let Source::Subquery(inner) = source else { continue };
             for &before in &kinds {
                 let readings = self.readings.saturating_mul(kinds.len() as u32);
-                if readings > READINGS_MAX {
-                    return Err(QueryError::Readings { limit: READINGS_MAX });
+                if readings > SUBQUERY_READINGS_MAX {
+                    return Err(QueryError::Readings { limit: SUBQUERY_READINGS_MAX });
                 }
                 let inner = check(inner, now_ns, Some((&*self, before, readings)))?;
                 self.subqueries.push(inner);

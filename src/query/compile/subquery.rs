@@ -1,6 +1,6 @@
 //! A subquery as the statement around it sees it: columns become fields, dimensions tags.
 
-use super::lower::Prepared;
+use super::prepare::Prepared;
 use super::resolve::Names;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};

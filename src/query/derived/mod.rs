@@ -18,7 +18,7 @@ use super::error::QueryError;
 use super::plan::{DerivedFrom, Node, PlannedScan, Subquery};
 use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
 use crate::model::ids::ColumnId;
-use crate::model::limits::PAGE_BYTES_MAX;
+use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX};
 use crate::model::sorted_map::SortedMap;
 use crate::model::value::FieldType;
 use crate::scan::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
@@ -32,10 +32,6 @@ use table::{Layout, Table};
 pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
 /// Tells rows of one series and time apart.
 const REPEAT_TAG: ColumnId = ColumnId(u32::MAX - 1);
-/// What one subquery may hold: while the last of it is added and while it is sorted, up to three
-/// times as much.
-const BYTES_MAX: usize = 20_000_000;
-
 /// Rows handed on or folded together, bytes.
 pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
@@ -163,8 +159,8 @@ impl Derived {
     }
 
     fn check(&self) -> Result<(), QueryError> {
-        if self.bytes > BYTES_MAX {
-            return Err(QueryError::Subquery { limit: BYTES_MAX as u64 });
+        if self.bytes > SUBQUERY_BYTES_MAX {
+            return Err(QueryError::Subquery { limit: SUBQUERY_BYTES_MAX as u64 });
         }
         Ok(())
     }

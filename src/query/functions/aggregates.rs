@@ -1,6 +1,6 @@
 //! Functions that make one new value of the values of a window.
 
-use super::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
+use super::function::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
 use crate::query::data_type::DataType;
 use crate::scan::request::AggregateFunction;
 

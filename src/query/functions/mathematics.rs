@@ -1,6 +1,6 @@
 //! Functions of the numbers of one row.
 
-use super::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
+use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
 use crate::query::data_type::DataType;
 use crate::query::math::{Binary, MathFunction, Unary};
 

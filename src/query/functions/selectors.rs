@@ -1,6 +1,6 @@
 //! Functions that choose points of a window.
 
-use super::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
+use super::function::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
 use crate::scan::request::AggregateFunction;
 
 /// One point, found by merging what shards found; what a row does not say.

@@ -1,6 +1,6 @@
 //! Functions of technical analysis: moving averages and oscillators.
 
-use super::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
+use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
 use crate::query::data_type::DataType;
 
 /// An average that may start in two ways; what a row does not say.

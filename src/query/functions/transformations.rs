@@ -1,6 +1,6 @@
 //! Functions of a series' values in order: a new value for each, or a forecast.
 
-use super::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
+use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
 use crate::query::data_type::DataType;
 
 /// A stream of numbers to floats; what a row does not say.

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use super::column_names::{ColumnNames, series_key};
 use super::condition::For;
+use super::name_filter::KeyFilter;
 use super::names::Names;
-use super::plan::KeyFilter;
-use super::render::{Ask, series_key};
 use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
 use crate::model::ids::ColumnId;
 use crate::model::regex::Pattern;
@@ -119,15 +119,19 @@ impl Count {
         }
     }
 
-    /// What the shards are asked for of the tags of `asks`.
-    pub(super) fn want(&self, tags: Vec<Vec<ColumnId>>, asks: &[Ask]) -> SummaryWant {
+    /// What the shards are asked for of the tags that `column_names` has.
+    pub(super) fn want(
+        &self,
+        tags: Vec<Vec<ColumnId>>,
+        column_names: &[ColumnNames],
+    ) -> SummaryWant {
         match (self.of, self.groups.is_empty()) {
             (Of::Series, true) => {
-                let seeded = |ask: &Ask| {
-                    let seed = |key: &str| series_hash(&ask.name, [(key, "")]);
-                    ask.tags.iter().map(|(id, key)| (*id, seed(key))).collect()
+                let seeded = |known: &ColumnNames| {
+                    let seed = |key: &str| series_hash(&known.name, [(key, "")]);
+                    known.tags.iter().map(|(id, key)| (*id, seed(key))).collect()
                 };
-                let tags = asks.iter().map(seeded).collect();
+                let tags = column_names.iter().map(seeded).collect();
                 SummaryWant::SeriesHashes { tags, count_only: false }
             }
             (Of::Measurement, true) => SummaryWant::Measurements,
@@ -145,38 +149,38 @@ impl Count {
     /// Calls `add` with what one shard says: the group's tag values and behind them a name.
     pub(super) fn names(
         &self,
-        ask: &Ask,
+        known: &ColumnNames,
         summary: &MeasurementSummary,
         add: &mut dyn FnMut(&[&str]),
     ) {
         let of_kind = |id: &ColumnId, is_tag: bool| {
-            let (key, kind) = ask.columns.get(id)?;
+            let (key, kind) = known.columns.get(id)?;
             ((*kind == ColumnKind::Tag) == is_tag).then_some(key.as_str())
         };
         let listed = |is_tag| summary.columns.iter().filter_map(move |id| of_kind(id, is_tag));
-        let fields = || ask.columns.keys().filter_map(|id| of_kind(id, false));
+        let fields = || known.columns.keys().filter_map(|id| of_kind(id, false));
         if self.groups.is_empty() {
             let mut single = |name| add(&[name]);
             match self.of {
                 // Counted by their hashes.
                 Of::Series | Of::TagValues => return,
-                Of::Measurement => return single(&ask.name),
+                Of::Measurement => return single(&known.name),
                 Of::TagKey => return listed(true).for_each(single),
                 Of::FieldKey if self.has_condition => return fields().for_each(single),
                 Of::FieldKey => return listed(false).for_each(single),
             }
         }
         for values in &summary.items {
-            let tags = || ask.tags.iter().map(|(_, key)| key.as_str()).zip(values);
+            let tags = || known.tags.iter().map(|(_, key)| key.as_str()).zip(values);
             let present = || tags().filter(|(_, value)| !value.is_empty());
             let value = |group| tags().find(|(key, _)| *key == group).map(|(_, value)| value);
-            let series = series_key(ask, values);
+            let series = series_key(known, values);
             let group: Vec<&str> =
                 self.groups.iter().map(|g| value(g).map_or("", String::as_str)).collect();
             let mut grouped = |name: &str| add(&[&group[..], &[name]].concat());
             match self.of {
                 Of::Series => grouped(&series),
-                Of::Measurement => grouped(&ask.name),
+                Of::Measurement => grouped(&known.name),
                 Of::TagKey => present().for_each(|(key, _)| grouped(key)),
                 Of::FieldKey => fields().for_each(grouped),
                 Of::TagValues => {

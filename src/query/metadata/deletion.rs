@@ -1,7 +1,7 @@
 //! DELETE and DROP SERIES: which rows of which measurements go, in each policy.
 
 use super::condition::{self, For};
-use super::plan::NameTest;
+use super::name_filter::NameTest;
 use crate::influxql::ast::{
     BinaryOp, Cast, DeleteStatement, DropSeriesStatement, Expr, Source, Statement,
 };

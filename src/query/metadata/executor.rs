@@ -80,8 +80,8 @@ impl MetaExecutor {
         let mut by_name: SortedMap<String, Vec<(usize, usize)>> = SortedMap::new();
         let mut streams = Vec::new();
         for (index, scan) in plan.scans.iter().enumerate() {
-            for (position, ask) in scan.asks.iter().enumerate() {
-                let mut name = ask.name.clone();
+            for (position, known) in scan.column_names.iter().enumerate() {
+                let mut name = known.name.clone();
                 if matches!(plan.render, Render::Placed(..)) {
                     // Each policy's own: what is true of the one need not be of the other.
                     name = name + "\0" + &scan.policy;
@@ -248,11 +248,11 @@ fn collect(
         let index = stream.id.scan as usize;
         let Some(&(_, position)) = scans.iter().find(|(scan, _)| *scan == index) else { continue };
         let Some(scan) = plan.scans.get(index) else { continue };
-        let Some(ask) = scan.asks.get(position) else { continue };
+        let Some(known) = scan.column_names.get(position) else { continue };
         let wanted = scan.request.measurements.get(position).copied();
         while stream.front() == wanted && wanted.is_some() {
             if let Some(summary) = stream.summaries.pop_front() {
-                listing.add(&plan.render, ask, &summary)?;
+                listing.add(&plan.render, known, &summary)?;
             }
         }
         if let (None, Some(resume)) = (stream.front(), &stream.rest) {

@@ -5,10 +5,13 @@
 //! measurement at a time. SERIES and FIELD KEYS look at one policy, the others at all of them.
 
 mod cardinality;
+mod column_names;
 mod condition;
+mod context;
 mod deletion;
 pub mod executor;
 mod measurement_filter;
+mod name_filter;
 mod names;
 mod plan;
 mod policies;
@@ -18,36 +21,12 @@ use super::error::QueryError;
 use super::result::SeriesChunk;
 use super::source::Defaults;
 use crate::influxql::ast::{NamePattern, Source, Statement};
-use crate::model::schema::PolicySchema;
 
+pub use context::{MetaContext, MetaPolicy};
 pub use deletion::deletions;
 pub use executor::{MetaExecutor, MetaNeed, MetaStep};
 pub use plan::{MetaPlan, MetaScan, compile};
 pub use policies::show_retention_policies;
-
-/// What a SHOW statement is compiled against.
-#[derive(Debug)]
-pub struct MetaContext<'a> {
-    /// Every policy of the database.
-    pub policies: &'a [MetaPolicy<'a>],
-    /// The default policy's name.
-    pub default_policy: &'a str,
-    /// The request's `db` and `rp`.
-    pub defaults: Defaults<'a>,
-    /// `now()`, nanoseconds.
-    pub now_ns: i64,
-}
-
-/// One policy of it.
-#[derive(Debug)]
-pub struct MetaPolicy<'a> {
-    /// Its name.
-    pub name: String,
-    /// Its measurements.
-    pub schema: &'a PolicySchema,
-    /// 1.x's shard group duration, nanoseconds.
-    pub group_duration_ns: i64,
-}
 
 /// The database that a SHOW statement of this module is about; `None` for any other statement.
 ///

@@ -4,11 +4,10 @@
 use std::ops::Range;
 
 use crate::batch::column::StringColumn;
+use crate::model::limits::LISTED_NAMES_BYTES_MAX;
 use crate::model::sorted::sort_positions;
 use crate::query::error::QueryError;
 
-/// What all names of one measurement may take, bytes.
-const BYTES_MAX: usize = 48_000_000;
 /// What one takes beside its text, bytes: where it ends, and its place in the order.
 const NAME_BYTES: usize = 8;
 /// Names stored together: what is stored never moves, as it would in one text that grows.
@@ -60,7 +59,7 @@ impl Names {
     pub(super) fn check(&mut self) -> Result<(), QueryError> {
         let spare = self.keep.map(|keep| keep.saturating_add(SPARE));
         let stored = self.stored();
-        if self.bytes > BYTES_MAX || spare.is_some_and(|spare| stored > spare) {
+        if self.bytes > LISTED_NAMES_BYTES_MAX || spare.is_some_and(|spare| stored > spare) {
             self.sort();
             if self.order.len() < stored {
                 let mut left = Self::new(self.keep);
@@ -68,9 +67,13 @@ impl Names {
                 *self = left;
             }
         }
-        if self.bytes > BYTES_MAX {
+        if self.bytes > LISTED_NAMES_BYTES_MAX {
             let (what, unit) = ("the list of a measurement's names", "bytes");
-            return Err(QueryError::TooManyNames { what, limit: BYTES_MAX as u64, unit });
+            return Err(QueryError::TooManyNames {
+                what,
+                limit: LISTED_NAMES_BYTES_MAX as u64,
+                unit,
+            });
         }
         Ok(())
     }
@@ -127,7 +130,7 @@ mod tests {
     #[test]
     fn a_list_that_does_not_fit_says_so_unless_it_says_the_same_twice() {
         let mut names = Names::new(None);
-        let long = "x".repeat(BYTES_MAX / 4);
+        let long = "x".repeat(LISTED_NAMES_BYTES_MAX / 4);
         for _ in 0..9 {
             names.push(&[&long]);
             names.check().unwrap();

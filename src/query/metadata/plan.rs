@@ -1,14 +1,13 @@
 //! A SHOW statement to summary requests.
 
 use super::cardinality::Count;
-use super::condition::For;
+use super::column_names::ColumnNames;
+use super::condition::{self, For};
+use super::context::{MetaContext, MetaPolicy};
 use super::measurement_filter::MeasurementFilter;
-use super::render::{Ask, Render};
-use super::{MetaContext, MetaPolicy, condition};
-use crate::influxql::ast::{
-    Dimension, Expr, Measurement, MeasurementName, NamePattern, Source, Statement, TagKeyFilter,
-};
-use crate::model::regex::Pattern;
+use super::name_filter::{KeyFilter, NameTest};
+use super::render::Render;
+use crate::influxql::ast::{Dimension, Expr, Measurement, NamePattern, Source, Statement};
 use crate::model::schema::MeasurementSchema;
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
@@ -34,7 +33,7 @@ pub struct MetaScan {
     /// What to ask, without a resume key.
     pub request: SummaryRequest,
     /// For each measurement of the request, what its ids mean.
-    pub(super) asks: Vec<Ask>,
+    pub(super) column_names: Vec<ColumnNames>,
 }
 
 impl MetaPlan {
@@ -159,8 +158,10 @@ fn plan(
     };
     let mut scans = Vec::new();
     for (policy, measurements) in chosen {
-        let ask = |schema: &&MeasurementSchema| Ask::new(schema, &policy.name, &render);
-        let asks: Vec<Ask> = measurements.values().map(ask).collect();
+        let names = |schema: &&MeasurementSchema| {
+            ColumnNames::new(schema, &policy.name, |key| render.wants(key))
+        };
+        let column_names: Vec<ColumnNames> = measurements.values().map(names).collect();
         let predicate = |schema: &&MeasurementSchema| {
             condition.as_ref().map(|c| condition::lower(c, schema, purpose)).transpose()
         };
@@ -170,7 +171,7 @@ fn plan(
             time: whole_groups(time, policy.group_duration_ns),
             kept_from_ns: None,
             predicates: predicates?,
-            want: want(&render, &asks),
+            want: want(&render, &column_names),
             resume: None,
             items_max: match render {
                 // They come in the order in which they are shown.
@@ -178,7 +179,7 @@ fn plan(
                 _ => None,
             },
         };
-        scans.push(MetaScan { policy: policy.name.clone(), request, asks });
+        scans.push(MetaScan { policy: policy.name.clone(), request, column_names });
     }
     Ok(MetaPlan { scans, render, limits: show.limits })
 }
@@ -199,10 +200,12 @@ fn whole_groups(time: TimeRange, group_duration_ns: i64) -> TimeRange {
     TimeRange { start_ns: before(time.start_ns), end_ns }
 }
 
-fn want(render: &Render, asks: &[Ask]) -> SummaryWant {
-    let tags = || asks.iter().map(|ask| ask.tags.iter().map(|(id, _)| *id).collect()).collect();
+fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
+    let tags = || {
+        column_names.iter().map(|names| names.tags.iter().map(|(id, _)| *id).collect()).collect()
+    };
     match render {
-        Render::Count(count) => count.want(tags(), asks),
+        Render::Count(count) => count.want(tags(), column_names),
         Render::Measurements(None) | Render::Placed(None, _) => SummaryWant::Measurements,
         Render::Measurements(Some(_)) | Render::Placed(Some(_), _) | Render::TagValues(_) => {
             SummaryWant::TagValues(tags())
@@ -255,54 +258,4 @@ fn chosen<'a>(show: &Show<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, 
         }
     }
     Ok(chosen)
-}
-
-/// Which measurements a source names.
-pub(super) enum NameTest {
-    Name(String),
-    Matches(Pattern),
-}
-
-impl NameTest {
-    pub(super) fn new(measurement: &Measurement) -> Result<Self, QueryError> {
-        Ok(match &measurement.name {
-            MeasurementName::Name(name) => Self::Name(name.clone()),
-            MeasurementName::Regex(regex) => Self::Matches(Pattern::new(regex.as_str())?),
-        })
-    }
-
-    pub(super) fn accepts(&self, name: &str) -> bool {
-        match self {
-            Self::Name(wanted) => wanted == name,
-            Self::Matches(pattern) => pattern.is_match(name),
-        }
-    }
-}
-
-/// WITH KEY.
-#[derive(Clone, Debug)]
-pub(super) enum KeyFilter {
-    /// One of these, or none of them.
-    Names(Vec<String>, bool),
-    /// Those that match, or those that do not.
-    Matches(Pattern, bool),
-}
-
-impl KeyFilter {
-    pub(super) fn new(filter: &TagKeyFilter) -> Result<Self, QueryError> {
-        Ok(match filter {
-            TagKeyFilter::Equal(key) => Self::Names(vec![key.clone()], true),
-            TagKeyFilter::NotEqual(key) => Self::Names(vec![key.clone()], false),
-            TagKeyFilter::In(keys) => Self::Names(keys.clone(), true),
-            TagKeyFilter::Match(regex) => Self::Matches(Pattern::new(regex.as_str())?, true),
-            TagKeyFilter::NotMatch(regex) => Self::Matches(Pattern::new(regex.as_str())?, false),
-        })
-    }
-
-    pub(super) fn accepts(&self, key: &str) -> bool {
-        match self {
-            Self::Names(keys, wanted) => keys.iter().any(|known| known == key) == *wanted,
-            Self::Matches(pattern, wanted) => pattern.is_match(key) == *wanted,
-        }
-    }
 }

@@ -1,14 +1,14 @@
 //! What is listed of one measurement, and how it is printed.
 
 use super::cardinality::Count;
+use super::column_names::{ColumnNames, series_key, tag_value};
 use super::measurement_filter::MeasurementFilter;
+use super::name_filter::KeyFilter;
 use super::names::Names;
-use super::plan::KeyFilter;
-use crate::model::ids::ColumnId;
-use crate::model::schema::{ColumnKind, MeasurementSchema};
+use crate::model::limits::COUNTED_NAMES_MAX;
+use crate::model::schema::ColumnKind;
 use crate::model::series::value_hash;
 use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
 use crate::query::error::QueryError;
 use crate::scan::page::MeasurementSummary;
 
@@ -45,41 +45,21 @@ impl Render {
         }
     }
 
+    /// Whether the shards are asked for the tag `key`.
+    pub(super) fn wants(&self, key: &str) -> bool {
+        match self {
+            Self::Count(count) => count.wants(key),
+            Self::Measurements(Some(filter)) | Self::Placed(Some(filter), _) => {
+                filter.leaves.iter().any(|leaf| leaf.key == key)
+            }
+            Self::TagValues(filter) => filter.accepts(key),
+            _ => true,
+        }
+    }
+
     /// Whether each measurement is a series of its own.
     pub(super) fn per_measurement(&self) -> bool {
         !matches!(self, Self::Measurements(_) | Self::Placed(..) | Self::Series)
-    }
-}
-
-/// What the ids of one measurement mean.
-#[derive(Clone, Debug)]
-pub(super) struct Ask {
-    /// The measurement's name.
-    pub(super) name: String,
-    /// Tags asked for, ascending by key.
-    pub(super) tags: Vec<(ColumnId, String)>,
-    /// Of which policy.
-    policy: String,
-    /// All columns.
-    pub(super) columns: SortedMap<ColumnId, (String, ColumnKind)>,
-}
-
-impl Ask {
-    pub(super) fn new(schema: &MeasurementSchema, policy: &str, render: &Render) -> Self {
-        let wanted = |key: &str| match render {
-            Render::Count(count) => count.wants(key),
-            Render::Measurements(Some(filter)) | Render::Placed(Some(filter), _) => {
-                filter.leaves.iter().any(|leaf| leaf.key == key)
-            }
-            Render::TagValues(filter) => filter.accepts(key),
-            _ => true,
-        };
-        let tags = schema.tags().filter(|column| wanted(&column.key));
-        let mut tags: Vec<_> = tags.map(|column| (column.id, column.key.clone())).collect();
-        sorted::sort_by(&mut tags, |left, right| left.1.cmp(&right.1));
-        let columns = schema.columns.iter();
-        let columns = columns.map(|c| (c.id, (c.key.clone(), c.kind))).collect();
-        Self { name: schema.name.clone(), tags, policy: policy.to_owned(), columns }
     }
 }
 
@@ -97,9 +77,6 @@ pub(super) struct Listing {
     count: u64,
 }
 
-/// Series, or values of tags, of one measurement that one statement may count.
-const COUNTED_MAX: usize = 4 << 20;
-
 impl Listing {
     /// Nothing yet; only the first `keep` rows matter, if any number.
     pub(super) fn new(keep: Option<usize>) -> Self {
@@ -113,16 +90,16 @@ impl Listing {
     pub(super) fn add(
         &mut self,
         render: &Render,
-        ask: &Ask,
+        known: &ColumnNames,
         summary: &MeasurementSummary,
     ) -> Result<(), QueryError> {
         self.alive = true;
         let rows = &mut self.rows;
         match render {
-            Render::Measurements(filter) => self.test(filter.as_ref(), ask, summary),
+            Render::Measurements(filter) => self.test(filter.as_ref(), known, summary),
             Render::Placed(filter, database) => {
-                rows.push(&[&ask.name, database, &ask.policy]);
-                self.test(filter.as_ref(), ask, summary);
+                rows.push(&[&known.name, database, &known.policy]);
+                self.test(filter.as_ref(), known, summary);
             }
             Render::Count(count) if count.is_hashed() => {
                 self.count += summary.count;
@@ -130,20 +107,20 @@ impl Listing {
                 let values = summary.items.iter().filter_map(|item| item.get(1));
                 self.hashes.extend(values.map(|value| value_hash(0, value)));
             }
-            Render::Count(count) => count.names(ask, summary, &mut |row| rows.push(row)),
+            Render::Count(count) => count.names(known, summary, &mut |row| rows.push(row)),
             Render::Series => {
                 for tags in &summary.items {
-                    rows.push(&[&series_key(ask, tags)]);
+                    rows.push(&[&series_key(known, tags)]);
                 }
             }
             Render::TagValues(_) => {
-                for (key, value) in summary.items.iter().filter_map(|item| tag_value(ask, item)) {
+                for (key, value) in summary.items.iter().filter_map(|item| tag_value(known, item)) {
                     rows.push(&[key, value]);
                 }
             }
             Render::TagKeys(filter) => {
                 for id in &summary.columns {
-                    if let Some((key, ColumnKind::Tag)) = ask.columns.get(id)
+                    if let Some((key, ColumnKind::Tag)) = known.columns.get(id)
                         && filter.as_ref().is_none_or(|filter| filter.accepts(key))
                     {
                         rows.push(&[key]);
@@ -152,14 +129,14 @@ impl Listing {
             }
             Render::FieldKeys => {
                 for id in &summary.columns {
-                    if let Some((key, ColumnKind::Field(field_type))) = ask.columns.get(id) {
+                    if let Some((key, ColumnKind::Field(field_type))) = known.columns.get(id) {
                         rows.push(&[key, field_type.name()]);
                     }
                 }
             }
         }
-        if self.hashes.len() > COUNTED_MAX {
-            let (what, limit) = ("a measurement of this statement", COUNTED_MAX as u64);
+        if self.hashes.len() > COUNTED_NAMES_MAX {
+            let (what, limit) = ("a measurement of this statement", COUNTED_NAMES_MAX as u64);
             let unit = "series or values over several shard groups";
             return Err(QueryError::TooManyNames { what, limit, unit });
         }
@@ -179,13 +156,13 @@ impl Listing {
     fn test(
         &mut self,
         filter: Option<&MeasurementFilter>,
-        ask: &Ask,
+        known: &ColumnNames,
         summary: &MeasurementSummary,
     ) {
         let Some(filter) = filter else { return };
         self.seen.resize(filter.leaves.len(), (false, false));
         for item in &summary.items {
-            let Some((key, value)) = tag_value(ask, item) else { continue };
+            let Some((key, value)) = tag_value(known, item) else { continue };
             for (leaf, seen) in filter.leaves.iter().zip(&mut self.seen) {
                 if leaf.key == key {
                     *seen = (true, seen.1 || leaf.hits(value));
@@ -208,36 +185,5 @@ impl Listing {
         }
         self.rows.sort();
         self.rows
-    }
-}
-
-/// An item of `SummaryWant::TagValues`: the key's position and a value.
-fn tag_value<'a>(ask: &'a Ask, item: &'a [String]) -> Option<(&'a str, &'a str)> {
-    let [position, value] = item else { return None };
-    let (_, key) = ask.tags.get(position.parse::<usize>().ok()?)?;
-    (!value.is_empty()).then_some((key, value))
-}
-
-/// A series key as 1.x prints it.
-pub(super) fn series_key(ask: &Ask, values: &[String]) -> String {
-    let mut key = String::new();
-    escape(&mut key, &ask.name, &[',', ' ']);
-    for ((_, tag), value) in ask.tags.iter().zip(values) {
-        if !value.is_empty() {
-            key.push(',');
-            escape(&mut key, tag, &[',', '=', ' ']);
-            key.push('=');
-            escape(&mut key, value, &[',', '=', ' ']);
-        }
-    }
-    key
-}
-
-fn escape(out: &mut String, text: &str, special: &[char]) {
-    for character in text.chars() {
-        if special.contains(&character) {
-            out.push('\\');
-        }
-        out.push(character);
     }
 }

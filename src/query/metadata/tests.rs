@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::influxql::params::Params;
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::schema::PolicySchema;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 use crate::query::result::{ResultColumn, Values};

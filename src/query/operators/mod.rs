@@ -2,9 +2,9 @@
 
 pub(crate) mod fill;
 pub(crate) mod fill_rows;
+pub(crate) mod gather;
 pub(crate) mod join;
 pub(crate) mod limit;
 pub(crate) mod merge_rows;
 pub(crate) mod partials;
 pub(crate) mod series;
-pub(crate) mod whole;

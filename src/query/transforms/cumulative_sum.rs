@@ -1,6 +1,6 @@
 //! `cumulative_sum(x)`: sum of all values so far; integers wrap.
 
-use super::{Piece, Stream};
+use super::piece::{Piece, Transformation};
 use crate::model::value::FieldType;
 use crate::query::result::Values;
 
@@ -19,7 +19,7 @@ fn run<T: Copy>(sum: &mut T, values: &[T], add: impl Fn(T, T) -> T) -> Vec<T> {
     values.iter().map(&mut step).collect()
 }
 
-impl Stream for CumulativeSum {
+impl Transformation for CumulativeSum {
     fn push(&mut self, piece: &Piece) -> Piece {
         let values = match &piece.values {
             Values::Float(values) => Values::Float(run(&mut self.float, values, |a, b| a + b)),

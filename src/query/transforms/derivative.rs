@@ -1,6 +1,6 @@
 //! `derivative(x, unit)`: change per unit of time (1.x `FloatDerivativeReducer`).
 
-use super::{Piece, Stream};
+use super::piece::{Piece, Transformation};
 use crate::model::value::FieldType;
 use crate::query::result::Values;
 
@@ -48,7 +48,7 @@ impl Derivative {
     }
 }
 
-impl Stream for Derivative {
+impl Transformation for Derivative {
     fn push(&mut self, piece: &Piece) -> Piece {
         let last = self.last.as_ref().map(|(_, values)| values);
         let (times_ns, results) = match (&piece.values, last) {
@@ -76,7 +76,7 @@ impl Stream for Derivative {
             }
             _ => return Piece::empty(FieldType::Float),
         };
-        self.last = super::last_of(piece, self.last.take());
+        self.last = super::piece::last_of(piece, self.last.take());
         Piece { times_ns, values: Values::Float(results) }
     }
 }

@@ -1,6 +1,6 @@
 //! `difference(x)`: change from value to value (1.x `FloatDifferenceReducer`).
 
-use super::{Piece, Stream};
+use super::piece::{Piece, Transformation};
 use crate::model::value::FieldType;
 use crate::query::result::Values;
 
@@ -43,7 +43,7 @@ impl Difference {
     }
 }
 
-impl Stream for Difference {
+impl Transformation for Difference {
     fn push(&mut self, piece: &Piece) -> Piece {
         let last = self.last.as_ref().map(|(_, values)| values);
         let (times_ns, values) = match (&piece.values, last) {
@@ -77,7 +77,7 @@ impl Stream for Difference {
             }
             _ => return Piece::empty(FieldType::Float),
         };
-        self.last = super::last_of(piece, self.last.take());
+        self.last = super::piece::last_of(piece, self.last.take());
         Piece { times_ns, values }
     }
 }

@@ -1,6 +1,6 @@
 //! `elapsed(x, unit)`: time from value to value (1.x `ElapsedReducer`).
 
-use super::{Piece, Stream};
+use super::piece::{Piece, Transformation};
 use crate::query::result::Values;
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ impl Elapsed {
     }
 }
 
-impl Stream for Elapsed {
+impl Transformation for Elapsed {
     fn push(&mut self, piece: &Piece) -> Piece {
         let (mut times_ns, mut results) = (Vec::new(), Vec::new());
         for &time in &piece.times_ns {

@@ -1,6 +1,6 @@
 //! `integral(x, unit)`: the area under the line between values (1.x `FloatIntegralReducer`).
 
-use super::{Piece, Stream};
+use super::piece::{Piece, Transformation};
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
@@ -85,7 +85,7 @@ impl Integral {
     }
 }
 
-impl Stream for Integral {
+impl Transformation for Integral {
     fn push(&mut self, piece: &Piece) -> Piece {
         let Some(values) = crate::query::math::floats(&piece.values) else {
             return Piece::empty(FieldType::Float);

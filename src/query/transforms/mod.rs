@@ -8,17 +8,17 @@ mod elapsed;
 mod holt_winters;
 mod integral;
 mod moving_average;
+mod piece;
 mod technical;
 
-use super::error::QueryError;
 use super::functions::{Function, Kind};
-use super::result::{Column, Values};
 use crate::influxql::ast::Expr;
 use crate::model::time::{S_NS, TimeRange};
-use crate::model::value::FieldType;
 use crate::scan::request::Window;
 use holt_winters::Forecast;
 use technical::Technical;
+
+pub(crate) use piece::{Piece, Transformation};
 
 /// A transformation and its arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,36 +77,6 @@ pub(crate) fn wants_window_before(name: &str) -> bool {
             | "elapsed"
             | "moving_average"
     ) || Function::find(name).is_some_and(|function| function.kind == Kind::Technical)
-}
-
-/// The next piece of a stream.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Piece {
-    /// Times, nanoseconds.
-    pub(crate) times_ns: Vec<i64>,
-    /// As many values, none null.
-    pub(crate) values: Values,
-}
-
-/// A transformation in progress.
-pub(crate) trait Stream {
-    /// What the next piece comes to.
-    fn push(&mut self, piece: &Piece) -> Piece;
-
-    /// What is left when the series is over.
-    ///
-    /// # Errors
-    /// [`QueryError::TooLarge`]
-    fn finish(&mut self) -> Result<Option<Piece>, QueryError> {
-        Ok(None)
-    }
-}
-
-// Not a supertrait: it would carry the printing of every one's state into the module.
-impl std::fmt::Debug for dyn Stream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Stream")
-    }
 }
 
 impl Transform {
@@ -173,7 +143,7 @@ impl Transform {
     }
 
     /// Starts it for one series.
-    pub(crate) fn start(&self) -> Box<dyn Stream> {
+    pub(crate) fn start(&self) -> Box<dyn Transformation> {
         match *self {
             Self::Technical(ref technical) => technical.start(),
             Self::HoltWinters(ref forecast) => {
@@ -194,37 +164,6 @@ impl Transform {
             Self::CumulativeSum => Box::new(cumulative_sum::CumulativeSum::default()),
         }
     }
-}
-
-impl Piece {
-    /// The rows of a column that have a value.
-    pub(crate) fn of(times_ns: &[i64], column: &Column) -> Self {
-        if column.validity.nulls(column.len()) == 0 {
-            return Self { times_ns: times_ns.to_vec(), values: column.values.clone() };
-        }
-        // A page of rows never has more than fit u32.
-        let rows: Vec<u32> =
-            (0..column.len() as u32).filter(|&r| column.validity.is_valid(r as usize)).collect();
-        let time = |&row: &u32| times_ns.get(row as usize).copied();
-        let times_ns = rows.iter().filter_map(time).collect();
-        Self { times_ns, values: column.values.gather(&rows) }
-    }
-
-    /// Nothing, of that type.
-    pub(crate) fn empty(field_type: FieldType) -> Self {
-        Self { times_ns: Vec::new(), values: Values::new(field_type) }
-    }
-}
-
-/// The last value that counts after `piece`: the first of those at the last time.
-fn last_of(piece: &Piece, before: Option<(i64, Values)>) -> Option<(i64, Values)> {
-    let Some(&time) = piece.times_ns.last() else { return before };
-    if before.as_ref().is_some_and(|(last, _)| *last == time) {
-        return before;
-    }
-    let same = piece.times_ns.iter().rev().take_while(|&&t| t == time).count();
-    let first = piece.times_ns.len() - same;
-    Some((time, piece.values.gather(&[first as u32])))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Piece, Stream};
+use super::piece::{Piece, Transformation};
 use crate::model::value::FieldType;
 use crate::query::result::Values;
 
@@ -48,7 +48,7 @@ fn run<T: Copy>(
     Piece { times_ns, values: Values::Float(results) }
 }
 
-impl Stream for MovingAverage {
+impl Transformation for MovingAverage {
     fn push(&mut self, piece: &Piece) -> Piece {
         let window = self.window;
         match &piece.values {

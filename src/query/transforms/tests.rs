@@ -1,4 +1,5 @@
 use super::*;
+use crate::query::result::{Column, Values};
 
 fn piece(times: &[i64], values: &[f64]) -> Piece {
     Piece { times_ns: times.to_vec(), values: Values::Float(values.to_vec()) }

@@ -5,11 +5,10 @@ use std::marker::PhantomData;
 use super::number::Number;
 use crate::batch::column::Column;
 use crate::model::value::FieldType;
-use crate::scan::accumulator::Accumulator;
+use crate::scan::accumulator::{Accumulator, Finished};
 use crate::scan::dense::{Dense, Neighbours};
 use crate::scan::error::ScanError;
 use crate::scan::page::PartialColumn;
-use crate::scan::partial::Finished;
 use crate::scan::request::AggregateFunction;
 use crate::scan::spans::{Span, keep};
 

@@ -1,11 +1,8 @@
 //! Functions whose answer is a new value: what one call makes of the values of a window.
 
 pub(super) mod count;
-pub(super) mod distinct;
 pub(super) mod fold;
 pub(super) mod mean;
-pub(super) mod median;
-pub(super) mod mode;
 pub(super) mod number;
 pub(super) mod spread;
 pub(super) mod stddev;

@@ -5,7 +5,7 @@ use super::number::Number;
 use crate::batch::column::Column;
 use crate::model::value::FieldType;
 use crate::scan::request::AggregateFunction;
-use crate::scan::selectors::{max, min};
+use crate::scan::selectors::min_max;
 
 pub(in crate::scan) struct Spread;
 
@@ -17,7 +17,7 @@ impl<T: Number> Aggregate<T> for Spread {
     const OUTPUT: FieldType = T::TYPE;
 
     fn fold(values: &[T]) -> Self::State {
-        (min::smallest(values), max::largest(values))
+        (min_max::smallest(values), min_max::largest(values))
     }
 
     fn merge(state: &mut Self::State, other: &Self::State) {

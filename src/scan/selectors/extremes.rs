@@ -1,14 +1,13 @@
 //! Min and max of numbers with nothing beside them: values and times side by side, not points.
 
-use super::max::{Wanted, extreme_of};
+use super::min_max::{Wanted, extreme_of};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
-use crate::scan::accumulator::Accumulator;
+use crate::scan::accumulator::{Accumulator, Finished};
 use crate::scan::aggregates::number::Number;
 use crate::scan::dense::{Dense, Neighbours};
 use crate::scan::error::ScanError;
 use crate::scan::page::PartialColumn;
-use crate::scan::partial::Finished;
 use crate::scan::request::AggregateFunction;
 use crate::scan::spans::{Span, keep};
 

@@ -7,18 +7,17 @@
 
 use std::cmp::Ordering;
 
-use super::first::First;
-use super::last::Last;
+use super::first_last::First;
+use super::first_last::Last;
 use super::selected::{Selector, compare, push};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::sorted;
 use crate::model::value::{FieldType, FieldValue};
-use crate::scan::accumulator::Accumulator;
+use crate::scan::accumulator::{Accumulator, Finished};
 use crate::scan::dense::{Dense, Neighbours};
 use crate::scan::error::ScanError;
 use crate::scan::page::{BesideColumn, PartialColumn};
-use crate::scan::partial::Finished;
 use crate::scan::request::{AggregateFunction, Beside};
 use crate::scan::spans::Span;
 

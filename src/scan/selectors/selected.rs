@@ -6,11 +6,10 @@ use std::marker::PhantomData;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::value::{FieldType, FieldValue};
-use crate::scan::accumulator::Accumulator;
+use crate::scan::accumulator::{Accumulator, Finished};
 use crate::scan::dense::{Dense, Neighbours};
 use crate::scan::error::ScanError;
 use crate::scan::page::{BesideColumn, PartialColumn};
-use crate::scan::partial::Finished;
 use crate::scan::request::{AggregateFunction, Beside};
 use crate::scan::spans::{Span, keep};
 

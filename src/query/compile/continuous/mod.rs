@@ -5,10 +5,8 @@ use super::dimensions;
 use super::split_time;
 use super::zone::Zone;
 use crate::influxql::ast::{BinaryOp, CreateContinuousQueryStatement, Expr, SelectStatement};
+use crate::model::limits::WINDOWS_PER_RUN_MAX;
 use crate::query::error::QueryError;
-
-/// Windows of one run at most, unless FOR asks for more: catching up goes in steps.
-const WINDOWS_PER_RUN_MAX: i64 = 1_000;
 
 /// One run.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,16 +3,13 @@
 
 mod nelder_mead;
 
-use super::{Piece, Stream};
+use super::piece::{Piece, Transformation};
+use crate::model::limits::{FORECAST_SEASON_MAX, FORECAST_VALUES_MAX};
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
 use crate::query::math;
 use crate::query::result::Values;
 
-/// Values, past and future, that one series may have: each is looked at up to 32,000 times.
-const VALUES_MAX: usize = 5_000;
-/// Length of a season at most: fitting it takes memory by its square.
-const SEASON_MAX: usize = 500;
 /// The weights that fitting starts from, each in turn for each parameter.
 const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
 /// The fit is good when the errors of all corners differ by less.
@@ -73,23 +70,23 @@ impl HoltWinters {
 
     fn check(&self, values: usize) -> Result<(), QueryError> {
         let Forecast { ahead, season, .. } = self.forecast;
-        if values.saturating_add(ahead) < VALUES_MAX && season <= SEASON_MAX {
+        if values.saturating_add(ahead) < FORECAST_VALUES_MAX && season <= FORECAST_SEASON_MAX {
             return Ok(());
         }
         let what = "a series or a season of holt_winters()";
         Err(QueryError::TooLarge {
             what,
-            limit: VALUES_MAX as u64,
+            limit: FORECAST_VALUES_MAX as u64,
             unit: "windows (a season: 500)",
         })
     }
 }
 
-impl Stream for HoltWinters {
+impl Transformation for HoltWinters {
     fn push(&mut self, piece: &Piece) -> Piece {
         if let Some(values) = math::floats(&piece.values) {
             // What is beyond the limit is never looked at: one more is enough to notice.
-            let room = (VALUES_MAX + 1).saturating_sub(self.values.len());
+            let room = (FORECAST_VALUES_MAX + 1).saturating_sub(self.values.len());
             self.times_ns.extend(piece.times_ns.iter().take(room));
             self.values.extend(values.iter().take(room));
         }
@@ -244,7 +241,7 @@ mod tests {
         short.push(&piece(3));
         assert_eq!(short.finish(), Ok(None));
         let mut long = HoltWinters::new(forecast);
-        long.push(&piece(VALUES_MAX + 5));
+        long.push(&piece(FORECAST_VALUES_MAX + 5));
         assert!(matches!(long.finish(), Err(QueryError::TooLarge { limit: 5_000, .. })));
     }
 

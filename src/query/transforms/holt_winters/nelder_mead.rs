@@ -3,8 +3,7 @@
 //! Which least value is found depends on every step, so each is taken as 1.x takes it
 //! (`query/neldermead`), with reflection 1, expansion 2, contraction and shrinking 0.5.
 
-/// Steps at most.
-const STEPS_MAX: usize = 1_000;
+use crate::model::limits::FORECAST_STEPS_MAX;
 
 /// A place and the function's value there.
 #[derive(Clone, Debug)]
@@ -32,7 +31,7 @@ fn search(
     for corner in &mut corners {
         corner.value = function(&mut corner.at);
     }
-    for _ in 0..STEPS_MAX {
+    for _ in 0..FORECAST_STEPS_MAX {
         let (worst, best, next) = ranks(&corners);
         let centre = centre(&corners, worst);
         let [best_value, worst_value, next_value] =

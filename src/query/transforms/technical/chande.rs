@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::indicator::{Indicator, Warmup};
 use super::relative_strength::RelativeStrength;
-use super::{Indicator, Warmup};
 
 /// Over the changes of the last period.
 #[derive(Debug)]

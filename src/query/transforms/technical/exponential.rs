@@ -1,7 +1,10 @@
-//! `exponential_moving_average`: a mean in which a value counts less the older it is.
+//! The exponential averages: `exponential_moving_average` is a mean in which a value counts less
+//! the older it is; the double and the triple one follow their values faster; the derivative of the
+//! triple one is its change in percent.
 
-use super::{Indicator, Warmup};
+use super::indicator::{Indicator, Warmup};
 
+/// `exponential_moving_average`
 #[derive(Clone, Debug)]
 pub(super) struct Exponential {
     period: usize,
@@ -46,5 +49,104 @@ impl Indicator for Exponential {
 
     fn warm_count(&self) -> usize {
         self.period.saturating_sub(1)
+    }
+}
+
+/// `double_exponential_moving_average`: follows its values faster than the plain one.
+#[derive(Debug)]
+pub(super) struct Double {
+    warmup: Warmup,
+    first: Exponential,
+    second: Exponential,
+}
+
+impl Double {
+    pub(super) fn new(period: usize, warmup: Warmup) -> Self {
+        let average = Exponential::new(period, warmup);
+        Self { warmup, first: average.clone(), second: average }
+    }
+}
+
+impl Indicator for Double {
+    fn add(&mut self, value: f64) -> f64 {
+        let first = self.first.add(value);
+        // An average that is not fed yet stands for the next one.
+        let second = if self.first.feeds() { self.second.add(first) } else { first };
+        2.0 * first - second
+    }
+
+    fn warm_count(&self) -> usize {
+        let times = if self.warmup == Warmup::Exponential { 1 } else { 2 };
+        self.first.warm_count().saturating_mul(times)
+    }
+}
+
+/// `triple_exponential_moving_average`: follows its values faster still.
+#[derive(Debug)]
+pub(super) struct Triple {
+    warmup: Warmup,
+    first: Exponential,
+    second: Exponential,
+    third: Exponential,
+}
+
+impl Triple {
+    pub(super) fn new(period: usize, warmup: Warmup) -> Self {
+        let average = Exponential::new(period, warmup);
+        Self { warmup, first: average.clone(), second: average.clone(), third: average }
+    }
+}
+
+impl Indicator for Triple {
+    fn add(&mut self, value: f64) -> f64 {
+        let first = self.first.add(value);
+        // An average that is not fed yet stands for the next one.
+        let second = if self.first.feeds() { self.second.add(first) } else { first };
+        let fed = self.first.feeds() && self.second.feeds();
+        let third = if fed { self.third.add(second) } else { second };
+        3.0 * first - 3.0 * second + third
+    }
+
+    fn warm_count(&self) -> usize {
+        let times = if self.warmup == Warmup::Exponential { 1 } else { 3 };
+        self.first.warm_count().saturating_mul(times)
+    }
+}
+
+/// `triple_exponential_derivative`: change of a triply smoothed average, percent.
+#[derive(Debug)]
+pub(super) struct TripleDerivative {
+    warmup: Warmup,
+    first: Exponential,
+    second: Exponential,
+    third: Exponential,
+    last: f64,
+}
+
+impl TripleDerivative {
+    pub(super) fn new(period: usize, warmup: Warmup) -> Self {
+        let average = Exponential::new(period, warmup);
+        let (first, second) = (average.clone(), average.clone());
+        Self { warmup, first, second, third: average, last: 0.0 }
+    }
+}
+
+impl Indicator for TripleDerivative {
+    fn add(&mut self, value: f64) -> f64 {
+        let mut current = self.first.add(value);
+        if self.first.feeds() {
+            current = self.second.add(current);
+            if self.second.feeds() {
+                current = self.third.add(current);
+            }
+        }
+        let rate = (current / self.last - 1.0) * 100.0;
+        self.last = current;
+        rate
+    }
+
+    fn warm_count(&self) -> usize {
+        let times = if self.warmup == Warmup::Exponential { 1 } else { 3 };
+        self.first.warm_count().saturating_mul(times).saturating_add(1)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Indicator;
+use super::indicator::Indicator;
 
 /// Net change over the sum of all changes of a period.
 #[derive(Debug)]

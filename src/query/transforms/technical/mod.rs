@@ -2,29 +2,17 @@
 //! one value after the other; its answers show once enough values have been held back.
 
 mod chande;
-mod double;
 mod exponential;
+mod indicator;
 mod kaufman;
 mod relative_strength;
-mod triple;
-mod triple_derivative;
 
-use super::{Piece, Stream};
+use super::piece::{Piece, Transformation};
 use crate::influxql::ast::Expr;
 use crate::model::value::FieldType;
 use crate::query::math;
 use crate::query::result::Values;
-
-/// How an average starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Warmup {
-    /// As it goes on.
-    Exponential,
-    /// As a plain mean of the first period.
-    Simple,
-    /// `chande_momentum_oscillator` only: no averages at all.
-    None,
-}
+use indicator::{Indicator, Warmup};
 
 /// Which function, with its arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,22 +22,6 @@ pub(crate) struct Technical {
     /// Values to hold back; the function's own number if negative.
     hold: i64,
     warmup: Warmup,
-}
-
-/// A function of the values so far.
-trait Indicator {
-    /// Its answer after one more value.
-    fn add(&mut self, value: f64) -> f64;
-
-    /// Values after which the answers make sense.
-    fn warm_count(&self) -> usize;
-}
-
-// Not a supertrait: it would carry the printing of every one's state into the module.
-impl std::fmt::Debug for dyn Indicator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Indicator")
-    }
 }
 
 impl Technical {
@@ -77,10 +49,14 @@ impl Technical {
         let (period, warmup) = (self.period, self.warmup);
         Some(match self.name.as_str() {
             "exponential_moving_average" => Box::new(exponential::Exponential::new(period, warmup)),
-            "double_exponential_moving_average" => Box::new(double::Double::new(period, warmup)),
-            "triple_exponential_moving_average" => Box::new(triple::Triple::new(period, warmup)),
+            "double_exponential_moving_average" => {
+                Box::new(exponential::Double::new(period, warmup))
+            }
+            "triple_exponential_moving_average" => {
+                Box::new(exponential::Triple::new(period, warmup))
+            }
             "triple_exponential_derivative" => {
-                Box::new(triple_derivative::TripleDerivative::new(period, warmup))
+                Box::new(exponential::TripleDerivative::new(period, warmup))
             }
             "relative_strength_index" => {
                 Box::new(relative_strength::RelativeStrength::new(period, warmup))
@@ -96,22 +72,22 @@ impl Technical {
     }
 
     /// Starts it for one series.
-    pub(crate) fn start(&self) -> Box<dyn Stream> {
+    pub(crate) fn start(&self) -> Box<dyn Transformation> {
         let indicator = self.indicator();
         let own = indicator.as_ref().map_or(0, |indicator| indicator.warm_count());
         let hold = usize::try_from(self.hold).unwrap_or(own);
-        Box::new(Run { indicator, hold, seen: 0 })
+        Box::new(IndicatorRun { indicator, hold, seen: 0 })
     }
 }
 
 #[derive(Debug)]
-struct Run {
+struct IndicatorRun {
     indicator: Option<Box<dyn Indicator>>,
     hold: usize,
     seen: usize,
 }
 
-impl Stream for Run {
+impl Transformation for IndicatorRun {
     fn push(&mut self, piece: &Piece) -> Piece {
         let (mut times_ns, mut results) = (Vec::new(), Vec::new());
         let (Some(indicator), Some(values)) = (&mut self.indicator, math::floats(&piece.values))

@@ -1,7 +1,7 @@
 //! `relative_strength_index`: how much of the movement goes up, percent.
 
 use super::exponential::Exponential;
-use super::{Indicator, Warmup};
+use super::indicator::{Indicator, Warmup};
 
 #[derive(Debug)]
 pub(super) struct RelativeStrength {

@@ -1,5 +1,6 @@
-//! The earliest point; at equal times the larger value, but `false` before `true`
-//! (1.x `query/functions.go`, `BooleanFirstReduce`).
+//! The earliest and the latest point; of several at one time the one with the larger value, but of
+//! the earliest booleans `false` (1.x `query/functions.go`, `FloatLastReduce` and
+//! `BooleanFirstReduce`).
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -9,6 +10,7 @@ use crate::model::value::FieldValue;
 use crate::scan::dense::Dense;
 use crate::scan::request::AggregateFunction;
 
+/// `first`
 pub(in crate::scan) struct First;
 
 impl Selector for First {
@@ -24,5 +26,20 @@ impl Selector for First {
             _ => compare(new.1, old.1),
         };
         old.0.cmp(&new.0).then(by_value)
+    }
+}
+
+/// `last`
+pub(in crate::scan) struct Last;
+
+impl Selector for Last {
+    const FUNCTION: AggregateFunction = AggregateFunction::Last;
+
+    fn choose(_: &Dense<'_>, rows: Range<usize>) -> usize {
+        rows.end.saturating_sub(1)
+    }
+
+    fn prefers(new: (i64, &FieldValue), old: (i64, &FieldValue)) -> Ordering {
+        new.0.cmp(&old.0).then_with(|| compare(new.1, old.1))
     }
 }

@@ -3,15 +3,15 @@
 
 use xxhash_rust::xxh64::xxh64;
 
+use super::points::{Gathered, Outcome, Points};
 use crate::model::sorted::sort_positions;
-use crate::scan::whole::{Outcome, Points, Whole};
 
-pub(in crate::scan) struct Sample {
-    pub(in crate::scan) count: u32,
-    pub(in crate::scan) seed: u64,
+pub(super) struct Sample {
+    pub(super) count: u32,
+    pub(super) seed: u64,
 }
 
-impl Whole for Sample {
+impl Gathered for Sample {
     fn answer(&self, points: &Points<'_>) -> Outcome {
         let draw = |row: u32| {
             let time_ns = points.times_ns.get(row as usize).copied().unwrap_or_default();

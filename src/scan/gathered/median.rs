@@ -1,12 +1,12 @@
 //! The middle value, a float; between the two middle ones when their number is even.
 
+use super::points::{Gathered, Outcome, Points};
 use crate::batch::column::Values;
 use crate::model::value::FieldValue;
-use crate::scan::whole::{Outcome, Points, Whole};
 
-pub(in crate::scan) struct Median;
+pub(super) struct Median;
 
-impl Whole for Median {
+impl Gathered for Median {
     fn answer(&self, points: &Points<'_>) -> Outcome {
         let mut values: Vec<f64> = match points.values {
             Values::Float(values) => values.clone(),

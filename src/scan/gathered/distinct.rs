@@ -1,11 +1,11 @@
 //! Each value once, by the time of its first point, then by value.
 
+use super::points::{Gathered, Outcome, Points, by_value, compare};
 use crate::model::sorted::sort_positions;
-use crate::scan::whole::{Outcome, Points, Whole, by_value, compare};
 
-pub(in crate::scan) struct Distinct;
+pub(super) struct Distinct;
 
-impl Whole for Distinct {
+impl Gathered for Distinct {
     fn answer(&self, points: &Points<'_>) -> Outcome {
         let mut rows = by_value(points);
         rows.dedup_by(|b, a| compare(points.values, *a, *b).is_eq());

@@ -5,45 +5,16 @@ use std::collections::HashMap;
 use xxhash_rust::xxh64::xxh64;
 
 use super::series::CallSeries;
+use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
 use crate::model::sorted;
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::RowBatch;
-use crate::query::plan::{CallPlan, Node};
+use crate::query::plan::{CallPlan, GatherPlan, Node};
 use crate::query::result::Column;
-use crate::scan::whole::{Outcome, Points, WholeFunction};
+use crate::scan::gathered::{GatheredFunction, Outcome, Points};
 
-/// Values of one window that are held at most.
-const WINDOW_VALUES_MAX: usize = 1_000_000;
-/// What they may take, with what stands beside them, bytes.
-const WINDOW_BYTES_MAX: usize = 32_000_000;
-
-/// A function, and what is done with its answer.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct WholePlan {
-    /// Which function.
-    pub(crate) function: WholeFunction,
-    /// Only how many rows it answers with: `count(distinct(x))`.
-    pub(crate) counted: bool,
-    /// Slots of the tag arguments of `top` and `bottom`, if there are arguments at all: one that
-    /// is a field is like a tag that no series has (1.x groups by it).
-    pub(crate) tags: Option<Vec<usize>>,
-    /// For `sample`: the slots of all tags, which say what series a row is of, and a hash of each
-    /// tag's name.
-    pub(crate) series: Vec<(usize, u64)>,
-}
-
-impl WholePlan {
-    /// Whether rows keep the time of their points whatever the windows.
-    fn keeps_times(&self) -> bool {
-        matches!(
-            self.function,
-            WholeFunction::Top(_) | WholeFunction::Bottom(_) | WholeFunction::Sample { .. }
-        )
-    }
-}
-
-/// Rows of a window in order of time, with the columns of [`WholeRun::others`].
+/// Rows of a window in order of time, with the columns of [`GatherRun::others`].
 struct Rows {
     times_ns: Vec<i64>,
     values: Column,
@@ -52,7 +23,7 @@ struct Rows {
 
 /// One call over one group, in progress.
 #[derive(Debug, Default)]
-pub(crate) struct WholeRun {
+pub(crate) struct GatherRun {
     window_ns: Option<i64>,
     times_ns: Vec<i64>,
     values: Option<Column>,
@@ -61,7 +32,7 @@ pub(crate) struct WholeRun {
     done: Option<CallSeries>,
 }
 
-impl WholeRun {
+impl GatherRun {
     /// Takes in rows that follow those before.
     ///
     /// # Errors
@@ -70,7 +41,7 @@ impl WholeRun {
         &mut self,
         node: &Node,
         call: &CallPlan,
-        plan: &WholePlan,
+        plan: &GatherPlan,
         batch: &RowBatch,
     ) -> Result<(), QueryError> {
         let Some(Some(column)) = batch.slots.get(call.slot) else { return Ok(()) };
@@ -107,7 +78,7 @@ impl WholeRun {
     fn take(
         &mut self,
         call: &CallPlan,
-        plan: &WholePlan,
+        plan: &GatherPlan,
         batch: &RowBatch,
         column: &Column,
         rows: &[u32],
@@ -126,13 +97,13 @@ impl WholeRun {
     }
 
     /// Drops what cannot be part of the answer any more once too much is held.
-    fn check(&mut self, node: &Node, call: &CallPlan, plan: &WholePlan) -> Result<(), QueryError> {
+    fn check(&mut self, node: &Node, call: &CallPlan, plan: &GatherPlan) -> Result<(), QueryError> {
         let columns = |this: &Self| -> usize {
             this.values.iter().chain(this.others.iter().flatten()).map(Column::bytes).sum()
         };
         let is_over = |this: &Self, of: usize| {
-            this.times_ns.len() > WINDOW_VALUES_MAX / 4 * of
-                || columns(this) + this.times_ns.len() * 8 > WINDOW_BYTES_MAX / 4 * of
+            this.times_ns.len() > GATHERED_VALUES_MAX / 4 * of
+                || columns(this) + this.times_ns.len() * 8 > GATHERED_BYTES_MAX / 4 * of
         };
         if !is_over(self, 4) {
             return Ok(());
@@ -155,7 +126,7 @@ impl WholeRun {
         if is_over(self, 3) {
             return Err(QueryError::TooLarge {
                 what: "a window of a function that needs all its values",
-                limit: WINDOW_VALUES_MAX as u64,
+                limit: GATHERED_VALUES_MAX as u64,
                 unit: "values, or 32 MB",
             });
         }
@@ -163,7 +134,7 @@ impl WholeRun {
     }
 
     /// What the function makes of the rows at hand, and these.
-    fn answer(&self, node: &Node, call: &CallPlan, plan: &WholePlan) -> Option<(Outcome, Rows)> {
+    fn answer(&self, node: &Node, call: &CallPlan, plan: &GatherPlan) -> Option<(Outcome, Rows)> {
         let count = self.times_ns.len() as u32;
         let turned: Vec<u32> =
             if node.descending { (0..count).rev().collect() } else { (0..count).collect() };
@@ -182,12 +153,12 @@ impl WholeRun {
             series: &series,
             combinations: &combinations,
         };
-        let outcome = plan.function.of(&points);
+        let outcome = plan.function.answer(&points);
         Some((outcome, Rows { times_ns, values, others }))
     }
 
     /// Answers the open window.
-    fn close(&mut self, node: &Node, call: &CallPlan, plan: &WholePlan) {
+    fn close(&mut self, node: &Node, call: &CallPlan, plan: &GatherPlan) {
         let answer = self.answer(node, call, plan);
         (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
         let (Some(window_ns), Some((outcome, Rows { times_ns, values, others }))) =
@@ -211,10 +182,10 @@ impl WholeRun {
         // time, and distinct values by the first time that it meets.
         let ordered = matches!(
             plan.function,
-            WholeFunction::Top(_)
-                | WholeFunction::Bottom(_)
-                | WholeFunction::Sample { .. }
-                | WholeFunction::Distinct
+            GatheredFunction::Top(_)
+                | GatheredFunction::Bottom(_)
+                | GatheredFunction::Sample { .. }
+                | GatheredFunction::Distinct
         );
         if node.descending && !ordered {
             rows.reverse();
@@ -256,7 +227,7 @@ impl WholeRun {
         &mut self,
         node: &Node,
         call: &CallPlan,
-        plan: &WholePlan,
+        plan: &GatherPlan,
     ) -> Option<CallSeries> {
         self.close(node, call, plan);
         self.done.take()
@@ -283,7 +254,7 @@ fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], befor
 }
 
 /// A hash of each row's series, by which `sample` draws; empty for other functions.
-fn series(tags: &[Option<Column>], plan: &WholePlan, count: u32) -> Vec<u64> {
+fn series(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u64> {
     if plan.series.is_empty() {
         return Vec::new();
     }
@@ -300,7 +271,7 @@ fn series(tags: &[Option<Column>], plan: &WholePlan, count: u32) -> Vec<u64> {
 }
 
 /// A number for each row's combination of tag arguments; empty without any.
-fn combinations(tags: &[Option<Column>], plan: &WholePlan, count: u32) -> Vec<u32> {
+fn combinations(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u32> {
     if plan.tags.is_none() {
         return Vec::new();
     }
@@ -322,10 +293,10 @@ fn combinations(tags: &[Option<Column>], plan: &WholePlan, count: u32) -> Vec<u3
 }
 
 /// The type of a function's answer over values of a type.
-pub(crate) fn output_type(plan: &WholePlan, input: FieldType) -> FieldType {
+pub(crate) fn output_type(plan: &GatherPlan, input: FieldType) -> FieldType {
     match plan.function {
         _ if plan.counted => FieldType::Integer,
-        WholeFunction::Median => FieldType::Float,
+        GatheredFunction::Median => FieldType::Float,
         _ => input,
     }
 }

@@ -1,29 +1,35 @@
-//! The points with the largest values, in order of time; equal values: the earlier point.
+//! The points with the largest or smallest values, in order of time; of equal values the earlier
+//! point.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use foldhash::fast::FixedState;
 
+use super::points::{Gathered, Outcome, Points, compare};
 use crate::model::sorted::sort_positions;
-use crate::scan::whole::{Outcome, Points, Whole, compare};
 
-/// How many.
-pub(in crate::scan) struct Top(pub(in crate::scan) u32);
+/// So many points with the largest values.
+pub(super) struct Top(pub(super) u32);
 
-impl Whole for Top {
+impl Gathered for Top {
     fn answer(&self, points: &Points<'_>) -> Outcome {
         extremes(points, self.0, |a, b| compare(points.values, b, a))
     }
 }
 
+/// So many points with the smallest values.
+pub(super) struct Bottom(pub(super) u32);
+
+impl Gathered for Bottom {
+    fn answer(&self, points: &Points<'_>) -> Outcome {
+        extremes(points, self.0, |a, b| compare(points.values, a, b))
+    }
+}
+
 /// The first `count` rows by `order`, then by time; of each tag combination only its first. They
 /// are given in order of time, rows of one time by `order`.
-pub(super) fn extremes(
-    points: &Points<'_>,
-    count: u32,
-    order: impl Fn(u32, u32) -> Ordering,
-) -> Outcome {
+fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Ordering) -> Outcome {
     let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
     sort_positions(&mut rows, &order);
     if !points.combinations.is_empty() {

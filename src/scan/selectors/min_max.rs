@@ -1,15 +1,31 @@
-//! The largest value; among equals the earliest (1.x `query/functions.go`, `FloatMaxReduce`).
+//! The smallest and the largest value; among equals the earliest (1.x `query/functions.go`,
+//! `FloatMinReduce` and `FloatMaxReduce`).
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::min::smallest;
 use super::selected::{Selector, compare};
 use crate::model::value::FieldValue;
 use crate::scan::dense::Dense;
 use crate::scan::input::Slice;
 use crate::scan::request::AggregateFunction;
 
+/// `min`
+pub(in crate::scan) struct Min;
+
+impl Selector for Min {
+    const FUNCTION: AggregateFunction = AggregateFunction::Min;
+
+    fn choose(dense: &Dense<'_>, rows: Range<usize>) -> usize {
+        position(dense, rows, Wanted::Smallest)
+    }
+
+    fn prefers(new: (i64, &FieldValue), old: (i64, &FieldValue)) -> Ordering {
+        compare(old.1, new.1).then(old.0.cmp(&new.0))
+    }
+}
+
+/// `max`
 pub(in crate::scan) struct Max;
 
 impl Selector for Max {
@@ -32,7 +48,7 @@ pub(super) enum Wanted {
 }
 
 /// Position of the first extreme of values `rows`.
-pub(super) fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Wanted) -> usize {
+fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Wanted) -> usize {
     fn find<T: Copy + PartialOrd + Default>(
         values: &[T],
         rows: Range<usize>,
@@ -60,6 +76,11 @@ pub(super) fn extreme_of<T: Copy + PartialOrd + Default>(values: &[T], wanted: W
     }
 }
 
+/// The smallest value of a slice; the default of an empty one.
+pub(in crate::scan) fn smallest<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
+    extreme(values, |a, b| if b < a { b } else { a })
+}
+
 /// The largest value of a slice; the default of an empty one.
 pub(in crate::scan) fn largest<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
     extreme(values, |a, b| if b > a { b } else { a })
@@ -67,7 +88,7 @@ pub(in crate::scan) fn largest<T: Copy + PartialOrd + Default>(values: &[T]) -> 
 
 /// The value that `better` keeps of all: four at a time, so that comparisons need not wait for
 /// each other.
-pub(super) fn extreme<T: Copy + Default>(values: &[T], better: impl Fn(T, T) -> T) -> T {
+fn extreme<T: Copy + Default>(values: &[T], better: impl Fn(T, T) -> T) -> T {
     let Some(&first) = values.first() else { return T::default() };
     let (blocks, rest) = values.as_chunks::<4>();
     let [mut a, mut b, mut c, mut d] = [first; 4];

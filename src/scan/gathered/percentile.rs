@@ -1,11 +1,11 @@
 //! The point at the nearest rank, by value; no point below the first rank.
 
-use crate::scan::whole::{Outcome, Points, Whole, by_value};
+use super::points::{Gathered, Outcome, Points, by_value};
 
 /// A rank between 0 and 100.
-pub(in crate::scan) struct Percentile(pub(in crate::scan) f64);
+pub(super) struct Percentile(pub(super) f64);
 
-impl Whole for Percentile {
+impl Gathered for Percentile {
     fn answer(&self, points: &Points<'_>) -> Outcome {
         let rows = by_value(points);
         let rank = (rows.len() as f64 * self.0 / 100.0 + 0.5).floor() - 1.0;

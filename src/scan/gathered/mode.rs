@@ -3,12 +3,12 @@
 //! Among values that come equally often, twice or more, it is one that came early; if none comes
 //! twice it is the smallest. Of booleans that come equally often it is `true`.
 
+use super::points::{Gathered, Outcome, Points, by_value, compare};
 use crate::batch::column::Values;
-use crate::scan::whole::{Outcome, Points, Whole, by_value, compare};
 
-pub(in crate::scan) struct Mode;
+pub(super) struct Mode;
 
-impl Whole for Mode {
+impl Gathered for Mode {
     fn answer(&self, points: &Points<'_>) -> Outcome {
         let rows = by_value(points);
         let mut runs = rows.chunk_by(|&a, &b| compare(points.values, a, b).is_eq());
