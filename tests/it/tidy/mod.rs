@@ -1,5 +1,7 @@
 //! The house rules that a machine can check: who may use whom, sizes, banned names and calls.
 
+mod circles;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
