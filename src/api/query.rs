@@ -67,7 +67,7 @@ impl Querying {
         // A link must not be able to drop a database.
         if params.read_only
             && let Some(writing) =
-                statements.iter().find(|statement| Effect::of(statement).writes())
+                statements.iter().find(|statement| Effect::new(statement).writes())
         {
             return Err(ApiError::ReadOnly(writing.to_string()));
         }

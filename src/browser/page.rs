@@ -152,7 +152,7 @@ fn database(seed: u64, token: &str) -> Result<InProcess, SettingsError> {
 /// When the precision is none.
 #[wasm_bindgen]
 pub fn validate(text: &[u8], precision: &str, now_ns: i64) -> Result<Array, JsError> {
-    let Verdict { good, bad, errors, mistaken } = Verdict::of(text, precision, now_ns)?;
+    let Verdict { good, bad, errors, mistaken } = Verdict::new(text, precision, now_ns)?;
     let Mistaken { unit, lines } = mistaken.unwrap_or(Mistaken { unit: "", lines: 0 });
     let verdict = Array::of4(&good.into(), &bad.into(), &unit.into(), &lines.into());
     for LineError { line, column, reason } in errors {
@@ -167,7 +167,7 @@ pub fn validate(text: &[u8], precision: &str, now_ns: i64) -> Result<Array, JsEr
 /// text does, its words, and its statements. See [`Words`].
 #[wasm_bindgen]
 pub fn outline(text: &str) -> Array {
-    let Words { does, words, statements } = Words::of(text);
+    let Words { does, words, statements } = Words::new(text);
     let numbers = |numbers: &[u32]| JsValue::from(js_sys::Uint32Array::from(numbers));
     Array::of3(&does.into(), &numbers(&words), &numbers(&statements))
 }

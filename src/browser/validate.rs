@@ -58,7 +58,7 @@ impl Verdict {
     ///
     /// # Errors
     /// [`UnknownPrecision`]
-    pub fn of(text: &[u8], precision: &str, now_ns: i64) -> Result<Self, UnknownPrecision> {
+    pub fn new(text: &[u8], precision: &str, now_ns: i64) -> Result<Self, UnknownPrecision> {
         let unit = match precision {
             "auto" => TimestampUnit::Auto,
             "" => TimestampUnit::Fixed(Precision::Nanosecond),
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn each_bad_line_is_named_and_the_good_ones_are_counted() {
         let text = "cpu,host=a v=1 1\n\n# no line\ncpu v=\ncpu,host=é v=1x 2\nmem v=2i\n";
-        let verdict = Verdict::of(text.as_bytes(), "s", 0).unwrap();
+        let verdict = Verdict::new(text.as_bytes(), "s", 0).unwrap();
         let places: Vec<_> = verdict.errors.iter().map(|e| (e.line, e.column)).collect();
         assert_eq!((verdict.good, verdict.bad, places), (2, 2, vec![(4, 7), (5, 14)]));
         assert!(verdict.errors[1].reason.starts_with("invalid field value '1x'"), "{verdict:?}");
@@ -128,16 +128,16 @@ mod tests {
     #[test]
     fn a_precision_decides_which_times_fit() {
         let far = b"cpu v=1 9000000000000000000";
-        assert_eq!(Verdict::of(far, "", 0).unwrap().good, 1);
-        assert_eq!(Verdict::of(far, "s", 0).unwrap().bad, 1);
-        assert_eq!(Verdict::of(far, "auto", 0).unwrap().good, 1);
-        assert_eq!(Verdict::of(far, "x", 0), Err(UnknownPrecision("x".to_owned())));
+        assert_eq!(Verdict::new(far, "", 0).unwrap().good, 1);
+        assert_eq!(Verdict::new(far, "s", 0).unwrap().bad, 1);
+        assert_eq!(Verdict::new(far, "auto", 0).unwrap().good, 1);
+        assert_eq!(Verdict::new(far, "x", 0), Err(UnknownPrecision("x".to_owned())));
     }
 
     #[test]
     fn times_in_a_coarser_unit_than_said_are_told() {
         let of = |text: &str, precision: &str| {
-            let mistaken = Verdict::of(text.as_bytes(), precision, 0).unwrap().mistaken;
+            let mistaken = Verdict::new(text.as_bytes(), precision, 0).unwrap().mistaken;
             mistaken.map(|Mistaken { unit, lines }| (unit, lines))
         };
         let seconds = "m v=1 1700000000\nm v=2 1700000001\nm v=3\nm v=4 1700000000000000000";
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_one_error() {
-        let verdict = Verdict::of(b"a v=1\nb v=\xff", "", 0).unwrap();
+        let verdict = Verdict::new(b"a v=1\nb v=\xff", "", 0).unwrap();
         assert_eq!((verdict.good, verdict.bad, verdict.errors[0].line), (0, 1, 2));
     }
 }

@@ -19,17 +19,17 @@ pub struct Words {
 
 impl Words {
     /// Reads `text`.
-    pub fn of(text: &str) -> Self {
-        let outline = Outline::of(text);
+    pub fn new(text: &str) -> Self {
+        let outline = Outline::new(text);
         let mut units = Units { text, bytes: 0, units: 0 };
         let words = outline.words.iter().flat_map(|(kind, place)| {
             let word = text.get(place.clone()).unwrap_or_default();
-            [kind_of(*kind, word), units.at(place.start), units.at(place.end)]
+            [kind_of(*kind, word), units.units_before(place.start), units.units_before(place.end)]
         });
         let words = words.collect();
         let mut units = Units { text, bytes: 0, units: 0 };
         let statements = outline.statements.iter().flat_map(|(Range { start, end }, does)| {
-            [number(*does), units.at(*start), units.at(*end)]
+            [number(*does), units.units_before(*start), units.units_before(*end)]
         });
         Self { does: number(outline.effect()), words, statements: statements.collect() }
     }
@@ -76,7 +76,7 @@ struct Units<'a> {
 }
 
 impl Units<'_> {
-    fn at(&mut self, byte: usize) -> u32 {
+    fn units_before(&mut self, byte: usize) -> u32 {
         let between = self.text.get(self.bytes..byte).unwrap_or_default();
         self.units += between.encode_utf16().count();
         self.bytes = byte;
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn places_count_as_javascript_does() {
-        let found = Words::of("SELECT '\u{1F600}é', \"ü\" FROM m; x");
+        let found = Words::new("SELECT '\u{1F600}é', \"ü\" FROM m; x");
         assert_eq!(found.does, 0, "the second statement is none");
         let said: Vec<_> = found.words.chunks(3).filter(|word| word[0] != 0).collect();
         let expected: Vec<&[u32]> = vec![
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_does_not_end_is_what_it_began_as() {
-        let kinds = |text: &str| Words::of(text).words.chunks(3).map(|word| word[0]).collect();
+        let kinds = |text: &str| Words::new(text).words.chunks(3).map(|word| word[0]).collect();
         for (text, expected) in [("'a\"b", [2]), ("\"a'b", [3]), ("a\"b", [3]), ("/a", [10])] {
             let found: Vec<u32> = kinds(text);
             assert_eq!(found[..1], expected, "{text}");
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn every_effect_has_a_number() {
-        let does = |text| Words::of(text).does;
+        let does = |text| Words::new(text).does;
         let texts = ["", "SELECT a FROM m", "SHOW USERS", "DROP USER a"];
         assert_eq!(texts.map(does), [0, 1, 2, 3]);
     }

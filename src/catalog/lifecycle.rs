@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError, Table};
 /// Where a database is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stage {
+pub enum EntryStage {
     /// Its Database may not be initialised yet.
     Creating,
     /// In use.
@@ -29,7 +29,7 @@ pub struct Entry {
     /// Its object.
     pub object: ObjectId,
     /// Where it is in its life.
-    pub stage: Stage,
+    pub stage: EntryStage,
     /// Unless ready: when the alarm tries to finish it, nanoseconds.
     pub due_ns: i64,
     /// Times that the alarm tried.
@@ -40,7 +40,7 @@ impl Entry {
     /// A database that is about to be initialised.
     pub fn creating(create: CreateDatabase, object: ObjectId, now_ns: i64) -> Self {
         let due_ns = now_ns.saturating_add(JOB_RETRY_NS);
-        let stage = Stage::Creating;
+        let stage = EntryStage::Creating;
         Self { create, object, stage, due_ns, failures: 0 }
     }
 
@@ -52,7 +52,7 @@ impl Entry {
 
 /// The one `state` row.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct State {
+struct EntriesState {
     /// Numbers are never reused.
     next_entry: u64,
 }
@@ -60,7 +60,7 @@ struct State {
 /// Every database by number: a copy of the `entry` table. Each change is stored first.
 #[derive(Clone, Debug, Default)]
 pub struct Entries {
-    state: State,
+    state: EntriesState,
     rows: SortedMap<u64, Entry>,
 }
 
@@ -72,7 +72,7 @@ impl Entries {
         }
         let state = match store.head(Table::State, 0)? {
             Some(head) => row::read(Table::State, 0, &head)?,
-            None => State::default(),
+            None => EntriesState::default(),
         };
         let mut rows = SortedMap::new();
         row::each(store, Table::Entry, &mut |number, head| {
@@ -97,7 +97,7 @@ impl Entries {
     pub fn ready_after(&self, after: Option<u64>) -> impl Iterator<Item = (u64, &Entry)> {
         let from = after.map_or(0, |number| number + 1);
         let ready = |(&number, entry)| (number, entry);
-        self.rows.range(from..).map(ready).filter(|(_, entry)| entry.stage == Stage::Ready)
+        self.rows.range(from..).map(ready).filter(|(_, entry)| entry.stage == EntryStage::Ready)
     }
 
     /// Whether one more database may exist where `limit` may.
@@ -112,7 +112,7 @@ impl Entries {
     /// Stores a new database and answers its number.
     pub fn insert<S: Store>(&mut self, store: &S, entry: Entry) -> Result<u64, StoreError> {
         let number = self.state.next_entry;
-        let state = State { next_entry: number + 1 };
+        let state = EntriesState { next_entry: number + 1 };
         store.open()?;
         store.atomically(|| {
             store.put(Table::State, 0, &row::encode(&state)?, &[])?;
@@ -125,7 +125,7 @@ impl Entries {
 
     /// The database is in use from now on.
     pub fn set_ready<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
-        self.change(store, number, |entry| entry.stage = Stage::Ready)
+        self.change(store, number, |entry| entry.stage = EntryStage::Ready)
     }
 
     /// The database is going; a repeat changes nothing.
@@ -135,11 +135,11 @@ impl Entries {
         number: u64,
         now_ns: i64,
     ) -> Result<(), StoreError> {
-        if self.get(number).is_some_and(|entry| entry.stage == Stage::Dropping) {
+        if self.get(number).is_some_and(|entry| entry.stage == EntryStage::Dropping) {
             return Ok(());
         }
         self.change(store, number, |entry| {
-            entry.stage = Stage::Dropping;
+            entry.stage = EntryStage::Dropping;
             entry.failures = 0;
             entry.due_ns = now_ns.saturating_add(JOB_RETRY_NS);
         })
@@ -182,19 +182,18 @@ impl Entries {
         let aside = self
             .rows
             .values()
-            .filter(|entry| entry.stage != Stage::Ready && entry.failures >= failures_max);
+            .filter(|entry| entry.stage != EntryStage::Ready && entry.failures >= failures_max);
         let word = |entry: &Entry| {
-            let what = if entry.stage == Stage::Creating { "creating" } else { "dropping" };
+            let what = if entry.stage == EntryStage::Creating { "creating" } else { "dropping" };
             format!("{what} database \"{}\" failed {} times", entry.create.name, entry.failures)
         };
         aside.map(word).collect()
     }
 
     fn unfinished(&self, failures_max: u32) -> impl Iterator<Item = (u64, &Entry)> {
-        self.rows
-            .iter()
-            .map(|(&number, entry)| (number, entry))
-            .filter(move |(_, entry)| entry.stage != Stage::Ready && entry.failures < failures_max)
+        self.rows.iter().map(|(&number, entry)| (number, entry)).filter(move |(_, entry)| {
+            entry.stage != EntryStage::Ready && entry.failures < failures_max
+        })
     }
 
     fn change<S: Store>(

@@ -23,7 +23,7 @@ use crate::protocol::shard::VerifyPage;
 use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError};
 use grants::Grantees;
-use lifecycle::{Entries, Entry, Stage};
+use lifecycle::{Entries, Entry, EntryStage};
 
 /// The Catalog over its storage.
 pub struct Catalog<S: Store> {
@@ -42,7 +42,7 @@ pub struct Catalog<S: Store> {
 /// One event in flight.
 struct Flight {
     version: u8,
-    task: Task,
+    task: CatalogTask,
     /// The database whose row is being driven.
     entry: u64,
     /// The Database is being asked about exactly the settings of this flight's own CREATE.
@@ -53,11 +53,11 @@ struct Flight {
 impl Flight {
     fn new(version: u8) -> Self {
         let round = Round::default();
-        Self { version, task: Task::Alarm, entry: 0, own_settings: false, round }
+        Self { version, task: CatalogTask::Alarm, entry: 0, own_settings: false, round }
     }
 }
 
-enum Task {
+enum CatalogTask {
     Create {
         request: CreateDatabase,
         /// The database was ready when the request came.
@@ -151,11 +151,11 @@ impl<S: Store> Catalog<S> {
     }
 
     /// What a request comes to without calling anyone, or the task that it starts.
-    fn task(&mut self, platform: &dyn Platform, message: ToCatalog) -> Result<Task, Halt> {
+    fn task(&mut self, platform: &dyn Platform, message: ToCatalog) -> Result<CatalogTask, Halt> {
         match message {
             ToCatalog::Resolve { name } => {
                 let entry = self.entries()?.by_name(&name).map(|(_, entry)| entry);
-                let ready = entry.filter(|entry| entry.stage == Stage::Ready);
+                let ready = entry.filter(|entry| entry.stage == EntryStage::Ready);
                 let object = ready.map(|entry| entry.object.clone());
                 Err(Halt::Reply(FromCatalog::Resolved { object }))
             }
@@ -179,12 +179,12 @@ impl<S: Store> Catalog<S> {
                     return Err(Halt::Reply(FromCatalog::Refused(CatalogRefusal::InvalidName)));
                 }
                 let entry = self.entries()?.by_name(&request.name).map(|(_, entry)| entry);
-                let existed = entry.is_some_and(|entry| entry.stage == Stage::Ready);
-                Ok(Task::Create { request, existed })
+                let existed = entry.is_some_and(|entry| entry.stage == EntryStage::Ready);
+                Ok(CatalogTask::Create { request, existed })
             }
             ToCatalog::Drop { name } => {
                 let existed = self.entries()?.by_name(&name).is_some();
-                Ok(Task::Drop { name, existed })
+                Ok(CatalogTask::Drop { name, existed })
             }
             ToCatalog::Grants { since } => {
                 let changes = self.grantees()?.0.changes(since);
@@ -230,14 +230,14 @@ impl<S: Store> Catalog<S> {
     /// The next calls of a task, or its end. Called at its start and after each change.
     fn go_on(&mut self, platform: &dyn Platform, flight: &mut Flight) -> Next {
         match &flight.task {
-            Task::Create { request, existed } => {
+            CatalogTask::Create { request, existed } => {
                 let (request, existed) = (request.clone(), *existed);
                 let found = self.entries()?.by_name(&request.name);
                 flight.own_settings = true;
                 match found.map(|(number, entry)| (number, entry.clone())) {
                     None => flight.entry = self.insert(platform, request)?,
                     // Whether a repeat asks for what exists is the Database's to say.
-                    Some((number, entry)) if entry.stage == Stage::Ready => {
+                    Some((number, entry)) if entry.stage == EntryStage::Ready => {
                         let object = entry.object;
                         if request.policy.is_none() {
                             return Err(Halt::Reply(FromCatalog::Created { object, existed }));
@@ -253,7 +253,7 @@ impl<S: Store> Catalog<S> {
                 }
                 self.drive(flight.entry)
             }
-            Task::Drop { name, existed } => {
+            CatalogTask::Drop { name, existed } => {
                 let (existed, now_ns) = (*existed, platform.now_ns());
                 let Some(number) = self.entries()?.by_name(name).map(|(number, _)| number) else {
                     return Err(Halt::Reply(FromCatalog::Dropped { existed }));
@@ -264,13 +264,13 @@ impl<S: Store> Catalog<S> {
                 }
                 self.drive(number)
             }
-            Task::Alarm => self.drive(flight.entry),
+            CatalogTask::Alarm => self.drive(flight.entry),
         }
     }
 
     fn is_ready(&self, number: u64) -> bool {
         let entry = self.entries.as_ref().and_then(|entries| entries.get(number));
-        entry.is_some_and(|entry| entry.stage == Stage::Ready)
+        entry.is_some_and(|entry| entry.stage == EntryStage::Ready)
     }
 
     fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64, Halt> {
@@ -292,9 +292,9 @@ impl<S: Store> Catalog<S> {
             return Err(Halt::Reply(FromCatalog::Unavailable(gone)));
         };
         let message = match entry.stage {
-            Stage::Creating => ToDatabase::Initialise(entry.create.clone()),
-            Stage::Dropping => ToDatabase::Drop,
-            Stage::Ready => {
+            EntryStage::Creating => ToDatabase::Initialise(entry.create.clone()),
+            EntryStage::Dropping => ToDatabase::Drop,
+            EntryStage::Ready => {
                 let object = entry.object.clone();
                 return Err(Halt::Reply(FromCatalog::Created { object, existed: true }));
             }
@@ -318,22 +318,22 @@ impl<S: Store> Catalog<S> {
         let Some(entries) = &mut self.entries else { return Ok(()) };
         let stage = entries.get(flight.entry).map(|entry| entry.stage);
         match (stage, reply) {
-            (Some(Stage::Creating), FromDatabase::Done) => {
+            (Some(EntryStage::Creating), FromDatabase::Done) => {
                 Ok(entries.set_ready(&self.store, flight.entry)?)
             }
-            (Some(Stage::Creating), FromDatabase::Refused(refusal)) => {
+            (Some(EntryStage::Creating), FromDatabase::Refused(refusal)) => {
                 entries.remove(&self.store, flight.entry)?;
                 Err(Halt::Reply(FromCatalog::Refused(translate(refusal))))
             }
-            (Some(Stage::Dropping), FromDatabase::Done | FromDatabase::NotOpen) => {
+            (Some(EntryStage::Dropping), FromDatabase::Done | FromDatabase::NotOpen) => {
                 self.forget_dropped(flight.entry)
             }
-            (Some(Stage::Ready), FromDatabase::Refused(refusal)) => {
+            (Some(EntryStage::Ready), FromDatabase::Refused(refusal)) => {
                 Err(Halt::Reply(FromCatalog::Refused(translate(refusal))))
             }
             (_, FromDatabase::Unavailable(why)) => Err(halt_unavailable(why)),
             // The row moved on, or is ready already: the task looks again.
-            (None, _) | (Some(Stage::Ready), FromDatabase::Done) => Ok(()),
+            (None, _) | (Some(EntryStage::Ready), FromDatabase::Done) => Ok(()),
             (Some(_), _) => Err(halt_unavailable(Unavailable::Changing)),
         }
     }
@@ -396,14 +396,16 @@ impl<S: Store> Host for Catalog<S> {
             next = next.and_then(|()| self.learn(&flight, envelope::decode_reply(reply)));
         }
         // What the Database has just agreed to is not asked again.
-        if let Task::Create { request, .. } = &mut flight.task
+        if let CatalogTask::Create { request, .. } = &mut flight.task
             && flight.own_settings
             && self.is_ready(flight.entry)
         {
             request.policy = None;
         }
         let next = match (&flight.task, next) {
-            (Task::Alarm, Ok(())) => Err(Halt::Reply(FromCatalog::Dropped { existed: true })),
+            (CatalogTask::Alarm, Ok(())) => {
+                Err(Halt::Reply(FromCatalog::Dropped { existed: true }))
+            }
             (_, Ok(())) => self.go_on(platform, &mut flight),
             (_, Err(halt)) => Err(halt),
         };

@@ -80,7 +80,7 @@ fn only_databases_that_may_have_a_policy_are_listed_for_it() {
     for ((number, name), object) in (0..).zip(["other", "mine"]).zip(&objects) {
         entries.remove(&store, number).unwrap();
         let mut entry = Entry::creating(create(name), object.clone(), 0);
-        entry.stage = Stage::Ready;
+        entry.stage = EntryStage::Ready;
         entries.insert(&store, entry).unwrap();
     }
     let mut catalog = Catalog::new(store);

@@ -1,7 +1,7 @@
 //! Continuous queries: one row each, rewritten by every run that moves its watermark.
 
 use super::object::{Database, Halt};
-use super::rows::{ContinuousRow, FIRST_CONTINUOUS_KEY, Rows};
+use super::rows::{ContinuousRow, DatabaseRows, FIRST_CONTINUOUS_KEY};
 use crate::model::limits::{
     CONTINUOUS_QUERIES_MAX, CONTINUOUS_QUERY_BYTES_MAX, CONTINUOUS_RETRY_NS_MAX, JOB_FAILURES_MAX,
     JOB_RETRY_NS,
@@ -13,13 +13,13 @@ use crate::store::row;
 use crate::store::{Store, Table};
 
 /// When the next run is due, nanoseconds. One that never ran is due at once.
-pub(super) fn next_due_ns(rows: &Rows) -> Option<i64> {
+pub(super) fn next_due_ns(rows: &DatabaseRows) -> Option<i64> {
     let next_ns = rows.continuous.iter().filter_map(|row| row.due_ns(i64::MIN)).min();
     next_ns.map(|next_ns| rows.busy_until_ns.unwrap_or(next_ns))
 }
 
 /// What keeps failing, in words for SHOW DIAGNOSTICS.
-pub(super) fn troubles(rows: &Rows) -> impl Iterator<Item = String> {
+pub(super) fn troubles(rows: &DatabaseRows) -> impl Iterator<Item = String> {
     let failing = rows.continuous.iter().filter(|row| row.failures > JOB_FAILURES_MAX);
     failing.map(|row| format!("continuous query {} cannot run", row.query.name))
 }

@@ -2,8 +2,8 @@
 
 use super::continuous;
 use super::job::{Job, JobKind};
-use super::object::{Database, Flight, Halt, Next, Task};
-use super::rows::Stage;
+use super::object::{Database, Flight, FlightTask, Halt, Next};
+use super::rows::DatabaseStage;
 use super::{publish, push};
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX};
 use crate::protocol::call::{CallFailure, Platform, Reply, Step};
@@ -51,7 +51,7 @@ impl<S: Store> Database<S> {
         match job.kind.clone() {
             JobKind::Split(split) => return self.drive_split(platform, flight, key, split),
             JobKind::Tend => {
-                flight.task = Task::Nothing;
+                flight.task = FlightTask::Nothing;
                 self.tend(platform, key)?;
                 return Ok(None);
             }
@@ -192,7 +192,7 @@ impl<S: Store> Host for Database<S> {
             }
         };
         let answer = self.answer(platform, &message);
-        let mut flight = Flight::new(version, Task::Request(message));
+        let mut flight = Flight::new(version, FlightTask::Request(message));
         let next = match answer {
             Ok(Some(reply)) => Err(Halt::Reply(reply)),
             Ok(None) => self.go_on(platform, &mut flight),
@@ -218,7 +218,7 @@ impl<S: Store> Host for Database<S> {
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
         let ticket = self.ticket();
         self.look_again_ns = None;
-        let mut flight = Flight::new(VERSION, Task::Nothing);
+        let mut flight = Flight::new(VERSION, FlightTask::Nothing);
         let next = self.retry_due(platform, &mut flight);
         (ticket, self.settle(platform, ticket, flight, next))
     }
@@ -226,7 +226,7 @@ impl<S: Store> Host for Database<S> {
     fn next_alarm_ns(&self) -> Option<i64> {
         let jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
         let due = jobs.filter(|job| job.failures < JOB_FAILURES_MAX).map(|job| job.due_ns);
-        let open = self.rows.iter().filter(|rows| rows.state.stage == Stage::Open);
+        let open = self.rows.iter().filter(|rows| rows.state.stage == DatabaseStage::Open);
         due.chain(open.filter_map(continuous::next_due_ns)).chain(self.look_again_ns).min()
     }
 

@@ -192,7 +192,7 @@ impl Job {
 
 impl Split {
     /// A group whose size is to be asked.
-    pub fn of(number: u64, group: u64, bytes: u64) -> Self {
+    pub fn to_weigh(number: u64, group: u64, bytes: u64) -> Self {
         Self { number, group, bytes, copy: None }
     }
 

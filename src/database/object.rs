@@ -1,7 +1,7 @@
 //! A Database in memory: the copy of its rows, the events in flight, and how one of them ends.
 
-use super::rows::{Change, Rows, Stage};
-use super::split_progress::Progress;
+use super::rows::{DatabaseRows, DatabaseStage, RowsChange};
+use super::split_progress::SplitProgress;
 use crate::model::ids::ObjectId;
 use crate::model::limits::JOB_RETRY_NS;
 use crate::model::sorted_map::SortedMap;
@@ -18,7 +18,7 @@ pub struct Database<S: Store> {
     /// Whether `rows` is a copy of what is stored; not before the first read, nor after an error.
     pub(super) loaded: bool,
     /// `None` when the object is not open.
-    pub(super) rows: Option<Rows>,
+    pub(super) rows: Option<DatabaseRows>,
     pub(super) flights: SortedMap<Ticket, Flight>,
     pub(super) next_ticket: u64,
     /// After a store error nothing is known of due jobs: look again then, nanoseconds.
@@ -30,7 +30,7 @@ pub struct Database<S: Store> {
 }
 
 /// What a flight is for.
-pub(super) enum Task {
+pub(super) enum FlightTask {
     /// A request that is answered when it is so.
     Request(ToDatabase),
     /// The alarm's work on one job.
@@ -42,20 +42,20 @@ pub(super) enum Task {
 /// One event in flight.
 pub(super) struct Flight {
     pub(super) version: u8,
-    pub(super) task: Task,
+    pub(super) task: FlightTask,
     /// The job that this flight stored.
     pub(super) own_job: Option<u64>,
     /// The job being driven and how many of its messages were answered.
     pub(super) work: Option<(u64, usize)>,
     /// What was heard for the split being driven.
-    pub(super) split: Progress,
+    pub(super) split: SplitProgress,
     pub(super) round: Round,
 }
 
 impl Flight {
     /// Nothing has been asked yet.
-    pub(super) fn new(version: u8, task: Task) -> Self {
-        let split = Progress::default();
+    pub(super) fn new(version: u8, task: FlightTask) -> Self {
+        let split = SplitProgress::default();
         Self { version, task, own_job: None, work: None, split, round: Round::default() }
     }
 }
@@ -118,25 +118,25 @@ impl<S: Store> Database<S> {
     /// Reads the rows, unless they have been.
     pub(super) fn load(&mut self) -> Result<(), StoreError> {
         if !self.loaded {
-            self.rows = Rows::load(&self.store)?;
+            self.rows = DatabaseRows::load(&self.store)?;
             self.loaded = true;
         }
         Ok(())
     }
 
     /// The rows of a database in use.
-    pub(super) fn open_rows(&mut self) -> Result<&mut Rows, Halt> {
+    pub(super) fn open_rows(&mut self) -> Result<&mut DatabaseRows, Halt> {
         self.load()?;
         let Some(rows) = &mut self.rows else { return Err(Halt::Reply(FromDatabase::NotOpen)) };
         match rows.state.stage {
-            Stage::Open => Ok(rows),
-            Stage::Opening => Err(Unavailable::Changing.into()),
-            Stage::Dropping => Err(Halt::Reply(FromDatabase::NotOpen)),
+            DatabaseStage::Open => Ok(rows),
+            DatabaseStage::Opening => Err(Unavailable::Changing.into()),
+            DatabaseStage::Dropping => Err(Halt::Reply(FromDatabase::NotOpen)),
         }
     }
 
     /// Stores a change, then takes it into memory.
-    pub(super) fn apply(&mut self, change: Change) -> Result<(), StoreError> {
+    pub(super) fn apply(&mut self, change: RowsChange) -> Result<(), StoreError> {
         match &mut self.rows {
             Some(rows) => rows.apply(&self.store, change),
             None => Ok(()),

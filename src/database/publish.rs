@@ -3,19 +3,19 @@
 use super::groups::shards;
 use super::job::{Job, JobKind};
 use super::policies::Settings;
-use super::rows::{Change, Rows, Stage, State};
+use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::ObjectId;
 use crate::model::limits::SHARDS_PER_WIPE_MAX;
 use crate::model::shard_map::Policy;
 
 /// What a job changes once every message was answered; `None` wipes this object.
-pub(super) fn publish(rows: &Rows, key: u64, now_ns: i64) -> Option<Change> {
-    let mut change = Change { removed_jobs: vec![key], ..Change::default() };
+pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<RowsChange> {
+    let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
     let mut state = rows.state.clone();
     match rows.jobs.get(&key).map(|job| &job.kind)? {
         JobKind::CreatePolicy { number, policy, make_default, generation } => {
             state.generation = *generation;
-            state.stage = Stage::Open;
+            state.stage = DatabaseStage::Open;
             if *make_default || state.dropped_default.as_ref() == Some(&policy.name) {
                 state.default_policy = Some(policy.id);
                 state.dropped_default = None;
@@ -78,10 +78,10 @@ pub(super) fn publish(rows: &Rows, key: u64, now_ns: i64) -> Option<Change> {
 
 /// [`publish`] for a job that changes the groups of a policy.
 fn publish_groups(
-    rows: &Rows,
+    rows: &DatabaseRows,
     kind: &JobKind,
-    change: &mut Change,
-    state: &mut State,
+    change: &mut RowsChange,
+    state: &mut DatabaseState,
     now_ns: i64,
 ) {
     match kind {
@@ -107,10 +107,10 @@ fn publish_groups(
 
 /// The change that starts dropping the database. It takes the place of an unfinished statement,
 /// whose fresh shards nobody will ever be told of.
-pub(super) fn start_drop(rows: &Rows, now_ns: i64) -> Change {
-    let mut change = Change::default();
+pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
+    let mut change = RowsChange::default();
     let mut state = rows.state.clone();
-    state.stage = Stage::Dropping;
+    state.stage = DatabaseStage::Dropping;
     for (&key, job) in &rows.jobs {
         if job.is_statement() || matches!(job.kind, JobKind::Tend | JobKind::Split(_)) {
             change.removed_jobs.push(key);
@@ -126,7 +126,7 @@ pub(super) fn start_drop(rows: &Rows, now_ns: i64) -> Change {
 }
 
 /// Jobs that wipe these objects once messages sent before now are gone.
-fn wipe_later(change: &mut Change, state: &mut State, gone: &[ObjectId], now_ns: i64) {
+fn wipe_later(change: &mut RowsChange, state: &mut DatabaseState, gone: &[ObjectId], now_ns: i64) {
     for shards in gone.chunks(SHARDS_PER_WIPE_MAX) {
         let kind = JobKind::WipeShards { shards: shards.to_vec() };
         change.jobs.push((state.next_job, Job::delayed(kind, now_ns)));
@@ -136,7 +136,7 @@ fn wipe_later(change: &mut Change, state: &mut State, gone: &[ObjectId], now_ns:
 
 /// A policy without its first groups, and their shards.
 pub(super) fn without_first(
-    rows: &Rows,
+    rows: &DatabaseRows,
     number: u64,
     groups: usize,
 ) -> Option<(Vec<ObjectId>, Policy)> {
@@ -153,7 +153,7 @@ pub(super) fn without_first(
 }
 
 /// The policy as the job will publish it.
-pub(super) fn altered(rows: &Rows, number: u64, settings: &Settings) -> Option<Policy> {
+pub(super) fn altered(rows: &DatabaseRows, number: u64, settings: &Settings) -> Option<Policy> {
     let row = rows.policies.rows.iter().find(|row| row.number == number)?;
     Some(Policy {
         name: settings.name.clone(),

@@ -4,7 +4,7 @@
 use super::groups::{group_settings, shard_settings, shards};
 use super::job::JobKind;
 use super::publish::{altered, without_first};
-use super::rows::Rows;
+use super::rows::DatabaseRows;
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::shard_map::Policy;
 use crate::protocol::call::Address;
@@ -13,7 +13,7 @@ use crate::protocol::round::Request;
 use crate::protocol::shard::{ShardSettings, ToShard};
 
 /// The messages of a job, in an order that stays the same while it lasts.
-pub(super) fn requests(rows: &Rows, database: &ObjectId, kind: &JobKind) -> Vec<Request> {
+pub(super) fn requests(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind) -> Vec<Request> {
     let location = rows.state.create.location.clone();
     let request = |shard: &ObjectId, message: ToShard| Request {
         to: Address::Shard(shard.clone()),
@@ -85,7 +85,11 @@ pub(super) fn requests(rows: &Rows, database: &ObjectId, kind: &JobKind) -> Vec<
 }
 
 /// The messages of a job that changes the groups of a policy.
-fn group_messages(rows: &Rows, database: &ObjectId, kind: &JobKind) -> Vec<(ObjectId, ToShard)> {
+fn group_messages(
+    rows: &DatabaseRows,
+    database: &ObjectId,
+    kind: &JobKind,
+) -> Vec<(ObjectId, ToShard)> {
     let configure = |(shard, settings)| (shard, ToShard::Configure(settings));
     let close = |shards: &[ObjectId], generation| {
         let message = ToShard::Close { generation };
@@ -121,7 +125,7 @@ fn group_messages(rows: &Rows, database: &ObjectId, kind: &JobKind) -> Vec<(Obje
 }
 
 /// Ids of the policy's dropped measurements, those that the job drops included.
-fn retired(rows: &Rows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
+fn retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
     let Some(row) = rows.policies.by_id(policy.id) else { return Vec::new() };
     let mut retired = row.schema.retired();
     if let JobKind::DropMeasurement { ids, .. } = kind {
@@ -131,6 +135,6 @@ fn retired(rows: &Rows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
     retired
 }
 
-fn all_shards(rows: &Rows) -> impl Iterator<Item = &ObjectId> {
+fn all_shards(rows: &DatabaseRows) -> impl Iterator<Item = &ObjectId> {
     rows.policies.rows.iter().flat_map(|row| shards(&row.policy))
 }

@@ -22,7 +22,7 @@ const MEASUREMENT_BITS: u32 = 32;
 /// Where a database is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stage {
+pub enum DatabaseStage {
     /// The first policy's shards may not be open yet.
     Opening,
     /// In use.
@@ -33,11 +33,11 @@ pub enum Stage {
 
 /// The one `state` row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct DatabaseState {
     /// As first asked for.
     pub create: CreateDatabase,
     /// Where the database is in its life.
-    pub stage: Stage,
+    pub stage: DatabaseStage,
     /// The published generation.
     pub generation: u64,
     /// The default policy.
@@ -54,7 +54,7 @@ pub struct State {
 }
 
 /// The `state` row beside it: rows that the platform bills, over all lives of the object. Saved
-/// with every [`Change`] and registration: what only reading, or a continuous query's progress,
+/// with every [`RowsChange`] and registration: what only reading, or a continuous query's progress,
 /// added since is lost with the object's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Billed {
@@ -129,9 +129,9 @@ impl ContinuousRow {
 
 /// Everything that a Database keeps.
 #[derive(Clone, Debug)]
-pub struct Rows {
+pub struct DatabaseRows {
     /// The `state` row.
-    pub state: State,
+    pub state: DatabaseState,
     /// The `entry` and `schema` rows.
     pub policies: Policies,
     /// The `job` rows by key.
@@ -146,9 +146,9 @@ pub struct Rows {
 
 /// Rows that change together.
 #[derive(Debug, Default)]
-pub struct Change {
+pub struct RowsChange {
     /// The `state` row.
-    pub state: Option<State>,
+    pub state: Option<DatabaseState>,
     /// A new or changed policy and its row's key.
     pub policy: Option<(u64, Policy)>,
     /// A policy to be removed with its measurements, by its row's key.
@@ -161,9 +161,9 @@ pub struct Change {
     pub removed_jobs: Vec<u64>,
 }
 
-impl Rows {
+impl DatabaseRows {
     /// A database that was never stored: with `change` it comes into being.
-    pub fn new(state: State) -> Self {
+    pub fn new(state: DatabaseState) -> Self {
         let (policies, jobs) = (Policies::default(), SortedMap::new());
         let bill = Bill::default();
         Self { state, policies, jobs, continuous: Vec::new(), busy_until_ns: None, bill }
@@ -209,7 +209,7 @@ impl Rows {
     }
 
     /// Stores a change, then takes it into memory.
-    pub fn apply<S: Store>(&mut self, store: &S, change: Change) -> Result<(), StoreError> {
+    pub fn apply<S: Store>(&mut self, store: &S, change: RowsChange) -> Result<(), StoreError> {
         store.atomically(|| {
             write(store, &change)?;
             self.bill.put(store)
@@ -264,7 +264,7 @@ impl Rows {
     }
 }
 
-fn write<S: Store>(store: &S, change: &Change) -> Result<(), StoreError> {
+fn write<S: Store>(store: &S, change: &RowsChange) -> Result<(), StoreError> {
     if let Some(state) = &change.state {
         store.put(Table::State, 0, &row::encode(state)?, &[])?;
     }

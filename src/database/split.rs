@@ -15,11 +15,11 @@
 
 use super::groups::{group_settings, new_group};
 use super::job::{Copying, Job, JobKind, Split};
-use super::object::{Database, Flight, Halt, Task};
+use super::object::{Database, Flight, FlightTask, Halt};
 use super::policies::PolicyRow;
-use super::rows::{Change, Rows};
+use super::rows::{DatabaseRows, RowsChange};
 use super::split_copy;
-use super::split_progress::{Question, next_question, request};
+use super::split_progress::{SplitQuestion, next_question, request};
 
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::{
@@ -39,14 +39,14 @@ use crate::store::Store;
 
 impl Split {
     /// The policy and the old group as published.
-    pub fn find<'a>(&self, rows: &'a Rows) -> Option<(&'a PolicyRow, &'a ShardGroup)> {
+    pub fn find<'a>(&self, rows: &'a DatabaseRows) -> Option<(&'a PolicyRow, &'a ShardGroup)> {
         let row = rows.policies.rows.iter().find(|row| row.number == self.number)?;
         let group = row.policy.groups.iter().find(|group| group.id == self.group)?;
         Some((row, group))
     }
 
     /// The policy as it will be published, and the key of its row.
-    pub fn published(&self, rows: &Rows) -> Option<(u64, Policy)> {
+    pub fn published(&self, rows: &DatabaseRows) -> Option<(u64, Policy)> {
         let copy = self.copy.as_ref()?;
         let mut policy = self.find(rows)?.0.policy.clone();
         let at = policy.groups.iter().position(|group| group.id == self.group)?;
@@ -60,7 +60,7 @@ impl Split {
     }
 
     /// The policy with the old group's own mark at `bytes`, and the key of its row.
-    pub fn marked(&self, rows: &Rows, bytes: u64) -> Option<(u64, Policy)> {
+    pub fn marked(&self, rows: &DatabaseRows, bytes: u64) -> Option<(u64, Policy)> {
         let mut policy = self.find(rows)?.0.policy.clone();
         let old = policy.groups.iter_mut().find(|group| group.id == self.group)?;
         old.split_bytes = bytes;
@@ -70,7 +70,7 @@ impl Split {
     /// Both groups' shards with the settings to be published: the new ones first.
     pub fn settings(
         &self,
-        rows: &Rows,
+        rows: &DatabaseRows,
         database: &ObjectId,
         generation: u64,
     ) -> Vec<(ObjectId, ShardSettings)> {
@@ -87,7 +87,7 @@ impl Split {
     }
 
     /// The messages that precede the copying.
-    fn preparations(&self, rows: &Rows, database: &ObjectId) -> Vec<(ObjectId, ToShard)> {
+    fn preparations(&self, rows: &DatabaseRows, database: &ObjectId) -> Vec<(ObjectId, ToShard)> {
         let (Some((row, group)), Some(copy)) = (self.find(rows), &self.copy) else {
             return Vec::new();
         };
@@ -102,12 +102,12 @@ impl Split {
 
 /// The split of the group that has the times just after now, when it has another number of shards
 /// than new groups get.
-pub(super) fn of_operator<S: Store>(
+pub(super) fn split_for_shard_count<S: Store>(
     database: &Database<S>,
     platform: &dyn Platform,
-    rows: &Rows,
+    rows: &DatabaseRows,
     row: &PolicyRow,
-    change: &mut Change,
+    change: &mut RowsChange,
 ) -> Result<(), Halt> {
     let at_ns = platform.now_ns().saturating_add(crate::model::limits::SPLIT_AHEAD_NS);
     let mut state = change.state.clone().unwrap_or_else(|| rows.state.clone());
@@ -120,7 +120,7 @@ pub(super) fn of_operator<S: Store>(
     let jurisdiction = state.create.jurisdiction.as_deref();
     let target = new_group(platform, state.next_group, range, state.create.shards, jurisdiction)?;
     let copy = Some(Copying::begin(target, state.generation));
-    let split = Split { copy, ..Split::of(row.number, group.id, 0) };
+    let split = Split { copy, ..Split::to_weigh(row.number, group.id, 0) };
     change.jobs.push((state.next_job, Job::due(JobKind::Split(split), platform.now_ns())));
     state.next_job += 1;
     state.next_group += 1;
@@ -151,7 +151,7 @@ impl<S: Store> Database<S> {
     ) -> Result<Option<Vec<Request>>, Halt> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let Some((_, group)) = split.find(rows) else {
-            self.apply(Change { removed_jobs: vec![key], ..Change::default() })?;
+            self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
             return Ok(None);
         };
         if rows.jobs.get(&key).is_some_and(|job| job.failures >= JOB_FAILURES_MAX) {
@@ -175,14 +175,14 @@ impl<S: Store> Database<S> {
             return self.decide(platform, key, split, bytes, at_ns);
         };
         match next_question(rows, progress, &split, &copy) {
-            Question::Ask(ask) => Ok(Some(vec![ask])),
-            Question::NextShard => {
+            SplitQuestion::Ask(ask) => Ok(Some(vec![ask])),
+            SplitQuestion::NextShard => {
                 let (shard, measurement, resume) = (copy.shard + 1, 0, None);
                 let copy = Copying { shard, measurement, resume, ..copy };
                 self.remember(platform, key, split, copy)?;
                 Ok(None)
             }
-            Question::Copied => self.copied(platform, flight, key, split),
+            SplitQuestion::Copied => self.copied(platform, flight, key, split),
         }
     }
 
@@ -237,7 +237,10 @@ impl<S: Store> Database<S> {
             if flight.split.pages >= SPLIT_PAGES_PER_EVENT_MAX {
                 let due = self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).cloned();
                 let due = due.map(|job| (key, Job { due_ns: platform.now_ns(), ..job }));
-                self.apply(Change { jobs: due.into_iter().collect(), ..Change::default() })?;
+                self.apply(RowsChange {
+                    jobs: due.into_iter().collect(),
+                    ..RowsChange::default()
+                })?;
                 return Err(Halt::Reply(FromDatabase::Done));
             }
         }
@@ -286,7 +289,7 @@ impl<S: Store> Database<S> {
     ) -> Result<(), Halt> {
         let kind = JobKind::Split(Split { copy: Some(copy), ..split });
         let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
-        Ok(self.apply(Change { jobs, ..Change::default() })?)
+        Ok(self.apply(RowsChange { jobs, ..RowsChange::default() })?)
     }
 
     /// All shards were weighed: the split begins, or there is none.
@@ -301,7 +304,7 @@ impl<S: Store> Database<S> {
         let mark = self.split_bytes;
         let Some(rows) = &self.rows else { return Ok(None) };
         let Some((row, group)) = split.find(rows) else { return Ok(None) };
-        let mut change = Change::default();
+        let mut change = RowsChange::default();
         let range = |at_ns| TimeRange::new(at_ns, group.range.end_ns);
         let shards: usize = row.policy.groups.iter().map(|group| group.shards.len()).sum();
         let has_room = shards < SHARDS_PER_POLICY_MAX;
@@ -363,8 +366,8 @@ impl<S: Store> Database<S> {
         let jobs = vec![(next, Job::started(kind, platform.now_ns()))];
         let removed_jobs = vec![key];
         let state = Some(state);
-        self.apply(Change { state, jobs, removed_jobs, ..Change::default() })?;
-        flight.task = Task::Job(next);
+        self.apply(RowsChange { state, jobs, removed_jobs, ..RowsChange::default() })?;
+        flight.task = FlightTask::Job(next);
         Ok(None)
     }
 
@@ -379,7 +382,7 @@ impl<S: Store> Database<S> {
         if split.copy.is_some() {
             return self.become_job(platform, flight, key, JobKind::AbandonSplit { split });
         }
-        self.apply(Change { removed_jobs: vec![key], ..Change::default() })?;
+        self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
         Ok(None)
     }
 }

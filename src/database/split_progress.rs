@@ -1,7 +1,7 @@
 //! What one flight asks and has heard while it drives a split.
 
 use super::job::{Copying, Split};
-use super::rows::Rows;
+use super::rows::DatabaseRows;
 use super::split_copy;
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::protocol::call::Address;
@@ -15,7 +15,7 @@ use crate::scan::request::{SummaryRequest, SummaryWant};
 ///
 /// Another flight may drive the same split: what a reply means is decided by what this one asked.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct SplitProgress {
     /// The new group whose making this is about; `None` while its time is asked for.
     target: Option<u64>,
     /// Messages of the first steps that were answered.
@@ -25,7 +25,7 @@ pub(super) struct Progress {
     /// Position of the old shard that was asked what it has.
     pub(super) source: u32,
     /// What it has said so far.
-    live: Option<Live>,
+    live: Option<LiveMeasurements>,
     /// Where the copying was when a page was asked for, and of which measurement.
     pub(super) asked: Option<(Copying, MeasurementId)>,
     /// The copying once the page under way is written, and that page as messages.
@@ -35,7 +35,7 @@ pub(super) struct Progress {
 
 /// The measurements of which an old shard has rows to copy.
 #[derive(Debug)]
-struct Live {
+struct LiveMeasurements {
     /// Its position.
     shard: u32,
     /// Of the pages so far.
@@ -44,13 +44,14 @@ struct Live {
     rest: Option<(u32, Vec<String>)>,
 }
 
-impl Progress {
+impl SplitProgress {
     /// Takes a page of what the old shard has. `false` if it does not get any further: such a page
     /// would be asked for again and again.
     pub(super) fn learn_live(&mut self, page: SummaryPage) -> bool {
         let shard = self.source;
         let known = self.live.take().filter(|live| live.shard == shard);
-        let mut live = known.unwrap_or(Live { shard, measurements: Vec::new(), rest: None });
+        let mut live =
+            known.unwrap_or(LiveMeasurements { shard, measurements: Vec::new(), rest: None });
         let goes_on = page.resume.is_none() || page.resume > live.rest;
         live.measurements.extend(page.measurements.iter().map(|found| found.measurement));
         live.rest = page.resume;
@@ -71,22 +72,22 @@ impl Progress {
 }
 
 /// What the copying needs next.
-pub(super) enum Question {
+pub(super) enum SplitQuestion {
     Ask(Request),
     NextShard,
     Copied,
 }
 
 pub(super) fn next_question(
-    rows: &Rows,
-    progress: &mut Progress,
+    rows: &DatabaseRows,
+    progress: &mut SplitProgress,
     split: &Split,
     copy: &Copying,
-) -> Question {
+) -> SplitQuestion {
     let found = split.find(rows);
     let source =
         found.and_then(|(row, group)| Some((row, group.shards.get(copy.shard as usize)?.clone())));
-    let Some((row, source)) = source else { return Question::Copied };
+    let Some((row, source)) = source else { return SplitQuestion::Copied };
     let stamp = Stamp {
         policy: row.policy.id,
         generation: rows.state.generation,
@@ -94,7 +95,7 @@ pub(super) fn next_question(
     };
     let time = copy.target.range;
     let known = progress.live.as_ref().filter(|live| live.shard == copy.shard);
-    let Some(Live { measurements: live, rest: None, .. }) = known else {
+    let Some(LiveMeasurements { measurements: live, rest: None, .. }) = known else {
         let resume = known.and_then(|live| live.rest.clone());
         progress.source = copy.shard;
         let measurements: Vec<MeasurementId> = row.schema.ids().collect();
@@ -108,7 +109,7 @@ pub(super) fn next_question(
             resume,
             items_max: None,
         };
-        return Question::Ask(request(
+        return SplitQuestion::Ask(request(
             rows,
             source,
             &ToShard::Summarise { query: 0, stamp, request: ask },
@@ -116,15 +117,15 @@ pub(super) fn next_question(
     };
     let next = live.iter().copied().filter(|id| id.0 >= copy.measurement).min();
     let Some((id, measurement)) = next.and_then(|id| Some((id, row.schema.by_id(id)?))) else {
-        return Question::NextShard;
+        return SplitQuestion::NextShard;
     };
     let resume = copy.resume.clone().filter(|_| id.0 == copy.measurement);
     progress.asked = Some((copy.clone(), id));
     let scan = split_copy::scan(measurement, time, resume);
-    Question::Ask(request(rows, source, &ToShard::Scan { query: 0, stamp, request: scan }))
+    SplitQuestion::Ask(request(rows, source, &ToShard::Scan { query: 0, stamp, request: scan }))
 }
 
-pub(super) fn request(rows: &Rows, shard: ObjectId, message: &ToShard) -> Request {
+pub(super) fn request(rows: &DatabaseRows, shard: ObjectId, message: &ToShard) -> Request {
     Request {
         to: Address::Shard(shard),
         location: rows.state.create.location.clone(),

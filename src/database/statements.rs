@@ -3,10 +3,10 @@
 
 use super::groups::new_group;
 use super::job::{Job, JobKind};
-use super::object::{Database, Flight, Halt, Next, Task};
-use super::policies::{self, PolicyRow, Settings, Verdict};
+use super::object::{Database, Flight, FlightTask, Halt, Next};
+use super::policies::{self, PolicyRow, PolicyVerdict, Settings};
 use super::publish;
-use super::rows::{Change, Rows, Stage, State};
+use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{DROPPED_MEASUREMENTS_MAX, JOB_FAILURES_MAX};
 use crate::model::shard_map::Policy;
@@ -40,7 +40,7 @@ impl<S: Store> Database<S> {
     /// The answer once nothing is left to be done.
     fn conclusion(&mut self, platform: &dyn Platform, flight: &Flight) -> Halt {
         match &flight.task {
-            Task::Request(message @ ToDatabase::Describe) => {
+            FlightTask::Request(message @ ToDatabase::Describe) => {
                 let message = message.clone();
                 match self.answer(platform, &message) {
                     Ok(Some(reply)) => Halt::Reply(reply),
@@ -59,17 +59,17 @@ impl<S: Store> Database<S> {
         flight: &mut Flight,
     ) -> Result<Option<u64>, Halt> {
         match &flight.task {
-            Task::Nothing => Ok(None),
-            Task::Job(key) => {
+            FlightTask::Nothing => Ok(None),
+            FlightTask::Job(key) => {
                 let key = *key;
                 Ok(self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).map(|_| key))
             }
-            Task::Request(ToDatabase::Initialise(create)) => {
+            FlightTask::Request(ToDatabase::Initialise(create)) => {
                 let create = create.clone();
                 self.initialise(platform, flight, create)
             }
-            Task::Request(ToDatabase::Drop) => self.drop_database(platform),
-            Task::Request(statement) => {
+            FlightTask::Request(ToDatabase::Drop) => self.drop_database(platform),
+            FlightTask::Request(statement) => {
                 let statement = statement.clone();
                 if let Some(key) = self.statement_job() {
                     return Ok(Some(key));
@@ -126,9 +126,9 @@ impl<S: Store> Database<S> {
             return Ok(flight.own_job);
         };
         match rows.state.stage {
-            Stage::Opening => Ok(self.statement_job()),
-            Stage::Dropping => Err(Halt::Reply(FromDatabase::NotOpen)),
-            Stage::Open => {
+            DatabaseStage::Opening => Ok(self.statement_job()),
+            DatabaseStage::Dropping => Err(Halt::Reply(FromDatabase::NotOpen)),
+            DatabaseStage::Open => {
                 if let Some(spec) = &create.policy
                     && flight.own_job.is_none()
                 {
@@ -142,7 +142,7 @@ impl<S: Store> Database<S> {
 
     fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>, Halt> {
         let Some(rows) = &self.rows else { return Err(Halt::Reply(FromDatabase::NotOpen)) };
-        if rows.state.stage != Stage::Dropping {
+        if rows.state.stage != DatabaseStage::Dropping {
             let change = publish::start_drop(rows, platform.now_ns());
             self.apply(change)?;
         }
@@ -173,7 +173,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         statement: &ToDatabase,
-    ) -> Result<Option<(State, JobKind)>, Halt> {
+    ) -> Result<Option<(DatabaseState, JobKind)>, Halt> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let state = rows.state.clone();
         let refuse = DatabaseRefusal::Policy;
@@ -181,8 +181,8 @@ impl<S: Store> Database<S> {
             ToDatabase::CreatePolicy { spec, make_default } => {
                 let verdict = rows.policies.check_create(spec, *make_default).map_err(refuse)?;
                 match verdict {
-                    Verdict::Unchanged => Ok(None),
-                    Verdict::Change(settings) => {
+                    PolicyVerdict::Unchanged => Ok(None),
+                    PolicyVerdict::Change(settings) => {
                         let to = (&self.object, state);
                         Ok(Some(create_policy(platform, to, settings, *make_default)?))
                     }
@@ -193,8 +193,8 @@ impl<S: Store> Database<S> {
                 let Some(row) = rows.policies.named(&spec.name) else { return Ok(None) };
                 let moves = *make_default && state.default_policy != Some(row.policy.id);
                 match verdict {
-                    Verdict::Unchanged => Ok(None),
-                    Verdict::Change(settings) => {
+                    PolicyVerdict::Unchanged => Ok(None),
+                    PolicyVerdict::Change(settings) => {
                         let kind = JobKind::AlterPolicy {
                             number: row.number,
                             settings,
@@ -230,13 +230,13 @@ impl<S: Store> Database<S> {
     fn store_job(
         &mut self,
         platform: &dyn Platform,
-        mut state: State,
+        mut state: DatabaseState,
         kind: JobKind,
     ) -> Result<u64, Halt> {
         let key = state.next_job;
         state.next_job += 1;
         let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
-        self.apply(Change { state: Some(state), jobs, ..Change::default() })?;
+        self.apply(RowsChange { state: Some(state), jobs, ..RowsChange::default() })?;
         Ok(key)
     }
 
@@ -250,8 +250,8 @@ impl<S: Store> Database<S> {
         let Some((key, job)) = first.map(|(&key, job)| (key, job.tried(now_ns))) else {
             return Err(DONE);
         };
-        self.apply(Change { jobs: vec![(key, job)], ..Change::default() })?;
-        flight.task = Task::Job(key);
+        self.apply(RowsChange { jobs: vec![(key, job)], ..RowsChange::default() })?;
+        flight.task = FlightTask::Job(key);
         self.go_on(platform, flight)
     }
 }
@@ -261,12 +261,12 @@ fn new_database(
     platform: &dyn Platform,
     object: &ObjectId,
     create: &CreateDatabase,
-) -> Result<(Rows, Change), Halt> {
+) -> Result<(DatabaseRows, RowsChange), Halt> {
     let spec = create.policy.clone().unwrap_or_default();
     let settings = policies::settings(&spec).map_err(DatabaseRefusal::Policy)?;
-    let state = State {
+    let state = DatabaseState {
         create: create.clone(),
-        stage: Stage::Opening,
+        stage: DatabaseStage::Opening,
         generation: 1,
         default_policy: None,
         dropped_default: None,
@@ -279,17 +279,17 @@ fn new_database(
     let key = state.next_job;
     let jobs = vec![(key, Job::started(kind, now_ns)), (key + 1, super::tend::first(now_ns))];
     state.next_job += 2;
-    let change = Change { state: Some(state.clone()), jobs, ..Change::default() };
-    Ok((Rows::new(state), change))
+    let change = RowsChange { state: Some(state.clone()), jobs, ..RowsChange::default() };
+    Ok((DatabaseRows::new(state), change))
 }
 
 /// The job that opens a policy, and the state with the numbers it took.
 fn create_policy(
     platform: &dyn Platform,
-    (object, mut state): (&ObjectId, State),
+    (object, mut state): (&ObjectId, DatabaseState),
     settings: Settings,
     make_default: bool,
-) -> Result<(State, JobKind), DatabaseRefusal> {
+) -> Result<(DatabaseState, JobKind), DatabaseRefusal> {
     let create = &state.create;
     let jurisdiction = create.jurisdiction.as_deref();
     let (id, range) = (state.next_group, TimeRange::ALL);

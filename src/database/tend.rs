@@ -2,7 +2,7 @@
 
 use super::job::{Job, JobKind, Split};
 use super::object::{Database, Halt};
-use super::rows::{Change, State};
+use super::rows::{DatabaseState, RowsChange};
 use super::split;
 use crate::model::limits::TEND_EVERY_NS;
 use crate::model::shard_map::Policy;
@@ -16,7 +16,7 @@ impl<S: Store> Database<S> {
     pub(super) fn tend(&mut self, platform: &dyn Platform, key: u64) -> Result<(), Halt> {
         let now_ns = platform.now_ns();
         let Some(rows) = &self.rows else { return Ok(()) };
-        let mut change = Change { state: Some(rows.state.clone()), ..Change::default() };
+        let mut change = RowsChange { state: Some(rows.state.clone()), ..RowsChange::default() };
         let mut due_ns = now_ns.saturating_add(TEND_EVERY_NS);
         for row in &rows.policies.rows {
             let policy = &row.policy;
@@ -35,7 +35,7 @@ impl<S: Store> Database<S> {
             }
         }
         for row in &rows.policies.rows {
-            split::of_operator(self, platform, rows, row, &mut change)?;
+            split::split_for_shard_count(self, platform, rows, row, &mut change)?;
             let groups = row.policy.groups.iter().filter(|group| self.job_of(group.id).is_none());
             for group in groups.skip(expired(&row.policy, now_ns)) {
                 let is_it = |split: &Split| split.group == group.id;
@@ -43,7 +43,7 @@ impl<S: Store> Database<S> {
                 if jobs.any(|kind| matches!(kind, JobKind::Split(split) if is_it(split))) {
                     continue;
                 }
-                let kind = JobKind::Split(Split::of(row.number, group.id, 0));
+                let kind = JobKind::Split(Split::to_weigh(row.number, group.id, 0));
                 push(&mut change, Job::due(kind, now_ns));
             }
         }
@@ -71,7 +71,7 @@ impl<S: Store> Database<S> {
         let Some(known) = row.policy.groups.iter().find(|known| known.id == group) else {
             return Ok(());
         };
-        let mut change = Change::default();
+        let mut change = RowsChange::default();
         if let Some((key, job)) = self.job_of(group) {
             let driven = self
                 .flights
@@ -88,7 +88,7 @@ impl<S: Store> Database<S> {
                 return Ok(());
             }
             change.state = Some(rows.state.clone());
-            let kind = JobKind::Split(Split::of(row.number, group, bytes));
+            let kind = JobKind::Split(Split::to_weigh(row.number, group, bytes));
             push(&mut change, Job::due(kind, now_ns));
         }
         Ok(self.apply(change)?)
@@ -98,18 +98,18 @@ impl<S: Store> Database<S> {
     pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<(), Halt> {
         super::groups::check_count(shards)?;
         let Some(rows) = &self.rows else { return Ok(()) };
-        let mut state: State = rows.state.clone();
+        let mut state: DatabaseState = rows.state.clone();
         state.create.shards = shards;
-        let mut change = Change { state: Some(state), ..Change::default() };
+        let mut change = RowsChange { state: Some(state), ..RowsChange::default() };
         for row in &rows.policies.rows {
-            split::of_operator(self, platform, rows, row, &mut change)?;
+            split::split_for_shard_count(self, platform, rows, row, &mut change)?;
         }
         Ok(self.apply(change)?)
     }
 }
 
 /// Adds a job to a change that has the state.
-fn push(change: &mut Change, job: Job) {
+fn push(change: &mut RowsChange, job: Job) {
     if let Some(state) = &mut change.state {
         change.jobs.push((state.next_job, job));
         state.next_job += 1;

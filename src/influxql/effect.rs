@@ -15,7 +15,7 @@ pub enum Effect {
 
 impl Effect {
     /// What `statement` does.
-    pub fn of(statement: &Statement) -> Self {
+    pub fn new(statement: &Statement) -> Self {
         let unless = |writes: bool, otherwise: Self| if writes { Self::Writes } else { otherwise };
         match statement {
             Statement::Select(select) => unless(select.into.is_some(), Self::Selects),
@@ -85,7 +85,7 @@ mod tests {
             ("KILL QUERY 1", Effect::Writes),
         ] {
             let statement = parse_statement(text, &Params::default()).unwrap();
-            assert_eq!(Effect::of(&statement), effect, "{text}");
+            assert_eq!(Effect::new(&statement), effect, "{text}");
         }
     }
 }

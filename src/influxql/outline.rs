@@ -25,7 +25,7 @@ pub struct Outline {
 
 impl Outline {
     /// Reads `text` as a server does that has the usual limits.
-    pub fn of(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         let params = Params::default();
         let Ok(mut parser) = parser(text, &params, Limits::default()) else {
             return Self::default();
@@ -36,7 +36,7 @@ impl Outline {
         let read = words.last().map_or(0, |(_, place)| place.end);
         words.extend(rest(text, read));
         let effects =
-            parsed.map_or_else(|_| Vec::new(), |all| all.iter().map(Effect::of).collect());
+            parsed.map_or_else(|_| Vec::new(), |all| all.iter().map(Effect::new).collect());
         let statements = places(&words).into_iter().enumerate();
         let statements = statements.map(|(at, place)| (place, effects.get(at).copied())).collect();
         Self { words, statements }
@@ -83,7 +83,7 @@ mod tests {
 
     /// The words but for blanks, each as its kind and text.
     fn words(text: &str) -> Vec<String> {
-        let outline = Outline::of(text);
+        let outline = Outline::new(text);
         let mut end = 0;
         for (_, place) in &outline.words {
             assert_eq!(place.start, end, "a gap in {text}");
@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn does(text: &str) -> Option<Effect> {
-        Outline::of(text).effect()
+        Outline::new(text).effect()
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn statements_have_places_and_effects() {
         let text = " SELECT ';' FROM m ; -- ; \r\n ;SHOW TAG KEYS /* x */ ";
-        let outline = Outline::of(text);
+        let outline = Outline::new(text);
         let found: Vec<_> =
             outline.statements.iter().map(|(place, does)| (&text[place.clone()], *does)).collect();
         assert_eq!(

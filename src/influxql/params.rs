@@ -13,12 +13,12 @@ use crate::model::sorted_map::SortedMap;
 /// The values of `$name` in a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params {
-    values: SortedMap<String, Bound>,
+    values: SortedMap<String, BoundValue>,
 }
 
 /// A token, or [`TokenKind::BoundParam`] and why the value is none.
 #[derive(Clone, Debug, PartialEq)]
-struct Bound {
+struct BoundValue {
     kind: TokenKind,
     text: String,
 }
@@ -86,12 +86,12 @@ impl Params {
     }
 }
 
-fn bind(value: Value) -> Bound {
+fn bind(value: Value) -> BoundValue {
     match value {
-        Value::String(text) => Bound { kind: TokenKind::String, text },
+        Value::String(text) => BoundValue { kind: TokenKind::String, text },
         Value::Bool(value) => boolean(value),
         Value::Number(value) => match value.as_i64() {
-            Some(value) => Bound { kind: TokenKind::Integer, text: value.to_string() },
+            Some(value) => BoundValue { kind: TokenKind::Integer, text: value.to_string() },
             None => float(value.as_f64()),
         },
         Value::Object(object) => bind_object(object),
@@ -101,7 +101,7 @@ fn bind(value: Value) -> Bound {
 }
 
 /// `{"identifier": "x"}` and the like.
-fn bind_object(object: Map<String, Value>) -> Bound {
+fn bind_object(object: Map<String, Value>) -> BoundValue {
     let mut entries = object.into_iter();
     let (Some((kind, value)), None) = (entries.next(), entries.next()) else {
         return unbound("bound object parameter value must have exactly one entry");
@@ -117,39 +117,41 @@ fn bind_object(object: Map<String, Value>) -> Bound {
             _ => unbound("number literal must be a float value"),
         },
         "int" | "integer" => match value.as_i64() {
-            Some(value) => Bound { kind: TokenKind::Integer, text: value.to_string() },
+            Some(value) => BoundValue { kind: TokenKind::Integer, text: value.to_string() },
             None => unbound("integer literal must be an integer value"),
         },
         "duration" => match (&value, value.as_i64()) {
-            (Value::String(text), _) => Bound { kind: TokenKind::Duration, text: text.clone() },
-            (_, Some(ns)) => Bound { kind: TokenKind::Duration, text: duration::format(ns) },
+            (Value::String(text), _) => {
+                BoundValue { kind: TokenKind::Duration, text: text.clone() }
+            }
+            (_, Some(ns)) => BoundValue { kind: TokenKind::Duration, text: duration::format(ns) },
             _ => unbound("duration literal must be a string or integer value"),
         },
         other => unbound(&format!("unknown bind object type: {other}")),
     }
 }
 
-fn text(value: Value, kind: TokenKind, otherwise: &str) -> Bound {
+fn text(value: Value, kind: TokenKind, otherwise: &str) -> BoundValue {
     match value {
-        Value::String(text) => Bound { kind, text },
+        Value::String(text) => BoundValue { kind, text },
         _ => unbound(otherwise),
     }
 }
 
-fn float(value: Option<f64>) -> Bound {
+fn float(value: Option<f64>) -> BoundValue {
     match value {
-        Some(value) => Bound { kind: TokenKind::Number, text: number::format_plain(value) },
+        Some(value) => BoundValue { kind: TokenKind::Number, text: number::format_plain(value) },
         None => unbound("number literal must be a float value"),
     }
 }
 
-fn boolean(value: bool) -> Bound {
+fn boolean(value: bool) -> BoundValue {
     let keyword = if value { Keyword::True } else { Keyword::False };
-    Bound { kind: TokenKind::Keyword(keyword), text: String::new() }
+    BoundValue { kind: TokenKind::Keyword(keyword), text: String::new() }
 }
 
-fn unbound(reason: &str) -> Bound {
-    Bound { kind: TokenKind::BoundParam, text: reason.to_owned() }
+fn unbound(reason: &str) -> BoundValue {
+    BoundValue { kind: TokenKind::BoundParam, text: reason.to_owned() }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub(super) const EOF: char = '\0';
 const RING: usize = 3;
 
 #[derive(Clone, Copy, Default)]
-struct Entry {
+struct ReadCharacter {
     char: char,
     position: Position,
     /// Byte offset of the character after this one.
@@ -24,7 +24,7 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     /// Byte offset of the next character that was never read.
     offset: usize,
-    ring: [Entry; RING],
+    ring: [ReadCharacter; RING],
     last: usize,
     put_back: usize,
     next: Position,
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         Self {
             text,
             offset: 0,
-            ring: [Entry::default(); RING],
+            ring: [ReadCharacter::default(); RING],
             last: 0,
             put_back: 0,
             next: Position::default(),
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         }
         let char = self.advance();
         self.last = (self.last + 1) % RING;
-        let entry = Entry { char, position: self.next, end: self.offset };
+        let entry = ReadCharacter { char, position: self.next, end: self.offset };
         if let Some(slot) = self.ring.get_mut(self.last) {
             *slot = entry;
         }
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    fn entry(&self) -> Entry {
+    fn entry(&self) -> ReadCharacter {
         let index = (self.last + RING - self.put_back % RING) % RING;
         self.ring.get(index).copied().unwrap_or_default()
     }
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn at(line: u32, char: u32) -> Position {
+    fn position(line: u32, char: u32) -> Position {
         Position { line, char }
     }
 
@@ -131,14 +131,14 @@ mod tests {
             all.push(reader.read());
         }
         let expected = [
-            ('a', at(0, 0)),
-            ('\n', at(0, 1)),
-            ('b', at(1, 0)),
-            ('\n', at(1, 1)),
-            ('c', at(2, 0)),
-            (EOF, at(2, 1)),
-            (EOF, at(2, 2)),
-            (EOF, at(2, 2)),
+            ('a', position(0, 0)),
+            ('\n', position(0, 1)),
+            ('b', position(1, 0)),
+            ('\n', position(1, 1)),
+            ('c', position(2, 0)),
+            (EOF, position(2, 1)),
+            (EOF, position(2, 2)),
+            (EOF, position(2, 2)),
         ];
         assert_eq!(all, expected);
     }
@@ -150,10 +150,10 @@ mod tests {
         assert_eq!(reader.offset(), 2);
         reader.read();
         reader.unread();
-        assert_eq!(reader.current(), ('µ', at(0, 0)));
+        assert_eq!(reader.current(), ('µ', position(0, 0)));
         assert_eq!(reader.offset(), 2);
         assert_eq!(reader.peek(), 'b');
-        assert_eq!(reader.read(), ('b', at(0, 1)));
+        assert_eq!(reader.read(), ('b', position(0, 1)));
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub fn format_utc(time_ns: i64) -> String {
 
 /// Seconds as if UTC, nanoseconds within the second, and the zone's offset if the text has one.
 fn parts(text: &str) -> Option<(i64, i64, Option<i64>)> {
-    let mut rest = Rest(text);
+    let mut rest = UnreadText(text);
     let year = rest.digits(4)?;
     rest.char('-')?;
     let month = rest.digits(2)?;
@@ -96,9 +96,9 @@ fn parts(text: &str) -> Option<(i64, i64, Option<i64>)> {
 }
 
 /// What is still to be read.
-struct Rest<'a>(&'a str);
+struct UnreadText<'a>(&'a str);
 
-impl Rest<'_> {
+impl UnreadText<'_> {
     fn char(&mut self, wanted: char) -> Option<()> {
         self.0 = self.0.strip_prefix(wanted)?;
         Some(())

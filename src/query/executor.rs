@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use super::derived::{BATCH_BYTES, Derived};
 use super::error::QueryError;
-use super::group::{GroupRun, Progress};
-use super::plan::{Node, Plan, PlannedScan};
+use super::group::{GroupProgress, GroupRun};
+use super::plan::{Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
 use crate::model::limits::STREAMS_AHEAD_MAX;
@@ -38,7 +38,7 @@ struct InputRun {
 #[derive(Debug)]
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
-    node: Node,
+    node: SelectNode,
     /// Subqueries that are not through, by their position in the node; the first one runs.
     pending: VecDeque<(usize, Self)>,
     /// What the node's subqueries answered.
@@ -60,10 +60,15 @@ impl Executor {
 
     /// The same with batches of `batch_bytes` between a subquery and the statement around it.
     pub fn in_batches(plan: Plan, shards: &[u32], batch_bytes: usize) -> Self {
-        Self::of(plan.scans.into(), plan.root, shards, batch_bytes)
+        Self::for_node(plan.scans.into(), plan.root, shards, batch_bytes)
     }
 
-    fn of(scans: Rc<[PlannedScan]>, node: Node, shards: &[u32], batch_bytes: usize) -> Self {
+    fn for_node(
+        scans: Rc<[PlannedScan]>,
+        node: SelectNode,
+        shards: &[u32],
+        batch_bytes: usize,
+    ) -> Self {
         let mut inputs = VecDeque::with_capacity(node.inputs.len());
         for (index, input) in node.inputs.iter().enumerate() {
             let feeds = (input.feeds.iter())
@@ -88,7 +93,7 @@ impl Executor {
         let subqueries = || node.subqueries.iter().enumerate();
         let pending = subqueries()
             .map(|(index, sub)| {
-                (index, Self::of(Rc::clone(&scans), sub.node.clone(), shards, batch_bytes))
+                (index, Self::for_node(Rc::clone(&scans), sub.node.clone(), shards, batch_bytes))
             })
             .collect();
         let derived = subqueries()
@@ -122,13 +127,13 @@ impl Executor {
                 continue;
             };
             match group.advance(&self.node, &mut run.feeds)? {
-                Progress::Need(needs) => {
+                GroupProgress::Need(needs) => {
                     if let Some(needs) = self.answer_locally(needs)? {
                         return Ok(ExecStep::Need(needs));
                     }
                 }
-                Progress::Chunk(chunk) => self.show(chunk),
-                Progress::End => {
+                GroupProgress::Chunk(chunk) => self.show(chunk),
+                GroupProgress::End => {
                     self.ready.extend(group.take_held());
                     self.group = None;
                 }

@@ -11,7 +11,7 @@ use super::operators::limit::Limiter;
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge};
 use super::operators::partials::PartialMerge;
 use super::operators::series::CallSeries;
-use super::plan::{Base, Binding, CallPlan, FeedKind, Node, SlotSource};
+use super::plan::{Binding, CallBase, CallPlan, FeedKind, SelectNode, SlotSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
 use super::stream::{Stream, StreamNeed};
@@ -21,7 +21,7 @@ use crate::model::value::FieldValue;
 
 /// What a step of a group comes to.
 #[derive(Debug)]
-pub(crate) enum Progress {
+pub(crate) enum GroupProgress {
     /// Pages are needed.
     Need(Vec<StreamNeed>),
     /// Rows.
@@ -70,7 +70,7 @@ pub(crate) struct GroupRun {
 }
 
 impl GroupRun {
-    pub(crate) fn new(node: &Node, input: usize, key: Vec<String>) -> Self {
+    pub(crate) fn new(node: &SelectNode, input: usize, key: Vec<String>) -> Self {
         let tags = node.group_keys.iter().cloned().zip(key.iter().cloned()).collect();
         let feeds = node.feeds.iter().map(|feed| match feed.kind {
             FeedKind::Partials => FeedRun::Partials(PartialMerge::new(feed.calls.len())),
@@ -116,18 +116,18 @@ impl GroupRun {
     /// [`QueryError`]
     pub(crate) fn advance(
         &mut self,
-        node: &Node,
+        node: &SelectNode,
         streams: &mut [Vec<Stream>],
-    ) -> Result<Progress, QueryError> {
+    ) -> Result<GroupProgress, QueryError> {
         let mut needs = Vec::new();
         let mut feeds = std::mem::take(&mut self.feeds);
         let mut answer = None;
         for (index, feed) in feeds.iter_mut().enumerate() {
             let Some(streams) = streams.get_mut(index) else { continue };
             match self.advance_feed(node, index, feed, streams)? {
-                Some(Progress::Need(more)) => needs.extend(more),
-                Some(Progress::Chunk(chunk)) => answer = Some(chunk),
-                Some(Progress::End) => *feed = FeedRun::Done,
+                Some(GroupProgress::Need(more)) => needs.extend(more),
+                Some(GroupProgress::Chunk(chunk)) => answer = Some(chunk),
+                Some(GroupProgress::End) => *feed = FeedRun::Done,
                 None => {}
             }
             if answer.is_some() {
@@ -136,23 +136,23 @@ impl GroupRun {
         }
         self.feeds = feeds;
         if let Some(chunk) = answer {
-            return Ok(Progress::Chunk(chunk));
+            return Ok(GroupProgress::Chunk(chunk));
         }
         if !needs.is_empty() {
-            return Ok(Progress::Need(needs));
+            return Ok(GroupProgress::Need(needs));
         }
         // Every feed is through: what has not been shown as it came is shown now, once.
-        Ok(self.finish(node).map_or(Progress::End, Progress::Chunk))
+        Ok(self.finish(node).map_or(GroupProgress::End, GroupProgress::Chunk))
     }
 
     /// Runs one feed until it needs pages, has rows to show or is through.
     fn advance_feed(
         &mut self,
-        node: &Node,
+        node: &SelectNode,
         index: usize,
         feed: &mut FeedRun,
         streams: &mut [Stream],
-    ) -> Result<Option<Progress>, QueryError> {
+    ) -> Result<Option<GroupProgress>, QueryError> {
         let bindings = node.inputs.get(self.input).and_then(|input| input.feeds.get(index));
         let bindings = bindings.map_or(&[][..], Vec::as_slice);
         match feed {
@@ -166,7 +166,7 @@ impl GroupRun {
                     self.settle(node, call, series)?;
                     self.finish_streams(call)?;
                 }
-                Ok(Some(Progress::End))
+                Ok(Some(GroupProgress::End))
             }
             FeedRun::Rows(merge) => loop {
                 let sources = sources(streams, bindings);
@@ -176,11 +176,11 @@ impl GroupRun {
                     Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
                     Merged::End => {
                         self.finish_gathered(node, index)?;
-                        return Ok(Some(Progress::End));
+                        return Ok(Some(GroupProgress::End));
                     }
                     Merged::Batch(batch) => {
                         if let Some(chunk) = self.rows(node, index, batch)? {
-                            return Ok(Some(Progress::Chunk(chunk)));
+                            return Ok(Some(GroupProgress::Chunk(chunk)));
                         }
                     }
                 }
@@ -191,7 +191,7 @@ impl GroupRun {
     /// Rows of a feed: shown at once if nothing else has to be waited for, else kept.
     fn rows(
         &mut self,
-        node: &Node,
+        node: &SelectNode,
         feed: usize,
         batch: RowBatch,
     ) -> Result<Option<SeriesChunk>, QueryError> {
@@ -202,16 +202,17 @@ impl GroupRun {
         let Some(feed) = node.feeds.get(feed) else { return Ok(None) };
         for &index in &feed.calls {
             let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else { continue };
-            if let (Base::Gather(gather), Some(call)) = (&plan.base, self.calls.get_mut(index)) {
+            if let (CallBase::Gather(gather), Some(call)) = (&plan.base, self.calls.get_mut(index))
+            {
                 call.gathered.push(node, plan, gather, &batch)?;
                 continue;
             }
             let Some(Some(column)) = batch.slots.get(plan.slot) else { continue };
-            let piece = Piece::of(&batch.times_ns, column);
+            let piece = Piece::new(&batch.times_ns, column);
             self.push(index, piece, Vec::new());
         }
         let streaming = (node.calls.iter()).all(|call| {
-            call.base == Base::Values && !call.transforms.iter().any(|t| t.answers_late())
+            call.base == CallBase::Values && !call.transforms.iter().any(|t| t.answers_late())
         });
         if node.feeds.len() == 1 && streaming {
             return Ok(match node.calls.len() {
@@ -231,14 +232,14 @@ impl GroupRun {
     }
 
     /// Settles the calls of a feed of rows that waited for the last one.
-    fn finish_gathered(&mut self, node: &Node, feed: usize) -> Result<(), QueryError> {
+    fn finish_gathered(&mut self, node: &SelectNode, feed: usize) -> Result<(), QueryError> {
         let calls = node.feeds.get(feed).map_or(&[][..], |feed| feed.calls.as_slice());
         for &index in calls {
             let (Some(plan), Some(call)) = (node.calls.get(index), self.calls.get_mut(index))
             else {
                 continue;
             };
-            if let Base::Gather(gather) = &plan.base
+            if let CallBase::Gather(gather) = &plan.base
                 && let Some(series) = call.gathered.finish(node, plan, gather)
             {
                 self.settle(node, index, series)?;
@@ -267,7 +268,7 @@ impl GroupRun {
         Ok(())
     }
 
-    fn raw(&mut self, node: &Node, batch: RowBatch) -> Option<SeriesChunk> {
+    fn raw(&mut self, node: &SelectNode, batch: RowBatch) -> Option<SeriesChunk> {
         let (from, to) = self.limiter.take(batch.times_ns.len());
         if from == to {
             return None;
@@ -287,7 +288,7 @@ impl GroupRun {
     /// The windows or points of a merged call: filled, transformed and limited.
     fn settle(
         &mut self,
-        node: &Node,
+        node: &SelectNode,
         index: usize,
         mut series: CallSeries,
     ) -> Result<(), QueryError> {
@@ -303,7 +304,7 @@ impl GroupRun {
             let (from, to) = call.limiter.take(series.times_ns.len());
             call.series = Some(series.slice(from, to)).filter(|s| !s.times_ns.is_empty());
         } else {
-            let piece = Piece::of(&series.times_ns, &series.values);
+            let piece = Piece::new(&series.times_ns, &series.values);
             self.push(index, piece, Vec::new());
         }
         Ok(())
@@ -337,13 +338,13 @@ impl GroupRun {
     }
 
     /// What is left to show when every feed is through.
-    fn finish(&mut self, node: &Node) -> Option<SeriesChunk> {
+    fn finish(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
         if node.calls.is_empty() { None } else { self.joined(node) }
     }
 
     /// Joins what the calls have come to, but for the points of a time of which the next rows may
     /// bring more: equal times are paired in order.
-    fn joined_but(&mut self, node: &Node, last_ns: Option<i64>) -> Option<SeriesChunk> {
+    fn joined_but(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
         let some = |series: CallSeries| Some(series).filter(|series| !series.times_ns.is_empty());
         let mut open = Vec::with_capacity(self.calls.len());
         for call in &mut self.calls {
@@ -365,7 +366,7 @@ impl GroupRun {
     }
 
     /// Joins what the calls have come to, and forgets it.
-    fn joined(&mut self, node: &Node) -> Option<SeriesChunk> {
+    fn joined(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
         let series: Vec<Option<CallSeries>> =
             self.calls.iter_mut().map(|call| call.series.take()).collect();
         let missing = &mut self.missing;
@@ -387,7 +388,12 @@ impl GroupRun {
         Some(self.chunk(node, times_ns, &columns))
     }
 
-    fn chunk(&self, node: &Node, times_ns: Vec<i64>, columns: &[Option<Column>]) -> SeriesChunk {
+    fn chunk(
+        &self,
+        node: &SelectNode,
+        times_ns: Vec<i64>,
+        columns: &[Option<Column>],
+    ) -> SeriesChunk {
         let rows = times_ns.len();
         let number = node.fill_number.as_ref();
         let outputs = node.outputs.iter().map(|output| {
@@ -415,7 +421,7 @@ impl GroupRun {
 }
 
 /// The range of a call: the node's, with the window before it where the call wants that.
-fn extended(node: &Node, plan: &CallPlan) -> crate::model::time::TimeRange {
+fn extended(node: &SelectNode, plan: &CallPlan) -> crate::model::time::TimeRange {
     let mut range = node.range;
     if let (true, Some(window)) = (plan.extended, &node.window) {
         if node.descending {
@@ -427,8 +433,8 @@ fn extended(node: &Node, plan: &CallPlan) -> crate::model::time::TimeRange {
     range
 }
 
-fn needs(streams: &[Stream], missing: &[usize]) -> Progress {
-    Progress::Need(missing.iter().filter_map(|&i| streams.get(i)).map(Stream::need).collect())
+fn needs(streams: &[Stream], missing: &[usize]) -> GroupProgress {
+    GroupProgress::Need(missing.iter().filter_map(|&i| streams.get(i)).map(Stream::need).collect())
 }
 
 fn sources<'a>(streams: &[Stream], bindings: &'a [Binding]) -> Vec<&'a [SlotSource]> {

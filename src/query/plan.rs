@@ -21,7 +21,7 @@ pub struct Plan {
     pub scans: Vec<PlannedScan>,
     /// INTO: where the rows are to be written instead of shown.
     pub into: Option<Target>,
-    pub(crate) root: Node,
+    pub(crate) root: SelectNode,
 }
 
 /// One measurement of one policy, to be scanned on each of its shards.
@@ -46,7 +46,7 @@ impl PlannedScan {
 
 /// One SELECT: the statement itself or a subquery.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub(crate) struct SelectNode {
     /// Names of the columns, time first.
     pub(crate) columns: Rc<[String]>,
     /// The columns after time, over the calls' values and then the slots.
@@ -97,7 +97,7 @@ pub(crate) struct Node {
 /// A subquery and what the statement around it sees of its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Subquery {
-    pub(crate) node: Node,
+    pub(crate) node: SelectNode,
     /// What can be read.
     pub(crate) fields: Vec<DerivedField>,
 }
@@ -132,7 +132,7 @@ pub(crate) struct Slot {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CallPlan {
     /// What is computed first.
-    pub(crate) base: Base,
+    pub(crate) base: CallBase,
     /// Over which slot.
     pub(crate) slot: usize,
     /// How empty windows of the base are filled; `None`: they are left out.
@@ -151,7 +151,7 @@ pub(crate) struct CallPlan {
 
 impl CallPlan {
     /// `base` over a slot, with nothing done to it.
-    pub(crate) fn new(base: Base, slot: usize) -> Self {
+    pub(crate) fn new(base: CallBase, slot: usize) -> Self {
         Self {
             base,
             slot,
@@ -167,7 +167,7 @@ impl CallPlan {
 
 /// What a call computes before any transformation.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Base {
+pub(crate) enum CallBase {
     /// Merged from the shards' partial states.
     Merge(AggregateFunction),
     /// From all values of each window at once.
@@ -259,13 +259,13 @@ pub(crate) enum SlotSource {
 /// Which call of the node a call of the page is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallSource {
-    /// Position in [`Node::calls`].
+    /// Position in [`SelectNode::calls`].
     pub(crate) call: usize,
     /// For each of the call's beside slots, its position in the page's.
     pub(crate) beside: Vec<Option<usize>>,
 }
 
-impl Node {
+impl SelectNode {
     /// Whether what stands at `index`, calls before slots, has values of some type; a slot has.
     pub(crate) fn has_type(&self, index: usize) -> bool {
         let slot = self.calls.get(index).and_then(|call| self.slots.get(call.slot));

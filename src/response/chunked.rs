@@ -10,7 +10,7 @@ use crate::query::result::{ResultColumn, SeriesChunk};
 
 /// How 1.x cuts an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum ChunkCut {
     /// So many rows a document: SELECT, and what it carries out as one.
     Rows,
     /// A document for each measurement, none of which says that more follow.
@@ -19,9 +19,9 @@ pub(super) enum Cut {
     Series,
 }
 
-impl Cut {
+impl ChunkCut {
     /// How an answer with such a series is cut.
-    pub(super) fn of(chunk: &SeriesChunk) -> Self {
+    pub(super) fn new(chunk: &SeriesChunk) -> Self {
         let is = |columns: &[&str]| chunk.columns.iter().eq(columns);
         match chunk.values.first() {
             Some(ResultColumn::Time(_)) => Self::Rows,
@@ -41,14 +41,14 @@ pub struct Documents {
     pretty: bool,
     chunk_rows: usize,
     statement_id: u32,
-    held: Option<Held>,
+    held: Option<HeldSeries>,
     /// A document of the current statement has been written.
     written: bool,
     out: Vec<u8>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldSeries {
     /// Positioned inside the series' object, after its last row.
     emitter: Emitter,
     /// Whose rows they are; without values.
@@ -80,17 +80,17 @@ impl Documents {
 
     /// The next rows.
     pub fn series(&mut self, chunk: &SeriesChunk) {
-        let continues = |held: &Held| held.series.partial && held.series.same_series(chunk);
-        let cut = Cut::of(chunk);
+        let continues = |held: &HeldSeries| held.series.partial && held.series.same_series(chunk);
+        let cut = ChunkCut::new(chunk);
         if !self.held.as_ref().is_some_and(continues) {
-            self.release(false, cut != Cut::Lists);
+            self.release(false, cut != ChunkCut::Lists);
             self.held = Some(self.begin(chunk));
-        } else if cut == Cut::Lists {
+        } else if cut == ChunkCut::Lists {
             // The values of one tag are any number.
             self.release(true, true);
             self.held = Some(self.begin(chunk));
         }
-        let chunk_rows = if cut == Cut::Rows { self.chunk_rows } else { usize::MAX };
+        let chunk_rows = if cut == ChunkCut::Rows { self.chunk_rows } else { usize::MAX };
         let mut from = 0_usize;
         loop {
             let Some(held) = &mut self.held else { return };
@@ -134,7 +134,7 @@ impl Documents {
         std::mem::take(&mut self.out)
     }
 
-    fn begin(&self, chunk: &SeriesChunk) -> Held {
+    fn begin(&self, chunk: &SeriesChunk) -> HeldSeries {
         let mut emitter = self.open_document();
         emitter.key("series");
         emitter.open(b'[');
@@ -143,12 +143,14 @@ impl Documents {
         let SeriesChunk { name, tags, columns, zone, partial, .. } = chunk.clone();
         let series =
             SeriesChunk { name, tags, columns, zone, partial, values: Vec::new(), rows: 0 };
-        Held { emitter, series, rows: 0, unsupported: None }
+        HeldSeries { emitter, series, rows: 0, unsupported: None }
     }
 
     /// Writes the held document.
     fn release(&mut self, more_of_series: bool, more_of_statement: bool) {
-        let Some(Held { mut emitter, rows, unsupported, .. }) = self.held.take() else { return };
+        let Some(HeldSeries { mut emitter, rows, unsupported, .. }) = self.held.take() else {
+            return;
+        };
         self.written = true;
         if let Some(unsupported) = unsupported {
             let mut failed = Emitter::new(false);

@@ -9,7 +9,7 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
 /// The table of one answer.
 #[derive(Debug)]
-pub struct Table {
+pub struct CsvWriter {
     out: Vec<u8>,
     epoch: Precision,
     /// Columns of the last header.
@@ -18,7 +18,7 @@ pub struct Table {
     fresh: bool,
 }
 
-impl Table {
+impl CsvWriter {
     /// An empty table; times are integers of `epoch`, nanoseconds when there is none.
     pub fn new(epoch: Option<Precision>) -> Self {
         Self { out: Vec::new(), epoch: epoch.unwrap_or_default(), columns: None, fresh: true }

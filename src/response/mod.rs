@@ -67,14 +67,14 @@ pub struct Options {
 /// Writes the results of the statements of one request, in order.
 #[derive(Debug)]
 pub struct Writer {
-    form: Form,
+    form: FormatWriter,
 }
 
 #[derive(Debug)]
-enum Form {
+enum FormatWriter {
     Json(json::Document),
     Chunked(chunked::Documents),
-    Csv(csv::Table),
+    Csv(csv::CsvWriter),
     Packed(msgpack::Packed),
 }
 
@@ -83,12 +83,12 @@ impl Writer {
     pub fn new(options: Options) -> Self {
         let Options { format, epoch, pretty, chunk_rows } = options;
         let form = match (format, chunk_rows) {
-            (Format::MessagePack, rows) => Form::Packed(msgpack::Packed::new(epoch, rows)),
-            (Format::Csv, _) => Form::Csv(csv::Table::new(epoch)),
+            (Format::MessagePack, rows) => FormatWriter::Packed(msgpack::Packed::new(epoch, rows)),
+            (Format::Csv, _) => FormatWriter::Csv(csv::CsvWriter::new(epoch)),
             (Format::Json, Some(rows)) => {
-                Form::Chunked(chunked::Documents::new(epoch, pretty, rows))
+                FormatWriter::Chunked(chunked::Documents::new(epoch, pretty, rows))
             }
-            (Format::Json, None) => Form::Json(json::Document::new(epoch, pretty)),
+            (Format::Json, None) => FormatWriter::Json(json::Document::new(epoch, pretty)),
         };
         Self { form }
     }
@@ -96,20 +96,20 @@ impl Writer {
     /// Starts the result of statement number `id`, counting from 0.
     pub fn statement_begin(&mut self, id: u32) {
         match &mut self.form {
-            Form::Json(document) => document.statement_begin(id),
-            Form::Chunked(documents) => documents.statement_begin(id),
-            Form::Csv(table) => table.statement_begin(),
-            Form::Packed(packed) => packed.statement_begin(id),
+            FormatWriter::Json(document) => document.statement_begin(id),
+            FormatWriter::Chunked(documents) => documents.statement_begin(id),
+            FormatWriter::Csv(table) => table.statement_begin(),
+            FormatWriter::Packed(packed) => packed.statement_begin(id),
         }
     }
 
     /// The next rows of the statement; `false` when no more can be held.
     pub fn series(&mut self, chunk: &SeriesChunk) -> bool {
         match &mut self.form {
-            Form::Json(document) => document.series(chunk),
-            Form::Chunked(documents) => documents.series(chunk),
-            Form::Csv(table) => table.series(chunk),
-            Form::Packed(packed) => return packed.series(chunk),
+            FormatWriter::Json(document) => document.series(chunk),
+            FormatWriter::Chunked(documents) => documents.series(chunk),
+            FormatWriter::Csv(table) => table.series(chunk),
+            FormatWriter::Packed(packed) => return packed.series(chunk),
         }
         true
     }
@@ -117,40 +117,40 @@ impl Writer {
     /// Ends the statement, with its error if it failed.
     pub fn statement_end(&mut self, error: Option<&str>) {
         match &mut self.form {
-            Form::Json(document) => document.statement_end(error),
-            Form::Chunked(documents) => documents.statement_end(error),
+            FormatWriter::Json(document) => document.statement_end(error),
+            FormatWriter::Chunked(documents) => documents.statement_end(error),
             // 1.x writes nothing of a failed statement.
-            Form::Csv(_) => {}
-            Form::Packed(packed) => packed.statement_end(error),
+            FormatWriter::Csv(_) => {}
+            FormatWriter::Packed(packed) => packed.statement_end(error),
         }
     }
 
     /// Ends the answer.
     pub fn finish(&mut self) {
         match &mut self.form {
-            Form::Json(document) => document.finish(),
-            Form::Packed(packed) => packed.finish(),
-            Form::Chunked(_) | Form::Csv(_) => {}
+            FormatWriter::Json(document) => document.finish(),
+            FormatWriter::Packed(packed) => packed.finish(),
+            FormatWriter::Chunked(_) | FormatWriter::Csv(_) => {}
         }
     }
 
     /// How much [`Self::take_bytes`] has left to give.
     pub fn bytes(&self) -> usize {
         match &self.form {
-            Form::Json(document) => document.bytes(),
-            Form::Chunked(documents) => documents.bytes(),
-            Form::Csv(table) => table.bytes(),
-            Form::Packed(packed) => packed.bytes(),
+            FormatWriter::Json(document) => document.bytes(),
+            FormatWriter::Chunked(documents) => documents.bytes(),
+            FormatWriter::Csv(table) => table.bytes(),
+            FormatWriter::Packed(packed) => packed.bytes(),
         }
     }
 
     /// What has been written since the last call, or a piece of it: empty when all is taken.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         match &mut self.form {
-            Form::Json(document) => document.take_bytes(),
-            Form::Chunked(documents) => documents.take_bytes(),
-            Form::Csv(table) => table.take_bytes(),
-            Form::Packed(packed) => packed.take_bytes(),
+            FormatWriter::Json(document) => document.take_bytes(),
+            FormatWriter::Chunked(documents) => documents.take_bytes(),
+            FormatWriter::Csv(table) => table.take_bytes(),
+            FormatWriter::Packed(packed) => packed.take_bytes(),
         }
     }
 }

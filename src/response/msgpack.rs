@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::chunked::Cut;
+use super::chunked::ChunkCut;
 use crate::model::limits::MSGPACK_BYTES_MAX;
 use crate::model::time::{Precision, S_NS};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
@@ -115,7 +115,7 @@ impl Packed {
             self.close_series(false, true);
             self.begin_series(chunk);
         }
-        let timed = Cut::of(chunk) == Cut::Rows;
+        let timed = ChunkCut::new(chunk) == ChunkCut::Rows;
         for row in 0..chunk.rows {
             let full = |(_, rows): &(_, Counted)| timed && self.chunk_rows == Some(rows.count);
             if self.open.as_ref().is_some_and(full) {

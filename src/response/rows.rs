@@ -93,7 +93,7 @@ struct SideBySide<'a> {
 fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_>> {
     let mut cells: Vec<Cells<'_>> = Vec::with_capacity(columns.len());
     for column in columns {
-        let next = Cells::of(column, rows);
+        let next = Cells::new(column, rows);
         match (cells.last_mut(), next) {
             (Some(Cells::Strings(before)), Cells::Strings(more)) if !is_pretty => {
                 before.columns.extend(more.columns);
@@ -112,7 +112,7 @@ fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_
 }
 
 impl<'a> Cells<'a> {
-    fn of(column: &'a ResultColumn, rows: usize) -> Self {
+    fn new(column: &'a ResultColumn, rows: usize) -> Self {
         let (values, validity) = match column {
             ResultColumn::Time(times_ns) => return Self::Times(times_ns),
             ResultColumn::Values(Column { values, validity }) => (values, validity),

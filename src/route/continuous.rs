@@ -14,7 +14,7 @@ use crate::model::ids::ObjectId;
 use crate::protocol::call::{Address, Call, Platform, Reply, Step};
 use crate::protocol::continuous::{ContinuousQuery, DueRun, Scheduled};
 use crate::protocol::host::{Host, Ticket};
-use crate::query::compile::continuous::{Run, next_run};
+use crate::query::compile::continuous::{ContinuousRun, next_run};
 
 /// The ticket of the run in progress; the Database counts its own up from 1.
 const RUN: Ticket = Ticket(u64::MAX);
@@ -51,7 +51,7 @@ impl<H: Scheduled> Runner<H> {
             }
             _ => None,
         };
-        let Some(Run { select: Some(select), last_run_ns }) = run else {
+        let Some(ContinuousRun { select: Some(select), last_run_ns }) = run else {
             self.host.ended(platform, &query, run.map(|run| run.last_run_ns));
             return Step::Done(Vec::new());
         };

@@ -17,12 +17,12 @@ const ROW_OVERHEAD_BYTES: u64 = 16;
 
 /// Head and body.
 pub type Row = (Rc<[u8]>, Rc<[u8]>);
-type Rows = BTreeMap<(Table, u64), Row>;
+type StoredRows = BTreeMap<(Table, u64), Row>;
 
 /// What undoes a change of the running transaction.
 enum Undo {
     Row(Table, u64, Option<Row>),
-    Everything(Option<Rows>),
+    Everything(Option<StoredRows>),
 }
 
 /// Which rows may have changed.
@@ -38,7 +38,7 @@ pub enum Changes {
 #[derive(Default)]
 struct Inner {
     /// `None` until opened and after a wipe.
-    rows: RefCell<Option<Rows>>,
+    rows: RefCell<Option<StoredRows>>,
     /// Changes of the running transaction, oldest first; `None` outside of one.
     undo: RefCell<Option<Vec<Undo>>>,
     bytes: Cell<u64>,
@@ -94,7 +94,7 @@ impl MemoryStore {
         self.inner.rows.borrow().iter().flat_map(BTreeMap::keys).copied().collect()
     }
 
-    fn read<T>(&self, get: impl FnOnce(&Rows) -> (u64, T)) -> Result<T, StoreError> {
+    fn read<T>(&self, get: impl FnOnce(&StoredRows) -> (u64, T)) -> Result<T, StoreError> {
         let rows = self.inner.rows.borrow();
         let (read, value) = get(rows.as_ref().ok_or_else(not_open)?);
         self.count(read, 0);
@@ -164,7 +164,7 @@ impl Store for MemoryStore {
     fn open(&self) -> Result<(), StoreError> {
         let mut rows = self.inner.rows.borrow_mut();
         if rows.is_none() {
-            *rows = Some(Rows::new());
+            *rows = Some(StoredRows::new());
             if let Some(undo) = self.inner.undo.borrow_mut().as_mut() {
                 undo.push(Undo::Everything(None));
             }

@@ -133,7 +133,7 @@ fn texts_agree(seed: u64) {
     let (mut reading, mut writing) = (0, 0);
     for _ in 0..texts {
         let text = mutated(&mut random);
-        match Words::of(&text).does {
+        match Words::new(&text).does {
             1 | 2 => {
                 reading += 1;
                 assert!(asked(&text, &settings).is_ok(), "the server refuses {text:?}");
@@ -157,7 +157,7 @@ fn texts_agree(seed: u64) {
 fn the_two_texts_that_wrote_by_a_link_write() {
     let settings = Settings::read(|_| None).unwrap();
     for text in &STATEMENTS[..2] {
-        assert_eq!(Words::of(text).does, 3, "{text:?}");
+        assert_eq!(Words::new(text).does, 3, "{text:?}");
         assert!(matches!(asked(text, &settings), Err(ApiError::ReadOnly(_))), "{text:?}");
     }
 }

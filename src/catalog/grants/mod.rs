@@ -14,7 +14,7 @@ const STATE_ROW: u64 = 1;
 
 /// The row of counters.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct State {
+struct GrantsState {
     /// Of the newest change, removals included.
     version: u64,
     /// Numbers are never reused.
@@ -24,7 +24,7 @@ struct State {
 /// Every token and user: a copy of the `schema` table. Each change is stored first.
 #[derive(Clone, Debug, Default)]
 pub struct Grantees {
-    state: State,
+    state: GrantsState,
     /// Ascending by number.
     rows: Vec<Grantee>,
 }
@@ -40,7 +40,7 @@ impl Grantees {
         }
         let state = match store.head(Table::State, STATE_ROW)? {
             Some(head) => row::read(Table::State, STATE_ROW, &head)?,
-            None => State::default(),
+            None => GrantsState::default(),
         };
         let limit = u32::try_from(GRANTEES_MAX).unwrap_or(u32::MAX);
         let heads = store.heads(Table::Schema, 0..=u64::MAX >> 11, limit)?;
@@ -85,7 +85,7 @@ impl Grantees {
         if found.map_or(0, |found| found.version) != grantee.version {
             return Ok(FromCatalog::Unavailable(Unavailable::Changing));
         }
-        let mut state = State { version: self.state.version + 1, ..self.state };
+        let mut state = GrantsState { version: self.state.version + 1, ..self.state };
         grantee.id = found.map_or(state.last_id + 1, |found| found.id);
         grantee.version = state.version;
         state.last_id = state.last_id.max(grantee.id);
@@ -140,7 +140,7 @@ impl Grantees {
     ) -> Result<bool, StoreError> {
         let Some(place) = self.named(user, name) else { return Ok(false) };
         let Some(id) = self.rows.get(place).map(|row| row.id) else { return Ok(false) };
-        let state = State { version: self.state.version + 1, ..self.state };
+        let state = GrantsState { version: self.state.version + 1, ..self.state };
         store.atomically(|| {
             store.put(Table::State, STATE_ROW, &row::encode(&state)?, &[])?;
             store.delete(Table::Schema, id..=id)

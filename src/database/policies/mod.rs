@@ -48,7 +48,7 @@ pub struct Settings {
 
 /// What a statement comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PolicyVerdict {
     /// It is so already.
     Unchanged,
     /// This is to be so.
@@ -93,7 +93,7 @@ impl Policies {
         &self,
         spec: &PolicySpec,
         make_default: bool,
-    ) -> Result<Verdict, PolicyRefusal> {
+    ) -> Result<PolicyVerdict, PolicyRefusal> {
         let settings = settings(spec)?;
         if let Some(PolicyRow { policy, .. }) = self.named(&settings.name) {
             if settings != settings_of(policy) {
@@ -102,13 +102,13 @@ impl Policies {
             if make_default && self.default != Some(policy.id) {
                 return Err(PolicyRefusal::Conflict);
             }
-            return Ok(Verdict::Unchanged);
+            return Ok(PolicyVerdict::Unchanged);
         }
         let (limit, current) = (POLICIES_PER_DATABASE_MAX as u64, self.rows.len() as u64);
         if current >= limit {
             return Err(PolicyRefusal::TooMany { limit, current, requested: current + 1 });
         }
-        Ok(Verdict::Change(settings))
+        Ok(PolicyVerdict::Change(settings))
     }
 
     /// ALTER RETENTION POLICY.
@@ -119,7 +119,7 @@ impl Policies {
         &self,
         change: &PolicyChange,
         make_default: bool,
-    ) -> Result<Verdict, PolicyRefusal> {
+    ) -> Result<PolicyVerdict, PolicyRefusal> {
         let not_found = || PolicyRefusal::NotFound(change.name.clone());
         let policy = &self.named(&change.name).ok_or_else(not_found)?.policy;
         if change.duration_ns.is_some_and(|ns| ns != 0 && ns < POLICY_DURATION_MIN_NS) {
@@ -143,9 +143,9 @@ impl Policies {
         };
         let moves_default = make_default && self.default != Some(policy.id);
         if settings == settings_of(policy) && !moves_default {
-            return Ok(Verdict::Unchanged);
+            return Ok(PolicyVerdict::Unchanged);
         }
-        Ok(Verdict::Change(settings))
+        Ok(PolicyVerdict::Change(settings))
     }
 }
 

@@ -23,12 +23,12 @@ use crate::model::limits::EXPR_DEPTH_MAX;
 const LEFT_CHAIN_MAX: usize = 64;
 
 /// An expression and the levels of its tree.
-struct Tree {
+struct ExprTree {
     expr: Expr,
     height: usize,
 }
 
-impl Tree {
+impl ExprTree {
     fn leaf(expr: Expr) -> Self {
         Self { expr, height: 1 }
     }
@@ -113,8 +113,8 @@ fn operator(kind: TokenKind) -> Option<BinaryOp> {
 /// Operands and the operators before them that wait for what binds tighter. From left to right
 /// the operators never bind looser.
 struct Pending {
-    head: Tree,
-    tail: Vec<(BinaryOp, Tree)>,
+    head: ExprTree,
+    tail: Vec<(BinaryOp, ExprTree)>,
 }
 
 impl Pending {
@@ -127,14 +127,14 @@ impl Pending {
             let chained = self.tail.iter().rev().take_while(|(op, _)| op.precedence() == top);
             let chain = self.tail.split_off(self.tail.len() - chained.count());
             let first = self.tail.last_mut().map_or(&mut self.head, |(_, operand)| operand);
-            let taken = std::mem::replace(first, Tree::leaf(Expr::NilLiteral));
+            let taken = std::mem::replace(first, ExprTree::leaf(Expr::NilLiteral));
             *first = join(taken, chain, at)?;
         }
         Ok(())
     }
 }
 
-fn tree(p: &mut Parser<'_>) -> Result<Tree, ParseError> {
+fn tree(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
     let mut pending = Pending { head: unary(p)?, tail: vec![] };
     loop {
         let token = p.next();
@@ -144,7 +144,7 @@ fn tree(p: &mut Parser<'_>) -> Result<Tree, ParseError> {
             return Ok(pending.head);
         };
         let operand = match op {
-            BinaryOp::EqRegex | BinaryOp::NeRegex => Tree::leaf(Expr::Regex(p.regex()?)),
+            BinaryOp::EqRegex | BinaryOp::NeRegex => ExprTree::leaf(Expr::Regex(p.regex()?)),
             _ => unary(p)?,
         };
         // Operators of the same precedence wait, so that a chain is joined as a whole.
@@ -154,7 +154,11 @@ fn tree(p: &mut Parser<'_>) -> Result<Tree, ParseError> {
 }
 
 /// Joins a chain of operators of one precedence.
-fn join(first: Tree, chain: Vec<(BinaryOp, Tree)>, at: Position) -> Result<Tree, ParseError> {
+fn join(
+    first: ExprTree,
+    chain: Vec<(BinaryOp, ExprTree)>,
+    at: Position,
+) -> Result<ExprTree, ParseError> {
     match chain.first() {
         Some(&(op @ (BinaryOp::And | BinaryOp::Or), _)) if chain.len() >= LEFT_CHAIN_MAX => {
             let n = chain.len();
@@ -166,12 +170,12 @@ fn join(first: Tree, chain: Vec<(BinaryOp, Tree)>, at: Position) -> Result<Tree,
 
 /// Joins `first` and the next `n` operands. Recurses log2(n) deep.
 fn join_balanced(
-    first: Tree,
-    rest: &mut impl Iterator<Item = (BinaryOp, Tree)>,
+    first: ExprTree,
+    rest: &mut impl Iterator<Item = (BinaryOp, ExprTree)>,
     n: usize,
     op: BinaryOp,
     at: Position,
-) -> Result<Tree, ParseError> {
+) -> Result<ExprTree, ParseError> {
     if n == 0 {
         return Ok(first);
     }
@@ -182,15 +186,20 @@ fn join_balanced(
     join_two(op, left, right, at)
 }
 
-fn join_two(op: BinaryOp, left: Tree, right: Tree, at: Position) -> Result<Tree, ParseError> {
+fn join_two(
+    op: BinaryOp,
+    left: ExprTree,
+    right: ExprTree,
+    at: Position,
+) -> Result<ExprTree, ParseError> {
     let height = left.height.max(right.height) + 1;
     if height > EXPR_DEPTH_MAX {
         return Err(ParseError::ChainTooLong { position: at });
     }
-    Ok(Tree { expr: Expr::binary(op, left.expr, right.expr), height })
+    Ok(ExprTree { expr: Expr::binary(op, left.expr, right.expr), height })
 }
 
-fn unary(p: &mut Parser<'_>) -> Result<Tree, ParseError> {
+fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
     let token = p.next();
     let expr = match token.kind {
         TokenKind::LeftParen => {
@@ -199,7 +208,7 @@ fn unary(p: &mut Parser<'_>) -> Result<Tree, ParseError> {
             p.expect(TokenKind::RightParen, ")")?;
             p.leave();
             let expr = Expr::Paren(Box::new(inner.expr));
-            return Ok(Tree { expr, height: inner.height + 1 });
+            return Ok(ExprTree { expr, height: inner.height + 1 });
         }
         TokenKind::Ident => {
             if p.scan_if(TokenKind::LeftParen) {
@@ -225,11 +234,11 @@ fn unary(p: &mut Parser<'_>) -> Result<Tree, ParseError> {
         TokenKind::Sub => return signed(p, -1),
         _ => return Err(unexpected(&token, &["identifier", "string", "number", "bool"])),
     };
-    Ok(Tree::leaf(expr))
+    Ok(ExprTree::leaf(expr))
 }
 
 /// What follows a sign. Literals take it up; anything else becomes `-1 * …`, and `1 * …` for `+`.
-fn signed(p: &mut Parser<'_>, sign: i64) -> Result<Tree, ParseError> {
+fn signed(p: &mut Parser<'_>, sign: i64) -> Result<ExprTree, ParseError> {
     let token = p.next();
     match token.kind {
         TokenKind::Number
@@ -252,12 +261,12 @@ fn signed(p: &mut Parser<'_>, sign: i64) -> Result<Tree, ParseError> {
         }
         literal @ (Expr::NumberLiteral(_) | Expr::UnsignedLiteral(_)) => literal,
         other => {
-            let factor = Tree::leaf(Expr::IntegerLiteral(sign));
-            let operand = Tree { expr: other, height: operand.height };
+            let factor = ExprTree::leaf(Expr::IntegerLiteral(sign));
+            let operand = ExprTree { expr: other, height: operand.height };
             return join_two(BinaryOp::Mul, factor, operand, token.position);
         }
     };
-    Ok(Tree::leaf(expr))
+    Ok(ExprTree::leaf(expr))
 }
 
 fn number(token: &Token<'_>) -> Result<Expr, ParseError> {
@@ -295,17 +304,17 @@ fn missing(token: &Token<'_>) -> ParseError {
 }
 
 /// `DISTINCT name`, or `distinct(…)` written in any case.
-fn distinct(p: &mut Parser<'_>, position: Position) -> Result<Tree, ParseError> {
+fn distinct(p: &mut Parser<'_>, position: Position) -> Result<ExprTree, ParseError> {
     let token = p.scan();
     match token.kind {
         TokenKind::LeftParen => call(p, "distinct", position),
-        TokenKind::Whitespace => Ok(Tree::leaf(Expr::Distinct(p.ident()?))),
+        TokenKind::Whitespace => Ok(ExprTree::leaf(Expr::Distinct(p.ident()?))),
         _ => Err(unexpected(&token, &["(", "identifier"])),
     }
 }
 
 /// The arguments of a call whose `(` was just read.
-fn call(p: &mut Parser<'_>, name: &str, position: Position) -> Result<Tree, ParseError> {
+fn call(p: &mut Parser<'_>, name: &str, position: Position) -> Result<ExprTree, ParseError> {
     p.enter(position)?;
     let name = name.to_lowercase();
     let mut args = vec![];
@@ -314,7 +323,7 @@ fn call(p: &mut Parser<'_>, name: &str, position: Position) -> Result<Tree, Pars
         Some(regex) => args.push(Expr::Regex(regex)),
         None if p.scan_if(TokenKind::RightParen) => {
             p.leave();
-            return Ok(Tree::leaf(Expr::Call { name, args }));
+            return Ok(ExprTree::leaf(Expr::Call { name, args }));
         }
         None => push_arg(tree(p)?, &mut args, &mut height),
     }
@@ -329,10 +338,10 @@ fn call(p: &mut Parser<'_>, name: &str, position: Position) -> Result<Tree, Pars
         return Err(unexpected(&end, &[")"]));
     }
     p.leave();
-    Ok(Tree { expr: Expr::Call { name, args }, height: height.max(1) + 1 })
+    Ok(ExprTree { expr: Expr::Call { name, args }, height: height.max(1) + 1 })
 }
 
-fn push_arg(arg: Tree, args: &mut Vec<Expr>, height: &mut usize) {
+fn push_arg(arg: ExprTree, args: &mut Vec<Expr>, height: &mut usize) {
     *height = (*height).max(arg.height);
     args.push(arg.expr);
 }

@@ -6,7 +6,7 @@ use crate::influxql::duration;
 use crate::query::error::QueryError;
 use crate::query::functions::{Arguments, Function, Kind};
 
-type Checked = Result<(), QueryError>;
+type ArgumentCheck = Result<(), QueryError>;
 
 fn fail<T>(text: String) -> Result<T, QueryError> {
     Err(QueryError::Invalid(text))
@@ -16,7 +16,7 @@ fn fail<T>(text: String) -> Result<T, QueryError> {
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
-pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     let Some(function) = Function::find(name) else {
         return fail(format!("undefined function {name}()"));
     };
@@ -47,7 +47,7 @@ pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Ch
 }
 
 /// `distinct(field)`; `nested` inside another call.
-pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) -> Checked {
+pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) -> ArgumentCheck {
     match args {
         [] => fail("distinct function requires at least one argument".into()),
         [Expr::VarRef { .. }] => {
@@ -66,7 +66,7 @@ pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) 
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
-pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> Checked {
+pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> ArgumentCheck {
     match Function::find(name).map(|function| function.arguments) {
         Some(Arguments::Numbers(count)) => count_is(name, args, count),
         _ => Ok(()),
@@ -77,7 +77,7 @@ pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> Checked {
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
-pub(crate) fn count_is(name: &str, args: &[Expr], expected: usize) -> Checked {
+pub(crate) fn count_is(name: &str, args: &[Expr], expected: usize) -> ArgumentCheck {
     if args.len() == expected {
         return Ok(());
     }
@@ -85,7 +85,7 @@ pub(crate) fn count_is(name: &str, args: &[Expr], expected: usize) -> Checked {
     fail(format!("invalid number of arguments for {name}, expected {expected}, got {got}"))
 }
 
-fn count_between(name: &str, args: &[Expr], least: usize, most: usize) -> Checked {
+fn count_between(name: &str, args: &[Expr], least: usize, most: usize) -> ArgumentCheck {
     let got = args.len();
     if least <= got && got <= most {
         return Ok(());
@@ -97,7 +97,7 @@ fn count_between(name: &str, args: &[Expr], least: usize, most: usize) -> Checke
 }
 
 /// A field, a wildcard or a regex.
-fn symbol(field: &mut FieldCheck<'_>, name: &str, arg: &Expr) -> Checked {
+fn symbol(field: &mut FieldCheck<'_>, name: &str, arg: &Expr) -> ArgumentCheck {
     let what = match arg {
         Expr::VarRef { .. } => return Ok(()),
         Expr::Wildcard(_) => "wildcard",
@@ -111,12 +111,12 @@ fn symbol(field: &mut FieldCheck<'_>, name: &str, arg: &Expr) -> Checked {
     Ok(())
 }
 
-fn plain(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn plain(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     count_is(name, args, 1)?;
     args.first().map_or(Ok(()), |arg| symbol(field, name, arg))
 }
 
-fn field_or_distinct(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn field_or_distinct(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     count_is(name, args, 1)?;
     match args.first() {
         Some(Expr::Call { name: inner, args }) if inner == "distinct" => {
@@ -127,7 +127,7 @@ fn field_or_distinct(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> C
     }
 }
 
-fn sketch(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn sketch(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     count_is(name, args, 1)?;
     match args.first() {
         Some(call @ Expr::Call { .. }) => field.expr(call),
@@ -135,7 +135,7 @@ fn sketch(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
     }
 }
 
-fn field_and_number(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn field_and_number(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     count_is(name, args, 2)?;
     match args {
         [arg, Expr::IntegerLiteral(_) | Expr::NumberLiteral(_)] => symbol(field, name, arg),
@@ -143,7 +143,7 @@ fn field_and_number(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Ch
     }
 }
 
-fn field_and_count(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn field_and_count(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     count_is(name, args, 2)?;
     match args {
         [_, Expr::IntegerLiteral(count)] if *count <= 0 => {
@@ -155,7 +155,7 @@ fn field_and_count(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Che
 }
 
 /// The duration after the first argument, if there is one.
-fn positive_duration(arg: &Expr) -> Option<Checked> {
+fn positive_duration(arg: &Expr) -> Option<ArgumentCheck> {
     let Expr::DurationLiteral(ns) = arg else { return None };
     Some(if *ns > 0 {
         Ok(())
@@ -165,7 +165,7 @@ fn positive_duration(arg: &Expr) -> Option<Checked> {
     })
 }
 
-fn stream_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn stream_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     count_between(name, args, 1, 2)?;
     if let Some(unit) = args.get(1) {
         positive_duration(unit).unwrap_or_else(|| {
@@ -178,7 +178,7 @@ fn stream_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Che
 
 /// What every function of a whole stream has in common: over an aggregate it needs an interval,
 /// over a field it must not have one of its own.
-fn stream(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) -> Checked {
+fn stream(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) -> ArgumentCheck {
     let statement = &mut *field.statement;
     statement.extra_intervals = statement.extra_intervals.max(extra);
     let interval = !statement.interval.is_zero();
@@ -196,7 +196,7 @@ fn stream(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) -> 
     }
 }
 
-fn stream_and_window(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn stream_and_window(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     count_is(name, args, 2)?;
     match args.get(1) {
         Some(Expr::IntegerLiteral(window)) if *window <= 1 => {
@@ -217,7 +217,7 @@ fn technical(
     name: &str,
     args: &[Expr],
     (hold_min, warmups): (i64, &[&str]),
-) -> Checked {
+) -> ArgumentCheck {
     let most = if warmups.is_empty() { 3 } else { 4 };
     count_between(name, args, 2, most)?;
     let period = match args.get(1) {
@@ -247,7 +247,7 @@ fn technical(
     stream(field, name, args, period)
 }
 
-fn field_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn field_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     count_between(name, args, 1, 2)?;
     if let Some(unit) = args.get(1) {
         positive_duration(unit)
@@ -256,7 +256,7 @@ fn field_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Chec
     args.first().map_or(Ok(()), |arg| symbol(field, name, arg))
 }
 
-fn forecast(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn forecast(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     count_is(name, args, 3)?;
     match args.get(1) {
         Some(Expr::IntegerLiteral(n)) if *n <= 0 => {
@@ -281,7 +281,7 @@ fn forecast(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
     }
 }
 
-fn field_tags_and_limit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Checked {
+fn field_tags_and_limit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     if let Some(other) = &field.statement.top_bottom {
         return fail(format!(
             "selector function {other}() cannot be combined with other functions"

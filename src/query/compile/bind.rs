@@ -1,7 +1,7 @@
 //! A node's needs to scan requests on the columns of one measurement.
 
 use super::predicate;
-use super::prepare::{Found, Origin};
+use super::prepare::{FromMeasurement, Origin};
 use crate::influxql::ast::Expr;
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
@@ -10,15 +10,15 @@ use crate::query::data_type::DataType;
 use crate::query::derived::TIME_COLUMN;
 use crate::query::error::QueryError;
 use crate::query::plan::{
-    Base, Binding, CallSource, Feed, FeedKind, Node, PlannedScan, Slot, SlotSource,
+    Binding, CallBase, CallSource, Feed, FeedKind, PlannedScan, SelectNode, Slot, SlotSource,
 };
 use crate::query::source::SourceName;
 use crate::scan::request::{AggregateCall, Beside, Input, Output, ScanRequest};
 
 /// What is bound.
-pub(crate) struct Bound<'a> {
+pub(crate) struct BindTarget<'a> {
     /// The node, without its inputs.
-    pub(crate) node: &'a Node,
+    pub(crate) node: &'a SelectNode,
     /// WHERE without time.
     pub(crate) condition: Option<&'a Expr>,
 }
@@ -29,13 +29,13 @@ pub(crate) struct Bound<'a> {
 /// # Errors
 /// [`QueryError`]
 pub(crate) fn bind(
-    bound: &Bound<'_>,
+    bound: &BindTarget<'_>,
     feed: &Feed,
-    sources: &[Found<'_>],
+    sources: &[FromMeasurement<'_>],
     scans: &mut Vec<PlannedScan>,
 ) -> Result<Vec<Binding>, QueryError> {
     let mut bindings = Vec::with_capacity(sources.len());
-    for Found { origin, before, schema } in sources {
+    for FromMeasurement { origin, before, schema } in sources {
         if before.is_some_and(|before| before != feed.extended) {
             continue;
         }
@@ -98,7 +98,7 @@ pub(crate) fn bind(
     Ok(bindings)
 }
 
-fn time(node: &Node, feed: &Feed) -> TimeRange {
+fn time(node: &SelectNode, feed: &Feed) -> TimeRange {
     let mut range = node.range;
     if let (true, Some(window)) = (feed.extended, &node.window) {
         if node.descending {
@@ -122,7 +122,7 @@ fn field(slot: &Slot, schema: &MeasurementSchema) -> Option<Input> {
 }
 
 fn rows(
-    node: &Node,
+    node: &SelectNode,
     feed: &Feed,
     schema: &MeasurementSchema,
     is_subquery: bool,
@@ -159,12 +159,16 @@ fn rows(
     (Output::Rows { fields, tags, limit }, sources)
 }
 
-fn partials(node: &Node, feed: &Feed, schema: &MeasurementSchema) -> (Output, Vec<CallSource>) {
+fn partials(
+    node: &SelectNode,
+    feed: &Feed,
+    schema: &MeasurementSchema,
+) -> (Output, Vec<CallSource>) {
     let mut calls = Vec::with_capacity(feed.calls.len());
     let mut sources = Vec::with_capacity(feed.calls.len());
     for &index in &feed.calls {
         let Some(call) = node.calls.get(index) else { continue };
-        let Base::Merge(function) = call.base else { continue };
+        let CallBase::Merge(function) = call.base else { continue };
         let Some(input) = node.slots.get(call.slot).and_then(|slot| field(slot, schema)) else {
             continue;
         };
@@ -188,7 +192,7 @@ fn partials(node: &Node, feed: &Feed, schema: &MeasurementSchema) -> (Output, Ve
 
 /// With LIMIT, how many windows with a value each group needs: so many decide what is shown,
 /// however windows without one are filled.
-fn windows_wanted(node: &Node, feed: &Feed) -> Option<u64> {
+fn windows_wanted(node: &SelectNode, feed: &Feed) -> Option<u64> {
     let [index] = feed.calls.as_slice() else { return None };
     let only_reads = node.calls.get(*index)?.transforms.is_empty();
     (only_reads && node.limit > 0 && !feed.extended).then(|| node.limit.saturating_add(node.offset))

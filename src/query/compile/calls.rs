@@ -5,8 +5,8 @@ use std::rc::Rc;
 use xxhash_rust::xxh64::xxh64;
 
 use super::predicate::arithmetic;
-use super::resolve::Names;
-use super::statement::Checked;
+use super::resolve::KnownNames;
+use super::statement::CheckedSelect;
 use crate::influxql::ast::{Expr, Fill, FillNumber};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
@@ -14,14 +14,14 @@ use crate::query::error::QueryError;
 use crate::query::functions::{DefaultFill, Execution, Function, Gathered, Kind, Output};
 use crate::query::operators::fill::FillPlan;
 use crate::query::operators::gather;
-use crate::query::plan::{Base, CallPlan, FeedKind, GatherPlan, Slot};
+use crate::query::plan::{CallBase, CallPlan, FeedKind, GatherPlan, Slot};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::Transform;
 use crate::scan::gathered::GatheredFunction;
 use crate::scan::request::{AggregateFunction, Window};
 
 /// Output expressions and what they stand on.
-pub(crate) struct Built {
+pub(crate) struct BuiltCalls {
     pub(crate) outputs: Vec<Scalar>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) calls: Vec<CallPlan>,
@@ -30,8 +30,8 @@ pub(crate) struct Built {
 
 /// Collects calls and slots, each once, while fields are lowered.
 pub(crate) struct CallBuilder<'a> {
-    checked: &'a Checked<'a>,
-    names: &'a Names,
+    checked: &'a CheckedSelect<'a>,
+    names: &'a KnownNames,
     window: Option<&'a Window>,
     slots: Vec<Slot>,
     /// As bound, with the plan; equal expressions are one call.
@@ -40,7 +40,7 @@ pub(crate) struct CallBuilder<'a> {
     referenced: Vec<usize>,
 }
 
-impl Base {
+impl CallBase {
     /// What kind of scan it needs.
     pub(crate) fn feed_kind(&self) -> FeedKind {
         match self {
@@ -52,8 +52,8 @@ impl Base {
 
 impl<'a> CallBuilder<'a> {
     pub(crate) fn new(
-        checked: &'a Checked<'a>,
-        names: &'a Names,
+        checked: &'a CheckedSelect<'a>,
+        names: &'a KnownNames,
         window: Option<&'a Window>,
     ) -> Self {
         Self {
@@ -188,7 +188,7 @@ impl<'a> CallBuilder<'a> {
         Ok(CallPlan {
             fill: self.fill(function.fill, output),
             missing: self.missing(output),
-            ..CallPlan::new(Base::Merge(merged), slot)
+            ..CallPlan::new(CallBase::Merge(merged), slot)
         })
     }
 
@@ -264,7 +264,7 @@ impl<'a> CallBuilder<'a> {
         Ok(CallPlan {
             fill: self.fill(function.fill, output),
             missing: self.missing(output),
-            ..CallPlan::new(Base::Gather(plan), slot)
+            ..CallPlan::new(CallBase::Gather(plan), slot)
         })
     }
 
@@ -276,7 +276,7 @@ impl<'a> CallBuilder<'a> {
             .ok_or_else(unsupported)?;
         let mut plan = match args.first() {
             Some(call @ Expr::Call { .. }) => self.plan(call)?,
-            Some(argument) => CallPlan::new(Base::Values, self.argument(function, argument)?.0),
+            Some(argument) => CallPlan::new(CallBase::Values, self.argument(function, argument)?.0),
             None => return Err(unsupported()),
         };
         // A subquery without windows of its own has those of the statement around it.
@@ -343,21 +343,21 @@ impl<'a> CallBuilder<'a> {
     /// first() or last() of several series without windows, as 1.x meets their points.
     fn meet(&self, call: &mut CallPlan, series: &[usize]) {
         let latest = match call.base {
-            Base::Merge(AggregateFunction::First) => false,
-            Base::Merge(AggregateFunction::Last) => true,
+            CallBase::Merge(AggregateFunction::First) => false,
+            CallBase::Merge(AggregateFunction::Last) => true,
             _ => return,
         };
         let slots = call.beside.iter().filter_map(|&slot| Some((self.slots.get(slot)?, slot)));
         let shown = slots.min_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let is_text = |data_type| matches!(data_type, DataType::Tag | DataType::String);
         let text = shown.filter(|(slot, _)| is_text(slot.data_type)).map(|(_, slot)| slot);
-        call.base = Base::Merge(AggregateFunction::Met { latest, by_text: text.is_some() });
+        call.base = CallBase::Merge(AggregateFunction::Met { latest, by_text: text.is_some() });
         let shown = std::mem::take(&mut call.beside);
         call.beside = text.into_iter().chain(series.iter().copied()).chain(shown).collect();
     }
 
     /// Resolves the marks and hangs the referenced slots on the sole selector.
-    pub(crate) fn finish(mut self, outputs: Vec<Scalar>, group_keys: &[String]) -> Built {
+    pub(crate) fn finish(mut self, outputs: Vec<Scalar>, group_keys: &[String]) -> BuiltCalls {
         let count = self.calls.len();
         let calls = std::mem::take(&mut self.calls);
         // Transformations are of another kind, whatever they are over.
@@ -369,7 +369,7 @@ impl<'a> CallBuilder<'a> {
         };
         let mut calls: Vec<CallPlan> = calls.into_iter().map(|(_, plan)| plan).collect();
         let first_last = |call: &CallPlan| {
-            matches!(call.base, Base::Merge(AggregateFunction::First | AggregateFunction::Last))
+            matches!(call.base, CallBase::Merge(AggregateFunction::First | AggregateFunction::Last))
         };
         let plain = self.window.is_none() && self.checked.subqueries.is_empty();
         let met = plain && calls.iter().any(first_last);
@@ -385,7 +385,7 @@ impl<'a> CallBuilder<'a> {
             calls.iter_mut().for_each(|call| self.meet(call, &series));
         }
         let outputs = outputs.into_iter().map(|output| settle(output, count)).collect();
-        Built { outputs, slots: self.slots, calls, keeps_point_time }
+        BuiltCalls { outputs, slots: self.slots, calls, keeps_point_time }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::model::value::FieldType;
 use crate::query::source::Defaults;
 
 /// The position of a policy, and the name of a measurement of it.
-pub type Place = (usize, String);
+pub type ClashPlace = (usize, String);
 
 /// The measurements that `select` reads, subqueries included, whose types of a name that it
 /// mentions clash. None where it cannot be compiled.
@@ -24,7 +24,7 @@ pub fn clashing(
     select: &SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'_>],
-) -> Vec<Place> {
+) -> Vec<ClashPlace> {
     let mut read = SortedMap::new();
     collect(select, defaults, policies, &mut read);
     if read.len() < 2 {
@@ -64,7 +64,7 @@ fn collect<'a>(
     select: &SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'a>],
-    read: &mut SortedMap<Place, &'a MeasurementSchema>,
+    read: &mut SortedMap<ClashPlace, &'a MeasurementSchema>,
 ) {
     for source in &select.sources {
         let measurement = match source {

@@ -1,7 +1,7 @@
 //! Expands wildcards and regexes of fields and GROUP BY (1.x `RewriteFields`).
 
 use super::names::name_of;
-use super::resolve::Names;
+use super::resolve::KnownNames;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
 use crate::model::regex::Pattern;
 use crate::model::sorted;
@@ -21,7 +21,7 @@ struct Columns<'a> {
 pub(crate) fn expand(
     fields: Vec<Field>,
     dimensions: &[Dimension],
-    names: &Names,
+    names: &KnownNames,
 ) -> Result<(Vec<Field>, Vec<String>), QueryError> {
     let wild = |expr: &Expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_));
     let wild_dimensions = dimensions.iter().any(|dimension| wild(&dimension.expr));
@@ -48,7 +48,7 @@ pub(crate) fn expand(
     Ok((expanded, group_keys(dimensions, names)?))
 }
 
-fn group_keys(dimensions: &[Dimension], names: &Names) -> Result<Vec<String>, QueryError> {
+fn group_keys(dimensions: &[Dimension], names: &KnownNames) -> Result<Vec<String>, QueryError> {
     let mut keys: Vec<String> = Vec::new();
     for dimension in dimensions {
         match &dimension.expr {

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::bind::{self, Bound};
+use super::bind::{self, BindTarget};
 use super::calls::{self, CallBuilder};
 use super::names;
-use super::prepare::{Found, Measurements, Origin, Prepared};
-use super::resolve::{self, Names};
-use super::statement::Checked;
+use super::prepare::{FromMeasurement, Measurements, Origin, Prepared};
+use super::resolve::{self, KnownNames};
+use super::statement::CheckedSelect;
 use super::subquery;
 use crate::influxql::ast::{Expr, Field, Fill};
 use crate::model::schema::MeasurementSchema;
@@ -16,7 +16,7 @@ use crate::model::sorted;
 use crate::model::time::TimeRange;
 use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
-use crate::query::plan::{Base, Feed, FeedKind, Input, Node, PlannedScan, Subquery};
+use crate::query::plan::{CallBase, Feed, FeedKind, Input, PlannedScan, SelectNode, Subquery};
 use crate::scan::request::Window;
 
 /// Lowers a prepared statement; its scans are appended to `scans`. A subquery groups by
@@ -28,7 +28,7 @@ pub(crate) fn lower(
     prepared: Prepared<'_>,
     outer_keys: &[String],
     scans: &mut Vec<PlannedScan>,
-) -> Result<Node, QueryError> {
+) -> Result<SelectNode, QueryError> {
     let buckets_max = prepared.buckets_max;
     let Prepared { checked, mut measurements, known, shown, mut group_keys, subqueries, .. } =
         prepared;
@@ -52,9 +52,9 @@ pub(crate) fn lower(
     }
     let feeds = feeds(&built);
     let zone = shifts(checked);
-    let by_row = built.calls.iter().all(|call| call.base == Base::Values);
+    let by_row = built.calls.iter().all(|call| call.base == CallBase::Values);
     let in_order_of_series = built.keeps_point_time || (by_row && passes_on(&inner_nodes, checked));
-    let mut node = Node {
+    let mut node = SelectNode {
         columns: columns(checked, &shown),
         outputs: built.outputs,
         group_keys: group_keys.into(),
@@ -83,7 +83,7 @@ pub(crate) fn lower(
 }
 
 /// Whether rows come as the only source, a subquery, gives them: in order of its series.
-fn passes_on(inner_nodes: &[Rc<Subquery>], checked: &Checked<'_>) -> bool {
+fn passes_on(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> bool {
     match inner_nodes {
         [only] => checked.select.sources.len() == 1 && only.node.in_order_of_series,
         _ => false,
@@ -107,7 +107,7 @@ fn derive(
         for input in &inner.node.inputs {
             let origin = Origin::Subquery(index);
             let schema = MeasurementSchema { name: input.name.to_string(), ..schema.clone() };
-            let found = Found { origin, before, schema: Cow::Owned(schema) };
+            let found = FromMeasurement { origin, before, schema: Cow::Owned(schema) };
             measurements.entry(input.name.to_string()).or_default().push(found);
         }
         inner_nodes.push(Rc::new(inner));
@@ -117,9 +117,9 @@ fn derive(
 
 /// Binds the node to each measurement that has something of it.
 fn inputs(
-    node: &mut Node,
+    node: &mut SelectNode,
     mut condition: Option<Expr>,
-    known: &Names,
+    known: &KnownNames,
     measurements: Measurements<'_>,
     scans: &mut Vec<PlannedScan>,
 ) -> Result<(), QueryError> {
@@ -127,7 +127,7 @@ fn inputs(
         resolve::bind_fields(condition, known);
     }
     for (name, sources) in measurements {
-        let bound = Bound { node, condition: condition.as_ref() };
+        let bound = BindTarget { node, condition: condition.as_ref() };
         let feeds = (node.feeds.iter())
             .map(|feed| bind::bind(&bound, feed, &sources, scans))
             .collect::<Result<Vec<_>, QueryError>>()?;
@@ -141,7 +141,7 @@ fn inputs(
     Ok(())
 }
 
-fn columns(checked: &Checked<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
+fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
     let shown: Vec<Field> = shown.iter().map(|(field, _)| field.clone()).collect();
     let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
     std::iter::once(time).chain(names::column_names(&shown)).collect()
@@ -149,7 +149,7 @@ fn columns(checked: &Checked<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
 
 /// The zone's shifts in the range and in the windows around it, in which its first and last one
 /// may begin and end.
-fn shifts(checked: &Checked<'_>) -> Vec<(i64, i64)> {
+fn shifts(checked: &CheckedSelect<'_>) -> Vec<(i64, i64)> {
     let Some(zone) = &checked.zone else { return Vec::new() };
     let around_ns = checked.facts.interval.every_ns.saturating_mul(3);
     let range = checked.range;
@@ -160,7 +160,7 @@ fn shifts(checked: &Checked<'_>) -> Vec<(i64, i64)> {
 }
 
 /// The windows, if there are any and they are not too many (1.x `max-select-buckets`).
-fn window(checked: &Checked<'_>, limit: u64) -> Result<Option<Window>, QueryError> {
+fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, QueryError> {
     let interval = checked.facts.interval;
     if interval.is_zero() {
         return Ok(None);
@@ -185,7 +185,7 @@ fn window(checked: &Checked<'_>, limit: u64) -> Result<Option<Window>, QueryErro
 
 /// The scans that the calls need: partial states and rows, of the range and of the range with the
 /// window before it.
-fn feeds(built: &super::calls::Built) -> Vec<Feed> {
+fn feeds(built: &super::calls::BuiltCalls) -> Vec<Feed> {
     if built.calls.is_empty() {
         return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), extended: false }];
     }

@@ -25,7 +25,7 @@ mod time_literal;
 mod time_range;
 mod zone;
 
-pub use clash::{Place, clashing};
+pub use clash::{ClashPlace, clashing};
 pub use context::{Context, PolicyView};
 
 use super::error::QueryError;

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::context::{Context, PolicyView};
 use super::expand;
 use super::names;
-use super::resolve::{self, Names};
-use super::statement::Checked;
+use super::resolve::{self, KnownNames};
+use super::statement::CheckedSelect;
 use super::subquery::{self, Offered};
 use crate::influxql::ast::{Expr, Field, Measurement, MeasurementName, Source};
 use crate::model::regex::Pattern;
@@ -16,11 +16,11 @@ use crate::query::error::QueryError;
 use crate::query::functions;
 
 /// The measurements of FROM, by name; one name may stand in several policies and subqueries.
-pub(super) type Measurements<'a> = SortedMap<String, Vec<Found<'a>>>;
+pub(super) type Measurements<'a> = SortedMap<String, Vec<FromMeasurement<'a>>>;
 
 /// Something of FROM that has rows.
 #[derive(Clone, Debug)]
-pub(crate) struct Found<'a> {
+pub(crate) struct FromMeasurement<'a> {
     pub(crate) origin: Origin<'a>,
     /// A subquery: whether it is read for functions that want the window before.
     pub(crate) before: Option<bool>,
@@ -38,9 +38,9 @@ pub(crate) enum Origin<'a> {
 
 /// A statement whose names are known.
 pub(crate) struct Prepared<'a> {
-    pub(super) checked: &'a Checked<'a>,
+    pub(super) checked: &'a CheckedSelect<'a>,
     pub(super) measurements: Measurements<'a>,
-    pub(super) known: Names,
+    pub(super) known: KnownNames,
     /// Expanded, with the columns that top() and bottom() bring, and whether it is one of those.
     pub(super) shown: Vec<(Field, bool)>,
     pub(super) group_keys: Vec<String>,
@@ -53,13 +53,13 @@ pub(crate) struct Prepared<'a> {
 /// # Errors
 /// [`QueryError`]
 pub(crate) fn prepare<'a>(
-    checked: &'a Checked<'a>,
+    checked: &'a CheckedSelect<'a>,
     context: &'a Context<'a>,
 ) -> Result<Prepared<'a>, QueryError> {
     let subqueries = checked.subqueries.iter().map(|inner| prepare(inner, context));
     let subqueries = subqueries.collect::<Result<Vec<_>, QueryError>>()?;
     let measurements = measurements(checked, context)?;
-    let mut known = Names::default();
+    let mut known = KnownNames::default();
     for found in measurements.values().flatten() {
         known.add_measurement(&found.schema);
     }
@@ -164,13 +164,17 @@ pub(crate) fn named<'a>(
 }
 
 fn measurements<'a>(
-    checked: &Checked<'_>,
+    checked: &CheckedSelect<'_>,
     context: &'a Context<'a>,
 ) -> Result<Measurements<'a>, QueryError> {
     let mut found = Measurements::new();
     let mut add = |name: &str, policy: &'a PolicyView<'a>, schema: &'a MeasurementSchema| {
         let (origin, schema) = (Origin::Policy(policy), Cow::Borrowed(schema));
-        found.entry(name.to_owned()).or_default().push(Found { origin, before: None, schema });
+        found.entry(name.to_owned()).or_default().push(FromMeasurement {
+            origin,
+            before: None,
+            schema,
+        });
     };
     for source in &checked.select.sources {
         let Source::Measurement(measurement) = source else { continue };

@@ -12,7 +12,7 @@ use crate::query::functions::Function;
 
 /// The names of all sources of a statement.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct KnownNames {
     /// Fields, and columns of subqueries.
     pub(crate) fields: SortedMap<Rc<str>, DataType>,
     /// Those of `fields` that a wildcard leaves out: tags that `top` and `bottom` of a subquery
@@ -22,7 +22,7 @@ pub(crate) struct Names {
     pub(crate) tags: SortedMap<Rc<str>, ()>,
 }
 
-impl Names {
+impl KnownNames {
     /// Adds the columns of a measurement.
     pub(crate) fn add_measurement(&mut self, schema: &MeasurementSchema) {
         for (column, field_type) in schema.fields() {
@@ -72,7 +72,7 @@ impl Names {
 }
 
 /// Binds every reference of `expr` to what it means, so that it prints as 1.x prints it.
-pub(crate) fn bind(expr: &mut Expr, names: &Names) {
+pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
     match expr {
         Expr::VarRef { name, cast } => {
             let bound = match names.resolve(name, *cast) {
@@ -97,7 +97,7 @@ pub(crate) fn bind(expr: &mut Expr, names: &Names) {
 }
 
 /// Marks the fields of a condition: what is a field in one source is no tag in another.
-pub(crate) fn bind_fields(expr: &mut Expr, names: &Names) {
+pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames) {
     match expr {
         Expr::VarRef { name, cast: cast @ None }
             if names.resolve(name, Some(Cast::Field)) != DataType::Unknown =>
@@ -124,7 +124,7 @@ pub(crate) fn bind_fields(expr: &mut Expr, names: &Names) {
 ///
 /// # Errors
 /// `type error: …` where operands do not go together.
-pub(crate) fn type_of(expr: &Expr, names: &Names) -> Result<DataType, QueryError> {
+pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, QueryError> {
     Ok(match expr {
         Expr::VarRef { name, cast } => names.resolve(name, *cast),
         Expr::NumberLiteral(_) => DataType::Float,
@@ -174,7 +174,7 @@ fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Optio
 }
 
 /// Type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`).
-fn call(name: &str, args: &[Expr], names: &Names) -> Result<DataType, QueryError> {
+fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType, QueryError> {
     let mut types = Vec::with_capacity(args.len());
     for arg in args {
         types.push(type_of(arg, names)?);

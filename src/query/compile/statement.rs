@@ -15,7 +15,7 @@ use crate::query::transforms;
 
 /// A SELECT that 1.x's compiler would accept.
 #[derive(Debug)]
-pub(crate) struct Checked<'a> {
+pub(crate) struct CheckedSelect<'a> {
     /// As written.
     pub(crate) select: &'a SelectStatement,
     /// WHERE without time, folded.
@@ -43,10 +43,10 @@ pub(crate) struct Checked<'a> {
     /// `tz()`
     pub(crate) zone: Option<Zone>,
     /// The subqueries of FROM, in order, each as often as it is read.
-    pub(crate) subqueries: Vec<Checked<'a>>,
+    pub(crate) subqueries: Vec<CheckedSelect<'a>>,
 }
 
-impl Checked<'_> {
+impl CheckedSelect<'_> {
     /// Whether it reads nothing but subqueries.
     pub(crate) fn reads_only_subqueries(&self) -> bool {
         self.select.sources.iter().all(|source| matches!(source, Source::Subquery(_)))
@@ -113,8 +113,8 @@ impl Checked<'_> {
 pub(crate) fn check<'a>(
     select: &'a SelectStatement,
     now_ns: i64,
-    outer: Option<(&Checked<'_>, bool, u32)>,
-) -> Result<Checked<'a>, QueryError> {
+    outer: Option<(&CheckedSelect<'_>, bool, u32)>,
+) -> Result<CheckedSelect<'a>, QueryError> {
     let zone = select.timezone.as_deref().map(Zone::find).transpose()?;
     let context = FoldContext { now_ns: Some(now_ns), math: false, zone: zone.as_ref() };
     let (condition, bounds) = time_range::split(select.condition.as_ref(), context)?;
@@ -159,7 +159,7 @@ pub(crate) fn check<'a>(
         }
     }
     let fields = fields::check(select, &mut facts)?;
-    let mut checked = Checked {
+    let mut checked = CheckedSelect {
         select,
         condition,
         range,

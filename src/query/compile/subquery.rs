@@ -1,13 +1,13 @@
 //! A subquery as the statement around it sees it: columns become fields, dimensions tags.
 
 use super::prepare::Prepared;
-use super::resolve::Names;
+use super::resolve::KnownNames;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
-use crate::query::plan::{DerivedField, DerivedFrom, Node, Subquery};
+use crate::query::plan::{DerivedField, DerivedFrom, SelectNode, Subquery};
 
 /// A column of a subquery.
 pub(crate) struct Offered {
@@ -23,7 +23,7 @@ pub(crate) struct Offered {
 ///
 /// # Errors
 /// [`QueryError`]
-pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut Names) -> Result<(), QueryError> {
+pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) -> Result<(), QueryError> {
     for Offered { name, data_type, hidden, .. } in inner.offered()? {
         if hidden {
             known.add_hidden(&name, data_type);
@@ -37,7 +37,7 @@ pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut Names) -> Result<(), Q
 
 /// The subquery, and its answer as a measurement: tags are numbered as the node's group keys.
 pub(crate) fn derive(
-    node: Node,
+    node: SelectNode,
     columns: &[Offered],
     own_keys: &[String],
 ) -> (Subquery, MeasurementSchema) {

@@ -15,7 +15,7 @@ mod table;
 use std::rc::Rc;
 
 use super::error::QueryError;
-use super::plan::{DerivedFrom, Node, PlannedScan, Subquery};
+use super::plan::{DerivedFrom, PlannedScan, SelectNode, Subquery};
 use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
 use crate::model::ids::ColumnId;
 use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX};
@@ -26,7 +26,7 @@ use crate::scan::partial;
 use crate::scan::request::{Output, ResumeKey, ScanRequest};
 use crate::scan::source::ReadStats;
 use crate::scan::{self, PageLimits};
-use table::{Layout, Table};
+use table::{ArrivedRows, Layout};
 
 /// The real time of a row, where the position stands in for it.
 pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
@@ -56,7 +56,7 @@ pub(crate) struct Derived {
     mode: Mode,
     /// A batch is full with so many.
     batch_bytes: usize,
-    tables: SortedMap<Rc<str>, Table>,
+    tables: SortedMap<Rc<str>, ArrivedRows>,
     bytes: usize,
     /// The measurement of the last rows.
     current: Option<Rc<str>>,
@@ -74,7 +74,7 @@ pub(crate) struct Derived {
 impl Derived {
     /// For the subquery at position `index` of `node`.
     pub(crate) fn new(
-        node: &Node,
+        node: &SelectNode,
         index: usize,
         subquery: Rc<Subquery>,
         scans: &[PlannedScan],
@@ -119,9 +119,9 @@ impl Derived {
         let Some(name) = &chunk.name else { return Ok(()) };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return Ok(()) };
         let fields = &self.subquery.fields;
-        let table = self.tables.entry(Rc::clone(name)).or_insert_with(|| Table {
+        let table = self.tables.entry(Rc::clone(name)).or_insert_with(|| ArrivedRows {
             columns: fields.iter().map(|field| Column::new(field.field_type)).collect(),
-            ..Table::default()
+            ..ArrivedRows::default()
         });
         if table.groups.last().is_none_or(|last| *last != chunk.tags) {
             table.groups.push(Rc::clone(&chunk.tags));
@@ -345,7 +345,7 @@ fn ask(layout: &mut Layout, request: &ScanRequest) -> Result<ScanPage, QueryErro
 }
 
 /// How much of the subquery at position `index` of `node` has to be held.
-fn mode(node: &Node, index: usize, subquery: &Subquery, scans: &[PlannedScan]) -> Mode {
+fn mode(node: &SelectNode, index: usize, subquery: &Subquery, scans: &[PlannedScan]) -> Mode {
     let keys = subquery.node.group_keys.len() as u32;
     let own = scans_of(node, index, scans);
     let requests = || own.iter().filter_map(|&scan| scans.get(scan)).map(|scan| &scan.request);
@@ -361,7 +361,7 @@ fn mode(node: &Node, index: usize, subquery: &Subquery, scans: &[PlannedScan]) -
 }
 
 /// The positions of the scans of a node's subquery.
-fn scans_of(node: &Node, index: usize, scans: &[PlannedScan]) -> Vec<usize> {
+fn scans_of(node: &SelectNode, index: usize, scans: &[PlannedScan]) -> Vec<usize> {
     let bindings = node.inputs.iter().flat_map(|input| input.feeds.iter().flatten());
     let of = bindings.map(|binding| binding.scan);
     of.filter(|&scan| scans.get(scan).is_some_and(|s| s.subquery == Some(index))).collect()

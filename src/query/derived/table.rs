@@ -17,7 +17,7 @@ use crate::scan::source::{Part, ReadStats, Rows, Run, Source, SourceError};
 
 /// The rows of one measurement's name, as they came.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct ArrivedRows {
     pub(super) groups: Vec<Rc<[(String, String)]>>,
     pub(super) row_groups: Vec<u32>,
     pub(super) times_ns: Vec<i64>,
@@ -35,7 +35,7 @@ pub(super) struct Layout {
     runs: Vec<Run>,
 }
 
-impl Table {
+impl ArrivedRows {
     /// Arranged for a request.
     pub(super) fn layout(&mut self, subquery: &Subquery, request: &ScanRequest) -> Layout {
         let node = &subquery.node;

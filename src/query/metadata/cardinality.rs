@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::column_names::{ColumnNames, series_key};
-use super::condition::For;
+use super::condition::ConditionUse;
 use super::name_filter::KeyFilter;
-use super::names::Names;
+use super::names::SortedNames;
 use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
 use crate::model::ids::ColumnId;
 use crate::model::regex::Pattern;
@@ -19,7 +19,7 @@ use crate::scan::request::SummaryWant;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Of {
+enum CountOf {
     Series,
     Measurement,
     TagKey,
@@ -29,8 +29,8 @@ enum Of {
 
 /// A count.
 #[derive(Clone, Debug)]
-pub(super) struct Count {
-    of: Of,
+pub(super) struct CardinalityCount {
+    of: CountOf,
     /// WITH KEY.
     keys: Option<KeyFilter>,
     /// Tag keys of GROUP BY, ascending.
@@ -41,15 +41,15 @@ pub(super) struct Count {
     has_condition: bool,
 }
 
-impl Count {
-    /// Wildcards of GROUP BY stay unexpanded until [`Count::expand`].
+impl CardinalityCount {
+    /// Wildcards of GROUP BY stay unexpanded until [`CardinalityCount::expand`].
     pub(super) fn new(s: &CardinalityStatement) -> Result<Self, QueryError> {
         let (of, keys) = match &s.of {
-            CardinalityOf::Series => (Of::Series, None),
-            CardinalityOf::Measurement => (Of::Measurement, None),
-            CardinalityOf::TagKey => (Of::TagKey, None),
-            CardinalityOf::TagValues(keys) => (Of::TagValues, Some(KeyFilter::new(keys)?)),
-            CardinalityOf::FieldKey => (Of::FieldKey, None),
+            CardinalityOf::Series => (CountOf::Series, None),
+            CardinalityOf::Measurement => (CountOf::Measurement, None),
+            CardinalityOf::TagKey => (CountOf::TagKey, None),
+            CardinalityOf::TagValues(keys) => (CountOf::TagValues, Some(KeyFilter::new(keys)?)),
+            CardinalityOf::FieldKey => (CountOf::FieldKey, None),
         };
         let bare = !s.exact
             && s.sources.is_empty()
@@ -60,24 +60,28 @@ impl Count {
             of,
             keys,
             groups: Vec::new(),
-            is_estimate: bare && matches!(of, Of::Series | Of::Measurement),
+            is_estimate: bare && matches!(of, CountOf::Series | CountOf::Measurement),
             has_condition: s.condition.is_some(),
         })
     }
 
     /// What a condition chooses series for.
-    pub(super) fn purpose(&self) -> For {
-        if self.of == Of::TagValues { For::CountOfValues } else { For::Count }
+    pub(super) fn purpose(&self) -> ConditionUse {
+        if self.of == CountOf::TagValues {
+            ConditionUse::CountOfValues
+        } else {
+            ConditionUse::Count
+        }
     }
 
     /// What 1.x says of a time in WHERE; `None` where it answers with nothing instead.
     pub(super) fn refuses_time(&self) -> Option<String> {
         let what = match self.of {
-            Of::Series => "SERIES EXACT",
-            Of::Measurement => "MEASUREMENT EXACT",
-            Of::TagKey => "TAG KEY EXACT",
-            Of::FieldKey => "FIELD KEY",
-            Of::TagValues => return None,
+            CountOf::Series => "SERIES EXACT",
+            CountOf::Measurement => "MEASUREMENT EXACT",
+            CountOf::TagKey => "TAG KEY EXACT",
+            CountOf::FieldKey => "FIELD KEY",
+            CountOf::TagValues => return None,
         };
         Some(format!("SHOW {what} CARDINALITY doesn't support time in WHERE clause"))
     }
@@ -113,8 +117,8 @@ impl Count {
     /// Whether the shards are asked for this tag.
     pub(super) fn wants(&self, key: &str) -> bool {
         match self.of {
-            Of::Series | Of::TagKey => true,
-            Of::TagValues if self.keys.as_ref().is_some_and(|keys| keys.accepts(key)) => true,
+            CountOf::Series | CountOf::TagKey => true,
+            CountOf::TagValues if self.keys.as_ref().is_some_and(|keys| keys.accepts(key)) => true,
             _ => self.groups.iter().any(|group| group == key),
         }
     }
@@ -126,7 +130,7 @@ impl Count {
         column_names: &[ColumnNames],
     ) -> SummaryWant {
         match (self.of, self.groups.is_empty()) {
-            (Of::Series, true) => {
+            (CountOf::Series, true) => {
                 let seeded = |known: &ColumnNames| {
                     let seed = |key: &str| series_hash(&known.name, [(key, "")]);
                     known.tags.iter().map(|(id, key)| (*id, seed(key))).collect()
@@ -134,16 +138,16 @@ impl Count {
                 let tags = column_names.iter().map(seeded).collect();
                 SummaryWant::SeriesHashes { tags, count_only: false }
             }
-            (Of::Measurement, true) => SummaryWant::Measurements,
-            (Of::TagKey | Of::FieldKey, true) => SummaryWant::Columns,
-            (Of::TagValues, true) => SummaryWant::TagValues(tags),
+            (CountOf::Measurement, true) => SummaryWant::Measurements,
+            (CountOf::TagKey | CountOf::FieldKey, true) => SummaryWant::Columns,
+            (CountOf::TagValues, true) => SummaryWant::TagValues(tags),
             _ => SummaryWant::Series(tags),
         }
     }
 
     /// Whether one number stands for all measurements.
     pub(super) fn is_whole(&self) -> bool {
-        self.is_estimate || self.of == Of::Measurement
+        self.is_estimate || self.of == CountOf::Measurement
     }
 
     /// Calls `add` with what one shard says: the group's tag values and behind them a name.
@@ -163,11 +167,11 @@ impl Count {
             let mut single = |name| add(&[name]);
             match self.of {
                 // Counted by their hashes.
-                Of::Series | Of::TagValues => return,
-                Of::Measurement => return single(&known.name),
-                Of::TagKey => return listed(true).for_each(single),
-                Of::FieldKey if self.has_condition => return fields().for_each(single),
-                Of::FieldKey => return listed(false).for_each(single),
+                CountOf::Series | CountOf::TagValues => return,
+                CountOf::Measurement => return single(&known.name),
+                CountOf::TagKey => return listed(true).for_each(single),
+                CountOf::FieldKey if self.has_condition => return fields().for_each(single),
+                CountOf::FieldKey => return listed(false).for_each(single),
             }
         }
         for values in &summary.items {
@@ -179,11 +183,11 @@ impl Count {
                 self.groups.iter().map(|g| value(g).map_or("", String::as_str)).collect();
             let mut grouped = |name: &str| add(&[&group[..], &[name]].concat());
             match self.of {
-                Of::Series => grouped(&series),
-                Of::Measurement => grouped(&known.name),
-                Of::TagKey => present().for_each(|(key, _)| grouped(key)),
-                Of::FieldKey => fields().for_each(grouped),
-                Of::TagValues => {
+                CountOf::Series => grouped(&series),
+                CountOf::Measurement => grouped(&known.name),
+                CountOf::TagKey => present().for_each(|(key, _)| grouped(key)),
+                CountOf::FieldKey => fields().for_each(grouped),
+                CountOf::TagValues => {
                     let keys = self.keys.as_ref();
                     let counted = |key: &str| keys.is_some_and(|keys| keys.accepts(key));
                     let counted = present().filter(|(key, _)| counted(key));
@@ -195,11 +199,11 @@ impl Count {
 
     /// Whether hashes are enough to count: a million names need not be kept.
     pub(super) fn is_hashed(&self) -> bool {
-        matches!(self.of, Of::Series | Of::TagValues) && self.groups.is_empty()
+        matches!(self.of, CountOf::Series | CountOf::TagValues) && self.groups.is_empty()
     }
 
     /// One series per group of `rows`.
-    pub(super) fn chunks(&self, name: Option<&str>, rows: &Names) -> Vec<SeriesChunk> {
+    pub(super) fn chunks(&self, name: Option<&str>, rows: &SortedNames) -> Vec<SeriesChunk> {
         let width = self.groups.len();
         let mut chunks = Vec::new();
         let (mut group, mut count): (Option<Vec<String>>, u64) = (None, 0);

@@ -12,7 +12,7 @@ use crate::scan::request::{Comparison, Operand, Predicate};
 
 /// What the condition chooses series for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum For {
+pub(super) enum ConditionUse {
     /// A list of names.
     List,
     /// How many there are.
@@ -28,7 +28,7 @@ pub(super) enum For {
 pub(super) fn lower(
     expr: &Expr,
     schema: &MeasurementSchema,
-    purpose: For,
+    purpose: ConditionUse,
 ) -> Result<Predicate, QueryError> {
     let both = |left, right| -> Result<_, QueryError> {
         Ok((Box::new(lower(left, schema, purpose)?), Box::new(lower(right, schema, purpose)?)))
@@ -47,9 +47,9 @@ pub(super) fn lower(
         Expr::Binary { op, left, right } => match op {
             BinaryOp::Eq | BinaryOp::Ne | BinaryOp::EqRegex | BinaryOp::NeRegex => {
                 let compared = compare(*op, left, right, schema, purpose);
-                compared.unwrap_or(Predicate::Constant(purpose == For::List))
+                compared.unwrap_or(Predicate::Constant(purpose == ConditionUse::List))
             }
-            _ if purpose != For::List => Predicate::Constant(false),
+            _ if purpose != ConditionUse::List => Predicate::Constant(false),
             _ => return Err(QueryError::Invalid("invalid tag comparison operator".into())),
         },
         _ => Predicate::Constant(false),
@@ -62,7 +62,7 @@ fn compare(
     left: &Expr,
     right: &Expr,
     schema: &MeasurementSchema,
-    purpose: For,
+    purpose: ConditionUse,
 ) -> Option<Predicate> {
     // Nothing holds of a tag that is not there.
     let present = |sides: &[&Operand], predicate: Predicate| {
@@ -71,13 +71,13 @@ fn compare(
             matches!(side, Operand::Literal(_)) && matches!(expr, Expr::VarRef { .. })
         };
         match purpose {
-            For::CountOfValues if sides.iter().zip(&[left, right]).any(unknown) => {
+            ConditionUse::CountOfValues if sides.iter().zip(&[left, right]).any(unknown) => {
                 Predicate::Constant(false)
             }
-            For::CountOfValues => missing.fold(predicate, |all, tag| {
+            ConditionUse::CountOfValues => missing.fold(predicate, |all, tag| {
                 Predicate::And(Box::new(is_missing((*tag).clone(), false)), Box::new(all))
             }),
-            For::List | For::Count => predicate,
+            ConditionUse::List | ConditionUse::Count => predicate,
         }
     };
     let left_side = operand(left, schema)?;
@@ -93,12 +93,12 @@ fn compare(
     };
     let names = matches!((left, right), (Expr::VarRef { .. }, Expr::VarRef { .. }));
     Some(match purpose {
-        For::List if names => {
+        ConditionUse::List if names => {
             // 1.x's index asks only which series have both tags, or the left one alone.
             let other = is_missing(right_side, op == BinaryOp::Ne);
             Predicate::And(Box::new(is_missing(left_side, false)), Box::new(other))
         }
-        For::Count if names => compare_names(comparison, left_side, right_side),
+        ConditionUse::Count if names => compare_names(comparison, left_side, right_side),
         _ => {
             let (one, other) = (Box::new(left_side.clone()), Box::new(right_side.clone()));
             present(&[&left_side, &right_side], Predicate::Compare(comparison, one, other))

@@ -1,6 +1,6 @@
 //! DELETE and DROP SERIES: which rows of which measurements go, in each policy.
 
-use super::condition::{self, For};
+use super::condition::{self, ConditionUse};
 use super::name_filter::NameTest;
 use crate::influxql::ast::{
     BinaryOp, Cast, DeleteStatement, DropSeriesStatement, Expr, Source, Statement,
@@ -54,7 +54,7 @@ pub fn deletions(
                 None => None,
                 Some(condition) => {
                     check(condition, measurement)?;
-                    Some(condition::lower(&as_index(condition), measurement, For::List)?)
+                    Some(condition::lower(&as_index(condition), measurement, ConditionUse::List)?)
                 }
             };
             if !time.is_empty() {

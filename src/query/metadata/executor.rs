@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::names::Names;
+use super::names::SortedNames;
 use super::plan::MetaPlan;
 use super::render::{Listing, Render};
 use crate::model::ids::MeasurementId;
@@ -50,7 +50,7 @@ const CHUNK_ROWS: usize = 10_000;
 #[derive(Debug)]
 struct Showing {
     title: Option<String>,
-    names: Names,
+    names: SortedNames,
     from: usize,
     to: usize,
 }
@@ -197,7 +197,7 @@ impl MetaExecutor {
     }
 
     /// Begins to hand out the rows of measurement `name`.
-    fn show(&mut self, name: &str, names: Names) {
+    fn show(&mut self, name: &str, names: SortedNames) {
         let title = if self.plan.render.per_measurement() {
             let [limit, offset] = self.plan.limits;
             self.limiter = Limiter::new(limit, offset);

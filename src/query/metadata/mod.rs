@@ -74,7 +74,8 @@ pub fn of_missing_database(statement: &Statement) -> Option<Option<SeriesChunk>>
     match statement {
         Statement::ShowMeasurements(_) => Some(None),
         Statement::ShowCardinality(show) => {
-            let count = cardinality::Count::new(show).ok().filter(|count| count.is_estimate)?;
+            let count =
+                cardinality::CardinalityCount::new(show).ok().filter(|count| count.is_estimate)?;
             Some(Some(count.chunk(None, None, 0)))
         }
         _ => None,

@@ -19,7 +19,7 @@ const SEPARATOR: &str = "\0";
 
 /// Rows of as many cells each, in any order, any number of times each, until they are sorted.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct SortedNames {
     pages: Vec<StringColumn>,
     bytes: usize,
     /// Of no others than the first so many is there need.
@@ -28,7 +28,7 @@ pub(super) struct Names {
     order: Vec<u32>,
 }
 
-impl Names {
+impl SortedNames {
     /// Of which only the first `keep` matter, if any number.
     pub(super) fn new(keep: Option<usize>) -> Self {
         Self { keep, ..Self::default() }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn rows_are_sorted_told_once_and_cut_to_what_is_kept() {
-        let mut names = Names::new(Some(3));
+        let mut names = SortedNames::new(Some(3));
         for number in (0..3 * SPARE).rev() {
             names.push(&["key", &format!("{:05}", number / 2)]);
             names.check().unwrap();
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_list_that_does_not_fit_says_so_unless_it_says_the_same_twice() {
-        let mut names = Names::new(None);
+        let mut names = SortedNames::new(None);
         let long = "x".repeat(LISTED_NAMES_BYTES_MAX / 4);
         for _ in 0..9 {
             names.push(&[&long]);

@@ -1,8 +1,8 @@
 //! A SHOW statement to summary requests.
 
-use super::cardinality::Count;
+use super::cardinality::CardinalityCount;
 use super::column_names::ColumnNames;
-use super::condition::{self, For};
+use super::condition::{self, ConditionUse};
 use super::context::{MetaContext, MetaPolicy};
 use super::measurement_filter::MeasurementFilter;
 use super::name_filter::{KeyFilter, NameTest};
@@ -56,7 +56,7 @@ impl MetaScan {
 }
 
 /// What all the statements have in common.
-struct Show<'a> {
+struct ShowClauses<'a> {
     sources: &'a [Source],
     measurement: Option<&'a Measurement>,
     condition: Option<&'a Expr>,
@@ -82,8 +82,8 @@ pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaP
 fn read<'a>(
     statement: &'a Statement,
     context: &MetaContext<'_>,
-) -> Result<(Show<'a>, Render), QueryError> {
-    let show = |sources, condition, one_policy, limits| Show {
+) -> Result<(ShowClauses<'a>, Render), QueryError> {
+    let show = |sources, condition, one_policy, limits| ShowClauses {
         sources,
         measurement: None,
         condition,
@@ -125,7 +125,7 @@ fn read<'a>(
             (show(&s.sources, None, true, [s.limit, s.offset]), Render::FieldKeys)
         }
         Statement::ShowCardinality(s) => {
-            let count = Count::new(s)?;
+            let count = CardinalityCount::new(s)?;
             let limits = [s.limit, s.offset];
             let mut show = show(&s.sources, s.condition.as_ref(), !count.is_estimate, limits);
             show.dimensions = &s.dimensions;
@@ -136,7 +136,7 @@ fn read<'a>(
 }
 
 fn plan(
-    show: &Show<'_>,
+    show: &ShowClauses<'_>,
     mut render: Render,
     context: &MetaContext<'_>,
 ) -> Result<MetaPlan, QueryError> {
@@ -154,7 +154,7 @@ fn plan(
     }
     let purpose = match &render {
         Render::Count(count) => count.purpose(),
-        _ => For::List,
+        _ => ConditionUse::List,
     };
     let mut scans = Vec::new();
     for (policy, measurements) in chosen {
@@ -218,7 +218,7 @@ fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
 type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, SortedMap<&'a str, &'a MeasurementSchema>)>;
 
 /// The policies to look at and, of each, the measurements asked about.
-fn chosen<'a>(show: &Show<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
+fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
     let default = context.defaults.policy.unwrap_or(context.default_policy);
     let mut names: Vec<(Option<&str>, NameTest)> = Vec::new();
     for source in show.sources {

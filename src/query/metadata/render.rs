@@ -1,10 +1,10 @@
 //! What is listed of one measurement, and how it is printed.
 
-use super::cardinality::Count;
+use super::cardinality::CardinalityCount;
 use super::column_names::{ColumnNames, series_key, tag_value};
 use super::measurement_filter::MeasurementFilter;
 use super::name_filter::KeyFilter;
-use super::names::Names;
+use super::names::SortedNames;
 use crate::model::limits::COUNTED_NAMES_MAX;
 use crate::model::schema::ColumnKind;
 use crate::model::series::value_hash;
@@ -28,7 +28,7 @@ pub(super) enum Render {
     /// SHOW FIELD KEYS
     FieldKeys,
     /// SHOW … CARDINALITY
-    Count(Count),
+    Count(CardinalityCount),
 }
 
 impl Render {
@@ -68,7 +68,7 @@ impl Render {
 pub(super) struct Listing {
     alive: bool,
     /// Rows to print.
-    rows: Names,
+    rows: SortedNames,
     /// For each leaf of the filter: the tag is there, a value hits.
     seen: Vec<(bool, bool)>,
     /// Hashes of what is only counted, any number of times each.
@@ -80,7 +80,7 @@ pub(super) struct Listing {
 impl Listing {
     /// Nothing yet; only the first `keep` rows matter, if any number.
     pub(super) fn new(keep: Option<usize>) -> Self {
-        Self { rows: Names::new(keep), ..Self::default() }
+        Self { rows: SortedNames::new(keep), ..Self::default() }
     }
 
     /// Adds what one shard says.
@@ -172,12 +172,12 @@ impl Listing {
     }
 
     /// The rows of measurement `name`, ascending.
-    pub(super) fn finish(mut self, render: &Render, name: &str) -> Names {
+    pub(super) fn finish(mut self, render: &Render, name: &str) -> SortedNames {
         if let Render::Measurements(filter) | Render::Placed(filter, _) = render {
             self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));
             let listed = filter.as_ref().is_none_or(|filter| filter.accepts(name, &self.seen));
             if !(self.alive && listed) {
-                return Names::default();
+                return SortedNames::default();
             }
             if self.rows.is_empty() {
                 self.rows.push(&[name]);

@@ -5,7 +5,7 @@ use super::series::{CallSeries, gather_or_null};
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::FieldValue;
 use crate::query::error::QueryError;
-use crate::query::plan::{Node, Slot};
+use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, ResultColumn, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
@@ -55,7 +55,12 @@ pub(crate) fn fill(
 
 /// Fills what a selector takes beside its value in `slot`: 1.x puts the fill's number, or the row
 /// before, wherever such a column is null (`floatIteratorScanner.ScanAt`).
-pub(crate) fn fill_beside(column: &mut Option<Column>, slot: &Slot, node: &Node, rows: usize) {
+pub(crate) fn fill_beside(
+    column: &mut Option<Column>,
+    slot: &Slot,
+    node: &SelectNode,
+    rows: usize,
+) {
     if let Some(number) = &node.fill_number {
         *column = with_number(column.take(), slot, number, rows);
     } else if node.carries

@@ -5,7 +5,7 @@ use super::fill::{cast, constant};
 use super::series::gather_or_null;
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
-use crate::query::plan::{Node, Slot};
+use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, Values};
 use crate::query::scalar::repeat;
 
@@ -21,7 +21,7 @@ impl RowFill {
     ///
     /// With `fill(number)` strings and booleans stay null: the bare number stands for them where
     /// they are shown.
-    pub(crate) fn fill(&mut self, node: &Node, rows: usize, columns: &mut [Option<Column>]) {
+    pub(crate) fn fill(&mut self, node: &SelectNode, rows: usize, columns: &mut [Option<Column>]) {
         if let Some(number) = &node.fill_number {
             for (column, slot) in columns.iter_mut().zip(&node.slots) {
                 *column = with_number(column.take(), slot, number, rows);

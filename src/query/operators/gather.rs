@@ -10,12 +10,12 @@ use crate::model::sorted;
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::RowBatch;
-use crate::query::plan::{CallPlan, GatherPlan, Node};
+use crate::query::plan::{CallPlan, GatherPlan, SelectNode};
 use crate::query::result::Column;
 use crate::scan::gathered::{GatheredFunction, Outcome, Points};
 
 /// Rows of a window in order of time, with the columns of [`GatherRun::others`].
-struct Rows {
+struct WindowRows {
     times_ns: Vec<i64>,
     values: Column,
     others: Vec<Option<Column>>,
@@ -39,7 +39,7 @@ impl GatherRun {
     /// [`QueryError::TooLarge`] when one window holds too many values.
     pub(crate) fn push(
         &mut self,
-        node: &Node,
+        node: &SelectNode,
         call: &CallPlan,
         plan: &GatherPlan,
         batch: &RowBatch,
@@ -97,7 +97,12 @@ impl GatherRun {
     }
 
     /// Drops what cannot be part of the answer any more once too much is held.
-    fn check(&mut self, node: &Node, call: &CallPlan, plan: &GatherPlan) -> Result<(), QueryError> {
+    fn check(
+        &mut self,
+        node: &SelectNode,
+        call: &CallPlan,
+        plan: &GatherPlan,
+    ) -> Result<(), QueryError> {
         let columns = |this: &Self| -> usize {
             this.values.iter().chain(this.others.iter().flatten()).map(Column::bytes).sum()
         };
@@ -134,7 +139,12 @@ impl GatherRun {
     }
 
     /// What the function makes of the rows at hand, and these.
-    fn answer(&self, node: &Node, call: &CallPlan, plan: &GatherPlan) -> Option<(Outcome, Rows)> {
+    fn answer(
+        &self,
+        node: &SelectNode,
+        call: &CallPlan,
+        plan: &GatherPlan,
+    ) -> Option<(Outcome, WindowRows)> {
         let count = self.times_ns.len() as u32;
         let turned: Vec<u32> =
             if node.descending { (0..count).rev().collect() } else { (0..count).collect() };
@@ -154,14 +164,14 @@ impl GatherRun {
             combinations: &combinations,
         };
         let outcome = plan.function.answer(&points);
-        Some((outcome, Rows { times_ns, values, others }))
+        Some((outcome, WindowRows { times_ns, values, others }))
     }
 
     /// Answers the open window.
-    fn close(&mut self, node: &Node, call: &CallPlan, plan: &GatherPlan) {
+    fn close(&mut self, node: &SelectNode, call: &CallPlan, plan: &GatherPlan) {
         let answer = self.answer(node, call, plan);
         (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
-        let (Some(window_ns), Some((outcome, Rows { times_ns, values, others }))) =
+        let (Some(window_ns), Some((outcome, WindowRows { times_ns, values, others }))) =
             (self.window_ns.take(), answer)
         else {
             return;
@@ -225,7 +235,7 @@ impl GatherRun {
     /// Everything, once the group is over.
     pub(crate) fn finish(
         &mut self,
-        node: &Node,
+        node: &SelectNode,
         call: &CallPlan,
         plan: &GatherPlan,
     ) -> Option<CallSeries> {

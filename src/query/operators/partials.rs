@@ -5,7 +5,7 @@ use crate::model::ids::ColumnId;
 use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::tag_column;
 use crate::query::operators::series::CallSeries;
-use crate::query::plan::{Base, Binding, CallPlan, Node, Slot};
+use crate::query::plan::{Binding, CallBase, CallPlan, SelectNode, Slot};
 use crate::query::result::Column;
 use crate::query::stream::{Front, Stream};
 use crate::scan::error::ScanError;
@@ -67,7 +67,10 @@ impl PartialMerge {
     ///
     /// # Errors
     /// [`QueryError::Page`] when states do not have their function's shape.
-    pub(crate) fn finish(&mut self, node: &Node) -> Result<Vec<(usize, CallSeries)>, QueryError> {
+    pub(crate) fn finish(
+        &mut self,
+        node: &SelectNode,
+    ) -> Result<Vec<(usize, CallSeries)>, QueryError> {
         let mut pieces = std::mem::take(&mut self.pieces);
         let mut finished = Vec::new();
         for (index, plan) in node.calls.iter().enumerate() {
@@ -98,7 +101,7 @@ fn normal(
     mut partial: PartialColumn,
     positions: &[Option<usize>],
     plan: &CallPlan,
-    node: &Node,
+    node: &SelectNode,
 ) -> PartialColumn {
     let rows = partial.windows_ns.len();
     if node.window.is_none() {
@@ -127,8 +130,8 @@ fn absent(slot: Option<&Slot>, rows: usize) -> BesideColumn {
 }
 
 /// The call as all shards together answer it. Only types matter for merging, not columns.
-fn merge_call(plan: &CallPlan, node: &Node) -> Option<AggregateCall> {
-    let Base::Merge(function) = plan.base else { return None };
+fn merge_call(plan: &CallPlan, node: &SelectNode) -> Option<AggregateCall> {
+    let CallBase::Merge(function) = plan.base else { return None };
     let input = |slot: usize| {
         let field_type = node.slots.get(slot)?.data_type.field_type()?;
         Some(Input { column: ColumnId(0), field_type, cast: None })
@@ -143,7 +146,7 @@ fn merge_call(plan: &CallPlan, node: &Node) -> Option<AggregateCall> {
 fn merge(
     call: &AggregateCall,
     partials: &[PartialColumn],
-    node: &Node,
+    node: &SelectNode,
 ) -> Result<CallSeries, QueryError> {
     let shape = |_: ScanError| QueryError::Page("partial states of another function");
     let mut merge = Merge::new(call).map_err(shape)?;

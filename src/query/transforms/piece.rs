@@ -36,7 +36,7 @@ impl std::fmt::Debug for dyn Transformation {
 
 impl Piece {
     /// The rows of a column that have a value.
-    pub(crate) fn of(times_ns: &[i64], column: &Column) -> Self {
+    pub(crate) fn new(times_ns: &[i64], column: &Column) -> Self {
         if column.validity.nulls(column.len()) == 0 {
             return Self { times_ns: times_ns.to_vec(), values: column.values.clone() };
         }

@@ -9,7 +9,7 @@ use super::show::{counts, shards_of};
 use super::{Found, Query, Question};
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
 use crate::model::schema::PolicySchema;
-use crate::query::compile::{self, Place, PolicyView};
+use crate::query::compile::{self, ClashPlace, PolicyView};
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::result::SeriesChunk;
@@ -23,9 +23,9 @@ pub(super) enum Living {
     #[default]
     Unknown,
     /// The shards are being asked about these, of which those have rows that were learnt of.
-    Asked(Vec<Place>),
+    Asked(Vec<ClashPlace>),
     /// These have none.
-    Known(Vec<Place>),
+    Known(Vec<ClashPlace>),
 }
 
 impl Living {
@@ -108,7 +108,7 @@ impl Query {
 }
 
 /// SHOW MEASUREMENTS of those places, each policy called by its position.
-fn ask(places: &[Place], found: &[Found<'_>], now_ns: i64) -> Result<Run, QueryError> {
+fn ask(places: &[ClashPlace], found: &[Found<'_>], now_ns: i64) -> Result<Run, QueryError> {
     let mut schemas = vec![PolicySchema::default(); found.len()];
     for (position, name) in places {
         let known = found.get(*position).and_then(|(_, loaded, _)| loaded.policy());

@@ -10,7 +10,7 @@ use crate::query::error::QueryError;
 
 /// One run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Run {
+pub struct ContinuousRun {
     /// What to carry out, its times written into WHERE; `None` when no window is due.
     pub select: Option<Box<SelectStatement>>,
     /// The watermark once that is done, nanoseconds.
@@ -26,7 +26,7 @@ pub fn next_run(
     create: CreateContinuousQueryStatement,
     last_run_ns: Option<i64>,
     now_ns: i64,
-) -> Result<Option<Run>, QueryError> {
+) -> Result<Option<ContinuousRun>, QueryError> {
     let mut select = create.source;
     let zone = select.timezone.as_deref().map(Zone::find).transpose()?;
     let interval = dimensions::check(&select, now_ns, zone.as_ref())?;
@@ -66,7 +66,7 @@ pub fn next_run(
         (end_ns, last_ns) = (step_end_ns, step_last_ns);
     }
     if end_ns <= start_ns {
-        return Ok(Some(Run { select: None, last_run_ns: last_ns }));
+        return Ok(Some(ContinuousRun { select: None, last_run_ns: last_ns }));
     }
     let (rest, _) = split_time(select.condition.as_ref(), now_ns)?;
     let time = |op, ns| Expr::binary(op, Expr::var_ref("time"), Expr::IntegerLiteral(ns));
@@ -76,7 +76,7 @@ pub fn next_run(
         Some(rest) => Expr::binary(BinaryOp::And, Expr::Paren(Box::new(rest)), range),
         None => range,
     });
-    Ok(Some(Run { select: Some(select), last_run_ns: last_ns }))
+    Ok(Some(ContinuousRun { select: Some(select), last_run_ns: last_ns }))
 }
 
 fn shift_ns(zone: Option<&Zone>, time_ns: i64) -> i64 {
