@@ -1,4 +1,5 @@
-//! The rows behind names: `creating` → `ready` → `dropping` → gone.
+//! Keeps the row behind each database's name, from `creating` over `ready` to `dropping`, after
+//! which the row goes.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! The Catalog object: which databases there are and which object holds each.
+//! Runs the Catalog, the one object that knows which databases there are and which object holds
+//! each.
 //!
 //! A database's row is its own job: `creating` and `dropping` are finished by whoever finds them, a
 //! repeat of the request, any request about the same name, or the alarm (PROTOCOL.md rules 7

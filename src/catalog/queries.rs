@@ -1,4 +1,4 @@
-//! Queries that are under way, in memory only: see [`crate::protocol::queries`].
+//! Keeps the queries that are under way, in memory only; [`crate::protocol::queries`] says why.
 
 use crate::model::limits::{QUERIES_LISTED_MAX, QUERY_LISTED_NS};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};

@@ -1,4 +1,5 @@
-//! Continuous queries: one row each, rewritten by every run that moves its watermark.
+//! Creates, drops and lists continuous queries, and says which of them is to run next. Each has a
+//! row of its own, which is written again by every run that finishes.
 
 use super::object::{Database, Halt};
 use super::rows::{ContinuousRow, DatabaseRows, FIRST_CONTINUOUS_KEY};

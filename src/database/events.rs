@@ -1,4 +1,4 @@
-//! The events of a Database: a request, a reply to one of its own messages, the alarm.
+//! Drives a Database through its events: a request, a reply to one of its own messages, the alarm.
 
 use super::continuous;
 use super::job::{Job, JobKind};

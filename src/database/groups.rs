@@ -1,4 +1,8 @@
-//! Shard groups: which objects keep which times, and what each is told it is.
+//! Makes shard groups, and tells each shard of a group who it is: which times and which policy it
+//! keeps.
+//!
+//! A new group gets as many shards as its database has in `create.shards`: the setting
+//! `DEFAULT_SHARDS`, or what the request said that created or reconfigured the database.
 
 use crate::model::ids::ObjectId;
 use crate::model::limits::SHARDS_PER_GROUP_MAX;

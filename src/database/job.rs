@@ -1,4 +1,6 @@
-//! Jobs as their rows keep them: what is to be done to a database in more than one object.
+//! A job is work on a database that takes messages to other objects: opening a policy, splitting a
+//! group, dropping what is gone. This file has the jobs as their rows keep them; [`super::push`]
+//! has the messages of each, [`super::publish`] what it changes at its end.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! The Database object: policies, their schemas and their shard groups.
+//! Runs a Database, the object that keeps a database's policies, their schemas and their shard
+//! groups.
 //!
 //! Reads and registrations are answered at once. Whatever changes more than this object is a job
 //! ([`job`]): stored before its first message, driven by the request that stored it, by any later

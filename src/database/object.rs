@@ -1,4 +1,5 @@
-//! A Database in memory: the copy of its rows, the events in flight, and how one of them ends.
+//! Holds a Database in memory: a copy of its rows, the events in flight, and the ways in which one
+//! of them ends.
 
 use super::rows::{DatabaseRows, DatabaseStage, RowsChange};
 use super::split_progress::SplitProgress;

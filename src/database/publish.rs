@@ -1,4 +1,4 @@
-//! What a job changes in this object's rows once every shard has agreed, and how dropping starts.
+//! Changes a Database's rows once every shard has agreed to a job, and starts dropping a database.
 
 use super::groups::shards;
 use super::job::{Job, JobKind};

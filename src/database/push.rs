@@ -1,5 +1,5 @@
-//! What a job tells the shards: its messages, in an order that stays the same while it lasts. Every
-//! one of them may be repeated.
+//! Says what a job has to tell the shards. The messages of a job stay in the same order while it
+//! lasts, and each of them may be repeated.
 
 use super::groups::{group_settings, shard_settings, shards};
 use super::job::JobKind;

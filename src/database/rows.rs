@@ -1,4 +1,5 @@
-//! The Database's rows and their copy in memory. A change is stored first, whole or not at all.
+//! Reads and writes a Database's rows, and keeps a copy of them in memory. A change is stored
+//! before memory follows, and it is stored as a whole or not at all.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! A page of rows, scanned from one shard, to the frames that write it to others.
+//! Turns a page of rows that one shard was asked for into the frames that write it to other shards.
 
 use crate::batch::column::Column;
 use crate::batch::frame::{self, TableRef};

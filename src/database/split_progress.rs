@@ -1,4 +1,5 @@
-//! What one flight asks and has heard while it drives a split.
+//! Remembers what one event has asked and heard while it drives a split, and says what it asks
+//! next.
 
 use super::job::{Copying, Split};
 use super::rows::DatabaseRows;

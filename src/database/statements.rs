@@ -1,5 +1,5 @@
-//! Requests that change more than this object: find what is unfinished, finish it, then store and
-//! drive their own job.
+//! Carries out the requests that change more than this object: finishes what is unfinished, then
+//! stores and drives a job of their own.
 
 use super::groups::new_group;
 use super::job::{Job, JobKind};

@@ -1,4 +1,5 @@
-//! What a Database does unasked: looks at the size of its groups, drops those that are too old.
+//! Does what a Database does unasked: it looks at the size of its groups and drops those that are
+//! too old.
 
 use super::job::{Job, JobKind, Split};
 use super::object::{Database, Halt};

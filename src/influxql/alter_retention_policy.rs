@@ -1,4 +1,4 @@
-//! `ALTER RETENTION POLICY`.
+//! Parses and prints `ALTER RETENTION POLICY`.
 
 use std::fmt;
 

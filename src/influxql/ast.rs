@@ -1,4 +1,4 @@
-//! A statement of any kind.
+//! Names every kind of statement, and re-exports the parts that statements consist of.
 
 pub use super::alter_retention_policy::AlterRetentionPolicyStatement;
 pub use super::cardinality::{CardinalityOf, CardinalityStatement};

@@ -1,4 +1,4 @@
-//! `SHOW … [EXACT] CARDINALITY`: what the five statements have in common.
+//! Parses and prints `SHOW … [EXACT] CARDINALITY`, the five statements in one form.
 
 use std::fmt;
 

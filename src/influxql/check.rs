@@ -1,4 +1,5 @@
-//! What the tests beside the statements are written in: text in, canonical text or error out.
+//! Helps the tests of the statements: each case is a text, and the canonical text or the error that
+//! it has to give.
 
 use super::params::Params;
 use super::{parse, parse_expr};

@@ -1,4 +1,4 @@
-//! Clauses that many statements share: `ON`, `WHERE`, `LIMIT` and its like.
+//! Parses and prints the clauses that many statements share, such as `ON`, `WHERE` and `LIMIT`.
 
 use std::fmt;
 

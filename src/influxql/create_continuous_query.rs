@@ -1,4 +1,4 @@
-//! `CREATE CONTINUOUS QUERY`.
+//! Parses and prints `CREATE CONTINUOUS QUERY`.
 
 use std::fmt;
 

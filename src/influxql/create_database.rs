@@ -1,4 +1,4 @@
-//! `CREATE DATABASE`.
+//! Parses and prints `CREATE DATABASE`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `CREATE RETENTION POLICY`.
+//! Parses and prints `CREATE RETENTION POLICY`.
 
 use std::fmt;
 

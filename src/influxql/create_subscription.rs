@@ -1,4 +1,4 @@
-//! `CREATE SUBSCRIPTION`.
+//! Parses and prints `CREATE SUBSCRIPTION`.
 
 use std::fmt;
 

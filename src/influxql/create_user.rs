@@ -1,4 +1,4 @@
-//! `CREATE USER`.
+//! Parses and prints `CREATE USER`.
 
 use std::fmt;
 

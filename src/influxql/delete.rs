@@ -1,4 +1,4 @@
-//! `DELETE`.
+//! Parses and prints `DELETE`.
 
 use std::fmt;
 

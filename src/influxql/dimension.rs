@@ -1,4 +1,4 @@
-//! `GROUP BY`.
+//! Parses and prints `GROUP BY`.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! `DROP` of what belongs to a database and is called by its name.
+//! Parses the `DROP` statements of what belongs to a database and has a name: policies, continuous
+//! queries, subscriptions.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `DROP SERIES`.
+//! Parses and prints `DROP SERIES`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Durations: InfluxQL's spelling (`1h30m`, `4w`) and Go's (`168h0m0s`).
+//! Reads and prints durations, in InfluxQL's spelling (`1h30m`, `4w`) and in Go's (`168h0m0s`).
 
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, US_NS, W_NS};
 

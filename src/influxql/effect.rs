@@ -1,4 +1,5 @@
-//! What a statement does to the database: the one answer that the HTTP API and the console share.
+//! Says what a statement does to the database. The HTTP API and the console both ask here, so they
+//! cannot differ.
 
 use super::ast::Statement;
 

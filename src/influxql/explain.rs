@@ -1,4 +1,4 @@
-//! `EXPLAIN`.
+//! Parses and prints `EXPLAIN`.
 
 use std::fmt;
 

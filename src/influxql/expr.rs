@@ -1,7 +1,8 @@
-//! Expressions: the tree that fields, conditions and dimensions are made of.
+//! Defines expressions, of which fields, conditions and dimensions are made.
 //!
-//! Trees are safe to walk recursively: the parser refuses any that is deeper than
-//! [`EXPR_DEPTH_MAX`](crate::model::limits::EXPR_DEPTH_MAX), and long `AND`/`OR` chains are built balanced.
+//! It is safe to walk them recursively: the parser refuses one that is deeper than
+//! [`EXPR_DEPTH_MAX`](crate::model::limits::EXPR_DEPTH_MAX), and builds long `AND`/`OR` chains
+//! balanced.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Fields of SELECT.
+//! Parses and prints the fields of SELECT.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `fill(…)`: what empty windows hold.
+//! Parses and prints `fill(…)`, which says what empty windows hold.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `GRANT` and `REVOKE`.
+//! Parses and prints `GRANT` and `REVOKE`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `KILL QUERY`.
+//! Parses and prints `KILL QUERY`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Characters to tokens.
+//! Cuts characters into tokens.
 //!
 //! Mirrors 1.x `scanner.go`, positions included. Whether a `/` divides or starts a regex only the
 //! parser knows, so regexes have their own entry, [`Lexer::scan_regex`].

@@ -1,4 +1,5 @@
-//! One measurement, or a pattern of measurements, with the database and policy before it.
+//! Parses and prints one measurement, or a pattern of measurements, with the database and the
+//! policy before it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! InfluxQL: text to statements and back.
+//! Turns a text into InfluxQL statements, and statements into their text.
 //!
 //! [`parse`] takes a whole query; statements print themselves in 1.x's canonical form. What names
 //! mean, which functions exist and whether a statement makes sense is the planner's business.

@@ -1,4 +1,4 @@
-//! Numbers: how InfluxQL prints a float.
+//! Prints floats as InfluxQL does.
 
 /// Prints the shortest decimal that reads back as `value`, without exponent: `2`, `0.5`, `-1e21`
 /// as its 22 digits (Go's `FormatFloat(v, 'f', -1, 64)`).

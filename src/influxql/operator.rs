@@ -1,4 +1,4 @@
-//! The operators between two operands, and how tightly each binds.
+//! Names the operators between two operands, and says how tightly each binds.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `ORDER BY`: time only, as in 1.x.
+//! Parses and prints `ORDER BY`, which takes time only, as in 1.x.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A text as an editor sees it: its words, its statements, and what they would do.
+//! Describes a text as an editor sees it: its words, its statements, and what they would do.
 //!
 //! The words are those that the parser read, so that a `/` is a regex here exactly where it is one
 //! for the server; behind an error they are the lexer's. Whoever colours, completes or rewrites a

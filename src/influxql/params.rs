@@ -1,4 +1,4 @@
-//! Bound parameters: the JSON object of `params=` to tokens.
+//! Binds parameters: turns the JSON object of `params=` into tokens.
 //!
 //! A value takes the place of `$name` as one token, so it can be a name, a number of LIMIT or a
 //! regex, and never more than that (1.x `params.go`).

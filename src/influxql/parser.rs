@@ -1,4 +1,5 @@
-//! The token stream as the statements see it: put back, skip blanks, bind parameters, expect.
+//! Hands tokens to the statements: it can put some back, skips blanks, binds parameters, and says
+//! what it expected instead of what it found.
 //!
 //! 1.x looks at characters behind the tokens it has put back (for regexes), which its error texts
 //! and positions show; this keeps the same small ring of tokens (1.x `scanner.go`, `bufScanner`).

@@ -1,4 +1,4 @@
-//! Quoting of names and strings.
+//! Quotes names and strings where InfluxQL needs quotes.
 
 use super::lexer::{is_ident_char, is_letter};
 use super::token::Keyword;

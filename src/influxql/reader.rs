@@ -1,4 +1,4 @@
-//! Text to characters with positions, a few of which can be put back.
+//! Reads a text character by character, with the position of each, and can put a few back.
 //!
 //! 1.x's error positions are a product of how far its reader had read, so this one reads, puts
 //! back and counts the same way (1.x `scanner.go`, `reader`).

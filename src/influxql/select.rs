@@ -1,4 +1,4 @@
-//! `SELECT`.
+//! Parses and prints `SELECT`.
 
 use std::fmt;
 

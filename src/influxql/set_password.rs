@@ -1,4 +1,4 @@
-//! `SET PASSWORD`.
+//! Parses and prints `SET PASSWORD`.
 
 use std::fmt;
 

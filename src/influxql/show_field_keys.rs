@@ -1,4 +1,4 @@
-//! `SHOW FIELD KEYS`.
+//! Parses and prints `SHOW FIELD KEYS`.
 
 use std::fmt;
 

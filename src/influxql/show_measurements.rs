@@ -1,4 +1,4 @@
-//! `SHOW MEASUREMENTS`.
+//! Parses and prints `SHOW MEASUREMENTS`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `SHOW SERIES`.
+//! Parses and prints `SHOW SERIES`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `SHOW TAG KEYS`.
+//! Parses and prints `SHOW TAG KEYS`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `SHOW TAG VALUES`.
+//! Parses and prints `SHOW TAG VALUES`.
 
 use std::fmt;
 

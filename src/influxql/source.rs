@@ -1,4 +1,4 @@
-//! What a statement reads: measurements by name or regex, and subqueries.
+//! Parses and prints what a statement reads: measurements by name or regex, and subqueries.
 
 use std::fmt;
 

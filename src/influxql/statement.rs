@@ -1,4 +1,5 @@
-//! The first words of a statement: which one it is.
+//! Reads the first words of a statement, which tell which statement it is. A new statement begins
+//! here.
 //!
 //! What may stand at each point, in 1.x's order, is 1.x `parse_tree.go`.
 

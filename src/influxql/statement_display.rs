@@ -1,4 +1,4 @@
-//! Statements to text: 1.x's canonical form.
+//! Prints statements in 1.x's canonical form.
 
 use std::fmt;
 

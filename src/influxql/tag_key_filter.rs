@@ -1,4 +1,4 @@
-//! `WITH KEY …`: which tag keys a SHOW statement is about.
+//! Parses and prints `WITH KEY …`, which says what tag keys a SHOW statement is about.
 
 use std::fmt;
 

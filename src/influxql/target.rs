@@ -1,4 +1,4 @@
-//! `INTO`: where SELECT writes.
+//! Parses and prints `INTO`, which says where SELECT writes.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Time literals: what a string means as a time, and back.
+//! Reads a string as a time, and prints a time as a string.
 //!
 //! Accepted, as in 1.x (`ast.go`, `StringLiteral.ToTimeLiteral`): `2006-01-02`,
 //! `2006-01-02 15:04:05[.f]` and RFC 3339. Without a zone they are local to the query's `tz()`.

@@ -1,4 +1,4 @@
-//! `tz('…')`: the zone of a query.
+//! Parses `tz('…')`, the time zone of a query.
 
 use super::error::ParseError;
 use super::expr::Expr;

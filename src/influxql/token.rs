@@ -1,4 +1,4 @@
-//! Tokens: what the lexer cuts the text into.
+//! Names the tokens that the lexer cuts a text into, and the keywords among them.
 
 use std::borrow::Cow;
 

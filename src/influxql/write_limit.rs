@@ -1,4 +1,5 @@
-//! `FUTURE LIMIT d` and `PAST LIMIT d`: how far from now a policy takes points (1.12).
+//! Parses and prints `FUTURE LIMIT d` and `PAST LIMIT d`, which say how far from now a policy takes
+//! points (1.12).
 //!
 //! The two words are keywords of 1.12; here they remain names everywhere else.
 

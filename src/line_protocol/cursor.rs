@@ -1,4 +1,4 @@
-//! A position in the text, and what is looked at from there.
+//! Walks over the bytes of a line, and says where and why the line turned out bad.
 
 use super::Cause;
 use super::error::quoted;

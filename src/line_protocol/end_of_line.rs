@@ -1,4 +1,4 @@
-//! Where a refused line ends, looked for in pieces.
+//! Finds the end of a refused line in a body that arrives in pieces.
 
 /// What was seen of a refused line. It ends at the first newline that is neither escaped nor inside
 /// a string, so that a string of a refused line is never read as lines. Quotes count only where a

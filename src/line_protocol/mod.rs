@@ -1,4 +1,4 @@
-//! Line protocol text to calls of a [`Sink`], line by line.
+//! Parses line protocol and hands each line to a [`Sink`].
 //!
 //! The grammar is InfluxDB's with the leniencies that clients rely on (CRLF, a byte order mark,
 //! `.5`, `1.`, trailing spaces). Each line is taken whole or refused with its physical number; what

@@ -1,4 +1,4 @@
-//! Decimal digits to numbers, eight at a time.
+//! Turns decimal digits into numbers, eight digits at a time.
 
 /// A number as it stands in the text.
 #[derive(Clone, Copy, Debug, PartialEq)]

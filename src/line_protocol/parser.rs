@@ -1,4 +1,4 @@
-//! The walk over a body: lines, comments, recovery after a bad line.
+//! Walks over a body: finds its lines, skips comments, and goes on behind a bad line.
 
 use super::cursor::{Cursor, Fault, starts_with};
 use super::end_of_line::EndOfLine;

@@ -1,4 +1,4 @@
-//! A raw series key cut into measurement and tags.
+//! Cuts a raw series key into its measurement and its tags.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Where parsed lines go.
+//! Says what takes the parsed lines has to be able to do.
 
 use super::Cause;
 

@@ -1,4 +1,4 @@
-//! One field value.
+//! Parses one field value.
 
 use super::Cause;
 use super::error::quoted;

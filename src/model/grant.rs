@@ -1,4 +1,4 @@
-//! Who may do what: rights on databases and policies, whoever holds them.
+//! Says who may do what: rights on databases and policies, whoever holds them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! Identifiers. None is ever reused, so a message that names a dropped thing can always be refused.
+//! Defines the identifiers. None is ever reused, so a message that names a dropped thing can always
+//! be refused.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! The limits that an operator may set: one table of names, defaults and how far they go.
+//! Lists the limits that an operator may set: the name of each setting, its default, and how far it
+//! goes. The defaults are in [`super::limits`].
 
 use super::limits::{
     BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX, BUCKETS_PER_QUERY_MAX,

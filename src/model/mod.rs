@@ -1,4 +1,5 @@
-//! The nouns every other module speaks of. Constructors validate; nothing else happens here.
+//! Defines the nouns that every other module speaks of. Their constructors validate; nothing else
+//! happens here.
 
 pub mod grant;
 pub mod ids;

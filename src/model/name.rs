@@ -1,5 +1,5 @@
-//! Names of databases and retention policies, the bucket ↔ `db/rp` mapping, and which names of what
-//! is in a database line protocol has a form for.
+//! Checks names of databases and retention policies, splits and joins the bucket names that stand
+//! for them, and says which names inside a database line protocol can write.
 
 /// Why a name was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

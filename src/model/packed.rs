@@ -1,4 +1,4 @@
-//! Tables that `tables/` packs when the crate is built.
+//! Reads tables that the scripts of `tables/` pack when the crate is built.
 //!
 //! Numbers are LEB128, signed ones in zigzag form. A directory is, for each name, its length, its
 //! text and the place of what it stands for; a length of zero, which ends them; and what they stand

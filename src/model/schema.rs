@@ -1,4 +1,4 @@
-//! What columns a measurement has. A schema belongs to one retention policy.
+//! Describes what columns a measurement has. A schema belongs to one retention policy.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A series' canonical bytes and the hash that routes it.
+//! Writes a series' canonical bytes and computes the hash that routes it to a shard.
 
 use xxhash_rust::xxh64::Xxh64;
 

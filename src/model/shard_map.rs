@@ -1,4 +1,4 @@
-//! Retention policies and the shards that hold their points.
+//! Describes retention policies and the shards that hold their points.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! Sorting of short lists that are not on a hot path, all by one copy of the sort: the standard
-//! one is compiled anew, into some 5 KB, for each type and comparison.
+//! Sorts short lists that are not on a hot path, all by one copy of the sort. The standard one is
+//! compiled anew for each type and comparison, into some 5 KB.
 
 use std::cmp::Ordering;
 

@@ -1,8 +1,8 @@
-//! Ordered maps and sets as sorted lists, with the method names of the standard library's.
+//! Keeps ordered maps as sorted lists, with the method names of the standard library's.
 //!
 //! A `BTreeMap` is compiled anew, into some 10 KB, for each pair of types, and its `collect` brings
-//! a copy of the sort. These take a tenth of that. They are for up to some ten thousand entries, or
-//! for keys that mostly arrive in order: an insertion in the middle moves what follows it.
+//! a copy of the sort. A sorted list takes a tenth of that. It is for up to some ten thousand
+//! entries, or for keys that mostly arrive in order: an insertion in the middle moves what follows.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;

@@ -1,4 +1,4 @@
-//! Ordered sets as sorted lists; see [`SortedMap`](super::sorted_map::SortedMap) for why.
+//! Keeps ordered sets as sorted lists; [`SortedMap`](super::sorted_map::SortedMap) says why.
 
 use std::borrow::Borrow;
 

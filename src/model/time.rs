@@ -1,4 +1,5 @@
-//! Time: nanoseconds since the Unix epoch, half-open ranges, and the client's precision.
+//! Defines time: nanoseconds since the Unix epoch, half-open ranges, and the precision of a
+//! client's timestamps.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The five field types and a single value of one of them.
+//! Defines the five types of fields, and a single value of one of them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The IANA time zone database: a zone's name to its rules.
+//! Looks up a zone of the IANA time zone database: turns its name into its rules.
 //!
 //! `tables/zones.rs` packs it, as a directory of [`packed`]. A zone is its clocks (offset in
 //! seconds, whether it is daylight saving time), the count of the changes, their times on the

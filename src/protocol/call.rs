@@ -1,4 +1,5 @@
-//! How sans-IO machines ask for the world: calls to objects, fresh ids, the time.
+//! Says how state machines without I/O of their own ask for the world: calls to objects, fresh ids,
+//! the time.
 //!
 //! A machine never waits: it returns a [`Step`]. `edge/` makes the calls with `fetch`, tests make
 //! them in any order with any loss or repeat, the browser makes them in process.

@@ -1,4 +1,4 @@
-//! What the Catalog is asked and what it answers.
+//! Lists what the Catalog can be asked, and what it answers.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What a Database is asked and what it answers.
+//! Lists what a Database can be asked, and what it answers.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! A password to a key: PBKDF2-HMAC-SHA-256, which the runtime's own WebCrypto carries out.
+//! Turns a password into a key with PBKDF2-HMAC-SHA-256, which the runtime's own WebCrypto carries
+//! out.
 //!
 //! It travels like a call, so that every machine that can call an object can also wait for a key;
 //! the reply is the key's bytes, without an envelope.

@@ -1,4 +1,4 @@
-//! Tokens and users, as the Catalog keeps them and the edges remember them.
+//! Describes tokens and users as the Catalog keeps them and the edges remember them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! How an object that calls other objects is driven: several requests may be in flight in it.
+//! Says how an object that calls other objects is driven. Several requests may be in flight in it
+//! at the same time.
 //!
 //! Each event is a ticket with its own calls. A host never waits for another ticket: a request that
 //! finds unfinished work does that work itself (every message is repeatable), so there is nobody to

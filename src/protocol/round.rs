@@ -1,4 +1,4 @@
-//! Calls that go out together and are judged together.
+//! Sends several calls together and collects their replies, which are judged together.
 
 use super::call::{Address, Call, CallFailure, Reply};
 

@@ -1,4 +1,4 @@
-//! What a Shard is asked and what it answers.
+//! Lists what a Shard can be asked, and what it answers.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The types that names and expressions of a statement have.
+//! Names the types that names and expressions of a statement have.
 
 use crate::model::value::FieldType;
 

@@ -1,4 +1,6 @@
-//! Why a statement cannot be planned or answered, in 1.x's words where 1.x has them.
+//! Names every reason why a statement cannot be planned or answered, with the words of each error.
+//! They are those of 1.x where 1.x has any. A text that is no InfluxQL at all is refused before, in
+//! [`crate::influxql::error`].
 
 use crate::influxql::error::ParseError;
 use crate::influxql::time_literal::format_utc;

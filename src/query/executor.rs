@@ -1,4 +1,4 @@
-//! Turns pages of many shards into the statement's rows, asking for the pages it needs.
+//! Turns pages of many shards into the rows of a statement, and asks for the pages that it needs.
 
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! One group of one measurement: from its rows or partial states to its chunks.
+//! Turns the rows or partial states of one group of one measurement into chunks of the result.
 
 use std::rc::Rc;
 

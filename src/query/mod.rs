@@ -1,4 +1,5 @@
-//! A statement to its answer: plan, scatter requests, merge pages, finish.
+//! Turns a statement into its answer: it plans, says what to ask the shards for, merges their pages
+//! and finishes the result.
 //!
 //! For SELECT: [`source::sources`] says which policies' schemas are needed, [`compile::compile`]
 //! checks the statement and lowers it to scans, [`executor::Executor`] asks for pages of those

@@ -1,4 +1,5 @@
-//! What a SELECT comes to: scans for the shards, and what to make of their answers.
+//! Describes what a SELECT was compiled to: scans for the shards, and what to make of their
+//! answers.
 
 use std::rc::Rc;
 

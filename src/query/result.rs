@@ -1,4 +1,4 @@
-//! What a statement answers with: typed columns of one series, piece by piece.
+//! Describes what a statement answers with: typed columns of one series, piece by piece.
 
 use std::rc::Rc;
 

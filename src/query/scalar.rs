@@ -1,4 +1,4 @@
-//! Expressions over the columns of a result, evaluated a column at a time.
+//! Evaluates expressions over the columns of a result, one column at a time.
 //!
 //! The rules are those of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`): a missing
 //! operand gives null, integers divide as floats, anything divided by zero is 0, even NaN, which is

@@ -1,4 +1,4 @@
-//! Which retention policies a statement reads, known before any schema is loaded.
+//! Finds the retention policies that a statement reads, before any schema is loaded.
 
 use super::error::QueryError;
 use crate::influxql::ast::{SelectStatement, Source};

@@ -1,4 +1,4 @@
-//! The pages of one shard's answer to one scan, read group by group.
+//! Reads the pages of one shard's answer to one scan, group by group.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,5 @@
-//! `chunked=true`: one JSON document per line, each with at most so many rows of one series.
+//! Writes the answer to `chunked=true`: one JSON document per line, each with at most so many rows
+//! of one series.
 
 use super::emitter::Emitter;
 use super::json;

@@ -1,4 +1,4 @@
-//! CSV as 1.x writes it: a header per statement and whenever the columns change.
+//! Writes CSV as 1.x does: a header for each statement and whenever the columns change.
 
 use std::rc::Rc;
 

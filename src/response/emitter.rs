@@ -1,4 +1,4 @@
-//! JSON tokens to bytes: commas, indentation and Go's escapes.
+//! Writes JSON tokens: it sets the commas and the indentation, and escapes as Go does.
 
 /// Writes JSON, plain or indented by four spaces as 1.x does for `pretty=true`.
 #[derive(Debug)]

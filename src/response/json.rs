@@ -1,4 +1,4 @@
-//! One JSON document for all statements, written as its pieces come.
+//! Writes one JSON document for all statements, as its pieces come.
 
 use super::emitter::{self, Emitter};
 use super::number::Unsupported;

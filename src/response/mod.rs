@@ -1,4 +1,4 @@
-//! Series to bytes, piece by piece: which format a client asked for, and how each one is written.
+//! Writes series as bytes, piece by piece, in the format that the client asked for.
 //!
 //! [`Writer`] takes what a query yields in order and holds only what has not been taken yet. One
 //! document per request is [`json`]; `chunked=true` makes it one per chunk ([`chunked`]).

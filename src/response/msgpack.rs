@@ -1,4 +1,4 @@
-//! MessagePack as 1.x writes it (`services/httpd/response_writer.go`): the members of the JSON
+//! Writes MessagePack as 1.x does (`services/httpd/response_writer.go`): the members of the JSON
 //! document, lengths and integers in their shortest form, times as extension 5.
 //!
 //! A length stands before what it counts, so a document is held until it is complete: what is not

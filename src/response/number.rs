@@ -1,4 +1,4 @@
-//! Floats exactly as Go prints them.
+//! Prints floats exactly as Go does.
 
 /// A value that JSON cannot hold; Go then fails the whole document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

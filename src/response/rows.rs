@@ -1,4 +1,4 @@
-//! Rows of a result as JSON arrays: where most of the time of a large answer goes.
+//! Writes the rows of a result as JSON arrays. Most of the time of a large answer goes here.
 
 use std::ops::Range;
 

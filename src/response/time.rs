@@ -1,4 +1,5 @@
-//! Times as clients want them: RFC 3339 with up to nine decimals, or integers of a unit.
+//! Writes times as clients want them: in RFC 3339 with up to nine decimals, or as integers of a
+//! unit (`epoch=`).
 
 use crate::model::time::{D_NS, Precision, S_NS};
 

@@ -1,4 +1,5 @@
-//! The port over memory, for native tests and the browser page, with production's limits.
+//! Implements the store in memory, for native tests and the browser page, with the limits of
+//! production.
 //!
 //! A handle is cheap to clone and shares its data, so a test can keep one while the engine owns
 //! another; [`MemoryStore::snapshot`] is an independent copy, the state that a crash would leave.

@@ -1,4 +1,5 @@
-//! Rows of metadata, as every object keeps them: version, content, CRC-32C. Drawn in `FORMAT.md`.
+//! Reads and writes rows of metadata, as every object keeps them: version, content, CRC-32C.
+//! `FORMAT.md` draws them.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

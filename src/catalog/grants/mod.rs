@@ -1,4 +1,5 @@
-//! Tokens and users: a row each, and one counter of changes that the edges' copies follow.
+//! Keeps tokens and users, one row for each, and counts their changes so that every edge's copy can
+//! follow.
 
 use serde::{Deserialize, Serialize};
 

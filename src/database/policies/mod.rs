@@ -1,5 +1,5 @@
-//! The rules of retention policies: what may be created or changed, in 1.x's order of checks
-//! (`services/meta/client.go` and `data.go`; asked of 1.6.7).
+//! Checks what a statement wants of a retention policy, in the order in which 1.x checks it
+//! (`services/meta/client.go` and `data.go`, and answers of 1.6.7).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! The schema of one policy: column sets in, ids out. Each set is taken whole or refused.
+//! Keeps the schema of one policy: it takes sets of columns and gives each measurement and column
+//! an id. A set is taken as a whole or refused.
 
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limit::{Limit, Limits};

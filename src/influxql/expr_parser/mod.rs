@@ -1,4 +1,4 @@
-//! Tokens to expressions.
+//! Parses expressions.
 //!
 //! ```text
 //! expr  = unary { op unary } ;   ops of equal precedence associate to the left

@@ -1,4 +1,4 @@
-//! Character classes: `[a-z]`, `\d`, `\p{Greek}`, `[[:alpha:]]`.
+//! Parses character classes: `[a-z]`, `\d`, `\p{Greek}`, `[[:alpha:]]`.
 
 use super::escape::{self, Rest};
 use super::ranges::Ranges;

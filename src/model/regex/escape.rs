@@ -1,4 +1,4 @@
-//! Escaped single characters: `\n`, `\.`, `\x41`, `\x{1F600}`, `\101`.
+//! Parses escaped single characters: `\n`, `\.`, `\x41`, `\x{1F600}`, `\101`.
 
 use super::syntax::{InvalidSyntax, SyntaxErrorKind, invalid};
 

@@ -1,4 +1,4 @@
-//! Regular expressions in Go's syntax, which is InfluxQL's.
+//! Matches regular expressions in Go's syntax, which is InfluxQL's.
 //!
 //! Go's and Rust's syntax differ in what is refused, in `\d \s \w \b` (ASCII only in Go) and in
 //! words of the errors, so Go's is parsed here and translated. Objects send each other the source.

@@ -1,4 +1,4 @@
-//! Sets of characters.
+//! Computes with sets of characters.
 
 use crate::model::sorted;
 

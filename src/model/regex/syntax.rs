@@ -1,4 +1,4 @@
-//! Go's regular expressions (`regexp/syntax`, Perl flags) to Rust's.
+//! Translates Go's regular expressions (`regexp/syntax`, Perl flags) into Rust's.
 //!
 //! Flags are not copied but applied to what they are about, groups become groups without capture,
 //! so the result needs none of the constructs in which the two languages differ.

@@ -1,4 +1,4 @@
-//! What Go's package `unicode` has: categories and scripts by name, and letter case.
+//! Knows what Go's package `unicode` knows: categories and scripts by name, and letter case.
 //!
 //! `tables/unicode.rs` packs both, in the form of [`packed`]. What a name stands for is the count
 //! of its ranges and, for each, the gap since the end of the one before and its length less one.

@@ -1,4 +1,4 @@
-//! A node's needs to scan requests on the columns of one measurement.
+//! Turns what a SELECT needs into scan requests on the columns of one measurement.
 
 use super::predicate;
 use super::prepare::{FromMeasurement, Origin};

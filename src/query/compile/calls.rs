@@ -1,4 +1,5 @@
-//! Fields to output expressions over calls and slots (1.x `valueMapper`).
+//! Turns fields into output expressions over calls and slots (1.x `valueMapper`). A call is an
+//! aggregate, selector or transformation; a slot is a field or tag by its name.
 
 use std::rc::Rc;
 

@@ -1,4 +1,5 @@
-//! Fields that are a text, a boolean or a number in one measurement and something else in another.
+//! Finds fields that have one type in one measurement and another in the next: a text here, a
+//! number there.
 //!
 //! A name has one type in a statement, the greatest of all its sources, and what has another shows
 //! nothing. A measurement that was deleted from until it is empty has no say in that (1.x forgets

@@ -1,4 +1,4 @@
-//! What a SELECT is compiled against.
+//! Describes what a SELECT is compiled against: policies with their schemas, the time, the limits.
 
 use crate::model::schema::PolicySchema;
 use crate::query::source::{Defaults, SourceName};

@@ -1,4 +1,4 @@
-//! GROUP BY: its interval, and which dimensions are allowed.
+//! Checks GROUP BY: its interval, and which dimensions are allowed.
 
 use super::fold::{self, FoldContext};
 use super::time_literal;

@@ -1,4 +1,4 @@
-//! A SELECT whose names are known to a plan.
+//! Turns a SELECT whose names are known into a plan.
 
 use std::borrow::Cow;
 use std::rc::Rc;

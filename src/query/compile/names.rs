@@ -1,4 +1,4 @@
-//! Names of result columns (1.x `Field.Name`, `SelectStatement.ColumnNames`).
+//! Names the columns of a result (1.x `Field.Name`, `SelectStatement.ColumnNames`).
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! WHERE to a predicate on one measurement's columns.
+//! Turns WHERE into a predicate on the columns of one measurement.
 
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;

@@ -1,4 +1,4 @@
-//! A checked SELECT and its schemas to a statement whose names are known.
+//! Finds what every name of a checked SELECT means in the schemas, and expands its wildcards.
 
 use std::borrow::Cow;
 

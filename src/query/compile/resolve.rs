@@ -1,4 +1,4 @@
-//! What a name means in the sources of a statement, and the type of an expression.
+//! Says what a name means in the sources of a statement, and which type an expression has.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! A subquery as the statement around it sees it: columns become fields, dimensions tags.
+//! Shows a subquery to the statement around it: its columns become fields, its dimensions tags.
 
 use super::prepare::Prepared;
 use super::resolve::KnownNames;

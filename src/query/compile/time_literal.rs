@@ -1,4 +1,4 @@
-//! Time literals in the statement's zone.
+//! Reads time literals in the statement's time zone.
 
 use super::zone::Zone;
 use crate::influxql::time_literal;

@@ -1,4 +1,5 @@
-//! `tz('…')`: a zone of the IANA database, and its clock changes as a list that shards can use.
+//! Looks up `tz('…')`: a zone of the IANA database, and the changes of its clocks as a list that
+//! shards can use.
 
 use std::rc::Rc;
 

@@ -1,14 +1,16 @@
-//! What a subquery answered, kept so that the outer statement can scan it like a measurement.
+//! Keeps what a subquery answered, so that the statement around it can scan the answer like a
+//! measurement.
 //!
-//! Not all of it at once where the order permits: where each inner series is a group of the outer
-//! statement, or there is only one, rows are handed on in batches as they come; where only states
-//! are asked for, they are folded batch by batch. What is left must be sorted whole, and is held
-//! up to a limit.
+//! Where the order permits it, the answer is not held as a whole. If each series of the subquery is
+//! a group of the statement around it, or if there is only one series, rows are handed on in
+//! batches as they come. If only states are asked for, they are folded batch by batch. Everything
+//! else has to be sorted first, and is held up to a limit.
 //!
-//! Each inner series is a series, its group tags are tags, its columns and group tags are fields.
-//! Rows are kept in two orders. Scans of rows see them one by one as 1.x does: by time, except
-//! that points chosen by a selector over the whole range stand in the order of their series. The
-//! position stands in for the time, the real one is a field. Scans of states see real times.
+//! Each series of the subquery is a series here; its group tags are tags, and its columns and group
+//! tags are fields. Rows are kept in two orders. Scans of rows see them one by one as 1.x does: by
+//! time, except that points which a selector chose over the whole range stand in the order of their
+//! series. For such a scan the position of a row stands in for its time, and the real time is a
+//! field. Scans of states see real times.
 
 mod table;
 

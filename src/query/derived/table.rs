@@ -1,4 +1,4 @@
-//! Rows of a subquery, arranged so that they can be scanned.
+//! Arranges the rows of a subquery so that they can be scanned.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

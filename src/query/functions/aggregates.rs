@@ -1,4 +1,4 @@
-//! Functions that make one new value of the values of a window.
+//! Lists the functions that make one new value of all values of a window.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
 use crate::query::data_type::DataType;

@@ -1,4 +1,5 @@
-//! The columns of the table of functions: what is said of each, and in which words.
+//! Describes the columns of the table of functions: what is said of each function, and in which
+//! words.
 
 use crate::query::data_type::DataType;
 use crate::query::math::MathFunction;

@@ -1,4 +1,4 @@
-//! Functions of the numbers of one row.
+//! Lists the functions of the numbers of one row.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
 use crate::query::data_type::DataType;

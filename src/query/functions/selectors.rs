@@ -1,4 +1,4 @@
-//! Functions that choose points of a window.
+//! Lists the functions that choose points of a window.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
 use crate::scan::request::AggregateFunction;

@@ -1,4 +1,4 @@
-//! Functions of technical analysis: moving averages and oscillators.
+//! Lists the functions of technical analysis: moving averages and oscillators.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
 use crate::query::data_type::DataType;

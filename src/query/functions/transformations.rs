@@ -1,4 +1,5 @@
-//! Functions of a series' values in order: a new value for each, or a forecast.
+//! Lists the functions of a series' values in order, which give a new value for each, or a
+//! forecast.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
 use crate::query::data_type::DataType;

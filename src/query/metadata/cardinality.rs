@@ -1,4 +1,4 @@
-//! SHOW … CARDINALITY: how many distinct names there are, per group of series.
+//! Counts distinct names for SHOW … CARDINALITY, in each group of series.
 
 use std::rc::Rc;
 

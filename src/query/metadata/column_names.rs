@@ -1,4 +1,4 @@
-//! The names behind the ids of one measurement that the shards of a policy are asked about.
+//! Knows the names behind the ids of one measurement that the shards of a policy are asked about.
 
 use crate::model::ids::ColumnId;
 use crate::model::schema::{ColumnKind, MeasurementSchema};

@@ -1,7 +1,9 @@
-//! WHERE of SHOW statements: on tags and `_name` only. A name that is no tag is a tag that every
-//! series lacks. What compares a field, or a tag with anything but a text, holds for every series
-//! of a list and for none that is counted: 1.x asks its index for the one and its data for the
-//! other, and counts tag values by looking at each series, where nothing holds of a missing tag.
+//! Turns WHERE of a SHOW statement into a predicate on tags and `_name`. A name that is no tag
+//! counts as a tag that every series lacks.
+//!
+//! A comparison with a field, or of a tag with anything but a text, holds for every series of a
+//! list and for none of a count: 1.x asks its index for a list and its data for a count. When 1.x
+//! counts tag values it looks at each series, where nothing holds of a tag that the series lacks.
 
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;

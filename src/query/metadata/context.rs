@@ -1,4 +1,4 @@
-//! What a SHOW statement is compiled against.
+//! Describes what a SHOW statement is compiled against.
 
 use crate::model::schema::PolicySchema;
 use crate::query::source::Defaults;

@@ -1,4 +1,4 @@
-//! DELETE and DROP SERIES: which rows of which measurements go, in each policy.
+//! Says which rows of which measurements DELETE and DROP SERIES remove in each policy.
 
 use super::condition::{self, ConditionUse};
 use super::name_filter::NameTest;

@@ -1,6 +1,7 @@
-//! WHERE of SHOW MEASUREMENTS, which 1.x evaluates on measurements, not on series
-//! (`MeasurementNamesByExpr`): `host = 'a'` is every measurement that has such a series, `host !=
-//! 'a'` every one that has the tag but no such series, AND and OR combine those sets.
+//! Evaluates WHERE of SHOW MEASUREMENTS on measurements, not on series, as 1.x does
+//! (`MeasurementNamesByExpr`). `host = 'a'` chooses every measurement that has such a series;
+//! `host != 'a'` chooses every one that has the tag but no such series; AND and OR combine those
+//! sets.
 
 use crate::influxql::ast::{BinaryOp, Expr};
 use crate::model::regex::Pattern;

@@ -1,8 +1,9 @@
-//! SHOW statements about what is stored: summaries of live rows to series of names.
+//! Answers the SHOW statements about what is stored, from summaries of the rows that are alive.
 //!
-//! As a SELECT: [`database`] says what must be loaded, [`compile`] lowers the statement to summary
-//! requests, [`executor::MetaExecutor`] asks every shard for its pages and merges them one
-//! measurement at a time. SERIES and FIELD KEYS look at one policy, the others at all of them.
+//! This goes as for a SELECT: [`database`] says what must be loaded, [`compile`] lowers the
+//! statement to requests for summaries, [`executor::MetaExecutor`] asks every shard for its pages
+//! and merges them one measurement at a time. SERIES and FIELD KEYS look at one policy, the others
+//! at all of them.
 
 mod cardinality;
 mod column_names;

@@ -1,4 +1,4 @@
-//! Which measurements a source names, and which tag keys `WITH KEY` names.
+//! Decides which measurements a source names, and which tag keys `WITH KEY` names.
 
 use crate::influxql::ast::{Measurement, MeasurementName, TagKeyFilter};
 use crate::model::regex::Pattern;

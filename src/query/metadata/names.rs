@@ -1,5 +1,5 @@
-//! Rows of names that a statement lists or counts: one text, sorted once. A million of them take
-//! little more than their bytes.
+//! Holds the names that a statement lists or counts as one text, which is sorted once. A million of
+//! them take little more than their bytes.
 
 use std::ops::Range;
 

@@ -1,4 +1,5 @@
-//! A SHOW statement to summary requests.
+//! Turns a SHOW statement into requests for summaries. A new SHOW statement about stored data is an
+//! arm of `read` here and a [`Render`].
 
 use super::cardinality::CardinalityCount;
 use super::column_names::ColumnNames;

@@ -1,4 +1,4 @@
-//! SHOW RETENTION POLICIES.
+//! Answers SHOW RETENTION POLICIES.
 
 use std::rc::Rc;
 

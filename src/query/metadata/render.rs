@@ -1,4 +1,4 @@
-//! What is listed of one measurement, and how it is printed.
+//! Collects what is listed of one measurement, and says how it is printed.
 
 use super::cardinality::CardinalityCount;
 use super::column_names::{ColumnNames, series_key, tag_value};

@@ -1,4 +1,5 @@
-//! `fill(…)`: values for windows that have none (1.x `floatFillIterator` and its kin).
+//! Applies `fill(…)` to aggregates: gives values to windows that have none (1.x `floatFillIterator`
+//! and its kin). `fill(linear)` is here too.
 
 use super::fill_rows::with_number;
 use super::series::{CallSeries, gather_or_null};

@@ -1,5 +1,5 @@
-//! `fill(…)` of fields without a function: what stands where a row has others and not this one
-//! (1.x `floatIteratorScanner.ScanAt`).
+//! Applies `fill(…)` to fields without a function: gives a value to a field that a row lacks while
+//! it has others (1.x `floatIteratorScanner.ScanAt`).
 
 use super::fill::{cast, constant};
 use super::series::gather_or_null;

@@ -1,4 +1,4 @@
-//! Functions that need all values of a window: rows gather until the window is over.
+//! Gathers the rows of a window for functions that need all of its values at once.
 
 use std::collections::HashMap;
 

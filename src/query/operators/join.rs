@@ -1,4 +1,5 @@
-//! Several calls of one group side by side: joined on time (1.x `multiScannerCursor`).
+//! Joins several calls of one group on time, so that they stand side by side (1.x
+//! `multiScannerCursor`).
 
 use super::fill::last_before;
 use super::series::{CallSeries, gather_or_null};

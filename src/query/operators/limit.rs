@@ -1,4 +1,4 @@
-//! LIMIT and OFFSET of one stream of rows, which arrives in pieces.
+//! Applies LIMIT and OFFSET to one stream of rows, which arrives in pieces.
 
 /// How much is still to be skipped and still to be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What happens to the values of one series between the shards' answers and the result.
+//! Has the steps that the values of one series take between the shards' answers and the result.
 
 pub(crate) mod fill;
 pub(crate) mod fill_rows;

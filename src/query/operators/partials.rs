@@ -1,4 +1,4 @@
-//! Partial states of one group from several shards, merged call by call.
+//! Merges the partial states of one group from several shards, call by call.
 
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;

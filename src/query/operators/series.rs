@@ -1,4 +1,4 @@
-//! The values of one call in one group.
+//! Holds the values of one call in one group.
 
 use crate::query::result::Column;
 

@@ -1,5 +1,5 @@
-//! Functions of a whole stream of values: each turns the values of one series, in order and piece
-//! by piece, into other values.
+//! Computes the functions of a stream of values. Each turns the values of one series, in order and
+//! piece by piece, into other values.
 
 mod cumulative_sum;
 mod derivative;

@@ -1,4 +1,5 @@
-//! What transformations have in common: pieces of a stream of values, and what is done with them.
+//! Defines what the transformations share: a piece of a stream of values, and the trait of what
+//! takes such pieces.
 
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;

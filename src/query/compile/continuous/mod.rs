@@ -1,4 +1,4 @@
-//! A continuous query's next run: over which times, as 1.x reckons them
+//! Says over which times the next run of a continuous query goes, as 1.x reckons them
 //! (`services/continuous_querier`, `ExecuteContinuousQuery`).
 
 use super::dimensions;

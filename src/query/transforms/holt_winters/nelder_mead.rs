@@ -1,4 +1,4 @@
-//! The least value of a function of several numbers, by the simplex of Nelder and Mead.
+//! Finds the least value of a function of several numbers, by the simplex of Nelder and Mead.
 //!
 //! Which least value is found depends on every step, so each is taken as 1.x takes it
 //! (`query/neldermead`), with reflection 1, expansion 2, contraction and shrinking 0.5.

@@ -1,4 +1,4 @@
-//! What the functions of technical analysis have in common.
+//! Defines what the functions of technical analysis share.
 
 /// How an average starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
