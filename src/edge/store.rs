@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 use js_sys::{Array, Iterator, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::store::{RowCounts, Store, StoreError, Table};
+use crate::store::{KEY_MAX, RowCounts, Store, StoreError, Table};
 
 #[wasm_bindgen]
 extern "C" {
@@ -218,9 +218,7 @@ impl Store for DoStore {
     }
 }
 
-/// Keys lie below 2^53, so an open end is that.
-const KEY_MAX: u64 = (1 << 53) - 1;
-
+/// The end of a range of keys; an open one ends at the last key there can be.
 fn last_key(keys: &RangeInclusive<u64>) -> u64 {
     (*keys.end()).min(KEY_MAX)
 }

@@ -16,13 +16,11 @@ use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use crate::segment::directory::Directory;
 use crate::store::row;
-use crate::store::{RowCounts, Store, StoreError, Table};
+use crate::store::{KEY_MAX, RowCounts, Store, StoreError, Table};
 use crate::wal::{self, Wal};
 
 /// Heads fetched at a time.
 const HEADS_PER_READ: u32 = 1_000;
-/// SQL numbers pass through a double.
-pub(super) const KEY_MAX: u64 = (1 << 53) - 1;
 /// Keys of table `tombstone` from here on are of what was set aside as damaged: one row that says
 /// what is damaged, then its raw rows.
 pub(super) const ASIDE_KEY: u64 = 1 << 40;

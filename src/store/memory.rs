@@ -9,10 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
-use super::{RowCounts, Store, StoreError, Table};
+use super::{KEY_MAX, RowCounts, Store, StoreError, Table};
 
-/// Keys must stay below: SQL numbers pass through a double.
-const KEY_LIMIT: u64 = 1 << 53;
 /// What a row costs beside its bytes.
 const ROW_OVERHEAD_BYTES: u64 = 16;
 
@@ -194,7 +192,7 @@ impl Store for MemoryStore {
         if bytes > Self::VALUE_BYTES_MAX {
             return Err(StoreError::TooLarge { bytes, limit: Self::VALUE_BYTES_MAX });
         }
-        if key >= KEY_LIMIT {
+        if key > KEY_MAX {
             return Err(StoreError::Failed(format!("key {key} is not below 2^53")));
         }
         let replaced = self.read(|rows| (0, rows.get(&(table, key)).map_or(0, size)))?;
@@ -342,8 +340,8 @@ mod tests {
         assert_eq!(store.put(Table::Wal, 0, &[0], &vec![0; limit - 1]), Ok(()));
         let refused = Err(StoreError::TooLarge { bytes: limit + 1, limit });
         assert_eq!(store.put(Table::Wal, 0, &[0], &vec![0; limit]), refused);
-        assert_eq!(store.put(Table::Wal, KEY_LIMIT - 1, b"", b""), Ok(()));
-        assert!(store.put(Table::Wal, KEY_LIMIT, b"", b"").is_err());
+        assert_eq!(store.put(Table::Wal, KEY_MAX, b"", b""), Ok(()));
+        assert!(store.put(Table::Wal, KEY_MAX + 1, b"", b"").is_err());
         store.limit_bytes(Some(store.bytes().unwrap() + 20));
         assert_eq!(store.put(Table::Wal, 1, b"", b"12345"), Err(StoreError::Full));
         assert_eq!(store.put(Table::Wal, 1, b"", b"1234"), Ok(()));

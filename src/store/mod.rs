@@ -107,6 +107,9 @@ impl RowCounts {
     }
 }
 
+/// The highest key of a row: SQL numbers pass through a double, which is exact below 2^53.
+pub const KEY_MAX: u64 = (1 << 53) - 1;
+
 /// One object's storage. Methods take `&self`: the platform's handle is shared and single-threaded.
 pub trait Store {
     /// Head plus body of one row, bytes. Production refuses 2 MB; the local runtime does not, so
@@ -125,7 +128,7 @@ pub trait Store {
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E>;
 
-    /// Inserts or replaces one row. Keys lie in 0..2^53, since SQL numbers pass through a double.
+    /// Inserts or replaces one row. Keys are at most [`KEY_MAX`].
     fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError>;
 
     /// One row's head.

@@ -4,15 +4,13 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Store, StoreError, Table};
+use super::{KEY_MAX, Store, StoreError, Table};
 use crate::codec::crc::crc32c;
 use crate::codec::metadata;
 
 const VERSION: u8 = 1;
 /// Rows read at once.
 const ROWS_PER_READ: u32 = 256;
-/// Above every key.
-const KEY_MAX: u64 = (1 << 53) - 1;
 
 /// The bytes of a row's head.
 ///

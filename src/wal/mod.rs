@@ -9,12 +9,12 @@ pub mod replay;
 pub mod slots;
 
 use crate::model::sorted_map::SortedMap;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{KEY_MAX, Store, StoreError, Table};
 use record::Head;
 use slots::Slots;
 
-/// The highest slot: SQL numbers pass through a double.
-pub const SLOT_MAX: u64 = (1 << 53) - 1;
+/// The highest slot: slots are keys.
+pub const SLOT_MAX: u64 = KEY_MAX;
 
 /// A frame that is about to be written.
 #[derive(Clone, Copy, Debug)]
