@@ -1,4 +1,4 @@
-//! One shard group becomes two: what is kept of a split, and the steps that are not pushes.
+//! Splits a shard group in two: has what is kept of a split, and the steps that are not pushes.
 //!
 //! ```text
 //! Weigh ─▶ every shard: how full, and at which time T to split
@@ -19,9 +19,10 @@ use super::object::{Database, Flight, FlightTask, Halt};
 use super::policies::PolicyRow;
 use super::rows::{DatabaseRows, RowsChange};
 use super::split_copy;
-use super::split_progress::{SplitQuestion, next_question, request};
-
-use crate::model::ids::{MeasurementId, ObjectId};
+use super::split_progress::{
+    AskedPage, FullestShard, PageCopy, SplitQuestion, next_question, request,
+};
+use crate::model::ids::ObjectId;
 use crate::model::limits::{
     CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_PAGES_PER_EVENT_MAX,
 };
@@ -167,12 +168,12 @@ impl<S: Store> Database<S> {
             let next = first.into_iter().skip(progress.answered).take(CALLS_PER_ROUND_MAX);
             return Ok(Some(next.map(|(shard, message)| request(rows, shard, &message)).collect()));
         }
-        if let Some((_, page)) = &mut progress.page {
-            return Ok(Some(std::mem::take(page)));
+        if let Some(page) = &mut progress.page {
+            return Ok(Some(std::mem::take(&mut page.requests)));
         }
         let Some(copy) = split.copy.clone() else {
-            let (bytes, at_ns) = progress.heaviest;
-            return self.decide(platform, key, split, bytes, at_ns);
+            let fullest = progress.fullest;
+            return self.decide(platform, key, split, fullest);
         };
         match next_question(rows, progress, &split, &copy) {
             SplitQuestion::Ask(ask) => Ok(Some(vec![ask])),
@@ -205,7 +206,8 @@ impl<S: Store> Database<S> {
                 FromShard::Done => flight.split.answered += 1,
                 FromShard::Weighed { bytes, at_ns } => {
                     flight.split.answered += 1;
-                    flight.split.heaviest = flight.split.heaviest.max((bytes, at_ns));
+                    let weighed = FullestShard { bytes, split_at_ns: at_ns };
+                    flight.split.fullest = flight.split.fullest.max(weighed);
                 }
                 FromShard::Appended { .. } if is_page => {}
                 FromShard::Summary(page) => {
@@ -228,11 +230,11 @@ impl<S: Store> Database<S> {
             }
         }
         let done = match &flight.split.page {
-            Some((_, requests)) => is_page || requests.is_empty(),
+            Some(page) => is_page || page.requests.is_empty(),
             None => false,
         };
-        if done && let Some((copy, _)) = flight.split.page.take() {
-            self.remember(platform, key, split, copy)?;
+        if done && let Some(page) = flight.split.page.take() {
+            self.remember(platform, key, split, page.copied)?;
             flight.split.pages += 1;
             if flight.split.pages >= SPLIT_PAGES_PER_EVENT_MAX {
                 let due = self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).cloned();
@@ -247,14 +249,15 @@ impl<S: Store> Database<S> {
         Ok(())
     }
 
-    /// A scanned page as messages to the new shards, and the copying once they are answered.
+    /// A scanned page as messages to the new shards.
     fn page(
         &self,
         split: &Split,
-        (copy, id): (Copying, MeasurementId),
+        asked: AskedPage,
         resume: Option<ResumeKey>,
         groups: Vec<crate::scan::page::Group>,
-    ) -> Option<(Copying, Vec<Request>)> {
+    ) -> Option<PageCopy> {
+        let AskedPage { copying: copy, measurement: id } = asked;
         let (row, _) = split.find(self.rows.as_ref()?)?;
         let stamp = Stamp {
             policy: row.policy.id,
@@ -270,13 +273,13 @@ impl<S: Store> Database<S> {
             let message = ToShard::Append { stamp, frame };
             Request::new(Address::Shard(shard), envelope::encode(&message))
         });
-        let next = Copying {
+        let copied = Copying {
             measurement: if resume.is_some() { id.0 } else { id.0 + 1 },
             resume,
             bytes: copy.bytes + bytes,
             ..copy
         };
-        Some((next, requests.collect()))
+        Some(PageCopy { copied, requests: requests.collect() })
     }
 
     /// Stores how far the copying is. Whatever failed before is forgotten: it goes on.
@@ -298,8 +301,7 @@ impl<S: Store> Database<S> {
         platform: &dyn Platform,
         key: u64,
         split: Split,
-        bytes: u64,
-        at_ns: Option<i64>,
+        FullestShard { bytes, split_at_ns }: FullestShard,
     ) -> Result<Option<Vec<Request>>, Halt> {
         let mark = self.split_bytes;
         let Some(rows) = &self.rows else { return Ok(None) };
@@ -309,7 +311,7 @@ impl<S: Store> Database<S> {
         let shards: usize = row.policy.groups.iter().map(|group| group.shards.len()).sum();
         let has_room = shards < SHARDS_PER_POLICY_MAX;
         let is_full = mark > 0 && bytes >= mark.max(group.split_bytes);
-        match at_ns.map(range).filter(|range| has_room && !range.is_empty()) {
+        match split_at_ns.map(range).filter(|range| has_room && !range.is_empty()) {
             Some(range) if is_full && group.range.start_ns < range.start_ns => {
                 let mut state = rows.state.clone();
                 let (id, create) = (state.next_group, &state.create);

@@ -21,17 +21,45 @@ pub(super) struct SplitProgress {
     target: Option<u64>,
     /// Messages of the first steps that were answered.
     pub(super) answered: usize,
-    /// The fullest shard and where to split it.
-    pub(super) heaviest: (u64, Option<i64>),
+    /// The fullest of the shards that were weighed.
+    pub(super) fullest: FullestShard,
     /// Position of the old shard that was asked what it has.
     pub(super) source: u32,
     /// What it has said so far.
     live: Option<LiveMeasurements>,
-    /// Where the copying was when a page was asked for, and of which measurement.
-    pub(super) asked: Option<(Copying, MeasurementId)>,
-    /// The copying once the page under way is written, and that page as messages.
-    pub(super) page: Option<(Copying, Vec<Request>)>,
+    /// The page that was asked for.
+    pub(super) asked: Option<AskedPage>,
+    /// The page under way.
+    pub(super) page: Option<PageCopy>,
+    /// Pages that this flight has copied.
     pub(super) pages: u32,
+}
+
+/// How full the fullest shard of a group is. The greater of two has more bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FullestShard {
+    /// What it stores.
+    pub(super) bytes: u64,
+    /// The time at which to split it, nanoseconds; `None` when no time divides it.
+    pub(super) split_at_ns: Option<i64>,
+}
+
+/// A page that an old shard was asked for.
+#[derive(Debug)]
+pub(super) struct AskedPage {
+    /// Where the copying was then.
+    pub(super) copying: Copying,
+    /// Whose rows are on the page.
+    pub(super) measurement: MeasurementId,
+}
+
+/// A page that is on its way to the new shards.
+#[derive(Debug)]
+pub(super) struct PageCopy {
+    /// Where the copying is once the page is written.
+    pub(super) copied: Copying,
+    /// The page as messages.
+    pub(super) requests: Vec<Request>,
 }
 
 /// The measurements of which an old shard has rows to copy.
@@ -121,7 +149,7 @@ pub(super) fn next_question(
         return SplitQuestion::NextShard;
     };
     let resume = copy.resume.clone().filter(|_| id.0 == copy.measurement);
-    progress.asked = Some((copy.clone(), id));
+    progress.asked = Some(AskedPage { copying: copy.clone(), measurement: id });
     let scan = split_copy::scan(measurement, time, resume);
     SplitQuestion::Ask(request(rows, source, &ToShard::Scan { query: 0, stamp, request: scan }))
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::error::QueryError;
-use super::operators::fill;
+use super::operators::fill::{self, ShownWindows};
 use super::operators::fill_rows::RowFill;
 use super::operators::gather::GatherRun;
 use super::operators::join;
@@ -296,8 +296,13 @@ impl GroupRun {
         if let (Some(fill), Some(window)) = (&plan.fill, &node.window)
             && !series.times_ns.is_empty()
         {
-            let range = extended(node, plan);
-            series = fill::fill(&series, fill, window, range, node.descending, node.buckets_max)?;
+            let windows = ShownWindows {
+                window,
+                range: extended(node, plan),
+                descending: node.descending,
+                limit: node.buckets_max,
+            };
+            series = fill::fill(&series, fill, windows)?;
         }
         if plan.transforms.is_empty() {
             let Some(call) = self.calls.get_mut(index) else { return Ok(()) };

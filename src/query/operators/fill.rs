@@ -27,21 +27,31 @@ pub(crate) enum FillPlan {
     Linear,
 }
 
-/// Adds the missing windows of `range` to `series`, which must have at least one.
+/// The windows that are shown, empty ones included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShownWindows<'a> {
+    /// How time is cut.
+    pub(crate) window: &'a Window,
+    /// The times that they cover. Without a lower bound they start (descending: end) with the first
+    /// that has a value.
+    pub(crate) range: TimeRange,
+    /// Latest first.
+    pub(crate) descending: bool,
+    /// How many there may be.
+    pub(crate) limit: u64,
+}
+
+/// Adds the missing windows to `series`, which must have at least one.
 ///
-/// Without a lower bound windows start (descending: end) with the series' own first.
 ///
 /// # Errors
 /// [`QueryError::Buckets`] when there would be more than a query may have.
 pub(crate) fn fill(
     series: &CallSeries,
     plan: &FillPlan,
-    window: &Window,
-    range: TimeRange,
-    descending: bool,
-    limit: u64,
+    windows: ShownWindows<'_>,
 ) -> Result<CallSeries, QueryError> {
-    let (times_ns, rows) = dense(&series.times_ns, window, range, descending, limit)?;
+    let (times_ns, rows) = dense(&series.times_ns, windows)?;
     let beside = (series.beside.iter())
         .map(|column| column.as_ref().map(|column| gather_or_null(column, &rows)))
         .collect();
@@ -49,7 +59,7 @@ pub(crate) fn fill(
         FillPlan::Null => gather_or_null(&series.values, &rows),
         FillPlan::Previous => gather_or_null(&series.values, &last_before(&rows)),
         FillPlan::Value(value) => constant(&series.values, &rows, value),
-        FillPlan::Linear => linear(series, &times_ns, &rows, window.every_ns),
+        FillPlan::Linear => linear(series, &times_ns, &rows, windows.window.every_ns),
     };
     Ok(CallSeries { times_ns, values, beside })
 }
@@ -99,11 +109,9 @@ pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
 /// Times of all windows and, for each, its row in the series.
 fn dense(
     present_ns: &[i64],
-    window: &Window,
-    range: TimeRange,
-    descending: bool,
-    limit: u64,
+    windows: ShownWindows<'_>,
 ) -> Result<(Vec<i64>, Vec<Option<u32>>), QueryError> {
+    let ShownWindows { window, range, descending, limit } = windows;
     let last_ns = range.end_ns.saturating_sub(1);
     let bounded = range.start_ns > MIN_TIME_NS;
     let first_present = present_ns.first().copied().unwrap_or(range.start_ns);
@@ -249,7 +257,8 @@ mod tests {
             if descending { (vec![40, 10], vec![7, 1]) } else { (vec![10, 40], vec![1, 7]) };
         let series =
             CallSeries { times_ns, values: Column::full(Integer(values)), beside: Vec::new() };
-        let series = fill(&series, &plan, &window, range, descending, 100).expect("few windows");
+        let windows = ShownWindows { window: &window, range, descending, limit: 100 };
+        let series = fill(&series, &plan, windows).expect("few windows");
         let value = |row| match series.values.get(row) {
             Some(FieldValue::Integer(value)) => Some(value),
             _ => None,

@@ -8,65 +8,78 @@ use crate::query::result::Values;
 
 #[derive(Debug)]
 pub(crate) struct MovingAverage {
-    window: usize,
-    floats: Sum<f64>,
-    integers: Sum<i64>,
-    unsigneds: Sum<u64>,
+    floats: RunningSum<f64>,
+    integers: RunningSum<i64>,
+    unsigneds: RunningSum<u64>,
 }
 
 /// The last values and their running sum, which drifts for floats as 1.x's does.
-#[derive(Debug, Default)]
-struct Sum<T> {
+#[derive(Debug)]
+struct RunningSum<T> {
+    /// How many values it is of.
+    window: usize,
     values: VecDeque<T>,
     sum: T,
 }
 
 impl MovingAverage {
     pub(crate) fn new(window: usize) -> Self {
-        Self { window, floats: Sum::default(), integers: Sum::default(), unsigneds: Sum::default() }
+        Self {
+            floats: RunningSum::new(window),
+            integers: RunningSum::new(window),
+            unsigneds: RunningSum::new(window),
+        }
     }
 }
 
-fn run<T: Copy>(
-    state: &mut Sum<T>,
-    window: usize,
-    piece: &Piece,
-    values: &[T],
-    replace: impl Fn(T, Option<T>, T) -> T,
-    real: impl Fn(T) -> f64,
-) -> Piece {
-    let (mut times_ns, mut results) = (Vec::new(), Vec::new());
-    for (&time, &value) in piece.times_ns.iter().zip(values) {
-        let oldest = if state.values.len() == window { state.values.pop_front() } else { None };
-        state.sum = replace(state.sum, oldest, value);
-        state.values.push_back(value);
-        if state.values.len() == window {
-            times_ns.push(time);
-            results.push(real(state.sum) / window as f64);
-        }
+impl<T: Copy + Default> RunningSum<T> {
+    fn new(window: usize) -> Self {
+        Self { window, values: VecDeque::new(), sum: T::default() }
     }
-    Piece { times_ns, values: Values::Float(results) }
+
+    /// The mean at each value that has enough before it. `replace` takes the oldest value out of
+    /// the sum, once there are enough, and the next one in.
+    fn means(
+        &mut self,
+        times_ns: &[i64],
+        values: &[T],
+        replace: impl Fn(T, Option<T>, T) -> T,
+        to_float: impl Fn(T) -> f64,
+    ) -> Piece {
+        let (mut shown_ns, mut means) = (Vec::new(), Vec::new());
+        for (&time_ns, &value) in times_ns.iter().zip(values) {
+            let is_full = self.values.len() == self.window;
+            let oldest = if is_full { self.values.pop_front() } else { None };
+            self.sum = replace(self.sum, oldest, value);
+            self.values.push_back(value);
+            if self.values.len() == self.window {
+                shown_ns.push(time_ns);
+                means.push(to_float(self.sum) / self.window as f64);
+            }
+        }
+        Piece { times_ns: shown_ns, values: Values::Float(means) }
+    }
 }
 
 impl Transformation for MovingAverage {
     fn push(&mut self, piece: &Piece) -> Piece {
-        let window = self.window;
+        let times_ns = &piece.times_ns;
         match &piece.values {
             Values::Float(values) => {
                 let replace = |sum, oldest: Option<f64>, new| sum - oldest.unwrap_or(0.0) + new;
-                run(&mut self.floats, window, piece, values, replace, |sum| sum)
+                self.floats.means(times_ns, values, replace, |sum| sum)
             }
             Values::Integer(values) => {
                 let replace = |sum: i64, oldest: Option<i64>, new| {
                     sum.wrapping_sub(oldest.unwrap_or(0)).wrapping_add(new)
                 };
-                run(&mut self.integers, window, piece, values, replace, |sum| sum as f64)
+                self.integers.means(times_ns, values, replace, |sum| sum as f64)
             }
             Values::Unsigned(values) => {
                 let replace = |sum: u64, oldest: Option<u64>, new| {
                     sum.wrapping_sub(oldest.unwrap_or(0)).wrapping_add(new)
                 };
-                run(&mut self.unsigneds, window, piece, values, replace, |sum| sum as f64)
+                self.unsigneds.means(times_ns, values, replace, |sum| sum as f64)
             }
             _ => Piece::empty(FieldType::Float),
         }
