@@ -49,10 +49,11 @@
 //! | `browser` | – | the same, in one page |
 //! | `edge` | – | the only async code: fetch, alarms, SQLite, secrets |
 //!
-//! Who may use whom is a table in `tests/it/tidy/mod.rs`, checked by every test run. Formats have pages
-//! of their own: [`batch`] (frame), [`wal`], [`segment`], [`protocol`]. Why it is built so, path by
-//! path, is in `docs/design/README.md`: `write-path.md`, `query-path.md`, `shard-store.md`,
-//! `groups-and-splits.md`, `deletes.md`, `access.md`, `local-runtime.md`, `threats.md`.
+//! Who may use whom is a table in `tests/it/tidy/mod.rs`, checked by every test run. Formats have
+//! pages of their own: [`batch`] (frame), [`wal`], [`segment`], [`protocol`]. Why it is built so,
+//! path by path, is in `docs/design/README.md`: `write-path.md`, `query-path.md`,
+//! `shard-store.md`, `groups-and-splits.md`, `deletes.md`, `access.md`, `local-runtime.md`,
+//! `threats.md`.
 //!
 //! # Where to look first
 //!
@@ -63,7 +64,7 @@
 //! | status and body of an error | `api/error.rs` |
 //! | a limit: default; name and bounds | `model/limits.rs`; `model/limit.rs` |
 //! | any other setting | `api/settings.rs` |
-//! | who a caller is; what they need | `api/auth.rs`, `route/identify/mod.rs`; `route/privileges.rs` |
+//! | who a caller is; what they need | `api/auth.rs`, `route/identify/`; `route/privileges.rs` |
 //! | what a token may hold, and its limits | `api/tokens.rs`, `catalog/grants/mod.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
 //! | when a group splits; at which time | `database/tend.rs`; `shard/split.rs` |
@@ -71,7 +72,7 @@
 //! | the syntax of a statement | the file of `influxql/` that is called like it |
 //! | what a statement but SELECT does | the file that `route/statement.rs` gives it to |
 //! | a function of InfluxQL | its row in `query/functions/` |
-//! | what needs all values of a window | `scan/whole.rs`; held by: `query/operators/whole.rs` |
+//! | what needs all values of a window | `scan/gathered/`; held by: `query/operators/gather.rs` |
 //! | what WHERE means; its time | `query/compile/predicate.rs`; `query/compile/time_range.rs` |
 //! | what compiling refuses | `query/compile/statement.rs`, `query/error.rs` |
 //! | what SHOW lists | `query/metadata/` |
@@ -79,7 +80,7 @@
 //! | how a number or time is printed | `response/number.rs`, `response/time.rs` |
 //! | when a shard flushes or merges | `shard/jobs.rs`; after which pause: `shard/pace.rs` |
 //! | how it does; what retention drops | `shard/flush.rs`, `compact.rs`; `retention.rs` |
-//! | what becomes of a job that fails | `shard/jobs.rs`; of a Database: `database/ddl.rs` |
+//! | what becomes of a job that fails | `shard/jobs.rs`; of a Database: `database/job.rs` |
 //! | when a continuous query is due | `protocol/continuous.rs` |
 //! | how rows lie in memory | `memtable/table.rs`; their values: `batch/slabs.rs` |
 //! | which codec a column has | `batch/column_bytes.rs`; its bytes: `codec/` |

@@ -1,6 +1,9 @@
 //! A job is work on a database that takes messages to other objects: opening a policy, splitting a
-//! group, dropping what is gone. This file has the jobs as their rows keep them; [`super::push`]
-//! has the messages of each, [`super::publish`] what it changes at its end.
+//! group, dropping what is gone. It is stored, pushed to every shard that it concerns, published
+//! and acknowledged (PROTOCOL.md rule 2), and every push may be repeated.
+//!
+//! This file has the jobs as their rows keep them; [`super::push`] has the messages of each,
+//! [`super::publish`] what it changes at its end.
 
 use serde::{Deserialize, Serialize};
 
