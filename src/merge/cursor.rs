@@ -10,6 +10,9 @@ use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
+/// Sources of one merge. Each holds the times of a page and a column, at 40 KB together 2.6 MB.
+pub const CURSORS_MAX: usize = 64;
+
 /// Field columns and their types, ascending by id.
 pub type Columns = Rc<[(ColumnId, FieldType)]>;
 

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use super::cursor::{CURSORS_MAX, Columns, Direction, PageKeys, ReadError, SeriesCursor};
 use super::join::join;
 use super::key::SeriesKey;
 use super::overlay::overlay;
@@ -12,9 +12,6 @@ use crate::batch::column::Column;
 use crate::model::ids::ColumnId;
 use crate::model::sorted;
 use crate::model::time::TimeRange;
-
-/// Sources of one merge. Each holds the times of a page and a column, at 40 KB together 2.6 MB.
-pub const CURSORS_MAX: usize = 64;
 
 /// A merge of cursors of one direction.
 ///

@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use super::cursor::{Columns, Direction, PageKeys};
-use super::kway::CURSORS_MAX;
+use super::cursor::{CURSORS_MAX, Columns, Direction, PageKeys};
 use crate::model::ids::ColumnId;
 use crate::model::sorted;
 use crate::model::value::FieldType;

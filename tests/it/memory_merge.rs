@@ -4,9 +4,10 @@
 use std::rc::Rc;
 
 use tidemark::batch::column::{Column, Values};
+use tidemark::merge::cursor::CURSORS_MAX;
 use tidemark::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
 use tidemark::merge::key::SeriesKey;
-use tidemark::merge::kway::{CURSORS_MAX, Merge};
+use tidemark::merge::kway::Merge;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldType;

@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use self::vector::{Fields, Story, TYPES, VectorCursor, values};
 use super::condition::{Condition, Text};
-use super::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use super::cursor::{CURSORS_MAX, Columns, Direction, PageKeys, ReadError, SeriesCursor};
 use super::hide::{Hidden, Hide, Tombstone};
 use super::key::SeriesKey;
-use super::kway::{CURSORS_MAX, Merge};
+use super::kway::Merge;
 use super::picks::Picks;
 use super::sequences::{Extent, Sequences};
 use crate::batch::column::Column;
