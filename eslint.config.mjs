@@ -66,6 +66,6 @@ export default [
   // What these hand to the browser runs in its page.
   { files: ['tests/edge/console*.mjs'], languageOptions: { globals: globals.browser } },
   // Workers of the platform.
-  { files: ['src/**/*.js', 'benches/**/*.js', 'examples/**/*.js'], languageOptions: { globals: globals.serviceworker } },
+  { files: ['src/**/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js'], languageOptions: { globals: globals.serviceworker } },
   { files: ['scripts/**/*.mjs'], rules: { 'no-restricted-imports': ['error', { patterns: [packages] }] } },
 ];

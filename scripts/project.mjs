@@ -46,6 +46,12 @@ export function newNode() {
   );
 }
 
+/** npm as `[command, first arguments]`: started by it, its own file is known; else the one in the path. */
+export function npm() {
+  const file = process.env.npm_execpath;
+  return file ? /** @type {const} */ ([process.execPath, [file]]) : /** @type {const} */ (['npm', []]);
+}
+
 /** Programs of the npm packages, as argument lists for [newNode]. */
 export const wrangler = at('node_modules', 'wrangler', 'bin', 'wrangler.js');
 

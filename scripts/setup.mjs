@@ -9,7 +9,7 @@ import { consolePage } from './console.mjs';
 import { buildEngine, buildWorker } from './modules.mjs';
 import { prebuilt } from './prebuilt.mjs';
 import { must, run } from './processes.mjs';
-import { at, lockedCrate, newNode, Sentence, toolRoot } from './project.mjs';
+import { at, lockedCrate, newNode, npm, Sentence, toolRoot } from './project.mjs';
 import { fingerprint, step } from './steps.mjs';
 
 const wasmTarget = 'wasm32-unknown-unknown';
@@ -20,9 +20,7 @@ export async function packages() {
   // Inside node_modules, so that removing the folder removes the stamp.
   const stamp = 'node_modules/.tidemark-stamp';
   await step('npm packages', { stamp, inputs, outputs: [] }, async () => {
-    // Started by npm, its own file is known; otherwise the one in the path has to do.
-    const npm = process.env.npm_execpath;
-    const [command, first] = npm ? [process.execPath, [npm]] : ['npm', []];
+    const [command, first] = npm();
     const flags = ['ci', '--include=dev', '--include=optional', '--loglevel=error'];
     await must('Installing the npm packages', command, [...first, ...flags]);
     await untilRunnable(newNode());

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 
 import { tidemark } from './harness.mjs';
 import { shardOf, xxh64 } from './routing_hash.mjs';
+import { installed, served } from './served.mjs';
 
 const rounds = 10;
 const writers = 8;
@@ -100,13 +101,20 @@ test('the second routing hash agrees with the golden values', () => {
   assert.equal(xxh64(Buffer.from('')), 0xef46db3751d8e999n);
 });
 
-for (const shards of [1, 4]) {
-  const name = `${rounds} kills with ${shards} shard(s) lose nothing that was acknowledged`;
+/** How the server runs that is killed: by wrangler, or by `tidemark serve`. */
+const kinds = [
+  { shards: 1, by: 'wrangler', start: tidemark },
+  { shards: 4, by: 'wrangler', start: tidemark },
+  { shards: 4, by: 'tidemark serve', start: async (t, options) => served(t, { ...options, install: await installed(t) }) },
+];
+
+for (const { shards, by, start } of kinds) {
+  const name = `${rounds} kills of ${by} with ${shards} shard(s) lose nothing that was acknowledged`;
   test(name, { timeout: 300_000 }, async (t) => {
     const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
     t.diagnostic(`SEED=${seed}`);
     const draw = random(seed);
-    const server = await tidemark(t, { vars: { DEFAULT_SHARDS: String(shards) } });
+    const server = await start(t, { vars: { DEFAULT_SHARDS: String(shards) } });
     await server.query('CREATE DATABASE killed');
     const ledger = [];
     const sequences = Array.from({ length: writers }, () => ({ value: 0 }));

@@ -1,24 +1,51 @@
 // Reads a file of `influx_inspect export` or `influx -import`, plain or gzip, or bare line protocol.
 
 import { createReadStream } from 'node:fs';
+import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+
+/** What a gzip file begins with. */
+const gzipMagic = Buffer.from([0x1f, 0x8b]);
+
+/** The bytes of `source` as they come; `count.bytes` grows with them. */
+async function* counted(source, count) {
+  for await (const piece of source) {
+    count.bytes += piece.length;
+    yield piece;
+  }
+}
+
+/** The bytes of a file, or of standard input for `-`, inflated if they are gzip. */
+async function plainBytes(path, count) {
+  const pieces = counted(path === '-' ? process.stdin : createReadStream(path), count);
+  let head = Buffer.alloc(0);
+  while (head.length < gzipMagic.length) {
+    const { value, done } = await pieces.next();
+    if (done) break;
+    head = Buffer.concat([head, value]);
+  }
+  const all = Readable.from(
+    (async function* () {
+      yield head;
+      yield* pieces;
+    })(),
+  );
+  if (!head.subarray(0, gzipMagic.length).equals(gzipMagic)) return all;
+  const inflated = createGunzip();
+  all.on('error', (error) => inflated.destroy(error));
+  return all.pipe(inflated);
+}
 
 /** The lines of a file as text; `count.bytes` is how much of the file was read for them. */
 async function* textLines(path, count) {
-  const head = createReadStream(path, { start: 0, end: 1 });
-  const magic = Buffer.concat(await head.toArray());
-  const file = createReadStream(path);
-  file.on('data', (piece) => (count.bytes += piece.length));
-  const packed = magic[0] === 0x1f && magic[1] === 0x8b;
-  const text = packed ? file.pipe(createGunzip()) : file;
-  file.on('error', (error) => text.destroy(error));
-  text.setEncoding('utf8');
+  const decoder = new TextDecoder();
   let rest = '';
-  for await (const piece of text) {
-    const parts = (rest + piece).split('\n');
-    rest = parts.pop();
+  for await (const piece of await plainBytes(path, count)) {
+    const parts = (rest + decoder.decode(piece, { stream: true })).split('\n');
+    rest = parts.pop() ?? '';
     yield* parts;
   }
+  rest += decoder.decode();
   if (rest !== '') yield rest;
 }
 

@@ -1,0 +1,67 @@
+// tidemark export: a database as line protocol.
+
+import { createWriteStream, renameSync, rmSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+
+import { Sentence } from '../lib/command.mjs';
+import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
+
+/** The parameters of /api/v3/export. @param {Record<string, any>} options */
+function searchOf({ database, policy, measurement, start, end }) {
+  const given = { db: database, rp: policy, measurement, start, end };
+  return new URLSearchParams(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+/** Where the lines begin to belong, as `tidemark import` reads it. */
+const head = ({ database, policy }) =>
+  `# DML\n# CONTEXT-DATABASE: ${database}\n${policy ? `# CONTEXT-RETENTION-POLICY: ${policy}\n` : ''}`;
+
+async function* linesOf(options, body) {
+  yield head(options);
+  yield* body;
+}
+
+/** @type {import('../lib/command.mjs').Command} */
+export default {
+  summary: 'writes a database as line protocol',
+  usage: '--database DB [--out FILE] …',
+  about: `
+What it writes is read by \`tidemark import\` and by \`influx -import\`: types, escapes and nanoseconds are
+kept. It needs the right to read. An export that breaks off leaves no file.
+
+${connectionHelp}`,
+  options: {
+    database: { value: 'DB', help: 'which one' },
+    policy: { value: 'NAME', help: 'of this retention policy instead of the default one' },
+    measurement: { value: 'NAME', help: 'of this measurement alone' },
+    start: { value: 'TIME', help: 'from here on: nanoseconds or RFC 3339' },
+    end: { value: 'TIME', help: 'up to here, which is left out' },
+    out: { value: 'FILE', help: 'where to; gzip if it ends with .gz; otherwise standard output' },
+    ...connectionOptions,
+  },
+  examples: [
+    ['tidemark export --database plant --out plant.lp.gz', 'a copy to keep'],
+    ['tidemark export --database plant --measurement air --start 2026-01-01T00:00:00Z', 'one measurement of this year, to look at'],
+  ],
+  async run(options, words) {
+    if (words.length > 0 || !options.database) throw new Sentence('Which database? Use --database NAME.');
+    const { out } = options;
+    const connection = new Connection(options);
+    const response = await connection.must(`/api/v3/export?${searchOf(options)}`);
+    const lines = Readable.from(linesOf(options, response.body));
+    // Under its name only once it is whole.
+    const part = `${out}.part`;
+    try {
+      if (!out) return await pipeline(lines, process.stdout, { end: false });
+      const file = createWriteStream(part);
+      await (out.endsWith('.gz') ? pipeline(lines, createGzip(), file) : pipeline(lines, file));
+      renameSync(part, out);
+    } catch (error) {
+      if (error.code === 'EPIPE') return 0;
+      if (out) rmSync(part, { force: true });
+      throw new Sentence(`The export broke off: ${error.cause?.message ?? error.message}.`);
+    }
+  },
+};

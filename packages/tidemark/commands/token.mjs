@@ -1,0 +1,82 @@
+// tidemark token: makes, lists and revokes tokens of single databases.
+
+import { Incomplete, Sentence } from '../lib/command.mjs';
+import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
+import { printTable } from '../lib/table.mjs';
+
+const path = '/api/v3/enterprise/configure/token';
+const secondsOf = { m: 60, h: 3_600, d: 86_400, w: 604_800 };
+
+/** `30d` as seconds. */
+function seconds(text) {
+  const [, count, unit] = /^(\d+)([mhdw])$/.exec(text) ?? [];
+  if (unit === undefined) throw new Sentence(`"${text}" is no duration: --expires is like 12h, 30d or 52w.`);
+  return Number(count) * secondsOf[unit];
+}
+
+function permissionsOf({ database, read, write }) {
+  if (!database) throw new Sentence('For which database? Use --database NAME, NAME/POLICY, or \'*\' for all of them.');
+  const actions = [...(read ? ['read'] : []), ...(write ? ['write'] : [])];
+  if (actions.length === 0) throw new Sentence('What may it do? Use --read, --write, or both.');
+  return [{ resource_type: 'db', resource_identifier: [database], actions }];
+}
+
+async function create(connection, name, options) {
+  const body = JSON.stringify({
+    token_name: name,
+    permissions: permissionsOf(options),
+    ...(options.expires && { expiry_secs: seconds(options.expires) }),
+  });
+  const headers = { 'Content-Type': 'application/json' };
+  const response = await connection.must(path, { method: 'POST', headers, body });
+  const { token } = await response.json();
+  // Alone on standard output, so that it can be put into a variable.
+  console.log(token);
+  console.error('This is the only time that it is shown.');
+}
+
+const may = ({ resource_identifier: [database], actions }) => `${actions.join(' and ')} ${database}`;
+
+async function list(connection) {
+  const response = await connection.must('/api/v3/configure/token');
+  const tokens = await response.json();
+  const rows = tokens.map(({ name, permissions, expiry }) => [name, permissions.map(may).join(', '), expiry ?? 'never']);
+  printTable(['name', 'may', 'expires'], rows);
+}
+
+async function revoke(connection, name) {
+  await connection.must(`/api/v3/configure/token?${new URLSearchParams({ token_name: name })}`, { method: 'DELETE' });
+  console.error(`${name} is revoked: within 10 seconds it is refused everywhere.`);
+}
+
+/** @type {import('../lib/command.mjs').Command} */
+export default {
+  summary: 'makes, lists and revokes tokens of single databases',
+  usage: 'create NAME --database DB [--read] [--write] [--expires 30d] | list | revoke NAME',
+  about: `
+A token is for one database, one of its retention policies, or all databases, to read, to write, or both.
+It is shown once, when it is made. This needs the admin token.
+
+${connectionHelp}`,
+  options: {
+    database: { value: 'DB', help: "what it is for: a database, DATABASE/POLICY, or '*'" },
+    read: { help: 'it may query and export' },
+    write: { help: 'it may write, and delete' },
+    expires: { value: 'TIME', help: 'for how long it is good, such as 12h, 30d or 52w; otherwise until it is revoked' },
+    ...connectionOptions,
+  },
+  examples: [
+    ['tidemark token create sensors --database plant --write', 'for what sends measurements'],
+    ['TIDEMARK_TOKEN=$(tidemark token create viewer --database plant --read --expires 30d)', 'into a variable'],
+    ['tidemark token revoke sensors', 'as soon as it is somewhere where it should not be'],
+  ],
+  async run(options, [what, name, ...more]) {
+    if (more.length > 0) throw new Sentence(`What is "${more[0]}"? See tidemark token --help.`);
+    if (what === undefined) throw new Incomplete();
+    const connection = new Connection(options);
+    if (what === 'list' && name === undefined) return list(connection);
+    if (what === 'create' && name) return create(connection, name, options);
+    if (what === 'revoke' && name) return revoke(connection, name);
+    throw new Sentence('Use create NAME, list, or revoke NAME. See tidemark token --help.');
+  },
+};

@@ -1,0 +1,80 @@
+// What workerd is told: its configuration language is Cap'n Proto's.
+
+import { relative } from 'node:path';
+
+/** The three kinds of object; the binding's name is the class's in capitals. */
+const objects = ['Catalog', 'Database', 'Shard'];
+
+/** A text as the language writes it. */
+const quoted = (text) => JSON.stringify(text);
+
+function moduleOf(folder, path) {
+  const name = path.split('/').at(-1);
+  const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
+  // By the way from the configuration: an absolute path would be looked for among the schemas.
+  return `(name = ${quoted(name)}, ${kind} = embed ${quoted(relative(folder, path))})`;
+}
+
+/** @param {Record<string, any>} options of [configuration] */
+function socketOf({ host, port, tls, folder }) {
+  const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const about = `name = "http", address = ${quoted(address)}, service = "front"`;
+  if (!tls) return `(${about}, http = ())`;
+  const [key, certificates] = [tls.key, tls.cert].map((path) => `embed ${quoted(relative(folder, path))}`);
+  const keypair = `keypair = (privateKey = ${key}, certificateChain = ${certificates})`;
+  return `(${about}, https = (options = (), tlsOptions = (${keypair})))`;
+}
+
+/**
+ * The configuration of one server, to be written into `folder`.
+ *
+ * `built` is the folder of the Worker's modules, `site` that of the console, `front` the module that
+ * stands before both, `stored` where the objects' files are. `variables` are names of variables of the
+ * environment, which are bound by their names, so that no secret is written down. `paths` are the
+ * paths that the Worker answers. `day` is its compatibility date. `host` and `port` are where it listens,
+ * `tls` the files of its key and certificates, or null.
+ *
+ * @param {Record<string, any>} options
+ */
+export function configuration({ folder, built, site, front, stored, variables, paths, day, ...socket }) {
+  const modules = ['index.js', 'index_bg.wasm'].map((name) => moduleOf(folder, `${built}/${name}`));
+  const namespaces = objects.map((name) =>
+    `(className = "${name}", uniqueKey = "tidemark-${name}", enableSql = true)`);
+  const bindings = [
+    ...objects.map((name) => `(name = "${name.toUpperCase()}", durableObjectNamespace = "${name}")`),
+    ...variables.map((name) => `(name = ${quoted(name)}, fromEnvironment = ${quoted(name)})`),
+  ];
+  return `# Written by \`tidemark serve\` at each start.
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  sockets = [${socketOf({ folder, ...socket })}],
+  services = [
+    (name = "front", worker = .front),
+    (name = "database", worker = .database),
+    (name = "site", disk = (path = ${quoted(site)})),
+    (name = "stored", disk = (path = ${quoted(stored)}, writable = true)),
+  ],
+);
+
+const front :Workerd.Worker = (
+  compatibilityDate = "${day}",
+  modules = [${moduleOf(folder, front)}],
+  bindings = [
+    (name = "DATABASE", service = "database"),
+    (name = "SITE", service = "site"),
+    (name = "PATHS", json = ${quoted(JSON.stringify(paths))}),
+  ],
+);
+
+const database :Workerd.Worker = (
+  compatibilityDate = "${day}",
+  modules = [${modules.join(', ')}],
+  bindings = [
+    ${bindings.join(',\n    ')},
+  ],
+  durableObjectNamespaces = [${namespaces.join(', ')}],
+  durableObjectStorage = (localDisk = "stored"),
+);
+`;
+}

@@ -1,0 +1,77 @@
+// The commands: which one a line names, its help, and how it ends.
+
+import { readFileSync } from 'node:fs';
+
+import { helpOf, Incomplete, optionsOf, Sentence } from './command.mjs';
+
+/** In the order in which somebody new meets them; each is loaded only when it is asked for. */
+const commands = {
+  serve: () => import('../commands/serve.mjs'),
+  query: () => import('../commands/query.mjs'),
+  import: () => import('../commands/import.mjs'),
+  export: () => import('../commands/export.mjs'),
+  token: () => import('../commands/token.mjs'),
+};
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+
+async function overview() {
+  const rows = await Promise.all(
+    Object.entries(commands).map(async ([name, load]) => `  ${name.padEnd(8)}  ${(await load()).default.summary}`),
+  );
+  return `Tidemark ${version}, an InfluxDB-compatible time-series database.
+
+usage: tidemark COMMAND …
+
+${rows.join('\n')}
+
+tidemark COMMAND --help tells what each takes. To begin:
+
+  npx tidemark serve                      # leave it running
+  npx tidemark query 'CREATE DATABASE demo'
+  echo 'weather,city=Oslo temperature=12.5' | npx tidemark import --database demo -
+  npx tidemark query --database demo 'SELECT * FROM weather'
+`;
+}
+
+async function chosen(words) {
+  const [first, ...rest] = words;
+  if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
+    // `tidemark help serve` is what some are used to.
+    if (first === 'help' && rest[0] in commands) return chosen([rest[0], '--help']);
+    process.stdout.write(await overview());
+    return 0;
+  }
+  if (first === '--version' || first === '-v') {
+    console.log(version);
+    return 0;
+  }
+  if (!Object.hasOwn(commands, first)) {
+    const known = Object.keys(commands).join(', ');
+    throw new Sentence(`There is no command "${first}": choose one of ${known}, or see tidemark --help.`);
+  }
+  const { default: command } = await commands[first]();
+  const { options, positionals } = optionsOf(first, command, rest);
+  if (options.help) {
+    process.stdout.write(helpOf(first, command));
+    return 0;
+  }
+  try {
+    return await command.run(options, positionals);
+  } catch (error) {
+    if (!(error instanceof Incomplete)) throw error;
+    process.stderr.write(helpOf(first, command));
+    return 1;
+  }
+}
+
+/** Runs the command that `words` name and resolves to the exit code. */
+export async function main(words) {
+  try {
+    return (await chosen(words)) ?? 0;
+  } catch (error) {
+    if (!(error instanceof Sentence)) throw error;
+    console.error(error.message);
+    return 1;
+  }
+}

@@ -1,0 +1,124 @@
+// The shell of `tidemark query`: lines of InfluxQL with a history and completion.
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import { resultsOf } from './answer.mjs';
+
+/** Lines that are remembered. */
+const historyLinesMax = 1_000;
+
+/** What a line begins with, what may follow, and the shell's own words. */
+const keywords = (
+  'SELECT FROM WHERE GROUP BY ORDER LIMIT SLIMIT OFFSET SOFFSET DESC AND OR INTO fill time now() ' +
+  'SHOW DATABASES MEASUREMENTS SERIES FIELD TAG KEYS VALUES WITH KEY RETENTION POLICIES SHARDS STATS USERS ' +
+  'CREATE DROP DATABASE DELETE ALTER POLICY DURATION REPLICATION DEFAULT ON EXPLAIN ANALYZE ' +
+  'mean( count( sum( min( max( first( last( median( percentile( derivative( difference( distinct( ' +
+  'use format exit help'
+).split(' ');
+
+const help = `use DB        asks this database from now on
+format NAME   shows answers as table, csv or json
+exit          ends; so does Ctrl-D
+Everything else is InfluxQL. Tab completes words, databases, measurements and their fields.`;
+
+const historyFile = () =>
+  join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'tidemark', 'history');
+
+function readHistory() {
+  const file = historyFile();
+  return existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean) : [];
+}
+
+/** What is typed may name passwords: nobody else may read it, and such lines are not remembered. */
+function writeHistory(lines) {
+  const file = historyFile();
+  const kept = lines.filter((line) => !/password/i.test(line)).slice(0, historyLinesMax);
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(file, kept.map((line) => `${line}\n`).join(''), { mode: 0o600 });
+  } catch {
+    // A history that cannot be kept is no reason to stop.
+  }
+}
+
+/** Names in a database for completion, asked for once and again when they are no longer right. */
+class Names {
+  constructor(connection) {
+    this.connection = connection;
+    this.forget();
+  }
+
+  forget() {
+    /** @type {Promise<string[]> | null} */
+    this.known = null;
+  }
+
+  async #column(q, db) {
+    const response = await this.connection.query(q, { db });
+    const series = resultsOf(await response.text()).flatMap((result) => result.series ?? []);
+    return series.flatMap(({ values = [] }) => values.map(([name]) => String(name)));
+  }
+
+  async #ask(db) {
+    const wanted = ['SHOW DATABASES', ...(db ? ['SHOW MEASUREMENTS', 'SHOW FIELD KEYS', 'SHOW TAG KEYS'] : [])];
+    const all = await Promise.all(wanted.map((q) => this.#column(q, db)));
+    return [...new Set(all.flat())].sort();
+  }
+
+  of(db) {
+    this.known ??= this.#ask(db).catch(() => []);
+    return this.known;
+  }
+}
+
+/** Words that the last one of `line` may become. */
+export function completions(line, names) {
+  const [last] = /[^\s,()"']*$/.exec(line) ?? [''];
+  const folded = last.toLowerCase();
+  const found = [...names, ...keywords].filter((word) => word.toLowerCase().startsWith(folded));
+  return [last === '' ? [] : found, last];
+}
+
+/**
+ * Reads lines until the end. `state` is `{ db, format }` and changes; `show(q)` asks and prints, and
+ * rejects with what is said to the user.
+ */
+export async function shell({ connection, state, show }) {
+  const names = new Names(connection);
+  const completer = (line, answer) =>
+    names.of(state.db).then((known) => answer(null, completions(line, known)), () => answer(null, [[], line]));
+  const reader = createInterface({
+    input: process.stdin,
+    output: process.stdout,
+    completer,
+    history: readHistory(),
+    historySize: historyLinesMax,
+    removeHistoryDuplicates: true,
+  });
+  reader.on('history', writeHistory);
+  const prompt = () => {
+    reader.setPrompt(`${state.db || 'tidemark'}> `);
+    reader.prompt();
+  };
+  console.log(`Connected to ${connection.url}. help tells more.`);
+  prompt();
+  for await (const line of reader) {
+    const text = line.trim().replace(/;$/, '');
+    const [word, argument] = text.split(/\s+/, 2);
+    if (word === 'exit' || word === 'quit') break;
+    else if (word === 'help') console.log(help);
+    else if (word.toLowerCase() === 'use' && argument) {
+      state.db = argument.replace(/^"(.*)"$/, '$1');
+      names.forget();
+    } else if (word === 'format' && ['table', 'csv', 'json'].includes(argument)) state.format = argument;
+    else if (text !== '') {
+      await show(text).catch((error) => console.error(error.message));
+      if (/^(create|drop|delete|alter)\b/i.test(text)) names.forget();
+    }
+    prompt();
+  }
+  reader.close();
+}

@@ -1,0 +1,31 @@
+// Rows as a table for people to read.
+
+/** Characters that would move the cursor or the columns, as JSON spells them. */
+const unprintable = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
+
+const shown = (value) => {
+  if (value === null || value === undefined) return '';
+  return String(value).replace(unprintable, (found) => JSON.stringify(found).slice(1, -1));
+};
+
+/** Lines of a table with a head; numbers stand at the right. */
+export function tableLines(head, rows) {
+  const cells = [head, ...rows].map((row) => row.map(shown));
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => [...row[column]].length)));
+  const isNumber = (value) => value === null || typeof value === 'number' || typeof value === 'bigint';
+  const isNumeric = head.map((_, column) => rows.length > 0 && rows.every((row) => isNumber(row[column])));
+  const line = (row) =>
+    row
+      .map((text, column) => {
+        const space = ' '.repeat(widths[column] - [...text].length);
+        return isNumeric[column] ? space + text : text + space;
+      })
+      .join('  ')
+      .trimEnd();
+  const [first, ...rest] = cells;
+  return [line(first), line(widths.map((width) => '-'.repeat(width))), ...rest.map(line)];
+}
+
+export function printTable(head, rows) {
+  for (const line of tableLines(head, rows)) console.log(line);
+}

@@ -1,0 +1,46 @@
+// npm run package: the npm package `tidemark`, for those who have Node alone. What is in
+// packages/tidemark, with the built modules, the console, and what of wrangler.toml and of the Worker's
+// settings `tidemark serve` has to know.
+
+import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { settings } from './dev-server.mjs';
+import { endAllOnSignals, must } from './processes.mjs';
+import { at, finishWith, npm } from './project.mjs';
+import { everything } from './setup.mjs';
+
+const staging = at('.cache', 'package');
+
+/** What `tidemark serve` reads. */
+async function about() {
+  const { parse } = await import('smol-toml');
+  const { compatibility_date: day, assets } = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));
+  return { day, paths: assets.run_worker_first, settings };
+}
+
+/** Makes the tarball in `folder`, of what is built, and resolves to its path. */
+export async function packPackage(folder) {
+  rmSync(staging, { recursive: true, force: true });
+  cpSync(at('packages', 'tidemark'), staging, { recursive: true });
+  const built = join(staging, 'built');
+  mkdirSync(built);
+  for (const name of ['index.js', 'index_bg.wasm']) copyFileSync(at('build', name), join(built, name));
+  cpSync(at('dist'), join(built, 'site'), { recursive: true });
+  writeFileSync(join(built, 'about.json'), `${JSON.stringify(await about(), null, 1)}\n`);
+  for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(at(name), join(staging, name));
+  const [command, first] = npm();
+  const asked = [...first, 'pack', staging, '--pack-destination', folder, '--json', '--loglevel=error'];
+  const [{ filename }] = JSON.parse(await must('Packing', command, asked, { quiet: true }));
+  return join(folder, filename);
+}
+
+/** Whether this file is the program, and not a part of another. */
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  endAllOnSignals();
+  await finishWith(async () => {
+    await everything();
+    console.log(`- ${await packPackage(at('.cache'))}`);
+  });
+}

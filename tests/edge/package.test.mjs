@@ -1,0 +1,263 @@
+// The npm package as somebody new uses it: installed from its tarball, data in and out, stopped and
+// started again.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { get } from 'node:http';
+import { request } from 'node:https';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
+
+import { parse as toml } from 'smol-toml';
+
+import { freePort } from '../../scripts/dev-server.mjs';
+import { at } from '../../scripts/project.mjs';
+import { has, token } from './harness.mjs';
+import { installed, programIn, served, Served, tidemarkProgram } from './served.mjs';
+
+const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
+
+test('all packages have one version, and run the workerd that is tested', () => {
+  const { version, dependencies } = json('packages/tidemark/package.json');
+  assert.equal(version, json('package.json').version);
+  assert.equal(version, toml(readFileSync(at('Cargo.toml'), 'utf8')).package.version);
+  for (const [name, wanted] of Object.entries(dependencies)) {
+    assert.equal(wanted, json(`node_modules/${name}/package.json`).version, name);
+  }
+});
+
+test('tidemark', async (t) => {
+  const install = await installed(t);
+
+  await t.test('it says what it can do, and teaches each command', async () => {
+    const { code, output } = await tidemarkProgram(install, ['--help']);
+    assert.equal(code, 0);
+    for (const name of ['serve', 'query', 'import', 'export', 'token']) {
+      assert.match(output, new RegExp(`^  ${name} +\\w`, 'm'));
+      const taught = await tidemarkProgram(install, [name, '--help']);
+      assert.equal(taught.code, 0);
+      assert.match(taught.output, new RegExp(`^usage: tidemark ${name} `, 'm'));
+      assert.match(taught.output, /^Examples:$/m);
+    }
+    const { code: wrong, said } = await tidemarkProgram(install, ['sreve']);
+    assert.deepEqual([wrong, said.includes('There is no command "sreve": choose one of serve, ')], [1, true]);
+    const option = await tidemarkProgram(install, ['serve', '--prot', '1']);
+    assert.deepEqual([option.code, option.said.includes("Unknown option '--prot'")], [1, true], option.said);
+    const files = readdirSync(join(install, 'node_modules', 'tidemark'));
+    for (const name of ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'built']) assert.ok(files.includes(name), name);
+  });
+
+  await t.test('data goes in and out, and is there after a stop and a start', () => inAndOut(t, install));
+  await t.test('the shell completes, remembers, and goes on after an error', (sub) => typed(sub, install));
+  await t.test('the console is beside the API, and nothing else is', () => beside(t, install));
+  await t.test('passwords are guessed by addresses, not by connections', () => guessed(t, install));
+  await t.test('a crash is mended, and two servers never share a folder', () => crashed(t, install));
+  await t.test('it serves TLS, on any address', (sub) => secured(sub, install));
+});
+
+async function inAndOut(t, install) {
+  const server = await served(t, { install });
+  const env = { TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
+  const run = async (words, input = '', more = {}) => {
+    const done = await tidemarkProgram(install, words, { input, env: { ...env, ...more } });
+    assert.equal(done.code, 0, `${words}: ${done.output}${done.said}`);
+    return done.output;
+  };
+  await run(['query', 'CREATE DATABASE demo']);
+  const lines = 'weather,city=Oslo temperature=12.5,n=9007199254740993i 1000000001\nweather,city=Rome temperature=19.25,note="a\nb" 2000000000\n';
+  await run(['import', '--database', 'demo', '-'], lines);
+  const query = ['query', '--database', 'demo', 'SELECT * FROM weather; SHOW TAG KEYS'];
+  const table = `weather
+time                            city                 n  note  temperature
+------------------------------  ----  ----------------  ----  -----------
+1970-01-01T00:00:01.000000001Z  Oslo  9007199254740993               12.5
+1970-01-01T00:00:02Z            Rome                    a\\nb        19.25
+
+weather
+tagKey
+------
+city
+`;
+  assert.equal(await run(query), table);
+  assert.equal(await run(['query', '--database', 'demo'], 'SELECT * FROM weather; SHOW TAG KEYS'), table);
+  const csv = ['query', '--database', 'demo', '--format', 'csv', '--epoch', 's', 'SELECT temperature FROM weather'];
+  assert.equal(await run(csv), 'name,tags,time,temperature\nweather,,1,12.5\nweather,,2,19.25\n');
+  const failed = await tidemarkProgram(install, ['query', 'SELECT'], { env });
+  assert.equal(failed.code, 1);
+  assert.match(failed.said, /^The server answered 400: error parsing query: found EOF/);
+
+  const out = join(server.folder, 'demo.lp.gz');
+  await run(['export', '--database', 'demo', '--out', out]);
+  assert.match(gunzipSync(readFileSync(out)).toString(), /^# DML\n# CONTEXT-DATABASE: demo\nweather,/);
+  assert.ok(!existsSync(`${out}.part`));
+  await run(['query', 'DROP DATABASE demo']);
+  await run(['import', out]);
+  assert.equal(await run(query), table);
+
+  const made = (await run(['token', 'create', 'sensors', '--database', 'demo', '--write', '--expires', '30d'])).trim();
+  await run(['import', '--database', 'demo', '-'], 'weather,city=Bern temperature=3 3000000000\n', { TIDEMARK_TOKEN: made });
+  const reading = await tidemarkProgram(install, query, { env: { ...env, TIDEMARK_TOKEN: made } });
+  assert.equal(reading.code, 1, 'it may only write');
+  assert.match(await run(['token', 'list']), /^sensors +write demo +20/m);
+  await run(['token', 'revoke', 'sensors']);
+  assert.doesNotMatch(await run(['token', 'list']), /^sensors/m);
+
+  const before = await run(query);
+  assert.match(before, /Bern/);
+  server.server.child.kill('SIGTERM');
+  assert.equal((await server.server.child.ended).code, 0, server.log);
+  assert.equal(server.events().at(-1).event, 'stopped');
+  await server.start();
+  assert.equal(await run(query), before);
+}
+
+/** The shell at a terminal: `type(keys)` types them, `shows(pattern)` waits for what stands there. */
+async function typed(t, install) {
+  if (!has(t, 'script')) return;
+  const server = await served(t, { install });
+  await server.query('CREATE DATABASE demo');
+  await server.mustWrite('weather,city=Oslo temperature=12.5 1', { db: 'demo' });
+  const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token, XDG_STATE_HOME: server.folder, TERM: 'xterm' };
+  const shell = spawn('script', ['-qfec', `${programIn(install)} query --database demo`, '/dev/null'], { env });
+  t.after(() => shell.kill('SIGKILL'));
+  const ended = once(shell, 'exit');
+  let screen = '';
+  shell.stdout.on('data', (piece) => (screen += piece));
+  const shows = async (pattern) => {
+    for (let triesLeft = 200; !pattern.test(screen); triesLeft -= 1) {
+      assert.ok(triesLeft > 0, `${pattern}: ${screen}`);
+      await sleep(50);
+    }
+    screen = '';
+  };
+  const type = (keys) => shell.stdin.write(keys);
+  await shows(/demo> /);
+  // A tab in the middle of what is pasted completes nothing.
+  for (const [keys, completed] of [['sel', /SELECT/], [' * from wea', /ther/]]) {
+    type(keys);
+    await shows(new RegExp(keys.slice(-3)));
+    type('\t');
+    await shows(completed);
+  }
+  type('\r');
+  await shows(/Oslo +12\.5\r\n[^]*demo> /);
+  type('SELECT\r');
+  await shows(/found EOF[^]*demo> /);
+  type('format csv\rSELECT temperature FROM weather\r');
+  await shows(/weather,,\d+,12\.5[^]*demo> /);
+  type("CREATE USER u WITH PASSWORD 'secret words'\r");
+  await shows(/secret words[^]*demo> /);
+  type('exit\r');
+  assert.equal((await ended)[0], 0);
+  const history = readFileSync(join(server.folder, 'tidemark', 'history'), 'utf8');
+  assert.match(history, /^SELECT temperature FROM weather$/m);
+  assert.doesNotMatch(history, /secret words/);
+}
+
+async function beside(t, install) {
+  const server = await served(t, { install, vars: { LOG_REQUESTS: 'all' } });
+  const page = await fetch(`${server.url}/`);
+  assert.equal(page.headers.get('content-type'), 'text/html; charset=utf-8');
+  assert.match(page.headers.get('content-security-policy'), /^default-src 'none'/);
+  assert.equal(await page.text(), readFileSync(at('dist', 'index.html'), 'utf8'));
+  for (const [path, type] of [['/main.js', 'text/javascript; charset=utf-8'], ['/engine/tidemark_bg.wasm', 'application/wasm']]) {
+    const file = await fetch(`${server.url}${path}`);
+    assert.deepEqual([file.status, file.headers.get('content-type')], [200, type], path);
+    assert.deepEqual(Buffer.from(await file.arrayBuffer()), readFileSync(at('dist', path)));
+  }
+  for (const path of ['/_headers', '/nothing', '/engine', '/../data/token', '/%2e%2e/data/token', '/..%2fdata%2ftoken']) {
+    assert.equal((await fetch(`${server.url}${path}`)).status, 404, path);
+  }
+  assert.equal((await fetch(`${server.url}/`, { method: 'POST' })).status, 405);
+  assert.equal((await fetch(`${server.url}/query?q=SHOW+DATABASES`)).status, 401);
+  // A line of JSON for each request, and no word of the token.
+  await server.query('SHOW DATABASES');
+  for (let triesLeft = 100; !/"route":"\/query".*"status":200/.test(server.log); triesLeft -= 1) {
+    assert.ok(triesLeft > 0, server.log);
+    await sleep(50);
+  }
+  assert.ok(!server.log.includes(token));
+}
+
+/** One guesser stays one, whatever address it claims and however often it connects anew. */
+async function guessed(t, install) {
+  const server = await served(t, { install });
+  await server.query("CREATE USER someone WITH PASSWORD 'a long one'");
+  const guess = (password, claimed) =>
+    new Promise((resolve, reject) => {
+      const headers = { 'CF-Connecting-IP': claimed, Connection: 'close' };
+      const options = { port: server.port, path: '/query?q=SHOW+DATABASES', auth: `someone:${password}`, headers, agent: false };
+      get(options, (response) => (response.resume(), resolve(response.statusCode))).on('error', reject);
+    });
+  assert.equal(await guess('a long one', '10.0.0.1'), 200);
+  const statuses = [];
+  for (let n = 0; n < 25; n += 1) statuses.push(await guess(`wrong ${n}`, `10.0.1.${n}`));
+  assert.equal(statuses[0], 401);
+  assert.equal(statuses.at(-1), 429, String(statuses));
+}
+
+/** Ids of the processes that were started with `word`. */
+function processesWith(word) {
+  const hasIt = (pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(word);
+    } catch {
+      return false; // It ended meanwhile.
+    }
+  };
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter(hasIt);
+}
+
+async function crashed(t, install) {
+  const server = await served(t, { install });
+  await server.query('CREATE DATABASE kept');
+  await server.mustWrite('m v=1 1', { db: 'kept' });
+  const other = await tidemarkProgram(install, ['serve', '--port', String(await freePort()), '--data', join(server.folder, 'data')]);
+  assert.equal(other.code, 1);
+  assert.match(other.said, /is in use by another server/);
+  const again = await tidemarkProgram(install, ['serve', '--port', String(server.port), '--data', join(server.folder, 'other')]);
+  assert.match(again.said, /is in use: end what listens there, or choose another --port\.$/m);
+
+  const workerd = () => processesWith(join(server.folder, 'data', 'workerd.capnp'));
+  const [pid, ...more] = workerd();
+  assert.deepEqual(more, []);
+  process.kill(pid, 'SIGKILL');
+  for (let triesLeft = 200; !server.events().some(({ event }) => event === 'restarted'); triesLeft -= 1) {
+    assert.ok(triesLeft > 0, server.log);
+    await sleep(50);
+  }
+  assert.deepEqual(await server.rows('SELECT v FROM m', { db: 'kept', epoch: 'ns' }), [[1, 1]]);
+
+  // Whoever looks after it is killed, and workerd alone goes on: it still has the folder.
+  const gone = once(server.server.child, 'exit');
+  server.server.child.kill('SIGKILL');
+  await gone;
+  const left = new Served(server.folder, await freePort(), { install });
+  await assert.rejects(left.start(), /is in use by another server/);
+  const [orphan] = workerd();
+  process.kill(orphan, 'SIGKILL');
+  while (workerd().length > 0) await sleep(10);
+  await server.start();
+  assert.deepEqual(await server.rows('SELECT v FROM m', { db: 'kept', epoch: 'ns' }), [[1, 1]]);
+}
+
+async function secured(t, install) {
+  if (!has(t, 'openssl', ['version'])) return;
+  const [key, cert] = ['key.pem', 'cert.pem'].map((name) => join(install, name));
+  const asked = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=localhost', '-days', '2'];
+  execFileSync('openssl', [...asked, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  const half = await tidemarkProgram(install, ['serve', '--tls-cert', cert]);
+  assert.match(half.said, /^--tls-cert and --tls-key belong together/);
+  const server = await served(t, { install, words: ['--host', '0.0.0.0', '--tls-cert', cert, '--tls-key', key] });
+  assert.match(server.url, /^https:/);
+  const status = await new Promise((resolve, reject) => {
+    const options = { host: '127.0.0.1', port: server.port, path: '/ping', servername: 'localhost', ca: readFileSync(cert) };
+    request(options, (response) => (response.resume(), resolve(response.statusCode))).on('error', reject).end();
+  });
+  assert.equal(status, 204);
+  assert.equal(statSync(join(server.folder, 'data')).mode & 0o777, 0o700);
+}

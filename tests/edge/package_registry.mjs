@@ -1,0 +1,42 @@
+// A registry of npm packages that has what is installed in this repository: an installation that is
+// tried needs no network.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { at } from '../../scripts/project.mjs';
+
+/** What npm asks a registry about `name`: the one version that is here, if any is. */
+function document(name, url) {
+  const about = JSON.parse(readFileSync(at('node_modules', name, 'package.json'), 'utf8'));
+  const dist = { tarball: `${url}/-/${encodeURIComponent(name)}` };
+  return { name, 'dist-tags': { latest: about.version }, versions: { [about.version]: { ...about, dist } } };
+}
+
+/** The files of an installed package as a tarball. */
+function tarball(name, response) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-registry-'));
+  symlinkSync(at('node_modules', name), join(folder, 'package'));
+  const tar = spawn('tar', ['-C', folder, '-chf', '-', 'package'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  tar.stdout.pipe(response);
+  tar.once('close', () => rmSync(folder, { recursive: true }));
+}
+
+/** Serves it until the test `t` is over; resolves to its address. */
+export async function packageRegistry(t) {
+  const server = createServer((request, response) => {
+    const path = decodeURIComponent(request.url.slice(1));
+    try {
+      if (path.startsWith('-/')) return tarball(decodeURIComponent(path.slice(2)), response);
+      response.end(JSON.stringify(document(path, `http://127.0.0.1:${server.address().port}`)));
+    } catch {
+      response.writeHead(404).end('{}');
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  t.after(() => server.close());
+  return `http://127.0.0.1:${server.address().port}`;
+}

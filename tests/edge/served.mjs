@@ -1,0 +1,78 @@
+// The packed npm package, installed into an empty folder as its users do it, and its server.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { freePort } from '../../scripts/dev-server.mjs';
+import { packPackage } from '../../scripts/package.mjs';
+import { endGroup, must, startGroup } from '../../scripts/processes.mjs';
+import { npm } from '../../scripts/project.mjs';
+import { Tidemark, token } from './harness.mjs';
+import { packageRegistry } from './package_registry.mjs';
+
+/** A folder in which `npm install` put the packed package; resolves to its path. */
+export async function installed(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-installed-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const archive = await packPackage(folder);
+  writeFileSync(join(folder, 'package.json'), '{ "private": true }\n');
+  const registry = await packageRegistry(t);
+  const [command, first] = npm();
+  const flags = ['--registry', registry, '--cache', join(folder, '.npm'), '--ignore-scripts', '--no-audit', '--no-fund'];
+  await must('Installing the package', command, [...first, '--prefix', folder, 'install', ...flags, archive], { quiet: true });
+  return folder;
+}
+
+/** Where the program of an installed package is. */
+export const programIn = (folder) => join(folder, 'node_modules', '.bin', 'tidemark');
+
+/** Runs `tidemark WORDS…` to its end: `{ code, output, said }`. */
+export function tidemarkProgram(folder, words, { input = '', env = {} } = {}) {
+  const child = spawn(programIn(folder), words, { cwd: folder, env: { ...process.env, ...env } });
+  const texts = { output: '', said: '' };
+  child.stdout.on('data', (piece) => (texts.output += piece));
+  child.stderr.on('data', (piece) => (texts.said += piece));
+  child.stdin.end(input);
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...texts })));
+}
+
+/** A server of `tidemark serve`: as [Tidemark], of which `options` are `vars`, `words` and `install`. */
+export class Served extends Tidemark {
+  async start() {
+    const { vars = {}, words = [], install } = this.options;
+    const env = { ...process.env, ADMIN_TOKEN: token, LOG_REQUESTS: 'none', ...vars };
+    const line = ['serve', '--port', String(this.port), '--data', join(this.folder, 'data'), ...words];
+    const child = startGroup(programIn(install), line, { cwd: this.folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.server = { child, stop: () => endGroup(child) };
+    this.log = '';
+    await new Promise((resolve, reject) => {
+      const take = (piece) => {
+        this.log += piece;
+        const started = this.events().find(({ event }) => event === 'started');
+        if (started) resolve((this.url = started.url));
+      };
+      child.stdout.on('data', take);
+      child.stderr.on('data', take);
+      child.ended.then(() => reject(new Error(`it ended: ${this.log}`)));
+    });
+  }
+
+  /** What it has logged; what is no line of JSON is left out. */
+  events() {
+    return this.log.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}')).map((line) => JSON.parse(line));
+  }
+}
+
+/** Starts a server for the test `t`, as `tidemark` of the harness does. */
+export async function served(t, options) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-served-'));
+  const it = new Served(folder, await freePort(), options);
+  t.after(async () => {
+    await it.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  await it.start();
+  return it;
+}
