@@ -13,11 +13,14 @@ import { everything } from './setup.mjs';
 
 const staging = at('.cache', 'package');
 
-/** What `tidemark serve` reads. */
+/** What `tidemark serve` and `tidemark deploy` read. */
 async function about() {
   const { parse } = await import('smol-toml');
-  const { compatibility_date: day, assets } = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));
-  return { day, paths: assets.run_worker_first, settings };
+  const whole = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));
+  const { compatibility_date: day, assets } = whole;
+  const deployment = { ...whole, main: 'index.js', assets: { ...assets, directory: 'site' } };
+  const { devDependencies } = JSON.parse(readFileSync(at('package.json'), 'utf8'));
+  return { day, paths: assets.run_worker_first, settings, wrangler: devDependencies.wrangler, deployment };
 }
 
 /** Makes the tarball in `folder`, of what is built, and resolves to its path. */

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { request } from 'node:https';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { gunzipSync } from 'node:zlib';
 import { parse as toml } from 'smol-toml';
 
 import { freePort } from '../../scripts/dev-server.mjs';
-import { at } from '../../scripts/project.mjs';
+import { at, wrangler } from '../../scripts/project.mjs';
 import { has, token } from './harness.mjs';
 import { installed, programIn, served, Served, tidemarkProgram } from './served.mjs';
 
@@ -36,7 +36,7 @@ test('tidemark', async (t) => {
   await t.test('it says what it can do, and teaches each command', async () => {
     const { code, output } = await tidemarkProgram(install, ['--help']);
     assert.equal(code, 0);
-    for (const name of ['serve', 'query', 'import', 'export', 'token']) {
+    for (const name of ['serve', 'query', 'import', 'export', 'token', 'deploy']) {
       assert.match(output, new RegExp(`^  ${name} +\\w`, 'm'));
       const taught = await tidemarkProgram(install, [name, '--help']);
       assert.equal(taught.code, 0);
@@ -55,6 +55,7 @@ test('tidemark', async (t) => {
   await t.test('the shell completes, remembers, and goes on after an error', (sub) => typed(sub, install));
   await t.test('the console is beside the API, and nothing else is', () => beside(t, install));
   await t.test('passwords are guessed by addresses, not by connections', () => guessed(t, install));
+  await t.test('it deploys, also to the free plan', () => deployed(install));
   await t.test('a crash is mended, and two servers never share a folder', () => crashed(t, install));
   await t.test('it serves TLS, on any address', (sub) => secured(sub, install));
 });
@@ -198,6 +199,38 @@ async function guessed(t, install) {
   for (let n = 0; n < 25; n += 1) statuses.push(await guess(`wrong ${n}`, `10.0.1.${n}`));
   assert.equal(statuses[0], 401);
   assert.equal(statuses.at(-1), 429, String(statuses));
+}
+
+/** A deployment with the wrangler of this repository, and one to an account that has no limits to set. */
+async function deployed(install) {
+  const programs = join(install, 'programs');
+  mkdirSync(programs);
+  // Wrangler refuses the older Node that may be in the path.
+  symlinkSync(process.execPath, join(programs, 'node'));
+  const npx = (text) => writeFileSync(join(programs, 'npx'), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  const env = { PATH: `${programs}:${process.env.PATH}`, WRANGLER_SEND_METRICS: 'false', HOME: install };
+  const { wrangler: version } = json('package.json').devDependencies;
+  npx(`[ "$1 $2" = "--yes wrangler@${version}" ] && shift 2 && exec '${process.execPath}' '${wrangler}' "$@"`);
+  const dry = await tidemarkProgram(install, ['deploy', '--dry-run', '--name', 'metrics'], { env });
+  assert.equal(dry.code, 0, dry.output + dry.said);
+  for (const name of ['env.CATALOG', 'env.DATABASE', 'env.SHARD', 'from the assets directory', '--dry-run: exiting']) {
+    assert.ok(dry.output.includes(name), dry.output + dry.said);
+  }
+  assert.doesNotMatch(dry.said, /warning/i);
+
+  // The configuration is the fifth word: `--yes wrangler deploy --config FILE`.
+  const seen = join(install, 'seen');
+  npx(`cp "$5" '${seen}'; grep -q cpu_ms "$5" || exit 0; echo 'not supported [code: 100328]' >&2; exit 1`);
+  const free = await tidemarkProgram(install, ['deploy', '--name', 'metrics'], { env });
+  assert.equal(free.code, 0, free.said);
+  assert.match(free.output, /^This account has the free plan/m);
+  assert.match(free.output, new RegExp(`^npx wrangler@${version} secret put ADMIN_TOKEN --name metrics$`, 'm'));
+  const { name, limits, durable_objects: objects } = JSON.parse(readFileSync(seen, 'utf8'));
+  assert.deepEqual([name, limits, objects.bindings.length], ['metrics', undefined, 3]);
+  npx("echo 'Authentication error [code: 10000]' >&2; exit 1");
+  const refused = await tidemarkProgram(install, ['deploy'], { env });
+  assert.equal(refused.code, 1);
+  assert.match(refused.said, /Authentication error/);
 }
 
 /** Ids of the processes that were started with `word`. */

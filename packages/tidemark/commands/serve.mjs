@@ -1,10 +1,11 @@
 // tidemark serve: the database on this machine.
 
-import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { aboutBuilt, built } from '../lib/built.mjs';
 import { Sentence } from '../lib/command.mjs';
 import { configuration } from '../lib/configuration.mjs';
 import { connectionOptions, tokenFile } from '../lib/connection.mjs';
@@ -12,16 +13,6 @@ import { adminToken, makeFolder, occupy } from '../lib/folder.mjs';
 import { Server } from '../lib/server.mjs';
 
 const inPackage = (path) => fileURLToPath(new URL(path, import.meta.url));
-
-/** What `npm run package` writes: the Worker's modules, the console, and what is known of them. */
-const built = inPackage('../built');
-
-/** `{ day, paths, settings }`: of wrangler.toml, and the names of the Worker's settings. */
-function aboutBuilt() {
-  const file = join(built, 'about.json');
-  if (!existsSync(file)) throw new Sentence(`${file} is missing: this is no whole package.`);
-  return JSON.parse(readFileSync(file, 'utf8'));
-}
 
 function portOf(text) {
   const number = Number(text);

@@ -11,6 +11,7 @@ const commands = {
   import: () => import('../commands/import.mjs'),
   export: () => import('../commands/export.mjs'),
   token: () => import('../commands/token.mjs'),
+  deploy: () => import('../commands/deploy.mjs'),
 };
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));

@@ -1,0 +1,19 @@
+// What `npm run package` puts beside the programs: the Worker's modules, the console, and what is known
+// of them.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Their folder. */
+export const built = fileURLToPath(new URL('../built', import.meta.url));
+
+/**
+ * `{ day, paths, settings, wrangler, deployment }`: the Worker's compatibility date, the paths that it
+ * answers, the names of its settings, the version of wrangler, and its configuration for `built`.
+ */
+export function aboutBuilt() {
+  const file = join(built, 'about.json');
+  if (!existsSync(file)) throw new Error(`${file} is missing: this is no whole package.`);
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
