@@ -14,9 +14,9 @@ use crate::store::{Store, StoreError, Table};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryStage {
-    /// Its Database may not be initialised yet.
+    /// The object that it lives in may not be initialised yet.
     Creating,
-    /// In use.
+    /// The database is in use.
     Ready,
     /// Its shards may not refuse yet.
     Dropping,

@@ -2,7 +2,7 @@
 
 use super::continuous;
 use super::job::{Job, JobKind};
-use super::object::{Database, Flight, FlightTask, Halt, Next};
+use super::object::{Database, Flight, FlightTask, Halt, JobProgress, Next};
 use super::rows::DatabaseStage;
 use super::{publish, push};
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX};
@@ -46,8 +46,9 @@ impl<S: Store> Database<S> {
     ) -> Result<Option<Vec<Request>>, Halt> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let Some(job) = rows.jobs.get(&key) else { return Ok(None) };
-        let answered = flight.work.filter(|(job, _)| *job == key).map_or(0, |(_, n)| n);
-        flight.work = Some((key, answered));
+        let known = flight.work.filter(|work| work.job == key);
+        let answered = known.map_or(0, |work| work.answered);
+        flight.work = Some(JobProgress { job: key, answered });
         match job.kind.clone() {
             JobKind::Split(split) => return self.drive_split(platform, flight, key, split),
             JobKind::Tend => {
@@ -81,7 +82,7 @@ impl<S: Store> Database<S> {
         replies: Vec<Result<Vec<u8>, CallFailure>>,
     ) -> Result<(), Halt> {
         let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
-        let work = flight.work.and_then(|(key, _)| Some((key, jobs?.get(&key)?)));
+        let work = flight.work.and_then(|work| Some((work.job, jobs?.get(&work.job)?)));
         if let Some((key, Job { kind: JobKind::Split(split), .. })) = work {
             let split = (key, split.clone());
             return self.learn_split(platform, flight, split, replies);
@@ -96,8 +97,8 @@ impl<S: Store> Database<S> {
                 _ => return Err(Unavailable::Unreachable("unexpected reply".to_owned()).into()),
             }
         }
-        if let Some((_, answered)) = &mut flight.work {
-            *answered += count;
+        if let Some(work) = &mut flight.work {
+            work.answered += count;
         }
         Ok(())
     }

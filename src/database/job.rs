@@ -29,43 +29,43 @@ pub struct Job {
 pub enum JobKind {
     /// Open the shards of a new policy, then publish it.
     CreatePolicy {
-        /// Key of its row.
+        /// Key of the policy's row.
         number: u64,
-        /// Whole, with its first group.
+        /// The new policy, with its first group.
         policy: Policy,
         /// It becomes the default.
         make_default: bool,
-        /// To be published.
+        /// The generation that the database has once this is published.
         generation: u64,
     },
     /// Push new settings, then publish them.
     AlterPolicy {
-        /// Key of its row.
+        /// Key of the policy's row.
         number: u64,
-        /// Complete.
+        /// All settings of the policy, changed or not.
         settings: Settings,
         /// It becomes the default.
         make_default: bool,
-        /// To be published.
+        /// The generation that the database has once this is published.
         generation: u64,
     },
     /// Close the shards of a policy, then remove it.
     DropPolicy {
-        /// Key of its row.
+        /// Key of the policy's row.
         number: u64,
-        /// To be published.
+        /// The generation that the database has once this is published.
         generation: u64,
     },
     /// Retire the measurement's ids on every shard, then take it out of the schemas.
     DropMeasurement {
         /// Per policy that has it, the key of the policy's row and the id.
         ids: Vec<(u64, MeasurementId)>,
-        /// To be published.
+        /// The generation that the database has once this is published.
         generation: u64,
     },
     /// Close every shard.
     DropDatabase {
-        /// The last one.
+        /// The last generation of the database.
         generation: u64,
     },
     /// Look at the size of every group, drop those past their retention; comes back for ever.
@@ -76,7 +76,7 @@ pub enum JobKind {
     PublishSplit {
         /// Which group, and what was made.
         split: Split,
-        /// To be published.
+        /// The generation that the database has once this is published.
         generation: u64,
     },
     /// Lift the fence of a split that failed, and close what it made.
@@ -89,14 +89,14 @@ pub enum JobKind {
     DropGroups {
         /// Key of the policy's row.
         number: u64,
-        /// How many.
+        /// How many groups are dropped, counted from the first.
         groups: usize,
-        /// To be published.
+        /// The generation that the database has once this is published.
         generation: u64,
     },
     /// Wipe closed shards.
     WipeShards {
-        /// Which.
+        /// The shards that are closed.
         shards: Vec<ObjectId>,
     },
     /// Wipe every shard, those that wait for it included, then this object with all its jobs.

@@ -46,11 +46,20 @@ pub(super) struct Flight {
     pub(super) task: FlightTask,
     /// The job that this flight stored.
     pub(super) own_job: Option<u64>,
-    /// The job being driven and how many of its messages were answered.
-    pub(super) work: Option<(u64, usize)>,
+    /// How far the job that is being driven is.
+    pub(super) work: Option<JobProgress>,
     /// What was heard for the split being driven.
     pub(super) split: SplitProgress,
     pub(super) round: Round,
+}
+
+/// How far a flight is with a job.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JobProgress {
+    /// Key of the job's row.
+    pub(super) job: u64,
+    /// How many of its messages were answered.
+    pub(super) answered: usize,
 }
 
 impl Flight {

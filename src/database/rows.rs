@@ -26,7 +26,7 @@ const MEASUREMENT_BITS: u32 = 32;
 pub enum DatabaseStage {
     /// The first policy's shards may not be open yet.
     Opening,
-    /// In use.
+    /// The database is in use.
     Open,
     /// Its shards refuse, or will; its storage goes later.
     Dropping,

@@ -77,7 +77,7 @@ impl<S: Store> Database<S> {
             let driven = self
                 .flights
                 .values()
-                .any(|flight| flight.work.is_some_and(|(driven, _)| driven == key));
+                .any(|flight| flight.work.is_some_and(|driven| driven.job == key));
             if driven || job.due_ns <= now_ns {
                 return Ok(());
             }

@@ -71,7 +71,7 @@ pub enum Statement {
     },
     /// `SHOW GRANTS FOR user`
     ShowGrants {
-        /// Whose.
+        /// The user whose rights are shown.
         user: String,
     },
     /// `SHOW QUERIES`

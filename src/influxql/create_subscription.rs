@@ -26,7 +26,7 @@ pub struct CreateSubscriptionStatement {
 /// Who of the destinations gets a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DestinationMode {
-    /// Every one.
+    /// Every destination.
     All,
     /// One of them.
     Any,

@@ -51,7 +51,7 @@ pub enum ParseError {
     /// Parentheses, calls or subqueries nest too deeply.
     #[error("{exceeded} at {position}")]
     TooDeep {
-        /// By how much.
+        /// Which of the limits it exceeds.
         exceeded: Exceeded,
         /// Where the level too many starts.
         position: Position,

@@ -8,7 +8,7 @@ use crate::model::value::FieldType;
 /// The lines of a body that were refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejected {
-    /// How many.
+    /// How many lines were refused.
     pub count: u64,
     /// Lines that were taken, but for a field called `time`.
     pub without_time: u64,

@@ -18,26 +18,26 @@ pub enum ToCatalog {
     Create(CreateDatabase),
     /// Drops a database; a repeat finishes what was begun.
     Drop {
-        /// Which.
+        /// The database's name.
         name: String,
     },
     /// Which object holds a database.
     Resolve {
-        /// Which.
+        /// The database's name.
         name: String,
     },
     /// A query goes on after its first page.
     ReportQuery(Box<LiveQuery>),
-    /// It came to its end.
+    /// A query came to its end.
     EndQuery {
-        /// Which.
+        /// The number that it was reported with.
         id: u64,
     },
     /// SHOW QUERIES
     Queries,
     /// KILL QUERY
     KillQuery {
-        /// Which.
+        /// The number that it was reported with.
         id: u64,
     },
     /// Names of the databases that are ready, in order of creation.
@@ -61,7 +61,7 @@ pub enum ToCatalog {
     RemoveGrantee {
         /// A user, else a token.
         user: bool,
-        /// Which.
+        /// The user's or token's name.
         name: String,
     },
     /// Every checksum of its own rows.
@@ -159,7 +159,7 @@ pub enum CatalogRefusal {
     /// KILL QUERY of an id that is not listed.
     #[error("no such query id: {id}")]
     NoSuchQuery {
-        /// As given.
+        /// The id that the statement names.
         id: u64,
     },
     /// KILL QUERY, again.

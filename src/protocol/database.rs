@@ -23,14 +23,14 @@ pub enum ToDatabase {
     Describe,
     /// Measurements changed after a version, oldest change first.
     Schema {
-        /// Whose.
+        /// The policy whose measurements are asked for.
         policy: PolicyId,
         /// The version already known; 0 for all. Also the resume key.
         after_version: u64,
     },
     /// Registers column sets, each taken whole or refused.
     Register {
-        /// In which policy.
+        /// The policy that they belong to.
         policy: PolicyId,
         /// Distinct sets.
         sets: Vec<ColumnSet>,
@@ -51,12 +51,12 @@ pub enum ToDatabase {
     },
     /// DROP RETENTION POLICY
     DropPolicy {
-        /// Which.
+        /// The policy's name.
         name: String,
     },
     /// DROP MEASUREMENT, in every policy: its ids are retired and its name is free.
     DropMeasurement {
-        /// Which.
+        /// The measurement's name.
         name: String,
     },
     /// CREATE CONTINUOUS QUERY; one of the same name and text is no error.
@@ -66,7 +66,7 @@ pub enum ToDatabase {
     },
     /// DROP CONTINUOUS QUERY; a missing one is no error.
     DropContinuousQuery {
-        /// Which.
+        /// The query's name.
         name: String,
     },
     /// SHOW CONTINUOUS QUERIES
@@ -301,9 +301,9 @@ pub enum PolicyRefusal {
     /// `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`
     #[error("a database has at most {limit} continuous queries of at most {bytes} bytes each")]
     TooManyContinuousQueries {
-        /// How many.
+        /// `CONTINUOUS_QUERIES_MAX`
         limit: u64,
-        /// How long.
+        /// `CONTINUOUS_QUERY_BYTES_MAX`
         bytes: u64,
     },
     /// `POLICIES_PER_DATABASE_MAX`
@@ -333,7 +333,7 @@ pub enum PolicyRefusal {
     ShardCount {
         /// `SHARDS_PER_GROUP_MAX`
         limit: u32,
-        /// As asked for.
+        /// How many shards the request asked for.
         requested: u32,
     },
 }

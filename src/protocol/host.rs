@@ -67,7 +67,7 @@ pub enum Unavailable {
     /// More pages of queries wait than a shard remembers.
     #[error("the shard has {waiting} queries waiting: repeat this one later")]
     Busy {
-        /// How many.
+        /// How many queries wait.
         waiting: u64,
     },
 }

@@ -66,7 +66,7 @@ pub enum QueryError {
         what: &'static str,
         /// How many there are, or were met by then.
         asked: u64,
-        /// As set.
+        /// `SERIES_PER_QUERY_MAX` or `POINTS_PER_QUERY_MAX`, as set.
         limit: u64,
     },
     /// A result that must be held whole before its first row is known is too large.
@@ -85,7 +85,7 @@ pub enum QueryError {
          window and others stand together at many depths: ask for them in statements of their own"
     )]
     Readings {
-        /// How often.
+        /// How often it may be read.
         limit: u32,
     },
     /// A subquery's rows, or the states of what is asked of them, are too many to be held.
@@ -94,7 +94,7 @@ pub enum QueryError {
          range, compute in it what can be, or group the statement by all tags that it is grouped by"
     )]
     Subquery {
-        /// Bytes.
+        /// How many bytes it may hold.
         limit: u64,
     },
     /// A list that must be sorted whole is too large.

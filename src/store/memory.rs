@@ -27,10 +27,10 @@ enum Undo {
 /// Which rows may have changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Changes {
-    /// Any of them.
+    /// Every row may have changed.
     #[default]
     Everything,
-    /// At most these.
+    /// No other rows than these have changed.
     Rows(BTreeSet<(Table, u64)>),
 }
 

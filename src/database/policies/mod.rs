@@ -49,7 +49,7 @@ pub struct Settings {
 /// What a statement comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyVerdict {
-    /// It is so already.
+    /// The policy has these settings already.
     Unchanged,
     /// This is to be so.
     Change(Settings),

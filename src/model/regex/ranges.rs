@@ -49,7 +49,7 @@ impl Ranges {
         self.0.append(&mut others);
     }
 
-    /// Everything else.
+    /// Makes it the set of all other characters.
     pub(super) fn negate(&mut self) {
         self.join();
         let mut rest = Vec::new();

@@ -40,11 +40,11 @@ pub(crate) const BATCH_BYTES: usize = 1 << 20;
 /// How much of the answer is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// All of it.
+    /// The whole answer is held.
     Held,
-    /// Batches, each handed on before the next one comes.
+    /// One batch is held; it is handed on before the next one comes.
     Streamed,
-    /// States of what came before, and a batch.
+    /// One batch is held, and the states that the batches before came to.
     Folded,
 }
 

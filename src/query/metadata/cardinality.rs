@@ -27,7 +27,7 @@ enum CountOf {
     FieldKey,
 }
 
-/// A count.
+/// A count that SHOW … CARDINALITY asks for.
 #[derive(Clone, Debug)]
 pub(super) struct CardinalityCount {
     of: CountOf,

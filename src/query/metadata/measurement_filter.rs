@@ -10,9 +10,9 @@ use crate::query::error::QueryError;
 /// A condition on measurements.
 #[derive(Clone, Debug)]
 pub(super) enum Filter {
-    /// Both.
+    /// Measurements that both sides choose.
     And(Box<Filter>, Box<Filter>),
-    /// Either.
+    /// Measurements that at least one side chooses.
     Or(Box<Filter>, Box<Filter>),
     /// Position in [`MeasurementFilter::leaves`].
     Leaf(usize),
