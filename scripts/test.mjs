@@ -131,6 +131,17 @@ function lint() {
   return succeeds(newNode(), [program, '--max-warnings', '0']);
 }
 
+/** The types that JSDoc says, and those that follow by themselves. */
+async function types() {
+  const program = at('node_modules', 'typescript', 'bin', 'tsc');
+  const faulty = [];
+  for (const project of ['tsconfig.json', 'www/tsconfig.json', 'www/workers.json']) {
+    const { failed } = await succeeds(newNode(), [program, '--project', at(project)]);
+    if (failed) faulty.push(project);
+  }
+  return { passed: 3 - faulty.length, failed: faulty.length, failures: faulty };
+}
+
 /** What crates may be (deny.toml). */
 async function licences() {
   const { count, faults } = await crateFaults();
@@ -143,6 +154,7 @@ async function licences() {
 const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
   ['lint', lint],
+  ['types', types],
   ['Rust', async () => (await rust(), { passed: 1 })],
   ['licences', licences],
   ['formatting', () => succeeds('cargo', ['fmt', '--check'])],
