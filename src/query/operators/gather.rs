@@ -118,7 +118,7 @@ impl GatherRun {
             _ => (0..self.times_ns.len() as u32).collect(),
         };
         let last = self.times_ns.len().saturating_sub(1) as u32;
-        if node.descending {
+        if is_turned(node, plan) {
             kept.iter_mut().for_each(|row| *row = last.saturating_sub(*row));
         }
         sorted::sort_positions(&mut kept, &|a, b| a.cmp(&b));
@@ -146,13 +146,14 @@ impl GatherRun {
         plan: &GatherPlan,
     ) -> Option<(Outcome, WindowRows)> {
         let count = self.times_ns.len() as u32;
+        let is_turned = is_turned(node, plan);
         let turned: Vec<u32> =
-            if node.descending { (0..count).rev().collect() } else { (0..count).collect() };
+            if is_turned { (0..count).rev().collect() } else { (0..count).collect() };
         let mut times_ns = self.times_ns.clone();
         let values = self.values.as_ref()?.gather(&turned);
         let gather = |column: &Option<Column>| column.as_ref().map(|c| c.gather(&turned));
         let others: Vec<Option<Column>> = self.others.iter().map(gather).collect();
-        if node.descending {
+        if is_turned {
             times_ns.reverse();
         }
         let tags = others.get(call.beside.len()..).unwrap_or_default();
@@ -189,7 +190,7 @@ impl GatherRun {
             Outcome::Value(None) => return,
         };
         // Whatever the direction 1.x gives the points of top(), bottom() and sample() in order of
-        // time, and distinct values by the first time that it meets.
+        // time, and distinct values by the time at which it first meets each.
         let ordered = matches!(
             plan.function,
             GatheredFunction::Top(_)
@@ -242,6 +243,12 @@ impl GatherRun {
         self.close(node, call, plan);
         self.done.take()
     }
+}
+
+/// Whether a function reads the rows of a descending statement in order of time all the same:
+/// all but the one for which it matters which of them is met first.
+fn is_turned(node: &SelectNode, plan: &GatherPlan) -> bool {
+    node.descending && !matches!(plan.function, GatheredFunction::Distinct)
 }
 
 /// Appends `rows` of `column` (nulls without one) to `all`, which has `before` rows.
