@@ -83,6 +83,7 @@ function value(random, field) {
   }
 }
 
-function escape(text) {
+/** A name or tag as line protocol has it. */
+export function escape(text) {
   return text.replace(/[ ,=]/g, (char) => `\\${char}`);
 }

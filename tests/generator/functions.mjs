@@ -14,10 +14,10 @@ const counted = (types, low, high) => ({
   types,
   call: (name, field, random) => `${name}(${field}, ${random.int(low, high)})`,
 });
-const technical = (options) => ({
+const technical = (options, least = 1) => ({
   types: NUMBERS,
   call(name, field, random) {
-    const args = [field, random.int(1, 5)];
+    const args = [field, Math.max(least, random.int(1, 5))];
     if (random.chance(0.5)) args.push(random.int(0, 6));
     if (args.length === 3 && options.length > 0 && random.chance(0.5)) args.push(random.pick(options));
     return `${name}(${args.join(', ')})`;
@@ -72,7 +72,8 @@ export const TECHNICAL = {
   triple_exponential_derivative: technical(smoothings),
   kaufmans_efficiency_ratio: technical([]),
   kaufmans_adaptive_moving_average: technical([]),
-  chande_momentum_oscillator: technical(["'none'", ...smoothings]),
+  // Over one point 1.6.7 panics.
+  chande_momentum_oscillator: technical(["'none'", ...smoothings], 2),
 };
 
 const predictor = {

@@ -67,10 +67,10 @@ export class Queries {
     const fields = this.fields(scope, depth > 0 ? null : feature, windowed, inner);
     const dimensions = [...grouped.dimensions, ...(windowed ? [windowed] : [])];
     const parts = [`SELECT ${fields.text} FROM ${scope.from}`];
-    const where = this.where(scope, windowed !== null);
+    const where = this.where(scope, windowed !== null, windowed?.includes(','));
     if (where) parts.push(`WHERE ${where}`);
     if (dimensions.length > 0) parts.push(`GROUP BY ${dimensions.join(', ')}`);
-    if (windowed && random.chance(0.7)) parts.push(`fill(${this.fill()})`);
+    if (windowed && random.chance(0.7)) parts.push(`fill(${this.fill(inner, fields.columns)})`);
     const untied = !scope.tied || (grouped.whole && scope.raw);
     // Inside a subquery a number for a missing text is of two types.
     if (fields.raw && untied && !inner && random.chance(0.1)) parts.push(`fill(${random.pick(['previous', '3.7', '0'])})`);
@@ -219,7 +219,8 @@ export class Queries {
     const add = (text, type = 'float') => {
       const name = unused(columns);
       list.push(inner || random.chance(0.5) ? `${text} AS ${name}` : text);
-      columns.push({ name, type });
+      // A wildcard has a column for each field, and there is always this one.
+      columns.push(/^\w+\([*/]/.test(text) ? { name: `${name}_f`, type: 'float' } : { name, type });
     };
     add(...this.call(scope, feature, windowed, inner));
     if (family === 'SELECTORS' && random.chance(0.35)) {
@@ -273,7 +274,8 @@ export class Queries {
     return [text, ['min', 'max', 'first', 'last', 'sum', 'mode'].includes(feature) ? type : 'float'];
   }
 
-  where(scope, bounded) {
+  /** `shifted`: without a lower bound 1.6.7 would begin windows with an offset in 1677, and think for minutes. */
+  where(scope, bounded, shifted = false) {
     const { random } = this;
     const terms = [];
     if (bounded || random.chance(0.4)) {
@@ -286,6 +288,7 @@ export class Queries {
         return style === 'rfc' ? `'${iso}'` : `'${iso.slice(0, 19).replace('T', ' ')}'`;
       };
       if (!bounded || random.chance(0.9)) terms.push(`time ${random.pick(['>=', '>'])} ${time(from)}`);
+      else if (shifted) terms.push(`time >= ${time(from)}`);
       terms.push(`time ${random.pick(['<', '<='])} ${time(to)}`);
     }
     for (let left = random.weighted([[60, 0], [30, 1], [10, 2]]); left > 0; left -= 1) terms.push(this.condition(scope));
@@ -329,9 +332,10 @@ export class Queries {
     return `${left} ${op} ${random.pick([0, 3, 5.5, 25, -10, 1000])}`;
   }
 
-  fill() {
-    const { random } = this;
-    return random.pick(['null', 'none', 'previous', 'linear', '0', '3.7', '-1']);
+  fill(inner, columns) {
+    const chosen = this.random.pick(['null', 'none', 'previous', 'linear', '0', '3.7', '-1']);
+    const isMixed = inner && columns.some(({ type }) => type === 'string' || type === 'boolean');
+    return isMixed && /\d/.test(chosen) ? 'null' : chosen;
   }
 
   limits(tied, inner, depth) {

@@ -44,6 +44,8 @@ const CLAUSES = {
   CARDINALITY: / CARDINALITY/,
 };
 const SHARE_MIN = 0.01;
+/** What chance leaves out of a short run is not missing: so many standard deviations. */
+const DEVIATIONS = 4;
 const VALID_MIN = 0.85;
 const ROWS_MIN = 0.5;
 
@@ -65,10 +67,11 @@ export class Shares {
     for (const [name, pattern] of Object.entries(CLAUSES)) if (pattern.test(text)) count(name);
   }
 
-  /** What there is too little of. */
+  /** What there is too little of, whatever chance did. */
   short() {
     const names = [...Object.keys(FUNCTIONS), ...Object.keys(CLAUSES)];
-    const rare = names.filter((name) => this.share(name) < SHARE_MIN);
+    const expected = SHARE_MIN * this.total;
+    const rare = names.filter((name) => (this.counts.get(name) ?? 0) < expected - DEVIATIONS * Math.sqrt(expected));
     if (this.valid / this.total < VALID_MIN) rare.push('valid queries');
     if (this.rows / this.total < ROWS_MIN) rare.push('queries with a value');
     return rare;

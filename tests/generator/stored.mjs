@@ -1,146 +1,244 @@
-// What 1.x itself says where a flaw of it cannot act: over the stored rows of a subquery, and of
-// every call by itself.
+// What 1.x itself says where a flaw of it cannot act: of a subquery whose rows are stored, and read
+// as the points of a measurement.
 
-const CLAUSE = /(?:^| )(SELECT|FROM|WHERE|GROUP BY|fill|ORDER BY|LIMIT|OFFSET|SLIMIT|SOFFSET|tz)(?=[ (])/g;
+import { json, resultsOf, seriesOf } from './answers.mjs';
+import { and, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
+
 /** The calls that take the windows of the statement around. */
 const WINDOWED =
   /\b(?:count|sum|mean|median|mode|spread|stddev|integral|distinct|first|last|min|max|percentile|sample|top|bottom)\(/;
+let databases = 0;
 
-/** `text` with what stands in parentheses blotted out, character by character. */
-function flat(text) {
-  let depth = 0;
-  const blot = (char) => {
-    if (char === ')') depth -= 1;
-    const out = depth > 0 ? '_' : char;
-    if (char === '(') depth += 1;
-    return out;
-  };
-  return text.split('').map(blot).join('');
-}
-
-/** The clauses of a statement, by their first words. */
-export function clauses(text) {
-  const found = [...flat(text).matchAll(CLAUSE)];
-  return Object.fromEntries(found.map((one, at) => [one[1], text.slice(one.index + one[0].length, found[at + 1]?.index).trim()]));
-}
-
-/** The parts of `text` between `by`, where that is in no parentheses. */
-export function split(text, by) {
-  const parts = [];
-  let start = 0;
-  for (const part of text ? flat(text).split(by) : []) {
-    parts.push(text.slice(start, start + part.length));
-    start += part.length + by.length;
-  }
-  return parts;
-}
-
-/** A statement of these clauses, in the order that the language asks for. */
-export function statement(parts) {
-  const order = ['SELECT', 'INTO', 'FROM', 'WHERE', 'GROUP BY', 'fill', 'ORDER BY', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'tz'];
-  const text = (name) => (['fill', 'tz'].includes(name) ? `${name}${parts[name]}` : `${name} ${parts[name]}`);
-  return order.filter((name) => parts[name]).map(text).join(' ');
-}
-
-const isTime = (term) => /^time [<>]/.test(term);
-const isWindow = (dimension) => /^time\(/.test(dimension);
-const union = (...lists) => [...new Set(lists.flat())];
-
-/** The source, if it is one subquery and nothing else. */
-function subquery(from) {
-  const [only, more] = split(from, ', ');
-  return !more && only?.startsWith('(SELECT') ? only.slice(1, -1) : undefined;
+/** The statements of a FROM clause, if it has nothing but subqueries. */
+function subqueries(from) {
+  const sources = split(from, ', ');
+  const inner = sources.map((one) => (one.startsWith('(SELECT') ? one.slice(1, -1) : undefined));
+  return inner.includes(undefined) ? undefined : inner;
 }
 
 /**
- * Has the real server store each subquery's rows in a database of their own and asks it the
- * statement around over them. Answers `[status, body]`, or nothing where that cannot be done: of
- * several subqueries, and where a statement has no rows to store. `first`, in nanoseconds: where the
- * first window begins that is answered. Rows from there on count though the range begins later, as
- * windows that begin before it reach into it. Without windows all that is stored counts. By default
- * the statement around keeps its range. `read`: what is stored is what `SELECT *` reads of the outermost
- * subquery: a function that looks at the window before does so from the range of what is around.
+ * Whether the real server gives our answer once the rows of each subquery are stored, and read as
+ * points. `theirs`: the rows are those of the real server, at every depth. Else they are ours, of the outermost
+ * subqueries, which then must be known to be right: `trusted(statement)`.
  */
-export async function overStored(text, real, first, read = false) {
-  const made = [];
-  const outer = clauses(text);
-  try {
-    const context = { times: [], tags: [], window: undefined, order: undefined, read };
-    const reads = await around(outer, context, real, made);
-    if (!reads) return undefined;
-    const terms = split(reads.WHERE, ' AND ');
-    if (first === undefined) return await real(statement(reads));
-    if (split(reads['GROUP BY'], ', ').some(isWindow)) {
-      const upper = terms.filter((term) => !/^time >/.test(term));
-      return await real(statement({ ...reads, WHERE: [`time >= ${first}`, ...upper].join(' AND ') }));
+export async function isOverStored({ text, ours, env, trusted, isOurs, isSame }, theirs) {
+  const keep = theirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted);
+  for (const read of theirs ? [false, true] : [false]) {
+    const answer = await overStored(text, { env, keep, nested: theirs, read });
+    if (answer && (isOurs(answer) || isSame(withEmptyTags(answer, text, ours.document, env)))) return true;
+  }
+  return false;
+}
+
+/** The answer with the tags that are empty in ours, which a point that is stored has not, and with these as columns. */
+function withEmptyTags(answer, text, ours, { parsed }) {
+  const document = parsed(answer);
+  const shown = fieldsOf(clauses(text)).map(({ expression }) => expression.replace(/::tag$/, ''));
+  for (const [place, series] of seriesOf(document).entries()) {
+    const [known, own] = [seriesOf(ours)[place]?.get('tags') ?? new Map(), series.get('tags') ?? new Map()];
+    const tags = new Map([...known].filter(([key, tag]) => own.has(key) || tag === '').map(([key]) => [key, own.get(key) ?? '']));
+    if ([...own.keys()].some((key) => !tags.has(key))) return undefined;
+    const all = [['name', series.get('name')], ...(tags.size > 0 ? [['tags', tags]] : [])];
+    const rest = [...series].filter(([key]) => key !== 'name' && key !== 'tags');
+    series.clear();
+    for (const [key, value] of [...all, ...rest]) series.set(key, value);
+    const isEmpty = (at) => at > 0 && tags.get(shown[at - 1]) === '';
+    for (const row of series.get('values')) {
+      row.forEach((cell, at) => {
+        if (cell === null && shown.length === row.length - 1 && isEmpty(at)) row[at] = '';
+      });
     }
-    const [status, body] = await real(statement({ ...reads, WHERE: terms.filter((term) => !isTime(term)).join(' AND ') }));
+  }
+  return document;
+}
+
+/**
+ * Answers `[status, body]`, nothing where a subquery has no rows to store. All that is stored counts,
+ * as windows of a subquery that begin before the range reach into it, and what it foretells lies
+ * behind. `how.read`: what is stored is what `SELECT *` reads of the outermost subquery: a function
+ * that looks at the window before does so from the range of what is around.
+ */
+async function overStored(text, how) {
+  const outer = clauses(text);
+  const made = [];
+  try {
+    const reads = await around(outer, { times: [], tags: [] }, { ...how, made });
+    if (!reads) return undefined;
+    const ask = await asking(reads, how.env);
+    const terms = termsOf(reads);
+    const untimed = terms.filter((term) => !isTime(term));
+    if (untimed.length === terms.length) return await ask(reads);
+    if (windowOf(reads)) {
+      const wider = await boundsOf(terms, made, how.env);
+      return await ask(wider ? { ...reads, WHERE: and(wider, ...untimed) } : reads);
+    }
+    const [status, body] = await ask({ ...reads, WHERE: and(...untimed) });
     return [status, body.replaceAll('[0,', `[${lowest(terms)},`)];
   } finally {
-    for (const database of made) await real(`DROP DATABASE ${database}`);
+    for (const database of made) await how.env.real(`DROP DATABASE ${database}`);
   }
 }
 
-/** The time that an aggregate of a range has, in nanoseconds. */
-function lowest(terms) {
-  const times = terms.map((term) => /^time (>=?) (?:(\d+)s|'(.*)')$/.exec(term)).filter(Boolean);
-  const start = ([, sign, seconds, date]) => {
-    const iso = date?.includes('T') ? date : `${date?.replace(' ', 'T')}Z`;
-    const ms = seconds ? BigInt(seconds) * 1_000n : BigInt(Date.parse(iso));
-    return ms * 1_000_000n + (sign === '>' ? 1n : 0n);
+/**
+ * How to ask a statement over stored rows. Where it shows columns without a call, a row of a subquery is a row though
+ * none of them has a value: so all that is stored is asked for, and what was not asked for cut off.
+ */
+async function asking(parts, { real, parsed }) {
+  const shown = fieldsOf(parts);
+  if (shown.some(({ expression }) => /\w\(|^[*/]/.test(expression))) return (own) => real(statement(own));
+  const databases = split(parts.FROM, ', ').map((source) => source.split('.')[0]);
+  const keys = [];
+  for (const database of databases) {
+    const found = seriesOf(parsed(await real(`SHOW FIELD KEYS ON ${database}`)));
+    keys.push(...found.flatMap((series) => series.get('values').map(([key]) => key)));
+  }
+  const more = union(keys).map((key, at) => `${key} AS more${at}`);
+  return async (own) => {
+    const [status, body] = await real(statement({ ...own, SELECT: [own.SELECT, ...more].join(', ') }));
+    const document = parsed([status, body]);
+    for (const series of seriesOf(document)) {
+      series.set('columns', series.get('columns').slice(0, shown.length + 1));
+      series.set('values', series.get('values').map((row) => row.slice(0, shown.length + 1)));
+    }
+    return [status, document ? `${json(document)}\n` : body];
   };
-  return times.map(start).reduce((one, other) => (one > other ? one : other), 0n);
 }
 
-/** The clauses of a statement over a subquery, which now reads what that has stored. */
-async function around(own, context, real, made) {
-  const inner = subquery(own.FROM);
+/** Bounds of time as `terms` say, but wide enough for all rows of `databases`; nothing if they are that. */
+export async function boundsOf(terms, databases, { real, parsed }) {
+  const times = [];
+  for (const database of databases) {
+    for (const order of ['', ' ORDER BY time DESC']) {
+      const found = parsed(await real(`SELECT * FROM ${database}.autogen./.*/${order} LIMIT 1`));
+      times.push(...seriesOf(found).map((series) => BigInt(series.get('values')[0][0].text)));
+    }
+  }
+  const [lower, upper] = [lowest(terms), highest(terms)];
+  const first = times.reduce((one, other) => (one < other ? one : other), lower);
+  const last = times.reduce((one, other) => (one > other ? one : other), upper);
+  return first < lower || last > upper ? `time >= ${first} AND time <= ${last}` : undefined;
+}
+
+const NS_MAX = 2n ** 63n - 1n;
+/** The first and the last time that terms leave, in nanoseconds. */
+const lowest = (terms) => bound(terms, '>', 1n, 0n, (one, other) => one > other);
+const highest = (terms) => bound(terms, '<', -1n, NS_MAX, (one, other) => one < other);
+
+function bound(terms, sign, step, none, isTighter) {
+  const times = terms.map((term) => /^time ([<>]=?) (?:(\d+)s|'(.*)')$/.exec(term)).filter((found) => found?.[1].startsWith(sign));
+  const ns = ([, own, seconds, date]) => {
+    const iso = date?.includes('T') ? date : `${date?.replace(' ', 'T')}Z`;
+    const ms = seconds ? BigInt(seconds) * 1_000n : BigInt(Date.parse(iso));
+    return ms * 1_000_000n + (own.endsWith('=') ? 0n : step);
+  };
+  return times.map(ns).reduce((one, other) => (isTighter(one, other) ? one : other), none);
+}
+
+/** The clauses of a statement over subqueries, which now reads what they have stored. */
+async function around(own, context, how) {
+  const inner = subqueries(own.FROM);
   if (!inner) return undefined;
-  const dimensions = split(own['GROUP BY'], ', ');
+  const dimensions = dimensionsOf(own);
   const below = {
-    times: union(context.times, split(own.WHERE, ' AND ').filter(isTime)),
+    times: union(context.times, termsOf(own).filter(isTime)),
     tags: union(context.tags, dimensions.filter((one) => !isWindow(one) && one !== '*')),
     window: dimensions.find(isWindow) ?? context.window,
     order: own['ORDER BY'] ?? context.order,
-    read: context.read,
   };
-  const stored = await store(inner, below, real, made);
-  if (!stored) return undefined;
+  const stored = [];
+  for (const text of inner) stored.push(await store(text, below, how));
+  if (stored.includes(undefined)) return undefined;
   // Of a subquery's tags there are those that it is grouped by.
-  const known = dimensions.flatMap((one) => (one === '*' ? stored.tags : [one]));
-  return { ...own, FROM: stored.from, 'GROUP BY': union(known).join(', ') };
+  const tags = union(...stored.map((one) => one.tags));
+  const known = dimensions.flatMap((one) => (one === '*' ? tags : [one]));
+  return { ...own, FROM: stored.map(({ from }) => from).join(', '), 'GROUP BY': union(known).join(', ') };
 }
 
-async function store(text, context, real, made) {
-  if (context.read) {
-    const whole = { SELECT: '*', FROM: `(${text})`, WHERE: context.times.join(' AND '), 'GROUP BY': '*', 'ORDER BY': context.order };
-    const tags = split(clauses(text)['GROUP BY'], ', ').filter((one) => !isWindow(one));
-    return keep(whole, tags, real, made);
+async function store(text, context, how) {
+  if (how.read) {
+    const whole = { SELECT: '*', FROM: `(${text})`, WHERE: and(...context.times), 'GROUP BY': '*', 'ORDER BY': context.order };
+    return keep(whole, dimensionsOf(clauses(text)).filter((one) => !isWindow(one)), how);
   }
   let own = clauses(text);
-  const nested = own.FROM.startsWith('(SELECT');
-  if (nested) own = await around(own, context, real, made);
+  if (how.nested && own.FROM.startsWith('(SELECT')) own = await around(own, context, how);
   if (!own) return undefined;
-  const dimensions = split(own['GROUP BY'], ', ');
-  const tags = dimensions.filter((one) => !isWindow(one));
-  const all = tags.includes('*') ? ['*'] : union(tags, context.tags);
-  const window = dimensions.find(isWindow) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
+  const tags = dimensionsOf(own).filter((one) => !isWindow(one));
+  // Rows without a call stay apart by their series, as two of one time would be one point.
+  const all = tags.includes('*') || !/\w\(/.test(own.SELECT) ? ['*'] : union(tags, context.tags);
+  const window = windowOf(own) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
   const write = {
     ...own,
-    WHERE: union(split(own.WHERE, ' AND '), context.times).join(' AND '),
+    WHERE: and(...union(termsOf(own), context.times)),
     'GROUP BY': [...all, ...(window ? [window] : [])].join(', '),
     'ORDER BY': context.order,
   };
-  return keep(write, tags, real, made);
+  return keep(write, tags, how);
 }
 
-/** Stores the rows of a statement. */
-async function keep(parts, tags, real, made) {
-  const database = `stored${made.length}`;
+async function keep(parts, tags, { keep: write, made }) {
+  const database = await write(parts);
+  if (!database) return undefined;
   made.push(database);
-  await real(`CREATE DATABASE ${database} WITH DURATION INF`);
-  const write = { ...parts, INTO: `${database}.autogen.:MEASUREMENT` };
-  const [, body] = await real(statement(write));
-  if (!body.includes('"written"') || body.includes('"error"')) return undefined;
   return { from: `${database}.autogen./.*/`, tags };
+}
+
+const isWritten = ([, body]) => body.includes('"written"') && !body.includes('"error"');
+const into = (database, parts) => statement({ ...parts, INTO: `${database}.autogen.:MEASUREMENT` });
+
+/** Has the real server store its rows of a statement. Answers where. */
+async function keepTheirs(parts, { real }) {
+  const database = scratch();
+  await real(`CREATE DATABASE ${database} WITH DURATION INF`);
+  if (isWritten(await real(into(database, parts)))) return database;
+  await real(`DROP DATABASE ${database}`);
+  return undefined;
+}
+
+/** Has the real server store our rows of a statement, if they are known to be right. Answers where. */
+export async function keepOurs(parts, env, trusted) {
+  if (!(await trusted(statement(parts)))) return undefined;
+  const database = scratch();
+  try {
+    await env.own(`CREATE DATABASE ${database} WITH DURATION INF`);
+    if (!isWritten(await env.own(into(database, parts)))) return undefined;
+    const lines = linesOf(
+      env.parsed(await env.own('SHOW FIELD KEYS', database)),
+      env.parsed(await env.own('SELECT * FROM /.*/ GROUP BY *', database)),
+    );
+    await env.real(`CREATE DATABASE ${database} WITH DURATION INF`);
+    await env.write(database, lines);
+    return database;
+  } finally {
+    await env.own(`DROP DATABASE ${database}`);
+  }
+}
+
+/** A name that no database had in this run. */
+export function scratch() {
+  databases += 1;
+  return `stored${databases}`;
+}
+
+/** The line protocol of all rows; `keys` says the types of the fields. */
+function linesOf(keys, rows) {
+  const types = new Map(
+    seriesOf(keys).flatMap((series) => series.get('values').map(([field, type]) => [`${series.get('name')}\n${field}`, type])),
+  );
+  const escape = (text) => text.replace(/[ ,=]/g, '\\$&');
+  const value = (cell, type) => {
+    if (type === 'string') return `"${cell.replace(/["\\]/g, '\\$&')}"`;
+    if (type === 'boolean') return String(cell);
+    return type === 'integer' ? `${cell.text}i` : cell.text;
+  };
+  return resultsOf(rows).flatMap((result) => result.get('series') ?? []).flatMap((series) => {
+    const name = series.get('name');
+    const tags = [...(series.get('tags') ?? [])].filter(([, tag]) => tag !== '').map(([key, tag]) => `,${escape(key)}=${escape(tag)}`);
+    const columns = series.get('columns');
+    return series.get('values').flatMap((row) => {
+      const cells = columns.map((column, at) => [column, row[at]]).slice(1).filter(([, cell]) => cell !== null);
+      if (cells.length === 0) return [];
+      const fields = cells.map(([column, cell]) => `${escape(column)}=${value(cell, types.get(`${name}\n${column}`))}`);
+      return [`${escape(name)}${tags.join('')} ${fields.join(',')} ${row[0].text}`];
+    });
+  });
 }

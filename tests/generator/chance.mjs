@@ -1,0 +1,211 @@
+// Calls that take one of several points, or draw: whether ours is one that they may take, by the points.
+
+import { JsonNumber } from '../record/json.mjs';
+import { alike, errorOf, groupBy, head, seriesOf } from './answers.mjs';
+import { and, callOf, dimensionsOf, fieldsOf, isWindow, statement, windowOf } from './statement.mjs';
+import { hasLimits } from './assemble.mjs';
+
+const UNITS = { ns: 1n, u: 1_000n, ms: 1_000_000n, s: 1_000_000_000n, m: 60_000_000_000n, h: 3_600_000_000_000n };
+const number = (cell) => Number(cell.text);
+
+/** What each call may answer of points `[time, value, …]`: rows without the time. */
+const MAY = {
+  mode(points) {
+    const counts = new Map();
+    for (const [, cell] of points) counts.set(key(cell), (counts.get(key(cell)) ?? 0) + 1);
+    const most = Math.max(...counts.values());
+    return points.filter(([, cell]) => counts.get(key(cell)) === most);
+  },
+  percentile(points, rank) {
+    const sorted = points.map(([, cell]) => number(cell)).sort((one, other) => one - other);
+    const value = sorted[Math.floor((sorted.length * Number(rank)) / 100 + 0.5) - 1];
+    return points.filter(([, cell]) => number(cell) === value);
+  },
+  first: (points) => at(points, (one, other) => one < other),
+  last: (points) => at(points, (one, other) => one > other),
+  sample: (points) => points,
+};
+/** Those that have the time of their point where there are no windows. */
+const TIMED = ['percentile', 'first', 'last'];
+
+/** The points of the first or last time. */
+function at(points, isBetter) {
+  const best = points.reduce((one, other) => (isBetter(BigInt(other[0].text), BigInt(one[0].text)) ? other : one), points[0]);
+  return points.filter(([time]) => time.text === best[0].text);
+}
+
+const ROUND = { floor: Math.floor, ceil: Math.ceil, round: (x) => Math.sign(x) * Math.round(Math.abs(x)), abs: Math.abs, sqrt: Math.sqrt };
+/** Of what is no number mathematics make nothing. */
+const rounded = (cell, round) => (cell instanceof JsonNumber ? new JsonNumber(String(round(number(cell)))) : null);
+const key = (cell) => (cell instanceof JsonNumber ? number(cell) : cell);
+
+/** Whether both answers are such as the one call of the statement may give. */
+export async function chosen({ parts, theirs, ours, env, trusted }) {
+  const [field, ...aux] = fieldsOf(parts);
+  const outer = callOf(field.expression);
+  const round = ROUND[outer?.name];
+  const call = round ? callOf(outer.first) : outer;
+  if (!call || !MAY[call.name] || hasLimits(parts) || aux.some(({ text }) => /\w\(/.test(text))) return false;
+  const tags = dimensionsOf(parts).filter((one) => !isWindow(one)).join(', ');
+  const shown = [call.first, ...aux.map(({ expression }) => expression)].map((one, at) => `${one} AS v${at}`);
+  const plain = { ...parts, fill: '', 'GROUP BY': tags, 'ORDER BY': '' };
+  const raw = await trusted(statement({ ...plain, SELECT: shown.join(', ') }));
+  const counted = await trusted(statement({ ...parts, SELECT: `count(${call.first})`, fill: windowOf(parts) ? none(parts) : '' }));
+  if (!raw || !counted || errorOf(raw) || errorOf(counted)) return false;
+  const what = { call, round, parts };
+  const own = seriesOf(ours.document);
+  if (errorOf(ours.document) || !areChosen(own, raw, counted, what)) return false;
+  const isRight = (known, how) => isLike(known, own) && areChosen(known, raw, counted, { ...what, parts: how });
+  if (isRight(seriesOf(theirs.document), parts)) return true;
+  // At a window with points but no value 1.x ends.
+  if (call.name !== 'percentile' || !windowOf(parts)) return false;
+  const filled = { ...parts, fill: '(none)' };
+  const known = await windowsAlone(filled, counted, env);
+  return known !== undefined && isRight(known, filled);
+}
+
+/** Whether the series of two answers are the same but for their rows. */
+function isLike(known, own) {
+  const heads = (all) => all.map((series) => [...series].filter(([key]) => key !== 'values'));
+  return alike(heads(known), heads(own));
+}
+
+/** The one series that there is, of which the real server is asked each window by itself. */
+async function windowsAlone(parts, counted, { real, parsed }) {
+  const [series, more] = seriesOf(counted);
+  if (!series || more) return undefined;
+  const frame = [...series.get('values')].sort(([one], [other]) => (BigInt(one.text) < BigInt(other.text) ? -1 : 1));
+  const found = [];
+  for (const [at, [time]] of frame.entries()) {
+    const upper = frame[at + 1] && `time < ${frame[at + 1][0].text}`;
+    const alone = { ...parts, WHERE: and(parts.WHERE, `time >= ${time.text}`, upper), 'ORDER BY': '' };
+    found.push(...seriesOf(parsed(await real(statement(alone)))));
+  }
+  if (found.length === 0) return undefined;
+  const rows = found.flatMap((one) => one.get('values'));
+  return [new Map([...found[0], ['values', isBackwards(parts) ? rows.toReversed() : rows]])];
+}
+
+/** Whether these series are what the call may give; `counted` has the windows of each. */
+function areChosen(all, raw, counted, what) {
+  const left = new Map(all.map((series) => [head(series), series]));
+  if (left.size !== all.length) return false;
+  for (const series of seriesOf(raw)) {
+    const points = series.get('values').filter((row) => row[1] !== null);
+    const frame = seriesOf(counted).find((one) => head(one) === head(series))?.get('values') ?? [];
+    if (!isChosen(left.get(head(series))?.get('values') ?? [], points, frame, what)) return false;
+    left.delete(head(series));
+  }
+  return left.size === 0;
+}
+
+const none = ({ fill }) => (fill === '(none)' ? '(none)' : '(0)');
+
+/** Whether `rows` are what the call may give of the points of one series; `frame` has their times. */
+function isChosen(rows, points, frame, { call, round, parts }) {
+  const window = windowOf(parts);
+  const shown = ([time, cell, ...more]) => [time, round ? rounded(cell, round) : cell, ...more];
+  const may = (all) => MAY[call.name](all, ...call.rest).map(shown);
+  if (call.name === 'sample') {
+    const how = { count: Number(call.rest[0]), backwards: isBackwards(parts), fill: parts.fill };
+    return isDrawn(rows, points.map(shown), window && windowsOf(window, parts, frame), how);
+  }
+  if (!window) {
+    const chosen = may(points);
+    if (chosen.length === 0) return rows.length === 0;
+    if (rows.length !== 1) return false;
+    const time = TIMED.includes(call.name) ? undefined : frame[0]?.[0];
+    return chosen.some(([own, ...cells]) => isPoint([time ?? own, ...cells], rows[0], undefined, parts.fill));
+  }
+  const start = windowsOf(window, parts, frame);
+  if (!start) return false;
+  const groups = groupBy(points, (point) => start(point));
+  const expected = frame.map(([time]) => [time, may(groups.get(time.text) ?? [])]);
+  if (expected.every(([, may]) => may.length === 0)) return rows.length === 0;
+  const left = parts.fill === '(none)' ? expected.filter(([, may]) => may.length > 0) : expected;
+  const backwards = isBackwards(parts);
+  return (
+    rows.length === left.length &&
+    rows.every((row, at) => {
+      const [time, may] = left[at];
+      if (!alike(row[0], time)) return false;
+      if (may.length > 0) return may.some(([, ...cells]) => isPoint([time, ...cells], row, rows[at - 1], parts.fill));
+      const beside = row.slice(2).map(() => null);
+      return (
+        isFilled(rows, at, parts.fill ?? '(null)', left, backwards) &&
+        isPoint([time, row[1], ...beside], row, rows[at - 1], parts.fill)
+      );
+    })
+  );
+}
+
+/** Whether the cell of an empty window is what `fill` says. */
+function isFilled(rows, at, fill, shown, backwards) {
+  const cell = rows[at][1];
+  const known = shown.map(([, may], place) => (may.length > 0 ? place : -1)).filter((place) => place >= 0);
+  const before = known.findLast((place) => place < at);
+  const after = known.find((place) => place > at);
+  if (fill === '(null)') return cell === null;
+  if (fill === '(previous)') return alike(cell, before === undefined ? null : rows[before][1]);
+  if (fill === '(linear)') {
+    if (before === undefined || after === undefined) return cell === null;
+    const [from, to] = [rows[before][1], rows[after][1]].map(number);
+    const exact = from + ((to - from) * (at - before)) / (after - before);
+    return cell instanceof JsonNumber && (Math.abs(number(cell) - exact) <= 1e-9 * Math.abs(exact) || number(cell) === Math.trunc(exact)) && !backwards;
+  }
+  return cell instanceof JsonNumber && alike(cell, new JsonNumber(fill.slice(1, -1)));
+}
+
+/** So many different points, or all, in order of time; of each window where there are windows. */
+function isDrawn(rows, points, start, how) {
+  if (start === undefined) return isInOrder(rows) && isSome(rows, points, how);
+  if (!start) return false;
+  const [drawn, all] = [rows, points].map((list) => groupBy(list, (row) => start(row)));
+  const windows = [...drawn.keys()].map((time) => [new JsonNumber(time)]);
+  return (
+    isInOrder(how.backwards ? windows.toReversed() : windows) &&
+    alike([...drawn.values()].flat(), rows) &&
+    [...drawn.values()].every(isInOrder) &&
+    [...drawn.keys()].every((time) => all.has(time)) &&
+    [...all].every(([time, known]) => isSome(drawn.get(time) ?? [], known, how, rows))
+  );
+}
+
+const isBackwards = (parts) => /DESC/.test(parts['ORDER BY'] ?? '');
+const isInOrder = (rows) => rows.every(([time], at) => at === 0 || BigInt(time.text) >= BigInt(rows[at - 1][0].text));
+
+/** Whether `rows` are so many different ones of `points`; before the first of them come those of `all`. */
+function isSome(rows, points, { count, fill }, all = rows) {
+  const left = [...points];
+  const from = all.indexOf(rows[0]);
+  const found = rows.every((row, place) => {
+    const at = left.findIndex((point) => isPoint(point, row, all[from + place - 1], fill));
+    if (at >= 0) left.splice(at, 1);
+    return at >= 0;
+  });
+  return found && rows.length === Math.min(count, points.length);
+}
+
+/** Whether a row is this point, what is missing beside its value filled. */
+function isPoint(point, row, before, fill = '(null)') {
+  return point.every((cell, at) => {
+    if (cell !== null || at < 2 || fill === '(null)' || fill === '(none)' || fill === '(linear)') return alike(cell, row[at]);
+    return alike(row[at], fill === '(previous)' ? (before?.[at] ?? null) : new JsonNumber(fill.slice(1, -1)));
+  });
+}
+
+/** The start of the window that a row lies in, as text; undefined where that is not known. */
+function windowsOf(window, parts, frame) {
+  const [, many, unit, , sign, offset, offsetUnit] = /^time\((\d+)(\w+?)(, (-?)(\d+)(\w+))?\)$/.exec(window) ?? [];
+  if (!UNITS[unit]) return undefined;
+  const every = BigInt(many) * UNITS[unit];
+  let phase = offset ? BigInt(`${sign}${offset}`) * UNITS[offsetUnit] : 0n;
+  if (parts.tz) {
+    if (!frame?.length) return undefined;
+    phase = BigInt(frame[0][0].text);
+  }
+  return ([time]) => {
+    const at = BigInt(time.text) - phase;
+    return String(BigInt(time.text) - (((at % every) + every) % every));
+  };
+}

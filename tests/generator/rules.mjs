@@ -1,0 +1,275 @@
+// Why the answers to a random query may differ. A rule proves its reason on the two answers at hand:
+// from what InfluxDB says to questions to which what is excused makes no difference, or from the points, our
+// answer follows.
+
+import { JsonNumber } from '../record/json.mjs';
+import { alike, errorOf, resultsOf, seriesOf } from './answers.mjs';
+import {
+  aloneOf, columnsOf, foundAlone, hasLimits, hasSeries, hasSeriesLimits, joined, limited, namesOf, unlimited,
+} from './assemble.mjs';
+import { chosen } from './chance.mjs';
+import { and, clauses, callOf, calls, fieldsOf, isTime, split, statement, termsOf, windowOf } from './statement.mjs';
+import { boundsOf, isOverStored, keepOurs } from './stored.mjs';
+import { untied } from './untied.mjs';
+
+const isNested = ({ parts }) => parts?.FROM?.includes('(SELECT');
+const isFlat = ({ parts }) => parts?.FROM !== undefined && !parts.FROM.includes('(SELECT');
+const withSelect = (parts, SELECT) => statement({ ...parts, SELECT });
+
+/** The statements in parentheses, from the outermost in. */
+function inner(text) {
+  const found = [];
+  for (let at = text.indexOf('(SELECT'); at >= 0; at = text.indexOf('(SELECT', at + 1)) {
+    let depth = 0;
+    for (let end = at; end < text.length; end += 1) {
+      depth += text[end] === '(' ? 1 : text[end] === ')' ? -1 : 0;
+      if (depth === 0) {
+        found.push(text.slice(at + 1, end));
+        break;
+      }
+    }
+  }
+  return found;
+}
+
+const CALL = String.raw`\(((?:[^()]|\([^()]*\))*?)`;
+const ROUNDING = /\b(floor|ceil|round)\((\w+\((?:[^()]|\([^()]*\))*\))\)/g;
+/** What a rounded value is moved by: above the last bits of a sum. */
+const MOVES = ['($2)', '($2 * 1.0000000001)', '($2 * 0.9999999999)', '($2 + 0.000000001)', '($2 - 0.000000001)'];
+const MATH_CALL = new RegExp(
+  String.raw`\b(?:sin|cos|tan|asin|acos|atan|atan2|exp|ln|log|log2|log10|pow|sqrt|floor|ceil|round|abs)\((\w+|\w+\([^()]*\))(?:, [\d.]+)?\)`,
+  'g',
+);
+
+/** An error of types without what it says of the types of mathematics, and with three digits in each number. */
+function calm(error) {
+  const digits = error?.replace(/\b\d+\.\d+\b/g, (number) => Number(number).toFixed(3));
+  const typed = digits?.replace(new RegExp(`(${MATH_CALL.source})::(?:integer|float)`, 'g'), '$1');
+  const found = /^type error: (.*): incompatible types: (\w+) and (\w+)$/.exec(typed);
+  if (!found) return typed;
+  const operator = ['+', '-', '*', '/', '%', '&', '|', '^'].find((sign) => split(found[1], ` ${sign} `).length === 2);
+  const sides = operator ? split(found[1], ` ${operator} `) : [];
+  const isMath = (side) => new RegExp(`^${MATH_CALL.source}$`).test(side);
+  const types = sides.map((side, at) => (isMath(side) ? 'number' : found[at + 2]));
+  return `${found[1]}: ${types}`;
+}
+
+/** Conditions on tags, and others on texts. */
+const OF_TAGS =
+  /"?\w+"?(?:::\w+)? [=!]~ \/(?:[^/\\]|\\.)*\/|"?\w+"?(?:::\w+)? !?= '[^']*'|'[^']*' = "?\w+"?(?:::\w+)?/g;
+
+/** What is not the same twice. */
+const BY_CHANCE = 'sample|integral|holt_winters|holt_winters_with_fit';
+
+/** Whether each cell of `ours` is that of one of `others`, which all have its rows. */
+function among(ours, others) {
+  if (Array.isArray(ours)) {
+    return others.every((one) => Array.isArray(one) && one.length === ours.length) && ours.every((each, at) => among(each, others.map((one) => one[at])));
+  }
+  if (ours instanceof Map) {
+    const keys = [...ours.keys()].join('\n');
+    return others.every((one) => one instanceof Map && [...one.keys()].join('\n') === keys) && [...ours.keys()].every((key) => among(ours.get(key), others.map((one) => one.get(key))));
+  }
+  return others.some((one) => alike(one, ours));
+}
+
+/** The series with other columns' names. */
+const renamed = (series, columns) => new Map([...series, ['columns', columns]]);
+
+/**
+ * Each rule: what is different on purpose; where that can be, which only saves asking; and the proof.
+ */
+export const RULES = [
+  {
+    name: 'several statements, each by itself: 1.6.7 loses the error of the later ones',
+    holds: ({ text }) => text.includes('; '),
+    async proof({ text, ours, trusted }) {
+      const results = [];
+      for (const [at, one] of text.split('; ').entries()) {
+        const number = ['statement_id', new JsonNumber(String(at))];
+        if (results.at(-1)?.has('error')) {
+          results.push(new Map([number, ['error', 'not executed']]));
+          continue;
+        }
+        const [result] = resultsOf(await trusted(one));
+        if (!result) return false;
+        results.push(new Map([...result, number]));
+      }
+      return alike(resultsOf(ours.document), results);
+    },
+  },
+  {
+    name: 'a series of more than 10,000 rows, which 1.x calls partial though it is whole',
+    holds: ({ theirs }) => seriesOf(theirs.document).some((series) => series.has('partial')),
+    proof({ theirs, ours, isSeries }) {
+      const whole = (document) => seriesOf(document).some((series) => series.get('values')?.length > 10_000);
+      const series = seriesOf(theirs.document).map((one) => new Map([...one].filter(([key]) => key !== 'partial')));
+      return whole(ours.document) && isSeries(series);
+    },
+  },
+  {
+    name: 'infinity, in the words of later versions',
+    holds: () => true,
+    proof({ theirs, ours }) {
+      const value = /^json: error calling .*: (json: unsupported value: [+-]Inf)\n$/.exec(theirs.body)?.[1];
+      return value !== undefined && ours.body === `{"error":"${value}"}\n`;
+    },
+  },
+  {
+    name: 'which of several calls an error names, which 1.x leaves to the order of a map',
+    holds: ({ theirs, ours }) => [theirs, ours].every(({ body }) => /iterator type/.test(body)),
+    async proof({ text, parts, theirs, ours, env }) {
+      const named = [theirs, ours].map(({ document }) => /unsupported (\w+) iterator type/.exec(errorOf(document))?.[1]);
+      for (const [at, name] of named.entries()) {
+        let seen = false;
+        for (const one of [text, ...inner(text)]) {
+          const own = clauses(one);
+          for (const field of fieldsOf(own).filter((each) => each.text.includes(`${name}(`))) {
+            const [, body] = await env.real(statement({ ...own, SELECT: field.text }));
+            seen ||= body === [theirs, ours][at].body;
+          }
+        }
+        if (!seen) return false;
+      }
+      return parts !== undefined;
+    },
+  },
+  {
+    name: 'types of calls, which 1.x looks at where a series is found and not before',
+    holds: ({ ours, theirs }) => /iterator type/.test(ours.body) && !theirs.body.includes('"error"'),
+    async proof({ text, theirs, isOurs, env }) {
+      if (seriesOf(theirs.document).length > 0) return false;
+      return isOurs(await env.real(text.replace(OF_TAGS, 'time > 0')));
+    },
+  },
+  {
+    name: 'errors of types inside subqueries, which 1.x does not look for, or not where no column is read',
+    holds: (query) => isNested(query) && /iterator type: |"type error: /.test(query.ours.body),
+    async proof({ text, isOurs, env }) {
+      for (const one of inner(text)) if (isOurs(await env.real(one))) return true;
+      return false;
+    },
+  },
+  {
+    name: 'type errors in the words of later versions: mathematics are floats, and numbers have the digits that they have',
+    holds: ({ theirs }) => theirs.body.includes('"type error: '),
+    proof({ theirs, ours }) {
+      const [one, other] = [errorOf(theirs.document), errorOf(ours.document)];
+      return theirs.status === ours.status && one !== other && calm(one) === calm(other);
+    },
+  },
+  {
+    name: 'DISTINCT without parentheses in a subquery, which 1.6.7 leaves empty',
+    holds: (query) => isNested(query) && /DISTINCT \w/.test(query.parts.FROM) && seriesOf(query.theirs.document).length === 0,
+    async proof({ parts, isSame, trusted }) {
+      return isSame(await trusted(statement({ ...parts, FROM: parts.FROM.replace(/DISTINCT (\w+)/g, 'distinct($1)') })));
+    },
+  },
+  {
+    name: 'limits: 1.x applies them to what top() and bottom() read, and counts series of the index in its order',
+    holds: ({ parts }) => parts && hasLimits(parts),
+    async proof({ text, parts, isSeries, trusted, agreed }) {
+      const whole = statement(unlimited(parts));
+      const all = await trusted(whole);
+      if (!all || errorOf(all) || !isSeries(limited(seriesOf(all), parts))) return false;
+      // Other limits part no answers that are alike without them.
+      return hasSeriesLimits(parts) || calls(text, `top|bottom|${BY_CHANCE}`) || !agreed(whole);
+    },
+  },
+  {
+    name: 'abs() of integers, which 1.6.7 left negative',
+    holds: ({ text }) => text.includes('abs('),
+    async proof({ text, theirs, ours, isSeries, trusted }) {
+      const all = await trusted(text.replace(new RegExp(`\\babs${CALL}\\)`, 'g'), 'sqrt(pow($1, 2))'));
+      const columns = seriesOf(ours.document)[0]?.get('columns');
+      if (!all || !columns || !alike(seriesOf(theirs.document)[0]?.get('columns'), columns)) return false;
+      return isSeries(seriesOf(all).map((series) => renamed(series, columns)));
+    },
+  },
+  {
+    name: 'whole numbers of sums and averages, the last bits of which depend on the order of the values',
+    holds: ({ text }) => new RegExp(ROUNDING.source).test(text),
+    async proof({ text, ours, env }) {
+      const moved = [];
+      for (const by of MOVES) moved.push(env.parsed(await env.real(text.replace(ROUNDING, `$1${by}`))));
+      return moved.every(Boolean) && among(resultsOf(ours.document), moved.map(resultsOf));
+    },
+  },
+  {
+    name: 'how 1.x reads a subquery: over its stored rows it gives our answer',
+    holds: isNested,
+    proof: (query) => isOverStored(query, true),
+  },
+  {
+    name: 'what a subquery gives, which is excused by itself: over our stored rows 1.x gives our answer',
+    holds: isNested,
+    proof: (query) => isOverStored(query, false),
+  },
+  {
+    name: 'several calls, which 1.x joins in a wrong order: each call by itself is as here',
+    holds: (query) => isFlat(query) && calls(query.text, 'integral|holt_winters|holt_winters_with_fit|first|last|mode|percentile|sample|top|bottom'),
+    async proof({ parts, theirs, isSeries, trusted }) {
+      const columns = await columnsOf(parts, trusted);
+      const texts = columns?.flatMap((column) => column.texts);
+      if (!texts || hasLimits(parts) || (texts.length === 1 && texts[0] === parts.SELECT)) return false;
+      const answers = [];
+      for (const text of texts) {
+        answers.push(await trusted(withSelect(parts, text)));
+        if (!answers.at(-1)) return false;
+      }
+      const [known] = seriesOf(theirs.document);
+      const names = known?.get('columns') ?? namesOf(columns);
+      if (!names) return false;
+      // The one row of several calls has a time of its own, unless they are of integral().
+      const time = texts.length > 1 ? known?.get('values')[0][0].text : undefined;
+      return [undefined, time].some((one) => {
+        const all = joined(answers, columns, parts, names, one);
+        return all !== undefined && isSeries(all);
+      });
+    },
+  },
+  {
+    name: 'several series, of which 1.x loses or mixes some: each series by itself is as here',
+    holds: (query) => isFlat(query) && hasSeries(query.parts) && calls(query.text, 'integral|holt_winters|holt_winters_with_fit|percentile'),
+    async proof({ parts, isSeries, trusted }) {
+      // All series that have a value, whatever else becomes of them.
+      const counted = await trusted(statement({ ...parts, SELECT: 'count(*)', fill: windowOf(parts) && '(none)' }));
+      if (!counted || hasLimits(parts)) return false;
+      const found = [];
+      for (const series of seriesOf(counted)) {
+        const alone = await trusted(aloneOf(parts, series));
+        if (!alone) return false;
+        found.push(...foundAlone(alone, series));
+      }
+      return isSeries(found);
+    },
+  },
+  {
+    name: 'holt_winters() of sums, which makes much of their last bits: over our stored sums 1.x gives our answer',
+    holds: (query) => isFlat(query) && /holt_winters/.test(query.text),
+    async proof({ parts, env, trusted, isOurs }) {
+      const [field, more] = fieldsOf(parts);
+      const forecast = callOf(field.expression);
+      if (more || !forecast || !/^holt_winters/.test(forecast.name)) return false;
+      const inside = { ...unlimited(parts), SELECT: `${forecast.first} AS x`, fill: '(none)', 'ORDER BY': '' };
+      const database = await keepOurs(inside, env, trusted);
+      if (!database) return false;
+      const times = termsOf(parts).filter(isTime);
+      const WHERE = (await boundsOf(times, [database], env)) ?? and(...times);
+      const SELECT = `${forecast.name}(${['first(x)', ...forecast.rest].join(', ')}) AS ${field.alias ?? forecast.name}`;
+      const answer = await env.real(statement({ ...parts, SELECT, FROM: `${database}.autogen./.*/`, WHERE }));
+      await env.real(`DROP DATABASE ${database}`);
+      return isOurs(answer);
+    },
+  },
+  {
+    name: 'which of several equal values or points 1.x takes, or draws: ours is one of them',
+    holds: (query) => isFlat(query) && calls(query.text, 'first|last|mode|percentile|sample'),
+    proof: chosen,
+  },
+  {
+    name: 'points of one time, which 1.x reads in any order: there is one in which it gives our answer',
+    holds: ({ tied, parts }) => tied && parts !== undefined,
+    proof: untied,
+  },
+];

@@ -1,0 +1,67 @@
+// The text of a statement taken apart, and put together again.
+
+const CLAUSE = /(?:^| )(SELECT|INTO|FROM|WHERE|GROUP BY|fill|ORDER BY|LIMIT|OFFSET|SLIMIT|SOFFSET|tz)(?=[ (])/g;
+const ORDER = ['SELECT', 'INTO', 'FROM', 'WHERE', 'GROUP BY', 'fill', 'ORDER BY', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'tz'];
+
+/** `text` with what stands in parentheses, quotes or a pattern blotted out, character by character. */
+function flat(text) {
+  let depth = 0;
+  const quoted = text.replace(/'(?:[^'\\]|\\.)*'|(?<=[~(,] ?|FROM |BY )\/(?:[^/\\]|\\.)*\//g, (all) => '_'.repeat(all.length));
+  const blot = (char) => {
+    if (char === ')') depth -= 1;
+    const out = depth > 0 ? '_' : char;
+    if (char === '(') depth += 1;
+    return out;
+  };
+  return quoted.split('').map(blot).join('');
+}
+
+/** The clauses of a statement, by their first words. */
+export function clauses(text) {
+  const found = [...flat(text).matchAll(CLAUSE)];
+  return Object.fromEntries(found.map((one, at) => [one[1], text.slice(one.index + one[0].length, found[at + 1]?.index).trim()]));
+}
+
+/** The parts of `text` between `by`, where that is in no parentheses. */
+export function split(text, by) {
+  const parts = [];
+  let start = 0;
+  for (const part of text ? flat(text).split(by) : []) {
+    parts.push(text.slice(start, start + part.length));
+    start += part.length + by.length;
+  }
+  return parts;
+}
+
+/** A statement of these clauses, in the order that the language asks for. */
+export function statement(parts) {
+  const text = (name) => (['fill', 'tz'].includes(name) ? `${name}${parts[name]}` : `${name} ${parts[name]}`);
+  return ORDER.filter((name) => parts[name]).map(text).join(' ');
+}
+
+export const isTime = (term) => /^time [<>]/.test(term);
+export const isWindow = (dimension) => /^time\(/.test(dimension);
+export const union = (...lists) => [...new Set(lists.flat())];
+export const dimensionsOf = (parts) => split(parts['GROUP BY'], ', ');
+export const windowOf = (parts) => dimensionsOf(parts).find(isWindow);
+export const termsOf = (parts) => split(parts.WHERE, ' AND ');
+export const and = (...terms) => terms.filter(Boolean).join(' AND ');
+
+/** What is shown: text and name of each, the name as far as the statement gives one. */
+export function fieldsOf(parts) {
+  return split(parts.SELECT, ', ').map((text) => {
+    const [, expression, alias] = /^(.*?)(?: AS (\w+))?$/s.exec(text);
+    return { text, expression, alias };
+  });
+}
+
+/** Whether `expression` is one call; then its name, its first argument and the others. */
+export function callOf(expression) {
+  const found = /^(\w+)\((.*)\)$/s.exec(expression);
+  if (!found || flat(expression).slice(0, -1).includes(')')) return undefined;
+  const [first, ...rest] = split(found[2], ', ');
+  return { name: found[1], first, rest };
+}
+
+/** Whether any function of `names` is called in `text`. */
+export const calls = (text, names) => new RegExp(`\\b(?:${names})\\(`).test(text);
