@@ -148,9 +148,6 @@ pub enum ApiError {
     /// A limit that more requests will not get past.
     #[error("{0}")]
     Limit(String),
-    /// Too large for any number of tries; in smaller pieces it is taken.
-    #[error("{0}")]
-    TooLarge(String),
     /// What the vendor offers and this does not, and what to use.
     #[error("{0}")]
     NotImplemented(String),
@@ -191,7 +188,6 @@ impl ApiError {
             | Self::Rejected { retention: false, .. } => 400,
             Self::Body(BodyError::UnknownEncoding(_)) => 415,
             Self::Body(BodyError::TooLarge(_))
-            | Self::TooLarge(_)
             | Self::Overloaded(Overloaded { never: true, .. }) => 413,
             Self::Stalled => 408,
             Self::NoRoute(_)
@@ -221,7 +217,7 @@ impl ApiError {
             ) => "forbidden",
             Self::Params(_) => "parameters",
             Self::Body(BodyError::UnknownEncoding(_) | BodyError::Gzip(_)) => "encoding",
-            Self::Body(BodyError::TooLarge(_)) | Self::TooLarge(_) => "too large",
+            Self::Body(BodyError::TooLarge(_)) => "too large",
             Self::Overloaded(_) | Self::Displaced => "overloaded",
             Self::Stalled => "stalled",
             Self::NoRoute(_) => "route",
@@ -337,7 +333,6 @@ impl From<Error> for ApiError {
                 DatabaseRefusal::Policy(_) => Self::Invalid(text),
                 DatabaseRefusal::Placement(_) => Self::NotImplemented(text),
             },
-            Error::FrameHeader { .. } => Self::TooLarge(text),
             Error::Damaged { .. } | Error::Shard(_) => Self::Internal(text),
             Error::PartlyApplied(_) => Self::Unavailable { message: text, retry_after_s: 2 },
             Error::Unavailable(why) => {

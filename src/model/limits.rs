@@ -45,9 +45,6 @@ pub const TAGS_PER_POINT_MAX: usize = 255;
 /// cell 64 MB. A body of 25 MB has at most 4.2 million one-field lines, so only requests whose
 /// lines have very different fields meet it.
 pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
-/// What a frame says of its measurements and columns, bytes: it stands whole in one row of a log,
-/// of at most 1.9 MB. A measurement takes some 30, and 2 or 3 for each of its columns.
-pub const FRAME_HEADER_BYTES_MAX: usize = 1_800_000;
 /// Points below which a write is counted as tiny: its request, call and row cost as much as those
 /// of a batch of thousands.
 pub const TINY_BATCH_POINTS: u64 = 100;

@@ -49,17 +49,6 @@ pub enum Error {
     /// A shard cannot make sense of what it was sent.
     #[error("a shard refused the request: {0}")]
     Shard(String),
-    /// `FRAME_HEADER_BYTES_MAX` (413)
-    #[error(
-        "the measurements and columns of one write take {bytes} bytes to name, the limit is {limit} \
-         (FRAME_HEADER_BYTES_MAX): send fewer measurements at a time"
-    )]
-    FrameHeader {
-        /// What they take.
-        bytes: usize,
-        /// `FRAME_HEADER_BYTES_MAX`
-        limit: usize,
-    },
     /// A delete that some shards may have carried out and at least one has not.
     #[error("partly applied, repeat: {0}")]
     PartlyApplied(String),

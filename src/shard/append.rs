@@ -4,6 +4,7 @@ use super::Shard;
 use super::budget::Evictable;
 use super::flush::{ENOUGH, FORCED};
 use super::request::{AppendReply, Refusal};
+use super::touch::Touch;
 use crate::batch::FrameTable;
 use crate::batch::frame::{self, FrameHeader};
 use crate::batch::slabs::SLAB_COLUMN_BYTES;
@@ -25,7 +26,7 @@ impl<S: Store> Shard<S> {
         self.current(stamp)?;
         let invalid = |error: frame::FrameError| Refusal::Malformed(error.to_string());
         let header = FrameHeader::read(frame).map_err(invalid)?;
-        let bytes = self.admit(&header)?;
+        let (bytes, any_new) = self.admit(&header)?;
         // Decoded even if nothing keeps the columns: what is acknowledged can be replayed.
         let (mut tables, mut decoded_bytes) = (Vec::new(), 0);
         let each = |table: FrameTable| {
@@ -46,15 +47,25 @@ impl<S: Store> Shard<S> {
 
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let sequence = loaded.wal.next_sequence();
-        let touch = frame.get(..header.payload_start as usize).unwrap_or_default();
+        let new_rows = match any_new {
+            true => loaded.types.learn(&self.store, &header.tables),
+            false => Ok(0),
+        };
+        let beside_rows = match new_rows {
+            Ok(rows) => rows,
+            Err(refusal) => return Err(self.lost(refusal)),
+        };
+        let touch = &Touch { beside_rows, ..Touch::of(&header) }.encode();
         let schema_version = stamp.schema_version;
         let new = NewFrame { sequence, frame, touch, decoded_bytes, schema_version };
         let was_empty = loaded.wal.next_sequence() == loaded.state.head + 1;
-        let written = loaded.wal.append(&self.store, &new).map_err(Refusal::from);
-        let learnt = written.and_then(|()| loaded.types.learn(&self.store, &header.tables));
-        if let Err(refusal) = learnt {
-            return Err(self.lost(refusal));
+        let types = || loaded.types.write_new(&self.store);
+        let beside: Option<&dyn Fn() -> Result<(), StoreError>> =
+            if beside_rows > 0 { Some(&types) } else { None };
+        if let Err(error) = loaded.wal.append(&self.store, &new, beside) {
+            return Err(self.lost(error.into()));
         }
+        loaded.types.written();
         loaded.schema_version = loaded.schema_version.max(schema_version);
         loaded.pace.appended(now_ns);
         loaded.state.counters.frames += 1;
@@ -67,8 +78,8 @@ impl<S: Store> Shard<S> {
         Ok(AppendReply { bytes_stored, sequence, rows: header.rows() })
     }
 
-    /// Bytes stored, if the frame may be kept, by its header.
-    fn admit(&mut self, header: &FrameHeader) -> Result<u64, Refusal> {
+    /// Bytes stored, if the frame may be kept, by its header, and whether it has new columns.
+    fn admit(&mut self, header: &FrameHeader) -> Result<(u64, bool), Refusal> {
         let bytes = self.store.bytes()?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let settings = &loaded.state.settings;
@@ -84,11 +95,11 @@ impl<S: Store> Shard<S> {
                 return Err(Refusal::Changing);
             }
         }
-        loaded.types.check(&self.store, &header.tables)?;
+        let any_new = loaded.types.check(&self.store, &header.tables)?;
         if bytes >= self.full_bytes {
             return Err(Refusal::Full { bytes, limit: self.full_bytes });
         }
-        Ok(bytes)
+        Ok((bytes, any_new))
     }
 
     /// Flushes when the frame would take the WAL past twice what the alarm flushes at.

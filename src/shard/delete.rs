@@ -4,7 +4,6 @@ use super::Shard;
 use super::load::{ASIDE_KEY, Loaded};
 use super::request::{Deletion, Refusal};
 use super::tombstone::{self, Tombstone};
-use crate::batch::frame::FrameHeader;
 use crate::model::sorted_set::SortedSet;
 use crate::protocol::shard::Stamp;
 use crate::store::row;
@@ -72,12 +71,12 @@ impl<S: Store> Shard<S> {
 impl Loaded {
     /// Those of `deletions` whose measurement has anything here.
     fn concerned(&self, deletions: &[Deletion]) -> Vec<Deletion> {
-        let in_wal = self.wal.frames().values().filter_map(|f| FrameHeader::read(&f.touch).ok());
-        let in_wal = in_wal.flat_map(|header| header.tables).map(|table| table.measurement);
+        let touched = self.touched();
+        let in_wal = touched.iter().flatten().map(|&(measurement, _)| measurement);
         let segments = self.directories.values().flat_map(|directory| &directory.segments);
         let here: SortedSet<_> = segments.map(|s| s.measurement).chain(in_wal).collect();
         // What a damaged row held is not known.
-        let all = !self.wal.damaged().is_empty() || !self.damaged.is_empty();
+        let all = touched.is_none() || !self.wal.damaged().is_empty() || !self.damaged.is_empty();
         let concerned = deletions.iter().filter(|d| all || here.contains(&d.measurement));
         concerned.cloned().collect()
     }

@@ -73,7 +73,6 @@ impl<S: Store> Shard<S> {
         state.counters = Counters { flushes: state.counters.flushes + 1, ..loaded.counters(store) };
         store.atomically(|| -> Result<(), StoreError> {
             write_run(store, &loaded.state, &run)?;
-            loaded.types.write_new(store)?;
             set_aside(store, &loaded.wal, &aside, loaded.next_aside)?;
             super::jobs::clear(store, super::jobs::Job::Flush, &loaded.jobs)?;
             state.write(store)
@@ -84,7 +83,6 @@ impl<S: Store> Shard<S> {
         }
         loaded.next_aside += aside.len() as u64 * ASIDE_KEYS;
         loaded.damaged.extend(aside);
-        loaded.types.written();
         loaded.wal.release(head);
         loaded.jobs.succeeded(super::jobs::Job::Flush);
         loaded.commit_state(state, counts);

@@ -9,6 +9,7 @@ use super::pace::Pace;
 use super::request::{Counters, Refusal};
 use super::state::{ColumnTypes, State};
 use super::tombstone::Tombstone;
+use super::touch::Touch;
 use crate::batch::frame::FrameHeader;
 use crate::model::ids::MeasurementId;
 use crate::model::sorted_map::SortedMap;
@@ -112,19 +113,15 @@ impl Loaded {
         loaded.wal = wal::replay::load(store, loaded.state.head, &taken)?;
         for (&sequence, frame) in loaded.wal.frames() {
             loaded.schema_version = loaded.schema_version.max(frame.schema_version);
-            let Ok(header) = FrameHeader::read(&frame.touch) else { continue };
             if sequence > loaded.state.counters.counted {
                 // Written after the counters were last saved, by a life of the object that is over.
-                loaded.state.counters.points += header.rows();
-                loaded.state.counters.frames += 1;
-                loaded.state.counters.rows_written += 1;
-            }
-            match loaded.types.learn(store, &header.tables) {
-                // Writes to the measurement are refused; what it holds can be read.
-                Err(Refusal::Damaged { block }) => {
-                    loaded.damaged.push(Damage { block, touches: Some(Vec::new()) });
-                }
-                learnt => learnt?,
+                let counters = &mut loaded.state.counters;
+                let touch = Touch::decode(&frame.touch);
+                let (points, beside) =
+                    touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
+                counters.points += points;
+                counters.frames += 1;
+                counters.rows_written += u64::from(frame.parts) + beside;
             }
         }
         Ok(Some(loaded))
@@ -165,6 +162,13 @@ impl Loaded {
         })
     }
 
+    /// What the frames above the head touch; `None` if one of them may touch everything.
+    pub(super) fn touched(&self) -> Option<Vec<(MeasurementId, TimeRange)>> {
+        let of = |frame: &wal::Frame| Touch::decode(&frame.touch)?.tables;
+        let tables: Option<Vec<_>> = self.wal.frames().values().map(of).collect();
+        Some(tables?.into_iter().flatten().collect())
+    }
+
     /// What cannot be read and may hold rows of `measurement` inside `time`.
     pub(super) fn damage(&self, measurement: MeasurementId, time: &TimeRange) -> Option<String> {
         let in_wal = self.wal.damaged().iter().map(wal_damage);
@@ -201,20 +205,13 @@ impl Loaded {
 
 /// A damaged frame of the WAL in the shard's terms.
 pub(super) fn wal_damage(damage: &wal::Damage) -> Damage {
-    let header = damage.touch.as_deref().map(FrameHeader::read);
-    let touches = match header {
-        Some(Ok(header)) => Some(
-            header
-                .tables
-                .iter()
-                .map(|table| {
-                    let end_ns = table.max_time_ns.saturating_add(1);
-                    (table.measurement, TimeRange::new(table.min_time_ns, end_ns))
-                })
-                .collect(),
-        ),
-        _ => None,
+    let bytes = damage.touch.as_deref();
+    let touch = match damage.sequence {
+        Some(_) => bytes.and_then(Touch::decode),
+        // Of a row without a head there is only how its body begins.
+        None => bytes.and_then(|frame| Some(Touch::of(&FrameHeader::read(frame).ok()?))),
     };
+    let touches = touch.and_then(|touch| touch.tables);
     Damage { block: damage.block.clone(), touches }
 }
 

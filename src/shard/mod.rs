@@ -29,6 +29,7 @@ mod scan;
 mod split;
 mod state;
 mod tombstone;
+mod touch;
 pub mod turns;
 mod verify;
 

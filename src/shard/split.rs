@@ -7,7 +7,6 @@ use super::load::{ASIDE_KEY, Loaded};
 use super::request::{Deletion, Refusal};
 use super::retention::is_covered;
 use super::tombstone::Tombstone;
-use crate::batch::frame::FrameHeader;
 use crate::model::limits::SPLIT_AHEAD_NS;
 use crate::model::sorted_set::SortedSet;
 use crate::model::time::{H_NS, TimeRange};
@@ -84,6 +83,10 @@ impl<S: Store> Shard<S> {
     /// hidden from now on, then reclaimed.
     pub(super) fn cut(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
         let time = TimeRange::new(settings.range.end_ns, i64::MAX);
+        if self.load()?.touched().is_none() {
+            // Segments say which measurements they are of.
+            self.flush()?;
+        }
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let mut state = loaded.state.clone();
         state.settings = settings.clone();
@@ -119,10 +122,9 @@ impl<S: Store> Shard<S> {
 fn moved(loaded: &Loaded, time: TimeRange) -> Vec<Deletion> {
     let segments = loaded.directories.values().flat_map(|directory| &directory.segments);
     let segments = segments.filter(|segment| segment.time().overlaps(&time));
-    let headers = loaded.wal.frames().values().filter_map(|f| FrameHeader::read(&f.touch).ok());
-    let in_wal = headers.flat_map(|header| header.tables);
-    let in_wal = in_wal.filter(|table| table.max_time_ns >= time.start_ns);
-    let in_wal = in_wal.map(|table| table.measurement);
+    let touched = loaded.touched().unwrap_or_default();
+    let in_wal = touched.into_iter().filter(|(_, touched)| touched.overlaps(&time));
+    let in_wal = in_wal.map(|(measurement, _)| measurement);
     let here: SortedSet<_> = segments.map(|segment| segment.measurement).chain(in_wal).collect();
     let deletion = |&measurement: &_| Deletion { measurement, predicate: None, time };
     here.iter().map(deletion).collect()

@@ -7,6 +7,7 @@ use super::split::Fence;
 use crate::batch::frame::TableHeader;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
 use crate::model::value::FieldType;
 use crate::protocol::shard::ShardSettings;
 use crate::store::row;
@@ -70,55 +71,66 @@ impl State {
 /// reused, so a frame that disagrees was made from a schema that was never valid here.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ColumnTypes {
-    known: SortedMap<MeasurementId, Record>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Record {
-    types: SortedMap<ColumnId, FieldType>,
-    /// Has types that are only in the WAL; the next flush stores them.
-    is_new: bool,
+    known: SortedMap<MeasurementId, SortedMap<ColumnId, FieldType>>,
+    /// Of all that is known.
+    columns: usize,
+    /// Measurements with types that are not stored yet.
+    unwritten: SortedSet<MeasurementId>,
 }
 
 impl ColumnTypes {
-    /// Checks a frame's columns against what is known.
+    /// Checks a frame's columns against what is known. Says whether it has any that is new.
     pub(super) fn check<S: Store>(
         &mut self,
         store: &S,
         tables: &[TableHeader],
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
+        let mut any_new = false;
         for table in tables {
-            let record = self.record(store, table.measurement)?;
+            let types = self.of(store, table.measurement)?;
             for &(column, field_type) in &table.fields {
-                if record.types.get(&column).is_some_and(|&known| known != field_type) {
-                    return Err(Refusal::TypeConflict { measurement: table.measurement, column });
+                match types.get(&column) {
+                    None => any_new = true,
+                    Some(&known) if known != field_type => return Err(conflict(table, column)),
+                    Some(_) => {}
                 }
             }
         }
-        Ok(())
+        Ok(any_new)
     }
 
-    /// Takes over the columns of a frame that is in the WAL.
+    /// Takes over the columns of a frame that was checked, to be stored with it. Answers how many
+    /// rows those are.
+    ///
+    /// # Errors
+    /// [`Refusal::TypeConflict`] when the frame contradicts itself: then part of it was taken over.
     pub(super) fn learn<S: Store>(
         &mut self,
         store: &S,
         tables: &[TableHeader],
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
         for table in tables {
-            let record = self.record(store, table.measurement)?;
+            let types = self.of(store, table.measurement)?;
+            let before = types.len();
             for &(column, field_type) in &table.fields {
-                if record.types.insert(column, field_type).is_none() {
-                    record.is_new = true;
+                let known = types.insert(column, field_type);
+                if known.is_some_and(|known| known != field_type) {
+                    return Err(conflict(table, column));
                 }
             }
+            let new = types.len() - before;
+            if new > 0 {
+                self.columns += new;
+                self.unwritten.insert(table.measurement);
+            }
         }
-        Ok(())
+        Ok(self.unwritten.len() as u64)
     }
 
-    /// Writes the records that have something new, each billed as a row.
+    /// Writes what is new, a row for each measurement. Inside the frame's transaction.
     pub(super) fn write_new<S: Store>(&self, store: &S) -> Result<(), StoreError> {
-        for (measurement, record) in self.known.iter().filter(|(_, record)| record.is_new) {
-            let types: Vec<_> = record.types.iter().collect();
+        for measurement in self.unwritten.iter() {
+            let types: Vec<_> = self.known.get(measurement).into_iter().flatten().collect();
             store.put(Table::Schema, u64::from(measurement.0), &row::encode(&types)?, b"")?;
         }
         Ok(())
@@ -129,33 +141,36 @@ impl ColumnTypes {
         decode_types(head).map(|_| ())
     }
 
-    /// After [`ColumnTypes::write_new`] was committed.
+    /// After a frame, and what is new with it, was committed.
     pub(super) fn written(&mut self) {
-        let columns: usize = self.known.values().map(|record| record.types.len()).sum();
-        if columns > COLUMNS_REMEMBERED_MAX {
-            self.known.clear();
+        self.unwritten = SortedSet::new();
+        if self.columns > COLUMNS_REMEMBERED_MAX {
+            self.known = SortedMap::new();
+            self.columns = 0;
         }
-        self.known.values_mut().for_each(|record| record.is_new = false);
     }
 
-    fn record<S: Store>(
+    fn of<S: Store>(
         &mut self,
         store: &S,
         measurement: MeasurementId,
-    ) -> Result<&mut Record, Refusal> {
+    ) -> Result<&mut SortedMap<ColumnId, FieldType>, Refusal> {
+        let columns = &mut self.columns;
         self.known.entry(measurement).or_try_insert_with(|| {
-            let types = match store.head(Table::Schema, u64::from(measurement.0))? {
-                None => SortedMap::new(),
-                Some(bytes) => decode_types(&bytes)
-                    .map_err(|why| Refusal::Damaged {
-                        block: format!("columns of measurement {}: {why}", measurement.0),
-                    })?
-                    .into_iter()
-                    .collect(),
+            let Some(bytes) = store.head(Table::Schema, u64::from(measurement.0))? else {
+                return Ok(SortedMap::new());
             };
-            Ok(Record { types, is_new: false })
+            let types = decode_types(&bytes).map_err(|why| Refusal::Damaged {
+                block: format!("columns of measurement {}: {why}", measurement.0),
+            })?;
+            *columns += types.len();
+            Ok(types.into_iter().collect())
         })
     }
+}
+
+fn conflict(table: &TableHeader, column: ColumnId) -> Refusal {
+    Refusal::TypeConflict { measurement: table.measurement, column }
 }
 
 fn decode_types(bytes: &[u8]) -> Result<Vec<(ColumnId, FieldType)>, &'static str> {

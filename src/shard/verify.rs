@@ -69,11 +69,7 @@ fn verify_rows<S: Store>(
         page.blocks += 1;
         page.bytes += head.len() as u64;
         if let Err(why) = ColumnTypes::check_row(&head) {
-            let block = format!("columns of measurement {key}: {why}");
-            // The WAL's frames may have shown it already.
-            if !page.damaged.contains(&block) {
-                page.damaged.push(block);
-            }
+            page.damaged.push(format!("columns of measurement {key}: {why}"));
         }
     })?;
     Ok(())

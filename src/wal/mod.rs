@@ -34,6 +34,8 @@ pub struct NewFrame<'a> {
 /// A live frame as its rows' heads tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
+    /// Rows of the log that it takes.
+    pub parts: u32,
     /// Encoded bytes.
     pub bytes: u64,
     /// Memory once decoded, bytes.
@@ -101,11 +103,17 @@ impl Wal {
         self.decoded_bytes
     }
 
-    /// Writes a frame: one row, or several in one transaction.
+    /// Writes a frame: one row, or several in one transaction, with what `beside` writes if that
+    /// is given.
     ///
     /// # Errors
     /// [`StoreError`]; then the caller must load the log again, since the outcome is unknown.
-    pub fn append<S: Store>(&mut self, store: &S, frame: &NewFrame<'_>) -> Result<(), StoreError> {
+    pub fn append<S: Store>(
+        &mut self,
+        store: &S,
+        frame: &NewFrame<'_>,
+        beside: Option<&dyn Fn() -> Result<(), StoreError>>,
+    ) -> Result<(), StoreError> {
         let pieces = cut(frame, S::VALUE_BYTES_MAX);
         // At most MESSAGE_BYTES_MAX / 1.9 MB parts.
         let parts = pieces.len() as u32;
@@ -113,9 +121,10 @@ impl Wal {
         let write = |part: u32, slot: u64, body: &[u8]| {
             store.put(Table::Wal, slot, &Head::new(frame, part, parts, body).encode(), body)
         };
-        match (pieces.as_slice(), slots.as_slice()) {
-            ([body], [slot]) => write(0, *slot, body)?,
+        match (pieces.as_slice(), slots.as_slice(), beside) {
+            ([body], [slot], None) => write(0, *slot, body)?,
             _ => store.atomically(|| {
+                beside.map_or(Ok(()), |beside| beside())?;
                 let mut parts = (0..).zip(slots.iter().zip(&pieces));
                 parts.try_for_each(|(part, (slot, body))| write(part, *slot, body))
             })?,
@@ -123,6 +132,7 @@ impl Wal {
         self.slots.occupy(frame.sequence, slots);
         self.last_sequence = frame.sequence;
         let entry = Frame {
+            parts,
             bytes: frame.frame.len() as u64,
             decoded_bytes: frame.decoded_bytes,
             schema_version: frame.schema_version,

@@ -2,7 +2,7 @@
 
 use crate::codec::crc::{crc32c, crc32c_append};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// version, sequence, part, parts, decoded_bytes, schema_version, body_bytes, body_crc
 const FIXED_BYTES: usize = 1 + 8 + 4 + 4 + 8 + 8 + 4 + 4;
 const CRC_BYTES: usize = 4;
@@ -173,10 +173,10 @@ mod tests {
     #[test]
     fn a_newer_version_is_named() {
         let mut bytes = head(b"").encode();
-        bytes[0] = 2;
+        bytes[0] = 3;
         let covered = bytes.len() - CRC_BYTES;
         let crc = crc32c(&bytes[..covered]).to_le_bytes();
         bytes[covered..].copy_from_slice(&crc);
-        assert_eq!(Head::decode(&bytes), Err(Error::Version(2)));
+        assert_eq!(Head::decode(&bytes), Err(Error::Version(3)));
     }
 }

@@ -70,8 +70,8 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     match first {
         Some(row) if complete => {
             wal.slots.occupy(sequence, slots);
-            let Head { decoded_bytes, schema_version, touch, .. } = row;
-            wal.insert(sequence, Frame { bytes, decoded_bytes, schema_version, touch });
+            let Head { parts, decoded_bytes, schema_version, touch, .. } = row;
+            wal.insert(sequence, Frame { parts, bytes, decoded_bytes, schema_version, touch });
         }
         first => {
             wal.damaged.push(Damage {

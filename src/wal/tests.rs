@@ -19,7 +19,7 @@ fn append(wal: &mut Wal, store: &MemoryStore, frame: &[u8]) -> u64 {
         decoded_bytes: 10,
         schema_version: 3,
     };
-    wal.append(store, &new).unwrap();
+    wal.append(store, &new, None).unwrap();
     sequence
 }
 

@@ -245,7 +245,6 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
         ("BODIES_IN_FLIGHT_BYTES_MAX", bytes(limits::BODIES_IN_FLIGHT_BYTES_MAX)),
         ("ANSWERS_WAITING_BYTES_MAX", bytes(limits::ANSWERS_WAITING_BYTES_MAX)),
         ("FIRST_BODY_BYTES", bytes(limits::FIRST_BODY_BYTES)),
-        ("FRAME_HEADER_BYTES_MAX", bytes(limits::FRAME_HEADER_BYTES_MAX)),
         ("LONE_BODY_BYTES_MAX", bytes(limits::LONE_BODY_BYTES_MAX)),
         ("GRANTEES_MAX", count(limits::GRANTEES_MAX)),
         ("GRANTEES_BYTES_MAX", bytes(limits::GRANTEES_BYTES_MAX)),

@@ -21,7 +21,7 @@ use crate::batch::Batch;
 use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
 use crate::model::grant::Right;
-use crate::model::limits::{FRAME_HEADER_BYTES_MAX, PAGE_BYTES_MAX, STALE_RETRIES_MAX};
+use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
@@ -366,11 +366,7 @@ impl Write {
                 continue;
             }
             let mut frame = Vec::new();
-            let (bytes, limit) = (frame::encode(&tables, &mut frame), FRAME_HEADER_BYTES_MAX);
-            if bytes > limit {
-                // Before any shard was sent anything: nothing is written.
-                return Flow::Break(Err(Error::FrameHeader { bytes, limit }));
-            }
+            frame::encode(&tables, &mut frame);
             let append = ToShard::Append { stamp, frame: Vec::new() };
             let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(shard.clone()), message));

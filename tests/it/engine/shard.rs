@@ -5,7 +5,7 @@ use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
 use tidemark::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
 use tidemark::shard::Shard;
-use tidemark::shard::request::{Refusal, VerifyPage};
+use tidemark::shard::request::{Deletion, Refusal, VerifyPage};
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{Store, Table};
 
@@ -203,11 +203,11 @@ fn a_cold_object_writes_one_row_and_replays_nothing() {
     let fresh = store.snapshot();
     let mut cold = reopen(fresh.clone());
     cold.append(&encode(&[integer(1, 20, 20)]), &stamp(), NOW_NS).unwrap();
-    // Read are the state row and twenty heads; the measurement's columns are in those.
+    // Read are the state row, twenty heads and the measurement's columns.
     let (counts, billed) = (cold.stats().unwrap().counters, fresh.row_counts());
-    assert_eq!((billed.written, counts.rows_read), (1, 21));
-    // What the life before wrote is counted from the log.
-    assert_eq!((counts.rows_written, counts.points), (21, 21));
+    assert_eq!((billed.written, counts.rows_read), (1, 22));
+    // What the life before wrote is counted from the log, the row of columns too.
+    assert_eq!((counts.rows_written, counts.points), (22, 21));
     assert_eq!(read(&mut cold, 1, TimeRange::ALL).unwrap().len(), 21);
 }
 
@@ -395,4 +395,108 @@ fn what_was_overwritten_under_another_window_width_never_comes_back_by_retention
         assert!((26..=36).contains(&left.len()), "{widths_ns:?}");
         assert_eq!(left, vec![FieldValue::Integer(2); left.len()], "{widths_ns:?}");
     }
+}
+
+/// A frame in which each point has a table of its own.
+fn apart(points: &[Point]) -> Vec<u8> {
+    let blocks: Vec<_> =
+        points.iter().map(|point| block(std::slice::from_ref(point), point.measurement)).collect();
+    let tables: Vec<TableRef<'_>> = blocks
+        .iter()
+        .map(|(measurement, tag_ids, field_ids, block)| TableRef {
+            measurement: MeasurementId(*measurement),
+            tag_ids,
+            field_ids,
+            block,
+            rows: &Selection::All,
+        })
+        .collect();
+    let mut frame = Vec::new();
+    frame::encode(&tables, &mut frame);
+    frame
+}
+
+/// A frame of so many measurements that the log does not say which they are.
+fn of_everything(measurements: u32) -> Vec<u8> {
+    let points: Vec<Point> = (1..=measurements).map(|of| integer(of, 1, i64::from(of))).collect();
+    apart(&points)
+}
+
+#[test]
+fn a_frame_of_very_many_measurements_is_counted_deleted_cut_and_replayed_as_any_other() {
+    const MEASUREMENTS: u32 = 6_000;
+    let (store, mut shard) = opened();
+    shard.append(&of_everything(MEASUREMENTS), &stamp(), NOW_NS).unwrap();
+    let head = store.heads(Table::Wal, 0..=0, 1).unwrap();
+    assert!(head[0].1.len() < 100, "the head of its row names none: {}", head[0].1.len());
+    let mut shard = reopen(store.clone());
+    assert_eq!(shard.stats().unwrap().counters.points, u64::from(MEASUREMENTS));
+    let conflict = encode(&[point(MEASUREMENTS, 2, 11, FieldValue::Integer(1))]);
+    assert!(shard.append(&conflict, &stamp(), NOW_NS).is_ok(), "the type that is stored");
+    let deletion =
+        Deletion { measurement: MeasurementId(2), predicate: None, time: TimeRange::ALL };
+    shard.delete(&deletion, &stamp()).unwrap();
+    let found = |shard: &mut Shard<MemoryStore>| -> Vec<usize> {
+        [1, 2, MEASUREMENTS].map(|of| read(shard, of, TimeRange::ALL).unwrap().len()).into()
+    };
+    assert_eq!(found(&mut shard), [1, 0, 2]);
+    let range = TimeRange::new(i64::MIN, 2);
+    shard.configure(&ShardSettings { range, generation: 2, ..settings() }).unwrap();
+    let stamp = Stamp { generation: 2, ..stamp() };
+    let left = |shard: &mut Shard<MemoryStore>, of| {
+        shard.read(&stamp, |source| Ok(source.parts(MeasurementId(of), range)?.len())).unwrap()
+    };
+    for mut shard in [shard, reopen(store)] {
+        assert_eq!([1, 2].map(|of| left(&mut shard, of) > 0), [true, false]);
+    }
+}
+
+#[test]
+fn a_column_is_stored_with_the_frame_that_brings_it_and_with_no_other() {
+    let (store, mut shard) = opened();
+    let written = |frames: &[Point], shard: &mut Shard<MemoryStore>| {
+        let before = store.row_counts();
+        append(shard, frames).unwrap();
+        store.row_counts().since(before).written
+    };
+    assert_eq!(written(&[integer(1, 1, 1), integer(2, 1, 1)], &mut shard), 3);
+    assert_eq!(written(&[integer(1, 2, 1), integer(2, 2, 1)], &mut shard), 1);
+    let mut shard = reopen(store.clone());
+    assert_eq!(written(&[integer(1, 3, 1)], &mut shard), 1);
+    assert_eq!(written(&[point(1, 3, 10, FieldValue::Float(1.0))], &mut shard), 2);
+    assert_eq!(rows(&store, Table::Schema), 2);
+}
+
+#[test]
+fn what_one_life_wrote_the_next_one_counts_whatever_rows_it_took() {
+    let (store, mut shard) = opened();
+    append(&mut shard, &[integer(1, 1, 1), integer(2, 1, 1)]).unwrap();
+    append(&mut shard, &[integer(1, 2, 1)]).unwrap();
+    append(&mut shard, &[point(1, 3, 10, FieldValue::Float(1.0))]).unwrap();
+    let before = store.row_counts();
+    let text = |time_ns: i64| {
+        let mut rng = fastrand::Rng::with_seed(time_ns as u64);
+        let text: String = (0..900_000).map(|_| rng.alphanumeric()).collect();
+        point(3, time_ns, 13, FieldValue::String(text.into()))
+    };
+    append(&mut shard, &(1..=6).map(text).collect::<Vec<_>>()).unwrap();
+    let large = store.row_counts().since(before).written;
+    assert!(large > 2, "several rows of the log: {large}");
+    let counted = shard.stats().unwrap().counters;
+    let again = reopen(store).stats().unwrap().counters;
+    assert_eq!((again.rows_written, again.points), (counted.rows_written, counted.points));
+}
+
+#[test]
+fn a_frame_whose_tables_disagree_about_a_new_column_leaves_nothing_behind() {
+    let (store, mut shard) = opened();
+    let unsigned = point(1, 2, 12, FieldValue::Unsigned(1));
+    let both = renamed(apart(&[integer(1, 1, 1), unsigned.clone()]));
+    let conflict = Refusal::TypeConflict { measurement: MeasurementId(1), column: ColumnId(11) };
+    assert_eq!(shard.append(&both, &stamp(), NOW_NS), Err(conflict.clone()));
+    assert_eq!((rows(&store, Table::Wal), rows(&store, Table::Schema)), (0, 0));
+    // Neither is known by it: the column is of the type that is stored first.
+    let frame = renamed(encode(&[unsigned]));
+    shard.append(&frame, &stamp(), NOW_NS).unwrap();
+    assert_eq!(append(&mut shard, &[integer(1, 1, 1)]), Err(conflict));
 }
