@@ -350,12 +350,15 @@ fn text_of(read: Option<&Read<'_>>, p: u32) -> usize {
     }
 }
 
-/// Bytes that a value takes at least about, its bit of validity rounded up.
+/// Bytes that a value takes at least, as [`RowBytes`] counts them: what is left out because it
+/// would not fit the page must not fit.
 fn least_bytes(column: &Column) -> usize {
     match &column.values {
         Values::String(_) => 5,
         Values::Float(_) => 9,
-        _ => 2,
+        Values::Boolean(_) => 2,
+        // Packed by the largest, which may be 0.
+        Values::Integer(_) | Values::Unsigned(_) => 1,
     }
 }
 

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 
 use super::page::{BesideColumn, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
-use super::request::{Output, ScanRequest};
+use super::request::{Input, Output, ScanRequest};
 use super::{PageLimits, scan};
-use crate::model::value::FieldValue;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::time::TimeRange;
+use crate::model::value::{FieldType, FieldValue};
 use naive::{Answer, Point};
-use vectors::VectorSource;
+use vectors::{VectorSource, Write};
 
 const HUGE: PageLimits = PageLimits { bytes: 1 << 30, decoded_bytes: u64::MAX };
 
@@ -155,6 +157,46 @@ fn pages_of_any_size_hold_the_same() {
             let text = || format!("{limits:?} {}", difference(&case, &found, &whole));
             assert!(same(&found, &whole, case.tolerance()), "{}", text());
         }
+    }
+}
+
+#[test]
+fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
+    const SERIES: i64 = 1_500;
+    for (fields, value, descending) in
+        [(1, 0, false), (5, 0, false), (5, 0, true), (7, 0, false), (5, 63, false), (5, -300, true)]
+    {
+        let types: Vec<(ColumnId, FieldType)> =
+            (10..10 + fields).map(|id| (ColumnId(id), FieldType::Integer)).collect();
+        let row = |series: i64| Write {
+            tags: vec![(ColumnId(1), format!("{series:05}"))],
+            time_ns: 7,
+            fields: types.iter().map(|(id, _)| (*id, FieldValue::Integer(value))).collect(),
+        };
+        let mut source = VectorSource::default();
+        source.add(&(0..SERIES).map(row).collect::<Vec<_>>(), &types, 1);
+        let input = |&(column, field_type): &(_, _)| Input { column, field_type, cast: None };
+        let request = ScanRequest {
+            measurement: MeasurementId(1),
+            time: TimeRange::ALL,
+            predicate: None,
+            group_by: Vec::new(),
+            descending,
+            output: Output::Rows {
+                fields: types.iter().map(input).collect(),
+                tags: vec![ColumnId(1)],
+                limit: None,
+            },
+            resume: None,
+        };
+        let limits = PageLimits { bytes: 8_000, decoded_bytes: u64::MAX };
+        let found = answer(&request, &pages(&mut source, &request, limits));
+        let mut tags: Vec<_> =
+            found[0].1[0].iter().map(|point| format!("{:?}", point.values.last())).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        let (rows, each) = (found[0].1[0].len() as i64, tags.len() as i64);
+        assert_eq!((rows, each), (SERIES, SERIES), "{fields} fields of {value}");
     }
 }
 
