@@ -163,11 +163,12 @@ fn scatter<T: Copy + Default>(dense: Vec<T>, bits: Option<&Bitmap>) -> Vec<T> {
 fn scatter_strings(dense: StringColumn, bits: Option<&Bitmap>) -> StringColumn {
     let Some(bits) = bits else { return dense };
     let mut next = 0;
-    bits.iter()
+    let picks: Vec<Option<usize>> = bits
+        .iter()
         .map(|valid| {
-            let index = next;
             next += usize::from(valid);
-            if valid { dense.get(index) } else { "" }
+            valid.then(|| next - 1)
         })
-        .collect()
+        .collect();
+    dense.spread(&picks)
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::bitmap::Validity;
 use super::column::{Column, Values};
 use super::order::Distinct;
+use super::picker::Picker;
 use super::slabs::Slabs;
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldType;
@@ -184,7 +185,7 @@ impl FieldLayout<'_> {
                 picks.iter().enumerate().for_each(|(at, &row)| add(at, column, row));
             }
             FieldRows::Spread(columns, cells) => {
-                let of = |cell: &Cell| valid(columns, cell).map(|column| (*cell, column));
+                let of = |cell: &Cell| valid(columns, cell).map(|(_, column)| (*cell, column));
                 let texts = cells.iter().filter_map(of);
                 texts.for_each(|(cell, column)| add(cell.at as usize, column, cell.row));
             }
@@ -212,16 +213,15 @@ impl FieldLayout<'_> {
         cells: &[Cell],
         positions: Range<usize>,
     ) -> Column {
-        let mut joined = Column::new(self.field_type);
+        let mut joined = Picker::new(self.field_type, columns.iter().map(|&(_, column)| column));
         for same in within(cells, &positions).chunk_by(|a, b| a.at == b.at) {
-            let last = |cell: &Cell| valid(columns, cell).map(|column| (*cell, column));
-            let Some((cell, column)) = same.iter().rev().find_map(last) else { continue };
-            let before = (cell.at as usize).saturating_sub(positions.start);
-            joined.extend_nulls(before.saturating_sub(joined.len()));
-            joined.push_from(column, cell.row as usize);
+            let last = |cell: &Cell| valid(columns, cell).map(|(number, _)| (*cell, number));
+            let Some((cell, number)) = same.iter().rev().find_map(last) else { continue };
+            joined.pad((cell.at as usize).saturating_sub(positions.start));
+            joined.push(number, cell.row as usize);
         }
-        joined.extend_nulls(positions.len().saturating_sub(joined.len()));
-        joined
+        joined.pad(positions.len());
+        joined.finish()
     }
 }
 
@@ -231,14 +231,14 @@ fn within<'a>(cells: &'a [Cell], positions: &Range<usize>) -> &'a [Cell] {
     cells.get(before(positions.start)..before(positions.end)).unwrap_or_default()
 }
 
-/// The column of a cell's slab, if it has a value there.
-fn valid<'a>(columns: &[(u32, &'a Column)], cell: &Cell) -> Option<&'a Column> {
+/// The column of a cell's slab and its place among `columns`, if it has a value there.
+fn valid<'a>(columns: &[(u32, &'a Column)], cell: &Cell) -> Option<(usize, &'a Column)> {
     let at = match columns {
         [_] => 0,
         _ => columns.binary_search_by_key(&cell.slab, |&(slab, _)| slab).ok()?,
     };
     let &(_, column) = columns.get(at)?;
-    column.validity.is_valid(cell.row as usize).then_some(column)
+    column.validity.is_valid(cell.row as usize).then_some((at, column))
 }
 
 #[cfg(test)]

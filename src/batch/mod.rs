@@ -17,6 +17,7 @@ pub mod layout;
 pub mod line_numbers;
 pub mod selection;
 pub mod order;
+pub mod picker;
 pub mod room;
 pub mod series_table;
 pub mod slabs;

@@ -77,11 +77,31 @@ impl StringColumn {
         self.text.as_bytes().get(start..end as usize).unwrap_or_default()
     }
 
+    /// No row, and rows that follow are codes.
+    pub(super) fn empty_coded() -> Self {
+        Self { codes: Some(Vec::new()), ..Self::default() }
+    }
+
     /// Appends one string. A column holds at most 4 GiB of text, far above every body limit.
     pub fn push(&mut self, value: &str) {
-        self.spell_out();
+        if let Some(codes) = &mut self.codes {
+            codes.push(self.ends.len() as u32);
+        }
         self.text.push_str(value);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Appends a string and answers its entry, which [`StringColumn::push_code`] repeats.
+    pub(super) fn push_entry(&mut self, value: &str) -> u32 {
+        self.push(value);
+        self.ends.len().saturating_sub(1) as u32
+    }
+
+    /// Appends what entry `entry` says, if rows are coded and there is one.
+    pub(super) fn push_code(&mut self, entry: u32) {
+        if let Some(codes) = self.codes.as_mut().filter(|_| (entry as usize) < self.ends.len()) {
+            codes.push(entry);
+        }
     }
 
     /// The text and the offsets, to be reserved.
@@ -154,6 +174,17 @@ impl StringColumn {
             }
         }
         rows.iter().map(|&row| self.get(row as usize)).collect()
+    }
+
+    /// A row for each of `picks`: the string there, or an empty one. Rows that are codes stay so.
+    pub(super) fn spread(mut self, picks: &[Option<usize>]) -> Self {
+        let Some(codes) = self.codes.take() else {
+            return picks.iter().map(|pick| pick.map_or("", |at| self.get(at))).collect();
+        };
+        let empty = self.push_entry("");
+        let code = |at: usize| codes.get(at).copied();
+        let codes = picks.iter().map(|pick| pick.and_then(code).unwrap_or(empty)).collect();
+        Self { codes: Some(codes), ..self }
     }
 
     /// The strings in order.

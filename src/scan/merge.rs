@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::error::ScanError;
 use super::source::{Rows, Run};
 use crate::batch::column::Column;
+use crate::batch::picker::Picker;
 use crate::model::ids::ColumnId;
 use crate::model::sorted;
 
@@ -107,23 +108,26 @@ fn overlay_column(
     if let Some(stored) = types.find(|&stored| stored != expected) {
         return Err(ScanError::ColumnType { column: id, stored, expected });
     }
-    let mut merged = Column::new(expected);
+    let mut merged = Picker::new(expected, sources.iter().flatten().copied());
+    // Runs without the column are none of the picker's.
+    let mut numbers = (0..).map(Some);
+    let numbers: Vec<Option<usize>> =
+        sources.iter().map(|source| source.and_then(|_| numbers.next().flatten())).collect();
     let mut start = 0;
     for &end in ends {
         let origins = rows.get(start..end as usize).unwrap_or_default();
         let newest = origins.iter().rev().find_map(|&(_, (run, row))| {
             let column = sources.get(run as usize).copied().flatten()?;
-            column.validity.is_valid(row as usize).then_some((column, row as usize))
+            let number = numbers.get(run as usize).copied().flatten()?;
+            column.validity.is_valid(row as usize).then_some((number, row as usize))
         });
         match newest {
-            Some((column, row)) => {
-                merged.push_from(column, row);
-            }
+            Some((number, row)) => merged.push(number, row),
             None => merged.push_null(),
         }
         start = end as usize;
     }
-    Ok(merged)
+    Ok(merged.finish())
 }
 
 #[cfg(test)]

@@ -267,6 +267,82 @@ fn a_page_of_text_that_repeats_takes_a_few_pages() {
     }
 }
 
+/// Rows of text that repeats, every second one without it, and of a number in all of them if that
+/// is wanted: another set of columns.
+fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
+    const ROWS: usize = 20_000;
+    let text =
+        Column::full(Values::String(std::iter::repeat_n("x".repeat(310).as_str(), 1).collect()));
+    let mut texts = Column::new(FieldType::String);
+    for row in 0..ROWS {
+        texts.extend_from(&text.gather(if row % 2 == 0 { &[0] } else { &[] }));
+        texts.extend_nulls(row % 2);
+    }
+    let mut fields = vec![texts];
+    if with_number {
+        fields.push(Column::full(Values::Integer(vec![number as i64; ROWS])));
+    }
+    let block = Block {
+        series: SeriesTable { tags: Vec::new(), len: 1 },
+        row_series: vec![0; ROWS],
+        // Half of the rows overwrite some of the frame before.
+        times_ns: (0..ROWS).map(|row| NOW_NS + (number * ROWS / 2 + row) as i64).collect(),
+        fields,
+    };
+    let mut out = Vec::new();
+    let (tag_ids, field_ids, rows) = (&[], &[ColumnId(11), ColumnId(12)], &Selection::All);
+    let measurement = MeasurementId(1);
+    frame::encode(&[TableRef { measurement, tag_ids, field_ids, block: &block, rows }], &mut out);
+    out
+}
+
+/// The same where frames of different columns overlay each other, in memory and in storage.
+#[test]
+fn text_that_repeats_is_overlaid_as_codes() {
+    const FRAMES: usize = 16;
+    const EVENT_BYTES_MAX: isize = 24_000_000;
+    let store = MemoryStore::new();
+    let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
+    let held = |store: &MemoryStore| live() - store.bytes().unwrap() as isize;
+    let check = |what: &str, store: &MemoryStore, before: isize| {
+        let event = peak_since() - before - store.bytes().unwrap() as isize;
+        println!("{what}: {event} bytes at the peak");
+        assert!(event < EVENT_BYTES_MAX, "{what}: {event}");
+    };
+    let scan = |what: &str, shard: &mut Shard<MemoryStore>| {
+        let (mut request, mut rows) = (rows_of(11, false), 0);
+        loop {
+            let before = held(&store);
+            let page = shard.scan(&request, &STAMP).unwrap();
+            check(what, &store, before);
+            for group in &page.groups {
+                let GroupData::Rows { times_ns, .. } = &group.data else { panic!("{group:?}") };
+                rows += times_ns.len();
+            }
+            request.resume = page.resume;
+            if request.resume.is_none() {
+                break;
+            }
+        }
+        assert_eq!(rows, (FRAMES + 1) * 20_000 / 2 / 2, "{what}");
+    };
+    for number in 0..FRAMES {
+        let before = held(&store);
+        shard.append(&repeated_in(number, number % 2 == 1), &STAMP, NOW_NS).unwrap();
+        check("append", &store, before);
+        if number == FRAMES / 2 {
+            let before = held(&store);
+            shard.alarm(NOW_NS + 700_000_000_000);
+            check("flush", &store, before);
+        }
+    }
+    scan("overlay of memory over storage", &mut shard);
+    let before = held(&store);
+    shard.alarm(NOW_NS + 700_000_000_000);
+    check("flush", &store, before);
+    scan("overlay in storage", &mut shard);
+}
+
 fn is_long() -> bool {
     std::env::var("LONG_TESTS").is_ok_and(|value| value == "1")
 }

@@ -1,0 +1,167 @@
+//! Rows of several columns, one after the other, as one column: what an overlay is made of.
+
+use super::column::{Column, StringColumn, Values};
+use crate::model::value::FieldType;
+
+/// A column being put together of rows of others.
+///
+/// Text that a source holds as codes stays codes, and of its entries only those that are used are
+/// taken: a row costs four bytes however long its text is.
+pub struct Picker<'a> {
+    sources: Vec<Source<'a>>,
+    picked: Column,
+}
+
+struct Source<'a> {
+    column: &'a Column,
+    is_coded: bool,
+    /// Once a code was taken: for each of its entries the one of the new column, or [`NONE`].
+    entries: Vec<u32>,
+}
+
+/// No entry: a column holds fewer than 2^32.
+const NONE: u32 = u32::MAX;
+
+impl<'a> Picker<'a> {
+    /// An empty column of `field_type` and those that its rows will come from.
+    pub fn new(field_type: FieldType, sources: impl Iterator<Item = &'a Column>) -> Self {
+        let sources: Vec<Source<'a>> =
+            sources.map(|column| Source::new(column, field_type)).collect();
+        let mut picked = Column::new(field_type);
+        if sources.iter().any(|source| source.is_coded)
+            && let Values::String(texts) = &mut picked.values
+        {
+            *texts = StringColumn::empty_coded();
+        }
+        Self { sources, picked }
+    }
+
+    /// Appends a row of source number `source`, null or not. A source of another type and one that
+    /// there is none give null.
+    pub fn push(&mut self, source: usize, row: usize) {
+        let Some(source) = self.sources.get_mut(source) else { return self.picked.push_null() };
+        if source.is_coded && source.column.validity.is_valid(row) {
+            let at = self.picked.len();
+            source.push_text(row, &mut self.picked.values);
+            return self.picked.validity.push(at, true);
+        }
+        if !self.picked.push_from(source.column, row) {
+            self.picked.push_null();
+        }
+    }
+
+    /// Appends a row without a value.
+    pub fn push_null(&mut self) {
+        self.picked.push_null();
+    }
+
+    /// Appends rows without a value until there are `rows`.
+    pub fn pad(&mut self, rows: usize) {
+        self.picked.extend_nulls(rows.saturating_sub(self.picked.len()));
+    }
+
+    /// The column.
+    pub fn finish(self) -> Column {
+        self.picked
+    }
+}
+
+impl<'a> Source<'a> {
+    fn new(column: &'a Column, wanted: FieldType) -> Self {
+        let codes = match &column.values {
+            Values::String(texts) => texts.codes(),
+            _ => None,
+        };
+        let is_coded = codes.is_some() && wanted == FieldType::String;
+        Self { column, is_coded, entries: Vec::new() }
+    }
+
+    /// Appends the text of a row that is a code to a column of codes.
+    fn push_text(&mut self, row: usize, to: &mut Values) {
+        let (Values::String(from), Values::String(to)) = (&self.column.values, to) else { return };
+        if self.entries.is_empty() {
+            self.entries = vec![NONE; from.parts().1.len()];
+        }
+        let code = from.codes().and_then(|codes| codes.get(row));
+        match code.and_then(|&code| self.entries.get_mut(code as usize)) {
+            Some(entry) if *entry == NONE => *entry = to.push_entry(from.get(row)),
+            Some(entry) => to.push_code(*entry),
+            None => to.push(""),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::value::FieldValue;
+
+    fn coded(entries: &[&str], codes: &[u32], nulls: &[usize]) -> Column {
+        let entries = entries.iter().copied().collect();
+        let mut column = Column::new(FieldType::String);
+        let all = Column::full(Values::String(
+            StringColumn::coded(entries, codes.to_vec()).expect("entries that exist"),
+        ));
+        for row in 0..codes.len() {
+            let rows: &[u32] = if nulls.contains(&row) { &[] } else { &[row as u32] };
+            column.extend_from(&all.gather(rows));
+            column.extend_nulls(usize::from(rows.is_empty()));
+        }
+        Column { values: all.values, validity: column.validity }
+    }
+
+    #[test]
+    fn rows_of_any_columns_are_what_they_were() {
+        let plain = Column::full(Values::String(["p", "", "q"].into_iter().collect()));
+        let sources = [coded(&["a", "bb"], &[1, 0, 1], &[1]), plain, coded(&["bb"], &[0], &[])];
+        let text = |text: &str| Some(FieldValue::String(text.into()));
+        let mut picker = Picker::new(FieldType::String, sources.iter());
+        for (source, row) in [(1, 2), (0, 0), (0, 1), (2, 0), (1, 1), (0, 2), (0, 9), (7, 0)] {
+            picker.push(source, row);
+        }
+        picker.push_null();
+        picker.pad(11);
+        picker.push(0, 0);
+        let picked = picker.finish();
+        let expected = [
+            text("q"),
+            text("bb"),
+            None,
+            text("bb"),
+            text(""),
+            text("bb"),
+            None,
+            None,
+            None,
+            None,
+            None,
+            text("bb"),
+        ];
+        let found: Vec<_> = (0..picked.len()).map(|row| picked.get(row)).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn text_that_repeats_stays_codes() {
+        let long = "x".repeat(1_000);
+        let column = coded(&[&long, "unused"], &[0; 1_000], &[3]);
+        let mut picker = Picker::new(FieldType::String, [&column, &column].into_iter());
+        (0..1_000).for_each(|row| picker.push(row % 2, row));
+        let picked = picker.finish();
+        assert!(picked.bytes() < 20_000, "{}", picked.bytes());
+        let found = |row| picked.get(row);
+        assert_eq!((found(999), found(3)), (Some(FieldValue::String(long.as_str().into())), None));
+    }
+
+    #[test]
+    fn numbers_are_taken_and_other_types_are_null() {
+        let sources = [Column::full(Values::Integer(vec![1, 2])), coded(&["a"], &[0], &[])];
+        let mut picker = Picker::new(FieldType::Integer, sources.iter());
+        picker.push(0, 1);
+        picker.push(1, 0);
+        picker.push(0, 0);
+        let picked = picker.finish();
+        let found: Vec<_> = (0..picked.len()).map(|row| picked.get(row)).collect();
+        assert_eq!(found, [Some(FieldValue::Integer(2)), None, Some(FieldValue::Integer(1))]);
+    }
+}
