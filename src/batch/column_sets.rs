@@ -2,7 +2,12 @@
 
 use super::Block;
 use super::selection::Selection;
+use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
+
+/// What a column of a table takes beside its values where it is sent, decoded and kept, in cells of
+/// 8 bytes (`slabs::SLAB_COLUMN_BYTES`).
+const COLUMN_CELLS: usize = 12;
 
 /// Columns that some rows have together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,36 +46,91 @@ pub fn column_sets(
     let has_field = |row: u32, &field: &usize| {
         block.fields.get(field).is_some_and(|column| column.validity.is_valid(row as usize))
     };
+    let has = |row: u32, bit: usize| match bit.checked_sub(tags.len()) {
+        None => {
+            let series = block.row_series.get(row as usize).copied().unwrap_or_default();
+            tags.get(bit).is_some_and(|tag| has_tag(series, tag))
+        }
+        Some(field) => fields.get(field).is_some_and(|field| has_field(row, field)),
+    };
+    let rows = (0..rows.len(block.rows())).map(|at| rows.get(at));
+    grouped(rows, tags.len() + fields.len(), has, with_rows)
+        .into_iter()
+        .map(|(bits, rows)| ColumnSet {
+            tags: pick(&tags, &bits, 0),
+            fields: pick(&fields, &bits, tags.len()),
+            rows,
+        })
+        .filter(|set| !set.tags.is_empty() || !set.fields.is_empty())
+        .collect()
+}
+
+/// Groups rows by which of the fields `0..fields` they have, in order of each set's first row. Rows
+/// without any are a set too.
+pub fn field_sets(
+    rows: impl Iterator<Item = u32>,
+    fields: usize,
+    has: impl Fn(u32, usize) -> bool,
+) -> Vec<ColumnSet> {
+    let positions: Vec<usize> = (0..fields).collect();
+    let set = |(bits, rows): (Vec<u64>, Vec<u32>)| ColumnSet {
+        tags: Vec::new(),
+        fields: pick(&positions, &bits, 0),
+        rows,
+    };
+    grouped(rows, fields, has, true).into_iter().map(set).collect()
+}
+
+/// The same rows in fewer sets: those of few rows go into one of all their columns where their
+/// padding takes less than what each set takes by itself. Without tags.
+pub fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
+    let (mut small, mut kept): (Vec<_>, Vec<_>) =
+        sets.into_iter().partition(|set| set.rows.len() < COLUMN_CELLS);
+    let mut fields: Vec<usize> = small.iter().flat_map(|set| &set.fields).copied().collect();
+    sorted::sort(&mut fields);
+    fields.dedup();
+    let rows: usize = small.iter().map(|set| set.rows.len()).sum();
+    let apart: usize =
+        small.iter().map(|set| (set.rows.len() + COLUMN_CELLS) * set.fields.len()).sum();
+    if (rows + COLUMN_CELLS) * fields.len() >= apart {
+        kept.append(&mut small);
+        return kept;
+    }
+    let mut rows: Vec<u32> = small.iter().flat_map(|set| &set.rows).copied().collect();
+    sorted::sort(&mut rows);
+    kept.push(ColumnSet { tags: Vec::new(), fields, rows });
+    kept
+}
+
+/// For each of the sets of bits that rows have its bits and, if they are asked for, its rows.
+fn grouped(
+    rows: impl Iterator<Item = u32>,
+    count: usize,
+    has: impl Fn(u32, usize) -> bool,
+    with_rows: bool,
+) -> Vec<(Vec<u64>, Vec<u32>)> {
     let mut numbers: SortedMap<Vec<u64>, usize> = SortedMap::new();
-    let mut sets: Vec<ColumnSet> = Vec::new();
-    // Of the row at hand: one bit for each wanted tag, then one for each wanted field.
-    let mut bits = vec![0_u64; (tags.len() + fields.len()).div_ceil(64)];
-    let mut last = (Vec::new(), 0);
-    for at in 0..rows.len(block.rows()) {
-        let row = rows.get(at);
-        let series = block.row_series.get(row as usize).copied().unwrap_or_default();
+    let mut sets: Vec<(Vec<u64>, Vec<u32>)> = Vec::new();
+    let mut bits = vec![0_u64; count.div_ceil(64)];
+    let mut last: Option<usize> = None;
+    for row in rows {
         bits.fill(0);
-        let has = tags.iter().map(|tag| has_tag(series, tag));
-        let has = has.chain(fields.iter().map(|field| has_field(row, field)));
-        for (bit, has) in has.enumerate() {
+        for bit in 0..count {
             if let Some(word) = bits.get_mut(bit / 64) {
-                *word |= u64::from(has) << (bit % 64);
+                *word |= u64::from(has(row, bit)) << (bit % 64);
             }
         }
-        if bits.iter().all(|&word| word == 0) {
-            continue;
-        }
         // Most rows have what the row before has.
-        if last.0 != bits {
-            let number = *numbers.entry(bits.clone()).or_insert_with(|| {
-                let (tags, fields) = (pick(&tags, &bits, 0), pick(&fields, &bits, tags.len()));
-                sets.push(ColumnSet { tags, fields, rows: Vec::new() });
+        let same = last.filter(|&last| sets.get(last).is_some_and(|(held, _)| *held == bits));
+        let number = same.unwrap_or_else(|| {
+            *numbers.entry(bits.clone()).or_insert_with(|| {
+                sets.push((bits.clone(), Vec::new()));
                 sets.len() - 1
-            });
-            last = (bits.clone(), number);
-        }
-        if with_rows && let Some(set) = sets.get_mut(last.1) {
-            set.rows.push(row);
+            })
+        });
+        last = Some(number);
+        if with_rows && let Some((_, rows)) = sets.get_mut(number) {
+            rows.push(row);
         }
     }
     sets
@@ -114,6 +174,30 @@ mod tests {
 
     fn set(tags: &[usize], fields: &[usize], rows: &[u32]) -> ColumnSet {
         ColumnSet { tags: tags.to_vec(), fields: fields.to_vec(), rows: rows.to_vec() }
+    }
+
+    #[test]
+    fn sets_of_few_rows_go_together_where_that_takes_less() {
+        let one_row = |fields: std::ops::Range<u32>| {
+            let of = |n: u32| set(&[], &[n as usize % 20, 20 + n as usize % 7], &[n]);
+            fields.map(of).collect::<Vec<_>>()
+        };
+        // Twenty-seven columns between them: 27 * (140 + 12) cells, apart 140 * 2 * 13.
+        let together = without_small(one_row(0..140));
+        assert_eq!(together.len(), 140);
+        let together = without_small(one_row(0..20));
+        assert_eq!((together.len(), together[0].fields.len(), together[0].rows.len()), (20, 2, 1));
+        let dense: Vec<ColumnSet> = (0..100_u32)
+            .map(|n| {
+                let fields: Vec<usize> =
+                    (0..20).filter(|f| !(f + n as usize).is_multiple_of(3)).collect();
+                ColumnSet { tags: Vec::new(), fields, rows: vec![99 - n] }
+            })
+            .collect();
+        let large = set(&[], &[0, 5], &(100..200).collect::<Vec<u32>>());
+        let found = without_small([dense, vec![large.clone()]].concat());
+        let all: Vec<usize> = (0..20).collect();
+        assert_eq!(found, [large, set(&[], &all, &(0..100).collect::<Vec<u32>>())]);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Some rows and columns of a block as a block of their own.
 
-use super::column_sets::column_sets;
-use super::selection::Selection;
+use super::column_sets::{field_sets, without_small};
 use super::{Block, FrameTable};
 
 /// Cells of a table for each value in it, from which on it is cut by column sets.
-const CELLS_PER_VALUE_MAX: usize = 2;
+pub(super) const CELLS_PER_VALUE_MAX: usize = 2;
 
 impl Block {
     /// The rows `rows` of the fields at the positions `fields`, and the series that they have.
@@ -32,7 +31,7 @@ impl Block {
 }
 
 impl FrameTable {
-    /// The table, or one table for each set of columns that some rows have where most of it would
+    /// The table, or one table for each set of columns that many rows have where most of it would
     /// be padding. No two of its rows share series and time: their order is lost.
     pub fn without_padding(self) -> Vec<Self> {
         let (rows, fields) = (self.block.rows(), self.block.fields.len());
@@ -41,7 +40,10 @@ impl FrameTable {
         if rows * fields <= values * CELLS_PER_VALUE_MAX {
             return vec![self];
         }
-        let sets = column_sets(&self.block, &Selection::All, &[], &vec![true; fields], true);
+        let has = |row: u32, field: usize| {
+            self.block.fields.get(field).is_some_and(|c| c.validity.is_valid(row as usize))
+        };
+        let sets = without_small(field_sets(0..rows as u32, fields, has));
         let of = |at: &usize| self.field_ids.get(*at).copied();
         sets.iter()
             .map(|set| Self {

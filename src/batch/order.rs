@@ -78,8 +78,9 @@ impl Order {
 pub struct Distinct {
     /// The last row of each series and time.
     pub rows: Vec<u32>,
-    /// For each, how many rows share its series and time; empty when every one is alone.
-    shared: Vec<u32>,
+    /// For each, where the rows that share its series and time end in `all`; empty when every one
+    /// is alone.
+    ends: Vec<u32>,
     /// The rows before it was made distinct; empty when every one is alone.
     all: Vec<u32>,
 }
@@ -93,42 +94,55 @@ impl Distinct {
     /// Collapses adjacent rows of equal series and time.
     pub fn new(rows: &[u32], row_series: &[u32], times_ns: &[i64]) -> Self {
         let key = |row: u32| (row_series.get(row as usize), times_ns.get(row as usize));
+        Self::by(rows, |a, b| key(a) == key(b))
+    }
+
+    /// The same of rows that are equal where `is_same` says so.
+    pub fn by(rows: &[u32], is_same: impl Fn(u32, u32) -> bool) -> Self {
         let mut last = Vec::with_capacity(rows.len());
-        let mut shared = Vec::with_capacity(rows.len());
-        for group in rows.chunk_by(|&a, &b| key(a) == key(b)) {
+        let mut ends = Vec::with_capacity(rows.len());
+        let mut end = 0;
+        for group in rows.chunk_by(|&a, &b| is_same(a, b)) {
             last.extend(group.last());
-            // A group is no longer than `rows`, whose positions are u32.
-            shared.push(group.len() as u32);
+            // No further than `rows`, whose positions are u32.
+            end += group.len() as u32;
+            ends.push(end);
         }
         if last.len() == rows.len() {
             return Self::of_distinct(last);
         }
-        Self { rows: last, shared, all: rows.to_vec() }
+        Self { rows: last, ends, all: rows.to_vec() }
     }
 
     /// For each of `rows` the rows that share its series and time, in the order of writing.
     pub fn groups(&self) -> impl Iterator<Item = &[u32]> {
-        let mut rest = if self.shared.is_empty() { &self.rows } else { &self.all }.as_slice();
-        (0..self.rows.len()).map(move |at| {
-            let count = self.shared.get(at).map_or(1, |&count| count as usize);
-            let (group, tail) = rest.split_at(rest.len().min(count));
-            rest = tail;
-            group
-        })
+        (0..self.rows.len()).map(|at| self.group(at))
+    }
+
+    /// Those that share series and time with row number `at`, itself too.
+    pub fn group(&self, at: usize) -> &[u32] {
+        if self.ends.is_empty() {
+            return self.rows.get(at..=at).unwrap_or_default();
+        }
+        let end = |at: usize| self.ends.get(at).map_or(0, |&end| end as usize);
+        let start = at.checked_sub(1).map_or(0, end);
+        self.all.get(start..end(at)).unwrap_or_default()
     }
 
     /// The rows to take from `column`: of rows that share series and time, the last that has a
     /// value.
     pub fn picks(&self, column: &Column) -> Cow<'_, [u32]> {
-        let Validity::Some(bits) = &column.validity else { return Cow::Borrowed(&self.rows) };
-        if self.shared.is_empty() {
+        if self.ends.is_empty() || column.validity == Validity::All {
             return Cow::Borrowed(&self.rows);
         }
-        let mut picked = Vec::with_capacity(self.rows.len());
-        for group in self.groups() {
-            picked.extend(group.iter().rev().find(|&&row| bits.get(row as usize)).or(group.last()));
-        }
-        Cow::Owned(picked)
+        Cow::Owned((0..self.rows.len()).filter_map(|at| self.pick(column, at)).collect())
+    }
+
+    /// The same for row number `at` alone.
+    pub fn pick(&self, column: &Column, at: usize) -> Option<u32> {
+        let group = self.group(at);
+        let is_valid = |row: &&u32| column.validity.is_valid(**row as usize);
+        group.iter().rev().find(is_valid).or(group.last()).copied()
     }
 
     /// The column's values at these rows.

@@ -1,10 +1,14 @@
 //! Selected rows of blocks to one frame.
 
-use super::{FrameHeader, TableHeader, TableRef};
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use super::{FrameHeader, TableHeader, TableRef, sets};
 use crate::batch::Block;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
 use crate::batch::column_bytes;
+use crate::batch::column_sets::ColumnSet;
 use crate::batch::series_table::TagColumn;
 use crate::codec::{integer, timestamp, varint};
 
@@ -15,18 +19,18 @@ pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
 const TEXT_BYTES_PER_TABLE: usize = 2 << 20;
 
 /// Appends one frame with the selected rows of `tables`, regrouped by series (see the page above).
-/// Answers how many bytes of it are its header.
-pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) -> usize {
+pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
     let mut header = FrameHeader::default();
     let start = out.len();
     for table in tables {
         let rows = table.block.rows();
         let n_rows = table.rows.len(rows);
         let step = rows_per_table(table.block);
+        let same = OnceCell::new();
         for first in (0..n_rows).step_by(step) {
             let selected = table.rows.part(rows, first, step);
             let before = out.len();
-            header.tables.extend(encode_table(table, &selected, out));
+            header.tables.extend(encode_rows(table, &selected, &same, out));
             make_room(out, before, n_rows.saturating_sub(first + step).div_ceil(step));
         }
     }
@@ -37,7 +41,6 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) -> usize {
     if let Some(frame) = out.get_mut(start..) {
         frame.rotate_right(header_bytes);
     }
-    header_bytes
 }
 
 fn rows_per_table(block: &Block) -> usize {
@@ -61,72 +64,105 @@ fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     }
 }
 
-/// Appends the payload of one table; `None` if it has no rows.
-fn encode_table(table: &TableRef<'_>, selected: &[u32], out: &mut Vec<u8>) -> Option<TableHeader> {
+/// Appends the payloads of the selected rows: one table, or several where it would be padded too
+/// much. No table without rows. `same` is [`sets::same_series`], once it was needed.
+fn encode_rows(
+    table: &TableRef<'_>,
+    selected: &[u32],
+    same: &OnceCell<Vec<u32>>,
+    out: &mut Vec<u8>,
+) -> Vec<TableHeader> {
     let block = table.block;
-    let order = group_by_series(block, selected)?;
+    let Some(rows) = group_by_series(block, selected) else { return Vec::new() };
+    if !sets::is_padded(block, &rows) {
+        let has_value = |&at: &usize| block.fields.get(at).is_some_and(|c| has_value(c, &rows));
+        let fields: Vec<usize> = (0..block.fields.len()).filter(has_value).collect();
+        let series_of = |row: u32| block.row_series.get(row as usize).copied().unwrap_or_default();
+        let picks = |_: &Column| Cow::Borrowed(rows.as_slice());
+        let piece = Piece { rows: &rows, fields: &fields, series_of: &series_of, picks: &picks };
+        return encode_table(table, &piece, out).into_iter().collect();
+    }
+    let same = same.get_or_init(|| sets::same_series(&block.series));
+    let overlaid = sets::Overlaid::new(block, same, rows);
+    let series_of = |row: u32| overlaid.series_of(row);
+    let each = |ColumnSet { fields, rows: positions, .. }: ColumnSet| {
+        let rows = &overlaid.rows(&positions);
+        let picks = |column: &Column| Cow::Owned(overlaid.picks(column, &positions));
+        let piece = Piece { rows, fields: &fields, series_of: &series_of, picks: &picks };
+        encode_table(table, &piece, out)
+    };
+    overlaid.sets().into_iter().filter_map(each).collect()
+}
+
+/// What goes into one table.
+struct Piece<'a> {
+    /// Rows of the block, grouped by series.
+    rows: &'a [u32],
+    /// Positions of fields in the block.
+    fields: &'a [usize],
+    /// The number of a row's series.
+    series_of: &'a dyn Fn(u32) -> u32,
+    /// The rows of a column to take for `rows`.
+    picks: &'a dyn Fn(&Column) -> Cow<'a, [u32]>,
+}
+
+/// Appends the payload of one table; `None` without rows.
+fn encode_table(
+    table: &TableRef<'_>,
+    Piece { rows, fields, series_of, picks }: &Piece<'_>,
+    out: &mut Vec<u8>,
+) -> Option<TableHeader> {
+    let block = table.block;
     let start = out.len();
-    let times_ns: Vec<i64> = order
-        .rows
-        .iter()
-        .map(|&row| block.times_ns.get(row as usize).copied().unwrap_or_default())
-        .collect();
+    let time = |&row: &u32| block.times_ns.get(row as usize).copied().unwrap_or_default();
+    let times_ns: Vec<i64> = rows.iter().map(time).collect();
+    let (mut series, mut rows_of_series) = (Vec::new(), Vec::new());
+    for same in rows.chunk_by(|&a, &b| series_of(a) == series_of(b)) {
+        series.extend(same.first().map(|&row| series_of(row)));
+        rows_of_series.push(same.len() as i64);
+    }
     let mut part = Vec::new();
-    integer::encode(&order.rows_of_series, &mut part);
+    integer::encode(&rows_of_series, &mut part);
     append_part(&mut part, out);
     timestamp::encode(&times_ns, &mut part);
     append_part(&mut part, out);
     let mut tag_ids = Vec::new();
     for (tag, &id) in block.series.tags.iter().zip(table.tag_ids) {
-        if encode_tag(tag, &order.series, &mut part, out) {
+        if encode_tag(tag, &series, &mut part, out) {
             tag_ids.push(id);
         }
     }
-    let mut fields = Vec::new();
-    for (column, &id) in block.fields.iter().zip(table.field_ids) {
-        if has_value(column, &order.rows) {
-            column_bytes::encode(column, &order.rows, &mut part);
-            append_part(&mut part, out);
-            fields.push((id, column.values.field_type()));
-        }
+    let mut ids = Vec::with_capacity(fields.len());
+    for &at in *fields {
+        let (Some(column), Some(&id)) = (block.fields.get(at), table.field_ids.get(at)) else {
+            continue;
+        };
+        column_bytes::encode(column, &picks(column), &mut part);
+        append_part(&mut part, out);
+        ids.push((id, column.values.field_type()));
     }
     Some(TableHeader {
         measurement: table.measurement,
-        rows: order.rows.len() as u32,
-        series: order.series.len() as u32,
+        rows: rows.len() as u32,
+        series: series.len() as u32,
         min_time_ns: times_ns.iter().copied().min()?,
         max_time_ns: times_ns.iter().copied().max()?,
         tag_ids,
-        fields,
+        fields: ids,
         payload_bytes: (out.len() - start) as u32,
     })
 }
 
-/// Rows grouped by series.
-struct Order {
-    /// Row numbers of the block.
-    rows: Vec<u32>,
-    /// The series that have rows, as numbered in the block.
-    series: Vec<u32>,
-    /// For each of `series` how many rows it has.
-    rows_of_series: Vec<i64>,
-}
-
-/// A stable counting sort; `None` without rows.
-fn group_by_series(block: &Block, selected: &[u32]) -> Option<Order> {
+/// Rows by series, those of one in their order: a stable counting sort. `None` without rows.
+fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     let series_of = |row: u32| block.row_series.get(row as usize).copied().unwrap_or_default();
     let n_series = block.series.len.max(1) as usize;
     let mut counts = vec![0_u32; n_series];
     for &row in selected {
         *counts.get_mut(series_of(row) as usize)? += 1;
     }
-    let (mut series, mut rows_of_series) = (Vec::new(), Vec::new());
     let mut next = 0;
-    for (number, count) in (0_u32..).zip(&mut counts) {
-        if *count > 0 {
-            series.push(number);
-            rows_of_series.push(i64::from(*count));
-        }
+    for count in &mut counts {
         // From here on: where the next row of this series goes.
         (*count, next) = (next, next + *count);
     }
@@ -136,7 +172,7 @@ fn group_by_series(block: &Block, selected: &[u32]) -> Option<Order> {
         *rows.get_mut(*slot as usize)? = row;
         *slot += 1;
     }
-    (!rows.is_empty()).then_some(Order { rows, series, rows_of_series })
+    (!rows.is_empty()).then_some(rows)
 }
 
 /// Appends `part`, preceded by its length, and empties it.

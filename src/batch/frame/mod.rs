@@ -3,6 +3,7 @@
 mod decode;
 mod encode;
 mod header;
+mod sets;
 #[cfg(test)]
 mod tests;
 

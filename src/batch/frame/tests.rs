@@ -1,7 +1,10 @@
 //! Frames give back the rows they were given, and no bytes make the reader panic.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::batch::FrameTable;
+use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::model::value::{FieldType, FieldValue};
@@ -69,16 +72,33 @@ fn ids(n: usize) -> Vec<ColumnId> {
     (0..n as u32).map(|id| ColumnId(id * 3 + 1)).collect()
 }
 
-/// The rows in the frame's order: by series, stable.
+/// What is known of each series and time once the rows have overwritten each other.
+type Overlaid = BTreeMap<(Vec<(u32, String)>, i64), BTreeMap<u32, FieldValue>>;
+
+fn overlaid(rows: impl IntoIterator<Item = Row>) -> Overlaid {
+    let mut all = Overlaid::new();
+    for (tags, time_ns, fields) in rows {
+        all.entry((tags, time_ns)).or_default().extend(fields);
+    }
+    all
+}
+
+/// The rows in the order of series: of two with the same tags the second one's are later.
 fn expected(block: &Block, rows: &Selection) -> Vec<Row> {
     let mut rows = rows.to_rows(block.rows());
     rows.sort_by_key(|&row| block.row_series[row as usize]);
     rows_of(&ids(block.series.tags.len()), &ids(block.fields.len()), block, &rows)
 }
 
+fn found(table: &FrameTable) -> Vec<Row> {
+    let all = Selection::All.to_rows(table.block.rows());
+    rows_of(&table.tag_ids, &table.field_ids, &table.block, &all)
+}
+
 #[test]
 fn selected_rows_come_back_by_series() {
     let mut random = fastrand::Rng::with_seed(11);
+    let mut split = 0;
     for _ in 0..400 {
         let blocks = [random_block(&mut random), random_block(&mut random)];
         let selections = blocks.each_ref().map(|block| match random.bool() {
@@ -100,33 +120,41 @@ fn selected_rows_come_back_by_series() {
         encode(&tables, &mut bytes);
         let header = FrameHeader::read(&bytes).unwrap();
         let decoded = decode(&bytes).unwrap();
-        let full = tables.iter().filter(|table| !table.rows.is_empty(table.block.rows()));
-        assert_eq!(decoded.len(), full.clone().count());
-        for ((table, header), source) in decoded.iter().zip(&header.tables).zip(full) {
-            check_table(table, header, source);
+        for (table, header) in decoded.iter().zip(&header.tables) {
+            check_table(table, header);
+        }
+        for source in &tables {
+            let of_it = |table: &&FrameTable| table.measurement == source.measurement;
+            let tables: Vec<&FrameTable> = decoded.iter().filter(of_it).collect();
+            let expected = overlaid(expected(source.block, source.rows));
+            assert_eq!(overlaid(tables.iter().flat_map(|table| found(table))), expected);
+            if tables.len() > 1 {
+                split += 1;
+                let backwards = tables.iter().rev().flat_map(|table| found(table));
+                assert_eq!(overlaid(backwards), expected, "the order of tables decides");
+            }
         }
         for cut in [0, 3, bytes.len() / 2, bytes.len() - 1] {
             assert!(decode(&bytes[..cut]).is_err());
         }
         damage(&bytes, &mut random);
     }
+    assert!(split > 20, "{split} blocks were padded too much");
 }
 
-fn check_table(table: &FrameTable, header: &TableHeader, source: &TableRef<'_>) {
+fn check_table(table: &FrameTable, header: &TableHeader) {
     let block = &table.block;
-    let all = Selection::All.to_rows(block.rows());
-    let rows = rows_of(&table.tag_ids, &table.field_ids, block, &all);
-    assert_eq!(rows, expected(source.block, source.rows));
-    assert_eq!(table.measurement, source.measurement);
+    let rows = block.rows();
     let times = &block.times_ns;
     assert_eq!(header.min_time_ns, *times.iter().min().unwrap());
     assert_eq!(header.max_time_ns, *times.iter().max().unwrap());
-    assert_eq!(header.rows as usize, rows.len());
+    assert_eq!(header.rows as usize, rows);
+    assert!(block.row_series.is_sorted(), "grouped by series");
     let types = block.fields.iter().map(|column| column.values.field_type());
     let fields: Vec<_> = table.field_ids.iter().copied().zip(types).collect();
     assert_eq!(header.fields, fields);
     // Nothing that no row uses travels.
-    assert!(block.fields.iter().all(|column| column.validity.nulls(rows.len()) < rows.len()));
+    assert!(block.fields.iter().all(|column| column.validity.nulls(rows) < rows));
     assert!(block.series.tags.iter().all(|tag| tag.codes.iter().any(|&code| code > 0)));
     assert!((0..block.series.len).all(|series| block.row_series.contains(&series)));
 }
@@ -194,4 +222,38 @@ fn many_rows_of_a_measurement_are_several_tables_in_their_order() {
     assert_eq!(tables.iter().map(|table| times(table).len()).collect::<Vec<_>>(), [1 << 15, 1]);
     assert_eq!((times(&tables[0])[1], times(&tables[1])), (2, vec![1 << 15]));
     assert!(tables.iter().all(|table| table.measurement == MeasurementId(7)));
+}
+
+#[test]
+fn one_wide_row_beside_narrow_ones_pads_nothing() {
+    const NARROW: usize = 1_000;
+    let wide = |field: i64| {
+        let mut column = Column::full(Values::Integer(vec![field]));
+        column.extend_nulls(NARROW);
+        column
+    };
+    let mut fields: Vec<Column> = (0..500).map(wide).collect();
+    fields[7] = Column::full(Values::Integer((0..=NARROW as i64).collect()));
+    let block = Block {
+        series: SeriesTable { tags: Vec::new(), len: 1 },
+        row_series: vec![0; NARROW + 1],
+        times_ns: (0..=NARROW as i64).collect(),
+        fields,
+    };
+    let (field_ids, rows) = (ids(500), Selection::All);
+    let table = TableRef {
+        measurement: MeasurementId(7),
+        tag_ids: &[],
+        field_ids: &field_ids,
+        block: &block,
+        rows: &rows,
+    };
+    let mut bytes = Vec::new();
+    encode(&[table], &mut bytes);
+    let tables = decode(&bytes).unwrap();
+    let mut shapes: Vec<_> =
+        tables.iter().map(|table| (table.block.rows(), table.field_ids.len())).collect();
+    shapes.sort_unstable();
+    assert_eq!(shapes, [(1, 500), (NARROW, 1)]);
+    assert!(tables.iter().flat_map(|t| &t.block.fields).all(|c| c.validity == Validity::All));
 }
