@@ -24,7 +24,7 @@ pub(super) struct Threshold {
 /// At this the alarm flushes.
 pub(super) const ENOUGH: Threshold = Threshold { bytes: 7_000_000, decoded: 8_000_000 };
 /// Past this an append flushes first.
-pub(super) const FORCED: Threshold = Threshold { bytes: 8_000_000, decoded: 32_000_000 };
+pub(super) const FORCED: Threshold = Threshold { bytes: 8_000_000, decoded: 16_000_000 };
 
 impl<S: Store> Shard<S> {
     /// Writes every frame of the WAL into segments and moves the head past them, in one
