@@ -61,7 +61,7 @@ fn run(name: &str, aim: f64, bodies: &mut dyn FnMut() -> String) {
     let (mut values, mut appends, mut flushes, mut merges) = (0, vec![], vec![], vec![]);
     for _ in 0..200 {
         let frame = frame_of(&bodies(), &mut values);
-        let stamp = Stamp { policy: PolicyId(9), generation: 1, schema_version: 1 };
+        let stamp = Stamp { policy: PolicyId(9), generation: 1, schema_version: 1, fresh: false };
         appends.push(time(|| shard.append(&frame, &stamp, NOW_NS)).0);
         alarms(&mut shard, NOW_NS, &mut flushes, &mut merges);
     }

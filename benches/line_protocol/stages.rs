@@ -112,7 +112,7 @@ pub(crate) extern "C" fn append() {
     STAGES.with_borrow_mut(|stages| {
         let Stages { shard, frame, .. } = stages;
         let shard = shard.get_or_insert_with(new_shard);
-        let stamp = Stamp { policy: PolicyId(9), generation: 1, schema_version: 1 };
+        let stamp = Stamp { policy: PolicyId(9), generation: 1, schema_version: 1, fresh: false };
         shard.append(frame, &stamp, NOW_NS).unwrap();
     });
 }

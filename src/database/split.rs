@@ -263,6 +263,7 @@ impl<S: Store> Database<S> {
             policy: row.policy.id,
             generation: copy.generation,
             schema_version: row.schema.version(),
+            fresh: true,
         };
         // A measurement that was dropped meanwhile needs no copy.
         let measurement = row.schema.by_id(id);

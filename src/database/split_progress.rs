@@ -121,6 +121,7 @@ pub(super) fn next_question(
         policy: row.policy.id,
         generation: rows.state.generation,
         schema_version: row.schema.version(),
+        fresh: true,
     };
     let time = copy.target.range;
     let known = progress.live.as_ref().filter(|live| live.shard == copy.shard);

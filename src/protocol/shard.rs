@@ -105,6 +105,10 @@ pub struct Stamp {
     /// The schema version it has. The shard remembers the highest that an `Append` carried
     /// (durably, with the frame); a `Scan` or `Summarise` below it is stale. An `Append` is not.
     pub schema_version: u64,
+    /// The schema came from its owner after the question was asked: what it lacks is of writes that
+    /// the answer need not have, and no `Scan` or `Summarise` is stale for it.
+    #[serde(default)]
+    pub fresh: bool,
 }
 
 /// What a shard is and which points it takes.

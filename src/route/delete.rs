@@ -115,6 +115,7 @@ impl Delete {
                 policy: policy.id,
                 generation: loaded.description.generation,
                 schema_version: schema.map_or(0, |(_, schema)| schema.version),
+                fresh: loaded.fresh,
             };
             for deletions in deletions.chunks(most) {
                 let deletions: Rc<[Deletion]> = deletions.into();

@@ -173,12 +173,13 @@ impl<S: Store> Shard<S> {
     }
 
     /// Checks that the sender does not know less than this shard.
-    fn current(&mut self, stamp: &Stamp) -> Result<(), Refusal> {
-        let settings = &self.load()?.state.settings;
+    fn current(&mut self, stamp: &Stamp) -> Result<&mut Loaded, Refusal> {
+        let loaded = self.load()?;
+        let settings = &loaded.state.settings;
         if stamp.policy != settings.policy || stamp.generation < settings.generation {
             return Err(Refusal::Stale);
         }
-        Ok(())
+        Ok(loaded)
     }
 
     /// Rewrites the state row.

@@ -98,8 +98,8 @@ impl<S: Store> Shard<S> {
         stamp: &Stamp,
         ask: impl FnOnce(&mut dyn Source) -> Result<T, ScanError>,
     ) -> Result<T, Refusal> {
-        self.current(stamp)?;
-        if stamp.schema_version < self.loaded.as_ref().map_or(0, |loaded| loaded.schema_version) {
+        let known = self.current(stamp)?.schema_version;
+        if !stamp.fresh && stamp.schema_version < known {
             return Err(Refusal::Stale);
         }
         let memtable = self.memtable()?;

@@ -6,7 +6,8 @@ use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::scan::source::ReadStats;
 
 fn append() -> ToShard {
-    let stamp = Stamp { policy: PolicyId(u64::MAX), generation: 3, schema_version: 9 };
+    let stamp =
+        Stamp { policy: PolicyId(u64::MAX), generation: 3, schema_version: 9, fresh: false };
     ToShard::Append { stamp, frame: vec![0, 255, b'"', 7] }
 }
 

@@ -216,11 +216,11 @@ impl Query {
         for (_, stamp) in run.streams.iter_mut().flatten() {
             let fresh = loaded.iter().find_map(|found| {
                 let (_, schema) = found.schemas.iter().find(|(id, _)| *id == stamp.policy)?;
-                Some((found.description.generation, schema.version))
+                Some((found.description.generation, schema.version, found.fresh))
             });
             match fresh {
-                Some((generation, version)) if generation == stamp.generation => {
-                    stamp.schema_version = version;
+                Some((generation, version, fresh)) if generation == stamp.generation => {
+                    (stamp.schema_version, stamp.fresh) = (version, fresh);
                 }
                 _ => return Flow::Break(Err(Unavailable::Changing.into())),
             }

@@ -77,6 +77,7 @@ pub(super) fn shards_of(
         policy: policy.id,
         generation: loaded.description.generation,
         schema_version: schema.map_or(0, |(_, schema)| schema.version),
+        fresh: loaded.fresh,
     };
     let groups = policy.groups.iter().filter(|group| group.range.overlaps(&time));
     groups.flat_map(|group| &group.shards).map(|shard| (shard.clone(), stamp)).collect()

@@ -343,6 +343,7 @@ impl Write {
             policy: policy.id,
             generation: loaded.description.generation,
             schema_version: schema.version,
+            fresh: loaded.fresh,
         };
         let batch = &self.request.batch.measurements;
         let mut requests = Vec::new();

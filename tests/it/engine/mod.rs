@@ -180,7 +180,7 @@ pub(super) fn settings() -> ShardSettings {
 }
 
 pub(super) fn stamp() -> Stamp {
-    Stamp { policy: PolicyId(7), generation: 1, schema_version: 1 }
+    Stamp { policy: PolicyId(7), generation: 1, schema_version: 1, fresh: false }
 }
 
 pub(super) fn budget() -> Rc<Budget> {

@@ -91,7 +91,7 @@ fn senders_that_know_less_are_stale() {
     for mut shard in [shard, reopen(store)] {
         let frame = encode(&[integer(1, 1, 1)]);
         assert_eq!(shard.append(&frame, &stamp(), NOW_NS), Err(Refusal::Stale));
-        let other = Stamp { policy: PolicyId(8), generation: 3, schema_version: 1 };
+        let other = Stamp { policy: PolicyId(8), generation: 3, schema_version: 1, fresh: false };
         assert_eq!(shard.append(&frame, &other, NOW_NS), Err(Refusal::Stale));
         let stamp = Stamp { generation: 3, ..stamp() };
         assert!(shard.append(&frame, &stamp, NOW_NS).is_ok());
@@ -116,6 +116,9 @@ fn the_highest_schema_version_is_remembered_through_everything() {
         }
         for shard in [&mut shard, &mut reopen(store.clone())] {
             assert_eq!((ask(shard, 6), ask(shard, 7)), (Err(true), Ok(())));
+            // Whoever asked the schema's owner after the question was put lacks nothing of it.
+            let fresh = Stamp { fresh: true, ..stamped(6) };
+            assert_eq!(shard.read(&fresh, |_| Ok(())), Ok(()));
         }
     }
 }
