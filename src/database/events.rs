@@ -4,6 +4,7 @@ use super::continuous;
 use super::job::{Job, JobKind};
 use super::object::{Database, Flight, FlightTask, Halt, JobProgress, Next};
 use super::rows::DatabaseStage;
+use super::split_progress::request;
 use super::{publish, push};
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX};
 use crate::protocol::call::{CallFailure, Platform, Reply, Step};
@@ -58,10 +59,11 @@ impl<S: Store> Database<S> {
             }
             _ => {}
         }
-        let mut requests = push::requests(rows, &self.object, &job.kind);
-        if answered < requests.len() {
-            requests.drain(..answered);
-            requests.truncate(CALLS_PER_ROUND_MAX);
+        let messages = push::messages(rows, &self.object, &job.kind).into_iter();
+        let next = messages.skip(answered).take(CALLS_PER_ROUND_MAX);
+        let requests: Vec<Request> =
+            next.map(|(shard, message)| request(rows, shard, &message)).collect();
+        if !requests.is_empty() {
             return Ok(Some(requests));
         }
         match publish::publish(rows, key, platform.now_ns()) {

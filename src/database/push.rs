@@ -7,24 +7,20 @@ use super::publish::{altered, without_first};
 use super::rows::DatabaseRows;
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::shard_map::Policy;
-use crate::protocol::call::Address;
-use crate::protocol::envelope;
-use crate::protocol::round::Request;
 use crate::protocol::shard::{ShardSettings, ToShard};
 
-/// The messages of a job, in an order that stays the same while it lasts.
-pub(super) fn requests(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind) -> Vec<Request> {
-    let location = rows.state.create.location.clone();
-    let request = |shard: &ObjectId, message: ToShard| Request {
-        to: Address::Shard(shard.clone()),
-        location: location.clone(),
-        message: envelope::encode(&message),
-    };
+/// The messages of a job, in an order that stays the same while it lasts. Encoded by whoever sends
+/// them: a policy has up to ten thousand shards, of which a round asks a few.
+pub(super) fn messages(
+    rows: &DatabaseRows,
+    database: &ObjectId,
+    kind: &JobKind,
+) -> Vec<(ObjectId, ToShard)> {
     let push = |policy: &Policy, generation, message: fn(ShardSettings) -> ToShard| {
-        let retired = retired(rows, policy, kind);
+        let retired = newly_retired(rows, policy, kind);
         let settings = shard_settings(database, policy, generation).into_iter();
         let settings = settings.map(|(shard, settings)| {
-            request(&shard, message(ShardSettings { retired: retired.clone(), ..settings }))
+            (shard, message(ShardSettings { retired: retired.clone(), ..settings }))
         });
         settings.collect::<Vec<_>>()
     };
@@ -35,18 +31,21 @@ pub(super) fn requests(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind)
         }
         _ => Vec::new(),
     };
+    let to_all = |shards: &mut dyn Iterator<Item = &ObjectId>, message: ToShard| {
+        shards.map(|shard| (shard.clone(), message.clone())).collect::<Vec<_>>()
+    };
     match kind {
         JobKind::CreatePolicy { policy, make_default, generation, .. } => {
-            let mut requests = push(policy, *generation, ToShard::Open);
-            requests.extend(old_default(make_default, *generation));
-            requests
+            let mut messages = push(policy, *generation, ToShard::Open);
+            messages.extend(old_default(make_default, *generation));
+            messages
         }
         JobKind::AlterPolicy { number, settings, make_default, generation } => {
-            let mut requests = old_default(make_default, *generation);
+            let mut messages = old_default(make_default, *generation);
             if let Some(policy) = altered(rows, *number, settings) {
-                requests.extend(push(&policy, *generation, ToShard::Configure));
+                messages.extend(push(&policy, *generation, ToShard::Configure));
             }
-            requests
+            messages
         }
         JobKind::DropMeasurement { ids, generation } => {
             let has = |number: u64| ids.iter().any(|(policy, _)| *policy == number);
@@ -55,31 +54,23 @@ pub(super) fn requests(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind)
         }
         JobKind::DropPolicy { number, generation } => {
             let row = rows.policies.rows.iter().find(|row| row.number == *number);
-            let message = ToShard::Close { generation: *generation };
-            let shards = row.into_iter().flat_map(|row| shards(&row.policy));
-            shards.map(|shard| request(shard, message.clone())).collect()
+            let mut shards = row.into_iter().flat_map(|row| shards(&row.policy));
+            to_all(&mut shards, ToShard::Close { generation: *generation })
         }
         JobKind::DropDatabase { generation } => {
-            let message = ToShard::Close { generation: *generation };
-            all_shards(rows).map(|shard| request(shard, message.clone())).collect()
+            to_all(&mut all_shards(rows), ToShard::Close { generation: *generation })
         }
         JobKind::PublishSplit { .. }
         | JobKind::AbandonSplit { .. }
-        | JobKind::DropGroups { .. } => {
-            let messages = group_messages(rows, database, kind).into_iter();
-            messages.map(|(shard, message)| request(&shard, message)).collect()
-        }
+        | JobKind::DropGroups { .. } => group_messages(rows, database, kind),
         JobKind::Tend | JobKind::Split(_) => Vec::new(),
-        JobKind::WipeShards { shards } => {
-            shards.iter().map(|shard| request(shard, ToShard::Wipe)).collect()
-        }
+        JobKind::WipeShards { shards } => to_all(&mut shards.iter(), ToShard::Wipe),
         JobKind::WipeDatabase => {
             let waiting = rows.jobs.values().flat_map(|job| match &job.kind {
                 JobKind::WipeShards { shards } => shards.as_slice(),
                 _ => &[],
             });
-            let shards = all_shards(rows).chain(waiting);
-            shards.map(|shard| request(shard, ToShard::Wipe)).collect()
+            to_all(&mut all_shards(rows).chain(waiting), ToShard::Wipe)
         }
     }
 }
@@ -111,28 +102,21 @@ fn group_messages(
             let Some((gone, policy)) = without_first(rows, *number, *groups) else {
                 return Vec::new();
             };
-            let row = rows.policies.rows.iter().find(|row| row.number == *number);
-            let retired = row.map(|row| row.schema.retired()).unwrap_or_default();
             let heir = policy.groups.first().into_iter();
             let heir = heir.flat_map(|group| group_settings(database, &policy, group, *generation));
-            let heir = heir.map(|(shard, settings)| {
-                (shard, ShardSettings { retired: retired.clone(), ..settings })
-            });
             heir.map(configure).chain(close(&gone, *generation)).collect()
         }
         _ => Vec::new(),
     }
 }
 
-/// Ids of the policy's dropped measurements, those that the job drops included.
-fn retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
-    let Some(row) = rows.policies.by_id(policy.id) else { return Vec::new() };
-    let mut retired = row.schema.retired();
-    if let JobKind::DropMeasurement { ids, .. } = kind {
-        let here = ids.iter().filter(|(number, _)| *number == row.number);
-        retired.extend(here.map(|(_, id)| *id));
-    }
-    retired
+/// Ids of the policy's measurements that the job drops: its shards know of the others.
+fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
+    let (JobKind::DropMeasurement { ids, .. }, Some(row)) = (kind, rows.policies.by_id(policy.id))
+    else {
+        return Vec::new();
+    };
+    ids.iter().filter(|(number, _)| *number == row.number).map(|(_, id)| *id).collect()
 }
 
 fn all_shards(rows: &DatabaseRows) -> impl Iterator<Item = &ObjectId> {

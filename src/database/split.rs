@@ -79,12 +79,14 @@ impl Split {
         let target = self.target().map_or(0, |target| target.id);
         let groups = policy.groups.iter().rev();
         let groups = groups.filter(|group| group.id == target || group.id == self.group);
-        let settings =
-            groups.flat_map(|group| group_settings(database, &policy, group, generation));
+        // What was dropped while its rows were copied the new shards have not heard of.
         let retired = self.find(rows).map(|(row, _)| row.schema.retired()).unwrap_or_default();
-        settings
-            .map(|(shard, s)| (shard, ShardSettings { retired: retired.clone(), ..s }))
-            .collect()
+        let settings = |group: &ShardGroup| {
+            let retired = if group.id == target { retired.clone() } else { Vec::new() };
+            let settings = group_settings(database, &policy, group, generation).into_iter();
+            settings.map(move |(shard, s)| (shard, ShardSettings { retired: retired.clone(), ..s }))
+        };
+        groups.flat_map(settings).collect()
     }
 
     /// The messages that precede the copying.

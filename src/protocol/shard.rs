@@ -126,7 +126,9 @@ pub struct ShardSettings {
     pub range: TimeRange,
     /// How long points are kept, nanoseconds; 0 is for ever.
     pub duration_ns: i64,
-    /// Measurements whose frames are refused. (DROP MEASUREMENT; ids are never reused.)
+    /// Measurements whose frames are refused from now on, beside those that the shard has heard of
+    /// before. (DROP MEASUREMENT; ids are never reused.) Taken also from settings that change
+    /// nothing else.
     #[serde(default)]
     pub retired: Vec<MeasurementId>,
     /// Width of a segment's time window, nanoseconds.

@@ -84,7 +84,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let settings = &loaded.state.settings;
         for table in &header.tables {
-            if settings.retired.contains(&table.measurement) {
+            if loaded.retired.contains(&table.measurement) {
                 return Err(Refusal::RetiredMeasurement { measurement: table.measurement });
             }
             let range = &settings.range;

@@ -136,7 +136,7 @@ impl<S: Store> Shard<S> {
         let last = segments().map(|s| s.last_sequence).chain(tombstones).max().unwrap_or_default();
         let mut writer = RunWriter::new(loaded.state.settings.window_ns, first, last);
         for (measurement, segments) in &groups {
-            if loaded.state.settings.retired.contains(measurement) {
+            if loaded.retired.contains(measurement) {
                 continue;
             }
             let mut rows = self.new_memtable();

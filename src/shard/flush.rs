@@ -53,7 +53,7 @@ impl<S: Store> Shard<S> {
         let head = loaded.wal.next_sequence() - 1;
         let mut writer = RunWriter::new(settings.window_ns, loaded.state.head + 1, head);
         for (measurement, table) in memtable.tables() {
-            if !settings.retired.contains(&measurement) {
+            if !loaded.retired.contains(&measurement) {
                 writer.add(&Rows {
                     measurement,
                     tag_ids: table.tag_ids(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::jobs::Jobs;
 use super::pace::Pace;
 use super::request::{Counters, Refusal};
-use super::state::{ColumnTypes, State};
+use super::state::{self, ColumnTypes, State};
 use super::tombstone::Tombstone;
 use super::touch::Touch;
 use crate::batch::frame::FrameHeader;
@@ -50,6 +50,8 @@ impl Damage {
 /// failed write happened is not known.
 pub(super) struct Loaded {
     pub state: State,
+    /// Measurements that were dropped: their frames are refused, their rows are none.
+    pub retired: SortedSet<MeasurementId>,
     pub wal: Wal,
     pub types: ColumnTypes,
     /// By key.
@@ -94,6 +96,7 @@ impl Loaded {
         let mut loaded = Self {
             schema_version: state.schema_version,
             state,
+            retired: state::read_retired(store)?,
             wal: Wal::default(),
             types: ColumnTypes::default(),
             directories: SortedMap::new(),

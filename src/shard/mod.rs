@@ -35,6 +35,7 @@ mod verify;
 
 use std::rc::Rc;
 
+use crate::model::ids::MeasurementId;
 use crate::protocol::shard::{ShardSettings, Stamp};
 use crate::store::{Store, StoreError};
 use budget::{Budget, Evictable};
@@ -93,12 +94,16 @@ impl<S: Store> Shard<S> {
         let store = &self.store;
         let opened = store.atomically(|| -> Result<(), StoreError> {
             store.open()?;
+            if !settings.retired.is_empty() {
+                state::write_retired(store, &settings.retired.iter().copied().collect())?;
+            }
             State::new(settings.clone()).write(store)
         });
         opened.map_err(|error| self.lost(error.into()))
     }
 
-    /// Takes newer settings; those of an older or the same generation change nothing.
+    /// Takes newer settings; those of an older or the same generation change nothing, but for the
+    /// measurements that they retire.
     ///
     /// # Errors
     /// [`Refusal::Stale`] when the shard is not open, closed, or open for another policy.
@@ -107,13 +112,31 @@ impl<S: Store> Shard<S> {
         if loaded.state.settings.policy != settings.policy {
             return Err(Refusal::Stale);
         }
-        if settings.generation <= loaded.state.settings.generation {
+        let known = &loaded.state.settings;
+        let is_newer = settings.generation > known.generation;
+        let is_cut = settings.range.end_ns < known.range.end_ns;
+        self.retire(&settings.retired)?;
+        if !is_newer {
             return Ok(());
         }
-        if settings.range.end_ns < loaded.state.settings.range.end_ns {
-            return self.cut(settings);
+        let settings = ShardSettings { retired: Vec::new(), ..settings.clone() };
+        if is_cut { self.cut(&settings) } else { self.change(|state| state.settings = settings) }
+    }
+
+    /// Refuses frames of these measurements too from now on, and hides what they have.
+    fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let mut retired = loaded.retired.clone();
+        retired.extend(measurements.iter().copied());
+        if retired.len() == loaded.retired.len() {
+            return Ok(());
         }
-        self.change(|state| state.settings = settings.clone())
+        if let Err(error) = state::write_retired(&self.store, &retired) {
+            return Err(self.lost(error.into()));
+        }
+        loaded.retired = retired;
+        loaded.plan.take();
+        Ok(())
     }
 
     /// Refuses everything but [`Shard::wipe`] from now on. A shard that is not open stays so.

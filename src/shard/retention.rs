@@ -16,9 +16,8 @@ const ROWS_PER_EVENT: usize = 100;
 
 /// What has to be done, from all segments and tombstones.
 pub(super) fn plan(loaded: &Loaded) -> Plan {
-    let settings = &loaded.state.settings;
     let segments = || loaded.directories.values().flat_map(|directory| &directory.segments);
-    let is_retired = |segment: &Summary| settings.retired.contains(&segment.measurement);
+    let is_retired = |segment: &Summary| loaded.retired.contains(&segment.measurement);
     let hidden = segments().filter(|segment| is_covered(loaded, segment));
     let hidden_bytes = hidden.map(|segment| segment.bytes).sum();
     Plan {
@@ -130,7 +129,7 @@ impl<S: Store> Shard<S> {
             let behind = expired.partition_point(|of| (of.measurement, of.min_time_ns) <= start);
             let before = behind.checked_sub(1).and_then(|at| expired.get(at));
             before.is_some_and(|of| of.has(segment))
-                || settings.retired.contains(&segment.measurement)
+                || loaded.retired.contains(&segment.measurement)
         };
         let mut changed: Vec<(u64, Directory)> = loaded
             .directories

@@ -187,7 +187,7 @@ impl<S: Store> Source for ShardSource<'_, S> {
         if let Some(block) = self.loaded.damage(measurement, &time) {
             return Err(SourceError::Damaged { block });
         }
-        if self.loaded.state.settings.retired.contains(&measurement) {
+        if self.loaded.retired.contains(&measurement) {
             return Ok(Vec::new());
         }
         let mut segments: Vec<(u64, &Summary)> = Vec::new();

@@ -15,13 +15,16 @@ use crate::store::{Store, StoreError, Table};
 
 /// The key of the state row.
 const STATE_KEY: u64 = 0;
-/// Columns whose types are remembered beyond those not yet stored, about 50 bytes each.
+/// The key of the row of retired measurements.
+const RETIRED_KEY: u64 = 1;
+/// Columns whose types are remembered from one frame to the next, about 50 bytes each.
 const COLUMNS_REMEMBERED_MAX: usize = 50_000;
 
 /// The state row. Written when the shard is opened or configured, and by every flush and
 /// compaction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
+    /// Without `retired`, which is a row of its own.
     pub settings: ShardSettings,
     /// Refuses everything but being wiped.
     pub closed: bool,
@@ -42,7 +45,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(settings: ShardSettings) -> Self {
         Self {
-            settings,
+            settings: ShardSettings { retired: Vec::new(), ..settings },
             closed: false,
             fence: Fence::default(),
             head: 0,
@@ -65,6 +68,23 @@ impl State {
     pub(super) fn write<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         store.put(Table::State, STATE_KEY, &row::encode(self)?, b"")
     }
+}
+
+/// Measurements that were dropped. Up to ten thousand: what every flush writes is without them.
+pub(super) fn read_retired<S: Store>(store: &S) -> Result<SortedSet<MeasurementId>, Refusal> {
+    let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(SortedSet::new()) };
+    let damaged = |why| Refusal::Damaged { block: format!("retired measurements: {why}") };
+    let retired: Vec<MeasurementId> = row::decode(&bytes).map_err(damaged)?;
+    Ok(retired.into_iter().collect())
+}
+
+/// Takes the place of what was stored.
+pub(super) fn write_retired<S: Store>(
+    store: &S,
+    retired: &SortedSet<MeasurementId>,
+) -> Result<(), StoreError> {
+    let retired: Vec<&MeasurementId> = retired.iter().collect();
+    store.put(Table::State, RETIRED_KEY, &row::encode(&retired)?, b"")
 }
 
 /// Types of the columns that this shard has seen, per measurement. Never unlearned: ids are not

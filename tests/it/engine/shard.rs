@@ -160,6 +160,49 @@ fn types_and_dropped_measurements_are_refused_hot_cold_and_flushed() {
     assert_eq!((rows(&store, Table::Directory), rows(&store, Table::Segment)), (0, 0));
 }
 
+#[test]
+fn a_measurement_once_dropped_stays_so_whatever_settings_come_later() {
+    let (store, mut shard) = opened();
+    append(&mut shard, &[1, 2, 3, 4].map(|of| integer(of, 1, 1))).unwrap();
+    let settings_of = |generation, retired: &[u32]| ShardSettings {
+        generation,
+        retired: retired.iter().copied().map(MeasurementId).collect(),
+        ..settings()
+    };
+    shard.configure(&settings_of(3, &[2])).unwrap();
+    // Of two drops at once the later one's settings may come first.
+    shard.configure(&settings_of(2, &[1])).unwrap();
+    shard.configure(&settings_of(4, &[])).unwrap();
+    let before = store.row_counts();
+    shard.configure(&settings_of(4, &[1, 2])).unwrap();
+    assert_eq!(store.row_counts().since(before).written, 0, "a repeat");
+    let stamp = Stamp { generation: 4, ..stamp() };
+    let seen = |shard: &mut Shard<MemoryStore>| {
+        let parts = |of| {
+            shard.read(&stamp, |source| Ok(source.parts(MeasurementId(of), TimeRange::ALL)?.len()))
+        };
+        [1, 2, 3, 4].map(parts).map(Result::unwrap)
+    };
+    for flush in [false, true] {
+        if flush {
+            pause(&mut shard);
+        }
+        for shard in [&mut shard, &mut reopen(store.clone())] {
+            assert_eq!(seen(shard), [0, 0, 1, 1]);
+            let frame = encode(&[integer(1, 2, 1)]);
+            let refusal = Refusal::RetiredMeasurement { measurement: MeasurementId(1) };
+            assert_eq!(shard.append(&frame, &stamp, NOW_NS), Err(refusal));
+        }
+    }
+    // A shard that is opened knows at once what it is told.
+    let opened = MemoryStore::new();
+    let mut shard = reopen(opened.clone());
+    shard.open(&settings_of(4, &[1])).unwrap();
+    for shard in [&mut shard, &mut reopen(opened)] {
+        assert!(shard.append(&encode(&[integer(1, 2, 1)]), &stamp, NOW_NS).is_err());
+    }
+}
+
 /// The frame with field id 12 replaced by 11 in its header.
 fn renamed(mut frame: Vec<u8>) -> Vec<u8> {
     let length = u32::from_le_bytes(frame[1..5].try_into().unwrap()) as usize;
