@@ -79,7 +79,7 @@
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/` |
 //! | how a number or time is printed | `response/number.rs`, `response/time.rs` |
 //! | when a shard flushes or merges | `shard/jobs.rs`; after which pause: `shard/pace.rs` |
-//! | how it does; what retention drops | `shard/flush.rs`, `compact.rs`; `retention.rs` |
+//! | how it does; what retention drops | `shard/flush.rs`, `compact/mod.rs`; `retention.rs` |
 //! | what becomes of a job that fails | `shard/jobs.rs`; of a Database: `database/job.rs` |
 //! | when a continuous query is due | `protocol/continuous.rs` |
 //! | how rows lie in memory | `memtable/table.rs`; their values: `batch/slabs.rs` |

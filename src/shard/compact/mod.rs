@@ -3,6 +3,8 @@
 //! Runs, not segments, are merged: what one flush wrote of many measurements and windows costs a
 //! handful of rows, and so does merging it. Merging also removes what tombstones hide.
 
+pub mod choose;
+
 use super::blocks::StoredBlocks;
 use super::flush::{after_run, write_run};
 use super::jobs::{self, Job};

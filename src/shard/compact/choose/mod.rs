@@ -1,0 +1,169 @@
+//! Which parts are merged next: a pure function of what the manifest lists.
+//!
+//! Size-tiered as RocksDB's universal compaction, by slots of time: a merge takes neighbours in
+//! write sequence among the parts that touch one slot, so that a wide old part that links many
+//! slots is no reason to merge all of them. Slots, sizes and the width decide how much is rewritten
+//! and how many parts are left, never what an answer is: for that a merge is *convex*.
+
+use crate::model::sorted;
+use crate::shard::manifest::{Part, PartId};
+
+/// Parts of one merge.
+const PARTS_MIN: usize = 8;
+/// The same of a slot that nothing was written to for an hour.
+const QUIET_PARTS_MIN: usize = 2;
+/// A merge holds a cursor and a page of each.
+const PARTS_MAX: usize = 16;
+/// Encoded bytes of one merge at most, and half of what is free: inputs and outputs are there at
+/// once.
+const BYTES_MAX: u64 = 512_000_000;
+/// The largest of a merge is at most two thirds of it: else what is large is written again for what
+/// is small.
+const LARGEST: (u64, u64) = (2, 3);
+/// A part of so many bytes is left alone if its series are long enough to be read for themselves.
+const SEALED_BYTES: u64 = 32_000_000;
+/// Rows of a series of such a part, on average.
+const SEALED_ROWS_PER_SERIES: u64 = 256;
+/// A part of so many bytes is left alone.
+const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
+/// So much of its span may overlap a neighbour's: flushes in order of time do by a little.
+const SEALED_OVERLAP: i128 = 10;
+
+/// What a choice depends on beside the parts.
+pub struct Circumstances<'a> {
+    /// Slots that parts are cut by now, nanoseconds, above 0.
+    pub width_ns: i64,
+    /// Bytes that the object's storage has left.
+    pub free_bytes: u64,
+    /// Whether nothing was written to a slot, by its number, for an hour.
+    pub is_quiet: &'a dyn Fn(i64) -> bool,
+}
+
+/// The next merges, none with a part of another's component: together they keep write sequences of
+/// parts that overlap in time apart. Empty when there is nothing to do.
+pub fn choose(parts: &[&Part], now: &Circumstances<'_>) -> Vec<Vec<PartId>> {
+    let merge = |component: Vec<&Part>| of_component(&component, now);
+    components(parts, now.width_ns).into_iter().filter_map(merge).collect()
+}
+
+/// Parts that are linked by a slot, and so by overlapping times; each in order of sequence.
+pub fn components<'a>(parts: &[&'a Part], width_ns: i64) -> Vec<Vec<&'a Part>> {
+    let mut by_time = parts.to_vec();
+    sorted::sort_by_key(&mut by_time, |part| (part.min_ns, part.id));
+    let mut components: Vec<Vec<&Part>> = Vec::new();
+    let mut last = None;
+    for part in by_time {
+        let slots = slots(part, width_ns);
+        match components.last_mut() {
+            Some(component) if last >= Some(slots.0) => component.push(part),
+            _ => components.push(vec![part]),
+        }
+        last = last.max(Some(slots.1));
+    }
+    for component in &mut components {
+        sorted::sort_by_key(component, |part| (part.lo, part.min_ns, part.id));
+    }
+    components
+}
+
+/// The first and the last slot that a part touches.
+fn slots(part: &Part, width_ns: i64) -> (i64, i64) {
+    let width_ns = width_ns.max(1);
+    (part.min_ns.div_euclid(width_ns), part.max_ns.div_euclid(width_ns))
+}
+
+/// Whether these parts may be replaced by one, or by one for each slot: no other part that overlaps
+/// the whole of their times has a write sequence within theirs.
+pub fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
+    let Some(hull) = hull(merge) else { return false };
+    let is_input = |part: &Part| merge.iter().any(|input| input.id == part.id);
+    !others.iter().any(|part| part.overlaps(&hull) && part.interleaves(&hull) && !is_input(part))
+}
+
+/// The sequences and times between the ends of some parts.
+fn hull(parts: &[&Part]) -> Option<Part> {
+    Some(Part {
+        lo: parts.iter().map(|part| part.lo).min()?,
+        hi: parts.iter().map(|part| part.hi).max()?,
+        min_ns: parts.iter().map(|part| part.min_ns).min()?,
+        max_ns: parts.iter().map(|part| part.max_ns).max()?,
+        ..Part::default()
+    })
+}
+
+/// Whether a part of a component is left alone.
+pub fn is_sealed(part: &Part, component: &[&Part]) -> bool {
+    let long = part.rows >= part.series.saturating_mul(SEALED_ROWS_PER_SERIES);
+    if part.bytes < SEALED_BYTES_ALWAYS && (part.bytes < SEALED_BYTES || !long) {
+        return false;
+    }
+    let span = i128::from(part.max_ns) - i128::from(part.min_ns) + 1;
+    !component.iter().any(|other| {
+        let end = i128::from(part.max_ns.min(other.max_ns));
+        let shared = end - i128::from(part.min_ns.max(other.min_ns)) + 1;
+        other.id != part.id && shared > 0 && shared * SEALED_OVERLAP > span
+    })
+}
+
+/// The parts of a component that are not sealed.
+pub fn unsealed<'a>(component: &[&'a Part]) -> Vec<&'a Part> {
+    component.iter().copied().filter(|part| !is_sealed(part, component)).collect()
+}
+
+/// The best merge of a component: that of the first slot that has one. The others follow when it is
+/// done: two that are convex alone can break the order together.
+fn of_component(component: &[&Part], now: &Circumstances<'_>) -> Option<Vec<PartId>> {
+    let open = unsealed(component);
+    if open.len() < QUIET_PARTS_MIN {
+        return None;
+    }
+    // Of parts that touch no common slot none are merged: only slots where one begins can be first.
+    let mut starts: Vec<i64> = open.iter().map(|part| slots(part, now.width_ns).0).collect();
+    sorted::sort(&mut starts);
+    starts.dedup();
+    starts.into_iter().find_map(|slot| {
+        let touches = |part: &&Part| {
+            let (first, last) = slots(part, now.width_ns);
+            first <= slot && slot <= last
+        };
+        let touching: Vec<&Part> = open.iter().copied().filter(touches).collect();
+        let best = best_run(&touching, component, (now.is_quiet)(slot), now)?;
+        Some(best.iter().map(|part| part.id).collect())
+    })
+}
+
+/// Of all runs of neighbours the one whose largest is the least of it.
+fn best_run<'p, 'a>(
+    touching: &'p [&'a Part],
+    component: &[&Part],
+    is_quiet: bool,
+    now: &Circumstances<'_>,
+) -> Option<&'p [&'a Part]> {
+    let least = if is_quiet { QUIET_PARTS_MIN } else { PARTS_MIN };
+    let bytes_max = BYTES_MAX.min(now.free_bytes / 2);
+    let mut best: Option<(u64, u64, &[&Part])> = None;
+    for first in 0..touching.len() {
+        let (mut sum, mut largest) = (0_u64, 0_u64);
+        for count in 1..=PARTS_MAX {
+            let Some(run) = touching.get(first..first + count) else { break };
+            let bytes = run.last().map_or(0, |part| part.bytes);
+            (sum, largest) = (sum.saturating_add(bytes), largest.max(bytes));
+            if sum > bytes_max {
+                break;
+            }
+            let balanced = largest * LARGEST.1 <= sum * LARGEST.0;
+            // More of the sum for its largest: compared as fractions.
+            let better = best.is_none_or(|(best_sum, best_largest, _)| {
+                u128::from(sum) * u128::from(best_largest.max(1))
+                    > u128::from(best_sum) * u128::from(largest.max(1))
+            });
+            if count >= least && (balanced || is_quiet) && better && is_convex(run, component) {
+                best = Some((sum, largest, run));
+            }
+        }
+    }
+    best.map(|(_, _, run)| run)
+}
+
+#[cfg(test)]
+mod tests;

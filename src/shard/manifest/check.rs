@@ -1,0 +1,83 @@
+//! What every manifest fulfils, whatever was merged, dropped, held or lost.
+
+use super::{Manifest, PartId};
+use crate::model::sorted_set::SortedSet;
+
+/// Why what a manifest says cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsound {
+    /// A part's sequences or times end before they begin, or its width is not above 0.
+    #[error("part {0:?} ends before it begins")]
+    Backwards(PartId),
+    /// Parts that overlap in time and in write sequences: which is later is not known.
+    #[error("parts {0:?} and {1:?} overlap in time and sequence")]
+    Interleaved(PartId, PartId),
+    /// A listed or held value has no row.
+    #[error("value {0} has no row")]
+    NoRow(u64),
+    /// A row is of two values, or of one and free or reserved at once, or was never given.
+    #[error("row {0} of the values is given twice, or never was")]
+    Row(u64),
+    /// A job's input is not there, or of two merges.
+    #[error("part {0:?} is not one that a job can merge")]
+    Input(PartId),
+}
+
+impl Manifest {
+    /// Checks the manifest against itself.
+    ///
+    /// # Errors
+    /// [`Unsound`], the first one found.
+    pub fn check(&self) -> Result<(), Unsound> {
+        for part in self.parts.values() {
+            if part.lo > part.hi || part.min_ns > part.max_ns {
+                return Err(Unsound::Backwards(part.id));
+            }
+        }
+        self.check_order()?;
+        self.check_rows()?;
+        let mut inputs = SortedSet::new();
+        for &id in self.job.iter().flat_map(|job| job.merges.iter().flat_map(|m| &m.inputs)) {
+            if !self.parts.contains_key(&id) || !inputs.insert(id) {
+                return Err(Unsound::Input(id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Invariant S.
+    fn check_order(&self) -> Result<(), Unsound> {
+        // Of few parts most neighbours in time overlap; of many slots few do.
+        let mut by_time: Vec<&super::Part> = self.parts.values().collect();
+        crate::model::sorted::sort_by_key(&mut by_time, |part| part.min_ns);
+        for (at, part) in by_time.iter().enumerate() {
+            let later = by_time.iter().skip(at + 1);
+            let mut overlapping = later.take_while(|other| other.min_ns <= part.max_ns);
+            if let Some(other) = overlapping.find(|other| other.interleaves(part)) {
+                return Err(Unsound::Interleaved(part.id, other.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every value that is needed has a row, and no row is needed twice.
+    fn check_rows(&self) -> Result<(), Unsound> {
+        let listed = self.parts.values().map(|part| &part.values);
+        let listed = listed.chain(self.holds.iter().map(|hold| &hold.numbers));
+        for number in listed.flat_map(super::Runs::iter) {
+            if !self.keys.contains_key(&super::Number(number)) {
+                return Err(Unsound::NoRow(number));
+            }
+        }
+        let reserved = self.job.iter().flat_map(|job| job.keys.iter());
+        let mut given: Vec<u64> =
+            self.keys.values().copied().chain(self.dead.iter()).chain(reserved).collect();
+        crate::model::sorted::sort(&mut given);
+        let twice = given.windows(2).find(|pair| matches!(pair, [a, b] if a == b));
+        let unknown = given.last().filter(|&&last| last >= self.next_key);
+        match twice.and_then(|pair| pair.first()).or(unknown) {
+            Some(&key) => Err(Unsound::Row(key)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Numbers as ranges: those of a set ascend, those of a list stand in their order.
+
+/// A set of numbers that mostly follow each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranges {
+    /// First and behind the last; ascending, none touching another.
+    ranges: Vec<(u64, u64)>,
+}
+
+impl Ranges {
+    /// The set of these ranges (first, behind the last); `None` unless they ascend without touching
+    /// each other and none is empty.
+    pub fn from_ranges(ranges: Vec<(u64, u64)>) -> Option<Self> {
+        let apart = ranges.windows(2).all(|pair| matches!(pair, [(_, a), (b, _)] if a < b));
+        (apart && ranges.iter().all(|(first, end)| first < end)).then_some(Self { ranges })
+    }
+
+    /// The ranges: first and behind the last.
+    pub fn ranges(&self) -> &[(u64, u64)] {
+        &self.ranges
+    }
+
+    /// How many numbers there are.
+    pub fn len(&self) -> u64 {
+        self.ranges.iter().map(|(first, end)| end - first).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Every number, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        self.ranges.iter().flat_map(|&(first, end)| first..end)
+    }
+
+    /// The range that a number is in, or the place where one of its own would stand.
+    fn place(&self, number: u64) -> Result<usize, usize> {
+        let behind = self.ranges.partition_point(|&(first, _)| first <= number);
+        match behind.checked_sub(1).and_then(|at| self.ranges.get(at)) {
+            Some(&(_, end)) if number < end => Ok(behind - 1),
+            _ => Err(behind),
+        }
+    }
+
+    /// Whether a number is one of them.
+    pub fn contains(&self, number: u64) -> bool {
+        self.place(number).is_ok()
+    }
+
+    /// Adds a number.
+    pub fn insert(&mut self, number: u64) {
+        let Err(at) = self.place(number) else { return };
+        let joins_before = at.checked_sub(1).and_then(|at| self.ranges.get(at)).map(|r| r.1);
+        let joins_behind = self.ranges.get(at).map(|r| r.0);
+        match (joins_before == Some(number), joins_behind == Some(number + 1)) {
+            (true, true) => {
+                let (_, end) = self.ranges.remove(at);
+                self.set_end(at - 1, end);
+            }
+            (true, false) => self.set_end(at - 1, number + 1),
+            (false, true) => {
+                if let Some(range) = self.ranges.get_mut(at) {
+                    range.0 = number;
+                }
+            }
+            (false, false) => self.ranges.insert(at, (number, number + 1)),
+        }
+    }
+
+    fn set_end(&mut self, at: usize, end: u64) {
+        if let Some(range) = self.ranges.get_mut(at) {
+            range.1 = end;
+        }
+    }
+
+    /// Takes a number out; says whether it was there.
+    pub fn remove(&mut self, number: u64) -> bool {
+        let Ok(at) = self.place(number) else { return false };
+        let Some(&(first, end)) = self.ranges.get(at) else { return false };
+        let left = [(first, number), (number + 1, end)];
+        self.ranges.splice(at..=at, left.into_iter().filter(|(first, end)| first < end));
+        true
+    }
+
+    /// Takes the lowest number out.
+    pub fn take_first(&mut self) -> Option<u64> {
+        let first = self.ranges.first()?.0;
+        self.remove(first).then_some(first)
+    }
+}
+
+/// A list of numbers that mostly follow each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// First, and how many follow each other from it on; above 0.
+    runs: Vec<(u64, u64)>,
+}
+
+impl Runs {
+    /// The list of these runs (first, how many); `None` if one is empty, passes 2^64 or goes on
+    /// where the one before it ends.
+    pub fn from_runs(runs: Vec<(u64, u64)>) -> Option<Self> {
+        let sound = |&(first, count): &(u64, u64)| count > 0 && first.checked_add(count).is_some();
+        let apart = |pair: &[(u64, u64)]| matches!(pair, [(a, n), (b, _)] if a + n != *b);
+        (runs.iter().all(sound) && runs.windows(2).all(apart)).then_some(Self { runs })
+    }
+
+    /// The runs: first and how many.
+    pub fn runs(&self) -> &[(u64, u64)] {
+        &self.runs
+    }
+
+    /// How many numbers there are.
+    pub fn len(&self) -> u64 {
+        self.runs.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Every number, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        self.runs.iter().flat_map(|&(first, count)| first..first.saturating_add(count))
+    }
+
+    /// Appends a number.
+    pub fn push(&mut self, number: u64) {
+        match self.runs.last_mut() {
+            Some((first, count)) if first.checked_add(*count) == Some(number) => *count += 1,
+            _ => self.runs.push((number, 1)),
+        }
+    }
+
+    /// Puts `new` in the place of `old`, or nothing.
+    pub fn replace(&mut self, old: u64, new: Option<u64>) {
+        if self.runs.iter().any(|&(first, count)| old >= first && old - first < count) {
+            let changed = self.iter().filter_map(|number| match number == old {
+                true => new,
+                false => Some(number),
+            });
+            *self = changed.collect();
+        }
+    }
+}
+
+impl FromIterator<u64> for Runs {
+    fn from_iter<I: IntoIterator<Item = u64>>(numbers: I) -> Self {
+        let mut runs = Self::default();
+        numbers.into_iter().for_each(|number| runs.push(number));
+        runs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_set_is_what_a_set_is() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let (mut ranges, mut set) = (Ranges::default(), BTreeSet::new());
+        for _ in 0..20_000 {
+            let number = rng.u64(0..60);
+            match rng.u8(0..5) {
+                0..=2 => {
+                    ranges.insert(number);
+                    set.insert(number);
+                }
+                3 => assert_eq!(ranges.remove(number), set.remove(&number)),
+                _ => assert_eq!(ranges.take_first(), set.pop_first()),
+            }
+            assert_eq!(ranges.contains(number), set.contains(&number));
+            assert!(ranges.iter().eq(set.iter().copied()));
+            assert_eq!((ranges.len(), ranges.is_empty()), (set.len() as u64, set.is_empty()));
+            assert_eq!(Ranges::from_ranges(ranges.ranges().to_vec()), Some(ranges.clone()));
+        }
+        for bad in [vec![(1, 1)], vec![(1, 3), (3, 4)], vec![(5, 6), (1, 2)]] {
+            assert_eq!(Ranges::from_ranges(bad), None);
+        }
+    }
+
+    #[test]
+    fn a_list_keeps_its_order() {
+        let numbers = [7, 8, 9, 3, 4, 4, 10];
+        let mut runs: Runs = numbers.into_iter().collect();
+        assert_eq!(runs.runs(), [(7, 3), (3, 2), (4, 1), (10, 1)]);
+        assert!(runs.iter().eq(numbers));
+        runs.replace(8, Some(20));
+        runs.replace(4, None);
+        runs.replace(99, Some(1));
+        assert!(runs.iter().eq([7, 20, 9, 3, 10]));
+        assert_eq!(runs.len(), 5);
+        assert_eq!(Runs::from_runs(runs.runs().to_vec()), Some(runs));
+        for bad in [vec![(1, 0)], vec![(u64::MAX, 2)], vec![(1, 2), (3, 1)]] {
+            assert_eq!(Runs::from_runs(bad), None);
+        }
+    }
+}

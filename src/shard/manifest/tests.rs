@@ -1,0 +1,337 @@
+//! A manifest through random lives: what it says stays possible, survives its bytes, and no row
+//! that somebody needs is given away.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// A shard's rows of `value` beside its manifest, as the store keeps them.
+#[derive(Clone, Default)]
+struct Stored {
+    manifest: Vec<u8>,
+    /// By key what the row's head says: its number, and the output that it is of if it is a job's.
+    rows: BTreeMap<Key, (Number, PartId)>,
+}
+
+struct Life {
+    rng: fastrand::Rng,
+    manifest: Manifest,
+    stored: Stored,
+    /// Every state that was stored, of which the platform may lose the last.
+    history: Vec<Stored>,
+    salt: u32,
+    next_sequence: u64,
+    /// Every number and id that was ever given, lost or not.
+    given: SortedSet<(bool, u64)>,
+    /// Values that are held, by number.
+    held: BTreeMap<u64, u64>,
+    written: Vec<(Number, Key)>,
+}
+
+impl Life {
+    fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let manifest = Manifest::new(10);
+        let stored = Stored { manifest: manifest.encode(), rows: BTreeMap::new() };
+        Self {
+            salt: rng.u32(..),
+            rng,
+            manifest,
+            history: vec![stored.clone()],
+            stored,
+            next_sequence: 1,
+            given: SortedSet::new(),
+            held: BTreeMap::new(),
+            written: Vec::new(),
+        }
+    }
+
+    /// Writes the manifest, and so ends a transaction.
+    fn commit(&mut self) {
+        self.manifest.check().unwrap();
+        self.stored.manifest = self.manifest.encode();
+        assert_eq!(Manifest::decode(&self.stored.manifest).as_ref(), Ok(&self.manifest));
+        self.history.push(self.stored.clone());
+        for part in self.manifest.parts().values() {
+            for number in part.values.iter() {
+                self.assert_stored(number);
+            }
+        }
+        for &number in self.held.values() {
+            self.assert_stored(number);
+        }
+    }
+
+    fn assert_stored(&self, number: u64) {
+        let key = self.manifest.key_of(Number(number)).expect("a key");
+        let row = self.stored.rows.get(&key).map(|(number, _)| number.0);
+        assert_eq!(row, Some(number), "given away");
+    }
+
+    fn number(&mut self) -> Number {
+        let number = self.manifest.give_number(self.salt);
+        assert!(self.given.insert((true, number.0)), "a number given twice");
+        number
+    }
+
+    fn id(&mut self) -> PartId {
+        let id = self.manifest.give_id(self.salt);
+        assert!(self.given.insert((false, id.0)), "an id given twice");
+        id
+    }
+
+    fn put(&mut self, key: Key, of: PartId) -> (Number, Key) {
+        let number = self.number();
+        self.stored.rows.insert(key, (number, of));
+        (number, key)
+    }
+
+    fn part(&mut self, (lo, hi): (u64, u64), (min_ns, max_ns): (i64, i64), values: Runs) -> Part {
+        let id = self.id();
+        let rows = self.rng.u64(1..100);
+        Part { id, lo, hi, min_ns, max_ns, rows, series: 1, bytes: 9, values, ..Part::default() }
+    }
+
+    fn flush(&mut self) {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        let values: Vec<_> = (0..self.rng.u32(1..4))
+            .map(|_| {
+                let key = self.manifest.take_key();
+                self.put(key, PartId(0))
+            })
+            .collect();
+        let parts: Vec<Part> = (0..self.rng.i64(1..4))
+            .map(|slot| {
+                let shared = values.iter().map(|(number, _)| number.0).collect();
+                self.part((sequence, sequence), (slot * 10, slot * 10 + 9), shared)
+            })
+            .collect();
+        self.manifest.add(parts, &values);
+        self.commit();
+    }
+
+    fn start(&mut self) {
+        let parts = self.manifest.parts();
+        if self.manifest.job().is_some() || parts.is_empty() {
+            return;
+        }
+        let of = self.rng.usize(0..parts.len());
+        let Some(slot) = parts.values().nth(of).map(|part| part.min_ns) else { return };
+        let inputs: Vec<PartId> =
+            parts.values().filter(|part| part.min_ns == slot).map(|part| part.id).collect();
+        let first_output = self.manifest.give_ids(self.salt, 2);
+        let merge = Merge { inputs, first_output, outputs: 2, applied: 0 };
+        for at in 0..2 {
+            assert!(self.given.insert((false, merge.output(at).0)), "an id given twice");
+        }
+        self.manifest.start(vec![merge], self.rng.u32(2..6));
+        self.written.clear();
+        self.commit();
+    }
+
+    /// A value of the job: a row, and no word in the manifest.
+    fn step(&mut self) {
+        let Some(job) = self.manifest.job().cloned() else { return };
+        let Some(key) = job.keys.iter().nth(self.written.len()) else { return };
+        let written = self.put(key, job.merges[0].output(0));
+        self.written.push(written);
+        self.history.push(self.stored.clone());
+    }
+
+    fn finish(&mut self) {
+        let Some(job) = self.manifest.job().cloned() else { return };
+        let inputs: Vec<Part> = job.merges[0]
+            .inputs
+            .iter()
+            .filter_map(|id| self.manifest.parts().get(id).cloned())
+            .collect();
+        let times = (
+            inputs.iter().map(|part| part.min_ns).min().unwrap(),
+            inputs.iter().map(|part| part.max_ns).max().unwrap(),
+        );
+        let sequences = (
+            inputs.iter().map(|part| part.lo).min().unwrap(),
+            inputs.iter().map(|part| part.hi).max().unwrap(),
+        );
+        let values: Runs = self.written.iter().map(|(number, _)| number.0).collect();
+        let part = Part { id: job.merges[0].output(0), ..self.part(sequences, times, values) };
+        let written = std::mem::take(&mut self.written);
+        self.manifest.finish(Some(part).filter(|part| !part.values.is_empty()), &written);
+        self.commit();
+    }
+
+    fn change(&mut self) {
+        let ids: Vec<PartId> = self.manifest.parts().keys().copied().collect();
+        let Some(&id) = self.rng.choice(&ids) else { return };
+        let spared = self.manifest.job().is_some_and(|job| job.has(id));
+        let part = self.manifest.parts().get(&id).cloned().unwrap();
+        let numbers: Vec<u64> = part.values.iter().collect();
+        match self.rng.u8(0..4) {
+            0 => {
+                assert_eq!(self.manifest.drop_part(id), !spared);
+            }
+            1 if !spared => {
+                let old = Number(numbers[self.rng.usize(0..numbers.len())]);
+                let key = self.manifest.take_key();
+                let new = self.put(key, PartId(0));
+                self.manifest.replace_value(old, Some(new));
+            }
+            2 => {
+                let hold = self.rng.u64(0..3);
+                let held: Runs = numbers.iter().copied().collect();
+                self.manifest.hold(Hold { id: hold, numbers: held, until_ns: 5 });
+                self.held.retain(|key, _| key / 100 != hold);
+                self.held.extend((0..).zip(numbers).map(|(at, n)| (hold * 100 + at, n)));
+            }
+            _ => {
+                let hold = self.rng.u64(0..3);
+                self.manifest.release(Some(hold), 4);
+                self.held.retain(|key, _| key / 100 != hold);
+            }
+        }
+        self.commit();
+    }
+
+    /// The object is loaded anew, from what is stored or from what was before the last writes.
+    fn load(&mut self) {
+        let lost = self.rng.usize(0..3).min(self.history.len() - 1);
+        self.history.truncate(self.history.len() - lost);
+        self.stored = self.history[self.history.len() - 1].clone();
+        self.manifest = Manifest::decode(&self.stored.manifest).unwrap();
+        self.salt = self.rng.u32(..);
+        // A job goes on behind what stands under its keys.
+        self.written = Vec::new();
+        for key in self.manifest.job().iter().flat_map(|job| job.keys.iter()) {
+            let output = self.manifest.job().map(|job| job.merges[0].output(0));
+            match self.stored.rows.get(&key) {
+                Some(&(number, of)) if Some(of) == output => self.written.push((number, key)),
+                _ => break,
+            }
+        }
+        // Which holds there are may have been lost with the rest.
+        let held = |hold: &Hold| {
+            let id = hold.id * 100;
+            (id..).zip(hold.numbers.iter().collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
+        self.held = self.manifest.holds.iter().flat_map(held).collect();
+    }
+}
+
+#[test]
+fn whatever_happens_no_needed_row_is_given_away_and_no_number_twice() {
+    for seed in 0..300 {
+        let mut life = Life::new(seed);
+        for _ in 0..120 {
+            match life.rng.u8(0..12) {
+                0..=2 => life.flush(),
+                3 => life.start(),
+                4..=5 => life.step(),
+                6 => life.finish(),
+                7..=10 => life.change(),
+                _ => life.load(),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_and_every_missing_byte_is_found() {
+    let mut life = Life::new(5);
+    while life.manifest.job().is_none() || life.manifest.holds.is_empty() {
+        life.flush();
+        life.start();
+        life.change();
+    }
+    let bytes = life.manifest.encode();
+    for bit in 0..bytes.len() * 8 {
+        let mut bad = bytes.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(Manifest::decode(&bad), Err(ManifestError::Damaged), "bit {bit}");
+    }
+    for length in 0..bytes.len() {
+        assert_eq!(Manifest::decode(&bytes[..length]), Err(ManifestError::Damaged));
+    }
+}
+
+/// The bytes with a checksum that fits.
+fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let covered = bytes.len() - 4;
+    let crc = crate::codec::crc::crc32c(&bytes[..covered]).to_le_bytes();
+    bytes[covered..].copy_from_slice(&crc);
+    bytes
+}
+
+#[test]
+fn bytes_that_are_sound_and_say_what_cannot_be_are_refused_and_none_panics() {
+    let mut life = Life::new(6);
+    for _ in 0..6 {
+        life.flush();
+        life.change();
+    }
+    life.start();
+    let bytes = life.manifest.encode();
+    let mut other = bytes.clone();
+    other[0] = 3;
+    assert_eq!(Manifest::decode(&resealed(other)), Err(ManifestError::Version(3)));
+    let mut rng = fastrand::Rng::with_seed(7);
+    for _ in 0..200_000 {
+        let mut bad = bytes.clone();
+        for _ in 0..rng.usize(1..4) {
+            let at = rng.usize(1..bad.len() - 4);
+            bad[at] = rng.u8(..);
+        }
+        if let Ok(manifest) = Manifest::decode(&resealed(bad)) {
+            assert_eq!(manifest.check(), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_is_named() {
+    let part = |id: u64, lo, hi, min_ns, max_ns| Part {
+        id: PartId(id),
+        lo,
+        hi,
+        min_ns,
+        max_ns,
+        ..Part::default()
+    };
+    let of = |parts: Vec<Part>| {
+        let mut manifest = Manifest::new(1);
+        manifest.add(parts, &[]);
+        manifest.check()
+    };
+    assert_eq!(of(vec![part(1, 1, 2, 0, 9), part(2, 3, 4, 5, 12)]), Ok(()));
+    assert_eq!(of(vec![part(1, 1, 3, 0, 9), part(2, 2, 4, 10, 12)]), Ok(()));
+    let unsound = Unsound::Interleaved(PartId(1), PartId(2));
+    assert_eq!(of(vec![part(1, 1, 3, 0, 9), part(2, 2, 4, 9, 12)]), Err(unsound));
+    let unsound = Unsound::Backwards(PartId(1));
+    assert_eq!(of(vec![part(1, 3, 1, 0, 9)]), Err(unsound));
+    let values: Runs = [7].into_iter().collect();
+    let listed = Part { values, ..part(1, 1, 1, 0, 0) };
+    assert_eq!(of(vec![listed.clone()]), Err(Unsound::NoRow(7)));
+    let mut manifest = Manifest::new(1);
+    manifest.add([listed], &[(Number(7), 3)]);
+    assert_eq!(manifest.check(), Err(Unsound::Row(3)), "never given");
+    let merge = Merge { inputs: vec![PartId(5)], ..Merge::default() };
+    manifest.next_key = 4;
+    manifest.start(vec![merge], 0);
+    assert_eq!(manifest.check(), Err(Unsound::Input(PartId(5))));
+}
+
+#[test]
+fn a_tombstone_is_needed_by_parts_and_by_what_the_job_will_write() {
+    let mut manifest = Manifest::new(1);
+    let part = |id, hi, applied| Part { id: PartId(id), lo: 1, hi, applied, ..Part::default() };
+    manifest.add([part(1, 4, 0)], &[]);
+    assert!(manifest.needs_tombstone((6, 5), |_| true));
+    assert!(!manifest.needs_tombstone((6, 5), |_| false), "it concerns none");
+    assert!(!manifest.needs_tombstone((6, 4), |_| true), "written later");
+    manifest.update(PartId(1), |part| part.applied = 6);
+    assert!(!manifest.needs_tombstone((6, 5), |_| true));
+    let merge = Merge { inputs: vec![PartId(1)], applied: 5, ..Merge::default() };
+    manifest.start(vec![merge], 0);
+    assert!(manifest.needs_tombstone((6, 5), |_| false), "its outputs will have applied 5");
+    assert!(!manifest.needs_tombstone((5, 5), |_| false));
+}
