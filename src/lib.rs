@@ -60,12 +60,13 @@
 //! | to change | look at |
 //! |---|---|
 //! | the text of a refused line | `line_protocol/error.rs`; by its type: `protocol/database.rs` |
-//! | what a write says of refused lines | `api/write/refusal.rs`, `route/write/rejections.rs` |
-//! | status and body of an error | `api/error.rs` |
+//! | how refused lines are answered | `api/routes/write/rejected.rs`, `route/write/rejections.rs` |
+//! | path, methods, access of a route | `api/routes/mod.rs`; the rest: its file beside |
+//! | status and text of an error; its body | `api/error.rs`; `api/error_body.rs` |
 //! | a limit: default; name and bounds | `model/limits.rs`; `model/limit.rs` |
 //! | any other setting | `api/settings.rs` |
 //! | who a caller is; what they need | `api/auth.rs`, `route/identify/`; `route/privileges.rs` |
-//! | what a token may hold, and its limits | `api/tokens.rs`, `catalog/grants/mod.rs` |
+//! | what a token may hold, and its limits | `api/routes/tokens.rs`, `catalog/grants/mod.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
 //! | when a group splits; at which time | `database/tend.rs`; `shard/split.rs` |
 //! | what a policy may be | `database/policies/mod.rs` |
@@ -87,7 +88,7 @@
 //! | who reads next | `shard/turns/mod.rs` |
 //! | what an edge remembers | `route/cache.rs` |
 //! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
-//! | how an answer is sent, or given up | `api/query.rs`, `edge/reply.rs` |
+//! | how an answer is sent, or given up | `api/routes/query.rs`, `edge/reply.rs` |
 //! | a header; a line of the log | `api/headers.rs`; `api/log.rs` |
 //! | the database inside the page | `browser/`, `www/engine/engine.js` |
 //! | the console | `docs/CONSOLE.md` lists its folders |

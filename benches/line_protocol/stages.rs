@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use tidemark::api::admission::Admission;
 use tidemark::api::body;
-use tidemark::api::intake::{Intake, Reading};
+use tidemark::api::intake::{Intake, LineReading};
 use tidemark::api::params::{Dialect, WriteParams, WritePrecision};
 use tidemark::batch::Batch;
 use tidemark::batch::frame::{self, TableRef};
@@ -47,7 +47,7 @@ fn intake() -> Intake {
         accept_partial: true,
     };
     let permit = Admission::default().enter("db");
-    let reading = Reading { now_ns: NOW_NS, seed: 7, limits: Limits::default() };
+    let reading = LineReading { now_ns: NOW_NS, seed: 7, limits: Limits::default() };
     Intake::new(Dialect::V1, &params, permit, reading)
 }
 

@@ -9,6 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::http::{Parameters, RequestHead};
 use super::settings::Settings;
+use crate::model::grant::Right;
 use crate::route::grants::Principal;
 use crate::route::identify::Credentials;
 
@@ -73,11 +74,21 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// The caller may not write there.
-    pub fn write(principal: &Principal, database: &str) -> Self {
+    /// The caller lacks a right on the policy of `database` that the request names. 1.x has its
+    /// own words for a write.
+    pub fn lacks(principal: &Principal, right: Right, database: &str) -> Self {
+        if right != Right::Write {
+            return Self::lacks_all(principal, right, database);
+        }
         let name = &principal.name;
         let who = if principal.user { format!("\"{name}\" user") } else { (**name).to_owned() };
         Self::Write { who, database: database.to_owned() }
+    }
+
+    /// The caller lacks a right on all of `database`.
+    pub fn lacks_all(principal: &Principal, right: Right, database: &str) -> Self {
+        let requires = format!("{} on {database}", right.as_str());
+        Self::Forbidden { who: (*principal.name).to_owned(), requires }
     }
 
     /// Only administrators may do this.

@@ -7,53 +7,16 @@
 use super::admission::Overloaded;
 use super::auth::AuthError;
 use super::body::BodyError;
-use super::headers::CREATED;
-use super::http::Response;
-use super::params::{Dialect, ParamsError};
+use super::error_body::{ErrorBody, ErrorShape};
+use super::http::{RequestHead, Response};
+use super::params::ParamsError;
 use super::settings::SettingsError;
 use crate::model::limits::BODY_STALL_S_MAX;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::DatabaseRefusal;
 use crate::protocol::host::Unavailable;
-use crate::response::emitter::Emitter;
+use crate::response::{Format, csv};
 use crate::route::error::Error;
-
-/// Which shape of error body a route's clients read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// `/write`: `{"code","message","error","line"?}`; 1.x clients read only `error`.
-    WriteV1,
-    /// `/api/v2/write`: `{"code","message","line"?}`.
-    WriteV2,
-    /// `/query`: `{"error"}`.
-    Query,
-    /// `/api/v3/write_lp`: `{"code","message","error"}`; of rejected lines `error` is InfluxDB 3's
-    /// title and `data` names each line.
-    WriteV3,
-    /// Everything else: `{"code","message","error"}`.
-    Other,
-}
-
-/// One rejected line, as InfluxDB 3 names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RejectedLine {
-    /// 1-based physical line on which it started.
-    pub line: u32,
-    /// Its beginning, where the body is still at hand.
-    pub excerpt: Option<String>,
-    /// Why.
-    pub cause: String,
-}
-
-impl From<Dialect> for Shape {
-    fn from(dialect: Dialect) -> Self {
-        match dialect {
-            Dialect::V1 => Self::WriteV1,
-            Dialect::V2 => Self::WriteV2,
-            Dialect::V3 => Self::WriteV3,
-        }
-    }
-}
 
 /// Why a request is refused as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +63,7 @@ pub enum ApiError {
         /// What was used.
         method: String,
         /// What the path takes, as in the header `Allow`.
-        allow: &'static str,
+        allow: String,
     },
     /// A writing statement on GET (1.x's sentence, which it only warns with).
     #[error("deprecated use of '{0}' in a read only context, please use a POST request instead")]
@@ -111,20 +74,6 @@ pub enum ApiError {
     /// A request that is well formed and cannot be carried out as it is.
     #[error("{0}")]
     Invalid(String),
-    /// Some or all lines were rejected.
-    #[error("{message}")]
-    Rejected {
-        /// What was written, what was not, and why.
-        message: String,
-        /// The named lines, ascending.
-        lines: Vec<RejectedLine>,
-        /// Whether one bad line rejects all (v3's `accept_partial=false`).
-        whole: bool,
-        /// Whether every line lies outside the retention policy, which is 422.
-        retention: bool,
-        /// What the header [`CREATED`] says, if the write created its database.
-        created: Option<String>,
-    },
     /// The database is not there (1.x's and Telegraf's words).
     #[error("database not found: \"{name}\"{cure}")]
     DatabaseNotFound {
@@ -184,8 +133,7 @@ impl ApiError {
             Self::Params(_)
             | Self::Body(BodyError::Gzip(_))
             | Self::Parse(_)
-            | Self::Invalid(_)
-            | Self::Rejected { retention: false, .. } => 400,
+            | Self::Invalid(_) => 400,
             Self::Body(BodyError::UnknownEncoding(_)) => 415,
             Self::Body(BodyError::TooLarge(_))
             | Self::Overloaded(Overloaded { never: true, .. }) => 413,
@@ -196,7 +144,7 @@ impl ApiError {
             | Self::NotFound(_) => 404,
             Self::Method { .. } | Self::ReadOnly(_) => 405,
             Self::Conflict(_) => 409,
-            Self::Rejected { retention: true, .. } | Self::Limit(_) | Self::Unprocessable(_) => 422,
+            Self::Limit(_) | Self::Unprocessable(_) => 422,
             Self::NotImplemented(_) => 501,
             Self::Internal(_) => 500,
         }
@@ -224,8 +172,6 @@ impl ApiError {
             Self::Method { .. } | Self::ReadOnly(_) => "method",
             Self::Parse(_) => "query",
             Self::Invalid(_) => "invalid",
-            Self::Rejected { retention: false, .. } => "rejected lines",
-            Self::Rejected { retention: true, .. } => "retention",
             Self::DatabaseNotFound { .. } => "database not found",
             Self::PolicyNotFound(_) => "retention policy not found",
             Self::NotFound(_) => "not found",
@@ -253,7 +199,7 @@ impl ApiError {
     }
 
     /// Methods of the path, for `Allow`.
-    fn allow(&self) -> Option<&'static str> {
+    fn allow(&self) -> Option<&str> {
         match self {
             Self::Method { allow, .. } => Some(allow),
             Self::ReadOnly(_) => Some("POST"),
@@ -262,41 +208,13 @@ impl ApiError {
     }
 
     /// The response in the shape that the route's clients read; `pretty` indents it.
-    pub fn response(&self, shape: Shape, pretty: bool) -> Response {
+    pub fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
         let message = self.to_string();
-        let code = code(self.status());
-        let mut body = Emitter::new(pretty);
-        body.open(b'{');
-        if shape != Shape::Query {
-            body.key("code");
-            body.string(code);
-            body.key("message");
-            body.string(&message);
-        }
-        match (self, shape) {
-            (_, Shape::WriteV2) => {}
-            (Self::Rejected { lines, whole, .. }, Shape::WriteV3) => v3(&mut body, lines, *whole),
-            _ => {
-                body.key("error");
-                body.string(&message);
-            }
-        }
-        if let Self::Rejected { lines, .. } = self
-            && let Some(first) = lines.first()
-        {
-            body.key("line");
-            body.out().extend_from_slice(first.line.to_string().as_bytes());
-        }
-        body.close(b'}');
-        body.end_document();
-        let mut response = Response::json(self.status(), body.take())
-            .with_header("X-Influxdb-Error", header_text(&message))
-            .with_header("X-Platform-Error-Code", code);
+        let mut body = ErrorBody::begin(shape, self.status(), &message, pretty);
+        body.error();
+        let mut response = body.end();
         if let Some(seconds) = self.retry_after_s() {
             response = response.with_header("Retry-After", seconds.to_string());
-        }
-        if let Self::Rejected { created: Some(created), .. } = self {
-            response = response.with_header(CREATED, created);
         }
         if let Some(allow) = self.allow() {
             response = response.with_header("Allow", allow);
@@ -304,6 +222,18 @@ impl ApiError {
         if matches!(self, Self::Stalled | Self::Displaced) {
             // What else it sends on this connection would be the rest of the body.
             response = response.with_header("Connection", "close");
+        }
+        response
+    }
+
+    /// The response to `head`: who asks for CSV is told in CSV why a text does not parse.
+    pub fn response_to(&self, head: &RequestHead, shape: ErrorShape, pretty: bool) -> Response {
+        let mut response = self.response(shape, pretty);
+        if matches!(self, Self::Parse(_)) && Format::negotiate(head.header("accept")) == Format::Csv
+        {
+            response.body = csv::failed(&self.to_string());
+            let json = response.headers.iter_mut().find(|(name, _)| name == "Content-Type");
+            json.into_iter().for_each(|(_, value)| *value = Format::Csv.content_type().to_owned());
         }
         response
     }
@@ -350,102 +280,28 @@ impl From<Error> for ApiError {
     }
 }
 
-/// What InfluxDB 3 says of rejected lines: a list of them, or the first when it rejects all.
-fn v3(body: &mut Emitter, lines: &[RejectedLine], whole: bool) {
-    body.key("error");
-    body.string(match whole {
-        true => "parsing failed for write_lp endpoint",
-        false => "partial write of line protocol occurred",
-    });
-    body.key("data");
-    if !whole {
-        body.open(b'[');
-    }
-    for line in lines.iter().take(if whole { 1 } else { lines.len() }) {
-        if !whole {
-            body.next();
-        }
-        body.open(b'{');
-        if let Some(excerpt) = &line.excerpt {
-            body.key("original_line");
-            body.string(excerpt);
-        }
-        body.key("line_number");
-        body.out().extend_from_slice(line.line.to_string().as_bytes());
-        body.key("error_message");
-        body.string(&line.cause);
-        body.close(b'}');
-    }
-    if !whole {
-        body.close(b']');
-    }
-}
-
-/// The vendor's code for a status.
-fn code(status: u16) -> &'static str {
-    match status {
-        400 => "invalid",
-        401 => "unauthorized",
-        403 => "forbidden",
-        404 => "not found",
-        405 => "method not allowed",
-        408 => "request timeout",
-        409 => "conflict",
-        413 => "request too large",
-        415 => "unsupported media type",
-        422 => "unprocessable entity",
-        429 => "too many requests",
-        501 => "not implemented",
-        503 => "unavailable",
-        _ => "internal error",
-    }
-}
-
-/// Most characters of an error in a header (1.x truncates there too).
-const HEADER_CHARS_MAX: usize = 1_024;
-
-/// Text that is safe in a header: printable ASCII, everything else a space or `?`.
-fn header_text(message: &str) -> String {
-    let safe = |c: char| match c {
-        ' '..='~' => c,
-        c if c.is_control() => ' ',
-        _ => '?',
-    };
-    message.chars().map(safe).take(HEADER_CHARS_MAX).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn body(error: &ApiError, shape: Shape) -> String {
+    fn body(error: &ApiError, shape: ErrorShape) -> String {
         String::from_utf8(error.response(shape, false).body).unwrap()
     }
 
     #[test]
     fn each_route_has_the_body_its_clients_read() {
-        let excerpt = Some("m v=".to_owned());
-        let lines = vec![RejectedLine { line: 3, excerpt, cause: "why".into() }];
-        let message = "a \"b\"\nc".to_owned();
-        let error =
-            ApiError::Rejected { message, lines, whole: false, retention: false, created: None };
+        let error = ApiError::Invalid("a \"b\"\nc".to_owned());
+        let all = "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
+                   \"error\":\"a \\\"b\\\"\\nc\"}\n";
+        for shape in [ErrorShape::WriteV1, ErrorShape::WriteV3, ErrorShape::Other] {
+            assert_eq!(body(&error, shape), all);
+        }
         assert_eq!(
-            body(&error, Shape::WriteV1),
-            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
-             \"error\":\"a \\\"b\\\"\\nc\",\"line\":3}\n"
+            body(&error, ErrorShape::WriteV2),
+            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\"}\n"
         );
         assert_eq!(
-            body(&error, Shape::WriteV2),
-            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\"line\":3}\n"
-        );
-        assert_eq!(
-            body(&error, Shape::WriteV3),
-            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
-             \"error\":\"partial write of line protocol occurred\",\"data\":[{\
-             \"original_line\":\"m v=\",\"line_number\":3,\"error_message\":\"why\"}],\"line\":3}\n"
-        );
-        assert_eq!(
-            body(&ApiError::Auth(AuthError::Unauthorized), Shape::Query),
+            body(&ApiError::Auth(AuthError::Unauthorized), ErrorShape::Query),
             "{\"error\":\"unauthorized access\"}\n"
         );
     }
@@ -453,19 +309,11 @@ mod tests {
     #[test]
     fn headers_tell_what_to_do() {
         let busy = ApiError::Unavailable { message: "busy".into(), retry_after_s: 1 };
-        let response = busy.response(Shape::WriteV1, false);
+        let response = busy.response(ErrorShape::WriteV1, false);
         assert_eq!(response.status, 503);
         assert!(response.headers.contains(&("Retry-After".into(), "1".into())));
-        let method = ApiError::Method { method: "PUT".into(), allow: "POST" };
-        assert!(
-            method.response(Shape::Other, false).headers.contains(&("Allow".into(), "POST".into()))
-        );
-    }
-
-    #[test]
-    fn nothing_can_break_out_of_a_header() {
-        let error = ApiError::Invalid("a\r\nSet-Cookie: x\u{7f}ü".into());
-        let header = error.response(Shape::Query, false).headers.swap_remove(1).1;
-        assert_eq!(header, "a  Set-Cookie: x ?");
+        let method = ApiError::Method { method: "PUT".into(), allow: "POST".into() };
+        let response = method.response(ErrorShape::Other, false);
+        assert!(response.headers.contains(&("Allow".into(), "POST".into())));
     }
 }

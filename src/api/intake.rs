@@ -19,7 +19,7 @@ const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// What reading lines depends on beside them.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub struct LineReading {
     /// The time of points without one.
     pub now_ns: i64,
     /// Of the hash maps.
@@ -53,12 +53,17 @@ pub struct Intake {
 
 impl Intake {
     /// Nothing read yet; `permit` is what was reserved for the body.
-    pub fn new(dialect: Dialect, params: &WriteParams, permit: Permit, reading: Reading) -> Self {
+    pub fn new(
+        dialect: Dialect,
+        params: &WriteParams,
+        permit: Permit,
+        reading: LineReading,
+    ) -> Self {
         let unit = match params.precision {
             WritePrecision::Fixed(precision) => TimestampUnit::Fixed(precision),
             WritePrecision::Auto => TimestampUnit::Auto,
         };
-        let Reading { now_ns, seed, limits } = reading;
+        let LineReading { now_ns, seed, limits } = reading;
         let keeps_text = dialect == Dialect::V3;
         Self {
             parser: Parser::new(Options { unit, now_ns, limits }),

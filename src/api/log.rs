@@ -1,7 +1,6 @@
 //! What became of a request, as one JSON line for the operator. Nothing in it is secret: no token,
 //! no header, no URL, no query text.
 
-use super::manage::{ORG_PATH, Resource};
 use crate::model::limits::TINY_BATCH_POINTS;
 use crate::model::time::MS_NS;
 use crate::response::emitter::Emitter;
@@ -48,7 +47,7 @@ pub struct Record {
     pub id: String,
     /// Upper-case method, or `other`.
     pub method: &'static str,
-    /// Path of the route, or `other`.
+    /// What the table of routes calls the path; `other` for none of them.
     pub route: &'static str,
     /// The database that the parameters name.
     pub database: Option<String>,
@@ -65,38 +64,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// Begins a record; `path` without trailing slashes.
-    pub fn new(id: &str, method: &str, path: &str, started_ns: i64) -> Self {
+    /// Begins a record; `route` is what the table calls the path.
+    pub fn new(id: &str, method: &str, route: &'static str, started_ns: i64) -> Self {
         const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"];
-        const ROUTES: [&str; 18] = [
-            "/write",
-            "/api/v2/write",
-            "/api/v3/write_lp",
-            "/query",
-            "/ping",
-            "/health",
-            "/api/v3/configure/database",
-            "/api/v3/configure/token",
-            "/api/v3/enterprise/configure/token",
-            "/api/v3/export",
-            "/api/v2/buckets",
-            "/api/v2/delete",
-            "/api/v2/dbrps",
-            ORG_PATH,
-            "/api/v2/ready",
-            "/api/v2/setup",
-            "/ready",
-            "/debug/verify",
-        ];
-        let known = |list: &[&'static str], name: &str| {
-            list.iter().find(|known| **known == name).copied().unwrap_or("other")
-        };
-        // Ids are many, and somebody's.
-        let path = match Resource::of_path(path) {
-            Some((_, Some(id))) => path.strip_suffix(id).unwrap_or_default().trim_end_matches('/'),
-            _ => path,
-        };
-        let (method, route) = (known(&METHODS, method), known(&ROUTES, path));
+        let method = METHODS.into_iter().find(|known| *known == method).unwrap_or("other");
         Self { id: id.to_owned(), method, route, started_ns, ..Self::default() }
     }
 
@@ -177,17 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_managed_is_logged_without_its_id() {
-        let route = |path| Record::new("x", "GET", path, 0).route;
-        assert_eq!(route("/api/v2/buckets/0000000000000001"), "/api/v2/buckets");
-        assert_eq!(route("/api/v2/orgs"), "/api/v2/orgs");
-        assert_eq!(route("/api/v3/export"), "/api/v3/export");
-        assert_eq!(route("/api/v2/orgs/1/2"), "other");
-    }
-
-    #[test]
     fn errors_are_named_and_strangers_are_not_repeated() {
-        let mut record = Record::new("x", "BREW", "/secret-path", 0);
+        let mut record = Record::new("x", "BREW", "other", 0);
         (record.status, record.error) = (404, Some("route"));
         assert_eq!(
             record.line(LogRequests::Errors, WriteCounts::default(), -1).as_deref(),

@@ -1,31 +1,34 @@
 //! The HTTP contract on plain values: request in, calls to objects out, response back.
 //!
-//! [`exchange`] is the whole of it in order; each other file is one stage or one route. Nothing
-//! here waits: who carries the bytes makes the calls and hands in the replies.
+//! [`exchange`] drives every request, [`routes`] is the table of what there is, and each file of
+//! `routes/` is one route. Nothing here waits: who carries the bytes makes the calls and hands in
+//! the replies.
+//!
+//! | question | file |
+//! |---|---|
+//! | which paths and methods there are, who may call them | [`routes`] |
+//! | what a route does | its file in `routes/` |
+//! | where a token or password stands in a request | [`auth`] |
+//! | which status and text a refusal has | [`error`] |
+//! | which keys a refusal's body has | [`error_body`] |
+//! | how the answer to a partial write reads | [`routes::write::rejected`] |
 
 pub mod action;
 pub mod admission;
 pub mod auth;
 pub mod body;
-pub mod configure;
-pub mod delete;
+pub mod catalog_health;
 pub mod error;
+pub mod error_body;
 pub mod exchange;
-pub mod export;
 pub mod form;
 pub mod headers;
-pub mod health;
 pub mod http;
 pub mod intake;
 pub mod location;
 pub mod log;
-pub mod manage;
 pub mod origin;
 pub mod params;
-pub mod ping;
-pub mod query;
+pub mod routes;
+pub mod service;
 pub mod settings;
-pub mod tokens;
-pub mod unsupported;
-pub mod verify;
-pub mod write;

@@ -9,9 +9,11 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use crate::api::action::Action;
-use crate::api::error::{ApiError, Shape};
-use crate::api::exchange::{Exchange, Service};
+use crate::api::error::ApiError;
+use crate::api::error_body::ErrorShape;
+use crate::api::exchange::Exchange;
 use crate::api::http::{RequestHead, Response};
+use crate::api::service::Service;
 use crate::api::settings::Settings;
 use crate::catalog::Catalog;
 use crate::database::Database;
@@ -315,5 +317,6 @@ fn stand_in_key(message: &[u8]) -> Vec<u8> {
 
 /// A machine that wants nothing and is not finished: our own mistake, answered like one.
 fn internal_error() -> Response {
-    ApiError::Internal("the request came to no answer".to_owned()).response(Shape::Other, false)
+    ApiError::Internal("the request came to no answer".to_owned())
+        .response(ErrorShape::Other, false)
 }

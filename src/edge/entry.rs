@@ -12,8 +12,9 @@ use super::config;
 use super::platform::{EdgePlatform, random_u64};
 use super::reply;
 use crate::api::action::Action;
-use crate::api::exchange::{Exchange, Service};
+use crate::api::exchange::Exchange;
 use crate::api::http::RequestHead;
+use crate::api::service::Service;
 use crate::protocol::call::Platform;
 
 thread_local! {

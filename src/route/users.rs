@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::error::Error;
 use super::grants::hex;
-use super::identify::Asked;
+use super::identify::GrantsQuestion;
 use super::{Context, Machine};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};
@@ -37,7 +37,7 @@ pub struct Users {
 #[derive(Debug)]
 enum Stage {
     Start,
-    Copy(Asked),
+    Copy(GrantsQuestion),
     /// Whether the database of a GRANT exists.
     Database,
     /// The key of a new password, or of one that is compared with what there is.
@@ -73,7 +73,7 @@ impl Users {
     }
 
     fn start(&mut self, context: &mut Context<'_>) -> Flow {
-        let (asked, request) = Asked::now(context);
+        let (asked, request) = GrantsQuestion::ask(context);
         self.stage = Stage::Copy(asked);
         Flow::Continue(request)
     }

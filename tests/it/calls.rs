@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use serde_json::Value;
 use tidemark::api::action::Action;
-use tidemark::api::exchange::{Exchange, Service};
+use tidemark::api::exchange::Exchange;
 use tidemark::api::http::{RequestHead, Response};
+use tidemark::api::service::Service;
 use tidemark::api::settings::Settings;
 use tidemark::protocol::call::{Call, Reply};
 

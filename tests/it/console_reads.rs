@@ -6,7 +6,7 @@
 use tidemark::api::error::ApiError;
 use tidemark::api::http::{Parameters, RequestHead};
 use tidemark::api::params::QueryParams;
-use tidemark::api::query::Querying;
+use tidemark::api::routes::query::Querying;
 use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
 use tidemark::browser::words::Words;

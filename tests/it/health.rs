@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 use tidemark::api::action::Action;
-use tidemark::api::exchange::{Exchange, Service};
+use tidemark::api::exchange::Exchange;
 use tidemark::api::http::RequestHead;
+use tidemark::api::service::Service;
 use tidemark::api::settings::Settings;
 use tidemark::protocol::call::{Address, CallFailure, Reply};
 use tidemark::protocol::catalog::FromCatalog;

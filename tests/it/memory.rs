@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use tidemark::api::action::Action;
-use tidemark::api::exchange::{Exchange, Service};
+use tidemark::api::exchange::Exchange;
+use tidemark::api::service::Service;
 use tidemark::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, LONE_BODY_BYTES_MAX};
 use tidemark::protocol::call::{Call, Reply};
 

@@ -1,4 +1,5 @@
-//! `www/openapi.json` says what the API does: every route, every method, every status.
+//! The table of routes, and what repeats it: `www/openapi.json` describes every route, method and
+//! status, `wrangler.toml` hands every path to the Worker.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,6 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use tidemark::api::http::RequestHead;
+use tidemark::api::routes::{self, Access, ROUTES};
 
 use crate::http::answered;
 use crate::product::Product;
@@ -45,39 +47,75 @@ fn template(path: &str, all: &[(String, Value)]) -> Option<String> {
     all.iter().map(|(template, _)| template).find(|template| fits(template)).cloned()
 }
 
-#[test]
-fn every_route_is_described() {
-    let all = paths();
-    let source = text("src/api/exchange/mod.rs")
-        + &text("src/api/manage/mod.rs")
-        + &text("src/api/manage/org.rs");
-    // A route is a literal of a whole path; what the vendor has and this has not is elsewhere.
-    let literals = source.split('"').skip(1).step_by(2).filter(|text| {
-        let path = text.strip_prefix('/').unwrap_or_default();
-        !path.is_empty() && path.bytes().all(|b| b.is_ascii_lowercase() || b"/_23v".contains(&b))
+/// Method and path of everything in the table of routes.
+fn in_the_table() -> BTreeSet<(String, String)> {
+    let operations = ROUTES.iter().flat_map(|route| {
+        let methods = route.operations.iter().flat_map(|operation| operation.methods);
+        methods.map(|method| ((*method).to_owned(), route.path.to_owned()))
     });
-    let routes: BTreeSet<&str> = literals.collect();
-    assert!(routes.len() >= 16, "{routes:?}");
-    for route in routes {
-        assert_eq!(template(route, &all).as_deref(), Some(route), "{route} is not described");
+    operations.collect()
+}
+
+#[test]
+fn what_is_described_is_the_table_of_routes() {
+    let described: BTreeSet<(String, String)> =
+        described().into_iter().map(|(method, path, _)| (method, path)).collect();
+    assert_eq!(described, in_the_table());
+}
+
+#[test]
+fn whoever_may_be_refused_is_told_so() {
+    let described = described();
+    for route in ROUTES {
+        for operation in route.operations {
+            for method in operation.methods {
+                let is = |status| {
+                    described.contains(&((*method).to_owned(), route.path.to_owned(), status))
+                };
+                let is_open = operation.access == Access::Open;
+                assert_eq!(is(401), !is_open, "{method} {}", route.path);
+                let may_lack = !matches!(operation.access, Access::Open | Access::Known);
+                assert_eq!(is(403), may_lack, "{method} {}", route.path);
+            }
+        }
     }
 }
 
 #[test]
-fn a_method_is_described_exactly_where_it_is_allowed() {
+fn a_method_is_answered_exactly_where_it_is_in_the_table() {
     let mut product = Product::with(&[]);
-    for (path, item) in paths() {
+    for route in ROUTES {
         for method in METHODS {
             let head = RequestHead {
                 method: method.to_owned(),
-                path: path.replace("{id}", "0000000000000001"),
+                path: route.path.replace("{id}", "0000000000000001"),
                 ..RequestHead::default()
             };
             let status = product.request(head, Vec::new()).status;
-            let described = item.get(method.to_lowercase()).is_some();
-            assert_ne!(described, status == 405, "{method} {path}: {status}");
-            assert_ne!(status, 501, "{method} {path}");
+            let is_there = route.operation(method).is_some();
+            assert_ne!(is_there, status == 405, "{method} {}: {status}", route.path);
+            assert_ne!(status, 501, "{method} {}", route.path);
         }
+    }
+}
+
+#[test]
+fn the_runtime_hands_every_route_to_the_worker_and_asks_nothing_needless() {
+    let settings = text("wrangler.toml");
+    let (_, list) = settings.split_once("run_worker_first = [").unwrap();
+    let (list, _) = list.split_once(']').unwrap();
+    let patterns: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    let fits = |pattern: &str, path: &str| match pattern.strip_suffix('*') {
+        Some(beginning) => path.starts_with(beginning),
+        None => pattern == path,
+    };
+    for route in ROUTES {
+        let found = patterns.iter().any(|pattern| fits(pattern, route.path));
+        assert!(found, "{} would be looked for among the console's files", route.path);
+    }
+    for pattern in patterns {
+        let has_route = ROUTES.iter().any(|route| fits(pattern, route.path));
+        assert!(has_route || routes::find(pattern).is_some(), "{pattern} is nobody's");
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::api::admission::Admission;
 use crate::api::http::Parameters;
-use crate::api::intake::Reading;
+use crate::api::intake::LineReading;
 use crate::api::params::{Dialect, WriteParams};
 use crate::model::limit::Settable;
 
@@ -20,7 +20,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 fn intake(admission: &Admission, dialect: Dialect) -> Intake {
     let url = Parameters::parse(b"db=d");
     let params = WriteParams::parse(dialect, &url).unwrap();
-    let reading = Reading { now_ns: 0, seed: 1, limits: Limits::default() };
+    let reading = LineReading { now_ns: 0, seed: 1, limits: Limits::default() };
     Intake::new(dialect, &params, admission.enter("d"), reading)
 }
 

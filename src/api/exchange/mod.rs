@@ -2,146 +2,79 @@
 //!
 //! Whoever carries the bytes (`edge/`, a test, the browser) does what each [`Action`] says and
 //! comes back: with the body, with the reply to a call, or for the next piece of a stream.
+//!
+//! Every request goes the same way, whatever its route: *identify → locate → authorise → body →
+//! step → respond*. What differs is in the row of the table ([`super::routes`]) and in the handler
+//! that the row begins.
 
-mod ceiling;
-mod delete;
-mod entrance;
-mod health;
-mod query;
+mod body;
+mod identify;
 mod reader;
-mod reading;
-mod write;
 
 use super::action::Action;
-use super::admission::{Admission, Permit, Upload};
-use super::body::{self, Encoding};
-use super::configure::Configure;
-use super::delete::Deleting;
-use super::error::{ApiError, Shape};
-use super::export::Exporting;
-use super::form;
+use super::admission::{Permit, Upload};
+use super::auth::AuthError;
+use super::error::ApiError;
+use super::error_body::ErrorShape;
 use super::headers;
-use super::health::{Checking, Health};
-use super::http::{Parameters, RequestHead, Response};
-use super::intake::Intake;
-use super::log::{LogRequests, Record, WriteCounts};
-use super::manage::{self, Managing};
+use super::http::{Parameters, RequestHead};
+use super::log::{LogRequests, Record};
 use super::origin;
-use super::params::{Dialect, QueryParams};
-use super::ping;
-use super::query::{Querying, in_format_asked};
-use super::settings::{CorsOrigins, Settings, SettingsError};
-use super::tokens::Tokens;
-use super::unsupported;
-use super::verify::Verifying;
-use super::write::{Asked, Writing};
-use crate::model::limit::Limit;
-use crate::model::limits::ANSWERS_WAITING_BYTES_MAX;
-use crate::protocol::call::{Call, Platform, Reply};
-use crate::route::Context;
-use crate::route::cache::Cache;
+use super::routes::handler::{Handler, Incoming, Received};
+use super::routes::{self, Access, Body, Operation};
+use super::service::{Isolate, Service};
+use super::settings::CorsOrigins;
+use crate::model::grant::Scope;
+use crate::protocol::call::{Call, Platform, Reply, Step};
 use crate::route::grants::Principal;
 use crate::route::identify::Identify;
-use crate::route::survey::Survey;
-use ceiling::Ceiling;
-use entrance::{Door, Then};
-use reading::Reading;
+use body::BodyReading;
 
-/// A JSON body of the management API.
-const CONFIGURE_CEILING: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: 64 << 10 };
-/// Of an origin that is refused so much is repeated.
+/// So much is repeated of an origin that is refused.
 const ORIGIN_CHARS_MAX: usize = 200;
-
-/// What an isolate keeps between requests.
-#[derive(Debug)]
-pub struct Service {
-    /// What the operator set, or why it cannot be read.
-    pub settings: Result<Settings, SettingsError>,
-    /// Names, schemas, shard maps, tokens and users.
-    pub cache: Cache,
-    /// Bytes of bodies in flight.
-    pub admission: Admission,
-    /// Bytes of answers that wait for their readers.
-    pub answers: Admission,
-    /// Seed of the parser's hash maps: tag keys are chosen by whoever writes.
-    pub hash_seed: u64,
-    /// Writes answered so far.
-    pub write_counts: WriteCounts,
-    /// Whether the Catalog answers.
-    pub health: Health,
-}
-
-impl Service {
-    /// A service that knows nothing yet. `hash_seed` must be random.
-    pub fn new(settings: Result<Settings, SettingsError>, hash_seed: u64) -> Self {
-        Self {
-            settings,
-            cache: Cache::default(),
-            admission: Admission::default(),
-            answers: Admission::new(ANSWERS_WAITING_BYTES_MAX, ANSWERS_WAITING_BYTES_MAX),
-            hash_seed,
-            write_counts: WriteCounts::default(),
-            health: Health::default(),
-        }
-    }
-}
 
 /// A request in progress.
 #[derive(Debug)]
 pub struct Exchange {
     head: RequestHead,
-    shape: Shape,
     /// The URL's parameters.
     url: Parameters,
+    /// What stands for `{id}` in the route's path.
+    id: Option<String>,
+    /// What is asked of the route; `None` while there is no route.
+    operation: Option<&'static Operation>,
+    errors: ErrorShape,
     record: Record,
     origins: Option<CorsOrigins>,
     /// Who is calling, once that is known.
-    principal: Principal,
-    /// Where the bucket is whose id is written to, once that was looked up.
-    bucket: Option<Option<(String, String)>>,
+    caller: Principal,
+    handler: Option<Box<dyn Handler>>,
+    stage: ExchangeStage,
     /// What waits for the reader of the answer.
     reader: Option<Upload<Permit>>,
-    state: State,
 }
 
+/// How far a request has come.
 #[derive(Debug)]
-enum State {
-    /// Finding out who is calling.
-    Identifying {
-        identify: Box<Identify>,
-        then: Then,
-    },
-    /// Waiting for the rest of the body.
-    Body(Upload<Reading>),
-    Writing(Box<Writing>),
-    Querying(Box<Querying>),
-    Configuring(Box<Configure>),
-    Managing(Box<Managing>),
-    Exporting(Box<Exporting>),
-    /// Looking for a bucket by its id, to go through the door then.
-    Locating(Box<Survey>, Door),
-    Deleting(Box<Deleting>),
-    Tokens(Box<Tokens>),
-    Verifying(Box<Verifying>),
-    Checking(Checking),
+enum ExchangeStage {
+    /// It is being found out who is calling.
+    Identify(Box<Identify>, Point),
+    /// The handler finds out where the request goes.
+    Locate,
+    /// The rest of the body is waited for.
+    Body(Upload<BodyReading>),
+    /// The handler does what is asked.
+    Step,
     Finished,
 }
 
-/// What a body is for.
-#[derive(Debug)]
-enum Target {
-    Write {
-        asked: Asked,
-        encoding: Encoding,
-        intake: Box<Intake>,
-    },
-    Query(Permit),
-    Configure(Permit),
-    Manage(Permit),
-    Token(Permit),
-    Verify(Permit),
-    /// Of which database and policy.
-    Delete(Permit, (String, Option<String>)),
+/// Where a request goes on once its caller is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Point {
+    /// Nothing of it is read yet.
+    Beginning,
+    /// Its statements are known, and were refused by what was known of the caller then.
+    Statements,
 }
 
 impl Exchange {
@@ -153,30 +86,29 @@ impl Exchange {
     ) -> (Self, Action) {
         let fresh = [platform.random_u64(), platform.random_u64()];
         let request_id = headers::request_id(&head, fresh);
+        let found = routes::find(head.route());
+        let route_name = routes::log_name(head.route());
         let mut exchange = Self {
-            shape: shape(head.route()),
+            errors: found.map_or(ErrorShape::Other, |(route, _)| route.errors),
+            id: found.and_then(|(_, id)| id).map(str::to_owned),
+            operation: None,
             url: Parameters::parse(head.query.as_bytes()),
-            record: Record::new(&request_id, &head.method, head.route(), platform.now_ns()),
+            record: Record::new(&request_id, &head.method, route_name, platform.now_ns()),
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
             head,
-            principal: Principal::default(),
-            bucket: None,
+            caller: Principal::default(),
+            handler: None,
+            stage: ExchangeStage::Finished,
             reader: None,
-            state: State::Finished,
         };
-        let action = exchange.route(service, platform);
+        let action = exchange.enter(&mut Isolate { service, platform });
         let action = exchange.worded(action);
         (exchange, action)
     }
 
-    fn refusal(&mut self, error: ApiError) -> Option<Action> {
-        self.state = State::Finished;
-        Some(self.worded(Err(error)))
-    }
-
     /// The client went away before its body had come: gives back what was reserved for it.
     pub fn vanished(&mut self) {
-        self.state = State::Finished;
+        self.finish();
         self.record.error = Some("client went away");
     }
 
@@ -185,17 +117,15 @@ impl Exchange {
     pub fn abandon(&mut self) -> Vec<Call> {
         self.reader = None;
         self.record.error.get_or_insert("client went away");
-        match std::mem::replace(&mut self.state, State::Finished) {
-            State::Querying(mut querying) => querying.abandon(),
-            _ => Vec::new(),
-        }
+        let calls = self.handler.as_mut().map_or_else(Vec::new, |handler| handler.abandon());
+        self.finish();
+        calls
     }
 
     /// The body does not go on, though the client is there: gives back what was reserved for it and
     /// answers so.
     pub fn stalled(&mut self) -> Action {
-        self.state = State::Finished;
-        self.worded(Err(ApiError::Stalled))
+        self.refuse(ApiError::Stalled)
     }
 
     /// The request's line of the log, once the last action was taken; also counts the request.
@@ -212,182 +142,146 @@ impl Exchange {
         platform: &dyn Platform,
         reply: Reply,
     ) -> Action {
-        let action = self.step(service, platform, Some(reply));
+        let action = self.go_on(&mut Isolate { service, platform }, Some(reply));
         self.worded(action)
     }
 
     /// Goes on after `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
-        let action = self.step(service, platform, None);
+        let action = self.go_on(&mut Isolate { service, platform }, None);
         self.worded(action)
     }
 
-    fn route(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-    ) -> Result<Action, ApiError> {
+    /// Finds the request's operation, and who is calling where it is not open to everybody.
+    fn enter(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         if let Some(page) = self.origins.as_ref().and_then(|own| origin::foreign(&self.head, own)) {
             return Err(ApiError::ForeignOrigin(page.chars().take(ORIGIN_CHARS_MAX).collect()));
         }
         if self.head.method == "OPTIONS" {
             return Ok(Action::Respond(headers::preflight()));
         }
-        match self.head.route() {
-            "/ping" => self.allow("GET, HEAD").map(|()| Action::Respond(ping::ping(&self.url))),
-            "/health" => self.begin_health(service, platform),
-            "/write" => self.open("POST", service, platform, Door::Write(Dialect::V1)),
-            "/api/v2/write" => self.open("POST", service, platform, Door::Write(Dialect::V2)),
-            "/api/v3/write_lp" => self.open("POST", service, platform, Door::Write(Dialect::V3)),
-            "/query" => self.open("GET, POST", service, platform, Door::Query),
-            "/api/v3/configure/token" | "/api/v3/enterprise/configure/token" => {
-                self.open("GET, POST, DELETE", service, platform, Door::Tokens)
-            }
-            "/api/v3/configure/database" => {
-                self.open("GET, POST, PUT, DELETE", service, platform, Door::Databases)
-            }
-            "/api/v2/ready" | "/ready" => {
-                self.allow("GET").map(|()| Action::Respond(manage::ready()))
-            }
-            "/api/v2/setup" => {
-                self.allow("GET, POST")?;
-                manage::setup(&self.head.method).map(Action::Respond)
-            }
-            "/api/v2/delete" => self.open("POST", service, platform, Door::Delete),
-            "/api/v3/export" => self.open("GET", service, platform, Door::Export),
-            "/debug/verify" => self.open("POST", service, platform, Door::Verify),
-            path => match manage::Resource::of_path(path) {
-                Some((resource, id)) => {
-                    let methods = resource.methods(id.is_some());
-                    self.open(methods, service, platform, Door::Manage)
-                }
-                None => match unsupported::refusal(path) {
-                    ApiError::NotImplemented(_) => self.knock(service, platform, Door::Unsupported),
-                    unknown => Err(unknown),
-                },
-            },
+        let path = self.head.route();
+        let Some((route, _)) = routes::find(path) else {
+            return Err(ApiError::NoRoute(path.to_owned()));
+        };
+        let Some(operation) = route.operation(&self.head.method) else {
+            let method = self.head.method.clone();
+            return Err(ApiError::Method { method, allow: route.allow() });
+        };
+        self.operation = Some(operation);
+        match operation.access {
+            Access::Open => self.begin(isolate, operation),
+            _ => self.identify(isolate, false, Point::Beginning),
         }
     }
 
-    fn open(
+    /// The caller is known, or need not be: reads what the URL asks for.
+    fn begin(
         &mut self,
-        methods: &'static str,
-        service: &mut Service,
-        platform: &dyn Platform,
-        door: Door,
+        isolate: &mut Isolate<'_>,
+        operation: &Operation,
     ) -> Result<Action, ApiError> {
-        self.allow(methods)?;
-        self.knock(service, platform, door)
-    }
-
-    fn allow(&self, methods: &'static str) -> Result<(), ApiError> {
-        if methods.split(", ").any(|method| method == self.head.method) {
-            return Ok(());
+        if operation.access == Access::Admin && !self.caller.grants.admin {
+            let refusal = AuthError::not_admin(&self.caller);
+            return self.refuse_caller(isolate, refusal, Point::Beginning);
         }
-        Err(ApiError::Method { method: self.head.method.clone(), allow: methods })
+        self.handler = Some((operation.begin)(&self.incoming())?);
+        self.locate(isolate, None)
     }
 
-    fn act_on_body(
+    /// Finds out where the request goes, and goes on when that is known.
+    fn locate(
         &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-        target: Target,
-        body: Vec<u8>,
-    ) -> Result<Action, ApiError> {
-        match target {
-            Target::Write { asked, encoding, mut intake } => {
-                let settings = service.settings.as_ref().map_err(Clone::clone)?;
-                let left = match encoding {
-                    Encoding::Identity => body,
-                    Encoding::Gzip => body::inflate(&body, &settings.limits, &mut intake)?,
-                };
-                let parsed = intake.finish(left)?;
-                let who = &self.principal;
-                self.state = match Writing::new(asked, parsed, settings, who)? {
-                    Some(writing) => State::Writing(Box::new(writing)),
-                    None => return Ok(Action::Respond(Response::empty(204))),
-                };
-                self.step(service, platform, None)
-            }
-            Target::Query(_permit) => {
-                let (parameters, raw) = form::query_parameters(&self.head, &self.url, &body)?;
-                let params = QueryParams::parse(&self.head, &parameters, raw.as_deref())?;
-                self.run_query(service, platform, params)
-            }
-            Target::Token(_permit) => {
-                self.state = State::Tokens(Box::new(Tokens::create(&body, platform)?));
-                self.step(service, platform, None)
-            }
-            Target::Configure(_permit) => {
-                let settings = service.settings.as_ref().map_err(Clone::clone)?;
-                let asked = (self.head.method.as_str(), &self.url);
-                let configure = Configure::parse(asked, &body, settings)?;
-                self.state = State::Configuring(Box::new(configure));
-                self.step(service, platform, None)
-            }
-            Target::Manage(_permit) => self.manage(service, platform, &body),
-            Target::Delete(_permit, place) => {
-                let deleting = Deleting::parse(place, &body, platform.now_ns())?;
-                self.state = State::Deleting(Box::new(deleting));
-                self.step(service, platform, None)
-            }
-            Target::Verify(_permit) => {
-                self.state = State::Verifying(Box::new(Verifying::parse(&self.url)?));
-                self.step(service, platform, None)
-            }
-        }
-    }
-
-    fn step(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
+        isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
-        if matches!(self.state, State::Identifying { .. }) {
-            return self.identify_step(service, platform, reply);
-        }
-        if matches!(self.state, State::Locating(..)) {
-            return self.locate_step(service, platform, reply);
-        }
-        if matches!(self.state, State::Checking(_)) {
-            return self.health_step(service, platform, reply);
-        }
-        let context = &mut Context { cache: &mut service.cache, platform };
-        let action = match &mut self.state {
-            State::Writing(writing) => writing.step(context, reply),
-            State::Querying(querying) => querying.step(context, reply),
-            State::Configuring(configure) => configure.step(context, reply),
-            State::Managing(managing) => managing.step(context, reply),
-            State::Exporting(exporting) => exporting.step(context, reply),
-            State::Deleting(deleting) => deleting.step(context, reply),
-            State::Tokens(tokens) => tokens.step(context, reply),
-            State::Verifying(verifying) => verifying.step(context, reply),
-            State::Identifying { .. }
-            | State::Locating(..)
-            | State::Checking(_)
-            | State::Body(_)
-            | State::Finished => Ok(Action::End),
-        };
-        if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
-            if let State::Writing(writing) = &self.state {
-                self.record.points = writing.points_written();
+        let (handler, incoming) = self.parts()?;
+        match handler.locate(&incoming, isolate, reply)? {
+            Step::Calls(calls) => {
+                self.stage = ExchangeStage::Locate;
+                Ok(Action::Calls(calls))
             }
-            // Gives the body's bytes back at once.
-            self.state = State::Finished;
+            Step::Done(()) => self.authorise(isolate),
         }
-        action
     }
 
-    /// Turns a refusal into its response and gives every response the common headers.
+    /// Lets the caller through where the route's row does, and has the body read.
+    fn authorise(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
+        let Some(operation) = self.operation else { return Ok(Action::End) };
+        let place = self.handler.as_ref().and_then(|handler| handler.place());
+        let refused = match (operation.access, place) {
+            (Access::Policy(right), Some(place)) => {
+                let scope = self.caller.grants.scope(right, place.database);
+                let may = scope.may_cover(place.policy);
+                (!may).then(|| AuthError::lacks(&self.caller, right, place.database))
+            }
+            (Access::Database(right), Some(place)) => {
+                let scope = self.caller.grants.scope(right, place.database);
+                let may = scope == Scope::All;
+                (!may).then(|| AuthError::lacks_all(&self.caller, right, place.database))
+            }
+            (Access::Policy(_) | Access::Database(_), None) => {
+                Some(AuthError::not_admin(&self.caller))
+            }
+            // Judged before the handler began, or when the statements are known.
+            (Access::Open | Access::Known | Access::Admin | Access::Statements, _) => None,
+        };
+        if let Some(refusal) = refused {
+            return self.refuse_caller(isolate, refusal, Point::Beginning);
+        }
+        self.record_database();
+        match operation.body {
+            Body::None => self.act(isolate, Received::Nothing),
+            body => self.read_body(isolate, body),
+        }
+    }
+
+    /// The body is there: has the handler do what is asked.
+    fn act(&mut self, isolate: &mut Isolate<'_>, body: Received) -> Result<Action, ApiError> {
+        let (handler, incoming) = self.parts()?;
+        let started = handler.start(&incoming, isolate, body);
+        self.record_database();
+        started?;
+        self.check_statements(isolate)
+    }
+
+    /// Runs what may be run: all of the request's statements, or none.
+    fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
+        let (handler, incoming) = self.parts()?;
+        if let Err(refusal) = handler.check_statements(incoming.caller) {
+            return self.refuse_caller(isolate, refusal, Point::Statements);
+        }
+        self.stage = ExchangeStage::Step;
+        self.go_on(isolate, None)
+    }
+
+    fn go_on(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        match self.stage {
+            ExchangeStage::Identify(..) => self.identify_step(isolate, reply),
+            ExchangeStage::Locate => self.locate(isolate, reply),
+            ExchangeStage::Step => match &mut self.handler {
+                Some(handler) => handler.step(isolate, reply),
+                None => Ok(Action::End),
+            },
+            ExchangeStage::Body(_) | ExchangeStage::Finished => Ok(Action::End),
+        }
+    }
+
+    /// Turns a refusal into its response, gives every response the common headers, and ends what
+    /// is over.
     fn worded(&mut self, action: Result<Action, ApiError>) -> Action {
+        if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
+            self.finish();
+        }
         let mut action = action.unwrap_or_else(|error| {
             self.record.error = Some(error.class());
             // `pretty=true` of a query holds for its errors too.
             let pretty = self.url.get("pretty") == Some("true");
-            let mut response = error.response(self.shape, pretty);
-            in_format_asked(&mut response, &error, &self.head);
-            Action::Respond(response)
+            Action::Respond(error.response_to(&self.head, self.errors, pretty))
         });
         if let Action::Respond(response) | Action::Stream(response) = &mut action {
             self.record.status = response.status;
@@ -395,15 +289,38 @@ impl Exchange {
         }
         action
     }
-}
 
-/// The error shape that the clients of a route read.
-fn shape(route: &str) -> Shape {
-    match route {
-        "/write" => Shape::WriteV1,
-        "/api/v2/write" | "/api/v2/delete" => Shape::WriteV2,
-        "/api/v3/write_lp" => Shape::WriteV3,
-        "/query" => Shape::Query,
-        _ => Shape::Other,
+    fn refuse(&mut self, error: ApiError) -> Action {
+        self.worded(Err(error))
+    }
+
+    /// Records what came of the request, and gives the bytes of its body back at once.
+    fn finish(&mut self) {
+        self.stage = ExchangeStage::Finished;
+        if let Some(handler) = self.handler.take() {
+            let outcome = handler.outcome();
+            self.record.points = outcome.points;
+            self.record.error = self.record.error.or(outcome.refusal);
+        }
+    }
+
+    fn record_database(&mut self) {
+        if let Some(database) = self.handler.as_ref().and_then(|handler| handler.database()) {
+            self.record.database = Some(database.to_owned());
+        }
+    }
+
+    /// The request as its handler sees it.
+    fn incoming(&self) -> Incoming<'_> {
+        let Self { head, url, id, caller, .. } = self;
+        Incoming { head, url, id: id.as_deref(), caller }
+    }
+
+    /// The handler, and the request as it sees it.
+    fn parts(&mut self) -> Result<(&mut dyn Handler, Incoming<'_>), ApiError> {
+        let Self { head, url, id, caller, handler, .. } = self;
+        let gone = || ApiError::Internal("the request is over".to_owned());
+        let handler = handler.as_deref_mut().ok_or_else(gone)?;
+        Ok((handler, Incoming { head, url, id: id.as_deref(), caller }))
     }
 }

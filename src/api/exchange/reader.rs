@@ -1,6 +1,7 @@
 //! An answer's reader, who may be slow: what waits for them counts, and is given up for others'.
 
-use super::{Exchange, Service};
+use super::Exchange;
+use crate::api::service::Service;
 use crate::model::limits::WAITING_QUERY_BYTES;
 
 impl Exchange {

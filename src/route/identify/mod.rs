@@ -28,14 +28,14 @@ const NOBODY_SALT: &str = "nobody";
 
 /// The question for changes of tokens and users, and when and with which version it was asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct GrantsQuestion {
     since: u64,
     asked_ns: i64,
 }
 
-impl Asked {
-    /// Asks.
-    pub fn now(context: &mut Context<'_>) -> (Self, Request) {
+impl GrantsQuestion {
+    /// The question as it is asked now, and the call that asks it.
+    pub fn ask(context: &mut Context<'_>) -> (Self, Request) {
         let asked_ns = context.platform.now_ns();
         let since = context.cache.grants.refreshing(asked_ns);
         let message = envelope::encode(&ToCatalog::Grants { since });
@@ -128,7 +128,7 @@ impl std::fmt::Debug for Identify {
 
 enum Waiting {
     Nothing,
-    Copy(Asked),
+    Copy(GrantsQuestion),
     Key { salt: String },
     Turn,
 }
@@ -172,7 +172,7 @@ impl Identify {
     }
 
     fn ask(&mut self, context: &mut Context<'_>) -> Step<Answer> {
-        let (asked, request) = Asked::now(context);
+        let (asked, request) = GrantsQuestion::ask(context);
         self.waiting = Waiting::Copy(asked);
         Step::Calls(self.round.start(vec![request]))
     }

@@ -5,9 +5,11 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::action::Action;
-use super::error::ApiError;
-use super::http::Response;
+use crate::api::action::Action;
+use crate::api::error::ApiError;
+use crate::api::http::Response;
+use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::service::Isolate;
 use crate::model::grant::{Grants, Permission};
 use crate::model::name;
 use crate::model::time::S_NS;
@@ -21,7 +23,7 @@ use crate::response::time::rfc3339;
 use crate::route::Context;
 use crate::route::error::Error;
 use crate::route::grants::{hex, token_hash};
-use crate::route::identify::Asked;
+use crate::route::identify::GrantsQuestion;
 
 /// What every token begins with, as the vendor's do: scanners for leaked secrets know it.
 const PREFIX: &str = "apiv3_";
@@ -46,31 +48,77 @@ struct PermissionBody {
     actions: Vec<String>,
 }
 
-/// A management call about tokens, in progress.
-pub struct Tokens {
-    job: Job,
+/// A request about tokens, in progress.
+struct TokensHandler {
+    /// What is done; a creation is not known before its body is read.
+    job: Option<Job>,
     round: Round,
 }
 
-impl std::fmt::Debug for Tokens {
+impl std::fmt::Debug for TokensHandler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tokens(..)")
+        f.write_str("TokensHandler(..)")
     }
 }
 
 enum Job {
     Create { token: String, grantee: Box<Grantee> },
     Delete { name: String },
-    List,
-    Listing(Asked),
+    List(Option<GrantsQuestion>),
 }
 
-impl Tokens {
+/// `GET`, `POST` and `DELETE /api/v3/configure/token`
+///
+/// # Errors
+/// [`ApiError::Invalid`] for a DELETE that names no token.
+pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    let job = match request.head.method.as_str() {
+        "POST" => None,
+        "DELETE" => match request.url.filled("token_name") {
+            Some(name) => Some(Job::Delete { name: name.to_owned() }),
+            None => return invalid("name the token with the parameter token_name"),
+        },
+        _ => Some(Job::List(None)),
+    };
+    Ok(Box::new(TokensHandler { job, round: Round::default() }))
+}
+
+impl Handler for TokensHandler {
+    fn start(
+        &mut self,
+        _request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        if self.job.is_none() {
+            self.job = Some(Job::create(body.bytes(), isolate.platform)?);
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let context = &mut isolate.context();
+        let Some(job) = &mut self.job else { return Ok(Action::End) };
+        let Some(reply) = reply else {
+            return Ok(Action::Calls(self.round.start(vec![job.request(context)])));
+        };
+        match self.round.take(reply).and_then(|mut replies| replies.pop()) {
+            Some(reply) => job.answer(context, reply),
+            None => Ok(Action::Calls(Vec::new())),
+        }
+    }
+}
+
+impl Job {
     /// Prepares a creation. Four words of randomness are 256 bits.
     ///
     /// # Errors
     /// [`ApiError::Invalid`] naming what cannot be read.
-    pub fn create(body: &[u8], platform: &dyn Platform) -> Result<Self, ApiError> {
+    fn create(body: &[u8], platform: &dyn Platform) -> Result<Self, ApiError> {
         let body: Body = serde_json::from_slice(body)
             .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))?;
         let named = !body.token_name.is_empty() && body.token_name.len() <= NAME_BYTES_MAX;
@@ -108,74 +156,40 @@ impl Tokens {
             created_ns: now_ns,
             expires_ns,
         };
-        Ok(Self::new(Job::Create { token, grantee: Box::new(grantee) }))
+        Ok(Self::Create { token, grantee: Box::new(grantee) })
     }
 
-    /// Prepares a revocation.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] without a name.
-    pub fn delete(name: Option<&str>) -> Result<Self, ApiError> {
-        match name {
-            Some(name) => Ok(Self::new(Job::Delete { name: name.to_owned() })),
-            None => invalid("name the token with the parameter token_name"),
-        }
-    }
-
-    /// Prepares the list.
-    pub fn list() -> Self {
-        Self::new(Job::List)
-    }
-
-    fn new(job: Job) -> Self {
-        Self { job, round: Round::default() }
-    }
-
-    /// Goes on.
-    pub(super) fn step(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
-        let Some(reply) = reply else {
-            let request = self.request(context);
-            return Ok(Action::Calls(self.round.start(vec![request])));
-        };
-        match self.round.take(reply).and_then(|mut replies| replies.pop()) {
-            Some(reply) => self.answer(context, reply),
-            None => Ok(Action::Calls(Vec::new())),
-        }
-    }
-
+    /// What the Catalog is asked.
     fn request(&mut self, context: &mut Context<'_>) -> Request {
-        let message = match &self.job {
-            Job::Create { grantee, .. } => ToCatalog::PutGrantee(grantee.clone()),
-            Job::Delete { name } => ToCatalog::RemoveGrantee { user: false, name: name.clone() },
-            Job::List | Job::Listing(_) => {
-                let (asked, request) = Asked::now(context);
-                self.job = Job::Listing(asked);
+        let message = match self {
+            Self::Create { grantee, .. } => ToCatalog::PutGrantee(grantee.clone()),
+            Self::Delete { name } => ToCatalog::RemoveGrantee { user: false, name: name.clone() },
+            Self::List(question) => {
+                let (asked, request) = GrantsQuestion::ask(context);
+                *question = Some(asked);
                 return request;
             }
         };
         Request::new(Address::Catalog, envelope::encode(&message))
     }
 
+    /// What the Catalog's reply comes to.
     fn answer(
         &mut self,
         context: &mut Context<'_>,
         reply: Result<Vec<u8>, CallFailure>,
     ) -> Result<Action, ApiError> {
         let copy = &mut context.cache.grants;
-        if let Job::Listing(asked) = self.job {
-            asked.learn(copy, reply).map_err(Error::from)?;
+        if let Self::List(Some(question)) = self {
+            question.learn(copy, reply).map_err(Error::from)?;
             let all = copy.all(false).map(|(row, grants)| described(row, grants));
             return Ok(respond(200, &Value::Array(all.collect())));
         }
         // Whatever became of it, what this isolate remembers may be wrong now.
         copy.forget();
         let reply = envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)?;
-        match (&self.job, reply) {
-            (Job::Create { token, grantee }, FromCatalog::Granted { id }) => {
+        match (&*self, reply) {
+            (Self::Create { token, grantee }, FromCatalog::Granted { id }) => {
                 let body = json!({
                     "id": id,
                     "name": grantee.name,
@@ -186,13 +200,13 @@ impl Tokens {
                 });
                 Ok(respond(201, &body))
             }
-            (Job::Create { grantee, .. }, FromCatalog::Unavailable(Unavailable::Changing)) => {
+            (Self::Create { grantee, .. }, FromCatalog::Unavailable(Unavailable::Changing)) => {
                 Err(ApiError::Conflict(format!("token \"{}\" already exists", grantee.name)))
             }
-            (Job::Delete { .. }, FromCatalog::Dropped { existed: true }) => {
+            (Self::Delete { .. }, FromCatalog::Dropped { existed: true }) => {
                 Ok(Action::Respond(Response::empty(200)))
             }
-            (Job::Delete { name }, FromCatalog::Dropped { existed: false }) => {
+            (Self::Delete { name }, FromCatalog::Dropped { existed: false }) => {
                 Err(ApiError::NotFound(format!("token not found: \"{name}\"")))
             }
             (_, FromCatalog::Refused(refusal)) => Err(Error::Catalog(refusal).into()),

@@ -1,6 +1,7 @@
 //! Paths that the vendor's servers have and this one does not, to a refusal naming what to use.
 
-use super::error::ApiError;
+use crate::api::error::ApiError;
+use crate::api::routes::handler::{Handler, Incoming};
 
 /// What 2.x has under `/api/v2`, beside what is here.
 const V2: [&str; 29] = [
@@ -38,9 +39,19 @@ const V2: [&str; 29] = [
 const V3: [&str; 7] =
     ["configure", "engine", "enterprise", "plugin_test", "plugins", "show", "test"];
 
-/// 501 for a path of the vendor's API, 404 for any other.
-pub fn refusal(path: &str) -> ApiError {
-    let instead = match path {
+/// Any request of a path of the vendor's API.
+///
+/// # Errors
+/// [`ApiError::NotImplemented`] naming what to use.
+pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    let path = request.head.route();
+    let instead = instead_of(path).unwrap_or_default();
+    Err(ApiError::NotImplemented(format!("{path} is not supported: {instead}")))
+}
+
+/// What to use instead of a path that the vendor's servers have; `None` for any other path.
+pub fn instead_of(path: &str) -> Option<&'static str> {
+    Some(match path {
         "/api/v2/query" => "Flux is not spoken here; query with InfluxQL at /query",
         "/api/v3/configure/token/admin" | "/api/v3/configure/token/named_admin" => {
             "the admin token is the secret ADMIN_TOKEN; make database tokens at \
@@ -56,8 +67,8 @@ pub fn refusal(path: &str) -> ApiError {
              query with InfluxQL at /query"
         }
         path if is_one(path, "/api/v3", &V3) => {
-            "of the v3 API there are /api/v3/write_lp and /api/v3/configure/database; query with \
-             InfluxQL at /query"
+            "of the v3 API there are /api/v3/write_lp, export, configure/database and \
+             configure/token; query with InfluxQL at /query"
         }
         path if is_one(path, "/api/v1/prom", &["read", "write"]) => {
             "Prometheus' remote protocol is not spoken here; write line protocol and query with \
@@ -66,9 +77,8 @@ pub fn refusal(path: &str) -> ApiError {
         path if is_one(path, "/debug", &["vars", "requests", "pprof"]) || path == "/metrics" => {
             "counters are in the answers to SHOW STATS and SHOW DIAGNOSTICS, at /query"
         }
-        path => return ApiError::NoRoute(path.to_owned()),
-    };
-    ApiError::NotImplemented(format!("{path} is not supported: {instead}"))
+        _ => return None,
+    })
 }
 
 /// Whether `path` is one of `known` under `parent`, or under one of them.
@@ -82,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_vendor_has_is_501_and_the_rest_404() {
+    fn what_the_vendor_has_is_named_and_nothing_else() {
         for path in [
             "/api/v2/query",
             "/api/v2/query/analyze",
@@ -96,12 +106,7 @@ mod tests {
             "/debug/pprof/heap",
             "/arrow.flight.protocol.FlightService/DoGet",
         ] {
-            let error = refusal(path);
-            assert_eq!(
-                (error.status(), error.to_string().contains("/query")),
-                (501, true),
-                "{path}"
-            );
+            assert!(instead_of(path).is_some_and(|text| text.contains("/query")), "{path}");
         }
         for path in [
             "/",
@@ -116,7 +121,7 @@ mod tests {
             "/debug",
             "/wp-login.php",
         ] {
-            assert_eq!(refusal(path), ApiError::NoRoute(path.to_owned()));
+            assert_eq!(instead_of(path), None, "{path}");
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::org::ORG_ID;
-use super::{After, Asked, Entry, Plan, is_called, json as respond, not_found, policy_id};
+use super::orgs::ORG_ID;
+use super::{After, Entry, ManageRequest, Plan, is_called, json as respond, not_found, policy_id};
 use crate::api::error::ApiError;
 use crate::model::name;
 use crate::model::time::{H_NS, S_NS};
@@ -39,25 +39,25 @@ pub(super) fn value(entry: &Entry<'_>) -> Value {
 }
 
 pub(super) fn plan(
-    asked: &Asked,
+    request: &ManageRequest,
     found: &[Surveyed],
     entries: &[Entry<'_>],
 ) -> Result<Plan, ApiError> {
-    let Some(entry) = asked.entry(entries)? else {
-        return match asked.method.as_str() {
-            "POST" => create(asked, found, entries),
-            _ => list(asked, found, entries),
+    let Some(entry) = request.entry(entries)? else {
+        return match request.method.as_str() {
+            "POST" => create(request, found, entries),
+            _ => list(request, found, entries),
         };
     };
     let (database, policy) = (entry.database.to_owned(), entry.policy.name.clone());
-    match asked.method.as_str() {
+    match request.method.as_str() {
         "PATCH" => {
-            if let Some(name) = asked.text("name").filter(|name| !is_called(entry, found, name)) {
+            if let Some(name) = request.text("name").filter(|name| !is_called(entry, found, name)) {
                 let why = "a bucket is a database's policy, and neither changes its name";
                 return Err(ApiError::Unprocessable(format!("cannot rename to \"{name}\": {why}")));
             }
             let mut changes = Vec::new();
-            if let Some(rules) = rules(&asked.body)? {
+            if let Some(rules) = rules(&request.body)? {
                 let spec = PolicyChange {
                     name: policy.clone(),
                     duration_ns: Some(rules.0),
@@ -82,8 +82,12 @@ pub(super) fn plan(
     }
 }
 
-fn list(asked: &Asked, found: &[Surveyed], entries: &[Entry<'_>]) -> Result<Plan, ApiError> {
-    let number = |name: &str, default: usize| match asked.url.filled(name) {
+fn list(
+    request: &ManageRequest,
+    found: &[Surveyed],
+    entries: &[Entry<'_>],
+) -> Result<Plan, ApiError> {
+    let number = |name: &str, default: usize| match request.url.filled(name) {
         None => Ok(default),
         Some(text) => text.parse().map_err(|_| {
             ApiError::Invalid(format!("invalid {name} \"{text}\": expected a whole number"))
@@ -94,17 +98,17 @@ fn list(asked: &Asked, found: &[Surveyed], entries: &[Entry<'_>]) -> Result<Plan
         return Err(ApiError::Invalid(format!("limit must be between 1 and {LIMIT_MAX}")));
     }
     let mut all: Vec<&Entry<'_>> = entries.iter().collect();
-    if let Some(org) = asked.url.filled("orgID").filter(|org| *org != ORG_ID) {
+    if let Some(org) = request.url.filled("orgID").filter(|org| *org != ORG_ID) {
         return Err(not_found(org));
     }
-    if let Some(id) = asked.url.filled("id") {
+    if let Some(id) = request.url.filled("id") {
         all.retain(|entry| policy_id(id) == Some(entry.policy.id));
     }
-    if let Some(name) = asked.url.filled("name") {
+    if let Some(name) = request.url.filled("name") {
         all.retain(|entry| is_called(entry, found, name));
     }
     let mut skip = offset;
-    if let Some(after) = asked.url.filled("after") {
+    if let Some(after) = request.url.filled("after") {
         let at = all.iter().position(|entry| policy_id(after) == Some(entry.policy.id));
         skip += at.ok_or_else(|| not_found(after))? + 1;
     }
@@ -115,8 +119,12 @@ fn list(asked: &Asked, found: &[Surveyed], entries: &[Entry<'_>]) -> Result<Plan
 }
 
 /// Databases and policies are made as they are missing.
-fn create(asked: &Asked, found: &[Surveyed], entries: &[Entry<'_>]) -> Result<Plan, ApiError> {
-    let bucket = asked.required("name")?;
+fn create(
+    request: &ManageRequest,
+    found: &[Surveyed],
+    entries: &[Entry<'_>],
+) -> Result<Plan, ApiError> {
+    let bucket = request.required("name")?;
     if entries.iter().any(|entry| is_called(entry, found, bucket)) {
         return Err(ApiError::Unprocessable(format!("bucket with name {bucket} already exists")));
     }
@@ -125,7 +133,7 @@ fn create(asked: &Asked, found: &[Surveyed], entries: &[Entry<'_>]) -> Result<Pl
         let expected = "expected db or db/rp, of printable text";
         return Err(ApiError::Invalid(format!("invalid name \"{bucket}\": {expected}")));
     }
-    let (duration_ns, shard_group_duration_ns) = rules(&asked.body)?.unwrap_or_default();
+    let (duration_ns, shard_group_duration_ns) = rules(&request.body)?.unwrap_or_default();
     let spec = |name: &str| PolicySpec {
         name: Some(name.to_owned()),
         duration_ns: Some(duration_ns),
@@ -140,7 +148,7 @@ fn create(asked: &Asked, found: &[Surveyed], entries: &[Entry<'_>]) -> Result<Pl
         changes.push(Change::CreateDatabase(CreateDatabase {
             name: database.to_owned(),
             policy: (named == DEFAULT_POLICY).then(|| spec(named)),
-            shards: asked.default_shards,
+            shards: request.default_shards,
             location: None,
             jurisdiction: None,
         }));

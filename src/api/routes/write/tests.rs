@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::params::WritePrecision;
 use crate::line_protocol::{Cause, LineError};
 use crate::model::time::Precision;
 use crate::protocol::database::RegisterRefusal;
@@ -20,27 +21,57 @@ fn outcome(points_written: u64, lines: &[u32], outside_retention: u64) -> WriteO
     WriteOutcome { points_written, rejected, created: None }
 }
 
-fn refused(parsing: &Rejected, outcome: &WriteOutcome, text: &[u8]) -> ApiError {
+fn refused(unparsed: &Rejected, outcome: &WriteOutcome, text: &[u8]) -> RejectedLines {
     let precision = WritePrecision::Fixed(Precision::Nanosecond);
-    let asked = refusal::Asked { database: "d", precision, all_or_nothing: false };
-    refusal::refusal(asked, parsing, outcome, text)
+    let to = Destination { database: "d", precision, all_or_nothing: false };
+    RejectedLines::new(to, unparsed, outcome, text)
+}
+
+#[test]
+fn each_route_has_the_body_its_clients_read() {
+    let excerpt = Some("m v=".to_owned());
+    let rejected = RejectedLines {
+        message: "a \"b\"\nc".to_owned(),
+        lines: vec![rejected::RejectedLine { line: 3, excerpt, cause: "why".into() }],
+        all_or_nothing: false,
+        all_outside_retention: false,
+        created: None,
+    };
+    for (shape, body) in [
+        (
+            ErrorShape::WriteV1,
+            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
+             \"error\":\"a \\\"b\\\"\\nc\",\"line\":3}\n",
+        ),
+        (
+            ErrorShape::WriteV2,
+            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\"line\":3}\n",
+        ),
+        (
+            ErrorShape::WriteV3,
+            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
+             \"error\":\"partial write of line protocol occurred\",\"data\":[{\
+             \"original_line\":\"m v=\",\"line_number\":3,\"error_message\":\"why\"}],\"line\":3}\n",
+        ),
+    ] {
+        let response = rejected.response(shape, false);
+        assert_eq!(String::from_utf8_lossy(&response.body), body);
+    }
 }
 
 #[test]
 fn lines_are_named_in_order_whoever_refused_them() {
     let body = b"a\nm v= 1\n\nm v=\"twenty bytes and more\"\r\n\n\n\n\n\xc3\xbc v";
-    let error = refused(&unparsed(&[2, 9], 2), &outcome(5, &[4], 0), body);
-    let text = error.to_string();
+    let rejected = refused(&unparsed(&[2, 9], 2), &outcome(5, &[4], 0), body);
+    let text = &rejected.message;
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "partial write has occurred, errors encountered on line(s):");
     assert!(lines[1].starts_with("error parsing line 2 (1-based): missing fields"), "{text}");
     assert!(lines[2].starts_with("error writing line 4 (1-based): measurement"), "{text}");
     assert!(lines[3].starts_with("error parsing line 9 (1-based): "), "{text}");
     assert_eq!(lines[4], "5 points written, 3 lines rejected");
-    let ApiError::Rejected { lines, whole: false, retention: false, .. } = error else {
-        panic!("{error:?}")
-    };
-    let excerpts: Vec<_> = lines.iter().map(|l| (l.line, l.excerpt.as_deref())).collect();
+    assert!(!rejected.all_or_nothing && !rejected.all_outside_retention);
+    let excerpts: Vec<_> = rejected.lines.iter().map(|l| (l.line, l.excerpt.as_deref())).collect();
     let fourth = Some("m v=\"twenty bytes an");
     assert_eq!(excerpts, [(2, Some("m v= 1")), (4, fourth), (9, Some("ü v"))]);
 }
@@ -48,7 +79,7 @@ fn lines_are_named_in_order_whoever_refused_them() {
 #[test]
 fn many_errors_are_counted() {
     let lines: Vec<u32> = (1..=100).collect();
-    let text = refused(&unparsed(&lines, 250), &outcome(0, &[300], 0), b"").to_string();
+    let text = refused(&unparsed(&lines, 250), &outcome(0, &[300], 0), b"").message;
     assert!(text.starts_with("no data written, errors encountered on line(s):\n"), "{text}");
     assert_eq!(text.matches("\nerror parsing").count(), 100);
     assert!(text.ends_with("\nand 151 more\n0 points written, 251 lines rejected"), "{text}");
@@ -56,7 +87,7 @@ fn many_errors_are_counted() {
 
 #[test]
 fn only_a_write_that_is_wholly_too_old_is_422() {
-    let status = |error: ApiError| error.status();
+    let status = |rejected: RejectedLines| rejected.status();
     let refusal = |parsing, outcome| refused(&parsing, &outcome, b"");
     assert_eq!(status(refusal(unparsed(&[], 0), outcome(0, &[1, 2], 2))), 422);
     assert_eq!(status(refusal(unparsed(&[3], 1), outcome(0, &[1, 2], 2))), 400);

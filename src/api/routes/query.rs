@@ -1,22 +1,25 @@
-//! A query's statements, one after the other, to one reply.
+//! `/query`: a query's statements, one after the other, to one reply.
 //!
 //! A small reply is sent whole; a large or chunked one streams, so that memory stays bounded
 //! whatever the result's size. The status is settled before the first byte.
 
 use std::vec;
 
-use super::action::Action;
-use super::auth::AuthError;
-use super::error::ApiError;
-use super::http::{RequestHead, Response};
-use super::params::QueryParams;
-use super::settings::Settings;
+use crate::api::action::Action;
+use crate::api::auth::AuthError;
+use crate::api::error::ApiError;
+use crate::api::form;
+use crate::api::http::{RequestHead, Response};
+use crate::api::params::QueryParams;
+use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::service::Isolate;
+use crate::api::settings::Settings;
 use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::effect::Effect;
 use crate::influxql::params::Params;
 use crate::protocol::call::{Call, Reply, Step};
-use crate::response::{Format, Options, Writer, csv};
+use crate::response::{Format, Options, Writer};
 use crate::route::error::Error;
 use crate::route::grants::Principal;
 use crate::route::privileges;
@@ -31,6 +34,62 @@ const PIECE_BYTES: usize = 256_000;
 /// What a statement answers whose document cannot be held.
 const TOO_LARGE: &str = "a MessagePack document holds at most 16000000 bytes: ask with chunked=true, \
                          or for fewer rows by LIMIT or a shorter time range";
+
+/// A query from its parameters to its answer.
+#[derive(Debug, Default)]
+struct QueryHandler {
+    database: Option<String>,
+    /// Set once the text is read.
+    querying: Option<Querying>,
+}
+
+/// `GET /query` and `POST /query`
+///
+/// # Errors
+/// None: the text may be in the body.
+pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(Box::new(QueryHandler::default()))
+}
+
+impl Handler for QueryHandler {
+    fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    fn start(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        let (parameters, raw) = form::query_parameters(request.head, request.url, body.bytes())?;
+        let params = QueryParams::parse(request.head, &parameters, raw.as_deref())?;
+        self.database.clone_from(&params.database);
+        let accept = accepted(request.head, &params);
+        let querying = Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?;
+        self.querying = Some(querying);
+        Ok(())
+    }
+
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        self.querying.as_mut().map_or(Ok(()), |querying| querying.authorise(caller))
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        match &mut self.querying {
+            Some(querying) => querying.step(&mut isolate.context(), reply),
+            None => Ok(Action::End),
+        }
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        self.querying.as_mut().map_or_else(Vec::new, Querying::abandon)
+    }
+}
 
 /// A query in progress.
 #[derive(Debug)]
@@ -102,7 +161,7 @@ impl Querying {
     ///
     /// # Errors
     /// [`AuthError::Statement`]
-    pub fn authorise(&mut self, principal: &Principal) -> Result<(), AuthError> {
+    fn authorise(&mut self, principal: &Principal) -> Result<(), AuthError> {
         for statement in self.statements.as_slice() {
             let needs = privileges::needs(statement, self.session.defaults());
             if let Some(missing) = needs.iter().find(|need| !need.is_met(&principal.grants)) {
@@ -118,7 +177,7 @@ impl Querying {
     }
 
     /// Goes on until something has to be done.
-    pub(super) fn step(
+    fn step(
         &mut self,
         context: &mut Context<'_>,
         mut reply: Option<Reply>,
@@ -161,7 +220,7 @@ impl Querying {
     }
 
     /// Stops for a client that went away: the calls that take the query off the list.
-    pub(super) fn abandon(&mut self) -> Vec<Call> {
+    fn abandon(&mut self) -> Vec<Call> {
         self.current.take().map_or_else(Vec::new, |mut execution| execution.abandon())
     }
 
@@ -226,19 +285,8 @@ impl Querying {
 
 /// The formats that a client reads. influxdb-python asks for MessagePack always, and then reads
 /// chunks as lines of JSON; with 1.x a second chunk is an error to it.
-pub(super) fn accepted<'a>(head: &'a RequestHead, params: &QueryParams) -> Option<&'a str> {
+fn accepted<'a>(head: &'a RequestHead, params: &QueryParams) -> Option<&'a str> {
     let agent = head.header("user-agent").unwrap_or_default();
     let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();
     head.header("accept").filter(|_| !is_python)
-}
-
-/// Who asks for CSV is told in CSV why a text does not parse.
-pub(super) fn in_format_asked(response: &mut Response, error: &ApiError, head: &RequestHead) {
-    if matches!(error, ApiError::Parse(_))
-        && Format::negotiate(head.header("accept")) == Format::Csv
-    {
-        response.body = csv::failed(&error.to_string());
-        let json = response.headers.iter_mut().find(|(name, _)| name == "Content-Type");
-        json.into_iter().for_each(|(_, value)| *value = Format::Csv.content_type().to_owned());
-    }
 }

@@ -6,9 +6,11 @@
 
 use std::vec;
 
-use super::action::Action;
-use super::error::ApiError;
-use super::http::{Parameters, Response};
+use crate::api::action::Action;
+use crate::api::error::ApiError;
+use crate::api::http::{Parameters, Response};
+use crate::api::routes::handler::{Handler, Incoming, Place, Received};
+use crate::api::service::Isolate;
 use crate::influxql::ast::Statement;
 use crate::influxql::params::Params;
 use crate::influxql::{self, quote, time_literal};
@@ -20,7 +22,6 @@ use crate::protocol::round::Round;
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
 use crate::route::error::Error;
-use crate::route::grants::Principal;
 use crate::route::load::{Load, Progress, Want};
 use crate::route::query::Query;
 use crate::route::statement::Session;
@@ -34,9 +35,65 @@ const LINE_BYTES: usize = LINE_BYTES_MAX / 2;
 /// The body is sent in pieces of about this many bytes.
 const PIECE_BYTES: usize = 256_000;
 
+/// An export from its parameters to its answer.
+#[derive(Debug)]
+struct ExportHandler {
+    database: String,
+    /// The policy as the client says it.
+    policy: Option<String>,
+    /// Set once the caller may.
+    exporting: Option<Box<Exporting>>,
+}
+
+/// `GET /api/v3/export`
+///
+/// # Errors
+/// [`ApiError::Invalid`] without a database.
+pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    let database = request.url.filled("db").ok_or_else(|| {
+        ApiError::Invalid("database is required: name it with the parameter db".to_owned())
+    })?;
+    let (database, policy) = (database.to_owned(), request.url.filled("rp").map(str::to_owned));
+    Ok(Box::new(ExportHandler { database, policy, exporting: None }))
+}
+
+impl Handler for ExportHandler {
+    fn place(&self) -> Option<Place<'_>> {
+        Some(Place { database: &self.database, policy: self.policy.as_deref() })
+    }
+
+    fn start(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        _body: Received,
+    ) -> Result<(), ApiError> {
+        let session = Session {
+            database: Some(self.database.clone()),
+            now_ns: isolate.now_ns(),
+            principal: request.caller.clone(),
+            ..Session::default()
+        };
+        let exporting = Exporting::parse(request.url, session, self.policy.clone())?;
+        self.exporting = Some(Box::new(exporting));
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        match &mut self.exporting {
+            Some(exporting) => exporting.step(&mut isolate.context(), reply),
+            None => Ok(Action::End),
+        }
+    }
+}
+
 /// An export in progress.
 #[derive(Debug)]
-pub struct Exporting {
+struct Exporting {
     session: Session,
     /// The only one.
     measurement: Option<String>,
@@ -53,24 +110,9 @@ pub struct Exporting {
     finished: bool,
 }
 
-/// The database and the policy that are asked for.
-///
-/// # Errors
-/// [`ApiError::Invalid`] without a database.
-pub fn source(url: &Parameters) -> Result<(&str, Option<&str>), ApiError> {
-    let database = url.filled("db").ok_or_else(|| {
-        ApiError::Invalid("database is required: name it with the parameter db".to_owned())
-    })?;
-    Ok((database, url.filled("rp")))
-}
-
 impl Exporting {
-    /// Reads the parameters.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] without a database and for a time that cannot be read.
-    pub fn parse(url: &Parameters, principal: &Principal, now_ns: i64) -> Result<Self, ApiError> {
-        let (database, policy) = source(url)?;
+    /// Reads the times of `url`; `session` is the caller's, in the database that is exported.
+    fn parse(url: &Parameters, session: Session, policy: Option<String>) -> Result<Self, ApiError> {
         let mut condition = String::new();
         for (name, comparison) in [("start", "time >= "), ("end", "time < ")] {
             if let Some(text) = url.filled(name) {
@@ -79,14 +121,10 @@ impl Exporting {
                 condition.push_str(&time_ns(name, text)?.to_string());
             }
         }
-        let load = Load::from_owner(database, Want::Policy(policy.map(str::to_owned)));
+        let database = session.database.as_deref().unwrap_or_default();
+        let load = Load::from_owner(database, Want::Policy(policy));
         Ok(Self {
-            session: Session {
-                database: Some(database.to_owned()),
-                now_ns,
-                principal: principal.clone(),
-                ..Session::default()
-            },
+            session,
             measurement: url.filled("measurement").map(str::to_owned),
             condition,
             load: Some(load),
@@ -101,7 +139,7 @@ impl Exporting {
     }
 
     /// Goes on until something has to be done.
-    pub(super) fn step(
+    fn step(
         &mut self,
         context: &mut Context<'_>,
         mut reply: Option<Reply>,

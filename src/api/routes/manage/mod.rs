@@ -1,40 +1,35 @@
-//! Databases and policies by the names that the vendors' clients have for them: the list of
-//! `/api/v3/configure/database`, and `/api/v2/buckets`, `dbrps` and `orgs`.
+//! `/api/v2/buckets`, `dbrps` and `orgs`: databases and policies by the names that the v2 clients
+//! have for them.
 //!
 //! A bucket is a policy and so is a mapping; there is one organisation. Every request surveys
 //! the databases first, is then answered or becomes changes, and shows what these made.
 
-mod bucket;
-mod databases;
-mod dbrp;
-mod org;
+mod buckets;
+mod dbrps;
+mod orgs;
 
 use std::vec;
 
 use serde_json::Value;
 
-use super::action::Action;
-use super::error::ApiError;
-use super::http::{Parameters, Response};
+use crate::api::action::Action;
+use crate::api::error::ApiError;
+use crate::api::http::{Parameters, Response};
+use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::service::Isolate;
 use crate::model::grant::Right;
 use crate::model::ids::PolicyId;
 use crate::model::shard_map::Policy;
-use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
+use crate::route::Machine;
 use crate::route::cache::find_policy;
 use crate::route::create_drop::{Change, CreateDrop};
 use crate::route::grants::Principal;
-use crate::route::names::Names;
 use crate::route::survey::{Of, Survey, Surveyed};
-use crate::route::{Context, Machine};
-
-pub use org::{ORG_PATH, ready, setup};
 
 /// What is managed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resource {
-    /// `/api/v3/configure/database`
-    Databases,
+enum Resource {
     /// `/api/v2/buckets`
     Buckets,
     /// `/api/v2/dbrps`
@@ -43,37 +38,9 @@ pub enum Resource {
     Orgs,
 }
 
-impl Resource {
-    /// What a path manages and the id at its end; `None` for any other path.
-    pub fn of_path(path: &str) -> Option<(Self, Option<&str>)> {
-        const PATHS: [(&str, Resource); 3] = [
-            ("/api/v2/buckets", Resource::Buckets),
-            ("/api/v2/dbrps", Resource::Dbrps),
-            (ORG_PATH, Resource::Orgs),
-        ];
-        PATHS.iter().find_map(|&(parent, resource)| {
-            let rest = path.strip_prefix(parent)?;
-            if rest.is_empty() {
-                return Some((resource, None));
-            }
-            let id = rest.strip_prefix('/').filter(|id| !id.contains('/'))?;
-            Some((resource, Some(id)))
-        })
-    }
-
-    /// The methods of its path, with an id or without one.
-    pub fn methods(self, with_id: bool) -> &'static str {
-        match (self, with_id) {
-            (Self::Orgs, _) | (Self::Databases, _) => "GET",
-            (_, false) => "GET, POST",
-            (_, true) => "GET, PATCH, DELETE",
-        }
-    }
-}
-
 /// What is asked.
 #[derive(Debug)]
-struct Asked {
+struct ManageRequest {
     resource: Resource,
     method: String,
     id: Option<String>,
@@ -102,16 +69,16 @@ enum After {
 
 /// A management request in progress.
 #[derive(Debug)]
-pub struct Managing {
-    asked: Asked,
+struct ManageHandler {
+    request: ManageRequest,
     principal: Principal,
-    stage: Stage,
+    stage: ManageStage,
 }
 
 #[derive(Debug)]
-enum Stage {
-    /// Nothing but names is listed.
-    Names(Names),
+enum ManageStage {
+    /// The body is not read yet.
+    Unread,
     Survey(Survey),
     Change {
         current: Box<CreateDrop>,
@@ -125,56 +92,79 @@ enum Stage {
     },
 }
 
-impl Managing {
-    /// Reads a request; `path` is its route, `default_shards` those of a database it may make.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] for a body that is not JSON.
-    pub fn parse(
-        (method, path): (&str, &str),
-        url: &Parameters,
-        body: &[u8],
-        default_shards: u32,
-        principal: &Principal,
-    ) -> Result<Self, ApiError> {
-        let (resource, id) = Resource::of_path(path).unwrap_or((Resource::Databases, None));
-        let body = match body {
-            [] => Value::Null,
-            body => serde_json::from_slice(body)
-                .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))?,
-        };
-        let id = id.map(str::to_owned);
-        let (method, url) = (method.to_owned(), url.clone());
-        let asked = Asked { resource, method, id, url, body, default_shards };
-        let stage = match resource {
-            Resource::Databases => Stage::Names(Names::default()),
-            _ => Stage::Survey(Survey::new(principal, asked.of())),
-        };
-        Ok(Self { asked, principal: principal.clone(), stage })
+/// `/api/v2/buckets` and one of them
+///
+/// # Errors
+/// None.
+pub fn begin_buckets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(begin(request, Resource::Buckets))
+}
+
+/// `/api/v2/dbrps` and one of them
+///
+/// # Errors
+/// None.
+pub fn begin_dbrps(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(begin(request, Resource::Dbrps))
+}
+
+/// `/api/v2/orgs` and one of them
+///
+/// # Errors
+/// None.
+pub fn begin_orgs(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(begin(request, Resource::Orgs))
+}
+
+fn begin(request: &Incoming<'_>, resource: Resource) -> Box<dyn Handler> {
+    Box::new(ManageHandler {
+        request: ManageRequest {
+            resource,
+            method: request.head.method.clone(),
+            id: request.id.map(str::to_owned),
+            url: request.url.clone(),
+            body: Value::Null,
+            default_shards: 0,
+        },
+        principal: request.caller.clone(),
+        stage: ManageStage::Unread,
+    })
+}
+
+impl Handler for ManageHandler {
+    fn start(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        self.request.default_shards = isolate.settings()?.default_shards;
+        if !body.bytes().is_empty() {
+            self.request.body = serde_json::from_slice(body.bytes())
+                .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))?;
+        }
+        self.principal = request.caller.clone();
+        self.stage = ManageStage::Survey(Survey::new(&self.principal, self.request.surveyed()));
+        Ok(())
     }
 
-    /// Goes on.
-    pub(super) fn step(
+    fn step(
         &mut self,
-        context: &mut Context<'_>,
+        isolate: &mut Isolate<'_>,
         mut reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
+        let context = &mut isolate.context();
         loop {
             let next = match &mut self.stage {
-                Stage::Names(names) => match names.step(context, reply.take()) {
+                ManageStage::Unread => return Ok(Action::End),
+                ManageStage::Survey(survey) => match survey.step(context, reply.take()) {
                     Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                    Step::Done(names) => {
-                        return self.databases(names?).map(Action::Respond);
-                    }
-                },
-                Stage::Survey(survey) => match survey.step(context, reply.take()) {
-                    Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                    Step::Done(found) => match self.plan(found?)? {
+                    Step::Done(found) => match self.plan(&found?)? {
                         Plan::Answer(response) => return Ok(Action::Respond(response)),
                         Plan::Change(changes, after) => self.change(changes.into_iter(), after),
                     },
                 },
-                Stage::Change { current, rest, after } => {
+                ManageStage::Change { current, rest, after } => {
                     match current.step(context, reply.take()) {
                         Step::Calls(calls) => return Ok(Action::Calls(calls)),
                         Step::Done(Err(error)) => return Err(error.into()),
@@ -184,22 +174,12 @@ impl Managing {
                     let after = std::mem::replace(after, After::Empty);
                     self.change(rest, after)
                 }
-                Stage::Show { survey, status, policy } => {
+                ManageStage::Show { survey, status, policy } => {
                     match survey.step(context, reply.take()) {
                         Step::Calls(calls) => return Ok(Action::Calls(calls)),
                         Step::Done(found) => {
-                            let found = found?;
-                            let entries = entries(&found);
-                            let shown = entries.iter().find(|entry| entry.policy.name == *policy);
-                            let shown = shown.ok_or_else(|| not_found(policy))?;
-                            let value = match self.asked.resource {
-                                Resource::Dbrps if *status == 200 => {
-                                    serde_json::json!({ "content": dbrp::value(shown) })
-                                }
-                                Resource::Dbrps => dbrp::value(shown),
-                                _ => bucket::value(shown),
-                            };
-                            return Ok(Action::Respond(json(*status, &value)));
+                            let (status, policy) = (*status, std::mem::take(policy));
+                            return self.show(&found?, status, &policy).map(Action::Respond);
                         }
                     }
                 }
@@ -210,40 +190,54 @@ impl Managing {
             }
         }
     }
+}
 
+impl ManageHandler {
     /// The next change, or what shows what they made; `None` when nothing is shown.
-    fn change(&self, mut rest: vec::IntoIter<Change>, after: After) -> Option<Stage> {
+    fn change(&self, mut rest: vec::IntoIter<Change>, after: After) -> Option<ManageStage> {
         if let Some(change) = rest.next() {
-            return Some(Stage::Change { current: Box::new(CreateDrop::new(change)), rest, after });
+            return Some(ManageStage::Change {
+                current: Box::new(CreateDrop::new(change)),
+                rest,
+                after,
+            });
         }
         match after {
             After::Empty => None,
             After::Show { status, database, policy } => {
                 let survey = Survey::new(&self.principal, Of::Named(database));
-                Some(Stage::Show { survey, status, policy })
+                Some(ManageStage::Show { survey, status, policy })
             }
         }
     }
 
-    /// The list of what the caller may see.
-    fn databases(&self, mut names: Vec<String>) -> Result<Response, ApiError> {
-        names.retain(|name| self.principal.grants.sees(name));
-        sorted::sort_by(&mut names, Ord::cmp);
-        databases::list(&self.asked, &names)
+    /// The policy as it is after the changes.
+    fn show(&self, found: &[Surveyed], status: u16, policy: &str) -> Result<Response, ApiError> {
+        let entries = entries(found);
+        let shown = entries.iter().find(|entry| entry.policy.name == policy);
+        let shown = shown.ok_or_else(|| not_found(policy))?;
+        let value = match self.request.resource {
+            Resource::Dbrps if status == 200 => {
+                serde_json::json!({ "content": dbrps::value(shown) })
+            }
+            Resource::Dbrps => dbrps::value(shown),
+            Resource::Buckets | Resource::Orgs => buckets::value(shown),
+        };
+        Ok(json(status, &value))
     }
 
-    fn plan(&self, found: Vec<Surveyed>) -> Result<Plan, ApiError> {
-        let mut entries = entries(&found);
+    fn plan(&self, found: &[Surveyed]) -> Result<Plan, ApiError> {
+        let mut entries = entries(found);
         // Whatever may be done with a policy shows it; to change it the admin token was needed.
         let visible = |entry: &Entry<'_>| {
             let covers = |right| self.principal.grants.scope(right, entry.database);
             [Right::Read, Right::Write].map(covers).iter().any(|s| s.covers(&entry.policy.name))
         };
         entries.retain(visible);
-        match self.asked.resource {
-            Resource::Dbrps => dbrp::plan(&self.asked, &entries),
-            Resource::Orgs => org::plan(&self.asked).map(Plan::Answer),
-            Resource::Buckets | Resource::Databases => bucket::plan(&self.asked, &found, &entries),
+        match self.request.resource {
+            Resource::Dbrps => dbrps::plan(&self.request, &entries),
+            Resource::Orgs => orgs::plan(&self.request).map(Plan::Answer),
+            Resource::Buckets => buckets::plan(&self.request, found, &entries),
         }
     }
 }
@@ -284,17 +278,15 @@ fn entries(found: &[Surveyed]) -> Vec<Entry<'_>> {
     entries
 }
 
-impl Asked {
-    /// What this is about, as far as that is known beforehand.
-    fn of(&self) -> Of {
+impl ManageRequest {
+    /// The databases that have to be looked at.
+    fn surveyed(&self) -> Of {
         let listed = ["id", "bucketID"].iter().find_map(|name| self.url.filled(name));
         let policy = self.id.as_deref().or(listed).and_then(policy_id);
         if let Some(policy) = policy.filter(|_| self.resource != Resource::Orgs) {
             return Of::Policy(policy);
         }
         let named = match (self.resource, self.method.as_str()) {
-            // Listed by their names alone.
-            (Resource::Databases, _) => None,
             // No database is called so: nothing needs to be looked at.
             (Resource::Orgs, _) => Some(""),
             (Resource::Buckets, "POST") => self.text("name"),
@@ -337,8 +329,8 @@ pub fn policy_id(text: &str) -> Option<PolicyId> {
     u64::from_str_radix(text, 16).ok().filter(|_| hex).map(PolicyId)
 }
 
-/// The bucket of this id as `db/rp`, among what was found.
-pub fn destination(found: &[Surveyed], id: PolicyId) -> Option<(String, String)> {
+/// Database and policy of this id, among what was found.
+pub fn policy_of(found: &[Surveyed], id: PolicyId) -> Option<(String, String)> {
     let entries = entries(found);
     let entry = entries.iter().find(|entry| entry.policy.id == id)?;
     Some((entry.database.to_owned(), entry.policy.name.clone()))

@@ -4,16 +4,19 @@ mod predicate;
 
 use serde::Deserialize;
 
-use super::action::Action;
-use super::error::ApiError;
-use super::http::{Parameters, Response};
-use super::params::{Dialect, WriteParams};
+use crate::api::action::Action;
+use crate::api::error::ApiError;
+use crate::api::http::{Parameters, Response};
+use crate::api::params::{Dialect, WriteParams};
+use crate::api::routes::bucket_lookup::BucketLookup;
+use crate::api::routes::handler::{Handler, Incoming, Place, Received};
+use crate::api::service::Isolate;
 use crate::influxql::ast::Statement;
 use crate::influxql::params::Params;
 use crate::influxql::{self, quote, time_literal};
 use crate::protocol::call::{Reply, Step};
+use crate::route::Machine;
 use crate::route::delete::Delete;
-use crate::route::{Context, Machine};
 use predicate::Equality;
 
 /// The key under which a predicate names the measurement.
@@ -28,64 +31,82 @@ struct Body {
     predicate: Option<String>,
 }
 
-/// A deletion in progress.
+/// A deletion from its parameters to its answer.
 #[derive(Debug)]
-pub struct Deleting {
-    /// `None` if no point can be meant.
+struct DeleteHandler {
+    database: String,
+    policy: Option<String>,
+    /// Set while the bucket is named by its id.
+    lookup: Option<BucketLookup>,
+    /// `None` before the body is read, and if no point can be meant.
     machine: Option<Delete>,
 }
 
-/// The bucket that a request names, by its name or its id.
-pub fn bucket(url: &Parameters) -> Option<&str> {
-    url.filled("bucket").or_else(|| url.filled("bucketID"))
-}
-
-/// Database and policy that the request's bucket names.
+/// `POST /api/v2/delete`
 ///
 /// # Errors
 /// [`ApiError::Params`] without a bucket, or for one that can be none.
-pub fn place(url: &Parameters) -> Result<(String, Option<String>), ApiError> {
-    let named = bucket(url).map(|bucket| ("bucket".to_owned(), bucket.to_owned()));
-    let url = Parameters::from_pairs(named.into_iter().collect());
-    let WriteParams { database, policy, .. } = WriteParams::parse(Dialect::V2, &url)?;
-    Ok((database, policy))
+pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    let url = request.url;
+    let bucket = url.filled("bucket").or_else(|| url.filled("bucketID"));
+    let named = bucket.map(|bucket| ("bucket".to_owned(), bucket.to_owned()));
+    let named = Parameters::from_pairs(named.into_iter().collect());
+    let WriteParams { database, policy, .. } = WriteParams::parse(Dialect::V2, &named)?;
+    let lookup = BucketLookup::of(&database).filter(|_| policy.is_none());
+    Ok(Box::new(DeleteHandler { database, policy, lookup, machine: None }))
 }
 
-impl Deleting {
-    /// Reads the body; the points are those of `policy` of `database`.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] naming what cannot be read, or is not spoken here.
-    pub fn parse(
-        (database, policy): (String, Option<String>),
-        body: &[u8],
-        now_ns: i64,
-    ) -> Result<Self, ApiError> {
-        let body: Body = serde_json::from_slice(body)
+impl Handler for DeleteHandler {
+    fn place(&self) -> Option<Place<'_>> {
+        Some(Place { database: &self.database, policy: self.policy.as_deref() })
+    }
+
+    fn locate(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Step<()>, ApiError> {
+        let Some(lookup) = &mut self.lookup else { return Ok(Step::Done(())) };
+        match lookup.step(request, isolate, reply)? {
+            Step::Calls(calls) => return Ok(Step::Calls(calls)),
+            Step::Done(None) => {}
+            Step::Done(Some((database, policy))) => {
+                (self.database, self.policy) = (database, Some(policy));
+            }
+        }
+        Ok(Step::Done(()))
+    }
+
+    fn start(
+        &mut self,
+        _request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        let body: Body = serde_json::from_slice(body.bytes())
             .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))?;
         let (start_ns, stop_ns) = (time_ns("start", body.start)?, time_ns("stop", body.stop)?);
         let equalities = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
-        let Some(text) = statement(&equalities, start_ns, stop_ns)? else {
-            return Ok(Self { machine: None });
-        };
+        let Some(text) = statement(&equalities, start_ns, stop_ns)? else { return Ok(()) };
         let statement = influxql::parse_statement(&text, &Params::default());
         let Ok(delete @ Statement::Delete(_)) = statement else {
             return Err(ApiError::Internal("the predicate makes no statement".to_owned()));
         };
-        let machine = Delete::new(delete, database, now_ns).of_policy(policy);
-        Ok(Self { machine: Some(machine) })
+        let machine = Delete::new(delete, self.database.clone(), isolate.now_ns());
+        self.machine = Some(machine.of_policy(self.policy.clone()));
+        Ok(())
     }
 
-    /// Goes on.
-    pub(super) fn step(
+    fn step(
         &mut self,
-        context: &mut Context<'_>,
+        isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
         let Some(machine) = &mut self.machine else {
             return Ok(Action::Respond(Response::empty(204)));
         };
-        match machine.step(context, reply) {
+        match machine.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => Ok(Action::Calls(calls)),
             Step::Done(Ok(())) => Ok(Action::Respond(Response::empty(204))),
             Step::Done(Err(error)) => Err(error.into()),

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::org::ORG_ID;
-use super::{After, Asked, Entry, Plan, json as respond};
+use super::orgs::ORG_ID;
+use super::{After, Entry, ManageRequest, Plan, json as respond};
 use crate::api::error::ApiError;
 use crate::protocol::database::PolicyChange;
 use crate::route::create_drop::Change;
@@ -23,20 +23,20 @@ pub(super) fn value(entry: &Entry<'_>) -> Value {
     })
 }
 
-pub(super) fn plan(asked: &Asked, entries: &[Entry<'_>]) -> Result<Plan, ApiError> {
-    if let Some(entry) = asked.entry(entries)? {
-        return match asked.method.as_str() {
-            "PATCH" => change(asked, entry, 200),
+pub(super) fn plan(request: &ManageRequest, entries: &[Entry<'_>]) -> Result<Plan, ApiError> {
+    if let Some(entry) = request.entry(entries)? {
+        return match request.method.as_str() {
+            "PATCH" => change(request, entry, 200),
             // As in 2.x, where a bucket named `db/rp` keeps its virtual mapping.
             "DELETE" => Ok(Plan::Change(Vec::new(), After::Empty)),
             _ => Ok(Plan::Answer(respond(200, &json!({ "content": value(entry) })))),
         };
     }
-    if asked.method == "POST" {
-        return create(asked, entries);
+    if request.method == "POST" {
+        return create(request, entries);
     }
     let mut all: Vec<&Entry<'_>> = entries.iter().collect();
-    let given = |names: [&str; 2]| names.iter().find_map(|name| asked.url.filled(name));
+    let given = |names: [&str; 2]| names.iter().find_map(|name| request.url.filled(name));
     let wanted = [
         given(["db", "database"]),
         given(["rp", "retention_policy"]),
@@ -55,9 +55,9 @@ pub(super) fn plan(asked: &Asked, entries: &[Entry<'_>]) -> Result<Plan, ApiErro
 }
 
 /// A mapping that exists is taken; of any other it is said why it cannot.
-fn create(asked: &Asked, entries: &[Entry<'_>]) -> Result<Plan, ApiError> {
-    let (database, policy) = (asked.required("database")?, asked.required("retention_policy")?);
-    let bucket = asked.text("bucketID").or(asked.text("bucket"));
+fn create(request: &ManageRequest, entries: &[Entry<'_>]) -> Result<Plan, ApiError> {
+    let (database, policy) = (request.required("database")?, request.required("retention_policy")?);
+    let bucket = request.text("bucketID").or(request.text("bucket"));
     let bucket = bucket.ok_or_else(|| ApiError::Invalid("bucketID is required".to_owned()))?;
     let here = |e: &&Entry<'_>| e.database == database && e.policy.name == policy;
     let entry = entries.iter().find(here).filter(|entry| {
@@ -70,18 +70,18 @@ fn create(asked: &Asked, entries: &[Entry<'_>]) -> Result<Plan, ApiError> {
              \"{database}/{policy}\" and to no other: create that bucket at /api/v2/buckets"
         ))
     })?;
-    change(asked, entry, 201)
+    change(request, entry, 201)
 }
 
 /// Whether it is the default is all that can change.
-fn change(asked: &Asked, entry: &Entry<'_>, status: u16) -> Result<Plan, ApiError> {
+fn change(request: &ManageRequest, entry: &Entry<'_>, status: u16) -> Result<Plan, ApiError> {
     let (database, policy) = (entry.database.to_owned(), entry.policy.name.clone());
-    if asked.text("retention_policy").is_some_and(|name| name != policy) {
+    if request.text("retention_policy").is_some_and(|name| name != policy) {
         let why = "a mapping keeps its policy: create the bucket of the other one";
         return Err(ApiError::Unprocessable(why.to_owned()));
     }
     let mut changes = Vec::new();
-    match asked.body.get("default").and_then(Value::as_bool) {
+    match request.body.get("default").and_then(Value::as_bool) {
         Some(true) if !entry.default => {
             let spec = PolicyChange { name: policy.clone(), ..PolicyChange::default() };
             let (database, make_default) = (database.clone(), true);

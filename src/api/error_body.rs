@@ -1,0 +1,108 @@
+//! A refusal's body and headers, in the shape that the clients of a route read.
+
+use super::http::Response;
+use crate::response::emitter::Emitter;
+
+/// Most characters of an error in a header (1.x truncates there too).
+const HEADER_CHARS_MAX: usize = 1_024;
+
+/// Which shape of error body a route's clients read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorShape {
+    /// `/write`: `{"code","message","error","line"?}`; 1.x clients read only `error`.
+    WriteV1,
+    /// `/api/v2/write`: `{"code","message","line"?}`.
+    WriteV2,
+    /// `/query`: `{"error"}`.
+    Query,
+    /// `/api/v3/write_lp`: `{"code","message","error"}`; of rejected lines `error` is InfluxDB 3's
+    /// title and `data` names each line.
+    WriteV3,
+    /// Everything else: `{"code","message","error"}`.
+    Other,
+}
+
+/// A refusal's body while it is written.
+pub(super) struct ErrorBody<'a> {
+    shape: ErrorShape,
+    status: u16,
+    message: &'a str,
+    out: Emitter,
+}
+
+impl<'a> ErrorBody<'a> {
+    /// Begins a body with `code` and `message`, where the shape has them; `pretty` indents it.
+    pub(super) fn begin(shape: ErrorShape, status: u16, message: &'a str, pretty: bool) -> Self {
+        let mut out = Emitter::new(pretty);
+        out.open(b'{');
+        if shape != ErrorShape::Query {
+            out.key("code");
+            out.string(code(status));
+            out.key("message");
+            out.string(message);
+        }
+        Self { shape, status, message, out }
+    }
+
+    /// Adds `error`, where the shape has it.
+    pub(super) fn error(&mut self) {
+        if self.shape != ErrorShape::WriteV2 {
+            self.out.key("error");
+            self.out.string(self.message);
+        }
+    }
+
+    /// Takes further keys.
+    pub(super) fn keys(&mut self) -> &mut Emitter {
+        &mut self.out
+    }
+
+    /// The response, with the headers that repeat what the body says.
+    pub(super) fn end(mut self) -> Response {
+        self.out.close(b'}');
+        self.out.end_document();
+        Response::json(self.status, self.out.take())
+            .with_header("X-Influxdb-Error", header_text(self.message))
+            .with_header("X-Platform-Error-Code", code(self.status))
+    }
+}
+
+/// The vendor's code for a status.
+fn code(status: u16) -> &'static str {
+    match status {
+        400 => "invalid",
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "not found",
+        405 => "method not allowed",
+        408 => "request timeout",
+        409 => "conflict",
+        413 => "request too large",
+        415 => "unsupported media type",
+        422 => "unprocessable entity",
+        429 => "too many requests",
+        501 => "not implemented",
+        503 => "unavailable",
+        _ => "internal error",
+    }
+}
+
+/// Text that is safe in a header: printable ASCII, everything else a space or `?`.
+fn header_text(message: &str) -> String {
+    let safe = |c: char| match c {
+        ' '..='~' => c,
+        c if c.is_control() => ' ',
+        _ => '?',
+    };
+    message.chars().map(safe).take(HEADER_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_can_break_out_of_a_header() {
+        assert_eq!(header_text("a\r\nSet-Cookie: x\u{7f}ü"), "a  Set-Cookie: x ?");
+    }
+}

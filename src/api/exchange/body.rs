@@ -1,0 +1,222 @@
+//! A request's body while it comes in: measured, charged, and given up when others need its room.
+
+use super::{Exchange, ExchangeStage};
+use crate::api::action::Action;
+use crate::api::admission::Permit;
+use crate::api::body::{self, BodyError, Encoding};
+use crate::api::error::ApiError;
+use crate::api::intake::{Intake, LineReading};
+use crate::api::routes::Body;
+use crate::api::routes::handler::Received;
+use crate::api::service::{Isolate, Service};
+use crate::model::limit::{Exceeded, Limit, Limits};
+use crate::protocol::call::Platform;
+
+/// Room for the first pieces of a body.
+const FIRST_HELD_BYTES: usize = 512 << 10;
+
+/// How large a body may be.
+#[derive(Clone, Copy, Debug)]
+struct Ceiling {
+    limit: Limit,
+    bytes: usize,
+}
+
+impl Ceiling {
+    /// The limit of a body that is sent in this encoding to a route that reads `body`.
+    fn of(body: Body, encoding: Encoding, limits: &Limits) -> Self {
+        let limit = match (body, encoding) {
+            (Body::Times(_, limit), _) => limit,
+            (Body::Lines, Encoding::Gzip) => Limit::BodyCompressedBytes,
+            (Body::Lines | Body::Bytes(_) | Body::None, _) => Limit::BodyBytes,
+        };
+        let bytes = match body {
+            Body::None => 0,
+            Body::Bytes(bytes) => bytes,
+            Body::Times(times, _) => times * limits.get(limit),
+            Body::Lines => limits.get(limit),
+        };
+        Self { limit, bytes }
+    }
+
+    /// Whether a body that has `current` bytes may have `requested`.
+    fn check(self, current: u64, requested: usize) -> Result<(), BodyError> {
+        let (max, requested) = (self.bytes as u64, requested as u64);
+        if requested <= max {
+            return Ok(());
+        }
+        Err(Exceeded { limit: self.limit, max, current, requested }.into())
+    }
+}
+
+/// What a body becomes.
+#[derive(Debug)]
+enum Sink {
+    /// The bytes themselves, which this holds.
+    Bytes(Permit),
+    /// Lines that become columns as they come.
+    Lines(Box<Intake>),
+    /// Lines that are unpacked when all of them have come.
+    PackedLines(Box<Intake>),
+}
+
+/// What has come of a body.
+#[derive(Debug)]
+pub(super) struct BodyReading {
+    sink: Sink,
+    ceiling: Ceiling,
+    /// What has come and waits.
+    held: Vec<u8>,
+    /// How long it will be, as far as that was announced.
+    expected_bytes: usize,
+}
+
+impl BodyReading {
+    /// Charges so many bytes, beside columns, to whoever sends them.
+    fn charge(&mut self, bytes: usize) -> Result<(), ApiError> {
+        match &mut self.sink {
+            Sink::Bytes(permit) => Ok(permit.grow_to(bytes)?),
+            Sink::Lines(intake) | Sink::PackedLines(intake) => intake.charge(bytes),
+        }
+    }
+
+    /// Makes room for a piece: never more than twice what has come, whatever was announced.
+    fn make_room(&mut self, piece_bytes: usize) {
+        let needed = self.held.len() + piece_bytes;
+        if needed <= self.held.capacity() {
+            return;
+        }
+        let ample = needed.max(2 * self.held.len()).max(FIRST_HELD_BYTES);
+        let target = ample.min(self.expected_bytes.max(needed));
+        self.held.reserve_exact(target - self.held.len());
+    }
+
+    /// Takes what `append` copies behind what is held.
+    fn take(
+        &mut self,
+        piece_bytes: usize,
+        append: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), ApiError> {
+        self.make_room(piece_bytes);
+        let room_bytes = self.held.capacity();
+        let Sink::Lines(intake) = &mut self.sink else {
+            self.charge(room_bytes)?;
+            append(&mut self.held);
+            return Ok(());
+        };
+        append(&mut self.held);
+        let used = intake.take(&self.held, self.expected_bytes, room_bytes)?;
+        if used > 0 {
+            self.held.drain(..used);
+        }
+        Ok(())
+    }
+}
+
+impl Exchange {
+    /// Has the body read, about which nothing is believed before it has come.
+    pub(super) fn read_body(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        body: Body,
+    ) -> Result<Action, ApiError> {
+        let limits = isolate.settings()?.limits;
+        let encoding = match body {
+            Body::Lines => Encoding::from_header(self.head.header("content-encoding"))?,
+            Body::None | Body::Bytes(_) | Body::Times(..) => Encoding::Identity,
+        };
+        let ceiling = Ceiling::of(body, encoding, &limits);
+        let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
+        let expected_bytes = announced.unwrap_or_default();
+        ceiling.check(0, expected_bytes)?;
+        let database = self.record.database.as_deref().or_else(|| self.url.get("db"));
+        let permit = isolate.service.admission.enter(database.unwrap_or_default());
+        let (tag, now_ns) = (permit.tag(), isolate.now_ns());
+        let sink = match (body, &self.handler) {
+            (Body::Lines, Some(handler)) => {
+                let reading = LineReading { now_ns, seed: isolate.service.hash_seed, limits };
+                let intake = Box::new(handler.intake(permit, reading)?);
+                match encoding {
+                    Encoding::Identity => Sink::Lines(intake),
+                    Encoding::Gzip => Sink::PackedLines(intake),
+                }
+            }
+            _ => Sink::Bytes(permit),
+        };
+        let reading = BodyReading { sink, ceiling, held: Vec::new(), expected_bytes };
+        let upload = isolate.service.admission.upload(tag, reading, now_ns);
+        self.stage = ExchangeStage::Body(upload);
+        Ok(Action::ReadBody)
+    }
+
+    /// Says how many bytes of the body there are at `now_ns`; a response means: stop reading, send
+    /// it.
+    pub fn body_grew(&mut self, bytes: usize, now_ns: i64) -> Option<Action> {
+        let ExchangeStage::Body(upload) = &self.stage else { return None };
+        upload.heard(now_ns);
+        let before = std::mem::replace(&mut self.record.bytes_in, bytes as u64);
+        let checked = upload.with(|reading| -> Result<(), ApiError> {
+            reading.ceiling.check(before, bytes)?;
+            match reading.sink {
+                Sink::Lines(_) => Ok(()),
+                Sink::Bytes(_) | Sink::PackedLines(_) => reading.charge(bytes),
+            }
+        });
+        Some(self.refuse(checked.unwrap_or(Err(ApiError::Displaced)).err()?))
+    }
+
+    /// Takes the next piece of the body, of `bytes`, which `append` copies behind what is held of
+    /// it; a response means: stop reading, send it. The rest comes with [`Self::body`].
+    pub fn piece(&mut self, bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> Option<Action> {
+        let ExchangeStage::Body(upload) = &self.stage else { return None };
+        let taken = upload.with(|reading| reading.take(bytes, append));
+        Some(self.refuse(taken.unwrap_or(Err(ApiError::Displaced)).err()?))
+    }
+
+    /// The answer to a body that was given up meanwhile; to be asked for while nothing comes.
+    pub fn displaced(&mut self) -> Option<Action> {
+        match &self.stage {
+            ExchangeStage::Body(upload) if upload.is_gone() => {
+                Some(self.refuse(ApiError::Displaced))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the body: the whole of it, or what came after the last piece.
+    pub fn body(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        rest: Vec<u8>,
+    ) -> Action {
+        let action = self.take_body(&mut Isolate { service, platform }, rest);
+        self.worded(action)
+    }
+
+    fn take_body(&mut self, isolate: &mut Isolate<'_>, rest: Vec<u8>) -> Result<Action, ApiError> {
+        let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
+        let ExchangeStage::Body(upload) = stage else { return Ok(Action::End) };
+        let BodyReading { sink, mut held, .. } = upload.finish().ok_or(ApiError::Displaced)?;
+        if held.is_empty() {
+            held = rest;
+        } else {
+            held.extend_from_slice(&rest);
+        }
+        self.record.bytes_in = self.record.bytes_in.max(held.len() as u64);
+        match sink {
+            // The permit lasts until the handler has made something else of the bytes.
+            Sink::Bytes(_permit) => self.act(isolate, Received::Bytes(held)),
+            Sink::Lines(intake) => {
+                let parsed = intake.finish(held)?;
+                self.act(isolate, Received::Lines(parsed))
+            }
+            Sink::PackedLines(mut intake) => {
+                let left = body::inflate(&held, &isolate.settings()?.limits, &mut intake)?;
+                drop(held);
+                let parsed = intake.finish(left)?;
+                self.act(isolate, Received::Lines(parsed))
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `GET /api/v3/configure/database`: the databases as InfluxDB 3 lists them, by name.
+
+use serde_json::json;
+
+use crate::api::action::Action;
+use crate::api::error::ApiError;
+use crate::api::http::{Parameters, Response};
+use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::service::Isolate;
+use crate::model::sorted;
+use crate::protocol::call::{Reply, Step};
+use crate::route::Machine;
+use crate::route::grants::Principal;
+use crate::route::names::Names;
+
+/// A list in progress.
+#[derive(Debug)]
+struct ListHandler {
+    url: Parameters,
+    principal: Principal,
+    names: Names,
+}
+
+/// `GET /api/v3/configure/database`
+///
+/// # Errors
+/// None.
+pub fn begin_list(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    let (url, principal) = (request.url.clone(), request.caller.clone());
+    Ok(Box::new(ListHandler { url, principal, names: Names::default() }))
+}
+
+impl Handler for ListHandler {
+    fn start(
+        &mut self,
+        _request: &Incoming<'_>,
+        _isolate: &mut Isolate<'_>,
+        _body: Received,
+    ) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let mut names = match self.names.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => return Ok(Action::Calls(calls)),
+            Step::Done(names) => names?,
+        };
+        names.retain(|name| self.principal.grants.sees(name));
+        sorted::sort_by(&mut names, Ord::cmp);
+        list(&self.url, &names).map(Action::Respond)
+    }
+}
+
+/// The list in one of InfluxDB 3's formats. None is ever shown as deleted: that is at once.
+fn list(url: &Parameters, names: &[String]) -> Result<Response, ApiError> {
+    let deleted = url.get("show_deleted") == Some("true");
+    let row = |name: &String| match deleted {
+        true => json!({ "iox::database": name, "deleted": false }),
+        false => json!({ "iox::database": name }),
+    };
+    let rows: Vec<_> = names.iter().map(row).collect();
+    let (kind, text) = match url.filled("format").unwrap_or("json") {
+        "json" => ("application/json", format!("{}\n", serde_json::Value::Array(rows))),
+        "jsonl" => ("application/jsonl", rows.iter().map(|row| format!("{row}\n")).collect()),
+        "csv" => {
+            let (head, tail) = if deleted { (",deleted", ",false") } else { ("", "") };
+            let row = |name: &str| match name.contains(['"', ',']) {
+                true => format!("\"{}\"{tail}\n", name.replace('"', "\"\"")),
+                false => format!("{name}{tail}\n"),
+            };
+            let rows: String = names.iter().map(|name| row(name)).collect();
+            ("text/csv", format!("iox::database{head}\n{rows}"))
+        }
+        other => {
+            let expected = "expected json, jsonl or csv";
+            return Err(ApiError::Invalid(format!("invalid format \"{other}\": {expected}")));
+        }
+    };
+    let response = Response { status: 200, headers: Vec::new(), body: text.into_bytes() };
+    Ok(response.with_header("Content-Type", kind))
+}

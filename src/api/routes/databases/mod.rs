@@ -1,0 +1,168 @@
+//! `/api/v3/configure/database`: GET lists the databases, POST creates one with what CREATE
+//! DATABASE cannot say, PUT changes how many shards its next groups have and how long its points
+//! are kept, DELETE drops it.
+
+mod list;
+
+use serde::Deserialize;
+
+use crate::api::action::Action;
+use crate::api::error::ApiError;
+use crate::api::http::{Parameters, Response};
+use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::service::Isolate;
+use crate::api::settings::{Settings, duration_ns};
+use crate::protocol::call::{Reply, Step};
+use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::database::PolicySpec;
+use crate::route::Machine;
+use crate::route::create_drop::{Change, CreateDrop};
+
+pub use list::begin_list;
+
+/// The request's body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    db: String,
+    /// `72h`, `3d`, `none`
+    retention_period: Option<String>,
+    shards: Option<u32>,
+    location: Option<String>,
+    jurisdiction: Option<String>,
+}
+
+impl Body {
+    fn read(body: &[u8]) -> Result<Self, ApiError> {
+        serde_json::from_slice(body)
+            .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))
+    }
+
+    fn duration_ns(&self) -> Result<Option<i64>, ApiError> {
+        let Some(text) = &self.retention_period else { return Ok(None) };
+        duration_ns(text).map(Some).ok_or_else(|| {
+            let expected = "expected a duration like 72h, 30d or none";
+            ApiError::Invalid(format!("invalid retention_period \"{text}\": {expected}"))
+        })
+    }
+}
+
+/// A creation, a change or the end of a database, from its parameters to its answer.
+#[derive(Debug)]
+struct ChangeHandler {
+    /// Set once the body is read.
+    changing: Option<Changing>,
+}
+
+/// What is being done to a database.
+#[derive(Debug)]
+struct Changing {
+    name: String,
+    kind: ChangeKind,
+    machine: CreateDrop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChangeKind {
+    Create,
+    Configure,
+    Drop,
+}
+
+/// `POST`, `PUT` and `DELETE /api/v3/configure/database`
+///
+/// # Errors
+/// None.
+pub fn begin_change(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(Box::new(ChangeHandler { changing: None }))
+}
+
+impl Handler for ChangeHandler {
+    fn start(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        self.changing = Some(match request.head.method.as_str() {
+            "PUT" => Changing::configure(body.bytes())?,
+            "DELETE" => Changing::drop(request.url)?,
+            _ => Changing::create(body.bytes(), isolate.settings()?)?,
+        });
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let Some(Changing { name, kind, machine }) = &mut self.changing else {
+            return Ok(Action::End);
+        };
+        let changed = match machine.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => return Ok(Action::Calls(calls)),
+            Step::Done(changed) => changed?,
+        };
+        match kind {
+            ChangeKind::Create if changed.existed => {
+                Err(ApiError::Conflict(format!("database \"{name}\" already exists")))
+            }
+            ChangeKind::Drop if !changed.existed => {
+                Err(ApiError::DatabaseNotFound { name: name.clone(), cure: String::new() })
+            }
+            ChangeKind::Create | ChangeKind::Configure | ChangeKind::Drop => {
+                let body = serde_json::json!({ "db": name });
+                Ok(Action::Respond(Response::json(200, format!("{body}\n"))))
+            }
+        }
+    }
+}
+
+impl Changing {
+    fn create(body: &[u8], settings: &Settings) -> Result<Self, ApiError> {
+        let body = Body::read(body)?;
+        let duration_ns = body.duration_ns()?;
+        let create = CreateDatabase {
+            name: body.db.clone(),
+            policy: duration_ns
+                .map(|ns| PolicySpec { duration_ns: Some(ns), ..PolicySpec::default() }),
+            shards: body.shards.unwrap_or(settings.default_shards),
+            location: body.location,
+            jurisdiction: body.jurisdiction,
+        };
+        let machine = CreateDrop::new(Change::CreateDatabase(create));
+        Ok(Self { name: body.db, kind: ChangeKind::Create, machine })
+    }
+
+    fn drop(url: &Parameters) -> Result<Self, ApiError> {
+        let invalid = |why: &str| Err(ApiError::Invalid(why.to_owned()));
+        let Some(name) = url.filled("db").map(str::to_owned) else {
+            return invalid("name the database with the parameter db");
+        };
+        if url.get("data_only") == Some("true") {
+            return invalid("data_only is not supported: DROP MEASUREMENT keeps the database");
+        }
+        if !matches!(url.filled("hard_delete_at"), None | Some("now" | "default")) {
+            return invalid("a database is deleted at once: leave hard_delete_at out");
+        }
+        let machine = CreateDrop::new(Change::DropDatabase { name: name.clone() });
+        Ok(Self { name, kind: ChangeKind::Drop, machine })
+    }
+
+    fn configure(body: &[u8]) -> Result<Self, ApiError> {
+        let body = Body::read(body)?;
+        let duration_ns = body.duration_ns()?;
+        if body.location.is_some() || body.jurisdiction.is_some() {
+            let why = "a database does not move: location and jurisdiction are given at creation";
+            return Err(ApiError::Invalid(why.to_owned()));
+        }
+        if body.shards.is_none() && duration_ns.is_none() {
+            let why = "nothing to change: give shards, retention_period or both";
+            return Err(ApiError::Invalid(why.to_owned()));
+        }
+        let (database, shards) = (body.db.clone(), body.shards);
+        let machine = CreateDrop::new(Change::Configure { database, shards, duration_ns });
+        Ok(Self { name: body.db, kind: ChangeKind::Configure, machine })
+    }
+}

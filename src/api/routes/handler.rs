@@ -1,0 +1,176 @@
+//! What the file of a route supplies: how a request is read, and how it goes on until its answer.
+//!
+//! [`crate::api::exchange`] calls a handler in this order, and does everything that the route's
+//! row says in between: it knows who is calling before `begin`, it lets nobody go further whom the
+//! row does not admit, and it reads the body that the row allows.
+//!
+//! ```text
+//! begin → locate → (may they?) → (the body) → start → (may they, statement by statement?) → step …
+//! ```
+
+use crate::api::action::Action;
+use crate::api::admission::Permit;
+use crate::api::auth::AuthError;
+use crate::api::error::ApiError;
+use crate::api::http::{Parameters, RequestHead, Response};
+use crate::api::intake::{Intake, LineReading, Parsed};
+use crate::api::service::Isolate;
+use crate::protocol::call::{Call, Reply, Step};
+use crate::route::grants::Principal;
+
+/// A request as its handler sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// Method, path and headers.
+    pub head: &'a RequestHead,
+    /// The parameters of its URL.
+    pub url: &'a Parameters,
+    /// What stands in the path where the row has `{id}`.
+    pub id: Option<&'a str>,
+    /// Who is calling; whoever may do nothing on routes that are open to everybody.
+    pub caller: &'a Principal,
+}
+
+/// A database, and a policy of it as the client says it: `None` is the default one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The database's name.
+    pub database: &'a str,
+    /// The policy's name.
+    pub policy: Option<&'a str>,
+}
+
+/// The body of a request, once the whole of it has come.
+#[derive(Debug)]
+pub enum Received {
+    /// The row has none read.
+    Nothing,
+    /// The bytes as they were sent.
+    Bytes(Vec<u8>),
+    /// Lines, which are columns by now.
+    Lines(Parsed),
+}
+
+impl Received {
+    /// The bytes; none of a body that was not read.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Nothing | Self::Lines(_) => &[],
+        }
+    }
+}
+
+/// What the log says of a request beside its answer's status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Points that are kept.
+    pub points: u64,
+    /// Which kind of refusal the answer is, if its status alone does not say so.
+    pub refusal: Option<&'static str>,
+}
+
+/// One request of a route, in progress.
+pub trait Handler: std::fmt::Debug {
+    /// Where in the data the request goes. The row's access is judged by it.
+    fn place(&self) -> Option<Place<'_>> {
+        None
+    }
+
+    /// The database for the log and for the share of memory that the body is charged to.
+    fn database(&self) -> Option<&str> {
+        self.place().map(|place| place.database)
+    }
+
+    /// Finds out where the request goes if its parameters do not say it by names. Called with
+    /// `None` first, then with each reply to the calls it asked for.
+    ///
+    /// # Errors
+    /// [`ApiError`] when the owners cannot be asked.
+    fn locate(
+        &mut self,
+        _request: &Incoming<'_>,
+        _isolate: &mut Isolate<'_>,
+        _reply: Option<Reply>,
+    ) -> Result<Step<()>, ApiError> {
+        Ok(Step::Done(()))
+    }
+
+    /// What turns the lines of a body into columns, on routes whose body is lines.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] on any other route.
+    fn intake(&self, _permit: Permit, _reading: LineReading) -> Result<Intake, ApiError> {
+        Err(ApiError::Internal("this route reads no lines".to_owned()))
+    }
+
+    /// Takes the body and prepares what `step` does.
+    ///
+    /// # Errors
+    /// [`ApiError`] naming what cannot be read or done.
+    fn start(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError>;
+
+    /// Lets `caller` run every statement, or refuses the first one that it may not run.
+    ///
+    /// # Errors
+    /// [`AuthError::Statement`]
+    fn check_statements(&mut self, _caller: &Principal) -> Result<(), AuthError> {
+        Ok(())
+    }
+
+    /// Goes on until something has to be done: with `None` to start and after a piece of the
+    /// answer was sent, else with the reply to a call.
+    ///
+    /// # Errors
+    /// [`ApiError`] for a request that was not carried out.
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>)
+    -> Result<Action, ApiError>;
+
+    /// What the log says of it, once the answer is known.
+    fn outcome(&self) -> Outcome {
+        Outcome::default()
+    }
+
+    /// Stops for a client that went away: the calls after which nothing is kept on its behalf.
+    fn abandon(&mut self) -> Vec<Call> {
+        Vec::new()
+    }
+}
+
+/// What begins a request of a route: it reads the parameters of the URL.
+pub type Begin = fn(&Incoming<'_>) -> Result<Box<dyn Handler>, ApiError>;
+
+/// A request whose answer follows from its parameters alone.
+#[derive(Debug)]
+pub struct AnsweredAtOnce(Option<Response>);
+
+impl AnsweredAtOnce {
+    /// The handler of a request that is answered with `response`.
+    pub fn with(response: Response) -> Box<dyn Handler> {
+        Box::new(Self(Some(response)))
+    }
+}
+
+impl Handler for AnsweredAtOnce {
+    fn start(
+        &mut self,
+        _request: &Incoming<'_>,
+        _isolate: &mut Isolate<'_>,
+        _body: Received,
+    ) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        _isolate: &mut Isolate<'_>,
+        _reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        Ok(self.0.take().map_or(Action::End, Action::Respond))
+    }
+}

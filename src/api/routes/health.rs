@@ -1,0 +1,117 @@
+//! `/health`: whether requests would be served, told without a token.
+//!
+//! It fails where a setting keeps everything from being served, and warns where the Catalog does
+//! not answer: then only what is known here is served.
+
+use crate::api::action::Action;
+use crate::api::auth::AuthError;
+use crate::api::error::ApiError;
+use crate::api::headers::INFLUXDB_VERSION;
+use crate::api::http::Response;
+use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::service::Isolate;
+use crate::protocol::call::{Address, Call, Reply};
+use crate::protocol::round::Request;
+use crate::route::identify::GrantsQuestion;
+
+/// How long the Catalog may take, milliseconds.
+const WAIT_MS: u32 = 2_000;
+/// The call to the Catalog, and the pause after which it has taken too long.
+const CATALOG: u32 = 0;
+const PAUSE: u32 = 1;
+
+/// A question after the service's health, in progress.
+#[derive(Debug, Default)]
+struct HealthCheck {
+    /// What the Catalog is asked.
+    question: Option<GrantsQuestion>,
+}
+
+/// `GET /health`
+///
+/// # Errors
+/// None.
+pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(Box::new(HealthCheck::default()))
+}
+
+impl Handler for HealthCheck {
+    fn start(
+        &mut self,
+        _request: &Incoming<'_>,
+        _isolate: &mut Isolate<'_>,
+        _body: Received,
+    ) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let Some(reply) = reply else { return Ok(self.begin_check(isolate)) };
+        // Where the pause is over first, the Catalog takes too long.
+        let answers = match self.question.take() {
+            Some(question) if reply.id == CATALOG => {
+                question.learn(&mut isolate.service.cache.grants, reply.result).is_ok()
+            }
+            _ => false,
+        };
+        isolate.service.catalog_health.learn(answers, isolate.now_ns());
+        Ok(Action::Respond(serving(answers)))
+    }
+}
+
+impl HealthCheck {
+    /// Answers from what is known, or asks the Catalog.
+    fn begin_check(&mut self, isolate: &mut Isolate<'_>) -> Action {
+        let unset = match &isolate.service.settings {
+            Err(error) => Some(error.to_string()),
+            Ok(settings) if settings.admin_tokens.is_empty() => {
+                Some(AuthError::NotConfigured.to_string())
+            }
+            Ok(_) => None,
+        };
+        if let Some(message) = unset {
+            return Action::Respond(told(503, "fail", &message));
+        }
+        let now_ns = isolate.now_ns();
+        if let Some(answers) = isolate.service.catalog_health.known(now_ns) {
+            return Action::Respond(serving(answers));
+        }
+        isolate.service.catalog_health.asking(now_ns);
+        let (question, Request { to, location, message }) =
+            GrantsQuestion::ask(&mut isolate.context());
+        self.question = Some(question);
+        let wait_ms = WAIT_MS.to_le_bytes().to_vec();
+        Action::Calls(vec![
+            Call { id: CATALOG, to, location, message },
+            Call { id: PAUSE, to: Address::Pause, location: None, message: wait_ms },
+        ])
+    }
+}
+
+/// What is served, given whether the Catalog answers: 200 in the shape that the v2 clients read.
+fn serving(catalog_answers: bool) -> Response {
+    match catalog_answers {
+        true => told(200, "pass", "ready for queries and writes"),
+        false => told(
+            200,
+            "warn",
+            "the Catalog does not answer: databases and tokens known here are served as long as \
+             what is known of them may be believed, others are answered 503",
+        ),
+    }
+}
+
+fn told(status: u16, word: &str, message: &str) -> Response {
+    let body = serde_json::json!({
+        "name": "influxdb",
+        "message": message,
+        "status": word,
+        "checks": [],
+        "version": INFLUXDB_VERSION,
+    });
+    Response::json(status, format!("{body}\n"))
+}

@@ -1,0 +1,31 @@
+//! `/api/v2/orgs`: the one organisation, which never changes.
+
+use serde_json::{Value, json};
+
+use super::{ManageRequest, not_found};
+use crate::api::error::ApiError;
+use crate::api::http::Response;
+
+/// Where organisations are.
+pub(super) const ORG_PATH: &str = "/api/v2/orgs";
+/// The one organisation's id; its name is of no consequence, since every request is in it.
+pub(super) const ORG_ID: &str = "0000000000000001";
+
+/// The organisation, alone or in a list. Whatever name a client looks for, it is this one.
+pub(super) fn plan(request: &ManageRequest) -> Result<Response, ApiError> {
+    let asked_id = request.id.as_deref().or(request.url.filled("orgID"));
+    if let Some(id) = asked_id.filter(|id| *id != ORG_ID) {
+        return Err(not_found(id));
+    }
+    let name = request.url.filled("org").unwrap_or("tidemark");
+    let links = json!({
+        "self": format!("{ORG_PATH}/{ORG_ID}"),
+        "buckets": format!("/api/v2/buckets?orgID={ORG_ID}"),
+    });
+    let org = json!({ "id": ORG_ID, "name": name, "links": links });
+    let value: Value = match request.id {
+        Some(_) => org,
+        None => json!({ "links": { "self": ORG_PATH }, "orgs": [org] }),
+    };
+    Ok(super::json(200, &value))
+}

@@ -1,0 +1,228 @@
+//! The table of routes. A new route is one row here and one file in `routes/`.
+//!
+//! A row says all that holds of a route before and beside what it does: path, methods, the shape
+//! of its errors, who may call it, and what body is read. [`super::exchange`] drives every request
+//! by its row. `tests/it/openapi.rs` holds `www/openapi.json` and `wrangler.toml` to this table,
+//! and the tests here hold the texts of the refusals to it.
+
+pub mod bucket_lookup;
+pub mod databases;
+pub mod delete;
+pub mod export;
+pub mod handler;
+pub mod health;
+pub mod manage;
+pub mod ping;
+pub mod query;
+pub mod setup;
+pub mod tokens;
+pub mod unsupported;
+pub mod verify;
+pub mod write;
+
+use super::error_body::ErrorShape;
+use super::form::QUERY_BODY_PER_TEXT;
+use crate::model::grant::Right;
+use crate::model::limit::Limit;
+use handler::Begin;
+
+/// One path and what may be asked of it.
+#[derive(Debug)]
+pub struct Route {
+    /// The path without trailing slashes; `/{id}` at its end stands for any one segment.
+    pub path: &'static str,
+    /// The shape of error bodies that its clients read.
+    pub errors: ErrorShape,
+    /// Methods and what they do, in the order in which `Allow` names them.
+    pub operations: &'static [Operation],
+}
+
+/// What some methods of a path do.
+#[derive(Debug)]
+pub struct Operation {
+    /// The methods, in upper case; none stands for every method.
+    pub methods: &'static [&'static str],
+    /// Who may.
+    pub access: Access,
+    /// What is read of the request's body.
+    pub body: Body,
+    /// What begins such a request.
+    pub begin: Begin,
+}
+
+/// Who may call an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody: no credentials are asked for.
+    Open,
+    /// Whoever is known. The answer shows what they may see.
+    Known,
+    /// Whoever has this right on the policy that the request names.
+    Policy(Right),
+    /// Whoever has this right on every policy of the database that the request names.
+    Database(Right),
+    /// Whoever may run every statement that the request holds.
+    Statements,
+    /// Whoever holds the admin token.
+    Admin,
+}
+
+/// What is read of a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Nothing.
+    None,
+    /// All of it, at most so many bytes.
+    Bytes(usize),
+    /// All of it, at most so many times what the operator's limit allows.
+    Times(usize, Limit),
+    /// Line protocol, plain or packed, which becomes columns as it comes.
+    Lines,
+}
+
+/// The JSON of a management request.
+const JSON: Body = Body::Bytes(64 << 10);
+/// The text of a query with its bound parameters, percent-encoded at worst.
+const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
+
+/// Every route.
+#[rustfmt::skip]
+pub static ROUTES: &[Route] = &[
+    route("/write", ErrorShape::WriteV1, &[
+        on(&["POST"], Access::Policy(Right::Write), Body::Lines, write::begin_v1),
+    ]),
+    route("/api/v2/write", ErrorShape::WriteV2, &[
+        on(&["POST"], Access::Policy(Right::Write), Body::Lines, write::begin_v2),
+    ]),
+    route("/api/v3/write_lp", ErrorShape::WriteV3, &[
+        on(&["POST"], Access::Policy(Right::Write), Body::Lines, write::begin_v3),
+    ]),
+    route("/query", ErrorShape::Query, &[
+        on(&["GET"], Access::Statements, Body::None, query::begin),
+        on(&["POST"], Access::Statements, QUERY, query::begin),
+    ]),
+    route("/ping", ErrorShape::Other, &[
+        on(&["GET", "HEAD"], Access::Open, Body::None, ping::begin),
+    ]),
+    route("/health", ErrorShape::Other, &[
+        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin),
+    ]),
+    route("/ready", ErrorShape::Other, &[
+        on(&["GET"], Access::Open, Body::None, setup::begin_ready),
+    ]),
+    route("/api/v2/delete", ErrorShape::WriteV2, &[
+        on(&["POST"], Access::Database(Right::Write), JSON, delete::begin),
+    ]),
+    route("/api/v2/buckets", ErrorShape::Other, &[
+        on(&["GET"], Access::Known, Body::None, manage::begin_buckets),
+        on(&["POST"], Access::Admin, JSON, manage::begin_buckets),
+    ]),
+    route("/api/v2/buckets/{id}", ErrorShape::Other, &[
+        on(&["GET"], Access::Known, Body::None, manage::begin_buckets),
+        on(&["PATCH", "DELETE"], Access::Admin, JSON, manage::begin_buckets),
+    ]),
+    route("/api/v2/dbrps", ErrorShape::Other, &[
+        on(&["GET"], Access::Known, Body::None, manage::begin_dbrps),
+        on(&["POST"], Access::Admin, JSON, manage::begin_dbrps),
+    ]),
+    route("/api/v2/dbrps/{id}", ErrorShape::Other, &[
+        on(&["GET"], Access::Known, Body::None, manage::begin_dbrps),
+        on(&["PATCH", "DELETE"], Access::Admin, JSON, manage::begin_dbrps),
+    ]),
+    route("/api/v2/orgs", ErrorShape::Other, &[
+        on(&["GET"], Access::Known, Body::None, manage::begin_orgs),
+    ]),
+    route("/api/v2/orgs/{id}", ErrorShape::Other, &[
+        on(&["GET"], Access::Known, Body::None, manage::begin_orgs),
+    ]),
+    route("/api/v2/ready", ErrorShape::Other, &[
+        on(&["GET"], Access::Open, Body::None, setup::begin_ready),
+    ]),
+    route("/api/v2/setup", ErrorShape::Other, &[
+        on(&["GET", "POST"], Access::Open, Body::None, setup::begin_setup),
+    ]),
+    route("/api/v3/export", ErrorShape::Other, &[
+        on(&["GET"], Access::Policy(Right::Read), Body::None, export::begin),
+    ]),
+    route("/api/v3/configure/database", ErrorShape::Other, &[
+        on(&["GET"], Access::Known, Body::None, databases::begin_list),
+        on(&["POST", "PUT", "DELETE"], Access::Admin, JSON, databases::begin_change),
+    ]),
+    route("/api/v3/configure/token", ErrorShape::Other, TOKENS),
+    // As InfluxDB 3 Enterprise calls it.
+    route("/api/v3/enterprise/configure/token", ErrorShape::Other, TOKENS),
+    route("/debug/verify", ErrorShape::Other, &[
+        on(&["POST"], Access::Admin, JSON, verify::begin),
+    ]),
+];
+
+#[rustfmt::skip]
+const TOKENS: &[Operation] = &[
+    on(&["GET"], Access::Admin, Body::None, tokens::begin),
+    on(&["POST"], Access::Admin, JSON, tokens::begin),
+    on(&["DELETE"], Access::Admin, Body::None, tokens::begin),
+];
+
+/// What the vendor's servers have and this one does not: whoever is known is told what to use.
+static UNSUPPORTED: Route =
+    route(OTHER, ErrorShape::Other, &[on(&[], Access::Known, Body::None, unsupported::begin)]);
+
+/// Stands in the log for every path that is no route: others may hold secrets.
+const OTHER: &str = "other";
+
+const fn route(path: &'static str, errors: ErrorShape, operations: &'static [Operation]) -> Route {
+    Route { path, errors, operations }
+}
+
+const fn on(
+    methods: &'static [&'static str],
+    access: Access,
+    body: Body,
+    begin: Begin,
+) -> Operation {
+    Operation { methods, access, body, begin }
+}
+
+impl Route {
+    /// What stands in the path in the place of `{id}`, if there is such a place; `None` for a path
+    /// that is not this route's.
+    fn matches<'p>(&self, path: &'p str) -> Option<Option<&'p str>> {
+        let Some(parent) = self.path.strip_suffix("/{id}") else {
+            return (self.path == path).then_some(None);
+        };
+        let id = path.strip_prefix(parent)?.strip_prefix('/')?;
+        (!id.contains('/')).then_some(Some(id))
+    }
+
+    /// What the log calls it: ids are many, and somebody's.
+    pub fn log_name(&self) -> &'static str {
+        self.path.strip_suffix("/{id}").unwrap_or(self.path)
+    }
+
+    /// What it does on `method`; `None` where the method is not allowed.
+    pub fn operation(&self, method: &str) -> Option<&'static Operation> {
+        let takes = |op: &&Operation| op.methods.is_empty() || op.methods.contains(&method);
+        self.operations.iter().find(takes)
+    }
+
+    /// Its methods, as the header `Allow` has them.
+    pub fn allow(&self) -> String {
+        let methods = self.operations.iter().flat_map(|op| op.methods).copied();
+        methods.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The route of a path without trailing slashes, and the id in it; `None` for a path that nobody
+/// has.
+pub fn find(path: &str) -> Option<(&'static Route, Option<&str>)> {
+    let found = ROUTES.iter().find_map(|route| Some((route, route.matches(path)?)));
+    found.or_else(|| unsupported::instead_of(path).map(|_| (&UNSUPPORTED, None)))
+}
+
+/// What the log calls a path without trailing slashes.
+pub fn log_name(path: &str) -> &'static str {
+    find(path).map_or(OTHER, |(route, _)| route.log_name())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! `/ping`: no token is asked for, no object is called.
+
+use crate::api::error::ApiError;
+use crate::api::headers::INFLUXDB_VERSION;
+use crate::api::http::Response;
+use crate::api::routes::handler::{AnsweredAtOnce, Handler, Incoming};
+
+/// 204; with `verbose` 200 and the version, as in 1.x.
+///
+/// # Errors
+/// None.
+pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(AnsweredAtOnce::with(match request.url.filled("verbose") {
+        None | Some("0" | "false") => Response::empty(204),
+        Some(_) => Response::json(200, format!("{{\"version\":\"{INFLUXDB_VERSION}\"}}\n")),
+    }))
+}

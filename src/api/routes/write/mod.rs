@@ -1,0 +1,280 @@
+//! The three write routes: a body of lines to columns, and what became of them to a response.
+
+pub mod rejected;
+
+use crate::api::action::Action;
+use crate::api::admission::Permit;
+use crate::api::error::ApiError;
+use crate::api::error_body::ErrorShape;
+use crate::api::headers::CREATED;
+use crate::api::http::Response;
+use crate::api::intake::{Intake, LineReading, Parsed};
+use crate::api::params::{Dialect, WriteParams};
+use crate::api::routes::bucket_lookup::BucketLookup;
+use crate::api::routes::handler::{Handler, Incoming, Outcome, Place, Received};
+use crate::api::service::Isolate;
+use crate::api::settings::Settings;
+use crate::influxql::quote;
+use crate::line_protocol::Rejected;
+use crate::model::grant::{Right, Scope};
+use crate::protocol::call::{Reply, Step};
+use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::database::PolicySpec;
+use crate::route::Machine;
+use crate::route::error::Error;
+use crate::route::grants::Principal;
+use crate::route::write::{Write, WriteOutcome, WriteRequest};
+use rejected::{Destination, RejectedLines};
+
+/// A write from its parameters to its answer.
+#[derive(Debug)]
+struct WriteHandler {
+    dialect: Dialect,
+    params: WriteParams,
+    /// Set while the bucket is named by its id.
+    lookup: Option<BucketLookup>,
+    /// `pretty=true` holds for refusals too.
+    pretty: bool,
+    progress: Progress,
+    outcome: Outcome,
+}
+
+/// How far a write has come.
+#[derive(Debug)]
+enum Progress {
+    /// Its body is not read yet.
+    Unread,
+    Writing(Box<Writing>),
+    /// There was nothing to write.
+    Answered(Response),
+}
+
+/// Lines that are being written.
+#[derive(Debug)]
+struct Writing {
+    machine: Write,
+    /// Lines that could not be parsed.
+    unparsed: Rejected,
+    /// The body, if the answer may have to repeat parts of it.
+    text: Vec<u8>,
+    /// Why the database is not created if it is not there.
+    not_created: Option<NotCreated>,
+    _permit: Permit,
+}
+
+/// Why a write does not create its database.
+#[derive(Clone, Copy, Debug)]
+enum NotCreated {
+    /// No write does: `AUTO_CREATE_DATABASES`.
+    ByNobody,
+    /// Who writes may not write to all of it.
+    ByCaller,
+}
+
+/// `POST /write`
+///
+/// # Errors
+/// [`ApiError::Params`]
+pub fn begin_v1(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    begin(request, Dialect::V1)
+}
+
+/// `POST /api/v2/write`
+///
+/// # Errors
+/// [`ApiError::Params`]
+pub fn begin_v2(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    begin(request, Dialect::V2)
+}
+
+/// `POST /api/v3/write_lp`
+///
+/// # Errors
+/// [`ApiError::Params`]
+pub fn begin_v3(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    begin(request, Dialect::V3)
+}
+
+fn begin(request: &Incoming<'_>, dialect: Dialect) -> Result<Box<dyn Handler>, ApiError> {
+    let params = WriteParams::parse(dialect, request.url)?;
+    let may_be_id = dialect == Dialect::V2 && params.policy.is_none();
+    let lookup = BucketLookup::of(&params.database).filter(|_| may_be_id);
+    let pretty = request.url.get("pretty") == Some("true");
+    let (progress, outcome) = (Progress::Unread, Outcome::default());
+    Ok(Box::new(WriteHandler { dialect, params, lookup, pretty, progress, outcome }))
+}
+
+impl Handler for WriteHandler {
+    fn place(&self) -> Option<Place<'_>> {
+        let WriteParams { database, policy, .. } = &self.params;
+        Some(Place { database, policy: policy.as_deref() })
+    }
+
+    fn locate(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Step<()>, ApiError> {
+        let Some(lookup) = &mut self.lookup else { return Ok(Step::Done(())) };
+        match lookup.step(request, isolate, reply)? {
+            Step::Calls(calls) => return Ok(Step::Calls(calls)),
+            Step::Done(None) => {}
+            Step::Done(Some((database, policy))) => {
+                (self.params.database, self.params.policy) = (database, Some(policy));
+            }
+        }
+        Ok(Step::Done(()))
+    }
+
+    fn intake(&self, permit: Permit, reading: LineReading) -> Result<Intake, ApiError> {
+        Ok(Intake::new(self.dialect, &self.params, permit, reading))
+    }
+
+    fn start(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        let Received::Lines(parsed) = body else { return Ok(()) };
+        let Parsed { batch, rejected: unparsed, permit, text } = parsed;
+        let any_bad = unparsed.count + unparsed.without_time > 0;
+        if batch.measurements.is_empty() || (self.all_or_nothing() && any_bad) {
+            let nothing = WriteOutcome::default();
+            self.progress = Progress::Answered(self.answer(&unparsed, &nothing, &text));
+            return Ok(());
+        }
+        let settings = isolate.settings()?;
+        let not_created = not_created(settings, request.caller, &self.params.database);
+        let machine = Write::new(WriteRequest {
+            database: self.params.database.clone(),
+            policy: self.params.policy.clone(),
+            principal: request.caller.clone(),
+            batch,
+            auto_create: not_created.is_none().then(|| self.auto_create(settings)),
+            all_or_nothing: self.all_or_nothing(),
+        });
+        let writing = Writing { machine, unparsed, text, not_created, _permit: permit };
+        self.progress = Progress::Writing(Box::new(writing));
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let mut writing = match std::mem::replace(&mut self.progress, Progress::Unread) {
+            Progress::Writing(writing) => writing,
+            Progress::Answered(response) => return Ok(Action::Respond(response)),
+            Progress::Unread => return Ok(Action::End),
+        };
+        match writing.machine.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => {
+                self.progress = Progress::Writing(writing);
+                Ok(Action::Calls(calls))
+            }
+            Step::Done(Ok(outcome)) => {
+                let response = self.answer(&writing.unparsed, &outcome, &writing.text);
+                Ok(Action::Respond(response))
+            }
+            Step::Done(Err(Error::DatabaseNotFound(name))) => {
+                let cure = writing.cure_of_absent(&name);
+                Err(ApiError::DatabaseNotFound { name, cure })
+            }
+            Step::Done(Err(error)) => Err(error.into()),
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+}
+
+impl WriteHandler {
+    /// Whether one bad line rejects all.
+    fn all_or_nothing(&self) -> bool {
+        self.dialect == Dialect::V3 && !self.params.accept_partial
+    }
+
+    /// The database that the write creates if it is not there.
+    fn auto_create(&self, settings: &Settings) -> CreateDatabase {
+        CreateDatabase {
+            name: self.params.database.clone(),
+            policy: Some(PolicySpec {
+                duration_ns: Some(settings.auto_create_retention_ns),
+                ..PolicySpec::default()
+            }),
+            shards: settings.default_shards,
+            location: None,
+            jurisdiction: None,
+        }
+    }
+
+    /// The response to a write of which all was kept, or some, or nothing.
+    fn answer(&mut self, unparsed: &Rejected, outcome: &WriteOutcome, text: &[u8]) -> Response {
+        self.outcome.points = outcome.points_written;
+        let database = &self.params.database;
+        if unparsed.count + unparsed.without_time + outcome.rejected.total > 0 {
+            let rejected = RejectedLines::new(
+                Destination {
+                    database,
+                    precision: self.params.precision,
+                    all_or_nothing: self.all_or_nothing(),
+                },
+                unparsed,
+                outcome,
+                text,
+            );
+            self.outcome.refusal = Some(rejected.class());
+            return rejected.response(shape(self.dialect), self.pretty);
+        }
+        let response = Response::empty(204);
+        match &outcome.created {
+            Some(created) => {
+                response.with_header(CREATED, rejected::created_header(database, created))
+            }
+            None => response,
+        }
+    }
+}
+
+/// Why a write by `caller` does not create `database`; `None` where it does. Who may write to all
+/// of a database may do so before it exists.
+fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Option<NotCreated> {
+    match caller.grants.scope(Right::Write, database) {
+        Scope::All if settings.auto_create_databases => None,
+        Scope::All => Some(NotCreated::ByNobody),
+        Scope::None | Scope::Policies(_) => Some(NotCreated::ByCaller),
+    }
+}
+
+impl Writing {
+    /// What can be done about a database that is not there.
+    fn cure_of_absent(&self, database: &str) -> String {
+        let statement = format!("CREATE DATABASE {}", quote::ident(database));
+        match self.not_created {
+            None => format!(": create it with {statement}"),
+            Some(NotCreated::ByNobody) => format!(
+                ": writes create none here (AUTO_CREATE_DATABASES=false): create it with {statement}"
+            ),
+            Some(NotCreated::ByCaller) => format!(
+                ": {} may write to some of its policies only, and so does not create it: create \
+                 it with {statement}, or write with a token for all of the database",
+                self.machine.request().principal.name
+            ),
+        }
+    }
+}
+
+fn shape(dialect: Dialect) -> ErrorShape {
+    match dialect {
+        Dialect::V1 => ErrorShape::WriteV1,
+        Dialect::V2 => ErrorShape::WriteV2,
+        Dialect::V3 => ErrorShape::WriteV3,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! What a client is told of the lines that were not kept: which, why, and what to do about it.
+
+use std::fmt::Write as _;
+
+use crate::api::error_body::{ErrorBody, ErrorShape};
+use crate::api::headers::CREATED;
+use crate::api::http::Response;
+use crate::api::params::WritePrecision;
+use crate::influxql::{duration, quote};
+use crate::line_protocol::Rejected;
+use crate::model::limits::REJECTED_LINES_NAMED_MAX;
+use crate::model::sorted;
+use crate::model::time::Precision;
+use crate::protocol::database::RegisterRefusal;
+use crate::response::emitter::Emitter;
+use crate::response::time::rfc3339;
+use crate::route::write::rejections::LineRefusal;
+use crate::route::write::{Created, WriteOutcome};
+
+/// Bytes of a bad line that InfluxDB 3 repeats.
+const EXCERPT_BYTES_MAX: usize = 20;
+
+/// Where a write went to, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Destination<'a> {
+    /// The database's name.
+    pub database: &'a str,
+    /// Unit of the timestamps.
+    pub precision: WritePrecision,
+    /// One bad line rejects all.
+    pub all_or_nothing: bool,
+}
+
+/// One rejected line, as InfluxDB 3 names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RejectedLine {
+    /// 1-based physical line on which it started.
+    pub line: u32,
+    /// Its beginning, where the body is still at hand.
+    pub excerpt: Option<String>,
+    /// Why it was rejected.
+    pub cause: String,
+}
+
+/// What is answered to a write of which some or all lines were rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RejectedLines {
+    /// What was written, what was not, and why.
+    pub message: String,
+    /// The named lines, ascending.
+    pub lines: Vec<RejectedLine>,
+    /// Whether one bad line rejects all (v3's `accept_partial=false`).
+    pub all_or_nothing: bool,
+    /// Whether every line lies outside the retention policy.
+    pub all_outside_retention: bool,
+    /// What the header [`CREATED`] says, if the write created its database.
+    pub created: Option<String>,
+}
+
+impl RejectedLines {
+    /// Words the lines that were rejected while parsing and by the schema, in order of their lines.
+    pub(super) fn new(
+        to: Destination<'_>,
+        unparsed: &Rejected,
+        outcome: &WriteOutcome,
+        text: &[u8],
+    ) -> Self {
+        let mut causes = causes(unparsed, outcome);
+        causes.truncate(REJECTED_LINES_NAMED_MAX);
+        let all = unparsed.count + unparsed.without_time + outcome.rejected.total;
+        let without_time = if to.all_or_nothing { 0 } else { unparsed.without_time };
+        let rejected = all - without_time;
+        let written = outcome.points_written;
+        let beginning = if written > 0 { "partial write has occurred" } else { "no data written" };
+        let mut message = format!("{beginning}, errors encountered on line(s):");
+        for Cause { line, doing, text } in &causes {
+            // Writing to a string cannot fail.
+            let _ = write!(message, "\nerror {doing} line {line} (1-based): {text}");
+        }
+        let named = causes.len() as u64;
+        if all > named {
+            let _ = write!(message, "\nand {} more", all - named);
+        }
+        for advice in [retention(to, outcome), other_unit(to, outcome)].into_iter().flatten() {
+            message = message + "\n" + &advice;
+        }
+        let _ = write!(message, "\n{written} points written, {rejected} lines rejected");
+        if without_time > 0 {
+            let _ = write!(message, ", {without_time} written without their field \"time\"");
+        }
+        let mut excerpts = Excerpts { rest: text, line: 1 };
+        let lines = causes.into_iter().map(|Cause { line, text: cause, .. }| {
+            let excerpt = excerpts.next(line);
+            RejectedLine { line, excerpt, cause }
+        });
+        let outside_retention = outcome.rejected.outside_retention;
+        Self {
+            message,
+            lines: lines.collect(),
+            all_or_nothing: to.all_or_nothing,
+            all_outside_retention: written == 0 && rejected > 0 && outside_retention == rejected,
+            created: outcome.created.as_ref().map(|created| created_header(to.database, created)),
+        }
+    }
+
+    /// The HTTP status: of points that are too old a client need not try others.
+    pub(super) fn status(&self) -> u16 {
+        if self.all_outside_retention { 422 } else { 400 }
+    }
+
+    /// Which kind of refusal it is, for the log.
+    pub(super) fn class(&self) -> &'static str {
+        if self.all_outside_retention { "retention" } else { "rejected lines" }
+    }
+
+    /// The response in the shape that the route's clients read; `pretty` indents it.
+    pub(super) fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
+        let mut body = ErrorBody::begin(shape, self.status(), &self.message, pretty);
+        match shape {
+            ErrorShape::WriteV3 => self.list(body.keys()),
+            _ => body.error(),
+        }
+        if let Some(first) = self.lines.first() {
+            body.keys().key("line");
+            body.keys().out().extend_from_slice(first.line.to_string().as_bytes());
+        }
+        let response = body.end();
+        match &self.created {
+            Some(created) => response.with_header(CREATED, created),
+            None => response,
+        }
+    }
+
+    /// What InfluxDB 3 says of them: a list, or the first line when it rejects all.
+    fn list(&self, out: &mut Emitter) {
+        let alone = self.all_or_nothing;
+        out.key("error");
+        out.string(match alone {
+            true => "parsing failed for write_lp endpoint",
+            false => "partial write of line protocol occurred",
+        });
+        out.key("data");
+        if !alone {
+            out.open(b'[');
+        }
+        for line in self.lines.iter().take(if alone { 1 } else { self.lines.len() }) {
+            if !alone {
+                out.next();
+            }
+            out.open(b'{');
+            if let Some(excerpt) = &line.excerpt {
+                out.key("original_line");
+                out.string(excerpt);
+            }
+            out.key("line_number");
+            out.out().extend_from_slice(line.line.to_string().as_bytes());
+            out.key("error_message");
+            out.string(&line.cause);
+            out.close(b'}');
+        }
+        if !alone {
+            out.close(b']');
+        }
+    }
+}
+
+/// Why one line was rejected.
+struct Cause {
+    line: u32,
+    /// What was being done with it.
+    doing: &'static str,
+    text: String,
+}
+
+/// The causes of all lines that are named, in order of the lines.
+fn causes(unparsed: &Rejected, outcome: &WriteOutcome) -> Vec<Cause> {
+    let parsing = unparsed.named.iter().map(|error| Cause {
+        line: error.line,
+        doing: "parsing",
+        text: error.to_string(),
+    });
+    let writing = outcome.rejected.named.iter().map(|refused| Cause {
+        line: refused.line,
+        doing: "writing",
+        text: cause(&refused.cause),
+    });
+    let mut causes: Vec<Cause> = parsing.chain(writing).collect();
+    sorted::sort_by_key(&mut causes, |cause| cause.line);
+    causes
+}
+
+/// The value of the header `X-Tidemark-Created`: the database and its policy, percent-encoded, and
+/// how long that keeps points.
+pub(super) fn created_header(database: &str, created: &Created) -> String {
+    let encoded = |name: &str| -> String {
+        form_urlencoded::byte_serialize(name.as_bytes())
+            .map(|part| part.replace('+', "%20"))
+            .collect()
+    };
+    let Created { policy, duration_ns } = created;
+    format!("{}/{}; retention={}", encoded(database), encoded(policy), kept(*duration_ns))
+}
+
+/// How long points are kept, as statements spell it.
+fn kept(duration_ns: i64) -> String {
+    if duration_ns == 0 { "INF".to_owned() } else { duration::format(duration_ns) }
+}
+
+/// Why one line was not kept.
+fn cause(refusal: &LineRefusal) -> String {
+    match refusal {
+        LineRefusal::Columns(RegisterRefusal::TypeConflict { existing, requested, .. }) => {
+            format!("{refusal}: {}", requested.cure(*existing))
+        }
+        LineRefusal::Columns(_) => refusal.to_string(),
+        LineRefusal::Retention { oldest_kept_ns, time_ns, .. } => {
+            format!("{refusal}: {} is before {}", date(*time_ns), date(*oldest_kept_ns))
+        }
+    }
+}
+
+/// How many lines retention cost, which policy that was, and the statement that changes it.
+fn retention(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
+    let rejected = &outcome.rejected;
+    let retention = rejected.retention.as_ref().filter(|_| rejected.outside_retention > 0)?;
+    let older = match rejected.outside_retention {
+        1 => "1 line is".to_owned(),
+        lines => format!("{lines} lines are"),
+    };
+    let (since, kept) = (date(retention.oldest_kept_ns), kept(retention.duration_ns));
+    let (database, policy) = (quote::ident(to.database), quote::ident(&retention.policy));
+    Some(if retention.absent {
+        let with = if policy == "autogen" { String::new() } else { format!(" WITH NAME {policy}") };
+        format!(
+            "{older} older than {since}: database \"{}\" does not exist yet, and one that a write \
+             creates keeps points for {kept} (AUTO_CREATE_RETENTION); create it first, to keep \
+             points for ever: CREATE DATABASE {database}{with}, or set AUTO_CREATE_RETENTION to \
+             as long as you need (INF is for ever)",
+            to.database
+        )
+    } else {
+        format!(
+            "{older} older than {since}: retention policy \"{}\" of database \"{}\" keeps points for \
+             {kept}; to keep them: ALTER RETENTION POLICY {policy} ON {database} DURATION INF",
+            retention.policy, to.database
+        )
+    })
+}
+
+/// Which unit the times have most likely, if those outside retention are too small for theirs.
+fn other_unit(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
+    let WritePrecision::Fixed(said) = to.precision else { return None };
+    let meant = outcome.rejected.named.iter().find_map(|line| {
+        let LineRefusal::Retention { time_ns, .. } = line.cause else { return None };
+        let unit = Precision::of_magnitude(time_ns / said.unit_ns())?;
+        (unit.unit_ns() > said.unit_ns()).then_some(unit)
+    })?;
+    Some(format!("these look like {}: `precision={}`", meant.plural(), meant.parameter()))
+}
+
+/// RFC 3339.
+fn date(time_ns: i64) -> String {
+    let mut text = Vec::new();
+    rfc3339(time_ns, 0, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Beginnings of a body's lines, asked for in ascending order.
+struct Excerpts<'a> {
+    rest: &'a [u8],
+    line: u32,
+}
+
+impl Excerpts<'_> {
+    /// The first [`EXCERPT_BYTES_MAX`] bytes of a physical line; none when the body is gone.
+    fn next(&mut self, line: u32) -> Option<String> {
+        while self.line < line {
+            let end = memchr::memchr(b'\n', self.rest)?;
+            self.rest = self.rest.get(end + 1..)?;
+            self.line += 1;
+        }
+        let found =
+            self.rest.split(|&byte| byte == b'\n').next().filter(|line| !line.is_empty())?;
+        let beginning = found.get(..EXCERPT_BYTES_MAX).unwrap_or(found);
+        Some(String::from_utf8_lossy(beginning).trim_end_matches(['\r', '\u{fffd}']).to_owned())
+    }
+}
