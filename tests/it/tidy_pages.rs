@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 /// Folders whose pages and comments are looked at.
-const FOLDERS: &[&str] = &["src", "docs", "tests", "benches", "examples", "fuzz", "scripts", "www"];
+const FOLDERS: &[&str] =
+    &["src", "docs", "tests", "benches", "examples", "fuzz", "scripts", "www", "packages"];
 /// Folders that are made.
 const MADE: &[&str] = &[
     "node_modules",
