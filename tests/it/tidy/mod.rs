@@ -122,6 +122,23 @@ fn a_module_with_files_of_its_own_is_a_folder() {
     }
 }
 
+/// A limit that a second file defined again would hold there with a value of its own.
+#[test]
+fn a_limit_of_the_service_is_defined_once() {
+    let home = |path: &Path| path.ends_with("src/model/limits.rs");
+    let sources = sources();
+    let (_, limits) = sources.iter().find(|(path, _)| home(path)).unwrap();
+    let names = limits.lines().filter_map(|line| line.strip_prefix("pub const "));
+    let names: Vec<&str> = names.filter_map(|rest| rest.split(':').next()).collect();
+    assert!(names.len() > 80, "only {} limits were found", names.len());
+    let mut faults = Vec::new();
+    for (path, text) in sources.iter().filter(|(path, _)| !home(path)) {
+        let defines = |name: &&&str| text.contains(&format!("const {name}:"));
+        faults.extend(names.iter().filter(defines).map(|name| (path, name)));
+    }
+    assert!(faults.is_empty(), "{faults:?}");
+}
+
 #[test]
 fn only_the_edge_waits_or_reads_the_world() {
     let banned = ["async fn", "async move", ".await", "SystemTime", "Instant::now", "worker::"];
