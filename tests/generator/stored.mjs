@@ -114,9 +114,11 @@ export async function boundsOf(terms, databases, { real, parsed }) {
     }
   }
   const [lower, upper] = [lowest(terms), highest(terms)];
-  const first = times.reduce((one, other) => (one < other ? one : other), lower);
+  const first = lower === 0n ? lower : times.reduce((one, other) => (one < other ? one : other), lower);
   const last = times.reduce((one, other) => (one > other ? one : other), upper);
-  return first < lower || last > upper ? `time >= ${first} AND time <= ${last}` : undefined;
+  if (first === lower && last === upper) return undefined;
+  // Without a bound windows begin, and end, with the first and the last row.
+  return and(lower > 0n && `time >= ${first}`, upper < NS_MAX && `time <= ${last}`);
 }
 
 const NS_MAX = 2n ** 63n - 1n;
@@ -160,19 +162,30 @@ async function store(text, context, how) {
     return keep(whole, dimensionsOf(clauses(text)).filter((one) => !isWindow(one)), how);
   }
   let own = clauses(text);
-  if (how.nested && own.FROM.startsWith('(SELECT')) own = await around(own, context, how);
-  if (!own) return undefined;
+  if (how.nested && own.FROM.startsWith('(SELECT')) {
+    own = await around(own, context, how);
+    if (!own) return undefined;
+    own = await widened(own, context, how);
+  }
   const tags = dimensionsOf(own).filter((one) => !isWindow(one));
   // Rows without a call stay apart by their series, as two of one time would be one point.
   const all = tags.includes('*') || !/\w\(/.test(own.SELECT) ? ['*'] : union(tags, context.tags);
   const window = windowOf(own) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
   const write = {
     ...own,
-    WHERE: and(...union(termsOf(own), context.times)),
+    WHERE: own.isWide ? own.WHERE : and(...union(termsOf(own), context.times)),
     'GROUP BY': [...all, ...(window ? [window] : [])].join(', '),
     'ORDER BY': context.order,
   };
   return keep(write, tags, how);
+}
+
+/** A statement in windows over stored rows, with bounds wide enough for all of them. */
+async function widened(own, context, { env }) {
+  const terms = union(termsOf(own), context.times);
+  const databases = split(own.FROM, ', ').map((source) => source.split('.')[0]);
+  const wider = windowOf(own) && (await boundsOf(terms.filter(isTime), databases, env));
+  return wider ? { ...own, isWide: true, WHERE: and(wider, ...terms.filter((term) => !isTime(term))) } : own;
 }
 
 async function keep(parts, tags, { keep: write, made }) {
