@@ -3,6 +3,7 @@
 // Arguments: parts of step names; none means all of them. The last line counts every test.
 // TIDEMARK_REQUIRE_PROGRAMS=1 makes skipped tests a failure: one that lacks its program, and any other.
 
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -150,6 +151,23 @@ async function licences() {
   return faults.length === 0 ? { passed: 1 } : { failed: 1 };
 }
 
+/** The rules by which random queries are excused, over answers that were kept. */
+const excuses = () => succeeds(process.execPath, ['--test', at('tests', 'generator', 'rules.test.mjs')]);
+
+/** Seeds of the random queries, always the same ones; others are asked each night. */
+const seeds = [7, 4141];
+const queriesMax = 2_000;
+
+/** Random queries beside a real InfluxDB 1.x, where that is installed. */
+async function randomQueries() {
+  if (spawnSync('influxd', ['version']).error) {
+    return { skipped: ['random queries: no influxd (Debian package influxdb)'] };
+  }
+  const chosen = seeds.flatMap((seed) => ['--seed', String(seed)]);
+  const args = [...chosen, '--queries', String(queriesMax), '--mutants', '1'];
+  return succeeds(process.execPath, [at('tests', 'generator', 'run.mjs'), ...args]);
+}
+
 /** In this order. A step that others rest on comes before them. @type {[string, () => Promise<any>][]} */
 const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
@@ -162,6 +180,8 @@ const steps = [
   ['clippy, Worker', () => clippy([...wasm, '--lib'])],
   ['clippy, browser', () => clippy([...wasm, ...browser, '--lib'])],
   ['native tests', () => cargoTests(['--', '--show-output'])],
+  ['excuses of random queries', excuses],
+  ['random queries', randomQueries],
   ['documentation', documentation],
   ['browser build', browserImports],
   ['wasm tests', wasmTests],
