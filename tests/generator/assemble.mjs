@@ -103,6 +103,28 @@ export function joined(answers, columns, parts, names, time) {
   });
 }
 
+/**
+ * The series of an answer, those of one name and tags as one: a cell has the value that one of them has there.
+ * Nothing where two of them have one, or no series is there twice.
+ */
+export function together(series, parts) {
+  const sign = /DESC/.test(parts['ORDER BY'] ?? '') ? -1 : 1;
+  const heads = [...groupBy(series, head)].sort(([a], [b]) => (a < b ? -sign : sign));
+  if (heads.length === series.length) return undefined;
+  const whole = [];
+  for (const [, pieces] of heads) {
+    const rows = new Map();
+    for (const [time, ...cells] of pieces.flatMap((piece) => piece.get('values'))) {
+      const known = rows.get(time.text)?.slice(1) ?? cells.map(() => null);
+      if (cells.some((cell, at) => cell !== null && known[at] !== null)) return undefined;
+      rows.set(time.text, [time, ...cells.map((cell, at) => cell ?? known[at])]);
+    }
+    const sorted = [...rows.values()].sort(([a], [b]) => (BigInt(a.text) < BigInt(b.text) ? -sign : sign));
+    whole.push(withValues(pieces[0], sorted));
+  }
+  return whole;
+}
+
 /** The cells of which a column has no row. */
 function fillMissing(values, fill) {
   const number = /^\((-?[\d.]+)\)$/.exec(fill ?? '')?.[1];

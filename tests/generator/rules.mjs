@@ -5,7 +5,7 @@
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, resultsOf, seriesOf } from './answers.mjs';
 import {
-  aloneOf, columnsOf, foundAlone, hasLimits, hasSeries, hasSeriesLimits, joined, limited, namesOf, unlimited,
+  aloneOf, columnsOf, foundAlone, hasLimits, hasSeries, hasSeriesLimits, joined, limited, namesOf, together, unlimited,
 } from './assemble.mjs';
 import { chosen } from './chance.mjs';
 import { and, clauses, callOf, calls, fieldsOf, isTime, split, statement, termsOf, windowOf } from './statement.mjs';
@@ -193,6 +193,14 @@ export const RULES = [
       const moved = [];
       for (const by of MOVES) moved.push(env.parsed(await env.real(text.replace(ROUNDING, `$1${by}`))));
       return moved.every(Boolean) && among(resultsOf(ours.document), moved.map(resultsOf));
+    },
+  },
+  {
+    name: 'a series that 1.x gives several times, as it mixes the rows of several subqueries: together they are ours',
+    holds: (query) => isNested(query) && !hasLimits(query.parts),
+    proof({ parts, theirs, isSeries }) {
+      const whole = together(seriesOf(theirs.document), parts);
+      return whole !== undefined && isSeries(whole);
     },
   },
   {
