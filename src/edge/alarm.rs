@@ -11,6 +11,10 @@ use crate::model::time::MS_NS;
 /// An alarm that is later than this has been given up by the platform.
 const LATE_MS_MAX: i64 = 5 * 60_000;
 
+/// What is due at once is due so much later: one that a handler sets for the current time, or for
+/// one before it, may never go off (workerd issue 6866).
+const AHEAD_MS: i64 = 2;
+
 /// What is known of the stored alarm.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
@@ -46,10 +50,9 @@ impl Alarm {
             let stored = self.storage.get_alarm().await?;
             self.known.set(stored.map_or(Known::Unset, Known::At));
         }
-        // Rounded up: what is due must be due when the alarm comes. What was due for long is due
-        // now: the platform takes no time before 1970, which "at once" may be.
+        // Rounded up: what is due must be due when the alarm comes.
         let due_ms = due_ns.div_euclid(MS_NS) + i64::from(due_ns.rem_euclid(MS_NS) != 0);
-        let due_ms = due_ms.max(now_ns / MS_NS);
+        let due_ms = due_ms.max(now_ns / MS_NS + AHEAD_MS);
         let lost_before_ms = now_ns / MS_NS - LATE_MS_MAX;
         let is_set = match self.known.get() {
             Known::At(set_ms) => lost_before_ms <= set_ms && set_ms <= due_ms,

@@ -24,9 +24,14 @@ const plan = {
   failingAlarms: 0,
   /** Added to the clock, milliseconds. */
   shiftMs: 0,
+  /** Added to it from the next alarm on, if not null. */
+  alarmShiftMs: null,
 };
-/** Since the last call: storage steps that change something, failed ones, alarms set and come. */
-const seen = { steps: 0, failed: 0, alarmsSet: 0, alarms: 0 };
+/**
+ * Since the last call: storage steps that change something, failed ones, alarms set, those of them
+ * that were not set for later than now, and alarms that came.
+ */
+const seen = { steps: 0, failed: 0, alarmsSet: 0, alarmsBehind: 0, alarms: 0 };
 /** Ids of the objects that were loaded, by kind. */
 const loaded = { Catalog: new Set(), Database: new Set(), Shard: new Set() };
 
@@ -73,6 +78,7 @@ function withFaults(kind, ctx) {
     deleteAll: (...options) => step(kind, true, () => storage.deleteAll(...options)),
     setAlarm: (...alarm) => {
       if (kind === plan.kind) seen.alarmsSet += 1;
+      if (kind === plan.kind && alarm[0] <= Date.now()) seen.alarmsBehind += 1;
       return storage.setAlarm(...alarm);
     },
   };
@@ -104,6 +110,7 @@ function wrapped(kind) {
     async alarm() {
       if (plan.kind === kind) {
         seen.alarms += 1;
+        plan.shiftMs = plan.alarmShiftMs ?? plan.shiftMs;
         if (plan.failingAlarms > 0) {
           plan.failingAlarms -= 1;
           throw new Error('test fault: the alarm fails');
@@ -143,7 +150,7 @@ async function hook(request, env) {
   const { alarm, abort, armed, panic, ...changes } = await request.json();
   const before = { ...seen };
   Object.assign(plan, changes);
-  Object.assign(seen, { steps: 0, failed: 0, alarmsSet: 0, alarms: 0 });
+  Object.assign(seen, { steps: 0, failed: 0, alarmsSet: 0, alarmsBehind: 0, alarms: 0 });
   if (abort) await callAll(env, abort, '/test_abort');
   // The platform's alarm would come by itself, some day.
   const alarmsFailed = alarm ? await callAll(env, alarm, '/test_alarm') : 0;
