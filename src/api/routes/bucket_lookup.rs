@@ -16,26 +16,43 @@ pub(super) struct BucketLookup {
     survey: Option<Survey>,
 }
 
-/// Names of a database and of one of its policies.
-pub(super) type PolicyNames = (String, String);
-
 impl BucketLookup {
     /// The lookup of the bucket that `name` is the id of; `None` where it can be no id.
     pub(super) fn of(name: &str) -> Option<Self> {
         Some(Self { id: policy_id(name)?, survey: None })
     }
 
-    /// Goes on. `Done(None)`: no bucket that the caller may know of has the id, which is then taken
-    /// for a name.
+    /// Puts the names of the bucket, once it is found, in the place of those that a request has.
+    /// They stay where nothing is looked up, and where no bucket that the caller may know of has
+    /// the id, which is then taken for a name.
     ///
     /// # Errors
     /// [`ApiError`] when the owners cannot be asked.
-    pub(super) fn step(
+    pub(super) fn locate(
+        lookup: &mut Option<Self>,
+        (database, policy): (&mut String, &mut Option<String>),
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Step<()>, ApiError> {
+        let Some(lookup) = lookup else { return Ok(Step::Done(())) };
+        let found = match lookup.step(request, isolate, reply)? {
+            Step::Calls(calls) => return Ok(Step::Calls(calls)),
+            Step::Done(found) => found,
+        };
+        if let Some((found_database, found_policy)) = found {
+            (*database, *policy) = (found_database, Some(found_policy));
+        }
+        Ok(Step::Done(()))
+    }
+
+    /// Goes on: the names of the database and of the policy, if there is such a bucket.
+    fn step(
         &mut self,
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
-    ) -> Result<Step<Option<PolicyNames>>, ApiError> {
+    ) -> Result<Step<Option<(String, String)>>, ApiError> {
         if self.survey.is_none()
             && let Some(known) = isolate.service.cache.policy(self.id)
         {

@@ -8,6 +8,8 @@
 //! begin → locate → (may they?) → (the body) → start → (may they, statement by statement?) → step …
 //! ```
 
+use serde::de::DeserializeOwned;
+
 use crate::api::action::Action;
 use crate::api::admission::Permit;
 use crate::api::auth::AuthError;
@@ -59,6 +61,15 @@ impl Received {
             Self::Nothing | Self::Lines(_) => &[],
         }
     }
+
+    /// What the bytes say as JSON.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] naming what is not as expected, and where.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        serde_json::from_slice(self.bytes())
+            .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))
+    }
 }
 
 /// What the log says of a request beside its answer's status.
@@ -104,16 +115,18 @@ pub trait Handler: std::fmt::Debug {
         Err(ApiError::Internal("this route reads no lines".to_owned()))
     }
 
-    /// Takes the body and prepares what `step` does.
+    /// Takes the body and prepares what `step` does; does nothing where `begin` has done so.
     ///
     /// # Errors
     /// [`ApiError`] naming what cannot be read or done.
     fn start(
         &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> Result<(), ApiError>;
+        _request: &Incoming<'_>,
+        _isolate: &mut Isolate<'_>,
+        _body: Received,
+    ) -> Result<(), ApiError> {
+        Ok(())
+    }
 
     /// Lets `caller` run every statement, or refuses the first one that it may not run.
     ///
@@ -157,15 +170,6 @@ impl AnsweredAtOnce {
 }
 
 impl Handler for AnsweredAtOnce {
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        _isolate: &mut Isolate<'_>,
-        _body: Received,
-    ) -> Result<(), ApiError> {
-        Ok(())
-    }
-
     fn step(
         &mut self,
         _isolate: &mut Isolate<'_>,

@@ -8,7 +8,7 @@ use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
 use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::handler::{Handler, Incoming};
 use crate::api::service::Isolate;
 use crate::protocol::call::{Address, Call, Reply};
 use crate::protocol::round::Request;
@@ -36,15 +36,6 @@ pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 }
 
 impl Handler for HealthCheck {
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        _isolate: &mut Isolate<'_>,
-        _body: Received,
-    ) -> Result<(), ApiError> {
-        Ok(())
-    }
-
     fn step(
         &mut self,
         isolate: &mut Isolate<'_>,

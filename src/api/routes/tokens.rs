@@ -91,7 +91,7 @@ impl Handler for TokensHandler {
         body: Received,
     ) -> Result<(), ApiError> {
         if self.job.is_none() {
-            self.job = Some(Job::create(body.bytes(), isolate.platform)?);
+            self.job = Some(Job::create(body.json()?, isolate.platform)?);
         }
         Ok(())
     }
@@ -118,9 +118,7 @@ impl Job {
     ///
     /// # Errors
     /// [`ApiError::Invalid`] naming what cannot be read.
-    fn create(body: &[u8], platform: &dyn Platform) -> Result<Self, ApiError> {
-        let body: Body = serde_json::from_slice(body)
-            .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))?;
+    fn create(body: Body, platform: &dyn Platform) -> Result<Self, ApiError> {
         let named = !body.token_name.is_empty() && body.token_name.len() <= NAME_BYTES_MAX;
         if !named || body.token_name.chars().any(char::is_control) {
             return invalid("token_name must be printable text of 1 to 256 bytes");

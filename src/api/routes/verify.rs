@@ -3,7 +3,7 @@
 use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
-use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::handler::{Handler, Incoming};
 use crate::api::service::Isolate;
 use crate::protocol::call::{Reply, Step};
 use crate::route::Machine;
@@ -25,15 +25,6 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 }
 
 impl Handler for VerifyHandler {
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        _isolate: &mut Isolate<'_>,
-        _body: Received,
-    ) -> Result<(), ApiError> {
-        Ok(())
-    }
-
     fn step(
         &mut self,
         isolate: &mut Isolate<'_>,

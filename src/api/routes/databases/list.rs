@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
-use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::handler::{Handler, Incoming};
 use crate::api::service::Isolate;
 use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
@@ -31,15 +31,6 @@ pub fn begin_list(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> 
 }
 
 impl Handler for ListHandler {
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        _isolate: &mut Isolate<'_>,
-        _body: Received,
-    ) -> Result<(), ApiError> {
-        Ok(())
-    }
-
     fn step(
         &mut self,
         isolate: &mut Isolate<'_>,

@@ -33,11 +33,6 @@ struct Body {
 }
 
 impl Body {
-    fn read(body: &[u8]) -> Result<Self, ApiError> {
-        serde_json::from_slice(body)
-            .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))
-    }
-
     fn duration_ns(&self) -> Result<Option<i64>, ApiError> {
         let Some(text) = &self.retention_period else { return Ok(None) };
         duration_ns(text).map(Some).ok_or_else(|| {
@@ -85,9 +80,9 @@ impl Handler for ChangeHandler {
         body: Received,
     ) -> Result<(), ApiError> {
         self.changing = Some(match request.head.method.as_str() {
-            "PUT" => Changing::configure(body.bytes())?,
+            "PUT" => Changing::configure(body.json()?)?,
             "DELETE" => Changing::drop(request.url)?,
-            _ => Changing::create(body.bytes(), isolate.settings()?)?,
+            _ => Changing::create(body.json()?, isolate.settings()?)?,
         });
         Ok(())
     }
@@ -120,8 +115,7 @@ impl Handler for ChangeHandler {
 }
 
 impl Changing {
-    fn create(body: &[u8], settings: &Settings) -> Result<Self, ApiError> {
-        let body = Body::read(body)?;
+    fn create(body: Body, settings: &Settings) -> Result<Self, ApiError> {
         let duration_ns = body.duration_ns()?;
         let create = CreateDatabase {
             name: body.db.clone(),
@@ -150,8 +144,7 @@ impl Changing {
         Ok(Self { name, kind: ChangeKind::Drop, machine })
     }
 
-    fn configure(body: &[u8]) -> Result<Self, ApiError> {
-        let body = Body::read(body)?;
+    fn configure(body: Body) -> Result<Self, ApiError> {
         let duration_ns = body.duration_ns()?;
         if body.location.is_some() || body.jurisdiction.is_some() {
             let why = "a database does not move: location and jurisdiction are given at creation";

@@ -67,15 +67,8 @@ impl Handler for DeleteHandler {
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
     ) -> Result<Step<()>, ApiError> {
-        let Some(lookup) = &mut self.lookup else { return Ok(Step::Done(())) };
-        match lookup.step(request, isolate, reply)? {
-            Step::Calls(calls) => return Ok(Step::Calls(calls)),
-            Step::Done(None) => {}
-            Step::Done(Some((database, policy))) => {
-                (self.database, self.policy) = (database, Some(policy));
-            }
-        }
-        Ok(Step::Done(()))
+        let names = (&mut self.database, &mut self.policy);
+        BucketLookup::locate(&mut self.lookup, names, request, isolate, reply)
     }
 
     fn start(
@@ -84,8 +77,7 @@ impl Handler for DeleteHandler {
         isolate: &mut Isolate<'_>,
         body: Received,
     ) -> Result<(), ApiError> {
-        let body: Body = serde_json::from_slice(body.bytes())
-            .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))?;
+        let body: Body = body.json()?;
         let (start_ns, stop_ns) = (time_ns("start", body.start)?, time_ns("stop", body.stop)?);
         let equalities = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
         let Some(text) = statement(&equalities, start_ns, stop_ns)? else { return Ok(()) };

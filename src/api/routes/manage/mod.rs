@@ -140,8 +140,7 @@ impl Handler for ManageHandler {
     ) -> Result<(), ApiError> {
         self.request.default_shards = isolate.settings()?.default_shards;
         if !body.bytes().is_empty() {
-            self.request.body = serde_json::from_slice(body.bytes())
-                .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))?;
+            self.request.body = body.json()?;
         }
         self.principal = request.caller.clone();
         self.stage = ManageStage::Survey(Survey::new(&self.principal, self.request.surveyed()));

@@ -116,15 +116,8 @@ impl Handler for WriteHandler {
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
     ) -> Result<Step<()>, ApiError> {
-        let Some(lookup) = &mut self.lookup else { return Ok(Step::Done(())) };
-        match lookup.step(request, isolate, reply)? {
-            Step::Calls(calls) => return Ok(Step::Calls(calls)),
-            Step::Done(None) => {}
-            Step::Done(Some((database, policy))) => {
-                (self.params.database, self.params.policy) = (database, Some(policy));
-            }
-        }
-        Ok(Step::Done(()))
+        let names = (&mut self.params.database, &mut self.params.policy);
+        BucketLookup::locate(&mut self.lookup, names, request, isolate, reply)
     }
 
     fn intake(&self, permit: Permit, reading: LineReading) -> Result<Intake, ApiError> {
