@@ -93,11 +93,8 @@ export function joined(answers, columns, parts, names, time) {
       }
     }
   }
-  const sign = /DESC/.test(parts['ORDER BY'] ?? '') ? -1 : 1;
-  const ordered = [...heads].sort(([a], [b]) => (a < b ? -sign : sign));
-  return ordered.map(([, { series, rows }]) => {
-    const sorted = [...rows].sort(([a], [b]) => (BigInt(a) < BigInt(b) ? -sign : sign));
-    const values = sorted.map(([own, cells]) => [new JsonNumber(own), ...cells]);
+  return inOrder(heads, parts).map(([, { series, rows }]) => {
+    const values = inOrder(rows, parts, BigInt).map(([own, cells]) => [new JsonNumber(own), ...cells]);
     fillMissing(values, parts.fill);
     return new Map([...series, ['columns', names], ['values', values.map((row) => calculated(row, columns))]]);
   });
@@ -108,21 +105,25 @@ export function joined(answers, columns, parts, names, time) {
  * Nothing where two of them have one, or no series is there twice.
  */
 export function together(series, parts) {
-  const sign = /DESC/.test(parts['ORDER BY'] ?? '') ? -1 : 1;
-  const heads = [...groupBy(series, head)].sort(([a], [b]) => (a < b ? -sign : sign));
-  if (heads.length === series.length) return undefined;
+  const heads = groupBy(series, head);
+  if (heads.size === series.length) return undefined;
   const whole = [];
-  for (const [, pieces] of heads) {
+  for (const [, pieces] of inOrder(heads, parts)) {
     const rows = new Map();
     for (const [time, ...cells] of pieces.flatMap((piece) => piece.get('values'))) {
       const known = rows.get(time.text)?.slice(1) ?? cells.map(() => null);
       if (cells.some((cell, at) => cell !== null && known[at] !== null)) return undefined;
       rows.set(time.text, [time, ...cells.map((cell, at) => cell ?? known[at])]);
     }
-    const sorted = [...rows.values()].sort(([a], [b]) => (BigInt(a.text) < BigInt(b.text) ? -sign : sign));
-    whole.push(withValues(pieces[0], sorted));
+    whole.push(withValues(pieces[0], inOrder(rows, parts, BigInt).map(([, row]) => row)));
   }
   return whole;
+}
+
+/** The entries of a map in the order that a statement asks for, by what `of` makes of their keys. */
+function inOrder(map, parts, of = (key) => key) {
+  const sign = /DESC/.test(parts['ORDER BY'] ?? '') ? -1 : 1;
+  return [...map].sort(([a], [b]) => (of(a) < of(b) ? -sign : sign));
 }
 
 /** The cells of which a column has no row. */
