@@ -1,25 +1,15 @@
 // The admin token of `npm start`: random, made at its first start and kept in `.dev.vars`.
 
-import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
-import { Sentence } from './project.mjs';
-
-/** With a shorter one the Worker serves nothing (ADMIN_TOKEN_CHARACTERS_MIN). */
-const charactersMin = 16;
+import * as adminToken from '../packages/tidemark/lib/admin_token.mjs';
 
 /** What earlier versions put into `.dev.vars`: any web page could send it. */
 const formerToken = 'dev-token';
 
 /** The secret as it is; throws a sentence when it can be guessed. */
-export function checked(name, secret) {
-  const { length } = [...secret.trim()];
-  if (length >= charactersMin) return secret;
-  throw new Sentence(
-    `${name} has ${length} characters, which can be guessed: it needs at least ${charactersMin}. ` +
-      'Without it (in the environment and in .dev.vars) npm start makes a random one.',
-  );
-}
+export const checked = (name, secret) =>
+  adminToken.checked(name, secret, ' Without it (in the environment and in .dev.vars) npm start makes a random one.');
 
 /** The token that `file` (of the form of `.dev.vars`) keeps, which is made when there is none. */
 export function keptToken(file) {
@@ -27,7 +17,7 @@ export function keptToken(file) {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : '# Secrets of `npm start`.\n';
   const known = text.match(line)?.[1] ?? '';
   if (known !== '' && known !== formerToken) return checked('ADMIN_TOKEN', known);
-  const made = randomBytes(16).toString('hex');
+  const made = adminToken.newToken();
   const rest = text.replace(line, '').trimEnd();
   writeFileSync(file, `${rest}\nADMIN_TOKEN=${made}\n`, { mode: 0o600 });
   console.log('- .dev.vars: keeps the admin token, which was just made');

@@ -1,8 +1,9 @@
 // npm run deploy: builds, then hands over to `wrangler deploy` with the arguments after `--`.
 
+import { refusesLimits } from '../packages/tidemark/lib/wrangler.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { finishWith, wrangler } from './project.mjs';
-import { freeConfiguration, refusesLimits } from './free-plan.mjs';
+import { freeConfiguration } from './free-plan.mjs';
 import { everything } from './setup.mjs';
 
 endAllOnSignals();

@@ -4,12 +4,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 import { at } from './project.mjs';
 
-/** The platform's number for a limit that the plan does not have. */
-const refusal = /code: 100328\b/;
-
-/** Whether `wrangler deploy` failed for the limits alone. */
-export const refusesLimits = (output) => refusal.test(output);
-
 /** wrangler.toml without its table of limits, beside it: paths in it are relative. */
 export async function freeConfiguration() {
   const { parse, stringify } = await import('smol-toml');

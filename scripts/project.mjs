@@ -4,17 +4,16 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { Sentence } from '../packages/tidemark/lib/command.mjs';
+import { isNewNode, nodeNeeded } from '../packages/tidemark/lib/wrangler.mjs';
+
 /** The repository's top folder. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** A path inside the repository. */
 export const at = (...parts) => join(root, ...parts);
 
-/** A failure that the user can do something about: printed as one sentence, without a stack. */
-export class Sentence extends Error {}
-
-/** Wrangler refuses an older Node. */
-const nodeNeeded = [22, 12];
+export { Sentence };
 
 /** npm packages that carry a Node binary, by platform. */
 const nodePackages = {
@@ -34,15 +33,12 @@ export function lockedCrate(name) {
 
 /** A Node that wrangler accepts: this one if it is new enough, else the one among the packages. */
 export function newNode() {
-  const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major > nodeNeeded[0] || (major === nodeNeeded[0] && minor >= nodeNeeded[1])) {
-    return process.execPath;
-  }
+  if (isNewNode()) return process.execPath;
   const name = nodePackages[`${process.platform}-${process.arch}`];
   const path = name && at('node_modules', name, 'bin', 'node');
   if (path && existsSync(path)) return path;
   throw new Sentence(
-    `Node ${process.versions.node} is too old for wrangler: install Node ${nodeNeeded.join('.')} or newer.`,
+    `Node ${process.versions.node} is too old for wrangler: install Node ${nodeNeeded} or newer.`,
   );
 }
 

@@ -10,12 +10,13 @@ import { test } from 'node:test';
 
 import { parse } from 'smol-toml';
 
-import { freeConfiguration, refusesLimits } from '../../scripts/free-plan.mjs';
+import { refusesLimits } from '../../packages/tidemark/lib/wrangler.mjs';
+import { freeConfiguration } from '../../scripts/free-plan.mjs';
 import { pack } from '../../scripts/prebuilt.mjs';
 import { at, wrangler } from '../../scripts/project.mjs';
 
 const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
-const sources = ['scripts', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
+const sources = ['packages', 'scripts', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
 
 /** A folder that is gone after the test. */
 function folder(t, name) {

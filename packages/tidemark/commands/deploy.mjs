@@ -7,17 +7,11 @@ import { join } from 'node:path';
 
 import { aboutBuilt, built } from '../lib/built.mjs';
 import { Sentence } from '../lib/command.mjs';
-
-/** Wrangler refuses an older Node. */
-const nodeNeeded = [22, 12];
-
-/** The platform's number for a limit that an account's plan does not have. */
-const refusesLimits = /code: 100328\b/;
+import { isNewNode, nodeNeeded, refusesLimits } from '../lib/wrangler.mjs';
 
 function mustBeNewNode() {
-  const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major > nodeNeeded[0] || (major === nodeNeeded[0] && minor >= nodeNeeded[1])) return;
-  throw new Sentence(`deploy needs Node ${nodeNeeded.join('.')} or newer, for wrangler: this is ${process.versions.node}.`);
+  if (isNewNode()) return;
+  throw new Sentence(`deploy needs Node ${nodeNeeded} or newer, for wrangler: this is ${process.versions.node}.`);
 }
 
 /** Runs wrangler in its locked version; shows what it says, and resolves to that and its exit code. */
@@ -51,7 +45,7 @@ async function run({ name, 'dry-run': isDry }, words) {
       return wrangler(version, asked);
     };
     let { code, output } = await attempt({ ...rest, limits });
-    if (code !== 0 && refusesLimits.test(output)) {
+    if (code !== 0 && refusesLimits(output)) {
       console.log('This account has the free plan: once more without the limit of CPU time.');
       ({ code, output } = await attempt(rest));
     }

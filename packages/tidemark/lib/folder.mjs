@@ -1,14 +1,11 @@
 // The folder of a server: its data, its token, and the mark that it is in use.
 
-import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 
+import { checked, newToken } from './admin_token.mjs';
 import { Sentence } from './command.mjs';
 import { tokenFile } from './connection.mjs';
-
-/** With a shorter one the Worker serves nothing (ADMIN_TOKEN_CHARACTERS_MIN). */
-const charactersMin = 16;
 
 /** Makes `path`, which only its owner may look into. */
 export function makeFolder(path) {
@@ -22,13 +19,10 @@ export function makeFolder(path) {
 /** The admin token: that of the environment, or the folder's, which is made when there is none. */
 export function adminToken(folder) {
   const given = process.env.ADMIN_TOKEN;
-  if (given) {
-    if ([...given.trim()].length >= charactersMin) return given;
-    throw new Sentence(`ADMIN_TOKEN can be guessed: it needs at least ${charactersMin} characters.`);
-  }
+  if (given) return checked('ADMIN_TOKEN', given);
   const file = tokenFile(folder);
   if (existsSync(file)) return readFileSync(file, 'utf8').trim();
-  const made = randomBytes(16).toString('hex');
+  const made = newToken();
   writeFileSync(file, `${made}\n`, { mode: 0o600 });
   return made;
 }
