@@ -1,33 +1,24 @@
 // A worker on plain `workerd serve`: what `wrangler dev` adds is the difference.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 
 import { parse } from 'smol-toml';
 import workerd from 'workerd';
 
+import { moduleOf, objectsOf, quoted } from '../packages/tidemark/lib/configuration.mjs';
 import { freePort } from '../scripts/dev-server.mjs';
 import { endGroup, startGroup } from '../scripts/processes.mjs';
 import { at } from '../scripts/project.mjs';
 
 const startMs = 20_000;
 
-/** A text as the configuration's language writes it. */
-const quoted = (text) => JSON.stringify(text);
-
 function config({ folder, port, stateDir, modules, objects, vars, v8Flags }) {
   const { compatibility_date: day } = parse(readFileSync(at('wrangler.toml'), 'utf8'));
-  const embedded = modules.map((path) => {
-    const name = path.split('/').at(-1);
-    const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
-    // An absolute path would be looked for among the schemas.
-    return `(name = ${quoted(name)}, ${kind} = embed ${quoted(relative(folder, path))})`;
-  });
-  const namespaces = objects.map(
-    (name) => `(className = "${name}", uniqueKey = "bench-${name}", enableSql = true)`,
-  );
+  const embedded = modules.map((path) => moduleOf(folder, path));
+  const { namespaces, bound } = objectsOf(objects, 'bench');
   const bindings = [
-    ...objects.map((name) => `(name = "${name.toUpperCase()}", durableObjectNamespace = "${name}")`),
+    ...bound,
     ...Object.entries(vars).map(([name, value]) => `(name = "${name}", text = ${quoted(value)})`),
   ];
   return `using Workerd = import "/workerd/workerd.capnp";

@@ -6,13 +6,24 @@ import { relative } from 'node:path';
 const objects = ['Catalog', 'Database', 'Shard'];
 
 /** A text as the language writes it. */
-const quoted = (text) => JSON.stringify(text);
+export const quoted = (text) => JSON.stringify(text);
 
-function moduleOf(folder, path) {
+/** The file `path` as a module of a Worker whose configuration is in `folder`. */
+export function moduleOf(folder, path) {
   const name = path.split('/').at(-1);
   const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
   // By the way from the configuration: an absolute path would be looked for among the schemas.
   return `(name = ${quoted(name)}, ${kind} = embed ${quoted(relative(folder, path))})`;
+}
+
+/**
+ * What a Worker's configuration says of its classes of objects: `{ namespaces, bound }`. `prefix` begins the key
+ * that their files are found by.
+ */
+export function objectsOf(classes, prefix) {
+  const namespaces = classes.map((name) => `(className = "${name}", uniqueKey = "${prefix}-${name}", enableSql = true)`);
+  const bound = classes.map((name) => `(name = "${name.toUpperCase()}", durableObjectNamespace = "${name}")`);
+  return { namespaces, bound };
 }
 
 /** @param {Record<string, any>} options of [configuration] */
@@ -38,10 +49,9 @@ function socketOf({ host, port, tls, folder }) {
  */
 export function configuration({ folder, built, site, front, stored, variables, paths, day, ...socket }) {
   const modules = ['index.js', 'index_bg.wasm'].map((name) => moduleOf(folder, `${built}/${name}`));
-  const namespaces = objects.map((name) =>
-    `(className = "${name}", uniqueKey = "tidemark-${name}", enableSql = true)`);
+  const { namespaces, bound } = objectsOf(objects, 'tidemark');
   const bindings = [
-    ...objects.map((name) => `(name = "${name.toUpperCase()}", durableObjectNamespace = "${name}")`),
+    ...bound,
     ...variables.map((name) => `(name = ${quoted(name)}, fromEnvironment = ${quoted(name)})`),
   ];
   return `# Written by \`tidemark serve\` at each start.
