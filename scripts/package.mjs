@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 import { settings } from './dev-server.mjs';
 import { endAllOnSignals, must } from './processes.mjs';
-import { at, finishWith, npm } from './project.mjs';
+import { at, finishWith, newNode, npm } from './project.mjs';
 import { everything } from './setup.mjs';
 
 const staging = at('.cache', 'package');
@@ -23,8 +23,15 @@ async function about() {
   return { day, paths: assets.run_worker_first, settings, wrangler: devDependencies.wrangler, deployment };
 }
 
-/** Makes the tarball in `folder`, of what is built, and resolves to its path. */
-export async function packPackage(folder) {
+/** Writes the types that the client's comments say, for programs in TypeScript. */
+async function clientTypes(folder) {
+  const program = at('node_modules', 'typescript', 'bin', 'tsc');
+  const flags = ['--ignoreConfig', '--allowJs', '--declaration', '--emitDeclarationOnly', '--target', 'es2024'];
+  await must('Writing the types', newNode(), [program, ...flags, '--outDir', folder, join(folder, 'client.js')]);
+}
+
+/** Puts together what the package has, of what is built: resolves to its folder. */
+export async function stagedPackage() {
   rmSync(staging, { recursive: true, force: true });
   cpSync(at('packages', 'tidemark'), staging, { recursive: true });
   const built = join(staging, 'built');
@@ -33,6 +40,13 @@ export async function packPackage(folder) {
   cpSync(at('dist'), join(built, 'site'), { recursive: true });
   writeFileSync(join(built, 'about.json'), `${JSON.stringify(await about(), null, 1)}\n`);
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(at(name), join(staging, name));
+  await clientTypes(join(staging, 'client'));
+  return staging;
+}
+
+/** Makes the tarball in `folder`, and resolves to its path. */
+export async function packPackage(folder) {
+  await stagedPackage();
   const [command, first] = npm();
   const asked = [...first, 'pack', staging, '--pack-destination', folder, '--json', '--loglevel=error'];
   const [{ filename }] = JSON.parse(await must('Packing', command, asked, { quiet: true }));

@@ -2,7 +2,7 @@
 // started again.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
@@ -51,6 +51,7 @@ test('tidemark', async (t) => {
     for (const name of ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'built']) assert.ok(files.includes(name), name);
   });
 
+  await t.test('programs import its client, and know its types', () => imported(install));
   await t.test('data goes in and out, and is there after a stop and a start', () => inAndOut(t, install));
   await t.test('the shell completes, remembers, and goes on after an error', (sub) => typed(sub, install));
   await t.test('the console is beside the API, and nothing else is', () => beside(t, install));
@@ -59,6 +60,27 @@ test('tidemark', async (t) => {
   await t.test('a crash is mended, and two servers never share a folder', () => crashed(t, install));
   await t.test('it serves TLS, on any address', (sub) => secured(sub, install));
 });
+
+/** A program in TypeScript of another package: the client is found by its name, right and wrong uses by its types. */
+async function imported(install) {
+  const program = (field) => `import { Tidemark, TidemarkError, type Point } from 'tidemark/client';
+const database = new Tidemark({ url: 'http://127.0.0.1:1', token: 't', database: 'd' });
+const point: Point = { measurement: 'm', tags: { a: 'b' }, fields: { v: ${field} }, time: new Date() };
+database.write([point], { waitUntil: (promise: Promise<unknown>) => { void promise; } });
+const told: (error: TidemarkError) => number | undefined = (error) => error.status;
+void told;
+`;
+  const flags = ['--noEmit', '--strict', '--ignoreConfig', '--module', 'nodenext', '--target', 'es2024', '--lib', 'es2024,dom', '--types', ''];
+  const checked = (name, text) => {
+    writeFileSync(join(install, name), text);
+    return spawnSync(process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), ...flags, name], { cwd: install, encoding: 'utf8' });
+  };
+  const right = checked('right.mts', program('1n'));
+  assert.equal(right.status, 0, right.stdout);
+  assert.match(checked('wrong.mts', program('new Date()')).stdout, /wrong\.mts.*error TS2322/);
+  const run = "const { Tidemark } = await import('tidemark/client'); console.log(typeof Tidemark.prototype.write)";
+  assert.equal(execFileSync(process.execPath, ['--input-type=module', '-e', run], { cwd: install, encoding: 'utf8' }), 'function\n');
+}
 
 async function inAndOut(t, install) {
   const server = await served(t, { install });
