@@ -12,6 +12,7 @@ const commands = {
   export: () => import('../commands/export.mjs'),
   token: () => import('../commands/token.mjs'),
   deploy: () => import('../commands/deploy.mjs'),
+  probe: () => import('../commands/probe.mjs'),
 };
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));

@@ -1,0 +1,71 @@
+// tidemark probe: measures what nothing local shows, in an account of Cloudflare.
+
+import { readFileSync } from 'node:fs';
+
+import { Account } from '../lib/cloudflare.mjs';
+import { aboutBuilt } from '../lib/built.mjs';
+import { Sentence } from '../lib/command.mjs';
+import { prefix, probe, removeAll } from '../lib/probe.mjs';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+
+/** Progress goes beside what is printed, so that the table can go into a file. */
+const say = (line) => console.error(line);
+
+/** A table of Markdown, for an issue. */
+function report(rows) {
+  const cell = (text) => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ');
+  const lines = rows.map((row) => `| ${row.map(cell).join(' | ')} |`);
+  const day = new Date().toISOString().slice(0, 10);
+  return [`tidemark probe ${version}, ${day}`, '', '| what | measured |', '|---|---|', ...lines].join('\n');
+}
+
+async function removeLeft(account, signal) {
+  await account.open(signal);
+  const names = await account.named(prefix, signal);
+  if (names.length === 0) say('Nothing of an earlier probe is there.');
+  await removeAll(account, names, say);
+}
+
+async function run({ remove: isRemoving }, words) {
+  if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark probe --help.`);
+  const token = process.env.CLOUDFLARE_API_TOKEN;
+  if (!token) throw new Sentence('CLOUDFLARE_API_TOKEN is not set: make a token that may edit Workers, see tidemark probe --help.');
+  const account = new Account({ token, id: process.env.CLOUDFLARE_ACCOUNT_ID });
+  const ending = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => ending.abort());
+  const { signal } = ending;
+  try {
+    if (isRemoving) return await removeLeft(account, signal);
+    const rows = await probe({ account, day: aboutBuilt().day, say, signal });
+    console.log(report(rows));
+    say('\nThis table has no name and no secret of yours: please put it into an issue.');
+  } catch (error) {
+    if (signal.aborted && !(error instanceof Sentence)) throw new Sentence('Interrupted: what was deployed is removed.');
+    if (error instanceof TypeError) throw new Sentence(`Cloudflare does not answer (${/** @type {any} */ (error.cause)?.code ?? error.message}).`);
+    throw error;
+  }
+}
+
+/** @type {import('../lib/command.mjs').Command} */
+export default {
+  summary: 'measures what nothing local shows, in your account of Cloudflare',
+  usage: '[--remove]',
+  about: `
+It deploys three scratch Workers (${prefix}…) that only this program can use, asks them for some minutes, removes them
+also when it is interrupted or fails, and prints a table of what nobody can know without an account: the largest
+value that SQLite takes, how long parts of a blob are read and a commit takes in each region, where memory is cut
+off, how many calls a request may make, how long modules of 3 and 28 MB start, and what becomes of gRPC. Some 11,000
+requests are counted by the platform: within the free plan's 100,000 of a day.
+
+CLOUDFLARE_API_TOKEN has to hold a token that may edit Workers (My Profile, API Tokens, "Edit Cloudflare Workers");
+CLOUDFLARE_ACCOUNT_ID says which account if it may use several.`,
+  options: {
+    remove: { help: 'only removes what an earlier probe left behind, because its machine went down' },
+  },
+  examples: [
+    ['tidemark probe > table.md', 'for an issue'],
+    ['tidemark probe --remove', 'after a power cut'],
+  ],
+  run,
+};

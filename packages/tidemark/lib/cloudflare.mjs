@@ -1,0 +1,100 @@
+// What is used of Cloudflare's API: scripts are put into an account and taken away.
+
+import { Sentence } from './command.mjs';
+
+/** An upload of some 30 MB over a slow line. */
+const callMs = 300_000;
+
+/** How often a script is tried to be removed: what stays behind costs its owner. */
+const removalsMax = 4;
+const removalPauseMs = 1_000;
+
+const mimes = { js: 'application/javascript+module', wasm: 'application/wasm' };
+
+/** The base is wrangler's variable too. */
+const base = () => (process.env.CLOUDFLARE_API_BASE_URL || 'https://api.cloudflare.com/client/v4').replace(/\/+$/, '');
+
+/** One account, by a token that may edit Workers. */
+export class Account {
+  /** @param {{ token: string, id?: string }} given */
+  constructor({ token, id }) {
+    this.token = token;
+    this.id = id;
+  }
+
+  /** The `result` of a call; throws what the API said. */
+  async call(method, path, { body = undefined, signal = undefined } = {}) {
+    const isForm = body instanceof FormData;
+    const headers = { Authorization: `Bearer ${this.token}`, ...(body && !isForm && { 'Content-Type': 'application/json' }) };
+    const limit = AbortSignal.timeout(callMs);
+    const response = await fetch(`${base()}${path}`, {
+      method,
+      headers,
+      body: isForm || !body ? body : JSON.stringify(body),
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+    });
+    const text = await response.text();
+    let said;
+    try {
+      said = JSON.parse(text);
+    } catch {
+      throw new Sentence(`Cloudflare answered ${response.status}, and no JSON.`);
+    }
+    if (response.ok && said.success) return said.result;
+    const [{ message = response.statusText, code = response.status } = {}] = said.errors ?? [];
+    throw Object.assign(new Sentence(`Cloudflare refused ${method} ${path}: ${message} [code: ${code}]`), { status: response.status });
+  }
+
+  /** Which account it is: the given one, or the only one that the token may use. */
+  async open(signal) {
+    if (!this.id) {
+      const accounts = await this.call('GET', '/accounts', { signal });
+      if (accounts.length !== 1) {
+        const names = accounts.map(({ id, name }) => `${id} (${name})`).join(', ');
+        throw new Sentence(`CLOUDFLARE_ACCOUNT_ID has to say which account: the token may use ${names || 'none'}.`);
+      }
+      this.id = accounts[0].id;
+    }
+    const { subdomain } = await this.call('GET', `/accounts/${this.id}/workers/subdomain`, { signal });
+    this.subdomain = subdomain;
+  }
+
+  scripts = () => `/accounts/${this.id}/workers/scripts`;
+
+  addressOf(name) {
+    return `https://${name}.${this.subdomain}.workers.dev`;
+  }
+
+  /** Names of the scripts that begin so. */
+  async named(prefix, signal) {
+    const all = await this.call('GET', this.scripts(), { signal });
+    return all.map(({ id }) => id).filter((name) => name.startsWith(prefix));
+  }
+
+  /** Puts a script at its workers.dev address: `{ url, startUpMs }`. `modules` are bytes by names, the main one first. */
+  async put(name, { modules, metadata }, signal) {
+    const form = new FormData();
+    const [main] = Object.keys(modules);
+    form.set('metadata', new Blob([JSON.stringify({ main_module: main, ...metadata })], { type: 'application/json' }));
+    for (const [file, bytes] of Object.entries(modules)) {
+      form.set(file, new Blob([bytes], { type: mimes[file.split('.').at(-1)] }), file);
+    }
+    const { startup_time_ms: startUpMs = null } = await this.call('PUT', `${this.scripts()}/${name}`, { body: form, signal });
+    await this.call('POST', `${this.scripts()}/${name}/subdomain`, { body: { enabled: true, previews_enabled: false }, signal });
+    return { url: this.addressOf(name), startUpMs };
+  }
+
+  /** Removes a script and its objects; that it is not there is a success. */
+  async remove(name) {
+    for (let left = removalsMax - 1; ; left -= 1) {
+      try {
+        await this.call('DELETE', `${this.scripts()}/${name}?force=true`);
+        return;
+      } catch (error) {
+        if (error.status === 404) return;
+        if (left === 0) throw error;
+        await new Promise((resolve) => setTimeout(resolve, removalPauseMs));
+      }
+    }
+  }
+}

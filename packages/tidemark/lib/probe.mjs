@@ -1,0 +1,226 @@
+// What `tidemark probe` measures, and how. Whatever it put into the account it takes away again.
+
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+import { Sentence } from './command.mjs';
+import { grpcAnswer } from './grpc.mjs';
+import { largeModule } from './large_module.mjs';
+
+/** Names of the scripts begin so, and nothing else is ever removed. */
+export const prefix = 'tidemark-probe-';
+
+/** A new address takes some seconds until it is known everywhere. */
+const knownMs = 120_000;
+const pollMs = 1_000;
+const answerMs = 60_000;
+
+/** Where objects can be asked to be (the platform's location hints). */
+const regions = ['wnam', 'enam', 'sam', 'weur', 'eeur', 'apac', 'oc', 'afr', 'me'];
+const commits = 20;
+
+/** Bounds of what is looked for: nothing is asked for beyond them. */
+const valueBytes = [1_000_000, 33_000_000];
+const valueStepBytes = 1_000;
+const memoryMegabytes = [32, 64, 96, 104, 112, 116, 120, 124, 128, 136, 160, 192, 256, 384];
+const callsMax = 10_500;
+const callsTogether = 25;
+
+/** Of `substr`: bytes of the value, and how often a part is read in one request. */
+const storedBytes = 1_900_000;
+const reads = 200;
+
+const moduleMegabytes = [3, 28];
+
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+const code = (name) => readFileSync(new URL(`../probe/${name}`, import.meta.url));
+
+/** A deployed Worker, and what it is asked. */
+class Scratch {
+  constructor({ url, token, startUpMs, signal }) {
+    this.url = url;
+    this.token = token;
+    this.startUpMs = startUpMs;
+    this.signal = signal;
+  }
+
+  async request(path, given) {
+    const signal = AbortSignal.any([this.signal, AbortSignal.timeout(answerMs)]);
+    const init = { method: given ? 'POST' : 'GET', headers: { 'Probe-Token': this.token }, body: given && JSON.stringify(given), signal };
+    const response = await fetch(`${this.url}${path}`, init);
+    const text = await response.text();
+    // The platform says why it ended a Worker in a page or a line: "error code: 1102".
+    const cause = /error code: (\d+)/i.exec(text)?.[0] ?? text.slice(0, 80);
+    if (!response.ok) throw new Error(`${response.status} ${cause}`.trim());
+    return JSON.parse(text).answer;
+  }
+
+  ask = (name, given) => this.request(`/${name}`, given);
+
+  /** Waits until the address is known. */
+  async ready() {
+    const until = Date.now() + knownMs;
+    for (;;) {
+      try {
+        return await this.request('/where');
+      } catch (error) {
+        this.signal.throwIfAborted();
+        if (Date.now() > until) throw new Sentence(`${this.url} does not answer: ${error.cause?.code ?? error.message}.`);
+        await new Promise((resolve) => setTimeout(resolve, pollMs));
+      }
+    }
+  }
+
+  async milliseconds(name, given) {
+    const from = performance.now();
+    await this.ask(name, given);
+    return performance.now() - from;
+  }
+}
+
+/** The largest value that SQLite takes, to a thousand bytes. */
+async function largestValue(scratch) {
+  let [good, bad] = valueBytes;
+  const refused = (bytes) => scratch.ask('put', { bytes }).catch((error) => error.message);
+  const first = await refused(good);
+  if (first !== null) return `less than ${good} bytes: ${first}`;
+  let why = await refused(bad);
+  if (why === null) return `${bad} bytes, and perhaps more`;
+  while (bad - good > valueStepBytes) {
+    const middle = Math.floor((good + bad) / 2);
+    const error = await refused(middle);
+    if (error === null) good = middle;
+    else [bad, why] = [middle, error];
+  }
+  return `${good} bytes; ${bad}: ${why}`;
+}
+
+/** Microseconds of one `substr`: a request with many of them, less one with none. */
+async function substrTimes(scratch) {
+  await scratch.ask('put', { bytes: storedBytes });
+  const parts = { 'the first 16 bytes': [1, 16], 'the last 16 bytes': [storedBytes - 15, 16], 'all of it': [1, storedBytes] };
+  const rows = [];
+  for (const [what, [from, bytes]] of Object.entries(parts)) {
+    const [none, many] = [[], []];
+    for (let turn = 0; turn < 5; turn += 1) {
+      none.push(await scratch.milliseconds('substr', { from, bytes, times: 0 }));
+      many.push(await scratch.milliseconds('substr', { from, bytes, times: reads }));
+    }
+    rows.push([`substr of ${storedBytes} bytes, ${what}`, `${Math.max(0, ((median(many) - median(none)) * 1_000) / reads).toFixed(0)} µs`]);
+  }
+  return rows;
+}
+
+async function commitTimes(scratch) {
+  const rows = [];
+  for (const region of regions) {
+    const { empty, commit } = await scratch.ask('commit', { region, times: commits });
+    const [call, row] = [median(empty), median(commit)];
+    rows.push([`a commit in ${region}`, `${row - call} ms over an empty call's ${call} ms (medians of ${commits})`]);
+  }
+  return rows;
+}
+
+/** Where memory is cut off: requests for more and more of it, each by itself. */
+async function memoryEnd(scratch) {
+  let last = 0;
+  for (const megabytes of memoryMegabytes) {
+    try {
+      await scratch.ask('memory', { megabytes });
+      last = megabytes;
+    } catch (error) {
+      scratch.signal.throwIfAborted();
+      return `${last} MiB are given; ${megabytes}: ${error.message}`;
+    }
+  }
+  return `${last} MiB are given, and perhaps more`;
+}
+
+async function callsEnd(scratch) {
+  const { done, error } = await scratch.ask('calls', { max: callsMax, together: callsTogether });
+  return error ? `${done}; then: ${error}` : `${done}, and perhaps more`;
+}
+
+/** Measures everything with `deploy(suffix, script)`, which puts a Worker into the account. */
+async function* measurements({ deploy, say, signal }) {
+  const objects = {
+    bindings: [{ type: 'durable_object_namespace', name: 'PROBE', class_name: 'Probe' }],
+    migrations: { new_tag: 'v1', new_sqlite_classes: ['Probe'] },
+  };
+  const scratch = await deploy('objects', { modules: { 'worker.js': code('worker.js') }, ...objects });
+  const { colo, protocol } = await scratch.ready();
+  yield ['asked at', `${colo ?? 'an unknown place'}, ${protocol ?? 'HTTP'}`];
+  const parts = [
+    ['the largest SQLite value', async () => [['the largest SQLite value', await largestValue(scratch)]]],
+    ['substr on blobs', () => substrTimes(scratch)],
+    ['commits by region', () => commitTimes(scratch)],
+    ['where memory is cut off', async () => [['memory of an isolate', await memoryEnd(scratch)]]],
+    ['calls of one request', async () => [['calls of one request to an object', await callsEnd(scratch)]]],
+    ['gRPC', async () => [['gRPC to a Worker that answers gRPC-Web', await grpcAnswer(scratch)]]],
+  ];
+  for (const [title, measure] of parts) yield* await part(title, measure, say, signal);
+  for (const megabytes of moduleMegabytes) {
+    yield* await part(`the start of a module of ${megabytes} MB`, () => startOf(megabytes, deploy), say, signal);
+  }
+}
+
+/** What one part found. One that fails says so in its row: the others are worth having. */
+async function part(title, measure, say, signal) {
+  say(`- ${title} …`);
+  try {
+    return await measure();
+  } catch (error) {
+    signal.throwIfAborted();
+    return [[title, `not measured: ${error.message}`]];
+  }
+}
+
+async function startOf(megabytes, deploy) {
+  const wasm = largeModule(megabytes * 1e6);
+  const scratch = await deploy(`module-${megabytes}`, { modules: { 'large.js': code('large.js'), 'large.wasm': wasm } });
+  const from = performance.now();
+  await scratch.ready();
+  const known = performance.now() - from;
+  const after = [];
+  for (let turn = 0; turn < 5; turn += 1) after.push(await scratch.milliseconds('again'));
+  const startUp = scratch.startUpMs === null ? 'not told' : `${scratch.startUpMs} ms`;
+  return [[`start-up of a module of ${megabytes} MB`, `${startUp} (by the platform); first answer after ${known.toFixed(0)} ms, the next ${median(after).toFixed(0)} ms`]];
+}
+
+/**
+ * Measures in `account`: rows of what and how much. `say` is told what happens. Every script is removed, also when
+ * this fails or `signal` aborts.
+ */
+export async function probe({ account, day, say, signal }) {
+  await account.open(signal);
+  const token = randomBytes(16).toString('hex');
+  const run = randomBytes(4).toString('hex');
+  const names = [];
+  const deploy = async (suffix, { modules, bindings = [], ...more }) => {
+    const name = `${prefix}${run}-${suffix}`;
+    // Before it is put there: who knows how far that comes.
+    names.push(name);
+    const secret = { type: 'secret_text', name: 'PROBE_TOKEN', text: token };
+    const metadata = { compatibility_date: day, bindings: [...bindings, secret], ...more };
+    const { url, startUpMs } = await account.put(name, { modules, metadata }, signal);
+    return new Scratch({ url, token, startUpMs, signal });
+  };
+  const rows = [];
+  try {
+    for await (const row of measurements({ deploy, say, signal })) rows.push(row);
+    return rows;
+  } finally {
+    await removeAll(account, names, say);
+  }
+}
+
+/** Removes scripts; throws a sentence that names those which stayed. */
+export async function removeAll(account, names, say) {
+  const stayed = [];
+  for (const name of names) {
+    say(`- removing ${name} …`);
+    await account.remove(name).catch((error) => stayed.push(`${name} (${error.message})`));
+  }
+  if (stayed.length === 0) return;
+  throw new Sentence(`Not removed: ${stayed.join(', ')}. Try \`tidemark probe --remove\`, or delete it under Workers & Pages of the dashboard.`);
+}

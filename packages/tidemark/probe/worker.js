@@ -1,0 +1,111 @@
+// The Worker that `tidemark probe` deploys for some minutes: it does one thing that nothing local shows, and tells
+// what became of it. Time stands still while a Worker computes, so what computes is timed by whoever asks.
+
+import { DurableObject } from 'cloudflare:workers';
+
+/** Rows and bytes of one object of the platform. */
+export class Probe extends DurableObject {
+  constructor(state, env) {
+    super(state, env);
+    this.sql = state.storage.sql;
+    this.sql.exec('CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, v BLOB)');
+  }
+
+  /** Whether a value of so many bytes is taken: null, or the error. */
+  put(bytes) {
+    try {
+      this.sql.exec('INSERT OR REPLACE INTO kept VALUES (1, ?)', new Uint8Array(bytes).fill(7).buffer);
+      return null;
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  /** Reads a part of the value that was put last, `times` times. */
+  substr(from, bytes, times) {
+    let read = 0;
+    for (let n = 0; n < times; n += 1) {
+      const [{ part }] = this.sql.exec('SELECT substr(v, ?, ?) AS part FROM kept WHERE id = 1', from, bytes).toArray();
+      read += /** @type {ArrayBuffer} */ (part).byteLength;
+    }
+    return read;
+  }
+
+  /** One row, which the reply waits for. */
+  commit(n) {
+    this.sql.exec('INSERT OR REPLACE INTO kept VALUES (2, ?)', String(n));
+  }
+
+  nothing() {}
+}
+
+/** Milliseconds of each of `times` calls: the clock goes on with each of them. */
+async function timed(times, call) {
+  const all = [];
+  for (let n = 0; n < times; n += 1) {
+    const from = Date.now();
+    await call(n);
+    all.push(Date.now() - from);
+  }
+  return all;
+}
+
+/** Takes so much memory, all of it written to. */
+function held(megabytes) {
+  const pieces = Array.from({ length: megabytes }, () => new Uint8Array(2 ** 20).fill(1));
+  return pieces.reduce((sum, piece) => sum + piece.at(-1), 0);
+}
+
+/** Calls an object again and again, some at a time, until the platform has had enough. */
+async function calls(object, max, together) {
+  let done = 0;
+  try {
+    while (done < max) {
+      await Promise.all(Array.from({ length: together }, () => object.nothing().then(() => (done += 1))));
+    }
+    return { done, error: null };
+  } catch (error) {
+    return { done, error: error.message };
+  }
+}
+
+/** A message of gRPC-Web with its trailers in the body, as a Worker has to answer, which has no trailers. */
+function grpc(request) {
+  const trailers = new TextEncoder().encode('grpc-status: 0\r\n');
+  const body = new Uint8Array([0, 0, 0, 0, 1, 42, 0x80, 0, 0, 0, trailers.length, ...trailers]);
+  const headers = {
+    'Content-Type': 'application/grpc-web+proto',
+    'Probe-Content-Type': request.headers.get('Content-Type') ?? '',
+    'Probe-Te': request.headers.get('TE') ?? '',
+  };
+  return new Response(body, { headers });
+}
+
+const asked = {
+  where: (request) => ({ colo: request.cf?.colo ?? null, protocol: request.cf?.httpProtocol ?? null }),
+  put: (_, { bytes }, object) => object().put(bytes),
+  substr: (_, { from, bytes, times }, object) => object().substr(from, bytes, times),
+  memory: (_, { megabytes }) => held(megabytes),
+  calls: (_, { max, together }, object) => calls(object(), max, together),
+  async commit(_, { region, times }, object) {
+    const there = object(region);
+    await there.nothing();
+    return { empty: await timed(times, () => there.nothing()), commit: await timed(times, (n) => there.commit(n)) };
+  },
+};
+
+export default {
+  async fetch(request, env) {
+    if (request.headers.get('Probe-Token') !== env.PROBE_TOKEN) return new Response('Not Found\n', { status: 404 });
+    const { pathname } = new URL(request.url);
+    if (pathname === '/grpc') return grpc(request);
+    const object = (region) => {
+      const id = env.PROBE.idFromName(region ?? 'here');
+      return env.PROBE.get(id, region ? { locationHint: region } : {});
+    };
+    const name = pathname.slice(1);
+    if (!Object.hasOwn(asked, name)) return new Response('Not Found\n', { status: 404 });
+    const given = request.method === 'POST' ? await request.json() : {};
+    return Response.json({ answer: await asked[name](request, given, object) });
+  },
+};

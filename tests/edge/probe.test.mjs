@@ -1,0 +1,149 @@
+// tidemark probe against a stand-in of Cloudflare's API, whose scripts run as they were uploaded: what it
+// measures, and that nothing stays behind.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http2';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Account } from '../../packages/tidemark/lib/cloudflare.mjs';
+import { grpcAnswer } from '../../packages/tidemark/lib/grpc.mjs';
+import { probe } from '../../packages/tidemark/lib/probe.mjs';
+import { stagedPackage } from '../../scripts/package.mjs';
+import { cloudflareApi } from './cloudflare_api.mjs';
+
+const day = '2026-11-01';
+
+/** An account whose scripts are where the stand-in runs them. */
+function account(api) {
+  process.env.CLOUDFLARE_API_BASE_URL = api.url;
+  const it = new Account({ token: 'an-api-token' });
+  it.addressOf = (name) => api.scripts.get(name).url;
+  return it;
+}
+
+const names = (calls, method) => calls.filter((call) => call.startsWith(method)).map((call) => /scripts\/([\w-]+)/.exec(call)[1]);
+
+test('it measures each thing once, and removes what it deployed', { timeout: 120_000 }, async (t) => {
+  const api = await cloudflareApi(t);
+  const said = [];
+  const { signal } = new AbortController();
+  const rows = await probe({ account: account(api), day, say: (line) => said.push(line), signal });
+  for (const row of rows) t.diagnostic(row.join(': '));
+  const measured = new Map(rows);
+  assert.equal(measured.size, rows.length, 'a row stands there twice');
+  const number = (what, pattern) => Number(pattern.exec(measured.get(what))?.[1]);
+  // What workerd on this machine has, which is not what the platform has.
+  assert.ok(number('the largest SQLite value', /^(\d+) bytes/) >= 2_000_000, measured.get('the largest SQLite value'));
+  const [first, last, all] = ['the first 16 bytes', 'the last 16 bytes', 'all of it'].map((what) =>
+    number(`substr of 1900000 bytes, ${what}`, /^(\d+) µs$/));
+  assert.ok(first >= 0 && last >= 0 && all > first, `${first} ${last} ${all}`);
+  for (const region of ['wnam', 'weur', 'apac', 'oc']) {
+    assert.match(measured.get(`a commit in ${region}`), /^-?\d+ ms over an empty call's \d+ ms/);
+  }
+  assert.match(measured.get('memory of an isolate'), /^\d+ MiB are given/);
+  assert.match(measured.get('calls of one request to an object'), /^\d+[;,]/);
+  for (const megabytes of [3, 28]) {
+    assert.match(measured.get(`start-up of a module of ${megabytes} MB`), /^12 ms \(by the platform\); first answer after \d+ ms/);
+  }
+  // workerd speaks no HTTP/2 here: the row says so, and the others are there.
+  assert.match(measured.get('gRPC'), /^not measured: /);
+  assert.equal(api.scripts.size, 0);
+  const put = names(api.calls, 'PUT');
+  assert.equal(put.length, 3);
+  assert.ok(put.every((name) => /^tidemark-probe-[0-9a-f]{8}-[\w-]+$/.test(name)), String(put));
+  assert.deepEqual(names(api.calls, 'DELETE'), put);
+});
+
+test('nobody else can use the scratch Worker', async (t) => {
+  const api = await cloudflareApi(t);
+  const ending = new AbortController();
+  const mine = account(api);
+  const { put } = Account.prototype;
+  const asked = [];
+  mine.put = async function (...given) {
+    const made = await put.apply(this, given);
+    for (const headers of [{}, { 'Probe-Token': 'a guess' }]) asked.push((await fetch(`${made.url}/where`, { headers })).status);
+    ending.abort(new Error('enough'));
+    return made;
+  };
+  await assert.rejects(probe({ account: mine, day, say() {}, signal: ending.signal }), /enough/);
+  assert.deepEqual(asked, [404, 404]);
+  assert.equal(api.scripts.size, 0);
+});
+
+test('a failure of the API at any call leaves nothing behind', async (t) => {
+  const api = await cloudflareApi(t);
+  const attempt = () => probe({ account: account(api), day, say() {}, signal: new AbortController().signal });
+  for (const [broken, kept] of [[/^GET \/accounts$/, 0], [/subdomain$/, 0], [/^PUT/, 0], [/^POST .*subdomain/, 0]]) {
+    api.fails = (call) => (broken.test(call) ? 500 : 0);
+    await assert.rejects(attempt(), /Cloudflare refused .* no \[code: 10000\]/);
+    assert.equal(api.scripts.size, kept);
+  }
+  // A removal that fails once is tried again.
+  let failures = 1;
+  api.fails = (call) => (call.startsWith('POST') ? 500 : call.startsWith('DELETE') && failures-- > 0 ? 500 : 0);
+  await assert.rejects(attempt(), /refused POST/);
+  assert.equal(api.scripts.size, 0);
+});
+
+test('the program removes what it deployed on SIGINT, and later what a power cut left', { timeout: 60_000 }, async (t) => {
+  const api = await cloudflareApi(t);
+  const program = join(await stagedPackage(), 'bin', 'tidemark.mjs');
+  const env = { ...process.env, CLOUDFLARE_API_BASE_URL: api.url, CLOUDFLARE_API_TOKEN: 'an-api-token', CLOUDFLARE_ACCOUNT_ID: '' };
+  const start = (...words) => {
+    const child = spawn(process.execPath, [program, 'probe', ...words], { env });
+    t.after(() => child.kill('SIGKILL'));
+    const run = { child, text: '', ended: once(child, 'close') };
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (piece) => (run.text += piece));
+    return run;
+  };
+  const deployed = async () => {
+    for (let triesLeft = 400; !api.calls.some((call) => call.startsWith('POST')); triesLeft -= 1) {
+      assert.ok(triesLeft > 0, String(api.calls));
+      await sleep(25);
+    }
+  };
+  const interrupted = start();
+  await deployed();
+  // Its address is nowhere: it waits for it.
+  interrupted.child.kill('SIGINT');
+  assert.deepEqual([(await interrupted.ended)[0], api.scripts.size], [1, 0], interrupted.text);
+  assert.match(interrupted.text, /^Interrupted: what was deployed is removed\.$/m);
+
+  api.calls.length = 0;
+  const cut = start();
+  await deployed();
+  cut.child.kill('SIGKILL');
+  await cut.ended;
+  assert.equal(api.scripts.size, 1);
+  api.scripts.set('of-somebody-else', { miniflare: { dispose() {} } });
+  const removing = start('--remove');
+  assert.equal((await removing.ended)[0], 0, removing.text);
+  assert.deepEqual([...api.scripts.keys()], ['of-somebody-else']);
+
+  api.fails = () => 403;
+  const refused = start();
+  assert.equal((await refused.ended)[0], 1);
+  assert.match(refused.text, /^Cloudflare refused GET \/accounts: no \[code: 10000\]$/m);
+});
+
+test('gRPC is told by where its status comes', async (t) => {
+  let isConverted = true;
+  const server = createServer();
+  server.on('stream', (stream, headers) => {
+    const type = isConverted ? 'application/grpc' : 'application/grpc-web+proto';
+    stream.respond({ ':status': 200, 'content-type': type, 'probe-content-type': headers['content-type'] }, { waitForTrailers: isConverted });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    stream.end(isConverted ? Buffer.from([0, 0, 0, 0, 1, 42]) : Buffer.from('grpc-status: 0\r\n'));
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  t.after(() => server.close());
+  const scratch = { url: `http://127.0.0.1:${/** @type {any} */ (server.address()).port}`, token: 't' };
+  assert.equal(await grpcAnswer(scratch), '200, application/grpc, trailer grpc-status 0; the Worker saw application/grpc');
+  isConverted = false;
+  assert.match(await grpcAnswer(scratch), /^200, application\/grpc-web\+proto, trailers in the body: not converted; /);
+});
