@@ -1,4 +1,17 @@
-//! CRC-32C (Castagnoli), the checksum of every stored row and block.
+//! CRC-32C (Castagnoli), the checksum of every stored row and block, and how it is put behind the
+//! bytes that it covers.
+
+/// Bytes of a checksum.
+pub const CRC_BYTES: usize = 4;
+
+/// Why bytes that end with their checksum are not what was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrcError {
+    /// They are fewer than a checksum takes.
+    TooShort,
+    /// The checksum is another one.
+    Mismatch,
+}
 
 /// The checksum of `bytes`.
 pub fn crc32c(bytes: &[u8]) -> u32 {
@@ -10,6 +23,21 @@ pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     ::crc32c::crc32c_append(crc, bytes)
 }
 
+/// Appends the checksum of everything in `out` from `start` on, little-endian.
+pub fn append_crc(out: &mut Vec<u8>, start: usize) {
+    let crc = crc32c(out.get(start..).unwrap_or_default());
+    out.extend(crc.to_le_bytes());
+}
+
+/// What [`append_crc`] put a checksum behind.
+///
+/// # Errors
+/// Any [`CrcError`].
+pub fn verify_crc(bytes: &[u8]) -> Result<&[u8], CrcError> {
+    let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(CrcError::TooShort)?;
+    if crc32c(covered) == u32::from_le_bytes(*crc) { Ok(covered) } else { Err(CrcError::Mismatch) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -18,5 +46,20 @@ mod tests {
     fn matches_the_published_check_value() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
         assert_eq!(crc32c_append(crc32c(b"1234"), b"56789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn what_is_appended_verifies_and_no_other_bytes_do() {
+        let mut bytes = b"123456789".to_vec();
+        append_crc(&mut bytes, 0);
+        assert_eq!(bytes[9..], [0x83, 0x92, 0x06, 0xe3]);
+        assert_eq!(verify_crc(&bytes), Ok(&b"123456789"[..]));
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(verify_crc(&bad), Err(CrcError::Mismatch), "bit {bit}");
+        }
+        assert_eq!(verify_crc(&bytes[..3]), Err(CrcError::TooShort));
+        assert_eq!(verify_crc(b"\0\0\0\0"), Ok(&b""[..]));
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{KEY_MAX, Store, StoreError, Table};
-use crate::codec::crc::crc32c;
+use crate::codec::crc::{CrcError, append_crc, verify_crc};
 use crate::codec::metadata;
 
 const VERSION: u8 = 1;
@@ -20,8 +20,7 @@ pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
     let mut bytes =
         metadata::encode(row).map_err(|e| StoreError::Failed(format!("nothing to store: {e}")))?;
     bytes.insert(0, VERSION);
-    let crc = crc32c(&bytes);
-    bytes.extend(crc.to_le_bytes());
+    append_crc(&mut bytes, 0);
     Ok(bytes)
 }
 
@@ -96,10 +95,10 @@ pub fn verify<S: Store>(store: &S) -> Result<Option<Verified>, StoreError> {
 }
 
 fn content(head: &[u8]) -> Result<&[u8], &'static str> {
-    let (covered, crc) = head.split_last_chunk::<4>().ok_or("too short")?;
-    if crc32c(covered) != u32::from_le_bytes(*crc) {
-        return Err("checksum mismatch");
-    }
+    let covered = verify_crc(head).map_err(|why| match why {
+        CrcError::TooShort => "too short",
+        CrcError::Mismatch => "checksum mismatch",
+    })?;
     match covered.split_first() {
         Some((&VERSION, content)) => Ok(content),
         _ => Err("its version is newer than this release"),

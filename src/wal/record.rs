@@ -1,11 +1,10 @@
 //! One WAL row's head to bytes and back, and the checksum that ties its body to it.
 
-use crate::codec::crc::{crc32c, crc32c_append};
+use crate::codec::crc::{CRC_BYTES, append_crc, crc32c, crc32c_append, verify_crc};
 
 const VERSION: u8 = 2;
 /// version, sequence, part, parts, decoded_bytes, schema_version, body_bytes, body_crc
 const FIXED_BYTES: usize = 1 + 8 + 4 + 4 + 8 + 8 + 4 + 4;
-const CRC_BYTES: usize = 4;
 
 /// Why a row is not a sound part of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +73,7 @@ impl Head {
         out.extend(self.body_bytes.to_le_bytes());
         out.extend(self.body_crc.to_le_bytes());
         out.extend(&self.touch);
-        out.extend(crc32c(&out).to_le_bytes());
+        append_crc(&mut out, 0);
         out
     }
 
@@ -83,10 +82,7 @@ impl Head {
     /// # Errors
     /// [`Error::Head`], [`Error::Version`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(Error::Head)?;
-        if crc32c(covered) != u32::from_le_bytes(*crc) {
-            return Err(Error::Head);
-        }
+        let covered = verify_crc(bytes).map_err(|_| Error::Head)?;
         let (&version, mut rest) = covered.split_first().ok_or(Error::Head)?;
         if version != VERSION {
             return Err(Error::Version(version));
@@ -174,9 +170,8 @@ mod tests {
     fn a_newer_version_is_named() {
         let mut bytes = head(b"").encode();
         bytes[0] = 3;
-        let covered = bytes.len() - CRC_BYTES;
-        let crc = crc32c(&bytes[..covered]).to_le_bytes();
-        bytes[covered..].copy_from_slice(&crc);
+        bytes.truncate(bytes.len() - CRC_BYTES);
+        append_crc(&mut bytes, 0);
         assert_eq!(Head::decode(&bytes), Err(Error::Version(3)));
     }
 }

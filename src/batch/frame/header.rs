@@ -1,15 +1,14 @@
 //! The part of a frame that says what it touches.
 
 use super::{FrameError, VERSION};
-use crate::codec::{crc, varint};
+use crate::codec::crc::{CRC_BYTES, append_crc, verify_crc};
+use crate::codec::varint;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::CELLS_PER_REQUEST_MAX;
 use crate::model::value::FieldType;
 
 /// Version byte and length of the header.
 const PREFIX_BYTES: usize = 5;
-/// The checksum behind the header.
-const CRC_BYTES: usize = 4;
 
 /// What a frame touches, without its values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,12 +54,9 @@ impl FrameHeader {
         let length = bytes.get(1..).and_then(|rest| rest.first_chunk::<4>());
         let length = u32::from_le_bytes(*length.ok_or(FrameError::HeaderTruncated)?) as usize;
         let end = length.checked_add(PREFIX_BYTES).ok_or(FrameError::HeaderDamaged)?;
-        let covered = bytes.get(..end).ok_or(FrameError::HeaderTruncated)?;
-        let crc = bytes.get(end..).and_then(|rest| rest.first_chunk::<CRC_BYTES>());
-        let crc = u32::from_le_bytes(*crc.ok_or(FrameError::HeaderTruncated)?);
-        if crc != crc::crc32c(covered) {
-            return Err(FrameError::HeaderDamaged);
-        }
+        let header = bytes.get(..end.saturating_add(CRC_BYTES));
+        let header = header.ok_or(FrameError::HeaderTruncated)?;
+        let covered = verify_crc(header).map_err(|_| FrameError::HeaderDamaged)?;
         let mut rest = covered.get(PREFIX_BYTES..).unwrap_or_default();
         let n_tables = read_count(&mut rest)?;
         let tables: Vec<TableHeader> =
@@ -92,8 +88,7 @@ impl FrameHeader {
         if let Some(slot) = out.get_mut(start + 1..start + PREFIX_BYTES) {
             slot.copy_from_slice(&length.to_le_bytes());
         }
-        let crc = crc::crc32c(out.get(start..).unwrap_or_default());
-        out.extend_from_slice(&crc.to_le_bytes());
+        append_crc(out, start);
     }
 
     /// Rows of all tables.

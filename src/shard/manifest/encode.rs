@@ -2,13 +2,12 @@
 
 use super::ranges::{Ranges, Runs};
 use super::{Hold, Job, Key, Manifest, Merge, Number, Part, PartId, Unsound};
-use crate::codec::crc::crc32c;
+use crate::codec::crc::{append_crc, verify_crc};
 use crate::codec::varint;
 use crate::model::sorted_map::SortedMap;
 
 /// The format of parts and values that the manifest is of.
 const VERSION: u8 = 2;
-const CRC_BYTES: usize = 4;
 /// Keys of rows of `value`: SQL numbers pass through a double.
 const KEY_MAX: Key = (1 << 53) - 1;
 /// Keys that one range may have: what is listed one by one is bounded by what is stored.
@@ -61,7 +60,7 @@ impl Manifest {
         }
         out.push(u8::from(self.job.is_some()));
         self.job.iter().for_each(|job| write_job(job, &mut out));
-        out.extend(crc32c(&out).to_le_bytes());
+        append_crc(&mut out, 0);
         out
     }
 
@@ -70,10 +69,7 @@ impl Manifest {
     /// # Errors
     /// Any [`ManifestError`].
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(ManifestError::Damaged)?;
-        if crc32c(covered) != u32::from_le_bytes(*crc) {
-            return Err(ManifestError::Damaged);
-        }
+        let covered = verify_crc(bytes).map_err(|_| ManifestError::Damaged)?;
         let (&version, mut rest) = covered.split_first().ok_or(ManifestError::Damaged)?;
         if version != VERSION {
             return Err(ManifestError::Version(version));

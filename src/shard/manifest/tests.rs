@@ -1,6 +1,7 @@
 //! A manifest through random lives: what it says stays possible, survives its bytes, and no row
 //! that somebody needs is given away.
 
+use crate::codec::crc::{CRC_BYTES, append_crc};
 use std::collections::BTreeMap;
 
 use super::*;
@@ -256,9 +257,8 @@ fn every_flipped_bit_and_every_missing_byte_is_found() {
 
 /// The bytes with a checksum that fits.
 fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
-    let covered = bytes.len() - 4;
-    let crc = crate::codec::crc::crc32c(&bytes[..covered]).to_le_bytes();
-    bytes[covered..].copy_from_slice(&crc);
+    bytes.truncate(bytes.len() - CRC_BYTES);
+    append_crc(&mut bytes, 0);
     bytes
 }
 
