@@ -5,11 +5,10 @@ use super::{Hold, Job, Key, Manifest, Merge, Number, Part, PartId, Unsound};
 use crate::codec::crc::{append_crc, verify_crc};
 use crate::codec::varint;
 use crate::model::sorted_map::SortedMap;
+use crate::store::KEY_MAX;
 
 /// The format of parts and values that the manifest is of.
 const VERSION: u8 = 2;
-/// Keys of rows of `value`: SQL numbers pass through a double.
-const KEY_MAX: Key = (1 << 53) - 1;
 /// Keys that one range may have: what is listed one by one is bounded by what is stored.
 const KEYS_PER_RANGE_MAX: u64 = 1 << 20;
 
