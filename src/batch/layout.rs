@@ -252,16 +252,8 @@ mod tests {
     /// By series, time and field.
     type Model = BTreeMap<(u32, i64, u32), FieldValue>;
 
-    const TYPES: [FieldType; 5] = [
-        FieldType::Float,
-        FieldType::Integer,
-        FieldType::Unsigned,
-        FieldType::String,
-        FieldType::Boolean,
-    ];
-
     fn value(rng: &mut fastrand::Rng, field: u32) -> Values {
-        match TYPES[field as usize % 5] {
+        match FieldType::ALL[field as usize % 5] {
             FieldType::Float => Values::Float(vec![f64::from(rng.i8(..))]),
             FieldType::Integer => Values::Integer(vec![rng.i64(..)]),
             FieldType::Unsigned => Values::Unsigned(vec![rng.u64(..)]),
@@ -280,7 +272,7 @@ mod tests {
             let mut ids: Vec<u32> = (0..fields).filter(|_| rng.u8(..3) == 0).collect();
             rng.shuffle(&mut ids);
             let mut columns: Vec<Column> =
-                ids.iter().map(|id| Column::new(TYPES[*id as usize % 5])).collect();
+                ids.iter().map(|id| Column::new(FieldType::ALL[*id as usize % 5])).collect();
             let rows = rng.usize(1..20);
             for _ in 0..rows {
                 let key = (rng.u32(..4), rng.i64(0..6));
@@ -320,7 +312,11 @@ mod tests {
             let mut found = Model::new();
             let mut text = vec![0; count];
             for field in layout.fields() {
-                assert_eq!(field.field_type, TYPES[field.id.0 as usize % 5], "seed {seed}");
+                assert_eq!(
+                    field.field_type,
+                    FieldType::ALL[field.id.0 as usize % 5],
+                    "seed {seed}"
+                );
                 let column = field.gather(0..count);
                 assert_eq!(column.len(), count);
                 field.add_text_bytes(&mut text);

@@ -15,7 +15,7 @@ use crate::model::limits::CELLS_PER_REQUEST_MAX;
 use crate::model::value::FieldType;
 
 /// Field types, and so columns that one key may have.
-const N_TYPES: usize = 5;
+const N_TYPES: usize = FieldType::ALL.len();
 /// No column of this type.
 const NONE: u32 = u32::MAX;
 

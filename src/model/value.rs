@@ -19,6 +19,10 @@ pub enum FieldType {
 }
 
 impl FieldType {
+    /// Every type, in the order of [`Self::code`].
+    pub const ALL: [Self; 5] =
+        [Self::Float, Self::Integer, Self::Unsigned, Self::String, Self::Boolean];
+
     /// The byte that stands for the type in every format.
     pub const fn code(self) -> u8 {
         self as u8
@@ -90,5 +94,17 @@ impl FieldValue {
             Self::String(_) => FieldType::String,
             Self::Boolean(_) => FieldType::Boolean,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_stands_where_its_code_says() {
+        let by_code: Vec<_> = (0..=u8::MAX).map_while(FieldType::from_code).collect();
+        assert_eq!(by_code, FieldType::ALL);
+        assert!((0_u8..).zip(FieldType::ALL).all(|(code, field_type)| field_type.code() == code));
     }
 }

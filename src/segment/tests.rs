@@ -40,14 +40,6 @@ struct Input {
 /// Series (tag values), time, field id to value.
 type Model = BTreeMap<(Vec<String>, i64, u32), FieldValue>;
 
-const TYPES: [FieldType; 5] = [
-    FieldType::Float,
-    FieldType::Integer,
-    FieldType::Unsigned,
-    FieldType::String,
-    FieldType::Boolean,
-];
-
 fn random_value(rng: &mut fastrand::Rng, field_type: FieldType) -> Values {
     match field_type {
         FieldType::Float => Values::Float(vec![rng.f64()]),
@@ -80,7 +72,8 @@ fn random(rng: &mut fastrand::Rng, rows: usize, series: u32, model: &mut Model) 
         },
         ..Input::default()
     };
-    input.fields = (10..15).zip(TYPES).map(|(id, t)| (ColumnId(id), Column::new(t))).collect();
+    input.fields =
+        (10..15).zip(FieldType::ALL).map(|(id, t)| (ColumnId(id), Column::new(t))).collect();
     input.fields.push((ColumnId(9), Column::new(FieldType::Float)));
     for _ in 0..rows {
         let (series, time_ns) = (rng.u32(..series), rng.i64(-3_000..9_000));

@@ -19,14 +19,6 @@ type Written = BTreeMap<(u32, BTreeMap<u32, String>, i64), Fields>;
 /// A row of a frame: tag values by id, a time and fields by id.
 type Row = (BTreeMap<u32, String>, i64, Fields);
 
-const TYPES: [FieldType; 5] = [
-    FieldType::Float,
-    FieldType::Integer,
-    FieldType::Unsigned,
-    FieldType::String,
-    FieldType::Boolean,
-];
-
 fn one(value: &FieldValue) -> Column {
     Column::full(match value {
         FieldValue::Float(value) => Values::Float(vec![*value]),
@@ -58,7 +50,7 @@ fn frame(measurement: u32, tags: &[u32], fields: &[u32], rows: &[Row]) -> FrameT
         SeriesTable { tags: tags.iter().map(tag_column).collect(), len: keys.len() as u32 };
     let number = |row: &Row| keys.iter().position(|key| **key == row.0).unwrap() as u32;
     let field = |id: &u32| {
-        let mut column = Column::new(TYPES[*id as usize % 5]);
+        let mut column = Column::new(FieldType::ALL[*id as usize % 5]);
         for row in rows {
             match row.2.get(id) {
                 Some(value) => assert!(column.push_from(&one(value), 0)),
@@ -82,7 +74,7 @@ fn frame(measurement: u32, tags: &[u32], fields: &[u32], rows: &[Row]) -> FrameT
 }
 
 fn value(rng: &mut Rng, id: u32) -> FieldValue {
-    match TYPES[id as usize % 5] {
+    match FieldType::ALL[id as usize % 5] {
         FieldType::Float => FieldValue::Float(f64::from(rng.i16(..))),
         FieldType::Integer => FieldValue::Integer(rng.i64(..)),
         FieldType::Unsigned => FieldValue::Unsigned(rng.u64(..)),

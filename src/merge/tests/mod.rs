@@ -5,7 +5,7 @@ mod vector;
 
 use std::rc::Rc;
 
-use self::vector::{Fields, Story, TYPES, VectorCursor, values};
+use self::vector::{Fields, Story, VectorCursor, values};
 use super::condition::{Condition, Text};
 use super::cursor::{CURSORS_MAX, Columns, Direction, PageKeys, ReadError, SeriesCursor};
 use super::hide::{Hidden, Hide, Tombstone};
@@ -17,7 +17,7 @@ use crate::batch::column::Column;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
-use crate::model::value::FieldValue;
+use crate::model::value::{FieldType, FieldValue};
 
 type Rng = fastrand::Rng;
 
@@ -406,7 +406,7 @@ fn a_column_of_two_types_is_damage_and_never_another_value() {
     assert_eq!(column.get(0), Some(FieldValue::Float(1.0)));
     let both = merge.next_rows(TimeRange::ALL).unwrap().unwrap();
     let error = merge.column(&both, ColumnId(1)).unwrap_err();
-    let (expected, found) = (TYPES[1], TYPES[0]);
+    let (expected, found) = (FieldType::ALL[1], FieldType::ALL[0]);
     assert_eq!(error, ReadError::ColumnType { column: ColumnId(1), expected, found });
     assert_eq!(merge.column(&both, ColumnId(2)), Ok(None));
 }
@@ -465,7 +465,7 @@ fn values_of_every_type_are_told_apart() {
     let mut rng = Rng::with_seed(3);
     for column in 0..5 {
         let value = value(&mut rng, column);
-        assert_eq!(value.field_type(), TYPES[column as usize]);
+        assert_eq!(value.field_type(), FieldType::ALL[column as usize]);
         assert_eq!(Column::full(values(&value)).get(0), Some(value));
     }
 }

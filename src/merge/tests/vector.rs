@@ -16,14 +16,6 @@ pub(super) type Fields = BTreeMap<u32, FieldValue>;
 /// Rows by series and time.
 pub(super) type Story = BTreeMap<(SeriesKey, i64), Fields>;
 
-pub(super) const TYPES: [FieldType; 5] = [
-    FieldType::Float,
-    FieldType::Integer,
-    FieldType::Unsigned,
-    FieldType::String,
-    FieldType::Boolean,
-];
-
 pub(super) struct VectorCursor {
     direction: Direction,
     pages: Vec<Page>,
