@@ -2,7 +2,7 @@
 
 use crate::api::error::ApiError;
 use crate::api::routes::handler::Incoming;
-use crate::api::routes::manage::{policy_id, policy_of};
+use crate::api::routes::manage::bucket_names::{policy_id, policy_of};
 use crate::api::service::Isolate;
 use crate::model::ids::PolicyId;
 use crate::protocol::call::{Reply, Step};

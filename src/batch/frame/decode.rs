@@ -1,6 +1,7 @@
 //! One frame to tables.
 
-use super::{FrameError, FrameHeader, TableHeader};
+use super::error::FrameError;
+use super::header::{FrameHeader, TableHeader};
 use crate::batch::column_bytes;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Block, FrameTable};

@@ -3,20 +3,40 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::{FrameHeader, TableHeader, TableRef, sets};
+use super::header::{FrameHeader, TableHeader};
+use super::sets;
 use crate::batch::Block;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
 use crate::batch::column_bytes;
 use crate::batch::column_sets::ColumnSet;
+use crate::batch::selection::Selection;
 use crate::batch::series_table::TagColumn;
 use crate::codec::{integer, timestamp, varint};
+use crate::model::ids::{ColumnId, MeasurementId};
 
 /// Rows of one table at most: what sorting and encoding them takes stays small beside the columns
 /// of a large write, of which a measurement then has several tables, in the order of its lines.
 pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
 /// Text of one table at about most, of rows of average length: the same reason.
 const TEXT_BYTES_PER_TABLE: usize = 2 << 20;
+
+/// Rows to be put into a frame, still inside the block they were parsed into.
+#[derive(Clone, Copy, Debug)]
+pub struct TableRef<'a> {
+    /// Their measurement.
+    pub measurement: MeasurementId,
+    /// Ids of `block.series.tags`, in the same order. Those of tags that no selected row has are
+    /// not looked at.
+    pub tag_ids: &'a [ColumnId],
+    /// Ids of `block.fields`, in the same order. Those of fields that no selected row has are not
+    /// looked at: a column whose lines were all rejected needs no true id.
+    pub field_ids: &'a [ColumnId],
+    /// Where the rows are.
+    pub block: &'a Block,
+    /// Which rows. A table without rows is left out of the frame.
+    pub rows: &'a Selection,
+}
 
 /// Appends one frame with the selected rows of `tables`, regrouped by series (see the page above).
 pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {

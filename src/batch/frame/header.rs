@@ -1,12 +1,14 @@
 //! The part of a frame that says what it touches.
 
-use super::{FrameError, VERSION};
+use super::error::FrameError;
 use crate::codec::crc::{CRC_BYTES, append_crc, verify_crc};
 use crate::codec::varint;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::CELLS_PER_REQUEST_MAX;
 use crate::model::value::FieldType;
 
+/// The version that [`super::encode()`] writes and [`super::decode()`] reads.
+pub const VERSION: u8 = 1;
 /// Version byte and length of the header.
 const PREFIX_BYTES: usize = 5;
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::batch::FrameTable;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
+use crate::batch::selection::Selection;
 use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::{Block, FrameTable};
+use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::value::{FieldType, FieldValue};
 
 /// One row, named by ids and independent of how the block numbers its series.

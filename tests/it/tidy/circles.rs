@@ -13,8 +13,6 @@ const CIRCLE_FILES_MAX: usize = 3;
 
 /// Rooms with a larger circle that is known: how many files it may have, and why it is still there.
 const KNOWN: &[(&str, usize, &str)] = &[
-    ("api", 12, "its routes are becoming rows of one table"),
-    ("batch", 4, "the frame's encoder and decoder share what its mod.rs declares"),
     ("route", 9, "statements run each other: a query may stand in INTO, EXPLAIN or a schedule"),
     ("shard", 9, "the shard is one type over many files until its parts own their state"),
 ];

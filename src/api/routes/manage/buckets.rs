@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::bucket_names::{Bucket, is_called, policy_id};
 use super::orgs::ORG_ID;
-use super::{After, Entry, ManageRequest, Plan, is_called, json as respond, not_found, policy_id};
+use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond, not_found};
 use crate::api::error::ApiError;
 use crate::model::name;
 use crate::model::time::{H_NS, S_NS};
@@ -19,19 +20,19 @@ const LIMIT_DEFAULT: usize = 20;
 const LIMIT_MAX: usize = 100;
 
 /// A bucket as v2 prints it.
-pub(super) fn value(entry: &Entry<'_>) -> Value {
-    let id = entry.policy.id.to_string();
+pub(super) fn value(bucket: &Bucket<'_>) -> Value {
+    let id = bucket.policy.id.to_string();
     let path = format!("/api/v2/buckets/{id}");
     json!({
         "id": id,
         "orgID": ORG_ID,
         "type": "user",
-        "name": entry.bucket(),
-        "rp": entry.policy.name,
+        "name": bucket.name(),
+        "rp": bucket.policy.name,
         "retentionRules": [{
             "type": "expire",
-            "everySeconds": entry.policy.duration_ns / S_NS,
-            "shardGroupDurationSeconds": entry.policy.shard_group_duration_ns / S_NS,
+            "everySeconds": bucket.policy.duration_ns / S_NS,
+            "shardGroupDurationSeconds": bucket.policy.shard_group_duration_ns / S_NS,
         }],
         "labels": [],
         "links": { "self": path, "write": format!("/api/v2/write?bucket={id}") },
@@ -41,18 +42,19 @@ pub(super) fn value(entry: &Entry<'_>) -> Value {
 pub(super) fn plan(
     request: &ManageRequest,
     found: &[Surveyed],
-    entries: &[Entry<'_>],
-) -> Result<Plan, ApiError> {
-    let Some(entry) = request.entry(entries)? else {
+    buckets: &[Bucket<'_>],
+) -> Result<ManagePlan, ApiError> {
+    let Some(bucket) = request.bucket(buckets)? else {
         return match request.method.as_str() {
-            "POST" => create(request, found, entries),
-            _ => list(request, found, entries),
+            "POST" => create(request, found, buckets),
+            _ => list(request, found, buckets),
         };
     };
-    let (database, policy) = (entry.database.to_owned(), entry.policy.name.clone());
+    let (database, policy) = (bucket.database.to_owned(), bucket.policy.name.clone());
     match request.method.as_str() {
         "PATCH" => {
-            if let Some(name) = request.text("name").filter(|name| !is_called(entry, found, name)) {
+            if let Some(name) = request.text("name").filter(|name| !is_called(bucket, found, name))
+            {
                 let why = "a bucket is a database's policy, and neither changes its name";
                 return Err(ApiError::Unprocessable(format!("cannot rename to \"{name}\": {why}")));
             }
@@ -68,25 +70,25 @@ pub(super) fn plan(
                 let (database, make_default) = (database.clone(), false);
                 changes.push(Change::AlterPolicy { database, spec, make_default });
             }
-            Ok(Plan::Change(changes, After::Show { status: 200, database, policy }))
+            Ok(ManagePlan::Change(changes, AfterChanges::Show { status: 200, database, policy }))
         }
         // A database goes with its last policy.
         "DELETE" => {
-            let change = match entry.alone {
+            let change = match bucket.alone {
                 true => Change::DropDatabase { name: database },
                 false => Change::DropPolicy { database, name: policy },
             };
-            Ok(Plan::Change(vec![change], After::Empty))
+            Ok(ManagePlan::Change(vec![change], AfterChanges::Empty))
         }
-        _ => Ok(Plan::Answer(respond(200, &value(entry)))),
+        _ => Ok(ManagePlan::Answer(respond(200, &value(bucket)))),
     }
 }
 
 fn list(
     request: &ManageRequest,
     found: &[Surveyed],
-    entries: &[Entry<'_>],
-) -> Result<Plan, ApiError> {
+    buckets: &[Bucket<'_>],
+) -> Result<ManagePlan, ApiError> {
     let number = |name: &str, default: usize| match request.url.filled(name) {
         None => Ok(default),
         Some(text) => text.parse().map_err(|_| {
@@ -97,41 +99,41 @@ fn list(
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(ApiError::Invalid(format!("limit must be between 1 and {LIMIT_MAX}")));
     }
-    let mut all: Vec<&Entry<'_>> = entries.iter().collect();
+    let mut all: Vec<&Bucket<'_>> = buckets.iter().collect();
     if let Some(org) = request.url.filled("orgID").filter(|org| *org != ORG_ID) {
         return Err(not_found(org));
     }
     if let Some(id) = request.url.filled("id") {
-        all.retain(|entry| policy_id(id) == Some(entry.policy.id));
+        all.retain(|bucket| policy_id(id) == Some(bucket.policy.id));
     }
     if let Some(name) = request.url.filled("name") {
-        all.retain(|entry| is_called(entry, found, name));
+        all.retain(|bucket| is_called(bucket, found, name));
     }
     let mut skip = offset;
     if let Some(after) = request.url.filled("after") {
-        let at = all.iter().position(|entry| policy_id(after) == Some(entry.policy.id));
+        let at = all.iter().position(|bucket| policy_id(after) == Some(bucket.policy.id));
         skip += at.ok_or_else(|| not_found(after))? + 1;
     }
-    let page = all.iter().skip(skip).take(limit).map(|entry| value(entry));
+    let page = all.iter().skip(skip).take(limit).map(|bucket| value(bucket));
     let page = Value::Array(page.collect());
     let value = json!({ "links": { "self": "/api/v2/buckets" }, "buckets": page });
-    Ok(Plan::Answer(respond(200, &value)))
+    Ok(ManagePlan::Answer(respond(200, &value)))
 }
 
 /// Databases and policies are made as they are missing.
 fn create(
     request: &ManageRequest,
     found: &[Surveyed],
-    entries: &[Entry<'_>],
-) -> Result<Plan, ApiError> {
-    let bucket = request.required("name")?;
-    if entries.iter().any(|entry| is_called(entry, found, bucket)) {
-        return Err(ApiError::Unprocessable(format!("bucket with name {bucket} already exists")));
+    buckets: &[Bucket<'_>],
+) -> Result<ManagePlan, ApiError> {
+    let name = request.required("name")?;
+    if buckets.iter().any(|bucket| is_called(bucket, found, name)) {
+        return Err(ApiError::Unprocessable(format!("bucket with name {name} already exists")));
     }
-    let (database, policy) = name::split_bucket(bucket);
-    if [Some(database), policy].into_iter().flatten().any(|name| name::check(name).is_err()) {
+    let (database, policy) = name::split_bucket(name);
+    if [Some(database), policy].into_iter().flatten().any(|part| name::check(part).is_err()) {
         let expected = "expected db or db/rp, of printable text";
-        return Err(ApiError::Invalid(format!("invalid name \"{bucket}\": {expected}")));
+        return Err(ApiError::Invalid(format!("invalid name \"{name}\": {expected}")));
     }
     let (duration_ns, shard_group_duration_ns) = rules(&request.body)?.unwrap_or_default();
     let spec = |name: &str| PolicySpec {
@@ -158,7 +160,7 @@ fn create(
         changes.push(Change::CreatePolicy { database, spec: spec(named), make_default });
     }
     let (database, policy) = (database.to_owned(), named.to_owned());
-    Ok(Plan::Change(changes, After::Show { status: 201, database, policy }))
+    Ok(ManagePlan::Change(changes, AfterChanges::Show { status: 201, database, policy }))
 }
 
 /// The duration of points and of shard groups that a body's rules ask for, nanoseconds; 0 is for

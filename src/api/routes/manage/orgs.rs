@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ManageRequest, not_found};
+use super::request::{ManageRequest, json as respond, not_found};
 use crate::api::error::ApiError;
 use crate::api::http::Response;
 
@@ -27,5 +27,5 @@ pub(super) fn plan(request: &ManageRequest) -> Result<Response, ApiError> {
         Some(_) => org,
         None => json!({ "links": { "self": ORG_PATH }, "orgs": [org] }),
     };
-    Ok(super::json(200, &value))
+    Ok(respond(200, &value))
 }

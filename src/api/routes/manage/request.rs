@@ -1,0 +1,106 @@
+//! What a request for buckets, mappings or organisations asks, and how its file answers it.
+
+use serde_json::Value;
+
+use super::bucket_names::{Bucket, policy_id};
+use crate::api::error::ApiError;
+use crate::api::http::{Parameters, Response};
+use crate::model::name;
+use crate::route::create_drop::Change;
+use crate::route::survey::Of;
+
+/// What is managed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    /// `/api/v2/buckets`
+    Buckets,
+    /// `/api/v2/dbrps`
+    Dbrps,
+    /// `/api/v2/orgs`
+    Orgs,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(super) struct ManageRequest {
+    pub(super) resource: Resource,
+    pub(super) method: String,
+    pub(super) id: Option<String>,
+    pub(super) url: Parameters,
+    pub(super) body: Value,
+    pub(super) default_shards: u32,
+}
+
+/// What the survey comes to.
+pub(super) enum ManagePlan {
+    Answer(Response),
+    Change(Vec<Change>, AfterChanges),
+}
+
+/// What is answered once everything has changed.
+#[derive(Debug)]
+pub(super) enum AfterChanges {
+    Empty,
+    /// Its resource as it is then.
+    Show {
+        status: u16,
+        database: String,
+        policy: String,
+    },
+}
+
+impl ManageRequest {
+    /// The databases that have to be looked at.
+    pub(super) fn surveyed(&self) -> Of {
+        let listed = ["id", "bucketID"].iter().find_map(|name| self.url.filled(name));
+        let policy = self.id.as_deref().or(listed).and_then(policy_id);
+        if let Some(policy) = policy.filter(|_| self.resource != Resource::Orgs) {
+            return Of::Policy(policy);
+        }
+        let named = match (self.resource, self.method.as_str()) {
+            // No database is called so: nothing needs to be looked at.
+            (Resource::Orgs, _) => Some(""),
+            (Resource::Buckets, "POST") => self.text("name"),
+            (Resource::Buckets, _) => self.url.filled("name"),
+            (Resource::Dbrps, "POST") => self.text("database"),
+            (Resource::Dbrps, _) => self.url.filled("db").or(self.url.filled("database")),
+        };
+        let split = |name: &str| name::split_bucket(name).0.to_owned();
+        // What is no id is refused without looking.
+        match self.id.as_deref().map(|_| "").or(named) {
+            Some(name) => Of::Named(split(name)),
+            None => Of::All,
+        }
+    }
+
+    /// A text of the body.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.body.get(name)?.as_str().filter(|text| !text.is_empty())
+    }
+
+    /// A required text of the body.
+    pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
+        self.text(name).ok_or_else(|| ApiError::Invalid(format!("{name} is required")))
+    }
+
+    /// The bucket that the path names.
+    pub(super) fn bucket<'a, 'b>(
+        &self,
+        buckets: &'b [Bucket<'a>],
+    ) -> Result<Option<&'b Bucket<'a>>, ApiError> {
+        let Some(id) = self.id.as_deref() else { return Ok(None) };
+        let Some(wanted) = policy_id(id) else {
+            return Err(ApiError::Invalid(format!("invalid id \"{id}\": it has 16 hex digits")));
+        };
+        let found = buckets.iter().find(|bucket| bucket.policy.id == wanted);
+        found.map(Some).ok_or_else(|| not_found(id))
+    }
+}
+
+pub(super) fn not_found(what: &str) -> ApiError {
+    ApiError::NotFound(format!("not found: \"{what}\""))
+}
+
+pub(super) fn json(status: u16, value: &Value) -> Response {
+    Response::json(status, format!("{value}\n"))
+}
