@@ -24,10 +24,12 @@ const archiveBytesMax = 10_000_000;
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
+/** Of tar: the same files are the same archive, whoever packs them and when. */
+export const packFlags = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0'];
+
 /** Packs what was built into `archive` and returns its checksum. */
 export async function pack(archive) {
-  const flags = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0'];
-  await must('Packing the modules', 'tar', ['-C', at(), ...flags, '-czf', archive, ...files]);
+  await must('Packing the modules', 'tar', ['-C', at(), ...packFlags, '-czf', archive, ...files]);
   return sha256(readFileSync(archive));
 }
 

@@ -1,17 +1,25 @@
-// Two steps of .github/workflows/release.yml.
+// npm run release: everything that a release needs, without the network. And two steps of
+// .github/workflows/release.yml.
 //
-//   pack TAG FOLDER              builds, and writes tidemark-TAG.tar.gz with its checksum beside it
-//   pin TAG OWNER/NAME FOLDER    writes prebuilt.json and the README's deploy button for that archive
+//   make [FOLDER [TAG]]          builds, and writes all files of the release with their checksums
+//   pin TAG OWNER/NAME FOLDER    writes prebuilt.json and the README's deploy button for that release
 
-import { readFileSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 
-import { endAllOnSignals } from './processes.mjs';
+import { imageContext } from './image.mjs';
+import { packPackage } from './package.mjs';
+import { pack, packFlags } from './prebuilt.mjs';
+import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, Sentence } from './project.mjs';
-import { pack } from './prebuilt.mjs';
 import { everything } from './setup.mjs';
 
-const archiveOf = (tag, folder) => join(folder, `tidemark-${tag}.tar.gz`);
+/** The built modules, for those who deploy from a clone without Rust (scripts/prebuilt.mjs). */
+const modulesOf = (tag) => `tidemark-${tag}.tar.gz`;
+
+/** In the form of sha256sum. */
+const sumsFile = 'SHA256SUMS';
 
 /** Where the README's button goes: before the first release there is nothing that it could deploy. */
 const buttonPlace = '<!-- deploy button -->\n';
@@ -27,30 +35,82 @@ needed, because the modules of the newest release are taken if their checksum is
 \`prebuilt.json\`. From a clone:
 `;
 
-async function packRelease(tag, folder) {
-  await everything();
-  const archive = archiveOf(tag, folder);
-  const checksum = await pack(archive);
-  writeFileSync(`${archive}.sha256`, `${checksum}  ${basename(archive)}\n`);
-  console.log(`- ${archive}: ${checksum}`);
+/** The one version of all packages; a test compares them. */
+export const version = () => JSON.parse(readFileSync(at('package.json'), 'utf8')).version;
+
+/**
+ * What the changelog says of a version. Until that has a section the notes are those of what is not released yet, for
+ * a tag they have to be its own.
+ */
+export function notesOf(changelog, wanted, isTagged) {
+  const sections = changelog.split(/^(?=## )/m);
+  const of = (name) => sections.find((section) => new RegExp(`^## \\[?${name.replaceAll('.', '\\.')}\\b`).test(section));
+  const found = of(wanted) ?? (isTagged ? undefined : of('Unreleased'));
+  if (!found) throw new Sentence(`CHANGELOG.md has no section "## ${wanted}": that of "Unreleased" becomes it.`);
+  return `${found.replace(/^## .*\n+/, '').trimEnd()}\n`;
 }
 
-function pinRelease(tag, repository, folder) {
-  const archive = archiveOf(tag, folder);
-  const [sha256] = readFileSync(`${archive}.sha256`, 'utf8').split(' ');
-  const url = `https://github.com/${repository}/releases/download/${tag}/${basename(archive)}`;
-  writeFileSync(at('prebuilt.json'), `${JSON.stringify({ tag, url, sha256 }, null, 2)}\n`);
+/** The folder `name` of `parent` as an archive that is the same whenever it is made. */
+const packFolder = (archive, parent, name) => must('Packing', 'tar', ['-C', parent, ...packFlags, '-czf', archive, name]);
+
+async function makeImage(archive, folder) {
+  const name = `tidemark-image-${version()}`;
+  imageContext(archive, join(folder, name));
+  await packFolder(join(folder, `${name}.tar.gz`), folder, name);
+  rmSync(join(folder, name), { recursive: true });
+}
+
+function writeSums(folder) {
+  const names = readdirSync(folder).filter((name) => name !== sumsFile).sort();
+  const sum = (name) => createHash('sha256').update(readFileSync(join(folder, name))).digest('hex');
+  writeFileSync(join(folder, sumsFile), names.map((name) => `${sum(name)}  ${name}\n`).join(''));
+}
+
+/** Writes all files of the release into `folder`, which has nothing else. */
+export async function makeRelease(folder, tag = `v${version()}`, { isTagged = false } = {}) {
+  if (tag !== `v${version()}`) throw new Sentence(`The tag is ${tag}, and the version in package.json ${version()}.`);
+  const notes = notesOf(readFileSync(at('CHANGELOG.md'), 'utf8'), version(), isTagged);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  await pack(join(folder, modulesOf(tag)));
+  await makeImage(await packPackage(folder), folder);
+  copyFileSync(at('packages', 'systemd', 'tidemark.service'), join(folder, 'tidemark.service'));
+  writeFileSync(join(folder, 'notes.md'), notes);
+  writeSums(folder);
+}
+
+async function make(folder = at('.cache', 'release'), tag = undefined) {
+  const target = resolve(folder);
+  // Whatever is missing for it is named, and not fetched.
+  Object.assign(process.env, { CARGO_NET_OFFLINE: 'true', npm_config_offline: 'true' });
+  await everything();
+  await makeRelease(target, tag, { isTagged: tag !== undefined });
+  console.log(`\nIn ${target}:\n${readFileSync(join(target, sumsFile), 'utf8')}`);
+}
+
+function pin(tag, repository, folder) {
+  const name = modulesOf(tag);
+  const sums = join(folder, sumsFile);
+  const line = existsSync(sums) && readFileSync(sums, 'utf8').split('\n').find((one) => one.endsWith(`  ${name}`));
+  if (!line) throw new Sentence(`${sums} does not name ${name}.`);
+  const url = `https://github.com/${repository}/releases/download/${tag}/${name}`;
+  writeFileSync(at('prebuilt.json'), `${JSON.stringify({ tag, url, sha256: line.split(' ')[0] }, null, 2)}\n`);
   const readme = readFileSync(at('README.md'), 'utf8');
   const placed = readme.replace(buttonPlace, () => button(repository));
   writeFileSync(at('README.md'), placed.replace(buttonLink, `$1${repository}`));
 }
 
-endAllOnSignals();
-await finishWith(async () => {
-  const [what, ...given] = process.argv.slice(2);
-  const steps = { pack: packRelease, pin: pinRelease };
-  if (!steps[what] || given.length !== steps[what].length) {
-    throw new Sentence('usage: release.mjs pack TAG FOLDER | release.mjs pin TAG OWNER/NAME FOLDER');
-  }
-  await steps[what](...given);
-});
+/** The steps, and how many words each takes at least and at most. */
+const steps = { make: [make, 0, 2], pin: [pin, 3, 3] };
+
+if (process.argv[1] === at('scripts', 'release.mjs')) {
+  endAllOnSignals();
+  await finishWith(async () => {
+    const [what, ...given] = process.argv.slice(2);
+    const [step, least, most] = steps[what] ?? [];
+    if (!step || given.length < least || given.length > most) {
+      throw new Sentence('usage: release.mjs make [FOLDER [TAG]] | release.mjs pin TAG OWNER/NAME FOLDER');
+    }
+    await step(...given);
+  });
+}

@@ -2,7 +2,7 @@
 // tried needs no network.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,7 +30,12 @@ export async function packageRegistry(t) {
   const server = createServer((request, response) => {
     const path = decodeURIComponent(request.url.slice(1));
     try {
-      if (path.startsWith('-/')) return tarball(decodeURIComponent(path.slice(2)), response);
+      if (path.startsWith('-/')) {
+        const name = decodeURIComponent(path.slice(2));
+        // Packages of other platforms are asked for too.
+        statSync(at('node_modules', name));
+        return tarball(name, response);
+      }
       response.end(JSON.stringify(document(path, `http://127.0.0.1:${server.address().port}`)));
     } catch {
       response.writeHead(404).end('{}');

@@ -16,7 +16,7 @@ import { pack } from '../../scripts/prebuilt.mjs';
 import { at, wrangler } from '../../scripts/project.mjs';
 
 const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
-const sources = ['packages', 'scripts', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
+const sources = ['packages', 'scripts', 'src', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
 
 /** A folder that is gone after the test. */
 function folder(t, name) {
@@ -98,7 +98,7 @@ test('a machine without Rust builds from a release, and takes nothing else for o
 
 test('the workflow of a release names its archive in prebuilt.json and in the button', async (t) => {
   const given = folder(t, 'given');
-  writeFileSync(join(given, 'tidemark-v9.9.9.tar.gz.sha256'), `${'ab'.repeat(32)}  tidemark-v9.9.9.tar.gz\n`);
+  writeFileSync(join(given, 'SHA256SUMS'), `${'ab'.repeat(32)}  tidemark-v9.9.9.tar.gz\n`);
   const { root, run } = clone(t);
   const link = /\(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\/github\.com\/([^)]*)\)/g;
   const linked = () => [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(link)].map(([, name]) => name);
@@ -120,7 +120,8 @@ test('the workflow of a release names its archive in prebuilt.json and in the bu
   // The workflow calls what exists.
   const workflow = readFileSync(at('.github', 'workflows', 'release.yml'), 'utf8');
   const calls = [...workflow.matchAll(/scripts\/release\.mjs (\w+)/g)].map((found) => found[1]);
-  assert.deepEqual(calls, ['pack', 'pin']);
+  assert.deepEqual(calls, ['pin']);
+  assert.match(workflow, /npm run release -- "\$RUNNER_TEMP\/release" "\$GITHUB_REF_NAME"/);
 });
 
 test('the free plan is deployed to without the limit that it refuses', async (t) => {

@@ -1,0 +1,122 @@
+// A new user, from the release's files alone: the tarball by npx, data in and out, stop, start, and then the same data
+// under the image, by the commands of its Dockerfile. The answers are the same everywhere.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { freePort } from '../../scripts/dev-server.mjs';
+import { endGroup, signalGroup, startGroup } from '../../scripts/processes.mjs';
+import { npm } from '../../scripts/project.mjs';
+import { makeRelease, version } from '../../scripts/release.mjs';
+import { sampleLines } from '../../scripts/sample.mjs';
+import { built, health } from './image.mjs';
+import { packageRegistry } from './package_registry.mjs';
+
+const questions = [
+  'SHOW MEASUREMENTS; SHOW FIELD KEYS; SHOW TAG KEYS; SHOW SERIES CARDINALITY',
+  // Sums of floats depend on the order, which a flush may change.
+  'SELECT count(*), min(*), max(*), last(*) FROM /.*/ GROUP BY *',
+  'SELECT * FROM /.*/ ORDER BY time DESC LIMIT 20',
+];
+
+/** Starts a server and resolves when it says where it is; `log` grows. */
+async function started(command, args, options) {
+  const child = startGroup(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+  const server = { child, log: '', url: '' };
+  await new Promise((resolve, reject) => {
+    const take = (piece) => {
+      server.log += piece;
+      const found = /^\{.*"event":"started".*\}$/m.exec(server.log);
+      if (found) resolve((server.url = JSON.parse(found[0]).url));
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+    child.ended.then(() => reject(new Error(`it ended: ${server.log}`)));
+  });
+  return server;
+}
+
+/** Ctrl-C, or `docker stop`. */
+async function stopped(server, signal) {
+  signalGroup(server.child, signal);
+  await server.child.ended;
+  assert.match(server.log, /"event":"stopped"/);
+}
+
+test('from the files of a release to the same answers in its image', { timeout: 300_000 }, async (t) => {
+  const desk = mkdtempSync(join(tmpdir(), 'tidemark-new-user-'));
+  t.after(() => rmSync(desk, { recursive: true, force: true }));
+  const release = join(desk, 'release');
+  await makeRelease(release);
+  const registry = await packageRegistry(t);
+  const home = join(desk, 'home');
+  mkdirSync(home);
+
+  // npx, as the README has it; nothing of the environment but where programs are.
+  const PORT = String(await freePort());
+  const TIDEMARK_URL = `http://127.0.0.1:${PORT}`;
+  const clean = { PATH: process.env.PATH, HOME: home, npm_config_registry: registry, npm_config_cache: join(home, '.npm'), npm_config_fetch_retries: '0' };
+  const [npmCommand, npmWords] = npm();
+  const npx = [...npmWords, 'exec', '--yes', '--package', join(release, `tidemark-${version()}.tgz`), '--', 'tidemark'];
+  const tidemark = async (words, input = '') => {
+    const child = spawn(npmCommand, [...npx, ...words], { cwd: home, env: { ...clean, TIDEMARK_URL } });
+    const [pieces, said] = [[], []];
+    child.stdout.on('data', (piece) => pieces.push(piece));
+    child.stderr.on('data', (piece) => said.push(piece));
+    child.stdin.end(input);
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    assert.equal(code, 0, `${words}: ${Buffer.concat([...pieces, ...said])}`);
+    return Buffer.concat(pieces).toString();
+  };
+  const answers = async () => {
+    const all = [];
+    for (const q of questions) all.push(await tidemark(['query', '--database', 'demo', '--epoch', 'ns', q]));
+    return all;
+  };
+  const serve = () => started(npmCommand, [...npx, 'serve'], { cwd: home, env: { ...clean, PORT } });
+
+  const first = await serve();
+  t.after(() => endGroup(first.child));
+  assert.equal(first.url, TIDEMARK_URL);
+  assert.equal((await fetch(`${first.url}/`)).headers.get('content-type'), 'text/html; charset=utf-8');
+  assert.match(await tidemark(['--version']), new RegExp(`^${version()}$`, 'm'));
+  await tidemark(['query', 'CREATE DATABASE demo']);
+  await tidemark(['import', '--database', 'demo', '--precision', 's', '-'], sampleLines());
+  await tidemark(['import', '--database', 'demo', '-'], 'm,t=a i=9007199254740993i,f=0.1,s="x y",b=true 1\n');
+  const expected = await answers();
+  assert.match(expected[1], /9007199254740993/);
+  assert.ok(expected[1].length > 500, expected[1]);
+  await tidemark(['export', '--database', 'demo', '--out', 'demo.lp.gz']);
+  await stopped(first, 'SIGINT');
+
+  const second = await serve();
+  t.after(() => endGroup(second.child));
+  assert.deepEqual(await answers(), expected);
+  await stopped(second, 'SIGTERM');
+
+  // The image, by the commands of its Dockerfile, on a copy of the same data.
+  execFileSync('tar', ['-xzf', `tidemark-image-${version()}.tar.gz`], { cwd: release });
+  const image = await built(join(release, `tidemark-image-${version()}`), join(desk, 'docker'), { registry });
+  const data = image.env.TIDEMARK_DATA;
+  assert.equal(statSync(data).mode & 0o777, 0o700);
+  cpSync(join(home, 'tidemark-data'), data, { recursive: true });
+  rmSync(join(data, 'in-use'), { force: true });
+  // As `docker run --env PORT=…`; beyond this machine nobody has to reach it.
+  const given = { PORT, HOST: '127.0.0.1' };
+  const env = { PATH: process.env.PATH, ...image.env, ...given };
+  assert.equal(health(image, given), 1, 'nothing runs yet');
+  const third = await started(image.command[0], image.command.slice(1), { cwd: desk, env });
+  t.after(() => endGroup(third.child));
+  assert.equal(health(image, given), 0);
+  assert.deepEqual(await answers(), expected);
+  // What was exported says the same in an empty database of it.
+  await tidemark(['query', 'DROP DATABASE demo']);
+  await tidemark(['import', 'demo.lp.gz']);
+  assert.deepEqual(await answers(), expected);
+  await stopped(third, 'SIGTERM');
+  assert.ok(existsSync(join(data, 'objects')) && !readFileSync(join(data, 'workerd.capnp'), 'utf8').includes(readFileSync(join(data, 'token'), 'utf8').trim()));
+});

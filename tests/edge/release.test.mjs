@@ -1,0 +1,105 @@
+// What a release consists of: one version, files with their checksums, an image and a service that start.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { parse as toml } from 'smol-toml';
+
+import { lockedCrate, at } from '../../scripts/project.mjs';
+import { makeRelease, notesOf } from '../../scripts/release.mjs';
+import { has, tidemark } from './harness.mjs';
+import { imageOf } from './image.mjs';
+
+const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
+const { version } = json(at('package.json'));
+
+function folder(t) {
+  const made = mkdtempSync(join(tmpdir(), 'tidemark-release-'));
+  t.after(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+test('everything has one version, and a server says it', async (t) => {
+  const server = await tidemark(t);
+  const [build] = (await server.series('SHOW DIAGNOSTICS')).filter(({ name }) => name === 'build');
+  const said = {
+    'package-lock.json': json(at('package-lock.json')).version,
+    'packages/tidemark/package.json': json(at('packages', 'tidemark', 'package.json')).version,
+    'Cargo.toml': toml(readFileSync(at('Cargo.toml'), 'utf8')).package.version,
+    'Cargo.lock': lockedCrate('tidemark'),
+    'SHOW DIAGNOSTICS': build.values[0][build.columns.findIndex((name) => /version/i.test(name))],
+  };
+  for (const [where, found] of Object.entries(said)) assert.equal(found, version, where);
+  const [newest] = /^## .*$/m.exec(readFileSync(at('CHANGELOG.md'), 'utf8'));
+  assert.match(newest, new RegExp(`^## (Unreleased$|${version.replaceAll('.', '\\.')} - \\d{4}-\\d\\d-\\d\\d$)`));
+});
+
+test('the notes are the section of the version, and a tag needs its own', () => {
+  const changelog = '# Changelog\n\n## Unreleased\n\n- new\n\n## 0.10.0 - 2026-12-02\n\n- ten\n\n## 0.1.0 - 2026-12-01\n\n- first\n';
+  assert.equal(notesOf(changelog, '0.1.0', true), '- first\n');
+  assert.equal(notesOf(changelog, '0.10.0', true), '- ten\n');
+  assert.equal(notesOf(changelog, '0.2.0', false), '- new\n');
+  assert.throws(() => notesOf(changelog, '0.2.0', true), /no section "## 0\.2\.0"/);
+});
+
+test('a release has all its files, and their checksums', async (t) => {
+  const target = join(folder(t), 'release');
+  await makeRelease(target);
+  const names = [
+    'SHA256SUMS', 'notes.md', `tidemark-${version}.tgz`, `tidemark-image-${version}.tar.gz`, `tidemark-v${version}.tar.gz`, 'tidemark.service',
+  ];
+  assert.deepEqual(readdirSync(target).sort(), names.sort());
+  const check = () => spawnSync('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: target, encoding: 'utf8' });
+  assert.deepEqual([check().status, check().stdout.match(/: OK$/gm).length], [0, names.length - 1]);
+  const before = readFileSync(join(target, 'SHA256SUMS'), 'utf8');
+  await makeRelease(target);
+  assert.equal(readFileSync(join(target, 'SHA256SUMS'), 'utf8'), before, 'the same twice');
+  writeFileSync(join(target, 'notes.md'), 'others');
+  assert.equal(check().status, 1);
+  await assert.rejects(makeRelease(target, 'v9.9.9'), /The tag is v9\.9\.9, and the version in package\.json/);
+});
+
+test('the image is pinned, runs as nobody special, and copies what is there', async (t) => {
+  const target = join(folder(t), 'release');
+  await makeRelease(target);
+  execFileSync('tar', ['-xzf', `tidemark-image-${version}.tar.gz`], { cwd: target });
+  const context = join(target, `tidemark-image-${version}`);
+  const image = imageOf(readFileSync(join(context, 'Dockerfile'), 'utf8'));
+  assert.ok(image.images.length >= 2, 'stages');
+  for (const name of image.images) assert.match(name, /^node:\d+\.\d+\.\d+-[\w-]+@sha256:[0-9a-f]{64}$/);
+  assert.equal(new Set(image.images).size, 1, 'one base');
+  assert.deepEqual([image.user, image.volumes, image.env.TIDEMARK_DATA], ['node', ['/data'], '/data']);
+  assert.deepEqual(image.ports, [image.env.PORT]);
+  assert.ok(image.health.length > 0 && image.cmd.length > 0);
+  for (const { steps } of image.stages) {
+    for (const [word, rest] of steps) {
+      if (word !== 'COPY' || rest.startsWith('--from')) continue;
+      for (const name of rest.split(/\s+/).slice(0, -1)) assert.ok(existsSync(join(context, name)), name);
+    }
+  }
+  // What it installs is what the tests run, by the same checksums.
+  const [ours, theirs] = [json(at('package-lock.json')).packages, json(join(context, 'package-lock.json')).packages];
+  for (const [path, entry] of Object.entries(theirs)) {
+    if (path === '' || path === 'node_modules/tidemark') continue;
+    assert.equal(entry.integrity, ours[path].integrity, path);
+  }
+  assert.ok(theirs['node_modules/@cloudflare/workerd-linux-64'].integrity && theirs['node_modules/@cloudflare/workerd-linux-arm64'].integrity);
+  assert.equal(theirs['node_modules/workerd'].version, json(at('packages', 'tidemark', 'package.json')).dependencies.workerd);
+});
+
+test('the service is one that systemd takes, and is shut in', (t) => {
+  if (!has(t, 'systemd-analyze')) return;
+  const unit = readFileSync(at('packages', 'systemd', 'tidemark.service'), 'utf8');
+  const file = join(folder(t), 'tidemark.service');
+  // What it starts is there once it is installed.
+  writeFileSync(file, unit.replace('/usr/local/bin/tidemark', process.execPath));
+  const verified = spawnSync('systemd-analyze', ['verify', '--man=no', file], { encoding: 'utf8' });
+  assert.deepEqual([verified.status, verified.stdout + verified.stderr], [0, '']);
+  // In tenths: 0 is shut in wholly, 100 not at all.
+  const secured = spawnSync('systemd-analyze', ['security', '--offline=true', '--threshold=20', file], { encoding: 'utf8' });
+  assert.equal(secured.status, 0, secured.stdout);
+});
