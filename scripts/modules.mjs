@@ -30,9 +30,12 @@ const optimiser = [
   '--strip-producers',
 ];
 
+const targetRoot = process.env.CARGO_TARGET_DIR ?? at('target');
+
 const kinds = {
   worker: {
     cargo: ['--features', 'edge'],
+    targetFolder: targetRoot,
     // The glue of exported async functions comes from js-sys, as worker-build has it.
     env: { WASM_BINDGEN_USE_JS_SYS: '1' },
     // A module that aborted can be given a new memory: src/edge/worker.js does.
@@ -40,6 +43,8 @@ const kinds = {
   },
   engine: {
     cargo: ['--no-default-features', '--features', 'browser'],
+    // Its own: cargo lets one build at a time into a folder, and both are built at once.
+    targetFolder: join(targetRoot, 'browser'),
     env: {},
     // A worker that tabs share cannot be replaced after an abort: www/engine/worker.js begins anew.
     bind: ['--target', 'web', '--experimental-reset-state-function'],
@@ -52,15 +57,17 @@ export async function optimise(from, to) {
   await must('Optimising it', program, [...optimiser, from, '-o', to]);
 }
 
-/** Compiles a kind and writes `NAME.js` and `NAME_bg.wasm` into `folder`. */
+/**
+ * Compiles a kind and writes `NAME.js` and `NAME_bg.wasm` into `folder`. `binder` promises the
+ * program wasm-bindgen, which may be on its way while the database is compiled.
+ */
 async function bound(kind, binder, folder, name) {
-  const { cargo, env, bind } = kinds[kind];
-  const asked = ['build', '--release', '--lib', '--target', target, ...cargo];
-  await must('Compiling the database', 'cargo', asked, { env });
-  const targetFolder = process.env.CARGO_TARGET_DIR ?? at('target');
+  const { cargo, targetFolder, env, bind } = kinds[kind];
+  const asked = ['build', '--release', '--lib', '--target', target, '--target-dir', targetFolder];
+  await must('Compiling the database', 'cargo', [...asked, ...cargo], { env });
   const compiled = join(targetFolder, target, 'release', 'tidemark.wasm');
   const where = ['--no-typescript', '--out-dir', folder, '--out-name', name];
-  await must('Binding it to JavaScript', binder, [...bind, ...where, compiled]);
+  await must('Binding it to JavaScript', await binder, [...bind, ...where, compiled]);
   const module = join(folder, `${name}_bg.wasm`);
   await optimise(module, module);
 }

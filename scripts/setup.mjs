@@ -88,21 +88,35 @@ async function cargoTool(crate, version) {
   return join(folder, 'bin');
 }
 
-/** wasm-bindgen in the version of Cargo.lock: the folder of its programs. */
-export const wasmBindgen = () => cargoTool('wasm-bindgen-cli', lockedCrate('wasm-bindgen'));
+/** @type {Promise<string> | undefined} */
+let bindgen;
+
+/** wasm-bindgen in the version of Cargo.lock: the folder of its programs. Installed once for all who ask. */
+export function wasmBindgen() {
+  bindgen ??= cargoTool('wasm-bindgen-cli', lockedCrate('wasm-bindgen'));
+  return bindgen;
+}
+
+/** Its program, and its version for a fingerprint. */
+function binding() {
+  const binder = wasmBindgen().then((folder) => join(folder, 'wasm-bindgen'));
+  // Whoever waits for it hears of its failure; until then nobody waits.
+  binder.catch(() => {});
+  return { binder, version: lockedCrate('wasm-bindgen') };
+}
 
 /** The Worker, built for release: `build/index.js` and `build/index_bg.wasm`. */
 export async function worker() {
   const compiler = await rust();
-  const bindgen = await wasmBindgen();
+  const { binder, version } = binding();
   const code = ['src', 'tables', '.cargo/config.toml', 'scripts/modules.mjs'];
   const sources = [...code, 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
-  const inputs = fingerprint(sources, [compiler, bindgen]);
+  const inputs = fingerprint(sources, [compiler, version]);
   const outputs = [at('build', 'index.js'), at('build', 'index_bg.wasm')];
   const stamp = '.cache/stamps/worker';
-  const lasts = '(a minute or two)';
+  const lasts = '(two or three minutes)';
   await step('The Worker, for release', { stamp, inputs, outputs, lasts }, () =>
-    buildWorker(join(bindgen, 'wasm-bindgen'), at('build')),
+    buildWorker(binder, at('build')),
   );
 }
 
@@ -119,14 +133,23 @@ export function engineSources() {
 /** The same crate for the console's in-browser mode: `tidemark.js` and `tidemark_bg.wasm`. */
 export async function engine() {
   const compiler = await rust();
-  const bindgen = await wasmBindgen();
-  const inputs = fingerprint(engineSources(), [compiler, bindgen]);
+  const { binder, version } = binding();
+  const inputs = fingerprint(engineSources(), [compiler, version]);
   const outputs = ['tidemark.js', 'tidemark_bg.wasm'].map((name) => join(engineFolder, name));
   const stamp = '.cache/stamps/engine';
-  const lasts = '(a minute or two)';
+  const lasts = '(two or three minutes)';
   await step('The database for the browser', { stamp, inputs, outputs, lasts }, () =>
-    buildEngine(join(bindgen, 'wasm-bindgen'), engineFolder),
+    buildEngine(binder, engineFolder),
   );
+}
+
+/**
+ * Both modules at once, and wasm-bindgen beside them where it is missing: compiling one module keeps
+ * one core busy for most of its time, so that on two cores this takes two thirds of one after the other.
+ */
+export async function modules() {
+  await rust();
+  await Promise.all([worker(), engine()]);
 }
 
 /** Whether the modules can be built here; otherwise those of a release are taken. */
@@ -140,8 +163,7 @@ export async function everything() {
   await packages();
   const node = newNode();
   if (await hasCargo()) {
-    await worker();
-    await engine();
+    await modules();
   } else {
     await prebuilt();
   }

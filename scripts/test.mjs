@@ -13,7 +13,7 @@ import { consolePage } from './console.mjs';
 import { crateFaults } from './licences.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
-import { engine, engineFolder, packages, rust, wasmBindgen, worker } from './setup.mjs';
+import { engine, engineFolder, modules, packages, rust, wasmBindgen } from './setup.mjs';
 import { verdict } from './verdict.mjs';
 
 /**
@@ -101,7 +101,7 @@ async function workerSize() {
 }
 
 /** The database for the browser; a visitor loads it, so it has the same budget. */
-async function engineBuild() {
+async function engineSize() {
   await engine();
   return wasmSize(join(engineFolder, 'tidemark_bg.wasm'));
 }
@@ -185,9 +185,9 @@ const steps = [
   ['documentation', documentation],
   ['browser build', browserImports],
   ['wasm tests', wasmTests],
-  ['release build', async () => (await worker(), { passed: 1 })],
+  ['release builds', async () => (await modules(), { passed: 1 })],
   ['wasm size', workerSize],
-  ['browser release build', engineBuild],
+  ['browser wasm size', engineSize],
   ['console build', async () => (await consolePage(), { passed: 1 })],
   ['deploy dry run', deployDryRun],
   ['end to end', edgeTests],
