@@ -15,6 +15,7 @@ pub mod front;
 pub mod integer;
 pub mod metadata;
 pub mod string;
+pub mod tables;
 pub mod timestamp;
 pub mod unsigned;
 pub mod validity;

@@ -5,7 +5,6 @@
 #![doc = include_str!("FORMAT.md")]
 
 pub mod block;
-pub mod column;
 pub mod directory;
 pub mod index;
 pub mod packer;

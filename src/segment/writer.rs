@@ -3,12 +3,13 @@
 use super::directory::{Directory, Summary};
 use super::index::{Index, Page};
 use super::packer::{Address, Packer};
-use super::{block, column, series};
+use super::{block, series};
 use crate::batch::layout::{FieldLayout, Layout};
 use crate::batch::order::{Distinct, Order, rank_series};
 use crate::batch::series_table::SeriesTable;
 use crate::batch::slabs::Slabs;
 use crate::codec::draft::Draft;
+use crate::codec::tables;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
@@ -263,11 +264,11 @@ impl<'a> SegmentWriter<'a> {
         for field in &self.fields {
             let draft = |cut: &Cut| field.with(cut.rows.clone(), block::draft_field);
             let drafts = cuts.iter().map(|cut| draft(cut).unwrap_or_default());
-            let (table, data) = column::finish(drafts.collect());
+            let (table, data) = tables::finish(drafts.collect());
             self.index.tables.push(table);
             columns.push((field.field_type, data));
         }
-        let (table, keys) = column::finish(cuts.iter().map(|cut| self.draft_page(cut)).collect());
+        let (table, keys) = tables::finish(cuts.iter().map(|cut| self.draft_page(cut)).collect());
         self.index.tables.push(table);
         let (mut bytes, mut values) = (Vec::new(), 0);
         for (at, page) in self.index.pages.iter_mut().enumerate() {

@@ -1,7 +1,7 @@
-//! The blocks of one column of a segment: their residuals by a common table where that is smaller.
+//! The blocks of one column: their residuals by a common table where that is smaller.
 
-use crate::codec::classes::{Histogram, Stored, Table};
-use crate::codec::draft::Draft;
+use super::classes::{Histogram, Stored, Table};
+use super::draft::Draft;
 
 /// A table has to save at least one byte in so many of what packing takes: it decodes slower.
 /// Floats of full precision save one in ninety.
