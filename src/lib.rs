@@ -119,6 +119,7 @@ pub mod memtable;
 pub mod segment;
 pub mod merge;
 pub mod scan;
+pub mod part;
 pub mod protocol;
 pub mod shard;
 pub mod influxql;

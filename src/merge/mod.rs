@@ -21,4 +21,4 @@ pub mod picks;
 pub mod sequences;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -71,6 +71,16 @@ impl Picks {
         self.rows == 0
     }
 
+    /// How many pages the rows are of.
+    pub fn pages_read(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Rows of these pages: so many values are decoded when a column is read.
+    pub fn rows_read(&self) -> usize {
+        self.pages.iter().map(|(_, page)| page.page_rows() as usize).sum()
+    }
+
     /// The time of each row, nanoseconds: ascending or descending within a series.
     pub fn times_ns(&self) -> &[i64] {
         match &self.pages[..] {

@@ -37,6 +37,7 @@ mod memory_shard;
 mod msgpack;
 mod openapi;
 mod operators;
+mod part;
 mod product;
 mod protocol;
 mod queries;

@@ -1,7 +1,7 @@
 //! Any sources tell the story that a map tells to which their rows were written one by one.
 
 mod rules;
-mod vector;
+pub(crate) mod vector;
 
 use std::rc::Rc;
 

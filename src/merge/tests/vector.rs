@@ -12,11 +12,11 @@ use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 
 /// Values by column.
-pub(super) type Fields = BTreeMap<u32, FieldValue>;
+pub(crate) type Fields = BTreeMap<u32, FieldValue>;
 /// Rows by series and time.
-pub(super) type Story = BTreeMap<(SeriesKey, i64), Fields>;
+pub(crate) type Story = BTreeMap<(SeriesKey, i64), Fields>;
 
-pub(super) struct VectorCursor {
+pub(crate) struct VectorCursor {
     direction: Direction,
     pages: Vec<Page>,
     series: Vec<Series>,
@@ -25,7 +25,7 @@ pub(super) struct VectorCursor {
     /// Pieces of the series at hand that were handed out.
     pieces: usize,
     /// Columns that were asked for, but for those that were asked for twice in a row.
-    pub(super) decoded: usize,
+    pub(crate) decoded: usize,
     last: Option<(u64, ColumnId)>,
 }
 
@@ -61,7 +61,7 @@ fn page_of(rows: &[(&(SeriesKey, i64), &Fields)], columns: &Columns) -> Page {
     Page { columns: Rc::clone(columns), times_ns, fields }
 }
 
-pub(super) fn values(value: &FieldValue) -> Values {
+pub(crate) fn values(value: &FieldValue) -> Values {
     match value {
         FieldValue::Float(value) => Values::Float(vec![*value]),
         FieldValue::Integer(value) => Values::Integer(vec![*value]),
@@ -73,7 +73,7 @@ pub(super) fn values(value: &FieldValue) -> Values {
 
 impl VectorCursor {
     /// Pages of up to `page_rows` rows, each of one measurement.
-    pub(super) fn new(
+    pub(crate) fn new(
         story: &Story,
         page_rows: usize,
         direction: Direction,

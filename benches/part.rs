@@ -1,0 +1,240 @@
+//! Parts beside the segments of format 1, natively: bytes per value and CPU time per value of what
+//! is written and read, over the five shapes. `cargo bench --bench part`
+//!
+//! `flush` is of as many rows as one flush has, `merge` of eight of them: parts that are merged,
+//! beside a run that is written at once.
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
+
+mod points;
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+use tidemark::batch::FrameTable;
+use tidemark::batch::from_lines::from_lines;
+use tidemark::line_protocol::{Options, TimestampUnit};
+use tidemark::memtable::Memtable;
+use tidemark::memtable::cursor::{Sorted, tag_order};
+use tidemark::merge::cursor::{Direction, ReadError, SeriesCursor};
+use tidemark::merge::kway::Merge;
+use tidemark::merge::sequences::Sequences;
+use tidemark::model::ids::{ColumnId, MeasurementId};
+use tidemark::model::time::{Precision, TimeRange};
+use tidemark::part::block::Error;
+use tidemark::part::cursor::{PartCursor, Values};
+use tidemark::part::directory::Directory;
+use tidemark::part::writer::{Groups, Limits, PartWriter, Written};
+use tidemark::segment::index::Index;
+use tidemark::segment::packer::Address;
+use tidemark::segment::reader::{self, Blocks};
+use tidemark::segment::writer::{Rows, Run, RunWriter};
+
+/// Bodies of one flush, and flushes of one merge.
+const BODIES: usize = 20;
+const FLUSHES: usize = 8;
+
+type Orders = BTreeMap<MeasurementId, Vec<ColumnId>>;
+
+fn main() {
+    let columns = ["B/value 1", "2", "write ns 1", "2", "read ns 1", "2"];
+    println!("{:<22} {:>9} {}", "shape", "values", columns.map(|c| format!("{c:>11}")).concat());
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    for (name, _, mut bodies) in points::shapes() {
+        if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            continue;
+        }
+        let (mut all, mut values, mut parts, mut orders) =
+            (Memtable::new(7), 0, Vec::new(), Orders::new());
+        for flush in 0..FLUSHES {
+            let (mut memtable, before) = (Memtable::new(7), values);
+            for _ in 0..BODIES {
+                append(&bodies(), &mut values, [&mut memtable, &mut all]);
+            }
+            for (measurement, table) in memtable.tables() {
+                let known = orders.remove(&measurement).unwrap_or_default();
+                orders.insert(measurement, tag_order(&known, table));
+            }
+            let order = |measurement, _: &_| orders[&measurement].clone();
+            let (time, part) = time(|| {
+                let sorted = Sorted::new(&memtable, order);
+                let cursor = sorted.cursor(Direction::Ascending);
+                write(vec![(1, cursor)], &orders)
+            });
+            if flush == 0 {
+                report(&format!("{name}, flush"), values - before, &memtable, &part, time);
+            }
+            parts.push(part);
+        }
+        let (time, merged) = time(|| {
+            let cursor = |(at, part): (u64, &Part)| (at, part.cursor());
+            write((0..).zip(&parts).map(cursor).collect(), &orders)
+        });
+        report(&format!("{name}, merge"), values, &all, &merged, time);
+    }
+}
+
+fn report(name: &str, values: usize, memtable: &Memtable, part: &Part, written: Duration) {
+    let (old_written, run) = time(|| segments(memtable));
+    let old_read = time(|| read_run(&run)).0;
+    let read = time(|| read_part(part)).0;
+    let per = |number: f64| number / values as f64;
+    let ns = |time: Duration| format!("{:>11.2}", per(time.as_nanos() as f64));
+    let directories = run.directories.iter().map(|(head, body)| head.encode().len() + body.len());
+    let old_bytes = run.values.iter().map(Vec::len).chain(directories).sum::<usize>();
+    let bytes = part.values.iter().map(|(_, head, body)| head + body.len()).sum::<usize>();
+    println!(
+        "{name:<22} {values:>9} {:>11.3}{:>11.3}{}{}{}{}",
+        per(old_bytes as f64),
+        per(bytes as f64),
+        ns(old_written),
+        ns(written),
+        ns(old_read),
+        ns(read)
+    );
+}
+
+fn append(body: &str, values: &mut usize, mut memtables: [&mut Memtable; 2]) {
+    let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);
+    let (batch, _) = from_lines(body.as_bytes(), options, 7).unwrap();
+    for table in batch.measurements {
+        let ids = |first: u32, count: usize| (first..).take(count).map(ColumnId).collect();
+        let fields = &table.block.fields;
+        *values += fields.iter().map(|c| c.len() - c.validity.nulls(c.len())).sum::<usize>();
+        let table = FrameTable {
+            measurement: MeasurementId(table.name.bytes().map(u32::from).sum()),
+            tag_ids: ids(0, table.tag_keys.len()),
+            field_ids: ids(64, table.field_keys.len()),
+            block: table.block,
+        };
+        memtables.iter_mut().for_each(|memtable| memtable.append(&table));
+    }
+}
+
+fn segments(memtable: &Memtable) -> Run {
+    let mut writer = RunWriter::new(i64::MAX, 1, 1);
+    for (measurement, table) in memtable.tables() {
+        writer.add(&Rows {
+            measurement,
+            tag_ids: table.tag_ids(),
+            series: table.series(),
+            row_series: table.row_series(),
+            times_ns: table.times_ns(),
+            fields: table.fields(),
+        });
+    }
+    writer.finish(0, 1_900_000)
+}
+
+struct Bytes<'a>(&'a Run);
+
+impl Blocks for Bytes<'_> {
+    type Error = tidemark::segment::block::Error;
+
+    fn with<T>(
+        &mut self,
+        at: Address,
+        read: impl FnOnce(&[u8]) -> Result<T, Self::Error>,
+    ) -> Result<T, Self::Error> {
+        let start = at.offset as usize;
+        read(&self.0.values[at.value as usize][start..start + at.bytes as usize])
+    }
+}
+
+fn read_run(run: &Run) {
+    for (directory, body) in &run.directories {
+        for summary in &directory.segments {
+            let start = summary.index_offset as usize;
+            let index = Index::decode(&body[start..start + summary.index_bytes as usize]).unwrap();
+            for page in &index.pages {
+                black_box(reader::keys(&index, page, &mut Bytes(run)).unwrap());
+                for field in 0..index.fields.len() {
+                    black_box(reader::field(&index, page, field, &mut Bytes(run)).unwrap());
+                }
+            }
+        }
+    }
+}
+
+/// Of each value of a part its directory, the length of its head, and its body.
+type Stored = Vec<(Rc<Directory>, usize, Vec<u8>)>;
+
+/// A part in memory.
+struct Part {
+    values: Rc<Stored>,
+    written: Written,
+}
+
+impl Part {
+    fn cursor(&self) -> PartCursor<InMemory> {
+        let values = InMemory(Rc::clone(&self.values));
+        PartCursor::new(values, self.written.id, Direction::Ascending, None).unwrap()
+    }
+}
+
+struct InMemory(Rc<Stored>);
+
+impl Values for InMemory {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
+        Ok(Rc::clone(&self.0[value].0))
+    }
+
+    fn with<T>(
+        &mut self,
+        value: usize,
+        bytes: Range<u32>,
+        read: impl FnOnce(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, ReadError> {
+        let bytes = &self.0[value].2[bytes.start as usize..bytes.end as usize];
+        read(bytes).map_err(|error| self.damaged(value, error))
+    }
+
+    fn damaged(&self, value: usize, error: Error) -> ReadError {
+        ReadError::Damaged { what: format!("value {value}: {error}") }
+    }
+}
+
+fn write<C: SeriesCursor>(sources: Vec<(u64, C)>, orders: &Orders) -> Part {
+    let merge = Merge::new(sources, Direction::Ascending).unwrap();
+    let limits = Limits::default();
+    let mut groups = Groups::new(merge, limits, TimeRange::ALL, None).unwrap();
+    let mut writer = PartWriter::new(limits);
+    writer.begin(1, Sequences { lo: 1, hi: 1, applied: 0 });
+    while let Some(group) = groups.next(&|measurement| orders[&measurement].clone()).unwrap() {
+        writer.add(&group);
+    }
+    let written = writer.end().unwrap();
+    let values = writer.finish().into_iter().map(|value| {
+        let head = value.head(u64::MAX);
+        (Rc::new(Directory::decode(&head).unwrap().1), head.len(), value.body)
+    });
+    Part { values: Rc::new(values.collect()), written }
+}
+
+fn read_part(part: &Part) {
+    let mut cursor = part.cursor();
+    while cursor.key().is_some() {
+        while let Some(page) = cursor.page(TimeRange::ALL).unwrap() {
+            // The first series of a page reads for all.
+            if page.rows().start == 0 {
+                for &(id, _) in page.columns().iter() {
+                    black_box(cursor.column(&page, id).unwrap());
+                }
+            }
+        }
+        cursor.step().unwrap();
+    }
+}
+
+fn time<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = ThreadTime::now();
+    let result = work();
+    (start.elapsed(), result)
+}

@@ -1,0 +1,13 @@
+//! Any bytes as a value of a part, its head as long as the first two of them say: no panic, no
+//! hang, and the oracle that `npm test` runs on mutated values.
+
+#![no_main]
+
+#[path = "../../tests/it/part/oracle.rs"]
+mod oracle;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Some((length, value)) = bytes.split_first_chunk() {
+        oracle::check(usize::from(u16::from_le_bytes(*length)), value);
+    }
+});

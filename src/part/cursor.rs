@@ -1,0 +1,487 @@
+//! A part as a sorted source of a merge.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::block::{self, CORRUPT, Error, Keys};
+use super::directory::{Directory, Group};
+use super::series_block::Series;
+use crate::batch::column::Column;
+use crate::batch::column_bytes;
+use crate::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use crate::merge::key::SeriesKey;
+use crate::model::ids::ColumnId;
+use crate::model::time::TimeRange;
+
+/// Bits of a page's name for its place in the group, and for the group's in the value.
+const PAGE_BITS: u32 = 21;
+const GROUP_BITS: u32 = 21;
+
+/// Where the values of a part come from.
+pub trait Values {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// What value number `value` of the part holds.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`], and [`ReadError::Damaged`] if it is not there or cannot be decoded.
+    fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError>;
+
+    /// Hands bytes of its body to `read`.
+    ///
+    /// # Errors
+    /// Those of [`Values::directory`]; and what [`Values::damaged`] makes of the error of `read`.
+    fn with<T>(
+        &mut self,
+        value: usize,
+        bytes: Range<u32>,
+        read: impl FnOnce(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, ReadError>;
+
+    /// The error that names the value.
+    fn damaged(&self, value: usize, error: Error) -> ReadError;
+}
+
+/// Over the rows of a part.
+pub struct PartCursor<V> {
+    values: V,
+    part: u64,
+    direction: Direction,
+    /// The value at hand, and the groups there that are of the part.
+    value: usize,
+    directory: Rc<Directory>,
+    groups: Range<usize>,
+    /// The group at hand, and the series there.
+    group: usize,
+    series: u32,
+    /// Pages of that series in that group that were passed.
+    pages: usize,
+    key: Option<SeriesKey>,
+    columns: Columns,
+    /// The block of series used last: value, group, block.
+    block: Option<((usize, usize, usize), Series)>,
+    /// The keys read last.
+    keys: Option<(u64, Rc<[i64]>, Vec<u32>)>,
+    /// The column decoded last.
+    last: Option<(u64, ColumnId, Option<Rc<Column>>)>,
+}
+
+impl<V: Values> PartCursor<V> {
+    /// Stands at the first series of part `part` in `direction`, or at the first that is not before
+    /// `from`: what is before is not read.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub fn new(
+        values: V,
+        part: u64,
+        direction: Direction,
+        from: Option<&SeriesKey>,
+    ) -> Result<Self, ReadError> {
+        let mut cursor = Self {
+            values,
+            part,
+            direction,
+            value: usize::MAX,
+            directory: Rc::default(),
+            groups: 0..0,
+            group: 0,
+            series: 0,
+            pages: 0,
+            key: None,
+            columns: Columns::default(),
+            block: None,
+            keys: None,
+            last: None,
+        };
+        match from {
+            _ if cursor.values.count() == 0 => {}
+            Some(from) => cursor.place(from)?,
+            None => cursor.begin()?,
+        }
+        Ok(cursor)
+    }
+
+    /// Stands at the first series there is.
+    fn begin(&mut self) -> Result<(), ReadError> {
+        let is_ascending = self.direction == Direction::Ascending;
+        let first = if is_ascending { 0 } else { self.values.count().saturating_sub(1) };
+        self.enter_value(first)?;
+        self.group = if is_ascending { self.groups.start } else { self.groups.end };
+        let is_here = is_ascending && self.at_hand().is_some_and(|group| !group.is_beside());
+        if is_here || self.move_group(is_ascending)? {
+            self.enter_group();
+            return self.settle();
+        }
+        Ok(())
+    }
+
+    /// Makes a value the one at hand.
+    fn enter_value(&mut self, value: usize) -> Result<(), ReadError> {
+        if self.value != value && value < self.values.count() {
+            self.directory = self.values.directory(value)?;
+            self.groups = self.directory.of_part(self.part).map_or(0..0, |(groups, _)| groups);
+            self.value = value;
+        }
+        Ok(())
+    }
+
+    /// The group at hand.
+    fn at_hand(&self) -> Option<&Group> {
+        self.groups.contains(&self.group).then(|| self.directory.groups.get(self.group)).flatten()
+    }
+
+    /// Goes on to the next group that has series, forward or back. If there is none, to nowhere.
+    fn move_group(&mut self, forward: bool) -> Result<bool, ReadError> {
+        loop {
+            let next = if forward { self.group.checked_add(1) } else { self.group.checked_sub(1) };
+            match next.filter(|next| self.groups.contains(next)) {
+                Some(next) => self.group = next,
+                None => {
+                    let value = match forward {
+                        true => Some(self.value + 1).filter(|&v| v < self.values.count()),
+                        false => self.value.checked_sub(1),
+                    };
+                    let Some(value) = value else {
+                        self.group = if forward { self.groups.end } else { usize::MAX };
+                        return Ok(false);
+                    };
+                    self.enter_value(value)?;
+                    let groups = &self.groups;
+                    self.group = match (groups.is_empty(), forward) {
+                        (true, _) => groups.end,
+                        (false, true) => groups.start,
+                        (false, false) => groups.end - 1,
+                    };
+                }
+            }
+            if self.at_hand().is_some_and(|group| !group.is_beside()) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Stands at the group's first series in this direction.
+    fn enter_group(&mut self) {
+        self.pages = 0;
+        self.series = match self.direction {
+            Direction::Ascending => 0,
+            Direction::Descending => {
+                self.at_hand().map_or(0, |group| group.series().saturating_sub(1))
+            }
+        };
+    }
+
+    /// Whether the series at hand has more rows in the next group of this direction.
+    fn goes_on(&self) -> bool {
+        self.at_hand().is_some_and(|group| match self.direction {
+            Direction::Ascending => group.goes_on() && self.series + 1 >= group.series(),
+            Direction::Descending => group.continues() && self.series == 0,
+        })
+    }
+
+    /// Goes on to the group that has more rows of the series at hand.
+    fn follow(&mut self, forward: bool) -> Result<bool, ReadError> {
+        let (value, group) = (self.value, self.group);
+        let is_same = self.move_group(forward)?
+            && self.at_hand().is_some_and(|group| match forward {
+                true => group.continues(),
+                false => group.goes_on(),
+            });
+        match is_same {
+            true => {
+                self.pages = 0;
+                let last = self.at_hand().map_or(0, |group| group.series().saturating_sub(1));
+                self.series = if forward { 0 } else { last };
+            }
+            false => {
+                self.enter_value(value)?;
+                self.group = group;
+            }
+        }
+        Ok(is_same)
+    }
+
+    /// Goes on to the next series, which is not read yet; whether there is one.
+    fn advance(&mut self) -> Result<bool, ReadError> {
+        let is_ascending = self.direction == Direction::Ascending;
+        while self.goes_on() && self.follow(is_ascending)? {}
+        let count = self.at_hand().map_or(0, Group::series);
+        let next = match self.direction {
+            Direction::Ascending => Some(self.series + 1).filter(|&next| next < count),
+            Direction::Descending => self.series.checked_sub(1),
+        };
+        self.pages = 0;
+        if let Some(next) = next {
+            self.series = next;
+            return Ok(true);
+        }
+        let is_there = self.move_group(is_ascending)?;
+        self.enter_group();
+        Ok(is_there)
+    }
+
+    /// Reads the key of the series at hand; there is none if the group is none.
+    fn settle(&mut self) -> Result<(), ReadError> {
+        let Some(group) = self.at_hand() else {
+            self.key = None;
+            return Ok(());
+        };
+        let (measurement, series) = (group.measurement, self.series);
+        let block = group.series.partition_point(|block| block.first <= series).saturating_sub(1);
+        let first = group.series.get(block).map_or(0, |block| block.first);
+        if *self.columns != *group.columns {
+            self.columns = Rc::clone(&group.columns);
+        }
+        let mut key = self.key.take().unwrap_or_else(|| SeriesKey::new(measurement, []));
+        let place = series.saturating_sub(first) as usize;
+        self.read_block(block)?.set_key(measurement, place, &mut key);
+        self.key = Some(key);
+        Ok(())
+    }
+
+    /// A block of series of the group at hand.
+    fn read_block(&mut self, at: usize) -> Result<&Series, ReadError> {
+        let (value, name) = (self.value, (self.value, self.group, at));
+        let series = match self.block.take() {
+            Some((held, series)) if held == name => series,
+            _ => {
+                let directory = Rc::clone(&self.directory);
+                let group = directory.groups.get(self.group);
+                let Some((block, group)) = group.and_then(|g| Some((g.series.get(at)?, g))) else {
+                    return Err(self.values.damaged(value, CORRUPT));
+                };
+                let (count, tags) = (block.series as usize, group.tag_ids.len());
+                let bytes = block.offset..block.offset + block.bytes;
+                self.values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))?
+            }
+        };
+        Ok(&self.block.insert((name, series)).1)
+    }
+
+    /// Stands at the first series in this direction that is not before `to`.
+    fn place(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let bytes = to.as_bytes();
+        self.enter_value(self.values.count().saturating_sub(1))?;
+        if self.last_that_begins(bytes).is_none()
+            && let Some((_, Some(root))) = self.directory.of_part(self.part)
+        {
+            let behind = root.values.partition_point(|reach| *reach.from <= *bytes);
+            self.enter_value(behind.saturating_sub(1))?;
+        }
+        match self.last_that_begins(bytes) {
+            Some(group) => self.group = group,
+            None => {
+                self.group = self.groups.start;
+                if !self.move_group(false)? {
+                    return self.place_before_all();
+                }
+            }
+        }
+        self.place_in_group(to)
+    }
+
+    /// The last group of the value at hand in which a series begins that is not behind `to`.
+    fn last_that_begins(&self, to: &[u8]) -> Option<usize> {
+        let groups = self.directory.groups.get(self.groups.clone())?;
+        let begins = |group: &Group| group.series.first().is_some_and(|block| *block.from <= *to);
+        Some(self.groups.start + groups.iter().rposition(begins)?)
+    }
+
+    /// Stands where a cursor that is sent before all series does.
+    fn place_before_all(&mut self) -> Result<(), ReadError> {
+        if self.direction == Direction::Ascending {
+            return self.begin();
+        }
+        self.key = None;
+        Ok(())
+    }
+
+    /// The group at hand is the last in which a series begins that is not behind `to`.
+    fn place_in_group(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let Some(group) = self.at_hand() else { return Ok(()) };
+        let measurement = group.measurement;
+        let blocks = &group.series;
+        let behind = blocks.partition_point(|block| *block.from <= *to.as_bytes());
+        let at = behind.saturating_sub(1);
+        let (first, count) = blocks.get(at).map_or((0, 0), |block| (block.first, block.series));
+        let direction = self.direction;
+        let before = self.read_block(at)?.partition_point(measurement, |key| match direction {
+            Direction::Ascending => key < to,
+            Direction::Descending => key <= to,
+        }) as u32;
+        self.pages = 0;
+        let is_there = match direction {
+            Direction::Ascending if before < count => {
+                self.series = first + before;
+                true
+            }
+            Direction::Ascending => {
+                self.series = first + count.saturating_sub(1);
+                self.advance()?
+            }
+            Direction::Descending if before > 0 => {
+                self.series = first + before - 1;
+                while self
+                    .at_hand()
+                    .is_some_and(|group| group.goes_on() && self.series + 1 >= group.series())
+                    && self.follow(true)?
+                {}
+                true
+            }
+            Direction::Descending => {
+                self.series = first;
+                self.advance()?
+            }
+        };
+        match is_there {
+            true => self.settle(),
+            false => {
+                self.key = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// Rows of the series at hand in one of the group's pages.
+    fn read_page(&mut self, at: usize, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        let directory = Rc::clone(&self.directory);
+        let group = directory.groups.get(self.group);
+        let Some((page, group)) = group.and_then(|group| Some((group.pages.get(at)?, group)))
+        else {
+            return Ok(None);
+        };
+        if page.max_ns < time.start_ns || time.end_ns <= page.min_ns {
+            return Ok(None);
+        }
+        let name = name(self.value, self.group, at);
+        if self.keys.as_ref().is_none_or(|(held, ..)| *held != name) {
+            let bytes = page.offset..page.offset + page.keys_bytes;
+            let Keys { ends, times_ns } = self.values.with(self.value, bytes, |bytes| {
+                let table = group.table(group.columns.len())?;
+                block::decode_keys(bytes, page.rows, page.series, table)
+            })?;
+            self.keys = Some((name, times_ns.into(), ends));
+        }
+        let Some((_, times_ns, ends)) = &self.keys else { return Ok(None) };
+        let place = self.series.saturating_sub(page.first_series) as usize;
+        let end = ends.get(place).copied().unwrap_or_default();
+        let start = place.checked_sub(1).and_then(|at| ends.get(at)).copied().unwrap_or_default();
+        let columns = Rc::clone(&self.columns);
+        Ok(PageKeys::new(name, columns, Rc::clone(times_ns), start..end).within(time))
+    }
+
+    /// Decodes a column of a page.
+    fn read_column(&mut self, page: u64, id: ColumnId) -> Result<Option<Column>, ReadError> {
+        let (mut value, mut at, page) = place_of(page);
+        let mut is_beside = false;
+        loop {
+            let directory = match value == self.value {
+                true => Rc::clone(&self.directory),
+                false => self.values.directory(value)?,
+            };
+            let groups = directory.of_part(self.part).map_or(0..0, |(groups, _)| groups);
+            let group = directory.groups.get(at).filter(|_| groups.contains(&at));
+            let Some(group) = group.filter(|group| group.is_beside() == is_beside) else {
+                return Ok(None);
+            };
+            if let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) {
+                let bytes = group.column_at(page, column);
+                let field_type = group.columns.get(column).map(|&(_, field_type)| field_type);
+                let rows = group.pages.get(page).map_or(0, |page| page.rows as usize);
+                if let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) {
+                    let column = self.values.with(value, bytes, |bytes| {
+                        let (data, table) = (block::open(bytes)?, group.table(column)?);
+                        Ok(column_bytes::decode_with(data, field_type, rows, table)?)
+                    })?;
+                    return Ok(Some(column));
+                }
+            }
+            if !group.is_wide() {
+                return Ok(None);
+            }
+            is_beside = true;
+            at += 1;
+            if at >= groups.end {
+                value += 1;
+                if value >= self.values.count() {
+                    return Ok(None);
+                }
+                let directory = self.values.directory(value)?;
+                at = directory.of_part(self.part).map_or(0, |(groups, _)| groups.start);
+            }
+        }
+    }
+}
+
+impl<V: Values> SeriesCursor for PartCursor<V> {
+    fn key(&self) -> Option<&SeriesKey> {
+        self.key.as_ref()
+    }
+
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let is_before = |key: &SeriesKey| self.direction.order(key.cmp(to)).is_lt();
+        match self.key.as_ref().is_some_and(is_before) {
+            true => self.place(to),
+            false => Ok(()),
+        }
+    }
+
+    fn step(&mut self) -> Result<(), ReadError> {
+        if self.key.is_some() && self.advance()? {
+            return self.settle();
+        }
+        self.key = None;
+        Ok(())
+    }
+
+    fn columns(&self) -> Columns {
+        Rc::clone(&self.columns)
+    }
+
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        loop {
+            let Some(pages) = self.at_hand().map(|group| group.pages_of(self.series)) else {
+                return Ok(None);
+            };
+            while self.pages < pages.len() {
+                let at = match self.direction {
+                    Direction::Ascending => pages.start + self.pages,
+                    Direction::Descending => pages.end - 1 - self.pages,
+                };
+                self.pages += 1;
+                if let Some(page) = self.read_page(at, time)? {
+                    return Ok(Some(page));
+                }
+            }
+            let is_ascending = self.direction == Direction::Ascending;
+            if !self.goes_on() || !self.follow(is_ascending)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+        if let Some((held, of, column)) = &self.last
+            && (*held, *of) == (page.page(), id)
+        {
+            return Ok(column.clone());
+        }
+        let column = self.read_column(page.page(), id)?.map(Rc::new);
+        self.last = Some((page.page(), id, column.clone()));
+        Ok(column)
+    }
+}
+
+/// What a page is called.
+fn name(value: usize, group: usize, page: usize) -> u64 {
+    (value as u64) << (GROUP_BITS + PAGE_BITS) | (group as u64) << PAGE_BITS | page as u64
+}
+
+/// The value, group and page of a name.
+fn place_of(name: u64) -> (usize, usize, usize) {
+    let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
+    let value = (name >> (GROUP_BITS + PAGE_BITS)) as usize;
+    (value, low(name >> PAGE_BITS, GROUP_BITS), low(name, PAGE_BITS))
+}

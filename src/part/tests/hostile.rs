@@ -1,0 +1,112 @@
+//! Bytes that are not what a writer wrote: an error, never a panic, a hang or much memory.
+
+use super::*;
+use crate::codec::crc::crc32c;
+
+/// Everything that a cursor may be asked for, until it fails or has told so many rows.
+fn read_all(bytes: Bytes, part: u64, direction: Direction) -> Result<usize, ReadError> {
+    let mut cursor = PartCursor::new(bytes, part, direction, None)?;
+    let mut rows = 0;
+    while cursor.key().is_some() && rows < 100_000 {
+        while let Some(page) = cursor.page(TimeRange::ALL)? {
+            rows += page.times_ns().len();
+            for &(id, _) in page.columns().iter() {
+                cursor.column(&page, id)?;
+            }
+        }
+        cursor.step()?;
+    }
+    Ok(rows)
+}
+
+/// A part of several values and series.
+fn made(rng: &mut Rng) -> (Bytes, Written, usize) {
+    loop {
+        let story = story(rng, TIMES);
+        let (values, mut parts) = write(&story, 1_000, TIMES, small(rng), rng);
+        if values.len() > 1 && story.len() > 20 {
+            return (Bytes::new(&values), parts.remove(0), story.len());
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_or_a_missing_end_is_an_error() {
+    for seed in 0..3 {
+        let mut rng = Rng::with_seed(seed);
+        let (bytes, part, rows) = made(&mut rng);
+        let read = |values: Vec<(Vec<u8>, Vec<u8>)>| {
+            read_all(
+                Bytes { values: Rc::new(values), of: bytes.of.clone() },
+                part.id,
+                Direction::Ascending,
+            )
+        };
+        assert_eq!(read(bytes.values.to_vec()), Ok(rows));
+        for at in 0..bytes.values.len() {
+            let (head, body) = &bytes.values[at];
+            let with = |head: Vec<u8>, body: Vec<u8>| {
+                let found = Directory::decode(&head).and_then(|(_, head)| head.check(&body));
+                assert!(found.is_err(), "{seed} {at}");
+                let mut values = bytes.values.to_vec();
+                values[at] = (head, body);
+                // What nobody needs is not read.
+                let read = read(values);
+                assert!(read == Ok(rows) || matches!(read, Err(ReadError::Damaged { .. })));
+            };
+            assert_eq!(Directory::decode(head).and_then(|(_, head)| head.check(body)), Ok(()));
+            for byte in 0..head.len() {
+                let mut bad = head.clone();
+                bad[byte] ^= 1 << rng.u32(..8);
+                with(bad, body.clone());
+                with(head[..byte].to_vec(), body.clone());
+            }
+            for byte in 0..body.len() {
+                let mut bad = body.clone();
+                bad[byte] ^= 1 << rng.u32(..8);
+                with(head.clone(), bad);
+            }
+            with(head.clone(), body[..body.len() - 1].to_vec());
+        }
+    }
+}
+
+/// Damage behind a sound checksum, as a hostile writer makes it.
+#[test]
+fn a_sound_checksum_over_nonsense_is_no_danger() {
+    let (mut refused, mut answered) = (0, 0);
+    let made: Vec<_> = (0..50).map(|seed| made(&mut Rng::with_seed(seed))).collect();
+    for seed in 0..10_000 {
+        let mut rng = Rng::with_seed(seed);
+        let (bytes, part, _) = &made[rng.usize(..made.len())];
+        let mut values = bytes.values.to_vec();
+        let at = rng.usize(..values.len());
+        let (head, body) = &mut values[at];
+        let is_head = rng.bool();
+        if is_head {
+            let end = head.len() - 4;
+            for _ in 0..rng.usize(1..4) {
+                head[rng.usize(1..end)] = rng.u8(..);
+            }
+            let crc = crc32c(&head[..end]).to_le_bytes();
+            head[end..].copy_from_slice(&crc);
+        } else {
+            let directory = Directory::decode(head).unwrap().1;
+            let mut blocks: Vec<Range<u32>> = directory.blocks().collect();
+            blocks.retain(|block| block.len() > 4);
+            let block = blocks[rng.usize(..blocks.len())].clone();
+            let (start, end) = (block.start as usize, block.end as usize - 4);
+            for _ in 0..rng.usize(1..4) {
+                body[rng.usize(start..end)] = rng.u8(..);
+            }
+            let crc = crc32c(&body[start..end]).to_le_bytes();
+            body[end..end + 4].copy_from_slice(&crc);
+        }
+        let bytes = Bytes { values: Rc::new(values), of: bytes.of.clone() };
+        match read_all(bytes, part.id, any_direction(&mut rng)) {
+            Ok(_) => answered += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 1_000 && answered > 100, "{refused} {answered}");
+}

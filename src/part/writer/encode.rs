@@ -1,0 +1,162 @@
+//! A group of pages encoded, before it is known which values they go into.
+
+use std::ops::Range;
+
+use super::gather::{Cut, Rows};
+use crate::batch::bitmap::Validity;
+use crate::batch::column::Column;
+use crate::batch::column_bytes;
+use crate::codec::classes::Stored;
+use crate::codec::crc::CRC_BYTES;
+use crate::codec::draft::Draft;
+use crate::codec::tables;
+use crate::merge::cursor::ReadError;
+use crate::merge::key::SeriesKey;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::value::FieldType;
+use crate::part::block;
+use crate::part::directory::Page;
+
+/// Pages of rows that follow each other.
+pub struct Encoded {
+    pub(super) measurement: MeasurementId,
+    pub(super) continues: bool,
+    pub(super) goes_on: bool,
+    /// As many as keys have values.
+    pub(super) tag_ids: Vec<ColumnId>,
+    pub(super) keys: Vec<SeriesKey>,
+    pub(super) pages: Vec<Page>,
+    cuts: Vec<Cut>,
+    /// Of the pages' keys: their table, and the data of each.
+    pub(super) page_keys: (Stored, Vec<Vec<u8>>),
+    pub(super) columns: Vec<EncodedColumn>,
+    last_ns: i64,
+    cells: u64,
+}
+
+/// A column of all pages.
+pub(super) struct EncodedColumn {
+    pub(super) id: ColumnId,
+    pub(super) field_type: FieldType,
+    pub(super) table: Stored,
+    /// Of each page; nothing where no row has a value.
+    pub(super) data: Vec<Vec<u8>>,
+}
+
+impl Encoded {
+    pub(super) fn new(
+        rows: Rows,
+        times_ns: &[i64],
+        tag_order: &[ColumnId],
+    ) -> Result<Self, ReadError> {
+        let Rows { measurement, continues, goes_on, keys, cuts, .. } = rows;
+        let tags = keys.iter().map(|key| key.values().count()).max().unwrap_or_default();
+        let tag_ids = tag_order.get(..tags).ok_or_else(|| ReadError::Damaged {
+            what: format!("measurement {} has series of more tags than it has", measurement.0),
+        })?;
+        let (mut drafts, mut pages) = (Vec::with_capacity(cuts.len()), Vec::new());
+        for cut in &cuts {
+            let times_ns = times_ns.get(cut.rows.clone()).unwrap_or_default();
+            drafts.push(block::draft_keys(&cut.counts, times_ns));
+            pages.push(Page {
+                first_series: cut.first_series,
+                series: cut.counts.len() as u32,
+                rows: cut.rows.len() as u32,
+                min_ns: times_ns.iter().copied().min().unwrap_or_default(),
+                max_ns: times_ns.iter().copied().max().unwrap_or_default(),
+                ..Page::default()
+            });
+        }
+        Ok(Self {
+            measurement,
+            continues,
+            goes_on,
+            tag_ids: tag_ids.to_vec(),
+            keys,
+            pages,
+            cells: 2 * times_ns.len() as u64,
+            last_ns: times_ns.last().copied().unwrap_or_default(),
+            cuts,
+            page_keys: tables::finish(drafts),
+            columns: Vec::new(),
+        })
+    }
+
+    /// Of each page what it says of a column, to be finished.
+    pub(super) fn drafts_of(&self, column: &Column) -> Vec<Draft> {
+        let draft = |cut: &Cut| {
+            let rows: Vec<u32> = cut.rows.clone().map(|row| row as u32).collect();
+            match has_value(column, cut.rows.clone()) {
+                true => column_bytes::draft(column, &rows, Vec::new()),
+                false => Draft::default(),
+            }
+        };
+        self.cuts.iter().map(draft).collect()
+    }
+
+    /// Adds the next column; one without a value only if it is `kept`.
+    pub(super) fn add(
+        &mut self,
+        id: ColumnId,
+        field_type: FieldType,
+        drafts: Vec<Draft>,
+        is_kept: bool,
+    ) {
+        let (table, mut data) = tables::finish(drafts);
+        data.resize(self.pages.len(), Vec::new());
+        if is_kept || data.iter().any(|data| !data.is_empty()) {
+            let with = self.pages.iter().zip(&data).filter(|(_, data)| !data.is_empty());
+            self.cells += with.map(|(page, _)| u64::from(page.rows)).sum::<u64>();
+            self.columns.push(EncodedColumn { id, field_type, table, data });
+        }
+    }
+
+    /// Values, times and series: what an event is measured by.
+    pub fn cells(&self) -> u64 {
+        self.cells
+    }
+
+    /// Bytes of the pages.
+    pub fn bytes(&self) -> usize {
+        (0..self.pages.len()).map(|page| self.page_bytes(page)).sum()
+    }
+
+    /// Number of series.
+    pub fn series(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Its last row: behind it an interrupted merge goes on.
+    pub fn last(&self) -> Option<(&SeriesKey, i64)> {
+        Some((self.keys.last()?, self.last_ns))
+    }
+
+    /// Whether a series has rows on both sides of the pages before number `page` and from it on.
+    pub(super) fn is_cut_at(&self, page: usize) -> bool {
+        if page == 0 {
+            return self.continues;
+        }
+        match (self.pages.get(page - 1), self.pages.get(page)) {
+            (Some(before), Some(page)) => page.first_series == before.last_series(),
+            _ => self.goes_on,
+        }
+    }
+
+    /// Bytes of the blocks of a page.
+    pub(super) fn page_bytes(&self, page: usize) -> usize {
+        let block = |data: &Vec<u8>| match data.is_empty() {
+            true => 0,
+            false => data.len() + CRC_BYTES,
+        };
+        let keys = self.page_keys.1.get(page).map_or(0, block);
+        keys + self.columns.iter().filter_map(|c| c.data.get(page)).map(block).sum::<usize>()
+    }
+}
+
+/// Whether some of these rows of a column have a value.
+pub(super) fn has_value(column: &Column, mut rows: Range<usize>) -> bool {
+    match &column.validity {
+        Validity::All => !rows.is_empty() && rows.start < column.len(),
+        Validity::Some(bits) => rows.any(|row| bits.get(row)),
+    }
+}

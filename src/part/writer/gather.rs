@@ -1,0 +1,432 @@
+//! Rows of a merge to groups: series and times first, then text page by page, since nobody knows
+//! how long it is before, then the other columns one at a time.
+
+use std::rc::Rc;
+
+use super::encode::{Encoded, has_value};
+use super::limits::Limits;
+use crate::batch::column::{Column, Values};
+use crate::batch::column_bytes;
+use crate::codec::draft::Draft;
+use crate::merge::cursor::{Columns, ReadError, SeriesCursor};
+use crate::merge::key::SeriesKey;
+use crate::merge::kway::Merge;
+use crate::merge::picks::Picks;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
+
+/// A column is at most so much of what is decoded for a group, so that it is short by itself.
+const GROUP_COLUMNS_MIN: usize = 4;
+/// Pages of which text is read at once: each has 256 KB of it, or one row.
+const TEXT_PAGES: usize = 16;
+
+/// The rows of a merge, group by group.
+pub struct Groups<C> {
+    merge: Merge<C>,
+    limits: Limits,
+    time: TimeRange,
+    /// Of the series at hand: all of `time`, or what is behind the rows that were written before.
+    series_time: TimeRange,
+    /// The series at hand, until it is through.
+    key: Option<SeriesKey>,
+    /// Rows of it that the group before had no room for.
+    pending: Option<Picks>,
+    /// Rows of it are in the group before.
+    continues: bool,
+}
+
+impl<C: SeriesCursor> Groups<C> {
+    /// The rows inside `time` of a merge that has not begun; those behind a row that was written
+    /// before, if there is one.
+    ///
+    /// # Errors
+    /// Those of the merge.
+    pub fn new(
+        mut merge: Merge<C>,
+        limits: Limits,
+        time: TimeRange,
+        behind: Option<(&SeriesKey, i64)>,
+    ) -> Result<Self, ReadError> {
+        let (mut series_time, mut key, mut continues) = (time, None, false);
+        if let Some((last, last_ns)) = behind {
+            merge.seek(last)?;
+            key = merge.next_series()?.cloned();
+            if key.as_ref() == Some(last) {
+                series_time.start_ns = time.start_ns.max(last_ns.saturating_add(1));
+                continues = true;
+            }
+        }
+        Ok(Self { merge, limits, time, series_time, key, pending: None, continues })
+    }
+
+    /// The next group, encoded; `None` when all rows are through. `tag_order` answers the tags of a
+    /// measurement in the order of its keys.
+    ///
+    /// # Errors
+    /// Those of the merge.
+    pub fn next(
+        &mut self,
+        tag_order: &dyn Fn(MeasurementId) -> Vec<ColumnId>,
+    ) -> Result<Option<Encoded>, ReadError> {
+        let mut rows: Option<Rows> = None;
+        while self.find_series()? {
+            let Some(key) = &self.key else { break };
+            if rows.as_ref().is_some_and(|rows| rows.measurement != key.measurement()) {
+                break;
+            }
+            let picks = match self.pending.take() {
+                Some(picks) => Some(picks),
+                None => self.merge.next_rows(self.series_time)?,
+            };
+            let Some(picks) = picks else {
+                self.leave(rows.as_mut())?;
+                if rows.as_ref().is_some_and(Rows::is_full) {
+                    break;
+                }
+                continue;
+            };
+            let group = rows.get_or_insert_with(|| {
+                let mut rows = Rows::new(self.limits, key.measurement(), self.continues);
+                if self.continues {
+                    rows.share(&self.merge.columns());
+                }
+                rows
+            });
+            group.add(key, picks);
+            group.read_if_due(&mut self.merge)?;
+            if group.is_full() {
+                self.pending = self.merge.next_rows(self.series_time)?;
+                self.continues = self.pending.is_some();
+                group.goes_on = self.continues;
+                match self.continues {
+                    true => group.share(&self.merge.columns()),
+                    false => self.leave(Some(group))?,
+                }
+                break;
+            }
+        }
+        let Some(mut rows) = rows else { return Ok(None) };
+        rows.read_texts(&mut self.merge)?;
+        rows.cut(true, true);
+        let tag_order = tag_order(rows.measurement);
+        rows.encode(&mut self.merge, &tag_order).map(Some)
+    }
+
+    /// Whether there is a series at hand, or another one.
+    fn find_series(&mut self) -> Result<bool, ReadError> {
+        if self.key.is_none() {
+            self.key = self.merge.next_series()?.cloned();
+            self.series_time = self.time;
+            self.continues = false;
+        }
+        Ok(self.key.is_some())
+    }
+
+    /// The series at hand is through.
+    fn leave(&mut self, rows: Option<&mut Rows>) -> Result<(), ReadError> {
+        self.key = None;
+        match rows {
+            Some(rows) => rows.end_series(&mut self.merge),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Rows of a page.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cut {
+    /// Positions in the group.
+    pub(super) rows: std::ops::Range<usize>,
+    pub(super) first_series: u32,
+    /// Of each series from there on.
+    pub(super) counts: Vec<i64>,
+}
+
+/// A column of text.
+struct Text {
+    id: ColumnId,
+    /// Of the rows that are in no page yet.
+    open: Column,
+    /// Of each page.
+    drafts: Vec<Draft>,
+}
+
+/// A group being gathered.
+pub(super) struct Rows {
+    limits: Limits,
+    pub(super) measurement: MeasurementId,
+    pub(super) continues: bool,
+    pub(super) goes_on: bool,
+    pub(super) keys: Vec<SeriesKey>,
+    key_bytes: usize,
+    /// Ascending by id: those that rows may have,
+    columns: Vec<(ColumnId, FieldType)>,
+    /// those last added to them, and those that are kept though no row has a value.
+    added: Option<Columns>,
+    shared: Vec<ColumnId>,
+    /// All rows, those whose text is read.
+    picks: Picks,
+    /// Rows of their pages.
+    rows_read: usize,
+    /// And those behind, whose text is not.
+    unread: Picks,
+    pub(super) cuts: Vec<Cut>,
+    /// Rows of the cuts.
+    cut_rows: usize,
+    /// Of the rows behind them: series and how many.
+    runs: Vec<(u32, u32)>,
+    /// Of each of these rows the bytes of text; empty if no column is text.
+    text_bytes: Vec<u32>,
+    open_rows: usize,
+    /// Of the open rows: text and keys.
+    open_bytes: usize,
+    all_text_bytes: usize,
+    texts: Vec<Text>,
+}
+
+impl Rows {
+    fn new(limits: Limits, measurement: MeasurementId, continues: bool) -> Self {
+        Self {
+            limits,
+            measurement,
+            continues,
+            goes_on: false,
+            keys: Vec::new(),
+            key_bytes: 0,
+            columns: Vec::new(),
+            added: None,
+            shared: Vec::new(),
+            picks: Picks::default(),
+            rows_read: 0,
+            unread: Picks::default(),
+            cuts: Vec::new(),
+            cut_rows: 0,
+            runs: Vec::new(),
+            text_bytes: Vec::new(),
+            open_rows: 0,
+            open_bytes: 0,
+            all_text_bytes: 0,
+            texts: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, key: &SeriesKey, picks: Picks) {
+        self.add_columns(&picks.columns());
+        if self.keys.last() != Some(key) {
+            self.keys.push(key.clone());
+            self.key_bytes += key.as_bytes().len();
+        }
+        let (series, rows) = (self.keys.len().saturating_sub(1) as u32, picks.len());
+        match self.runs.last_mut().filter(|run| run.0 == series) {
+            Some(run) => run.1 += rows as u32,
+            None => {
+                self.runs.push((series, rows as u32));
+                self.open_bytes += key.as_bytes().len();
+            }
+        }
+        self.open_rows += rows;
+        self.unread.extend(picks);
+    }
+
+    fn add_columns(&mut self, columns: &Columns) {
+        if self.added.as_ref().is_some_and(|added| Rc::ptr_eq(added, columns)) {
+            return;
+        }
+        for &(id, field_type) in columns.iter() {
+            let Err(at) = self.columns.binary_search_by_key(&id, |&(id, _)| id) else { continue };
+            self.columns.insert(at, (id, field_type));
+            if field_type == FieldType::String {
+                // The rows whose text is read have none of it.
+                let mut open = Column::new(field_type);
+                open.extend_nulls(self.open_rows - self.unread.len());
+                let drafts = vec![Draft::default(); self.cuts.len()];
+                self.texts.push(Text { id, open, drafts });
+            }
+        }
+        self.added = Some(Rc::clone(columns));
+    }
+
+    /// Keeps these columns.
+    fn share(&mut self, columns: &Columns) {
+        self.add_columns(columns);
+        self.shared.extend(columns.iter().map(|&(id, _)| id));
+    }
+
+    fn page_rows_max(&self) -> usize {
+        (self.limits.page_cells / self.columns.len().max(1)).clamp(1, self.limits.page_rows)
+    }
+
+    /// Cuts pages off once there are enough rows.
+    fn read_if_due<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
+        let is_long = |rows: &Self| {
+            rows.open_rows >= rows.page_rows_max() || rows.open_bytes >= rows.limits.page_text_bytes
+        };
+        if is_long(self) || !self.texts.is_empty() && self.unread.pages_read() >= TEXT_PAGES {
+            self.read_texts(merge)?;
+        }
+        if is_long(self) && self.unread.is_empty() {
+            self.cut(false, false);
+        }
+        Ok(())
+    }
+
+    /// The last series is through.
+    fn end_series<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
+        if self.open_rows >= self.limits.page_rows_enough.min(self.page_rows_max()) {
+            self.read_texts(merge)?;
+            self.cut(true, false);
+        }
+        Ok(())
+    }
+
+    /// Reads the text of the rows at whose it was not read.
+    fn read_texts<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
+        let unread = std::mem::take(&mut self.unread);
+        if unread.is_empty() {
+            return Ok(());
+        }
+        if !self.texts.is_empty() {
+            self.text_bytes.resize(self.open_rows, 0);
+        }
+        let first = self.open_rows - unread.len();
+        for text in &mut self.texts {
+            let Some(column) = merge.column(&unread, text.id)? else {
+                text.open.extend_nulls(unread.len());
+                continue;
+            };
+            let Values::String(values) = &column.values else {
+                let (expected, found) = (FieldType::String, column.values.field_type());
+                return Err(ReadError::ColumnType { column: text.id, expected, found });
+            };
+            for (value, bytes) in values.iter().zip(self.text_bytes.iter_mut().skip(first)) {
+                *bytes += value.len() as u32;
+                self.open_bytes += value.len();
+                self.all_text_bytes += value.len();
+            }
+            text.open.extend_from(&column);
+        }
+        self.picks.extend(unread);
+        self.rows_read = self.picks.rows_read();
+        Ok(())
+    }
+
+    /// Cuts the open rows into pages. What is too little for one stays, unless these are the last
+    /// rows of the group.
+    fn cut(&mut self, is_end_of_series: bool, is_last: bool) {
+        let (most, runs) = (self.page_rows_max(), std::mem::take(&mut self.runs));
+        let mut page = Cut { rows: self.cut_rows..self.cut_rows, ..Cut::default() };
+        let (mut row, mut bytes) = (0, 0);
+        for (at, &(series, rows)) in runs.iter().enumerate() {
+            let is_whole = at + 1 < runs.len() || is_end_of_series;
+            bytes += self.keys.get(series as usize).map_or(0, |key| key.as_bytes().len());
+            let mut left = rows as usize;
+            while left > 0 {
+                let room = most - page.rows.len();
+                let taken = self.fitting(row, left.min(room), &mut bytes);
+                if page.counts.is_empty() {
+                    page.first_series = series;
+                }
+                let place = (series - page.first_series) as usize;
+                page.counts.resize(place + 1, 0);
+                if let Some(count) = page.counts.last_mut() {
+                    *count += taken as i64;
+                }
+                (row, left) = (row + taken, left - taken);
+                page.rows.end += taken;
+                let is_full = page.rows.len() >= most || bytes >= self.limits.page_text_bytes;
+                if is_full
+                    || left == 0 && is_whole && page.rows.len() >= self.limits.page_rows_enough
+                {
+                    let next = page.rows.end..page.rows.end;
+                    self.close(std::mem::replace(&mut page, Cut { rows: next, ..Cut::default() }));
+                    (row, bytes) = (0, 0);
+                }
+            }
+        }
+        if is_last && !page.rows.is_empty() {
+            self.close(page);
+            bytes = 0;
+        } else {
+            let counts = (page.first_series..).zip(&page.counts);
+            self.runs = counts.map(|(series, &rows)| (series, rows as u32)).collect();
+        }
+        self.open_bytes = bytes;
+    }
+
+    /// How many of the next `rows` rows have room in a page that has `bytes` bytes of text; one at
+    /// least.
+    fn fitting(&self, first: usize, rows: usize, bytes: &mut usize) -> usize {
+        if self.text_bytes.is_empty() {
+            return rows;
+        }
+        for taken in 1..=rows {
+            *bytes += self.text_bytes.get(first + taken - 1).map_or(0, |&bytes| bytes as usize);
+            if *bytes >= self.limits.page_text_bytes {
+                return taken;
+            }
+        }
+        rows
+    }
+
+    /// Ends a page, which is of the first open rows.
+    fn close(&mut self, page: Cut) {
+        let rows = page.rows.len();
+        // Rows of a few pages.
+        let first: Vec<u32> = (0..rows as u32).collect();
+        let rest: Vec<u32> = (rows as u32..self.open_rows as u32).collect();
+        for text in &mut self.texts {
+            text.drafts.push(match has_value(&text.open, 0..rows) {
+                true => column_bytes::draft(&text.open, &first, Vec::new()),
+                false => Draft::default(),
+            });
+            text.open = text.open.gather(&rest);
+        }
+        self.text_bytes.drain(..rows.min(self.text_bytes.len()));
+        self.open_rows -= rows;
+        self.cut_rows += rows;
+        self.cuts.push(page);
+    }
+
+    fn is_full(&self) -> bool {
+        let (rows, columns) = (self.cut_rows + self.open_rows, self.columns.len().max(1));
+        let read = self.rows_read + self.unread.rows_read();
+        let of =
+            |is: usize, should: usize| is * 4 >= should * if self.open_rows == 0 { 4 } else { 5 };
+        of(self.cuts.len(), self.limits.group_pages)
+            || of(rows * columns, self.limits.group_cells)
+            || of(self.key_bytes, self.limits.group_key_bytes)
+            || of(self.all_text_bytes, self.limits.group_text_bytes)
+            || of(read * columns.max(GROUP_COLUMNS_MIN), self.limits.group_cells_read)
+    }
+
+    /// Reads the other columns.
+    fn encode<C: SeriesCursor>(
+        mut self,
+        merge: &mut Merge<C>,
+        tag_order: &[ColumnId],
+    ) -> Result<Encoded, ReadError> {
+        let picks = std::mem::take(&mut self.picks);
+        let columns = std::mem::take(&mut self.columns);
+        let shared = std::mem::take(&mut self.shared);
+        let mut texts = std::mem::take(&mut self.texts);
+        let mut encoded = Encoded::new(self, picks.times_ns(), tag_order)?;
+        for (id, field_type) in columns {
+            let drafts = match texts.iter().position(|text| text.id == id) {
+                Some(at) => texts.swap_remove(at).drafts,
+                None => match merge.column(&picks, id)? {
+                    Some(column) if column.values.field_type() == field_type => {
+                        encoded.drafts_of(&column)
+                    }
+                    Some(column) => {
+                        let (expected, found) = (field_type, column.values.field_type());
+                        return Err(ReadError::ColumnType { column: id, expected, found });
+                    }
+                    None => Vec::new(),
+                },
+            };
+            encoded.add(id, field_type, drafts, shared.contains(&id));
+        }
+        Ok(encoded)
+    }
+}

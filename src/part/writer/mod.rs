@@ -1,0 +1,418 @@
+//! Groups of rows to the values of parts, one part after the other.
+
+mod encode;
+mod gather;
+mod limits;
+
+use std::ops::Range;
+
+pub use encode::Encoded;
+pub use gather::Groups;
+pub use limits::Limits;
+
+use super::block;
+use super::directory::{Directory, Group, Page, PartOf, Reach, Root, SeriesBlock};
+use super::series_block;
+use crate::codec::classes::Stored;
+use crate::merge::key::SeriesKey;
+use crate::merge::sequences::Sequences;
+
+/// A head without its groups and roots: what is of each part, and of all.
+const PART_BYTES_MAX: usize = 5 * 10;
+const HEAD_BYTES_MAX: usize = 1 + 8 + 2 * 5 + 5 + 4;
+/// A root's part and number of values, and of each what is beside its key.
+const ROOT_BYTES_MAX: usize = 10;
+const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
+/// Bytes of a key that are its measurement: any two keys are told apart by that much or more.
+const FROM_BYTES_MIN: usize = 4;
+
+/// A value: what goes into one row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Value {
+    /// What its head says.
+    pub directory: Directory,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// Of the groups in the head.
+    group_bytes: usize,
+}
+
+impl Value {
+    /// Its head, once it is given its number.
+    pub fn head(&self, number: u64) -> Vec<u8> {
+        self.directory.encode(number)
+    }
+
+    /// At most what head and body take.
+    fn bytes(&self) -> usize {
+        let roots = self.directory.roots.iter().flat_map(|root| &root.values);
+        HEAD_BYTES_MAX
+            + self.directory.parts.len() * (PART_BYTES_MAX + ROOT_BYTES_MAX)
+            + roots.map(reach_bytes).sum::<usize>()
+            + self.group_bytes
+            + self.body.len()
+    }
+}
+
+fn reach_bytes(reach: &Reach) -> usize {
+    REACH_BYTES_MAX + reach.from.len()
+}
+
+/// What is known of a part that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its id.
+    pub id: u64,
+    /// Its values, counted from the writer's first.
+    pub values: Range<usize>,
+    /// The earliest time.
+    pub min_ns: i64,
+    /// The latest time.
+    pub max_ns: i64,
+    /// Rows.
+    pub rows: u64,
+    /// Series, each once per measurement.
+    pub series: u64,
+    /// Bytes of its blocks.
+    pub bytes: u64,
+    /// Values, times and series that reading all of it decodes.
+    pub cells: u64,
+}
+
+/// The part being written.
+struct OpenPart {
+    sequences: Sequences,
+    /// Its closed values.
+    reaches: Vec<Reach>,
+    last_key: Vec<u8>,
+    written: Written,
+}
+
+/// Parts being written, each from its first row to its last. Parts share values.
+#[derive(Default)]
+pub struct PartWriter {
+    limits: Limits,
+    /// Values that were closed, and those of them that were taken.
+    closed: Vec<Value>,
+    taken: usize,
+    open: Value,
+    part: Option<OpenPart>,
+}
+
+impl PartWriter {
+    /// Without parts.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Starts the next part.
+    pub fn begin(&mut self, id: u64, sequences: Sequences) {
+        let at = self.next_value();
+        let written = Written {
+            id,
+            values: at..at,
+            min_ns: i64::MAX,
+            max_ns: i64::MIN,
+            rows: 0,
+            series: 0,
+            bytes: 0,
+            cells: 0,
+        };
+        let (reaches, last_key) = (Vec::new(), Vec::new());
+        self.part = Some(OpenPart { sequences, reaches, last_key, written });
+    }
+
+    /// Adds the next rows of the part that was begun; without one, nothing.
+    pub fn add(&mut self, rows: &Encoded) {
+        let mut start = 0;
+        while start < rows.pages.len() && self.part.is_some() {
+            let count = self.fitting(rows, start);
+            if let Some(piece) = self.largest(rows, start..start + count) {
+                start += piece.group.pages.len();
+                self.push(piece);
+            } else if self.open.directory.groups.is_empty() {
+                self.add_wide(rows, start);
+                start += 1;
+            } else {
+                self.close();
+            }
+        }
+    }
+
+    /// Ends the part; `None` if it has no rows.
+    pub fn end(&mut self) -> Option<Written> {
+        let root: usize = self.part.iter().flat_map(|part| &part.reaches).map(reach_bytes).sum();
+        if root > 0 && self.open.bytes() + root > self.limits.value_bytes {
+            self.close();
+        }
+        let part = self.part.take().filter(|part| part.written.rows > 0)?;
+        if !part.reaches.is_empty() {
+            let at = self.part_at(&part);
+            self.open.directory.roots.push(Root { part: at, values: part.reaches });
+        }
+        let mut written = part.written;
+        written.values.end = self.next_value() + 1;
+        Some(written)
+    }
+
+    /// The open value, counted from the first.
+    fn next_value(&self) -> usize {
+        self.taken + self.closed.len()
+    }
+
+    /// Values that are finished.
+    pub fn take_closed(&mut self) -> Vec<Value> {
+        self.taken += self.closed.len();
+        std::mem::take(&mut self.closed)
+    }
+
+    /// The values that were not taken.
+    pub fn finish(mut self) -> Vec<Value> {
+        if !self.open.directory.parts.is_empty() {
+            self.closed.push(self.open);
+        }
+        self.closed
+    }
+
+    /// How many pages from `start` on may have room in the open value.
+    fn fitting(&self, rows: &Encoded, start: usize) -> usize {
+        if self.open.group_bytes >= self.limits.directory_bytes {
+            return 0;
+        }
+        let mut room = self.limits.value_bytes.saturating_sub(self.open.bytes());
+        let fits = |page: &usize| {
+            let bytes = rows.page_bytes(*page);
+            let has_room = bytes <= room;
+            room = room.saturating_sub(bytes);
+            has_room
+        };
+        (start..rows.pages.len()).take_while(fits).count()
+    }
+
+    /// As many of some pages, from the first on, as the open value has room for.
+    fn largest(&self, rows: &Encoded, mut pages: Range<usize>) -> Option<Piece> {
+        while !pages.is_empty() {
+            let piece = self.piece(rows, pages.clone(), 0..rows.columns.len());
+            if self.has_room(&piece) {
+                return Some(piece);
+            }
+            pages.end = pages.start + pages.len() * 7 / 8;
+        }
+        None
+    }
+
+    fn piece(&self, rows: &Encoded, pages: Range<usize>, columns: Range<usize>) -> Piece {
+        let before = self.part.as_ref().map_or(&[][..], |part| part.last_key.as_slice());
+        Piece::new(rows, pages, columns, before)
+    }
+
+    fn has_room(&self, piece: &Piece) -> bool {
+        let bytes = piece.group_bytes + piece.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX;
+        self.open.bytes() + bytes <= self.limits.value_bytes
+    }
+
+    /// Adds a page that no value has room for: to each of its values what fits of the columns.
+    fn add_wide(&mut self, rows: &Encoded, page: usize) {
+        let mut start = 0;
+        while start < rows.columns.len() {
+            let mut columns = start..rows.columns.len();
+            let mut piece = self.piece(rows, page..page + 1, columns.clone());
+            while columns.len() > 1 && !self.has_room(&piece) {
+                columns.end = start + columns.len() / 2;
+                piece = self.piece(rows, page..page + 1, columns.clone());
+            }
+            start = columns.end;
+            let is_wide = piece.group.is_wide();
+            self.push(piece);
+            if is_wide {
+                self.close();
+            }
+        }
+    }
+
+    /// Puts a group into the open value.
+    fn push(&mut self, piece: Piece) {
+        let Some(mut part) = self.part.take() else { return };
+        let Piece { mut group, body, group_bytes, last_key } = piece;
+        group.part = self.part_at(&part);
+        let (rows, cells) = group.rows_and_cells();
+        let written = &mut part.written;
+        written.rows += rows;
+        written.cells += cells;
+        written.bytes += group.bytes();
+        written.series += u64::from(group.series()) - u64::from(group.continues());
+        for page in &group.pages {
+            written.min_ns = written.min_ns.min(page.min_ns);
+            written.max_ns = written.max_ns.max(page.max_ns);
+        }
+        // A value is below 1.9 MB.
+        let start = self.open.body.len() as u32;
+        group.series.iter_mut().for_each(|block| block.offset += start);
+        group.pages.iter_mut().for_each(|page| page.offset += start);
+        part.last_key = last_key;
+        self.open.body.extend_from_slice(&body);
+        self.open.group_bytes += group_bytes;
+        self.open.directory.groups.push(group);
+        self.part = Some(part);
+    }
+
+    /// Position of a part among those of the open value.
+    fn part_at(&mut self, part: &OpenPart) -> u32 {
+        let parts = &mut self.open.directory.parts;
+        let id = part.written.id;
+        if parts.last().is_none_or(|last| last.id != id) {
+            let ordinal = part.reaches.len() as u32;
+            parts.push(PartOf { id, sequences: part.sequences, ordinal });
+        }
+        parts.len().saturating_sub(1) as u32
+    }
+
+    /// Ends the open value.
+    fn close(&mut self) {
+        let value = std::mem::take(&mut self.open);
+        if let Some(part) = &mut self.part {
+            part.note(&value.directory);
+        }
+        self.closed.push(value);
+        let next = self.next_value();
+        if let Some(part) = self.part.as_mut().filter(|part| part.written.rows == 0) {
+            part.written.values = next..next;
+        }
+    }
+}
+
+impl OpenPart {
+    /// Notes what a closed value has of it.
+    fn note(&mut self, directory: &Directory) {
+        let Some((groups, _)) = directory.of_part(self.written.id) else { return };
+        let groups = directory.groups.get(groups).unwrap_or_default();
+        let begins = groups.iter().find_map(|group| group.series.first());
+        let own = groups.iter().filter(|group| !group.is_beside());
+        let pages = || own.clone().flat_map(|group| &group.pages);
+        self.reaches.push(Reach {
+            from: begins.map_or_else(|| behind(&self.last_key), |block| block.from.clone()),
+            min_ns: pages().map(|page| page.min_ns).min().unwrap_or_default(),
+            max_ns: pages().map(|page| page.max_ns).max().unwrap_or_default(),
+            rows: pages().map(|page| u64::from(page.rows)).sum(),
+        });
+    }
+}
+
+/// A group and its blocks, from offset 0 on.
+struct Piece {
+    group: Group,
+    body: Vec<u8>,
+    /// Of the group in the head.
+    group_bytes: usize,
+    /// The key of its last row.
+    last_key: Vec<u8>,
+}
+
+impl Piece {
+    /// Some pages, and the blocks of some columns: of one page if these are not all. The first of
+    /// them has the series and keys, and names all columns. `before`: the last key of the part's
+    /// rows before.
+    fn new(rows: &Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
+        let of = rows.pages.get(pages.clone()).unwrap_or_default();
+        let first = of.first().map_or(0, |page| page.first_series);
+        let end = of.last().map_or(0, |page| page.last_series() + 1);
+        let continues = rows.is_cut_at(pages.start);
+        let flags = Group::flags(
+            continues,
+            rows.is_cut_at(pages.end),
+            columns.start > 0,
+            columns.end < rows.columns.len(),
+        );
+        let keys = rows.keys.get(first as usize..end as usize).unwrap_or_default();
+        let (measurement, tag_ids) = (rows.measurement, rows.tag_ids.clone());
+        let mut group = Group { measurement, flags, tag_ids, ..Group::default() };
+        let mut body = Vec::new();
+        if !group.is_beside() {
+            let tags = group.tag_ids.len();
+            group.series = write_series(keys, tags, continues, before, &mut body);
+        }
+        let listed = if group.is_beside() { columns.clone() } else { 0..rows.columns.len() };
+        let listed: Vec<usize> = listed.collect();
+        let column = |at: &usize| rows.columns.get(*at);
+        let named = listed.iter().filter_map(column);
+        group.columns = named.map(|column| (column.id, column.field_type)).collect();
+        let is_here = |at: &usize| columns.contains(at);
+        let table = |at: &usize| column(at).filter(|_| is_here(at)).map(|c| c.table.clone());
+        group.tables = listed.iter().map(|at| table(at).unwrap_or_default()).collect();
+        group.tables.push(match group.is_beside() {
+            true => Stored::default(),
+            false => rows.page_keys.0.clone(),
+        });
+        for at in pages {
+            let Some(&page) = rows.pages.get(at) else { continue };
+            let offset = body.len() as u32;
+            let keys = rows.page_keys.1.get(at).filter(|_| !group.is_beside());
+            let keys_bytes = append(keys, &mut body);
+            let first_series = page.first_series - first;
+            group.pages.push(Page { first_series, offset, keys_bytes, ..page });
+            for number in &listed {
+                let data = column(number).filter(|_| is_here(number)).and_then(|c| c.data.get(at));
+                group.column_bytes.push(append(data, &mut body));
+            }
+        }
+        let mut encoded = Vec::new();
+        group.encode(&mut encoded);
+        let last_key = keys.last().map(|key| key.as_bytes().to_vec()).unwrap_or_default();
+        Self { group, body, group_bytes: encoded.len(), last_key }
+    }
+}
+
+/// Appends a block, if there is one, and answers its length.
+fn append(data: Option<&Vec<u8>>, body: &mut Vec<u8>) -> u32 {
+    let start = body.len();
+    if let Some(data) = data.filter(|data| !data.is_empty()) {
+        block::seal(data, body);
+    }
+    // Of one page.
+    (body.len() - start) as u32
+}
+
+/// Writes the blocks of the series of a group.
+fn write_series(
+    keys: &[SeriesKey],
+    tags: usize,
+    continues: bool,
+    before: &[u8],
+    body: &mut Vec<u8>,
+) -> Vec<SeriesBlock> {
+    let mut blocks = Vec::new();
+    let mut start = 0;
+    while let Some(rest) = keys.get(start..).filter(|rest| !rest.is_empty()) {
+        let count = series_block::length(rest).max(1);
+        let (block, _) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+        let bytes_of = |at: usize| keys.get(at).map_or(&[][..], |key| key.as_bytes());
+        let from = match (start, continues) {
+            (0, true) if block.len() > 1 => between(bytes_of(0), bytes_of(1)),
+            (0, true) => behind(bytes_of(0)),
+            (0, false) => between(before, bytes_of(0)),
+            _ => between(bytes_of(start - 1), bytes_of(start)),
+        };
+        let offset = body.len();
+        series_block::encode(block, tags, body);
+        blocks.push(SeriesBlock {
+            first: start as u32,
+            series: block.len() as u32,
+            from,
+            offset: offset as u32,
+            bytes: (body.len() - offset) as u32,
+        });
+        start += block.len();
+    }
+    blocks
+}
+
+/// The shortest bytes that are behind `before` and not behind `key`, which is behind it.
+fn between(before: &[u8], key: &[u8]) -> Vec<u8> {
+    let alike = before.iter().zip(key).take_while(|(a, b)| a == b).count();
+    key.iter().take((alike + 1).max(FROM_BYTES_MIN)).copied().collect()
+}
+
+/// The first bytes behind `key`.
+fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
