@@ -1,12 +1,9 @@
 //! Whether the Catalog answers, as an isolate remembers it.
 //!
 //! What monitors ask every second must cost nothing: the Catalog is asked by one of them, and the
-//! others are told the same for [`REMEMBERED_NS`].
+//! others are told the same for [`CATALOG_HEALTH_REMEMBERED_NS`].
 
-use crate::model::time::S_NS;
-
-/// For how long what the Catalog answered is told.
-const REMEMBERED_NS: i64 = 5 * S_NS;
+use crate::model::limits::CATALOG_HEALTH_REMEMBERED_NS;
 
 /// What an isolate knows of the Catalog.
 #[derive(Debug, Default)]
@@ -21,7 +18,7 @@ impl CatalogHealth {
     /// What is known of the Catalog; `None` when whoever wants to know has to ask it.
     pub fn known(&self, now_ns: i64) -> Option<bool> {
         let (answers, since_ns) = self.known?;
-        let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) < REMEMBERED_NS;
+        let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) < CATALOG_HEALTH_REMEMBERED_NS;
         (recent(since_ns) || self.asked_ns.is_some_and(recent)).then_some(answers)
     }
 
@@ -39,6 +36,7 @@ impl CatalogHealth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::time::S_NS;
 
     #[test]
     fn one_asks_and_the_others_are_told_the_same_for_five_seconds() {

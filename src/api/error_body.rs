@@ -1,10 +1,8 @@
 //! A refusal's body and headers, in the shape that the clients of a route read.
 
 use super::http::Response;
+use crate::model::limits::ERROR_HEADER_CHARS_MAX;
 use crate::response::emitter::Emitter;
-
-/// Most characters of an error in a header (1.x truncates there too).
-const HEADER_CHARS_MAX: usize = 1_024;
 
 /// Which shape of error body a route's clients read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +92,7 @@ fn header_text(message: &str) -> String {
         c if c.is_control() => ' ',
         _ => '?',
     };
-    message.chars().map(safe).take(HEADER_CHARS_MAX).collect()
+    message.chars().map(safe).take(ERROR_HEADER_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

@@ -3,10 +3,6 @@
 use super::error::ApiError;
 use super::http::{Parameters, RequestHead};
 
-/// How much larger than its text a query's body may be: percent-encoded at worst, and with bound
-/// parameters.
-pub const QUERY_BODY_PER_TEXT: usize = 4;
-
 /// Joins a query's `url` parameters with those of its body. The second value is query text that
 /// came as a raw body.
 ///

@@ -11,11 +11,7 @@ use crate::batch::Batch;
 use crate::batch::from_lines::BatchBuilder;
 use crate::line_protocol::{NotUtf8, Options, Parser, Rejected, TimestampUnit};
 use crate::model::limit::Limits;
-
-/// Bytes that are worth turning into columns before the body's end: below that one pass is made.
-const PIECE_BYTES: usize = 128 << 10;
-/// Bodies of v3 up to this size are kept until the answer, to repeat the beginnings of bad lines.
-const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
+use crate::model::limits::{KEPT_TEXT_BYTES_MAX, PARSED_PIECE_BYTES};
 
 /// What reading lines depends on beside them.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +67,7 @@ impl Intake {
             permit,
             keeps_text,
             used_bytes: 0,
-            piece_bytes: if keeps_text { KEPT_TEXT_BYTES_MAX + 1 } else { PIECE_BYTES },
+            piece_bytes: if keeps_text { KEPT_TEXT_BYTES_MAX + 1 } else { PARSED_PIECE_BYTES },
         }
     }
 
@@ -94,7 +90,7 @@ impl Intake {
         let used = self.parser.feed(waiting, false, &mut self.builder).map_err(refused)?;
         self.used_bytes += used;
         // A line that is longer than a piece is not read again for every piece of it.
-        self.piece_bytes = PIECE_BYTES.max(2 * (waiting.len() - used));
+        self.piece_bytes = PARSED_PIECE_BYTES.max(2 * (waiting.len() - used));
         self.builder.make_room(self.used_bytes, expected_bytes, 2 * self.piece_bytes);
         self.charge(held_bytes)?;
         Ok(used)

@@ -1,12 +1,9 @@
 //! What became of a request, as one JSON line for the operator. Nothing in it is secret: no token,
 //! no header, no URL, no query text.
 
-use crate::model::limits::TINY_BATCH_POINTS;
+use crate::model::limits::{LOGGED_DATABASE_CHARS_MAX, TINY_BATCH_POINTS};
 use crate::model::time::MS_NS;
 use crate::response::emitter::Emitter;
-
-/// Characters of a database's name that a line repeats.
-const DATABASE_CHARS_MAX: usize = 64;
 
 /// Which requests are logged (`LOG_REQUESTS`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +98,7 @@ impl Record {
         ] {
             if let Some(text) = text {
                 out.key(key);
-                out.string(&text.chars().take(DATABASE_CHARS_MAX).collect::<String>());
+                out.string(&text.chars().take(LOGGED_DATABASE_CHARS_MAX).collect::<String>());
             }
         }
         let duration_ns = now_ns.saturating_sub(self.started_ns).max(0);

@@ -1,13 +1,9 @@
 //! The parameters of writes and queries: three write dialects become one [`WriteParams`].
 
 use super::http::{Parameters, RequestHead};
+use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX};
 use crate::model::name;
 use crate::model::time::Precision;
-
-/// Rows per chunk when `chunked=true` does not say (1.x `DefaultChunkSize`).
-const CHUNK_ROWS_DEFAULT: usize = 10_000;
-/// Most rows per chunk: a chunk is held in memory.
-const CHUNK_ROWS_MAX: usize = 100_000;
 
 /// Which write route was called. It decides texts and error bodies, nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

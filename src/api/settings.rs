@@ -5,7 +5,7 @@ use subtle::ConstantTimeEq;
 
 use super::log::LogRequests;
 use crate::model::limit::Limits;
-use crate::model::limits::SHARDS_PER_GROUP_MAX;
+use crate::model::limits::{ADMIN_TOKEN_CHARACTERS_MIN, SHARDS_PER_GROUP_MAX};
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, W_NS};
 
 /// SHA-256 of a token: the token itself is not kept.
@@ -100,8 +100,6 @@ pub enum SettingsError {
     },
 }
 
-/// Fewest characters of an admin token.
-pub const ADMIN_TOKEN_CHARACTERS_MIN: usize = 16;
 impl Settings {
     /// Reads every setting through `lookup`; absent or empty means the default.
     ///

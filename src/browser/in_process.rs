@@ -19,7 +19,7 @@ use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::model::ids::ObjectId;
 use crate::model::limit::Limits;
-use crate::model::limits::MEMTABLE_BYTES_MAX;
+use crate::model::limits::{ALARMS_PER_REQUEST_MAX, MEMTABLE_BYTES_MAX};
 use crate::protocol::call::{
     Address, Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step,
 };
@@ -32,9 +32,6 @@ use crate::shard::host::ShardHost;
 use crate::shard::turns::Pages;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
-
-/// Alarms that one request may set off: each does bounded work, the rest waits for the next one.
-const ALARMS_PER_REQUEST_MAX: usize = 64;
 
 /// The database in this process.
 pub struct InProcess {

@@ -6,10 +6,8 @@ use js_sys::Date;
 use wasm_bindgen::JsValue;
 use worker::{Result, ScheduledTime, State, Storage};
 
+use crate::model::limits::ALARM_LATE_MS_MAX;
 use crate::model::time::MS_NS;
-
-/// An alarm that is later than this has been given up by the platform.
-const LATE_MS_MAX: i64 = 5 * 60_000;
 
 /// What is due at once is due so much later: one that a handler sets for the current time, or for
 /// one before it, may never go off (workerd issue 6866).
@@ -53,7 +51,7 @@ impl Alarm {
         // Rounded up: what is due must be due when the alarm comes.
         let due_ms = due_ns.div_euclid(MS_NS) + i64::from(due_ns.rem_euclid(MS_NS) != 0);
         let due_ms = due_ms.max(now_ns / MS_NS + AHEAD_MS);
-        let lost_before_ms = now_ns / MS_NS - LATE_MS_MAX;
+        let lost_before_ms = now_ns / MS_NS - ALARM_LATE_MS_MAX;
         let is_set = match self.known.get() {
             Known::At(set_ms) => lost_before_ms <= set_ms && set_ms <= due_ms,
             Known::Unset | Known::Nothing => false,

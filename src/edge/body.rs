@@ -14,15 +14,11 @@ use web_sys::Request;
 use super::wait::wait;
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
-use crate::model::limits::{BODY_STALL_S_MAX, DISPLACED_NOTICED_MS};
+use crate::model::limits::{
+    BODY_READ_BYTES_MAX, BODY_READ_BYTES_MIN, BODY_STALL_S_MAX, DISCARDED_BODY_BYTES_MAX,
+    DISPLACED_NOTICED_MS,
+};
 use crate::protocol::call::Platform;
-
-/// A read returns with at least this much, except at the end of the stream.
-const READ_BYTES_MIN: u32 = 128 << 10;
-/// What a read may return at most.
-const BUFFER_BYTES: u32 = 256 << 10;
-/// What is read and thrown away after a refusal, so that the client gets to see it.
-const DRAIN_BYTES_MAX: usize = 64_000_000;
 
 #[wasm_bindgen]
 extern "C" {
@@ -124,8 +120,8 @@ impl Pieces {
         &mut self,
         mut displaced: impl FnMut() -> Option<Action>,
     ) -> Result<Next, JsValue> {
-        let buffer = self.buffer.take().unwrap_or_else(|| ArrayBuffer::new(BUFFER_BYTES));
-        let promise = self.reader.read_at_least(READ_BYTES_MIN, Uint8Array::new(&buffer))?;
+        let buffer = self.buffer.take().unwrap_or_else(|| ArrayBuffer::new(BODY_READ_BYTES_MAX));
+        let promise = self.reader.read_at_least(BODY_READ_BYTES_MIN, Uint8Array::new(&buffer))?;
         let mut waited_ms = 0;
         let read = loop {
             let first = Promise::race(&Array::of2(&promise, &wait(DISPLACED_NOTICED_MS)));
@@ -155,7 +151,7 @@ impl Pieces {
     /// Takes back the buffer that a piece lies in, once the piece was used.
     fn keep(&mut self, piece: &Uint8Array) {
         let buffer = piece.buffer();
-        if buffer.byte_length() == BUFFER_BYTES {
+        if buffer.byte_length() == BODY_READ_BYTES_MAX {
             self.buffer = Some(buffer);
         }
     }
@@ -165,7 +161,7 @@ impl Pieces {
         while let Next::Piece(piece) = self.next(|| None).await? {
             bytes += piece.length() as usize;
             self.keep(&piece);
-            if bytes > DRAIN_BYTES_MAX {
+            if bytes > DISCARDED_BODY_BYTES_MAX {
                 JsFuture::from(self.reader.cancel()?).await?;
                 return Ok(());
             }

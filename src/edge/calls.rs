@@ -12,13 +12,11 @@ use worker::{Env, Error, Stub};
 
 use super::wait::wait;
 use super::{config, key};
+use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
 
 /// Objects ignore it; the platform wants one.
 const URL: &str = "https://object/";
-/// Repeats of a call that the platform calls retryable; every message may be repeated.
-const REPEATS_MAX: u32 = 1;
-
 #[wasm_bindgen]
 extern "C" {
     /// A stub as the runtime knows it.
@@ -77,7 +75,7 @@ async fn carry(env: Env, call: Call) -> Reply {
         let _ = JsFuture::from(wait(ms)).await;
         return Reply { id, result: Ok(Vec::new()) };
     }
-    let mut repeats_left = REPEATS_MAX;
+    let mut repeats_left = CALL_REPEATS_MAX;
     loop {
         // A stub that failed once stays broken: each try has its own.
         let result = match stub(&env, &to, location.as_deref()) {

@@ -31,6 +31,35 @@ pub const WAITING_QUERY_BYTES: usize = 2 * PAGE_BYTES_MAX;
 /// was given up, milliseconds.
 pub const DISPLACED_NOTICED_MS: u32 = 1_000;
 
+/// The body of a management request, which is a short JSON document, bytes.
+pub const MANAGEMENT_BODY_BYTES_MAX: usize = 64 << 10;
+/// How many times larger than its text the body of a query may be: it may be percent-encoded and
+/// may carry bound parameters.
+pub const QUERY_BODY_PER_TEXT: usize = 4;
+/// Memory that is reserved when the first piece of a body arrives, bytes.
+pub const BODY_FIRST_ROOM_BYTES: usize = 512 << 10;
+/// Bytes of a body that one read waits for, unless the body ends before.
+pub const BODY_READ_BYTES_MIN: u32 = 128 << 10;
+/// Bytes of a body that one read may return.
+pub const BODY_READ_BYTES_MAX: u32 = 256 << 10;
+/// Bytes of a refused body that are read and discarded, because a client that is still sending
+/// does not look for the refusal.
+pub const DISCARDED_BODY_BYTES_MAX: usize = 64_000_000;
+/// A reply of up to so many bytes is sent whole.
+pub const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
+/// A longer reply is sent in pieces of about so many bytes.
+pub const REPLY_PIECE_BYTES: usize = 256_000;
+/// Characters of an error that a header repeats; 1.x truncates there too.
+pub const ERROR_HEADER_CHARS_MAX: usize = 1_024;
+/// Characters of a foreign page's origin that its refusal repeats.
+pub const ORIGIN_CHARS_MAX: usize = 200;
+/// Characters of a database's name that a line of the log repeats.
+pub const LOGGED_DATABASE_CHARS_MAX: usize = 64;
+/// How long `/health` waits for the Catalog, milliseconds.
+pub const CATALOG_HEALTH_WAIT_MS: u32 = 2_000;
+/// How long `/health` repeats what the Catalog answered, nanoseconds.
+pub const CATALOG_HEALTH_REMEMBERED_NS: i64 = 5 * super::time::S_NS;
+
 // Lines and points of a write.
 
 /// One line of line protocol, bytes.
@@ -53,6 +82,19 @@ pub const REJECTED_LINES_NAMED_MAX: usize = 100;
 /// Characters of a rejected line that its error repeats.
 pub const QUOTED_CHARS_MAX: usize = 64;
 
+/// Bytes that are worth turning into columns before the body's end: a shorter body takes one pass.
+pub const PARSED_PIECE_BYTES: usize = 128 << 10;
+/// Bodies of v3 up to this size are kept until the reply, which repeats the beginnings of rejected
+/// lines, bytes.
+pub const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a rejected line that InfluxDB 3 repeats.
+pub const REJECTED_LINE_EXCERPT_BYTES_MAX: usize = 20;
+/// Bytes after which an exported row goes on in another line of the same series and time: values
+/// that came in several lines may be more than one line takes.
+pub const EXPORTED_LINE_BYTES: usize = LINE_BYTES_MAX / 2;
+/// Parentheses inside one another in the predicate of a v2 deletion.
+pub const DELETE_PREDICATE_DEPTH_MAX: usize = 32;
+
 // Databases, policies and their schemas.
 
 /// Databases of one deployment.
@@ -74,6 +116,11 @@ pub const DROPPED_MEASUREMENTS_MAX: usize = 100_000;
 pub const CACHED_DATABASES_MAX: usize = 100;
 /// Columns (and measurements) of schemas that an isolate remembers, about 100 bytes each.
 pub const CACHED_SCHEMA_COLUMNS_MAX: usize = 100_000;
+
+/// Buckets that a page of `/api/v2/buckets` has unless the client says how many.
+pub const BUCKETS_PER_PAGE_DEFAULT: usize = 20;
+/// Buckets that a client may ask for in one page of `/api/v2/buckets`.
+pub const BUCKETS_PER_PAGE_MAX: usize = 100;
 
 // Shard groups, and what is done to them unasked.
 
@@ -126,6 +173,11 @@ pub const FAILURE_WINDOW_NS: i64 = 60 * super::time::S_NS;
 pub const LOGIN_REMEMBERED_NS: i64 = super::time::H_NS;
 /// Names, each from an address, that an isolate remembers as failing or verified.
 pub const LOGINS_MAX: usize = 10_000;
+
+/// Fewest characters of the admin token.
+pub const ADMIN_TOKEN_CHARACTERS_MIN: usize = 16;
+/// A token's name, bytes.
+pub const TOKEN_NAME_BYTES_MAX: usize = 256;
 
 // Texts of queries.
 
@@ -182,6 +234,11 @@ pub const MSGPACK_BYTES_MAX: usize = 16_000_000;
 /// Text of string columns that is put side by side at once while rows are printed, bytes.
 pub const PRINTED_TEXT_BYTES_MAX: usize = 256 << 10;
 
+/// Rows of a chunk when `chunked=true` does not say how many (1.x `DefaultChunkSize`).
+pub const CHUNK_ROWS_DEFAULT: usize = 10_000;
+/// Rows of a chunk at most: a chunk is held in memory.
+pub const CHUNK_ROWS_MAX: usize = 100_000;
+
 // Queries under way.
 
 /// Queries of more than one page that a shard reads for at the same time; the others wait.
@@ -225,6 +282,14 @@ pub const STALE_RETRIES_MAX: u32 = 2;
 pub const JOB_RETRY_NS: i64 = 30 * super::time::S_NS;
 /// Times that a job may fail before the alarm leaves it alone.
 pub const JOB_FAILURES_MAX: u32 = 3;
+
+/// How often a call that the platform calls retryable is repeated; every message may be repeated.
+pub const CALL_REPEATS_MAX: u32 = 1;
+/// An alarm that is later than this was given up by the platform and is set again, milliseconds.
+pub const ALARM_LATE_MS_MAX: i64 = 5 * 60_000;
+/// Alarms that one request sets off where all objects live in one process. Each does bounded work;
+/// what is left waits for the next request.
+pub const ALARMS_PER_REQUEST_MAX: usize = 64;
 
 // Memory of an isolate.
 

@@ -10,10 +10,8 @@ use crate::api::routes::Body;
 use crate::api::routes::handler::Received;
 use crate::api::service::{Isolate, Service};
 use crate::model::limit::{Exceeded, Limit, Limits};
+use crate::model::limits::BODY_FIRST_ROOM_BYTES;
 use crate::protocol::call::Platform;
-
-/// Room for the first pieces of a body.
-const FIRST_HELD_BYTES: usize = 512 << 10;
 
 /// How large a body may be.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +84,7 @@ impl BodyReading {
         if needed <= self.held.capacity() {
             return;
         }
-        let ample = needed.max(2 * self.held.len()).max(FIRST_HELD_BYTES);
+        let ample = needed.max(2 * self.held.len()).max(BODY_FIRST_ROOM_BYTES);
         let target = ample.min(self.expected_bytes.max(needed));
         self.held.reserve_exact(target - self.held.len());
     }

@@ -25,13 +25,11 @@ use super::routes::{self, Access, Body, Operation};
 use super::service::{Isolate, Service};
 use super::settings::CorsOrigins;
 use crate::model::grant::Scope;
+use crate::model::limits::ORIGIN_CHARS_MAX;
 use crate::protocol::call::{Call, Platform, Reply, Step};
 use crate::route::grants::Principal;
 use crate::route::identify::Identify;
 use body::BodyReading;
-
-/// So much is repeated of an origin that is refused.
-const ORIGIN_CHARS_MAX: usize = 200;
 
 /// A request in progress.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::influxql::ast::Statement;
 use crate::influxql::params::Params;
 use crate::influxql::{self, quote, time_literal};
 use crate::model::grant::Right;
-use crate::model::limits::LINE_BYTES_MAX;
+use crate::model::limits::{EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES};
 use crate::model::value::FieldValue;
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::round::Round;
@@ -29,12 +29,6 @@ use crate::route::{Context, Machine};
 
 /// A byte order mark, which a reader drops from the beginning of a body.
 const BOM: char = '\u{feff}';
-/// Bytes after which a row goes on in another line of the same series and time: values that came
-/// in several lines may be more than one line takes.
-const LINE_BYTES: usize = LINE_BYTES_MAX / 2;
-/// The body is sent in pieces of about this many bytes.
-const PIECE_BYTES: usize = 256_000;
-
 /// An export from its parameters to its answer.
 #[derive(Debug)]
 struct ExportHandler {
@@ -164,7 +158,7 @@ impl Exporting {
                         self.out.push(b'\n');
                     }
                     lines(&chunk, &mut self.out);
-                    if self.out.len() >= PIECE_BYTES {
+                    if self.out.len() >= REPLY_PIECE_BYTES {
                         return Ok(self.piece());
                     }
                 }
@@ -278,7 +272,8 @@ fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
             if let ResultColumn::Values(column) = column
                 && let Some(value) = column.get(row)
             {
-                if separator == b',' && out.len() - start + text_bytes(&value) > LINE_BYTES {
+                if separator == b',' && out.len() - start + text_bytes(&value) > EXPORTED_LINE_BYTES
+                {
                     out.extend_from_slice(format!(" {time_ns}\n").as_bytes());
                     start = out.len();
                     out.extend_from_slice(&series);

@@ -10,12 +10,11 @@ use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming};
 use crate::api::service::Isolate;
+use crate::model::limits::CATALOG_HEALTH_WAIT_MS;
 use crate::protocol::call::{Address, Call, Reply};
 use crate::protocol::round::Request;
 use crate::route::identify::GrantsQuestion;
 
-/// How long the Catalog may take, milliseconds.
-const WAIT_MS: u32 = 2_000;
 /// The call to the Catalog, and the pause after which it has taken too long.
 const CATALOG: u32 = 0;
 const PAUSE: u32 = 1;
@@ -75,7 +74,7 @@ impl HealthCheck {
         let (question, Request { to, location, message }) =
             GrantsQuestion::ask(&mut isolate.context());
         self.question = Some(question);
-        let wait_ms = WAIT_MS.to_le_bytes().to_vec();
+        let wait_ms = CATALOG_HEALTH_WAIT_MS.to_le_bytes().to_vec();
         Action::Calls(vec![
             Call { id: CATALOG, to, location, message },
             Call { id: PAUSE, to: Address::Pause, location: None, message: wait_ms },

@@ -21,9 +21,9 @@ pub mod verify;
 pub mod write;
 
 use super::error_body::ErrorShape;
-use super::form::QUERY_BODY_PER_TEXT;
 use crate::model::grant::Right;
 use crate::model::limit::Limit;
+use crate::model::limits::{MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
 use handler::Begin;
 
 /// One path and what may be asked of it.
@@ -81,7 +81,7 @@ pub enum Body {
 }
 
 /// The JSON of a management request.
-const JSON: Body = Body::Bytes(64 << 10);
+const JSON: Body = Body::Bytes(MANAGEMENT_BODY_BYTES_MAX);
 /// The text of a query with its bound parameters, percent-encoded at worst.
 const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
 

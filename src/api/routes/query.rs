@@ -18,6 +18,7 @@ use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::effect::Effect;
 use crate::influxql::params::Params;
+use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
 use crate::response::{Format, Options, Writer};
 use crate::route::error::Error;
@@ -25,11 +26,6 @@ use crate::route::grants::Principal;
 use crate::route::privileges;
 use crate::route::statement::{Execution, Session};
 use crate::route::{Context, Machine};
-
-/// A reply up to this many bytes is sent whole.
-const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
-/// A streaming reply is sent in pieces of about this many bytes.
-const PIECE_BYTES: usize = 256_000;
 
 /// What a statement answers whose document cannot be held.
 const TOO_LARGE: &str = "a MessagePack document holds at most 16000000 bytes: ask with chunked=true, \
@@ -184,7 +180,7 @@ impl Querying {
     ) -> Result<Action, ApiError> {
         loop {
             // A document that was held until it was complete goes piece by piece.
-            if self.streaming && self.writer.bytes() >= PIECE_BYTES {
+            if self.streaming && self.writer.bytes() >= REPLY_PIECE_BYTES {
                 return Ok(Action::Bytes(self.writer.take_bytes()));
             }
             let Some(execution) = &mut self.current else {
@@ -248,7 +244,7 @@ impl Querying {
         let limit = match (self.chunked, self.streaming) {
             (true, _) => 1,
             (false, false) => WHOLE_REPLY_BYTES_MAX,
-            (false, true) => PIECE_BYTES,
+            (false, true) => REPLY_PIECE_BYTES,
         };
         // What is not taken can still be taken back: Go fails a whole document, not its end.
         if self.writer.bytes() < limit {

@@ -11,6 +11,7 @@ use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::api::service::Isolate;
 use crate::model::grant::{Grants, Permission};
+use crate::model::limits::TOKEN_NAME_BYTES_MAX;
 use crate::model::name;
 use crate::model::time::S_NS;
 use crate::protocol::call::{Address, CallFailure, Platform, Reply};
@@ -27,9 +28,6 @@ use crate::route::identify::GrantsQuestion;
 
 /// What every token begins with, as the vendor's do: scanners for leaked secrets know it.
 const PREFIX: &str = "apiv3_";
-/// Bytes of a token's name.
-const NAME_BYTES_MAX: usize = 256;
-
 /// The body of a creation.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -119,7 +117,7 @@ impl Job {
     /// # Errors
     /// [`ApiError::Invalid`] naming what cannot be read.
     fn create(body: Body, platform: &dyn Platform) -> Result<Self, ApiError> {
-        let named = !body.token_name.is_empty() && body.token_name.len() <= NAME_BYTES_MAX;
+        let named = !body.token_name.is_empty() && body.token_name.len() <= TOKEN_NAME_BYTES_MAX;
         if !named || body.token_name.chars().any(char::is_control) {
             return invalid("token_name must be printable text of 1 to 256 bytes");
         }

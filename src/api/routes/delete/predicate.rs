@@ -1,9 +1,7 @@
 //! The predicates of 2.x's deletions: `key = "value" AND …`, parentheses around any of it.
 
 use crate::api::error::ApiError;
-
-/// Parentheses inside one another, at most.
-const DEPTH_MAX: usize = 32;
+use crate::model::limits::DELETE_PREDICATE_DEPTH_MAX;
 
 /// `key = "value"`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +75,7 @@ impl Reader<'_> {
             return Ok(());
         }
         self.depth += 1;
-        if self.depth > DEPTH_MAX {
+        if self.depth > DELETE_PREDICATE_DEPTH_MAX {
             return Err(self.bad("parentheses are too deep"));
         }
         self.all(into)?;

@@ -6,6 +6,7 @@ use super::bucket_names::{Bucket, is_called, policy_id};
 use super::orgs::ORG_ID;
 use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond, not_found};
 use crate::api::error::ApiError;
+use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
 use crate::model::name;
 use crate::model::time::{H_NS, S_NS};
 use crate::protocol::catalog::CreateDatabase;
@@ -15,10 +16,6 @@ use crate::route::survey::Surveyed;
 
 /// What a policy without a name is called.
 const DEFAULT_POLICY: &str = "autogen";
-/// Buckets of a page, unless told, and at most.
-const LIMIT_DEFAULT: usize = 20;
-const LIMIT_MAX: usize = 100;
-
 /// A bucket as v2 prints it.
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {
     let id = bucket.policy.id.to_string();
@@ -95,9 +92,11 @@ fn list(
             ApiError::Invalid(format!("invalid {name} \"{text}\": expected a whole number"))
         }),
     };
-    let (limit, offset) = (number("limit", LIMIT_DEFAULT)?, number("offset", 0)?);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(ApiError::Invalid(format!("limit must be between 1 and {LIMIT_MAX}")));
+    let (limit, offset) = (number("limit", BUCKETS_PER_PAGE_DEFAULT)?, number("offset", 0)?);
+    if !(1..=BUCKETS_PER_PAGE_MAX).contains(&limit) {
+        return Err(ApiError::Invalid(format!(
+            "limit must be between 1 and {BUCKETS_PER_PAGE_MAX}"
+        )));
     }
     let mut all: Vec<&Bucket<'_>> = buckets.iter().collect();
     if let Some(org) = request.url.filled("orgID").filter(|org| *org != ORG_ID) {

@@ -8,7 +8,7 @@ use crate::api::http::Response;
 use crate::api::params::WritePrecision;
 use crate::influxql::{duration, quote};
 use crate::line_protocol::Rejected;
-use crate::model::limits::REJECTED_LINES_NAMED_MAX;
+use crate::model::limits::{REJECTED_LINE_EXCERPT_BYTES_MAX, REJECTED_LINES_NAMED_MAX};
 use crate::model::sorted;
 use crate::model::time::Precision;
 use crate::protocol::database::RegisterRefusal;
@@ -16,9 +16,6 @@ use crate::response::emitter::Emitter;
 use crate::response::time::rfc3339;
 use crate::route::write::rejections::LineRefusal;
 use crate::route::write::{Created, WriteOutcome};
-
-/// Bytes of a bad line that InfluxDB 3 repeats.
-const EXCERPT_BYTES_MAX: usize = 20;
 
 /// Where a write went to, and how.
 #[derive(Clone, Copy, Debug)]
@@ -272,7 +269,8 @@ struct Excerpts<'a> {
 }
 
 impl Excerpts<'_> {
-    /// The first [`EXCERPT_BYTES_MAX`] bytes of a physical line; none when the body is gone.
+    /// The first [`REJECTED_LINE_EXCERPT_BYTES_MAX`] bytes of a physical line; none when the body is
+    /// gone.
     fn next(&mut self, line: u32) -> Option<String> {
         while self.line < line {
             let end = memchr::memchr(b'\n', self.rest)?;
@@ -281,7 +279,7 @@ impl Excerpts<'_> {
         }
         let found =
             self.rest.split(|&byte| byte == b'\n').next().filter(|line| !line.is_empty())?;
-        let beginning = found.get(..EXCERPT_BYTES_MAX).unwrap_or(found);
+        let beginning = found.get(..REJECTED_LINE_EXCERPT_BYTES_MAX).unwrap_or(found);
         Some(String::from_utf8_lossy(beginning).trim_end_matches(['\r', '\u{fffd}']).to_owned())
     }
 }
