@@ -7,9 +7,9 @@ use std::cell::RefCell;
 use std::hint::black_box;
 
 use tidemark::api::admission::Admission;
-use tidemark::api::body;
-use tidemark::api::intake::{Intake, LineReading};
+use tidemark::api::content_encoding;
 use tidemark::api::params::{Dialect, WriteParams, WritePrecision};
+use tidemark::api::write_body::{Intake, LineReading};
 use tidemark::batch::Batch;
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
@@ -67,7 +67,8 @@ pub(crate) extern "C" fn body(bytes: usize) -> *mut u8 {
 pub(crate) extern "C" fn inflate() {
     STAGES.with_borrow(|stages| {
         let mut intake = intake();
-        let left = body::inflate(&stages.body, &Limits::default(), &mut intake).unwrap();
+        let left =
+            content_encoding::inflate(&stages.body, &Limits::default(), &mut intake).unwrap();
         black_box(intake.finish(left).unwrap());
     });
 }

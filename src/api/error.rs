@@ -6,7 +6,7 @@
 
 use super::admission::Overloaded;
 use super::auth::AuthError;
-use super::body::BodyError;
+use super::content_encoding::BodyError;
 use super::error_body::{ErrorBody, ErrorShape};
 use super::http::{RequestHead, Response};
 use super::params::ParamsError;

@@ -11,24 +11,24 @@
 //! | where a token or password stands in a request | [`auth`] |
 //! | which status and text a refusal has | [`error`] |
 //! | which keys a refusal's body has | [`error_body`] |
-//! | how the answer to a partial write reads | [`routes::write::rejected`] |
+//! | how the answer to a partial write reads | [`routes::write::rejected_lines`] |
 
 pub mod action;
 pub mod admission;
 pub mod auth;
-pub mod body;
 pub mod catalog_health;
+pub mod content_encoding;
 pub mod error;
 pub mod error_body;
 pub mod exchange;
-pub mod form;
+pub mod foreign_origin;
 pub mod headers;
 pub mod http;
-pub mod intake;
-pub mod location;
+pub mod location_hint;
 pub mod log;
-pub mod origin;
 pub mod params;
+pub mod query_parameters;
 pub mod routes;
 pub mod service;
 pub mod settings;
+pub mod write_body;

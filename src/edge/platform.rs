@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::*;
 use worker::Env;
 
 use super::config;
-use crate::api::location;
+use crate::api::location_hint;
 use crate::model::ids::ObjectId;
 use crate::model::limit::Limits;
 use crate::model::time::MS_NS;
@@ -90,7 +90,7 @@ fn location(request: &web_sys::Request) -> Option<&'static str> {
     let cf = get(request, "cf").filter(JsValue::is_object)?;
     let continent = get(&cf, "continent")?.as_string()?;
     let longitude = get(&cf, "longitude").and_then(|text| text.as_string()?.parse().ok());
-    location::hint(&continent, longitude)
+    location_hint::hint(&continent, longitude)
 }
 
 /// 64 random bits from the runtime.

@@ -7,19 +7,19 @@
 //! step → respond*. What differs is in the row of the table ([`super::routes`]) and in the handler
 //! that the row begins.
 
-mod body;
 mod identify;
-mod reader;
+mod receive_body;
+mod slow_reader;
 
 use super::action::Action;
 use super::admission::{Permit, Upload};
 use super::auth::AuthError;
 use super::error::ApiError;
 use super::error_body::ErrorShape;
+use super::foreign_origin;
 use super::headers;
 use super::http::{Parameters, RequestHead};
 use super::log::{LogRequests, Record};
-use super::origin;
 use super::routes::handler::{Handler, Incoming, Received};
 use super::routes::{self, Access, Body, Operation};
 use super::service::{Isolate, Service};
@@ -29,7 +29,7 @@ use crate::model::limits::ORIGIN_CHARS_MAX;
 use crate::protocol::call::{Call, Platform, Reply, Step};
 use crate::route::grants::Principal;
 use crate::route::identify::Identify;
-use body::BodyReading;
+use receive_body::BodyReading;
 
 /// A request in progress.
 #[derive(Debug)]
@@ -152,7 +152,9 @@ impl Exchange {
 
     /// Finds the request's operation, and who is calling where it is not open to everybody.
     fn enter(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
-        if let Some(page) = self.origins.as_ref().and_then(|own| origin::foreign(&self.head, own)) {
+        if let Some(page) =
+            self.origins.as_ref().and_then(|own| foreign_origin::foreign(&self.head, own))
+        {
             return Err(ApiError::ForeignOrigin(page.chars().take(ORIGIN_CHARS_MAX).collect()));
         }
         if self.head.method == "OPTIONS" {

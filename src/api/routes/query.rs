@@ -8,9 +8,9 @@ use std::vec;
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
-use crate::api::form;
 use crate::api::http::{RequestHead, Response};
 use crate::api::params::QueryParams;
+use crate::api::query_parameters::query_parameters;
 use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::api::service::Isolate;
 use crate::api::settings::Settings;
@@ -58,7 +58,7 @@ impl Handler for QueryHandler {
         isolate: &mut Isolate<'_>,
         body: Received,
     ) -> Result<(), ApiError> {
-        let (parameters, raw) = form::query_parameters(request.head, request.url, body.bytes())?;
+        let (parameters, raw) = query_parameters(request.head, request.url, body.bytes())?;
         let params = QueryParams::parse(request.head, &parameters, raw.as_deref())?;
         self.database.clone_from(&params.database);
         let accept = accepted(request.head, &params);

@@ -1,6 +1,6 @@
 //! The three write routes: a body of lines to columns, and what became of them to a response.
 
-pub mod rejected;
+pub mod rejected_lines;
 
 use crate::api::action::Action;
 use crate::api::admission::Permit;
@@ -8,12 +8,12 @@ use crate::api::error::ApiError;
 use crate::api::error_body::ErrorShape;
 use crate::api::headers::CREATED;
 use crate::api::http::Response;
-use crate::api::intake::{Intake, LineReading, Parsed};
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::routes::bucket_lookup::BucketLookup;
 use crate::api::routes::handler::{Handler, Incoming, Outcome, Place, Received};
 use crate::api::service::Isolate;
 use crate::api::settings::Settings;
+use crate::api::write_body::{Intake, LineReading, Parsed};
 use crate::influxql::quote;
 use crate::line_protocol::Rejected;
 use crate::model::grant::{Right, Scope};
@@ -24,7 +24,7 @@ use crate::route::Machine;
 use crate::route::error::Error;
 use crate::route::grants::Principal;
 use crate::route::write::{Write, WriteOutcome, WriteRequest};
-use rejected::{Destination, RejectedLines};
+use rejected_lines::{Destination, RejectedLines};
 
 /// A write from its parameters to its answer.
 #[derive(Debug)]
@@ -226,7 +226,7 @@ impl WriteHandler {
         let response = Response::empty(204);
         match &outcome.created {
             Some(created) => {
-                response.with_header(CREATED, rejected::created_header(database, created))
+                response.with_header(CREATED, rejected_lines::created_header(database, created))
             }
             None => response,
         }

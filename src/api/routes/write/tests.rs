@@ -32,7 +32,7 @@ fn each_route_has_the_body_its_clients_read() {
     let excerpt = Some("m v=".to_owned());
     let rejected = RejectedLines {
         message: "a \"b\"\nc".to_owned(),
-        lines: vec![rejected::RejectedLine { line: 3, excerpt, cause: "why".into() }],
+        lines: vec![rejected_lines::RejectedLine { line: 3, excerpt, cause: "why".into() }],
         all_or_nothing: false,
         all_outside_retention: false,
         created: None,

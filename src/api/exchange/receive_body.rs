@@ -3,12 +3,12 @@
 use super::{Exchange, ExchangeStage};
 use crate::api::action::Action;
 use crate::api::admission::Permit;
-use crate::api::body::{self, BodyError, Encoding};
+use crate::api::content_encoding::{self, BodyError, Encoding};
 use crate::api::error::ApiError;
-use crate::api::intake::{Intake, LineReading};
 use crate::api::routes::Body;
 use crate::api::routes::handler::Received;
 use crate::api::service::{Isolate, Service};
+use crate::api::write_body::{Intake, LineReading};
 use crate::model::limit::{Exceeded, Limit, Limits};
 use crate::model::limits::BODY_FIRST_ROOM_BYTES;
 use crate::protocol::call::Platform;
@@ -210,7 +210,8 @@ impl Exchange {
                 self.act(isolate, Received::Lines(parsed))
             }
             Sink::PackedLines(mut intake) => {
-                let left = body::inflate(&held, &isolate.settings()?.limits, &mut intake)?;
+                let left =
+                    content_encoding::inflate(&held, &isolate.settings()?.limits, &mut intake)?;
                 drop(held);
                 let parsed = intake.finish(left)?;
                 self.act(isolate, Received::Lines(parsed))

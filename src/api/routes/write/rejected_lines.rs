@@ -269,8 +269,8 @@ struct Excerpts<'a> {
 }
 
 impl Excerpts<'_> {
-    /// The first [`REJECTED_LINE_EXCERPT_BYTES_MAX`] bytes of a physical line; none when the body is
-    /// gone.
+    /// The first [`REJECTED_LINE_EXCERPT_BYTES_MAX`] bytes of a physical line; none when the body
+    /// is gone.
     fn next(&mut self, line: u32) -> Option<String> {
         while self.line < line {
             let end = memchr::memchr(b'\n', self.rest)?;

@@ -1,8 +1,8 @@
 use super::*;
 use crate::api::admission::Admission;
 use crate::api::http::Parameters;
-use crate::api::intake::LineReading;
 use crate::api::params::{Dialect, WriteParams};
+use crate::api::write_body::LineReading;
 use crate::model::limit::Settable;
 
 const LIMIT: usize = 1 << 20;

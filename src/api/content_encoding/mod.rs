@@ -4,7 +4,7 @@ use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
 use super::error::ApiError;
-use super::intake::Intake;
+use super::write_body::Intake;
 use crate::model::limit::{Exceeded, Limit, Limits};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
