@@ -60,7 +60,7 @@
 //! | to change | look at |
 //! |---|---|
 //! | the text of a refused line | `line_protocol/error.rs`; by its type: `protocol/database.rs` |
-//! | how refused lines are answered | `api/routes/write/rejected_lines.rs` |
+//! | replies to bad lines | `api/routes/write/rejected_lines.rs`, `route/write/rejections.rs` |
 //! | path, methods, access of a route | `api/routes/mod.rs`; the rest: its file beside |
 //! | status and text of an error; its body | `api/error.rs`; `api/error_body.rs` |
 //! | a limit: default; name and bounds | `model/limits.rs`; `model/limit.rs` |

@@ -1,7 +1,7 @@
 //! Typed columns. Values are dense: a row without a value holds padding and a cleared validity bit.
 
 use super::bitmap::Validity;
-use super::room;
+use super::column_growth;
 pub use super::string_column::StringColumn;
 use crate::model::value::{FieldType, FieldValue};
 
@@ -86,11 +86,11 @@ impl Values {
     /// appended.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Float(to), Self::Float(from)) => room::extend(to, from),
-            (Self::Integer(to), Self::Integer(from)) => room::extend(to, from),
-            (Self::Unsigned(to), Self::Unsigned(from)) => room::extend(to, from),
+            (Self::Float(to), Self::Float(from)) => column_growth::extend(to, from),
+            (Self::Integer(to), Self::Integer(from)) => column_growth::extend(to, from),
+            (Self::Unsigned(to), Self::Unsigned(from)) => column_growth::extend(to, from),
             (Self::String(to), Self::String(from)) => to.extend_from(from),
-            (Self::Boolean(to), Self::Boolean(from)) => room::extend(to, from),
+            (Self::Boolean(to), Self::Boolean(from)) => column_growth::extend(to, from),
             _ => return false,
         }
         true

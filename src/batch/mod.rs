@@ -8,6 +8,7 @@
 pub mod bitmap;
 pub mod column;
 pub mod column_bytes;
+pub mod column_growth;
 pub mod column_sets;
 mod extract;
 pub mod frame;
@@ -15,15 +16,14 @@ pub mod from_lines;
 mod interner;
 pub mod layout;
 pub mod line_numbers;
+mod measurement_writer;
 pub mod selection;
 pub mod order;
 pub mod picker;
-pub mod room;
 pub mod series_table;
+pub mod shard_rows;
 pub mod slabs;
-pub mod split;
 pub mod string_column;
-mod writer;
 
 use crate::model::ids::{ColumnId, MeasurementId};
 use column::Column;

@@ -1,10 +1,11 @@
 //! Turns a page of rows that one shard was asked for into the frames that write it to other shards.
 
+use crate::batch::Block;
 use crate::batch::column::Column;
 use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
 use crate::batch::series_table::{SeriesTable, TagColumn};
-use crate::batch::{Block, split};
+use crate::batch::shard_rows::{ShardRows, split_by_shard};
 use crate::model::ids::{ColumnId, ObjectId};
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::ShardGroup;
@@ -51,8 +52,8 @@ pub(super) fn frames(
     let field_ids: Vec<ColumnId> = measurement.fields().map(|(column, _)| column.id).collect();
     let block = block(measurement, tag_ids.len(), groups);
     let groups = std::slice::from_ref(target);
-    let parts = split::split(&measurement.name, &tag_keys, &block, &Selection::All, groups).parts;
-    let frame = |part: split::ShardRows| {
+    let parts = split_by_shard(&measurement.name, &tag_keys, &block, &Selection::All, groups).parts;
+    let frame = |part: ShardRows| {
         let (tag_ids, field_ids, rows) = (&tag_ids, &field_ids, &part.rows);
         let table =
             TableRef { measurement: measurement.id, tag_ids, field_ids, block: &block, rows };

@@ -7,8 +7,8 @@ use foldhash::fast::FixedState;
 
 use super::hash_index::HashIndex;
 use crate::batch::FrameTable;
+use crate::batch::column_growth;
 use crate::batch::order::Order;
-use crate::batch::room;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::slabs::Slabs;
 use crate::model::ids::ColumnId;
@@ -93,8 +93,8 @@ impl MeasurementTable {
         let series_map = self.take_series(table);
         let held = |&series: &u32| series_map.get(series as usize).copied().unwrap_or_default();
         let row_series: Vec<u32> = table.block.row_series.iter().map(held).collect();
-        room::extend(&mut self.row_series, &row_series);
-        room::extend(&mut self.times_ns, &table.block.times_ns);
+        column_growth::extend(&mut self.row_series, &row_series);
+        column_growth::extend(&mut self.times_ns, &table.block.times_ns);
         for &time_ns in &table.block.times_ns {
             self.time.start_ns = self.time.start_ns.min(time_ns);
             self.time.end_ns = self.time.end_ns.max(time_ns.saturating_add(1));

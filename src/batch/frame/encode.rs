@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::header::{FrameHeader, TableHeader};
-use super::sets;
+use super::padding;
 use crate::batch::Block;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
@@ -85,7 +85,7 @@ fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
 }
 
 /// Appends the payloads of the selected rows: one table, or several where it would be padded too
-/// much. No table without rows. `same` is [`sets::same_series`], once it was needed.
+/// much. No table without rows. `same` is [`padding::same_series`], once it was needed.
 fn encode_rows(
     table: &TableRef<'_>,
     selected: &[u32],
@@ -94,7 +94,7 @@ fn encode_rows(
 ) -> Vec<TableHeader> {
     let block = table.block;
     let Some(rows) = group_by_series(block, selected) else { return Vec::new() };
-    if !sets::is_padded(block, &rows) {
+    if !padding::is_padded(block, &rows) {
         let has_value = |&at: &usize| block.fields.get(at).is_some_and(|c| has_value(c, &rows));
         let fields: Vec<usize> = (0..block.fields.len()).filter(has_value).collect();
         let series_of = |row: u32| block.row_series.get(row as usize).copied().unwrap_or_default();
@@ -102,8 +102,8 @@ fn encode_rows(
         let piece = Piece { rows: &rows, fields: &fields, series_of: &series_of, picks: &picks };
         return encode_table(table, &piece, out).into_iter().collect();
     }
-    let same = same.get_or_init(|| sets::same_series(&block.series));
-    let overlaid = sets::Overlaid::new(block, same, rows);
+    let same = same.get_or_init(|| padding::same_series(&block.series));
+    let overlaid = padding::Overlaid::new(block, same, rows);
     let series_of = |row: u32| overlaid.series_of(row);
     let each = |ColumnSet { fields, rows: positions, .. }: ColumnSet| {
         let rows = &overlaid.rows(&positions);

@@ -4,7 +4,7 @@ mod decode;
 mod encode;
 mod error;
 mod header;
-mod sets;
+mod padding;
 #[cfg(test)]
 mod tests;
 

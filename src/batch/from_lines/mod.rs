@@ -5,9 +5,9 @@
 
 use super::Batch;
 use super::column::Values;
+use super::column_growth::Room;
 use super::interner::Interner;
-use super::room::Room;
-use super::writer::{self, MeasurementWriter, Refusal};
+use super::measurement_writer::{self, MeasurementWriter, Refusal};
 use crate::line_protocol::{
     self, Cause, FieldKey, NotUtf8, Options, Rejected, SeriesKey, Sink, unescape_name,
     unescape_string,
@@ -215,7 +215,7 @@ macro_rules! set_or_push {
                 return Ok(());
             }
             let row = self.rows;
-            writer::$set(self.column(key, FieldType::$field_type)?, row, value);
+            measurement_writer::$set(self.column(key, FieldType::$field_type)?, row, value);
             Ok(())
         }
     };
@@ -266,7 +266,7 @@ impl Sink for BatchBuilder {
 
     fn unsigned(&mut self, key: FieldKey<'_>, value: u64) -> Result<(), Cause> {
         let row = self.rows;
-        writer::set_unsigned(self.column(key, FieldType::Unsigned)?, row, value);
+        measurement_writer::set_unsigned(self.column(key, FieldType::Unsigned)?, row, value);
         Ok(())
     }
 

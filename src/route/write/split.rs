@@ -2,7 +2,7 @@
 
 use crate::batch::MeasurementBatch;
 use crate::batch::selection::Selection;
-use crate::batch::split;
+use crate::batch::shard_rows::split_by_shard;
 use crate::model::ids::ObjectId;
 use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
@@ -20,7 +20,7 @@ pub fn targets(
     let mut targets: SortedMap<(usize, usize), Vec<Selection>> = SortedMap::new();
     for (position, (measurement, rows)) in batch.iter().zip(pending).enumerate() {
         let (keys, block) = (&measurement.tag_keys, &measurement.block);
-        let split = split::split(&measurement.name, keys, block, rows, &policy.groups);
+        let split = split_by_shard(&measurement.name, keys, block, rows, &policy.groups);
         if !split.outside.is_empty() {
             return None;
         }

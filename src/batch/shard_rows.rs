@@ -19,7 +19,7 @@ pub struct ShardRows {
 
 /// Where the rows of one block go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Split {
+pub struct ShardSplit {
     /// Ascending by group, then shard; together with `outside` every given row once.
     pub parts: Vec<ShardRows>,
     /// Rows whose time no group holds: the shard map is stale.
@@ -30,13 +30,13 @@ pub struct Split {
 /// ascending by range.
 ///
 /// A series is hashed at most once, and not at all while no group has a second shard.
-pub fn split(
+pub fn split_by_shard(
     measurement: &str,
     tag_keys: &[impl AsRef<str>],
     block: &Block,
     rows: &Selection,
     groups: &[ShardGroup],
-) -> Split {
+) -> ShardSplit {
     if let [group] = groups
         && group.shards.len() == 1
         && covers(group, block, rows)
@@ -44,7 +44,10 @@ pub fn split(
         let rows = rows.clone();
         let none = rows.is_empty(block.rows());
         let part = ShardRows { group: 0, shard: 0, rows };
-        return Split { parts: if none { Vec::new() } else { vec![part] }, outside: Vec::new() };
+        return ShardSplit {
+            parts: if none { Vec::new() } else { vec![part] },
+            outside: Vec::new(),
+        };
     }
     let hashes = match groups.iter().any(|group| group.shards.len() > 1) {
         true => hash_series(measurement, tag_keys, block),
@@ -75,7 +78,7 @@ pub fn split(
         let shards = shards.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty());
         shards.map(move |(shard, rows)| ShardRows { group, shard, rows: Selection::Rows(rows) })
     });
-    Split { parts: parts.collect(), outside }
+    ShardSplit { parts: parts.collect(), outside }
 }
 
 /// The routing hash of every series of a block.
@@ -135,20 +138,20 @@ mod tests {
     #[test]
     fn one_shard_takes_everything_as_it_is() {
         let groups = [group(i64::MIN, i64::MAX, 1)];
-        let all = split("m", &KEYS, &block(), &Selection::All, &groups);
+        let all = split_by_shard("m", &KEYS, &block(), &Selection::All, &groups);
         let part = |rows| ShardRows { group: 0, shard: 0, rows };
         assert_eq!(all.parts, [part(Selection::All)]);
-        let some = split("m", &KEYS, &block(), &Selection::Rows(vec![3]), &groups);
+        let some = split_by_shard("m", &KEYS, &block(), &Selection::Rows(vec![3]), &groups);
         assert_eq!(some.parts, [part(Selection::Rows(vec![3]))]);
-        let none = split("m", &KEYS, &block(), &Selection::Rows(Vec::new()), &groups);
-        assert_eq!(none, Split::default());
+        let none = split_by_shard("m", &KEYS, &block(), &Selection::Rows(Vec::new()), &groups);
+        assert_eq!(none, ShardSplit::default());
     }
 
     #[test]
     fn rows_follow_time_then_the_hash_of_their_series() {
         let groups = [group(i64::MIN, 10, 1), group(10, 30, 4)];
         let block = block();
-        let found = split("m", &KEYS, &block, &Selection::All, &groups);
+        let found = split_by_shard("m", &KEYS, &block, &Selection::All, &groups);
         assert_eq!(found.outside, (30..40).collect::<Vec<u32>>());
         let mut seen = found.outside.clone();
         for part in &found.parts {

@@ -5,9 +5,9 @@
 
 use super::bitmap::{Bitmap, Validity};
 use super::column::{Column, Values};
+use super::column_growth::Room;
 use super::interner::Interner;
 use super::line_numbers::LineNumbers;
-use super::room::Room;
 use super::series_table::{SeriesTable, TagColumn};
 use super::{Block, MeasurementBatch};
 use crate::model::limit::{Exceeded, Limit, Limits};
