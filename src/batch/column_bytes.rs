@@ -7,8 +7,8 @@
 
 use super::bitmap::{Bitmap, Validity};
 use super::column::{Column, StringColumn, Values};
-use crate::codec::classes::Decoder;
 use crate::codec::draft::Draft;
+use crate::codec::huffman::Decoder;
 use crate::codec::{self, Error, varint};
 use crate::model::value::FieldType;
 

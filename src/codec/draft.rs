@@ -2,7 +2,7 @@
 //! of a table that all blocks of a column share. What is chosen is a bit of the method byte.
 
 use super::bitpack;
-use super::classes::{Decoder, Histogram, Table};
+use super::huffman::{CodeTable, Decoder, Histogram};
 use super::{Error, finish};
 
 /// The bit of a method byte that says: residuals by classes, up to the end of the encoding.
@@ -43,7 +43,7 @@ impl Draft {
 
     /// How often each class occurs among the residuals; `None` if there are none.
     pub fn histogram(&self) -> Option<Histogram> {
-        self.open.as_ref().map(|open| Histogram::of(&open.residuals))
+        self.open.as_ref().map(|open| Histogram::count(&open.residuals))
     }
 
     /// Bytes of the residuals when packed, about.
@@ -52,7 +52,7 @@ impl Draft {
     }
 
     /// The bytes; residuals by classes if there is a table.
-    pub fn finish(self, table: Option<&Table>) -> Vec<u8> {
+    pub fn finish(self, table: Option<&CodeTable>) -> Vec<u8> {
         let Self { head: mut out, open } = self;
         if let Some(Open { method_at, residuals, .. }) = open {
             match (table, out.get_mut(method_at)) {

@@ -10,8 +10,8 @@
 //! quotient's rounding are. ORDERED: the bits with negatives flipped: close values are close
 //! integers. Every bit pattern round-trips.
 
-use super::classes::Decoder;
 use super::draft::Draft;
+use super::huffman::Decoder;
 use super::{Error, finish, integer, start, take, varint};
 
 const DECIMAL: u8 = 0;

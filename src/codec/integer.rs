@@ -7,12 +7,12 @@
 //! PLAIN     3 │ smallest <zigzag varint> │ width <1> │ value − smallest, `width` bytes each
 //! ```
 //! PLAIN is for what is read at once and not kept: its width is 1, 2, 4 or 8.
-//! Residuals are runs of `bitpack`, or with 0x80 added to the method `classes` by the table of
+//! Residuals are runs of `bitpack`, or with 0x80 added to the method `huffman` by the table of
 //! the column.
 //! Differences wrap, so any `i64` sequence round-trips. No values are the method byte alone.
 
-use super::classes::Decoder;
 use super::draft::{CLASSES, Draft, residuals};
+use super::huffman::Decoder;
 use super::varint::{self, unzigzag, zigzag};
 use super::{Error, bitpack, finish, start, take};
 

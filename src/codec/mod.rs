@@ -7,11 +7,11 @@
 
 pub mod bitpack;
 pub mod boolean;
-pub mod classes;
 pub mod crc;
 pub mod draft;
 pub mod float;
-pub mod front;
+pub mod front_coding;
+pub mod huffman;
 pub mod integer;
 pub mod metadata;
 pub mod string;

@@ -1,7 +1,7 @@
 //! The blocks of one column: their residuals by a common table where that is smaller.
 
-use super::classes::{Histogram, Stored, Table};
 use super::draft::Draft;
+use super::huffman::{CodeTable, Histogram, Stored};
 
 /// A table has to save at least one byte in so many of what packing takes: it decodes slower.
 /// Floats of full precision save one in ninety.
@@ -15,7 +15,7 @@ pub fn finish(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
         sum
     });
     let mut stored = Vec::new();
-    let table = table.map(|histogram| Table::of(&histogram));
+    let table = table.map(|histogram| CodeTable::for_counts(&histogram));
     if let Some(table) = &table {
         table.write(&mut stored);
     }

@@ -140,17 +140,17 @@ fn classes_return() {
     let mut random = fastrand::Rng::with_seed(8);
     for _ in 0..3_000 {
         let blocks: Vec<Vec<u64>> = (0..3).map(|_| residuals(&mut random)).collect();
-        let mut histogram = classes::Histogram::of(&blocks[0]);
-        blocks.iter().skip(1).for_each(|block| histogram.add(&classes::Histogram::of(block)));
-        let table = classes::Table::of(&histogram);
+        let mut histogram = huffman::Histogram::count(&blocks[0]);
+        blocks.iter().skip(1).for_each(|block| histogram.add(&huffman::Histogram::count(block)));
+        let table = huffman::CodeTable::for_counts(&histogram);
         let mut stored = Vec::new();
         table.write(&mut stored);
-        let decoder = classes::Decoder::read(&mut stored.as_slice()).unwrap();
+        let decoder = huffman::Decoder::read(&mut stored.as_slice()).unwrap();
         let mut back = Vec::new();
         for block in &blocks {
             let mut bytes = Vec::new();
             table.encode(block, &mut bytes);
-            let estimate = classes::Histogram::of(block).bytes(&table);
+            let estimate = huffman::Histogram::count(block).bytes(&table);
             assert!(bytes.len().abs_diff(estimate) <= 4, "{} {estimate}", bytes.len());
             back.clear();
             decoder.decode(&bytes, block.len(), &mut back).unwrap();
@@ -170,7 +170,7 @@ fn classes_return() {
         }
         for _ in 0..4 {
             let hostile = damaged(&stored, &mut random);
-            if let Ok(decoder) = classes::Decoder::read(&mut hostile.as_slice()) {
+            if let Ok(decoder) = huffman::Decoder::read(&mut hostile.as_slice()) {
                 let _ = decoder.decode(&damaged(&stored, &mut random), 50, &mut back);
             }
         }
@@ -182,13 +182,13 @@ fn a_table_comes_near_the_entropy() {
     let mut random = fastrand::Rng::with_seed(9);
     // Geometric: two bits of entropy per value.
     let values: Vec<u64> = (0..10_000).map(|_| u64::from(random.u64(..).leading_zeros())).collect();
-    let table = classes::Table::of(&classes::Histogram::of(&values));
+    let table = huffman::CodeTable::for_counts(&huffman::Histogram::count(&values));
     let mut bytes = Vec::new();
     table.encode(&values, &mut bytes);
     assert!(bytes.len() < 10_000 * 2 / 8 * 102 / 100, "{}", bytes.len());
     // One value over and over takes no bits at all.
     let values = [7; 10_000];
-    let table = classes::Table::of(&classes::Histogram::of(&values));
+    let table = huffman::CodeTable::for_counts(&huffman::Histogram::count(&values));
     bytes.clear();
     table.encode(&values, &mut bytes);
     assert_eq!(bytes, [0, 0]);
@@ -205,10 +205,10 @@ fn a_draft_is_finished_with_a_table_and_refused_without_it() {
             continue;
         };
         histogram.add(&more);
-        let table = classes::Table::of(&histogram);
+        let table = huffman::CodeTable::for_counts(&histogram);
         let mut stored = Vec::new();
         table.write(&mut stored);
-        let stored = classes::Stored::new(stored);
+        let stored = huffman::Stored::new(stored);
         let decoder = stored.decoder().unwrap();
         let mut back = Vec::new();
         let (bytes, times) = (draft.finish(Some(&table)), times.finish(Some(&table)));
@@ -379,24 +379,24 @@ fn dictionaries_and_codes_return() {
             })
             .collect();
         let mut bytes = Vec::new();
-        front::encode(strings.iter().map(String::as_str), &mut bytes);
+        front_coding::encode(strings.iter().map(String::as_str), &mut bytes);
         let mut back = Vec::new();
-        front::decode(&bytes, strings.len(), |string| back.push(string.to_owned())).unwrap();
+        front_coding::decode(&bytes, strings.len(), |string| back.push(string.to_owned())).unwrap();
         assert_eq!(back, strings);
         let codes: Vec<u64> = (0..random.u64(0..300))
             .map(|n| if step % 2 == 0 { n } else { random.u64(0..few) })
             .collect();
         let mut code_bytes = Vec::new();
-        front::encode_codes(&codes, &mut code_bytes);
-        assert_eq!(front::decode_codes(&code_bytes, codes.len()).unwrap(), codes);
+        front_coding::encode_codes(&codes, &mut code_bytes);
+        assert_eq!(front_coding::decode_codes(&code_bytes, codes.len()).unwrap(), codes);
         for _ in 0..4 {
             let hostile = damaged(&bytes, &mut random);
             let mut strings_back = 0;
-            if front::decode(&hostile, strings.len(), |_| strings_back += 1).is_ok() {
+            if front_coding::decode(&hostile, strings.len(), |_| strings_back += 1).is_ok() {
                 assert_eq!(strings_back, strings.len());
             }
             let hostile = damaged(&code_bytes, &mut random);
-            if let Ok(back) = front::decode_codes(&hostile, codes.len()) {
+            if let Ok(back) = front_coding::decode_codes(&hostile, codes.len()) {
                 assert_eq!(back.len(), codes.len());
             }
         }
@@ -407,10 +407,10 @@ fn dictionaries_and_codes_return() {
 fn a_dictionary_of_numbered_names_takes_a_byte_each() {
     let strings: Vec<String> = (0..50_000).map(|n| format!("device-{n:07}")).collect();
     let mut bytes = Vec::new();
-    front::encode(strings.iter().map(String::as_str), &mut bytes);
+    front_coding::encode(strings.iter().map(String::as_str), &mut bytes);
     assert!(bytes.len() < 50_000, "{}", bytes.len());
     bytes.clear();
-    front::encode_codes(&(1..=50_000).collect::<Vec<u64>>(), &mut bytes);
+    front_coding::encode_codes(&(1..=50_000).collect::<Vec<u64>>(), &mut bytes);
     assert!(bytes.len() < 50, "{}", bytes.len());
 }
 
@@ -419,9 +419,9 @@ fn a_shared_start_cannot_expand_without_bound() {
     // A string of 1 MB, and forty that share all of it.
     let long = "x".repeat(1 << 20);
     let mut bytes = Vec::new();
-    front::encode(std::iter::repeat_n(long.as_str(), 40), &mut bytes);
+    front_coding::encode(std::iter::repeat_n(long.as_str(), 40), &mut bytes);
     assert!(bytes.len() < 1_000, "{}", bytes.len());
-    assert_eq!(front::decode(&bytes, 40, |_| {}), Err(Error::TooMany));
+    assert_eq!(front_coding::decode(&bytes, 40, |_| {}), Err(Error::TooMany));
 }
 
 #[test]

@@ -5,15 +5,15 @@
 //!           zigzag((time − previous) ∕ unit − step)
 //! GRID  1 │ the same, residuals: zigzag((time − first) ∕ unit − index · step)
 //! ```
-//! Residuals are runs of `bitpack`, or with 0x80 added to the method `classes` by the table of
+//! Residuals are runs of `bitpack`, or with 0x80 added to the method `huffman` by the table of
 //! the segment.
 //! `unit` divides every difference (a power of ten that the clock ticked in, or more), so jitter at
 //! milliseconds is not paid for in nanoseconds. STEP survives gaps and changes of series; GRID is
 //! smaller for one series with jitter. Any `i64` sequence round-trips: where a difference overflows
 //! the unit is 1 and arithmetic wraps. No values are the method byte alone.
 
-use super::classes::Decoder;
 use super::draft::{CLASSES, Draft, residuals};
+use super::huffman::Decoder;
 use super::varint::{self, unzigzag, zigzag};
 use super::{Error, bitpack, finish, start};
 

@@ -1,7 +1,7 @@
 //! Unsigned integers, as the signed integers with the same bits (differences wrap alike).
 
-use super::classes::Decoder;
 use super::draft::Draft;
+use super::huffman::Decoder;
 use super::{Error, integer};
 
 /// The encoding of `values` behind `head`, to be finished: [`integer::draft`] of the same bits.

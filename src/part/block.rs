@@ -1,8 +1,8 @@
 //! One block to bytes and back: its data and their checksum, and what the keys of a page say.
 
-use crate::codec::classes::Decoder;
 use crate::codec::crc::{append_crc, verify_crc};
 use crate::codec::draft::Draft;
+use crate::codec::huffman::Decoder;
 use crate::codec::{self, integer, timestamp, varint};
 
 /// Why bytes are not the expected head or block.

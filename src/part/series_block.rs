@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::block::{self, CORRUPT, Error};
 use crate::batch::series_table::TagColumn;
-use crate::codec::{self, front, varint};
+use crate::codec::{self, front_coding, varint};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::MeasurementId;
 
@@ -52,9 +52,9 @@ pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
             codes.push(code);
         }
         varint::write(entries.len() as u64, &mut piece);
-        front::encode(entries.into_iter(), &mut piece);
+        front_coding::encode(entries.into_iter(), &mut piece);
         append(&mut piece, &mut data);
-        front::encode_codes(&codes, &mut piece);
+        front_coding::encode_codes(&codes, &mut piece);
         append(&mut piece, &mut data);
     }
     block::seal(&data, out);
@@ -82,13 +82,13 @@ impl Series {
                 let mut piece = take(&mut data)?;
                 let entries = varint::read_length(&mut piece, count)?;
                 let mut tag = TagColumn::default();
-                front::decode(piece, entries, |value| {
+                front_coding::decode(piece, entries, |value| {
                     text_bytes += value.len();
                     if text_bytes <= TEXT_BYTES_MAX {
                         tag.dictionary.push(value);
                     }
                 })?;
-                for code in front::decode_codes(take(&mut data)?, count)? {
+                for code in front_coding::decode_codes(take(&mut data)?, count)? {
                     let code = u32::try_from(code).map_err(|_| CORRUPT)?;
                     tag.codes.push(code);
                 }

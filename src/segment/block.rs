@@ -2,9 +2,9 @@
 
 use crate::batch::column::Column;
 use crate::batch::column_bytes;
-use crate::codec::classes::Decoder;
 use crate::codec::crc::crc32c;
 use crate::codec::draft::Draft;
+use crate::codec::huffman::Decoder;
 use crate::codec::{self, integer, timestamp, varint};
 use crate::model::value::FieldType;
 

@@ -2,8 +2,8 @@
 
 use super::block::{Error, VERSION};
 use super::packer::Address;
-use crate::codec::classes::{Decoder, Stored};
 use crate::codec::crc::crc32c;
+use crate::codec::huffman::{Decoder, Stored};
 use crate::codec::{self, varint};
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldType;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::block::{self, Error, KIND_SERIES};
 use crate::batch::series_table::{SeriesTable, TagColumn};
-use crate::codec::{self, front, varint};
+use crate::codec::{self, front_coding, varint};
 
 /// Series of one block.
 pub const SERIES_PER_BLOCK: usize = 65_536;
@@ -29,12 +29,12 @@ pub fn encode(table: &SeriesTable, tags: &[usize], series: &[u32], out: &mut Vec
         for tag in tags.iter().filter_map(|&tag| table.tags.get(tag)) {
             let (entries, codes) = used_entries(tag, series);
             varint::write(entries.len() as u64, &mut part);
-            front::encode(
+            front_coding::encode(
                 entries.iter().map(|&entry| tag.dictionary.get(entry as usize)),
                 &mut part,
             );
             append_part(&mut part, out);
-            front::encode_codes(&codes, &mut part);
+            front_coding::encode_codes(&codes, &mut part);
             append_part(&mut part, out);
         }
     });
@@ -99,7 +99,7 @@ impl Joiner {
                 known.extend(tag.dictionary.iter().map(Into::into).zip(1..));
             }
             let mut map = vec![0];
-            front::decode(part, n_entries, |value| {
+            front_coding::decode(part, n_entries, |value| {
                 let next = tag.dictionary.len() as u32 + 1;
                 if is_first {
                     tag.dictionary.push(value);
@@ -111,7 +111,7 @@ impl Joiner {
                 }
                 map.push(code);
             })?;
-            for code in front::decode_codes(take_part(&mut data)?, count as usize)? {
+            for code in front_coding::decode_codes(take_part(&mut data)?, count as usize)? {
                 let code = usize::try_from(code).ok().and_then(|code| map.get(code));
                 tag.codes.push(*code.ok_or(codec::Error::Corrupt)?);
             }

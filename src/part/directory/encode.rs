@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::{BESIDE, CONTINUES, GOES_ON, IS_WIDE};
 use super::{Directory, Group, Page, PartOf, Reach, Root, SeriesBlock, VERSION};
-use crate::codec::classes::Stored;
 use crate::codec::crc::append_crc;
+use crate::codec::huffman::Stored;
 use crate::codec::{self, varint};
 use crate::merge::cursor::Columns;
 use crate::merge::sequences::Sequences;

@@ -5,7 +5,7 @@ mod encode;
 
 use super::block::{self, Error};
 use crate::codec;
-use crate::codec::classes::{Decoder, Stored};
+use crate::codec::huffman::{Decoder, Stored};
 use crate::merge::cursor::Columns;
 use crate::merge::sequences::Sequences;
 use crate::model::ids::{ColumnId, MeasurementId};

@@ -13,7 +13,7 @@ pub use limits::Limits;
 use super::block;
 use super::directory::{Directory, Group, Page, PartOf, Reach, Root, SeriesBlock};
 use super::series_block;
-use crate::codec::classes::Stored;
+use crate::codec::huffman::Stored;
 use crate::merge::key::SeriesKey;
 use crate::merge::sequences::Sequences;
 

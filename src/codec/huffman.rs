@@ -74,8 +74,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Of `values`.
-    pub fn of(values: &[u64]) -> Self {
+    /// Counts the classes of `values`.
+    pub fn count(values: &[u64]) -> Self {
         let shift = shift(values);
         let mut counts = [0; CLASSES];
         for &value in values {
@@ -93,7 +93,7 @@ impl Histogram {
     }
 
     /// Bytes of the values under `table`, about.
-    pub fn bytes(&self, table: &Table) -> usize {
+    pub fn bytes(&self, table: &CodeTable) -> usize {
         let bits = |(class, (&count, &(_, length))): (u32, (&u32, &(u16, u8)))| {
             count as usize * (raw_bits(class) as usize + usize::from(length))
         };
@@ -104,15 +104,15 @@ impl Histogram {
 
 /// The code of each class: its bits, reversed, and their number.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub struct CodeTable {
     first: usize,
     codes: [(u16, u8); CLASSES],
     end: usize,
 }
 
-impl Table {
+impl CodeTable {
     /// The best table for values with these counts.
-    pub fn of(histogram: &Histogram) -> Self {
+    pub fn for_counts(histogram: &Histogram) -> Self {
         let counts = &histogram.counts;
         let first = counts.iter().position(|&count| count > 0).unwrap_or_default();
         let end = counts.iter().rposition(|&count| count > 0).map_or(first, |last| last);
@@ -414,7 +414,7 @@ impl Stored {
     /// Memory of a decoder, bytes.
     pub const DECODER_BYTES: usize = ENTRIES * 4 + CLASSES;
 
-    /// What [`Table::write`] wrote; no bytes for no table.
+    /// What [`CodeTable::write`] wrote; no bytes for no table.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, decoder: OnceCell::new() }
     }

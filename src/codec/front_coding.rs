@@ -7,9 +7,9 @@
 //! Codes      │ 0 │ codes │   or   │ 1 │ zigzag(code − previous) of each │
 //! ```
 //! Each part without a width is numbers with a table of their own: the table, the bytes that follow
-//! as a varint, the values, drawn in `classes`; nothing at all for no numbers.
+//! as a varint, the values, drawn in `huffman`; nothing at all for no numbers.
 
-use super::classes::{Decoder, Histogram, Table};
+use super::huffman::{CodeTable, Decoder, Histogram};
 use super::varint::{self, unzigzag, zigzag};
 use super::{Error, TEXT_BYTES_MAX, finish, start, take};
 
@@ -92,8 +92,8 @@ pub fn encode_codes(codes: &[u64], out: &mut Vec<u8>) {
         .map(|(code, before)| zigzag(code.wrapping_sub(*before) as i64))
         .collect();
     let bytes = |values: &[u64]| {
-        let histogram = Histogram::of(values);
-        histogram.bytes(&Table::of(&histogram))
+        let histogram = Histogram::count(values);
+        histogram.bytes(&CodeTable::for_counts(&histogram))
     };
     let by_deltas = bytes(&deltas) < bytes(codes);
     out.push(u8::from(by_deltas));
@@ -125,7 +125,7 @@ fn write(values: &[u64], out: &mut Vec<u8>) {
     if values.is_empty() {
         return;
     }
-    let table = Table::of(&Histogram::of(values));
+    let table = CodeTable::for_counts(&Histogram::count(values));
     table.write(out);
     let mut encoded = Vec::new();
     table.encode(values, &mut encoded);
