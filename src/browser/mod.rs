@@ -5,7 +5,7 @@
 
 pub mod image;
 pub mod in_process;
+pub mod influxql_outline;
 #[cfg(target_arch = "wasm32")]
 pub mod page;
 pub mod validate;
-pub mod words;

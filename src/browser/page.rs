@@ -7,8 +7,8 @@ use wasm_bindgen::prelude::*;
 
 use super::image::{Image, Restored};
 use super::in_process::InProcess;
+use super::influxql_outline::PageOutline;
 use super::validate::{LineError, Mistaken, Verdict};
-use super::words::Words;
 use crate::api::http::{RequestHead, Response};
 use crate::api::settings::{Settings, SettingsError};
 
@@ -164,10 +164,10 @@ pub fn validate(text: &[u8], precision: &str, now_ns: i64) -> Result<Array, JsEr
 }
 
 /// Reads InfluxQL as the server does: `[does, [kind, from, to, …], [does, from, to, …]]`, what the
-/// text does, its words, and its statements. See [`Words`].
+/// text does, its words, and its statements. See [`PageOutline`].
 #[wasm_bindgen]
 pub fn outline(text: &str) -> Array {
-    let Words { does, words, statements } = Words::new(text);
+    let PageOutline { does, words, statements } = PageOutline::new(text);
     let numbers = |numbers: &[u32]| JsValue::from(js_sys::Uint32Array::from(numbers));
     Array::of3(&does.into(), &numbers(&words), &numbers(&statements))
 }

@@ -11,7 +11,7 @@ use web_sys::{RequestInit, Response};
 use worker::{Env, Error, Stub};
 
 use super::wait::wait;
-use super::{config, key};
+use super::{config, password_key};
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
 
@@ -66,7 +66,7 @@ impl Flights {
 async fn carry(env: Env, call: Call) -> Reply {
     let Call { id, to, location, message } = call;
     if to == Address::KeyDerivation {
-        let result = key::derive(&message).await;
+        let result = password_key::derive(&message).await;
         return Reply { id, result: result.map_err(CallFailure::Failed) };
     }
     if to == Address::Pause {

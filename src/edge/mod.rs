@@ -11,7 +11,7 @@ mod config;
 mod database_do;
 mod entry;
 mod hosted;
-mod key;
+mod password_key;
 mod platform;
 mod reply;
 mod shard_do;

@@ -1,6 +1,6 @@
 //! What the console's page runs by itself: whatever it takes for a reading text, the server does.
 //!
-//! The page asks `browser::words`, the server decides by itself on GET. Texts are mutated from
+//! The page asks `browser::influxql_outline`, the server decides by itself on GET. Texts are mutated from
 //! statements of both kinds, full of what ends a comment, a string or a regex.
 
 use tidemark::api::error::ApiError;
@@ -9,7 +9,7 @@ use tidemark::api::params::QueryParams;
 use tidemark::api::routes::query::Querying;
 use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
-use tidemark::browser::words::Words;
+use tidemark::browser::influxql_outline::PageOutline;
 
 const TEXTS: u32 = 1_000_000;
 /// Each has its part of the texts.
@@ -133,7 +133,7 @@ fn texts_agree(seed: u64) {
     let (mut reading, mut writing) = (0, 0);
     for _ in 0..texts {
         let text = mutated(&mut random);
-        match Words::new(&text).does {
+        match PageOutline::new(&text).does {
             1 | 2 => {
                 reading += 1;
                 assert!(asked(&text, &settings).is_ok(), "the server refuses {text:?}");
@@ -157,7 +157,7 @@ fn texts_agree(seed: u64) {
 fn the_two_texts_that_wrote_by_a_link_write() {
     let settings = Settings::read(|_| None).unwrap();
     for text in &STATEMENTS[..2] {
-        assert_eq!(Words::new(text).does, 3, "{text:?}");
+        assert_eq!(PageOutline::new(text).does, 3, "{text:?}");
         assert!(matches!(asked(text, &settings), Err(ApiError::ReadOnly(_))), "{text:?}");
     }
 }

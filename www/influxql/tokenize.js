@@ -6,7 +6,7 @@
 /** Beside the page, as every file of the engine. */
 const moduleAddress = () => new URL('engine/tidemark_bg.wasm', document.baseURI);
 
-/** By the numbers of src/browser/words.rs. */
+/** By the numbers of src/browser/influxql_outline.rs. */
 const kinds = [
   'space',
   'comment',

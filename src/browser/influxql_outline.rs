@@ -1,4 +1,5 @@
-//! A text of InfluxQL for the page: numbers that its script makes words of.
+//! Outlines a text of InfluxQL for the page: the kind and the place of each word, and what each
+//! statement does, all as numbers, which pass to JavaScript without copies of the text.
 
 use std::ops::Range;
 
@@ -8,7 +9,7 @@ use crate::influxql::token::TokenKind;
 
 /// An outline as the page takes it. Places count UTF-16 units, as JavaScript does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Words {
+pub struct PageOutline {
     /// What the whole text does: see [`number`].
     pub does: u32,
     /// `kind, from, to` of each word; `www/influxql/tokenize.js` names the kinds.
@@ -17,7 +18,7 @@ pub struct Words {
     pub statements: Vec<u32>,
 }
 
-impl Words {
+impl PageOutline {
     /// Reads `text`.
     pub fn new(text: &str) -> Self {
         let outline = Outline::new(text);
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn places_count_as_javascript_does() {
-        let found = Words::new("SELECT '\u{1F600}é', \"ü\" FROM m; x");
+        let found = PageOutline::new("SELECT '\u{1F600}é', \"ü\" FROM m; x");
         assert_eq!(found.does, 0, "the second statement is none");
         let said: Vec<_> = found.words.chunks(3).filter(|word| word[0] != 0).collect();
         let expected: Vec<&[u32]> = vec![
@@ -109,7 +110,8 @@ mod tests {
 
     #[test]
     fn what_does_not_end_is_what_it_began_as() {
-        let kinds = |text: &str| Words::new(text).words.chunks(3).map(|word| word[0]).collect();
+        let kinds =
+            |text: &str| PageOutline::new(text).words.chunks(3).map(|word| word[0]).collect();
         for (text, expected) in [("'a\"b", [2]), ("\"a'b", [3]), ("a\"b", [3]), ("/a", [10])] {
             let found: Vec<u32> = kinds(text);
             assert_eq!(found[..1], expected, "{text}");
@@ -118,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_effect_has_a_number() {
-        let does = |text| Words::new(text).does;
+        let does = |text| PageOutline::new(text).does;
         let texts = ["", "SELECT a FROM m", "SHOW USERS", "DROP USER a"];
         assert_eq!(texts.map(does), [0, 1, 2, 3]);
     }
