@@ -20,13 +20,13 @@ impl std::fmt::Debug for TokenHash {
 
 impl TokenHash {
     /// Hashes `token`.
-    pub fn of(token: &str) -> Self {
+    pub fn new(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
     /// Compares in constant time.
     pub fn matches(&self, token: &str) -> bool {
-        self.0.ct_eq(&Self::of(token).0).into()
+        self.0.ct_eq(&Self::new(token).0).into()
     }
 }
 
@@ -160,7 +160,7 @@ fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsErr
     if characters < ADMIN_TOKEN_CHARACTERS_MIN {
         return Err(SettingsError::Guessable { name, characters });
     }
-    Ok(TokenHash::of(token))
+    Ok(TokenHash::new(token))
 }
 
 const BYTES: &str = "a number of bytes above 0";

@@ -59,15 +59,15 @@ enum FieldRows<'a> {
 impl<'a> Layout<'a> {
     /// The rows `distinct` of `slabs`.
     pub fn new(slabs: &'a Slabs, distinct: &'a Distinct) -> Self {
-        Self::of(slabs, Cow::Borrowed(distinct))
+        Self::with_rows(slabs, Cow::Borrowed(distinct))
     }
 
     /// The same of rows that nobody else needs.
     pub fn owning(slabs: &'a Slabs, distinct: Distinct) -> Self {
-        Self::of(slabs, Cow::Owned(distinct))
+        Self::with_rows(slabs, Cow::Owned(distinct))
     }
 
-    fn of(slabs: &'a Slabs, distinct: Cow<'a, Distinct>) -> Self {
+    fn with_rows(slabs: &'a Slabs, distinct: Cow<'a, Distinct>) -> Self {
         let mut layout = Self { slabs, distinct, cells: Vec::new(), ends: Vec::new() };
         if slabs.len() > 1 {
             layout.spread();

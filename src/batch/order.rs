@@ -66,7 +66,7 @@ impl Order {
     }
 
     /// Rows of series number `series`.
-    pub fn of(&self, series: u32) -> &[u32] {
+    pub fn rows_of_series(&self, series: u32) -> &[u32] {
         let bound = |at: usize| self.starts.get(at).map_or(0, |&start| start as usize);
         let series = series as usize;
         self.rows.get(bound(series)..bound(series + 1)).unwrap_or_default()
@@ -198,12 +198,18 @@ mod tests {
     #[test]
     fn rows_are_ordered_by_series_then_time_and_keep_their_order_among_equals() {
         let order = Order::new(3, None, &[2, 0, 2, 0, 2], &[5, 9, 1, 3, 5]);
-        assert_eq!((order.of(0), order.of(1), order.of(2)), (&[3, 1][..], &[][..], &[2, 0, 4][..]));
+        assert_eq!(
+            (order.rows_of_series(0), order.rows_of_series(1), order.rows_of_series(2)),
+            (&[3, 1][..], &[][..], &[2, 0, 4][..])
+        );
         assert!(order.has_duplicates);
         let ranked = Order::new(3, Some(&[2, 1, 0]), &[2, 0, 2, 0, 2], &[5, 9, 1, 3, 6]);
-        assert_eq!((ranked.of(0), ranked.of(2)), (&[2, 0, 4][..], &[3, 1][..]));
+        assert_eq!(
+            (ranked.rows_of_series(0), ranked.rows_of_series(2)),
+            (&[2, 0, 4][..], &[3, 1][..])
+        );
         assert!(!ranked.has_duplicates);
-        assert_eq!(ranked.of(7), [0_u32; 0]);
+        assert_eq!(ranked.rows_of_series(7), [0_u32; 0]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) struct Location {
 
 impl Slabs {
     /// One slab of these columns, which are equally long.
-    pub fn of(fields: &[(ColumnId, Column)]) -> Self {
+    pub fn single(fields: &[(ColumnId, Column)]) -> Self {
         let rows = fields.iter().map(|(_, column)| column.len()).max().unwrap_or_default();
         let (ids, columns): (Vec<ColumnId>, Vec<Column>) = fields.iter().cloned().unzip();
         let mut slabs = Self::default();

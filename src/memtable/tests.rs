@@ -94,6 +94,6 @@ fn a_series_is_one_however_its_frames_name_their_tags() {
     let order = memtable.table_mut(MEASUREMENT).unwrap().order();
     assert_eq!(order.rows, [0, 1, 3, 2, 4]);
     memtable.append(&frame(&[(&[(1, "a")], 1, &[(5, 1)])]));
-    assert_eq!(memtable.table_mut(MEASUREMENT).unwrap().order().of(0), [5, 0]);
+    assert_eq!(memtable.table_mut(MEASUREMENT).unwrap().order().rows_of_series(0), [5, 0]);
     assert!(memtable.bytes() > 6 * 8 * 3);
 }

@@ -102,7 +102,7 @@ fn write(input: &Input, window_ns: i64) -> Run {
         series: &input.series,
         row_series: &input.row_series,
         times_ns: &input.times_ns,
-        fields: &Slabs::of(&input.fields),
+        fields: &Slabs::single(&input.fields),
     });
     writer.finish(100, 1_900_000)
 }
@@ -201,7 +201,7 @@ fn long_strings_make_short_pages_that_fit_a_row() {
         series: &input.series,
         row_series: &input.row_series,
         times_ns: &input.times_ns,
-        fields: &Slabs::of(&input.fields),
+        fields: &Slabs::single(&input.fields),
     });
     let run = writer.finish(0, 1_900_000);
     assert_eq!(run.directories[0].0.segments[0].value_count, 5);
@@ -219,7 +219,7 @@ fn directory_rows_are_split_before_they_grow_too_long() {
         series: &input.series,
         row_series: &input.row_series,
         times_ns: &input.times_ns,
-        fields: &Slabs::of(&input.fields),
+        fields: &Slabs::single(&input.fields),
     };
     writer.add(&rows);
     let run = writer.finish(7, 20_000);

@@ -26,7 +26,7 @@ pub(super) fn gather(
         if !rows.is_empty() && rows.len() >= ROWS_PER_BLOCK {
             break;
         }
-        rows.extend_from_slice(order.of(series));
+        rows.extend_from_slice(order.rows_of_series(series));
         counts.push(series);
     }
     let distinct = if order.has_duplicates {

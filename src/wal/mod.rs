@@ -158,7 +158,7 @@ impl Wal {
         store: &S,
         sequence: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let slots = self.slots.of(sequence).unwrap_or_default().to_vec();
+        let slots = self.slots.of_frame(sequence).unwrap_or_default().to_vec();
         let mut bytes = Vec::new();
         for (part, &slot) in (0..).zip(&slots) {
             let head = store.head(Table::Wal, slot)?.map(|head| Head::decode(&head));
@@ -186,7 +186,7 @@ impl Wal {
             self.damaged.push(Damage {
                 block: format!("WAL frame {sequence}: {why}"),
                 sequence: Some(sequence),
-                slots: self.slots.of(sequence).unwrap_or_default().to_vec(),
+                slots: self.slots.of_frame(sequence).unwrap_or_default().to_vec(),
                 touch: Some(frame.touch),
             });
         }

@@ -46,7 +46,7 @@ impl Slots {
     }
 
     /// Slots of frame `sequence`, by part.
-    pub fn of(&self, sequence: u64) -> Option<&[u64]> {
+    pub fn of_frame(&self, sequence: u64) -> Option<&[u64]> {
         self.live.get(&sequence).map(Vec::as_slice)
     }
 
@@ -86,9 +86,9 @@ mod tests {
             let chosen = slots.choose(2);
             slots.occupy(sequence, chosen);
         }
-        assert_eq!((slots.of(1), slots.of(3)), (Some(&[0, 1][..]), Some(&[4, 5][..])));
+        assert_eq!((slots.of_frame(1), slots.of_frame(3)), (Some(&[0, 1][..]), Some(&[4, 5][..])));
         slots.release(1);
-        assert_eq!((slots.of(1), slots.choose(3)), (None, vec![0, 1, 6]));
+        assert_eq!((slots.of_frame(1), slots.choose(3)), (None, vec![0, 1, 6]));
         slots.occupy(4, vec![0, 1, 6]);
         assert_eq!(slots.choose(1), [7]);
         slots.release(3);

@@ -107,7 +107,7 @@ fn holes_missing_parts_and_bad_bytes_are_named() {
     );
     let next = again.next_sequence();
     append(&mut again, &store, b"new");
-    let slots: Vec<_> = again.slots.of(next).unwrap().to_vec();
+    let slots: Vec<_> = again.slots.of_frame(next).unwrap().to_vec();
     // As many holes as unreadable heads are no news.
     store.delete(Table::Wal, 6..=6).unwrap();
     let again = replay::load(&store, 3, &SortedSet::new()).unwrap();

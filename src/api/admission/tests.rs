@@ -8,7 +8,7 @@ struct Sender {
 }
 
 impl Sender {
-    fn of(admission: &Admission, database: &str, now_ns: i64) -> Self {
+    fn new(admission: &Admission, database: &str, now_ns: i64) -> Self {
         let permit = admission.enter(database);
         Self { upload: admission.upload(permit.tag(), permit, now_ns), bytes: 0 }
     }
@@ -67,7 +67,7 @@ fn who_is_alone_may_have_more() {
 fn the_database_that_holds_most_loses_what_received_nothing_for_longest() {
     let admission = Admission::new(10 * MB, 10 * MB);
     let mut senders: Vec<Sender> = [("a", 0), ("a", 1), ("a", 2), ("b", 3)]
-        .map(|(database, second)| Sender::of(&admission, database, second * S_NS))
+        .map(|(database, second)| Sender::new(&admission, database, second * S_NS))
         .into();
     for (sender, bytes) in senders.iter_mut().zip([2 * MB, 3 * MB, 0, 4 * MB]) {
         let since_ns = sender.upload.0.heard_ns.get();
@@ -75,7 +75,7 @@ fn the_database_that_holds_most_loses_what_received_nothing_for_longest() {
     }
     // The first one goes on, so the second is the one; the third holds nothing to take.
     assert_eq!(senders[0].receive(MB, 5 * S_NS), Some(Ok(())));
-    let mut new = Sender::of(&admission, "c", 6 * S_NS);
+    let mut new = Sender::new(&admission, "c", 6 * S_NS);
     assert_eq!(new.receive(2 * MB, 6 * S_NS), Some(Ok(())));
     let gone: Vec<bool> = senders.iter().map(|sender| sender.upload.is_gone()).collect();
     assert_eq!(gone, [false, true, false, false]);
@@ -91,12 +91,12 @@ fn the_database_that_holds_most_loses_what_received_nothing_for_longest() {
 #[test]
 fn within_a_database_the_new_displace_the_stalled() {
     let admission = Admission::new(10 * MB, 15 * MB);
-    let mut stalled: Vec<Sender> = (0..2).map(|_| Sender::of(&admission, "a", 0)).collect();
+    let mut stalled: Vec<Sender> = (0..2).map(|_| Sender::new(&admission, "a", 0)).collect();
     for sender in &mut stalled {
         assert_eq!(sender.receive(5 * MB, S_NS), Some(Ok(())));
     }
     for second in 2..9 {
-        let mut next = Sender::of(&admission, "a", second * S_NS);
+        let mut next = Sender::new(&admission, "a", second * S_NS);
         assert_eq!(next.receive(4 * MB, second * S_NS), Some(Ok(())), "{second}");
     }
     assert_eq!(stalled.iter().filter(|sender| sender.upload.is_gone()).count(), 1);
@@ -116,7 +116,7 @@ fn stalled_uploads_stop_nobody_and_memory_stays_bounded() {
             let now_ns = second * S_NS;
             let database = random.usize(0..8);
             let name = database.to_string();
-            active.push((random.usize(1..5) * MB, Sender::of(&admission, &name, now_ns)));
+            active.push((random.usize(1..5) * MB, Sender::new(&admission, &name, now_ns)));
             active.retain_mut(|(wanted, sender)| {
                 match sender.receive(random.usize(0..MB), now_ns) {
                     Some(Ok(())) if sender.bytes < *wanted => true,
@@ -136,7 +136,7 @@ fn stalled_uploads_stop_nobody_and_memory_stays_bounded() {
             let held = admission.0.held_bytes.get();
             assert!(held <= (total + 8 * FIRST_BODY_BYTES).max(alone), "{seed}: {held}");
             // A neighbour that writes a little is never refused.
-            let mut small = Sender::of(&admission, "small", now_ns);
+            let mut small = Sender::new(&admission, "small", now_ns);
             assert_eq!(small.receive(MB, now_ns), Some(Ok(())), "{seed}, {second}");
         }
         assert!(finished > 3 * displaced, "{seed}: {finished} finished, {displaced} displaced");
@@ -144,7 +144,7 @@ fn stalled_uploads_stop_nobody_and_memory_stays_bounded() {
         drop((stalled, active));
         assert_eq!((admission.free_bytes(), admission.0.held_bytes.get()), (total, 0));
         // What is over leaves nothing behind.
-        let _last = Sender::of(&admission, "last", 0);
+        let _last = Sender::new(&admission, "last", 0);
         let (shares, uploads) = (&admission.0.shares, &admission.0.uploads);
         assert_eq!((shares.borrow().len(), uploads.borrow().len()), (1, 1));
     }

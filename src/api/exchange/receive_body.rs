@@ -22,7 +22,7 @@ struct Ceiling {
 
 impl Ceiling {
     /// The limit of a body that is sent in this encoding to a route that reads `body`.
-    fn of(body: Body, encoding: Encoding, limits: &Limits) -> Self {
+    fn for_body(body: Body, encoding: Encoding, limits: &Limits) -> Self {
         let limit = match (body, encoding) {
             (Body::Times(_, limit), _) => limit,
             (Body::Lines, Encoding::Gzip) => Limit::BodyCompressedBytes,
@@ -123,7 +123,7 @@ impl Exchange {
             Body::Lines => Encoding::from_header(self.head.header("content-encoding"))?,
             Body::None | Body::Bytes(_) | Body::Times(..) => Encoding::Identity,
         };
-        let ceiling = Ceiling::of(body, encoding, &limits);
+        let ceiling = Ceiling::for_body(body, encoding, &limits);
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
         let expected_bytes = announced.unwrap_or_default();
         ceiling.check(0, expected_bytes)?;

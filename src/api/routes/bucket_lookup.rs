@@ -18,7 +18,7 @@ pub(super) struct BucketLookup {
 
 impl BucketLookup {
     /// The lookup of the bucket that `name` is the id of; `None` where it can be no id.
-    pub(super) fn of(name: &str) -> Option<Self> {
+    pub(super) fn by_id(name: &str) -> Option<Self> {
         Some(Self { id: policy_id(name)?, survey: None })
     }
 

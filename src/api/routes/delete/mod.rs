@@ -52,7 +52,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let named = bucket.map(|bucket| ("bucket".to_owned(), bucket.to_owned()));
     let named = Parameters::from_pairs(named.into_iter().collect());
     let WriteParams { database, policy, .. } = WriteParams::parse(Dialect::V2, &named)?;
-    let lookup = BucketLookup::of(&database).filter(|_| policy.is_none());
+    let lookup = BucketLookup::by_id(&database).filter(|_| policy.is_none());
     Ok(Box::new(DeleteHandler { database, policy, lookup, machine: None }))
 }
 

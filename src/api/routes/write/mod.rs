@@ -98,7 +98,7 @@ pub fn begin_v3(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 fn begin(request: &Incoming<'_>, dialect: Dialect) -> Result<Box<dyn Handler>, ApiError> {
     let params = WriteParams::parse(dialect, request.url)?;
     let may_be_id = dialect == Dialect::V2 && params.policy.is_none();
-    let lookup = BucketLookup::of(&params.database).filter(|_| may_be_id);
+    let lookup = BucketLookup::by_id(&params.database).filter(|_| may_be_id);
     let pretty = request.url.get("pretty") == Some("true");
     let (progress, outcome) = (Progress::Unread, Outcome::default());
     Ok(Box::new(WriteHandler { dialect, params, lookup, pretty, progress, outcome }))
