@@ -1,0 +1,172 @@
+//! What is written to a shard and asked of it, in random order.
+
+use super::*;
+
+/// A shard and what it has to say.
+struct World {
+    shard: Shard,
+    /// By series, time and column: the sequence of the write and its value.
+    truth: BTreeMap<(SeriesKey, i64, u32), (u64, i64)>,
+    value: i64,
+    now: i64,
+    duration: i64,
+    /// The highest floor so far: rows below may be gone.
+    ever: i64,
+    /// The next sequence when a DELETE began.
+    fence: Option<u64>,
+}
+
+impl World {
+    fn floor(&self) -> i64 {
+        (self.now - self.duration).max(self.shard.kept)
+    }
+
+    fn write(&mut self, rng: &mut Rng) {
+        let mut frame: Vec<Row> = Vec::new();
+        for _ in 0..[1, 2, 3, 5][rng.usize(..4)] {
+            let row = (series(rng.usize(..SERIES)), rng.i64(0..TIMES));
+            if frame.iter().any(|(held, _)| *held == row) {
+                continue;
+            }
+            let columns: &[u32] = [&[1][..], &[2], &[1, 2]][rng.usize(..3)];
+            self.value += 1;
+            for &column in columns {
+                let cell = (row.0.clone(), row.1, column);
+                self.truth.insert(cell, (self.shard.next, self.value));
+            }
+            let value = FieldValue::Integer(self.value);
+            frame.push((row, columns.iter().map(|&column| (column, value.clone())).collect()));
+        }
+        self.shard.log.insert(self.shard.next, frame);
+        self.shard.next += 1;
+    }
+
+    fn delete(&mut self, rng: &mut Rng) {
+        let shard = &mut self.shard;
+        let before = self.fence.take().unwrap_or(shard.next);
+        let parts = shard.parts.values().map(|part| part.extent.sequences.hi);
+        if parts.max().unwrap_or_default().max(shard.head) >= before {
+            // Stale: who asked looks again.
+            return;
+        }
+        let start = rng.i64(0..TIMES);
+        let time = TimeRange::new(start, start + 1 + rng.i64(0..6));
+        let host = |value: &str| Condition::Equal {
+            left: Text::Tag(0),
+            right: Text::Literal(value.into()),
+            negated: false,
+        };
+        let condition = match rng.u8(..3) {
+            0 => Condition::Constant(true),
+            1 => host("a"),
+            _ => host("b"),
+        };
+        let (sequence, measurement) = (shard.next, MeasurementId(1));
+        let tombstone = Tombstone { sequence, before, measurement, time, condition };
+        self.truth.retain(|(key, time_ns, _), (written, _)| {
+            *written >= before || !Shard::hides(&tombstone, key, *time_ns)
+        });
+        shard.tombstones.insert(sequence, tombstone);
+        shard.next += 1;
+    }
+
+    fn step(&mut self, rng: &mut Rng, kinds: &[u8]) {
+        let floor = self.floor();
+        match kinds[rng.usize(..kinds.len())] {
+            b'w' => self.write(rng),
+            b'b' => self.fence = Some(self.shard.next),
+            b'd' => self.delete(rng),
+            b'f' => self.shard.flush(floor),
+            b'm' | b'l' => {
+                let several = rng.bool();
+                let merges = self.shard.choose(rng, several);
+                if self.shard.job.is_none() && !merges.is_empty() {
+                    self.shard.start(merges);
+                    let at_once = rng.bool();
+                    self.shard.step(if at_once { usize::MAX / 2 } else { 0 }, floor, rng);
+                }
+            }
+            b's' => self.shard.step([1, 2, 3, 5][rng.usize(..4)], floor, rng),
+            b'e' => self.shard.job.iter_mut().for_each(|job| job.run = None),
+            b'g' => self.shard.job = None,
+            b'W' => self.shard.width = [1, 2, 3, 4, 6, 12][rng.usize(..6)],
+            b'c' => {
+                let ids: Vec<u64> = self.shard.parts.keys().copied().collect();
+                if !ids.is_empty() {
+                    self.shard.scrub(ids[rng.usize(..ids.len())], rng);
+                }
+            }
+            b'r' => self.shard.retire(),
+            b't' => self.now += 1,
+            b'a' => self.duration = [2, 4, 8, FOREVER][rng.usize(..4)],
+            _ => self.shard.drop_expired(floor),
+        }
+        self.ever = self.ever.max(self.now - self.duration);
+    }
+
+    /// What the shard says, against what it has to say.
+    fn judge(&self, rng: &mut Rng) {
+        let parts: Vec<u64> = self.shard.parts.keys().copied().collect();
+        for (at, a) in parts.iter().enumerate() {
+            for b in &parts[..at] {
+                let (a, b) = (&self.shard.parts[a].extent, &self.shard.parts[b].extent);
+                assert!(!a.clashes_with(b), "Invariant S: {a:?} {b:?}");
+            }
+        }
+        let direction = any_direction(rng);
+        let mut merge = self.shard.merge(&parts, self.floor(), direction, rng);
+        let rows = read(&mut merge, TimeRange::ALL, 4);
+        assert!(rows.is_sorted_by(|a, b| direction.order(a.0.cmp(&b.0)).is_lt()));
+        let mut said = BTreeMap::new();
+        for ((key, time_ns), fields) in rows {
+            assert!(time_ns >= self.now - self.duration, "an expired row shows");
+            for (column, value) in fields {
+                said.insert((key.clone(), time_ns, column), value);
+            }
+        }
+        for (cell, (_, value)) in &self.truth {
+            match said.remove(cell) {
+                Some(said) => assert_eq!(said, FieldValue::Integer(*value), "{cell:?}"),
+                None => assert!(cell.1 < self.ever, "{cell:?} is lost"),
+            }
+        }
+        assert_eq!(said, BTreeMap::new(), "a deleted row came back");
+    }
+}
+
+#[test]
+fn the_rules_hold_over_any_schedule() {
+    let (mut made, mut resumed) = (0, 0);
+    for seed in 0..SCHEDULES {
+        let mut rng = Rng::with_seed(seed);
+        let mut world = World {
+            shard: Shard::new(),
+            truth: BTreeMap::new(),
+            value: 0,
+            now: 0,
+            duration: FOREVER,
+            ever: -FOREVER,
+            fence: None,
+        };
+        // A few kinds of step in a schedule: collisions are frequent.
+        let all = b"wwwwwwwwwwbdddffffmmmmllsssseegWWccccrrrttakk";
+        // In half of them jobs are interrupted.
+        let always: &[u8] = if rng.bool() { b"wf" } else { b"wfmse" };
+        let kinds: Vec<u8> = (b'A'..=b'z').filter(|kind| all.contains(kind)).collect();
+        let some: Vec<u8> =
+            kinds.into_iter().filter(|kind| always.contains(kind) || rng.u8(..5) > 1).collect();
+        let kinds: Vec<u8> = all.iter().copied().filter(|kind| some.contains(kind)).collect();
+        for _ in 0..STEPS {
+            let parts = world.shard.next_part;
+            world.step(&mut rng, &kinds);
+            made += u32::from(parts < world.shard.next_part);
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                world.judge(&mut rng);
+            }));
+            assert!(result.is_ok(), "seed {seed}");
+        }
+        resumed += world.shard.resumed;
+    }
+    // The schedules do what they are for.
+    assert!(made > 5_000 && resumed > 200, "{made} {resumed}");
+}
