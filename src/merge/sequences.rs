@@ -25,15 +25,19 @@ impl Sequences {
         self.hi < before && self.applied < sequence
     }
 
+    /// The least that both lie in.
+    fn join(self, other: Self) -> Self {
+        Self {
+            lo: self.lo.min(other.lo),
+            hi: self.hi.max(other.hi),
+            applied: self.applied.max(other.applied),
+        }
+    }
+
     /// Those of what comes of merging parts; `None` of no part. `known`: the highest sequence of
     /// the tombstones that the merge applies. It and the parts are those of the merge's *start*.
     pub fn of_merge(parts: impl IntoIterator<Item = Self>, known: u64) -> Option<Self> {
-        let join = |a: Self, b: Self| Self {
-            lo: a.lo.min(b.lo),
-            hi: a.hi.max(b.hi),
-            applied: a.applied.max(b.applied),
-        };
-        let all = parts.into_iter().reduce(join)?;
+        let all = parts.into_iter().reduce(Self::join)?;
         Some(Self { applied: all.applied.max(known), ..all })
     }
 }
@@ -59,11 +63,7 @@ impl Extent {
     /// The least extent around all of them: that of what comes of merging them.
     pub fn hull(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let join = |a: Self, b: Self| Self {
-            sequences: Sequences {
-                lo: a.sequences.lo.min(b.sequences.lo),
-                hi: a.sequences.hi.max(b.sequences.hi),
-                applied: a.sequences.applied.max(b.sequences.applied),
-            },
+            sequences: a.sequences.join(b.sequences),
             time: TimeRange::new(
                 a.time.start_ns.min(b.time.start_ns),
                 a.time.end_ns.max(b.time.end_ns),
