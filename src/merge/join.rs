@@ -5,7 +5,8 @@ use std::rc::Rc;
 use super::cursor::Direction;
 use super::picks::{Older, Picks, Run};
 use crate::batch::bitmap::{Bitmap, Validity};
-use crate::batch::column::{Column, StringColumn, Values};
+use crate::batch::column::{Column, Values};
+use crate::batch::picker::Picker;
 use crate::model::value::FieldType;
 
 /// For each page of the picks its column, if any of its rows has a value; all of one type.
@@ -14,6 +15,9 @@ pub(super) type Columns = [Option<Rc<Column>>];
 /// The values of the rows; null where no source has one.
 pub(super) fn join(picks: &Picks, columns: &Columns, field_type: FieldType) -> Column {
     let fills = fills(picks, columns);
+    if field_type == FieldType::String {
+        return texts(picks, columns, &fills);
+    }
     let values = match field_type {
         FieldType::Float => Values::Float(copied(picks, columns, &fills, |values| match values {
             Values::Float(values) => values,
@@ -37,7 +41,7 @@ pub(super) fn join(picks: &Picks, columns: &Columns, field_type: FieldType) -> C
                 _ => &[],
             }))
         }
-        FieldType::String => Values::String(texts(picks, columns, &fills)),
+        FieldType::String => Values::new(field_type),
     };
     Column { values, validity: validity(picks, columns, &fills) }
 }
@@ -115,26 +119,29 @@ fn copied<T: Copy + Default>(
 }
 
 /// Text, row by row.
-fn texts(picks: &Picks, columns: &Columns, fills: &[Older]) -> StringColumn {
-    let mut out = StringColumn::default();
+fn texts(picks: &Picks, columns: &Columns, fills: &[Older]) -> Column {
+    // Of each page where its column is among the sources; nowhere if it has none.
+    let mut sources = 0..;
+    let places: Vec<Option<usize>> =
+        columns.iter().map(|column| column.as_ref().and_then(|_| sources.next())).collect();
+    let place = |page: u32| places.get(page as usize).copied().flatten();
+    let mut picker = Picker::new(FieldType::String, columns.iter().flatten().map(|c| &**c));
     let mut fills = fills.iter().peekable();
     let mut start = 0;
     for run in picks.runs() {
         for at in 0..run.rows {
-            let filled = fills.next_if(|fill| fill.at == start + at);
-            let (page, row) = match filled {
+            let (page, row) = match fills.next_if(|fill| fill.at == start + at) {
                 Some(fill) => (fill.page, fill.row),
                 None => (run.page, row_of(run, at, picks.direction())),
             };
-            let text = match column(columns, page).map(|column| &column.values) {
-                Some(Values::String(text)) => text.get(row as usize),
-                _ => "",
-            };
-            out.push(text);
+            match place(page) {
+                Some(source) => picker.push(source, row as usize),
+                None => picker.push_null(),
+            }
         }
         start += run.rows;
     }
-    out
+    picker.finish()
 }
 
 fn validity(picks: &Picks, columns: &Columns, fills: &[Older]) -> Validity {
