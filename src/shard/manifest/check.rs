@@ -53,7 +53,9 @@ impl Manifest {
         for (at, part) in by_time.iter().enumerate() {
             let later = by_time.iter().skip(at + 1);
             let mut overlapping = later.take_while(|other| other.min_ns <= part.max_ns);
-            if let Some(other) = overlapping.find(|other| other.interleaves(part)) {
+            if let Some(other) =
+                overlapping.find(|other| other.extent().clashes_with(&part.extent()))
+            {
                 return Err(Unsound::Interleaved(part.id, other.id));
             }
         }

@@ -17,8 +17,10 @@ mod tests;
 pub use check::Unsound;
 pub use encode::ManifestError;
 
+use crate::merge::sequences::{Extent, Sequences};
 use crate::model::sorted_map::SortedMap;
 use crate::model::sorted_set::SortedSet;
+use crate::model::time::TimeRange;
 use ranges::{Ranges, Runs};
 
 /// A part's id. Never given twice, not even when the platform lost the write that gave it.
@@ -61,20 +63,21 @@ pub struct Part {
 }
 
 impl Part {
-    /// Whether some time lies in both.
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.min_ns <= other.max_ns && self.max_ns >= other.min_ns
+    /// The writes that its rows are of.
+    pub fn sequences(&self) -> Sequences {
+        Sequences { lo: self.lo, hi: self.hi, applied: self.applied }
     }
 
-    /// Whether rows of some write sequence may be in both.
-    pub fn interleaves(&self, other: &Self) -> bool {
-        self.lo <= other.hi && self.hi >= other.lo
+    /// Where its rows lie.
+    pub fn extent(&self) -> Extent {
+        let time = TimeRange::new(self.min_ns, self.max_ns.saturating_add(1));
+        Extent { sequences: self.sequences(), time }
     }
 
     /// Whether a tombstone of sequence `sequence`, of what was written before sequence `before`,
     /// may hide rows of it.
     pub fn is_open_to(&self, sequence: u64, before: u64) -> bool {
-        self.hi < before && self.applied < sequence
+        self.sequences().has_yet_to_apply(sequence, before)
     }
 }
 

@@ -22,7 +22,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("protocol", &["model", "batch", "codec", "scan"]),
     (
         "shard",
-        &["model", "batch", "codec", "store", "wal", "memtable", "segment", "scan", "protocol"],
+        &[
+            "model", "batch", "codec", "store", "wal", "memtable", "merge", "segment", "scan",
+            "protocol",
+        ],
     ),
     ("influxql", &["model"]),
     ("query", &["model", "batch", "influxql", "scan"]),

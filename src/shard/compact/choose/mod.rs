@@ -5,6 +5,7 @@
 //! slots is no reason to merge all of them. Slots, sizes and the width decide how much is rewritten
 //! and how many parts are left, never what an answer is: for that a merge is *convex*.
 
+use crate::merge::sequences::Extent;
 use crate::model::sorted;
 use crate::shard::manifest::{Part, PartId};
 
@@ -75,20 +76,11 @@ fn slots(part: &Part, width_ns: i64) -> (i64, i64) {
 /// Whether these parts may be replaced by one, or by one for each slot: no other part that overlaps
 /// the whole of their times has a write sequence within theirs.
 pub fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
-    let Some(hull) = hull(merge) else { return false };
+    let Some(hull) = Extent::hull(merge.iter().map(|part| part.extent())) else { return false };
     let is_input = |part: &Part| merge.iter().any(|input| input.id == part.id);
-    !others.iter().any(|part| part.overlaps(&hull) && part.interleaves(&hull) && !is_input(part))
-}
-
-/// The sequences and times between the ends of some parts.
-fn hull(parts: &[&Part]) -> Option<Part> {
-    Some(Part {
-        lo: parts.iter().map(|part| part.lo).min()?,
-        hi: parts.iter().map(|part| part.hi).max()?,
-        min_ns: parts.iter().map(|part| part.min_ns).min()?,
-        max_ns: parts.iter().map(|part| part.max_ns).max()?,
-        ..Part::default()
-    })
+    let others: Vec<Extent> =
+        others.iter().filter(|part| !is_input(part)).map(|part| part.extent()).collect();
+    hull.is_convex(&others)
 }
 
 /// Whether a part of a component is left alone.

@@ -84,7 +84,7 @@ impl Story {
             std::mem::take(&mut self.parts).into_iter().partition(|part| ids.contains(&part.id));
         self.parts = kept;
         assert_eq!(inputs.len(), ids.len());
-        let of = hull(&inputs.iter().collect::<Vec<_>>()).unwrap();
+        let of = Extent::hull(inputs.iter().map(Part::extent)).unwrap().sequences;
         let mut outputs = std::collections::BTreeMap::new();
         for part in &inputs {
             let (first, last) = slots(part, self.width_ns);
@@ -104,7 +104,7 @@ impl Story {
 
     fn assert_in_order(&self) {
         for (at, part) in self.parts.iter().enumerate() {
-            let clash = |other: &&Part| other.overlaps(part) && other.interleaves(part);
+            let clash = |other: &&Part| other.extent().clashes_with(&part.extent());
             assert_eq!(self.parts[at + 1..].iter().find(clash), None, "{part:?}");
         }
     }
