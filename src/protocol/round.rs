@@ -1,12 +1,45 @@
 //! Sends several calls together and collects their replies, which are judged together.
 
 use super::call::{Address, Call, CallFailure, Reply};
+use super::envelope::{self, Wire};
+
+/// The reply to one call, or why there is none.
+pub type CallResult = Result<Vec<u8>, CallFailure>;
+
+/// The replies to all calls of a round, in the order of their requests.
+pub type Replies = Vec<CallResult>;
+
+/// What a machine, or an object's work on an event, comes to when it has done all that it could.
+///
+/// Both are a success. What failed travels beside it, as the error of a `Result`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next<T> {
+    /// Send these together, and go on when all of them are answered.
+    Calls(Vec<Request>),
+    /// Finished: this is the reply to whoever asked.
+    Reply(T),
+}
+
+impl<T> Next<T> {
+    /// A single call to go on with.
+    pub fn call(to: Address, message: &impl Wire) -> Self {
+        Self::Calls(vec![Request::new(to, envelope::encode(message))])
+    }
+
+    /// The same calls, or what `reply` makes of the reply.
+    pub fn map<U>(self, reply: impl FnOnce(T) -> U) -> Next<U> {
+        match self {
+            Self::Calls(requests) => Next::Calls(requests),
+            Self::Reply(value) => Next::Reply(reply(value)),
+        }
+    }
+}
 
 /// Calls in flight. Replies may come in any order, twice, or for calls of an earlier round.
 #[derive(Debug, Default)]
 pub struct Round {
     first_id: u32,
-    replies: Vec<Option<Result<Vec<u8>, CallFailure>>>,
+    replies: Vec<Option<CallResult>>,
     missing: usize,
 }
 
@@ -46,7 +79,7 @@ impl Round {
     }
 
     /// What a machine goes on with: nothing at its start, and as [`Round::take`] says afterwards.
-    pub fn resume(&mut self, reply: Option<Reply>) -> Option<Vec<Result<Vec<u8>, CallFailure>>> {
+    pub fn resume(&mut self, reply: Option<Reply>) -> Option<Replies> {
         match reply {
             None => Some(Vec::new()),
             Some(reply) => self.take(reply),
@@ -54,7 +87,7 @@ impl Round {
     }
 
     /// Takes a reply; when it was the last one missing, all of them in the order of the requests.
-    pub fn take(&mut self, reply: Reply) -> Option<Vec<Result<Vec<u8>, CallFailure>>> {
+    pub fn take(&mut self, reply: Reply) -> Option<Replies> {
         let position = reply.id.wrapping_sub(self.first_id) as usize;
         let slot = self.replies.get_mut(position)?;
         // After completion the slots are empty again, but nothing is missing.

@@ -1,15 +1,16 @@
-//! One message to the Catalog or to a Database that is known by its name, and its reply.
+//! Sends one message to the Catalog, or to a Database that is known by its name, and brings its
+//! reply.
 
 use super::error::Error;
-use super::load::{Load, Progress, Want};
-use super::{Context, Machine};
-use crate::protocol::call::{Address, Reply, Step};
+use super::load::{Load, Want};
+use super::{Context, RoundMachine, Turn};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::ToCatalog;
 use crate::protocol::database::ToDatabase;
 use crate::protocol::envelope;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{Next, Replies, Request, Round};
 
-/// A message under way. Answers with the reply's bytes.
+/// A message under way. Its reply is the bytes of the object's reply.
 #[derive(Debug)]
 pub(super) struct Ask {
     /// Until the database is found.
@@ -30,30 +31,31 @@ impl Ask {
         Self { load, message: envelope::encode(message), round: Round::default() }
     }
 
-    fn send(&mut self, to: Address) -> Step<Result<Vec<u8>, Error>> {
+    fn send(&mut self, to: Address) -> Next<Vec<u8>> {
         let message = std::mem::take(&mut self.message);
-        Step::Calls(self.round.start(vec![Request::new(to, message)]))
+        Next::Calls(vec![Request::new(to, message)])
     }
 }
 
-impl Machine for Ask {
-    type Answer = Result<Vec<u8>, Error>;
+impl RoundMachine for Ask {
+    type Reply = Vec<u8>;
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let Some(mut replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
-        let reply = replies.pop();
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Vec<u8>> {
         let Some(load) = &mut self.load else {
-            return match reply {
-                None => self.send(Address::Catalog),
-                Some(reply) => Step::Done(reply.map_err(Error::from)),
+            return match replies.pop() {
+                None => Ok(self.send(Address::Catalog)),
+                Some(reply) => reply.map(Next::Reply).map_err(Error::from),
             };
         };
-        match load.step(context, reply) {
-            Progress::Ask(request) => Step::Calls(self.round.start(vec![request])),
-            Progress::Ready(Err(error)) => Step::Done(Err(error)),
-            Progress::Ready(Ok(loaded)) => {
+        match load.go_on(context, replies)? {
+            Next::Calls(requests) => Ok(Next::Calls(requests)),
+            Next::Reply(loaded) => {
                 self.load = None;
-                self.send(Address::Database(loaded.object))
+                Ok(self.send(Address::Database(loaded.object)))
             }
         }
     }

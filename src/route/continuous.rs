@@ -7,7 +7,8 @@
 use super::cache::Cache;
 use super::error::Error;
 use super::grants::Principal;
-use super::statement::{Execution, Session};
+use super::session::Session;
+use super::statement::Execution;
 use super::{Context, Machine};
 use crate::influxql::{self, ast::Statement, params::Params};
 use crate::model::ids::ObjectId;

@@ -1,18 +1,18 @@
-//! CREATE CONTINUOUS QUERY: every name is qualified and checked, then the Database keeps the text.
+//! Carries out CREATE CONTINUOUS QUERY: every name in it is completed with a database and a policy
+//! and looked up, then the Database keeps the text.
 
 use std::rc::Rc;
 
 use super::ask::Ask;
 use super::error::Error;
 use super::into::check_names;
-use super::load::{Load, Progress, Want};
-use super::{Context, Machine};
+use super::load::{Load, Want};
+use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{CreateContinuousQueryStatement, SelectStatement, Source};
-use crate::protocol::call::{Reply, Step};
 use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::round::Round;
+use crate::protocol::round::{Next, Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::source::Defaults;
 
@@ -26,8 +26,6 @@ pub(super) struct CreateContinuous {
     ask: Option<Ask>,
     round: Round,
 }
-
-type Answer = Result<(), Error>;
 
 impl CreateContinuous {
     /// # Errors
@@ -87,45 +85,11 @@ impl CreateContinuous {
             last_run_ns: None,
         })
     }
-
-    /// Loads the next database, or sends the query to its own one.
-    fn go_on(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> Step<Answer> {
-        loop {
-            if let Some(ask) = &mut self.ask {
-                return match ask.step(context, reply.take()) {
-                    Step::Calls(calls) => Step::Calls(calls),
-                    Step::Done(reply) => Step::Done(reply.and_then(|reply| done(Ok(reply)))),
-                };
-            }
-            let next = self.databases.iter_mut().find(|(_, found)| found.is_none());
-            let Some((name, found)) = next else {
-                let query = match self.qualify() {
-                    Ok(query) => query,
-                    Err(error) => return Step::Done(Err(error)),
-                };
-                let message = ToDatabase::CreateContinuousQuery { query };
-                self.ask = Some(Ask::database(&self.statement.database, &message));
-                continue;
-            };
-            let load = self.load.get_or_insert_with(|| Load::from_owner(name, Want::Nothing));
-            let Some(mut replies) = self.round.resume(reply.take()) else {
-                return Step::Calls(Vec::new());
-            };
-            match load.step(context, replies.pop()) {
-                Progress::Ask(request) => return Step::Calls(self.round.start(vec![request])),
-                Progress::Ready(Err(error)) => return Step::Done(Err(error)),
-                Progress::Ready(Ok(loaded)) => {
-                    *found = Some(loaded.description);
-                    self.load = None;
-                }
-            }
-        }
-    }
 }
 
 /// Whether a Database did what it was told.
-pub(super) fn done(reply: Result<Vec<u8>, Error>) -> Answer {
-    match envelope::decode_reply::<FromDatabase>(Ok(reply?))? {
+pub(super) fn done(reply: Vec<u8>) -> Result<(), Error> {
+    match envelope::decode_reply::<FromDatabase>(Ok(reply))? {
         FromDatabase::Done => Ok(()),
         FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
         FromDatabase::Unavailable(why) => Err(why.into()),
@@ -134,11 +98,11 @@ pub(super) fn done(reply: Result<Vec<u8>, Error>) -> Answer {
 }
 
 type Name = Option<String>;
-type Visit<'a> = dyn FnMut(&mut Name, &mut Name) -> Answer + 'a;
+type Visit<'a> = dyn FnMut(&mut Name, &mut Name) -> Result<(), Error> + 'a;
 
 /// Calls `visit` with the database and policy of the target and of every source, subqueries
 /// included, in the order in which 1.x checks them.
-fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) -> Answer {
+fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) -> Result<(), Error> {
     if let Some(target) = &mut select.into {
         visit(&mut target.database, &mut target.policy)?;
     }
@@ -153,10 +117,36 @@ fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) -> Answer {
     Ok(())
 }
 
-impl Machine for CreateContinuous {
-    type Answer = Answer;
+impl RoundMachine for CreateContinuous {
+    type Reply = ();
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Answer> {
-        self.go_on(context, reply)
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<()> {
+        loop {
+            let replies = std::mem::take(&mut replies);
+            if let Some(ask) = &mut self.ask {
+                return match ask.go_on(context, replies)? {
+                    Next::Calls(requests) => Ok(Next::Calls(requests)),
+                    Next::Reply(reply) => done(reply).map(Next::Reply),
+                };
+            }
+            let missing = self.databases.iter_mut().find(|(_, known)| known.is_none());
+            let Some((name, description)) = missing else {
+                let message = ToDatabase::CreateContinuousQuery { query: self.qualify()? };
+                self.ask = Some(Ask::database(&self.statement.database, &message));
+                continue;
+            };
+            let load = self.load.get_or_insert_with(|| Load::from_owner(name, Want::Nothing));
+            match load.go_on(context, replies)? {
+                Next::Calls(requests) => return Ok(Next::Calls(requests)),
+                Next::Reply(loaded) => {
+                    *description = Some(loaded.description);
+                    self.load = None;
+                }
+            }
+        }
     }
 }

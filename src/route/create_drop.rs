@@ -1,21 +1,19 @@
-//! Statements and management calls that change databases and policies.
-
-use std::ops::ControlFlow;
+//! Creates, changes and drops databases, policies and measurements, for statements and for
+//! management calls alike.
 
 use super::error::Error;
-use super::load::{Load, Progress, Want};
-use super::{Context, Machine};
+use super::load::{Load, Want};
+use super::retries::Retries;
+use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
     Statement,
 };
-use crate::model::limits::STALE_RETRIES_MAX;
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, PolicyChange, PolicySpec, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::host::Unavailable;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::query::error::QueryError;
 
 /// A change.
@@ -171,29 +169,27 @@ fn no_limits(future_ns: Option<i64>, past_ns: Option<i64>) -> Result<(), QueryEr
 #[derive(Debug)]
 pub struct CreateDrop {
     change: Change,
-    stage: Stage,
+    stage: ChangeStage,
     round: Round,
-    retries: u32,
+    retries: Retries,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum ChangeStage {
     Start,
     Catalog,
     Load(Load),
     Database,
 }
 
-type Answer = Result<Changed, Error>;
-type Flow = ControlFlow<Answer, Vec<Request>>;
-
 impl CreateDrop {
     /// Prepares a change.
     pub fn new(change: Change) -> Self {
-        Self { change, stage: Stage::Start, round: Round::default(), retries: 0 }
+        let (stage, round) = (ChangeStage::Start, Round::default());
+        Self { change, stage, round, retries: Retries::default() }
     }
 
-    fn start(&mut self, context: &mut Context<'_>) -> Flow {
+    fn start(&mut self, context: &mut Context<'_>) -> Turn<Changed> {
         let message = match &self.change {
             Change::CreateDatabase(create) => {
                 ToCatalog::Create(create.clone().near(context.platform.location()))
@@ -205,32 +201,29 @@ impl CreateDrop {
             | Change::Configure { database, .. }
             | Change::DropPolicy { database, .. } => {
                 let load = Load::from_owner(database, Want::Nothing);
-                return self.load(context, load, None);
+                return self.load(context, load, Vec::new());
             }
         };
-        self.stage = Stage::Catalog;
-        let message = envelope::encode(&message);
-        Flow::Continue(vec![Request::new(Address::Catalog, message)])
+        self.stage = ChangeStage::Catalog;
+        Ok(Next::call(Address::Catalog, &message))
     }
 
     fn load(
         &mut self,
         context: &mut Context<'_>,
         mut load: Load,
-        reply: Option<Result<Vec<u8>, CallFailure>>,
-    ) -> Flow {
-        let loaded = match load.step(context, reply) {
-            Progress::Ask(request) => {
-                self.stage = Stage::Load(load);
-                return Flow::Continue(vec![request]);
+        replies: Replies,
+    ) -> Turn<Changed> {
+        let loaded = match load.go_on(context, replies) {
+            Ok(Next::Calls(requests)) => {
+                self.stage = ChangeStage::Load(load);
+                return Ok(Next::Calls(requests));
             }
-            Progress::Ready(Ok(loaded)) => loaded,
-            Progress::Ready(Err(Error::DatabaseNotFound(_)))
-                if matches!(self.change, Change::DropPolicy { .. }) =>
-            {
-                return Flow::Break(Ok(Changed { existed: false }));
+            Ok(Next::Reply(loaded)) => loaded,
+            Err(Error::DatabaseNotFound(_)) if matches!(self.change, Change::DropPolicy { .. }) => {
+                return Ok(Next::Reply(Changed { existed: false }));
             }
-            Progress::Ready(Err(error)) => return Flow::Break(Err(error)),
+            Err(error) => return Err(error),
         };
         let message = match self.change.clone() {
             Change::CreatePolicy { spec, make_default, .. } => {
@@ -245,19 +238,18 @@ impl CreateDrop {
                 ToDatabase::Configure { shards, duration_ns }
             }
             Change::CreateDatabase(_) | Change::DropDatabase { .. } => {
-                return Flow::Break(Err(Error::unexpected_reply()));
+                return Err(Error::unexpected_reply());
             }
         };
-        self.stage = Stage::Database;
-        let to = Address::Database(loaded.object);
-        Flow::Continue(vec![Request::new(to, envelope::encode(&message))])
+        self.stage = ChangeStage::Database;
+        Ok(Next::call(Address::Database(loaded.object), &message))
     }
 
     fn learn_catalog(
         &self,
         context: &mut Context<'_>,
-        reply: Result<Vec<u8>, CallFailure>,
-    ) -> Answer {
+        reply: CallResult,
+    ) -> Result<Changed, Error> {
         // Whatever became of it, what this isolate remembers may be wrong now.
         context.cache.forget(self.change.database());
         if let Change::DropDatabase { .. } = self.change {
@@ -280,44 +272,37 @@ impl CreateDrop {
         }
     }
 
-    fn learn_database(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: Result<Vec<u8>, CallFailure>,
-    ) -> Flow {
+    fn learn_database(&mut self, context: &mut Context<'_>, reply: CallResult) -> Turn<Changed> {
         context.cache.forget(self.change.database());
-        Flow::Break(match envelope::decode_reply::<FromDatabase>(reply) {
-            Ok(FromDatabase::Done) => Ok(Changed { existed: true }),
-            Ok(FromDatabase::Refused(refusal)) => Err(Error::Database(refusal)),
-            Ok(FromDatabase::NotOpen) => {
+        match envelope::decode_reply::<FromDatabase>(reply)? {
+            FromDatabase::Done => Ok(Next::Reply(Changed { existed: true })),
+            FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
+            FromDatabase::NotOpen => {
                 // Dropped meanwhile, perhaps created again: the Catalog knows.
-                if self.retries >= STALE_RETRIES_MAX {
-                    return Flow::Break(Err(Unavailable::Changing.into()));
-                }
-                self.retries += 1;
-                return self.start(context);
+                self.retries.count()?;
+                self.start(context)
             }
-            Ok(FromDatabase::Unavailable(why)) => Err(why.into()),
-            Ok(_) => Err(Error::unexpected_reply()),
-            Err(failure) => Err(failure.into()),
-        })
+            FromDatabase::Unavailable(why) => Err(why.into()),
+            _ => Err(Error::unexpected_reply()),
+        }
     }
 }
 
-impl Machine for CreateDrop {
-    type Answer = Result<Changed, Error>;
+impl RoundMachine for CreateDrop {
+    type Reply = Changed;
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let Some(mut replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
-        let flow = match (std::mem::replace(&mut self.stage, Stage::Start), replies.pop()) {
-            (Stage::Load(load), Some(reply)) => self.load(context, load, Some(reply)),
-            (Stage::Catalog, Some(reply)) => Flow::Break(self.learn_catalog(context, reply)),
-            (Stage::Database, Some(reply)) => self.learn_database(context, reply),
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Changed> {
+        match (std::mem::replace(&mut self.stage, ChangeStage::Start), replies.pop()) {
+            (ChangeStage::Load(load), Some(reply)) => self.load(context, load, vec![reply]),
+            (ChangeStage::Catalog, Some(reply)) => {
+                self.learn_catalog(context, reply).map(Next::Reply)
+            }
+            (ChangeStage::Database, Some(reply)) => self.learn_database(context, reply),
             _ => self.start(context),
-        };
-        match flow {
-            Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
-            Flow::Break(answer) => Step::Done(answer),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! DELETE and DROP SERIES: told to every shard of the policies that they concern.
+//! Carries out DELETE and DROP SERIES, which are told to every shard of the policies that they
+//! concern.
 //!
 //! Each shard is first asked how far its writes have come, then told to hide what was written
 //! until then (PROTOCOL.md rule 9). So a message that arrives late or twice hides nothing
@@ -6,19 +7,18 @@
 //! is planned again from the owners' state and told to all, which changes nothing where it was
 //! done already.
 
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use super::error::Error;
-use super::load::{Load, Loaded, Progress, Want};
-use super::{Context, Machine};
+use super::load::{Load, Loaded, Want};
+use super::retries::Retries;
+use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::Statement;
 use crate::model::ids::ObjectId;
-use crate::model::limits::{CALLS_PER_ROUND_MAX, STALE_RETRIES_MAX};
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::model::limits::CALLS_PER_ROUND_MAX;
+use crate::protocol::call::Address;
 use crate::protocol::envelope;
-use crate::protocol::host::Unavailable;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{Next, Replies, Request, Round};
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::metadata::deletions;
 use crate::scan::request::Deletion;
@@ -37,41 +37,62 @@ pub struct Delete {
     /// Of which policies.
     want: Want,
     now_ns: i64,
-    stage: Stage,
+    stage: DeleteStage,
     round: Round,
-    retries: u32,
+    retries: Retries,
     /// Some shard may have done its part.
     begun: bool,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum DeleteStage {
     Start,
     Load(Load),
-    /// The tasks from the position on are asked how far their shard's writes have come,
-    Fence(Vec<Task>, usize),
-    /// and then told to hide what was written until then.
-    Hide(Vec<Task>, usize),
+    /// The shards are called, a round of them at a time.
+    Tell(Telling),
+}
+
+/// How far the shards have been told.
+#[derive(Debug)]
+struct Telling {
+    tasks: Vec<ShardTask>,
+    /// The tasks before this position are done with the phase.
+    next: usize,
+    phase: Phase,
+}
+
+/// What the tasks' shards are called for; all of them answer one before any is called for the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// They are asked how far their writes have come.
+    Fence,
+    /// They are told to hide what was written until then.
+    Hide,
 }
 
 /// What one shard is told.
 #[derive(Debug)]
-struct Task {
+struct ShardTask {
     shard: ObjectId,
     stamp: Stamp,
+    /// Rows with a lower number in the shard's sequence of writes are concerned.
     before: u64,
     deletions: Rc<[Deletion]>,
 }
 
-type Answer = Result<(), Error>;
-type Flow = ControlFlow<Answer, Vec<Request>>;
-
 impl Delete {
     /// Prepares a statement on `database`; `now_ns` is what `now()` means in it.
     pub fn new(statement: Statement, database: String, now_ns: i64) -> Self {
-        let (stage, round) = (Stage::Start, Round::default());
-        let want = Want::All;
-        Self { statement, database, want, now_ns, stage, round, retries: 0, begun: false }
+        Self {
+            statement,
+            database,
+            want: Want::All,
+            now_ns,
+            stage: DeleteStage::Start,
+            round: Round::default(),
+            retries: Retries::default(),
+            begun: false,
+        }
     }
 
     /// Spares every policy but this one; none is the default policy.
@@ -79,26 +100,27 @@ impl Delete {
         Self { want: Want::Policy(policy), ..self }
     }
 
-    fn load(
-        &mut self,
-        context: &mut Context<'_>,
-        mut load: Load,
-        reply: Option<Result<Vec<u8>, CallFailure>>,
-    ) -> Flow {
-        match load.step(context, reply) {
-            Progress::Ask(request) => {
-                self.stage = Stage::Load(load);
-                Flow::Continue(vec![request])
+    /// Begins, or begins again after newer state. The load is from the owners: a row that any
+    /// client was told is written must be found.
+    fn start(&mut self, context: &mut Context<'_>) -> Turn<()> {
+        let load = Load::from_owner(&self.database, self.want.clone());
+        self.load(context, load, Vec::new())
+    }
+
+    fn load(&mut self, context: &mut Context<'_>, mut load: Load, replies: Replies) -> Turn<()> {
+        match load.go_on(context, replies)? {
+            Next::Calls(requests) => {
+                self.stage = DeleteStage::Load(load);
+                Ok(Next::Calls(requests))
             }
-            Progress::Ready(Err(error)) => Flow::Break(Err(error)),
-            Progress::Ready(Ok(loaded)) => match self.plan(&loaded) {
-                Ok(tasks) => self.go_on(tasks, 0, false),
-                Err(error) => Flow::Break(Err(error)),
-            },
+            Next::Reply(loaded) => {
+                let tasks = self.plan(&loaded)?;
+                Ok(self.tell(Telling { tasks, next: 0, phase: Phase::Fence }))
+            }
         }
     }
 
-    fn plan(&self, loaded: &Loaded) -> Result<Vec<Task>, Error> {
+    fn plan(&self, loaded: &Loaded) -> Result<Vec<ShardTask>, Error> {
         let mut policies = Vec::new();
         for (id, schema) in &loaded.schemas {
             let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
@@ -122,7 +144,7 @@ impl Delete {
                 let time = deletions.first().map(|deletion| deletion.time);
                 let overlaps = |range| time.is_some_and(|time| time.overlaps(range));
                 let groups = policy.groups.iter().filter(|group| overlaps(&group.range));
-                tasks.extend(groups.flat_map(|group| &group.shards).map(|shard| Task {
+                tasks.extend(groups.flat_map(|group| &group.shards).map(|shard| ShardTask {
                     shard: shard.clone(),
                     stamp,
                     before: 0,
@@ -133,91 +155,81 @@ impl Delete {
         Ok(tasks)
     }
 
-    /// Sends the messages of the tasks from `at` on, a round at a time.
-    fn go_on(&mut self, tasks: Vec<Task>, at: usize, hide: bool) -> Flow {
-        if at >= tasks.len() {
-            return match hide || tasks.is_empty() {
-                true => Flow::Break(Ok(())),
-                false => self.go_on(tasks, 0, true),
-            };
+    /// Sends the messages of the next tasks, a round of them.
+    fn tell(&mut self, mut telling: Telling) -> Next<()> {
+        if telling.next >= telling.tasks.len() {
+            if telling.phase == Phase::Hide || telling.tasks.is_empty() {
+                return Next::Reply(());
+            }
+            (telling.next, telling.phase) = (0, Phase::Hide);
         }
-        let request = |task: &Task| {
-            let message = match hide {
-                true => ToShard::Delete {
+        let phase = telling.phase;
+        let request = |task: &ShardTask| {
+            let message = match phase {
+                Phase::Hide => ToShard::Delete {
                     stamp: task.stamp,
                     before: task.before,
                     deletions: task.deletions.to_vec(),
                 },
-                false => ToShard::Stats,
+                Phase::Fence => ToShard::Stats,
             };
             Request::new(Address::Shard(task.shard.clone()), envelope::encode(&message))
         };
-        let requests = tasks.iter().skip(at).take(CALLS_PER_ROUND_MAX).map(request).collect();
-        self.begun |= hide;
-        self.stage = if hide { Stage::Hide(tasks, at) } else { Stage::Fence(tasks, at) };
-        Flow::Continue(requests)
+        let tasks = telling.tasks.iter().skip(telling.next).take(CALLS_PER_ROUND_MAX);
+        let requests = tasks.map(request).collect();
+        self.begun |= phase == Phase::Hide;
+        self.stage = DeleteStage::Tell(telling);
+        Next::Calls(requests)
     }
 
     fn learn(
         &mut self,
-        mut tasks: Vec<Task>,
-        at: usize,
-        hide: bool,
-        replies: Vec<Result<Vec<u8>, CallFailure>>,
-    ) -> Flow {
-        let count = replies.len();
-        for (task, reply) in tasks.iter_mut().skip(at).zip(replies) {
-            match envelope::decode_reply::<FromShard>(reply) {
-                Ok(FromShard::Done) if hide => {}
-                Ok(FromShard::Stats(stats)) if !hide => task.before = stats.next_sequence,
-                Ok(FromShard::Stale) if self.retries < STALE_RETRIES_MAX => {
-                    self.retries += 1;
-                    self.stage = Stage::Start;
-                    return Flow::Continue(Vec::new());
+        context: &mut Context<'_>,
+        mut telling: Telling,
+        replies: Replies,
+    ) -> Turn<()> {
+        let (count, phase) = (replies.len(), telling.phase);
+        for (task, reply) in telling.tasks.iter_mut().skip(telling.next).zip(replies) {
+            let reply = envelope::decode_reply::<FromShard>(reply);
+            match (phase, reply.map_err(|failure| self.failed(failure.into()))?) {
+                (Phase::Hide, FromShard::Done) => {}
+                (Phase::Fence, FromShard::Stats(stats)) => task.before = stats.next_sequence,
+                (_, FromShard::Stale) => {
+                    self.retries.count().map_err(|why| self.failed(why.into()))?;
+                    return self.start(context);
                 }
-                Ok(FromShard::Stale) => return self.fail(Unavailable::Changing.into()),
-                Ok(FromShard::Unavailable(why)) => return self.fail(why.into()),
-                Ok(FromShard::Refused(why)) => return self.fail(Error::Shard(why.to_string())),
-                Ok(_) => return self.fail(Error::unexpected_reply()),
-                Err(failure) => return self.fail(failure.into()),
+                (_, FromShard::Unavailable(why)) => return Err(self.failed(why.into())),
+                (_, FromShard::Refused(why)) => {
+                    return Err(self.failed(Error::Shard(why.to_string())));
+                }
+                _ => return Err(self.failed(Error::unexpected_reply())),
             }
         }
-        self.go_on(tasks, at + count, hide)
+        telling.next += count;
+        Ok(self.tell(telling))
     }
 
-    fn fail(&self, error: Error) -> Flow {
-        Flow::Break(Err(match self.begun {
+    /// What is said of a failure: some shards may have done their part by then.
+    fn failed(&self, error: Error) -> Error {
+        match self.begun {
             true => Error::PartlyApplied(error.to_string()),
             false => error,
-        }))
+        }
     }
 }
 
-impl Machine for Delete {
-    type Answer = Answer;
+impl RoundMachine for Delete {
+    type Reply = ();
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let mut replies = match reply {
-            None => Vec::new(),
-            Some(reply) => match self.round.take(reply) {
-                Some(replies) => replies,
-                None => return Step::Calls(Vec::new()),
-            },
-        };
-        let mut flow = match std::mem::replace(&mut self.stage, Stage::Start) {
-            Stage::Start => Flow::Continue(Vec::new()),
-            Stage::Load(load) => self.load(context, load, replies.pop()),
-            Stage::Fence(tasks, at) => self.learn(tasks, at, false, replies),
-            Stage::Hide(tasks, at) => self.learn(tasks, at, true, replies),
-        };
-        if matches!((&flow, &self.stage), (Flow::Continue(_), Stage::Start)) {
-            // From the owners: a row that any client was told is written must be found.
-            let load = Load::from_owner(&self.database, self.want.clone());
-            flow = self.load(context, load, None);
-        }
-        match flow {
-            Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
-            Flow::Break(answer) => Step::Done(answer),
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<()> {
+        match std::mem::replace(&mut self.stage, DeleteStage::Start) {
+            DeleteStage::Start => self.start(context),
+            DeleteStage::Load(load) => self.load(context, load, replies),
+            DeleteStage::Tell(telling) => self.learn(context, telling, replies),
         }
     }
 }

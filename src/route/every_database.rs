@@ -1,5 +1,5 @@
-//! Statements about every database that the caller may read: SHOW CONTINUOUS QUERIES, SHOW
-//! MEASUREMENTS ON *.
+//! Carries out the statements that ask every database that the caller may read: SHOW CONTINUOUS
+//! QUERIES and SHOW MEASUREMENTS ON *.
 
 use std::vec;
 
@@ -8,14 +8,14 @@ use super::error::Error;
 use super::grants::Principal;
 use super::names::Names;
 use super::query::Query;
-use super::statement::Session;
-use super::{Context, Machine};
+use super::session::Session;
+use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
 use crate::model::grant::{Right, Scope};
 use crate::model::sorted;
-use crate::protocol::call::{Reply, Step};
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
+use crate::protocol::round::{Next, Replies, Round};
 use crate::query::result::SeriesChunk;
 
 /// What is asked of each.
@@ -32,27 +32,29 @@ pub(super) enum Question {
 pub(super) struct EveryDatabase {
     question: Question,
     principal: Principal,
-    stage: Stage,
+    stage: EveryStage,
     rest: vec::IntoIter<String>,
     /// Measurements so far.
     rows: Vec<Vec<String>>,
+    round: Round,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum EveryStage {
     Names(Names),
     Between,
     Ask(String, Ask),
     Query(Box<Query>),
+    /// Everything was asked.
+    End,
     Finished,
 }
 
-type Answer = Result<Option<SeriesChunk>, Error>;
-
 impl EveryDatabase {
     pub(super) fn new(question: Question, principal: Principal) -> Self {
-        let stage = Stage::Names(Names::default());
-        Self { question, principal, stage, rest: Vec::new().into_iter(), rows: Vec::new() }
+        let stage = EveryStage::Names(Names::default());
+        let (rest, rows) = (Vec::new().into_iter(), Vec::new());
+        Self { question, principal, stage, rest, rows, round: Round::default() }
     }
 
     /// A continuous query shows all that it reads: its database must be the caller's to read whole.
@@ -63,12 +65,12 @@ impl EveryDatabase {
         }
     }
 
-    fn next_stage(&mut self) -> Stage {
-        let Some(name) = self.rest.next() else { return Stage::Finished };
+    fn next_stage(&mut self) -> EveryStage {
+        let Some(name) = self.rest.next() else { return EveryStage::End };
         match &self.question {
             Question::ContinuousQueries => {
                 let ask = Ask::database(&name, &ToDatabase::ContinuousQueries);
-                Stage::Ask(name, ask)
+                EveryStage::Ask(name, ask)
             }
             Question::Measurements(show, session) => {
                 let mut show = show.clone();
@@ -78,14 +80,14 @@ impl EveryDatabase {
                 }
                 (show.limit, show.offset) = (0, 0);
                 let statement = Statement::ShowMeasurements(show);
-                Stage::Query(Box::new(Query::show(statement, name, session.clone())))
+                EveryStage::Query(Box::new(Query::show(statement, name, session.clone())))
             }
         }
     }
 
-    /// Everything was asked.
-    fn end(&mut self) -> Answer {
-        let Question::Measurements(show, _) = &self.question else { return Ok(None) };
+    /// The rows of all databases in one order.
+    fn end(&mut self) -> Option<SeriesChunk> {
+        let Question::Measurements(show, _) = &self.question else { return None };
         let place = |row: &Vec<String>| (row.get(1).cloned(), row.get(2).cloned());
         sorted::sort_by_key(&mut self.rows, place);
         let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
@@ -94,17 +96,13 @@ impl EveryDatabase {
         let rows: Vec<Vec<String>> = rows.take(limit).collect();
         let columns = ["name", "database", "retention policy"];
         let chunk = SeriesChunk::of_strings(Some("measurements"), &columns, &rows);
-        Ok((!rows.is_empty()).then_some(chunk))
+        (!rows.is_empty()).then_some(chunk)
     }
 }
 
 /// The answer of one database; one that was dropped meanwhile has none.
-fn continuous_queries(name: &str, reply: Result<Vec<u8>, Error>) -> Answer {
-    let reply = match reply {
-        Err(Error::DatabaseNotFound(_)) => return Ok(None),
-        reply => envelope::decode_reply::<FromDatabase>(Ok(reply?))?,
-    };
-    match reply {
+fn continuous_queries(name: &str, reply: Vec<u8>) -> Result<Option<SeriesChunk>, Error> {
+    match envelope::decode_reply::<FromDatabase>(Ok(reply))? {
         FromDatabase::ContinuousQueries(all) => {
             let rows: Vec<Vec<String>> = all.into_iter().map(|(n, text)| vec![n, text]).collect();
             Ok(Some(SeriesChunk::of_strings(Some(name), &["name", "query"], &rows)))
@@ -115,55 +113,64 @@ fn continuous_queries(name: &str, reply: Result<Vec<u8>, Error>) -> Answer {
     }
 }
 
-impl Machine for EveryDatabase {
-    type Answer = Answer;
+impl RoundMachine for EveryDatabase {
+    type Reply = Option<SeriesChunk>;
 
-    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> Step<Answer> {
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(
+        &mut self,
+        context: &mut Context<'_>,
+        mut replies: Replies,
+    ) -> Turn<Option<SeriesChunk>> {
         loop {
-            match std::mem::replace(&mut self.stage, Stage::Between) {
-                Stage::Names(mut names) => match names.step(context, reply.take()) {
-                    Step::Calls(calls) => {
-                        self.stage = Stage::Names(names);
-                        return Step::Calls(calls);
+            let replies = std::mem::take(&mut replies);
+            match std::mem::replace(&mut self.stage, EveryStage::Between) {
+                EveryStage::Names(mut names) => match names.go_on(context, replies)? {
+                    Next::Calls(requests) => {
+                        self.stage = EveryStage::Names(names);
+                        return Ok(Next::Calls(requests));
                     }
-                    Step::Done(Ok(mut names)) => {
+                    Next::Reply(mut names) => {
                         names.retain(|name| self.may_read(name));
                         self.rest = names.into_iter();
                     }
-                    Step::Done(Err(error)) => return Step::Done(Err(error)),
                 },
-                Stage::Between => match self.next_stage() {
-                    Stage::Finished => {
-                        self.stage = Stage::Finished;
-                        return Step::Done(self.end());
+                EveryStage::Between => self.stage = self.next_stage(),
+                EveryStage::Ask(name, mut ask) => match ask.go_on(context, replies) {
+                    Ok(Next::Calls(requests)) => {
+                        self.stage = EveryStage::Ask(name, ask);
+                        return Ok(Next::Calls(requests));
                     }
-                    stage => self.stage = stage,
+                    Ok(Next::Reply(reply)) => {
+                        if let Some(chunk) = continuous_queries(&name, reply)? {
+                            return Ok(Next::Reply(Some(chunk)));
+                        }
+                    }
+                    Err(Error::DatabaseNotFound(_)) => {}
+                    Err(error) => return Err(error),
                 },
-                Stage::Ask(name, mut ask) => match ask.step(context, reply.take()) {
-                    Step::Calls(calls) => {
-                        self.stage = Stage::Ask(name, ask);
-                        return Step::Calls(calls);
+                EveryStage::Query(mut query) => match query.go_on(context, replies) {
+                    Ok(Next::Calls(requests)) => {
+                        self.stage = EveryStage::Query(query);
+                        return Ok(Next::Calls(requests));
                     }
-                    Step::Done(reply) => match continuous_queries(&name, reply) {
-                        Ok(None) => {}
-                        answer => return Step::Done(answer),
-                    },
-                },
-                Stage::Query(mut query) => match query.step(context, reply.take()) {
-                    Step::Calls(calls) => {
-                        self.stage = Stage::Query(query);
-                        return Step::Calls(calls);
-                    }
-                    Step::Done(Ok(Some(chunk))) => {
+                    Ok(Next::Reply(Some(chunk))) => {
                         self.rows.extend(chunk.strings());
-                        self.stage = Stage::Query(query);
+                        self.stage = EveryStage::Query(query);
                     }
-                    Step::Done(Ok(None) | Err(Error::DatabaseNotFound(_))) => {}
-                    Step::Done(Err(error)) => return Step::Done(Err(error)),
+                    Ok(Next::Reply(None)) | Err(Error::DatabaseNotFound(_)) => {}
+                    Err(error) => return Err(error),
                 },
-                Stage::Finished => {
-                    self.stage = Stage::Finished;
-                    return Step::Done(Ok(None));
+                EveryStage::End => {
+                    self.stage = EveryStage::Finished;
+                    return Ok(Next::Reply(self.end()));
+                }
+                EveryStage::Finished => {
+                    self.stage = EveryStage::Finished;
+                    return Ok(Next::Reply(None));
                 }
             }
         }

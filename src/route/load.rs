@@ -1,23 +1,24 @@
-//! What a request must know before it can do anything: the database's object, its shard map, and
-//! the schemas of the policies it touches. From the cache where that suffices, else the owners.
+//! Finds out what a request must know of a database before it can do anything: the object that
+//! holds it, its shard map, and the schemas of the policies that the request touches. The cache is
+//! asked first where that suffices, otherwise the Catalog and the Database are.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Context;
 use super::cache::{CachedDatabase, find_policy};
 use super::error::Error;
+use super::retries::Retries;
+use super::{Context, RoundMachine, Turn};
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::STALE_RETRIES_MAX;
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
-use crate::protocol::call::{Address, CallFailure};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::Request;
+use crate::protocol::round::{CallResult, Next, Replies, Round};
 
 /// Which policies' schemas are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,16 +53,7 @@ impl Loaded {
     }
 }
 
-/// What a load wants next.
-#[derive(Debug)]
-pub enum Progress {
-    /// Make this call and hand in its result.
-    Ask(Request),
-    /// Finished.
-    Ready(Result<Loaded, Error>),
-}
-
-/// One load.
+/// A load in progress.
 #[derive(Debug)]
 pub struct Load {
     name: String,
@@ -74,7 +66,8 @@ pub struct Load {
     database: Option<CachedDatabase>,
     fresh: bool,
     schemas: SortedMap<PolicyId, Rc<PolicySchema>>,
-    restarts: u32,
+    restarts: Retries,
+    round: Round,
 }
 
 #[derive(Debug)]
@@ -97,7 +90,8 @@ impl Load {
             database: None,
             fresh: false,
             schemas: SortedMap::new(),
-            restarts: 0,
+            restarts: Retries::default(),
+            round: Round::default(),
         }
     }
 
@@ -112,40 +106,26 @@ impl Load {
         self
     }
 
-    /// Starts, or goes on with the reply to the last call.
-    pub fn step(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: Option<Result<Vec<u8>, CallFailure>>,
-    ) -> Progress {
-        let learnt = match reply {
-            Some(reply) => self.learn(context, reply),
-            None => Ok(()),
-        };
-        match learnt.and_then(|()| self.go_on(context)) {
-            Ok(progress) => progress,
-            Err(error) => Progress::Ready(Err(error)),
-        }
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>) -> Result<Progress, Error> {
+    /// The next call for what is not known yet.
+    fn ask_missing(&mut self, context: &mut Context<'_>) -> Turn<Loaded> {
         if let Waiting::Describe(object) = &self.waiting {
             let to = Address::Database(object.clone());
-            return Ok(ask(to, &ToDatabase::Describe));
+            return Ok(Next::call(to, &ToDatabase::Describe));
         }
         if self.database.is_none() && !self.from_owner {
             self.database = context.cache.database(&self.name);
         }
         let Some(database) = self.database.clone() else {
             self.waiting = Waiting::Resolve;
-            return Ok(ask(Address::Catalog, &ToCatalog::Resolve { name: self.name.clone() }));
+            let message = ToCatalog::Resolve { name: self.name.clone() };
+            return Ok(Next::call(Address::Catalog, &message));
         };
         let Some(wanted) = self.wanted(&database.description) else {
             if self.fresh {
                 return Err(self.policy_missing());
             }
-            self.restart();
-            return self.go_on(context);
+            self.restart()?;
+            return self.ask_missing(context);
         };
         for (policy, version) in &wanted {
             let known = self
@@ -156,16 +136,16 @@ impl Load {
                 let after_version = known.version;
                 self.waiting = Waiting::Schema(*policy);
                 let message = ToDatabase::Schema { policy: *policy, after_version };
-                return Ok(ask(Address::Database(database.object), &message));
+                return Ok(Next::call(Address::Database(database.object), &message));
             }
         }
         let schema = |id: &PolicyId| self.schemas.get(id).map(|schema| (*id, Rc::clone(schema)));
-        Ok(Progress::Ready(Ok(Loaded {
+        Ok(Next::Reply(Loaded {
             object: database.object,
             description: database.description,
             schemas: wanted.iter().filter_map(|(id, _)| schema(id)).collect(),
             fresh: self.fresh,
-        })))
+        }))
     }
 
     /// Ids and schema versions of the wanted policies; `None` when one does not exist.
@@ -197,19 +177,16 @@ impl Load {
     }
 
     /// Forgets what was found and asks the owners.
-    fn restart(&mut self) {
-        self.restarts += 1;
+    fn restart(&mut self) -> Result<(), Error> {
+        self.restarts.count()?;
         self.from_owner = true;
         self.database = None;
         self.schemas.clear();
         self.waiting = Waiting::Nothing;
+        Ok(())
     }
 
-    fn learn(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: Result<Vec<u8>, CallFailure>,
-    ) -> Result<(), Error> {
+    fn learn(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Nothing => Ok(()),
             Waiting::Resolve => match envelope::decode_reply::<FromCatalog>(reply)? {
@@ -252,11 +229,7 @@ impl Load {
         let (measurements, version, more) = match reply {
             FromDatabase::Schema { measurements, version, more } => (measurements, version, more),
             FromDatabase::UnknownPolicy | FromDatabase::NotOpen => {
-                if self.restarts >= STALE_RETRIES_MAX {
-                    return Err(Unavailable::Changing.into());
-                }
-                self.restart();
-                return Ok(());
+                return self.restart();
             }
             FromDatabase::Unavailable(why) => return Err(why.into()),
             _ => return Err(Error::unexpected_reply()),
@@ -289,6 +262,17 @@ impl Load {
     }
 }
 
-fn ask<M: envelope::Wire>(to: Address, message: &M) -> Progress {
-    Progress::Ask(Request::new(to, envelope::encode(message)))
+impl RoundMachine for Load {
+    type Reply = Loaded;
+
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Loaded> {
+        if let Some(reply) = replies.pop() {
+            self.learn(context, reply)?;
+        }
+        self.ask_missing(context)
+    }
 }

@@ -1,8 +1,15 @@
-//! Sans-IO machines between the HTTP contract and the objects: whom to call, and what it came to.
+//! Carries out writes, statements and management calls: decides which objects to call, with what,
+//! and what their replies come to.
 //!
-//! A machine never waits. [`Machine::step`] answers with calls to make or with its answer; the glue
-//! (`edge/`, a test's scheduler, the browser) makes the calls in any order and hands in each reply.
-//! Caches are always possibly stale; they never decide a refusal alone (PROTOCOL.md rule 6).
+//! The Worker that takes a request keeps no data; the Catalog, the Databases and the Shards do.
+//! Each kind of request is a machine here, one file each, which never waits: [`Machine::step`]
+//! says which calls to make, or what the request came to. Somebody else (`edge/`, a test's
+//! scheduler, the browser) makes the calls in any order and hands in each reply. All machines work
+//! in rounds, and `machine.rs` drives all of them: see [`RoundMachine`]. A machine that needs
+//! another one to do a part of its work takes that one's turns inside its own.
+//!
+//! What the Worker remembers of the objects may be out of date at any time, so that no refusal
+//! rests on it alone (PROTOCOL.md rule 6).
 
 mod ask;
 pub mod cache;
@@ -18,11 +25,14 @@ pub mod identify;
 pub mod into;
 pub mod load;
 pub mod logins;
+mod machine;
 pub mod names;
 pub mod operators;
 pub mod privileges;
 mod queries;
 pub mod query;
+mod retries;
+pub mod session;
 pub mod statement;
 pub mod survey;
 pub mod users;
@@ -30,24 +40,4 @@ pub mod verify;
 mod watch;
 pub mod write;
 
-use crate::protocol::call::{Platform, Reply, Step};
-use cache::Cache;
-
-/// What a machine may use while it steps. Borrowed for the step only: many machines of one isolate
-/// are in flight and share the cache.
-pub struct Context<'a> {
-    /// The isolate's cache.
-    pub cache: &'a mut Cache,
-    /// Time, randomness.
-    pub platform: &'a dyn Platform,
-}
-
-/// One request in progress.
-pub trait Machine {
-    /// What it comes to.
-    type Answer;
-
-    /// Goes on: with `None` to start (and, where the machine says so, for its next piece), else
-    /// with the reply to one of its calls.
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer>;
-}
+pub use machine::{Context, Machine, RoundMachine, Turn};

@@ -1,12 +1,13 @@
-//! The names of all databases, or of those that may have a policy, page by page from the Catalog.
+//! Lists the names of all databases, or of those that may have a policy, which the Catalog gives
+//! page by page.
 
 use super::error::Error;
-use super::{Context, Machine};
+use super::{Context, RoundMachine, Turn};
 use crate::model::ids::PolicyId;
-use crate::protocol::call::{Address, Reply, Step};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{Next, Replies, Round};
 
 /// A listing in progress. Answers with the names in order of creation.
 #[derive(Debug, Default)]
@@ -22,31 +23,30 @@ impl Names {
         Self { holding: Some(policy), ..Self::default() }
     }
 
-    fn ask(&mut self, after: Option<u64>) -> Step<Result<Vec<String>, Error>> {
-        let message = envelope::encode(&ToCatalog::List { after, holding: self.holding });
-        Step::Calls(self.round.start(vec![Request::new(Address::Catalog, message)]))
+    fn ask(&self, after: Option<u64>) -> Next<Vec<String>> {
+        Next::call(Address::Catalog, &ToCatalog::List { after, holding: self.holding })
     }
 }
 
-impl Machine for Names {
-    type Answer = Result<Vec<String>, Error>;
+impl RoundMachine for Names {
+    type Reply = Vec<String>;
 
-    fn step(&mut self, _context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let Some(reply) = reply else { return self.ask(None) };
-        let Some(reply) = self.round.take(reply).and_then(|mut replies| replies.pop()) else {
-            return Step::Calls(Vec::new());
-        };
-        match envelope::decode_reply::<FromCatalog>(reply) {
-            Ok(FromCatalog::Listed { names, resume, .. }) => {
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, _context: &mut Context<'_>, mut replies: Replies) -> Turn<Vec<String>> {
+        let Some(reply) = replies.pop() else { return Ok(self.ask(None)) };
+        match envelope::decode_reply::<FromCatalog>(reply)? {
+            FromCatalog::Listed { names, resume, .. } => {
                 self.names.extend(names);
-                if resume.is_some() {
-                    return self.ask(resume);
-                }
-                Step::Done(Ok(std::mem::take(&mut self.names)))
+                Ok(match resume {
+                    Some(_) => self.ask(resume),
+                    None => Next::Reply(std::mem::take(&mut self.names)),
+                })
             }
-            Ok(FromCatalog::Unavailable(why)) => Step::Done(Err(why.into())),
-            Ok(_) => Step::Done(Err(Error::unexpected_reply())),
-            Err(failure) => Step::Done(Err(failure.into())),
+            FromCatalog::Unavailable(why) => Err(why.into()),
+            _ => Err(Error::unexpected_reply()),
         }
     }
 }

@@ -1,38 +1,37 @@
-//! SHOW QUERIES and KILL QUERY: the Catalog lists, the shards are told.
+//! Carries out SHOW QUERIES, which the Catalog answers, and KILL QUERY, which the Catalog notes and
+//! the shards that the query reads are told.
 
 use super::ask::Ask;
 use super::error::Error;
-use super::{Context, Machine};
+use super::{Context, RoundMachine, Turn};
 use crate::influxql::duration;
 use crate::model::ids::ObjectId;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
 use crate::model::time::{MS_NS, S_NS, US_NS};
-use crate::protocol::call::{Address, Reply, Step};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
 use crate::protocol::queries::LiveQuery;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{Next, Replies, Request, Round};
 use crate::protocol::shard::ToShard;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
 /// Such a statement in progress. Answers as [`super::statement::Execution`] does.
 #[derive(Debug)]
 pub(super) struct Queries {
-    stage: Stage,
+    stage: QueriesStage,
     /// The query to be killed; `None` lists.
     kill: Option<u64>,
     round: Round,
 }
 
 #[derive(Debug)]
-enum Stage {
-    Ask(Ask),
+enum QueriesStage {
+    Ask(Box<Ask>),
     /// Shards that are not told yet.
     Tell(Vec<ObjectId>),
     Finished,
 }
-
-type Answer = Result<Option<SeriesChunk>, Error>;
 
 impl Queries {
     /// SHOW QUERIES, or KILL QUERY of `kill`.
@@ -41,62 +40,59 @@ impl Queries {
             None => ToCatalog::Queries,
             Some(id) => ToCatalog::KillQuery { id },
         };
-        Self { stage: Stage::Ask(Ask::catalog(&message)), kill, round: Round::default() }
+        Self {
+            stage: QueriesStage::Ask(Box::new(Ask::catalog(&message))),
+            kill,
+            round: Round::default(),
+        }
     }
 
-    fn learn(&mut self, context: &Context<'_>, reply: Result<Vec<u8>, Error>) -> Step<Answer> {
-        let reply = match reply {
-            Ok(reply) => envelope::decode_reply::<FromCatalog>(Ok(reply)).map_err(Error::from),
-            Err(error) => Err(error),
-        };
-        match (reply, self.kill) {
-            (Ok(FromCatalog::Queries(all)), None) => {
-                Step::Done(Ok(Some(list(&all, context.platform.now_ns()))))
+    fn learn(&mut self, context: &Context<'_>, reply: Vec<u8>) -> Turn<Option<SeriesChunk>> {
+        match (envelope::decode_reply::<FromCatalog>(Ok(reply))?, self.kill) {
+            (FromCatalog::Queries(all), None) => {
+                Ok(Next::Reply(Some(list(&all, context.platform.now_ns()))))
             }
-            (Ok(FromCatalog::Queries(killed)), Some(id)) => {
-                self.tell(id, killed.into_iter().flat_map(|query| query.shards).collect())
+            (FromCatalog::Queries(killed), Some(id)) => {
+                Ok(self.tell(id, killed.into_iter().flat_map(|query| query.shards).collect()))
             }
-            (Ok(FromCatalog::Refused(why)), _) => Step::Done(Err(Error::Catalog(why))),
-            (Ok(FromCatalog::Unavailable(why)), _) => Step::Done(Err(why.into())),
-            (Ok(_), _) => Step::Done(Err(Error::unexpected_reply())),
-            (Err(error), _) => Step::Done(Err(error)),
+            (FromCatalog::Refused(why), _) => Err(Error::Catalog(why)),
+            (FromCatalog::Unavailable(why), _) => Err(why.into()),
+            _ => Err(Error::unexpected_reply()),
         }
     }
 
     /// Tells the next shards. What they answer does not matter: one that cannot be reached sends
     /// no page either, and the query's next report is told too.
-    fn tell(&mut self, query: u64, mut shards: Vec<ObjectId>) -> Step<Answer> {
+    fn tell(&mut self, query: u64, mut shards: Vec<ObjectId>) -> Next<Option<SeriesChunk>> {
         let rest = shards.split_off(shards.len().min(CALLS_PER_ROUND_MAX));
         if shards.is_empty() {
-            return Step::Done(Ok(None));
+            return Next::Reply(None);
         }
-        self.stage = Stage::Tell(rest);
+        self.stage = QueriesStage::Tell(rest);
         let message = envelope::encode(&ToShard::Kill { query });
         let request = |shard| Request::new(Address::Shard(shard), message.clone());
-        Step::Calls(self.round.start(shards.into_iter().map(request).collect()))
+        Next::Calls(shards.into_iter().map(request).collect())
     }
 }
 
-impl Machine for Queries {
-    type Answer = Answer;
+impl RoundMachine for Queries {
+    type Reply = Option<SeriesChunk>;
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Answer> {
-        match std::mem::replace(&mut self.stage, Stage::Finished) {
-            Stage::Ask(mut ask) => match ask.step(context, reply) {
-                Step::Calls(calls) => {
-                    self.stage = Stage::Ask(ask);
-                    Step::Calls(calls)
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<SeriesChunk>> {
+        match std::mem::replace(&mut self.stage, QueriesStage::Finished) {
+            QueriesStage::Ask(mut ask) => match ask.go_on(context, replies)? {
+                Next::Calls(requests) => {
+                    self.stage = QueriesStage::Ask(ask);
+                    Ok(Next::Calls(requests))
                 }
-                Step::Done(reply) => self.learn(context, reply),
+                Next::Reply(reply) => self.learn(context, reply),
             },
-            Stage::Tell(rest) => match reply.and_then(|reply| self.round.take(reply)) {
-                Some(_) => self.tell(self.kill.unwrap_or_default(), rest),
-                None => {
-                    self.stage = Stage::Tell(rest);
-                    Step::Calls(Vec::new())
-                }
-            },
-            Stage::Finished => Step::Done(Ok(None)),
+            QueriesStage::Tell(rest) => Ok(self.tell(self.kill.unwrap_or_default(), rest)),
+            QueriesStage::Finished => Ok(Next::Reply(None)),
         }
     }
 }

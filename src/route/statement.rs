@@ -1,4 +1,5 @@
-//! One InfluxQL statement of any kind, from its AST to its result, piece by piece.
+//! Carries out one InfluxQL statement of any kind: gives it to the machine that knows its kind, and
+//! brings its result piece by piece.
 
 use super::ask::Ask;
 use super::create_continuous::{self, CreateContinuous};
@@ -8,51 +9,32 @@ use super::error::Error;
 use super::every_database::{EveryDatabase, Question};
 use super::grants::Principal;
 use super::into::SelectInto;
-use super::load::{Load, Progress, Want};
+use super::load::{Load, Want};
 use super::names::Names;
 use super::operators::Operators;
 use super::queries::Queries;
 use super::query::Query;
+use super::session::Session;
 use super::users::Users;
-use super::{Context, Machine};
+use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::Statement;
 use crate::model::grant::{Right, Scope};
-use crate::protocol::call::{Call, Reply, Step};
+use crate::protocol::call::Call;
 use crate::protocol::database::ToDatabase;
-use crate::protocol::round::Round;
+use crate::protocol::round::{Next, Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::metadata;
 use crate::query::result::SeriesChunk;
-use crate::query::source::Defaults;
-
-/// What a statement's answer depends on beside its text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Session {
-    /// `db`; `None` when absent or empty.
-    pub database: Option<String>,
-    /// `rp`; `None` when absent or empty.
-    pub policy: Option<String>,
-    /// What `now()` is, nanoseconds; the same for all statements of a request.
-    pub now_ns: i64,
-    /// `DEFAULT_SHARDS`, for CREATE DATABASE.
-    pub default_shards: u32,
-    /// Who asks. The default may do nothing.
-    pub principal: Principal,
-}
-
-impl Session {
-    /// What unqualified names mean.
-    pub fn defaults(&self) -> Defaults<'_> {
-        Defaults { database: self.database.as_deref(), policy: self.policy.as_deref() }
-    }
-}
 
 /// A statement in progress.
 ///
 /// `Done(Ok(Some(chunk)))` is a piece of the result: step with `None` for the next one.
 /// `Done(Ok(None))` is its end. An error ends it too, possibly after pieces.
 #[derive(Debug)]
-pub struct Execution(Kind);
+pub struct Execution {
+    kind: Kind,
+    round: Round,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -77,7 +59,9 @@ enum Kind {
 impl Execution {
     /// Prepares a statement.
     pub fn new(statement: Statement, session: Session) -> Self {
-        Self(prepare(statement, session).unwrap_or_else(|error| Kind::Failed(Some(error))))
+        let kind = prepare(statement, session);
+        let kind = kind.unwrap_or_else(|error| Kind::Failed(Some(error)));
+        Self { kind, round: Round::default() }
     }
 }
 
@@ -145,8 +129,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
             let load = Load::from_owner(&database, Want::Nothing);
             let visible = session.principal.grants.scope(Right::Read, &database);
-            let (round, finished) = (Round::default(), false);
-            Ok(Kind::Policies(Box::new(Policies { load, visible, round, finished })))
+            Ok(Kind::Policies(Box::new(Policies { load, visible, finished: false })))
         }
         other => Err(without(&other).into()),
     }
@@ -171,48 +154,46 @@ fn without(statement: &Statement) -> QueryError {
 impl Execution {
     /// Stops: the calls that take a listed query off the list. Replies to them need not come back.
     pub fn abandon(&mut self) -> Vec<Call> {
-        match &mut self.0 {
-            Kind::Query(query) | Kind::QueryOrElse(query, _) => query.abandon(),
-            _ => Vec::new(),
-        }
+        let (Kind::Query(query) | Kind::QueryOrElse(query, _)) = &mut self.kind else {
+            return Vec::new();
+        };
+        query.abandon().map_or_else(Vec::new, |request| self.round.start(vec![request]))
     }
 }
 
-impl Machine for Execution {
-    type Answer = Result<Option<SeriesChunk>, Error>;
+impl RoundMachine for Execution {
+    type Reply = Option<SeriesChunk>;
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        match &mut self.0 {
-            Kind::Query(query) => query.step(context, reply),
-            Kind::QueryOrElse(query, otherwise) => match query.step(context, reply) {
-                Step::Done(Err(Error::DatabaseNotFound(_))) => Step::Done(Ok(otherwise.take())),
-                step => step,
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<SeriesChunk>> {
+        match &mut self.kind {
+            Kind::Query(query) => query.go_on(context, replies),
+            Kind::QueryOrElse(query, otherwise) => match query.go_on(context, replies) {
+                Err(Error::DatabaseNotFound(_)) => Ok(Next::Reply(otherwise.take())),
+                turn => turn,
             },
-            Kind::Into(into) => into.step(context, reply),
-            Kind::Change(change) => match change.step(context, reply) {
-                Step::Calls(calls) => Step::Calls(calls),
-                Step::Done(answer) => Step::Done(answer.map(|_| None)),
+            Kind::Into(into) => into.go_on(context, replies),
+            Kind::Change(change) => Ok(change.go_on(context, replies)?.map(|_| None)),
+            Kind::Delete(delete) => Ok(delete.go_on(context, replies)?.map(|()| None)),
+            Kind::Every(every) => every.go_on(context, replies),
+            Kind::CreateContinuous(create) => Ok(create.go_on(context, replies)?.map(|()| None)),
+            Kind::DropContinuous(ask) => match ask.go_on(context, replies) {
+                Ok(Next::Calls(requests)) => Ok(Next::Calls(requests)),
+                Ok(Next::Reply(reply)) => {
+                    create_continuous::done(reply).map(|()| Next::Reply(None))
+                }
+                Err(Error::DatabaseNotFound(_)) => Ok(Next::Reply(None)),
+                Err(error) => Err(error),
             },
-            Kind::Delete(delete) => match delete.step(context, reply) {
-                Step::Calls(calls) => Step::Calls(calls),
-                Step::Done(answer) => Step::Done(answer.map(|()| None)),
-            },
-            Kind::Every(every) => every.step(context, reply),
-            Kind::CreateContinuous(create) => match create.step(context, reply) {
-                Step::Calls(calls) => Step::Calls(calls),
-                Step::Done(answer) => Step::Done(answer.map(|()| None)),
-            },
-            Kind::DropContinuous(ask) => match ask.step(context, reply) {
-                Step::Calls(calls) => Step::Calls(calls),
-                Step::Done(Err(Error::DatabaseNotFound(_))) => Step::Done(Ok(None)),
-                Step::Done(reply) => Step::Done(create_continuous::done(reply).map(|()| None)),
-            },
-            Kind::Databases(databases) => databases.step(context, reply),
-            Kind::Operators(operators) => operators.step(context, reply),
-            Kind::Queries(queries) => queries.step(context, reply),
-            Kind::Policies(policies) => policies.step(context, reply),
-            Kind::Users(users) => users.step(context, reply),
-            Kind::Failed(error) => Step::Done(error.take().map_or(Ok(None), Err)),
+            Kind::Databases(databases) => databases.go_on(context, replies),
+            Kind::Operators(operators) => operators.go_on(context, replies),
+            Kind::Queries(queries) => queries.go_on(context, replies),
+            Kind::Policies(policies) => policies.go_on(context, replies),
+            Kind::Users(users) => users.go_on(context, replies),
+            Kind::Failed(error) => error.take().map_or(Ok(Next::Reply(None)), Err),
         }
     }
 }
@@ -229,23 +210,18 @@ impl Databases {
     fn new(principal: Principal) -> Self {
         Self { principal, names: Names::default(), finished: false }
     }
-}
 
-impl Machine for Databases {
-    type Answer = Result<Option<SeriesChunk>, Error>;
-
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<SeriesChunk>> {
         if self.finished {
-            return Step::Done(Ok(None));
+            return Ok(Next::Reply(None));
         }
-        match self.names.step(context, reply) {
-            Step::Calls(calls) => Step::Calls(calls),
-            Step::Done(Ok(mut names)) => {
+        match self.names.go_on(context, replies)? {
+            Next::Calls(requests) => Ok(Next::Calls(requests)),
+            Next::Reply(mut names) => {
                 self.finished = true;
                 names.retain(|name| self.principal.grants.sees(name));
-                Step::Done(Ok(Some(metadata::show_databases(&names))))
+                Ok(Next::Reply(Some(metadata::show_databases(&names))))
             }
-            Step::Done(Err(error)) => Step::Done(Err(error)),
         }
     }
 }
@@ -255,29 +231,24 @@ impl Machine for Databases {
 struct Policies {
     load: Load,
     visible: Scope,
-    round: Round,
     finished: bool,
 }
 
-impl Machine for Policies {
-    type Answer = Result<Option<SeriesChunk>, Error>;
-
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        if reply.is_none() && self.finished {
-            return Step::Done(Ok(None));
+impl Policies {
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<SeriesChunk>> {
+        if self.finished {
+            return Ok(Next::Reply(None));
         }
-        let Some(mut replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
-        match self.load.step(context, replies.pop()) {
-            Progress::Ask(request) => Step::Calls(self.round.start(vec![request])),
-            Progress::Ready(Err(error)) => Step::Done(Err(error)),
-            Progress::Ready(Ok(loaded)) => {
+        match self.load.go_on(context, replies)? {
+            Next::Calls(requests) => Ok(Next::Calls(requests)),
+            Next::Reply(loaded) => {
                 self.finished = true;
                 let mut policies = loaded.description.policies.clone();
                 policies.retain(|policy| self.visible.covers(&policy.name));
                 let default = loaded.description.default_policy;
                 let default = policies.iter().find(|policy| Some(policy.id) == default);
                 let default = default.map_or("", |policy| policy.name.as_str());
-                Step::Done(Ok(Some(metadata::show_retention_policies(&policies, default))))
+                Ok(Next::Reply(Some(metadata::show_retention_policies(&policies, default))))
             }
         }
     }

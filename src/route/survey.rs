@@ -1,18 +1,18 @@
-//! What every database is, or one of them, from its owner: for whoever manages them by other names,
-//! or knows a policy by its id alone.
+//! Brings the policies and the shard map of every database, or of one, from the objects that own
+//! them. The routes that manage buckets need it, since they know a database by another name or a
+//! policy by its id alone.
 
 use std::rc::Rc;
 use std::vec;
 
 use super::error::Error;
 use super::grants::Principal;
-use super::load::{Load, Progress, Want};
+use super::load::{Load, Want};
 use super::names::Names;
-use super::{Context, Machine};
+use super::{Context, RoundMachine, Turn};
 use crate::model::ids::PolicyId;
-use crate::protocol::call::{Reply, Step};
 use crate::protocol::database::Description;
-use crate::protocol::round::Round;
+use crate::protocol::round::{Next, Replies, Round};
 
 /// A survey in progress. Answers with names and descriptions in order of creation; a database that
 /// does not exist, or that the caller has no right on, is not among them.
@@ -59,34 +59,35 @@ impl Survey {
     }
 }
 
-impl Machine for Survey {
-    type Answer = Result<Vec<Surveyed>, Error>;
+impl RoundMachine for Survey {
+    type Reply = Vec<Surveyed>;
 
-    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> Step<Self::Answer> {
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Vec<Surveyed>> {
         if let Some(names) = &mut self.names {
-            match names.step(context, reply.take()) {
-                Step::Calls(calls) => return Step::Calls(calls),
-                Step::Done(Err(error)) => return Step::Done(Err(error)),
-                Step::Done(Ok(names)) => self.rest = names.into_iter(),
+            match names.go_on(context, std::mem::take(&mut replies))? {
+                Next::Calls(requests) => return Ok(Next::Calls(requests)),
+                Next::Reply(names) => self.rest = names.into_iter(),
             }
             self.names = None;
         }
-        let Some(mut replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
-        let mut reply = replies.pop();
         loop {
             if let Some((name, mut load)) = self.load.take() {
-                match load.step(context, reply.take()) {
-                    Progress::Ask(request) => {
+                match load.go_on(context, std::mem::take(&mut replies)) {
+                    Ok(Next::Calls(requests)) => {
                         self.load = Some((name, load));
-                        return Step::Calls(self.round.start(vec![request]));
+                        return Ok(Next::Calls(requests));
                     }
-                    Progress::Ready(Ok(loaded)) => self.found.push((name, loaded.description)),
-                    Progress::Ready(Err(Error::DatabaseNotFound(_))) => {}
-                    Progress::Ready(Err(error)) => return Step::Done(Err(error)),
+                    Ok(Next::Reply(loaded)) => self.found.push((name, loaded.description)),
+                    Err(Error::DatabaseNotFound(_)) => {}
+                    Err(error) => return Err(error),
                 }
             }
             let Some(name) = self.rest.next() else {
-                return Step::Done(Ok(std::mem::take(&mut self.found)));
+                return Ok(Next::Reply(std::mem::take(&mut self.found)));
             };
             if self.principal.grants.sees(&name) {
                 let load = Load::from_owner(&name, Want::Nothing);

@@ -1,27 +1,27 @@
-//! Users by statement: CREATE and DROP USER, SET PASSWORD, GRANT, REVOKE, SHOW USERS and GRANTS.
+//! Carries out the statements about users: CREATE and DROP USER, SET PASSWORD, GRANT, REVOKE, SHOW
+//! USERS and SHOW GRANTS.
 //!
 //! Whatever changes starts from what the Catalog says now and replaces only that: somebody else's
 //! change in between starts it again. A password becomes a key at the edge and goes nowhere else.
-
-use std::ops::ControlFlow;
 
 use subtle::ConstantTimeEq;
 
 use super::error::Error;
 use super::grants::hex;
 use super::identify::GrantsQuestion;
-use super::{Context, Machine};
+use super::retries::Retries;
+use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};
-use crate::model::limits::{PASSWORD_ITERATIONS, STALE_RETRIES_MAX};
+use crate::model::limits::PASSWORD_ITERATIONS;
 use crate::model::sorted;
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::derivation::Derivation;
 use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
@@ -29,13 +29,13 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 #[derive(Debug)]
 pub struct Users {
     statement: Statement,
-    stage: Stage,
+    stage: UsersStage,
     round: Round,
-    retries: u32,
+    retries: Retries,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum UsersStage {
     Start,
     Copy(GrantsQuestion),
     /// Whether the database of a GRANT exists.
@@ -49,8 +49,7 @@ enum Stage {
     Finished,
 }
 
-type Answer = Result<Option<SeriesChunk>, Error>;
-type Flow = ControlFlow<Answer, Request>;
+type UsersTurn = Turn<Option<SeriesChunk>>;
 
 impl Users {
     /// Prepares the statement; `None` for one that is not about users.
@@ -66,20 +65,21 @@ impl Users {
             | Statement::Revoke(_)
             | Statement::ShowUsers
             | Statement::ShowGrants { .. } => {
-                Ok(Self { statement, stage: Stage::Start, round: Round::default(), retries: 0 })
+                let (stage, round) = (UsersStage::Start, Round::default());
+                Ok(Self { statement, stage, round, retries: Retries::default() })
             }
             other => Err(other),
         }
     }
 
-    fn start(&mut self, context: &mut Context<'_>) -> Flow {
+    fn start(&mut self, context: &mut Context<'_>) -> UsersTurn {
         let (asked, request) = GrantsQuestion::ask(context);
-        self.stage = Stage::Copy(asked);
-        Flow::Continue(request)
+        self.stage = UsersStage::Copy(asked);
+        Ok(Next::Calls(vec![request]))
     }
 
     /// The copy is new: what the statement makes of it.
-    fn begin(&mut self, context: &mut Context<'_>) -> Flow {
+    fn begin(&mut self, context: &mut Context<'_>) -> UsersTurn {
         let copy = &context.cache.grants;
         let find = |name: &str| {
             let (row, principal) = copy.user(name)?;
@@ -118,14 +118,14 @@ impl Users {
                 match (find(&grant.user), &grant.database) {
                     (None, _) => not_found(),
                     (Some(_), Some(name)) => {
-                        self.stage = Stage::Database;
-                        let message = envelope::encode(&ToCatalog::Resolve { name: name.clone() });
-                        Flow::Continue(Request::new(Address::Catalog, message))
+                        self.stage = UsersStage::Database;
+                        let message = ToCatalog::Resolve { name: name.clone() };
+                        Ok(Next::call(Address::Catalog, &message))
                     }
                     (Some(_), None) => self.change_rights(context),
                 }
             }
-            _ => Flow::Break(Ok(None)),
+            _ => Ok(Next::Reply(None)),
         }
     }
 
@@ -136,7 +136,7 @@ impl Users {
         password: &str,
         existing: Option<Grantee>,
         compare: bool,
-    ) -> Flow {
+    ) -> UsersTurn {
         let known = existing.as_ref().filter(|_| compare);
         let (salt, iterations) = match known {
             Some(row) => (row.salt.clone(), row.iterations),
@@ -146,8 +146,8 @@ impl Users {
             }
         };
         let request = Derivation { iterations, salt: &salt, password }.request();
-        self.stage = Stage::Key { salt, existing: existing.map(Box::new) };
-        Flow::Continue(request)
+        self.stage = UsersStage::Key { salt, existing: existing.map(Box::new) };
+        Ok(Next::Calls(vec![request]))
     }
 
     fn learn_key(
@@ -155,13 +155,13 @@ impl Users {
         context: &Context<'_>,
         (salt, existing): (String, Option<Box<Grantee>>),
         key: &[u8],
-    ) -> Flow {
+    ) -> UsersTurn {
         let hash = hex(key);
         let row = match (&self.statement, existing) {
             (Statement::CreateUser(create), Some(row)) => {
                 let same: bool = row.hash.as_bytes().ct_eq(hash.as_bytes()).into();
                 if same && row.grants.admin == create.admin {
-                    return Flow::Break(Ok(None));
+                    return Ok(Next::Reply(None));
                 }
                 return fail("user already exists");
             }
@@ -184,11 +184,11 @@ impl Users {
     }
 
     /// Grants or revokes.
-    fn change_rights(&mut self, context: &Context<'_>) -> Flow {
+    fn change_rights(&mut self, context: &Context<'_>) -> UsersTurn {
         let (grant, gives) = match &self.statement {
             Statement::Grant(grant) => (grant, true),
             Statement::Revoke(grant) => (grant, false),
-            _ => return Flow::Break(Ok(None)),
+            _ => return Ok(Next::Reply(None)),
         };
         let Some((row, principal)) = context.cache.grants.user(&grant.user) else {
             return not_found();
@@ -201,96 +201,84 @@ impl Users {
         self.put(&ToCatalog::PutGrantee(Box::new(row)))
     }
 
-    fn put(&mut self, message: &ToCatalog) -> Flow {
-        self.stage = Stage::Put;
-        Flow::Continue(Request::new(Address::Catalog, envelope::encode(message)))
+    fn put(&mut self, message: &ToCatalog) -> UsersTurn {
+        self.stage = UsersStage::Put;
+        Ok(Next::call(Address::Catalog, message))
     }
 
-    fn learn_put(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: Result<Vec<u8>, CallFailure>,
-    ) -> Flow {
+    fn learn_put(&mut self, context: &mut Context<'_>, reply: CallResult) -> UsersTurn {
         context.cache.grants.forget();
-        Flow::Break(match envelope::decode_reply::<FromCatalog>(reply) {
-            Ok(FromCatalog::Granted { .. } | FromCatalog::Dropped { existed: true }) => Ok(None),
-            Ok(FromCatalog::Dropped { existed: false }) => return not_found(),
-            Ok(FromCatalog::Unavailable(Unavailable::Changing))
-                if self.retries < STALE_RETRIES_MAX =>
-            {
-                self.retries += 1;
-                return self.start(context);
+        match envelope::decode_reply::<FromCatalog>(reply)? {
+            FromCatalog::Granted { .. } | FromCatalog::Dropped { existed: true } => {
+                Ok(Next::Reply(None))
             }
-            Ok(FromCatalog::Unavailable(why)) => Err(why.into()),
-            Ok(FromCatalog::Refused(refusal)) => Err(Error::Catalog(refusal)),
-            Ok(_) => Err(Error::unexpected_reply()),
-            Err(failure) => Err(failure.into()),
-        })
+            FromCatalog::Dropped { existed: false } => not_found(),
+            FromCatalog::Unavailable(Unavailable::Changing) => {
+                self.retries.count()?;
+                self.start(context)
+            }
+            FromCatalog::Unavailable(why) => Err(why.into()),
+            FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
+            _ => Err(Error::unexpected_reply()),
+        }
     }
 
-    fn learn_database(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: Result<Vec<u8>, CallFailure>,
-    ) -> Flow {
+    fn learn_database(&mut self, context: &mut Context<'_>, reply: CallResult) -> UsersTurn {
         let (Statement::Grant(grant) | Statement::Revoke(grant)) = &self.statement else {
-            return Flow::Break(Ok(None));
+            return Ok(Next::Reply(None));
         };
-        Flow::Break(match envelope::decode_reply::<FromCatalog>(reply) {
-            Ok(FromCatalog::Resolved { object: Some(_) }) => return self.change_rights(context),
-            Ok(FromCatalog::Resolved { object: None }) => {
+        match envelope::decode_reply::<FromCatalog>(reply)? {
+            FromCatalog::Resolved { object: Some(_) } => self.change_rights(context),
+            FromCatalog::Resolved { object: None } => {
                 Err(Error::DatabaseNotFound(grant.database.clone().unwrap_or_default()))
             }
-            Ok(FromCatalog::Unavailable(why)) => Err(why.into()),
-            Ok(_) => Err(Error::unexpected_reply()),
-            Err(failure) => Err(failure.into()),
-        })
-    }
-
-    fn learn(&mut self, context: &mut Context<'_>, reply: Result<Vec<u8>, CallFailure>) -> Flow {
-        match std::mem::replace(&mut self.stage, Stage::Finished) {
-            Stage::Copy(asked) => match asked.learn(&mut context.cache.grants, reply) {
-                Ok(()) => self.begin(context),
-                Err(why) => Flow::Break(Err(why.into())),
-            },
-            Stage::Database => self.learn_database(context, reply),
-            Stage::Key { salt, existing } => match reply {
-                Ok(key) => self.learn_key(context, (salt, existing), &key),
-                Err(failure) => Flow::Break(Err(failure.into())),
-            },
-            Stage::Put => self.learn_put(context, reply),
-            Stage::Start | Stage::Finished => Flow::Break(Ok(None)),
+            FromCatalog::Unavailable(why) => Err(why.into()),
+            _ => Err(Error::unexpected_reply()),
         }
     }
-}
 
-impl Machine for Users {
-    type Answer = Answer;
-
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Answer> {
-        let flow = match (reply, &self.stage) {
-            (None, Stage::Start) => self.start(context),
-            (None, _) => Flow::Break(Ok(None)),
-            (Some(reply), _) => match self.round.take(reply).and_then(|mut r| r.pop()) {
-                Some(reply) => self.learn(context, reply),
-                None => return Step::Calls(Vec::new()),
-            },
-        };
-        match flow {
-            Flow::Continue(request) => Step::Calls(self.round.start(vec![request])),
-            Flow::Break(answer) => {
-                self.stage = Stage::Finished;
-                Step::Done(answer)
+    fn learn(&mut self, context: &mut Context<'_>, reply: CallResult) -> UsersTurn {
+        match std::mem::replace(&mut self.stage, UsersStage::Finished) {
+            UsersStage::Copy(asked) => {
+                asked.learn(&mut context.cache.grants, reply)?;
+                self.begin(context)
             }
+            UsersStage::Database => self.learn_database(context, reply),
+            UsersStage::Key { salt, existing } => {
+                let key = reply?;
+                self.learn_key(context, (salt, existing), &key)
+            }
+            UsersStage::Put => self.learn_put(context, reply),
+            UsersStage::Start | UsersStage::Finished => Ok(Next::Reply(None)),
         }
     }
 }
 
-fn fail(message: &str) -> Flow {
-    Flow::Break(Err(QueryError::Invalid(message.to_owned()).into()))
+impl RoundMachine for Users {
+    type Reply = Option<SeriesChunk>;
+
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> UsersTurn {
+        let turn = match (replies.pop(), &self.stage) {
+            (None, UsersStage::Start) => self.start(context),
+            (None, _) => Ok(Next::Reply(None)),
+            (Some(reply), _) => self.learn(context, reply),
+        };
+        if matches!(turn, Ok(Next::Reply(_)) | Err(_)) {
+            self.stage = UsersStage::Finished;
+        }
+        turn
+    }
 }
 
-fn not_found() -> Flow {
+fn fail(message: &str) -> UsersTurn {
+    Err(QueryError::Invalid(message.to_owned()).into())
+}
+
+fn not_found() -> UsersTurn {
     fail("user not found")
 }
 
@@ -311,7 +299,7 @@ fn change_right(grants: &mut Grants, grant: &GrantStatement, database: &str, giv
     sorted::sort_by(&mut grants.permissions, |a, b| a.database.cmp(&b.database));
 }
 
-fn show_grants(grants: &Grants) -> Flow {
+fn show_grants(grants: &Grants) -> UsersTurn {
     let held = grants.permissions.iter();
     let databases = held.clone().map(|held| held.database.as_deref().unwrap_or_default());
     let privileges = held.map(|held| match (held.read, held.write) {
@@ -324,9 +312,9 @@ fn show_grants(grants: &Grants) -> Flow {
     show(["database", "privilege"], values)
 }
 
-fn show(columns: [&str; 2], values: [Values; 2]) -> Flow {
+fn show(columns: [&str; 2], values: [Values; 2]) -> UsersTurn {
     let rows = values.first().map_or(0, Values::len);
-    Flow::Break(Ok(Some(SeriesChunk {
+    Ok(Next::Reply(Some(SeriesChunk {
         name: None,
         tags: [].into(),
         columns: columns.map(str::to_owned).into(),

@@ -1,15 +1,15 @@
-//! Every checksum of a database: the Catalog's rows, the Database's own, then shard after shard, a
-//! bounded number of steps per request.
+//! Checks every checksum of a database: of the Catalog's rows, of the Database's own, then of shard
+//! after shard. A request does a bounded number of steps and says where the next one goes on.
 
 use super::error::Error;
-use super::load::{Load, Loaded, Progress, Want};
+use super::load::{Load, Loaded, Want};
 use super::operators;
-use super::{Context, Machine};
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use super::{Context, RoundMachine, Turn};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
-use crate::protocol::envelope;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::envelope::{self, Wire};
+use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 
 /// Steps of one request; each checks 8 MB and what is left of a directory row.
@@ -37,7 +37,7 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Verify {
     database: String,
-    stage: Stage,
+    stage: VerifyStage,
     load: Load,
     loaded: Option<Loaded>,
     /// Position of the shard that is asked, among all of the database.
@@ -51,7 +51,7 @@ pub struct Verify {
 
 /// Whose reply is waited for.
 #[derive(Clone, Copy, Debug)]
-enum Stage {
+enum VerifyStage {
     Start,
     Catalog,
     Object,
@@ -60,8 +60,6 @@ enum Stage {
     Shard,
 }
 
-type Next = Step<Result<Report, Error>>;
-
 impl Verify {
     /// Verifies `database` from `start` on; a shard that is gone meanwhile is passed over with
     /// those before it.
@@ -69,7 +67,7 @@ impl Verify {
         Self {
             database: database.to_owned(),
             // Whoever goes on has seen the rows before the first shard's.
-            stage: if start.is_some() { Stage::Database } else { Stage::Start },
+            stage: if start.is_some() { VerifyStage::Database } else { VerifyStage::Start },
             load: Load::from_owner(database, Want::Nothing),
             loaded: None,
             shard: 0,
@@ -81,17 +79,13 @@ impl Verify {
         }
     }
 
-    fn load(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: Option<Result<Vec<u8>, CallFailure>>,
-    ) -> Next {
-        self.stage = Stage::Map;
-        match self.load.step(context, reply) {
-            Progress::Ask(request) => Step::Calls(self.round.start(vec![request])),
-            Progress::Ready(Err(error)) => self.end(error),
-            Progress::Ready(Ok(loaded)) => {
-                self.stage = Stage::Shard;
+    fn load(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Report> {
+        self.stage = VerifyStage::Map;
+        match self.load.go_on(context, replies) {
+            Ok(Next::Calls(requests)) => Ok(Next::Calls(requests)),
+            Err(error) => self.end(error),
+            Ok(Next::Reply(loaded)) => {
+                self.stage = VerifyStage::Shard;
                 if let Some((id, page)) = self.start {
                     let mut ids = operators::shards(&loaded).map(|shard| shard.id());
                     self.shard = ids.position(|known| known >= id).unwrap_or(usize::MAX);
@@ -104,14 +98,14 @@ impl Verify {
     }
 
     /// What was found says why it ends; otherwise the error does.
-    fn end(&mut self, error: Error) -> Next {
+    fn end(&mut self, error: Error) -> Turn<Report> {
         let report = std::mem::take(&mut self.report);
-        Step::Done(if report.damaged.is_empty() { Err(error) } else { Ok(report) })
+        if report.damaged.is_empty() { Err(error) } else { Ok(Next::Reply(report)) }
     }
 
-    fn call(&mut self, stage: Stage, to: Address, message: Vec<u8>) -> Next {
+    fn call(&mut self, stage: VerifyStage, to: Address, message: &impl Wire) -> Turn<Report> {
         self.stage = stage;
-        Step::Calls(self.round.start(vec![Request::new(to, message)]))
+        Ok(Next::call(to, message))
     }
 
     /// Takes in the rows of the Catalog or the Database.
@@ -122,23 +116,22 @@ impl Verify {
         self.report.damaged.extend(damaged);
     }
 
-    fn learn_catalog(&mut self, reply: Result<Vec<u8>, CallFailure>) -> Next {
+    fn learn_catalog(&mut self, reply: CallResult) -> Turn<Report> {
         match envelope::decode_reply::<FromCatalog>(reply) {
             Ok(FromCatalog::Verified(page)) => {
                 self.add_rows(page, "catalog");
                 let name = self.database.clone();
-                let message = envelope::encode(&ToCatalog::Resolve { name });
-                self.call(Stage::Object, Address::Catalog, message)
+                self.call(VerifyStage::Object, Address::Catalog, &ToCatalog::Resolve { name })
             }
             Ok(FromCatalog::Resolved { object: Some(object) }) => {
-                let message = envelope::encode(&ToDatabase::Verify);
-                self.call(Stage::Database, Address::Database(object), message)
+                let to = Address::Database(object);
+                self.call(VerifyStage::Database, to, &ToDatabase::Verify)
             }
             Ok(FromCatalog::Resolved { object: None }) => {
-                Step::Done(Err(Error::DatabaseNotFound(self.database.clone())))
+                Err(Error::DatabaseNotFound(self.database.clone()))
             }
             Ok(FromCatalog::Unavailable(why)) => self.end(why.into()),
-            Ok(_) => Step::Done(Err(Error::unexpected_reply())),
+            Ok(_) => Err(Error::unexpected_reply()),
             Err(failure) => self.end(failure.into()),
         }
     }
@@ -146,36 +139,35 @@ impl Verify {
     fn learn_database(
         &mut self,
         context: &mut Context<'_>,
-        reply: Option<Result<Vec<u8>, CallFailure>>,
-    ) -> Next {
+        reply: Option<CallResult>,
+    ) -> Turn<Report> {
         match reply.map(envelope::decode_reply::<FromDatabase>) {
             Some(Ok(FromDatabase::Verified(page))) => self.add_rows(page, "database"),
             // Nobody was asked, or it was dropped meanwhile: the map tells.
             None | Some(Ok(FromDatabase::NotOpen)) => {}
             Some(Ok(FromDatabase::Unavailable(why))) => return self.end(why.into()),
-            Some(Ok(_)) => return Step::Done(Err(Error::unexpected_reply())),
+            Some(Ok(_)) => return Err(Error::unexpected_reply()),
             Some(Err(failure)) => return self.end(failure.into()),
         }
-        self.load(context, None)
+        self.load(context, Vec::new())
     }
 
-    fn ask(&mut self) -> Next {
+    fn ask(&mut self) -> Turn<Report> {
         let shard = self.loaded.as_ref().and_then(|of| operators::shards(of).nth(self.shard));
         let object = shard.as_ref().and_then(|shard| shard.group.shards.get(shard.position));
         let (Some(shard), Some(object)) = (&shard, object) else {
-            return Step::Done(Ok(std::mem::take(&mut self.report)));
+            return Ok(Next::Reply(std::mem::take(&mut self.report)));
         };
         if self.steps >= STEPS_PER_REQUEST {
             self.report.resume = Some((shard.id(), self.page));
-            return Step::Done(Ok(std::mem::take(&mut self.report)));
+            return Ok(Next::Reply(std::mem::take(&mut self.report)));
         }
         self.steps += 1;
-        let message = envelope::encode(&ToShard::Verify { resume: self.page });
-        let request = Request::new(Address::Shard(object.clone()), message);
-        Step::Calls(self.round.start(vec![request]))
+        let to = Address::Shard(object.clone());
+        Ok(Next::call(to, &ToShard::Verify { resume: self.page }))
     }
 
-    fn learn(&mut self, reply: Result<Vec<u8>, CallFailure>) -> Next {
+    fn learn(&mut self, reply: CallResult) -> Turn<Report> {
         let id = self.loaded.as_ref().and_then(|of| operators::shards(of).nth(self.shard));
         let id = id.map_or(0, |shard| shard.id());
         let (damaged, resume) = match envelope::decode_reply::<FromShard>(reply) {
@@ -187,9 +179,9 @@ impl Verify {
             Ok(FromShard::Refused(ShardRefusal::Damaged { block })) => (vec![block], None),
             // Dropped since the map was read.
             Ok(FromShard::Stale) => (Vec::new(), None),
-            Ok(FromShard::Unavailable(why)) => return Step::Done(Err(why.into())),
-            Ok(_) => return Step::Done(Err(Error::unexpected_reply())),
-            Err(failure) => return Step::Done(Err(failure.into())),
+            Ok(FromShard::Unavailable(why)) => return Err(why.into()),
+            Ok(_) => return Err(Error::unexpected_reply()),
+            Err(failure) => return Err(failure.into()),
         };
         self.report.damaged.extend(damaged.into_iter().map(|block| (Some(id), block)));
         self.page = resume;
@@ -200,19 +192,20 @@ impl Verify {
     }
 }
 
-impl Machine for Verify {
-    type Answer = Result<Report, Error>;
+impl RoundMachine for Verify {
+    type Reply = Report;
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let Some(mut replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Report> {
         match (self.stage, replies.pop()) {
-            (Stage::Catalog | Stage::Object, Some(reply)) => self.learn_catalog(reply),
-            (Stage::Database, reply) => self.learn_database(context, reply),
-            (Stage::Shard, Some(reply)) => self.learn(reply),
-            (Stage::Map, reply) => self.load(context, reply),
-            (_, _) => {
-                self.call(Stage::Catalog, Address::Catalog, envelope::encode(&ToCatalog::Verify))
-            }
+            (VerifyStage::Catalog | VerifyStage::Object, Some(reply)) => self.learn_catalog(reply),
+            (VerifyStage::Database, reply) => self.learn_database(context, reply),
+            (VerifyStage::Shard, Some(reply)) => self.learn(reply),
+            (VerifyStage::Map, reply) => self.load(context, Vec::from_iter(reply)),
+            (_, _) => self.call(VerifyStage::Catalog, Address::Catalog, &ToCatalog::Verify),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A query's place in SHOW QUERIES: reported with its second page, every few seconds, at its end.
 
 use super::Context;
-use super::statement::Session;
+use super::session::Session;
 use crate::model::ids::ObjectId;
 use crate::model::limits::QUERY_REPORT_EVERY_NS;
 use crate::protocol::call::{Address, CallFailure};

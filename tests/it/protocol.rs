@@ -1,4 +1,5 @@
-//! The rules of `protocol/PROTOCOL.md`, one test or more for each, over whole deployments in a process.
+//! The rules of `protocol/PROTOCOL.md`, one test or more for each, over whole deployments in a
+//! process.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,8 @@ use tidemark::query::metadata;
 use tidemark::route::create_drop::{Change, Changed, CreateDrop};
 use tidemark::route::error::Error;
 use tidemark::route::grants::Principal;
-use tidemark::route::statement::{Execution, Session};
+use tidemark::route::session::Session;
+use tidemark::route::statement::Execution;
 use tidemark::route::write::rejections::LineRefusal;
 use tidemark::route::write::{Created, Write, WriteOutcome, WriteRequest};
 use tidemark::route::{Context, Machine};

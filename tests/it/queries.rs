@@ -11,7 +11,8 @@ use tidemark::protocol::queries::LiveQuery;
 use tidemark::query::result::SeriesChunk;
 use tidemark::route::error::Error;
 use tidemark::route::grants::Principal;
-use tidemark::route::statement::{Execution, Session};
+use tidemark::route::session::Session;
+use tidemark::route::statement::Execution;
 
 use crate::protocol::{create, write};
 use crate::world::{Edge, World, real_shard};

@@ -1,7 +1,8 @@
 //! The whole deployment under random schedules: two edges with caches of different age write,
 //! query, delete, create and drop one database of real shards, while messages are lost, repeated
-//! and reordered, groups split, objects die between events and at any storage operation, and alarms fail or are
-//! late. A model says of every query's answer which points must, may and must not be in it.
+//! and reordered, groups split, objects die between events and at any storage operation, and
+//! alarms fail or are late. A model says of every query's answer which points must, may and must
+//! not be in it.
 //!
 //! 2,000 seeds on all cores; `SEED=n` runs one again, `SEEDS=n` more or fewer.
 
@@ -21,7 +22,8 @@ use tidemark::query::result::{ResultColumn, SeriesChunk};
 use tidemark::route::create_drop::CreateDrop;
 use tidemark::route::error::Error;
 use tidemark::route::grants::Principal;
-use tidemark::route::statement::{Execution, Session};
+use tidemark::route::session::Session;
+use tidemark::route::statement::Execution;
 use tidemark::route::write::Write;
 
 use crate::protocol::{create, drop_database, write};

@@ -13,7 +13,8 @@ use tidemark::model::value::FieldValue;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
 use tidemark::route::error::Error;
 use tidemark::route::grants::Principal;
-use tidemark::route::statement::{Execution, Session};
+use tidemark::route::session::Session;
+use tidemark::route::statement::Execution;
 use tidemark::route::write::Write;
 
 use crate::protocol::{create, write};

@@ -5,7 +5,8 @@ use tidemark::influxql::parse_statement;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
 use tidemark::route::error::Error;
 use tidemark::route::grants::Principal;
-use tidemark::route::statement::{Execution, Session};
+use tidemark::route::session::Session;
+use tidemark::route::statement::Execution;
 
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;

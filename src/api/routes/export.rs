@@ -18,13 +18,12 @@ use crate::model::grant::Right;
 use crate::model::limits::{EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES};
 use crate::model::value::FieldValue;
 use crate::protocol::call::{Reply, Step};
-use crate::protocol::round::Round;
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
 use crate::route::error::Error;
-use crate::route::load::{Load, Progress, Want};
+use crate::route::load::{Load, Want};
 use crate::route::query::Query;
-use crate::route::statement::Session;
+use crate::route::session::Session;
 use crate::route::{Context, Machine};
 
 /// A byte order mark, which a reader drops from the beginning of a body.
@@ -94,7 +93,6 @@ struct Exporting {
     /// `WHERE …`, or empty.
     condition: String,
     load: Option<Load>,
-    round: Round,
     /// Measurements to come, and the policy that they are of.
     rest: vec::IntoIter<String>,
     policy: String,
@@ -122,7 +120,6 @@ impl Exporting {
             measurement: url.filled("measurement").map(str::to_owned),
             condition,
             load: Some(load),
-            round: Round::default(),
             rest: Vec::new().into_iter(),
             policy: String::new(),
             current: None,
@@ -175,18 +172,9 @@ impl Exporting {
         reply: &mut Option<Reply>,
     ) -> Result<Option<Action>, ApiError> {
         let Some(load) = &mut self.load else { return Ok(None) };
-        let reply = match reply.take() {
-            None => None,
-            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
-                Some(reply) => Some(reply),
-                None => return Ok(Some(Action::Calls(Vec::new()))),
-            },
-        };
-        let loaded = match load.step(context, reply) {
-            Progress::Ask(request) => {
-                return Ok(Some(Action::Calls(self.round.start(vec![request]))));
-            }
-            Progress::Ready(loaded) => loaded?,
+        let loaded = match load.step(context, reply.take()) {
+            Step::Calls(calls) => return Ok(Some(Action::Calls(calls))),
+            Step::Done(loaded) => loaded?,
         };
         self.load = None;
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;

@@ -24,7 +24,8 @@ use crate::response::{Format, Options, Writer};
 use crate::route::error::Error;
 use crate::route::grants::Principal;
 use crate::route::privileges;
-use crate::route::statement::{Execution, Session};
+use crate::route::session::Session;
+use crate::route::statement::Execution;
 use crate::route::{Context, Machine};
 
 /// What a statement answers whose document cannot be held.

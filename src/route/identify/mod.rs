@@ -1,4 +1,5 @@
-//! Credentials to who they belong to: the isolate's copy first, its owner before a refusal.
+//! Finds out whom credentials belong to: by the isolate's copy of all tokens and users first, and
+//! by the Catalog, which owns them, before a refusal.
 //!
 //! A token is tried first, then user and password. A copy older than `GRANTS_FRESH_NS` follows
 //! the Catalog; one older than `GRANTS_USABLE_NS` is not believed, so that a revoked token is
@@ -6,18 +7,17 @@
 
 use subtle::ConstantTimeEq;
 
-use super::error::Error;
 use super::grants::{GrantCopy, Hash, Principal, hash_of, hex, token_hash};
 use super::logins::{By, Closed, Gate, customer};
-use super::{Context, Machine};
+use super::{Context, RoundMachine, Turn};
 use crate::model::limits::PASSWORD_ITERATIONS;
 use crate::model::time::S_NS;
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::derivation::Derivation;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 
 /// How long is waited before a login looks again whether it is its turn, milliseconds.
 const TURN_MS: u32 = 10;
@@ -46,11 +46,7 @@ impl GrantsQuestion {
     ///
     /// # Errors
     /// [`Unavailable`] when there is none.
-    pub fn learn(
-        self,
-        copy: &mut GrantCopy,
-        reply: Result<Vec<u8>, CallFailure>,
-    ) -> Result<(), Unavailable> {
+    pub fn learn(self, copy: &mut GrantCopy, reply: CallResult) -> Result<(), Unavailable> {
         match envelope::decode_reply::<FromCatalog>(reply) {
             Ok(FromCatalog::Grants(changes)) => {
                 copy.learn(*changes, self.since, self.asked_ns);
@@ -171,23 +167,24 @@ impl Identify {
         self.credentials
     }
 
-    fn ask(&mut self, context: &mut Context<'_>) -> Step<Answer> {
+    fn ask(&mut self, context: &mut Context<'_>) -> Next<Verdict> {
         let (asked, request) = GrantsQuestion::ask(context);
         self.waiting = Waiting::Copy(asked);
-        Step::Calls(self.round.start(vec![request]))
+        Next::Calls(vec![request])
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>) -> Step<Answer> {
+    /// Judges by the copy as it is now, or asks for what the judgement needs.
+    fn judge(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         let copy = &mut context.cache.grants;
         let tried = self.fresh || self.failure.is_some();
         if !tried && (self.from_owner || copy.wants_refresh(now_ns)) {
-            return self.ask(context);
+            return Ok(self.ask(context));
         }
         if !copy.is_usable(now_ns) {
             let late = || Unavailable::Unreachable("the Catalog answered too late".to_owned());
             let why = self.failure.take().unwrap_or_else(late);
-            return Step::Done(Err(why.into()));
+            return Err(why.into());
         }
         match self.look(copy, now_ns) {
             Look::Known(principal) => {
@@ -195,19 +192,19 @@ impl Identify {
                     self.logged_in(context);
                 }
                 if let (true, Some(why)) = (self.from_owner, self.failure.take()) {
-                    return Step::Done(Err(why.into()));
+                    return Err(why.into());
                 }
-                Step::Done(Ok(Verdict::Known(Principal { fresh: self.fresh, ..principal })))
+                Ok(Next::Reply(Verdict::Known(Principal { fresh: self.fresh, ..principal })))
             }
             Look::Unknown => {
                 copy.refuse(self.key, now_ns);
-                Step::Done(Ok(Verdict::Unknown))
+                Ok(Next::Reply(Verdict::Unknown))
             }
             Look::Stale => match self.failure.take() {
-                Some(why) => Step::Done(Err(why.into())),
+                Some(why) => Err(why.into()),
                 None => {
                     copy.asking_for_stranger(now_ns);
-                    self.ask(context)
+                    Ok(self.ask(context))
                 }
             },
             Look::Derive { salt, iterations } => self.derive(context, salt, iterations),
@@ -215,7 +212,7 @@ impl Identify {
     }
 
     /// Has the password derived when it is this login's turn.
-    fn derive(&mut self, context: &mut Context<'_>, salt: String, rounds: u32) -> Step<Answer> {
+    fn derive(&mut self, context: &mut Context<'_>, salt: String, rounds: u32) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         let name = self.credentials.user.as_deref().unwrap_or_default();
         let since_ns = *self.waiting_since_ns.get_or_insert(now_ns);
@@ -231,12 +228,12 @@ impl Identify {
             }
             Gate::Busy => {
                 let closed = Closed { by: By::Address, retry_after_s: 1 };
-                return Step::Done(Ok(Verdict::Closed(closed)));
+                return Ok(Next::Reply(Verdict::Closed(closed)));
             }
-            Gate::Closed(closed) => return Step::Done(Ok(Verdict::Closed(closed))),
+            Gate::Closed(closed) => return Ok(Next::Reply(Verdict::Closed(closed))),
         };
         self.waiting = waiting;
-        Step::Calls(self.round.start(vec![request]))
+        Ok(Next::Calls(vec![request]))
     }
 
     /// The password is the user's.
@@ -284,19 +281,15 @@ impl Identify {
     }
 }
 
-type Answer = Result<Verdict, Error>;
+impl RoundMachine for Identify {
+    type Reply = Verdict;
 
-impl Machine for Identify {
-    type Answer = Answer;
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Answer> {
-        let reply = match reply {
-            None => return self.go_on(context),
-            Some(reply) => match self.round.take(reply).and_then(|mut replies| replies.pop()) {
-                Some(reply) => reply,
-                None => return Step::Calls(Vec::new()),
-            },
-        };
+    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Verdict> {
+        let Some(reply) = replies.pop() else { return self.judge(context) };
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Nothing | Waiting::Turn => {}
             Waiting::Copy(asked) => match asked.learn(&mut context.cache.grants, reply) {
@@ -311,12 +304,12 @@ impl Machine for Identify {
                     Err(failure) => {
                         let name = self.credentials.user.as_deref().unwrap_or_default();
                         logins.take_back(&self.address, name);
-                        return Step::Done(Err(failure.into()));
+                        return Err(failure.into());
                     }
                 }
             }
         }
-        self.go_on(context)
+        self.judge(context)
     }
 }
 

@@ -6,9 +6,11 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::{
     FAILURES_MAX, GRANTS_FRESH_NS, GRANTS_USABLE_NS, STRANGERS_ASKED_FOR_MAX,
 };
-use crate::protocol::call::{Call, ObjectKind, PlacementError, Platform};
+use crate::protocol::call::{Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step};
 use crate::protocol::grants::{GrantChanges, Grantee};
+use crate::route::Machine;
 use crate::route::cache::Cache;
+use crate::route::error::Error;
 
 struct Clock(Cell<i64>);
 
@@ -71,7 +73,11 @@ impl Isolate {
         self.clock.0.set(self.clock.0.get() + ns);
     }
 
-    fn step(&mut self, identify: &mut Identify, reply: Option<Reply>) -> Step<Answer> {
+    fn step(
+        &mut self,
+        identify: &mut Identify,
+        reply: Option<Reply>,
+    ) -> Step<Result<Verdict, Error>> {
         let context = &mut Context { cache: &mut self.cache, platform: &self.clock };
         identify.step(context, reply)
     }
@@ -93,7 +99,7 @@ impl Isolate {
         Reply { id: call.id, result }
     }
 
-    fn run(&mut self, mut identify: Identify) -> Answer {
+    fn run(&mut self, mut identify: Identify) -> Result<Verdict, Error> {
         let mut reply = None;
         loop {
             match self.step(&mut identify, reply.take()) {
@@ -116,7 +122,7 @@ fn identify(user: Option<&str>, secret: &str) -> Identify {
     Identify::new(credentials, false, "192.0.2.1")
 }
 
-fn word(answer: Answer) -> String {
+fn word(answer: Result<Verdict, Error>) -> String {
     match answer {
         Ok(Verdict::Known(principal)) => (*principal.name).to_owned(),
         Ok(Verdict::Unknown) => "-".to_owned(),

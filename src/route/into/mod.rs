@@ -1,20 +1,20 @@
-//! SELECT … INTO: the rows of a query, written as points, batch by batch as they are read.
+//! Carries out SELECT … INTO: writes the rows of a query as points, batch by batch as they are
+//! read.
 //!
 //! A statement that fails has written the batches before. 1.x leaves them too; repeated, it writes
 //! the same points.
 
 mod points;
 
-use super::error::Error;
 use super::grants::Principal;
 use super::query::Query;
-use super::statement::Session;
+use super::session::Session;
 use super::write::{Write, WriteOutcome, WriteRequest};
-use super::{Context, Machine};
+use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::influxql::target::{Target, TargetName};
 use crate::model::name::{Place, Unwritable, check_writable};
-use crate::protocol::call::{Reply, Step};
+use crate::protocol::round::{Next, Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::functions;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
@@ -34,17 +34,18 @@ pub struct SelectInto {
     points: Points,
     /// Points that have been written or are being.
     written: u64,
-    stage: Stage,
+    stage: IntoStage,
+    round: Round,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum IntoStage {
     Read,
     Write(Box<Write>),
     Finished,
 }
 
-type Answer = Result<Option<SeriesChunk>, Error>;
+type IntoTurn = Turn<Option<SeriesChunk>>;
 
 impl SelectInto {
     /// Prepares `select`, whose rows go to `target`.
@@ -66,80 +67,83 @@ impl SelectInto {
         let points = Points::new(tag_arguments(&select));
         let principal = session.principal.clone();
         let query = Box::new(Query::select(select, session)?);
-        let stage = Stage::Read;
-        Ok(Self { place, measurement, principal, query, points, written: 0, stage })
+        let stage = IntoStage::Read;
+        let (written, round) = (0, Round::default());
+        Ok(Self { place, measurement, principal, query, points, written, stage, round })
     }
 
-    fn read(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> Step<Answer> {
+    fn read(&mut self, context: &mut Context<'_>, mut replies: Replies) -> IntoTurn {
         loop {
-            match self.query.step(context, reply.take()) {
-                Step::Calls(calls) => {
-                    self.stage = Stage::Read;
-                    return Step::Calls(calls);
+            match self.query.go_on(context, std::mem::take(&mut replies))? {
+                Next::Calls(requests) => {
+                    self.stage = IntoStage::Read;
+                    return Ok(Next::Calls(requests));
                 }
-                Step::Done(Ok(Some(chunk))) => {
+                Next::Reply(Some(chunk)) => {
                     let mut times = chunk.columns.iter().enumerate().filter(|(_, c)| *c == "time");
                     if !matches!((times.next(), times.next()), (Some((0, _)), None)) {
                         // 1.x's words where the time has another name; two of them it panics over.
                         let text = "error finding time index in result";
-                        return Step::Done(Err(QueryError::Invalid(text.into()).into()));
+                        return Err(QueryError::Invalid(text.into()).into());
                     }
                     self.points.push(self.measurement.as_deref(), &chunk);
                     if self.points.is_enough() {
                         return self.write_batch(context);
                     }
                 }
-                Step::Done(Ok(None)) if self.points.count() > 0 => {
+                Next::Reply(None) if self.points.count() > 0 => {
                     return self.write_batch(context);
                 }
-                Step::Done(Ok(None)) => return written(self.written),
-                Step::Done(Err(error)) => return Step::Done(Err(error)),
+                Next::Reply(None) => return Ok(Next::Reply(Some(written(self.written)))),
             }
         }
     }
 
-    fn write_batch(&mut self, context: &mut Context<'_>) -> Step<Answer> {
+    fn write_batch(&mut self, context: &mut Context<'_>) -> IntoTurn {
         let SourceName { database, policy } = self.place.clone();
         self.written += self.points.count();
         let batch = match self.points.take() {
             Ok(batch) => batch,
-            Err(unwritable) => return Step::Done(Err(invalid(&unwritable).into())),
+            Err(unwritable) => return Err(invalid(&unwritable).into()),
         };
         let (auto_create, all_or_nothing) = (None, false);
         let principal = self.principal.clone();
         let request =
             WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
-        self.write(context, None, Box::new(Write::new(request)))
+        self.write(context, Vec::new(), Box::new(Write::new(request)))
     }
 
     fn write(
         &mut self,
         context: &mut Context<'_>,
-        reply: Option<Reply>,
+        replies: Replies,
         mut write: Box<Write>,
-    ) -> Step<Answer> {
-        match write.step(context, reply) {
-            Step::Calls(calls) => {
-                self.stage = Stage::Write(write);
-                Step::Calls(calls)
+    ) -> IntoTurn {
+        match write.go_on(context, replies)? {
+            Next::Calls(requests) => {
+                self.stage = IntoStage::Write(write);
+                Ok(Next::Calls(requests))
             }
-            Step::Done(Ok(outcome)) => match partial(&outcome) {
-                Some(error) => Step::Done(Err(error.into())),
-                None => self.read(context, None),
+            Next::Reply(outcome) => match partial(&outcome) {
+                Some(error) => Err(error.into()),
+                None => self.read(context, Vec::new()),
             },
-            Step::Done(Err(error)) => Step::Done(Err(error)),
         }
     }
 }
 
-impl Machine for SelectInto {
-    type Answer = Answer;
+impl RoundMachine for SelectInto {
+    type Reply = Option<SeriesChunk>;
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Answer> {
-        match std::mem::replace(&mut self.stage, Stage::Finished) {
-            Stage::Read => self.read(context, reply),
-            Stage::Write(write) => self.write(context, reply, write),
-            Stage::Finished => Step::Done(Ok(None)),
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> IntoTurn {
+        match std::mem::replace(&mut self.stage, IntoStage::Finished) {
+            IntoStage::Read => self.read(context, replies),
+            IntoStage::Write(write) => self.write(context, replies, write),
+            IntoStage::Finished => Ok(Next::Reply(None)),
         }
     }
 }
@@ -186,10 +190,11 @@ fn partial(outcome: &WriteOutcome) -> Option<QueryError> {
     Some(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")))
 }
 
-fn written(points: u64) -> Step<Answer> {
+/// The one row that the statement answers with.
+fn written(points: u64) -> SeriesChunk {
     let points = i64::try_from(points).unwrap_or(i64::MAX);
     let count = ResultColumn::Values(Column::full(Values::Integer(vec![points])));
-    Step::Done(Ok(Some(SeriesChunk {
+    SeriesChunk {
         name: Some("result".into()),
         tags: [].into(),
         columns: ["time".to_owned(), "written".to_owned()].into(),
@@ -197,5 +202,5 @@ fn written(points: u64) -> Step<Answer> {
         rows: 1,
         partial: false,
         zone: [].into(),
-    })))
+    }
 }

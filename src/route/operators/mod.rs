@@ -6,19 +6,18 @@
 mod render;
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 
 use super::error::Error;
-use super::load::{Load, Loaded, Progress, Want};
-use super::{Context, Machine};
+use super::load::{Load, Loaded, Want};
+use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::Statement;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
 use crate::model::shard_map::{Policy, ShardGroup};
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ObjectStats, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{Next, Replies, Request, Round};
 use crate::protocol::shard::{FromShard, Stats, ToShard};
 use crate::query::result::SeriesChunk;
 
@@ -26,7 +25,7 @@ use crate::query::result::SeriesChunk;
 #[derive(Debug)]
 pub struct Operators {
     statement: Statement,
-    stage: Stage,
+    stage: OperatorsStage,
     round: Round,
     /// Databases that are not looked at yet.
     names: VecDeque<String>,
@@ -35,7 +34,7 @@ pub struct Operators {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum OperatorsStage {
     List,
     Load(Option<Load>),
     /// Objects to be asked, and how many were.
@@ -76,9 +75,7 @@ pub(super) struct ShardOf<'a> {
     pub(super) position: usize,
 }
 
-type Answer = Result<Option<SeriesChunk>, Error>;
-type Flow = ControlFlow<Answer, Vec<Request>>;
-type Replies = Vec<Result<Vec<u8>, CallFailure>>;
+type OperatorsTurn = Turn<Option<SeriesChunk>>;
 
 impl Operators {
     /// Prepares one of the statements.
@@ -89,7 +86,7 @@ impl Operators {
         };
         Self {
             // Whoever names a database asks the others nothing.
-            stage: if named.is_some() { Stage::Load(None) } else { Stage::List },
+            stage: if named.is_some() { OperatorsStage::Load(None) } else { OperatorsStage::List },
             statement,
             round: Round::default(),
             names: named.into_iter().collect(),
@@ -98,29 +95,28 @@ impl Operators {
         }
     }
 
-    fn list(&mut self, replies: Replies) -> Flow {
+    /// Takes in a page of names, and asks for the next one or begins with the databases.
+    fn list(&mut self, context: &mut Context<'_>, mut replies: Replies) -> OperatorsTurn {
         let mut after = None;
-        for reply in replies {
-            match envelope::decode_reply::<FromCatalog>(reply) {
-                Ok(FromCatalog::Listed { names, resume, troubles }) => {
+        if let Some(reply) = replies.pop() {
+            match envelope::decode_reply::<FromCatalog>(reply)? {
+                FromCatalog::Listed { names, resume, troubles } => {
                     self.names.extend(names);
                     self.troubles.extend(troubles.into_iter().map(|what| Trouble {
                         database: String::new(),
                         object: "catalog".to_owned(),
                         what,
                     }));
-                    match resume {
-                        None => return Flow::Break(Ok(None)),
-                        resume => after = resume,
+                    if resume.is_none() {
+                        return self.load(context, None, Vec::new());
                     }
+                    after = resume;
                 }
-                Ok(FromCatalog::Unavailable(why)) => return Flow::Break(Err(why.into())),
-                Ok(_) => return Flow::Break(Err(Error::unexpected_reply())),
-                Err(failure) => return Flow::Break(Err(failure.into())),
+                FromCatalog::Unavailable(why) => return Err(why.into()),
+                _ => return Err(Error::unexpected_reply()),
             }
         }
-        let message = envelope::encode(&ToCatalog::List { after, holding: None });
-        Flow::Continue(vec![Request::new(Address::Catalog, message)])
+        Ok(Next::call(Address::Catalog, &ToCatalog::List { after, holding: None }))
     }
 
     /// Loads one database after the other.
@@ -128,30 +124,28 @@ impl Operators {
         &mut self,
         context: &mut Context<'_>,
         mut load: Option<Load>,
-        replies: Replies,
-    ) -> Flow {
-        let mut reply = replies.into_iter().next();
+        mut replies: Replies,
+    ) -> OperatorsTurn {
         loop {
             let Some(name) = self.names.front() else {
-                self.stage = Stage::Ask(self.asked(), 0);
+                self.stage = OperatorsStage::Ask(self.asked(), 0);
                 return self.ask(context);
             };
             let fresh = || Load::from_owner(name, Want::Nothing);
-            match load.get_or_insert_with(fresh).step(context, reply.take()) {
-                Progress::Ask(request) => {
-                    self.stage = Stage::Load(load);
-                    return Flow::Continue(vec![request]);
+            let replies = std::mem::take(&mut replies);
+            match load.get_or_insert_with(fresh).go_on(context, replies) {
+                Ok(Next::Calls(requests)) => {
+                    self.stage = OperatorsStage::Load(load);
+                    return Ok(Next::Calls(requests));
                 }
-                Progress::Ready(Ok(loaded)) => {
+                Ok(Next::Reply(loaded)) => {
                     let (name, shards) = (name.clone(), Vec::new());
                     self.found.push(Found { name, loaded, stats: None, shards });
                 }
-                Progress::Ready(Err(error)) if self.is_of_one() => {
-                    return Flow::Break(Err(error));
-                }
-                // Dropped meanwhile.
-                Progress::Ready(Err(Error::DatabaseNotFound(_))) => {}
-                Progress::Ready(Err(error)) => {
+                Err(error) if self.is_of_one() => return Err(error),
+                // It was dropped meanwhile.
+                Err(Error::DatabaseNotFound(_)) => {}
+                Err(error) => {
                     self.trouble(name.clone(), "database", error.to_string());
                 }
             }
@@ -176,8 +170,8 @@ impl Operators {
         asked
     }
 
-    fn ask(&mut self, context: &Context<'_>) -> Flow {
-        let Stage::Ask(asked, at) = &self.stage else { return Flow::Break(Ok(None)) };
+    fn ask(&mut self, context: &Context<'_>) -> OperatorsTurn {
+        let OperatorsStage::Ask(asked, at) = &self.stage else { return Ok(Next::Reply(None)) };
         let requests = asked.iter().skip(*at).take(CALLS_PER_ROUND_MAX).filter_map(|asked| {
             let found = self.found.get(asked.database)?;
             Some(match asked.shard {
@@ -194,11 +188,11 @@ impl Operators {
         });
         let requests: Vec<Request> = requests.collect();
         if !requests.is_empty() {
-            return Flow::Continue(requests);
+            return Ok(Next::Calls(requests));
         }
         let chunks =
             render::chunks(&self.statement, &self.found, &self.troubles, context.platform.now_ns());
-        self.stage = Stage::Show(chunks);
+        self.stage = OperatorsStage::Show(chunks);
         self.show()
     }
 
@@ -208,7 +202,7 @@ impl Operators {
         asked: Vec<Asked>,
         at: usize,
         replies: Replies,
-    ) -> Flow {
+    ) -> OperatorsTurn {
         let count = replies.len();
         for (asked, reply) in asked.iter().skip(at).zip(replies) {
             let Some(found) = self.found.get_mut(asked.database) else { continue };
@@ -242,7 +236,7 @@ impl Operators {
             let database = found.name.clone();
             self.trouble(database, &object, trouble);
         }
-        self.stage = Stage::Ask(asked, at + count);
+        self.stage = OperatorsStage::Ask(asked, at + count);
         self.ask(context)
     }
 
@@ -250,10 +244,10 @@ impl Operators {
         self.troubles.push(Trouble { database, object: object.to_owned(), what });
     }
 
-    fn show(&mut self) -> Flow {
+    fn show(&mut self) -> OperatorsTurn {
         match &mut self.stage {
-            Stage::Show(chunks) => Flow::Break(Ok(chunks.pop_front())),
-            _ => Flow::Break(Ok(None)),
+            OperatorsStage::Show(chunks) => Ok(Next::Reply(chunks.pop_front())),
+            _ => Ok(Next::Reply(None)),
         }
     }
 }
@@ -275,26 +269,22 @@ fn shard_id(loaded: &Loaded, shard: usize) -> i64 {
     shards(loaded).nth(shard).map_or(0, |shard| shard.id())
 }
 
-impl Machine for Operators {
-    type Answer = Answer;
+impl RoundMachine for Operators {
+    type Reply = Option<SeriesChunk>;
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let Some(replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
-        let flow = match std::mem::replace(&mut self.stage, Stage::List) {
-            Stage::List => match self.list(replies) {
-                Flow::Break(Ok(None)) => self.load(context, None, Vec::new()),
-                flow => flow,
-            },
-            Stage::Load(load) => self.load(context, load, replies),
-            Stage::Ask(asked, at) => self.learn(context, asked, at, replies),
-            show @ Stage::Show(_) => {
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> OperatorsTurn {
+        match std::mem::replace(&mut self.stage, OperatorsStage::List) {
+            OperatorsStage::List => self.list(context, replies),
+            OperatorsStage::Load(load) => self.load(context, load, replies),
+            OperatorsStage::Ask(asked, at) => self.learn(context, asked, at, replies),
+            show @ OperatorsStage::Show(_) => {
                 self.stage = show;
                 self.show()
             }
-        };
-        match flow {
-            Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
-            Flow::Break(answer) => Step::Done(answer),
         }
     }
 }

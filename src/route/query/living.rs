@@ -1,20 +1,19 @@
-//! Which measurements have rows, where a SELECT's answer depends on it: asked of the shards before
-//! the statement is compiled, and only of measurements whose types clash ([`compile::clashing`]).
+//! Finds out which measurements have rows, where the answer to a SELECT depends on it. The shards
+//! are asked before the statement is compiled, and only about measurements whose types clash
+//! ([`compile::clashing`]).
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::run::{Merge, Reads, Run};
-use super::show::{counts, shards_of};
-use super::{Found, Query, Question};
-use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
+use super::run::{Merge, QueryRun, Reads};
+use super::sources::{SelectedPolicy, counts, shards_of};
+use crate::influxql::ast::{NamePattern, SelectStatement, ShowMeasurementsStatement, Statement};
 use crate::model::schema::PolicySchema;
 use crate::query::compile::{self, ClashPlace, PolicyView};
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::result::SeriesChunk;
-use crate::route::Context;
-use crate::route::load::Loaded;
+use crate::route::session::Session;
 
 /// What is known of measurements whose types clash.
 #[derive(Debug, Default)]
@@ -51,12 +50,12 @@ impl Living {
     }
 
     /// The schemas of the policies without the measurements that have no rows.
-    pub(super) fn schemas(&self, found: &[Found<'_>]) -> Vec<Rc<PolicySchema>> {
+    pub(super) fn schemas(&self, selected: &[SelectedPolicy<'_>]) -> Vec<Rc<PolicySchema>> {
         let silent = match self {
             Self::Known(silent) => silent.as_slice(),
             Self::Unknown | Self::Asked(_) => &[],
         };
-        let schemas = found.iter().filter_map(|(_, loaded, _)| Some(loaded.policy()?.1));
+        let schemas = selected.iter().filter_map(|of| Some(of.loaded.policy()?.1));
         let schemas = schemas.enumerate().map(|(position, schema)| {
             let own = || silent.iter().filter(|place| place.0 == position);
             if own().next().is_none() {
@@ -68,60 +67,61 @@ impl Living {
         });
         schemas.collect()
     }
+
+    /// The run that asks which measurements have rows; `None` where that is known or of no matter.
+    pub(super) fn survey(
+        &mut self,
+        select: &SelectStatement,
+        session: &Session,
+        selected: &[SelectedPolicy<'_>],
+        now_ns: i64,
+    ) -> Option<Result<QueryRun, QueryError>> {
+        let Self::Unknown = self else { return None };
+        let schemas = self.schemas(selected);
+        let policies = views(selected, &schemas, now_ns);
+        let clashing = compile::clashing(select, session.defaults(), &policies);
+        if clashing.is_empty() {
+            return None;
+        }
+        let run = list_living(&clashing, selected, now_ns);
+        *self = Self::Asked(clashing);
+        Some(run)
+    }
 }
 
 /// The policies as the planner sees them.
 pub(super) fn views<'a>(
-    found: &[Found<'_>],
+    selected: &[SelectedPolicy<'_>],
     schemas: &'a [Rc<PolicySchema>],
     now_ns: i64,
 ) -> Vec<PolicyView<'a>> {
-    let view = |((name, _, policy), schema): (&Found<'_>, &'a Rc<PolicySchema>)| PolicyView {
-        name: name.clone(),
+    let view = |(of, schema): (&SelectedPolicy<'_>, &'a Rc<PolicySchema>)| PolicyView {
+        name: of.name.clone(),
         schema,
-        oldest_kept_ns: policy.oldest_kept_ns(now_ns),
+        oldest_kept_ns: of.policy.oldest_kept_ns(now_ns),
     };
-    found.iter().zip(schemas).map(view).collect()
-}
-
-impl Query {
-    /// The run that asks which measurements have rows; `None` where that is known or of no matter.
-    pub(super) fn survey(
-        &mut self,
-        context: &Context<'_>,
-        loaded: &[Loaded],
-    ) -> Option<Result<Box<Run>, QueryError>> {
-        let (Question::Select(select), Living::Unknown) = (&self.question, &self.living) else {
-            return None;
-        };
-        let found = self.found(loaded);
-        let (schemas, now_ns) = (self.living.schemas(&found), context.platform.now_ns());
-        let policies = views(&found, &schemas, now_ns);
-        let clashing = compile::clashing(select, self.session.defaults(), &policies);
-        if clashing.is_empty() {
-            return None;
-        }
-        let run = ask(&clashing, &found, now_ns);
-        self.living = Living::Asked(clashing);
-        Some(run.map(Box::new))
-    }
+    selected.iter().zip(schemas).map(view).collect()
 }
 
 /// SHOW MEASUREMENTS of those places, each policy called by its position.
-fn ask(places: &[ClashPlace], found: &[Found<'_>], now_ns: i64) -> Result<Run, QueryError> {
-    let mut schemas = vec![PolicySchema::default(); found.len()];
+fn list_living(
+    places: &[ClashPlace],
+    selected: &[SelectedPolicy<'_>],
+    now_ns: i64,
+) -> Result<QueryRun, QueryError> {
+    let mut schemas = vec![PolicySchema::default(); selected.len()];
     for (position, name) in places {
-        let known = found.get(*position).and_then(|(_, loaded, _)| loaded.policy());
+        let known = selected.get(*position).and_then(|of| of.loaded.policy());
         let known = known.and_then(|(_, schema)| schema.measurements.get(name));
         if let (Some(known), Some(schema)) = (known, schemas.get_mut(*position)) {
             schema.measurements.insert(name.clone(), Arc::clone(known));
         }
     }
-    let policies: Vec<MetaPolicy<'_>> = (found.iter().zip(&schemas).enumerate())
-        .map(|(position, ((_, _, policy), schema))| MetaPolicy {
+    let policies: Vec<MetaPolicy<'_>> = (selected.iter().zip(&schemas).enumerate())
+        .map(|(position, (of, schema))| MetaPolicy {
             name: position.to_string(),
             schema,
-            group_duration_ns: policy.shard_group_duration_ns,
+            group_duration_ns: of.policy.shard_group_duration_ns,
         })
         .collect();
     let show = Statement::ShowMeasurements(Box::new(ShowMeasurementsStatement {
@@ -138,12 +138,12 @@ fn ask(places: &[ClashPlace], found: &[Found<'_>], now_ns: i64) -> Result<Run, Q
     let mut plan = metadata::compile(&show, &context)?;
     let mut streams = Vec::with_capacity(plan.scans.len());
     for scan in &mut plan.scans {
-        let place = scan.policy.parse().ok().and_then(|position: usize| found.get(position));
-        let Some((_, loaded, policy)) = place else { continue };
+        let place = scan.policy.parse().ok().and_then(|position: usize| selected.get(position));
+        let Some(SelectedPolicy { loaded, policy, .. }) = place else { continue };
         let expires = policy.duration_ns > 0;
         scan.request.kept_from_ns = expires.then(|| policy.oldest_kept_ns(now_ns));
         streams.push(shards_of(loaded, policy, scan.request.time));
     }
     let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams))));
-    Ok(Run { merge, streams, explain: None, reads: Reads::new([u64::MAX; 2], None) })
+    Ok(QueryRun { merge, streams, explain: None, reads: Reads::new([u64::MAX; 2], None) })
 }

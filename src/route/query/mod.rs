@@ -1,4 +1,5 @@
-//! SELECT and SHOW: schemas in, scans out to every shard that may hold rows, pages back.
+//! Carries out SELECT and SHOW: loads the schemas, plans, asks every shard that may hold rows for
+//! its pages, and brings the merged result piece by piece.
 //!
 //! A shard that knows better answers "stale": as long as nothing was answered the machine starts
 //! again from the owners, later it goes on if nothing but additions came since. A plan that asks no
@@ -7,35 +8,33 @@
 
 mod living;
 mod run;
+mod select;
 mod show;
-
-use std::ops::ControlFlow;
+mod sources;
 
 use super::error::Error;
-use super::explain::Explain;
-use super::load::{Load, Loaded, Progress, Want};
-use super::statement::Session;
+use super::load::{Load, Loaded, Want};
+use super::retries::Retries;
+use super::session::Session;
 use super::watch::{self, Watch};
-use super::{Context, Machine};
+use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::Right;
-use crate::model::limit::Limit;
-use crate::model::limits::{STALE_RETRIES_MAX, UNLIMITED};
-use crate::model::shard_map::Policy;
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{Next, Replies, Request, Round};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
 use crate::query::compile;
 use crate::query::error::QueryError;
-use crate::query::executor::{Executor, StreamId};
-use crate::query::plan::PlannedScan;
+use crate::query::executor::StreamId;
 use crate::query::result::SeriesChunk;
 use crate::query::source::{self, SourceName};
-use living::{Living, views};
-use run::{Merge, Next, Reads, Run, resumes};
-use show::{counts, plan_show, shards_of};
+use living::Living;
+use run::{PlannedRun, QueryRun, RunStep, resumes};
+use select::SelectPlanner;
+use show::plan_show;
+use sources::{QuerySource, selected_policies};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -50,14 +49,14 @@ pub struct Query {
     question: Question,
     session: Session,
     /// The databases and policies it reads.
-    sources: Vec<(String, Want)>,
-    stage: Stage,
+    sources: Vec<QuerySource>,
+    stage: QueryStage,
     round: Round,
     /// Whether a piece of the result has gone out.
     emitted: bool,
     /// What is half answered, while its callers learn what a shard has seen.
-    paused: Option<Box<Run>>,
-    retries: u32,
+    paused: Option<Box<QueryRun>>,
+    retries: Retries,
     watch: Watch,
     /// EXPLAIN, and whether it analyses.
     explain: Option<bool>,
@@ -66,26 +65,29 @@ pub struct Query {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum QueryStage {
     Start,
-    Load {
-        load: Load,
-        loaded: Vec<Loaded>,
-        from_owner: bool,
-    },
+    Load(QueryLoad),
+    /// `asked` are the streams whose pages are on their way; there are none after a piece.
     Run {
-        run: Box<Run>,
+        run: Box<QueryRun>,
         asked: Vec<StreamId>,
     },
-    /// Off the list, then this.
-    End(Box<Answer>),
+    /// The Catalog takes the query off its list; then it ends so.
+    Unlist(Box<QueryTurn>),
     Finished,
 }
 
-/// A policy that a SELECT reads.
-type Found<'l> = (SourceName, &'l Loaded, &'l Policy);
-type Answer = Result<Option<SeriesChunk>, Error>;
-type Flow = ControlFlow<Answer, Vec<Request>>;
+/// What is loaded of the sources, one after the other.
+#[derive(Debug)]
+struct QueryLoad {
+    /// Of the source that follows those that are loaded.
+    load: Load,
+    loaded: Vec<Loaded>,
+    from_owner: bool,
+}
+
+type QueryTurn = Turn<Option<SeriesChunk>>;
 
 impl Query {
     /// Prepares a SELECT.
@@ -94,8 +96,11 @@ impl Query {
     /// [`QueryError::DatabaseRequired`]
     pub fn select(select: SelectStatement, session: Session) -> Result<Self, QueryError> {
         let names = source::sources(&select, session.defaults())?;
-        let want = |name: SourceName| (name.database, Want::Policy(name.policy));
-        let sources = names.into_iter().map(want).collect();
+        let source = |name: SourceName| {
+            let want = Want::Policy(name.policy);
+            QuerySource { database: name.database, want }
+        };
+        let sources = names.into_iter().map(source).collect();
         Ok(Self::new(Question::Select(Box::new(select)), session, sources))
     }
 
@@ -112,11 +117,12 @@ impl Query {
     /// Prepares a SHOW statement about `database`, one that
     /// [`crate::query::metadata::database`] knows.
     pub fn show(statement: Statement, database: String, session: Session) -> Self {
-        Self::new(Question::Show(statement), session, vec![(database, Want::All)])
+        let source = QuerySource { database, want: Want::All };
+        Self::new(Question::Show(statement), session, vec![source])
     }
 
-    fn new(question: Question, session: Session, sources: Vec<(String, Want)>) -> Self {
-        let (stage, round) = (Stage::Start, Round::default());
+    fn new(question: Question, session: Session, sources: Vec<QuerySource>) -> Self {
+        let (stage, round) = (QueryStage::Start, Round::default());
         Self {
             question,
             session,
@@ -125,7 +131,7 @@ impl Query {
             round,
             emitted: false,
             paused: None,
-            retries: 0,
+            retries: Retries::default(),
             watch: Watch::default(),
             explain: None,
             living: Living::default(),
@@ -133,86 +139,95 @@ impl Query {
     }
 
     /// Loads every source, one after the other, then plans.
+    fn load_all(&mut self, context: &mut Context<'_>, from_owner: bool) -> QueryTurn {
+        self.load_next(context, Vec::new(), from_owner)
+    }
+
     fn load_next(
         &mut self,
         context: &mut Context<'_>,
         loaded: Vec<Loaded>,
         from_owner: bool,
-    ) -> Flow {
-        let Some((database, want)) = self.sources.get(loaded.len()) else {
-            return self.plan(context, loaded, from_owner);
+    ) -> QueryTurn {
+        let Some(source) = self.sources.get(loaded.len()) else {
+            return self.plan(context, &loaded, from_owner);
         };
-        let load = if from_owner {
-            Load::from_owner(database, want.clone())
-        } else {
-            Load::cached(database, want.clone())
-        };
-        self.load(context, load, loaded, from_owner, None)
+        let load = source.load(from_owner);
+        self.load(context, QueryLoad { load, loaded, from_owner }, Vec::new())
     }
 
     fn load(
         &mut self,
         context: &mut Context<'_>,
-        mut load: Load,
-        mut loaded: Vec<Loaded>,
-        from_owner: bool,
-        reply: Option<Result<Vec<u8>, CallFailure>>,
-    ) -> Flow {
-        match load.step(context, reply) {
-            Progress::Ask(request) => {
-                self.stage = Stage::Load { load, loaded, from_owner };
-                Flow::Continue(vec![request])
+        mut loading: QueryLoad,
+        replies: Replies,
+    ) -> QueryTurn {
+        match loading.load.go_on(context, replies) {
+            Ok(Next::Calls(requests)) => {
+                self.stage = QueryStage::Load(loading);
+                Ok(Next::Calls(requests))
             }
-            Progress::Ready(Ok(found)) => {
-                loaded.push(found);
-                self.load_next(context, loaded, from_owner)
+            Ok(Next::Reply(loaded)) => {
+                loading.loaded.push(loaded);
+                self.load_next(context, loading.loaded, loading.from_owner)
             }
-            Progress::Ready(Err(error)) => {
+            Err(error) => {
+                // What is wrong with the statement itself is said before that a policy is missing.
                 if let (Error::PolicyNotFound(_), Question::Select(select)) =
                     (&error, &self.question)
-                    && let Err(wrong) = compile::check(select, context.platform.now_ns())
                 {
-                    return Flow::Break(Err(wrong.into()));
+                    compile::check(select, context.platform.now_ns())?;
                 }
-                Flow::Break(Err(error))
+                Err(error)
             }
         }
     }
 
-    fn plan(&mut self, context: &mut Context<'_>, loaded: Vec<Loaded>, from_owner: bool) -> Flow {
-        let all_fresh = from_owner || loaded.iter().all(|found| found.fresh);
-        if let Err(error) = self.check_policies(&loaded) {
-            return Flow::Break(Err(error));
-        }
+    fn plan(
+        &mut self,
+        context: &mut Context<'_>,
+        loaded: &[Loaded],
+        from_owner: bool,
+    ) -> QueryTurn {
+        let all_fresh = from_owner || loaded.iter().all(|loaded| loaded.fresh);
+        self.check_policies(loaded)?;
         if let Some(run) = self.paused.take() {
-            return self.proceed(context, run, &loaded);
+            return self.proceed(context, run, loaded);
         }
-        if let Some(survey) = self.survey(context, &loaded) {
-            return match survey {
-                Ok(run) => self.go_on(context, run),
-                Err(error) => Flow::Break(Err(error.into())),
-            };
-        }
-        let run = match &self.question {
-            Question::Select(select) => self.plan_select(context, select, &loaded),
+        let now_ns = context.platform.now_ns();
+        let session = &self.session;
+        let planned = match &self.question {
+            Question::Select(select) => {
+                let selected = selected_policies(&self.sources, loaded);
+                if let Some(survey) = self.living.survey(select, session, &selected, now_ns) {
+                    return self.advance(context, Box::new(survey?));
+                }
+                let (explain, living) = (self.explain, &self.living);
+                SelectPlanner { context, select, session, explain, living }.plan(&selected)
+            }
             Question::Show(statement) => {
-                let database = self.sources.first().map_or("", |(database, _)| database);
-                let scope = self.session.principal.grants.scope(Right::Read, database);
-                plan_show(statement, &loaded, &self.session, &scope, context.platform.now_ns())
+                let database = self.sources.first().map_or("", |source| &source.database);
+                let scope = session.principal.grants.scope(Right::Read, database);
+                plan_show(statement, loaded, session, &scope, now_ns)
             }
         };
-        match run {
-            Ok((run, asks_everyone)) if asks_everyone || all_fresh => {
-                self.go_on(context, Box::new(run))
+        match planned {
+            Ok(PlannedRun { run, asks_everyone }) if asks_everyone || all_fresh => {
+                self.advance(context, Box::new(run))
             }
-            Err(error) if all_fresh => Flow::Break(Err(error.into())),
-            Ok(_) | Err(_) => self.load_next(context, Vec::new(), true),
+            Err(error) if all_fresh => Err(error.into()),
+            Ok(_) | Err(_) => self.load_all(context, true),
         }
     }
 
     /// Goes on with what is half answered. What was added since does not concern it; of what was
     /// moved or dropped it may have read one half here and one there.
-    fn proceed(&mut self, context: &mut Context<'_>, mut run: Box<Run>, loaded: &[Loaded]) -> Flow {
+    fn proceed(
+        &mut self,
+        context: &mut Context<'_>,
+        mut run: Box<QueryRun>,
+        loaded: &[Loaded],
+    ) -> QueryTurn {
         for (_, stamp) in run.streams.iter_mut().flatten() {
             let fresh = loaded.iter().find_map(|found| {
                 let (_, schema) = found.schemas.iter().find(|(id, _)| *id == stamp.policy)?;
@@ -222,191 +237,128 @@ impl Query {
                 Some((generation, version, fresh)) if generation == stamp.generation => {
                     (stamp.schema_version, stamp.fresh) = (version, fresh);
                 }
-                _ => return Flow::Break(Err(Unavailable::Changing.into())),
+                _ => return Err(Unavailable::Changing.into()),
             }
         }
-        self.go_on(context, run)
+        self.advance(context, run)
     }
 
     /// Which policy a source means is known by now: whether the caller may read it, too.
     fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
         let principal = &self.session.principal;
-        for ((database, _), loaded) in self.sources.iter().zip(loaded) {
+        for (source, loaded) in self.sources.iter().zip(loaded) {
             // A list shows what of the database may be read.
             if let (Question::Select(_), Some((policy, _))) = (&self.question, loaded.policy()) {
-                principal.check(Right::Read, database, &policy.name)?;
+                principal.check(Right::Read, &source.database, &policy.name)?;
             }
         }
         Ok(())
     }
 
-    /// The run, and whether each source has a shard that is asked.
-    fn plan_select(
-        &self,
-        context: &Context<'_>,
-        select: &SelectStatement,
-        loaded: &[Loaded],
-    ) -> Result<(Run, bool), QueryError> {
-        let found = self.found(loaded);
-        let schemas = self.living.schemas(&found);
-        let policies = views(&found, &schemas, context.platform.now_ns());
-        let plan = compile::compile(
-            select,
-            &compile::Context {
-                defaults: self.session.defaults(),
-                now_ns: self.session.now_ns,
-                buckets_max: context.platform.limits().get(Limit::Buckets) as u64,
-                policies: &policies,
-            },
-        )?;
-        let mut asked = vec![false; found.len()];
-        let mut streams = Vec::with_capacity(plan.scans.len());
-        for scan in &plan.scans {
-            let position = found.iter().position(|(name, ..)| *name == scan.source);
-            let source = position.and_then(|position| found.get(position));
-            let shards =
-                source.map(|(_, loaded, policy)| shards_of(loaded, policy, scan.request.time));
-            let shards = shards.unwrap_or_default();
-            if let Some(asked) = position.and_then(|position| asked.get_mut(position)) {
-                *asked |= !shards.is_empty();
-            }
-            streams.push(shards);
-        }
-        let explain = self.explain.map(|analyze| {
-            let schema_of = |scan: &PlannedScan| {
-                let source = found.iter().find(|(name, ..)| *name == scan.source);
-                source.and_then(|(_, loaded, _)| loaded.policy()).map(|(_, schema)| schema.as_ref())
-            };
-            let now_ns = context.platform.now_ns();
-            let text = select.to_string();
-            Box::new(Explain::new(analyze, text, &plan, &schema_of, &counts(&streams), now_ns))
-        });
-        let limits = context.platform.limits();
-        let limits = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
-        let (mut merge, mut then) = (None, None);
-        if self.explain == Some(false)
-            || (self.explain.is_none() && limits[0] < u64::from(UNLIMITED))
-        {
-            merge = Some(Merge::Plan(plan.scans.iter().map(|s| s.request.clone()).collect()));
-        }
-        if self.explain != Some(false) {
-            let executor = Box::new(Executor::new(plan, &counts(&streams)));
-            match merge {
-                // As in 1.x nothing is read of too many series.
-                Some(_) => then = Some(executor),
-                None => merge = Some(Merge::Rows(executor)),
-            }
-        }
-        let merge = merge.unwrap_or(Merge::Plan(Vec::new()));
-        let reads = Reads::new(limits, then);
-        Ok((Run { merge, streams, explain, reads }, asked.into_iter().all(|asked| asked)))
-    }
-
-    /// The policies that a SELECT reads, in the order of its sources.
-    fn found<'l>(&self, loaded: &'l [Loaded]) -> Vec<Found<'l>> {
-        let found = self.sources.iter().zip(loaded).filter_map(|((database, want), loaded)| {
-            let (Want::Policy(name), (policy, _)) = (want, loaded.policy()?) else { return None };
-            let name = SourceName { database: database.clone(), policy: name.clone() };
-            Some((name, loaded, policy))
-        });
-        found.collect()
-    }
-
     /// Takes pieces out of the merge, or asks for the pages it needs.
-    fn go_on(&mut self, context: &mut Context<'_>, mut run: Box<Run>) -> Flow {
-        match run.next() {
-            Err(error) => Flow::Break(Err(error.into())),
-            Ok(Next::Chunk(chunk)) if self.living.is_asked() => {
+    fn advance(&mut self, context: &mut Context<'_>, mut run: Box<QueryRun>) -> QueryTurn {
+        match run.next()? {
+            RunStep::Chunk(chunk) if self.living.is_asked() => {
                 self.living.learn(&chunk);
-                self.go_on(context, run)
+                self.advance(context, run)
             }
-            Ok(Next::Done) if self.living.is_asked() => {
+            RunStep::Done if self.living.is_asked() => {
                 self.living.settle();
-                self.load_next(context, Vec::new(), false)
+                self.load_all(context, false)
             }
-            Ok(Next::Done) => {
+            RunStep::Done => {
                 let now_ns = context.platform.now_ns();
                 let began_ns = self.session.now_ns;
-                Flow::Break(Ok(run.explain.map(|explain| explain.chunk(began_ns, now_ns))))
+                Ok(Next::Reply(run.explain.map(|explain| explain.chunk(began_ns, now_ns))))
             }
             // What is explained is not shown.
-            Ok(Next::Chunk(_)) if run.explain.is_some() => self.go_on(context, run),
-            Ok(Next::Chunk(chunk)) => {
+            RunStep::Chunk(_) if run.explain.is_some() => self.advance(context, run),
+            RunStep::Chunk(chunk) => {
                 self.emitted = true;
-                self.stage = Stage::Run { run, asked: Vec::new() };
-                Flow::Break(Ok(Some(chunk)))
+                self.stage = QueryStage::Run { run, asked: Vec::new() };
+                Ok(Next::Reply(Some(chunk)))
             }
-            Ok(Next::Need(needs)) => {
-                let further = needs.iter().any(|(_, message)| resumes(message));
-                let question = &self.question;
-                let describe = || (question.text(), run.shards());
-                let report = self.watch.report(context, &self.session, further, describe);
-                let mut asked = Vec::with_capacity(needs.len());
-                let mut requests = Vec::with_capacity(needs.len());
-                for (stream, mut message) in needs {
-                    if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } =
-                        &mut message
-                    {
-                        *query = self.watch.id();
-                    }
-                    let Some((shard, _)) = run.stream(stream) else { continue };
-                    let to = Address::Shard(shard.clone());
-                    requests.push(Request::new(to, envelope::encode(&message)));
-                    asked.push(stream);
-                }
-                if requests.is_empty() {
-                    return Flow::Break(Err(Error::unexpected_reply()));
-                }
-                requests.extend(report);
-                self.stage = Stage::Run { run, asked };
-                Flow::Continue(requests)
-            }
+            RunStep::Need(needs) => self.ask_pages(context, run, needs),
         }
+    }
+
+    fn ask_pages(
+        &mut self,
+        context: &Context<'_>,
+        run: Box<QueryRun>,
+        needs: Vec<(StreamId, ToShard)>,
+    ) -> QueryTurn {
+        let further = needs.iter().any(|(_, message)| resumes(message));
+        let question = &self.question;
+        let describe = || (question.text(), run.shards());
+        let report = self.watch.report(context, &self.session, further, describe);
+        let mut asked = Vec::with_capacity(needs.len());
+        let mut requests = Vec::with_capacity(needs.len());
+        for (stream, mut message) in needs {
+            if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } = &mut message {
+                *query = self.watch.id();
+            }
+            let Some((shard, _)) = run.stream(stream) else { continue };
+            let to = Address::Shard(shard.clone());
+            requests.push(Request::new(to, envelope::encode(&message)));
+            asked.push(stream);
+        }
+        if requests.is_empty() {
+            return Err(Error::unexpected_reply());
+        }
+        requests.extend(report);
+        self.stage = QueryStage::Run { run, asked };
+        Ok(Next::Calls(requests))
     }
 
     fn learn_pages(
         &mut self,
         context: &mut Context<'_>,
-        mut run: Box<Run>,
+        mut run: Box<QueryRun>,
         asked: Vec<StreamId>,
-        mut replies: Vec<Result<Vec<u8>, CallFailure>>,
-    ) -> Flow {
+        mut replies: Replies,
+    ) -> QueryTurn {
         let mut stale = false;
         if replies.len() > asked.len() && replies.pop().is_some_and(watch::is_killed) {
-            return Flow::Break(Err(Error::Interrupted));
+            return Err(Error::Interrupted);
         }
         for (stream, reply) in asked.into_iter().zip(replies) {
-            let reply = match envelope::decode_reply::<FromShard>(reply) {
-                Ok(reply) => reply,
-                Err(failure) => return Flow::Break(Err(failure.into())),
-            };
-            let error = match reply {
-                FromShard::Stale => {
-                    stale = true;
-                    continue;
+            match envelope::decode_reply::<FromShard>(reply)? {
+                FromShard::Stale => stale = true,
+                FromShard::Refused(ShardRefusal::Damaged { block }) => {
+                    return Err(Error::Damaged { block });
                 }
-                FromShard::Refused(ShardRefusal::Damaged { block }) => Error::Damaged { block },
-                FromShard::Refused(ShardRefusal::Interrupted) => Error::Interrupted,
-                FromShard::Refused(why) => Error::Shard(why.to_string()),
-                FromShard::Unavailable(why) => why.into(),
-                reply => match run.supply(stream, reply) {
-                    Ok(()) => continue,
-                    Err(error) => error,
-                },
-            };
-            return Flow::Break(Err(error));
+                FromShard::Refused(ShardRefusal::Interrupted) => return Err(Error::Interrupted),
+                FromShard::Refused(why) => return Err(Error::Shard(why.to_string())),
+                FromShard::Unavailable(why) => return Err(why.into()),
+                reply => run.supply(stream, reply)?,
+            }
         }
         if !stale {
-            self.retries = 0;
-            return self.go_on(context, run);
+            self.retries = Retries::default();
+            return self.advance(context, run);
         }
-        if self.retries >= STALE_RETRIES_MAX {
-            return Flow::Break(Err(Unavailable::Changing.into()));
-        }
-        self.retries += 1;
+        self.retries.count()?;
         self.living = Living::default();
         self.paused = self.emitted.then_some(run);
-        self.load_next(context, Vec::new(), true)
+        self.load_all(context, true)
+    }
+
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> QueryTurn {
+        match std::mem::replace(&mut self.stage, QueryStage::Finished) {
+            QueryStage::Start => self.load_all(context, false),
+            QueryStage::Load(loading) => self.load(context, loading, replies),
+            QueryStage::Run { run, asked } if asked.is_empty() => self.advance(context, run),
+            QueryStage::Run { run, asked } => self.learn_pages(context, run, asked, replies),
+            QueryStage::Unlist(end) => *end,
+            QueryStage::Finished => Ok(Next::Reply(None)),
+        }
+    }
+
+    /// Stops: the call that takes it off the list, if it is listed.
+    pub(super) fn abandon(&mut self) -> Option<Request> {
+        self.stage = QueryStage::Finished;
+        self.watch.end()
     }
 }
 
@@ -419,32 +371,24 @@ impl Question {
     }
 }
 
-impl Machine for Query {
-    type Answer = Answer;
+impl RoundMachine for Query {
+    type Reply = Option<SeriesChunk>;
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let Some(replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
-        let flow = match std::mem::replace(&mut self.stage, Stage::Finished) {
-            Stage::Start => self.load_next(context, Vec::new(), false),
-            Stage::Load { load, loaded, from_owner } => {
-                let reply = replies.into_iter().next();
-                self.load(context, load, loaded, from_owner, reply)
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> QueryTurn {
+        let turn = self.take_turn(context, replies);
+        if let Ok(Next::Calls(_) | Next::Reply(Some(_))) = turn {
+            return turn;
+        }
+        match self.watch.end() {
+            Some(request) => {
+                self.stage = QueryStage::Unlist(Box::new(turn));
+                Ok(Next::Calls(vec![request]))
             }
-            Stage::Run { run, asked } if asked.is_empty() => self.go_on(context, run),
-            Stage::Run { run, asked } => self.learn_pages(context, run, asked, replies),
-            Stage::End(answer) => return Step::Done(*answer),
-            Stage::Finished => Flow::Break(Ok(None)),
-        };
-        match flow {
-            Flow::Break(answer @ (Ok(None) | Err(_))) => match self.watch.end() {
-                Some(request) => {
-                    self.stage = Stage::End(Box::new(answer));
-                    Step::Calls(self.round.start(vec![request]))
-                }
-                None => Step::Done(answer),
-            },
-            Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
-            Flow::Break(answer) => Step::Done(answer),
+            None => turn,
         }
     }
 }

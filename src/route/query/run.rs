@@ -1,9 +1,9 @@
-//! A query's shards and what merges their answers.
+//! Runs a planned query: which shards of which scan are to be asked for which page next, and what
+//! merges their pages into the result.
 
 use crate::model::ids::ObjectId;
 use crate::model::limits::QUERY_SHARDS_NAMED_MAX;
 use crate::model::sorted_map::SortedMap;
-use crate::protocol::call::Call;
 use crate::protocol::page;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::error::QueryError;
@@ -12,20 +12,27 @@ use crate::query::metadata::{MetaExecutor, MetaStep};
 use crate::query::result::SeriesChunk;
 use crate::route::error::Error;
 use crate::route::explain::Explain;
-use crate::route::query::{Query, Stage};
 use crate::scan::page::ScanPage;
 use crate::scan::request::ScanRequest;
 use crate::scan::source::ReadStats;
 
 /// The shards of each scan and what merges their answers.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct QueryRun {
     pub(super) merge: Merge,
     pub(super) streams: Vec<Vec<(ObjectId, Stamp)>>,
     /// EXPLAIN: what it is about and what its pages cost.
     pub(super) explain: Option<Box<Explain>>,
     /// What is read so far, and what may be.
     pub(super) reads: Reads,
+}
+
+/// A run that has not begun.
+#[derive(Debug)]
+pub(super) struct PlannedRun {
+    pub(super) run: QueryRun,
+    /// Each policy has a shard that is asked, which would say that the plan rests on an old cache.
+    pub(super) asks_everyone: bool,
 }
 
 /// Series by scan and points of a run; `SERIES_PER_QUERY_MAX` and `POINTS_PER_QUERY_MAX`.
@@ -35,13 +42,13 @@ pub(super) struct Reads {
     points: u64,
     limits: [u64; 2],
     /// What is merged once the series are counted.
-    then: Option<Box<Executor>>,
+    afterwards: Option<Box<Executor>>,
 }
 
 impl Reads {
-    /// With these limits of series and points; `then` waits until the series are counted.
-    pub(super) fn new(limits: [u64; 2], then: Option<Box<Executor>>) -> Self {
-        Self { series: SortedMap::new(), points: 0, limits, then }
+    /// With these limits of series and points; `afterwards` waits until the series are counted.
+    pub(super) fn new(limits: [u64; 2], afterwards: Option<Box<Executor>>) -> Self {
+        Self { series: SortedMap::new(), points: 0, limits, afterwards }
     }
 
     /// Counts a page.
@@ -67,9 +74,13 @@ pub(super) enum Merge {
     Plan(Vec<ScanRequest>),
 }
 
-pub(super) enum Next {
+/// What a run comes to next.
+pub(super) enum RunStep {
+    /// These pages are needed.
     Need(Vec<(StreamId, ToShard)>),
+    /// A piece of the result.
     Chunk(SeriesChunk),
+    /// There are no more pieces.
     Done,
 }
 
@@ -82,16 +93,7 @@ pub(super) fn resumes(message: &ToShard) -> bool {
     }
 }
 
-impl Query {
-    /// Stops: the call that takes it off the list, if it is listed.
-    pub(in crate::route) fn abandon(&mut self) -> Vec<Call> {
-        self.stage = Stage::Finished;
-        let end = self.watch.end();
-        end.map_or_else(Vec::new, |request| self.round.start(vec![request]))
-    }
-}
-
-impl Run {
+impl QueryRun {
     /// Every shard that is asked, once.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
         let mut shards: Vec<ObjectId> = Vec::new();
@@ -107,7 +109,7 @@ impl Run {
         self.streams.get(id.scan as usize)?.get(id.shard as usize)
     }
 
-    pub(super) fn next(&mut self) -> Result<Next, QueryError> {
+    pub(super) fn next(&mut self) -> Result<RunStep, QueryError> {
         match &mut self.merge {
             Merge::Plan(scans) => {
                 let mut needs = Vec::new();
@@ -118,14 +120,14 @@ impl Run {
                         needs.push((id, ToShard::Explain { stamp, request }));
                     }
                 }
-                if let (true, Some(executor)) = (needs.is_empty(), self.reads.then.take()) {
+                if let (true, Some(executor)) = (needs.is_empty(), self.reads.afterwards.take()) {
                     self.merge = Merge::Rows(executor);
                     return self.next();
                 }
-                Ok(if needs.is_empty() { Next::Done } else { Next::Need(needs) })
+                Ok(if needs.is_empty() { RunStep::Done } else { RunStep::Need(needs) })
             }
             Merge::Rows(executor) => Ok(match executor.next()? {
-                ExecStep::Need(needs) => Next::Need(
+                ExecStep::Need(needs) => RunStep::Need(
                     needs
                         .into_iter()
                         .filter_map(|need| {
@@ -137,11 +139,11 @@ impl Run {
                         })
                         .collect(),
                 ),
-                ExecStep::Chunk(chunk) => Next::Chunk(chunk),
-                ExecStep::Done => Next::Done,
+                ExecStep::Chunk(chunk) => RunStep::Chunk(chunk),
+                ExecStep::Done => RunStep::Done,
             }),
             Merge::Summaries(executor) => Ok(match executor.next()? {
-                MetaStep::Need(needs) => Next::Need(
+                MetaStep::Need(needs) => RunStep::Need(
                     needs
                         .into_iter()
                         .filter_map(|need| {
@@ -151,8 +153,8 @@ impl Run {
                         })
                         .collect(),
                 ),
-                MetaStep::Chunk(chunk) => Next::Chunk(chunk),
-                MetaStep::Done => Next::Done,
+                MetaStep::Chunk(chunk) => RunStep::Chunk(chunk),
+                MetaStep::Done => RunStep::Done,
             }),
         }
     }

@@ -1,26 +1,23 @@
-//! A SHOW statement to the shards that it asks.
+//! Plans a SHOW statement: which shards have to be asked what there is to list.
 
-use super::run::{Merge, Reads, Run};
+use super::run::{Merge, PlannedRun, QueryRun, Reads};
+use super::sources::{counts, shards_of};
 use crate::influxql::ast::Statement;
 use crate::model::grant::Scope;
-use crate::model::ids::ObjectId;
 use crate::model::schema::PolicySchema;
-use crate::model::shard_map::Policy;
-use crate::model::time::TimeRange;
-use crate::protocol::shard::Stamp;
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::route::load::Loaded;
-use crate::route::statement::Session;
+use crate::route::session::Session;
 
-/// The run, and whether any shard is asked.
+/// The run that lists what `scope` of the loaded database shows.
 pub(super) fn plan_show(
     statement: &Statement,
     loaded: &[Loaded],
     session: &Session,
     scope: &Scope,
     now_ns: i64,
-) -> Result<(Run, bool), QueryError> {
+) -> Result<PlannedRun, QueryError> {
     let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
     let unreadable = PolicySchema::default();
     let mut policies = Vec::new();
@@ -63,27 +60,6 @@ pub(super) fn plan_show(
     let asks_everyone = loaded.schemas.iter().all(|(id, _)| scanned(*id));
     let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams))));
     let reads = Reads::new([u64::MAX; 2], None);
-    Ok((Run { merge, streams, explain: None, reads }, asks_everyone))
-}
-
-/// Every shard of `policy` that may hold rows inside `time`, with what its callers believe.
-pub(super) fn shards_of(
-    loaded: &Loaded,
-    policy: &Policy,
-    time: TimeRange,
-) -> Vec<(ObjectId, Stamp)> {
-    let schema = loaded.schemas.iter().find(|(id, _)| *id == policy.id);
-    let stamp = Stamp {
-        policy: policy.id,
-        generation: loaded.description.generation,
-        schema_version: schema.map_or(0, |(_, schema)| schema.version),
-        fresh: loaded.fresh,
-    };
-    let groups = policy.groups.iter().filter(|group| group.range.overlaps(&time));
-    groups.flat_map(|group| &group.shards).map(|shard| (shard.clone(), stamp)).collect()
-}
-
-pub(super) fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
-    // A policy has far fewer than 2^32 shards.
-    streams.iter().map(|shards| shards.len() as u32).collect()
+    let run = QueryRun { merge, streams, explain: None, reads };
+    Ok(PlannedRun { run, asks_everyone })
 }

@@ -1,25 +1,30 @@
-//! A write that finds no database: made if it would keep the rows.
+//! Creates the database that a write names and does not find, if the database would keep its rows.
 
 use super::rejections::{LineRefusal, Retention};
-use super::{Created, Flow, Stage, Write};
+use super::{Created, Write, WriteOutcome, WriteStage};
 use crate::model::name;
-use crate::protocol::call::{Address, CallFailure};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::PolicyRefusal;
 use crate::protocol::envelope;
-use crate::protocol::round::Request;
-use crate::route::Context;
+use crate::protocol::round::{CallResult, Next};
 use crate::route::error::Error;
+use crate::route::{Context, Turn};
 
 impl Write {
     /// Creates the database if it would keep the rows: at least one, or all if all must be kept.
     /// Otherwise the lines are answered as the database would, and nothing is created. The policy
-    /// that the client names becomes its only and default one, as of `CREATE DATABASE … WITH NAME`.
-    pub(super) fn create(&mut self, context: &Context<'_>, mut create: CreateDatabase) -> Flow {
+    /// that the client names becomes its only and default one, as of `CREATE DATABASE … WITH
+    /// NAME`.
+    pub(super) fn create(
+        &mut self,
+        context: &Context<'_>,
+        mut create: CreateDatabase,
+    ) -> Turn<WriteOutcome> {
         let named = self.request.policy.as_deref().filter(|name| !matches!(*name, "" | "default"));
         let policy = named.unwrap_or("autogen").to_owned();
         if name::check(&policy).is_err() {
-            return Flow::Break(Err(Error::PolicyNotFound(policy)));
+            return Err(Error::PolicyNotFound(policy));
         }
         let mut spec = create.policy.unwrap_or_default();
         let duration_ns = spec.duration_ns.unwrap_or(0);
@@ -37,12 +42,11 @@ impl Write {
             self.reject_old(oldest_kept_ns);
             let retention = Retention { policy, duration_ns, oldest_kept_ns, absent: true };
             self.outcome.rejected.retention = Some(retention);
-            return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
+            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
         }
-        self.stage = Stage::Create(Created { policy, duration_ns });
-        let message =
-            envelope::encode(&ToCatalog::Create(create.near(context.platform.location())));
-        Flow::Continue(vec![Request::new(Address::Catalog, message)])
+        self.stage = WriteStage::Create(Created { policy, duration_ns });
+        let message = ToCatalog::Create(create.near(context.platform.location()));
+        Ok(Next::call(Address::Catalog, &message))
     }
 
     /// Goes on with what the Catalog answered.
@@ -50,21 +54,20 @@ impl Write {
         &mut self,
         context: &mut Context<'_>,
         created: Created,
-        reply: Result<Vec<u8>, CallFailure>,
-    ) -> Flow {
-        match envelope::decode_reply::<FromCatalog>(reply) {
-            Ok(FromCatalog::Created { existed, .. }) => {
+        reply: CallResult,
+    ) -> Turn<WriteOutcome> {
+        match envelope::decode_reply::<FromCatalog>(reply)? {
+            FromCatalog::Created { existed, .. } => {
                 self.outcome.created = (!existed).then_some(created);
                 self.load_again(context)
             }
             // Somebody else has created it meanwhile, and otherwise.
-            Ok(FromCatalog::Refused(CatalogRefusal::Policy(PolicyRefusal::Conflict))) => {
+            FromCatalog::Refused(CatalogRefusal::Policy(PolicyRefusal::Conflict)) => {
                 self.load_again(context)
             }
-            Ok(FromCatalog::Refused(refusal)) => Flow::Break(Err(Error::Catalog(refusal))),
-            Ok(FromCatalog::Unavailable(why)) => Flow::Break(Err(why.into())),
-            Ok(_) => Flow::Break(Err(Error::unexpected_reply())),
-            Err(why) => Flow::Break(Err(why.into())),
+            FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
+            FromCatalog::Unavailable(why) => Err(why.into()),
+            _ => Err(Error::unexpected_reply()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A batch of parsed lines to the shards that keep them.
 //!
-//! Load what the batch needs → check every row → register missing columns → one frame per shard.
-//! A refusal that rests on the cache sends the machine back to the owners once; a shard that knows
+//! Load what the batch needs → check every row → register missing columns → one frame per shard. A
+//! refusal that rests on the cache sends the machine back to the owners once; a shard that knows
 //! better sends it back with the rows of the refused frames only (PROTOCOL.md rules 4 to 8).
 
 pub mod columns;
@@ -11,12 +11,12 @@ pub mod rejections;
 pub mod split;
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 
 use super::error::Error;
 use super::grants::Principal;
-use super::load::{Load, Loaded, Progress, Want};
-use super::{Context, Machine};
+use super::load::{Load, Loaded, Want};
+use super::retries::Retries;
+use super::{Context, RoundMachine, Turn};
 use crate::batch::Batch;
 use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
@@ -24,12 +24,12 @@ use crate::model::grant::Right;
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 use columns::Columns;
 use growth::{Growth, Target};
@@ -84,10 +84,10 @@ pub struct Write {
     pending: Vec<Selection>,
     /// What the Database refused to register in this write.
     refused_sets: SortedMap<ColumnSet, RegisterRefusal>,
-    stage: Stage,
+    stage: WriteStage,
     round: Round,
     /// Times that an owner's newer state sent the machine back.
-    retries: u32,
+    retries: Retries,
     /// Registrations that were answered.
     registrations: u32,
     /// What the Database is told before the answer.
@@ -95,31 +95,35 @@ pub struct Write {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum WriteStage {
     Load(Load),
     Create(Created),
-    Register { loaded: Loaded, sent: Vec<ColumnSet>, left: VecDeque<ColumnSet> },
-    Append { targets: Vec<Target>, growth: Growth },
-    Tell(Answer),
+    Register {
+        loaded: Loaded,
+        sent: Vec<ColumnSet>,
+        left: VecDeque<ColumnSet>,
+    },
+    Append {
+        targets: Vec<Target>,
+        growth: Growth,
+    },
+    /// The Database is told that a group has grown; then the write ends so.
+    ReportGrowth(Turn<WriteOutcome>),
     Finished,
 }
-
-type Answer = Result<WriteOutcome, Error>;
-/// Calls to make, or the answer.
-type Flow = ControlFlow<Answer, Vec<Request>>;
 
 impl Write {
     /// Prepares a write.
     pub fn new(request: WriteRequest) -> Self {
         let want = Want::Policy(request.policy.clone());
         Self {
-            stage: Stage::Load(Load::cached(&request.database, want)),
+            stage: WriteStage::Load(Load::cached(&request.database, want)),
             pending: request.batch.measurements.iter().map(|_| Selection::All).collect(),
             request,
             outcome: WriteOutcome::default(),
             refused_sets: SortedMap::new(),
             round: Round::default(),
-            retries: 0,
+            retries: Retries::default(),
             registrations: 0,
             growth: None,
         }
@@ -134,48 +138,41 @@ impl Write {
         &mut self,
         context: &mut Context<'_>,
         mut load: Load,
-        reply: Option<Result<Vec<u8>, CallFailure>>,
-    ) -> Flow {
-        match load.step(context, reply) {
-            Progress::Ask(request) => {
-                self.stage = Stage::Load(load);
-                Flow::Continue(vec![request])
+        replies: Replies,
+    ) -> Turn<WriteOutcome> {
+        match load.go_on(context, replies) {
+            Ok(Next::Calls(requests)) => {
+                self.stage = WriteStage::Load(load);
+                Ok(Next::Calls(requests))
             }
-            Progress::Ready(Ok(loaded)) => self.check(context, loaded),
-            Progress::Ready(Err(Error::DatabaseNotFound(name))) => {
-                match self.request.auto_create.take() {
-                    Some(create) => self.create(context, create),
-                    None => Flow::Break(Err(Error::DatabaseNotFound(name))),
-                }
-            }
-            Progress::Ready(Err(error)) => Flow::Break(Err(error)),
+            Ok(Next::Reply(loaded)) => self.check(context, loaded),
+            Err(Error::DatabaseNotFound(name)) => match self.request.auto_create.take() {
+                Some(create) => self.create(context, create),
+                None => Err(Error::DatabaseNotFound(name)),
+            },
+            Err(error) => Err(error),
         }
     }
 
-    fn load_again(&mut self, context: &mut Context<'_>) -> Flow {
+    fn load_again(&mut self, context: &mut Context<'_>) -> Turn<WriteOutcome> {
         let want = Want::Policy(self.request.policy.clone());
         let load = Load::from_owner(&self.request.database, want);
-        self.load(context, load, None)
+        self.load(context, load, Vec::new())
     }
 
     /// Goes back to the owners because of newer state, at most [`STALE_RETRIES_MAX`] times.
-    fn retry(&mut self, context: &mut Context<'_>) -> Flow {
-        if self.retries >= STALE_RETRIES_MAX {
-            return Flow::Break(Err(Unavailable::Changing.into()));
-        }
-        self.retries += 1;
+    fn retry(&mut self, context: &mut Context<'_>) -> Turn<WriteOutcome> {
+        self.retries.count()?;
         self.load_again(context)
     }
 
     /// Rejects what cannot be kept, registers what is missing, sends the rest.
-    fn check(&mut self, context: &mut Context<'_>, loaded: Loaded) -> Flow {
+    fn check(&mut self, context: &mut Context<'_>, loaded: Loaded) -> Turn<WriteOutcome> {
         let Some((policy, schema)) = loaded.policy() else {
-            return Flow::Break(Err(Error::unexpected_reply()));
+            return Err(Error::unexpected_reply());
         };
         let WriteRequest { principal, database, .. } = &self.request;
-        if let Err(refusal) = principal.check(Right::Write, database, &policy.name) {
-            return Flow::Break(Err(refusal));
-        }
+        principal.check(Right::Write, database, &policy.name)?;
         let oldest_ns = policy.oldest_kept_ns(context.platform.now_ns());
         let measurements = &self.request.batch.measurements;
         let columns: Vec<Columns> = measurements
@@ -193,7 +190,7 @@ impl Write {
         // Rows that a shard has taken by now cannot be taken back: then the outcome says so.
         let none_yet = self.outcome.points_written == 0;
         if self.request.all_or_nothing && self.outcome.rejected.total > 0 && none_yet {
-            return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
+            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
         }
         if !missing.is_empty() {
             return self.register(loaded, missing);
@@ -278,9 +275,13 @@ impl Write {
     }
 
     /// Registers as many sets as fit one call.
-    fn register(&mut self, loaded: Loaded, sets: impl Into<VecDeque<ColumnSet>>) -> Flow {
+    fn register(
+        &mut self,
+        loaded: Loaded,
+        sets: impl Into<VecDeque<ColumnSet>>,
+    ) -> Turn<WriteOutcome> {
         let Some((policy, _)) = loaded.policy() else {
-            return Flow::Break(Err(Error::unexpected_reply()));
+            return Err(Error::unexpected_reply());
         };
         let mut left = sets.into();
         let (mut sent, mut bytes) = (Vec::new(), 0);
@@ -296,21 +297,17 @@ impl Write {
         }
         let message = ToDatabase::Register { policy: policy.id, sets: sent.clone() };
         let to = Address::Database(loaded.object.clone());
-        self.stage = Stage::Register { loaded, sent, left };
-        Flow::Continue(vec![Request::new(to, envelope::encode(&message))])
+        self.stage = WriteStage::Register { loaded, sent, left };
+        Ok(Next::call(to, &message))
     }
 
     fn learn_registered(
         &mut self,
         context: &mut Context<'_>,
         (loaded, sent, left): (Loaded, Vec<ColumnSet>, VecDeque<ColumnSet>),
-        reply: Result<Vec<u8>, CallFailure>,
-    ) -> Flow {
-        let reply = match envelope::decode_reply::<FromDatabase>(reply) {
-            Ok(reply) => reply,
-            Err(failure) => return Flow::Break(Err(failure.into())),
-        };
-        match reply {
+        reply: CallResult,
+    ) -> Turn<WriteOutcome> {
+        match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Registered { refusals, version } => {
                 let refused = sent.into_iter().zip(refusals);
                 self.refused_sets.extend(
@@ -321,23 +318,28 @@ impl Write {
                 }
                 // One for the batch and one for each time that newer state sent it back.
                 if self.registrations > STALE_RETRIES_MAX {
-                    return Flow::Break(Err(Unavailable::Changing.into()));
+                    return Err(Unavailable::Changing.into());
                 }
                 self.registrations += 1;
                 let want = Want::Policy(self.request.policy.clone());
                 let load = Load::cached(&self.request.database, want).with_schema_version(version);
-                self.load(context, load, None)
+                self.load(context, load, Vec::new())
             }
             FromDatabase::NotOpen | FromDatabase::UnknownPolicy => self.retry(context),
-            FromDatabase::Unavailable(why) => Flow::Break(Err(why.into())),
-            _ => Flow::Break(Err(Error::unexpected_reply())),
+            FromDatabase::Unavailable(why) => Err(why.into()),
+            _ => Err(Error::unexpected_reply()),
         }
     }
 
     /// One frame to each shard that has rows.
-    fn append(&mut self, context: &mut Context<'_>, loaded: &Loaded, columns: &[Columns]) -> Flow {
+    fn append(
+        &mut self,
+        context: &mut Context<'_>,
+        loaded: &Loaded,
+        columns: &[Columns],
+    ) -> Turn<WriteOutcome> {
         let Some((policy, schema)) = loaded.policy() else {
-            return Flow::Break(Err(Error::unexpected_reply()));
+            return Err(Error::unexpected_reply());
         };
         let stamp = Stamp {
             policy: policy.id,
@@ -374,7 +376,7 @@ impl Write {
             targets.push(Target { shard, group, rows });
         }
         if requests.is_empty() {
-            return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
+            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
         }
         let growth = Growth {
             database: loaded.object.clone(),
@@ -383,16 +385,16 @@ impl Write {
             group: 0,
             bytes: 0,
         };
-        self.stage = Stage::Append { targets, growth };
-        Flow::Continue(requests)
+        self.stage = WriteStage::Append { targets, growth };
+        Ok(Next::Calls(requests))
     }
 
     fn learn_appended(
         &mut self,
         context: &mut Context<'_>,
         (targets, growth): (Vec<Target>, Growth),
-        replies: Vec<Result<Vec<u8>, CallFailure>>,
-    ) -> Flow {
+        replies: Replies,
+    ) -> Turn<WriteOutcome> {
         let batch = &self.request.batch.measurements;
         let mut refused: Vec<Vec<u32>> = vec![Vec::new(); batch.len()];
         let mut failure = None;
@@ -429,10 +431,10 @@ impl Write {
         }
         // PROTOCOL.md rule 8: one that failed makes the answer 503, and no line is named.
         if let Some(error) = failure {
-            return Flow::Break(Err(error));
+            return Err(error);
         }
         if refused.iter().all(Vec::is_empty) {
-            return Flow::Break(Ok(std::mem::take(&mut self.outcome)));
+            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
         }
         self.pending = refused
             .into_iter()
@@ -445,28 +447,24 @@ impl Write {
         self.retry(context)
     }
 
-    fn go_on(
-        &mut self,
-        context: &mut Context<'_>,
-        mut replies: Vec<Result<Vec<u8>, CallFailure>>,
-    ) -> Flow {
-        let unexpected = || Err(CallFailure::Failed("no reply".to_owned()));
-        match std::mem::replace(&mut self.stage, Stage::Finished) {
-            Stage::Load(load) => self.load(context, load, replies.pop()),
-            Stage::Register { loaded, sent, left } => {
-                let reply = replies.pop().unwrap_or_else(unexpected);
+    fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<WriteOutcome> {
+        let missing = || Err(CallFailure::Failed("no reply".to_owned()));
+        match std::mem::replace(&mut self.stage, WriteStage::Finished) {
+            WriteStage::Load(load) => self.load(context, load, replies),
+            WriteStage::Register { loaded, sent, left } => {
+                let reply = replies.pop().unwrap_or_else(missing);
                 self.learn_registered(context, (loaded, sent, left), reply)
             }
-            Stage::Append { targets, growth } => {
+            WriteStage::Append { targets, growth } => {
                 self.learn_appended(context, (targets, growth), replies)
             }
             // Whatever it says: the write is what it is.
-            Stage::Tell(answer) => Flow::Break(answer),
-            Stage::Create(created) => {
-                let reply = replies.pop().unwrap_or_else(unexpected);
+            WriteStage::ReportGrowth(end) => end,
+            WriteStage::Create(created) => {
+                let reply = replies.pop().unwrap_or_else(missing);
                 self.learn_created(context, created, reply)
             }
-            Stage::Finished => Flow::Break(Err(Error::unexpected_reply())),
+            WriteStage::Finished => Err(Error::unexpected_reply()),
         }
     }
 }
@@ -476,19 +474,22 @@ fn selection(rows: Vec<u32>, total: usize) -> Selection {
     if rows.len() == total { Selection::All } else { Selection::Rows(rows) }
 }
 
-impl Machine for Write {
-    type Answer = Result<WriteOutcome, Error>;
+impl RoundMachine for Write {
+    type Reply = WriteOutcome;
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
-        let Some(replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
-        match self.go_on(context, replies) {
-            Flow::Continue(requests) => Step::Calls(self.round.start(requests)),
-            Flow::Break(answer) => match self.growth.take() {
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<WriteOutcome> {
+        match self.take_turn(context, replies) {
+            Ok(Next::Calls(requests)) => Ok(Next::Calls(requests)),
+            end => match self.growth.take() {
                 Some(growth) => {
-                    self.stage = Stage::Tell(answer);
-                    Step::Calls(self.round.start(vec![growth.request()]))
+                    self.stage = WriteStage::ReportGrowth(end);
+                    Ok(Next::Calls(vec![growth.request()]))
                 }
-                None => Step::Done(answer),
+                None => end,
             },
         }
     }

@@ -1,0 +1,86 @@
+//! Plans a SELECT: compiles it against the schemas of the policies that it reads, and finds the
+//! shards that each scan of the plan has to ask.
+
+use super::living::{Living, views};
+use super::run::{Merge, PlannedRun, QueryRun, Reads};
+use super::sources::{SelectedPolicy, counts, shards_of};
+use crate::influxql::ast::SelectStatement;
+use crate::model::limit::Limit;
+use crate::model::limits::UNLIMITED;
+use crate::query::compile;
+use crate::query::error::QueryError;
+use crate::query::executor::Executor;
+use crate::query::plan::PlannedScan;
+use crate::route::Context;
+use crate::route::explain::Explain;
+use crate::route::session::Session;
+
+/// A SELECT that is to be planned.
+pub(super) struct SelectPlanner<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) select: &'a SelectStatement,
+    pub(super) session: &'a Session,
+    /// EXPLAIN, and whether it analyses.
+    pub(super) explain: Option<bool>,
+    /// Which measurements have rows, as far as that matters.
+    pub(super) living: &'a Living,
+}
+
+impl SelectPlanner<'_> {
+    /// The run that answers it out of these policies.
+    pub(super) fn plan(&self, selected: &[SelectedPolicy<'_>]) -> Result<PlannedRun, QueryError> {
+        let schemas = self.living.schemas(selected);
+        let platform = self.context.platform;
+        let policies = views(selected, &schemas, platform.now_ns());
+        let plan = compile::compile(
+            self.select,
+            &compile::Context {
+                defaults: self.session.defaults(),
+                now_ns: self.session.now_ns,
+                buckets_max: platform.limits().get(Limit::Buckets) as u64,
+                policies: &policies,
+            },
+        )?;
+        let mut asked = vec![false; selected.len()];
+        let mut streams = Vec::with_capacity(plan.scans.len());
+        for scan in &plan.scans {
+            let position = selected.iter().position(|of| of.name == scan.source);
+            let source = position.and_then(|position| selected.get(position));
+            let shards = source.map(|of| shards_of(of.loaded, of.policy, scan.request.time));
+            let shards = shards.unwrap_or_default();
+            if let Some(asked) = position.and_then(|position| asked.get_mut(position)) {
+                *asked |= !shards.is_empty();
+            }
+            streams.push(shards);
+        }
+        let explain = self.explain.map(|analyze| {
+            let schema_of = |scan: &PlannedScan| {
+                let source = selected.iter().find(|of| of.name == scan.source);
+                source.and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())
+            };
+            let now_ns = platform.now_ns();
+            let text = self.select.to_string();
+            Box::new(Explain::new(analyze, text, &plan, &schema_of, &counts(&streams), now_ns))
+        });
+        let limits = platform.limits();
+        let limits = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
+        let (mut merge, mut afterwards) = (None, None);
+        if self.explain == Some(false)
+            || (self.explain.is_none() && limits[0] < u64::from(UNLIMITED))
+        {
+            merge = Some(Merge::Plan(plan.scans.iter().map(|s| s.request.clone()).collect()));
+        }
+        if self.explain != Some(false) {
+            let executor = Box::new(Executor::new(plan, &counts(&streams)));
+            match merge {
+                // As in 1.x nothing is read of too many series.
+                Some(_) => afterwards = Some(executor),
+                None => merge = Some(Merge::Rows(executor)),
+            }
+        }
+        let merge = merge.unwrap_or(Merge::Plan(Vec::new()));
+        let reads = Reads::new(limits, afterwards);
+        let run = QueryRun { merge, streams, explain, reads };
+        Ok(PlannedRun { run, asks_everyone: asked.into_iter().all(|asked| asked) })
+    }
+}

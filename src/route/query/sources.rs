@@ -1,0 +1,71 @@
+//! What a query reads: databases and policies by name, and the shards that hold them.
+
+use crate::model::ids::ObjectId;
+use crate::model::shard_map::Policy;
+use crate::model::time::TimeRange;
+use crate::protocol::shard::Stamp;
+use crate::query::source::SourceName;
+use crate::route::load::{Load, Loaded, Want};
+
+/// A database that a query reads, and which of its policies.
+#[derive(Debug)]
+pub(super) struct QuerySource {
+    pub(super) database: String,
+    pub(super) want: Want,
+}
+
+impl QuerySource {
+    /// The load of what has to be known of it.
+    pub(super) fn load(&self, from_owner: bool) -> Load {
+        match from_owner {
+            true => Load::from_owner(&self.database, self.want.clone()),
+            false => Load::cached(&self.database, self.want.clone()),
+        }
+    }
+}
+
+/// A policy that a SELECT reads.
+pub(super) struct SelectedPolicy<'l> {
+    /// As the statement calls it.
+    pub(super) name: SourceName,
+    pub(super) loaded: &'l Loaded,
+    pub(super) policy: &'l Policy,
+}
+
+/// The policies that a SELECT reads, in the order of its sources.
+pub(super) fn selected_policies<'l>(
+    sources: &[QuerySource],
+    loaded: &'l [Loaded],
+) -> Vec<SelectedPolicy<'l>> {
+    let selected = |(source, loaded): (&QuerySource, &'l Loaded)| {
+        let (Want::Policy(name), (policy, _)) = (&source.want, loaded.policy()?) else {
+            return None;
+        };
+        let name = SourceName { database: source.database.clone(), policy: name.clone() };
+        Some(SelectedPolicy { name, loaded, policy })
+    };
+    sources.iter().zip(loaded).filter_map(selected).collect()
+}
+
+/// Every shard of `policy` that may hold rows inside `time`, with what its callers believe.
+pub(super) fn shards_of(
+    loaded: &Loaded,
+    policy: &Policy,
+    time: TimeRange,
+) -> Vec<(ObjectId, Stamp)> {
+    let schema = loaded.schemas.iter().find(|(id, _)| *id == policy.id);
+    let stamp = Stamp {
+        policy: policy.id,
+        generation: loaded.description.generation,
+        schema_version: schema.map_or(0, |(_, schema)| schema.version),
+        fresh: loaded.fresh,
+    };
+    let groups = policy.groups.iter().filter(|group| group.range.overlaps(&time));
+    groups.flat_map(|group| &group.shards).map(|shard| (shard.clone(), stamp)).collect()
+}
+
+/// How many shards each scan asks.
+pub(super) fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
+    // A policy has far fewer than 2^32 shards.
+    streams.iter().map(|shards| shards.len() as u32).collect()
+}

@@ -1,0 +1,26 @@
+//! Who asks a statement, when, and what the names in it mean that say no database or policy.
+
+use super::grants::Principal;
+use crate::query::source::Defaults;
+
+/// What a statement's answer depends on beside its text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    /// `db`; `None` when absent or empty.
+    pub database: Option<String>,
+    /// `rp`; `None` when absent or empty.
+    pub policy: Option<String>,
+    /// What `now()` is, nanoseconds; the same for all statements of a request.
+    pub now_ns: i64,
+    /// `DEFAULT_SHARDS`, for CREATE DATABASE.
+    pub default_shards: u32,
+    /// Who asks. The default may do nothing.
+    pub principal: Principal,
+}
+
+impl Session {
+    /// What unqualified names mean.
+    pub fn defaults(&self) -> Defaults<'_> {
+        Defaults { database: self.database.as_deref(), policy: self.policy.as_deref() }
+    }
+}
