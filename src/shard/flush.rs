@@ -74,7 +74,7 @@ impl<S: Store> Shard<S> {
         store.atomically(|| -> Result<(), StoreError> {
             write_run(store, &loaded.state, &run)?;
             set_aside(store, &loaded.wal, &aside, loaded.next_aside)?;
-            super::jobs::clear(store, super::jobs::Job::Flush, &loaded.jobs)?;
+            super::attempts::clear(store, super::attempts::Job::Flush, &loaded.jobs)?;
             state.write(store)
         })?;
         let first = loaded.state.next_directory;
@@ -84,7 +84,7 @@ impl<S: Store> Shard<S> {
         loaded.next_aside += aside.len() as u64 * ASIDE_KEYS;
         loaded.damaged.extend(aside);
         loaded.wal.release(head);
-        loaded.jobs.succeeded(super::jobs::Job::Flush);
+        loaded.jobs.succeeded(super::attempts::Job::Flush);
         loaded.commit_state(state, counts);
         Ok(())
     }

@@ -4,10 +4,11 @@ use std::cell::OnceCell;
 
 use serde::{Deserialize, Serialize};
 
-use super::jobs::Jobs;
+use super::attempts::Jobs;
 use super::pace::Pace;
 use super::request::{Counters, Refusal};
 use super::state::{self, ColumnTypes, State};
+use super::table_rows::each_head;
 use super::tombstone::Tombstone;
 use super::touch::Touch;
 use crate::batch::frame::FrameHeader;
@@ -17,11 +18,9 @@ use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use crate::segment::directory::Directory;
 use crate::store::row;
-use crate::store::{KEY_MAX, RowCounts, Store, StoreError, Table};
+use crate::store::{RowCounts, Store, StoreError, Table};
 use crate::wal::{self, Wal};
 
-/// Heads fetched at a time.
-const HEADS_PER_READ: u32 = 1_000;
 /// Keys of table `tombstone` from here on are of what was set aside as damaged: one row that says
 /// what is damaged, then its raw rows.
 pub(super) const ASIDE_KEY: u64 = 1 << 40;
@@ -216,21 +215,4 @@ pub(super) fn wal_damage(damage: &wal::Damage) -> Damage {
     };
     let touches = touch.and_then(|touch| touch.tables);
     Damage { block: damage.block.clone(), touches }
-}
-
-/// Calls `take` with every head of a table from key `from` on.
-pub(super) fn each_head<S: Store>(
-    store: &S,
-    table: Table,
-    mut from: u64,
-    mut take: impl FnMut(u64, Vec<u8>),
-) -> Result<(), StoreError> {
-    loop {
-        let heads = store.heads(table, from..=KEY_MAX, HEADS_PER_READ)?;
-        let Some(&(last, _)) = heads.last() else { return Ok(()) };
-        for (key, head) in heads {
-            take(key, head);
-        }
-        from = last + 1;
-    }
 }

@@ -2,7 +2,7 @@
 //! And tombstones that hide nothing any more.
 
 use super::Shard;
-use super::jobs::{self, Job};
+use super::attempts::{self, Job};
 use super::load::{Loaded, Plan};
 use super::request::{Counters, Refusal};
 use crate::model::ids::MeasurementId;
@@ -169,7 +169,7 @@ impl<S: Store> Shard<S> {
             }
             unused.iter().try_for_each(|&key| store.delete(Table::Segment, key..=key))?;
             spent.iter().try_for_each(|&key| store.delete(Table::Tombstone, key..=key))?;
-            jobs::clear(store, Job::Reclaim, &loaded.jobs)?;
+            attempts::clear(store, Job::Reclaim, &loaded.jobs)?;
             state.write(store)
         })?;
         after.retain(|_, directory| !directory.segments.is_empty());

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fence::Fence;
 use super::request::{Counters, Refusal};
-use super::split::Fence;
 use crate::batch::frame::TableHeader;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted_map::SortedMap;

@@ -3,9 +3,10 @@
 use super::Shard;
 use super::blocks::StoredBlocks;
 use super::cache::Cache;
-use super::load::{Loaded, each_head};
+use super::load::Loaded;
 use super::request::{Refusal, VerifyPage};
 use super::state::ColumnTypes;
+use super::table_rows::each_head;
 use crate::segment::block;
 use crate::segment::reader::Blocks;
 use crate::store::{Store, Table};

@@ -5,9 +5,9 @@
 
 pub mod choose;
 
+use super::attempts::{self, Job};
 use super::blocks::StoredBlocks;
 use super::flush::{after_run, write_run};
-use super::jobs::{self, Job};
 use super::load::Loaded;
 use super::request::{Counters, Refusal};
 use super::retention::values;
@@ -110,7 +110,7 @@ impl<S: Store> Shard<S> {
                     loaded.unmergeable.extend(keys);
                     loaded.plan.take();
                     loaded.jobs.succeeded(Job::Compact);
-                    let cleared = jobs::delete(&self.store, Job::Compact);
+                    let cleared = attempts::delete(&self.store, Job::Compact);
                     return cleared.map_err(|error| self.lost(error.into()));
                 }
                 Ok(())
@@ -196,7 +196,7 @@ impl<S: Store> Shard<S> {
             write_run(store, &loaded.state, run)?;
             keys.iter().try_for_each(|&key| store.delete(Table::Directory, key..=key))?;
             unused.iter().try_for_each(|&key| store.delete(Table::Segment, key..=key))?;
-            jobs::clear(store, Job::Compact, &loaded.jobs)?;
+            attempts::clear(store, Job::Compact, &loaded.jobs)?;
             state.write(store)
         })?;
         for (key, (directory, _)) in (loaded.state.next_directory..).zip(&run.directories) {

@@ -1,0 +1,194 @@
+//! The Shard object itself: its parts in memory, and what concerns it as a whole, such as opening,
+//! closing and counting. What it does with rows is in the other files of this folder.
+
+use std::rc::Rc;
+
+use super::budget::{Budget, Evictable};
+use super::cache::Cache;
+use super::load::Loaded;
+use super::request::{Refusal, Stats};
+use super::state::{self, State};
+use crate::model::ids::MeasurementId;
+use crate::protocol::shard::{ShardSettings, Stamp};
+use crate::store::{Store, StoreError};
+
+/// One Shard object.
+pub struct Shard<S: Store> {
+    pub(super) store: S,
+    pub(super) budget: Rc<Budget>,
+    pub(super) full_bytes: u64,
+    /// What the tables hold; `None` until it is read.
+    pub(super) loaded: Option<Loaded>,
+    pub(super) cache: Rc<Cache>,
+    /// Queries whose pages are refused, newest last. Lost with the object, as the queries are.
+    killed: Vec<u64>,
+}
+
+/// Killed queries that a shard remembers.
+const KILLED_MAX: usize = 1_000;
+
+impl<S: Store> Shard<S> {
+    /// A shard over its storage; it refuses writes from `full_bytes` on (`SHARD_FULL_BYTES`).
+    /// Reads nothing yet.
+    pub fn new(store: S, budget: Rc<Budget>, full_bytes: u64) -> Self {
+        let cache = Rc::new(Cache::default());
+        let holder: Rc<dyn Evictable> = Rc::<Cache>::clone(&cache);
+        budget.register(Rc::downgrade(&holder));
+        Self { store, budget, full_bytes, loaded: None, cache, killed: Vec::new() }
+    }
+
+    pub(super) fn kill(&mut self, query: u64) {
+        if self.killed.len() >= KILLED_MAX {
+            self.killed.remove(0);
+        }
+        self.killed.push(query);
+    }
+
+    pub(super) fn is_killed(&self, query: u64) -> bool {
+        query != 0 && self.killed.contains(&query)
+    }
+
+    /// Creates the tables and records the settings. An open shard takes them as
+    /// [`Shard::configure`] does.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`] when it is open for another policy, or closed.
+    pub fn open(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
+        match self.load().map(|_| ()) {
+            Ok(()) => return self.configure(settings),
+            Err(Refusal::Stale) if self.loaded.is_none() => {}
+            Err(refusal) => return Err(refusal),
+        }
+        let store = &self.store;
+        let opened = store.atomically(|| -> Result<(), StoreError> {
+            store.open()?;
+            if !settings.retired.is_empty() {
+                state::write_retired(store, &settings.retired.iter().copied().collect())?;
+            }
+            State::new(settings.clone()).write(store)
+        });
+        opened.map_err(|error| self.lost(error.into()))
+    }
+
+    /// Takes newer settings; those of an older or the same generation change nothing, but for the
+    /// measurements that they retire.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`] when the shard is not open, closed, or open for another policy.
+    pub fn configure(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
+        let loaded = self.load()?;
+        if loaded.state.settings.policy != settings.policy {
+            return Err(Refusal::Stale);
+        }
+        let known = &loaded.state.settings;
+        let is_newer = settings.generation > known.generation;
+        let is_cut = settings.range.end_ns < known.range.end_ns;
+        self.retire(&settings.retired)?;
+        if !is_newer {
+            return Ok(());
+        }
+        let settings = ShardSettings { retired: Vec::new(), ..settings.clone() };
+        if is_cut { self.cut(&settings) } else { self.change(|state| state.settings = settings) }
+    }
+
+    /// Refuses frames of these measurements too from now on, and hides what they have.
+    fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let mut retired = loaded.retired.clone();
+        retired.extend(measurements.iter().copied());
+        if retired.len() == loaded.retired.len() {
+            return Ok(());
+        }
+        if let Err(error) = state::write_retired(&self.store, &retired) {
+            return Err(self.lost(error.into()));
+        }
+        loaded.retired = retired;
+        loaded.plan.take();
+        Ok(())
+    }
+
+    /// Refuses everything but [`Shard::wipe`] from now on. A shard that is not open stays so.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub fn close(&mut self, generation: u64) -> Result<(), Refusal> {
+        match self.load() {
+            Ok(_) => self.change(|state| {
+                state.closed = true;
+                state.settings.generation = state.settings.generation.max(generation);
+            }),
+            Err(Refusal::Stale) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Drops everything. Afterwards the shard is not open; a repeat does nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub fn wipe(&mut self) -> Result<(), Refusal> {
+        self.loaded = None;
+        self.cache.clear();
+        Ok(self.store.wipe()?)
+    }
+
+    /// Counters and sizes.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`] when not open; [`Refusal::Store`].
+    pub fn stats(&mut self) -> Result<Stats, Refusal> {
+        self.load()?;
+        let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
+        let mut troubles = loaded.jobs.set_aside();
+        troubles.extend(loaded.damaged_blocks());
+        Ok(Stats {
+            counters: loaded.counters(&self.store),
+            bytes_stored: self.store.bytes()?,
+            wal_bytes: loaded.wal.bytes(),
+            wal_frames: loaded.wal.frames().len() as u64,
+            memory_bytes: self.cache.bytes() as u64,
+            segments: loaded.directories.values().map(|d| d.segments.len() as u64).sum(),
+            tombstones: loaded.tombstones.len() as u64,
+            next_sequence: loaded.wal.next_sequence(),
+            troubles,
+        })
+    }
+
+    /// The metadata, read if it is not in memory.
+    pub(super) fn load(&mut self) -> Result<&mut Loaded, Refusal> {
+        if self.loaded.is_none() {
+            self.cache.clear();
+            self.loaded = Loaded::read(&self.store)?;
+        }
+        self.loaded.as_mut().filter(|loaded| !loaded.state.closed).ok_or(Refusal::Stale)
+    }
+
+    /// Checks that the sender does not know less than this shard.
+    pub(super) fn current(&mut self, stamp: &Stamp) -> Result<&mut Loaded, Refusal> {
+        let loaded = self.load()?;
+        let settings = &loaded.state.settings;
+        if stamp.policy != settings.policy || stamp.generation < settings.generation {
+            return Err(Refusal::Stale);
+        }
+        Ok(loaded)
+    }
+
+    /// Rewrites the state row.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<(), Refusal> {
+        self.load()?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let mut state = loaded.state.clone();
+        change(&mut state);
+        let counts = self.store.row_counts();
+        state.counters = loaded.counters(&self.store);
+        if let Err(error) = state.write(&self.store) {
+            return Err(self.lost(error.into()));
+        }
+        loaded.commit_state(state, counts);
+        Ok(())
+    }
+
+    pub(super) fn evictable(&self) -> Rc<dyn Evictable> {
+        Rc::<Cache>::clone(&self.cache)
+    }
+}

@@ -1,0 +1,23 @@
+//! Reads the heads of a table's rows, a bounded number at a time.
+
+use crate::store::{KEY_MAX, Store, StoreError, Table};
+
+/// Heads fetched at a time.
+const HEADS_PER_READ: u32 = 1_000;
+
+/// Calls `take` with every head of a table from key `from` on.
+pub(super) fn each_head<S: Store>(
+    store: &S,
+    table: Table,
+    mut from: u64,
+    mut take: impl FnMut(u64, Vec<u8>),
+) -> Result<(), StoreError> {
+    loop {
+        let heads = store.heads(table, from..=KEY_MAX, HEADS_PER_READ)?;
+        let Some(&(last, _)) = heads.last() else { return Ok(()) };
+        for (key, head) in heads {
+            take(key, head);
+        }
+        from = last + 1;
+    }
+}
