@@ -1,4 +1,4 @@
-//! What a request in progress wants done next.
+//! Lists what a request in progress may want done next by whoever carries its bytes.
 
 use super::http::Response;
 use crate::protocol::call::Call;

@@ -1,4 +1,4 @@
-//! Who is calling: the credentials of every client's scheme, and every refusal of a caller.
+//! Reads the credentials of every client's scheme, and words every refusal of a caller.
 //!
 //! One rule for all routes: a header that yields a token wins, else the parameter `p`. A secret in
 //! a URL must never shadow a header. The admin token is checked here, whoever else it may be by

@@ -1,4 +1,4 @@
-//! Whether the Catalog answers, as an isolate remembers it.
+//! Remembers, for an isolate, whether the Catalog answers.
 //!
 //! What monitors ask every second must cost nothing: the Catalog is asked by one of them, and the
 //! others are told the same for [`CATALOG_HEALTH_REMEMBERED_NS`].

@@ -1,4 +1,4 @@
-//! Every refusal of the HTTP API: its status, its code, and its body in the shape of the route.
+//! Lists every refusal of the HTTP API with its status, its code and its text.
 //!
 //! The exhaustive match on [`ApiError`] is the table; there is deliberately no catch-all arm, so a
 //! new error cannot become a 500 by accident. Clients act on status and text (`Telegraf` drops,

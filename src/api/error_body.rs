@@ -1,4 +1,4 @@
-//! A refusal's body and headers, in the shape that the clients of a route read.
+//! Writes the body and the headers of a refusal, in the shape that the clients of a route read.
 
 use super::http::Response;
 use crate::model::limits::ERROR_HEADER_CHARS_MAX;

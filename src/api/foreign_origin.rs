@@ -1,4 +1,4 @@
-//! Pages of other origins: a browser sends their requests with whatever it may send, unasked.
+//! Refuses requests that a browser sends for a page of another origin.
 //!
 //! What a page sends to another origin says so in `Origin`. Without this check the page could not
 //! read the answer, but what it asked for was done all the same.

@@ -1,4 +1,4 @@
-//! Headers that every reply carries: identity of server and request, CORS, caching.
+//! Sets the headers that every reply carries: identity of server and request, CORS, caching.
 
 use super::http::{RequestHead, Response};
 use super::settings::CorsOrigins;

@@ -1,4 +1,4 @@
-//! Requests and responses as plain values, so that the whole contract runs in a native test.
+//! Represents requests and responses as plain values, so that native tests run the whole contract.
 
 /// A request without its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Where on earth a request comes from, as the platform's location hint for new objects.
+//! Turns the place that a request comes from into the platform's location hint for new objects.
 //!
 //! An object never moves, so a database is created near whoever creates it unless they say where.
 

@@ -1,5 +1,5 @@
-//! What became of a request, as one JSON line for the operator. Nothing in it is secret: no token,
-//! no header, no URL, no query text.
+//! Writes one JSON line per request for the operator. Nothing in it is secret: it has no token, no
+//! header, no URL and no query text.
 
 use crate::model::limits::{LOGGED_DATABASE_CHARS_MAX, TINY_BATCH_POINTS};
 use crate::model::time::MS_NS;

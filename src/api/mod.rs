@@ -1,4 +1,5 @@
-//! The HTTP contract on plain values: request in, calls to objects out, response back.
+//! Implements the HTTP contract on plain values: a request comes in, calls to objects go out, and a
+//! response comes back.
 //!
 //! [`exchange`] drives every request, [`routes`] is the table of what there is, and each file of
 //! `routes/` is one route. Nothing here waits: who carries the bytes makes the calls and hands in

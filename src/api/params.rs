@@ -1,4 +1,4 @@
-//! The parameters of writes and queries: three write dialects become one [`WriteParams`].
+//! Reads the parameters of writes and queries: three write dialects become one [`WriteParams`].
 
 use super::http::{Parameters, RequestHead};
 use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX};

@@ -1,4 +1,4 @@
-//! The parameters of a query request: URL, form bodies and raw query text.
+//! Joins the parameters of a query request: those of the URL, of a form, and raw query text.
 
 use super::error::ApiError;
 use super::http::{Parameters, RequestHead};

@@ -1,4 +1,4 @@
-//! What an isolate keeps between requests.
+//! Holds what an isolate keeps between requests.
 
 use super::admission::Admission;
 use super::catalog_health::CatalogHealth;

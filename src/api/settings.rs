@@ -1,4 +1,4 @@
-//! What the operator can set. A setting's name is its name in the environment.
+//! Reads what the operator can set. A setting has the same name here and in the environment.
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;

@@ -1,4 +1,4 @@
-//! A write's body on its way into columns, piece by piece, and the memory that it holds meanwhile.
+//! Turns the body of a write into columns piece by piece, and accounts for the memory in between.
 //!
 //! No body is held whole: whole lines become columns as soon as enough bytes have come, and only
 //! what is left waits for the next piece. Columns are sized from the share of the body that was

@@ -1,4 +1,4 @@
-//! A growable row of bits, and validity on top of it.
+//! Implements a growable row of bits, and the validity of a column's values on top of it.
 
 /// Bits, packed 64 to a word; bits past the length are zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Typed columns. Values are dense: a row without a value holds padding and a cleared validity bit.
+//! Defines typed columns. Their values are dense: a row without a value holds padding, and its
+//! validity bit is cleared.
 
 use super::bitmap::Validity;
 use super::column_growth;

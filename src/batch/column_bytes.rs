@@ -1,4 +1,5 @@
-//! A column to bytes and back: its validity, then the values that exist, by their type's codec.
+//! Encodes a column and decodes it: its validity, then the values that exist, by their type's
+//! codec.
 //!
 //! ```text
 //! │ bytes <varint> │ validity (codec) │ values (codec), only those that exist │

@@ -1,4 +1,5 @@
-//! How large a column will get, guessed from the share of a body that was read.
+//! Estimates how large a column will get from the share of a body that was read, so that memory is
+//! reserved once.
 
 /// One in so many bytes of a body.
 const SHARE_THAT_SAYS_SOMETHING: u64 = 8;

@@ -1,4 +1,4 @@
-//! Which rows have which columns: what a schema must know before the rows may be sent.
+//! Finds which rows have which columns, which a schema must know before the rows may be sent.
 
 use super::Block;
 use super::selection::Selection;

@@ -1,4 +1,4 @@
-//! Some rows and columns of a block as a block of their own.
+//! Copies some rows and columns of a block into a block of their own.
 
 use super::column_sets::{field_sets, without_small};
 use super::{Block, FrameTable};

@@ -1,4 +1,4 @@
-//! Distinct strings and their numbers.
+//! Numbers distinct strings.
 
 use std::hash::{BuildHasher, Hasher};
 

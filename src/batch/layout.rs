@@ -1,4 +1,5 @@
-//! Rows of slabs in another order, each series and time once: where the values of a field are.
+//! Reads the rows of slabs in another order, each series and time once, and finds the values of a
+//! field there.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! The physical lines of a batch's rows: nearly always one after the other, so runs of them are
-//! kept and not each one.
+//! Keeps the physical line numbers of a batch's rows as runs, because rows nearly always come one
+//! after the other.
 
 /// For each row, the 1-based physical line on which it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

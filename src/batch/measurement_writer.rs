@@ -1,4 +1,4 @@
-//! The rows of one measurement while they are being written: a draft, then commit or rollback.
+//! Collects the rows of one measurement: each is a draft until it is committed or rolled back.
 //!
 //! Values go straight into typed columns. Columns that a line does not mention lag behind and are
 //! padded when next written to, so that a row costs only the fields it has.

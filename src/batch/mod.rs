@@ -1,4 +1,5 @@
-//! Points as columns: what parsing produces, frames carry, the memtable keeps and scans read.
+//! Represents points as columns: parsing produces them, frames carry them, the memtable keeps them
+//! and scans read them.
 //!
 //! A [`Block`] is one measurement's rows. Tags are cut once per series into a [`SeriesTable`]; a
 //! row names its series, so no tag value is repeated per row. Which columns those are is said

@@ -1,4 +1,4 @@
-//! Rows in order of series and time, with what later rows overwrite.
+//! Orders rows by series and time, and knows which rows later ones overwrite.
 
 use crate::model::sorted::sort_positions;
 use std::borrow::Cow;

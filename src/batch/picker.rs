@@ -1,4 +1,4 @@
-//! Rows of several columns, one after the other, as one column: what an overlay is made of.
+//! Puts rows of several columns one after the other into one column, of which an overlay is made.
 
 use super::column::{Column, StringColumn, Values};
 use crate::model::value::FieldType;

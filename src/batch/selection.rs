@@ -1,4 +1,4 @@
-//! Which rows of a block: all of them, or some.
+//! Selects rows of a block: all of them, or some.
 
 /// Rows of a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

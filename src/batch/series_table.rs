@@ -1,4 +1,4 @@
-//! The series of a block: for each tag key a dictionary and one code per series.
+//! Lists the series of a block: a dictionary for each tag key, and one code per series.
 
 use super::column::StringColumn;
 use crate::model::sorted;

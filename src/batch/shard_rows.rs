@@ -1,4 +1,4 @@
-//! Which shard each row goes to.
+//! Divides the rows of a block among the shards that they belong to.
 
 use super::Block;
 use super::selection::Selection;

@@ -1,4 +1,5 @@
-//! Columns of rows that do not all have the same ones: a slab per set of columns, nothing padded.
+//! Keeps columns of rows that do not all have the same ones, in one slab per set of columns, so
+//! that nothing is padded.
 //!
 //! Rows are numbered in the order in which they were appended, across slabs. So one row of a
 //! thousand fields beside many of one costs what it says and not rows times fields.

@@ -1,4 +1,4 @@
-//! Strings of a column: each with its text, or as codes into a few distinct ones.
+//! Keeps the strings of a column, each with its text or as codes into a few distinct ones.
 
 /// Strings laid end to end, or a dictionary of them and which one each row is.
 #[derive(Clone, Debug, Default)]

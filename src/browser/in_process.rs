@@ -1,4 +1,4 @@
-//! The HTTP contract over Catalog, Databases and Shards that live in this process.
+//! Serves the HTTP contract with the Catalog, Databases and Shards all in this process.
 //!
 //! Time and randomness are the caller's: every request says when it happens.
 

@@ -1,4 +1,5 @@
-//! The whole database in one place: every object over the store in memory, called in process.
+//! Runs the whole database in one place: every object has a store in memory and is called in
+//! process.
 //!
 //! In the browser's build the page calls it, from a web worker of its own; in native tests it is
 //! the product without a network. What the page wishes to keep is an [`image`] of the stores.

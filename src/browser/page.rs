@@ -1,4 +1,4 @@
-//! What JavaScript sees: one database, its requests, its alarms, and what to keep of it.
+//! Exports to JavaScript one database, its requests, its alarms, and what to keep of it.
 //!
 //! Clock and randomness are arguments. `www/engine/worker.js` is the other side.
 

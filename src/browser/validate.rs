@@ -1,4 +1,4 @@
-//! Line protocol as it is being typed, judged by the parser that will take it.
+//! Checks line protocol while it is being typed, with the parser that will take it.
 
 use std::ops::Range;
 

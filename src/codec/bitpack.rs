@@ -1,4 +1,5 @@
-//! Patched bit-packing of unsigned integers, in runs of 256.
+//! Packs unsigned integers into as few bits as most of them need, in runs of 256, and patches the
+//! exceptions.
 //!
 //! ```text
 //! Run of n <= 256 values

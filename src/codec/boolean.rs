@@ -1,4 +1,4 @@
-//! Booleans: one bit each, or the lengths of runs where those are shorter.
+//! Encodes booleans as one bit each, or as the lengths of runs where those are shorter.
 //!
 //! ```text
 //! BITS  0 │ ⌈n ∕ 8⌉ bytes, value i is bit i % 8 of byte i ∕ 8, spare bits 0

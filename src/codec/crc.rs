@@ -1,5 +1,5 @@
-//! CRC-32C (Castagnoli), the checksum of every stored row and block, and how it is put behind the
-//! bytes that it covers.
+//! Computes CRC-32C (Castagnoli), the checksum of every stored row and block, and puts it behind
+//! the bytes that it covers.
 
 /// Bytes of a checksum.
 pub const CRC_BYTES: usize = 4;

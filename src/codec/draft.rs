@@ -1,5 +1,5 @@
-//! An encoding that is whole but for its residuals, which may be bit-packed or coded by the classes
-//! of a table that all blocks of a column share. What is chosen is a bit of the method byte.
+//! Holds an encoding whose residuals are still open: they may be bit-packed, or coded by the
+//! Huffman table that all blocks of a column share. A bit of the method byte says which was chosen.
 
 use super::bitpack;
 use super::huffman::{CodeTable, Decoder, Histogram};

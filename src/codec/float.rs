@@ -1,4 +1,5 @@
-//! Floats: decimals as scaled integers where that is exact, else their bits as ordered integers.
+//! Encodes floats: decimals as scaled integers where that is exact, others by their bits as ordered
+//! integers.
 //!
 //! ```text
 //! DECIMAL  0 │ exponent <1> │ exceptions <varint> │ positions, each <varint> after the previous │

@@ -1,5 +1,5 @@
-//! A dictionary whose neighbours are alike, and codes into it: of each string what it shares with
-//! the one before, and the rest.
+//! Encodes a dictionary whose neighbours are alike by front coding, which keeps of each string the
+//! length of what it shares with the one before and the rest; and codes into that dictionary.
 //!
 //! ```text
 //! Dictionary │ shared bytes of each │ other bytes of each │ n <varint> │ the n bytes that occur,

@@ -1,4 +1,4 @@
-//! Unsigned integers by Huffman codes of their magnitude, with a table that many blocks share.
+//! Encodes unsigned integers by Huffman codes of their magnitude. Many blocks share one table.
 //!
 //! ```text
 //! Values

@@ -1,4 +1,4 @@
-//! Signed integers: constant, offset from the smallest, or delta.
+//! Encodes signed integers as a constant, as offsets from the smallest, or as differences.
 //!
 //! ```text
 //! CONSTANT  0 │ value <zigzag varint>

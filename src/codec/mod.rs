@@ -1,4 +1,4 @@
-//! Slices to bytes and back. Each codec is one file; none knows what its values mean.
+//! Encodes slices and decodes them. Each codec is one file, and none knows what its values mean.
 //!
 //! Every encoding starts with a byte that names its method, so that a better method is a new number
 //! and old bytes stay readable. A decoder is given the number of values and must use every byte.

@@ -1,4 +1,4 @@
-//! Strings: a dictionary and codes where they repeat, else their lengths and their text.
+//! Encodes strings: as a dictionary and codes where they repeat, else as lengths and text.
 //!
 //! ```text
 //! PLAIN       0 │ lengths <counted integers> │ text

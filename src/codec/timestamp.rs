@@ -1,4 +1,4 @@
-//! Timestamps: what is left of them after a common unit and a regular step are taken out.
+//! Encodes timestamps by what is left of them without a common unit and a regular step.
 //!
 //! ```text
 //! STEP  0 │ unit <varint> │ first <zigzag varint> │ step <zigzag varint> │ residuals:

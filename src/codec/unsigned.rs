@@ -1,4 +1,5 @@
-//! Unsigned integers, as the signed integers with the same bits (differences wrap alike).
+//! Encodes unsigned integers as the signed integers with the same bits, whose differences wrap
+//! alike.
 
 use super::draft::Draft;
 use super::huffman::Decoder;

@@ -1,4 +1,4 @@
-//! Which rows have a value: nothing when all do, gaps between nulls, run lengths, or a bitmap.
+//! Encodes which rows have a value, as gaps between nulls, as run lengths or as a bitmap.
 //!
 //! ```text
 //! ALL    0 │ nothing

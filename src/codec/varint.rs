@@ -1,4 +1,5 @@
-//! Unsigned integers as one to ten bytes, seven bits each, lowest first; signed ones zigzag.
+//! Encodes unsigned integers in one to ten bytes, seven bits each, lowest first; signed ones in
+//! zigzag form.
 
 use super::Error;
 

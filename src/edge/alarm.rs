@@ -1,4 +1,4 @@
-//! The object's one alarm, set only when it changes: each setting is billed as a row written.
+//! Sets the object's one alarm, and only when it changes: each setting is billed as a row written.
 
 use std::cell::Cell;
 

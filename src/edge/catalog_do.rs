@@ -1,4 +1,4 @@
-//! The Catalog object: one per deployment, named `catalog`.
+//! Exports the Catalog object. There is one per deployment, and its name is `catalog`.
 //!
 //! `fetch` takes one `ToCatalog` message and answers one `FromCatalog`; the alarm finishes
 //! databases that are being created or dropped. `protocol/PROTOCOL.md` draws both.

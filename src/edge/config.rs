@@ -1,4 +1,4 @@
-//! What the Worker is bound to: settings and secrets, and the names of its namespaces.
+//! Reads what the Worker is bound to: settings and secrets, and the names of its namespaces.
 
 use std::cell::OnceCell;
 

@@ -1,4 +1,4 @@
-//! A Database object: one per database, addressed by the id that the Catalog stores.
+//! Exports a Database object. There is one per database, under the id that the Catalog stores.
 //!
 //! `fetch` takes one `ToDatabase` message and answers one `FromDatabase`; the alarm drives its job
 //! queue and its continuous queries. `protocol/PROTOCOL.md` draws both.

@@ -1,5 +1,5 @@
-//! The Worker: a request's head goes to `api`, whose exchange then says what to do until the last
-//! byte of the reply is sent.
+//! Exports the Worker: it gives a request's head to `api`, whose exchange then says what to do
+//! until the last byte of the reply is sent.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,5 @@
-//! Drives an object's state: one request or alarm at a time through [`Host`], its calls in between.
+//! Drives the state of an object through [`Host`]: a request or an alarm begins, its calls are
+//! made, and it goes on with each reply.
 
 use std::cell::{Cell, RefCell};
 

@@ -1,4 +1,4 @@
-//! The only code that waits, reads a clock, draws randomness or names a Worker type.
+//! Contains the only code that waits, reads a clock, draws randomness or names a Worker type.
 //!
 //! It turns requests into calls of `api` and `route`, drives their machines with `fetch`, and lends
 //! the three objects their SQLite. It decides nothing.

@@ -1,4 +1,4 @@
-//! A password's key, by the runtime's WebCrypto.
+//! Derives the key of a password with the runtime's WebCrypto.
 
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;

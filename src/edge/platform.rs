@@ -1,4 +1,4 @@
-//! Clock, randomness and fresh object ids for the machines.
+//! Gives the machines a clock, randomness and fresh object ids.
 
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;

@@ -1,4 +1,4 @@
-//! Responses of `api` as responses of the runtime, whole or piece by piece.
+//! Sends the responses of `api` as responses of the runtime, whole or piece by piece.
 
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;

@@ -1,4 +1,4 @@
-//! A Shard object: one or more per shard group, addressed by the id that its Database stores.
+//! Exports a Shard object. A shard group has one or more, under the ids that their Database stores.
 //!
 //! `fetch` takes one `ToShard` message and answers one `FromShard`; the alarm flushes, compacts and
 //! drops what is too old. `protocol/PROTOCOL.md` draws both. The shard is borrowed only between two

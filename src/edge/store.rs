@@ -1,4 +1,4 @@
-//! The object's SQLite as a [`Store`].
+//! Implements [`Store`] with the object's SQLite.
 //!
 //! The bindings are our own because the ones in `worker` lack `transactionSync`, and because a
 //! `&[u8]` argument here becomes a view of WASM memory at the moment of the call: no copy, and no

@@ -1,4 +1,4 @@
-//! The runtime's clock for waiting.
+//! Waits by the runtime's clock.
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;

@@ -1,4 +1,4 @@
-//! The port through which the engine sees storage: tables of `key → (head, body)`.
+//! Defines the port through which the engine sees storage: tables of `key → (head, body)`.
 //!
 //! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. A head
 //! is small and can be listed without touching a body, which SQLite cannot read in part. Billing is

@@ -1,4 +1,5 @@
-//! The write-ahead log: frames to rows of a few slots, and back after a restart.
+//! Implements the write-ahead log: writes frames to rows of a few slots, and reads them after a
+//! restart.
 //!
 //! Knows nothing of what a frame holds. Who decides when a frame is flushed, and what damage means
 //! to a query, is the shard.

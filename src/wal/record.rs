@@ -1,4 +1,4 @@
-//! One WAL row's head to bytes and back, and the checksum that ties its body to it.
+//! Encodes and decodes the head of one WAL row, and the checksum that ties its body to it.
 
 use crate::codec::crc::{CRC_BYTES, append_crc, crc32c, crc32c_append, verify_crc};
 

@@ -1,4 +1,4 @@
-//! What the WAL's rows say after a restart: the live frames, and what is damaged.
+//! Reads the WAL's rows after a restart: finds the live frames, and what is damaged.
 
 use super::record::Head;
 use super::slots::Slots;

@@ -1,4 +1,4 @@
-//! Which slot holds what: live ones by sequence, and those that may be rewritten.
+//! Knows which slots hold live frames, by sequence, and which slots may be rewritten.
 
 use crate::model::sorted_map::SortedMap;
 use crate::model::sorted_set::SortedSet;

@@ -1,4 +1,4 @@
-//! Bytes of request bodies in flight: one budget per isolate, taken as they arrive.
+//! Counts the bytes of request bodies in flight against one budget per isolate, as they arrive.
 //!
 //! Everything in an isolate shares 128 MB. A permit gives its bytes back when dropped, however the
 //! request ends. When the budget is spent, the database that holds most loses the upload that has

@@ -1,4 +1,4 @@
-//! Request bodies: which encoding, how large at most, and inflating with a ceiling.
+//! Knows how a body is encoded, and inflates it without exceeding its limit.
 
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};

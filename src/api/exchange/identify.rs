@@ -1,4 +1,4 @@
-//! Who is calling, and what becomes of a caller who may not do what is asked.
+//! Finds out who is calling, and refuses a caller who may not do what is asked.
 
 use super::{Exchange, ExchangeStage, Point};
 use crate::api::action::Action;

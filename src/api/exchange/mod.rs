@@ -1,4 +1,4 @@
-//! One HTTP request from its head to the last byte of its reply, without waiting for anything.
+//! Takes one HTTP request from its head to the last byte of its reply, and never waits.
 //!
 //! Whoever carries the bytes (`edge/`, a test, the browser) does what each [`Action`] says and
 //! comes back: with the body, with the reply to a call, or for the next piece of a stream.

@@ -1,4 +1,5 @@
-//! A request's body while it comes in: measured, charged, and given up when others need its room.
+//! Receives a request's body: measures it, charges for its memory, and gives it up when another
+//! request needs the room.
 
 use super::{Exchange, ExchangeStage};
 use crate::api::action::Action;

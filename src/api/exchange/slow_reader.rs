@@ -1,4 +1,5 @@
-//! An answer's reader, who may be slow: what waits for them counts, and is given up for others'.
+//! Counts what waits for the reader of a reply, who may be slow, and gives the reply up when others
+//! need the memory.
 
 use super::Exchange;
 use crate::api::service::Service;

@@ -1,4 +1,4 @@
-//! Which database and policy a v2 client means that names a bucket by its id.
+//! Finds the database and the policy that a v2 client means when it names a bucket by its id.
 
 use crate::api::error::ApiError;
 use crate::api::routes::handler::Incoming;

@@ -1,5 +1,5 @@
-//! `GET /api/v3/export?db=&rp=&measurement=&start=&end=`: line protocol that the write API takes
-//! back unchanged, page by page.
+//! Serves `GET /api/v3/export?db=&rp=&measurement=&start=&end=`: it prints line protocol, page by
+//! page, that the write API takes back unchanged.
 //!
 //! Each measurement is a SELECT of all its fields by all its tags, so whatever bounds a query's
 //! memory bounds this too, and SHOW QUERIES lists it.

@@ -1,4 +1,5 @@
-//! What the file of a route supplies: how a request is read, and how it goes on until its answer.
+//! Defines what the file of a route supplies: how a request is read, and how it goes on until its
+//! reply.
 //!
 //! [`crate::api::exchange`] calls a handler in this order, and does everything that the route's
 //! row says in between: it knows who is calling before `begin`, it lets nobody go further whom the

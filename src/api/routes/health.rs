@@ -1,4 +1,4 @@
-//! `/health`: whether requests would be served, told without a token.
+//! Serves `/health`, which tells without a token whether requests would be served.
 //!
 //! It fails where a setting keeps everything from being served, and warns where the Catalog does
 //! not answer: then only what is known here is served.

@@ -1,4 +1,4 @@
-//! The table of routes. A new route is one row here and one file in `routes/`.
+//! Lists the routes. A new route is one row here and one file in `routes/`.
 //!
 //! A row says all that holds of a route before and beside what it does: path, methods, the shape
 //! of its errors, who may call it, and what body is read. [`super::exchange`] drives every request

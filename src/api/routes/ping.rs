@@ -1,4 +1,4 @@
-//! `/ping`: no token is asked for, no object is called.
+//! Serves `/ping`, which asks for no token and calls no object.
 
 use crate::api::error::ApiError;
 use crate::api::headers::INFLUXDB_VERSION;

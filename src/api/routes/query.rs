@@ -1,4 +1,4 @@
-//! `/query`: a query's statements, one after the other, to one reply.
+//! Serves `/query`: it runs the statements of a query one after the other and writes one reply.
 //!
 //! A small reply is sent whole; a large or chunked one streams, so that memory stays bounded
 //! whatever the result's size. The status is settled before the first byte.

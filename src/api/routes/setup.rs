@@ -1,4 +1,5 @@
-//! `/ready`, `/api/v2/ready` and `/api/v2/setup`: what is the same on every server that runs.
+//! Serves `/ready`, `/api/v2/ready` and `/api/v2/setup`, whose replies are the same on every
+//! server.
 
 use crate::api::error::ApiError;
 use crate::api::http::Response;

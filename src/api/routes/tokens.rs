@@ -1,4 +1,4 @@
-//! `/api/v3/configure/token`: database tokens, made, listed and revoked by administrators.
+//! Serves `/api/v3/configure/token`: administrators make, list and revoke database tokens there.
 //!
 //! A token is shown once, in the answer that made it; what is kept is its SHA-256.
 

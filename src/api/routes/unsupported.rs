@@ -1,4 +1,5 @@
-//! Paths that the vendor's servers have and this one does not, to a refusal naming what to use.
+//! Refuses paths that the vendor's servers have and this one has not, and names what to use
+//! instead.
 
 use crate::api::error::ApiError;
 use crate::api::routes::handler::{Handler, Incoming};

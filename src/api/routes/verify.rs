@@ -1,4 +1,5 @@
-//! `POST /debug/verify?db=…[&resume=…]`: every checksum of a database, a bounded piece at a time.
+//! Serves `POST /debug/verify?db=…[&resume=…]`, which checks every checksum of a database, a
+//! bounded piece at a time.
 
 use crate::api::action::Action;
 use crate::api::error::ApiError;

@@ -1,4 +1,4 @@
-//! One frame to tables.
+//! Decodes one frame into tables.
 
 use super::error::FrameError;
 use super::header::{FrameHeader, TableHeader};

@@ -1,4 +1,4 @@
-//! Selected rows of blocks to one frame.
+//! Encodes selected rows of blocks as one frame.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;

@@ -1,4 +1,4 @@
-//! Why bytes are refused as a frame.
+//! Lists why bytes are refused as a frame.
 
 use crate::codec;
 

@@ -1,4 +1,4 @@
-//! The part of a frame that says what it touches.
+//! Encodes and decodes a frame's header, which says what the frame touches.
 
 use super::error::FrameError;
 use crate::codec::crc::{CRC_BYTES, append_crc, verify_crc};

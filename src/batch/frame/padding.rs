@@ -1,5 +1,5 @@
-//! Rows that do not have the same columns: a table for each set of them, where most of one would be
-//! padding.
+//! Divides rows that do not have the same columns into a table for each set of columns, where most
+//! of a single table would be padding.
 
 use crate::batch::Block;
 use crate::batch::bitmap::Validity;

@@ -1,4 +1,4 @@
-//! Line protocol to a [`Batch`]: the only place where the two meet.
+//! Builds a [`Batch`] from line protocol. No other file knows both.
 //!
 //! A raw series key is looked up whole, so tags are cut once per new series. Which series follows
 //! which, and which field follows which, is remembered and expected again.

@@ -1,4 +1,4 @@
-//! What every object has stored, as rows that the browser keeps: text keys, checked bytes.
+//! Keeps what every object has stored as rows that the browser can keep: text keys, checked bytes.
 //!
 //! ```text
 //! key   │ catalog/<table>/<key> │ database/<id>/<table>/<key> │ shard/<id>/<table>/<key>

@@ -1,4 +1,4 @@
-//! Small structures to bytes and back: stored metadata and the control part of object messages.
+//! Encodes small structures: stored metadata, and the control part of messages between objects.
 //!
 //! ```text
 //! number │ varint, signed ones zigzag              bool, option │ 0 or 1 <u8>

@@ -1,4 +1,4 @@
-//! Bytes to values. Bytes are untrusted: a length is checked before anything is made of it.
+//! Decodes values. The bytes are untrusted: a length is checked before anything is made of it.
 
 use serde::de::value::U32Deserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, VariantAccess, Visitor};

@@ -1,4 +1,4 @@
-//! Values to bytes.
+//! Encodes values.
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};

@@ -1,4 +1,4 @@
-//! `GET /api/v3/configure/database`: the databases as InfluxDB 3 lists them, by name.
+//! Serves `GET /api/v3/configure/database`: lists the databases by name, as InfluxDB 3 does.
 
 use serde_json::json;
 

@@ -1,6 +1,6 @@
-//! `/api/v3/configure/database`: GET lists the databases, POST creates one with what CREATE
-//! DATABASE cannot say, PUT changes how many shards its next groups have and how long its points
-//! are kept, DELETE drops it.
+//! Serves `/api/v3/configure/database`: GET lists the databases, POST creates one with settings
+//! that CREATE DATABASE has no words for, PUT changes how many shards its next groups have and how
+//! long its points are kept, DELETE drops it.
 
 mod list;
 

@@ -1,4 +1,4 @@
-//! `POST /api/v2/delete?bucket=`: what DELETE does, asked for as the v2 clients do, in one bucket.
+//! Serves `POST /api/v2/delete?bucket=`, which does in one bucket what DELETE does.
 
 mod predicate;
 

@@ -1,4 +1,5 @@
-//! The predicates of 2.x's deletions: `key = "value" AND …`, parentheses around any of it.
+//! Parses the predicates of 2.x's deletions: `key = "value" AND …`, with parentheses around any
+//! part.
 
 use crate::api::error::ApiError;
 use crate::model::limits::DELETE_PREDICATE_DEPTH_MAX;

@@ -1,4 +1,4 @@
-//! A policy as v2 clients see it: as a bucket that is called `db` or `db/rp`, and has an id.
+//! Shows policies as v2 clients see them: as buckets that are called `db` or `db/rp` and have ids.
 
 use crate::model::ids::PolicyId;
 use crate::model::name;

@@ -1,4 +1,4 @@
-//! `/api/v2/buckets`: a bucket is a policy, `db` the default one and `db/rp` any other.
+//! Serves `/api/v2/buckets`: `db` is the default policy of a database, `db/rp` is any other.
 
 use serde_json::{Value, json};
 

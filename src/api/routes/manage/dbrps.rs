@@ -1,5 +1,5 @@
-//! `/api/v2/dbrps`: how databases and policies map to buckets. Each is its own bucket, so every
-//! mapping exists from the beginning, and no other can.
+//! Serves `/api/v2/dbrps`, which maps databases and policies to buckets. Each policy is a bucket of
+//! its own, so every mapping exists from the beginning, and no other can.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! `/api/v2/buckets`, `dbrps` and `orgs`: databases and policies by the names that the v2 clients
-//! have for them.
+//! Serves `/api/v2/buckets`, `dbrps` and `orgs`: databases and policies by the names that the v2
+//! clients have for them.
 //!
 //! A bucket is a policy and so is a mapping; there is one organisation. Every request surveys
 //! the databases first, is then answered or becomes changes, and shows what these made.

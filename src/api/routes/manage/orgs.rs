@@ -1,4 +1,4 @@
-//! `/api/v2/orgs`: the one organisation, which never changes.
+//! Serves `/api/v2/orgs`, which lists the one organisation. It never changes.
 
 use serde_json::{Value, json};
 

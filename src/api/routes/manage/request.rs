@@ -1,4 +1,5 @@
-//! What a request for buckets, mappings or organisations asks, and how its file answers it.
+//! Reads what a request for buckets, mappings or organisations asks, and names the possible
+//! outcomes.
 
 use serde_json::Value;
 

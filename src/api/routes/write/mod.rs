@@ -1,4 +1,5 @@
-//! The three write routes: a body of lines to columns, and what became of them to a response.
+//! Serves the three write routes: turns a body of lines into columns, and the outcome into a
+//! response.
 
 pub mod rejected_lines;
 

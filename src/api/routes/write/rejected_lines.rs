@@ -1,4 +1,4 @@
-//! What a client is told of the lines that were not kept: which, why, and what to do about it.
+//! Tells a client which lines were not kept, why, and what to do about it.
 
 use std::fmt::Write as _;
 
