@@ -38,10 +38,10 @@ pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, after) = rest.split_at(digits);
         let number: i64 = number.parse().map_err(|_| InvalidDuration::Syntax)?;
-        let (unit, unit_ns, unit_bytes) = unit(after).ok_or(InvalidDuration::Syntax)?;
+        let (unit, unit_ns) = unit(after).ok_or(InvalidDuration::Syntax)?;
         sum_ns += i128::from(number) * i128::from(unit_ns);
         last = (number, unit);
-        rest = after.get(unit_bytes..).unwrap_or_default();
+        rest = after.get(unit.len()..).unwrap_or_default();
     }
     if negative {
         sum_ns = -sum_ns;
@@ -49,8 +49,8 @@ pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     i64::try_from(sum_ns).map_err(|_| InvalidDuration::Overflow { number: last.0, unit: last.1 })
 }
 
-/// The unit that `text` starts with: its spelling, its nanoseconds, its bytes.
-fn unit(text: &str) -> Option<(&'static str, i64, usize)> {
+/// The unit that `text` starts with: its spelling and its nanoseconds.
+fn unit(text: &str) -> Option<(&'static str, i64)> {
     const UNITS: [(&str, i64); 9] = [
         ("ns", 1),
         ("ms", MS_NS),
@@ -62,8 +62,7 @@ fn unit(text: &str) -> Option<(&'static str, i64, usize)> {
         ("d", D_NS),
         ("w", W_NS),
     ];
-    let &(spelling, ns) = UNITS.iter().find(|(spelling, _)| text.starts_with(spelling))?;
-    Some((spelling, ns, spelling.len()))
+    UNITS.into_iter().find(|(spelling, _)| text.starts_with(spelling))
 }
 
 /// Prints a duration in its largest exact unit, as InfluxQL does: `1w`, `90m`, `0s`.

@@ -43,8 +43,8 @@ pub fn is_time(text: &str) -> bool {
 /// # Errors
 /// [`InvalidTime`]; [`InvalidTime::Syntax`] also where [`is_time`] is false.
 pub fn parse(text: &str, local_offset_s: impl FnOnce(i64) -> i64) -> Result<i64, InvalidTime> {
-    let (local_s, subsecond_ns, zone) = parts(text).ok_or(InvalidTime::Syntax)?;
-    let offset_s = zone.unwrap_or_else(|| local_offset_s(local_s));
+    let TimeParts { local_s, subsecond_ns, zone_s } = parts(text).ok_or(InvalidTime::Syntax)?;
+    let offset_s = zone_s.unwrap_or_else(|| local_offset_s(local_s));
     let time_ns = i128::from(local_s - offset_s) * i128::from(S_NS) + i128::from(subsecond_ns);
     let printed = || format!("{}{}", format_seconds(local_s), format_zone(offset_s));
     if time_ns > i128::from(MAX_TIME_NS) {
@@ -66,8 +66,17 @@ pub fn format_utc(time_ns: i64) -> String {
     out
 }
 
-/// Seconds as if UTC, nanoseconds within the second, and the zone's offset if the text has one.
-fn parts(text: &str) -> Option<(i64, i64, Option<i64>)> {
+/// What a text says of a time.
+struct TimeParts {
+    /// Seconds as if the text were in UTC.
+    local_s: i64,
+    /// Nanoseconds within the second.
+    subsecond_ns: i64,
+    /// The zone's offset, if the text has one.
+    zone_s: Option<i64>,
+}
+
+fn parts(text: &str) -> Option<TimeParts> {
     let mut rest = UnreadText(text);
     let year = rest.digits(4)?;
     rest.char('-')?;
@@ -76,7 +85,7 @@ fn parts(text: &str) -> Option<(i64, i64, Option<i64>)> {
     let day = rest.digits(2)?;
     let date_s = days(year, month, day)? * DAY_S;
     if rest.0.is_empty() {
-        return Some((date_s, 0, None));
+        return Some(TimeParts { local_s: date_s, subsecond_ns: 0, zone_s: None });
     }
     let zoned = rest.char('T').is_some();
     if !zoned {
@@ -90,9 +99,9 @@ fn parts(text: &str) -> Option<(i64, i64, Option<i64>)> {
     rest.char(':')?;
     let second = rest.digits(2).filter(|&second| second < 60)?;
     let subsecond_ns = rest.fraction_ns();
-    let zone = if zoned { Some(rest.zone_s()?) } else { None };
-    let time_s = date_s + hour * 3600 + minute * 60 + second;
-    rest.0.is_empty().then_some((time_s, subsecond_ns, zone))
+    let zone_s = if zoned { Some(rest.zone_s()?) } else { None };
+    let local_s = date_s + hour * 3600 + minute * 60 + second;
+    rest.0.is_empty().then_some(TimeParts { local_s, subsecond_ns, zone_s })
 }
 
 /// What is still to be read.

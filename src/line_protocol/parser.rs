@@ -1,5 +1,7 @@
 //! Walks over a body: finds its lines, skips comments, and goes on behind a bad line.
 
+use std::ops::Range;
+
 use super::cursor::{Cursor, Fault, starts_with};
 use super::end_of_line::EndOfLine;
 use super::error::{NotUtf8, quoted};
@@ -195,7 +197,7 @@ impl Parser {
                                 None if !last => return self.wait(text, line_start, start),
                                 end => at = end.map_or(bytes.len(), |length| start + length),
                             }
-                            self.reject(text, line_start, start, at, fault);
+                            self.reject(text, line_start, start..at, fault);
                         }
                     }
                 }
@@ -209,7 +211,7 @@ impl Parser {
     fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
         let bytes = text.as_bytes();
         let Some(cause) = self.too_long(bytes, start) else { return start };
-        self.reject(text, shown, start, start, Fault { at: start, cause });
+        self.reject(text, shown, start..start, Fault { at: start, cause });
         start + self.skip(bytes.get(start..).unwrap_or_default(), EndOfLine::default())
     }
 
@@ -230,17 +232,17 @@ impl Parser {
         length
     }
 
-    /// Names the line `start..end`, of which `shown` is where columns are counted from.
-    fn reject(&mut self, text: &str, shown: usize, start: usize, end: usize, fault: Fault) {
+    /// Names the refused line, of which `shown` is where columns are counted from.
+    fn reject(&mut self, text: &str, shown: usize, refused: Range<usize>, fault: Fault) {
         let line = self.line;
         // Columns count from the start of the physical line, leading blanks included.
-        let before = text.get(shown..start).unwrap_or_default();
+        let before = text.get(shown..refused.start).unwrap_or_default();
         let shown = before.rfind('\n').map_or(shown, |newline| shown + newline + 1);
         self.rejected.push(|| {
             let before = text.get(shown..fault.at).unwrap_or_default();
             LineError { line, column: before.chars().count() as u32 + 1, cause: fault.cause }
         });
-        let refused = text.as_bytes().get(start..end).unwrap_or_default();
+        let refused = text.as_bytes().get(refused).unwrap_or_default();
         self.line += memchr::memchr_iter(b'\n', refused).count() as u32;
     }
 

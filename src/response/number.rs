@@ -39,8 +39,16 @@ pub fn csv_float(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// Sign, digits without leading or trailing zeros, and the position of the decimal point in them.
-fn decompose(text: &str) -> (bool, String, i32) {
+/// The parts of a printed number.
+struct Decimal {
+    negative: bool,
+    /// Has no leading and no trailing zeros.
+    digits: String,
+    /// The position of the decimal point among the digits, which may lie outside them.
+    point: i32,
+}
+
+fn decompose(text: &str) -> Decimal {
     let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -50,7 +58,7 @@ fn decompose(text: &str) -> (bool, String, i32) {
     digits.drain(..leading);
     point -= leading as i32;
     digits.truncate(digits.trim_end_matches('0').len());
-    (negative, digits, point)
+    Decimal { negative, digits, point }
 }
 
 fn positional(value: f64, out: &mut Vec<u8>) {
@@ -61,7 +69,7 @@ fn positional(value: f64, out: &mut Vec<u8>) {
         out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
         return;
     }
-    let (negative, digits, point) = decompose(text);
+    let Decimal { negative, digits, point } = decompose(text);
     if negative {
         out.push(b'-');
     }
@@ -83,7 +91,7 @@ fn positional(value: f64, out: &mut Vec<u8>) {
 
 fn exponential(value: f64, out: &mut Vec<u8>) {
     let mut buffer = zmij::Buffer::new();
-    let (negative, digits, point) = decompose(buffer.format_finite(value));
+    let Decimal { negative, digits, point } = decompose(buffer.format_finite(value));
     if negative {
         out.push(b'-');
     }

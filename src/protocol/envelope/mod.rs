@@ -112,7 +112,7 @@ pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
 /// # Errors
 /// [`EnvelopeError`] for anything that is not a whole message of this direction.
 pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
-    let (version, header, body) = open(bytes, M::DIRECTION)?;
+    let Opened { version, header, body } = open(bytes, M::DIRECTION)?;
     let mut message: M =
         metadata::decode(header).map_err(|e| EnvelopeError::Header(e.to_string()))?;
     message.set_body(body);
@@ -128,7 +128,14 @@ pub fn decode_reply<M: Wire>(result: Result<Vec<u8>, CallFailure>) -> Result<M, 
     decode(&bytes).map(|(_, message)| message).map_err(|e| CallFailure::Failed(e.to_string()))
 }
 
-fn open(bytes: &[u8], direction: Direction) -> Result<(u8, &[u8], &[u8]), EnvelopeError> {
+/// The parts of an envelope.
+struct Opened<'a> {
+    version: u8,
+    header: &'a [u8],
+    body: &'a [u8],
+}
+
+fn open(bytes: &[u8], direction: Direction) -> Result<Opened<'_>, EnvelopeError> {
     let length = EnvelopeError::Length(bytes.len());
     let &[version, sent_as, a, b, c, d, ref rest @ ..] = bytes else { return Err(length) };
     if bytes.len() > MESSAGE_BYTES_MAX {
@@ -140,7 +147,7 @@ fn open(bytes: &[u8], direction: Direction) -> Result<(u8, &[u8], &[u8]), Envelo
     let header_bytes = u32::from_le_bytes([a, b, c, d]) as usize;
     let (header, body) = rest.split_at_checked(header_bytes).ok_or(length)?;
     match sent_as {
-        sent_as if sent_as == direction as u8 => Ok((version, header, body)),
+        sent_as if sent_as == direction as u8 => Ok(Opened { version, header, body }),
         UNSAID => Err(EnvelopeError::Unsaid(String::from_utf8_lossy(header).into_owned())),
         sent_as => Err(EnvelopeError::Direction(sent_as)),
     }
