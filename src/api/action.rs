@@ -3,7 +3,7 @@
 use super::http::Response;
 use crate::protocol::call::Call;
 
-/// What the exchange wants done.
+/// What whoever carries the bytes of an exchange has to do next.
 #[derive(Debug, PartialEq)]
 pub enum Action {
     /// Read the body: announce each growth and hand over each piece, then the rest. What is

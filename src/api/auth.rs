@@ -13,7 +13,7 @@ use crate::model::grant::Right;
 use crate::route::grants::Principal;
 use crate::route::identify::Credentials;
 
-/// Why a caller is refused.
+/// The reasons for which a caller is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// 503: never open by default.
@@ -48,7 +48,7 @@ pub enum AuthError {
     Write {
         /// The caller.
         who: String,
-        /// Where to.
+        /// The database that is to be written to.
         database: String,
     },
     /// 403 on a query (1.x's words).
@@ -60,7 +60,7 @@ pub enum AuthError {
         who: String,
         /// As it was understood; passwords are not in it.
         statement: String,
-        /// What is missing.
+        /// What the caller would need and does not have.
         requires: String,
     },
     /// 403 on everything else.
@@ -68,7 +68,7 @@ pub enum AuthError {
     Forbidden {
         /// The caller.
         who: String,
-        /// What is missing.
+        /// What the caller would need and does not have.
         requires: String,
     },
 }

@@ -21,7 +21,7 @@ use crate::route::error::Error;
 /// Why a request is refused as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// Who is calling.
+    /// The caller is refused.
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// A page of another origin sent it, with whatever the browser added.
@@ -39,7 +39,7 @@ pub enum ApiError {
     /// The body.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// Too much in flight.
+    /// Too many bytes of bodies are in flight.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
     /// The body was given up for others'.
@@ -54,13 +54,13 @@ pub enum ApiError {
          (BODY_STALL_S_MAX); nothing was done, send it again"
     )]
     Stalled,
-    /// No such path.
+    /// The path is no route.
     #[error("no such path: {0}; the API is /write, /api/v2/write, /query, /ping and /health")]
     NoRoute(String),
     /// The path exists, the method does not.
     #[error("method {method} is not allowed here: use {allow}")]
     Method {
-        /// What was used.
+        /// The method that the client used.
         method: String,
         /// What the path takes, as in the header `Allow`.
         allow: String,
@@ -77,7 +77,7 @@ pub enum ApiError {
     /// The database is not there (1.x's and Telegraf's words).
     #[error("database not found: \"{name}\"{cure}")]
     DatabaseNotFound {
-        /// Which.
+        /// Its name, as the client wrote it.
         name: String,
         /// What can be done about it, a colon before it; empty where that is plain.
         cure: String,
@@ -106,7 +106,7 @@ pub enum ApiError {
     /// Nothing is known to be wrong with the request: come back.
     #[error("{message}")]
     Unavailable {
-        /// What failed.
+        /// A description of what failed.
         message: String,
         /// When to come back, seconds.
         retry_after_s: u32,

@@ -12,7 +12,7 @@ pub const INFLUXDB_BUILD: &str = "Tidemark";
 
 /// What browsers may send. A literal `*` would not cover `Authorization` (Fetch standard).
 const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Type, User-Agent, X-Request-Id, Zap-Trace-Span";
-/// What browsers may read.
+/// The headers that a script of another origin may read.
 const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, X-Influxdb-Build, X-Influxdb-Error, \
                               X-Influxdb-Version, X-Platform-Error-Code, X-Request-Id, \
                               X-Tidemark-Created";

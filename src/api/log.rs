@@ -31,13 +31,13 @@ impl LogRequests {
 /// Writes that one isolate has answered with 204, or 400 with some points kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCounts {
-    /// All of them.
+    /// Every request has a line.
     pub writes: u64,
     /// Those of fewer than [`TINY_BATCH_POINTS`] points: each costs as much as a large one.
     pub tiny: u64,
 }
 
-/// What is known of a request so far.
+/// What is known of a request while it is in progress.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// `Request-Id`
@@ -50,11 +50,11 @@ pub struct Record {
     pub database: Option<String>,
     /// HTTP status; 0 until there is one.
     pub status: u16,
-    /// Points kept.
+    /// The number of points that were kept.
     pub points: u64,
-    /// Body bytes as sent.
+    /// Bytes of the body as the client sent it.
     pub bytes_in: u64,
-    /// Which kind of error was answered.
+    /// The kind of error that was answered, if one was.
     pub error: Option<&'static str>,
     /// When the head had come, nanoseconds since the epoch.
     pub started_ns: i64,

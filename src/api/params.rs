@@ -19,7 +19,7 @@ pub enum Dialect {
 /// The unit of the timestamps of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WritePrecision {
-    /// The same for all lines.
+    /// Every line has timestamps of this unit.
     Fixed(Precision),
     /// Guessed per line from its size (v3 only).
     Auto,
@@ -81,9 +81,9 @@ pub enum ParamsError {
     Precision {
         /// The parameters of the route that stand before precision, as the vendor names them.
         place: &'static str,
-        /// What was given.
+        /// The value that the client gave.
         value: String,
-        /// What the route takes.
+        /// The values that the route takes.
         expected: &'static str,
     },
     /// `epoch` of `/query`.
@@ -94,7 +94,7 @@ pub enum ParamsError {
     Switch {
         /// The parameter.
         name: &'static str,
-        /// What was given.
+        /// The value that the client gave.
         value: String,
     },
     /// No query text (1.x's words).

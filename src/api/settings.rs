@@ -75,14 +75,14 @@ impl CorsOrigins {
 /// A setting that nothing is served with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// It cannot be read.
+    /// The value of a setting cannot be read.
     #[error("the setting {name} is \"{value}\", which is not {expected}")]
     Unreadable {
         /// The setting.
         name: &'static str,
-        /// What it is.
+        /// The value as it is set.
         value: String,
-        /// What it should be.
+        /// A description of the values that the setting takes.
         expected: String,
     },
     /// An admin token that can be guessed. It is not quoted: whoever asks may read this.
@@ -95,7 +95,7 @@ pub enum SettingsError {
     Guessable {
         /// The setting.
         name: &'static str,
-        /// How many it has.
+        /// The number of characters that it has.
         characters: usize,
     },
 }

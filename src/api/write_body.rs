@@ -18,9 +18,9 @@ use crate::model::limits::{KEPT_TEXT_BYTES_MAX, PARSED_PIECE_BYTES};
 pub struct LineReading {
     /// The time of points without one.
     pub now_ns: i64,
-    /// Of the hash maps.
+    /// The seed of the hash maps.
     pub seed: u64,
-    /// What a line may be and have.
+    /// The limits that each line is held to.
     pub limits: Limits,
 }
 

@@ -9,15 +9,15 @@ use crate::model::value::{FieldType, FieldValue};
 /// The values of one column, one per row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
-    /// Padding 0.0.
+    /// Floats, padded with 0.0.
     Float(Vec<f64>),
     /// Padding 0.
     Integer(Vec<i64>),
     /// Padding 0.
     Unsigned(Vec<u64>),
-    /// Padding "".
+    /// Strings, padded with the empty one.
     String(StringColumn),
-    /// Padding false.
+    /// Booleans, padded with false.
     Boolean(Vec<bool>),
 }
 
@@ -172,9 +172,9 @@ impl Values {
 /// A column: values and which of them exist.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// One per row.
+    /// One value for each row.
     pub values: Values,
-    /// Which rows have a value.
+    /// Says which rows have a value; the others hold padding.
     pub validity: Validity,
 }
 

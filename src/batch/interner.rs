@@ -28,7 +28,7 @@ pub(super) struct Interner {
 }
 
 impl Interner {
-    /// No strings yet.
+    /// An interner that has no strings yet.
     pub(super) fn new(seed: u64) -> Self {
         Self {
             strings: StringColumn::default(),

@@ -7,7 +7,7 @@ pub struct LineNumbers {
     /// Where a line does not follow that of the row before: the row and its line.
     runs: Vec<(u32, u32)>,
     rows: u32,
-    /// What would follow.
+    /// The line number that would follow the run.
     next: u32,
 }
 

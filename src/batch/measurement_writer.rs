@@ -16,7 +16,7 @@ use crate::model::value::FieldType;
 
 /// Field types, and so columns that one key may have.
 const N_TYPES: usize = FieldType::ALL.len();
-/// No column of this type.
+/// Stands where a key has no column of a type.
 const NONE: u32 = u32::MAX;
 
 /// Why a row cannot have a value.
@@ -184,7 +184,7 @@ impl MeasurementWriter {
         }
     }
 
-    /// Committed rows.
+    /// The number of committed rows.
     #[inline]
     pub(super) fn rows(&self) -> usize {
         self.times_ns.len()

@@ -13,11 +13,11 @@ pub struct ShardRows {
     pub group: usize,
     /// Position in that group's shards.
     pub shard: usize,
-    /// At least one row.
+    /// The rows, of which there is at least one.
     pub rows: Selection,
 }
 
-/// Where the rows of one block go.
+/// The rows of one block, divided among shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardSplit {
     /// Ascending by group, then shard; together with `outside` every given row once.

@@ -50,7 +50,7 @@ struct Piece {
     start: u32,
 }
 
-/// Where a row is.
+/// The slab that a row is in, and its position there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Location {
     pub(super) slab: u32,
@@ -137,7 +137,7 @@ impl Slabs {
         Some(FieldColumns { field_type: field.field_type, by_slab })
     }
 
-    /// Where row `row` is.
+    /// Finds the slab of row `row`.
     pub(super) fn locate(&self, row: u32) -> Location {
         let behind = self.pieces.partition_point(|piece| piece.first_row <= row);
         let piece = behind.checked_sub(1).and_then(|at| self.pieces.get(at));

@@ -13,7 +13,7 @@ use crate::model::time::MS_NS;
 /// one before it, may never go off (workerd issue 6866).
 const AHEAD_MS: i64 = 2;
 
-/// What is known of the stored alarm.
+/// What is known of the alarm that the object has stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
     /// Nothing: the object was just loaded.

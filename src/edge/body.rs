@@ -92,7 +92,7 @@ fn append(body: &mut Vec<u8>, piece: &Uint8Array) {
     }
 }
 
-/// What a read brought.
+/// The outcome of one read.
 enum Next {
     Piece(Uint8Array),
     End,

@@ -32,7 +32,7 @@ impl<H: Host> Hosted<H> {
         Response::from_bytes(self.finish(ticket, step).await?)
     }
 
-    /// Does what is due.
+    /// Runs the jobs that are due.
     pub(super) async fn alarm(&self) -> Result<Response> {
         self.alarm.went_off();
         let (ticket, step) = self.host.borrow_mut().alarm(&self.platform);

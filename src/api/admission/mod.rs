@@ -49,7 +49,7 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// What one database holds.
+/// The bytes that the requests of one database hold.
 #[derive(Debug)]
 struct Share {
     database: String,
@@ -146,7 +146,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Whose and how many they are.
+    /// The share of the database that the bytes are counted in, and their number.
     pub fn tag(&self) -> Tag {
         Tag { share: Rc::clone(&self.share), bytes: Rc::clone(&self.bytes) }
     }
@@ -244,7 +244,7 @@ impl<T> Upload<T> {
         self.0.content.borrow_mut().as_mut().map(work)
     }
 
-    /// Something was received.
+    /// Notes that something was received, which makes the upload one of the last to be given up.
     pub fn heard(&self, now_ns: i64) {
         self.0.heard_ns.set(now_ns);
     }

@@ -8,12 +8,12 @@ use super::write_body::Intake;
 use crate::model::limit::{Exceeded, Limit, Limits};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
-/// How a body is encoded.
+/// The encodings that a body may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// As it is.
+    /// The body is sent as it is.
     Identity,
-    /// One or more gzip members.
+    /// The body is one or more gzip members.
     Gzip,
 }
 
@@ -34,7 +34,7 @@ impl Encoding {
     }
 }
 
-/// Why a body was not taken.
+/// The reasons for which a body is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// 415

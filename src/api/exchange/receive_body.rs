@@ -14,7 +14,7 @@ use crate::model::limit::{Exceeded, Limit, Limits};
 use crate::model::limits::BODY_FIRST_ROOM_BYTES;
 use crate::protocol::call::Platform;
 
-/// How large a body may be.
+/// The number of bytes that a body may have, and the limit that says so.
 #[derive(Clone, Copy, Debug)]
 struct Ceiling {
     limit: Limit,
@@ -48,7 +48,7 @@ impl Ceiling {
     }
 }
 
-/// What a body becomes.
+/// What is made of a body as it comes.
 #[derive(Debug)]
 enum Sink {
     /// The bytes themselves, which this holds.
@@ -59,12 +59,12 @@ enum Sink {
     PackedLines(Box<Intake>),
 }
 
-/// What has come of a body.
+/// A body of which a part has come.
 #[derive(Debug)]
 pub(super) struct BodyReading {
     sink: Sink,
     ceiling: Ceiling,
-    /// What has come and waits.
+    /// The bytes that have come and wait to be used.
     held: Vec<u8>,
     /// How long it will be, as far as that was announced.
     expected_bytes: usize,

@@ -63,7 +63,7 @@ impl Received {
         }
     }
 
-    /// What the bytes say as JSON.
+    /// Reads the bytes as JSON.
     ///
     /// # Errors
     /// [`ApiError::Invalid`] naming what is not as expected, and where.
@@ -76,7 +76,7 @@ impl Received {
 /// What the log says of a request beside its answer's status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Points that are kept.
+    /// The number of points that were kept.
     pub points: u64,
     /// Which kind of refusal the answer is, if its status alone does not say so.
     pub refusal: Option<&'static str>,

@@ -37,20 +37,20 @@ pub struct Route {
     pub operations: &'static [Operation],
 }
 
-/// What some methods of a path do.
+/// One thing that a path does, and the methods that ask for it.
 #[derive(Debug)]
 pub struct Operation {
     /// The methods, in upper case; none stands for every method.
     pub methods: &'static [&'static str],
-    /// Who may.
+    /// The callers who may do this.
     pub access: Access,
-    /// What is read of the request's body.
+    /// The part of the request's body that is read.
     pub body: Body,
-    /// What begins such a request.
+    /// The function that begins such a request.
     pub begin: Begin,
 }
 
-/// Who may call an operation.
+/// The callers who may use an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Everybody: no credentials are asked for.
@@ -67,10 +67,10 @@ pub enum Access {
     Admin,
 }
 
-/// What is read of a request's body.
+/// How much of a request's body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Nothing.
+    /// The body is not read.
     None,
     /// All of it, at most so many bytes.
     Bytes(usize),

@@ -32,7 +32,7 @@ pub struct TableRef<'a> {
     /// Ids of `block.fields`, in the same order. Those of fields that no selected row has are not
     /// looked at: a column whose lines were all rejected needs no true id.
     pub field_ids: &'a [ColumnId],
-    /// Where the rows are.
+    /// The block that the rows are in.
     pub block: &'a Block,
     /// Which rows. A table without rows is left out of the frame.
     pub rows: &'a Selection,
@@ -114,7 +114,7 @@ fn encode_rows(
     overlaid.sets().into_iter().filter_map(each).collect()
 }
 
-/// What goes into one table.
+/// The rows and the fields that go into one table.
 struct Piece<'a> {
     /// Rows of the block, grouped by series.
     rows: &'a [u32],

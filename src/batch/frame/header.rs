@@ -21,12 +21,12 @@ pub struct FrameHeader {
     pub payload_start: u32,
 }
 
-/// What one table of a frame touches.
+/// The measurement, the columns, the rows and the times of one table of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableHeader {
     /// The rows' measurement.
     pub measurement: MeasurementId,
-    /// At least 1.
+    /// The number of rows, at least 1.
     pub rows: u32,
     /// Distinct series of the rows.
     pub series: u32,

@@ -33,7 +33,7 @@ pub fn from_lines(body: &[u8], options: Options, seed: u64) -> Result<(Batch, Re
     Ok((builder.finish(), rejected))
 }
 
-/// What a series key as written names.
+/// The measurement and the series that a series key as written names.
 #[derive(Clone, Copy, Debug)]
 struct Target {
     measurement: u32,

@@ -49,7 +49,7 @@ struct ChangeHandler {
     changing: Option<Changing>,
 }
 
-/// What is being done to a database.
+/// A change of a database in progress.
 #[derive(Debug)]
 struct Changing {
     name: String,

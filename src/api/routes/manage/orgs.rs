@@ -6,7 +6,7 @@ use super::request::{ManageRequest, json as respond, not_found};
 use crate::api::error::ApiError;
 use crate::api::http::Response;
 
-/// Where organisations are.
+/// The path of the organisations.
 pub(super) const ORG_PATH: &str = "/api/v2/orgs";
 /// The one organisation's id; its name is of no consequence, since every request is in it.
 pub(super) const ORG_ID: &str = "0000000000000001";

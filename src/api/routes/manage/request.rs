@@ -10,7 +10,7 @@ use crate::model::name;
 use crate::route::create_drop::Change;
 use crate::route::survey::Of;
 
-/// What is managed.
+/// The kinds of things that these routes manage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resource {
     /// `/api/v2/buckets`
@@ -21,7 +21,7 @@ pub(super) enum Resource {
     Orgs,
 }
 
-/// What is asked.
+/// A request to list or to change such things.
 #[derive(Debug)]
 pub(super) struct ManageRequest {
     pub(super) resource: Resource,
@@ -32,7 +32,7 @@ pub(super) struct ManageRequest {
     pub(super) default_shards: u32,
 }
 
-/// What the survey comes to.
+/// How a request goes on once the databases were surveyed.
 pub(super) enum ManagePlan {
     Answer(Response),
     Change(Vec<Change>, AfterChanges),

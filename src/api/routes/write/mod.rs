@@ -40,7 +40,7 @@ struct WriteHandler {
     outcome: Outcome,
 }
 
-/// How far a write has come.
+/// The steps of a write.
 #[derive(Debug)]
 enum Progress {
     /// Its body is not read yet.

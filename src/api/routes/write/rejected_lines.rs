@@ -17,14 +17,14 @@ use crate::response::time::rfc3339;
 use crate::route::write::rejections::LineRefusal;
 use crate::route::write::{Created, WriteOutcome};
 
-/// Where a write went to, and how.
+/// The destination of a write, and how its lines were to be read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Destination<'a> {
     /// The database's name.
     pub database: &'a str,
     /// Unit of the timestamps.
     pub precision: WritePrecision,
-    /// One bad line rejects all.
+    /// Whether one bad line rejects all lines.
     pub all_or_nothing: bool,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct RejectedLine {
     pub line: u32,
     /// Its beginning, where the body is still at hand.
     pub excerpt: Option<String>,
-    /// Why it was rejected.
+    /// The reason for which the line was rejected.
     pub cause: String,
 }
 
@@ -164,7 +164,7 @@ impl RejectedLines {
 /// Why one line was rejected.
 struct Cause {
     line: u32,
-    /// What was being done with it.
+    /// What the write was doing with the line when it was rejected.
     doing: &'static str,
     text: String,
 }
