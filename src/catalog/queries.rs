@@ -1,8 +1,9 @@
-//! Keeps the queries that are under way, in memory only; [`crate::protocol::queries`] says why.
+//! Keeps the queries that are under way, in memory only; [`crate::protocol::live_queries`] says
+//! why.
 
 use crate::model::limits::{QUERIES_LISTED_MAX, QUERY_LISTED_NS};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
-use crate::protocol::queries::LiveQuery;
+use crate::protocol::live_queries::LiveQuery;
 
 /// The list, each with when it was last reported, nanoseconds; oldest first.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Helps the tests of the statements: each case is a text, and the canonical text or the error that
 //! it has to give.
 
-use super::params::Params;
+use super::bound_params::Params;
 use super::{parse, parse_expr};
 
 /// Each text parses as one statement, prints as the second text, and that reads back as the same.

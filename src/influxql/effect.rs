@@ -71,7 +71,7 @@ impl Effect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::influxql::params::Params;
+    use crate::influxql::bound_params::Params;
     use crate::influxql::parse_statement;
 
     #[test]

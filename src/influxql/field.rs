@@ -103,8 +103,8 @@ impl fmt::Display for Field {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::influxql::bound_params::Params;
     use crate::influxql::check;
-    use crate::influxql::params::Params;
     use crate::model::limit::Limits;
 
     #[test]

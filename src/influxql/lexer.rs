@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::char_reader::{EOF, Reader};
 use super::error::Position;
-use super::reader::{EOF, Reader};
 use super::token::{Keyword, Token, TokenKind};
 
 /// Cuts a text into tokens.

@@ -6,6 +6,7 @@
 
 pub mod alter_retention_policy;
 pub mod ast;
+pub mod bound_params;
 pub mod cardinality;
 pub mod create_continuous_query;
 pub mod create_database;
@@ -31,7 +32,6 @@ pub mod number;
 pub mod operator;
 pub mod order_by;
 pub mod outline;
-pub mod params;
 pub mod quote;
 pub mod select;
 pub mod set_password;
@@ -48,10 +48,10 @@ pub mod token;
 
 #[cfg(test)]
 mod check;
+mod char_reader;
 mod clause;
 mod expr_parser;
 mod parser;
-mod reader;
 mod statement;
 mod statement_display;
 mod timezone;
@@ -60,9 +60,9 @@ mod write_limit;
 use crate::model::limit::{Limit, Limits};
 
 use ast::Statement;
+use bound_params::Params;
 use error::ParseError;
 use expr::Expr;
-use params::Params;
 use parser::{Parser, unexpected};
 use token::TokenKind;
 

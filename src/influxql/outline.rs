@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
+use super::bound_params::Params;
 use super::effect::Effect;
 use super::lexer::Lexer;
-use super::params::Params;
 use super::token::TokenKind;
 use super::{parser, statements};
 use crate::model::limit::Limits;

@@ -11,10 +11,10 @@ use crate::model::limit::{Limit, Limits};
 use crate::model::limits::REGEXES_PER_QUERY_MAX;
 use crate::model::sorted_map::SortedMap;
 
+use super::bound_params::Params;
 use super::duration;
 use super::error::{ParseError, Position};
 use super::lexer::Lexer;
-use super::params::Params;
 use super::token::{Keyword, Token, TokenKind};
 use crate::model::regex::{InvalidRegex, Regex};
 

@@ -142,8 +142,8 @@ impl fmt::Display for SelectStatement {
 mod tests {
     use super::*;
     use crate::influxql::ast::Statement;
+    use crate::influxql::bound_params::Params;
     use crate::influxql::check;
-    use crate::influxql::params::Params;
 
     #[test]
     fn clauses_come_in_a_fixed_order() {

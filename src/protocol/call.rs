@@ -18,7 +18,7 @@ pub enum Address {
     Database(ObjectId),
     /// A Shard object.
     Shard(ObjectId),
-    /// No object but the runtime itself, see [`super::derivation`].
+    /// No object but the runtime itself, see [`super::password_derivation`].
     KeyDerivation,
     /// No object but the runtime's clock: the reply is empty and comes after as many milliseconds
     /// as the message says (u32), or at once where nothing else could happen meanwhile.

@@ -7,7 +7,7 @@ use super::database::{PolicyRefusal, PolicySpec};
 use super::envelope::{Direction, Wire};
 use super::grants::{GrantChanges, Grantee};
 use super::host::Unavailable;
-use super::queries::LiveQuery;
+use super::live_queries::LiveQuery;
 use super::shard::VerifyPage;
 use crate::model::ids::{ObjectId, PolicyId};
 

@@ -10,7 +10,7 @@ use super::grants::Principal;
 use super::session::Session;
 use super::statement::Execution;
 use super::{Context, Machine};
-use crate::influxql::{self, ast::Statement, params::Params};
+use crate::influxql::{self, ast::Statement, bound_params::Params};
 use crate::model::ids::ObjectId;
 use crate::protocol::call::{Address, Call, Platform, Reply, Step};
 use crate::protocol::continuous::{ContinuousQuery, DueRun, Scheduled};

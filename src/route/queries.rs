@@ -11,7 +11,7 @@ use crate::model::time::{MS_NS, S_NS, US_NS};
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
-use crate::protocol::queries::LiveQuery;
+use crate::protocol::live_queries::LiveQuery;
 use crate::protocol::round::{Next, Replies, Request, Round};
 use crate::protocol::shard::ToShard;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};

@@ -7,7 +7,7 @@ use crate::model::limits::QUERY_REPORT_EVERY_NS;
 use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
-use crate::protocol::queries::LiveQuery;
+use crate::protocol::live_queries::LiveQuery;
 use crate::protocol::round::Request;
 
 /// What was reported of a query.

@@ -1,7 +1,7 @@
 //! DELETE, DROP SERIES and DROP MEASUREMENT over whole deployments: losses, stale edges, space.
 
 use serde_json::{Value, json};
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::protocol::call::{Address, CallFailure};
 use tidemark::protocol::catalog::{FromCatalog, ToCatalog};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
+use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::duration;
 use tidemark::influxql::lexer::Lexer;
-use tidemark::influxql::params::Params;
 use tidemark::influxql::token::{Keyword, TokenKind};
 use tidemark::influxql::{parse, parse_expr, parse_statement, quote};
 

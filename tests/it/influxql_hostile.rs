@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use tidemark::influxql::ast::Statement;
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse;
 use tidemark::model::limits::QUERY_TEXT_BYTES_MAX;
 

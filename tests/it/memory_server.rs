@@ -11,7 +11,7 @@ use tidemark::batch::column::{Column, StringColumn};
 use tidemark::batch::from_lines::from_lines;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::influxql::ast::Statement;
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::limits::BUCKETS_PER_QUERY_MAX;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tidemark::batch::from_lines::from_lines;
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::ids::{ObjectId, PolicyId};

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use tidemark::influxql::{self, params::Params};
+use tidemark::influxql::{self, bound_params::Params};
 use tidemark::protocol::call::{Address, Call};
 use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::envelope;
-use tidemark::protocol::queries::LiveQuery;
+use tidemark::protocol::live_queries::LiveQuery;
 use tidemark::query::result::SeriesChunk;
 use tidemark::route::error::Error;
 use tidemark::route::grants::Principal;

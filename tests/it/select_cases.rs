@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use tidemark::influxql::ast::Statement;
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 use tidemark::model::limits::BUCKETS_PER_QUERY_MAX;
 use tidemark::model::schema::PolicySchema;
 use tidemark::model::time::Precision;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::model::time::H_NS;
 use tidemark::model::value::FieldValue;

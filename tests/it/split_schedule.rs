@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::model::time::{D_NS, MS_NS};
 use tidemark::model::value::FieldValue;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::protocol::call::{Call, CallFailure};
 use tidemark::protocol::catalog::{FromCatalog, ToCatalog};

@@ -1,6 +1,6 @@
 //! Writes and queries through real shards, from several edges, over crashes.
 
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
 use tidemark::route::error::Error;

@@ -12,7 +12,7 @@ use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Handler, Incoming, Place, Received};
 use crate::api::service::Isolate;
 use crate::influxql::ast::Statement;
-use crate::influxql::params::Params;
+use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
 use crate::model::grant::Right;
 use crate::model::limits::{EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES};

@@ -1,6 +1,6 @@
 use super::*;
+use crate::influxql::bound_params::Params;
 use crate::influxql::check;
-use crate::influxql::params::Params;
 use crate::influxql::parse_expr;
 
 fn expr(text: &str) -> Expr {

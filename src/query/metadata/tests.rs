@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::influxql::params::Params;
+use crate::influxql::bound_params::Params;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::PolicySchema;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};

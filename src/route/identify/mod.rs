@@ -14,9 +14,9 @@ use crate::model::limits::PASSWORD_ITERATIONS;
 use crate::model::time::S_NS;
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
-use crate::protocol::derivation::Derivation;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
+use crate::protocol::password_derivation::Derivation;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 
 /// How long is waited before a login looks again whether it is its turn, milliseconds.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tidemark::influxql;
 use tidemark::influxql::ast::Statement;
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 use tidemark::line_protocol::{self, Cause, FieldKey, Options, Sink, TimestampUnit};
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::limits::BUCKETS_PER_QUERY_MAX;

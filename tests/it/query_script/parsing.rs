@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use tidemark::influxql;
-use tidemark::influxql::params::Params;
+use tidemark::influxql::bound_params::Params;
 
 use super::answer::Answer;
 use super::script::{Query, Script, Step};

@@ -12,7 +12,7 @@ use crate::api::routes::bucket_lookup::BucketLookup;
 use crate::api::routes::handler::{Handler, Incoming, Place, Received};
 use crate::api::service::Isolate;
 use crate::influxql::ast::Statement;
-use crate::influxql::params::Params;
+use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
 use crate::protocol::call::{Reply, Step};
 use crate::route::Machine;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::influxql::ast::Statement;
-use crate::influxql::params::Params;
+use crate::influxql::bound_params::Params;
 use crate::model::time::S_NS;
 
 const M: i64 = 60;
