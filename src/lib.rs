@@ -62,6 +62,9 @@
 //! | the text of a refused line | `line_protocol/error.rs`; by its type: `protocol/database.rs` |
 //! | replies to bad lines | `api/routes/write/rejected_lines.rs`, `route/write/rejections.rs` |
 //! | path, methods, access of a route | `api/routes/mod.rs`; the rest: its file beside |
+//! | how a body is received; inflated | `api/exchange/receive_body.rs`; `api/content_encoding/` |
+//! | how lines become columns | `batch/from_lines/mod.rs` |
+//! | which shard gets a row | `batch/shard_rows.rs`; its series' hash: `model/series.rs` |
 //! | status and text of an error; its body | `api/error.rs`; `api/error_body.rs` |
 //! | a limit: default; name and bounds | `model/limits.rs`; `model/limit.rs` |
 //! | any other setting | `api/settings.rs` |
