@@ -33,6 +33,7 @@ const prints = {
 const elsewhere = {
   grafana: 'examples.test.mjs',
   miniflare: 'miniflare.test.mjs',
+  page: 'page_example.test.mjs',
   'service-binding': 'service_binding.test.mjs',
   telegraf: 'examples.test.mjs',
 };

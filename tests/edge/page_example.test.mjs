@@ -1,0 +1,45 @@
+// The example of a page with a database of its own, in a real browser.
+
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { chromium } from 'playwright-core';
+
+import { consoleFolder } from '../../scripts/console.mjs';
+import { at } from '../../scripts/project.mjs';
+import { has } from './harness.mjs';
+import { staticHost } from './static_host.mjs';
+
+const program = '/usr/bin/chromium';
+const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
+
+test('a page counts its visits in its own database, which outlives it', async (t) => {
+  if (!has(t, program)) return;
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-page-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  cpSync(at('examples', 'page'), folder, { recursive: true });
+  for (const name of ['engine', 'chunks']) cpSync(join(consoleFolder, name), join(folder, name), { recursive: true });
+  const host = await staticHost(t, folder);
+  const browser = await chromium.launch({ executablePath: program, args });
+  t.after(() => browser.close());
+  const context = await browser.newContext();
+  for (let visit = 1; visit <= 3; visit += 1) {
+    const page = await context.newPage();
+    await page.goto(host.url);
+    await page.getByText('stored', { exact: true }).waitFor({ timeout: 10_000 });
+    const counts = await page.locator('tr td:last-child').allTextContents();
+    // A full hour may lie between two visits.
+    assert.equal(counts.map(Number).reduce((sum, count) => sum + count, 0), visit);
+    await page.close();
+  }
+  assert.ok(host.asked.every((path) => /^\/somewhere\/($|index|engine\/|chunks\/|favicon)|^\/favicon/.test(path)), String(host.asked));
+
+  // What it says where the database cannot be loaded.
+  host.instead.set('engine/worker.js', 'throw new Error("broken")');
+  const other = await (await browser.newContext()).newPage();
+  await other.goto(host.url);
+  await other.getByText(/^load: The in-browser database could not be loaded/).waitFor({ timeout: 10_000 });
+});
