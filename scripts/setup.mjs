@@ -10,7 +10,7 @@ import { buildEngine, buildWorker } from './modules.mjs';
 import { prebuilt } from './prebuilt.mjs';
 import { must, run } from './processes.mjs';
 import { at, lockedCrate, newNode, npm, Sentence, toolRoot } from './project.mjs';
-import { fingerprint, step } from './steps.mjs';
+import { fingerprint, isDone, step } from './steps.mjs';
 
 const wasmTarget = 'wasm32-unknown-unknown';
 
@@ -40,8 +40,12 @@ async function untilRunnable(program) {
   }
 }
 
-/** The Rust compiler, and its WebAssembly target. Returns the compiler's version. */
-export async function rust() {
+let rustAsked;
+
+/** The Rust compiler, and its WebAssembly target. Resolves to the compiler's version; asked for once. */
+export const rust = () => (rustAsked ??= askRust());
+
+async function askRust() {
   const compiler = await run('rustc', ['--version'], { quiet: true });
   const cargo = await run('cargo', ['--version'], { quiet: true });
   if (compiler.code !== 0 || cargo.code !== 0) {
@@ -132,15 +136,16 @@ export function engineSources() {
 
 /** The same crate for the console's in-browser mode: `tidemark.js` and `tidemark_bg.wasm`. */
 export async function engine() {
-  const compiler = await rust();
-  const { binder, version } = binding();
-  const inputs = fingerprint(engineSources(), [compiler, version]);
+  const about = await aboutEngine();
+  const { binder } = binding();
+  await step('The database for the browser', about, () => buildEngine(binder, engineFolder));
+}
+
+/** What its step is told. */
+async function aboutEngine() {
+  const inputs = fingerprint(engineSources(), [await rust(), lockedCrate('wasm-bindgen')]);
   const outputs = ['tidemark.js', 'tidemark_bg.wasm'].map((name) => join(engineFolder, name));
-  const stamp = '.cache/stamps/engine';
-  const lasts = '(two or three minutes)';
-  await step('The database for the browser', { stamp, inputs, outputs, lasts }, () =>
-    buildEngine(binder, engineFolder),
-  );
+  return { stamp: '.cache/stamps/engine', inputs, outputs, lasts: '(two or three minutes)' };
 }
 
 /**
@@ -169,4 +174,24 @@ export async function everything() {
   }
   await consolePage();
   return node;
+}
+
+/**
+ * All that a server needs: `{ node, rest }`, a Node that wrangler accepts, and what does the rest. That is the database
+ * for the browser, if it has to be built: the console goes without it until then.
+ */
+export async function mostOfIt() {
+  await packages();
+  const node = newNode();
+  const isBuiltHere = await hasCargo();
+  if (isBuiltHere) await worker();
+  else await prebuilt();
+  const isWhole = !isBuiltHere || isDone(await aboutEngine());
+  await consolePage();
+  const rest = async () => {
+    if (isWhole) return;
+    await engine();
+    await consolePage();
+  };
+  return { node, rest };
 }

@@ -3,14 +3,14 @@
 // Environment: PORT, STATE_DIR, OBSERVABILITY=1, and every setting of the Worker by its name, its
 // secrets included.
 
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { checked, keptToken } from './admin-token.mjs';
 import { settings, startServer } from './dev-server.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, root, Sentence } from './project.mjs';
-import { everything } from './setup.mjs';
+import { mostOfIt } from './setup.mjs';
 
 function port() {
   const text = process.env.PORT || '8787';
@@ -40,6 +40,10 @@ function secretsFile(secrets, stateDir) {
   return file;
 }
 
+const firstStart = `
+The first start compiles the database and wasm-bindgen: about three minutes with two cores. Later ones take seconds.
+`;
+
 function greeting(url, secret) {
   const curl = `curl -H "Authorization: Token $TIDEMARK_TOKEN" '${url}`;
   return `
@@ -62,7 +66,8 @@ await finishWith(async () => {
   const number = port();
   const secrets = givenSecrets();
   const secret = secrets.find(([name]) => name === 'ADMIN_TOKEN')?.[1] ?? keptToken(at('.dev.vars'));
-  const node = await everything();
+  if (!existsSync(at('build', 'index_bg.wasm'))) console.log(firstStart);
+  const { node, rest } = await mostOfIt();
   const vars = Object.fromEntries(
     settings.filter((name) => process.env[name]).map((name) => [name, process.env[name]]),
   );
@@ -77,6 +82,8 @@ await finishWith(async () => {
     observability: process.env.OBSERVABILITY === '1',
   });
   console.log(greeting(server.url, secret));
+  // What fails there is said; the server goes on.
+  rest().catch((error) => console.error(error.message));
   const { code } = await server.child.ended;
   return code ?? 1;
 });

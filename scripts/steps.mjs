@@ -27,21 +27,27 @@ export function fingerprint(paths, more = []) {
   return hash.digest('hex');
 }
 
+/** Whether a step was done with these inputs, and what it made is there. */
+export function isDone({ stamp, inputs, outputs }) {
+  const file = at(stamp);
+  const wasDone = existsSync(file) && readFileSync(file, 'utf8') === inputs;
+  return wasDone && outputs.every((path) => existsSync(path));
+}
+
 /**
  * Does `work` unless the file `stamp` already holds `inputs` and every path of `outputs` exists.
  * The stamp is written only after `work` succeeded. `lasts` says beforehand how long it takes, where
  * that is long.
  */
 export async function step(title, { stamp, inputs, outputs, lasts = '' }, work) {
-  const file = at(stamp);
-  const done = existsSync(file) && readFileSync(file, 'utf8') === inputs;
-  if (done && outputs.every((path) => existsSync(path))) {
+  if (isDone({ stamp, inputs, outputs })) {
     console.log(`- ${title}: up to date`);
     return;
   }
   console.log(`- ${title} … ${lasts}`.trimEnd());
   const from = Date.now();
   await work();
+  const file = at(stamp);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, inputs);
   console.log(`- ${title}: done in ${seconds(from)}`);

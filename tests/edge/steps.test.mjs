@@ -1,12 +1,13 @@
 // What is built is built anew whenever something that it is made of has changed.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { test } from 'node:test';
 
 import { at } from '../../scripts/project.mjs';
 import { engineSources } from '../../scripts/setup.mjs';
-import { fingerprint } from '../../scripts/steps.mjs';
+import { fingerprint, isDone, step } from '../../scripts/steps.mjs';
 
 test('a path that is not there is an error, not a part without content', () => {
   assert.throws(() => fingerprint(['package.json', 'no/such/file']), { code: 'ENOENT' });
@@ -26,4 +27,25 @@ test('the database for the browser is made of all that its crate is built from',
     `${script} is not among ${sources}`,
   );
   assert.match(fingerprint(sources), /^[0-9a-f]{64}$/);
+});
+
+test('a step is done once for what it is made of, and again when that or what it made is gone', async (t) => {
+  const folder = mkdtempSync(at('.cache', 'step-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const output = join(folder, 'output');
+  const about = { stamp: relative(at(), join(folder, 'stamp')), inputs: 'a', outputs: [output] };
+  let runs = 0;
+  const run = (more = {}) => step('A step', { ...about, ...more }, async () => writeFileSync(output, String((runs += 1))));
+  assert.equal(isDone(about), false);
+  await run();
+  await run();
+  assert.deepEqual([runs, isDone(about), isDone({ ...about, inputs: 'b' })], [1, true, false]);
+  await run({ inputs: 'b' });
+  rmSync(output);
+  assert.equal(isDone({ ...about, inputs: 'b' }), false);
+  await run({ inputs: 'b' });
+  assert.equal(runs, 3);
+  // What fails is tried again.
+  await assert.rejects(step('Another', { ...about, inputs: 'c' }, () => Promise.reject(new Error('no'))));
+  assert.equal(isDone({ ...about, inputs: 'c' }), false);
 });
