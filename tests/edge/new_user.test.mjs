@@ -77,7 +77,7 @@ test('from the files of a release to the same answers in its image', { timeout: 
     for (const q of questions) all.push(await tidemark(['query', '--database', 'demo', '--epoch', 'ns', q]));
     return all;
   };
-  const serve = () => started(npmCommand, [...npx, 'serve'], { cwd: home, env: { ...clean, PORT } });
+  const serve = (...words) => started(npmCommand, [...npx, ...words], { cwd: home, env: { ...clean, PORT } });
 
   const first = await serve();
   t.after(() => endGroup(first.child));
@@ -93,7 +93,7 @@ test('from the files of a release to the same answers in its image', { timeout: 
   await tidemark(['export', '--database', 'demo', '--out', 'demo.lp.gz']);
   await stopped(first, 'SIGINT');
 
-  const second = await serve();
+  const second = await serve('serve');
   t.after(() => endGroup(second.child));
   assert.deepEqual(await answers(), expected);
   await stopped(second, 'SIGTERM');

@@ -72,7 +72,7 @@ Open the address in a browser for the console, or in another terminal, in this f
 npx tidemark query 'CREATE DATABASE demo'
 npx tidemark query --database demo 'SHOW MEASUREMENTS'
 
-Ctrl-C ends it. Each line below is a request.
+Ctrl-C ends it; npx tidemark --help tells what else there is. Each line below is a request.
 `);
 }
 

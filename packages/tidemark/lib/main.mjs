@@ -23,13 +23,13 @@ async function overview() {
   );
   return `Tidemark ${version}, an InfluxDB-compatible time-series database.
 
-usage: tidemark COMMAND …
+usage: tidemark COMMAND …   without a command: serve
 
 ${rows.join('\n')}
 
 tidemark COMMAND --help tells what each takes. To begin:
 
-  npx tidemark serve                      # leave it running
+  npx tidemark                            # serves: leave it running
   npx tidemark query 'CREATE DATABASE demo'
   echo 'weather,city=Oslo temperature=12.5' | npx tidemark import --database demo -
   npx tidemark query --database demo 'SELECT * FROM weather'
@@ -37,8 +37,9 @@ tidemark COMMAND --help tells what each takes. To begin:
 }
 
 async function chosen(words) {
-  const [first, ...rest] = words;
-  if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
+  // What somebody wants who says nothing.
+  const [first, ...rest] = words.length > 0 ? words : ['serve'];
+  if (first === '--help' || first === '-h' || first === 'help') {
     // `tidemark help serve` is what some are used to.
     if (first === 'help' && rest[0] in commands) return chosen([rest[0], '--help']);
     process.stdout.write(await overview());
