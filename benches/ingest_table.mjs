@@ -49,10 +49,10 @@ const compared = ['ratio', 'CPU ratio'];
 
 /**
  * Runs the cases whose names have a word that begins with one of `only` (none: all) and prints the
- * table; a whole one is written to RESULTS.md. `starters` start Tidemark, plain workerd and, if
- * there is one, InfluxDB. Answers whether every case could be measured.
+ * table; a whole one, beside InfluxDB (`hasPeer`), is written to RESULTS.md. `starters` start the servers, that of
+ * `wrangler dev` first. Answers whether every case could be measured.
  */
-export async function ingestTable(starters, { quick = false, only = [] } = {}) {
+export async function ingestTable(starters, { quick = false, only = [], hasPeer = true } = {}) {
   const isWanted = (name) => {
     const words = name.split(/,? /);
     return only.length === 0 || only.some((text) => words.some((word) => word.startsWith(text)));
@@ -69,12 +69,12 @@ export async function ingestTable(starters, { quick = false, only = [] } = {}) {
       console.error(`${nameOf(each)} could not be measured: ${error.stack}`);
     }
   }
-  if (starters.length < 3 || rows.length === 0) return failed === 0;
+  if (!hasPeer || rows.length === 0) return failed === 0;
   const notes = [
     ...circumstances(),
     '`npm run bench -- ingest`: `wrangler dev` as `npm start` runs it (local observability and the ' +
       'log of requests off, `WRANGLER_LOG=error`: development settings), below it plain `workerd ' +
-      'serve`; fresh servers for each case, three turns, bodies compressed beforehand',
+      'serve`, and `tidemark serve`; fresh servers for each case, three turns, bodies compressed beforehand',
     'ratio: points per second ÷ those of InfluxDB in the same turn (median of the turns); CPU s/M: ' +
       'CPU seconds per million points of the whole process tree; CPU ratio: InfluxDB’s ÷ Tidemark’s; ' +
       'p50 and p99 of a batch over all turns, flushes included',
@@ -91,7 +91,7 @@ function print(cells) {
   console.log(line.join(''));
 }
 
-/** The rows of a case: one of `wrangler dev`, one of plain workerd. */
+/** The rows of a case: one of each server but InfluxDB's. */
 async function measure(starters, each, plan) {
   const targets = await startAll(starters);
   try {

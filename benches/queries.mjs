@@ -156,7 +156,7 @@ function report(sides, rows, partial) {
       'restarted per type',
     'ratio: InfluxDB ÷ Tidemark, each net of its empty request; Tidemark: `wrangler dev` as `npm ' +
       'start` runs it (local observability and the log of requests off, `WRANGLER_LOG=error`: ' +
-      'development settings); workerd: the same Worker on plain `workerd serve`',
+      'development settings); workerd: the same Worker on plain `workerd serve`; workerd by serve: `tidemark serve`',
   ];
   const falls = record({
     title: 'Queries', notes, head: [...head, ...ratios], rows: cells, compared: ratios,

@@ -14,7 +14,7 @@ import { buildParsers, parsers } from './line_protocol.mjs';
 import { queries } from './queries.mjs';
 import { recordNative } from './queries_native.mjs';
 import { types } from './query_types.mjs';
-import { hasInfluxdb, influxdb, plain, startAll, stopAll, tidemark } from './servers.mjs';
+import { hasInfluxdb, influxdb, plain, served, serveName, startAll, stopAll, tidemark } from './servers.mjs';
 import { shares } from './shares.mjs';
 
 const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries'];
@@ -45,8 +45,8 @@ async function small(node) {
 
 async function ingest(node) {
   const peer = hasInfluxdb() ? [() => influxdb()] : [];
-  const starters = [() => tidemark(node), () => plain(), ...peer];
-  return ingestTable(starters, { quick, only: names });
+  const starters = [() => tidemark(node), () => plain(), () => served(), ...peer];
+  return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0 });
 }
 
 /** On servers of their own: what earlier parts left behind must not count. */
@@ -67,6 +67,7 @@ async function allQueries(node) {
   const sides = [{ name: 'Tidemark', start: (folder) => tidemark(node, folder) }];
   if (hasInfluxdb()) sides.push({ name: 'InfluxDB', start: (folder) => influxdb(folder) });
   sides.push({ name: 'workerd', start: (folder) => plain(folder) });
+  sides.push({ name: serveName, start: (folder) => served(folder) });
   const only = names.filter((name) => types.some((type) => type.name.startsWith(name)));
   if (!quick && only.length === 0) {
     const bench = ['bench', '--bench', 'queries'];

@@ -1,4 +1,4 @@
-// The servers that are measured: Tidemark on `wrangler dev` and on plain workerd, and InfluxDB.
+// The servers that are measured: Tidemark on `wrangler dev`, on plain workerd and by `tidemark serve`, and InfluxDB.
 //
 // Each is `{ name, url, pid, folder, headers, stop }`; its data are removed when it stops, unless
 // it was given the folder that they are kept in.
@@ -9,8 +9,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { freePort, startServer } from '../scripts/dev-server.mjs';
+import { stagedPackage } from '../scripts/package.mjs';
+import { endGroup, startGroup } from '../scripts/processes.mjs';
 import { startInfluxd } from '../tests/record/influxd.mjs';
 import { startWorkerd } from './workerd.mjs';
+
+/** Of the column and the rows of `tidemark serve`. */
+export const serveName = 'workerd by serve';
 
 const token = 'token-of-the-benchmarks';
 const headers = { Authorization: `Token ${token}` };
@@ -56,6 +61,29 @@ export async function plain(kept = undefined, start = startWorkerd) {
     if (!kept) remove(folder);
   };
   return { ...server, name: 'workerd', headers, stop };
+}
+
+/** Put together once: a server may run from it. @type {Promise<string> | undefined} */
+let staged;
+
+/** The npm package's `tidemark serve`: workerd with the console in front, and Node that looks after it. */
+export async function served(kept = undefined) {
+  const folder = kept ?? newFolder();
+  staged ??= stagedPackage();
+  const program = join(await staged, 'bin', 'tidemark.mjs');
+  const [port, stateDir] = [await freePort(), join(folder, 'served')];
+  const env = { ...process.env, ADMIN_TOKEN: token, LOG_REQUESTS: 'none' };
+  const line = [program, 'serve', '--port', String(port), '--data', stateDir];
+  const child = startGroup(process.execPath, line, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise((started, failed) => {
+    child.stdout.on('data', (piece) => String(piece).includes('"event":"started"') && started(undefined));
+    child.ended.then(() => failed(new Error('tidemark serve ended before it answered')));
+  });
+  const stop = async () => {
+    await endGroup(child);
+    if (!kept) remove(folder);
+  };
+  return { name: serveName, url: `http://127.0.0.1:${port}`, pid: child.pid, folder: stateDir, headers, stop };
 }
 
 /** Whether there is a peer; says so if there is none. */
