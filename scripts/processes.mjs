@@ -63,7 +63,7 @@ export async function endGroup(child) {
 
 /**
  * Runs a program to its end. With `quiet` its output is collected instead of shown; with `tee` both.
- * Returns `{ code, output }`; `code` is null if the program does not exist.
+ * Returns `{ code, output, error }`; `code` is null if it was ended by a signal, or, with an `error`, does not exist.
  */
 export async function run(command, args, { quiet = false, tee = false, env = {} } = {}) {
   const piped = quiet || tee;
@@ -78,16 +78,18 @@ export async function run(command, args, { quiet = false, tee = false, env = {} 
   };
   child.stdout?.on('data', collect(process.stdout));
   child.stderr?.on('data', collect(process.stderr));
-  const { code } = await child.ended;
-  return { code, output };
+  const { code, error } = await child.ended;
+  return { code, output, error };
 }
 
 /** Runs a program that has to succeed; its collected output is shown if it does not. */
 export async function must(what, command, args, options) {
-  const { code, output } = await run(command, args, options);
+  const { code, output, error } = await run(command, args, options);
   if (code === 0) return output;
+  // What is ended with this process did not fail.
+  if (ending) await new Promise(() => {});
   if (options?.quiet) process.stderr.write(output);
-  const how = code === null ? `${command} is not installed` : `${command} ended with code ${code}`;
+  const how = error ? `${command} is not installed` : code === null ? `${command} was ended` : `${command} ended with code ${code}`;
   throw new Sentence(`${what} failed: ${how}.`);
 }
 
