@@ -13,13 +13,13 @@ use crate::model::ids::PolicyId;
 use crate::model::limit::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
 use crate::model::name;
-use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::{Address, CallFailure, ObjectKind, Platform, Reply, Step};
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
 use crate::protocol::envelope::{self, VERSION};
+use crate::protocol::flights::{Flight, Flights};
 use crate::protocol::host::{Host, Ticket, Unavailable};
-use crate::protocol::round::{Request, Round};
+use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::VerifyPage;
 use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError};
@@ -33,28 +33,24 @@ pub struct Catalog<S: Store> {
     entries: Option<Entries>,
     /// As `entries`.
     grantees: Option<Grantees>,
-    flights: SortedMap<Ticket, Flight>,
-    next_ticket: u64,
+    flights: Flights<CatalogWork>,
     /// After a store error nothing is known of due rows: look again then, nanoseconds.
     look_again_ns: Option<i64>,
     queries: queries::Queries,
 }
 
-/// One event in flight.
-struct Flight {
-    version: u8,
+/// What is done about one event.
+struct CatalogWork {
     task: CatalogTask,
     /// The database whose row is being driven.
     entry: u64,
-    /// The Database is being asked about exactly the settings of this flight's own CREATE.
+    /// The Database is being asked about exactly the settings of this event's own CREATE.
     own_settings: bool,
-    round: Round,
 }
 
-impl Flight {
-    fn new(version: u8) -> Self {
-        let round = Round::default();
-        Self { version, task: CatalogTask::Alarm, entry: 0, own_settings: false, round }
+impl CatalogWork {
+    fn new(task: CatalogTask) -> Self {
+        Self { task, entry: 0, own_settings: false }
     }
 }
 
@@ -72,19 +68,24 @@ enum CatalogTask {
     Alarm,
 }
 
-/// Why a task cannot go on.
-enum Halt {
-    Store(StoreError),
+/// What a request is when it comes: answered without calling anyone, or the start of a task.
+enum Begun {
     Reply(FromCatalog),
+    Task(CatalogTask),
 }
 
-impl From<StoreError> for Halt {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+/// Why a request or the alarm does not reach its end.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("refused")]
+    Refused(#[from] CatalogRefusal),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }
 
-type Next = Result<Vec<Request>, Halt>;
+type Turn = Result<Next<FromCatalog>, Failure>;
 
 impl<S: Store> Catalog<S> {
     /// The Catalog over `store`. Reads nothing yet.
@@ -93,8 +94,7 @@ impl<S: Store> Catalog<S> {
             store,
             entries: None,
             grantees: None,
-            flights: SortedMap::new(),
-            next_ticket: 0,
+            flights: Flights::default(),
             look_again_ns: None,
             queries: queries::Queries::default(),
         }
@@ -121,86 +121,82 @@ impl<S: Store> Catalog<S> {
         Ok((self.grantees.insert(grantees), &self.store))
     }
 
-    fn ticket(&mut self) -> Ticket {
-        self.next_ticket += 1;
-        Ticket(self.next_ticket)
-    }
-
-    /// Turns a task's wish into a step; replies end the flight.
+    /// Ends a turn of an event: sends its calls, or the reply that it or its failure comes to.
     fn settle(
         &mut self,
         platform: &dyn Platform,
         ticket: Ticket,
-        mut flight: Flight,
-        next: Next,
+        flight: Flight<CatalogWork>,
+        turn: Turn,
     ) -> Step<Vec<u8>> {
-        let reply = match next {
-            Ok(requests) => {
-                let calls = flight.round.start(requests);
-                self.flights.insert(ticket, flight);
-                return Step::Calls(calls);
-            }
-            Err(Halt::Reply(reply)) => reply,
-            Err(Halt::Store(error)) => {
+        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(platform, failure)));
+        self.flights.settle(ticket, flight, next)
+    }
+
+    /// What a failure is answered with. After one of the store, memory may differ from what is
+    /// stored: it is read again.
+    fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromCatalog {
+        match failure {
+            Failure::Refused(refusal) => FromCatalog::Refused(refusal),
+            Failure::Unavailable(why) => FromCatalog::Unavailable(why),
+            Failure::Store(error) => {
                 self.entries = None;
                 self.grantees = None;
                 self.look_again_ns = Some(platform.now_ns().saturating_add(JOB_RETRY_NS));
                 FromCatalog::Unavailable(Unavailable::Storage(error.to_string()))
             }
-        };
-        Step::Done(envelope::encode_as(flight.version, &reply))
+        }
     }
 
     /// What a request comes to without calling anyone, or the task that it starts.
-    fn task(&mut self, platform: &dyn Platform, message: ToCatalog) -> Result<CatalogTask, Halt> {
-        match message {
+    fn begin_request(
+        &mut self,
+        platform: &dyn Platform,
+        message: ToCatalog,
+    ) -> Result<Begun, Failure> {
+        Ok(Begun::Reply(match message {
             ToCatalog::Resolve { name } => {
                 let entry = self.entries()?.by_name(&name).map(|(_, entry)| entry);
                 let ready = entry.filter(|entry| entry.stage == EntryStage::Ready);
-                let object = ready.map(|entry| entry.object.clone());
-                Err(Halt::Reply(FromCatalog::Resolved { object }))
+                FromCatalog::Resolved { object: ready.map(|entry| entry.object.clone()) }
             }
-            ToCatalog::ReportQuery(query) => {
-                Err(Halt::Reply(self.queries.report(*query, platform.now_ns())))
-            }
-            ToCatalog::EndQuery { id } => Err(Halt::Reply(self.queries.end(id))),
+            ToCatalog::ReportQuery(query) => self.queries.report(*query, platform.now_ns()),
+            ToCatalog::EndQuery { id } => self.queries.end(id),
             ToCatalog::Verify => {
                 let Verified { rows, bytes, damaged } =
                     row::verify(&self.store)?.unwrap_or_default();
                 let page = VerifyPage { blocks: rows, bytes, damaged, resume: None };
-                Err(Halt::Reply(FromCatalog::Verified(page)))
+                FromCatalog::Verified(page)
             }
-            ToCatalog::Queries => Err(Halt::Reply(self.queries.list(platform.now_ns()))),
-            ToCatalog::KillQuery { id } => {
-                Err(Halt::Reply(self.queries.kill(id, platform.now_ns())))
-            }
-            ToCatalog::List { after, holding } => Err(Halt::Reply(self.list(after, holding)?)),
+            ToCatalog::Queries => self.queries.list(platform.now_ns()),
+            ToCatalog::KillQuery { id } => self.queries.kill(id, platform.now_ns()),
+            ToCatalog::List { after, holding } => self.list(after, holding)?,
             ToCatalog::Create(request) => {
                 if name::check(&request.name).is_err() {
-                    return Err(Halt::Reply(FromCatalog::Refused(CatalogRefusal::InvalidName)));
+                    return Err(CatalogRefusal::InvalidName.into());
                 }
                 let entry = self.entries()?.by_name(&request.name).map(|(_, entry)| entry);
                 let existed = entry.is_some_and(|entry| entry.stage == EntryStage::Ready);
-                Ok(CatalogTask::Create { request, existed })
+                return Ok(Begun::Task(CatalogTask::Create { request, existed }));
             }
             ToCatalog::Drop { name } => {
                 let existed = self.entries()?.by_name(&name).is_some();
-                Ok(CatalogTask::Drop { name, existed })
+                return Ok(Begun::Task(CatalogTask::Drop { name, existed }));
             }
             ToCatalog::Grants { since } => {
                 let changes = self.grantees()?.0.changes(since);
-                Err(Halt::Reply(FromCatalog::Grants(Box::new(changes))))
+                FromCatalog::Grants(Box::new(changes))
             }
             ToCatalog::PutGrantee(grantee) => {
                 let (grantees, store) = self.grantees()?;
-                Err(Halt::Reply(grantees.put(store, *grantee)?))
+                grantees.put(store, *grantee)?
             }
             ToCatalog::RemoveGrantee { user, name } => {
                 let (grantees, store) = self.grantees()?;
                 let existed = grantees.remove(store, user, &name)?;
-                Err(Halt::Reply(FromCatalog::Dropped { existed }))
+                FromCatalog::Dropped { existed }
             }
-        }
+        }))
     }
 
     fn list(
@@ -229,43 +225,43 @@ impl<S: Store> Catalog<S> {
     }
 
     /// The next calls of a task, or its end. Called at its start and after each change.
-    fn go_on(&mut self, platform: &dyn Platform, flight: &mut Flight) -> Next {
-        match &flight.task {
+    fn go_on(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
+        match &work.task {
             CatalogTask::Create { request, existed } => {
                 let (request, existed) = (request.clone(), *existed);
                 let found = self.entries()?.by_name(&request.name);
-                flight.own_settings = true;
+                work.own_settings = true;
                 match found.map(|(number, entry)| (number, entry.clone())) {
-                    None => flight.entry = self.insert(platform, request)?,
+                    None => work.entry = self.insert(platform, request)?,
                     // Whether a repeat asks for what exists is the Database's to say.
                     Some((number, entry)) if entry.stage == EntryStage::Ready => {
                         let object = entry.object;
                         if request.policy.is_none() {
-                            return Err(Halt::Reply(FromCatalog::Created { object, existed }));
+                            return Ok(Next::Reply(FromCatalog::Created { object, existed }));
                         }
-                        flight.entry = number;
-                        let message = envelope::encode(&ToDatabase::Initialise(request));
-                        return Ok(vec![Request::new(Address::Database(object), message)]);
+                        work.entry = number;
+                        let to = Address::Database(object);
+                        return Ok(Next::call(to, &ToDatabase::Initialise(request)));
                     }
                     Some((number, entry)) => {
-                        flight.own_settings = entry.create.policy == request.policy;
-                        flight.entry = number;
+                        work.own_settings = entry.create.policy == request.policy;
+                        work.entry = number;
                     }
                 }
-                self.drive(flight.entry)
+                self.drive(work.entry)
             }
             CatalogTask::Drop { name, existed } => {
                 let (existed, now_ns) = (*existed, platform.now_ns());
                 let Some(number) = self.entries()?.by_name(name).map(|(number, _)| number) else {
-                    return Err(Halt::Reply(FromCatalog::Dropped { existed }));
+                    return Ok(Next::Reply(FromCatalog::Dropped { existed }));
                 };
-                flight.entry = number;
+                work.entry = number;
                 if let Some(entries) = &mut self.entries {
                     entries.start_drop(&self.store, number, now_ns)?;
                 }
                 self.drive(number)
             }
-            CatalogTask::Alarm => self.drive(flight.entry),
+            CatalogTask::Alarm => self.drive(work.entry),
         }
     }
 
@@ -274,68 +270,66 @@ impl<S: Store> Catalog<S> {
         entry.is_some_and(|entry| entry.stage == EntryStage::Ready)
     }
 
-    fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64, Halt> {
-        let refuse = |refusal| Halt::Reply(FromCatalog::Refused(refusal));
+    fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64, Failure> {
         let limit = platform.limits().get(Limit::Databases);
-        self.entries()?.check_limit(limit).map_err(refuse)?;
+        self.entries()?.check_limit(limit)?;
         let object = platform
             .new_object_id(ObjectKind::Database, request.jurisdiction.as_deref())
-            .map_err(|error| refuse(CatalogRefusal::Placement(error)))?;
+            .map_err(CatalogRefusal::Placement)?;
         let entry = Entry::creating(request, object, platform.now_ns());
         let entries = self.entries.get_or_insert_default();
         Ok(entries.insert(&self.store, entry)?)
     }
 
     /// The call that finishes a row.
-    fn drive(&mut self, number: u64) -> Next {
+    fn drive(&mut self, number: u64) -> Turn {
         let Some(entry) = self.entries()?.get(number) else {
-            let gone = Unavailable::Changing;
-            return Err(Halt::Reply(FromCatalog::Unavailable(gone)));
+            return Err(Unavailable::Changing.into());
         };
         let message = match entry.stage {
             EntryStage::Creating => ToDatabase::Initialise(entry.create.clone()),
             EntryStage::Dropping => ToDatabase::Drop,
             EntryStage::Ready => {
                 let object = entry.object.clone();
-                return Err(Halt::Reply(FromCatalog::Created { object, existed: true }));
+                return Ok(Next::Reply(FromCatalog::Created { object, existed: true }));
             }
         };
-        Ok(vec![Request {
+        Ok(Next::Calls(vec![Request {
             to: Address::Database(entry.object.clone()),
             location: entry.create.location.clone(),
             message: envelope::encode(&message),
-        }])
+        }]))
     }
 
     /// What the Database's reply changes. Which message it answers follows from the row's stage;
     /// a row that moved on meanwhile is left alone.
     fn learn(
         &mut self,
-        flight: &Flight,
+        work: &CatalogWork,
         reply: Result<FromDatabase, CallFailure>,
-    ) -> Result<(), Halt> {
-        let reply = reply.map_err(|failure| halt_unavailable(failure.into()))?;
+    ) -> Result<(), Failure> {
+        let reply = reply.map_err(Unavailable::from)?;
         self.entries()?;
         let Some(entries) = &mut self.entries else { return Ok(()) };
-        let stage = entries.get(flight.entry).map(|entry| entry.stage);
+        let stage = entries.get(work.entry).map(|entry| entry.stage);
         match (stage, reply) {
             (Some(EntryStage::Creating), FromDatabase::Done) => {
-                Ok(entries.set_ready(&self.store, flight.entry)?)
+                Ok(entries.set_ready(&self.store, work.entry)?)
             }
             (Some(EntryStage::Creating), FromDatabase::Refused(refusal)) => {
-                entries.remove(&self.store, flight.entry)?;
-                Err(Halt::Reply(FromCatalog::Refused(translate(refusal))))
+                entries.remove(&self.store, work.entry)?;
+                Err(translate(refusal).into())
             }
             (Some(EntryStage::Dropping), FromDatabase::Done | FromDatabase::NotOpen) => {
-                self.forget_dropped(flight.entry)
+                self.forget_dropped(work.entry)
             }
             (Some(EntryStage::Ready), FromDatabase::Refused(refusal)) => {
-                Err(Halt::Reply(FromCatalog::Refused(translate(refusal))))
+                Err(translate(refusal).into())
             }
-            (_, FromDatabase::Unavailable(why)) => Err(halt_unavailable(why)),
+            (_, FromDatabase::Unavailable(why)) => Err(why.into()),
             // The row moved on, or is ready already: the task looks again.
             (None, _) | (Some(EntryStage::Ready), FromDatabase::Done) => Ok(()),
-            (Some(_), _) => Err(halt_unavailable(Unavailable::Changing)),
+            (Some(_), _) => Err(Unavailable::Changing.into()),
         }
     }
 }
@@ -343,7 +337,7 @@ impl<S: Store> Catalog<S> {
 impl<S: Store> Catalog<S> {
     /// Frees a name: what users were granted on it goes with it (1.x). Tokens name databases that
     /// may come and go.
-    fn forget_dropped(&mut self, number: u64) -> Result<(), Halt> {
+    fn forget_dropped(&mut self, number: u64) -> Result<(), Failure> {
         let named = self.entries()?.get(number).map(|entry| entry.create.name.clone());
         let (grantees, store) = self.grantees()?;
         grantees.revoke_users(store, &named.unwrap_or_default())?;
@@ -352,10 +346,6 @@ impl<S: Store> Catalog<S> {
         }
         Ok(())
     }
-}
-
-fn halt_unavailable(why: Unavailable) -> Halt {
-    Halt::Reply(FromCatalog::Unavailable(why))
 }
 
 fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
@@ -367,7 +357,7 @@ fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
 
 impl<S: Store> Host for Catalog<S> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
-        let ticket = self.ticket();
+        let ticket = self.flights.ticket();
         let (version, message) = match envelope::decode::<ToCatalog>(message) {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -376,49 +366,32 @@ impl<S: Store> Host for Catalog<S> {
                 return (ticket, Step::Done(reply));
             }
         };
-        let mut flight = Flight::new(version);
-        let next = self.task(platform, message).and_then(|task| {
-            flight.task = task;
-            self.go_on(platform, &mut flight)
-        });
-        (ticket, self.settle(platform, ticket, flight, next))
+        let mut flight = Flight::new(version, CatalogWork::new(CatalogTask::Alarm));
+        let turn = match self.begin_request(platform, message) {
+            Ok(Begun::Reply(reply)) => Ok(Next::Reply(reply)),
+            Ok(Begun::Task(task)) => {
+                flight.work.task = task;
+                self.go_on(platform, &mut flight.work)
+            }
+            Err(failure) => Err(failure),
+        };
+        (ticket, self.settle(platform, ticket, flight, turn))
     }
 
     fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>> {
-        let Some(mut flight) = self.flights.remove(&ticket) else {
+        let Some((mut flight, replies)) = self.flights.resume(ticket, reply) else {
             return Step::Calls(Vec::new());
         };
-        let Some(replies) = flight.round.take(reply) else {
-            self.flights.insert(ticket, flight);
-            return Step::Calls(Vec::new());
-        };
-        let mut next = Ok(());
-        for reply in replies {
-            next = next.and_then(|()| self.learn(&flight, envelope::decode_reply(reply)));
-        }
-        // What the Database has just agreed to is not asked again.
-        if let CatalogTask::Create { request, .. } = &mut flight.task
-            && flight.own_settings
-            && self.is_ready(flight.entry)
-        {
-            request.policy = None;
-        }
-        let next = match (&flight.task, next) {
-            (CatalogTask::Alarm, Ok(())) => {
-                Err(Halt::Reply(FromCatalog::Dropped { existed: true }))
-            }
-            (_, Ok(())) => self.go_on(platform, &mut flight),
-            (_, Err(halt)) => Err(halt),
-        };
-        self.settle(platform, ticket, flight, next)
+        let turn = self.learn_and_go_on(platform, &mut flight.work, replies);
+        self.settle(platform, ticket, flight, turn)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
-        let ticket = self.ticket();
-        let mut flight = Flight::new(VERSION);
+        let ticket = self.flights.ticket();
+        let mut flight = Flight::new(VERSION, CatalogWork::new(CatalogTask::Alarm));
         self.look_again_ns = None;
-        let next = self.retry_due(platform, &mut flight);
-        (ticket, self.settle(platform, ticket, flight, next))
+        let turn = self.retry_due(platform, &mut flight.work);
+        (ticket, self.settle(platform, ticket, flight, turn))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
@@ -427,20 +400,44 @@ impl<S: Store> Host for Catalog<S> {
     }
 
     fn abandon(&mut self, ticket: Ticket) {
-        self.flights.remove(&ticket);
+        self.flights.abandon(ticket);
     }
 }
 
 impl<S: Store> Catalog<S> {
+    fn learn_and_go_on(
+        &mut self,
+        platform: &dyn Platform,
+        work: &mut CatalogWork,
+        replies: Replies,
+    ) -> Turn {
+        let mut learnt = Ok(());
+        for reply in replies {
+            learnt = learnt.and_then(|()| self.learn(work, envelope::decode_reply(reply)));
+        }
+        // What the Database has just agreed to is not asked again.
+        if let CatalogTask::Create { request, .. } = &mut work.task
+            && work.own_settings
+            && self.is_ready(work.entry)
+        {
+            request.policy = None;
+        }
+        learnt?;
+        match work.task {
+            CatalogTask::Alarm => Ok(Next::Reply(FromCatalog::Dropped { existed: true })),
+            CatalogTask::Create { .. } | CatalogTask::Drop { .. } => self.go_on(platform, work),
+        }
+    }
+
     /// Counts the most overdue row as tried, re-arms, and drives it.
-    fn retry_due(&mut self, platform: &dyn Platform, flight: &mut Flight) -> Next {
+    fn retry_due(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
         self.entries()?;
-        let Some(entries) = &mut self.entries else { return Ok(Vec::new()) };
+        let Some(entries) = &mut self.entries else { return Ok(Next::Calls(Vec::new())) };
         let Some(number) = entries.due(platform.now_ns(), JOB_FAILURES_MAX) else {
-            return Err(Halt::Reply(FromCatalog::Dropped { existed: false }));
+            return Ok(Next::Reply(FromCatalog::Dropped { existed: false }));
         };
         entries.count_try(&self.store, number, platform.now_ns())?;
-        flight.entry = number;
+        work.entry = number;
         self.drive(number)
     }
 }

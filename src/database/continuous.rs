@@ -1,7 +1,7 @@
 //! Creates, drops and lists continuous queries, and says which of them is to run next. Each has a
 //! row of its own, which is written again by every run that finishes.
 
-use super::object::{Database, Halt};
+use super::object::{Database, Failure};
 use super::rows::{ContinuousRow, DatabaseRows, FIRST_CONTINUOUS_KEY};
 use crate::model::limits::{
     CONTINUOUS_QUERIES_MAX, CONTINUOUS_QUERY_BYTES_MAX, CONTINUOUS_RETRY_NS_MAX, JOB_FAILURES_MAX,
@@ -29,7 +29,7 @@ impl<S: Store> Database<S> {
     pub(super) fn create_continuous(
         &mut self,
         query: &ContinuousQuery,
-    ) -> Result<FromDatabase, Halt> {
+    ) -> Result<FromDatabase, Failure> {
         let rows = self.open_rows()?;
         if let Some(row) = rows.continuous.iter().find(|row| row.query.name == query.name) {
             if row.query.text == query.text {
@@ -52,7 +52,7 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Done)
     }
 
-    pub(super) fn drop_continuous(&mut self, name: &str) -> Result<FromDatabase, Halt> {
+    pub(super) fn drop_continuous(&mut self, name: &str) -> Result<FromDatabase, Failure> {
         let rows = self.open_rows()?;
         if let Some(at) = rows.continuous.iter().position(|row| row.query.name == name) {
             let key = rows.continuous.remove(at).key;
@@ -61,7 +61,7 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Done)
     }
 
-    pub(super) fn list_continuous(&mut self) -> Result<FromDatabase, Halt> {
+    pub(super) fn list_continuous(&mut self) -> Result<FromDatabase, Failure> {
         let all = self.open_rows()?.continuous.iter();
         let all = all.map(|row| (row.query.name.clone(), row.query.text.clone()));
         Ok(FromDatabase::ContinuousQueries(all.collect()))

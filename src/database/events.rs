@@ -2,58 +2,51 @@
 
 use super::continuous;
 use super::job::{Job, JobKind};
-use super::object::{Database, Flight, FlightTask, Halt, JobProgress, Next};
+use super::object::{Database, DatabaseTask, DatabaseWork, Failure, JobProgress, Turn};
 use super::rows::DatabaseStage;
 use super::split_progress::request;
 use super::{publish, push};
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX};
-use crate::protocol::call::{CallFailure, Platform, Reply, Step};
+use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::database::{Description, FromDatabase, ObjectStats, ToDatabase};
 use crate::protocol::envelope::{self, VERSION};
+use crate::protocol::flights::Flight;
 use crate::protocol::host::{Host, Ticket, Unavailable};
-use crate::protocol::round::Request;
+use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, VerifyPage};
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::row::{self, Verified};
 
 impl<S: Store> Database<S> {
-    /// Turns a task's wish into a step; replies end the flight.
+    /// Ends a turn of an event: sends its calls, or the reply that it or its failure comes to.
     fn settle(
         &mut self,
         platform: &dyn Platform,
         ticket: Ticket,
-        mut flight: Flight,
-        next: Next,
+        flight: Flight<DatabaseWork>,
+        turn: Turn,
     ) -> Step<Vec<u8>> {
-        let reply = match next {
-            Ok(requests) => {
-                let calls = flight.round.start(requests);
-                self.flights.insert(ticket, flight);
-                return Step::Calls(calls);
-            }
-            Err(Halt::Reply(reply)) => reply,
-            Err(Halt::Store(error)) => self.distrust(platform, &error),
-        };
-        Step::Done(envelope::encode_as(flight.version, &reply))
+        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(platform, failure)));
+        self.flights.settle(ticket, flight, next)
     }
 
     /// The next messages of a job; once all were answered it is published and `None` comes back.
     pub(super) fn drive(
         &mut self,
         platform: &dyn Platform,
-        flight: &mut Flight,
+        work: &mut DatabaseWork,
         key: u64,
-    ) -> Result<Option<Vec<Request>>, Halt> {
+    ) -> Result<Option<Vec<Request>>, Failure> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let Some(job) = rows.jobs.get(&key) else { return Ok(None) };
-        let known = flight.work.filter(|work| work.job == key);
-        let answered = known.map_or(0, |work| work.answered);
-        flight.work = Some(JobProgress { job: key, answered });
+        let known = work.driven.filter(|driven| driven.job == key);
+        let answered = known.map_or(0, |driven| driven.answered);
+        work.driven = Some(JobProgress { job: key, answered });
         match job.kind.clone() {
-            JobKind::Split(split) => return self.drive_split(platform, flight, key, split),
+            JobKind::Split(split) => return self.drive_split(platform, work, key, split),
             JobKind::Tend => {
-                flight.task = FlightTask::Nothing;
+                work.task = DatabaseTask::Nothing;
                 self.tend(platform, key)?;
                 return Ok(None);
             }
@@ -76,18 +69,19 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    /// Judges a round's replies: every shard must have agreed.
+    /// Judges a round's replies, to which every shard must have agreed. The event's reply comes
+    /// back if it ends here.
     fn learn(
         &mut self,
         platform: &dyn Platform,
-        flight: &mut Flight,
-        replies: Vec<Result<Vec<u8>, CallFailure>>,
-    ) -> Result<(), Halt> {
+        work: &mut DatabaseWork,
+        replies: Replies,
+    ) -> Result<Option<FromDatabase>, Failure> {
         let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
-        let work = flight.work.and_then(|work| Some((work.job, jobs?.get(&work.job)?)));
-        if let Some((key, Job { kind: JobKind::Split(split), .. })) = work {
+        let driven = work.driven.and_then(|driven| Some((driven.job, jobs?.get(&driven.job)?)));
+        if let Some((key, Job { kind: JobKind::Split(split), .. })) = driven {
             let split = (key, split.clone());
-            return self.learn_split(platform, flight, split, replies);
+            return self.learn_split(platform, work, split, replies);
         }
         let count = replies.len();
         for reply in replies {
@@ -99,10 +93,23 @@ impl<S: Store> Database<S> {
                 _ => return Err(Unavailable::Unreachable("unexpected reply".to_owned()).into()),
             }
         }
-        if let Some(work) = &mut flight.work {
-            work.answered += count;
+        if let Some(driven) = &mut work.driven {
+            driven.answered += count;
         }
-        Ok(())
+        Ok(None)
+    }
+
+    fn learn_and_go_on(
+        &mut self,
+        platform: &dyn Platform,
+        work: &mut DatabaseWork,
+        replies: Replies,
+    ) -> Turn {
+        self.load()?;
+        match self.learn(platform, work, replies)? {
+            Some(reply) => Ok(Next::Reply(reply)),
+            None => self.go_on(platform, work),
+        }
     }
 
     /// Nothing is loaded: what is damaged could not be.
@@ -120,7 +127,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         message: &ToDatabase,
-    ) -> Result<Option<FromDatabase>, Halt> {
+    ) -> Result<Option<FromDatabase>, Failure> {
         Ok(Some(match message {
             // Shards of a split answer "stale" before the map is published: whoever is sent here by
             // that waits for it.
@@ -185,7 +192,7 @@ impl<S: Store> Database<S> {
 
 impl<S: Store> Host for Database<S> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
-        let ticket = self.ticket();
+        let ticket = self.flights.ticket();
         let (version, message) = match envelope::decode::<ToDatabase>(message) {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -195,35 +202,29 @@ impl<S: Store> Host for Database<S> {
             }
         };
         let answer = self.answer(platform, &message);
-        let mut flight = Flight::new(version, FlightTask::Request(message));
-        let next = match answer {
-            Ok(Some(reply)) => Err(Halt::Reply(reply)),
-            Ok(None) => self.go_on(platform, &mut flight),
-            Err(halt) => Err(halt),
+        let mut flight = Flight::new(version, DatabaseWork::new(DatabaseTask::Request(message)));
+        let turn = match answer {
+            Ok(Some(reply)) => Ok(Next::Reply(reply)),
+            Ok(None) => self.go_on(platform, &mut flight.work),
+            Err(failure) => Err(failure),
         };
-        (ticket, self.settle(platform, ticket, flight, next))
+        (ticket, self.settle(platform, ticket, flight, turn))
     }
 
     fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>> {
-        let Some(mut flight) = self.flights.remove(&ticket) else {
+        let Some((mut flight, replies)) = self.flights.resume(ticket, reply) else {
             return Step::Calls(Vec::new());
         };
-        let Some(replies) = flight.round.take(reply) else {
-            self.flights.insert(ticket, flight);
-            return Step::Calls(Vec::new());
-        };
-        let next = self.load().map_err(Halt::from);
-        let next = next.and_then(|()| self.learn(platform, &mut flight, replies));
-        let next = next.and_then(|()| self.go_on(platform, &mut flight));
-        self.settle(platform, ticket, flight, next)
+        let turn = self.learn_and_go_on(platform, &mut flight.work, replies);
+        self.settle(platform, ticket, flight, turn)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
-        let ticket = self.ticket();
+        let ticket = self.flights.ticket();
         self.look_again_ns = None;
-        let mut flight = Flight::new(VERSION, FlightTask::Nothing);
-        let next = self.retry_due(platform, &mut flight);
-        (ticket, self.settle(platform, ticket, flight, next))
+        let mut flight = Flight::new(VERSION, DatabaseWork::new(DatabaseTask::Nothing));
+        let turn = self.retry_due(platform, &mut flight.work);
+        (ticket, self.settle(platform, ticket, flight, turn))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
@@ -234,6 +235,6 @@ impl<S: Store> Host for Database<S> {
     }
 
     fn abandon(&mut self, ticket: Ticket) {
-        self.flights.remove(&ticket);
+        self.flights.abandon(ticket);
     }
 }

@@ -8,8 +8,9 @@ use crate::model::limits::JOB_RETRY_NS;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::Platform;
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
-use crate::protocol::host::{Ticket, Unavailable};
-use crate::protocol::round::{Request, Round};
+use crate::protocol::flights::Flights;
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::Next;
 use crate::store::{Store, StoreError};
 
 /// A Database over its storage.
@@ -20,8 +21,7 @@ pub struct Database<S: Store> {
     pub(super) loaded: bool,
     /// `None` when the object is not open.
     pub(super) rows: Option<DatabaseRows>,
-    pub(super) flights: SortedMap<Ticket, Flight>,
-    pub(super) next_ticket: u64,
+    pub(super) flights: Flights<DatabaseWork>,
     /// After a store error nothing is known of due jobs: look again then, nanoseconds.
     pub(super) look_again_ns: Option<i64>,
     /// `SHARD_SPLIT_BYTES`; 0 is never.
@@ -30,8 +30,8 @@ pub struct Database<S: Store> {
     pub(super) weighed: SortedMap<u64, u64>,
 }
 
-/// What a flight is for.
-pub(super) enum FlightTask {
+/// What an event is about.
+pub(super) enum DatabaseTask {
     /// A request that is answered when it is so.
     Request(ToDatabase),
     /// The alarm's work on one job.
@@ -40,20 +40,18 @@ pub(super) enum FlightTask {
     Nothing,
 }
 
-/// One event in flight.
-pub(super) struct Flight {
-    pub(super) version: u8,
-    pub(super) task: FlightTask,
-    /// The job that this flight stored.
+/// What is done about one event.
+pub(super) struct DatabaseWork {
+    pub(super) task: DatabaseTask,
+    /// The job that this event stored.
     pub(super) own_job: Option<u64>,
     /// How far the job that is being driven is.
-    pub(super) work: Option<JobProgress>,
+    pub(super) driven: Option<JobProgress>,
     /// What was heard for the split being driven.
     pub(super) split: SplitProgress,
-    pub(super) round: Round,
 }
 
-/// How far a flight is with a job.
+/// How far an event is with a job.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobProgress {
     /// Key of the job's row.
@@ -62,40 +60,29 @@ pub(super) struct JobProgress {
     pub(super) answered: usize,
 }
 
-impl Flight {
+impl DatabaseWork {
     /// Nothing has been asked yet.
-    pub(super) fn new(version: u8, task: FlightTask) -> Self {
-        let split = SplitProgress::default();
-        Self { version, task, own_job: None, work: None, split, round: Round::default() }
+    pub(super) fn new(task: DatabaseTask) -> Self {
+        Self { task, own_job: None, driven: None, split: SplitProgress::default() }
     }
 }
 
-/// Why a task cannot go on.
-pub(super) enum Halt {
-    Store(StoreError),
-    Reply(FromDatabase),
+/// Why a request or the alarm does not reach its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("refused")]
+    Refused(#[from] DatabaseRefusal),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// There is no database in this object, or none any more.
+    #[error("not open")]
+    NotOpen,
 }
 
-impl From<StoreError> for Halt {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<DatabaseRefusal> for Halt {
-    fn from(refusal: DatabaseRefusal) -> Self {
-        Self::Reply(FromDatabase::Refused(refusal))
-    }
-}
-
-impl From<Unavailable> for Halt {
-    fn from(why: Unavailable) -> Self {
-        Self::Reply(FromDatabase::Unavailable(why))
-    }
-}
-
-/// The next messages of a task, or why there are none.
-pub(super) type Next = Result<Vec<Request>, Halt>;
+/// What a turn of an event comes to.
+pub(super) type Turn = Result<Next<FromDatabase>, Failure>;
 
 impl<S: Store> Database<S> {
     /// The Database that is the object `object`, over `store`. Reads nothing yet.
@@ -105,8 +92,7 @@ impl<S: Store> Database<S> {
             object,
             loaded: false,
             rows: None,
-            flights: SortedMap::new(),
-            next_ticket: 0,
+            flights: Flights::default(),
             look_again_ns: None,
             split_bytes: 0,
             weighed: SortedMap::new(),
@@ -135,13 +121,13 @@ impl<S: Store> Database<S> {
     }
 
     /// The rows of a database in use.
-    pub(super) fn open_rows(&mut self) -> Result<&mut DatabaseRows, Halt> {
+    pub(super) fn open_rows(&mut self) -> Result<&mut DatabaseRows, Failure> {
         self.load()?;
-        let Some(rows) = &mut self.rows else { return Err(Halt::Reply(FromDatabase::NotOpen)) };
+        let Some(rows) = &mut self.rows else { return Err(Failure::NotOpen) };
         match rows.state.stage {
             DatabaseStage::Open => Ok(rows),
             DatabaseStage::Opening => Err(Unavailable::Changing.into()),
-            DatabaseStage::Dropping => Err(Halt::Reply(FromDatabase::NotOpen)),
+            DatabaseStage::Dropping => Err(Failure::NotOpen),
         }
     }
 
@@ -153,10 +139,14 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// A ticket that no other event has.
-    pub(super) fn ticket(&mut self) -> Ticket {
-        self.next_ticket += 1;
-        Ticket(self.next_ticket)
+    /// What a failure is answered with.
+    pub(super) fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromDatabase {
+        match failure {
+            Failure::Refused(refusal) => FromDatabase::Refused(refusal),
+            Failure::Unavailable(why) => FromDatabase::Unavailable(why),
+            Failure::NotOpen => FromDatabase::NotOpen,
+            Failure::Store(error) => self.distrust(platform, &error),
+        }
     }
 
     /// After a store error memory may differ from what is stored: it is read again.

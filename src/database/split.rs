@@ -15,7 +15,7 @@
 
 use super::groups::{group_settings, new_group};
 use super::job::{Copying, Job, JobKind, Split};
-use super::object::{Database, Flight, FlightTask, Halt};
+use super::object::{Database, DatabaseTask, DatabaseWork, Failure};
 use super::policies::PolicyRow;
 use super::rows::{DatabaseRows, RowsChange};
 use super::split_copy;
@@ -28,12 +28,12 @@ use crate::model::limits::{
 };
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::TimeRange;
-use crate::protocol::call::{Address, CallFailure, Platform};
+use crate::protocol::call::{Address, Platform};
 use crate::protocol::database::FromDatabase;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::page;
-use crate::protocol::round::Request;
+use crate::protocol::round::{Replies, Request};
 use crate::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
 use crate::scan::request::ResumeKey;
 use crate::store::Store;
@@ -111,7 +111,7 @@ pub(super) fn split_for_shard_count<S: Store>(
     rows: &DatabaseRows,
     row: &PolicyRow,
     change: &mut RowsChange,
-) -> Result<(), Halt> {
+) -> Result<(), Failure> {
     let at_ns = platform.now_ns().saturating_add(crate::model::limits::SPLIT_AHEAD_NS);
     let mut state = change.state.clone().unwrap_or_else(|| rows.state.clone());
     let Some(group) = row.policy.group_at(at_ns) else { return Ok(()) };
@@ -148,20 +148,20 @@ impl<S: Store> Database<S> {
     pub(super) fn drive_split(
         &mut self,
         platform: &dyn Platform,
-        flight: &mut Flight,
+        work: &mut DatabaseWork,
         key: u64,
         split: Split,
-    ) -> Result<Option<Vec<Request>>, Halt> {
+    ) -> Result<Option<Vec<Request>>, Failure> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let Some((_, group)) = split.find(rows) else {
             self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
             return Ok(None);
         };
         if rows.jobs.get(&key).is_some_and(|job| job.failures >= JOB_FAILURES_MAX) {
-            return self.give_up(platform, flight, key, split);
+            return self.give_up(platform, work, key, split);
         }
-        flight.split.adopt(&split);
-        let progress = &mut flight.split;
+        work.split.adopt(&split);
+        let progress = &mut work.split;
         let first = match &split.copy {
             None => group.shards.iter().map(|shard| (shard.clone(), ToShard::Weigh)).collect(),
             Some(_) => split.preparations(rows, &self.object),
@@ -185,44 +185,45 @@ impl<S: Store> Database<S> {
                 self.remember(platform, key, split, copy)?;
                 Ok(None)
             }
-            SplitQuestion::Copied => self.copied(platform, flight, key, split),
+            SplitQuestion::Copied => self.copied(platform, work, key, split),
         }
     }
 
-    /// What the replies to a split's messages tell.
+    /// Takes in the replies to a split's messages. The event's reply comes back once it has copied
+    /// its share.
     pub(super) fn learn_split(
         &mut self,
         platform: &dyn Platform,
-        flight: &mut Flight,
+        work: &mut DatabaseWork,
         (key, split): (u64, Split),
-        replies: Vec<Result<Vec<u8>, CallFailure>>,
-    ) -> Result<(), Halt> {
-        if !flight.split.is_about(&split) {
-            return Ok(());
+        replies: Replies,
+    ) -> Result<Option<FromDatabase>, Failure> {
+        if !work.split.is_about(&split) {
+            return Ok(None);
         }
-        let is_page = flight.split.page.is_some();
+        let is_page = work.split.page.is_some();
         let unexpected = || Unavailable::Unreachable("unexpected reply".to_owned());
         for reply in replies {
             let reply = envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from)?;
             match reply {
-                FromShard::Done => flight.split.answered += 1,
+                FromShard::Done => work.split.answered += 1,
                 FromShard::Weighed { bytes, at_ns } => {
-                    flight.split.answered += 1;
+                    work.split.answered += 1;
                     let weighed = FullestShard { bytes, split_at_ns: at_ns };
-                    flight.split.fullest = flight.split.fullest.max(weighed);
+                    work.split.fullest = work.split.fullest.max(weighed);
                 }
                 FromShard::Appended { .. } if is_page => {}
                 FromShard::Summary(page) => {
-                    if !flight.split.learn_live(page) {
+                    if !work.split.learn_live(page) {
                         return Err(unexpected().into());
                     }
                 }
                 FromShard::Scanned { resume, groups, .. } => {
                     let groups = page::decode(&groups)
                         .map_err(|why| Unavailable::Unreachable(why.to_string()))?;
-                    let asked = flight.split.asked.take().ok_or_else(unexpected)?;
+                    let asked = work.split.asked.take().ok_or_else(unexpected)?;
                     let page = self.page(&split, asked, resume, groups);
-                    flight.split.page = Some(page.ok_or_else(unexpected)?);
+                    work.split.page = Some(page.ok_or_else(unexpected)?);
                 }
                 FromShard::Unavailable(why) => return Err(why.into()),
                 FromShard::Refused(why) => {
@@ -231,24 +232,24 @@ impl<S: Store> Database<S> {
                 _ => return Err(unexpected().into()),
             }
         }
-        let done = match &flight.split.page {
+        let done = match &work.split.page {
             Some(page) => is_page || page.requests.is_empty(),
             None => false,
         };
-        if done && let Some(page) = flight.split.page.take() {
+        if done && let Some(page) = work.split.page.take() {
             self.remember(platform, key, split, page.copied)?;
-            flight.split.pages += 1;
-            if flight.split.pages >= SPLIT_PAGES_PER_EVENT_MAX {
+            work.split.pages += 1;
+            if work.split.pages >= SPLIT_PAGES_PER_EVENT_MAX {
                 let due = self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).cloned();
                 let due = due.map(|job| (key, Job { due_ns: platform.now_ns(), ..job }));
                 self.apply(RowsChange {
                     jobs: due.into_iter().collect(),
                     ..RowsChange::default()
                 })?;
-                return Err(Halt::Reply(FromDatabase::Done));
+                return Ok(Some(FromDatabase::Done));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A scanned page as messages to the new shards.
@@ -292,7 +293,7 @@ impl<S: Store> Database<S> {
         key: u64,
         split: Split,
         copy: Copying,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), Failure> {
         let kind = JobKind::Split(Split { copy: Some(copy), ..split });
         let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
         Ok(self.apply(RowsChange { jobs, ..RowsChange::default() })?)
@@ -305,7 +306,7 @@ impl<S: Store> Database<S> {
         key: u64,
         split: Split,
         FullestShard { bytes, split_at_ns }: FullestShard,
-    ) -> Result<Option<Vec<Request>>, Halt> {
+    ) -> Result<Option<Vec<Request>>, Failure> {
         let mark = self.split_bytes;
         let Some(rows) = &self.rows else { return Ok(None) };
         let Some((row, group)) = split.find(rows) else { return Ok(None) };
@@ -342,17 +343,17 @@ impl<S: Store> Database<S> {
     fn copied(
         &mut self,
         platform: &dyn Platform,
-        flight: &mut Flight,
+        work: &mut DatabaseWork,
         key: u64,
         split: Split,
-    ) -> Result<Option<Vec<Request>>, Halt> {
+    ) -> Result<Option<Vec<Request>>, Failure> {
         if let Some(statement) = self.statement_job() {
-            return self.drive(platform, flight, statement);
+            return self.drive(platform, work, statement);
         }
         let Some(rows) = &self.rows else { return Ok(None) };
         self.weighed.remove(&split.group);
         let kind = JobKind::PublishSplit { split, generation: rows.state.generation + 1 };
-        self.become_job(platform, flight, key, kind)
+        self.become_job(platform, work, key, kind)
     }
 
     /// Puts another job in the place of a split. It has a key of its own: replies that another
@@ -360,10 +361,10 @@ impl<S: Store> Database<S> {
     fn become_job(
         &mut self,
         platform: &dyn Platform,
-        flight: &mut Flight,
+        work: &mut DatabaseWork,
         key: u64,
         kind: JobKind,
-    ) -> Result<Option<Vec<Request>>, Halt> {
+    ) -> Result<Option<Vec<Request>>, Failure> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let mut state = rows.state.clone();
         let next = state.next_job;
@@ -372,7 +373,7 @@ impl<S: Store> Database<S> {
         let removed_jobs = vec![key];
         let state = Some(state);
         self.apply(RowsChange { state, jobs, removed_jobs, ..RowsChange::default() })?;
-        flight.task = FlightTask::Job(next);
+        work.task = DatabaseTask::Job(next);
         Ok(None)
     }
 
@@ -380,12 +381,12 @@ impl<S: Store> Database<S> {
     fn give_up(
         &mut self,
         platform: &dyn Platform,
-        flight: &mut Flight,
+        work: &mut DatabaseWork,
         key: u64,
         split: Split,
-    ) -> Result<Option<Vec<Request>>, Halt> {
+    ) -> Result<Option<Vec<Request>>, Failure> {
         if split.copy.is_some() {
-            return self.become_job(platform, flight, key, JobKind::AbandonSplit { split });
+            return self.become_job(platform, work, key, JobKind::AbandonSplit { split });
         }
         self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
         Ok(None)

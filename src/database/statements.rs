@@ -3,7 +3,7 @@
 
 use super::groups::new_group;
 use super::job::{Job, JobKind};
-use super::object::{Database, Flight, FlightTask, Halt, Next};
+use super::object::{Database, DatabaseTask, DatabaseWork, Failure, Turn};
 use super::policies::{self, PolicyRow, PolicyVerdict, Settings};
 use super::publish;
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
@@ -17,64 +17,63 @@ use crate::protocol::database::{
     DatabaseRefusal, FromDatabase, PolicyChange, PolicyRefusal, ToDatabase,
 };
 use crate::protocol::host::Unavailable;
+use crate::protocol::round::Next;
 use crate::store::Store;
 
-/// Nothing is left to be done.
-const DONE: Halt = Halt::Reply(FromDatabase::Done);
-
 impl<S: Store> Database<S> {
-    /// The next messages of a flight, or its end.
-    pub(super) fn go_on(&mut self, platform: &dyn Platform, flight: &mut Flight) -> Next {
+    /// The next messages of an event, or its end.
+    pub(super) fn go_on(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         loop {
-            let key = match self.next_job(platform, flight)? {
+            let key = match self.next_job(platform, work)? {
                 Some(key) => key,
-                None => return Err(self.conclusion(platform, flight)),
+                None => return self.conclusion(platform, work).map(Next::Reply),
             };
-            if let Some(requests) = self.drive(platform, flight, key)? {
-                return Ok(requests);
+            if let Some(requests) = self.drive(platform, work, key)? {
+                return Ok(Next::Calls(requests));
             }
         }
     }
 
     /// The answer once nothing is left to be done.
-    fn conclusion(&mut self, platform: &dyn Platform, flight: &Flight) -> Halt {
-        match &flight.task {
-            FlightTask::Request(message @ ToDatabase::Describe) => {
+    fn conclusion(
+        &mut self,
+        platform: &dyn Platform,
+        work: &DatabaseWork,
+    ) -> Result<FromDatabase, Failure> {
+        match &work.task {
+            DatabaseTask::Request(message @ ToDatabase::Describe) => {
                 let message = message.clone();
-                match self.answer(platform, &message) {
-                    Ok(Some(reply)) => Halt::Reply(reply),
-                    Ok(None) => Unavailable::Changing.into(),
-                    Err(halt) => halt,
-                }
+                let reply = self.answer(platform, &message)?;
+                reply.ok_or_else(|| Unavailable::Changing.into())
             }
-            _ => DONE,
+            _ => Ok(FromDatabase::Done),
         }
     }
 
-    /// The job that stands between the flight and its end.
+    /// The job that stands between the event and its end.
     fn next_job(
         &mut self,
         platform: &dyn Platform,
-        flight: &mut Flight,
-    ) -> Result<Option<u64>, Halt> {
-        match &flight.task {
-            FlightTask::Nothing => Ok(None),
-            FlightTask::Job(key) => {
+        work: &mut DatabaseWork,
+    ) -> Result<Option<u64>, Failure> {
+        match &work.task {
+            DatabaseTask::Nothing => Ok(None),
+            DatabaseTask::Job(key) => {
                 let key = *key;
                 Ok(self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).map(|_| key))
             }
-            FlightTask::Request(ToDatabase::Initialise(create)) => {
+            DatabaseTask::Request(ToDatabase::Initialise(create)) => {
                 let create = create.clone();
-                self.initialise(platform, flight, create)
+                self.initialise(platform, work, create)
             }
-            FlightTask::Request(ToDatabase::Drop) => self.drop_database(platform),
-            FlightTask::Request(statement) => {
+            DatabaseTask::Request(ToDatabase::Drop) => self.drop_database(platform),
+            DatabaseTask::Request(statement) => {
                 let statement = statement.clone();
                 if let Some(key) = self.statement_job() {
                     return Ok(Some(key));
                 }
-                if flight.own_job.is_some() {
+                if work.own_job.is_some() {
                     return Ok(None);
                 }
                 self.open_rows()?;
@@ -90,17 +89,17 @@ impl<S: Store> Database<S> {
                 }
                 let statement = self.as_alteration(statement);
                 let kind = self.plan(platform, &statement)?;
-                flight.own_job = match kind {
+                work.own_job = match kind {
                     Some((state, kind)) => Some(self.store_job(platform, state, kind)?),
                     None => return Ok(None),
                 };
-                Ok(flight.own_job)
+                Ok(work.own_job)
             }
         }
     }
 
     /// Whether a split's new map is being pushed, so that reads of the old one are refused.
-    pub(super) fn is_publishing_split(&mut self) -> Result<bool, Halt> {
+    pub(super) fn is_publishing_split(&mut self) -> Result<bool, Failure> {
         let rows = self.open_rows()?;
         Ok(rows.jobs.values().any(|job| matches!(job.kind, JobKind::PublishSplit { .. })))
     }
@@ -114,23 +113,23 @@ impl<S: Store> Database<S> {
     fn initialise(
         &mut self,
         platform: &dyn Platform,
-        flight: &mut Flight,
+        work: &mut DatabaseWork,
         create: CreateDatabase,
-    ) -> Result<Option<u64>, Halt> {
+    ) -> Result<Option<u64>, Failure> {
         let Some(rows) = &self.rows else {
             let (rows, change) = new_database(platform, &self.object, &create)?;
             self.store.open()?;
             self.rows = Some(rows);
             self.apply(change)?;
-            flight.own_job = self.statement_job();
-            return Ok(flight.own_job);
+            work.own_job = self.statement_job();
+            return Ok(work.own_job);
         };
         match rows.state.stage {
             DatabaseStage::Opening => Ok(self.statement_job()),
-            DatabaseStage::Dropping => Err(Halt::Reply(FromDatabase::NotOpen)),
+            DatabaseStage::Dropping => Err(Failure::NotOpen),
             DatabaseStage::Open => {
                 if let Some(spec) = &create.policy
-                    && flight.own_job.is_none()
+                    && work.own_job.is_none()
                 {
                     let check = rows.policies.check_repeat(spec);
                     check.map_err(DatabaseRefusal::Policy)?;
@@ -140,8 +139,8 @@ impl<S: Store> Database<S> {
         }
     }
 
-    fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>, Halt> {
-        let Some(rows) = &self.rows else { return Err(Halt::Reply(FromDatabase::NotOpen)) };
+    fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>, Failure> {
+        let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         if rows.state.stage != DatabaseStage::Dropping {
             let change = publish::start_drop(rows, platform.now_ns());
             self.apply(change)?;
@@ -173,7 +172,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         statement: &ToDatabase,
-    ) -> Result<Option<(DatabaseState, JobKind)>, Halt> {
+    ) -> Result<Option<(DatabaseState, JobKind)>, Failure> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let state = rows.state.clone();
         let refuse = DatabaseRefusal::Policy;
@@ -232,7 +231,7 @@ impl<S: Store> Database<S> {
         platform: &dyn Platform,
         mut state: DatabaseState,
         kind: JobKind,
-    ) -> Result<u64, Halt> {
+    ) -> Result<u64, Failure> {
         let key = state.next_job;
         state.next_job += 1;
         let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
@@ -241,18 +240,18 @@ impl<S: Store> Database<S> {
     }
 
     /// Counts the most overdue job as tried, re-arms, and drives it.
-    pub(super) fn retry_due(&mut self, platform: &dyn Platform, flight: &mut Flight) -> Next {
+    pub(super) fn retry_due(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         let now_ns = platform.now_ns();
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         let due = jobs.filter(|(_, job)| job.failures < JOB_FAILURES_MAX && job.due_ns <= now_ns);
         let first = due.min_by_key(|(key, job)| (job.due_ns, **key));
         let Some((key, job)) = first.map(|(&key, job)| (key, job.tried(now_ns))) else {
-            return Err(DONE);
+            return Ok(Next::Reply(FromDatabase::Done));
         };
         self.apply(RowsChange { jobs: vec![(key, job)], ..RowsChange::default() })?;
-        flight.task = FlightTask::Job(key);
-        self.go_on(platform, flight)
+        work.task = DatabaseTask::Job(key);
+        self.go_on(platform, work)
     }
 }
 
@@ -261,7 +260,7 @@ fn new_database(
     platform: &dyn Platform,
     object: &ObjectId,
     create: &CreateDatabase,
-) -> Result<(DatabaseRows, RowsChange), Halt> {
+) -> Result<(DatabaseRows, RowsChange), Failure> {
     let spec = create.policy.clone().unwrap_or_default();
     let settings = policies::settings(&spec).map_err(DatabaseRefusal::Policy)?;
     let state = DatabaseState {

@@ -2,7 +2,7 @@
 //! too old.
 
 use super::job::{Job, JobKind, Split};
-use super::object::{Database, Halt};
+use super::object::{Database, Failure};
 use super::rows::{DatabaseState, RowsChange};
 use super::split;
 use crate::model::limits::TEND_EVERY_NS;
@@ -14,7 +14,7 @@ use crate::store::Store;
 
 impl<S: Store> Database<S> {
     /// Comes back tomorrow, or when the next group expires; leaves a job for everything to be done.
-    pub(super) fn tend(&mut self, platform: &dyn Platform, key: u64) -> Result<(), Halt> {
+    pub(super) fn tend(&mut self, platform: &dyn Platform, key: u64) -> Result<(), Failure> {
         let now_ns = platform.now_ns();
         let Some(rows) = &self.rows else { return Ok(()) };
         let mut change = RowsChange { state: Some(rows.state.clone()), ..RowsChange::default() };
@@ -63,7 +63,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         message: &ToDatabase,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), Failure> {
         let &ToDatabase::Grown { policy, group, bytes } = message else { return Ok(()) };
         let mark = self.split_bytes;
         let now_ns = platform.now_ns();
@@ -74,10 +74,8 @@ impl<S: Store> Database<S> {
         };
         let mut change = RowsChange::default();
         if let Some((key, job)) = self.job_of(group) {
-            let driven = self
-                .flights
-                .values()
-                .any(|flight| flight.work.is_some_and(|driven| driven.job == key));
+            let mut driven = self.flights.works().filter_map(|work| work.driven);
+            let driven = driven.any(|driven| driven.job == key);
             if driven || job.due_ns <= now_ns {
                 return Ok(());
             }
@@ -96,7 +94,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Later groups get `shards`; those that take points from now on end just after now.
-    pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<(), Halt> {
+    pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<(), Failure> {
         super::groups::check_count(shards)?;
         let Some(rows) = &self.rows else { return Ok(()) };
         let mut state: DatabaseState = rows.state.clone();

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod continuous;
 pub mod database;
 pub mod envelope;
+pub mod flights;
 pub mod grants;
 pub mod host;
 pub mod live_queries;
