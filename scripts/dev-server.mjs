@@ -16,7 +16,7 @@ const pollMs = 50;
 
 /** Names of the limits that are settings: the rows of the Worker's own table. */
 function limitNames() {
-  const table = readFileSync(at('src', 'model', 'limit.rs'), 'utf8');
+  const table = readFileSync(at('src', 'model', 'configurable_limits.rs'), 'utf8');
   return [...table.matchAll(/\brow\(\s*"([A-Z_]+)"/g)].map((row) => row[1]);
 }
 

@@ -66,12 +66,12 @@
 //! | how lines become columns | `batch/from_lines/mod.rs` |
 //! | which shard gets a row | `batch/shard_rows.rs`; its series' hash: `model/series.rs` |
 //! | status and text of an error; its body | `api/error.rs`; `api/error_body.rs` |
-//! | a limit: default; name and bounds | `model/limits.rs`; `model/limit.rs` |
+//! | a limit: default; name and bounds | `model/limits.rs`; `model/configurable_limits.rs` |
 //! | any other setting | `api/settings.rs` |
 //! | who a caller is; what they need | `api/auth.rs`, `route/identify/`; `route/privileges.rs` |
 //! | what a token may hold, and its limits | `api/routes/tokens.rs`, `catalog/grants/mod.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
-//! | when a group splits; at which time | `database/tend.rs`; `shard/split.rs` |
+//! | when a group splits; at which time | `database/maintenance.rs`; `shard/split.rs` |
 //! | what a policy may be | `database/policies/mod.rs` |
 //! | the syntax of a statement | the file of `influxql/` that is called like it |
 //! | what a statement but SELECT does | the file that `route/statement.rs` gives it to |

@@ -30,6 +30,6 @@ pub mod log;
 pub mod params;
 pub mod query_parameters;
 pub mod routes;
-pub mod service;
+pub mod isolate_state;
 pub mod settings;
 pub mod write_body;

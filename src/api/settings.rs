@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::log::LogRequests;
-use crate::model::limit::Limits;
+use crate::model::configurable_limits::Limits;
 use crate::model::limits::{ADMIN_TOKEN_CHARACTERS_MIN, SHARDS_PER_GROUP_MAX};
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, W_NS};
 
@@ -47,7 +47,7 @@ pub struct Settings {
     pub auto_create_databases: bool,
     /// `AUTO_CREATE_RETENTION` of such a database, nanoseconds; 0 is for ever.
     pub auto_create_retention_ns: i64,
-    /// Every limit of `model/limit.rs`, by its name.
+    /// Every limit of `model/configurable_limits.rs`, by its name.
     pub limits: Limits,
     /// `LOG_REQUESTS`: which requests are logged.
     pub log_requests: LogRequests,

@@ -10,7 +10,7 @@ use super::params::{Dialect, WriteParams, WritePrecision};
 use crate::batch::Batch;
 use crate::batch::from_lines::BatchBuilder;
 use crate::line_protocol::{NotUtf8, Options, Parser, Rejected, TimestampUnit};
-use crate::model::limit::Limits;
+use crate::model::configurable_limits::Limits;
 use crate::model::limits::{KEPT_TEXT_BYTES_MAX, PARSED_PIECE_BYTES};
 
 /// What reading lines depends on beside them.

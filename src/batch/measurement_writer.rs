@@ -10,7 +10,7 @@ use super::interner::Interner;
 use super::line_numbers::LineNumbers;
 use super::series_table::{SeriesTable, TagColumn};
 use super::{Block, MeasurementBatch};
-use crate::model::limit::{Exceeded, Limit, Limits};
+use crate::model::configurable_limits::{Exceeded, Limit, Limits};
 use crate::model::limits::CELLS_PER_REQUEST_MAX;
 use crate::model::value::FieldType;
 

@@ -13,12 +13,12 @@ use crate::api::error::ApiError;
 use crate::api::error_body::ErrorShape;
 use crate::api::exchange::Exchange;
 use crate::api::http::{RequestHead, Response};
-use crate::api::service::Service;
+use crate::api::isolate_state::Service;
 use crate::api::settings::Settings;
 use crate::catalog::Catalog;
 use crate::database::Database;
+use crate::model::configurable_limits::Limits;
 use crate::model::ids::ObjectId;
-use crate::model::limit::Limits;
 use crate::model::limits::{ALARMS_PER_REQUEST_MAX, MEMTABLE_BYTES_MAX};
 use crate::protocol::call::{
     Address, Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step,

@@ -7,10 +7,10 @@
 
 pub mod grants;
 pub mod lifecycle;
-mod queries;
+mod live_queries;
 
+use crate::model::configurable_limits::Limit;
 use crate::model::ids::PolicyId;
-use crate::model::limit::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
 use crate::model::name;
 use crate::protocol::call::{Address, CallFailure, ObjectKind, Platform, Reply, Step};
@@ -36,7 +36,7 @@ pub struct Catalog<S: Store> {
     flights: Flights<CatalogWork>,
     /// After a store error nothing is known of due rows: look again then, nanoseconds.
     look_again_ns: Option<i64>,
-    queries: queries::Queries,
+    queries: live_queries::Queries,
 }
 
 /// What is done about one event.
@@ -96,7 +96,7 @@ impl<S: Store> Catalog<S> {
             grantees: None,
             flights: Flights::default(),
             look_again_ns: None,
-            queries: queries::Queries::default(),
+            queries: live_queries::Queries::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use super::job::{Job, JobKind};
 use super::object::{Database, DatabaseTask, DatabaseWork, Failure, JobProgress, Turn};
 use super::rows::DatabaseStage;
 use super::split_progress::request;
-use super::{publish, push};
+use super::{job_completion, job_messages};
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX};
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::database::{Description, FromDatabase, ObjectStats, ToDatabase};
@@ -52,14 +52,14 @@ impl<S: Store> Database<S> {
             }
             _ => {}
         }
-        let messages = push::messages(rows, &self.object, &job.kind).into_iter();
+        let messages = job_messages::messages(rows, &self.object, &job.kind).into_iter();
         let next = messages.skip(answered).take(CALLS_PER_ROUND_MAX);
         let requests: Vec<Request> =
             next.map(|(shard, message)| request(rows, shard, &message)).collect();
         if !requests.is_empty() {
             return Ok(Some(requests));
         }
-        match publish::publish(rows, key, platform.now_ns()) {
+        match job_completion::publish(rows, key, platform.now_ns()) {
             Some(change) => rows.apply(&self.store, change)?,
             None => {
                 self.store.wipe()?;

@@ -11,14 +11,14 @@ pub mod groups;
 pub mod job;
 mod object;
 pub mod policies;
-mod publish;
-mod push;
+mod job_completion;
+mod job_messages;
 pub mod rows;
 pub mod schema;
 mod split;
 mod split_copy;
 mod split_progress;
 mod statements;
-mod tend;
+mod maintenance;
 
 pub use object::Database;

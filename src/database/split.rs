@@ -32,8 +32,8 @@ use crate::protocol::call::{Address, Platform};
 use crate::protocol::database::FromDatabase;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::page;
 use crate::protocol::round::{Replies, Request};
+use crate::protocol::scan_page;
 use crate::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
 use crate::scan::request::ResumeKey;
 use crate::store::Store;
@@ -219,7 +219,7 @@ impl<S: Store> Database<S> {
                     }
                 }
                 FromShard::Scanned { resume, groups, .. } => {
-                    let groups = page::decode(&groups)
+                    let groups = scan_page::decode(&groups)
                         .map_err(|why| Unavailable::Unreachable(why.to_string()))?;
                     let asked = work.split.asked.take().ok_or_else(unexpected)?;
                     let page = self.page(&split, asked, resume, groups);

@@ -3,9 +3,9 @@
 
 use super::groups::new_group;
 use super::job::{Job, JobKind};
+use super::job_completion;
 use super::object::{Database, DatabaseTask, DatabaseWork, Failure, Turn};
 use super::policies::{self, PolicyRow, PolicyVerdict, Settings};
-use super::publish;
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{DROPPED_MEASUREMENTS_MAX, JOB_FAILURES_MAX};
@@ -142,7 +142,7 @@ impl<S: Store> Database<S> {
     fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>, Failure> {
         let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         if rows.state.stage != DatabaseStage::Dropping {
-            let change = publish::start_drop(rows, platform.now_ns());
+            let change = job_completion::start_drop(rows, platform.now_ns());
             self.apply(change)?;
         }
         Ok(self.statement_job())
@@ -276,7 +276,8 @@ fn new_database(
     let (mut state, kind) = create_policy(platform, (object, state), settings, true)?;
     let now_ns = platform.now_ns();
     let key = state.next_job;
-    let jobs = vec![(key, Job::started(kind, now_ns)), (key + 1, super::tend::first(now_ns))];
+    let jobs =
+        vec![(key, Job::started(kind, now_ns)), (key + 1, super::maintenance::first(now_ns))];
     state.next_job += 2;
     let change = RowsChange { state: Some(state.clone()), jobs, ..RowsChange::default() };
     Ok((DatabaseRows::new(state), change))

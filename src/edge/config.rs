@@ -7,7 +7,7 @@ use wasm_bindgen::JsValue;
 use worker::Env;
 
 use crate::api::settings::{Settings, SettingsError};
-use crate::model::limit::Limits;
+use crate::model::configurable_limits::Limits;
 
 thread_local! {
     static LIMITS: OnceCell<Limits> = const { OnceCell::new() };

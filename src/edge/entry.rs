@@ -14,7 +14,7 @@ use super::reply;
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
 use crate::api::http::RequestHead;
-use crate::api::service::Service;
+use crate::api::isolate_state::Service;
 use crate::protocol::call::Platform;
 
 thread_local! {

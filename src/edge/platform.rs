@@ -6,8 +6,8 @@ use worker::Env;
 
 use super::config;
 use crate::api::location_hint;
+use crate::model::configurable_limits::Limits;
 use crate::model::ids::ObjectId;
-use crate::model::limit::Limits;
 use crate::model::time::MS_NS;
 use crate::protocol::call::{ObjectKind, PlacementError, Platform};
 

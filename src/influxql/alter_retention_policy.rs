@@ -6,7 +6,7 @@ use super::create_retention_policy::shard_duration_ns;
 use super::error::ParseError;
 use super::parser::{Parser, unexpected};
 use super::token::{Keyword, TokenKind};
-use super::{clause, duration, quote, write_limit};
+use super::{clause, duration, future_limit, quote};
 
 /// `ALTER RETENTION POLICY name ON db …`: at least one of the options, in any order.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -54,11 +54,11 @@ impl AlterRetentionPolicyStatement {
             TokenKind::Keyword(Keyword::Replication) => ("REPLICATION", self.replication.is_some()),
             TokenKind::Keyword(Keyword::Shard) => ("SHARD", self.shard_duration_ns.is_some()),
             TokenKind::Keyword(Keyword::Default) => ("DEFAULT", self.default),
-            TokenKind::Ident if token.text.eq_ignore_ascii_case(write_limit::FUTURE) => {
-                (write_limit::FUTURE, self.future_limit_ns.is_some())
+            TokenKind::Ident if token.text.eq_ignore_ascii_case(future_limit::FUTURE) => {
+                (future_limit::FUTURE, self.future_limit_ns.is_some())
             }
-            TokenKind::Ident if token.text.eq_ignore_ascii_case(write_limit::PAST) => {
-                (write_limit::PAST, self.past_limit_ns.is_some())
+            TokenKind::Ident if token.text.eq_ignore_ascii_case(future_limit::PAST) => {
+                (future_limit::PAST, self.past_limit_ns.is_some())
             }
             _ => {
                 p.unscan();
@@ -77,9 +77,9 @@ impl AlterRetentionPolicyStatement {
             TokenKind::Keyword(Keyword::Default) => self.default = true,
             _ => {
                 p.unscan();
-                let limit_ns = write_limit::parse(p, option)?;
+                let limit_ns = future_limit::parse(p, option)?;
                 match option {
-                    write_limit::FUTURE => self.future_limit_ns = limit_ns,
+                    future_limit::FUTURE => self.future_limit_ns = limit_ns,
                     _ => self.past_limit_ns = limit_ns,
                 }
             }
@@ -101,8 +101,8 @@ impl fmt::Display for AlterRetentionPolicyStatement {
         if let Some(ns) = self.shard_duration_ns {
             write!(f, " SHARD DURATION {}", duration::format(ns))?;
         }
-        write_limit::write(f, write_limit::FUTURE, self.future_limit_ns)?;
-        write_limit::write(f, write_limit::PAST, self.past_limit_ns)?;
+        future_limit::write(f, future_limit::FUTURE, self.future_limit_ns)?;
+        future_limit::write(f, future_limit::PAST, self.past_limit_ns)?;
         f.write_str(if self.default { " DEFAULT" } else { "" })
     }
 }

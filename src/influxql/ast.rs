@@ -18,6 +18,7 @@ pub use super::expr::{Cast, Expr, WildcardKind};
 pub use super::field::Field;
 pub use super::fill::{Fill, FillNumber};
 pub use super::grant::{GrantStatement, Privilege};
+pub use super::into::{Target, TargetName};
 pub use super::kill_query::KillQueryStatement;
 pub use super::measurement::{Measurement, MeasurementName};
 pub use super::operator::BinaryOp;
@@ -31,7 +32,6 @@ pub use super::show_tag_keys::ShowTagKeysStatement;
 pub use super::show_tag_values::ShowTagValuesStatement;
 pub use super::source::Source;
 pub use super::tag_key_filter::TagKeyFilter;
-pub use super::target::{Target, TargetName};
 pub use crate::model::regex::Regex;
 
 /// One statement. Boxed where a variant would make every other one large.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::error::ParseError;
 use super::parser::{Parser, unexpected};
 use super::token::{Keyword, TokenKind};
-use super::{duration, quote, write_limit};
+use super::{duration, future_limit, quote};
 
 /// `CREATE DATABASE name [WITH …]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl CreateDatabaseStatement {
 impl DatabasePolicy {
     /// Parses the options, whose order is fixed.
     fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
-        if !write_limit::comes_next(p) {
+        if !future_limit::comes_next(p) {
             let token = p.next();
             let TokenKind::Keyword(
                 Keyword::Duration | Keyword::Name | Keyword::Replication | Keyword::Shard,
@@ -68,8 +68,8 @@ impl DatabasePolicy {
             p.expect_keyword(Keyword::Duration)?;
             policy.shard_duration_ns = p.duration_ns()?;
         }
-        policy.future_limit_ns = write_limit::parse(p, write_limit::FUTURE)?;
-        policy.past_limit_ns = write_limit::parse(p, write_limit::PAST)?;
+        policy.future_limit_ns = future_limit::parse(p, future_limit::FUTURE)?;
+        policy.past_limit_ns = future_limit::parse(p, future_limit::PAST)?;
         if p.keyword_if(Keyword::Name) {
             policy.name = Some(p.ident()?).filter(|name| !name.is_empty());
         }
@@ -94,8 +94,8 @@ impl fmt::Display for CreateDatabaseStatement {
         if policy.shard_duration_ns > 0 || alone {
             write!(f, " SHARD DURATION {}", duration::format_go(policy.shard_duration_ns))?;
         }
-        write_limit::write(f, write_limit::FUTURE, policy.future_limit_ns)?;
-        write_limit::write(f, write_limit::PAST, policy.past_limit_ns)?;
+        future_limit::write(f, future_limit::FUTURE, policy.future_limit_ns)?;
+        future_limit::write(f, future_limit::PAST, policy.past_limit_ns)?;
         match &policy.name {
             Some(name) => write!(f, " NAME {}", quote::ident(name)),
             None => Ok(()),

@@ -5,7 +5,7 @@ use std::fmt;
 use super::error::ParseError;
 use super::parser::Parser;
 use super::token::{Keyword, TokenKind};
-use super::{clause, duration, quote, write_limit};
+use super::{clause, duration, future_limit, quote};
 
 /// `CREATE RETENTION POLICY name ON db DURATION d REPLICATION n [SHARD DURATION d]
 /// [FUTURE LIMIT d] [PAST LIMIT d] [DEFAULT]`
@@ -41,14 +41,14 @@ impl CreateRetentionPolicyStatement {
         let shard_duration_ns =
             if p.keyword_if(Keyword::Shard) { shard_duration_ns(p)? } else { 0 };
         // 1.12 has the limits both before and after DEFAULT in its releases.
-        let mut future_limit_ns = write_limit::parse(p, write_limit::FUTURE)?;
-        let mut past_limit_ns = write_limit::parse(p, write_limit::PAST)?;
+        let mut future_limit_ns = future_limit::parse(p, future_limit::FUTURE)?;
+        let mut past_limit_ns = future_limit::parse(p, future_limit::PAST)?;
         let default = p.keyword_if(Keyword::Default);
         if future_limit_ns.is_none() {
-            future_limit_ns = write_limit::parse(p, write_limit::FUTURE)?;
+            future_limit_ns = future_limit::parse(p, future_limit::FUTURE)?;
         }
         if past_limit_ns.is_none() {
-            past_limit_ns = write_limit::parse(p, write_limit::PAST)?;
+            past_limit_ns = future_limit::parse(p, future_limit::PAST)?;
         }
         Ok(Self {
             name,
@@ -84,8 +84,8 @@ impl fmt::Display for CreateRetentionPolicyStatement {
             write!(f, " SHARD DURATION {}", duration::format(self.shard_duration_ns))?;
         }
         let written = |ns: i64| Some(ns).filter(|ns| *ns > 0);
-        write_limit::write(f, write_limit::FUTURE, written(self.future_limit_ns))?;
-        write_limit::write(f, write_limit::PAST, written(self.past_limit_ns))?;
+        future_limit::write(f, future_limit::FUTURE, written(self.future_limit_ns))?;
+        future_limit::write(f, future_limit::PAST, written(self.past_limit_ns))?;
         f.write_str(if self.default { " DEFAULT" } else { "" })
     }
 }

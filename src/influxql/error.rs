@@ -1,7 +1,7 @@
 //! Names every reason why a text is not InfluxQL, and has the words of each error, which are those
 //! of 1.x.
 
-use crate::model::limit::Exceeded;
+use crate::model::configurable_limits::Exceeded;
 use crate::model::limits::{EXPR_DEPTH_MAX, REGEXES_PER_QUERY_MAX};
 
 use super::duration::InvalidDuration;

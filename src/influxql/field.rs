@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::influxql::bound_params::Params;
     use crate::influxql::check;
-    use crate::model::limit::Limits;
+    use crate::model::configurable_limits::Limits;
 
     #[test]
     fn fields_are_expressions_with_names() {

@@ -42,7 +42,7 @@ pub mod show_tag_keys;
 pub mod show_tag_values;
 pub mod source;
 pub mod tag_key_filter;
-pub mod target;
+pub mod into;
 pub mod time_literal;
 pub mod token;
 
@@ -55,9 +55,9 @@ mod parser;
 mod statement;
 mod statement_display;
 mod timezone;
-mod write_limit;
+mod future_limit;
 
-use crate::model::limit::{Limit, Limits};
+use crate::model::configurable_limits::{Limit, Limits};
 
 use ast::Statement;
 use bound_params::Params;

@@ -11,7 +11,7 @@ use super::effect::Effect;
 use super::lexer::Lexer;
 use super::token::TokenKind;
 use super::{parser, statements};
-use crate::model::limit::Limits;
+use crate::model::configurable_limits::Limits;
 
 /// What there is in a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::model::limit::{Limit, Limits};
+use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::REGEXES_PER_QUERY_MAX;
 use crate::model::sorted_map::SortedMap;
 

@@ -7,10 +7,10 @@ use super::error::{InvalidInterval, ParseError};
 use super::expr::{Expr, List};
 use super::field::{self, Field};
 use super::fill::{self, Fill};
+use super::into::{self, Target};
 use super::order_by::{self, OrderBy};
 use super::parser::{Parser, unexpected};
 use super::source::{self, Source};
-use super::target::{self, Target};
 use super::token::{Keyword, TokenKind};
 use super::{clause, timezone};
 
@@ -57,7 +57,7 @@ impl SelectStatement {
         let fields = field::parse_list(p)?;
         let token = p.next();
         let into = if token.kind == TokenKind::Keyword(Keyword::Into) {
-            Some(target::parse(p)?)
+            Some(into::parse(p)?)
         } else if into == IntoClause::Required {
             return Err(unexpected(&token, &["INTO"]));
         } else {

@@ -1,6 +1,6 @@
 //! Names every reason why a line, or a whole body, is refused, with the words of each.
 
-use crate::model::limit::Exceeded;
+use crate::model::configurable_limits::Exceeded;
 use crate::model::limits::{CELLS_PER_REQUEST_MAX, QUOTED_CHARS_MAX, REJECTED_LINES_NAMED_MAX};
 use crate::model::time::Precision;
 use crate::model::value::FieldType;

@@ -9,7 +9,7 @@ use super::number::Number;
 use super::series_key::unescape_name;
 use super::value::{self, Value};
 use super::{Cause, FieldKey, LineError, Rejected, Sink, number};
-use crate::model::limit::{Limit, Limits};
+use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, Precision, S_NS};
 
 /// The unit of a body's timestamps.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Cause;
 use super::error::quoted;
-use crate::model::limit::{Limit, Limits};
+use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::sorted;
 
 /// A tag key or value without escapes.

@@ -3,7 +3,7 @@
 
 pub mod grant;
 pub mod ids;
-pub mod limit;
+pub mod configurable_limits;
 pub mod limits;
 pub mod name;
 pub mod packed;

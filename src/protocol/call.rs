@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::configurable_limits::Limits;
 use crate::model::ids::ObjectId;
-use crate::model::limit::Limits;
 
 /// An object that can be called.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

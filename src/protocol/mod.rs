@@ -9,7 +9,7 @@ pub mod flights;
 pub mod grants;
 pub mod host;
 pub mod live_queries;
-pub mod page;
+pub mod scan_page;
 pub mod password_derivation;
 pub mod round;
 pub mod shard;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
-use super::page;
+use super::scan_page;
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use crate::model::time::TimeRange;
 use crate::scan::page::{ScanPage, SummaryPage};
@@ -161,7 +161,7 @@ pub enum FromShard {
         resume: Option<ResumeKey>,
         /// What this page cost.
         stats: ReadStats,
-        /// The encoded groups ([`super::page`]); travel as the body.
+        /// The encoded groups ([`super::scan_page`]); travel as the body.
         #[serde(skip)]
         groups: Vec<u8>,
     },
@@ -277,7 +277,7 @@ pub enum ShardRefusal {
 impl FromShard {
     /// A page as its message.
     pub fn scanned(page: &ScanPage) -> Self {
-        let groups = page::encode(&page.groups);
+        let groups = scan_page::encode(&page.groups);
         Self::Scanned { resume: page.resume.clone(), stats: page.stats, groups }
     }
 }

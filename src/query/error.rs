@@ -4,7 +4,7 @@
 
 use crate::influxql::error::ParseError;
 use crate::influxql::time_literal::format_utc;
-use crate::model::limit::Limit;
+use crate::model::configurable_limits::Limit;
 use crate::model::regex::InvalidRegex;
 use crate::model::time::S_NS;
 

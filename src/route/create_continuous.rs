@@ -3,10 +3,10 @@
 
 use std::rc::Rc;
 
-use super::ask::Ask;
 use super::error::Error;
 use super::into::check_names;
-use super::load::{Load, Want};
+use super::load_schemas::{Load, Want};
+use super::single_call::Ask;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{CreateContinuousQueryStatement, SelectStatement, Source};
 use crate::protocol::continuous::ContinuousQuery;

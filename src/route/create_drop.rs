@@ -2,7 +2,7 @@
 //! management calls alike.
 
 use super::error::Error;
-use super::load::{Load, Want};
+use super::load_schemas::{Load, Want};
 use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{

@@ -10,7 +10,7 @@
 use std::rc::Rc;
 
 use super::error::Error;
-use super::load::{Load, Loaded, Want};
+use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::Statement;

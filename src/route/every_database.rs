@@ -3,12 +3,12 @@
 
 use std::vec;
 
-use super::ask::Ask;
+use super::database_names::Names;
 use super::error::Error;
 use super::grants::Principal;
-use super::names::Names;
 use super::query::Query;
 use super::session::Session;
+use super::single_call::Ask;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
 use crate::model::grant::{Right, Scope};

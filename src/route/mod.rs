@@ -11,7 +11,7 @@
 //! What the Worker remembers of the objects may be out of date at any time, so that no refusal
 //! rests on it alone (PROTOCOL.md rule 6).
 
-mod ask;
+mod single_call;
 pub mod cache;
 pub mod continuous;
 mod create_continuous;
@@ -23,21 +23,21 @@ mod explain;
 pub mod grants;
 pub mod identify;
 pub mod into;
-pub mod load;
+pub mod load_schemas;
 pub mod logins;
 mod machine;
-pub mod names;
-pub mod operators;
+pub mod database_names;
+pub mod diagnostics;
 pub mod privileges;
-mod queries;
+mod live_queries;
 pub mod query;
 mod retries;
 pub mod session;
 pub mod statement;
-pub mod survey;
+pub mod describe_databases;
 pub mod users;
 pub mod verify;
-mod watch;
+mod live_query_report;
 pub mod write;
 
 pub use machine::{Context, Machine, RoundMachine, Turn};

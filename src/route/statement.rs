@@ -1,20 +1,20 @@
 //! Carries out one InfluxQL statement of any kind: gives it to the machine that knows its kind, and
 //! brings its result piece by piece.
 
-use super::ask::Ask;
 use super::create_continuous::{self, CreateContinuous};
 use super::create_drop::{Change, CreateDrop};
+use super::database_names::Names;
 use super::delete::Delete;
+use super::diagnostics::Operators;
 use super::error::Error;
 use super::every_database::{EveryDatabase, Question};
 use super::grants::Principal;
 use super::into::SelectInto;
-use super::load::{Load, Want};
-use super::names::Names;
-use super::operators::Operators;
-use super::queries::Queries;
+use super::live_queries::Queries;
+use super::load_schemas::{Load, Want};
 use super::query::Query;
 use super::session::Session;
+use super::single_call::Ask;
 use super::users::Users;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::Statement;

@@ -1,9 +1,9 @@
 //! Checks every checksum of a database: of the Catalog's rows, of the Database's own, then of shard
 //! after shard. A request does a bounded number of steps and says where the next one goes on.
 
+use super::diagnostics;
 use super::error::Error;
-use super::load::{Load, Loaded, Want};
-use super::operators;
+use super::load_schemas::{Load, Loaded, Want};
 use super::{Context, RoundMachine, Turn};
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
@@ -87,7 +87,7 @@ impl Verify {
             Ok(Next::Reply(loaded)) => {
                 self.stage = VerifyStage::Shard;
                 if let Some((id, page)) = self.start {
-                    let mut ids = operators::shards(&loaded).map(|shard| shard.id());
+                    let mut ids = diagnostics::shards(&loaded).map(|shard| shard.id());
                     self.shard = ids.position(|known| known >= id).unwrap_or(usize::MAX);
                     self.page = page;
                 }
@@ -153,7 +153,7 @@ impl Verify {
     }
 
     fn ask(&mut self) -> Turn<Report> {
-        let shard = self.loaded.as_ref().and_then(|of| operators::shards(of).nth(self.shard));
+        let shard = self.loaded.as_ref().and_then(|of| diagnostics::shards(of).nth(self.shard));
         let object = shard.as_ref().and_then(|shard| shard.group.shards.get(shard.position));
         let (Some(shard), Some(object)) = (&shard, object) else {
             return Ok(Next::Reply(std::mem::take(&mut self.report)));
@@ -168,7 +168,7 @@ impl Verify {
     }
 
     fn learn(&mut self, reply: CallResult) -> Turn<Report> {
-        let id = self.loaded.as_ref().and_then(|of| operators::shards(of).nth(self.shard));
+        let id = self.loaded.as_ref().and_then(|of| diagnostics::shards(of).nth(self.shard));
         let id = id.map_or(0, |shard| shard.id());
         let (damaged, resume) = match envelope::decode_reply::<FromShard>(reply) {
             Ok(FromShard::Verified(page)) => {

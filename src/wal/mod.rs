@@ -7,12 +7,12 @@
 
 pub mod record;
 pub mod replay;
-pub mod slots;
+pub mod row_slots;
 
 use crate::model::sorted_map::SortedMap;
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 use record::Head;
-use slots::Slots;
+use row_slots::Slots;
 
 /// The highest slot: slots are keys.
 pub const SLOT_MAX: u64 = KEY_MAX;

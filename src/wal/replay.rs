@@ -1,7 +1,7 @@
 //! Reads the WAL's rows after a restart: finds the live frames, and what is damaged.
 
 use super::record::Head;
-use super::slots::Slots;
+use super::row_slots::Slots;
 use super::{Damage, Frame, Wal};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;

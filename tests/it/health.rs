@@ -4,7 +4,7 @@ use serde_json::Value;
 use tidemark::api::action::Action;
 use tidemark::api::exchange::Exchange;
 use tidemark::api::http::RequestHead;
-use tidemark::api::service::Service;
+use tidemark::api::isolate_state::Service;
 use tidemark::api::settings::Settings;
 use tidemark::protocol::call::{Address, CallFailure, Reply};
 use tidemark::protocol::catalog::FromCatalog;

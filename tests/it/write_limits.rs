@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use tidemark::api::http::RequestHead;
-use tidemark::model::limit::SETTABLE;
+use tidemark::model::configurable_limits::SETTABLE;
 use tidemark::model::limits::*;
 
 use crate::product::{Product, TOKEN, gzip};

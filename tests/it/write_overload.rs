@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tidemark::api::action::Action;
 use tidemark::api::exchange::Exchange;
 use tidemark::api::http::{RequestHead, Response};
-use tidemark::api::service::Service;
+use tidemark::api::isolate_state::Service;
 use tidemark::api::settings::Settings;
 use tidemark::model::limits::BODIES_IN_FLIGHT_BYTES_MAX;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply};

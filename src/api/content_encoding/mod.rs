@@ -5,7 +5,7 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
 use super::error::ApiError;
 use super::write_body::Intake;
-use crate::model::limit::{Exceeded, Limit, Limits};
+use crate::model::configurable_limits::{Exceeded, Limit, Limits};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
 /// The encodings that a body may have.

@@ -3,7 +3,7 @@ use crate::api::admission::Admission;
 use crate::api::http::Parameters;
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::write_body::LineReading;
-use crate::model::limit::Settable;
+use crate::model::configurable_limits::Settable;
 
 const LIMIT: usize = 1 << 20;
 

@@ -5,7 +5,7 @@ use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::ApiError;
 use crate::api::error_body::ErrorShape;
-use crate::api::service::Isolate;
+use crate::api::isolate_state::Isolate;
 use crate::protocol::call::{Reply, Step};
 use crate::route::Machine;
 use crate::route::error::Error;

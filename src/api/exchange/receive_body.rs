@@ -6,11 +6,11 @@ use crate::api::action::Action;
 use crate::api::admission::Permit;
 use crate::api::content_encoding::{self, BodyError, Encoding};
 use crate::api::error::ApiError;
+use crate::api::isolate_state::{Isolate, Service};
 use crate::api::routes::Body;
 use crate::api::routes::handler::Received;
-use crate::api::service::{Isolate, Service};
 use crate::api::write_body::{Intake, LineReading};
-use crate::model::limit::{Exceeded, Limit, Limits};
+use crate::model::configurable_limits::{Exceeded, Limit, Limits};
 use crate::model::limits::BODY_FIRST_ROOM_BYTES;
 use crate::protocol::call::Platform;
 

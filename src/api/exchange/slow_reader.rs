@@ -2,7 +2,7 @@
 //! need the memory.
 
 use super::Exchange;
-use crate::api::service::Service;
+use crate::api::isolate_state::Service;
 use crate::model::limits::WAITING_QUERY_BYTES;
 
 impl Exchange {

@@ -1,13 +1,13 @@
 //! Finds the database and the policy that a v2 client means when it names a bucket by its id.
 
 use crate::api::error::ApiError;
+use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::Incoming;
 use crate::api::routes::manage::bucket_names::{policy_id, policy_of};
-use crate::api::service::Isolate;
 use crate::model::ids::PolicyId;
 use crate::protocol::call::{Reply, Step};
 use crate::route::Machine;
-use crate::route::survey::{Of, Survey};
+use crate::route::describe_databases::{Of, Survey};
 
 /// A lookup in progress.
 #[derive(Debug)]

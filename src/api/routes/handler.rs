@@ -16,7 +16,7 @@ use crate::api::admission::Permit;
 use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, RequestHead, Response};
-use crate::api::service::Isolate;
+use crate::api::isolate_state::Isolate;
 use crate::api::write_body::{Intake, LineReading, Parsed};
 use crate::protocol::call::{Call, Reply, Step};
 use crate::route::grants::Principal;

@@ -21,8 +21,8 @@ pub mod verify;
 pub mod write;
 
 use super::error_body::ErrorShape;
+use crate::model::configurable_limits::Limit;
 use crate::model::grant::Right;
-use crate::model::limit::Limit;
 use crate::model::limits::{MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
 use handler::Begin;
 

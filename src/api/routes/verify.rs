@@ -4,8 +4,8 @@
 use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
+use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming};
-use crate::api::service::Isolate;
 use crate::protocol::call::{Reply, Step};
 use crate::route::Machine;
 use crate::route::verify::{Report, Resume, Verify};

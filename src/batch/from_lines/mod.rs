@@ -12,7 +12,7 @@ use crate::line_protocol::{
     self, Cause, FieldKey, NotUtf8, Options, Rejected, SeriesKey, Sink, unescape_name,
     unescape_string,
 };
-use crate::model::limit::{Limit, Limits};
+use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::value::FieldType;
 
 /// Series keys that are remembered, bytes. A body that has more seldom has one of them twice.

@@ -1,8 +1,8 @@
 //! Keeps the schema of one policy: it takes sets of columns and gives each measurement and column
 //! an id. A set is taken as a whole or refused.
 
+use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limit::{Limit, Limits};
 use crate::model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, PAGE_BYTES_MAX};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::sorted_map::SortedMap;

@@ -11,7 +11,7 @@ mod unicode;
 
 use std::fmt;
 
-use crate::model::limit::Exceeded;
+use crate::model::configurable_limits::Exceeded;
 use crate::model::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};

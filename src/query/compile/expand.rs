@@ -1,7 +1,7 @@
 //! Expands wildcards and regexes of fields and GROUP BY (1.x `RewriteFields`).
 
-use super::names::name_of;
 use super::resolve::KnownNames;
+use super::result_names::name_of;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
 use crate::model::regex::Pattern;
 use crate::model::sorted;

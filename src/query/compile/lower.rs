@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use super::bind::{self, BindTarget};
 use super::calls::{self, CallBuilder};
-use super::names;
 use super::prepare::{FromMeasurement, Measurements, Origin, Prepared};
 use super::resolve::{self, KnownNames};
+use super::result_names;
 use super::statement::CheckedSelect;
 use super::subquery;
 use crate::influxql::ast::{Expr, Field, Fill};
@@ -144,7 +144,7 @@ fn inputs(
 fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
     let shown: Vec<Field> = shown.iter().map(|(field, _)| field.clone()).collect();
     let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
-    std::iter::once(time).chain(names::column_names(&shown)).collect()
+    std::iter::once(time).chain(result_names::column_names(&shown)).collect()
 }
 
 /// The zone's shifts in the range and in the windows around it, in which its first and last one

@@ -7,7 +7,7 @@
 mod arguments;
 mod bind;
 mod calls;
-mod clash;
+mod type_clash;
 mod context;
 pub mod continuous;
 mod dimensions;
@@ -15,7 +15,7 @@ mod expand;
 mod fields;
 mod fold;
 mod lower;
-mod names;
+mod result_names;
 pub(crate) mod predicate;
 mod prepare;
 mod resolve;
@@ -25,8 +25,8 @@ mod time_literal;
 mod time_range;
 mod zone;
 
-pub use clash::{ClashPlace, clashing};
 pub use context::{Context, PolicyView};
+pub use type_clash::{ClashPlace, clashing};
 
 use super::error::QueryError;
 use super::plan::Plan;

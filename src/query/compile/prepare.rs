@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::context::{Context, PolicyView};
 use super::expand;
-use super::names;
 use super::resolve::{self, KnownNames};
+use super::result_names;
 use super::statement::CheckedSelect;
 use super::subquery::{self, Offered};
 use crate::influxql::ast::{Expr, Field, Measurement, MeasurementName, Source};
@@ -105,12 +105,12 @@ impl Prepared<'_> {
             .filter(|(_, brought)| !brought)
             .map(|(field, _)| field.clone())
             .collect();
-        let mut names = names::column_names(&written).into_iter();
+        let mut names = result_names::column_names(&written).into_iter();
         let mut columns = Vec::with_capacity(self.shown.len());
         for ((field, hidden), position) in self.shown.iter().zip(1..) {
             let data_type = resolve::type_of(&field.expr, &self.known)?;
             let written = if *hidden { None } else { names.next() };
-            let name = written.unwrap_or_else(|| names::field_name(&field.expr));
+            let name = written.unwrap_or_else(|| result_names::field_name(&field.expr));
             columns.push(Offered { name, data_type, position, hidden: *hidden });
         }
         let is_shown = |name: &str| columns.iter().any(|c: &Offered| !c.hidden && c.name == name);

@@ -4,7 +4,7 @@
 //! A statement that fails has written the batches before. 1.x leaves them too; repeated, it writes
 //! the same points.
 
-mod points;
+mod rows_to_batch;
 
 use super::grants::Principal;
 use super::query::Query;
@@ -12,14 +12,14 @@ use super::session::Session;
 use super::write::{Write, WriteOutcome, WriteRequest};
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{Expr, SelectStatement};
-use crate::influxql::target::{Target, TargetName};
+use crate::influxql::into::{Target, TargetName};
 use crate::model::name::{Place, Unwritable, check_writable};
 use crate::protocol::round::{Next, Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::functions;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::query::source::SourceName;
-use points::Points;
+use rows_to_batch::Points;
 
 /// A SELECT INTO in progress. Answers as [`super::statement::Execution`] does.
 #[derive(Debug)]

@@ -6,17 +6,17 @@
 //! shard of a policy is made again from the owners' state too, since no shard could have said that
 //! the cache is old (PROTOCOL.md rule 6).
 
-mod living;
-mod run;
+mod nonempty_measurements;
+mod shard_pages;
 mod select;
 mod show;
 mod sources;
 
 use super::error::Error;
-use super::load::{Load, Loaded, Want};
+use super::live_query_report::{self, Watch};
+use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
 use super::session::Session;
-use super::watch::{self, Watch};
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::Right;
@@ -30,9 +30,9 @@ use crate::query::error::QueryError;
 use crate::query::executor::StreamId;
 use crate::query::result::SeriesChunk;
 use crate::query::source::{self, SourceName};
-use living::Living;
-use run::{PlannedRun, QueryRun, RunStep, resumes};
+use nonempty_measurements::Living;
 use select::SelectPlanner;
+use shard_pages::{PlannedRun, QueryRun, RunStep, resumes};
 use show::plan_show;
 use sources::{QuerySource, selected_policies};
 
@@ -319,7 +319,7 @@ impl Query {
         mut replies: Replies,
     ) -> QueryTurn {
         let mut stale = false;
-        if replies.len() > asked.len() && replies.pop().is_some_and(watch::is_killed) {
+        if replies.len() > asked.len() && replies.pop().is_some_and(live_query_report::is_killed) {
             return Err(Error::Interrupted);
         }
         for (stream, reply) in asked.into_iter().zip(replies) {

@@ -1,11 +1,11 @@
 //! Plans a SELECT: compiles it against the schemas of the policies that it reads, and finds the
 //! shards that each scan of the plan has to ask.
 
-use super::living::{Living, views};
-use super::run::{Merge, PlannedRun, QueryRun, Reads};
+use super::nonempty_measurements::{Living, views};
+use super::shard_pages::{Merge, PlannedRun, QueryRun, Reads};
 use super::sources::{SelectedPolicy, counts, shards_of};
 use crate::influxql::ast::SelectStatement;
-use crate::model::limit::Limit;
+use crate::model::configurable_limits::Limit;
 use crate::model::limits::UNLIMITED;
 use crate::query::compile;
 use crate::query::error::QueryError;

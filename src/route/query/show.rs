@@ -1,13 +1,13 @@
 //! Plans a SHOW statement: which shards have to be asked what there is to list.
 
-use super::run::{Merge, PlannedRun, QueryRun, Reads};
+use super::shard_pages::{Merge, PlannedRun, QueryRun, Reads};
 use super::sources::{counts, shards_of};
 use crate::influxql::ast::Statement;
 use crate::model::grant::Scope;
 use crate::model::schema::PolicySchema;
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
-use crate::route::load::Loaded;
+use crate::route::load_schemas::Loaded;
 use crate::route::session::Session;
 
 /// The run that lists what `scope` of the loaded database shows.

@@ -5,7 +5,7 @@ use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
 use crate::protocol::shard::Stamp;
 use crate::query::source::SourceName;
-use crate::route::load::{Load, Loaded, Want};
+use crate::route::load_schemas::{Load, Loaded, Want};
 
 /// A database that a query reads, and which of its policies.
 #[derive(Debug)]

@@ -4,17 +4,17 @@
 //! refusal that rests on the cache sends the machine back to the owners once; a shard that knows
 //! better sends it back with the rows of the refused frames only (PROTOCOL.md rules 4 to 8).
 
-pub mod columns;
-mod create;
-mod growth;
+pub mod check_rows;
+mod auto_create;
+mod group_size;
 pub mod rejections;
-pub mod split;
+pub mod rows_by_shard;
 
 use std::collections::VecDeque;
 
 use super::error::Error;
 use super::grants::Principal;
-use super::load::{Load, Loaded, Want};
+use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::batch::Batch;
@@ -31,8 +31,8 @@ use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
-use columns::Columns;
-use growth::{Growth, Target};
+use check_rows::Columns;
+use group_size::{Growth, Target};
 use rejections::{LineRefusal, Rejections, Retention};
 
 /// Column sets of one registration.
@@ -350,7 +350,7 @@ impl Write {
         let batch = &self.request.batch.measurements;
         let mut requests = Vec::new();
         let mut targets = Vec::new();
-        let Some(split) = split::targets(policy, batch, &self.pending) else {
+        let Some(split) = rows_by_shard::targets(policy, batch, &self.pending) else {
             return self.retry(context);
         };
         for (shard, rows) in split {

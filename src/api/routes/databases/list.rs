@@ -5,13 +5,13 @@ use serde_json::json;
 use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
+use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming};
-use crate::api::service::Isolate;
 use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
 use crate::route::Machine;
+use crate::route::database_names::Names;
 use crate::route::grants::Principal;
-use crate::route::names::Names;
 
 /// A list in progress.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use crate::model::ids::PolicyId;
 use crate::model::name;
 use crate::model::shard_map::Policy;
 use crate::route::cache::find_policy;
-use crate::route::survey::Surveyed;
+use crate::route::describe_databases::Surveyed;
 
 /// A policy under a v2 client's names.
 pub(super) struct Bucket<'a> {

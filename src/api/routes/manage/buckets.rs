@@ -12,7 +12,7 @@ use crate::model::time::{H_NS, S_NS};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{PolicyChange, PolicySpec};
 use crate::route::create_drop::Change;
-use crate::route::survey::Surveyed;
+use crate::route::describe_databases::Surveyed;
 
 /// What a policy without a name is called.
 const DEFAULT_POLICY: &str = "autogen";

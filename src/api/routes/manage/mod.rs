@@ -17,14 +17,14 @@ use serde_json::Value;
 use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::Response;
+use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Received};
-use crate::api::service::Isolate;
 use crate::model::grant::Right;
 use crate::protocol::call::{Reply, Step};
 use crate::route::Machine;
 use crate::route::create_drop::{Change, CreateDrop};
+use crate::route::describe_databases::{Of, Survey, Surveyed};
 use crate::route::grants::Principal;
-use crate::route::survey::{Of, Survey, Surveyed};
 use bucket_names::{Bucket, buckets_of};
 use request::{AfterChanges, ManagePlan, ManageRequest, Resource, json, not_found};
 

@@ -8,7 +8,7 @@ use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
 use crate::model::name;
 use crate::route::create_drop::Change;
-use crate::route::survey::Of;
+use crate::route::describe_databases::Of;
 
 /// The kinds of things that these routes manage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! reply.
 
 use super::error::Error;
-use super::load::{Load, Want};
+use super::load_schemas::{Load, Want};
 use super::{Context, RoundMachine, Turn};
 use crate::protocol::call::Address;
 use crate::protocol::catalog::ToCatalog;

@@ -8,7 +8,7 @@ mod render;
 use std::collections::VecDeque;
 
 use super::error::Error;
-use super::load::{Load, Loaded, Want};
+use super::load_schemas::{Load, Loaded, Want};
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::Statement;
 use crate::model::limits::CALLS_PER_ROUND_MAX;

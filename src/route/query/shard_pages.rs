@@ -4,7 +4,7 @@
 use crate::model::ids::ObjectId;
 use crate::model::limits::QUERY_SHARDS_NAMED_MAX;
 use crate::model::sorted_map::SortedMap;
-use crate::protocol::page;
+use crate::protocol::scan_page;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
@@ -169,7 +169,8 @@ impl QueryRun {
         match (&mut self.merge, reply) {
             (Merge::Plan(_), FromShard::Scanned { .. }) => Ok(()),
             (Merge::Rows(executor), FromShard::Scanned { resume, stats, groups }) => {
-                let groups = page::decode(&groups).map_err(|why| Error::Shard(why.to_string()))?;
+                let groups =
+                    scan_page::decode(&groups).map_err(|why| Error::Shard(why.to_string()))?;
                 executor.supply(stream, ScanPage { groups, resume, stats });
                 Ok(())
             }

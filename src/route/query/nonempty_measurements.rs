@@ -5,7 +5,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::run::{Merge, QueryRun, Reads};
+use super::shard_pages::{Merge, QueryRun, Reads};
 use super::sources::{SelectedPolicy, counts, shards_of};
 use crate::influxql::ast::{NamePattern, SelectStatement, ShowMeasurementsStatement, Statement};
 use crate::model::schema::PolicySchema;

@@ -3,7 +3,7 @@
 
 use super::groups::{group_settings, shard_settings, shards};
 use super::job::JobKind;
-use super::publish::{altered, without_first};
+use super::job_completion::{altered, without_first};
 use super::rows::DatabaseRows;
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::shard_map::Policy;

@@ -5,10 +5,10 @@
 use std::rc::Rc;
 use std::vec;
 
+use super::database_names::Names;
 use super::error::Error;
 use super::grants::Principal;
-use super::load::{Load, Want};
-use super::names::Names;
+use super::load_schemas::{Load, Want};
 use super::{Context, RoundMachine, Turn};
 use crate::model::ids::PolicyId;
 use crate::protocol::database::Description;

@@ -1,8 +1,8 @@
 //! Carries out SHOW QUERIES, which the Catalog answers, and KILL QUERY, which the Catalog notes and
 //! the shards that the query reads are told.
 
-use super::ask::Ask;
 use super::error::Error;
+use super::single_call::Ask;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::duration;
 use crate::model::ids::ObjectId;
