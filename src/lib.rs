@@ -10,9 +10,9 @@
 //!
 //! A **write** is authenticated, its parameters become one [`api::params::WriteParams`] whichever
 //! dialect it speaks, its body is inflated within a budget and parsed straight into columns
-//! ([`line_protocol`] → [`batch`]). [`route`] checks the columns against the schema, splits the
-//! rows by shard and sends each shard one binary frame. The shard appends the frame to its [`wal`],
-//! adds it to its [`memtable`] and acknowledges; flushes turn frames into [`segment`]s.
+//! ([`line_protocol`] → [`batch`]). [`coordinator`] checks the columns against the schema, splits
+//! the rows by shard and sends each shard one binary frame. The shard appends the frame to its
+//! [`wal`], adds it to its [`memtable`] and acknowledges; flushes turn frames into [`segment`]s.
 //!
 //! A **query** is parsed ([`influxql`]), compiled against the schema ([`query`]) and scattered as
 //! scan requests to every shard that may hold rows. A shard answers with partial aggregates or
@@ -44,7 +44,7 @@
 //! | [`query`] | statements and pages | plans and series |
 //! | [`response`] | series | JSON, CSV, piece by piece |
 //! | [`catalog`], [`database`] | messages | their objects' state |
-//! | [`route`] | a batch or a statement | calls to objects, and the answer |
+//! | [`coordinator`] | a batch or a statement | calls to objects, and the answer |
 //! | [`api`] | HTTP requests | the whole of the above, and HTTP responses |
 //! | `browser` | – | the same, in one page |
 //! | `edge` | – | the only async code: fetch, alarms, SQLite, secrets |
@@ -60,26 +60,39 @@
 //! | to change | look at |
 //! |---|---|
 //! | the text of a refused line | `line_protocol/error.rs`; by its type: `protocol/database.rs` |
-//! | replies to bad lines | `api/routes/write/rejected_lines.rs`, `route/write/rejections.rs` |
+//! | replies to bad lines | `api/routes/write/rejected_lines.rs` |
+//! | which of them are named, and counted | `coordinator/write/rejections.rs` |
 //! | path, methods, access of a route | `api/routes/mod.rs`; the rest: its file beside |
 //! | how a body is received; inflated | `api/exchange/receive_body.rs`; `api/content_encoding/` |
+//! | memory for uploads, slow ones too | `api/admission/mod.rs` |
 //! | how lines become columns | `batch/from_lines/mod.rs` |
+//! | `precision` of a timestamp | `line_protocol/parser.rs`; the units: `model/time.rs` |
+//! | database and policy of a bucket's name | `model/name.rs` |
+//! | a write that makes its database | `coordinator/write/auto_create.rs` |
 //! | which shard gets a row | `batch/shard_rows.rs`; its series' hash: `model/series.rs` |
 //! | status and text of an error; its body | `api/error.rs`; `api/error_body.rs` |
 //! | a limit: default; name and bounds | `model/limits.rs`; `model/configurable_limits.rs` |
 //! | any other setting | `api/settings.rs` |
-//! | who a caller is; what they need | `api/auth.rs`, `route/identify/`; `route/privileges.rs` |
+//! | who a caller is | `api/auth.rs`, `coordinator/identify/` |
+//! | which right a statement needs | `coordinator/privileges.rs` |
+//! | passwords; wrong ones again and again | `coordinator/users.rs`; `coordinator/logins/` |
 //! | what a token may hold, and its limits | `api/routes/tokens.rs`, `catalog/grants/mod.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
 //! | when a group splits; at which time | `database/maintenance.rs`; `shard/split.rs` |
 //! | what a policy may be | `database/policies/mod.rs` |
 //! | the syntax of a statement | the file of `influxql/` that is called like it |
-//! | what a statement but SELECT does | the file that `route/statement.rs` gives it to |
+//! | what a statement but SELECT does | the file that `coordinator/statement.rs` gives it to |
 //! | a function of InfluxQL | its row in `query/functions/` |
 //! | what needs all values of a window | `scan/gathered/`; held by: `query/operators/gather.rs` |
 //! | what WHERE means; its time | `query/compile/predicate.rs`; `query/compile/time_range.rs` |
+//! | a regex, and how large it may get | `model/regex/mod.rs` |
+//! | where windows begin, with `tz()` too | `scan/window.rs`; `query/compile/dimensions.rs` |
 //! | what compiling refuses | `query/compile/statement.rs`, `query/error.rs` |
-//! | what SHOW lists | `query/metadata/` |
+//! | what SHOW lists, cardinalities too | `query/metadata/`; on a shard: `scan/summary.rs` |
+//! | SHOW STATS, SHARDS, DIAGNOSTICS | `coordinator/diagnostics/` |
+//! | running queries, KILL QUERY | `catalog/live_queries.rs`; `coordinator/live_queries.rs` |
+//! | `INTO` | `coordinator/into/` |
+//! | a delete; how it hides rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/` |
 //! | how a number or time is printed | `response/number.rs`, `response/time.rs` |
 //! | when a shard flushes or merges | `shard/jobs.rs`; after which pause: `shard/pace.rs` |
@@ -89,7 +102,10 @@
 //! | how rows lie in memory | `memtable/table.rs`; their values: `batch/slabs.rs` |
 //! | which codec a column has | `batch/column_bytes.rs`; its bytes: `codec/` |
 //! | who reads next | `shard/turns/mod.rs` |
-//! | what an edge remembers | `route/cache.rs` |
+//! | what an edge remembers | `coordinator/cache.rs` |
+//! | what follows when it was too old | `coordinator/retries.rs` |
+//! | how large a stored value may be | `store/mod.rs` |
+//! | what an object's alarm does | `shard/jobs.rs`; `database/maintenance.rs` |
 //! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | how an answer is sent, or given up | `api/routes/query.rs`, `edge/reply.rs` |
 //! | a header; a line of the log | `api/headers.rs`; `api/log.rs` |
@@ -130,7 +146,7 @@ pub mod query;
 pub mod response;
 pub mod catalog;
 pub mod database;
-pub mod route;
+pub mod coordinator;
 pub mod api;
 #[cfg(any(not(target_arch = "wasm32"), feature = "browser"))]
 pub mod browser;

@@ -2,16 +2,16 @@
 //!
 //! One rule for all routes: a header that yields a token wins, else the parameter `p`. A secret in
 //! a URL must never shadow a header. The admin token is checked here, whoever else it may be by
-//! [`crate::route::identify`].
+//! [`crate::coordinator::identify`].
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::http::{Parameters, RequestHead};
 use super::settings::Settings;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::identify::Credentials;
 use crate::model::grant::Right;
-use crate::route::grants::Principal;
-use crate::route::identify::Credentials;
 
 /// The reasons for which a caller is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,12 +11,12 @@ use super::error_body::{ErrorBody, ErrorShape};
 use super::http::{RequestHead, Response};
 use super::params::ParamsError;
 use super::settings::SettingsError;
+use crate::coordinator::error::Error;
 use crate::model::limits::BODY_STALL_S_MAX;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::DatabaseRefusal;
 use crate::protocol::host::Unavailable;
 use crate::response::{Format, csv};
-use crate::route::error::Error;
 
 /// Why a request is refused as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

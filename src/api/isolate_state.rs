@@ -5,10 +5,10 @@ use super::catalog_health::CatalogHealth;
 use super::error::ApiError;
 use super::log::WriteCounts;
 use super::settings::{Settings, SettingsError};
+use crate::coordinator::Context;
+use crate::coordinator::cache::Cache;
 use crate::model::limits::ANSWERS_WAITING_BYTES_MAX;
 use crate::protocol::call::Platform;
-use crate::route::Context;
-use crate::route::cache::Cache;
 
 /// What an isolate keeps between requests.
 #[derive(Debug)]

@@ -16,6 +16,8 @@ use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Service;
 use crate::api::settings::Settings;
 use crate::catalog::Catalog;
+use crate::coordinator::cache::Cache;
+use crate::coordinator::continuous::Runner;
 use crate::database::Database;
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::ObjectId;
@@ -24,8 +26,6 @@ use crate::protocol::call::{
     Address, Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step,
 };
 use crate::protocol::host::{Host, Ticket};
-use crate::route::cache::Cache;
-use crate::route::continuous::Runner;
 use crate::shard::Shard;
 use crate::shard::budget::Budget;
 use crate::shard::host::ShardHost;

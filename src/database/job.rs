@@ -2,8 +2,8 @@
 //! group, dropping what is gone. It is stored, pushed to every shard that it concerns, published
 //! and acknowledged (PROTOCOL.md rule 2), and every push may be repeated.
 //!
-//! This file has the jobs as their rows keep them; [`super::job_messages`] has the messages of each,
-//! [`super::job_completion`] what it changes at its end.
+//! This file has the jobs as their rows keep them; [`super::job_messages`] has the messages of
+//! each, [`super::job_completion`] what it changes at its end.
 
 use serde::{Deserialize, Serialize};
 

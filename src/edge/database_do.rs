@@ -8,8 +8,8 @@ use worker::{DurableObject, Env, Request, Response, Result, State, durable_objec
 use super::config;
 use super::hosted::Hosted;
 use super::store::DoStore;
+use crate::coordinator::continuous::Runner;
 use crate::model::ids::ObjectId;
-use crate::route::continuous::Runner;
 
 /// The Durable Object class `Database`.
 #[durable_object(alarm)]

@@ -1,8 +1,8 @@
 //! Every limit of the service, by name: how large a request may be, how much is kept, how long
 //! something is waited for. MB = 10⁶ bytes.
 //!
-//! [`super::configurable_limits`] says which of them an operator may set. Sizes of the engine's blocks and pages
-//! stand with the engine; bounds that InfluxQL itself has stand with its grammar.
+//! [`super::configurable_limits`] says which of them an operator may set. Sizes of the engine's
+//! blocks and pages stand with the engine; bounds that InfluxQL itself has stand with its grammar.
 
 // Bodies of requests, and answers that wait for their readers.
 

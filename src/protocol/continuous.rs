@@ -1,8 +1,9 @@
 //! Continuous queries: what a Database keeps of each, and how it has them run.
 //!
 //! A Database cannot read InfluxQL. It knows when a query is due; the host around it (see
-//! `route::continuous`) reads the text, runs it over the shards and says up to when it ran. Only
-//! then is the watermark stored: what a crash interrupts is run again, and writes the same points.
+//! `coordinator::continuous`) reads the text, runs it over the shards and says up to when it ran.
+//! Only then is the watermark stored: what a crash interrupts is run again, and writes the same
+//! points.
 
 use serde::{Deserialize, Serialize};
 

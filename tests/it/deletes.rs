@@ -1,6 +1,8 @@
 //! DELETE, DROP SERIES and DROP MEASUREMENT over whole deployments: losses, stale edges, space.
 
 use serde_json::{Value, json};
+use tidemark::coordinator::delete::Delete;
+use tidemark::coordinator::error::Error;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::protocol::call::{Address, CallFailure};
@@ -8,8 +10,6 @@ use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::database::{FromDatabase, ToDatabase};
 use tidemark::protocol::envelope;
 use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::route::delete::Delete;
-use tidemark::route::error::Error;
 
 use crate::product::Product;
 use crate::protocol::{ask as ask_object, create, kept, script, write};

@@ -1,13 +1,13 @@
 //! PROTOCOL.md rule 11 over a whole deployment: when a token begins and ends on edges that lose messages.
 
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::grants::token_hash;
+use tidemark::coordinator::identify::{Credentials, Identify, Verdict};
 use tidemark::model::grant::Grants;
 use tidemark::protocol::call::Address;
 use tidemark::protocol::catalog::ToCatalog;
 use tidemark::protocol::envelope;
 use tidemark::protocol::grants::Grantee;
-use tidemark::route::error::Error;
-use tidemark::route::grants::token_hash;
-use tidemark::route::identify::{Credentials, Identify, Verdict};
 
 use crate::protocol::{ask, world};
 use crate::world::{Edge, Faults, World};

@@ -4,6 +4,14 @@
 use std::collections::BTreeMap;
 
 use tidemark::batch::from_lines::from_lines;
+use tidemark::coordinator::create_drop::{Change, Changed, CreateDrop};
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::grants::Principal;
+use tidemark::coordinator::session::Session;
+use tidemark::coordinator::statement::Execution;
+use tidemark::coordinator::write::rejections::LineRefusal;
+use tidemark::coordinator::write::{Created, Write, WriteOutcome, WriteRequest};
+use tidemark::coordinator::{Context, Machine};
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::line_protocol::{Options, TimestampUnit};
@@ -19,14 +27,6 @@ use tidemark::protocol::envelope;
 use tidemark::protocol::host::Unavailable;
 use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::query::metadata;
-use tidemark::route::create_drop::{Change, Changed, CreateDrop};
-use tidemark::route::error::Error;
-use tidemark::route::grants::Principal;
-use tidemark::route::session::Session;
-use tidemark::route::statement::Execution;
-use tidemark::route::write::rejections::LineRefusal;
-use tidemark::route::write::{Created, Write, WriteOutcome, WriteRequest};
-use tidemark::route::{Context, Machine};
 use tidemark::store::Store;
 
 use crate::world::platform::START_NS;

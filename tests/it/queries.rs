@@ -3,16 +3,16 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::grants::Principal;
+use tidemark::coordinator::session::Session;
+use tidemark::coordinator::statement::Execution;
 use tidemark::influxql::{self, bound_params::Params};
 use tidemark::protocol::call::{Address, Call};
 use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::envelope;
 use tidemark::protocol::live_queries::LiveQuery;
 use tidemark::query::result::SeriesChunk;
-use tidemark::route::error::Error;
-use tidemark::route::grants::Principal;
-use tidemark::route::session::Session;
-use tidemark::route::statement::Execution;
 
 use crate::protocol::{create, write};
 use crate::world::{Edge, World, real_shard};

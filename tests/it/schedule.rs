@@ -2,9 +2,9 @@
 //! while messages are lost, repeated and reordered and objects crash. At the end a model says of
 //! every point whether it must, may, or must not be visible.
 
+use tidemark::coordinator::create_drop::CreateDrop;
+use tidemark::coordinator::write::Write;
 use tidemark::model::value::FieldValue;
-use tidemark::route::create_drop::CreateDrop;
-use tidemark::route::write::Write;
 
 use crate::protocol::{create, drop_database, visible, world, write};
 use crate::world::{Answers, Edge, Faults, World};

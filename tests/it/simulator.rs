@@ -14,17 +14,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use tidemark::coordinator::create_drop::CreateDrop;
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::grants::Principal;
+use tidemark::coordinator::session::Session;
+use tidemark::coordinator::statement::Execution;
+use tidemark::coordinator::write::Write;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::model::time::H_NS;
 use tidemark::model::value::FieldValue;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
-use tidemark::route::create_drop::CreateDrop;
-use tidemark::route::error::Error;
-use tidemark::route::grants::Principal;
-use tidemark::route::session::Session;
-use tidemark::route::statement::Execution;
-use tidemark::route::write::Write;
 
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;

@@ -6,16 +6,16 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::grants::Principal;
+use tidemark::coordinator::session::Session;
+use tidemark::coordinator::statement::Execution;
+use tidemark::coordinator::write::Write;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::model::time::{D_NS, MS_NS};
 use tidemark::model::value::FieldValue;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
-use tidemark::route::error::Error;
-use tidemark::route::grants::Principal;
-use tidemark::route::session::Session;
-use tidemark::route::statement::Execution;
-use tidemark::route::write::Write;
 
 use crate::protocol::{create, write};
 use crate::world::platform::START_NS;

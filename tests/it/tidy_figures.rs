@@ -277,7 +277,7 @@ fn constant(path: &str, name: &str) -> u64 {
 
 #[test]
 fn the_page_of_operating_says_how_much_one_check_reads() {
-    let steps = constant("src/route/verify.rs", "STEPS_PER_REQUEST");
+    let steps = constant("src/coordinator/verify.rs", "STEPS_PER_REQUEST");
     let bytes = steps * constant("src/shard/verify.rs", "BYTES_PER_STEP");
     let said = format!("at most some {} MB anew", (bytes as f64 / 1e7).round() * 10.0);
     let page = sentences(&read("docs/OPERATING.md"));

@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use tidemark::coordinator::create_drop::{Change, CreateDrop};
+use tidemark::coordinator::delete::Delete;
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::verify::Verify;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::protocol::call::{Call, CallFailure};
@@ -16,10 +20,6 @@ use tidemark::protocol::database::{FromDatabase, ToDatabase};
 use tidemark::protocol::envelope::{self, VERSION, VERSION_MIN, Wire};
 use tidemark::protocol::host::Unavailable;
 use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::route::create_drop::{Change, CreateDrop};
-use tidemark::route::delete::Delete;
-use tidemark::route::error::Error;
-use tidemark::route::verify::Verify;
 
 use crate::protocol::{ask, create, kept, script, write};
 use crate::world::{Edge, World, real_shard};

@@ -1,12 +1,12 @@
 //! Writes and queries through real shards, from several edges, over crashes.
 
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::grants::Principal;
+use tidemark::coordinator::session::Session;
+use tidemark::coordinator::statement::Execution;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
-use tidemark::route::error::Error;
-use tidemark::route::grants::Principal;
-use tidemark::route::session::Session;
-use tidemark::route::statement::Execution;
 
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;

@@ -6,12 +6,12 @@ use crate::api::auth::{self, AuthError};
 use crate::api::error::ApiError;
 use crate::api::error_body::ErrorShape;
 use crate::api::isolate_state::Isolate;
+use crate::coordinator::Machine;
+use crate::coordinator::error::Error;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::identify::{Identify, Verdict};
+use crate::coordinator::logins::{By, Closed};
 use crate::protocol::call::{Reply, Step};
-use crate::route::Machine;
-use crate::route::error::Error;
-use crate::route::grants::Principal;
-use crate::route::identify::{Identify, Verdict};
-use crate::route::logins::{By, Closed};
 
 impl Exchange {
     /// Finds out who is calling, then goes on at `then`. `from_owner`: what the isolate remembers

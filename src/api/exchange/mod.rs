@@ -24,11 +24,11 @@ use super::log::{LogRequests, Record};
 use super::routes::handler::{Handler, Incoming, Received};
 use super::routes::{self, Access, Body, Operation};
 use super::settings::CorsOrigins;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::identify::Identify;
 use crate::model::grant::Scope;
 use crate::model::limits::ORIGIN_CHARS_MAX;
 use crate::protocol::call::{Call, Platform, Reply, Step};
-use crate::route::grants::Principal;
-use crate::route::identify::Identify;
 use receive_body::BodyReading;
 
 /// A request in progress.

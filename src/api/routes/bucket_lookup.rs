@@ -4,10 +4,10 @@ use crate::api::error::ApiError;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::Incoming;
 use crate::api::routes::manage::bucket_names::{policy_id, policy_of};
+use crate::coordinator::Machine;
+use crate::coordinator::describe_databases::{Of, Survey};
 use crate::model::ids::PolicyId;
 use crate::protocol::call::{Reply, Step};
-use crate::route::Machine;
-use crate::route::describe_databases::{Of, Survey};
 
 /// A lookup in progress.
 #[derive(Debug)]

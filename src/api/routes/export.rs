@@ -11,6 +11,11 @@ use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Place, Received};
+use crate::coordinator::error::Error;
+use crate::coordinator::load_schemas::{Load, Want};
+use crate::coordinator::query::Query;
+use crate::coordinator::session::Session;
+use crate::coordinator::{Context, Machine};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
@@ -20,11 +25,6 @@ use crate::model::value::FieldValue;
 use crate::protocol::call::{Reply, Step};
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
-use crate::route::error::Error;
-use crate::route::load_schemas::{Load, Want};
-use crate::route::query::Query;
-use crate::route::session::Session;
-use crate::route::{Context, Machine};
 
 /// A byte order mark, which a reader drops from the beginning of a body.
 const BOM: char = '\u{feff}';

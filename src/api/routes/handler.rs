@@ -18,8 +18,8 @@ use crate::api::error::ApiError;
 use crate::api::http::{Parameters, RequestHead, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::write_body::{Intake, LineReading, Parsed};
+use crate::coordinator::grants::Principal;
 use crate::protocol::call::{Call, Reply, Step};
-use crate::route::grants::Principal;
 
 /// A request as its handler sees it.
 #[derive(Clone, Copy, Debug)]

@@ -10,10 +10,10 @@ use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming};
+use crate::coordinator::identify::GrantsQuestion;
 use crate::model::limits::CATALOG_HEALTH_WAIT_MS;
 use crate::protocol::call::{Address, Call, Reply};
 use crate::protocol::round::Request;
-use crate::route::identify::GrantsQuestion;
 
 /// The call to the Catalog, and the pause after which it has taken too long.
 const CATALOG: u32 = 0;

@@ -14,6 +14,12 @@ use crate::api::params::QueryParams;
 use crate::api::query_parameters::query_parameters;
 use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::api::settings::Settings;
+use crate::coordinator::error::Error;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::privileges;
+use crate::coordinator::session::Session;
+use crate::coordinator::statement::Execution;
+use crate::coordinator::{Context, Machine};
 use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
@@ -21,12 +27,6 @@ use crate::influxql::effect::Effect;
 use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
 use crate::response::{Format, Options, Writer};
-use crate::route::error::Error;
-use crate::route::grants::Principal;
-use crate::route::privileges;
-use crate::route::session::Session;
-use crate::route::statement::Execution;
-use crate::route::{Context, Machine};
 
 /// What a statement answers whose document cannot be held.
 const TOO_LARGE: &str = "a MessagePack document holds at most 16000000 bytes: ask with chunked=true, \

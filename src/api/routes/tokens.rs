@@ -10,6 +10,10 @@ use crate::api::error::ApiError;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::coordinator::Context;
+use crate::coordinator::error::Error;
+use crate::coordinator::grants::{hex, token_hash};
+use crate::coordinator::identify::GrantsQuestion;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::TOKEN_NAME_BYTES_MAX;
 use crate::model::name;
@@ -21,10 +25,6 @@ use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Request, Round};
 use crate::response::time::rfc3339;
-use crate::route::Context;
-use crate::route::error::Error;
-use crate::route::grants::{hex, token_hash};
-use crate::route::identify::GrantsQuestion;
 
 /// What every token begins with, as the vendor's do: scanners for leaked secrets know it.
 const PREFIX: &str = "apiv3_";

@@ -6,9 +6,9 @@ use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming};
+use crate::coordinator::Machine;
+use crate::coordinator::verify::{Report, Resume, Verify};
 use crate::protocol::call::{Reply, Step};
-use crate::route::Machine;
-use crate::route::verify::{Report, Resume, Verify};
 
 /// A verification in progress.
 #[derive(Debug)]

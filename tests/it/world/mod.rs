@@ -14,14 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use tidemark::catalog::Catalog;
+use tidemark::coordinator::cache::Cache;
+use tidemark::coordinator::continuous::Runner;
+use tidemark::coordinator::{Context, Machine};
 use tidemark::database::Database;
 use tidemark::model::ids::ObjectId;
 use tidemark::model::time::H_NS;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark::protocol::host::{Host, Ticket};
-use tidemark::route::cache::Cache;
-use tidemark::route::continuous::Runner;
-use tidemark::route::{Context, Machine};
 use tidemark::store::memory::MemoryStore;
 
 use crate::fault_store::{After, FaultStore};

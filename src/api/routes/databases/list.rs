@@ -7,11 +7,11 @@ use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming};
+use crate::coordinator::Machine;
+use crate::coordinator::database_names::Names;
+use crate::coordinator::grants::Principal;
 use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
-use crate::route::Machine;
-use crate::route::database_names::Names;
-use crate::route::grants::Principal;
 
 /// A list in progress.
 #[derive(Debug)]

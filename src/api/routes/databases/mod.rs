@@ -12,11 +12,11 @@ use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::api::settings::{Settings, duration_ns};
+use crate::coordinator::Machine;
+use crate::coordinator::create_drop::{Change, CreateDrop};
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
-use crate::route::Machine;
-use crate::route::create_drop::{Change, CreateDrop};
 
 pub use list::begin_list;
 

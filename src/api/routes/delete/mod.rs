@@ -11,12 +11,12 @@ use crate::api::isolate_state::Isolate;
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::routes::bucket_lookup::BucketLookup;
 use crate::api::routes::handler::{Handler, Incoming, Place, Received};
+use crate::coordinator::Machine;
+use crate::coordinator::delete::Delete;
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
 use crate::protocol::call::{Reply, Step};
-use crate::route::Machine;
-use crate::route::delete::Delete;
 use predicate::Equality;
 
 /// The key under which a predicate names the measurement.

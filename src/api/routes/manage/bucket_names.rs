@@ -1,10 +1,10 @@
 //! Shows policies as v2 clients see them: as buckets that are called `db` or `db/rp` and have ids.
 
+use crate::coordinator::cache::find_policy;
+use crate::coordinator::describe_databases::Surveyed;
 use crate::model::ids::PolicyId;
 use crate::model::name;
 use crate::model::shard_map::Policy;
-use crate::route::cache::find_policy;
-use crate::route::describe_databases::Surveyed;
 
 /// A policy under a v2 client's names.
 pub(super) struct Bucket<'a> {

@@ -6,13 +6,13 @@ use super::bucket_names::{Bucket, is_called, policy_id};
 use super::orgs::ORG_ID;
 use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond, not_found};
 use crate::api::error::ApiError;
+use crate::coordinator::create_drop::Change;
+use crate::coordinator::describe_databases::Surveyed;
 use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
 use crate::model::name;
 use crate::model::time::{H_NS, S_NS};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{PolicyChange, PolicySpec};
-use crate::route::create_drop::Change;
-use crate::route::describe_databases::Surveyed;
 
 /// What a policy without a name is called.
 const DEFAULT_POLICY: &str = "autogen";

@@ -7,8 +7,8 @@ use super::bucket_names::Bucket;
 use super::orgs::ORG_ID;
 use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond};
 use crate::api::error::ApiError;
+use crate::coordinator::create_drop::Change;
 use crate::protocol::database::PolicyChange;
-use crate::route::create_drop::Change;
 
 /// A mapping as v2 prints it; its id is its bucket's.
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {

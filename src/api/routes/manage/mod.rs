@@ -19,12 +19,12 @@ use crate::api::error::ApiError;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::coordinator::Machine;
+use crate::coordinator::create_drop::{Change, CreateDrop};
+use crate::coordinator::describe_databases::{Of, Survey, Surveyed};
+use crate::coordinator::grants::Principal;
 use crate::model::grant::Right;
 use crate::protocol::call::{Reply, Step};
-use crate::route::Machine;
-use crate::route::create_drop::{Change, CreateDrop};
-use crate::route::describe_databases::{Of, Survey, Surveyed};
-use crate::route::grants::Principal;
 use bucket_names::{Bucket, buckets_of};
 use request::{AfterChanges, ManagePlan, ManageRequest, Resource, json, not_found};
 

@@ -6,9 +6,9 @@ use serde_json::Value;
 use super::bucket_names::{Bucket, policy_id};
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
+use crate::coordinator::create_drop::Change;
+use crate::coordinator::describe_databases::Of;
 use crate::model::name;
-use crate::route::create_drop::Change;
-use crate::route::describe_databases::Of;
 
 /// The kinds of things that these routes manage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,16 +15,16 @@ use crate::api::routes::bucket_lookup::BucketLookup;
 use crate::api::routes::handler::{Handler, Incoming, Outcome, Place, Received};
 use crate::api::settings::Settings;
 use crate::api::write_body::{Intake, LineReading, Parsed};
+use crate::coordinator::Machine;
+use crate::coordinator::error::Error;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::write::{Write, WriteOutcome, WriteRequest};
 use crate::influxql::quote;
 use crate::line_protocol::Rejected;
 use crate::model::grant::{Right, Scope};
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
-use crate::route::Machine;
-use crate::route::error::Error;
-use crate::route::grants::Principal;
-use crate::route::write::{Write, WriteOutcome, WriteRequest};
 use rejected_lines::{Destination, RejectedLines};
 
 /// A write from its parameters to its answer.

@@ -6,6 +6,8 @@ use crate::api::error_body::{ErrorBody, ErrorShape};
 use crate::api::headers::CREATED;
 use crate::api::http::Response;
 use crate::api::params::WritePrecision;
+use crate::coordinator::write::rejections::LineRefusal;
+use crate::coordinator::write::{Created, WriteOutcome};
 use crate::influxql::{duration, quote};
 use crate::line_protocol::Rejected;
 use crate::model::limits::{REJECTED_LINE_EXCERPT_BYTES_MAX, REJECTED_LINES_NAMED_MAX};
@@ -14,8 +16,6 @@ use crate::model::time::Precision;
 use crate::protocol::database::RegisterRefusal;
 use crate::response::emitter::Emitter;
 use crate::response::time::rfc3339;
-use crate::route::write::rejections::LineRefusal;
-use crate::route::write::{Created, WriteOutcome};
 
 /// The destination of a write, and how its lines were to be read.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,9 @@
 use super::*;
 use crate::api::params::WritePrecision;
+use crate::coordinator::write::rejections::{LineRefusal, RejectedLine, Rejections};
 use crate::line_protocol::{Cause, LineError};
 use crate::model::time::Precision;
 use crate::protocol::database::RegisterRefusal;
-use crate::route::write::rejections::{LineRefusal, RejectedLine, Rejections};
 
 fn unparsed(lines: &[u32], count: u64) -> Rejected {
     let error = |&line: &u32| LineError { line, column: 4, cause: Cause::MissingFields };

@@ -2,13 +2,13 @@
 
 use super::shard_pages::{Merge, PlannedRun, QueryRun, Reads};
 use super::sources::{counts, shards_of};
+use crate::coordinator::load_schemas::Loaded;
+use crate::coordinator::session::Session;
 use crate::influxql::ast::Statement;
 use crate::model::grant::Scope;
 use crate::model::schema::PolicySchema;
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
-use crate::route::load_schemas::Loaded;
-use crate::route::session::Session;
 
 /// The run that lists what `scope` of the loaded database shows.
 pub(super) fn plan_show(

@@ -1,11 +1,11 @@
 //! What a query reads: databases and policies by name, and the shards that hold them.
 
+use crate::coordinator::load_schemas::{Load, Loaded, Want};
 use crate::model::ids::ObjectId;
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
 use crate::protocol::shard::Stamp;
 use crate::query::source::SourceName;
-use crate::route::load_schemas::{Load, Loaded, Want};
 
 /// A database that a query reads, and which of its policies.
 #[derive(Debug)]

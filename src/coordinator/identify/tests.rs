@@ -1,6 +1,9 @@
 use std::cell::Cell;
 
 use super::*;
+use crate::coordinator::Machine;
+use crate::coordinator::cache::Cache;
+use crate::coordinator::error::Error;
 use crate::model::grant::{Grants, Permission};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
@@ -8,9 +11,6 @@ use crate::model::limits::{
 };
 use crate::protocol::call::{Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step};
 use crate::protocol::grants::{GrantChanges, Grantee};
-use crate::route::Machine;
-use crate::route::cache::Cache;
-use crate::route::error::Error;
 
 struct Clock(Cell<i64>);
 

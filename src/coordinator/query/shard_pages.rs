@@ -1,6 +1,8 @@
 //! Runs a planned query: which shards of which scan are to be asked for which page next, and what
 //! merges their pages into the result.
 
+use crate::coordinator::error::Error;
+use crate::coordinator::explain::Explain;
 use crate::model::ids::ObjectId;
 use crate::model::limits::QUERY_SHARDS_NAMED_MAX;
 use crate::model::sorted_map::SortedMap;
@@ -10,8 +12,6 @@ use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
 use crate::query::metadata::{MetaExecutor, MetaStep};
 use crate::query::result::SeriesChunk;
-use crate::route::error::Error;
-use crate::route::explain::Explain;
 use crate::scan::page::ScanPage;
 use crate::scan::request::ScanRequest;
 use crate::scan::source::ReadStats;

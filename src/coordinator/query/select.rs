@@ -4,6 +4,9 @@
 use super::nonempty_measurements::{Living, views};
 use super::shard_pages::{Merge, PlannedRun, QueryRun, Reads};
 use super::sources::{SelectedPolicy, counts, shards_of};
+use crate::coordinator::Context;
+use crate::coordinator::explain::Explain;
+use crate::coordinator::session::Session;
 use crate::influxql::ast::SelectStatement;
 use crate::model::configurable_limits::Limit;
 use crate::model::limits::UNLIMITED;
@@ -11,9 +14,6 @@ use crate::query::compile;
 use crate::query::error::QueryError;
 use crate::query::executor::Executor;
 use crate::query::plan::PlannedScan;
-use crate::route::Context;
-use crate::route::explain::Explain;
-use crate::route::session::Session;
 
 /// A SELECT that is to be planned.
 pub(super) struct SelectPlanner<'a> {

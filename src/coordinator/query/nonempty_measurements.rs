@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::shard_pages::{Merge, QueryRun, Reads};
 use super::sources::{SelectedPolicy, counts, shards_of};
+use crate::coordinator::session::Session;
 use crate::influxql::ast::{NamePattern, SelectStatement, ShowMeasurementsStatement, Statement};
 use crate::model::schema::PolicySchema;
 use crate::query::compile::{self, ClashPlace, PolicyView};
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::result::SeriesChunk;
-use crate::route::session::Session;
 
 /// What is known of measurements whose types clash.
 #[derive(Debug, Default)]

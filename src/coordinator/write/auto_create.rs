@@ -2,14 +2,14 @@
 
 use super::rejections::{LineRefusal, Retention};
 use super::{Created, Write, WriteOutcome, WriteStage};
+use crate::coordinator::error::Error;
+use crate::coordinator::{Context, Turn};
 use crate::model::name;
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::PolicyRefusal;
 use crate::protocol::envelope;
 use crate::protocol::round::{CallResult, Next};
-use crate::route::error::Error;
-use crate::route::{Context, Turn};
 
 impl Write {
     /// Creates the database if it would keep the rows: at least one, or all if all must be kept.

@@ -54,7 +54,7 @@ impl From<&str> for Cell {
 
 impl ShardOf<'_> {
     /// 1 for the first shard of a database; never another's, and the same after a restart.
-    pub(in crate::route) fn id(&self) -> i64 {
+    pub(in crate::coordinator) fn id(&self) -> i64 {
         let first = self.group.id.saturating_sub(1).saturating_mul(SHARDS_PER_GROUP_MAX.into());
         i64::try_from(first.saturating_add(self.position as u64 + 1)).unwrap_or(i64::MAX)
     }
