@@ -75,14 +75,14 @@ const toolProfile = {
   CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '256',
 };
 
-/** A program from crates.io in exactly one version, installed inside the repository. */
-async function cargoTool(crate, version) {
+/** A program from crates.io in exactly one version, with `options`, installed inside the repository. */
+async function cargoTool(crate, version, options) {
   const folder = toolRoot(crate, version);
   const outputs = [join(folder, 'bin')];
   const stamp = `.cache/stamps/${crate}`;
   const lasts = '(once, some minutes)';
   await step(`${crate} ${version}`, { stamp, inputs: version, outputs, lasts }, async () => {
-    const args = ['install', crate, '--version', version, '--root', folder];
+    const args = ['install', crate, '--version', version, '--root', folder, ...options];
     const locked = await run('cargo', [...args, '--locked'], { env: toolProfile });
     if (locked.code === 0) return;
     // Its own lock file may name versions that are gone from the registry.
@@ -97,7 +97,8 @@ let bindgen;
 
 /** wasm-bindgen in the version of Cargo.lock: the folder of its programs. Installed once for all who ask. */
 export function wasmBindgen() {
-  bindgen ??= cargoTool('wasm-bindgen-cli', lockedCrate('wasm-bindgen'));
+  // Its default is TLS, with which its test runner could ask a browser elsewhere: a third of its build.
+  bindgen ??= cargoTool('wasm-bindgen-cli', lockedCrate('wasm-bindgen'), ['--no-default-features']);
   return bindgen;
 }
 

@@ -70,15 +70,17 @@
 //! | database and policy of a bucket's name | `model/name.rs` |
 //! | a write that makes its database | `coordinator/write/auto_create.rs` |
 //! | which shard gets a row | `batch/shard_rows.rs`; its series' hash: `model/series.rs` |
-//! | status and text of an error; its body | `api/error.rs`; `api/error_body.rs` |
+//! | status of an error; its body | `api/error.rs`; `api/error_body.rs` |
+//! | text of an error | `error.rs` of the room that refuses |
 //! | a limit: default; name and bounds | `model/limits.rs`; `model/configurable_limits.rs` |
-//! | any other setting | `api/settings.rs` |
+//! | any other setting or secret, its check | `api/settings.rs` |
 //! | who a caller is | `api/auth.rs`, `coordinator/identify/` |
 //! | which right a statement needs | `coordinator/privileges.rs` |
 //! | passwords; wrong ones again and again | `coordinator/users.rs`; `coordinator/logins/` |
 //! | what a token may hold, and its limits | `api/routes/tokens.rs`, `catalog/grants/mod.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
 //! | when a group splits; at which time | `database/maintenance.rs`; `shard/split.rs` |
+//! | a split's steps, after a restart too | `database/split.rs`; driven by: `events.rs` beside |
 //! | what a policy may be | `database/policies/mod.rs` |
 //! | the syntax of a statement | the file of `influxql/` that is called like it |
 //! | what a statement but SELECT does | the file that `coordinator/statement.rs` gives it to |
@@ -87,13 +89,16 @@
 //! | what WHERE means; its time | `query/compile/predicate.rs`; `query/compile/time_range.rs` |
 //! | a regex, and how large it may get | `model/regex/mod.rs` |
 //! | where windows begin, with `tz()` too | `scan/window.rs`; `query/compile/dimensions.rs` |
+//! | names and regexes of FROM | `query/compile/prepare.rs` |
+//! | wildcards, regexes of fields and tags | `query/compile/expand.rs` |
+//! | how many windows are too many | `query/compile/lower.rs` |
 //! | what compiling refuses | `query/compile/statement.rs`, `query/error.rs` |
 //! | what SHOW lists, cardinalities too | `query/metadata/`; on a shard: `scan/summary.rs` |
 //! | SHOW STATS, SHARDS, DIAGNOSTICS | `coordinator/diagnostics/` |
 //! | running queries, KILL QUERY | `catalog/live_queries.rs`; `coordinator/live_queries.rs` |
 //! | `INTO` | `coordinator/into/` |
 //! | a delete; how it hides rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
-//! | `fill`, `LIMIT`, joins of calls | `query/operators/` |
+//! | `fill`, `LIMIT`, joins of calls | `query/operators/`; SLIMIT: `query/executor.rs` |
 //! | how a number or time is printed | `response/number.rs`, `response/time.rs` |
 //! | when a shard flushes or merges | `shard/jobs.rs`; after which pause: `shard/pace.rs` |
 //! | how it does; what retention drops | `shard/flush.rs`, `compact/mod.rs`; `retention.rs` |
