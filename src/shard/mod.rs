@@ -2,8 +2,8 @@
 //!
 //! The only module that knows WAL, memtable and segments together. Every function is synchronous:
 //! an event is never interleaved with another, and the platform's output gate holds a reply until
-//! what it promises is durable. A shard that is not open answers [`Refusal::Stale`] and writes
-//! nothing.
+//! what it promises is durable. A shard that is not open answers [`request::Refusal::Stale`]
+//! and writes nothing.
 //!
 //! Memory changes only after the store has taken a change. When the store fails, what it holds is
 //! unknown: everything in memory is dropped and read again by the next event.
