@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::error::Error;
 use super::into::check_names;
 use super::load_schemas::{Load, Want};
-use super::single_call::Ask;
+use super::single_call::SingleCall;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{CreateContinuousQueryStatement, SelectStatement, Source};
 use crate::protocol::continuous::ContinuousQuery;
@@ -23,7 +23,7 @@ pub(super) struct CreateContinuous {
     /// The databases that it names, each with its policies once they are known.
     databases: Vec<(String, Option<Rc<Description>>)>,
     load: Option<Load>,
-    ask: Option<Ask>,
+    ask: Option<SingleCall>,
     round: Round,
 }
 
@@ -136,7 +136,7 @@ impl RoundMachine for CreateContinuous {
             let missing = self.databases.iter_mut().find(|(_, known)| known.is_none());
             let Some((name, description)) = missing else {
                 let message = ToDatabase::CreateContinuousQuery { query: self.qualify()? };
-                self.ask = Some(Ask::database(&self.statement.database, &message));
+                self.ask = Some(SingleCall::database(&self.statement.database, &message));
                 continue;
             };
             let load = self.load.get_or_insert_with(|| Load::from_owner(name, Want::Nothing));

@@ -11,13 +11,13 @@ use crate::protocol::round::{Next, Replies, Round};
 
 /// A listing in progress. Answers with the names in order of creation.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct DatabaseNames {
     names: Vec<String>,
     holding: Option<PolicyId>,
     round: Round,
 }
 
-impl Names {
+impl DatabaseNames {
     /// The names of the few databases that may have this policy.
     pub fn holding(policy: PolicyId) -> Self {
         Self { holding: Some(policy), ..Self::default() }
@@ -28,7 +28,7 @@ impl Names {
     }
 }
 
-impl RoundMachine for Names {
+impl RoundMachine for DatabaseNames {
     type Reply = Vec<String>;
 
     fn round(&mut self) -> &mut Round {

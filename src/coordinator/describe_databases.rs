@@ -5,7 +5,7 @@
 use std::rc::Rc;
 use std::vec;
 
-use super::database_names::Names;
+use super::database_names::DatabaseNames;
 use super::error::Error;
 use super::grants::Principal;
 use super::load_schemas::{Load, Want};
@@ -17,21 +17,21 @@ use crate::protocol::round::{Next, Replies, Round};
 /// A survey in progress. Answers with names and descriptions in order of creation; a database that
 /// does not exist, or that the caller has no right on, is not among them.
 #[derive(Debug)]
-pub struct Survey {
+pub struct DescribeDatabases {
     principal: Principal,
-    names: Option<Names>,
+    names: Option<DatabaseNames>,
     rest: vec::IntoIter<String>,
     load: Option<(String, Load)>,
-    found: Vec<Surveyed>,
+    found: Vec<DescribedDatabase>,
     round: Round,
 }
 
 /// A database by its name.
-pub type Surveyed = (String, Rc<Description>);
+pub type DescribedDatabase = (String, Rc<Description>);
 
 /// Which databases are looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Of {
+pub enum WhichDatabases {
     /// Every one.
     All,
     /// The one with this name.
@@ -40,13 +40,13 @@ pub enum Of {
     Policy(PolicyId),
 }
 
-impl Survey {
+impl DescribeDatabases {
     /// Of these databases, as far as `principal` may know of them.
-    pub fn new(principal: &Principal, of: Of) -> Self {
+    pub fn new(principal: &Principal, of: WhichDatabases) -> Self {
         let (names, rest) = match of {
-            Of::All => (Some(Names::default()), Vec::new()),
-            Of::Named(name) => (None, vec![name]),
-            Of::Policy(policy) => (Some(Names::holding(policy)), Vec::new()),
+            WhichDatabases::All => (Some(DatabaseNames::default()), Vec::new()),
+            WhichDatabases::Named(name) => (None, vec![name]),
+            WhichDatabases::Policy(policy) => (Some(DatabaseNames::holding(policy)), Vec::new()),
         };
         Self {
             principal: principal.clone(),
@@ -59,14 +59,18 @@ impl Survey {
     }
 }
 
-impl RoundMachine for Survey {
-    type Reply = Vec<Surveyed>;
+impl RoundMachine for DescribeDatabases {
+    type Reply = Vec<DescribedDatabase>;
 
     fn round(&mut self) -> &mut Round {
         &mut self.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Vec<Surveyed>> {
+    fn go_on(
+        &mut self,
+        context: &mut Context<'_>,
+        mut replies: Replies,
+    ) -> Turn<Vec<DescribedDatabase>> {
         if let Some(names) = &mut self.names {
             match names.go_on(context, std::mem::take(&mut replies))? {
                 Next::Calls(requests) => return Ok(Next::Calls(requests)),

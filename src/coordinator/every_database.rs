@@ -3,12 +3,12 @@
 
 use std::vec;
 
-use super::database_names::Names;
+use super::database_names::DatabaseNames;
 use super::error::Error;
 use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
-use super::single_call::Ask;
+use super::single_call::SingleCall;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
 use crate::model::grant::{Right, Scope};
@@ -41,9 +41,9 @@ pub(super) struct EveryDatabase {
 
 #[derive(Debug)]
 enum EveryStage {
-    Names(Names),
+    DatabaseNames(DatabaseNames),
     Between,
-    Ask(String, Ask),
+    Ask(String, SingleCall),
     Query(Box<Query>),
     /// Everything was asked.
     End,
@@ -52,7 +52,7 @@ enum EveryStage {
 
 impl EveryDatabase {
     pub(super) fn new(question: Question, principal: Principal) -> Self {
-        let stage = EveryStage::Names(Names::default());
+        let stage = EveryStage::DatabaseNames(DatabaseNames::default());
         let (rest, rows) = (Vec::new().into_iter(), Vec::new());
         Self { question, principal, stage, rest, rows, round: Round::default() }
     }
@@ -69,7 +69,7 @@ impl EveryDatabase {
         let Some(name) = self.rest.next() else { return EveryStage::End };
         match &self.question {
             Question::ContinuousQueries => {
-                let ask = Ask::database(&name, &ToDatabase::ContinuousQueries);
+                let ask = SingleCall::database(&name, &ToDatabase::ContinuousQueries);
                 EveryStage::Ask(name, ask)
             }
             Question::Measurements(show, session) => {
@@ -128,9 +128,9 @@ impl RoundMachine for EveryDatabase {
         loop {
             let replies = std::mem::take(&mut replies);
             match std::mem::replace(&mut self.stage, EveryStage::Between) {
-                EveryStage::Names(mut names) => match names.go_on(context, replies)? {
+                EveryStage::DatabaseNames(mut names) => match names.go_on(context, replies)? {
                     Next::Calls(requests) => {
-                        self.stage = EveryStage::Names(names);
+                        self.stage = EveryStage::DatabaseNames(names);
                         return Ok(Next::Calls(requests));
                     }
                     Next::Reply(mut names) => {

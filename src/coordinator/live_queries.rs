@@ -2,7 +2,7 @@
 //! the shards that the query reads are told.
 
 use super::error::Error;
-use super::single_call::Ask;
+use super::single_call::SingleCall;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::duration;
 use crate::model::ids::ObjectId;
@@ -27,7 +27,7 @@ pub(super) struct Queries {
 
 #[derive(Debug)]
 enum QueriesStage {
-    Ask(Box<Ask>),
+    Ask(Box<SingleCall>),
     /// Shards that are not told yet.
     Tell(Vec<ObjectId>),
     Finished,
@@ -41,7 +41,7 @@ impl Queries {
             Some(id) => ToCatalog::KillQuery { id },
         };
         Self {
-            stage: QueriesStage::Ask(Box::new(Ask::catalog(&message))),
+            stage: QueriesStage::Ask(Box::new(SingleCall::catalog(&message))),
             kill,
             round: Round::default(),
         }

@@ -12,7 +12,7 @@ use crate::protocol::round::Request;
 
 /// What was reported of a query.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct LiveQueryReport {
     /// 0 until it is reported.
     id: u64,
     /// Nanoseconds; 0 before its first page was asked for.
@@ -20,7 +20,7 @@ pub(super) struct Watch {
     reported_ns: i64,
 }
 
-impl Watch {
+impl LiveQueryReport {
     /// The id that pages carry; 0 as long as the query is not listed.
     pub(super) fn id(&self) -> u64 {
         self.id

@@ -12,7 +12,7 @@ use crate::protocol::round::{Next, Replies, Request, Round};
 
 /// A message under way. Its reply is the bytes of the object's reply.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(super) struct SingleCall {
     /// Until the database is found.
     load: Option<Load>,
     /// Once it is sent it is empty.
@@ -20,7 +20,7 @@ pub(super) struct Ask {
     round: Round,
 }
 
-impl Ask {
+impl SingleCall {
     pub(super) fn catalog(message: &ToCatalog) -> Self {
         Self { load: None, message: envelope::encode(message), round: Round::default() }
     }
@@ -37,7 +37,7 @@ impl Ask {
     }
 }
 
-impl RoundMachine for Ask {
+impl RoundMachine for SingleCall {
     type Reply = Vec<u8>;
 
     fn round(&mut self) -> &mut Round {

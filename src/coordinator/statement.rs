@@ -3,9 +3,9 @@
 
 use super::create_continuous::{self, CreateContinuous};
 use super::create_drop::{Change, CreateDrop};
-use super::database_names::Names;
+use super::database_names::DatabaseNames;
 use super::delete::Delete;
-use super::diagnostics::Operators;
+use super::diagnostics::Diagnostics;
 use super::error::Error;
 use super::every_database::{EveryDatabase, Question};
 use super::grants::Principal;
@@ -14,7 +14,7 @@ use super::live_queries::Queries;
 use super::load_schemas::{Load, Want};
 use super::query::Query;
 use super::session::Session;
-use super::single_call::Ask;
+use super::single_call::SingleCall;
 use super::users::Users;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::Statement;
@@ -47,11 +47,11 @@ enum Kind {
     Databases(Databases),
     Every(Box<EveryDatabase>),
     CreateContinuous(Box<CreateContinuous>),
-    DropContinuous(Ask),
+    DropContinuous(SingleCall),
     Policies(Box<Policies>),
     Queries(Queries),
     Users(Box<Users>),
-    Operators(Box<Operators>),
+    Diagnostics(Box<Diagnostics>),
     /// Known before anything was asked.
     Failed(Option<Error>),
 }
@@ -100,7 +100,9 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         show @ (Statement::ShowShards
         | Statement::ShowShardGroups
         | Statement::ShowStats { .. }
-        | Statement::ShowDiagnostics { .. }) => Ok(Kind::Operators(Box::new(Operators::new(show)))),
+        | Statement::ShowDiagnostics { .. }) => {
+            Ok(Kind::Diagnostics(Box::new(Diagnostics::new(show))))
+        }
         Statement::ShowMeasurements(show) => {
             let principal = session.principal.clone();
             let question = Question::Measurements(show, session);
@@ -116,7 +118,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         }
         Statement::DropContinuousQuery(drop) => {
             let message = ToDatabase::DropContinuousQuery { name: drop.name };
-            Ok(Kind::DropContinuous(Ask::database(&drop.database, &message)))
+            Ok(Kind::DropContinuous(SingleCall::database(&drop.database, &message)))
         }
         // Nothing can be subscribed to, so nothing is.
         Statement::ShowSubscriptions => Ok(Kind::Failed(None)),
@@ -189,7 +191,7 @@ impl RoundMachine for Execution {
                 Err(error) => Err(error),
             },
             Kind::Databases(databases) => databases.go_on(context, replies),
-            Kind::Operators(operators) => operators.go_on(context, replies),
+            Kind::Diagnostics(operators) => operators.go_on(context, replies),
             Kind::Queries(queries) => queries.go_on(context, replies),
             Kind::Policies(policies) => policies.go_on(context, replies),
             Kind::Users(users) => users.go_on(context, replies),
@@ -202,13 +204,13 @@ impl RoundMachine for Execution {
 #[derive(Debug)]
 struct Databases {
     principal: Principal,
-    names: Names,
+    names: DatabaseNames,
     finished: bool,
 }
 
 impl Databases {
     fn new(principal: Principal) -> Self {
-        Self { principal, names: Names::default(), finished: false }
+        Self { principal, names: DatabaseNames::default(), finished: false }
     }
 
     fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<SeriesChunk>> {

@@ -40,7 +40,7 @@ pub(super) fn page(
             break;
         }
         let predicate = request.predicates.get(position as usize).and_then(Option::as_ref);
-        let asked = Asked { measurement, time: request.time, kept, predicate };
+        let asked = MeasurementQuestion { measurement, time: request.time, kept, predicate };
         let room = limits.bytes - bytes;
         let found = match &request.want {
             SummaryWant::Measurements => asked.is_alive(source)?,
@@ -85,7 +85,7 @@ fn of<T>(tags: &[Vec<T>], position: u32) -> &[T] {
 }
 
 /// What is asked about one measurement.
-struct Asked<'a> {
+struct MeasurementQuestion<'a> {
     measurement: MeasurementId,
     time: TimeRange,
     /// Rows outside are not alive.
@@ -95,7 +95,7 @@ struct Asked<'a> {
 
 /// What a page says of one measurement.
 #[derive(Default)]
-struct Found {
+struct MeasurementAnswer {
     is_alive: bool,
     columns: Vec<ColumnId>,
     items: Vec<Vec<String>>,
@@ -107,14 +107,18 @@ struct Found {
     resume: Option<Vec<String>>,
 }
 
-impl Asked<'_> {
-    fn is_alive(&self, source: &mut dyn Source) -> Result<Found, ScanError> {
+impl MeasurementQuestion<'_> {
+    fn is_alive(&self, source: &mut dyn Source) -> Result<MeasurementAnswer, ScanError> {
         // All series as one.
         self.list(source, &[], &[], (usize::MAX, usize::MAX), &mut |_, _| {})
     }
 
     /// Fields and tags that a live series has, ascending.
-    fn columns(&self, source: &mut dyn Source, limits: PageLimits) -> Result<Found, ScanError> {
+    fn columns(
+        &self,
+        source: &mut dyn Source,
+        limits: PageLimits,
+    ) -> Result<MeasurementAnswer, ScanError> {
         let mut filter = Filter::compile(self.predicate)?;
         let mut wanted = Selection { filter: &mut filter, predicate: self.predicate };
         let time = self.time.intersect(&self.kept);
@@ -156,7 +160,11 @@ impl Asked<'_> {
             }
         }
         let columns: Vec<ColumnId> = columns.into_iter().collect();
-        Ok(Found { is_alive: !live.is_empty(), columns, ..Found::default() })
+        Ok(MeasurementAnswer {
+            is_alive: !live.is_empty(),
+            columns,
+            ..MeasurementAnswer::default()
+        })
     }
 
     /// `[position of the tag, value]`, ascending by position as a number, then by value.
@@ -166,9 +174,9 @@ impl Asked<'_> {
         tags: &[ColumnId],
         after: &[String],
         (room, items_max): (usize, usize),
-    ) -> Result<Found, ScanError> {
+    ) -> Result<MeasurementAnswer, ScanError> {
         let from = after.first().and_then(|position| position.parse().ok()).unwrap_or(0_usize);
-        let mut all = Found::default();
+        let mut all = MeasurementAnswer::default();
         let mut after = after.get(1..).unwrap_or_default();
         for (position, tag) in tags.iter().enumerate().skip(from) {
             if all.items.len() >= items_max {
@@ -214,7 +222,7 @@ impl Asked<'_> {
         tags: &[(ColumnId, u64)],
         after: &[String],
         (room, count_only): (usize, bool),
-    ) -> Result<Found, ScanError> {
+    ) -> Result<MeasurementAnswer, ScanError> {
         let ids: Vec<ColumnId> = tags.iter().map(|(id, _)| *id).collect();
         let room = if count_only { usize::MAX } else { room };
         self.list(source, &ids, after, (room, usize::MAX), &mut |values, found| {
@@ -235,8 +243,8 @@ impl Asked<'_> {
         tags: &[ColumnId],
         after: &[String],
         (room, items_max): (usize, usize),
-        add: &mut dyn FnMut(Vec<String>, &mut Found),
-    ) -> Result<Found, ScanError> {
+        add: &mut dyn FnMut(Vec<String>, &mut MeasurementAnswer),
+    ) -> Result<MeasurementAnswer, ScanError> {
         let mut filter = Filter::compile(self.predicate)?;
         let selection = Selection { filter: &mut filter, predicate: self.predicate };
         let mut cursor = Cursor::new(selection, tags, after, room);
@@ -244,7 +252,7 @@ impl Asked<'_> {
         let parts = source.parts_with(self.measurement, time, &mut cursor)?;
         let bound = cursor.bound.take();
         let index = SeriesIndex::of_groups(parts, tags, &mut filter);
-        let mut found = Found::default();
+        let mut found = MeasurementAnswer::default();
         let sent = |group: &usize| {
             !after.is_empty() && index.compare_group(*group, after) != Ordering::Greater
         };

@@ -34,7 +34,7 @@ const NEWEST_VALUE_BYTES: usize = 100;
 pub(super) type SegmentKey = (u64, u32);
 
 #[derive(Default)]
-struct Rows {
+struct CachedRows {
     bodies: SortedMap<(Table, u64), Rc<[u8]>>,
     bodies_bytes: usize,
     indexes: SortedMap<SegmentKey, Rc<Index>>,
@@ -61,7 +61,7 @@ struct Newest {
     row: Rc<ScanRows>,
 }
 
-impl Rows {
+impl CachedRows {
     fn make_room(&mut self, bytes: usize) {
         if self.decoded_bytes + bytes > DECODED_BYTES_MAX {
             self.indexes = SortedMap::default();
@@ -80,7 +80,7 @@ impl Rows {
 pub(super) struct Cache {
     memtable: RefCell<Option<Memtable>>,
     memtable_bytes: Cell<usize>,
-    rows: RefCell<Rows>,
+    rows: RefCell<CachedRows>,
 }
 
 impl Cache {
@@ -191,7 +191,8 @@ impl Cache {
 
 impl Evictable for Cache {
     fn bytes(&self) -> usize {
-        let bytes = |rows: &Rows| rows.bodies_bytes + rows.decoded_bytes + rows.columns.bytes();
+        let bytes =
+            |rows: &CachedRows| rows.bodies_bytes + rows.decoded_bytes + rows.columns.bytes();
         self.memtable_bytes.get() + self.rows.try_borrow().map_or(0, |rows| bytes(&rows))
     }
 
@@ -201,7 +202,7 @@ impl Evictable for Cache {
             self.memtable_bytes.set(0);
         }
         if let Ok(mut rows) = self.rows.try_borrow_mut() {
-            *rows = Rows::default();
+            *rows = CachedRows::default();
         }
     }
 }

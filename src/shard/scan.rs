@@ -130,7 +130,7 @@ impl<S: Store> Shard<S> {
 }
 
 /// What is behind a part that was handed out.
-enum Behind {
+enum PartSource {
     /// Some of the segment's series, from `first` on.
     Segment {
         key: SegmentKey,
@@ -146,7 +146,7 @@ enum Behind {
 
 /// A decoded page, or some series of the memtable.
 #[derive(Clone)]
-struct Kept {
+struct DecodedPage {
     rows: Rc<Rows>,
     first_series: u32,
     /// For each series where its rows end.
@@ -158,9 +158,9 @@ struct ShardSource<'a, S> {
     cache: &'a Cache,
     loaded: &'a Loaded,
     memtable: Memtable,
-    parts: Vec<Behind>,
+    parts: Vec<PartSource>,
     /// By position in `columns`, part and page (of the memtable: first series).
-    kept: SortedMap<(usize, usize, usize), Kept>,
+    kept: SortedMap<(usize, usize, usize), DecodedPage>,
     cells_kept: usize,
     /// What pages are decoded for: what decides on rows, and all that is wanted of them.
     columns: Vec<Vec<ColumnId>>,
@@ -219,11 +219,11 @@ impl<S: Store> Source for ShardSource<'_, S> {
     ) -> Result<Vec<Run>, SourceError> {
         let set = self.column_set(columns);
         let (pages, index, number) = match self.parts.get(part) {
-            Some(Behind::Segment { index, first, .. }) => {
+            Some(PartSource::Segment { index, first, .. }) => {
                 let number = first.saturating_add(series);
                 (index.pages_of(number), Rc::clone(index), number)
             }
-            Some(Behind::Memtable { .. }) => {
+            Some(PartSource::Memtable { .. }) => {
                 let kept = self.memtable_rows((set, part), series);
                 return Ok(kept.and_then(|kept| kept.run(series)).into_iter().collect());
             }
@@ -258,7 +258,7 @@ impl<S: Store> Source for ShardSource<'_, S> {
     }
 
     fn is_live(&mut self, part: usize, series: u32, time: TimeRange) -> Option<bool> {
-        let Some(Behind::Segment { index, hidden, first, .. }) = self.parts.get(part) else {
+        let Some(PartSource::Segment { index, hidden, first, .. }) = self.parts.get(part) else {
             return None;
         };
         let mut is_known = true;
@@ -284,7 +284,7 @@ impl<S: Store> Source for ShardSource<'_, S> {
     }
 }
 
-impl Kept {
+impl DecodedPage {
     fn run(&self, series: u32) -> Option<Run> {
         let at = series.checked_sub(self.first_series)? as usize;
         let end = *self.ends.get(at)? as usize;
@@ -337,7 +337,7 @@ impl<S: Store> ShardSource<'_, S> {
                 series,
             });
             let (key, index) = ((key, segment.index_offset), Rc::clone(&index));
-            self.parts.push(Behind::Segment { key, index, first, hidden });
+            self.parts.push(PartSource::Segment { key, index, first, hidden });
         }
         add(&mut self.stats, &blocks.stats);
         Ok(())
@@ -358,16 +358,20 @@ impl<S: Store> ShardSource<'_, S> {
             rows: table.times_ns().len() as u64,
             tombstones: false,
         };
-        self.parts.push(Behind::Memtable { measurement, order });
+        self.parts.push(PartSource::Memtable { measurement, order });
         Some(part)
     }
 
     /// A page of a segment, decoded as far as the columns asked for.
-    fn segment_rows(&mut self, (set, part): (usize, usize), at: usize) -> Result<Kept, Refusal> {
+    fn segment_rows(
+        &mut self,
+        (set, part): (usize, usize),
+        at: usize,
+    ) -> Result<DecodedPage, Refusal> {
         if let Some(kept) = self.kept.get(&(set, part, at)) {
             return Ok(kept.clone());
         }
-        let Some(Behind::Segment { key, index, .. }) = self.parts.get(part) else {
+        let Some(PartSource::Segment { key, index, .. }) = self.parts.get(part) else {
             return Err(Refusal::Invalid("no such part".into()));
         };
         let page = index.pages.get(at).ok_or_else(|| Refusal::Invalid("no such page".into()))?;
@@ -383,7 +387,7 @@ impl<S: Store> ShardSource<'_, S> {
             }
         }
         let first_series = page.first_series;
-        let kept = Kept { rows: Rc::new(rows), first_series, ends: keys.ends.into() };
+        let kept = DecodedPage { rows: Rc::new(rows), first_series, ends: keys.ends.into() };
         add(&mut self.stats, &blocks.stats);
         // A page of one series is asked for once.
         if kept.ends.len() > 1 {
@@ -401,7 +405,7 @@ impl<S: Store> ShardSource<'_, S> {
         columns: &[ColumnId],
     ) -> Result<Option<Rc<Rows>>, Refusal> {
         let (key, at, series) = match self.parts.get(part) {
-            Some(Behind::Segment { key, index, first, hidden }) if hidden.is_empty() => {
+            Some(PartSource::Segment { key, index, first, hidden }) if hidden.is_empty() => {
                 let series = first.saturating_add(series);
                 let Some(at) = index.pages_of(series).last() else { return Ok(None) };
                 // A page that may have later rows is no reason to read it.
@@ -430,7 +434,7 @@ impl<S: Store> ShardSource<'_, S> {
     }
 
     /// The rows of a series of the memtable, with those of its neighbours when they are few.
-    fn memtable_rows(&mut self, (set, part): (usize, usize), series: u32) -> Option<Kept> {
+    fn memtable_rows(&mut self, (set, part): (usize, usize), series: u32) -> Option<DecodedPage> {
         let before = (set, part, 0)..=(set, part, series as usize);
         let nearest = self.kept.range(before).next_back();
         if let Some((_, kept)) = nearest
@@ -438,13 +442,13 @@ impl<S: Store> ShardSource<'_, S> {
         {
             return Some(kept.clone());
         }
-        let Some(Behind::Memtable { measurement, order }) = self.parts.get(part) else {
+        let Some(PartSource::Memtable { measurement, order }) = self.parts.get(part) else {
             return None;
         };
         let table = self.memtable.table_mut(*measurement)?;
         let columns = self.columns.get(set).map_or(&[][..], Vec::as_slice);
         let (rows, ends) = memtable_rows::gather(table, order, series, columns);
-        let kept = Kept { rows: Rc::new(rows), first_series: series, ends };
+        let kept = DecodedPage { rows: Rc::new(rows), first_series: series, ends };
         self.keep((set, part, series as usize), &kept);
         Some(kept)
     }
@@ -462,7 +466,7 @@ impl<S: Store> ShardSource<'_, S> {
         self.columns.len() - 1
     }
 
-    fn keep(&mut self, key: (usize, usize, usize), kept: &Kept) {
+    fn keep(&mut self, key: (usize, usize, usize), kept: &DecodedPage) {
         let cells = kept.rows.times_ns.len() * (1 + kept.rows.columns.len()) + kept.ends.len();
         if self.cells_kept + cells > CELLS_KEPT_MAX {
             self.forget();
@@ -478,7 +482,7 @@ impl<S: Store> ShardSource<'_, S> {
 
     /// Adds what tombstones leave of `run`.
     fn push_visible(&self, part: usize, series: u32, run: Run, runs: &mut Vec<Run>) {
-        let Some(Behind::Segment { hidden, .. }) = self.parts.get(part) else { return };
+        let Some(PartSource::Segment { hidden, .. }) = self.parts.get(part) else { return };
         let mut ranges = vec![run.rows.clone()];
         for hidden in hidden {
             hidden.cut(series, &run.block.times_ns, &mut ranges);

@@ -5,7 +5,7 @@ use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::Incoming;
 use crate::api::routes::manage::bucket_names::{policy_id, policy_of};
 use crate::coordinator::Machine;
-use crate::coordinator::describe_databases::{Of, Survey};
+use crate::coordinator::describe_databases::{DescribeDatabases, WhichDatabases};
 use crate::model::ids::PolicyId;
 use crate::protocol::call::{Reply, Step};
 
@@ -13,7 +13,7 @@ use crate::protocol::call::{Reply, Step};
 #[derive(Debug)]
 pub(super) struct BucketLookup {
     id: PolicyId,
-    survey: Option<Survey>,
+    survey: Option<DescribeDatabases>,
 }
 
 impl BucketLookup {
@@ -58,7 +58,7 @@ impl BucketLookup {
         {
             return Ok(Step::Done(Some(known)));
         }
-        let new = || Survey::new(request.caller, Of::Policy(self.id));
+        let new = || DescribeDatabases::new(request.caller, WhichDatabases::Policy(self.id));
         let survey = self.survey.get_or_insert_with(new);
         Ok(match survey.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => Step::Calls(calls),

@@ -23,13 +23,13 @@ use crate::query::result::SeriesChunk;
 
 /// Such a statement in progress. Answers as [`super::statement::Execution`] does.
 #[derive(Debug)]
-pub struct Operators {
+pub struct Diagnostics {
     statement: Statement,
     stage: OperatorsStage,
     round: Round,
     /// Databases that are not looked at yet.
     names: VecDeque<String>,
-    found: Vec<Found>,
+    found: Vec<DatabaseFigures>,
     troubles: Vec<Trouble>,
 }
 
@@ -38,13 +38,13 @@ enum OperatorsStage {
     List,
     Load(Option<Load>),
     /// Objects to be asked, and how many were.
-    Ask(Vec<Asked>, usize),
+    Ask(Vec<AskedObject>, usize),
     Show(VecDeque<SeriesChunk>),
 }
 
 /// A database.
 #[derive(Debug)]
-struct Found {
+struct DatabaseFigures {
     name: String,
     loaded: Loaded,
     stats: Option<ObjectStats>,
@@ -62,7 +62,7 @@ struct Trouble {
 
 /// A call: which database, and which of its shards or itself.
 #[derive(Debug)]
-struct Asked {
+struct AskedObject {
     database: usize,
     shard: Option<usize>,
 }
@@ -75,9 +75,9 @@ pub(super) struct ShardOf<'a> {
     pub(super) position: usize,
 }
 
-type OperatorsTurn = Turn<Option<SeriesChunk>>;
+type DiagnosticsTurn = Turn<Option<SeriesChunk>>;
 
-impl Operators {
+impl Diagnostics {
     /// Prepares one of the statements.
     pub fn new(statement: Statement) -> Self {
         let named = match &statement {
@@ -96,7 +96,7 @@ impl Operators {
     }
 
     /// Takes in a page of names, and asks for the next one or begins with the databases.
-    fn list(&mut self, context: &mut Context<'_>, mut replies: Replies) -> OperatorsTurn {
+    fn list(&mut self, context: &mut Context<'_>, mut replies: Replies) -> DiagnosticsTurn {
         let mut after = None;
         if let Some(reply) = replies.pop() {
             match envelope::decode_reply::<FromCatalog>(reply)? {
@@ -125,7 +125,7 @@ impl Operators {
         context: &mut Context<'_>,
         mut load: Option<Load>,
         mut replies: Replies,
-    ) -> OperatorsTurn {
+    ) -> DiagnosticsTurn {
         loop {
             let Some(name) = self.names.front() else {
                 self.stage = OperatorsStage::Ask(self.asked(), 0);
@@ -140,7 +140,7 @@ impl Operators {
                 }
                 Ok(Next::Reply(loaded)) => {
                     let (name, shards) = (name.clone(), Vec::new());
-                    self.found.push(Found { name, loaded, stats: None, shards });
+                    self.found.push(DatabaseFigures { name, loaded, stats: None, shards });
                 }
                 Err(error) if self.is_of_one() => return Err(error),
                 // It was dropped meanwhile.
@@ -159,18 +159,18 @@ impl Operators {
         matches!(&self.statement, Statement::ShowStats { database: Some(_), .. })
     }
 
-    fn asked(&mut self) -> Vec<Asked> {
+    fn asked(&mut self) -> Vec<AskedObject> {
         let mut asked = Vec::new();
         for (database, found) in self.found.iter_mut().enumerate() {
             found.shards = shards(&found.loaded).map(|_| None).collect();
-            asked.push(Asked { database, shard: None });
-            let of_shard = |shard| Asked { database, shard: Some(shard) };
+            asked.push(AskedObject { database, shard: None });
+            let of_shard = |shard| AskedObject { database, shard: Some(shard) };
             asked.extend((0..found.shards.len()).map(of_shard));
         }
         asked
     }
 
-    fn ask(&mut self, context: &Context<'_>) -> OperatorsTurn {
+    fn ask(&mut self, context: &Context<'_>) -> DiagnosticsTurn {
         let OperatorsStage::Ask(asked, at) = &self.stage else { return Ok(Next::Reply(None)) };
         let requests = asked.iter().skip(*at).take(CALLS_PER_ROUND_MAX).filter_map(|asked| {
             let found = self.found.get(asked.database)?;
@@ -199,10 +199,10 @@ impl Operators {
     fn learn(
         &mut self,
         context: &Context<'_>,
-        asked: Vec<Asked>,
+        asked: Vec<AskedObject>,
         at: usize,
         replies: Replies,
-    ) -> OperatorsTurn {
+    ) -> DiagnosticsTurn {
         let count = replies.len();
         for (asked, reply) in asked.iter().skip(at).zip(replies) {
             let Some(found) = self.found.get_mut(asked.database) else { continue };
@@ -244,7 +244,7 @@ impl Operators {
         self.troubles.push(Trouble { database, object: object.to_owned(), what });
     }
 
-    fn show(&mut self) -> OperatorsTurn {
+    fn show(&mut self) -> DiagnosticsTurn {
         match &mut self.stage {
             OperatorsStage::Show(chunks) => Ok(Next::Reply(chunks.pop_front())),
             _ => Ok(Next::Reply(None)),
@@ -269,14 +269,14 @@ fn shard_id(loaded: &Loaded, shard: usize) -> i64 {
     shards(loaded).nth(shard).map_or(0, |shard| shard.id())
 }
 
-impl RoundMachine for Operators {
+impl RoundMachine for Diagnostics {
     type Reply = Option<SeriesChunk>;
 
     fn round(&mut self) -> &mut Round {
         &mut self.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> OperatorsTurn {
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> DiagnosticsTurn {
         match std::mem::replace(&mut self.stage, OperatorsStage::List) {
             OperatorsStage::List => self.list(context, replies),
             OperatorsStage::Load(load) => self.load(context, load, replies),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::{Found, ShardOf, Trouble, shards};
+use super::{DatabaseFigures, ShardOf, Trouble, shards};
 use crate::influxql::ast::Statement;
 use crate::influxql::time_literal;
 use crate::model::limits::SHARDS_PER_GROUP_MAX;
@@ -63,7 +63,7 @@ impl ShardOf<'_> {
 /// The series of a statement.
 pub(super) fn chunks(
     statement: &Statement,
-    found: &[Found],
+    found: &[DatabaseFigures],
     troubles: &[Trouble],
     now_ns: i64,
 ) -> VecDeque<SeriesChunk> {
@@ -84,7 +84,7 @@ fn wanted(mut chunks: Vec<SeriesChunk>, module: Option<&str>) -> VecDeque<Series
     chunks.into()
 }
 
-fn shards_of(found: &Found) -> SeriesChunk {
+fn shards_of(found: &DatabaseFigures) -> SeriesChunk {
     let columns = [
         "id",
         "database",
@@ -104,7 +104,7 @@ fn shards_of(found: &Found) -> SeriesChunk {
     series(&found.name, &[], &columns, rows.collect())
 }
 
-fn groups_of(found: &[Found]) -> SeriesChunk {
+fn groups_of(found: &[DatabaseFigures]) -> SeriesChunk {
     let columns = ["id", "database", "retention_policy", "start_time", "end_time", "expiry_time"];
     let rows = found.iter().flat_map(|found| {
         let firsts = written(found).filter(|shard| shard.position == 0);
@@ -118,7 +118,7 @@ fn groups_of(found: &[Found]) -> SeriesChunk {
 }
 
 /// The shards of policies that anything was written to: 1.x makes a group with its first point.
-fn written(found: &Found) -> impl Iterator<Item = ShardOf<'_>> {
+fn written(found: &DatabaseFigures) -> impl Iterator<Item = ShardOf<'_>> {
     let is_untouched = |policy: &Policy| {
         let mut of_policy = shards(&found.loaded)
             .zip(&found.shards)
@@ -144,7 +144,7 @@ fn rfc3339(time_ns: i64) -> String {
     time_literal::format_utc(seconds_ns.max(MIN_TIME_NS))
 }
 
-fn stats(found: &[Found]) -> Vec<SeriesChunk> {
+fn stats(found: &[DatabaseFigures]) -> Vec<SeriesChunk> {
     let mut chunks = Vec::new();
     for found in found {
         if let Some(stats) = &found.stats {
@@ -201,7 +201,7 @@ fn stats(found: &[Found]) -> Vec<SeriesChunk> {
     chunks
 }
 
-fn diagnostics(found: &[Found], troubles: &[Trouble], now_ns: i64) -> Vec<SeriesChunk> {
+fn diagnostics(found: &[DatabaseFigures], troubles: &[Trouble], now_ns: i64) -> Vec<SeriesChunk> {
     let version = env!("CARGO_PKG_VERSION");
     let build = ["", "", "", version].map(Cell::from).into();
     let columns = ["database", "diskBytes", "generation", "groups", "policies", "shards"];

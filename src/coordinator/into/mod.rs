@@ -19,7 +19,7 @@ use crate::query::error::QueryError;
 use crate::query::functions;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::query::source::SourceName;
-use rows_to_batch::Points;
+use rows_to_batch::IntoPoints;
 
 /// A SELECT INTO in progress. Answers as [`super::statement::Execution`] does.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct SelectInto {
     principal: Principal,
     query: Box<Query>,
     /// Rows that wait to be written.
-    points: Points,
+    points: IntoPoints,
     /// Points that have been written or are being.
     written: u64,
     stage: IntoStage,
@@ -64,7 +64,7 @@ impl SelectInto {
             TargetName::Name(name) => Some(name),
             TargetName::SameAsSource => None,
         };
-        let points = Points::new(tag_arguments(&select));
+        let points = IntoPoints::new(tag_arguments(&select));
         let principal = session.principal.clone();
         let query = Box::new(Query::select(select, session)?);
         let stage = IntoStage::Read;

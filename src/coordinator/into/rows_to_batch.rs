@@ -20,15 +20,15 @@ type Tags = Vec<(String, String)>;
 
 /// Rows so far.
 #[derive(Debug)]
-pub(super) struct Points {
+pub(super) struct IntoPoints {
     tag_columns: Vec<String>,
-    tables: SortedMap<String, Table>,
+    tables: SortedMap<String, MeasurementRows>,
     count: u64,
     bytes: usize,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct MeasurementRows {
     tag_keys: Vec<String>,
     series: BTreeMap<Tags, u32>,
     field_keys: Vec<String>,
@@ -37,7 +37,7 @@ struct Table {
     fields: Vec<Column>,
 }
 
-impl Points {
+impl IntoPoints {
     /// None yet; columns of these names are written as tags.
     pub(super) fn new(tag_columns: Vec<String>) -> Self {
         Self { tag_columns, tables: SortedMap::new(), count: 0, bytes: 0 }
@@ -150,7 +150,7 @@ fn check(measurement: &MeasurementBatch) -> Result<(), Unwritable> {
     Ok(())
 }
 
-impl Table {
+impl MeasurementRows {
     fn series_of(&mut self, tags: Tags) -> u32 {
         for (key, _) in &tags {
             if !self.tag_keys.contains(key) {

@@ -13,7 +13,7 @@ mod show;
 mod sources;
 
 use super::error::Error;
-use super::live_query_report::{self, Watch};
+use super::live_query_report::{self, LiveQueryReport};
 use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
 use super::session::Session;
@@ -57,7 +57,7 @@ pub struct Query {
     /// What is half answered, while its callers learn what a shard has seen.
     paused: Option<Box<QueryRun>>,
     retries: Retries,
-    watch: Watch,
+    watch: LiveQueryReport,
     /// EXPLAIN, and whether it analyses.
     explain: Option<bool>,
     /// Which measurements have rows, as far as that matters.
@@ -132,7 +132,7 @@ impl Query {
             emitted: false,
             paused: None,
             retries: Retries::default(),
-            watch: Watch::default(),
+            watch: LiveQueryReport::default(),
             explain: None,
             living: Living::default(),
         }

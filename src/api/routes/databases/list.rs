@@ -8,7 +8,7 @@ use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming};
 use crate::coordinator::Machine;
-use crate::coordinator::database_names::Names;
+use crate::coordinator::database_names::DatabaseNames;
 use crate::coordinator::grants::Principal;
 use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
@@ -18,7 +18,7 @@ use crate::protocol::call::{Reply, Step};
 struct ListHandler {
     url: Parameters,
     principal: Principal,
-    names: Names,
+    names: DatabaseNames,
 }
 
 /// `GET /api/v3/configure/database`
@@ -27,7 +27,7 @@ struct ListHandler {
 /// None.
 pub fn begin_list(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
-    Ok(Box::new(ListHandler { url, principal, names: Names::default() }))
+    Ok(Box::new(ListHandler { url, principal, names: DatabaseNames::default() }))
 }
 
 impl Handler for ListHandler {

@@ -1,7 +1,7 @@
 //! Shows policies as v2 clients see them: as buckets that are called `db` or `db/rp` and have ids.
 
 use crate::coordinator::cache::find_policy;
-use crate::coordinator::describe_databases::Surveyed;
+use crate::coordinator::describe_databases::DescribedDatabase;
 use crate::model::ids::PolicyId;
 use crate::model::name;
 use crate::model::shard_map::Policy;
@@ -27,7 +27,7 @@ impl Bucket<'_> {
 }
 
 /// Every policy, by database and in order of creation.
-pub(super) fn buckets_of(found: &[Surveyed]) -> Vec<Bucket<'_>> {
+pub(super) fn buckets_of(found: &[DescribedDatabase]) -> Vec<Bucket<'_>> {
     let mut buckets = Vec::new();
     for (database, description) in found {
         for policy in &description.policies {
@@ -49,14 +49,14 @@ pub fn policy_id(text: &str) -> Option<PolicyId> {
 }
 
 /// Database and policy of this id, among what was found.
-pub fn policy_of(found: &[Surveyed], id: PolicyId) -> Option<(String, String)> {
+pub fn policy_of(found: &[DescribedDatabase], id: PolicyId) -> Option<(String, String)> {
     let buckets = buckets_of(found);
     let bucket = buckets.iter().find(|bucket| bucket.policy.id == id)?;
     Some((bucket.database.to_owned(), bucket.policy.name.clone()))
 }
 
 /// Whether `bucket` is what a client calls `name`.
-pub(super) fn is_called(bucket: &Bucket<'_>, found: &[Surveyed], name: &str) -> bool {
+pub(super) fn is_called(bucket: &Bucket<'_>, found: &[DescribedDatabase], name: &str) -> bool {
     let (database, policy) = name::split_bucket(name);
     let of_name = found.iter().find(|(found, _)| found == database);
     let policy = of_name.and_then(|(_, description)| find_policy(description, policy));

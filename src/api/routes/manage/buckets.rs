@@ -7,7 +7,7 @@ use super::orgs::ORG_ID;
 use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond, not_found};
 use crate::api::error::ApiError;
 use crate::coordinator::create_drop::Change;
-use crate::coordinator::describe_databases::Surveyed;
+use crate::coordinator::describe_databases::DescribedDatabase;
 use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
 use crate::model::name;
 use crate::model::time::{H_NS, S_NS};
@@ -38,7 +38,7 @@ pub(super) fn value(bucket: &Bucket<'_>) -> Value {
 
 pub(super) fn plan(
     request: &ManageRequest,
-    found: &[Surveyed],
+    found: &[DescribedDatabase],
     buckets: &[Bucket<'_>],
 ) -> Result<ManagePlan, ApiError> {
     let Some(bucket) = request.bucket(buckets)? else {
@@ -83,7 +83,7 @@ pub(super) fn plan(
 
 fn list(
     request: &ManageRequest,
-    found: &[Surveyed],
+    found: &[DescribedDatabase],
     buckets: &[Bucket<'_>],
 ) -> Result<ManagePlan, ApiError> {
     let number = |name: &str, default: usize| match request.url.filled(name) {
@@ -122,7 +122,7 @@ fn list(
 /// Databases and policies are made as they are missing.
 fn create(
     request: &ManageRequest,
-    found: &[Surveyed],
+    found: &[DescribedDatabase],
     buckets: &[Bucket<'_>],
 ) -> Result<ManagePlan, ApiError> {
     let name = request.required("name")?;

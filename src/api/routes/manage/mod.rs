@@ -21,7 +21,9 @@ use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::coordinator::Machine;
 use crate::coordinator::create_drop::{Change, CreateDrop};
-use crate::coordinator::describe_databases::{Of, Survey, Surveyed};
+use crate::coordinator::describe_databases::{
+    DescribeDatabases, DescribedDatabase, WhichDatabases,
+};
 use crate::coordinator::grants::Principal;
 use crate::model::grant::Right;
 use crate::protocol::call::{Reply, Step};
@@ -40,14 +42,14 @@ struct ManageHandler {
 enum ManageStage {
     /// The body is not read yet.
     Unread,
-    Survey(Survey),
+    DescribeDatabases(DescribeDatabases),
     Change {
         current: Box<CreateDrop>,
         rest: vec::IntoIter<Change>,
         after: AfterChanges,
     },
     Show {
-        survey: Survey,
+        survey: DescribeDatabases,
         status: u16,
         policy: String,
     },
@@ -104,7 +106,10 @@ impl Handler for ManageHandler {
             self.request.body = body.json()?;
         }
         self.principal = request.caller.clone();
-        self.stage = ManageStage::Survey(Survey::new(&self.principal, self.request.surveyed()));
+        self.stage = ManageStage::DescribeDatabases(DescribeDatabases::new(
+            &self.principal,
+            self.request.surveyed(),
+        ));
         Ok(())
     }
 
@@ -117,15 +122,17 @@ impl Handler for ManageHandler {
         loop {
             let next = match &mut self.stage {
                 ManageStage::Unread => return Ok(Action::End),
-                ManageStage::Survey(survey) => match survey.step(context, reply.take()) {
-                    Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                    Step::Done(found) => match self.plan(&found?)? {
-                        ManagePlan::Answer(response) => return Ok(Action::Respond(response)),
-                        ManagePlan::Change(changes, after) => {
-                            self.change(changes.into_iter(), after)
-                        }
-                    },
-                },
+                ManageStage::DescribeDatabases(survey) => {
+                    match survey.step(context, reply.take()) {
+                        Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                        Step::Done(found) => match self.plan(&found?)? {
+                            ManagePlan::Answer(response) => return Ok(Action::Respond(response)),
+                            ManagePlan::Change(changes, after) => {
+                                self.change(changes.into_iter(), after)
+                            }
+                        },
+                    }
+                }
                 ManageStage::Change { current, rest, after } => {
                     match current.step(context, reply.take()) {
                         Step::Calls(calls) => return Ok(Action::Calls(calls)),
@@ -167,14 +174,20 @@ impl ManageHandler {
         match after {
             AfterChanges::Empty => None,
             AfterChanges::Show { status, database, policy } => {
-                let survey = Survey::new(&self.principal, Of::Named(database));
+                let survey =
+                    DescribeDatabases::new(&self.principal, WhichDatabases::Named(database));
                 Some(ManageStage::Show { survey, status, policy })
             }
         }
     }
 
     /// The policy as it is after the changes.
-    fn show(&self, found: &[Surveyed], status: u16, policy: &str) -> Result<Response, ApiError> {
+    fn show(
+        &self,
+        found: &[DescribedDatabase],
+        status: u16,
+        policy: &str,
+    ) -> Result<Response, ApiError> {
         let buckets = buckets_of(found);
         let shown = buckets.iter().find(|bucket| bucket.policy.name == policy);
         let shown = shown.ok_or_else(|| not_found(policy))?;
@@ -188,7 +201,7 @@ impl ManageHandler {
         Ok(json(status, &value))
     }
 
-    fn plan(&self, found: &[Surveyed]) -> Result<ManagePlan, ApiError> {
+    fn plan(&self, found: &[DescribedDatabase]) -> Result<ManagePlan, ApiError> {
         let mut buckets = buckets_of(found);
         // Whatever may be done with a policy shows it; to change it the admin token was needed.
         let visible = |bucket: &Bucket<'_>| {

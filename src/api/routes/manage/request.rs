@@ -7,7 +7,7 @@ use super::bucket_names::{Bucket, policy_id};
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
 use crate::coordinator::create_drop::Change;
-use crate::coordinator::describe_databases::Of;
+use crate::coordinator::describe_databases::WhichDatabases;
 use crate::model::name;
 
 /// The kinds of things that these routes manage.
@@ -52,11 +52,11 @@ pub(super) enum AfterChanges {
 
 impl ManageRequest {
     /// The databases that have to be looked at.
-    pub(super) fn surveyed(&self) -> Of {
+    pub(super) fn surveyed(&self) -> WhichDatabases {
         let listed = ["id", "bucketID"].iter().find_map(|name| self.url.filled(name));
         let policy = self.id.as_deref().or(listed).and_then(policy_id);
         if let Some(policy) = policy.filter(|_| self.resource != Resource::Orgs) {
-            return Of::Policy(policy);
+            return WhichDatabases::Policy(policy);
         }
         let named = match (self.resource, self.method.as_str()) {
             // No database is called so: nothing needs to be looked at.
@@ -69,8 +69,8 @@ impl ManageRequest {
         let split = |name: &str| name::split_bucket(name).0.to_owned();
         // What is no id is refused without looking.
         match self.id.as_deref().map(|_| "").or(named) {
-            Some(name) => Of::Named(split(name)),
-            None => Of::All,
+            Some(name) => WhichDatabases::Named(split(name)),
+            None => WhichDatabases::All,
         }
     }
 
