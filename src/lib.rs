@@ -37,6 +37,7 @@
 //! | [`store`] | – | the port to an object's SQLite, and its twin in memory |
 //! | [`wal`], [`memtable`], [`segment`] | frames | log rows, columns in memory, blocks at rest |
 //! | [`merge`] | sorted sources of rows | one, the last write winning |
+//! | [`part`] | merged rows | blocks at rest: what is to take the place of `segment` |
 //! | [`scan`] | blocks and a request | pages of rows or partial aggregates |
 //! | [`protocol`] | messages | bytes, and back |
 //! | [`shard`] | messages | what wal, memtable and segments do together |
@@ -75,10 +76,12 @@
 //! | a limit: default; name and bounds | `model/limits.rs`; `model/configurable_limits.rs` |
 //! | any other setting or secret, its check | `api/settings.rs` |
 //! | who a caller is | `api/auth.rs`, `coordinator/identify/` |
+//! | whether a token has expired | `coordinator/grants.rs` |
 //! | which right a statement needs | `coordinator/privileges.rs` |
 //! | passwords; wrong ones again and again | `coordinator/users.rs`; `coordinator/logins/` |
 //! | what a token may hold, and its limits | `api/routes/tokens.rs`, `catalog/grants/mod.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
+//! | how much time a group covers | `model/shard_map.rs`, from the policy's duration |
 //! | when a group splits; at which time | `database/maintenance.rs`; `shard/split.rs` |
 //! | a split's steps, after a restart too | `database/split.rs`; driven by: `events.rs` beside |
 //! | what a policy may be | `database/policies/mod.rs` |
@@ -96,6 +99,7 @@
 //! | what SHOW lists, cardinalities too | `query/metadata/`; on a shard: `scan/summary.rs` |
 //! | SHOW STATS, SHARDS, DIAGNOSTICS | `coordinator/diagnostics/` |
 //! | running queries, KILL QUERY | `catalog/live_queries.rs`; `coordinator/live_queries.rs` |
+//! | from when on a query is listed | `coordinator/live_query_report.rs` |
 //! | `INTO` | `coordinator/into/` |
 //! | a delete; how it hides rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/`; SLIMIT: `query/executor.rs` |
@@ -107,13 +111,17 @@
 //! | how rows lie in memory | `memtable/table.rs`; their values: `batch/slabs.rs` |
 //! | which codec a column has | `batch/column_bytes.rs`; its bytes: `codec/` |
 //! | who reads next | `shard/turns/mod.rs` |
+//! | a subquery's rows | `query/subquery_rows/` |
+//! | what is dropped from memory, and when | `shard/budget.rs` |
 //! | what an edge remembers | `coordinator/cache.rs` |
 //! | what follows when it was too old | `coordinator/retries.rs` |
 //! | how large a stored value may be | `store/mod.rs` |
 //! | what an object's alarm does | `shard/jobs.rs`; `database/maintenance.rs` |
 //! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | how an answer is sent, or given up | `api/routes/query.rs`, `edge/reply.rs` |
-//! | a header; a line of the log | `api/headers.rs`; `api/log.rs` |
+//! | a header, CORS, the version shown | `api/headers.rs` |
+//! | a line of the log | `api/log.rs` |
+//! | parameters: where they stand; meaning | `api/form_body.rs`; `api/params.rs` |
 //! | the database inside the page | `browser/`, `www/engine/engine.js` |
 //! | the console | `docs/CONSOLE.md` lists its folders |
 //!

@@ -28,7 +28,7 @@ pub mod http;
 pub mod location_hint;
 pub mod log;
 pub mod params;
-pub mod query_parameters;
+pub mod form_body;
 pub mod routes;
 pub mod isolate_state;
 pub mod settings;

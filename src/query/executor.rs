@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::derived::{BATCH_BYTES, Derived};
 use super::error::QueryError;
 use super::group::{GroupProgress, GroupRun};
 use super::plan::{Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
+use super::subquery_rows::{BATCH_BYTES, Derived};
 use crate::model::limits::STREAMS_AHEAD_MAX;
 use crate::scan::page::ScanPage;
 

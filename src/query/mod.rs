@@ -9,7 +9,7 @@
 
 pub mod compile;
 mod data_type;
-mod derived;
+mod subquery_rows;
 pub mod error;
 pub mod executor;
 pub mod functions;

@@ -7,12 +7,12 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
-use crate::query::derived::TIME_COLUMN;
 use crate::query::error::QueryError;
 use crate::query::plan::{
     Binding, CallBase, CallSource, Feed, FeedKind, PlannedScan, SelectNode, Slot, SlotSource,
 };
 use crate::query::source::SourceName;
+use crate::query::subquery_rows::TIME_COLUMN;
 use crate::scan::request::{AggregateCall, Beside, Input, Output, ScanRequest};
 
 /// What is bound.
