@@ -67,13 +67,7 @@ impl Execution {
 
 fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
     if let Some(database) = metadata::database(&statement, session.defaults()) {
-        let database = database?;
-        let otherwise = metadata::of_missing_database(&statement);
-        let query = Box::new(Query::show(statement, database, session));
-        return Ok(match otherwise {
-            Some(otherwise) => Kind::QueryOrElse(query, otherwise),
-            None => Kind::Query(query),
-        });
+        return Ok(show(statement, database?, session));
     }
     if let Some(change) = Change::from_statement(&statement, session.default_shards) {
         return Ok(Kind::Change(Box::new(CreateDrop::new(change?))));
@@ -134,6 +128,16 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
             Ok(Kind::Policies(Box::new(Policies { load, visible, finished: false })))
         }
         other => Err(without(&other).into()),
+    }
+}
+
+/// A SHOW statement that the shards of `database` answer.
+fn show(statement: Statement, database: String, session: Session) -> Kind {
+    let otherwise = metadata::of_missing_database(&statement);
+    let query = Box::new(Query::show(statement, database, session));
+    match otherwise {
+        Some(otherwise) => Kind::QueryOrElse(query, otherwise),
+        None => Kind::Query(query),
     }
 }
 

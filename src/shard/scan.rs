@@ -146,7 +146,7 @@ enum PartSource {
 
 /// A decoded page, or some series of the memtable.
 #[derive(Clone)]
-struct DecodedPage {
+struct Page {
     rows: Rc<Rows>,
     first_series: u32,
     /// For each series where its rows end.
@@ -160,7 +160,7 @@ struct ShardSource<'a, S> {
     memtable: Memtable,
     parts: Vec<PartSource>,
     /// By position in `columns`, part and page (of the memtable: first series).
-    kept: SortedMap<(usize, usize, usize), DecodedPage>,
+    kept: SortedMap<(usize, usize, usize), Page>,
     cells_kept: usize,
     /// What pages are decoded for: what decides on rows, and all that is wanted of them.
     columns: Vec<Vec<ColumnId>>,
@@ -284,7 +284,7 @@ impl<S: Store> Source for ShardSource<'_, S> {
     }
 }
 
-impl DecodedPage {
+impl Page {
     fn run(&self, series: u32) -> Option<Run> {
         let at = series.checked_sub(self.first_series)? as usize;
         let end = *self.ends.get(at)? as usize;
@@ -363,11 +363,7 @@ impl<S: Store> ShardSource<'_, S> {
     }
 
     /// A page of a segment, decoded as far as the columns asked for.
-    fn segment_rows(
-        &mut self,
-        (set, part): (usize, usize),
-        at: usize,
-    ) -> Result<DecodedPage, Refusal> {
+    fn segment_rows(&mut self, (set, part): (usize, usize), at: usize) -> Result<Page, Refusal> {
         if let Some(kept) = self.kept.get(&(set, part, at)) {
             return Ok(kept.clone());
         }
@@ -387,7 +383,7 @@ impl<S: Store> ShardSource<'_, S> {
             }
         }
         let first_series = page.first_series;
-        let kept = DecodedPage { rows: Rc::new(rows), first_series, ends: keys.ends.into() };
+        let kept = Page { rows: Rc::new(rows), first_series, ends: keys.ends.into() };
         add(&mut self.stats, &blocks.stats);
         // A page of one series is asked for once.
         if kept.ends.len() > 1 {
@@ -434,7 +430,7 @@ impl<S: Store> ShardSource<'_, S> {
     }
 
     /// The rows of a series of the memtable, with those of its neighbours when they are few.
-    fn memtable_rows(&mut self, (set, part): (usize, usize), series: u32) -> Option<DecodedPage> {
+    fn memtable_rows(&mut self, (set, part): (usize, usize), series: u32) -> Option<Page> {
         let before = (set, part, 0)..=(set, part, series as usize);
         let nearest = self.kept.range(before).next_back();
         if let Some((_, kept)) = nearest
@@ -448,7 +444,7 @@ impl<S: Store> ShardSource<'_, S> {
         let table = self.memtable.table_mut(*measurement)?;
         let columns = self.columns.get(set).map_or(&[][..], Vec::as_slice);
         let (rows, ends) = memtable_rows::gather(table, order, series, columns);
-        let kept = DecodedPage { rows: Rc::new(rows), first_series: series, ends };
+        let kept = Page { rows: Rc::new(rows), first_series: series, ends };
         self.keep((set, part, series as usize), &kept);
         Some(kept)
     }
@@ -466,7 +462,7 @@ impl<S: Store> ShardSource<'_, S> {
         self.columns.len() - 1
     }
 
-    fn keep(&mut self, key: (usize, usize, usize), kept: &DecodedPage) {
+    fn keep(&mut self, key: (usize, usize, usize), kept: &Page) {
         let cells = kept.rows.times_ns.len() * (1 + kept.rows.columns.len()) + kept.ends.len();
         if self.cells_kept + cells > CELLS_KEPT_MAX {
             self.forget();
