@@ -21,6 +21,8 @@ pub enum Table {
     Directory,
     /// Shard: packed segment bytes.
     Segment,
+    /// Shard: blocks of parts; the head is their directory.
+    Value,
     /// Shard: tombstones. Frames set aside as damaged.
     Tombstone,
     /// All: due jobs.
@@ -33,11 +35,12 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order in which they are created.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::State,
         Self::Wal,
         Self::Directory,
         Self::Segment,
+        Self::Value,
         Self::Tombstone,
         Self::Job,
         Self::Entry,
@@ -51,6 +54,7 @@ impl Table {
             Self::Wal => "wal",
             Self::Directory => "directory",
             Self::Segment => "segment",
+            Self::Value => "value",
             Self::Tombstone => "tombstone",
             Self::Job => "job",
             Self::Entry => "entry",

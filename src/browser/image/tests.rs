@@ -47,7 +47,7 @@ fn rows_of(stores: &BTreeMap<Address, MemoryStore>) -> Vec<(Address, Table, u64,
 
 fn three() -> BTreeMap<Address, MemoryStore> {
     let rows: &[(Table, u64, &[u8])] =
-        &[(Table::State, 0, b""), (Table::Wal, 7, b"frame"), (Table::Segment, 1 << 52, &[9; 99])];
+        &[(Table::State, 0, b""), (Table::Wal, 7, b"frame"), (Table::Value, 1 << 52, &[9; 99])];
     addresses().into_iter().map(|address| (address, store_of(rows))).collect()
 }
 
