@@ -9,12 +9,12 @@
 
 use std::cell::Cell;
 use std::fmt::Write as _;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use js_sys::{Array, Iterator, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::store::{KEY_MAX, RowCounts, Store, StoreError, Table};
+use crate::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
 
 #[wasm_bindgen]
 extern "C" {
@@ -42,6 +42,15 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, structural, js_name = exec)]
     fn exec_key(this: &JsSql, query: &str, key: f64) -> Result<JsCursor, JsValue>;
+
+    #[wasm_bindgen(method, catch, structural, js_name = exec)]
+    fn exec_slice_key(
+        this: &JsSql,
+        query: &str,
+        first: f64,
+        length: f64,
+        key: f64,
+    ) -> Result<JsCursor, JsValue>;
 
     #[wasm_bindgen(method, catch, structural, js_name = exec)]
     fn exec_keys(this: &JsSql, query: &str, first: f64, last: f64) -> Result<JsCursor, JsValue>;
@@ -108,10 +117,9 @@ impl DoStore {
         Ok(rows)
     }
 
-    fn value(&self, column: &str, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        let query = format!("SELECT {column} FROM {} WHERE key = ?", table.name());
-        let rows = self.rows(self.sql.exec_key(&query, number(key)?))?;
-        Ok(rows.first().map(|row| blob(&row.get(0))))
+    fn row(&self, columns: &str, table: Table, key: u64) -> Result<Option<Array>, StoreError> {
+        let query = format!("SELECT {columns} FROM {} WHERE key = ?", table.name());
+        Ok(self.rows(self.sql.exec_key(&query, number(key)?))?.pop())
     }
 }
 
@@ -170,11 +178,30 @@ impl Store for DoStore {
     }
 
     fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.value("head", table, key)
+        Ok(self.row("head", table, key)?.map(|row| blob(&row.get(0))))
     }
 
     fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.value("body", table, key)
+        Ok(self.row("body", table, key)?.map(|row| blob(&row.get(0))))
+    }
+
+    fn body_slice(
+        &self,
+        table: Table,
+        key: u64,
+        bytes: Range<u32>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let query = format!("SELECT substr(body, ?, ?) FROM {} WHERE key = ?", table.name());
+        // The first byte is number 1.
+        let first = f64::from(bytes.start) + 1.0;
+        let length = f64::from(bytes.end.saturating_sub(bytes.start));
+        let rows = self.rows(self.sql.exec_slice_key(&query, first, length, number(key)?))?;
+        Ok(rows.first().map(|row| blob(&row.get(0))))
+    }
+
+    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError> {
+        let row = self.row("head, body", table, key)?;
+        Ok(row.map(|row| (blob(&row.get(0)), blob(&row.get(1)))))
     }
 
     fn heads(

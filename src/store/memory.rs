@@ -6,10 +6,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
-use super::{KEY_MAX, RowCounts, Store, StoreError, Table};
+use super::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
 
 /// What a row costs beside its bytes.
 const ROW_OVERHEAD_BYTES: u64 = 16;
@@ -98,6 +98,19 @@ impl MemoryStore {
         let (read, value) = get(rows.as_ref().ok_or_else(not_open)?);
         self.count(read, 0);
         Ok(value)
+    }
+
+    /// What `get` takes from one row.
+    fn read_row<T>(
+        &self,
+        table: Table,
+        key: u64,
+        get: impl FnOnce(&Row) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        self.read(|rows| {
+            let row = rows.get(&(table, key));
+            (u64::from(row.is_some()), row.map(get))
+        })
     }
 
     fn count(&self, read: u64, written: u64) {
@@ -211,17 +224,27 @@ impl Store for MemoryStore {
     }
 
     fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|rows| {
-            let row = rows.get(&(table, key));
-            (u64::from(row.is_some()), row.map(|(head, _)| head.to_vec()))
-        })
+        self.read_row(table, key, |(head, _)| head.to_vec())
     }
 
     fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|rows| {
-            let row = rows.get(&(table, key));
-            (u64::from(row.is_some()), row.map(|(_, body)| body.to_vec()))
+        self.read_row(table, key, |(_, body)| body.to_vec())
+    }
+
+    fn body_slice(
+        &self,
+        table: Table,
+        key: u64,
+        bytes: Range<u32>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_row(table, key, |(_, body)| {
+            let end = body.len().min(bytes.end as usize);
+            body.get(bytes.start as usize..end).unwrap_or_default().to_vec()
         })
+    }
+
+    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError> {
+        self.read_row(table, key, |(head, body)| (head.to_vec(), body.to_vec()))
     }
 
     fn heads(
@@ -331,6 +354,52 @@ mod tests {
         store.body(Table::Wal, 99).unwrap();
         store.delete(Table::Wal, 0..=1).unwrap();
         assert_eq!(store.row_counts(), RowCounts { read: 5, written: 8 });
+        store.body_slice(Table::Wal, 2, 10..20).unwrap();
+        store.body_slice(Table::Wal, 2, 0..0).unwrap();
+        store.body_slice(Table::Wal, 99, 10..20).unwrap();
+        assert_eq!(store.row_counts(), RowCounts { read: 7, written: 8 });
+        store.head_and_body(Table::Wal, 2).unwrap();
+        store.head_and_body(Table::Wal, 99).unwrap();
+        assert_eq!(store.row_counts(), RowCounts { read: 8, written: 8 });
+    }
+
+    #[test]
+    fn a_slice_ends_where_the_body_does() {
+        let store = opened();
+        let body: Vec<u8> = (0..=u8::MAX).cycle().take(MemoryStore::VALUE_BYTES_MAX - 4).collect();
+        let end = body.len() as u32;
+        store.put(Table::Value, 3, b"head", &body).unwrap();
+        store.put(Table::Value, 4, b"head", b"").unwrap();
+        for (bytes, expected) in [
+            (0..5, &body[..5]),
+            (1_000..1_007, &body[1_000..1_007]),
+            (end - 3..end, &body[body.len() - 3..]),
+            (end - 3..end + 9, &body[body.len() - 3..]),
+            (0..u32::MAX, &body),
+            (7..7, &[]),
+            (end..end + 1, &[]),
+            (u32::MAX - 1..u32::MAX, &[]),
+            (Range { start: 9, end: 7 }, &[]),
+        ] {
+            let slice = store.body_slice(Table::Value, 3, bytes.clone());
+            assert!(slice == Ok(Some(expected.to_vec())), "{bytes:?}");
+        }
+        assert_eq!(store.body_slice(Table::Value, 4, 0..5), Ok(Some(vec![])));
+        assert_eq!(store.body_slice(Table::Value, 5, 0..5), Ok(None));
+        assert_eq!(store.body_slice(Table::Segment, 3, 0..5), Ok(None));
+        assert_eq!(MemoryStore::new().body_slice(Table::Value, 3, 0..5), Err(not_open()));
+    }
+
+    #[test]
+    fn head_and_body_come_together() {
+        let store = opened();
+        let body = vec![7; MemoryStore::VALUE_BYTES_MAX - 4];
+        store.put(Table::Value, 3, b"head", &body).unwrap();
+        store.put(Table::Value, 4, b"", b"").unwrap();
+        assert!(store.head_and_body(Table::Value, 3) == Ok(Some((b"head".to_vec(), body))));
+        assert_eq!(store.head_and_body(Table::Value, 4), Ok(Some((vec![], vec![]))));
+        assert_eq!(store.head_and_body(Table::Value, 5), Ok(None));
+        assert_eq!(MemoryStore::new().head_and_body(Table::Value, 3), Err(not_open()));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Defines the port through which the engine sees storage: tables of `key → (head, body)`.
 //!
 //! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. A head
-//! is small and can be listed without touching a body, which SQLite cannot read in part. Billing is
-//! per row, not per byte, so `rows_written` and `rows_read` count what the platform would bill.
+//! is small and can be listed without touching a body. Billing is per row, not per byte, so
+//! `rows_written` and `rows_read` count what the platform would bill, and a slice of a body costs as
+//! much as all of it: what a slice saves are copies.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod memory;
 pub mod row;
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 /// The tables that exist, over all kinds of object. The name is the SQL name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +115,9 @@ impl RowCounts {
 /// The highest key of a row: SQL numbers pass through a double, which is exact below 2^53.
 pub const KEY_MAX: u64 = (1 << 53) - 1;
 
+/// Both columns of a row.
+pub type HeadAndBody = (Vec<u8>, Vec<u8>);
+
 /// One object's storage. Methods take `&self`: the platform's handle is shared and single-threaded.
 pub trait Store {
     /// Head plus body of one row, bytes. Production refuses 2 MB; the local runtime does not, so
@@ -140,6 +144,17 @@ pub trait Store {
 
     /// One row's body.
     fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The `bytes` of one row's body, of which there are fewer, or none, if it ends before.
+    fn body_slice(
+        &self,
+        table: Table,
+        key: u64,
+        bytes: Range<u32>,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// One row's head and body, read together.
+    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError>;
 
     /// Heads of the rows with keys in `keys`, ascending by key, at most `limit`.
     fn heads(

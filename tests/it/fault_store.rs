@@ -1,11 +1,11 @@
 //! A store of which one operation fails, having taken effect or not.
 
 use std::cell::Cell;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
 use tidemark::store::memory::MemoryStore;
-use tidemark::store::{RowCounts, Store, StoreError, Table};
+use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, Table};
 
 /// How a store goes on after the operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +136,17 @@ impl Store for FaultStore {
     }
     fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.run(|| self.inner.body(table, key))
+    }
+    fn body_slice(
+        &self,
+        table: Table,
+        key: u64,
+        bytes: Range<u32>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.run(|| self.inner.body_slice(table, key, bytes))
+    }
+    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError> {
+        self.run(|| self.inner.head_and_body(table, key))
     }
     fn heads(
         &self,
