@@ -131,7 +131,10 @@ impl Group {
         self.flags & CONTINUES != 0
     }
 
-    /// Whether its last series is the first one of the group behind.
+    /// Whether its last series is the first one of the group behind, if that one [continues]. What
+    /// was left of the series may have been hidden before an interrupted writer went on.
+    ///
+    /// [continues]: Self::continues
     pub fn goes_on(&self) -> bool {
         self.flags & GOES_ON != 0
     }
@@ -199,14 +202,13 @@ impl Group {
 
     /// Rows that are the group's own, and what reading them decodes: a value, a time, a series.
     pub(in crate::part) fn rows_and_cells(&self) -> (u64, u64) {
-        if self.is_beside() {
-            return (0, 0);
-        }
+        let is_own = u64::from(!self.is_beside());
         let columns = self.columns.len().max(1);
-        let rows = self.pages.iter().map(|page| u64::from(page.rows));
+        let rows = self.pages.iter().map(|page| is_own * u64::from(page.rows));
         let blocks = self.column_bytes.chunks(columns);
         let cells = self.pages.iter().zip(blocks).map(|(page, blocks)| {
-            u64::from(page.rows) * (2 + blocks.iter().filter(|&&bytes| bytes > 0).count() as u64)
+            u64::from(page.rows)
+                * (2 * is_own + blocks.iter().filter(|&&bytes| bytes > 0).count() as u64)
         });
         (rows.sum(), cells.sum())
     }

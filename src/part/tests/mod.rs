@@ -2,6 +2,7 @@
 
 mod hostile;
 mod recorded;
+mod resume;
 mod shapes;
 
 use std::collections::BTreeMap;
@@ -151,11 +152,10 @@ fn write(
         let mut groups = Groups::new(merge(rng), limits, time, None).unwrap();
         while let Some(group) = groups.next(&tag_order).unwrap() {
             writer.add(&group);
-            let (key, last_ns) = group.last().unwrap();
             if rng.u8(..3) == 0 {
                 // The object was evicted: what follows is found again.
-                let behind = Some((key, last_ns));
-                groups = Groups::new(merge(rng), limits, time, behind).unwrap();
+                let behind = group.last();
+                groups = Groups::new(merge(rng), limits, time, behind.as_ref()).unwrap();
             }
             if rng.bool() {
                 values.extend(writer.take_closed());

@@ -10,7 +10,7 @@ use crate::codec::crc::CRC_BYTES;
 use crate::codec::draft::Draft;
 use crate::codec::huffman::Stored;
 use crate::codec::tables;
-use crate::merge::cursor::ReadError;
+use crate::merge::cursor::{Columns, ReadError};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::value::FieldType;
@@ -32,6 +32,18 @@ pub struct Encoded {
     pub(super) columns: Vec<EncodedColumn>,
     last_ns: i64,
     cells: u64,
+}
+
+/// The last row of a group: behind it an interrupted merge goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRow {
+    /// Its series.
+    pub key: SeriesKey,
+    /// Its time.
+    pub time_ns: i64,
+    /// Those that the group names. A group with more rows of the series names them too, be it that
+    /// the rows which had values there have been hidden since.
+    pub columns: Columns,
 }
 
 /// A column of all pages.
@@ -126,9 +138,11 @@ impl Encoded {
         self.keys.len()
     }
 
-    /// Its last row: behind it an interrupted merge goes on.
-    pub fn last(&self) -> Option<(&SeriesKey, i64)> {
-        Some((self.keys.last()?, self.last_ns))
+    /// Its last row.
+    pub fn last(&self) -> Option<LastRow> {
+        let columns = self.columns.iter().map(|column| (column.id, column.field_type));
+        let key = self.keys.last()?.clone();
+        Some(LastRow { key, time_ns: self.last_ns, columns: columns.collect() })
     }
 
     /// Whether a series has rows on both sides of the pages before number `page` and from it on.

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::encode::{Encoded, has_value};
+use super::encode::{Encoded, LastRow, has_value};
 use super::limits::Limits;
 use crate::batch::column::{Column, Values};
 use crate::batch::column_bytes;
@@ -34,6 +34,8 @@ pub struct Groups<C> {
     pending: Option<Picks>,
     /// Rows of it are in the group before.
     continues: bool,
+    /// The columns of those that were written before.
+    named: Columns,
 }
 
 impl<C: SeriesCursor> Groups<C> {
@@ -46,18 +48,20 @@ impl<C: SeriesCursor> Groups<C> {
         mut merge: Merge<C>,
         limits: Limits,
         time: TimeRange,
-        behind: Option<(&SeriesKey, i64)>,
+        behind: Option<&LastRow>,
     ) -> Result<Self, ReadError> {
         let (mut series_time, mut key, mut continues) = (time, None, false);
-        if let Some((last, last_ns)) = behind {
-            merge.seek(last)?;
+        let mut named = Columns::default();
+        if let Some(last) = behind {
+            merge.seek(&last.key)?;
             key = merge.next_series()?.cloned();
-            if key.as_ref() == Some(last) {
-                series_time.start_ns = time.start_ns.max(last_ns.saturating_add(1));
+            if key.as_ref() == Some(&last.key) {
+                series_time.start_ns = time.start_ns.max(last.time_ns.saturating_add(1));
                 continues = true;
+                named = Rc::clone(&last.columns);
             }
         }
-        Ok(Self { merge, limits, time, series_time, key, pending: None, continues })
+        Ok(Self { merge, limits, time, series_time, key, pending: None, continues, named })
     }
 
     /// The next group, encoded; `None` when all rows are through. `tag_order` answers the tags of a
@@ -90,6 +94,7 @@ impl<C: SeriesCursor> Groups<C> {
                 let mut rows = Rows::new(self.limits, key.measurement(), self.continues);
                 if self.continues {
                     rows.share(&self.merge.columns());
+                    rows.share(&self.named);
                 }
                 rows
             });
@@ -100,7 +105,10 @@ impl<C: SeriesCursor> Groups<C> {
                 self.continues = self.pending.is_some();
                 group.goes_on = self.continues;
                 match self.continues {
-                    true => group.share(&self.merge.columns()),
+                    true => {
+                        group.share(&self.merge.columns());
+                        group.share(&self.named);
+                    }
                     false => self.leave(Some(group))?,
                 }
                 break;
@@ -119,6 +127,7 @@ impl<C: SeriesCursor> Groups<C> {
             self.key = self.merge.next_series()?.cloned();
             self.series_time = self.time;
             self.continues = false;
+            self.named = Columns::default();
         }
         Ok(self.key.is_some())
     }

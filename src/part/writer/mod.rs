@@ -3,12 +3,14 @@
 mod encode;
 mod gather;
 mod limits;
+mod resume;
 
 use std::ops::Range;
 
-pub use encode::Encoded;
+pub use encode::{Encoded, LastRow};
 pub use gather::Groups;
 pub use limits::Limits;
+pub use resume::Resumed;
 
 use super::block;
 use super::directory::{Directory, Group, Page, PartOf, Reach, Root, SeriesBlock};
@@ -79,6 +81,36 @@ pub struct Written {
     pub cells: u64,
 }
 
+impl Written {
+    /// A part without rows, to begin in value number `at`.
+    fn new(id: u64, at: usize) -> Self {
+        Self {
+            id,
+            values: at..at,
+            min_ns: i64::MAX,
+            max_ns: i64::MIN,
+            rows: 0,
+            series: 0,
+            bytes: 0,
+            cells: 0,
+        }
+    }
+
+    /// Adds the next group of the part.
+    fn add(&mut self, group: &Group) {
+        let (rows, cells) = group.rows_and_cells();
+        self.rows += rows;
+        self.cells += cells;
+        self.bytes += group.bytes();
+        // A group beside another has no series, whichever goes on in it.
+        self.series += u64::from(group.series()).saturating_sub(u64::from(group.continues()));
+        for page in &group.pages {
+            self.min_ns = self.min_ns.min(page.min_ns);
+            self.max_ns = self.max_ns.max(page.max_ns);
+        }
+    }
+}
+
 /// The part being written.
 struct OpenPart {
     sequences: Sequences,
@@ -107,19 +139,7 @@ impl PartWriter {
 
     /// Starts the next part.
     pub fn begin(&mut self, id: u64, sequences: Sequences) {
-        let at = self.next_value();
-        let written = Written {
-            id,
-            values: at..at,
-            min_ns: i64::MAX,
-            max_ns: i64::MIN,
-            rows: 0,
-            series: 0,
-            bytes: 0,
-            cells: 0,
-        };
-        let (reaches, last_key) = (Vec::new(), Vec::new());
-        self.part = Some(OpenPart { sequences, reaches, last_key, written });
+        self.part = Some(OpenPart::new(id, sequences, self.next_value()));
     }
 
     /// Adds the next rows of the part that was begun; without one, nothing.
@@ -141,17 +161,22 @@ impl PartWriter {
 
     /// Ends the part; `None` if it has no rows.
     pub fn end(&mut self) -> Option<Written> {
-        let root: usize = self.part.iter().flat_map(|part| &part.reaches).map(reach_bytes).sum();
-        if root > 0 && self.open.bytes() + root > self.limits.value_bytes {
+        let part = self.part.as_ref()?;
+        let id = part.written.id;
+        let is_here = self.open.directory.parts.last().is_some_and(|last| last.id == id);
+        // All rows of a part that was resumed may lie in closed values.
+        let has_root = part.reaches.len() + usize::from(is_here) > 1;
+        let root: usize = part.reaches.iter().map(reach_bytes).sum();
+        if has_root && is_here && self.open.bytes() + root > self.limits.value_bytes {
             self.close();
         }
         let part = self.part.take().filter(|part| part.written.rows > 0)?;
-        if !part.reaches.is_empty() {
-            let at = self.part_at(&part);
-            self.open.directory.roots.push(Root { part: at, values: part.reaches });
+        let at = has_root.then(|| self.part_at(&part));
+        let OpenPart { reaches, mut written, .. } = part;
+        self.open.directory.roots.extend(at.map(|part| Root { part, values: reaches }));
+        if has_root || is_here {
+            written.values.end = self.next_value() + 1;
         }
-        let mut written = part.written;
-        written.values.end = self.next_value() + 1;
         Some(written)
     }
 
@@ -235,16 +260,7 @@ impl PartWriter {
         let Some(mut part) = self.part.take() else { return };
         let Piece { mut group, body, group_bytes, last_key } = piece;
         group.part = self.part_at(&part);
-        let (rows, cells) = group.rows_and_cells();
-        let written = &mut part.written;
-        written.rows += rows;
-        written.cells += cells;
-        written.bytes += group.bytes();
-        written.series += u64::from(group.series()) - u64::from(group.continues());
-        for page in &group.pages {
-            written.min_ns = written.min_ns.min(page.min_ns);
-            written.max_ns = written.max_ns.max(page.max_ns);
-        }
+        part.written.add(&group);
         // A value is below 1.9 MB.
         let start = self.open.body.len() as u32;
         group.series.iter_mut().for_each(|block| block.offset += start);
@@ -282,6 +298,11 @@ impl PartWriter {
 }
 
 impl OpenPart {
+    fn new(id: u64, sequences: Sequences, at: usize) -> Self {
+        let written = Written::new(id, at);
+        Self { sequences, reaches: Vec::new(), last_key: Vec::new(), written }
+    }
+
     /// Notes what a closed value has of it.
     fn note(&mut self, directory: &Directory) {
         let Some((groups, _)) = directory.of_part(self.written.id) else { return };

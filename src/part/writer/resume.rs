@@ -1,0 +1,135 @@
+//! Values that a writer has left when it was interrupted, to a writer that goes on behind them.
+//!
+//! Their heads are all that is known of its progress; what it had not closed is to be written
+//! again.
+
+use std::rc::Rc;
+
+use super::{LastRow, Limits, OpenPart, PartWriter, Written};
+use crate::merge::cursor::ReadError;
+use crate::merge::key::SeriesKey;
+use crate::part::block::{self, CORRUPT};
+use crate::part::cursor::Values;
+use crate::part::directory::{Directory, PartOf};
+use crate::part::series_block::Series;
+
+/// How far an interrupted writer has come.
+pub struct Resumed {
+    /// Goes on behind the values.
+    pub writer: PartWriter,
+    /// Parts that are whole, in order.
+    pub ended: Vec<Written>,
+    /// The part that was being written, as if it had just been begun again, and its last row. It
+    /// may have no further row, but is to be ended. `None`: a part behind those that are whole is
+    /// to be begun; of one without rows no value tells.
+    pub open: Option<(u64, LastRow)>,
+    /// How many of the values count. Those behind them end inside a row: they are to be gone when
+    /// the next one is written, since they would pass for what follows it.
+    pub values: usize,
+}
+
+impl PartWriter {
+    /// Goes on behind all values that writers of the same parts have closed, one behind the other.
+    /// Reads every head, and of one or two groups the last key.
+    ///
+    /// # Errors
+    /// Those of `values`, and [`ReadError::Damaged`] if the values do not follow each other.
+    pub fn resume<V: Values>(limits: Limits, values: &mut V) -> Result<Resumed, ReadError> {
+        let mut count = values.count();
+        while count > 0 && ends_inside_a_row(&*values.directory(count - 1)?) {
+            count -= 1;
+        }
+        let mut found: Vec<Found> = Vec::new();
+        for value in 0..count {
+            let directory = values.directory(value)?;
+            for part in &directory.parts {
+                if found.last().is_none_or(|found| found.part.written.id != part.id) {
+                    found.push(Found::new(part, value));
+                }
+                if let Some(found) = found.last_mut() {
+                    found.add(part, value, &directory, values)?;
+                }
+            }
+        }
+        let mut writer = Self { taken: count, ..Self::new(limits) };
+        let mut open = None;
+        // Each but the last has another part behind it.
+        if let Some(mut last) = found.pop_if(|last| !last.has_root) {
+            let row = last.last_row(values)?;
+            last.part.last_key = row.key.as_bytes().to_vec();
+            open = Some((last.part.written.id, row));
+            writer.part = Some(last.part);
+        }
+        let ended = found.into_iter().map(|found| found.part.written).collect();
+        Ok(Resumed { writer, ended, open, values: count })
+    }
+}
+
+/// Whether the value behind this one has more columns of its last row.
+fn ends_inside_a_row(directory: &Directory) -> bool {
+    directory.groups.last().is_some_and(|group| group.is_wide())
+}
+
+/// A part of which there are values.
+struct Found {
+    part: OpenPart,
+    /// The last group that has keys: its value, and its place there.
+    last: (usize, usize),
+    has_root: bool,
+}
+
+impl Found {
+    fn new(part: &PartOf, value: usize) -> Self {
+        let open = OpenPart::new(part.id, part.sequences, value);
+        Self { part: open, last: (value, usize::MAX), has_root: false }
+    }
+
+    /// Adds what the next of its values has.
+    fn add<V: Values>(
+        &mut self,
+        part: &PartOf,
+        value: usize,
+        directory: &Directory,
+        values: &mut V,
+    ) -> Result<(), ReadError> {
+        let is_next = part.ordinal as usize == self.part.reaches.len() && !self.has_root;
+        let of_part = directory.of_part(part.id).filter(|_| is_next);
+        let Some((groups, root)) = of_part else { return Err(values.damaged(value, CORRUPT)) };
+        let mut begins = false;
+        for at in groups {
+            let Some(group) = directory.groups.get(at) else { continue };
+            self.part.written.add(group);
+            if !group.is_beside() {
+                (self.last, begins) = ((value, at), true);
+            }
+        }
+        self.has_root = root.is_some();
+        self.part.written.values.end = value + 1;
+        if !begins && !self.has_root {
+            self.part.last_key = self.last_row(values)?.key.as_bytes().to_vec();
+        }
+        self.part.note(directory);
+        Ok(())
+    }
+
+    /// The last row so far.
+    fn last_row<V: Values>(&self, values: &mut V) -> Result<LastRow, ReadError> {
+        let (value, at) = self.last;
+        let directory = values.directory(value)?;
+        let last = directory.groups.get(at);
+        let last = last.and_then(|group| Some((group, group.series.last()?, group.pages.last()?)));
+        let Some((group, block, page)) = last else { return Err(values.damaged(value, CORRUPT)) };
+        let mut key = SeriesKey::new(group.measurement, []);
+        values.with(value, block.offset..block.offset + block.bytes, |bytes| {
+            let series = Series::decode(bytes, block.series as usize, group.tag_ids.len())?;
+            series.set_key(group.measurement, block.series.saturating_sub(1) as usize, &mut key);
+            Ok(())
+        })?;
+        let keys = values.with(value, page.offset..page.offset + page.keys_bytes, |bytes| {
+            let table = group.table(group.columns.len())?;
+            block::decode_keys(bytes, page.rows, page.series, table)
+        })?;
+        let time_ns = keys.times_ns.last().copied().unwrap_or_default();
+        Ok(LastRow { key, time_ns, columns: Rc::clone(&group.columns) })
+    }
+}
