@@ -1,4 +1,4 @@
-//! A cursor without the rows that a delete, a drop or the retention hides.
+//! A cursor without the rows that a delete or a drop hides.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -29,30 +29,18 @@ pub struct Tombstone {
 }
 
 /// What is hidden on a shard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Hidden {
     /// By measurement.
     tombstones: Vec<Tombstone>,
     retired: SortedSet<MeasurementId>,
-    floor_ns: i64,
-}
-
-impl Default for Hidden {
-    fn default() -> Self {
-        Self::new(Vec::new(), SortedSet::new(), i64::MIN)
-    }
 }
 
 impl Hidden {
-    /// Rows of tombstones, in any order, of measurements that were dropped, and of times before
-    /// `floor_ns`, which have expired.
-    pub fn new(
-        mut tombstones: Vec<Tombstone>,
-        retired: SortedSet<MeasurementId>,
-        floor_ns: i64,
-    ) -> Self {
+    /// Rows of tombstones, in any order, and of measurements that were dropped.
+    pub fn new(mut tombstones: Vec<Tombstone>, retired: SortedSet<MeasurementId>) -> Self {
         sorted::sort_by_key(&mut tombstones, |tombstone| tombstone.measurement);
-        Self { tombstones, retired, floor_ns }
+        Self { tombstones, retired }
     }
 }
 
@@ -107,9 +95,6 @@ impl<C: SeriesCursor> Hide<C> {
                 continue;
             }
             self.times.clear();
-            if self.hidden.floor_ns > self.time.start_ns {
-                self.times.push(TimeRange::new(i64::MIN, self.hidden.floor_ns));
-            }
             let tombstones = &self.hidden.tombstones;
             let of = |at: &u32| tombstones.get(*at as usize).map(|tombstone| tombstone.measurement);
             let first = self.tombstones.partition_point(|at| of(at) < Some(measurement));

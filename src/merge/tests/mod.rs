@@ -82,7 +82,7 @@ fn parts(rng: &mut Rng) -> Vec<Part> {
     parts
 }
 
-fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, SortedSet<MeasurementId>, i64) {
+fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, SortedSet<MeasurementId>) {
     let tombstone = |rng: &mut Rng| {
         let start_ns = rng.i64(0..TIMES);
         let time = match rng.u8(..3) {
@@ -107,14 +107,13 @@ fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, SortedSet<MeasurementId>, i64) {
     if rng.u8(..4) == 0 {
         retired.insert(MeasurementId(rng.u32(1..4)));
     }
-    let floor = [i64::MIN, rng.i64(0..TIMES)][rng.usize(..2)];
-    (tombstones, retired, floor)
+    (tombstones, retired)
 }
 
 /// What is left of the parts when they are written in order of their sequences.
 fn story_of(
     parts: &[Part],
-    (tombstones, retired, floor): &(Vec<Tombstone>, SortedSet<MeasurementId>, i64),
+    (tombstones, retired): &(Vec<Tombstone>, SortedSet<MeasurementId>),
 ) -> Story {
     let mut sorted: Vec<&Part> = parts.iter().collect();
     sorted.sort_by_key(|part| part.extent.sequences.hi);
@@ -128,7 +127,7 @@ fn story_of(
                     && t.time.contains(*time_ns)
                     && t.condition.holds(key)
             };
-            let gone = time_ns < floor || retired.contains(&key.measurement());
+            let gone = retired.contains(&key.measurement());
             if !gone && !tombstones.iter().any(hides) {
                 let row = story.entry((key.clone(), *time_ns)).or_default();
                 row.extend(fields.iter().map(|(&id, value)| (id, value.clone())));
@@ -216,8 +215,8 @@ fn sources_in_any_pages_tell_what_a_map_tells() {
         let (parts, hidden, direction) =
             (parts(&mut rng), hidden(&mut rng), any_direction(&mut rng));
         let story = story_of(&parts, &hidden);
-        let (tombstones, retired, floor) = hidden;
-        let hidden = Rc::new(Hidden::new(tombstones, retired, floor));
+        let (tombstones, retired) = hidden;
+        let hidden = Rc::new(Hidden::new(tombstones, retired));
         let start_ns = rng.i64(0..TIMES);
         let time = match rng.bool() {
             true => TimeRange::ALL,
@@ -237,8 +236,8 @@ fn a_merge_goes_on_wherever_it_is_sent() {
         let (parts, hidden, direction) =
             (parts(&mut rng), hidden(&mut rng), any_direction(&mut rng));
         let story = story_of(&parts, &hidden);
-        let (tombstones, retired, floor) = hidden;
-        let hidden = Rc::new(Hidden::new(tombstones, retired, floor));
+        let (tombstones, retired) = hidden;
+        let hidden = Rc::new(Hidden::new(tombstones, retired));
         let mut merge = merge_of(&parts, &hidden, 5, direction, &mut rng);
         let mut left = told(&story, TimeRange::ALL, direction);
         loop {
@@ -282,9 +281,9 @@ fn parts_may_be_merged_in_any_grouping_that_keeps_their_order() {
         let mut parts = parts(&mut rng);
         let hidden = hidden(&mut rng);
         let story = story_of(&parts, &hidden);
-        let (tombstones, retired, floor) = hidden;
+        let (tombstones, retired) = hidden;
         let known = tombstones.iter().map(|t| t.sequence).max().unwrap_or_default();
-        let hidden = Rc::new(Hidden::new(tombstones, retired, floor));
+        let hidden = Rc::new(Hidden::new(tombstones, retired));
         while parts.len() > 1 {
             parts.sort_by_key(|part| part.extent.sequences.lo);
             let start = rng.usize(..parts.len());

@@ -7,7 +7,7 @@
 
 mod world;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use super::vector::{Fields, Story, VectorCursor};
@@ -29,7 +29,7 @@ const FOREVER: i64 = 1_000;
 /// Rows that a job writes at once; what it has read beyond is lost when it is interrupted.
 const WRITTEN_TOGETHER: usize = 2;
 const STEPS: usize = 60;
-const SCHEDULES: u64 = 1_500;
+const SCHEDULES: u64 = 2_000;
 
 type Row = ((SeriesKey, i64), Fields);
 
@@ -73,8 +73,8 @@ struct Shard {
     tombstones: BTreeMap<u64, Tombstone>,
     job: Option<Job>,
     width: i64,
-    /// The highest floor at which something was dropped.
-    kept: i64,
+    /// Parts that retention dropped.
+    dropped: usize,
     /// How often a job went on that was interrupted after it had written something.
     resumed: u32,
 }
@@ -90,7 +90,7 @@ impl Shard {
             tombstones: BTreeMap::new(),
             job: None,
             width: 4,
-            kept: -FOREVER,
+            dropped: 0,
             resumed: 0,
         }
     }
@@ -118,24 +118,23 @@ impl Shard {
         story
     }
 
-    /// A merge of these parts.
+    /// A merge of these parts, and of rows that are in memory: a job reads none of those.
     fn merge(
         &self,
         parts: &[u64],
-        floor: i64,
+        memory: Story,
         direction: Direction,
         rng: &mut Rng,
     ) -> Merge<Hide<VectorCursor>> {
         let tombstones = self.tombstones.values().cloned().collect();
-        let hidden = Rc::new(Hidden::new(tombstones, SortedSet::new(), floor));
+        let hidden = Rc::new(Hidden::new(tombstones, SortedSet::new()));
         let mut source = |part: &Part| {
             let cursor = VectorCursor::new(&part.story, 3, direction, rng);
             let hide = Hide::new(cursor, Rc::clone(&hidden), &part.extent, direction).unwrap();
             (part.extent.sequences.hi, hide)
         };
         let mut sources: Vec<_> = parts.iter().map(|id| source(&self.parts[id])).collect();
-        let memory = self.memory();
-        if parts.len() == self.parts.len() && !memory.is_empty() {
+        if !memory.is_empty() {
             let all = Sequences { lo: u64::MAX, hi: u64::MAX, applied: u64::MAX };
             sources.push(source(&part(all, memory)));
         }
@@ -158,18 +157,16 @@ impl Shard {
         windows
     }
 
-    fn flush(&mut self, floor: i64) {
+    fn flush(&mut self) {
         if self.log.is_empty() {
             return;
         }
         let sequences = Sequences { lo: self.head + 1, hi: self.next - 1, applied: self.known() };
-        let rows = self.memory().into_iter().filter(|((_, time_ns), _)| *time_ns >= floor);
-        for story in Self::cut(rows, self.width).into_values() {
+        for story in Self::cut(self.memory(), self.width).into_values() {
             self.add(sequences, story);
         }
         self.head = sequences.hi;
         self.log.clear();
-        self.kept = self.kept.max(floor);
     }
 
     fn hull(&self, parts: &[u64]) -> Extent {
@@ -213,7 +210,7 @@ impl Shard {
 
     /// What the job has not written yet: output after output, the last one from behind its last
     /// row on.
-    fn rest(&self, job: &Job, floor: i64, rng: &mut Rng) -> VecDeque<((usize, i64), Row)> {
+    fn rest(&self, job: &Job, rng: &mut Rng) -> VecDeque<((usize, i64), Row)> {
         let last = job.written.last();
         let mut rest = VecDeque::new();
         for (number, parts) in job.merges.iter().enumerate() {
@@ -224,7 +221,7 @@ impl Shard {
                 }
                 let start = window * job.width;
                 let mut time = TimeRange::new(start, start + job.width);
-                let mut merge = self.merge(parts, floor, Direction::Ascending, rng);
+                let mut merge = self.merge(parts, Story::new(), Direction::Ascending, rng);
                 if let Some((written, ((key, time_ns), _))) = last
                     && *written == output
                 {
@@ -239,7 +236,7 @@ impl Shard {
                             rest.extend(rows.into_iter().map(|row| (output, row)));
                         }
                     } else {
-                        merge = self.merge(parts, floor, Direction::Ascending, rng);
+                        merge = self.merge(parts, Story::new(), Direction::Ascending, rng);
                         merge.seek(key).unwrap();
                     }
                 }
@@ -251,26 +248,26 @@ impl Shard {
         rest
     }
 
-    fn step(&mut self, rows: usize, floor: i64, rng: &mut Rng) {
+    fn step(&mut self, rows: usize, rng: &mut Rng) {
         let Some(mut job) = self.job.take() else { return };
         let mut run = match job.run.take() {
             Some(run) => run,
             None => {
                 self.resumed += u32::from(!job.written.is_empty());
-                self.rest(&job, floor, rng)
+                self.rest(&job, rng)
             }
         };
         let rows = rows.next_multiple_of(WRITTEN_TOGETHER).min(run.len());
         job.written.extend(run.drain(..rows));
         if run.is_empty() {
-            self.commit(job, floor);
+            self.commit(job);
         } else {
             job.run = Some(run);
             self.job = Some(job);
         }
     }
 
-    fn commit(&mut self, job: Job, floor: i64) {
+    fn commit(&mut self, job: Job) {
         let outputs: Vec<(usize, i64)> = job.written.iter().map(|(output, _)| *output).collect();
         assert!(outputs.is_sorted());
         for same in job.written.chunk_by(|a, b| a.0 == b.0) {
@@ -282,7 +279,6 @@ impl Shard {
         for id in job.merges.iter().flatten() {
             self.parts.remove(id);
         }
-        self.kept = self.kept.max(floor);
     }
 
     fn in_job(&self, id: u64) -> bool {
@@ -321,11 +317,10 @@ impl Shard {
             return;
         }
         let mut merge = {
-            // Without what is in memory.
             let alone =
                 Self { parts: BTreeMap::from([(id, self.parts[&id].clone())]), ..Self::new() };
             let alone = Self { tombstones: self.tombstones.clone(), ..alone };
-            alone.merge(&[id], i64::MIN, Direction::Ascending, rng)
+            alone.merge(&[id], Story::new(), Direction::Ascending, rng)
         };
         let story: Story = read(&mut merge, TimeRange::ALL, 3).into_iter().collect();
         self.parts.remove(&id);
@@ -335,13 +330,29 @@ impl Shard {
         }
     }
 
-    fn drop_expired(&mut self, floor: i64) {
-        let gone: Vec<u64> = self.parts.keys().copied().collect();
-        for id in gone {
-            if self.parts[&id].extent.time.end_ns <= floor && !self.in_job(id) {
-                self.parts.remove(&id);
-            }
+    /// A part and all that it is linked with by overlapping times.
+    fn linked(&self, id: u64) -> Vec<u64> {
+        let mut linked = vec![id];
+        let mut at = 0;
+        while let Some(id) = linked.get(at) {
+            let time = self.parts[id].extent.time;
+            let more = self.parts.iter().filter(|(_, part)| part.extent.time.overlaps(&time));
+            let more = more.map(|(id, _)| *id).filter(|id| !linked.contains(id));
+            let more: Vec<u64> = more.collect();
+            linked.extend(more);
+            at += 1;
         }
-        self.kept = self.kept.max(floor);
+        linked
+    }
+
+    /// Drops what ends before this time, and overlaps no part that does not or that a job reads.
+    fn drop_expired(&mut self, before_ns: i64) {
+        let stays = |id: &u64| self.parts[id].extent.time.end_ns > before_ns || self.in_job(*id);
+        let mut gone: Vec<u64> = self.parts.keys().copied().collect();
+        gone.retain(|id| !self.linked(*id).iter().any(stays));
+        for id in &gone {
+            self.parts.remove(id);
+        }
+        self.dropped += gone.len();
     }
 }
