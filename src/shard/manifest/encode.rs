@@ -39,7 +39,6 @@ impl Manifest {
             varint::write(counter, &mut out);
         }
         varint::write(self.width_ns.unsigned_abs(), &mut out);
-        varint::write_signed(self.floor_ns, &mut out);
         varint::write(self.parts.len() as u64, &mut out);
         self.parts.values().for_each(|part| write_part(part, &mut out));
         varint::write(self.keys.len() as u64, &mut out);
@@ -77,14 +76,12 @@ impl Manifest {
         let (next_part, next_number) = (read_u32(bytes)?, read_u32(bytes)?);
         let next_key = read(bytes)?;
         let width_ns = read_width(bytes)?;
-        let floor_ns = read_signed(bytes)?;
         let parts = read_list(bytes, read_part)?.into_iter().map(|part| (part.id, part));
         let manifest = Self {
             next_part,
             next_number,
             next_key: Some(next_key).filter(|&key| key <= KEY_MAX).ok_or(ManifestError::Content)?,
             width_ns,
-            floor_ns,
             parts: ascending(parts)?,
             keys: read_keys(bytes)?,
             dead: read_ranges(bytes)?,

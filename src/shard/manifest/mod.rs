@@ -8,6 +8,7 @@
 
 mod check;
 mod encode;
+mod expiry;
 pub mod ranges;
 #[cfg(test)]
 mod rules;
@@ -142,9 +143,6 @@ pub struct Manifest {
     next_key: Key,
     /// Time slots that later parts are cut by, nanoseconds, above 0.
     pub width_ns: i64,
-    /// The highest floor of retention at which anything was dropped. It never falls: under a longer
-    /// duration what was overwritten would come back.
-    floor_ns: i64,
     parts: SortedMap<PartId, Part>,
     keys: SortedMap<Number, Key>,
     /// Free keys below `next_key`.
@@ -156,7 +154,7 @@ pub struct Manifest {
 impl Manifest {
     /// Of a shard without parts.
     pub fn new(width_ns: i64) -> Self {
-        Self { width_ns: width_ns.max(1), floor_ns: i64::MIN, ..Self::default() }
+        Self { width_ns: width_ns.max(1), ..Self::default() }
     }
 
     /// The parts, by id.
@@ -167,16 +165,6 @@ impl Manifest {
     /// The running job.
     pub fn job(&self) -> Option<&Job> {
         self.job.as_ref()
-    }
-
-    /// See the field.
-    pub fn floor_ns(&self) -> i64 {
-        self.floor_ns
-    }
-
-    /// Raises the floor of retention.
-    pub fn raise_floor(&mut self, floor_ns: i64) {
-        self.floor_ns = self.floor_ns.max(floor_ns);
     }
 
     /// Keys of rows that nothing needs: they are written again before new ones are made.

@@ -335,3 +335,37 @@ fn a_tombstone_is_needed_by_parts_and_by_what_the_job_will_write() {
     assert!(manifest.needs_tombstone((6, 5), |_| false), "its outputs will have applied 5");
     assert!(!manifest.needs_tombstone((5, 5), |_| false));
 }
+
+#[test]
+fn parts_of_overlapping_times_expire_at_once_and_none_beside_the_job() {
+    let part = |id, min_ns, max_ns| Part {
+        id: PartId(id),
+        lo: id,
+        hi: id,
+        min_ns,
+        max_ns,
+        ..Part::default()
+    };
+    let of = |ids: &[u64]| ids.iter().copied().map(PartId).collect::<Vec<_>>();
+    let mut manifest = Manifest::new(1);
+    assert_eq!((manifest.expired(i64::MAX), manifest.next_expiry_ns()), (vec![], None));
+    // The fourth links the first and the third by one time each; the second lies apart.
+    manifest.add([part(1, 0, 9), part(2, 40, 50), part(3, 20, 30), part(4, 9, 20)], &[]);
+    assert_eq!(manifest.next_expiry_ns(), Some(30));
+    assert_eq!(manifest.expired(30), [], "its latest time is the first that is kept");
+    assert_eq!(manifest.expired(31), of(&[1, 4, 3]));
+    assert_eq!(manifest.expired(51), of(&[1, 4, 3, 2]));
+    let merge = Merge { inputs: of(&[3]), ..Merge::default() };
+    manifest.start(vec![merge], 0);
+    assert_eq!((manifest.expired(51), manifest.next_expiry_ns()), (of(&[2]), Some(50)));
+    manifest.finish([part(5, 21, 30)], &[]);
+    assert_eq!((manifest.expired(21), manifest.next_expiry_ns()), (of(&[1, 4]), Some(20)));
+}
+
+#[test]
+fn a_wide_part_links_all_that_lies_within_it() {
+    let part = |id, min_ns, max_ns| Part { id: PartId(id), min_ns, max_ns, ..Part::default() };
+    let mut manifest = Manifest::new(1);
+    manifest.add([part(1, 0, 100), part(2, 5, 9), part(3, 50, 60)], &[]);
+    assert_eq!((manifest.expired(100), manifest.next_expiry_ns()), (vec![], Some(100)));
+}
