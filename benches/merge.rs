@@ -52,10 +52,6 @@ impl SeriesCursor for Made {
         Ok(())
     }
 
-    fn columns(&self) -> Columns {
-        Rc::clone(&self.columns)
-    }
-
     fn page(&mut self, _: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         if self.taken == self.series_rows {
             return Ok(None);

@@ -1,8 +1,7 @@
-//! Parts beside the segments of format 1, natively: bytes per value and CPU time per value of what
-//! is written and read, over the five shapes. `cargo bench --bench part`
+//! Parts that are written, merged and read, natively: bytes per value and CPU time per value, over
+//! the five shapes. `cargo bench --bench part`
 //!
-//! `flush` is of as many rows as one flush has, `merge` of eight of them: parts that are merged,
-//! beside a run that is written at once.
+//! `flush` is of as many rows as one flush has, `merge` of the parts of eight flushes.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 mod points;
@@ -28,10 +27,6 @@ use tidemark::part::block::Error;
 use tidemark::part::cursor::{PartCursor, Values};
 use tidemark::part::directory::Directory;
 use tidemark::part::writer::{Groups, Limits, PartWriter, Written};
-use tidemark::segment::index::Index;
-use tidemark::segment::packer::Address;
-use tidemark::segment::reader::{self, Blocks};
-use tidemark::segment::writer::{Rows, Run, RunWriter};
 
 /// Bodies of one flush, and flushes of one merge.
 const BODIES: usize = 20;
@@ -40,19 +35,18 @@ const FLUSHES: usize = 8;
 type Orders = BTreeMap<MeasurementId, Vec<ColumnId>>;
 
 fn main() {
-    let columns = ["B/value 1", "2", "write ns 1", "2", "read ns 1", "2"];
+    let columns = ["B/value", "write ns", "read ns"];
     println!("{:<22} {:>9} {}", "shape", "values", columns.map(|c| format!("{c:>11}")).concat());
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     for (name, _, mut bodies) in points::shapes() {
         if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             continue;
         }
-        let (mut all, mut values, mut parts, mut orders) =
-            (Memtable::new(7), 0, Vec::new(), Orders::new());
+        let (mut values, mut parts, mut orders) = (0, Vec::new(), Orders::new());
         for flush in 0..FLUSHES {
             let (mut memtable, before) = (Memtable::new(7), values);
             for _ in 0..BODIES {
-                append(&bodies(), &mut values, [&mut memtable, &mut all]);
+                append(&bodies(), &mut values, &mut memtable);
             }
             for (measurement, table) in memtable.tables() {
                 let known = orders.remove(&measurement).unwrap_or_default();
@@ -65,7 +59,7 @@ fn main() {
                 write(vec![(1, cursor)], &orders)
             });
             if flush == 0 {
-                report(&format!("{name}, flush"), values - before, &memtable, &part, time);
+                report(&format!("{name}, flush"), values - before, &part, time);
             }
             parts.push(part);
         }
@@ -73,31 +67,19 @@ fn main() {
             let cursor = |(at, part): (u64, &Part)| (at, part.cursor());
             write((0..).zip(&parts).map(cursor).collect(), &orders)
         });
-        report(&format!("{name}, merge"), values, &all, &merged, time);
+        report(&format!("{name}, merge"), values, &merged, time);
     }
 }
 
-fn report(name: &str, values: usize, memtable: &Memtable, part: &Part, written: Duration) {
-    let (old_written, run) = time(|| segments(memtable));
-    let old_read = time(|| read_run(&run)).0;
+fn report(name: &str, values: usize, part: &Part, written: Duration) {
     let read = time(|| read_part(part)).0;
     let per = |number: f64| number / values as f64;
     let ns = |time: Duration| format!("{:>11.2}", per(time.as_nanos() as f64));
-    let directories = run.directories.iter().map(|(head, body)| head.encode().len() + body.len());
-    let old_bytes = run.values.iter().map(Vec::len).chain(directories).sum::<usize>();
     let bytes = part.values.iter().map(|(_, head, body)| head + body.len()).sum::<usize>();
-    println!(
-        "{name:<22} {values:>9} {:>11.3}{:>11.3}{}{}{}{}",
-        per(old_bytes as f64),
-        per(bytes as f64),
-        ns(old_written),
-        ns(written),
-        ns(old_read),
-        ns(read)
-    );
+    println!("{name:<22} {values:>9} {:>11.3}{}{}", per(bytes as f64), ns(written), ns(read));
 }
 
-fn append(body: &str, values: &mut usize, mut memtables: [&mut Memtable; 2]) {
+fn append(body: &str, values: &mut usize, memtable: &mut Memtable) {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);
     let (batch, _) = from_lines(body.as_bytes(), options, 7).unwrap();
     for table in batch.measurements {
@@ -110,52 +92,7 @@ fn append(body: &str, values: &mut usize, mut memtables: [&mut Memtable; 2]) {
             field_ids: ids(64, table.field_keys.len()),
             block: table.block,
         };
-        memtables.iter_mut().for_each(|memtable| memtable.append(&table));
-    }
-}
-
-fn segments(memtable: &Memtable) -> Run {
-    let mut writer = RunWriter::new(i64::MAX, 1, 1);
-    for (measurement, table) in memtable.tables() {
-        writer.add(&Rows {
-            measurement,
-            tag_ids: table.tag_ids(),
-            series: table.series(),
-            row_series: table.row_series(),
-            times_ns: table.times_ns(),
-            fields: table.fields(),
-        });
-    }
-    writer.finish(0, 1_900_000)
-}
-
-struct Bytes<'a>(&'a Run);
-
-impl Blocks for Bytes<'_> {
-    type Error = tidemark::segment::block::Error;
-
-    fn with<T>(
-        &mut self,
-        at: Address,
-        read: impl FnOnce(&[u8]) -> Result<T, Self::Error>,
-    ) -> Result<T, Self::Error> {
-        let start = at.offset as usize;
-        read(&self.0.values[at.value as usize][start..start + at.bytes as usize])
-    }
-}
-
-fn read_run(run: &Run) {
-    for (directory, body) in &run.directories {
-        for summary in &directory.segments {
-            let start = summary.index_offset as usize;
-            let index = Index::decode(&body[start..start + summary.index_bytes as usize]).unwrap();
-            for page in &index.pages {
-                black_box(reader::keys(&index, page, &mut Bytes(run)).unwrap());
-                for field in 0..index.fields.len() {
-                    black_box(reader::field(&index, page, field, &mut Bytes(run)).unwrap());
-                }
-            }
-        }
+        memtable.append(&table);
     }
 }
 

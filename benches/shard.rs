@@ -1,8 +1,8 @@
 //! Five shapes of points through a shard over the store in memory, natively: bytes per value at
 //! rest, and what a batch, a flush and a compaction take. `cargo bench --bench shard`
 //!
-//! At rest is after every alarm: the WAL's frames are in segments, the segments are compacted, and
-//! the rows of the WAL that are dead are deleted. Everything that the store holds is counted.
+//! At rest is after every alarm: the WAL's frames are in parts, the parts are merged, and rows of
+//! the WAL and of values that are dead are deleted. Everything that the store holds is counted.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 mod points;

@@ -5,14 +5,15 @@
 //! # The flow
 //!
 //! ```text
-//! request → params → batch → shard → segment → scan → result → response
+//! request → params → batch → shard → part → scan → result → response
 //! ```
 //!
 //! A **write** is authenticated, its parameters become one [`api::params::WriteParams`] whichever
 //! dialect it speaks, its body is inflated within a budget and parsed straight into columns
 //! ([`line_protocol`] → [`batch`]). [`coordinator`] checks the columns against the schema, splits
 //! the rows by shard and sends each shard one binary frame. The shard appends the frame to its
-//! [`wal`], adds it to its [`memtable`] and acknowledges; flushes turn frames into [`segment`]s.
+//! [`wal`], adds it to its [`memtable`] and acknowledges; flushes turn frames into sorted
+//! [`part`]s, and merges many parts into few.
 //!
 //! A **query** is parsed ([`influxql`]), compiled against the schema ([`query`]) and scattered as
 //! scan requests to every shard that may hold rows. A shard answers with partial aggregates or
@@ -35,12 +36,12 @@
 //! | [`batch`] | lines | columns; columns and a frame's bytes |
 //! | [`codec`] | slices | bytes, and back |
 //! | [`store`] | – | the port to an object's SQLite, and its twin in memory |
-//! | [`wal`], [`memtable`], [`segment`] | frames | log rows, columns in memory, blocks at rest |
+//! | [`wal`], [`memtable`] | frames | log rows, columns in memory |
 //! | [`merge`] | sorted sources of rows | one, the last write winning |
-//! | [`part`] | merged rows | blocks at rest: what is to take the place of `segment` |
+//! | [`part`] | merged rows | values: blocks at rest and their directories, and back |
 //! | [`scan`] | blocks and a request | pages of rows or partial aggregates |
 //! | [`protocol`] | messages | bytes, and back |
-//! | [`shard`] | messages | what wal, memtable and segments do together |
+//! | [`shard`] | messages | what wal, memtable and parts do together |
 //! | [`influxql`] | text | statements |
 //! | [`query`] | statements and pages | plans and series |
 //! | [`response`] | series | JSON, CSV, piece by piece |
@@ -51,10 +52,10 @@
 //! | `edge` | – | the only async code: fetch, alarms, SQLite, secrets |
 //!
 //! Who may use whom is a table in `tests/it/tidy/mod.rs`, checked by every test run. Formats have
-//! pages of their own: [`batch`] (frame), [`wal`], [`segment`], [`protocol`]. Why it is built so,
-//! path by path, is in `docs/design/README.md`: `write-path.md`, `query-path.md`,
-//! `shard-store.md`, `groups-and-splits.md`, `deletes.md`, `access.md`, `local-runtime.md`,
-//! `threats.md`.
+//! pages of their own: [`batch`] (frame), [`wal`], [`part`], [`shard`] (its tables),
+//! [`shard::manifest`] (which parts there are), [`protocol`]. Why it is built so, path by path, is
+//! in `docs/design/README.md`: `write-path.md`, `query-path.md`, `shard-store.md`,
+//! `groups-and-splits.md`, `deletes.md`, `access.md`, `local-runtime.md`, `threats.md`.
 //!
 //! # Where to look first
 //!
@@ -104,9 +105,15 @@
 //! | a delete; how it hides rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/`; SLIMIT: `query/executor.rs` |
 //! | how a number or time is printed | `response/number.rs`, `response/time.rs` |
-//! | when a shard flushes or merges | `shard/jobs.rs`; after which pause: `shard/pace.rs` |
-//! | how it does; what retention drops | `shard/flush.rs`, `compact/mod.rs`; `retention.rs` |
-//! | what becomes of a job that fails | `shard/jobs.rs`; of a Database: `database/job.rs` |
+//! | when a shard flushes or merges | `shard/alarm.rs`; after which pause: `shard/pace.rs` |
+//! | how it flushes; how wide slots are | `shard/flush.rs`; `shard/slots.rs` |
+//! | which parts are merged; how, in steps | `shard/compact/choose/mod.rs`; `job.rs` beside |
+//! | when deleted rows leave the storage | `shard/compact/scrub.rs` |
+//! | what retention drops | `shard/manifest/expiry.rs`; driven by: `shard/retention.rs` |
+//! | which parts there are, and their rows | `shard/manifest/mod.rs`; what they ask: `plan.rs` |
+//! | when writes wait for merges | `shard/plan.rs`; when they are refused: `shard/append.rs` |
+//! | what a query reads of a value's row | `shard/values.rs` |
+//! | what becomes of a job that fails | `shard/alarm.rs`; of a Database: `database/job.rs` |
 //! | when a continuous query is due | `protocol/continuous.rs` |
 //! | how rows lie in memory | `memtable/table.rs`; their values: `batch/slabs.rs` |
 //! | which codec a column has | `batch/column_bytes.rs`; its bytes: `codec/` |
@@ -116,7 +123,7 @@
 //! | what an edge remembers | `coordinator/cache.rs` |
 //! | what follows when it was too old | `coordinator/retries.rs` |
 //! | how large a stored value may be | `store/mod.rs` |
-//! | what an object's alarm does | `shard/jobs.rs`; `database/maintenance.rs` |
+//! | what an object's alarm does | `shard/alarm.rs`; `database/maintenance.rs` |
 //! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | how an answer is sent, or given up | `api/routes/query.rs`, `edge/reply.rs` |
 //! | a header, CORS, the version shown | `api/headers.rs` |
@@ -134,7 +141,7 @@
 //! - A rejected line never reaches a column. On one shard a batch is never half visible.
 //! - No cache at the edge can lose or corrupt data: a refusal that rests on one is checked again at
 //!   its owner, and a shard answers *stale* to whoever knows less than it does.
-//! - WAL, memtable and segment never name each other. Segments are immutable.
+//! - WAL, memtable and part never name each other. What is written of a part never changes.
 //! - A point is never a row: SQLite bills per row.
 //! - No i64 passes through a JavaScript number. No `usize` is in any format.
 //! - No response depends on the order of a hash map.
@@ -148,7 +155,6 @@ pub mod codec;
 pub mod store;
 pub mod wal;
 pub mod memtable;
-pub mod segment;
 pub mod merge;
 pub mod scan;
 pub mod part;

@@ -267,7 +267,9 @@ impl From<Error> for ApiError {
             Error::PartlyApplied(_) => Self::Unavailable { message: text, retry_after_s: 2 },
             Error::Unavailable(why) => {
                 let retry_after_s = match why {
-                    Unavailable::Changing | Unavailable::Overloaded => 1,
+                    Unavailable::Changing
+                    | Unavailable::Overloaded
+                    | Unavailable::Behind { .. } => 1,
                     Unavailable::Unreachable(_)
                     | Unavailable::Storage(_)
                     | Unavailable::Busy { .. } => 2,

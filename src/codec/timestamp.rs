@@ -5,8 +5,8 @@
 //!           zigzag((time − previous) ∕ unit − step)
 //! GRID  1 │ the same, residuals: zigzag((time − first) ∕ unit − index · step)
 //! ```
-//! Residuals are runs of `bitpack`, or with 0x80 added to the method `huffman` by the table of
-//! the segment.
+//! Residuals are runs of `bitpack`, or with 0x80 added to the method `huffman` by the table that
+//! the pages of a group share.
 //! `unit` divides every difference (a power of ten that the clock ticked in, or more), so jitter at
 //! milliseconds is not paid for in nanoseconds. STEP survives gaps and changes of series; GRID is
 //! smaller for one series with jitter. Any `i64` sequence round-trips: where a difference overflows

@@ -12,7 +12,7 @@ use crate::protocol::envelope::{self, Wire};
 use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 
-/// Steps of one request; each checks 8 MB and what is left of a directory row.
+/// Steps of one request; each checks 8 MB and what is left of a value.
 const STEPS_PER_REQUEST: u32 = 16;
 
 /// Where the next request goes on: a shard by the number that SHOW SHARDS gives it, and the key of

@@ -70,10 +70,6 @@ pub trait SeriesCursor {
     /// [`ReadError::Storage`] and [`ReadError::Damaged`].
     fn step(&mut self) -> Result<(), ReadError>;
 
-    /// The columns that rows of the series at hand may have. As long as they are the same it is
-    /// the same allocation.
-    fn columns(&self) -> Columns;
-
     /// The next page of the series at hand, of its rows inside `time` only and never without one.
     /// `None` when they are through, as they are when the series has none there. `time` is the
     /// same until the next series. Pages do not share a time; two pieces of one page may follow
@@ -106,10 +102,6 @@ impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
 
     fn step(&mut self) -> Result<(), ReadError> {
         (**self).step()
-    }
-
-    fn columns(&self) -> Columns {
-        (**self).columns()
     }
 
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
@@ -145,7 +137,7 @@ impl PageKeys {
         self.page
     }
 
-    /// The columns that rows of the page may have.
+    /// The columns that rows of the page may have: those of other series there included.
     pub fn columns(&self) -> &Columns {
         &self.columns
     }

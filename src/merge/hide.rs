@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::condition::Condition;
-use super::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use super::cursor::{Direction, PageKeys, ReadError, SeriesCursor};
 use super::key::SeriesKey;
 use super::sequences::Extent;
 use crate::batch::column::Column;
@@ -41,6 +41,15 @@ impl Hidden {
     pub fn new(mut tombstones: Vec<Tombstone>, retired: SortedSet<MeasurementId>) -> Self {
         sorted::sort_by_key(&mut tombstones, |tombstone| tombstone.measurement);
         Self { tombstones, retired }
+    }
+
+    /// The tombstones that have still to be applied to a part and may concern it, by measurement.
+    pub fn open_to(&self, part: &Extent) -> Vec<&Tombstone> {
+        let awaited = |tombstone: &&Tombstone| {
+            part.sequences.has_yet_to_apply(tombstone.sequence, tombstone.before)
+                && tombstone.time.overlaps(&part.time)
+        };
+        self.tombstones.iter().filter(awaited).collect()
     }
 }
 
@@ -177,10 +186,6 @@ impl<C: SeriesCursor> SeriesCursor for Hide<C> {
     fn step(&mut self) -> Result<(), ReadError> {
         self.cursor.step()?;
         self.settle()
-    }
-
-    fn columns(&self) -> Columns {
-        self.cursor.columns()
     }
 
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {

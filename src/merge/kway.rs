@@ -3,11 +3,11 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::cursor::{CURSORS_MAX, Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use super::cursor::{CURSORS_MAX, Direction, PageKeys, ReadError, SeriesCursor};
 use super::join::join;
 use super::key::SeriesKey;
 use super::overlay::overlay;
-use super::picks::{Picks, union};
+use super::picks::Picks;
 use crate::batch::column::Column;
 use crate::model::ids::ColumnId;
 use crate::model::sorted;
@@ -99,12 +99,6 @@ impl<C: SeriesCursor> Merge<C> {
     /// How many sources have the series at hand.
     pub fn sources(&self) -> usize {
         self.current.len()
-    }
-
-    /// The columns that rows of the series at hand may have.
-    pub fn columns(&self) -> Columns {
-        let current = self.current.iter().filter_map(|&at| self.sources.get(usize::from(at)));
-        union(current.map(|source| source.cursor.columns()))
     }
 
     /// The next rows of the series at hand inside `time`, which is the same until the next series;

@@ -1,7 +1,7 @@
 //! Sorted sources of rows to one: series by key, rows of a series by time, the last write winning.
 //!
 //! A source is a [`cursor::SeriesCursor`]: a part at rest or the rows in memory. [`hide::Hide`]
-//! around it takes out what a delete, a drop or the retention hides, and a [`kway::Merge`] of up
+//! around it takes out what a delete or a drop hides, and a [`kway::Merge`] of up
 //! to [`cursor::CURSORS_MAX`] of them reads as if there were one. Flush, compaction, scan and
 //! export are each a merge and what consumes it. Where the bytes of a source come from, and what
 //! becomes of the rows, is left to others.

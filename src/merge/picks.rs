@@ -208,7 +208,7 @@ impl Picks {
 }
 
 /// The columns of all of `lists`, each once. Of two types of one column the first stays.
-pub(super) fn union(lists: impl Iterator<Item = Columns>) -> Columns {
+fn union(lists: impl Iterator<Item = Columns>) -> Columns {
     let mut distinct: Vec<Columns> = Vec::new();
     for list in lists {
         if !distinct.iter().rev().any(|held| Rc::ptr_eq(held, &list)) {

@@ -37,7 +37,8 @@ pub struct Policy {
     pub name: String,
     /// How long points are kept, nanoseconds; 0 is for ever.
     pub duration_ns: i64,
-    /// 1.x's shard group duration: the width of a segment's time window, nanoseconds.
+    /// 1.x's shard group duration, nanoseconds: the least width of the slots of time that parts of
+    /// a shard are cut by.
     pub shard_group_duration_ns: i64,
     /// Kept for SHOW RETENTION POLICIES only; the platform replicates.
     pub replica_n: u32,

@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::block::{self, CORRUPT, Error, Keys};
+use super::block::{CORRUPT, Error};
 use super::directory::{Directory, Group};
+use super::pages::{self, Place};
 use super::series_block::Series;
 use crate::batch::column::Column;
-use crate::batch::column_bytes;
-use crate::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use crate::merge::cursor::{Direction, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
@@ -58,7 +58,6 @@ pub struct PartCursor<V> {
     /// Pages of that series in that group that were passed.
     pages: usize,
     key: Option<SeriesKey>,
-    columns: Columns,
     /// The block of series used last: value, group, block.
     block: Option<((usize, usize, usize), Series)>,
     /// The keys read last.
@@ -90,7 +89,6 @@ impl<V: Values> PartCursor<V> {
             series: 0,
             pages: 0,
             key: None,
-            columns: Columns::default(),
             block: None,
             keys: None,
             last: None,
@@ -101,6 +99,18 @@ impl<V: Values> PartCursor<V> {
             None => cursor.begin()?,
         }
         Ok(cursor)
+    }
+
+    /// Whether the series at hand has a row inside `time`. Its pages are as they were before.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        let place = (self.value, self.group, self.series, self.pages);
+        let has_rows = self.page(time)?.is_some();
+        self.enter_value(place.0)?;
+        (_, self.group, self.series, self.pages) = place;
+        Ok(has_rows)
     }
 
     /// Stands at the first series there is.
@@ -231,9 +241,6 @@ impl<V: Values> PartCursor<V> {
         let (measurement, series) = (group.measurement, self.series);
         let block = group.series.partition_point(|block| block.first <= series).saturating_sub(1);
         let first = group.series.get(block).map_or(0, |block| block.first);
-        if *self.columns != *group.columns {
-            self.columns = Rc::clone(&group.columns);
-        }
         let mut key = self.key.take().unwrap_or_else(|| SeriesKey::new(measurement, []));
         let place = series.saturating_sub(first) as usize;
         self.read_block(block)?.set_key(measurement, place, &mut key);
@@ -249,12 +256,8 @@ impl<V: Values> PartCursor<V> {
             _ => {
                 let directory = Rc::clone(&self.directory);
                 let group = directory.groups.get(self.group);
-                let Some((block, group)) = group.and_then(|g| Some((g.series.get(at)?, g))) else {
-                    return Err(self.values.damaged(value, CORRUPT));
-                };
-                let (count, tags) = (block.series as usize, group.tag_ids.len());
-                let bytes = block.offset..block.offset + block.bytes;
-                self.values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))?
+                let Some(group) = group else { return Err(self.values.damaged(value, CORRUPT)) };
+                pages::read_series(&mut self.values, value, group, at)?
             }
         };
         Ok(&self.block.insert((name, series)).1)
@@ -357,61 +360,15 @@ impl<V: Values> PartCursor<V> {
         }
         let name = name(self.value, self.group, at);
         if self.keys.as_ref().is_none_or(|(held, ..)| *held != name) {
-            let bytes = page.offset..page.offset + page.keys_bytes;
-            let Keys { ends, times_ns } = self.values.with(self.value, bytes, |bytes| {
-                let table = group.table(group.columns.len())?;
-                block::decode_keys(bytes, page.rows, page.series, table)
-            })?;
+            let (ends, times_ns) = pages::keys(&mut self.values, self.value, group, at)?;
             self.keys = Some((name, times_ns.into(), ends));
         }
         let Some((_, times_ns, ends)) = &self.keys else { return Ok(None) };
         let place = self.series.saturating_sub(page.first_series) as usize;
         let end = ends.get(place).copied().unwrap_or_default();
         let start = place.checked_sub(1).and_then(|at| ends.get(at)).copied().unwrap_or_default();
-        let columns = Rc::clone(&self.columns);
+        let columns = Rc::clone(&group.columns);
         Ok(PageKeys::new(name, columns, Rc::clone(times_ns), start..end).within(time))
-    }
-
-    /// Decodes a column of a page.
-    fn read_column(&mut self, page: u64, id: ColumnId) -> Result<Option<Column>, ReadError> {
-        let (mut value, mut at, page) = place_of(page);
-        let mut is_beside = false;
-        loop {
-            let directory = match value == self.value {
-                true => Rc::clone(&self.directory),
-                false => self.values.directory(value)?,
-            };
-            let groups = directory.of_part(self.part).map_or(0..0, |(groups, _)| groups);
-            let group = directory.groups.get(at).filter(|_| groups.contains(&at));
-            let Some(group) = group.filter(|group| group.is_beside() == is_beside) else {
-                return Ok(None);
-            };
-            if let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) {
-                let bytes = group.column_at(page, column);
-                let field_type = group.columns.get(column).map(|&(_, field_type)| field_type);
-                let rows = group.pages.get(page).map_or(0, |page| page.rows as usize);
-                if let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) {
-                    let column = self.values.with(value, bytes, |bytes| {
-                        let (data, table) = (block::open(bytes)?, group.table(column)?);
-                        Ok(column_bytes::decode_with(data, field_type, rows, table)?)
-                    })?;
-                    return Ok(Some(column));
-                }
-            }
-            if !group.is_wide() {
-                return Ok(None);
-            }
-            is_beside = true;
-            at += 1;
-            if at >= groups.end {
-                value += 1;
-                if value >= self.values.count() {
-                    return Ok(None);
-                }
-                let directory = self.values.directory(value)?;
-                at = directory.of_part(self.part).map_or(0, |(groups, _)| groups.start);
-            }
-        }
     }
 }
 
@@ -434,10 +391,6 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
         }
         self.key = None;
         Ok(())
-    }
-
-    fn columns(&self) -> Columns {
-        Rc::clone(&self.columns)
     }
 
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
@@ -468,7 +421,13 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
         {
             return Ok(column.clone());
         }
-        let column = self.read_column(page.page(), id)?.map(Rc::new);
+        let place = place_of(page.page());
+        let directory = match place.value == self.value {
+            true => Rc::clone(&self.directory),
+            false => self.values.directory(place.value)?,
+        };
+        let column = pages::column(&mut self.values, self.part, (directory, place), id)?;
+        let column = column.map(Rc::new);
         self.last = Some((page.page(), id, column.clone()));
         Ok(column)
     }
@@ -479,9 +438,9 @@ fn name(value: usize, group: usize, page: usize) -> u64 {
     (value as u64) << (GROUP_BITS + PAGE_BITS) | (group as u64) << PAGE_BITS | page as u64
 }
 
-/// The value, group and page of a name.
-fn place_of(name: u64) -> (usize, usize, usize) {
+/// Where the page of a name is.
+fn place_of(name: u64) -> Place {
     let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
     let value = (name >> (GROUP_BITS + PAGE_BITS)) as usize;
-    (value, low(name >> PAGE_BITS, GROUP_BITS), low(name, PAGE_BITS))
+    Place { value, group: low(name >> PAGE_BITS, GROUP_BITS), page: low(name, PAGE_BITS) }
 }

@@ -7,6 +7,7 @@
 pub mod block;
 pub mod cursor;
 pub mod directory;
+pub mod pages;
 mod series_block;
 pub mod writer;
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::block::{self, CORRUPT, Error};
-use crate::batch::series_table::TagColumn;
+use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::codec::{self, front_coding, varint};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::MeasurementId;
@@ -103,6 +103,12 @@ impl Series {
             return Err(codec::Error::TooMany.into());
         }
         if data.is_empty() { Ok(Self { tags, count }) } else { Err(codec::Error::Trailing.into()) }
+    }
+
+    /// The series as codes of their tags.
+    pub(super) fn into_table(self) -> SeriesTable {
+        // At most as many as a block has.
+        SeriesTable { tags: self.tags, len: self.count as u32 }
     }
 
     /// Makes `key` that of the series at `place`.

@@ -64,6 +64,12 @@ pub enum Unavailable {
     /// A split or another change is under way.
     #[error("the database is being changed")]
     Changing,
+    /// Parts wait to be merged, and writes for that: come back in a second.
+    #[error("the shard has {parts} parts to merge: repeat the write in a second")]
+    Behind {
+        /// How many parts.
+        parts: u64,
+    },
     /// More pages of queries wait than a shard remembers.
     #[error("the shard has {waiting} queries waiting: repeat this one later")]
     Busy {

@@ -131,7 +131,8 @@ pub struct ShardSettings {
     /// nothing else.
     #[serde(default)]
     pub retired: Vec<MeasurementId>,
-    /// Width of a segment's time window, nanoseconds.
+    /// The policy's shard group duration, nanoseconds: parts are cut by slots of time of at least
+    /// this width. It decides how much a merge rewrites, never what an answer is.
     pub window_ns: i64,
     /// The generation of these settings.
     pub generation: u64,
@@ -195,8 +196,8 @@ pub struct Stats {
     pub wal_frames: u64,
     /// Memory held by memtable and caches, bytes.
     pub memory_bytes: u64,
-    /// Live segments.
-    pub segments: u64,
+    /// Sorted parts at rest.
+    pub parts: u64,
     /// Deletes whose rows are still stored.
     #[serde(default)]
     pub tombstones: u64,

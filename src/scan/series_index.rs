@@ -329,7 +329,7 @@ impl TagRanks {
             codes.dedup();
             all.extend(codes.into_iter().map(|code| (part, code)));
         }
-        // Stable: it finds the sorted runs that segments' dictionaries are.
+        // Stable: it finds the sorted runs that dictionaries at rest are.
         sorted::sort_by(&mut all, |a, b| text(a).cmp(text(b)));
         let mut ranks: Vec<Vec<u32>> =
             columns.iter().map(|c| vec![0; c.map_or(0, |c| c.dictionary.len())]).collect();

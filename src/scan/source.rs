@@ -1,4 +1,5 @@
-//! What a scan reads. The shard implements it over memtable and segments, tests over vectors.
+//! What a scan reads. The shard implements it over memtable and parts at rest, tests over
+//! vectors.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -8,7 +9,8 @@ use crate::batch::series_table::SeriesTable;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
-/// A memtable or a block of a segment's series, as far as one measurement is concerned.
+/// Rows of one measurement with their series: the memtable's, or those of one block of series of a
+/// group at rest. What the shard calls a part (a sorted run at rest) is many of these.
 #[derive(Clone, Debug)]
 pub struct Part {
     /// Every row of the part lies inside.
@@ -88,13 +90,13 @@ pub struct ReadStats {
     /// Series that match.
     #[serde(default)]
     pub series: u64,
-    /// Segments that may hold rows inside the range.
+    /// Parts at rest that have the measurement and may hold rows inside the range.
     #[serde(default)]
     pub files: u64,
-    /// Pages of those segments.
+    /// Pages of their groups.
     #[serde(default)]
     pub blocks: u64,
-    /// Bytes of their blocks.
+    /// Bytes of those pages' blocks.
     #[serde(default)]
     pub block_bytes: u64,
     /// Rows of the measurement in memory.
@@ -117,12 +119,14 @@ impl ReadStats {
     }
 }
 
-/// Where in a segment some of its series stand, and the tag values of the first and the last.
+/// Where in a group at rest a block of its series stands, and the tag values of the first and the
+/// last of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent<'a> {
-    /// Which segment.
-    pub segment: usize,
-    /// Ids of the tags, ascending; series are in order of their values, tag by tag.
+    /// Which group: all blocks of one have one number, and no two groups share it.
+    pub group: usize,
+    /// Ids of the tags in the measurement's tag order; series are in order of their values, tag by
+    /// tag.
     pub tag_ids: &'a [ColumnId],
     /// Of the first series.
     pub first: &'a [String],
@@ -132,7 +136,7 @@ pub struct Extent<'a> {
 
 /// Says which blocks of series are of use, so that the others are neither decoded nor kept.
 pub trait Wanted {
-    /// Whether series between these may be wanted; blocks of a segment are asked about in order.
+    /// Whether series between these may be wanted; blocks of a group are asked about in order.
     fn may_have(&mut self, extent: &Extent<'_>) -> bool;
 
     /// Whether one of these is.

@@ -6,7 +6,7 @@ use super::source::{Extent, Wanted};
 use crate::batch::series_table::SeriesTable;
 use crate::model::ids::ColumnId;
 
-/// Chooses blocks for one page of combinations of tag values. Where a segment's order is that of
+/// Chooses blocks for one page of combinations of tag values. Where a group's order is that of
 /// the list, its blocks are taken from the first one that is not through, until they alone fill
 /// the page; elsewhere all are.
 pub(super) struct Cursor<'a> {
@@ -17,8 +17,8 @@ pub(super) struct Cursor<'a> {
     after: &'a [String],
     /// Bytes that fill the page.
     room: usize,
-    /// The segment whose blocks come, what its blocks have taken, and their last item.
-    segment: Option<usize>,
+    /// The group whose blocks come, what its blocks have taken, and their last item.
+    group: Option<usize>,
     taken: usize,
     last: Vec<String>,
     /// The next block has the order of the list.
@@ -34,8 +34,8 @@ impl<'a> Cursor<'a> {
         after: &'a [String],
         room: usize,
     ) -> Self {
-        let (segment, taken, last) = (None, 0, Vec::new());
-        Self { selection, tags, after, room, segment, taken, last, is_aligned: false, bound: None }
+        let (group, taken, last) = (None, 0, Vec::new());
+        Self { selection, tags, after, room, group, taken, last, is_aligned: false, bound: None }
     }
 }
 
@@ -52,8 +52,8 @@ impl Wanted for Cursor<'_> {
         if !self.after.is_empty() && last <= self.after {
             return false;
         }
-        if self.segment != Some(extent.segment) {
-            self.segment = Some(extent.segment);
+        if self.group != Some(extent.group) {
+            self.group = Some(extent.group);
             self.taken = 0;
         }
         if self.taken >= self.room {

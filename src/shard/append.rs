@@ -12,6 +12,10 @@ use crate::protocol::shard::Stamp;
 use crate::store::{Store, StoreError};
 use crate::wal::NewFrame;
 
+/// Parts of a shard: above it writes are refused until some are merged, since every query and every
+/// change of the manifest looks at all of them.
+const PARTS_MAX: usize = 1_500;
+
 impl<S: Store> Shard<S> {
     /// Stores one frame, wholly or not at all.
     ///
@@ -39,6 +43,7 @@ impl<S: Store> Shard<S> {
         };
         frame::decode_each(frame, each).map_err(invalid)?;
         let is_large = decoded_bytes > ENOUGH.decoded;
+        self.merge_if_crowded(now_ns)?;
         self.flush_before(frame.len() as u64, decoded_bytes)?;
         if is_large {
             self.cache.clear();
@@ -48,7 +53,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let sequence = loaded.wal.next_sequence();
         let new_rows = match any_new {
-            true => loaded.types.learn(&self.store, &header.tables),
+            true => loaded.columns.learn(&self.store, &header.tables),
             false => Ok(0),
         };
         let beside_rows = match new_rows {
@@ -59,13 +64,13 @@ impl<S: Store> Shard<S> {
         let schema_version = stamp.schema_version;
         let new = NewFrame { sequence, frame, touch, decoded_bytes, schema_version };
         let was_empty = loaded.wal.next_sequence() == loaded.state.head + 1;
-        let types = || loaded.types.write_new(&self.store);
+        let columns = || loaded.columns.write_new(&self.store);
         let beside: Option<&dyn Fn() -> Result<(), StoreError>> =
-            if beside_rows > 0 { Some(&types) } else { None };
+            if beside_rows > 0 { Some(&columns) } else { None };
         if let Err(error) = loaded.wal.append(&self.store, &new, beside) {
             return Err(self.lost(error.into()));
         }
-        loaded.types.written();
+        loaded.columns.written();
         loaded.schema_version = loaded.schema_version.max(schema_version);
         loaded.pace.appended(now_ns);
         loaded.state.counters.frames += 1;
@@ -95,7 +100,11 @@ impl<S: Store> Shard<S> {
                 return Err(Refusal::Changing);
             }
         }
-        let any_new = loaded.types.check(&self.store, &header.tables)?;
+        let any_new = loaded.columns.check(&self.store, &header.tables)?;
+        let parts = loaded.manifest.parts().len();
+        if parts > PARTS_MAX {
+            return Err(Refusal::Behind { parts: parts as u64 });
+        }
         if bytes >= self.full_bytes {
             return Err(Refusal::Full { bytes, limit: self.full_bytes });
         }
@@ -129,6 +138,7 @@ impl<S: Store> Shard<S> {
     /// After a failed write: what is stored is unknown, so everything is read again when needed.
     pub(super) fn lost(&mut self, refusal: Refusal) -> Refusal {
         self.loaded = None;
+        self.running = None;
         self.cache.clear();
         match refusal {
             Refusal::Store(StoreError::Full) => {

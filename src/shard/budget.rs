@@ -3,8 +3,11 @@
 //! WASM memory never shrinks, so what counts is the sum. Everything counted here is a copy of what
 //! is stored: under pressure any shard's is dropped without I/O and comes back when it is needed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::hash::BuildHasher;
 use std::rc::{Rc, Weak};
+
+use foldhash::fast::FixedState;
 
 /// Memory that can be given back at once, because the store has it too.
 pub trait Evictable {
@@ -19,6 +22,8 @@ pub trait Evictable {
 pub struct Budget {
     bytes_max: usize,
     hash_seed: u64,
+    /// Loads of objects that were given a salt.
+    salts: Cell<u64>,
     /// Least recently used first. Gone shards are forgotten on the way.
     holders: RefCell<Vec<Weak<dyn Evictable>>>,
 }
@@ -27,12 +32,23 @@ impl Budget {
     /// A budget of `bytes_max`; `hash_seed` (drawn by the caller) seeds the tables over tag values,
     /// so that a client cannot choose colliding ones.
     pub fn new(bytes_max: usize, hash_seed: u64) -> Rc<Self> {
-        Rc::new(Self { bytes_max, hash_seed, holders: RefCell::new(Vec::new()) })
+        let (salts, holders) = (Cell::new(0), RefCell::new(Vec::new()));
+        Rc::new(Self { bytes_max, hash_seed, salts, holders })
     }
 
     /// The seed of every hash table over client data.
     pub fn hash_seed(&self) -> u64 {
         self.hash_seed
+    }
+
+    /// Bits that no other load of an object gets, but by a chance of one in 2^32: neither of this
+    /// isolate, which counts them, nor of another, whose seed is another one.
+    pub fn draw_salt(&self) -> u32 {
+        self.salts.set(self.salts.get().wrapping_add(1));
+        // Not the one as the other's seed: that hash is of their difference, of which isolates with
+        // seeds in a row would share many.
+        let hash = FixedState::default().hash_one((self.hash_seed, self.salts.get()));
+        (hash >> 32) as u32
     }
 
     /// Enrols a holder, as the most recently used.
@@ -81,7 +97,6 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
 
     struct Holder(Cell<usize>);
 
@@ -92,6 +107,18 @@ mod tests {
         fn evict(&self) {
             self.0.set(0);
         }
+    }
+
+    #[test]
+    fn no_two_loads_of_neighbouring_isolates_draw_the_same_salt() {
+        let of_isolate = |seed| {
+            let budget = Budget::new(0, seed);
+            (0..50).map(|_| budget.draw_salt()).collect::<Vec<_>>()
+        };
+        let mut salts: Vec<u32> = (0..50).flat_map(of_isolate).collect();
+        salts.sort_unstable();
+        salts.dedup();
+        assert_eq!(salts.len(), 2_500);
     }
 
     #[test]

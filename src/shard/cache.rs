@@ -1,18 +1,19 @@
 //! What a shard keeps in memory although the store has it: the memtable and hot rows.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::budget::Evictable;
-use super::narrow::{NarrowColumns, Slot};
+use super::manifest::Number;
+use super::narrow::{ColumnPlace, NarrowColumns};
 use crate::batch::column::Column;
 use crate::batch::series_table::SeriesTable;
 use crate::memtable::Memtable;
 use crate::model::ids::ColumnId;
 use crate::model::sorted_map::SortedMap;
+use crate::part::directory::Directory;
 use crate::scan::source::Rows as ScanRows;
-use crate::segment::index::Index;
-use crate::store::Table;
 
 /// Bodies of rows of one shard, bytes. Past it all of them go.
 const BODIES_BYTES_MAX: usize = 8_000_000;
@@ -30,14 +31,15 @@ const NEWEST_MAX: usize = 2_048;
 /// About what one value of such a row takes with its column, bytes.
 const NEWEST_VALUE_BYTES: usize = 100;
 
-/// A segment: its directory row and the offset of its index there.
-pub(super) type SegmentKey = (u64, u32);
+/// A group of rows: its value, and its position there.
+pub(super) type GroupKey = (Number, u32);
 
 #[derive(Default)]
 struct CachedRows {
-    bodies: SortedMap<(Table, u64), Rc<[u8]>>,
+    /// By value and where they begin: slices of a body, or all of it.
+    bodies: SortedMap<(Number, u32), Rc<[u8]>>,
     bodies_bytes: usize,
-    indexes: SortedMap<SegmentKey, Rc<Index>>,
+    directories: SortedMap<Number, Rc<Directory>>,
     series: SortedMap<ChunkKey, Rc<SeriesTable>>,
     extents: SortedMap<ChunkKey, Rc<Ends>>,
     newest: SortedMap<SeriesKey, Newest>,
@@ -46,16 +48,16 @@ struct CachedRows {
     columns: NarrowColumns,
 }
 
-/// A block of series of a segment, by its position there.
-pub(super) type ChunkKey = (SegmentKey, u32);
+/// A block of series of a group, by its position there.
+pub(super) type ChunkKey = (GroupKey, u32);
 
 /// The tag values of the first and the last series of a block.
 pub(super) type Ends = [Vec<String>; 2];
 
-/// A series of a segment, by its position there.
-type SeriesKey = (SegmentKey, u32);
+/// A series of a group, by its position there.
+type SeriesKey = (GroupKey, u32);
 
-/// The latest row of a series in a segment, of these columns.
+/// The latest row of a series in a group, of these columns.
 struct Newest {
     columns: Vec<ColumnId>,
     row: Rc<ScanRows>,
@@ -64,7 +66,7 @@ struct Newest {
 impl CachedRows {
     fn make_room(&mut self, bytes: usize) {
         if self.decoded_bytes + bytes > DECODED_BYTES_MAX {
-            self.indexes = SortedMap::default();
+            self.directories = SortedMap::default();
             self.series = SortedMap::default();
             self.extents = SortedMap::default();
             self.series_bytes = 0;
@@ -99,28 +101,42 @@ impl Cache {
         self.memtable.replace(Some(memtable));
     }
 
-    pub(super) fn body(&self, table: Table, key: u64) -> Option<Rc<[u8]>> {
-        self.rows.borrow().bodies.get(&(table, key)).map(Rc::clone)
+    /// These bytes of a body, if they are kept: where what is kept begins, and it.
+    pub(super) fn slice(&self, of: Number, bytes: &Range<u32>) -> Option<(u32, Rc<[u8]>)> {
+        let rows = self.rows.borrow();
+        let before = rows.bodies.range((of, 0)..=(of, bytes.start)).rev();
+        // A whole body begins at 0, and may be kept beside slices of it.
+        let holds = |((_, start), body): &(&(Number, u32), &Rc<[u8]>)| {
+            bytes.end.checked_sub(*start).is_some_and(|end| end as usize <= body.len())
+        };
+        before.into_iter().find(holds).map(|((_, start), body)| (*start, Rc::clone(body)))
     }
 
-    pub(super) fn put_body(&self, table: Table, key: u64, body: &Rc<[u8]>) {
+    /// How many slices of a body are kept.
+    pub(super) fn slices(&self, of: Number) -> usize {
+        self.rows.borrow().bodies.range((of, 0)..=(of, u32::MAX)).count()
+    }
+
+    pub(super) fn put_bytes(&self, of: Number, start: u32, body: &Rc<[u8]>) {
         let mut rows = self.rows.borrow_mut();
         if rows.bodies_bytes + body.len() > BODIES_BYTES_MAX {
             rows.bodies = SortedMap::default();
             rows.bodies_bytes = 0;
         }
         rows.bodies_bytes += body.len();
-        rows.bodies.insert((table, key), Rc::clone(body));
+        if let Some(before) = rows.bodies.insert((of, start), Rc::clone(body)) {
+            rows.bodies_bytes -= before.len();
+        }
     }
 
-    pub(super) fn index(&self, key: SegmentKey) -> Option<Rc<Index>> {
-        self.rows.borrow().indexes.get(&key).map(Rc::clone)
+    pub(super) fn directory(&self, of: Number) -> Option<Rc<Directory>> {
+        self.rows.borrow().directories.get(&of).map(Rc::clone)
     }
 
-    pub(super) fn put_index(&self, key: SegmentKey, index: &Rc<Index>) {
+    pub(super) fn put_directory(&self, of: Number, directory: &Rc<Directory>) {
         let mut rows = self.rows.borrow_mut();
-        rows.make_room(index.bytes());
-        rows.indexes.insert(key, Rc::clone(index));
+        rows.make_room(directory.bytes());
+        rows.directories.insert(of, Rc::clone(directory));
     }
 
     pub(super) fn series(&self, key: ChunkKey) -> Option<Rc<SeriesTable>> {
@@ -152,11 +168,11 @@ impl Cache {
     }
 
     /// A column of a page, if it is kept decoded.
-    pub(super) fn column(&self, slot: Slot) -> Option<Column> {
+    pub(super) fn column(&self, slot: ColumnPlace) -> Option<Column> {
         self.rows.borrow().columns.get(slot)
     }
 
-    pub(super) fn put_column(&self, slot: Slot, column: &Column) {
+    pub(super) fn put_column(&self, slot: ColumnPlace, column: &Column) {
         self.rows.borrow_mut().columns.put(slot, column, COLUMNS_BYTES_MAX);
     }
 
@@ -183,7 +199,7 @@ impl Cache {
         self.clear_rows();
     }
 
-    /// Drops rows and indexes, whose keys may be used anew.
+    /// Drops what is kept of parts.
     pub(super) fn clear_rows(&self) {
         self.rows.take();
     }

@@ -1,42 +1,51 @@
-//! DELETE: a tombstone now, the rows by compaction.
+//! DELETE: a tombstone now, the rows by later merges.
 
 use super::Shard;
 use super::load::{ASIDE_KEY, Loaded};
 use super::request::{Deletion, Refusal};
 use super::tombstone::{self, Tombstone};
-use crate::model::sorted_set::SortedSet;
+use super::values::{CachedValues, ValueRow, refusal};
+use crate::merge::cursor::ReadError;
+use crate::model::ids::MeasurementId;
+use crate::part::pages;
 use crate::protocol::shard::Stamp;
-use crate::store::row;
-use crate::store::{Store, Table};
+use crate::store::Store;
+
+/// Parts that are asked whether they have a measurement.
+const PARTS_READ_MAX: usize = 64;
 
 impl<S: Store> Shard<S> {
     /// Hides matching rows that are stored now.
     ///
     /// # Errors
     /// As [`Shard::delete_before`].
-    pub fn delete(&mut self, deletion: &Deletion, stamp: &Stamp) -> Result<(), Refusal> {
-        self.delete_before(u64::MAX, std::slice::from_ref(deletion), stamp)
+    pub fn delete(
+        &mut self,
+        deletion: &Deletion,
+        stamp: &Stamp,
+        now_ns: i64,
+    ) -> Result<(), Refusal> {
+        self.delete_before(u64::MAX, std::slice::from_ref(deletion), stamp, now_ns)
     }
 
     /// Hides matching rows of write sequences below `before`. Durable and visible at once; a
     /// repeat changes nothing. Deletions of nothing that is stored leave no trace.
     ///
     /// # Errors
-    /// [`Refusal::Stale`], also when rows on both sides of `before` have become one block;
+    /// [`Refusal::Stale`], also when a part or the flushed head has reached `before`;
     /// [`Refusal::Invalid`] for a predicate that looks at more than tags, [`Refusal::Store`].
     pub fn delete_before(
         &mut self,
         before: u64,
         deletions: &[Deletion],
         stamp: &Stamp,
+        now_ns: i64,
     ) -> Result<(), Refusal> {
         self.current(stamp)?;
         deletions.iter().filter_map(|d| d.predicate.as_ref()).try_for_each(tombstone::check)?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let sequence = loaded.wal.next_sequence();
-        let segments = loaded.directories.values().flat_map(|directory| &directory.segments);
-        let last = segments.map(|segment| segment.last_sequence).max().unwrap_or_default();
-        if last.max(loaded.state.head) >= before {
+        let last = loaded.manifest.parts().values().map(|part| part.hi).max();
+        if last.unwrap_or_default().max(loaded.state.head) >= before {
             return Err(Refusal::Stale);
         }
         // Beyond the range there is nothing to delete: after a split it ends at the fence.
@@ -46,38 +55,76 @@ impl<S: Store> Shard<S> {
         if deletions.iter().any(behind) {
             return Err(Refusal::Changing);
         }
-        let deletions = loaded.concerned(deletions);
+        let deletions = self.concerned(deletions)?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         if deletions.is_empty() {
             return Ok(());
         }
-        let key = loaded.tombstones.keys().next_back().map_or(0, |last| last + 1);
+        let (key, tombstone) = loaded.next_tombstone(before, deletions);
         if key >= ASIDE_KEY {
             return Err(Refusal::Invalid("too many deletes are pending".into()));
         }
-        let tombstone = Tombstone { sequence, before: before.min(sequence), deletions };
-        let written = self.store.put(Table::Tombstone, key, &row::encode(&tombstone)?, b"");
-        if let Err(error) = written {
-            return Err(self.lost(error.into()));
+        if let Err(refusal) = tombstone.write(&self.store, key) {
+            return Err(self.lost(refusal));
         }
-        loaded.wal.skip();
-        loaded.tombstones.insert(key, tombstone);
-        loaded.plan.take();
+        loaded.add_tombstone(key, tombstone);
+        loaded.pace.deleted(now_ns);
         // Replayed without the hidden rows when it is needed again.
         self.cache.take_memtable();
         Ok(())
     }
+
+    /// Those of `deletions` whose measurement may have anything here.
+    fn concerned(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
+        let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
+        let touched = loaded.touched();
+        // What a damaged row held is not known.
+        let is_damaged = !loaded.wal.damaged().is_empty() || !loaded.damaged.is_empty();
+        let Some(touched) = touched.filter(|_| !is_damaged) else { return Ok(deletions.to_vec()) };
+        let mut concerned = Vec::new();
+        for deletion in deletions {
+            let in_log = |touched: &(MeasurementId, _)| touched.0 == deletion.measurement;
+            if touched.iter().any(in_log) || self.have_measurement(loaded, deletion)? {
+                concerned.push(deletion.clone());
+            }
+        }
+        Ok(concerned)
+    }
+
+    /// Whether a part inside the deletion's times has its measurement. Where that takes reading
+    /// many, one may.
+    fn have_measurement(&self, loaded: &Loaded, deletion: &Deletion) -> Result<bool, Refusal> {
+        let parts = loaded.manifest.parts().values();
+        let inside = parts.filter(|part| part.extent().time.overlaps(&deletion.time));
+        for (read, part) in inside.enumerate() {
+            if read >= PARTS_READ_MAX {
+                return Ok(true);
+            }
+            let rows = ValueRow::all_of(&loaded.manifest, part);
+            let mut values = CachedValues::new(&*self.store, &self.cache, rows);
+            match pages::groups_of(&mut values, part.id.0, deletion.measurement) {
+                Ok(groups) if groups.is_empty() => {}
+                Ok(_) | Err(ReadError::Damaged { .. }) => return Ok(true),
+                Err(error) => return Err(refusal(error)),
+            }
+        }
+        Ok(false)
+    }
 }
 
 impl Loaded {
-    /// Those of `deletions` whose measurement has anything here.
-    fn concerned(&self, deletions: &[Deletion]) -> Vec<Deletion> {
-        let touched = self.touched();
-        let in_wal = touched.iter().flatten().map(|&(measurement, _)| measurement);
-        let segments = self.directories.values().flat_map(|directory| &directory.segments);
-        let here: SortedSet<_> = segments.map(|s| s.measurement).chain(in_wal).collect();
-        // What a damaged row held is not known.
-        let all = touched.is_none() || !self.wal.damaged().is_empty() || !self.damaged.is_empty();
-        let concerned = deletions.iter().filter(|d| all || here.contains(&d.measurement));
-        concerned.cloned().collect()
+    /// A tombstone of the next write sequence, which hides rows of those below `before`, and the
+    /// key of its row.
+    pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
+        let sequence = self.wal.next_sequence();
+        let key = self.tombstones.keys().next_back().map_or(0, |last| last + 1);
+        (key, Tombstone { sequence, before: before.min(sequence), deletions })
+    }
+
+    /// Takes over a tombstone that was stored.
+    pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
+        self.wal.skip();
+        self.tombstones.insert(key, tombstone);
+        self.forget_plan();
     }
 }

@@ -1,14 +1,28 @@
-//! Memtable to segments, then the WAL's head.
+//! Memtable to parts, one for each slot of time, then the WAL's head.
+
+use std::rc::Rc;
 
 use super::Shard;
-use super::load::{ASIDE_KEYS, Damage, wal_damage};
+use super::attempts::{self, Duty};
+use super::load::{ASIDE_KEYS, Damage, Loaded, wal_damage};
+use super::manifest::{Manifest, Part};
+use super::parts::{NewValue, listed, place};
 use super::request::{Counters, Refusal};
-use super::state::State;
+use super::slots::Slots;
+use super::values::refusal;
 use crate::batch::FrameTable;
 use crate::batch::frame;
 use crate::memtable::Memtable;
+use crate::memtable::cursor::{Sorted, tag_order};
+use crate::merge::cursor::Direction;
+use crate::merge::hide::{Hidden, Hide};
+use crate::merge::kway::Merge;
+use crate::merge::sequences::{Extent, Sequences};
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
-use crate::segment::writer::{Rows, Run, RunWriter};
+use crate::part::writer::{Groups, Limits, PartWriter};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 use crate::wal::Wal;
@@ -27,7 +41,7 @@ pub(super) const ENOUGH: Threshold = Threshold { bytes: 7_000_000, decoded: 8_00
 pub(super) const FORCED: Threshold = Threshold { bytes: 8_000_000, decoded: 16_000_000 };
 
 impl<S: Store> Shard<S> {
-    /// Writes every frame of the WAL into segments and moves the head past them, in one
+    /// Writes every frame of the WAL into parts and moves the head past them, in one
     /// transaction. Frames that cannot be read are set aside. Does nothing with an empty WAL.
     ///
     /// # Errors
@@ -48,44 +62,39 @@ impl<S: Store> Shard<S> {
     }
 
     fn flush_memtable(&mut self, memtable: &Memtable) -> Result<(), Refusal> {
+        let limits = self.limits.part;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let (store, settings) = (&self.store, &loaded.state.settings);
+        let store = &*self.store;
         let head = loaded.wal.next_sequence() - 1;
-        let mut writer = RunWriter::new(settings.window_ns, loaded.state.head + 1, head);
-        for (measurement, table) in memtable.tables() {
-            if !loaded.retired.contains(&measurement) {
-                writer.add(&Rows {
-                    measurement,
-                    tag_ids: table.tag_ids(),
-                    series: table.series(),
-                    row_series: table.row_series(),
-                    times_ns: table.times_ns(),
-                    fields: table.fields(),
-                });
-            }
-        }
-        let run = writer.finish(loaded.state.next_value, S::VALUE_BYTES_MAX);
+        let mut manifest = loaded.manifest.clone();
+        let slots = loaded.slots(memtable);
+        manifest.width_ns = slots.width_ns;
+        let touched = slots.of_times(times(memtable));
+        let (values, parts) =
+            loaded.write_parts(store, &mut manifest, memtable, &touched, limits)?;
+        manifest.add(parts, &values.iter().map(NewValue::place).collect::<Vec<_>>());
         let aside: Vec<Damage> = loaded.wal.damaged().iter().map(wal_damage).collect();
         let counts = store.row_counts();
-        let mut state = after_run(&loaded.state, &run);
+        let mut state = loaded.state.clone();
         state.head = head;
         state.schema_version = loaded.schema_version;
         state.counters = Counters { flushes: state.counters.flushes + 1, ..loaded.counters(store) };
         store.atomically(|| -> Result<(), StoreError> {
-            write_run(store, &loaded.state, &run)?;
+            values.iter().try_for_each(|value| value.put(store))?;
+            loaded.columns.write_new(store)?;
             set_aside(store, &loaded.wal, &aside, loaded.next_aside)?;
-            super::attempts::clear(store, super::attempts::Job::Flush, &loaded.jobs)?;
-            state.write(store)
+            attempts::clear(store, Duty::Flush, &loaded.attempts)?;
+            state.write(store, &manifest)
         })?;
-        let first = loaded.state.next_directory;
-        for (key, (directory, _)) in (first..).zip(run.directories) {
-            loaded.directories.insert(key, directory);
-        }
+        loaded.columns.written();
         loaded.next_aside += aside.len() as u64 * ASIDE_KEYS;
         loaded.damaged.extend(aside);
         loaded.wal.release(head);
-        loaded.jobs.succeeded(super::attempts::Job::Flush);
-        loaded.commit_state(state, counts);
+        loaded.attempts.succeeded(Duty::Flush);
+        if let Some(last_ns) = loaded.pace.last_ns() {
+            loaded.slot_writes.flushed(slots.width_ns, touched.iter().copied(), last_ns);
+        }
+        loaded.commit(state, manifest, counts);
         Ok(())
     }
 
@@ -101,14 +110,10 @@ impl<S: Store> Shard<S> {
         let sequences: Vec<u64> = loaded.wal.frames().keys().copied().collect();
         for sequence in sequences {
             let Some(bytes) = loaded.wal.read(&self.store, sequence)? else { continue };
-            let mut refusal = None;
-            let mut add = |table: FrameTable| {
-                let of = (table.measurement, TimeRange::ALL, sequence);
-                let (ids, series) = (&table.tag_ids, &table.block.series);
-                match super::tombstone::hidden(&loaded.tombstones, of, ids, series) {
-                    Ok(hidden) => memtable.append(&super::tombstone::without(table, &hidden)),
-                    Err(error) => refusal = Some(error),
-                }
+            let mut failure = None;
+            let mut add = |table: FrameTable| match loaded.hidden_of_frame(sequence, &table) {
+                Ok(hidden) => memtable.append(&super::tombstone::without(table, &hidden)),
+                Err(error) => failure = Some(error),
             };
             let frames = loaded.wal.frames();
             let decoded_bytes = frames.get(&sequence).map_or(0, |frame| frame.decoded_bytes);
@@ -118,8 +123,8 @@ impl<S: Store> Shard<S> {
                     .and_then(|()| frame::decode_each(&bytes, &mut add)),
                 false => frame::decode(&bytes).map(|tables| tables.into_iter().for_each(&mut add)),
             };
-            if let Some(refusal) = refusal {
-                return Err(refusal);
+            if let Some(failure) = failure {
+                return Err(failure);
             }
             if let Err(error) = added {
                 loaded.wal.condemn(sequence, &error.to_string());
@@ -133,24 +138,74 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// The state once `run` is stored.
-pub(super) fn after_run(state: &State, run: &Run) -> State {
-    State {
-        next_value: state.next_value + run.values.len() as u64,
-        next_directory: state.next_directory + run.directories.len() as u64,
-        ..state.clone()
+impl Loaded {
+    /// By which the rows of the memtable are cut.
+    fn slots(&self, memtable: &Memtable) -> Slots {
+        let window_ns = self.state.settings.window_ns;
+        let tables: Vec<&[i64]> = memtable.tables().map(|(_, table)| table.times_ns()).collect();
+        Slots::few(window_ns, self.manifest.parts().values(), tables.into_iter().flatten())
+    }
+
+    /// The rows of the memtable that are not hidden as values and parts, one for each slot.
+    fn write_parts<S: Store>(
+        &mut self,
+        store: &S,
+        manifest: &mut Manifest,
+        memtable: &Memtable,
+        slots: &SortedSet<i64>,
+        limits: Limits,
+    ) -> Result<(Vec<NewValue>, Vec<Part>), Refusal> {
+        let orders = self.order_tags(store, memtable)?;
+        let order_of = |measurement| orders.get(&measurement).cloned().unwrap_or_default();
+        let sorted = Sorted::new(memtable, |measurement, _| order_of(measurement));
+        // What tombstones hide was left out when the log was replayed.
+        let hidden = Rc::new(Hidden::new(Vec::new(), self.retired.clone()));
+        let (lo, hi) = (self.state.head + 1, self.wal.next_sequence() - 1);
+        let sequences = Sequences { lo, hi, applied: hi };
+        let mut writer = PartWriter::new(limits);
+        let mut written = Vec::new();
+        for &slot in slots {
+            let time = Slots::of(manifest.width_ns).time(slot);
+            let time = time.intersect(&self.state.settings.range);
+            writer.begin(manifest.give_id(self.salt).0, sequences);
+            let inside = (slots.len() > 1).then(|| sorted.within(time));
+            let rows = inside.as_ref().unwrap_or(&sorted);
+            let cursor = rows.cursor(Direction::Ascending);
+            let of = Extent { sequences, time: TimeRange::ALL };
+            let hide = Hide::new(cursor, Rc::clone(&hidden), &of, Direction::Ascending);
+            let merge = Merge::new(vec![(hi, hide.map_err(refusal)?)], Direction::Ascending);
+            let groups = Groups::new(merge.map_err(refusal)?, limits, time, None);
+            let mut groups = groups.map_err(refusal)?;
+            while let Some(rows) = groups.next(&order_of).map_err(refusal)? {
+                writer.add(&rows);
+            }
+            written.extend(writer.end());
+        }
+        let values = place(manifest, self.salt, writer.finish());
+        let places: Vec<_> = values.iter().map(NewValue::place).collect();
+        let parts = written.iter().map(|written| listed(written, sequences, &places)).collect();
+        Ok((values, parts))
+    }
+
+    /// The tag order of each measurement, with all tags that it has in memory.
+    fn order_tags<S: Store>(
+        &mut self,
+        store: &S,
+        memtable: &Memtable,
+    ) -> Result<SortedMap<MeasurementId, Vec<ColumnId>>, Refusal> {
+        let mut orders = SortedMap::new();
+        for (measurement, table) in memtable.tables() {
+            let order = tag_order(self.columns.tag_order(store, measurement)?, table);
+            self.columns.order_tags(store, measurement, &order)?;
+            orders.insert(measurement, order);
+        }
+        Ok(orders)
     }
 }
 
-/// Writes a run's rows. Inside a transaction.
-pub(super) fn write_run<S: Store>(store: &S, state: &State, run: &Run) -> Result<(), StoreError> {
-    for (key, body) in (state.next_value..).zip(&run.values) {
-        store.put(Table::Segment, key, b"", body)?;
-    }
-    for (key, (head, body)) in (state.next_directory..).zip(&run.directories) {
-        store.put(Table::Directory, key, &head.encode(), body)?;
-    }
-    Ok(())
+/// The times of all rows, those of a measurement together.
+fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> {
+    memtable.tables().flat_map(|(_, table)| table.times_ns())
 }
 
 /// Copies damaged rows of the WAL, raw, to where nothing overwrites them. Inside a transaction.

@@ -42,7 +42,7 @@ impl<S: Store> Shard<S> {
                 self.summary(request, stamp).map(FromShard::Summary)
             }
             ToShard::Delete { stamp, before, deletions } => {
-                self.delete_before(*before, deletions, stamp).map(|()| FromShard::Done)
+                self.delete_before(*before, deletions, stamp, now_ns).map(|()| FromShard::Done)
             }
             ToShard::Verify { resume } => self.verify(*resume).map(FromShard::Verified),
             ToShard::Stats => self.stats().map(FromShard::Stats),
@@ -56,6 +56,9 @@ fn refused(refusal: Refusal) -> FromShard {
         Refusal::Stale => return FromShard::Stale,
         Refusal::OutOfRange => return FromShard::OutOfRange,
         Refusal::Changing => return FromShard::Unavailable(Unavailable::Changing),
+        Refusal::Behind { parts } => {
+            return FromShard::Unavailable(Unavailable::Behind { parts });
+        }
         Refusal::Full { bytes, limit } => {
             return FromShard::Unavailable(Unavailable::Full { bytes, limit });
         }

@@ -11,6 +11,12 @@ use crate::protocol::host::{Host, Ticket, Unavailable};
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::Store;
 
+/// Duties that one alarm does in a row, with a pause after each: steps of a merge, some forty
+/// million values of it. Then the alarm is set again, so that the platform sees that it ends.
+const DUTIES_PER_ALARM: u32 = 100;
+/// Between two of them whoever came meanwhile is answered, milliseconds.
+const DUTY_PAUSE_MS: u32 = 2;
+
 /// A [`Shard`], who waits to read it, and when it wants to be woken.
 pub struct ShardHost<S: Store> {
     shard: Shard<S>,
@@ -19,6 +25,8 @@ pub struct ShardHost<S: Store> {
     /// Pages that pause, each with the version that it was asked for in.
     paused: Vec<(Ticket, u8, ToShard)>,
     next_ticket: u64,
+    /// The alarm that is at work, and how much it has done. Until it is through no other is set.
+    working: Option<(Ticket, u32)>,
 }
 
 impl<S: Store> ShardHost<S> {
@@ -26,7 +34,24 @@ impl<S: Store> ShardHost<S> {
     /// event: an alarm set before is still set.
     pub fn new(shard: Shard<S>, pages: Rc<Pages>) -> Self {
         let turns = Turns::new(pages);
-        Self { shard, due_ns: None, turns, paused: Vec::new(), next_ticket: 0 }
+        Self { shard, due_ns: None, turns, paused: Vec::new(), next_ticket: 0, working: None }
+    }
+
+    fn new_ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// Does what is due, and pauses if there is more.
+    fn work(&mut self, platform: &dyn Platform, ticket: Ticket, done: u32) -> Step<Vec<u8>> {
+        let now_ns = platform.now_ns();
+        self.due_ns = self.shard.alarm(now_ns);
+        let has_more = self.due_ns.is_some_and(|due_ns| due_ns <= now_ns);
+        self.working = Some((ticket, done + 1)).filter(|_| has_more && done < DUTIES_PER_ALARM);
+        match self.working {
+            Some(_) => pause(DUTY_PAUSE_MS),
+            None => Step::Done(Vec::new()),
+        }
     }
 
     fn answer(&mut self, platform: &dyn Platform, version: u8, message: &ToShard) -> Step<Vec<u8>> {
@@ -77,8 +102,7 @@ fn pause(ms: u32) -> Step<Vec<u8>> {
 
 impl<S: Store> Host for ShardHost<S> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
-        self.next_ticket += 1;
-        let ticket = Ticket(self.next_ticket);
+        let ticket = self.new_ticket();
         let (version, message) = match envelope::decode::<ToShard>(message) {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -102,6 +126,9 @@ impl<S: Store> Host for ShardHost<S> {
     }
 
     fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, _: Reply) -> Step<Vec<u8>> {
+        if let Some((_, done)) = self.working.filter(|(working, _)| *working == ticket) {
+            return self.work(platform, ticket, done);
+        }
         let Some(at) = self.paused.iter().position(|(paused, ..)| *paused == ticket) else {
             return Step::Calls(Vec::new());
         };
@@ -117,16 +144,17 @@ impl<S: Store> Host for ShardHost<S> {
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
-        self.due_ns = self.shard.alarm(platform.now_ns());
-        (Ticket(0), Step::Done(Vec::new()))
+        let ticket = self.new_ticket();
+        (ticket, self.work(platform, ticket, 0))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
-        self.due_ns
+        self.due_ns.filter(|_| self.working.is_none())
     }
 
     fn abandon(&mut self, ticket: Ticket) {
         self.turns.leave(ticket);
         self.paused.retain(|(paused, ..)| *paused != ticket);
+        self.working = self.working.filter(|(working, _)| *working != ticket);
     }
 }

@@ -1,13 +1,17 @@
-//! What a shard knows after reading the small columns of its tables.
+//! What a shard knows after reading the manifest and the heads of its tables.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::attempts::Jobs;
+use super::attempts::Attempts;
+use super::columns::Columns;
+use super::manifest::{Manifest, PartId};
 use super::pace::Pace;
+use super::plan::{Plan, SlotWrites};
 use super::request::{Counters, Refusal};
-use super::state::{self, ColumnTypes, State};
+use super::state::{self, State};
 use super::table_rows::each_head;
 use super::tombstone::Tombstone;
 use super::touch::Touch;
@@ -16,7 +20,6 @@ use crate::model::ids::MeasurementId;
 use crate::model::sorted_map::SortedMap;
 use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
-use crate::segment::directory::Directory;
 use crate::store::row;
 use crate::store::{RowCounts, Store, StoreError, Table};
 use crate::wal::{self, Wal};
@@ -24,7 +27,7 @@ use crate::wal::{self, Wal};
 /// Keys of table `tombstone` from here on are of what was set aside as damaged: one row that says
 /// what is damaged, then its raw rows.
 pub(super) const ASIDE_KEY: u64 = 1 << 40;
-/// Distance between the keys of two things set aside. A frame has at most 14 parts.
+/// Distance between the keys of two things set aside. A frame has at most 14 rows.
 pub(super) const ASIDE_KEYS: u64 = 64;
 
 /// Stored data that cannot be read.
@@ -49,68 +52,69 @@ impl Damage {
 /// failed write happened is not known.
 pub(super) struct Loaded {
     pub state: State,
+    pub manifest: Manifest,
+    /// Drawn for this life of the object: part ids and value numbers begin with it.
+    pub salt: u32,
+    /// `SHARD_FULL_BYTES`.
+    pub full_bytes: u64,
     /// Measurements that were dropped: their frames are refused, their rows are none.
     pub retired: SortedSet<MeasurementId>,
     pub wal: Wal,
-    pub types: ColumnTypes,
-    /// By key.
-    pub directories: SortedMap<u64, Directory>,
+    pub columns: Columns,
     pub tombstones: SortedMap<u64, Tombstone>,
-    /// Set aside earlier, and rows of the directory or of tombstones that are unreadable.
+    /// Set aside earlier, and rows of tombstones that are unreadable.
     pub damaged: Vec<Damage>,
     pub next_aside: u64,
-    pub jobs: Jobs,
+    pub attempts: Attempts,
     /// Of the frames appended since the object was loaded.
     pub pace: Pace,
     /// The highest schema version that any frame carried.
     pub schema_version: u64,
-    /// What compaction and retention have to do; emptied whenever segments or tombstones change.
-    pub plan: OnceCell<Plan>,
-    /// Directory rows of runs in which a block was found damaged: left as they are.
-    pub unmergeable: SortedSet<u64>,
+    /// See [`Loaded::plan`].
+    pub plan: RefCell<Option<Rc<Plan>>>,
+    pub slot_writes: SlotWrites,
+    /// Whether the running job is in the stored manifest. One that fits an event never is.
+    pub job_is_stored: bool,
+    /// Parts in which a block was found damaged: left as they are.
+    pub unmergeable: SortedSet<PartId>,
     counts_before: RowCounts,
 }
 
-/// What the segments and tombstones ask for.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Plan {
-    /// Directory rows of the next runs to merge, in order of sequence; empty for none.
-    pub merge: Vec<u64>,
-    /// The latest time of the segments that expire first.
-    pub first_max_time_ns: Option<i64>,
-    /// Whether segments that nobody may see or tombstones without work are left.
-    pub has_garbage: bool,
-    /// Bytes of segments that tombstones hide whole.
-    pub hidden_bytes: u64,
-}
-
 impl Loaded {
-    /// Reads the heads; `None` when the shard is not open.
-    pub(super) fn read<S: Store>(store: &S) -> Result<Option<Self>, Refusal> {
+    /// Reads the manifest and the heads; `None` when the shard is not open. `salt` was drawn for
+    /// this life of the object.
+    pub(super) fn read<S: Store>(
+        store: &S,
+        salt: u32,
+        full_bytes: u64,
+    ) -> Result<Option<Self>, Refusal> {
         if !store.is_open()? {
             return Ok(None);
         }
         let counts_before = store.row_counts();
-        let Some(state) = State::read(store)? else { return Ok(None) };
+        let Some((state, manifest)) = State::read(store)? else { return Ok(None) };
         let mut loaded = Self {
             schema_version: state.schema_version,
             state,
+            manifest,
+            salt,
+            full_bytes,
             retired: state::read_retired(store)?,
             wal: Wal::default(),
-            types: ColumnTypes::default(),
-            directories: SortedMap::new(),
+            columns: Columns::default(),
             tombstones: SortedMap::new(),
             damaged: Vec::new(),
             next_aside: ASIDE_KEY,
-            jobs: Jobs::default(),
+            attempts: Attempts::default(),
             pace: Pace::default(),
             counts_before,
-            plan: OnceCell::new(),
+            plan: RefCell::default(),
+            slot_writes: SlotWrites::default(),
+            job_is_stored: true,
             unmergeable: SortedSet::new(),
         };
-        loaded.read_directories(store)?;
         loaded.read_tombstones(store)?;
-        loaded.jobs = Jobs::read(store)?;
+        loaded.attempts = Attempts::read(store)?;
         let taken = loaded.tombstones.values().map(|tombstone| tombstone.sequence).collect();
         loaded.wal = wal::replay::load(store, loaded.state.head, &taken)?;
         for (&sequence, frame) in loaded.wal.frames() {
@@ -127,17 +131,6 @@ impl Loaded {
             }
         }
         Ok(Some(loaded))
-    }
-
-    fn read_directories<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
-        each_head(store, Table::Directory, 0, |key, head| match Directory::decode(&head) {
-            Ok(directory) => {
-                self.directories.insert(key, directory);
-            }
-            Err(error) => self
-                .damaged
-                .push(Damage { block: format!("directory row {key}: {error}"), touches: None }),
-        })
     }
 
     fn read_tombstones<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
@@ -196,12 +189,14 @@ impl Loaded {
         }
     }
 
-    /// Takes over a committed state in which [`Loaded::counters`] were saved when the store had
-    /// counted `counts`.
-    pub(super) fn commit_state(&mut self, state: State, counts: RowCounts) {
+    /// Takes over a committed state and manifest, in which [`Loaded::counters`] were saved when the
+    /// store had counted `counts`.
+    pub(super) fn commit(&mut self, state: State, manifest: Manifest, counts: RowCounts) {
         self.state = state;
+        self.job_is_stored = manifest.job().is_some();
+        self.manifest = manifest;
         self.counts_before = counts;
-        self.plan.take();
+        self.forget_plan();
     }
 }
 

@@ -1,6 +1,6 @@
 //! A shard: the columnar store of some of a policy's series over one time range.
 //!
-//! The only module that knows WAL, memtable and segments together. Every function is synchronous:
+//! The only module that knows WAL, memtable and parts together. Every function is synchronous:
 //! an event is never interleaved with another, and the platform's output gate holds a reply until
 //! what it promises is durable. A shard that is not open answers [`request::Refusal::Stale`]
 //! and writes nothing.
@@ -9,32 +9,36 @@
 //! unknown: everything in memory is dropped and read again by the next event.
 #![doc = include_str!("FORMAT.md")]
 
+mod alarm;
 mod append;
 mod attempts;
-mod blocks;
 pub mod budget;
 mod cache;
+mod columns;
 pub mod compact;
 mod delete;
 mod fence;
 mod flush;
 mod handle;
 pub mod host;
-mod jobs;
+pub mod limits;
 mod load;
 pub mod manifest;
-mod memtable_rows;
 mod narrow;
 mod object;
 mod pace;
+mod parts;
+mod plan;
 pub mod request;
 mod retention;
 mod scan;
+mod slots;
 mod split;
 mod state;
 mod table_rows;
 mod tombstone;
 mod touch;
+mod values;
 pub mod turns;
 mod verify;
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::cache::SegmentKey;
+use super::cache::GroupKey;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
 use crate::model::sorted_map::SortedMap;
@@ -15,17 +15,17 @@ const SCALES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
 /// Multiples beyond are no exact floats.
 const WHOLE_MAX: f64 = 9e15;
 
-/// The columns by segment, and there by page and field.
+/// The columns by group, and there by page and field.
 #[derive(Default)]
 pub(super) struct NarrowColumns {
-    segments: SortedMap<SegmentKey, Vec<Option<Box<Narrow>>>>,
+    groups: SortedMap<GroupKey, Vec<Option<Box<Narrow>>>>,
     bytes: usize,
 }
 
-/// Which column of a segment: its place among so many.
+/// Which column of a group: its place among so many.
 #[derive(Clone, Copy)]
-pub(super) struct Slot {
-    pub(super) of: SegmentKey,
+pub(super) struct ColumnPlace {
+    pub(super) of: GroupKey,
     pub(super) at: usize,
     pub(super) count: usize,
 }
@@ -50,26 +50,26 @@ impl NarrowColumns {
     }
 
     /// The column, if it is kept.
-    pub(super) fn get(&self, slot: Slot) -> Option<Column> {
-        self.segments.get(&slot.of)?.get(slot.at)?.as_deref().map(Narrow::column)
+    pub(super) fn get(&self, slot: ColumnPlace) -> Option<Column> {
+        self.groups.get(&slot.of)?.get(slot.at)?.as_deref().map(Narrow::column)
     }
 
     /// Keeps the column if that takes little; past `bytes_max` all others go.
-    pub(super) fn put(&mut self, slot: Slot, column: &Column, bytes_max: usize) {
+    pub(super) fn put(&mut self, slot: ColumnPlace, column: &Column, bytes_max: usize) {
         let Some((narrow, bytes)) = Narrow::of(column) else { return };
-        // A wide segment of many pages has many places, of which a query fills few.
+        // A wide group of many pages has many places, of which a query fills few.
         let places = slot.count.saturating_mul(size_of::<Option<Box<Narrow>>>());
         let bytes = bytes + COLUMN_BYTES;
         if places.saturating_add(bytes) > bytes_max {
             return;
         }
         let missing =
-            |columns: &Self| if columns.segments.contains_key(&slot.of) { 0 } else { places };
+            |columns: &Self| if columns.groups.contains_key(&slot.of) { 0 } else { places };
         if self.bytes + missing(self) + bytes > bytes_max {
             *self = Self::default();
         }
         self.bytes += missing(self);
-        let columns = self.segments.entry(slot.of).or_default();
+        let columns = self.groups.entry(slot.of).or_default();
         columns.resize_with(slot.count.max(columns.len()), || None);
         if let Some(place) = columns.get_mut(slot.at) {
             *place = Some(Box::new(narrow));
@@ -132,12 +132,13 @@ fn multiples(values: &[f64]) -> Option<(Vec<i64>, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::manifest::Number;
 
     fn kept(column: &Column) -> Option<Column> {
         let mut columns = NarrowColumns::default();
-        let slot = Slot { of: (1, 2), at: 3, count: 5 };
+        let slot = ColumnPlace { of: (Number(1), 2), at: 3, count: 5 };
         columns.put(slot, column, 1_000_000);
-        assert!(columns.get(Slot { at: 2, ..slot }).is_none());
+        assert!(columns.get(ColumnPlace { at: 2, ..slot }).is_none());
         columns.get(slot)
     }
 
@@ -175,7 +176,7 @@ mod tests {
     fn what_does_not_fit_makes_all_others_go() {
         let column = Column::full(Values::Integer(vec![1; 1_000]));
         let mut columns = NarrowColumns::default();
-        let slot = |at| Slot { of: (1, 0), at, count: 4 };
+        let slot = |at| ColumnPlace { of: (Number(1), 0), at, count: 4 };
         (0..3).for_each(|at| columns.put(slot(at), &column, 2_500));
         let held: Vec<_> = (0..4).map(|at| columns.get(slot(at)).is_some()).collect();
         assert_eq!(held, [false, false, true, false]);
@@ -183,12 +184,16 @@ mod tests {
     }
 
     #[test]
-    fn the_places_of_a_wide_segment_count() {
+    fn the_places_of_a_wide_group_count() {
         let column = Column::full(Values::Integer(vec![1]));
         let mut columns = NarrowColumns::default();
-        columns.put(Slot { of: (1, 0), at: 0, count: 100_000_000 }, &column, 1_000_000);
-        assert_eq!((columns.bytes(), columns.segments.len()), (0, 0));
-        columns.put(Slot { of: (1, 0), at: 0, count: 1_000 }, &column, 1_000_000);
+        columns.put(
+            ColumnPlace { of: (Number(1), 0), at: 0, count: 100_000_000 },
+            &column,
+            1_000_000,
+        );
+        assert_eq!((columns.bytes(), columns.groups.len()), (0, 0));
+        columns.put(ColumnPlace { of: (Number(1), 0), at: 0, count: 1_000 }, &column, 1_000_000);
         assert_eq!(columns.bytes(), 1_000 * size_of::<usize>() + 1 + COLUMN_BYTES);
     }
 }

@@ -1,25 +1,33 @@
-//! The Shard object itself: its parts in memory, and what concerns it as a whole, such as opening,
-//! closing and counting. What it does with rows is in the other files of this folder.
+//! The Shard object itself: what it holds in memory, and what concerns it as a whole, such as
+//! opening, closing and counting. What it does with rows is in the other files of this folder.
 
 use std::rc::Rc;
 
+use super::attempts::{self, Duty};
 use super::budget::{Budget, Evictable};
 use super::cache::Cache;
+use super::compact::job::Running;
+use super::limits::Limits;
 use super::load::Loaded;
-use super::request::{Refusal, Stats};
+use super::manifest::Manifest;
+use super::request::{Deletion, Refusal, Stats};
 use super::state::{self, State};
 use crate::model::ids::MeasurementId;
+use crate::model::time::TimeRange;
 use crate::protocol::shard::{ShardSettings, Stamp};
 use crate::store::{Store, StoreError};
 
 /// One Shard object.
 pub struct Shard<S: Store> {
-    pub(super) store: S,
+    pub(super) store: Rc<S>,
     pub(super) budget: Rc<Budget>,
     pub(super) full_bytes: u64,
+    pub(super) limits: Limits,
     /// What the tables hold; `None` until it is read.
     pub(super) loaded: Option<Loaded>,
     pub(super) cache: Rc<Cache>,
+    /// The merge that is under way, if this life of the object has taken it up.
+    pub(super) running: Option<Running<S>>,
     /// Queries whose pages are refused, newest last. Lost with the object, as the queries are.
     killed: Vec<u64>,
 }
@@ -34,7 +42,16 @@ impl<S: Store> Shard<S> {
         let cache = Rc::new(Cache::default());
         let holder: Rc<dyn Evictable> = Rc::<Cache>::clone(&cache);
         budget.register(Rc::downgrade(&holder));
-        Self { store, budget, full_bytes, loaded: None, cache, killed: Vec::new() }
+        let (store, limits) = (Rc::new(store), Limits::default());
+        let (loaded, running, killed) = (None, None, Vec::new());
+        Self { store, budget, full_bytes, limits, loaded, cache, running, killed }
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     pub(super) fn kill(&mut self, query: u64) {
@@ -65,7 +82,8 @@ impl<S: Store> Shard<S> {
             if !settings.retired.is_empty() {
                 state::write_retired(store, &settings.retired.iter().copied().collect())?;
             }
-            State::new(settings.clone()).write(store)
+            let manifest = Manifest::new(settings.window_ns);
+            State::new(settings.clone()).write(store, &manifest)
         });
         opened.map_err(|error| self.lost(error.into()))
     }
@@ -91,19 +109,34 @@ impl<S: Store> Shard<S> {
         if is_cut { self.cut(&settings) } else { self.change(|state| state.settings = settings) }
     }
 
-    /// Refuses frames of these measurements too from now on, and hides what they have.
+    /// Refuses frames of these measurements too from now on, and hides what they have: at once by
+    /// their ids, for good by a tombstone, which makes their storage free.
     fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let mut retired = loaded.retired.clone();
-        retired.extend(measurements.iter().copied());
-        if retired.len() == loaded.retired.len() {
+        let new = measurements.iter().filter(|&&measurement| retired.insert(measurement));
+        let deletion = |&measurement: &MeasurementId| Deletion {
+            measurement,
+            predicate: None,
+            time: TimeRange::ALL,
+        };
+        let deletions: Vec<Deletion> = new.map(deletion).collect();
+        if deletions.is_empty() {
             return Ok(());
         }
-        if let Err(error) = state::write_retired(&self.store, &retired) {
-            return Err(self.lost(error.into()));
+        let is_empty = loaded.manifest.parts().is_empty() && loaded.wal.frames().is_empty();
+        let tombstone = (!is_empty).then(|| loaded.next_tombstone(u64::MAX, deletions));
+        let store = &self.store;
+        let written = store.atomically(|| -> Result<(), Refusal> {
+            state::write_retired(store, &retired)?;
+            tombstone.iter().try_for_each(|(key, tombstone)| tombstone.write(store, *key))
+        });
+        if let Err(refusal) = written {
+            return Err(self.lost(refusal));
         }
         loaded.retired = retired;
-        loaded.plan.take();
+        tombstone.into_iter().for_each(|(key, tombstone)| loaded.add_tombstone(key, tombstone));
+        self.cache.take_memtable();
         Ok(())
     }
 
@@ -128,6 +161,7 @@ impl<S: Store> Shard<S> {
     /// [`Refusal::Store`].
     pub fn wipe(&mut self) -> Result<(), Refusal> {
         self.loaded = None;
+        self.running = None;
         self.cache.clear();
         Ok(self.store.wipe()?)
     }
@@ -139,7 +173,7 @@ impl<S: Store> Shard<S> {
     pub fn stats(&mut self) -> Result<Stats, Refusal> {
         self.load()?;
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
-        let mut troubles = loaded.jobs.set_aside();
+        let mut troubles = loaded.attempts.set_aside();
         troubles.extend(loaded.damaged_blocks());
         Ok(Stats {
             counters: loaded.counters(&self.store),
@@ -147,7 +181,7 @@ impl<S: Store> Shard<S> {
             wal_bytes: loaded.wal.bytes(),
             wal_frames: loaded.wal.frames().len() as u64,
             memory_bytes: self.cache.bytes() as u64,
-            segments: loaded.directories.values().map(|d| d.segments.len() as u64).sum(),
+            parts: loaded.manifest.parts().len() as u64,
             tombstones: loaded.tombstones.len() as u64,
             next_sequence: loaded.wal.next_sequence(),
             troubles,
@@ -158,7 +192,8 @@ impl<S: Store> Shard<S> {
     pub(super) fn load(&mut self) -> Result<&mut Loaded, Refusal> {
         if self.loaded.is_none() {
             self.cache.clear();
-            self.loaded = Loaded::read(&self.store)?;
+            self.running = None;
+            self.loaded = Loaded::read(&self.store, self.budget.draw_salt(), self.full_bytes)?;
         }
         self.loaded.as_mut().filter(|loaded| !loaded.state.closed).ok_or(Refusal::Stale)
     }
@@ -175,16 +210,34 @@ impl<S: Store> Shard<S> {
 
     /// Rewrites the state row.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<(), Refusal> {
-        self.load()?;
+        let manifest = self.load()?.manifest.clone();
+        self.commit(manifest, None, change, |_| Ok(()))
+    }
+
+    /// Stores a changed state and manifest and what goes with them in one transaction, and takes
+    /// both over. `done` is the duty that this finishes.
+    pub(super) fn commit(
+        &mut self,
+        manifest: Manifest,
+        done: Option<Duty>,
+        change: impl FnOnce(&mut State),
+        beside: impl FnOnce(&S) -> Result<(), StoreError>,
+    ) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let (store, counts) = (&*self.store, self.store.row_counts());
         let mut state = loaded.state.clone();
+        state.counters = loaded.counters(store);
         change(&mut state);
-        let counts = self.store.row_counts();
-        state.counters = loaded.counters(&self.store);
-        if let Err(error) = state.write(&self.store) {
+        let written = store.atomically(|| -> Result<(), StoreError> {
+            beside(store)?;
+            done.map_or(Ok(()), |duty| attempts::clear(store, duty, &loaded.attempts))?;
+            state.write(store, &manifest)
+        });
+        if let Err(error) = written {
             return Err(self.lost(error.into()));
         }
-        loaded.commit_state(state, counts);
+        done.into_iter().for_each(|duty| loaded.attempts.succeeded(duty));
+        loaded.commit(state, manifest, counts);
         Ok(())
     }
 

@@ -13,13 +13,14 @@ const LOAD_GAP_NS: i64 = 4 * S_NS;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     last_ns: Option<i64>,
+    deleted_ns: Option<i64>,
     /// The longest gap; it counts an eighth less with each frame after it.
     gap_ns: i64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { last_ns: None, gap_ns: PAUSE_NS }
+        Self { last_ns: None, deleted_ns: None, gap_ns: PAUSE_NS }
     }
 }
 
@@ -29,6 +30,22 @@ impl Pace {
         let gap_ns = self.last_ns.map_or(0, |last_ns| now_ns.saturating_sub(last_ns));
         self.gap_ns = gap_ns.max(self.gap_ns - self.gap_ns / 8).min(PAUSE_NS);
         self.last_ns = Some(now_ns);
+    }
+
+    /// A delete came.
+    pub(super) fn deleted(&mut self, now_ns: i64) {
+        self.deleted_ns = Some(now_ns);
+    }
+
+    /// When deletes have ended, for a while: more of them would make the same parts be written
+    /// anew.
+    pub(super) fn deletes_ended_ns(&self, now_ns: i64) -> i64 {
+        self.deleted_ns.map_or(now_ns, |deleted_ns| deleted_ns.saturating_add(LOAD_PAUSE_NS))
+    }
+
+    /// When the last frame came.
+    pub(super) fn last_ns(&self) -> Option<i64> {
+        self.last_ns
     }
 
     /// When the pause after the last frame is long enough. An object that was not written to since

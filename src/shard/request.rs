@@ -53,6 +53,12 @@ pub enum Refusal {
         /// `SHARD_FULL_BYTES`.
         limit: u64,
     },
+    /// So many parts wait to be merged that a write must wait too: repeat it in a second.
+    #[error("the shard has {parts} parts to merge: repeat the write in a second")]
+    Behind {
+        /// How many.
+        parts: u64,
+    },
     /// The frame cannot be decoded.
     #[error("malformed frame: {0}")]
     Malformed(String),

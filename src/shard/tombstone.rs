@@ -1,20 +1,25 @@
-//! What a DELETE leaves until compaction has removed the rows: which rows it hides.
+//! What a DELETE leaves until merges have left the rows out: which rows it hides.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::load::Loaded;
+use super::manifest::Part;
 use super::request::{Deletion, Refusal};
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::series_table::SeriesTable;
+use crate::merge::condition::{Condition, Known, Text};
+use crate::merge::hide;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::regex::Pattern;
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 use crate::scan::request::{Comparison, Operand, Predicate};
-use crate::segment::directory::Summary;
+use crate::store::row;
+use crate::store::{Store, Table};
 
 /// Hides matching rows of write sequences below `before`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,55 +32,138 @@ pub(super) struct Tombstone {
 }
 
 impl Tombstone {
-    /// What may hide rows of `measurement` inside `time` that were written up to `last_sequence`.
-    /// Rows of a block that spans the tombstone were removed when the block was made.
+    /// Writes its row.
+    pub(super) fn write<S: Store>(&self, store: &S, key: u64) -> Result<(), Refusal> {
+        Ok(store.put(Table::Tombstone, key, &row::encode(self)?, b"")?)
+    }
+
+    /// Whether rows of a part that it speaks of may lie inside its times.
+    pub(super) fn overlaps(&self, part: &Part) -> bool {
+        let time = part.extent().time;
+        self.deletions.iter().any(|deletion| deletion.time.overlaps(&time))
+    }
+
+    /// Whether it has still to be applied to the part, and may hide rows of it.
+    pub(super) fn may_hide_rows_of(&self, part: &Part) -> bool {
+        part.is_open_to(self.sequence, self.before) && self.overlaps(part)
+    }
+
+    /// What may hide rows of a measurement inside some times.
     pub(super) fn touching(
         &self,
         measurement: MeasurementId,
         time: TimeRange,
-        last_sequence: u64,
     ) -> impl Iterator<Item = &Deletion> {
-        let deletions = if last_sequence < self.before { &self.deletions[..] } else { &[] };
-        deletions.iter().filter(move |deletion| {
-            deletion.measurement == measurement && deletion.time.overlaps(&time)
-        })
-    }
-
-    /// Whether there is any.
-    pub(super) fn touches(
-        &self,
-        measurement: MeasurementId,
-        time: TimeRange,
-        last_sequence: u64,
-    ) -> bool {
-        self.touching(measurement, time, last_sequence).next().is_some()
-    }
-
-    /// Whether one deletion hides the whole of a segment.
-    pub(super) fn covers(&self, segment: &Summary) -> bool {
-        let time = segment.time();
-        let mut touching = self.touching(segment.measurement, time, segment.last_sequence);
-        touching.any(|d| d.predicate.is_none() && time.intersect(&d.time) == time)
+        let touches = move |d: &&Deletion| d.measurement == measurement && d.time.overlaps(&time);
+        self.deletions.iter().filter(touches)
     }
 }
 
-/// What the tombstones hide of a table of `measurement` whose rows lie inside `time` and were
-/// written up to `last_sequence`.
-pub(super) fn hidden(
-    tombstones: &SortedMap<u64, Tombstone>,
-    (measurement, time, last_sequence): (MeasurementId, TimeRange, u64),
-    tag_ids: &[ColumnId],
-    series: &SeriesTable,
-) -> Result<Vec<Hidden>, Refusal> {
-    let touching = tombstones.values().flat_map(|t| t.touching(measurement, time, last_sequence));
-    let hides = |deletion: &Deletion| {
-        let series = match &deletion.predicate {
-            None => vec![true; series.len as usize],
-            Some(predicate) => matching(predicate, tag_ids, series)?,
+impl Loaded {
+    /// What is hidden of a table of a frame.
+    pub(super) fn hidden_of_frame(
+        &self,
+        sequence: u64,
+        table: &FrameTable,
+    ) -> Result<Vec<Hidden>, Refusal> {
+        let open = self.tombstones.values().filter(|tombstone| sequence < tombstone.before);
+        let deletions = open.flat_map(|t| t.touching(table.measurement, TimeRange::ALL));
+        self.hidden(deletions, TimeRange::ALL, &table.tag_ids, &table.block.series)
+    }
+
+    /// What is hidden of some series of a measurement in a part.
+    pub(super) fn hidden_of_part(
+        &self,
+        part: &Part,
+        measurement: MeasurementId,
+        tag_ids: &[ColumnId],
+        series: &SeriesTable,
+    ) -> Result<Vec<Hidden>, Refusal> {
+        let time = part.extent().time;
+        let open = self.tombstones.values().filter(|t| part.is_open_to(t.sequence, t.before));
+        let deletions = open.flat_map(|tombstone| tombstone.touching(measurement, time));
+        self.hidden(deletions, time, tag_ids, series)
+    }
+
+    fn hidden<'a>(
+        &self,
+        deletions: impl Iterator<Item = &'a Deletion>,
+        time: TimeRange,
+        tag_ids: &[ColumnId],
+        series: &SeriesTable,
+    ) -> Result<Vec<Hidden>, Refusal> {
+        let all = || vec![true; series.len as usize];
+        let hides = |deletion: &Deletion| {
+            let series = match &deletion.predicate {
+                None => all(),
+                Some(predicate) => matching(predicate, tag_ids, series)?,
+            };
+            Ok(Hidden { series, time: deletion.time })
         };
-        Ok(Hidden { series, time: deletion.time })
+        // Behind the end of the range lies what a split has moved away.
+        let beyond = TimeRange::new(self.state.settings.range.end_ns, i64::MAX);
+        let moved = beyond.overlaps(&time).then(|| Ok(Hidden { series: all(), time: beyond }));
+        deletions.map(hides).chain(moved).collect()
+    }
+
+    /// What is hidden of parts that are merged from now on.
+    pub(super) fn hidden_of_merge<S: Store>(
+        &mut self,
+        store: &S,
+    ) -> Result<Rc<hide::Hidden>, Refusal> {
+        let mut tombstones = Vec::new();
+        for Tombstone { sequence, before, deletions } in self.tombstones.values() {
+            for deletion in deletions {
+                let condition = match &deletion.predicate {
+                    None => Condition::Constant(true),
+                    Some(predicate) => {
+                        let order = self.columns.tag_order(store, deletion.measurement)?;
+                        condition(predicate, order)?
+                    }
+                };
+                tombstones.push(hide::Tombstone {
+                    sequence: *sequence,
+                    before: *before,
+                    measurement: deletion.measurement,
+                    time: deletion.time,
+                    condition,
+                });
+            }
+        }
+        Ok(Rc::new(hide::Hidden::new(tombstones, self.retired.clone())))
+    }
+}
+
+/// A predicate on tags as a condition on keys of this tag order.
+fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition, Refusal> {
+    let text = |operand: &Operand| match operand {
+        Operand::Tag(tag) => {
+            let place = tag_order.iter().position(|known| known == tag);
+            Ok(place.map_or(Text::Missing, Text::Tag))
+        }
+        Operand::Literal(FieldValue::String(text)) => Ok(Text::Literal(text.as_ref().into())),
+        _ => Err(tags_only()),
     };
-    touching.map(hides).collect()
+    let both = |a: &Predicate, b: &Predicate| -> Result<_, Refusal> {
+        Ok(vec![condition(a, tag_order)?, condition(b, tag_order)?])
+    };
+    Ok(match predicate {
+        Predicate::Constant(value) => Condition::Constant(*value),
+        Predicate::And(a, b) => Condition::All(both(a, b)?),
+        Predicate::Or(a, b) => Condition::Any(both(a, b)?),
+        Predicate::Compare(Comparison::Equal, a, b) => {
+            Condition::Equal { left: text(a)?, right: text(b)?, negated: false }
+        }
+        Predicate::Compare(Comparison::NotEqual, a, b) => {
+            Condition::Equal { left: text(a)?, right: text(b)?, negated: true }
+        }
+        Predicate::Matches { operand, regex, negated } => Condition::Matches {
+            text: text(operand)?,
+            pattern: Known::new(Rc::new(compile(regex)?)),
+            negated: *negated,
+        },
+        Predicate::Compare(..) | Predicate::IsTrue(_) => return Err(tags_only()),
+    })
 }
 
 /// Rows of some series inside a time range.

@@ -1,59 +1,60 @@
 //! Every checksum, a bounded step at a time.
 
 use super::Shard;
-use super::blocks::StoredBlocks;
-use super::cache::Cache;
+use super::columns::Columns;
 use super::load::Loaded;
+use super::manifest::Number;
 use super::request::{Refusal, VerifyPage};
-use super::state::ColumnTypes;
 use super::table_rows::each_head;
-use crate::segment::block;
-use crate::segment::reader::Blocks;
+use super::values::{ValueRow, refusal};
 use crate::store::{Store, Table};
 
-/// Encoded bytes checked by one step, plus what is left of the last directory row.
+/// Encoded bytes checked by one step, plus the value that passes it.
 const BYTES_PER_STEP: u64 = 8_000_000;
 
 impl<S: Store> Shard<S> {
     /// Checks stored blocks from `resume` on (`None`: from the start): first the small rows and the
-    /// WAL, then run by run. Everything is read anew: what memory holds may be older than a flaw.
+    /// WAL, then value by value, in order of their numbers. What a merge writes meanwhile may have
+    /// a lower number, and was written just now. Everything is read anew: what memory holds may be
+    /// older than a flaw.
     ///
     /// # Errors
     /// [`Refusal::Stale`] when not open; [`Refusal::Damaged`] for a state row that cannot be read;
     /// [`Refusal::Store`].
     pub fn verify(&mut self, resume: Option<u64>) -> Result<VerifyPage, Refusal> {
         self.load()?;
-        let (store, cache) = (&self.store, Cache::default());
-        let mut loaded = Loaded::read(store)?.ok_or(Refusal::Stale)?;
+        let store = &*self.store;
+        let loaded = Loaded::read(store, 0, self.full_bytes)?;
+        let mut loaded = loaded.ok_or(Refusal::Stale)?;
         let mut page = VerifyPage::default();
         if resume.is_none() {
             verify_rows(store, &mut loaded, &mut page)?;
         }
-        for (&key, directory) in loaded.directories.range(resume.unwrap_or_default()..) {
+        let from = Number(resume.unwrap_or_default());
+        let manifest = &loaded.manifest;
+        let later: Vec<Number> = manifest.numbers().filter(|number| *number >= from).collect();
+        for number in later {
             if page.bytes >= BYTES_PER_STEP {
-                page.resume = Some(key);
+                page.resume = Some(number.0);
                 break;
             }
-            let mut blocks = StoredBlocks::new(store, &cache, &loaded, key)?;
-            for segment in &directory.segments {
-                let checked = blocks.index(segment).and_then(|index| {
-                    page.blocks += 1;
-                    page.bytes += u64::from(segment.index_bytes);
-                    for address in index.addresses() {
-                        page.blocks += 1;
-                        page.bytes += u64::from(address.bytes);
-                        note(blocks.with(address, block::check), &mut page.damaged)?;
-                    }
-                    Ok(())
-                });
-                note(checked, &mut page.damaged)?;
-            }
+            let row = ValueRow::of(manifest, number);
+            note(verify_value(store, row, &mut page), &mut page.damaged)?;
         }
         Ok(page)
     }
 }
 
-/// The WAL, the columns' types, and whatever was found damaged while heads were read.
+/// The head and every block of a value.
+fn verify_value<S: Store>(store: &S, row: ValueRow, page: &mut VerifyPage) -> Result<(), Refusal> {
+    let directory = row.directory(store).map_err(refusal)?;
+    let body = row.body(store).map_err(refusal)?;
+    page.blocks += 1 + directory.blocks().count() as u64;
+    page.bytes += body.len() as u64;
+    directory.check(&body).map_err(|why| refusal(row.damaged(why)))
+}
+
+/// The WAL, the rows of columns, and whatever was found damaged while heads were read.
 fn verify_rows<S: Store>(
     store: &S,
     loaded: &mut Loaded,
@@ -69,7 +70,7 @@ fn verify_rows<S: Store>(
     each_head(store, Table::Schema, 0, |key, head| {
         page.blocks += 1;
         page.bytes += head.len() as u64;
-        if let Err(why) = ColumnTypes::check_row(&head) {
+        if let Err(why) = Columns::check_row(&head) {
             page.damaged.push(format!("columns of measurement {key}: {why}"));
         }
     })?;

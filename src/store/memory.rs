@@ -386,7 +386,7 @@ mod tests {
         }
         assert_eq!(store.body_slice(Table::Value, 4, 0..5), Ok(Some(vec![])));
         assert_eq!(store.body_slice(Table::Value, 5, 0..5), Ok(None));
-        assert_eq!(store.body_slice(Table::Segment, 3, 0..5), Ok(None));
+        assert_eq!(store.body_slice(Table::Job, 3, 0..5), Ok(None));
         assert_eq!(MemoryStore::new().body_slice(Table::Value, 3, 0..5), Err(not_open()));
     }
 

@@ -2,26 +2,24 @@
 //!
 //! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. A head
 //! is small and can be listed without touching a body. Billing is per row, not per byte, so
-//! `rows_written` and `rows_read` count what the platform would bill, and a slice of a body costs as
-//! much as all of it: what a slice saves are copies.
+//! `rows_written` and `rows_read` count what the platform would bill, and a slice of a body costs
+//! as much as all of it: what a slice saves are copies.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod memory;
 pub mod row;
 
 use std::ops::{Range, RangeInclusive};
+use std::rc::Rc;
 
 /// The tables that exist, over all kinds of object. The name is the SQL name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// One row: what kind of object this is, its identity and counters. Exists once it is open.
+    /// What kind of object this is, its identity and counters: exists once it is open. Shard: the
+    /// body lists its parts.
     State,
     /// Shard: WAL slots.
     Wal,
-    /// Shard: one row per flush or compaction, listing its segments.
-    Directory,
-    /// Shard: packed segment bytes.
-    Segment,
     /// Shard: blocks of parts; the head is their directory.
     Value,
     /// Shard: tombstones. Frames set aside as damaged.
@@ -30,17 +28,15 @@ pub enum Table {
     Job,
     /// Catalog: databases by number. Database: policies by number.
     Entry,
-    /// Database: measurements by number. Catalog: tokens and users by number.
+    /// Database and Shard: measurements by number. Catalog: tokens and users by number.
     Schema,
 }
 
 impl Table {
     /// Every table, in the order in which they are created.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 7] = [
         Self::State,
         Self::Wal,
-        Self::Directory,
-        Self::Segment,
         Self::Value,
         Self::Tombstone,
         Self::Job,
@@ -53,8 +49,6 @@ impl Table {
         match self {
             Self::State => "state",
             Self::Wal => "wal",
-            Self::Directory => "directory",
-            Self::Segment => "segment",
             Self::Value => "value",
             Self::Tombstone => "tombstone",
             Self::Job => "job",
@@ -175,4 +169,74 @@ pub trait Store {
 
     /// Rows billed since the object was loaded.
     fn row_counts(&self) -> RowCounts;
+}
+
+/// A store that several hold: an object, and a merge that is under way between two of its events.
+impl<S: Store> Store for Rc<S> {
+    const VALUE_BYTES_MAX: usize = S::VALUE_BYTES_MAX;
+
+    fn is_open(&self) -> Result<bool, StoreError> {
+        (**self).is_open()
+    }
+
+    fn open(&self) -> Result<(), StoreError> {
+        (**self).open()
+    }
+
+    fn atomically<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        (**self).atomically(work)
+    }
+
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+        (**self).put(table, key, head, body)
+    }
+
+    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).head(table, key)
+    }
+
+    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).body(table, key)
+    }
+
+    fn body_slice(
+        &self,
+        table: Table,
+        key: u64,
+        bytes: Range<u32>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).body_slice(table, key, bytes)
+    }
+
+    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError> {
+        (**self).head_and_body(table, key)
+    }
+
+    fn heads(
+        &self,
+        table: Table,
+        keys: RangeInclusive<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        (**self).heads(table, keys, limit)
+    }
+
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+        (**self).delete(table, keys)
+    }
+
+    fn wipe(&self) -> Result<(), StoreError> {
+        (**self).wipe()
+    }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        (**self).bytes()
+    }
+
+    fn row_counts(&self) -> RowCounts {
+        (**self).row_counts()
+    }
 }

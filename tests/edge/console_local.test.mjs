@@ -187,7 +187,7 @@ test('10: the data is kept if one wishes, and never taken when it is damaged', a
   const broken = await it.context.newPage();
   await broken.route('**/*', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html>' }));
   await broken.goto(it.host.url);
-  const [key] = (await inStorage(broken, '(store) => store.getAllKeys()')).filter((name) => /^shard\/.*\/(segment|wal)\//.test(name));
+  const [key] = (await inStorage(broken, '(store) => store.getAllKeys()')).filter((name) => /^shard\/.*\/(value|wal)\//.test(name));
   await inStorage(broken, `(store) => {
     const reading = store.get(${JSON.stringify(key)});
     reading.onsuccess = () => {

@@ -43,7 +43,7 @@ test('the storage of a dropped policy and a dropped database is really gone', as
   await server.mustWrite(lines('brief_word'), { db: 'doomed', rp: 'brief' });
   await server.mustWrite(lines('doomed_word'), { db: 'doomed' });
   await it.alarm();
-  // Once more, so that some of it lies in the log and some in segments.
+  // Once more, so that some of it lies in the log and some in parts.
   await server.mustWrite(lines('doomed_word').slice(0, 20_000).replace(/\n[^\n]*$/, ''), { db: 'doomed' });
   const holders = files(server, 'Shard').filter((file) => readFileSync(file).includes('kept_word'));
   const kept = new Set(holders.map(objectOf));

@@ -176,7 +176,7 @@ test('alarms that fail six times, and a restart: the next write sets it again an
     steps += before.steps;
     alarmsBehind += before.alarmsBehind;
   }
-  assert.ok(steps >= 6, 'the platform called the alarm, and it wrote segments');
+  assert.ok(steps >= 6, 'the platform called the alarm, and it wrote parts');
   assert.equal(alarmsBehind, 0, 'alarms that a handler sets for now or before may never come');
   await it.check('after the backlog drained');
 });

@@ -1,5 +1,5 @@
 // The same points again and again, their fields in different writes, out of order and years apart,
-// while they lie in the log, in memory and in segments: the last write wins per field, and nothing
+// while they lie in the log, in memory and in parts: the last write wins per field, and nothing
 // is counted twice.
 
 import assert from 'node:assert/strict';
@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { begin, db } from './fault_hooks.mjs';
 
 const yearS = 31_557_600;
-/** Around 1970, far before, now, and far ahead; two of each lie in one segment's window. */
+/** Around 1970, far before, now, and far ahead; two of each lie in one slot of time. */
 const times = [-20, 0, 53, 54, 130].flatMap((years) => [years * yearS, years * yearS + 7]);
 const hosts = 3;
 const fields = ['f', 'i', 's'];

@@ -188,6 +188,24 @@ fn edited(table: Table, kind: &str, edit: impl Fn(&mut Vec<u8>)) -> (u16, String
     product.ask("POST", "/query", "db=a&q=SELECT+f+FROM+m", &[], "")
 }
 
+/// Before there were parts, the state row had no body.
+#[test]
+fn a_shard_without_a_manifest_is_refused_with_the_way_out() {
+    let mut product = recorded();
+    product.rest();
+    for (address, store) in product.stores() {
+        if matches!(address, Address::Shard(_)) && store.is_open().unwrap() {
+            let state = store.head(Table::State, 0).unwrap().unwrap();
+            store.put(Table::State, 0, &state, b"").unwrap();
+        }
+    }
+    product.sleep();
+    let (_, answer) = product.ask("POST", "/query", "db=a&q=SELECT+f+FROM+m", &[], "");
+    let said = "state row: it was written by an earlier development build: \
+                export it with that build";
+    assert!(answer.contains(said), "{answer}");
+}
+
 #[test]
 fn what_a_newer_version_stored_is_refused_by_name() {
     // A row with a sound checksum whose version byte is one too high.
@@ -199,8 +217,8 @@ fn what_a_newer_version_stored_is_refused_by_name() {
     };
     let (_, state) = edited(Table::State, "Shard", newer);
     assert!(state.contains("state row: its version is newer than this release"), "{state}");
-    let (_, directory) = edited(Table::Directory, "Shard", newer);
-    assert!(directory.contains("version 2"), "{directory}");
+    let (_, value) = edited(Table::Value, "Shard", newer);
+    assert!(value.contains("version 3, which this release cannot read"), "{value}");
     for (table, kind) in [
         (Table::State, "Database"),
         (Table::Entry, "Database"),
@@ -283,7 +301,7 @@ fn flip(product: &Product, table: Table, first: bool) {
 
 #[test]
 fn a_damaged_block_fails_who_needs_it_and_is_named() {
-    for table in [Table::Segment, Table::Directory, Table::Wal] {
+    for table in [Table::Value, Table::Wal] {
         let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
         product.query("", "CREATE DATABASE a");
         // Measurements in one flush share a value: `first` lies at its start.
@@ -292,7 +310,7 @@ fn a_damaged_block_fails_who_needs_it_and_is_named() {
             product.rest();
         }
         product.write("a", "other v=1 10");
-        let damage_first = table == Table::Segment;
+        let damage_first = table == Table::Value;
         product.query("a", "SELECT * FROM first");
         flip(&product, table, table != Table::Wal);
         // Verification reads storage, whatever memory still holds.
@@ -313,7 +331,7 @@ fn a_damaged_block_fails_who_needs_it_and_is_named() {
             assert_eq!(second["results"][0]["series"][0]["values"], json!([[0, 2]]));
         }
         // Writes go on, and what they brought is readable.
-        if table == Table::Segment {
+        if table == Table::Value {
             product.write("a", "other v=5 20");
             let other = product.query("a", "SELECT sum(v) FROM other");
             assert_eq!(other["results"][0]["series"][0]["values"], json!([[0, 6]]));

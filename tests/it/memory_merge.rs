@@ -1,18 +1,28 @@
 //! What a merge holds, counted by the allocator: as many sources as there may be, each decoding
-//! its pages when they are asked for.
+//! its pages when they are asked for; and what a shard's merge of as many parts as there may be does.
 
 use std::rc::Rc;
 
+use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
+use tidemark::batch::frame::{self, TableRef};
+use tidemark::batch::selection::Selection;
+use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::merge::cursor::CURSORS_MAX;
 use tidemark::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
 use tidemark::merge::key::SeriesKey;
 use tidemark::merge::kway::Merge;
-use tidemark::model::ids::{ColumnId, MeasurementId};
+use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};
+use tidemark::model::limits::MEMTABLE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldType;
+use tidemark::protocol::shard::Stamp;
+use tidemark::shard::budget::Budget;
+use tidemark::store::Store;
+use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
+use crate::memory_shard::opened;
 
 /// Of a source at its merge's peak: times of a page, a column and what is made of them.
 const SOURCE_BYTES_MAX: isize = 40_000;
@@ -42,10 +52,6 @@ impl SeriesCursor for Made {
     fn step(&mut self) -> Result<(), ReadError> {
         self.key = None;
         Ok(())
-    }
-
-    fn columns(&self) -> Columns {
-        Rc::clone(&self.columns)
     }
 
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
@@ -115,4 +121,72 @@ fn a_merge_of_all_that_may_be_holds_a_page_and_a_column_of_each() {
         assert_eq!(rows, expected, "{shape}");
         assert!(peak <= CURSORS_MAX as isize * SOURCE_BYTES_MAX, "{shape}: {peak}");
     }
+}
+
+const NOW_NS: i64 = 1_700_000_000_000_000_000;
+const STAMP: Stamp = Stamp { policy: PolicyId(7), generation: 1, schema_version: 1, fresh: false };
+/// Parts of one merge.
+const PARTS: usize = 16;
+const PART_ROWS: usize = 70_000;
+const HOSTS: usize = 100;
+/// What a job holds between two steps: 8 MB of bodies in its cursors' windows, a page of each of
+/// them, the value that is being filled.
+const JOB_BYTES_MAX: isize = 14_000_000;
+/// What a step holds at its peak, with the group that is encoded, the values that are full with it
+/// and the store's copy of these: an event's share, as in `memory_columns`.
+const STEP_BYTES_MAX: isize = 24_000_000;
+
+/// Full-precision floats of a hundred series, whose rows lie between those of the other parts.
+fn floats(part: usize) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(part as u64);
+    let names: Vec<String> = (0..HOSTS).map(|host| format!("host_{host}")).collect();
+    let dictionary = names.iter().map(String::as_str).collect();
+    let tag = TagColumn { dictionary, codes: (1..=HOSTS as u32).collect() };
+    let mut field = || Values::Float((0..PART_ROWS).map(|_| 1.0 + rng.f64()).collect());
+    let block = Block {
+        series: SeriesTable { tags: vec![tag], len: HOSTS as u32 },
+        row_series: (0..PART_ROWS).map(|row| (row % HOSTS) as u32).collect(),
+        times_ns: (0..PART_ROWS)
+            .map(|row| NOW_NS + (row / HOSTS * PARTS + part) as i64 * 1_000_000_000)
+            .collect(),
+        fields: (0..COLUMNS).map(|_| Column::full(field())).collect(),
+    };
+    let field_ids: Vec<ColumnId> = (10..10 + COLUMNS).map(ColumnId).collect();
+    let table = TableRef {
+        measurement: MeasurementId(1),
+        tag_ids: &[ColumnId(1)],
+        field_ids: &field_ids,
+        block: &block,
+        rows: &Selection::All,
+    };
+    let mut out = Vec::new();
+    frame::encode(&[table], &mut out);
+    out
+}
+
+#[test]
+fn a_merge_of_sixteen_large_parts_holds_few_megabytes() {
+    let store = MemoryStore::new();
+    let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
+    for part in 0..=PARTS {
+        // Each flushes the one before; the last one stays in the log, as writes go on.
+        shard.append(&floats(part), &STAMP, NOW_NS).unwrap();
+    }
+    let stats = shard.stats().unwrap();
+    assert_eq!((stats.parts, stats.counters.compactions), (PARTS as u64, 0));
+    let stored = store.bytes().unwrap() as isize;
+    let base = live() - stored;
+    assert!(stored > PARTS as isize * 4_000_000, "{stored}");
+    let (mut steps, mut highest, mut held) = (0, 0, 0);
+    while shard.stats().unwrap().counters.compactions == 0 {
+        live();
+        let stored_before = store.bytes().unwrap() as isize;
+        shard.alarm(NOW_NS);
+        highest = highest.max(peak_since() - stored_before - base);
+        held = held.max(live() - store.bytes().unwrap() as isize - base);
+        steps += 1;
+    }
+    println!("{steps} steps: {highest} bytes at the peak, {held} between two");
+    assert!(steps > 16, "{steps}");
+    assert!(highest < STEP_BYTES_MAX && held < JOB_BYTES_MAX, "{highest} {held}");
 }

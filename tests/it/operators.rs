@@ -1,6 +1,7 @@
 //! What an operator sees: counters, sizes, versions, troubles, and every checksum.
 
 use serde_json::{Value, json};
+use tidemark::store::{Store, Table};
 
 use crate::product::Product;
 
@@ -146,6 +147,16 @@ fn diagnostics_name_versions_and_sizes() {
     assert_eq!(jobs["values"], Value::Null, "nothing is set aside");
 }
 
+/// The highest number of a value, which its head says behind the version.
+fn last_value(product: &Product) -> u64 {
+    let stores = product.stores();
+    let open = stores.values().filter(|store| store.is_open().unwrap());
+    let heads =
+        open.flat_map(|store| store.heads(Table::Value, 0..=u64::MAX >> 11, u32::MAX).unwrap());
+    let numbers = heads.map(|(_, head)| u64::from_le_bytes(head[1..9].try_into().unwrap()));
+    numbers.max().unwrap()
+}
+
 #[test]
 fn verification_walks_everything_page_by_page() {
     let mut product = product();
@@ -164,9 +175,13 @@ fn verification_walks_everything_page_by_page() {
     assert!(flushed["blocks"].as_u64().unwrap() > 13, "{flushed}");
     assert!(flushed["bytes"].as_u64().unwrap() > 50, "{flushed}");
     assert_eq!([&flushed["damaged"], &flushed["resume"]], [&json!([]), &Value::Null]);
-    // From behind the last directory row there is nothing left.
-    let (_, rest) = verify(&mut product, "/debug/verify?db=a&resume=1.99");
-    assert_eq!([&rest["blocks"], &rest["resume"]], [&json!(0), &Value::Null]);
+    // A step goes on at the number of a value; from behind the last one there is nothing left.
+    let last = last_value(&product);
+    let mut from =
+        |number: u64| verify(&mut product, &format!("/debug/verify?db=a&resume=1.{number}")).1;
+    let (at, behind) = (from(last), from(last + 1));
+    assert!(at["blocks"].as_u64().unwrap() > 1, "{at}");
+    assert_eq!([&behind["blocks"], &behind["resume"]], [&json!(0), &Value::Null]);
     assert_eq!(verify(&mut product, "/debug/verify?db=a&resume=x").0, 400);
     assert_eq!(verify(&mut product, "/debug/verify?db=nope").0, 404);
     assert_eq!(verify(&mut product, "/debug/verify").0, 400);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::product::Product;
 
-/// A tag value so long that a block of a segment's series holds a few dozen.
+/// A tag value so long that a block of series holds a few dozen.
 fn long(letter: char, number: u32) -> String {
     format!("{letter}{number:03}{}", "x".repeat(6_000))
 }
@@ -19,7 +19,7 @@ fn cells(answer: &Value, at: usize) -> Vec<String> {
     rows.map(|row| row[at].as_str().map_or_else(|| row[at].to_string(), str::to_owned)).collect()
 }
 
-/// Series `m,a=…,b=…` of a policy: which tag came first decides on the order in its segments.
+/// Series `m,a=…,b=…` of a policy: which tag came first decides on the order in its parts.
 struct Model {
     product: Product,
     series: BTreeSet<(String, String)>,
@@ -127,7 +127,7 @@ fn a_page_whose_blocks_hold_dead_series_ends_before_the_blocks_that_were_left_ou
     product.query("d", "CREATE DATABASE d WITH DURATION 8d SHARD DURATION 7d");
     let week = product.now_s() / (7 * DAY_S) * (7 * DAY_S) + 7 * DAY_S;
     product.pass(week + 8 * DAY_S - product.now_s());
-    // Half of the series expire while the others keep their segment.
+    // Half of the series expire while the others keep their part.
     let (mut lines, mut kept) = (String::new(), Vec::new());
     for number in 0..300 {
         let key = format!("m,a={}", long('a', number));

@@ -119,7 +119,7 @@ fn batch(rng: &mut Rng, hosts: usize, exact: bool) -> String {
         if fields.is_empty() {
             fields.push("i=1i".into());
         }
-        // Some points fall into another week: another window of segments.
+        // Some points fall into another week: another slot of time.
         let week = if rng.u8(..10) == 0 { 604_800 } else { 0 };
         lines.push(format!("{line} {} {}", fields.join(","), week + rng.i64(0..120)));
     }

@@ -7,6 +7,7 @@ use crate::batch::column::Column;
 use crate::batch::layout::Layout;
 use crate::batch::order::{Distinct, Order, rank_series};
 use crate::memtable::table::MeasurementTable;
+use crate::merge::cursor::Columns;
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
@@ -42,6 +43,20 @@ impl Rows {
         let (row_series, times_ns) = (table.row_series(), table.times_ns());
         let rank = rank_series(table.series(), tags);
         let order = Order::new(rank.len(), Some(&rank), row_series, times_ns).rows;
+        Self::in_order(table, order)
+    }
+
+    /// Those of them that lie inside `time`.
+    pub(super) fn within(&self, table: &MeasurementTable, time: TimeRange) -> Self {
+        let times_ns = table.times_ns();
+        let is_inside =
+            |row: &&u32| times_ns.get(**row as usize).is_some_and(|&at| time.contains(at));
+        Self::in_order(table, self.order.iter().filter(is_inside).copied().collect())
+    }
+
+    /// Cuts rows, which stand in their order, into chunks.
+    fn in_order(table: &MeasurementTable, order: Vec<u32>) -> Self {
+        let (row_series, times_ns) = (table.row_series(), table.times_ns());
         let (mut chunks, mut series) = (vec![0], Vec::<Start>::new());
         let (mut rows, mut last) = (0, None);
         for (at, &row) in (0..).zip(&order) {
@@ -127,13 +142,20 @@ pub(super) struct Chunk<'a> {
     /// Its table, and its number there.
     pub(super) at: (usize, usize),
     layout: Layout<'a>,
+    /// Those that some row has: a wide row elsewhere makes no page wider.
+    columns: Columns,
     rows: usize,
     /// The first row of each page and the times of all.
     pages: Vec<(usize, Rc<[i64]>)>,
 }
 
 impl<'a> Chunk<'a> {
-    pub(super) fn new(at: (usize, usize), table: &'a MeasurementTable, rows: &Rows) -> Self {
+    /// `columns`: those of the whole table.
+    pub(super) fn new(
+        at: (usize, usize),
+        table: &'a MeasurementTable,
+        (rows, columns): (&Rows, &Columns),
+    ) -> Self {
         let times_ns = table.times_ns();
         let distinct = Distinct::new(rows.range(at.1), table.row_series(), times_ns);
         let time_ns = |row: &u32| times_ns.get(*row as usize).copied().unwrap_or_default();
@@ -151,11 +173,17 @@ impl<'a> Chunk<'a> {
         let times =
             |rows: Range<usize>| (rows.start, times_ns.get(rows).unwrap_or_default().into());
         let pages = pages.into_iter().map(times).collect();
-        Self { at, layout, rows: times_ns.len(), pages }
+        let own: Columns = layout.fields().map(|field| (field.id, field.field_type)).collect();
+        let columns = if own == *columns { Rc::clone(columns) } else { own };
+        Self { at, layout, columns, rows: times_ns.len(), pages }
     }
 
     pub(super) fn rows(&self) -> usize {
         self.rows
+    }
+
+    pub(super) fn columns(&self) -> &Columns {
+        &self.columns
     }
 
     pub(super) fn pages(&self) -> &[(usize, Rc<[i64]>)] {

@@ -69,6 +69,20 @@ impl<'a> Sorted<'a> {
         Self { tables: memtable.tables().map(sorted).collect() }
     }
 
+    /// Those of them that lie inside `time`: a cursor over these reads no others, whereas one over
+    /// all reads every chunk that has some.
+    #[must_use]
+    pub fn within(&self, time: TimeRange) -> Self {
+        let within = |table: &SortedTable<'a>| SortedTable {
+            measurement: table.measurement,
+            table: table.table,
+            tags: table.tags.clone(),
+            columns: Rc::clone(&table.columns),
+            rows: OnceCell::from(table.rows().within(table.table, time)),
+        };
+        Self { tables: self.tables.iter().map(within).collect() }
+    }
+
     /// A cursor over all of them.
     pub fn cursor(&'a self, direction: Direction) -> MemtableCursor<'a> {
         let mut cursor = MemtableCursor {
@@ -166,7 +180,7 @@ impl<'a> MemtableCursor<'a> {
             Some(chunk) => chunk,
             None => {
                 let table = self.sorted.tables.get(at)?;
-                Chunk::new((at, number), table.table, table.rows())
+                Chunk::new((at, number), table.table, (table.rows(), &table.columns))
             }
         };
         self.kept.truncate(CHUNKS_KEPT - 1);
@@ -187,8 +201,8 @@ impl<'a> MemtableCursor<'a> {
         if !rows.may_be_within(place, number, time, table.table.times_ns()) {
             return true;
         }
-        let columns = &table.columns;
         let Some(chunk) = self.ready((at, number)) else { return false };
+        let columns = chunk.columns();
         let of_series = rows.rows_in(place, number, chunk.rows());
         let mut pieces = VecDeque::new();
         for &(first, ref times_ns) in chunk.pages() {
@@ -246,10 +260,6 @@ impl SeriesCursor for MemtableCursor<'_> {
     fn step(&mut self) -> Result<(), ReadError> {
         self.enter(self.series + 1);
         Ok(())
-    }
-
-    fn columns(&self) -> Columns {
-        self.table().map(|(_, table)| Rc::clone(&table.columns)).unwrap_or_default()
     }
 
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {

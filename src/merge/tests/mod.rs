@@ -176,9 +176,7 @@ fn read<C: SeriesCursor>(merge: &mut Merge<C>, time: TimeRange, together: usize)
     let mut held = (Picks::default(), Vec::new());
     while let Some(key) = merge.next_series().unwrap().cloned() {
         assert_eq!(merge.key(), Some(&key));
-        let columns = merge.columns();
         while let Some(picks) = merge.next_rows(time).unwrap() {
-            assert!(picks.columns().iter().all(|column| columns.contains(column)));
             held.1.extend(std::iter::repeat_n(key.clone(), picks.len()));
             held.0.extend(picks);
             if held.1.len() >= together {
@@ -379,9 +377,6 @@ impl SeriesCursor for Counted {
     fn step(&mut self) -> Result<(), ReadError> {
         self.cursor.step()
     }
-    fn columns(&self) -> Columns {
-        self.cursor.columns()
-    }
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         self.cursor.page(time)
     }
@@ -430,9 +425,6 @@ impl SeriesCursor for Page {
     }
     fn step(&mut self) -> Result<(), ReadError> {
         Ok(())
-    }
-    fn columns(&self) -> Columns {
-        Columns::default()
     }
     fn page(&mut self, _: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         let rows = 0..self.1.len() as u32;

@@ -37,9 +37,18 @@ struct Page {
 
 struct Series {
     key: SeriesKey,
-    columns: Columns,
     /// A page and its rows.
     pieces: Vec<(usize, Range<u32>)>,
+}
+
+/// The columns of some rows, and one that none has.
+fn columns_of(rows: &[(&(SeriesKey, i64), &Fields)], rng: &mut fastrand::Rng) -> Columns {
+    let mut columns = BTreeMap::new();
+    for (&id, value) in rows.iter().flat_map(|row| row.1) {
+        columns.insert(ColumnId(id), value.field_type());
+    }
+    columns.insert(ColumnId(1_000 + rng.u32(..3)), FieldType::Float);
+    columns.into_iter().collect()
 }
 
 fn page_of(rows: &[(&(SeriesKey, i64), &Fields)], columns: &Columns) -> Page {
@@ -82,13 +91,6 @@ impl VectorCursor {
         let rows: Vec<_> = story.iter().collect();
         let (mut pages, mut series) = (Vec::new(), Vec::<Series>::new());
         for group in rows.chunk_by(|a, b| a.0.0.measurement() == b.0.0.measurement()) {
-            let mut columns = BTreeMap::new();
-            for (&id, value) in group.iter().flat_map(|row| row.1) {
-                columns.insert(ColumnId(id), value.field_type());
-            }
-            // Columns that no row has.
-            columns.insert(ColumnId(1_000 + rng.u32(..3)), FieldType::Float);
-            let columns: Columns = columns.into_iter().collect();
             let mut rest = group;
             while !rest.is_empty() {
                 let (page, behind) = rest.split_at(rng.usize(1..=page_rows).min(rest.len()));
@@ -96,14 +98,13 @@ impl VectorCursor {
                 for piece in page.chunk_by(|a, b| a.0.0 == b.0.0) {
                     let key = &piece[0].0.0;
                     if series.last().is_none_or(|last| last.key != *key) {
-                        let (columns, pieces) = (Rc::clone(&columns), Vec::new());
-                        series.push(Series { key: key.clone(), columns, pieces });
+                        series.push(Series { key: key.clone(), pieces: Vec::new() });
                     }
                     let end = start + piece.len() as u32;
                     series.last_mut().unwrap().pieces.push((pages.len(), start..end));
                     start = end;
                 }
-                pages.push(page_of(page, &columns));
+                pages.push(page_of(page, &columns_of(page, rng)));
                 rest = behind;
             }
         }
@@ -130,10 +131,6 @@ impl SeriesCursor for VectorCursor {
     fn step(&mut self) -> Result<(), ReadError> {
         (self.at, self.pieces) = (self.at + 1, 0);
         Ok(())
-    }
-
-    fn columns(&self) -> Columns {
-        self.series.get(self.at).map(|series| Rc::clone(&series.columns)).unwrap_or_default()
     }
 
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {

@@ -9,6 +9,7 @@ use crate::codec::huffman::{Decoder, Stored};
 use crate::merge::cursor::Columns;
 use crate::merge::sequences::Sequences;
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::time::TimeRange;
 
 /// The version of parts that is written and read.
 pub const VERSION: u8 = 2;
@@ -167,8 +168,20 @@ impl Group {
         self.series.last().map_or(0, |block| block.first.saturating_add(block.series))
     }
 
+    /// Every row lies inside.
+    pub fn time(&self) -> TimeRange {
+        let min_ns = self.pages.iter().map(|page| page.min_ns).min().unwrap_or(i64::MAX);
+        let max_ns = self.pages.iter().map(|page| page.max_ns).max().unwrap_or(i64::MIN);
+        TimeRange::new(min_ns, max_ns.saturating_add(1))
+    }
+
+    /// Its blocks of series: the number of the first series of each, and how many it has.
+    pub fn blocks_of_series(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.series.iter().map(|block| (block.first, block.series))
+    }
+
     /// The pages that hold rows of a series.
-    pub(in crate::part) fn pages_of(&self, series: u32) -> std::ops::Range<usize> {
+    pub fn pages_of(&self, series: u32) -> std::ops::Range<usize> {
         let start = self.pages.partition_point(|page| page.last_series() < series);
         let end = self.pages.partition_point(|page| page.first_series <= series);
         start..end.max(start)
@@ -180,7 +193,7 @@ impl Group {
     }
 
     /// Where the block of a column of a page is; empty if the page has no value.
-    pub(in crate::part) fn column_at(&self, page: usize, column: usize) -> std::ops::Range<u32> {
+    pub fn column_at(&self, page: usize, column: usize) -> std::ops::Range<u32> {
         let start = page * self.columns.len();
         let before = self.column_bytes.get(start..start + column).unwrap_or_default();
         let bytes = self.column_bytes.get(start + column).copied().unwrap_or_default();
@@ -214,10 +227,21 @@ impl Group {
     }
 
     /// Bytes of its blocks.
-    pub(in crate::part) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         let series: u64 = self.series.iter().map(|block| u64::from(block.bytes)).sum();
         let keys: u64 = self.pages.iter().map(|page| u64::from(page.keys_bytes)).sum();
         series + keys + self.column_bytes.iter().map(|&bytes| u64::from(bytes)).sum::<u64>()
+    }
+}
+
+impl Root {
+    /// Which of the values before the one that the root is in may have rows of a measurement.
+    pub fn values_of(&self, measurement: MeasurementId) -> std::ops::Range<usize> {
+        let first = measurement.0.to_be_bytes();
+        let start = self.values.partition_point(|reach| *reach.from <= first[..]);
+        let behind = measurement.0.checked_add(1).map(u32::to_be_bytes);
+        let begins = |reach: &Reach| behind.is_none_or(|behind| *reach.from < behind[..]);
+        start.saturating_sub(1)..self.values.partition_point(begins)
     }
 }
 

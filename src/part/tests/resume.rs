@@ -152,7 +152,7 @@ fn rows_of(parts: &[Written]) -> Vec<(u64, u64, u64, i64, i64)> {
 #[test]
 fn an_interrupted_writer_goes_on_behind_any_value() {
     let (mut open, mut between, mut wide, mut only_root, mut alone) = (0, 0, 0, 0, 0);
-    for seed in 0..150 {
+    for seed in 0..320 {
         let mut rng = Rng::with_seed(seed);
         let (job, story) = job(&mut rng);
         let mut whole = Vec::new();

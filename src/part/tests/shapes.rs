@@ -51,10 +51,6 @@ impl SeriesCursor for Made {
         Ok(())
     }
 
-    fn columns(&self) -> Columns {
-        Rc::clone(&self.columns)
-    }
-
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         if std::mem::replace(&mut self.is_read, true) {
             return Ok(None);

@@ -10,7 +10,7 @@ use crate::codec::crc::CRC_BYTES;
 use crate::codec::draft::Draft;
 use crate::codec::huffman::Stored;
 use crate::codec::tables;
-use crate::merge::cursor::{Columns, ReadError};
+use crate::merge::cursor::ReadError;
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::value::FieldType;
@@ -41,9 +41,6 @@ pub struct LastRow {
     pub key: SeriesKey,
     /// Its time.
     pub time_ns: i64,
-    /// Those that the group names. A group with more rows of the series names them too, be it that
-    /// the rows which had values there have been hidden since.
-    pub columns: Columns,
 }
 
 /// A column of all pages.
@@ -106,17 +103,11 @@ impl Encoded {
         self.cuts.iter().map(draft).collect()
     }
 
-    /// Adds the next column; one without a value only if it is `kept`.
-    pub(super) fn add(
-        &mut self,
-        id: ColumnId,
-        field_type: FieldType,
-        drafts: Vec<Draft>,
-        is_kept: bool,
-    ) {
+    /// Adds the next column, if some row has a value.
+    pub(super) fn add(&mut self, id: ColumnId, field_type: FieldType, drafts: Vec<Draft>) {
         let (table, mut data) = tables::finish(drafts);
         data.resize(self.pages.len(), Vec::new());
-        if is_kept || data.iter().any(|data| !data.is_empty()) {
+        if data.iter().any(|data| !data.is_empty()) {
             let with = self.pages.iter().zip(&data).filter(|(_, data)| !data.is_empty());
             self.cells += with.map(|(page, _)| u64::from(page.rows)).sum::<u64>();
             self.columns.push(EncodedColumn { id, field_type, table, data });
@@ -140,9 +131,8 @@ impl Encoded {
 
     /// Its last row.
     pub fn last(&self) -> Option<LastRow> {
-        let columns = self.columns.iter().map(|column| (column.id, column.field_type));
         let key = self.keys.last()?.clone();
-        Some(LastRow { key, time_ns: self.last_ns, columns: columns.collect() })
+        Some(LastRow { key, time_ns: self.last_ns })
     }
 
     /// Whether a series has rows on both sides of the pages before number `page` and from it on.

@@ -34,8 +34,6 @@ pub struct Groups<C> {
     pending: Option<Picks>,
     /// Rows of it are in the group before.
     continues: bool,
-    /// The columns of those that were written before.
-    named: Columns,
 }
 
 impl<C: SeriesCursor> Groups<C> {
@@ -51,17 +49,15 @@ impl<C: SeriesCursor> Groups<C> {
         behind: Option<&LastRow>,
     ) -> Result<Self, ReadError> {
         let (mut series_time, mut key, mut continues) = (time, None, false);
-        let mut named = Columns::default();
         if let Some(last) = behind {
             merge.seek(&last.key)?;
             key = merge.next_series()?.cloned();
             if key.as_ref() == Some(&last.key) {
                 series_time.start_ns = time.start_ns.max(last.time_ns.saturating_add(1));
                 continues = true;
-                named = Rc::clone(&last.columns);
             }
         }
-        Ok(Self { merge, limits, time, series_time, key, pending: None, continues, named })
+        Ok(Self { merge, limits, time, series_time, key, pending: None, continues })
     }
 
     /// The next group, encoded; `None` when all rows are through. `tag_order` answers the tags of a
@@ -90,26 +86,16 @@ impl<C: SeriesCursor> Groups<C> {
                 }
                 continue;
             };
-            let group = rows.get_or_insert_with(|| {
-                let mut rows = Rows::new(self.limits, key.measurement(), self.continues);
-                if self.continues {
-                    rows.share(&self.merge.columns());
-                    rows.share(&self.named);
-                }
-                rows
-            });
+            let group = rows
+                .get_or_insert_with(|| Rows::new(self.limits, key.measurement(), self.continues));
             group.add(key, picks);
             group.read_if_due(&mut self.merge)?;
             if group.is_full() {
                 self.pending = self.merge.next_rows(self.series_time)?;
                 self.continues = self.pending.is_some();
                 group.goes_on = self.continues;
-                match self.continues {
-                    true => {
-                        group.share(&self.merge.columns());
-                        group.share(&self.named);
-                    }
-                    false => self.leave(Some(group))?,
+                if !self.continues {
+                    self.leave(Some(group))?;
                 }
                 break;
             }
@@ -127,7 +113,6 @@ impl<C: SeriesCursor> Groups<C> {
             self.key = self.merge.next_series()?.cloned();
             self.series_time = self.time;
             self.continues = false;
-            self.named = Columns::default();
         }
         Ok(self.key.is_some())
     }
@@ -171,9 +156,8 @@ pub(super) struct Rows {
     key_bytes: usize,
     /// Ascending by id: those that rows may have,
     columns: Vec<(ColumnId, FieldType)>,
-    /// those last added to them, and those that are kept though no row has a value.
+    /// and those last added to them.
     added: Option<Columns>,
-    shared: Vec<ColumnId>,
     /// All rows, those whose text is read.
     picks: Picks,
     /// Rows of their pages.
@@ -205,7 +189,6 @@ impl Rows {
             key_bytes: 0,
             columns: Vec::new(),
             added: None,
-            shared: Vec::new(),
             picks: Picks::default(),
             rows_read: 0,
             unread: Picks::default(),
@@ -254,12 +237,6 @@ impl Rows {
             }
         }
         self.added = Some(Rc::clone(columns));
-    }
-
-    /// Keeps these columns.
-    fn share(&mut self, columns: &Columns) {
-        self.add_columns(columns);
-        self.shared.extend(columns.iter().map(|&(id, _)| id));
     }
 
     fn page_rows_max(&self) -> usize {
@@ -417,7 +394,6 @@ impl Rows {
     ) -> Result<Encoded, ReadError> {
         let picks = std::mem::take(&mut self.picks);
         let columns = std::mem::take(&mut self.columns);
-        let shared = std::mem::take(&mut self.shared);
         let mut texts = std::mem::take(&mut self.texts);
         let mut encoded = Encoded::new(self, picks.times_ns(), tag_order)?;
         for (id, field_type) in columns {
@@ -434,7 +410,7 @@ impl Rows {
                     None => Vec::new(),
                 },
             };
-            encoded.add(id, field_type, drafts, shared.contains(&id));
+            encoded.add(id, field_type, drafts);
         }
         Ok(encoded)
     }

@@ -3,8 +3,6 @@
 //! Their heads are all that is known of its progress; what it had not closed is to be written
 //! again.
 
-use std::rc::Rc;
-
 use super::{LastRow, Limits, OpenPart, PartWriter, Written};
 use crate::merge::cursor::ReadError;
 use crate::merge::key::SeriesKey;
@@ -130,6 +128,6 @@ impl Found {
             block::decode_keys(bytes, page.rows, page.series, table)
         })?;
         let time_ns = keys.times_ns.last().copied().unwrap_or_default();
-        Ok(LastRow { key, time_ns, columns: Rc::clone(&group.columns) })
+        Ok(LastRow { key, time_ns })
     }
 }

@@ -172,6 +172,11 @@ impl Manifest {
         &self.dead
     }
 
+    /// The values that have rows, ascending.
+    pub fn numbers(&self) -> impl Iterator<Item = Number> {
+        self.keys.keys().copied()
+    }
+
     /// The row that a value is in.
     pub fn key_of(&self, number: Number) -> Option<Key> {
         self.keys.get(&number).copied()
@@ -227,7 +232,23 @@ impl Manifest {
             self.dead.insert(key);
         }
         self.add(outputs, values);
-        self.bury();
+        self.free_unneeded();
+    }
+
+    /// Gives the running job up: its inputs stay, and its keys are free again.
+    pub fn abandon(&mut self) {
+        for key in self.job.take().iter().flat_map(|job| job.keys.iter()) {
+            self.dead.insert(key);
+        }
+    }
+
+    /// Reserves one more key for the running job: behind all others, since what stands under them
+    /// is read in their order.
+    pub fn reserve(&mut self) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
+        self.job.iter_mut().for_each(|job| job.keys.insert(key));
+        key
     }
 
     /// Drops a part whose rows nobody may see. One of the running job stays: it is left out there.
@@ -235,19 +256,9 @@ impl Manifest {
         let is_free = self.job.as_ref().is_none_or(|job| !job.has(id));
         let is_dropped = is_free && self.parts.remove(&id).is_some();
         if is_dropped {
-            self.bury();
+            self.free_unneeded();
         }
         is_dropped
-    }
-
-    /// Takes value `new` in the place of `old` in every part that lists it: a scrub has rewritten
-    /// the groups of some of them and copied those of the others. Without `new` nothing was left.
-    pub fn replace_value(&mut self, old: Number, new: Option<(Number, Key)>) {
-        for part in self.parts.values_mut() {
-            part.values.replace(old.0, new.map(|(number, _)| number.0));
-        }
-        self.keys.extend(new);
-        self.bury();
     }
 
     /// Changes what is known of a part, its values apart.
@@ -268,7 +279,7 @@ impl Manifest {
     /// Ends a hold, and those that are over at `now_ns`.
     pub fn release(&mut self, id: Option<u64>, now_ns: i64) {
         self.holds.retain(|hold| Some(hold.id) != id && hold.until_ns > now_ns);
-        self.bury();
+        self.free_unneeded();
     }
 
     /// After the rows of all dead keys were deleted: such keys are not given again.
@@ -293,7 +304,7 @@ impl Manifest {
     }
 
     /// Keys of values that nobody lists or holds join the dead.
-    fn bury(&mut self) {
+    fn free_unneeded(&mut self) {
         let lists = self.parts.values().map(|part| &part.values);
         let lists = lists.chain(self.holds.iter().map(|hold| &hold.numbers));
         let needed: SortedSet<u64> = lists.flat_map(Runs::iter).collect();

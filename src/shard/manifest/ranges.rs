@@ -134,17 +134,6 @@ impl Runs {
             _ => self.runs.push((number, 1)),
         }
     }
-
-    /// Puts `new` in the place of `old`, or nothing.
-    pub fn replace(&mut self, old: u64, new: Option<u64>) {
-        if self.runs.iter().any(|&(first, count)| old >= first && old - first < count) {
-            let changed = self.iter().filter_map(|number| match number == old {
-                true => new,
-                false => Some(number),
-            });
-            *self = changed.collect();
-        }
-    }
 }
 
 impl FromIterator<u64> for Runs {
@@ -191,11 +180,9 @@ mod tests {
         let mut runs: Runs = numbers.into_iter().collect();
         assert_eq!(runs.runs(), [(7, 3), (3, 2), (4, 1), (10, 1)]);
         assert!(runs.iter().eq(numbers));
-        runs.replace(8, Some(20));
-        runs.replace(4, None);
-        runs.replace(99, Some(1));
-        assert!(runs.iter().eq([7, 20, 9, 3, 10]));
-        assert_eq!(runs.len(), 5);
+        assert_eq!((runs.len(), runs.is_empty()), (7, false));
+        runs.push(11);
+        assert_eq!(runs.runs().last(), Some(&(10, 2)));
         assert_eq!(Runs::from_runs(runs.runs().to_vec()), Some(runs));
         for bad in [vec![(1, 0)], vec![(u64::MAX, 2)], vec![(1, 2), (3, 1)]] {
             assert_eq!(Runs::from_runs(bad), None);

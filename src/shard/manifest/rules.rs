@@ -218,7 +218,9 @@ impl World {
         let width_ns = self.manifest.width_ns;
         if self.rng.bool() {
             let is_quiet: &dyn Fn(i64) -> bool = &|slot| slot % 3 > 0;
-            return choose(&parts, &Circumstances { width_ns, free_bytes: u64::MAX, is_quiet });
+            let is_left: &dyn Fn(PartId) -> bool = &|_| false;
+            let free_bytes = u64::MAX;
+            return choose(&parts, &Circumstances { width_ns, free_bytes, is_quiet, is_left });
         }
         let mut merges = Vec::new();
         for component in components(&parts, width_ns) {

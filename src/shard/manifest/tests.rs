@@ -172,11 +172,10 @@ impl Life {
             0 => {
                 assert_eq!(self.manifest.drop_part(id), !spared);
             }
-            1 if !spared => {
-                let old = Number(numbers[self.rng.usize(0..numbers.len())]);
-                let key = self.manifest.take_key();
-                let new = self.put(key, PartId(0));
-                self.manifest.replace_value(old, Some(new));
+            1 if self.rng.bool() => self.manifest.abandon(),
+            1 if self.manifest.job().is_some() => {
+                let key = self.manifest.reserve();
+                assert!(self.stored.rows.keys().all(|&stored| stored < key), "not behind");
             }
             2 => {
                 let hold = self.rng.u64(0..3);

@@ -5,9 +5,9 @@ use crate::fault_store::After;
 
 use super::life::{Life, Step};
 
-/// Every kind of step, and what depends on what: frames overwritten in the log and in segments,
-/// a replay with and without a tombstone, three compactions, expired and dropped segments, a split
-/// of what lies in the log and in segments.
+/// Every kind of step, and what depends on what: frames overwritten in the log and in parts, a
+/// replay with and without a tombstone, three merges, expired and dropped parts, a split of what
+/// lies in the log and in parts.
 const SCRIPT: &[Step] = &[
     Step::Open,
     Step::Write,
@@ -47,10 +47,13 @@ const SCRIPT: &[Step] = &[
     Step::Query,
 ];
 
+/// Lives of which the one does a merge in one step and the other in many.
+const SEEDS: [u64; 2] = [5, 6];
+
 /// The script with operation `at` failing (0: none). Answers the life and how many operations it
 /// took.
-fn live(at: u64, persisted: bool, after: After) -> (Life, u64) {
-    let mut life = Life::new(5);
+fn live(seed: u64, at: u64, persisted: bool, after: After) -> (Life, u64) {
+    let mut life = Life::new(seed);
     life.store.fail(at, persisted, after);
     let mut operations = 0;
     for &step in SCRIPT {
@@ -74,16 +77,19 @@ fn live(at: u64, persisted: bool, after: After) -> (Life, u64) {
 
 #[test]
 fn no_failed_operation_loses_or_doubles_anything() {
-    let (mut life, operations) = live(0, false, After::Sound);
-    let counters = life.shard.stats().unwrap().counters;
-    assert!(counters.flushes >= 5 && counters.compactions >= 2, "{counters:?}");
-    for at in 1..=operations {
-        for persisted in [false, true] {
-            for after in [After::Gone, After::Sound] {
-                let result = std::panic::catch_unwind(|| live(at, persisted, after));
-                assert!(result.is_ok(), "operation {at}, persisted {persisted}, then {after:?}");
+    for seed in SEEDS {
+        let (mut life, operations) = live(seed, 0, false, After::Sound);
+        let counters = life.shard.stats().unwrap().counters;
+        assert!(counters.flushes >= 5 && counters.compactions >= 2, "{counters:?}");
+        for at in 1..=operations {
+            for persisted in [false, true] {
+                for after in [After::Gone, After::Sound] {
+                    let result = std::panic::catch_unwind(|| live(seed, at, persisted, after));
+                    let what = format!("{seed}: operation {at}, persisted {persisted}");
+                    assert!(result.is_ok(), "{what}, then {after:?}");
+                }
             }
         }
+        println!("{operations} storage operations, each failed in four ways");
     }
-    println!("{operations} storage operations, each failed in four ways");
 }

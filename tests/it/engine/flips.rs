@@ -9,10 +9,10 @@ use super::grid;
 use super::life::{Life, Step};
 
 const FLIPS_PER_TABLE: usize = 2_000;
-const TABLES: [Table; 6] =
-    [Table::Wal, Table::Directory, Table::Segment, Table::State, Table::Schema, Table::Tombstone];
+const TABLES: [Table; 5] =
+    [Table::Wal, Table::Value, Table::State, Table::Schema, Table::Tombstone];
 
-/// A shard with rows in segments of several runs, in the log, and a tombstone.
+/// A shard with rows in several parts, in the log, and a tombstone.
 fn lived() -> Life {
     let mut life = Life::new(1);
     life.attempt(Step::Open).unwrap();

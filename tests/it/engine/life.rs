@@ -4,10 +4,12 @@
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
+use tidemark::part::writer;
 use tidemark::protocol::host::Unavailable;
 use tidemark::protocol::shard::{FromShard, Stamp, ToShard};
 use tidemark::scan::request::{Comparison, Operand, Predicate};
 use tidemark::shard::Shard;
+use tidemark::shard::limits::Limits;
 use tidemark::shard::request::{Deletion, Refusal};
 use tidemark::store::StoreError;
 use tidemark::store::memory::MemoryStore;
@@ -66,6 +68,7 @@ pub(super) struct Life {
     pub(super) store: FaultStore,
     pub(super) shard: Shard<FaultStore>,
     budget_bytes: usize,
+    limits: Limits,
     /// What the shard holds if the last step took effect.
     pub(super) grid: Grid,
     ids: [MeasurementId; grid::MEASUREMENTS],
@@ -85,12 +88,16 @@ impl Life {
         let store = FaultStore::new(MemoryStore::new());
         // In every fourth life nothing stays in memory.
         let budget_bytes = if seed.is_multiple_of(4) { 1_000 } else { 40_000_000 };
+        // In every other one a few rows take as many pages, values and steps as very many do.
+        let limits = if seed.is_multiple_of(2) { small(&mut rng) } else { Limits::default() };
+        let isolate = rng.u64(..);
         Self {
             now_ns: NOW_NS + rng.i64(0..1_000),
             rng,
-            shard: new_shard(&store, budget_bytes),
+            shard: new_shard(&store, budget_bytes, limits, isolate),
             store,
             budget_bytes,
+            limits,
             grid: Grid::new(),
             ids: [MeasurementId(1), MeasurementId(2)],
             settings: settings(),
@@ -105,9 +112,10 @@ impl Life {
         let store = FaultStore::new(store);
         Self {
             rng: self.rng.clone(),
-            shard: new_shard(&store, self.budget_bytes),
+            shard: new_shard(&store, self.budget_bytes, self.limits, draw_seed()),
             store,
             budget_bytes: self.budget_bytes,
+            limits: self.limits,
             grid: self.grid.clone(),
             ids: self.ids,
             settings: self.settings.clone(),
@@ -134,9 +142,11 @@ impl Life {
             Step::Delete => self.delete(),
             Step::Pause => self.pause(9),
             Step::Reopen => {
-                self.shard = new_shard(&self.store, self.budget_bytes);
+                let seed = self.rng.u64(..);
+                self.shard = new_shard(&self.store, self.budget_bytes, self.limits, seed);
                 if let Some(target) = &mut self.target {
-                    target.shard = new_shard(&target.store, self.budget_bytes);
+                    let seed = self.rng.u64(..);
+                    target.shard = new_shard(&target.store, self.budget_bytes, self.limits, seed);
                 }
                 Ok(())
             }
@@ -177,11 +187,13 @@ impl Life {
     pub(super) fn assert_sound(&mut self) {
         let found = self.whole().unwrap();
         self.grid.assert_is(&found);
-        self.shard = new_shard(&FaultStore::new(self.store.inner.snapshot()), 40_000_000);
+        let store = FaultStore::new(self.store.inner.snapshot());
+        self.shard = new_shard(&store, 40_000_000, self.limits, draw_seed());
         let found = self.whole().unwrap();
         self.grid.assert_is(&found);
         if let Some(target) = &mut self.target {
-            target.shard = new_shard(&FaultStore::new(target.store.inner.snapshot()), 40_000_000);
+            let store = FaultStore::new(target.store.inner.snapshot());
+            target.shard = new_shard(&store, 40_000_000, self.limits, draw_seed());
             let found = read_whole(&mut target.shard, &stamp(), target.ids).unwrap();
             target.grid.assert_is(&found);
         }
@@ -260,7 +272,7 @@ impl Life {
         });
         let deletion = Deletion { measurement: self.ids[measurement], predicate, time };
         let stamp = self.stamp();
-        self.shard.delete(&deletion, &stamp)
+        self.shard.delete(&deletion, &stamp, self.now_ns)
     }
 
     pub(super) fn read(&mut self, measurement: usize, time: TimeRange) -> Result<Grid, Refusal> {
@@ -291,7 +303,8 @@ impl Life {
             let mut grid = self.grid.part(0, moved);
             grid.join(&self.grid.part(1, moved));
             let store = self.store.beside();
-            let shard = new_shard(&store, self.budget_bytes);
+            let seed = self.rng.u64(..);
+            let shard = new_shard(&store, self.budget_bytes, self.limits, seed);
             self.target = Some(Target { store, shard, grid, ids, is_done: false });
             for measurement in 0..grid::MEASUREMENTS {
                 self.grid.delete(measurement, |_, time_ns| moved.contains(time_ns));
@@ -398,6 +411,33 @@ fn read_whole(
     Ok(whole)
 }
 
-fn new_shard(store: &FaultStore, budget_bytes: usize) -> Shard<FaultStore> {
-    Shard::new(store.clone(), Budget::new(budget_bytes, 99), 9_000_000_000)
+/// `seed`: of the isolate that it is in.
+fn new_shard(
+    store: &FaultStore,
+    budget_bytes: usize,
+    limits: Limits,
+    seed: u64,
+) -> Shard<FaultStore> {
+    let shard = Shard::new(store.clone(), Budget::new(budget_bytes, seed), 9_000_000_000);
+    shard.with_limits(limits)
+}
+
+/// So little that a few rows take several pages, groups, values and steps of a merge.
+fn small(rng: &mut fastrand::Rng) -> Limits {
+    Limits {
+        step_cells: rng.u64(1..200),
+        part: writer::Limits {
+            value_bytes: rng.usize(1_500..6_000),
+            directory_bytes: rng.usize(300..2_000),
+            page_rows: rng.usize(2..20),
+            page_rows_enough: rng.usize(2..10),
+            page_cells: rng.usize(2..60),
+            page_text_bytes: rng.usize(10..200),
+            group_pages: rng.usize(1..6),
+            group_cells: rng.usize(10..300),
+            group_key_bytes: rng.usize(10..300),
+            group_text_bytes: rng.usize(10..500),
+            group_cells_read: rng.usize(10..2_000),
+        },
+    }
 }

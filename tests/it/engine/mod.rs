@@ -26,6 +26,8 @@ use tidemark::shard::budget::Budget;
 use tidemark::shard::request::Refusal;
 use tidemark::store::Store;
 
+use crate::world::draw_seed;
+
 /// Tag ids are 1 to 3, field ids 10 to 14, one per type.
 pub(super) const FIELDS: [u32; 5] = [10, 11, 12, 13, 14];
 pub(super) const WINDOW_NS: i64 = 1_000;
@@ -184,7 +186,7 @@ pub(super) fn stamp() -> Stamp {
 }
 
 pub(super) fn budget() -> Rc<Budget> {
-    Budget::new(40_000_000, 99)
+    Budget::new(40_000_000, draw_seed())
 }
 
 /// A shard over `store`, as a fresh object finds it.

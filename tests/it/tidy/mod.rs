@@ -14,7 +14,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("line_protocol", &["model"]),
     ("batch", &["model", "codec", "line_protocol"]),
     ("wal", &["model", "batch", "codec", "store"]),
-    ("segment", &["model", "batch", "codec", "store"]),
     ("memtable", &["model", "batch", "merge"]),
     ("merge", &["model", "batch"]),
     ("part", &["model", "codec", "batch", "merge"]),
@@ -23,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "shard",
         &[
-            "model", "batch", "codec", "store", "wal", "memtable", "merge", "segment", "scan",
+            "model", "batch", "codec", "store", "wal", "memtable", "merge", "part", "scan",
             "protocol",
         ],
     ),
@@ -307,7 +306,8 @@ fn functions<'a>(lines: &[&'a str]) -> Vec<(usize, &'a str, usize)> {
             || before.split_whitespace().all(|word| {
                 ["pub", "pub(crate)", "pub(super)", "const", "unsafe", "async"].contains(&word)
             });
-        if !opens || line.ends_with(';') {
+        let signature = lines[start..].iter().find(|line| line.ends_with(['{', '}', ';']));
+        if !opens || signature.is_none_or(|line| line.ends_with(';')) {
             continue;
         }
         let name = code[at + 3..].split(['(', '<']).next().unwrap_or_default();
@@ -328,6 +328,8 @@ fn the_checks_can_fail() {
     );
     let long: Vec<&str> = std::iter::once("fn f() {").chain(["x;"; 80]).chain(["}"]).collect();
     assert_eq!(functions(&long), [(1, "f", 82)]);
+    let declared: Vec<&str> = ["fn g(", "    x: u8,", ");"].into_iter().chain(long).collect();
+    assert_eq!(functions(&declared), [(4, "f", 82)]);
 }
 
 /// The compiler that is declared is the one that everything is tried with.

@@ -12,6 +12,7 @@ pub(crate) mod stub_shard;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidemark::catalog::Catalog;
 use tidemark::coordinator::cache::Cache;
@@ -541,4 +542,10 @@ impl<M: Machine> Client for Running<M> {
             }
         }
     }
+}
+
+/// The seed of an isolate: no two have the same one, which what they name is told apart by.
+pub(crate) fn draw_seed() -> u64 {
+    static ISOLATES: AtomicU64 = AtomicU64::new(1);
+    ISOLATES.fetch_add(1, Ordering::Relaxed)
 }

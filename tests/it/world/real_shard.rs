@@ -30,7 +30,7 @@ pub(crate) fn make(_: &ObjectId) -> Box<dyn ShardObject> {
 }
 
 fn shard(store: &FaultStore) -> Shard<FaultStore> {
-    let budget: Rc<Budget> = Budget::new(MEMTABLE_BYTES_MAX, 1);
+    let budget: Rc<Budget> = Budget::new(MEMTABLE_BYTES_MAX, super::draw_seed());
     Shard::new(store.clone(), budget, u64::MAX)
 }
 

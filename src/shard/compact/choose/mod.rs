@@ -38,6 +38,8 @@ pub struct Circumstances<'a> {
     pub free_bytes: u64,
     /// Whether nothing was written to a slot, by its number, for an hour.
     pub is_quiet: &'a dyn Fn(i64) -> bool,
+    /// Whether a part is left as it is, since it cannot be read.
+    pub is_left: &'a dyn Fn(PartId) -> bool,
 }
 
 /// The next merges, none with a part of another's component: together they keep write sequences of
@@ -105,7 +107,8 @@ pub fn unsealed<'a>(component: &[&'a Part]) -> Vec<&'a Part> {
 /// The best merge of a component: that of the first slot that has one. The others follow when it is
 /// done: two that are convex alone can break the order together.
 fn of_component(component: &[&Part], now: &Circumstances<'_>) -> Option<Vec<PartId>> {
-    let open = unsealed(component);
+    let mut open = unsealed(component);
+    open.retain(|part| !(now.is_left)(part.id));
     if open.len() < QUIET_PARTS_MIN {
         return None;
     }

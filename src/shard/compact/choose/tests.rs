@@ -65,7 +65,12 @@ impl Story {
     fn settle(&mut self, is_quiet: &dyn Fn(i64) -> bool) {
         for _ in 0..3_000 {
             let all: Vec<&Part> = self.parts.iter().collect();
-            let now = Circumstances { width_ns: self.width_ns, free_bytes: u64::MAX, is_quiet };
+            let now = Circumstances {
+                width_ns: self.width_ns,
+                free_bytes: u64::MAX,
+                is_quiet,
+                is_left: &|_| false,
+            };
             let merges = choose(&all, &now);
             if merges.is_empty() {
                 return;
@@ -204,7 +209,11 @@ fn a_merge_takes_no_more_than_half_of_what_is_free() {
     (1..=8).for_each(|n| story.add((n, n), (0, 99, MB)));
     let all: Vec<&Part> = story.parts.iter().collect();
     let chosen = |free_bytes| {
-        choose(&all, &Circumstances { width_ns: 100, free_bytes, is_quiet: BUSY }).len()
+        choose(
+            &all,
+            &Circumstances { width_ns: 100, free_bytes, is_quiet: BUSY, is_left: &|_| false },
+        )
+        .len()
     };
     assert_eq!((chosen(16_000_000), chosen(15_999_999)), (1, 0));
 }

@@ -1,0 +1,160 @@
+//! What the blocks of a group say, read where they lie: series, keys and columns.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::block::{self, CORRUPT, Error, Keys};
+use super::cursor::Values;
+use super::directory::{Directory, Group};
+use super::series_block::Series;
+use crate::batch::column::Column;
+use crate::batch::column_bytes;
+use crate::batch::series_table::SeriesTable;
+use crate::merge::cursor::ReadError;
+use crate::model::ids::{ColumnId, MeasurementId};
+
+/// Which page of a part: its value and the group there, and its number in the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Counted from the part's first value.
+    pub value: usize,
+    /// Counted in the value.
+    pub group: usize,
+    /// Counted in the group.
+    pub page: usize,
+}
+
+/// The values of part `part` that have groups of a measurement, and which groups those are.
+///
+/// # Errors
+/// Those of the values.
+pub fn groups_of<V: Values>(
+    values: &mut V,
+    part: u64,
+    measurement: MeasurementId,
+) -> Result<Vec<(usize, Range<usize>)>, ReadError> {
+    let Some(last) = values.count().checked_sub(1) else { return Ok(Vec::new()) };
+    let directory = values.directory(last)?;
+    // Without a root there is only the last value.
+    let before = match directory.of_part(part) {
+        Some((_, Some(root))) => root.values_of(measurement),
+        _ => last..last,
+    };
+    let mut found = Vec::new();
+    for value in before.chain([last]) {
+        let directory = values.directory(value)?;
+        let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
+        let of = directory.groups.get(groups.clone()).unwrap_or_default();
+        let start = groups.start + of.partition_point(|group| group.measurement < measurement);
+        let end = groups.start + of.partition_point(|group| group.measurement <= measurement);
+        if start < end {
+            found.push((value, start..end));
+        }
+    }
+    Ok(found)
+}
+
+/// Block number `block` of the series of a group of value `value`, as codes of its tags.
+///
+/// # Errors
+/// Those of the values, and [`ReadError::Damaged`] for a block that is not there.
+pub fn series<V: Values>(
+    values: &mut V,
+    value: usize,
+    group: &Group,
+    block: usize,
+) -> Result<SeriesTable, ReadError> {
+    read_series(values, value, group, block).map(Series::into_table)
+}
+
+/// The same as it is searched for keys.
+pub(super) fn read_series<V: Values>(
+    values: &mut V,
+    value: usize,
+    group: &Group,
+    block: usize,
+) -> Result<Series, ReadError> {
+    let Some(block) = group.series.get(block) else { return Err(values.damaged(value, CORRUPT)) };
+    let (count, tags) = (block.series as usize, group.tag_ids.len());
+    let bytes = block.offset..block.offset + block.bytes;
+    values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))
+}
+
+/// Where the rows of each series of a page end, and the times of all: ascending within a series.
+///
+/// # Errors
+/// Those of the values, and [`ReadError::Damaged`] for a page that is not there.
+pub fn keys<V: Values>(
+    values: &mut V,
+    value: usize,
+    group: &Group,
+    page: usize,
+) -> Result<(Vec<u32>, Vec<i64>), ReadError> {
+    let Some(page) = group.pages.get(page) else { return Err(values.damaged(value, CORRUPT)) };
+    let bytes = page.offset..page.offset + page.keys_bytes;
+    let Keys { ends, times_ns } = values.with(value, bytes, |bytes| {
+        let table = group.table(group.columns.len())?;
+        block::decode_keys(bytes, page.rows, page.series, table)
+    })?;
+    Ok((ends, times_ns))
+}
+
+/// A column of a page of part `part`, be it in a group beside; `None` where no row has a value.
+/// `directory`: of the page's value.
+///
+/// # Errors
+/// Those of the values.
+pub fn column<V: Values>(
+    values: &mut V,
+    part: u64,
+    (mut directory, page): (Rc<Directory>, Place),
+    id: ColumnId,
+) -> Result<Option<Column>, ReadError> {
+    let Place { mut value, group: mut at, page } = page;
+    let mut is_beside = false;
+    loop {
+        let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
+        let group = directory.groups.get(at).filter(|_| groups.contains(&at));
+        let Some(group) = group.filter(|group| group.is_beside() == is_beside) else {
+            return Ok(None);
+        };
+        if let Some(column) = column_in(values, value, group, page, id)? {
+            return Ok(Some(column));
+        }
+        if !group.is_wide() {
+            return Ok(None);
+        }
+        is_beside = true;
+        at += 1;
+        if at >= groups.end {
+            value += 1;
+            if value >= values.count() {
+                return Ok(None);
+            }
+            directory = values.directory(value)?;
+            at = directory.of_part(part).map_or(0, |(groups, _)| groups.start);
+        }
+    }
+}
+
+/// A column of a page as far as this group has it.
+fn column_in<V: Values>(
+    values: &mut V,
+    value: usize,
+    group: &Group,
+    page: usize,
+    id: ColumnId,
+) -> Result<Option<Column>, ReadError> {
+    let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {
+        return Ok(None);
+    };
+    let bytes = group.column_at(page, column);
+    let field_type = group.columns.get(column).map(|&(_, field_type)| field_type);
+    let rows = group.pages.get(page).map_or(0, |page| page.rows as usize);
+    let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) else { return Ok(None) };
+    let column = values.with(value, bytes, |bytes| -> Result<_, Error> {
+        let (data, table) = (block::open(bytes)?, group.table(column)?);
+        Ok(column_bytes::decode_with(data, field_type, rows, table)?)
+    })?;
+    Ok(Some(column))
+}

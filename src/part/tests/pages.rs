@@ -1,0 +1,89 @@
+//! Who reads group by group, without a cursor, finds the same rows.
+
+use super::*;
+use crate::part::directory::Group;
+use crate::part::pages::{self, Place};
+
+/// The rows of a measurement, in the order in which they lie.
+fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
+    let mut all = Read::new();
+    for (value, groups) in pages::groups_of(values, part, measurement).unwrap() {
+        let directory = values.directory(value).unwrap();
+        for at in groups {
+            let group = &directory.groups[at];
+            assert_eq!(group.measurement, measurement);
+            if group.is_beside() {
+                continue;
+            }
+            let blocks =
+                group.blocks_of_series().enumerate().flat_map(|(block, (first, count))| {
+                    let series = pages::series(values, value, group, block).unwrap();
+                    assert!(series.len == count && first + count <= group.series());
+                    let key = |at: usize| {
+                        SeriesKey::new(measurement, series.tags.iter().map(|tag| tag.get(at)))
+                    };
+                    (0..count as usize).map(key).collect::<Vec<_>>()
+                });
+            let keys: Vec<SeriesKey> = blocks.collect();
+            for page in 0..group.pages.len() {
+                let place = Place { value, group: at, page };
+                all.extend(page_rows(values, part, (group, place), &keys));
+            }
+        }
+    }
+    all
+}
+
+fn page_rows(
+    values: &mut Bytes,
+    part: u64,
+    (group, place): (&Group, Place),
+    keys: &[SeriesKey],
+) -> Read {
+    let (ends, times_ns) = pages::keys(values, place.value, group, place.page).unwrap();
+    let page = &group.pages[place.page];
+    assert!(times_ns.iter().all(|&time_ns| group.time().contains(time_ns)));
+    let mut rows = Read::new();
+    for (number, &end) in (page.first_series..).zip(&ends) {
+        assert!(group.pages_of(number).contains(&place.page));
+        let times = &times_ns[rows.len()..end as usize];
+        rows.extend(times.iter().map(|&t| ((keys[number as usize].clone(), t), Fields::new())));
+    }
+    for &(id, _) in group.columns.iter() {
+        let directory = values.directory(place.value).unwrap();
+        let column = pages::column(values, part, (directory, place), id).unwrap();
+        let Some(column) = column else { continue };
+        for (at, row) in rows.iter_mut().enumerate() {
+            row.1.extend(column.get(at).map(|value| (id.0, value)));
+        }
+    }
+    rows
+}
+
+#[test]
+fn groups_of_a_measurement_have_all_of_its_rows() {
+    let (mut values_max, mut shared) = (0, 0);
+    for seed in 0..1_500 {
+        let mut rng = Rng::with_seed(seed);
+        let (story, limits) = (story(&mut rng, TIMES), small(&mut rng));
+        let (values, parts) = write(&story, 1_000, TIMES, limits, &mut rng);
+        let [part] = &parts[..] else { continue };
+        let mut bytes = Bytes::new(&values).of(part);
+        values_max = values_max.max(values.len());
+        for measurement in (0..6).map(MeasurementId) {
+            let of = |row: &(SeriesKey, i64)| row.0.measurement() == measurement;
+            let told: Read = told(&story, TimeRange::ALL, Direction::Ascending)
+                .into_iter()
+                .filter(|r| of(&r.0))
+                .collect();
+            assert_eq!(rows_of(&mut bytes, part.id, measurement), told, "seed {seed}");
+            let groups = pages::groups_of(&mut bytes, part.id, measurement).unwrap();
+            let is_shared = |&(value, _): &(usize, _)| {
+                let directory = bytes.directory(value).unwrap();
+                directory.groups.iter().any(|group| group.measurement != measurement)
+            };
+            shared += usize::from(groups.len() > 1 && groups.last().is_some_and(is_shared));
+        }
+    }
+    assert!(values_max > 10 && shared > 20, "{values_max} {shared}");
+}

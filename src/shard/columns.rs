@@ -1,0 +1,172 @@
+//! What a shard knows of each measurement's columns: the types of fields, and the order of tags in
+//! keys.
+
+use super::request::Refusal;
+use crate::batch::frame::TableHeader;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
+use crate::model::value::FieldType;
+use crate::store::row;
+use crate::store::{Store, StoreError, Table};
+
+/// Columns that are remembered from one frame to the next, about 50 bytes each.
+const COLUMNS_REMEMBERED_MAX: usize = 50_000;
+
+/// The columns of every measurement that this shard has seen, a row each. Never unlearned: ids are
+/// not reused, so a frame that disagrees was made from a schema that was never valid here; and keys
+/// of series at rest stay sorted only while their tags keep their order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Columns {
+    known: SortedMap<MeasurementId, Known>,
+    /// Of all that is known.
+    columns: usize,
+    /// Measurements with columns that are not stored yet.
+    unwritten: SortedSet<MeasurementId>,
+}
+
+/// Columns of a measurement.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    types: SortedMap<ColumnId, FieldType>,
+    /// Of the keys of its series: fixed by its first flush, later tags append.
+    tag_order: Vec<ColumnId>,
+}
+
+/// The row of a measurement.
+type Row = (Vec<(ColumnId, FieldType)>, Vec<ColumnId>);
+
+impl Columns {
+    /// Checks a frame's columns against what is known. Says whether it has any that is new.
+    pub(super) fn check<S: Store>(
+        &mut self,
+        store: &S,
+        tables: &[TableHeader],
+    ) -> Result<bool, Refusal> {
+        let mut any_new = false;
+        for table in tables {
+            let types = &self.of(store, table.measurement)?.types;
+            for &(column, field_type) in &table.fields {
+                match types.get(&column) {
+                    None => any_new = true,
+                    Some(&known) if known != field_type => return Err(conflict(table, column)),
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(any_new)
+    }
+
+    /// Takes over the columns of a frame that was checked, to be stored with it. Answers how many
+    /// rows those are.
+    ///
+    /// # Errors
+    /// [`Refusal::TypeConflict`] when the frame contradicts itself: then part of it was taken over.
+    pub(super) fn learn<S: Store>(
+        &mut self,
+        store: &S,
+        tables: &[TableHeader],
+    ) -> Result<u64, Refusal> {
+        for table in tables {
+            let types = &mut self.of(store, table.measurement)?.types;
+            let before = types.len();
+            for &(column, field_type) in &table.fields {
+                let known = types.insert(column, field_type);
+                if known.is_some_and(|known| known != field_type) {
+                    return Err(conflict(table, column));
+                }
+            }
+            let new = types.len() - before;
+            if new > 0 {
+                self.columns += new;
+                self.unwritten.insert(table.measurement);
+            }
+        }
+        Ok(self.unwritten.len() as u64)
+    }
+
+    /// The tags of a measurement in the order of its keys.
+    pub(super) fn tag_order<S: Store>(
+        &mut self,
+        store: &S,
+        measurement: MeasurementId,
+    ) -> Result<&[ColumnId], Refusal> {
+        Ok(&self.of(store, measurement)?.tag_order)
+    }
+
+    /// Takes over a longer tag order, to be stored with the parts that use it.
+    pub(super) fn order_tags<S: Store>(
+        &mut self,
+        store: &S,
+        measurement: MeasurementId,
+        tag_order: &[ColumnId],
+    ) -> Result<(), Refusal> {
+        let known = self.of(store, measurement)?;
+        let new = tag_order.len().saturating_sub(known.tag_order.len());
+        if new > 0 {
+            known.tag_order = tag_order.to_vec();
+            self.columns += new;
+            self.unwritten.insert(measurement);
+        }
+        Ok(())
+    }
+
+    /// Writes what is new, a row for each measurement. Inside the transaction of what brought it.
+    pub(super) fn write_new<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+        for measurement in self.unwritten.iter() {
+            let Some(known) = self.known.get(measurement) else { continue };
+            let types = known.types.iter().map(|(&id, &field_type)| (id, field_type));
+            let row: Row = (types.collect(), known.tag_order.clone());
+            store.put(Table::Schema, u64::from(measurement.0), &row::encode(&row)?, b"")?;
+        }
+        Ok(())
+    }
+
+    /// Whether a stored record can be read; why not.
+    pub(super) fn check_row(head: &[u8]) -> Result<(), &'static str> {
+        row::decode::<Row>(head).map(|_| ())
+    }
+
+    /// After what is new was committed.
+    pub(super) fn written(&mut self) {
+        self.unwritten = SortedSet::new();
+        if self.columns > COLUMNS_REMEMBERED_MAX {
+            self.known = SortedMap::new();
+            self.columns = 0;
+        }
+    }
+
+    fn of<S: Store>(
+        &mut self,
+        store: &S,
+        measurement: MeasurementId,
+    ) -> Result<&mut Known, Refusal> {
+        let columns = &mut self.columns;
+        self.known.entry(measurement).or_try_insert_with(|| {
+            let (types, tag_order) = read(store, measurement)?;
+            *columns += types.len() + tag_order.len();
+            Ok(Known { types: types.into_iter().collect(), tag_order })
+        })
+    }
+}
+
+/// The stored tag order of a measurement.
+pub(super) fn read_tag_order<S: Store>(
+    store: &S,
+    measurement: MeasurementId,
+) -> Result<Vec<ColumnId>, Refusal> {
+    read(store, measurement).map(|(_, tag_order)| tag_order)
+}
+
+fn read<S: Store>(store: &S, measurement: MeasurementId) -> Result<Row, Refusal> {
+    let Some(bytes) = store.head(Table::Schema, u64::from(measurement.0))? else {
+        return Ok(Row::default());
+    };
+    row::decode(&bytes).map_err(|why| Refusal::Damaged {
+        block: format!("columns of measurement {}: {why}", measurement.0),
+    })
+}
+
+fn conflict(table: &TableHeader, column: ColumnId) -> Refusal {
+    Refusal::TypeConflict { measurement: table.measurement, column }
+}

@@ -1,0 +1,267 @@
+//! The running job in memory: where it stands, and its next groups.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::merge::cursor::{Direction, ReadError};
+use crate::merge::hide::{Hidden, Hide};
+use crate::merge::kway;
+use crate::merge::sequences::Sequences;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::sorted_map::SortedMap;
+use crate::model::time::TimeRange;
+use crate::part::cursor::PartCursor;
+use crate::part::writer::{Groups, LastRow, PartWriter, Resumed, Value, Written};
+use crate::shard::Shard;
+use crate::shard::columns;
+use crate::shard::limits::Limits;
+use crate::shard::manifest::{Job, Key, Number, Part};
+use crate::shard::request::Refusal;
+use crate::shard::slots::Slots;
+use crate::shard::values::{StreamedValues, ValueRow, refusal};
+use crate::store::{Store, StoreError, Table};
+
+/// Bytes that the cursors of a merge hold of bodies, together.
+const HELD_BYTES: u32 = 8_000_000;
+/// And each of them at least.
+const HELD_BYTES_MIN: u32 = 128 << 10;
+
+type Rows<S> = Groups<Hide<PartCursor<StreamedValues<S>>>>;
+
+/// A job between two steps.
+pub(in crate::shard) struct Running<S> {
+    store: Rc<S>,
+    job: Job,
+    /// Of each merge its inputs, and where their values are.
+    inputs: Vec<Vec<(Part, Rc<[ValueRow]>)>>,
+    hidden: Rc<Hidden>,
+    orders: TagOrders<S>,
+    range: TimeRange,
+    /// The output at hand: which merge, and which of its slots.
+    at: (usize, u32),
+    /// Its rows; `None` until it is begun.
+    rows: Option<Rows<S>>,
+    /// The last row of it that is written: of a job that was interrupted.
+    behind: Option<LastRow>,
+    writer: PartWriter,
+    /// Outputs that are through.
+    pub(super) ended: Vec<(Written, Sequences)>,
+    /// Values that are written.
+    pub(super) places: Vec<(Number, Key)>,
+    /// Reserved keys that are not used yet.
+    keys: VecDeque<Key>,
+}
+
+impl<S: Store> Shard<S> {
+    /// The running job as it was started, or behind what an earlier life of the object has written.
+    pub(super) fn take_up(&mut self) -> Result<Running<S>, Refusal> {
+        let store = Rc::clone(&self.store);
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let hidden = loaded.hidden_of_merge(&*store)?;
+        let manifest = &loaded.manifest;
+        let job = manifest.job().cloned().unwrap_or_default();
+        let input = |id| {
+            let part = manifest.parts().get(id)?.clone();
+            let rows = ValueRow::all_of(manifest, &part);
+            Some((part, rows))
+        };
+        let inputs = job.merges.iter().map(|m| m.inputs.iter().filter_map(input).collect());
+        let mut running = Running {
+            orders: TagOrders::new(Rc::clone(&store)),
+            inputs: inputs.collect(),
+            hidden,
+            range: loaded.state.settings.range,
+            at: (0, 0),
+            rows: None,
+            behind: None,
+            writer: PartWriter::new(self.limits.part),
+            ended: Vec::new(),
+            places: Vec::new(),
+            keys: job.keys.iter().collect(),
+            job,
+            store,
+        };
+        running.resume(&self.limits)?;
+        Ok(running)
+    }
+}
+
+impl<S: Store> Running<S> {
+    /// The next reserved key.
+    pub(super) fn next_key(&mut self) -> Option<Key> {
+        self.keys.pop_front()
+    }
+
+    /// Writes groups until a step has enough of them. Answers values that are full, in order, and
+    /// whether all is written.
+    pub(super) fn advance(&mut self, limits: &Limits) -> Result<(Vec<Value>, bool), Refusal> {
+        let mut cells = 0;
+        while cells < limits.step_cells {
+            if self.rows.is_none() && !self.begin(limits).map_err(refusal)? {
+                let writer = std::mem::take(&mut self.writer);
+                return Ok((writer.finish(), true));
+            }
+            let Some(rows) = &mut self.rows else { break };
+            let group = rows.next(&|measurement| self.orders.of(measurement));
+            self.orders.check()?;
+            match group.map_err(refusal)? {
+                Some(group) => {
+                    cells += group.cells();
+                    self.writer.add(&group);
+                }
+                None => {
+                    let sequences = self.sequences();
+                    self.ended.extend(self.writer.end().map(|written| (written, sequences)));
+                    self.rows = None;
+                    self.next_output();
+                }
+            }
+        }
+        Ok((self.writer.take_closed(), false))
+    }
+
+    /// Begins the output at hand, or the next that may have rows; `false` if there is none.
+    fn begin(&mut self, limits: &Limits) -> Result<bool, ReadError> {
+        while let Some(merge) = self.job.merges.get(self.at.0) {
+            let inputs = self.inputs.get(self.at.0).map_or(&[][..], Vec::as_slice);
+            let time = self.time(inputs);
+            let overlaps = |(part, _): &&(Part, Rc<[ValueRow]>)| part.extent().time.overlaps(&time);
+            let inside: Vec<&(Part, Rc<[ValueRow]>)> = inputs.iter().filter(overlaps).collect();
+            if inside.is_empty() {
+                self.next_output();
+                continue;
+            }
+            let (behind, id) = (self.behind.take(), merge.output(self.at.1).0);
+            let share = HELD_BYTES / u32::try_from(inside.len()).unwrap_or(u32::MAX);
+            let held_bytes = share.max(HELD_BYTES_MIN);
+            let mut cursors = Vec::with_capacity(inside.len());
+            for (part, rows) in inside {
+                let values =
+                    StreamedValues::new(Rc::clone(&self.store), Rc::clone(rows), held_bytes);
+                let from = behind.as_ref().map(|last| &last.key);
+                let cursor = PartCursor::new(values, part.id.0, Direction::Ascending, from)?;
+                let hidden = Rc::clone(&self.hidden);
+                let hide = Hide::new(cursor, hidden, &part.extent(), Direction::Ascending)?;
+                cursors.push((part.hi, hide));
+            }
+            let merged = kway::Merge::new(cursors, Direction::Ascending)?;
+            self.rows = Some(Groups::new(merged, limits.part, time, behind.as_ref())?);
+            if behind.is_none() {
+                let sequences = self.sequences();
+                self.writer.begin(id, sequences);
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn next_output(&mut self) {
+        self.at.1 += 1;
+        if self.job.merges.get(self.at.0).is_some_and(|merge| self.at.1 >= merge.outputs) {
+            self.at = (self.at.0 + 1, 0);
+        }
+    }
+
+    /// The times of the output at hand.
+    fn time(&self, inputs: &[(Part, Rc<[ValueRow]>)]) -> TimeRange {
+        let slots = Slots::of(self.job.width_ns);
+        let first = inputs.iter().map(|(part, _)| slots.at(part.min_ns)).min().unwrap_or_default();
+        slots.time(first.saturating_add(i64::from(self.at.1))).intersect(&self.range)
+    }
+
+    /// The write sequences of what comes of the merge at hand.
+    fn sequences(&self) -> Sequences {
+        let inputs = self.inputs.get(self.at.0).into_iter().flatten();
+        let known = self.job.merges.get(self.at.0).map_or(0, |merge| merge.applied);
+        let all = Sequences::of_merge(inputs.map(|(part, _)| part.sequences()), known);
+        all.unwrap_or(Sequences { lo: 0, hi: 0, applied: known })
+    }
+
+    /// Goes on behind the values that stand under the job's keys.
+    fn resume(&mut self, limits: &Limits) -> Result<(), Refusal> {
+        let mut rows = Vec::new();
+        for key in &self.keys {
+            match ValueRow::of_job(&*self.store, *key).map_err(refusal)? {
+                Some((row, parts)) if parts.iter().all(|id| self.has_output(*id)) => rows.push(row),
+                _ => break,
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let written: Rc<[ValueRow]> = rows.into();
+        let mut values =
+            StreamedValues::new(Rc::clone(&self.store), Rc::clone(&written), HELD_BYTES_MIN);
+        let resumed = PartWriter::resume(limits.part, &mut values).map_err(refusal)?;
+        let Resumed { writer, ended, open, values } = resumed;
+        self.writer = writer;
+        for row in written.iter().take(values) {
+            self.places.extend(self.keys.pop_front().map(|key| (row.number, key)));
+        }
+        // What is written again must not be taken for the end of what follows it.
+        let again: Vec<Key> = self.keys.iter().take(written.len() - values).copied().collect();
+        let delete = |key: &Key| self.store.delete(Table::Value, *key..=*key);
+        let deleted: Result<(), StoreError> =
+            self.store.atomically(|| again.iter().try_for_each(delete));
+        deleted?;
+        for written in ended {
+            self.go_to(written.id);
+            let sequences = self.sequences();
+            self.ended.push((written, sequences));
+            self.next_output();
+        }
+        if let Some((id, last)) = open {
+            self.go_to(id);
+            self.behind = Some(last);
+        }
+        Ok(())
+    }
+
+    fn has_output(&self, id: u64) -> bool {
+        let has = |merge: &crate::shard::manifest::Merge| {
+            (0..merge.outputs).any(|at| merge.output(at).0 == id)
+        };
+        self.job.merges.iter().any(has)
+    }
+
+    /// Makes the output of this id the one at hand.
+    fn go_to(&mut self, id: u64) {
+        while let Some(merge) = self.job.merges.get(self.at.0)
+            && merge.output(self.at.1).0 != id
+        {
+            self.next_output();
+        }
+    }
+}
+
+/// Tag orders of the measurements that a merge meets.
+struct TagOrders<S> {
+    store: Rc<S>,
+    known: RefCell<SortedMap<MeasurementId, Vec<ColumnId>>>,
+    failure: RefCell<Option<Refusal>>,
+}
+
+impl<S: Store> TagOrders<S> {
+    fn new(store: Rc<S>) -> Self {
+        Self { store, known: RefCell::default(), failure: RefCell::default() }
+    }
+
+    /// That of a measurement; empty if it cannot be read, as [`TagOrders::check`] says then.
+    fn of(&self, measurement: MeasurementId) -> Vec<ColumnId> {
+        let mut known = self.known.borrow_mut();
+        let order = known.entry(measurement);
+        let read = || columns::read_tag_order(&*self.store, measurement);
+        match order.or_try_insert_with(read) {
+            Ok(order) => order.clone(),
+            Err(failure) => {
+                self.failure.replace(Some(failure));
+                Vec::new()
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,116 @@
+//! Parts of which a delete, a drop or a split hides rows are written anew without them: each is
+//! merged alone.
+//!
+//! A tombstone names measurements, series and times; the manifest says of a part but its times. So
+//! a part is looked at first: where it has nothing that is hidden, it only takes note of that.
+
+use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
+use crate::merge::hide::{Hidden, Tombstone};
+use crate::merge::key::SeriesKey;
+use crate::part::cursor::PartCursor;
+use crate::shard::Shard;
+use crate::shard::attempts::Duty;
+use crate::shard::load::Loaded;
+use crate::shard::manifest::{Part, PartId};
+use crate::shard::request::Refusal;
+use crate::shard::values::{CachedValues, ValueRow, refusal};
+use crate::store::Store;
+
+/// Parts that one event looks at.
+const PARTS_PER_EVENT: usize = 16;
+/// Series of a part that are looked at: one that has more is written anew for what it may have.
+const SERIES_MAX: usize = 50_000;
+/// From so many tombstones on parts are written anew though more deletes come.
+const TOMBSTONES_ENOUGH: usize = 32;
+
+/// When parts are looked at.
+pub(in crate::shard) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
+    let is_free = loaded.manifest.job().is_none();
+    let has_work = is_free && !loaded.plan(now_ns).scrub.is_empty();
+    has_work.then(|| match loaded.tombstones.len() > TOMBSTONES_ENOUGH {
+        true => now_ns,
+        false => loaded.pace.deletes_ended_ns(now_ns),
+    })
+}
+
+impl<S: Store> Shard<S> {
+    /// Looks at the next parts. The first that has rows to be left out becomes a job.
+    pub(in crate::shard) fn scrub(&mut self, now_ns: i64) -> Result<(), Refusal> {
+        let wanted = self.load()?.plan(now_ns).scrub.clone();
+        let store = &self.store;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let hidden = loaded.hidden_of_merge(&**store)?;
+        let (mut clean, mut dirty) = (Vec::new(), None);
+        for id in wanted.into_iter().take(PARTS_PER_EVENT) {
+            let Some(part) = loaded.manifest.parts().get(&id) else { continue };
+            let rows = ValueRow::all_of(&loaded.manifest, part);
+            let values = CachedValues::new(&**store, &self.cache, rows);
+            let is_cut = part.max_ns >= loaded.state.settings.range.end_ns;
+            match if is_cut { Ok(true) } else { has_hidden(values, part, &hidden) } {
+                Ok(false) => clean.push(id),
+                Ok(true) => {
+                    dirty = Some(id);
+                    break;
+                }
+                Err(ReadError::Damaged { .. }) => {
+                    loaded.unmergeable.insert(id);
+                    loaded.forget_plan();
+                }
+                Err(error) => return Err(self.lost(refusal(error))),
+            }
+        }
+        self.take_note(&clean)?;
+        if let Some(id) = dirty {
+            self.start(vec![vec![id]])?;
+        }
+        Ok(())
+    }
+
+    /// Every tombstone has been applied to these parts: none has a row that one hides.
+    fn take_note(&mut self, parts: &[PartId]) -> Result<(), Refusal> {
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let known = loaded.last_tombstone();
+        if parts.is_empty() {
+            return self.done(Duty::Scrub);
+        }
+        let mut manifest = loaded.manifest.clone();
+        for &id in parts {
+            manifest.update(id, |part| part.applied = part.applied.max(known));
+        }
+        self.commit(manifest, Some(Duty::Scrub), |_| (), |_| Ok(()))
+    }
+}
+
+/// Whether a part has a row that a tombstone hides.
+fn has_hidden<S: Store>(
+    values: CachedValues<'_, S>,
+    part: &Part,
+    hidden: &Hidden,
+) -> Result<bool, ReadError> {
+    let mut cursor = PartCursor::new(values, part.id.0, Direction::Ascending, None)?;
+    let mut looked_at = 0;
+    for of_measurement in hidden.open_to(&part.extent()).chunk_by(same_measurement) {
+        let Some(first) = of_measurement.first() else { continue };
+        cursor.seek(&SeriesKey::new(first.measurement, []))?;
+        while let Some(key) = cursor.key().filter(|key| key.measurement() == first.measurement) {
+            looked_at += 1;
+            if looked_at > SERIES_MAX {
+                return Ok(true);
+            }
+            let of_series =
+                of_measurement.iter().filter(|tombstone| tombstone.condition.holds(key));
+            let times: Vec<_> = of_series.map(|tombstone| tombstone.time).collect();
+            for time in times {
+                if cursor.has_rows(time)? {
+                    return Ok(true);
+                }
+            }
+            cursor.step()?;
+        }
+    }
+    Ok(false)
+}
+
+fn same_measurement(a: &&Tombstone, b: &&Tombstone) -> bool {
+    a.measurement == b.measurement
+}

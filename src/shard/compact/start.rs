@@ -1,0 +1,60 @@
+//! Puts a job into the manifest: what is merged, the ids of what comes of it, keys for its values.
+
+use crate::shard::Shard;
+use crate::shard::manifest::{Merge, Part, PartId};
+use crate::shard::request::Refusal;
+use crate::shard::slots::Slots;
+use crate::store::Store;
+
+/// Slots that one merge may be cut into.
+const OUTPUTS_MAX: u64 = 4_096;
+/// Keys beside one for each value of the inputs: of outputs that are no full values.
+const KEYS_BESIDE: u32 = 4;
+
+impl<S: Store> Shard<S> {
+    /// Makes these merges the running job; `false` if there is nothing to merge in them. One of few
+    /// cells is kept in memory only, which saves a row: lost with the object, it is chosen anew,
+    /// and what it wrote stands under keys that are still free.
+    pub(super) fn start(&mut self, merges: Vec<Vec<PartId>>) -> Result<bool, Refusal> {
+        let step_cells = self.limits.step_cells;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let known = loaded.last_tombstone();
+        let mut manifest = loaded.manifest.clone();
+        let slots = Slots::of(manifest.width_ns);
+        let (mut started, mut cells, mut keys) = (Vec::new(), 0_u64, KEYS_BESIDE);
+        for mut inputs in merges {
+            crate::model::sorted::sort(&mut inputs);
+            let parts = inputs.iter().filter_map(|id| loaded.manifest.parts().get(id));
+            let parts: Vec<&Part> = parts.collect();
+            let first = parts.iter().map(|part| slots.at(part.min_ns)).min();
+            let last = parts.iter().map(|part| slots.at(part.max_ns)).max();
+            let Some(count) = first.zip(last).map(|(first, last)| last.abs_diff(first)) else {
+                continue;
+            };
+            if count >= OUTPUTS_MAX {
+                loaded.unmergeable.extend(inputs);
+                continue;
+            }
+            let outputs = count as u32 + 1;
+            let applied = parts.iter().map(|part| part.applied).max().unwrap_or_default();
+            cells = parts.iter().fold(cells, |sum, part| sum.saturating_add(part.cells));
+            keys =
+                parts.iter().fold(keys, |sum, part| sum.saturating_add(part.values.len() as u32));
+            let first_output = manifest.give_ids(loaded.salt, outputs);
+            let applied = applied.max(known);
+            started.push(Merge { inputs, first_output, outputs, applied });
+        }
+        loaded.forget_plan();
+        if started.is_empty() {
+            return Ok(false);
+        }
+        manifest.start(started, keys);
+        if cells <= step_cells {
+            loaded.manifest = manifest;
+            loaded.job_is_stored = false;
+            return Ok(true);
+        }
+        self.commit(manifest, None, |_| (), |_| Ok(()))?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,23 @@
+//! How much one event of a shard's work takes. Tests take less, so that a little data lies as much
+//! does and a merge of it has many steps.
+
+use crate::part::writer;
+
+/// Values, times and series of a step of a merge: it goes on until it has passed so many. With one
+/// group more that is some 20 ms, in which writes wait.
+const STEP_CELLS: u64 = 400_000;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of what is written.
+    pub part: writer::Limits,
+    /// Cells that a step of a merge writes, one group more at most.
+    pub step_cells: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { part: writer::Limits::default(), step_cells: STEP_CELLS }
+    }
+}

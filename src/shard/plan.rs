@@ -1,0 +1,152 @@
+//! What a shard's parts and tombstones ask for: a pure function of what is known, kept until that
+//! changes.
+
+use std::rc::Rc;
+
+use super::compact::choose::{self, Circumstances};
+use super::load::Loaded;
+use super::manifest::{Part, PartId};
+use super::tombstone::Tombstone;
+use crate::model::sorted_map::SortedMap;
+use crate::model::time::H_NS;
+
+/// A slot that was not written to for so long is quiet: fewer and unequal parts are merged there.
+const QUIET_NS: i64 = H_NS;
+/// From so many parts of a component on that are not sealed a write does some of their merge first.
+const CROWDED_PARTS: usize = 48;
+
+/// What has to be done.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    /// The next merges: the parts of each.
+    pub merges: Vec<Vec<PartId>>,
+    /// Parts that may have rows which a tombstone hides, or the end of the shard's range.
+    pub scrub: Vec<PartId>,
+    /// Whether parts that nobody may see or tombstones without work are left.
+    pub has_garbage: bool,
+    /// The latest time of the parts that expire first.
+    pub first_expiry_ns: Option<i64>,
+    /// Whether so many parts wait to be merged that writes have to wait for some of it.
+    pub is_crowded: bool,
+    /// From when on more may have to be merged, though nothing changed.
+    pub quiet_ns: Option<i64>,
+}
+
+impl Plan {
+    /// Whether there is something to merge.
+    pub(super) fn has_merges(&self) -> bool {
+        !self.merges.is_empty()
+    }
+
+    /// Whether no part is about to be written.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.merges.is_empty() && self.scrub.is_empty()
+    }
+}
+
+/// When slots of time were written to, as far as this life of the object knows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SlotWrites {
+    width_ns: i64,
+    last_ns: SortedMap<i64, i64>,
+}
+
+impl SlotWrites {
+    /// Parts of these slots were flushed.
+    pub(super) fn flushed(&mut self, width_ns: i64, slots: impl Iterator<Item = i64>, now_ns: i64) {
+        if self.width_ns != width_ns {
+            *self = Self { width_ns, ..Self::default() };
+        }
+        self.last_ns.retain(|_, last_ns| *last_ns > now_ns.saturating_sub(QUIET_NS));
+        self.last_ns.extend(slots.map(|slot| (slot, now_ns)));
+    }
+
+    /// When the slot is quiet; one that was not written to since the object was loaded is.
+    fn quiet_ns(&self, slot: i64) -> i64 {
+        self.last_ns.get(&slot).map_or(i64::MIN, |last_ns| last_ns.saturating_add(QUIET_NS))
+    }
+
+    /// When the next of them is, after `now_ns`.
+    fn next_quiet_ns(&self, now_ns: i64) -> Option<i64> {
+        let quiet = self.last_ns.values().map(|last_ns| last_ns.saturating_add(QUIET_NS));
+        quiet.filter(|&quiet_ns| quiet_ns > now_ns).min()
+    }
+}
+
+impl Loaded {
+    /// What has to be done as of `now_ns`.
+    pub(super) fn plan(&self, now_ns: i64) -> Rc<Plan> {
+        let mut known = self.plan.borrow_mut();
+        let is_old = |plan: &Rc<Plan>| plan.quiet_ns.is_some_and(|quiet_ns| quiet_ns <= now_ns);
+        if known.as_ref().is_some_and(is_old) {
+            *known = None;
+        }
+        Rc::clone(known.get_or_insert_with(|| Rc::new(self.make_plan(now_ns))))
+    }
+
+    /// Something changed.
+    pub(super) fn forget_plan(&self) {
+        self.plan.take();
+    }
+
+    fn make_plan(&self, now_ns: i64) -> Plan {
+        let manifest = &self.manifest;
+        let parts: Vec<&Part> = manifest.parts().values().collect();
+        let components = choose::components(&parts, manifest.width_ns);
+        let open: Vec<usize> =
+            components.iter().map(|component| choose::unsealed(component).len()).collect();
+        let stored: u64 = parts.iter().map(|part| part.bytes).sum();
+        let now = Circumstances {
+            width_ns: manifest.width_ns,
+            free_bytes: self.full_bytes.saturating_sub(stored),
+            is_quiet: &|slot| self.slot_writes.quiet_ns(slot) <= now_ns,
+            is_left: &|id| self.unmergeable.contains(&id),
+        };
+        let merges = if manifest.job().is_none() { choose::choose(&parts, &now) } else { vec![] };
+        let may_merge = open.iter().any(|&open| open > 1);
+        Plan {
+            merges,
+            scrub: self.scrubbable(&parts),
+            has_garbage: parts.iter().any(|part| self.is_beyond(part)) || self.has_spent(),
+            first_expiry_ns: manifest.next_expiry_ns(),
+            is_crowded: open.iter().any(|&open| open > CROWDED_PARTS),
+            quiet_ns: self.slot_writes.next_quiet_ns(now_ns).filter(|_| may_merge),
+        }
+    }
+
+    /// Whether all of a part lies behind the end of the shard's range: a split has moved it.
+    pub(super) fn is_beyond(&self, part: &Part) -> bool {
+        part.min_ns >= self.state.settings.range.end_ns && self.is_free(part.id)
+    }
+
+    /// Whether a part may be dropped or written anew.
+    fn is_free(&self, id: PartId) -> bool {
+        self.manifest.job().is_none_or(|job| !job.has(id))
+    }
+
+    /// Parts with rows that nobody may see any more, perhaps: each is looked at.
+    fn scrubbable(&self, parts: &[&Part]) -> Vec<PartId> {
+        let is_cut = |part: &Part| part.max_ns >= self.state.settings.range.end_ns;
+        let is_hit = |part: &Part| self.tombstones.values().any(|t| t.may_hide_rows_of(part));
+        let wanted = parts.iter().filter(|part| self.is_free(part.id) && !self.is_beyond(part));
+        let wanted = wanted.filter(|part| !self.unmergeable.contains(&part.id));
+        wanted.filter(|part| is_cut(part) || is_hit(part)).map(|part| part.id).collect()
+    }
+
+    /// Keys of tombstones that have been applied to everything older than they are.
+    pub(super) fn spent(&self) -> impl Iterator<Item = u64> + '_ {
+        let oldest_frame = self.wal.frames().keys().next().copied().unwrap_or(u64::MAX);
+        let is_spent = move |tombstone: &Tombstone| {
+            oldest_frame > tombstone.sequence
+                && self.wal.damaged().is_empty()
+                && !self.manifest.needs_tombstone((tombstone.sequence, tombstone.before), |part| {
+                    tombstone.overlaps(part)
+                })
+        };
+        self.tombstones.iter().filter(move |(_, t)| is_spent(t)).map(|(&key, _)| key)
+    }
+
+    fn has_spent(&self) -> bool {
+        self.spent().next().is_some()
+    }
+}

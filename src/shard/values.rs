@@ -1,0 +1,250 @@
+//! Where the values of a part come from: rows of the store, through the shard's cache for those who
+//! ask a question, past it for a merge.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::cache::Cache;
+use super::manifest::{Key, Manifest, Number, Part};
+use super::request::Refusal;
+use crate::merge::cursor::ReadError;
+use crate::part::block::Error;
+use crate::part::cursor::Values;
+use crate::part::directory::Directory;
+use crate::scan::source::ReadStats;
+use crate::store::{Store, Table};
+
+/// Bytes of a body that are read at once while little of it is wanted.
+const SLICE_BYTES: u32 = 128 << 10;
+/// From so many slices on a body is read as a whole.
+const SLICES_MAX: usize = 3;
+
+/// A value: its number, and its row if it has one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ValueRow {
+    pub(super) number: Number,
+    key: Option<Key>,
+}
+
+impl ValueRow {
+    /// The value of this number.
+    pub(super) fn of(manifest: &Manifest, number: Number) -> Self {
+        Self { number, key: manifest.key_of(number) }
+    }
+
+    /// The value that stands in a row, and the parts that it is of; `None` if there is no row or
+    /// none that can be read.
+    pub(super) fn of_job<S: Store>(
+        store: &S,
+        key: Key,
+    ) -> Result<Option<(Self, Vec<u64>)>, ReadError> {
+        let Some(head) = store.head(Table::Value, key).map_err(failed)? else { return Ok(None) };
+        let Ok((number, directory)) = Directory::decode(&head) else { return Ok(None) };
+        let row = Self { number: Number(number), key: Some(key) };
+        Ok(Some((row, directory.parts.iter().map(|part| part.id).collect())))
+    }
+
+    /// The values of a part, in order.
+    pub(super) fn all_of(manifest: &Manifest, part: &Part) -> Rc<[Self]> {
+        part.values.iter().map(|number| Self::of(manifest, Number(number))).collect()
+    }
+
+    /// What the row is called in words.
+    fn name(&self) -> String {
+        match self.key {
+            Some(key) => format!("value row {key}"),
+            None => format!("value {:x}", self.number.0),
+        }
+    }
+
+    pub(super) fn damaged(&self, why: impl std::fmt::Display) -> ReadError {
+        ReadError::Damaged { what: format!("{}: {why}", self.name()) }
+    }
+
+    /// What the row says of its body.
+    pub(super) fn directory<S: Store>(&self, store: &S) -> Result<Directory, ReadError> {
+        let Some(key) = self.key else { return Err(self.damaged("it has no row")) };
+        let head = store.head(Table::Value, key).map_err(failed)?;
+        let head = head.ok_or_else(|| self.damaged("missing"))?;
+        let (number, directory) = Directory::decode(&head).map_err(|why| self.damaged(why))?;
+        match number == self.number.0 {
+            true => Ok(directory),
+            false => Err(self.damaged(format!("it holds value {number:x}"))),
+        }
+    }
+
+    /// All of its body.
+    pub(super) fn body<S: Store>(&self, store: &S) -> Result<Vec<u8>, ReadError> {
+        let body = self.key.map(|key| store.body(Table::Value, key)).transpose();
+        body.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
+    }
+
+    /// Some of its body: less if it is shorter.
+    fn slice<S: Store>(&self, store: &S, bytes: Range<u32>) -> Result<Vec<u8>, ReadError> {
+        let slice = self.key.map(|key| store.body_slice(Table::Value, key, bytes)).transpose();
+        slice.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
+    }
+}
+
+/// Bytes of a body that begin at `start` in it.
+fn part_of<'a>(body: &'a [u8], start: u32, bytes: &Range<u32>) -> Option<&'a [u8]> {
+    let (first, end) = (bytes.start.checked_sub(start)?, bytes.end.checked_sub(start)?);
+    body.get(first as usize..end as usize)
+}
+
+fn failed(error: crate::store::StoreError) -> ReadError {
+    ReadError::Storage(error.to_string())
+}
+
+/// What reading a part failed with, in the shard's terms.
+pub(super) fn refusal(error: ReadError) -> Refusal {
+    match error {
+        ReadError::Damaged { what } => Refusal::Damaged { block: what },
+        ReadError::Storage(why) => Refusal::Store(crate::store::StoreError::Failed(why)),
+        ReadError::ColumnType { .. } => Refusal::Damaged { block: error.to_string() },
+        ReadError::TooManySources(_) => Refusal::Invalid(error.to_string()),
+    }
+}
+
+/// For a question: what is read stays in the cache.
+pub(super) struct CachedValues<'a, S> {
+    store: &'a S,
+    cache: &'a Cache,
+    rows: Rc<[ValueRow]>,
+    /// Blocks and bytes read so far.
+    pub(super) stats: ReadStats,
+}
+
+impl<'a, S: Store> CachedValues<'a, S> {
+    pub(super) fn new(store: &'a S, cache: &'a Cache, rows: Rc<[ValueRow]>) -> Self {
+        Self { store, cache, rows, stats: ReadStats::default() }
+    }
+
+    fn row(&self, value: usize) -> Result<ValueRow, ReadError> {
+        let missing = || ReadError::Damaged { what: format!("value {value} of a part: missing") };
+        self.rows.get(value).copied().ok_or_else(missing)
+    }
+
+    /// A slice of the body around these bytes, or all of it: where it begins, and it.
+    fn around(&self, row: ValueRow, bytes: &Range<u32>) -> Result<(u32, Rc<[u8]>), ReadError> {
+        if let Some(known) = self.cache.slice(row.number, bytes) {
+            return Ok(known);
+        }
+        let is_slice = self.cache.slices(row.number) < SLICES_MAX
+            && bytes.end.saturating_sub(bytes.start) <= SLICE_BYTES;
+        let (start, body) = match is_slice {
+            true => {
+                let start = bytes.start - bytes.start % SLICE_BYTES;
+                let end = bytes.end.next_multiple_of(SLICE_BYTES);
+                (start, row.slice(self.store, start..end)?)
+            }
+            false => (0, row.body(self.store)?),
+        };
+        let body: Rc<[u8]> = body.into();
+        self.cache.put_bytes(row.number, start, &body);
+        Ok((start, body))
+    }
+}
+
+impl<S: Store> Values for CachedValues<'_, S> {
+    fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
+        let row = self.row(value)?;
+        if let Some(directory) = self.cache.directory(row.number) {
+            return Ok(directory);
+        }
+        let directory = Rc::new(row.directory(self.store)?);
+        self.cache.put_directory(row.number, &directory);
+        Ok(directory)
+    }
+
+    fn with<T>(
+        &mut self,
+        value: usize,
+        bytes: Range<u32>,
+        read: impl FnOnce(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, ReadError> {
+        let row = self.row(value)?;
+        let (start, body) = self.around(row, &bytes)?;
+        self.stats.blocks_read += 1;
+        self.stats.bytes_decoded += u64::from(bytes.end.saturating_sub(bytes.start));
+        let at = bytes.start;
+        read(part_of(&body, start, &bytes).unwrap_or_default())
+            .map_err(|why| row.damaged(format!("block at {at}: {why}")))
+    }
+
+    fn damaged(&self, value: usize, error: Error) -> ReadError {
+        self.row(value).map_or_else(|missing| missing, |row| row.damaged(error))
+    }
+}
+
+/// For a merge: each cursor keeps a held of one body, and nothing goes through the cache.
+pub(super) struct StreamedValues<S> {
+    store: Rc<S>,
+    rows: Rc<[ValueRow]>,
+    /// Bytes of a body that are held at once.
+    held_bytes: u32,
+    /// Of which value, from where on, and what is held.
+    held: (usize, u32, Vec<u8>),
+    /// The directories used last, the latest first.
+    directories: Vec<(usize, Rc<Directory>)>,
+}
+
+/// Directories that a cursor of a merge keeps: that at hand, the last one with its root, one ahead.
+const DIRECTORIES_KEPT: usize = 3;
+
+impl<S: Store> StreamedValues<S> {
+    pub(super) fn new(store: Rc<S>, rows: Rc<[ValueRow]>, held_bytes: u32) -> Self {
+        let held = (usize::MAX, 0, Vec::new());
+        Self { store, rows, held_bytes, held, directories: Vec::new() }
+    }
+
+    fn row(&self, value: usize) -> Result<ValueRow, ReadError> {
+        let missing = || ReadError::Damaged { what: format!("value {value} of a part: missing") };
+        self.rows.get(value).copied().ok_or_else(missing)
+    }
+}
+
+impl<S: Store> Values for StreamedValues<S> {
+    fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
+        let known = self.directories.iter().position(|(of, _)| *of == value);
+        let entry = match known.map(|at| self.directories.remove(at)) {
+            Some(entry) => entry,
+            None => (value, Rc::new(self.row(value)?.directory(&*self.store)?)),
+        };
+        let directory = Rc::clone(&entry.1);
+        self.directories.truncate(DIRECTORIES_KEPT - 1);
+        self.directories.insert(0, entry);
+        Ok(directory)
+    }
+
+    fn with<T>(
+        &mut self,
+        value: usize,
+        bytes: Range<u32>,
+        read: impl FnOnce(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, ReadError> {
+        let row = self.row(value)?;
+        let (of, start, held) = &self.held;
+        if *of != value || part_of(held, *start, &bytes).is_none() {
+            let end = bytes.end.max(bytes.start.saturating_add(self.held_bytes));
+            self.held = (usize::MAX, 0, Vec::new());
+            self.held = (value, bytes.start, row.slice(&*self.store, bytes.start..end)?);
+        }
+        let (_, start, held) = &self.held;
+        let at = bytes.start;
+        read(part_of(held, *start, &bytes).unwrap_or_default())
+            .map_err(|why| row.damaged(format!("block at {at}: {why}")))
+    }
+
+    fn damaged(&self, value: usize, error: Error) -> ReadError {
+        self.row(value).map_or_else(|missing| missing, |row| row.damaged(error))
+    }
+}
