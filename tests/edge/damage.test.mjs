@@ -41,8 +41,8 @@ async function ask(server, q, name) {
  * answered, and how the damage is named when `b` is asked for; null when `b` is answered too.
  */
 const kinds = [
-  { table: 'value', column: 'body', flushed: true, aIsFine: true, name: /value row 1: block at/ },
-  { table: 'value', column: 'head', flushed: true, aIsFine: false, name: /value row 1/ },
+  { table: 'value', column: 'body', flushed: true, aIsFine: true, name: /value row \d+: block at/ },
+  { table: 'value', column: 'head', flushed: true, aIsFine: false, name: /value row \d+: / },
   { table: 'state', column: 'head', flushed: true, aIsFine: false, name: /state row/ },
   { table: 'state', column: 'body', flushed: true, aIsFine: false, name: /manifest/ },
   { table: 'schema', column: 'head', flushed: true, aIsFine: true, name: null },
