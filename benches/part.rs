@@ -144,7 +144,9 @@ fn write<C: SeriesCursor>(sources: Vec<(u64, C)>, orders: &Orders) -> Part {
     let mut groups = Groups::new(merge, limits, TimeRange::ALL, None).unwrap();
     let mut writer = PartWriter::new(limits);
     writer.begin(1, Sequences { lo: 1, hi: 1, applied: 0 });
-    while let Some(group) = groups.next(&|measurement| orders[&measurement].clone()).unwrap() {
+    while let Some(group) =
+        groups.next(&mut |measurement| Ok(orders[&measurement].clone())).unwrap()
+    {
         writer.add(&group);
     }
     let written = writer.end().unwrap();

@@ -90,7 +90,7 @@ impl<S: Store> Shard<S> {
             manifest,
             Some(Duty::Tidy),
             |_| (),
-            |store| dead.iter().try_for_each(|&range: &(u64, u64)| delete(store, range)),
+            |store, _| dead.iter().try_for_each(|&range: &(u64, u64)| delete(store, range)),
         )
     }
 
@@ -127,7 +127,7 @@ fn due(loaded: &Loaded, duty: Duty, now_ns: i64) -> Option<i64> {
         Duty::Reclaim => super::retention::due(loaded, now_ns),
         Duty::Scrub => super::compact::scrub_due(loaded, now_ns),
         Duty::Compact => {
-            let is_now = loaded.manifest.job().is_some() || loaded.plan(now_ns).has_merges();
+            let is_now = loaded.manifest.job().is_some() || !loaded.plan(now_ns).merges.is_empty();
             if is_now { Some(now_ns) } else { loaded.plan(now_ns).quiet_ns }
         }
     }?;

@@ -196,11 +196,6 @@ impl Cache {
     /// Drops everything: what is stored has changed, or may have.
     pub(super) fn clear(&self) {
         self.take_memtable();
-        self.clear_rows();
-    }
-
-    /// Drops what is kept of parts.
-    pub(super) fn clear_rows(&self) {
         self.rows.take();
     }
 }

@@ -4,7 +4,7 @@ use super::Shard;
 use super::load::{ASIDE_KEY, Loaded};
 use super::request::{Deletion, Refusal};
 use super::tombstone::{self, Tombstone};
-use super::values::{CachedValues, ValueRow, refusal};
+use super::values::{CachedValues, PartRows, refusal};
 use crate::merge::cursor::ReadError;
 use crate::model::ids::MeasurementId;
 use crate::part::pages;
@@ -100,7 +100,7 @@ impl<S: Store> Shard<S> {
             if read >= PARTS_READ_MAX {
                 return Ok(true);
             }
-            let rows = ValueRow::all_of(&loaded.manifest, part);
+            let rows = PartRows::of(&loaded.manifest, part);
             let mut values = CachedValues::new(&*self.store, &self.cache, rows);
             match pages::groups_of(&mut values, part.id.0, deletion.measurement) {
                 Ok(groups) if groups.is_empty() => {}

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use super::Shard;
-use super::attempts::{self, Duty};
+use super::attempts::Duty;
 use super::load::{ASIDE_KEYS, Damage, Loaded, wal_damage};
 use super::manifest::{Manifest, Part};
 use super::parts::{NewValue, listed, place};
-use super::request::{Counters, Refusal};
+use super::request::Refusal;
 use super::slots::Slots;
+use super::state::State;
 use super::values::refusal;
 use crate::batch::FrameTable;
 use crate::batch::frame;
@@ -74,27 +75,26 @@ impl<S: Store> Shard<S> {
             loaded.write_parts(store, &mut manifest, memtable, &touched, limits)?;
         manifest.add(parts, &values.iter().map(NewValue::place).collect::<Vec<_>>());
         let aside: Vec<Damage> = loaded.wal.damaged().iter().map(wal_damage).collect();
-        let counts = store.row_counts();
-        let mut state = loaded.state.clone();
-        state.head = head;
-        state.schema_version = loaded.schema_version;
-        state.counters = Counters { flushes: state.counters.flushes + 1, ..loaded.counters(store) };
-        store.atomically(|| -> Result<(), StoreError> {
+        let schema_version = loaded.schema_version;
+        let change = |state: &mut State| {
+            state.head = head;
+            state.schema_version = schema_version;
+            state.counters.flushes += 1;
+        };
+        self.commit(manifest, Some(Duty::Flush), change, |store, loaded| {
             values.iter().try_for_each(|value| value.put(store))?;
             loaded.columns.write_new(store)?;
-            set_aside(store, &loaded.wal, &aside, loaded.next_aside)?;
-            attempts::clear(store, Duty::Flush, &loaded.attempts)?;
-            state.write(store, &manifest)
+            set_aside(store, &loaded.wal, &aside, loaded.next_aside)
         })?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         loaded.columns.written();
         loaded.next_aside += aside.len() as u64 * ASIDE_KEYS;
         loaded.damaged.extend(aside);
         loaded.wal.release(head);
-        loaded.attempts.succeeded(Duty::Flush);
         if let Some(last_ns) = loaded.pace.last_ns() {
             loaded.slot_writes.flushed(slots.width_ns, touched.iter().copied(), last_ns);
         }
-        loaded.commit(state, manifest, counts);
+        loaded.forget_plan();
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl Loaded {
             let merge = Merge::new(vec![(hi, hide.map_err(refusal)?)], Direction::Ascending);
             let groups = Groups::new(merge.map_err(refusal)?, limits, time, None);
             let mut groups = groups.map_err(refusal)?;
-            while let Some(rows) = groups.next(&order_of).map_err(refusal)? {
+            while let Some(rows) = groups.next(&mut |of| Ok(order_of(of))).map_err(refusal)? {
                 writer.add(&rows);
             }
             written.extend(writer.end());

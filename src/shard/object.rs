@@ -211,7 +211,7 @@ impl<S: Store> Shard<S> {
     /// Rewrites the state row.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<(), Refusal> {
         let manifest = self.load()?.manifest.clone();
-        self.commit(manifest, None, change, |_| Ok(()))
+        self.commit(manifest, None, change, |_, _| Ok(()))
     }
 
     /// Stores a changed state and manifest and what goes with them in one transaction, and takes
@@ -221,7 +221,7 @@ impl<S: Store> Shard<S> {
         manifest: Manifest,
         done: Option<Duty>,
         change: impl FnOnce(&mut State),
-        beside: impl FnOnce(&S) -> Result<(), StoreError>,
+        beside: impl FnOnce(&S, &Loaded) -> Result<(), StoreError>,
     ) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let (store, counts) = (&*self.store, self.store.row_counts());
@@ -229,7 +229,7 @@ impl<S: Store> Shard<S> {
         state.counters = loaded.counters(store);
         change(&mut state);
         let written = store.atomically(|| -> Result<(), StoreError> {
-            beside(store)?;
+            beside(store, loaded)?;
             done.map_or(Ok(()), |duty| attempts::clear(store, duty, &loaded.attempts))?;
             state.write(store, &manifest)
         });

@@ -33,11 +33,6 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Whether there is something to merge.
-    pub(super) fn has_merges(&self) -> bool {
-        !self.merges.is_empty()
-    }
-
     /// Whether no part is about to be written.
     pub(super) fn is_at_rest(&self) -> bool {
         self.merges.is_empty() && self.scrub.is_empty()
@@ -102,7 +97,8 @@ impl Loaded {
             is_quiet: &|slot| self.slot_writes.quiet_ns(slot) <= now_ns,
             is_left: &|id| self.unmergeable.contains(&id),
         };
-        let merges = if manifest.job().is_none() { choose::choose(&parts, &now) } else { vec![] };
+        let merges =
+            if manifest.job().is_none() { choose::choose(&components, &now) } else { vec![] };
         let may_merge = open.iter().any(|&open| open > 1);
         Plan {
             merges,

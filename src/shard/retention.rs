@@ -47,7 +47,7 @@ impl<S: Store> Shard<S> {
             manifest,
             Some(Duty::Reclaim),
             |state| state.head = state.head.max(last),
-            |store| spent.iter().try_for_each(|&key| store.delete(Table::Tombstone, key..=key)),
+            |store, _| spent.iter().try_for_each(|&key| store.delete(Table::Tombstone, key..=key)),
         )?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         for key in &spent {

@@ -53,18 +53,38 @@ impl Slots {
                 return false;
             }
         }
+        self.touch(times_ns, SLOTS_MAX, &mut occupied);
+        occupied.len() <= SLOTS_MAX
+    }
+
+    /// Adds the slots that some times touch, until there are more than `most`.
+    fn touch<'a>(
+        self,
+        times_ns: impl Iterator<Item = &'a i64>,
+        most: usize,
+        slots: &mut SortedSet<i64>,
+    ) {
+        // Times come in runs: a division for each would take as long as the rest.
         let mut last: Option<TimeRange> = None;
         for &time_ns in times_ns {
             if last.is_none_or(|last| !last.contains(time_ns)) {
                 let slot = self.at(time_ns);
-                occupied.insert(slot);
-                if occupied.len() > SLOTS_MAX {
-                    return false;
+                slots.insert(slot);
+                if slots.len() > most {
+                    return;
                 }
                 last = Some(self.time(slot));
             }
         }
-        true
+    }
+
+    /// The first and the last slot that parts touch; `None` of no part.
+    pub(super) fn span<'a>(
+        self,
+        parts: impl Iterator<Item = &'a Part> + Clone,
+    ) -> Option<(i64, i64)> {
+        let first = parts.clone().map(|part| self.at(part.min_ns)).min();
+        first.zip(parts.map(|part| self.at(part.max_ns)).max())
     }
 
     /// The slot of a time.
@@ -80,14 +100,8 @@ impl Slots {
 
     /// The slots that some times touch, ascending.
     pub(super) fn of_times<'a>(self, times_ns: impl Iterator<Item = &'a i64>) -> SortedSet<i64> {
-        let (mut touched, mut last) = (SortedSet::new(), None::<TimeRange>);
-        for &time_ns in times_ns {
-            if last.is_none_or(|last| !last.contains(time_ns)) {
-                let slot = self.at(time_ns);
-                touched.insert(slot);
-                last = Some(self.time(slot));
-            }
-        }
+        let mut touched = SortedSet::new();
+        self.touch(times_ns, usize::MAX, &mut touched);
         touched
     }
 }

@@ -57,7 +57,7 @@ impl<S: Store> Shard<S> {
         for part in parts.filter(|part| part.min_ns >= settings.range.end_ns) {
             manifest.drop_part(part.id);
         }
-        self.commit(manifest, None, |state| state.settings = settings.clone(), |_| Ok(()))?;
+        self.commit(manifest, None, |state| state.settings = settings.clone(), |_, _| Ok(()))?;
         // Replayed without the hidden rows when it is needed again.
         self.cache.take_memtable();
         Ok(())

@@ -44,11 +44,6 @@ impl ValueRow {
         Ok(Some((row, directory.parts.iter().map(|part| part.id).collect())))
     }
 
-    /// The values of a part, in order.
-    pub(super) fn all_of(manifest: &Manifest, part: &Part) -> Rc<[Self]> {
-        part.values.iter().map(|number| Self::of(manifest, Number(number))).collect()
-    }
-
     /// What the row is called in words.
     fn name(&self) -> String {
         match self.key {
@@ -86,6 +81,52 @@ impl ValueRow {
     }
 }
 
+impl ValueRow {
+    /// Hands bytes of the body to `read`, of which `held` are those from `start` on.
+    fn read<T>(
+        &self,
+        (held, start): (&[u8], u32),
+        bytes: &Range<u32>,
+        read: impl FnOnce(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, ReadError> {
+        let at = bytes.start;
+        read(part_of(held, start, bytes).unwrap_or_default())
+            .map_err(|why| self.damaged(format!("block at {at}: {why}")))
+    }
+}
+
+/// The values of a part, in order.
+#[derive(Clone, Debug)]
+pub(super) struct PartRows(Rc<[ValueRow]>);
+
+impl PartRows {
+    /// Those that the manifest lists of a part.
+    pub(super) fn of(manifest: &Manifest, part: &Part) -> Self {
+        part.values.iter().map(|number| ValueRow::of(manifest, Number(number))).collect()
+    }
+
+    /// Value number `value`.
+    pub(super) fn get(&self, value: usize) -> Result<ValueRow, ReadError> {
+        let missing = || ReadError::Damaged { what: format!("value {value} of a part: missing") };
+        self.0.get(value).copied().ok_or_else(missing)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn damaged(&self, value: usize, error: Error) -> ReadError {
+        self.get(value).map_or_else(|missing| missing, |row| row.damaged(error))
+    }
+}
+
+impl FromIterator<ValueRow> for PartRows {
+    fn from_iter<I: IntoIterator<Item = ValueRow>>(rows: I) -> Self {
+        Self(rows.into_iter().collect())
+    }
+}
+
 /// Bytes of a body that begin at `start` in it.
 fn part_of<'a>(body: &'a [u8], start: u32, bytes: &Range<u32>) -> Option<&'a [u8]> {
     let (first, end) = (bytes.start.checked_sub(start)?, bytes.end.checked_sub(start)?);
@@ -94,6 +135,14 @@ fn part_of<'a>(body: &'a [u8], start: u32, bytes: &Range<u32>) -> Option<&'a [u8
 
 fn failed(error: crate::store::StoreError) -> ReadError {
     ReadError::Storage(error.to_string())
+}
+
+/// Why the shard could not read a row, in the terms of a merge.
+pub(super) fn read_error(refusal: Refusal) -> ReadError {
+    match refusal {
+        Refusal::Damaged { block } => ReadError::Damaged { what: block },
+        other => ReadError::Storage(other.to_string()),
+    }
 }
 
 /// What reading a part failed with, in the shard's terms.
@@ -110,19 +159,14 @@ pub(super) fn refusal(error: ReadError) -> Refusal {
 pub(super) struct CachedValues<'a, S> {
     store: &'a S,
     cache: &'a Cache,
-    rows: Rc<[ValueRow]>,
+    rows: PartRows,
     /// Blocks and bytes read so far.
     pub(super) stats: ReadStats,
 }
 
 impl<'a, S: Store> CachedValues<'a, S> {
-    pub(super) fn new(store: &'a S, cache: &'a Cache, rows: Rc<[ValueRow]>) -> Self {
+    pub(super) fn new(store: &'a S, cache: &'a Cache, rows: PartRows) -> Self {
         Self { store, cache, rows, stats: ReadStats::default() }
-    }
-
-    fn row(&self, value: usize) -> Result<ValueRow, ReadError> {
-        let missing = || ReadError::Damaged { what: format!("value {value} of a part: missing") };
-        self.rows.get(value).copied().ok_or_else(missing)
     }
 
     /// A slice of the body around these bytes, or all of it: where it begins, and it.
@@ -152,7 +196,7 @@ impl<S: Store> Values for CachedValues<'_, S> {
     }
 
     fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
-        let row = self.row(value)?;
+        let row = self.rows.get(value)?;
         if let Some(directory) = self.cache.directory(row.number) {
             return Ok(directory);
         }
@@ -167,24 +211,22 @@ impl<S: Store> Values for CachedValues<'_, S> {
         bytes: Range<u32>,
         read: impl FnOnce(&[u8]) -> Result<T, Error>,
     ) -> Result<T, ReadError> {
-        let row = self.row(value)?;
+        let row = self.rows.get(value)?;
         let (start, body) = self.around(row, &bytes)?;
         self.stats.blocks_read += 1;
         self.stats.bytes_decoded += u64::from(bytes.end.saturating_sub(bytes.start));
-        let at = bytes.start;
-        read(part_of(&body, start, &bytes).unwrap_or_default())
-            .map_err(|why| row.damaged(format!("block at {at}: {why}")))
+        row.read((&body, start), &bytes, read)
     }
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {
-        self.row(value).map_or_else(|missing| missing, |row| row.damaged(error))
+        self.rows.damaged(value, error)
     }
 }
 
-/// For a merge: each cursor keeps a held of one body, and nothing goes through the cache.
+/// For a merge: each cursor holds some bytes of one body, and nothing goes through the cache.
 pub(super) struct StreamedValues<S> {
     store: Rc<S>,
-    rows: Rc<[ValueRow]>,
+    rows: PartRows,
     /// Bytes of a body that are held at once.
     held_bytes: u32,
     /// Of which value, from where on, and what is held.
@@ -197,14 +239,9 @@ pub(super) struct StreamedValues<S> {
 const DIRECTORIES_KEPT: usize = 3;
 
 impl<S: Store> StreamedValues<S> {
-    pub(super) fn new(store: Rc<S>, rows: Rc<[ValueRow]>, held_bytes: u32) -> Self {
+    pub(super) fn new(store: Rc<S>, rows: PartRows, held_bytes: u32) -> Self {
         let held = (usize::MAX, 0, Vec::new());
         Self { store, rows, held_bytes, held, directories: Vec::new() }
-    }
-
-    fn row(&self, value: usize) -> Result<ValueRow, ReadError> {
-        let missing = || ReadError::Damaged { what: format!("value {value} of a part: missing") };
-        self.rows.get(value).copied().ok_or_else(missing)
     }
 }
 
@@ -217,7 +254,7 @@ impl<S: Store> Values for StreamedValues<S> {
         let known = self.directories.iter().position(|(of, _)| *of == value);
         let entry = match known.map(|at| self.directories.remove(at)) {
             Some(entry) => entry,
-            None => (value, Rc::new(self.row(value)?.directory(&*self.store)?)),
+            None => (value, Rc::new(self.rows.get(value)?.directory(&*self.store)?)),
         };
         let directory = Rc::clone(&entry.1);
         self.directories.truncate(DIRECTORIES_KEPT - 1);
@@ -231,7 +268,7 @@ impl<S: Store> Values for StreamedValues<S> {
         bytes: Range<u32>,
         read: impl FnOnce(&[u8]) -> Result<T, Error>,
     ) -> Result<T, ReadError> {
-        let row = self.row(value)?;
+        let row = self.rows.get(value)?;
         let (of, start, held) = &self.held;
         if *of != value || part_of(held, *start, &bytes).is_none() {
             let end = bytes.end.max(bytes.start.saturating_add(self.held_bytes));
@@ -239,12 +276,10 @@ impl<S: Store> Values for StreamedValues<S> {
             self.held = (value, bytes.start, row.slice(&*self.store, bytes.start..end)?);
         }
         let (_, start, held) = &self.held;
-        let at = bytes.start;
-        read(part_of(held, *start, &bytes).unwrap_or_default())
-            .map_err(|why| row.damaged(format!("block at {at}: {why}")))
+        row.read((held, *start), &bytes, read)
     }
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {
-        self.row(value).map_or_else(|missing| missing, |row| row.damaged(error))
+        self.rows.damaged(value, error)
     }
 }

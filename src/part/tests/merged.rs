@@ -40,7 +40,7 @@ fn merged_parts_tell_what_all_of_them_told() {
         let (limits, mut writer) = (small(&mut rng), PartWriter::new(small(&mut rng)));
         writer.begin(9, Sequences { lo: 1, hi: 9, applied: 4 });
         let mut groups = Groups::new(sources(), limits, TimeRange::ALL, None).unwrap();
-        while let Some(group) = groups.next(&tag_order).unwrap() {
+        while let Some(group) = groups.next(&mut tag_order).unwrap() {
             writer.add(&group);
             if rng.u8(..4) == 0 {
                 let behind = group.last();

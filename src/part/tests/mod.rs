@@ -80,8 +80,8 @@ impl Values for Bytes {
     }
 }
 
-fn tag_order(_: MeasurementId) -> Vec<ColumnId> {
-    (0..TAGS).map(|tag| ColumnId(90 + tag)).collect()
+fn tag_order(_: MeasurementId) -> Result<Vec<ColumnId>, ReadError> {
+    Ok((0..TAGS).map(|tag| ColumnId(90 + tag)).collect())
 }
 
 /// So little that a few hundred rows take several groups and values.
@@ -152,7 +152,7 @@ fn write(
         };
         writer.begin(slot as u64 + 5, Sequences { lo: 1, hi: 9, applied: 4 });
         let mut groups = Groups::new(merge(rng), limits, time, None).unwrap();
-        while let Some(group) = groups.next(&tag_order).unwrap() {
+        while let Some(group) = groups.next(&mut tag_order).unwrap() {
             writer.add(&group);
             if rng.u8(..3) == 0 {
                 // The object was evicted: what follows is found again.

@@ -51,7 +51,7 @@ impl Job {
             let behind = behind.take();
             let mut groups =
                 Groups::new(merge, self.limits, self.time(slot), behind.as_ref()).unwrap();
-            while let Some(group) = groups.next(&tag_order).unwrap() {
+            while let Some(group) = groups.next(&mut tag_order).unwrap() {
                 writer.add(&group);
                 values.extend(writer.take_closed());
                 if values.len() >= until {

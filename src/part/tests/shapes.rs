@@ -72,7 +72,7 @@ fn whole(made: Made) -> (Vec<Value>, Written, (u64, usize)) {
     let limits = Limits::default();
     let mut groups = Groups::new(made.merge(), limits, TimeRange::ALL, None).unwrap();
     let mut largest = (0, 0);
-    while let Some(group) = groups.next(&tag_order).unwrap() {
+    while let Some(group) = groups.next(&mut tag_order).unwrap() {
         largest = (largest.0.max(group.cells()), largest.1.max(group.bytes()));
         writer.add(&group);
     }

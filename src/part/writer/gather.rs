@@ -21,6 +21,9 @@ const GROUP_COLUMNS_MIN: usize = 4;
 /// Pages of which text is read at once: each has 256 KB of it, or one row.
 const TEXT_PAGES: usize = 16;
 
+/// Answers the tags of a measurement in the order of its keys.
+pub type TagOrder<'a> = dyn FnMut(MeasurementId) -> Result<Vec<ColumnId>, ReadError> + 'a;
+
 /// The rows of a merge, group by group.
 pub struct Groups<C> {
     merge: Merge<C>,
@@ -64,11 +67,8 @@ impl<C: SeriesCursor> Groups<C> {
     /// measurement in the order of its keys.
     ///
     /// # Errors
-    /// Those of the merge.
-    pub fn next(
-        &mut self,
-        tag_order: &dyn Fn(MeasurementId) -> Vec<ColumnId>,
-    ) -> Result<Option<Encoded>, ReadError> {
+    /// Those of the merge and of `tag_order`.
+    pub fn next(&mut self, tag_order: &mut TagOrder<'_>) -> Result<Option<Encoded>, ReadError> {
         let mut rows: Option<Rows> = None;
         while self.find_series()? {
             let Some(key) = &self.key else { break };
@@ -103,7 +103,7 @@ impl<C: SeriesCursor> Groups<C> {
         let Some(mut rows) = rows else { return Ok(None) };
         rows.read_texts(&mut self.merge)?;
         rows.cut(true, true);
-        let tag_order = tag_order(rows.measurement);
+        let tag_order = tag_order(rows.measurement)?;
         rows.encode(&mut self.merge, &tag_order).map(Some)
     }
 

@@ -8,7 +8,7 @@ mod resume;
 use std::ops::Range;
 
 pub use encode::{Encoded, LastRow};
-pub use gather::Groups;
+pub use gather::{Groups, TagOrder};
 pub use limits::Limits;
 pub use resume::Resumed;
 

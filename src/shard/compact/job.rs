@@ -1,6 +1,5 @@
 //! The running job in memory: where it stands, and its next groups.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -19,7 +18,7 @@ use crate::shard::limits::Limits;
 use crate::shard::manifest::{Job, Key, Number, Part};
 use crate::shard::request::Refusal;
 use crate::shard::slots::Slots;
-use crate::shard::values::{StreamedValues, ValueRow, refusal};
+use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error, refusal};
 use crate::store::{Store, StoreError, Table};
 
 /// Bytes that the cursors of a merge hold of bodies, together.
@@ -34,9 +33,10 @@ pub(in crate::shard) struct Running<S> {
     store: Rc<S>,
     job: Job,
     /// Of each merge its inputs, and where their values are.
-    inputs: Vec<Vec<(Part, Rc<[ValueRow]>)>>,
+    inputs: Vec<Vec<(Part, PartRows)>>,
     hidden: Rc<Hidden>,
-    orders: TagOrders<S>,
+    /// Of the measurements that it has met.
+    tag_orders: SortedMap<MeasurementId, Vec<ColumnId>>,
     range: TimeRange,
     /// The output at hand: which merge, and which of its slots.
     at: (usize, u32),
@@ -63,12 +63,12 @@ impl<S: Store> Shard<S> {
         let job = manifest.job().cloned().unwrap_or_default();
         let input = |id| {
             let part = manifest.parts().get(id)?.clone();
-            let rows = ValueRow::all_of(manifest, &part);
+            let rows = PartRows::of(manifest, &part);
             Some((part, rows))
         };
         let inputs = job.merges.iter().map(|m| m.inputs.iter().filter_map(input).collect());
         let mut running = Running {
-            orders: TagOrders::new(Rc::clone(&store)),
+            tag_orders: SortedMap::new(),
             inputs: inputs.collect(),
             hidden,
             range: loaded.state.settings.range,
@@ -103,8 +103,11 @@ impl<S: Store> Running<S> {
                 return Ok((writer.finish(), true));
             }
             let Some(rows) = &mut self.rows else { break };
-            let group = rows.next(&|measurement| self.orders.of(measurement));
-            self.orders.check()?;
+            let (store, orders) = (&*self.store, &mut self.tag_orders);
+            let group = rows.next(&mut |measurement| {
+                let read = || columns::read_tag_order(store, measurement).map_err(read_error);
+                orders.entry(measurement).or_try_insert_with(read).cloned()
+            });
             match group.map_err(refusal)? {
                 Some(group) => {
                     cells += group.cells();
@@ -126,8 +129,8 @@ impl<S: Store> Running<S> {
         while let Some(merge) = self.job.merges.get(self.at.0) {
             let inputs = self.inputs.get(self.at.0).map_or(&[][..], Vec::as_slice);
             let time = self.time(inputs);
-            let overlaps = |(part, _): &&(Part, Rc<[ValueRow]>)| part.extent().time.overlaps(&time);
-            let inside: Vec<&(Part, Rc<[ValueRow]>)> = inputs.iter().filter(overlaps).collect();
+            let overlaps = |(part, _): &&(Part, PartRows)| part.extent().time.overlaps(&time);
+            let inside: Vec<&(Part, PartRows)> = inputs.iter().filter(overlaps).collect();
             if inside.is_empty() {
                 self.next_output();
                 continue;
@@ -137,8 +140,7 @@ impl<S: Store> Running<S> {
             let held_bytes = share.max(HELD_BYTES_MIN);
             let mut cursors = Vec::with_capacity(inside.len());
             for (part, rows) in inside {
-                let values =
-                    StreamedValues::new(Rc::clone(&self.store), Rc::clone(rows), held_bytes);
+                let values = StreamedValues::new(Rc::clone(&self.store), rows.clone(), held_bytes);
                 let from = behind.as_ref().map(|last| &last.key);
                 let cursor = PartCursor::new(values, part.id.0, Direction::Ascending, from)?;
                 let hidden = Rc::clone(&self.hidden);
@@ -164,9 +166,9 @@ impl<S: Store> Running<S> {
     }
 
     /// The times of the output at hand.
-    fn time(&self, inputs: &[(Part, Rc<[ValueRow]>)]) -> TimeRange {
+    fn time(&self, inputs: &[(Part, PartRows)]) -> TimeRange {
         let slots = Slots::of(self.job.width_ns);
-        let first = inputs.iter().map(|(part, _)| slots.at(part.min_ns)).min().unwrap_or_default();
+        let first = slots.span(inputs.iter().map(|(part, _)| part)).map_or(0, |(first, _)| first);
         slots.time(first.saturating_add(i64::from(self.at.1))).intersect(&self.range)
     }
 
@@ -190,17 +192,19 @@ impl<S: Store> Running<S> {
         if rows.is_empty() {
             return Ok(());
         }
-        let written: Rc<[ValueRow]> = rows.into();
+        let count = rows.len();
+        let written: PartRows = rows.into_iter().collect();
         let mut values =
-            StreamedValues::new(Rc::clone(&self.store), Rc::clone(&written), HELD_BYTES_MIN);
+            StreamedValues::new(Rc::clone(&self.store), written.clone(), HELD_BYTES_MIN);
         let resumed = PartWriter::resume(limits.part, &mut values).map_err(refusal)?;
         let Resumed { writer, ended, open, values } = resumed;
         self.writer = writer;
-        for row in written.iter().take(values) {
-            self.places.extend(self.keys.pop_front().map(|key| (row.number, key)));
+        for value in 0..values {
+            let number = written.get(value).map_err(refusal)?.number;
+            self.places.extend(self.keys.pop_front().map(|key| (number, key)));
         }
         // What is written again must not be taken for the end of what follows it.
-        let again: Vec<Key> = self.keys.iter().take(written.len() - values).copied().collect();
+        let again: Vec<Key> = self.keys.iter().take(count - values).copied().collect();
         let delete = |key: &Key| self.store.delete(Table::Value, *key..=*key);
         let deleted: Result<(), StoreError> =
             self.store.atomically(|| again.iter().try_for_each(delete));
@@ -232,36 +236,5 @@ impl<S: Store> Running<S> {
         {
             self.next_output();
         }
-    }
-}
-
-/// Tag orders of the measurements that a merge meets.
-struct TagOrders<S> {
-    store: Rc<S>,
-    known: RefCell<SortedMap<MeasurementId, Vec<ColumnId>>>,
-    failure: RefCell<Option<Refusal>>,
-}
-
-impl<S: Store> TagOrders<S> {
-    fn new(store: Rc<S>) -> Self {
-        Self { store, known: RefCell::default(), failure: RefCell::default() }
-    }
-
-    /// That of a measurement; empty if it cannot be read, as [`TagOrders::check`] says then.
-    fn of(&self, measurement: MeasurementId) -> Vec<ColumnId> {
-        let mut known = self.known.borrow_mut();
-        let order = known.entry(measurement);
-        let read = || columns::read_tag_order(&*self.store, measurement);
-        match order.or_try_insert_with(read) {
-            Ok(order) => order.clone(),
-            Err(failure) => {
-                self.failure.replace(Some(failure));
-                Vec::new()
-            }
-        }
-    }
-
-    fn check(&self) -> Result<(), Refusal> {
-        self.failure.take().map_or(Ok(()), Err)
     }
 }

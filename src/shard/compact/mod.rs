@@ -77,7 +77,7 @@ impl<S: Store> Shard<S> {
         let put = |store: &S| new.iter().try_for_each(|value| value.put(store));
         if is_changed {
             let count = |state: &mut State| state.counters.compactions += u64::from(is_done);
-            self.commit(manifest, Some(Duty::Compact), count, put)?;
+            self.commit(manifest, Some(Duty::Compact), count, |store, _| put(store))?;
         } else {
             // The values are the progress: whose they are stands in their heads.
             loaded.manifest = manifest;
@@ -97,7 +97,7 @@ impl<S: Store> Shard<S> {
         let inputs: Vec<PartId> = merges.iter().flat_map(|m| &m.inputs).copied().collect();
         manifest.abandon();
         loaded.unmergeable.extend(inputs);
-        self.commit(manifest, Some(Duty::Compact), |_| (), |_| Ok(()))
+        self.commit(manifest, Some(Duty::Compact), |_| (), |_, _| Ok(()))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::shard::attempts::Duty;
 use crate::shard::load::Loaded;
 use crate::shard::manifest::{Part, PartId};
 use crate::shard::request::Refusal;
-use crate::shard::values::{CachedValues, ValueRow, refusal};
+use crate::shard::values::{CachedValues, PartRows, refusal};
 use crate::store::Store;
 
 /// Parts that one event looks at.
@@ -43,7 +43,7 @@ impl<S: Store> Shard<S> {
         let (mut clean, mut dirty) = (Vec::new(), None);
         for id in wanted.into_iter().take(PARTS_PER_EVENT) {
             let Some(part) = loaded.manifest.parts().get(&id) else { continue };
-            let rows = ValueRow::all_of(&loaded.manifest, part);
+            let rows = PartRows::of(&loaded.manifest, part);
             let values = CachedValues::new(&**store, &self.cache, rows);
             let is_cut = part.max_ns >= loaded.state.settings.range.end_ns;
             match if is_cut { Ok(true) } else { has_hidden(values, part, &hidden) } {
@@ -77,7 +77,7 @@ impl<S: Store> Shard<S> {
         for &id in parts {
             manifest.update(id, |part| part.applied = part.applied.max(known));
         }
-        self.commit(manifest, Some(Duty::Scrub), |_| (), |_| Ok(()))
+        self.commit(manifest, Some(Duty::Scrub), |_| (), |_, _| Ok(()))
     }
 }
 

@@ -26,11 +26,8 @@ impl<S: Store> Shard<S> {
             crate::model::sorted::sort(&mut inputs);
             let parts = inputs.iter().filter_map(|id| loaded.manifest.parts().get(id));
             let parts: Vec<&Part> = parts.collect();
-            let first = parts.iter().map(|part| slots.at(part.min_ns)).min();
-            let last = parts.iter().map(|part| slots.at(part.max_ns)).max();
-            let Some(count) = first.zip(last).map(|(first, last)| last.abs_diff(first)) else {
-                continue;
-            };
+            let Some((first, last)) = slots.span(parts.iter().copied()) else { continue };
+            let count = last.abs_diff(first);
             if count >= OUTPUTS_MAX {
                 loaded.unmergeable.extend(inputs);
                 continue;
@@ -54,7 +51,7 @@ impl<S: Store> Shard<S> {
             loaded.job_is_stored = false;
             return Ok(true);
         }
-        self.commit(manifest, None, |_| (), |_| Ok(()))?;
+        self.commit(manifest, None, |_| (), |_, _| Ok(()))?;
         Ok(true)
     }
 }

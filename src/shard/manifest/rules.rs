@@ -220,7 +220,8 @@ impl World {
             let is_quiet: &dyn Fn(i64) -> bool = &|slot| slot % 3 > 0;
             let is_left: &dyn Fn(PartId) -> bool = &|_| false;
             let free_bytes = u64::MAX;
-            return choose(&parts, &Circumstances { width_ns, free_bytes, is_quiet, is_left });
+            let now = Circumstances { width_ns, free_bytes, is_quiet, is_left };
+            return choose(&components(&parts, width_ns), &now);
         }
         let mut merges = Vec::new();
         for component in components(&parts, width_ns) {

@@ -95,7 +95,7 @@ impl<S: Store> ShardSource<'_, S> {
             return Err(no_page());
         };
         let (group, page) = of.group().zip(of.page(at)).ok_or_else(no_page)?;
-        let mut values = CachedValues::new(self.store, self.cache, Rc::clone(&of.rows));
+        let mut values = CachedValues::new(self.store, self.cache, of.rows.clone());
         let keys = pages::keys(&mut values, of.value, group, at).map_err(refusal)?;
         let (ends, times_ns) = keys;
         let mut rows = Rows { times_ns, columns: Vec::new() };

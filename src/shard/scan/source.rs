@@ -15,7 +15,7 @@ use crate::shard::load::Loaded;
 use crate::shard::manifest::Part as Stored;
 use crate::shard::request::Refusal;
 use crate::shard::tombstone::Hidden;
-use crate::shard::values::ValueRow;
+use crate::shard::values::PartRows;
 use crate::store::Store;
 
 /// What is behind a part that was handed out.
@@ -30,7 +30,7 @@ pub(super) enum PartSource {
 #[derive(Clone)]
 pub(super) struct StoredGroup {
     pub(super) part: u64,
-    pub(super) rows: Rc<[ValueRow]>,
+    pub(super) rows: PartRows,
     pub(super) value: usize,
     /// The value's.
     pub(super) directory: Rc<Directory>,
@@ -44,7 +44,7 @@ impl StoredGroup {
 
     /// Its name in the cache.
     pub(super) fn key(&self) -> Option<GroupKey> {
-        let number = self.rows.get(self.value)?.number;
+        let number = self.rows.get(self.value).ok()?.number;
         Some((number, u32::try_from(self.group).ok()?))
     }
 

@@ -13,7 +13,7 @@ use crate::scan::source::{Extent, Part, Wanted};
 use crate::shard::cache::ChunkKey;
 use crate::shard::manifest::Part as Stored;
 use crate::shard::request::Refusal;
-use crate::shard::values::{CachedValues, ValueRow, refusal};
+use crate::shard::values::{CachedValues, PartRows, refusal};
 use crate::store::Store;
 
 /// A scan looks after each of its steps how much it has decoded. A step has at most 2^19 rows of a
@@ -29,14 +29,14 @@ impl<S: Store> ShardSource<'_, S> {
         wanted: &mut dyn Wanted,
         parts: &mut Vec<Part>,
     ) -> Result<(), Refusal> {
-        let rows = ValueRow::all_of(&self.loaded.manifest, part);
-        let mut values = CachedValues::new(self.store, self.cache, Rc::clone(&rows));
+        let rows = PartRows::of(&self.loaded.manifest, part);
+        let mut values = CachedValues::new(self.store, self.cache, rows.clone());
         let found = pages::groups_of(&mut values, part.id.0, measurement).map_err(refusal)?;
         self.stats.files += u64::from(!found.is_empty());
         for (value, range) in found {
             let directory = values.directory(value).map_err(refusal)?;
             for group in range {
-                let (rows, directory) = (Rc::clone(&rows), Rc::clone(&directory));
+                let (rows, directory) = (rows.clone(), Rc::clone(&directory));
                 let of = StoredGroup { part: part.id.0, rows, value, directory, group };
                 if !of.group().is_some_and(|group| group.time().overlaps(&time)) {
                     self.stats.blocks_pruned += 1;

@@ -8,6 +8,7 @@
 use crate::merge::sequences::Extent;
 use crate::model::sorted;
 use crate::shard::manifest::{Part, PartId};
+use crate::shard::slots::Slots;
 
 /// Parts of one merge.
 const PARTS_MIN: usize = 8;
@@ -42,11 +43,10 @@ pub struct Circumstances<'a> {
     pub is_left: &'a dyn Fn(PartId) -> bool,
 }
 
-/// The next merges, none with a part of another's component: together they keep write sequences of
-/// parts that overlap in time apart. Empty when there is nothing to do.
-pub fn choose(parts: &[&Part], now: &Circumstances<'_>) -> Vec<Vec<PartId>> {
-    let merge = |component: Vec<&Part>| of_component(&component, now);
-    components(parts, now.width_ns).into_iter().filter_map(merge).collect()
+/// The next merges, at most one of each of these [`components`]: together they keep write sequences
+/// of parts that overlap in time apart. Empty when there is nothing to do.
+pub fn choose(components: &[Vec<&Part>], now: &Circumstances<'_>) -> Vec<Vec<PartId>> {
+    components.iter().filter_map(|component| of_component(component, now)).collect()
 }
 
 /// Parts that are linked by a slot, and so by overlapping times; each in order of sequence.
@@ -71,8 +71,8 @@ pub fn components<'a>(parts: &[&'a Part], width_ns: i64) -> Vec<Vec<&'a Part>> {
 
 /// The first and the last slot that a part touches.
 fn slots(part: &Part, width_ns: i64) -> (i64, i64) {
-    let width_ns = width_ns.max(1);
-    (part.min_ns.div_euclid(width_ns), part.max_ns.div_euclid(width_ns))
+    let slots = Slots::of(width_ns);
+    (slots.at(part.min_ns), slots.at(part.max_ns))
 }
 
 /// Whether these parts may be replaced by one, or by one for each slot: no other part that overlaps

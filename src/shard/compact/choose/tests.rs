@@ -71,7 +71,7 @@ impl Story {
                 is_quiet,
                 is_left: &|_| false,
             };
-            let merges = choose(&all, &now);
+            let merges = choose(&components(&all, self.width_ns), &now);
             if merges.is_empty() {
                 return;
             }
@@ -210,7 +210,7 @@ fn a_merge_takes_no_more_than_half_of_what_is_free() {
     let all: Vec<&Part> = story.parts.iter().collect();
     let chosen = |free_bytes| {
         choose(
-            &all,
+            &components(&all, 100),
             &Circumstances { width_ns: 100, free_bytes, is_quiet: BUSY, is_left: &|_| false },
         )
         .len()
