@@ -12,6 +12,9 @@ use crate::shard::slots::Slots;
 
 /// Parts of one merge.
 const PARTS_MIN: usize = 8;
+/// The same where another component has a merge of so many: a job of both writes fewer rows than
+/// two jobs one after the other.
+const JOINED_PARTS_MIN: usize = 4;
 /// The same of a slot that nothing was written to for an hour.
 const QUIET_PARTS_MIN: usize = 2;
 /// A merge holds a cursor and a page of each.
@@ -46,7 +49,16 @@ pub struct Circumstances<'a> {
 /// The next merges, at most one of each of these [`components`]: together they keep write sequences
 /// of parts that overlap in time apart. Empty when there is nothing to do.
 pub fn choose(components: &[Vec<&Part>], now: &Circumstances<'_>) -> Vec<Vec<PartId>> {
-    components.iter().filter_map(|component| of_component(component, now)).collect()
+    let all_of = |least: usize| {
+        let merge = |component: &Vec<&Part>| of_component(component, now, least);
+        components.iter().map(merge).collect::<Vec<_>>()
+    };
+    let due = all_of(PARTS_MIN);
+    if due.iter().all(Option::is_none) {
+        return Vec::new();
+    }
+    let joined = all_of(JOINED_PARTS_MIN);
+    due.into_iter().zip(joined).filter_map(|(due, joined)| due.or(joined)).collect()
 }
 
 /// Parts that are linked by a slot, and so by overlapping times; each in order of sequence.
@@ -105,8 +117,8 @@ pub fn unsealed<'a>(component: &[&'a Part]) -> Vec<&'a Part> {
 }
 
 /// The best merge of a component: that of the first slot that has one. The others follow when it is
-/// done: two that are convex alone can break the order together.
-fn of_component(component: &[&Part], now: &Circumstances<'_>) -> Option<Vec<PartId>> {
+/// done: two that are convex alone can break the order together. `least`: parts of one.
+fn of_component(component: &[&Part], now: &Circumstances<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component);
     open.retain(|part| !(now.is_left)(part.id));
     if open.len() < QUIET_PARTS_MIN {
@@ -122,19 +134,20 @@ fn of_component(component: &[&Part], now: &Circumstances<'_>) -> Option<Vec<Part
             first <= slot && slot <= last
         };
         let touching: Vec<&Part> = open.iter().copied().filter(touches).collect();
-        let best = best_run(&touching, component, (now.is_quiet)(slot), now)?;
+        let is_quiet = (now.is_quiet)(slot);
+        let least = if is_quiet { QUIET_PARTS_MIN } else { least };
+        let best = best_run(&touching, component, (is_quiet, least), now)?;
         Some(best.iter().map(|part| part.id).collect())
     })
 }
 
-/// Of all runs of neighbours the one whose largest is the least of it.
+/// Of all runs of at least so many neighbours the one whose largest is the least of it.
 fn best_run<'p, 'a>(
     touching: &'p [&'a Part],
     component: &[&Part],
-    is_quiet: bool,
+    (is_quiet, least): (bool, usize),
     now: &Circumstances<'_>,
 ) -> Option<&'p [&'a Part]> {
-    let least = if is_quiet { QUIET_PARTS_MIN } else { PARTS_MIN };
     let bytes_max = BYTES_MAX.min(now.free_bytes / 2);
     let mut best: Option<(u64, u64, &[&Part])> = None;
     for first in 0..touching.len() {

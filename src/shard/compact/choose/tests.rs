@@ -204,6 +204,22 @@ fn a_change_of_width_comes_to_rest_too() {
 }
 
 #[test]
+fn slots_that_are_near_a_merge_join_that_of_another() {
+    let merges_beside = |full: u64| {
+        let mut story = Story::new(100, &[]);
+        for (slot, count) in [(0, full), (2, 4), (4, 3)] {
+            (1..=count).for_each(|n| story.add((n, n), (slot * 100, slot * 100 + 99, MB)));
+        }
+        let all: Vec<&Part> = story.parts.iter().collect();
+        let (is_quiet, is_left) = (BUSY, &|_| false);
+        let now = Circumstances { width_ns: 100, free_bytes: u64::MAX, is_quiet, is_left };
+        let merges = choose(&components(&all, 100), &now);
+        merges.iter().map(Vec::len).collect::<Vec<_>>()
+    };
+    assert_eq!((merges_beside(8), merges_beside(7)), (vec![8, 4], vec![]));
+}
+
+#[test]
 fn a_merge_takes_no_more_than_half_of_what_is_free() {
     let mut story = Story::new(100, &[]);
     (1..=8).for_each(|n| story.add((n, n), (0, 99, MB)));
