@@ -51,7 +51,7 @@ impl<S: Store> Shard<S> {
             return;
         }
         let result = match duty {
-            Duty::Flush => self.flush(),
+            Duty::Flush => self.flush(now_ns),
             Duty::Tidy => self.tidy(),
             Duty::Reclaim => self.reclaim(now_ns),
             Duty::Compact => self.compact(now_ns),

@@ -44,7 +44,7 @@ impl<S: Store> Shard<S> {
         frame::decode_each(frame, each).map_err(invalid)?;
         let is_large = decoded_bytes > ENOUGH.decoded;
         self.merge_if_crowded(now_ns)?;
-        self.flush_before(frame.len() as u64, decoded_bytes)?;
+        self.flush_before(frame.len() as u64, decoded_bytes, now_ns)?;
         if is_large {
             self.cache.clear();
         }
@@ -112,11 +112,11 @@ impl<S: Store> Shard<S> {
     }
 
     /// Flushes when the frame would take the WAL past twice what the alarm flushes at.
-    fn flush_before(&mut self, bytes: u64, decoded: u64) -> Result<(), Refusal> {
+    fn flush_before(&mut self, bytes: u64, decoded: u64, now_ns: i64) -> Result<(), Refusal> {
         let wal = &self.loaded.as_ref().ok_or(Refusal::Stale)?.wal;
         let full =
             wal.bytes() + bytes > FORCED.bytes || wal.decoded_bytes() + decoded > FORCED.decoded;
-        if full && !wal.frames().is_empty() { self.flush() } else { Ok(()) }
+        if full && !wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
     }
 
     /// Adds the rows to the memtable if it holds the rest of the WAL.

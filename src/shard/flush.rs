@@ -32,7 +32,7 @@ use crate::wal::Wal;
 pub(super) struct Threshold {
     /// Encoded bytes of the frames.
     pub bytes: u64,
-    /// Memory of the frames once decoded, bytes.
+    /// Memory of their rows once decoded, bytes.
     pub decoded: u64,
 }
 
@@ -47,13 +47,13 @@ impl<S: Store> Shard<S> {
     ///
     /// # Errors
     /// [`Refusal::Full`], [`Refusal::Store`], and [`Refusal::Stale`] when not open.
-    pub(super) fn flush(&mut self) -> Result<(), Refusal> {
+    pub(super) fn flush(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.wal.frames().is_empty() && loaded.wal.damaged().is_empty() {
             return Ok(());
         }
         let memtable = self.memtable()?;
-        let result = self.flush_memtable(&memtable);
+        let result = self.flush_memtable(&memtable, now_ns);
         if let Err(refusal) = result {
             return Err(self.lost(refusal));
         }
@@ -62,7 +62,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    fn flush_memtable(&mut self, memtable: &Memtable) -> Result<(), Refusal> {
+    fn flush_memtable(&mut self, memtable: &Memtable, now_ns: i64) -> Result<(), Refusal> {
         let limits = self.limits.part;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let store = &*self.store;
@@ -76,10 +76,13 @@ impl<S: Store> Shard<S> {
         manifest.add(parts, &values.iter().map(NewValue::place).collect::<Vec<_>>());
         let aside: Vec<Damage> = loaded.wal.damaged().iter().map(wal_damage).collect();
         let schema_version = loaded.schema_version;
+        // Of frames that an earlier life of the object took no more is known than that.
+        let last_ns = loaded.pace.last_ns().unwrap_or(now_ns);
         let change = |state: &mut State| {
             state.head = head;
             state.schema_version = schema_version;
             state.counters.flushes += 1;
+            state.slot_writes.flushed(slots.width_ns, &touched, last_ns);
         };
         self.commit(manifest, Some(Duty::Flush), change, |store, loaded| {
             values.iter().try_for_each(|value| value.put(store))?;
@@ -91,9 +94,6 @@ impl<S: Store> Shard<S> {
         loaded.next_aside += aside.len() as u64 * ASIDE_KEYS;
         loaded.damaged.extend(aside);
         loaded.wal.release(head);
-        if let Some(last_ns) = loaded.pace.last_ns() {
-            loaded.slot_writes.flushed(slots.width_ns, touched.iter().copied(), last_ns);
-        }
         loaded.forget_plan();
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::attempts::Attempts;
 use super::columns::Columns;
 use super::manifest::{Manifest, PartId};
 use super::pace::Pace;
-use super::plan::{Plan, SlotWrites};
+use super::plan::Plan;
 use super::request::{Counters, Refusal};
 use super::state::{self, State};
 use super::table_rows::each_head;
@@ -72,7 +72,6 @@ pub(super) struct Loaded {
     pub schema_version: u64,
     /// See [`Loaded::plan`].
     pub plan: RefCell<Option<Rc<Plan>>>,
-    pub slot_writes: SlotWrites,
     /// Whether the running job is in the stored manifest. One that fits an event never is.
     pub job_is_stored: bool,
     /// Parts in which a block was found damaged: left as they are.
@@ -109,7 +108,6 @@ impl Loaded {
             pace: Pace::default(),
             counts_before,
             plan: RefCell::default(),
-            slot_writes: SlotWrites::default(),
             job_is_stored: true,
             unmergeable: SortedSet::new(),
         };

@@ -32,6 +32,7 @@ mod plan;
 pub mod request;
 mod retention;
 mod scan;
+mod slot_writes;
 mod slots;
 mod split;
 mod state;

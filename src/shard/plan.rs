@@ -7,11 +7,7 @@ use super::compact::choose::{self, Circumstances};
 use super::load::Loaded;
 use super::manifest::{Part, PartId};
 use super::tombstone::Tombstone;
-use crate::model::sorted_map::SortedMap;
-use crate::model::time::H_NS;
 
-/// A slot that was not written to for so long is quiet: fewer and unequal parts are merged there.
-const QUIET_NS: i64 = H_NS;
 /// From so many parts of a component on that are not sealed a write does some of their merge first.
 const CROWDED_PARTS: usize = 48;
 
@@ -36,35 +32,6 @@ impl Plan {
     /// Whether no part is about to be written.
     pub(super) fn is_at_rest(&self) -> bool {
         self.merges.is_empty() && self.scrub.is_empty()
-    }
-}
-
-/// When slots of time were written to, as far as this life of the object knows.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SlotWrites {
-    width_ns: i64,
-    last_ns: SortedMap<i64, i64>,
-}
-
-impl SlotWrites {
-    /// Parts of these slots were flushed.
-    pub(super) fn flushed(&mut self, width_ns: i64, slots: impl Iterator<Item = i64>, now_ns: i64) {
-        if self.width_ns != width_ns {
-            *self = Self { width_ns, ..Self::default() };
-        }
-        self.last_ns.retain(|_, last_ns| *last_ns > now_ns.saturating_sub(QUIET_NS));
-        self.last_ns.extend(slots.map(|slot| (slot, now_ns)));
-    }
-
-    /// When the slot is quiet; one that was not written to since the object was loaded is.
-    fn quiet_ns(&self, slot: i64) -> i64 {
-        self.last_ns.get(&slot).map_or(i64::MIN, |last_ns| last_ns.saturating_add(QUIET_NS))
-    }
-
-    /// When the next of them is, after `now_ns`.
-    fn next_quiet_ns(&self, now_ns: i64) -> Option<i64> {
-        let quiet = self.last_ns.values().map(|last_ns| last_ns.saturating_add(QUIET_NS));
-        quiet.filter(|&quiet_ns| quiet_ns > now_ns).min()
     }
 }
 
@@ -94,7 +61,7 @@ impl Loaded {
         let now = Circumstances {
             width_ns: manifest.width_ns,
             free_bytes: self.full_bytes.saturating_sub(stored),
-            is_quiet: &|slot| self.slot_writes.quiet_ns(slot) <= now_ns,
+            is_quiet: &|slot| self.state.slot_writes.quiet_ns(slot) <= now_ns,
             is_left: &|id| self.unmergeable.contains(&id),
         };
         let merges =
@@ -106,7 +73,7 @@ impl Loaded {
             has_garbage: parts.iter().any(|part| self.is_beyond(part)) || self.has_spent(),
             first_expiry_ns: manifest.next_expiry_ns(),
             is_crowded: open.iter().any(|&open| open > CROWDED_PARTS),
-            quiet_ns: self.slot_writes.next_quiet_ns(now_ns).filter(|_| may_merge),
+            quiet_ns: self.state.slot_writes.next_quiet_ns(now_ns).filter(|_| may_merge),
         }
     }
 

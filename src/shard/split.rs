@@ -36,7 +36,7 @@ impl<S: Store> Shard<S> {
     /// # Errors
     /// [`Refusal::Stale`], [`Refusal::Full`], [`Refusal::Store`].
     pub(super) fn weigh(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
-        self.flush()?;
+        self.flush(now_ns)?;
         if self.load()?.wal.has_dead() {
             self.tidy()?;
         }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::fence::Fence;
 use super::manifest::Manifest;
 use super::request::{Counters, Refusal};
+use super::slot_writes::SlotWrites;
 use crate::model::ids::MeasurementId;
 use crate::model::sorted_set::SortedSet;
 use crate::protocol::shard::ShardSettings;
@@ -36,6 +37,8 @@ pub(super) struct State {
     /// The highest schema version that a flushed frame carried.
     pub schema_version: u64,
     pub counters: Counters,
+    #[serde(default)]
+    pub slot_writes: SlotWrites,
 }
 
 impl State {
@@ -47,6 +50,7 @@ impl State {
             head: 0,
             schema_version: 0,
             counters: Counters::default(),
+            slot_writes: SlotWrites::default(),
         }
     }
 

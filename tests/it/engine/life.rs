@@ -241,6 +241,10 @@ impl Life {
     }
 
     fn pause(&mut self, alarms: u32) -> Result<(), Refusal> {
+        if self.rng.bool() {
+            // So long that slots are quiet, and few parts are merged too.
+            self.now_ns += HOUR_NS;
+        }
         for _ in 0..alarms {
             self.now_ns += PAUSE_NS;
             if self.shard.alarm(self.now_ns).is_none_or(|due_ns| due_ns > self.now_ns) {

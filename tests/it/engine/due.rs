@@ -1,0 +1,97 @@
+//! When flushes and merges are due, and how much one event takes of them.
+
+use tidemark::batch::Block;
+use tidemark::batch::column::{Column, Values};
+use tidemark::batch::frame::{self, TableRef};
+use tidemark::batch::selection::Selection;
+use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::store::memory::MemoryStore;
+
+use super::*;
+
+/// After which a load is over, and after which a slot is quiet.
+const PAUSE_NS: i64 = 700_000_000_000;
+const HOUR_NS: i64 = 3_600_000_000_000;
+
+fn opened() -> (MemoryStore, Shard<MemoryStore>) {
+    let store = MemoryStore::new();
+    let mut shard = reopen(store.clone());
+    shard.open(&settings()).unwrap();
+    (store, shard)
+}
+
+/// A value at one time of each of these series.
+fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
+    let names: Vec<String> = series.clone().map(|number| format!("host_{number}")).collect();
+    let dictionary = names.iter().map(String::as_str).collect();
+    let rows = series.len() as u32;
+    let tag = TagColumn { dictionary, codes: (1..=rows).collect() };
+    let block = Block {
+        series: SeriesTable { tags: vec![tag], len: rows },
+        row_series: (0..rows).collect(),
+        times_ns: vec![1; series.len()],
+        fields: vec![Column::full(Values::Integer(vec![7; series.len()]))],
+    };
+    let table = TableRef {
+        measurement: MeasurementId(1),
+        tag_ids: &[ColumnId(1)],
+        field_ids: &[ColumnId(11)],
+        block: &block,
+        rows: &Selection::All,
+    };
+    let mut out = Vec::new();
+    frame::encode(&[table], &mut out);
+    out
+}
+
+/// Does what is due, in how many events.
+fn alarms(shard: &mut Shard<MemoryStore>, now_ns: i64) -> u32 {
+    let mut count = 0;
+    while shard.next_due(now_ns).is_some_and(|due_ns| due_ns <= now_ns) {
+        shard.alarm(now_ns);
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn an_object_that_is_loaded_again_knows_which_slots_are_quiet() {
+    let (store, mut shard) = opened();
+    let mut now_ns = NOW_NS;
+    for _ in 0..2 {
+        shard.append(&values_of(0..3), &stamp(), now_ns).unwrap();
+        now_ns += PAUSE_NS;
+        alarms(&mut shard, now_ns);
+    }
+    let quiet_ns = now_ns - PAUSE_NS + HOUR_NS;
+    for mut shard in [shard, reopen(store.clone())] {
+        assert_eq!(alarms(&mut shard, now_ns), 0);
+        assert_eq!(shard.next_due(now_ns), Some(quiet_ns), "the hour of the last write");
+        assert_eq!((shard.stats().unwrap().parts, alarms(&mut shard, quiet_ns - 1)), (2, 0));
+    }
+    // The alarm that loads the object an hour later merges.
+    let mut shard = reopen(store);
+    alarms(&mut shard, quiet_ns);
+    let stats = shard.stats().unwrap();
+    assert_eq!((stats.parts, stats.counters.compactions), (1, 1));
+    assert_eq!(shard.next_due(quiet_ns), None);
+}
+
+#[test]
+fn slots_stay_known_when_they_get_wider() {
+    let (_, mut shard) = opened();
+    let write = |shard: &mut Shard<MemoryStore>, time_ns: i64, generation: u64, now_ns: i64| {
+        let tags = vec![(1, "a".to_owned())];
+        let fields = vec![(11, FieldValue::Integer(1))];
+        let frame = encode(&[Point { measurement: 1, tags, time_ns, fields }]);
+        shard.append(&frame, &Stamp { generation, ..stamp() }, now_ns).unwrap();
+        alarms(shard, now_ns + PAUSE_NS);
+    };
+    write(&mut shard, 1, 1, NOW_NS);
+    write(&mut shard, 2, 1, NOW_NS);
+    let wider = ShardSettings { window_ns: 2 * WINDOW_NS, generation: 2, ..settings() };
+    shard.configure(&wider).unwrap();
+    write(&mut shard, 5 * WINDOW_NS, 2, NOW_NS + PAUSE_NS);
+    assert_eq!(shard.stats().unwrap().parts, 3);
+    assert_eq!(shard.next_due(NOW_NS + 2 * PAUSE_NS), Some(NOW_NS + HOUR_NS));
+}
