@@ -115,7 +115,7 @@ fn due(loaded: &Loaded, duty: Duty, now_ns: i64) -> Option<i64> {
     let has_frames = !wal.frames().is_empty() || !wal.damaged().is_empty();
     let natural_ns = match duty {
         Duty::Flush => {
-            let is_enough = wal.bytes() >= ENOUGH.bytes || wal.decoded_bytes() >= ENOUGH.decoded;
+            let is_enough = wal.bytes() >= ENOUGH.bytes || loaded.log_bytes() >= ENOUGH.decoded;
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
         Duty::Tidy => {

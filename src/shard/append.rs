@@ -113,9 +113,10 @@ impl<S: Store> Shard<S> {
 
     /// Flushes when the frame would take the WAL past twice what the alarm flushes at.
     fn flush_before(&mut self, bytes: u64, decoded: u64, now_ns: i64) -> Result<(), Refusal> {
-        let wal = &self.loaded.as_ref().ok_or(Refusal::Stale)?.wal;
+        let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
+        let wal = &loaded.wal;
         let full =
-            wal.bytes() + bytes > FORCED.bytes || wal.decoded_bytes() + decoded > FORCED.decoded;
+            wal.bytes() + bytes > FORCED.bytes || loaded.log_bytes() + decoded > FORCED.decoded;
         if full && !wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
     }
 
@@ -127,6 +128,8 @@ impl<S: Store> Shard<S> {
         };
         if let Some(mut memtable) = memtable {
             tables.iter().for_each(|table| memtable.append(table));
+            let series = memtable.tables().map(|(_, table)| u64::from(table.series().len)).sum();
+            self.loaded.iter_mut().for_each(|loaded| loaded.log_series = series);
             self.cache.put_memtable(memtable);
             if self.budget.is_exceeded() {
                 // Others have been emptied already: this shard goes cold until it is read.

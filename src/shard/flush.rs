@@ -32,7 +32,7 @@ use crate::wal::Wal;
 pub(super) struct Threshold {
     /// Encoded bytes of the frames.
     pub bytes: u64,
-    /// Memory of their rows once decoded, bytes.
+    /// Memory of their rows and series once decoded, bytes.
     pub decoded: u64,
 }
 
@@ -94,6 +94,7 @@ impl<S: Store> Shard<S> {
         loaded.next_aside += aside.len() as u64 * ASIDE_KEYS;
         loaded.damaged.extend(aside);
         loaded.wal.release(head);
+        loaded.log_series = 0;
         loaded.forget_plan();
         Ok(())
     }

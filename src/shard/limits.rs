@@ -7,12 +7,15 @@ use crate::part::writer;
 /// group more that is some 20 ms, in which writes wait.
 const STEP_CELLS: u64 = 400_000;
 
+/// What a series takes of an event, in cells: its key is read, compared and written.
+pub(super) const SERIES_CELLS: u64 = 10;
+
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Of what is written.
     pub part: writer::Limits,
-    /// Cells that a step of a merge writes, one group more at most.
+    /// Cells that a step of a merge writes, one group more at most. A series counts as some.
     pub step_cells: u64,
 }
 

@@ -30,6 +30,10 @@ pub(super) const ASIDE_KEY: u64 = 1 << 40;
 /// Distance between the keys of two things set aside. A frame has at most 14 rows.
 pub(super) const ASIDE_KEYS: u64 = 64;
 
+/// Memory of a series in the memtable: its tags' codes, its places in two hash tables, a text. And
+/// it takes as long to sort and to write as some ten values.
+const SERIES_BYTES: u64 = 80;
+
 /// Stored data that cannot be read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Damage {
@@ -60,6 +64,8 @@ pub(super) struct Loaded {
     /// Measurements that were dropped: their frames are refused, their rows are none.
     pub retired: SortedSet<MeasurementId>,
     pub wal: Wal,
+    /// Series of the rows in the log; fewer where no memtable has counted them.
+    pub log_series: u64,
     pub columns: Columns,
     pub tombstones: SortedMap<u64, Tombstone>,
     /// Set aside earlier, and rows of tombstones that are unreadable.
@@ -100,6 +106,7 @@ impl Loaded {
             full_bytes,
             retired: state::read_retired(store)?,
             wal: Wal::default(),
+            log_series: 0,
             columns: Columns::default(),
             tombstones: SortedMap::new(),
             damaged: Vec::new(),
@@ -160,6 +167,11 @@ impl Loaded {
         let of = |frame: &wal::Frame| Touch::decode(&frame.touch)?.tables;
         let tables: Option<Vec<_>> = self.wal.frames().values().map(of).collect();
         Some(tables?.into_iter().flatten().collect())
+    }
+
+    /// Memory that the rows of the log take once they are read, bytes.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.wal.decoded_bytes().saturating_add(self.log_series.saturating_mul(SERIES_BYTES))
     }
 
     /// What cannot be read and may hold rows of `measurement` inside `time`.

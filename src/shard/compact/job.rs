@@ -14,7 +14,7 @@ use crate::part::cursor::PartCursor;
 use crate::part::writer::{Groups, LastRow, PartWriter, Resumed, Value, Written};
 use crate::shard::Shard;
 use crate::shard::columns;
-use crate::shard::limits::Limits;
+use crate::shard::limits::{Limits, SERIES_CELLS};
 use crate::shard::manifest::{Job, Key, Number, Part};
 use crate::shard::request::Refusal;
 use crate::shard::slots::Slots;
@@ -110,7 +110,7 @@ impl<S: Store> Running<S> {
             });
             match group.map_err(refusal)? {
                 Some(group) => {
-                    cells += group.cells();
+                    cells += group.cells() + group.series() as u64 * SERIES_CELLS;
                     self.writer.add(&group);
                 }
                 None => {

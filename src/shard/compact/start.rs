@@ -1,6 +1,7 @@
 //! Puts a job into the manifest: what is merged, the ids of what comes of it, keys for its values.
 
 use crate::shard::Shard;
+use crate::shard::limits::SERIES_CELLS;
 use crate::shard::manifest::{Merge, Part, PartId};
 use crate::shard::request::Refusal;
 use crate::shard::slots::Slots;
@@ -34,7 +35,9 @@ impl<S: Store> Shard<S> {
             }
             let outputs = count as u32 + 1;
             let applied = parts.iter().map(|part| part.applied).max().unwrap_or_default();
-            cells = parts.iter().fold(cells, |sum, part| sum.saturating_add(part.cells));
+            let cells_of =
+                |part: &Part| part.cells.saturating_add(part.series.saturating_mul(SERIES_CELLS));
+            cells = parts.iter().fold(cells, |sum, part| sum.saturating_add(cells_of(part)));
             keys =
                 parts.iter().fold(keys, |sum, part| sum.saturating_add(part.values.len() as u32));
             let first_output = manifest.give_ids(loaded.salt, outputs);

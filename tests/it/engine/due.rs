@@ -95,3 +95,40 @@ fn slots_stay_known_when_they_get_wider() {
     assert_eq!(shard.stats().unwrap().parts, 3);
     assert_eq!(shard.next_due(NOW_NS + 2 * PAUSE_NS), Some(NOW_NS + HOUR_NS));
 }
+
+/// Frames of 5,000 rows, until the alarm flushes.
+fn frames_of_a_flush(series: impl Fn(usize) -> std::ops::Range<usize>) -> usize {
+    let (_, mut shard) = opened();
+    for frame in 0.. {
+        if shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
+            return frame;
+        }
+        shard.append(&values_of(series(frame)), &stamp(), NOW_NS).unwrap();
+    }
+    0
+}
+
+#[test]
+fn a_flush_of_many_series_comes_earlier() {
+    let new = frames_of_a_flush(|frame| frame * 5_000..(frame + 1) * 5_000);
+    let known = frames_of_a_flush(|_| 0..5_000);
+    assert!(new * 5_000 <= 90_000, "{new} frames");
+    assert!(known >= 4 * new, "{known} frames, of new series {new}");
+}
+
+#[test]
+fn a_step_of_a_merge_of_many_series_is_short() {
+    const SERIES: usize = 80_000;
+    let (_, mut shard) = opened();
+    for flush in 0..2 {
+        let now_ns = NOW_NS + flush as i64 * PAUSE_NS;
+        shard.append(&values_of(flush * SERIES..(flush + 1) * SERIES), &stamp(), now_ns).unwrap();
+        alarms(&mut shard, now_ns + PAUSE_NS);
+    }
+    assert_eq!(shard.stats().unwrap().parts, 2);
+    let events = alarms(&mut shard, NOW_NS + PAUSE_NS + HOUR_NS);
+    let stats = shard.stats().unwrap();
+    assert_eq!((stats.parts, stats.counters.compactions), (1, 1));
+    // Some 40,000 series each, at most.
+    assert!(events >= 4, "{events} events");
+}
