@@ -3,13 +3,15 @@
 //! Values go straight into typed columns. Columns that a line does not mention lag behind and are
 //! padded when next written to, so that a row costs only the fields it has.
 
-use super::bitmap::{Bitmap, Validity};
-use super::column::{Column, Values};
+use super::MeasurementBatch;
+use super::bitmap::Bitmap;
+use super::column::Values;
 use super::column_growth::Room;
+use super::field_writer::FieldWriter;
 use super::interner::Interner;
 use super::line_numbers::LineNumbers;
+use super::row_runs::{self, Names, RowRun};
 use super::series_table::{SeriesTable, TagColumn};
-use super::{Block, MeasurementBatch};
 use crate::model::configurable_limits::{Exceeded, Limit, Limits};
 use crate::model::limits::CELLS_PER_REQUEST_MAX;
 use crate::model::value::FieldType;
@@ -36,51 +38,6 @@ struct TagWriter {
     values: Interner,
     /// Per series as in [`TagColumn`]; may be shorter than the table while the rest lacks the tag.
     codes: Vec<u32>,
-}
-
-/// One field's values of one type.
-#[derive(Debug)]
-struct FieldWriter {
-    /// Position in `MeasurementWriter::fields`.
-    field: u32,
-    /// The key as the client writes it, with its `=`.
-    expected: String,
-    /// May be fewer than the rows.
-    values: Values,
-    /// Whether rows have a value, up to the last one that has none; rows after that have.
-    valid: Bitmap,
-    /// Whether the key has columns of other types too.
-    shared: bool,
-}
-
-impl FieldWriter {
-    /// Rows up to `rows` that are not there yet have no value.
-    #[inline(never)]
-    fn pad(&mut self, rows: usize) {
-        let len = self.values.len();
-        if len < rows {
-            if self.valid.len() < len {
-                self.valid.extend_filled(len - self.valid.len(), true);
-            }
-            self.valid.extend_filled(rows - len, false);
-            self.values.extend_padding(rows - len);
-        }
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.values.truncate(rows);
-        self.valid.truncate(rows);
-    }
-
-    /// All `rows` of them.
-    fn finish(mut self, rows: usize) -> Column {
-        self.pad(rows);
-        if self.valid.is_empty() {
-            return Column::full(self.values);
-        }
-        self.valid.extend_filled(rows - self.valid.len(), true);
-        Column { values: self.values, validity: Validity::Some(self.valid) }
-    }
 }
 
 /// Appends a value to the column of the expected field; `false` if there is more to do than that.
@@ -127,6 +84,10 @@ pub(super) struct MeasurementWriter {
     row_series: Vec<u32>,
     times_ns: Vec<i64>,
     lines: LineNumbers,
+    /// Values of these rows.
+    values: usize,
+    /// The rows before, which have columns of their own.
+    runs: Vec<RowRun>,
 }
 
 impl MeasurementWriter {
@@ -147,6 +108,8 @@ impl MeasurementWriter {
             row_series: Vec::new(),
             times_ns: Vec::new(),
             lines: LineNumbers::default(),
+            values: 0,
+            runs: Vec::new(),
         }
     }
 
@@ -156,7 +119,8 @@ impl MeasurementWriter {
             self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();
         let tags = self.tags.iter().map(|tag| tag.values.bytes() + tag.codes.capacity() * 4);
         let columns = self.columns.iter().map(|w| w.values.bytes() + w.valid.words().len() * 8);
-        rows + tags.sum::<usize>() + columns.sum::<usize>()
+        let runs = self.runs.iter().map(RowRun::bytes);
+        rows + tags.sum::<usize>() + columns.sum::<usize>() + runs.sum::<usize>()
     }
 
     /// Sizes the columns for the whole body.
@@ -182,12 +146,6 @@ impl MeasurementWriter {
                 }
             }
         }
-    }
-
-    /// The number of committed rows.
-    #[inline]
-    pub(super) fn rows(&self) -> usize {
-        self.times_ns.len()
     }
 
     /// Adds a series and returns its number. `cells` counts what the request holds.
@@ -283,8 +241,12 @@ impl MeasurementWriter {
         self.row_series.push(series);
         self.times_ns.push(time_ns);
         self.lines.push(line);
+        self.values += self.at;
         self.at = 0;
         self.committed = (self.columns.len(), self.fields.strings().len());
+        if row_runs::is_padded(self.times_ns.len(), self.columns.len(), self.values) {
+            self.end_run(cells);
+        }
         Ok(())
     }
 
@@ -317,29 +279,72 @@ impl MeasurementWriter {
         self.at = 0;
     }
 
-    /// The rows, or `None` if there are none. `any_rejected`: series may be without rows.
-    pub(super) fn finish(mut self, any_rejected: bool) -> Option<MeasurementBatch> {
-        let rows = self.times_ns.len();
-        if rows == 0 {
-            return None;
+    /// The rows, in batches that follow each other; none without rows. `any_rejected`: series may
+    /// be without rows.
+    pub(super) fn finish(mut self, any_rejected: bool) -> Vec<MeasurementBatch> {
+        if !self.times_ns.is_empty() {
+            let last = self.take_run(self.columns.len());
+            self.runs.push(last);
         }
-        let mut field_keys = Vec::with_capacity(self.columns.len());
-        let mut fields = Vec::with_capacity(self.columns.len());
-        for writer in self.columns {
-            field_keys.push(self.fields.strings().get(writer.field as usize).to_owned());
-            fields.push(writer.finish(rows));
-        }
-        let mut tag_keys: Vec<String> = self.tag_keys.strings().iter().map(str::to_owned).collect();
+        let texts = |keys: &Interner| keys.strings().iter().map(str::to_owned).collect();
+        let (tag_keys, field_keys) = (texts(&self.tag_keys), texts(&self.fields));
+        let names = Names { name: self.name, tag_keys, field_keys };
         let tags = self.tags.into_iter().map(|mut tag| {
             tag.codes.resize(self.n_series as usize, 0);
             TagColumn { dictionary: tag.values.into_strings(), codes: tag.codes }
         });
-        let mut series = SeriesTable { tags: tags.collect(), len: self.n_series };
-        if any_rejected {
-            drop_unused(&mut series, &mut tag_keys, &mut self.row_series);
+        let series = SeriesTable { tags: tags.collect(), len: self.n_series };
+        row_runs::to_batches(&names, series, self.runs, any_rejected)
+    }
+
+    /// Takes the committed rows out, with the first `columns` columns.
+    fn take_run(&mut self, columns: usize) -> RowRun {
+        let rows = self.times_ns.len();
+        let columns = std::mem::take(&mut self.columns).into_iter().take(columns);
+        self.values = 0;
+        RowRun {
+            columns: columns.map(|writer| (writer.field, writer.finish(rows))).collect(),
+            row_series: std::mem::take(&mut self.row_series),
+            times_ns: std::mem::take(&mut self.times_ns),
+            lines: std::mem::take(&mut self.lines),
         }
-        let block = Block { series, row_series: self.row_series, times_ns: self.times_ns, fields };
-        Some(MeasurementBatch { name: self.name, tag_keys, field_keys, block, lines: self.lines })
+    }
+
+    /// The draft becomes the first row of a run of its own.
+    #[cold]
+    fn end_run(&mut self, cells: &mut usize) {
+        let rows = self.times_ns.len();
+        let (n_columns, n_fields) = self.committed;
+        // Columns that the draft has opened are charged for all rows.
+        *cells = cells.saturating_sub((self.columns.len() - n_columns) * rows);
+        self.columns_of_field.fill([NONE; N_TYPES]);
+        let (mut order, mut columns) = (Vec::with_capacity(self.at), Vec::with_capacity(self.at));
+        for &number in self.order.iter().take(self.at) {
+            let Some(writer) = self.columns.get_mut(number as usize) else { continue };
+            let code = usize::from(writer.values.field_type().code());
+            let Some(slot) =
+                self.columns_of_field.get_mut(writer.field as usize).and_then(|c| c.get_mut(code))
+            else {
+                continue;
+            };
+            // A line may name a field twice.
+            if *slot == NONE {
+                *slot = columns.len() as u32;
+                let values = writer.values.gather(&[rows as u32]);
+                writer.truncate(rows);
+                columns.push(FieldWriter {
+                    field: writer.field,
+                    expected: writer.expected.clone(),
+                    values,
+                    valid: Bitmap::default(),
+                    shared: false,
+                });
+            }
+            order.push(*slot);
+        }
+        let run = self.take_run(n_columns).shrunk();
+        self.runs.push(run);
+        (self.order, self.columns, self.committed) = (order, columns, (0, n_fields));
     }
 
     fn column_number(&self, field: u32, field_type: FieldType) -> u32 {
@@ -362,6 +367,10 @@ impl MeasurementWriter {
         }
         let fields = field as usize;
         self.limits.check(Limit::Fields, fields, fields + 1).map_err(Refusal::TooManyFields)?;
+        let (rows, values) = (self.times_ns.len(), self.values + self.at);
+        if rows > 0 && row_runs::is_padded(rows + 1, self.columns.len() + 1, values) {
+            self.end_run(cells);
+        }
         charge(cells, self.times_ns.len())?;
         let number = self.columns.len() as u32;
         let mut shared = false;
@@ -382,7 +391,8 @@ impl MeasurementWriter {
         Ok(number)
     }
 
-    /// Notes that the draft has a value in column `number` and pads it up to the row.
+    /// Notes that the draft has a value in column `number` and pads it up to the row, of which it
+    /// has none: when a line repeats a field, the last one counts.
     #[inline]
     fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Values, Refusal> {
         let rows = self.times_ns.len();
@@ -399,6 +409,7 @@ impl MeasurementWriter {
             return Err(no_column(&limits));
         };
         writer.pad(rows);
+        writer.values.truncate(rows);
         Ok(&mut writer.values)
     }
 
@@ -434,53 +445,4 @@ fn charge(cells: &mut usize, more: usize) -> Result<(), Refusal> {
     }
     *cells = requested;
     Ok(())
-}
-
-/// Sets the value of row `row`, the next one or, when a line repeats a field, the last one.
-macro_rules! setter {
-    ($name:ident, $variant:ident, $value:ty) => {
-        #[inline]
-        pub(super) fn $name(values: &mut Values, row: usize, value: $value) {
-            let Values::$variant(values) = values else { return };
-            values.truncate(row);
-            values.push(value);
-        }
-    };
-}
-setter!(set_float, Float, f64);
-setter!(set_integer, Integer, i64);
-setter!(set_unsigned, Unsigned, u64);
-setter!(set_boolean, Boolean, bool);
-setter!(set_string, String, &str);
-
-/// Leaves out series without rows, and tags that none of the others has.
-fn drop_unused(table: &mut SeriesTable, tag_keys: &mut Vec<String>, row_series: &mut [u32]) {
-    let mut new_numbers = vec![NONE; table.len as usize];
-    for &series in row_series.iter() {
-        if let Some(number) = new_numbers.get_mut(series as usize) {
-            *number = 0;
-        }
-    }
-    let mut kept = 0;
-    for number in new_numbers.iter_mut().filter(|number| **number == 0) {
-        *number = kept;
-        kept += 1;
-    }
-    if kept == table.len {
-        return;
-    }
-    for series in row_series {
-        *series = new_numbers.get(*series as usize).copied().unwrap_or_default();
-    }
-    for tag in &mut table.tags {
-        let mut numbers = new_numbers.iter();
-        tag.codes.retain(|_| numbers.next().is_some_and(|&number| number != NONE));
-    }
-    table.len = kept;
-    let used: Vec<bool> =
-        table.tags.iter().map(|tag| tag.codes.iter().any(|&code| code > 0)).collect();
-    let mut keep = used.iter();
-    table.tags.retain(|_| keep.next().copied().unwrap_or_default());
-    let mut keep = used.iter();
-    tag_keys.retain(|_| keep.next().copied().unwrap_or_default());
 }

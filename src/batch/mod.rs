@@ -12,12 +12,14 @@ pub mod column_bytes;
 pub mod column_growth;
 pub mod column_sets;
 mod extract;
+mod field_writer;
 pub mod frame;
 pub mod from_lines;
 mod interner;
 pub mod layout;
 pub mod line_numbers;
 mod measurement_writer;
+mod row_runs;
 pub mod selection;
 pub mod order;
 pub mod picker;
@@ -68,7 +70,8 @@ impl Batch {
 /// One write request after parsing: only accepted lines are in it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// In order of first appearance.
+    /// In order of first appearance. One has several, in order of its lines, where padding all of
+    /// them to the same columns would take much more than their values.
     pub measurements: Vec<MeasurementBatch>,
 }
 

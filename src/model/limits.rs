@@ -70,9 +70,10 @@ pub const SERIES_KEY_BYTES_MAX: usize = 65_535;
 pub const STRING_BYTES_MAX: usize = 1 << 20;
 /// Tags of one point.
 pub const TAGS_PER_POINT_MAX: usize = 255;
-/// Rows times field columns of one write request, padding of absent fields included: at 8 bytes a
-/// cell 64 MB. A body of 25 MB has at most 4.2 million one-field lines, so only requests whose
-/// lines have very different fields meet it.
+/// Values of one write request, and tags of its series; padding of absent fields is about as much
+/// at most (`batch/row_runs.rs`), and counted too: at 8 bytes a cell 64 MB. A body of 25 MB has at
+/// most 4.2 million one-field lines, so only requests in which each line has other fields than the
+/// one before meet it.
 pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
 /// Points below which a write is counted as tiny: its request, call and row cost as much as those
 /// of a batch of thousands.

@@ -6,8 +6,9 @@
 use super::Batch;
 use super::column::Values;
 use super::column_growth::Room;
+use super::field_writer;
 use super::interner::Interner;
-use super::measurement_writer::{self, MeasurementWriter, Refusal};
+use super::measurement_writer::{MeasurementWriter, Refusal};
 use crate::line_protocol::{
     self, Cause, FieldKey, NotUtf8, Options, Rejected, SeriesKey, Sink, unescape_name,
     unescape_string,
@@ -56,7 +57,6 @@ pub struct BatchBuilder {
     /// The line at hand.
     measurement: u32,
     series: u32,
-    rows: usize,
     /// Key of the line at hand, and the one expected after it.
     key: u32,
     expected_key: u32,
@@ -77,7 +77,6 @@ impl BatchBuilder {
             measurements: Vec::new(),
             measurement: NONE,
             series: NONE,
-            rows: 0,
             key: NONE,
             expected_key: NONE,
             cells: 0,
@@ -107,7 +106,7 @@ impl BatchBuilder {
     pub fn finish(self) -> Batch {
         let any_rejected = self.any_rejected;
         let measurements = self.measurements.into_iter();
-        Batch { measurements: measurements.filter_map(|one| one.finish(any_rejected)).collect() }
+        Batch { measurements: measurements.flat_map(|one| one.finish(any_rejected)).collect() }
     }
 
     /// The line at hand has key number `key`.
@@ -122,8 +121,6 @@ impl BatchBuilder {
             self.series = target.series;
             self.expected_key = target.next;
         }
-        let writer = self.measurements.get(self.measurement as usize);
-        self.rows = writer.map_or(0, MeasurementWriter::rows);
     }
 
     /// A key that comes again is taken for a new series, of the same tags as the one before: its
@@ -214,8 +211,7 @@ macro_rules! set_or_push {
             {
                 return Ok(());
             }
-            let row = self.rows;
-            measurement_writer::$set(self.column(key, FieldType::$field_type)?, row, value);
+            field_writer::$set(self.column(key, FieldType::$field_type)?, value);
             Ok(())
         }
     };
@@ -265,8 +261,7 @@ impl Sink for BatchBuilder {
     set_or_push!(boolean, push_boolean, set_boolean, Boolean, bool);
 
     fn unsigned(&mut self, key: FieldKey<'_>, value: u64) -> Result<(), Cause> {
-        let row = self.rows;
-        measurement_writer::set_unsigned(self.column(key, FieldType::Unsigned)?, row, value);
+        field_writer::set_unsigned(self.column(key, FieldType::Unsigned)?, value);
         Ok(())
     }
 

@@ -1,0 +1,132 @@
+//! Rows of a measurement that follow each other in a request, with the columns that these have.
+//!
+//! Rows are padded to the columns of their run. Where that takes much more than the values do, a
+//! run ends and the next one begins without columns: one wide line before or behind many narrow
+//! ones is padded to nothing, and neither are they.
+
+use super::column::Column;
+use super::extract::CELLS_PER_VALUE_MAX;
+use super::line_numbers::LineNumbers;
+use super::series_table::SeriesTable;
+use super::{Block, MeasurementBatch};
+use crate::model::sorted;
+
+/// Cells that a run may have however few of them have a value: 512 KB.
+pub(super) const CELLS_ENOUGH: usize = 1 << 16;
+/// Stands for a series without rows.
+const NONE: u32 = u32::MAX;
+
+/// Whether so many rows of so many columns are too much for the values that they have.
+#[inline]
+pub(super) fn is_padded(rows: usize, columns: usize, values: usize) -> bool {
+    rows.saturating_mul(columns) > CELLS_ENOUGH + CELLS_PER_VALUE_MAX * values
+}
+
+/// Rows that follow each other.
+#[derive(Debug, Default)]
+pub(super) struct RowRun {
+    /// Each with the number of its field, and as long as `times_ns`.
+    pub(super) columns: Vec<(u32, Column)>,
+    pub(super) row_series: Vec<u32>,
+    pub(super) times_ns: Vec<i64>,
+    pub(super) lines: LineNumbers,
+}
+
+impl RowRun {
+    /// The same without room for more.
+    pub(super) fn shrunk(mut self) -> Self {
+        let rows: Vec<u32> = (0..self.times_ns.len() as u32).collect();
+        self.columns.iter_mut().for_each(|(_, column)| *column = column.gather(&rows));
+        self.row_series.shrink_to_fit();
+        self.times_ns.shrink_to_fit();
+        self
+    }
+
+    /// Bytes of memory held.
+    pub(super) fn bytes(&self) -> usize {
+        let rows =
+            self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();
+        rows + self.columns.iter().map(|(_, column)| column.bytes()).sum::<usize>()
+    }
+}
+
+/// What a measurement's runs share.
+pub(super) struct Names {
+    pub(super) name: String,
+    pub(super) tag_keys: Vec<String>,
+    pub(super) field_keys: Vec<String>,
+}
+
+/// The runs as batches, in their order. `any_rejected`: series may be without rows.
+pub(super) fn to_batches(
+    names: &Names,
+    series: SeriesTable,
+    runs: Vec<RowRun>,
+    any_rejected: bool,
+) -> Vec<MeasurementBatch> {
+    let is_only = runs.len() == 1;
+    let mut all = Some(series);
+    let batch = |run: RowRun| {
+        let RowRun { columns, mut row_series, times_ns, lines } = run;
+        let mut tag_keys = names.tag_keys.clone();
+        let series = match is_only {
+            true => {
+                let mut series = all.take().unwrap_or_default();
+                if any_rejected {
+                    drop_unused(&mut series, &mut tag_keys, &mut row_series);
+                }
+                series
+            }
+            false => all.as_ref().map(|all| pick_used(all, &mut row_series)).unwrap_or_default(),
+        };
+        let key = |field: u32| names.field_keys.get(field as usize).cloned().unwrap_or_default();
+        let (keys, fields) =
+            columns.into_iter().map(|(field, column)| (key(field), column)).unzip();
+        let block = Block { series, row_series, times_ns, fields };
+        MeasurementBatch { name: names.name.clone(), tag_keys, field_keys: keys, block, lines }
+    };
+    runs.into_iter().map(batch).collect()
+}
+
+/// The series that rows have, by new numbers.
+fn pick_used(table: &SeriesTable, row_series: &mut [u32]) -> SeriesTable {
+    let mut used = row_series.to_vec();
+    sorted::sort(&mut used);
+    used.dedup();
+    for series in row_series {
+        *series = used.partition_point(|number| number < series) as u32;
+    }
+    table.pick(&used)
+}
+
+/// Leaves out series without rows, and tags that none of the others has.
+fn drop_unused(table: &mut SeriesTable, tag_keys: &mut Vec<String>, row_series: &mut [u32]) {
+    let mut new_numbers = vec![NONE; table.len as usize];
+    for &series in row_series.iter() {
+        if let Some(number) = new_numbers.get_mut(series as usize) {
+            *number = 0;
+        }
+    }
+    let mut kept = 0;
+    for number in new_numbers.iter_mut().filter(|number| **number == 0) {
+        *number = kept;
+        kept += 1;
+    }
+    if kept == table.len {
+        return;
+    }
+    for series in row_series {
+        *series = new_numbers.get(*series as usize).copied().unwrap_or_default();
+    }
+    for tag in &mut table.tags {
+        let mut numbers = new_numbers.iter();
+        tag.codes.retain(|_| numbers.next().is_some_and(|&number| number != NONE));
+    }
+    table.len = kept;
+    let used: Vec<bool> =
+        table.tags.iter().map(|tag| tag.codes.iter().any(|&code| code > 0)).collect();
+    let mut keep = used.iter();
+    table.tags.retain(|_| keep.next().copied().unwrap_or_default());
+    let mut keep = used.iter();
+    tag_keys.retain(|_| keep.next().copied().unwrap_or_default());
+}
