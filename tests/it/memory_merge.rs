@@ -129,12 +129,12 @@ const STAMP: Stamp = Stamp { policy: PolicyId(7), generation: 1, schema_version:
 const PARTS: usize = 16;
 const PART_ROWS: usize = 70_000;
 const HOSTS: usize = 100;
-/// What a job holds between two steps: 8 MB of bodies in its cursors' windows, a page of each of
+/// What a job holds between two steps: 4.5 MB of bodies in its cursors' windows, a page of each of
 /// them, the value that is being filled.
-const JOB_BYTES_MAX: isize = 14_000_000;
+const JOB_BYTES_MAX: isize = 9_000_000;
 /// What a step holds at its peak, with the group that is encoded, the values that are full with it
 /// and the store's copy of these: an event's share, as in `memory_columns`.
-const STEP_BYTES_MAX: isize = 24_000_000;
+const STEP_BYTES_MAX: isize = 16_000_000;
 
 /// Full-precision floats of a hundred series, whose rows lie between those of the other parts.
 fn floats(part: usize) -> Vec<u8> {

@@ -40,7 +40,7 @@ impl Default for Limits {
             page_cells: 131_072,
             page_text_bytes: 256 << 10,
             group_pages: 64,
-            group_cells: 500_000,
+            group_cells: 250_000,
             group_key_bytes: 512 << 10,
             group_text_bytes: 1 << 20,
             group_cells_read: 1_000_000,

@@ -185,6 +185,11 @@ impl PartWriter {
         self.taken + self.closed.len()
     }
 
+    /// Whether values are finished that were not taken.
+    pub fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
     /// Values that are finished.
     pub fn take_closed(&mut self) -> Vec<Value> {
         self.taken += self.closed.len();
@@ -266,6 +271,7 @@ impl PartWriter {
         group.series.iter_mut().for_each(|block| block.offset += start);
         group.pages.iter_mut().for_each(|page| page.offset += start);
         part.last_key = last_key;
+        grow(&mut self.open.body, body.len(), self.limits.value_bytes);
         self.open.body.extend_from_slice(&body);
         self.open.group_bytes += group_bytes;
         self.open.directory.groups.push(group);
@@ -380,6 +386,15 @@ impl Piece {
         group.encode(&mut encoded);
         let last_key = keys.last().map(|key| key.as_bytes().to_vec()).unwrap_or_default();
         Self { group, body, group_bytes: encoded.len(), last_key }
+    }
+}
+
+/// Makes room for `more` bytes: for twice as many as there are, but not beyond `most`.
+fn grow(body: &mut Vec<u8>, more: usize, most: usize) {
+    let needed = body.len() + more;
+    if needed > body.capacity() {
+        let room = needed.max((2 * body.len()).min(most));
+        body.reserve_exact(room - body.len());
     }
 }
 

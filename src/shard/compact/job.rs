@@ -22,7 +22,7 @@ use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error, refus
 use crate::store::{Store, StoreError, Table};
 
 /// Bytes that the cursors of a merge hold of bodies, together.
-const HELD_BYTES: u32 = 8_000_000;
+const HELD_BYTES: u32 = 4_500_000;
 /// And each of them at least.
 const HELD_BYTES_MIN: u32 = 128 << 10;
 
@@ -32,6 +32,8 @@ type Rows<S> = Groups<Hide<PartCursor<StreamedValues<S>>>>;
 pub(in crate::shard) struct Running<S> {
     store: Rc<S>,
     job: Job,
+    /// Whether it goes on after a step: one that fits an event is not stored, and is over with it.
+    has_steps: bool,
     /// Of each merge its inputs, and where their values are.
     inputs: Vec<Vec<(Part, PartRows)>>,
     hidden: Rc<Hidden>,
@@ -80,6 +82,7 @@ impl<S: Store> Shard<S> {
             places: Vec::new(),
             keys: job.keys.iter().collect(),
             job,
+            has_steps: loaded.job_is_stored,
             store,
         };
         running.resume(&self.limits)?;
@@ -93,11 +96,14 @@ impl<S: Store> Running<S> {
         self.keys.pop_front()
     }
 
-    /// Writes groups until a step has enough of them. Answers values that are full, in order, and
-    /// whether all is written.
+    /// Writes groups until a step has enough of them, or a value is full: it is in memory twice
+    /// while it is stored. Answers values that are full, in order, and whether all is written.
     pub(super) fn advance(&mut self, limits: &Limits) -> Result<(Vec<Value>, bool), Refusal> {
         let mut cells = 0;
         while cells < limits.step_cells {
+            if self.has_steps && self.writer.has_closed() {
+                break;
+            }
             if self.rows.is_none() && !self.begin(limits).map_err(refusal)? {
                 let writer = std::mem::take(&mut self.writer);
                 return Ok((writer.finish(), true));
