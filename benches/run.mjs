@@ -1,11 +1,12 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
 // Arguments: which parts; none: all. `ingest` and `queries` take `--quick` (less of everything,
-// nothing recorded) and beginnings of names of cases or types to run alone.
+// nothing recorded) and beginnings of names of cases or types to run alone. `scale` runs only when it
+// is named, with words of its own (scale/choices.mjs).
 
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, Sentence } from '../scripts/project.mjs';
-import { everything, packages, rust } from '../scripts/setup.mjs';
+import { everything, packages, rust, worker } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
 import { busy } from './busy.mjs';
 import { ingestTable } from './ingest_table.mjs';
@@ -14,10 +15,11 @@ import { buildParsers, parsers } from './line_protocol.mjs';
 import { queries } from './queries.mjs';
 import { recordNative } from './queries_native.mjs';
 import { types } from './query_types.mjs';
+import { scale } from './scale.mjs';
 import { hasInfluxdb, influxdb, plain, served, serveName, startAll, stopAll, tidemark } from './servers.mjs';
 import { shares } from './shares.mjs';
 
-const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries'];
+const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
 const asked = parts.filter((part) => given.includes(part));
@@ -95,5 +97,10 @@ await finishWith(async () => {
   if (wanted('shares')) await shares(await everything());
   if (wanted('rest')) await rest(await everything());
   if (wanted('queries')) await allQueries(await everything());
+  if (asked.includes('scale')) {
+    await packages();
+    await worker();
+    whole = (await scale(process.argv.slice(2))) && whole;
+  }
   return whole ? 0 : 1;
 });

@@ -1,0 +1,92 @@
+// A month of full-precision floats of a thousand series in one shard, beside its last days alone.
+
+import { bodies, dayS, month, startS } from './lines.mjs';
+import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { all, atMost, ratioAtMost, row } from './table.mjs';
+import { failureOf, memoryRow, timed } from './timings.mjs';
+
+const db = 'history';
+const days = 30;
+const unchanged = 1.2;
+const lastPointMs = 20;
+
+const endS = startS + days * dayS;
+const from = (seconds) => `time >= ${endS - seconds}s AND time < ${endS}s`;
+const lastPoint = all(ratioAtMost(unchanged), atMost(lastPointMs));
+
+/** What is asked, and the aims cold and warm. */
+const queries = [
+  ['last hour of one host', `SELECT v FROM m WHERE host = 'h421' AND ${from(3600)}`],
+  ['last day by host', `SELECT mean(v) FROM m WHERE ${from(dayS)} GROUP BY host`],
+  ['last point of all', 'SELECT * FROM m GROUP BY * ORDER BY time DESC LIMIT 1', lastPoint],
+  ['last(v) by host', 'SELECT last(v) FROM m GROUP BY host', lastPoint],
+  ['tag values', 'SHOW TAG VALUES FROM m WITH KEY = host'],
+].map(([what, q, warm]) => ({ what, q, cold: ratioAtMost(unchanged), warm: warm ?? ratioAtMost(unchanged) }));
+
+export const name = 'history';
+
+export const sizes = {
+  small: { smaller: 100_000, larger: 1_000_000, series: 1000, cold: 3, warm: 9, settle: 8 },
+  full: { smaller: 1_000_000, larger: 30_000_000, series: 1000, cold: 5, warm: 15, settle: 20 },
+};
+
+/** Loads the month, and into the side of the small size what is at its end. */
+async function loadBoth([small, ...large], plan) {
+  for (const side of [small, ...large]) await create(side, db);
+  let left = plan.larger;
+  const seconds = { large: 0 };
+  for (const body of bodies(month({ points: plan.larger, series: plan.series, days }))) {
+    const isLate = left <= plan.smaller;
+    seconds.large += await load(isLate ? [small, ...large] : large, db, [body]);
+    left -= body.split('\n').length;
+  }
+  return seconds.large;
+}
+
+const label = ({ what, state }) => `history: ${what}, ${state}`;
+
+/** The rows of one query: cold and warm. */
+function rowsOf({ what, cold, warm }, found) {
+  return [['cold', cold], ['warm', warm]].map(([state, aim]) => {
+    const [small, large, peer] = found[state];
+    const failure = failureOf(found[state], found.difference);
+    return row({ what: label({ what, state }), aim, small: small.ms, large: large.ms, peer: peer?.ms, failure });
+  });
+}
+
+/** Those that read what they are asked for: their time follows the points. */
+async function linear(sides, plan) {
+  const times = plan.larger / plan.smaller;
+  const aim = ratioAtMost(times * unchanged, `linear: ≤ ${Math.round(times * unchanged)} ×`);
+  const turns = { cold: 0, warm: Math.min(plan.warm, 5) };
+  const counted = await timed(sides, db, 'SELECT count(*) FROM m', turns);
+  const rows = rowsOf({ what: 'count(*) of the month', warm: aim }, counted).slice(1);
+  const day = await timed(sides, db, `SELECT * FROM m WHERE ${from(dayS)}`, { cold: 0, warm: 3 });
+  rows.push(...rowsOf({ what: 'SELECT * of a day', warm: ratioAtMost(unchanged) }, day).slice(1));
+  const [small, large, peer] = day.warm.map(({ bytes, ms }) => bytes / 1e3 / ms);
+  const rate = { small, large, peer, failure: failureOf(day.warm) };
+  const size = (day.warm[1].bytes / 1e6).toFixed(1);
+  rows.push(row({ what: `history: SELECT * of a day, MB/s of ${size} MB`, ...rate }));
+  return rows;
+}
+
+export async function run(plan, { hasPeer, say }) {
+  const sides = [await tidemarkSide('small'), await tidemarkSide('large')];
+  try {
+    if (hasPeer) sides.push(await influxdbSide());
+    const seconds = await loadBoth(sides, plan);
+    await rested(sides, plan.settle * 1000);
+    const { shards, parts, flushes, compactions } = await counters(sides[1], db);
+    say(`${plan.larger} points in ${seconds.toFixed(0)} s: ${shards} shard, ${parts} parts, ` +
+      `${flushes} flushes, ${compactions} compactions`);
+    const rows = [];
+    for (const query of queries) {
+      rows.push(...rowsOf(query, await timed(sides, db, query.q, plan)));
+      say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
+    }
+    rows.push(...(await linear(sides, plan)));
+    return [...rows, memoryRow('history', sides)];
+  } finally {
+    await stopSides(sides);
+  }
+}

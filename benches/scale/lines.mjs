@@ -1,0 +1,53 @@
+// Deterministic points as bodies of line protocol.
+
+import { random } from '../tsbs.mjs';
+
+export const startS = 1_451_606_400;
+export const dayS = 86_400;
+const linesPerBody = 10_000;
+
+/** Bodies of up to so many of the lines. */
+export function* bodies(lines, most = linesPerBody) {
+  let gathered = [];
+  for (const line of lines) {
+    gathered.push(line);
+    if (gathered.length === most) {
+      yield gathered.join('\n');
+      gathered = [];
+    }
+  }
+  if (gathered.length > 0) yield gathered.join('\n');
+}
+
+/** `points` over `days`, every series at each step: full-precision floats, in order of time. */
+export function* month({ points, series, days, seed = 1 }) {
+  const draw = random(seed);
+  const steps = Math.floor(points / series);
+  const stepMs = Math.floor((days * dayS * 1000) / steps);
+  for (let step = 0; step < steps; step++) {
+    const time = startS * 1000 + step * stepMs;
+    for (let s = 0; s < series; s++) yield `m,host=h${s},site=t${s % 10} v=${draw() * 100} ${time}`;
+  }
+}
+
+/** Rows of every measurement in turn: a flush of them holds all measurements. */
+export function* manyMeasurements({ measurements, rows, from = 0, seed = 1 }) {
+  const draw = random(seed);
+  for (let row = from; row < from + rows; row++) {
+    const time = (startS + row * 10) * 1000;
+    for (let m = 0; m < measurements; m++) {
+      yield `m${m},host=h${row % 3} v=${draw() * 100},w=${draw()} ${time + (m % 1000)}`;
+    }
+  }
+}
+
+/** `points` of every series, all within one hour: rounds overlap in time. */
+export function* round({ series, points, number }) {
+  const draw = random(number + 1);
+  for (let point = 0; point < points; point++) {
+    for (let s = 0; s < series; s++) {
+      const time = (startS + ((s * 37 + number * 101 + point * 211) % 3600)) * 1000 + number;
+      yield `m,id=s${s},rack=r${s % 1000},site=t${s % 10} v=${draw() * 100} ${time}`;
+    }
+  }
+}

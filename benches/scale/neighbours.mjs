@@ -1,0 +1,116 @@
+// Queries and writes of one database beside heavy queries of another.
+
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { percentile } from '../ingest.mjs';
+import { bodies, month, startS } from './lines.mjs';
+import { create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { ratioAtMost, row } from './table.mjs';
+
+const [heavyDb, lightDb] = ['heavy', 'light'];
+const heavy = 'SELECT median(v), stddev(v), count(v) FROM m GROUP BY host';
+const pauseMs = 20;
+const days = 30;
+
+export const name = 'neighbours';
+
+export const sizes = {
+  small: { points: 200_000, heavy: 20, seconds: 8, settle: 8 },
+  full: { points: 1_000_000, heavy: 20, seconds: 60, settle: 20 },
+};
+
+/** Repeats `work` until `isOver`; its milliseconds. */
+async function repeat(isOver, work, found) {
+  for (let turn = 0; !isOver(); turn++) {
+    found.push(await work(turn));
+    await delay(pauseMs);
+  }
+}
+
+/** Queries and small writes of the light database for so many seconds. */
+async function light(side, seconds) {
+  const found = { queries: [], writes: [], failures: [] };
+  const until = performance.now() + seconds * 1000;
+  const isOver = () => performance.now() > until;
+  const [asking, writing] = [side.line(), side.line()];
+  const ask = async (turn) => {
+    const where = `host = 'h${(turn * 37) % 100}' AND time < ${startS + 86_400}s`;
+    const { ms, error } = await asking.query(lightDb, `SELECT mean(v) FROM m WHERE ${where}`);
+    if (error) found.failures.push(error);
+    return ms;
+  };
+  const write = (turn) => {
+    const lines = [...Array(100).keys()].map((h) => `m,host=h${h} v=${turn} ${startS * 1000 + turn}`);
+    return writing.write(lightDb, lines.join('\n'));
+  };
+  await Promise.all([repeat(isOver, ask, found.queries), repeat(isOver, write, found.writes)]);
+  asking.close();
+  writing.close();
+  return found;
+}
+
+/** So many heavy queries under way until `isOver`; how many were answered and what failed. */
+async function burden(side, many, isOver) {
+  const found = { answered: 0, failures: [] };
+  const one = async () => {
+    const connection = side.line();
+    while (!isOver()) {
+      const { error } = await connection.query(heavyDb, heavy);
+      if (error) found.failures.push(error);
+      else found.answered += 1;
+      // Who is refused comes again, but not at once.
+      if (error) await delay(10 * pauseMs);
+    }
+    connection.close();
+  };
+  await Promise.all(Array.from({ length: many }, one));
+  return found;
+}
+
+async function measure(side, plan) {
+  await light(side, 1);
+  const quiet = await light(side, plan.seconds);
+  let over = false;
+  const beside = burden(side, plan.heavy, () => over);
+  await delay(500);
+  const busy = await light(side, plan.seconds);
+  over = true;
+  return { quiet, busy, heavy: await beside };
+}
+
+export async function run(plan, { hasPeer, say }) {
+  const sides = [await tidemarkSide()];
+  try {
+    if (hasPeer) sides.push(await influxdbSide());
+    for (const side of sides) for (const db of [heavyDb, lightDb]) await create(side, db);
+    const heavyPoints = month({ points: plan.points, series: 100, days });
+    await load(sides, heavyDb, bodies(heavyPoints));
+    await load(sides, lightDb, bodies(month({ points: 100_000, series: 100, days })));
+    await rested(sides, plan.settle * 1000);
+    const found = [];
+    for (const side of sides) {
+      found.push(await measure(side, plan));
+      const { answered, failures } = found.at(-1).heavy;
+      say(`${side.server.name}: ${answered} heavy queries answered, ${failures.length} refused` +
+        (failures.length > 0 ? ` (${failures[0]})` : ''));
+    }
+    return rowsOf(found, plan);
+  } finally {
+    await stopSides(sides);
+  }
+}
+
+function rowsOf([ours, theirs], plan) {
+  const p99 = (of, what) => of && percentile(of[what], 0.99);
+  return ['queries', 'writes'].map((what) => {
+    const failures = ours.busy.failures;
+    return row({
+      what: `${plan.heavy} heavy queries of A: p99 of B's ${what}, quiet and beside them`,
+      aim: ratioAtMost(1.5),
+      small: p99(ours.quiet, what),
+      large: p99(ours.busy, what),
+      peer: p99(theirs?.busy, what),
+      failure: what === 'queries' && failures.length > 0 ? `${failures.length} times: ${failures[0]}` : '',
+    });
+  });
+}

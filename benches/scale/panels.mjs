@@ -1,0 +1,158 @@
+// A dashboard of twenty panels over the last six hours, five viewers of it, and a writer beside them.
+
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { cpuSeconds } from '../cpu_time.mjs';
+import { median, percentile } from '../ingest.mjs';
+import { batches, fields, startNs } from '../tsbs.mjs';
+import { create, influxdbSide, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { ofPeerAtMost, ratioAtMost, row } from './table.mjs';
+
+const db = 'panels';
+const hours = 6;
+const refreshMs = 1_000;
+const pointsPerBody = 5_000;
+const startS = Number(startNs / 1_000_000_000n);
+
+/** As many requests as a browser has under way to one server. */
+const connectionsPerViewer = 6;
+
+export const name = 'panels';
+
+/** InfluxDB's take seconds each: fewer are enough for a median. */
+export const sizes = {
+  small: { hosts: 100, viewers: 5, refreshes: 10, peerRefreshes: 3, settle: 8 },
+  full: { hosts: 100, viewers: 5, refreshes: 60, peerRefreshes: 10, settle: 20 },
+};
+
+/** Ten of all hosts together, ten by host: what a refresh at a second asks. */
+export function panelsAt(second) {
+  const range = `time >= ${second - hours * 3600}s AND time < ${second}s`;
+  return fields.flatMap((field) => [
+    `SELECT mean(${field}) FROM cpu WHERE ${range} GROUP BY time(1m)`,
+    `SELECT max(${field}) FROM cpu WHERE ${range} GROUP BY time(5m), hostname`,
+  ]);
+}
+
+/** The panels of one refresh over a viewer's connections. */
+async function refresh(connections, second, found) {
+  const left = panelsAt(second);
+  await Promise.all(
+    connections.map(async (connection) => {
+      for (let q = left.shift(); q; q = left.shift()) {
+        const { ms, error } = await connection.query(db, q);
+        if (error) found.failures.push(error);
+        else found.times.push(ms);
+      }
+    }),
+  );
+}
+
+/** Writes 5,000 points of each second that passes, until it is told to end. */
+function writer(side, source) {
+  let over = false;
+  const times = [];
+  const connection = side.line();
+  const work = async () => {
+    while (!over) {
+      const from = performance.now();
+      times.push(await connection.write(db, source.next().value, 'ns'));
+      await delay(Math.max(0, refreshMs - (performance.now() - from)));
+    }
+  };
+  const done = work();
+  // Its failure is heard when it is told to end.
+  done.catch(() => {});
+  const end = async () => {
+    over = true;
+    await done;
+    connection.close();
+    return times;
+  };
+  return { end };
+}
+
+/** All refreshes of one side: the panels' times, failures, and CPU seconds of each refresh. */
+async function watch(side, { hosts, viewers, refreshes: ours, peerRefreshes }) {
+  const refreshes = side.isPeer ? peerRefreshes : ours;
+  const endS = startS + hours * 3600;
+  // Fifty points of each host within every second.
+  const beside = live(hosts, endS);
+  const all = Array.from({ length: viewers }, () =>
+    Array.from({ length: connectionsPerViewer }, () => side.line()),
+  );
+  const found = { times: [], failures: [], cpu: [], writes: [] };
+  const writing = writer(side, beside);
+  try {
+    for (let turn = 0; turn < refreshes; turn++) {
+      const from = performance.now();
+      const before = cpuSeconds(side.server.pid);
+      await Promise.all(all.map((connections) => refresh(connections, endS + turn, found)));
+      found.cpu.push(cpuSeconds(side.server.pid) - before);
+      await delay(Math.max(0, refreshMs - (performance.now() - from)));
+    }
+  } finally {
+    found.writes = await writing.end();
+    all.flat().forEach((connection) => connection.close());
+  }
+  return found;
+}
+
+/** Bodies of one second each, from a second on. */
+function* live(hosts, fromS) {
+  const stepNs = BigInt(Math.floor((1e9 * hosts) / pointsPerBody));
+  const shift = BigInt(fromS) * 1_000_000_000n - startNs;
+  for (const body of batches({ hosts, points: pointsPerBody, stepNs })) {
+    yield String(body).replace(/\d+$/gm, (time) => String(BigInt(time) + shift));
+  }
+}
+
+async function loadHours(sides, { hosts }) {
+  const points = hosts * hours * 360;
+  const source = batches({ hosts, points: pointsPerBody });
+  for (const side of sides) await create(side, db);
+  for (let sent = 0; sent < points; sent += pointsPerBody) {
+    const body = String(source.next().value);
+    await Promise.all(sides.map((side) => side.write(db, body, 'ns')));
+  }
+}
+
+export async function run(plan, { hasPeer, say }) {
+  const sides = [await tidemarkSide()];
+  try {
+    if (hasPeer) sides.push(await influxdbSide());
+    await loadHours(sides, plan);
+    await rested(sides, plan.settle * 1000);
+    const found = [];
+    for (const side of sides) {
+      found.push(await watch(side, plan));
+      const { times, failures, cpu, writes } = found.at(-1);
+      say(`${side.server.name}: median ${median(times).toFixed(1)} ms, p99 ` +
+        `${percentile(times, 0.99).toFixed(0)} ms of ${times.length} panels, ${failures.length} ` +
+        `failed; CPU s of refreshes ${cpu.map((s) => s.toFixed(2)).join(' ')}; ` +
+        `${writes.length} batches, median ${median(writes).toFixed(0)} ms`);
+    }
+    return rowsOf(found, plan);
+  } finally {
+    await stopSides(sides);
+  }
+}
+
+function rowsOf([ours, theirs], { viewers }) {
+  const title = `20 panels, ${viewers} viewers`;
+  const failed = ours.failures.length;
+  const failure = failed > 0 ? `${failed} panels: ${ours.failures[0]}` : '';
+  const at = (share) => ({
+    large: percentile(ours.times, share),
+    peer: theirs && percentile(theirs.times, share),
+  });
+  const shares = (figures) => ({ ...figures, ratio: figures.peer && figures.large / figures.peer });
+  const third = ofPeerAtMost(1 / 3, '≤ 1/3 of InfluxDB, no failure');
+  const tenth = { small: ours.cpu[0], large: ours.cpu[9], peer: theirs?.cpu[9] };
+  const fifth = ratioAtMost(1 / 5, '≤ 1/5 of the first');
+  return [
+    row({ what: `${title}: median of a panel (ratio: of InfluxDB)`, aim: third, ...shares(at(0.5)), failure }),
+    row({ what: `${title}: p99 of a panel (ratio: of InfluxDB)`, ...shares(at(0.99)) }),
+    row({ what: `${title}: CPU s of the first and tenth refresh`, aim: fifth, ...tenth }),
+  ];
+}

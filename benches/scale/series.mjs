@@ -1,0 +1,73 @@
+// Many series written in rounds of one hour: few rounds beside many.
+
+import { bodies, round } from './lines.mjs';
+import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { all, atMost, ratioAtMost, row } from './table.mjs';
+import { failureOf, memoryRow, timed } from './timings.mjs';
+
+const db = 'series';
+
+/** More than a shard holds in memory before it flushes: each round is a flush. */
+const rowsPerRound = 500_000;
+
+const aims = {
+  cold: all(atMost(100), ratioAtMost(1.5)),
+  warm: all(atMost(10), ratioAtMost(1.5)),
+};
+
+const queries = [
+  ['tag equality', "SELECT v FROM m WHERE id = 's1234'"],
+  ['GROUP BY a tag of ten values', 'SELECT count(v) FROM m GROUP BY site'],
+  ['SHOW SERIES LIMIT 10', 'SHOW SERIES FROM m LIMIT 10'],
+  ['SHOW SERIES CARDINALITY', 'SHOW SERIES CARDINALITY'],
+  ['SHOW SERIES EXACT CARDINALITY', 'SHOW SERIES EXACT CARDINALITY'],
+];
+
+/** InfluxDB estimates it, and its shape is another. */
+const isEstimate = (q) => q.endsWith('CARDINALITY');
+
+export const name = 'series';
+
+export const sizes = {
+  small: { series: 20_000, fewer: 2, rounds: 6, cold: 3, warm: 9, settle: 8 },
+  full: { series: 200_000, fewer: 3, rounds: 30, cold: 5, warm: 15, settle: 20 },
+};
+
+/** Every round to the sides of many; the first ones to that of few, too. */
+async function fill([few, ...many], { series, fewer, rounds }) {
+  for (const side of [few, ...many]) await create(side, db);
+  const points = Math.ceil(rowsPerRound / series);
+  let seconds = 0;
+  for (let number = 0; number < rounds; number++) {
+    const sides = number < fewer ? [few, ...many] : many;
+    seconds += await load(sides, db, bodies(round({ series, points, number })));
+  }
+  return { seconds, points: points * series * rounds };
+}
+
+export async function run(plan, { hasPeer, say }) {
+  const sides = [await tidemarkSide('small'), await tidemarkSide('large')];
+  try {
+    if (hasPeer) sides.push(await influxdbSide());
+    const { seconds, points } = await fill(sides, plan);
+    await rested(sides, plan.settle * 1000);
+    const { parts, flushes, compactions } = await counters(sides[1], db);
+    say(`${points} points of ${plan.series} series in ${plan.rounds} rounds in ${seconds.toFixed(0)} s: ` +
+      `${parts} parts, ${flushes} flushes, ${compactions} compactions`);
+    const rows = [];
+    for (const [what, q] of queries) {
+      const found = await timed(sides, db, q, plan);
+      for (const state of ['cold', 'warm']) {
+        const [small, large, peer] = found[state];
+        const failure = failureOf(found[state], isEstimate(q) ? '' : found.difference);
+        const title = `${plan.series} series, ${plan.fewer} and ${plan.rounds} rounds: ${what}, ${state}`;
+        const ms = { small: small.ms, large: large.ms, peer: peer?.ms };
+        rows.push(row({ what: title, aim: aims[state], ...ms, failure }));
+      }
+      say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
+    }
+    return [...rows, memoryRow(`${plan.series} series`, sides)];
+  } finally {
+    await stopSides(sides);
+  }
+}
