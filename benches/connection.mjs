@@ -24,6 +24,8 @@ export async function open({ url, headers }) {
 
   /** Sends a request; answers with `{ ms, status, body }`, `body()` being outside the time. */
   const ask = async (path, body) => {
+    // Nothing would tell of a request into a socket that was closed between two of them.
+    if (!socket.writable) throw new Error('the server closed the connection');
     const length = body === undefined ? '' : `Content-Length: ${Buffer.byteLength(body)}\r\n`;
     const line = `${body === undefined ? 'GET' : 'POST'} ${path} HTTP/1.1\r\n`;
     const head = `${line}Host: ${hostname}\r\n${common.join('')}${length}\r\n`;

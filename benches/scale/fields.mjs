@@ -15,8 +15,8 @@ export const name = 'fields';
 
 /** A page holds a megabyte at most; `windows` × `series` states are many of them. */
 export const sizes = {
-  small: { points: 300_000, series: 300, windows: 300, seconds: 10, settle: 8 },
-  full: { points: 2_000_000, series: 1000, windows: 500, seconds: 30, settle: 20 },
+  small: { points: 300_000, series: 300, windows: 1000, seconds: 10, settle: 8 },
+  full: { points: 2_000_000, series: 1000, windows: 700, seconds: 30, settle: 20 },
 };
 
 function aggregate({ windows }) {

@@ -55,12 +55,13 @@ function rowsOf({ what, cold, warm }, found) {
 }
 
 /** Those that read what they are asked for: their time follows the points. */
-async function linear(sides, plan) {
+async function linear(sides, plan, say) {
   const times = plan.larger / plan.smaller;
   const aim = ratioAtMost(times * unchanged, `linear: ≤ ${Math.round(times * unchanged)} ×`);
   const turns = { cold: 0, warm: Math.min(plan.warm, 5) };
   const counted = await timed(sides, db, 'SELECT count(*) FROM m', turns);
   const rows = rowsOf({ what: 'count(*) of the month', warm: aim }, counted).slice(1);
+  say(rows[0].join(' | '));
   const day = await timed(sides, db, `SELECT * FROM m WHERE ${from(dayS)}`, { cold: 0, warm: 3 });
   rows.push(...rowsOf({ what: 'SELECT * of a day', warm: ratioAtMost(unchanged) }, day).slice(1));
   const [small, large, peer] = day.warm.map(({ bytes, ms }) => bytes / 1e3 / ms);
@@ -84,7 +85,7 @@ export async function run(plan, { hasPeer, say }) {
       rows.push(...rowsOf(query, await timed(sides, db, query.q, plan)));
       say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
     }
-    rows.push(...(await linear(sides, plan)));
+    rows.push(...(await linear(sides, plan, say)));
     return [...rows, memoryRow('history', sides)];
   } finally {
     await stopSides(sides);

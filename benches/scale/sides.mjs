@@ -65,6 +65,7 @@ function line(side) {
       if (reply.status === 204) return performance.now() - from;
       const said = `${side.server.name}: ${reply.status} ${reply.body().slice(0, 200)}`;
       if (reply.status !== 503 || triesLeft === 0) throw new Error(said);
+      if (triesLeft === writeTries) console.log(`  a write waits: ${said}`);
       await delay(writePauseMs);
     }
   };
