@@ -3,7 +3,7 @@
 import { bodies, dayS, month, startS } from './lines.mjs';
 import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
 import { all, atMost, ratioAtMost, row } from './table.mjs';
-import { failureOf, memoryRow, timed } from './timings.mjs';
+import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'history';
 const days = 30;
@@ -86,7 +86,7 @@ export async function run(plan, { hasPeer, say }) {
       say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
     }
     rows.push(...(await linear(sides, plan, say)));
-    return [...rows, memoryRow('history', sides)];
+    return [...rows, ...serverRows('history', plan.larger, sides)];
   } finally {
     await stopSides(sides);
   }

@@ -3,7 +3,7 @@
 import { bodies, manyMeasurements } from './lines.mjs';
 import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
 import { atMost, row } from './table.mjs';
-import { failureOf, memoryRow, timed } from './timings.mjs';
+import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'measurements';
 
@@ -58,7 +58,7 @@ export async function run(plan, { hasPeer, say }) {
       }
       say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
     }
-    return [...rows, memoryRow(`${plan.measurements} measurements`, sides)];
+    return [...rows, ...serverRows(`${plan.measurements} measurements`, points, sides)];
   } finally {
     await stopSides(sides);
   }

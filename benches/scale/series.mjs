@@ -3,7 +3,7 @@
 import { bodies, round } from './lines.mjs';
 import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
 import { all, atMost, ratioAtMost, row } from './table.mjs';
-import { failureOf, memoryRow, timed } from './timings.mjs';
+import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'series';
 
@@ -66,7 +66,7 @@ export async function run(plan, { hasPeer, say }) {
       }
       say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
     }
-    return [...rows, memoryRow(`${plan.series} series`, sides)];
+    return [...rows, ...serverRows(`${plan.series} series`, points, sides)];
   } finally {
     await stopSides(sides);
   }

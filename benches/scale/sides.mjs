@@ -78,6 +78,7 @@ async function begin(start, label) {
   const side = { label, folder, server: await start(folder) };
   const main = line(side);
   let mostMb = 0;
+  let writeMs = 0;
   const begun = {
     label,
     get server() {
@@ -85,7 +86,13 @@ async function begin(start, label) {
     },
     isPeer: side.server.name === 'InfluxDB',
     query: main.query,
-    write: main.write,
+    write: async (db, body, precision) => {
+      const ms = await main.write(db, body, precision);
+      writeMs += ms;
+      return ms;
+    },
+    /** Seconds that its writes have waited for their answers. */
+    writeSeconds: () => writeMs / 1000,
     line: () => line(side),
     /** The most memory of its servers so far, MB. */
     mostMb: () => (mostMb = Math.max(mostMb, peakMb(side.server.pid))),

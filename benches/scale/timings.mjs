@@ -64,8 +64,15 @@ export function failureOf(results, difference = '') {
   return first || (difference && `answers differ ${difference}`);
 }
 
-/** The row of what the servers held at most, load and queries included: small, large, the peer. */
-export function memoryRow(what, [small, large, peer]) {
+/**
+ * Rows of the servers themselves: how fast the large load was written, all of them working beside
+ * each other, and what each held at most, load and queries included.
+ */
+export function serverRows(what, points, [small, large, peer]) {
+  const rate = (side) => side && points / side.writeSeconds() / 1000;
   const mb = { small: small.mostMb(), large: large.mostMb(), peer: peer?.mostMb() };
-  return row({ what: `${what}: most memory of the server, MB`, ...mb });
+  return [
+    row({ what: `${what}: load, thousand points/s`, large: rate(large), peer: rate(peer) }),
+    row({ what: `${what}: most memory of the server, MB`, ...mb }),
+  ];
 }
