@@ -65,6 +65,10 @@ impl SeriesCursor for Made {
         Ok(Some(PageKeys::new((first / PAGE_ROWS) as u64, columns, Rc::clone(times), rows)))
     }
 
+    fn has_rows(&mut self, _: TimeRange) -> Result<bool, ReadError> {
+        Ok(self.taken < self.series_rows)
+    }
+
     fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         Ok(Some(Rc::clone(&self.column)))
     }

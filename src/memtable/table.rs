@@ -1,10 +1,12 @@
 //! One measurement's rows in memory, in the order in which they were written.
 
+use std::cell::RefCell;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
+use super::cursor::chunk::Rows;
 use super::hash_index::HashIndex;
 use crate::batch::FrameTable;
 use crate::batch::column_growth;
@@ -31,6 +33,8 @@ pub struct MeasurementTable {
     time: TimeRange,
     /// Made when it is needed, gone with the next append.
     order: Option<Rc<Order>>,
+    /// The same by keys, for this order of tags.
+    by_key: RefCell<Option<(Vec<usize>, Rc<Rows>)>>,
 }
 
 impl MeasurementTable {
@@ -47,6 +51,7 @@ impl MeasurementTable {
             fields: Slabs::default(),
             time: TimeRange::new(i64::MAX, i64::MIN),
             order: None,
+            by_key: RefCell::default(),
         }
     }
 
@@ -87,9 +92,23 @@ impl MeasurementTable {
         Rc::clone(self.order.get_or_insert_with(make))
     }
 
+    /// The rows by key and time; `tags` are positions in the order of the keys.
+    pub(super) fn by_key(&self, tags: &[usize]) -> Rc<Rows> {
+        let mut known = self.by_key.borrow_mut();
+        match &*known {
+            Some((of, rows)) if *of == tags => Rc::clone(rows),
+            _ => {
+                let rows = Rc::new(Rows::new(self, tags));
+                *known = Some((tags.to_vec(), Rc::clone(&rows)));
+                rows
+            }
+        }
+    }
+
     /// Appends the rows of a frame.
     pub fn append(&mut self, table: &FrameTable) {
         self.order = None;
+        self.by_key = RefCell::default();
         let series_map = self.take_series(table);
         let held = |&series: &u32| series_map.get(series as usize).copied().unwrap_or_default();
         let row_series: Vec<u32> = table.block.row_series.iter().map(held).collect();
@@ -152,6 +171,8 @@ impl MeasurementTable {
             .sum();
         let indexes = self.keys.bytes() + self.values.iter().map(HashIndex::bytes).sum::<usize>();
         let order = self.order.as_ref().map_or(0, |o| (o.rows.len() + o.starts.len()) * 4);
+        let by_key = self.by_key.borrow().as_ref().map_or(0, |(_, rows)| rows.bytes());
+        let order = order + by_key;
         let rows = self.row_series.capacity() * 4 + self.times_ns.capacity() * 8;
         tags + indexes + self.fields.bytes() + order + rows
     }

@@ -79,6 +79,13 @@ pub trait SeriesCursor {
     /// [`ReadError::Storage`] and [`ReadError::Damaged`].
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError>;
 
+    /// Whether the series at hand has a row inside `time`. Its pages are as they were. What is said
+    /// of pages without reading them is enough where it tells.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError>;
+
     /// A column of a page that this cursor has handed out, be it long ago: as long as all rows of
     /// the page, those of other series included, so that positions in it are those of
     /// [`PageKeys::rows`]. `None` if no row of the page has a value.
@@ -106,6 +113,10 @@ impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
 
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         (**self).page(time)
+    }
+
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        (**self).has_rows(time)
     }
 
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {

@@ -200,6 +200,18 @@ impl<C: SeriesCursor> SeriesCursor for Hide<C> {
         Ok(self.pieces.pop_front())
     }
 
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        let ends = self.times.iter().map(|hidden| hidden.start_ns).chain([i64::MAX]);
+        let starts = [i64::MIN].into_iter().chain(self.times.iter().map(|hidden| hidden.end_ns));
+        for (start_ns, end_ns) in starts.zip(ends) {
+            let left = time.intersect(&TimeRange::new(start_ns, end_ns));
+            if !left.is_empty() && self.cursor.has_rows(left)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         self.cursor.column(page, id)
     }

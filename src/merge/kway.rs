@@ -130,6 +130,21 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(Some(picks))
     }
 
+    /// Whether the series at hand has a row inside `time`. Asked before any of its rows is read.
+    ///
+    /// # Errors
+    /// Those of the cursors.
+    pub fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        for &at in &self.current {
+            if let Some(source) = self.sources.get_mut(usize::from(at))
+                && source.cursor.has_rows(time)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// A column of rows that this merge has picked, be it of series that are passed: as long as
     /// the picks and in their order. `None` if no row has a value.
     ///

@@ -101,18 +101,6 @@ impl<V: Values> PartCursor<V> {
         Ok(cursor)
     }
 
-    /// Whether the series at hand has a row inside `time`. Its pages are as they were before.
-    ///
-    /// # Errors
-    /// [`ReadError`]
-    pub fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
-        let place = (self.value, self.group, self.series, self.pages);
-        let has_rows = self.page(time)?.is_some();
-        self.enter_value(place.0)?;
-        (_, self.group, self.series, self.pages) = place;
-        Ok(has_rows)
-    }
-
     /// Stands at the first series there is.
     fn begin(&mut self) -> Result<(), ReadError> {
         let is_ascending = self.direction == Direction::Ascending;
@@ -415,6 +403,17 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
         }
     }
 
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        if self.at_hand().is_some_and(|group| has_page_within(group, self.series, time)) {
+            return Ok(true);
+        }
+        let place = (self.value, self.group, self.series, self.pages);
+        let has_rows = self.page(time)?.is_some();
+        self.enter_value(place.0)?;
+        (_, self.group, self.series, self.pages) = place;
+        Ok(has_rows)
+    }
+
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         if let Some((held, of, column)) = &self.last
             && (*held, *of) == (page.page(), id)
@@ -431,6 +430,12 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
         self.last = Some((page.page(), id, column.clone()));
         Ok(column)
     }
+}
+
+/// Whether all rows of one of the series' pages lie inside `time`, those of others there included.
+fn has_page_within(group: &Group, series: u32, time: TimeRange) -> bool {
+    let pages = group.pages.get(group.pages_of(series)).unwrap_or_default();
+    pages.iter().any(|page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns)
 }
 
 /// What a page is called.

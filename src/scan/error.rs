@@ -2,6 +2,7 @@
 
 use super::request::AggregateFunction;
 use super::source::SourceError;
+use crate::merge::cursor::ReadError;
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldType;
 
@@ -11,6 +12,9 @@ pub enum ScanError {
     /// The data could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The data could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// A regex does not compile or would be too large.
     #[error("invalid regex /{regex}/: {reason}")]
     Regex {

@@ -29,6 +29,7 @@ mod object;
 mod pace;
 mod parts;
 mod plan;
+mod read;
 pub mod request;
 mod retention;
 mod scan;

@@ -1,6 +1,7 @@
 //! Where the values of a part come from: rows of the store, through the shard's cache for those who
 //! ask a question, past it for a merge.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -161,12 +162,30 @@ pub(super) struct CachedValues<'a, S> {
     cache: &'a Cache,
     rows: PartRows,
     /// Blocks and bytes read so far.
-    pub(super) stats: ReadStats,
+    pub(super) stats: Rc<Cell<ReadStats>>,
 }
 
 impl<'a, S: Store> CachedValues<'a, S> {
     pub(super) fn new(store: &'a S, cache: &'a Cache, rows: PartRows) -> Self {
-        Self { store, cache, rows, stats: ReadStats::default() }
+        Self::counting(store, cache, rows, &Rc::default())
+    }
+
+    /// The same, adding what it reads to `stats`.
+    pub(super) fn counting(
+        store: &'a S,
+        cache: &'a Cache,
+        rows: PartRows,
+        stats: &Rc<Cell<ReadStats>>,
+    ) -> Self {
+        Self { store, cache, rows, stats: Rc::clone(stats) }
+    }
+
+    /// Counts a block of so many bytes as read.
+    pub(super) fn count(&self, bytes: &Range<u32>) {
+        let mut stats = self.stats.get();
+        stats.blocks_read += 1;
+        stats.bytes_decoded += u64::from(bytes.end.saturating_sub(bytes.start));
+        self.stats.set(stats);
     }
 
     /// A slice of the body around these bytes, or all of it: where it begins, and it.
@@ -213,8 +232,7 @@ impl<S: Store> Values for CachedValues<'_, S> {
     ) -> Result<T, ReadError> {
         let row = self.rows.get(value)?;
         let (start, body) = self.around(row, &bytes)?;
-        self.stats.blocks_read += 1;
-        self.stats.bytes_decoded += u64::from(bytes.end.saturating_sub(bytes.start));
+        self.count(&bytes);
         row.read((&body, start), &bytes, read)
     }
 

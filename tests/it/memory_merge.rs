@@ -67,6 +67,10 @@ impl SeriesCursor for Made {
         Ok(Some(PageKeys::new(self.page as u64, Rc::clone(&self.columns), times_ns, rows)))
     }
 
+    fn has_rows(&mut self, _: TimeRange) -> Result<bool, ReadError> {
+        Ok(self.page < PAGES)
+    }
+
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         if let Some((held, of, column)) = &self.last
             && (*held, *of) == (page.page(), id)

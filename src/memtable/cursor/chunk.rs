@@ -18,7 +18,8 @@ const CHUNK_ROWS: usize = 1_024;
 const PAGE_TEXT_BYTES: u64 = 256_000;
 
 /// The rows of a measurement by series key and time.
-pub(super) struct Rows {
+#[derive(Clone, Debug)]
+pub(in crate::memtable) struct Rows {
     /// Every row; those of one series and time in the order of writing.
     order: Vec<u32>,
     /// Where in `order` each chunk begins, and the end.
@@ -39,7 +40,7 @@ struct Start {
 
 impl Rows {
     /// Sorts the rows by the tags at these positions.
-    pub(super) fn new(table: &MeasurementTable, tags: &[usize]) -> Self {
+    pub(in crate::memtable) fn new(table: &MeasurementTable, tags: &[usize]) -> Self {
         let (row_series, times_ns) = (table.row_series(), table.times_ns());
         let rank = rank_series(table.series(), tags);
         let order = Order::new(rank.len(), Some(&rank), row_series, times_ns).rows;
@@ -77,6 +78,11 @@ impl Rows {
         // Rows in memory are fewer than 2^32.
         chunks.push(order.len() as u32);
         Self { order, chunks, series }
+    }
+
+    /// Memory held.
+    pub(in crate::memtable) fn bytes(&self) -> usize {
+        (self.order.len() + self.chunks.len()) * 4 + self.series.len() * size_of::<Start>()
     }
 
     /// Number of series that have rows.

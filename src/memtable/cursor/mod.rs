@@ -1,7 +1,7 @@
 //! The rows in memory as a sorted source of a merge: series by key, rows by time, what was written
 //! last winning field by field. A flush is a merge of this one.
 
-mod chunk;
+pub(super) mod chunk;
 
 use std::cell::OnceCell;
 use std::cmp::Reverse;
@@ -50,7 +50,7 @@ struct SortedTable<'a> {
     /// Positions among the table's tags in order of the keys; `None` for one that it lacks.
     tags: Vec<Option<usize>>,
     columns: Columns,
-    rows: OnceCell<Rows>,
+    rows: OnceCell<Rc<Rows>>,
 }
 
 impl<'a> Sorted<'a> {
@@ -78,7 +78,7 @@ impl<'a> Sorted<'a> {
             table: table.table,
             tags: table.tags.clone(),
             columns: Rc::clone(&table.columns),
-            rows: OnceCell::from(table.rows().within(table.table, time)),
+            rows: OnceCell::from(Rc::new(table.rows().within(table.table, time))),
         };
         Self { tables: self.tables.iter().map(within).collect() }
     }
@@ -105,7 +105,7 @@ impl SortedTable<'_> {
     fn rows(&self) -> &Rows {
         self.rows.get_or_init(|| {
             let tags: Vec<usize> = self.tags.iter().copied().flatten().collect();
-            Rows::new(self.table, &tags)
+            self.table.by_key(&tags)
         })
     }
 
@@ -265,6 +265,14 @@ impl SeriesCursor for MemtableCursor<'_> {
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         while self.pieces.is_empty() && self.read(time) {}
         Ok(self.pieces.pop_front())
+    }
+
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        let (chunk, pieces) = (self.chunk, std::mem::take(&mut self.pieces));
+        self.chunk = 0;
+        let has_rows = self.page(time)?.is_some();
+        (self.chunk, self.pieces) = (chunk, pieces);
+        Ok(has_rows)
     }
 
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {

@@ -380,6 +380,9 @@ impl SeriesCursor for Counted {
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         self.cursor.page(time)
     }
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        self.cursor.has_rows(time)
+    }
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         let column = self.cursor.column(page, id);
         self.decoded.set(self.cursor.decoded);
@@ -429,6 +432,9 @@ impl SeriesCursor for Page {
     fn page(&mut self, _: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         let rows = 0..self.1.len() as u32;
         Ok(Some(PageKeys::new(0, Columns::default(), Rc::clone(&self.1), rows)))
+    }
+    fn has_rows(&mut self, _: TimeRange) -> Result<bool, ReadError> {
+        Ok(true)
     }
     fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         Ok(None)

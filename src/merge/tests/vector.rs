@@ -147,6 +147,13 @@ impl SeriesCursor for VectorCursor {
         Ok(None)
     }
 
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        let pieces = std::mem::replace(&mut self.pieces, 0);
+        let has_rows = self.page(time)?.is_some();
+        self.pieces = pieces;
+        Ok(has_rows)
+    }
+
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         if self.last.replace((page.page(), id)) != Some((page.page(), id)) {
             self.decoded += 1;

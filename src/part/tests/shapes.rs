@@ -60,6 +60,10 @@ impl SeriesCursor for Made {
         Ok(PageKeys::new(self.at as u64, columns, times_ns, rows).within(time))
     }
 
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        Ok(self.times_ns.iter().any(|&time_ns| time.contains(time_ns)))
+    }
+
     fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         Ok(Some(Rc::clone(&self.column)))
     }

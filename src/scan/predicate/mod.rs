@@ -102,6 +102,11 @@ impl Filter {
         settle_by_code(&self.root, tags, codes, text) == Some(false)
     }
 
+    /// Whether no row of a series with these tags can match.
+    pub(super) fn excludes_series<'a>(&'a self, tag: &'a dyn Fn(ColumnId) -> &'a str) -> bool {
+        settle(&self.root, tag) == Some(false)
+    }
+
     /// Whether rows have to be looked at for some series.
     pub(super) fn reads_rows(&self) -> bool {
         self.on_rows

@@ -110,7 +110,7 @@ impl<S: Store> ShardSource<'_, S> {
         }
         let first_series = page.first_series;
         let kept = Page { rows: Rc::new(rows), first_series, ends: ends.into() };
-        add(&mut self.stats, &values.stats);
+        add(&mut self.stats, &values.stats.get());
         // A page of one series is asked for once.
         if kept.ends.len() > 1 {
             self.decoded.keep((set, part, at), &kept);
@@ -132,8 +132,7 @@ impl<S: Store> ShardSource<'_, S> {
         let slot = of.key().map(|key| ColumnPlace { of: key, at, count });
         if let Some(column) = slot.and_then(|slot| self.cache.column(slot)) {
             let bytes = group.column_at(page, field);
-            values.stats.blocks_read += 1;
-            values.stats.bytes_decoded += u64::from(bytes.end - bytes.start);
+            values.count(&bytes);
             return Ok(Some(column));
         }
         let place = Place { value: of.value, group: of.group, page };

@@ -46,7 +46,7 @@ impl<S: Store> ShardSource<'_, S> {
                 self.group_parts((part, &of, *groups), &mut values, wanted, parts)?;
             }
         }
-        add(&mut self.stats, &values.stats);
+        add(&mut self.stats, &values.stats.get());
         Ok(())
     }
 
