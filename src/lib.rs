@@ -97,7 +97,7 @@
 //! | wildcards, regexes of fields and tags | `query/compile/expand.rs` |
 //! | how many windows are too many | `query/compile/lower.rs` |
 //! | what compiling refuses | `query/compile/statement.rs`, `query/error.rs` |
-//! | what SHOW lists, cardinalities too | `query/metadata/`; on a shard: `scan/summary.rs` |
+//! | what SHOW lists, cardinalities too | `query/metadata/`; on a shard: `scan/show/` |
 //! | SHOW STATS, SHARDS, DIAGNOSTICS | `coordinator/diagnostics/` |
 //! | running queries, KILL QUERY | `catalog/live_queries.rs`; `coordinator/live_queries.rs` |
 //! | from when on a query is listed | `coordinator/live_query_report.rs` |

@@ -253,15 +253,19 @@ impl<V: Values> PartCursor<V> {
 
     /// Stands at the first series in this direction that is not before `to`.
     fn place(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
-        let bytes = to.as_bytes();
-        self.enter_value(self.values.count().saturating_sub(1))?;
-        if self.last_that_begins(bytes).is_none()
-            && let Some((_, Some(root))) = self.directory.of_part(self.part)
-        {
-            let behind = root.values.partition_point(|reach| *reach.from <= *bytes);
-            self.enter_value(behind.saturating_sub(1))?;
+        let mut found = self.last_that_begins(to);
+        if !found.is_some_and(|group| self.has_series_behind(group)) {
+            self.enter_value(self.values.count().saturating_sub(1))?;
+            found = self.last_that_begins(to);
+            if found.is_none()
+                && let Some((_, Some(root))) = self.directory.of_part(self.part)
+            {
+                let behind = root.values.partition_point(|reach| *reach.from <= *to.as_bytes());
+                self.enter_value(behind.saturating_sub(1))?;
+                found = self.last_that_begins(to);
+            }
         }
-        match self.last_that_begins(bytes) {
+        match found {
             Some(group) => self.group = group,
             None => {
                 self.group = self.groups.start;
@@ -274,10 +278,21 @@ impl<V: Values> PartCursor<V> {
     }
 
     /// The last group of the value at hand in which a series begins that is not behind `to`.
-    fn last_that_begins(&self, to: &[u8]) -> Option<usize> {
+    fn last_that_begins(&self, to: &SeriesKey) -> Option<usize> {
         let groups = self.directory.groups.get(self.groups.clone())?;
+        let measurement = to.measurement();
+        let behind = groups.partition_point(|group| group.measurement <= measurement);
+        let groups = groups.get(..behind)?;
+        let to = to.as_bytes();
         let begins = |group: &Group| group.series.first().is_some_and(|block| *block.from <= *to);
         Some(self.groups.start + groups.iter().rposition(begins)?)
+    }
+
+    /// Whether series begin in the value at hand behind a group: then a place that is not behind
+    /// them is in this value too.
+    fn has_series_behind(&self, group: usize) -> bool {
+        let groups = self.directory.groups.get(group + 1..self.groups.end).unwrap_or_default();
+        groups.iter().any(|group| !group.series.is_empty())
     }
 
     /// Stands where a cursor that is sent before all series does.

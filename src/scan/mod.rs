@@ -25,19 +25,19 @@ pub mod reader;
 pub mod request;
 mod selectors;
 mod series_index;
+mod show;
 pub mod source;
 mod spans;
-mod summary;
-mod summary_cursor;
 mod walk;
 pub mod window;
 
 use error::ScanError;
 use page::{ScanPage, SummaryPage};
+use reader::Reader;
 use request::{ScanRequest, SummaryRequest};
 use source::Source;
 
-pub use page::PageLimits;
+pub use page::{PageLimits, SummaryLimits};
 
 /// One page of the answer to `request`, starting where `request.resume` says.
 ///
@@ -67,11 +67,11 @@ pub fn explain(
 /// # Errors
 /// [`ScanError`] when a part cannot be read or a predicate makes no sense.
 pub fn summarise(
-    source: &mut dyn Source,
+    reader: &dyn Reader,
     request: &SummaryRequest,
-    limits: PageLimits,
+    limits: SummaryLimits,
 ) -> Result<SummaryPage, ScanError> {
-    summary::page(source, request, limits)
+    show::page(reader, request, limits)
 }
 
 #[cfg(test)]

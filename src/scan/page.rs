@@ -15,6 +15,19 @@ pub struct PageLimits {
     pub decoded_bytes: u64,
 }
 
+/// When a page of a summary is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SummaryLimits {
+    /// Encoded bytes of the page. A single item may exceed it, nothing else.
+    pub bytes: usize,
+    /// Encoded bytes that may be decoded to find out which fields are alive: past it those that are
+    /// left count as alive until a merge of parts settles it.
+    pub decoded_bytes: u64,
+    /// Series keys that are looked at. A list whose order is not that of the keys looks at all of
+    /// the measurement's: what comes first in it may stand last.
+    pub keys: u64,
+}
+
 /// One page of a scan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScanPage {
@@ -91,7 +104,7 @@ pub struct MeasurementSummary {
     pub columns: Vec<ColumnId>,
     /// For tag values: `[position of the key in the request, value]`, the position as five decimal
     /// digits. For series: the tag values.
-    /// Ascending, distinct.
+    /// Distinct; tag values ascend.
     pub items: Vec<Vec<String>>,
     /// For `SummaryWant::SeriesHashes`.
     #[serde(default)]

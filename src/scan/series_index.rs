@@ -73,11 +73,6 @@ impl SeriesIndex {
         Self::of(parts, (group_by, &order), tag_ids.clone(), filter)
     }
 
-    /// The same with all series of one group taken for one: only the groups are told apart.
-    pub(super) fn of_groups(parts: Vec<Part>, group_by: &[ColumnId], filter: &mut Filter) -> Self {
-        Self::of(parts, (group_by, group_by), Vec::new(), filter)
-    }
-
     /// With series told apart and sorted by the tags `order`, of which the first are `group_by`.
     fn of(
         parts: Vec<Part>,

@@ -212,13 +212,6 @@ pub trait Source {
         Ok(latest(self.runs(part, series, time, columns)?, time))
     }
 
-    /// What can be said without reading rows: whether a series has a row inside `time` that
-    /// tombstones leave. `None`: its runs tell.
-    fn is_live(&mut self, part: usize, series: u32, time: TimeRange) -> Option<bool> {
-        let _ = (part, series, time);
-        None
-    }
-
     /// What reading has cost since the source was made. A scan ends its page with a resume key
     /// when `bytes_decoded` passes its budget.
     fn stats(&self) -> ReadStats;

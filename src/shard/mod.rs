@@ -19,6 +19,7 @@ pub mod compact;
 mod delete;
 mod fence;
 mod flush;
+mod groups;
 mod handle;
 pub mod host;
 pub mod limits;

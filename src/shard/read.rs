@@ -24,7 +24,7 @@ use crate::part::cursor::{PartCursor, Values};
 use crate::part::pages;
 use crate::protocol::shard::Stamp;
 use crate::scan::error::ScanError;
-use crate::scan::reader::{Reader, Rows};
+use crate::scan::reader::{Reader, Rows, VisitGroup};
 use crate::scan::source::ReadStats;
 use crate::store::Store;
 
@@ -35,11 +35,11 @@ const PARTS_AT_ONCE_MAX: usize = CURSORS_MAX - 1;
 pub(super) struct ShardReader<'a, S> {
     store: &'a S,
     cache: &'a Cache,
-    loaded: &'a Loaded,
-    hidden: Rc<Hidden>,
-    memtable: &'a Memtable,
+    pub(super) loaded: &'a Loaded,
+    pub(super) hidden: Rc<Hidden>,
+    pub(super) memtable: &'a Memtable,
     /// Of the measurements in memory.
-    tag_orders: SortedMap<MeasurementId, Vec<ColumnId>>,
+    pub(super) tag_orders: SortedMap<MeasurementId, Vec<ColumnId>>,
     /// The rows in memory, once they are asked for.
     sorted: OnceCell<Sorted<'a>>,
     stats: Rc<Cell<ReadStats>>,
@@ -112,19 +112,29 @@ impl<'a, S: Store> ShardReader<'a, S> {
         Self { store, cache, loaded, hidden, memtable, tag_orders, sorted, stats }
     }
 
-    fn values(&self, part: &Part) -> CachedValues<'_, S> {
+    pub(super) fn values(&self, part: &Part) -> CachedValues<'_, S> {
         let rows = PartRows::of(&self.loaded.manifest, part);
         CachedValues::counting(self.store, self.cache, rows, &self.stats)
     }
 
     /// The parts with rows inside `time`.
-    fn parts(&self, time: TimeRange) -> impl Iterator<Item = &'a Part> {
+    pub(super) fn parts(&self, time: TimeRange) -> impl Iterator<Item = &'a Part> {
         let parts = self.loaded.manifest.parts().values();
         parts.filter(move |part| part.extent().time.overlaps(&time))
     }
 
+    /// Refuses what is known to be unreadable.
+    pub(super) fn check(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+    ) -> Result<(), ReadError> {
+        let damage = measurements.iter().find_map(|&of| self.loaded.damage(of, &time));
+        damage.map_or(Ok(()), |what| Err(ReadError::Damaged { what }))
+    }
+
     /// `time` without what a split has moved away.
-    fn own(&self, time: TimeRange) -> TimeRange {
+    pub(super) fn own(&self, time: TimeRange) -> TimeRange {
         time.intersect(&TimeRange::new(i64::MIN, self.loaded.state.settings.range.end_ns))
     }
 
@@ -191,16 +201,22 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         direction: Direction,
         from: &SeriesKey,
     ) -> Result<Rows<'_>, ReadError> {
-        let damage = measurements.iter().find_map(|&of| self.loaded.damage(of, &time));
-        if let Some(what) = damage {
-            return Err(ReadError::Damaged { what });
-        }
+        self.check(measurements, time)?;
         let mut cursors = Vec::new();
         for part in self.parts(time) {
             cursors.push((part.hi, self.part_cursor(part, direction, from)?));
         }
         cursors.push((u64::MAX, self.memtable_cursor(direction, from)?));
         Merge::new(cursors, direction)
+    }
+
+    fn groups(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+        visit: &mut VisitGroup<'_>,
+    ) -> Result<bool, ReadError> {
+        self.row_groups(measurements, time, visit).map(|()| true)
     }
 
     fn stats(&self) -> ReadStats {

@@ -178,11 +178,6 @@ impl Hidden {
         self.time.contains(time_ns) && self.series.get(series as usize) == Some(&true)
     }
 
-    /// The times that are hidden of `series`.
-    pub(super) fn time_of(&self, series: u32) -> Option<TimeRange> {
-        (self.series.get(series as usize) == Some(&true)).then_some(self.time)
-    }
-
     /// Cuts what is hidden out of `runs`: positions of ascending times of `series`.
     pub(super) fn cut(&self, series: u32, times_ns: &[i64], runs: &mut Vec<Range<usize>>) {
         if self.series.get(series as usize) != Some(&true) {

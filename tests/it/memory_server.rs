@@ -10,9 +10,11 @@ use std::sync::Arc;
 use tidemark::batch::column::{Column, StringColumn};
 use tidemark::batch::from_lines::from_lines;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::batch::{Block, FrameTable};
 use tidemark::influxql::ast::Statement;
 use tidemark::influxql::bound_params::Params;
 use tidemark::line_protocol::{Options, TimestampUnit};
+use tidemark::memtable::Memtable;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::limits::BUCKETS_PER_QUERY_MAX;
 use tidemark::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
@@ -26,7 +28,9 @@ use tidemark::query::result::SeriesChunk;
 use tidemark::query::source::{Defaults, sources};
 use tidemark::response::{Options as Form, Writer};
 use tidemark::scan::source::{Part, ReadStats, Rows, Run, Source, SourceError};
-use tidemark::scan::{PageLimits, scan, summarise};
+use tidemark::scan::{PageLimits, SummaryLimits, scan, summarise};
+
+use crate::memory_rows::MemoryRows;
 
 type Tags = Vec<(ColumnId, String)>;
 type Fields = BTreeMap<ColumnId, FieldValue>;
@@ -95,6 +99,46 @@ impl Policy {
             }
         };
         (measurement.id, id)
+    }
+
+    /// The points of one shard of `shards` as a memtable.
+    fn memtable(&self, shard: u64, shards: u64) -> Memtable {
+        let mut memtable = Memtable::new(7);
+        for &id in self.points.keys() {
+            let mut of = self.shard(shard, shards);
+            let parts = of.parts(id, TimeRange::ALL).unwrap();
+            let Some(Part { tag_ids, field_ids, series, .. }) = parts.first() else { continue };
+            let rows: Vec<(usize, i64, &Fields)> = (of.current.iter().enumerate())
+                .flat_map(|(series, (_, rows))| {
+                    rows.iter().map(move |(&time, f)| (series, time, f))
+                })
+                .collect();
+            for &field_id in &**field_ids {
+                let rows = rows.iter().filter(|(.., fields)| fields.contains_key(&field_id));
+                let rows: Vec<_> = rows.collect();
+                let Some((.., fields)) = rows.first() else { continue };
+                let mut column = Column::new(fields[&field_id].field_type());
+                for (.., fields) in &rows {
+                    let value = &fields[&field_id];
+                    let mut one = tidemark::batch::column::Values::new(value.field_type());
+                    push(&mut one, value);
+                    column.push_from(&Column::full(one), 0);
+                }
+                let block = Block {
+                    series: (**series).clone(),
+                    row_series: rows.iter().map(|(series, ..)| *series as u32).collect(),
+                    times_ns: rows.iter().map(|(_, time_ns, _)| *time_ns).collect(),
+                    fields: vec![column],
+                };
+                memtable.append(&FrameTable {
+                    measurement: id,
+                    tag_ids: tag_ids.to_vec(),
+                    field_ids: vec![field_id],
+                    block,
+                });
+            }
+        }
+        memtable
     }
 
     /// The points of one shard of `shards`.
@@ -356,8 +400,11 @@ impl Memory {
                     assert!(!needs.is_empty(), "needs nothing and goes nowhere");
                     for need in needs {
                         let policy = &policies[&scans[need.stream.scan as usize].policy];
-                        let mut shard = policy.shard(need.stream.shard.into(), self.shards);
-                        let page = summarise(&mut shard, &need.request, self.limits()).unwrap();
+                        let memtable = policy.memtable(need.stream.shard.into(), self.shards);
+                        let rows = MemoryRows::new(&memtable);
+                        let PageLimits { bytes, decoded_bytes } = self.limits();
+                        let limits = SummaryLimits { bytes, decoded_bytes, keys: bytes as u64 };
+                        let page = summarise(&rows, &need.request, limits).unwrap();
                         executor.supply(need.stream, page);
                     }
                 }

@@ -15,13 +15,15 @@ use crate::scan::error::ScanError;
 use crate::scan::page::{ScanPage, SummaryPage};
 use crate::scan::request::{ScanRequest, SummaryRequest};
 use crate::scan::source::{ReadStats, Source, SourceError};
-use crate::scan::{PageLimits, explain, scan, summarise};
+use crate::scan::{PageLimits, SummaryLimits, explain, scan, summarise};
 use crate::store::Store;
 
 /// Encoded bytes decoded by one event: the log, if it is replayed, and one page.
 const DECODED_BYTES_MAX: u64 = 8_000_000;
 /// Of that, what a step of a scan decodes.
 const STEP_BYTES: u64 = ROW_BYTES << 19;
+/// Series keys that a page of a summary looks at: about 25 ms.
+const SUMMARY_KEYS_MAX: u64 = 200_000;
 
 impl<S: Store> Shard<S> {
     /// One page of a scan.
@@ -54,8 +56,9 @@ impl<S: Store> Shard<S> {
         request: &SummaryRequest,
         stamp: &Stamp,
     ) -> Result<SummaryPage, Refusal> {
-        let limits = self.limits(stamp)?;
-        self.read(stamp, |source| summarise(source, request, limits))
+        let PageLimits { bytes, decoded_bytes } = self.limits(stamp)?;
+        let limits = SummaryLimits { bytes, decoded_bytes, keys: SUMMARY_KEYS_MAX };
+        self.ask(stamp, |reader| summarise(reader, request, limits))
     }
 
     /// What a page may take, once the log was replayed if it was not in memory: what that decoded

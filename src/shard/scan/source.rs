@@ -177,26 +177,6 @@ impl<S: Store> Source for ShardSource<'_, S> {
         Ok(source::latest(self.runs(part, series, time, columns)?, time))
     }
 
-    fn is_live(&mut self, part: usize, series: u32, time: TimeRange) -> Option<bool> {
-        let Some(PartSource::Group { of, hidden, first }) = self.parts.get(part) else {
-            return None;
-        };
-        let mut is_known = true;
-        for page in of.pages_of(first.saturating_add(series)).filter_map(|at| of.page(at)) {
-            let rows = TimeRange::new(page.min_ns, page.max_ns.saturating_add(1));
-            let within = |outer: &TimeRange| rows.intersect(outer) == rows;
-            let mut hiding = hidden.iter().filter_map(|hidden| hidden.time_of(series));
-            if !rows.overlaps(&time) || hiding.clone().any(|hidden| within(&hidden)) {
-                continue;
-            }
-            if within(&time) && !hiding.any(|hidden| hidden.overlaps(&rows)) {
-                return Some(true);
-            }
-            is_known = false;
-        }
-        is_known.then_some(false)
-    }
-
     fn stats(&self) -> ReadStats {
         self.stats
     }

@@ -9,6 +9,7 @@ mod model;
 mod reading;
 mod rows_written;
 mod shard;
+mod show;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("memtable", &["model", "batch", "merge"]),
     ("merge", &["model", "batch"]),
     ("part", &["model", "codec", "batch", "merge"]),
-    ("scan", &["model", "batch", "codec"]),
+    ("scan", &["model", "batch", "codec", "merge"]),
     ("protocol", &["model", "batch", "codec", "scan"]),
     (
         "shard",

@@ -1,0 +1,329 @@
+//! What SHOW lists of a shard is what a map of its rows says, on pages of any size.
+
+use std::collections::BTreeSet;
+
+use tidemark::scan::page::MeasurementSummary;
+use tidemark::scan::request::{Comparison, Operand, Predicate, SummaryRequest, SummaryWant};
+use tidemark::scan::{SummaryLimits, summarise};
+use tidemark::shard::limits::Limits;
+use tidemark::shard::request::Deletion;
+use tidemark::store::memory::MemoryStore;
+
+use super::*;
+
+type Rng = fastrand::Rng;
+type Tags = Vec<(u32, String)>;
+
+/// Longer than the pause after which everything is flushed.
+const PAUSE_NS: i64 = 700_000_000_000;
+/// Tags and measurements that may be asked for; the last of each is nobody's.
+const TAGS: u32 = 4;
+const MEASUREMENTS: u32 = 6;
+
+struct Story {
+    rng: Rng,
+    store: MemoryStore,
+    shard: Shard<MemoryStore>,
+    limits: Limits,
+    rows: Model,
+    now_ns: i64,
+    sequence: u64,
+    has_deleted: bool,
+}
+
+fn limits(rng: &mut Rng) -> Limits {
+    let mut limits = Limits::default();
+    if rng.bool() {
+        limits.part.page_rows = rng.usize(1..12);
+        limits.part.page_rows_enough = rng.usize(1..8);
+        limits.part.group_pages = rng.usize(1..4);
+        limits.part.directory_bytes = rng.usize(300..3_000);
+        limits.part.value_bytes = rng.usize(1_500..9_000);
+    }
+    limits
+}
+
+fn opened(store: &MemoryStore, limits: Limits) -> Shard<MemoryStore> {
+    let mut shard = reopen(store.clone()).with_limits(limits);
+    shard.open(&settings()).unwrap();
+    shard
+}
+
+impl Story {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let (store, limits) = (MemoryStore::new(), limits(&mut rng));
+        let shard = opened(&store, limits);
+        let (rows, has_deleted) = (Model::new(), false);
+        Self { rng, store, shard, limits, rows, now_ns: NOW_NS, sequence: 0, has_deleted }
+    }
+
+    fn points(&mut self) -> Vec<Point> {
+        let rng = &mut self.rng;
+        let (values, measurements) = (rng.u32(1..9), rng.u32(2..MEASUREMENTS));
+        let count = rng.usize(1..60);
+        let mut points = random_points(rng, count);
+        for point in &mut points {
+            point.measurement = rng.u32(1..measurements);
+            point.tags.retain(|_| rng.u8(..9) > 0);
+            for (_, value) in &mut point.tags {
+                *value = ["", "\0", "a", "a!", "b", "ü"][rng.usize(..6)].to_owned();
+                *value += &format!("{}", rng.u32(..values));
+            }
+        }
+        points
+    }
+
+    fn step(&mut self) {
+        match self.rng.u8(..10) {
+            0..5 => {
+                let points = self.points();
+                apply(&mut self.rows, &points);
+                self.shard.append(&encode(&points), &stamp(), self.now_ns).unwrap();
+                self.sequence += 1;
+            }
+            5..8 => {
+                for _ in 0..self.rng.u8(1..4) {
+                    self.now_ns += PAUSE_NS;
+                    self.shard.alarm(self.now_ns);
+                }
+            }
+            8 => self.delete(),
+            _ => self.shard = opened(&self.store, self.limits),
+        }
+    }
+
+    fn delete(&mut self) {
+        let measurement = self.rng.u32(1..MEASUREMENTS);
+        let time = self.time();
+        let predicate = self.rng.bool().then(|| self.predicate());
+        self.rows.retain(|(of, tags, time_ns, _), _| {
+            *of != measurement || !time.contains(*time_ns) || !takes(predicate.as_ref(), tags)
+        });
+        let deletion = Deletion { measurement: MeasurementId(measurement), predicate, time };
+        self.shard.delete_before(u64::MAX, &[deletion], &stamp(), self.now_ns).unwrap();
+        self.has_deleted = true;
+    }
+
+    fn time(&mut self) -> TimeRange {
+        match self.rng.u8(..3) {
+            0 => TimeRange::ALL,
+            _ => {
+                let start_ns = self.rng.i64(-600..2_500);
+                TimeRange::new(start_ns, start_ns + self.rng.i64(1..2_000))
+            }
+        }
+    }
+
+    fn predicate(&mut self) -> Predicate {
+        let tag = Box::new(Operand::Tag(ColumnId(self.rng.u32(1..=TAGS))));
+        let value = ["", "a0", "a1", "b0", "\u{0}0", "ü1"][self.rng.usize(..6)];
+        let value = Box::new(Operand::Literal(FieldValue::String(value.into())));
+        let is = if self.rng.bool() { Comparison::Equal } else { Comparison::NotEqual };
+        let one = Predicate::Compare(is, tag, value);
+        match self.rng.u8(..4) {
+            0 => Predicate::And(Box::new(one), Box::new(self.predicate())),
+            1 => Predicate::Or(Box::new(one), Box::new(self.predicate())),
+            _ => one,
+        }
+    }
+
+    fn request(&mut self) -> SummaryRequest {
+        let mut measurements: Vec<MeasurementId> = (1..=MEASUREMENTS).map(MeasurementId).collect();
+        self.rng.shuffle(&mut measurements);
+        measurements.truncate(self.rng.usize(1..=MEASUREMENTS as usize));
+        let count = measurements.len();
+        let tags = |story: &mut Self| -> Vec<ColumnId> {
+            let mut tags: Vec<ColumnId> = (1..=TAGS).map(ColumnId).collect();
+            story.rng.shuffle(&mut tags);
+            tags.truncate(story.rng.usize(..=TAGS as usize));
+            tags
+        };
+        let all: Vec<Vec<ColumnId>> = (0..count).map(|_| tags(self)).collect();
+        let seeded = |tags: &Vec<ColumnId>| tags.iter().map(|&id| (id, u64::from(id.0))).collect();
+        let want = match self.rng.u8(..6) {
+            0 => SummaryWant::Measurements,
+            1 => SummaryWant::Columns,
+            2 => SummaryWant::TagValues(all),
+            3 => SummaryWant::Series(all),
+            number => SummaryWant::SeriesHashes {
+                tags: all.iter().map(seeded).collect(),
+                count_only: number == 4,
+            },
+        };
+        let has_predicates = self.rng.u8(..3) == 0;
+        let predicates = (0..count).map(|_| has_predicates.then(|| self.predicate())).collect();
+        let kept_from_ns = (self.rng.u8(..3) == 0).then(|| self.rng.i64(-600..2_500));
+        let items_max = (self.rng.u8(..3) == 0).then(|| self.rng.u64(1..9));
+        let time = self.time();
+        SummaryRequest {
+            measurements,
+            time,
+            kept_from_ns,
+            predicates,
+            want,
+            resume: None,
+            items_max,
+        }
+    }
+
+    /// Everything that the pages say, one summary for each measurement.
+    fn ask(&mut self, request: &SummaryRequest, limits: SummaryLimits) -> Vec<MeasurementSummary> {
+        let mut request = request.clone();
+        let mut all: Vec<MeasurementSummary> = Vec::new();
+        for _ in 0..5_000 {
+            let ask =
+                |reader: &dyn tidemark::scan::reader::Reader| summarise(reader, &request, limits);
+            let page = self.shard.ask(&stamp(), ask).unwrap();
+            let items = || page.measurements.iter().flat_map(|found| &found.items);
+            let lengths = || items().map(|item| item.iter().map(String::len).sum::<usize>());
+            let longest = lengths().max().unwrap_or_default();
+            assert!(lengths().sum::<usize>() <= limits.bytes + longest, "{limits:?} {page:?}");
+            assert!(page.measurements.len() <= limits.bytes / 32 + 1, "{limits:?} {page:?}");
+            for found in page.measurements {
+                match all.last_mut() {
+                    Some(last) if last.measurement == found.measurement => {
+                        last.columns.extend(found.columns);
+                        last.items.extend(found.items);
+                        last.hashes.extend(found.hashes);
+                        last.count += found.count;
+                    }
+                    _ => all.push(found),
+                }
+            }
+            assert!(page.resume.is_none() || page.resume > request.resume, "no progress");
+            request.resume = page.resume;
+            if request.resume.is_none() {
+                return all;
+            }
+        }
+        panic!("pages without end: {request:?}");
+    }
+
+    fn check(&mut self, request: &SummaryRequest, limits: SummaryLimits) {
+        let kept = TimeRange::new(request.kept_from_ns.unwrap_or(i64::MIN), i64::MAX);
+        let time = request.time.intersect(&kept);
+        let found = self.ask(request, limits);
+        let mut found = found.into_iter().peekable();
+        for (at, &measurement) in request.measurements.iter().enumerate() {
+            let rows: Vec<(&Tags, u32)> = (self.rows.keys())
+                .filter(|(of, tags, time_ns, _)| {
+                    let is_taken = takes(request.predicates[at].as_ref(), tags);
+                    *of == measurement.0 && time.contains(*time_ns) && is_taken
+                })
+                .map(|(_, tags, _, field)| (tags, *field))
+                .collect();
+            let summary = found.next_if(|summary| summary.measurement == measurement);
+            let context = || format!("{measurement:?} {limits:?} {request:?}");
+            assert_eq!(summary.is_some(), !rows.is_empty(), "{}", context());
+            let Some(mut summary) = summary else { continue };
+            if let SummaryWant::Columns = request.want {
+                summary.columns.sort_unstable();
+                summary.columns.dedup();
+                let is_exact = !self.has_deleted
+                    && time == TimeRange::ALL
+                    && limits.decoded_bytes == u64::MAX
+                    && request.predicates[at].is_none();
+                check_columns(&summary.columns, &rows, is_exact, &context());
+            } else {
+                check_items(&summary, &rows, (request, at), &context());
+            }
+        }
+        assert_eq!(found.next(), None, "measurements in another order, or not asked for");
+    }
+}
+
+/// Tags exactly, fields exactly or some more.
+fn check_columns(found: &[ColumnId], rows: &[(&Tags, u32)], is_exact: bool, context: &str) {
+    let tags = rows.iter().flat_map(|(tags, _)| tags.iter().map(|(id, _)| *id));
+    let tags: BTreeSet<u32> = tags.collect();
+    let fields: BTreeSet<u32> = rows.iter().map(|(_, field)| *field).collect();
+    let (found_fields, found_tags): (BTreeSet<u32>, BTreeSet<u32>) =
+        found.iter().map(|id| id.0).partition(|id| FIELDS.contains(id));
+    assert_eq!(found_tags, tags, "{context}");
+    match is_exact {
+        true => assert_eq!(found_fields, fields, "{context}"),
+        false => assert!(found_fields.is_superset(&fields), "{found_fields:?} {context}"),
+    }
+}
+
+fn check_items(
+    summary: &MeasurementSummary,
+    rows: &[(&Tags, u32)],
+    (request, at): (&SummaryRequest, usize),
+    context: &str,
+) {
+    let value = |tags: &Tags, id: ColumnId| {
+        let tag = tags.iter().find(|tag| tag.0 == id.0);
+        tag.map_or(String::new(), |tag| tag.1.clone())
+    };
+    let all = |ids: Vec<ColumnId>| -> BTreeSet<Vec<String>> {
+        rows.iter().map(|(tags, _)| ids.iter().map(|&id| value(tags, id)).collect()).collect()
+    };
+    match &request.want {
+        SummaryWant::Measurements | SummaryWant::Columns => {}
+        SummaryWant::TagValues(tags) => {
+            let mut expected: BTreeSet<Vec<String>> = BTreeSet::new();
+            for (number, &id) in tags[at].iter().enumerate() {
+                let values = rows.iter().map(|(tags, _)| value(tags, id));
+                let values = values.filter(|value| !value.is_empty());
+                expected.extend(values.map(|value| vec![format!("{number:05}"), value]));
+            }
+            let most = request.items_max.map_or(usize::MAX, |max| max as usize);
+            let found: Vec<&Vec<String>> = summary.items.iter().take(most).collect();
+            assert_eq!(found, expected.iter().take(most).collect::<Vec<_>>(), "{context}");
+        }
+        SummaryWant::Series(tags) => {
+            let mut found = summary.items.clone();
+            found.sort_unstable();
+            assert!(found.iter().eq(&all(tags[at].clone())), "{found:?} {context}");
+        }
+        SummaryWant::SeriesHashes { tags, count_only } => {
+            let expected = all(tags[at].iter().map(|(id, _)| *id).collect());
+            assert_eq!(summary.count, expected.len() as u64, "{context}");
+            let hashes: BTreeSet<u64> = summary.hashes.iter().copied().collect();
+            let different = if *count_only { 0 } else { expected.len() };
+            assert_eq!((hashes.len(), summary.hashes.len()), (different, different), "{context}");
+        }
+    }
+}
+
+/// Whether a predicate holds of a series.
+fn takes(predicate: Option<&Predicate>, tags: &Tags) -> bool {
+    let text = |operand: &Operand| match operand {
+        Operand::Tag(id) => {
+            let tag = tags.iter().find(|tag| tag.0 == id.0);
+            tag.map_or(String::new(), |tag| tag.1.clone())
+        }
+        Operand::Literal(FieldValue::String(text)) => text.as_ref().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    match predicate {
+        None => true,
+        Some(Predicate::And(a, b)) => takes(Some(a), tags) && takes(Some(b), tags),
+        Some(Predicate::Or(a, b)) => takes(Some(a), tags) || takes(Some(b), tags),
+        Some(Predicate::Compare(is, a, b)) => (text(a) == text(b)) == (*is == Comparison::Equal),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_exists_is_listed_whatever_was_merged_deleted_and_asked() {
+    let huge = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 200_000 };
+    for seed in 0..300 {
+        let mut story = Story::new(seed);
+        for _ in 0..story.rng.usize(1..25) {
+            story.step();
+        }
+        for _ in 0..12 {
+            let request = story.request();
+            story.check(&request, huge);
+            let limits = SummaryLimits {
+                bytes: [1, 40, 90, 400, 1 << 20][story.rng.usize(..5)],
+                decoded_bytes: [0, u64::MAX][story.rng.usize(..2)],
+                keys: [1, 2, 5, 30, 200_000][story.rng.usize(..5)],
+            };
+            story.check(&request, limits);
+        }
+    }
+}
