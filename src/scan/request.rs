@@ -246,16 +246,17 @@ pub struct Deletion {
 pub struct SummaryRequest {
     /// The measurements asked about; each is answered only if it has live rows that match.
     pub measurements: Vec<MeasurementId>,
-    /// Only rows inside count, as exactly as block headers tell.
+    /// Only rows inside count.
     pub time: TimeRange,
-    /// Rows before it are past their retention, exactly; nanoseconds, `None` for none.
+    /// Rows before it are past their retention; nanoseconds, `None` for none.
     #[serde(default)]
     pub kept_from_ns: Option<i64>,
     /// On tags only; per measurement, in the order of `measurements`, since ids differ.
     pub predicates: Vec<Option<Predicate>>,
     /// What is wanted.
     pub want: SummaryWant,
-    /// The measurement (position in `measurements`) and the last item already sent.
+    /// The measurement (position in `measurements`) and where the shard goes on there, which is the
+    /// shard's own business.
     pub resume: Option<(u32, Vec<String>)>,
     /// Of each measurement the first so many tag values are enough.
     #[serde(default)]
