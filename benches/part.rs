@@ -24,8 +24,9 @@ use tidemark::merge::sequences::Sequences;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::{Precision, TimeRange};
 use tidemark::part::block::Error;
-use tidemark::part::cursor::{PartCursor, Values};
+use tidemark::part::cursor::PartCursor;
 use tidemark::part::directory::Directory;
+use tidemark::part::values::Values;
 use tidemark::part::writer::{Groups, Limits, PartWriter, Written};
 
 /// Bodies of one flush, and flushes of one merge.

@@ -7,7 +7,7 @@ use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldType;
 use tidemark::scan::page::GroupData;
-use tidemark::scan::request::{Input, Output, ScanRequest};
+use tidemark::scan::request::{Input, Output, Resume, ScanRequest};
 
 use crate::allocator::{live, peak_since};
 use crate::load::{Job, Load};
@@ -119,18 +119,22 @@ pub(crate) fn unloaded() {
 /// Values of the first field, page by page.
 fn scan(load: &mut Load, time: TimeRange) -> Vec<i64> {
     let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
-    let mut request = ScanRequest {
+    let request = ScanRequest {
         measurement: MeasurementId(1),
         time,
         predicate: None,
         group_by: Vec::new(),
         descending: false,
         output: Output::Rows { fields: vec![field], tags: Vec::new(), limit: None },
-        resume: None,
+        resume: Resume::default(),
     };
-    let mut values = Vec::new();
+    let (mut values, mut resume) = (Vec::new(), Resume::default());
     loop {
-        let page = load.shard.scan(&request, &load.stamp()).unwrap();
+        let stamp = load.stamp();
+        let page = load
+            .shard
+            .scan(&ScanRequest { resume: resume.clone(), ..request.clone() }, &stamp)
+            .unwrap();
         for group in page.groups {
             let GroupData::Rows { fields, .. } = group.data else { continue };
             if let Some(Column { values: Values::Integer(of_page), .. }) = fields.into_iter().next()
@@ -138,9 +142,9 @@ fn scan(load: &mut Load, time: TimeRange) -> Vec<i64> {
                 values.extend(of_page);
             }
         }
-        match page.resume {
+        match resume.after(page.until, page.position) {
             None => return values,
-            resume => request.resume = resume,
+            Some(next) => resume = next,
         }
     }
 }

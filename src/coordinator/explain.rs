@@ -8,8 +8,8 @@ use crate::model::sorted;
 use crate::query::executor::StreamId;
 use crate::query::plan::{Plan, PlannedScan};
 use crate::query::result::SeriesChunk;
+use crate::scan::reader::ReadStats;
 use crate::scan::request::{AggregateCall, AggregateFunction, Beside, Input, Output, ScanRequest};
-use crate::scan::source::ReadStats;
 
 /// A statement that is explained.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use super::policies::Settings;
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::{JOB_RETRY_NS, WIPE_DELAY_NS};
 use crate::model::shard_map::{Policy, ShardGroup};
-use crate::scan::request::ResumeKey;
+use crate::scan::request::Resume;
 
 /// A `job` row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,8 +127,8 @@ pub struct Copying {
     pub shard: u32,
     /// The measurement that is next, or a later one.
     pub measurement: u32,
-    /// Where its next page starts.
-    pub resume: Option<ResumeKey>,
+    /// Where its next piece starts.
+    pub resume: Resume,
     /// Encoded bytes written so far.
     pub bytes: u64,
 }
@@ -210,6 +210,6 @@ impl Split {
 impl Copying {
     /// Nothing is copied yet.
     pub fn begin(target: ShardGroup, generation: u64) -> Self {
-        Self { target, generation, shard: 0, measurement: 0, resume: None, bytes: 0 }
+        Self { target, generation, shard: 0, measurement: 0, resume: Resume::default(), bytes: 0 }
     }
 }

@@ -35,7 +35,7 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Replies, Request};
 use crate::protocol::scan_page;
 use crate::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
-use crate::scan::request::ResumeKey;
+use crate::scan::request::Resume;
 use crate::store::Store;
 
 impl Split {
@@ -180,7 +180,7 @@ impl<S: Store> Database<S> {
         match next_question(rows, progress, &split, &copy) {
             SplitQuestion::Ask(ask) => Ok(Some(vec![ask])),
             SplitQuestion::NextShard => {
-                let (shard, measurement, resume) = (copy.shard + 1, 0, None);
+                let (shard, measurement, resume) = (copy.shard + 1, 0, Resume::default());
                 let copy = Copying { shard, measurement, resume, ..copy };
                 self.remember(platform, key, split, copy)?;
                 Ok(None)
@@ -218,11 +218,12 @@ impl<S: Store> Database<S> {
                         return Err(unexpected().into());
                     }
                 }
-                FromShard::Scanned { resume, groups, .. } => {
+                FromShard::Scanned { until, position, groups, .. } => {
                     let groups = scan_page::decode(&groups)
                         .map_err(|why| Unavailable::Unreachable(why.to_string()))?;
                     let asked = work.split.asked.take().ok_or_else(unexpected)?;
-                    let page = self.page(&split, asked, resume, groups);
+                    let next = asked.copying.resume.clone().after(until, position);
+                    let page = self.page(&split, asked, next, groups);
                     work.split.page = Some(page.ok_or_else(unexpected)?);
                 }
                 FromShard::Unavailable(why) => return Err(why.into()),
@@ -257,7 +258,7 @@ impl<S: Store> Database<S> {
         &self,
         split: &Split,
         asked: AskedPage,
-        resume: Option<ResumeKey>,
+        next: Option<Resume>,
         groups: Vec<crate::scan::page::Group>,
     ) -> Option<PageCopy> {
         let AskedPage { copying: copy, measurement: id } = asked;
@@ -278,8 +279,8 @@ impl<S: Store> Database<S> {
             Request::new(Address::Shard(shard), envelope::encode(&message))
         });
         let copied = Copying {
-            measurement: if resume.is_some() { id.0 } else { id.0 + 1 },
-            resume,
+            measurement: if next.is_some() { id.0 } else { id.0 + 1 },
+            resume: next.unwrap_or_default(),
             bytes: copy.bytes + bytes,
             ..copy
         };

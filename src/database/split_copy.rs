@@ -12,13 +12,13 @@ use crate::model::shard_map::ShardGroup;
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::scan::page::{Group, GroupData};
-use crate::scan::request::{Input, Output, ResumeKey, ScanRequest};
+use crate::scan::request::{Input, Output, Resume, ScanRequest};
 
 /// The scan of everything that a measurement has inside `time`, one group per series.
 pub(super) fn scan(
     measurement: &MeasurementSchema,
     time: TimeRange,
-    resume: Option<ResumeKey>,
+    resume: Resume,
 ) -> ScanRequest {
     let input =
         |(column, field_type): (&_, _)| Input { column: column_id(column), field_type, cast: None };

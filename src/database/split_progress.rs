@@ -10,7 +10,7 @@ use crate::protocol::envelope;
 use crate::protocol::round::Request;
 use crate::protocol::shard::{Stamp, ToShard};
 use crate::scan::page::SummaryPage;
-use crate::scan::request::{SummaryRequest, SummaryWant};
+use crate::scan::request::{Resume, SummaryRequest, SummaryWant};
 
 /// What a flight has heard for the split it drives.
 ///
@@ -149,8 +149,10 @@ pub(super) fn next_question(
     let Some((id, measurement)) = next.and_then(|id| Some((id, row.schema.by_id(id)?))) else {
         return SplitQuestion::NextShard;
     };
-    let resume = copy.resume.clone().filter(|_| id.0 == copy.measurement);
-    progress.asked = Some(AskedPage { copying: copy.clone(), measurement: id });
+    let is_begun = id.0 == copy.measurement;
+    let resume = if is_begun { copy.resume.clone() } else { Resume::default() };
+    let copying = Copying { resume: resume.clone(), ..copy.clone() };
+    progress.asked = Some(AskedPage { copying, measurement: id });
     let scan = split_copy::scan(measurement, time, resume);
     SplitQuestion::Ask(request(rows, source, &ToShard::Scan { query: 0, stamp, request: scan }))
 }

@@ -39,8 +39,8 @@ impl Memtable {
     }
 
     /// One measurement's rows, if there are any.
-    pub fn table_mut(&mut self, measurement: MeasurementId) -> Option<&mut MeasurementTable> {
-        self.tables.get_mut(&measurement)
+    pub fn table(&self, measurement: MeasurementId) -> Option<&MeasurementTable> {
+        self.tables.get(&measurement)
     }
 
     /// Every measurement with rows, ascending by id.

@@ -10,7 +10,6 @@ use super::cursor::chunk::Rows;
 use super::hash_index::HashIndex;
 use crate::batch::FrameTable;
 use crate::batch::column_growth;
-use crate::batch::order::Order;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::slabs::Slabs;
 use crate::model::ids::ColumnId;
@@ -31,9 +30,7 @@ pub struct MeasurementTable {
     /// Of the rows, by their numbers.
     fields: Slabs,
     time: TimeRange,
-    /// Made when it is needed, gone with the next append.
-    order: Option<Rc<Order>>,
-    /// The same by keys, for this order of tags.
+    /// The rows by key, for this order of tags: made when it is needed, gone with the next append.
     by_key: RefCell<Option<(Vec<usize>, Rc<Rows>)>>,
 }
 
@@ -50,7 +47,6 @@ impl MeasurementTable {
             times_ns: Vec::new(),
             fields: Slabs::default(),
             time: TimeRange::new(i64::MAX, i64::MIN),
-            order: None,
             by_key: RefCell::default(),
         }
     }
@@ -85,13 +81,6 @@ impl MeasurementTable {
         self.time
     }
 
-    /// The rows by series and time.
-    pub fn order(&mut self) -> Rc<Order> {
-        let Self { series, row_series, times_ns, .. } = self;
-        let make = || Rc::new(Order::new(series.len as usize, None, row_series, times_ns));
-        Rc::clone(self.order.get_or_insert_with(make))
-    }
-
     /// The rows by key and time; `tags` are positions in the order of the keys.
     pub(super) fn by_key(&self, tags: &[usize]) -> Rc<Rows> {
         let mut known = self.by_key.borrow_mut();
@@ -107,7 +96,6 @@ impl MeasurementTable {
 
     /// Appends the rows of a frame.
     pub fn append(&mut self, table: &FrameTable) {
-        self.order = None;
         self.by_key = RefCell::default();
         let series_map = self.take_series(table);
         let held = |&series: &u32| series_map.get(series as usize).copied().unwrap_or_default();
@@ -170,11 +158,9 @@ impl MeasurementTable {
             .map(|tag| tag.dictionary.bytes() + tag.codes.capacity() * 4)
             .sum();
         let indexes = self.keys.bytes() + self.values.iter().map(HashIndex::bytes).sum::<usize>();
-        let order = self.order.as_ref().map_or(0, |o| (o.rows.len() + o.starts.len()) * 4);
         let by_key = self.by_key.borrow().as_ref().map_or(0, |(_, rows)| rows.bytes());
-        let order = order + by_key;
         let rows = self.row_series.capacity() * 4 + self.times_ns.capacity() * 8;
-        tags + indexes + self.fields.bytes() + order + rows
+        tags + indexes + self.fields.bytes() + by_key + rows
     }
 }
 

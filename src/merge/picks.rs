@@ -61,6 +61,54 @@ impl Picks {
         Self { direction, pages, runs: vec![run], times_ns, rows: run.rows, ..Self::default() }
     }
 
+    /// The same rows, those of one series, with ascending times.
+    #[must_use]
+    pub fn ascending(mut self) -> Self {
+        if self.direction == Direction::Ascending {
+            return self;
+        }
+        self.direction = Direction::Ascending;
+        self.times_ns.reverse();
+        self.runs.reverse();
+        self.older.reverse();
+        let last = self.rows.saturating_sub(1);
+        for older in &mut self.older {
+            older.at = last.saturating_sub(older.at);
+        }
+        // Of one row the newer ones come first.
+        let mut rest = self.older.as_mut_slice();
+        while let Some(first) = rest.first() {
+            let at = first.at;
+            let same = rest.iter().take_while(|older| older.at == at).count();
+            let (of_row, behind) = std::mem::take(&mut rest).split_at_mut(same);
+            of_row.reverse();
+            rest = behind;
+        }
+        self
+    }
+
+    /// The last of the rows alone, which ascend; of none, none.
+    #[must_use]
+    pub fn last_row(self) -> Self {
+        let (Some(&run), Some(&time_ns)) = (self.runs.last(), self.times_ns().last()) else {
+            return self;
+        };
+        let mut last = Self::new(Direction::Ascending);
+        let page = |number: u32| self.pages.get(number as usize);
+        if let Some((source, keys)) = page(run.page) {
+            let place = last.place_of(*source, keys);
+            last.push(place, run.first + run.rows.saturating_sub(1), std::iter::once(time_ns));
+        }
+        let row = self.rows.saturating_sub(1);
+        for older in self.older.iter().filter(|older| older.at == row) {
+            if let Some((source, keys)) = page(older.page) {
+                let place = last.place_of(*source, keys);
+                last.push_older(place, older.row);
+            }
+        }
+        last
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows as usize

@@ -213,6 +213,10 @@ pub const UNLIMITED: u32 = u32::MAX;
 /// Streams of later measurements that are asked for their first page ahead of time, so that a
 /// statement over many measurements is not one round trip for each. Each holds one page.
 pub const STREAMS_AHEAD_MAX: usize = 16;
+/// Shards that are asked at the same time for one scan; a piece of each may be on its way.
+pub const SHARDS_ASKED_AT_ONCE_MAX: usize = 6;
+/// What is gathered of the answer of all shards to one scan before it is shown, bytes.
+pub const SLICE_BYTES_MAX: usize = 8_000_000;
 /// Values of one window that are held for a function that needs all of them.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
 /// What these values may take, with what stands beside them, bytes.
@@ -296,3 +300,5 @@ pub const ALARMS_PER_REQUEST_MAX: usize = 64;
 
 /// Memtables and caches of all objects of one isolate, bytes.
 pub const MEMTABLE_BYTES_MAX: usize = 40_000_000;
+/// Of that, what questions have read and decoded, bytes.
+pub const READ_CACHE_BYTES_MAX: usize = 12_000_000;

@@ -3,51 +3,28 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::block::{CORRUPT, Error};
+use super::block::CORRUPT;
 use super::directory::{Directory, Group};
 use super::pages::{self, Place};
 use super::series_block::Series;
+use super::values::{RowKeys, Values};
 use crate::batch::column::Column;
 use crate::merge::cursor::{Direction, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
-use crate::model::ids::ColumnId;
+use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
 /// Bits of a page's name for its place in the group, and for the group's in the value.
 const PAGE_BITS: u32 = 21;
 const GROUP_BITS: u32 = 21;
 
-/// Where the values of a part come from.
-pub trait Values {
-    /// How many there are.
-    fn count(&self) -> usize;
-
-    /// What value number `value` of the part holds.
-    ///
-    /// # Errors
-    /// [`ReadError::Storage`], and [`ReadError::Damaged`] if it is not there or cannot be decoded.
-    fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError>;
-
-    /// Hands bytes of its body to `read`.
-    ///
-    /// # Errors
-    /// Those of [`Values::directory`]; and what [`Values::damaged`] makes of the error of `read`.
-    fn with<T>(
-        &mut self,
-        value: usize,
-        bytes: Range<u32>,
-        read: impl FnOnce(&[u8]) -> Result<T, Error>,
-    ) -> Result<T, ReadError>;
-
-    /// The error that names the value.
-    fn damaged(&self, value: usize, error: Error) -> ReadError;
-}
-
 /// Over the rows of a part.
 pub struct PartCursor<V> {
     values: V,
     part: u64,
     direction: Direction,
+    /// It ends with the series of this measurement, if of any.
+    only: Option<MeasurementId>,
     /// The value at hand, and the groups there that are of the part.
     value: usize,
     directory: Rc<Directory>,
@@ -59,9 +36,9 @@ pub struct PartCursor<V> {
     pages: usize,
     key: Option<SeriesKey>,
     /// The block of series used last: value, group, block.
-    block: Option<((usize, usize, usize), Series)>,
+    block: Option<((usize, usize, usize), Rc<Series>)>,
     /// The keys read last.
-    keys: Option<(u64, Rc<[i64]>, Vec<u32>)>,
+    keys: Option<(u64, RowKeys)>,
     /// The column decoded last.
     last: Option<(u64, ColumnId, Option<Rc<Column>>)>,
 }
@@ -82,6 +59,7 @@ impl<V: Values> PartCursor<V> {
             values,
             part,
             direction,
+            only: None,
             value: usize::MAX,
             directory: Rc::default(),
             groups: 0..0,
@@ -99,6 +77,14 @@ impl<V: Values> PartCursor<V> {
             None => cursor.begin()?,
         }
         Ok(cursor)
+    }
+
+    /// Ends it behind the series of a measurement, of which it stands at one or before: what others
+    /// have is not read then, so that damage there is of no concern.
+    #[must_use]
+    pub fn only(mut self, measurement: MeasurementId) -> Self {
+        self.only = Some(measurement);
+        self
     }
 
     /// Stands at the first series there is.
@@ -227,6 +213,10 @@ impl<V: Values> PartCursor<V> {
             return Ok(());
         };
         let (measurement, series) = (group.measurement, self.series);
+        if self.only.is_some_and(|only| only != measurement) {
+            self.key = None;
+            return Ok(());
+        }
         let block = group.series.partition_point(|block| block.first <= series).saturating_sub(1);
         let first = group.series.get(block).map_or(0, |block| block.first);
         let mut key = self.key.take().unwrap_or_else(|| SeriesKey::new(measurement, []));
@@ -245,7 +235,7 @@ impl<V: Values> PartCursor<V> {
                 let directory = Rc::clone(&self.directory);
                 let group = directory.groups.get(self.group);
                 let Some(group) = group else { return Err(self.values.damaged(value, CORRUPT)) };
-                pages::read_series(&mut self.values, value, group, at)?
+                pages::read_series(&mut self.values, (value, self.group), group, at)?
             }
         };
         Ok(&self.block.insert((name, series)).1)
@@ -362,11 +352,11 @@ impl<V: Values> PartCursor<V> {
             return Ok(None);
         }
         let name = name(self.value, self.group, at);
-        if self.keys.as_ref().is_none_or(|(held, ..)| *held != name) {
-            let (ends, times_ns) = pages::keys(&mut self.values, self.value, group, at)?;
-            self.keys = Some((name, times_ns.into(), ends));
+        if self.keys.as_ref().is_none_or(|(held, _)| *held != name) {
+            let place = (self.value, self.group);
+            self.keys = Some((name, pages::keys(&mut self.values, place, group, at)?));
         }
-        let Some((_, times_ns, ends)) = &self.keys else { return Ok(None) };
+        let Some((_, RowKeys { ends, times_ns })) = &self.keys else { return Ok(None) };
         let place = self.series.saturating_sub(page.first_series) as usize;
         let end = ends.get(place).copied().unwrap_or_default();
         let start = place.checked_sub(1).and_then(|at| ends.get(at)).copied().unwrap_or_default();
@@ -441,7 +431,6 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
             false => self.values.directory(place.value)?,
         };
         let column = pages::column(&mut self.values, self.part, (directory, place), id)?;
-        let column = column.map(Rc::new);
         self.last = Some((page.page(), id, column.clone()));
         Ok(column)
     }

@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod directory;
 pub mod pages;
 mod series_block;
+pub mod values;
 pub mod writer;
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::block::{self, CORRUPT, Error, Keys};
-use super::cursor::Values;
 use super::directory::{Directory, Group};
 use super::series_block::Series;
+use super::values::{Decoded, DecodedAt, RowKeys, Values};
 use crate::batch::column::Column;
 use crate::batch::column_bytes;
 use crate::batch::series_table::SeriesTable;
@@ -64,39 +64,56 @@ pub fn series<V: Values>(
     group: &Group,
     block: usize,
 ) -> Result<SeriesTable, ReadError> {
-    read_series(values, value, group, block).map(Series::into_table)
-}
-
-/// The same as it is searched for keys.
-pub(super) fn read_series<V: Values>(
-    values: &mut V,
-    value: usize,
-    group: &Group,
-    block: usize,
-) -> Result<Series, ReadError> {
     let Some(block) = group.series.get(block) else { return Err(values.damaged(value, CORRUPT)) };
     let (count, tags) = (block.series as usize, group.tag_ids.len());
     let bytes = block.offset..block.offset + block.bytes;
-    values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))
+    values.with(value, bytes, |bytes| Series::decode(bytes, count, tags)).map(Series::into_table)
+}
+
+/// The same as it is searched for keys; `group` is number `number` of the value.
+pub(super) fn read_series<V: Values>(
+    values: &mut V,
+    (value, number): (usize, usize),
+    group: &Group,
+    block: usize,
+) -> Result<Rc<Series>, ReadError> {
+    let at = DecodedAt::Series(block as u32);
+    if let Some(Decoded::Series(kept)) = values.kept(value, number, at) {
+        return Ok(kept);
+    }
+    let Some(block) = group.series.get(block) else { return Err(values.damaged(value, CORRUPT)) };
+    let (count, tags) = (block.series as usize, group.tag_ids.len());
+    let bytes = block.offset..block.offset + block.bytes;
+    let series = values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))?;
+    let series = Rc::new(series);
+    values.keep(value, number, at, &Decoded::Series(Rc::clone(&series)));
+    Ok(series)
 }
 
 /// Where the rows of each series of a page end, and the times of all: ascending within a series.
+/// `group` is number `number` of the value.
 ///
 /// # Errors
 /// Those of the values, and [`ReadError::Damaged`] for a page that is not there.
-pub fn keys<V: Values>(
+pub(super) fn keys<V: Values>(
     values: &mut V,
-    value: usize,
+    (value, number): (usize, usize),
     group: &Group,
     page: usize,
-) -> Result<(Vec<u32>, Vec<i64>), ReadError> {
+) -> Result<RowKeys, ReadError> {
+    let at = DecodedAt::Keys(page as u32);
+    if let Some(Decoded::Keys(kept)) = values.kept(value, number, at) {
+        return Ok(kept);
+    }
     let Some(page) = group.pages.get(page) else { return Err(values.damaged(value, CORRUPT)) };
     let bytes = page.offset..page.offset + page.keys_bytes;
     let Keys { ends, times_ns } = values.with(value, bytes, |bytes| {
         let table = group.table(group.columns.len())?;
         block::decode_keys(bytes, page.rows, page.series, table)
     })?;
-    Ok((ends, times_ns))
+    let keys = RowKeys { ends: ends.into(), times_ns: times_ns.into() };
+    values.keep(value, number, at, &Decoded::Keys(keys.clone()));
+    Ok(keys)
 }
 
 /// A column of a page of part `part`, be it in a group beside; `None` where no row has a value.
@@ -109,7 +126,7 @@ pub fn column<V: Values>(
     part: u64,
     (mut directory, page): (Rc<Directory>, Place),
     id: ColumnId,
-) -> Result<Option<Column>, ReadError> {
+) -> Result<Option<Rc<Column>>, ReadError> {
     let Place { mut value, group: mut at, page } = page;
     let mut is_beside = false;
     loop {
@@ -118,7 +135,7 @@ pub fn column<V: Values>(
         let Some(group) = group.filter(|group| group.is_beside() == is_beside) else {
             return Ok(None);
         };
-        if let Some(column) = column_in(values, value, group, page, id)? {
+        if let Some(column) = column_in(values, (value, at), group, page, id)? {
             return Ok(Some(column));
         }
         if !group.is_wide() {
@@ -140,11 +157,11 @@ pub fn column<V: Values>(
 /// A column of a page as far as this group has it.
 fn column_in<V: Values>(
     values: &mut V,
-    value: usize,
+    (value, number): (usize, usize),
     group: &Group,
     page: usize,
     id: ColumnId,
-) -> Result<Option<Column>, ReadError> {
+) -> Result<Option<Rc<Column>>, ReadError> {
     let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {
         return Ok(None);
     };
@@ -152,9 +169,16 @@ fn column_in<V: Values>(
     let field_type = group.columns.get(column).map(|&(_, field_type)| field_type);
     let rows = group.pages.get(page).map_or(0, |page| page.rows as usize);
     let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) else { return Ok(None) };
+    // Columns of a group are fewer than 2^32.
+    let at = DecodedAt::Column((page * group.columns.len() + column) as u32);
+    if let Some(Decoded::Column(kept)) = values.kept(value, number, at) {
+        return Ok(Some(kept));
+    }
     let column = values.with(value, bytes, |bytes| -> Result<_, Error> {
         let (data, table) = (block::open(bytes)?, group.table(column)?);
         Ok(column_bytes::decode_with(data, field_type, rows, table)?)
     })?;
+    let column = Rc::new(column);
+    values.keep(value, number, at, &Decoded::Column(Rc::clone(&column)));
     Ok(Some(column))
 }

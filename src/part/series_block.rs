@@ -67,12 +67,18 @@ fn append(piece: &mut Vec<u8>, out: &mut Vec<u8>) {
 
 /// Series that follow each other, by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Series {
+pub struct Series {
     tags: Vec<TagColumn>,
     count: usize,
 }
 
 impl Series {
+    /// Memory held, bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |tag: &TagColumn| tag.dictionary.bytes() + tag.codes.len() * 4;
+        self.tags.iter().map(of).sum()
+    }
+
     /// The `count` series, at most [`SERIES_MAX`], of the block that is all of `bytes`.
     pub(super) fn decode(bytes: &[u8], count: usize, tags: usize) -> Result<Self, Error> {
         let mut data = block::open(bytes)?;

@@ -8,8 +8,8 @@ use super::scan_page;
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use crate::model::time::TimeRange;
 use crate::scan::page::{ScanPage, SummaryPage};
-use crate::scan::request::{Deletion, ResumeKey, ScanRequest, SummaryRequest};
-use crate::scan::source::ReadStats;
+use crate::scan::reader::ReadStats;
+use crate::scan::request::{Deletion, Place, Position, ScanRequest, SummaryRequest};
 
 /// A request to a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,8 +158,10 @@ pub enum FromShard {
     },
     /// A page of a scan.
     Scanned {
-        /// Where the next page starts; `None` when this was the last.
-        resume: Option<ResumeKey>,
+        /// Where the slice ends from now on, if that is before where the request says.
+        until: Option<Place>,
+        /// Where its next piece starts; `None` when this was the last.
+        position: Option<Position>,
         /// What this page cost.
         stats: ReadStats,
         /// The encoded groups ([`super::scan_page`]); travel as the body.
@@ -279,7 +281,8 @@ impl FromShard {
     /// A page as its message.
     pub fn scanned(page: &ScanPage) -> Self {
         let groups = scan_page::encode(&page.groups);
-        Self::Scanned { resume: page.resume.clone(), stats: page.stats, groups }
+        let (until, position) = (page.until.clone(), page.position.clone());
+        Self::Scanned { until, position, stats: page.stats, groups }
     }
 }
 

@@ -33,8 +33,8 @@ struct InputRun {
     feeds: Vec<Vec<Stream>>,
 }
 
-/// Executes one plan. Memory: one page per stream of the current measurement, the windows of the
-/// current group, and the first pages of `STREAMS_AHEAD_MAX` streams after it.
+/// Executes one plan. Memory: one slice per scan of the current measurement, the windows of the
+/// current group, and the first slices of `STREAMS_AHEAD_MAX` scans after it.
 #[derive(Debug)]
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
@@ -80,10 +80,9 @@ impl Executor {
                             Some(_) => 1,
                             None => shards.get(binding.scan).copied().unwrap_or(0),
                         };
-                        for shard in 0..shards {
-                            let id = StreamId { scan: binding.scan as u32, shard };
-                            streams.push(Stream::new(id, scan.request.clone(), binding));
-                        }
+                        let (number, request) = (binding.scan as u32, scan.request.clone());
+                        let is_derived = scan.subquery.is_some();
+                        streams.push(Stream::new(number, shards, request, binding, is_derived));
                     }
                     streams
                 })
@@ -163,17 +162,21 @@ impl Executor {
     }
 
     /// Hands in the page that a [`StreamNeed`] asked for.
-    pub fn supply(&mut self, stream: StreamId, page: ScanPage) {
+    ///
+    /// # Errors
+    /// [`QueryError::Page`] when it holds something else than was asked for.
+    pub fn supply(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
         match self.pending.front_mut() {
             Some((_, subquery)) => subquery.supply(stream, page),
             None => self.give(stream, page),
         }
     }
 
-    fn give(&mut self, stream: StreamId, page: ScanPage) {
+    fn give(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
         let streams = self.inputs.iter_mut().flat_map(|run| run.feeds.iter_mut().flatten());
-        if let Some(found) = streams.into_iter().find(|found| found.id() == stream) {
-            found.supply(page);
+        match streams.into_iter().find(|found| found.scan() == stream.scan as usize) {
+            Some(found) => found.supply(stream.shard, page),
+            None => Ok(()),
         }
     }
 
@@ -194,7 +197,7 @@ impl Executor {
                     break;
                 };
                 if let Some(page) = derived.page(scan, &scans, &need.request)? {
-                    self.give(need.stream, page);
+                    self.give(need.stream, page)?;
                     break;
                 }
                 if let Some(needs) = self.advance_subquery()? {
@@ -241,7 +244,7 @@ impl Executor {
             for stream in run.feeds.iter().flatten() {
                 if stream.front() == Front::Missing && (index == 0 || ahead < STREAMS_AHEAD_MAX) {
                     ahead += usize::from(index > 0);
-                    needs.push(stream.need());
+                    needs.extend(stream.needs());
                 }
             }
             if ahead >= STREAMS_AHEAD_MAX {

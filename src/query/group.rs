@@ -439,11 +439,12 @@ fn extended(node: &SelectNode, plan: &CallPlan) -> crate::model::time::TimeRange
 }
 
 fn needs(streams: &[Stream], missing: &[usize]) -> GroupProgress {
-    GroupProgress::Need(missing.iter().filter_map(|&i| streams.get(i)).map(Stream::need).collect())
+    GroupProgress::Need(
+        missing.iter().filter_map(|&i| streams.get(i)).flat_map(Stream::needs).collect(),
+    )
 }
 
 fn sources<'a>(streams: &[Stream], bindings: &'a [Binding]) -> Vec<&'a [SlotSource]> {
-    let find =
-        |stream: &Stream| bindings.iter().find(|binding| binding.scan == stream.id().scan as usize);
+    let find = |stream: &Stream| bindings.iter().find(|binding| binding.scan == stream.scan());
     streams.iter().map(|stream| find(stream).map_or(&[][..], |b| b.slots.as_slice())).collect()
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::input::{Read, Slice};
 use super::predicate::Mask;
 use super::request::{Beside, Input};
-use super::source::Run;
+use super::run::Run;
 use super::spans::{Slots, Span};
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldValue;

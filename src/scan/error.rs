@@ -1,7 +1,6 @@
 //! Why a scan has no answer.
 
 use super::request::AggregateFunction;
-use super::source::SourceError;
 use crate::merge::cursor::ReadError;
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldType;
@@ -9,9 +8,6 @@ use crate::model::value::FieldType;
 /// Why a scan has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScanError {
-    /// The data could not be read.
-    #[error(transparent)]
-    Source(#[from] SourceError),
     /// The data could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -44,6 +40,9 @@ pub enum ScanError {
         /// By the schema.
         expected: FieldType,
     },
+    /// A piece cannot go on where the last one ended: the series are in another order since.
+    #[error("the order of series has changed")]
+    Reordered,
     /// Partial states that are not what their function writes.
     #[error("partial states of {0:?} do not have its shape")]
     States(AggregateFunction),

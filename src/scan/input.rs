@@ -5,11 +5,9 @@ use std::ops::Range;
 
 use super::error::ScanError;
 use super::request::Input;
-use super::source::Run;
+use super::run::Run;
 use crate::batch::bitmap::Validity;
-use crate::batch::column::{Column, StringColumn, Values};
-use crate::model::ids::ColumnId;
-use crate::model::time::TimeRange;
+use crate::batch::column::{StringColumn, Values};
 use crate::model::value::FieldType;
 
 /// Values of consecutive rows, padding where a row has none.
@@ -28,28 +26,6 @@ pub(super) enum Slice<'a> {
 pub(super) struct Read<'a> {
     pub(super) slice: Slice<'a>,
     pub(super) valid: Option<Vec<bool>>,
-}
-
-impl Run {
-    /// Times of the rows.
-    pub(super) fn times(&self) -> &[i64] {
-        self.block.times_ns.get(self.rows.clone()).unwrap_or_default()
-    }
-
-    /// The column, over the whole block.
-    pub(super) fn column(&self, id: ColumnId) -> Option<&Column> {
-        self.block.columns.iter().find(|(column, _)| *column == id).map(|(_, column)| column)
-    }
-
-    /// The rows inside `time`; `None` when there are none.
-    #[must_use]
-    pub fn trim(mut self, time: TimeRange) -> Option<Self> {
-        let times = self.times();
-        let start = times.partition_point(|&t| t < time.start_ns);
-        let end = times.partition_point(|&t| t < time.end_ns);
-        self.rows = self.rows.start + start..self.rows.start + end;
-        (start < end).then_some(self)
-    }
 }
 
 /// The values of `input` in the rows of `run`; `None` when no row can have one.

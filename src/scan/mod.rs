@@ -1,65 +1,61 @@
 //! What a shard evaluates over its blocks, and the states that the edge merges.
 //!
 //! A [`request::ScanRequest`] names one measurement, a time range, a predicate on column ids and
-//! either columns to ship or aggregates to compute. [`source::Source`] hands in the shard's data,
-//! series by series. The answer is a [`page::ScanPage`]: groups in ascending order of their tag
-//! values, each group's rows or windows in order of time, and a resume key when the page was full.
-//! Last write wins between the parts of a source is applied here, before any predicate.
+//! either columns to ship or aggregates to compute. [`reader::Reader`] hands in the shard's data as
+//! merges of its sorted runs: series by key, rows of each by time, the last write winning. The
+//! answer comes in slices, each of them in pieces ([`page::ScanPage`]) that end where the event's
+//! work does; who asks puts them together.
 
 mod accumulator;
 mod aggregates;
+mod bounds;
 mod dense;
-mod driver;
 pub mod error;
 mod factory;
 pub mod gathered;
-mod group_rows;
-mod group_states;
+mod groups;
 mod input;
 mod keys;
-mod merge;
 pub mod page;
 pub mod partial;
 mod predicate;
 pub mod reader;
 pub mod request;
+mod rows;
+mod run;
 mod selectors;
-mod series_index;
 mod show;
-pub mod source;
+mod slice;
 mod spans;
-mod walk;
+mod states;
+mod stretches;
 pub mod window;
 
 use error::ScanError;
 use page::{ScanPage, SummaryPage};
-use reader::Reader;
+use reader::{ReadStats, Reader};
 use request::{ScanRequest, SummaryRequest};
-use source::Source;
 
 pub use page::{PageLimits, SummaryLimits};
 
-/// One page of the answer to `request`, starting where `request.resume` says.
+/// One piece of the answer to `request`.
 ///
 /// # Errors
 /// [`ScanError`] when a block cannot be read or the request makes no sense.
 pub fn scan(
-    source: &mut dyn Source,
+    reader: &dyn Reader,
     request: &ScanRequest,
     limits: PageLimits,
 ) -> Result<ScanPage, ScanError> {
-    driver::page(source, request, limits)
+    slice::piece(reader, request, limits)
 }
 
-/// What a scan would read.
+/// What a scan would read: its series are found, no rows are.
 ///
 /// # Errors
 /// As [`scan`].
-pub fn explain(
-    source: &mut dyn Source,
-    request: &ScanRequest,
-) -> Result<source::ReadStats, ScanError> {
-    driver::explain(source, request)
+pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
+    slice::explain(reader, request)
 }
 
 /// One page of what exists.

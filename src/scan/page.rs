@@ -1,7 +1,7 @@
 //! What a shard answers: one page of rows, of partial states, or of summaries.
 
-use super::request::ResumeKey;
-use super::source::ReadStats;
+use super::reader::ReadStats;
+use super::request::{Place, Position};
 use crate::batch::column::{Column, StringColumn};
 use crate::model::ids::{ColumnId, MeasurementId};
 
@@ -28,14 +28,18 @@ pub struct SummaryLimits {
     pub keys: u64,
 }
 
-/// One page of a scan.
-#[derive(Clone, Debug, PartialEq)]
+/// A piece of a slice of an answer. The pieces of a slice together are all of it: states of one
+/// window, and rows of one group, may come in several of them, in any order.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScanPage {
-    /// In the scan's order of groups; a group may continue on the next page.
+    /// In the scan's order of groups.
     pub groups: Vec<Group>,
-    /// Where the next page starts; `None` when this was the last.
-    pub resume: Option<ResumeKey>,
-    /// What this page cost.
+    /// Where the slice ends from now on, if that is before where the request says. What pieces have
+    /// of places behind it is to be dropped.
+    pub until: Option<Place>,
+    /// Where the next piece of the slice starts; `None` when this was the last.
+    pub position: Option<Position>,
+    /// What this piece cost.
     pub stats: ReadStats,
 }
 
@@ -51,7 +55,7 @@ pub struct Group {
 /// The two kinds of answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupData {
-    /// Rows in order of time.
+    /// Rows, those of a series in order of time.
     Rows {
         /// Times, nanoseconds.
         times_ns: Vec<i64>,

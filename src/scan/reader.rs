@@ -1,6 +1,5 @@
 //! What a question reads: the rows of a shard as merges of its sorted runs.
 
-use super::source::ReadStats;
 use crate::batch::series_table::SeriesTable;
 use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
@@ -90,6 +89,90 @@ pub trait Reader {
         Ok(false)
     }
 
+    /// What there is of a measurement inside `time`, as directories tell.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError>;
+
     /// What reading has cost since the reader was made.
     fn stats(&self) -> ReadStats;
+}
+
+/// What there is of a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Every row lies inside.
+    pub time: TimeRange,
+    /// About how many rows there are: those of a series and time that several runs have count in
+    /// each.
+    pub rows: u64,
+    /// About how many series the run with the most of them has.
+    pub series: u64,
+    /// Parts at rest that may hold rows.
+    pub files: u64,
+    /// Their pages.
+    pub blocks: u64,
+    /// Bytes of those pages.
+    pub block_bytes: u64,
+    /// Rows in memory.
+    pub cached_rows: u64,
+}
+
+impl Survey {
+    /// Nothing.
+    pub const NOTHING: Self = Self {
+        time: TimeRange::new(i64::MAX, i64::MIN),
+        rows: 0,
+        series: 0,
+        files: 0,
+        blocks: 0,
+        block_bytes: 0,
+        cached_rows: 0,
+    };
+}
+
+/// What reading has cost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ReadStats {
+    /// Blocks read and decoded.
+    pub blocks_read: u64,
+    /// Blocks skipped by their time range or tags.
+    pub blocks_pruned: u64,
+    /// Encoded bytes decoded.
+    pub bytes_decoded: u64,
+    /// Rows looked at by the scan.
+    pub rows_scanned: u64,
+    /// Storage rows billed as read, those that woke a cold shard included.
+    pub rows_read: u64,
+    /// Series that match.
+    #[serde(default)]
+    pub series: u64,
+    /// Parts at rest that have the measurement and may hold rows inside the range.
+    #[serde(default)]
+    pub files: u64,
+    /// Pages of their groups.
+    #[serde(default)]
+    pub blocks: u64,
+    /// Bytes of those pages' blocks.
+    #[serde(default)]
+    pub block_bytes: u64,
+    /// Rows of the measurement in memory.
+    #[serde(default)]
+    pub cached_rows: u64,
+}
+
+impl ReadStats {
+    /// Adds what a further page cost; what the scan as a whole may touch is no sum.
+    pub fn add_page(&mut self, page: &Self) {
+        let Self { blocks_read, blocks_pruned, bytes_decoded, rows_scanned, rows_read, .. } = *self;
+        *self = Self {
+            blocks_read: blocks_read + page.blocks_read,
+            blocks_pruned: blocks_pruned + page.blocks_pruned,
+            bytes_decoded: bytes_decoded + page.bytes_decoded,
+            rows_scanned: rows_scanned + page.rows_scanned,
+            rows_read: rows_read + page.rows_read,
+            ..*page
+        };
+    }
 }

@@ -21,8 +21,8 @@ pub struct ScanRequest {
     pub descending: bool,
     /// What to answer with.
     pub output: Output,
-    /// Where the last page ended.
-    pub resume: Option<ResumeKey>,
+    /// Which piece of the answer is wanted.
+    pub resume: Resume,
 }
 
 /// What a scan answers with.
@@ -205,29 +205,57 @@ pub enum Arithmetic {
     BitXor,
 }
 
-/// Where the next page starts: in group `group`, at `time_ns` in the scan's direction. Opaque to
-/// the edge, which hands it back as it came.
+/// A place in the order of an answer: groups by key, and rows or windows of each by time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResumeKey {
-    /// Values of the group tags.
+pub struct Place {
+    /// Values of the group tags: all groups before it lie before the place,
     pub group: Vec<String>,
-    /// First time not wholly answered, nanoseconds.
+    /// and of it the times before this one in the direction of the answer, nanoseconds.
     pub time_ns: i64,
-    /// Rows: how many at `time_ns` have been sent.
-    pub skip: u64,
-    /// Rows: how many of this group have been sent, for `limit`.
-    pub sent: u64,
-    /// Aggregates: the series that are further than `time_ns` already.
-    pub ahead: Option<SeriesMark>,
 }
 
-/// Series up to and including `series` (in the scan's direction) are answered before `time_ns`.
+/// Where a piece of an answer begins, and where its slice ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Nothing of the answer before it is wanted.
+    pub from: Option<Place>,
+    /// Nothing of it from there on is.
+    pub until: Option<Place>,
+    /// How far the shard had come when the last piece of this slice ended.
+    pub position: Option<Position>,
+}
+
+impl Resume {
+    /// Whether it is not the first piece.
+    pub fn goes_on(&self) -> bool {
+        self.from.is_some() || self.position.is_some()
+    }
+
+    /// What somebody who asks only one shard asks next; `until` and `position` are what the piece
+    /// that begins here says. `None`: it was the last.
+    #[must_use]
+    pub fn after(self, until: Option<Place>, position: Option<Position>) -> Option<Self> {
+        match (position, until.or(self.until)) {
+            (None, None) => None,
+            (None, from) => Some(Self { from, ..Self::default() }),
+            (position, until) => Some(Self { from: self.from, until, position }),
+        }
+    }
+}
+
+/// How far a shard has come with a slice: everything of the times before `stretch` is answered, and
+/// inside it the series before `series`. Opaque to the edge, which hands it back as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeriesMark {
-    /// The series' tags, ascending by id, none empty.
-    pub series: Vec<(ColumnId, String)>,
-    /// First time that is open for them too, nanoseconds.
-    pub time_ns: i64,
+pub struct Position {
+    /// The tags in whose order the series come.
+    pub order: Vec<ColumnId>,
+    /// Which times.
+    pub stretch: TimeRange,
+    /// The key of the last series that was reached.
+    pub series: Vec<u8>,
+    /// Its first time that is not answered, in the direction of the answer, nanoseconds. `None`:
+    /// it is through.
+    pub time_ns: Option<i64>,
 }
 
 /// Rows of one measurement that go.

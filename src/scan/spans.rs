@@ -24,9 +24,6 @@ pub(super) struct Slots {
     /// Start of the one window when there is no GROUP BY time().
     start_ns: i64,
     starts_ns: Vec<i64>,
-    /// First and last time seen in each window. A start says less: near a change of the clocks a
-    /// window may hold times before its start (1.x's rule).
-    seen_ns: Vec<(i64, i64)>,
     /// Slot of each start; `None` while the starts ascend or descend and can be searched.
     slots: Option<HashMap<i64, usize, FixedState>>,
     last: usize,
@@ -35,22 +32,12 @@ pub(super) struct Slots {
 impl Slots {
     /// No windows yet. `start_ns` stands for the whole range when `window` is none.
     pub(super) fn new(window: Option<Window>, start_ns: i64) -> Self {
-        Self { window, start_ns, starts_ns: Vec::new(), seen_ns: Vec::new(), slots: None, last: 0 }
+        Self { window, start_ns, starts_ns: Vec::new(), slots: None, last: 0 }
     }
 
     /// Number of windows.
     pub(super) fn len(&self) -> usize {
         self.starts_ns.len()
-    }
-
-    /// Whether rows are cut into windows at all.
-    pub(super) fn windowed(&self) -> bool {
-        self.window.is_some()
-    }
-
-    /// Width of a window, nanoseconds; `None` when there are none.
-    pub(super) fn every_ns(&self) -> Option<i64> {
-        self.window.as_ref().map(|window| window.every_ns)
     }
 
     /// Start of the window of each slot, nanoseconds.
@@ -79,9 +66,6 @@ impl Slots {
             };
             let end = gallop(times, row, end_ns);
             let slot = self.slot(start_ns);
-            if let (Some(seen), Some(&last_ns)) = (self.seen_ns.get_mut(slot), times.get(end - 1)) {
-                *seen = (seen.0.min(time_ns), seen.1.max(last_ns));
-            }
             match spans.last_mut() {
                 Some(span) if span.slot == slot => span.rows.end = end,
                 _ => spans.push(Span { slot, rows: row..end }),
@@ -111,15 +95,20 @@ impl Slots {
         };
         if self.last == next {
             self.starts_ns.push(start_ns);
-            self.seen_ns.push((i64::MAX, i64::MIN));
         }
         self.last
     }
 
-    /// First and last time seen in any of these slots, nanoseconds.
-    pub(super) fn seen_ns(&self, slots: &[usize]) -> (i64, i64) {
-        let seen = slots.iter().filter_map(|&slot| self.seen_ns.get(slot));
-        seen.fold((i64::MAX, i64::MIN), |a, b| (a.0.min(b.0), a.1.max(b.1)))
+    /// The first time of the window of a slot in that direction, if every time before it lies in
+    /// an earlier window, and none behind it does.
+    pub(super) fn border_ns(&self, slot: usize, descending: bool) -> Option<i64> {
+        let start_ns = *self.starts_ns.get(slot)?;
+        let window = self.window.as_ref()?;
+        if !window.is_regular_near(start_ns) {
+            return None;
+        }
+        let end_ns = start_ns.saturating_add(window.every_ns);
+        Some(if descending { end_ns.saturating_sub(1) } else { start_ns })
     }
 
     /// Slots in order of their windows.
@@ -140,7 +129,6 @@ impl Slots {
     /// Keeps these slots, in this order.
     pub(super) fn keep(&mut self, order: &[usize]) {
         self.starts_ns = keep(&self.starts_ns, order);
-        self.seen_ns = keep(&self.seen_ns, order);
         let starts_ns = || self.starts_ns.iter();
         let is_ordered = starts_ns().is_sorted() || starts_ns().rev().is_sorted();
         self.slots = (!is_ordered).then(|| by_start(&self.starts_ns));

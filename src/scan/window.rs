@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::request::Window;
-use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
+use crate::model::time::{H_NS, MAX_TIME_NS, MIN_TIME_NS};
 
 impl Window {
     /// The window of `time_ns`, start inclusive, end exclusive, by 1.x's rule (`query/iterator.go`,
@@ -50,6 +50,15 @@ impl Window {
         .max(time_ns.saturating_add(1))
     }
 
+    /// Whether the clocks do not change so near to `time_ns` that a window there holds times before
+    /// its start.
+    pub fn is_regular_near(&self, time_ns: i64) -> bool {
+        // Twice a window and the largest shift there is.
+        let near_ns = self.every_ns.saturating_mul(2).saturating_add(26 * H_NS);
+        let near = time_ns.saturating_sub(near_ns)..=time_ns.saturating_add(near_ns);
+        !self.zone.iter().any(|(from_ns, _)| near.contains(from_ns))
+    }
+
     /// The start without the offset before it is moved, and the shift of local time in it.
     fn align(&self, time_ns: i64) -> (i64, i64) {
         let every_ns = self.every_ns.max(1);
@@ -76,7 +85,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::time::{D_NS, H_NS, S_NS};
+    use crate::model::time::{D_NS, S_NS};
 
     fn every(every_ns: i64, offset_ns: i64) -> Window {
         Window { every_ns, offset_ns, zone: Vec::new() }

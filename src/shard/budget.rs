@@ -1,4 +1,4 @@
-//! One memory budget for the memtables and caches of all objects in an isolate.
+//! One memory budget for the memtables of all objects in an isolate and the cache that they share.
 //!
 //! WASM memory never shrinks, so what counts is the sum. Everything counted here is a copy of what
 //! is stored: under pressure any shard's is dropped without I/O and comes back when it is needed.
@@ -8,6 +8,9 @@ use std::hash::BuildHasher;
 use std::rc::{Rc, Weak};
 
 use foldhash::fast::FixedState;
+
+use super::read_cache::{ReadCache, ShardReads};
+use crate::model::limits::READ_CACHE_BYTES_MAX;
 
 /// Memory that can be given back at once, because the store has it too.
 pub trait Evictable {
@@ -24,6 +27,9 @@ pub struct Budget {
     hash_seed: u64,
     /// Loads of objects that were given a salt.
     salts: Cell<u64>,
+    /// Shards that share the cache.
+    shards: Cell<u32>,
+    reads: Rc<ReadCache>,
     /// Least recently used first. Gone shards are forgotten on the way.
     holders: RefCell<Vec<Weak<dyn Evictable>>>,
 }
@@ -32,8 +38,9 @@ impl Budget {
     /// A budget of `bytes_max`; `hash_seed` (drawn by the caller) seeds the tables over tag values,
     /// so that a client cannot choose colliding ones.
     pub fn new(bytes_max: usize, hash_seed: u64) -> Rc<Self> {
-        let (salts, holders) = (Cell::new(0), RefCell::new(Vec::new()));
-        Rc::new(Self { bytes_max, hash_seed, salts, holders })
+        let (salts, shards, holders) = (Cell::new(0), Cell::new(0), RefCell::new(Vec::new()));
+        let reads = Rc::new(ReadCache::new(READ_CACHE_BYTES_MAX.min(bytes_max / 2)));
+        Rc::new(Self { bytes_max, hash_seed, salts, shards, reads, holders })
     }
 
     /// The seed of every hash table over client data.
@@ -51,6 +58,12 @@ impl Budget {
         (hash >> 32) as u32
     }
 
+    /// The part of the cache of decoded reads that is of a shard which nobody had before.
+    pub(super) fn new_reads(&self) -> ShardReads {
+        self.shards.set(self.shards.get().wrapping_add(1));
+        ShardReads::new(Rc::clone(&self.reads), self.shards.get())
+    }
+
     /// Enrols a holder, as the most recently used.
     pub fn register(&self, holder: Weak<dyn Evictable>) {
         self.holders.borrow_mut().push(holder);
@@ -58,7 +71,7 @@ impl Budget {
 
     /// Bytes held by all.
     pub fn bytes(&self) -> usize {
-        self.live().iter().map(|holder| holder.bytes()).sum()
+        self.reads.bytes() + self.live().iter().map(|holder| holder.bytes()).sum::<usize>()
     }
 
     /// Marks `user` as the most recently used and empties others, longest unused first, until

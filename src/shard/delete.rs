@@ -101,7 +101,7 @@ impl<S: Store> Shard<S> {
                 return Ok(true);
             }
             let rows = PartRows::of(&loaded.manifest, part);
-            let mut values = CachedValues::new(&*self.store, &self.cache, rows);
+            let mut values = CachedValues::new(&*self.store, &self.reads, rows);
             match pages::groups_of(&mut values, part.id.0, deletion.measurement) {
                 Ok(groups) if groups.is_empty() => {}
                 Ok(_) | Err(ReadError::Damaged { .. }) => return Ok(true),

@@ -11,9 +11,9 @@ use crate::merge::hide::Tombstone;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted;
 use crate::model::time::TimeRange;
-use crate::part::cursor::Values;
 use crate::part::directory::{Group, Page};
 use crate::part::pages;
+use crate::part::values::Values;
 use crate::scan::reader::{RowGroup, SeriesTables, VisitGroup};
 use crate::store::Store;
 

@@ -4,6 +4,7 @@ use super::Shard;
 use super::request::Refusal;
 use crate::protocol::host::Unavailable;
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
+use crate::scan::page::ScanPage;
 use crate::store::Store;
 
 impl<S: Store> Shard<S> {
@@ -37,7 +38,7 @@ impl<S: Store> Shard<S> {
             }
             ToShard::Explain { stamp, request } => self
                 .explain(request, stamp)
-                .map(|stats| FromShard::Scanned { resume: None, stats, groups: Vec::new() }),
+                .map(|stats| FromShard::scanned(&ScanPage { stats, ..ScanPage::default() })),
             ToShard::Summarise { stamp, request, .. } => {
                 self.summary(request, stamp).map(FromShard::Summary)
             }

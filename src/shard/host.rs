@@ -68,7 +68,7 @@ impl<S: Store> ShardHost<S> {
 /// Whether a message asks for a page, and of which query that goes on, else 0.
 fn page_of(message: &ToShard) -> Option<u64> {
     let (query, goes_on) = match message {
-        ToShard::Scan { query, request, .. } => (*query, request.resume.is_some()),
+        ToShard::Scan { query, request, .. } => (*query, request.resume.goes_on()),
         ToShard::Summarise { query, request, .. } => (*query, request.resume.is_some()),
         ToShard::Explain { .. } | ToShard::Verify { .. } => (0, false),
         _ => return None,
@@ -78,7 +78,7 @@ fn page_of(message: &ToShard) -> Option<u64> {
 
 fn is_last(reply: &FromShard) -> bool {
     match reply {
-        FromShard::Scanned { resume, .. } => resume.is_none(),
+        FromShard::Scanned { until, position, .. } => until.is_none() && position.is_none(),
         FromShard::Summary(page) => page.resume.is_none(),
         // The query ends with it.
         _ => true,

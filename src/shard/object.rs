@@ -10,6 +10,7 @@ use super::compact::job::Running;
 use super::limits::Limits;
 use super::load::Loaded;
 use super::manifest::Manifest;
+use super::read_cache::ShardReads;
 use super::request::{Deletion, Refusal, Stats};
 use super::state::{self, State};
 use crate::model::ids::MeasurementId;
@@ -26,6 +27,7 @@ pub struct Shard<S: Store> {
     /// What the tables hold; `None` until it is read.
     pub(super) loaded: Option<Loaded>,
     pub(super) cache: Rc<Cache>,
+    pub(super) reads: ShardReads,
     /// The merge that is under way, if this life of the object has taken it up.
     pub(super) running: Option<Running<S>>,
     /// Queries whose pages are refused, newest last. Lost with the object, as the queries are.
@@ -43,8 +45,8 @@ impl<S: Store> Shard<S> {
         let holder: Rc<dyn Evictable> = Rc::<Cache>::clone(&cache);
         budget.register(Rc::downgrade(&holder));
         let (store, limits) = (Rc::new(store), Limits::default());
-        let (loaded, running, killed) = (None, None, Vec::new());
-        Self { store, budget, full_bytes, limits, loaded, cache, running, killed }
+        let (loaded, running, killed, reads) = (None, None, Vec::new(), budget.new_reads());
+        Self { store, budget, full_bytes, limits, loaded, cache, reads, running, killed }
     }
 
     /// The same with other limits.

@@ -3,12 +3,11 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use super::Shard;
-use super::cache::Cache;
 use super::load::Loaded;
 use super::manifest::Part;
+use super::read_cache::ShardReads;
 use super::request::Refusal;
-use super::values::{CachedValues, PartRows, refusal};
+use super::values::{CachedValues, PartRows};
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
 use crate::merge::cursor::{CURSORS_MAX, Direction, ReadError, SeriesCursor};
@@ -20,12 +19,11 @@ use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
-use crate::part::cursor::{PartCursor, Values};
+use crate::part::cursor::PartCursor;
+use crate::part::directory::Group;
 use crate::part::pages;
-use crate::protocol::shard::Stamp;
-use crate::scan::error::ScanError;
-use crate::scan::reader::{Reader, Rows, VisitGroup};
-use crate::scan::source::ReadStats;
+use crate::part::values::Values;
+use crate::scan::reader::{ReadStats, Reader, Rows, Survey, VisitGroup};
 use crate::store::Store;
 
 /// Sorted runs that are merged at once, the memtable being one more: those of about a month.
@@ -34,66 +32,31 @@ const PARTS_AT_ONCE_MAX: usize = CURSORS_MAX - 1;
 /// What a shard has, for one question.
 pub(super) struct ShardReader<'a, S> {
     store: &'a S,
-    cache: &'a Cache,
+    reads: &'a ShardReads,
     pub(super) loaded: &'a Loaded,
     pub(super) hidden: Rc<Hidden>,
     pub(super) memtable: &'a Memtable,
-    /// Of the measurements in memory.
+    /// Of the measurements that are asked about, as far as they are in memory.
     pub(super) tag_orders: SortedMap<MeasurementId, Vec<ColumnId>>,
     /// The rows in memory, once they are asked for.
     sorted: OnceCell<Sorted<'a>>,
     stats: Rc<Cell<ReadStats>>,
 }
 
-impl<S: Store> Shard<S> {
-    /// Puts a question to the shard's rows.
-    ///
-    /// # Errors
-    /// As [`Shard::scan`].
-    pub fn ask<T>(
-        &mut self,
-        stamp: &Stamp,
-        ask: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
-    ) -> Result<T, Refusal> {
-        let known = self.current(stamp)?.schema_version;
-        if !stamp.fresh && stamp.schema_version < known {
-            return Err(Refusal::Stale);
-        }
-        let memtable = self.memtable()?;
-        let answer = self.ask_with(&memtable, ask);
-        self.cache.put_memtable(memtable);
-        self.budget.make_room(&self.evictable(), 0);
-        answer
-    }
-
-    fn ask_with<T>(
-        &mut self,
-        memtable: &Memtable,
-        ask: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
-    ) -> Result<T, Refusal> {
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let tag_orders = loaded.tag_orders(&*self.store, memtable)?;
-        let hidden = loaded.hidden_of_merge(&*self.store)?;
-        let data = (&*loaded, hidden);
-        let reader = ShardReader::new(&*self.store, &self.cache, data, memtable, tag_orders);
-        ask(&reader).map_err(|error| match error {
-            ScanError::Read(error) => refusal(error),
-            error => Refusal::Invalid(error.to_string()),
-        })
-    }
-}
-
 impl Loaded {
-    /// The tag order of each measurement in memory, with what is not at rest yet.
+    /// The tag order of each of these measurements that is in memory, with what is not at rest yet.
     pub(super) fn tag_orders<S: Store>(
         &mut self,
         store: &S,
         memtable: &Memtable,
+        measurements: &[MeasurementId],
     ) -> Result<SortedMap<MeasurementId, Vec<ColumnId>>, Refusal> {
         let mut orders = SortedMap::new();
-        for (measurement, table) in memtable.tables() {
-            orders
-                .insert(measurement, tag_order(self.columns.tag_order(store, measurement)?, table));
+        for &measurement in measurements {
+            if let Some(table) = memtable.table(measurement) {
+                let order = tag_order(self.columns.tag_order(store, measurement)?, table);
+                orders.insert(measurement, order);
+            }
         }
         Ok(orders)
     }
@@ -103,18 +66,18 @@ impl<'a, S: Store> ShardReader<'a, S> {
     /// Over what a shard has; nothing is read yet. `tag_orders`: [`Loaded::tag_orders`].
     pub(super) fn new(
         store: &'a S,
-        cache: &'a Cache,
+        reads: &'a ShardReads,
         (loaded, hidden): (&'a Loaded, Rc<Hidden>),
         memtable: &'a Memtable,
         tag_orders: SortedMap<MeasurementId, Vec<ColumnId>>,
     ) -> Self {
         let (sorted, stats) = (OnceCell::new(), Rc::default());
-        Self { store, cache, loaded, hidden, memtable, tag_orders, sorted, stats }
+        Self { store, reads, loaded, hidden, memtable, tag_orders, sorted, stats }
     }
 
     pub(super) fn values(&self, part: &Part) -> CachedValues<'_, S> {
         let rows = PartRows::of(&self.loaded.manifest, part);
-        CachedValues::counting(self.store, self.cache, rows, &self.stats)
+        CachedValues::counting(self.store, self.reads, rows, &self.stats)
     }
 
     /// The parts with rows inside `time`.
@@ -143,8 +106,13 @@ impl<'a, S: Store> ShardReader<'a, S> {
         part: &Part,
         direction: Direction,
         from: &SeriesKey,
+        only: Option<MeasurementId>,
     ) -> Result<Box<dyn SeriesCursor + '_>, ReadError> {
         let cursor = PartCursor::new(self.values(part), part.id.0, direction, Some(from))?;
+        let cursor = match only {
+            Some(only) => cursor.only(only),
+            None => cursor,
+        };
         let hidden = Rc::clone(&self.hidden);
         Ok(Box::new(Hide::new(cursor, hidden, &part.extent(), direction)?))
     }
@@ -155,7 +123,9 @@ impl<'a, S: Store> ShardReader<'a, S> {
         from: &SeriesKey,
     ) -> Result<Box<dyn SeriesCursor + '_>, ReadError> {
         let order_of = |measurement| self.tag_orders.get(&measurement).cloned().unwrap_or_default();
-        let sorted = self.sorted.get_or_init(|| Sorted::new(self.memtable, |of, _| order_of(of)));
+        let asked = self.tag_orders.iter().map(|(&id, _)| id);
+        let tables = asked.filter_map(|id| Some((id, self.memtable.table(id)?)));
+        let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
         let mut cursor = sorted.cursor(direction);
         cursor.seek(from)?;
         // What tombstones hide was left out when the log was replayed; all are of older writes.
@@ -188,6 +158,10 @@ impl<S: Store> Reader for ShardReader<'_, S> {
 
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
         let time = self.own(time);
+        let parts = self.loaded.manifest.parts().len();
+        let mut stats = self.stats.get();
+        stats.blocks_pruned += (parts - self.parts(time).count()) as u64;
+        self.stats.set(stats);
         let mut times: Vec<TimeRange> =
             self.parts(time).map(|part| part.extent().time.intersect(&time)).collect();
         sorted::sort_by_key(&mut times, |part| part.start_ns);
@@ -203,8 +177,18 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     ) -> Result<Rows<'_>, ReadError> {
         self.check(measurements, time)?;
         let mut cursors = Vec::new();
+        let only = match measurements {
+            &[only] => Some(only),
+            _ => None,
+        };
         for part in self.parts(time) {
-            cursors.push((part.hi, self.part_cursor(part, direction, from)?));
+            // Neither a part nor a block that is of other measurements is read: it may be damaged.
+            if let Some(only) = only
+                && pages::groups_of(&mut self.values(part), part.id.0, only)?.is_empty()
+            {
+                continue;
+            }
+            cursors.push((part.hi, self.part_cursor(part, direction, from, only)?));
         }
         cursors.push((u64::MAX, self.memtable_cursor(direction, from)?));
         Merge::new(cursors, direction)
@@ -219,9 +203,58 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         self.row_groups(measurements, time, visit).map(|()| true)
     }
 
+    fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {
+        self.check(&[measurement], time)?;
+        let time = self.own(time);
+        let mut survey = Survey::NOTHING;
+        if self.loaded.retired.contains(&measurement) {
+            return Ok(survey);
+        }
+        for part in self.parts(time) {
+            let mut values = self.values(part);
+            let mut series = 0;
+            for (value, groups) in pages::groups_of(&mut values, part.id.0, measurement)? {
+                let directory = values.directory(value)?;
+                let groups = directory.groups.get(groups).unwrap_or_default();
+                for group in groups.iter().filter(|group| !group.is_beside()) {
+                    series += u64::from(group.series());
+                    add_group(&mut survey, group, time);
+                }
+            }
+            survey.series = survey.series.max(series);
+            survey.files += u64::from(series > 0);
+        }
+        let table = self.memtable.table(measurement);
+        if let Some(table) = table.filter(|table| table.time().overlaps(&time)) {
+            survey.cached_rows = table.times_ns().len() as u64;
+            survey.rows += survey.cached_rows;
+            survey.series = survey.series.max(u64::from(table.series().len));
+            survey.time = hull(survey.time, table.time());
+        }
+        Ok(survey)
+    }
+
     fn stats(&self) -> ReadStats {
         self.stats.get()
     }
+}
+
+/// Adds what a group has inside `time`.
+fn add_group(survey: &mut Survey, group: &Group, time: TimeRange) {
+    for page in &group.pages {
+        let of_page = TimeRange::new(page.min_ns, page.max_ns.saturating_add(1));
+        if of_page.overlaps(&time) {
+            survey.rows += u64::from(page.rows);
+            survey.time = hull(survey.time, of_page);
+        }
+    }
+    survey.blocks += group.pages.len() as u64;
+    survey.block_bytes += group.bytes();
+}
+
+/// The least range around both.
+fn hull(a: TimeRange, b: TimeRange) -> TimeRange {
+    TimeRange::new(a.start_ns.min(b.start_ns), a.end_ns.max(b.end_ns))
 }
 
 /// Cuts `time` between parts, whose times ascend by their start, so that no piece overlaps more

@@ -1,6 +1,5 @@
 //! What a DELETE leaves until merges have left the rows out: which rows it hides.
 
-use std::ops::Range;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -69,20 +68,6 @@ impl Loaded {
         let open = self.tombstones.values().filter(|tombstone| sequence < tombstone.before);
         let deletions = open.flat_map(|t| t.touching(table.measurement, TimeRange::ALL));
         self.hidden(deletions, TimeRange::ALL, &table.tag_ids, &table.block.series)
-    }
-
-    /// What is hidden of some series of a measurement in a part.
-    pub(super) fn hidden_of_part(
-        &self,
-        part: &Part,
-        measurement: MeasurementId,
-        tag_ids: &[ColumnId],
-        series: &SeriesTable,
-    ) -> Result<Vec<Hidden>, Refusal> {
-        let time = part.extent().time;
-        let open = self.tombstones.values().filter(|t| part.is_open_to(t.sequence, t.before));
-        let deletions = open.flat_map(|tombstone| tombstone.touching(measurement, time));
-        self.hidden(deletions, time, tag_ids, series)
     }
 
     fn hidden<'a>(
@@ -176,25 +161,6 @@ pub(super) struct Hidden {
 impl Hidden {
     fn has(&self, series: u32, time_ns: i64) -> bool {
         self.time.contains(time_ns) && self.series.get(series as usize) == Some(&true)
-    }
-
-    /// Cuts what is hidden out of `runs`: positions of ascending times of `series`.
-    pub(super) fn cut(&self, series: u32, times_ns: &[i64], runs: &mut Vec<Range<usize>>) {
-        if self.series.get(series as usize) != Some(&true) {
-            return;
-        }
-        let mut kept = Vec::with_capacity(runs.len() + 1);
-        for run in runs.drain(..) {
-            let times = times_ns.get(run.clone()).unwrap_or_default();
-            let start = run.start + times.partition_point(|&time| time < self.time.start_ns);
-            let end = run.start + times.partition_point(|&time| time < self.time.end_ns);
-            if start >= end {
-                kept.push(run);
-            } else {
-                kept.extend([run.start..start, end..run.end].into_iter().filter(|r| !r.is_empty()));
-            }
-        }
-        *runs = kept;
     }
 }
 

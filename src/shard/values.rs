@@ -5,20 +5,22 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::cache::Cache;
 use super::manifest::{Key, Manifest, Number, Part};
+use super::read_cache::ShardReads;
 use super::request::Refusal;
 use crate::merge::cursor::ReadError;
 use crate::part::block::Error;
-use crate::part::cursor::Values;
 use crate::part::directory::Directory;
-use crate::scan::source::ReadStats;
+use crate::part::values::{Decoded, DecodedAt, Values};
+use crate::scan::reader::ReadStats;
 use crate::store::{Store, Table};
 
 /// Bytes of a body that are read at once while little of it is wanted.
 const SLICE_BYTES: u32 = 128 << 10;
 /// From so many slices on a body is read as a whole.
-const SLICES_MAX: usize = 3;
+const SLICES_MAX: u32 = 3;
+/// What a whole body is called beside its slices.
+const WHOLE_BODY: u32 = u32::MAX;
 
 /// A value: its number, and its row if it has one.
 #[derive(Clone, Copy, Debug)]
@@ -159,25 +161,25 @@ pub(super) fn refusal(error: ReadError) -> Refusal {
 /// For a question: what is read stays in the cache.
 pub(super) struct CachedValues<'a, S> {
     store: &'a S,
-    cache: &'a Cache,
+    reads: &'a ShardReads,
     rows: PartRows,
     /// Blocks and bytes read so far.
     pub(super) stats: Rc<Cell<ReadStats>>,
 }
 
 impl<'a, S: Store> CachedValues<'a, S> {
-    pub(super) fn new(store: &'a S, cache: &'a Cache, rows: PartRows) -> Self {
-        Self::counting(store, cache, rows, &Rc::default())
+    pub(super) fn new(store: &'a S, reads: &'a ShardReads, rows: PartRows) -> Self {
+        Self::counting(store, reads, rows, &Rc::default())
     }
 
     /// The same, adding what it reads to `stats`.
     pub(super) fn counting(
         store: &'a S,
-        cache: &'a Cache,
+        reads: &'a ShardReads,
         rows: PartRows,
         stats: &Rc<Cell<ReadStats>>,
     ) -> Self {
-        Self { store, cache, rows, stats: Rc::clone(stats) }
+        Self { store, reads, rows, stats: Rc::clone(stats) }
     }
 
     /// Counts a block of so many bytes as read.
@@ -190,21 +192,24 @@ impl<'a, S: Store> CachedValues<'a, S> {
 
     /// A slice of the body around these bytes, or all of it: where it begins, and it.
     fn around(&self, row: ValueRow, bytes: &Range<u32>) -> Result<(u32, Rc<[u8]>), ReadError> {
-        if let Some(known) = self.cache.slice(row.number, bytes) {
-            return Ok(known);
-        }
-        let is_slice = self.cache.slices(row.number) < SLICES_MAX
-            && bytes.end.saturating_sub(bytes.start) <= SLICE_BYTES;
-        let (start, body) = match is_slice {
-            true => {
-                let start = bytes.start - bytes.start % SLICE_BYTES;
-                let end = bytes.end.next_multiple_of(SLICE_BYTES);
-                (start, row.slice(self.store, start..end)?)
+        let start = bytes.start - bytes.start % SLICE_BYTES;
+        for start in [start, WHOLE_BODY] {
+            if let Some(body) = self.reads.bytes_from(row.number, start) {
+                let start = if start == WHOLE_BODY { 0 } else { start };
+                if part_of(&body, start, bytes).is_some() {
+                    return Ok((start, body));
+                }
             }
-            false => (0, row.body(self.store)?),
+        }
+        let is_slice = self.reads.reads(row.number) < SLICES_MAX
+            && bytes.end.saturating_sub(bytes.start) <= SLICE_BYTES;
+        let (name, body) = match is_slice {
+            true => (start, row.slice(self.store, start..bytes.end.next_multiple_of(SLICE_BYTES))?),
+            false => (WHOLE_BODY, row.body(self.store)?),
         };
         let body: Rc<[u8]> = body.into();
-        self.cache.put_bytes(row.number, start, &body);
+        self.reads.put_bytes(row.number, name, &body);
+        let start = if is_slice { start } else { 0 };
         Ok((start, body))
     }
 }
@@ -216,11 +221,11 @@ impl<S: Store> Values for CachedValues<'_, S> {
 
     fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
         let row = self.rows.get(value)?;
-        if let Some(directory) = self.cache.directory(row.number) {
+        if let Some(directory) = self.reads.directory(row.number) {
             return Ok(directory);
         }
         let directory = Rc::new(row.directory(self.store)?);
-        self.cache.put_directory(row.number, &directory);
+        self.reads.put_directory(row.number, &directory);
         Ok(directory)
     }
 
@@ -238,6 +243,17 @@ impl<S: Store> Values for CachedValues<'_, S> {
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {
         self.rows.damaged(value, error)
+    }
+
+    fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
+        let number = self.rows.get(value).ok()?.number;
+        self.reads.decoded(number, u32::try_from(group).ok()?, at)
+    }
+
+    fn keep(&self, value: usize, group: usize, at: DecodedAt, decoded: &Decoded) {
+        if let (Ok(row), Ok(group)) = (self.rows.get(value), u32::try_from(group)) {
+            self.reads.put_decoded(row.number, group, at, decoded);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod continuous;
 mod costs;
 mod deletes;
 mod engine;
+mod every_row;
 mod explain;
 mod export;
 mod fault_store;

@@ -20,6 +20,7 @@ use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
+use crate::every_row::{Row, every_row};
 use crate::memory_shard::opened;
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
@@ -68,15 +69,10 @@ fn block(rows: &Rows) -> Block {
 
 /// Values of some columns, as a scan reads them.
 fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
-    let counted = shard.read(&STAMP, |source| {
+    let counted = shard.ask(&STAMP, &[MeasurementId(1)], |reader| {
         let mut count = 0;
-        for part in 0..source.parts(MeasurementId(1), TimeRange::ALL)?.len() {
-            for run in source.runs(part, 0, TimeRange::ALL, columns)? {
-                for (_, column) in &run.block.columns {
-                    count += run.rows.clone().filter(|&row| column.get(row).is_some()).count();
-                }
-            }
-        }
+        let see = &mut |(_, _, values): Row<'_>| count += values.len();
+        every_row(reader, MeasurementId(1), TimeRange::ALL, columns, see)?;
         Ok(count)
     });
     counted.unwrap()

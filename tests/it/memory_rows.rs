@@ -1,23 +1,28 @@
-//! Points in memory as SHOW reads them: without directories that tell anything.
+//! Points in memory as questions read them: without directories that tell anything.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tidemark::batch::column::Column;
 use tidemark::memtable::Memtable;
-use tidemark::memtable::cursor::{Sorted, tag_order};
-use tidemark::merge::cursor::{Direction, ReadError, SeriesCursor};
+use tidemark::memtable::cursor::{MemtableCursor, Sorted, tag_order};
+use tidemark::merge::cursor::{Direction, PageKeys, ReadError, SeriesCursor};
 use tidemark::merge::key::SeriesKey;
 use tidemark::merge::kway::Merge;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
-use tidemark::scan::reader::{Reader, Rows};
-use tidemark::scan::source::ReadStats;
+use tidemark::scan::reader::{ReadStats, Reader, Rows, Survey};
 
 pub(crate) struct MemoryRows<'a> {
     memtable: &'a Memtable,
     sorted: Sorted<'a>,
+    stats: Cell<ReadStats>,
 }
 
 impl<'a> MemoryRows<'a> {
     pub(crate) fn new(memtable: &'a Memtable) -> Self {
-        Self { memtable, sorted: Sorted::new(memtable, |_, table| tag_order(&[], table)) }
+        let sorted = Sorted::new(memtable, |_, table| tag_order(&[], table));
+        Self { memtable, sorted, stats: Cell::default() }
     }
 }
 
@@ -40,11 +45,52 @@ impl Reader for MemoryRows<'_> {
     ) -> Result<Rows<'_>, ReadError> {
         let mut cursor = self.sorted.cursor(direction);
         cursor.seek(from)?;
+        let cursor = Counting { cursor, stats: &self.stats };
         let cursor: Box<dyn SeriesCursor + '_> = Box::new(cursor);
         Merge::new(vec![(0, cursor)], direction)
     }
 
+    fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {
+        let table = self.memtable.tables().find(|(id, _)| *id == measurement);
+        let Some((_, table)) = table.filter(|(_, table)| table.time().overlaps(&time)) else {
+            return Ok(Survey::NOTHING);
+        };
+        let (rows, series) = (table.times_ns().len() as u64, u64::from(table.series().len));
+        Ok(Survey { time: table.time(), rows, series, cached_rows: rows, ..Survey::NOTHING })
+    }
+
+    /// Each row that is reached counts as a byte.
     fn stats(&self) -> ReadStats {
-        ReadStats::default()
+        self.stats.get()
+    }
+}
+
+struct Counting<'a> {
+    cursor: MemtableCursor<'a>,
+    stats: &'a Cell<ReadStats>,
+}
+
+impl SeriesCursor for Counting<'_> {
+    fn key(&self) -> Option<&SeriesKey> {
+        self.cursor.key()
+    }
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        self.cursor.seek(to)
+    }
+    fn step(&mut self) -> Result<(), ReadError> {
+        self.cursor.step()
+    }
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        let page = self.cursor.page(time)?;
+        let mut stats = self.stats.get();
+        stats.bytes_decoded += page.as_ref().map_or(0, |page| page.times_ns().len() as u64);
+        self.stats.set(stats);
+        Ok(page)
+    }
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        self.cursor.has_rows(time)
+    }
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+        self.cursor.column(page, id)
     }
 }

@@ -3,11 +3,12 @@
 //! What a whole server answers is tested elsewhere; here several shards and tiny pages show that
 //! the edge's half of a query does not depend on how the points are spread or cut.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tidemark::batch::column::{Column, StringColumn};
+use tidemark::batch::column::Column;
 use tidemark::batch::from_lines::from_lines;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::batch::{Block, FrameTable};
@@ -19,7 +20,7 @@ use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::limits::BUCKETS_PER_QUERY_MAX;
 use tidemark::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use tidemark::model::series::series_hash;
-use tidemark::model::time::{Precision, TimeRange};
+use tidemark::model::time::Precision;
 use tidemark::model::value::FieldValue;
 use tidemark::query::compile::{Context, PolicyView, compile};
 use tidemark::query::executor::{ExecStep, Executor};
@@ -27,7 +28,6 @@ use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy, Met
 use tidemark::query::result::SeriesChunk;
 use tidemark::query::source::{Defaults, sources};
 use tidemark::response::{Options as Form, Writer};
-use tidemark::scan::source::{Part, ReadStats, Rows, Run, Source, SourceError};
 use tidemark::scan::{PageLimits, SummaryLimits, scan, summarise};
 
 use crate::memory_rows::MemoryRows;
@@ -40,6 +40,8 @@ type Fields = BTreeMap<ColumnId, FieldValue>;
 pub(crate) struct Policy {
     pub(crate) schema: PolicySchema,
     points: BTreeMap<MeasurementId, BTreeMap<Tags, BTreeMap<i64, Fields>>>,
+    /// By shard and number of shards.
+    memtables: RefCell<BTreeMap<(u64, u64), Rc<Memtable>>>,
 }
 
 /// Databases by name, each with its policies; the default one is `autogen`.
@@ -52,6 +54,7 @@ pub(crate) struct Memory {
 
 impl Policy {
     pub(crate) fn write(&mut self, body: &str, precision: Precision) {
+        self.memtables.take();
         let options = Options::new(TimestampUnit::Fixed(precision), 0);
         let (batch, _) = from_lines(body.as_bytes(), options, 1).unwrap();
         for measurement in batch.measurements {
@@ -101,139 +104,52 @@ impl Policy {
         (measurement.id, id)
     }
 
-    /// The points of one shard of `shards` as a memtable.
-    fn memtable(&self, shard: u64, shards: u64) -> Memtable {
+    /// The points of one shard of `shards`.
+    fn memtable(&self, shard: u64, shards: u64) -> Rc<Memtable> {
+        let mut known = self.memtables.borrow_mut();
+        let make = || Rc::new(self.new_memtable(shard, shards));
+        Rc::clone(known.entry((shard, shards)).or_insert_with(make))
+    }
+
+    fn new_memtable(&self, shard: u64, shards: u64) -> Memtable {
         let mut memtable = Memtable::new(7);
-        for &id in self.points.keys() {
-            let mut of = self.shard(shard, shards);
-            let parts = of.parts(id, TimeRange::ALL).unwrap();
-            let Some(Part { tag_ids, field_ids, series, .. }) = parts.first() else { continue };
-            let rows: Vec<(usize, i64, &Fields)> = (of.current.iter().enumerate())
-                .flat_map(|(series, (_, rows))| {
-                    rows.iter().map(move |(&time, f)| (series, time, f))
-                })
-                .collect();
-            for &field_id in &**field_ids {
-                let rows = rows.iter().filter(|(.., fields)| fields.contains_key(&field_id));
-                let rows: Vec<_> = rows.collect();
-                let Some((.., fields)) = rows.first() else { continue };
-                let mut column = Column::new(fields[&field_id].field_type());
-                for (.., fields) in &rows {
-                    let value = &fields[&field_id];
-                    let mut one = tidemark::batch::column::Values::new(value.field_type());
-                    push(&mut one, value);
-                    column.push_from(&Column::full(one), 0);
+        for (&id, points) in &self.points {
+            let schema = self.schema.measurements.values().find(|m| m.id == id).unwrap();
+            let key = |id| schema.columns.iter().find(|c| c.id == id).unwrap().key.as_str();
+            let hash = |tags: &Tags| {
+                series_hash("", tags.iter().map(|(id, value)| (key(*id), value.as_str())))
+            };
+            for (tags, rows) in points.iter().filter(|(tags, _)| hash(tags) % shards == shard) {
+                for (&time_ns, fields) in rows {
+                    memtable.append(&row(id, tags, time_ns, fields));
                 }
-                let block = Block {
-                    series: (**series).clone(),
-                    row_series: rows.iter().map(|(series, ..)| *series as u32).collect(),
-                    times_ns: rows.iter().map(|(_, time_ns, _)| *time_ns).collect(),
-                    fields: vec![column],
-                };
-                memtable.append(&FrameTable {
-                    measurement: id,
-                    tag_ids: tag_ids.to_vec(),
-                    field_ids: vec![field_id],
-                    block,
-                });
             }
         }
         memtable
     }
-
-    /// The points of one shard of `shards`.
-    fn shard(&self, shard: u64, shards: u64) -> Shard<'_> {
-        Shard { policy: self, shard, shards, current: Vec::new(), stats: ReadStats::default() }
-    }
 }
 
-struct Shard<'a> {
-    policy: &'a Policy,
-    shard: u64,
-    shards: u64,
-    current: Vec<(&'a Tags, &'a BTreeMap<i64, Fields>)>,
-    stats: ReadStats,
-}
-
-impl Source for Shard<'_> {
-    fn parts(&mut self, id: MeasurementId, _: TimeRange) -> Result<Vec<Part>, SourceError> {
-        let Some(schema) = self.policy.schema.measurements.values().find(|m| m.id == id) else {
-            return Ok(Vec::new());
-        };
-        let hash = |tags: &Tags| {
-            let key = |id| schema.columns.iter().find(|c| c.id == id).unwrap().key.as_str();
-            series_hash("", tags.iter().map(|(id, value)| (key(*id), value.as_str())))
-        };
-        let all = self.policy.points.get(&id).into_iter().flatten();
-        self.current = all.filter(|(tags, _)| hash(tags) % self.shards == self.shard).collect();
-        if self.current.is_empty() {
-            return Ok(Vec::new());
-        }
-        let tag_ids: Vec<ColumnId> = schema.tags().map(|column| column.id).collect();
-        let column = |id: &ColumnId| {
-            let (mut dictionary, mut codes) = (StringColumn::default(), Vec::new());
-            for (tags, _) in &self.current {
-                let value = tags.iter().find(|(tag, _)| tag == id).map(|(_, value)| value);
-                codes.push(value.map_or(0, |value| {
-                    let known = dictionary.iter().position(|known| known == value);
-                    known.unwrap_or_else(|| {
-                        dictionary.push(value);
-                        dictionary.len() - 1
-                    }) as u32
-                        + 1
-                }));
-            }
-            TagColumn { dictionary, codes }
-        };
-        let tags = tag_ids.iter().map(column).collect();
-        let len = self.current.len() as u32;
-        Ok(vec![Part {
-            time: TimeRange::ALL,
-            tag_ids: tag_ids.into(),
-            series: Rc::new(SeriesTable { tags, len }),
-            field_ids: schema.fields().map(|(column, _)| column.id).collect(),
-            rows: self.current.iter().map(|(_, rows)| rows.len() as u64).sum(),
-            tombstones: false,
-        }])
-    }
-
-    fn runs(
-        &mut self,
-        _: usize,
-        series: u32,
-        time: TimeRange,
-        columns: &[ColumnId],
-    ) -> Result<Vec<Run>, SourceError> {
-        let (_, all) = self.current[series as usize];
-        let rows: Vec<(&i64, &Fields)> = all.iter().filter(|(t, _)| time.contains(**t)).collect();
-        let mut block = Rows { times_ns: rows.iter().map(|(t, _)| **t).collect(), columns: vec![] };
-        for id in columns {
-            let mut column: Option<Column> = None;
-            for (index, (_, fields)) in rows.iter().enumerate() {
-                let Some(value) = fields.get(id) else {
-                    if let Some(column) = &mut column {
-                        column.push_null();
-                    }
-                    continue;
-                };
-                let column = column.get_or_insert_with(|| {
-                    let mut column = Column::new(value.field_type());
-                    column.extend_nulls(index);
-                    column
-                });
-                let mut one = tidemark::batch::column::Values::new(value.field_type());
-                push(&mut one, value);
-                column.push_from(&Column::full(one), 0);
-            }
-            block.columns.extend(column.map(|column| (*id, column)));
-        }
-        let count = rows.len();
-        self.stats.bytes_decoded += count as u64;
-        Ok(if count == 0 { vec![] } else { vec![Run { block: Rc::new(block), rows: 0..count }] })
-    }
-
-    fn stats(&self) -> ReadStats {
-        self.stats
+/// One row as a frame has it.
+fn row(measurement: MeasurementId, tags: &Tags, time_ns: i64, fields: &Fields) -> FrameTable {
+    let tag = |(_, value): &(ColumnId, String)| TagColumn {
+        dictionary: [value.as_str()].into_iter().collect(),
+        codes: vec![1],
+    };
+    let column = |value: &FieldValue| {
+        let mut values = tidemark::batch::column::Values::new(value.field_type());
+        push(&mut values, value);
+        Column::full(values)
+    };
+    FrameTable {
+        measurement,
+        tag_ids: tags.iter().map(|(id, _)| *id).collect(),
+        field_ids: fields.keys().copied().collect(),
+        block: Block {
+            series: SeriesTable { tags: tags.iter().map(tag).collect(), len: 1 },
+            row_series: vec![0],
+            times_ns: vec![time_ns],
+            fields: fields.values().map(column).collect(),
+        },
     }
 }
 
@@ -355,9 +271,10 @@ impl Memory {
                         let source = &scans[need.stream.scan as usize].source;
                         let policy = source.policy.as_deref().unwrap_or("autogen");
                         let policy = &self.databases[&source.database][policy];
-                        let mut shard = policy.shard(need.stream.shard.into(), self.shards);
-                        let page = scan(&mut shard, &need.request, self.limits()).unwrap();
-                        executor.supply(need.stream, page);
+                        let memtable = policy.memtable(need.stream.shard.into(), self.shards);
+                        let rows = MemoryRows::new(&memtable);
+                        let page = scan(&rows, &need.request, self.limits()).unwrap();
+                        executor.supply(need.stream, page).map_err(|error| error.to_string())?;
                     }
                 }
             }

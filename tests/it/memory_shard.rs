@@ -19,7 +19,8 @@ use tidemark::model::value::FieldType;
 use tidemark::protocol::shard::{ShardSettings, Stamp};
 use tidemark::scan::page::GroupData;
 use tidemark::scan::request::{
-    AggregateCall, AggregateFunction, Input, Output, ScanRequest, SummaryRequest, SummaryWant,
+    AggregateCall, AggregateFunction, Input, Output, Resume, ScanRequest, SummaryRequest,
+    SummaryWant,
 };
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
@@ -27,6 +28,7 @@ use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
+use crate::every_row::runs_of;
 
 const ROWS: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
@@ -103,7 +105,9 @@ fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
     for shard in &mut shards {
         let base = stored();
         live();
-        let parts = shard.read(&STAMP, |s| Ok(s.parts(MeasurementId(1), TimeRange::ALL)?.len()));
+        let parts = shard.ask(&STAMP, &[MeasurementId(1)], |reader| {
+            Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
+        });
         assert!(parts.unwrap() > 0);
         peak = peak.max(peak_since() - base);
         live();
@@ -145,7 +149,7 @@ fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
         group_by: Vec::new(),
         descending: false,
         output: Output::Aggregates { calls, window: None, limit: None },
-        resume: None,
+        resume: Resume::default(),
     }
 }
 
@@ -189,20 +193,21 @@ fn no_event_decodes_more_than_8_mb() {
     }
     let log_bytes = shard.stats().unwrap().wal_bytes;
     assert!(log_bytes > 2_000_000 && log_bytes < stored / 2, "{log_bytes} of {stored}");
-    let mut request = count_of(11, FieldType::String);
+    let (request, mut resume) = (count_of(11, FieldType::String), Resume::default());
     let mut cold = Shard::new(store.clone(), Rc::clone(&budget), u64::MAX);
     let (mut decoded, mut pages) = (log_bytes, 0);
     loop {
-        let page = cold.scan(&request, &STAMP).unwrap();
+        let page =
+            cold.scan(&ScanRequest { resume: resume.clone(), ..request.clone() }, &STAMP).unwrap();
         let replayed = if pages == 0 { log_bytes } else { 0 };
         let event = page.stats.bytes_decoded + replayed;
         println!("page {pages}: {event} bytes decoded");
         assert!(event < EVENT_BYTES_MAX, "page {pages}: {event} bytes");
         decoded += page.stats.bytes_decoded;
         pages += 1;
-        request.resume = page.resume;
-        if request.resume.is_none() {
-            break;
+        match resume.after(page.until, page.position) {
+            Some(next) => resume = next,
+            None => break,
         }
     }
     assert!(pages > 1 && decoded >= stored * 8 / 10, "{decoded} of {stored} in {pages} pages");
@@ -246,19 +251,21 @@ fn a_page_of_text_that_repeats_takes_a_few_pages() {
         }
     }
     for descending in [false, true] {
-        let mut request = rows_of(11, descending);
+        let (request, mut resume) = (rows_of(11, descending), Resume::default());
         let (mut rows, mut highest) = (0, 0);
         loop {
             let before = live();
-            let page = shard.scan(&request, &STAMP).unwrap();
+            let page = shard
+                .scan(&ScanRequest { resume: resume.clone(), ..request.clone() }, &STAMP)
+                .unwrap();
             highest = highest.max(peak_since() - before);
             for group in &page.groups {
                 let GroupData::Rows { times_ns, .. } = &group.data else { panic!("{group:?}") };
                 rows += times_ns.len();
             }
-            request.resume = page.resume;
-            if request.resume.is_none() {
-                break;
+            match resume.after(page.until, page.position) {
+                Some(next) => resume = next,
+                None => break,
             }
         }
         println!("descending {descending}: {highest} bytes at the peak of a page");
@@ -310,18 +317,20 @@ fn text_that_repeats_is_overlaid_as_codes() {
         assert!(event < EVENT_BYTES_MAX, "{what}: {event}");
     };
     let scan = |what: &str, shard: &mut Shard<MemoryStore>| {
-        let (mut request, mut rows) = (rows_of(11, false), 0);
+        let (request, mut resume, mut rows) = (rows_of(11, false), Resume::default(), 0);
         loop {
             let before = held(&store);
-            let page = shard.scan(&request, &STAMP).unwrap();
+            let page = shard
+                .scan(&ScanRequest { resume: resume.clone(), ..request.clone() }, &STAMP)
+                .unwrap();
             check(what, &store, before);
             for group in &page.groups {
                 let GroupData::Rows { times_ns, .. } = &group.data else { panic!("{group:?}") };
                 rows += times_ns.len();
             }
-            request.resume = page.resume;
-            if request.resume.is_none() {
-                break;
+            match resume.after(page.until, page.position) {
+                Some(next) => resume = next,
+                None => break,
             }
         }
         assert_eq!(rows, (FRAMES + 1) * 20_000 / 2 / 2, "{what}");
@@ -386,7 +395,10 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
         let write = from.elapsed();
         assert_eq!(cold.stats().unwrap().memory_bytes, 0, "a write replayed the log");
         let from = Instant::now();
-        cold.read(&STAMP, |s| Ok(s.parts(MeasurementId(1), TimeRange::ALL)?.len())).unwrap();
+        cold.ask(&STAMP, &[MeasurementId(1)], |reader| {
+            Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
+        })
+        .unwrap();
         let read = from.elapsed();
         println!("{megabytes} MB of log: first write {write:?}, first query {read:?}");
     }
@@ -419,8 +431,9 @@ fn a_body_of_the_shortest_lines_stays_within_the_isolates_memory() {
         ("alarm", |shard, _| _ = shard.alarm(NOW_NS)),
         ("append", |shard, frame| _ = shard.append(frame, &STAMP, NOW_NS).unwrap()),
         ("read", |shard, _| {
-            let parts =
-                shard.read(&STAMP, |s| Ok(s.parts(MeasurementId(1), TimeRange::ALL)?.len()));
+            let parts = shard.ask(&STAMP, &[MeasurementId(1)], |reader| {
+                Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
+            });
             assert!(parts.unwrap() > 0);
         }),
     ];

@@ -13,8 +13,8 @@ use crate::query::executor::{ExecStep, Executor, StreamId};
 use crate::query::metadata::{MetaExecutor, MetaStep};
 use crate::query::result::SeriesChunk;
 use crate::scan::page::ScanPage;
+use crate::scan::reader::ReadStats;
 use crate::scan::request::ScanRequest;
-use crate::scan::source::ReadStats;
 
 /// The shards of each scan and what merges their answers.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ pub(super) enum RunStep {
 /// Whether a page is not the first of its shard.
 pub(super) fn resumes(message: &ToShard) -> bool {
     match message {
-        ToShard::Scan { request, .. } => request.resume.is_some(),
+        ToShard::Scan { request, .. } => request.resume.goes_on(),
         ToShard::Summarise { request, .. } => request.resume.is_some(),
         _ => false,
     }
@@ -168,11 +168,10 @@ impl QueryRun {
         }
         match (&mut self.merge, reply) {
             (Merge::Plan(_), FromShard::Scanned { .. }) => Ok(()),
-            (Merge::Rows(executor), FromShard::Scanned { resume, stats, groups }) => {
+            (Merge::Rows(executor), FromShard::Scanned { until, position, stats, groups }) => {
                 let groups =
                     scan_page::decode(&groups).map_err(|why| Error::Shard(why.to_string()))?;
-                executor.supply(stream, ScanPage { groups, resume, stats });
-                Ok(())
+                Ok(executor.supply(stream, ScanPage { groups, until, position, stats })?)
             }
             (Merge::Summaries(executor), FromShard::Summary(page)) => {
                 executor.supply(stream, page);

@@ -58,6 +58,14 @@ impl<'a> Sorted<'a> {
     /// table's tags: see [`tag_order`].
     pub fn new(
         memtable: &'a Memtable,
+        order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
+    ) -> Self {
+        Self::of(memtable.tables(), order)
+    }
+
+    /// The same of some of its tables, which ascend.
+    pub fn of(
+        tables: impl Iterator<Item = (MeasurementId, &'a MeasurementTable)>,
         mut order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
     ) -> Self {
         let sorted = |(measurement, table): (MeasurementId, &'a MeasurementTable)| {
@@ -66,7 +74,7 @@ impl<'a> Sorted<'a> {
             let columns = table.fields().fields().collect();
             SortedTable { measurement, table, tags, columns, rows: OnceCell::new() }
         };
-        Self { tables: memtable.tables().map(sorted).collect() }
+        Self { tables: tables.map(sorted).collect() }
     }
 
     /// Those of them that lie inside `time`: a cursor over these reads no others, whereas one over

@@ -12,8 +12,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::block::Error;
-use super::cursor::{PartCursor, Values};
+use super::cursor::PartCursor;
 use super::directory::Directory;
+use super::values::Values;
 use super::writer::{Groups, Limits, PartWriter, Value, Written};
 use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;

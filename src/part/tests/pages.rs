@@ -3,6 +3,7 @@
 use super::*;
 use crate::part::directory::Group;
 use crate::part::pages::{self, Place};
+use crate::part::values::RowKeys;
 
 /// The rows of a measurement, in the order in which they lie.
 fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
@@ -40,11 +41,12 @@ fn page_rows(
     (group, place): (&Group, Place),
     keys: &[SeriesKey],
 ) -> Read {
-    let (ends, times_ns) = pages::keys(values, place.value, group, place.page).unwrap();
+    let of_page = pages::keys(values, (place.value, place.group), group, place.page);
+    let RowKeys { ends, times_ns } = of_page.unwrap();
     let page = &group.pages[place.page];
     assert!(times_ns.iter().all(|&time_ns| group.time().contains(time_ns)));
     let mut rows = Read::new();
-    for (number, &end) in (page.first_series..).zip(&ends) {
+    for (number, &end) in (page.first_series..).zip(&*ends) {
         assert!(group.pages_of(number).contains(&place.page));
         let times = &times_ns[rows.len()..end as usize];
         rows.extend(times.iter().map(|&t| ((keys[number as usize].clone(), t), Fields::new())));

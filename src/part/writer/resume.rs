@@ -7,9 +7,9 @@ use super::{LastRow, Limits, OpenPart, PartWriter, Written};
 use crate::merge::cursor::ReadError;
 use crate::merge::key::SeriesKey;
 use crate::part::block::{self, CORRUPT};
-use crate::part::cursor::Values;
 use crate::part::directory::{Directory, PartOf};
 use crate::part::series_block::Series;
+use crate::part::values::Values;
 
 /// How far an interrupted writer has come.
 pub struct Resumed {

@@ -3,7 +3,7 @@ use crate::model::ids::PolicyId;
 use crate::model::value::FieldValue;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
-use crate::scan::source::ReadStats;
+use crate::scan::reader::ReadStats;
 
 fn append() -> ToShard {
     let stamp =
@@ -18,8 +18,12 @@ fn messages_round_trip_with_their_bodies() {
     let ToShard::Append { stamp, frame } = append() else { unreachable!() };
     let without = ToShard::Append { stamp, frame: Vec::new() };
     assert_eq!(encode_around(&without, frame), bytes);
-    let page =
-        FromShard::Scanned { resume: None, stats: ReadStats::default(), groups: vec![1, 2, 3] };
+    let page = FromShard::Scanned {
+        until: None,
+        position: None,
+        stats: ReadStats::default(),
+        groups: vec![1, 2, 3],
+    };
     assert_eq!(decode::<FromShard>(&encode(&page)), Ok((VERSION, page)));
 }
 

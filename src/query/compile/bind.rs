@@ -13,7 +13,7 @@ use crate::query::plan::{
 };
 use crate::query::source::SourceName;
 use crate::query::subquery_rows::TIME_COLUMN;
-use crate::scan::request::{AggregateCall, Beside, Input, Output, ScanRequest};
+use crate::scan::request::{AggregateCall, Beside, Input, Output, Resume, ScanRequest};
 
 /// What is bound.
 pub(crate) struct BindTarget<'a> {
@@ -89,7 +89,7 @@ pub(crate) fn bind(
                 group_by,
                 descending: bound.node.descending,
                 output,
-                resume: None,
+                resume: Resume::default(),
             },
             subquery,
         });

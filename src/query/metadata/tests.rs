@@ -8,7 +8,7 @@ use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 use crate::query::result::{ResultColumn, Values};
 use crate::scan::page::{MeasurementSummary, SummaryPage};
-use crate::scan::source::ReadStats;
+use crate::scan::reader::ReadStats;
 
 fn schema() -> PolicySchema {
     let column = |id, key: &str, kind| ColumnDefinition { id: ColumnId(id), key: key.into(), kind };

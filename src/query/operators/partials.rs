@@ -39,7 +39,7 @@ impl PartialMerge {
     ) -> Result<Vec<usize>, QueryError> {
         let mut missing = Vec::new();
         for (index, stream) in streams.iter_mut().enumerate() {
-            let scan = stream.id().scan as usize;
+            let scan = stream.scan();
             let binding = bindings.iter().find(|binding| binding.scan == scan);
             loop {
                 match stream.front() {

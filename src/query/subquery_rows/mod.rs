@@ -19,14 +19,14 @@ use std::rc::Rc;
 use super::error::QueryError;
 use super::plan::{DerivedFrom, PlannedScan, SelectNode, Subquery};
 use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
+use super::stream::Slice;
 use crate::model::ids::ColumnId;
 use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX};
 use crate::model::sorted_map::SortedMap;
 use crate::model::value::FieldType;
 use crate::scan::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
 use crate::scan::partial;
-use crate::scan::request::{Output, ResumeKey, ScanRequest};
-use crate::scan::source::ReadStats;
+use crate::scan::request::{Output, Place, Resume, ScanRequest};
 use crate::scan::{self, PageLimits};
 use table::{ArrivedRows, Layout};
 
@@ -64,8 +64,6 @@ pub(crate) struct Derived {
     current: Option<Rc<str>>,
     /// There are no more rows.
     is_done: bool,
-    /// A batch of which pages are being made, and where the next one starts.
-    batch: Option<(Layout, Option<ResumeKey>)>,
     /// Rows handed on of the measurement at hand.
     sent: u64,
     /// By scan of it, the scan's position first.
@@ -90,7 +88,6 @@ impl Derived {
             bytes: 0,
             current: None,
             is_done: false,
-            batch: None,
             sent: 0,
             folded: (scans_of(node, index, scans).into_iter())
                 .map(|scan| (scan, States::new()))
@@ -178,7 +175,7 @@ impl Derived {
         scans: &[PlannedScan],
         request: &ScanRequest,
     ) -> Result<Option<ScanPage>, QueryError> {
-        let Some(planned) = scans.get(scan) else { return Ok(Some(nothing())) };
+        let Some(planned) = scans.get(scan) else { return Ok(Some(ScanPage::default())) };
         let measurement = planned.measurement.as_str();
         match self.mode {
             Mode::Streamed => self.next_page(measurement, request),
@@ -188,15 +185,14 @@ impl Derived {
             }
             Mode::Folded | Mode::Held => {
                 let Some(table) = self.tables.get_mut(measurement) else {
-                    return Ok(Some(nothing()));
+                    return Ok(Some(ScanPage::default()));
                 };
-                let mut layout = table.layout(&self.subquery, request);
-                ask(&mut layout, request).map(Some)
+                ask(&table.layout(&self.subquery, request), request).map(Some)
             }
         }
     }
 
-    /// The next page of what is handed on as it comes.
+    /// The next batch of what is handed on as it comes, as a slice of its own.
     fn next_page(
         &mut self,
         measurement: &str,
@@ -205,25 +201,19 @@ impl Derived {
         let place = |name: &str| self.subquery.node.inputs.iter().position(|i| *i.name == *name);
         let is_past = self.current.as_ref().is_some_and(|now| place(now) > place(measurement));
         let is_through = self.is_done || is_past;
-        if self.batch.is_none() {
-            let bytes = self.tables.get(measurement).map_or(0, |table| table.bytes);
-            if bytes < self.batch_bytes && !is_through {
-                return Ok(None);
-            }
-            let Some(mut table) = self.tables.remove(measurement) else {
-                self.sent = 0;
-                return Ok(Some(nothing()));
-            };
-            self.bytes = self.bytes.saturating_sub(table.bytes);
-            self.batch = Some((table.layout(&self.subquery, request), None));
+        let bytes = self.tables.get(measurement).map_or(0, |table| table.bytes);
+        if bytes < self.batch_bytes && !is_through {
+            return Ok(None);
         }
-        let Some((mut layout, resume)) = self.batch.take() else { return Ok(Some(nothing())) };
-        let mut page = ask(&mut layout, &ScanRequest { resume, ..request.clone() })?;
-        let next = page.resume.take();
-        if next.is_some() {
-            self.batch = Some((layout, next));
-        }
-        for group in &page.groups {
+        let Some(mut table) = self.tables.remove(measurement) else {
+            self.sent = 0;
+            return Ok(Some(ScanPage::default()));
+        };
+        self.bytes = self.bytes.saturating_sub(table.bytes);
+        // Where a batch begins is known here: whoever asks wants the next one.
+        let whole = ScanRequest { resume: Resume::default(), ..request.clone() };
+        let groups = ask_all(&table.layout(&self.subquery, request), &whole)?;
+        for group in &groups {
             if let GroupData::Rows { times_ns, .. } = &group.data {
                 self.sent += times_ns.len() as u64;
             }
@@ -236,13 +226,14 @@ impl Derived {
             _ => false,
         };
         if is_enough {
-            (self.batch, self.sent) = (None, 0);
-        } else {
-            // Where the next page starts is known here; that there is one is all that is asked.
-            let (group, ahead) = (Vec::new(), None);
-            page.resume = Some(ResumeKey { group, time_ns: 0, skip: 0, sent: 0, ahead });
+            self.sent = 0;
+            return Ok(Some(ScanPage { groups, ..ScanPage::default() }));
         }
-        Ok(Some(page))
+        let last = groups.last().map(|group| group.key.clone());
+        let group = last.or_else(|| request.resume.from.as_ref().map(|from| from.group.clone()));
+        let end_ns = if request.descending { i64::MIN } else { i64::MAX };
+        let until = Place { group: group.unwrap_or_default(), time_ns: end_ns };
+        Ok(Some(ScanPage { groups, until: Some(until), ..ScanPage::default() }))
     }
 
     /// Turns the rows at hand into states.
@@ -253,7 +244,7 @@ impl Derived {
         for (scan, states) in &mut self.folded {
             let Some(planned) = scans.get(*scan) else { continue };
             if let Some(table) = tables.get_mut(planned.measurement.as_str()) {
-                let layout = &mut table.layout(&self.subquery, &planned.request);
+                let layout = &table.layout(&self.subquery, &planned.request);
                 *states = folded(std::mem::take(states), layout, &planned.request)?;
             }
             self.bytes +=
@@ -273,27 +264,14 @@ impl Derived {
         if descending {
             groups.reverse();
         }
-        ScanPage { groups, ..nothing() }
+        ScanPage { groups, ..ScanPage::default() }
     }
 }
 
 /// The states of the rows at hand, merged with those of the rows before.
-fn folded(
-    before: States,
-    layout: &mut Layout,
-    request: &ScanRequest,
-) -> Result<States, QueryError> {
+fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<States, QueryError> {
     let Output::Aggregates { calls, .. } = &request.output else { return Ok(before) };
-    let mut request = request.clone();
-    let mut all = Vec::new();
-    loop {
-        let page = ask(layout, &request)?;
-        all.extend(page.groups);
-        request.resume = page.resume;
-        if request.resume.is_none() {
-            break;
-        }
-    }
+    let mut all = ask_all(layout, request)?;
     if request.descending {
         all.reverse();
     }
@@ -317,10 +295,6 @@ fn folded(
     Ok(merged)
 }
 
-fn nothing() -> ScanPage {
-    ScanPage { groups: Vec::new(), resume: None, stats: ReadStats::default() }
-}
-
 /// About what the states of a group take.
 fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
     let column = |state: &PartialColumn| {
@@ -335,15 +309,49 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
         + states.iter().map(column).sum::<usize>()
 }
 
-/// One page of a scan of rows at hand.
-fn ask(layout: &mut Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
+/// A slice of a scan of rows at hand, and all of it.
+fn ask(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
     let limits = PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes: u64::MAX };
-    let page = scan::scan(layout, request, limits);
-    let mut page = page.map_err(|_| QueryError::Page("a scan of a subquery"))?;
-    if matches!(request.output, Output::Rows { .. }) {
-        page.groups.iter_mut().for_each(|group| restore_times(&mut group.data));
+    let mut gathered = Slice::new(request, false, usize::MAX);
+    let mut request = request.clone();
+    loop {
+        let piece = scan::scan(layout, &request, limits);
+        let piece = piece.map_err(|_| QueryError::Page("a scan of a subquery"))?;
+        gathered.add(0, piece.groups, &request.output)?;
+        if piece.position.is_none() {
+            let until = piece.until.or(request.resume.until);
+            let mut groups = Vec::new();
+            for (key, mut complete) in gathered.take() {
+                while let (Some(data), _) = complete.next() {
+                    let is_states = matches!(data, GroupData::Partials(_));
+                    groups.push(Group { key: key.clone(), data });
+                    if is_states {
+                        break;
+                    }
+                }
+            }
+            if matches!(request.output, Output::Rows { .. }) {
+                groups.iter_mut().for_each(|group| restore_times(&mut group.data));
+            }
+            return Ok(ScanPage { groups, until, ..ScanPage::default() });
+        }
+        let resume = &mut request.resume;
+        (resume.until, resume.position) = (piece.until.or(resume.until.take()), piece.position);
     }
-    Ok(page)
+}
+
+/// Every slice of a scan of rows at hand.
+fn ask_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>, QueryError> {
+    let mut request = request.clone();
+    let mut all = Vec::new();
+    loop {
+        let slice = ask(layout, &request)?;
+        all.extend(slice.groups);
+        match std::mem::take(&mut request.resume).after(slice.until, None) {
+            None => return Ok(all),
+            Some(next) => request.resume = next,
+        }
+    }
 }
 
 /// How much of the subquery at position `index` of `node` has to be held.

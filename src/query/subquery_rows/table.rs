@@ -1,10 +1,12 @@
 //! Arranges the rows of a subquery so that they can be scanned.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::{REPEAT_TAG, TIME_COLUMN};
-use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use crate::merge::key::SeriesKey;
+use crate::merge::kway::Merge;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted;
 use crate::model::sorted::sort_positions;
@@ -12,8 +14,8 @@ use crate::model::time::TimeRange;
 use crate::query::operators::series::gather_or_null;
 use crate::query::plan::Subquery;
 use crate::query::result::{Column, Values};
+use crate::scan::reader::{ReadStats, Reader, Rows, Survey};
 use crate::scan::request::{Output, ScanRequest, Window};
-use crate::scan::source::{Part, ReadStats, Rows, Run, Source, SourceError};
 
 /// The rows of one measurement's name, as they came.
 #[derive(Debug, Default)]
@@ -30,9 +32,11 @@ pub(super) struct ArrivedRows {
 /// Rows arranged for a scan.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    part: Part,
-    /// One per series.
-    runs: Vec<Run>,
+    tag_order: Vec<ColumnId>,
+    times_ns: Rc<[i64]>,
+    columns: Rc<[(ColumnId, Rc<Column>)]>,
+    /// By key, with the rows of each.
+    series: Rc<[(SeriesKey, Range<u32>)]>,
 }
 
 impl ArrivedRows {
@@ -47,9 +51,11 @@ impl ArrivedRows {
         }
         if is_rows {
             let (sorted, window) = (!node.in_order_of_series, node.window.as_ref());
-            self.by_position.insert(self.by_position(ids, sorted, node.descending, window)).clone()
+            let layout =
+                self.by_position(request.measurement, ids, (sorted, node.descending, window));
+            self.by_position.insert(layout).clone()
         } else {
-            self.by_time.insert(self.by_time(ids)).clone()
+            self.by_time.insert(self.by_time(request.measurement, ids)).clone()
         }
     }
 
@@ -63,10 +69,9 @@ impl ArrivedRows {
 
     fn by_position(
         &self,
+        measurement: MeasurementId,
         ids: impl Iterator<Item = ColumnId>,
-        sorted: bool,
-        descending: bool,
-        window: Option<&Window>,
+        (sorted, descending, window): (bool, bool, Option<&Window>),
     ) -> Layout {
         // Points of top() and bottom() stand where their window does.
         let place = |row: u32| {
@@ -93,12 +98,14 @@ impl ArrivedRows {
         let series = placed.iter().map(|&(group, ..)| (group, 0)).collect::<Vec<_>>();
         let times_ns = placed.iter().map(|&(_, at, _)| at).collect();
         let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();
-        let mut layout = self.arranged(&series, times_ns, &rows, ids);
-        layout.add_times(rows.iter().map(|&row| self.time_of(row)).collect());
-        layout
+        let real = rows.iter().map(|&row| self.time_of(row)).collect();
+        let real = (TIME_COLUMN, Rc::new(Column::full(Values::Integer(real))));
+        let mut columns = self.columns(&rows, ids);
+        columns.push(real);
+        self.arranged(measurement, &series, times_ns, columns)
     }
 
-    fn by_time(&self, ids: impl Iterator<Item = ColumnId>) -> Layout {
+    fn by_time(&self, measurement: MeasurementId, ids: impl Iterator<Item = ColumnId>) -> Layout {
         let mut placed: Vec<(u32, u32, i64, u32)> = (0..self.times_ns.len() as u32)
             .map(|row| (self.group_of(row), 0, self.time_of(row), row))
             .collect();
@@ -114,112 +121,165 @@ impl ArrivedRows {
         let series = placed.iter().map(|&(group, repeat, ..)| (group, repeat)).collect::<Vec<_>>();
         let times_ns = placed.iter().map(|&(_, _, time_ns, _)| time_ns).collect();
         let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();
-        self.arranged(&series, times_ns, &rows, ids)
+        self.arranged(measurement, &series, times_ns, self.columns(&rows, ids))
     }
 
-    /// Rows `rows` with these times; equal neighbours in `row_series` are one series.
-    fn arranged(
+    /// The columns of rows, in their order.
+    fn columns(
         &self,
-        row_series: &[(u32, u32)],
-        times_ns: Vec<i64>,
         rows: &[u32],
         ids: impl Iterator<Item = ColumnId>,
-    ) -> Layout {
+    ) -> Vec<(ColumnId, Rc<Column>)> {
         let picked: Vec<Option<u32>> = rows.iter().copied().map(Some).collect();
-        let columns: Vec<(ColumnId, Column)> =
-            ids.zip(&self.columns).map(|(id, c)| (id, gather_or_null(c, &picked))).collect();
-        let mut all: Vec<(u32, u32)> = row_series.to_vec();
-        all.dedup();
+        let column = |column: &Column| Rc::new(gather_or_null(column, &picked));
+        ids.zip(&self.columns).map(|(id, of)| (id, column(of))).collect()
+    }
+
+    /// Rows with these times; equal neighbours in `row_series` are one series, by its group and
+    /// which of the rows of one time it has.
+    fn arranged(
+        &self,
+        measurement: MeasurementId,
+        row_series: &[(u32, u32)],
+        times_ns: Vec<i64>,
+        columns: Vec<(ColumnId, Rc<Column>)>,
+    ) -> Layout {
         let keys = self.groups.first().map_or(0, |group| group.len());
-        let mut tags = Vec::with_capacity(keys + 1);
-        for key in 0..keys {
-            tags.push(dictionary(all.iter().map(|&(group, _)| {
-                let group = self.groups.get(group as usize);
-                group.and_then(|tags| tags.get(key)).map_or_else(String::new, |tag| tag.1.clone())
-            })));
-        }
-        tags.push(dictionary(all.iter().map(|&(_, repeat)| match repeat {
-            0 => String::new(),
-            repeat => format!("{repeat:08}"),
-        })));
-        let tag_ids = (0..keys as u32).map(ColumnId).chain([REPEAT_TAG]).collect();
-        let time = TimeRange::new(
-            times_ns.iter().min().copied().unwrap_or_default(),
-            times_ns.iter().max().copied().unwrap_or_default().saturating_add(1),
-        );
-        let part = Part {
-            time,
-            tag_ids,
-            series: Rc::new(SeriesTable { tags, len: all.len() as u32 }),
-            field_ids: columns.iter().map(|(id, _)| *id).collect(),
-            rows: rows.len() as u64,
-            tombstones: false,
-        };
-        let block = Rc::new(Rows { times_ns, columns });
-        let mut runs = Vec::with_capacity(all.len());
+        let mut series = Vec::new();
         let mut start = 0;
-        for series in row_series.chunk_by(|a, b| a == b) {
-            let end = start + series.len();
-            runs.push(Run { block: Rc::clone(&block), rows: start..end });
+        for same in row_series.chunk_by(|a, b| a == b) {
+            let Some(&(group, repeat)) = same.first() else { continue };
+            let tags = self.groups.get(group as usize);
+            let values =
+                tags.into_iter().flat_map(|tags| tags.iter().map(|(_, value)| value.as_str()));
+            let repeat = if repeat == 0 { String::new() } else { format!("{repeat:08}") };
+            let key = SeriesKey::new(measurement, values.chain([repeat.as_str()]));
+            let end = start + same.len() as u32;
+            series.push((key, start..end));
             start = end;
         }
-        Layout { part, runs }
+        // Groups may have come in descending order.
+        sorted::sort_by(&mut series, |(a, _), (b, _)| a.cmp(b));
+        Layout {
+            tag_order: (0..keys as u32).map(ColumnId).chain([REPEAT_TAG]).collect(),
+            times_ns: times_ns.into(),
+            columns: columns.into(),
+            series: series.into(),
+        }
     }
 }
 
-impl Layout {
-    /// Adds the real times as a field.
-    fn add_times(&mut self, times_ns: Vec<i64>) {
-        let Some(first) = self.runs.first() else { return };
-        let mut block = Rows::clone(&first.block);
-        block.columns.push((TIME_COLUMN, Column::full(Values::Integer(times_ns))));
-        let block = Rc::new(block);
-        self.runs.iter_mut().for_each(|run| run.block = Rc::clone(&block));
-        let ids = self.part.field_ids.iter().copied().chain([TIME_COLUMN]);
-        self.part.field_ids = ids.collect();
+impl Reader for Layout {
+    fn tag_order(&self, _: MeasurementId) -> Result<Vec<ColumnId>, ReadError> {
+        Ok(self.tag_order.clone())
     }
-}
 
-/// Values of one tag as a dictionary.
-fn dictionary(values: impl Iterator<Item = String>) -> TagColumn {
-    let mut known: BTreeMap<String, u32> = BTreeMap::new();
-    let mut column = TagColumn::default();
-    for value in values {
-        let code = if value.is_empty() {
-            0
-        } else if let Some(&code) = known.get(&value) {
-            code
-        } else {
-            column.dictionary.push(&value);
-            let code = known.len() as u32 + 1;
-            known.insert(value, code);
-            code
+    fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        Ok(vec![time])
+    }
+
+    fn merge(
+        &self,
+        _: &[MeasurementId],
+        _: TimeRange,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Rows<'_>, ReadError> {
+        let types = self.columns.iter().map(|(id, column)| (*id, column.values.field_type()));
+        let mut types: Vec<_> = types.collect();
+        sorted::sort_by_key(&mut types, |&(id, _)| id);
+        let mut cursor = LayoutCursor {
+            layout: self,
+            types: types.into(),
+            direction,
+            passed: 0,
+            is_read: false,
         };
-        column.codes.push(code);
-    }
-    column
-}
-
-impl Source for Layout {
-    fn parts(
-        &mut self,
-        _measurement: MeasurementId,
-        _time: TimeRange,
-    ) -> Result<Vec<Part>, SourceError> {
-        Ok(vec![self.part.clone()])
+        cursor.seek(from)?;
+        let cursor: Box<dyn SeriesCursor> = Box::new(cursor);
+        Merge::new(vec![(0, cursor)], direction)
     }
 
-    fn runs(
-        &mut self,
-        _part: usize,
-        series: u32,
-        _time: TimeRange,
-        _columns: &[ColumnId],
-    ) -> Result<Vec<Run>, SourceError> {
-        Ok(self.runs.get(series as usize).cloned().into_iter().collect())
+    fn survey(&self, _: MeasurementId, _: TimeRange) -> Result<Survey, ReadError> {
+        let first_ns = self.times_ns.iter().min().copied().unwrap_or_default();
+        let last_ns = self.times_ns.iter().max().copied().unwrap_or_default();
+        Ok(Survey {
+            time: TimeRange::new(first_ns, last_ns.saturating_add(1)),
+            rows: self.times_ns.len() as u64,
+            series: self.series.len() as u64,
+            ..Survey::NOTHING
+        })
     }
 
     fn stats(&self) -> ReadStats {
         ReadStats::default()
+    }
+}
+
+/// Over arranged rows: all of them are one page.
+struct LayoutCursor<'a> {
+    layout: &'a Layout,
+    types: Columns,
+    direction: Direction,
+    /// Series that are passed.
+    passed: usize,
+    /// Whether the rows of the series at hand were handed out.
+    is_read: bool,
+}
+
+impl LayoutCursor<'_> {
+    fn at_hand(&self) -> Option<&(SeriesKey, Range<u32>)> {
+        let place = match self.direction {
+            Direction::Ascending => Some(self.passed),
+            Direction::Descending => self.layout.series.len().checked_sub(self.passed + 1),
+        };
+        self.layout.series.get(place?)
+    }
+
+    fn keys(&self, time: TimeRange) -> Option<PageKeys> {
+        let (_, rows) = self.at_hand()?;
+        let times_ns = Rc::clone(&self.layout.times_ns);
+        PageKeys::new(0, Rc::clone(&self.types), times_ns, rows.clone()).within(time)
+    }
+}
+
+impl SeriesCursor for LayoutCursor<'_> {
+    fn key(&self) -> Option<&SeriesKey> {
+        self.at_hand().map(|(key, _)| key)
+    }
+
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let is_before = |(key, _): &(SeriesKey, _)| key < to;
+        let before = self.layout.series.partition_point(is_before);
+        let passed = match self.direction {
+            Direction::Ascending => before,
+            Direction::Descending => {
+                let is_there = self.layout.series.get(before).is_some_and(|(key, _)| key == to);
+                self.layout.series.len() - before - usize::from(is_there)
+            }
+        };
+        if passed > self.passed {
+            (self.passed, self.is_read) = (passed, false);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), ReadError> {
+        (self.passed, self.is_read) = (self.passed + 1, false);
+        Ok(())
+    }
+
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        let is_read = std::mem::replace(&mut self.is_read, true);
+        Ok(self.keys(time).filter(|_| !is_read))
+    }
+
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        Ok(self.keys(time).is_some())
+    }
+
+    fn column(&mut self, _: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+        let known = self.layout.columns.iter().find(|(of, _)| *of == id);
+        Ok(known.map(|(_, column)| Rc::clone(column)))
     }
 }

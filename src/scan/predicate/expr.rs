@@ -13,7 +13,7 @@ use crate::model::value::FieldValue;
 use crate::scan::error::ScanError;
 use crate::scan::input::{self, Slice};
 use crate::scan::request::{Arithmetic, Input, Operand};
-use crate::scan::source::Run;
+use crate::scan::run::Run;
 
 /// What an expression is evaluated over: the rows of a run, and its series' tags.
 pub(super) struct Context<'a> {

@@ -1,7 +1,7 @@
 //! Conditions to selections: what a predicate says about whole series and about rows.
 //!
-//! Terms on tags alone are settled per dictionary value when series are resolved; what is left is
-//! evaluated over column slices, one loop per operator and type, never row by row through the tree.
+//! Conditions on tags alone are settled when a series is reached; what is left is evaluated over
+//! column slices, one loop per operator and type, never row by row through the tree.
 //! Semantics: `influxql` 1.x `ast.go`, `evalBinaryExpr`.
 
 mod compare;
@@ -10,7 +10,7 @@ mod math;
 
 use super::error::ScanError;
 use super::request::{Comparison, Operand, Predicate};
-use super::source::Run;
+use super::run::Run;
 use crate::model::ids::ColumnId;
 use crate::model::regex::Pattern;
 use crate::model::value::FieldValue;
@@ -36,18 +36,8 @@ enum Node {
     Constant(bool),
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
-    /// A term on one tag alone, with its answers by the code of the tag's value.
-    Tag {
-        tag: ColumnId,
-        term: Box<Node>,
-        answers: Vec<bool>,
-    },
     Compare(Comparison, Expr, Expr),
-    Matches {
-        operand: Expr,
-        regex: Pattern,
-        negated: bool,
-    },
+    Matches { operand: Expr, regex: Pattern, negated: bool },
     IsTrue(Expr),
 }
 
@@ -66,50 +56,12 @@ impl Filter {
                 fields.push(input.column);
             }
         });
-        Ok(Self { root: compile(predicate, true)?, on_rows: !fields.is_empty() })
-    }
-
-    /// Answers every term on `tag` alone for each of its `values` by code, '' being code 0.
-    pub(super) fn tabulate(&mut self, tag: ColumnId, values: &mut dyn Iterator<Item = &str>) {
-        let mut terms = Vec::new();
-        collect_terms(&mut self.root, tag, &mut terms);
-        if terms.is_empty() {
-            return;
-        }
-        for (_, answers) in &mut terms {
-            answers.clear();
-        }
-        for value in values {
-            for (term, answers) in &mut terms {
-                answers.push(settle(term, &|_| value) == Some(true));
-            }
-        }
-    }
-
-    /// Whether it takes every row of every series.
-    pub(super) fn takes_all(&self) -> bool {
-        matches!(self.root, Node::Constant(true))
-    }
-
-    /// Whether no row of a series can match, judging by its tags: `codes` of the values of `tags`,
-    /// and the text of any tag.
-    pub(super) fn excludes<'a>(
-        &'a self,
-        tags: &[ColumnId],
-        codes: &[u32],
-        text: &'a dyn Fn(ColumnId) -> &'a str,
-    ) -> bool {
-        settle_by_code(&self.root, tags, codes, text) == Some(false)
+        Ok(Self { root: compile(predicate)?, on_rows: !fields.is_empty() })
     }
 
     /// Whether no row of a series with these tags can match.
     pub(super) fn excludes_series<'a>(&'a self, tag: &'a dyn Fn(ColumnId) -> &'a str) -> bool {
         settle(&self.root, tag) == Some(false)
-    }
-
-    /// Whether rows have to be looked at for some series.
-    pub(super) fn reads_rows(&self) -> bool {
-        self.on_rows
     }
 
     /// The rows of `run`, whose series has these tags, for which the predicate is true.
@@ -198,26 +150,8 @@ fn walk_operand(operand: &Operand, visit: &mut dyn FnMut(&Operand)) {
     }
 }
 
-/// The one tag that a predicate reads, if it reads no other column.
-fn only_tag(predicate: &Predicate) -> Option<ColumnId> {
-    let (mut tag, mut others) = (None, false);
-    walk(predicate, &mut |operand| match operand {
-        Operand::Field(_) => others = true,
-        Operand::Tag(id) => others |= *tag.get_or_insert(*id) != *id,
-        _ => {}
-    });
-    tag.filter(|_| !others)
-}
-
-/// `outside`: not yet inside a term on one tag.
-fn compile(predicate: &Predicate, outside: bool) -> Result<Node, ScanError> {
-    if outside && let Some(tag) = only_tag(predicate) {
-        let term = Box::new(compile(predicate, false)?);
-        // Stands when no part has the tag: every series then lacks it.
-        let answers = vec![settle(&term, &|_| "") == Some(true)];
-        return Ok(Node::Tag { tag, term, answers });
-    }
-    let boxed = |p: &Predicate| compile(p, outside).map(Box::new);
+fn compile(predicate: &Predicate) -> Result<Node, ScanError> {
+    let boxed = |p: &Predicate| compile(p).map(Box::new);
     Ok(match predicate {
         Predicate::Constant(value) => Node::Constant(*value),
         Predicate::And(a, b) => Node::And(boxed(a)?, boxed(b)?),
@@ -249,28 +183,12 @@ fn tag_comparison(comparison: Comparison, a: &Operand, b: &Operand) -> Compariso
     }
 }
 
-fn collect_terms<'a>(
-    node: &'a mut Node,
-    wanted: ColumnId,
-    terms: &mut Vec<(&'a Node, &'a mut Vec<bool>)>,
-) {
-    match node {
-        Node::And(a, b) | Node::Or(a, b) => {
-            collect_terms(a, wanted, terms);
-            collect_terms(b, wanted, terms);
-        }
-        Node::Tag { tag, term, answers } if *tag == wanted => terms.push((&**term, answers)),
-        _ => {}
-    }
-}
-
 /// What a condition is for a series with these tags; `None` when that depends on the row.
 fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bool> {
     match node {
         Node::Constant(value) => Some(*value),
         Node::And(a, b) => and(settle(a, tag), || settle(b, tag)),
         Node::Or(a, b) => or(settle(a, tag), || settle(b, tag)),
-        Node::Tag { term, .. } => settle(term, tag),
         Node::Compare(_, a, b) if a.reads_rows() || b.reads_rows() => None,
         Node::Matches { operand, .. } | Node::IsTrue(operand) if operand.reads_rows() => None,
         // What most conditions are made of, asked once for each value of a tag.
@@ -283,25 +201,6 @@ fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bo
             Ok(Mask::All) => Some(true),
             _ => Some(false),
         },
-    }
-}
-
-fn settle_by_code<'a>(
-    node: &'a Node,
-    tags: &[ColumnId],
-    codes: &[u32],
-    text: &'a dyn Fn(ColumnId) -> &'a str,
-) -> Option<bool> {
-    let side = |node: &'a Node| settle_by_code(node, tags, codes, text);
-    match node {
-        Node::And(a, b) => and(side(a), || side(b)),
-        Node::Or(a, b) => or(side(a), || side(b)),
-        Node::Tag { tag, answers, .. } => {
-            let position = tags.iter().position(|t| t == tag);
-            let code = position.and_then(|p| codes.get(p)).copied().unwrap_or(0);
-            Some(answers.get(code as usize).copied().unwrap_or(false))
-        }
-        other => settle(other, text),
     }
 }
 

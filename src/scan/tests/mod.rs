@@ -6,31 +6,109 @@ mod vectors;
 
 use std::collections::BTreeMap;
 
-use super::page::{BesideColumn, GroupData, PartialColumn, ScanPage};
+use super::bounds::Bounds;
+use super::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
-use super::request::{Input, Output, ScanRequest};
+use super::request::{Input, Output, Place, Resume, ScanRequest};
 use super::{PageLimits, scan};
-use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 use naive::{Answer, Point};
-use vectors::{VectorSource, Write};
+use vectors::{MEASUREMENT, VectorReader, Write};
 
 const HUGE: PageLimits = PageLimits { bytes: 1 << 30, decoded_bytes: u64::MAX };
 
-/// All pages of a scan.
-fn pages(source: &mut VectorSource, request: &ScanRequest, limits: PageLimits) -> Vec<ScanPage> {
+/// All slices of a scan, each put together of its pieces.
+fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Vec<ScanPage> {
     let mut request = request.clone();
-    let mut pages = Vec::new();
-    loop {
-        let page = scan(source, &request, limits).unwrap();
-        assert!(page.resume.is_none() || page.resume != request.resume, "no progress");
-        request.resume = page.resume.clone();
-        pages.push(page);
-        assert!(pages.len() < 100_000, "a scan that never ends");
-        if request.resume.is_none() {
-            return pages;
+    let (mut slices, mut pieces) = (Vec::new(), Vec::new());
+    for _ in 0..100_000 {
+        let piece = scan(reader, &request, limits).unwrap();
+        let until = piece.until.clone().or(request.resume.until.clone());
+        let position = piece.position.clone();
+        assert!(position.is_none() || position != request.resume.position, "no progress");
+        pieces.push(piece);
+        if position.is_some() {
+            (request.resume.until, request.resume.position) = (until, position);
+            continue;
         }
+        assert!(until.is_none() || until != request.resume.from, "no progress");
+        slices.push(slice(std::mem::take(&mut pieces), &request, until.as_ref()));
+        if until.is_none() {
+            return slices;
+        }
+        request.resume = Resume { from: until, ..Resume::default() };
+    }
+    panic!("a scan that never ends");
+}
+
+/// What pieces have of a slice that ends at `until`: rows in order of time.
+fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&Place>) -> ScanPage {
+    let bounds = Bounds::new(
+        &ScanRequest {
+            resume: Resume { until: until.cloned(), ..Resume::default() },
+            ..request.clone()
+        },
+        TimeRange::ALL,
+    );
+    let mut groups: BTreeMap<Vec<String>, Vec<GroupData>> = BTreeMap::new();
+    for group in pieces.into_iter().flat_map(|piece| piece.groups) {
+        groups.entry(group.key).or_default().push(group.data);
+    }
+    let mut all = Vec::new();
+    for (key, parts) in groups {
+        let time = bounds.time_of(&key);
+        // The one window of the whole range has its start, which is no time of a row.
+        let has_windows = matches!(request.output, Output::Aggregates { window: Some(_), .. });
+        let windows = if has_windows { time } else { TimeRange::ALL };
+        let mut rows: Vec<(i64, usize, usize)> = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            match part {
+                GroupData::Rows { times_ns, .. } => {
+                    let times = times_ns.iter().enumerate();
+                    rows.extend(times.map(|(row, &time_ns)| (time_ns, number, row)));
+                }
+                GroupData::Partials(_) if time.is_empty() => {}
+                GroupData::Partials(calls) => {
+                    let data =
+                        GroupData::Partials(calls.iter().map(|c| within(c, windows)).collect());
+                    all.push(Group { key: key.clone(), data });
+                }
+            }
+        }
+        rows.sort_by_key(|row| if request.descending { (-row.0, row.1) } else { (row.0, row.1) });
+        for (_, number, row) in rows.into_iter().filter(|row| time.contains(row.0)) {
+            let GroupData::Rows { times_ns, fields, tags } = &parts[number] else { continue };
+            let row = [row as u32];
+            let data = GroupData::Rows {
+                times_ns: vec![times_ns[row[0] as usize]],
+                fields: fields.iter().map(|column| column.gather(&row)).collect(),
+                tags: tags.iter().map(|column| column.gather(&row)).collect(),
+            };
+            all.push(Group { key: key.clone(), data });
+        }
+    }
+    ScanPage { groups: all, until: until.cloned(), ..ScanPage::default() }
+}
+
+/// The states of windows inside `time`; those without windows are all.
+fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
+    let inside = |start_ns: &i64| time == TimeRange::ALL || time.contains(*start_ns);
+    let rows: Vec<u32> = (0..call.windows_ns.len() as u32)
+        .filter(|&r| inside(&call.windows_ns[r as usize]))
+        .collect();
+    PartialColumn {
+        windows_ns: rows.iter().map(|&row| call.windows_ns[row as usize]).collect(),
+        states: call.states.iter().map(|column| column.gather(&rows)).collect(),
+        beside: call
+            .beside
+            .iter()
+            .map(|beside| match beside {
+                BesideColumn::Field(column) => BesideColumn::Field(column.gather(&rows)),
+                BesideColumn::Tag(column) => BesideColumn::Tag(column.gather(&rows)),
+            })
+            .collect(),
     }
 }
 
@@ -60,7 +138,9 @@ fn answer(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
         }
     }
     let limit = match &request.output {
-        Output::Aggregates { limit: Some(limit), .. } => *limit as usize,
+        Output::Aggregates { limit: Some(limit), .. } | Output::Rows { limit: Some(limit), .. } => {
+            *limit as usize
+        }
         _ => usize::MAX,
     };
     let finished = merges.into_iter().map(|(key, merges)| {
@@ -68,7 +148,8 @@ fn answer(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
         let calls = calls.map(|points| points.into_iter().take(limit).collect());
         (key, calls.collect())
     });
-    let rows = rows.into_iter().map(|(key, rows)| (key, vec![rows]));
+    let rows =
+        rows.into_iter().map(|(key, rows)| (key, vec![rows.into_iter().take(limit).collect()]));
     let mut answer: Vec<_> = finished.chain(rows).collect();
     if request.descending {
         answer.reverse();
@@ -136,8 +217,8 @@ fn as_multiset(mut answer: Answer, descending: bool) -> Answer {
 fn vectorised_equals_naive() {
     for seed in 0..2_000 {
         let case = random::case(seed);
-        let expected = naive::answer(&case.points, &case.request);
-        let found = answer(&case.request, &pages(&mut case.source(), &case.request, HUGE));
+        let expected = naive::answer(&case.points, &case.request, &case.order);
+        let found = answer(&case.request, &pages(&case.source(), &case.request, HUGE));
         assert!(
             same(&found, &expected, case.tolerance()),
             "{}",
@@ -150,10 +231,10 @@ fn vectorised_equals_naive() {
 fn pages_of_any_size_hold_the_same() {
     for seed in 0..2_000 {
         let case = random::case(seed);
-        let whole = answer(&case.request, &pages(&mut case.source(), &case.request, HUGE));
+        let whole = answer(&case.request, &pages(&case.source(), &case.request, HUGE));
         for limits in [(1, u64::MAX), (1 << 20, 0), (90, 40), (400, 1_000)] {
             let limits = PageLimits { bytes: limits.0, decoded_bytes: limits.1 };
-            let found = answer(&case.request, &pages(&mut case.source(), &case.request, limits));
+            let found = answer(&case.request, &pages(&case.source(), &case.request, limits));
             let text = || format!("{limits:?} {}", difference(&case, &found, &whole));
             assert!(same(&found, &whole, case.tolerance()), "{}", text());
         }
@@ -173,11 +254,11 @@ fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
             time_ns: 7,
             fields: types.iter().map(|(id, _)| (*id, FieldValue::Integer(value))).collect(),
         };
-        let mut source = VectorSource::default();
-        source.add(&(0..SERIES).map(row).collect::<Vec<_>>(), &types, 1);
+        let mut source = VectorReader::new(vec![ColumnId(1)], 1);
+        source.add(&(0..SERIES).map(row).collect::<Vec<_>>());
         let input = |&(column, field_type): &(_, _)| Input { column, field_type, cast: None };
         let request = ScanRequest {
-            measurement: MeasurementId(1),
+            measurement: MEASUREMENT,
             time: TimeRange::ALL,
             predicate: None,
             group_by: Vec::new(),
@@ -187,10 +268,10 @@ fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
                 tags: vec![ColumnId(1)],
                 limit: None,
             },
-            resume: None,
+            resume: Resume::default(),
         };
         let limits = PageLimits { bytes: 8_000, decoded_bytes: u64::MAX };
-        let found = answer(&request, &pages(&mut source, &request, limits));
+        let found = answer(&request, &pages(&source, &request, limits));
         let mut tags: Vec<_> =
             found[0].1[0].iter().map(|point| format!("{:?}", point.values.last())).collect();
         tags.sort_unstable();
@@ -208,13 +289,13 @@ fn several_shards_answer_as_one() {
             // Which rows of equal time survive a limit is the edge's choice.
             *limit = None;
         }
-        let whole = answer(&case.request, &pages(&mut case.source(), &case.request, HUGE));
+        let whole = answer(&case.request, &pages(&case.source(), &case.request, HUGE));
         let whole = as_multiset(whole, case.request.descending);
         for shards in [2, 4, 7] {
             let sources = case.split(shards);
             let pages: Vec<ScanPage> = sources
                 .into_iter()
-                .flat_map(|mut source| pages(&mut source, &case.request, HUGE))
+                .flat_map(|source| pages(&source, &case.request, HUGE))
                 .collect();
             let found = as_multiset(answer(&case.request, &pages), case.request.descending);
             let text = || format!("{shards} shards {}", difference(&case, &found, &whole));
@@ -229,7 +310,7 @@ fn merging_two_columns_is_merging_the_pages() {
         let case = random::case(seed);
         let Output::Aggregates { calls, .. } = &case.request.output else { continue };
         let shards: Vec<Vec<ScanPage>> =
-            case.split(2).iter_mut().map(|s| pages(s, &case.request, HUGE)).collect();
+            case.split(2).iter().map(|s| pages(s, &case.request, HUGE)).collect();
         let partials = |shard: usize, call: usize| -> Option<PartialColumn> {
             let group = shards[shard].first()?.groups.first()?;
             let GroupData::Partials(partials) = &group.data else { return None };

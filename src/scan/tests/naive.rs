@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::vectors::{Tags, Write};
+use super::vectors::{Tags, Write, key};
 use crate::model::ids::ColumnId;
 use crate::model::value::{FieldType, FieldValue};
 use crate::scan::request::{
@@ -62,7 +62,7 @@ fn rows(writes: &[Write]) -> Vec<Row> {
 }
 
 /// The answer to a request over everything that was written.
-pub(super) fn answer(writes: &[Write], request: &ScanRequest) -> Answer {
+pub(super) fn answer(writes: &[Write], request: &ScanRequest, order: &[ColumnId]) -> Answer {
     let mut groups: BTreeMap<Vec<String>, Vec<Row>> = BTreeMap::new();
     for row in rows(writes) {
         let matches = request.predicate.as_ref().is_none_or(|predicate| is_true(predicate, &row));
@@ -76,7 +76,7 @@ pub(super) fn answer(writes: &[Write], request: &ScanRequest) -> Answer {
         .map(|(key, rows)| {
             let calls = match &request.output {
                 Output::Rows { fields, tags, limit } => {
-                    vec![raw(&rows, fields, tags, *limit, request.descending)]
+                    vec![raw(&rows, (fields, tags), order, *limit, request.descending)]
                 }
                 Output::Aggregates { calls, window, limit } => calls
                     .iter()
@@ -97,26 +97,16 @@ pub(super) fn answer(writes: &[Write], request: &ScanRequest) -> Answer {
     answer
 }
 
-/// Series ascend by key, a missing tag standing as '': compared tag by tag.
-fn compare_tags(a: &Tags, b: &Tags) -> Ordering {
-    let mut ids: Vec<ColumnId> = a.iter().chain(b).map(|(id, _)| *id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let value = |tags: &Tags, id| tags.iter().find(|(t, _)| *t == id).map(|(_, v)| v.clone());
-    ids.into_iter()
-        .map(|id| value(a, id).unwrap_or_default().cmp(&value(b, id).unwrap_or_default()))
-        .fold(Ordering::Equal, Ordering::then)
-}
-
+/// Rows of one time come by the keys of their series.
 fn raw(
     rows: &[Row],
-    fields: &[Input],
-    tags: &[ColumnId],
+    (fields, tags): (&[Input], &[ColumnId]),
+    order: &[ColumnId],
     limit: Option<u64>,
     descending: bool,
 ) -> Vec<Point> {
     let mut rows: Vec<&Row> = rows.iter().collect();
-    rows.sort_by(|a, b| a.time_ns.cmp(&b.time_ns).then_with(|| compare_tags(&a.tags, &b.tags)));
+    rows.sort_by_key(|row| (row.time_ns, key(&row.tags, order)));
     if descending {
         rows.reverse();
     }

@@ -1,12 +1,12 @@
 //! Random schemas, data and requests from a seed.
 
-use super::vectors::{Tags, VectorSource, Write};
-use crate::model::ids::{ColumnId, MeasurementId};
+use super::vectors::{MEASUREMENT, Tags, VectorReader, Write};
+use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 use crate::scan::request::{
     AggregateCall, AggregateFunction, Arithmetic, Beside, Comparison, Input, Operand, Output,
-    Predicate, ScanRequest, Window,
+    Predicate, Resume, ScanRequest, Window,
 };
 
 /// Fields 10 to 14, one of each type.
@@ -27,17 +27,19 @@ pub(super) struct Case {
     pub(super) request: ScanRequest,
     /// Where one part ends and the next begins.
     cuts: Vec<usize>,
-    block_rows: usize,
+    page_rows: usize,
+    /// The tags as keys have them.
+    pub(super) order: Vec<ColumnId>,
 }
 
 impl Case {
     /// All data in one source.
-    pub(super) fn source(&self) -> VectorSource {
+    pub(super) fn source(&self) -> VectorReader {
         self.build(|_| true)
     }
 
     /// The series spread over several sources.
-    pub(super) fn split(&self, shards: usize) -> Vec<VectorSource> {
+    pub(super) fn split(&self, shards: usize) -> Vec<VectorReader> {
         let shard = |write: &Write| {
             let bytes = write.tags.iter().flat_map(|(id, value)| [id.0 as usize, value.len() * 7]);
             let text = write.tags.iter().flat_map(|(_, value)| value.bytes().map(usize::from));
@@ -58,12 +60,12 @@ impl Case {
         1e-12 * fields.map(|(_, value)| magnitude(value)).sum::<f64>()
     }
 
-    fn build(&self, keep: impl Fn(&Write) -> bool) -> VectorSource {
-        let mut source = VectorSource::default();
+    fn build(&self, keep: impl Fn(&Write) -> bool) -> VectorReader {
+        let mut source = VectorReader::new(self.order.clone(), self.page_rows);
         let mut start = 0;
         for &end in self.cuts.iter().chain([&self.points.len()]) {
             let part = self.points[start..end].iter().filter(|w| keep(w)).cloned();
-            source.add(&part.collect::<Vec<_>>(), &TYPES, self.block_rows);
+            source.add(&part.collect::<Vec<_>>());
             start = end;
         }
         source
@@ -87,7 +89,9 @@ pub(super) fn case(seed: u64) -> Case {
     let mut cuts: Vec<usize> = (0..rng.usize(0..5)).map(|_| rng.usize(0..=rows)).collect();
     cuts.sort_unstable();
     let request = request(&mut rng, span, rows as i64);
-    Case { seed, points, request, cuts, block_rows: rng.usize(1..8) }
+    let mut order = TAGS.to_vec();
+    rng.shuffle(&mut order);
+    Case { seed, points, request, cuts, page_rows: rng.usize(1..8), order }
 }
 
 fn tags(rng: &mut fastrand::Rng) -> Tags {
@@ -153,13 +157,13 @@ fn request(rng: &mut fastrand::Rng, span: i64, rows: i64) -> ScanRequest {
         Output::Aggregates { calls, window: window(rng, span), limit }
     };
     ScanRequest {
-        measurement: MeasurementId(1),
+        measurement: MEASUREMENT,
         time,
         predicate: rng.bool().then(|| predicate(rng, 3)),
         group_by,
         descending: rng.bool(),
         output,
-        resume: None,
+        resume: Resume::default(),
     }
 }
 

@@ -1,17 +1,23 @@
-//! A source over plain vectors.
+//! A reader over plain vectors.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::batch::column::{Column, StringColumn};
-use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::column::Column;
+use crate::merge::cursor::{Direction, PageKeys, ReadError, SeriesCursor};
+use crate::merge::key::SeriesKey;
+use crate::merge::kway::Merge;
+use crate::merge::tests::vector::{Story, VectorCursor};
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
-use crate::model::value::{FieldType, FieldValue};
-use crate::scan::selectors::selected::push;
-use crate::scan::source::{Part, ReadStats, Rows, Run, Source, SourceError};
+use crate::model::value::FieldValue;
+use crate::scan::reader::{ReadStats, Reader, Rows, Survey};
 
 /// Tags of a series, ascending by id, none empty.
 pub(in crate::scan) type Tags = Vec<(ColumnId, String)>;
+
+/// Of which all rows are.
+pub(in crate::scan) const MEASUREMENT: MeasurementId = MeasurementId(1);
 
 /// A written row: series, time, fields.
 #[derive(Clone, Debug)]
@@ -21,137 +27,110 @@ pub(in crate::scan) struct Write {
     pub(in crate::scan) fields: Vec<(ColumnId, FieldValue)>,
 }
 
-/// Parts over vectors; every run counts as one decoded byte per row.
-#[derive(Default)]
-pub(in crate::scan) struct VectorSource {
-    parts: Vec<(Part, Vec<Vec<Run>>)>,
-    pub(in crate::scan) stats: ReadStats,
+/// Parts over vectors; each row of a page that is read counts as one decoded byte.
+pub(in crate::scan) struct VectorReader {
+    order: Vec<ColumnId>,
+    page_rows: usize,
+    parts: Vec<Story>,
+    stats: Rc<Cell<ReadStats>>,
 }
 
-impl VectorSource {
-    /// Adds a part that holds `writes`, of which later ones win, in blocks of `block_rows`.
-    pub(in crate::scan) fn add(
-        &mut self,
-        writes: &[Write],
-        types: &[(ColumnId, FieldType)],
-        block_rows: usize,
-    ) {
-        let mut all: Vec<Tags> = Vec::new();
+/// The key of a series.
+pub(in crate::scan) fn key(tags: &Tags, order: &[ColumnId]) -> SeriesKey {
+    let value = |id: &ColumnId| {
+        tags.iter().find(|(tag, _)| tag == id).map_or("", |(_, value)| value.as_str())
+    };
+    SeriesKey::new(MEASUREMENT, order.iter().map(value))
+}
+
+impl VectorReader {
+    /// No rows; tags come in this order in keys, and pages have up to so many rows.
+    pub(in crate::scan) fn new(order: Vec<ColumnId>, page_rows: usize) -> Self {
+        Self { order, page_rows, parts: Vec::new(), stats: Rc::default() }
+    }
+
+    /// Adds a part that holds `writes`, of which later ones win.
+    pub(in crate::scan) fn add(&mut self, writes: &[Write]) {
+        let mut story = Story::new();
         for write in writes {
-            if !all.contains(&write.tags) {
-                all.push(write.tags.clone());
-            }
+            let row = story.entry((key(&write.tags, &self.order), write.time_ns)).or_default();
+            row.extend(write.fields.iter().map(|(id, value)| (id.0, value.clone())));
         }
-        let Some(start_ns) = writes.iter().map(|w| w.time_ns).min() else { return };
-        let end_ns = writes.iter().map(|w| w.time_ns).max().map_or(0, |t| t + 1);
-        let (tag_ids, series) = table(&all);
-        let part = Part {
-            time: TimeRange::new(start_ns, end_ns),
-            tag_ids: tag_ids.into(),
-            series: Rc::new(series),
-            field_ids: types.iter().map(|(id, _)| *id).collect(),
-            rows: writes.len() as u64,
-            tombstones: false,
-        };
-        let runs = all.iter().map(|tags| {
-            let rows: Vec<&Write> = writes.iter().filter(|w| w.tags == *tags).collect();
-            blocks(&rows, types, block_rows)
-        });
-        let runs = runs.collect();
-        self.parts.push((part, runs));
+        self.parts.push(story);
     }
 }
 
-fn table(all: &[Tags]) -> (Vec<ColumnId>, SeriesTable) {
-    let mut ids: Vec<ColumnId> = all.iter().flatten().map(|(id, _)| *id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    // A part keeps its tags in its own order.
-    ids.reverse();
-    let column = |id: &ColumnId| {
-        let value = |tags: &Tags| tags.iter().find(|(t, _)| t == id).map(|(_, v)| v.clone());
-        let mut distinct: Vec<String> = Vec::new();
-        let codes = all.iter().map(|tags| match value(tags) {
-            None => 0,
-            Some(value) => {
-                if !distinct.contains(&value) {
-                    distinct.push(value.clone());
-                }
-                distinct.iter().position(|v| *v == value).unwrap() as u32 + 1
-            }
-        });
-        let codes = codes.collect();
-        let dictionary: StringColumn = distinct.iter().map(String::as_str).collect();
-        TagColumn { dictionary, codes }
-    };
-    let tags = ids.iter().map(column).collect();
-    (ids, SeriesTable { tags, len: all.len() as u32 })
-}
-
-/// One series' rows, sorted and overwritten, behind a stranger's row in every block.
-fn blocks(writes: &[&Write], types: &[(ColumnId, FieldType)], block_rows: usize) -> Vec<Run> {
-    let mut rows: Vec<(i64, Vec<(ColumnId, FieldValue)>)> = Vec::new();
-    for write in writes {
-        match rows.iter_mut().find(|(time_ns, _)| *time_ns == write.time_ns) {
-            None => rows.push((write.time_ns, write.fields.clone())),
-            Some((_, fields)) => {
-                fields.retain(|(id, _)| !write.fields.iter().any(|(new, _)| new == id));
-                fields.extend(write.fields.iter().cloned());
-            }
-        }
-    }
-    rows.sort_by_key(|(time_ns, _)| *time_ns);
-    let block = |rows: &[(i64, Vec<(ColumnId, FieldValue)>)]| {
-        let mut times_ns = vec![i64::MAX];
-        times_ns.extend(rows.iter().map(|(time_ns, _)| *time_ns));
-        let column = |&(id, field_type): &(ColumnId, FieldType)| {
-            let mut column = Column::new(field_type);
-            column.push_null();
-            for (_, fields) in rows {
-                push(&mut column, fields.iter().find(|(f, _)| *f == id).map(|(_, v)| v));
-            }
-            (id, column)
-        };
-        let columns = types.iter().map(column).filter(|(_, c)| c.validity.nulls(c.len()) < c.len());
-        let block = Rows { columns: columns.collect(), times_ns };
-        Run { rows: 1..rows.len() + 1, block: Rc::new(block) }
-    };
-    rows.chunks(block_rows.max(1)).map(block).collect()
-}
-
-impl Source for VectorSource {
-    fn parts(&mut self, _: MeasurementId, time: TimeRange) -> Result<Vec<Part>, SourceError> {
-        // A source may answer with more than it must.
-        let _ = time;
-        Ok(self.parts.iter().map(|(part, _)| part.clone()).collect())
+impl Reader for VectorReader {
+    fn tag_order(&self, _: MeasurementId) -> Result<Vec<ColumnId>, ReadError> {
+        Ok(self.order.clone())
     }
 
-    fn runs(
-        &mut self,
-        part: usize,
-        series: u32,
-        time: TimeRange,
-        columns: &[ColumnId],
-    ) -> Result<Vec<Run>, SourceError> {
-        let mut found = Vec::new();
-        for run in &self.parts[part].1[series as usize] {
-            let times = &run.block.times_ns[run.rows.clone()];
-            let overlaps = times.last().is_some_and(|&t| t >= time.start_ns)
-                && times.first().is_some_and(|&t| t < time.end_ns);
-            if overlaps {
-                self.stats.blocks_read += 1;
-                self.stats.bytes_decoded += times.len() as u64;
-                let mut block = (*run.block).clone();
-                block.columns.retain(|(id, _)| columns.contains(id));
-                found.push(Run { block: Rc::new(block), rows: run.rows.clone() });
-            } else {
-                self.stats.blocks_pruned += 1;
-            }
+    fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        // Wherever it is cut, nothing changes.
+        let cut_ns = 3.clamp(time.start_ns, time.end_ns);
+        let pieces = [TimeRange::new(time.start_ns, cut_ns), TimeRange::new(cut_ns, time.end_ns)];
+        Ok(pieces.into_iter().filter(|piece| !piece.is_empty()).collect())
+    }
+
+    fn merge(
+        &self,
+        _: &[MeasurementId],
+        _: TimeRange,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Rows<'_>, ReadError> {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut cursors = Vec::new();
+        for (sequence, story) in (0..).zip(&self.parts) {
+            let cursor = VectorCursor::new(story, self.page_rows, direction, &mut rng);
+            let mut cursor = Counting { cursor, stats: Rc::clone(&self.stats) };
+            cursor.seek(from)?;
+            let cursor: Box<dyn SeriesCursor> = Box::new(cursor);
+            cursors.push((sequence, cursor));
         }
-        Ok(found)
+        Merge::new(cursors, direction)
+    }
+
+    fn survey(&self, _: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {
+        let rows = || self.parts.iter().flatten().map(|((_, time_ns), _)| *time_ns);
+        let rows = || rows().filter(|&time_ns| time.contains(time_ns));
+        let (first_ns, last_ns) = (rows().min(), rows().max());
+        let hull = first_ns.zip(last_ns).map(|(first, last)| TimeRange::new(first, last + 1));
+        let (rows, series) = (rows().count() as u64, 3);
+        Ok(Survey { time: hull.unwrap_or(Survey::NOTHING.time), rows, series, ..Survey::NOTHING })
     }
 
     fn stats(&self) -> ReadStats {
-        self.stats
+        self.stats.get()
+    }
+}
+
+struct Counting {
+    cursor: VectorCursor,
+    stats: Rc<Cell<ReadStats>>,
+}
+
+impl SeriesCursor for Counting {
+    fn key(&self) -> Option<&SeriesKey> {
+        self.cursor.key()
+    }
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        self.cursor.seek(to)
+    }
+    fn step(&mut self) -> Result<(), ReadError> {
+        self.cursor.step()
+    }
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        let page = self.cursor.page(time)?;
+        let mut stats = self.stats.get();
+        stats.bytes_decoded += page.as_ref().map_or(0, |page| page.times_ns().len() as u64);
+        self.stats.set(stats);
+        Ok(page)
+    }
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        self.cursor.has_rows(time)
+    }
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+        self.cursor.column(page, id)
     }
 }

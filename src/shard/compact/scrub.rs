@@ -44,7 +44,7 @@ impl<S: Store> Shard<S> {
         for id in wanted.into_iter().take(PARTS_PER_EVENT) {
             let Some(part) = loaded.manifest.parts().get(&id) else { continue };
             let rows = PartRows::of(&loaded.manifest, part);
-            let values = CachedValues::new(&**store, &self.cache, rows);
+            let values = CachedValues::new(&**store, &self.reads, rows);
             let is_cut = part.max_ns >= loaded.state.settings.range.end_ns;
             match if is_cut { Ok(true) } else { has_hidden(values, part, &hidden) } {
                 Ok(false) => clean.push(id),

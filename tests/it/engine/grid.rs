@@ -6,12 +6,14 @@ use tidemark::batch::column::{Column, Values};
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::merge::cursor::ReadError;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
-use tidemark::scan::source::{Run, Source, SourceError};
+use tidemark::scan::reader::Reader;
 
 use super::WINDOW_NS;
+use crate::every_row::every_row;
 
 pub(super) const MEASUREMENTS: usize = 2;
 pub(super) const SERIES: usize = 6;
@@ -141,45 +143,25 @@ impl Grid {
             other.0[at]
         ))
     }
-
-    fn read_run(&mut self, (measurement, series): (usize, usize), run: Run, time: &TimeRange) {
-        for row in run.rows {
-            let time_ns = run.block.times_ns[row];
-            if !time.contains(time_ns) {
-                continue;
-            }
-            let at_time = time_of(time_ns);
-            for (id, column) in &run.block.columns {
-                if let Some(value) = column.get(row) {
-                    let field = id.0 as usize - 10;
-                    let at = place(measurement, series, at_time, field);
-                    self.0[at] = number(field, &value);
-                }
-            }
-        }
-    }
 }
 
 /// Everything of a measurement inside `time`, as a scan sees it.
 pub(super) fn read(
-    source: &mut dyn Source,
+    reader: &dyn Reader,
     (measurement, id): (usize, MeasurementId),
     time: TimeRange,
-) -> Result<Grid, SourceError> {
+) -> Result<Grid, ReadError> {
     let mut grid = Grid::new();
-    for (at, part) in source.parts(id, time)?.iter().enumerate() {
-        let tag = |id: ColumnId, series: usize| {
-            let position = part.tag_ids.iter().position(|&held| held == id);
-            position.map_or("", |position| part.series.tags[position].get(series))
-        };
-        for series in 0..part.series.len {
-            let tags = (tag(TAG_IDS[0], series as usize), tag(TAG_IDS[1], series as usize));
-            let slot = TAGS.iter().position(|&held| held == tags).expect("a series of ours");
-            for run in source.runs(at, series, time, &FIELD_IDS)? {
-                grid.read_run((measurement, slot), run, &time);
-            }
+    every_row(reader, id, time, &FIELD_IDS, &mut |(tags, time_ns, values)| {
+        let tag = |id| tags.iter().find(|(tag, _)| *tag == id).map_or("", |(_, v)| v.as_str());
+        let tags = (tag(TAG_IDS[0]), tag(TAG_IDS[1]));
+        let series = TAGS.iter().position(|&held| held == tags).expect("a series of ours");
+        for (id, value) in values {
+            let field = id.0 as usize - 10;
+            let at = place(measurement, series, time_of(time_ns), field);
+            grid.0[at] = number(field, &value);
         }
-    }
+    })?;
     Ok(grid)
 }
 

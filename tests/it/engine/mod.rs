@@ -28,6 +28,7 @@ use tidemark::shard::budget::Budget;
 use tidemark::shard::request::Refusal;
 use tidemark::store::Store;
 
+use crate::every_row::{Row, every_row, runs_of};
 use crate::world::draw_seed;
 
 /// Tag ids are 1 to 3, field ids 10 to 14, one per type.
@@ -203,36 +204,15 @@ pub(super) fn read<S: Store>(
     time: TimeRange,
 ) -> Result<Model, Refusal> {
     let columns: Vec<ColumnId> = FIELDS.iter().map(|&id| ColumnId(id)).collect();
-    shard.read(&stamp(), |source| {
+    let of = MeasurementId(measurement);
+    shard.ask(&stamp(), &[of], |reader| {
         let mut model = Model::new();
-        let parts = source.parts(MeasurementId(measurement), time)?;
-        for (at, part) in parts.iter().enumerate() {
-            for series in 0..part.series.len {
-                let tags: Vec<(u32, String)> = part
-                    .tag_ids
-                    .iter()
-                    .zip(&part.series.tags)
-                    .map(|(id, tag)| (id.0, tag.get(series as usize).to_owned()))
-                    .filter(|(_, value)| !value.is_empty())
-                    .collect::<BTreeMap<_, _>>()
-                    .into_iter()
-                    .collect();
-                let mut before = i64::MIN;
-                for run in source.runs(at, series, time, &columns)? {
-                    for row in run.rows {
-                        let time_ns = run.block.times_ns[row];
-                        assert!(part.time.contains(time_ns) && before < time_ns);
-                        before = time_ns;
-                        for (id, column) in &run.block.columns {
-                            if let Some(value) = column.get(row).filter(|_| time.contains(time_ns))
-                            {
-                                model.insert((measurement, tags.clone(), time_ns, id.0), value);
-                            }
-                        }
-                    }
-                }
+        every_row(reader, of, time, &columns, &mut |(tags, time_ns, values)| {
+            let tags: Vec<(u32, String)> = tags.iter().map(|(id, v)| (id.0, v.clone())).collect();
+            for (id, value) in values {
+                model.insert((measurement, tags.clone(), time_ns, id.0), value);
             }
-        }
+        })?;
         Ok(model)
     })
 }

@@ -5,7 +5,7 @@ use tidemark::batch::column::{Column, Values};
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
-use tidemark::scan::request::{Comparison, Input, Operand, Output, Predicate, ScanRequest};
+use tidemark::scan::request::{Comparison, Input, Operand, Output, Predicate, Resume, ScanRequest};
 use tidemark::store::memory::MemoryStore;
 
 use super::*;
@@ -119,7 +119,7 @@ fn one_hour(from_ns: i64) -> ScanRequest {
         group_by: Vec::new(),
         descending: false,
         output: Output::Rows { fields, tags: Vec::new(), limit: None },
-        resume: None,
+        resume: Resume::default(),
     }
 }
 

@@ -107,7 +107,7 @@ fn the_highest_schema_version_is_remembered_through_everything() {
     shard.append(&encode(&[integer(1, 1, 1)]), &stamped(7), NOW_NS).unwrap();
     shard.append(&encode(&[integer(1, 2, 1)]), &stamped(3), NOW_NS).unwrap();
     let ask = |shard: &mut Shard<MemoryStore>, version| {
-        shard.read(&stamped(version), |_| Ok(())).map_err(|refusal| refusal == Refusal::Stale)
+        shard.ask(&stamped(version), &[], |_| Ok(())).map_err(|refusal| refusal == Refusal::Stale)
     };
     for flush in [false, true] {
         if flush {
@@ -118,7 +118,7 @@ fn the_highest_schema_version_is_remembered_through_everything() {
             assert_eq!((ask(shard, 6), ask(shard, 7)), (Err(true), Ok(())));
             // Whoever asked the schema's owner after the question was put lacks nothing of it.
             let fresh = Stamp { fresh: true, ..stamped(6) };
-            assert_eq!(shard.read(&fresh, |_| Ok(())), Ok(()));
+            assert_eq!(shard.ask(&fresh, &[], |_| Ok(())), Ok(()));
         }
     }
 }
@@ -152,7 +152,9 @@ fn types_and_dropped_measurements_are_refused_hot_cold_and_flushed() {
     let frame = encode(&[integer(1, 1, 1)]);
     assert_eq!(shard.append(&frame, &stamp, NOW_NS), Err(refusal));
     let parts = |shard: &mut Shard<MemoryStore>| {
-        let parts = shard.read(&stamp, |s| Ok(s.parts(MeasurementId(1), TimeRange::ALL)?.len()));
+        let parts = shard.ask(&stamp, &[MeasurementId(1)], |reader| {
+            Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
+        });
         parts.unwrap()
     };
     assert_eq!((parts(&mut shard), rows(&store, Table::Value)), (0, 1));
@@ -179,7 +181,9 @@ fn a_measurement_once_dropped_stays_so_whatever_settings_come_later() {
     let stamp = Stamp { generation: 4, ..stamp() };
     let seen = |shard: &mut Shard<MemoryStore>| {
         let parts = |of| {
-            shard.read(&stamp, |source| Ok(source.parts(MeasurementId(of), TimeRange::ALL)?.len()))
+            shard.ask(&stamp, &[MeasurementId(of)], |reader| {
+                Ok(runs_of(reader, MeasurementId(of), TimeRange::ALL)?)
+            })
         };
         [1, 2, 3, 4].map(parts).map(Result::unwrap)
     };
@@ -405,15 +409,12 @@ fn overwritten(widths_ns: [i64; 2], duration_ns: i64) -> (MemoryStore, Shard<Mem
 fn values(shard: &mut Shard<MemoryStore>, generation: u64) -> Vec<FieldValue> {
     let columns = [ColumnId(11)];
     let stamp = Stamp { generation, ..stamp() };
-    let found = shard.read(&stamp, |source| {
+    let found = shard.ask(&stamp, &[MeasurementId(1)], |reader| {
         let mut found = BTreeMap::new();
-        for part in 0..source.parts(MeasurementId(1), TimeRange::ALL)?.len() {
-            for run in source.runs(part, 0, TimeRange::ALL, &columns)? {
-                for row in run.rows {
-                    found.insert(run.block.times_ns[row], run.block.columns[0].1.get(row).unwrap());
-                }
-            }
-        }
+        let see = &mut |(_, time_ns, mut values): Row<'_>| {
+            found.insert(time_ns, values.remove(0).1);
+        };
+        every_row(reader, MeasurementId(1), TimeRange::ALL, &columns, see)?;
         Ok(found)
     });
     found.unwrap().into_values().collect()
@@ -496,7 +497,11 @@ fn a_frame_of_very_many_measurements_is_counted_deleted_cut_and_replayed_as_any_
     shard.configure(&ShardSettings { range, generation: 2, ..settings() }).unwrap();
     let stamp = Stamp { generation: 2, ..stamp() };
     let left = |shard: &mut Shard<MemoryStore>, of| {
-        shard.read(&stamp, |source| Ok(source.parts(MeasurementId(of), range)?.len())).unwrap()
+        shard
+            .ask(&stamp, &[MeasurementId(of)], |reader| {
+                Ok(runs_of(reader, MeasurementId(of), range)?)
+            })
+            .unwrap()
     };
     for mut shard in [shard, reopen(store)] {
         assert_eq!([1, 2].map(|of| left(&mut shard, of) > 0), [true, false]);

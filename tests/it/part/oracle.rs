@@ -7,8 +7,9 @@ use tidemark::codec::crc::crc32c;
 use tidemark::merge::cursor::{Direction, ReadError, SeriesCursor};
 use tidemark::model::time::TimeRange;
 use tidemark::part::block::Error;
-use tidemark::part::cursor::{PartCursor, Values};
+use tidemark::part::cursor::PartCursor;
 use tidemark::part::directory::Directory;
+use tidemark::part::values::Values;
 
 /// Bytes of a checksum, and of a version and a number.
 const CRC_BYTES: usize = 4;

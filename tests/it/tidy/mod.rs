@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("influxql", &["model"]),
-    ("query", &["model", "batch", "influxql", "scan"]),
+    ("query", &["model", "batch", "influxql", "merge", "scan"]),
     ("response", &["model", "query"]),
     ("catalog", &["model", "store", "protocol"]),
     ("database", &["model", "batch", "store", "scan", "protocol"]),

@@ -1,4 +1,4 @@
-//! The partial states of one group while its series are read, within the bytes left on the page.
+//! The partial states of one group while its series are read.
 
 use super::accumulator::Accumulator;
 use super::dense::{Chosen, Neighbours};
@@ -8,21 +8,21 @@ use super::input;
 use super::page::GroupData;
 use super::predicate::Mask;
 use super::request::{AggregateCall, Window};
-use super::source::Run;
+use super::run::Run;
 use super::spans::Slots;
 use crate::model::ids::ColumnId;
-use crate::model::time::TimeRange;
 
 /// States of every call over the windows of one group.
 pub(super) struct GroupStates<'a> {
     calls: &'a [AggregateCall],
     accumulators: Vec<Box<dyn Accumulator>>,
     slots: Slots,
-    bytes_max: usize,
     descending: bool,
     limit: Option<u64>,
-    /// Windows have been left to the next page.
-    cut: bool,
+    /// One point of each call is enough: the first that is met in order of time.
+    is_of_one_end: bool,
+    /// Windows from this time on in the direction of the answer are dropped.
+    cut_ns: Option<i64>,
 }
 
 impl<'a> GroupStates<'a> {
@@ -32,18 +32,16 @@ impl<'a> GroupStates<'a> {
         calls: &'a [AggregateCall],
         (window, limit): (Option<&Window>, Option<u64>),
         start_ns: i64,
-        descending: bool,
-        bytes_max: usize,
+        (descending, is_of_one_end): (bool, bool),
     ) -> Result<Self, ScanError> {
         let accumulators = calls.iter().map(accumulator).collect::<Result<_, _>>()?;
         let slots = Slots::new(window.cloned(), start_ns);
         // Clocks that change put rows into windows out of order.
         let limit = limit.filter(|_| window.is_some_and(|window| window.zone.is_empty()));
-        Ok(Self { calls, accumulators, slots, bytes_max, descending, limit, cut: false })
+        Ok(Self { calls, accumulators, slots, descending, limit, is_of_one_end, cut_ns: None })
     }
 
-    /// Takes in the rows of `run` that `mask` selects. `open` are the times still wanted: they
-    /// shrink at their far end when the page is full.
+    /// Takes in the rows of `run` that `mask` selects.
     ///
     /// # Errors
     /// [`ScanError::ColumnType`].
@@ -52,7 +50,6 @@ impl<'a> GroupStates<'a> {
         run: &'r Run,
         mask: &Mask,
         tag: &'r dyn Fn(ColumnId) -> &'r str,
-        open: &mut TimeRange,
     ) -> Result<(), ScanError> {
         let neighbours = Neighbours { tag };
         // Most inputs have no nulls: they share one list of rows and windows.
@@ -71,27 +68,31 @@ impl<'a> GroupStates<'a> {
                 accumulator.accumulate(&chosen.spans, &chosen.dense(run, read), &neighbours);
             }
         }
-        self.shrink(open);
         Ok(())
     }
 
-    /// Drops the windows that do not fit the page and closes their times.
-    fn shrink(&mut self, open: &mut TimeRange) {
-        while self.slots.windowed() && self.slots.len() > 1 && self.bytes() > self.bytes_max {
-            let count = self.slots.len();
-            let fitting = count.saturating_mul(self.bytes_max) / self.bytes().max(1);
-            let mut order = self.slots.order(self.descending);
-            let dropped = order.split_off(fitting.clamp(1, count - 1));
-            let (first_ns, last_ns) = self.slots.seen_ns(&dropped);
-            if self.descending {
-                open.start_ns = open.start_ns.max(last_ns.saturating_add(1));
-            } else {
-                open.end_ns = open.end_ns.min(first_ns);
-            }
-            self.slots.keep(&order);
-            self.accumulators.iter_mut().for_each(|accumulator| accumulator.keep(&order));
-            self.cut = true;
+    /// Drops the last windows in the direction of the answer until the states take at most
+    /// `bytes_max`; answers the first time that they do not tell any more, if there is one now.
+    /// One window is always kept, and windows stay where a change of the clocks is near.
+    pub(super) fn cut(&mut self, bytes_max: usize) -> Option<i64> {
+        let count = self.slots.len();
+        let bytes = self.bytes();
+        if count < 2 || bytes <= bytes_max {
+            return self.cut_ns;
         }
+        let fitting = (count.saturating_mul(bytes_max) / bytes.max(1)).clamp(1, count - 1);
+        let mut order = self.slots.order(self.descending);
+        let border = |slot: &usize| self.slots.border_ns(*slot, self.descending);
+        let Some((at, time_ns)) =
+            (fitting..count).find_map(|at| Some((at, border(order.get(at)?)?)))
+        else {
+            return self.cut_ns;
+        };
+        order.truncate(at);
+        self.slots.keep(&order);
+        self.accumulators.iter_mut().for_each(|accumulator| accumulator.keep(&order));
+        self.cut_ns = Some(time_ns);
+        self.cut_ns
     }
 
     /// About how many bytes the states take in a page.
@@ -102,19 +103,12 @@ impl<'a> GroupStates<'a> {
     /// Whether every window that is wanted is whole, given that all rows before a time in the
     /// scan's direction have been taken in: only the last window seen may be open.
     pub(super) fn is_done(&self) -> bool {
+        let starts_ns = self.slots.starts_ns();
+        if self.is_of_one_end {
+            let is_empty = |a: &dyn Accumulator| a.partial(&[0], starts_ns).windows_ns.is_empty();
+            return self.slots.len() > 0 && !self.accumulators.iter().any(|a| is_empty(&**a));
+        }
         self.limit.is_some_and(|limit| self.slots.len() as u64 > limit)
-    }
-
-    /// About how many nanoseconds the windows wanted span; `None` without a limit.
-    pub(super) fn span_ns(&self) -> Option<i128> {
-        // One to see that the last one is whole, one because the first is cut by the range.
-        let windows = i128::from(self.limit?) + 2;
-        Some(windows * i128::from(self.slots.every_ns()?))
-    }
-
-    /// Whether windows have been left to the next page.
-    pub(super) fn is_cut(&self) -> bool {
-        self.cut
     }
 
     /// The states; `None` when no call has any.

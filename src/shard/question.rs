@@ -1,32 +1,29 @@
-//! Pages of the answers to queries, from memtable and parts.
+//! Questions: pages of the answers to queries, from memtable and parts.
 
-mod decoded;
-mod memtable_rows;
-mod source;
-mod stored_parts;
-
-use self::source::ShardSource;
-use self::stored_parts::ROW_BYTES;
 use super::Shard;
+use super::read::ShardReader;
 use super::request::Refusal;
+use super::values::refusal;
+use crate::memtable::Memtable;
+use crate::model::ids::MeasurementId;
 use crate::model::limits::PAGE_BYTES_MAX;
 use crate::protocol::shard::Stamp;
 use crate::scan::error::ScanError;
 use crate::scan::page::{ScanPage, SummaryPage};
+use crate::scan::reader::{ReadStats, Reader};
 use crate::scan::request::{ScanRequest, SummaryRequest};
-use crate::scan::source::{ReadStats, Source, SourceError};
 use crate::scan::{PageLimits, SummaryLimits, explain, scan, summarise};
 use crate::store::Store;
 
 /// Encoded bytes decoded by one event: the log, if it is replayed, and one page.
 const DECODED_BYTES_MAX: u64 = 8_000_000;
-/// Of that, what a step of a scan decodes.
-const STEP_BYTES: u64 = ROW_BYTES << 19;
+/// Of that, what rows that are read together may pass it by.
+const BATCH_BYTES: u64 = 2_000_000;
 /// Series keys that a page of a summary looks at: about 25 ms.
 const SUMMARY_KEYS_MAX: u64 = 200_000;
 
 impl<S: Store> Shard<S> {
-    /// One page of a scan.
+    /// One piece of a scan.
     ///
     /// # Errors
     /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
@@ -34,7 +31,8 @@ impl<S: Store> Shard<S> {
         // Loading the object and replaying its log are part of what the page costs.
         let before = self.store.row_counts();
         let limits = self.limits(stamp)?;
-        let mut page = self.read(stamp, |source| scan(source, request, limits))?;
+        let mut page =
+            self.ask(stamp, &[request.measurement], |reader| scan(reader, request, limits))?;
         page.stats.rows_read = self.store.row_counts().since(before).read;
         Ok(page)
     }
@@ -44,7 +42,7 @@ impl<S: Store> Shard<S> {
     /// # Errors
     /// As [`Shard::scan`].
     pub fn explain(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ReadStats, Refusal> {
-        self.read(stamp, |source| explain(source, request))
+        self.ask(stamp, &[request.measurement], |reader| explain(reader, request))
     }
 
     /// One page of what exists.
@@ -58,7 +56,7 @@ impl<S: Store> Shard<S> {
     ) -> Result<SummaryPage, Refusal> {
         let PageLimits { bytes, decoded_bytes } = self.limits(stamp)?;
         let limits = SummaryLimits { bytes, decoded_bytes, keys: SUMMARY_KEYS_MAX };
-        self.ask(stamp, |reader| summarise(reader, request, limits))
+        self.ask(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
 
     /// What a page may take, once the log was replayed if it was not in memory: what that decoded
@@ -70,35 +68,45 @@ impl<S: Store> Shard<S> {
         self.cache.put_memtable(memtable);
         let log_bytes = self.loaded.as_ref().map_or(0, |loaded| loaded.wal.bytes());
         let replayed_bytes = if is_cold { log_bytes } else { 0 };
-        let decoded_bytes = (DECODED_BYTES_MAX - STEP_BYTES).saturating_sub(replayed_bytes).max(1);
+        let decoded_bytes = (DECODED_BYTES_MAX - BATCH_BYTES).saturating_sub(replayed_bytes).max(1);
         Ok(PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes })
     }
 
-    /// Runs `ask` over the shard's data.
+    /// Puts a question about these measurements to the shard's rows.
     ///
     /// # Errors
     /// As [`Shard::scan`].
-    pub fn read<T>(
+    pub fn ask<T>(
         &mut self,
         stamp: &Stamp,
-        ask: impl FnOnce(&mut dyn Source) -> Result<T, ScanError>,
+        measurements: &[MeasurementId],
+        ask: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
     ) -> Result<T, Refusal> {
         let known = self.current(stamp)?.schema_version;
         if !stamp.fresh && stamp.schema_version < known {
             return Err(Refusal::Stale);
         }
         let memtable = self.memtable()?;
-        let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
-        let mut source = ShardSource::new(&*self.store, &self.cache, loaded, memtable);
-        let answer = ask(&mut source);
-        let memtable = source.memtable;
+        let answer = self.ask_with(&memtable, measurements, ask);
         self.cache.put_memtable(memtable);
         self.budget.make_room(&self.evictable(), 0);
-        answer.map_err(|error| match error {
-            ScanError::Source(SourceError::Damaged { block }) => Refusal::Damaged { block },
-            ScanError::Source(SourceError::Storage(why)) => {
-                Refusal::Store(crate::store::StoreError::Failed(why))
-            }
+        answer
+    }
+
+    fn ask_with<T>(
+        &mut self,
+        memtable: &Memtable,
+        measurements: &[MeasurementId],
+        ask: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
+    ) -> Result<T, Refusal> {
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let tag_orders = loaded.tag_orders(&*self.store, memtable, measurements)?;
+        let hidden = loaded.hidden_of_merge(&*self.store)?;
+        let data = (&*loaded, hidden);
+        let reader = ShardReader::new(&*self.store, &self.reads, data, memtable, tag_orders);
+        ask(&reader).map_err(|error| match error {
+            ScanError::Read(error) => refusal(error),
+            ScanError::Reordered => Refusal::Stale,
             error => Refusal::Invalid(error.to_string()),
         })
     }

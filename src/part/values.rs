@@ -1,0 +1,89 @@
+//! Where a part is read from.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::block::Error;
+use super::directory::Directory;
+use super::series_block::Series;
+use crate::batch::column::Column;
+use crate::merge::cursor::ReadError;
+
+/// Where the values of a part come from.
+pub trait Values {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// What value number `value` of the part holds.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`], and [`ReadError::Damaged`] if it is not there or cannot be decoded.
+    fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError>;
+
+    /// Hands bytes of its body to `read`.
+    ///
+    /// # Errors
+    /// Those of [`Values::directory`]; and what [`Values::damaged`] makes of the error of `read`.
+    fn with<T>(
+        &mut self,
+        value: usize,
+        bytes: Range<u32>,
+        read: impl FnOnce(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, ReadError>;
+
+    /// The error that names the value.
+    fn damaged(&self, value: usize, error: Error) -> ReadError;
+
+    /// What was kept of a group as it was decoded.
+    fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
+        let _ = (value, group, at);
+        None
+    }
+
+    /// May keep it.
+    fn keep(&self, value: usize, group: usize, at: DecodedAt, decoded: &Decoded) {
+        let _ = (value, group, at, decoded);
+    }
+}
+
+/// What of a group is decoded as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DecodedAt {
+    /// A block of series, by its number.
+    Series(u32),
+    /// The keys of a page, by its number.
+    Keys(u32),
+    /// A column of a page, by its place among the group's columns, page by page.
+    Column(u32),
+}
+
+/// The rows of a page.
+#[derive(Clone, Debug, Default)]
+pub struct RowKeys {
+    /// Where those of each series end.
+    pub ends: Rc<[u32]>,
+    /// The times of all, nanoseconds: ascending within a series.
+    pub times_ns: Rc<[i64]>,
+}
+
+/// The same, decoded.
+#[derive(Clone, Debug)]
+pub enum Decoded {
+    /// By key.
+    Series(Rc<Series>),
+    /// Of a page.
+    Keys(RowKeys),
+    /// Values.
+    Column(Rc<Column>),
+}
+
+impl Decoded {
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Series(series) => series.bytes(),
+            Self::Keys(keys) => keys.ends.len() * 4 + keys.times_ns.len() * 8,
+            Self::Column(column) => column.bytes(),
+        }
+    }
+}

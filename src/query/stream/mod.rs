@@ -1,0 +1,163 @@
+//! Gathers the answer of all shards to one scan, slice by slice, and hands it out group by group.
+//!
+//! A slice is what lies between two places in the order of the answer. Each shard answers it in
+//! pieces, which are put together as they come. What takes too much room lowers the end of the
+//! slice; every further request says so, and what lies behind is dropped. When all shards are
+//! through, the slice is complete: its groups are handed out, and the next one begins where it
+//! ended.
+
+mod cut;
+mod rows;
+mod slice;
+
+use std::collections::VecDeque;
+
+use self::cut::Cut;
+pub(crate) use self::slice::{Complete, Slice};
+use super::error::QueryError;
+use super::plan::Binding;
+use crate::model::limits::{SHARDS_ASKED_AT_ONCE_MAX, SLICE_BYTES_MAX};
+use crate::scan::page::{GroupData, ScanPage};
+use crate::scan::request::{Position, Resume, ScanRequest};
+
+/// One shard's answer to one scan of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    /// Position in [`Plan::scans`](super::plan::Plan::scans).
+    pub scan: u32,
+    /// Which of that scan's shards, counting from 0.
+    pub shard: u32,
+}
+
+/// A piece that is needed before the executor can go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamNeed {
+    /// Whom to ask; the piece comes back under the same id.
+    pub stream: StreamId,
+    /// What to ask.
+    pub request: ScanRequest,
+}
+
+/// What stands at the front of a stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Front<'a> {
+    /// A group, or the next part of one, by its full key.
+    Group(&'a [String]),
+    /// Unknown until the next pieces are in.
+    Missing,
+    /// Nothing comes any more.
+    End,
+}
+
+/// How far a shard is with the slice at hand.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    position: Option<Position>,
+    is_through: bool,
+}
+
+/// The answer of all shards to one scan.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    scan: u32,
+    request: ScanRequest,
+    key_positions: Vec<Option<usize>>,
+    shards: Vec<Progress>,
+    slice: Slice,
+    /// Complete.
+    ready: VecDeque<(Vec<String>, Complete)>,
+    /// No slice follows the one at hand.
+    is_over: bool,
+}
+
+impl Stream {
+    /// Scan number `scan` of the plan, which asks so many shards. `is_derived`: a subquery's rows
+    /// answer it, whose order stands.
+    pub(crate) fn new(
+        scan: u32,
+        shards: u32,
+        request: ScanRequest,
+        binding: &Binding,
+        is_derived: bool,
+    ) -> Self {
+        Self {
+            scan,
+            slice: Slice::new(&request, is_derived, SLICE_BYTES_MAX),
+            request,
+            key_positions: binding.key.clone(),
+            shards: vec![Progress::default(); shards as usize],
+            ready: VecDeque::new(),
+            is_over: shards == 0,
+        }
+    }
+
+    /// Its number in the plan.
+    pub(crate) fn scan(&self) -> usize {
+        self.scan as usize
+    }
+
+    /// The front group, by its key in the order of the node's group keys.
+    pub(crate) fn front(&self) -> Front<'_> {
+        match self.ready.front() {
+            Some((key, _)) => Front::Group(key),
+            None if self.is_over => Front::End,
+            None => Front::Missing,
+        }
+    }
+
+    /// Takes the front group's data, or a part of it.
+    pub(crate) fn pop(&mut self) -> Option<GroupData> {
+        let (data, is_last) = self.ready.front_mut()?.1.next();
+        if is_last {
+            self.ready.pop_front();
+        }
+        data
+    }
+
+    /// What to ask when the front is missing. All of it has to be supplied before more is asked.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
+        let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
+        open.take(SHARDS_ASKED_AT_ONCE_MAX).map(|(shard, progress)| {
+            let (from, until) = self.slice.places(shard);
+            let position = progress.position.clone();
+            let resume = Resume { from, until, position };
+            let request = ScanRequest { resume, ..self.request.clone() };
+            StreamNeed { stream: StreamId { scan: self.scan, shard }, request }
+        })
+    }
+
+    /// Takes in a piece of a shard.
+    ///
+    /// # Errors
+    /// [`QueryError::Page`] when it holds something else than was asked for.
+    pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<(), QueryError> {
+        self.slice.add(shard, page.groups, &self.request.output)?;
+        if let Some(until) = page.until {
+            self.slice.lower(Cut::of(until));
+        }
+        self.slice.make_room();
+        if let Some(progress) = self.shards.get_mut(shard as usize) {
+            progress.is_through = page.position.is_none();
+            progress.position = page.position;
+        }
+        if self.shards.iter().all(|progress| progress.is_through) {
+            self.end_slice();
+        }
+        Ok(())
+    }
+
+    /// Hands the slice at hand out and begins the next one.
+    fn end_slice(&mut self) {
+        self.is_over = self.slice.is_last();
+        for (key, data) in self.slice.take().into_iter().filter(|(_, data)| !data.is_empty()) {
+            let full = self.key_positions.iter().map(|position| {
+                position.and_then(|position| key.get(position)).cloned().unwrap_or_default()
+            });
+            self.ready.push_back((full.collect(), data));
+        }
+        self.shards.fill(Progress::default());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! The rows of one group of a slice, as shards bring them.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use crate::batch::picker::Picker;
+use crate::model::limits::PAGE_BYTES_MAX;
+use crate::model::sorted::sort_positions;
+use crate::query::result::{Column, StringColumn, Values};
+use crate::scan::page::GroupData;
+
+/// About how much is put in order and handed out at once, bytes.
+const PART_BYTES: usize = PAGE_BYTES_MAX;
+
+/// Rows of one piece.
+#[derive(Debug)]
+struct Brought {
+    shard: u32,
+    times_ns: Vec<i64>,
+    /// Fields, then tags as text.
+    columns: Vec<Column>,
+    fields: usize,
+}
+
+/// Rows in the order of shards, of each as they came.
+#[derive(Debug, Default)]
+pub(crate) struct SliceRows {
+    pieces: Vec<Brought>,
+    bytes: usize,
+}
+
+/// Rows that are complete, handed out part by part.
+#[derive(Debug)]
+pub(crate) enum OrderedRows {
+    /// As they came.
+    Pieces(VecDeque<GroupData>),
+    /// In another order.
+    Sorted { rows: SliceRows, order: Vec<u32>, next: usize },
+}
+
+impl SliceRows {
+    /// Takes in the rows of a piece for which `is_wanted` says so.
+    pub(super) fn add(
+        &mut self,
+        shard: u32,
+        (times_ns, mut columns, tags): (Vec<i64>, Vec<Column>, Vec<StringColumn>),
+        mut is_wanted: impl FnMut(i64) -> bool,
+    ) {
+        let fields = columns.len();
+        columns.extend(tags.into_iter().map(|tags| Column::full(Values::String(tags))));
+        let mut piece = Brought { shard, times_ns, columns, fields };
+        // Rows of a piece are fewer than 2^32.
+        let wanted: Vec<u32> = (0..)
+            .zip(&piece.times_ns)
+            .filter(|(_, time_ns)| is_wanted(**time_ns))
+            .map(|(row, _)| row)
+            .collect();
+        if wanted.len() < piece.times_ns.len() {
+            piece = piece.pick(&wanted);
+        }
+        if !piece.times_ns.is_empty() {
+            self.bytes += piece.bytes();
+            let place = self.pieces.partition_point(|held| held.shard <= shard);
+            self.pieces.insert(place, piece);
+        }
+    }
+
+    /// About how many bytes they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Every row in order: by time, then shard, then as they came; counted through all pieces.
+    fn order(&self, descending: bool) -> Vec<u32> {
+        let times: Vec<i64> =
+            self.pieces.iter().flat_map(|piece| &piece.times_ns).copied().collect();
+        let time = |row: u32| times.get(row as usize).copied().unwrap_or_default();
+        let mut order: Vec<u32> = (0..times.len() as u32).collect();
+        match descending {
+            true => sort_positions(&mut order, &|a, b| time(b).cmp(&time(a))),
+            false => sort_positions(&mut order, &|a, b| time(a).cmp(&time(b))),
+        }
+        order
+    }
+
+    /// Where the rows of each piece begin.
+    fn starts(&self) -> Vec<u32> {
+        let mut start = 0;
+        let next = |piece: &Brought| {
+            start += piece.times_ns.len() as u32;
+            Some(start)
+        };
+        std::iter::once(0).chain(self.pieces.iter().filter_map(next)).collect()
+    }
+
+    /// Time and shard of a row.
+    fn key(&self, starts: &[u32], row: u32) -> Option<(i64, u32)> {
+        let (piece, row) = place(starts, row);
+        let piece = self.pieces.get(piece)?;
+        Some((*piece.times_ns.get(row)?, piece.shard))
+    }
+
+    /// Keeps about the first half. Answers time and shard of the first row that goes, and how many
+    /// rows of that time and shard stay; `None` if there are too few to cut.
+    pub(super) fn halve(&mut self, descending: bool) -> Option<(i64, u32, usize)> {
+        let (mut order, starts) = (self.order(descending), self.starts());
+        let half = order.len() / 2;
+        let first = *order.get(half).filter(|_| half > 0)?;
+        let key = self.key(&starts, first)?;
+        order.truncate(half);
+        let is_same = |row: &&u32| self.key(&starts, **row) == Some(key);
+        let stay = order.iter().rev().take_while(is_same).count();
+        self.keep(order, &starts);
+        Some((key.0, key.1, stay))
+    }
+
+    /// Drops what lies behind a cut of the group: time, shard, rows of both.
+    pub(super) fn cut(&mut self, (time_ns, shard, rows): (i64, u32, usize), descending: bool) {
+        let (mut order, starts) = (self.order(descending), self.starts());
+        let mut of_both = 0;
+        let is_before = |row: &u32| {
+            let Some(key) = self.key(&starts, *row) else { return false };
+            let time = if descending { time_ns.cmp(&key.0) } else { key.0.cmp(&time_ns) };
+            match time.then(key.1.cmp(&shard)) {
+                Ordering::Less => true,
+                Ordering::Greater => false,
+                Ordering::Equal => {
+                    of_both += 1;
+                    of_both <= rows
+                }
+            }
+        };
+        let all = order.len();
+        order.retain(is_before);
+        if order.len() < all {
+            self.keep(order, &starts);
+        }
+    }
+
+    fn keep(&mut self, mut rows: Vec<u32>, starts: &[u32]) {
+        sort_positions(&mut rows, &|a, b| a.cmp(&b));
+        let mut pieces = Vec::with_capacity(self.pieces.len());
+        for (piece, bounds) in self.pieces.iter().zip(starts.windows(2)) {
+            let &[start, end] = bounds else { continue };
+            let first = rows.partition_point(|&row| row < start);
+            let last = rows.partition_point(|&row| row < end);
+            let of_piece = rows.get(first..last).unwrap_or_default();
+            let kept: Vec<u32> = of_piece.iter().map(|row| row - start).collect();
+            if !kept.is_empty() {
+                pieces.push(piece.pick(&kept));
+            }
+        }
+        self.pieces = pieces;
+        self.bytes = self.pieces.iter().map(Brought::bytes).sum();
+    }
+
+    /// The rows in order; as they came if `is_ordered`.
+    pub(super) fn finish(self, descending: bool, is_ordered: bool) -> OrderedRows {
+        if is_ordered || self.is_ordered(descending) {
+            return OrderedRows::Pieces(self.pieces.into_iter().map(Brought::data).collect());
+        }
+        let order = self.order(descending);
+        OrderedRows::Sorted { rows: self, order, next: 0 }
+    }
+
+    /// Whether the rows are in order as they came, shard after shard.
+    fn is_ordered(&self, descending: bool) -> bool {
+        let times = self.pieces.iter().flat_map(|piece| &piece.times_ns);
+        match descending {
+            true => times.is_sorted_by(|a, b| a >= b),
+            false => times.is_sorted(),
+        }
+    }
+
+    /// The rows at these places.
+    fn pick(&self, order: &[u32]) -> GroupData {
+        let starts = self.starts();
+        let places: Vec<(usize, usize)> = order.iter().map(|&row| place(&starts, row)).collect();
+        let time = |&(piece, row): &(usize, usize)| {
+            self.pieces.get(piece).and_then(|piece| piece.times_ns.get(row)).copied()
+        };
+        let columns = self.pieces.first().map_or(0, |piece| piece.columns.len());
+        let mut picked = Brought {
+            shard: 0,
+            times_ns: places.iter().filter_map(time).collect(),
+            columns: Vec::with_capacity(columns),
+            fields: self.pieces.first().map_or(0, |piece| piece.fields),
+        };
+        for column in 0..columns {
+            let sources = || self.pieces.iter().filter_map(|piece| piece.columns.get(column));
+            let Some(first) = sources().next() else { continue };
+            let mut picker = Picker::new(first.values.field_type(), sources());
+            places.iter().for_each(|&(piece, row)| picker.push(piece, row));
+            picked.columns.push(picker.finish());
+        }
+        picked.data()
+    }
+}
+
+impl OrderedRows {
+    /// Whether all were handed out.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Pieces(pieces) => pieces.is_empty(),
+            Self::Sorted { order, next, .. } => *next >= order.len(),
+        }
+    }
+
+    /// The next rows.
+    pub(super) fn next(&mut self) -> Option<GroupData> {
+        match self {
+            Self::Pieces(pieces) => pieces.pop_front(),
+            Self::Sorted { rows, order, next } => {
+                let part = order.len().saturating_mul(PART_BYTES) / rows.bytes().max(1);
+                let end = order.len().min(*next + part.max(1));
+                let part = order.get(*next..end).filter(|part| !part.is_empty())?;
+                *next = end;
+                Some(rows.pick(part))
+            }
+        }
+    }
+}
+
+/// The piece that a row is in, and its place there.
+fn place(starts: &[u32], row: u32) -> (usize, usize) {
+    let piece = starts.partition_point(|&start| start <= row).saturating_sub(1);
+    let start = starts.get(piece).copied().unwrap_or_default();
+    (piece, (row - start) as usize)
+}
+
+impl Brought {
+    fn bytes(&self) -> usize {
+        self.times_ns.len() * 8 + self.columns.iter().map(Column::bytes).sum::<usize>()
+    }
+
+    fn pick(&self, rows: &[u32]) -> Self {
+        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
+        Self {
+            shard: self.shard,
+            times_ns: rows.iter().filter_map(time).collect(),
+            columns: self.columns.iter().map(|column| column.gather(rows)).collect(),
+            fields: self.fields,
+        }
+    }
+
+    fn data(mut self) -> GroupData {
+        let texts = self.columns.split_off(self.fields.min(self.columns.len()));
+        let text = |column: Column| match column.values {
+            Values::String(text) => text,
+            _ => StringColumn::default(),
+        };
+        let tags = texts.into_iter().map(text).collect();
+        GroupData::Rows { times_ns: self.times_ns, fields: self.columns, tags }
+    }
+}

@@ -1,0 +1,360 @@
+//! What has been gathered of a slice.
+
+use std::collections::BTreeMap;
+
+use super::cut::Cut;
+use super::rows::{OrderedRows, SliceRows};
+use crate::query::error::QueryError;
+use crate::query::result::Column;
+use crate::scan::page::{BesideColumn, Group, GroupData, PartialColumn};
+use crate::scan::partial;
+use crate::scan::request::{Output, Place, ScanRequest};
+
+/// About what a group takes beside its key and columns.
+const GROUP_BYTES: usize = 200;
+
+/// What is complete of a group.
+#[derive(Debug)]
+pub(crate) enum Complete {
+    /// Rows in order of time.
+    Rows(OrderedRows),
+    /// All of its states.
+    States(Vec<PartialColumn>),
+}
+
+impl Complete {
+    /// Whether all was handed out.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Rows(rows) if rows.is_empty())
+    }
+
+    /// The next part of it, and whether it is the last.
+    pub(crate) fn next(&mut self) -> (Option<GroupData>, bool) {
+        match self {
+            Self::Rows(rows) => (rows.next(), rows.is_empty()),
+            Self::States(states) => (Some(GroupData::Partials(std::mem::take(states))), true),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Gathered {
+    Rows(SliceRows),
+    /// By call.
+    States(Vec<PartialColumn>),
+}
+
+/// The slice at hand.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    descending: bool,
+    is_derived: bool,
+    bytes_max: usize,
+    from: Option<Cut>,
+    until: Option<Cut>,
+    groups: BTreeMap<Vec<String>, Gathered>,
+    bytes: usize,
+    /// Rows of the shard that `from` cuts, and of its time, that were passed over.
+    passed: usize,
+}
+
+impl Slice {
+    /// The first one of the answer to `request`, of at most so many bytes.
+    pub(crate) fn new(request: &ScanRequest, is_derived: bool, bytes_max: usize) -> Self {
+        let (descending, groups) = (request.descending, BTreeMap::new());
+        let (from, until) = (None, None);
+        Self { descending, is_derived, bytes_max, from, until, groups, bytes: 0, passed: 0 }
+    }
+
+    /// Where it begins and ends, as a shard is told.
+    pub(super) fn places(&self, shard: u32) -> (Option<Place>, Option<Place>) {
+        let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.descending));
+        let until = self.until.as_ref().map(|cut| cut.end_of(shard, self.descending));
+        (from, until)
+    }
+
+    /// Whether it ends at the end of the answer.
+    pub(super) fn is_last(&self) -> bool {
+        self.until.is_none()
+    }
+
+    /// Takes in what a piece of a shard has before the slice's end.
+    ///
+    /// # Errors
+    /// [`QueryError::Page`] when it is something else than `output` asks for.
+    pub(crate) fn add(
+        &mut self,
+        shard: u32,
+        groups: Vec<Group>,
+        output: &Output,
+    ) -> Result<(), QueryError> {
+        for Group { key, data } in groups {
+            if self.is_behind(&key) {
+                continue;
+            }
+            match (data, output) {
+                (GroupData::Rows { times_ns, fields, tags }, Output::Rows { .. }) => {
+                    self.add_rows(shard, key, (times_ns, fields, tags));
+                }
+                (GroupData::Partials(states), Output::Aggregates { .. }) => {
+                    self.add_states(key, states, output)?;
+                }
+                (GroupData::Rows { .. }, _) => {
+                    return Err(QueryError::Page("partial states were asked for"));
+                }
+                (GroupData::Partials(_), _) => return Err(QueryError::Page("rows were asked for")),
+            }
+        }
+        Ok(())
+    }
+
+    fn add_rows(
+        &mut self,
+        shard: u32,
+        key: Vec<String>,
+        rows: (Vec<i64>, Vec<Column>, Vec<crate::query::result::StringColumn>),
+    ) {
+        let cut = self.from.as_ref().filter(|cut| cut.group == key && cut.shard == shard);
+        let until = self.until.as_ref().filter(|cut| cut.group == key);
+        let until_ns = until.map(|cut| cut.time_ns);
+        let (descending, is_derived, mut passed) = (self.descending, self.is_derived, self.passed);
+        let is_wanted = |time_ns: i64| {
+            let is_behind =
+                |until_ns| if descending { time_ns < until_ns } else { time_ns > until_ns };
+            // The times of a subquery's rows say nothing about their order.
+            if is_derived {
+                return true;
+            }
+            if until_ns.is_some_and(is_behind) {
+                return false;
+            }
+            match cut {
+                Some(cut) if cut.time_ns == time_ns && passed < cut.rows => {
+                    passed += 1;
+                    false
+                }
+                _ => true,
+            }
+        };
+        let bytes = key.iter().map(String::len).sum::<usize>() + GROUP_BYTES;
+        let added = &mut self.bytes;
+        let held = self.groups.entry(key).or_insert_with(|| {
+            *added += bytes;
+            Gathered::Rows(SliceRows::default())
+        });
+        if let Gathered::Rows(held) = held {
+            let before = held.bytes();
+            held.add(shard, rows, is_wanted);
+            self.bytes += held.bytes() - before;
+        }
+        self.passed = passed;
+    }
+
+    fn add_states(
+        &mut self,
+        key: Vec<String>,
+        mut states: Vec<PartialColumn>,
+        output: &Output,
+    ) -> Result<(), QueryError> {
+        if let Some(until) = self.until.as_ref().filter(|cut| cut.group == key) {
+            states.iter_mut().for_each(|state| before(state, until.time_ns, self.descending));
+        }
+        let key_bytes = key.iter().map(String::len).sum::<usize>() + GROUP_BYTES;
+        match self.groups.get_mut(&key) {
+            Some(Gathered::States(held)) => {
+                self.bytes = self.bytes.saturating_sub(states_bytes(held));
+                merge(output, held, &states)?;
+                self.bytes += states_bytes(held);
+            }
+            _ => {
+                self.bytes += key_bytes + states_bytes(&states);
+                self.groups.insert(key, Gathered::States(states));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_behind(&self, key: &[String]) -> bool {
+        self.until.as_ref().is_some_and(|until| match self.descending {
+            true => *key < *until.group,
+            false => *key > *until.group,
+        })
+    }
+
+    /// Ends the slice at a cut, if it does not end before it, and drops what lies behind.
+    pub(super) fn lower(&mut self, cut: Cut) {
+        let is_before = |held: &Cut| cut.order(held, self.descending).is_lt();
+        if !self.until.as_ref().is_none_or(is_before) {
+            return;
+        }
+        self.until = Some(cut);
+        while let Some(last) = self.last_key()
+            && self.is_behind(&last)
+        {
+            self.drop_group(&last);
+        }
+        let Some(until) = &self.until else { return };
+        match self.groups.get_mut(&until.group) {
+            Some(Gathered::Rows(rows)) if !self.is_derived => {
+                let before = rows.bytes();
+                let held = held_rows(self.from.as_ref(), until);
+                rows.cut((until.time_ns, until.shard, held), self.descending);
+                self.bytes = (self.bytes + rows.bytes()).saturating_sub(before);
+            }
+            Some(Gathered::States(states)) => {
+                let held = states_bytes(states);
+                states.iter_mut().for_each(|s| before(s, until.time_ns, self.descending));
+                self.bytes = (self.bytes + states_bytes(states)).saturating_sub(held);
+            }
+            _ => {}
+        }
+    }
+
+    /// Lowers the end until what is held fits: to a group, of the only one to a row.
+    pub(super) fn make_room(&mut self) {
+        while self.bytes > self.bytes_max && self.groups.len() > 1 {
+            let Some(last) = self.last_key() else { return };
+            self.drop_group(&last);
+            if let Some(kept) = self.last_key() {
+                self.until = Some(Cut::behind(kept, self.descending));
+            }
+        }
+        while self.bytes > self.bytes_max && !self.is_derived {
+            let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
+            // Rows of the time of the end have come that lie behind it.
+            if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
+                let held = held_rows(self.from.as_ref(), until);
+                rows.cut((until.time_ns, until.shard, held), self.descending);
+                self.bytes = rows.bytes();
+                if self.bytes <= self.bytes_max {
+                    return;
+                }
+            }
+            let Some((time_ns, shard, mut stay)) = rows.halve(self.descending) else { return };
+            let from = self.from.as_ref().filter(|from| {
+                from.group == *key && (from.time_ns, from.shard) == (time_ns, shard)
+            });
+            stay += from.map_or(0, |from| from.rows);
+            self.bytes = rows.bytes();
+            self.until = Some(Cut { group: key.clone(), time_ns, shard, rows: stay });
+        }
+    }
+
+    /// The group that comes last.
+    fn last_key(&self) -> Option<Vec<String>> {
+        let last = match self.descending {
+            true => self.groups.keys().next(),
+            false => self.groups.keys().next_back(),
+        };
+        last.cloned()
+    }
+
+    fn drop_group(&mut self, key: &Vec<String>) {
+        let bytes = match self.groups.remove(key) {
+            Some(Gathered::Rows(rows)) => rows.bytes(),
+            Some(Gathered::States(states)) => states_bytes(&states),
+            None => return,
+        };
+        let key_bytes = key.iter().map(String::len).sum::<usize>() + GROUP_BYTES;
+        self.bytes = self.bytes.saturating_sub(bytes + key_bytes);
+    }
+
+    /// Takes what is complete, in order, and begins the next slice where this one ends. States of
+    /// the group that the end cuts stay: they are shown as a whole.
+    pub(crate) fn take(&mut self) -> Vec<(Vec<String>, Complete)> {
+        let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
+        if self.descending {
+            groups.reverse();
+        }
+        let end_ns = if self.descending { i64::MIN } else { i64::MAX };
+        let cut = self.until.as_ref().filter(|until| until.time_ns != end_ns);
+        let cut = cut.map(|until| until.group.clone());
+        let mut complete = Vec::with_capacity(groups.len());
+        self.bytes = 0;
+        for (key, gathered) in groups {
+            match gathered {
+                Gathered::States(states) if cut.as_ref() == Some(&key) => {
+                    self.bytes = states_bytes(&states);
+                    self.groups.insert(key, Gathered::States(states));
+                }
+                Gathered::States(states) => complete.push((key, Complete::States(states))),
+                Gathered::Rows(mut rows) => {
+                    // What came after the end was lowered may lie behind it in the same time.
+                    let until = self.until.as_ref().filter(|until| until.group == key);
+                    if let Some(until) = until.filter(|_| !self.is_derived) {
+                        let held = held_rows(self.from.as_ref(), until);
+                        rows.cut((until.time_ns, until.shard, held), self.descending);
+                    }
+                    let rows = rows.finish(self.descending, self.is_derived);
+                    complete.push((key, Complete::Rows(rows)));
+                }
+            }
+        }
+        // The rest of a group that was cut takes as many slices as it takes.
+        let group_end = cut.filter(|_| !self.is_derived && self.groups.is_empty());
+        self.from = self.until.take();
+        self.until = group_end.map(|group| Cut::behind(group, self.descending));
+        self.passed = 0;
+        complete
+    }
+}
+
+/// How many rows of its time and shard lie before the end of a slice and behind its beginning.
+fn held_rows(from: Option<&Cut>, until: &Cut) -> usize {
+    let is_same = |from: &&Cut| {
+        from.group == until.group && (from.time_ns, from.shard) == (until.time_ns, until.shard)
+    };
+    until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows))
+}
+
+/// Merges the states of a group.
+fn merge(
+    output: &Output,
+    into: &mut [PartialColumn],
+    from: &[PartialColumn],
+) -> Result<(), QueryError> {
+    let Output::Aggregates { calls, .. } = output else { return Ok(()) };
+    for ((call, into), from) in calls.iter().zip(into).zip(from) {
+        partial::merge(call, into, from)
+            .map_err(|_| QueryError::Page("partial states of another function"))?;
+    }
+    Ok(())
+}
+
+/// Drops the windows that do not lie before a time.
+fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
+    let is_before =
+        |start_ns: i64| if descending { start_ns > time_ns } else { start_ns < time_ns };
+    let is_all = time_ns == if descending { i64::MIN } else { i64::MAX };
+    if is_all || state.windows_ns.iter().all(|&start_ns| is_before(start_ns)) {
+        return;
+    }
+    // Windows are fewer than 2^32.
+    let kept: Vec<u32> = (0..)
+        .zip(&state.windows_ns)
+        .filter(|(_, start_ns)| is_before(**start_ns))
+        .map(|(row, _)| row)
+        .collect();
+    let start = |&row: &u32| state.windows_ns.get(row as usize).copied();
+    state.windows_ns = kept.iter().filter_map(start).collect();
+    state.states.iter_mut().for_each(|column| *column = column.gather(&kept));
+    for beside in &mut state.beside {
+        match beside {
+            BesideColumn::Field(column) => *column = column.gather(&kept),
+            BesideColumn::Tag(tags) => *tags = tags.gather(&kept),
+        }
+    }
+}
+
+/// About what the states of a group take.
+fn states_bytes(states: &[PartialColumn]) -> usize {
+    let column = |state: &PartialColumn| {
+        let beside = state.beside.iter().map(|beside| match beside {
+            BesideColumn::Field(column) => column.bytes(),
+            BesideColumn::Tag(tags) => tags.bytes(),
+        });
+        let columns = state.states.iter().map(Column::bytes);
+        state.windows_ns.len() * 8 + columns.chain(beside).sum::<usize>()
+    };
+    states.iter().map(column).sum()
+}

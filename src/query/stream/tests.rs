@@ -1,0 +1,138 @@
+//! Rows of several shards, cut into pieces and slices anywhere, are the rows in order.
+
+use super::*;
+use crate::batch::column::Values;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
+use crate::query::result::Column;
+use crate::scan::page::Group;
+use crate::scan::request::{Input, Output, Place};
+
+/// Group, time, and a number that tells rows apart.
+type Row = (String, i64, i64);
+
+/// A shard whose rows come series by series.
+struct Shard {
+    rows: Vec<Row>,
+    descending: bool,
+}
+
+impl Shard {
+    fn new(rng: &mut fastrand::Rng, first: i64, descending: bool) -> Self {
+        let mut rows = Vec::new();
+        for series in 0..rng.i64(0..6) {
+            let group = (*rng.choice(&["", "a", "b"]).unwrap()).to_owned();
+            let mut time_ns = rng.i64(0..4);
+            for row in 0..rng.i64(0..9) {
+                rows.push((group.clone(), time_ns, first + series * 100 + row));
+                time_ns += rng.i64(1..3);
+            }
+        }
+        Self { rows, descending }
+    }
+
+    fn is_before(&self, row: &Row, place: &Place) -> bool {
+        let key = (row.0.as_str(), row.1);
+        let place = (place.group.first().map_or("", String::as_str), place.time_ns);
+        match (self.descending, key.0 == place.0) {
+            (false, _) => key < place,
+            (true, true) => key.1 > place.1,
+            (true, false) => key.0 > place.0,
+        }
+    }
+
+    /// So many rows of what is asked for, from the position on.
+    fn piece(&self, resume: &Resume, count: usize) -> ScanPage {
+        let wanted = |row: &&Row| {
+            let behind = resume.from.as_ref().is_none_or(|from| !self.is_before(row, from));
+            behind && resume.until.as_ref().is_none_or(|until| self.is_before(row, until))
+        };
+        let start = resume.position.as_ref().map_or(0, |position| position.stretch.start_ns);
+        let all = self.rows.iter().enumerate().skip(start as usize);
+        let found: Vec<(usize, &Row)> =
+            all.filter(|(_, row)| wanted(row)).take(count + 1).collect();
+        let position = found.get(count).map(|(at, _)| Position {
+            order: Vec::new(),
+            stretch: TimeRange::new(*at as i64, 0),
+            series: Vec::new(),
+            time_ns: None,
+        });
+        let groups = found.iter().take(count).map(|(_, (group, time_ns, number))| Group {
+            key: vec![group.clone()],
+            data: GroupData::Rows {
+                times_ns: vec![*time_ns],
+                fields: vec![Column::full(Values::Integer(vec![*number]))],
+                tags: Vec::new(),
+            },
+        });
+        let groups = groups.collect();
+        ScanPage { groups, position, ..ScanPage::default() }
+    }
+}
+
+fn request(descending: bool) -> ScanRequest {
+    let input = Input { column: ColumnId(9), field_type: FieldType::Integer, cast: None };
+    ScanRequest {
+        measurement: MeasurementId(1),
+        time: TimeRange::ALL,
+        predicate: None,
+        group_by: vec![ColumnId(1)],
+        descending,
+        output: Output::Rows { fields: vec![input], tags: Vec::new(), limit: None },
+        resume: Resume::default(),
+    }
+}
+
+/// Everything that comes out of a stream of slices of so many bytes.
+fn read(shards: &[Shard], bytes_max: usize, rng: &mut fastrand::Rng) -> Vec<Row> {
+    let request = request(shards[0].descending);
+    let binding = Binding { scan: 0, key: vec![Some(0)], slots: Vec::new(), calls: Vec::new() };
+    let mut stream = Stream::new(0, shards.len() as u32, request.clone(), &binding, false);
+    stream.slice = Slice::new(&request, false, bytes_max);
+    let mut all = Vec::new();
+    for _ in 0..200_000 {
+        match stream.front() {
+            Front::End => return all,
+            Front::Group(key) => {
+                let group = key[0].clone();
+                let Some(GroupData::Rows { times_ns, fields, .. }) = stream.pop() else { panic!() };
+                let Values::Integer(numbers) = &fields[0].values else { panic!() };
+                let rows = times_ns.iter().zip(numbers);
+                all.extend(rows.map(|(&time_ns, &number)| (group.clone(), time_ns, number)));
+            }
+            Front::Missing => {
+                let mut needs: Vec<StreamNeed> = stream.needs().collect();
+                assert!(!needs.is_empty() && needs.len() <= SHARDS_ASKED_AT_ONCE_MAX);
+                rng.shuffle(&mut needs);
+                for StreamNeed { stream: id, request } in needs {
+                    let shard = &shards[id.shard as usize];
+                    let page = shard.piece(&request.resume, rng.usize(1..20));
+                    stream.supply(id.shard, page).unwrap();
+                }
+            }
+        }
+    }
+    panic!("a stream that never ends")
+}
+
+#[test]
+fn rows_come_in_order_however_shards_and_slices_cut_them() {
+    for seed in 0..2_000 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let descending = rng.bool();
+        let count = rng.i64(1..9);
+        let shards: Vec<Shard> =
+            (0..count).map(|at| Shard::new(&mut rng, at * 10_000, descending)).collect();
+        // By group, then time, then shard, then as they lie there.
+        let mut expected: Vec<Row> = shards.iter().flat_map(|shard| shard.rows.clone()).collect();
+        expected.sort_by(|a, b| {
+            let order = (&a.0, a.1).cmp(&(&b.0, b.1));
+            if descending { order.reverse() } else { order }
+        });
+        for bytes_max in [1, 400, 3_000, 1_000_000] {
+            let found = read(&shards, bytes_max, &mut rng);
+            assert_eq!(found, expected, "seed {seed}, {bytes_max} bytes");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Which part of an answer a piece is of: groups and times between two places.
+
+use std::cmp::Ordering;
+
+use super::request::{Place, ScanRequest};
+use crate::model::time::TimeRange;
+
+/// What lies between two places in the order of an answer.
+pub(super) struct Bounds {
+    descending: bool,
+    time: TimeRange,
+    from: Option<Place>,
+    until: Option<Place>,
+    is_lowered: bool,
+}
+
+impl Bounds {
+    /// Those of a request, over the times `time`.
+    pub(super) fn new(request: &ScanRequest, time: TimeRange) -> Self {
+        let (from, until) = (request.resume.from.clone(), request.resume.until.clone());
+        Self { descending: request.descending, time, from, until, is_lowered: false }
+    }
+
+    /// The times of a group that are asked for; empty if none is.
+    pub(super) fn time_of(&self, group: &[String]) -> TimeRange {
+        let mut time = self.time;
+        if let Some(from) = &self.from {
+            match self.order(group.cmp(&from.group)) {
+                Ordering::Less => return TimeRange::new(0, 0),
+                Ordering::Equal => time = time.intersect(&self.behind(from.time_ns)),
+                Ordering::Greater => {}
+            }
+        }
+        if let Some(until) = &self.until {
+            match self.order(group.cmp(&until.group)) {
+                Ordering::Less => {}
+                Ordering::Equal => time = time.intersect(&self.before(until.time_ns)),
+                Ordering::Greater => return TimeRange::new(0, 0),
+            }
+        }
+        time
+    }
+
+    /// Whether all that is asked for is of one group.
+    pub(super) fn is_one_group(&self) -> bool {
+        let group = |place: &Option<Place>| place.as_ref().map(|place| place.group.clone());
+        group(&self.from).is_some() && group(&self.from) == group(&self.until)
+    }
+
+    /// Whether a group, and so all that follow it, lies behind what is asked for.
+    pub(super) fn is_behind(&self, group: &[String]) -> bool {
+        let until = self.until.as_ref();
+        until.is_some_and(|until| self.order(group.cmp(&until.group)) == Ordering::Greater)
+    }
+
+    /// Ends at `place`, if it does not end before it.
+    pub(super) fn lower(&mut self, place: Place) {
+        let is_before = self.until.as_ref().is_none_or(|held| {
+            let times = self.order(place.time_ns.cmp(&held.time_ns));
+            self.order(place.group.cmp(&held.group)).then(times) == Ordering::Less
+        });
+        if is_before {
+            (self.until, self.is_lowered) = (Some(place), true);
+        }
+    }
+
+    /// Where it ends, if it was lowered.
+    pub(super) fn lowered(self) -> Option<Place> {
+        self.until.filter(|_| self.is_lowered)
+    }
+
+    /// Behind all of a group.
+    pub(super) fn end_of(&self, group: Vec<String>) -> Place {
+        Place { group, time_ns: if self.descending { i64::MIN } else { i64::MAX } }
+    }
+
+    /// Behind the times of `time`, in the direction of the answer.
+    pub(super) fn end_of_time(&self, group: Vec<String>, time: TimeRange) -> Place {
+        let time_ns = if self.descending { time.start_ns.saturating_sub(1) } else { time.end_ns };
+        Place { group, time_ns }
+    }
+
+    /// The times from `time_ns` on, in the direction of the answer.
+    pub(super) fn behind(&self, time_ns: i64) -> TimeRange {
+        match self.descending {
+            true => TimeRange::new(i64::MIN, time_ns.saturating_add(1)),
+            false => TimeRange::new(time_ns, i64::MAX),
+        }
+    }
+
+    /// The times before `time_ns`.
+    pub(super) fn before(&self, time_ns: i64) -> TimeRange {
+        match self.descending {
+            true => TimeRange::new(time_ns.saturating_add(1), i64::MAX),
+            false => TimeRange::new(i64::MIN, time_ns),
+        }
+    }
+
+    /// How keys or times are ordered that compare as `ascending`.
+    pub(super) fn order(&self, ascending: Ordering) -> Ordering {
+        if self.descending { ascending.reverse() } else { ascending }
+    }
+}

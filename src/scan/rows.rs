@@ -1,0 +1,253 @@
+//! The rows of one group as far as a piece has room: series by series, those of each by time.
+
+use super::dense::positions;
+use super::error::ScanError;
+use super::input::{self, Read, Slice};
+use super::page::GroupData;
+use super::predicate::Mask;
+use super::request::Input;
+use super::run::Run;
+use crate::batch::bitmap::Validity;
+use crate::batch::column::{Column, StringColumn, Values};
+use crate::model::sorted::sort_positions;
+use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
+
+/// Rows are put in order of time, to find the first so many of them, when there are so many times
+/// as many,
+const SHRINK_TIMES: usize = 2;
+/// and at least so many.
+const SHRINK_ROWS_MIN: usize = 1_024;
+
+/// Rows in the order in which they came.
+pub(super) struct GroupRows<'a> {
+    fields: &'a [Input],
+    descending: bool,
+    /// So many by time are wanted.
+    limit: Option<usize>,
+    times_ns: Vec<i64>,
+    /// Of each row the position of its series among those of the group.
+    series: Vec<u32>,
+    columns: Vec<Column>,
+    /// One column for each tag, one value for each series.
+    tags: Vec<StringColumn>,
+    /// Rows beyond are not among the first so many.
+    open: TimeRange,
+    taken: u64,
+}
+
+impl<'a> GroupRows<'a> {
+    /// No rows yet; each gets `tags` tags.
+    pub(super) fn new(
+        fields: &'a [Input],
+        tags: usize,
+        descending: bool,
+        limit: Option<u64>,
+    ) -> Self {
+        Self {
+            fields,
+            descending,
+            limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            times_ns: Vec::new(),
+            series: Vec::new(),
+            columns: fields.iter().map(new_column).collect(),
+            tags: vec![StringColumn::default(); tags],
+            open: TimeRange::ALL,
+            taken: 0,
+        }
+    }
+
+    /// The times that may still have rows which are wanted.
+    pub(super) fn open(&self) -> TimeRange {
+        self.open
+    }
+
+    /// Whether there are as many rows as are wanted.
+    pub(super) fn is_done(&self) -> bool {
+        self.limit.is_some_and(|limit| self.times_ns.len() >= limit)
+    }
+
+    /// Rows that were ever taken in.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.times_ns.len()
+    }
+
+    /// About how many bytes the rows take.
+    pub(super) fn bytes(&self) -> usize {
+        let fields: usize = self.columns.iter().map(Column::bytes).sum();
+        let tags: usize = self.tags.iter().map(StringColumn::bytes).sum();
+        self.times_ns.len() * (8 + 4 * self.tags.len()) + fields + tags
+    }
+
+    /// Takes in the rows of `run`, all of one series with these tags, that `mask` selects and that
+    /// have a value in one of the fields.
+    ///
+    /// # Errors
+    /// [`ScanError::ColumnType`].
+    pub(super) fn consume<'t>(
+        &mut self,
+        run: &Run,
+        mask: &Mask,
+        tags: impl Iterator<Item = &'t str>,
+    ) -> Result<(), ScanError> {
+        let mut reads = Vec::with_capacity(self.fields.len());
+        for input in self.fields {
+            reads.push(input::read(run, input)?);
+        }
+        if reads.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let rows = run.times().len();
+        let any = any_value(&reads);
+        let mut chosen =
+            positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
+        // No more of one series than would be wanted if it were alone.
+        if let Some(limit) = self.limit {
+            match self.descending {
+                true => drop(chosen.drain(..chosen.len().saturating_sub(limit))),
+                false => chosen.truncate(limit),
+            }
+        }
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        self.taken += chosen.len() as u64;
+        let times = run.times();
+        let time = |&p: &u32| times.get(p as usize).copied().unwrap_or_default();
+        self.times_ns.extend(chosen.iter().map(time));
+        for (column, read) in self.columns.iter_mut().zip(&reads) {
+            append(column, read.as_ref(), &chosen);
+        }
+        let number = self.series.last().map_or(0, |last| last + 1);
+        self.series.extend(std::iter::repeat_n(number, chosen.len()));
+        for (column, value) in self.tags.iter_mut().zip(tags) {
+            column.push(value);
+        }
+        if let Some(limit) = self.limit
+            && self.times_ns.len() >= limit.saturating_mul(SHRINK_TIMES).max(SHRINK_ROWS_MIN)
+        {
+            self.shrink(limit);
+        }
+        Ok(())
+    }
+
+    /// Keeps the first `limit` rows by time and closes the times behind them.
+    fn shrink(&mut self, limit: usize) {
+        let mut order: Vec<u32> = (0..self.times_ns.len() as u32).collect();
+        let time = |row: u32| self.times_ns.get(row as usize).copied().unwrap_or_default();
+        match self.descending {
+            true => sort_positions(&mut order, &|a, b| time(b).cmp(&time(a))),
+            false => sort_positions(&mut order, &|a, b| time(a).cmp(&time(b))),
+        }
+        order.truncate(limit);
+        let Some(last_ns) = order.last().map(|&row| time(row)) else { return };
+        match self.descending {
+            true => self.open.start_ns = self.open.start_ns.max(last_ns),
+            false => self.open.end_ns = self.open.end_ns.min(last_ns.saturating_add(1)),
+        }
+        // Back to the order of series, which decides between equal times.
+        sort_positions(&mut order, &|a, b| a.cmp(&b));
+        let at = |&row: &u32| row as usize;
+        self.times_ns =
+            order.iter().filter_map(|row| self.times_ns.get(at(row)).copied()).collect();
+        self.columns = self.columns.iter().map(|column| column.gather(&order)).collect();
+        let series: Vec<u32> =
+            order.iter().filter_map(|row| self.series.get(at(row)).copied()).collect();
+        let mut kept = series.clone();
+        kept.dedup();
+        self.tags = self
+            .tags
+            .iter()
+            .map(|tags| kept.iter().map(|&s| tags.get(s as usize)).collect())
+            .collect();
+        self.series = Vec::with_capacity(series.len());
+        for (number, same) in (0..).zip(series.chunk_by(|a, b| a == b)) {
+            self.series.extend(std::iter::repeat_n(number, same.len()));
+        }
+    }
+
+    /// The rows; `None` when there is none.
+    pub(super) fn finish(self) -> Option<GroupData> {
+        let tags = self.tags.iter().map(|tags| {
+            let rows = self.series.iter().map(|&series| tags.get(series as usize));
+            coded(rows)
+        });
+        let tags = tags.collect();
+        let (times_ns, fields) = (self.times_ns, self.columns);
+        (!times_ns.is_empty()).then_some(GroupData::Rows { times_ns, fields, tags })
+    }
+}
+
+/// Strings, each distinct one kept once.
+fn coded<'t>(strings: impl Iterator<Item = &'t str>) -> StringColumn {
+    let mut dictionary = StringColumn::default();
+    let mut known: std::collections::HashMap<&str, u32, foldhash::fast::FixedState> =
+        std::collections::HashMap::default();
+    let mut code_of = |string| {
+        let next = dictionary.len() as u32;
+        let code = *known.entry(string).or_insert(next);
+        if code == next {
+            dictionary.push(string);
+        }
+        code
+    };
+    let codes: Vec<u32> = strings.map(&mut code_of).collect();
+    StringColumn::coded(dictionary, codes).unwrap_or_default()
+}
+
+fn new_column(input: &Input) -> Column {
+    Column::new(input.output_type().unwrap_or(FieldType::Float))
+}
+
+/// Rows in which some field has a value; `None` when every row has.
+fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
+    let mut any: Option<Vec<bool>> = None;
+    for read in reads.iter().flatten() {
+        let valid = read.valid.as_ref()?;
+        match &mut any {
+            None => any = Some(valid.clone()),
+            Some(any) => any.iter_mut().zip(valid).for_each(|(any, valid)| *any |= valid),
+        }
+    }
+    any
+}
+
+/// Appends the rows at `positions`, nulls where there is nothing to read.
+fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
+    let Some(read) = read else {
+        positions.iter().for_each(|_| column.push_null());
+        return;
+    };
+    let start = column.len();
+    let at = |p: u32| p as usize;
+    match (&mut column.values, &read.slice) {
+        (Values::Float(to), Slice::Float(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::Integer(to), Slice::Integer(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::Unsigned(to), Slice::Unsigned(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::Boolean(to), Slice::Boolean(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::String(to), Slice::Text(from, rows)) => {
+            positions.iter().for_each(|&p| to.push(from.get(rows.start + at(p))));
+        }
+        _ => return positions.iter().for_each(|_| column.push_null()),
+    }
+    let valid = read.valid.as_ref();
+    if valid.is_none() && column.validity == Validity::All {
+        return;
+    }
+    for (row, &p) in (start..).zip(positions) {
+        column.validity.push(row, valid.is_none_or(|v| v.get(at(p)).copied().unwrap_or(false)));
+    }
+}

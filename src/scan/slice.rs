@@ -1,0 +1,483 @@
+//! Reads one piece of a slice: stretch by stretch of time, and in each the series by key.
+//!
+//! A slice is what lies between two places in the order of an answer: groups by key, times of each.
+//! Series come in the order of their keys, which need not be that of the groups. So all groups of a
+//! slice gather at once, and a piece ends at any row when the event's work is done; who asks puts
+//! the pieces of all shards together and shows the slice when all of them are through.
+
+use std::collections::HashSet;
+use std::hash::BuildHasher;
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+
+use super::bounds::Bounds;
+use super::error::ScanError;
+use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
+use super::keys::{KeyFilter, Reached, SeriesTags};
+use super::page::{PageLimits, ScanPage};
+use super::predicate::{self, Filter, Mask};
+use super::reader::{ReadStats, Reader, Rows as Merged, Survey};
+use super::request::{AggregateCall, Beside, Input, Output, Position, ScanRequest};
+use super::run::{Rows, Run};
+use super::stretches::Stretches;
+use crate::merge::cursor::Direction;
+use crate::merge::key::SeriesKey;
+use crate::merge::picks::Picks;
+use crate::model::ids::ColumnId;
+use crate::model::sorted;
+use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
+
+/// Values that one piece decodes at most, beside those of a page more.
+const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
+/// What it costs to reach a series, in values.
+const SERIES_CELLS: u64 = 10;
+/// Rows whose columns are read together: those of one series, or of as many as there are.
+const BATCH_ROWS: usize = 1_024;
+/// Pages that they are of at most.
+const BATCH_PAGES: usize = 64;
+/// The same if text is read: a page may have 256 KB of it.
+const BATCH_PAGES_OF_TEXT: usize = 2;
+/// Rows of one piece. Bounds what who asks holds of one piece once tags are strings again.
+const ROWS_PER_PIECE_MAX: usize = 1 << 16;
+
+/// One piece of the answer to `request`.
+pub(super) fn piece(
+    reader: &dyn Reader,
+    request: &ScanRequest,
+    limits: PageLimits,
+) -> Result<ScanPage, ScanError> {
+    let filter = Filter::compile(request.predicate.as_ref())?;
+    let order = reader.tag_order(request.measurement)?;
+    if let Some(position) = &request.resume.position
+        && !order.starts_with(&position.order)
+    {
+        return Err(ScanError::Reordered);
+    }
+    let mut stretches = Stretches::new(reader, request)?;
+    let bounds = Bounds::new(request, request.time);
+    let direction = if request.descending { Direction::Descending } else { Direction::Ascending };
+    let (columns, deciding) = columns(request);
+    let mut walk = Walk {
+        reader,
+        request,
+        limits: PageLimits {
+            decoded_bytes: reader.stats().bytes_decoded.saturating_add(limits.decoded_bytes),
+            ..limits
+        },
+        filter: &filter,
+        keys: KeyFilter::new(
+            request.measurement,
+            direction,
+            (&filter, request.predicate.as_ref()),
+            &order,
+        ),
+        direction,
+        arrangement: Arrangement::of(&request.group_by, &order),
+        tags: SeriesTags::new(order),
+        groups: Groups::new(request, bounds),
+        batch: Batch::default(),
+        batch_pages: if reads_text(request) { BATCH_PAGES_OF_TEXT } else { BATCH_PAGES },
+        newest: wants_newest(request) && deciding.is_empty(),
+        without_value: Vec::new(),
+        columns,
+        deciding,
+        cells: 0,
+        rows_scanned: 0,
+        series: 0,
+    };
+    let position = walk.run(&mut stretches)?;
+    let (rows_scanned, series) = (walk.rows_scanned, walk.series);
+    let (groups, bounds) = walk.groups.finish();
+    let mut stats = reader.stats();
+    (stats.rows_scanned, stats.series) = (rows_scanned, series);
+    Ok(ScanPage { groups, until: bounds.lowered(), position, stats })
+}
+
+/// How groups come in the order of the series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrangement {
+    /// One after the other, in the order of the answer.
+    InOrder,
+    /// One after the other.
+    Apart,
+    /// Mixed.
+    Mixed,
+}
+
+impl Arrangement {
+    fn of(group_by: &[ColumnId], order: &[ColumnId]) -> Self {
+        // A tag that no series has tells no groups apart.
+        let known: Vec<ColumnId> =
+            group_by.iter().copied().filter(|tag| order.contains(tag)).collect();
+        match order.get(..known.len()) {
+            Some(first) if *first == known => Self::InOrder,
+            Some(first) if first.iter().all(|tag| known.contains(tag)) => Self::Apart,
+            _ => Self::Mixed,
+        }
+    }
+}
+
+/// Field columns that are read, ascending; and those that the condition reads.
+fn columns(request: &ScanRequest) -> (Vec<ColumnId>, Vec<ColumnId>) {
+    let mut deciding = predicate::field_columns(request.predicate.as_ref());
+    let mut columns = deciding.clone();
+    columns.extend(inputs(request).map(|input| input.column));
+    for list in [&mut columns, &mut deciding] {
+        sorted::sort(list);
+        list.dedup();
+    }
+    (columns, deciding)
+}
+
+/// The fields that the answer is made of.
+fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
+    let (fields, calls): (&[Input], &[AggregateCall]) = match &request.output {
+        Output::Rows { fields, .. } => (fields, &[]),
+        Output::Aggregates { calls, .. } => (&[], calls),
+    };
+    let of_calls = calls.iter().flat_map(|call| {
+        let fields = call.beside.iter().filter_map(|beside| match beside {
+            Beside::Field(input) => Some(input),
+            Beside::Tag(_) => None,
+        });
+        std::iter::once(&call.input).chain(fields)
+    });
+    fields.iter().chain(of_calls)
+}
+
+/// Whether one row of each group is wanted, the latest.
+fn wants_newest(request: &ScanRequest) -> bool {
+    request.descending && matches!(request.output, Output::Rows { limit: Some(1), .. })
+}
+
+/// Whether text is read.
+fn reads_text(request: &ScanRequest) -> bool {
+    inputs(request).any(|input| input.field_type == FieldType::String)
+}
+
+/// Rows whose keys are read and whose columns are not.
+#[derive(Default)]
+struct Batch {
+    picks: Picks,
+    /// The series that they are of, and where the rows of each end: one with ascending times.
+    series: Vec<(SeriesKey, usize)>,
+}
+
+struct Walk<'a> {
+    reader: &'a dyn Reader,
+    request: &'a ScanRequest,
+    limits: PageLimits,
+    filter: &'a Filter,
+    keys: KeyFilter<'a>,
+    direction: Direction,
+    arrangement: Arrangement,
+    tags: SeriesTags,
+    groups: Groups<'a>,
+    batch: Batch,
+    batch_pages: usize,
+    columns: Vec<ColumnId>,
+    deciding: Vec<ColumnId>,
+    /// The latest row of each series is enough, if it has a value.
+    newest: bool,
+    /// Series of which it has none.
+    without_value: Vec<SeriesKey>,
+    cells: u64,
+    rows_scanned: u64,
+    series: u64,
+}
+
+impl Walk<'_> {
+    /// Reads until the piece is full; answers where the next one starts, if there is one.
+    fn run(&mut self, stretches: &mut Stretches) -> Result<Option<Position>, ScanError> {
+        let mut position = self.request.resume.position.as_ref();
+        while let Some(stretch) = stretches.next() {
+            let behind = position.take();
+            if let Some(end) = self.stretch(stretch, behind)? {
+                return Ok(Some(end));
+            }
+            if stretches.is_enough(&self.groups, behind.is_some()) {
+                let end = self.groups.bounds.end_of_time(self.one_group(), stretch);
+                self.groups.bounds.lower(end);
+                break;
+            }
+            self.groups.close();
+            // Nothing of what comes later in time is needed of the only group.
+            if self.request.group_by.is_empty() && self.groups.are_closed() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// A place before which no series is wanted.
+    fn first(&self) -> SeriesKey {
+        let first = self.keys.first();
+        let Some(from) = &self.request.resume.from else { return first };
+        if self.arrangement != Arrangement::InOrder {
+            return first;
+        }
+        let known = self.request.group_by.iter().zip(&from.group);
+        let known = known.filter(|(tag, _)| self.tags.order().contains(tag));
+        let (values, measurement) =
+            (known.map(|(_, value)| value.as_str()), self.request.measurement);
+        match self.direction {
+            Direction::Ascending => first.max(SeriesKey::new(measurement, values)),
+            Direction::Descending => first.min(SeriesKey::past(measurement, values)),
+        }
+    }
+
+    /// The key of the only group that is asked for.
+    fn one_group(&self) -> Vec<String> {
+        self.request.resume.from.as_ref().map_or_else(Vec::new, |from| from.group.clone())
+    }
+
+    /// Reads the rows inside `stretch`, behind where the last piece ended if that was there.
+    fn stretch(
+        &mut self,
+        stretch: TimeRange,
+        behind: Option<&Position>,
+    ) -> Result<Option<Position>, ScanError> {
+        let last = behind.map(|position| SeriesKey::from_bytes(position.series.clone()));
+        let last = last.map(|key| key.ok_or(ScanError::Reordered)).transpose()?;
+        let from = last.clone().unwrap_or_else(|| self.first());
+        let measurement = [self.request.measurement];
+        let mut merge = self.reader.merge(&measurement, stretch, self.direction, &from)?;
+        while let Some(key) = merge.next_series()? {
+            let key = key.clone();
+            self.tags.set(&key);
+            match self.keys.reached(&key, &self.tags) {
+                Reached::Wanted => {}
+                Reached::Unwanted => continue,
+                Reached::SeekTo(to) => {
+                    merge.seek(&to)?;
+                    continue;
+                }
+                Reached::Through => break,
+            }
+            let mut time = stretch;
+            if last.as_ref() == Some(&key) {
+                match behind.and_then(|position| position.time_ns) {
+                    Some(time_ns) => time = time.intersect(&self.groups.bounds.behind(time_ns)),
+                    None => continue,
+                }
+            }
+            self.series += 1;
+            self.cells += SERIES_CELLS;
+            if let Some(done_ns) = self.one_series(&mut merge, &key, time)? {
+                return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
+            }
+            if self.is_full(self.batch.picks.len()) {
+                return self.end(&mut merge, (stretch, &key), None).map(Some);
+            }
+            if self.arrangement == Arrangement::InOrder && self.groups.is_behind() {
+                break;
+            }
+        }
+        self.flush(&mut merge)?;
+        self.read_without_value(stretch)?;
+        Ok(None)
+    }
+
+    /// Reads the series again whose latest row has none of the fields.
+    fn read_without_value(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
+        let again = std::mem::take(&mut self.without_value);
+        if again.is_empty() {
+            return Ok(());
+        }
+        let newest = std::mem::replace(&mut self.newest, false);
+        let measurement = [self.request.measurement];
+        // In the order in which they were reached.
+        let Some(first) = again.first() else { return Ok(()) };
+        let mut merge = self.reader.merge(&measurement, stretch, self.direction, first)?;
+        for key in &again {
+            merge.seek(key)?;
+            if merge.next_series()? == Some(key) {
+                self.tags.set(key);
+                self.one_series(&mut merge, key, stretch)?;
+            }
+        }
+        self.flush(&mut merge)?;
+        self.newest = newest;
+        Ok(())
+    }
+
+    /// Reads the rows of the series at hand; answers the first time that is not read any more if
+    /// the piece is full before they are through.
+    fn one_series(
+        &mut self,
+        merge: &mut Merged<'_>,
+        key: &SeriesKey,
+        time: TimeRange,
+    ) -> Result<Option<i64>, ScanError> {
+        loop {
+            let open = self.groups.reach(&self.tags).intersect(&time);
+            if open.is_empty() {
+                return Ok(None);
+            }
+            let Some(picks) = merge.next_rows(time)? else { return Ok(None) };
+            let mut picks = picks.ascending();
+            if self.newest {
+                picks = picks.last_row();
+            }
+            let (Some(&first_ns), Some(&last_ns)) =
+                (picks.times_ns().first(), picks.times_ns().last())
+            else {
+                continue;
+            };
+            let is_through = match self.direction {
+                Direction::Ascending => first_ns >= open.end_ns,
+                Direction::Descending => last_ns < open.start_ns,
+            };
+            if is_through {
+                return Ok(None);
+            }
+            if last_ns < open.start_ns || open.end_ns <= first_ns {
+                continue;
+            }
+            self.batch.picks.extend(picks);
+            let end = self.batch.picks.len();
+            // Later rows of the series go on with it if they are later in time too.
+            match (self.direction, self.batch.series.last_mut()) {
+                (Direction::Ascending, Some((last, last_end))) if last == key => *last_end = end,
+                _ => self.batch.series.push((key.clone(), end)),
+            }
+            if end >= BATCH_ROWS || self.batch.picks.pages_read() >= self.batch_pages {
+                self.flush(merge)?;
+                if self.is_full(0) && !self.newest {
+                    return Ok(Some(match self.direction {
+                        Direction::Ascending => last_ns.saturating_add(1),
+                        Direction::Descending => first_ns.saturating_sub(1),
+                    }));
+                }
+            }
+            if self.newest {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Ends the piece at a series, or within it.
+    fn end(
+        &mut self,
+        merge: &mut Merged<'_>,
+        (stretch, key): (TimeRange, &SeriesKey),
+        time_ns: Option<i64>,
+    ) -> Result<Position, ScanError> {
+        self.flush(merge)?;
+        self.read_without_value(stretch)?;
+        let (order, series) = (self.tags.order().to_vec(), key.as_bytes().to_vec());
+        Ok(Position { order, stretch, series, time_ns })
+    }
+
+    /// Whether the piece is full, `rows` more being read.
+    fn is_full(&self, rows: usize) -> bool {
+        let cells = (rows * self.columns.len()) as u64;
+        self.cells + cells > CELLS_PER_PIECE_MAX
+            || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
+            || self.groups.len() >= GROUPS_PER_PIECE_MAX
+            || self.groups.rows() >= ROWS_PER_PIECE_MAX
+            || (!self.gathers() && self.groups.bytes() >= self.limits.bytes)
+    }
+
+    /// Whether what a group has so far may come again in the next piece: states of which further
+    /// series have more. Then what does not fit goes, and those that fit are read to the end.
+    fn gathers(&self) -> bool {
+        let is_states = matches!(self.request.output, Output::Aggregates { .. });
+        is_states && (self.arrangement == Arrangement::Mixed || self.groups.len() <= 1)
+    }
+
+    /// Reads the columns of the rows at hand and takes them in.
+    fn flush(&mut self, merge: &mut Merged<'_>) -> Result<(), ScanError> {
+        let Batch { picks, series } = std::mem::take(&mut self.batch);
+        if picks.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
+        self.read(merge, &picks, &self.deciding.clone(), &mut rows)?;
+        let block = Rc::new(rows);
+        let mut chosen = Vec::with_capacity(series.len());
+        let mut start = 0;
+        for (key, end) in series {
+            self.tags.set(&key);
+            let run = Run { block: Rc::clone(&block), rows: start..end };
+            start = end;
+            let time = self.groups.reach(&self.tags);
+            let Some(run) = run.trim(time) else { continue };
+            self.rows_scanned += run.rows.len() as u64;
+            let tags = &self.tags;
+            let mask = self.filter.select(&run, &|tag| tags.get(tag))?;
+            if mask != Mask::None {
+                chosen.push((key, run.rows, mask));
+            }
+        }
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rows::clone(&block);
+        self.read(merge, &picks, &self.columns.clone(), &mut rows)?;
+        let block = Rc::new(rows);
+        for (key, rows, mask) in chosen {
+            self.tags.set(&key);
+            let run = Run { block: Rc::clone(&block), rows };
+            let before = self.groups.taken();
+            self.groups.consume(&self.tags, &run, &mask)?;
+            if self.newest && self.groups.taken() == before {
+                self.without_value.push(key);
+            }
+        }
+        if self.gathers() {
+            self.groups.lower(self.limits.bytes);
+        }
+        Ok(())
+    }
+
+    /// Reads those of the columns that are not read yet.
+    fn read(
+        &mut self,
+        merge: &mut Merged<'_>,
+        picks: &Picks,
+        columns: &[ColumnId],
+        rows: &mut Rows,
+    ) -> Result<(), ScanError> {
+        for &id in columns {
+            if rows.columns.iter().all(|(known, _)| *known != id) {
+                self.cells += picks.rows_read() as u64;
+                rows.columns.extend(merge.column(picks, id)?.map(|column| (id, column)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a scan would read.
+pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
+    let filter = Filter::compile(request.predicate.as_ref())?;
+    let survey = reader.survey(request.measurement, request.time)?;
+    let mut tags = SeriesTags::new(reader.tag_order(request.measurement)?);
+    let condition = (&filter, request.predicate.as_ref());
+    let keys = KeyFilter::new(request.measurement, Direction::Ascending, condition, tags.order());
+    let stretches = reader.stretches(request.time)?;
+    // A series that lies in several stretches counts once.
+    let mut seen: HashSet<u64, FixedState> = HashSet::default();
+    let mut series = 0;
+    for &stretch in &stretches {
+        let measurement = [request.measurement];
+        let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &keys.first())?;
+        while let Some(key) = merge.next_series()? {
+            tags.set(key);
+            match keys.reached(key, &tags) {
+                Reached::Wanted if stretches.len() > 1 => {
+                    series += u64::from(seen.insert(FixedState::default().hash_one(key)));
+                }
+                Reached::Wanted => series += 1,
+                Reached::Unwanted => {}
+                Reached::SeekTo(to) => merge.seek(&to)?,
+                Reached::Through => break,
+            }
+        }
+    }
+    let Survey { files, blocks, block_bytes, cached_rows, .. } = survey;
+    Ok(ReadStats { series, files, blocks, block_bytes, cached_rows, ..reader.stats() })
+}

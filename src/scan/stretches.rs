@@ -1,0 +1,161 @@
+//! The stretches of time in which a slice is read, one after the other.
+//!
+//! Where everything is wanted there is one, or as many as runs make necessary. Where the first few
+//! rows are enough, or a page of them, or the last point of each group, the first one is about as
+//! long as those are, and each one behind four times as long as the one before.
+
+use std::collections::VecDeque;
+
+use super::bounds::Bounds;
+use super::error::ScanError;
+use super::groups::Groups;
+use super::reader::{Reader, Survey};
+use super::request::{AggregateFunction, Output, ScanRequest};
+use crate::model::time::TimeRange;
+
+/// How much longer the next stretch is.
+const GROWTH: i128 = 4;
+/// Rows that a slice of one group should have.
+const SLICE_ROWS: u64 = 1 << 16;
+
+/// The stretches that are left, in the direction of the answer.
+pub(super) struct Stretches {
+    /// The latest comes first.
+    is_backwards: bool,
+    left: VecDeque<TimeRange>,
+    /// How long the next one is at most, nanoseconds.
+    span: Option<i128>,
+    /// Whether a slice ends at the end of one.
+    ends_slices: bool,
+}
+
+impl Stretches {
+    /// Those of a request, from where the last piece ended.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub(super) fn new(reader: &dyn Reader, request: &ScanRequest) -> Result<Self, ScanError> {
+        let bounds = Bounds::new(request, request.time);
+        let one_group = match &request.resume.from {
+            _ if request.group_by.is_empty() => Some(Vec::new()),
+            Some(from) if bounds.is_one_group() => Some(from.group.clone()),
+            _ => None,
+        };
+        let mut time = one_group.as_deref().map_or(request.time, |group| bounds.time_of(group));
+        let is_rows = matches!(request.output, Output::Rows { limit: None, .. });
+        let ends_slices = is_rows && one_group.is_some();
+        let end = End::of(&request.output);
+        let is_backwards = end.map_or(request.descending, |end| end == End::Latest);
+        let mut span = None;
+        if ends_slices || end.is_some() || is_limited(&request.output) {
+            let survey = reader.survey(request.measurement, time)?;
+            time = time.intersect(&survey.time);
+            span = first_span(request, &survey, ends_slices);
+        }
+        let mut left: VecDeque<TimeRange> = VecDeque::new();
+        if let Some(position) = &request.resume.position {
+            left.push_back(position.stretch);
+            let TimeRange { start_ns, end_ns } = position.stretch;
+            time = time.intersect(&match is_backwards {
+                true => TimeRange::new(i64::MIN, start_ns),
+                false => TimeRange::new(end_ns, i64::MAX),
+            });
+            let length = length(position.stretch);
+            span = span.map(|span| span.max(length.saturating_mul(GROWTH)));
+        }
+        let mut pieces = if time.is_empty() { Vec::new() } else { reader.stretches(time)? };
+        if is_backwards {
+            pieces.reverse();
+        }
+        left.extend(pieces);
+        Ok(Self { is_backwards, left, span, ends_slices })
+    }
+
+    /// The next one.
+    pub(super) fn next(&mut self) -> Option<TimeRange> {
+        let piece = self.left.pop_front()?;
+        let Some(span) = self.span.filter(|&span| span < length(piece)) else { return Some(piece) };
+        self.span = Some(span.saturating_mul(GROWTH));
+        // It is shorter than the piece, whose ends are times.
+        let (stretch, rest) = match self.is_backwards {
+            true => {
+                let cut_ns = (i128::from(piece.end_ns) - span) as i64;
+                (TimeRange::new(cut_ns, piece.end_ns), TimeRange::new(piece.start_ns, cut_ns))
+            }
+            false => {
+                let cut_ns = (i128::from(piece.start_ns) + span) as i64;
+                (TimeRange::new(piece.start_ns, cut_ns), TimeRange::new(cut_ns, piece.end_ns))
+            }
+        };
+        self.left.push_front(rest);
+        Some(stretch)
+    }
+
+    /// Whether the slice ends at the end of the last stretch: `groups` have enough rows, or the
+    /// stretch was begun by an earlier piece (`is_resumed`), and there are more.
+    pub(super) fn is_enough(&self, groups: &Groups<'_>, is_resumed: bool) -> bool {
+        let has_enough = is_resumed || groups.rows() as u64 >= SLICE_ROWS / 2;
+        self.ends_slices && !self.left.is_empty() && has_enough
+    }
+}
+
+/// The end of a range at which the only points are that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Earliest,
+    Latest,
+}
+
+impl End {
+    /// That of an output, if it asks for nothing but the point there.
+    pub(super) fn of(output: &Output) -> Option<Self> {
+        let Output::Aggregates { calls, window: None, .. } = output else { return None };
+        let mut ends = calls.iter().map(|call| match call.function {
+            AggregateFunction::First | AggregateFunction::Met { latest: false, .. } => {
+                Some(Self::Earliest)
+            }
+            AggregateFunction::Last | AggregateFunction::Met { latest: true, .. } => {
+                Some(Self::Latest)
+            }
+            _ => None,
+        });
+        let first = ends.next()??;
+        ends.all(|end| end == Some(first)).then_some(first)
+    }
+}
+
+/// Whether the first few rows or windows of each group are enough.
+fn is_limited(output: &Output) -> bool {
+    match output {
+        Output::Rows { limit, .. } => limit.is_some(),
+        // Clocks that change put rows into windows out of order.
+        Output::Aggregates { limit, window, .. } => {
+            limit.is_some() && window.as_ref().is_some_and(|window| window.zone.is_empty())
+        }
+    }
+}
+
+/// How long the first stretch should be.
+fn first_span(request: &ScanRequest, survey: &Survey, ends_slices: bool) -> Option<i128> {
+    let groups = if request.group_by.is_empty() { 1 } else { survey.series.max(1) };
+    let wanted = match &request.output {
+        Output::Aggregates { .. } if End::of(&request.output).is_some() => groups.saturating_mul(2),
+        Output::Aggregates { limit, window, .. } => {
+            // One to see that the last one is whole, one because the first is cut by the range.
+            let windows = i128::from((*limit)?).saturating_add(2);
+            return Some(windows.saturating_mul(i128::from(window.as_ref()?.every_ns.max(1))));
+        }
+        Output::Rows { .. } if ends_slices => SLICE_ROWS,
+        Output::Rows { limit, .. } => {
+            limit.unwrap_or(u64::MAX).saturating_mul(groups).saturating_mul(2)
+        }
+    };
+    if survey.rows <= wanted {
+        return None;
+    }
+    Some((length(survey.time) * i128::from(wanted) / i128::from(survey.rows)).max(1))
+}
+
+fn length(time: TimeRange) -> i128 {
+    i128::from(time.end_ns) - i128::from(time.start_ns)
+}

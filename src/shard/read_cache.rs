@@ -1,0 +1,217 @@
+//! What questions have read, decoded: one cache for all shards of an isolate.
+//!
+//! An entry is named by the number of its value, which no other content ever has: nothing here is
+//! ever out of date, and what is merged away or wiped just stops being asked for. What is asked for
+//! once does not push out what is asked for often (S3-FIFO). Merges read past it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+use quick_cache::Weighter;
+use quick_cache::unsync::{Cache, DefaultLifecycle};
+
+use super::manifest::Number;
+use super::narrow::Narrow;
+use crate::part::directory::Directory;
+use crate::part::values::{Decoded, DecodedAt};
+
+/// What an entry takes beside its contents, bytes.
+const ENTRY_BYTES: u64 = 120;
+/// About what an entry takes in all; only sizes the tables of the cache.
+const TYPICAL_BYTES: u64 = 2_000;
+
+/// Which shard's value, and what of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    shard: u32,
+    number: Number,
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Of {
+    Directory,
+    /// Bytes of the body from there on.
+    Bytes(u32),
+    /// How many times bytes of the body were read.
+    Reads,
+    Decoded {
+        group: u32,
+        at: DecodedAt,
+    },
+}
+
+#[derive(Clone)]
+enum Kept {
+    Directory(Rc<Directory>),
+    Bytes(Rc<[u8]>),
+    Reads(u32),
+    Decoded(Decoded),
+    Narrow(Rc<Narrow>),
+}
+
+struct Bytes;
+
+impl Weighter<Key, Kept> for Bytes {
+    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
+        let bytes = match kept {
+            Kept::Directory(directory) => directory.bytes(),
+            Kept::Bytes(bytes) => bytes.len(),
+            Kept::Reads(_) => 0,
+            Kept::Decoded(decoded) => decoded.bytes(),
+            Kept::Narrow(narrow) => narrow.bytes(),
+        };
+        bytes as u64 + ENTRY_BYTES
+    }
+}
+
+/// The cache of an isolate.
+pub(super) struct ReadCache(RefCell<Cache<Key, Kept, Bytes, FixedState>>);
+
+impl fmt::Debug for ReadCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadCache").field("bytes", &self.bytes()).finish()
+    }
+}
+
+impl ReadCache {
+    /// Holds at most so many bytes.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let bytes_max = bytes_max as u64;
+        let items = usize::try_from(bytes_max / TYPICAL_BYTES + 1).unwrap_or(1);
+        let (hasher, lifecycle) = (FixedState::default(), DefaultLifecycle::default());
+        Self(RefCell::new(Cache::with(items, bytes_max, Bytes, hasher, lifecycle)))
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.try_borrow().map_or(0, |cache| cache.weight() as usize)
+    }
+}
+
+/// The part of the cache that is one shard's.
+#[derive(Clone)]
+pub(super) struct ShardReads {
+    cache: Rc<ReadCache>,
+    shard: u32,
+}
+
+impl ShardReads {
+    pub(super) fn new(cache: Rc<ReadCache>, shard: u32) -> Self {
+        Self { cache, shard }
+    }
+
+    fn get(&self, number: Number, of: Of) -> Option<Kept> {
+        self.cache.0.borrow().get(&Key { shard: self.shard, number, of }).cloned()
+    }
+
+    fn put(&self, number: Number, of: Of, kept: Kept) {
+        self.cache.0.borrow_mut().insert(Key { shard: self.shard, number, of }, kept);
+    }
+
+    pub(super) fn directory(&self, of: Number) -> Option<Rc<Directory>> {
+        match self.get(of, Of::Directory)? {
+            Kept::Directory(directory) => Some(directory),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_directory(&self, of: Number, directory: &Rc<Directory>) {
+        self.put(of, Of::Directory, Kept::Directory(Rc::clone(directory)));
+    }
+
+    /// Bytes of a body that begin at `start`.
+    pub(super) fn bytes_from(&self, of: Number, start: u32) -> Option<Rc<[u8]>> {
+        match self.get(of, Of::Bytes(start))? {
+            Kept::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Keeps bytes of a body; answers how many times some of it were put.
+    pub(super) fn put_bytes(&self, of: Number, start: u32, bytes: &Rc<[u8]>) {
+        self.put(of, Of::Bytes(start), Kept::Bytes(Rc::clone(bytes)));
+        self.put(of, Of::Reads, Kept::Reads(self.reads(of) + 1));
+    }
+
+    /// How many times bytes of a body were read of late.
+    pub(super) fn reads(&self, of: Number) -> u32 {
+        match self.get(of, Of::Reads) {
+            Some(Kept::Reads(reads)) => reads,
+            _ => 0,
+        }
+    }
+
+    /// What was decoded of a group.
+    pub(super) fn decoded(&self, of: Number, group: u32, at: DecodedAt) -> Option<Decoded> {
+        match self.get(of, Of::Decoded { group, at })? {
+            Kept::Decoded(decoded) => Some(decoded),
+            Kept::Narrow(narrow) => Some(Decoded::Column(Rc::new(narrow.column()))),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_decoded(&self, of: Number, group: u32, at: DecodedAt, decoded: &Decoded) {
+        let narrow = match decoded {
+            Decoded::Column(column) => Narrow::of(column),
+            _ => None,
+        };
+        let kept =
+            narrow.map_or_else(|| Kept::Decoded(decoded.clone()), |n| Kept::Narrow(Rc::new(n)));
+        self.put(of, Of::Decoded { group, at }, kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::column::{Column, Values};
+
+    fn column(value: f64, rows: usize) -> Decoded {
+        Decoded::Column(Rc::new(Column::full(Values::Float(vec![value / 3.0; rows]))))
+    }
+
+    #[test]
+    fn shards_and_values_are_told_apart() {
+        let cache = Rc::new(ReadCache::new(1_000_000));
+        let [a, b] = [1, 2].map(|shard| ShardReads::new(Rc::clone(&cache), shard));
+        let at = DecodedAt::Column(7);
+        a.put_decoded(Number(1), 0, at, &column(1.0, 3));
+        b.put_decoded(Number(1), 0, at, &column(2.0, 3));
+        a.put_decoded(Number(2), 0, at, &column(3.0, 3));
+        a.put_decoded(Number(1), 1, at, &column(4.0, 3));
+        let read = |shard: &ShardReads, number, group| {
+            let Decoded::Column(column) = shard.decoded(Number(number), group, at)? else {
+                return None;
+            };
+            Some(column)
+        };
+        let expected = |value| match column(value, 3) {
+            Decoded::Column(column) => Some(column),
+            _ => None,
+        };
+        assert_eq!(read(&a, 1, 0), expected(1.0));
+        assert_eq!(read(&b, 1, 0), expected(2.0));
+        assert_eq!(read(&a, 2, 0), expected(3.0));
+        assert_eq!(read(&a, 1, 1), expected(4.0));
+        assert_eq!(read(&b, 2, 0), None);
+    }
+
+    #[test]
+    fn it_holds_no_more_than_it_may_and_keeps_what_is_asked_for() {
+        let cache = Rc::new(ReadCache::new(100_000));
+        let shard = ShardReads::new(Rc::clone(&cache), 1);
+        let at = DecodedAt::Column;
+        for round in 0..1_000 {
+            shard.put_decoded(Number(2), 0, at(round), &column(1.0, 100));
+            if round == 0 {
+                shard.put_decoded(Number(1), 0, at(0), &column(1.0, 100));
+            }
+            assert!(shard.decoded(Number(1), 0, at(0)).is_some(), "{round}");
+            assert!(cache.bytes() <= 100_000, "{}", cache.bytes());
+        }
+        assert!(cache.bytes() > 50_000, "{}", cache.bytes());
+    }
+}

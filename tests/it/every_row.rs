@@ -1,0 +1,62 @@
+//! Reads a shard row by row, as questions are answered.
+
+use tidemark::merge::cursor::{Direction, ReadError};
+use tidemark::merge::key::SeriesKey;
+use tidemark::model::ids::{ColumnId, MeasurementId};
+use tidemark::model::time::TimeRange;
+use tidemark::model::value::FieldValue;
+use tidemark::scan::reader::Reader;
+
+/// A row: the tags of its series that are not empty, ascending by id; its time; its values.
+pub(crate) type Row<'a> = (&'a [(ColumnId, String)], i64, Vec<(ColumnId, FieldValue)>);
+
+/// Shows every row of a measurement inside `time` that has a value of one of `columns`.
+pub(crate) fn every_row(
+    reader: &dyn Reader,
+    measurement: MeasurementId,
+    time: TimeRange,
+    columns: &[ColumnId],
+    see: &mut dyn FnMut(Row<'_>),
+) -> Result<(), ReadError> {
+    let order = reader.tag_order(measurement)?;
+    for stretch in reader.stretches(time)? {
+        let from = SeriesKey::new(measurement, []);
+        let mut merge = reader.merge(&[measurement], stretch, Direction::Ascending, &from)?;
+        while let Some(key) = merge.next_series()? {
+            if key.measurement() != measurement {
+                break;
+            }
+            let values = key.values().map(|value| value.into_owned());
+            let mut tags: Vec<(ColumnId, String)> = order.iter().copied().zip(values).collect();
+            tags.retain(|(_, value)| !value.is_empty());
+            tags.sort();
+            let mut before = i64::MIN;
+            while let Some(rows) = merge.next_rows(stretch)? {
+                let mut read = Vec::new();
+                for &id in columns {
+                    read.extend(merge.column(&rows, id)?.map(|column| (id, column)));
+                }
+                for (row, &time_ns) in rows.times_ns().iter().enumerate() {
+                    assert!(stretch.contains(time_ns) && before < time_ns, "{before} {time_ns}");
+                    before = time_ns;
+                    let value = |(id, column): &(ColumnId, _)| {
+                        let column: &std::rc::Rc<tidemark::batch::column::Column> = column;
+                        Some((*id, column.get(row)?))
+                    };
+                    see((&tags, time_ns, read.iter().filter_map(value).collect()));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sorted runs that may hold rows of a measurement inside `time`, the memtable being one.
+pub(crate) fn runs_of(
+    reader: &dyn Reader,
+    measurement: MeasurementId,
+    time: TimeRange,
+) -> Result<usize, ReadError> {
+    let survey = reader.survey(measurement, time)?;
+    Ok(survey.files as usize + usize::from(survey.cached_rows > 0))
+}
