@@ -10,8 +10,9 @@ use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
-/// Sources of one merge. Each holds the times of a page and a column, at 40 KB together 2.6 MB.
-pub const CURSORS_MAX: usize = 64;
+/// Sources of one merge, more than a shard ever has parts that overlap. Each holds the times of a
+/// page and a column, at most 40 KB: readers cut time so that about 64 come together.
+pub const CURSORS_MAX: usize = 2_048;
 
 /// Field columns and their types, ascending by id.
 pub type Columns = Rc<[(ColumnId, FieldType)]>;

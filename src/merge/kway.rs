@@ -21,10 +21,10 @@ pub struct Merge<C> {
     /// Newest first.
     sources: Vec<Source<C>>,
     /// Those that stand at a series further on, the next one last; of one series the newest last.
-    /// Of at most [`CURSORS_MAX`] bytes, so that putting one in its place is cheap.
-    waiting: Vec<u8>,
+    /// Of two bytes each, so that putting one in its place is cheap.
+    waiting: Vec<u16>,
     /// Those that have the series at hand, newest first.
-    current: Vec<u8>,
+    current: Vec<u16>,
 }
 
 struct Source<C> {
@@ -48,7 +48,7 @@ impl<C: SeriesCursor> Merge<C> {
         let sources: Vec<Source<C>> =
             sources.into_iter().map(|(_, cursor)| Source { cursor, page: None }).collect();
         let mut merge = Self { direction, sources, waiting: Vec::new(), current: Vec::new() };
-        (0..merge.sources.len()).for_each(|at| merge.wait(at as u8));
+        (0..merge.sources.len()).for_each(|at| merge.wait(at as u16));
         Ok(merge)
     }
 
@@ -81,7 +81,7 @@ impl<C: SeriesCursor> Merge<C> {
     /// Those of the cursors.
     pub fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
         self.leave()?;
-        let passed: Vec<u8> = self.current.drain(..).chain(self.waiting.drain(..)).collect();
+        let passed: Vec<u16> = self.current.drain(..).chain(self.waiting.drain(..)).collect();
         for at in passed {
             if let Some(source) = self.sources.get_mut(usize::from(at)) {
                 source.cursor.seek(to)?;
@@ -201,9 +201,9 @@ impl<C: SeriesCursor> Merge<C> {
     }
 
     /// Puts a source where it belongs among those that wait; leaves it out if it is through.
-    fn wait(&mut self, source: u8) {
+    fn wait(&mut self, source: u16) {
         let Some(key) = self.key_of(source) else { return };
-        let is_later = |&held: &u8| {
+        let is_later = |&held: &u16| {
             let order = self.key_of(held).map(|held| self.direction.order(held.cmp(key)));
             order.is_some_and(|order| order.then(held.cmp(&source)) == Ordering::Greater)
         };
@@ -211,12 +211,12 @@ impl<C: SeriesCursor> Merge<C> {
         self.waiting.insert(at, source);
     }
 
-    fn key_of(&self, source: u8) -> Option<&SeriesKey> {
+    fn key_of(&self, source: u16) -> Option<&SeriesKey> {
         self.sources.get(usize::from(source))?.cursor.key()
     }
 
     /// The rows at hand of every source that has any left, newest first.
-    fn take_pages(&mut self, time: TimeRange) -> Result<Vec<(u8, PageKeys)>, ReadError> {
+    fn take_pages(&mut self, time: TimeRange) -> Result<Vec<(u16, PageKeys)>, ReadError> {
         let mut pages = Vec::with_capacity(self.current.len());
         for &at in &self.current {
             let Some(source) = self.sources.get_mut(usize::from(at)) else { continue };
@@ -231,8 +231,8 @@ impl<C: SeriesCursor> Merge<C> {
 }
 
 /// The page whose rows all come before those of the others.
-fn first_alone(pages: &[(u8, PageKeys)], direction: Direction) -> Option<usize> {
-    let bounds = |(at, (_, page)): (usize, &(u8, PageKeys))| {
+fn first_alone(pages: &[(u16, PageKeys)], direction: Direction) -> Option<usize> {
+    let bounds = |(at, (_, page)): (usize, &(u16, PageKeys))| {
         page.bounds(direction).map(|(first, last)| (first, last, at))
     };
     let mut least: Option<(i64, i64, usize)> = None;

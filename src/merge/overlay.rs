@@ -13,7 +13,7 @@ const THROUGH: i64 = i64::MAX;
 
 /// Overlays pages of one series, newest first, as far as their rows are complete: up to the least
 /// last time of all, or until there are [`ROWS_MAX`]. Takes those rows off the pages.
-pub(super) fn overlay(pages: &mut [(u8, PageKeys)], direction: Direction) -> Picks {
+pub(super) fn overlay(pages: &mut [(u16, PageKeys)], direction: Direction) -> Picks {
     let mut picks = Picks::new(direction);
     let mut heads: Vec<Head<'_>> =
         pages.iter().map(|(source, page)| Head::new(*source, page, direction)).collect();
@@ -42,7 +42,7 @@ pub(super) fn overlay(pages: &mut [(u8, PageKeys)], direction: Direction) -> Pic
 
 /// The rows of a page that are not taken yet.
 struct Head<'a> {
-    source: u8,
+    source: u16,
     page: &'a PageKeys,
     times_ns: &'a [i64],
     direction: Direction,
@@ -54,7 +54,7 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn new(source: u8, page: &'a PageKeys, direction: Direction) -> Self {
+    fn new(source: u16, page: &'a PageKeys, direction: Direction) -> Self {
         let times_ns = page.times_ns();
         let mut head =
             Self { source, page, times_ns, direction, taken: 0, time: THROUGH, place: None };

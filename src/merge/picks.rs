@@ -2,10 +2,13 @@
 
 use std::rc::Rc;
 
-use super::cursor::{CURSORS_MAX, Columns, Direction, PageKeys};
+use super::cursor::{Columns, Direction, PageKeys};
 use crate::model::ids::ColumnId;
 use crate::model::sorted;
 use crate::model::value::FieldType;
+
+/// How far back a page is looked for that may be there already.
+const LATE_PAGES: usize = 64;
 
 /// Rows in the order of the merge, each time of a series once.
 ///
@@ -14,8 +17,8 @@ use crate::model::value::FieldType;
 #[derive(Clone, Debug, Default)]
 pub struct Picks {
     direction: Direction,
-    /// Each with the source that it is of; no page twice among the last [`CURSORS_MAX`].
-    pages: Vec<(u8, PageKeys)>,
+    /// Each with the source that it is of; no page twice among the last [`LATE_PAGES`].
+    pages: Vec<(u16, PageKeys)>,
     runs: Vec<Run>,
     /// Ascending by `at`; of one row the newer ones first.
     older: Vec<Older>,
@@ -50,7 +53,7 @@ impl Picks {
     }
 
     /// All rows of `page`, of `source`.
-    pub(super) fn whole(source: u8, page: PageKeys, direction: Direction) -> Self {
+    pub(super) fn whole(source: u16, page: PageKeys, direction: Direction) -> Self {
         let rows = page.rows();
         let run = Run { page: 0, first: rows.start, rows: rows.end - rows.start };
         let times_ns = match direction {
@@ -189,11 +192,12 @@ impl Picks {
     }
 
     /// Where the page stands among the pages, added if it is not there.
-    pub(super) fn place_of(&mut self, source: u8, page: &PageKeys) -> u32 {
-        let behind = self.pages.len().saturating_sub(CURSORS_MAX);
+    pub(super) fn place_of(&mut self, source: u16, page: &PageKeys) -> u32 {
+        let behind = self.pages.len().saturating_sub(LATE_PAGES);
         let late = self.pages.iter().enumerate().skip(behind).rev();
-        let same =
-            |(_, held): &(usize, &(u8, PageKeys))| held.0 == source && held.1.page() == page.page();
+        let same = |(_, held): &(usize, &(u16, PageKeys))| {
+            held.0 == source && held.1.page() == page.page()
+        };
         let found = late.into_iter().find(same).map(|(at, _)| at);
         // No more pages than rows.
         found.unwrap_or_else(|| {
@@ -202,7 +206,7 @@ impl Picks {
         }) as u32
     }
 
-    pub(super) fn pages(&self) -> &[(u8, PageKeys)] {
+    pub(super) fn pages(&self) -> &[(u16, PageKeys)] {
         &self.pages
     }
 
@@ -219,7 +223,7 @@ impl Picks {
     }
 
     /// The only page, if the rows are all that it has, as it has them.
-    pub(super) fn only_page(&self) -> Option<&(u8, PageKeys)> {
+    pub(super) fn only_page(&self) -> Option<&(u16, PageKeys)> {
         match (&self.pages[..], &self.runs[..], &self.older[..]) {
             ([only], [run], []) => {
                 let all = run.first == 0 && run.rows == only.1.page_rows();

@@ -10,7 +10,7 @@ use super::request::Refusal;
 use super::values::{CachedValues, PartRows};
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
-use crate::merge::cursor::{CURSORS_MAX, Direction, ReadError, SeriesCursor};
+use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
 use crate::merge::hide::{Hidden, Hide};
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
@@ -26,8 +26,9 @@ use crate::part::values::Values;
 use crate::scan::reader::{ReadStats, Reader, Rows, Survey, VisitGroup};
 use crate::store::Store;
 
-/// Sorted runs that are merged at once, the memtable being one more: those of about a month.
-const PARTS_AT_ONCE_MAX: usize = CURSORS_MAX - 1;
+/// Sorted runs that are merged at once where time can be cut, the memtable being one more: those of
+/// about a month.
+const PARTS_AT_ONCE: usize = 63;
 
 /// What a shard has, for one question.
 pub(super) struct ShardReader<'a, S> {
@@ -165,7 +166,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         let mut times: Vec<TimeRange> =
             self.parts(time).map(|part| part.extent().time.intersect(&time)).collect();
         sorted::sort_by_key(&mut times, |part| part.start_ns);
-        cut(time, &times)
+        Ok(cut(time, &times))
     }
 
     fn merge(
@@ -257,31 +258,36 @@ fn hull(a: TimeRange, b: TimeRange) -> TimeRange {
     TimeRange::new(a.start_ns.min(b.start_ns), a.end_ns.max(b.end_ns))
 }
 
-/// Cuts `time` between parts, whose times ascend by their start, so that no piece overlaps more
-/// than can be merged at once.
-fn cut(time: TimeRange, parts: &[TimeRange]) -> Result<Vec<TimeRange>, ReadError> {
-    let mut pieces = Vec::new();
-    let mut piece = TimeRange::new(time.start_ns, time.start_ns);
-    // Parts of the piece, and those of them that overlap each other up to its end.
-    let (mut count, mut linked, mut end_ns, mut from_ns) = (0, 0, i64::MIN, time.start_ns);
+/// Cuts `time` so that no piece overlaps many more of the parts than are merged at once; their
+/// times ascend by their start. Between parts if there is such a place, else where one begins:
+/// those that go on there are read in both pieces. More are in one piece only if that many have
+/// rows of one time.
+fn cut(time: TimeRange, parts: &[TimeRange]) -> Vec<TimeRange> {
+    let mut cuts = Vec::new();
+    // Ends of the piece's parts, and the last place between them, with those behind it.
+    let mut ends: Vec<i64> = Vec::new();
+    let (mut gap_ns, mut behind) = (time.start_ns, 0);
     for part in parts {
-        if part.start_ns >= end_ns {
-            (linked, from_ns) = (0, part.start_ns);
+        if ends.iter().all(|&end_ns| end_ns <= part.start_ns) {
+            (gap_ns, behind) = (part.start_ns, ends.len());
         }
-        (count, linked, end_ns) = (count + 1, linked + 1, end_ns.max(part.end_ns));
-        if count > PARTS_AT_ONCE_MAX {
-            if linked == count {
-                return Err(ReadError::TooManySources(count));
+        let begun_ns = cuts.last().copied().unwrap_or(time.start_ns);
+        if ends.len() >= PARTS_AT_ONCE && part.start_ns > begun_ns {
+            if gap_ns > begun_ns {
+                cuts.push(gap_ns);
+                ends.drain(..behind);
+            } else {
+                cuts.push(part.start_ns);
+                ends.retain(|&end_ns| end_ns > part.start_ns);
             }
-            piece.end_ns = from_ns;
-            pieces.push(piece);
-            (piece, count) = (TimeRange::new(from_ns, from_ns), linked);
+            behind = 0;
         }
+        ends.push(part.end_ns);
     }
-    piece.end_ns = time.end_ns;
-    pieces.push(piece);
-    pieces.retain(|piece| !piece.is_empty());
-    Ok(pieces)
+    let ends_ns = cuts.iter().copied().chain([time.end_ns]);
+    let starts_ns = [time.start_ns].into_iter().chain(cuts.iter().copied());
+    let pieces = starts_ns.zip(ends_ns).map(|(start_ns, end_ns)| TimeRange::new(start_ns, end_ns));
+    pieces.filter(|piece| !piece.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -292,26 +298,46 @@ mod tests {
     fn time_is_cut_between_parts_that_do_not_overlap() {
         let all = TimeRange::new(0, 10_000);
         let part = |start, end| TimeRange::new(start, end);
-        assert_eq!(cut(all, &[]), Ok(vec![all]));
+        assert_eq!(cut(all, &[]), [all]);
         // Two hundred, of which each two neighbours overlap.
         let pairs: Vec<TimeRange> = (0..100)
             .flat_map(|at| [part(at * 10, at * 10 + 8), part(at * 10 + 4, at * 10 + 10)])
             .collect();
-        let pieces = cut(all, &pairs).unwrap();
+        let pieces = cut(all, &pairs);
         assert_eq!((pieces.len(), pieces[0], pieces[3].end_ns), (4, part(0, 310), 10_000));
         for (a, b) in pieces.iter().zip(&pieces[1..]) {
             assert_eq!(a.end_ns, b.start_ns);
         }
         for piece in &pieces {
-            assert!(pairs.iter().filter(|part| part.overlaps(piece)).count() <= PARTS_AT_ONCE_MAX);
+            assert!(pairs.iter().filter(|part| part.overlaps(piece)).count() <= PARTS_AT_ONCE);
             assert!(
                 pairs
                     .iter()
                     .all(|part| part.intersect(piece).is_empty() || part.intersect(piece) == *part)
             );
         }
-        let linked = vec![part(0, 100); CURSORS_MAX];
-        assert_eq!(cut(all, &linked), Err(ReadError::TooManySources(CURSORS_MAX)));
-        assert_eq!(cut(all, &linked[1..]).map(|pieces| pieces.len()), Ok(1));
+    }
+
+    #[test]
+    fn parts_that_are_linked_are_cut_where_one_begins() {
+        let all = TimeRange::new(0, 10_000);
+        // A wide one beside many narrow ones, and each over the next one by a little.
+        let wide = (0..200).map(|at| TimeRange::new(at * 10, at * 10 + 10));
+        let wide: Vec<TimeRange> = [all].into_iter().chain(wide).collect();
+        let chain: Vec<TimeRange> =
+            (0..200).map(|at| TimeRange::new(at * 10, at * 10 + 11)).collect();
+        for parts in [wide, chain] {
+            let pieces = cut(all, &parts);
+            assert_eq!(pieces.len(), 4);
+            assert_eq!((pieces[0].start_ns, pieces[3].end_ns), (0, 10_000));
+            assert!(pieces.windows(2).all(|pair| pair[0].end_ns == pair[1].start_ns));
+            for piece in &pieces {
+                let count = parts.iter().filter(|part| part.overlaps(piece)).count();
+                assert!(count <= PARTS_AT_ONCE, "{count}");
+            }
+        }
+        // What has rows of one time is in one piece.
+        let same = vec![TimeRange::new(0, 100); 200];
+        assert_eq!(cut(all, &same), [all]);
     }
 }

@@ -60,7 +60,11 @@ fn row(rng: &mut Rng, columns: u32) -> Fields {
 
 /// Parts of disjoint sequences, some of disjoint times too, in any order.
 fn parts(rng: &mut Rng) -> Vec<Part> {
-    let count = if rng.u8(..20) == 0 { rng.usize(20..=CURSORS_MAX) } else { rng.usize(1..7) };
+    let count = match rng.u16(..1_000) {
+        0 => 300,
+        1..50 => rng.usize(20..=64),
+        _ => rng.usize(1..7),
+    };
     let columns = rng.u32(1..8);
     let keys: Vec<SeriesKey> = (0..rng.usize(1..6)).map(|_| key(rng)).collect();
     let width = [1, TIMES / 8, TIMES / 2, TIMES][rng.usize(..4)].max(1);
