@@ -16,7 +16,7 @@ use crate::model::value::FieldType;
 /// time a field has the last value.
 pub struct Layout<'a> {
     slabs: &'a Slabs,
-    distinct: Cow<'a, Distinct>,
+    distinct: Distinct,
     /// If there are several slabs, the rows of each, ascending by position.
     cells: Vec<Cell>,
     /// Where those of each slab end.
@@ -59,16 +59,7 @@ enum FieldRows<'a> {
 
 impl<'a> Layout<'a> {
     /// The rows `distinct` of `slabs`.
-    pub fn new(slabs: &'a Slabs, distinct: &'a Distinct) -> Self {
-        Self::with_rows(slabs, Cow::Borrowed(distinct))
-    }
-
-    /// The same of rows that nobody else needs.
-    pub fn owning(slabs: &'a Slabs, distinct: Distinct) -> Self {
-        Self::with_rows(slabs, Cow::Owned(distinct))
-    }
-
-    fn with_rows(slabs: &'a Slabs, distinct: Cow<'a, Distinct>) -> Self {
+    pub fn new(slabs: &'a Slabs, distinct: Distinct) -> Self {
         let mut layout = Self { slabs, distinct, cells: Vec::new(), ends: Vec::new() };
         if slabs.len() > 1 {
             layout.spread();
@@ -303,12 +294,13 @@ mod tests {
             let (slabs, row_series, times_ns, model) = random(&mut rng, fields);
             let order = Order::new(4, None, &row_series, &times_ns);
             let distinct = Distinct::new(&order.rows, &row_series, &times_ns);
-            let count = distinct.rows.len();
+            let rows = distinct.rows.to_vec();
+            let count = rows.len();
             let key = |at: usize| {
-                let row = distinct.rows[at] as usize;
+                let row = rows[at] as usize;
                 (row_series[row], times_ns[row])
             };
-            let layout = Layout::new(&slabs, &distinct);
+            let layout = Layout::new(&slabs, distinct);
             let part = rng.usize(..count)..count;
             let mut found = Model::new();
             let mut text = vec![0; count];
@@ -350,7 +342,7 @@ mod tests {
         assert_eq!(slabs.len(), 2);
         assert!(slabs.bytes() < 1_000_000 + 200_000, "{}", slabs.bytes());
         let distinct = Distinct::of_distinct((0..100_001).rev().collect());
-        let layout = Layout::new(&slabs, &distinct);
+        let layout = Layout::new(&slabs, distinct);
         let wide = layout.field(ColumnId(999)).unwrap();
         assert_eq!(wide.with(0..100_000, |_, _| ()), None);
         let last = wide.with(99_999..100_001, |column, rows| column.gather(rows)).unwrap();

@@ -79,7 +79,7 @@ fn a_series_is_one_however_its_frames_name_their_tags() {
     assert_eq!(table.row_series(), [0, 1, 2, 1, 3]);
     assert_eq!(table.time(), TimeRange::new(5, 14));
     let rows = Distinct::of_distinct((0..5).collect());
-    let layout = Layout::new(table.fields(), &rows);
+    let layout = Layout::new(table.fields(), rows);
     let values = |id: u32| -> Vec<Option<i64>> {
         let column = layout.field(ColumnId(id)).unwrap().gather(0..5);
         (0..5)

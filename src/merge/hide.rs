@@ -158,10 +158,7 @@ impl<C: SeriesCursor> Hide<C> {
 
     /// Cuts what is hidden out of a page.
     fn cut(&mut self, page: &PageKeys) {
-        let ends = self.times.iter().map(|hidden| hidden.start_ns).chain([i64::MAX]);
-        let starts = [i64::MIN].into_iter().chain(self.times.iter().map(|hidden| hidden.end_ns));
-        let left =
-            starts.zip(ends).filter_map(|(start, end)| page.within(TimeRange::new(start, end)));
+        let left = gaps(&self.times).filter_map(|gap| page.within(gap));
         match self.direction {
             Direction::Ascending => self.pieces.extend(left),
             Direction::Descending => left.for_each(|piece| self.pieces.push_front(piece)),
@@ -201,10 +198,8 @@ impl<C: SeriesCursor> SeriesCursor for Hide<C> {
     }
 
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
-        let ends = self.times.iter().map(|hidden| hidden.start_ns).chain([i64::MAX]);
-        let starts = [i64::MIN].into_iter().chain(self.times.iter().map(|hidden| hidden.end_ns));
-        for (start_ns, end_ns) in starts.zip(ends) {
-            let left = time.intersect(&TimeRange::new(start_ns, end_ns));
+        for gap in gaps(&self.times) {
+            let left = time.intersect(&gap);
             if !left.is_empty() && self.cursor.has_rows(left)? {
                 return Ok(true);
             }
@@ -215,6 +210,13 @@ impl<C: SeriesCursor> SeriesCursor for Hide<C> {
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         self.cursor.column(page, id)
     }
+}
+
+/// What lies before, between and behind ranges that ascend.
+fn gaps(times: &[TimeRange]) -> impl Iterator<Item = TimeRange> {
+    let ends = times.iter().map(|time| time.start_ns).chain([i64::MAX]);
+    let starts = [i64::MIN].into_iter().chain(times.iter().map(|time| time.end_ns));
+    starts.zip(ends).map(|(start_ns, end_ns)| TimeRange::new(start_ns, end_ns))
 }
 
 /// Puts ranges in order, and those that touch or overlap into one.

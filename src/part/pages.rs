@@ -64,10 +64,7 @@ pub fn series<V: Values>(
     group: &Group,
     block: usize,
 ) -> Result<SeriesTable, ReadError> {
-    let Some(block) = group.series.get(block) else { return Err(values.damaged(value, CORRUPT)) };
-    let (count, tags) = (block.series as usize, group.tag_ids.len());
-    let bytes = block.offset..block.offset + block.bytes;
-    values.with(value, bytes, |bytes| Series::decode(bytes, count, tags)).map(Series::into_table)
+    decode_series(values, value, group, block).map(Series::into_table)
 }
 
 /// The same as it is searched for keys; `group` is number `number` of the value.
@@ -81,13 +78,21 @@ pub(super) fn read_series<V: Values>(
     if let Some(Decoded::Series(kept)) = values.kept(value, number, at) {
         return Ok(kept);
     }
+    let series = Rc::new(decode_series(values, value, group, block)?);
+    values.keep(value, number, at, &Decoded::Series(Rc::clone(&series)));
+    Ok(series)
+}
+
+fn decode_series<V: Values>(
+    values: &mut V,
+    value: usize,
+    group: &Group,
+    block: usize,
+) -> Result<Series, ReadError> {
     let Some(block) = group.series.get(block) else { return Err(values.damaged(value, CORRUPT)) };
     let (count, tags) = (block.series as usize, group.tag_ids.len());
     let bytes = block.offset..block.offset + block.bytes;
-    let series = values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))?;
-    let series = Rc::new(series);
-    values.keep(value, number, at, &Decoded::Series(Rc::clone(&series)));
-    Ok(series)
+    values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))
 }
 
 /// Where the rows of each series of a page end, and the times of all: ascending within a series.

@@ -3,11 +3,12 @@
 use std::cmp::Ordering;
 
 use super::request::{Place, ScanRequest};
+use crate::merge::cursor::Direction;
 use crate::model::time::TimeRange;
 
 /// What lies between two places in the order of an answer.
 pub(super) struct Bounds {
-    descending: bool,
+    direction: Direction,
     time: TimeRange,
     from: Option<Place>,
     until: Option<Place>,
@@ -18,7 +19,7 @@ impl Bounds {
     /// Those of a request, over the times `time`.
     pub(super) fn new(request: &ScanRequest, time: TimeRange) -> Self {
         let (from, until) = (request.resume.from.clone(), request.resume.until.clone());
-        Self { descending: request.descending, time, from, until, is_lowered: false }
+        Self { direction: request.direction(), time, from, until, is_lowered: false }
     }
 
     /// The times of a group that are asked for; empty if none is.
@@ -71,33 +72,40 @@ impl Bounds {
 
     /// Behind all of a group.
     pub(super) fn end_of(&self, group: Vec<String>) -> Place {
-        Place { group, time_ns: if self.descending { i64::MIN } else { i64::MAX } }
+        let time_ns = match self.direction {
+            Direction::Ascending => i64::MAX,
+            Direction::Descending => i64::MIN,
+        };
+        Place { group, time_ns }
     }
 
     /// Behind the times of `time`, in the direction of the answer.
     pub(super) fn end_of_time(&self, group: Vec<String>, time: TimeRange) -> Place {
-        let time_ns = if self.descending { time.start_ns.saturating_sub(1) } else { time.end_ns };
+        let time_ns = match self.direction {
+            Direction::Ascending => time.end_ns,
+            Direction::Descending => time.start_ns.saturating_sub(1),
+        };
         Place { group, time_ns }
     }
 
     /// The times from `time_ns` on, in the direction of the answer.
     pub(super) fn behind(&self, time_ns: i64) -> TimeRange {
-        match self.descending {
-            true => TimeRange::new(i64::MIN, time_ns.saturating_add(1)),
-            false => TimeRange::new(time_ns, i64::MAX),
+        match self.direction {
+            Direction::Ascending => TimeRange::new(time_ns, i64::MAX),
+            Direction::Descending => TimeRange::new(i64::MIN, time_ns.saturating_add(1)),
         }
     }
 
     /// The times before `time_ns`.
     pub(super) fn before(&self, time_ns: i64) -> TimeRange {
-        match self.descending {
-            true => TimeRange::new(time_ns.saturating_add(1), i64::MAX),
-            false => TimeRange::new(i64::MIN, time_ns),
+        match self.direction {
+            Direction::Ascending => TimeRange::new(i64::MIN, time_ns),
+            Direction::Descending => TimeRange::new(time_ns.saturating_add(1), i64::MAX),
         }
     }
 
     /// How keys or times are ordered that compare as `ascending`.
     pub(super) fn order(&self, ascending: Ordering) -> Ordering {
-        if self.descending { ascending.reverse() } else { ascending }
+        self.direction.order(ascending)
     }
 }

@@ -51,8 +51,6 @@ pub(super) struct Groups<'a> {
     key: Vec<String>,
     bytes: usize,
     rows: usize,
-    /// Rows that were ever taken in.
-    taken: u64,
 }
 
 impl<'a> Groups<'a> {
@@ -60,7 +58,7 @@ impl<'a> Groups<'a> {
     pub(super) fn new(request: &'a ScanRequest, bounds: Bounds) -> Self {
         let key = vec![String::new(); request.group_by.len()];
         let (numbers, sinks, closed) = (HashMap::default(), Vec::new(), Vec::new());
-        Self { request, bounds, numbers, sinks, closed, key, bytes: 0, rows: 0, taken: 0 }
+        Self { request, bounds, numbers, sinks, closed, key, bytes: 0, rows: 0 }
     }
 
     /// Looks for the group of a series; answers the times of it that are wanted.
@@ -89,7 +87,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Takes in the rows of a series that `mask` selects.
+    /// Takes in the rows of a series that `mask` selects. Says whether a row is of use.
     ///
     /// # Errors
     /// [`ScanError::ColumnType`], [`ScanError::Input`].
@@ -98,7 +96,7 @@ impl<'a> Groups<'a> {
         tags: &SeriesTags,
         run: &Run,
         mask: &Mask,
-    ) -> Result<(), ScanError> {
+    ) -> Result<bool, ScanError> {
         self.look_for(tags);
         let number = match self.numbers.get(self.key.as_slice()) {
             Some(&number) => number,
@@ -111,22 +109,27 @@ impl<'a> Groups<'a> {
                 number
             }
         };
-        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(()) };
+        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(false) };
         let before = sink.bytes();
-        match sink {
+        let is_taken = match sink {
             Sink::Rows(rows) => {
                 let count = rows.len();
-                let taken = rows.taken();
-                let Output::Rows { tags: wanted, .. } = &self.request.output else { return Ok(()) };
-                rows.consume(run, mask, wanted.iter().map(|&tag| tags.get(tag)))?;
+                let Output::Rows { tags: wanted, .. } = &self.request.output else {
+                    return Ok(false);
+                };
+                let wanted = wanted.iter().map(|&tag| tags.get(tag));
+                let is_taken = rows.consume(run, mask, wanted)?;
                 self.rows = (self.rows + rows.len()).saturating_sub(count);
-                self.taken += rows.taken() - taken;
+                is_taken
             }
-            Sink::States(states) => states.consume(run, mask, &|tag: ColumnId| tags.get(tag))?,
-        }
+            Sink::States(states) => {
+                states.consume(run, mask, &|tag: ColumnId| tags.get(tag))?;
+                true
+            }
+        };
         let after = sink.bytes();
         self.bytes = (self.bytes + after).saturating_sub(before);
-        Ok(())
+        Ok(is_taken)
     }
 
     /// Bytes of all groups.
@@ -137,11 +140,6 @@ impl<'a> Groups<'a> {
     /// Rows of all groups.
     pub(super) fn rows(&self) -> usize {
         self.rows
-    }
-
-    /// Rows that were taken in, those among them that went again.
-    pub(super) fn taken(&self) -> u64 {
-        self.taken
     }
 
     /// Number of groups.
@@ -183,13 +181,15 @@ impl<'a> Groups<'a> {
             }
             kept += 1;
         }
-        for (key, number) in order.split_off(kept) {
+        let dropped = order.split_off(kept);
+        if let (Some((last, _)), false) = (order.last(), dropped.is_empty()) {
+            self.bounds.lower(self.bounds.end_of(last.clone()));
+        }
+        for (key, number) in dropped {
             self.numbers.remove(&key);
             if let Some(sink) = self.sinks.get_mut(number).and_then(Option::take) {
                 self.bytes = self.bytes.saturating_sub(sink.bytes() + GROUP_BYTES);
             }
-            self.bounds
-                .lower(self.bounds.end_of(order.last().map_or(key, |(last, _)| last.clone())));
         }
         if let [(key, number)] = &order[..]
             && let Some(Some(Sink::States(states))) = self.sinks.get_mut(*number)

@@ -1,8 +1,9 @@
 //! Which series of a measurement a condition on tags may take, and where the next of them can be.
 
 use super::predicate::{self, Filter};
+use super::reader::Rows;
 use super::request::Predicate;
-use crate::merge::cursor::Direction;
+use crate::merge::cursor::{Direction, ReadError};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted;
@@ -102,6 +103,28 @@ impl<'a> KeyFilter<'a> {
             Direction::Ascending => SeriesKey::new(self.measurement, values),
             Direction::Descending => SeriesKey::past(self.measurement, values),
         }
+    }
+
+    /// Goes on to the next series whose rows may be wanted, and makes `tags` its own; `None` if
+    /// there is none.
+    ///
+    /// # Errors
+    /// Those of the merge.
+    pub(super) fn next(
+        &self,
+        merge: &mut Rows<'_>,
+        tags: &mut SeriesTags,
+    ) -> Result<Option<SeriesKey>, ReadError> {
+        while let Some(key) = merge.next_series()? {
+            tags.set(key);
+            match self.reached(key, tags) {
+                Reached::Wanted => return Ok(Some(key.clone())),
+                Reached::Unwanted => {}
+                Reached::SeekTo(to) => merge.seek(&to)?,
+                Reached::Through => break,
+            }
+        }
+        Ok(None)
     }
 
     /// What becomes of the series with this key and these tags.

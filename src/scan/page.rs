@@ -79,6 +79,33 @@ pub struct PartialColumn {
     pub beside: Vec<BesideColumn>,
 }
 
+impl PartialColumn {
+    /// The states of the windows at these positions.
+    #[must_use]
+    pub fn pick(&self, rows: &[u32]) -> Self {
+        let start = |&row: &u32| self.windows_ns.get(row as usize).copied();
+        let beside = self.beside.iter().map(|beside| match beside {
+            BesideColumn::Field(column) => BesideColumn::Field(column.gather(rows)),
+            BesideColumn::Tag(tags) => BesideColumn::Tag(tags.gather(rows)),
+        });
+        Self {
+            windows_ns: rows.iter().filter_map(start).collect(),
+            states: self.states.iter().map(|column| column.gather(rows)).collect(),
+            beside: beside.collect(),
+        }
+    }
+
+    /// About how many bytes of memory the states take.
+    pub fn bytes(&self) -> usize {
+        let beside = self.beside.iter().map(|beside| match beside {
+            BesideColumn::Field(column) => column.bytes(),
+            BesideColumn::Tag(tags) => tags.bytes(),
+        });
+        let columns = self.states.iter().map(Column::bytes);
+        self.windows_ns.len() * 8 + columns.chain(beside).sum::<usize>()
+    }
+}
+
 /// A field or tag taken from the selected points.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BesideColumn {

@@ -46,6 +46,20 @@ pub trait SeriesTables {
 /// Takes a group, and says whether it wants more of them.
 pub type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
 
+/// The rows of one run from the first series that is not before `from`.
+///
+/// # Errors
+/// Those of the cursor.
+pub fn rows_of_one<'a>(
+    mut run: impl SeriesCursor + 'a,
+    direction: Direction,
+    from: &SeriesKey,
+) -> Result<Rows<'a>, ReadError> {
+    run.seek(from)?;
+    let run: Box<dyn SeriesCursor + 'a> = Box::new(run);
+    Merge::new(vec![(0, run)], direction)
+}
+
 /// A shard's data for one question.
 pub trait Reader {
     /// The tags of a measurement in the order of its keys; none if it has no rows here.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::merge::cursor::Direction;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
@@ -23,6 +24,13 @@ pub struct ScanRequest {
     pub output: Output,
     /// Which piece of the answer is wanted.
     pub resume: Resume,
+}
+
+impl ScanRequest {
+    /// In which series, times and groups come.
+    pub(super) fn direction(&self) -> Direction {
+        if self.descending { Direction::Descending } else { Direction::Ascending }
+    }
 }
 
 /// What a scan answers with.

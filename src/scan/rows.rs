@@ -33,7 +33,6 @@ pub(super) struct GroupRows<'a> {
     tags: Vec<StringColumn>,
     /// Rows beyond are not among the first so many.
     open: TimeRange,
-    taken: u64,
 }
 
 impl<'a> GroupRows<'a> {
@@ -53,7 +52,6 @@ impl<'a> GroupRows<'a> {
             columns: fields.iter().map(new_column).collect(),
             tags: vec![StringColumn::default(); tags],
             open: TimeRange::ALL,
-            taken: 0,
         }
     }
 
@@ -65,11 +63,6 @@ impl<'a> GroupRows<'a> {
     /// Whether there are as many rows as are wanted.
     pub(super) fn is_done(&self) -> bool {
         self.limit.is_some_and(|limit| self.times_ns.len() >= limit)
-    }
-
-    /// Rows that were ever taken in.
-    pub(super) fn taken(&self) -> u64 {
-        self.taken
     }
 
     /// Number of rows.
@@ -85,7 +78,7 @@ impl<'a> GroupRows<'a> {
     }
 
     /// Takes in the rows of `run`, all of one series with these tags, that `mask` selects and that
-    /// have a value in one of the fields.
+    /// have a value in one of the fields. Says whether there is any.
     ///
     /// # Errors
     /// [`ScanError::ColumnType`].
@@ -94,13 +87,13 @@ impl<'a> GroupRows<'a> {
         run: &Run,
         mask: &Mask,
         tags: impl Iterator<Item = &'t str>,
-    ) -> Result<(), ScanError> {
+    ) -> Result<bool, ScanError> {
         let mut reads = Vec::with_capacity(self.fields.len());
         for input in self.fields {
             reads.push(input::read(run, input)?);
         }
         if reads.iter().all(Option::is_none) {
-            return Ok(());
+            return Ok(false);
         }
         let rows = run.times().len();
         let any = any_value(&reads);
@@ -114,9 +107,8 @@ impl<'a> GroupRows<'a> {
             }
         }
         if chosen.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        self.taken += chosen.len() as u64;
         let times = run.times();
         let time = |&p: &u32| times.get(p as usize).copied().unwrap_or_default();
         self.times_ns.extend(chosen.iter().map(time));
@@ -133,7 +125,7 @@ impl<'a> GroupRows<'a> {
         {
             self.shrink(limit);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Keeps the first `limit` rows by time and closes the times behind them.

@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 use super::bounds::Bounds;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
-use super::keys::{KeyFilter, Reached, SeriesTags};
+use super::keys::{KeyFilter, SeriesTags};
 use super::page::{PageLimits, ScanPage};
 use super::predicate::{self, Filter, Mask};
 use super::reader::{ReadStats, Reader, Rows as Merged, Survey};
@@ -57,7 +57,7 @@ pub(super) fn piece(
     }
     let mut stretches = Stretches::new(reader, request)?;
     let bounds = Bounds::new(request, request.time);
-    let direction = if request.descending { Direction::Descending } else { Direction::Ascending };
+    let direction = request.direction();
     let (columns, deciding) = columns(request);
     let mut walk = Walk {
         reader,
@@ -244,18 +244,7 @@ impl Walk<'_> {
         let from = last.clone().unwrap_or_else(|| self.first());
         let measurement = [self.request.measurement];
         let mut merge = self.reader.merge(&measurement, stretch, self.direction, &from)?;
-        while let Some(key) = merge.next_series()? {
-            let key = key.clone();
-            self.tags.set(&key);
-            match self.keys.reached(&key, &self.tags) {
-                Reached::Wanted => {}
-                Reached::Unwanted => continue,
-                Reached::SeekTo(to) => {
-                    merge.seek(&to)?;
-                    continue;
-                }
-                Reached::Through => break,
-            }
+        while let Some(key) = self.keys.next(&mut merge, &mut self.tags)? {
             let mut time = stretch;
             if last.as_ref() == Some(&key) {
                 match behind.and_then(|position| position.time_ns) {
@@ -395,7 +384,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let mut rows = Rows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
-        self.read(merge, &picks, &self.deciding.clone(), &mut rows)?;
+        self.cells += read(merge, &picks, &self.deciding, &mut rows)?;
         let block = Rc::new(rows);
         let mut chosen = Vec::with_capacity(series.len());
         let mut start = 0;
@@ -416,14 +405,13 @@ impl Walk<'_> {
             return Ok(());
         }
         let mut rows = Rows::clone(&block);
-        self.read(merge, &picks, &self.columns.clone(), &mut rows)?;
+        self.cells += read(merge, &picks, &self.columns, &mut rows)?;
         let block = Rc::new(rows);
         for (key, rows, mask) in chosen {
             self.tags.set(&key);
             let run = Run { block: Rc::clone(&block), rows };
-            let before = self.groups.taken();
-            self.groups.consume(&self.tags, &run, &mask)?;
-            if self.newest && self.groups.taken() == before {
+            let is_taken = self.groups.consume(&self.tags, &run, &mask)?;
+            if self.newest && !is_taken {
                 self.without_value.push(key);
             }
         }
@@ -432,23 +420,23 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
 
-    /// Reads those of the columns that are not read yet.
-    fn read(
-        &mut self,
-        merge: &mut Merged<'_>,
-        picks: &Picks,
-        columns: &[ColumnId],
-        rows: &mut Rows,
-    ) -> Result<(), ScanError> {
-        for &id in columns {
-            if rows.columns.iter().all(|(known, _)| *known != id) {
-                self.cells += picks.rows_read() as u64;
-                rows.columns.extend(merge.column(picks, id)?.map(|column| (id, column)));
-            }
+/// Reads those of the columns that are not read yet; answers how many values that decodes.
+fn read(
+    merge: &mut Merged<'_>,
+    picks: &Picks,
+    columns: &[ColumnId],
+    rows: &mut Rows,
+) -> Result<u64, ScanError> {
+    let mut cells = 0;
+    for &id in columns {
+        if rows.columns.iter().all(|(known, _)| *known != id) {
+            cells += picks.rows_read() as u64;
+            rows.columns.extend(merge.column(picks, id)?.map(|column| (id, column)));
         }
-        Ok(())
     }
+    Ok(cells)
 }
 
 /// What a scan would read.
@@ -465,17 +453,9 @@ pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<Read
     for &stretch in &stretches {
         let measurement = [request.measurement];
         let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &keys.first())?;
-        while let Some(key) = merge.next_series()? {
-            tags.set(key);
-            match keys.reached(key, &tags) {
-                Reached::Wanted if stretches.len() > 1 => {
-                    series += u64::from(seen.insert(FixedState::default().hash_one(key)));
-                }
-                Reached::Wanted => series += 1,
-                Reached::Unwanted => {}
-                Reached::SeekTo(to) => merge.seek(&to)?,
-                Reached::Through => break,
-            }
+        while let Some(key) = keys.next(&mut merge, &mut tags)? {
+            let mut is_new = || seen.insert(FixedState::default().hash_one(&key));
+            series += u64::from(stretches.len() == 1 || is_new());
         }
     }
     let Survey { files, blocks, block_bytes, cached_rows, .. } = survey;

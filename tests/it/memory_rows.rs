@@ -8,10 +8,9 @@ use tidemark::memtable::Memtable;
 use tidemark::memtable::cursor::{MemtableCursor, Sorted, tag_order};
 use tidemark::merge::cursor::{Direction, PageKeys, ReadError, SeriesCursor};
 use tidemark::merge::key::SeriesKey;
-use tidemark::merge::kway::Merge;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
-use tidemark::scan::reader::{ReadStats, Reader, Rows, Survey};
+use tidemark::scan::reader::{ReadStats, Reader, Rows, Survey, rows_of_one};
 
 pub(crate) struct MemoryRows<'a> {
     memtable: &'a Memtable,
@@ -43,11 +42,8 @@ impl Reader for MemoryRows<'_> {
         direction: Direction,
         from: &SeriesKey,
     ) -> Result<Rows<'_>, ReadError> {
-        let mut cursor = self.sorted.cursor(direction);
-        cursor.seek(from)?;
-        let cursor = Counting { cursor, stats: &self.stats };
-        let cursor: Box<dyn SeriesCursor + '_> = Box::new(cursor);
-        Merge::new(vec![(0, cursor)], direction)
+        let cursor = Counting { cursor: self.sorted.cursor(direction), stats: &self.stats };
+        rows_of_one(cursor, direction, from)
     }
 
     fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {

@@ -166,7 +166,7 @@ impl<'a> Chunk<'a> {
         let distinct = Distinct::new(rows.range(at.1), table.row_series(), times_ns);
         let time_ns = |row: &u32| times_ns.get(*row as usize).copied().unwrap_or_default();
         let times_ns: Vec<i64> = distinct.rows.iter().map(time_ns).collect();
-        let layout = Layout::owning(table.fields(), distinct);
+        let layout = Layout::new(table.fields(), distinct);
         let mut text_bytes = vec![0; times_ns.len()];
         for (id, field_type) in table.fields().fields() {
             if field_type == FieldType::String

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::cut::Cut;
 use super::rows::{OrderedRows, SliceRows};
 use crate::query::error::QueryError;
-use crate::query::result::Column;
-use crate::scan::page::{BesideColumn, Group, GroupData, PartialColumn};
+use crate::query::result::{Column, StringColumn};
+use crate::scan::page::{Group, GroupData, PartialColumn};
 use crate::scan::partial;
 use crate::scan::request::{Output, Place, ScanRequest};
 
@@ -112,7 +112,7 @@ impl Slice {
         &mut self,
         shard: u32,
         key: Vec<String>,
-        rows: (Vec<i64>, Vec<Column>, Vec<crate::query::result::StringColumn>),
+        rows: (Vec<i64>, Vec<Column>, Vec<StringColumn>),
     ) {
         let cut = self.from.as_ref().filter(|cut| cut.group == key && cut.shard == shard);
         let until = self.until.as_ref().filter(|cut| cut.group == key);
@@ -136,7 +136,7 @@ impl Slice {
                 _ => true,
             }
         };
-        let bytes = key.iter().map(String::len).sum::<usize>() + GROUP_BYTES;
+        let bytes = key_bytes(&key);
         let added = &mut self.bytes;
         let held = self.groups.entry(key).or_insert_with(|| {
             *added += bytes;
@@ -159,7 +159,6 @@ impl Slice {
         if let Some(until) = self.until.as_ref().filter(|cut| cut.group == key) {
             states.iter_mut().for_each(|state| before(state, until.time_ns, self.descending));
         }
-        let key_bytes = key.iter().map(String::len).sum::<usize>() + GROUP_BYTES;
         match self.groups.get_mut(&key) {
             Some(Gathered::States(held)) => {
                 self.bytes = self.bytes.saturating_sub(states_bytes(held));
@@ -167,7 +166,7 @@ impl Slice {
                 self.bytes += states_bytes(held);
             }
             _ => {
-                self.bytes += key_bytes + states_bytes(&states);
+                self.bytes += key_bytes(&key) + states_bytes(&states);
                 self.groups.insert(key, Gathered::States(states));
             }
         }
@@ -197,8 +196,7 @@ impl Slice {
         match self.groups.get_mut(&until.group) {
             Some(Gathered::Rows(rows)) if !self.is_derived => {
                 let before = rows.bytes();
-                let held = held_rows(self.from.as_ref(), until);
-                rows.cut((until.time_ns, until.shard, held), self.descending);
+                drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = (self.bytes + rows.bytes()).saturating_sub(before);
             }
             Some(Gathered::States(states)) => {
@@ -223,8 +221,7 @@ impl Slice {
             let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
             // Rows of the time of the end have come that lie behind it.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
-                let held = held_rows(self.from.as_ref(), until);
-                rows.cut((until.time_ns, until.shard, held), self.descending);
+                drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = rows.bytes();
                 if self.bytes <= self.bytes_max {
                     return;
@@ -255,8 +252,7 @@ impl Slice {
             Some(Gathered::States(states)) => states_bytes(&states),
             None => return,
         };
-        let key_bytes = key.iter().map(String::len).sum::<usize>() + GROUP_BYTES;
-        self.bytes = self.bytes.saturating_sub(bytes + key_bytes);
+        self.bytes = self.bytes.saturating_sub(bytes + key_bytes(key));
     }
 
     /// Takes what is complete, in order, and begins the next slice where this one ends. States of
@@ -282,8 +278,7 @@ impl Slice {
                     // What came after the end was lowered may lie behind it in the same time.
                     let until = self.until.as_ref().filter(|until| until.group == key);
                     if let Some(until) = until.filter(|_| !self.is_derived) {
-                        let held = held_rows(self.from.as_ref(), until);
-                        rows.cut((until.time_ns, until.shard, held), self.descending);
+                        drop_behind(&mut rows, (self.from.as_ref(), until), self.descending);
                     }
                     let rows = rows.finish(self.descending, self.is_derived);
                     complete.push((key, Complete::Rows(rows)));
@@ -299,12 +294,14 @@ impl Slice {
     }
 }
 
-/// How many rows of its time and shard lie before the end of a slice and behind its beginning.
-fn held_rows(from: Option<&Cut>, until: &Cut) -> usize {
+/// Drops the rows of a group that lie behind the end of a slice, which is in it.
+fn drop_behind(rows: &mut SliceRows, (from, until): (Option<&Cut>, &Cut), descending: bool) {
     let is_same = |from: &&Cut| {
         from.group == until.group && (from.time_ns, from.shard) == (until.time_ns, until.shard)
     };
-    until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows))
+    // What lies before the slice is not among the rows.
+    let held = until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows));
+    rows.cut((until.time_ns, until.shard, held), descending);
 }
 
 /// Merges the states of a group.
@@ -335,26 +332,15 @@ fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
         .filter(|(_, start_ns)| is_before(**start_ns))
         .map(|(row, _)| row)
         .collect();
-    let start = |&row: &u32| state.windows_ns.get(row as usize).copied();
-    state.windows_ns = kept.iter().filter_map(start).collect();
-    state.states.iter_mut().for_each(|column| *column = column.gather(&kept));
-    for beside in &mut state.beside {
-        match beside {
-            BesideColumn::Field(column) => *column = column.gather(&kept),
-            BesideColumn::Tag(tags) => *tags = tags.gather(&kept),
-        }
-    }
+    *state = state.pick(&kept);
 }
 
-/// About what the states of a group take.
+/// What the states of a group take.
 fn states_bytes(states: &[PartialColumn]) -> usize {
-    let column = |state: &PartialColumn| {
-        let beside = state.beside.iter().map(|beside| match beside {
-            BesideColumn::Field(column) => column.bytes(),
-            BesideColumn::Tag(tags) => tags.bytes(),
-        });
-        let columns = state.states.iter().map(Column::bytes);
-        state.windows_ns.len() * 8 + columns.chain(beside).sum::<usize>()
-    };
-    states.iter().map(column).sum()
+    states.iter().map(PartialColumn::bytes).sum()
+}
+
+/// About what a group takes beside its rows or states.
+fn key_bytes(key: &[String]) -> usize {
+    key.iter().map(String::len).sum::<usize>() + GROUP_BYTES
 }

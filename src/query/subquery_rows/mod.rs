@@ -24,7 +24,7 @@ use crate::model::ids::ColumnId;
 use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX};
 use crate::model::sorted_map::SortedMap;
 use crate::model::value::FieldType;
-use crate::scan::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
+use crate::scan::page::{Group, GroupData, PartialColumn, ScanPage};
 use crate::scan::partial;
 use crate::scan::request::{Output, Place, Resume, ScanRequest};
 use crate::scan::{self, PageLimits};
@@ -297,16 +297,8 @@ fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<Stat
 
 /// About what the states of a group take.
 fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
-    let column = |state: &PartialColumn| {
-        let beside = state.beside.iter().map(|beside| match beside {
-            BesideColumn::Field(column) => column.bytes(),
-            BesideColumn::Tag(tags) => tags.bytes(),
-        });
-        let states = state.states.iter().map(Column::bytes);
-        state.windows_ns.len() * 8 + states.chain(beside).sum::<usize>() + 200
-    };
     key.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>()
-        + states.iter().map(column).sum::<usize>()
+        + states.iter().map(|state| state.bytes() + 200).sum::<usize>()
 }
 
 /// A slice of a scan of rows at hand, and all of it.

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use super::{REPEAT_TAG, TIME_COLUMN};
 use crate::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
-use crate::merge::kway::Merge;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::sorted;
 use crate::model::sorted::sort_positions;
@@ -14,7 +13,7 @@ use crate::model::time::TimeRange;
 use crate::query::operators::series::gather_or_null;
 use crate::query::plan::Subquery;
 use crate::query::result::{Column, Values};
-use crate::scan::reader::{ReadStats, Reader, Rows, Survey};
+use crate::scan::reader::{ReadStats, Reader, Rows, Survey, rows_of_one};
 use crate::scan::request::{Output, ScanRequest, Window};
 
 /// The rows of one measurement's name, as they came.
@@ -188,16 +187,9 @@ impl Reader for Layout {
         let types = self.columns.iter().map(|(id, column)| (*id, column.values.field_type()));
         let mut types: Vec<_> = types.collect();
         sorted::sort_by_key(&mut types, |&(id, _)| id);
-        let mut cursor = LayoutCursor {
-            layout: self,
-            types: types.into(),
-            direction,
-            passed: 0,
-            is_read: false,
-        };
-        cursor.seek(from)?;
-        let cursor: Box<dyn SeriesCursor> = Box::new(cursor);
-        Merge::new(vec![(0, cursor)], direction)
+        let types = types.into();
+        let cursor = LayoutCursor { layout: self, types, direction, passed: 0, is_read: false };
+        rows_of_one(cursor, direction, from)
     }
 
     fn survey(&self, _: MeasurementId, _: TimeRange) -> Result<Survey, ReadError> {

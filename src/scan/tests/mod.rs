@@ -98,18 +98,7 @@ fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
     let rows: Vec<u32> = (0..call.windows_ns.len() as u32)
         .filter(|&r| inside(&call.windows_ns[r as usize]))
         .collect();
-    PartialColumn {
-        windows_ns: rows.iter().map(|&row| call.windows_ns[row as usize]).collect(),
-        states: call.states.iter().map(|column| column.gather(&rows)).collect(),
-        beside: call
-            .beside
-            .iter()
-            .map(|beside| match beside {
-                BesideColumn::Field(column) => BesideColumn::Field(column.gather(&rows)),
-                BesideColumn::Tag(column) => BesideColumn::Tag(column.gather(&rows)),
-            })
-            .collect(),
-    }
+    call.pick(&rows)
 }
 
 /// What the edge makes of pages: groups in order, rows joined, partial states merged and finished.
