@@ -1,0 +1,203 @@
+//! The best codes for given values, and values as codes.
+
+use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, class, codes, raw_bits};
+use crate::codec::varint;
+
+/// Values of fewer bits on average are not shifted: their low bits may mean something.
+const SHIFTED_BITS_MIN: u64 = 11;
+/// About how many bits are left of the others.
+const KEPT_BITS: u64 = 6;
+
+/// The shift that leaves about [`KEPT_BITS`] of most values.
+fn shift(values: &[u64]) -> u32 {
+    let all = values.iter().fold(0, |all, value| all | value);
+    if all >> SHIFTED_BITS_MIN == 0 {
+        return 0;
+    }
+    let bits: u64 = values.iter().map(|value| u64::from(u64::BITS - value.leading_zeros())).sum();
+    let mean = bits / (values.len() as u64).max(1);
+    if mean < SHIFTED_BITS_MIN { 0 } else { (mean - KEPT_BITS) as u32 }
+}
+
+/// How often each class occurs.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    counts: [u32; CLASSES],
+    /// Bits that the shifts leave raw, of all values.
+    shifted_bits: usize,
+}
+
+impl Histogram {
+    /// Counts the classes of `values`.
+    pub fn count(values: &[u64]) -> Self {
+        let shift = shift(values);
+        let mut counts = [0; CLASSES];
+        for &value in values {
+            if let Some(count) = counts.get_mut(class(value >> shift)) {
+                *count += 1;
+            }
+        }
+        Self { counts, shifted_bits: values.len() * shift as usize }
+    }
+
+    /// Adds the counts of another.
+    pub fn add(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.shifted_bits += other.shifted_bits;
+    }
+
+    /// Bytes of the values under `table`, about.
+    pub fn bytes(&self, table: &CodeTable) -> usize {
+        let bits = |(class, (&count, &(_, length))): (u32, (&u32, &(u16, u8)))| {
+            count as usize * (raw_bits(class) as usize + usize::from(length))
+        };
+        let coded: usize = (0..).zip(self.counts.iter().zip(&table.codes)).map(bits).sum();
+        (coded + self.shifted_bits) / 8 + 3
+    }
+}
+
+/// The code of each class: its bits, reversed, and their number.
+#[derive(Clone, Debug)]
+pub struct CodeTable {
+    first: usize,
+    codes: [(u16, u8); CLASSES],
+    end: usize,
+}
+
+impl CodeTable {
+    /// The best table for values with these counts.
+    pub fn for_counts(histogram: &Histogram) -> Self {
+        let counts = &histogram.counts;
+        let first = counts.iter().position(|&count| count > 0).unwrap_or_default();
+        let end = counts.iter().rposition(|&count| count > 0).map_or(first, |last| last);
+        Self { first, codes: codes(&lengths(counts)), end: end + 1 }
+    }
+
+    /// Appends the table.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.first as u8);
+        out.push((self.end - self.first - 1) as u8);
+        let codes = self.codes.get(self.first..self.end).unwrap_or_default();
+        if codes.len() > 1 {
+            let nibbles = |pair: &[(u16, u8)]| {
+                pair.iter().rev().fold(0, |byte, &(_, length)| byte << 4 | length)
+            };
+            out.extend(codes.chunks(2).map(nibbles));
+        }
+    }
+
+    /// Appends `values`, of which every class has a code.
+    pub fn encode(&self, values: &[u64], out: &mut Vec<u8>) {
+        let shift = shift(values);
+        let mut raw = Bits::new(values.len() * 8 + 16);
+        let (first, others) = values.split_at(values.len().div_ceil(2));
+        let first = self.encode_classes(first, shift, &mut raw);
+        let others = self.encode_classes(others, shift, &mut raw);
+        out.push(shift as u8);
+        varint::write(first.bytes().len() as u64, out);
+        for part in [first, others, raw] {
+            out.extend_from_slice(part.bytes());
+        }
+    }
+
+    fn encode_classes(&self, values: &[u64], shift: u32, raw: &mut Bits) -> Bits {
+        let mut classes = Bits::new(values.len() * 2 + 16);
+        for some in values.chunks(4) {
+            // Four codes have at most 40 bits.
+            let (mut codes, mut codes_bits) = (0, 0);
+            for &value in some {
+                let class = class(value >> shift);
+                let &(code, length) = self.codes.get(class).unwrap_or(&(0, 0));
+                codes |= u64::from(code) << codes_bits;
+                codes_bits += u32::from(length);
+                let bits = raw_bits(class as u32) + shift;
+                if bits > 0 {
+                    let low = value & ((1 << bits) - 1);
+                    if bits > LOAD_BITS {
+                        raw.push(low & 0xffff_ffff, 32);
+                        raw.push(low >> 32, bits - 32);
+                    } else {
+                        raw.push(low, bits);
+                    }
+                }
+            }
+            classes.push(codes, codes_bits);
+        }
+        classes
+    }
+}
+
+/// Bits appended, lowest first.
+struct Bits {
+    bytes: Vec<u8>,
+    at: usize,
+    word: u64,
+    held: u32,
+}
+
+impl Bits {
+    /// Room for so many bytes and seven.
+    fn new(bytes: usize) -> Self {
+        Self { bytes: vec![0; bytes], at: 0, word: 0, held: 0 }
+    }
+
+    /// Appends at most [`LOAD_BITS`] bits.
+    #[inline(always)]
+    fn push(&mut self, bits: u64, count: u32) {
+        self.word |= bits << self.held;
+        self.held += count;
+        if let Some(slot) = self.bytes.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut()) {
+            *slot = self.word.to_le_bytes();
+        }
+        self.at += (self.held / 8) as usize;
+        self.word >>= self.held & !7;
+        self.held %= 8;
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.at + usize::from(self.held > 0)).unwrap_or_default()
+    }
+}
+
+/// Lengths of Huffman codes for these counts, limited.
+fn lengths(counts: &[u32; CLASSES]) -> [u8; CLASSES] {
+    let mut lengths = [0_u8; CLASSES];
+    // The weight and the classes of each tree that is left.
+    let mut trees: Vec<(u64, Vec<u8>)> = (0..=u8::MAX)
+        .zip(counts)
+        .filter(|&(_, &count)| count > 0)
+        .map(|(class, &count)| (u64::from(count), vec![class]))
+        .collect();
+    let lightest = |trees: &mut Vec<(u64, Vec<u8>)>| {
+        let at = (0..trees.len()).min_by_key(|&at| trees.get(at).map(|tree| tree.0))?;
+        Some(trees.swap_remove(at))
+    };
+    while trees.len() > 1 {
+        let (Some(mut a), Some(b)) = (lightest(&mut trees), lightest(&mut trees)) else { break };
+        a.0 += b.0;
+        a.1.extend(b.1);
+        for &class in &a.1 {
+            if let Some(length) = lengths.get_mut(usize::from(class)) {
+                *length += 1;
+            }
+        }
+        trees.push(a);
+    }
+    limit(counts, &mut lengths);
+    lengths
+}
+
+/// Shortens codes that are too long at the cost of the rarest of the others.
+fn limit(counts: &[u32; CLASSES], lengths: &mut [u8; CLASSES]) {
+    let most = CODE_BITS_MAX as u8;
+    lengths.iter_mut().for_each(|length| *length = (*length).min(most));
+    let room = |length: u8| if length == 0 { 0 } else { ENTRIES >> length };
+    let mut taken: usize = lengths.iter().map(|&length| room(length)).sum();
+    while taken > ENTRIES {
+        let all = lengths.iter_mut().zip(counts);
+        let open = all.filter(|(length, _)| (1..most).contains(&**length));
+        let Some((length, _)) = open.min_by_key(|(_, count)| **count) else { return };
+        *length += 1;
+        taken -= room(*length);
+    }
+}
