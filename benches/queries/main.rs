@@ -1,6 +1,7 @@
 //! The fifteen TSBS query types over 100 hosts × 24 h, natively and without HTTP: what the engine,
 //! the edge's half and the printing take together. `cargo bench --bench queries [-- type…]`; the
-//! types `scale` and `history` are how one shard grows, and what history costs.
+//! types `scale`, `history`, `rounds` and `names` are how one shard grows, what history costs, many
+//! series in rounds of time, and many measurements.
 //!
 //! `npm run bench -- queries` asks the same over HTTP.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
@@ -32,6 +33,12 @@ fn main() {
     }
     if asked("scale") {
         scale::scale();
+    }
+    if asked("rounds") {
+        scale::rounds();
+    }
+    if asked("names") {
+        scale::names();
     }
     if !tsbs::TYPES.iter().any(|(name, _)| asked(name)) {
         return;
@@ -96,6 +103,14 @@ impl Tidemark {
     fn rest(&mut self) {
         for _ in 0..10 {
             self.now_ns += 20 * S_NS;
+            self.inner.pass_time(self.now_ns);
+        }
+    }
+
+    /// Nobody writes for so long that all is flushed.
+    fn pause(&mut self) {
+        for _ in 0..10 {
+            self.now_ns += 700 * S_NS;
             self.inner.pass_time(self.now_ns);
         }
     }

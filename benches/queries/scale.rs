@@ -113,3 +113,70 @@ fn median(tidemark: &mut Tidemark, query: &str) -> Duration {
     times.sort();
     times[times.len() / 2]
 }
+
+/// 200,000 series whose flushes overlap in time: after 3 rounds and after 30.
+pub(crate) fn rounds() {
+    const SERIES: usize = 200_000;
+    let mut tidemark = Tidemark::empty();
+    println!("{:<60} {:>9} {:>9}", "200,000 series", "cold ms", "warm ms");
+    for round in 0..30 {
+        for from in (0..SERIES).step_by(LINES) {
+            let mut body = String::new();
+            for series in from..from + LINES {
+                let (site, value) = (series % 10, (series * 7 + round) % 100);
+                let time = START_S + (round * 100 + series % 97) as i64;
+                let _ = writeln!(body, "m,id=s{series},site=s{site} v={value}i {time}000000000");
+            }
+            tidemark.write(body);
+        }
+        if round != 2 && round != 29 {
+            continue;
+        }
+        tidemark.rest();
+        println!("{} rounds:", round + 1);
+        for q in [
+            "SELECT v FROM m WHERE id = 's1234'",
+            "SELECT count(v) FROM m GROUP BY site",
+            "SHOW SERIES FROM m LIMIT 10",
+            "SHOW SERIES CARDINALITY",
+            "SHOW SERIES EXACT CARDINALITY",
+            "SHOW TAG VALUES FROM m WITH KEY = site",
+        ] {
+            cold_and_warm(&mut tidemark, q);
+        }
+    }
+}
+
+/// 10,000 measurements of which each flush has some rows.
+pub(crate) fn names() {
+    const MEASUREMENTS: usize = 10_000;
+    let mut tidemark = Tidemark::empty();
+    println!("{:<60} {:>9} {:>9}", "10,000 measurements, 20 flushes", "cold ms", "warm ms");
+    for flush in 0..20 {
+        for from in (0..MEASUREMENTS).step_by(LINES) {
+            let mut body = String::new();
+            for number in from..from + LINES {
+                let time = START_S + flush * 60;
+                let _ = writeln!(body, "m{number},host=h{} v={flush}i {time}000000000", number % 7);
+            }
+            tidemark.write(body);
+        }
+        tidemark.pause();
+    }
+    for q in [
+        "SHOW MEASUREMENTS",
+        "SHOW TAG KEYS",
+        "SHOW FIELD KEYS",
+        "SHOW TAG VALUES WITH KEY = host",
+        "SELECT * FROM /m1.*/ LIMIT 1",
+    ] {
+        cold_and_warm(&mut tidemark, q);
+    }
+}
+
+/// Prints what a query takes after a wake-up, and afterwards.
+fn cold_and_warm(tidemark: &mut Tidemark, q: &str) {
+    tidemark.inner.sleep();
+    let cold = ms(tidemark.query(q).0);
+    println!("{q:<60} {cold:>9.1} {:>9.1}", ms(median(tidemark, q)));
+}

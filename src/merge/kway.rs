@@ -59,7 +59,7 @@ impl<C: SeriesCursor> Merge<C> {
     /// Those of the cursors.
     pub fn next_series(&mut self) -> Result<Option<&SeriesKey>, ReadError> {
         self.leave()?;
-        if self.is_alone() {
+        if self.are_first() {
             return Ok(self.key());
         }
         for source in std::mem::take(&mut self.current) {
@@ -191,13 +191,14 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(())
     }
 
-    /// Whether the only source at hand is before all others again: where series are of one source
-    /// each, or there is only one, nothing is put in order.
-    fn is_alone(&self) -> bool {
-        let &[only] = &self.current[..] else { return false };
-        let Some(key) = self.key_of(only) else { return false };
+    /// Whether the sources at hand have one series again, before all others: where each series is
+    /// of the same sources as the one before, nothing is put in order.
+    fn are_first(&self) -> bool {
+        let Some((&first, others)) = self.current.split_first() else { return false };
+        let Some(key) = self.key_of(first) else { return false };
         let next = self.waiting.last().and_then(|&next| self.key_of(next));
         next.is_none_or(|next| self.direction.order(key.cmp(next)) == Ordering::Less)
+            && others.iter().all(|&other| self.key_of(other) == Some(key))
     }
 
     /// Puts a source where it belongs among those that wait; leaves it out if it is through.

@@ -294,7 +294,8 @@ pub struct SummaryRequest {
     /// The measurement (position in `measurements`) and where the shard goes on there, which is the
     /// shard's own business.
     pub resume: Option<(u32, Vec<String>)>,
-    /// Of each measurement the first so many tag values are enough.
+    /// Of each measurement the first so many tag values are enough, or so many series in order of
+    /// their text: of these a shard may list more.
     #[serde(default)]
     pub items_max: Option<u64>,
 }

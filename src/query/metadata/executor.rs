@@ -122,7 +122,7 @@ impl MetaExecutor {
                 return Ok(MetaStep::Chunk(chunk));
             }
         }
-        while let Some((name, scans)) = self.measurements.front() {
+        while let Some((name, scans)) = self.measurements.front().filter(|_| !self.is_full()) {
             let needs = collect(&mut self.streams, &self.plan, scans, &mut self.listing)?;
             if !needs.is_empty() {
                 return Ok(MetaStep::Need(needs));
@@ -161,6 +161,12 @@ impl MetaExecutor {
             found.summaries.extend(page.measurements);
             found.rest = page.resume.map(Some);
         }
+    }
+
+    /// Whether what follows is beyond the limit.
+    fn is_full(&self) -> bool {
+        let is_list = !matches!(self.plan.render, Render::Count(_));
+        is_list && !self.plan.render.per_measurement() && self.limiter.is_exhausted()
     }
 
     /// Counts what is known of measurement `name`, the last one of the answer included.

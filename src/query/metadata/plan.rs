@@ -175,8 +175,8 @@ fn plan(
             want: want(&render, &column_names),
             resume: None,
             items_max: match render {
-                // They come in the order in which they are shown.
-                Render::TagValues(_) => keep(show.limits).map(|keep| keep as u64),
+                // They come in the order in which they are shown, or nearly so.
+                Render::TagValues(_) | Render::Series => keep(show.limits).map(|keep| keep as u64),
                 _ => None,
             },
         };

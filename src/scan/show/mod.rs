@@ -6,6 +6,7 @@
 //! next, and past all series of a combination of values once one of them is known to be alive.
 
 mod facts;
+mod first;
 mod least;
 mod task;
 mod walk;
@@ -165,30 +166,35 @@ impl<'a> Page<'a> {
                 let mut resumed = resumed.and_then(|last| last.get(1..));
                 for (number, tag) in of(tags, position).iter().enumerate().skip(first) {
                     let resumed = resumed.take().map(|values| (vec![*tag], values));
-                    let items = |_: &Span| self.find_items(false, true);
+                    let items = |_: &Span| self.find_items(false, true, None);
                     task(number, std::slice::from_ref(tag), resumed, &items);
                 }
             }
             SummaryWant::Series(tags) => {
-                let items = |_: &Span| self.find_items(false, false);
-                task(0, of(tags, position), of_series, &items);
+                let tags = of(tags, position);
+                let items = |span: &Span| {
+                    let first = self.request.items_max.filter(|_| span.is_led_by(tags.first()));
+                    self.find_items(false, false, first)
+                };
+                task(0, tags, of_series, &items);
             }
             SummaryWant::SeriesHashes { tags, count_only } => {
                 let ids: Vec<ColumnId> = of(tags, position).iter().map(|(id, _)| *id).collect();
                 let is_single = self.stretches.len() == 1;
                 let items = |span: &Span| {
-                    self.find_items(*count_only && is_single && span.is_in_order(), false)
+                    let is_number = *count_only && is_single && span.is_in_order();
+                    self.find_items(is_number, false, None)
                 };
                 task(0, &ids, of_series, &items);
             }
         }
     }
 
-    fn find_items(&self, is_number: bool, is_of_tag: bool) -> Find {
+    fn find_items(&self, is_number: bool, is_of_tag: bool, first: Option<u64>) -> Find {
         let items_max = self.request.items_max.filter(|_| is_of_tag);
         let items_max = items_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
         let room = self.limits.bytes.saturating_sub(self.bytes);
-        Find::Items { least: Least::new(room, items_max, is_number), is_of_tag }
+        Find::Items { least: Least::new(room, items_max, is_number), is_of_tag, first }
     }
 
     /// A predicate chooses series; which of the measurement's fields those have is not looked at.

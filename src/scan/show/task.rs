@@ -1,5 +1,6 @@
 //! What a page finds out about one measurement, or about one of its tags.
 
+use super::first::FirstSeries;
 use super::least::Least;
 use super::walk::{Next, Walk};
 use crate::merge::cursor::Direction;
@@ -28,6 +29,9 @@ pub(super) enum Find {
         least: Least,
         /// One without any value is none.
         is_of_tag: bool,
+        /// The first so many by their text are enough. Only where [`Span::is_led_by`] the first tag
+        /// of the text.
+        first: Option<u64>,
     },
 }
 
@@ -108,6 +112,11 @@ impl Span {
     /// Whether combinations come in order, each once but for other stretches of time.
     pub(super) fn is_in_order(&self) -> bool {
         self.in_order.is_some()
+    }
+
+    /// Whether combinations come in order, by this tag before others.
+    pub(super) fn is_led_by(&self, tag: Option<&ColumnId>) -> bool {
+        self.in_order.is_some_and(|tags| tags > 0) && self.sort.first() == tag
     }
 
     /// A place before which no series is of use.
@@ -239,6 +248,7 @@ struct Items {
     /// Of the tags that are sorted by, the places in the order of the keys.
     places: Vec<Option<usize>>,
     item: SeriesKey,
+    first: Option<FirstSeries>,
     /// The one before.
     last: Option<SeriesKey>,
     /// It is known to be alive.
@@ -253,7 +263,11 @@ impl Items {
         let place = |tag: &ColumnId| order.iter().position(|known| known == tag);
         let places = visitor.task.span.sort.iter().map(place).collect();
         let item = SeriesKey::new(visitor.measurement, []);
-        Self { places, item, last: None, is_known: false, passed: 0 }
+        let first = match visitor.task.find {
+            Find::Items { first, .. } => first.map(FirstSeries::new),
+            Find::Life | Find::Columns(_) => None,
+        };
+        Self { places, item, first, last: None, is_known: false, passed: 0 }
     }
 }
 
@@ -268,13 +282,14 @@ impl Visitor<'_, '_, '_> {
     ) -> Result<Next, ScanError> {
         let Self { measurement, time, keys_max, .. } = *self;
         let Task { span, find, is_alive, .. } = &mut *self.task;
-        let Find::Items { least, is_of_tag } = find else { return Ok(Next::Through) };
+        let Find::Items { least, is_of_tag, .. } = find else { return Ok(Next::Through) };
         let value = |place: &Option<usize>| place.map_or("", |place| tags.at(place));
         items.item.set(measurement, items.places.iter().map(value));
         let item = &items.item;
         let is_next = items.last.as_ref() != Some(item);
         if is_next && span.in_order.is_some() {
-            if least.is_past(item) {
+            let is_behind = items.first.as_mut().is_some_and(|first| first.are_before(tags.at(0)));
+            if is_behind || least.is_past(item) {
                 return Ok(Next::Through);
             }
             // Elsewhere what is least is only known when every series was looked at.
@@ -287,6 +302,9 @@ impl Visitor<'_, '_, '_> {
             let is_none = *is_of_tag && item.values().next().is_none();
             let is_sent = span.after.as_ref().is_some_and(|after| item <= after);
             items.is_known = if is_none { *is_alive } else { least.has(item) };
+            if let Some(first) = items.first.as_mut().filter(|_| items.is_known && !is_sent) {
+                first.add(tags.at(0));
+            }
             items.is_known |= is_sent || least.is_past(item);
             items.passed = 0;
             items.last.get_or_insert_with(|| item.clone()).clone_from(item);
@@ -295,6 +313,9 @@ impl Visitor<'_, '_, '_> {
             (items.is_known, *is_alive) = (true, true);
             if !*is_of_tag || item.values().next().is_some() {
                 least.insert(item);
+                if let Some(first) = &mut items.first {
+                    first.add(tags.at(0));
+                }
             }
         }
         items.passed += 1;

@@ -1,0 +1,116 @@
+//! When the first few series of a list have been seen.
+
+/// What 1.x escapes in a tag value of a series key.
+const ESCAPED: [u8; 3] = [b',', b'=', b' '];
+
+/// Series as they are listed are sorted by their text: the first tag's name and value, of which
+/// some characters are escaped, then the next ones'. Series here come in order of the values
+/// alone. That differs where one value begins with another, or where a character is escaped; all
+/// that lies behind a value that differs before that comes later as text too.
+pub(super) struct FirstSeries {
+    wanted: u64,
+    /// Series that come before all that are still to come.
+    sure: u64,
+    /// Values of those of which that is not sure yet, each with how many series have it.
+    open: Vec<(String, u64)>,
+}
+
+impl FirstSeries {
+    /// So many of them are wanted.
+    pub(super) fn new(wanted: u64) -> Self {
+        Self { wanted, sure: 0, open: Vec::new() }
+    }
+
+    /// Whether none that has this value of the first tag, or one that comes later, is among them.
+    pub(super) fn are_before(&mut self, value: &str) -> bool {
+        let sure = &mut self.sure;
+        self.open.retain(|(held, series)| {
+            let is_sure = is_before(held.as_bytes(), value.as_bytes());
+            *sure += if is_sure { *series } else { 0 };
+            !is_sure
+        });
+        self.sure >= self.wanted
+    }
+
+    /// One with this value of the first tag is listed.
+    pub(super) fn add(&mut self, value: &str) {
+        // What is escaped is never sure, nor is who lacks the tag: its text begins with another.
+        if value.bytes().any(|byte| ESCAPED.contains(&byte)) {
+            return;
+        }
+        match self.open.last_mut().filter(|(held, _)| held == value) {
+            Some((_, series)) => *series += 1,
+            None => self.open.push((value.to_owned(), 1)),
+        }
+    }
+}
+
+/// Whether a text with `value`, or with any that is greater, comes after one with `held`, in which
+/// nothing is escaped: a character that is escaped becomes a greater one.
+fn is_before(held: &[u8], value: &[u8]) -> bool {
+    let differing = held.iter().zip(value).find(|(held, value)| held != value);
+    differing.is_some_and(|(held, value)| held < value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_another_begins_with_is_not_sure() {
+        let mut first = FirstSeries::new(3);
+        for value in ["", "a", "a b", "a,b", "a1", "a1"] {
+            assert!(!first.are_before(value), "{value}");
+            first.add(value);
+        }
+        assert!(!first.are_before("a2"), "two of a1 are, and `a` is not");
+        assert!(first.are_before("b"));
+        assert!(first.are_before("ba"));
+    }
+
+    /// As `SHOW SERIES` prints it.
+    fn text(values: &[String; 2]) -> String {
+        let mut text = String::new();
+        for (name, value) in ["t", "u"].iter().zip(values).filter(|(_, value)| !value.is_empty()) {
+            text += &format!(",{name}=");
+            for character in value.chars() {
+                let is_escaped = ESCAPED.iter().any(|&byte| char::from(byte) == character);
+                text.extend(is_escaped.then_some('\\'));
+                text.push(character);
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn what_comes_first_as_text_is_before_the_end() {
+        let mut stopped = 0;
+        for seed in 0..3_000 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut value = |most: usize| -> String {
+                (0..rng.usize(..=most))
+                    .map(|_| ['a', 'b', '!', ' ', ',', '=', '~'][rng.usize(..7)])
+                    .collect()
+            };
+            let mut series: Vec<[String; 2]> = (0..30).map(|_| [value(3), value(1)]).collect();
+            series.sort();
+            series.dedup();
+            let wanted = rng.usize(1..9);
+            let mut first = FirstSeries::new(wanted as u64);
+            let listed: Vec<&[String; 2]> = series
+                .iter()
+                .take_while(|values| {
+                    let goes_on = !first.are_before(&values[0]);
+                    first.add(&values[0]);
+                    goes_on
+                })
+                .collect();
+            stopped += usize::from(listed.len() < series.len());
+            let mut by_text: Vec<&[String; 2]> = series.iter().collect();
+            by_text.sort_by_key(|values| text(values));
+            let missing = by_text.iter().take(wanted).find(|values| !listed.contains(values));
+            assert_eq!(missing, None, "seed {seed}: {wanted} of {series:?}");
+        }
+        assert!(stopped > 1_000, "{stopped}");
+    }
+}
