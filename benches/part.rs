@@ -6,6 +6,7 @@
 
 mod points;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::ops::Range;
@@ -26,7 +27,7 @@ use tidemark::model::time::{Precision, TimeRange};
 use tidemark::part::block::Error;
 use tidemark::part::cursor::PartCursor;
 use tidemark::part::directory::Directory;
-use tidemark::part::values::Values;
+use tidemark::part::values::{Decoded, DecodedAt, Values};
 use tidemark::part::writer::{Groups, Limits, PartWriter, Written};
 
 /// Bodies of one flush, and flushes of one merge.
@@ -100,6 +101,9 @@ fn append(body: &str, values: &mut usize, memtable: &mut Memtable) {
 /// Of each value of a part its directory, the length of its head, and its body.
 type Stored = Vec<(Rc<Directory>, usize, Vec<u8>)>;
 
+/// Tables of codes by value and group.
+type Tables = BTreeMap<(usize, usize), Vec<(DecodedAt, Decoded)>>;
+
 /// A part in memory.
 struct Part {
     values: Rc<Stored>,
@@ -108,20 +112,24 @@ struct Part {
 
 impl Part {
     fn cursor(&self) -> PartCursor<InMemory> {
-        let values = InMemory(Rc::clone(&self.values));
+        let values = InMemory { values: Rc::clone(&self.values), tables: RefCell::default() };
         PartCursor::new(values, self.written.id, Direction::Ascending, None).unwrap()
     }
 }
 
-struct InMemory(Rc<Stored>);
+struct InMemory {
+    values: Rc<Stored>,
+    /// Those of the group at hand, as a merge keeps them.
+    tables: RefCell<Tables>,
+}
 
 impl Values for InMemory {
     fn count(&self) -> usize {
-        self.0.len()
+        self.values.len()
     }
 
     fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
-        Ok(Rc::clone(&self.0[value].0))
+        Ok(Rc::clone(&self.values[value].0))
     }
 
     fn with<T>(
@@ -130,12 +138,26 @@ impl Values for InMemory {
         bytes: Range<u32>,
         read: impl FnOnce(&[u8]) -> Result<T, Error>,
     ) -> Result<T, ReadError> {
-        let bytes = &self.0[value].2[bytes.start as usize..bytes.end as usize];
+        let bytes = &self.values[value].2[bytes.start as usize..bytes.end as usize];
         read(bytes).map_err(|error| self.damaged(value, error))
     }
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {
         ReadError::Damaged { what: format!("value {value}: {error}") }
+    }
+
+    fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
+        let tables = self.tables.borrow();
+        let found = tables.get(&(value, group))?.iter().find(|(of, _)| *of == at)?;
+        Some(found.1.clone())
+    }
+
+    fn keep(&self, value: usize, group: usize, at: DecodedAt, decoded: &Decoded) {
+        if let Decoded::Table(_) = decoded {
+            let mut tables = self.tables.borrow_mut();
+            tables.retain(|of, _| *of == (value, group));
+            tables.entry((value, group)).or_default().push((at, decoded.clone()));
+        }
     }
 }
 

@@ -216,6 +216,7 @@ fn a_draft_is_finished_with_a_table_and_refused_without_it() {
         table.write(&mut stored);
         let stored = huffman::Stored::new(stored);
         let decoder = stored.decoder().unwrap();
+        let decoder = decoder.as_ref();
         let mut back = Vec::new();
         let (bytes, times) = (draft.finish(Some(&table)), times.finish(Some(&table)));
         integer::decode_with(&bytes[1..], values.len(), decoder, &mut back).unwrap();

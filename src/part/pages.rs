@@ -10,6 +10,7 @@ use super::values::{Decoded, DecodedAt, RowKeys, Values};
 use crate::batch::column::Column;
 use crate::batch::column_bytes;
 use crate::batch::series_table::SeriesTable;
+use crate::codec::huffman::{Decoder, FEW};
 use crate::merge::cursor::ReadError;
 use crate::model::ids::{ColumnId, MeasurementId};
 
@@ -112,13 +113,37 @@ pub(super) fn keys<V: Values>(
     }
     let Some(page) = group.pages.get(page) else { return Err(values.damaged(value, CORRUPT)) };
     let bytes = page.offset..page.offset + page.keys_bytes;
+    let table = table(values, (value, number), (group, group.columns.len()), page.rows)?;
     let Keys { ends, times_ns } = values.with(value, bytes, |bytes| {
-        let table = group.table(group.columns.len())?;
-        block::decode_keys(bytes, page.rows, page.series, table)
+        block::decode_keys(bytes, page.rows, page.series, table.as_deref())
     })?;
     let keys = RowKeys { ends: ends.into(), times_ns: times_ns.into() };
     values.keep(value, number, at, &Decoded::Keys(keys.clone()));
     Ok(keys)
+}
+
+/// The table of the blocks of a column, by its number; of the keys' past the last column. `None` if
+/// there is none. For few rows it is not worth keeping.
+fn table<V: Values>(
+    values: &mut V,
+    (value, number): (usize, usize),
+    (group, column): (&Group, usize),
+    rows: u32,
+) -> Result<Option<Rc<Decoder>>, ReadError> {
+    let Some(stored) = group.tables.get(column).filter(|table| !table.bytes().is_empty()) else {
+        return Ok(None);
+    };
+    // Columns of a group are fewer than 2^32.
+    let at = DecodedAt::Table(column as u32);
+    let is_kept = rows as usize >= FEW;
+    if is_kept && let Some(Decoded::Table(kept)) = values.kept(value, number, at) {
+        return Ok(Some(kept));
+    }
+    let table = stored.decoder().map_err(|why| values.damaged(value, why.into()))?.map(Rc::new);
+    if let Some(table) = table.as_ref().filter(|_| is_kept) {
+        values.keep(value, number, at, &Decoded::Table(Rc::clone(table)));
+    }
+    Ok(table)
 }
 
 /// A column of a page of part `part`, be it in a group beside; `None` where no row has a value.
@@ -179,9 +204,10 @@ fn column_in<V: Values>(
     if let Some(Decoded::Column(kept)) = values.kept(value, number, at) {
         return Ok(Some(kept));
     }
+    let table = table(values, (value, number), (group, column), rows as u32)?;
     let column = values.with(value, bytes, |bytes| -> Result<_, Error> {
-        let (data, table) = (block::open(bytes)?, group.table(column)?);
-        Ok(column_bytes::decode_with(data, field_type, rows, table)?)
+        let data = block::open(bytes)?;
+        Ok(column_bytes::decode_with(data, field_type, rows, table.as_deref())?)
     })?;
     let column = Rc::new(column);
     values.keep(value, number, at, &Decoded::Column(Rc::clone(&column)));

@@ -7,6 +7,7 @@ use super::block::Error;
 use super::directory::Directory;
 use super::series_block::Series;
 use crate::batch::column::Column;
+use crate::codec::huffman::Decoder;
 use crate::merge::cursor::ReadError;
 
 /// Where the values of a part come from.
@@ -55,6 +56,8 @@ pub enum DecodedAt {
     Keys(u32),
     /// A column of a page, by its place among the group's columns, page by page.
     Column(u32),
+    /// The table of a column's blocks, by its number; of the keys' past the last column.
+    Table(u32),
 }
 
 /// The rows of a page.
@@ -75,6 +78,8 @@ pub enum Decoded {
     Keys(RowKeys),
     /// Values.
     Column(Rc<Column>),
+    /// Of the blocks of a column.
+    Table(Rc<Decoder>),
 }
 
 impl Decoded {
@@ -84,6 +89,7 @@ impl Decoded {
             Self::Series(series) => series.bytes(),
             Self::Keys(keys) => keys.ends.len() * 4 + keys.times_ns.len() * 8,
             Self::Column(column) => column.bytes(),
+            Self::Table(_) => Decoder::BYTES,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Where the values of a part come from: rows of the store, through the shard's cache for those who
 //! ask a question, past it for a merge.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
 use super::manifest::{Key, Manifest, Number, Part};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
+use crate::codec::huffman::Decoder;
 use crate::merge::cursor::ReadError;
 use crate::part::block::Error;
 use crate::part::directory::Directory;
@@ -267,15 +268,28 @@ pub(super) struct StreamedValues<S> {
     held: (usize, u32, Vec<u8>),
     /// The directories used last, the latest first.
     directories: Vec<(usize, Rc<Directory>)>,
+    tables: RefCell<Tables>,
 }
 
 /// Directories that a cursor of a merge keeps: that at hand, the last one with its root, one ahead.
 const DIRECTORIES_KEPT: usize = 3;
 
+/// Tables of the group used last, which is in this value: some of them.
+#[derive(Default)]
+struct Tables {
+    value: usize,
+    group: usize,
+    kept: Vec<(DecodedAt, Rc<Decoder>)>,
+}
+
+/// Tables that a cursor of a merge keeps, of 4 KB each.
+const TABLES_KEPT: usize = 32;
+
 impl<S: Store> StreamedValues<S> {
     pub(super) fn new(store: Rc<S>, rows: PartRows, held_bytes: u32) -> Self {
         let held = (usize::MAX, 0, Vec::new());
-        Self { store, rows, held_bytes, held, directories: Vec::new() }
+        let (directories, tables) = (Vec::new(), RefCell::default());
+        Self { store, rows, held_bytes, held, directories, tables }
     }
 }
 
@@ -315,5 +329,26 @@ impl<S: Store> Values for StreamedValues<S> {
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {
         self.rows.damaged(value, error)
+    }
+
+    fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
+        let tables = self.tables.try_borrow().ok()?;
+        if (tables.value, tables.group) != (value, group) {
+            return None;
+        }
+        let table = tables.kept.iter().find(|(of, _)| *of == at);
+        table.map(|(_, table)| Decoded::Table(Rc::clone(table)))
+    }
+
+    fn keep(&self, value: usize, group: usize, at: DecodedAt, decoded: &Decoded) {
+        let (Decoded::Table(table), Ok(mut tables)) = (decoded, self.tables.try_borrow_mut())
+        else {
+            return;
+        };
+        let is_other = (tables.value, tables.group) != (value, group);
+        if is_other || tables.kept.len() >= TABLES_KEPT {
+            *tables = Tables { value, group, kept: Vec::new() };
+        }
+        tables.kept.push((at, Rc::clone(table)));
     }
 }

@@ -7,7 +7,7 @@ use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, codes, raw_bits};
 use crate::codec::{Error, finish, take, varint};
 
 /// Fewer values are decoded code by code rather than by a table that is made for them.
-const FEW: usize = 64;
+pub const FEW: usize = 64;
 
 /// A table made ready to decode.
 #[derive(Clone, Debug)]
@@ -23,6 +23,9 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// Memory of one that has decoded many values, bytes.
+    pub const BYTES: usize = ENTRIES * 4 + size_of::<Self>();
+
     /// Takes a table off the front of `bytes`.
     ///
     /// # Errors
@@ -192,53 +195,35 @@ fn step(
     if given < 5 { Err(Error::Corrupt) } else { Ok(()) }
 }
 
-/// A table as it is stored; made ready when it is first used.
-#[derive(Clone, Debug, Default)]
-pub struct Stored {
-    bytes: Vec<u8>,
-    decoder: OnceCell<Decoder>,
-}
+/// A table as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored(Vec<u8>);
 
 impl Stored {
-    /// Memory of a decoder, bytes.
-    pub const DECODER_BYTES: usize = ENTRIES * 4 + CLASSES;
-
-    /// What [`CodeTable::write`] wrote; no bytes for no table.
+    /// What [`CodeTable::write`](super::CodeTable::write) wrote; no bytes for no table.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, decoder: OnceCell::new() }
+        Self(bytes)
     }
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0
     }
 
-    /// The table; `None` if there is none.
+    /// The table, read anew; `None` if there is none.
     ///
     /// # Errors
     /// Those of [`Decoder::read`], and [`Error::Trailing`].
-    pub fn decoder(&self) -> Result<Option<&Decoder>, Error> {
-        if self.bytes.is_empty() {
+    pub fn decoder(&self) -> Result<Option<Decoder>, Error> {
+        if self.0.is_empty() {
             return Ok(None);
         }
-        if self.decoder.get().is_none() {
-            let mut rest = self.bytes.as_slice();
-            let decoder = Decoder::read(&mut rest)?;
-            finish(rest)?;
-            // It was empty, so it is set.
-            let _ = self.decoder.set(decoder);
-        }
-        Ok(self.decoder.get())
+        let mut rest = self.0.as_slice();
+        let decoder = Decoder::read(&mut rest)?;
+        finish(rest)?;
+        Ok(Some(decoder))
     }
 }
-
-impl PartialEq for Stored {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
-    }
-}
-
-impl Eq for Stored {}
 
 /// Where a stream of codes is, and where its next class goes.
 struct Stream {

@@ -22,7 +22,7 @@
 mod decoder;
 mod table;
 
-pub use self::decoder::{Decoder, Stored};
+pub use self::decoder::{Decoder, FEW, Stored};
 pub use self::table::{CodeTable, Histogram};
 
 /// Codes have at most this many bits: a table of 1,024 entries answers up to three of them at once.

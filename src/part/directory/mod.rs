@@ -5,7 +5,7 @@ mod encode;
 
 use super::block::{self, Error};
 use crate::codec;
-use crate::codec::huffman::{Decoder, Stored};
+use crate::codec::huffman::Stored;
 use crate::merge::cursor::Columns;
 use crate::merge::sequences::Sequences;
 use crate::model::ids::{ColumnId, MeasurementId};
@@ -187,11 +187,6 @@ impl Group {
         start..end.max(start)
     }
 
-    /// The table of the blocks of column number `column`; of the keys past the last column.
-    pub(in crate::part) fn table(&self, column: usize) -> Result<Option<&Decoder>, Error> {
-        Ok(self.tables.get(column).map_or(Ok(None), Stored::decoder)?)
-    }
-
     /// Where the block of a column of a page is; empty if the page has no value.
     pub fn column_at(&self, page: usize, column: usize) -> std::ops::Range<u32> {
         let start = page * self.columns.len();
@@ -273,16 +268,16 @@ impl Directory {
         Some((start..end, self.roots.iter().find(|root| root.part == part)))
     }
 
-    /// Memory held once every table is in use, bytes.
+    /// Memory held, bytes.
     pub fn bytes(&self) -> usize {
         let of = |group: &Group| {
-            let decoders = group.tables.iter().filter(|table| !table.bytes().is_empty()).count();
+            let tables = group.tables.iter().map(|table| size_of::<Stored>() + table.bytes().len());
             let from: usize = group.series.iter().map(|block| block.from.len()).sum();
             group.pages.len() * (size_of::<Page>() + group.columns.len() * 4)
                 + group.series.len() * size_of::<SeriesBlock>()
                 + from
                 + size_of::<Group>()
-                + decoders * Stored::DECODER_BYTES
+                + tables.sum::<usize>()
         };
         let roots = self.roots.iter().flat_map(|root| &root.values);
         self.groups.iter().map(of).sum::<usize>()

@@ -4,6 +4,7 @@
 //! again.
 
 use super::{LastRow, Limits, OpenPart, PartWriter, Written};
+use crate::codec::huffman::Stored;
 use crate::merge::cursor::ReadError;
 use crate::merge::key::SeriesKey;
 use crate::part::block::{self, CORRUPT};
@@ -124,8 +125,8 @@ impl Found {
             Ok(())
         })?;
         let keys = values.with(value, page.offset..page.offset + page.keys_bytes, |bytes| {
-            let table = group.table(group.columns.len())?;
-            block::decode_keys(bytes, page.rows, page.series, table)
+            let table = group.tables.last().map_or(Ok(None), Stored::decoder)?;
+            block::decode_keys(bytes, page.rows, page.series, table.as_ref())
         })?;
         let time_ns = keys.times_ns.last().copied().unwrap_or_default();
         Ok(LastRow { key, time_ns })

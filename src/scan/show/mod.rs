@@ -180,11 +180,9 @@ impl<'a> Page<'a> {
             }
             SummaryWant::SeriesHashes { tags, count_only } => {
                 let ids: Vec<ColumnId> = of(tags, position).iter().map(|(id, _)| *id).collect();
-                let is_single = self.stretches.len() == 1;
-                let items = |span: &Span| {
-                    let is_number = *count_only && is_single && span.is_in_order();
-                    self.find_items(is_number, false, None)
-                };
+                let is_number = *count_only && self.stretches.len() == 1;
+                let items =
+                    |span: &Span| self.find_items(is_number && span.is_in_order(), false, None);
                 task(0, &ids, of_series, &items);
             }
         }
