@@ -47,7 +47,13 @@ fn run(name: &str, aim: f64, bodies: &mut dyn FnMut() -> String) {
     let (mut values, mut appends, mut flushes, mut merges) = (0, vec![], vec![], vec![]);
     for _ in 0..200 {
         let frame = frame_of(&bodies(), &mut values);
-        let stamp = Stamp { policy: PolicyId(9), generation: 1, schema_version: 1, fresh: false };
+        let stamp = Stamp {
+            policy: PolicyId(9),
+            generation: 1,
+            schema_version: 1,
+            fresh: false,
+            access: 0,
+        };
         appends.push(time(|| shard.append(&frame, &stamp, NOW_NS)).0);
         alarms(&mut shard, NOW_NS, &mut flushes, &mut merges);
     }
@@ -86,6 +92,7 @@ fn settings() -> ShardSettings {
         retired: Vec::new(),
         window_ns: WEEK_NS,
         generation: 1,
+        access: 0,
     }
 }
 

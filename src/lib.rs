@@ -80,6 +80,7 @@
 //! | whether a token has expired | `coordinator/grants.rs` |
 //! | which right a statement needs | `coordinator/privileges.rs` |
 //! | passwords; wrong ones again and again | `coordinator/users.rs`; `coordinator/logins/` |
+//! | who hears that a right has ended | `catalog/access.rs`; of a database: `database/access/` |
 //! | what a token may hold, and its limits | `api/routes/tokens.rs`, `catalog/grants/mod.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
 //! | how much time a group covers | `model/shard_map.rs`, from the policy's duration |

@@ -113,7 +113,13 @@ pub(crate) extern "C" fn append() {
     STAGES.with_borrow_mut(|stages| {
         let Stages { shard, frame, .. } = stages;
         let shard = shard.get_or_insert_with(new_shard);
-        let stamp = Stamp { policy: PolicyId(9), generation: 1, schema_version: 1, fresh: false };
+        let stamp = Stamp {
+            policy: PolicyId(9),
+            generation: 1,
+            schema_version: 1,
+            fresh: false,
+            access: 0,
+        };
         shard.append(frame, &stamp, NOW_NS).unwrap();
     });
 }
@@ -142,6 +148,7 @@ fn new_shard() -> Shard<MemoryStore> {
         retired: Vec::new(),
         window_ns: WEEK_NS,
         generation: 1,
+        access: 0,
     };
     shard.open(&settings).unwrap();
     shard

@@ -78,7 +78,7 @@ impl Load {
 
     pub(crate) fn stamp(&self) -> Stamp {
         let generation = self.settings.generation;
-        Stamp { policy: PolicyId(9), generation, schema_version: 1, fresh: false }
+        Stamp { policy: PolicyId(9), generation, schema_version: 1, fresh: false, access: 0 }
     }
 
     /// ALTER RETENTION POLICY … SHARD DURATION.
@@ -286,5 +286,6 @@ fn settings(window_ns: i64) -> ShardSettings {
         retired: Vec::new(),
         window_ns,
         generation: 1,
+        access: 0,
     }
 }

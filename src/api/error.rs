@@ -264,7 +264,10 @@ impl From<Error> for ApiError {
                 DatabaseRefusal::Placement(_) => Self::NotImplemented(text),
             },
             Error::Damaged { .. } | Error::Shard(_) => Self::Internal(text),
-            Error::PartlyApplied(_) => Self::Unavailable { message: text, retry_after_s: 2 },
+            Error::Revoked => Self::Auth(AuthError::Unauthorized),
+            Error::PartlyApplied(_) | Error::NotEverywhere { .. } => {
+                Self::Unavailable { message: text, retry_after_s: 2 }
+            }
             Error::Unavailable(why) => {
                 let retry_after_s = match why {
                     Unavailable::Changing

@@ -63,6 +63,8 @@ struct EntriesState {
 pub struct Entries {
     state: EntriesState,
     rows: SortedMap<u64, Entry>,
+    /// Numbers by name.
+    names: SortedMap<String, u64>,
 }
 
 impl Entries {
@@ -80,7 +82,19 @@ impl Entries {
             rows.insert(number, row::read(Table::Entry, number, head)?);
             Ok(())
         })?;
-        Ok(Self { state, rows })
+        let named = |(number, entry): (&u64, &Entry)| (entry.create.name.clone(), *number);
+        let names = rows.iter().map(named).collect();
+        Ok(Self { state, rows, names })
+    }
+
+    /// Numbers of the databases from `number` on, whatever their stage, ascending.
+    pub fn from(&self, number: u64) -> impl Iterator<Item = u64> {
+        self.rows.range(number..).map(|(number, _)| *number)
+    }
+
+    /// The number of the newest database.
+    pub fn last(&self) -> Option<u64> {
+        self.rows.keys().next_back().copied()
     }
 
     /// The database with this number.
@@ -90,8 +104,8 @@ impl Entries {
 
     /// The database with this name, whatever its stage, and its number.
     pub fn by_name(&self, name: &str) -> Option<(u64, &Entry)> {
-        let named = self.rows.iter().find(|(_, entry)| entry.create.name == name);
-        named.map(|(&number, entry)| (number, entry))
+        let number = *self.names.get(name)?;
+        self.rows.get(&number).map(|entry| (number, entry))
     }
 
     /// Databases in use with numbers above `after`, ascending.
@@ -120,6 +134,7 @@ impl Entries {
             store.put(Table::Entry, number, &row::encode(&entry)?, &[])
         })?;
         self.state = state;
+        self.names.insert(entry.create.name.clone(), number);
         self.rows.insert(number, entry);
         Ok(number)
     }
@@ -163,7 +178,9 @@ impl Entries {
     /// Frees the name.
     pub fn remove<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
         store.delete(Table::Entry, number..=number)?;
-        self.rows.remove(&number);
+        if let Some(entry) = self.rows.remove(&number) {
+            self.names.remove(&entry.create.name);
+        }
         Ok(())
     }
 

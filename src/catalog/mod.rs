@@ -3,15 +3,18 @@
 //!
 //! A database's row is its own job: `creating` and `dropping` are finished by whoever finds them, a
 //! repeat of the request, any request about the same name, or the alarm (PROTOCOL.md rules 7
-//! and 12). Tokens and users are kept here too, and every edge's copy of them follows by asking.
+//! and 12). Tokens and users are kept here too; the databases that they concern are told of each
+//! change (PROTOCOL.md rule 11).
 
+mod access;
 pub mod grants;
 pub mod lifecycle;
+mod list;
 mod live_queries;
+mod telling;
 
 use crate::model::configurable_limits::Limit;
-use crate::model::ids::PolicyId;
-use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
+use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS};
 use crate::model::name;
 use crate::protocol::call::{Address, CallFailure, ObjectKind, Platform, Reply, Step};
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
@@ -23,14 +26,18 @@ use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::VerifyPage;
 use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError};
+use access::{BirthProgress, TellingProgress, Told};
 use grants::Grantees;
 use lifecycle::{Entries, Entry, EntryStage};
+use telling::Tellings;
 
 /// The Catalog over its storage.
 pub struct Catalog<S: Store> {
     store: S,
     /// `None` until read, and again after a store error: what was stored is then unknown.
     entries: Option<Entries>,
+    /// As `entries`, and read with them.
+    tellings: Tellings,
     /// As `entries`.
     grantees: Option<Grantees>,
     flights: Flights<CatalogWork>,
@@ -46,11 +53,14 @@ struct CatalogWork {
     entry: u64,
     /// The Database is being asked about exactly the settings of this event's own CREATE.
     own_settings: bool,
+    birth: BirthProgress,
+    telling: TellingProgress,
 }
 
 impl CatalogWork {
     fn new(task: CatalogTask) -> Self {
-        Self { task, entry: 0, own_settings: false }
+        let (birth, telling) = (BirthProgress::default(), TellingProgress::default());
+        Self { task, entry: 0, own_settings: false, birth, telling }
     }
 }
 
@@ -63,6 +73,13 @@ enum CatalogTask {
     Drop {
         name: String,
         existed: bool,
+    },
+    /// Tell databases of a change of a token or user.
+    Tell {
+        /// Which job.
+        number: u64,
+        /// What is answered then.
+        told: Told,
     },
     /// Finish one row.
     Alarm,
@@ -93,6 +110,7 @@ impl<S: Store> Catalog<S> {
         Self {
             store,
             entries: None,
+            tellings: Tellings::default(),
             grantees: None,
             flights: Flights::default(),
             look_again_ns: None,
@@ -107,6 +125,7 @@ impl<S: Store> Catalog<S> {
 
     fn entries(&mut self) -> Result<&mut Entries, StoreError> {
         if self.entries.is_none() {
+            self.tellings = Tellings::load(&self.store)?;
             self.entries = Some(Entries::load(&self.store)?);
         }
         self.entries.as_mut().ok_or_else(|| StoreError::Failed("catalog not loaded".to_owned()))
@@ -183,45 +202,20 @@ impl<S: Store> Catalog<S> {
                 let existed = self.entries()?.by_name(&name).is_some();
                 return Ok(Begun::Task(CatalogTask::Drop { name, existed }));
             }
-            ToCatalog::Grants { since } => {
-                let changes = self.grantees()?.0.changes(since);
-                FromCatalog::Grants(Box::new(changes))
-            }
-            ToCatalog::PutGrantee(grantee) => {
+            ToCatalog::Identify { keys } => {
                 let (grantees, store) = self.grantees()?;
-                grantees.put(store, *grantee)?
+                grantees.identify(store, &keys)?
             }
+            ToCatalog::Grantees { user, after, limit } => {
+                let (grantees, store) = self.grantees()?;
+                let (rows, more) = grantees.page(store, user, (after, limit))?;
+                FromCatalog::Grantees { rows, more }
+            }
+            ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform, *grantee),
             ToCatalog::RemoveGrantee { user, name } => {
-                let (grantees, store) = self.grantees()?;
-                let existed = grantees.remove(store, user, &name)?;
-                FromCatalog::Dropped { existed }
+                return self.remove_grantee(platform, (user, &name));
             }
         }))
-    }
-
-    fn list(
-        &mut self,
-        after: Option<u64>,
-        holding: Option<PolicyId>,
-    ) -> Result<FromCatalog, StoreError> {
-        let mut names = Vec::new();
-        let mut bytes = 0;
-        let mut last = after;
-        for (number, entry) in self.entries()?.ready_after(after) {
-            if !holding.is_none_or(|policy| entry.may_hold(policy)) {
-                continue;
-            }
-            // The text and its length, which is a varint.
-            bytes += entry.create.name.len() + 5;
-            if bytes > PAGE_BYTES_MAX && !names.is_empty() {
-                let troubles = Vec::new();
-                return Ok(FromCatalog::Listed { names, resume: last, troubles });
-            }
-            names.push(entry.create.name.clone());
-            last = Some(number);
-        }
-        let troubles = self.entries()?.troubles(JOB_FAILURES_MAX);
-        Ok(FromCatalog::Listed { names, resume: None, troubles })
     }
 
     /// The next calls of a task, or its end. Called at its start and after each change.
@@ -248,20 +242,24 @@ impl<S: Store> Catalog<S> {
                         work.entry = number;
                     }
                 }
-                self.drive(work.entry)
+                self.drive(work, work.entry)
             }
             CatalogTask::Drop { name, existed } => {
                 let (existed, now_ns) = (*existed, platform.now_ns());
                 let Some(number) = self.entries()?.by_name(name).map(|(number, _)| number) else {
-                    return Ok(Next::Reply(FromCatalog::Dropped { existed }));
+                    return Ok(Next::Reply(FromCatalog::Dropped { existed, remaining: 0 }));
                 };
                 work.entry = number;
                 if let Some(entries) = &mut self.entries {
                     entries.start_drop(&self.store, number, now_ns)?;
                 }
-                self.drive(number)
+                self.drive(work, number)
             }
-            CatalogTask::Alarm => self.drive(work.entry),
+            CatalogTask::Tell { number, told } => {
+                let job = (*number, *told);
+                self.tell(platform, work, job)
+            }
+            CatalogTask::Alarm => self.drive(work, work.entry),
         }
     }
 
@@ -282,15 +280,19 @@ impl<S: Store> Catalog<S> {
     }
 
     /// The call that finishes a row.
-    fn drive(&mut self, number: u64) -> Turn {
-        let Some(entry) = self.entries()?.get(number) else {
+    fn drive(&mut self, work: &mut CatalogWork, number: u64) -> Turn {
+        let Some(entry) = self.entries()?.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
         };
         let message = match entry.stage {
+            EntryStage::Creating if work.birth.initialised => {
+                let page = self.birth_page(work, &entry.create.name)?;
+                page.ok_or(Unavailable::Changing)?
+            }
             EntryStage::Creating => ToDatabase::Initialise(entry.create.clone()),
             EntryStage::Dropping => ToDatabase::Drop,
             EntryStage::Ready => {
-                let object = entry.object.clone();
+                let object = entry.object;
                 return Ok(Next::Reply(FromCatalog::Created { object, existed: true }));
             }
         };
@@ -305,17 +307,26 @@ impl<S: Store> Catalog<S> {
     /// a row that moved on meanwhile is left alone.
     fn learn(
         &mut self,
-        work: &CatalogWork,
+        work: &mut CatalogWork,
         reply: Result<FromDatabase, CallFailure>,
     ) -> Result<(), Failure> {
         let reply = reply.map_err(Unavailable::from)?;
-        self.entries()?;
+        let entry = self.entries()?.get(work.entry);
+        let stage = entry.map(|entry| entry.stage);
+        let name = entry.map(|entry| entry.create.name.clone()).unwrap_or_default();
+        if let (Some(EntryStage::Creating), FromDatabase::Done) = (stage, &reply) {
+            work.birth.answered();
+            // What concerns it is there before anybody may ask it.
+            if self.birth_page(work, &name)?.is_some() {
+                return Ok(());
+            }
+        }
         let Some(entries) = &mut self.entries else { return Ok(()) };
-        let stage = entries.get(work.entry).map(|entry| entry.stage);
         match (stage, reply) {
             (Some(EntryStage::Creating), FromDatabase::Done) => {
                 Ok(entries.set_ready(&self.store, work.entry)?)
             }
+            (Some(EntryStage::Creating), FromDatabase::Late) => Ok(()),
             (Some(EntryStage::Creating), FromDatabase::Refused(refusal)) => {
                 entries.remove(&self.store, work.entry)?;
                 Err(translate(refusal).into())
@@ -396,7 +407,7 @@ impl<S: Store> Host for Catalog<S> {
 
     fn next_alarm_ns(&self) -> Option<i64> {
         let due_ns = self.entries.as_ref().and_then(|e| e.next_due_ns(JOB_FAILURES_MAX));
-        due_ns.into_iter().chain(self.look_again_ns).min()
+        due_ns.into_iter().chain(self.tellings.next_due_ns()).chain(self.look_again_ns).min()
     }
 
     fn abandon(&mut self, ticket: Ticket) {
@@ -411,6 +422,10 @@ impl<S: Store> Catalog<S> {
         work: &mut CatalogWork,
         replies: Replies,
     ) -> Turn {
+        if let CatalogTask::Tell { number, .. } = work.task {
+            self.learn_told(work, number, replies)?;
+            return self.go_on(platform, work);
+        }
         let mut learnt = Ok(());
         for reply in replies {
             learnt = learnt.and_then(|()| self.learn(work, envelope::decode_reply(reply)));
@@ -424,21 +439,36 @@ impl<S: Store> Catalog<S> {
         }
         learnt?;
         match work.task {
-            CatalogTask::Alarm => Ok(Next::Reply(FromCatalog::Dropped { existed: true })),
-            CatalogTask::Create { .. } | CatalogTask::Drop { .. } => self.go_on(platform, work),
+            CatalogTask::Alarm if work.birth.initialised && !self.is_ready(work.entry) => {
+                self.go_on(platform, work)
+            }
+            CatalogTask::Alarm => {
+                Ok(Next::Reply(FromCatalog::Dropped { existed: true, remaining: 0 }))
+            }
+            CatalogTask::Create { .. } | CatalogTask::Drop { .. } | CatalogTask::Tell { .. } => {
+                self.go_on(platform, work)
+            }
         }
     }
 
-    /// Counts the most overdue row as tried, re-arms, and drives it.
+    /// Counts the most overdue row, or telling, as tried, re-arms, and drives it.
     fn retry_due(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
         self.entries()?;
+        if let Some((_, number)) = self.tellings.due(platform.now_ns()) {
+            work.task = CatalogTask::Tell { number, told: Told::Alarm };
+            if let Some(telling) = self.tellings.get_mut(number) {
+                telling.tried(platform.now_ns(), false);
+            }
+            self.tellings.save(&self.store, number)?;
+            return self.go_on(platform, work);
+        }
         let Some(entries) = &mut self.entries else { return Ok(Next::Calls(Vec::new())) };
         let Some(number) = entries.due(platform.now_ns(), JOB_FAILURES_MAX) else {
-            return Ok(Next::Reply(FromCatalog::Dropped { existed: false }));
+            return Ok(Next::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }));
         };
         entries.count_try(&self.store, number, platform.now_ns())?;
         work.entry = number;
-        self.drive(number)
+        self.drive(work, number)
     }
 }
 

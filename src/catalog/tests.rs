@@ -1,14 +1,21 @@
 use super::*;
-use crate::model::ids::ObjectId;
+use crate::model::grant::{Grants, Permission};
+use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::DATABASES_MAX;
 use crate::protocol::call::PlacementError;
+use crate::protocol::grants::Grantee;
 use crate::store::memory::MemoryStore;
 
-struct Fixed;
+/// The time, in nanoseconds.
+struct At(i64);
 
-impl Platform for Fixed {
+const FIXED: At = At(0);
+/// After everything that is due.
+const LATER: At = At(1 << 60);
+
+impl Platform for At {
     fn now_ns(&self) -> i64 {
-        0
+        self.0
     }
 
     fn random_u64(&self) -> u64 {
@@ -34,14 +41,14 @@ fn create(name: &str) -> CreateDatabase {
 
 /// Asks; every call of the Catalog is answered with `Done`.
 fn ask(catalog: &mut Catalog<MemoryStore>, message: &ToCatalog) -> FromCatalog {
-    let (ticket, mut step) = catalog.begin(&Fixed, &envelope::encode(message));
+    let (ticket, mut step) = catalog.begin(&FIXED, &envelope::encode(message));
     loop {
         match step {
             Step::Done(reply) => return envelope::decode(&reply).unwrap().1,
             Step::Calls(calls) => {
                 let result = Ok(envelope::encode(&FromDatabase::Done));
                 let reply = Reply { id: calls.first().expect("a call").id, result };
-                step = catalog.resume(&Fixed, ticket, reply);
+                step = catalog.resume(&FIXED, ticket, reply);
             }
         }
     }
@@ -60,7 +67,7 @@ fn the_last_database_that_fits_is_created_and_the_next_names_the_limit() {
     let one_more = ToCatalog::Create(create("one more"));
     assert_eq!(ask(&mut catalog, &one_more), FromCatalog::Refused(refusal));
     let dropped = ask(&mut catalog, &ToCatalog::Drop { name: "db0".to_owned() });
-    assert_eq!(dropped, FromCatalog::Dropped { existed: true });
+    assert_eq!(dropped, FromCatalog::Dropped { existed: true, remaining: 0 });
     assert!(matches!(ask(&mut catalog, &one_more), FromCatalog::Created { existed: false, .. }));
     let names: Vec<String> =
         (1..DATABASES_MAX).map(|n| format!("db{n}")).chain(["one more".to_owned()]).collect();
@@ -107,7 +114,7 @@ fn what_cannot_be_created_leaves_nothing_behind() {
     assert_eq!(ask(&mut catalog, &ToCatalog::Resolve { name: "db".to_owned() }), nothing);
     assert_eq!(
         ask(&mut catalog, &ToCatalog::Drop { name: "db".to_owned() }),
-        FromCatalog::Dropped { existed: false }
+        FromCatalog::Dropped { existed: false, remaining: 0 }
     );
 }
 
@@ -115,8 +122,117 @@ fn what_cannot_be_created_leaves_nothing_behind() {
 fn another_version_is_answered_as_unavailable() {
     let mut catalog = Catalog::new(MemoryStore::new());
     let message = envelope::encode_as(VERSION + 1, &ToCatalog::List { after: None, holding: None });
-    let (_, step) = catalog.begin(&Fixed, &message);
+    let (_, step) = catalog.begin(&FIXED, &message);
     let Step::Done(reply) = step else { panic!("calls") };
     let reply = envelope::decode::<FromCatalog>(&reply).unwrap().1;
     assert!(matches!(reply, FromCatalog::Unavailable(Unavailable::Unreachable(_))), "{reply:?}");
+}
+
+fn token(name: &str, database: Option<&str>) -> ToCatalog {
+    let database = database.map(str::to_owned);
+    let permission = Permission { database, policy: None, read: true, write: true };
+    ToCatalog::PutGrantee(Box::new(Grantee {
+        id: 0,
+        version: 0,
+        user: false,
+        name: name.to_owned(),
+        hash: format!("hash of {name}"),
+        salt: String::new(),
+        iterations: 0,
+        grants: Grants { admin: false, permissions: vec![permission] },
+        created_ns: 0,
+        expires_ns: i64::MAX,
+    }))
+}
+
+/// Drives an event whose calls are answered by `database`: its reply, and how many went out in each
+/// round.
+fn drive(
+    catalog: &mut Catalog<MemoryStore>,
+    (ticket, mut step): (Ticket, Step<Vec<u8>>),
+    mut database: impl FnMut(&ToDatabase) -> FromDatabase,
+) -> (FromCatalog, Vec<usize>) {
+    let mut rounds = Vec::new();
+    loop {
+        match step {
+            Step::Done(reply) => return (envelope::decode(&reply).unwrap().1, rounds),
+            Step::Calls(calls) => {
+                rounds.push(calls.len());
+                step = Step::Calls(Vec::new());
+                for call in calls {
+                    let message = envelope::decode::<ToDatabase>(&call.message).unwrap().1;
+                    let result = Ok(envelope::encode(&database(&message)));
+                    step = catalog.resume(&FIXED, ticket, Reply { id: call.id, result });
+                }
+            }
+        }
+    }
+}
+
+/// The documented pace of a right on every one of 10,000 databases.
+#[test]
+fn what_ends_everywhere_is_told_to_thirty_two_at_a_time_by_the_request_and_then_by_alarms() {
+    let mut catalog = Catalog::new(MemoryStore::new());
+    const DATABASES: u64 = 10_000;
+    for n in 0..DATABASES {
+        let number = catalog.entries().unwrap();
+        let object = ObjectId(format!("{n}"));
+        let mut entry = Entry::creating(create(&format!("db{n}")), object, 0);
+        entry.stage = EntryStage::Ready;
+        let store = MemoryStore::new();
+        number.insert(&store, entry).unwrap();
+    }
+    let all = |catalog: &mut Catalog<MemoryStore>, message: &ToCatalog| {
+        let begun = catalog.begin(&FIXED, &envelope::encode(message));
+        drive(catalog, begun, |_| FromDatabase::Done)
+    };
+    // Told of it at once, some of them: it may be used everywhere all the same.
+    let (made, rounds) = all(&mut catalog, &token("t", None));
+    assert_eq!(made, FromCatalog::Granted { id: 1, remaining: DATABASES - 128 });
+    assert_eq!(rounds, [32; 4]);
+    while catalog.tellings.next_due_ns().is_some() {
+        let begun = catalog.alarm(&LATER);
+        drive(&mut catalog, begun, |_| FromDatabase::Done);
+    }
+    let remove = ToCatalog::RemoveGrantee { user: false, name: "t".to_owned() };
+    let (removed, _) = all(&mut catalog, &remove);
+    assert_eq!(removed, FromCatalog::Dropped { existed: true, remaining: DATABASES - 128 });
+    let (mut rounds, mut alarms, mut told) = (0, 0, 0);
+    while catalog.tellings.next_due_ns().is_some() {
+        let begun = catalog.alarm(&LATER);
+        let (_, sent) = drive(&mut catalog, begun, |message| {
+            let ToDatabase::Grants(push) = message else { panic!("{message:?}") };
+            assert!(push.narrows && push.put.is_empty() && push.removed.len() == 1);
+            told += 1;
+            FromDatabase::Done
+        });
+        (rounds, alarms) = (rounds + sent.len(), alarms + 1);
+    }
+    assert_eq!((told, rounds, alarms), (DATABASES - 128, 309, 13));
+    let none = FromCatalog::Dropped { existed: false, remaining: 0 };
+    assert_eq!(all(&mut catalog, &remove).0, none);
+}
+
+#[test]
+fn a_repeat_tells_those_that_remain_and_one_that_is_gone_needs_none() {
+    let mut catalog = Catalog::new(MemoryStore::new());
+    for name in ["a", "b"] {
+        ask(&mut catalog, &ToCatalog::Create(create(name)));
+    }
+    let begun = catalog.begin(&FIXED, &envelope::encode(&token("t", None)));
+    drive(&mut catalog, begun, |_| FromDatabase::Done);
+    let remove = ToCatalog::RemoveGrantee { user: false, name: "t".to_owned() };
+    let told = |catalog: &mut Catalog<MemoryStore>, replies: [FromDatabase; 2]| {
+        let mut replies = replies.into_iter();
+        let begun = catalog.begin(&FIXED, &envelope::encode(&remove));
+        let (reply, rounds) = drive(catalog, begun, |_| replies.next().unwrap());
+        let FromCatalog::Dropped { existed: true, remaining } = reply else { panic!("{reply:?}") };
+        (remaining, rounds)
+    };
+    let lost = || FromDatabase::Unavailable(Unavailable::Overloaded);
+    assert_eq!(told(&mut catalog, [lost(), lost()]), (2, vec![2]));
+    assert_eq!(told(&mut catalog, [FromDatabase::Done, lost()]), (1, vec![2]));
+    // What comes late is said anew, as things are by then.
+    assert_eq!(told(&mut catalog, [FromDatabase::Late, FromDatabase::NotOpen]), (0, vec![1, 1]));
+    assert_eq!(catalog.tellings.next_due_ns(), None);
 }

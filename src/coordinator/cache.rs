@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::grants::GrantCopy;
+use super::grants::Callers;
 use super::logins::Logins;
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::{CACHED_DATABASES_MAX, CACHED_SCHEMA_COLUMNS_MAX};
+use crate::model::limits::{CACHED_DATABASES_BYTES_MAX, CACHED_SCHEMA_COLUMNS_MAX};
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
@@ -30,13 +30,15 @@ pub struct CachedDatabase {
 #[derive(Debug, Default)]
 pub struct Cache {
     databases: SortedMap<String, (CachedDatabase, u64)>,
+    /// What they weigh together, bytes.
+    databases_bytes: usize,
     schemas: SortedMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
     /// When a group's Database was last told that it has grown, nanoseconds, by the id of a shard.
     told_ns: SortedMap<ObjectId, i64>,
     /// Raised by every use: orders entries by age, and stamps fetches.
     clock: u64,
-    /// Tokens and users.
-    pub grants: GrantCopy,
+    /// Tokens and users that this isolate has met.
+    pub callers: Callers,
     /// Who failed to log in, and who did not.
     pub logins: Logins,
 }
@@ -77,12 +79,17 @@ impl Cache {
         }
         let description = Rc::new(description);
         let database = CachedDatabase { object, description, stamp: self.clock };
-        self.databases.insert(name.to_owned(), (database.clone(), self.clock));
-        if self.databases.len() > CACHED_DATABASES_MAX {
+        self.databases_bytes += weight(name, &database);
+        if let Some((old, _)) =
+            self.databases.insert(name.to_owned(), (database.clone(), self.clock))
+        {
+            self.databases_bytes = self.databases_bytes.saturating_sub(weight(name, &old));
+        }
+        // The newest stays even when it alone is above the limit: its request needs it.
+        while self.databases_bytes > CACHED_DATABASES_BYTES_MAX && self.databases.len() > 1 {
             let oldest = self.databases.iter().min_by_key(|(_, (_, used))| *used);
-            if let Some(name) = oldest.map(|(name, _)| name.clone()) {
-                self.forget(&name);
-            }
+            let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
+            self.forget(&name);
         }
         database
     }
@@ -104,7 +111,9 @@ impl Cache {
     /// Forgets a database and its schemas.
     pub fn forget(&mut self, name: &str) {
         if let Some((database, _)) = self.databases.remove(name) {
+            self.databases_bytes = self.databases_bytes.saturating_sub(weight(name, &database));
             self.schemas.retain(|(object, _), _| *object != database.object);
+            self.callers.forget_database(&database.object);
         }
     }
 
@@ -141,6 +150,18 @@ impl Cache {
     }
 }
 
+/// About what is allocated for a database, bytes: an object's id is 64 characters.
+fn weight(name: &str, database: &CachedDatabase) -> usize {
+    const ENTRY: usize = 300;
+    const SHARD: usize = 100;
+    let of_policy = |policy: &Policy| {
+        let shards: usize = policy.groups.iter().map(|group| group.shards.len()).sum();
+        ENTRY + policy.name.len() + SHARD * (policy.groups.len() + shards)
+    };
+    let policies = database.description.policies.iter();
+    ENTRY + name.len() + policies.map(of_policy).sum::<usize>()
+}
+
 /// The policy that `name` means (docs/design/write-path.md): none or empty is the default policy,
 /// else exactly that name, else `default` is `autogen`.
 pub fn find_policy<'a>(description: &'a Description, name: Option<&str>) -> Option<&'a Policy> {
@@ -152,5 +173,33 @@ pub fn find_policy<'a>(description: &'a Description, name: Option<&str>) -> Opti
         }
         Some("default") => named("default").or_else(|| named("autogen")),
         Some(name) => named(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_that_were_used_longest_ago_make_room_by_their_weight() {
+        let mut cache = Cache::default();
+        let long = |n: usize| format!("{n:04}{}", "x".repeat(9_696));
+        let put = |cache: &mut Cache, n: usize| {
+            cache.put_database(&long(n), ObjectId(n.to_string()), Description::default());
+        };
+        // 400 of ten thousand bytes each fill it.
+        for n in 0..400 {
+            put(&mut cache, n);
+        }
+        assert_eq!(cache.databases_bytes, CACHED_DATABASES_BYTES_MAX);
+        assert!(cache.database(&long(0)).is_some());
+        put(&mut cache, 400);
+        assert!(cache.database(&long(0)).is_some(), "it was used just now");
+        assert!(cache.database(&long(1)).is_none());
+        // Fetched anew it weighs once.
+        put(&mut cache, 400);
+        assert_eq!(cache.databases_bytes, CACHED_DATABASES_BYTES_MAX);
+        cache.forget(&long(0));
+        assert_eq!(cache.databases_bytes, CACHED_DATABASES_BYTES_MAX - 10_000);
     }
 }

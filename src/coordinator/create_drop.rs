@@ -254,10 +254,10 @@ impl CreateDrop {
         context.cache.forget(self.change.database());
         if let Change::DropDatabase { .. } = self.change {
             // What users were granted on it went too.
-            context.cache.grants.forget();
+            context.cache.callers.forget_refused();
         }
         match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Created { existed, .. } | FromCatalog::Dropped { existed } => {
+            FromCatalog::Created { existed, .. } | FromCatalog::Dropped { existed, .. } => {
                 Ok(Changed { existed })
             }
             FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
@@ -266,7 +266,8 @@ impl CreateDrop {
             | FromCatalog::Listed { .. }
             | FromCatalog::Reported { .. }
             | FromCatalog::Queries(_)
-            | FromCatalog::Grants(_)
+            | FromCatalog::Identified { .. }
+            | FromCatalog::Grantees { .. }
             | FromCatalog::Granted { .. }
             | FromCatalog::Verified(_) => Err(Error::unexpected_reply()),
         }

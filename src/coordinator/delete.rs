@@ -19,7 +19,7 @@ use crate::model::limits::CALLS_PER_ROUND_MAX;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::round::{Next, Replies, Request, Round};
-use crate::protocol::shard::{FromShard, Stamp, ToShard};
+use crate::protocol::shard::{FromShard, NO_GRANT, Stamp, ToShard};
 use crate::query::metadata::deletions;
 use crate::scan::request::Deletion;
 
@@ -138,6 +138,8 @@ impl Delete {
                 generation: loaded.description.generation,
                 schema_version: schema.map_or(0, |(_, schema)| schema.version),
                 fresh: loaded.fresh,
+                // Whoever asks was looked up for this statement.
+                access: NO_GRANT,
             };
             for deletions in deletions.chunks(most) {
                 let deletions: Rc<[Deletion]> = deletions.into();

@@ -34,6 +34,19 @@ pub enum Error {
         /// On which database.
         database: String,
     },
+    /// The token or user is gone, or its password is another one now.
+    #[error("unauthorized access")]
+    Revoked,
+    /// A right was changed, and some databases have not heard of it yet; they will, and a repeat
+    /// says when all have.
+    #[error(
+        "it is so, but {remaining} databases have not heard of it yet: it goes on by itself, repeat \
+         the statement to see whether it is through"
+    )]
+    NotEverywhere {
+        /// How many.
+        remaining: u64,
+    },
     /// KILL QUERY.
     #[error("query interrupted")]
     Interrupted,

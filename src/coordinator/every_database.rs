@@ -43,7 +43,7 @@ pub(super) struct EveryDatabase {
 enum EveryStage {
     DatabaseNames(DatabaseNames),
     Between,
-    Ask(String, SingleCall),
+    Ask(String, Box<SingleCall>),
     Query(Box<Query>),
     /// Everything was asked.
     End,
@@ -70,7 +70,7 @@ impl EveryDatabase {
         match &self.question {
             Question::ContinuousQueries => {
                 let ask = SingleCall::database(&name, &ToDatabase::ContinuousQueries);
-                EveryStage::Ask(name, ask)
+                EveryStage::Ask(name, Box::new(ask))
             }
             Question::Measurements(show, session) => {
                 let mut show = show.clone();

@@ -1,24 +1,24 @@
-//! An isolate's copy of the Catalog's tokens and users (PROTOCOL.md rule 11).
+//! What an isolate remembers of callers: which right each has on the databases that it uses, under
+//! which number of their grants (PROTOCOL.md rule 11).
 //!
-//! Everything here is plain memory; [`super::identify`] asks the Catalog and decides.
+//! Everything here is plain memory; [`super::identify`] asks the owners and decides.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::error::Error;
-use crate::model::grant::{Grants, Right};
+use crate::model::grant::{Grants, Right, Scope};
+use crate::model::ids::ObjectId;
 use crate::model::limits::{
-    GRANTS_FRESH_NS, GRANTS_USABLE_NS, REFUSED_CREDENTIALS_MAX, STRANGERS_ASKED_FOR_MAX,
-    VERIFIED_PASSWORD_NS,
+    CALLERS_REMEMBERED_MAX, REFUSED_CREDENTIALS_MAX, REFUSED_CREDENTIALS_NS,
+    STRANGERS_ASKED_FOR_MAX, VERIFIED_PASSWORD_NS,
 };
+use crate::model::sorted_map::SortedMap;
 use crate::model::time::S_NS;
-use crate::protocol::grants::{GrantChanges, Grantee};
-
-/// After this long a refresh of which nothing was heard is somebody else's to make.
-const REFRESH_WAIT_NS: i64 = S_NS;
+use crate::protocol::call::Platform;
+use crate::protocol::grants::{Grantee, GranteeKey};
 
 /// A caller who is known; the default is one who may do nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,17 +27,85 @@ pub struct Principal {
     pub name: Rc<str>,
     /// Whether it is a user.
     pub user: bool,
-    /// What it may do.
+    /// What it may do, as far as that is known: each database has the last word on itself.
     pub grants: Rc<Grants>,
-    /// Its owner was asked for this request, so a refusal may rest on it (PROTOCOL.md rule 6).
+    /// The Catalog was asked for this request, so a refusal may rest on it (PROTOCOL.md rule 6).
     pub fresh: bool,
+    /// Whose rights each database looks up; `None` for the administrator, and for nobody.
+    pub caller: Option<Rc<Caller>>,
+}
+
+/// Whom a database looks up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// What it is found by.
+    pub key: GranteeKey,
+    /// Its number: somebody else may get a user's name.
+    pub id: u64,
+    /// What it was let in by: a changed password ends what the old one began.
+    pub hash: String,
+}
+
+impl Caller {
+    /// Whether this is what the caller was let in as.
+    pub fn is(&self, row: &Grantee, now_ns: i64) -> bool {
+        row.id == self.id && row.hash == self.hash && now_ns < row.expires_ns
+    }
 }
 
 impl Principal {
     /// Who holds the admin token.
     pub fn admin() -> Self {
         let grants = Rc::new(Grants::admin());
-        Self { name: "admin".into(), user: false, grants, fresh: true }
+        Self { name: "admin".into(), user: false, grants, fresh: true, caller: None }
+    }
+
+    /// Whom `rows` of one token or user are about: what they say of several databases together.
+    pub fn of(rows: &[Rc<Held>], fresh: bool) -> Self {
+        let Some(newest) = rows.iter().max_by_key(|held| held.row.version) else {
+            return Self::default();
+        };
+        let row = &newest.row;
+        let name = if row.user { row.name.clone() } else { format!("token \"{}\"", row.name) };
+        let mut grants = Grants { admin: row.grants.admin, permissions: Vec::new() };
+        for held in rows.iter().filter(|held| held.row.id == row.id) {
+            for permission in &held.row.grants.permissions {
+                if !grants.permissions.contains(permission) {
+                    grants.permissions.push(permission.clone());
+                }
+            }
+        }
+        let (key, id, hash) = (row.key(), row.id, row.hash.clone());
+        let caller = Some(Rc::new(Caller { key, id, hash }));
+        Self { name: name.into(), user: row.user, grants: Rc::new(grants), fresh, caller }
+    }
+
+    /// Whether what it may do has to be looked up for this request. The administrator's has not.
+    pub fn wants_owner(&self) -> bool {
+        self.caller.is_some() && !self.fresh
+    }
+}
+
+/// What a caller may do on one database, as its owner says.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// As refusals call the caller.
+    name: Rc<str>,
+    /// What it may do.
+    grants: Rc<Grants>,
+    /// What its frames and questions carry: [`crate::protocol::shard::Stamp::access`].
+    pub access: u64,
+}
+
+impl Standing {
+    /// Of somebody who may do what `grants` say.
+    pub fn new(name: &Rc<str>, grants: Rc<Grants>, access: u64) -> Self {
+        Self { name: Rc::clone(name), grants, access }
+    }
+
+    /// How much of `database` the right covers.
+    pub fn scope(&self, right: Right, database: &str) -> Scope {
+        self.grants.scope(right, database)
     }
 
     /// Whether it has the right on a policy of `database`, now that it is known which.
@@ -45,7 +113,7 @@ impl Principal {
     /// # Errors
     /// [`Error::Forbidden`]
     pub fn check(&self, right: Right, database: &str, policy: &str) -> Result<(), Error> {
-        if self.grants.scope(right, database).covers(policy) {
+        if self.scope(right, database).covers(policy) {
             return Ok(());
         }
         let (who, database) = ((*self.name).to_owned(), database.to_owned());
@@ -78,60 +146,99 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).map(char::from).collect()
 }
 
-#[derive(Debug)]
-struct Known {
-    row: Grantee,
-    principal: Principal,
+/// What a database's owner said of a caller.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The token or user, with what concerns that database.
+    pub row: Grantee,
+    /// What it may do.
+    pub grants: Rc<Grants>,
+    /// The number of the database's grants when this was so.
+    pub access: u64,
 }
 
-/// The copy.
+impl Held {
+    /// As `row` was under the number `access`.
+    pub fn new(row: Grantee, access: u64) -> Self {
+        let grants = Rc::new(row.grants.clone());
+        Self { row, grants, access }
+    }
+}
+
+/// Callers that an isolate has met.
 #[derive(Debug, Default)]
-pub struct GrantCopy {
-    version: u64,
-    known: Vec<Known>,
-    /// When the newest answer was asked for; `None` before the first and after a change of our own.
-    asked_ns: Option<i64>,
-    /// When somebody last set out to refresh it.
-    refreshing_ns: Option<i64>,
+pub struct Callers {
+    /// By what they are found by, then by database; and when each was used last.
+    held: SortedMap<(GranteeKey, ObjectId), (Rc<Held>, u64)>,
+    /// Raised by every use.
+    clock: u64,
     /// Credentials that the Catalog does not know, and when it said so. Newest last.
     refused: Vec<(Hash, i64)>,
     /// By the user's id the password that was derived and found right, and until when that is
     /// believed: one for each user, so none is ever forgotten for want of room.
     verified: BTreeMap<u64, (Hash, i64)>,
-    /// Since when questions for strangers are counted, and how many there were.
+    /// What hashes of passwords begin with: of no use outside of this isolate.
+    secret: Option<String>,
+    /// Since when strangers are counted, and how many there were.
     strangers: (i64, u32),
 }
 
-impl GrantCopy {
-    /// Nanoseconds since the copy was true; `None` when there is none.
-    fn age_ns(&self, now_ns: i64) -> Option<i64> {
-        self.asked_ns.map(|asked_ns| now_ns.saturating_sub(asked_ns))
+impl Callers {
+    /// What `database` last said of the caller.
+    pub fn on(&mut self, key: &GranteeKey, database: &ObjectId) -> Option<Rc<Held>> {
+        self.clock += 1;
+        let (held, used) = self.held.get_mut(&(key.clone(), database.clone()))?;
+        *used = self.clock;
+        Some(Rc::clone(held))
     }
 
-    /// Whether it may still be believed.
-    pub fn is_usable(&self, now_ns: i64) -> bool {
-        self.age_ns(now_ns).is_some_and(|age_ns| age_ns <= GRANTS_USABLE_NS)
+    /// What all databases said of the caller.
+    pub fn everywhere(&self, key: &GranteeKey) -> Vec<Rc<Held>> {
+        let first = (key.clone(), ObjectId(String::new()));
+        let rows = self.held.range(first..).take_while(|((of, _), _)| of == key);
+        rows.map(|(_, (held, _))| Rc::clone(held)).collect()
     }
 
-    /// Whether whoever asks should refresh it first: while somebody does, the others go on with it.
-    pub fn wants_refresh(&self, now_ns: i64) -> bool {
-        let old = self.age_ns(now_ns).is_none_or(|age_ns| age_ns > GRANTS_FRESH_NS);
-        let under_way = self
-            .refreshing_ns
-            .is_some_and(|since_ns| now_ns.saturating_sub(since_ns) < REFRESH_WAIT_NS);
-        old && !(under_way && self.is_usable(now_ns))
+    /// Remembers what `database` says. An older answer that comes late changes nothing.
+    pub fn learn(&mut self, database: &ObjectId, held: Held) -> Rc<Held> {
+        self.clock += 1;
+        let key = (held.row.key(), database.clone());
+        let held = Rc::new(held);
+        if self.held.get(&key).is_some_and(|(known, _)| known.access > held.access) {
+            return held;
+        }
+        self.held.insert(key, (Rc::clone(&held), self.clock));
+        if self.held.len() > CALLERS_REMEMBERED_MAX {
+            let before = self.clock - CALLERS_REMEMBERED_MAX as u64 / 2;
+            self.held.retain(|_, (_, used)| *used >= before);
+        }
+        held
     }
 
-    /// Whether somebody may be refused on it though its owner was not asked for them: so many were
-    /// asked for lately that it is hardly older than an answer would be.
-    pub fn may_refuse(&self, now_ns: i64) -> bool {
+    /// The caller has no right there any more.
+    pub fn forget(&mut self, key: &GranteeKey, database: &ObjectId) {
+        self.held.remove(&(key.clone(), database.clone()));
+    }
+
+    /// Nobody asks that database any more.
+    pub fn forget_database(&mut self, database: &ObjectId) {
+        self.held.retain(|(_, of), _| of != database);
+    }
+
+    /// A change of our own was acknowledged, or may have been: who was unknown may be known.
+    pub fn forget_refused(&mut self) {
+        self.refused.clear();
+    }
+
+    /// Whether somebody may be asked for a caller whom nobody may know: not where many have turned
+    /// out to be strangers in this second.
+    pub fn may_ask(&self, now_ns: i64) -> bool {
         let (since_ns, count) = self.strangers;
-        let many = count >= STRANGERS_ASKED_FOR_MAX && now_ns.saturating_sub(since_ns) < S_NS;
-        many && self.age_ns(now_ns).is_some_and(|age_ns| age_ns <= S_NS)
+        count < STRANGERS_ASKED_FOR_MAX || now_ns.saturating_sub(since_ns) >= S_NS
     }
 
-    /// The Catalog is asked for somebody whom the copy does not know.
-    pub fn asking_for_stranger(&mut self, now_ns: i64) {
+    /// Somebody was unknown.
+    fn count_stranger(&mut self, now_ns: i64) {
         let (since_ns, count) = self.strangers;
         self.strangers = match now_ns.saturating_sub(since_ns) < S_NS {
             true => (since_ns, count.saturating_add(1)),
@@ -139,77 +246,29 @@ impl GrantCopy {
         };
     }
 
-    /// Somebody sets out to refresh it; answers the version that it has.
-    pub fn refreshing(&mut self, now_ns: i64) -> u64 {
-        self.refreshing_ns = Some(now_ns);
-        self.version
-    }
-
-    /// Takes the answer to a question that was asked at `asked_ns` by whoever had version `since`.
-    pub fn learn(&mut self, changes: GrantChanges, since: u64, asked_ns: i64) {
-        self.refreshing_ns = None;
-        // Of a copy that is gone, or older than what is known by now.
-        if since > self.version || changes.version < self.version {
-            return;
-        }
-        if changes.version > self.version {
-            self.refused.clear();
-            self.verified.retain(|id, _| changes.live.contains(id));
-        }
-        self.known.retain(|known| changes.live.contains(&known.row.id));
-        for mut row in changes.changed {
-            let grants = Rc::new(std::mem::take(&mut row.grants));
-            let name = if row.user { row.name.clone() } else { format!("token \"{}\"", row.name) };
-            let principal = Principal { name: name.into(), user: row.user, grants, fresh: false };
-            let known = Known { row, principal };
-            match self.known.iter_mut().find(|older| older.row.id == known.row.id) {
-                Some(older) => *older = known,
-                None => self.known.push(known),
-            }
-        }
-        self.version = changes.version;
-        self.asked_ns = self.asked_ns.max(Some(asked_ns));
-    }
-
-    /// A change of our own was acknowledged, or may have been: nothing is known until asked again.
-    pub fn forget(&mut self) {
-        self.asked_ns = None;
-        self.refused.clear();
-    }
-
-    /// The token whose hash (hex) this is. Every token is compared, each in constant time.
-    pub fn token(&self, hash: &str, now_ns: i64) -> Option<Principal> {
-        let mut found = None;
-        for known in &self.known {
-            let same: bool = known.row.hash.as_bytes().ct_eq(hash.as_bytes()).into();
-            if same && !known.row.user && now_ns < known.row.expires_ns {
-                found = Some(&known.principal);
-            }
-        }
-        found.cloned()
-    }
-
-    /// The user of this name.
-    pub fn user(&self, name: &str) -> Option<(&Grantee, &Principal)> {
-        let known = self.known.iter().find(|known| known.row.user && known.row.name == name)?;
-        Some((&known.row, &known.principal))
-    }
-
-    /// Every token, or every user, in order of creation.
-    pub fn all(&self, users: bool) -> impl Iterator<Item = (&Grantee, &Grants)> {
-        let of_kind = self.known.iter().filter(move |known| known.row.user == users);
-        of_kind.map(|known| (&known.row, known.principal.grants.as_ref()))
-    }
-
     /// Whether the Catalog lately said that it does not know `credentials`.
     pub fn is_refused(&self, credentials: &Hash, now_ns: i64) -> bool {
-        let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) <= GRANTS_FRESH_NS;
+        let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) <= REFUSED_CREDENTIALS_NS;
         self.refused.iter().any(|(hash, since_ns)| hash == credentials && recent(*since_ns))
     }
 
     /// Remembers that the Catalog does not know `credentials`.
     pub fn refuse(&mut self, credentials: Hash, now_ns: i64) {
+        self.count_stranger(now_ns);
         remember(&mut self.refused, credentials, now_ns, REFUSED_CREDENTIALS_MAX);
+    }
+
+    /// What is remembered of a password, keyed by a secret of this isolate.
+    pub fn password_hash(
+        &mut self,
+        platform: &dyn Platform,
+        [name, salt, password]: [&str; 3],
+    ) -> Hash {
+        let draw = || {
+            let words = [(); 4].map(|()| platform.random_u64().to_be_bytes());
+            hex(words.as_flattened())
+        };
+        hash_of(&[self.secret.get_or_insert_with(draw), name, salt, password])
     }
 
     /// Whether this password of the user of this id was found right a short while ago.
@@ -220,6 +279,9 @@ impl GrantCopy {
 
     /// Remembers that this password is right.
     pub fn verify(&mut self, id: u64, password: Hash, now_ns: i64) {
+        if self.verified.len() >= CALLERS_REMEMBERED_MAX {
+            self.verified.retain(|_, (_, until_ns)| now_ns < *until_ns);
+        }
         self.verified.insert(id, (password, now_ns.saturating_add(VERIFIED_PASSWORD_NS)));
     }
 }

@@ -1,12 +1,14 @@
 //! Finds out what a request must know of a database before it can do anything: the object that
-//! holds it, its shard map, and the schemas of the policies that the request touches. The cache is
-//! asked first where that suffices, otherwise the Catalog and the Database are.
+//! holds it, its shard map, what the caller may do there, and the schemas of the policies that the
+//! request touches. The cache is asked first where that suffices, otherwise the Catalog and the
+//! Database are.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::cache::{CachedDatabase, find_policy};
 use super::error::Error;
+use super::grants::{Held, Principal, Standing};
 use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::model::ids::{ObjectId, PolicyId};
@@ -19,6 +21,7 @@ use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
+use crate::protocol::shard::NO_GRANT;
 
 /// Which policies' schemas are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct Loaded {
     pub description: Rc<Description>,
     /// The wanted schemas in the order of the description's policies.
     pub schemas: Vec<(PolicyId, Rc<PolicySchema>)>,
+    /// What the caller may do here: nothing, where the load was for none.
+    pub standing: Standing,
     /// The owners were asked during this load, so a refusal may rest on it.
     pub fresh: bool,
 }
@@ -58,6 +63,7 @@ impl Loaded {
 pub struct Load {
     name: String,
     want: Want,
+    lookup: Box<Lookup>,
     /// The cache is not asked for the database.
     from_owner: bool,
     /// The schemas must be at least this new.
@@ -70,11 +76,24 @@ pub struct Load {
     round: Round,
 }
 
+/// What is found out of the caller.
+#[derive(Debug, Default)]
+struct Lookup {
+    /// For whom the load is.
+    principal: Principal,
+    /// What that one may do.
+    standing: Option<Standing>,
+    /// The number of grants under which the Database does not know the caller.
+    unknown_under: Option<u64>,
+}
+
 #[derive(Debug)]
 enum Waiting {
     Nothing,
     Resolve,
     Describe(ObjectId),
+    /// What the Database says of the caller, then what the Catalog does.
+    Standing,
     Schema(PolicyId),
 }
 
@@ -84,6 +103,7 @@ impl Load {
         Self {
             name: name.to_owned(),
             want,
+            lookup: Box::default(),
             from_owner: false,
             schema_version_min: 0,
             waiting: Waiting::Nothing,
@@ -98,6 +118,12 @@ impl Load {
     /// A load that asks the Catalog and the Database: after "stale", and before a refusal.
     pub fn from_owner(name: &str, want: Want) -> Self {
         Self { from_owner: true, ..Self::cached(name, want) }
+    }
+
+    /// Also finds out what `principal` may do.
+    pub fn for_caller(mut self, principal: &Principal) -> Self {
+        self.lookup.principal = principal.clone();
+        self
     }
 
     /// Schemas below `version` are not content with the cache.
@@ -119,6 +145,9 @@ impl Load {
             self.waiting = Waiting::Resolve;
             let message = ToCatalog::Resolve { name: self.name.clone() };
             return Ok(Next::call(Address::Catalog, &message));
+        };
+        let Some(standing) = self.standing(context, &database.object) else {
+            return Ok(self.ask_standing(&database.object));
         };
         let Some(wanted) = self.wanted(&database.description) else {
             if self.fresh {
@@ -144,8 +173,79 @@ impl Load {
             object: database.object,
             description: database.description,
             schemas: wanted.iter().filter_map(|(id, _)| schema(id)).collect(),
+            standing,
             fresh: self.fresh,
         }))
+    }
+
+    /// What the caller may do, as far as that is known. What was remembered is as old as the rest:
+    /// who asks the owners for that asks them for this too.
+    fn standing(&mut self, context: &mut Context<'_>, object: &ObjectId) -> Option<Standing> {
+        let Principal { name, grants, caller, .. } = &self.lookup.principal;
+        let Some(caller) = caller else {
+            return Some(Standing::new(name, Rc::clone(grants), NO_GRANT));
+        };
+        if self.lookup.standing.is_none() && !self.from_owner && !self.fresh {
+            let now_ns = context.platform.now_ns();
+            let held = context.cache.callers.on(&caller.key, object);
+            let held = held.filter(|held| caller.is(&held.row, now_ns));
+            self.lookup.standing =
+                held.map(|held| Standing::new(name, Rc::clone(&held.grants), held.access));
+        }
+        self.lookup.standing.clone()
+    }
+
+    /// Asks the Database for the caller, and if it has not heard of it the Catalog.
+    fn ask_standing(&mut self, object: &ObjectId) -> Next<Loaded> {
+        self.waiting = Waiting::Standing;
+        let caller = self.lookup.principal.caller.as_ref();
+        let keys = caller.map(|caller| caller.key.clone()).into_iter().collect();
+        match self.lookup.unknown_under {
+            None => {
+                let to = Address::Database(object.clone());
+                Next::call(to, &ToDatabase::Identify { keys })
+            }
+            Some(_) => Next::call(Address::Catalog, &ToCatalog::Identify { keys }),
+        }
+    }
+
+    /// Takes in what was said of the caller. What the Catalog says counts under the number that the
+    /// Database had before: whoever revokes it later raises that.
+    fn learn_standing(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: CallResult,
+    ) -> Result<(), Error> {
+        let (Some(database), Some(caller)) = (&self.database, &self.lookup.principal.caller) else {
+            return Ok(());
+        };
+        let (found, access, last) = match self.lookup.unknown_under {
+            None => match envelope::decode_reply::<FromDatabase>(reply)? {
+                FromDatabase::Identified { access, found } => (found, access, false),
+                FromDatabase::NotOpen => return self.restart(),
+                FromDatabase::Unavailable(why) => return Err(why.into()),
+                _ => return Err(Error::unexpected_reply()),
+            },
+            Some(access) => match envelope::decode_reply::<FromCatalog>(reply)? {
+                FromCatalog::Identified { found, .. } => (found, access, true),
+                FromCatalog::Unavailable(why) => return Err(why.into()),
+                _ => return Err(Error::unexpected_reply()),
+            },
+        };
+        let now_ns = context.platform.now_ns();
+        let callers = &mut context.cache.callers;
+        let Some(row) = found.into_iter().find(|row| caller.is(row, now_ns)) else {
+            callers.forget(&caller.key, &database.object);
+            if last {
+                return Err(Error::Revoked);
+            }
+            self.lookup.unknown_under = Some(access);
+            return Ok(());
+        };
+        let held = callers.learn(&database.object, Held::new(row.on(&self.name), access));
+        let (name, grants) = (&self.lookup.principal.name, Rc::clone(&held.grants));
+        self.lookup.standing = Some(Standing::new(name, grants, access));
+        Ok(())
     }
 
     /// Ids and schema versions of the wanted policies; `None` when one does not exist.
@@ -181,6 +281,7 @@ impl Load {
         self.restarts.count()?;
         self.from_owner = true;
         self.database = None;
+        (self.lookup.standing, self.lookup.unknown_under) = (None, None);
         self.schemas.clear();
         self.waiting = Waiting::Nothing;
         Ok(())
@@ -189,18 +290,8 @@ impl Load {
     fn learn(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Nothing => Ok(()),
-            Waiting::Resolve => match envelope::decode_reply::<FromCatalog>(reply)? {
-                FromCatalog::Resolved { object: Some(object) } => {
-                    self.waiting = Waiting::Describe(object);
-                    Ok(())
-                }
-                FromCatalog::Resolved { object: None } => {
-                    context.cache.forget(&self.name);
-                    Err(Error::DatabaseNotFound(self.name.clone()))
-                }
-                FromCatalog::Unavailable(why) => Err(why.into()),
-                _ => Err(Error::unexpected_reply()),
-            },
+            Waiting::Standing => self.learn_standing(context, reply),
+            Waiting::Resolve => self.learn_resolved(context, reply),
             Waiting::Describe(object) => match envelope::decode_reply::<FromDatabase>(reply)? {
                 FromDatabase::Description(description) => {
                     let known = context.cache.put_database(&self.name, object, description);
@@ -208,7 +299,7 @@ impl Load {
                     self.fresh = true;
                     Ok(())
                 }
-                // Dropped between the two calls.
+                // Dropped between the two calls, or before them where the Catalog was not reached.
                 FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
                 FromDatabase::Unavailable(why) => Err(why.into()),
                 _ => Err(Error::unexpected_reply()),
@@ -218,6 +309,31 @@ impl Load {
                 self.learn_schema(context, policy, reply)
             }
         }
+    }
+
+    /// Takes in which object the database is. A Catalog that is lost keeps nobody from a database
+    /// whose object is known here: that one says itself whether it is still one.
+    fn learn_resolved(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: CallResult,
+    ) -> Result<(), Error> {
+        let lost = match envelope::decode_reply::<FromCatalog>(reply) {
+            Ok(FromCatalog::Resolved { object: Some(object) }) => {
+                self.waiting = Waiting::Describe(object);
+                return Ok(());
+            }
+            Ok(FromCatalog::Resolved { object: None }) => {
+                context.cache.forget(&self.name);
+                return Err(Error::DatabaseNotFound(self.name.clone()));
+            }
+            Ok(FromCatalog::Unavailable(why)) => why.into(),
+            Ok(_) => Error::unexpected_reply(),
+            Err(failure) => failure.into(),
+        };
+        let known = context.cache.database(&self.name).ok_or(lost)?;
+        self.waiting = Waiting::Describe(known.object);
+        Ok(())
     }
 
     fn learn_schema(

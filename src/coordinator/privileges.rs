@@ -127,6 +127,22 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
     }
 }
 
+/// Whether each database that the statement touches looks the caller up itself. Of all others the
+/// Catalog is asked, for each request.
+pub fn is_judged_by_databases(statement: &Statement) -> bool {
+    match statement {
+        Statement::Select(_) | Statement::Explain(_) => true,
+        Statement::ShowRetentionPolicies { .. }
+        | Statement::ShowSeries(_)
+        | Statement::ShowTagKeys(_)
+        | Statement::ShowTagValues(_)
+        | Statement::ShowFieldKeys(_)
+        | Statement::ShowCardinality(_) => true,
+        Statement::ShowMeasurements(show) => show.database != NamePattern::All,
+        _ => false,
+    }
+}
+
 impl Need {
     fn widened(self) -> Self {
         match self {

@@ -18,7 +18,7 @@ use super::single_call::SingleCall;
 use super::users::Users;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::Statement;
-use crate::model::grant::{Right, Scope};
+use crate::model::grant::Right;
 use crate::protocol::call::Call;
 use crate::protocol::database::ToDatabase;
 use crate::protocol::round::{Next, Replies, Round};
@@ -123,9 +123,8 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         Statement::ShowDatabases => Ok(Kind::Databases(Databases::new(session.principal))),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
-            let load = Load::from_owner(&database, Want::Nothing);
-            let visible = session.principal.grants.scope(Right::Read, &database);
-            Ok(Kind::Policies(Box::new(Policies { load, visible, finished: false })))
+            let load = Load::from_owner(&database, Want::Nothing).for_caller(&session.principal);
+            Ok(Kind::Policies(Box::new(Policies { database, load, finished: false })))
         }
         other => Err(without(&other).into()),
     }
@@ -235,8 +234,8 @@ impl Databases {
 /// SHOW RETENTION POLICIES: those that the caller may read.
 #[derive(Debug)]
 struct Policies {
+    database: String,
     load: Load,
-    visible: Scope,
     finished: bool,
 }
 
@@ -250,7 +249,8 @@ impl Policies {
             Next::Reply(loaded) => {
                 self.finished = true;
                 let mut policies = loaded.description.policies.clone();
-                policies.retain(|policy| self.visible.covers(&policy.name));
+                let visible = loaded.standing.scope(Right::Read, &self.database);
+                policies.retain(|policy| visible.covers(&policy.name));
                 let default = loaded.description.default_policy;
                 let default = policies.iter().find(|policy| Some(policy.id) == default);
                 let default = default.map_or("", |policy| policy.name.as_str());

@@ -8,17 +8,16 @@ use subtle::ConstantTimeEq;
 
 use super::error::Error;
 use super::grants::hex;
-use super::identify::GrantsQuestion;
 use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};
-use crate::model::limits::PASSWORD_ITERATIONS;
+use crate::model::limits::{GRANTEES_PER_PAGE, PASSWORD_ITERATIONS};
 use crate::model::sorted;
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
-use crate::protocol::grants::Grantee;
+use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::protocol::host::Unavailable;
 use crate::protocol::password_derivation::Derivation;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
@@ -30,6 +29,10 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 pub struct Users {
     statement: Statement,
     stage: UsersStage,
+    /// The user that it names, once the Catalog was asked.
+    found: Option<Box<Grantee>>,
+    /// The last user of a page that another one follows.
+    after: Option<u64>,
     round: Round,
     retries: Retries,
 }
@@ -37,7 +40,10 @@ pub struct Users {
 #[derive(Debug)]
 enum UsersStage {
     Start,
-    Copy(GrantsQuestion),
+    /// The user that the statement names, as the Catalog has it.
+    User,
+    /// A page of all users.
+    Page,
     /// Whether the database of a GRANT exists.
     Database,
     /// The key of a new password, or of one that is compared with what there is.
@@ -66,65 +72,89 @@ impl Users {
             | Statement::ShowUsers
             | Statement::ShowGrants { .. } => {
                 let (stage, round) = (UsersStage::Start, Round::default());
-                Ok(Self { statement, stage, round, retries: Retries::default() })
+                Ok(Self {
+                    statement,
+                    stage,
+                    found: None,
+                    after: None,
+                    round,
+                    retries: Retries::default(),
+                })
             }
             other => Err(other),
         }
     }
 
-    fn start(&mut self, context: &mut Context<'_>) -> UsersTurn {
-        let (asked, request) = GrantsQuestion::ask(context);
-        self.stage = UsersStage::Copy(asked);
-        Ok(Next::Calls(vec![request]))
+    /// Asks the Catalog for the user that is named, or for a page of all.
+    fn start(&mut self) -> UsersTurn {
+        let name = match &self.statement {
+            Statement::ShowUsers => return Ok(self.ask_page(0)),
+            Statement::CreateUser(create) => &create.name,
+            Statement::SetPassword(set) => &set.name,
+            Statement::DropUser { name } => name,
+            Statement::Grant(grant) | Statement::Revoke(grant) => &grant.user,
+            Statement::ShowGrants { user } => user,
+            _ => return Ok(Next::Reply(None)),
+        };
+        self.stage = UsersStage::User;
+        let keys = vec![GranteeKey { user: true, text: name.clone() }];
+        Ok(Next::call(Address::Catalog, &ToCatalog::Identify { keys }))
     }
 
-    /// The copy is new: what the statement makes of it.
-    fn begin(&mut self, context: &mut Context<'_>) -> UsersTurn {
-        let copy = &context.cache.grants;
-        let find = |name: &str| {
-            let (row, principal) = copy.user(name)?;
-            Some(Grantee { grants: (*principal.grants).clone(), ..row.clone() })
+    fn ask_page(&mut self, after: u64) -> Next<Option<SeriesChunk>> {
+        self.stage = UsersStage::Page;
+        let message = ToCatalog::Grantees { user: true, after, limit: GRANTEES_PER_PAGE as u64 };
+        Next::call(Address::Catalog, &message)
+    }
+
+    /// A page of SHOW USERS is a piece of its answer.
+    fn learn_page(&mut self, reply: CallResult) -> UsersTurn {
+        let (rows, more) = match envelope::decode_reply::<FromCatalog>(reply)? {
+            FromCatalog::Grantees { rows, more } => (rows, more),
+            FromCatalog::Unavailable(why) => return Err(why.into()),
+            _ => return Err(Error::unexpected_reply()),
         };
+        self.after = rows.last().filter(|_| more).map(|row| row.id);
+        let names = Values::String(rows.iter().map(|row| row.name.as_str()).collect());
+        let admin = Values::Boolean(rows.iter().map(|row| row.grants.admin).collect());
+        show(["user", "admin"], [names, admin])
+    }
+
+    /// The Catalog has said whether there is the user: what the statement makes of it.
+    fn begin(&mut self, context: &mut Context<'_>) -> UsersTurn {
+        let found = self.found.as_deref().cloned();
         match &self.statement {
-            Statement::ShowUsers => {
-                let users = copy.all(true).map(|(row, grants)| (row.name.clone(), grants.admin));
-                let (names, admin): (Vec<_>, Vec<_>) = users.unzip();
-                let names = Values::String(names.iter().map(String::as_str).collect());
-                let admin = Values::Boolean(admin.into_iter().collect());
-                show(["user", "admin"], [names, admin])
-            }
-            Statement::ShowGrants { user } => match find(user) {
+            Statement::ShowGrants { .. } => match found {
                 Some(row) => show_grants(&row.grants),
                 None => not_found(),
             },
             Statement::CreateUser(create) if create.name.is_empty() => fail("username required"),
             Statement::CreateUser(create) => {
-                let existing = find(&create.name);
+                let existing = found;
                 let password = create.password.clone();
                 self.derive(context, &password, existing, true)
             }
-            Statement::SetPassword(set) => match find(&set.name) {
+            Statement::SetPassword(set) => match found {
                 Some(row) => {
                     let password = set.password.clone();
                     self.derive(context, &password, Some(row), false)
                 }
                 None => not_found(),
             },
-            Statement::DropUser { name } => match find(name) {
-                Some(row) => self.put(&ToCatalog::RemoveGrantee { user: true, name: row.name }),
-                None => not_found(),
-            },
-            Statement::Grant(grant) | Statement::Revoke(grant) => {
-                match (find(&grant.user), &grant.database) {
-                    (None, _) => not_found(),
-                    (Some(_), Some(name)) => {
-                        self.stage = UsersStage::Database;
-                        let message = ToCatalog::Resolve { name: name.clone() };
-                        Ok(Next::call(Address::Catalog, &message))
-                    }
-                    (Some(_), None) => self.change_rights(context),
-                }
+            // One that is gone may be known to databases still.
+            Statement::DropUser { name } => {
+                let name = name.clone();
+                self.put(&ToCatalog::RemoveGrantee { user: true, name })
             }
+            Statement::Grant(grant) | Statement::Revoke(grant) => match (found, &grant.database) {
+                (None, _) => not_found(),
+                (Some(_), Some(name)) => {
+                    self.stage = UsersStage::Database;
+                    let message = ToCatalog::Resolve { name: name.clone() };
+                    Ok(Next::call(Address::Catalog, &message))
+                }
+                (Some(_), None) => self.change_rights(),
+            },
             _ => Ok(Next::Reply(None)),
         }
     }
@@ -184,16 +214,13 @@ impl Users {
     }
 
     /// Grants or revokes.
-    fn change_rights(&mut self, context: &Context<'_>) -> UsersTurn {
+    fn change_rights(&mut self) -> UsersTurn {
         let (grant, gives) = match &self.statement {
             Statement::Grant(grant) => (grant, true),
             Statement::Revoke(grant) => (grant, false),
             _ => return Ok(Next::Reply(None)),
         };
-        let Some((row, principal)) = context.cache.grants.user(&grant.user) else {
-            return not_found();
-        };
-        let mut row = Grantee { grants: (*principal.grants).clone(), ..row.clone() };
+        let Some(mut row) = self.found.as_deref().cloned() else { return not_found() };
         match &grant.database {
             None => row.grants.admin = gives,
             Some(database) => change_right(&mut row.grants, grant, database, gives),
@@ -207,15 +234,18 @@ impl Users {
     }
 
     fn learn_put(&mut self, context: &mut Context<'_>, reply: CallResult) -> UsersTurn {
-        context.cache.grants.forget();
+        context.cache.callers.forget_refused();
         match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Granted { .. } | FromCatalog::Dropped { existed: true } => {
-                Ok(Next::Reply(None))
+            FromCatalog::Granted { remaining: 0, .. }
+            | FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Next::Reply(None)),
+            FromCatalog::Granted { remaining, .. }
+            | FromCatalog::Dropped { existed: true, remaining } => {
+                Err(Error::NotEverywhere { remaining })
             }
-            FromCatalog::Dropped { existed: false } => not_found(),
+            FromCatalog::Dropped { existed: false, .. } => not_found(),
             FromCatalog::Unavailable(Unavailable::Changing) => {
                 self.retries.count()?;
-                self.start(context)
+                self.start()
             }
             FromCatalog::Unavailable(why) => Err(why.into()),
             FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
@@ -223,12 +253,12 @@ impl Users {
         }
     }
 
-    fn learn_database(&mut self, context: &mut Context<'_>, reply: CallResult) -> UsersTurn {
+    fn learn_database(&mut self, reply: CallResult) -> UsersTurn {
         let (Statement::Grant(grant) | Statement::Revoke(grant)) = &self.statement else {
             return Ok(Next::Reply(None));
         };
         match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Resolved { object: Some(_) } => self.change_rights(context),
+            FromCatalog::Resolved { object: Some(_) } => self.change_rights(),
             FromCatalog::Resolved { object: None } => {
                 Err(Error::DatabaseNotFound(grant.database.clone().unwrap_or_default()))
             }
@@ -239,11 +269,16 @@ impl Users {
 
     fn learn(&mut self, context: &mut Context<'_>, reply: CallResult) -> UsersTurn {
         match std::mem::replace(&mut self.stage, UsersStage::Finished) {
-            UsersStage::Copy(asked) => {
-                asked.learn(&mut context.cache.grants, reply)?;
-                self.begin(context)
-            }
-            UsersStage::Database => self.learn_database(context, reply),
+            UsersStage::Page => self.learn_page(reply),
+            UsersStage::User => match envelope::decode_reply::<FromCatalog>(reply)? {
+                FromCatalog::Identified { found, .. } => {
+                    self.found = found.into_iter().next().map(Box::new);
+                    self.begin(context)
+                }
+                FromCatalog::Unavailable(why) => Err(why.into()),
+                _ => Err(Error::unexpected_reply()),
+            },
+            UsersStage::Database => self.learn_database(reply),
             UsersStage::Key { salt, existing } => {
                 let key = reply?;
                 self.learn_key(context, (salt, existing), &key)
@@ -263,7 +298,11 @@ impl RoundMachine for Users {
 
     fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> UsersTurn {
         let turn = match (replies.pop(), &self.stage) {
-            (None, UsersStage::Start) => self.start(context),
+            (None, UsersStage::Start) => self.start(),
+            (None, _) if self.after.is_some() => {
+                let after = self.after.take().unwrap_or_default();
+                return Ok(self.ask_page(after));
+            }
             (None, _) => Ok(Next::Reply(None)),
             (Some(reply), _) => self.learn(context, reply),
         };

@@ -45,6 +45,7 @@ impl<S: Store> Database<S> {
         work.driven = Some(JobProgress { job: key, answered });
         match job.kind.clone() {
             JobKind::Split(split) => return self.drive_split(platform, work, key, split),
+            JobKind::Access => return self.drive_access(work, key),
             JobKind::Tend => {
                 work.task = DatabaseTask::Nothing;
                 self.tend(platform, key)?;
@@ -82,6 +83,10 @@ impl<S: Store> Database<S> {
         if let Some((key, Job { kind: JobKind::Split(split), .. })) = driven {
             let split = (key, split.clone());
             return self.learn_split(platform, work, split, replies);
+        }
+        if let Some((_, Job { kind: JobKind::Access, .. })) = driven {
+            work.access.learn(replies)?;
+            return Ok(None);
         }
         let count = replies.len();
         for reply in replies {
@@ -165,6 +170,8 @@ impl<S: Store> Database<S> {
                 }
                 FromDatabase::Registered { refusals, version }
             }
+            ToDatabase::Grants(push) => return self.take_grants(platform, push),
+            ToDatabase::Identify { keys } => self.identify(keys)?,
             ToDatabase::Verify => self.verify()?,
             ToDatabase::CreateContinuousQuery { query } => self.create_continuous(query)?,
             ToDatabase::DropContinuousQuery { name } => self.drop_continuous(name)?,
@@ -229,7 +236,7 @@ impl<S: Store> Host for Database<S> {
 
     fn next_alarm_ns(&self) -> Option<i64> {
         let jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
-        let due = jobs.filter(|job| job.failures < JOB_FAILURES_MAX).map(|job| job.due_ns);
+        let due = jobs.filter(|job| !job.is_aside()).map(|job| job.due_ns);
         let open = self.rows.iter().filter(|rows| rows.state.stage == DatabaseStage::Open);
         due.chain(open.filter_map(continuous::next_due_ns)).chain(self.look_again_ns).min()
     }

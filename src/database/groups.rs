@@ -42,22 +42,25 @@ pub fn check_count(shards: u32) -> Result<(), DatabaseRefusal> {
     Err(DatabaseRefusal::Policy(refusal))
 }
 
-/// Every shard of a policy with the settings of `generation`.
+/// Every shard of a policy with the settings of `generation`, and the number of the
+/// grants.
 pub fn shard_settings(
     database: &ObjectId,
     policy: &Policy,
-    generation: u64,
+    (generation, access): (u64, u64),
 ) -> Vec<(ObjectId, ShardSettings)> {
-    let of_group = |group: &ShardGroup| group_settings(database, policy, group, generation);
+    let of_group =
+        |group: &ShardGroup| group_settings(database, policy, group, (generation, access));
     policy.groups.iter().flat_map(of_group).collect()
 }
 
-/// Every shard of one group, which the policy need not have yet, with the settings of `generation`.
+/// Every shard of one group, which the policy need not have yet, with the settings of `generation`,
+/// and the number of the grants.
 pub fn group_settings(
     database: &ObjectId,
     policy: &Policy,
     group: &ShardGroup,
-    generation: u64,
+    (generation, access): (u64, u64),
 ) -> Vec<(ObjectId, ShardSettings)> {
     let settings = |(shard, object): (u32, &ObjectId)| {
         let settings = ShardSettings {
@@ -70,6 +73,7 @@ pub fn group_settings(
             retired: Vec::new(),
             window_ns: policy.shard_group_duration_ns,
             generation,
+            access,
         };
         (object.clone(), settings)
     };

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::policies::Settings;
 use crate::model::ids::{MeasurementId, ObjectId};
-use crate::model::limits::{JOB_RETRY_NS, WIPE_DELAY_NS};
+use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, REVOKE_RETRY_NS_MAX, WIPE_DELAY_NS};
 use crate::model::shard_map::{Policy, ShardGroup};
+use crate::model::time::S_NS;
 use crate::scan::request::Resume;
 
 /// A `job` row.
@@ -101,6 +102,8 @@ pub enum JobKind {
     },
     /// Wipe every shard, those that wait for it included, then this object with all its jobs.
     WipeDatabase,
+    /// Tell every shard the number of the grants: somebody may do less than before.
+    Access,
 }
 
 /// A split as the job's row keeps it.
@@ -134,9 +137,16 @@ pub struct Copying {
 }
 
 impl Job {
-    /// A job that somebody is about to do: the alarm waits before it helps.
+    /// A job that somebody is about to do: the alarm waits before it helps, hardly so where a right
+    /// is to end.
     pub fn started(kind: JobKind, now_ns: i64) -> Self {
-        Self { kind, due_ns: now_ns.saturating_add(JOB_RETRY_NS), failures: 0 }
+        let wait_ns = if kind == JobKind::Access { S_NS } else { JOB_RETRY_NS };
+        Self { kind, due_ns: now_ns.saturating_add(wait_ns), failures: 0 }
+    }
+
+    /// Whether the alarm leaves it alone. A right that is to end is never left.
+    pub fn is_aside(&self) -> bool {
+        self.failures >= JOB_FAILURES_MAX && self.kind != JobKind::Access
     }
 
     /// A job that waits until messages sent before the drop are gone.
@@ -152,7 +162,10 @@ impl Job {
     /// The alarm tries it: it comes back later, and later each time.
     pub fn tried(&self, now_ns: i64) -> Self {
         let failures = self.failures.saturating_add(1);
-        let wait_ns = JOB_RETRY_NS.saturating_mul(1 << failures.min(10));
+        let wait_ns = match self.kind {
+            JobKind::Access => (S_NS << failures.min(10)).min(REVOKE_RETRY_NS_MAX),
+            _ => JOB_RETRY_NS.saturating_mul(1 << failures.min(10)),
+        };
         Self { kind: self.kind.clone(), due_ns: now_ns.saturating_add(wait_ns), failures }
     }
 
@@ -165,6 +178,7 @@ impl Job {
             JobKind::DropPolicy { .. } => "dropping a retention policy",
             JobKind::DropDatabase { .. } => "dropping the database",
             JobKind::WipeShards { .. } | JobKind::WipeDatabase => "wiping dropped shards",
+            JobKind::Access => "revoking a right",
             JobKind::Tend => "looking at the shard groups",
             JobKind::Split(_) | JobKind::PublishSplit { .. } => "splitting a shard group",
             JobKind::AbandonSplit { .. } => "undoing the split of a shard group",

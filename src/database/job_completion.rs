@@ -69,7 +69,9 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
         | JobKind::DropGroups { .. }) => {
             publish_groups(rows, kind, &mut change, &mut state, now_ns);
         }
-        JobKind::Tend | JobKind::Split(_) | JobKind::WipeShards { .. } => return Some(change),
+        JobKind::Tend | JobKind::Split(_) | JobKind::WipeShards { .. } | JobKind::Access => {
+            return Some(change);
+        }
         JobKind::WipeDatabase => return None,
     }
     change.state = Some(state);

@@ -18,7 +18,8 @@ pub(super) fn messages(
 ) -> Vec<(ObjectId, ToShard)> {
     let push = |policy: &Policy, generation, message: fn(ShardSettings) -> ToShard| {
         let retired = newly_retired(rows, policy, kind);
-        let settings = shard_settings(database, policy, generation).into_iter();
+        let settings =
+            shard_settings(database, policy, (generation, rows.state.access)).into_iter();
         let settings = settings.map(|(shard, settings)| {
             (shard, message(ShardSettings { retired: retired.clone(), ..settings }))
         });
@@ -63,7 +64,7 @@ pub(super) fn messages(
         JobKind::PublishSplit { .. }
         | JobKind::AbandonSplit { .. }
         | JobKind::DropGroups { .. } => group_messages(rows, database, kind),
-        JobKind::Tend | JobKind::Split(_) => Vec::new(),
+        JobKind::Tend | JobKind::Split(_) | JobKind::Access => Vec::new(),
         JobKind::WipeShards { shards } => to_all(&mut shards.iter(), ToShard::Wipe),
         JobKind::WipeDatabase => {
             let waiting = rows.jobs.values().flat_map(|job| match &job.kind {
@@ -103,7 +104,8 @@ fn group_messages(
                 return Vec::new();
             };
             let heir = policy.groups.first().into_iter();
-            let heir = heir.flat_map(|group| group_settings(database, &policy, group, *generation));
+            let numbers = (*generation, rows.state.access);
+            let heir = heir.flat_map(|group| group_settings(database, &policy, group, numbers));
             heir.map(configure).chain(close(&gone, *generation)).collect()
         }
         _ => Vec::new(),
@@ -119,6 +121,7 @@ fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<Me
     ids.iter().filter(|(number, _)| *number == row.number).map(|(_, id)| *id).collect()
 }
 
-fn all_shards(rows: &DatabaseRows) -> impl Iterator<Item = &ObjectId> {
+/// Every shard of the map.
+pub(super) fn all_shards(rows: &DatabaseRows) -> impl Iterator<Item = &ObjectId> {
     rows.policies.rows.iter().flat_map(|row| shards(&row.policy))
 }

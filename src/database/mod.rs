@@ -5,6 +5,7 @@
 //! ([`job`]): stored before its first message, driven by the request that stored it, by any later
 //! statement that finds it unfinished, and by the alarm.
 
+mod access;
 mod continuous;
 mod events;
 pub mod groups;

@@ -1,6 +1,7 @@
 //! Holds a Database in memory: a copy of its rows, the events in flight, and the ways in which one
 //! of them ends.
 
+use super::access::AccessProgress;
 use super::rows::{DatabaseRows, DatabaseStage, RowsChange};
 use super::split_progress::SplitProgress;
 use crate::model::ids::ObjectId;
@@ -49,6 +50,8 @@ pub(super) struct DatabaseWork {
     pub(super) driven: Option<JobProgress>,
     /// What was heard for the split being driven.
     pub(super) split: SplitProgress,
+    /// Which shards have heard of a right that ends.
+    pub(super) access: AccessProgress,
 }
 
 /// How far an event is with a job.
@@ -63,7 +66,8 @@ pub(super) struct JobProgress {
 impl DatabaseWork {
     /// Nothing has been asked yet.
     pub(super) fn new(task: DatabaseTask) -> Self {
-        Self { task, own_job: None, driven: None, split: SplitProgress::default() }
+        let (split, access) = (SplitProgress::default(), AccessProgress::default());
+        Self { task, own_job: None, driven: None, split, access }
     }
 }
 

@@ -12,11 +12,15 @@ use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::continuous::ContinuousQuery;
+use crate::protocol::grants::Grantee;
 use crate::store::row;
 use crate::store::{RowCounts, Store, StoreError, Table};
 
 /// Keys of continuous queries among the `entry` rows; policies lie below.
 pub(super) const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
+/// Keys of tokens and users among the `entry` rows; continuous queries lie below. See
+/// [`super::access`]: they are never read as a whole.
+pub(super) const FIRST_GRANT_KEY: u64 = 1 << 52;
 /// Bits of a measurement's id inside its row's key; the policy's number lies above.
 const MEASUREMENT_BITS: u32 = 32;
 
@@ -52,6 +56,12 @@ pub struct DatabaseState {
     pub next_group: u64,
     /// Key of the next job's row.
     pub next_job: u64,
+    /// The number of the grants: raised whenever somebody may do less than before.
+    #[serde(default)]
+    pub access: u64,
+    /// The latest version of the Catalog's tokens and users that was heard of.
+    #[serde(default)]
+    pub granted: u64,
 }
 
 /// The `state` row beside it: rows that the platform bills, over all lives of the object. Saved
@@ -160,6 +170,8 @@ pub struct RowsChange {
     pub jobs: Vec<(u64, Job)>,
     /// Jobs that are done, by key.
     pub removed_jobs: Vec<u64>,
+    /// Rows of tokens and users by key; one without any goes.
+    pub grantees: Vec<(u64, Vec<Grantee>)>,
 }
 
 impl DatabaseRows {
@@ -183,7 +195,7 @@ impl DatabaseRows {
             None => Billed::default(),
         };
         rows.bill = Bill { saved, before };
-        row::each(store, Table::Entry, &mut |number, head| {
+        row::each_in(store, Table::Entry, 0..=FIRST_GRANT_KEY - 1, &mut |number, head| {
             if number >= FIRST_CONTINUOUS_KEY {
                 rows.continuous.push(ContinuousRow::load(number, head)?);
                 return Ok(());
@@ -283,6 +295,12 @@ fn write<S: Store>(store: &S, change: &RowsChange) -> Result<(), StoreError> {
     }
     for (key, job) in &change.jobs {
         store.put(Table::Job, *key, &row::encode(job)?, &[])?;
+    }
+    for (key, grantees) in &change.grantees {
+        match grantees.is_empty() {
+            true => store.delete(Table::Entry, *key..=*key)?,
+            false => store.put(Table::Entry, *key, &row::encode(grantees)?, &[])?,
+        }
     }
     for &key in &change.removed_jobs {
         store.delete(Table::Job, key..=key)?;

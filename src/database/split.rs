@@ -34,7 +34,7 @@ use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Replies, Request};
 use crate::protocol::scan_page;
-use crate::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
+use crate::protocol::shard::{FromShard, NO_GRANT, ShardSettings, Stamp, ToShard};
 use crate::scan::request::Resume;
 use crate::store::Store;
 
@@ -81,9 +81,10 @@ impl Split {
         let groups = groups.filter(|group| group.id == target || group.id == self.group);
         // What was dropped while its rows were copied the new shards have not heard of.
         let retired = self.find(rows).map(|(row, _)| row.schema.retired()).unwrap_or_default();
+        let numbers = (generation, rows.state.access);
         let settings = |group: &ShardGroup| {
             let retired = if group.id == target { retired.clone() } else { Vec::new() };
-            let settings = group_settings(database, &policy, group, generation).into_iter();
+            let settings = group_settings(database, &policy, group, numbers).into_iter();
             settings.map(move |(shard, s)| (shard, ShardSettings { retired: retired.clone(), ..s }))
         };
         groups.flat_map(settings).collect()
@@ -95,7 +96,8 @@ impl Split {
             return Vec::new();
         };
         let target = &copy.target;
-        let open = group_settings(database, &row.policy, target, copy.generation).into_iter();
+        let numbers = (copy.generation, rows.state.access);
+        let open = group_settings(database, &row.policy, target, numbers).into_iter();
         let open = open.map(|(shard, settings)| (shard, ToShard::Open(settings)));
         let from_ns = Some(target.range.start_ns);
         let fence = ToShard::Fence { split: target.id, from_ns };
@@ -268,6 +270,7 @@ impl<S: Store> Database<S> {
             generation: copy.generation,
             schema_version: row.schema.version(),
             fresh: true,
+            access: NO_GRANT,
         };
         // A measurement that was dropped meanwhile needs no copy.
         let measurement = row.schema.by_id(id);

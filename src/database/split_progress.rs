@@ -8,7 +8,7 @@ use crate::model::ids::{MeasurementId, ObjectId};
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::round::Request;
-use crate::protocol::shard::{Stamp, ToShard};
+use crate::protocol::shard::{NO_GRANT, Stamp, ToShard};
 use crate::scan::page::SummaryPage;
 use crate::scan::request::{Resume, SummaryRequest, SummaryWant};
 
@@ -122,6 +122,7 @@ pub(super) fn next_question(
         generation: rows.state.generation,
         schema_version: row.schema.version(),
         fresh: true,
+        access: NO_GRANT,
     };
     let time = copy.target.range;
     let known = progress.live.as_ref().filter(|live| live.shard == copy.shard);

@@ -8,7 +8,7 @@ use super::object::{Database, DatabaseTask, DatabaseWork, Failure, Turn};
 use super::policies::{self, PolicyRow, PolicyVerdict, Settings};
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::{DROPPED_MEASUREMENTS_MAX, JOB_FAILURES_MAX};
+use crate::model::limits::DROPPED_MEASUREMENTS_MAX;
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
 use crate::protocol::call::Platform;
@@ -61,6 +61,10 @@ impl<S: Store> Database<S> {
             DatabaseTask::Nothing => Ok(None),
             DatabaseTask::Job(key) => {
                 let key = *key;
+                // Never before what stood in the queue when the right ended.
+                if self.access_job() == Some(key) {
+                    return Ok(self.statement_job());
+                }
                 Ok(self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).map(|_| key))
             }
             DatabaseTask::Request(ToDatabase::Initialise(create)) => {
@@ -68,6 +72,11 @@ impl<S: Store> Database<S> {
                 self.initialise(platform, work, create)
             }
             DatabaseTask::Request(ToDatabase::Drop) => self.drop_database(platform),
+            // Behind the statements that are unfinished: whatever opens shards or moves a map ends
+            // before the shards are told, or begins after it.
+            DatabaseTask::Request(ToDatabase::Grants(_)) => {
+                Ok(self.access_job().and_then(|_| self.statement_job()))
+            }
             DatabaseTask::Request(statement) => {
                 let statement = statement.clone();
                 if let Some(key) = self.statement_job() {
@@ -244,7 +253,7 @@ impl<S: Store> Database<S> {
         self.load()?;
         let now_ns = platform.now_ns();
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
-        let due = jobs.filter(|(_, job)| job.failures < JOB_FAILURES_MAX && job.due_ns <= now_ns);
+        let due = jobs.filter(|(_, job)| !job.is_aside() && job.due_ns <= now_ns);
         let first = due.min_by_key(|(key, job)| (job.due_ns, **key));
         let Some((key, job)) = first.map(|(&key, job)| (key, job.tried(now_ns))) else {
             return Ok(Next::Reply(FromDatabase::Done));
@@ -272,6 +281,8 @@ fn new_database(
         next_policy: 0,
         next_group: 1,
         next_job: 0,
+        access: 0,
+        granted: 0,
     };
     let (mut state, kind) = create_policy(platform, (object, state), settings, true)?;
     let now_ns = platform.now_ns();

@@ -116,6 +116,23 @@ impl Grants {
         self.admin || self.permissions.iter().any(all)
     }
 
+    /// What of it concerns `database`.
+    #[must_use]
+    pub fn on(&self, database: &str) -> Self {
+        let held = self.permissions.iter().filter(|held| held.names(database));
+        Self { admin: self.admin, permissions: held.cloned().collect() }
+    }
+
+    /// Whether any of it concerns `database`, be it that nothing is allowed there.
+    pub fn concerns(&self, database: &str) -> bool {
+        self.admin || self.permissions.iter().any(|held| held.names(database))
+    }
+
+    /// Whether it concerns every database.
+    pub fn concerns_all(&self) -> bool {
+        self.admin || self.permissions.iter().any(|held| held.database.is_none())
+    }
+
     /// Whether a list of databases may show this one: any right on it will do.
     pub fn sees(&self, database: &str) -> bool {
         let any = |p: &Permission| p.names(database) && (p.read || p.write);

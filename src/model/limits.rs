@@ -99,7 +99,7 @@ pub const DELETE_PREDICATE_DEPTH_MAX: usize = 32;
 // Databases, policies and their schemas.
 
 /// Databases of one deployment.
-pub const DATABASES_MAX: usize = 100;
+pub const DATABASES_MAX: usize = 10_000;
 /// Retention policies of one database.
 pub const POLICIES_PER_DATABASE_MAX: usize = 100;
 /// Duration of a retention policy, and of its shard groups, at least, nanoseconds (1.x
@@ -113,8 +113,8 @@ pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
 pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
 /// Ids of dropped measurements that one policy remembers, at most 11 bytes in each shard's row.
 pub const DROPPED_MEASUREMENTS_MAX: usize = 100_000;
-/// Databases that an isolate remembers.
-pub const CACHED_DATABASES_MAX: usize = 100;
+/// What an isolate remembers of databases, policies and shard maps, bytes: some 7,000 small ones.
+pub const CACHED_DATABASES_BYTES_MAX: usize = 4_000_000;
 /// Columns (and measurements) of schemas that an isolate remembers, about 100 bytes each.
 pub const CACHED_SCHEMA_COLUMNS_MAX: usize = 100_000;
 
@@ -143,19 +143,28 @@ pub const SHARDS_PER_WIPE_MAX: usize = 1_000;
 
 // Tokens, users and logins.
 
-/// Tokens and users of one deployment: each edge remembers them all and compares with each.
-pub const GRANTEES_MAX: usize = 1_000;
-/// Tokens and users as stored, together, bytes: they are one page.
-pub const GRANTEES_BYTES_MAX: usize = PAGE_BYTES_MAX;
-/// Age from which on an edge asks for changes of tokens and users, nanoseconds.
-pub const GRANTS_FRESH_NS: i64 = 7 * super::time::S_NS;
-/// Age past which an edge no longer believes them: then nobody but the administrator is let in.
-pub const GRANTS_USABLE_NS: i64 = 10 * super::time::S_NS;
+/// Tokens and users of one deployment: what the Catalog remembers of each is some 100 bytes.
+pub const GRANTEES_MAX: usize = 100_000;
+/// Databases that a token or user may name, and its bytes as it is stored.
+pub const GRANTEE_BYTES_MAX: usize = 100_000;
+/// Tokens of one page of a list, unless it says how many.
+pub const GRANTEES_PER_PAGE: usize = 1_000;
+/// Databases that are told at once of a change of a token or user.
+pub const DATABASES_TOLD_AT_ONCE: usize = 32;
+/// Rounds of such calls that one request may take, before it is answered with what remains, and
+/// those that the alarm takes before it comes back at once.
+pub const TELLING_ROUNDS_MAX: [u32; 2] = [4, 24];
+/// How long, at most, the alarm waits between two tries to end a right, nanoseconds.
+pub const REVOKE_RETRY_NS_MAX: i64 = 4 * super::time::S_NS;
+/// Tokens and users that an isolate remembers, each once for each database that it uses.
+pub const CALLERS_REMEMBERED_MAX: usize = 10_000;
 /// Unknown credentials that an isolate remembers.
 pub const REFUSED_CREDENTIALS_MAX: usize = 256;
-/// Questions that credentials which nobody knows may make an isolate ask the Catalog in a second;
-/// past it a refusal rests on a copy that is up to a second old.
-pub const STRANGERS_ASKED_FOR_MAX: u32 = 10;
+/// For how long, nanoseconds.
+pub const REFUSED_CREDENTIALS_NS: i64 = 7 * super::time::S_NS;
+/// Strangers for whom an isolate asks Databases and the Catalog in a second; past it whoever it has
+/// not met yet is answered 503. Those that it has met ask neither.
+pub const STRANGERS_ASKED_FOR_MAX: u32 = 250;
 /// Rounds of PBKDF2-HMAC-SHA-256 behind a user's password: the most that the platform's WebCrypto
 /// takes, some 10 ms.
 pub const PASSWORD_ITERATIONS: u32 = 100_000;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::call::PlacementError;
 use super::database::{PolicyRefusal, PolicySpec};
 use super::envelope::{Direction, Wire};
-use super::grants::{GrantChanges, Grantee};
+use super::grants::{Grantee, GranteeKey};
 use super::host::Unavailable;
 use super::live_queries::LiveQuery;
 use super::shard::VerifyPage;
@@ -49,15 +49,16 @@ pub enum ToCatalog {
         #[serde(default)]
         holding: Option<PolicyId>,
     },
-    /// Which tokens and users changed.
-    Grants {
-        /// After this version; 0 is from the beginning.
-        since: u64,
+    /// Which of these tokens and users there are.
+    Identify {
+        /// What they are found by.
+        keys: Vec<GranteeKey>,
     },
     /// Stores a token or user in place of the one of its `version`, or as a new one where that is
-    /// 0. Somebody else's change in between is answered with `Unavailable`.
+    /// 0. Somebody else's change in between is answered with `Unavailable`. A repeat tells those
+    /// databases that have not heard of it yet.
     PutGrantee(Box<Grantee>),
-    /// Removes a token or user.
+    /// Removes a token or user. A repeat tells those databases that have not heard of it yet.
     RemoveGrantee {
         /// A user, else a token.
         user: bool,
@@ -66,6 +67,15 @@ pub enum ToCatalog {
     },
     /// Every checksum of its own rows.
     Verify,
+    /// Tokens, or users, in order of creation.
+    Grantees {
+        /// Users, else tokens.
+        user: bool,
+        /// With numbers above this one; 0 is from the first.
+        after: u64,
+        /// At most so many.
+        limit: u64,
+    },
 }
 
 /// A database to be created.
@@ -112,6 +122,9 @@ pub enum FromCatalog {
     Dropped {
         /// There was one.
         existed: bool,
+        /// Databases that have not heard of it yet, of a token or user.
+        #[serde(default)]
+        remaining: u64,
     },
     /// The database's object; `None` unless it is ready.
     Resolved {
@@ -135,12 +148,20 @@ pub enum FromCatalog {
         #[serde(default)]
         troubles: Vec<String>,
     },
-    /// What changed of tokens and users.
-    Grants(Box<GrantChanges>),
+    /// What Identify asked for.
+    Identified {
+        /// Those that there are.
+        found: Vec<Grantee>,
+        /// There is a user, whoever it is.
+        users: bool,
+    },
     /// The token or user is stored.
     Granted {
         /// Its number.
         id: u64,
+        /// Databases that have not heard of it yet.
+        #[serde(default)]
+        remaining: u64,
     },
     /// The request cannot be granted; repeating it changes nothing.
     Refused(CatalogRefusal),
@@ -148,6 +169,13 @@ pub enum FromCatalog {
     Unavailable(Unavailable),
     /// All of its own rows.
     Verified(VerifyPage),
+    /// A page of tokens or users.
+    Grantees {
+        /// Ascending by number.
+        rows: Vec<Grantee>,
+        /// There are more.
+        more: bool,
+    },
 }
 
 /// Why the Catalog refused.

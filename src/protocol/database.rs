@@ -6,6 +6,7 @@ use super::call::PlacementError;
 use super::catalog::CreateDatabase;
 use super::continuous::ContinuousQuery;
 use super::envelope::{Direction, Wire};
+use super::grants::{Grantee, GranteeKey, GrantsPush};
 use super::host::Unavailable;
 use super::shard::VerifyPage;
 use crate::model::ids::PolicyId;
@@ -97,6 +98,14 @@ pub enum ToDatabase {
     Drop,
     /// Every checksum of its own rows.
     Verify,
+    /// Catalog only: tokens and users that concern this database. Answered when every shard knows
+    /// that somebody may do less.
+    Grants(Box<GrantsPush>),
+    /// Which of these tokens and users have a right here.
+    Identify {
+        /// What they are found by.
+        keys: Vec<GranteeKey>,
+    },
 }
 
 /// The columns of some lines of one measurement.
@@ -173,6 +182,15 @@ pub enum FromDatabase {
     Unavailable(Unavailable),
     /// All of its own rows.
     Verified(VerifyPage),
+    /// What Identify asked for.
+    Identified {
+        /// The number of the grants: frames and questions of who was found carry it.
+        access: u64,
+        /// Those that have a right here, or had one that was taken away.
+        found: Vec<Grantee>,
+    },
+    /// Grants: a later version of the Catalog's has been heard of. Nothing was changed.
+    Late,
 }
 
 /// A database as an edge caches it.

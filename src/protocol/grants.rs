@@ -1,4 +1,5 @@
-//! Describes tokens and users as the Catalog keeps them and the edges remember them.
+//! Describes tokens and users as the Catalog keeps them, and how Databases and edges hear of those
+//! that concern them.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,13 +30,40 @@ pub struct Grantee {
     pub expires_ns: i64,
 }
 
-/// The Catalog's tokens and users as far as they have changed.
+impl Grantee {
+    /// What it is found by.
+    pub fn key(&self) -> GranteeKey {
+        let text = if self.user { &self.name } else { &self.hash };
+        GranteeKey { user: self.user, text: text.clone() }
+    }
+
+    /// The same with what concerns `database` only.
+    #[must_use]
+    pub fn on(&self, database: &str) -> Self {
+        Self { grants: self.grants.on(database), ..self.clone() }
+    }
+}
+
+/// What a token or user is found by: everywhere the same, and unlike a token's name never twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GranteeKey {
+    /// A user, else a token.
+    pub user: bool,
+    /// The user's name, or the token's SHA-256, lower-case hex.
+    pub text: String,
+}
+
+/// What the Catalog tells a Database of tokens and users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrantChanges {
-    /// Of the newest change of all.
-    pub version: u64,
-    /// The numbers of all that there are, ascending; what is not among them is gone.
-    pub live: Vec<u64>,
-    /// Those that changed, ascending by number.
-    pub changed: Vec<Grantee>,
+pub struct GrantsPush {
+    /// The Catalog's version that this was read at. A Database that has heard of a later one
+    /// answers `Late`: what is in here may be gone.
+    pub sequence: u64,
+    /// As they are now, with what concerns this database only.
+    pub put: Vec<Grantee>,
+    /// Those that are gone, or have nothing to do with this database any more.
+    pub removed: Vec<GranteeKey>,
+    /// Somebody may do less than before: the number of the grants rises, and every shard hears of
+    /// it before the answer.
+    pub narrows: bool,
 }

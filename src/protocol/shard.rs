@@ -93,6 +93,12 @@ pub enum ToShard {
     },
     /// Counters and sizes.
     Stats,
+    /// Database only: senders whose rights are older than this number of its grants are stale from
+    /// now on. A lower one than is known changes nothing.
+    Access {
+        /// The number.
+        number: u64,
+    },
 }
 
 /// What the sender of data or of a question believes about the database.
@@ -109,7 +115,14 @@ pub struct Stamp {
     /// the answer need not have, and no `Scan` or `Summarise` is stale for it.
     #[serde(default)]
     pub fresh: bool,
+    /// The number of the Database's grants under which the caller was let in; below the shard's own
+    /// it is stale. [`NO_GRANT`] where that rests on no grant.
+    #[serde(default)]
+    pub access: u64,
 }
+
+/// [`Stamp::access`] of the administrator and of objects themselves: nothing of it is revoked.
+pub const NO_GRANT: u64 = u64::MAX;
 
 /// What a shard is and which points it takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,12 +149,15 @@ pub struct ShardSettings {
     pub window_ns: i64,
     /// The generation of these settings.
     pub generation: u64,
+    /// The number of the Database's grants. Taken also from settings that change nothing else.
+    #[serde(default)]
+    pub access: u64,
 }
 
 /// A reply of a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromShard {
-    /// Open, Configure, Close, Wipe, Delete, Fence: it is so.
+    /// Open, Configure, Close, Access, Wipe, Delete, Fence: it is so.
     Done,
     /// The frame's rows are kept.
     Appended {

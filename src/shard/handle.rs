@@ -14,6 +14,7 @@ impl<S: Store> Shard<S> {
             ToShard::Open(settings) => self.open(settings).map(|()| FromShard::Done),
             ToShard::Configure(settings) => self.configure(settings).map(|()| FromShard::Done),
             ToShard::Close { generation } => self.close(*generation).map(|()| FromShard::Done),
+            ToShard::Access { number } => self.revoke_below(*number).map(|()| FromShard::Done),
             ToShard::Wipe => self.wipe().map(|()| FromShard::Done),
             ToShard::Weigh => {
                 self.weigh(now_ns).map(|(bytes, at_ns)| FromShard::Weighed { bytes, at_ns })

@@ -104,11 +104,25 @@ impl<S: Store> Shard<S> {
         let is_newer = settings.generation > known.generation;
         let is_cut = settings.range.end_ns < known.range.end_ns;
         self.retire(&settings.retired)?;
+        self.revoke_below(settings.access)?;
         if !is_newer {
             return Ok(());
         }
-        let settings = ShardSettings { retired: Vec::new(), ..settings.clone() };
+        let access = self.load()?.state.settings.access;
+        let settings = ShardSettings { retired: Vec::new(), access, ..settings.clone() };
         if is_cut { self.cut(&settings) } else { self.change(|state| state.settings = settings) }
+    }
+
+    /// Senders whose rights are older than this number of the Database's grants are stale from now
+    /// on, for good. A number below the known one changes nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`] when the shard is not open, or closed; [`Refusal::Store`].
+    pub fn revoke_below(&mut self, number: u64) -> Result<(), Refusal> {
+        if self.load()?.state.settings.access >= number {
+            return Ok(());
+        }
+        self.change(|state| state.settings.access = number)
     }
 
     /// Refuses frames of these measurements too from now on, and hides what they have: at once by
@@ -204,7 +218,8 @@ impl<S: Store> Shard<S> {
     pub(super) fn current(&mut self, stamp: &Stamp) -> Result<&mut Loaded, Refusal> {
         let loaded = self.load()?;
         let settings = &loaded.state.settings;
-        if stamp.policy != settings.policy || stamp.generation < settings.generation {
+        let knows_less = stamp.generation < settings.generation || stamp.access < settings.access;
+        if stamp.policy != settings.policy || knows_less {
             return Err(Refusal::Stale);
         }
         Ok(loaded)

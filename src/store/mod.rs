@@ -26,7 +26,8 @@ pub enum Table {
     Tombstone,
     /// All: due jobs.
     Job,
-    /// Catalog: databases by number. Database: policies by number.
+    /// Catalog: databases by number. Database: policies by number; continuous queries, tokens and
+    /// users above them.
     Entry,
     /// Database and Shard: measurements by number. Catalog: tokens and users by number.
     Schema,

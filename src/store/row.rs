@@ -1,6 +1,8 @@
 //! Reads and writes rows of metadata, as every object keeps them: version, content, CRC-32C.
 //! `FORMAT.md` draws them.
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -48,9 +50,22 @@ type Take<'a> = dyn FnMut(u64, &[u8]) -> Result<(), StoreError> + 'a;
 /// # Errors
 /// [`StoreError`], the first of `take` included.
 pub fn each<S: Store>(store: &S, table: Table, take: &mut Take<'_>) -> Result<(), StoreError> {
-    let mut from = 0;
+    each_in(store, table, 0..=KEY_MAX, take)
+}
+
+/// The same with the rows of these keys only.
+///
+/// # Errors
+/// [`StoreError`], the first of `take` included.
+pub fn each_in<S: Store>(
+    store: &S,
+    table: Table,
+    keys: RangeInclusive<u64>,
+    take: &mut Take<'_>,
+) -> Result<(), StoreError> {
+    let mut from = *keys.start();
     loop {
-        let page = store.heads(table, from..=KEY_MAX, ROWS_PER_READ)?;
+        let page = store.heads(table, from..=*keys.end(), ROWS_PER_READ)?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         from = last + 1;
         for (key, head) in &page {

@@ -9,7 +9,6 @@ use tidemark::api::settings::Settings;
 use tidemark::protocol::call::{Address, CallFailure, Reply};
 use tidemark::protocol::catalog::FromCatalog;
 use tidemark::protocol::envelope;
-use tidemark::protocol::grants::GrantChanges;
 
 use crate::product::TOKEN;
 use crate::world::platform::TestPlatform;
@@ -70,8 +69,8 @@ fn without_a_secret_that_holds_it_fails() {
 #[test]
 fn a_lost_catalog_is_a_warning_and_is_asked_once_in_five_seconds() {
     let mut isolate = Isolate::with(Some(TOKEN));
-    let changes = GrantChanges { version: 0, live: Vec::new(), changed: Vec::new() };
-    let reply = envelope::encode(&FromCatalog::Grants(Box::new(changes)));
+    let nobody = FromCatalog::Identified { found: Vec::new(), users: false };
+    let reply = envelope::encode(&nobody);
     isolate.catalog = Some(Ok(reply.clone()));
     let (pass, warn) = ((200, "pass".to_owned()), (200, "warn".to_owned()));
     assert_eq!((isolate.health(), isolate.questions), (pass.clone(), 1));

@@ -32,7 +32,8 @@ use crate::every_row::runs_of;
 
 const ROWS: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-const STAMP: Stamp = Stamp { policy: PolicyId(7), generation: 1, schema_version: 1, fresh: false };
+const STAMP: Stamp =
+    Stamp { policy: PolicyId(7), generation: 1, schema_version: 1, fresh: false, access: 0 };
 /// Of the isolate, for everything in it (docs/design/README.md): what shards may hold at their peak.
 const PEAK_BYTES_MAX: isize = 128_000_000;
 
@@ -76,6 +77,7 @@ pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemorySt
         retired: Vec::new(),
         window_ns: 7 * 86_400_000_000_000,
         generation: 1,
+        access: 0,
     };
     shard.open(&settings).unwrap();
     shard

@@ -167,8 +167,9 @@ fn limits_in_sentences_are_the_limits() {
     let security = sentences(&read("docs/SECURITY.md"));
     let seconds = |ns: i64| ns / 1_000_000_000;
     for said in [
-        format!("refused everywhere within {} seconds", seconds(limits::GRANTS_USABLE_NS)),
-        format!("when it is older than {} s", seconds(limits::GRANTS_FRESH_NS)),
+        format!("{} databases are told at a time", limits::DATABASES_TOLD_AT_ONCE),
+        format!("again every {} s at the latest", seconds(limits::REVOKE_RETRY_NS_MAX)),
+        format!("in pages of {} at most", grouped(limits::GRANTEES_PER_PAGE as u64)),
         format!("failed {} times within a minute", limits::FAILURES_MAX),
         format!("| {} such failures of all names", limits::ADDRESS_FAILURES_MAX),
         format!("up to {} names (`LOGINS_MAX`)", grouped(limits::LOGINS_MAX as u64)),
@@ -247,14 +248,12 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
         ("FIRST_BODY_BYTES", bytes(limits::FIRST_BODY_BYTES)),
         ("LONE_BODY_BYTES_MAX", bytes(limits::LONE_BODY_BYTES_MAX)),
         ("GRANTEES_MAX", count(limits::GRANTEES_MAX)),
-        ("GRANTEES_BYTES_MAX", bytes(limits::GRANTEES_BYTES_MAX)),
+        ("GRANTEE_BYTES_MAX", bytes(limits::GRANTEE_BYTES_MAX)),
+        ("CALLERS_REMEMBERED_MAX", count(limits::CALLERS_REMEMBERED_MAX)),
         ("FAILURES_MAX", count(limits::FAILURES_MAX as usize)),
         ("ADDRESS_FAILURES_MAX", count(limits::ADDRESS_FAILURES_MAX as usize)),
         ("LOGINS_MAX", count(limits::LOGINS_MAX)),
-        (
-            "GRANTS_FRESH_NS",
-            [limits::GRANTS_FRESH_NS, limits::GRANTS_USABLE_NS].map(seconds).join(", "),
-        ),
+        ("REVOKE_RETRY_NS_MAX", seconds(limits::REVOKE_RETRY_NS_MAX)),
         ("VERIFIED_PASSWORD_NS", format!("{} min", limits::VERIFIED_PASSWORD_NS / 60_000_000_000)),
         ("REFUSED_CREDENTIALS_MAX", count(limits::REFUSED_CREDENTIALS_MAX)),
         ("STRANGERS_ASKED_FOR_MAX", count(limits::STRANGERS_ASKED_FOR_MAX as usize)),

@@ -38,15 +38,25 @@ async function create(connection, name, options) {
 const may = ({ resource_identifier: [database], actions }) => `${actions.join(' and ')} ${database}`;
 
 async function list(connection) {
-  const response = await connection.must('/api/v3/configure/token');
-  const tokens = await response.json();
+  const tokens = [];
+  for (let after = '0'; after !== null; ) {
+    const response = await connection.must(`/api/v3/configure/token?after=${after}`);
+    tokens.push(...(await response.json()));
+    after = response.headers.get('x-tidemark-next');
+  }
   const rows = tokens.map(({ name, permissions, expiry }) => [name, permissions.map(may).join(', '), expiry ?? 'never']);
   printTable(['name', 'may', 'expires'], rows);
 }
 
 async function revoke(connection, name) {
-  await connection.must(`/api/v3/configure/token?${new URLSearchParams({ token_name: name })}`, { method: 'DELETE' });
-  console.error(`${name} is revoked: within 10 seconds it is refused everywhere.`);
+  const target = `/api/v3/configure/token?${new URLSearchParams({ token_name: name })}`;
+  const response = await connection.must(target, { method: 'DELETE' });
+  if (response.status === 202) {
+    const { remaining } = await response.json();
+    console.error(`${name} is revoked; ${remaining} databases have not heard of it yet. Repeat this to see when all have.`);
+  } else {
+    console.error(`${name} is revoked: it is refused everywhere.`);
+  }
 }
 
 /** @type {import('../lib/command.mjs').Command} */

@@ -6,20 +6,22 @@ use crate::api::auth::{self, AuthError};
 use crate::api::error::ApiError;
 use crate::api::error_body::ErrorShape;
 use crate::api::isolate_state::Isolate;
+use crate::api::routes::Access;
+use crate::api::routes::manage::bucket_names::policy_id;
 use crate::coordinator::Machine;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::identify::{Identify, Verdict};
+use crate::coordinator::identify::{Identify, Verdict, Vouching};
 use crate::coordinator::logins::{By, Closed};
+use crate::model::name;
 use crate::protocol::call::{Reply, Step};
 
 impl Exchange {
-    /// Finds out who is calling, then goes on at `then`. `from_owner`: what the isolate remembers
-    /// does not suffice.
+    /// Finds out who is calling, then goes on at `then`.
     pub(super) fn identify(
         &mut self,
         isolate: &mut Isolate<'_>,
-        from_owner: bool,
+        vouching: Vouching,
         then: Point,
     ) -> Result<Action, ApiError> {
         let settings = isolate.settings()?;
@@ -29,7 +31,7 @@ impl Exchange {
             return self.resume(isolate, then);
         }
         let address = self.head.header("cf-connecting-ip").unwrap_or_default();
-        let identify = Identify::new(credentials, from_owner, address);
+        let identify = Identify::new(credentials, vouching, address);
         self.stage = ExchangeStage::Identify(Box::new(identify), then);
         self.identify_step(isolate, None)
     }
@@ -69,8 +71,25 @@ impl Exchange {
         }
     }
 
-    /// Refuses the caller, unless that rests on a copy of the grants that may be old: then their
-    /// owner is asked first (PROTOCOL.md rule 6), and the request goes on at `then`.
+    /// Whose word on the caller suffices to begin with: that of the database which the URL names,
+    /// where its shards have the last one.
+    pub(super) fn vouching(&self, isolate: &Isolate<'_>, access: Access) -> Vouching {
+        match access {
+            Access::Policy(_) | Access::Statements => {}
+            Access::Open | Access::Known | Access::Database(_) | Access::Admin => {
+                return Vouching::Catalog;
+            }
+        }
+        let named = self.url.filled("bucket").or_else(|| self.url.filled("db"));
+        let by_id = named.and_then(policy_id).and_then(|id| isolate.service.cache.policy(id));
+        let name = by_id.map(|(database, _)| database);
+        let name = name.or_else(|| named.map(|named| name::split_bucket(named).0.to_owned()));
+        Vouching::Databases(name.into_iter().collect())
+    }
+
+    /// Refuses the caller, unless that rests on what is remembered, or on the word of some
+    /// databases only: then those that the statements name are asked, if all are known here, and
+    /// then the Catalog (PROTOCOL.md rule 6). The request goes on at `then`.
     pub(super) fn refuse_caller(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -80,7 +99,14 @@ impl Exchange {
         if self.caller.fresh {
             return Err(refusal.into());
         }
-        self.identify(isolate, true, then)
+        let databases = self.handler.as_ref().map(|handler| handler.databases());
+        let databases = databases.filter(|_| then == Point::Statements).unwrap_or_default();
+        let cache = &mut isolate.service.cache;
+        let are_known = databases.iter().all(|name| cache.database(name).is_some());
+        if !databases.is_empty() && are_known && !std::mem::replace(&mut self.asked_named, true) {
+            return self.identify(isolate, Vouching::Databases(databases), then);
+        }
+        self.identify(isolate, Vouching::Catalog, then)
     }
 
     /// Words why a login is not looked into. 1.x's writers drop what is answered with 429.

@@ -46,6 +46,8 @@ pub struct Exchange {
     origins: Option<CorsOrigins>,
     /// Who is calling, once that is known.
     caller: Principal,
+    /// The databases that its statements name were asked for the caller.
+    asked_named: bool,
     handler: Option<Box<dyn Handler>>,
     stage: ExchangeStage,
     /// What waits for the reader of the answer.
@@ -95,6 +97,7 @@ impl Exchange {
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
             head,
             caller: Principal::default(),
+            asked_named: false,
             handler: None,
             stage: ExchangeStage::Finished,
             reader: None,
@@ -171,7 +174,10 @@ impl Exchange {
         self.operation = Some(operation);
         match operation.access {
             Access::Open => self.begin(isolate, operation),
-            _ => self.identify(isolate, false, Point::Beginning),
+            access => {
+                let vouching = self.vouching(isolate, access);
+                self.identify(isolate, vouching, Point::Beginning)
+            }
         }
     }
 
@@ -238,6 +244,8 @@ impl Exchange {
 
     /// The body is there: has the handler do what is asked.
     fn act(&mut self, isolate: &mut Isolate<'_>, body: Received) -> Result<Action, ApiError> {
+        // However long it took to come.
+        self.caller.fresh &= self.caller.caller.is_none() || matches!(body, Received::Nothing);
         let (handler, incoming) = self.parts()?;
         let started = handler.start(&incoming, isolate, body);
         self.record_database();

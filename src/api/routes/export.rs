@@ -115,6 +115,7 @@ impl Exporting {
         }
         let database = session.database.as_deref().unwrap_or_default();
         let load = Load::from_owner(database, Want::Policy(policy));
+        let load = load.for_caller(&session.principal);
         Ok(Self {
             session,
             measurement: url.filled("measurement").map(str::to_owned),
@@ -179,7 +180,7 @@ impl Exporting {
         self.load = None;
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         let database = self.session.database.as_deref().unwrap_or_default();
-        self.session.principal.check(Right::Read, database, &policy.name)?;
+        loaded.standing.check(Right::Read, database, &policy.name)?;
         self.policy.clone_from(&policy.name);
         let mut names: Vec<String> = schema.measurements.keys().cloned().collect();
         if let Some(only) = &self.measurement {

@@ -137,6 +137,12 @@ pub trait Handler: std::fmt::Debug {
         Ok(())
     }
 
+    /// The databases on which its statements need a right; none where the Catalog has to be asked
+    /// for the caller.
+    fn databases(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Goes on until something has to be done: with `None` to start and after a piece of the
     /// answer was sent, else with the reply to a call.
     ///

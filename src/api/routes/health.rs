@@ -10,10 +10,10 @@ use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming};
-use crate::coordinator::identify::GrantsQuestion;
 use crate::model::limits::CATALOG_HEALTH_WAIT_MS;
 use crate::protocol::call::{Address, Call, Reply};
-use crate::protocol::round::Request;
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::envelope;
 
 /// The call to the Catalog, and the pause after which it has taken too long.
 const CATALOG: u32 = 0;
@@ -22,8 +22,8 @@ const PAUSE: u32 = 1;
 /// A question after the service's health, in progress.
 #[derive(Debug, Default)]
 struct HealthCheck {
-    /// What the Catalog is asked.
-    question: Option<GrantsQuestion>,
+    /// The Catalog was asked.
+    asked: bool,
 }
 
 /// `GET /health`
@@ -42,12 +42,9 @@ impl Handler for HealthCheck {
     ) -> Result<Action, ApiError> {
         let Some(reply) = reply else { return Ok(self.begin_check(isolate)) };
         // Where the pause is over first, the Catalog takes too long.
-        let answers = match self.question.take() {
-            Some(question) if reply.id == CATALOG => {
-                question.learn(&mut isolate.service.cache.grants, reply.result).is_ok()
-            }
-            _ => false,
-        };
+        let reply = (self.asked && reply.id == CATALOG).then_some(reply.result);
+        let said = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());
+        let answers = said.is_some_and(|said| !matches!(said, FromCatalog::Unavailable(_)));
         isolate.service.catalog_health.learn(answers, isolate.now_ns());
         Ok(Action::Respond(serving(answers)))
     }
@@ -71,12 +68,12 @@ impl HealthCheck {
             return Action::Respond(serving(answers));
         }
         isolate.service.catalog_health.asking(now_ns);
-        let (question, Request { to, location, message }) =
-            GrantsQuestion::ask(&mut isolate.context());
-        self.question = Some(question);
+        self.asked = true;
+        // Nobody: it looks into its storage all the same.
+        let message = envelope::encode(&ToCatalog::Identify { keys: Vec::new() });
         let wait_ms = CATALOG_HEALTH_WAIT_MS.to_le_bytes().to_vec();
         Action::Calls(vec![
-            Call { id: CATALOG, to, location, message },
+            Call { id: CATALOG, to: Address::Catalog, location: None, message },
             Call { id: PAUSE, to: Address::Pause, location: None, message: wait_ms },
         ])
     }
@@ -89,8 +86,8 @@ fn serving(catalog_answers: bool) -> Response {
         false => told(
             200,
             "warn",
-            "the Catalog does not answer: databases and tokens known here are served as long as \
-             what is known of them may be believed, others are answered 503",
+            "the Catalog does not answer: databases known here are served, others, lists and \
+             management are answered 503",
         ),
     }
 }

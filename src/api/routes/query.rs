@@ -16,7 +16,7 @@ use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::api::settings::Settings;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::privileges;
+use crate::coordinator::privileges::{self, Need};
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
 use crate::coordinator::{Context, Machine};
@@ -70,6 +70,10 @@ impl Handler for QueryHandler {
 
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
         self.querying.as_mut().map_or(Ok(()), |querying| querying.authorise(caller))
+    }
+
+    fn databases(&self) -> Vec<String> {
+        self.querying.as_ref().map_or_else(Vec::new, Querying::databases)
     }
 
     fn step(
@@ -161,7 +165,11 @@ impl Querying {
     fn authorise(&mut self, principal: &Principal) -> Result<(), AuthError> {
         for statement in self.statements.as_slice() {
             let needs = privileges::needs(statement, self.session.defaults());
-            if let Some(missing) = needs.iter().find(|need| !need.is_met(&principal.grants)) {
+            let missing = needs.iter().find(|need| !need.is_met(&principal.grants));
+            if principal.wants_owner() && !privileges::is_judged_by_databases(statement) {
+                return Err(AuthError::Unverified("the Catalog was not asked".to_owned()));
+            }
+            if let Some(missing) = missing {
                 return Err(AuthError::Statement {
                     who: (*principal.name).to_owned(),
                     statement: statement.to_string(),
@@ -171,6 +179,25 @@ impl Querying {
         }
         self.session.principal = principal.clone();
         Ok(())
+    }
+
+    /// The databases on which its statements need a right; none where one of them is judged by the
+    /// Catalog.
+    fn databases(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for statement in self.statements.as_slice() {
+            if !privileges::is_judged_by_databases(statement) {
+                return Vec::new();
+            }
+            for need in privileges::needs(statement, self.session.defaults()) {
+                if let Need::Right { database, .. } = need
+                    && !names.contains(&database)
+                {
+                    names.push(database);
+                }
+            }
+        }
+        names
     }
 
     /// Goes on until something has to be done.
@@ -207,6 +234,8 @@ impl Querying {
                 Step::Done(Err(
                     error @ (Error::Unavailable(_)
                     | Error::PartlyApplied(_)
+                    | Error::NotEverywhere { .. }
+                    | Error::Revoked
                     | Error::Forbidden { .. }),
                 )) if !self.streaming => {
                     return Err(error.into());

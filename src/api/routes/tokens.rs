@@ -13,9 +13,8 @@ use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::coordinator::Context;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::{hex, token_hash};
-use crate::coordinator::identify::GrantsQuestion;
 use crate::model::grant::{Grants, Permission};
-use crate::model::limits::TOKEN_NAME_BYTES_MAX;
+use crate::model::limits::{GRANTEES_PER_PAGE, TOKEN_NAME_BYTES_MAX};
 use crate::model::name;
 use crate::model::time::S_NS;
 use crate::protocol::call::{Address, CallFailure, Platform, Reply};
@@ -28,6 +27,9 @@ use crate::response::time::rfc3339;
 
 /// What every token begins with, as the vendor's do: scanners for leaked secrets know it.
 const PREFIX: &str = "apiv3_";
+/// Of a page that another one follows: what `after` is to be for that one.
+const NEXT_HEADER: &str = "X-Tidemark-Next";
+
 /// The body of a creation.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,9 +62,18 @@ impl std::fmt::Debug for TokensHandler {
 }
 
 enum Job {
-    Create { token: String, grantee: Box<Grantee> },
-    Delete { name: String },
-    List(Option<GrantsQuestion>),
+    Create {
+        token: String,
+        grantee: Box<Grantee>,
+    },
+    Delete {
+        name: String,
+    },
+    /// A page of tokens: those after this number, at most so many.
+    List {
+        after: u64,
+        limit: u64,
+    },
 }
 
 /// `GET`, `POST` and `DELETE /api/v3/configure/token`
@@ -76,7 +87,17 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
             Some(name) => Some(Job::Delete { name: name.to_owned() }),
             None => return invalid("name the token with the parameter token_name"),
         },
-        _ => Some(Job::List(None)),
+        _ => {
+            let number = |name: &str, otherwise| match request.url.filled(name) {
+                None => Ok(otherwise),
+                Some(text) => text.parse::<u64>().or_else(|_| {
+                    invalid(&format!("{name} must be a whole number, not \"{text}\""))
+                }),
+            };
+            let limit = number("limit", GRANTEES_PER_PAGE as u64)?;
+            let limit = limit.clamp(1, GRANTEES_PER_PAGE as u64);
+            Some(Job::List { after: number("after", 0)?, limit })
+        }
     };
     Ok(Box::new(TokensHandler { job, round: Round::default() }))
 }
@@ -102,7 +123,7 @@ impl Handler for TokensHandler {
         let context = &mut isolate.context();
         let Some(job) = &mut self.job else { return Ok(Action::End) };
         let Some(reply) = reply else {
-            return Ok(Action::Calls(self.round.start(vec![job.request(context)])));
+            return Ok(Action::Calls(self.round.start(vec![job.request()])));
         };
         match self.round.take(reply).and_then(|mut replies| replies.pop()) {
             Some(reply) => job.answer(context, reply),
@@ -156,14 +177,12 @@ impl Job {
     }
 
     /// What the Catalog is asked.
-    fn request(&mut self, context: &mut Context<'_>) -> Request {
+    fn request(&self) -> Request {
         let message = match self {
             Self::Create { grantee, .. } => ToCatalog::PutGrantee(grantee.clone()),
             Self::Delete { name } => ToCatalog::RemoveGrantee { user: false, name: name.clone() },
-            Self::List(question) => {
-                let (asked, request) = GrantsQuestion::ask(context);
-                *question = Some(asked);
-                return request;
+            Self::List { after, limit } => {
+                ToCatalog::Grantees { user: false, after: *after, limit: *limit }
             }
         };
         Request::new(Address::Catalog, envelope::encode(&message))
@@ -175,17 +194,20 @@ impl Job {
         context: &mut Context<'_>,
         reply: Result<Vec<u8>, CallFailure>,
     ) -> Result<Action, ApiError> {
-        let copy = &mut context.cache.grants;
-        if let Self::List(Some(question)) = self {
-            question.learn(copy, reply).map_err(Error::from)?;
-            let all = copy.all(false).map(|(row, grants)| described(row, grants));
-            return Ok(respond(200, &Value::Array(all.collect())));
-        }
-        // Whatever became of it, what this isolate remembers may be wrong now.
-        copy.forget();
+        // Whatever became of it, who was unknown may be known now.
+        context.cache.callers.forget_refused();
         let reply = envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)?;
         match (&*self, reply) {
-            (Self::Create { token, grantee }, FromCatalog::Granted { id }) => {
+            (Self::List { .. }, FromCatalog::Grantees { rows, more }) => {
+                let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
+                let body = Value::Array(rows.iter().map(described).collect());
+                let response = Response::json(200, format!("{body}\n"));
+                Ok(Action::Respond(match next {
+                    Some(next) => response.with_header(NEXT_HEADER, &next),
+                    None => response,
+                }))
+            }
+            (Self::Create { token, grantee }, FromCatalog::Granted { id, .. }) => {
                 let body = json!({
                     "id": id,
                     "name": grantee.name,
@@ -199,10 +221,13 @@ impl Job {
             (Self::Create { grantee, .. }, FromCatalog::Unavailable(Unavailable::Changing)) => {
                 Err(ApiError::Conflict(format!("token \"{}\" already exists", grantee.name)))
             }
-            (Self::Delete { .. }, FromCatalog::Dropped { existed: true }) => {
+            (Self::Delete { .. }, FromCatalog::Dropped { existed: true, remaining: 0 }) => {
                 Ok(Action::Respond(Response::empty(200)))
             }
-            (Self::Delete { name }, FromCatalog::Dropped { existed: false }) => {
+            (Self::Delete { .. }, FromCatalog::Dropped { existed: true, remaining }) => {
+                Ok(respond(202, &json!({ "remaining": remaining })))
+            }
+            (Self::Delete { name }, FromCatalog::Dropped { existed: false, .. }) => {
                 Err(ApiError::NotFound(format!("token not found: \"{name}\"")))
             }
             (_, FromCatalog::Refused(refusal)) => Err(Error::Catalog(refusal).into()),
@@ -243,8 +268,8 @@ fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(
 }
 
 /// A token without its secret.
-fn described(row: &Grantee, grants: &Grants) -> Value {
-    let permissions = grants.permissions.iter().map(|permission| {
+fn described(row: &Grantee) -> Value {
+    let permissions = row.grants.permissions.iter().map(|permission| {
         let database = permission.database.as_deref().unwrap_or("*");
         let policy = permission.policy.as_ref().map(|policy| format!("/{policy}"));
         let rights = [("read", permission.read), ("write", permission.write)];

@@ -1,14 +1,20 @@
-//! Keeps tokens and users, one row for each, and counts their changes so that every edge's copy can
-//! follow.
+//! Keeps tokens and users, a row for each, and finds them by name, by what they are let in by, and
+//! by the databases that they concern.
+//!
+//! There may be a hundred thousand: what is kept in memory of each is a few numbers.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::model::limits::{GRANTEES_BYTES_MAX, GRANTEES_MAX};
+use crate::model::grant::Grants;
+use crate::model::limits::{GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX};
+use crate::model::sorted;
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
-use crate::protocol::grants::{GrantChanges, Grantee};
-use crate::protocol::host::Unavailable;
+use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{KEY_MAX, Store, StoreError, Table};
 
 /// Where the counters lie in the `state` table; row 0 is the databases'.
 const STATE_ROW: u64 = 1;
@@ -22,12 +28,39 @@ struct GrantsState {
     last_id: u64,
 }
 
-/// Every token and user: a copy of the `schema` table. Each change is stored first.
+/// Where every token and user lies in the `schema` table. Each change is stored first.
 #[derive(Clone, Debug, Default)]
 pub struct Grantees {
     state: GrantsState,
-    /// Ascending by number.
-    rows: Vec<Grantee>,
+    /// Numbers by the hash of what they are found by: names, and hashes of tokens.
+    found_by: SortedMap<u64, u64>,
+    /// The hash of each database that one names, and its number.
+    naming: SortedSet<(u64, u64)>,
+    /// Of those that concern every database.
+    everywhere: SortedSet<u64>,
+    users: SortedSet<u64>,
+    count: usize,
+}
+
+/// A change that is about to be stored.
+#[derive(Clone, Debug)]
+pub struct GranteeChange {
+    /// As it was.
+    pub old: Option<Grantee>,
+    /// As it will be.
+    pub new: Option<Grantee>,
+    state: GrantsState,
+}
+
+/// What storing a token or user comes to.
+#[derive(Clone, Debug)]
+pub enum Put {
+    /// It is so already: its number.
+    Same(u64),
+    /// Somebody else changed it meanwhile, or it may not be.
+    Refused(Option<CatalogRefusal>),
+    /// This is to be stored.
+    Change(Box<GranteeChange>),
 }
 
 impl Grantees {
@@ -36,137 +69,307 @@ impl Grantees {
     /// # Errors
     /// [`StoreError`]
     pub fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
+        let mut grantees = Self::default();
         if !store.is_open()? {
-            return Ok(Self::default());
+            return Ok(grantees);
         }
-        let state = match store.head(Table::State, STATE_ROW)? {
-            Some(head) => row::read(Table::State, STATE_ROW, &head)?,
-            None => GrantsState::default(),
-        };
-        let limit = u32::try_from(GRANTEES_MAX).unwrap_or(u32::MAX);
-        let heads = store.heads(Table::Schema, 0..=u64::MAX >> 11, limit)?;
-        let read = |(id, head): &(u64, Vec<u8>)| row::read(Table::Schema, *id, head);
-        let rows = heads.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { state, rows })
-    }
-
-    /// What changed after version `since`.
-    pub fn changes(&self, since: u64) -> GrantChanges {
-        let changed = self.rows.iter().filter(|row| row.version > since).cloned();
-        GrantChanges {
-            version: self.state.version,
-            live: self.rows.iter().map(|row| row.id).collect(),
-            changed: changed.collect(),
+        if let Some(head) = store.head(Table::State, STATE_ROW)? {
+            grantees.state = row::read(Table::State, STATE_ROW, &head)?;
         }
-    }
-
-    fn named(&self, user: bool, name: &str) -> Option<usize> {
-        self.rows.iter().position(|row| row.user == user && row.name == name)
-    }
-
-    /// Stores `grantee`, see [`crate::protocol::catalog::ToCatalog::PutGrantee`].
-    ///
-    /// # Errors
-    /// [`StoreError`]; then nothing was stored.
-    pub fn put<S: Store>(
-        &mut self,
-        store: &S,
-        mut grantee: Grantee,
-    ) -> Result<FromCatalog, StoreError> {
-        let place = self.named(grantee.user, &grantee.name);
-        let found = place.and_then(|place| self.rows.get(place));
-        if let Some(found) = found {
-            let (id, version) = (found.id, found.version);
-            let wanted = Grantee { id, version, ..grantee.clone() };
-            // A repeat.
-            if wanted == *found {
-                return Ok(FromCatalog::Granted { id });
-            }
-        }
-        if found.map_or(0, |found| found.version) != grantee.version {
-            return Ok(FromCatalog::Unavailable(Unavailable::Changing));
-        }
-        let mut state = GrantsState { version: self.state.version + 1, ..self.state };
-        grantee.id = found.map_or(state.last_id + 1, |found| found.id);
-        grantee.version = state.version;
-        state.last_id = state.last_id.max(grantee.id);
-        if let Some(refusal) = self.refusal(place, &grantee)? {
-            return Ok(FromCatalog::Refused(refusal));
-        }
-        let id = grantee.id;
-        store.open()?;
-        store.atomically(|| {
-            store.put(Table::State, STATE_ROW, &row::encode(&state)?, &[])?;
-            store.put(Table::Schema, id, &row::encode(&grantee)?, &[])
+        // Sorted once: one after the other they would be moved again and again.
+        let (mut found_by, mut naming) = (Vec::new(), Vec::new());
+        row::each(store, Table::Schema, &mut |id, head| {
+            let row: Grantee = row::read(Table::Schema, id, head)?;
+            found_by.extend(names_of(&row).map(|name| (name, id)));
+            naming.extend(hashes_of(&row).map(|database| (database, id)));
+            grantees.count_in(&row);
+            Ok(())
         })?;
-        self.state = state;
-        match place.and_then(|place| self.rows.get_mut(place)) {
-            Some(row) => *row = grantee,
-            None => self.rows.push(grantee),
-        }
-        Ok(FromCatalog::Granted { id })
+        grantees.found_by = found_by.into_iter().collect();
+        grantees.naming = naming.into_iter().collect();
+        Ok(grantees)
     }
 
-    /// Why one more, or a larger one, does not fit.
-    fn refusal(
-        &self,
-        place: Option<usize>,
-        grantee: &Grantee,
-    ) -> Result<Option<CatalogRefusal>, StoreError> {
-        let count = self.rows.len() + usize::from(place.is_none());
-        let mut bytes = row::encode(grantee)?.len();
-        for (position, row) in self.rows.iter().enumerate() {
-            if Some(position) != place {
-                bytes += row::encode(row)?.len();
-            }
+    fn count_in(&mut self, row: &Grantee) {
+        self.count += 1;
+        if row.user {
+            self.users.insert(row.id);
         }
-        let over = [(count, GRANTEES_MAX, "entries"), (bytes, GRANTEES_BYTES_MAX, "bytes")];
-        let over = over.into_iter().find(|(requested, limit, _)| requested > limit);
-        Ok(over.map(|(requested, limit, unit)| CatalogRefusal::TooManyGrantees {
-            limit: limit as u64,
-            requested: requested as u64,
-            unit: unit.to_owned(),
-        }))
+        if row.grants.concerns_all() {
+            self.everywhere.insert(row.id);
+        }
     }
 
-    /// Removes a token or user; whether there was one.
+    fn forget(&mut self, row: &Grantee) {
+        self.count = self.count.saturating_sub(1);
+        self.users.remove(&row.id);
+        self.everywhere.remove(&row.id);
+        for database in hashes_of(row) {
+            self.naming.remove(&(database, row.id));
+        }
+        for name in names_of(row) {
+            self.found_by.remove(&name);
+        }
+    }
+
+    /// The version of all of them together.
+    pub fn version(&self) -> u64 {
+        self.state.version
+    }
+
+    /// Whether there is any user.
+    pub fn has_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+
+    /// The token or user of this name.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing was removed.
-    pub fn remove<S: Store>(
-        &mut self,
+    /// [`StoreError`]
+    pub fn named<S: Store>(
+        &self,
         store: &S,
         user: bool,
         name: &str,
-    ) -> Result<bool, StoreError> {
-        let Some(place) = self.named(user, name) else { return Ok(false) };
-        let Some(id) = self.rows.get(place).map(|row| row.id) else { return Ok(false) };
-        let state = GrantsState { version: self.state.version + 1, ..self.state };
-        store.atomically(|| {
-            store.put(Table::State, STATE_ROW, &row::encode(&state)?, &[])?;
-            store.delete(Table::Schema, id..=id)
-        })?;
-        self.state = state;
-        self.rows.remove(place);
-        Ok(true)
+    ) -> Result<Option<Grantee>, StoreError> {
+        let found = self.found_by.get(&name_hash(user, name));
+        let row = found.map_or(Ok(None), |id| read(store, *id))?;
+        Ok(row.filter(|row| row.user == user && row.name == name))
     }
 
-    /// Takes every right of users on `database` away.
+    /// The token or user that is found by `key`.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn by_key<S: Store>(
+        &self,
+        store: &S,
+        key: &GranteeKey,
+    ) -> Result<Option<Grantee>, StoreError> {
+        let found = self.found_by.get(&key_hash(key.user, &key.text));
+        let row = found.map_or(Ok(None), |id| read(store, *id))?;
+        Ok(row.filter(|row| row.key() == *key))
+    }
+
+    /// A page of tokens or of users with numbers above `after`; whether there are more.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn page<S: Store>(
+        &self,
+        store: &S,
+        user: bool,
+        (after, limit): (u64, u64),
+    ) -> Result<(Vec<Grantee>, bool), StoreError> {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let mut from = after.saturating_add(1);
+        // Where there has never been any there is no table either.
+        while self.count > 0 && from <= KEY_MAX {
+            let heads = store.heads(Table::Schema, from..=KEY_MAX, 256)?;
+            let Some((last, _)) = heads.last() else { break };
+            from = last + 1;
+            for (id, head) in &heads {
+                if self.users.contains(id) != user {
+                    continue;
+                }
+                bytes += head.len();
+                if rows.len() as u64 >= limit || (bytes > PAGE_BYTES_MAX / 2 && !rows.is_empty()) {
+                    return Ok((rows, true));
+                }
+                rows.push(row::read(Table::Schema, *id, head)?);
+            }
+        }
+        Ok((rows, false))
+    }
+
+    /// A page of those with numbers above `after` that concern `database`, as it keeps them.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn concerning<S: Store>(
+        &self,
+        store: &S,
+        database: &str,
+        after: u64,
+    ) -> Result<Vec<Grantee>, StoreError> {
+        let ids = self.everywhere.iter().copied().chain(self.naming(database));
+        let mut ids: Vec<u64> = ids.filter(|id| *id > after).collect();
+        sorted::sort(&mut ids);
+        ids.dedup();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for id in ids {
+            let Some(row) = read(store, id)?.filter(|row| row.grants.concerns(database)) else {
+                continue;
+            };
+            let row = row.on(database);
+            bytes += row::encode(&row)?.len();
+            rows.push(row);
+            if bytes > PAGE_BYTES_MAX / 2 {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Numbers of those that name `database`, ascending.
+    fn naming(&self, database: &str) -> impl Iterator<Item = u64> {
+        let (named, at) = (self.naming.iter().as_slice(), hash(&["d", database]));
+        let first = named.partition_point(|(hash, _)| *hash < at);
+        let rows = named.iter().skip(first).take_while(move |(hash, _)| *hash == at);
+        rows.map(|(_, id)| *id)
+    }
+
+    /// What it takes to store `grantee`, see [`crate::protocol::catalog::ToCatalog::PutGrantee`].
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn put<S: Store>(&self, store: &S, mut grantee: Grantee) -> Result<Put, StoreError> {
+        let found = self.named(store, grantee.user, &grantee.name)?;
+        if let Some(found) = &found {
+            let (id, version) = (found.id, found.version);
+            if (Grantee { id, version, ..grantee.clone() }) == *found {
+                return Ok(Put::Same(id));
+            }
+        }
+        if found.as_ref().map_or(0, |found| found.version) != grantee.version {
+            return Ok(Put::Refused(None));
+        }
+        let mut state = GrantsState { version: self.state.version + 1, ..self.state };
+        grantee.id = found.as_ref().map_or(state.last_id + 1, |found| found.id);
+        grantee.version = state.version;
+        state.last_id = state.last_id.max(grantee.id);
+        let count = self.count + usize::from(found.is_none());
+        let bytes = row::encode(&grantee)?.len();
+        let over = [(count, GRANTEES_MAX, "entries"), (bytes, GRANTEE_BYTES_MAX, "bytes")];
+        let over = over.into_iter().find(|(requested, limit, _)| requested > limit);
+        if let Some((requested, limit, unit)) = over {
+            return Ok(Put::Refused(Some(CatalogRefusal::TooManyGrantees {
+                limit: limit as u64,
+                requested: requested as u64,
+                unit: unit.to_owned(),
+            })));
+        }
+        Ok(Put::Change(Box::new(GranteeChange { old: found, new: Some(grantee), state })))
+    }
+
+    /// What it takes to remove a token or user; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn remove<S: Store>(
+        &self,
+        store: &S,
+        user: bool,
+        name: &str,
+    ) -> Result<Option<GranteeChange>, StoreError> {
+        let state = GrantsState { version: self.state.version + 1, ..self.state };
+        let old = self.named(store, user, name)?;
+        Ok(old.map(|old| GranteeChange { old: Some(old), new: None, state }))
+    }
+
+    /// Stores a change together with what `beside` stores.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing was stored.
+    pub fn apply<S: Store>(
+        &mut self,
+        store: &S,
+        change: GranteeChange,
+        beside: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let GranteeChange { old, new, state } = change;
+        store.open()?;
+        store.atomically(|| {
+            store.put(Table::State, STATE_ROW, &row::encode(&state)?, &[])?;
+            match (&new, &old) {
+                (Some(new), _) => store.put(Table::Schema, new.id, &row::encode(new)?, &[])?,
+                (None, Some(old)) => store.delete(Table::Schema, old.id..=old.id)?,
+                (None, None) => {}
+            }
+            beside()
+        })?;
+        self.state = state;
+        if let Some(old) = &old {
+            self.forget(old);
+        }
+        if let Some(new) = &new {
+            self.found_by.extend(names_of(new).map(|name| (name, new.id)));
+            self.naming.extend(hashes_of(new).map(|database| (database, new.id)));
+            self.count_in(new);
+        }
+        Ok(())
+    }
+
+    /// Takes every right of users on `database`, which is gone, away.
     ///
     /// # Errors
     /// [`StoreError`]; then a repeat takes away what is left.
     pub fn revoke_users<S: Store>(&mut self, store: &S, database: &str) -> Result<(), StoreError> {
-        for place in 0..self.rows.len() {
-            let Some(row) = self.rows.get(place).filter(|row| row.user) else { continue };
-            let mut row = row.clone();
-            let held = row.grants.permissions.len();
+        let named = self.naming(database).filter(|id| self.users.contains(id));
+        for id in named.collect::<Vec<_>>() {
+            let Some(mut row) = read(store, id)? else { continue };
             row.grants.permissions.retain(|held| held.database.as_deref() != Some(database));
-            if row.grants.permissions.len() < held {
-                self.put(store, row)?;
+            if let Put::Change(change) = self.put(store, row)? {
+                self.apply(store, *change, || Ok(()))?;
             }
         }
         Ok(())
     }
+
+    /// Which of `keys` there are.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn identify<S: Store>(
+        &self,
+        store: &S,
+        keys: &[GranteeKey],
+    ) -> Result<FromCatalog, StoreError> {
+        let mut found = Vec::new();
+        for key in keys {
+            found.extend(self.by_key(store, key)?);
+        }
+        Ok(FromCatalog::Identified { found, users: self.has_users() })
+    }
+}
+
+/// Databases that are named, each as often as it is.
+pub fn databases(grants: &Grants) -> impl Iterator<Item = &str> {
+    grants.permissions.iter().filter_map(|held| held.database.as_deref())
+}
+
+fn read<S: Store>(store: &S, id: u64) -> Result<Option<Grantee>, StoreError> {
+    let head = store.head(Table::Schema, id)?;
+    head.map(|head| row::read(Table::Schema, id, &head)).transpose()
+}
+
+/// Of the databases that are named.
+fn hashes_of(row: &Grantee) -> impl Iterator<Item = u64> {
+    databases(&row.grants).map(|database| hash(&["d", database]))
+}
+
+fn names_of(row: &Grantee) -> impl Iterator<Item = u64> + use<> {
+    let by_key = (!row.user).then(|| key_hash(false, &row.hash));
+    std::iter::once(name_hash(row.user, &row.name)).chain(by_key)
+}
+
+fn name_hash(user: bool, name: &str) -> u64 {
+    hash(&[if user { "u" } else { "t" }, name])
+}
+
+/// A user is found by the name.
+fn key_hash(user: bool, text: &str) -> u64 {
+    if user { name_hash(true, text) } else { hash(&["k", text]) }
+}
+
+fn hash(parts: &[&str]) -> u64 {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part.as_bytes());
+    }
+    let digest: [u8; 32] = digest.finalize().into();
+    digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
 }
 
 #[cfg(test)]

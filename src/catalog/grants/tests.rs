@@ -1,8 +1,14 @@
 use super::*;
-use crate::model::grant::{Grants, Permission};
+use crate::model::grant::Permission;
 use crate::store::memory::MemoryStore;
 
-fn token(name: &str) -> Grantee {
+fn token(name: &str, databases: &[&str]) -> Grantee {
+    let permission = |database: &&str| Permission {
+        database: (*database != "*").then(|| (*database).to_owned()),
+        policy: None,
+        read: true,
+        write: false,
+    };
     Grantee {
         id: 0,
         version: 0,
@@ -11,105 +17,149 @@ fn token(name: &str) -> Grantee {
         hash: format!("hash of {name}"),
         salt: String::new(),
         iterations: 0,
-        grants: Grants::default(),
+        grants: Grants { admin: false, permissions: databases.iter().map(permission).collect() },
         created_ns: 1,
         expires_ns: i64::MAX,
     }
 }
 
 fn user(name: &str, databases: &[&str]) -> Grantee {
-    let permission = |database: &&str| Permission {
-        database: Some((*database).to_owned()),
-        policy: None,
-        read: true,
-        write: false,
-    };
-    let permissions = databases.iter().map(permission).collect();
-    Grantee { user: true, grants: Grants { admin: false, permissions }, ..token(name) }
+    Grantee { user: true, ..token(name, databases) }
+}
+
+/// Stores it: its number, or why not.
+fn put(
+    grantees: &mut Grantees,
+    store: &MemoryStore,
+    grantee: Grantee,
+) -> Result<u64, Option<CatalogRefusal>> {
+    match grantees.put(store, grantee).unwrap() {
+        Put::Same(id) => Ok(id),
+        Put::Refused(why) => Err(why),
+        Put::Change(change) => {
+            let id = change.new.as_ref().map(|new| new.id);
+            grantees.apply(store, *change, || Ok(())).unwrap();
+            Ok(id.unwrap())
+        }
+    }
+}
+
+fn remove(grantees: &mut Grantees, store: &MemoryStore, user: bool, name: &str) -> bool {
+    let change = grantees.remove(store, user, name).unwrap();
+    change.map(|change| grantees.apply(store, change, || Ok(())).unwrap()).is_some()
+}
+
+fn names(rows: &[Grantee]) -> Vec<&str> {
+    rows.iter().map(|row| row.name.as_str()).collect()
 }
 
 #[test]
-fn changes_are_followed_by_version() {
+fn tokens_and_users_are_found_by_name_and_by_what_lets_them_in() {
     let store = MemoryStore::new();
     let mut grantees = Grantees::load(&store).unwrap();
-    assert_eq!(grantees.put(&store, token("a")).unwrap(), FromCatalog::Granted { id: 1 });
-    assert_eq!(grantees.put(&store, user("a", &[])).unwrap(), FromCatalog::Granted { id: 2 });
-    let a = Grantee { id: 1, version: 1, ..token("a") };
-    let b = Grantee { id: 2, version: 2, ..user("a", &[]) };
-    let both = vec![a.clone(), b.clone()];
-    let expected = GrantChanges { version: 2, live: vec![1, 2], changed: both };
-    assert_eq!(grantees.changes(0), expected);
-    let expected = GrantChanges { version: 2, live: vec![1, 2], changed: Vec::new() };
-    assert_eq!(grantees.changes(2), expected);
-
-    assert!(grantees.remove(&store, false, "a").unwrap());
-    assert!(!grantees.remove(&store, false, "a").unwrap(), "a repeat");
-    let expected = GrantChanges { version: 3, live: vec![2], changed: Vec::new() };
-    assert_eq!(grantees.changes(2), expected);
-    // What is stored is the same, and a number is never handed out twice.
+    assert_eq!(put(&mut grantees, &store, token("a", &["d"])), Ok(1));
+    assert_eq!(put(&mut grantees, &store, user("a", &[])), Ok(2));
+    for grantees in [grantees.clone(), Grantees::load(&store).unwrap()] {
+        let (t, u) = (token("a", &["d"]), user("a", &[]));
+        let [t, u] = [(t, 1), (u, 2)].map(|(row, id)| Grantee { id, version: id, ..row });
+        assert_eq!(grantees.named(&store, false, "a").unwrap().as_ref(), Some(&t));
+        assert_eq!(grantees.named(&store, true, "a").unwrap().as_ref(), Some(&u));
+        assert_eq!(grantees.by_key(&store, &t.key()).unwrap().as_ref(), Some(&t));
+        assert_eq!(grantees.by_key(&store, &u.key()).unwrap().as_ref(), Some(&u));
+        assert_eq!(grantees.named(&store, true, "b").unwrap(), None);
+        assert_eq!((grantees.version(), grantees.has_users()), (2, true));
+    }
+    assert!(remove(&mut grantees, &store, false, "a"));
+    assert!(!remove(&mut grantees, &store, false, "a"), "a repeat");
+    assert_eq!(grantees.by_key(&store, &token("a", &[]).key()).unwrap(), None);
+    // A number is never handed out twice.
     let mut loaded = Grantees::load(&store).unwrap();
-    assert_eq!(loaded.changes(0), GrantChanges { changed: vec![b], ..expected });
-    assert_eq!(loaded.put(&store, token("a")).unwrap(), FromCatalog::Granted { id: 3 });
+    assert_eq!((loaded.version(), put(&mut loaded, &store, token("a", &[]))), (3, Ok(3)));
+}
+
+#[test]
+fn lists_come_in_pages_and_a_database_gets_what_concerns_it() {
+    let store = MemoryStore::new();
+    let mut grantees = Grantees::default();
+    for n in 0..600 {
+        let name = format!("{n}");
+        let of = ["d", "e", "*"][n % 3];
+        let row = if n % 2 == 0 { token(&name, &[of]) } else { user(&name, &[of]) };
+        put(&mut grantees, &store, row).unwrap();
+    }
+    for grantees in [grantees.clone(), Grantees::load(&store).unwrap()] {
+        let (first, more) = grantees.page(&store, false, (0, 200)).unwrap();
+        assert_eq!((first.len(), more, first[199].name.as_str()), (200, true, "398"));
+        let (rest, more) = grantees.page(&store, false, (first[199].id, 200)).unwrap();
+        assert_eq!((rest.len(), more, rest[99].name.as_str()), (100, false, "598"));
+        let of_d = grantees.concerning(&store, "d", 0).unwrap();
+        assert_eq!((of_d.len(), names(&of_d[..3])), (400, vec!["0", "2", "3"]));
+        let after = grantees.concerning(&store, "d", of_d[397].id).unwrap();
+        assert_eq!(names(&after), ["597", "599"]);
+        assert_eq!(grantees.concerning(&store, "f", 0).unwrap().len(), 200);
+    }
 }
 
 #[test]
 fn a_change_replaces_only_what_its_author_saw() {
     let store = MemoryStore::new();
     let mut grantees = Grantees::default();
-    grantees.put(&store, user("u", &[])).unwrap();
-    let changing = FromCatalog::Unavailable(Unavailable::Changing);
-    assert_eq!(grantees.put(&store, user("u", &["d"])).unwrap(), changing, "it exists");
+    put(&mut grantees, &store, user("u", &[])).unwrap();
+    assert_eq!(put(&mut grantees, &store, user("u", &["d"])), Err(None), "it exists");
     let seen = Grantee { version: 1, ..user("u", &["d"]) };
-    let granted = FromCatalog::Granted { id: 1 };
-    assert_eq!(grantees.put(&store, seen.clone()).unwrap(), granted);
-    assert_eq!(grantees.put(&store, seen).unwrap(), granted, "a repeat");
+    assert_eq!(put(&mut grantees, &store, seen.clone()), Ok(1));
+    assert_eq!(put(&mut grantees, &store, seen), Ok(1), "a repeat");
     let late = Grantee { version: 1, ..user("u", &["e"]) };
-    assert_eq!(grantees.put(&store, late).unwrap(), changing, "changed meanwhile");
-    assert_eq!(grantees.changes(0).version, 2);
+    assert_eq!(put(&mut grantees, &store, late), Err(None), "changed meanwhile");
+    assert_eq!(grantees.version(), 2);
 }
 
 #[test]
 fn a_dropped_database_takes_what_users_were_granted_with_it() {
     let store = MemoryStore::new();
     let mut grantees = Grantees::default();
-    let named = Grantee { user: false, ..user("t", &["d"]) };
-    for grantee in [user("u", &["d", "e"]), user("v", &["e"]), named.clone()] {
-        grantees.put(&store, grantee).unwrap();
+    for grantee in [user("u", &["d", "e"]), user("v", &["e"]), token("t", &["d"])] {
+        put(&mut grantees, &store, grantee).unwrap();
     }
     grantees.revoke_users(&store, "d").unwrap();
-    let changes = grantees.changes(3);
-    assert_eq!(changes.changed, [Grantee { id: 1, version: 4, ..user("u", &["e"]) }]);
-    assert!(Grantees::load(&store).unwrap().rows.contains(&Grantee { id: 3, version: 3, ..named }));
+    for grantees in [grantees.clone(), Grantees::load(&store).unwrap()] {
+        let u = grantees.named(&store, true, "u").unwrap();
+        assert_eq!(u, Some(Grantee { id: 1, version: 4, ..user("u", &["e"]) }));
+        assert_eq!(names(&grantees.concerning(&store, "d", 0).unwrap()), ["t"]);
+    }
 }
 
 #[test]
 fn the_limits_are_named() {
     let store = MemoryStore::new();
     let mut grantees = Grantees::default();
-    let long = Grantee { name: "n".repeat(GRANTEES_BYTES_MAX), ..token("") };
-    let FromCatalog::Refused(CatalogRefusal::TooManyGrantees { unit, limit, .. }) =
-        grantees.put(&store, long).unwrap()
-    else {
-        panic!("a token of a megabyte");
-    };
-    assert_eq!((unit.as_str(), limit), ("bytes", GRANTEES_BYTES_MAX as u64));
-    grantees.rows = (1..=GRANTEES_MAX as u64).map(|id| Grantee { id, ..token("x") }).collect();
+    let long = token(&"n".repeat(GRANTEE_BYTES_MAX), &[]);
+    let refused = put(&mut grantees, &store, long);
+    assert!(
+        matches!(&refused, Err(Some(CatalogRefusal::TooManyGrantees { unit, limit, .. }))
+            if unit == "bytes" && *limit == GRANTEE_BYTES_MAX as u64),
+        "{refused:?}"
+    );
+    grantees.count = GRANTEES_MAX;
     let refusal = CatalogRefusal::TooManyGrantees {
         limit: GRANTEES_MAX as u64,
         requested: GRANTEES_MAX as u64 + 1,
         unit: "entries".to_owned(),
     };
-    assert_eq!(grantees.put(&store, token("y")).unwrap(), FromCatalog::Refused(refusal));
+    assert_eq!(put(&mut grantees, &store, token("y", &[])), Err(Some(refusal)));
     assert_eq!(store.row_counts().written, 0);
 }
 
 #[test]
 fn a_store_error_changes_nothing() {
+    let store = MemoryStore::new();
     let mut grantees = Grantees::default();
-    let closed = MemoryStore::new();
-    grantees.rows.push(Grantee { id: 1, version: 1, ..token("a") });
-    let before = grantees.changes(0);
-    // Its tables were never made, so every write fails.
-    assert!(grantees.remove(&closed, false, "a").is_err());
-    assert_eq!(grantees.changes(0), before);
+    put(&mut grantees, &store, token("a", &["d"])).unwrap();
+    let change = grantees.remove(&store, false, "a").unwrap().unwrap();
+    let failed = grantees.apply(&store, change, || Err(StoreError::Full));
+    assert_eq!(failed, Err(StoreError::Full));
+    for grantees in [grantees.clone(), Grantees::load(&store).unwrap()] {
+        assert_eq!(names(&grantees.concerning(&store, "d", 0).unwrap()), ["a"]);
+        assert_eq!(grantees.version(), 1);
+    }
 }

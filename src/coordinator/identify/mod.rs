@@ -1,20 +1,27 @@
-//! Finds out whom credentials belong to: by the isolate's copy of all tokens and users first, and
-//! by the Catalog, which owns them, before a refusal.
+//! Finds out whom credentials belong to: by what this isolate remembers of the databases that it
+//! uses, by the Databases that the request is about, and by the Catalog, which knows everybody,
+//! before a refusal.
 //!
-//! A token is tried first, then user and password. A copy older than `GRANTS_FRESH_NS` follows
-//! the Catalog; one older than `GRANTS_USABLE_NS` is not believed, so that a revoked token is
-//! refused everywhere within that time and a Catalog out of reach lets nobody in.
+//! A token is tried first, then user and password. Whoever is let in by what is remembered may have
+//! lost the right since: the shards, or the Database, say so before anything is done (PROTOCOL.md
+//! rule 11).
+
+use std::collections::VecDeque;
+use std::rc::Rc;
 
 use subtle::ConstantTimeEq;
 
-use super::grants::{GrantCopy, Hash, Principal, hash_of, hex, token_hash};
+use super::grants::{Hash, Held, Principal, hash_of, hex, token_hash};
 use super::logins::{By, Closed, Gate, customer};
 use super::{Context, RoundMachine, Turn};
+use crate::model::ids::ObjectId;
 use crate::model::limits::PASSWORD_ITERATIONS;
 use crate::model::time::S_NS;
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
+use crate::protocol::grants::GranteeKey;
 use crate::protocol::host::Unavailable;
 use crate::protocol::password_derivation::Derivation;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
@@ -25,39 +32,6 @@ const TURN_MS: u32 = 10;
 const TURN_WAIT_NS: i64 = 10 * S_NS;
 /// Salt of the password of a user who does not exist: to be refused takes as long as for others.
 const NOBODY_SALT: &str = "nobody";
-
-/// The question for changes of tokens and users, and when and with which version it was asked.
-#[derive(Clone, Copy, Debug)]
-pub struct GrantsQuestion {
-    since: u64,
-    asked_ns: i64,
-}
-
-impl GrantsQuestion {
-    /// The question as it is asked now, and the call that asks it.
-    pub fn ask(context: &mut Context<'_>) -> (Self, Request) {
-        let asked_ns = context.platform.now_ns();
-        let since = context.cache.grants.refreshing(asked_ns);
-        let message = envelope::encode(&ToCatalog::Grants { since });
-        (Self { since, asked_ns }, Request::new(Address::Catalog, message))
-    }
-
-    /// Takes the answer into the copy.
-    ///
-    /// # Errors
-    /// [`Unavailable`] when there is none.
-    pub fn learn(self, copy: &mut GrantCopy, reply: CallResult) -> Result<(), Unavailable> {
-        match envelope::decode_reply::<FromCatalog>(reply) {
-            Ok(FromCatalog::Grants(changes)) => {
-                copy.learn(*changes, self.since, self.asked_ns);
-                Ok(())
-            }
-            Ok(FromCatalog::Unavailable(why)) => Err(why),
-            Ok(_) => Err(Unavailable::Unreachable("unexpected reply".to_owned())),
-            Err(failure) => Err(failure.into()),
-        }
-    }
-}
 
 /// What came with a request.
 #[derive(Clone, PartialEq, Eq)]
@@ -94,22 +68,34 @@ pub enum Verdict {
     Closed(Closed),
 }
 
+/// Whose word suffices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vouching {
+    /// That of these databases, as far as this isolate knows them; of any that it has asked before
+    /// where none is named.
+    Databases(Vec<String>),
+    /// The Catalog's alone: what is asked is done by no shard, or a refusal rests on it.
+    Catalog,
+}
+
 /// Credentials being checked.
 pub struct Identify {
     credentials: Credentials,
-    token_hashes: [String; 2],
+    tokens: [GranteeKey; 2],
+    user: Option<GranteeKey>,
     /// Of all of the credentials, to remember them by.
-    key: Hash,
-    /// The copy must have been asked for by this request.
-    from_owner: bool,
+    hash: Hash,
     /// What its tries are counted under.
     address: String,
+    /// Databases that have not been asked.
+    databases: VecDeque<String>,
+    /// What was found of tokens and users, by whom it was asked.
+    found: Vec<Rc<Held>>,
+    /// The Catalog's word: what there is, and whether there are users at all.
+    catalog: Option<bool>,
+    from_catalog: bool,
     /// Since when it waits for its turn.
     waiting_since_ns: Option<i64>,
-    /// The copy was refreshed by this request.
-    fresh: bool,
-    /// The refresh that failed.
-    failure: Option<Unavailable>,
     /// Salt and key that were derived.
     derived: Option<(String, String)>,
     waiting: Waiting,
@@ -124,17 +110,16 @@ impl std::fmt::Debug for Identify {
 
 enum Waiting {
     Nothing,
-    Copy(GrantsQuestion),
+    Database(ObjectId),
+    Catalog,
     Key { salt: String },
     Turn,
 }
 
-/// What one look at the copy comes to.
+/// What one look at what is known comes to.
 enum Look {
     Known(Principal),
     Unknown,
-    /// The copy may be too old to refuse.
-    Stale,
     /// This password's key is needed.
     Derive {
         salt: String,
@@ -143,72 +128,123 @@ enum Look {
 }
 
 impl Identify {
-    /// Prepares the check. `from_owner`: a refusal is about to rest on its answer. `address`: of
-    /// the client, as far as it is known.
-    pub fn new(credentials: Credentials, from_owner: bool, address: &str) -> Self {
+    /// Prepares the check. `address`: of the client, as far as it is known.
+    pub fn new(credentials: Credentials, vouching: Vouching, address: &str) -> Self {
         let user = credentials.user.as_deref().unwrap_or_default();
+        let key = |user, text| GranteeKey { user, text };
+        let (databases, from_catalog) = match vouching {
+            Vouching::Databases(names) => (names.into(), false),
+            Vouching::Catalog => (VecDeque::new(), true),
+        };
         Self {
-            token_hashes: [&credentials.token, &credentials.password].map(|t| token_hash(t)),
-            key: hash_of(&[user, &credentials.token, &credentials.password]),
+            tokens: [&credentials.token, &credentials.password].map(|t| key(false, token_hash(t))),
+            user: credentials.user.clone().map(|name| key(true, name)),
+            hash: hash_of(&[user, &credentials.token, &credentials.password]),
             credentials,
-            from_owner,
             address: customer(address).to_owned(),
+            databases,
+            found: Vec::new(),
+            catalog: None,
+            from_catalog,
             waiting_since_ns: None,
-            fresh: false,
-            failure: None,
             derived: None,
             waiting: Waiting::Nothing,
             round: Round::default(),
         }
     }
 
-    /// The credentials again, for another check of the same request.
-    pub fn into_credentials(self) -> Credentials {
-        self.credentials
+    fn keys(&self) -> Vec<GranteeKey> {
+        let [token, password] = &self.tokens;
+        let second = (password != token).then_some(password);
+        [token].into_iter().chain(second).chain(&self.user).cloned().collect()
     }
 
-    fn ask(&mut self, context: &mut Context<'_>) -> Next<Verdict> {
-        let (asked, request) = GrantsQuestion::ask(context);
-        self.waiting = Waiting::Copy(asked);
-        Next::Calls(vec![request])
-    }
-
-    /// Judges by the copy as it is now, or asks for what the judgement needs.
+    /// Judges by what is known by now, or asks whoever may know more.
     fn judge(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
-        let copy = &mut context.cache.grants;
-        let tried = self.fresh || self.failure.is_some();
-        if !tried && (self.from_owner || copy.wants_refresh(now_ns)) {
-            return Ok(self.ask(context));
+        if self.catalog.is_none() && context.cache.callers.is_refused(&self.hash, now_ns) {
+            return Ok(Next::Reply(Verdict::Unknown));
         }
-        if !copy.is_usable(now_ns) {
-            let late = || Unavailable::Unreachable("the Catalog answered too late".to_owned());
-            let why = self.failure.take().unwrap_or_else(late);
-            return Err(why.into());
+        if !self.from_catalog
+            && let Some(next) = self.ask_databases(context)?
+        {
+            return Ok(next);
         }
-        match self.look(copy, now_ns) {
+        match self.look(context, now_ns) {
             Look::Known(principal) => {
                 if principal.user {
                     self.logged_in(context);
                 }
-                if let (true, Some(why)) = (self.from_owner, self.failure.take()) {
-                    return Err(why.into());
-                }
-                Ok(Next::Reply(Verdict::Known(Principal { fresh: self.fresh, ..principal })))
+                Ok(Next::Reply(Verdict::Known(principal)))
             }
-            Look::Unknown => {
-                copy.refuse(self.key, now_ns);
+            Look::Derive { salt, iterations } => self.derive(context, salt, iterations),
+            Look::Unknown if self.catalog.is_some() => {
+                context.cache.callers.refuse(self.hash, now_ns);
                 Ok(Next::Reply(Verdict::Unknown))
             }
-            Look::Stale => match self.failure.take() {
-                Some(why) => Err(why.into()),
-                None => {
-                    copy.asking_for_stranger(now_ns);
-                    Ok(self.ask(context))
+            Look::Unknown => {
+                // A refusal of somebody who is known, or a user's wrong password, is no stranger's.
+                let known = !self.everywhere(context).is_empty();
+                if !known && !context.cache.callers.may_ask(now_ns) {
+                    return Err(Unavailable::Overloaded.into());
                 }
-            },
-            Look::Derive { salt, iterations } => self.derive(context, salt, iterations),
+                self.found.clear();
+                self.waiting = Waiting::Catalog;
+                Ok(Next::call(Address::Catalog, &ToCatalog::Identify { keys: self.keys() }))
+            }
         }
+    }
+
+    /// Takes in what the databases have said before, and asks the next one that has said nothing.
+    fn ask_databases(&mut self, context: &mut Context<'_>) -> Question {
+        let now_ns = context.platform.now_ns();
+        while let Some(name) = self.databases.front() {
+            let Some(known) = context.cache.database(name) else {
+                // Only the Catalog knows what it is.
+                self.databases.clear();
+                self.from_catalog = true;
+                return Ok(None);
+            };
+            self.databases.pop_front();
+            if self.is_met(context, &known.object) {
+                continue;
+            }
+            let is_met = !self.everywhere(context).is_empty();
+            if !is_met && !context.cache.callers.may_ask(now_ns) {
+                return Err(Unavailable::Overloaded.into());
+            }
+            self.waiting = Waiting::Database(known.object.clone());
+            let to = Address::Database(known.object);
+            return Ok(Some(Next::call(to, &ToDatabase::Identify { keys: self.keys() })));
+        }
+        if self.found.is_empty() {
+            self.found = self.everywhere(context);
+        }
+        Ok(None)
+    }
+
+    /// Whether the database has said before whose credentials these are. Of a password that was not
+    /// verified lately it is asked again: it may be another one now, or a token.
+    fn is_met(&self, context: &mut Context<'_>, object: &ObjectId) -> bool {
+        let now_ns = context.platform.now_ns();
+        let callers = &mut context.cache.callers;
+        let mut tokens = self.tokens.iter().filter_map(|key| callers.on(key, object));
+        if tokens.any(|held| now_ns < held.row.expires_ns) {
+            return true;
+        }
+        let held = self.user.as_ref().and_then(|key| callers.on(key, object));
+        held.is_some_and(|held| {
+            let row = &held.row;
+            let password = [&row.name, &row.salt, &self.credentials.password];
+            let password = callers.password_hash(context.platform, password.map(String::as_str));
+            callers.is_verified(row.id, &password, now_ns)
+        })
+    }
+
+    /// What all databases have said of these credentials.
+    fn everywhere(&self, context: &Context<'_>) -> Vec<Rc<Held>> {
+        let keys = self.keys();
+        keys.iter().flat_map(|key| context.cache.callers.everywhere(key)).collect()
     }
 
     /// Has the password derived when it is this login's turn.
@@ -246,40 +282,83 @@ impl Identify {
         logins.verified(&self.address, name, context.platform.now_ns());
     }
 
-    fn look(&self, copy: &mut GrantCopy, now_ns: i64) -> Look {
-        let mut tokens = self.token_hashes.iter();
-        if let Some(principal) = tokens.find_map(|hash| copy.token(hash, now_ns)) {
-            return Look::Known(principal);
-        }
-        let refused = copy.is_refused(&self.key, now_ns);
-        if let Some(name) = &self.credentials.user
-            && copy.all(true).next().is_some()
-            && !refused
-        {
-            let (salt, iterations) = match copy.user(name) {
-                Some((row, _)) => (row.salt.clone(), row.iterations),
-                None => (NOBODY_SALT.to_owned(), PASSWORD_ITERATIONS),
+    fn look(&self, context: &mut Context<'_>, now_ns: i64) -> Look {
+        let fresh = self.catalog.is_some();
+        let valid = || self.found.iter().filter(|held| now_ns < held.row.expires_ns);
+        for key in &self.tokens {
+            let is_same = |held: &&Rc<Held>| {
+                let same: bool = held.row.hash.as_bytes().ct_eq(key.text.as_bytes()).into();
+                same && !held.row.user
             };
-            let password = hash_of(&[name, &salt, &self.credentials.password]);
-            let known = match (&self.derived, copy.user(name)) {
-                (_, Some((row, _))) if copy.is_verified(row.id, &password, now_ns) => true,
-                (Some((derived_salt, key)), user) if *derived_salt == salt => {
-                    user.is_some_and(|(row, _)| row.hash.as_bytes().ct_eq(key.as_bytes()).into())
-                }
-                _ => return Look::Derive { salt, iterations },
-            };
-            if known && let Some((row, principal)) = copy.user(name) {
-                let (id, principal) = (row.id, principal.clone());
-                copy.verify(id, password, now_ns);
-                return Look::Known(principal);
+            let rows: Vec<_> = valid().filter(is_same).cloned().collect();
+            if !rows.is_empty() {
+                return Look::Known(Principal::of(&rows, fresh));
             }
         }
-        match self.fresh || refused || copy.may_refuse(now_ns) {
-            true => Look::Unknown,
-            false => Look::Stale,
+        let Some(name) = &self.credentials.user else { return Look::Unknown };
+        // Where databases differ the last change is what counts.
+        let users = || valid().filter(|held| held.row.user && held.row.name == *name);
+        let user = users().max_by_key(|held| held.row.version);
+        let (salt, iterations) = match (user, self.catalog) {
+            (Some(held), _) => (held.row.salt.clone(), held.row.iterations),
+            (None, Some(true)) => (NOBODY_SALT.to_owned(), PASSWORD_ITERATIONS),
+            (None, _) => return Look::Unknown,
+        };
+        let password = [name, &salt, &self.credentials.password].map(String::as_str);
+        let callers = &mut context.cache.callers;
+        let password = callers.password_hash(context.platform, password);
+        let is_right = match (&self.derived, user) {
+            (_, Some(held)) if callers.is_verified(held.row.id, &password, now_ns) => true,
+            (Some((derived_salt, key)), user) if *derived_salt == salt => {
+                user.is_some_and(|held| held.row.hash.as_bytes().ct_eq(key.as_bytes()).into())
+            }
+            _ => return Look::Derive { salt, iterations },
+        };
+        let Some(user) = user.filter(|_| is_right) else { return Look::Unknown };
+        callers.verify(user.row.id, password, now_ns);
+        let rows: Vec<_> = users().filter(|held| held.row.hash == user.row.hash).cloned().collect();
+        Look::Known(Principal::of(&rows, fresh))
+    }
+
+    fn learn_database(
+        &mut self,
+        context: &mut Context<'_>,
+        object: &ObjectId,
+        reply: CallResult,
+    ) -> Result<(), Unavailable> {
+        match envelope::decode_reply::<FromDatabase>(reply)? {
+            FromDatabase::Identified { access, found } => {
+                let callers = &mut context.cache.callers;
+                for row in found {
+                    callers.learn(object, Held::new(row, access));
+                }
+                Ok(())
+            }
+            // Dropped: whoever may be asked of it is known to the Catalog.
+            FromDatabase::NotOpen => {
+                self.from_catalog = true;
+                Ok(())
+            }
+            FromDatabase::Unavailable(why) => Err(why),
+            _ => Err(Unavailable::Unreachable("unexpected reply".to_owned())),
+        }
+    }
+
+    fn learn_catalog(&mut self, reply: CallResult) -> Result<(), Unavailable> {
+        match envelope::decode_reply::<FromCatalog>(reply)? {
+            FromCatalog::Identified { found, users } => {
+                self.found = found.into_iter().map(|row| Rc::new(Held::new(row, 0))).collect();
+                self.catalog = Some(users);
+                Ok(())
+            }
+            FromCatalog::Unavailable(why) => Err(why),
+            _ => Err(Unavailable::Unreachable("unexpected reply".to_owned())),
         }
     }
 }
+
+/// The next question, if one has to be asked.
+type Question = Result<Option<Next<Verdict>>, super::error::Error>;
 
 impl RoundMachine for Identify {
     type Reply = Verdict;
@@ -292,10 +371,8 @@ impl RoundMachine for Identify {
         let Some(reply) = replies.pop() else { return self.judge(context) };
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Nothing | Waiting::Turn => {}
-            Waiting::Copy(asked) => match asked.learn(&mut context.cache.grants, reply) {
-                Ok(()) => self.fresh = true,
-                Err(why) => self.failure = Some(why),
-            },
+            Waiting::Database(object) => self.learn_database(context, &object, reply)?,
+            Waiting::Catalog => self.learn_catalog(reply)?,
             Waiting::Key { salt } => {
                 let logins = &mut context.cache.logins;
                 logins.derived(&self.address);

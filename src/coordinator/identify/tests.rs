@@ -6,11 +6,10 @@ use crate::coordinator::cache::Cache;
 use crate::coordinator::error::Error;
 use crate::model::grant::{Grants, Permission};
 use crate::model::ids::ObjectId;
-use crate::model::limits::{
-    FAILURES_MAX, GRANTS_FRESH_NS, GRANTS_USABLE_NS, STRANGERS_ASKED_FOR_MAX,
-};
+use crate::model::limits::{FAILURES_MAX, REFUSED_CREDENTIALS_NS, STRANGERS_ASKED_FOR_MAX};
 use crate::protocol::call::{Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step};
-use crate::protocol::grants::{GrantChanges, Grantee};
+use crate::protocol::database::Description;
+use crate::protocol::grants::Grantee;
 
 struct Clock(Cell<i64>);
 
@@ -32,16 +31,17 @@ impl Platform for Clock {
     }
 }
 
-/// One isolate, whose Catalog knows the token `t` and the user `u` with password `x`.
+/// One isolate that uses the database `d`. The Catalog and the Database know the token `t` and the
+/// user `u` with password `x`.
 struct Isolate {
     clock: Clock,
     cache: Cache,
-    changes: GrantChanges,
+    catalog: Vec<Grantee>,
+    database: Vec<Grantee>,
     /// The Catalog answers.
     reachable: bool,
-    /// What a question takes, nanoseconds.
-    delay_ns: i64,
-    questions: u32,
+    /// Questions of the Catalog, and of the Database.
+    asked: [u32; 2],
     derivations: u32,
 }
 
@@ -54,19 +54,29 @@ fn grantee(id: u64, user: bool, name: &str, hash: String) -> Grantee {
     Grantee { id, version, user, name, hash, salt, iterations, grants, created_ns, expires_ns }
 }
 
+fn object() -> ObjectId {
+    ObjectId("D".to_owned())
+}
+
 impl Isolate {
     fn new() -> Self {
         let token = grantee(1, false, "t", token_hash("t"));
         let user = grantee(2, true, "u", hex(b"key of x"));
+        let mut cache = Cache::default();
+        cache.put_database("d", object(), Description::default());
         Self {
             clock: Clock(Cell::new(1_000 * S_NS)),
-            cache: Cache::default(),
-            changes: GrantChanges { version: 2, live: vec![1, 2], changed: vec![token, user] },
+            cache,
+            catalog: vec![token.clone(), user.clone()],
+            database: vec![token, user],
             reachable: true,
-            delay_ns: 0,
-            questions: 0,
+            asked: [0; 2],
             derivations: 0,
         }
+    }
+
+    fn add(&mut self, row: Grantee) {
+        self.catalog.push(row);
     }
 
     fn pass(&mut self, ns: i64) {
@@ -83,17 +93,34 @@ impl Isolate {
     }
 
     fn carry(&mut self, call: &Call) -> Reply {
-        let result = if call.to == Address::KeyDerivation {
-            self.derivations += 1;
-            let derivation = Derivation::read(&call.message).unwrap();
-            Ok(format!("key of {}", derivation.password).into_bytes())
-        } else {
-            self.questions += 1;
-            self.pass(self.delay_ns);
-            let changes = Box::new(self.changes.clone());
-            match self.reachable {
-                true => Ok(envelope::encode(&FromCatalog::Grants(changes))),
-                false => Err(CallFailure::Retryable("lost".to_owned())),
+        let found = |rows: &[Grantee], keys: &[GranteeKey]| {
+            rows.iter().filter(|row| keys.contains(&row.key())).cloned().collect::<Vec<_>>()
+        };
+        let result = match &call.to {
+            Address::KeyDerivation => {
+                self.derivations += 1;
+                let derivation = Derivation::read(&call.message).unwrap();
+                Ok(format!("key of {}", derivation.password).into_bytes())
+            }
+            Address::Catalog => {
+                self.asked[0] += 1;
+                let message = envelope::decode::<ToCatalog>(&call.message).unwrap().1;
+                let ToCatalog::Identify { keys } = message else { panic!("{message:?}") };
+                let users = self.catalog.iter().any(|row| row.user);
+                match self.reachable {
+                    true => {
+                        let found = found(&self.catalog, &keys);
+                        Ok(envelope::encode(&FromCatalog::Identified { found, users }))
+                    }
+                    false => Err(CallFailure::Retryable("lost".to_owned())),
+                }
+            }
+            _ => {
+                self.asked[1] += 1;
+                let message = envelope::decode::<ToDatabase>(&call.message).unwrap().1;
+                let ToDatabase::Identify { keys } = message else { panic!("{message:?}") };
+                let found = found(&self.database, &keys);
+                Ok(envelope::encode(&FromDatabase::Identified { access: 1, found }))
             }
         };
         Reply { id: call.id, result }
@@ -119,7 +146,7 @@ impl Isolate {
 
 fn identify(user: Option<&str>, secret: &str) -> Identify {
     let credentials = Credentials::pair(user.map(str::to_owned), secret.to_owned());
-    Identify::new(credentials, false, "192.0.2.1")
+    Identify::new(credentials, Vouching::Databases(vec!["d".to_owned()]), "192.0.2.1")
 }
 
 fn word(answer: Result<Verdict, Error>) -> String {
@@ -135,81 +162,76 @@ fn word(answer: Result<Verdict, Error>) -> String {
 const T: &str = "token \"t\"";
 
 #[test]
-fn a_copy_is_believed_for_seven_seconds_and_never_past_ten() {
+fn who_is_known_to_a_database_is_let_in_by_it_alone_for_as_long_as_it_is_remembered() {
     let mut isolate = Isolate::new();
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.questions), (T, 1));
-    isolate.pass(GRANTS_FRESH_NS);
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.questions), (T, 1));
-    isolate.pass(1);
     isolate.reachable = false;
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.questions), (T, 2));
-    isolate.pass(GRANTS_USABLE_NS - GRANTS_FRESH_NS - 1);
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.questions), (T, 3));
-    isolate.pass(1);
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.questions), ("!", 4));
-    isolate.reachable = true;
-    assert_eq!(isolate.who(None, "t"), T);
+    assert_eq!((isolate.who(None, "t").as_str(), isolate.asked), (T, [0, 1]));
+    isolate.pass(1_000_000 * S_NS);
+    assert_eq!((isolate.who(None, "t").as_str(), isolate.asked), (T, [0, 1]));
+    assert_eq!(isolate.who(None, "unknown"), "!");
 }
 
 #[test]
-fn an_answer_that_comes_too_late_is_not_believed() {
+fn a_request_that_names_no_database_goes_by_what_others_have_said() {
     let mut isolate = Isolate::new();
-    isolate.delay_ns = GRANTS_USABLE_NS + 1;
-    assert_eq!(isolate.who(None, "t"), "!");
-    isolate.delay_ns = GRANTS_USABLE_NS;
-    assert_eq!(isolate.who(None, "t"), T);
+    let nowhere = || {
+        let credentials = Credentials::pair(None, "t".to_owned());
+        Identify::new(credentials, Vouching::Databases(Vec::new()), "")
+    };
+    let answer = isolate.run(nowhere());
+    assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
+    assert_eq!(isolate.asked, [1, 0]);
+    isolate.who(None, "t");
+    let answer = isolate.run(nowhere());
+    assert!(matches!(answer, Ok(Verdict::Known(principal)) if !principal.fresh));
+    assert_eq!(isolate.asked, [1, 1]);
 }
 
 #[test]
-fn while_one_request_refreshes_the_others_go_on() {
+fn of_a_database_that_is_not_known_here_the_catalog_says_who_may_use_it() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
-    isolate.pass(GRANTS_FRESH_NS + 1);
     let credentials = Credentials::pair(None, "t".to_owned());
-    let mut first = Identify::new(credentials, false, "");
-    let Step::Calls(calls) = isolate.step(&mut first, None) else { panic!("it asks") };
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.questions), (T, 1));
-    // Nothing was heard of the first one: somebody else asks.
-    isolate.pass(S_NS);
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.questions), (T, 2));
-    // Its late answer changes nothing.
-    let reply = isolate.carry(&calls[0]);
-    assert!(matches!(isolate.step(&mut first, Some(reply)), Step::Done(Ok(Verdict::Known(_)))));
+    let of = Vouching::Databases(vec!["d".to_owned(), "elsewhere".to_owned()]);
+    let answer = isolate.run(Identify::new(credentials, of, ""));
+    assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
+    assert_eq!(isolate.asked, [1, 1]);
 }
 
 #[test]
 fn nobody_is_refused_before_the_catalog_was_asked() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
-    let new = grantee(3, false, "new", token_hash("new"));
-    isolate.changes = GrantChanges { version: 3, live: vec![1, 2, 3], changed: vec![new] };
+    isolate.add(grantee(3, false, "new", token_hash("new")));
     assert_eq!(isolate.who(None, "new"), "token \"new\"");
     isolate.reachable = false;
     assert_eq!(isolate.who(None, "unknown"), "!");
     // Neither is a right that is missing.
-    let credentials = Credentials::pair(None, "t".to_owned());
-    assert!(isolate.run(Identify::new(credentials.clone(), true, "")).is_err());
+    let owner = || {
+        let credentials = Credentials::pair(None, "t".to_owned());
+        Identify::new(credentials, Vouching::Catalog, "")
+    };
+    assert!(isolate.run(owner()).is_err());
     isolate.reachable = true;
-    let answer = isolate.run(Identify::new(credentials, true, ""));
+    let answer = isolate.run(owner());
     assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
 }
 
 #[test]
 fn unknown_credentials_are_remembered_for_a_while_and_bounded() {
     let mut isolate = Isolate::new();
-    isolate.who(None, "t");
     for _ in 0..3 {
-        assert_eq!((isolate.who(None, "bad").as_str(), isolate.questions), ("-", 2));
+        assert_eq!((isolate.who(None, "bad").as_str(), isolate.asked), ("-", [1, 1]));
     }
-    isolate.pass(GRANTS_FRESH_NS + 1);
-    assert_eq!(isolate.who(None, "bad"), "-");
-    // Asked because of its age, which is as good as before a refusal.
-    assert_eq!(isolate.questions, 3);
+    isolate.pass(REFUSED_CREDENTIALS_NS + 1);
+    assert_eq!((isolate.who(None, "bad").as_str(), isolate.asked), ("-", [2, 2]));
     for n in 0..1_000 {
+        isolate.pass(S_NS / 5);
         isolate.who(None, &n.to_string());
     }
-    assert!(isolate.cache.grants.is_refused(&key("999"), isolate.clock.now_ns()));
-    assert!(!isolate.cache.grants.is_refused(&key("0"), isolate.clock.now_ns()));
+    let callers = &isolate.cache.callers;
+    assert!(callers.is_refused(&key("999"), isolate.clock.now_ns()));
+    assert!(!callers.is_refused(&key("0"), isolate.clock.now_ns()));
 }
 
 fn key(secret: &str) -> Hash {
@@ -217,14 +239,13 @@ fn key(secret: &str) -> Hash {
 }
 
 #[test]
-fn a_revoked_and_an_expired_token_are_unknown() {
+fn an_expired_token_is_unknown() {
     let mut isolate = Isolate::new();
-    isolate.changes.changed[0].expires_ns = isolate.clock.now_ns() + 2 * S_NS;
+    let expires_ns = isolate.clock.now_ns() + 2 * S_NS;
+    isolate.catalog[0].expires_ns = expires_ns;
+    isolate.database[0].expires_ns = expires_ns;
     assert_eq!(isolate.who(None, "t"), T);
     isolate.pass(2 * S_NS);
-    assert_eq!(isolate.who(None, "t"), "-");
-    isolate.changes = GrantChanges { version: 3, live: vec![2], changed: Vec::new() };
-    isolate.pass(GRANTS_FRESH_NS + 1);
     assert_eq!(isolate.who(None, "t"), "-");
 }
 
@@ -242,8 +263,14 @@ fn a_password_opens_only_with_its_name_and_is_derived_once() {
     // A new password ends what is remembered of the old one.
     let mut user = grantee(2, true, "u", hex(b"key of new"));
     (user.version, user.salt) = (3, "other".to_owned());
-    isolate.changes = GrantChanges { version: 3, live: vec![1, 2], changed: vec![user] };
-    isolate.pass(GRANTS_FRESH_NS + 1);
+    isolate.catalog[1] = user;
+    assert_eq!(isolate.who(Some("u"), "new"), "u");
+    isolate.database[1] = isolate.catalog[1].clone();
+    isolate.cache.callers.forget_database(&object());
+    let callers = &mut isolate.cache.callers;
+    let [name, old] = ["u", "x"];
+    let hash = callers.password_hash(&isolate.clock, [name, "other", old]);
+    assert!(!callers.is_verified(2, &hash, isolate.clock.now_ns()));
     assert_eq!(isolate.who(Some("u"), "x"), "-");
     assert_eq!(isolate.who(Some("u"), "new"), "u");
 }
@@ -272,18 +299,20 @@ fn guessed_passwords_wait_and_nobody_else_does() {
 }
 
 #[test]
-fn unknown_tokens_are_no_tries_and_ask_the_catalog_a_few_times_a_second() {
+fn unknown_tokens_are_no_tries_and_ask_a_few_times_a_second() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
-    for n in 0..200 {
-        assert_eq!(isolate.who(None, &format!("guess {n}")), "-");
-    }
-    assert_eq!((isolate.questions, isolate.derivations), (1 + STRANGERS_ASKED_FOR_MAX, 0));
+    isolate.who(Some("u"), "x");
+    let answers: Vec<_> = (0..400).map(|n| isolate.who(None, &format!("guess {n}"))).collect();
+    let few = STRANGERS_ASKED_FOR_MAX as usize;
+    assert!(answers[..few].iter().all(|answer| answer == "-"));
+    // Neither let in nor refused: somebody whom this isolate has not met may be among them.
+    assert!(answers[few..].iter().all(|answer| answer == "!"));
+    let asked = [STRANGERS_ASKED_FOR_MAX, 2 + STRANGERS_ASKED_FOR_MAX];
+    assert_eq!((isolate.asked, isolate.derivations), (asked, 1));
     assert_eq!((isolate.who(None, "t").as_str(), isolate.who(Some("u"), "x").as_str()), (T, "u"));
-    // A new token is let in a second later at most.
-    let new = grantee(3, false, "new", token_hash("new"));
-    isolate.changes = GrantChanges { version: 3, live: vec![1, 2, 3], changed: vec![new] };
-    assert_eq!(isolate.who(None, "other"), "-");
+    isolate.add(grantee(3, false, "new", token_hash("new")));
+    assert_eq!(isolate.who(None, "new"), "!");
     isolate.pass(S_NS);
     assert_eq!(isolate.who(None, "new"), "token \"new\"");
 }
@@ -293,9 +322,17 @@ fn logins_of_an_address_take_turns() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
     let (mut first, mut second) = (identify(Some("u"), "y"), identify(Some("u"), "x"));
-    let Step::Calls(derivation) = isolate.step(&mut first, None) else { panic!("it derives") };
+    // The Database is asked for the user first.
+    let asked = |isolate: &mut Isolate, login: &mut Identify| {
+        let Step::Calls(calls) = isolate.step(login, None) else { panic!("it asks") };
+        isolate.carry(&calls[0])
+    };
+    let known = asked(&mut isolate, &mut first);
+    let Step::Calls(derivation) = isolate.step(&mut first, Some(known)) else {
+        panic!("it derives")
+    };
     assert_eq!(derivation[0].to, Address::KeyDerivation);
-    let mut reply = None;
+    let mut reply = Some(asked(&mut isolate, &mut second));
     for _ in 0..3 {
         let Step::Calls(calls) = isolate.step(&mut second, reply) else { panic!("it waits") };
         assert_eq!(calls[0].to, Address::Pause);

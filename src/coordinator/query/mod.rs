@@ -19,7 +19,7 @@ use super::retries::Retries;
 use super::session::Session;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
-use crate::model::grant::Right;
+use crate::model::grant::{Right, Scope};
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
@@ -152,7 +152,7 @@ impl Query {
         let Some(source) = self.sources.get(loaded.len()) else {
             return self.plan(context, &loaded, from_owner);
         };
-        let load = source.load(from_owner);
+        let load = source.load(from_owner, &self.session.principal);
         self.load(context, QueryLoad { load, loaded, from_owner }, Vec::new())
     }
 
@@ -190,7 +190,10 @@ impl Query {
         from_owner: bool,
     ) -> QueryTurn {
         let all_fresh = from_owner || loaded.iter().all(|loaded| loaded.fresh);
-        self.check_policies(loaded)?;
+        match self.check_policies(loaded) {
+            Err(Error::Forbidden { .. }) if !all_fresh => return self.load_all(context, true),
+            checked => checked?,
+        }
         if let Some(run) = self.paused.take() {
             return self.proceed(context, run, loaded);
         }
@@ -207,7 +210,9 @@ impl Query {
             }
             Question::Show(statement) => {
                 let database = self.sources.first().map_or("", |source| &source.database);
-                let scope = session.principal.grants.scope(Right::Read, database);
+                let standing = loaded.first().map(|loaded| &loaded.standing);
+                let scope = standing.map(|standing| standing.scope(Right::Read, database));
+                let scope = scope.unwrap_or(Scope::None);
                 plan_show(statement, loaded, session, &scope, now_ns)
             }
         };
@@ -231,11 +236,12 @@ impl Query {
         for (_, stamp) in run.streams.iter_mut().flatten() {
             let fresh = loaded.iter().find_map(|found| {
                 let (_, schema) = found.schemas.iter().find(|(id, _)| *id == stamp.policy)?;
-                Some((found.description.generation, schema.version, found.fresh))
+                let found = (found.description.generation, found.fresh, found.standing.access);
+                Some((found, schema.version))
             });
             match fresh {
-                Some((generation, version, fresh)) if generation == stamp.generation => {
-                    (stamp.schema_version, stamp.fresh) = (version, fresh);
+                Some(((generation, fresh, access), version)) if generation == stamp.generation => {
+                    (stamp.schema_version, stamp.fresh, stamp.access) = (version, fresh, access);
                 }
                 _ => return Err(Unavailable::Changing.into()),
             }
@@ -245,11 +251,10 @@ impl Query {
 
     /// Which policy a source means is known by now: whether the caller may read it, too.
     fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
-        let principal = &self.session.principal;
         for (source, loaded) in self.sources.iter().zip(loaded) {
             // A list shows what of the database may be read.
             if let (Question::Select(_), Some((policy, _))) = (&self.question, loaded.policy()) {
-                principal.check(Right::Read, &source.database, &policy.name)?;
+                loaded.standing.check(Right::Read, &source.database, &policy.name)?;
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What a query reads: databases and policies by name, and the shards that hold them.
 
+use crate::coordinator::grants::Principal;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
 use crate::model::ids::ObjectId;
 use crate::model::shard_map::Policy;
@@ -15,12 +16,13 @@ pub(super) struct QuerySource {
 }
 
 impl QuerySource {
-    /// The load of what has to be known of it.
-    pub(super) fn load(&self, from_owner: bool) -> Load {
-        match from_owner {
+    /// The load of what has to be known of it, and of what `principal` may do there.
+    pub(super) fn load(&self, from_owner: bool, principal: &Principal) -> Load {
+        let load = match from_owner {
             true => Load::from_owner(&self.database, self.want.clone()),
             false => Load::cached(&self.database, self.want.clone()),
-        }
+        };
+        load.for_caller(principal)
     }
 }
 
@@ -59,6 +61,7 @@ pub(super) fn shards_of(
         generation: loaded.description.generation,
         schema_version: schema.map_or(0, |(_, schema)| schema.version),
         fresh: loaded.fresh,
+        access: loaded.standing.access,
     };
     let groups = policy.groups.iter().filter(|group| group.range.overlaps(&time));
     groups.flat_map(|group| &group.shards).map(|shard| (shard.clone(), stamp)).collect()

@@ -115,9 +115,9 @@ enum WriteStage {
 impl Write {
     /// Prepares a write.
     pub fn new(request: WriteRequest) -> Self {
-        let want = Want::Policy(request.policy.clone());
+        let load = load_for(&request, Load::cached);
         Self {
-            stage: WriteStage::Load(Load::cached(&request.database, want)),
+            stage: WriteStage::Load(load),
             pending: request.batch.measurements.iter().map(|_| Selection::All).collect(),
             request,
             outcome: WriteOutcome::default(),
@@ -155,8 +155,7 @@ impl Write {
     }
 
     fn load_again(&mut self, context: &mut Context<'_>) -> Turn<WriteOutcome> {
-        let want = Want::Policy(self.request.policy.clone());
-        let load = Load::from_owner(&self.request.database, want);
+        let load = load_for(&self.request, Load::from_owner);
         self.load(context, load, Vec::new())
     }
 
@@ -171,8 +170,10 @@ impl Write {
         let Some((policy, schema)) = loaded.policy() else {
             return Err(Error::unexpected_reply());
         };
-        let WriteRequest { principal, database, .. } = &self.request;
-        principal.check(Right::Write, database, &policy.name)?;
+        match loaded.standing.check(Right::Write, &self.request.database, &policy.name) {
+            Err(_) if !loaded.fresh => return self.load_again(context),
+            allowed => allowed?,
+        }
         let oldest_ns = policy.oldest_kept_ns(context.platform.now_ns());
         let measurements = &self.request.batch.measurements;
         let columns: Vec<Columns> = measurements
@@ -241,7 +242,7 @@ impl Write {
                 }
                 true
             });
-            *pending = selection(kept, batch.block.rows());
+            *pending = rows_by_shard::selection(kept, batch.block.rows());
         }
     }
 
@@ -321,8 +322,7 @@ impl Write {
                     return Err(Unavailable::Changing.into());
                 }
                 self.registrations += 1;
-                let want = Want::Policy(self.request.policy.clone());
-                let load = Load::cached(&self.request.database, want).with_schema_version(version);
+                let load = load_for(&self.request, Load::cached).with_schema_version(version);
                 self.load(context, load, Vec::new())
             }
             FromDatabase::NotOpen | FromDatabase::UnknownPolicy => self.retry(context),
@@ -346,6 +346,7 @@ impl Write {
             generation: loaded.description.generation,
             schema_version: schema.version,
             fresh: loaded.fresh,
+            access: loaded.standing.access,
         };
         let batch = &self.request.batch.measurements;
         let mut requests = Vec::new();
@@ -376,6 +377,10 @@ impl Write {
             targets.push(Target { shard, group, rows });
         }
         if requests.is_empty() {
+            // No shard could say that a right has ended.
+            if self.request.principal.caller.is_some() && !loaded.fresh {
+                return self.load_again(context);
+            }
             return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
         }
         let growth = Growth {
@@ -441,7 +446,7 @@ impl Write {
             .zip(batch)
             .map(|(mut rows, batch)| {
                 sorted::sort(&mut rows);
-                selection(rows, batch.block.rows())
+                rows_by_shard::selection(rows, batch.block.rows())
             })
             .collect();
         self.retry(context)
@@ -469,9 +474,8 @@ impl Write {
     }
 }
 
-/// `rows` of a block of `total`, ascending.
-fn selection(rows: Vec<u32>, total: usize) -> Selection {
-    if rows.len() == total { Selection::All } else { Selection::Rows(rows) }
+fn load_for(request: &WriteRequest, load: fn(&str, Want) -> Load) -> Load {
+    load(&request.database, Want::Policy(request.policy.clone())).for_caller(&request.principal)
 }
 
 impl RoundMachine for Write {

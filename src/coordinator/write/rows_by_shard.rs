@@ -37,3 +37,8 @@ pub fn targets(
     };
     targets.into_iter().map(target).collect()
 }
+
+/// `rows` of a block of `total`, ascending.
+pub(super) fn selection(rows: Vec<u32>, total: usize) -> Selection {
+    if rows.len() == total { Selection::All } else { Selection::Rows(rows) }
+}

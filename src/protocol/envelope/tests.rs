@@ -6,8 +6,13 @@ use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::scan::reader::ReadStats;
 
 fn append() -> ToShard {
-    let stamp =
-        Stamp { policy: PolicyId(u64::MAX), generation: 3, schema_version: 9, fresh: false };
+    let stamp = Stamp {
+        policy: PolicyId(u64::MAX),
+        generation: 3,
+        schema_version: 9,
+        fresh: false,
+        access: 0,
+    };
     ToShard::Append { stamp, frame: vec![0, 255, b'"', 7] }
 }
 

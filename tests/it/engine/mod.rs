@@ -182,11 +182,12 @@ pub(super) fn settings() -> ShardSettings {
         retired: Vec::new(),
         window_ns: WINDOW_NS,
         generation: 1,
+        access: 0,
     }
 }
 
 pub(super) fn stamp() -> Stamp {
-    Stamp { policy: PolicyId(7), generation: 1, schema_version: 1, fresh: false }
+    Stamp { policy: PolicyId(7), generation: 1, schema_version: 1, fresh: false, access: 0 }
 }
 
 pub(super) fn budget() -> Rc<Budget> {

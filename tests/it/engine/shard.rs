@@ -91,7 +91,13 @@ fn senders_that_know_less_are_stale() {
     for mut shard in [shard, reopen(store)] {
         let frame = encode(&[integer(1, 1, 1)]);
         assert_eq!(shard.append(&frame, &stamp(), NOW_NS), Err(Refusal::Stale));
-        let other = Stamp { policy: PolicyId(8), generation: 3, schema_version: 1, fresh: false };
+        let other = Stamp {
+            policy: PolicyId(8),
+            generation: 3,
+            schema_version: 1,
+            fresh: false,
+            access: 0,
+        };
         assert_eq!(shard.append(&frame, &other, NOW_NS), Err(Refusal::Stale));
         let stamp = Stamp { generation: 3, ..stamp() };
         assert!(shard.append(&frame, &stamp, NOW_NS).is_ok());

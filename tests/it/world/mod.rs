@@ -107,6 +107,8 @@ pub(crate) struct World {
     pub(crate) platform: TestPlatform,
     /// How often things go wrong.
     pub(crate) faults: Faults,
+    /// Nobody reaches the Catalog.
+    pub(crate) catalog_is_lost: bool,
     /// Only what objects send each other goes wrong.
     pub(crate) spares_clients: bool,
     /// `SHARD_SPLIT_BYTES`; 0 is never.
@@ -130,6 +132,7 @@ impl World {
         Self {
             platform: TestPlatform::new(seed),
             faults: Faults::default(),
+            catalog_is_lost: false,
             spares_clients: false,
             split_bytes: 0,
             asked: 0,
@@ -349,7 +352,8 @@ impl World {
         if self.platform.percent(faults.crashed) {
             self.crash(&call.to);
         }
-        if self.platform.percent(faults.lost) {
+        let is_lost = self.catalog_is_lost && call.to == Address::Catalog;
+        if is_lost || self.platform.percent(faults.lost) {
             return self.fail(caller, call.id);
         }
         let reply_lost = self.platform.percent(faults.lost);

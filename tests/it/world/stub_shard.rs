@@ -75,9 +75,17 @@ impl Stored {
             }
             _ if self.closed || self.settings.is_none() => FromShard::Stale,
             ToShard::Open(new) | ToShard::Configure(new) => {
-                let known = self.settings.as_ref().map_or(0, |known| known.generation);
-                if new.generation > known {
-                    self.settings = Some(new);
+                let Some(known) = &mut self.settings else { return FromShard::Stale };
+                let access = known.access.max(new.access);
+                known.access = access;
+                if new.generation > known.generation {
+                    self.settings = Some(ShardSettings { access, ..new });
+                }
+                FromShard::Done
+            }
+            ToShard::Access { number } => {
+                if let Some(known) = &mut self.settings {
+                    known.access = known.access.max(number);
                 }
                 FromShard::Done
             }
@@ -95,7 +103,8 @@ impl Stored {
 
     fn append(&mut self, stamp: Stamp, bytes: &[u8]) -> FromShard {
         let Some(settings) = &self.settings else { return FromShard::Stale };
-        if stamp.generation < settings.generation || stamp.policy != settings.policy {
+        let knows_less = stamp.generation < settings.generation || stamp.access < settings.access;
+        if knows_less || stamp.policy != settings.policy {
             return FromShard::Stale;
         }
         let tables = frame::decode(bytes).expect("a frame");

@@ -1,0 +1,259 @@
+//! Changes tokens and users, and tells the databases that they concern: those that a change
+//! names, every one, or all that concern a database that is just being made.
+
+use super::grants::{GranteeChange, Put, databases};
+use super::lifecycle::{Entries, EntryStage};
+use super::telling::Telling;
+use super::{Begun, Catalog, CatalogTask, CatalogWork, Failure, Turn};
+use crate::model::limits::{DATABASES_TOLD_AT_ONCE, TELLING_ROUNDS_MAX};
+use crate::model::sorted;
+use crate::model::sorted_set::SortedSet;
+use crate::model::time::S_NS;
+use crate::protocol::call::{Address, Platform};
+use crate::protocol::catalog::FromCatalog;
+use crate::protocol::database::{FromDatabase, ToDatabase};
+use crate::protocol::envelope;
+use crate::protocol::grants::{Grantee, GrantsPush};
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::{Next, Replies, Request};
+use crate::store::row;
+use crate::store::{Store, Table};
+
+/// How often a database that has heard of a later version is told anew in one event.
+const LATE_MAX: u32 = 3;
+
+/// What an event answers once it has told whom it could.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Told {
+    /// A token or user of this number was stored.
+    Granted(u64),
+    /// One was removed.
+    Removed,
+    /// The alarm asks nothing.
+    Alarm,
+}
+
+/// How far an event is with telling databases.
+#[derive(Debug, Default)]
+pub(super) struct TellingProgress {
+    /// Whom it has asked last, in the order of their replies.
+    asked: Vec<u64>,
+    /// Those that it will not ask again: they have failed.
+    tried: SortedSet<u64>,
+    /// Rounds of calls so far.
+    rounds: u32,
+    /// Replies in a row that were `Late`.
+    late: u32,
+}
+
+/// How far an event is with a database that is being made.
+#[derive(Debug, Default)]
+pub(super) struct BirthProgress {
+    /// It has been initialised: what concerns it follows.
+    pub(super) initialised: bool,
+    /// The number of the last token or user that it has.
+    after: u64,
+    /// The same once the page under way is answered.
+    sent: u64,
+}
+
+impl<S: Store> Catalog<S> {
+    /// Stores a token or user.
+    pub(super) fn put_grantee(
+        &mut self,
+        platform: &dyn Platform,
+        grantee: Grantee,
+    ) -> Result<Begun, Failure> {
+        let (user, name) = (grantee.user, grantee.name.clone());
+        let (grantees, store) = self.grantees()?;
+        match grantees.put(store, grantee)? {
+            Put::Same(id) => self.tell_again(user, &name, Told::Granted(id)),
+            Put::Refused(None) => Err(Unavailable::Changing.into()),
+            Put::Refused(Some(refusal)) => Err(refusal.into()),
+            Put::Change(change) => {
+                let id = change.new.as_ref().map_or(0, |new| new.id);
+                self.change(platform, *change, Told::Granted(id))
+            }
+        }
+    }
+
+    /// Removes a token or user.
+    pub(super) fn remove_grantee(
+        &mut self,
+        platform: &dyn Platform,
+        (user, name): (bool, &str),
+    ) -> Result<Begun, Failure> {
+        let (grantees, store) = self.grantees()?;
+        match grantees.remove(store, user, name)? {
+            Some(change) => self.change(platform, change, Told::Removed),
+            None => self.tell_again(user, name, Told::Removed),
+        }
+    }
+
+    /// A request that changes nothing goes on with what an earlier one left.
+    fn tell_again(&mut self, user: bool, name: &str, told: Told) -> Result<Begun, Failure> {
+        self.entries()?;
+        Ok(match (self.tellings.about(user, name), told) {
+            (Some(number), _) => Begun::Task(CatalogTask::Tell { number, told }),
+            (None, Told::Granted(id)) => Begun::Reply(FromCatalog::Granted { id, remaining: 0 }),
+            (None, _) => Begun::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }),
+        })
+    }
+
+    /// Stores a change, and with it who has to be told.
+    fn change(
+        &mut self,
+        platform: &dyn Platform,
+        change: GranteeChange,
+        told: Told,
+    ) -> Result<Begun, Failure> {
+        let telling = telling(self.entries()?, &change, platform.now_ns());
+        let number = self.tellings.next_number();
+        let (grantees, store) = self.grantees()?;
+        grantees.apply(store, change, || match &telling {
+            Some(telling) => store.put(Table::Job, number, &row::encode(telling)?, &[]),
+            None => Ok(()),
+        })?;
+        let Some(telling) = telling else { return Ok(Begun::Reply(told.reply(0))) };
+        self.tellings.stored(number, telling);
+        Ok(Begun::Task(CatalogTask::Tell { number, told }))
+    }
+
+    /// The next databases to be told, or the answer.
+    pub(super) fn tell(
+        &mut self,
+        platform: &dyn Platform,
+        work: &mut CatalogWork,
+        (number, told): (u64, Told),
+    ) -> Turn {
+        self.entries()?;
+        self.grantees()?;
+        let (Some(entries), Some(grantees)) = (&self.entries, &self.grantees) else {
+            return Err(Unavailable::Changing.into());
+        };
+        let Some(telling) = self.tellings.get_mut(number) else {
+            return Ok(Next::Reply(told.reply(0)));
+        };
+        let [request_max, alarm_max] = TELLING_ROUNDS_MAX;
+        let rounds_max = if matches!(told, Told::Alarm) { alarm_max } else { request_max };
+        let progress = &mut work.telling;
+        let stopped = progress.rounds >= rounds_max;
+        if !stopped {
+            progress.asked = telling.next(entries, &progress.tried, DATABASES_TOLD_AT_ONCE);
+        }
+        if stopped || progress.asked.is_empty() {
+            let remaining = telling.remaining(entries);
+            if remaining > 0 {
+                telling.tried(platform.now_ns(), stopped);
+            }
+            self.tellings.save(&self.store, number)?;
+            return Ok(Next::Reply(told.reply(remaining)));
+        }
+        progress.rounds += 1;
+        let row = grantees.by_key(&self.store, &telling.key)?;
+        let mut requests = Vec::new();
+        for entry in progress.asked.iter().filter_map(|number| entries.get(*number)) {
+            let name = &entry.create.name;
+            let here = row.as_ref().filter(|row| row.grants.concerns(name));
+            let push = GrantsPush {
+                sequence: grantees.version(),
+                put: here.map(|row| row.on(name)).into_iter().collect(),
+                removed: here.is_none().then(|| telling.key.clone()).into_iter().collect(),
+                narrows: telling.narrows,
+            };
+            let message = envelope::encode(&ToDatabase::Grants(Box::new(push)));
+            requests.push(Request::new(Address::Database(entry.object.clone()), message));
+        }
+        Ok(Next::Calls(requests))
+    }
+
+    /// Takes in what the databases say.
+    pub(super) fn learn_told(
+        &mut self,
+        work: &mut CatalogWork,
+        number: u64,
+        replies: Replies,
+    ) -> Result<(), Failure> {
+        self.entries()?;
+        let (Some(entries), Some(telling)) = (&self.entries, self.tellings.get_mut(number)) else {
+            return Ok(());
+        };
+        let progress = &mut work.telling;
+        let mut is_late = false;
+        for (database, reply) in std::mem::take(&mut progress.asked).into_iter().zip(replies) {
+            let stage = entries.get(database).map(|entry| entry.stage);
+            match envelope::decode_reply::<FromDatabase>(reply) {
+                Ok(FromDatabase::Done) => telling.left.retain(|left| *left != database),
+                // It lets nobody in any more; one that is being made may have been told too early.
+                Ok(FromDatabase::NotOpen) if stage != Some(EntryStage::Creating) => {
+                    telling.left.retain(|left| *left != database);
+                }
+                Ok(FromDatabase::Late) if progress.late < LATE_MAX => is_late = true,
+                _ => {
+                    progress.tried.insert(database);
+                }
+            }
+        }
+        progress.late = if is_late { progress.late + 1 } else { 0 };
+        Ok(self.tellings.save(&self.store, number)?)
+    }
+
+    /// The next page of what concerns a database that is being made; `None` once it has all.
+    pub(super) fn birth_page(
+        &mut self,
+        work: &mut CatalogWork,
+        name: &str,
+    ) -> Result<Option<ToDatabase>, Failure> {
+        let (grantees, store) = self.grantees()?;
+        let put = grantees.concerning(store, name, work.birth.after)?;
+        let Some(last) = put.last() else { return Ok(None) };
+        work.birth.sent = last.id;
+        let (sequence, removed, narrows) = (grantees.version(), Vec::new(), false);
+        Ok(Some(ToDatabase::Grants(Box::new(GrantsPush { sequence, put, removed, narrows }))))
+    }
+}
+
+impl BirthProgress {
+    /// The database has what was sent.
+    pub(super) fn answered(&mut self) {
+        self.initialised = true;
+        self.after = self.after.max(self.sent);
+    }
+}
+
+impl Told {
+    fn reply(self, remaining: u64) -> FromCatalog {
+        match self {
+            Self::Granted(id) => FromCatalog::Granted { id, remaining },
+            Self::Removed | Self::Alarm => FromCatalog::Dropped { existed: true, remaining },
+        }
+    }
+}
+
+/// Who has to be told of a change; `None` when it concerns no database.
+fn telling(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Telling> {
+    let sides = [change.old.as_ref(), change.new.as_ref()];
+    let one = sides.into_iter().flatten().last()?;
+    let is_known_as = |row: &Grantee| (row.hash.clone(), row.salt.clone(), row.expires_ns);
+    let same = sides.map(|side| side.map(is_known_as));
+    let is_same_person = matches!(&same, [Some(old), Some(new)] if old == new);
+    let all = sides.iter().flatten().any(|row| row.grants.concerns_all());
+    let rest = if all { entries.last().map(|last| (0, last)) } else { None };
+    let mut left = Vec::new();
+    for name in sides.iter().flatten().flat_map(|row| databases(&row.grants)).filter(|_| !all) {
+        let [old, new] = sides.map(|side| side.map(|row| row.grants.on(name)));
+        let number = entries.by_name(name).map(|(number, _)| number);
+        left.extend(number.filter(|_| !is_same_person || old != new));
+    }
+    sorted::sort(&mut left);
+    left.dedup();
+    (rest.is_some() || !left.is_empty()).then(|| Telling {
+        key: one.key(),
+        name: one.name.clone(),
+        narrows: change.old.is_some(),
+        left,
+        rest,
+        due_ns: now_ns.saturating_add(S_NS),
+        failures: 0,
+    })
+}

@@ -1,0 +1,40 @@
+//! Lists the databases that are ready, in pages.
+
+use super::Catalog;
+use crate::model::ids::PolicyId;
+use crate::model::limits::{JOB_FAILURES_MAX, PAGE_BYTES_MAX};
+use crate::protocol::catalog::FromCatalog;
+use crate::store::{Store, StoreError};
+
+impl<S: Store> Catalog<S> {
+    /// A page of names with numbers above `after`; with `holding` only of those that may have that
+    /// policy.
+    pub(super) fn list(
+        &mut self,
+        after: Option<u64>,
+        holding: Option<PolicyId>,
+    ) -> Result<FromCatalog, StoreError> {
+        let mut names = Vec::new();
+        let mut bytes = 0;
+        let mut last = after;
+        for (number, entry) in self.entries()?.ready_after(after) {
+            if !holding.is_none_or(|policy| entry.may_hold(policy)) {
+                continue;
+            }
+            // The text and its length, which is a varint.
+            bytes += entry.create.name.len() + 5;
+            if bytes > PAGE_BYTES_MAX && !names.is_empty() {
+                let troubles = Vec::new();
+                return Ok(FromCatalog::Listed { names, resume: last, troubles });
+            }
+            names.push(entry.create.name.clone());
+            last = Some(number);
+        }
+        let entries = self.entries()?;
+        let mut troubles = entries.troubles(JOB_FAILURES_MAX);
+        if let Some(entries) = &self.entries {
+            troubles.extend(self.tellings.troubles(entries, JOB_FAILURES_MAX));
+        }
+        Ok(FromCatalog::Listed { names, resume: None, troubles })
+    }
+}

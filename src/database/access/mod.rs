@@ -1,0 +1,150 @@
+//! Keeps the tokens and users that have a right on this database, and ends rights everywhere
+//! (PROTOCOL.md rule 11).
+//!
+//! Their rows lie by a hash of what they are found by and are read one at a time: a database may
+//! have a hundred thousand of them. Nothing of them is kept in memory.
+
+use sha2::{Digest, Sha256};
+
+use super::job::{Job, JobKind};
+use super::job_messages::all_shards;
+use super::object::{Database, DatabaseWork, Failure};
+use super::rows::{FIRST_GRANT_KEY, RowsChange};
+use super::split_progress::request;
+use crate::model::ids::ObjectId;
+use crate::model::limits::CALLS_PER_ROUND_MAX;
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
+use crate::protocol::call::Platform;
+use crate::protocol::database::FromDatabase;
+use crate::protocol::envelope;
+use crate::protocol::grants::{Grantee, GranteeKey, GrantsPush};
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::{Replies, Request};
+use crate::protocol::shard::{FromShard, ToShard};
+use crate::store::row;
+use crate::store::{Store, StoreError, Table};
+
+/// Which shards an event has told the number of the grants.
+#[derive(Debug, Default)]
+pub(super) struct AccessProgress {
+    /// The number.
+    number: u64,
+    /// Those that have answered.
+    told: SortedSet<ObjectId>,
+    /// Those that were asked last, in the order of their replies.
+    asked: Vec<ObjectId>,
+}
+
+impl<S: Store> Database<S> {
+    /// Those of `keys` that have a right here, and the number of the grants.
+    pub(super) fn identify(&mut self, keys: &[GranteeKey]) -> Result<FromDatabase, Failure> {
+        let access = self.open_rows()?.state.access;
+        let mut found = Vec::new();
+        for key in keys {
+            let rows = read(&self.store, slot(key))?;
+            found.extend(rows.into_iter().filter(|row| row.key() == *key));
+        }
+        Ok(FromDatabase::Identified { access, found })
+    }
+
+    /// Stores what the Catalog says of tokens and users. Answered at once unless somebody may do
+    /// less: then a job is left, which the event goes on with.
+    pub(super) fn take_grants(
+        &mut self,
+        platform: &dyn Platform,
+        push: &GrantsPush,
+    ) -> Result<Option<FromDatabase>, Failure> {
+        let rows = self.open_rows()?;
+        if push.sequence < rows.state.granted {
+            return Ok(Some(FromDatabase::Late));
+        }
+        let mut state = rows.state.clone();
+        state.granted = push.sequence;
+        let mut jobs = Vec::new();
+        if push.narrows {
+            state.access += 1;
+            if self.access_job().is_none() {
+                let job = Job::started(JobKind::Access, platform.now_ns());
+                jobs.push((state.next_job, job));
+                state.next_job += 1;
+            }
+        }
+        let mut grantees = SortedMap::new();
+        let gone = push.removed.iter().map(|key| (key.clone(), None));
+        for (key, row) in gone.chain(push.put.iter().map(|row| (row.key(), Some(row)))) {
+            let at = slot(&key);
+            let read = || read(&self.store, at);
+            let rows = grantees.entry(at).or_try_insert_with(read)?;
+            rows.retain(|known| known.key() != key);
+            rows.extend(row.cloned());
+        }
+        let grantees = grantees.iter().map(|(at, rows)| (*at, rows.clone())).collect();
+        let state = Some(state);
+        self.apply(RowsChange { state, jobs, grantees, ..RowsChange::default() })?;
+        Ok((!push.narrows).then_some(FromDatabase::Done))
+    }
+
+    /// The job that tells the shards, if one is unfinished.
+    pub(super) fn access_job(&self) -> Option<u64> {
+        let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
+        jobs.filter(|(_, job)| job.kind == JobKind::Access).map(|(&key, _)| key).next()
+    }
+
+    /// The next shards to be told, whatever the map is by now; `None` once all have been.
+    pub(super) fn drive_access(
+        &mut self,
+        work: &mut DatabaseWork,
+        key: u64,
+    ) -> Result<Option<Vec<Request>>, Failure> {
+        let Some(rows) = &self.rows else { return Ok(None) };
+        let (number, progress) = (rows.state.access, &mut work.access);
+        if progress.number != number {
+            *progress = AccessProgress { number, ..AccessProgress::default() };
+        }
+        let left = all_shards(rows).filter(|shard| !progress.told.contains(*shard));
+        progress.asked = left.take(CALLS_PER_ROUND_MAX).cloned().collect();
+        if progress.asked.is_empty() {
+            self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
+            return Ok(None);
+        }
+        let message = ToShard::Access { number };
+        let asked = progress.asked.iter();
+        Ok(Some(asked.map(|shard| request(rows, shard.clone(), &message)).collect()))
+    }
+}
+
+impl AccessProgress {
+    /// Takes in the shards' replies. One that is not open, or closed, takes nothing from anybody.
+    pub(super) fn learn(&mut self, replies: Replies) -> Result<(), Failure> {
+        let mut failure = None;
+        for (shard, reply) in std::mem::take(&mut self.asked).into_iter().zip(replies) {
+            match envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from) {
+                Ok(FromShard::Done | FromShard::Stale) => {
+                    self.told.insert(shard);
+                }
+                Ok(FromShard::Unavailable(why)) | Err(why) => failure = Some(why),
+                Ok(_) => failure = Some(Unavailable::Unreachable("unexpected reply".to_owned())),
+            }
+        }
+        failure.map_or(Ok(()), |why| Err(why.into()))
+    }
+}
+
+/// Where the row of `key` lies. Two that lie in the same place share it.
+fn slot(key: &GranteeKey) -> u64 {
+    let mut digest = Sha256::new();
+    digest.update([u8::from(key.user)]);
+    digest.update(key.text.as_bytes());
+    let hash: [u8; 32] = digest.finalize().into();
+    let first = hash.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    FIRST_GRANT_KEY | first >> 12
+}
+
+fn read<S: Store>(store: &S, at: u64) -> Result<Vec<Grantee>, StoreError> {
+    let head = store.head(Table::Entry, at)?;
+    head.map_or(Ok(Vec::new()), |head| row::read(Table::Entry, at, &head))
+}
+
+#[cfg(test)]
+mod tests;

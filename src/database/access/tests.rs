@@ -1,0 +1,165 @@
+use super::*;
+use crate::model::grant::{Grants, Permission};
+use crate::protocol::call::{ObjectKind, PlacementError, Reply, Step};
+use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::database::ToDatabase;
+use crate::protocol::host::Host;
+use crate::protocol::shard::ShardSettings;
+use crate::store::memory::MemoryStore;
+
+struct Fixed;
+
+impl Platform for Fixed {
+    fn now_ns(&self) -> i64 {
+        0
+    }
+
+    fn random_u64(&self) -> u64 {
+        7
+    }
+
+    fn new_object_id(&self, _: ObjectKind, _: Option<&str>) -> Result<ObjectId, PlacementError> {
+        Ok(ObjectId("shard".to_owned()))
+    }
+}
+
+fn token(name: &str) -> Grantee {
+    let database = Some("d".to_owned());
+    let permission = Permission { database, policy: None, read: true, write: true };
+    Grantee {
+        id: 1,
+        version: 1,
+        user: false,
+        name: name.to_owned(),
+        hash: format!("hash of {name}"),
+        salt: String::new(),
+        iterations: 0,
+        grants: Grants { admin: false, permissions: vec![permission] },
+        created_ns: 1,
+        expires_ns: i64::MAX,
+    }
+}
+
+/// Asks a Database whose shards answer `shard`: its reply, and what the shards were told.
+fn ask(
+    database: &mut Database<MemoryStore>,
+    message: &ToDatabase,
+    shard: &FromShard,
+) -> (FromDatabase, Vec<ToShard>) {
+    let (ticket, mut step) = database.begin(&Fixed, &envelope::encode(message));
+    let mut told = Vec::new();
+    loop {
+        match step {
+            Step::Done(reply) => return (envelope::decode(&reply).unwrap().1, told),
+            Step::Calls(calls) => {
+                let call = calls.first().expect("a call");
+                told.push(envelope::decode(&call.message).unwrap().1);
+                let reply = Reply { id: call.id, result: Ok(envelope::encode(shard)) };
+                step = database.resume(&Fixed, ticket, reply);
+            }
+        }
+    }
+}
+
+fn opened() -> (Database<MemoryStore>, MemoryStore) {
+    let store = MemoryStore::new();
+    let mut database = Database::new(store.clone(), ObjectId("database".to_owned()));
+    let create = CreateDatabase {
+        name: "d".to_owned(),
+        policy: None,
+        shards: 1,
+        location: None,
+        jurisdiction: None,
+    };
+    let (reply, _) = ask(&mut database, &ToDatabase::Initialise(create), &FromShard::Done);
+    assert_eq!(reply, FromDatabase::Done);
+    (database, store)
+}
+
+fn push(sequence: u64, put: &[Grantee], removed: &[Grantee]) -> ToDatabase {
+    ToDatabase::Grants(Box::new(GrantsPush {
+        sequence,
+        put: put.to_vec(),
+        removed: removed.iter().map(Grantee::key).collect(),
+        narrows: !removed.is_empty(),
+    }))
+}
+
+fn identify(database: &mut Database<MemoryStore>, row: &Grantee) -> (u64, Vec<Grantee>) {
+    let message = ToDatabase::Identify { keys: vec![row.key()] };
+    match ask(database, &message, &FromShard::Done).0 {
+        FromDatabase::Identified { access, found } => (access, found),
+        other => panic!("{other:?}"),
+    }
+}
+
+const DONE: FromShard = FromShard::Done;
+
+#[test]
+fn a_new_right_is_told_to_no_shard_and_one_that_ends_to_all_before_the_answer() {
+    let (mut database, store) = opened();
+    let (t, u) = (token("t"), Grantee { id: 2, ..token("u") });
+    let both = push(1, &[t.clone(), u.clone()], &[]);
+    assert_eq!(ask(&mut database, &both, &DONE), (FromDatabase::Done, Vec::new()));
+    assert_eq!(identify(&mut database, &t), (0, vec![t.clone()]));
+    let ended = push(2, &[], std::slice::from_ref(&t));
+    let told = vec![ToShard::Access { number: 1 }];
+    assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, told));
+    assert_eq!(identify(&mut database, &t), (1, Vec::new()));
+    assert_eq!(identify(&mut database, &u), (1, vec![u.clone()]));
+    // Nothing of it is only in memory.
+    let mut again = Database::new(store, ObjectId("database".to_owned()));
+    assert_eq!(identify(&mut again, &u), (1, vec![u]));
+}
+
+#[test]
+fn what_the_catalog_said_before_it_said_something_later_is_late() {
+    let (mut database, _) = opened();
+    let t = token("t");
+    ask(&mut database, &push(5, &[], std::slice::from_ref(&t)), &DONE);
+    let late = push(4, std::slice::from_ref(&t), &[]);
+    assert_eq!(ask(&mut database, &late, &DONE).0, FromDatabase::Late);
+    assert_eq!(identify(&mut database, &t), (1, Vec::new()));
+    let same = push(5, &[Grantee { id: 2, ..token("u") }], &[]);
+    assert_eq!(ask(&mut database, &same, &DONE).0, FromDatabase::Done);
+}
+
+#[test]
+fn a_right_that_a_shard_has_not_heard_the_end_of_stays_a_job_that_is_never_set_aside() {
+    let (mut database, _) = opened();
+    let t = token("t");
+    ask(&mut database, &push(1, std::slice::from_ref(&t), &[]), &DONE);
+    let lost = FromShard::Unavailable(Unavailable::Overloaded);
+    let ended = push(2, &[], std::slice::from_ref(&t));
+    let (reply, _) = ask(&mut database, &ended, &lost);
+    assert_eq!(reply, FromDatabase::Unavailable(Unavailable::Overloaded));
+    // The Database itself lets nobody in any more.
+    assert_eq!(identify(&mut database, &t), (1, Vec::new()));
+    let key = database.access_job().expect("it is left");
+    let mut job = database.rows.as_ref().unwrap().jobs.get(&key).unwrap().clone();
+    for _ in 0..20 {
+        let before_ns = job.due_ns;
+        job = job.tried(before_ns);
+        assert!(!job.is_aside() && job.due_ns - before_ns <= 4_000_000_000);
+    }
+    // A repeat tells the shards the newest number, and ends the job.
+    let told = vec![ToShard::Access { number: 2 }];
+    assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, told));
+    assert_eq!(database.access_job(), None);
+}
+
+#[test]
+fn a_shard_that_is_opened_later_knows_the_number_from_birth() {
+    let (mut database, _) = opened();
+    ask(&mut database, &push(1, &[], &[token("t")]), &DONE);
+    let spec =
+        crate::protocol::database::PolicySpec { name: Some("p".into()), ..Default::default() };
+    let create = ToDatabase::CreatePolicy { spec, make_default: false };
+    let (reply, told) = ask(&mut database, &create, &DONE);
+    assert_eq!(reply, FromDatabase::Done);
+    let of = |message: &ToShard| match message {
+        ToShard::Open(ShardSettings { access, .. }) => *access,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told.iter().map(of).collect::<Vec<_>>(), [1]);
+}
