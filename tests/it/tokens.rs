@@ -313,6 +313,55 @@ fn a_token_ends_with_its_expiry_or_its_revocation() {
     admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=long"), "", 404);
 }
 
+/// Every way to data ends with the right, though this isolate remembers the caller.
+#[test]
+fn a_revoked_token_and_a_changed_password_are_refused_on_every_route() {
+    let mut product = two_databases();
+    for q in ["CREATE USER ann WITH PASSWORD 'old'", "GRANT ALL ON a TO ann"] {
+        admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
+    }
+    let secret = token(&mut product, "t", &["a"], &["read", "write"], None);
+    let routes = |q: &str| format!("/query?db=a&q={}", encoded(q));
+    let targets = [
+        ("POST", "/write?db=a".to_owned(), "m v=1 1"),
+        ("POST", "/write?db=a".to_owned(), "# no lines"),
+        ("POST", "/api/v2/write?bucket=a".to_owned(), "m v=1 1"),
+        ("GET", routes("SELECT * FROM m"), ""),
+        ("GET", routes("SELECT * FROM nothing"), ""),
+        ("POST", routes("SELECT * INTO n FROM m"), ""),
+        ("GET", routes("SHOW MEASUREMENTS"), ""),
+        ("GET", routes("SHOW RETENTION POLICIES"), ""),
+        ("GET", routes("EXPLAIN SELECT * FROM m"), ""),
+        ("GET", routes("SHOW DATABASES"), ""),
+        ("GET", routes("SHOW STATS ON a"), ""),
+        ("POST", routes("DELETE FROM x"), ""),
+        ("POST", routes("DROP SERIES FROM x"), ""),
+        ("GET", "/api/v3/export?db=a".to_owned(), ""),
+        ("GET", "/api/v3/configure/database".to_owned(), ""),
+    ];
+    let mut statuses = |product: &mut Product, scheme: (&str, &str)| -> Vec<u16> {
+        let send = |(method, target, body): &(&str, String, &str)| {
+            send(product, scheme, (method, target), body).status
+        };
+        targets.iter().map(send).collect()
+    };
+    for _ in 0..2 {
+        for scheme in [("Bearer", secret.as_str()), ("Token", "ann:old")] {
+            let found = statuses(&mut product, scheme);
+            assert!(found.iter().all(|status| *status < 300), "{scheme:?}: {found:?}");
+        }
+    }
+    admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=t"), "", 200);
+    let set = encoded("SET PASSWORD FOR ann = 'new'");
+    admin(&mut product, ("POST", &format!("/query?q={set}")), "", 200);
+    for scheme in [("Bearer", secret.as_str()), ("Token", "ann:old")] {
+        let found = statuses(&mut product, scheme);
+        assert!(found.iter().all(|status| *status == 401), "{scheme:?}: {found:?}");
+    }
+    let found = statuses(&mut product, ("Token", "ann:new"));
+    assert!(found.iter().all(|status| *status < 300), "{found:?}");
+}
+
 /// Sends a write to `a` as a user who comes from `address`.
 fn log_in(product: &mut Product, (user, password): (&str, &str), address: &str) -> Response {
     let basic = BASE64_STANDARD.encode(format!("{user}:{password}"));

@@ -100,6 +100,28 @@ fn lists_come_in_pages_and_a_database_gets_what_concerns_it() {
     }
 }
 
+/// As many as there may be: what a Catalog that wakes reads, and what it then knows.
+#[test]
+fn a_hundred_thousand_tokens_are_found_and_listed() {
+    let store = MemoryStore::new();
+    store.open().unwrap();
+    for id in 1..=GRANTEES_MAX as u64 {
+        let database = format!("db{}", id % 10_000);
+        let row = Grantee { id, version: id, ..token(&format!("t{id}"), &[&database]) };
+        store.put(Table::Schema, id, &row::encode(&row).unwrap(), &[]).unwrap();
+    }
+    let grantees = Grantees::load(&store).unwrap();
+    let last = grantees.named(&store, false, "t100000").unwrap().unwrap();
+    assert_eq!(grantees.by_key(&store, &last.key()).unwrap(), Some(last));
+    let of_7 = grantees.concerning(&store, "db7", 0).unwrap();
+    assert_eq!(names(&of_7)[..3], ["t7", "t10007", "t20007"]);
+    assert_eq!(of_7.len(), 10);
+    let (page, more) = grantees.page(&store, false, (99_000, 600)).unwrap();
+    assert_eq!((page.len(), more, page[599].id), (600, true, 99_600));
+    let over = put(&mut grantees.clone(), &store, token("more", &[]));
+    assert!(matches!(over, Err(Some(CatalogRefusal::TooManyGrantees { .. }))));
+}
+
 #[test]
 fn a_change_replaces_only_what_its_author_saw() {
     let store = MemoryStore::new();
