@@ -160,6 +160,7 @@ impl<S: Store> Catalog<S> {
                 put: here.map(|row| row.on(name)).into_iter().collect(),
                 removed: here.is_none().then(|| telling.key.clone()).into_iter().collect(),
                 narrows: telling.narrows,
+                change: telling.version,
             };
             let message = envelope::encode(&ToDatabase::Grants(Box::new(push)));
             requests.push(Request::new(Address::Database(entry.object.clone()), message));
@@ -208,8 +209,9 @@ impl<S: Store> Catalog<S> {
         let put = grantees.concerning(store, name, work.birth.after)?;
         let Some(last) = put.last() else { return Ok(None) };
         work.birth.sent = last.id;
-        let (sequence, removed, narrows) = (grantees.version(), Vec::new(), false);
-        Ok(Some(ToDatabase::Grants(Box::new(GrantsPush { sequence, put, removed, narrows }))))
+        let sequence = grantees.version();
+        let push = GrantsPush { sequence, put, ..GrantsPush::default() };
+        Ok(Some(ToDatabase::Grants(Box::new(push))))
     }
 }
 
@@ -250,6 +252,7 @@ fn telling(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Tel
     (rest.is_some() || !left.is_empty()).then(|| Telling {
         key: one.key(),
         name: one.name.clone(),
+        version: change.version(),
         narrows: change.old.is_some(),
         left,
         rest,

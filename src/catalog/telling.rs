@@ -22,6 +22,8 @@ pub(super) struct Telling {
     pub key: GranteeKey,
     /// Its name, by which a repeat of the request finds this.
     pub name: String,
+    /// The version of all tokens and users that the change made.
+    pub version: u64,
     /// Somebody may do less than before.
     pub narrows: bool,
     /// Numbers of databases that have to be told, ascending.

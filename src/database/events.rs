@@ -85,7 +85,7 @@ impl<S: Store> Database<S> {
             return self.learn_split(platform, work, split, replies);
         }
         if let Some((_, Job { kind: JobKind::Access, .. })) = driven {
-            work.access.learn(replies)?;
+            self.learn_access(work, replies)?;
             return Ok(None);
         }
         let count = replies.len();

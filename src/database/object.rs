@@ -7,6 +7,7 @@ use super::split_progress::SplitProgress;
 use crate::model::ids::ObjectId;
 use crate::model::limits::JOB_RETRY_NS;
 use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
 use crate::protocol::call::Platform;
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
 use crate::protocol::flights::Flights;
@@ -29,6 +30,8 @@ pub struct Database<S: Store> {
     pub(super) split_bytes: u64,
     /// Sizes at which groups were looked at without being split, by group, bytes.
     pub(super) weighed: SortedMap<u64, u64>,
+    /// Shards that know the number of the grants, and that number. A shard keeps it.
+    pub(super) told: (u64, SortedSet<ObjectId>),
 }
 
 /// What an event is about.
@@ -100,6 +103,7 @@ impl<S: Store> Database<S> {
             look_again_ns: None,
             split_bytes: 0,
             weighed: SortedMap::new(),
+            told: (0, SortedSet::new()),
         }
     }
 

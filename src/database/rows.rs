@@ -62,6 +62,9 @@ pub struct DatabaseState {
     /// The latest version of the Catalog's tokens and users that was heard of.
     #[serde(default)]
     pub granted: u64,
+    /// The latest changes of the Catalog's that raised the number, oldest first.
+    #[serde(default)]
+    pub ended: Vec<u64>,
 }
 
 /// The `state` row beside it: rows that the platform bills, over all lives of the object. Saved

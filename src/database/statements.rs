@@ -283,6 +283,7 @@ fn new_database(
         next_job: 0,
         access: 0,
         granted: 0,
+        ended: Vec::new(),
     };
     let (mut state, kind) = create_policy(platform, (object, state), settings, true)?;
     let now_ns = platform.now_ns();

@@ -66,4 +66,6 @@ pub struct GrantsPush {
     /// Somebody may do less than before: the number of the grants rises, and every shard hears of
     /// it before the answer.
     pub narrows: bool,
+    /// The version of the Catalog's at which that became so: a repeat raises the number no more.
+    pub change: u64,
 }

@@ -156,7 +156,7 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
         }
         // After a while nothing is lost any more: then the alarm alone is through soon. In every
         // other schedule that takes very long.
-        if turn == if seed % 2 == 0 { 40 } else { 4_000 } {
+        if turn == if seed.is_multiple_of(2) { 40 } else { 4_000 } {
             world.faults = Faults::default();
             calm_ns = Some(world.platform.time_ns());
         }

@@ -339,7 +339,7 @@ fn a_revoked_token_and_a_changed_password_are_refused_on_every_route() {
         ("GET", "/api/v3/export?db=a".to_owned(), ""),
         ("GET", "/api/v3/configure/database".to_owned(), ""),
     ];
-    let mut statuses = |product: &mut Product, scheme: (&str, &str)| -> Vec<u16> {
+    let statuses = |product: &mut Product, scheme: (&str, &str)| -> Vec<u16> {
         let send = |(method, target, body): &(&str, String, &str)| {
             send(product, scheme, (method, target), body).status
         };

@@ -52,6 +52,13 @@ pub struct GranteeChange {
     state: GrantsState,
 }
 
+impl GranteeChange {
+    /// The version of all tokens and users that it makes.
+    pub fn version(&self) -> u64 {
+        self.state.version
+    }
+}
+
 /// What storing a token or user comes to.
 #[derive(Clone, Debug)]
 pub enum Put {

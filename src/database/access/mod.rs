@@ -25,14 +25,15 @@ use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
+/// Changes that a Database remembers to have heard of: a repeat of one comes within minutes.
+const ENDED_MAX: usize = 64;
+
 /// Which shards an event has told the number of the grants.
 #[derive(Debug, Default)]
 pub(super) struct AccessProgress {
     /// The number.
     number: u64,
-    /// Those that have answered.
-    told: SortedSet<ObjectId>,
-    /// Those that were asked last, in the order of their replies.
+    /// The shards, in the order of their replies.
     asked: Vec<ObjectId>,
 }
 
@@ -62,8 +63,11 @@ impl<S: Store> Database<S> {
         let mut state = rows.state.clone();
         state.granted = push.sequence;
         let mut jobs = Vec::new();
-        if push.narrows {
+        if push.narrows && !state.ended.contains(&push.change) {
             state.access += 1;
+            state.ended.push(push.change);
+            let many = state.ended.len().saturating_sub(ENDED_MAX);
+            state.ended.drain(..many);
             if self.access_job().is_none() {
                 let job = Job::started(JobKind::Access, platform.now_ns());
                 jobs.push((state.next_job, job));
@@ -98,31 +102,37 @@ impl<S: Store> Database<S> {
         key: u64,
     ) -> Result<Option<Vec<Request>>, Failure> {
         let Some(rows) = &self.rows else { return Ok(None) };
-        let (number, progress) = (rows.state.access, &mut work.access);
-        if progress.number != number {
-            *progress = AccessProgress { number, ..AccessProgress::default() };
+        let number = rows.state.access;
+        if self.told.0 != number {
+            self.told = (number, SortedSet::new());
         }
-        let left = all_shards(rows).filter(|shard| !progress.told.contains(*shard));
-        progress.asked = left.take(CALLS_PER_ROUND_MAX).cloned().collect();
-        if progress.asked.is_empty() {
+        let left = all_shards(rows).filter(|shard| !self.told.1.contains(*shard));
+        let asked: Vec<ObjectId> = left.take(CALLS_PER_ROUND_MAX).cloned().collect();
+        if asked.is_empty() {
             self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
             return Ok(None);
         }
         let message = ToShard::Access { number };
-        let asked = progress.asked.iter();
-        Ok(Some(asked.map(|shard| request(rows, shard.clone(), &message)).collect()))
+        let requests = asked.iter().map(|shard| request(rows, shard.clone(), &message)).collect();
+        work.access = AccessProgress { number, asked };
+        Ok(Some(requests))
     }
-}
 
-impl AccessProgress {
     /// Takes in the shards' replies. One that is not open, or closed, takes nothing from anybody.
-    pub(super) fn learn(&mut self, replies: Replies) -> Result<(), Failure> {
+    pub(super) fn learn_access(
+        &mut self,
+        work: &mut DatabaseWork,
+        replies: Replies,
+    ) -> Result<(), Failure> {
+        let AccessProgress { number, asked } = std::mem::take(&mut work.access);
         let mut failure = None;
-        for (shard, reply) in std::mem::take(&mut self.asked).into_iter().zip(replies) {
+        for (shard, reply) in asked.into_iter().zip(replies) {
             match envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from) {
-                Ok(FromShard::Done | FromShard::Stale) => {
-                    self.told.insert(shard);
+                Ok(FromShard::Done | FromShard::Stale) if self.told.0 == number => {
+                    self.told.1.insert(shard);
                 }
+                // The number has risen meanwhile: it is told again.
+                Ok(FromShard::Done | FromShard::Stale) => {}
                 Ok(FromShard::Unavailable(why)) | Err(why) => failure = Some(why),
                 Ok(_) => failure = Some(Unavailable::Unreachable("unexpected reply".to_owned())),
             }
