@@ -50,19 +50,26 @@ const fn raw_bits(class: u32) -> u32 {
     if class < 16 { 0 } else { (class >> 2) - 2 }
 }
 
-/// The canonical code of each length.
+/// The canonical code of each class: shorter ones first, of equal lengths by class.
 fn codes(lengths: &[u8; CLASSES]) -> [(u16, u8); CLASSES] {
-    let mut codes = [(0, 0); CLASSES];
-    let mut next = 0_u32;
-    for length in 1..=CODE_BITS_MAX {
-        for (code, &of) in codes.iter_mut().zip(lengths) {
-            if u32::from(of) == length {
-                let reversed = next.reverse_bits() >> (u32::BITS - length);
-                *code = (reversed as u16, of);
-                next += 1;
-            }
+    const LENGTHS: usize = CODE_BITS_MAX as usize + 1;
+    let mut of_length = [0_u32; LENGTHS];
+    for &length in lengths {
+        if let Some(count) = of_length.get_mut(usize::from(length)).filter(|_| length > 0) {
+            *count += 1;
         }
-        next <<= 1;
     }
-    codes
+    // The first code of each length, counted up as codes are given.
+    let mut next = [0_u32; LENGTHS];
+    for length in 1..LENGTHS {
+        next[length] = (next[length - 1] + of_length[length - 1]) << 1;
+    }
+    lengths.map(|length| match next.get_mut(usize::from(length)) {
+        Some(code) if length > 0 => {
+            let reversed = code.reverse_bits() >> (u32::BITS - u32::from(length));
+            *code += 1;
+            (reversed as u16, length)
+        }
+        _ => (0, 0),
+    })
 }
