@@ -1,4 +1,5 @@
-//! A shard that is written to as the product does it: frames, and every alarm when it is due.
+//! A shard that is written to as the product does it: frames, what they make due behind each, and
+//! every alarm when it is due.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,8 +24,9 @@ const GAP_NS: i64 = S_NS / 100;
 /// After which a load is taken to be over, and after which slots are quiet.
 const PAUSES_NS: [i64; 2] = [12 * S_NS, 3_600 * S_NS];
 
-/// Of duties that are due in a row: `shard/host.rs`.
-const DUTIES_PER_ALARM: u32 = 100;
+/// Of duties that are done in a row, and by when the alarm looks after them: `shard/host.rs`.
+const DUTIES_PER_RUN: u32 = 100;
+const WATCH_NS: i64 = 12 * S_NS;
 
 /// What an event was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,6 +96,11 @@ impl Load {
             shard.append(frame, &stamp, now_ns).unwrap();
             Job::Append
         });
+        if self.is_due() {
+            // Behind the reply.
+            self.arm(self.now_ns + WATCH_NS);
+            self.duties();
+        }
         self.alarms();
         self.now_ns += GAP_NS;
     }
@@ -114,25 +121,34 @@ impl Load {
 
     /// Runs of the alarm until it is set for later, or not at all.
     fn alarms(&mut self) {
-        self.arm();
+        self.arm_for_what_is_due();
         while self.alarm_ns.is_some_and(|alarm_ns| alarm_ns <= self.now_ns) {
             self.alarm_ns = None;
             self.runs += 1;
-            let mut duties = 0;
-            while duties <= DUTIES_PER_ALARM && self.is_due() {
-                self.duty();
-                duties += 1;
-            }
-            self.arm();
+            self.duties();
+            self.arm_for_what_is_due();
         }
         let stats = self.shard.stats().unwrap();
         (self.merges, self.parts_most) =
             (stats.counters.compactions, self.parts_most.max(stats.parts));
     }
 
+    fn duties(&mut self) {
+        let mut done = 0;
+        while done <= DUTIES_PER_RUN && self.is_due() {
+            self.duty();
+            done += 1;
+        }
+    }
+
+    fn arm_for_what_is_due(&mut self) {
+        if let Some(due_ns) = self.shard.next_due(self.now_ns) {
+            self.arm(due_ns);
+        }
+    }
+
     /// Sets the alarm as `edge/alarm.rs` does: only if it is not set for earlier.
-    fn arm(&mut self) {
-        let Some(due_ns) = self.shard.next_due(self.now_ns) else { return };
+    fn arm(&mut self, due_ns: i64) {
         if self.alarm_ns.is_none_or(|alarm_ns| alarm_ns > due_ns) {
             self.alarm_ns = Some(due_ns);
             self.store.count_alarm();

@@ -17,7 +17,7 @@ pub struct Catalog {
 impl DurableObject for Catalog {
     fn new(state: State, env: Env) -> Self {
         let host = crate::catalog::Catalog::new(DoStore::new(&state));
-        Self { hosted: Hosted::new(&state, &env, host) }
+        Self { hosted: Hosted::new(state, &env, host) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {

@@ -24,7 +24,7 @@ impl DurableObject for Database {
         let split_bytes = config::settings(&env).map_or(0, |settings| settings.shard_split_bytes);
         let host = crate::database::Database::new(DoStore::new(&state), object.clone());
         let host = Runner::new(host.splitting_at(split_bytes), object);
-        Self { hosted: Hosted::new(&state, &env, host) }
+        Self { hosted: Hosted::new(state, &env, host) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {

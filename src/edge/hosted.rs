@@ -2,6 +2,7 @@
 //! made, and it goes on with each reply.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use worker::{Env, Request, Response, Result, State};
 
@@ -13,38 +14,58 @@ use crate::protocol::host::{Host, Ticket};
 
 /// A [`Host`] in its Durable Object.
 pub(super) struct Hosted<H> {
+    state: State,
+    object: Rc<Object<H>>,
+}
+
+/// What work behind a reply holds too.
+struct Object<H> {
     host: RefCell<H>,
     platform: EdgePlatform,
     alarm: Alarm,
 }
 
-impl<H: Host> Hosted<H> {
-    pub(super) fn new(state: &State, env: &Env, host: H) -> Self {
-        let platform = EdgePlatform::new(env);
-        Self { host: RefCell::new(host), platform, alarm: Alarm::new(state) }
+impl<H: Host + 'static> Hosted<H> {
+    pub(super) fn new(state: State, env: &Env, host: H) -> Self {
+        let (platform, alarm) = (EdgePlatform::new(env), Alarm::new(&state));
+        Self { state, object: Rc::new(Object { host: RefCell::new(host), platform, alarm }) }
     }
 
-    /// Answers a message.
+    /// Answers a message; what it made due goes on behind the reply.
     pub(super) async fn fetch(&self, mut request: Request) -> Result<Response> {
         let message = request.bytes().await?;
-        let (ticket, step) = self.host.borrow_mut().begin(&self.platform, &message);
+        let object = &self.object;
+        let (ticket, step) = object.host.borrow_mut().begin(&object.platform, &message);
         drop(message);
-        Response::from_bytes(self.finish(ticket, step).await?)
+        let reply = object.finish(ticket, step).await?;
+        let work = object.host.borrow_mut().work_on();
+        if let Some((ticket, step)) = work {
+            let object = Rc::clone(object);
+            self.state.wait_until(async move { object.finish_unasked(ticket, step).await });
+        }
+        Response::from_bytes(reply)
     }
 
     /// Runs the jobs that are due.
     pub(super) async fn alarm(&self) -> Result<Response> {
-        self.alarm.went_off();
-        let (ticket, step) = self.host.borrow_mut().alarm(&self.platform);
-        // Its failures are recorded in the state; thrown ones would make the platform repeat it.
-        if let Err(error) = self.finish(ticket, step).await {
-            worker::console_error!("the alarm failed: {error}");
-        }
+        let object = &self.object;
+        object.alarm.went_off();
+        let (ticket, step) = object.host.borrow_mut().alarm(&object.platform);
+        object.finish_unasked(ticket, step).await;
         Response::empty()
+    }
+}
+
+impl<H: Host> Object<H> {
+    /// Its failures are recorded in the state; thrown ones would make the platform repeat an alarm.
+    async fn finish_unasked(&self, ticket: Ticket, step: Step<Vec<u8>>) {
+        if let Err(error) = self.finish(ticket, step).await {
+            worker::console_error!("work that was due failed: {error}");
+        }
     }
 
     async fn finish(&self, ticket: Ticket, mut step: Step<Vec<u8>>) -> Result<Vec<u8>> {
-        let unfinished = Unfinished { hosted: self, ticket, done: Cell::new(false) };
+        let unfinished = Unfinished { object: self, ticket, done: Cell::new(false) };
         let mut flights = Flights::new(self.platform.env());
         loop {
             let next_alarm_ns = self.host.borrow().next_alarm_ns();
@@ -66,7 +87,7 @@ impl<H: Host> Hosted<H> {
 
 /// Forgets the ticket if its caller vanishes before it is answered.
 struct Unfinished<'a, H: Host> {
-    hosted: &'a Hosted<H>,
+    object: &'a Object<H>,
     ticket: Ticket,
     done: Cell<bool>,
 }
@@ -74,7 +95,7 @@ struct Unfinished<'a, H: Host> {
 impl<H: Host> Drop for Unfinished<'_, H> {
     fn drop(&mut self) {
         if !self.done.get()
-            && let Ok(mut host) = self.hosted.host.try_borrow_mut()
+            && let Ok(mut host) = self.object.host.try_borrow_mut()
         {
             host.abandon(self.ticket);
         }

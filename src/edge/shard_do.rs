@@ -1,8 +1,8 @@
 //! Exports a Shard object. A shard group has one or more, under the ids that their Database stores.
 //!
-//! `fetch` takes one `ToShard` message and answers one `FromShard`; the alarm flushes, compacts and
-//! drops what is too old. `protocol/PROTOCOL.md` draws both. The shard is borrowed only between two
-//! awaits: that is what makes a write atomic.
+//! `fetch` takes one `ToShard` message and answers one `FromShard`. Behind that, and in the alarm, it
+//! flushes, merges and drops what is too old. `protocol/PROTOCOL.md` draws both. The shard is
+//! borrowed only between two awaits: that is what makes a write atomic.
 
 use std::rc::Rc;
 
@@ -36,7 +36,8 @@ impl DurableObject for Shard {
         let full_bytes = config::settings(&env).map_or(0, |settings| settings.shard_full_bytes);
         let budget = BUDGET.with(Rc::clone);
         let shard = crate::shard::Shard::new(DoStore::new(&state), budget, full_bytes);
-        Self { hosted: Hosted::new(&state, &env, ShardHost::new(shard, PAGES.with(Rc::clone))) }
+        let host = ShardHost::new(shard, PAGES.with(Rc::clone)).working_behind_replies();
+        Self { hosted: Hosted::new(state, &env, host) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {

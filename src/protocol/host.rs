@@ -6,12 +6,14 @@
 //! wake, and a caller that vanishes leaves nothing locked.
 //!
 //! The glue, whatever it runs on, does this and nothing else. It borrows the host only inside
-//! `begin`, `resume` and `alarm`; after each of them it arms the alarm for `next_alarm_ns`.
+//! `begin`, `resume`, `alarm` and `work_on`; after each of them it arms the alarm for
+//! `next_alarm_ns`.
 //!
 //! ```text
 //! (ticket, step) = host.begin(platform, message)
 //! while step is Calls: make them all, each reply: step = host.resume(platform, ticket, reply)
 //! on an error or a vanished caller: host.abandon(ticket)
+//! behind the reply: if host.work_on() has a ticket and a step, the same with them
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,12 @@ pub trait Host {
     /// Takes the alarm, which may come early, late or twice. Due jobs are counted as tried and
     /// re-armed before the first call is returned. `Done` holds nothing of interest.
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>);
+
+    /// Goes on, behind a reply, with what that event made due: a ticket that nobody waits for.
+    /// `None` when there is nothing, or where only the alarm does work.
+    fn work_on(&mut self) -> Option<(Ticket, Step<Vec<u8>>)> {
+        None
+    }
 
     /// When the alarm should next go off, nanoseconds since the epoch.
     fn next_alarm_ns(&self) -> Option<i64>;

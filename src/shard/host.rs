@@ -5,17 +5,21 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::turns::{Pages, Turns};
+use crate::model::time::S_NS;
 use crate::protocol::call::{Address, Call, Platform, Reply, Step};
 use crate::protocol::envelope;
 use crate::protocol::host::{Host, Ticket, Unavailable};
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::Store;
 
-/// Duties that one alarm does in a row, with a pause after each: steps of a merge, some forty
-/// million values of it. Then the alarm is set again, so that the platform sees that it ends.
-const DUTIES_PER_ALARM: u32 = 100;
+/// Duties that are done in a row, with a pause before or after each: steps of a merge, some forty
+/// million values of it. Then the alarm is set, so that the platform sees that it ends.
+const DUTIES_PER_RUN: u32 = 100;
 /// Between two of them whoever came meanwhile is answered, milliseconds.
 const DUTY_PAUSE_MS: u32 = 2;
+/// By when the alarm looks whether work behind a reply has come to an end: the object may be gone.
+/// A load has an alarm of about this time anyway, for its pause, so that this costs no row.
+const WATCH_NS: i64 = 12 * S_NS;
 
 /// A [`Shard`], who waits to read it, and when it wants to be woken.
 pub struct ShardHost<S: Store> {
@@ -25,16 +29,44 @@ pub struct ShardHost<S: Store> {
     /// Pages that pause, each with the version that it was asked for in.
     paused: Vec<(Ticket, u8, ToShard)>,
     next_ticket: u64,
-    /// The alarm that is at work, and how much it has done. Until it is through no other is set.
-    working: Option<(Ticket, u32)>,
+    /// The run of duties that is under way.
+    working: Option<Working>,
+    works_behind_replies: bool,
+}
+
+/// A run of duties.
+#[derive(Clone, Copy)]
+struct Working {
+    ticket: Ticket,
+    done: u32,
+    /// Behind a reply: when the alarm looks after it. `None` in an alarm: until it is through no
+    /// other is set.
+    watched_ns: Option<i64>,
+    /// Whether anybody drives it yet.
+    has_begun: bool,
 }
 
 impl<S: Store> ShardHost<S> {
     /// Wraps a shard; `pages` is shared by all of the isolate. Nothing is due until its first
     /// event: an alarm set before is still set.
     pub fn new(shard: Shard<S>, pages: Rc<Pages>) -> Self {
-        let turns = Turns::new(pages);
-        Self { shard, due_ns: None, turns, paused: Vec::new(), next_ticket: 0, working: None }
+        Self {
+            shard,
+            due_ns: None,
+            turns: Turns::new(pages),
+            paused: Vec::new(),
+            next_ticket: 0,
+            working: None,
+            works_behind_replies: false,
+        }
+    }
+
+    /// The same for a glue that calls [`Host::work_on`]: what a write makes due needs no alarm,
+    /// whose setting is billed as a row, twice for each flush.
+    #[must_use]
+    pub fn working_behind_replies(mut self) -> Self {
+        self.works_behind_replies = true;
+        self
     }
 
     fn new_ticket(&mut self) -> Ticket {
@@ -43,15 +75,18 @@ impl<S: Store> ShardHost<S> {
     }
 
     /// Does what is due, and pauses if there is more.
-    fn work(&mut self, platform: &dyn Platform, ticket: Ticket, done: u32) -> Step<Vec<u8>> {
+    fn work(&mut self, platform: &dyn Platform, working: Working) -> Step<Vec<u8>> {
         let now_ns = platform.now_ns();
         self.due_ns = self.shard.alarm(now_ns);
-        let has_more = self.due_ns.is_some_and(|due_ns| due_ns <= now_ns);
-        self.working = Some((ticket, done + 1)).filter(|_| has_more && done < DUTIES_PER_ALARM);
-        match self.working {
-            Some(_) => pause(DUTY_PAUSE_MS),
-            None => Step::Done(Vec::new()),
-        }
+        let done = working.done + 1;
+        let goes_on = self.is_due(now_ns) && done <= DUTIES_PER_RUN;
+        let watched_ns = working.watched_ns.map(|_| now_ns.saturating_add(WATCH_NS));
+        self.working = goes_on.then_some(Working { done, watched_ns, ..working });
+        if goes_on { pause(DUTY_PAUSE_MS) } else { Step::Done(Vec::new()) }
+    }
+
+    fn is_due(&self, now_ns: i64) -> bool {
+        self.due_ns.is_some_and(|due_ns| due_ns <= now_ns)
     }
 
     fn answer(&mut self, platform: &dyn Platform, version: u8, message: &ToShard) -> Step<Vec<u8>> {
@@ -61,6 +96,11 @@ impl<S: Store> ShardHost<S> {
             self.turns.made(query, is_last(&reply), work(&reply), now_ns);
         }
         self.due_ns = self.shard.next_due(now_ns);
+        if self.works_behind_replies && self.working.is_none() && self.is_due(now_ns) {
+            let watched_ns = Some(now_ns.saturating_add(WATCH_NS));
+            let ticket = self.new_ticket();
+            self.working = Some(Working { ticket, done: 0, watched_ns, has_begun: false });
+        }
         Step::Done(envelope::encode_as(version, &reply))
     }
 }
@@ -126,8 +166,8 @@ impl<S: Store> Host for ShardHost<S> {
     }
 
     fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, _: Reply) -> Step<Vec<u8>> {
-        if let Some((_, done)) = self.working.filter(|(working, _)| *working == ticket) {
-            return self.work(platform, ticket, done);
+        if let Some(working) = self.working.filter(|working| working.ticket == ticket) {
+            return self.work(platform, working);
         }
         let Some(at) = self.paused.iter().position(|(paused, ..)| *paused == ticket) else {
             return Step::Calls(Vec::new());
@@ -144,17 +184,32 @@ impl<S: Store> Host for ShardHost<S> {
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+        if let Some(working) = self.working.as_mut().filter(|working| working.has_begun) {
+            // It goes on by itself, and is looked after again.
+            working.watched_ns = Some(platform.now_ns().saturating_add(WATCH_NS));
+            return (self.new_ticket(), Step::Done(Vec::new()));
+        }
         let ticket = self.new_ticket();
-        (ticket, self.work(platform, ticket, 0))
+        let working = Working { ticket, done: 0, watched_ns: None, has_begun: true };
+        (ticket, self.work(platform, working))
+    }
+
+    fn work_on(&mut self) -> Option<(Ticket, Step<Vec<u8>>)> {
+        let working = self.working.as_mut().filter(|working| !working.has_begun)?;
+        working.has_begun = true;
+        Some((working.ticket, pause(DUTY_PAUSE_MS)))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
-        self.due_ns.filter(|_| self.working.is_none())
+        match self.working {
+            Some(working) => working.watched_ns,
+            None => self.due_ns,
+        }
     }
 
     fn abandon(&mut self, ticket: Ticket) {
         self.turns.leave(ticket);
         self.paused.retain(|(paused, ..)| *paused != ticket);
-        self.working = self.working.filter(|(working, _)| *working != ticket);
+        self.working = self.working.filter(|working| working.ticket != ticket);
     }
 }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod directories;
+mod driven;
 mod due;
 mod flips;
 mod grid;

@@ -5,9 +5,11 @@ use tidemark::batch::column::{Column, Values};
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::scan::request::{Comparison, Input, Operand, Output, Predicate, Resume, ScanRequest};
 use tidemark::store::memory::MemoryStore;
 
+use super::driven::Driven;
 use super::*;
 
 const BATCH_ROWS: usize = 5_000;
@@ -27,7 +29,7 @@ fn costs_say(counted: &str) {
 }
 
 /// A batch of ten integer fields: every series once per 10 s, values on a random walk.
-fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
+pub(super) fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
     batch_every(number, walk, 10_000_000_000)
 }
 
@@ -69,33 +71,27 @@ fn a_million_points_stay_within_the_budget_of_rows() {
     let mut shard = reopen(store.clone());
     let week = ShardSettings { window_ns: 7 * 86_400_000_000_000, ..settings() };
     shard.open(&week).unwrap();
+    let mut object = Driven::new(shard);
     let mut walk = [50; 10];
-    let mut alarms = 0;
     for number in 0..BATCHES {
-        shard.append(&batch(number, &mut walk), &stamp(), NOW_NS).unwrap();
-        // The alarm's own row is billed as well.
-        while shard.next_due(NOW_NS).is_some_and(|due| due <= NOW_NS) {
-            shard.alarm(NOW_NS);
-            alarms += 1;
-        }
+        let frame = batch(number, &mut walk);
+        let reply = object.reply(&ToShard::Append { stamp: stamp(), frame });
+        assert!(matches!(reply, FromShard::Appended { .. }), "{reply:?}");
+        object.work_on();
     }
-    let stats = shard.stats().unwrap();
-    let written = store.row_counts().written + alarms;
+    let FromShard::Stats(stats) = object.reply(&ToShard::Stats) else { panic!("no counters") };
+    let written = store.row_counts().written + object.alarms_set;
     let per_value = stats.bytes_stored as f64 / (BATCHES * BATCH_ROWS * 10) as f64;
     println!(
-        "{written} rows written per million points of ten fields ({alarms} of them alarms), \
+        "{written} rows written per million points of ten fields ({} of them alarms), \
          {per_value:.2} bytes stored per value, {:?}",
-        stats.counters
+        object.alarms_set, stats.counters
     );
     assert_eq!(stats.counters.points, 1_000_000);
     assert!(written <= ROWS_WRITTEN_MAX, "{written}");
     // What is left is flushed once the load is over, and the log's rows are deleted.
-    let later_ns = NOW_NS + REST_NS;
-    while shard.next_due(later_ns).is_some_and(|due| due <= later_ns) {
-        shard.alarm(later_ns);
-        alarms += 1;
-    }
-    let at_rest = store.row_counts().written + alarms - written;
+    object.pass_to(object.platform.time_ns() + REST_NS);
+    let at_rest = store.row_counts().written + object.alarms_set - written;
     println!("{at_rest} rows more until it is at rest");
     costs_say(&format!("are **{written} rows written** (the test"));
     costs_say(&format!("the log's dead rows are deleted, **{at_rest} rows** in all"));

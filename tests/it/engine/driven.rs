@@ -1,0 +1,126 @@
+//! A shard's object as the edge drives it: what an event made due is done behind its reply, and the
+//! alarm is set only for earlier than it is, since each setting is billed as a row.
+
+use tidemark::protocol::call::{Address, Call, Reply, Step};
+use tidemark::protocol::envelope;
+use tidemark::protocol::host::{Host, Ticket};
+use tidemark::protocol::shard::{FromShard, ToShard};
+use tidemark::shard::host::ShardHost;
+use tidemark::store::memory::MemoryStore;
+
+use super::*;
+use crate::world::platform::TestPlatform;
+
+pub(super) struct Driven {
+    pub(super) host: ShardHost<MemoryStore>,
+    pub(super) platform: TestPlatform,
+    pub(super) alarm_ns: Option<i64>,
+    pub(super) alarms_set: u64,
+}
+
+impl Driven {
+    pub(super) fn new(shard: Shard<MemoryStore>) -> Self {
+        let host = ShardHost::new(shard, Rc::default()).working_behind_replies();
+        Self { host, platform: TestPlatform::new(1), alarm_ns: None, alarms_set: 0 }
+    }
+
+    /// The reply; what it made due is left to [`Self::work_on`].
+    pub(super) fn reply(&mut self, message: &ToShard) -> FromShard {
+        let (ticket, step) = self.host.begin(&self.platform, &envelope::encode(message));
+        envelope::decode_reply(Ok(self.finish(ticket, step))).unwrap()
+    }
+
+    /// Goes on behind a reply; whether there was something.
+    pub(super) fn work_on(&mut self) -> bool {
+        let work = self.host.work_on();
+        let is_due = work.is_some();
+        work.into_iter().for_each(|(ticket, step)| drop(self.finish(ticket, step)));
+        is_due
+    }
+
+    /// Lets time pass, and alarms go off.
+    pub(super) fn pass_to(&mut self, now_ns: i64) {
+        while let Some(alarm_ns) = self.alarm_ns.take_if(|alarm_ns| *alarm_ns <= now_ns) {
+            self.platform.advance_to(alarm_ns);
+            let (ticket, step) = self.host.alarm(&self.platform);
+            self.finish(ticket, step);
+        }
+        self.platform.advance_to(now_ns);
+    }
+
+    fn finish(&mut self, ticket: Ticket, mut step: Step<Vec<u8>>) -> Vec<u8> {
+        loop {
+            self.arm();
+            match step {
+                Step::Done(reply) => return reply,
+                Step::Calls(calls) => {
+                    assert!(matches!(&calls[..], [Call { to: Address::Pause, .. }]), "{calls:?}")
+                }
+            }
+            let over = Reply { id: 0, result: Ok(Vec::new()) };
+            step = self.host.resume(&self.platform, ticket, over);
+        }
+    }
+
+    fn arm(&mut self) {
+        let Some(due_ns) = self.host.next_alarm_ns() else { return };
+        if self.alarm_ns.is_none_or(|alarm_ns| alarm_ns > due_ns) {
+            self.alarm_ns = Some(due_ns);
+            self.alarms_set += 1;
+        }
+    }
+}
+
+fn opened() -> Driven {
+    let mut shard = reopen(MemoryStore::new());
+    let week = ShardSettings { window_ns: 7 * 86_400_000_000_000, ..settings() };
+    shard.open(&week).unwrap();
+    Driven::new(shard)
+}
+
+fn flushes(object: &mut Driven) -> u64 {
+    match object.reply(&ToShard::Stats) {
+        FromShard::Stats(stats) => stats.counters.flushes,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_a_write_makes_due_is_done_behind_its_reply() {
+    let mut object = opened();
+    let mut number = 0;
+    let mut walk = [50; 10];
+    loop {
+        let frame = rows_written::batch(number, &mut walk);
+        let reply = object.reply(&ToShard::Append { stamp: stamp(), frame });
+        assert!(matches!(reply, FromShard::Appended { .. }));
+        assert_eq!(flushes(&mut object), 0, "no reply waits for it");
+        if object.work_on() {
+            break;
+        }
+        number += 1;
+        assert!(number < 100, "a flush is due at last");
+    }
+    assert_eq!(flushes(&mut object), 1);
+    assert!(object.alarms_set <= 2, "none is set for at once: {}", object.alarms_set);
+}
+
+#[test]
+fn what_nobody_went_on_with_behind_a_reply_is_done_by_the_alarm() {
+    let mut object = opened();
+    let mut walk = [50; 10];
+    // As if each caller had vanished with the work behind its reply.
+    for number in 0..100 {
+        let frame = rows_written::batch(number, &mut walk);
+        let reply = object.reply(&ToShard::Append { stamp: stamp(), frame });
+        assert!(matches!(reply, FromShard::Appended { .. }));
+        if object.alarms_set == 2 {
+            break;
+        }
+    }
+    let watched_ns = object.platform.time_ns() + 12_000_000_000;
+    assert!(object.alarm_ns.is_some_and(|alarm_ns| alarm_ns <= watched_ns));
+    assert_eq!(flushes(&mut object), 0);
+    object.pass_to(watched_ns);
+    assert_eq!(flushes(&mut object), 1);
+}
