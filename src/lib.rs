@@ -104,7 +104,7 @@
 //! | from when on a query is listed | `coordinator/live_query_report.rs` |
 //! | `INTO` | `coordinator/into/` |
 //! | a delete; how it hides rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
-//! | pieces of shards to groups in order | `query/stream/`; on a shard: `scan/slice.rs` |
+//! | pieces of shards to groups in order | `query/stream/`; on a shard: `scan/slice/mod.rs` |
 //! | what is kept of what was read | `shard/read_cache.rs` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/`; SLIMIT: `query/executor.rs` |
 //! | how a number or time is printed | `response/number.rs`, `response/time.rs` |

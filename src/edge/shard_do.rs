@@ -1,7 +1,7 @@
 //! Exports a Shard object. A shard group has one or more, under the ids that their Database stores.
 //!
-//! `fetch` takes one `ToShard` message and answers one `FromShard`. Behind that, and in the alarm, it
-//! flushes, merges and drops what is too old. `protocol/PROTOCOL.md` draws both. The shard is
+//! `fetch` takes one `ToShard` message and answers one `FromShard`. Behind that, and in the alarm,
+//! it flushes, merges and drops what is too old. `protocol/PROTOCOL.md` draws both. The shard is
 //! borrowed only between two awaits: that is what makes a write atomic.
 
 use std::rc::Rc;

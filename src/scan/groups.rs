@@ -98,17 +98,7 @@ impl<'a> Groups<'a> {
         mask: &Mask,
     ) -> Result<bool, ScanError> {
         self.look_for(tags);
-        let number = match self.numbers.get(self.key.as_slice()) {
-            Some(&number) => number,
-            None => {
-                let number = self.sinks.len();
-                self.numbers.insert(self.key.clone(), number);
-                self.sinks.push(Some(new_sink(self.request)?));
-                self.closed.push(false);
-                self.bytes += GROUP_BYTES + self.key.iter().map(|v| v.len() + 4).sum::<usize>();
-                number
-            }
-        };
+        let number = self.number()?;
         let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(false) };
         let before = sink.bytes();
         let is_taken = match sink {
@@ -130,6 +120,36 @@ impl<'a> Groups<'a> {
         let after = sink.bytes();
         self.bytes = (self.bytes + after).saturating_sub(before);
         Ok(is_taken)
+    }
+
+    /// Takes in the states that a group came to elsewhere.
+    ///
+    /// # Errors
+    /// [`ScanError::States`] when they are of another request.
+    pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
+        self.key.clone_from(&group.key);
+        let number = self.number()?;
+        if let (Some(Some(Sink::States(held))), GroupData::Partials(states)) =
+            (self.sinks.get_mut(number), &group.data)
+        {
+            let before = held.bytes();
+            held.absorb(states)?;
+            self.bytes = (self.bytes + held.bytes()).saturating_sub(before);
+        }
+        Ok(())
+    }
+
+    /// The number of the group that was looked for, which begins if it is new.
+    fn number(&mut self) -> Result<usize, ScanError> {
+        if let Some(&number) = self.numbers.get(self.key.as_slice()) {
+            return Ok(number);
+        }
+        let number = self.sinks.len();
+        self.numbers.insert(self.key.clone(), number);
+        self.sinks.push(Some(new_sink(self.request)?));
+        self.closed.push(false);
+        self.bytes += GROUP_BYTES + self.key.iter().map(|v| v.len() + 4).sum::<usize>();
+        Ok(number)
     }
 
     /// Bytes of all groups.

@@ -15,6 +15,7 @@ mod factory;
 pub mod gathered;
 mod groups;
 mod input;
+pub mod kept;
 mod keys;
 pub mod page;
 pub mod partial;
@@ -29,6 +30,7 @@ mod slice;
 mod spans;
 mod states;
 mod stretches;
+mod tiles;
 pub mod window;
 
 use error::ScanError;
@@ -36,7 +38,7 @@ use page::{ScanPage, SummaryPage};
 use reader::{ReadStats, Reader};
 use request::{ScanRequest, SummaryRequest};
 
-pub use page::{PageLimits, SummaryLimits};
+pub use page::{PageLimits, SummaryLimits, TileLimits};
 
 /// One piece of the answer to `request`.
 ///

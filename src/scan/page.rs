@@ -5,6 +5,27 @@ use super::request::{Place, Position};
 use crate::batch::column::{Column, StringColumn};
 use crate::model::ids::{ColumnId, MeasurementId};
 
+/// Values that one piece decodes at most, beside those of a page more.
+pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
+/// What it costs to reach a series, in values.
+pub(super) const SERIES_CELLS: u64 = 10;
+
+/// What a tile has at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TileLimits {
+    /// Rows of a series, on average: reaching a series costs as much as some rows.
+    pub rows: u64,
+    /// Windows: each group of a tile takes some two hundred bytes beside them.
+    pub windows: u32,
+}
+
+impl TileLimits {
+    /// What is worth keeping.
+    pub const DEFAULT: Self = Self { rows: 64, windows: 8 };
+    /// As small as can be.
+    pub const LEAST: Self = Self { rows: 1, windows: 1 };
+}
+
 /// When a page is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
@@ -13,6 +34,8 @@ pub struct PageLimits {
     /// Encoded bytes that the source may decode for one page ([`ReadStats`]); the scan stops at the
     /// first border of series or rows behind it.
     pub decoded_bytes: u64,
+    /// What a kept stretch of time has at least.
+    pub tile: TileLimits,
 }
 
 /// When a page of a summary is full.
@@ -124,6 +147,18 @@ pub struct SummaryPage {
     pub resume: Option<(u32, Vec<String>)>,
     /// What this page cost.
     pub stats: ReadStats,
+}
+
+impl SummaryPage {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        let item = |item: &Vec<String>| 24 + item.iter().map(|text| text.len() + 24).sum::<usize>();
+        let measurement = |found: &MeasurementSummary| {
+            let items: usize = found.items.iter().map(item).sum();
+            96 + 4 * found.columns.len() + 8 * found.hashes.len() + items
+        };
+        self.measurements.iter().map(measurement).sum()
+    }
 }
 
 /// What was asked about one live measurement.

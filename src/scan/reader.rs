@@ -1,5 +1,6 @@
 //! What a question reads: the rows of a shard as merges of its sorted runs.
 
+use super::kept::{Kept, Version};
 use crate::batch::series_table::SeriesTable;
 use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
@@ -109,6 +110,30 @@ pub trait Reader {
     /// [`ReadError`]
     fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError>;
 
+    /// The version of the rows of these measurements inside `time`; `None` where nothing is kept.
+    ///
+    /// # Errors
+    /// What is known to be unreadable of them.
+    fn version(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+    ) -> Result<Option<Version>, ReadError> {
+        let _ = (measurements, time);
+        Ok(None)
+    }
+
+    /// What is kept under a name, if it is of that version.
+    fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
+        let _ = (name, version);
+        None
+    }
+
+    /// Keeps it for a while, instead of what an earlier version came to.
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept) {
+        let _ = (name, version, kept);
+    }
+
     /// What reading has cost since the reader was made.
     fn stats(&self) -> ReadStats;
 }
@@ -157,6 +182,9 @@ pub struct ReadStats {
     pub bytes_decoded: u64,
     /// Rows looked at by the scan.
     pub rows_scanned: u64,
+    /// Of these, rows of which it was still known what they come to.
+    #[serde(default)]
+    pub rows_kept: u64,
     /// Storage rows billed as read, those that woke a cold shard included.
     pub rows_read: u64,
     /// Series that match.
@@ -177,14 +205,28 @@ pub struct ReadStats {
 }
 
 impl ReadStats {
+    /// Rows read and bytes decoded: what it kept the shard busy with.
+    pub fn work(&self) -> u64 {
+        self.rows_scanned.saturating_sub(self.rows_kept) + self.bytes_decoded
+    }
+
     /// Adds what a further page cost; what the scan as a whole may touch is no sum.
     pub fn add_page(&mut self, page: &Self) {
-        let Self { blocks_read, blocks_pruned, bytes_decoded, rows_scanned, rows_read, .. } = *self;
+        let Self {
+            blocks_read,
+            blocks_pruned,
+            bytes_decoded,
+            rows_scanned,
+            rows_kept,
+            rows_read,
+            ..
+        } = *self;
         *self = Self {
             blocks_read: blocks_read + page.blocks_read,
             blocks_pruned: blocks_pruned + page.blocks_pruned,
             bytes_decoded: bytes_decoded + page.bytes_decoded,
             rows_scanned: rows_scanned + page.rows_scanned,
+            rows_kept: rows_kept + page.rows_kept,
             rows_read: rows_read + page.rows_read,
             ..*page
         };

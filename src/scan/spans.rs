@@ -75,6 +75,12 @@ impl Slots {
         self.window = Some(window);
     }
 
+    /// The slot of a window by the start that a state names; without windows there is but one.
+    pub(super) fn slot_of(&mut self, start_ns: i64) -> usize {
+        let start_ns = if self.window.is_some() { start_ns } else { self.start_ns };
+        self.slot(start_ns)
+    }
+
     /// The slot of the window that starts at `start_ns`.
     pub(super) fn slot(&mut self, start_ns: i64) -> usize {
         // Series after series walks through the same windows.

@@ -5,7 +5,7 @@ use super::dense::{Chosen, Neighbours};
 use super::error::ScanError;
 use super::factory::accumulator;
 use super::input;
-use super::page::GroupData;
+use super::page::{GroupData, PartialColumn};
 use super::predicate::Mask;
 use super::request::{AggregateCall, Window};
 use super::run::Run;
@@ -67,6 +67,19 @@ impl<'a> GroupStates<'a> {
             if let Some(chosen) = chosen {
                 accumulator.accumulate(&chosen.spans, &chosen.dense(run, read), &neighbours);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes in states that were read elsewhere, by call.
+    ///
+    /// # Errors
+    /// [`ScanError::States`] when they are of other calls.
+    pub(super) fn absorb(&mut self, states: &[PartialColumn]) -> Result<(), ScanError> {
+        for (accumulator, state) in self.accumulators.iter_mut().zip(states) {
+            let slots: Vec<usize> =
+                state.windows_ns.iter().map(|&start_ns| self.slots.slot_of(start_ns)).collect();
+            accumulator.absorb(&slots, state)?;
         }
         Ok(())
     }

@@ -9,8 +9,10 @@ use std::collections::VecDeque;
 use super::bounds::Bounds;
 use super::error::ScanError;
 use super::groups::Groups;
+use super::page::TileLimits;
 use super::reader::{Reader, Survey};
 use super::request::{AggregateFunction, Output, ScanRequest};
+use super::tiles::{self, Tiling};
 use crate::model::time::TimeRange;
 
 /// How much longer the next stretch is.
@@ -27,6 +29,7 @@ pub(super) struct Stretches {
     span: Option<i128>,
     /// Whether a slice ends at the end of one.
     ends_slices: bool,
+    tiling: Tiling,
 }
 
 impl Stretches {
@@ -34,7 +37,11 @@ impl Stretches {
     ///
     /// # Errors
     /// Those of the reader.
-    pub(super) fn new(reader: &dyn Reader, request: &ScanRequest) -> Result<Self, ScanError> {
+    pub(super) fn new(
+        reader: &dyn Reader,
+        request: &ScanRequest,
+        least: TileLimits,
+    ) -> Result<Self, ScanError> {
         let bounds = Bounds::new(request, request.time);
         let one_group = match &request.resume.from {
             _ if request.group_by.is_empty() => Some(Vec::new()),
@@ -46,11 +53,14 @@ impl Stretches {
         let ends_slices = is_rows && one_group.is_some();
         let end = End::of(&request.output);
         let is_backwards = end.map_or(request.descending, |end| end == End::Latest);
-        let mut span = None;
+        let (mut span, mut tiling) = (None, Tiling::default());
         if ends_slices || end.is_some() || is_limited(&request.output) {
             let survey = reader.survey(request.measurement, time)?;
             time = time.intersect(&survey.time);
             span = first_span(request, &survey, ends_slices);
+        } else if tiles::are_kept(request) {
+            let survey = reader.survey(request.measurement, time)?;
+            tiling = Tiling::new(request, &survey, least);
         }
         let mut left: VecDeque<TimeRange> = VecDeque::new();
         if let Some(position) = &request.resume.position {
@@ -64,11 +74,12 @@ impl Stretches {
             span = span.map(|span| span.max(length.saturating_mul(GROWTH)));
         }
         let mut pieces = if time.is_empty() { Vec::new() } else { reader.stretches(time)? };
+        pieces = pieces.into_iter().flat_map(|piece| tiling.cut(piece)).collect();
         if is_backwards {
             pieces.reverse();
         }
         left.extend(pieces);
-        Ok(Self { is_backwards, left, span, ends_slices })
+        Ok(Self { is_backwards, left, span, ends_slices, tiling })
     }
 
     /// The next one.
@@ -89,6 +100,20 @@ impl Stretches {
         };
         self.left.push_front(rest);
         Some(stretch)
+    }
+
+    /// The one that comes next, if it and `last` are tiles side by side.
+    pub(super) fn neighbour(&self, last: TimeRange) -> Option<TimeRange> {
+        let is_next = |next: &&TimeRange| match self.is_backwards {
+            true => next.end_ns == last.start_ns && self.tiling.has_border(last.start_ns),
+            false => next.start_ns == last.end_ns && self.tiling.has_border(last.end_ns),
+        };
+        self.left.front().filter(is_next).copied()
+    }
+
+    /// Tiles that may be read together.
+    pub(super) fn tiles_at_once(&self) -> usize {
+        self.tiling.at_once
     }
 
     /// Whether the slice ends at the end of the last stretch: `groups` have enough rows, or the

@@ -2,6 +2,7 @@
 //! does and a merge of it has many steps.
 
 use crate::part::writer;
+use crate::scan::TileLimits;
 
 /// Values, times and series of a step of a merge: it goes on until it has passed so many. With one
 /// group more that is some 20 ms, in which writes wait.
@@ -17,10 +18,12 @@ pub struct Limits {
     pub part: writer::Limits,
     /// Cells that a step of a merge writes, one group more at most. A series counts as some.
     pub step_cells: u64,
+    /// What a kept stretch of time has at least.
+    pub tile: TileLimits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { part: writer::Limits::default(), step_cells: STEP_CELLS }
+        Self { part: writer::Limits::default(), step_cells: STEP_CELLS, tile: TileLimits::DEFAULT }
     }
 }

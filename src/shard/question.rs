@@ -54,7 +54,7 @@ impl<S: Store> Shard<S> {
         request: &SummaryRequest,
         stamp: &Stamp,
     ) -> Result<SummaryPage, Refusal> {
-        let PageLimits { bytes, decoded_bytes } = self.limits(stamp)?;
+        let PageLimits { bytes, decoded_bytes, .. } = self.limits(stamp)?;
         let limits = SummaryLimits { bytes, decoded_bytes, keys: SUMMARY_KEYS_MAX };
         self.ask(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
@@ -69,7 +69,7 @@ impl<S: Store> Shard<S> {
         let log_bytes = self.loaded.as_ref().map_or(0, |loaded| loaded.wal.bytes());
         let replayed_bytes = if is_cold { log_bytes } else { 0 };
         let decoded_bytes = (DECODED_BYTES_MAX - BATCH_BYTES).saturating_sub(replayed_bytes).max(1);
-        Ok(PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes })
+        Ok(PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes, tile: self.limits.tile })
     }
 
     /// Puts a question about these measurements to the shard's rows.

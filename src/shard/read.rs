@@ -7,6 +7,7 @@ use super::load::Loaded;
 use super::manifest::Part;
 use super::read_cache::ShardReads;
 use super::request::Refusal;
+use super::tombstone::Tombstone;
 use super::values::{CachedValues, PartRows};
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
@@ -23,6 +24,7 @@ use crate::part::cursor::PartCursor;
 use crate::part::directory::Group;
 use crate::part::pages;
 use crate::part::values::Values;
+use crate::scan::kept::{Kept, Version};
 use crate::scan::reader::{ReadStats, Reader, Rows, Survey, VisitGroup};
 use crate::store::Store;
 
@@ -233,6 +235,38 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             survey.time = hull(survey.time, table.time());
         }
         Ok(survey)
+    }
+
+    fn version(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+    ) -> Result<Option<Version>, ReadError> {
+        self.check(measurements, time)?;
+        let Loaded { salt, retired, tombstones, wal, state, .. } = self.loaded;
+        let mut version = vec![u64::from(*salt), retired.len() as u64];
+        version.push(state.settings.range.end_ns.cast_unsigned());
+        let table = |&of: &MeasurementId| self.memtable.table(of);
+        let in_memory = measurements.iter().filter_map(table);
+        let is_in_memory = in_memory.into_iter().any(|table| table.time().overlaps(&time));
+        version.push(if is_in_memory { wal.next_sequence() } else { 0 });
+        let touches = |tombstone: &&Tombstone| {
+            let touched = |&of| tombstone.touching(of, time).next().is_some();
+            measurements.iter().any(touched)
+        };
+        let before = version.len();
+        version.extend(tombstones.values().filter(touches).map(|tombstone| tombstone.sequence));
+        version.push((version.len() - before) as u64);
+        version.extend(self.parts(time).flat_map(|part| [part.id.0, part.applied]));
+        Ok(Some(version))
+    }
+
+    fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
+        self.reads.answer(name, version)
+    }
+
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept) {
+        self.reads.put_answer(name, version, kept);
     }
 
     fn stats(&self) -> ReadStats {

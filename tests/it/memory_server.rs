@@ -28,7 +28,7 @@ use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy, Met
 use tidemark::query::result::SeriesChunk;
 use tidemark::query::source::{Defaults, sources};
 use tidemark::response::{Options as Form, Writer};
-use tidemark::scan::{PageLimits, SummaryLimits, scan, summarise};
+use tidemark::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
 
 use crate::memory_rows::MemoryRows;
 
@@ -171,7 +171,11 @@ impl Memory {
     }
 
     fn limits(&self) -> PageLimits {
-        PageLimits { bytes: self.page_bytes, decoded_bytes: self.page_bytes as u64 }
+        PageLimits {
+            bytes: self.page_bytes,
+            decoded_bytes: self.page_bytes as u64,
+            tile: TileLimits::LEAST,
+        }
     }
 
     /// The body of an answer to `query`.
@@ -319,7 +323,7 @@ impl Memory {
                         let policy = &policies[&scans[need.stream.scan as usize].policy];
                         let memtable = policy.memtable(need.stream.shard.into(), self.shards);
                         let rows = MemoryRows::new(&memtable);
-                        let PageLimits { bytes, decoded_bytes } = self.limits();
+                        let PageLimits { bytes, decoded_bytes, .. } = self.limits();
                         let limits = SummaryLimits { bytes, decoded_bytes, keys: bytes as u64 };
                         let page = summarise(&rows, &need.request, limits).unwrap();
                         executor.supply(need.stream, page);

@@ -303,7 +303,11 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
 
 /// A slice of a scan of rows at hand, and all of it.
 fn ask(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
-    let limits = PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes: u64::MAX };
+    let limits = PageLimits {
+        bytes: PAGE_BYTES_MAX,
+        decoded_bytes: u64::MAX,
+        tile: scan::TileLimits::DEFAULT,
+    };
     let mut gathered = Slice::new(request, false, usize::MAX);
     let mut request = request.clone();
     loop {

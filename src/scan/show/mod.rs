@@ -11,14 +11,18 @@ mod least;
 mod task;
 mod walk;
 
+use std::rc::Rc;
+
 use self::facts::{Facts, Wanted};
 use self::least::Least;
 use self::task::{Find, FindColumns, Span, Task};
 use self::walk::Walk;
 use super::error::ScanError;
+use super::kept::Kept;
 use super::page::{MeasurementSummary, SummaryLimits, SummaryPage};
 use super::reader::Reader;
 use super::request::{SummaryRequest, SummaryWant};
+use crate::codec::metadata;
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::series::value_hash;
@@ -29,11 +33,39 @@ use crate::model::time::TimeRange;
 const MEASUREMENT_BYTES: usize = 32;
 /// Lists that are made together, about 400 bytes each.
 const LISTED_TOGETHER_MAX: usize = 4_000;
+/// What may be kept of one page, bytes.
+const KEPT_BYTES_MAX: usize = 512_000;
 /// Keys that are looked at for an item of a list that is in order.
 const KEYS_PER_ITEM: u64 = 16;
 
-/// One page of what exists. A full page ends between two items.
+/// One page of what exists. A full page ends between two items. It is kept for whoever asks the
+/// same before anything is written.
 pub(super) fn page(
+    reader: &dyn Reader,
+    request: &SummaryRequest,
+    limits: SummaryLimits,
+) -> Result<SummaryPage, ScanError> {
+    let version = reader.version(&request.measurements, request.time)?;
+    let (Some(version), Ok(name)) = (version, name(request, limits)) else {
+        return read(reader, request, limits);
+    };
+    if let Some(Kept::Summary(page)) = reader.kept(&name, &version) {
+        return Ok(SummaryPage { stats: reader.stats(), ..SummaryPage::clone(&page) });
+    }
+    let page = read(reader, request, limits)?;
+    if page.bytes() <= KEPT_BYTES_MAX {
+        reader.keep(name, version, Kept::Summary(Rc::new(page.clone())));
+    }
+    Ok(page)
+}
+
+/// What is asked, and how much of it at once.
+fn name(request: &SummaryRequest, limits: SummaryLimits) -> Result<Vec<u8>, metadata::Error> {
+    let SummaryLimits { bytes, decoded_bytes, keys } = limits;
+    metadata::encode(&("summary", request, bytes, decoded_bytes, keys))
+}
+
+fn read(
     reader: &dyn Reader,
     request: &SummaryRequest,
     limits: SummaryLimits,

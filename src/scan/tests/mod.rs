@@ -10,14 +10,15 @@ use super::bounds::Bounds;
 use super::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
 use super::request::{Input, Output, Place, Resume, ScanRequest};
-use super::{PageLimits, scan};
+use super::{PageLimits, TileLimits, scan};
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 use naive::{Answer, Point};
 use vectors::{MEASUREMENT, VectorReader, Write};
 
-const HUGE: PageLimits = PageLimits { bytes: 1 << 30, decoded_bytes: u64::MAX };
+const HUGE: PageLimits =
+    PageLimits { bytes: 1 << 30, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
 
 /// All slices of a scan, each put together of its pieces.
 fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Vec<ScanPage> {
@@ -217,12 +218,31 @@ fn vectorised_equals_naive() {
 }
 
 #[test]
+fn what_is_kept_of_one_range_serves_another() {
+    let mut hits = 0;
+    for seed in 0..2_000 {
+        let mut case = random::case(seed);
+        let source = case.source();
+        for later_ns in [0, 0, 1, 2] {
+            case.request.time.start_ns = case.request.time.start_ns.saturating_add(later_ns);
+            let expected = naive::answer(&case.points, &case.request, &case.order);
+            let found = answer(&case.request, &pages(&source, &case.request, HUGE));
+            let text = || difference(&case, &found, &expected);
+            assert!(same(&found, &expected, case.tolerance()), "{}", text());
+        }
+        hits += source.hits.get();
+    }
+    assert!(hits > 2_000, "{hits}");
+}
+
+#[test]
 fn pages_of_any_size_hold_the_same() {
     for seed in 0..2_000 {
         let case = random::case(seed);
         let whole = answer(&case.request, &pages(&case.source(), &case.request, HUGE));
         for limits in [(1, u64::MAX), (1 << 20, 0), (90, 40), (400, 1_000)] {
-            let limits = PageLimits { bytes: limits.0, decoded_bytes: limits.1 };
+            let limits =
+                PageLimits { bytes: limits.0, decoded_bytes: limits.1, tile: TileLimits::LEAST };
             let found = answer(&case.request, &pages(&case.source(), &case.request, limits));
             let text = || format!("{limits:?} {}", difference(&case, &found, &whole));
             assert!(same(&found, &whole, case.tolerance()), "{}", text());
@@ -259,7 +279,7 @@ fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
             },
             resume: Resume::default(),
         };
-        let limits = PageLimits { bytes: 8_000, decoded_bytes: u64::MAX };
+        let limits = PageLimits { bytes: 8_000, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
         let found = answer(&request, &pages(&source, &request, limits));
         let mut tags: Vec<_> =
             found[0].1[0].iter().map(|point| format!("{:?}", point.values.last())).collect();

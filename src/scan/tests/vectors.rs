@@ -1,6 +1,7 @@
 //! A reader over plain vectors.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::batch::column::Column;
@@ -11,6 +12,7 @@ use crate::merge::tests::vector::{Story, VectorCursor};
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
+use crate::scan::kept::{Kept, Version};
 use crate::scan::reader::{ReadStats, Reader, Rows, Survey};
 
 /// Tags of a series, ascending by id, none empty.
@@ -33,6 +35,9 @@ pub(in crate::scan) struct VectorReader {
     page_rows: usize,
     parts: Vec<Story>,
     stats: Rc<Cell<ReadStats>>,
+    kept: RefCell<BTreeMap<Vec<u8>, Kept>>,
+    /// How often something was kept that was looked for.
+    pub(in crate::scan) hits: Cell<u64>,
 }
 
 /// The key of a series.
@@ -46,7 +51,14 @@ pub(in crate::scan) fn key(tags: &Tags, order: &[ColumnId]) -> SeriesKey {
 impl VectorReader {
     /// No rows; tags come in this order in keys, and pages have up to so many rows.
     pub(in crate::scan) fn new(order: Vec<ColumnId>, page_rows: usize) -> Self {
-        Self { order, page_rows, parts: Vec::new(), stats: Rc::default() }
+        Self {
+            order,
+            page_rows,
+            parts: Vec::new(),
+            stats: Rc::default(),
+            kept: RefCell::default(),
+            hits: Cell::default(),
+        }
     }
 
     /// Adds a part that holds `writes`, of which later ones win.
@@ -98,6 +110,21 @@ impl Reader for VectorReader {
         let hull = first_ns.zip(last_ns).map(|(first, last)| TimeRange::new(first, last + 1));
         let (rows, series) = (rows().count() as u64, 3);
         Ok(Survey { time: hull.unwrap_or(Survey::NOTHING.time), rows, series, ..Survey::NOTHING })
+    }
+
+    /// Nothing is added once something was asked.
+    fn version(&self, _: &[MeasurementId], _: TimeRange) -> Result<Option<Version>, ReadError> {
+        Ok(Some(Version::new()))
+    }
+
+    fn kept(&self, name: &[u8], _: &Version) -> Option<Kept> {
+        let found = self.kept.borrow().get(name).cloned();
+        self.hits.set(self.hits.get() + u64::from(found.is_some()));
+        found
+    }
+
+    fn keep(&self, name: Vec<u8>, _: Version, kept: Kept) {
+        self.kept.borrow_mut().insert(name, kept);
     }
 
     fn stats(&self) -> ReadStats {

@@ -110,6 +110,12 @@ impl Grid {
         rows
     }
 
+    /// How many series have a row.
+    pub(super) fn series(&self) -> u64 {
+        let series = self.0.chunks(TIMES * FIELDS);
+        series.filter(|cells| cells.iter().any(|&value| value > 0)).count() as u64
+    }
+
     /// Takes over the values of another grid, of cells that are empty here.
     pub(super) fn join(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0.iter()).for_each(|(value, more)| *value += more);
@@ -272,6 +278,11 @@ fn block(rows: &[&Cells]) -> (Vec<ColumnId>, Block) {
         }
     }
     (ids, block)
+}
+
+/// The value of tag 1 of a series.
+pub(super) fn tag(series: usize) -> &'static str {
+    TAGS[series].0
 }
 
 /// Whether a series has the tag value by which deletes choose: tag 1 is `a`.

@@ -7,6 +7,7 @@ use tidemark::model::value::FieldValue;
 use tidemark::part::writer;
 use tidemark::protocol::host::Unavailable;
 use tidemark::protocol::shard::{FromShard, Stamp, ToShard};
+use tidemark::scan::TileLimits;
 use tidemark::scan::request::{Comparison, Operand, Predicate};
 use tidemark::shard::Shard;
 use tidemark::shard::limits::Limits;
@@ -15,6 +16,7 @@ use tidemark::store::StoreError;
 use tidemark::store::memory::MemoryStore;
 
 use super::grid::{self, Cells, Grid};
+use super::kept;
 use super::*;
 use crate::fault_store::FaultStore;
 
@@ -288,6 +290,27 @@ impl Life {
         let (measurement, time) = (self.rng.usize(..grid::MEASUREMENTS), self.time_range());
         let found = self.read(measurement, time)?;
         self.grid.part(measurement, time).assert_is(&found);
+        self.states()
+    }
+
+    /// Asks for states, of few questions, so that what is kept of them is asked for again.
+    fn states(&mut self) -> Result<(), Refusal> {
+        let measurement = self.rng.usize(..grid::MEASUREMENTS);
+        let question = kept::Question {
+            time: match self.rng.u8(..3) {
+                0 => TimeRange::ALL,
+                1 => TimeRange::new(grid::time_ns(3) + 7, grid::time_ns(19)),
+                _ => self.time_range(),
+            },
+            window_ns: [None, Some(WINDOW_NS / 2), Some(WINDOW_NS)][self.rng.usize(..3)],
+            by_tag: self.rng.bool(),
+            descending: self.rng.bool(),
+        };
+        let (stamp, id) = (self.stamp(), self.ids[measurement]);
+        let found = question.ask(&mut self.shard, id, &stamp)?;
+        assert_eq!(found, question.expected(&self.grid.part(measurement, question.time)));
+        let series = kept::count_series(&mut self.shard, id, &stamp)?;
+        assert_eq!(series, self.grid.part(measurement, TimeRange::ALL).series());
         Ok(())
     }
 
@@ -431,6 +454,7 @@ fn new_shard(
 fn small(rng: &mut fastrand::Rng) -> Limits {
     Limits {
         step_cells: rng.u64(1..200),
+        tile: TileLimits::LEAST,
         part: writer::Limits {
             value_bytes: rng.usize(1_500..6_000),
             directory_bytes: rng.usize(300..2_000),

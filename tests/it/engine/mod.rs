@@ -6,6 +6,7 @@ mod driven;
 mod due;
 mod flips;
 mod grid;
+mod kept;
 mod life;
 mod model;
 mod reading;

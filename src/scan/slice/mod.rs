@@ -5,22 +5,26 @@
 //! slice gather at once, and a piece ends at any row when the event's work is done; who asks puts
 //! the pieces of all shards together and shows the slice when all of them are through.
 
+mod tiled;
+
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
+use self::tiled::Scanned;
 use super::bounds::Bounds;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
 use super::keys::{KeyFilter, SeriesTags};
-use super::page::{PageLimits, ScanPage};
+use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
 use super::reader::{ReadStats, Reader, Rows as Merged, Survey};
 use super::request::{AggregateCall, Beside, Input, Output, Position, ScanRequest};
 use super::run::{Rows, Run};
 use super::stretches::Stretches;
+use super::tiles;
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::merge::picks::Picks;
@@ -29,10 +33,6 @@ use crate::model::sorted;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
-/// Values that one piece decodes at most, beside those of a page more.
-const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
-/// What it costs to reach a series, in values.
-const SERIES_CELLS: u64 = 10;
 /// Rows whose columns are read together: those of one series, or of as many as there are.
 const BATCH_ROWS: usize = 1_024;
 /// Pages that they are of at most.
@@ -55,7 +55,7 @@ pub(super) fn piece(
     {
         return Err(ScanError::Reordered);
     }
-    let mut stretches = Stretches::new(reader, request)?;
+    let mut stretches = Stretches::new(reader, request, limits.tile)?;
     let bounds = Bounds::new(request, request.time);
     let direction = request.direction();
     let (columns, deciding) = columns(request);
@@ -74,6 +74,7 @@ pub(super) fn piece(
             &order,
         ),
         direction,
+        keeps: tiles::are_kept(request),
         arrangement: Arrangement::of(&request.group_by, &order),
         tags: SeriesTags::new(order),
         groups: Groups::new(request, bounds),
@@ -84,14 +85,15 @@ pub(super) fn piece(
         columns,
         deciding,
         cells: 0,
-        rows_scanned: 0,
+        scanned: Scanned::new(Vec::new()),
+        rows_kept: 0,
         series: 0,
     };
     let position = walk.run(&mut stretches)?;
-    let (rows_scanned, series) = (walk.rows_scanned, walk.series);
+    let (rows_scanned, rows_kept, series) = (walk.scanned.total(), walk.rows_kept, walk.series);
     let (groups, bounds) = walk.groups.finish();
     let mut stats = reader.stats();
-    (stats.rows_scanned, stats.series) = (rows_scanned, series);
+    stats = ReadStats { rows_scanned, rows_kept, series, ..stats };
     Ok(ScanPage { groups, until: bounds.lowered(), position, stats })
 }
 
@@ -172,6 +174,8 @@ struct Walk<'a> {
     filter: &'a Filter,
     keys: KeyFilter<'a>,
     direction: Direction,
+    /// What tiles come to is kept.
+    keeps: bool,
     arrangement: Arrangement,
     tags: SeriesTags,
     groups: Groups<'a>,
@@ -184,7 +188,8 @@ struct Walk<'a> {
     /// Series of which it has none.
     without_value: Vec<SeriesKey>,
     cells: u64,
-    rows_scanned: u64,
+    scanned: Scanned,
+    rows_kept: u64,
     series: u64,
 }
 
@@ -194,8 +199,12 @@ impl Walk<'_> {
         let mut position = self.request.resume.position.as_ref();
         while let Some(stretch) = stretches.next() {
             let behind = position.take();
-            if let Some(end) = self.stretch(stretch, behind)? {
-                return Ok(Some(end));
+            let end = match self.keeps {
+                true => self.tile(stretch, behind, stretches)?,
+                false => self.stretch(stretch, behind)?,
+            };
+            if end.is_some() {
+                return Ok(end);
             }
             if stretches.is_enough(&self.groups, behind.is_some()) {
                 let end = self.groups.bounds.end_of_time(self.one_group(), stretch);
@@ -394,7 +403,7 @@ impl Walk<'_> {
             start = end;
             let time = self.groups.reach(&self.tags);
             let Some(run) = run.trim(time) else { continue };
-            self.rows_scanned += run.rows.len() as u64;
+            self.scanned.add(run.times());
             let tags = &self.tags;
             let mask = self.filter.select(&run, &|tag| tags.get(tag))?;
             if mask != Mask::None {

@@ -1,0 +1,54 @@
+//! What rows came to, kept by a shard for whoever asks the same of the same rows.
+
+use std::rc::Rc;
+
+use super::page::{Group, GroupData, SummaryPage};
+use super::request::Position;
+
+/// What decides which rows there are: where it is equal, they are.
+pub type Version = Vec<u64>;
+
+/// What rows came to, kept for whoever asks the same of the same rows.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// States of a stretch of time.
+    Tile(Rc<Tile>),
+    /// A page of a summary.
+    Summary(Rc<SummaryPage>),
+}
+
+impl Kept {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Tile(tile) => tile.bytes(),
+            Self::Summary(page) => page.bytes(),
+        }
+    }
+}
+
+/// What a tile came to.
+#[derive(Debug)]
+pub struct Tile {
+    /// States of its groups.
+    pub(super) groups: Vec<Group>,
+    /// Where the rest of the tile begins, if the piece ended in it.
+    pub(super) end: Option<Position>,
+    /// Rows looked at.
+    pub(super) rows: u64,
+}
+
+impl Tile {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let group = |group: &Group| {
+            let key: usize = group.key.iter().map(|value| value.len() + 24).sum();
+            let states = match &group.data {
+                GroupData::Partials(states) => states.iter().map(|state| state.bytes() + 96).sum(),
+                GroupData::Rows { .. } => 0,
+            };
+            key + states + 48
+        };
+        self.groups.iter().map(group).sum()
+    }
+}

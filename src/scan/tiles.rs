@@ -1,0 +1,225 @@
+//! Cuts time into tiles, whose states are kept: the next refresh of a dashboard reads what is new.
+//!
+//! A tile begins and ends where windows do and lies where it lies whatever the range that is asked
+//! for, so that another range has the same ones. What a tile came to is kept by what was asked and
+//! by the version of its rows ([`Reader::version`]): a write, a delete or a merge among them costs
+//! a reading, never a wrong answer. Without windows, and where series have few rows, the whole
+//! range is one.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::error::ScanError;
+use super::kept::{Kept, Tile, Version};
+use super::page::{CELLS_PER_PIECE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
+use super::reader::{Reader, Survey};
+use super::request::{Output, Position, Predicate, ScanRequest};
+use super::stretches::End;
+use crate::codec::metadata;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::time::TimeRange;
+
+/// Tiles of a range.
+const TILES_MAX: u64 = 16;
+/// What may be kept of one tile, bytes.
+const KEPT_BYTES_MAX: usize = 256_000;
+
+/// Whether the states of a request are kept: it asks for all of an answer, and every row counts.
+pub(super) fn are_kept(request: &ScanRequest) -> bool {
+    let Output::Aggregates { limit: None, .. } = &request.output else { return false };
+    let resume = &request.resume;
+    resume.from.is_none() && resume.until.is_none() && End::of(&request.output).is_none()
+}
+
+/// Where the times of a request are cut.
+#[derive(Debug, Default)]
+pub(super) struct Tiling {
+    /// Ascending.
+    borders_ns: Vec<i64>,
+    /// Tiles that one event can read.
+    pub(super) at_once: usize,
+}
+
+impl Tiling {
+    /// Of a request for rows of which `survey` tells; a tile has at least `least`.
+    pub(super) fn new(request: &ScanRequest, survey: &Survey, least: TileLimits) -> Self {
+        let Output::Aggregates { window: Some(window), calls, .. } = &request.output else {
+            return Self::default();
+        };
+        let time = request.time.intersect(&survey.time);
+        let tiles = (survey.rows / survey.series.max(1) / least.rows.max(1)).min(TILES_MAX);
+        if time.is_empty() || tiles < 2 || !window.zone.is_empty() {
+            return Self::default();
+        }
+        let (start_ns, end_ns) = (i128::from(time.start_ns), i128::from(time.end_ns));
+        let mut width_ns = i128::from(window.every_ns.max(1)) * i128::from(least.windows.max(1));
+        while (end_ns - start_ns) / width_ns > i128::from(tiles) {
+            width_ns *= 2;
+        }
+        let offset_ns = i128::from(window.offset_ns);
+        let first = (start_ns - offset_ns).div_euclid(width_ns) + 1;
+        let borders = (first..).map(|tile| tile * width_ns + offset_ns);
+        // They lie inside a range of times.
+        let borders = borders.take_while(|&at| at < end_ns).map(|border_ns| border_ns as i64);
+        let cells = survey.rows / tiles * (calls.len() as u64 + 1) + survey.series * SERIES_CELLS;
+        let at_once = (CELLS_PER_PIECE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
+        Self { borders_ns: borders.collect(), at_once: at_once as usize }
+    }
+
+    /// Whether there is a border at `time_ns`.
+    pub(super) fn has_border(&self, time_ns: i64) -> bool {
+        self.borders_ns.binary_search(&time_ns).is_ok()
+    }
+
+    /// `time` cut at the borders inside it.
+    pub(super) fn cut(&self, time: TimeRange) -> impl Iterator<Item = TimeRange> + '_ {
+        let inside = move |border_ns: &i64| time.start_ns < *border_ns && *border_ns < time.end_ns;
+        let borders = self.borders_ns.iter().copied().filter(inside);
+        let mut start_ns = time.start_ns;
+        borders
+            .chain([time.end_ns])
+            .map(move |end_ns| TimeRange::new(std::mem::replace(&mut start_ns, end_ns), end_ns))
+    }
+}
+
+/// A tile by what is asked of it.
+#[derive(Serialize)]
+struct Name<'a> {
+    measurement: MeasurementId,
+    predicate: &'a Option<Predicate>,
+    group_by: &'a [ColumnId],
+    descending: bool,
+    output: &'a Output,
+    tile: TimeRange,
+    behind: Option<&'a Position>,
+}
+
+/// A tile that is not kept yet.
+pub(super) struct Missing {
+    pub(super) time: TimeRange,
+    name: Vec<u8>,
+    version: Version,
+}
+
+/// A look for a tile.
+pub(super) enum Found {
+    Kept(Rc<Tile>),
+    Missing(Missing),
+    /// Nothing is kept of such rows.
+    Never,
+}
+
+/// Looks for what `request` came to inside `time`, behind a place in it.
+pub(super) fn look(
+    reader: &dyn Reader,
+    request: &ScanRequest,
+    time: TimeRange,
+    behind: Option<&Position>,
+) -> Result<Found, ScanError> {
+    let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
+    let Some(version) = reader.version(&[*measurement], time)? else { return Ok(Found::Never) };
+    let (measurement, descending) = (*measurement, *descending);
+    let name = Name { measurement, predicate, group_by, descending, output, tile: time, behind };
+    let Ok(name) = metadata::encode(&name) else { return Ok(Found::Never) };
+    Ok(match reader.kept(&name, &version) {
+        Some(Kept::Tile(tile)) => Found::Kept(tile),
+        _ => Found::Missing(Missing { time, name, version }),
+    })
+}
+
+/// Keeps what one tile came to.
+pub(super) fn keep(reader: &dyn Reader, missing: Missing, tile: Tile) {
+    if tile.bytes() <= KEPT_BYTES_MAX {
+        reader.keep(missing.name, missing.version, Kept::Tile(Rc::new(tile)));
+    }
+}
+
+/// Keeps what neighbouring tiles came to together, by the windows that each has; `rows` of each.
+pub(super) fn keep_each(reader: &dyn Reader, tiles: Vec<Missing>, groups: &[Group], rows: &[u64]) {
+    let first_ns = tiles.iter().map(|tile| tile.time.start_ns).min();
+    for (tile, &rows) in tiles.into_iter().zip(rows) {
+        let TimeRange { start_ns, end_ns } = tile.time;
+        // The first window of a range may begin before it.
+        let is_first = Some(start_ns) == first_ns;
+        let has = |window_ns: i64| (is_first || start_ns <= window_ns) && window_ns < end_ns;
+        let groups = groups.iter().filter_map(|group| within(group, has)).collect();
+        keep(reader, tile, Tile { groups, end: None, rows });
+    }
+}
+
+/// What a group has of these windows.
+fn within(group: &Group, has: impl Fn(i64) -> bool) -> Option<Group> {
+    let GroupData::Partials(states) = &group.data else { return None };
+    let states: Vec<_> = (states.iter())
+        .map(|state| {
+            // Windows are fewer than 2^32.
+            let windows = (0..).zip(&state.windows_ns);
+            let rows: Vec<u32> = windows.filter(|(_, at)| has(**at)).map(|(row, _)| row).collect();
+            state.pick(&rows)
+        })
+        .collect();
+    let is_empty = states.iter().all(|state| state.windows_ns.is_empty());
+    (!is_empty).then(|| Group { key: group.key.clone(), data: GroupData::Partials(states) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::request::{Resume, Window};
+
+    fn request(time: TimeRange, every_ns: i64, offset_ns: i64) -> ScanRequest {
+        let window = Some(Window { every_ns, offset_ns, zone: Vec::new() });
+        ScanRequest {
+            measurement: MeasurementId(1),
+            time,
+            predicate: None,
+            group_by: Vec::new(),
+            descending: false,
+            output: Output::Aggregates { calls: Vec::new(), window, limit: None },
+            resume: Resume::default(),
+        }
+    }
+
+    fn survey(time: TimeRange, series: u64, rows: u64) -> Survey {
+        Survey { time, series, rows, ..Survey::NOTHING }
+    }
+
+    #[test]
+    fn tiles_lie_where_they_lie_whatever_the_range() {
+        let all = TimeRange::new(0, 1_000_000);
+        let survey = survey(all, 1, 100_000);
+        let of = |start, end| {
+            Tiling::new(&request(TimeRange::new(start, end), 10, 3), &survey, TileLimits::DEFAULT)
+                .borders_ns
+        };
+        let (a, b) = (of(50_007, 60_007), of(50_107, 60_107));
+        assert!((8..=16).contains(&a.len()), "{}", a.len());
+        assert!(a.iter().all(|border_ns| (border_ns - 3) % 10 == 0));
+        let inside = |list: &[i64]| {
+            let both = list.iter().filter(|&&at| 50_107 < at && at < 60_007);
+            both.copied().collect::<Vec<_>>()
+        };
+        assert_eq!(inside(&a), inside(&b));
+        assert_eq!(inside(&a), a);
+    }
+
+    #[test]
+    fn series_of_few_rows_are_not_cut() {
+        let all = TimeRange::new(0, 1_000_000);
+        let of = |series| {
+            Tiling::new(&request(all, 10, 0), &survey(all, series, 100_000), TileLimits::DEFAULT)
+        };
+        assert!(of(1_000).borders_ns.is_empty());
+        assert_eq!(of(500).borders_ns.len(), 3);
+    }
+
+    #[test]
+    fn a_range_is_cut_at_the_borders_inside_it() {
+        let tiling = Tiling { borders_ns: vec![10, 20], at_once: 1 };
+        let cut = |start, end| tiling.cut(TimeRange::new(start, end)).collect::<Vec<_>>();
+        let [a, b, c] = [(5, 10), (10, 20), (20, 25)].map(|(a, b)| TimeRange::new(a, b));
+        assert_eq!(cut(5, 25), [a, b, c]);
+        assert_eq!(cut(10, 20), [b]);
+    }
+}

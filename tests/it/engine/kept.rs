@@ -1,0 +1,167 @@
+//! States that a shard keeps of what it was asked: they are what reading again comes to.
+
+use tidemark::scan::page::GroupData;
+use tidemark::scan::partial;
+use tidemark::scan::request::{
+    AggregateCall, AggregateFunction, Input, Output, Resume, ScanRequest, SummaryRequest,
+    SummaryWant, Window,
+};
+
+use super::grid::{self, Grid};
+use super::*;
+
+/// The field that is summed up, and its place in a grid.
+const INTEGERS: (ColumnId, usize) = (ColumnId(11), 1);
+
+/// The sum of the integers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question {
+    pub(super) time: TimeRange,
+    pub(super) window_ns: Option<i64>,
+    pub(super) by_tag: bool,
+    pub(super) descending: bool,
+}
+
+/// By group and start of the window, which without windows is 0.
+pub(super) type Sums = BTreeMap<(String, i64), i64>;
+
+impl Question {
+    fn request(&self, measurement: MeasurementId) -> ScanRequest {
+        let window = |every_ns| Window { every_ns, offset_ns: 0, zone: Vec::new() };
+        ScanRequest {
+            measurement,
+            time: self.time,
+            predicate: None,
+            group_by: self.by_tag.then_some(ColumnId(1)).into_iter().collect(),
+            descending: self.descending,
+            output: Output::Aggregates {
+                calls: vec![sum()],
+                window: self.window_ns.map(window),
+                limit: None,
+            },
+            resume: Resume::default(),
+        }
+    }
+
+    /// What the shard says, from its first piece to its last.
+    pub(super) fn ask<S: Store>(
+        &self,
+        shard: &mut Shard<S>,
+        measurement: MeasurementId,
+        stamp: &Stamp,
+    ) -> Result<Sums, Refusal> {
+        let mut request = self.request(measurement);
+        let mut sums = Sums::new();
+        loop {
+            let page = shard.scan(&request, stamp)?;
+            assert_eq!(page.until, None, "it fits a slice");
+            for group in page.groups {
+                let GroupData::Partials(states) = &group.data else { panic!("{group:?}") };
+                let finished = partial::finish(&sum(), &states[0]).unwrap();
+                let Values::Integer(values) = finished.values.values else {
+                    panic!("not integers")
+                };
+                for (window_ns, value) in finished.windows_ns.into_iter().zip(values) {
+                    let window_ns = self.window_ns.map_or(0, |_| window_ns);
+                    *sums.entry((group.key.concat(), window_ns)).or_insert(0) += value;
+                }
+            }
+            match request.resume.after(page.until, page.position) {
+                Some(resume) => request.resume = resume,
+                None => return Ok(sums),
+            }
+        }
+    }
+
+    /// What it should say of these rows.
+    pub(super) fn expected(&self, rows: &Grid) -> Sums {
+        let mut sums = Sums::new();
+        for row in rows.rows() {
+            let value = -i64::from(row.values[INTEGERS.1]);
+            let group = if self.by_tag { grid::tag(row.series) } else { "" };
+            let time_ns = grid::time_ns(row.time);
+            let window_ns =
+                self.window_ns.map_or(0, |every_ns| time_ns - time_ns.rem_euclid(every_ns));
+            if value != 0 {
+                *sums.entry((group.to_owned(), window_ns)).or_insert(0) += value;
+            }
+        }
+        sums
+    }
+}
+
+fn sum() -> AggregateCall {
+    let input = Input { column: INTEGERS.0, field_type: FieldType::Integer, cast: None };
+    AggregateCall { function: AggregateFunction::Sum, input, beside: Vec::new() }
+}
+
+/// How many series a measurement has.
+pub(super) fn count_series<S: Store>(
+    shard: &mut Shard<S>,
+    measurement: MeasurementId,
+    stamp: &Stamp,
+) -> Result<u64, Refusal> {
+    let tags = vec![vec![(ColumnId(1), 1), (ColumnId(2), 2)]];
+    let mut request = SummaryRequest {
+        measurements: vec![measurement],
+        time: TimeRange::ALL,
+        kept_from_ns: None,
+        predicates: vec![None],
+        want: SummaryWant::SeriesHashes { tags, count_only: true },
+        items_max: None,
+        resume: None,
+    };
+    let mut count = 0;
+    loop {
+        let page = shard.summary(&request, stamp)?;
+        count += page.measurements.iter().map(|found| found.count).sum::<u64>();
+        request.resume = page.resume;
+        if request.resume.is_none() {
+            return Ok(count);
+        }
+    }
+}
+
+/// A value a second of one series, as two parts.
+fn second_by_second() -> Shard<tidemark::store::memory::MemoryStore> {
+    let mut shard = reopen(tidemark::store::memory::MemoryStore::new());
+    shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
+    for half in [0..5_000, 5_000..10_000] {
+        let points: Vec<Point> = half.map(|time_ns| point(time_ns, 1)).collect();
+        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+        shard.alarm(NOW_NS + 3_600_000_000_000);
+    }
+    shard
+}
+
+fn point(time_ns: i64, value: i64) -> Point {
+    let fields = vec![(11, FieldValue::Integer(value))];
+    Point { measurement: 1, tags: Vec::new(), time_ns, fields }
+}
+
+#[test]
+fn a_refresh_reads_what_is_new() {
+    let mut shard = second_by_second();
+    let of = |start, end| Question {
+        time: TimeRange::new(start, end),
+        window_ns: Some(10),
+        by_tag: false,
+        descending: false,
+    };
+    let ask = |question: Question, shard: &mut Shard<_>| {
+        let request = question.request(MeasurementId(1));
+        let stats = shard.scan(&request, &stamp()).unwrap().stats;
+        let sums = question.ask(shard, MeasurementId(1), &stamp()).unwrap();
+        (stats.rows_scanned, stats.rows_kept, sums.values().sum::<i64>())
+    };
+    assert_eq!(ask(of(3, 9_003), &mut shard), (9_000, 0, 9_000));
+    assert_eq!(ask(of(3, 9_003), &mut shard), (9_000, 9_000, 9_000));
+    let (rows, kept, sum) = ask(of(13, 9_013), &mut shard);
+    assert_eq!((rows, sum), (9_000, 9_000));
+    assert!((7_500..9_000).contains(&kept), "all but the two ends: {kept}");
+    // A late write is of one tile.
+    shard.append(&encode(&[point(4_444, 3)]), &stamp(), NOW_NS).unwrap();
+    let (rows, kept, sum) = ask(of(13, 9_013), &mut shard);
+    assert_eq!((rows, sum), (9_000, 9_002));
+    assert!((8_000..9_000).contains(&kept), "all but one tile: {kept}");
+}
