@@ -155,7 +155,7 @@ pub(super) fn next_question(
     let copying = Copying { resume: resume.clone(), ..copy.clone() };
     progress.asked = Some(AskedPage { copying, measurement: id });
     let scan = split_copy::scan(measurement, time, resume);
-    SplitQuestion::Ask(request(rows, source, &ToShard::Scan { query: 0, stamp, request: scan }))
+    SplitQuestion::Ask(request(rows, source, &ToShard::scan(stamp, scan)))
 }
 
 pub(super) fn request(rows: &DatabaseRows, shard: ObjectId, message: &ToShard) -> Request {

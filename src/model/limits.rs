@@ -221,7 +221,10 @@ pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
 pub const UNLIMITED: u32 = u32::MAX;
 /// Streams of later measurements that are asked for their first page ahead of time, so that a
 /// statement over many measurements is not one round trip for each. Each holds one page.
-pub const STREAMS_AHEAD_MAX: usize = 16;
+pub const STREAMS_AHEAD_MAX: usize = 256;
+/// First pages of further scans that one call to a shard asks for. It answers as many as fit one
+/// event and one page.
+pub const FURTHER_SCANS_MAX: usize = 255;
 /// Shards that are asked at the same time for one scan; a piece of each may be on its way.
 pub const SHARDS_ASKED_AT_ONCE_MAX: usize = 6;
 /// What is gathered of the answer of all shards to one scan before it is shown, bytes.

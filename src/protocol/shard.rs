@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
-use super::scan_page;
+use super::scan_page::{self, PageError};
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use crate::model::time::TimeRange;
 use crate::scan::page::{ScanPage, SummaryPage};
@@ -57,6 +57,10 @@ pub enum ToShard {
         stamp: Stamp,
         /// What is asked.
         request: ScanRequest,
+        /// First pieces of further scans of the query, such as of its other measurements: answered
+        /// in this order as far as one event's work and one page go. The others are asked again.
+        #[serde(default)]
+        further: Vec<ScanRequest>,
     },
     /// What a scan would read: a page without groups.
     Explain {
@@ -180,7 +184,11 @@ pub enum FromShard {
         position: Option<Position>,
         /// What this page cost.
         stats: ReadStats,
-        /// The encoded groups ([`super::scan_page`]); travel as the body.
+        /// The pages of the first so many further scans.
+        #[serde(default)]
+        further: Vec<FurtherPage>,
+        /// The encoded groups ([`super::scan_page`]) of the page, then of each further one; travel
+        /// as the body.
         #[serde(skip)]
         groups: Vec<u8>,
     },
@@ -293,12 +301,62 @@ pub enum ShardRefusal {
     Query(String),
 }
 
+/// The head of a further page of [`FromShard::Scanned`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FurtherPage {
+    /// As in the reply.
+    pub until: Option<Place>,
+    /// As in the reply.
+    pub position: Option<Position>,
+    /// What it cost.
+    pub stats: ReadStats,
+    /// Length of its encoded groups.
+    pub bytes: usize,
+}
+
+impl ToShard {
+    /// One page of one scan, of a query that is not listed yet.
+    pub fn scan(stamp: Stamp, request: ScanRequest) -> Self {
+        Self::Scan { query: 0, stamp, request, further: Vec::new() }
+    }
+}
+
 impl FromShard {
     /// A page as its message.
     pub fn scanned(page: &ScanPage) -> Self {
         let groups = scan_page::encode(&page.groups);
         let (until, position) = (page.until.clone(), page.position.clone());
-        Self::Scanned { until, position, stats: page.stats, groups }
+        Self::Scanned { until, position, stats: page.stats, further: Vec::new(), groups }
+    }
+
+    /// Adds the page of a further scan.
+    pub fn add_page(&mut self, page: &ScanPage) {
+        if let Self::Scanned { further, groups, .. } = self {
+            let encoded = scan_page::encode(&page.groups);
+            let (until, position) = (page.until.clone(), page.position.clone());
+            further.push(FurtherPage { until, position, stats: page.stats, bytes: encoded.len() });
+            groups.extend(encoded);
+        }
+    }
+
+    /// The pages, that of the scan itself first; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`PageError`]
+    pub fn pages(self) -> Result<Option<Vec<ScanPage>>, PageError> {
+        let Self::Scanned { until, position, stats, further, groups } = self else {
+            return Ok(None);
+        };
+        let behind = further.iter().fold(0_usize, |sum, page| sum.saturating_add(page.bytes));
+        let first = groups.len().checked_sub(behind).ok_or(PageError::Malformed)?;
+        let heads = std::iter::once(FurtherPage { until, position, stats, bytes: first });
+        let mut rest = groups.as_slice();
+        let page = |FurtherPage { until, position, stats, bytes }| {
+            let (own, behind) = rest.split_at_checked(bytes).ok_or(PageError::Malformed)?;
+            rest = behind;
+            Ok(ScanPage { groups: scan_page::decode(own)?, until, position, stats })
+        };
+        heads.chain(further).map(page).collect::<Result<_, _>>().map(Some)
     }
 }
 

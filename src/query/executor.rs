@@ -242,7 +242,8 @@ impl Executor {
         let mut ahead = if self.is_streamed() { STREAMS_AHEAD_MAX } else { 0 };
         for (index, run) in self.inputs.iter().enumerate() {
             for stream in run.feeds.iter().flatten() {
-                if stream.front() == Front::Missing && (index == 0 || ahead < STREAMS_AHEAD_MAX) {
+                let is_wanted = index == 0 || (ahead < STREAMS_AHEAD_MAX && !stream.has_begun());
+                if stream.front() == Front::Missing && is_wanted {
                     ahead += usize::from(index > 0);
                     needs.extend(stream.needs());
                 }

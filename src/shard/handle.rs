@@ -2,10 +2,18 @@
 
 use super::Shard;
 use super::request::Refusal;
+use crate::model::limits::PAGE_BYTES_MAX;
+use crate::protocol::envelope::Wire;
 use crate::protocol::host::Unavailable;
-use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
+use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 use crate::scan::page::ScanPage;
+use crate::scan::request::ScanRequest;
 use crate::store::Store;
+
+/// Rows read and bytes decoded after which no further scan is begun.
+const FURTHER_WORK_MAX: u64 = 1_000_000;
+/// What a scan costs beside its rows.
+const PAGE_WORK: u64 = 2_000;
 
 impl<S: Store> Shard<S> {
     /// Does what a message asks.
@@ -34,9 +42,7 @@ impl<S: Store> Shard<S> {
             {
                 return FromShard::Refused(ShardRefusal::Interrupted);
             }
-            ToShard::Scan { stamp, request, .. } => {
-                self.scan(request, stamp).map(|page| FromShard::scanned(&page))
-            }
+            ToShard::Scan { stamp, request, further, .. } => self.scans(stamp, request, further),
             ToShard::Explain { stamp, request } => self
                 .explain(request, stamp)
                 .map(|stats| FromShard::scanned(&ScanPage { stats, ..ScanPage::default() })),
@@ -50,6 +56,30 @@ impl<S: Store> Shard<S> {
             ToShard::Stats => self.stats().map(FromShard::Stats),
         };
         answer.unwrap_or_else(refused)
+    }
+}
+
+impl<S: Store> Shard<S> {
+    /// A page of a scan, and of as many further ones as one event and one page have room for.
+    fn scans(
+        &mut self,
+        stamp: &Stamp,
+        request: &ScanRequest,
+        further: &[ScanRequest],
+    ) -> Result<FromShard, Refusal> {
+        let page = self.scan(request, stamp)?;
+        let mut work = page.stats.work();
+        let mut reply = FromShard::scanned(&page);
+        for request in further {
+            if work > FURTHER_WORK_MAX || reply.body().len() > PAGE_BYTES_MAX / 2 {
+                break;
+            }
+            // What cannot be answered is asked again, alone, and named then.
+            let Ok(page) = self.scan(request, stamp) else { break };
+            work += page.stats.work() + PAGE_WORK;
+            reply.add_page(&page);
+        }
+        Ok(reply)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::time::S_NS;
 use crate::protocol::call::{Address, Call, Platform, Reply, Step};
 use crate::protocol::envelope;
 use crate::protocol::host::{Host, Ticket, Unavailable};
-use crate::protocol::shard::{FromShard, ToShard};
+use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
 use crate::store::Store;
 
 /// Duties that are done in a row, with a pause before or after each: steps of a merge, some forty
@@ -118,18 +118,23 @@ fn page_of(message: &ToShard) -> Option<u64> {
 
 fn is_last(reply: &FromShard) -> bool {
     match reply {
-        FromShard::Scanned { until, position, .. } => until.is_none() && position.is_none(),
+        FromShard::Scanned { until, position, further, .. } => {
+            let goes_on = |page: &FurtherPage| page.until.is_some() || page.position.is_some();
+            until.is_none() && position.is_none() && !further.iter().any(goes_on)
+        }
         FromShard::Summary(page) => page.resume.is_none(),
         // The query ends with it.
         _ => true,
     }
 }
 
-/// Rows looked at and bytes decoded for a page.
+/// Rows read and bytes decoded for a page.
 fn work(reply: &FromShard) -> u64 {
     match reply {
-        FromShard::Scanned { stats, .. } => stats.rows_scanned + stats.bytes_decoded,
-        FromShard::Summary(page) => page.stats.rows_scanned + page.stats.bytes_decoded,
+        FromShard::Scanned { stats, further, .. } => {
+            stats.work() + further.iter().map(|page| page.stats.work()).sum::<u64>()
+        }
+        FromShard::Summary(page) => page.stats.work(),
         // Not counted, so as much as there may be.
         _ => u64::MAX,
     }

@@ -77,6 +77,22 @@ fn a_query_of_one_shard_is_one_object_request() {
     assert_eq!(bill, Bill { catalog: 0, databases: 0, shards: 1, rows_written: 0 });
 }
 
+#[test]
+fn a_statement_over_many_measurements_asks_a_shard_a_few_times() {
+    let mut product = product();
+    let line = |n: usize| format!("m{n:03},host=a v={n}i {}", 1_700_000_000 + n);
+    product.write("d", &(0..600).map(line).collect::<Vec<_>>().join("\n"));
+    let mut found = serde_json::Value::Null;
+    let bill = bill(&mut product, |product| {
+        found = product.query("d", "SELECT v FROM /m\\d+/ LIMIT 1");
+    });
+    let series = found["results"][0]["series"].as_array().unwrap();
+    assert_eq!(series.len(), 600);
+    let is_its_own = |(n, series): (usize, &serde_json::Value)| series["values"][0][1] == n;
+    assert!(series.iter().enumerate().all(is_its_own), "{found}");
+    assert!(bill.shards <= 8, "{bill:?}");
+}
+
 /// One agent for an hour, a flush every ten seconds; `authorization` goes with each.
 fn an_hour_of_an_agent(product: &mut Product, authorization: &str) -> Bill {
     const FLUSHES: usize = 3_600 / 10;

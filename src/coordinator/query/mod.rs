@@ -32,7 +32,7 @@ use crate::query::result::SeriesChunk;
 use crate::query::source::{self, SourceName};
 use nonempty_measurements::Living;
 use select::SelectPlanner;
-use shard_pages::{PlannedRun, QueryRun, RunStep, resumes};
+use shard_pages::{PlannedRun, QueryRun, RunStep, gather, resumes};
 use show::plan_show;
 use sources::{QuerySource, selected_policies};
 
@@ -68,10 +68,10 @@ pub struct Query {
 enum QueryStage {
     Start,
     Load(QueryLoad),
-    /// `asked` are the streams whose pages are on their way; there are none after a piece.
+    /// `asked` are the streams of each call that is on its way; there are none after a piece.
     Run {
         run: Box<QueryRun>,
-        asked: Vec<StreamId>,
+        asked: Vec<Vec<StreamId>>,
     },
     /// The Catalog takes the query off its list; then it ends so.
     Unlist(Box<QueryTurn>),
@@ -297,16 +297,16 @@ impl Query {
         let question = &self.question;
         let describe = || (question.text(), run.shards());
         let report = self.watch.report(context, &self.session, further, describe);
-        let mut asked = Vec::with_capacity(needs.len());
-        let mut requests = Vec::with_capacity(needs.len());
-        for (stream, mut message) in needs {
+        let (mut asked, mut requests) = (Vec::new(), Vec::new());
+        for (streams, mut message) in gather(needs, &run) {
             if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } = &mut message {
                 *query = self.watch.id();
             }
-            let Some((shard, _)) = run.stream(stream) else { continue };
+            let shard = streams.first().and_then(|&stream| run.stream(stream));
+            let Some((shard, _)) = shard else { continue };
             let to = Address::Shard(shard.clone());
             requests.push(Request::new(to, envelope::encode(&message)));
-            asked.push(stream);
+            asked.push(streams);
         }
         if requests.is_empty() {
             return Err(Error::unexpected_reply());
@@ -320,14 +320,14 @@ impl Query {
         &mut self,
         context: &mut Context<'_>,
         mut run: Box<QueryRun>,
-        asked: Vec<StreamId>,
+        asked: Vec<Vec<StreamId>>,
         mut replies: Replies,
     ) -> QueryTurn {
         let mut stale = false;
         if replies.len() > asked.len() && replies.pop().is_some_and(live_query_report::is_killed) {
             return Err(Error::Interrupted);
         }
-        for (stream, reply) in asked.into_iter().zip(replies) {
+        for (streams, reply) in asked.into_iter().zip(replies) {
             match envelope::decode_reply::<FromShard>(reply)? {
                 FromShard::Stale => stale = true,
                 FromShard::Refused(ShardRefusal::Damaged { block }) => {
@@ -336,7 +336,7 @@ impl Query {
                 FromShard::Refused(ShardRefusal::Interrupted) => return Err(Error::Interrupted),
                 FromShard::Refused(why) => return Err(Error::Shard(why.to_string())),
                 FromShard::Unavailable(why) => return Err(why.into()),
-                reply => run.supply(stream, reply)?,
+                reply => run.supply(&streams, reply)?,
             }
         }
         if !stale {

@@ -4,9 +4,8 @@
 use crate::coordinator::error::Error;
 use crate::coordinator::explain::Explain;
 use crate::model::ids::ObjectId;
-use crate::model::limits::QUERY_SHARDS_NAMED_MAX;
+use crate::model::limits::{FURTHER_SCANS_MAX, QUERY_SHARDS_NAMED_MAX};
 use crate::model::sorted_map::SortedMap;
-use crate::protocol::scan_page;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
@@ -51,10 +50,15 @@ impl Reads {
         Self { series: SortedMap::new(), points: 0, limits, afterwards }
     }
 
-    /// Counts a page.
-    fn add(&mut self, stream: StreamId, stats: &ReadStats) -> Result<(), QueryError> {
+    /// Counts a page; series are counted before anything is read (`is_plan`).
+    fn add(
+        &mut self,
+        stream: StreamId,
+        stats: &ReadStats,
+        is_plan: bool,
+    ) -> Result<(), QueryError> {
         let series = self.series.entry(stream.scan).or_insert(0);
-        *series += stats.series;
+        *series += if is_plan { stats.series } else { 0 };
         self.points += stats.rows_scanned;
         let counts = [("series", *series), ("point", self.points)];
         for ((what, asked), limit) in counts.into_iter().zip(self.limits) {
@@ -91,6 +95,38 @@ pub(super) fn resumes(message: &ToShard) -> bool {
         ToShard::Summarise { request, .. } => request.resume.is_some(),
         _ => false,
     }
+}
+
+/// Puts first pieces that one shard is asked for into one call: a statement over a thousand
+/// measurements is a few of them.
+pub(super) fn gather(
+    needs: Vec<(StreamId, ToShard)>,
+    run: &QueryRun,
+) -> Vec<(Vec<StreamId>, ToShard)> {
+    let mut calls: Vec<(Vec<StreamId>, ToShard)> = Vec::new();
+    // The call of each shard that takes more.
+    let mut open: SortedMap<&ObjectId, usize> = SortedMap::new();
+    for (stream, message) in needs {
+        let shard = run.stream(stream).map(|(shard, _)| shard);
+        let call = shard.and_then(|shard| open.get(&shard)).and_then(|&at| calls.get_mut(at));
+        if let (
+            ToShard::Scan { stamp, request, .. },
+            Some((streams, ToShard::Scan { stamp: held, further, .. })),
+        ) = (&message, call)
+            && stamp == held
+            && !request.resume.goes_on()
+            && further.len() < FURTHER_SCANS_MAX
+        {
+            further.push(request.clone());
+            streams.push(stream);
+            continue;
+        }
+        if let Some(shard) = shard {
+            open.insert(shard, calls.len());
+        }
+        calls.push((vec![stream], message));
+    }
+    calls
 }
 
 impl QueryRun {
@@ -132,10 +168,7 @@ impl QueryRun {
                         .into_iter()
                         .filter_map(|need| {
                             let stamp = stamp(&self.streams, need.stream)?;
-                            Some((
-                                need.stream,
-                                ToShard::Scan { query: 0, stamp, request: need.request },
-                            ))
+                            Some((need.stream, ToShard::scan(stamp, need.request)))
                         })
                         .collect(),
                 ),
@@ -159,25 +192,32 @@ impl QueryRun {
         }
     }
 
-    pub(super) fn supply(&mut self, stream: StreamId, reply: FromShard) -> Result<(), Error> {
-        if let (Some(explain), FromShard::Scanned { stats, .. }) = (&mut self.explain, &reply) {
-            explain.add(stream, stats);
+    /// Takes in what a shard answered to the scans of these streams: those of the first so many.
+    pub(super) fn supply(&mut self, streams: &[StreamId], reply: FromShard) -> Result<(), Error> {
+        if let FromShard::Summary(page) = reply {
+            let (Merge::Summaries(executor), [stream]) = (&mut self.merge, streams) else {
+                return Err(Error::unexpected_reply());
+            };
+            executor.supply(*stream, page);
+            return Ok(());
         }
-        if let FromShard::Scanned { stats, .. } = &reply {
-            self.reads.add(stream, stats)?;
+        let pages = reply.pages().map_err(|why| Error::Shard(why.to_string()))?;
+        let pages = pages.filter(|pages| pages.len() <= streams.len());
+        for (&stream, page) in streams.iter().zip(pages.ok_or_else(Error::unexpected_reply)?) {
+            self.supply_page(stream, page)?;
         }
-        match (&mut self.merge, reply) {
-            (Merge::Plan(_), FromShard::Scanned { .. }) => Ok(()),
-            (Merge::Rows(executor), FromShard::Scanned { until, position, stats, groups }) => {
-                let groups =
-                    scan_page::decode(&groups).map_err(|why| Error::Shard(why.to_string()))?;
-                Ok(executor.supply(stream, ScanPage { groups, until, position, stats })?)
-            }
-            (Merge::Summaries(executor), FromShard::Summary(page)) => {
-                executor.supply(stream, page);
-                Ok(())
-            }
-            _ => Err(Error::unexpected_reply()),
+        Ok(())
+    }
+
+    fn supply_page(&mut self, stream: StreamId, page: ScanPage) -> Result<(), Error> {
+        if let Some(explain) = &mut self.explain {
+            explain.add(stream, &page.stats);
+        }
+        self.reads.add(stream, &page.stats, matches!(self.merge, Merge::Plan(_)))?;
+        match &mut self.merge {
+            Merge::Plan(_) => Ok(()),
+            Merge::Rows(executor) => Ok(executor.supply(stream, page)?),
+            Merge::Summaries(_) => Err(Error::unexpected_reply()),
         }
     }
 }

@@ -27,6 +27,7 @@ fn messages_round_trip_with_their_bodies() {
         until: None,
         position: None,
         stats: ReadStats::default(),
+        further: Vec::new(),
         groups: vec![1, 2, 3],
     };
     assert_eq!(decode::<FromShard>(&encode(&page)), Ok((VERSION, page)));

@@ -114,6 +114,12 @@ impl Stream {
         data
     }
 
+    /// Whether a piece has come.
+    pub(crate) fn has_begun(&self) -> bool {
+        let begun = |shard: &Progress| shard.is_through || shard.position.is_some();
+        self.shards.iter().any(begun) || self.slice.has_begun()
+    }
+
     /// What to ask when the front is missing. All of it has to be supplied before more is asked.
     pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);

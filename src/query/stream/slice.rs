@@ -73,6 +73,11 @@ impl Slice {
         (from, until)
     }
 
+    /// Whether it is not the first of the answer.
+    pub(super) fn has_begun(&self) -> bool {
+        self.from.is_some()
+    }
+
     /// Whether it ends at the end of the answer.
     pub(super) fn is_last(&self) -> bool {
         self.until.is_none()
