@@ -81,7 +81,8 @@
 //! | which right a statement needs | `coordinator/privileges.rs` |
 //! | passwords; wrong ones again and again | `coordinator/users.rs`; `coordinator/logins/` |
 //! | who hears that a right has ended | `catalog/access.rs`; of a database: `database/access/` |
-//! | what a token may hold, and its limits | `api/routes/tokens.rs`, `catalog/grants/mod.rs` |
+//! | what a token may hold, and its limits | `api/routes/tokens/`, `catalog/grants/mod.rs` |
+//! | two secrets of a token | `catalog/rotation.rs`, `api/routes/tokens/secrets.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
 //! | how much time a group covers | `model/shard_map.rs`, from the policy's duration |
 //! | when a group splits; at which time | `database/maintenance.rs`; `shard/split.rs` |

@@ -258,6 +258,7 @@ impl From<Error> for ApiError {
                 CatalogRefusal::TooManyDatabases { .. }
                 | CatalogRefusal::TooManyGrantees { .. } => Self::Limit(text),
                 CatalogRefusal::Placement(_) => Self::NotImplemented(text),
+                CatalogRefusal::TwoSecrets | CatalogRefusal::OnlySecret => Self::Conflict(text),
             },
             Error::Database(refusal) => match refusal {
                 DatabaseRefusal::Policy(_) => Self::Invalid(text),

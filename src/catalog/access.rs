@@ -13,7 +13,7 @@ use crate::protocol::call::{Address, Platform};
 use crate::protocol::catalog::FromCatalog;
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::grants::{Grantee, GrantsPush};
+use crate::protocol::grants::{Grantee, GranteeKey, GrantsPush};
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Next, Replies, Request};
 use crate::store::row;
@@ -91,23 +91,34 @@ impl<S: Store> Catalog<S> {
     }
 
     /// A request that changes nothing goes on with what an earlier one left.
-    fn tell_again(&mut self, user: bool, name: &str, told: Told) -> Result<Begun, Failure> {
+    pub(super) fn tell_again(
+        &mut self,
+        user: bool,
+        name: &str,
+        told: Told,
+    ) -> Result<Begun, Failure> {
         self.entries()?;
-        Ok(match (self.tellings.about(user, name), told) {
-            (Some(number), _) => Begun::Task(CatalogTask::Tell { number, told }),
+        let newest = self.tellings.about(user, name).next_back();
+        Ok(match (newest, told) {
+            (Some((number, _)), _) => Begun::Task(CatalogTask::Tell { number, told }),
             (None, Told::Granted(id)) => Begun::Reply(FromCatalog::Granted { id, remaining: 0 }),
             (None, _) => Begun::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }),
         })
     }
 
     /// Stores a change, and with it who has to be told.
-    fn change(
+    pub(super) fn change(
         &mut self,
         platform: &dyn Platform,
         change: GranteeChange,
         told: Told,
     ) -> Result<Begun, Failure> {
-        let telling = telling(self.entries()?, &change, platform.now_ns());
+        let mut telling = telling(self.entries()?, &change, platform.now_ns());
+        if let Some(telling) = &mut telling {
+            let name = telling.name.clone();
+            let earlier = self.tellings.about(telling.key.user, &name);
+            earlier.for_each(|(_, earlier)| telling.takes_over(earlier));
+        }
         let number = self.tellings.next_number();
         let (grantees, store) = self.grantees()?;
         grantees.apply(store, change, || match &telling {
@@ -150,18 +161,22 @@ impl<S: Store> Catalog<S> {
             return Ok(Next::Reply(told.reply(remaining)));
         }
         progress.rounds += 1;
-        let row = grantees.by_key(&self.store, &telling.key)?;
+        let mut rows = Vec::new();
+        for key in telling.keys() {
+            rows.push((key, grantees.by_key(&self.store, key)?));
+        }
         let mut requests = Vec::new();
         for entry in progress.asked.iter().filter_map(|number| entries.get(*number)) {
             let name = &entry.create.name;
-            let here = row.as_ref().filter(|row| row.grants.concerns(name));
-            let push = GrantsPush {
-                sequence: grantees.version(),
-                put: here.map(|row| row.on(name)).into_iter().collect(),
-                removed: here.is_none().then(|| telling.key.clone()).into_iter().collect(),
-                narrows: telling.narrows,
-                change: telling.version,
-            };
+            let (sequence, narrows) = (grantees.version(), telling.narrows);
+            let change = telling.version;
+            let mut push = GrantsPush { sequence, narrows, change, ..GrantsPush::default() };
+            for (key, row) in &rows {
+                match row.as_ref().filter(|row| row.grants.concerns(name)) {
+                    Some(row) => push.put.push(row.on(name)),
+                    None => push.removed.push((*key).clone()),
+                }
+            }
             let message = envelope::encode(&ToDatabase::Grants(Box::new(push)));
             requests.push(Request::new(Address::Database(entry.object.clone()), message));
         }
@@ -236,7 +251,8 @@ impl Told {
 fn telling(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Telling> {
     let sides = [change.old.as_ref(), change.new.as_ref()];
     let one = sides.into_iter().flatten().last()?;
-    let is_known_as = |row: &Grantee| (row.hash.clone(), row.salt.clone(), row.expires_ns);
+    let is_known_as =
+        |row: &Grantee| (row.hash.clone(), row.salt.clone(), row.expires_ns, row.earlier.clone());
     let same = sides.map(|side| side.map(is_known_as));
     let is_same_person = matches!(&same, [Some(old), Some(new)] if old == new);
     let all = sides.iter().flatten().any(|row| row.grants.concerns_all());
@@ -249,6 +265,10 @@ fn telling(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Tel
     }
     sorted::sort(&mut left);
     left.dedup();
+    let mut others: Vec<GranteeKey> = sides.iter().flatten().flat_map(|row| row.keys()).collect();
+    sorted::sort(&mut others);
+    others.dedup();
+    others.retain(|key| *key != one.key());
     (rest.is_some() || !left.is_empty()).then(|| Telling {
         key: one.key(),
         name: one.name.clone(),
@@ -258,5 +278,6 @@ fn telling(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Tel
         rest,
         due_ns: now_ns.saturating_add(S_NS),
         failures: 0,
+        others,
     })
 }

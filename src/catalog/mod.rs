@@ -11,6 +11,7 @@ pub mod grants;
 pub mod lifecycle;
 mod list;
 mod live_queries;
+mod rotation;
 mod telling;
 
 use crate::model::configurable_limits::Limit;
@@ -214,6 +215,10 @@ impl<S: Store> Catalog<S> {
             ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform, *grantee),
             ToCatalog::RemoveGrantee { user, name } => {
                 return self.remove_grantee(platform, (user, &name));
+            }
+            ToCatalog::RotateToken(rotation) => return self.rotate_token(platform, rotation),
+            ToCatalog::EndSecret { name, hash } => {
+                return self.end_secret(platform, (&name, &hash));
             }
         }))
     }

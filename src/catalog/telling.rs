@@ -34,9 +34,28 @@ pub(super) struct Telling {
     pub due_ns: i64,
     /// Times that the alarm has tried.
     pub failures: u32,
+    /// What else it is, or was, found by: other secrets of the token, those of earlier changes that
+    /// not every database has heard of included.
+    #[serde(default)]
+    pub others: Vec<GranteeKey>,
 }
 
 impl Telling {
+    /// All that the token or user is, or was, found by.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &GranteeKey> {
+        std::iter::once(&self.key).chain(&self.others)
+    }
+
+    /// It is also about what `earlier` is about, which is not told to everybody yet: who has heard
+    /// of this one is to have heard of that.
+    pub(super) fn takes_over(&mut self, earlier: &Self) {
+        for key in earlier.keys() {
+            if !self.keys().any(|known| known == key) {
+                self.others.push(key.clone());
+            }
+        }
+    }
+
     /// The databases that are to be told next, but for those that were tried by this event.
     pub(super) fn next(
         &mut self,
@@ -104,11 +123,15 @@ impl Tellings {
         self.rows.get_mut(&number)
     }
 
-    /// The newest one about the token or user of this name.
-    pub(super) fn about(&self, user: bool, name: &str) -> Option<u64> {
-        let named = |telling: &Telling| telling.key.user == user && telling.name == name;
-        let mut found = self.rows.iter().filter(|(_, telling)| named(telling));
-        found.next_back().map(|(number, _)| *number)
+    /// All about the token or user of this name, oldest first.
+    pub(super) fn about(
+        &self,
+        user: bool,
+        name: &str,
+    ) -> impl DoubleEndedIterator<Item = (u64, &Telling)> {
+        let named = move |telling: &Telling| telling.key.user == user && telling.name == name;
+        let rows = self.rows.iter().map(|(number, telling)| (*number, telling));
+        rows.filter(move |(_, telling)| named(telling))
     }
 
     /// Takes over what was stored under `number`.

@@ -131,18 +131,9 @@ fn another_version_is_answered_as_unavailable() {
 fn token(name: &str, database: Option<&str>) -> ToCatalog {
     let database = database.map(str::to_owned);
     let permission = Permission { database, policy: None, read: true, write: true };
-    ToCatalog::PutGrantee(Box::new(Grantee {
-        id: 0,
-        version: 0,
-        user: false,
-        name: name.to_owned(),
-        hash: format!("hash of {name}"),
-        salt: String::new(),
-        iterations: 0,
-        grants: Grants { admin: false, permissions: vec![permission] },
-        created_ns: 0,
-        expires_ns: i64::MAX,
-    }))
+    let grants = Grants { admin: false, permissions: vec![permission] };
+    let hash = format!("hash of {name}");
+    ToCatalog::PutGrantee(Box::new(Grantee::token(name, hash, grants, [0, i64::MAX])))
 }
 
 /// Drives an event whose calls are answered by `database`: its reply, and how many went out in each

@@ -195,18 +195,12 @@ impl Users {
                 }
                 return fail("user already exists");
             }
-            (Statement::CreateUser(create), None) => Grantee {
-                id: 0,
-                version: 0,
-                user: true,
-                name: create.name.clone(),
-                hash,
-                salt,
-                iterations: PASSWORD_ITERATIONS,
-                grants: Grants { admin: create.admin, permissions: Vec::new() },
-                created_ns: context.platform.now_ns(),
-                expires_ns: i64::MAX,
-            },
+            (Statement::CreateUser(create), None) => {
+                let grants = Grants { admin: create.admin, permissions: Vec::new() };
+                let times_ns = [context.platform.now_ns(), i64::MAX];
+                let row = Grantee::token(&create.name, hash, grants, times_ns);
+                Grantee { user: true, salt, iterations: PASSWORD_ITERATIONS, ..row }
+            }
             (_, Some(row)) => Grantee { hash, salt, iterations: PASSWORD_ITERATIONS, ..*row },
             (_, None) => return not_found(),
         };

@@ -156,6 +156,11 @@ pub const DATABASES_TOLD_AT_ONCE: usize = 32;
 pub const TELLING_ROUNDS_MAX: [u32; 2] = [4, 24];
 /// How long, at most, the alarm waits between two tries to end a right, nanoseconds.
 pub const REVOKE_RETRY_NS_MAX: i64 = 4 * super::time::S_NS;
+/// For how long the secret before lets in once a token has another one, unless the request says it,
+/// and at most, seconds.
+pub const SECRET_KEPT_S: i64 = 86_400;
+/// See [`SECRET_KEPT_S`].
+pub const SECRET_KEPT_S_MAX: i64 = 30 * 86_400;
 /// Tokens and users that an isolate remembers, each once for each database that it uses.
 pub const CALLERS_REMEMBERED_MAX: usize = 10_000;
 /// Unknown credentials that an isolate remembers.

@@ -76,6 +76,29 @@ pub enum ToCatalog {
         /// At most so many.
         limit: u64,
     },
+    /// Gives a token another secret; the one before lets in for a while. Refused while it has two.
+    /// A repeat tells those databases that have not heard of it yet.
+    RotateToken(Rotation),
+    /// Ends one of a token's two secrets at once. A repeat as with RemoveGrantee.
+    EndSecret {
+        /// The token's name.
+        name: String,
+        /// The secret's SHA-256, lower-case hex.
+        hash: String,
+    },
+}
+
+/// Another secret for a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// The token's name.
+    pub name: String,
+    /// The new secret's SHA-256, lower-case hex.
+    pub hash: String,
+    /// From when on it lets in, nanoseconds.
+    pub now_ns: i64,
+    /// Until when the one before does; not after `now_ns` is not at all.
+    pub until_ns: i64,
 }
 
 /// A database to be created.
@@ -225,6 +248,12 @@ pub enum CatalogRefusal {
     /// The default policy is refused by the rules of policies.
     #[error(transparent)]
     Policy(PolicyRefusal),
+    /// Another secret for a token that has two.
+    #[error("the token has two secrets already, as the list of tokens says: end one of them first")]
+    TwoSecrets,
+    /// The end of the only secret of a token.
+    #[error("the token has no other secret: revoke the token instead")]
+    OnlySecret,
 }
 
 impl Wire for ToCatalog {

@@ -28,13 +28,77 @@ pub struct Grantee {
     pub created_ns: i64,
     /// From when on it is unknown, nanoseconds since the epoch; `i64::MAX` is never.
     pub expires_ns: i64,
+    /// When a token got its present secret, nanoseconds; 0: with itself.
+    #[serde(default)]
+    pub rotated_ns: i64,
+    /// The secret that a token had before, which lets in for a while. The Catalog alone has it: to
+    /// others the token is as [`Grantee::found_by`] says.
+    #[serde(default)]
+    pub earlier: Option<EarlierSecret>,
+}
+
+/// A secret of a token that has another one by now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierSecret {
+    /// Its SHA-256, lower-case hex.
+    pub hash: String,
+    /// When the token got it, nanoseconds.
+    pub since_ns: i64,
+    /// From when on it is unknown, nanoseconds.
+    pub until_ns: i64,
 }
 
 impl Grantee {
-    /// What it is found by.
+    /// A token that is to be created, whose secret has this hash; `[created, expires]` nanoseconds.
+    pub fn token(name: &str, hash: String, grants: Grants, times_ns: [i64; 2]) -> Self {
+        let [created_ns, expires_ns] = times_ns;
+        let (name, salt) = (name.to_owned(), String::new());
+        let (id, version, user, iterations) = (0, 0, false, 0);
+        let (rotated_ns, earlier) = (0, None);
+        Self {
+            id,
+            version,
+            user,
+            name,
+            hash,
+            salt,
+            iterations,
+            grants,
+            created_ns,
+            expires_ns,
+            rotated_ns,
+            earlier,
+        }
+    }
+
+    /// When a token got its present secret, nanoseconds.
+    pub fn secret_since_ns(&self) -> i64 {
+        if self.rotated_ns == 0 { self.created_ns } else { self.rotated_ns }
+    }
+
+    /// What it is found by; a token by its present secret.
     pub fn key(&self) -> GranteeKey {
         let text = if self.user { &self.name } else { &self.hash };
         GranteeKey { user: self.user, text: text.clone() }
+    }
+
+    /// All that it is found by: a token also by the secret that it had before.
+    pub fn keys(&self) -> impl Iterator<Item = GranteeKey> {
+        let earlier = self.earlier.iter().filter(|_| !self.user);
+        let earlier = earlier.map(|old| GranteeKey { user: false, text: old.hash.clone() });
+        std::iter::once(self.key()).chain(earlier)
+    }
+
+    /// As whoever meets it by `key` knows it: with that secret alone, and for as long as that lets
+    /// in. `None` where it is not found by it.
+    pub fn found_by(&self, key: &GranteeKey) -> Option<Self> {
+        let row = Self { earlier: None, ..self.clone() };
+        if row.key() == *key {
+            return Some(row);
+        }
+        let old = self.earlier.as_ref().filter(|old| !key.user && old.hash == key.text)?;
+        let expires_ns = row.expires_ns.min(old.until_ns);
+        (!self.user).then(|| Self { hash: old.hash.clone(), expires_ns, ..row })
     }
 
     /// The same with what concerns `database` only.
@@ -68,4 +132,28 @@ pub struct GrantsPush {
     pub narrows: bool,
     /// The version of the Catalog's at which that became so: a repeat raises the number no more.
     pub change: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_with_two_secrets_is_two_to_others_each_for_as_long_as_it_lets_in() {
+        let mut row = Grantee::token("t", "new".to_owned(), Grants::admin(), [1, 50]);
+        let key = |text: &str| GranteeKey { user: false, text: text.to_owned() };
+        assert_eq!(row.keys().collect::<Vec<_>>(), [key("new")]);
+        assert_eq!((row.secret_since_ns(), row.found_by(&key("old"))), (1, None));
+        row.rotated_ns = 20;
+        for (until_ns, expires_ns) in [(30, 30), (70, 50)] {
+            let (hash, since_ns) = ("old".to_owned(), row.created_ns);
+            row.earlier = Some(EarlierSecret { hash, since_ns, until_ns });
+            assert_eq!(row.keys().collect::<Vec<_>>(), [key("new"), key("old")]);
+            let [new, old] = ["new", "old"].map(|text| row.found_by(&key(text)).unwrap());
+            assert_eq!((new.hash.as_str(), new.expires_ns, new.earlier), ("new", 50, None));
+            assert_eq!((old.hash.as_str(), old.expires_ns, old.earlier), ("old", expires_ns, None));
+            assert_eq!((old.id, old.grants, row.secret_since_ns()), (row.id, new.grants, 20));
+        }
+        assert_eq!(row.found_by(&GranteeKey { user: true, text: "old".to_owned() }), None);
+    }
 }

@@ -23,29 +23,19 @@ const S_NS: i64 = 1_000_000_000;
 const RETRY_S: i64 = 4;
 
 /// A token that may do everything with these databases.
-fn token(name: &str, databases: &[&str]) -> Grantee {
+pub(crate) fn token(name: &str, databases: &[&str]) -> Grantee {
     let permission = |database: &&str| Permission {
         database: (*database != "*").then(|| (*database).to_owned()),
         policy: None,
         read: true,
         write: true,
     };
-    Grantee {
-        id: 0,
-        version: 0,
-        user: false,
-        name: name.to_owned(),
-        hash: token_hash(name),
-        salt: String::new(),
-        iterations: 0,
-        grants: Grants { admin: false, permissions: databases.iter().map(permission).collect() },
-        created_ns: 0,
-        expires_ns: i64::MAX,
-    }
+    let grants = Grants { admin: false, permissions: databases.iter().map(permission).collect() };
+    Grantee::token(name, token_hash(name), grants, [0, i64::MAX])
 }
 
 /// Asks the Catalog until it answers.
-fn ask_catalog(world: &mut World, message: &ToCatalog) -> FromCatalog {
+pub(crate) fn ask_catalog(world: &mut World, message: &ToCatalog) -> FromCatalog {
     let faults = std::mem::take(&mut world.faults);
     let spares = std::mem::replace(&mut world.spares_clients, true);
     world.faults = faults;
@@ -54,12 +44,12 @@ fn ask_catalog(world: &mut World, message: &ToCatalog) -> FromCatalog {
     envelope::decode(&reply).unwrap().1
 }
 
-fn put(world: &mut World, row: Grantee) -> FromCatalog {
+pub(crate) fn put(world: &mut World, row: Grantee) -> FromCatalog {
     ask_catalog(world, &ToCatalog::PutGrantee(Box::new(row)))
 }
 
 /// How many databases have not heard that the token is revoked; `None` once there is none to revoke.
-fn revoke(world: &mut World, name: &str) -> Option<u64> {
+pub(crate) fn revoke(world: &mut World, name: &str) -> Option<u64> {
     let message = ToCatalog::RemoveGrantee { user: false, name: name.to_owned() };
     match ask_catalog(world, &message) {
         FromCatalog::Dropped { existed, remaining } => existed.then_some(remaining),
@@ -81,7 +71,7 @@ fn write_as(principal: Principal, database: &str, line: &str) -> Write {
 }
 
 /// Writes a point with the token: whether it was taken; `None` when the edge cannot say.
-fn writes(world: &mut World, edge: &Edge, token: &str, database: &str) -> Option<bool> {
+pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str) -> Option<bool> {
     let principal = match identify(world, edge, token, database) {
         Ok(Verdict::Known(principal)) => principal,
         Ok(Verdict::Unknown) => return Some(false),
@@ -96,12 +86,12 @@ fn writes(world: &mut World, edge: &Edge, token: &str, database: &str) -> Option
     }
 }
 
-fn three_edges() -> [Edge; 3] {
+pub(crate) fn three_edges() -> [Edge; 3] {
     [Edge::default(), Edge::default(), Edge::default()]
 }
 
 /// A write by each edge, so that each has met the token there.
-fn meet(world: &mut World, edges: &[Edge], token: &str, databases: &[&str]) {
+pub(crate) fn meet(world: &mut World, edges: &[Edge], token: &str, databases: &[&str]) {
     for edge in edges {
         for database in databases {
             assert_eq!(writes(world, edge, token, database), Some(true), "{database}");
@@ -110,7 +100,7 @@ fn meet(world: &mut World, edges: &[Edge], token: &str, databases: &[&str]) {
 }
 
 /// Time goes on, alarms go off, and now and then an object restarts.
-fn pass(world: &mut World, span_ns: i64) {
+pub(crate) fn pass(world: &mut World, span_ns: i64) {
     let until_ns = world.platform.time_ns() + span_ns;
     while world.alarm_is_due_within(until_ns - world.platform.time_ns()) && world.alarm() {
         while world.deliver() {}

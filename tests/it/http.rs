@@ -63,8 +63,9 @@ fn every_case(mut look: impl FnMut(&str, &Case, &Response)) {
     }
 }
 
-/// What stands for an `"id"` and for a `"token"` that were answered before.
-const REMEMBERED: [(&str, &str); 2] = [("$ID", "\"id\":\""), ("$TOKEN", "\"token\":\"")];
+/// What stands for an `"id"`, a `"token"` and a `"hash"` that were answered before.
+const REMEMBERED: [(&str, &str); 3] =
+    [("$ID", "\"id\":\""), ("$TOKEN", "\"token\":\""), ("$HASH", "\"hash\":\"")];
 
 /// Keeps the first id and token of a reply, the newest at the end.
 fn remember(reply: &[u8], last: &mut Vec<(&str, String)>) {

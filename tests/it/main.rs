@@ -48,6 +48,7 @@ mod query_hostile;
 mod query_script;
 mod query_scripts_in_memory;
 mod request_log;
+mod rotation;
 mod sample;
 mod schedule;
 mod scripts;

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tidemark::api::http::{RequestHead, Response};
+use tidemark::coordinator::grants::token_hash;
 use tidemark::model::limits::{ADDRESS_FAILURES_MAX, FAILURES_MAX};
 
 use crate::product::{Product, TOKEN};
@@ -258,6 +259,11 @@ fn tokens_are_listed_without_their_secrets_and_only_once_shown() {
         "permissions": [permission("a"), permission("b/p"), permission("*")],
         "created_at": list[0]["created_at"],
         "expiry": list[0]["expiry"],
+        "secrets": [{
+            "hash": token_hash(&secret),
+            "created_at": list[0]["created_at"],
+            "expiry": list[0]["expiry"],
+        }],
     }]);
     assert_eq!(list, expected);
     assert!(list[0]["expiry"].as_str() > list[0]["created_at"].as_str(), "{list}");

@@ -151,6 +151,10 @@ pub static ROUTES: &[Route] = &[
     route("/api/v3/configure/token", ErrorShape::Other, TOKENS),
     // As InfluxDB 3 Enterprise calls it.
     route("/api/v3/enterprise/configure/token", ErrorShape::Other, TOKENS),
+    route("/api/v3/configure/token/secret", ErrorShape::Other, &[
+        on(&["POST"], Access::Admin, JSON, tokens::secrets::begin),
+        on(&["DELETE"], Access::Admin, Body::None, tokens::secrets::begin),
+    ]),
     route("/debug/verify", ErrorShape::Other, &[
         on(&["POST"], Access::Admin, JSON, verify::begin),
     ]),

@@ -54,6 +54,10 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 pub fn instead_of(path: &str) -> Option<&'static str> {
     Some(match path {
         "/api/v2/query" => "Flux is not spoken here; query with InfluxQL at /query",
+        "/api/v3/configure/token/admin/regenerate" => {
+            "the admin token is the secret ADMIN_TOKEN: set ADMIN_TOKEN_NEXT, move the clients, then \
+             set ADMIN_TOKEN; database tokens get another secret at /api/v3/configure/token/secret"
+        }
         "/api/v3/configure/token/admin" | "/api/v3/configure/token/named_admin" => {
             "the admin token is the secret ADMIN_TOKEN; make database tokens at \
              /api/v3/configure/token"
@@ -68,8 +72,8 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
              query with InfluxQL at /query"
         }
         path if is_one(path, "/api/v3", &V3) => {
-            "of the v3 API there are /api/v3/write_lp, export, configure/database and \
-             configure/token; query with InfluxQL at /query"
+            "of the v3 API there are /api/v3/write_lp, export, configure/database, configure/token \
+             and configure/token/secret; query with InfluxQL at /query"
         }
         path if is_one(path, "/api/v1/prom", &["read", "write"]) => {
             "Prometheus' remote protocol is not spoken here; write line protocol and query with \

@@ -87,7 +87,7 @@ impl Grantees {
         let (mut found_by, mut naming) = (Vec::new(), Vec::new());
         row::each(store, Table::Schema, &mut |id, head| {
             let row: Grantee = row::read(Table::Schema, id, head)?;
-            found_by.extend(names_of(&row).map(|name| (name, id)));
+            found_by.extend(names_of(&row).into_iter().map(|name| (name, id)));
             naming.extend(hashes_of(&row).map(|database| (database, id)));
             grantees.count_in(&row);
             Ok(())
@@ -144,7 +144,7 @@ impl Grantees {
         Ok(row.filter(|row| row.user == user && row.name == name))
     }
 
-    /// The token or user that is found by `key`.
+    /// The token or user that is found by `key`, as whoever meets it by that knows it.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -155,7 +155,7 @@ impl Grantees {
     ) -> Result<Option<Grantee>, StoreError> {
         let found = self.found_by.get(&key_hash(key.user, &key.text));
         let row = found.map_or(Ok(None), |id| read(store, *id))?;
-        Ok(row.filter(|row| row.key() == *key))
+        Ok(row.and_then(|row| row.found_by(key)))
     }
 
     /// A page of tokens or of users with numbers above `after`; whether there are more.
@@ -208,9 +208,12 @@ impl Grantees {
             let Some(row) = read(store, id)?.filter(|row| row.grants.concerns(database)) else {
                 continue;
             };
-            let row = row.on(database);
-            bytes += row::encode(&row)?.len();
-            rows.push(row);
+            // Both secrets of a token come together.
+            for row in row.keys().filter_map(|key| row.found_by(&key)) {
+                let row = row.on(database);
+                bytes += row::encode(&row)?.len();
+                rows.push(row);
+            }
             if bytes > PAGE_BYTES_MAX / 2 {
                 break;
             }
@@ -300,7 +303,7 @@ impl Grantees {
             self.forget(old);
         }
         if let Some(new) = &new {
-            self.found_by.extend(names_of(new).map(|name| (name, new.id)));
+            self.found_by.extend(names_of(new).into_iter().map(|name| (name, new.id)));
             self.naming.extend(hashes_of(new).map(|database| (database, new.id)));
             self.count_in(new);
         }
@@ -355,9 +358,10 @@ fn hashes_of(row: &Grantee) -> impl Iterator<Item = u64> {
     databases(&row.grants).map(|database| hash(&["d", database]))
 }
 
-fn names_of(row: &Grantee) -> impl Iterator<Item = u64> + use<> {
-    let by_key = (!row.user).then(|| key_hash(false, &row.hash));
-    std::iter::once(name_hash(row.user, &row.name)).chain(by_key)
+/// Hashes of all that it is found by. A user is found by the name alone.
+fn names_of(row: &Grantee) -> Vec<u64> {
+    let keys = row.keys().filter(|key| !key.user).map(|key| key_hash(false, &key.text));
+    keys.chain([name_hash(row.user, &row.name)]).collect()
 }
 
 fn name_hash(user: bool, name: &str) -> u64 {

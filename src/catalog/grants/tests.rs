@@ -9,18 +9,8 @@ fn token(name: &str, databases: &[&str]) -> Grantee {
         read: true,
         write: false,
     };
-    Grantee {
-        id: 0,
-        version: 0,
-        user: false,
-        name: name.to_owned(),
-        hash: format!("hash of {name}"),
-        salt: String::new(),
-        iterations: 0,
-        grants: Grants { admin: false, permissions: databases.iter().map(permission).collect() },
-        created_ns: 1,
-        expires_ns: i64::MAX,
-    }
+    let grants = Grants { admin: false, permissions: databases.iter().map(permission).collect() };
+    Grantee::token(name, format!("hash of {name}"), grants, [1, i64::MAX])
 }
 
 fn user(name: &str, databases: &[&str]) -> Grantee {

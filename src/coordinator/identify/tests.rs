@@ -50,8 +50,8 @@ fn grantee(id: u64, user: bool, name: &str, hash: String) -> Grantee {
     let database = Some("d".to_owned());
     let permission = Permission { database, policy: None, read: true, write: false };
     let grants = Grants { admin: false, permissions: vec![permission] };
-    let (name, version, created_ns, expires_ns) = (name.to_owned(), id, 0, i64::MAX);
-    Grantee { id, version, user, name, hash, salt, iterations, grants, created_ns, expires_ns }
+    let row = Grantee::token(name, hash, grants, [0, i64::MAX]);
+    Grantee { id, version: id, user, salt, iterations, ..row }
 }
 
 fn object() -> ObjectId {

@@ -26,18 +26,9 @@ impl Platform for Fixed {
 fn token(name: &str) -> Grantee {
     let database = Some("d".to_owned());
     let permission = Permission { database, policy: None, read: true, write: true };
-    Grantee {
-        id: 1,
-        version: 1,
-        user: false,
-        name: name.to_owned(),
-        hash: format!("hash of {name}"),
-        salt: String::new(),
-        iterations: 0,
-        grants: Grants { admin: false, permissions: vec![permission] },
-        created_ns: 1,
-        expires_ns: i64::MAX,
-    }
+    let grants = Grants { admin: false, permissions: vec![permission] };
+    let hash = format!("hash of {name}");
+    Grantee { id: 1, version: 1, ..Grantee::token(name, hash, grants, [1, i64::MAX]) }
 }
 
 /// Asks a Database whose shards answer `shard`: its reply, and what the shards were told.

@@ -1,9 +1,15 @@
-//! Serves `/api/v3/configure/token`: administrators make, list and revoke database tokens there.
+//! Serves `/api/v3/configure/token`: administrators make, list and revoke database tokens there; at
+//! [`secrets`] they give one another secret.
 //!
 //! A token is shown once, in the answer that made it; what is kept is its SHA-256.
 
+mod describe;
+pub mod secrets;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use describe::{described, expiry, time};
 
 use crate::api::action::Action;
 use crate::api::error::ApiError;
@@ -23,7 +29,6 @@ use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Request, Round};
-use crate::response::time::rfc3339;
 
 /// What every token begins with, as the vendor's do: scanners for leaked secrets know it.
 const PREFIX: &str = "apiv3_";
@@ -133,7 +138,7 @@ impl Handler for TokensHandler {
 }
 
 impl Job {
-    /// Prepares a creation. Four words of randomness are 256 bits.
+    /// Prepares a creation.
     ///
     /// # Errors
     /// [`ApiError::Invalid`] naming what cannot be read.
@@ -155,24 +160,10 @@ impl Job {
             Some(seconds) if seconds > 0 => now_ns.saturating_add(seconds.saturating_mul(S_NS)),
             Some(_) => return invalid("expiry_secs must be above 0; leave it out for never"),
         };
-        let words = [(); 4].map(|()| platform.random_u64().to_be_bytes());
-        let random = words.as_flattened();
-        if random.iter().all(|&byte| byte == 0) {
-            return Err(ApiError::Internal("the runtime has no randomness".to_owned()));
-        }
-        let token = format!("{PREFIX}{}", hex(random));
-        let grantee = Grantee {
-            id: 0,
-            version: 0,
-            user: false,
-            name: body.token_name,
-            hash: token_hash(&token),
-            salt: String::new(),
-            iterations: 0,
-            grants: Grants { admin: false, permissions },
-            created_ns: now_ns,
-            expires_ns,
-        };
+        let token = new_secret(platform)?;
+        let grants = Grants { admin: false, permissions };
+        let (hash, times_ns) = (token_hash(&token), [now_ns, expires_ns]);
+        let grantee = Grantee::token(&body.token_name, hash, grants, times_ns);
         Ok(Self::Create { token, grantee: Box::new(grantee) })
     }
 
@@ -214,7 +205,7 @@ impl Job {
                     "token": token,
                     "hash": grantee.hash,
                     "created_at": time(grantee.created_ns),
-                    "expiry": expiry(grantee),
+                    "expiry": expiry(grantee.expires_ns),
                 });
                 Ok(respond(201, &body))
             }
@@ -228,13 +219,23 @@ impl Job {
                 Ok(respond(202, &json!({ "remaining": remaining })))
             }
             (Self::Delete { name }, FromCatalog::Dropped { existed: false, .. }) => {
-                Err(ApiError::NotFound(format!("token not found: \"{name}\"")))
+                Err(not_found(name))
             }
             (_, FromCatalog::Refused(refusal)) => Err(Error::Catalog(refusal).into()),
             (_, FromCatalog::Unavailable(why)) => Err(Error::from(why).into()),
             _ => Err(Error::unexpected_reply().into()),
         }
     }
+}
+
+/// A token that nobody guesses: four words of randomness are 256 bits.
+fn new_secret(platform: &dyn Platform) -> Result<String, ApiError> {
+    let words = [(); 4].map(|()| platform.random_u64().to_be_bytes());
+    let random = words.as_flattened();
+    if random.iter().all(|&byte| byte == 0) {
+        return Err(ApiError::Internal("the runtime has no randomness".to_owned()));
+    }
+    Ok(format!("{PREFIX}{}", hex(random)))
 }
 
 fn invalid<T>(message: &str) -> Result<T, ApiError> {
@@ -267,36 +268,8 @@ fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(
     Ok(())
 }
 
-/// A token without its secret.
-fn described(row: &Grantee) -> Value {
-    let permissions = row.grants.permissions.iter().map(|permission| {
-        let database = permission.database.as_deref().unwrap_or("*");
-        let policy = permission.policy.as_ref().map(|policy| format!("/{policy}"));
-        let rights = [("read", permission.read), ("write", permission.write)];
-        let actions = rights.iter().filter(|(_, held)| *held).map(|(name, _)| Value::from(*name));
-        json!({
-            "resource_type": "db",
-            "resource_identifier": [format!("{database}{}", policy.unwrap_or_default())],
-            "actions": actions.collect::<Vec<_>>(),
-        })
-    });
-    json!({
-        "id": row.id,
-        "name": row.name,
-        "permissions": permissions.collect::<Vec<_>>(),
-        "created_at": time(row.created_ns),
-        "expiry": expiry(row),
-    })
-}
-
-fn expiry(row: &Grantee) -> Value {
-    if row.expires_ns == i64::MAX { Value::Null } else { time(row.expires_ns).into() }
-}
-
-fn time(time_ns: i64) -> String {
-    let mut out = Vec::new();
-    rfc3339(time_ns, 0, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
+fn not_found(name: &str) -> ApiError {
+    ApiError::NotFound(format!("token not found: \"{name}\""))
 }
 
 fn respond(status: u16, body: &Value) -> Action {

@@ -1,0 +1,53 @@
+//! Describes tokens in the JSON of the management API, never with a secret.
+
+use serde_json::{Value, json};
+
+use crate::protocol::grants::{Grantee, GranteeKey};
+use crate::response::time::rfc3339;
+
+/// A token without its secrets.
+pub(super) fn described(row: &Grantee) -> Value {
+    let permissions = row.grants.permissions.iter().map(|permission| {
+        let database = permission.database.as_deref().unwrap_or("*");
+        let policy = permission.policy.as_ref().map(|policy| format!("/{policy}"));
+        let rights = [("read", permission.read), ("write", permission.write)];
+        let actions = rights.iter().filter(|(_, held)| *held).map(|(name, _)| Value::from(*name));
+        json!({
+            "resource_type": "db",
+            "resource_identifier": [format!("{database}{}", policy.unwrap_or_default())],
+            "actions": actions.collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "id": row.id,
+        "name": row.name,
+        "permissions": permissions.collect::<Vec<_>>(),
+        "created_at": time(row.created_ns),
+        "expiry": expiry(row.expires_ns),
+        "secrets": row.keys().filter_map(|key| secret(row, &key)).collect::<Vec<_>>(),
+    })
+}
+
+/// One of a token's secrets, by its hash.
+fn secret(row: &Grantee, key: &GranteeKey) -> Option<Value> {
+    let found = row.found_by(key)?;
+    let earlier = row.earlier.as_ref().filter(|old| old.hash == key.text);
+    let since_ns = earlier.map_or(row.secret_since_ns(), |old| old.since_ns);
+    Some(json!({
+        "hash": key.text,
+        "created_at": time(since_ns),
+        "expiry": expiry(found.expires_ns),
+    }))
+}
+
+/// When something ends; null is never.
+pub(super) fn expiry(expires_ns: i64) -> Value {
+    if expires_ns == i64::MAX { Value::Null } else { time(expires_ns).into() }
+}
+
+/// As RFC 3339 has it.
+pub(super) fn time(time_ns: i64) -> String {
+    let mut out = Vec::new();
+    rfc3339(time_ns, 0, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}

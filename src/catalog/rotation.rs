@@ -1,0 +1,68 @@
+//! Gives a token another secret, and ends one of two. For a while both let in: everywhere a token
+//! with two secrets is two, of which the earlier one expires (PROTOCOL.md rule 11).
+
+use super::access::Told;
+use super::grants::Put;
+use super::{Begun, Catalog, Failure};
+use crate::protocol::call::Platform;
+use crate::protocol::catalog::{CatalogRefusal, FromCatalog, Rotation};
+use crate::protocol::grants::EarlierSecret;
+use crate::protocol::host::Unavailable;
+use crate::store::Store;
+
+impl<S: Store> Catalog<S> {
+    /// Gives a token another secret.
+    pub(super) fn rotate_token(
+        &mut self,
+        platform: &dyn Platform,
+        rotation: Rotation,
+    ) -> Result<Begun, Failure> {
+        let Rotation { name, hash, now_ns, until_ns } = rotation;
+        let (grantees, store) = self.grantees()?;
+        let Some(mut row) = grantees.named(store, false, &name)? else {
+            return Ok(Begun::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }));
+        };
+        if row.hash == hash {
+            return self.tell_again(false, &name, Told::Granted(row.id));
+        }
+        // Whoever lost the answer to the first request must not end the secret that is in use.
+        if row.earlier.as_ref().is_some_and(|old| platform.now_ns() < old.until_ns) {
+            return Err(CatalogRefusal::TwoSecrets.into());
+        }
+        let since_ns = row.secret_since_ns();
+        let old = EarlierSecret { hash: row.hash, since_ns, until_ns };
+        row.earlier = (now_ns < until_ns).then_some(old);
+        (row.hash, row.rotated_ns) = (hash, now_ns);
+        self.put_grantee(platform, row)
+    }
+
+    /// Ends one of a token's two secrets. Where that is the present one, the earlier one takes its
+    /// place, and lets in for as long as the token does.
+    pub(super) fn end_secret(
+        &mut self,
+        platform: &dyn Platform,
+        (name, hash): (&str, &str),
+    ) -> Result<Begun, Failure> {
+        let (grantees, store) = self.grantees()?;
+        let Some(mut row) = grantees.named(store, false, name)? else {
+            return self.tell_again(false, name, Told::Removed);
+        };
+        let earlier = row.earlier.take();
+        match earlier {
+            Some(old) if old.hash == hash => {}
+            Some(old) if row.hash == hash && platform.now_ns() < old.until_ns => {
+                (row.hash, row.rotated_ns) = (old.hash, old.since_ns);
+            }
+            _ if row.hash == hash => return Err(CatalogRefusal::OnlySecret.into()),
+            _ => return self.tell_again(false, name, Told::Removed),
+        }
+        let (grantees, store) = self.grantees()?;
+        match grantees.put(store, row)? {
+            Put::Change(change) => self.change(platform, *change, Told::Removed),
+            Put::Same(_) => self.tell_again(false, name, Told::Removed),
+            Put::Refused(refusal) => {
+                Err(refusal.map_or(Unavailable::Changing.into(), Failure::from))
+            }
+        }
+    }
+}
