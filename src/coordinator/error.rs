@@ -37,11 +37,11 @@ pub enum Error {
     /// The token or user is gone, or its password is another one now.
     #[error("unauthorized access")]
     Revoked,
-    /// A right was changed, and some databases have not heard of it yet; they will, and a repeat
-    /// says when all have.
+    /// No error but a warning: a right was narrowed, and some databases have not heard of it yet.
+    /// The statement is carried out.
     #[error(
-        "it is so, but {remaining} databases have not heard of it yet: it goes on by itself, repeat \
-         the statement to see whether it is through"
+        "stored, but {remaining} databases have not heard of it yet and may let the user in as \
+         before until they have; that goes on by itself, within seconds where they can be reached"
     )]
     NotEverywhere {
         /// How many.

@@ -31,6 +31,8 @@ pub struct Users {
     stage: UsersStage,
     /// The user that it names, once the Catalog was asked.
     found: Option<Box<Grantee>>,
+    /// What is stored takes nothing from the user.
+    widens: bool,
     /// The last user of a page that another one follows.
     after: Option<u64>,
     round: Round,
@@ -76,6 +78,7 @@ impl Users {
                     statement,
                     stage,
                     found: None,
+                    widens: false,
                     after: None,
                     round,
                     retries: Retries::default(),
@@ -110,7 +113,7 @@ impl Users {
     /// A page of SHOW USERS is a piece of its answer.
     fn learn_page(&mut self, reply: CallResult) -> UsersTurn {
         let (rows, more) = match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Grantees { rows, more } => (rows, more),
+            FromCatalog::Grantees { rows, more, .. } => (rows, more),
             FromCatalog::Unavailable(why) => return Err(why.into()),
             _ => return Err(Error::unexpected_reply()),
         };
@@ -204,7 +207,7 @@ impl Users {
             (_, Some(row)) => Grantee { hash, salt, iterations: PASSWORD_ITERATIONS, ..*row },
             (_, None) => return not_found(),
         };
-        self.put(&ToCatalog::PutGrantee(Box::new(row)))
+        self.put_row(row)
     }
 
     /// Grants or revokes.
@@ -219,6 +222,16 @@ impl Users {
             None => row.grants.admin = gives,
             Some(database) => change_right(&mut row.grants, grant, database, gives),
         }
+        self.put_row(row)
+    }
+
+    /// Stores the user as it is to be.
+    fn put_row(&mut self, row: Grantee) -> UsersTurn {
+        // One that is so already may be a repeat, of which some have not heard.
+        self.widens = self.found.as_ref().is_none_or(|found| {
+            let is_same = found.hash == row.hash && found.salt == row.salt;
+            is_same && row.grants.include(&found.grants) && **found != row
+        });
         self.put(&ToCatalog::PutGrantee(Box::new(row)))
     }
 
@@ -230,6 +243,8 @@ impl Users {
     fn learn_put(&mut self, context: &mut Context<'_>, reply: CallResult) -> UsersTurn {
         context.cache.callers.forget_refused();
         match envelope::decode_reply::<FromCatalog>(reply)? {
+            // What only widens is true at once: nobody is refused before the Catalog was asked.
+            FromCatalog::Granted { .. } if self.widens => Ok(Next::Reply(None)),
             FromCatalog::Granted { remaining: 0, .. }
             | FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Next::Reply(None)),
             FromCatalog::Granted { remaining, .. }

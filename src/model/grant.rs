@@ -133,6 +133,17 @@ impl Grants {
         self.admin || self.permissions.iter().any(|held| held.database.is_none())
     }
 
+    /// Whether whoever has `other` may do nothing that is not allowed here.
+    pub fn include(&self, other: &Self) -> bool {
+        let gives = |held: &Permission, own: &Permission| {
+            let is_same = (&own.database, &own.policy) == (&held.database, &held.policy);
+            is_same && own.read >= held.read && own.write >= held.write
+        };
+        let mut given = other.permissions.iter().filter(|held| held.read || held.write);
+        let given = given.all(|held| self.permissions.iter().any(|own| gives(held, own)));
+        self.admin || given && !other.admin
+    }
+
     /// Whether a list of databases may show this one: any right on it will do.
     pub fn sees(&self, database: &str) -> bool {
         let any = |p: &Permission| p.names(database) && (p.read || p.write);
@@ -177,6 +188,28 @@ mod tests {
         }
         assert_eq!(["a", "b", "c", "d"].map(|db| grants.sees(db)), [true, true, false, false]);
         assert!(!grants.covers_all(Right::Read));
+    }
+
+    #[test]
+    fn what_includes_another_allows_all_that_it_does() {
+        let held = |permissions: &[(Option<&str>, &str)]| {
+            let permissions = permissions.iter().map(|(db, rights)| permission(*db, None, rights));
+            Grants { admin: false, permissions: permissions.collect() }
+        };
+        let (nothing, admin) = (held(&[(Some("a"), "")]), Grants::admin());
+        let [read, both] = ["r", "rw"].map(|rights| held(&[(Some("a"), rights)]));
+        let more = held(&[(Some("b"), "r"), (Some("a"), "rw")]);
+        for (own, other) in
+            [(&read, &read), (&both, &read), (&more, &both), (&read, &nothing), (&admin, &more)]
+        {
+            assert!(own.include(other), "{own:?} {other:?}");
+        }
+        let all = held(&[(None, "rw")]);
+        for (own, other) in
+            [(&read, &both), (&both, &more), (&nothing, &read), (&all, &admin), (&read, &all)]
+        {
+            assert!(!own.include(other), "{own:?} {other:?}");
+        }
     }
 
     #[test]

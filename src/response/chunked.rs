@@ -2,6 +2,7 @@
 //! of one series.
 
 use super::emitter::Emitter;
+use super::ending::Ending;
 use super::json;
 use super::number::Unsupported;
 use super::rows::rows;
@@ -116,11 +117,12 @@ impl Documents {
     }
 
     /// Ends a statement's result.
-    pub fn statement_end(&mut self, error: Option<&str>) {
-        self.release(false, error.is_some());
-        if error.is_some() || !self.written {
+    pub fn statement_end(&mut self, ending: Ending<'_>) {
+        let is_done = ending == Ending::Done;
+        self.release(false, !is_done);
+        if !is_done || !self.written {
             let mut emitter = self.open_document();
-            json::trailer(&mut emitter, false, error);
+            json::trailer(&mut emitter, false, ending);
             self.close_document(emitter);
         }
     }
@@ -162,10 +164,10 @@ impl Documents {
         if rows > 0 {
             emitter.close(b']');
         }
-        json::trailer(&mut emitter, more_of_series, None);
+        json::trailer(&mut emitter, more_of_series, Ending::Done);
         emitter.close(b'}');
         emitter.close(b']');
-        json::trailer(&mut emitter, more_of_statement, None);
+        json::trailer(&mut emitter, more_of_statement, Ending::Done);
         self.close_document(emitter);
     }
 

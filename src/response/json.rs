@@ -1,6 +1,7 @@
 //! Writes one JSON document for all statements, as its pieces come.
 
 use super::emitter::{self, Emitter};
+use super::ending::{Ending, WARNING};
 use super::number::Unsupported;
 use super::rows::rows;
 use super::time;
@@ -66,12 +67,12 @@ impl Document {
     }
 
     /// Ends a statement's result.
-    pub fn statement_end(&mut self, error: Option<&str>) {
+    pub fn statement_end(&mut self, ending: Ending<'_>) {
         self.close_series();
         if std::mem::replace(&mut self.in_series, false) {
             self.emitter.close(b']');
         }
-        trailer(&mut self.emitter, false, error);
+        trailer(&mut self.emitter, false, ending);
         self.emitter.close(b'}');
     }
 
@@ -158,13 +159,25 @@ pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
     emitter.close(b']');
 }
 
-/// Partial and error of a result, in Go's order.
-pub(super) fn trailer(emitter: &mut Emitter, partial: bool, error: Option<&str>) {
+/// Messages, partial and error of a result, in Go's order.
+pub(super) fn trailer(emitter: &mut Emitter, partial: bool, ending: Ending<'_>) {
+    if let Ending::Warned(warning) = ending {
+        emitter.key("messages");
+        emitter.open(b'[');
+        emitter.next();
+        emitter.open(b'{');
+        emitter.key("level");
+        emitter.string(WARNING);
+        emitter.key("text");
+        emitter.string(warning);
+        emitter.close(b'}');
+        emitter.close(b']');
+    }
     if partial {
         emitter.key("partial");
         emitter.out().extend_from_slice(b"true");
     }
-    if let Some(error) = error {
+    if let Ending::Failed(error) = ending {
         emitter.key("error");
         emitter.string(error);
     }

@@ -6,6 +6,7 @@
 pub mod chunked;
 pub mod csv;
 pub mod emitter;
+mod ending;
 pub mod json;
 pub mod msgpack;
 pub mod number;
@@ -14,6 +15,7 @@ pub mod time;
 
 use crate::model::time::Precision;
 use crate::query::result::SeriesChunk;
+pub use ending::Ending;
 
 /// Formats of a `/query` answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -114,14 +116,14 @@ impl Writer {
         true
     }
 
-    /// Ends the statement, with its error if it failed.
-    pub fn statement_end(&mut self, error: Option<&str>) {
+    /// Ends the statement.
+    pub fn statement_end(&mut self, ending: Ending<'_>) {
         match &mut self.form {
-            FormatWriter::Json(document) => document.statement_end(error),
-            FormatWriter::Chunked(documents) => documents.statement_end(error),
-            // 1.x writes nothing of a failed statement.
+            FormatWriter::Json(document) => document.statement_end(ending),
+            FormatWriter::Chunked(documents) => documents.statement_end(ending),
+            // 1.x writes nothing of a failed statement, and no messages.
             FormatWriter::Csv(_) => {}
-            FormatWriter::Packed(packed) => packed.statement_end(error),
+            FormatWriter::Packed(packed) => packed.statement_end(ending),
         }
     }
 

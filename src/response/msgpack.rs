@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::chunked::ChunkCut;
+use super::ending::{Ending, WARNING};
 use crate::model::limits::MSGPACK_BYTES_MAX;
 use crate::model::time::{Precision, S_NS};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
@@ -137,10 +138,11 @@ impl Packed {
     }
 
     /// Ends a statement's result.
-    pub fn statement_end(&mut self, error: Option<&str>) {
-        self.close_series(false, error.is_some());
-        if error.is_some() || self.chunk_rows.is_none() || !self.written {
-            self.close_result(error, false);
+    pub fn statement_end(&mut self, ending: Ending<'_>) {
+        let is_done = ending == Ending::Done;
+        self.close_series(false, !is_done);
+        if !is_done || self.chunk_rows.is_none() || !self.written {
+            self.close_result(ending, false);
         }
     }
 
@@ -198,26 +200,30 @@ impl Packed {
         }
         self.series.count += 1;
         if self.chunk_rows.is_some() {
-            self.close_result(None, more_of_statement);
+            self.close_result(Ending::Done, more_of_statement);
         }
     }
 
-    fn close_result(&mut self, error: Option<&str>, more: bool) {
+    fn close_result(&mut self, ending: Ending<'_>, more: bool) {
         self.written = true;
         let out = self.results.elements.tail();
         self.results.count += 1;
-        if let Some(error) = error {
+        if let Ending::Failed(error) = ending {
             // 1.x shows nothing else of a statement that failed.
             self.series = Counted::default();
             out.push(0x81);
             text("error", out);
             text(error, out);
         } else {
-            out.push(0x82 + u8::from(more));
+            let is_warned = matches!(ending, Ending::Warned(_));
+            out.push(0x82 + u8::from(more) + u8::from(is_warned));
             text("statement_id", out);
             integer(i64::from(self.statement_id), out);
             text("series", out);
             self.series.append_to(&mut self.results.elements);
+            if let Ending::Warned(warning) = ending {
+                message(warning, self.results.elements.tail());
+            }
             if more {
                 partial(self.results.elements.tail());
             }
@@ -232,6 +238,17 @@ impl Packed {
         out.push(0x81);
         text("results", out);
         self.results.append_to(&mut self.out);
+    }
+}
+
+/// The one message of a result.
+fn message(warning: &str, out: &mut Vec<u8>) {
+    text("messages", out);
+    array(1, out);
+    out.push(0x82);
+    for (key, value) in [("level", WARNING), ("text", warning)] {
+        text(key, out);
+        text(value, out);
     }
 }
 

@@ -25,9 +25,9 @@ fn written(options: Options, chunks: &[SeriesChunk]) -> String {
     for chunk in chunks {
         writer.series(chunk);
     }
-    writer.statement_end(None);
+    writer.statement_end(Ending::Done);
     writer.statement_begin(1);
-    writer.statement_end(Some("database not found: <x>"));
+    writer.statement_end(Ending::Failed("database not found: <x>"));
     writer.finish();
     String::from_utf8(writer.take_bytes()).unwrap()
 }
@@ -112,4 +112,34 @@ fn formats_are_chosen_from_lists() {
     ] {
         assert_eq!(Format::negotiate(accept), format, "{accept:?}");
     }
+}
+
+#[test]
+fn a_warning_is_a_message_of_its_statement_which_is_carried_out() {
+    let warned = |options: Options| {
+        let mut writer = Writer::new(options);
+        writer.statement_begin(0);
+        writer.statement_end(Ending::Warned("<w>"));
+        writer.statement_begin(1);
+        writer.statement_end(Ending::Done);
+        writer.finish();
+        let mut bytes = Vec::new();
+        while writer.bytes() > 0 {
+            bytes.extend(writer.take_bytes());
+        }
+        bytes
+    };
+    let result = "{\"statement_id\":0,\"messages\":[{\"level\":\"warning\",\
+                  \"text\":\"\\u003cw\\u003e\"}]}";
+    let whole = format!("{{\"results\":[{result},{{\"statement_id\":1}}]}}\n");
+    assert_eq!(warned(Options::default()), whole.into_bytes());
+    let chunked = warned(Options { chunk_rows: Some(10), ..Options::default() });
+    let documents =
+        format!("{{\"results\":[{result}]}}\n{{\"results\":[{{\"statement_id\":1}}]}}\n");
+    assert_eq!(chunked, documents.into_bytes());
+    let packed = warned(Options { format: Format::MessagePack, ..Options::default() });
+    let first = b"\x81\xa7results\x92\x83\xacstatement_id\x00\xa6series\x90\xa8messages\x91\x82\
+                  \xa5level\xa7warning\xa4text\xa3<w>\x82\xacstatement_id\x01";
+    assert!(packed.starts_with(first), "{}", String::from_utf8_lossy(&packed));
+    assert_eq!(warned(Options { format: Format::Csv, ..Options::default() }), b"");
 }

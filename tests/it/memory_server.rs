@@ -27,7 +27,7 @@ use tidemark::query::executor::{ExecStep, Executor};
 use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy, MetaStep};
 use tidemark::query::result::SeriesChunk;
 use tidemark::query::source::{Defaults, sources};
-use tidemark::response::{Options as Form, Writer};
+use tidemark::response::{Ending, Options as Form, Writer};
 use tidemark::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
 
 use crate::memory_rows::MemoryRows;
@@ -207,7 +207,7 @@ impl Memory {
                 Err(error) => Some(error),
             };
             failed |= error.is_some();
-            writer.statement_end(error.as_deref());
+            writer.statement_end(error.as_deref().map_or(Ending::Done, Ending::Failed));
         }
         writer.finish();
         String::from_utf8(writer.take_bytes()).unwrap()

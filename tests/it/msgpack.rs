@@ -7,7 +7,7 @@ use tidemark::api::http::{RequestHead, Response};
 use tidemark::batch::string_column::StringColumn;
 use tidemark::model::time::Precision;
 use tidemark::query::result::{Column, ResultColumn, SeriesChunk, Values};
-use tidemark::response::{Format, Options, Writer};
+use tidemark::response::{Ending, Format, Options, Writer};
 
 use crate::allocator::{live, peak_since};
 use crate::product::{Product, TOKEN};
@@ -129,7 +129,7 @@ fn a_large_document_is_held_once_and_given_in_pieces() {
     let before = live();
     writer.statement_begin(0);
     assert!(chunks.iter().all(|chunk| writer.series(chunk)), "below the limit");
-    writer.statement_end(None);
+    writer.statement_end(Ending::Done);
     writer.finish();
     let most = (peak_since() - before) as usize;
     assert!(most < expected.len() + 1_500_000, "{most} bytes for a document of {}", expected.len());

@@ -168,3 +168,39 @@ fn guessing_tells_nothing_of_who_exists() {
     // Who was let in a moment ago goes on.
     assert_eq!(status(&mut product, "u:x"), 200);
 }
+
+/// 128 databases are told before the answer; here are two more.
+#[test]
+fn what_takes_a_right_away_warns_while_some_databases_have_not_heard_of_it() {
+    let mut product = Product::with(&[]);
+    for n in 0..130 {
+        product.query("", &format!("CREATE DATABASE d{n}"));
+    }
+    let done = json!({"results": [{"statement_id": 0}]});
+    let mut ask = |q: &str| product.query("", q);
+    // What gives one is true at once, whoever has heard of it.
+    for q in [
+        "CREATE USER ann WITH PASSWORD 'x' WITH ALL PRIVILEGES",
+        "CREATE USER bob WITH PASSWORD 'x'",
+        "GRANT ALL PRIVILEGES TO bob",
+        "GRANT READ ON d1 TO bob",
+    ] {
+        assert_eq!(ask(q), done, "{q}");
+    }
+    for q in [
+        "SET PASSWORD FOR ann = 'y'",
+        "REVOKE ALL PRIVILEGES FROM ann",
+        "DROP USER bob; SHOW USERS",
+    ] {
+        let answer = ask(q);
+        let messages = &answer["results"][0]["messages"];
+        assert_eq!(messages[0]["level"], "warning", "{q}: {answer}");
+        let text = messages[0]["text"].as_str().unwrap();
+        assert!(text.starts_with("stored, but 2 databases have not heard of it yet"), "{text}");
+        assert_eq!(answer["results"][0]["error"], Value::Null, "{q}: {answer}");
+    }
+    // The alarm has told them since, and what followed the warning was carried out.
+    assert_eq!(ask("REVOKE ALL PRIVILEGES FROM ann"), done);
+    let listed = ask("SHOW USERS")["results"][0]["series"][0]["values"].clone();
+    assert_eq!(listed, json!([["ann", false]]));
+}

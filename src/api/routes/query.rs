@@ -26,7 +26,7 @@ use crate::influxql::bound_params::Params;
 use crate::influxql::effect::Effect;
 use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
-use crate::response::{Format, Options, Writer};
+use crate::response::{Ending, Format, Options, Writer};
 
 /// What a statement answers whose document cannot be held.
 const TOO_LARGE: &str = "a MessagePack document holds at most 16000000 bytes: ask with chunked=true, \
@@ -221,26 +221,28 @@ impl Querying {
                 Step::Calls(calls) => return Ok(Action::Calls(calls)),
                 Step::Done(Ok(Some(chunk))) => {
                     if !self.writer.series(&chunk) {
-                        self.end_statement(Some(TOO_LARGE));
+                        self.end_statement(Ending::Failed(TOO_LARGE));
                         continue;
                     }
                     if let Some(action) = self.flush() {
                         return Ok(action);
                     }
                 }
-                Step::Done(Ok(None)) => self.end_statement(None),
+                Step::Done(Ok(None)) => self.end_statement(Ending::Done),
+                Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
+                    self.end_statement(Ending::Warned(&warning.to_string()));
+                }
                 // Nothing was sent and nothing is known to be wrong: clients retry a 503.
                 // Nor is there an answer to some of what may not be asked.
                 Step::Done(Err(
                     error @ (Error::Unavailable(_)
                     | Error::PartlyApplied(_)
-                    | Error::NotEverywhere { .. }
                     | Error::Revoked
                     | Error::Forbidden { .. }),
                 )) if !self.streaming => {
                     return Err(error.into());
                 }
-                Step::Done(Err(error)) => self.end_statement(Some(&error.to_string())),
+                Step::Done(Err(error)) => self.end_statement(Ending::Failed(&error.to_string())),
             }
         }
     }
@@ -255,16 +257,16 @@ impl Querying {
         let Some(statement) = self.statements.next() else { return false };
         self.writer.statement_begin(self.statement_id);
         if self.failed {
-            self.end_statement(Some("not executed"));
+            self.end_statement(Ending::Failed("not executed"));
         } else {
             self.current = Some(Execution::new(statement, self.session.clone()));
         }
         true
     }
 
-    fn end_statement(&mut self, error: Option<&str>) {
-        self.writer.statement_end(error);
-        self.failed |= error.is_some();
+    fn end_statement(&mut self, ending: Ending<'_>) {
+        self.writer.statement_end(ending);
+        self.failed |= matches!(ending, Ending::Failed(_));
         self.statement_id += 1;
         self.current = None;
     }
