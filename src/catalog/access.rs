@@ -2,7 +2,7 @@
 //! names, every one, or all that concern a database that is just being made.
 
 use super::grants::{GranteeChange, Put, databases};
-use super::lifecycle::{Entries, EntryStage};
+use super::lifecycle::Entries;
 use super::telling::Telling;
 use super::{Begun, Catalog, CatalogTask, CatalogWork, Failure, Turn};
 use crate::model::limits::{DATABASES_TOLD_AT_ONCE, TELLING_ROUNDS_MAX};
@@ -51,10 +51,10 @@ pub(super) struct TellingProgress {
 pub(super) struct BirthProgress {
     /// It has been initialised: what concerns it follows.
     pub(super) initialised: bool,
-    /// The number of the last token or user that it has.
-    after: u64,
+    /// At which version of all tokens and users it was told of those up to which number.
+    told: Option<(u64, u64)>,
     /// The same once the page under way is answered.
-    sent: u64,
+    sent: Option<(u64, u64)>,
 }
 
 impl<S: Store> Catalog<S> {
@@ -191,17 +191,14 @@ impl<S: Store> Catalog<S> {
         replies: Replies,
     ) -> Result<(), Failure> {
         self.entries()?;
-        let (Some(entries), Some(telling)) = (&self.entries, self.tellings.get_mut(number)) else {
-            return Ok(());
-        };
+        let Some(telling) = self.tellings.get_mut(number) else { return Ok(()) };
         let progress = &mut work.telling;
         let mut is_late = false;
         for (database, reply) in std::mem::take(&mut progress.asked).into_iter().zip(replies) {
-            let stage = entries.get(database).map(|entry| entry.stage);
             match envelope::decode_reply::<FromDatabase>(reply) {
                 Ok(FromDatabase::Done) => telling.left.retain(|left| *left != database),
-                // It lets nobody in any more; one that is being made may have been told too early.
-                Ok(FromDatabase::NotOpen) if stage != Some(EntryStage::Creating) => {
+                // It lets nobody in any more.
+                Ok(FromDatabase::NotOpen) => {
                     telling.left.retain(|left| *left != database);
                 }
                 Ok(FromDatabase::Late) if progress.late < LATE_MAX => is_late = true,
@@ -214,18 +211,24 @@ impl<S: Store> Catalog<S> {
         Ok(self.tellings.save(&self.store, number)?)
     }
 
-    /// The next page of what concerns a database that is being made; `None` once it has all.
+    /// The next page of what concerns a database that is being made; `None` once it has all. Nobody
+    /// tells it of changes until it is ready: after one of them it is told anew.
     pub(super) fn birth_page(
         &mut self,
         work: &mut CatalogWork,
         name: &str,
     ) -> Result<Option<ToDatabase>, Failure> {
         let (grantees, store) = self.grantees()?;
-        let put = grantees.concerning(store, name, work.birth.after)?;
-        let Some(last) = put.last() else { return Ok(None) };
-        work.birth.sent = last.id;
         let sequence = grantees.version();
-        let push = GrantsPush { sequence, put, ..GrantsPush::default() };
+        let told = work.birth.told.filter(|(version, _)| *version == sequence);
+        let after = told.map_or(0, |(_, after)| after);
+        let put = grantees.concerning(store, name, after)?;
+        // Where there has never been a token or user nothing can be left of one.
+        if sequence == 0 || told.is_some() && put.is_empty() {
+            return Ok(None);
+        }
+        work.birth.sent = Some((sequence, put.last().map_or(after, |last| last.id)));
+        let push = GrantsPush { sequence, put, anew: told.is_none(), ..GrantsPush::default() };
         Ok(Some(ToDatabase::Grants(Box::new(push))))
     }
 }
@@ -234,7 +237,7 @@ impl BirthProgress {
     /// The database has what was sent.
     pub(super) fn answered(&mut self) {
         self.initialised = true;
-        self.after = self.after.max(self.sent);
+        self.told = self.sent.take().or(self.told);
     }
 }
 

@@ -92,6 +92,12 @@ impl Entries {
         self.rows.range(number..).map(|(number, _)| *number)
     }
 
+    /// Whether the database with this number may be in use: one that is being made has no callers,
+    /// and gets to know those that there are before it has any (PROTOCOL.md rule 11).
+    pub fn is_made(&self, number: u64) -> bool {
+        self.get(number).is_some_and(|entry| entry.stage != EntryStage::Creating)
+    }
+
     /// The number of the newest database.
     pub fn last(&self) -> Option<u64> {
         self.rows.keys().next_back().copied()

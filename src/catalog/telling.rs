@@ -63,12 +63,12 @@ impl Telling {
         tried: &SortedSet<u64>,
         most: usize,
     ) -> Vec<u64> {
-        self.left.retain(|number| entries.get(*number).is_some());
+        self.left.retain(|number| entries.is_made(*number));
         while let Some((next, last)) = self.rest
             && self.left.iter().filter(|number| !tried.contains(*number)).count() < most
         {
             let found = entries.from(next).next().filter(|number| *number <= last);
-            self.left.extend(found);
+            self.left.extend(found.filter(|number| entries.is_made(*number)));
             self.rest = found.map(|number| (number + 1, last));
         }
         let left = self.left.iter().copied().filter(|number| !tried.contains(number));
@@ -78,9 +78,11 @@ impl Telling {
     /// How many have still to be told.
     pub(super) fn remaining(&self, entries: &Entries) -> u64 {
         let rest = self.rest.map_or(0, |(next, last)| {
-            entries.from(next).take_while(|number| *number <= last).count()
+            let rest = entries.from(next).take_while(|number| *number <= last);
+            rest.filter(|number| entries.is_made(*number)).count()
         });
-        (self.left.len() + rest) as u64
+        let left = self.left.iter().filter(|number| entries.is_made(**number)).count();
+        (left + rest) as u64
     }
 
     /// The alarm has tried, and is to come back: at once where it was only stopped.

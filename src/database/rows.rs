@@ -14,7 +14,7 @@ use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::grants::Grantee;
 use crate::store::row;
-use crate::store::{RowCounts, Store, StoreError, Table};
+use crate::store::{KEY_MAX, RowCounts, Store, StoreError, Table};
 
 /// Keys of continuous queries among the `entry` rows; policies lie below.
 pub(super) const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
@@ -173,6 +173,8 @@ pub struct RowsChange {
     pub jobs: Vec<(u64, Job)>,
     /// Jobs that are done, by key.
     pub removed_jobs: Vec<u64>,
+    /// All rows of tokens and users go first.
+    pub grants_anew: bool,
     /// Rows of tokens and users by key; one without any goes.
     pub grantees: Vec<(u64, Vec<Grantee>)>,
 }
@@ -298,6 +300,9 @@ fn write<S: Store>(store: &S, change: &RowsChange) -> Result<(), StoreError> {
     }
     for (key, job) in &change.jobs {
         store.put(Table::Job, *key, &row::encode(job)?, &[])?;
+    }
+    if change.grants_anew {
+        store.delete(Table::Entry, FIRST_GRANT_KEY..=KEY_MAX)?;
     }
     for (key, grantees) in &change.grantees {
         match grantees.is_empty() {

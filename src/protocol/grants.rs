@@ -132,6 +132,10 @@ pub struct GrantsPush {
     pub narrows: bool,
     /// The version of the Catalog's at which that became so: a repeat raises the number no more.
     pub change: u64,
+    /// `put` is the beginning of all that concern this database, which is being made: what it has
+    /// been told at earlier versions is forgotten.
+    #[serde(default)]
+    pub anew: bool,
 }
 
 #[cfg(test)]

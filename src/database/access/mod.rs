@@ -60,6 +60,8 @@ impl<S: Store> Database<S> {
         if push.sequence < rows.state.granted {
             return Ok(Some(FromDatabase::Late));
         }
+        // One that comes late must not take away what came since.
+        let grants_anew = push.anew && push.sequence > rows.state.granted;
         let mut state = rows.state.clone();
         state.granted = push.sequence;
         let mut jobs = Vec::new();
@@ -78,14 +80,14 @@ impl<S: Store> Database<S> {
         let gone = push.removed.iter().map(|key| (key.clone(), None));
         for (key, row) in gone.chain(push.put.iter().map(|row| (row.key(), Some(row)))) {
             let at = slot(&key);
-            let read = || read(&self.store, at);
+            let read = || if grants_anew { Ok(Vec::new()) } else { read(&self.store, at) };
             let rows = grantees.entry(at).or_try_insert_with(read)?;
             rows.retain(|known| known.key() != key);
             rows.extend(row.cloned());
         }
         let grantees = grantees.iter().map(|(at, rows)| (*at, rows.clone())).collect();
         let state = Some(state);
-        self.apply(RowsChange { state, jobs, grantees, ..RowsChange::default() })?;
+        self.apply(RowsChange { state, jobs, grants_anew, grantees, ..RowsChange::default() })?;
         Ok((!push.narrows).then_some(FromDatabase::Done))
     }
 

@@ -74,6 +74,7 @@ fn push(sequence: u64, put: &[Grantee], removed: &[Grantee]) -> ToDatabase {
         removed: removed.iter().map(Grantee::key).collect(),
         narrows: !removed.is_empty(),
         change: sequence,
+        anew: false,
     }))
 }
 
@@ -161,4 +162,22 @@ fn a_shard_that_is_opened_later_knows_the_number_from_birth() {
         other => panic!("{other:?}"),
     };
     assert_eq!(told.iter().map(of).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_database_that_is_told_anew_forgets_what_it_was_told_before_and_nothing_that_came_since() {
+    let (mut database, _) = opened();
+    let (t, u) = (token("t"), Grantee { id: 2, ..token("u") });
+    let anew = |sequence, put: &[Grantee]| {
+        let put = put.to_vec();
+        ToDatabase::Grants(Box::new(GrantsPush { sequence, put, anew: true, ..Default::default() }))
+    };
+    ask(&mut database, &anew(3, std::slice::from_ref(&t)), &DONE);
+    ask(&mut database, &push(3, std::slice::from_ref(&u), &[]), &DONE);
+    assert_eq!(ask(&mut database, &anew(3, std::slice::from_ref(&t)), &DONE).0, FromDatabase::Done);
+    assert_eq!(identify(&mut database, &u), (0, vec![u.clone()]), "a repeat forgets nobody");
+    assert_eq!(ask(&mut database, &anew(4, std::slice::from_ref(&u)), &DONE).0, FromDatabase::Done);
+    assert_eq!(identify(&mut database, &t), (0, Vec::new()));
+    assert_eq!(identify(&mut database, &u), (0, vec![u]));
+    assert_eq!(ask(&mut database, &anew(3, &[t]), &DONE).0, FromDatabase::Late);
 }
