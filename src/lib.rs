@@ -82,6 +82,7 @@
 //! | passwords; wrong ones again and again | `coordinator/users.rs`; `coordinator/logins/` |
 //! | who hears that a right has ended | `catalog/access.rs`; of a database: `database/access/` |
 //! | what a token may hold, and its limits | `api/routes/tokens/`, `catalog/grants/mod.rs` |
+//! | the last use of a token, rights that cannot be ended | `coordinator/confirm.rs` |
 //! | two secrets of a token | `catalog/rotation.rs`, `api/routes/tokens/secrets.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
 //! | how much time a group covers | `model/shard_map.rs`, from the policy's duration |

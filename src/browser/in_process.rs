@@ -225,6 +225,11 @@ impl InProcess {
             };
         };
         self.last_log_line = exchange.log_line(&mut self.service, &self.platform);
+        let mut calls = exchange.afterwards(&mut self.service, &self.platform);
+        while let Some(call) = calls.pop() {
+            let reply = self.deliver(call);
+            calls.extend(exchange.heard(&mut self.service, &self.platform, reply));
+        }
         response
     }
 

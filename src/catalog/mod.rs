@@ -17,6 +17,7 @@ mod telling;
 use crate::model::configurable_limits::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS};
 use crate::model::name;
+use crate::model::time::D_NS;
 use crate::protocol::call::{Address, CallFailure, ObjectKind, Platform, Reply, Step};
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
@@ -210,7 +211,13 @@ impl<S: Store> Catalog<S> {
             ToCatalog::Grantees { user, after, limit } => {
                 let (grantees, store) = self.grantees()?;
                 let (rows, more) = grantees.page(store, user, (after, limit))?;
-                FromCatalog::Grantees { rows, more }
+                let used = if user { Vec::new() } else { grantees.uses(store, &rows)? };
+                FromCatalog::Grantees { rows, more, used }
+            }
+            ToCatalog::Met { keys } => {
+                let day = u32::try_from(platform.now_ns() / D_NS).unwrap_or_default();
+                let (grantees, store) = self.grantees()?;
+                grantees.met(store, &keys, day)?
             }
             ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform, *grantee),
             ToCatalog::RemoveGrantee { user, name } => {

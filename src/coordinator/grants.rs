@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
+use super::confirmations::Confirmations;
 use super::error::Error;
 use crate::model::grant::{Grants, Right, Scope};
 use crate::model::ids::ObjectId;
@@ -44,6 +45,8 @@ pub struct Caller {
     pub id: u64,
     /// What it was let in by: a changed password ends what the old one began.
     pub hash: String,
+    /// Which change of the Catalog's made it what it was then.
+    pub version: u64,
 }
 
 impl Caller {
@@ -75,8 +78,8 @@ impl Principal {
                 }
             }
         }
-        let (key, id, hash) = (row.key(), row.id, row.hash.clone());
-        let caller = Some(Rc::new(Caller { key, id, hash }));
+        let (key, id, hash, version) = (row.key(), row.id, row.hash.clone(), row.version);
+        let caller = Some(Rc::new(Caller { key, id, hash, version }));
         Self { name: name.into(), user: row.user, grants: Rc::new(grants), fresh, caller }
     }
 
@@ -181,6 +184,8 @@ pub struct Callers {
     secret: Option<String>,
     /// Since when strangers are counted, and how many there were.
     strangers: (i64, u32),
+    /// What the Catalog has said since of those that were let in.
+    pub confirmed: Confirmations,
 }
 
 impl Callers {
@@ -189,14 +194,21 @@ impl Callers {
         self.clock += 1;
         let (held, used) = self.held.get_mut(&(key.clone(), database.clone()))?;
         *used = self.clock;
-        Some(Rc::clone(held))
+        Some(Rc::clone(held)).filter(|held| self.confirmed.believes(&held.row))
     }
 
     /// What all databases said of the caller.
     pub fn everywhere(&self, key: &GranteeKey) -> Vec<Rc<Held>> {
         let first = (key.clone(), ObjectId(String::new()));
         let rows = self.held.range(first..).take_while(|((of, _), _)| of == key);
-        rows.map(|(_, (held, _))| Rc::clone(held)).collect()
+        let held = rows.map(|(_, (held, _))| held);
+        held.filter(|held| self.confirmed.believes(&held.row)).cloned().collect()
+    }
+
+    /// The Catalog says of somebody who was let in that it knows `row`, or nobody.
+    pub fn confirm(&mut self, caller: &Caller, row: Option<&Grantee>, now_ns: i64) {
+        let held = self.everywhere(&caller.key);
+        self.confirmed.heard(caller, (&held, row), now_ns);
     }
 
     /// Remembers what `database` says. An older answer that comes late changes nothing.

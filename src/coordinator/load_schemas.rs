@@ -19,6 +19,7 @@ use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::envelope;
+use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::protocol::shard::NO_GRANT;
@@ -234,7 +235,9 @@ impl Load {
         };
         let now_ns = context.platform.now_ns();
         let callers = &mut context.cache.callers;
-        let Some(row) = found.into_iter().find(|row| caller.is(row, now_ns)) else {
+        let believed = |row: &Grantee| last || callers.confirmed.believes(row);
+        let mut found = found.into_iter().filter(|row| caller.is(row, now_ns) && believed(row));
+        let Some(row) = found.next() else {
             callers.forget(&caller.key, &database.object);
             if last {
                 return Err(Error::Revoked);

@@ -12,6 +12,8 @@
 //! rests on it alone (PROTOCOL.md rule 6).
 
 mod single_call;
+pub mod confirm;
+pub mod confirmations;
 pub mod cache;
 pub mod continuous;
 mod create_continuous;

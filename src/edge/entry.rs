@@ -15,7 +15,7 @@ use crate::api::action::Action;
 use crate::api::exchange::Exchange;
 use crate::api::http::RequestHead;
 use crate::api::isolate_state::Service;
-use crate::protocol::call::Platform;
+use crate::protocol::call::{Call, Platform};
 
 thread_local! {
     /// What this isolate keeps between requests: plain values only, nothing of any request.
@@ -50,7 +50,14 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
             Action::Calls(calls) => conversation.call(&mut exchange, calls).await?,
             Action::Respond(response) => {
                 conversation.log(&exchange);
-                return reply::whole(reply::packed(response, &request));
+                let response = reply::packed(response, &request);
+                let calls = conversation.afterwards(&mut exchange);
+                if !calls.is_empty() {
+                    context.wait_until(async move {
+                        conversation.hear(&mut exchange, calls).await;
+                    });
+                }
+                return reply::whole(response);
             }
             Action::Stream(response) => {
                 let response = reply::packed(response, &request);
@@ -97,13 +104,29 @@ impl Conversation {
     pub(super) async fn call(
         &mut self,
         exchange: &mut Exchange,
-        calls: Vec<crate::protocol::call::Call>,
+        calls: Vec<Call>,
     ) -> Result<Action> {
         self.flights.start(calls);
         let Some(reply) = self.flights.next().await else {
             return Err("waiting for a reply to no call".into());
         };
         Ok(self.tell(|service, platform| exchange.reply(service, platform, reply)))
+    }
+
+    /// What is asked once the answer is on its way.
+    pub(super) fn afterwards(&self, exchange: &mut Exchange) -> Vec<Call> {
+        with_service(&self.env, |service| exchange.afterwards(service, &self.platform))
+    }
+
+    /// Makes such calls. Should one be lost, it is made again after a later request.
+    pub(super) async fn hear(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
+        self.flights = Flights::new(&self.env);
+        self.flights.start(calls);
+        while let Some(reply) = self.flights.next().await {
+            let more =
+                with_service(&self.env, |service| exchange.heard(service, &self.platform, reply));
+            self.flights.start(more);
+        }
     }
 
     /// Takes a query off the list whose client went away while it was answered.

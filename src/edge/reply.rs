@@ -108,6 +108,8 @@ pub(super) fn stream(
             conversation.abandon(&mut exchange).await;
         }
         conversation.log(&exchange);
+        let calls = conversation.afterwards(&mut exchange);
+        conversation.hear(&mut exchange, calls).await;
     });
     Ok(web_sys::Response::new_with_opt_readable_stream_and_init(Some(&readable), &init)?)
 }

@@ -156,6 +156,12 @@ pub const DATABASES_TOLD_AT_ONCE: usize = 32;
 pub const TELLING_ROUNDS_MAX: [u32; 2] = [4, 24];
 /// How long, at most, the alarm waits between two tries to end a right, nanoseconds.
 pub const REVOKE_RETRY_NS_MAX: i64 = 4 * super::time::S_NS;
+/// How often, at most, an edge tells the Catalog of a token or user that it goes on letting in,
+/// once the request is answered, nanoseconds. Within it a right ends at databases that cannot be
+/// told.
+pub const CONFIRMED_NS: i64 = super::time::H_NS;
+/// The same where the Catalog did not answer.
+pub const CONFIRM_RETRY_NS: i64 = super::time::MINUTE_NS;
 /// For how long the secret before lets in once a token has another one, unless the request says it,
 /// and at most, seconds.
 pub const SECRET_KEPT_S: i64 = 86_400;

@@ -86,6 +86,20 @@ pub enum ToCatalog {
         /// The secret's SHA-256, lower-case hex.
         hash: String,
     },
+    /// An edge has let these in, and asks which of them there are. Of tokens the day is noted.
+    Met {
+        /// What they are found by.
+        keys: Vec<GranteeKey>,
+    },
+}
+
+/// The last use of one secret of a token that an edge has told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastUse {
+    /// The secret's SHA-256, lower-case hex.
+    pub hash: String,
+    /// Days since the epoch, UTC.
+    pub day: u32,
 }
 
 /// Another secret for a token.
@@ -171,7 +185,7 @@ pub enum FromCatalog {
         #[serde(default)]
         troubles: Vec<String>,
     },
-    /// What Identify asked for.
+    /// What Identify and Met asked for.
     Identified {
         /// Those that there are.
         found: Vec<Grantee>,
@@ -198,6 +212,9 @@ pub enum FromCatalog {
         rows: Vec<Grantee>,
         /// There are more.
         more: bool,
+        /// Of each token in `rows`: when its secrets were used last. Of users there is none.
+        #[serde(default)]
+        used: Vec<Vec<LastUse>>,
     },
 }
 

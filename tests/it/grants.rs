@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use tidemark::coordinator::confirm::Confirm;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::{Principal, token_hash};
 use tidemark::coordinator::identify::{Credentials, Identify, Verdict, Vouching};
@@ -78,12 +79,16 @@ pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str
         Ok(Verdict::Closed(_)) | Err(Error::Unavailable(_)) => return None,
         Err(error) => panic!("{error}"),
     };
-    match world.run(edge, write_as(principal, database, "m f=1 1")) {
+    let caller = principal.caller.clone().expect("a token");
+    let taken = match world.run(edge, write_as(principal, database, "m f=1 1")) {
         Ok(_) => Some(true),
         Err(Error::Unavailable(_)) => None,
         Err(Error::Revoked | Error::Forbidden { .. }) => Some(false),
         Err(error) => panic!("{error}"),
-    }
+    };
+    // Once it is answered; whether it is heard changes nothing of the answer.
+    let _ = world.run(edge, Confirm::new(caller));
+    taken
 }
 
 pub(crate) fn three_edges() -> [Edge; 3] {
@@ -248,6 +253,43 @@ fn rule_11_a_new_database_knows_its_callers_from_birth() {
     world.run(&edge, drop_database("later")).unwrap();
     world.run(&edge, create("later", 1, None)).unwrap();
     assert_eq!(writes(&mut world, &edge, "named 1", "later"), Some(true));
+}
+
+/// One that is stuck half made cannot let anybody in: nobody waits for it, and whoever is gone by the
+/// time that it is ready is unknown there.
+#[test]
+fn rule_11_a_database_that_is_being_made_holds_no_revocation_up_and_knows_nobody_who_is_gone() {
+    let mut stuck = 0;
+    for seed in 0..60 {
+        let mut world = world(seed);
+        let edge = Edge::default();
+        world.run(&edge, create("ready", 1, None)).unwrap();
+        put(&mut world, token("gone", &["*"]));
+        put(&mut world, token("stays", &["*"]));
+        world.faults = Faults { lost: 60, crashed: 5, repeated: 20, ..Faults::default() };
+        world.spares_clients = true;
+        let is_stuck = world.run(&edge, create("later", 1, None)).is_err();
+        stuck += u32::from(is_stuck);
+        // What is ready can be told again, what is not still cannot.
+        let ready = world.addresses().into_iter().find(|at| matches!(at, Address::Database(_)));
+        world.unreachable = is_stuck.then(|| world.addresses()).into_iter().flatten().collect();
+        world
+            .unreachable
+            .retain(|at| matches!(at, Address::Database(_)) && Some(at) != ready.as_ref());
+        world.faults = Faults::default();
+        assert_eq!(revoke(&mut world, "gone"), Some(0), "seed {seed}");
+        world.unreachable.clear();
+        while world.run(&edge, create("later", 1, None)).is_err() {}
+        world.run(&edge, write("later", "m f=1 1")).unwrap();
+        for database in ["ready", "later"] {
+            assert_eq!(writes(&mut world, &edge, "gone", database), Some(false), "seed {seed}");
+        }
+        lose_catalog(&mut world, |world| {
+            assert_eq!(writes(world, &edge, "stays", "later"), Some(true), "seed {seed}");
+            assert_ne!(writes(world, &edge, "gone", "later"), Some(true), "seed {seed}");
+        });
+    }
+    assert!(stuck > 10, "only {stuck} were stuck");
 }
 
 fn lose_catalog(world: &mut World, during: impl FnOnce(&mut World)) {

@@ -8,6 +8,7 @@
 
 mod allocator;
 mod calls;
+mod confirm;
 mod console_reads;
 mod continuous;
 mod costs;

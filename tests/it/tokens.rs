@@ -263,7 +263,9 @@ fn tokens_are_listed_without_their_secrets_and_only_once_shown() {
             "hash": token_hash(&secret),
             "created_at": list[0]["created_at"],
             "expiry": list[0]["expiry"],
+            "last_used": null,
         }],
+        "last_used": null,
     }]);
     assert_eq!(list, expected);
     assert!(list[0]["expiry"].as_str() > list[0]["created_at"].as_str(), "{list}");

@@ -24,6 +24,8 @@ use super::log::{LogRequests, Record};
 use super::routes::handler::{Handler, Incoming, Received};
 use super::routes::{self, Access, Body, Operation};
 use super::settings::CorsOrigins;
+use crate::coordinator::Machine;
+use crate::coordinator::confirm::Confirm;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::Identify;
 use crate::model::grant::Scope;
@@ -52,6 +54,8 @@ pub struct Exchange {
     stage: ExchangeStage,
     /// What waits for the reader of the answer.
     reader: Option<Upload<Permit>>,
+    /// Tells of its caller once it is answered.
+    confirm: Option<Confirm>,
 }
 
 /// How far a request has come.
@@ -101,6 +105,7 @@ impl Exchange {
             handler: None,
             stage: ExchangeStage::Finished,
             reader: None,
+            confirm: None,
         };
         let action = exchange.enter(&mut Isolate { service, platform });
         let action = exchange.worded(action);
@@ -121,6 +126,36 @@ impl Exchange {
         let calls = self.handler.as_mut().map_or_else(Vec::new, |handler| handler.abandon());
         self.finish();
         calls
+    }
+
+    /// What is asked once the request is answered, by whomever it was: nobody waits for the
+    /// replies, which go to [`Exchange::heard`].
+    pub fn afterwards(&mut self, service: &mut Service, platform: &dyn Platform) -> Vec<Call> {
+        self.confirm = self.caller.caller.clone().map(Confirm::new);
+        self.confirm_step(service, platform, None)
+    }
+
+    /// Takes the reply to a call of [`Exchange::afterwards`].
+    pub fn heard(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        reply: Reply,
+    ) -> Vec<Call> {
+        self.confirm_step(service, platform, Some(reply))
+    }
+
+    fn confirm_step(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        reply: Option<Reply>,
+    ) -> Vec<Call> {
+        let Some(confirm) = &mut self.confirm else { return Vec::new() };
+        match confirm.step(&mut Isolate { service, platform }.context(), reply) {
+            Step::Calls(calls) => calls,
+            Step::Done(_) => Vec::new(),
+        }
     }
 
     /// The body does not go on, though the client is there: gives back what was reserved for it and

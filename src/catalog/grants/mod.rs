@@ -1,7 +1,9 @@
 //! Keeps tokens and users, a row for each, and finds them by name, by what they are let in by, and
-//! by the databases that they concern.
+//! by the databases that they concern. [`uses`] keeps when tokens were used.
 //!
 //! There may be a hundred thousand: what is kept in memory of each is a few numbers.
+
+mod uses;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -11,10 +13,11 @@ use crate::model::limits::{GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX};
 use crate::model::sorted;
 use crate::model::sorted_map::SortedMap;
 use crate::model::sorted_set::SortedSet;
-use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
+use crate::protocol::catalog::{CatalogRefusal, FromCatalog, LastUse};
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::store::row;
-use crate::store::{KEY_MAX, Store, StoreError, Table};
+use crate::store::{Store, StoreError, Table};
+use uses::FIRST_USE_KEY;
 
 /// Where the counters lie in the `state` table; row 0 is the databases'.
 const STATE_ROW: u64 = 1;
@@ -85,7 +88,7 @@ impl Grantees {
         }
         // Sorted once: one after the other they would be moved again and again.
         let (mut found_by, mut naming) = (Vec::new(), Vec::new());
-        row::each(store, Table::Schema, &mut |id, head| {
+        row::each_in(store, Table::Schema, 0..=FIRST_USE_KEY - 1, &mut |id, head| {
             let row: Grantee = row::read(Table::Schema, id, head)?;
             found_by.extend(names_of(&row).into_iter().map(|name| (name, id)));
             naming.extend(hashes_of(&row).map(|database| (database, id)));
@@ -171,8 +174,8 @@ impl Grantees {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         let mut from = after.saturating_add(1);
         // Where there has never been any there is no table either.
-        while self.count > 0 && from <= KEY_MAX {
-            let heads = store.heads(Table::Schema, from..=KEY_MAX, 256)?;
+        while self.count > 0 && from < FIRST_USE_KEY {
+            let heads = store.heads(Table::Schema, from..=FIRST_USE_KEY - 1, 256)?;
             let Some((last, _)) = heads.last() else { break };
             from = last + 1;
             for (id, head) in &heads {
@@ -293,7 +296,10 @@ impl Grantees {
             store.put(Table::State, STATE_ROW, &row::encode(&state)?, &[])?;
             match (&new, &old) {
                 (Some(new), _) => store.put(Table::Schema, new.id, &row::encode(new)?, &[])?,
-                (None, Some(old)) => store.delete(Table::Schema, old.id..=old.id)?,
+                (None, Some(old)) => {
+                    store.delete(Table::Schema, old.id..=old.id)?;
+                    uses::remove(store, old.id)?;
+                }
                 (None, None) => {}
             }
             beside()
@@ -324,6 +330,38 @@ impl Grantees {
             }
         }
         Ok(())
+    }
+
+    /// When each of `rows` was used last.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn uses<S: Store>(
+        &self,
+        store: &S,
+        rows: &[Grantee],
+    ) -> Result<Vec<Vec<LastUse>>, StoreError> {
+        rows.iter().map(|row| uses::read(store, row.id)).collect()
+    }
+
+    /// Which of `keys` there are, after some edge has let them in on `day`.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn met<S: Store>(
+        &self,
+        store: &S,
+        keys: &[GranteeKey],
+        day: u32,
+    ) -> Result<FromCatalog, StoreError> {
+        for key in keys.iter().filter(|key| !key.user) {
+            let found = self.found_by.get(&key_hash(false, &key.text));
+            let row = found.map_or(Ok(None), |id| read(store, *id))?;
+            if let Some(row) = row.filter(|row| row.found_by(key).is_some()) {
+                uses::note(store, &row, &key.text, day)?;
+            }
+        }
+        self.identify(store, keys)
     }
 
     /// Which of `keys` there are.

@@ -330,7 +330,9 @@ impl Identify {
             FromDatabase::Identified { access, found } => {
                 let callers = &mut context.cache.callers;
                 for row in found {
-                    callers.learn(object, Held::new(row, access));
+                    if callers.confirmed.believes(&row) {
+                        callers.learn(object, Held::new(row, access));
+                    }
                 }
                 Ok(())
             }

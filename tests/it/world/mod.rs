@@ -109,6 +109,10 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     /// Nobody reaches the Catalog.
     pub(crate) catalog_is_lost: bool,
+    /// Nobody reaches these.
+    pub(crate) unreachable: BTreeSet<Address>,
+    /// Nothing that these objects send arrives.
+    pub(crate) is_mute: fn(&Address) -> bool,
     /// Only what objects send each other goes wrong.
     pub(crate) spares_clients: bool,
     /// `SHARD_SPLIT_BYTES`; 0 is never.
@@ -133,6 +137,8 @@ impl World {
             platform: TestPlatform::new(seed),
             faults: Faults::default(),
             catalog_is_lost: false,
+            unreachable: BTreeSet::new(),
+            is_mute: |_| false,
             spares_clients: false,
             split_bytes: 0,
             asked: 0,
@@ -352,7 +358,10 @@ impl World {
         if self.platform.percent(faults.crashed) {
             self.crash(&call.to);
         }
-        let is_lost = self.catalog_is_lost && call.to == Address::Catalog;
+        let is_mute = matches!(&caller, Caller::Object(address, ..) if (self.is_mute)(address));
+        let is_lost = is_mute
+            || self.unreachable.contains(&call.to)
+            || self.catalog_is_lost && call.to == Address::Catalog;
         if is_lost || self.platform.percent(faults.lost) {
             return self.fail(caller, call.id);
         }

@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
+use crate::model::time::D_NS;
+use crate::protocol::catalog::LastUse;
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::response::time::rfc3339;
 
-/// A token without its secrets.
-pub(super) fn described(row: &Grantee) -> Value {
+/// A token without its secrets, and the days on which each of these was used last.
+pub(super) fn described(row: &Grantee, used: &[LastUse]) -> Value {
     let permissions = row.grants.permissions.iter().map(|permission| {
         let database = permission.database.as_deref().unwrap_or("*");
         let policy = permission.policy.as_ref().map(|policy| format!("/{policy}"));
@@ -24,12 +26,13 @@ pub(super) fn described(row: &Grantee) -> Value {
         "permissions": permissions.collect::<Vec<_>>(),
         "created_at": time(row.created_ns),
         "expiry": expiry(row.expires_ns),
-        "secrets": row.keys().filter_map(|key| secret(row, &key)).collect::<Vec<_>>(),
+        "last_used": day(used.iter().map(|last| last.day).max()),
+        "secrets": row.keys().filter_map(|key| secret(row, &key, used)).collect::<Vec<_>>(),
     })
 }
 
 /// One of a token's secrets, by its hash.
-fn secret(row: &Grantee, key: &GranteeKey) -> Option<Value> {
+fn secret(row: &Grantee, key: &GranteeKey, used: &[LastUse]) -> Option<Value> {
     let found = row.found_by(key)?;
     let earlier = row.earlier.as_ref().filter(|old| old.hash == key.text);
     let since_ns = earlier.map_or(row.secret_since_ns(), |old| old.since_ns);
@@ -37,7 +40,14 @@ fn secret(row: &Grantee, key: &GranteeKey) -> Option<Value> {
         "hash": key.text,
         "created_at": time(since_ns),
         "expiry": expiry(found.expires_ns),
+        "last_used": day(used.iter().find(|last| last.hash == key.text).map(|last| last.day)),
     }))
+}
+
+/// A day as `2026-11-22`.
+fn day(day: Option<u32>) -> Value {
+    let text = day.map(|day| time(i64::from(day).saturating_mul(D_NS)));
+    text.and_then(|text| Some(Value::from(text.get(..10)?))).unwrap_or_default()
 }
 
 /// When something ends; null is never.

@@ -189,9 +189,11 @@ impl Job {
         context.cache.callers.forget_refused();
         let reply = envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)?;
         match (&*self, reply) {
-            (Self::List { .. }, FromCatalog::Grantees { rows, more }) => {
+            (Self::List { .. }, FromCatalog::Grantees { rows, more, used }) => {
                 let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
-                let body = Value::Array(rows.iter().map(described).collect());
+                let used = used.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
+                let tokens = rows.iter().zip(used).map(|(row, used)| described(row, used));
+                let body = Value::Array(tokens.collect());
                 let response = Response::json(200, format!("{body}\n"));
                 Ok(Action::Respond(match next {
                     Some(next) => response.with_header(NEXT_HEADER, &next),

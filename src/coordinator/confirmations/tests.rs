@@ -1,0 +1,79 @@
+use super::*;
+use crate::coordinator::grants::Callers;
+use crate::model::grant::{Grants, Permission};
+use crate::model::ids::ObjectId;
+use crate::model::limits::{CONFIRM_RETRY_NS, CONFIRMED_NS};
+
+fn token(version: u64, databases: &[&str]) -> Grantee {
+    let permission = |database: &&str| {
+        let database = Some((*database).to_owned());
+        Permission { database, policy: None, read: true, write: true }
+    };
+    let permissions = databases.iter().map(permission).collect();
+    let grants = Grants { admin: false, permissions };
+    let row = Grantee::token("t", "hash".to_owned(), grants, [0, 1_000]);
+    Grantee { id: 1, version, ..row }
+}
+
+fn caller(row: &Grantee) -> Caller {
+    let (key, id, hash, version) = (row.key(), row.id, row.hash.clone(), row.version);
+    Caller { key, id, hash, version }
+}
+
+/// Callers of whom the database `a` has said `row`.
+fn met(row: &Grantee) -> Callers {
+    let mut callers = Callers::default();
+    callers.learn(&ObjectId("a".to_owned()), Held::new(row.on("a"), 1));
+    callers
+}
+
+#[test]
+fn the_catalog_is_asked_once_an_hour_and_again_after_a_minute_where_it_did_not_answer() {
+    let row = token(1, &["a"]);
+    let mut callers = met(&row);
+    let begin = |callers: &mut Callers, now_ns| callers.confirmed.begin(&row.key(), now_ns);
+    assert!(begin(&mut callers, 5) && !begin(&mut callers, 5));
+    let retry_ns = 5 + CONFIRM_RETRY_NS;
+    assert!(!begin(&mut callers, retry_ns - 1) && begin(&mut callers, retry_ns));
+    callers.confirm(&caller(&row), Some(&row), retry_ns);
+    let next_ns = retry_ns + CONFIRMED_NS;
+    assert!(!begin(&mut callers, next_ns - 1) && begin(&mut callers, next_ns));
+}
+
+#[test]
+fn what_a_database_says_is_believed_until_the_catalog_says_less() {
+    let (a, key) = (ObjectId("a".to_owned()), token(3, &[]).key());
+    let row = token(3, &["a", "b"]);
+    let mut callers = met(&row);
+    // It says the same, or more.
+    for newer in [token(3, &["a", "b"]), token(4, &["a", "b", "c"])] {
+        callers.confirm(&caller(&row), Some(&newer), 0);
+        assert!(callers.on(&key, &a).is_some(), "{newer:?}");
+    }
+    for (newer, believed_from) in [
+        (Some(token(7, &["b"])), 7),
+        (Some(Grantee { expires_ns: 999, ..token(8, &["a"]) }), 8),
+        (Some(Grantee { id: 2, ..token(9, &["a"]) }), 9),
+        (None, 4),
+    ] {
+        let mut callers = met(&row);
+        callers.confirm(&caller(&row), newer.as_ref(), 0);
+        assert!(callers.on(&key, &a).is_none() && callers.everywhere(&key).is_empty());
+        for version in [3, believed_from - 1] {
+            assert!(!callers.confirmed.believes(&token(version, &["a"])), "{newer:?}");
+        }
+        // What the database says once it has been told counts again.
+        callers.learn(&a, Held::new(token(believed_from, &["a"]), 2));
+        assert!(callers.on(&key, &a).is_some(), "{newer:?}");
+    }
+}
+
+#[test]
+fn more_callers_than_are_remembered_are_asked_for_anew() {
+    let mut confirmed = Confirmations::default();
+    let key = |n: usize| GranteeKey { user: false, text: format!("{n:06}") };
+    for n in 0..3 * CALLERS_REMEMBERED_MAX {
+        assert!(confirmed.begin(&key(n), 0));
+        assert!(confirmed.rows.len() <= CALLERS_REMEMBERED_MAX);
+    }
+}

@@ -1,0 +1,160 @@
+//! What the Catalog hears of callers after their requests, and what edges hear of it: the day on
+//! which a token was used last, and the end of rights at databases that nobody can tell.
+
+use serde_json::{Value, json};
+use tidemark::model::limits::{CONFIRM_RETRY_NS, CONFIRMED_NS};
+use tidemark::protocol::call::Address;
+
+use crate::grants::{meet, pass, put, revoke, three_edges, token, writes};
+use crate::product::Product;
+use crate::protocol::{create, world, write};
+use crate::tokens::{admin, send, token as new_token};
+use crate::world::{Edge, Faults};
+
+const S_NS: i64 = 1_000_000_000;
+
+/// Revokes a token while nothing that `is_mute` sends arrives, with writes under way all the time:
+/// how many are taken after the acknowledgement with what remains, and how long after it the last.
+fn writes_after(seed: u64, grants: &[&str], is_mute: fn(&Address) -> bool) -> (u32, i64) {
+    let mut world = world(seed);
+    let edges = three_edges();
+    world.run(&edges[0], create("a", 2, None)).unwrap();
+    world.run(&edges[0], write("a", "m f=1 1")).unwrap();
+    put(&mut world, token("t", grants));
+    meet(&mut world, &edges, "t", &["a"]);
+    world.settle();
+    world.is_mute = is_mute;
+    world.faults = Faults { lost: 20, crashed: 2, repeated: 20, ..Faults::default() };
+    world.spares_clients = true;
+    let mut remaining = revoke(&mut world, "t");
+    while remaining.is_none() {
+        remaining = revoke(&mut world, "t");
+    }
+    assert_eq!(remaining, Some(1), "nobody could be told");
+    let began_ns = world.platform.time_ns();
+    let (mut taken, mut last_ns) = (0, 0);
+    while world.platform.time_ns() < began_ns + 3 * CONFIRMED_NS {
+        let edge = &edges[world.platform.below(3)];
+        if writes(&mut world, edge, "t", "a") == Some(true) {
+            (taken, last_ns) = (taken + 1, world.platform.time_ns() - began_ns);
+        }
+        pass(&mut world, 20 * S_NS);
+    }
+    // An edge that has met nobody believes the database once, if that.
+    let stranger = Edge::default();
+    let taken_there = [(); 4].map(|()| writes(&mut world, &stranger, "t", "a"));
+    assert!(!taken_there[1..].contains(&Some(true)), "{taken_there:?}");
+    // Once it can be told, the answer says so.
+    world.is_mute = |_| false;
+    world.faults = Faults::default();
+    pass(&mut world, 20 * S_NS);
+    assert!(matches!(revoke(&mut world, "t"), None | Some(0)));
+    assert_eq!(writes(&mut world, &Edge::default(), "t", "a"), Some(false));
+    (taken, last_ns)
+}
+
+#[test]
+fn rule_11_a_right_ends_within_an_hour_at_databases_and_shards_that_cannot_be_told() {
+    let catalog: fn(&Address) -> bool = |of| matches!(of, Address::Catalog);
+    let database: fn(&Address) -> bool = |of| matches!(of, Address::Database(_));
+    for (who, is_mute) in [("Catalog", catalog), ("Database", database)] {
+        for grants in [["a"], ["*"]] {
+            let (mut taken, mut slowest_ns) = (0, 0);
+            for seed in 0..6 {
+                let (more, last_ns) = writes_after(seed, &grants, is_mute);
+                (taken, slowest_ns) = (taken + more, slowest_ns.max(last_ns));
+            }
+            println!(
+                "no {who}, {grants:?}: {taken} writes, the last after {} s",
+                slowest_ns / S_NS
+            );
+            assert!(taken > 0, "nothing shows what would happen without the question");
+            // A write of each edge each minute, on the average, of which one notices.
+            let late_ns = 10 * 60 * S_NS;
+            assert!(slowest_ns <= CONFIRMED_NS + late_ns, "{} s", slowest_ns / S_NS);
+        }
+    }
+}
+
+#[test]
+fn a_catalog_that_is_lost_ends_nothing() {
+    let mut world = world(1);
+    let edge = Edge::default();
+    world.run(&edge, create("a", 1, None)).unwrap();
+    put(&mut world, token("t", &["a"]));
+    meet(&mut world, std::slice::from_ref(&edge), "t", &["a"]);
+    world.catalog_is_lost = true;
+    for _ in 0..30 {
+        assert_eq!(writes(&mut world, &edge, "t", "a"), Some(true));
+        pass(&mut world, CONFIRMED_NS / 10);
+    }
+    // Each minute it is asked again, and no more often.
+    let asked = world.asked;
+    for _ in 0..60 {
+        assert_eq!(writes(&mut world, &edge, "t", "a"), Some(true));
+        pass(&mut world, CONFIRM_RETRY_NS / 20);
+    }
+    assert_eq!(world.asked - asked, 60 + 3, "a write each, and three questions");
+}
+
+/// `last_used` of the token, and of each of its secrets.
+fn last_used(product: &mut Product) -> (Value, Vec<Value>) {
+    let list = admin(product, ("GET", "/api/v3/configure/token"), "", 200);
+    let secrets = list[0]["secrets"].as_array().unwrap();
+    (list[0]["last_used"].clone(), secrets.iter().map(|one| one["last_used"].clone()).collect())
+}
+
+#[test]
+fn the_day_of_the_last_use_of_each_secret_is_listed() {
+    let mut product = Product::with(&[]);
+    product.query("a", "CREATE DATABASE a");
+    let old = new_token(&mut product, "t", &["a"], &["write"], None);
+    assert_eq!(last_used(&mut product), (Value::Null, vec![Value::Null]));
+    let write = |product: &mut Product, secret: &str| {
+        send(product, ("Token", secret), ("POST", "/write?db=a"), "m v=1").status
+    };
+    assert_eq!(write(&mut product, &old), 204);
+    let [first, second, third] = ["2023-11-14", "2023-11-15", "2023-11-16"].map(Value::from);
+    assert_eq!(last_used(&mut product), (first.clone(), vec![first.clone()]));
+    let asked = json!({"token_name": "t"}).to_string();
+    let made = admin(&mut product, ("POST", "/api/v3/configure/token/secret"), &asked, 200);
+    let new = made["token"].as_str().unwrap().to_owned();
+    assert_eq!(last_used(&mut product), (first.clone(), vec![Value::Null, first.clone()]));
+    product.pass(12 * 3_600);
+    // One that is refused is a use as well: somebody has it.
+    let read = ("GET", "/query?db=a&q=SHOW+MEASUREMENTS");
+    assert_eq!(send(&mut product, ("Token", &new), read, "").status, 403);
+    assert_eq!(last_used(&mut product), (second.clone(), vec![second.clone(), first.clone()]));
+    // Another day, on an edge that has known it all the time.
+    product.pass(24 * 3_600);
+    assert_eq!(write(&mut product, &new), 204);
+    assert_eq!(last_used(&mut product), (third.clone(), vec![third, first]));
+    // Nothing of it is left for the next token of that name.
+    admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=t"), "", 200);
+    new_token(&mut product, "t", &["a"], &["write"], None);
+    assert_eq!(last_used(&mut product), (Value::Null, vec![Value::Null]));
+}
+
+/// What docs/COSTS.md says of it.
+#[test]
+fn a_use_is_told_once_an_hour_and_written_once_a_day() {
+    let mut product = Product::with(&[]);
+    product.query("a", "CREATE DATABASE a");
+    let secret = new_token(&mut product, "t", &["a"], &["write"], None);
+    let write = |product: &mut Product| {
+        send(product, ("Token", &secret), ("POST", "/write?db=a"), "m v=1").status
+    };
+    assert_eq!(write(&mut product), 204);
+    let bill = |product: &Product| {
+        let asked = product.object_requests().get(&Address::Catalog).copied().unwrap_or_default();
+        let store = product.stores().remove(&Address::Catalog).unwrap();
+        (asked, tidemark::store::Store::row_counts(&store).written)
+    };
+    let (asked, written) = bill(&product);
+    for _ in 0..24 * 6 {
+        product.pass(599);
+        assert_eq!(write(&mut product), 204);
+    }
+    let (asked_then, written_then) = bill(&product);
+    assert_eq!((asked_then - asked, written_then - written), (24, 1));
+}
