@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { at } from '../../scripts/project.mjs';
-import { hashOf, noProblems, opened, queries, type } from './console.mjs';
+import { hashOf, noProblems, opened, pngFolder, queries, type } from './console.mjs';
 import { has, token } from './harness.mjs';
 import { hasPythonClients } from './python.mjs';
 
@@ -272,3 +273,53 @@ test('8: settings that work when pasted, and a token that may only read', async 
   assert.ok(!(await page.content()).includes(made));
   noProblems(console_);
 });
+
+test('8: the tokens that there are, when each was used last, and one that is revoked', async (t) => {
+  const console_ = await opened(t, { hash: hashOf({ view: 'connect', db: 'a' }) });
+  if (!console_) return;
+  const { page, server } = console_;
+  const list = page.getByRole('region', { name: 'Tokens', exact: true });
+  await list.getByText('There are none yet.').waitFor();
+  await server.query('CREATE DATABASE a');
+  const made = {};
+  for (const name of ['sensors', 'spare']) {
+    const form = page.getByRole('region', { name: 'New token' });
+    await form.getByLabel('Name').fill(name);
+    await form.getByLabel('Database').fill('a');
+    await form.getByRole('button', { name: 'Create' }).click();
+    await list.getByRole('row', { name: new RegExp(name) }).waitFor();
+    made[name] = await page.locator('.secret').textContent();
+  }
+  const write = async (token) => {
+    const headers = { Authorization: `Bearer ${token}` };
+    const written = await fetch(`${server.url}/write?db=a`, { method: 'POST', body: 'm v=1', headers });
+    return written.status;
+  };
+  assert.equal(await write(made.sensors), 204);
+  // It is told once the write is answered.
+  const today = new Date().toISOString().slice(0, 10);
+  const cells = async (name) =>
+    list.getByRole('row', { name: new RegExp(name) }).getByRole('cell').allTextContents();
+  await waitUntil(async () => {
+    await page.getByRole('button', { name: 'Write', exact: true }).click();
+    await page.getByRole('button', { name: 'Connect', exact: true }).click();
+    await list.getByRole('row', { name: /sensors/ }).waitFor();
+    return (await cells('sensors'))[3] === today;
+  });
+  assert.deepEqual((await cells('spare')).slice(0, 4), ['read and write a', today, 'never', 'not yet']);
+  await page.screenshot({ path: join(pngFolder, 'tokens.png') });
+  await list.getByRole('button', { name: 'Revoke sensors' }).click();
+  assert.equal(await write(made.sensors), 204, 'one click asks');
+  await list.getByRole('button', { name: 'Revoke sensors' }).click();
+  await list.getByText('sensors is revoked: it is refused everywhere.').waitFor();
+  assert.equal(await list.getByRole('row', { name: /sensors/ }).count(), 0);
+  assert.deepEqual([await write(made.sensors), await write(made.spare)], [401, 204]);
+  noProblems(console_);
+});
+
+/** Waits until `holds()` does. */
+async function waitUntil(holds) {
+  for (const until = Date.now() + 10_000; !(await holds()); ) {
+    assert.ok(Date.now() < until, 'it does not become so');
+  }
+}

@@ -7,6 +7,7 @@ import { current, onChange } from '../state.js';
 import { tabList } from '../tabs.js';
 import { newToken } from './new_token.js';
 import { clients } from './snippets.js';
+import { tokenList } from './token_list.js';
 
 /** The view. */
 export function connectPanel() {
@@ -53,6 +54,7 @@ export function connectPanel() {
     ];
     about.replaceChildren(...(isServer ? ofServer : ofPage));
   };
+  const list = tokenList();
   onPlace(showPlace);
   onChange((now, before) => now.db !== before.db && show());
   show();
@@ -68,6 +70,11 @@ export function connectPanel() {
       el('div', { class: 'bar' }, tabs.element, copy),
       code,
     ),
-    newToken((token, resource) => ((made = { token, resource }), show())),
+    newToken((token, resource) => {
+      made = { token, resource };
+      show();
+      if (token) list.reload();
+    }),
+    list.panel,
   );
 }

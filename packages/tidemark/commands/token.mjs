@@ -44,8 +44,13 @@ async function list(connection) {
     tokens.push(...(await response.json()));
     after = response.headers.get('x-tidemark-next');
   }
-  const rows = tokens.map(({ name, permissions, expiry }) => [name, permissions.map(may).join(', '), expiry ?? 'never']);
-  printTable(['name', 'may', 'expires'], rows);
+  const rows = tokens.map(({ name, permissions, expiry, last_used: used }) => [
+    name,
+    permissions.map(may).join(', '),
+    expiry ?? 'never',
+    used ?? 'not yet',
+  ]);
+  printTable(['name', 'may', 'expires', 'last used'], rows);
 }
 
 async function revoke(connection, name) {
