@@ -310,7 +310,10 @@ impl Grantees {
         }
         if let Some(new) = &new {
             self.found_by.extend(names_of(new).into_iter().map(|name| (name, new.id)));
-            self.naming.extend(hashes_of(new).map(|database| (database, new.id)));
+            // One by one: a set that is extended is sorted anew, all of it.
+            for database in hashes_of(new) {
+                self.naming.insert((database, new.id));
+            }
             self.count_in(new);
         }
         Ok(())
