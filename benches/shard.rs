@@ -53,6 +53,7 @@ fn run(name: &str, aim: f64, bodies: &mut dyn FnMut() -> String) {
             schema_version: 1,
             fresh: false,
             access: 0,
+            meter: None,
         };
         appends.push(time(|| shard.append(&frame, &stamp, NOW_NS)).0);
         alarms(&mut shard, NOW_NS, &mut flushes, &mut merges);

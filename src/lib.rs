@@ -55,7 +55,8 @@
 //! pages of their own: [`batch`] (frame), [`wal`], [`part`], [`shard`] (its tables),
 //! [`shard::manifest`] (which parts there are), [`protocol`]. Why it is built so, path by path, is
 //! in `docs/design/README.md`: `write-path.md`, `query-path.md`, `shard-store.md`,
-//! `groups-and-splits.md`, `deletes.md`, `access.md`, `local-runtime.md`, `threats.md`.
+//! `groups-and-splits.md`, `deletes.md`, `access.md`, `quotas.md`, `local-runtime.md`,
+//! `threats.md`.
 //!
 //! # Where to look first
 //!
@@ -84,6 +85,7 @@
 //! | what a token may hold, and its limits | `api/routes/tokens/`, `catalog/grants/mod.rs` |
 //! | the last use of a token, rights that cannot be ended | `coordinator/confirm.rs` |
 //! | two secrets of a token | `catalog/rotation.rs`, `api/routes/tokens/secrets.rs` |
+//! | what a tenant may use; who counts it | `model/quota.rs`; `shard/usage.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
 //! | how much time a group covers | `model/shard_map.rs`, from the policy's duration |
 //! | when a group splits; at which time | `database/maintenance.rs`; `shard/split.rs` |

@@ -119,6 +119,7 @@ pub(crate) extern "C" fn append() {
             schema_version: 1,
             fresh: false,
             access: 0,
+            meter: None,
         };
         shard.append(frame, &stamp, NOW_NS).unwrap();
     });

@@ -80,7 +80,14 @@ impl Load {
 
     pub(crate) fn stamp(&self) -> Stamp {
         let generation = self.settings.generation;
-        Stamp { policy: PolicyId(9), generation, schema_version: 1, fresh: false, access: 0 }
+        Stamp {
+            policy: PolicyId(9),
+            generation,
+            schema_version: 1,
+            fresh: false,
+            access: 0,
+            meter: None,
+        }
     }
 
     /// ALTER RETENTION POLICY … SHARD DURATION.

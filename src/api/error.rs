@@ -14,7 +14,7 @@ use super::settings::SettingsError;
 use crate::coordinator::error::Error;
 use crate::model::limits::BODY_STALL_S_MAX;
 use crate::protocol::catalog::CatalogRefusal;
-use crate::protocol::database::DatabaseRefusal;
+use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::protocol::host::Unavailable;
 use crate::response::{Format, csv};
 
@@ -103,6 +103,17 @@ pub enum ApiError {
     /// Our own fault, which a repeat does not mend.
     #[error("{0}")]
     Internal(String),
+    /// A limit of what may be done in a minute is reached.
+    #[error("{message}")]
+    OverQuota {
+        /// Which limit, how much there is of it, and how much is used.
+        message: String,
+        /// When to come back, seconds.
+        retry_after_s: u32,
+        /// Clients of the route drop what is answered 429 (Telegraf's `outputs.influxdb`): they
+        /// are told that the server is not available.
+        drops_429: bool,
+    },
     /// Nothing is known to be wrong with the request: come back.
     #[error("{message}")]
     Unavailable {
@@ -122,13 +133,15 @@ impl ApiError {
             | Self::Auth(
                 AuthError::Write { .. } | AuthError::Statement { .. } | AuthError::Forbidden { .. },
             ) => 403,
-            Self::Auth(AuthError::TooManyFailures { .. }) => 429,
+            Self::Auth(AuthError::TooManyFailures { .. })
+            | Self::OverQuota { drops_429: false, .. } => 429,
             Self::Auth(
                 AuthError::NotConfigured | AuthError::Unverified(_) | AuthError::LoginsWait { .. },
             )
             | Self::Settings(_)
             | Self::Overloaded(Overloaded { never: false, .. })
             | Self::Displaced
+            | Self::OverQuota { drops_429: true, .. }
             | Self::Unavailable { .. } => 503,
             Self::Params(_)
             | Self::Body(BodyError::Gzip(_))
@@ -180,6 +193,7 @@ impl ApiError {
             Self::Limit(_) => "limit",
             Self::NotImplemented(_) => "not supported",
             Self::Internal(_) => "internal",
+            Self::OverQuota { .. } => "quota",
             Self::Unavailable { .. } => "unavailable",
         }
     }
@@ -188,6 +202,7 @@ impl ApiError {
     fn retry_after_s(&self) -> Option<u32> {
         match self {
             Self::Unavailable { retry_after_s, .. }
+            | Self::OverQuota { retry_after_s, .. }
             | Self::Auth(
                 AuthError::TooManyFailures { retry_after_s }
                 | AuthError::LoginsWait { retry_after_s },
@@ -261,8 +276,14 @@ impl From<Error> for ApiError {
                 CatalogRefusal::TwoSecrets | CatalogRefusal::OnlySecret => Self::Conflict(text),
             },
             Error::Database(refusal) => match refusal {
+                DatabaseRefusal::Policy(PolicyRefusal::TooManyQuotas { .. }) => Self::Limit(text),
                 DatabaseRefusal::Policy(_) => Self::Invalid(text),
                 DatabaseRefusal::Placement(_) => Self::NotImplemented(text),
+            },
+            Error::OverRate { over, .. } => Self::OverQuota {
+                message: text,
+                retry_after_s: over.retry_after_s,
+                drops_429: false,
             },
             Error::Damaged { .. } | Error::Shard(_) => Self::Internal(text),
             Error::Revoked => Self::Auth(AuthError::Unauthorized),

@@ -219,6 +219,11 @@ impl<S: Store> Catalog<S> {
                 let (grantees, store) = self.grantees()?;
                 grantees.met(store, &keys, day)?
             }
+            ToCatalog::Grantee { user, name } => {
+                let (grantees, store) = self.grantees()?;
+                let rows = grantees.named(store, user, &name)?.into_iter().collect();
+                FromCatalog::Grantees { rows, more: false, used: Vec::new() }
+            }
             ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform, *grantee),
             ToCatalog::RemoveGrantee { user, name } => {
                 return self.remove_grantee(platform, (user, &name));

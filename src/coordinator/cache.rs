@@ -158,8 +158,10 @@ fn weight(name: &str, database: &CachedDatabase) -> usize {
         let shards: usize = policy.groups.iter().map(|group| group.shards.len()).sum();
         ENTRY + policy.name.len() + SHARD * (policy.groups.len() + shards)
     };
+    let callers = database.description.quotas.callers.iter();
+    let quotas: usize = callers.map(|quota| SHARD + quota.name.len()).sum();
     let policies = database.description.policies.iter();
-    ENTRY + name.len() + policies.map(of_policy).sum::<usize>()
+    ENTRY + name.len() + quotas + policies.map(of_policy).sum::<usize>()
 }
 
 /// The policy that `name` means (docs/design/write-path.md): none or empty is the default policy,

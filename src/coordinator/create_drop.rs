@@ -11,7 +11,7 @@ use crate::influxql::ast::{
 };
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
-use crate::protocol::database::{FromDatabase, PolicyChange, PolicySpec, ToDatabase};
+use crate::protocol::database::{FromDatabase, PolicyChange, PolicySpec, QuotaChange, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::query::error::QueryError;
@@ -60,6 +60,13 @@ pub enum Change {
         /// Of the default policy, nanoseconds; 0 is for ever.
         duration_ns: Option<i64>,
     },
+    /// `POST /api/v3/configure/quota`
+    SetQuota {
+        /// Of which database.
+        database: String,
+        /// Which limits.
+        change: QuotaChange,
+    },
     /// DROP RETENTION POLICY; a missing one is no error (1.x), nor is a missing database.
     DropPolicy {
         /// Of which database.
@@ -105,6 +112,7 @@ impl Change {
             | Self::AlterPolicy { database, .. }
             | Self::DropMeasurement { database, .. }
             | Self::Configure { database, .. }
+            | Self::SetQuota { database, .. }
             | Self::DropPolicy { database, .. } => database,
         }
     }
@@ -199,6 +207,7 @@ impl CreateDrop {
             | Change::AlterPolicy { database, .. }
             | Change::DropMeasurement { database, .. }
             | Change::Configure { database, .. }
+            | Change::SetQuota { database, .. }
             | Change::DropPolicy { database, .. } => {
                 let load = Load::from_owner(database, Want::Nothing);
                 return self.load(context, load, Vec::new());
@@ -237,6 +246,7 @@ impl CreateDrop {
             Change::Configure { shards, duration_ns, .. } => {
                 ToDatabase::Configure { shards, duration_ns }
             }
+            Change::SetQuota { change, .. } => ToDatabase::SetQuota(change),
             Change::CreateDatabase(_) | Change::DropDatabase { .. } => {
                 return Err(Error::unexpected_reply());
             }

@@ -140,6 +140,7 @@ impl Delete {
                 fresh: loaded.fresh,
                 // Whoever asks was looked up for this statement.
                 access: NO_GRANT,
+                meter: None,
             };
             for deletions in deletions.chunks(most) {
                 let deletions: Rc<[Deletion]> = deletions.into();

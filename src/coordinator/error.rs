@@ -4,6 +4,7 @@ use crate::protocol::call::CallFailure;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::DatabaseRefusal;
 use crate::protocol::host::Unavailable;
+use crate::protocol::quota::OverRate;
 use crate::query::error::QueryError;
 
 /// Why a machine has no better answer. Checked at the owner, never from a cache alone.
@@ -47,6 +48,14 @@ pub enum Error {
         /// How many.
         remaining: u64,
     },
+    /// A limit of what may be done in a minute is reached; nothing is wrong with the request.
+    #[error("{whose} has reached its quota: {over}; come back in {} s", .over.retry_after_s)]
+    OverRate {
+        /// Database or caller.
+        whose: String,
+        /// Which limit.
+        over: OverRate,
+    },
     /// KILL QUERY.
     #[error("query interrupted")]
     Interrupted,
@@ -77,6 +86,15 @@ impl From<CallFailure> for Error {
 }
 
 impl Error {
+    /// A shard says that a limit of `database`, or of the caller `who` on it, is reached.
+    pub(crate) fn over_rate(over: OverRate, who: &str, database: &str) -> Self {
+        let whose = match over.of_caller {
+            true => format!("{who} on database \"{database}\""),
+            false => format!("database \"{database}\""),
+        };
+        Self::OverRate { whose, over }
+    }
+
     /// A reply of a kind that does not answer the call.
     pub(crate) fn unexpected_reply() -> Self {
         Self::Unavailable(Unavailable::Unreachable("unexpected reply".to_owned()))

@@ -12,6 +12,7 @@ use super::grants::{Held, Principal, Standing};
 use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::quota::Rates;
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
@@ -21,6 +22,7 @@ use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
+use crate::protocol::quota::Meter;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::protocol::shard::NO_GRANT;
 
@@ -46,11 +48,33 @@ pub struct Loaded {
     pub schemas: Vec<(PolicyId, Rc<PolicySchema>)>,
     /// What the caller may do here: nothing, where the load was for none.
     pub standing: Standing,
+    /// Number of the caller, if it is a token or a user.
+    pub caller: Option<u64>,
     /// The owners were asked during this load, so a refusal may rest on it.
     pub fresh: bool,
 }
 
 impl Loaded {
+    /// What questions to a group of so many shards count as; `None` where nobody has a limit. A
+    /// write says beside it what it brings.
+    pub fn meter(&self, shards: usize) -> Option<Meter> {
+        let quotas = &self.description.quotas;
+        if quotas.are_none() {
+            return None;
+        }
+        let own = quotas.callers.iter().find(|quota| Some(quota.id) == self.caller);
+        let meter = Meter {
+            database: quotas.rates,
+            caller: own.map(|quota| (quota.id, quota.rates)),
+            stored_bytes: quotas.stored_bytes,
+            // A group has at most `SHARDS_PER_GROUP_MAX` shards.
+            shards: shards as u32,
+            ..Meter::default()
+        };
+        let is_free = meter.caller.is_none() && quotas.stored_bytes.is_none();
+        (!is_free || quotas.rates != Rates::default()).then_some(meter)
+    }
+
     /// The one policy that was asked for by [`Want::Policy`], and its schema.
     pub fn policy(&self) -> Option<(&Policy, &Rc<PolicySchema>)> {
         let (id, schema) = self.schemas.first()?;
@@ -175,6 +199,7 @@ impl Load {
             description: database.description,
             schemas: wanted.iter().filter_map(|(id, _)| schema(id)).collect(),
             standing,
+            caller: self.lookup.principal.caller.as_ref().map(|caller| caller.id),
             fresh: self.fresh,
         }))
     }

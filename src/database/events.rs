@@ -148,6 +148,7 @@ impl<S: Store> Database<S> {
                     dropped_default: rows.state.dropped_default.clone(),
                     schema_versions: policies.iter().map(|row| row.schema.version()).collect(),
                     split_bytes,
+                    quotas: rows.quotas.clone(),
                 })
             }
             ToDatabase::Schema { policy, after_version } => {

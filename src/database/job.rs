@@ -12,6 +12,7 @@ use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, REVOKE_RETRY_NS_MAX, WIPE_DELAY_NS};
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::S_NS;
+use crate::protocol::database::QuotaChange;
 use crate::scan::request::Resume;
 
 /// A `job` row.
@@ -104,6 +105,13 @@ pub enum JobKind {
     WipeDatabase,
     /// Tell every shard the number of the grants: somebody may do less than before.
     Access,
+    /// Raise the generation everywhere, then publish other limits: who knows the old ones is stale.
+    SetQuota {
+        /// Which limits.
+        change: QuotaChange,
+        /// The generation that the database has once this is published.
+        generation: u64,
+    },
 }
 
 /// A split as the job's row keeps it.
@@ -179,6 +187,7 @@ impl Job {
             JobKind::DropDatabase { .. } => "dropping the database",
             JobKind::WipeShards { .. } | JobKind::WipeDatabase => "wiping dropped shards",
             JobKind::Access => "revoking a right",
+            JobKind::SetQuota { .. } => "setting a quota",
             JobKind::Tend => "looking at the shard groups",
             JobKind::Split(_) | JobKind::PublishSplit { .. } => "splitting a shard group",
             JobKind::AbandonSplit { .. } => "undoing the split of a shard group",

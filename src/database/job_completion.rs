@@ -3,6 +3,7 @@
 use super::groups::shards;
 use super::job::{Job, JobKind};
 use super::policies::Settings;
+use super::quotas;
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::ObjectId;
 use crate::model::limits::SHARDS_PER_WIPE_MAX;
@@ -25,9 +26,7 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
         JobKind::AlterPolicy { number, settings, make_default, generation } => {
             state.generation = *generation;
             let policy = altered(rows, *number, settings);
-            if let Some(policy) = &policy
-                && *make_default
-            {
+            if let (Some(policy), true) = (&policy, *make_default) {
                 state.default_policy = Some(policy.id);
                 state.dropped_default = None;
             }
@@ -58,6 +57,10 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
             }
             wipe_later(&mut change, &mut state, &gone, now_ns);
             change.removed_policy = Some(*number);
+        }
+        JobKind::SetQuota { change: quota, generation } => {
+            state.generation = *generation;
+            change.quotas = Some(quotas::changed(&rows.quotas, quota));
         }
         JobKind::DropDatabase { generation } => {
             state.generation = *generation;

@@ -53,6 +53,10 @@ pub(super) fn messages(
             let affected = rows.policies.rows.iter().filter(|row| has(row.number));
             affected.flat_map(|row| push(&row.policy, *generation, ToShard::Configure)).collect()
         }
+        JobKind::SetQuota { generation, .. } => {
+            let policies = rows.policies.rows.iter();
+            policies.flat_map(|row| push(&row.policy, *generation, ToShard::Configure)).collect()
+        }
         JobKind::DropPolicy { number, generation } => {
             let row = rows.policies.rows.iter().find(|row| row.number == *number);
             let mut shards = row.into_iter().flat_map(|row| shards(&row.policy));

@@ -12,6 +12,7 @@ pub mod groups;
 pub mod job;
 mod object;
 pub mod policies;
+mod quotas;
 mod job_completion;
 mod job_messages;
 pub mod rows;

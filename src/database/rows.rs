@@ -7,6 +7,7 @@ use super::job::Job;
 use super::policies::{Policies, PolicyRow};
 use super::schema::{Registration, Schema};
 use crate::model::ids::PolicyId;
+use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
@@ -18,6 +19,8 @@ use crate::store::{KEY_MAX, RowCounts, Store, StoreError, Table};
 
 /// Keys of continuous queries among the `entry` rows; policies lie below.
 pub(super) const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
+/// Key of the quotas among the `entry` rows; where there are none there is no row.
+const QUOTAS_KEY: u64 = FIRST_GRANT_KEY - 1;
 /// Keys of tokens and users among the `entry` rows; continuous queries lie below. See
 /// [`super::access`]: they are never read as a whole.
 pub(super) const FIRST_GRANT_KEY: u64 = 1 << 52;
@@ -152,6 +155,8 @@ pub struct DatabaseRows {
     pub jobs: SortedMap<u64, Job>,
     /// The other `entry` rows, ascending by key.
     pub continuous: Vec<ContinuousRow>,
+    /// What callers may use.
+    pub quotas: Quotas,
     /// While one of them runs: when to look after it, nanoseconds. Not stored.
     pub busy_until_ns: Option<i64>,
     /// Rows read and written so far.
@@ -175,6 +180,8 @@ pub struct RowsChange {
     pub removed_jobs: Vec<u64>,
     /// All rows of tokens and users go first.
     pub grants_anew: bool,
+    /// Other limits in the place of all that there are.
+    pub quotas: Option<Quotas>,
     /// Rows of tokens and users by key; one without any goes.
     pub grantees: Vec<(u64, Vec<Grantee>)>,
 }
@@ -183,8 +190,8 @@ impl DatabaseRows {
     /// A database that was never stored: with `change` it comes into being.
     pub fn new(state: DatabaseState) -> Self {
         let (policies, jobs) = (Policies::default(), SortedMap::new());
-        let bill = Bill::default();
-        Self { state, policies, jobs, continuous: Vec::new(), busy_until_ns: None, bill }
+        let (bill, quotas) = (Bill::default(), Quotas::default());
+        Self { state, policies, jobs, continuous: Vec::new(), quotas, busy_until_ns: None, bill }
     }
 
     /// Reads everything; `None` when the object is not open.
@@ -201,6 +208,10 @@ impl DatabaseRows {
         };
         rows.bill = Bill { saved, before };
         row::each_in(store, Table::Entry, 0..=FIRST_GRANT_KEY - 1, &mut |number, head| {
+            if number == QUOTAS_KEY {
+                rows.quotas = row::read(Table::Entry, number, head)?;
+                return Ok(());
+            }
             if number >= FIRST_CONTINUOUS_KEY {
                 rows.continuous.push(ContinuousRow::load(number, head)?);
                 return Ok(());
@@ -253,6 +264,7 @@ impl DatabaseRows {
         if let Some(number) = change.removed_policy {
             self.policies.rows.retain(|row| row.number != number);
         }
+        self.quotas = change.quotas.unwrap_or_else(|| std::mem::take(&mut self.quotas));
         self.jobs.extend(change.jobs);
         for key in change.removed_jobs {
             self.jobs.remove(&key);
@@ -303,6 +315,12 @@ fn write<S: Store>(store: &S, change: &RowsChange) -> Result<(), StoreError> {
     }
     if change.grants_anew {
         store.delete(Table::Entry, FIRST_GRANT_KEY..=KEY_MAX)?;
+    }
+    if let Some(quotas) = &change.quotas {
+        match quotas.are_none() {
+            true => store.delete(Table::Entry, QUOTAS_KEY..=QUOTAS_KEY)?,
+            false => store.put(Table::Entry, QUOTAS_KEY, &row::encode(quotas)?, &[])?,
+        }
     }
     for (key, grantees) in &change.grantees {
         match grantees.is_empty() {

@@ -271,6 +271,7 @@ impl<S: Store> Database<S> {
             schema_version: row.schema.version(),
             fresh: true,
             access: NO_GRANT,
+            meter: None,
         };
         // A measurement that was dropped meanwhile needs no copy.
         let measurement = row.schema.by_id(id);

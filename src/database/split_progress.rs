@@ -123,6 +123,7 @@ pub(super) fn next_question(
         schema_version: row.schema.version(),
         fresh: true,
         access: NO_GRANT,
+        meter: None,
     };
     let time = copy.target.range;
     let known = progress.live.as_ref().filter(|live| live.shard == copy.shard);

@@ -6,6 +6,7 @@ use super::job::{Job, JobKind};
 use super::job_completion;
 use super::object::{Database, DatabaseTask, DatabaseWork, Failure, Turn};
 use super::policies::{self, PolicyRow, PolicyVerdict, Settings};
+use super::quotas;
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::DROPPED_MEASUREMENTS_MAX;
@@ -212,6 +213,9 @@ impl<S: Store> Database<S> {
                         Ok(Some((state, kind)))
                     }
                 }
+            }
+            ToDatabase::SetQuota(change) => {
+                Ok(quotas::plan(rows, change)?.map(|kind| (state, kind)))
             }
             ToDatabase::DropPolicy { name } => {
                 let Some(row) = rows.policies.named(name) else { return Ok(None) };

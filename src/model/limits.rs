@@ -141,6 +141,11 @@ pub const WIPE_DELAY_NS: i64 = 60 * super::time::S_NS;
 /// Shards that one job to wipe them names: they bound the job's row.
 pub const SHARDS_PER_WIPE_MAX: usize = 1_000;
 
+// Quotas.
+
+/// Tokens and users with limits of their own on one database: every edge that knows it has them.
+pub const QUOTAS_PER_DATABASE_MAX: usize = 1_000;
+
 // Tokens, users and logins.
 
 /// Tokens and users of one deployment: what the Catalog remembers of each is some 100 bytes.

@@ -91,6 +91,13 @@ pub enum ToCatalog {
         /// What they are found by.
         keys: Vec<GranteeKey>,
     },
+    /// The token or user of a name: a page of one, or of none.
+    Grantee {
+        /// A user, else a token.
+        user: bool,
+        /// The user's or token's name.
+        name: String,
+    },
 }
 
 /// The last use of one secret of a token that an edge has told of.

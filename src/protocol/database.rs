@@ -11,6 +11,7 @@ use super::host::Unavailable;
 use super::shard::VerifyPage;
 use crate::model::ids::PolicyId;
 use crate::model::limits::MEASUREMENT_SCHEMA_BYTES_MAX;
+use crate::model::quota::{CallerQuota, Quotas, Rates};
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::model::value::FieldType;
@@ -106,6 +107,23 @@ pub enum ToDatabase {
         /// What they are found by.
         keys: Vec<GranteeKey>,
     },
+    /// Other limits in the place of those of the database, or of one token or user on it. Every
+    /// shard takes them from the reply on.
+    SetQuota(QuotaChange),
+}
+
+/// Which limits take the place of which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QuotaChange {
+    /// Those of the database; the callers keep theirs.
+    Database {
+        /// Of all callers together.
+        rates: Rates,
+        /// Bytes that the shards may use.
+        stored_bytes: Option<u64>,
+    },
+    /// Those of one caller; none at all take it off the list.
+    Caller(CallerQuota),
 }
 
 /// The columns of some lines of one measurement.
@@ -211,6 +229,9 @@ pub struct Description {
     /// of a shard's size. 0 is never.
     #[serde(default)]
     pub split_bytes: u64,
+    /// What callers may use.
+    #[serde(default)]
+    pub quotas: Quotas,
 }
 
 /// What a Database costs, since it was last loaded, and what is wrong with it.
@@ -353,6 +374,15 @@ pub enum PolicyRefusal {
         limit: u32,
         /// How many shards the request asked for.
         requested: u32,
+    },
+    /// `QUOTAS_PER_DATABASE_MAX`
+    #[error(
+        "quotas limit exceeded: {limit} tokens and users have one on this database, which is the \
+         limit (QUOTAS_PER_DATABASE_MAX); take away one that is not needed any more"
+    )]
+    TooManyQuotas {
+        /// `QUOTAS_PER_DATABASE_MAX`
+        limit: u64,
     },
 }
 

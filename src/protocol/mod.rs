@@ -11,5 +11,6 @@ pub mod host;
 pub mod live_queries;
 pub mod scan_page;
 pub mod password_derivation;
+pub mod quota;
 pub mod round;
 pub mod shard;

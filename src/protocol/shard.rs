@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
+use super::quota::{Meter, OverRate, OverStored, Used};
 use super::scan_page::{self, PageError};
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use crate::model::time::TimeRange;
@@ -123,6 +124,9 @@ pub struct Stamp {
     /// it is stale. [`NO_GRANT`] where that rests on no grant.
     #[serde(default)]
     pub access: u64,
+    /// What it counts as, where the database or the caller has limits.
+    #[serde(default)]
+    pub meter: Option<Meter>,
 }
 
 /// [`Stamp::access`] of the administrator and of objects themselves: nothing of it is revoked.
@@ -232,6 +236,9 @@ pub struct Stats {
     pub next_sequence: u64,
     /// Jobs that failed three times, and frames and blocks found damaged, in words.
     pub troubles: Vec<String>,
+    /// What was counted in this minute, for all shards of the group, where somebody has a limit.
+    #[serde(default)]
+    pub used: Vec<Used>,
 }
 
 /// Monotone counters, saved by every flush.
@@ -299,6 +306,12 @@ pub enum ShardRefusal {
     /// The query itself cannot be evaluated.
     #[error("{0}")]
     Query(String),
+    /// The database or the caller has done in this minute what it may.
+    #[error("{0}")]
+    OverRate(OverRate),
+    /// The database has stored what it may.
+    #[error("{0}")]
+    OverStored(OverStored),
 }
 
 /// The head of a further page of [`FromShard::Scanned`].

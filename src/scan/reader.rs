@@ -202,6 +202,9 @@ pub struct ReadStats {
     /// Rows of the measurement in memory.
     #[serde(default)]
     pub cached_rows: u64,
+    /// Values that were decoded, and the times of their rows; of a summary, keys of series.
+    #[serde(default)]
+    pub cells: u64,
 }
 
 impl ReadStats {
@@ -228,6 +231,7 @@ impl ReadStats {
             rows_scanned: rows_scanned + page.rows_scanned,
             rows_kept: rows_kept + page.rows_kept,
             rows_read: rows_read + page.rows_read,
+            cells: self.cells + page.cells,
             ..*page
         };
     }

@@ -31,6 +31,7 @@ impl<S: Store> Shard<S> {
         let invalid = |error: frame::FrameError| Refusal::Malformed(error.to_string());
         let header = FrameHeader::read(frame).map_err(invalid)?;
         let (bytes, any_new) = self.admit(&header)?;
+        self.admit_stored(stamp, bytes)?;
         // Decoded even if nothing keeps the columns: what is acknowledged can be replayed.
         let (mut tables, mut decoded_bytes) = (Vec::new(), 0);
         let each = |table: FrameTable| {

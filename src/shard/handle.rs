@@ -2,10 +2,11 @@
 
 use super::Shard;
 use super::request::Refusal;
+use super::usage::Counts;
 use crate::model::limits::PAGE_BYTES_MAX;
 use crate::protocol::envelope::Wire;
 use crate::protocol::host::Unavailable;
-use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
+use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, Stats, ToShard};
 use crate::scan::page::ScanPage;
 use crate::scan::request::ScanRequest;
 use crate::store::Store;
@@ -31,7 +32,12 @@ impl<S: Store> Shard<S> {
                 self.fence(*split, *from_ns).map(|()| FromShard::Done)
             }
             ToShard::Append { stamp, frame } => self
-                .append(frame, stamp, now_ns)
+                .metered(
+                    (stamp, now_ns),
+                    Counts::of_write(stamp),
+                    |shard| shard.append(frame, stamp, now_ns),
+                    |_| 0,
+                )
                 .map(|reply| FromShard::Appended { bytes: self.weight(reply.bytes_stored) }),
             ToShard::Kill { query } => {
                 self.kill(*query);
@@ -42,33 +48,48 @@ impl<S: Store> Shard<S> {
             {
                 return FromShard::Refused(ShardRefusal::Interrupted);
             }
-            ToShard::Scan { stamp, request, further, .. } => self.scans(stamp, request, further),
+            ToShard::Scan { stamp, request, further, .. } => self
+                .metered(
+                    (stamp, now_ns),
+                    Counts::of_page(!request.resume.goes_on()),
+                    |shard| shard.scans(stamp, request, further),
+                    |(_, cells)| *cells,
+                )
+                .map(|(reply, _)| reply),
             ToShard::Explain { stamp, request } => self
                 .explain(request, stamp)
                 .map(|stats| FromShard::scanned(&ScanPage { stats, ..ScanPage::default() })),
-            ToShard::Summarise { stamp, request, .. } => {
-                self.summary(request, stamp).map(FromShard::Summary)
-            }
+            ToShard::Summarise { stamp, request, .. } => self
+                .metered(
+                    (stamp, now_ns),
+                    Counts::of_page(request.resume.is_none()),
+                    |shard| shard.summary(request, stamp),
+                    |page| page.stats.cells,
+                )
+                .map(FromShard::Summary),
             ToShard::Delete { stamp, before, deletions } => {
                 self.delete_before(*before, deletions, stamp, now_ns).map(|()| FromShard::Done)
             }
             ToShard::Verify { resume } => self.verify(*resume).map(FromShard::Verified),
-            ToShard::Stats => self.stats().map(FromShard::Stats),
+            ToShard::Stats => self
+                .stats()
+                .map(|stats| FromShard::Stats(Stats { used: self.usage.used(now_ns), ..stats })),
         };
         answer.unwrap_or_else(refused)
     }
 }
 
 impl<S: Store> Shard<S> {
-    /// A page of a scan, and of as many further ones as one event and one page have room for.
+    /// A page of a scan, and of as many further ones as one event and one page have room for; and
+    /// the values that they decoded.
     fn scans(
         &mut self,
         stamp: &Stamp,
         request: &ScanRequest,
         further: &[ScanRequest],
-    ) -> Result<FromShard, Refusal> {
+    ) -> Result<(FromShard, u64), Refusal> {
         let page = self.scan(request, stamp)?;
-        let mut work = page.stats.work();
+        let (mut work, mut cells) = (page.stats.work(), page.stats.cells);
         let mut reply = FromShard::scanned(&page);
         for request in further {
             if work > FURTHER_WORK_MAX || reply.body().len() > PAGE_BYTES_MAX / 2 {
@@ -77,9 +98,10 @@ impl<S: Store> Shard<S> {
             // What cannot be answered is asked again, alone, and named then.
             let Ok(page) = self.scan(request, stamp) else { break };
             work += page.stats.work() + PAGE_WORK;
+            cells = cells.saturating_add(page.stats.cells);
             reply.add_page(&page);
         }
-        Ok(reply)
+        Ok((reply, cells))
     }
 }
 
@@ -103,6 +125,8 @@ fn refused(refusal: Refusal) -> FromShard {
         Refusal::RetiredMeasurement { measurement } => ShardRefusal::Retired { measurement },
         Refusal::Malformed(why) => ShardRefusal::Malformed(why),
         Refusal::Invalid(why) => ShardRefusal::Query(why),
+        Refusal::OverRate(over) => ShardRefusal::OverRate(over),
+        Refusal::OverStored(over) => ShardRefusal::OverStored(over),
         Refusal::Damaged { block } => ShardRefusal::Damaged { block },
     })
 }

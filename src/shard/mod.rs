@@ -42,6 +42,7 @@ mod state;
 mod table_rows;
 mod tombstone;
 mod touch;
+mod usage;
 mod values;
 pub mod turns;
 mod verify;

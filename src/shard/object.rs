@@ -13,6 +13,7 @@ use super::manifest::Manifest;
 use super::read_cache::ShardReads;
 use super::request::{Deletion, Refusal, Stats};
 use super::state::{self, State};
+use super::usage::Usage;
 use crate::model::ids::MeasurementId;
 use crate::model::time::TimeRange;
 use crate::protocol::shard::{ShardSettings, Stamp};
@@ -32,6 +33,8 @@ pub struct Shard<S: Store> {
     pub(super) running: Option<Running<S>>,
     /// Queries whose pages are refused, newest last. Lost with the object, as the queries are.
     killed: Vec<u64>,
+    /// What is done in this minute. Lost with the object.
+    pub(super) usage: Usage,
 }
 
 /// Killed queries that a shard remembers.
@@ -46,7 +49,8 @@ impl<S: Store> Shard<S> {
         budget.register(Rc::downgrade(&holder));
         let (store, limits) = (Rc::new(store), Limits::default());
         let (loaded, running, killed, reads) = (None, None, Vec::new(), budget.new_reads());
-        Self { store, budget, full_bytes, limits, loaded, cache, reads, running, killed }
+        let usage = Usage::default();
+        Self { store, budget, full_bytes, limits, loaded, cache, reads, running, killed, usage }
     }
 
     /// The same with other limits.
@@ -201,6 +205,7 @@ impl<S: Store> Shard<S> {
             tombstones: loaded.tombstones.len() as u64,
             next_sequence: loaded.wal.next_sequence(),
             troubles,
+            used: Vec::new(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! What a shard is asked and what it answers, as plain values: `protocol` carries them.
 
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::protocol::quota::{OverRate, OverStored};
 pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
 pub use crate::scan::request::Deletion;
 use crate::store::StoreError;
@@ -59,6 +60,12 @@ pub enum Refusal {
         /// How many.
         parts: u64,
     },
+    /// A limit of what may be done in a minute is reached.
+    #[error("{0}")]
+    OverRate(OverRate),
+    /// A limit of what may be stored is reached.
+    #[error("{0}")]
+    OverStored(OverStored),
     /// The frame cannot be decoded.
     #[error("malformed frame: {0}")]
     Malformed(String),

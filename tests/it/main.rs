@@ -48,6 +48,7 @@ mod query_cost;
 mod query_hostile;
 mod query_script;
 mod query_scripts_in_memory;
+mod quotas;
 mod request_log;
 mod rotation;
 mod sample;

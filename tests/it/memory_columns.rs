@@ -25,8 +25,14 @@ use crate::memory_shard::opened;
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const PAUSE_NS: i64 = 700_000_000_000;
-const STAMP: Stamp =
-    Stamp { policy: PolicyId(7), generation: 1, schema_version: 1, fresh: false, access: 0 };
+const STAMP: Stamp = Stamp {
+    policy: PolicyId(7),
+    generation: 1,
+    schema_version: 1,
+    fresh: false,
+    access: 0,
+    meter: None,
+};
 const COLUMNS: u32 = 1_000;
 const ROWS_PER_FRAME: usize = 5_000;
 /// What an event may hold beside what is stored. Padded, the rows took hundreds of megabytes.

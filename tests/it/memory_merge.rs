@@ -128,8 +128,14 @@ fn a_merge_of_all_that_may_be_holds_a_page_and_a_column_of_each() {
 }
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-const STAMP: Stamp =
-    Stamp { policy: PolicyId(7), generation: 1, schema_version: 1, fresh: false, access: 0 };
+const STAMP: Stamp = Stamp {
+    policy: PolicyId(7),
+    generation: 1,
+    schema_version: 1,
+    fresh: false,
+    access: 0,
+    meter: None,
+};
 /// Parts of one merge.
 const PARTS: usize = 16;
 const PART_ROWS: usize = 70_000;

@@ -32,8 +32,14 @@ use crate::every_row::runs_of;
 
 const ROWS: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-const STAMP: Stamp =
-    Stamp { policy: PolicyId(7), generation: 1, schema_version: 1, fresh: false, access: 0 };
+const STAMP: Stamp = Stamp {
+    policy: PolicyId(7),
+    generation: 1,
+    schema_version: 1,
+    fresh: false,
+    access: 0,
+    meter: None,
+};
 /// Of the isolate, for everything in it (docs/design/README.md): what shards may hold at their peak.
 const PEAK_BYTES_MAX: isize = 128_000_000;
 

@@ -247,6 +247,7 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
         ("ANSWERS_WAITING_BYTES_MAX", bytes(limits::ANSWERS_WAITING_BYTES_MAX)),
         ("FIRST_BODY_BYTES", bytes(limits::FIRST_BODY_BYTES)),
         ("LONE_BODY_BYTES_MAX", bytes(limits::LONE_BODY_BYTES_MAX)),
+        ("QUOTAS_PER_DATABASE_MAX", count(limits::QUOTAS_PER_DATABASE_MAX)),
         ("GRANTEES_MAX", count(limits::GRANTEES_MAX)),
         ("GRANTEE_BYTES_MAX", bytes(limits::GRANTEE_BYTES_MAX)),
         ("CALLERS_REMEMBERED_MAX", count(limits::CALLERS_REMEMBERED_MAX)),

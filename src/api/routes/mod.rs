@@ -14,6 +14,7 @@ pub mod health;
 pub mod manage;
 pub mod ping;
 pub mod query;
+pub mod quota;
 pub mod setup;
 pub mod tokens;
 pub mod unsupported;
@@ -154,6 +155,10 @@ pub static ROUTES: &[Route] = &[
     route("/api/v3/configure/token/secret", ErrorShape::Other, &[
         on(&["POST"], Access::Admin, JSON, tokens::secrets::begin),
         on(&["DELETE"], Access::Admin, Body::None, tokens::secrets::begin),
+    ]),
+    route("/api/v3/configure/quota", ErrorShape::Other, &[
+        on(&["GET"], Access::Admin, Body::None, quota::begin),
+        on(&["POST"], Access::Admin, JSON, quota::begin),
     ]),
     route("/debug/verify", ErrorShape::Other, &[
         on(&["POST"], Access::Admin, JSON, verify::begin),

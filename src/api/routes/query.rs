@@ -237,6 +237,7 @@ impl Querying {
                 Step::Done(Err(
                     error @ (Error::Unavailable(_)
                     | Error::PartlyApplied(_)
+                    | Error::OverRate { .. }
                     | Error::Revoked
                     | Error::Forbidden { .. }),
                 )) if !self.streaming => {

@@ -3,6 +3,7 @@
 //!
 //! An object that cannot be reached is left out of the counters and named in SHOW DIAGNOSTICS.
 
+mod quotas;
 mod render;
 
 use std::collections::VecDeque;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::{DatabaseFigures, ShardOf, Trouble, shards};
+use super::{DatabaseFigures, ShardOf, Trouble, quotas, shards};
 use crate::influxql::ast::Statement;
 use crate::influxql::time_literal;
 use crate::model::limits::SHARDS_PER_GROUP_MAX;
@@ -13,7 +13,7 @@ use crate::protocol::envelope;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
 /// One value of a row; a column has one kind.
-enum Cell {
+pub(super) enum Cell {
     Text(String),
     Number(i64),
 }
@@ -155,6 +155,7 @@ fn stats(found: &[DatabaseFigures]) -> Vec<SeriesChunk> {
             chunks.push(series("database", &tags, &columns, vec![cells(numbers)]));
         }
     }
+    chunks.extend(found.iter().flat_map(quotas::chunks));
     for found in found {
         for (shard, stats) in shards(&found.loaded).zip(&found.shards) {
             let Some(stats) = stats else { continue };
@@ -242,7 +243,7 @@ fn cells<const N: usize>(numbers: [u64; N]) -> Vec<Cell> {
     numbers.into_iter().map(Cell::from).collect()
 }
 
-fn series(
+pub(super) fn series(
     name: &str,
     tags: &[(&str, String)],
     columns: &[&str],

@@ -334,6 +334,12 @@ impl Query {
                     return Err(Error::Damaged { block });
                 }
                 FromShard::Refused(ShardRefusal::Interrupted) => return Err(Error::Interrupted),
+                FromShard::Refused(ShardRefusal::OverRate(over)) => {
+                    let names: Vec<&str> =
+                        self.sources.iter().map(|source| source.database.as_str()).collect();
+                    let who = &self.session.principal.name;
+                    return Err(Error::over_rate(over, who, &names.join(", ")));
+                }
                 FromShard::Refused(why) => return Err(Error::Shard(why.to_string())),
                 FromShard::Unavailable(why) => return Err(why.into()),
                 reply => run.supply(&streams, reply)?,

@@ -62,9 +62,14 @@ pub(super) fn shards_of(
         schema_version: schema.map_or(0, |(_, schema)| schema.version),
         fresh: loaded.fresh,
         access: loaded.standing.access,
+        meter: None,
     };
     let groups = policy.groups.iter().filter(|group| group.range.overlaps(&time));
-    groups.flat_map(|group| &group.shards).map(|shard| (shard.clone(), stamp)).collect()
+    let stamped = groups.flat_map(|group| {
+        let stamp = Stamp { meter: loaded.meter(group.shards.len()), ..stamp };
+        group.shards.iter().map(move |shard| (shard.clone(), stamp))
+    });
+    stamped.collect()
 }
 
 /// How many shards each scan asks.

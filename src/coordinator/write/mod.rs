@@ -5,6 +5,7 @@
 //! better sends it back with the rows of the refused frames only (PROTOCOL.md rules 4 to 8).
 
 pub mod check_rows;
+mod append;
 mod auto_create;
 mod group_size;
 pub mod rejections;
@@ -18,7 +19,6 @@ use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::batch::Batch;
-use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
 use crate::model::grant::Right;
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
@@ -29,8 +29,7 @@ use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
-use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
+use crate::protocol::round::{CallResult, Next, Replies, Round};
 use check_rows::Columns;
 use group_size::{Growth, Target};
 use rejections::{LineRefusal, Rejections, Retention};
@@ -329,127 +328,6 @@ impl Write {
             FromDatabase::Unavailable(why) => Err(why.into()),
             _ => Err(Error::unexpected_reply()),
         }
-    }
-
-    /// One frame to each shard that has rows.
-    fn append(
-        &mut self,
-        context: &mut Context<'_>,
-        loaded: &Loaded,
-        columns: &[Columns],
-    ) -> Turn<WriteOutcome> {
-        let Some((policy, schema)) = loaded.policy() else {
-            return Err(Error::unexpected_reply());
-        };
-        let stamp = Stamp {
-            policy: policy.id,
-            generation: loaded.description.generation,
-            schema_version: schema.version,
-            fresh: loaded.fresh,
-            access: loaded.standing.access,
-        };
-        let batch = &self.request.batch.measurements;
-        let mut requests = Vec::new();
-        let mut targets = Vec::new();
-        let Some(split) = rows_by_shard::targets(policy, batch, &self.pending) else {
-            return self.retry(context);
-        };
-        for (shard, rows) in split {
-            let group = policy.groups.iter().find(|group| group.shards.contains(&shard));
-            let group = group.map(|group| (group.id, group.split_bytes)).unwrap_or_default();
-            let tables = batch.iter().zip(columns).zip(&rows);
-            let tables: Vec<TableRef<'_>> = tables
-                .filter(|((batch, _), rows)| !rows.is_empty(batch.block.rows()))
-                .filter_map(|((batch, columns), rows)| {
-                    let measurement = columns.measurement?;
-                    let (tag_ids, field_ids) = (&columns.tag_ids, &columns.field_ids);
-                    Some(TableRef { measurement, tag_ids, field_ids, block: &batch.block, rows })
-                })
-                .collect();
-            if tables.is_empty() {
-                continue;
-            }
-            let mut frame = Vec::new();
-            frame::encode(&tables, &mut frame);
-            let append = ToShard::Append { stamp, frame: Vec::new() };
-            let message = envelope::encode_around(&append, frame);
-            requests.push(Request::new(Address::Shard(shard.clone()), message));
-            targets.push(Target { shard, group, rows });
-        }
-        if requests.is_empty() {
-            // No shard could say that a right has ended.
-            if self.request.principal.caller.is_some() && !loaded.fresh {
-                return self.load_again(context);
-            }
-            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
-        }
-        let growth = Growth {
-            database: loaded.object.clone(),
-            policy: policy.id,
-            mark_bytes: loaded.description.split_bytes,
-            group: 0,
-            bytes: 0,
-        };
-        self.stage = WriteStage::Append { targets, growth };
-        Ok(Next::Calls(requests))
-    }
-
-    fn learn_appended(
-        &mut self,
-        context: &mut Context<'_>,
-        (targets, growth): (Vec<Target>, Growth),
-        replies: Replies,
-    ) -> Turn<WriteOutcome> {
-        let batch = &self.request.batch.measurements;
-        let mut refused: Vec<Vec<u32>> = vec![Vec::new(); batch.len()];
-        let mut failure = None;
-        for (Target { shard, group, rows }, reply) in targets.into_iter().zip(replies) {
-            let reply = envelope::decode_reply::<FromShard>(reply);
-            if let Some(growth) = growth.seen(group, reply.as_ref().ok())
-                && context.cache.tells(&shard, context.platform.now_ns())
-            {
-                self.growth = Some(growth);
-            }
-            match reply {
-                Ok(FromShard::Appended { .. }) => {
-                    let counts = batch.iter().zip(&rows).map(|(m, rows)| rows.len(m.block.rows()));
-                    self.outcome.points_written += counts.sum::<usize>() as u64;
-                }
-                Ok(
-                    FromShard::Stale
-                    | FromShard::OutOfRange
-                    | FromShard::Refused(
-                        ShardRefusal::Retired { .. } | ShardRefusal::TypeConflict { .. },
-                    ),
-                ) => {
-                    for ((batch, rows), refused) in batch.iter().zip(&rows).zip(&mut refused) {
-                        refused.extend(rows.to_rows(batch.block.rows()));
-                    }
-                }
-                Ok(FromShard::Unavailable(why)) => failure = failure.or(Some(why.into())),
-                Ok(FromShard::Refused(why)) => {
-                    failure = failure.or(Some(Error::Shard(why.to_string())));
-                }
-                Ok(_) => failure = failure.or(Some(Error::unexpected_reply())),
-                Err(why) => failure = failure.or(Some(why.into())),
-            }
-        }
-        // PROTOCOL.md rule 8: one that failed makes the answer 503, and no line is named.
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        if refused.iter().all(Vec::is_empty) {
-            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
-        }
-        self.pending = refused
-            .into_iter()
-            .zip(batch)
-            .map(|(mut rows, batch)| {
-                sorted::sort(&mut rows);
-                rows_by_shard::selection(rows, batch.block.rows())
-            })
-            .collect();
-        self.retry(context)
     }
 
     fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<WriteOutcome> {

@@ -3,6 +3,7 @@
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
 use crate::model::shard_map::Policy;
 use crate::protocol::database::RegisterRefusal;
+use crate::protocol::quota::OverStored;
 
 /// Rejected lines: the first are named, the rest counted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,6 +54,13 @@ pub enum LineRefusal {
     /// Its columns contradict the schema or exceed a limit.
     #[error(transparent)]
     Columns(RegisterRefusal),
+    /// The database has stored as much as it may.
+    #[error(
+        "quota exceeded: {} bytes are stored, allowed are {} (stored_bytes): delete data, shorten \
+         its retention, or raise the quota",
+        .0.current, .0.allowed
+    )]
+    Stored(OverStored),
     /// It is older than its policy keeps points.
     #[error("data in measurement \"{measurement}\" is outside of the retention period")]
     Retention {

@@ -12,6 +12,7 @@ fn append() -> ToShard {
         schema_version: 9,
         fresh: false,
         access: 0,
+        meter: None,
     };
     ToShard::Append { stamp, frame: vec![0, 255, b'"', 7] }
 }

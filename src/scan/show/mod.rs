@@ -20,7 +20,7 @@ use self::walk::Walk;
 use super::error::ScanError;
 use super::kept::Kept;
 use super::page::{MeasurementSummary, SummaryLimits, SummaryPage};
-use super::reader::Reader;
+use super::reader::{ReadStats, Reader};
 use super::request::{SummaryRequest, SummaryWant};
 use crate::codec::metadata;
 use crate::merge::key::SeriesKey;
@@ -76,7 +76,8 @@ fn read(
         true => Vec::new(),
         false => reader.stretches(time)?,
     };
-    let mut page = Page { reader, request, limits, time, stretches, bytes: 0, found: Vec::new() };
+    let (bytes, keys, found) = (0, 0, Vec::new());
+    let mut page = Page { reader, request, limits, time, stretches, bytes, keys, found };
     let mut next = request.resume.clone();
     let mut start = next.as_ref().map_or(0, |(position, _)| *position);
     let resume = loop {
@@ -93,7 +94,8 @@ fn read(
             break resume;
         }
     };
-    Ok(SummaryPage { measurements: page.found, resume, stats: reader.stats() })
+    let stats = ReadStats { cells: page.keys, ..reader.stats() };
+    Ok(SummaryPage { measurements: page.found, resume, stats })
 }
 
 /// A page that is being made.
@@ -104,6 +106,8 @@ struct Page<'a> {
     time: TimeRange,
     stretches: Vec<TimeRange>,
     bytes: usize,
+    /// Keys of series that were looked at.
+    keys: u64,
     found: Vec<MeasurementSummary>,
 }
 
@@ -260,7 +264,7 @@ impl<'a> Page<'a> {
     /// Finds out what is to be found out. Answers how many of the tasks, which are in the order of
     /// the page, are on it: the last of them may have more to come. `is_lone`: they are of one
     /// measurement.
-    fn run(&self, tasks: &mut [Task<'a>], is_lone: bool) -> Result<usize, ScanError> {
+    fn run(&mut self, tasks: &mut [Task<'a>], is_lone: bool) -> Result<usize, ScanError> {
         let mut by_id: Vec<(MeasurementId, usize)> = Vec::with_capacity(tasks.len());
         let open = tasks.iter().enumerate().filter(|(_, task)| !task.is_done);
         by_id.extend(open.map(|(at, task)| (task.measurement, at)));
@@ -291,6 +295,7 @@ impl<'a> Page<'a> {
                 }
                 fit.grown(tasks, at);
             }
+            self.keys += keys;
         }
         Ok(fit.end)
     }

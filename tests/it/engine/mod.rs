@@ -189,7 +189,14 @@ pub(super) fn settings() -> ShardSettings {
 }
 
 pub(super) fn stamp() -> Stamp {
-    Stamp { policy: PolicyId(7), generation: 1, schema_version: 1, fresh: false, access: 0 }
+    Stamp {
+        policy: PolicyId(7),
+        generation: 1,
+        schema_version: 1,
+        fresh: false,
+        access: 0,
+        meter: None,
+    }
 }
 
 pub(super) fn budget() -> Rc<Budget> {

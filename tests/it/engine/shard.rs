@@ -97,6 +97,7 @@ fn senders_that_know_less_are_stale() {
             schema_version: 1,
             fresh: false,
             access: 0,
+            meter: None,
         };
         assert_eq!(shard.append(&frame, &other, NOW_NS), Err(Refusal::Stale));
         let stamp = Stamp { generation: 3, ..stamp() };

@@ -177,7 +177,13 @@ impl Handler for WriteHandler {
                 let cure = writing.cure_of_absent(&name);
                 Err(ApiError::DatabaseNotFound { name, cure })
             }
-            Step::Done(Err(error)) => Err(error.into()),
+            Step::Done(Err(error)) => Err(match error.into() {
+                ApiError::OverQuota { message, retry_after_s, .. } => {
+                    let drops_429 = self.dialect == Dialect::V1;
+                    ApiError::OverQuota { message, retry_after_s, drops_429 }
+                }
+                error => error,
+            }),
         }
     }
 

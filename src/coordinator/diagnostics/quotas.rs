@@ -1,0 +1,72 @@
+//! What callers may use of a database, and what they used of it in this minute.
+
+use super::render::{Cell, series};
+use super::{DatabaseFigures, shards};
+use crate::model::quota::{Rate, Rates};
+use crate::protocol::shard::Stats;
+use crate::query::result::SeriesChunk;
+
+/// A series of the database's limits and one for each token and user with limits.
+pub(super) fn chunks(found: &DatabaseFigures) -> Vec<SeriesChunk> {
+    let quotas = &found.loaded.description.quotas;
+    let of_database = |key: &'static str, name: &str| {
+        let own = [(key, name.to_owned())].into_iter().filter(|(key, _)| !key.is_empty());
+        [("database", found.name.clone())].into_iter().chain(own).collect::<Vec<_>>()
+    };
+    let columns = ["limit", "allowed", "used"];
+    let mut rows = rates(found, &quotas.rates, 0);
+    if let Some(allowed) = quotas.stored_bytes {
+        let used = fullest_group(found, |stats| stats.bytes_stored);
+        rows.push(vec!["stored_bytes".into(), allowed.into(), used.into()]);
+    }
+    let mut chunks = Vec::new();
+    if !rows.is_empty() {
+        chunks.push(series("quota", &of_database("", ""), &columns, rows));
+    }
+    chunks.extend(quotas.callers.iter().map(|quota| {
+        let tags = of_database(if quota.user { "user" } else { "token" }, &quota.name);
+        series("quota", &tags, &columns, rates(found, &quota.rates, quota.id))
+    }));
+    chunks
+}
+
+/// A row for each rate that has a limit; caller 0 is all of them.
+fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> {
+    let row = |rate: Rate| {
+        let allowed = rates.of(rate)?;
+        let of_shard = |stats: &Stats| {
+            let used = stats.used.iter().find(|used| used.caller == caller);
+            used.map_or(0, |used| used.of(rate))
+        };
+        // Each shard has counted for all of its group.
+        let used = average_of_group(found, of_shard);
+        Some(vec![rate.name().into(), allowed.into(), used.into()])
+    };
+    Rate::ALL.into_iter().filter_map(row).collect()
+}
+
+/// The sum over the shards of the group where it is highest: limits are of each group.
+fn fullest_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
+    groups(found, of_shard).map(|(sum, _)| sum).max().unwrap_or(0)
+}
+
+/// The average over the shards of the group where it is highest.
+fn average_of_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
+    groups(found, of_shard).map(|(sum, shards)| sum.div_ceil(shards)).max().unwrap_or(0)
+}
+
+/// Of each group the sum over its shards, and how many those are.
+fn groups(
+    found: &DatabaseFigures,
+    of_shard: impl Fn(&Stats) -> u64,
+) -> impl Iterator<Item = (u64, u64)> {
+    let mut sums: Vec<(u64, u64, u64)> = Vec::new();
+    for (shard, stats) in shards(&found.loaded).zip(&found.shards) {
+        let value = stats.as_ref().map_or(0, &of_shard);
+        match sums.last_mut().filter(|(group, ..)| *group == shard.group.id) {
+            Some((_, sum, shards)) => (*sum, *shards) = (sum.saturating_add(value), *shards + 1),
+            None => sums.push((shard.group.id, value, 1)),
+        }
+    }
+    sums.into_iter().map(|(_, sum, shards)| (sum, shards))
+}

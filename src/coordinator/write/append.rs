@@ -1,0 +1,171 @@
+//! One frame to each shard that has rows, and what the shards' replies come to.
+
+use super::check_rows::Columns;
+use super::group_size::{Growth, Target};
+use super::rejections::LineRefusal;
+use super::{Write, WriteOutcome, WriteRequest, WriteStage, rows_by_shard};
+use crate::batch::frame::{self, TableRef};
+use crate::coordinator::error::Error;
+use crate::coordinator::load_schemas::Loaded;
+use crate::coordinator::{Context, Turn};
+use crate::model::ids::ObjectId;
+use crate::model::shard_map::ShardGroup;
+use crate::model::sorted;
+use crate::protocol::call::Address;
+use crate::protocol::envelope;
+use crate::protocol::quota::Meter;
+use crate::protocol::round::{Next, Replies, Request};
+use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
+
+impl Write {
+    /// One frame to each shard that has rows.
+    pub(super) fn append(
+        &mut self,
+        context: &mut Context<'_>,
+        loaded: &Loaded,
+        columns: &[Columns],
+    ) -> Turn<WriteOutcome> {
+        let Some((policy, schema)) = loaded.policy() else {
+            return Err(Error::unexpected_reply());
+        };
+        let stamp = Stamp {
+            policy: policy.id,
+            generation: loaded.description.generation,
+            schema_version: schema.version,
+            fresh: loaded.fresh,
+            access: loaded.standing.access,
+            meter: None,
+        };
+        let batch = &self.request.batch.measurements;
+        let mut requests = Vec::new();
+        let mut targets = Vec::new();
+        let Some(split) = rows_by_shard::targets(policy, batch, &self.pending) else {
+            return self.retry(context);
+        };
+        let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
+        let points = points.sum::<usize>() as u64;
+        let of_group = |(shard, _): &(ObjectId, _)| {
+            let group = policy.groups.iter().find(|group| group.shards.contains(shard))?;
+            let asked = split.iter().filter(|(shard, _)| group.shards.contains(shard)).count();
+            Some(((group.id, group.split_bytes), meter(loaded, group, asked, points)))
+        };
+        let groups: Vec<_> = split.iter().map(of_group).collect();
+        for ((shard, rows), group) in split.into_iter().zip(groups) {
+            let (group, meter) = group.unwrap_or_default();
+            let stamp = Stamp { meter, ..stamp };
+            let tables = batch.iter().zip(columns).zip(&rows);
+            let tables: Vec<TableRef<'_>> = tables
+                .filter(|((batch, _), rows)| !rows.is_empty(batch.block.rows()))
+                .filter_map(|((batch, columns), rows)| {
+                    let measurement = columns.measurement?;
+                    let (tag_ids, field_ids) = (&columns.tag_ids, &columns.field_ids);
+                    Some(TableRef { measurement, tag_ids, field_ids, block: &batch.block, rows })
+                })
+                .collect();
+            if tables.is_empty() {
+                continue;
+            }
+            let mut frame = Vec::new();
+            frame::encode(&tables, &mut frame);
+            let append = ToShard::Append { stamp, frame: Vec::new() };
+            let message = envelope::encode_around(&append, frame);
+            requests.push(Request::new(Address::Shard(shard.clone()), message));
+            targets.push(Target { shard, group, rows });
+        }
+        if requests.is_empty() {
+            // No shard could say that a right has ended.
+            if self.request.principal.caller.is_some() && !loaded.fresh {
+                return self.load_again(context);
+            }
+            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
+        }
+        let growth = Growth {
+            database: loaded.object.clone(),
+            policy: policy.id,
+            mark_bytes: loaded.description.split_bytes,
+            group: 0,
+            bytes: 0,
+        };
+        self.stage = WriteStage::Append { targets, growth };
+        Ok(Next::Calls(requests))
+    }
+
+    pub(super) fn learn_appended(
+        &mut self,
+        context: &mut Context<'_>,
+        (targets, growth): (Vec<Target>, Growth),
+        replies: Replies,
+    ) -> Turn<WriteOutcome> {
+        let batch = &self.request.batch.measurements;
+        let mut refused: Vec<Vec<u32>> = vec![Vec::new(); batch.len()];
+        let mut failure = None;
+        for (Target { shard, group, rows }, reply) in targets.into_iter().zip(replies) {
+            let reply = envelope::decode_reply::<FromShard>(reply);
+            if let Some(growth) = growth.seen(group, reply.as_ref().ok())
+                && context.cache.tells(&shard, context.platform.now_ns())
+            {
+                self.growth = Some(growth);
+            }
+            match reply {
+                Ok(FromShard::Appended { .. }) => {
+                    let counts = batch.iter().zip(&rows).map(|(m, rows)| rows.len(m.block.rows()));
+                    self.outcome.points_written += counts.sum::<usize>() as u64;
+                }
+                Ok(
+                    FromShard::Stale
+                    | FromShard::OutOfRange
+                    | FromShard::Refused(
+                        ShardRefusal::Retired { .. } | ShardRefusal::TypeConflict { .. },
+                    ),
+                ) => {
+                    for ((batch, rows), refused) in batch.iter().zip(&rows).zip(&mut refused) {
+                        refused.extend(rows.to_rows(batch.block.rows()));
+                    }
+                }
+                Ok(FromShard::Refused(ShardRefusal::OverStored(over))) => {
+                    for (batch, rows) in batch.iter().zip(&rows) {
+                        for row in rows.to_rows(batch.block.rows()) {
+                            let line = batch.lines.get(row as usize);
+                            self.outcome.rejected.add(line, false, || LineRefusal::Stored(over));
+                        }
+                    }
+                }
+                Ok(FromShard::Refused(ShardRefusal::OverRate(over))) => {
+                    let WriteRequest { principal, database, .. } = &self.request;
+                    let over = Error::over_rate(over, &principal.name, database);
+                    failure = failure.or(Some(over));
+                }
+                Ok(FromShard::Unavailable(why)) => failure = failure.or(Some(why.into())),
+                Ok(FromShard::Refused(why)) => {
+                    failure = failure.or(Some(Error::Shard(why.to_string())));
+                }
+                Ok(_) => failure = failure.or(Some(Error::unexpected_reply())),
+                Err(why) => failure = failure.or(Some(why.into())),
+            }
+        }
+        // PROTOCOL.md rule 8: one that failed makes the answer 503, and no line is named.
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if refused.iter().all(Vec::is_empty) {
+            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
+        }
+        self.pending = refused
+            .into_iter()
+            .zip(batch)
+            .map(|(mut rows, batch)| {
+                sorted::sort(&mut rows);
+                rows_by_shard::selection(rows, batch.block.rows())
+            })
+            .collect();
+        self.retry(context)
+    }
+}
+
+/// What a write of so many points counts as on each of the shards of `group` that it `asked`:
+/// together they count it once, whichever they are.
+fn meter(loaded: &Loaded, group: &ShardGroup, asked: usize, points: u64) -> Option<Meter> {
+    let meter = loaded.meter(group.shards.len())?;
+    let share = |count: u64| count.saturating_mul(u64::from(meter.shards)) / asked.max(1) as u64;
+    Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
+}

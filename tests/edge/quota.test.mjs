@@ -1,0 +1,108 @@
+// Quotas on the real runtime: limits that are set over HTTP, reached, and left behind.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { tidemark } from './harness.mjs';
+
+const route = '/api/v3/configure/quota';
+
+/** Sets limits; they hold from the answer on. */
+async function setQuota(server, limits) {
+  const response = await server.fetch(route, { method: 'POST', body: JSON.stringify(limits) });
+  assert.equal(response.status, 200, await response.clone().text());
+  return response.json();
+}
+
+/** Waits until a minute has just begun, if less than `seconds` of this one are left. */
+async function withinOneMinute(seconds) {
+  const left = 60_000 - (Date.now() % 60_000);
+  if (left < seconds * 1_000) await sleep(left + 50);
+}
+
+const points = (count) => Array.from({ length: count }, (_, at) => `m,host=h${at} v=${at}`).join('\n');
+
+/** What a refusal says of when to come back, checked: seconds. */
+function retryAfter(response) {
+  const seconds = Number(response.headers.get('Retry-After'));
+  assert.ok(seconds >= 1 && seconds <= 60, response.headers.get('Retry-After'));
+  return seconds;
+}
+
+test('a quota is reached and left behind', async (t) => {
+  const server = await tidemark(t);
+  await server.query('CREATE DATABASE one');
+  const eight = { method: 'POST', body: '{"db":"eight","shards":8}' };
+  assert.equal((await server.fetch('/api/v3/configure/database', eight)).status, 200);
+  const permissions = [{ resource_type: 'db', resource_identifier: ['one'], actions: ['read', 'write'] }];
+  const made = { method: 'POST', body: JSON.stringify({ token_name: 'agent', permissions }) };
+  const { token } = await (await server.fetch('/api/v3/configure/token', made)).json();
+  const agent = { Authorization: `Token ${token}` };
+
+  for (const db of ['one', 'eight']) {
+    const shown = await setQuota(server, { db, points_per_minute: 1_000 });
+    assert.deepEqual(shown, { db, quota: { points_per_minute: 1_000 }, tokens: [], users: [] });
+  }
+  await withinOneMinute(30);
+  let waitSeconds = 0;
+  for (const db of ['one', 'eight']) {
+    let taken = 0;
+    for (let batch = 0; batch < 20; batch++) {
+      const response = await server.write(points(100), { db });
+      const text = await response.text();
+      if (response.status === 204) {
+        taken += 100;
+        continue;
+      }
+      assert.equal(response.status, 503, text);
+      assert.match(JSON.parse(text).error, /has reached its quota: points_per_minute .* allowed: 1000; /);
+      waitSeconds = retryAfter(response);
+    }
+    assert.ok(taken >= 750 && taken <= 1_250, `${db}: ${taken}`);
+    const v2 = { method: 'POST', body: points(100) };
+    const limited = await server.fetch(`/api/v2/write?bucket=${db}`, v2);
+    assert.equal(limited.status, 429);
+    assert.equal((await limited.json()).code, 'too many requests');
+    retryAfter(limited);
+  }
+
+  // Of a token: its own queries, nobody else's.
+  await setQuota(server, { db: 'one', token_name: 'agent', cells_per_minute: 5_000 });
+  const ask = () => server.fetch('/query?db=one&q=SELECT+mean(v)+FROM+m', { headers: agent });
+  let answer = await ask();
+  assert.equal(answer.status, 200, await answer.text());
+  for (let times = 0; times < 20 && answer.status === 200; times++) answer = await ask();
+  assert.equal(answer.status, 429);
+  retryAfter(answer);
+  assert.match((await answer.json()).error, /^token "agent" on database "one" has reached its quota: cells/);
+  assert.equal((await server.rows('SELECT count(v) FROM m', { db: 'one' })).length, 1);
+  const stats = await server.series("SHOW STATS FOR 'quota'");
+  const used = stats.find(({ tags }) => tags.token === 'agent').values[0];
+  assert.equal(used[0], 'cells_per_minute');
+  assert.ok(used[2] >= 5_000, JSON.stringify(used));
+
+  // Of what is stored: no repeat helps, a higher limit does.
+  await server.query('CREATE DATABASE full');
+  await setQuota(server, { db: 'full', stored_bytes: 1 });
+  const rejected = await server.write('m v=1\nm v=2', { db: 'full' });
+  assert.equal(rejected.status, 400);
+  assert.equal(rejected.headers.get('Retry-After'), null);
+  assert.match((await rejected.json()).error, /quota exceeded: .* \(stored_bytes\).*2 lines rejected/s);
+  await setQuota(server, { db: 'full', stored_bytes: 1_000_000_000 });
+  await server.mustWrite('m v=1', { db: 'full' });
+
+  // Once the minute is over, all of them go on.
+  await sleep(waitSeconds * 1_000 + 500);
+  await withinOneMinute(5);
+  for (const db of ['one', 'eight']) await server.mustWrite(points(100), { db });
+  answer = await ask();
+  assert.equal(answer.status, 200, await answer.text());
+
+  // Limits outlive the server.
+  await server.kill();
+  await server.start();
+  const shown = await (await server.fetch(`${route}?db=one`)).json();
+  assert.deepEqual(shown.quota, { points_per_minute: 1_000 });
+  assert.equal(shown.tokens[0].cells_per_minute, 5_000);
+});

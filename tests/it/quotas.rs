@@ -1,0 +1,440 @@
+//! What callers may use: limits of databases and of single callers, over the whole product and over
+//! edges, objects and messages that fail.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use tidemark::api::http::Response;
+use tidemark::coordinator::create_drop::{Change, CreateDrop};
+use tidemark::coordinator::error::Error;
+use tidemark::model::quota::{QUOTA_VALUE_MAX, Rates};
+use tidemark::protocol::database::QuotaChange;
+
+use crate::product::{Product, TOKEN};
+use crate::protocol::{create, write};
+use crate::tokens::{admin, body, encoded, send, token};
+use crate::world::real_shard;
+use crate::world::{Edge, Faults, World};
+
+const ROUTE: &str = "/api/v3/configure/quota";
+const MINUTE_NS: i64 = 60_000_000_000;
+
+/// A product with database `d` of so many shards, at the beginning of a minute.
+fn product(shards: u32) -> Product {
+    let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "INF")]);
+    database(&mut product, "d", shards);
+    to_next_minute(&mut product);
+    product
+}
+
+fn database(product: &mut Product, name: &str, shards: u32) {
+    let settings = json!({"db": name, "shards": shards}).to_string();
+    assert_eq!(product.configure("POST", &settings).0, 200);
+}
+
+/// Goes on to the beginning of a minute.
+fn to_next_minute(product: &mut Product) {
+    product.pass(60 - product.now_s().rem_euclid(60));
+}
+
+fn set(product: &mut Product, body: &Value) -> Value {
+    admin(product, ("POST", ROUTE), &body.to_string(), 200)
+}
+
+/// So many points of as many series, each with a time of its own.
+fn lines(count: usize, from: usize) -> String {
+    let mut lines = String::new();
+    for at in from..from + count {
+        writeln!(lines, "m,host=h{} v={at} {at}", at % 200).unwrap();
+    }
+    lines
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    let mut found = response.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.next().map(|(_, value)| value.as_str())
+}
+
+/// Writes batches of so many points as fast as they come until the minute is over: how many points
+/// were taken, and the last refusal.
+fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u64, Response) {
+    let (mut taken, mut refusal) = (0, None);
+    product.standing_still(|product| {
+        for from in (0..offered).step_by(batch) {
+            let response = product.post("/write?db=d", &lines(batch, from));
+            match response.status {
+                204 => taken += batch as u64,
+                503 => refusal = Some(response),
+                status => panic!("{status}: {}", body(&response)),
+            }
+        }
+    });
+    (taken, refusal.unwrap())
+}
+
+/// Whether `taken` is `limit` within the promised quarter.
+#[track_caller]
+fn assert_kept(taken: u64, limit: u64) {
+    assert!(taken * 4 >= limit * 3 && taken * 4 <= limit * 5, "{taken} of {limit}");
+}
+
+#[test]
+fn points_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
+    for shards in [1, 8] {
+        for batch in [1, 10, 200, 400] {
+            let mut product = product(shards);
+            set(&mut product, &json!({"db": "d", "points_per_minute": 1_000}));
+            for minute in 0..3 {
+                to_next_minute(&mut product);
+                let (taken, refusal) = write_for_a_minute(&mut product, batch, 3_000);
+                assert_kept(taken, 1_000);
+                let wait_s: u32 = header(&refusal, "Retry-After").unwrap().parse().unwrap();
+                assert!((1..=60).contains(&wait_s), "minute {minute}: {wait_s} s");
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
+    for shards in [1, 8] {
+        let mut product = product(shards);
+        set(&mut product, &json!({"db": "d", "requests_per_minute": 100}));
+        // Batches for all shards, then single points of any series.
+        for batch in [200, 1] {
+            to_next_minute(&mut product);
+            let (taken, refusal) = write_for_a_minute(&mut product, batch, 300 * batch);
+            assert_kept(taken / batch as u64, 100);
+            assert!(body(&refusal).contains("requests_per_minute"), "{}", body(&refusal));
+        }
+        // A question goes to all shards and is one request.
+        to_next_minute(&mut product);
+        let mut taken = 0;
+        product.standing_still(|product| {
+            for _ in 0..300 {
+                let answer = product.post("/query?db=d&q=SELECT+count(v)+FROM+m", "");
+                taken += u64::from(answer.status == 200);
+                assert!([200, 429].contains(&answer.status), "{}", body(&answer));
+            }
+        });
+        assert_kept(taken, 100);
+    }
+}
+
+#[test]
+fn cells_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
+    for shards in [1, 8] {
+        let mut product = product(shards);
+        admin(&mut product, ("POST", "/write?db=d"), &lines(1_000, 0), 204);
+        // What one of them decodes: a time and a value of each point, and what lies beside them.
+        let ask = "SELECT mean(v) FROM m";
+        set(&mut product, &json!({"db": "d", "cells_per_minute": QUOTA_VALUE_MAX}));
+        to_next_minute(&mut product);
+        product.query("d", ask);
+        let stats = product.query("d", "SHOW STATS FOR 'quota'");
+        let cells = stats["results"][0]["series"][0]["values"][0][2].as_u64().unwrap();
+        assert!((2_000..20_000).contains(&cells), "{cells}");
+        set(&mut product, &json!({"db": "d", "cells_per_minute": 20 * cells}));
+        for _ in 0..2 {
+            to_next_minute(&mut product);
+            let mut taken = 0;
+            product.standing_still(|product| {
+                for _ in 0..60 {
+                    let answer = product.post(&format!("/query?db=d&q={}", encoded(ask)), "");
+                    taken += u64::from(answer.status == 200);
+                    if answer.status == 200 {
+                        continue;
+                    }
+                    assert_eq!(answer.status, 429);
+                    assert_eq!(header(&answer, "Retry-After"), Some("60"));
+                    let error: Value = serde_json::from_slice(&answer.body).unwrap();
+                    let error = error["error"].as_str().unwrap();
+                    let begins = "database \"d\" has reached its quota: cells_per_minute in this \
+                                  minute: ";
+                    let ends = format!(", allowed: {}; come back in 60 s", 20 * cells);
+                    assert!(error.starts_with(begins) && error.ends_with(&ends), "{error}");
+                }
+            });
+            assert_kept(taken, 20);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_names_the_limit_and_each_dialect_has_the_status_that_its_clients_read() {
+    let mut product = product(1);
+    set(&mut product, &json!({"db": "d", "points_per_minute": 10}));
+    product.standing_still(|product| {
+        admin(product, ("POST", "/write?db=d"), &lines(10, 0), 204);
+        let text = "database \"d\" has reached its quota: points_per_minute in this minute: 10, \
+                    allowed: 10; come back in ";
+        let routes =
+            [("/write?db=d", 503), ("/api/v2/write?bucket=d", 429), ("/api/v3/write_lp?db=d", 429)];
+        for (route, status) in routes {
+            let response = product.post(route, &lines(1, 10));
+            assert_eq!(response.status, status, "{route}");
+            let error: Value = serde_json::from_slice(&response.body).unwrap();
+            assert!(error["message"].as_str().unwrap().starts_with(text), "{error}");
+            let code = if status == 429 { "too many requests" } else { "unavailable" };
+            assert_eq!(error["code"], code);
+            assert!(header(&response, "Retry-After").is_some());
+            assert!(product.log_line().unwrap().contains("quota"), "{:?}", product.log_line());
+        }
+        // Queries go on: they have no limit.
+        admin(product, ("POST", "/query?db=d&q=SELECT+*+FROM+m"), "", 200);
+        let other = product.post("/query?q=CREATE+DATABASE+other", "");
+        assert_eq!(other.status, 200);
+        admin(product, ("POST", "/write?db=other"), &lines(100, 0), 204);
+    });
+    to_next_minute(&mut product);
+    admin(&mut product, ("POST", "/write?db=d"), &lines(10, 10), 204);
+}
+
+#[test]
+fn a_token_has_its_own_limits_on_one_database() {
+    for shards in [1, 8] {
+        let mut product = product(shards);
+        database(&mut product, "e", 1);
+        let small = token(&mut product, "small", &["d", "e"], &["read", "write"], None);
+        let other = token(&mut product, "other", &["d"], &["read", "write"], None);
+        let q = "CREATE USER bob WITH PASSWORD 'pass'";
+        admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
+        admin(&mut product, ("POST", "/query?q=GRANT+ALL+ON+d+TO+bob"), "", 200);
+        let by = |product: &mut Product, token: &str, target: &str, points: usize| {
+            send(product, ("Bearer", token), ("POST", target), &lines(points, 0))
+        };
+        // Every edge has met them before they have limits.
+        for token in [&small, &other] {
+            assert_eq!(by(&mut product, token, "/write?db=d", 1).status, 204);
+        }
+        set(&mut product, &json!({"db": "d", "token_name": "small", "points_per_minute": 100}));
+        set(&mut product, &json!({"db": "d", "user": "bob", "requests_per_minute": 1}));
+        to_next_minute(&mut product);
+        product.standing_still(|product| {
+            let mut taken = 0;
+            let mut refusal = None;
+            for _ in 0..10 {
+                let response = by(product, &small, "/write?db=d", 40);
+                match response.status {
+                    204 => taken += 40,
+                    _ => refusal = Some(response),
+                }
+            }
+            assert_kept(taken, 100);
+            let refusal = refusal.unwrap();
+            assert_eq!(refusal.status, 503);
+            let text = "token \\\"small\\\" on database \\\"d\\\" has reached its quota: \
+                        points_per_minute in this minute: ";
+            assert!(body(&refusal).contains(text), "{}", body(&refusal));
+            assert!(body(&refusal).contains("allowed: 100"), "{}", body(&refusal));
+            // Nobody else, and nowhere else.
+            assert_eq!(by(product, &other, "/write?db=d", 400).status, 204);
+            assert_eq!(by(product, TOKEN, "/write?db=d", 400).status, 204);
+            assert_eq!(by(product, &small, "/write?db=e", 400).status, 204);
+            let statuses = [(); 3].map(|()| {
+                let target = "/query?db=d&u=bob&p=pass&q=SELECT+count(v)+FROM+m";
+                send(product, ("", ""), ("GET", target), "").status
+            });
+            assert_eq!(statuses, [200, 429, 429]);
+        });
+        to_next_minute(&mut product);
+        assert_eq!(by(&mut product, &small, "/write?db=d", 10).status, 204);
+    }
+}
+
+#[test]
+fn a_database_that_has_stored_what_it_may_rejects_lines_until_it_may_store_more() {
+    for shards in [1, 8] {
+        let mut product = product(shards);
+        let empty: u64 = product.shard_bytes().iter().sum();
+        let allowed = empty + 2_000_000 * u64::from(shards);
+        set(&mut product, &json!({"db": "d", "stored_bytes": allowed}));
+        let (mut from, mut refusal) = (0, None);
+        while refusal.is_none() {
+            let response = product.post("/write?db=d", &lines(2_000, from));
+            assert!([204, 400].contains(&response.status), "{}", body(&response));
+            refusal = (response.status == 400).then_some(response);
+            from += 2_000;
+        }
+        assert_kept(product.shard_bytes().iter().sum(), allowed);
+        let refusal = refusal.unwrap();
+        assert_eq!(header(&refusal, "Retry-After"), None, "a repeat is rejected as well");
+        let text = body(&refusal);
+        assert!(text.contains("\"code\":\"invalid\""), "{text}");
+        assert!(text.contains("quota exceeded: ") && text.contains("(stored_bytes)"), "{text}");
+        // Reading goes on, deleting makes room, and so does a higher limit.
+        product.query("d", "SELECT count(v) FROM m");
+        set(&mut product, &json!({"db": "d", "stored_bytes": 2 * allowed}));
+        assert_eq!(product.post("/write?db=d", &lines(10, from)).status, 204);
+        set(&mut product, &json!({"db": "d", "stored_bytes": allowed}));
+        assert_eq!(product.post("/write?db=d", &lines(10, from)).status, 400);
+        product.query("d", "DROP MEASUREMENT m");
+        product.rest();
+        assert_eq!(product.post("/write?db=d", &lines(10, from)).status, 204);
+    }
+}
+
+#[test]
+fn quotas_are_set_shown_changed_and_taken_away() {
+    let mut product = product(2);
+    token(&mut product, "agent", &["d"], &["write"], None);
+    let show = |product: &mut Product| admin(product, ("GET", &format!("{ROUTE}?db=d")), "", 200);
+    let nothing = json!({"db": "d", "quota": {}, "tokens": [], "users": []});
+    assert_eq!(show(&mut product), nothing);
+    let all = json!({"points_per_minute": 1_000, "requests_per_minute": 50,
+                     "cells_per_minute": 9_000, "stored_bytes": QUOTA_VALUE_MAX});
+    let mut of_database = all.clone();
+    of_database["db"] = "d".into();
+    assert_eq!(set(&mut product, &of_database)["quota"], all);
+    let agent = json!({"db": "d", "token_name": "agent", "points_per_minute": 10});
+    let shown = set(&mut product, &agent);
+    assert_eq!(shown["quota"], all, "the database keeps its own");
+    let id = shown["tokens"][0]["id"].clone();
+    assert_eq!(shown["tokens"], json!([{"id": id, "name": "agent", "points_per_minute": 10}]));
+    // A repeat changes nothing, a restart forgets nothing.
+    assert_eq!(set(&mut product, &agent), shown);
+    product.sleep();
+    assert_eq!(show(&mut product), shown);
+    admin(&mut product, ("POST", "/write?db=d"), &lines(30, 0), 204);
+    let stats = product.query("d", "SHOW STATS FOR 'quota'");
+    assert_eq!(
+        stats["results"][0]["series"],
+        json!([
+            {"name": "quota", "tags": {"database": "d"}, "columns": ["limit", "allowed", "used"],
+             "values": [["points_per_minute", 1_000, 30], ["requests_per_minute", 50, 1],
+                        ["cells_per_minute", 9_000, 0],
+                        ["stored_bytes", QUOTA_VALUE_MAX, stored(&stats)]]},
+            {"name": "quota", "tags": {"database": "d", "token": "agent"},
+             "columns": ["limit", "allowed", "used"], "values": [["points_per_minute", 10, 0]]},
+        ])
+    );
+    set(&mut product, &json!({"db": "d", "token_name": "agent"}));
+    assert_eq!(set(&mut product, &json!({"db": "d"})), nothing);
+    product.sleep();
+    assert_eq!(show(&mut product), nothing);
+}
+
+/// The bytes that SHOW STATS says are stored.
+fn stored(stats: &Value) -> u64 {
+    stats["results"][0]["series"][0]["values"][3][2].as_u64().filter(|&bytes| bytes > 0).unwrap()
+}
+
+#[test]
+fn what_cannot_be_a_quota_is_refused_with_what_can() {
+    let mut product = product(1);
+    token(&mut product, "agent", &["d"], &["write"], None);
+    let too_many = QUOTA_VALUE_MAX + 1;
+    let cases = [
+        (json!({"db": "d", "points_per_minute": 0}), 400, "must be between 1 and"),
+        (json!({"db": "d", "stored_bytes": too_many}), 400, "must be between 1 and"),
+        (json!({"db": "d", "token_name": "agent", "user": "u"}), 400, "not both"),
+        (json!({"db": "d", "token_name": "agent", "stored_bytes": 1}), 400, "has no owner"),
+        (json!({"db": "d", "points": 1}), 400, "unknown field"),
+        (json!({"db": "d", "token_name": "nobody"}), 404, "token not found: \"nobody\""),
+        (json!({"db": "d", "user": "nobody"}), 404, "user not found: \"nobody\""),
+        (json!({"db": "none", "points_per_minute": 1}), 404, "database not found: \"none\""),
+    ];
+    for (asked, status, text) in cases {
+        let answer = admin(&mut product, ("POST", ROUTE), &asked.to_string(), status);
+        assert!(answer["message"].as_str().unwrap().contains(text), "{asked}: {answer}");
+    }
+    admin(&mut product, ("GET", ROUTE), "", 400);
+    admin(&mut product, ("GET", &format!("{ROUTE}?db=none")), "", 404);
+    let writer = token(&mut product, "w", &["d"], &["read", "write"], None);
+    for method in ["GET", "POST"] {
+        let request = (method, "/api/v3/configure/quota?db=d");
+        let response = send(&mut product, ("Bearer", &writer), request, "{\"db\": \"d\"}");
+        assert_eq!(response.status, 403, "only the administrator may");
+    }
+}
+
+/// Whatever a quota says: what was acknowledged stays, through flushes, merges, splits and restarts,
+/// and so do the limits.
+#[test]
+fn no_quota_loses_what_was_acknowledged() {
+    let settings = [("AUTO_CREATE_RETENTION", "INF"), ("SHARD_SPLIT_BYTES", "20000")];
+    let hours = |from| {
+        (from..from + 200)
+            .map(|at| format!("m,host=h{} v={at},s=\"text {}\" {}", at % 7, at * 7_919, at * 864))
+    };
+    let lines = |from| hours(from).collect::<Vec<_>>().join("\n");
+    let mut product = Product::with(&settings);
+    database(&mut product, "d", 2);
+    set(
+        &mut product,
+        &json!({"db": "d", "points_per_minute": 500, "requests_per_minute": 20,
+                              "stored_bytes": 3_000_000}),
+    );
+    let mut acknowledged = 0;
+    for from in (0..40_000).step_by(200) {
+        let response = product.post("/write?db=d&precision=s", &lines(from));
+        match response.status {
+            204 => acknowledged += 200,
+            // Over a rate, or over what may be stored: or a split is under way.
+            503 | 400 => product.wait(7),
+            status => panic!("{status}: {}", body(&response)),
+        }
+        if from % 5_000 == 0 {
+            product.rest();
+            product.sleep();
+        }
+    }
+    assert!(acknowledged > 5_000, "{acknowledged}");
+    // Less than there is by now: nothing that is stored has to go for it.
+    set(&mut product, &json!({"db": "d", "points_per_minute": 1, "stored_bytes": 1}));
+    product.rest();
+    product.sleep();
+    product.rest();
+    let answer = product.query("d", "SELECT count(v) FROM m");
+    assert_eq!(answer["results"][0]["series"][0]["values"][0][1], acknowledged);
+    let groups = product.query("d", "SHOW SHARD GROUPS");
+    assert!(groups["results"][0]["series"][0]["values"].as_array().unwrap().len() > 1);
+}
+
+/// PROTOCOL.md rule 2: limits are those that were acknowledged last, whoever writes.
+#[test]
+fn rule_2_once_a_quota_is_acknowledged_every_edge_keeps_it() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, real_shard::make);
+        let edges = [Edge::default(), Edge::default(), Edge::default()];
+        let shards = [1, 3][seed as usize % 2];
+        world.run(&edges[0], create("d", shards, None)).unwrap();
+        for edge in &edges {
+            world.run(edge, write("d", "m,host=h f=1 1")).unwrap();
+        }
+        world.settle();
+        world.faults = Faults { lost: 30, crashed: 5, repeated: 20, ..Faults::default() };
+        world.spares_clients = true;
+        let rates = Rates { points: Some(100), ..Rates::default() };
+        let set = || {
+            let change = QuotaChange::Database { rates, stored_bytes: None };
+            CreateDrop::new(Change::SetQuota { database: "d".to_owned(), change })
+        };
+        while let Err(error) = world.run(&edges[0], set()) {
+            assert!(matches!(error, Error::Unavailable(_)), "{error}");
+        }
+        // Objects that restart forget what they counted.
+        world.faults = Faults { lost: 10, ..Faults::default() };
+        let now_ns = world.platform.time_ns();
+        world.platform.advance_to(now_ns - now_ns.rem_euclid(MINUTE_NS) + MINUTE_NS);
+        let minute = world.platform.time_ns() / MINUTE_NS;
+        let (mut taken, mut refused) = (0, 0);
+        for turn in 0..60 {
+            let mut lines = String::new();
+            for at in 0..10 {
+                writeln!(lines, "m,host=h{at} f=1 {}", turn * 10 + at).unwrap();
+            }
+            match world.run(&edges[turn % 3], write("d", &lines)) {
+                Ok(outcome) => taken += outcome.points_written,
+                Err(Error::OverRate { over, .. }) => {
+                    refused += 1;
+                    assert_eq!(over.allowed, 100);
+                }
+                Err(error) => assert!(matches!(error, Error::Unavailable(_)), "{error}"),
+            }
+        }
+        assert_eq!(world.platform.time_ns() / MINUTE_NS, minute, "all in one minute");
+        assert_kept(taken, 100);
+        assert!(refused > 0, "seed {seed}");
+    }
+}
