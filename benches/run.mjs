@@ -22,6 +22,11 @@ import { shares } from './shares.mjs';
 const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
+// A scenario that is a question of its own.
+if (given.includes('neighbours') && !given.includes('scale')) {
+  given.splice(given.indexOf('neighbours'), 1, 'scale');
+  process.argv.push('--only', 'neighbours');
+}
 const asked = parts.filter((part) => given.includes(part));
 const names = given.filter((name) => !parts.includes(name));
 const wanted = (part) => given.length === 0 || asked.includes(part);

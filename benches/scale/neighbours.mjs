@@ -1,8 +1,9 @@
-// Queries and writes of one database beside heavy queries of another.
+// Queries and writes of one database, beside whatever the tenant of another may do to it.
 
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { percentile } from '../ingest.mjs';
+import { badLogins, fillQuota, stalledUploads, writesBeyond } from './burdens.mjs';
 import { bodies, month, startS } from './lines.mjs';
 import { create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
 import { ratioAtMost, row } from './table.mjs';
@@ -15,8 +16,8 @@ const days = 30;
 export const name = 'neighbours';
 
 export const sizes = {
-  small: { points: 200_000, heavy: 20, seconds: 8, settle: 8 },
-  full: { points: 1_000_000, heavy: 20, seconds: 60, settle: 20 },
+  small: { points: 200_000, heavy: 20, stalled: 8, logins: 1_000, beyond: 4, seconds: 8, settle: 8 },
+  full: { points: 1_000_000, heavy: 20, stalled: 8, logins: 1_000, beyond: 4, seconds: 60, settle: 20 },
 };
 
 /** Repeats `work` until `isOver`; its milliseconds. */
@@ -26,6 +27,10 @@ async function repeat(isOver, work, found) {
     await delay(pauseMs);
   }
 }
+
+/** A point of each of a hundred series. */
+const hundred = (turn) =>
+  [...Array(100).keys()].map((h) => `m,host=h${h} v=${turn} ${startS * 1000 + turn}`).join('\n');
 
 /** Queries and small writes of the light database for so many seconds. */
 async function light(side, seconds) {
@@ -39,9 +44,11 @@ async function light(side, seconds) {
     if (error) found.failures.push(error);
     return ms;
   };
-  const write = (turn) => {
-    const lines = [...Array(100).keys()].map((h) => `m,host=h${h} v=${turn} ${startS * 1000 + turn}`);
-    return writing.write(lightDb, lines.join('\n'));
+  const write = async (turn) => {
+    const path = `/write?db=${lightDb}&precision=ms`;
+    const { ms, status, body } = await writing.ask(path, hundred(turn));
+    if (status !== 204) found.failures.push(`write: ${status} ${body()}`);
+    return status === 204 ? ms : NaN;
   };
   await Promise.all([repeat(isOver, ask, found.queries), repeat(isOver, write, found.writes)]);
   asking.close();
@@ -67,15 +74,32 @@ async function burden(side, many, isOver) {
   return found;
 }
 
+/** The light database quiet, beside heavy queries, and beside all that the other's tenant can do. */
 async function measure(side, plan) {
   await light(side, 1);
   const quiet = await light(side, plan.seconds);
   let over = false;
-  const beside = burden(side, plan.heavy, () => over);
-  await delay(500);
-  const busy = await light(side, plan.seconds);
-  over = true;
-  return { quiet, busy, heavy: await beside };
+  const isOver = () => over;
+  const during = async (burdens) => {
+    over = false;
+    const beside = Promise.all(burdens());
+    await delay(500);
+    const busy = await light(side, plan.seconds);
+    over = true;
+    return { busy, burdens: await beside };
+  };
+  const queries = await during(() => [burden(side, plan.heavy, isOver)]);
+  const found = { quiet, busy: queries.busy, heavy: queries.burdens[0] };
+  if (side.isPeer) return found;
+  await fillQuota(side, heavyDb);
+  const beyond = { many: plan.beyond, pauseMs, lines: hundred(0) };
+  const all = await during(() => [
+    burden(side, plan.heavy, isOver),
+    stalledUploads(side, heavyDb, plan.stalled, isOver),
+    badLogins(side, heavyDb, plan.logins, isOver),
+    writesBeyond(side, heavyDb, beyond, isOver),
+  ]);
+  return { ...found, worst: all.busy, burdens: all.burdens };
 }
 
 export async function run(plan, { hasPeer, say }) {
@@ -93,6 +117,7 @@ export async function run(plan, { hasPeer, say }) {
       const { answered, failures } = found.at(-1).heavy;
       say(`${side.server.name}: ${answered} heavy queries answered, ${failures.length} refused` +
         (failures.length > 0 ? ` (${failures[0]})` : ''));
+      if (found.at(-1).burdens) sayBurdens(found.at(-1).burdens, say);
     }
     return rowsOf(found, plan);
   } finally {
@@ -100,17 +125,38 @@ export async function run(plan, { hasPeer, say }) {
   }
 }
 
+/** What the tenant's requests came to. */
+function sayBurdens([heavy, uploads, logins, beyond], say) {
+  const counts = (statuses) =>
+    Object.entries(statuses)
+      .map(([status, count]) => `${count} × ${status}`)
+      .join(', ');
+  say(`beside all: ${heavy.answered} heavy queries answered, ${uploads.given_up} uploads given up`);
+  say(`bad logins: ${counts(logins.statuses)}; writes beyond the quota: ${counts(beyond.statuses)}`);
+}
+
 function rowsOf([ours, theirs], plan) {
   const p99 = (of, what) => of && percentile(of[what], 0.99);
-  return ['queries', 'writes'].map((what) => {
-    const failures = ours.busy.failures;
-    return row({
-      what: `${plan.heavy} heavy queries of A: p99 of B's ${what}, quiet and beside them`,
-      aim: ratioAtMost(1.5),
-      small: p99(ours.quiet, what),
-      large: p99(ours.busy, what),
-      peer: p99(theirs?.busy, what),
-      failure: what === 'queries' && failures.length > 0 ? `${failures.length} times: ${failures[0]}` : '',
-    });
-  });
+  const queries = `${plan.heavy} heavy queries of A`;
+  const all =
+    `${queries}, ${plan.stalled} stalled uploads, ${plan.logins} bad logins a second and writes ` +
+    'beyond its quota';
+  const rows = [
+    [queries, ours.busy, theirs?.busy],
+    [all, ours.worst, undefined],
+  ].map(([beside, busy, peer]) =>
+    ['queries', 'writes'].map((what) => {
+      const failures = busy.failures;
+      return row({
+        what: `${beside}: p99 of B's ${what}, quiet and beside them`,
+        aim: ratioAtMost(1.5),
+        small: p99(ours.quiet, what),
+        large: p99(busy, what),
+        peer: p99(peer, what),
+        failure:
+          what === 'queries' && failures.length > 0 ? `${failures.length} times: ${failures[0]}` : '',
+      });
+    }),
+  );
+  return rows.flat();
 }

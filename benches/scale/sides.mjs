@@ -69,7 +69,7 @@ function line(side) {
       await delay(writePauseMs);
     }
   };
-  return { query, write, close };
+  return { ask, query, write, close };
 }
 
 /** Starts a server in a folder of its own: a side. */

@@ -1,0 +1,89 @@
+// What one tenant may do to others: stalled uploads, wrong passwords, writes beyond its quota.
+
+import { request } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { open } from '../connection.mjs';
+
+/** Of an upload that stalls: what it announces, and what it sends. */
+const announcedBytes = 10_000_000;
+const sentBytes = 9_990_000;
+/** Connections that guess, and users that are guessed at: more than one address is slowed for. */
+const guessers = 20;
+const guessedUsers = 200;
+
+/** So many uploads that stall, begun again as soon as the server gives one up; how many it did. */
+export async function stalledUploads(side, db, many, isOver) {
+  const found = { given_up: 0 };
+  const { url, headers } = side.server;
+  const one = async () => {
+    while (!isOver()) {
+      const options = {
+        method: 'POST',
+        headers: { ...headers, 'content-encoding': 'gzip', 'content-length': announcedBytes },
+      };
+      const upload = request(`${url}/write?db=${db}`, options);
+      const ended = new Promise((resolve) => {
+        for (const event of ['response', 'error', 'close']) upload.once(event, () => resolve('ended'));
+      });
+      upload.on('error', () => {});
+      upload.on('response', (response) => response.resume());
+      upload.write(Buffer.alloc(sentBytes, 7));
+      while (!isOver() && (await Promise.race([ended, delay(100)])) !== 'ended');
+      if (!isOver()) found.given_up += 1;
+      upload.destroy();
+    }
+  };
+  await Promise.all(Array.from({ length: many }, one));
+  return found;
+}
+
+/** Wrong passwords, so many a second; how many were answered with which status. */
+export async function badLogins(side, db, perSecond, isOver) {
+  const found = { statuses: {} };
+  const pauseMs = (1000 * guessers) / perSecond;
+  const one = async (_, guesser) => {
+    let connection = null;
+    let due = performance.now();
+    for (let turn = guesser; !isOver(); turn += guessers) {
+      try {
+        connection ??= await open({ url: side.server.url, headers: {} });
+        const who = `u=user${turn % guessedUsers}&p=guess${turn}`;
+        const { status } = await connection.ask(`/query?db=${db}&${who}&q=SHOW+MEASUREMENTS`);
+        found.statuses[status] = (found.statuses[status] ?? 0) + 1;
+      } catch {
+        connection = null;
+      }
+      // What could not be sent in time is not made up for.
+      due = Math.max(due + pauseMs, performance.now() - pauseMs);
+      await delay(Math.max(0, due - performance.now()));
+    }
+    connection?.close();
+  };
+  await Promise.all(Array.from({ length: guessers }, one));
+  return found;
+}
+
+/** Lets the database have one point a minute. */
+export async function fillQuota(side, db) {
+  const body = JSON.stringify({ db, points_per_minute: 1 });
+  const options = { method: 'POST', body, headers: side.server.headers };
+  const reply = await fetch(`${side.server.url}/api/v3/configure/quota`, options);
+  if (reply.status !== 200) throw new Error(`quota: ${reply.status} ${await reply.text()}`);
+}
+
+/** Writes, so many at a time, as fast as they are answered but for a pause; by status. */
+export async function writesBeyond(side, db, { many, pauseMs, lines }, isOver) {
+  const found = { statuses: {} };
+  const one = async () => {
+    const connection = side.line();
+    while (!isOver()) {
+      const { status } = await connection.ask(`/write?db=${db}&precision=ms`, lines);
+      found.statuses[status] = (found.statuses[status] ?? 0) + 1;
+      await delay(pauseMs);
+    }
+    connection.close();
+  };
+  await Promise.all(Array.from({ length: many }, one));
+  return found;
+}
