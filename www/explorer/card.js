@@ -23,24 +23,47 @@ function dollars(amount) {
   return amount < 0.01 ? 'under 1 ¢' : `$${amount.toFixed(2)}`;
 }
 
-/** Sums of `SHOW STATS` over the objects of one database. Throws without the admin token. */
+const whole = (number) => number.toLocaleString('en');
+const line = (label, value, title = '') =>
+  el('div', { title }, el('dt', {}, label), el('dd', {}, value));
+
+/** What limits are called here, and how their numbers are written. */
+const limits = {
+  points_per_minute: ['Points a minute', whole],
+  requests_per_minute: ['Requests a minute', whole],
+  cells_per_minute: ['Values a minute', whole],
+  stored_bytes: ['Stored', bytesText],
+};
+
+/** A line for each limit of the database, or of a token or user on it: what is used and allowed. */
+function quotaLines(tags, rows) {
+  const [whose] = ['token', 'user'].filter((key) => tags[key]).map((key) => `${key} ${tags[key]}`);
+  return rows.map(([limit, allowed, used]) => {
+    const [name, text] = limits[limit] ?? [limit, whole];
+    const figures = `${text(Number(used))} of ${text(Number(allowed))}`;
+    const of = whose ? `The limit of ${whose}` : 'The limit of all callers together';
+    return line(whose ? `${name}, ${whose}` : name, figures, of);
+  });
+}
+
+/**
+ * Sums of `SHOW STATS` over the objects of one database, and lines of its quotas. Throws without
+ * the admin token.
+ */
 async function stats(db) {
   const [series] = await ask(`SHOW STATS ON ${quoted(db)}`);
   const sums = { diskBytes: 0, numMeasurements: 0, rowsRead: 0, rowsWritten: 0, writePointsOk: 0 };
-  for (const {
-    name,
-    tags,
-    columns,
-    values: [row],
-  } of series) {
+  const quotas = [];
+  for (const { name, tags, columns, values } of series) {
     if (tags?.database !== db) continue;
+    const [row] = values;
+    if (name === 'quota') quotas.push(...quotaLines(tags, values));
     for (const key of Object.keys(sums)) {
       const at = columns.indexOf(key);
       if (at >= 0) sums[key] += Number(row[at]);
     }
-    sums.shards = (sums.shards ?? 0) + Number(name === 'shard');
   }
-  return sums;
+  return { ...sums, quotas };
 }
 
 /** Everything in a database: the measurements of each policy. */
@@ -69,9 +92,6 @@ async function ends(db) {
 
 const timeText = (time) =>
   time ? time.replace('T', ' ').replace(/(\.\d{3})\d*Z|Z$/, '$1') : 'none';
-const whole = (number) => number.toLocaleString('en');
-const line = (label, value, title = '') =>
-  el('div', { title }, el('dt', {}, label), el('dd', {}, value));
 
 /** `{ element, fill }`: `fill(db)` asks for the figures anew, once the card is on screen. */
 export function card() {
@@ -128,7 +148,7 @@ function show(element, db, counted, found) {
     const { rowWritten, rowRead, byteMonth } = prices;
     lines.unshift(line('Size', bytesText(counted.diskBytes)));
     lines.splice(1, 0, line('Measurements', whole(counted.numMeasurements)));
-    lines.push(line('Points written', whole(counted.writePointsOk)));
+    lines.push(line('Points written', whole(counted.writePointsOk)), ...counted.quotas);
     // In the browser nobody counts rows, and nobody pays.
     if (currentPlace() === 'server') {
       lines.push(
