@@ -3,10 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::creators::Creators;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::JOB_RETRY_NS;
 use crate::model::sorted_map::SortedMap;
-use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
+use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, CreatorQuota};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
@@ -52,10 +53,13 @@ impl Entry {
 }
 
 /// The one `state` row.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct EntriesState {
     /// Numbers are never reused.
     next_entry: u64,
+    /// How many databases single creators may have.
+    #[serde(default)]
+    creators: Creators,
 }
 
 /// Every database by number: a copy of the `entry` table. Each change is stored first.
@@ -130,10 +134,46 @@ impl Entries {
         Err(CatalogRefusal::TooManyDatabases { limit, current, requested: current + 1 })
     }
 
+    /// Whether one more database of `creator` may exist: those that are going count.
+    pub fn check_creator(&self, creator: u64) -> Result<(), CatalogRefusal> {
+        self.state.creators.check(creator, self.created_by(creator))
+    }
+
+    fn created_by(&self, creator: u64) -> u64 {
+        self.rows.values().filter(|entry| entry.create.creator == creator).count() as u64
+    }
+
+    /// The limits of creators, each with the databases that there are of it.
+    pub fn creators(&self) -> Vec<(CreatorQuota, u64)> {
+        let of = |quota: &CreatorQuota| (quota.clone(), self.created_by(quota.id));
+        self.state.creators.all().iter().map(of).collect()
+    }
+
+    /// Stores the limits of creators.
+    pub fn set_creators<S: Store>(
+        &mut self,
+        store: &S,
+        creators: Creators,
+    ) -> Result<(), StoreError> {
+        let state = EntriesState { creators, ..self.state.clone() };
+        store.open()?;
+        store.put(Table::State, 0, &row::encode(&state)?, &[])?;
+        self.state = state;
+        Ok(())
+    }
+
+    /// The limits of creators with another one.
+    ///
+    /// # Errors
+    /// [`CatalogRefusal::TooManyCreatorQuotas`]
+    pub fn creators_with(&self, quota: CreatorQuota) -> Result<Creators, CatalogRefusal> {
+        self.state.creators.with(quota)
+    }
+
     /// Stores a new database and answers its number.
     pub fn insert<S: Store>(&mut self, store: &S, entry: Entry) -> Result<u64, StoreError> {
         let number = self.state.next_entry;
-        let state = EntriesState { next_entry: number + 1 };
+        let state = EntriesState { next_entry: number + 1, ..self.state.clone() };
         store.open()?;
         store.atomically(|| {
             store.put(Table::State, 0, &row::encode(&state)?, &[])?;

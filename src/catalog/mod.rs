@@ -7,6 +7,7 @@
 //! change (PROTOCOL.md rule 11).
 
 mod access;
+mod creators;
 pub mod grants;
 pub mod lifecycle;
 mod list;
@@ -219,6 +220,13 @@ impl<S: Store> Catalog<S> {
                 let (grantees, store) = self.grantees()?;
                 grantees.met(store, &keys, day)?
             }
+            ToCatalog::SetCreatorQuota(quota) => {
+                let creators = self.entries()?.creators_with(quota)?;
+                let entries = self.entries.get_or_insert_default();
+                entries.set_creators(&self.store, creators)?;
+                FromCatalog::CreatorQuotas(entries.creators())
+            }
+            ToCatalog::CreatorQuotas => FromCatalog::CreatorQuotas(self.entries()?.creators()),
             ToCatalog::Grantee { user, name } => {
                 let (grantees, store) = self.grantees()?;
                 let rows = grantees.named(store, user, &name)?.into_iter().collect();
@@ -287,7 +295,9 @@ impl<S: Store> Catalog<S> {
 
     fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64, Failure> {
         let limit = platform.limits().get(Limit::Databases);
-        self.entries()?.check_limit(limit)?;
+        let entries = self.entries()?;
+        entries.check_limit(limit)?;
+        entries.check_creator(request.creator)?;
         let object = platform
             .new_object_id(ObjectKind::Database, request.jurisdiction.as_deref())
             .map_err(CatalogRefusal::Placement)?;

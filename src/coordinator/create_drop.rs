@@ -134,6 +134,7 @@ fn create_database(create: &CreateDatabaseStatement, shards: u32) -> Result<Chan
         shards,
         location: None,
         jurisdiction: None,
+        creator: 0,
     }))
 }
 
@@ -279,6 +280,7 @@ impl CreateDrop {
             | FromCatalog::Identified { .. }
             | FromCatalog::Grantees { .. }
             | FromCatalog::Granted { .. }
+            | FromCatalog::CreatorQuotas(_)
             | FromCatalog::Verified(_) => Err(Error::unexpected_reply()),
         }
     }

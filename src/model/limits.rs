@@ -146,6 +146,10 @@ pub const SHARDS_PER_WIPE_MAX: usize = 1_000;
 /// Tokens and users with limits of their own on one database: every edge that knows it has them.
 pub const QUOTAS_PER_DATABASE_MAX: usize = 1_000;
 
+/// Tokens and users whose writes may create so many databases and no more: they fit the Catalog's
+/// row.
+pub const CREATOR_QUOTAS_MAX: usize = 1_000;
+
 // Tokens, users and logins.
 
 /// Tokens and users of one deployment: what the Catalog remembers of each is some 100 bytes.

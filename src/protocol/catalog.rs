@@ -91,6 +91,10 @@ pub enum ToCatalog {
         /// What they are found by.
         keys: Vec<GranteeKey>,
     },
+    /// Another limit in the place of that of one token or user.
+    SetCreatorQuota(CreatorQuota),
+    /// The limits of creators, and how many databases there are of each.
+    CreatorQuotas,
     /// The token or user of a name: a page of one, or of none.
     Grantee {
         /// A user, else a token.
@@ -138,6 +142,22 @@ pub struct CreateDatabase {
     /// Where they must live.
     #[serde(default)]
     pub jurisdiction: Option<String>,
+    /// Number of the token or user whose write creates it; 0 is an administrator.
+    #[serde(default)]
+    pub creator: u64,
+}
+
+/// How many databases the writes of one token or user may create.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatorQuota {
+    /// Its number.
+    pub id: u64,
+    /// A user, else a token.
+    pub user: bool,
+    /// Its name when this was set.
+    pub name: String,
+    /// Databases that there may be of it at a time; `None` is without limit.
+    pub databases: Option<u64>,
 }
 
 impl CreateDatabase {
@@ -223,6 +243,8 @@ pub enum FromCatalog {
         #[serde(default)]
         used: Vec<Vec<LastUse>>,
     },
+    /// What CreatorQuotas and SetCreatorQuota asked for, each with the databases that there are.
+    CreatorQuotas(Vec<(CreatorQuota, u64)>),
 }
 
 /// Why the Catalog refused.
@@ -266,6 +288,30 @@ pub enum CatalogRefusal {
         /// What is counted.
         unit: String,
     },
+    /// [`CreatorQuota::databases`]
+    #[error(
+        "databases quota of {name} exceeded: it has created {current}, this write would make \
+         {requested}, allowed are {limit} (databases)"
+    )]
+    TooManyOfCreator {
+        /// Token or user.
+        name: String,
+        /// [`CreatorQuota::databases`]
+        limit: u64,
+        /// Databases that there are of it.
+        current: u64,
+        /// Databases that there would be.
+        requested: u64,
+    },
+    /// `CREATOR_QUOTAS_MAX`
+    #[error(
+        "quotas limit exceeded: {limit} tokens and users have one of databases, which is the limit \
+         (CREATOR_QUOTAS_MAX); take away one that is not needed any more"
+    )]
+    TooManyCreatorQuotas {
+        /// `CREATOR_QUOTAS_MAX`
+        limit: u64,
+    },
     /// The runtime cannot place objects there.
     #[error(transparent)]
     Placement(PlacementError),
@@ -300,6 +346,7 @@ mod tests {
             shards: 1,
             location: location.map(str::to_owned),
             jurisdiction: jurisdiction.map(str::to_owned),
+            creator: 0,
         };
         let near = |create: CreateDatabase| create.near(Some("weur")).location;
         assert_eq!(near(create(None, None)).as_deref(), Some("weur"));

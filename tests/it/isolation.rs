@@ -157,6 +157,7 @@ fn no_two_names_of_ten_million_pairs_share_an_object() {
             shards: 1,
             location: None,
             jurisdiction: None,
+            creator: 0,
         };
         entries.insert(&store, Entry::creating(create, object(number), 0)).unwrap();
     }

@@ -39,7 +39,8 @@ pub(crate) fn world(seed: u64) -> World {
 
 pub(crate) fn create(name: &str, shards: u32, policy: Option<PolicySpec>) -> CreateDrop {
     let name = name.to_owned();
-    let create = CreateDatabase { name, policy, shards, location: None, jurisdiction: None };
+    let create =
+        CreateDatabase { name, policy, shards, location: None, jurisdiction: None, creator: 0 };
     CreateDrop::new(Change::CreateDatabase(create))
 }
 
@@ -71,6 +72,7 @@ fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Write {
         shards: 1,
         location: None,
         jurisdiction: None,
+        creator: 0,
     };
     let mut request = write(database, lines).request().clone();
     request.policy = policy.map(str::to_owned);

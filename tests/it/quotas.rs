@@ -314,6 +314,49 @@ fn quotas_are_set_shown_changed_and_taken_away() {
     assert_eq!(show(&mut product), nothing);
 }
 
+/// The status and the error of a write of one point to `database`.
+fn writes_to(product: &mut Product, token: &str, database: &str) -> (u16, String) {
+    let target = format!("/write?db={database}");
+    let response = send(product, ("Bearer", token), ("POST", &target), "m v=1");
+    (response.status, body(&response))
+}
+
+#[test]
+fn a_creator_has_as_many_databases_as_it_may() {
+    let mut product = product(1);
+    let creator = token(&mut product, "creator", &["*"], &["write"], None);
+    let other = token(&mut product, "other", &["*"], &["write"], None);
+    assert_eq!(writes_to(&mut product, &creator, "c0").0, 204);
+    let body = json!({"token_name": "creator", "databases": 2});
+    let shown = set(&mut product, &body);
+    let id = shown["tokens"][0]["id"].clone();
+    let limit = json!([{"id": id, "name": "creator", "databases": 2, "created": 1}]);
+    assert_eq!(shown, json!({"tokens": limit, "users": []}));
+    assert_eq!(set(&mut product, &body), shown, "a repeat changes nothing");
+    assert_eq!(writes_to(&mut product, &creator, "c1").0, 204);
+    for _ in 0..2 {
+        let (status, error) = writes_to(&mut product, &creator, "c2");
+        assert_eq!(status, 422);
+        let text = "databases quota of token \\\"creator\\\" exceeded: it has created 2, this write \
+                    would make 3, allowed are 2 (databases)";
+        assert!(error.contains(text), "{error}");
+        product.sleep();
+    }
+    // What it has goes on, and so do others.
+    assert_eq!(writes_to(&mut product, &creator, "c0").0, 204);
+    assert_eq!(writes_to(&mut product, &other, "o1").0, 204);
+    product.query("", "CREATE DATABASE by_the_administrator");
+    // One that is dropped makes room, whoever drops it.
+    product.query("", "DROP DATABASE c0");
+    assert_eq!(writes_to(&mut product, &creator, "c2").0, 204);
+    assert_eq!(writes_to(&mut product, &creator, "c3").0, 422);
+    let shown = admin(&mut product, ("GET", ROUTE), "", 200);
+    assert_eq!(shown["tokens"][0]["created"], 2);
+    let none = set(&mut product, &json!({"token_name": "creator"}));
+    assert_eq!(none, json!({"tokens": [], "users": []}));
+    assert_eq!(writes_to(&mut product, &creator, "c3").0, 204);
+}
+
 /// The bytes that SHOW STATS says are stored.
 fn stored(stats: &Value) -> u64 {
     stats["results"][0]["series"][0]["values"][3][2].as_u64().filter(|&bytes| bytes > 0).unwrap()
@@ -330,6 +373,10 @@ fn what_cannot_be_a_quota_is_refused_with_what_can() {
         (json!({"db": "d", "token_name": "agent", "user": "u"}), 400, "not both"),
         (json!({"db": "d", "token_name": "agent", "stored_bytes": 1}), 400, "has no owner"),
         (json!({"db": "d", "points": 1}), 400, "unknown field"),
+        (json!({"db": "d", "databases": 1}), 400, "leave db out"),
+        (json!({"points_per_minute": 1}), 400, "name the database as db"),
+        (json!({"databases": 1}), 400, "or a token or user"),
+        (json!({"token_name": "nobody", "databases": 1}), 404, "token not found"),
         (json!({"db": "d", "token_name": "nobody"}), 404, "token not found: \"nobody\""),
         (json!({"db": "d", "user": "nobody"}), 404, "user not found: \"nobody\""),
         (json!({"db": "none", "points_per_minute": 1}), 404, "database not found: \"none\""),
@@ -338,7 +385,6 @@ fn what_cannot_be_a_quota_is_refused_with_what_can() {
         let answer = admin(&mut product, ("POST", ROUTE), &asked.to_string(), status);
         assert!(answer["message"].as_str().unwrap().contains(text), "{asked}: {answer}");
     }
-    admin(&mut product, ("GET", ROUTE), "", 400);
     admin(&mut product, ("GET", &format!("{ROUTE}?db=none")), "", 404);
     let writer = token(&mut product, "w", &["d"], &["read", "write"], None);
     for method in ["GET", "POST"] {

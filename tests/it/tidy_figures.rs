@@ -248,6 +248,7 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
         ("FIRST_BODY_BYTES", bytes(limits::FIRST_BODY_BYTES)),
         ("LONE_BODY_BYTES_MAX", bytes(limits::LONE_BODY_BYTES_MAX)),
         ("QUOTAS_PER_DATABASE_MAX", count(limits::QUOTAS_PER_DATABASE_MAX)),
+        ("CREATOR_QUOTAS_MAX", count(limits::CREATOR_QUOTAS_MAX)),
         ("GRANTEES_MAX", count(limits::GRANTEES_MAX)),
         ("GRANTEE_BYTES_MAX", bytes(limits::GRANTEE_BYTES_MAX)),
         ("CALLERS_REMEMBERED_MAX", count(limits::CALLERS_REMEMBERED_MAX)),

@@ -1,5 +1,6 @@
-//! Serves `/api/v3/configure/quota`: POST sets what a database, or a token or user on it, may use;
-//! GET says what is set. InfluxDB has no such route.
+//! Serves `/api/v3/configure/quota`: POST sets what a database, or a token or user on it, may use,
+//! and how many databases the writes of a token or user may create; GET says what is set. InfluxDB
+//! has no such route.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -15,7 +16,7 @@ use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
 use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Quotas, Rate, Rates};
 use crate::protocol::call::{Address, CallFailure, Reply, Step};
-use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::catalog::{CreatorQuota, FromCatalog, ToCatalog};
 use crate::protocol::database::QuotaChange;
 use crate::protocol::envelope;
 use crate::protocol::round::{Request, Round};
@@ -24,13 +25,14 @@ use crate::protocol::round::{Request, Round};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    db: String,
+    db: Option<String>,
     token_name: Option<String>,
     user: Option<String>,
     points_per_minute: Option<u64>,
     requests_per_minute: Option<u64>,
     cells_per_minute: Option<u64>,
     stored_bytes: Option<u64>,
+    databases: Option<u64>,
 }
 
 /// A request about quotas, in progress.
@@ -56,25 +58,32 @@ enum Stage {
         database: String,
         load: Load,
     },
+    /// The Catalog is told of, or asked for, the limits of creators.
+    Creators {
+        message: ToCatalog,
+        round: Round,
+    },
 }
 
 /// Limits of a token or user whose number is not known yet.
 #[derive(Clone, Debug)]
 struct Wanted {
-    database: String,
+    /// On which database; `None` is how many it may create.
+    database: Option<String>,
     user: bool,
     name: String,
     rates: Rates,
+    databases: Option<u64>,
 }
 
 /// `GET` and `POST /api/v3/configure/quota`
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for a GET that names no database.
+/// None.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let stage = match (request.head.method.as_str(), request.url.filled("db")) {
         ("GET", Some(database)) => Stage::show(database.to_owned()),
-        ("GET", None) => return invalid("name the database with the parameter db"),
+        ("GET", None) => Stage::creators(ToCatalog::CreatorQuotas),
         _ => Stage::Unread,
     };
     Ok(Box::new(QuotaHandler { stage }))
@@ -96,8 +105,8 @@ impl Body {
     fn check(&self) -> Result<(), ApiError> {
         let rates = self.rates();
         let limits = Rate::ALL.map(|rate| (rate.name(), rates.of(rate)));
-        let stored = ("stored_bytes", self.stored_bytes);
-        for (name, limit) in limits.into_iter().chain([stored]) {
+        let others = [("stored_bytes", self.stored_bytes), ("databases", self.databases)];
+        for (name, limit) in limits.into_iter().chain(others) {
             if limit.is_some_and(|limit| !(1..=QUOTA_VALUE_MAX).contains(&limit)) {
                 return invalid(&format!(
                     "{name} must be between 1 and {QUOTA_VALUE_MAX}; leave it out for no limit"
@@ -107,22 +116,35 @@ impl Body {
         if self.token_name.is_some() && self.user.is_some() {
             return invalid("name a token or a user, not both");
         }
-        if self.stored_bytes.is_some() && (self.token_name.is_some() || self.user.is_some()) {
+        let of_caller = self.token_name.is_some() || self.user.is_some();
+        if self.stored_bytes.is_some() && of_caller {
             return invalid("stored_bytes is of a database: what is stored has no owner");
         }
-        Ok(())
+        let of_database = self.stored_bytes.is_some() || self.rates() != Rates::default();
+        match &self.db {
+            Some(_) if self.databases.is_some() => {
+                invalid("databases is how many a token or user may create: leave db out")
+            }
+            None if of_database => invalid("name the database as db"),
+            None if !of_caller => invalid("name a database as db, or a token or user"),
+            _ => Ok(()),
+        }
     }
 
     /// What is done first.
     fn stage(self) -> Stage {
         let (rates, stored_bytes) = (self.rates(), self.stored_bytes);
-        let name = |name: String, user| Wanted { database: self.db.clone(), user, name, rates };
+        let (database, databases) = (self.db, self.databases);
         match (self.token_name, self.user) {
-            (Some(token), _) => Stage::find(name(token, false)),
-            (None, Some(user)) => Stage::find(name(user, true)),
+            (Some(name), _) => {
+                Stage::find(Wanted { database, user: false, name, rates, databases })
+            }
+            (None, Some(name)) => {
+                Stage::find(Wanted { database, user: true, name, rates, databases })
+            }
             (None, None) => {
                 let change = QuotaChange::Database { rates, stored_bytes };
-                Stage::change(self.db, change)
+                Stage::change(database.unwrap_or_default(), change)
             }
         }
     }
@@ -136,6 +158,10 @@ impl Stage {
     fn change(database: String, change: QuotaChange) -> Self {
         let machine = CreateDrop::new(Change::SetQuota { database: database.clone(), change });
         Self::Change { database, machine }
+    }
+
+    fn creators(message: ToCatalog) -> Self {
+        Self::Creators { message, round: Round::default() }
     }
 
     fn show(database: String) -> Self {
@@ -182,6 +208,16 @@ impl Handler for QuotaHandler {
                         Step::Done(changed) => changed.map(|_| Stage::show(database.clone()))?,
                     }
                 }
+                Stage::Creators { message, round } => {
+                    let Some(reply) = reply.take() else {
+                        let request = Request::new(Address::Catalog, envelope::encode(message));
+                        return Ok(Action::Calls(round.start(vec![request])));
+                    };
+                    return match round.take(reply).and_then(|mut replies| replies.pop()) {
+                        Some(reply) => creators(reply),
+                        None => Ok(Action::Calls(Vec::new())),
+                    };
+                }
                 Stage::Show { database, load } => {
                     return match load.step(&mut isolate.context(), reply.take()) {
                         Step::Calls(calls) => Ok(Action::Calls(calls)),
@@ -206,13 +242,19 @@ impl Wanted {
 
     /// The change of its quota, by what the Catalog says of it.
     fn found(&self, reply: Result<Vec<u8>, CallFailure>) -> Result<Stage, ApiError> {
-        let Self { database, user, name, rates } = self.clone();
+        let Self { database, user, name, rates, databases } = self.clone();
         match envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)? {
             FromCatalog::Grantees { rows, .. } => match rows.first() {
-                Some(row) => {
-                    let quota = CallerQuota { id: row.id, user, name, rates };
-                    Ok(Stage::change(database, QuotaChange::Caller(quota)))
-                }
+                Some(row) => Ok(match database {
+                    Some(database) => {
+                        let quota = CallerQuota { id: row.id, user, name, rates };
+                        Stage::change(database, QuotaChange::Caller(quota))
+                    }
+                    None => {
+                        let quota = CreatorQuota { id: row.id, user, name, databases };
+                        Stage::creators(ToCatalog::SetCreatorQuota(quota))
+                    }
+                }),
                 None if user => Err(ApiError::NotFound(format!("user not found: \"{name}\""))),
                 None => Err(ApiError::NotFound(format!("token not found: \"{name}\""))),
             },
@@ -220,6 +262,26 @@ impl Wanted {
             _ => Err(Error::unexpected_reply().into()),
         }
     }
+}
+
+/// What the Catalog says of the limits of creators.
+fn creators(reply: Result<Vec<u8>, CallFailure>) -> Result<Action, ApiError> {
+    let quotas = match envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)? {
+        FromCatalog::CreatorQuotas(quotas) => quotas,
+        FromCatalog::Refused(refusal) => return Err(Error::Catalog(refusal).into()),
+        FromCatalog::Unavailable(why) => return Err(Error::from(why).into()),
+        _ => return Err(Error::unexpected_reply().into()),
+    };
+    let of = |user| {
+        let of = quotas.iter().filter(move |(quota, _)| quota.user == user);
+        let described = of.map(|(quota, created)| {
+            let CreatorQuota { id, name, databases, .. } = quota;
+            json!({ "id": id, "name": name, "databases": databases, "created": created })
+        });
+        described.collect::<Vec<_>>()
+    };
+    let body = json!({ "tokens": of(false), "users": of(true) });
+    Ok(Action::Respond(Response::json(200, format!("{body}\n"))))
 }
 
 /// All limits of a database.

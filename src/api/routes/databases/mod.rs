@@ -124,6 +124,7 @@ impl Changing {
             shards: body.shards.unwrap_or(settings.default_shards),
             location: body.location,
             jurisdiction: body.jurisdiction,
+            creator: 0,
         };
         let machine = CreateDrop::new(Change::CreateDatabase(create));
         Ok(Self { name: body.db, kind: ChangeKind::Create, machine })

@@ -152,6 +152,7 @@ fn create(
             shards: request.default_shards,
             location: None,
             jurisdiction: None,
+            creator: 0,
         }));
     }
     if !missing || named != DEFAULT_POLICY {

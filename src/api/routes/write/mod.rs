@@ -146,7 +146,7 @@ impl Handler for WriteHandler {
             policy: self.params.policy.clone(),
             principal: request.caller.clone(),
             batch,
-            auto_create: not_created.is_none().then(|| self.auto_create(settings)),
+            auto_create: not_created.is_none().then(|| self.auto_create(settings, request.caller)),
             all_or_nothing: self.all_or_nothing(),
         });
         let writing = Writing { machine, unparsed, text, not_created, _permit: permit };
@@ -199,7 +199,7 @@ impl WriteHandler {
     }
 
     /// The database that the write creates if it is not there.
-    fn auto_create(&self, settings: &Settings) -> CreateDatabase {
+    fn auto_create(&self, settings: &Settings, caller: &Principal) -> CreateDatabase {
         CreateDatabase {
             name: self.params.database.clone(),
             policy: Some(PolicySpec {
@@ -209,6 +209,7 @@ impl WriteHandler {
             shards: settings.default_shards,
             location: None,
             jurisdiction: None,
+            creator: caller.caller.as_ref().map_or(0, |caller| caller.id),
         }
     }
 
