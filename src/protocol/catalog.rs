@@ -288,6 +288,12 @@ pub enum CatalogRefusal {
         /// What is counted.
         unit: String,
     },
+    /// The runtime cannot place objects there.
+    #[error(transparent)]
+    Placement(PlacementError),
+    /// The default policy is refused by the rules of policies.
+    #[error(transparent)]
+    Policy(PolicyRefusal),
     /// [`CreatorQuota::databases`]
     #[error(
         "databases quota of {name} exceeded: it has created {current}, this write would make \
@@ -312,12 +318,6 @@ pub enum CatalogRefusal {
         /// `CREATOR_QUOTAS_MAX`
         limit: u64,
     },
-    /// The runtime cannot place objects there.
-    #[error(transparent)]
-    Placement(PlacementError),
-    /// The default policy is refused by the rules of policies.
-    #[error(transparent)]
-    Policy(PolicyRefusal),
     /// Another secret for a token that has two.
     #[error("the token has two secrets already, as the list of tokens says: end one of them first")]
     TwoSecrets,

@@ -57,7 +57,12 @@ impl<S: Store> Shard<S> {
                 )
                 .map(|(reply, _)| reply),
             ToShard::Explain { stamp, request } => self
-                .explain(request, stamp)
+                .metered(
+                    (stamp, now_ns),
+                    Counts::of_page(false),
+                    |shard| shard.explain(request, stamp),
+                    |stats| stats.cells,
+                )
                 .map(|stats| FromShard::scanned(&ScanPage { stats, ..ScanPage::default() })),
             ToShard::Summarise { stamp, request, .. } => self
                 .metered(

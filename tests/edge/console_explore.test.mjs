@@ -80,9 +80,13 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
     'the room.temp floor=2 wing=north',
   ]);
 
-  // The card says what the server counts.
+  // The card says what the server counts, and what is used of quotas.
+  const limits = { db: 'demo', points_per_minute: 1_000_000, stored_bytes: 1_000_000_000 };
+  const quota = { method: 'POST', body: JSON.stringify(limits) };
+  assert.equal((await server.fetch('/api/v3/configure/quota', quota)).status, 200);
   await page.getByRole('button', { name: 'Read the schema anew' }).click();
   const card = page.locator('.card dl > div');
+  await card.filter({ hasText: 'Points a minute' }).waitFor();
   await card.filter({ hasText: 'Newest' }).waitFor();
   const shown = Object.fromEntries(
     await card.evaluateAll((all) =>
@@ -92,6 +96,8 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   const stats = await server.series('SHOW STATS ON demo');
   const sum = (key) =>
     stats.reduce((all, { columns, values: [row] }) => all + (row[columns.indexOf(key)] ?? 0), 0);
+  assert.match(shown['Points a minute'], /^[0-4] of 1,000,000$/);
+  assert.match(shown.Stored, / KB of 1 GB$/);
   assert.equal(shown.Measurements, '3');
   await page.getByRole('button', { name: 'Count', exact: true }).click();
   await page.locator('.card div', { hasText: /^Series4$/ }).waitFor();

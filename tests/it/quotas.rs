@@ -41,11 +41,12 @@ fn set(product: &mut Product, body: &Value) -> Value {
     admin(product, ("POST", ROUTE), &body.to_string(), 200)
 }
 
-/// So many points of as many series, each with a time of its own.
+/// So many points of up to 200 series, each with a time of its own and a value that takes room.
 fn lines(count: usize, from: usize) -> String {
     let mut lines = String::new();
     for at in from..from + count {
-        writeln!(lines, "m,host=h{} v={at} {at}", at % 200).unwrap();
+        let value = (at * 7_919 % 1_000_003) as f64 / 7.0;
+        writeln!(lines, "m,host=h{} v={value} {at}", at % 200).unwrap();
     }
     lines
 }
@@ -161,6 +162,21 @@ fn cells_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
 }
 
 #[test]
+fn what_only_looks_at_series_is_counted_too() {
+    for ask in ["EXPLAIN SELECT mean(v) FROM m", "SHOW SERIES", "SHOW TAG VALUES WITH KEY = host"] {
+        let mut product = product(1);
+        admin(&mut product, ("POST", "/write?db=d"), &lines(1_000, 0), 204);
+        set(&mut product, &json!({"db": "d", "cells_per_minute": 50}));
+        to_next_minute(&mut product);
+        product.standing_still(|product| {
+            let target = format!("/query?db=d&q={}", encoded(ask));
+            assert_eq!(product.post(&target, "").status, 200, "{ask}");
+            assert_eq!(product.post(&target, "").status, 429, "{ask}");
+        });
+    }
+}
+
+#[test]
 fn a_refusal_names_the_limit_and_each_dialect_has_the_status_that_its_clients_read() {
     let mut product = product(1);
     set(&mut product, &json!({"db": "d", "points_per_minute": 10}));
@@ -255,6 +271,7 @@ fn a_database_that_has_stored_what_it_may_rejects_lines_until_it_may_store_more(
             assert!([204, 400].contains(&response.status), "{}", body(&response));
             refusal = (response.status == 400).then_some(response);
             from += 2_000;
+            assert!(from < 10_000_000, "nothing is refused");
         }
         assert_kept(product.shard_bytes().iter().sum(), allowed);
         let refusal = refusal.unwrap();

@@ -459,15 +459,17 @@ pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<Read
     let stretches = reader.stretches(request.time)?;
     // A series that lies in several stretches counts once.
     let mut seen: HashSet<u64, FixedState> = HashSet::default();
-    let mut series = 0;
+    let (mut series, mut keys_read) = (0, 0);
     for &stretch in &stretches {
         let measurement = [request.measurement];
         let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &keys.first())?;
         while let Some(key) = keys.next(&mut merge, &mut tags)? {
+            keys_read += 1;
             let mut is_new = || seen.insert(FixedState::default().hash_one(&key));
             series += u64::from(stretches.len() == 1 || is_new());
         }
     }
     let Survey { files, blocks, block_bytes, cached_rows, .. } = survey;
-    Ok(ReadStats { series, files, blocks, block_bytes, cached_rows, ..reader.stats() })
+    let cells = keys_read;
+    Ok(ReadStats { series, files, blocks, block_bytes, cached_rows, cells, ..reader.stats() })
 }
