@@ -72,8 +72,8 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
              query with InfluxQL at /query"
         }
         path if is_one(path, "/api/v3", &V3) => {
-            "of the v3 API there are /api/v3/write_lp, export, configure/database, configure/token \
-             and configure/token/secret; query with InfluxQL at /query"
+            "of the v3 API there are /api/v3/write_lp, export, configure/database, configure/token, \
+             configure/token/secret and configure/quota; query with InfluxQL at /query"
         }
         path if is_one(path, "/api/v1/prom", &["read", "write"]) => {
             "Prometheus' remote protocol is not spoken here; write line protocol and query with \
