@@ -12,6 +12,7 @@ pub mod grants;
 pub mod lifecycle;
 mod list;
 mod live_queries;
+mod quotas;
 mod rotation;
 mod telling;
 
@@ -220,12 +221,7 @@ impl<S: Store> Catalog<S> {
                 let (grantees, store) = self.grantees()?;
                 grantees.met(store, &keys, day)?
             }
-            ToCatalog::SetCreatorQuota(quota) => {
-                let creators = self.entries()?.creators_with(quota)?;
-                let entries = self.entries.get_or_insert_default();
-                entries.set_creators(&self.store, creators)?;
-                FromCatalog::CreatorQuotas(entries.creators())
-            }
+            ToCatalog::SetCreatorQuota(quota) => self.set_creator_quota(quota)?,
             ToCatalog::CreatorQuotas => FromCatalog::CreatorQuotas(self.entries()?.creators()),
             ToCatalog::Grantee { user, name } => {
                 let (grantees, store) = self.grantees()?;

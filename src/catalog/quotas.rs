@@ -1,0 +1,18 @@
+//! Sets how many databases a token or user may create.
+
+use super::{Catalog, Failure};
+use crate::protocol::catalog::{CreatorQuota, FromCatalog};
+use crate::store::Store;
+
+impl<S: Store> Catalog<S> {
+    /// Another limit in the place of that of one creator; answers all of them.
+    pub(super) fn set_creator_quota(
+        &mut self,
+        quota: CreatorQuota,
+    ) -> Result<FromCatalog, Failure> {
+        let creators = self.entries()?.creators_with(quota)?;
+        let entries = self.entries.get_or_insert_default();
+        entries.set_creators(&self.store, creators)?;
+        Ok(FromCatalog::CreatorQuotas(entries.creators()))
+    }
+}
