@@ -9,10 +9,9 @@ use tidemark::batch::column::{Column, Values};
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
-use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};
+use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::limits::MEMTABLE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
-use tidemark::protocol::shard::Stamp;
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
 use tidemark::shard::request::Deletion;
@@ -20,19 +19,12 @@ use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
+use crate::engine::STAMP;
 use crate::every_row::{Row, every_row};
 use crate::memory_shard::opened;
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const PAUSE_NS: i64 = 700_000_000_000;
-const STAMP: Stamp = Stamp {
-    policy: PolicyId(7),
-    generation: 1,
-    schema_version: 1,
-    fresh: false,
-    access: 0,
-    meter: None,
-};
 const COLUMNS: u32 = 1_000;
 const ROWS_PER_FRAME: usize = 5_000;
 /// What an event may hold beside what is stored. Padded, the rows took hundreds of megabytes.

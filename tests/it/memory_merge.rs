@@ -12,16 +12,16 @@ use tidemark::merge::cursor::CURSORS_MAX;
 use tidemark::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
 use tidemark::merge::key::SeriesKey;
 use tidemark::merge::kway::Merge;
-use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};
+use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::limits::MEMTABLE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldType;
-use tidemark::protocol::shard::Stamp;
 use tidemark::shard::budget::Budget;
 use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
+use crate::engine::STAMP;
 use crate::memory_shard::opened;
 
 /// Of a source at its merge's peak: times of a page, a column and what is made of them.
@@ -128,14 +128,6 @@ fn a_merge_of_all_that_may_be_holds_a_page_and_a_column_of_each() {
 }
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-const STAMP: Stamp = Stamp {
-    policy: PolicyId(7),
-    generation: 1,
-    schema_version: 1,
-    fresh: false,
-    access: 0,
-    meter: None,
-};
 /// Parts of one merge.
 const PARTS: usize = 16;
 const PART_ROWS: usize = 70_000;

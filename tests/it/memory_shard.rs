@@ -16,7 +16,7 @@ use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use tidemark::model::limits::{MEMTABLE_BYTES_MAX, PAGE_BYTES_MAX};
 use tidemark::model::time::{Precision, TimeRange};
 use tidemark::model::value::FieldType;
-use tidemark::protocol::shard::{ShardSettings, Stamp};
+use tidemark::protocol::shard::ShardSettings;
 use tidemark::scan::page::GroupData;
 use tidemark::scan::request::{
     AggregateCall, AggregateFunction, Input, Output, Resume, ScanRequest, SummaryRequest,
@@ -28,18 +28,11 @@ use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
+use crate::engine::STAMP;
 use crate::every_row::runs_of;
 
 const ROWS: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-const STAMP: Stamp = Stamp {
-    policy: PolicyId(7),
-    generation: 1,
-    schema_version: 1,
-    fresh: false,
-    access: 0,
-    meter: None,
-};
 /// Of the isolate, for everything in it (docs/design/README.md): what shards may hold at their peak.
 const PEAK_BYTES_MAX: isize = 128_000_000;
 

@@ -188,15 +188,18 @@ pub(super) fn settings() -> ShardSettings {
     }
 }
 
+/// Of a sender that knows all there is to know of a shard with [`settings`].
+pub(crate) const STAMP: Stamp = Stamp {
+    policy: PolicyId(7),
+    generation: 1,
+    schema_version: 1,
+    fresh: false,
+    access: 0,
+    meter: None,
+};
+
 pub(super) fn stamp() -> Stamp {
-    Stamp {
-        policy: PolicyId(7),
-        generation: 1,
-        schema_version: 1,
-        fresh: false,
-        access: 0,
-        meter: None,
-    }
+    STAMP
 }
 
 pub(super) fn budget() -> Rc<Budget> {
