@@ -1,0 +1,173 @@
+//! Refuses what would go too deep, before anything goes down into it.
+//!
+//! Parser, planner and optimizer follow the tree of an expression with the machine's stack, and a
+//! stack that overflows takes the whole instance along. How deep the tree of a text can get is seen
+//! in its words: each operator of a chain lies inside the next one, and so does each bracket.
+
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+use crate::error::QueryError;
+use crate::limits::{DEPTH_MAX, PARENTHESES_DEPTH_MAX, TEXT_BYTES_MAX, TOKENS_MAX};
+
+/// One bracket that is open.
+#[derive(Clone, Copy, Debug, Default)]
+struct Level {
+    /// Operators of the expression that is being read.
+    operators: usize,
+    /// Set operations between the queries of this level.
+    set_operations: usize,
+    /// It was opened by CASE.
+    is_case: bool,
+}
+
+impl Level {
+    fn depth(self) -> usize {
+        1 + self.operators + self.set_operations
+    }
+}
+
+/// Refuses a text that is too long, or goes too deep.
+///
+/// # Errors
+/// What is too much, and the limit.
+pub(crate) fn check(text: &str) -> Result<(), QueryError> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(QueryError::asked(format!(
+            "the statement has {} bytes: at most {TEXT_BYTES_MAX} are taken",
+            text.len()
+        )));
+    }
+    // A text that is no sequence of words is refused by the parser, with the place.
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return Ok(()) };
+    let is_word = |token: &&Token| !matches!(token, Token::Whitespace(_));
+    if tokens.iter().filter(is_word).count() > TOKENS_MAX {
+        return Err(QueryError::asked(format!(
+            "the statement has more than {TOKENS_MAX} words and signs: use IN with fewer values, \
+             a range or a regex"
+        )));
+    }
+    let mut levels = vec![Level::default()];
+    for token in tokens.iter().filter(is_word) {
+        follow(token, &mut levels);
+        let brackets = levels.iter().filter(|level| !level.is_case).count() - 1;
+        if brackets > PARENTHESES_DEPTH_MAX {
+            return Err(QueryError::asked(format!(
+                "more than {PARENTHESES_DEPTH_MAX} parentheses lie inside each other"
+            )));
+        }
+        if levels.iter().map(|level| level.depth()).sum::<usize>() > DEPTH_MAX {
+            return Err(QueryError::asked(format!(
+                "more than {DEPTH_MAX} operators of one expression, or queries of one UNION, hang \
+                 together: use IN, a regex or fewer of them"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn follow(token: &Token, levels: &mut Vec<Level>) {
+    match token {
+        Token::LParen | Token::LBracket | Token::LBrace => levels.push(Level::default()),
+        Token::RParen | Token::RBracket | Token::RBrace => close(levels),
+        Token::Comma | Token::SemiColon => top(levels, |level| level.operators = 0),
+        Token::Word(word) => follow_word(word.keyword, levels),
+        Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) | Token::EOF => {}
+        // Whatever else there is stands between two things.
+        _ => top(levels, |level| level.operators += 1),
+    }
+}
+
+fn follow_word(keyword: Keyword, levels: &mut Vec<Level>) {
+    match keyword {
+        Keyword::CASE => levels.push(Level { is_case: true, ..Level::default() }),
+        Keyword::END if levels.last().is_some_and(|level| level.is_case) => close(levels),
+        Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => {
+            top(levels, |level| level.set_operations += 1);
+        }
+        Keyword::SELECT
+        | Keyword::FROM
+        | Keyword::WHERE
+        | Keyword::GROUP
+        | Keyword::HAVING
+        | Keyword::ORDER
+        | Keyword::LIMIT
+        | Keyword::WHEN
+        | Keyword::THEN
+        | Keyword::ELSE
+        | Keyword::VALUES => top(levels, |level| level.operators = 0),
+        Keyword::AND
+        | Keyword::OR
+        | Keyword::NOT
+        | Keyword::IS
+        | Keyword::IN
+        | Keyword::LIKE
+        | Keyword::ILIKE
+        | Keyword::SIMILAR
+        | Keyword::BETWEEN
+        | Keyword::AT
+        | Keyword::COLLATE
+        | Keyword::JOIN
+        | Keyword::EXPLAIN
+        | Keyword::DIV => top(levels, |level| level.operators += 1),
+        _ => {}
+    }
+}
+
+/// A bracket counts for one of the operators around it, since others can follow it at once.
+fn close(levels: &mut Vec<Level>) {
+    if levels.len() > 1 {
+        levels.pop();
+        top(levels, |level| level.operators += 1);
+    }
+}
+
+fn top(levels: &mut [Level], change: impl Fn(&mut Level)) {
+    if let Some(level) = levels.last_mut() {
+        change(level);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        check(text).err().map(|error| error.message).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_lies_side_by_side_is_taken() {
+        let columns = vec!["max(usage) + 1 AS x"; 500].join(", ");
+        assert_eq!(refusal(&format!("SELECT {columns} FROM cpu")), "");
+        let values = vec!["'a'"; 5_000].join(", ");
+        assert_eq!(refusal(&format!("SELECT * FROM cpu WHERE host IN ({values})")), "");
+        let cases = vec!["WHEN usage > 1 THEN 2"; 500].join(" ");
+        assert_eq!(refusal(&format!("SELECT CASE {cases} END FROM cpu")), "");
+        assert_eq!(refusal("SELECT 'a string that does not end"), "");
+    }
+
+    #[test]
+    fn what_lies_inside_each_other_is_refused() {
+        let chains = [
+            vec!["host = 'a'"; 200].join(" OR "),
+            vec!["1"; 200].join(" + "),
+            format!("{}1", "- ".repeat(200)),
+            format!("{}true", "NOT ".repeat(200)),
+            format!("1{}", "::int".repeat(200)),
+            format!("a{}", "[1]".repeat(200)),
+            format!("{}1{}", "CASE WHEN true THEN ".repeat(150), " END".repeat(150)),
+            vec!["1"; 200].join(" UNION ALL SELECT "),
+        ];
+        for chain in chains {
+            let message = refusal(&format!("SELECT {chain}"));
+            assert!(message.starts_with("more than 128 operators"), "{message}: {chain:.40}");
+        }
+        let parentheses = format!("SELECT {}1{}", "(".repeat(49), ")".repeat(49));
+        assert_eq!(refusal(&parentheses), "more than 48 parentheses lie inside each other");
+        let long = format!("SELECT {}", "1, ".repeat(10_001));
+        assert!(refusal(&long).starts_with("the statement has more than 20000 words and signs"));
+        assert!(refusal(&" ".repeat(TEXT_BYTES_MAX + 1)).starts_with("the statement has 262145 "));
+    }
+}

@@ -1,0 +1,216 @@
+//! Window functions over how a value changes: `difference(value)`, `derivative(value, time[, unit])`
+//! and both with NULL instead of what is negative.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, UInt64Array,
+};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{
+    DataType, Field, FieldRef, Float64Type, Int64Type, Schema, TimestampNanosecondType, UInt64Type,
+};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
+use datafusion::logical_expr::{PartitionEvaluator, Signature, Volatility, WindowUDFImpl};
+
+use super::arguments;
+use crate::error::QueryError;
+
+const SECOND_NS: f64 = 1e9;
+
+/// One of the four.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Change {
+    is_rate: bool,
+    non_negative: bool,
+    signature: Signature,
+}
+
+impl Change {
+    /// By time if `is_rate`.
+    pub(super) fn new(is_rate: bool, non_negative: bool) -> Self {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        Self { is_rate, non_negative, signature }
+    }
+}
+
+impl WindowUDFImpl for Change {
+    fn name(&self) -> &str {
+        match (self.is_rate, self.non_negative) {
+            (false, false) => "difference",
+            (false, true) => "non_negative_difference",
+            (true, false) => "derivative",
+            (true, true) => "non_negative_derivative",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        let name = self.name();
+        let number = |given: &DataType| match given {
+            DataType::Int64 | DataType::UInt64 | DataType::Float64 => Ok(given.clone()),
+            DataType::Null => Ok(DataType::Float64),
+            other if other.is_unsigned_integer() => Ok(DataType::UInt64),
+            other if other.is_signed_integer() => Ok(DataType::Int64),
+            other if other.is_numeric() => Ok(DataType::Float64),
+            other => Err(arguments::wrong(name, "a number", other)),
+        };
+        match (self.is_rate, given) {
+            (false, [value]) => Ok(vec![number(value)?]),
+            (true, [value, time]) => Ok(vec![number(value)?, arguments::timestamp(name, time)?]),
+            (true, [value, time, unit]) => Ok(vec![
+                number(value)?,
+                arguments::timestamp(name, time)?,
+                arguments::interval(name, unit)?,
+            ]),
+            _ => {
+                let wanted = if self.is_rate { "value, time[, unit]" } else { "value" };
+                Err(DataFusionError::Plan(format!("call it as {name}({wanted})")))
+            }
+        }
+    }
+
+    fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef> {
+        let value = args.get_input_field(0);
+        let own = value.map_or(DataType::Float64, |field| field.data_type().clone());
+        let data_type = if self.is_rate { DataType::Float64 } else { own };
+        Ok(Arc::new(Field::new(args.name(), data_type, true)))
+    }
+
+    fn partition_evaluator(
+        &self,
+        args: PartitionEvaluatorArgs,
+    ) -> Result<Box<dyn PartitionEvaluator>> {
+        let unit_ns = match args.input_exprs().get(2) {
+            None => SECOND_NS,
+            Some(unit) => {
+                let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
+                let unit = unit.evaluate(&nothing).map_err(|_| no_constant())?;
+                let unit = arguments::constant_interval(self.name(), &unit)?;
+                if unit.months != 0 || unit.days != 0 || unit.nanoseconds <= 0 {
+                    let message = "derivative unit must be positive, without months or days";
+                    return Err(QueryError::asked(message).into());
+                }
+                unit.nanoseconds as f64
+            }
+        };
+        let unit_ns = self.is_rate.then_some(unit_ns);
+        Ok(Box::new(Evaluator { unit_ns, non_negative: self.non_negative }))
+    }
+}
+
+fn no_constant() -> QueryError {
+    QueryError::asked("derivative unit must be a constant interval")
+}
+
+#[derive(Debug)]
+struct Evaluator {
+    /// Of a rate the time that it is by.
+    unit_ns: Option<f64>,
+    non_negative: bool,
+}
+
+impl PartitionEvaluator for Evaluator {
+    fn evaluate_all(&mut self, columns: &[ArrayRef], _rows: usize) -> Result<ArrayRef> {
+        let [values, rest @ ..] = columns else {
+            return Err(QueryError::internal("a change of nothing").into());
+        };
+        if let Some(unit_ns) = self.unit_ns {
+            let Some(times) = rest.first() else {
+                return Err(QueryError::internal("a rate without times").into());
+            };
+            return Ok(Arc::new(self.rates(values, times, unit_ns)?));
+        }
+        Ok(match values.data_type() {
+            DataType::Int64 => {
+                let values = values.as_primitive::<Int64Type>();
+                let changes = consecutive(values.iter(), |a: i64, b| a.wrapping_sub(b));
+                let kept = changes.map(|change| change.filter(|c| !self.non_negative || *c >= 0));
+                Arc::new(kept.collect::<Int64Array>())
+            }
+            DataType::UInt64 => {
+                let values = values.as_primitive::<UInt64Type>();
+                let non_negative = self.non_negative;
+                // Unsigned, a decrease wraps; it is no increase, though.
+                let change = |a: u64, b: u64| (a >= b || !non_negative).then(|| a.wrapping_sub(b));
+                let changes = consecutive(values.iter(), change).map(Option::flatten);
+                Arc::new(changes.collect::<UInt64Array>())
+            }
+            _ => {
+                let values = cast(values, &DataType::Float64)?;
+                let values = values.as_primitive::<Float64Type>();
+                let changes = consecutive(values.iter(), |a: f64, b| a - b);
+                Arc::new(changes.map(|change| self.kept(change)).collect::<Float64Array>())
+            }
+        })
+    }
+}
+
+impl Evaluator {
+    fn kept(&self, change: Option<f64>) -> Option<f64> {
+        change.filter(|change| !self.non_negative || *change >= 0.0)
+    }
+
+    fn rates(&self, values: &ArrayRef, times: &ArrayRef, unit_ns: f64) -> Result<Float64Array> {
+        let times = times.as_primitive::<TimestampNanosecondType>();
+        let times = (0..times.len()).map(|row| times.is_valid(row).then(|| times.value(row)));
+        // Whole numbers are subtracted as they are: as floats they would lose their last digits.
+        let values: Vec<Option<Number>> = match values.data_type() {
+            DataType::Int64 => numbers(values.as_primitive::<Int64Type>().iter(), Number::Integer),
+            DataType::UInt64 => {
+                numbers(values.as_primitive::<UInt64Type>().iter(), Number::Unsigned)
+            }
+            _ => {
+                let floats = cast(values, &DataType::Float64)?;
+                numbers(floats.as_primitive::<Float64Type>().iter(), Number::Float)
+            }
+        };
+        let points = values.into_iter().zip(times).map(|(value, time)| value.zip(time));
+        let rates = consecutive(points, |(value, time), (before, from)| {
+            value.minus(before) / (time.saturating_sub(from) as f64 / unit_ns)
+        });
+        Ok(rates.map(|rate| self.kept(rate)).collect())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Number {
+    Integer(i64),
+    Unsigned(u64),
+    Float(f64),
+}
+
+impl Number {
+    fn minus(self, other: Self) -> f64 {
+        match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => (i128::from(a) - i128::from(b)) as f64,
+            (Self::Unsigned(a), Self::Unsigned(b)) => (i128::from(a) - i128::from(b)) as f64,
+            (Self::Float(a), Self::Float(b)) => a - b,
+            // All values of a column are of one type.
+            _ => f64::NAN,
+        }
+    }
+}
+
+fn numbers<T>(
+    values: impl Iterator<Item = Option<T>>,
+    number: fn(T) -> Number,
+) -> Vec<Option<Number>> {
+    values.map(|value| value.map(number)).collect()
+}
+
+/// Of each value what it makes with the one before; values that are not there are passed over.
+fn consecutive<T: Copy, O>(
+    values: impl Iterator<Item = Option<T>>,
+    make: impl Fn(T, T) -> O,
+) -> impl Iterator<Item = Option<O>> {
+    let mut before = None;
+    values.map(move |value| {
+        let value = value?;
+        before.replace(value).map(|before| make(value, before))
+    })
+}

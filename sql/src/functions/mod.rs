@@ -1,0 +1,52 @@
+//! What InfluxDB adds to SQL, or changes in it. What fills gaps is in `gapfill`.
+
+pub(crate) mod arguments;
+pub(crate) mod bins;
+mod changes;
+mod regex;
+mod selectors;
+mod to_timestamp;
+mod tz;
+pub(crate) mod wallclock;
+
+use std::sync::Arc;
+
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+use changes::Change;
+use regex::RegexMatch;
+use selectors::{Kind, Selector};
+use to_timestamp::ToTimestamp;
+use tz::Tz;
+use wallclock::Wallclock;
+
+/// Adds the functions; one of a name that DataFusion has takes its place.
+///
+/// # Errors
+/// None that is known.
+pub(crate) fn register(state: &mut SessionState) -> Result<()> {
+    let options: Arc<ConfigOptions> = Arc::clone(state.config_options());
+    let scalars = [
+        ScalarUDF::new_from_impl(ToTimestamp::new(&options)),
+        ScalarUDF::new_from_impl(Tz::default()),
+        ScalarUDF::new_from_impl(Wallclock::default()),
+        ScalarUDF::new_from_impl(RegexMatch::new(false)),
+        ScalarUDF::new_from_impl(RegexMatch::new(true)),
+    ];
+    for function in scalars {
+        drop(state.register_udf(Arc::new(function))?);
+    }
+    for kind in [Kind::First, Kind::Last, Kind::Min, Kind::Max] {
+        let function = AggregateUDF::new_from_impl(Selector::new(kind));
+        drop(state.register_udaf(Arc::new(function))?);
+    }
+    for (is_rate, non_negative) in [(false, false), (false, true), (true, false), (true, true)] {
+        let function = WindowUDF::new_from_impl(Change::new(is_rate, non_negative));
+        drop(state.register_udwf(Arc::new(function))?);
+    }
+    Ok(())
+}

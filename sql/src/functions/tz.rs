@@ -1,0 +1,92 @@
+//! `tz(time[, zone])`: the same time, shown by another clock.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::timezone::Tz as Zone;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
+
+use super::arguments;
+use crate::error::QueryError;
+
+const NAME: &str = "tz";
+const UTC: &str = "UTC";
+
+/// The function.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Tz {
+    signature: Signature,
+}
+
+impl Default for Tz {
+    fn default() -> Self {
+        Self { signature: Signature::user_defined(Volatility::Immutable) }
+    }
+}
+
+fn no_zone() -> QueryError {
+    QueryError::asked("TZ requires a valid timezone string")
+}
+
+impl ScalarUDFImpl for Tz {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        match given {
+            [time] => Ok(vec![arguments::timestamp(NAME, time)?]),
+            [time, zone] if zone.is_string() => {
+                Ok(vec![arguments::timestamp(NAME, time)?, DataType::Utf8])
+            }
+            _ => Err(no_zone().into()),
+        }
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Err(QueryError::internal("the type of tz() depends on its zone").into())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let zone = match args.scalar_arguments.get(1) {
+            None => UTC,
+            Some(Some(ScalarValue::Utf8(Some(zone)))) => zone,
+            Some(_) => return Err(no_zone().into()),
+        };
+        zone.parse::<Zone>().map_err(|_| no_zone())?;
+        let shown = DataType::Timestamp(TimeUnit::Nanosecond, Some(zone.into()));
+        Ok(Arc::new(Field::new(NAME, shown, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let DataType::Timestamp(_, zone) = args.return_type().clone() else {
+            return Err(no_zone().into());
+        };
+        let Some(time) = args.args.first() else { return Err(no_zone().into()) };
+        match time {
+            ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(at, _)) => {
+                Ok(ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(*at, zone)))
+            }
+            // What a time without a zone means is UTC; to Arrow it is the zone's wall clock.
+            ColumnarValue::Array(array) => {
+                let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
+                let times = datafusion::arrow::compute::cast(array, &utc)?;
+                Ok(ColumnarValue::Array(datafusion::arrow::compute::cast(
+                    &times,
+                    &DataType::Timestamp(TimeUnit::Nanosecond, zone),
+                )?))
+            }
+            ColumnarValue::Scalar(other) => {
+                Err(arguments::wrong(NAME, "a time", &other.data_type()))
+            }
+        }
+    }
+}

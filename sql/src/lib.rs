@@ -1,0 +1,46 @@
+//! SQL over Tidemark: Apache DataFusion, and tables whose rows come from elsewhere.
+//!
+//! # The flow
+//!
+//! ```text
+//! text → statement → tables wanted → plan → pages wanted → batches → bytes
+//! ```
+//!
+//! [`Engine::open`] begins a [`Query`]. [`Query::step`] takes what was answered and says what is
+//! wanted: columns of tables, then pages of scans. Whoever asks knows the objects, the rights and the
+//! network; in here nothing waits, reads a clock or draws randomness, so that the same code runs in a
+//! Worker, in a page and in a native test. [`messages`] are what both sides say.
+//!
+//! | module | turns | into |
+//! |---|---|---|
+//! | [`messages`] | – | what is wanted, and what is answered |
+//! | `complexity` | a text | a refusal, before anything goes down into it |
+//! | `plan` | a text | a plan |
+//! | `tables` | columns, filters, pages | tables, requests, batches |
+//! | `functions` | – | what InfluxDB adds to SQL |
+//! | `gapfill` | GROUP BY with `date_bin_gapfill` | every bin, filled |
+//! | `turns`, `desk` | a plan and pages | batches, a turn at a time |
+//! | [`output`] | batches | JSON, CSV, a table, Parquet, Arrow |
+//!
+//! # Invariants
+//!
+//! - Nothing parks. A turn ends when nothing can go on without a page (`turns`).
+//! - A query that was dropped leaves no task, no scan and no reservation behind.
+//! - A filter is handed to a scan only if both sides mean the same by it, NULL included.
+//! - What a statement may take is limited before it is taken ([`limits`]).
+
+pub mod error;
+pub mod limits;
+pub mod messages;
+pub mod output;
+
+mod complexity;
+mod desk;
+mod functions;
+mod gapfill;
+mod plan;
+mod session;
+mod tables;
+mod turns;
+
+pub use session::{Engine, Query, Step};

@@ -1,0 +1,30 @@
+//! Every limit of a query in SQL, each once.
+
+/// Rows of a batch inside a plan.
+pub const BATCH_ROWS: usize = 8_192;
+/// Bytes that the operators of one instance may reserve together.
+pub const POOL_BYTES_MAX: usize = 48 * 1_024 * 1_024;
+/// Rows that one window function may see: it holds all of them, and asks the pool for nothing.
+pub const WINDOW_ROWS_MAX: usize = 500_000;
+/// Bytes of one statement's text.
+pub const TEXT_BYTES_MAX: usize = 256 * 1_024;
+/// Words and signs of one statement.
+pub const TOKENS_MAX: usize = 20_000;
+/// How deep expressions, subqueries and set operations of one statement lie inside each other.
+pub const DEPTH_MAX: usize = 128;
+/// How deep parentheses may lie inside each other: the parser itself goes down with each.
+pub const PARENTHESES_DEPTH_MAX: usize = 48;
+/// Tables that one statement may read, each time counted.
+pub const TABLES_MAX: usize = 64;
+/// Parameters of one statement.
+pub const PARAMETERS_MAX: usize = 1_000;
+/// Bins that a gap-filling query may answer with, over all its groups.
+pub const GAPFILL_ROWS_MAX: usize = 1_000_000;
+/// Bytes of a compiled regex.
+pub const REGEX_BYTES_MAX: usize = 1_024 * 1_024;
+/// Bytes of an answer whose form is made as a whole (pretty, Parquet).
+pub const WHOLE_ANSWER_BYTES_MAX: usize = 32 * 1_024 * 1_024;
+/// Batches that wait between a plan and whoever takes its answer.
+pub const BATCHES_WAITING_MAX: usize = 2;
+/// Rows of one group of a Parquet file: they are encoded in memory.
+pub const PARQUET_GROUP_ROWS: usize = 131_072;

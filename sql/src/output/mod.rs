@@ -1,0 +1,211 @@
+//! Batches to bytes, in the form that is asked for.
+//!
+//! Tags are dictionaries inside of a plan alone: every output has plain text.
+
+mod flatten;
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::csv;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::ipc::writer::StreamWriter;
+use datafusion::arrow::json::{ArrayWriter, LineDelimitedWriter};
+use datafusion::arrow::util::pretty::pretty_format_batches_with_schema;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+use crate::error::{Fault, QueryError};
+use crate::limits::{PARQUET_GROUP_ROWS, WHOLE_ANSWER_BYTES_MAX};
+
+/// A form of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// An array of objects.
+    Json,
+    /// An object a line.
+    JsonLines,
+    /// A line of names, then a line for each row.
+    Csv,
+    /// A table for people. It is made as a whole.
+    Pretty,
+    /// A file with snappy's compression.
+    Parquet,
+    /// A stream of Arrow's messages.
+    Arrow,
+}
+
+impl Format {
+    /// The form of this name, as the parameter `format` has it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "json" => Self::Json,
+            "jsonl" | "json_lines" => Self::JsonLines,
+            "csv" => Self::Csv,
+            "pretty" => Self::Pretty,
+            "parquet" => Self::Parquet,
+            "arrow" => Self::Arrow,
+            _ => return None,
+        })
+    }
+
+    /// The header that says so.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::JsonLines => "application/jsonl",
+            Self::Csv => "text/csv",
+            Self::Pretty => "text/plain; charset=utf-8",
+            Self::Parquet => "application/vnd.apache.parquet",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+}
+
+/// Writes one answer.
+pub struct Writer {
+    schema: SchemaRef,
+    sink: Sink,
+    form: Form,
+}
+
+enum Form {
+    Json(ArrayWriter<Sink>),
+    JsonLines(LineDelimitedWriter<Sink>),
+    Csv(Box<csv::Writer<Sink>>),
+    Pretty(Whole),
+    Parquet(Box<ArrowWriter<Sink>>),
+    Arrow(Box<StreamWriter<Sink>>),
+}
+
+/// What is kept until the end.
+#[derive(Default)]
+struct Whole {
+    batches: Vec<RecordBatch>,
+    bytes: usize,
+}
+
+impl Writer {
+    /// A writer of rows of `schema`. What stands at the start of an answer is ready at once.
+    ///
+    /// # Errors
+    /// Columns of a type that the form does not have.
+    pub fn new(format: Format, schema: &SchemaRef) -> Result<Self, QueryError> {
+        let schema = flatten::schema(schema);
+        let sink = Sink::default();
+        let form = match format {
+            Format::Json => Form::Json(ArrayWriter::new(sink.clone())),
+            Format::JsonLines => Form::JsonLines(LineDelimitedWriter::new(sink.clone())),
+            Format::Csv => {
+                let mut writer = csv::WriterBuilder::new().build(sink.clone());
+                // The names of the columns, also above no row.
+                writer.write(&RecordBatch::new_empty(Arc::clone(&schema)))?;
+                Form::Csv(Box::new(writer))
+            }
+            Format::Pretty => Form::Pretty(Whole::default()),
+            Format::Parquet => Form::Parquet(Box::new(parquet_writer(&schema, sink.clone())?)),
+            Format::Arrow => Form::Arrow(Box::new(StreamWriter::try_new(sink.clone(), &schema)?)),
+        };
+        Ok(Self { schema, sink, form })
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// Values that the form does not have; too many for a form that is made as a whole.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let batch = flatten::batch(batch, &self.schema)?;
+        match &mut self.form {
+            Form::Json(writer) => writer.write(&batch)?,
+            Form::JsonLines(writer) => writer.write(&batch)?,
+            Form::Csv(writer) => writer.write(&batch)?,
+            Form::Pretty(whole) => whole.push(batch)?,
+            Form::Parquet(writer) => writer.write(&batch).map_err(parquet_error)?,
+            Form::Arrow(writer) => writer.write(&batch)?,
+        }
+        Ok(())
+    }
+
+    /// The bytes that are ready.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.sink.take()
+    }
+
+    /// Ends the answer, and takes what is left of it.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn finish(self) -> Result<Vec<u8>, QueryError> {
+        let sink = self.sink;
+        match self.form {
+            Form::Json(mut writer) => writer.finish()?,
+            Form::JsonLines(mut writer) => writer.finish()?,
+            Form::Csv(_) => {}
+            Form::Pretty(whole) => {
+                let rows = &whole.batches;
+                let table = pretty_format_batches_with_schema(self.schema, rows)?;
+                sink.append(table.to_string().as_bytes());
+            }
+            Form::Parquet(writer) => drop(writer.close().map_err(parquet_error)?),
+            Form::Arrow(mut writer) => writer.finish()?,
+        }
+        Ok(sink.take())
+    }
+}
+
+impl Whole {
+    fn push(&mut self, batch: RecordBatch) -> Result<(), QueryError> {
+        self.bytes += batch.get_array_memory_size();
+        if self.bytes > WHOLE_ANSWER_BYTES_MAX {
+            let message = format!(
+                "an answer of more than {WHOLE_ANSWER_BYTES_MAX} bytes cannot be made pretty: \
+                 take csv, jsonl or arrow"
+            );
+            return Err(QueryError { fault: Fault::Memory, message });
+        }
+        self.batches.push(batch);
+        Ok(())
+    }
+}
+
+fn parquet_writer(schema: &SchemaRef, sink: Sink) -> Result<ArrowWriter<Sink>, QueryError> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_max_row_group_row_count(Some(PARQUET_GROUP_ROWS))
+        .build();
+    ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).map_err(parquet_error)
+}
+
+fn parquet_error(error: parquet::errors::ParquetError) -> QueryError {
+    QueryError::asked(error.to_string())
+}
+
+/// Where the writers put their bytes, and from where these are taken while they go on.
+#[derive(Clone, Debug, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Sink {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn append(&self, bytes: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

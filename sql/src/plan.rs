@@ -1,0 +1,222 @@
+//! A text to a plan that can run.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::config::ConfigOptions;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{Statement as SqlStatement, visit_statements};
+
+use crate::desk::Desk;
+use crate::error::QueryError;
+use crate::limits::{BATCH_ROWS, TABLES_MAX};
+use crate::messages::{Parameter, SystemTable, TableSchema, Wanted};
+use crate::tables::{self, SystemRows};
+use crate::{functions, gapfill};
+
+/// Nodes of a plan: a CTE that is used twice is there twice.
+const NODES_MAX: usize = 2_000;
+
+/// What has to be known before a statement can be planned.
+#[derive(Debug)]
+pub(crate) struct Needs {
+    /// Each is answered once.
+    pub(crate) wanted: Vec<Wanted>,
+}
+
+/// A plan, and what it runs with.
+pub(crate) struct Plan {
+    state: SessionState,
+    root: Arc<dyn ExecutionPlan>,
+}
+
+impl Plan {
+    /// Begins to run.
+    ///
+    /// # Errors
+    /// Those of the operators that compute something beforehand.
+    pub(crate) fn execute(self) -> Result<SendableRecordBatchStream, QueryError> {
+        Ok(execute_stream(self.root, self.state.task_ctx())?)
+    }
+}
+
+/// What statements are parsed and planned with; the tables come later.
+///
+/// # Errors
+/// None that is known.
+pub(crate) fn session_state(
+    now: DateTime<Utc>,
+    pool: &Arc<dyn MemoryPool>,
+) -> Result<SessionState, QueryError> {
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::clone(pool))
+        .with_disk_manager_builder(disk)
+        .build_arc()?;
+    let state = SessionStateBuilder::new()
+        .with_default_features()
+        .with_config(config())
+        .with_runtime_env(runtime)
+        // They would read and write files.
+        .with_table_factories(HashMap::new())
+        .with_file_formats(Vec::new());
+    let mut state = gapfill::register(state).build();
+    functions::register(&mut state)?;
+    let options = Arc::clone(state.config_options());
+    let properties = state.execution_props_mut();
+    properties.query_execution_start_time = Some(now);
+    properties.config_options = Some(options);
+    Ok(state)
+}
+
+fn config() -> SessionConfig {
+    let mut options = ConfigOptions::new();
+    options.catalog.default_catalog = tables::CATALOG.to_owned();
+    options.catalog.default_schema = tables::SCHEMA.to_owned();
+    options.catalog.create_default_catalog_and_schema = false;
+    options.catalog.information_schema = true;
+    // Clients that read Arrow do not know views.
+    options.sql_parser.map_string_types_to_utf8view = false;
+    // One thread: more partitions are more memory.
+    options.execution.target_partitions = 1;
+    options.explain.physical_plan_only = false;
+    SessionConfig::from(options).with_batch_size(BATCH_ROWS)
+}
+
+/// The one statement of a text.
+///
+/// # Errors
+/// None, several, or something else.
+pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, QueryError> {
+    if text.trim().is_empty() {
+        return Err(QueryError::asked("No SQL statements were provided in the query string"));
+    }
+    Ok(state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?)
+}
+
+/// Which tables the statement names.
+///
+/// # Errors
+/// A statement that cannot be looked through.
+pub(crate) fn needs(state: &SessionState, statement: &Statement) -> Result<Needs, QueryError> {
+    let mut names = Vec::new();
+    let mut wants_every = shows_tables(statement);
+    let mut wants_queries = false;
+    for reference in state.resolve_table_references(statement)? {
+        match (reference.schema().unwrap_or(tables::SCHEMA), reference.table()) {
+            (tables::SCHEMA, name) => names.push(name.to_owned()),
+            (tables::SYSTEM, tables::QUERIES) => wants_queries = true,
+            (tables::SYSTEM, tables::INFLUXDB_SCHEMA) => wants_every = true,
+            ("information_schema", _) => wants_every = true,
+            _ => {}
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    let mut wanted = Vec::new();
+    if wants_every {
+        wanted.push(Wanted::EveryTable);
+    } else if !names.is_empty() {
+        wanted.push(Wanted::Tables(names));
+    }
+    if wants_queries {
+        wanted.push(Wanted::System(SystemTable::Queries));
+    }
+    Ok(Needs { wanted })
+}
+
+/// Whether it is one of those that DataFusion answers out of `information_schema`.
+fn shows_tables(statement: &Statement) -> bool {
+    let Statement::Statement(statement) = statement else {
+        // EXPLAIN of one that shows is rare; it is told of every table.
+        return matches!(statement, Statement::Explain(_));
+    };
+    visit_statements(&**statement, |inner: &SqlStatement| match inner {
+        SqlStatement::ShowTables { .. }
+        | SqlStatement::ShowColumns { .. }
+        | SqlStatement::ShowVariable { .. }
+        | SqlStatement::ShowFunctions { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
+/// The plan of a statement over these tables.
+///
+/// # Errors
+/// What the statement means wrongly, and what is not offered.
+pub(crate) async fn plan(
+    state: SessionState,
+    statement: Statement,
+    parameters: Vec<(String, Parameter)>,
+    tables: &[TableSchema],
+    system: &SystemRows,
+    desk: &Arc<Desk>,
+) -> Result<Plan, QueryError> {
+    let catalog = tables::catalog(tables, system, desk)?;
+    drop(state.catalog_list().register_catalog(tables::CATALOG.to_owned(), catalog));
+    let logical = state.statement_to_plan(statement).await?;
+    check_reads_only(&logical)?;
+    check_size(&logical)?;
+    let logical = logical.with_param_values(values(parameters))?;
+    let root = state.create_physical_plan(&logical).await?;
+    let root = tables::cap_rows(root)?;
+    Ok(Plan { state, root })
+}
+
+fn check_reads_only(plan: &LogicalPlan) -> Result<(), DataFusionError> {
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(plan)
+}
+
+/// Refuses what a few words have made huge: each CTE over the one before, twice.
+fn check_size(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let (mut nodes, mut scans) = (0_usize, 0_usize);
+    let look = plan.apply_with_subqueries(|node| {
+        nodes += 1;
+        scans += usize::from(matches!(node, LogicalPlan::TableScan(_)));
+        Ok(match nodes > NODES_MAX || scans > TABLES_MAX {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    });
+    look?;
+    if scans > TABLES_MAX {
+        let message = format!("the statement reads more than {TABLES_MAX} tables, CTEs spelt out");
+        return Err(QueryError::asked(message));
+    }
+    if nodes > NODES_MAX {
+        let message = format!("the plan has more than {NODES_MAX} nodes, CTEs spelt out");
+        return Err(QueryError::asked(message));
+    }
+    Ok(())
+}
+
+fn values(parameters: Vec<(String, Parameter)>) -> ParamValues {
+    let value = |parameter| match parameter {
+        Parameter::Null => ScalarValue::Null,
+        Parameter::Boolean(value) => ScalarValue::from(value),
+        Parameter::Integer(value) => ScalarValue::from(value),
+        Parameter::Unsigned(value) => ScalarValue::from(value),
+        Parameter::Float(value) => ScalarValue::from(value),
+        Parameter::String(value) => ScalarValue::from(value),
+    };
+    let named = parameters.into_iter().map(|(name, parameter)| (name, value(parameter)));
+    ParamValues::from(named.collect::<HashMap<_, _>>())
+}

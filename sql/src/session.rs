@@ -1,0 +1,254 @@
+//! One query: what it needs to be told, its plan, and its turns.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
+use datafusion::sql::parser::Statement;
+use futures::StreamExt;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::complexity;
+use crate::desk::{Desk, source_failure};
+use crate::error::QueryError;
+use crate::limits::{BATCHES_WAITING_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
+use crate::messages::{Answer, Parameter, QueryRequest, TableSchema, VERSION, VERSION_MIN, Wanted};
+use crate::plan::{self, Needs};
+use crate::tables::SystemRows;
+use crate::turns::Turns;
+
+/// Consumers of memory that an error names.
+const CONSUMERS_NAMED: usize = 3;
+
+/// What the queries of one instance share: its memory.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    pool: Arc<dyn MemoryPool>,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::with_pool_bytes(POOL_BYTES_MAX)
+    }
+}
+
+impl Engine {
+    /// An engine whose queries may reserve so many bytes together.
+    pub fn with_pool_bytes(bytes: usize) -> Self {
+        let named =
+            std::num::NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
+        let pool = TrackConsumersPool::new(GreedyMemoryPool::new(bytes), named);
+        Self { pool: Arc::new(pool) }
+    }
+
+    /// Bytes that are reserved now.
+    pub fn reserved_bytes(&self) -> usize {
+        self.pool.reserved()
+    }
+
+    /// Begins a query.
+    ///
+    /// # Errors
+    /// A text that is no single statement that reads, or too much of one.
+    pub fn open(&self, request: QueryRequest) -> Result<Query, QueryError> {
+        Query::open(self, request)
+    }
+}
+
+/// What a step has brought.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// What is needed to go on: each is said once.
+    pub wanted: Vec<Wanted>,
+    /// Scans of which nothing more is needed.
+    pub cancelled: Vec<u64>,
+    /// Columns of the answer, as soon as they are known; in one step only.
+    pub schema: Option<SchemaRef>,
+    /// Rows of the answer.
+    pub batches: Vec<RecordBatch>,
+    /// Whether these were the last.
+    pub is_done: bool,
+}
+
+/// A query that runs. Dropping it ends it.
+#[derive(Debug)]
+pub struct Query {
+    desk: Arc<Desk>,
+    stage: Stage,
+    /// Last, so that tasks end while the desk is there.
+    turns: Turns,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// It waits for the columns of its tables.
+    Preparing(Box<Preparing>),
+    /// Its plan runs.
+    Running(Receiver<Event>),
+    /// Nothing comes any more.
+    Done,
+}
+
+#[derive(Debug)]
+struct Preparing {
+    state: SessionState,
+    statement: Statement,
+    parameters: Vec<(String, Parameter)>,
+    /// What was not said yet.
+    unsaid: Vec<Wanted>,
+    /// Answers that are outstanding.
+    missing: usize,
+    tables: Vec<TableSchema>,
+    system: SystemRows,
+}
+
+/// What a plan's task says.
+#[derive(Debug)]
+enum Event {
+    Schema(SchemaRef),
+    Batch(RecordBatch),
+    Failed(QueryError),
+}
+
+impl Query {
+    fn open(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
+        let QueryRequest { version, text, parameters, now_ns } = request;
+        if !(VERSION_MIN..=VERSION).contains(&version) {
+            return Err(QueryError::internal(format!("messages of version {version}")));
+        }
+        if parameters.len() > PARAMETERS_MAX {
+            let message = format!("more than {PARAMETERS_MAX} parameters");
+            return Err(QueryError::asked(message));
+        }
+        complexity::check(&text)?;
+        let state = plan::session_state(DateTime::from_timestamp_nanos(now_ns), &engine.pool)?;
+        let statement = plan::parse(&state, &text)?;
+        let Needs { wanted } = plan::needs(&state, &statement)?;
+        let preparing = Preparing {
+            state,
+            statement,
+            parameters,
+            missing: wanted.len(),
+            unsaid: wanted,
+            tables: Vec::new(),
+            system: SystemRows::new(),
+        };
+        let turns = Turns::new().map_err(|error| QueryError::internal(error.to_string()))?;
+        let stage = Stage::Preparing(Box::new(preparing));
+        Ok(Self { desk: Arc::default(), stage, turns })
+    }
+
+    /// Takes in `answers`, and goes on as far as that allows. What was wanted may come in any
+    /// order, and some of it later.
+    ///
+    /// # Errors
+    /// Why there is no answer. The query has ended with it.
+    pub fn step(&mut self, answers: Vec<Answer>) -> Result<Step, QueryError> {
+        let step = self.go_on(answers);
+        if step.as_ref().map_or(true, |step| step.is_done) {
+            self.stage = Stage::Done;
+        }
+        step
+    }
+
+    fn go_on(&mut self, answers: Vec<Answer>) -> Result<Step, QueryError> {
+        let mut answers = VecDeque::from(answers);
+        if let Stage::Preparing(preparing) = &mut self.stage {
+            while let Some(answer) = answers.pop_front() {
+                preparing.take(answer)?;
+            }
+            if preparing.missing > 0 {
+                let wanted = std::mem::take(&mut preparing.unsaid);
+                return Ok(Step { wanted, ..Step::default() });
+            }
+            self.begin();
+        }
+        for answer in answers {
+            match answer {
+                Answer::Page(page) => self.desk.put(page),
+                Answer::Failed { status, message } => {
+                    self.desk.fail(source_failure(status, message));
+                }
+                Answer::Tables(_) | Answer::System(..) => {}
+            }
+        }
+        self.turn()
+    }
+
+    /// Starts the task that plans and runs.
+    fn begin(&mut self) {
+        let (events, receiver) = channel(BATCHES_WAITING_MAX);
+        let stage = std::mem::replace(&mut self.stage, Stage::Running(receiver));
+        if let Stage::Preparing(preparing) = stage {
+            let desk = Arc::clone(&self.desk);
+            self.turns.spawn(async move {
+                if let Err(error) = preparing.run(desk, &events).await {
+                    // Whoever would hear of it has gone.
+                    let _ = events.send(Event::Failed(error)).await;
+                }
+            });
+        }
+    }
+
+    fn turn(&mut self) -> Result<Step, QueryError> {
+        let Stage::Running(events) = &mut self.stage else {
+            return Ok(Step { is_done: true, ..Step::default() });
+        };
+        self.turns.turn();
+        let mut step = Step::default();
+        // What finds room now runs in the next turn.
+        for _ in 0..BATCHES_WAITING_MAX {
+            match events.try_recv() {
+                Ok(Event::Schema(schema)) => step.schema = Some(schema),
+                Ok(Event::Batch(batch)) => step.batches.push(batch),
+                Ok(Event::Failed(error)) => return Err(error),
+                Err(_) => break,
+            }
+        }
+        step.is_done = events.is_closed() && events.is_empty();
+        step.wanted = self.desk.wanted();
+        step.cancelled = self.desk.cancelled();
+        let has_brought = step.schema.is_some() || !step.batches.is_empty();
+        if !step.is_done && !has_brought && !self.desk.is_hungry() {
+            return Err(QueryError::internal("a plan that waits for nothing does not go on"));
+        }
+        Ok(step)
+    }
+
+    /// What is left behind: tasks and scans. None when a query is done.
+    pub fn left_behind(&self) -> (usize, usize) {
+        (self.turns.tasks(), self.desk.seats())
+    }
+}
+
+impl Preparing {
+    fn take(&mut self, answer: Answer) -> Result<(), QueryError> {
+        match answer {
+            Answer::Tables(tables) => self.tables = tables,
+            Answer::System(table, rows) => drop(self.system.insert(table, rows)),
+            Answer::Failed { status, message } => return Err(source_failure(status, message)),
+            Answer::Page(_) => return Ok(()),
+        }
+        self.missing = self.missing.saturating_sub(1);
+        Ok(())
+    }
+
+    async fn run(self, desk: Arc<Desk>, events: &Sender<Event>) -> Result<(), QueryError> {
+        let Self { state, statement, parameters, tables, system, .. } = self;
+        let plan = plan::plan(state, statement, parameters, &tables, &system, &desk).await?;
+        let mut rows = plan.execute()?;
+        if events.send(Event::Schema(rows.schema())).await.is_err() {
+            return Ok(());
+        }
+        while let Some(batch) = rows.next().await {
+            if events.send(Event::Batch(batch?)).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}

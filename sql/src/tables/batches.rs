@@ -1,0 +1,145 @@
+//! Pages of a scan to Arrow's batches, column by column.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch,
+    RecordBatchOptions, StringArray, StringBuilder, StringDictionaryBuilder,
+    TimestampNanosecondArray, UInt64Array,
+};
+use datafusion::arrow::buffer::NullBuffer;
+use datafusion::arrow::datatypes::{Int32Type, SchemaRef};
+use tidemark::batch::bitmap::Validity;
+use tidemark::batch::column::{Column, StringColumn, Values};
+use tidemark::protocol::scan_page;
+use tidemark::scan::page::GroupData;
+
+use super::measurement::Kind;
+use crate::error::QueryError;
+use crate::limits::BATCH_ROWS;
+
+/// The rows of a page in batches of [`BATCH_ROWS`] at most, with columns of these kinds.
+///
+/// # Errors
+/// A page that is none, or not of this scan.
+pub(super) fn batches(
+    page: &[u8],
+    kinds: &[Kind],
+    schema: &SchemaRef,
+) -> Result<Vec<RecordBatch>, QueryError> {
+    let unreadable = |reason: &str| QueryError::internal(format!("a scan's page: {reason}"));
+    let groups = scan_page::decode(page).map_err(|error| unreadable(&error.to_string()))?;
+    let mut made = Vec::new();
+    for group in groups {
+        let GroupData::Rows { times_ns, fields, tags } = group.data else {
+            return Err(unreadable("states instead of rows"));
+        };
+        let of = |rows: Range<usize>| {
+            let (mut fields, mut tags) = (fields.iter(), tags.iter());
+            let mut columns = Vec::with_capacity(kinds.len());
+            for kind in kinds {
+                columns.push(match kind {
+                    Kind::Time => Some(times(&times_ns, &rows)),
+                    Kind::Tag => tags.next().map(|column| tag(column, &rows)),
+                    Kind::Field(wanted) => fields
+                        .next()
+                        .filter(|column| column.values.field_type() == *wanted)
+                        .map(|column| field(column, &rows)),
+                });
+            }
+            let columns: Option<Vec<ArrayRef>> = columns.into_iter().collect();
+            let columns = columns.ok_or_else(|| unreadable("other columns than were asked for"))?;
+            let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+            RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+                .map_err(QueryError::from)
+        };
+        for start in (0..times_ns.len()).step_by(BATCH_ROWS) {
+            made.push(of(start..times_ns.len().min(start + BATCH_ROWS))?);
+        }
+    }
+    Ok(made)
+}
+
+/// The values of `rows`. They are copied: each slice of a large page would count as all of it.
+fn part<'a, T>(values: &'a [T], rows: &Range<usize>) -> &'a [T] {
+    values.get(rows.clone()).unwrap_or_default()
+}
+
+fn times(times_ns: &[i64], rows: &Range<usize>) -> ArrayRef {
+    Arc::new(TimestampNanosecondArray::from(part(times_ns, rows).to_vec()))
+}
+
+fn nulls(validity: &Validity, rows: &Range<usize>) -> Option<NullBuffer> {
+    match validity {
+        Validity::All => None,
+        Validity::Some(bits) => {
+            let bits: Vec<bool> = rows.clone().map(|row| bits.get(row)).collect();
+            Some(NullBuffer::from(bits))
+        }
+    }
+}
+
+fn field(column: &Column, rows: &Range<usize>) -> ArrayRef {
+    let nulls = nulls(&column.validity, rows);
+    match &column.values {
+        Values::Float(values) => {
+            Arc::new(Float64Array::new(part(values, rows).to_vec().into(), nulls))
+        }
+        Values::Integer(values) => {
+            Arc::new(Int64Array::new(part(values, rows).to_vec().into(), nulls))
+        }
+        Values::Unsigned(values) => {
+            Arc::new(UInt64Array::new(part(values, rows).to_vec().into(), nulls))
+        }
+        Values::Boolean(values) => {
+            Arc::new(BooleanArray::new(part(values, rows).to_vec().into(), nulls))
+        }
+        Values::String(values) => {
+            let mut built = StringBuilder::new();
+            for row in rows.clone() {
+                match column.validity.is_valid(row) {
+                    true => built.append_value(values.get(row)),
+                    false => built.append_null(),
+                }
+            }
+            Arc::new(built.finish())
+        }
+    }
+}
+
+/// The values of a tag; a series without it has NULL.
+fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
+    let Some(codes) = column.codes() else {
+        let mut built = StringDictionaryBuilder::<Int32Type>::new();
+        for row in rows.clone() {
+            match column.get(row) {
+                "" => built.append_null(),
+                value => built.append_value(value),
+            }
+        }
+        return Arc::new(built.finish());
+    };
+    let entries: Vec<&str> = column.entries().collect();
+    let mut keys = vec![None; entries.len()];
+    let mut values: Vec<&str> = Vec::new();
+    let mut key = |&code: &u32| {
+        let entry = *entries.get(code as usize)?;
+        if entry.is_empty() {
+            return None;
+        }
+        let known = keys.get_mut(code as usize)?;
+        Some(*known.get_or_insert_with(|| {
+            values.push(entry);
+            // Fewer than the rows of a batch.
+            (values.len() - 1) as i32
+        }))
+    };
+    let keys: Int32Array = part(codes, rows).iter().map(&mut key).collect();
+    let values = StringArray::from(values);
+    match DictionaryArray::try_new(keys, Arc::new(values)) {
+        Ok(array) => Arc::new(array),
+        // Each key was made with its value.
+        Err(_) => Arc::new(StringDictionaryBuilder::<Int32Type>::new().finish()),
+    }
+}

@@ -1,0 +1,172 @@
+//! A measurement as a table: its columns, and what a scan of it is asked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use tidemark::model::time::TimeRange;
+use tidemark::model::value::FieldType;
+
+use super::pushdown::{self, Pushed};
+use super::scan::Scan;
+use crate::desk::Desk;
+use crate::messages::{Condition, ScanRequest, TableSchema};
+
+/// The column of times.
+pub(super) const TIME: &str = "time";
+
+const COLUMN_TYPE: &str = "iox::column::type";
+const MEASUREMENT_NAME: &str = "iox::measurement::name";
+
+/// What stands in a column of a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Time,
+    Tag,
+    Field(FieldType),
+}
+
+impl Kind {
+    fn data_type(self) -> DataType {
+        match self {
+            Self::Time => DataType::Timestamp(TimeUnit::Nanosecond, None),
+            Self::Tag => tag_type(),
+            Self::Field(FieldType::Float) => DataType::Float64,
+            Self::Field(FieldType::Integer) => DataType::Int64,
+            Self::Field(FieldType::Unsigned) => DataType::UInt64,
+            Self::Field(FieldType::String) => DataType::Utf8,
+            Self::Field(FieldType::Boolean) => DataType::Boolean,
+        }
+    }
+
+    /// As the clients of InfluxDB 3 read it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Time => "iox::column_type::timestamp",
+            Self::Tag => "iox::column_type::tag",
+            Self::Field(FieldType::Float) => "iox::column_type::field::float",
+            Self::Field(FieldType::Integer) => "iox::column_type::field::integer",
+            Self::Field(FieldType::Unsigned) => "iox::column_type::field::uinteger",
+            Self::Field(FieldType::String) => "iox::column_type::field::string",
+            Self::Field(FieldType::Boolean) => "iox::column_type::field::boolean",
+        }
+    }
+}
+
+/// What tags are inside of a plan.
+pub(super) fn tag_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+/// A table over one measurement.
+#[derive(Debug)]
+pub(super) struct Measurement {
+    name: String,
+    columns: Vec<(String, Kind)>,
+    schema: SchemaRef,
+    desk: Arc<Desk>,
+}
+
+impl Measurement {
+    /// Columns stand in the order of their names' bytes, `time` among them. Of a tag and a field of
+    /// one name the tag is a column, and whatever else is called `time` is none.
+    pub(super) fn new(table: &TableSchema, desk: Arc<Desk>) -> Self {
+        let kind = |field_type: Option<FieldType>| field_type.map_or(Kind::Tag, Kind::Field);
+        let given = table.columns.iter().map(|column| (&column.name, kind(column.field_type)));
+        let mut columns: Vec<_> = given.map(|(name, kind)| (name.clone(), kind)).collect();
+        columns.retain(|(name, _)| name != TIME);
+        columns.push((TIME.to_owned(), Kind::Time));
+        let is_field = |kind: Kind| matches!(kind, Kind::Field(_));
+        columns.sort_by(|a, b| a.0.cmp(&b.0).then(is_field(a.1).cmp(&is_field(b.1))));
+        columns.dedup_by(|a, b| a.0 == b.0);
+        let fields: Vec<Field> = columns.iter().map(|(name, kind)| field(name, *kind)).collect();
+        let about = HashMap::from([(MEASUREMENT_NAME.to_owned(), table.name.clone())]);
+        let schema = Arc::new(Schema::new_with_metadata(fields, about));
+        Self { name: table.name.clone(), columns, schema, desk }
+    }
+
+    /// What stands in the column of this name.
+    pub(super) fn kind(&self, name: &str) -> Option<Kind> {
+        self.columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind)
+    }
+}
+
+fn field(name: &str, kind: Kind) -> Field {
+    let about = HashMap::from([(COLUMN_TYPE.to_owned(), kind.name().to_owned())]);
+    Field::new(name, kind.data_type(), kind != Kind::Time).with_metadata(about)
+}
+
+#[async_trait]
+impl TableProvider for Measurement {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let kind = |name: &str| self.kind(name);
+        let support = |filter: &&Expr| match pushdown::push(filter, &kind) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut time = TimeRange::ALL;
+        let mut conditions = Vec::new();
+        for filter in filters {
+            match pushdown::push(filter, &|name| self.kind(name)) {
+                Some(Pushed::Time(range)) => time = time.intersect(&range),
+                Some(Pushed::Condition(condition)) => conditions.push(condition),
+                None => {}
+            }
+        }
+        let condition = match conditions.len() {
+            0 | 1 => conditions.pop(),
+            _ => Some(Condition::All(conditions)),
+        };
+        let every: Vec<usize> = (0..self.columns.len()).collect();
+        let positions = projection.unwrap_or(&every);
+        let schema = Arc::new(self.schema.project(positions)?);
+        let columns = positions.iter().filter_map(|&at| self.columns.get(at));
+        let (mut fields, mut tags, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, kind) in columns {
+            kinds.push(*kind);
+            match kind {
+                Kind::Time => {}
+                Kind::Tag => tags.push(name.clone()),
+                Kind::Field(_) => fields.push(name.clone()),
+            }
+        }
+        let request = ScanRequest {
+            scan: 0,
+            table: self.name.clone(),
+            time,
+            condition,
+            fields,
+            tags,
+            rows_max: limit.map(|rows| rows as u64),
+            first: None,
+        };
+        Ok(Arc::new(Scan::new(request, kinds, schema, Arc::clone(&self.desk))))
+    }
+}

@@ -1,0 +1,80 @@
+//! The tables of a database, as SQL sees them.
+//!
+//! Catalog `public`; its schema `iox` has a table for each measurement, `system` those about the
+//! database, and DataFusion adds `information_schema`.
+
+mod batches;
+mod measurement;
+mod pushdown;
+mod rows_cap;
+mod scan;
+mod system;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+
+pub(crate) use rows_cap::cap_rows;
+
+use crate::desk::Desk;
+use crate::messages::{SystemTable, TableSchema};
+use measurement::Measurement;
+
+/// The only catalog.
+pub(crate) const CATALOG: &str = "public";
+/// The schema of the measurements.
+pub(crate) const SCHEMA: &str = "iox";
+/// The schema of what is about the database.
+pub(crate) const SYSTEM: &str = "system";
+/// A table of [`SYSTEM`].
+pub(crate) const QUERIES: &str = "queries";
+/// A table of [`SYSTEM`].
+pub(crate) const INFLUXDB_SCHEMA: &str = "influxdb_schema";
+
+/// Rows of tables about the database, as texts in the order of their columns.
+pub(crate) type SystemRows = HashMap<SystemTable, Vec<Vec<Option<String>>>>;
+
+/// The catalog of these tables.
+///
+/// # Errors
+/// A table of `system` whose rows are not what its columns say.
+pub(crate) fn catalog(
+    tables: &[TableSchema],
+    system: &SystemRows,
+    desk: &Arc<Desk>,
+) -> Result<Arc<dyn CatalogProvider>> {
+    let measurements = tables.iter().map(|table| {
+        let provider = Measurement::new(table, Arc::clone(desk));
+        (table.name.clone(), Arc::new(provider) as Arc<dyn TableProvider>)
+    });
+    let catalog = MemoryCatalogProvider::new();
+    catalog.register_schema(SCHEMA, Arc::new(Tables(measurements.collect())))?;
+    let about = [
+        (QUERIES.to_owned(), system::queries(system)?),
+        (INFLUXDB_SCHEMA.to_owned(), system::influxdb_schema(tables)?),
+    ];
+    catalog.register_schema(SYSTEM, Arc::new(Tables(about.into())))?;
+    Ok(Arc::new(catalog))
+}
+
+/// A schema that does not change.
+#[derive(Debug)]
+struct Tables(BTreeMap<String, Arc<dyn TableProvider>>);
+
+#[async_trait]
+impl SchemaProvider for Tables {
+    fn table_names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        Ok(self.0.get(name).cloned())
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+}

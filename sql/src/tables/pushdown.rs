@@ -1,0 +1,202 @@
+//! Filters that whoever has the data can take over, since both mean the same by them.
+//!
+//! A filter takes a row if it is true, not if it is NULL. Ours are false where SQL has NULL: a
+//! missing field compares as false, and a missing tag is asked about by name. Floats compare in SQL
+//! by IEEE 754's total order, in which -0.0 stands before 0.0; a shard takes both for equal. They
+//! agree but for some comparisons with zero, which stay here. No field holds a NaN.
+
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator};
+use datafusion::scalar::ScalarValue;
+use tidemark::model::time::TimeRange;
+use tidemark::model::value::{FieldType, FieldValue};
+
+use super::measurement::{Kind, tag_type};
+use crate::messages::{Compare, Condition};
+
+/// A filter in the words of a scan.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Pushed {
+    /// Only rows inside.
+    Time(TimeRange),
+    /// Only rows of which it is true.
+    Condition(Condition),
+}
+
+/// What `filter` is in the words of a scan, if there are any; `kind` says what a column is.
+pub(super) fn push(filter: &Expr, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Pushed> {
+    if let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter
+        && let Some((name, compare, literal)) = comparison(left, *op, right)
+        && kind(name) == Some(Kind::Time)
+    {
+        return time_range(compare, literal).map(Pushed::Time);
+    }
+    condition(filter, kind).map(Pushed::Condition)
+}
+
+fn condition(filter: &Expr, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Condition> {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            Some(Condition::All(vec![condition(left, kind)?, condition(right, kind)?]))
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            Some(Condition::Any(vec![condition(left, kind)?, condition(right, kind)?]))
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (name, compare, literal) = comparison(left, *op, right)?;
+            match kind(name)? {
+                Kind::Time => None,
+                Kind::Tag => tag_comparison(name, compare, text(literal)?),
+                Kind::Field(field_type) => {
+                    let value = field_value(literal)?;
+                    let agrees = agrees(field_type, compare, &value);
+                    agrees.then(|| Condition::Field(name.to_owned(), field_type, compare, value))
+                }
+            }
+        }
+        Expr::InList(InList { expr, list, negated }) => {
+            let name = column(expr).filter(|name| kind(name) == Some(Kind::Tag))?;
+            let values: Option<Vec<String>> = list.iter().map(literal_text).collect();
+            // With an empty one among them NULL and '' would have to be told apart.
+            let values = values.filter(|values| values.iter().all(|value| !value.is_empty()))?;
+            Some(match negated {
+                false => Condition::TagIn(name.to_owned(), values),
+                true => Condition::TagNotIn(name.to_owned(), values),
+            })
+        }
+        Expr::IsNull(expr) => {
+            let name = column(expr).filter(|name| kind(name) == Some(Kind::Tag))?;
+            Some(Condition::TagMissing(name.to_owned()))
+        }
+        Expr::IsNotNull(expr) => {
+            let name = column(expr).filter(|name| kind(name) == Some(Kind::Tag))?;
+            Some(Condition::TagNotIn(name.to_owned(), Vec::new()))
+        }
+        Expr::Column(_) => truth(filter, true, kind),
+        Expr::Not(inner) => truth(inner, false, kind),
+        _ => None,
+    }
+}
+
+/// That a boolean field is `value`.
+fn truth(expr: &Expr, value: bool, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Condition> {
+    let boolean = FieldType::Boolean;
+    let name = column(expr).filter(|name| kind(name) == Some(Kind::Field(boolean)))?;
+    let value = FieldValue::Boolean(value);
+    Some(Condition::Field(name.to_owned(), boolean, Compare::Equal, value))
+}
+
+/// A column beside a constant, the column on the left.
+fn comparison<'a>(
+    left: &'a Expr,
+    operator: Operator,
+    right: &'a Expr,
+) -> Option<(&'a str, Compare, &'a ScalarValue)> {
+    let compare = match operator {
+        Operator::Eq => Compare::Equal,
+        Operator::NotEq => Compare::NotEqual,
+        Operator::Lt => Compare::Less,
+        Operator::LtEq => Compare::LessOrEqual,
+        Operator::Gt => Compare::Greater,
+        Operator::GtEq => Compare::GreaterOrEqual,
+        _ => return None,
+    };
+    let turned = match compare {
+        Compare::Less => Compare::Greater,
+        Compare::LessOrEqual => Compare::GreaterOrEqual,
+        Compare::Greater => Compare::Less,
+        Compare::GreaterOrEqual => Compare::LessOrEqual,
+        same => same,
+    };
+    match (column(left), right, left, column(right)) {
+        (Some(name), Expr::Literal(literal, _), _, _) => Some((name, compare, literal)),
+        (_, _, Expr::Literal(literal, _), Some(name)) => Some((name, turned, literal)),
+        _ => None,
+    }
+}
+
+/// The name of a column; a tag may be spelt out as text.
+fn column(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Column(column) => Some(&column.name),
+        Expr::Cast(Cast { expr, field }) => {
+            let is_text = field.data_type().is_string() || *field.data_type() == tag_type();
+            match &**expr {
+                // A tag, or the comparison with a text finds no tag.
+                Expr::Column(column) if is_text => Some(&column.name),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn time_range(compare: Compare, literal: &ScalarValue) -> Option<TimeRange> {
+    let ScalarValue::TimestampNanosecond(Some(at), _) = *literal else { return None };
+    let after = at.checked_add(1)?;
+    Some(match compare {
+        Compare::Equal => TimeRange::new(at, after),
+        Compare::NotEqual => return None,
+        Compare::Less => TimeRange::new(i64::MIN, at),
+        Compare::LessOrEqual => TimeRange::new(i64::MIN, after),
+        Compare::Greater => TimeRange::new(after, i64::MAX),
+        Compare::GreaterOrEqual => TimeRange::new(at, i64::MAX),
+    })
+}
+
+fn tag_comparison(name: &str, compare: Compare, value: &str) -> Option<Condition> {
+    if value.is_empty() {
+        return None;
+    }
+    match compare {
+        Compare::Equal => Some(Condition::TagIn(name.to_owned(), vec![value.to_owned()])),
+        Compare::NotEqual => Some(Condition::TagNotIn(name.to_owned(), vec![value.to_owned()])),
+        // Shards keep no order of a tag's values.
+        _ => None,
+    }
+}
+
+/// Whether a shard means the same by it.
+fn agrees(field_type: FieldType, compare: Compare, value: &FieldValue) -> bool {
+    let is_equality = matches!(compare, Compare::Equal | Compare::NotEqual);
+    match (field_type, value) {
+        (FieldType::Float, FieldValue::Float(value)) if *value == 0.0 => match compare {
+            Compare::Greater | Compare::LessOrEqual => value.is_sign_positive(),
+            Compare::GreaterOrEqual | Compare::Less => value.is_sign_negative(),
+            Compare::Equal | Compare::NotEqual => false,
+        },
+        (FieldType::Float, FieldValue::Float(value)) => value.is_finite(),
+        (FieldType::Integer, FieldValue::Integer(_))
+        | (FieldType::Unsigned, FieldValue::Unsigned(_)) => true,
+        (FieldType::String, FieldValue::String(_))
+        | (FieldType::Boolean, FieldValue::Boolean(_)) => is_equality,
+        _ => false,
+    }
+}
+
+fn field_value(literal: &ScalarValue) -> Option<FieldValue> {
+    Some(match literal {
+        ScalarValue::Float64(value) => FieldValue::Float((*value)?),
+        ScalarValue::Int64(value) => FieldValue::Integer((*value)?),
+        ScalarValue::UInt64(value) => FieldValue::Unsigned((*value)?),
+        ScalarValue::Boolean(value) => FieldValue::Boolean((*value)?),
+        other => FieldValue::String(text(other)?.into()),
+    })
+}
+
+fn literal_text(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Literal(literal, _) => text(literal).map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn text(literal: &ScalarValue) -> Option<&str> {
+    match literal {
+        ScalarValue::Dictionary(_, value) => text(value),
+        ScalarValue::Utf8(value) | ScalarValue::Utf8View(value) | ScalarValue::LargeUtf8(value) => {
+            value.as_deref()
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,148 @@
+//! Stops what holds all of its rows without asking the pool for memory: window functions, and
+//! aggregates that grow one text.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+    ReplaceChildrenOptions,
+};
+use futures::Stream;
+
+use crate::error::{Fault, QueryError};
+use crate::limits::WINDOW_ROWS_MAX;
+
+/// The plan with a cap under each operator that needs one.
+///
+/// # Errors
+/// None that is known.
+pub(crate) fn cap_rows(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        if !holds_its_rows(&node) {
+            return Ok(Transformed::no(node));
+        }
+        let children = node.children().into_iter();
+        let capped: Vec<Arc<dyn ExecutionPlan>> = children
+            .map(|child| Arc::new(RowsCap { input: Arc::clone(child) }) as Arc<dyn ExecutionPlan>)
+            .collect();
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        node.replace_children(capped, options).map(Transformed::yes)
+    })
+    .data()
+}
+
+fn holds_its_rows(node: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
+        let mut calls = aggregate.aggr_expr().iter();
+        return calls.any(|call| call.fun().name() == "string_agg");
+    }
+    node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>()
+}
+
+/// Lets so many rows through.
+#[derive(Debug)]
+struct RowsCap {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl DisplayAs for RowsCap {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RowsCap: {WINDOW_ROWS_MAX}")
+    }
+}
+
+impl ExecutionPlan for RowsCap {
+    fn name(&self) -> &'static str {
+        "RowsCap"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
+        Ok(Arc::new(Self { input }))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        self.replace_children(children, options)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, context)?;
+        Ok(Box::pin(Capped { input, rows: 0 }))
+    }
+}
+
+struct Capped {
+    input: SendableRecordBatchStream,
+    rows: usize,
+}
+
+impl Stream for Capped {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.input.as_mut().poll_next(context);
+        if let Poll::Ready(Some(Ok(batch))) = &polled {
+            self.rows += batch.num_rows();
+            if self.rows > WINDOW_ROWS_MAX {
+                return Poll::Ready(Some(Err(too_many())));
+            }
+        }
+        polled
+    }
+}
+
+impl RecordBatchStream for Capped {
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+}
+
+fn too_many() -> DataFusionError {
+    let message = format!(
+        "a window function or string_agg over more than {WINDOW_ROWS_MAX} rows: narrow the time \
+         or aggregate first"
+    );
+    QueryError { fault: Fault::Memory, message }.into()
+}

@@ -1,0 +1,242 @@
+//! The operator that reads a measurement: pages from the desk become batches.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+    ReplaceChildrenOptions,
+};
+use futures::Stream;
+use tidemark::model::time::TimeRange;
+
+use super::batches::batches;
+use super::measurement::Kind;
+use crate::desk::{Desk, Seat};
+use crate::messages::{Condition, ScanRequest, TimeOrder};
+
+/// Reads the rows of one measurement.
+#[derive(Clone, Debug)]
+pub(super) struct Scan {
+    request: ScanRequest,
+    kinds: Vec<Kind>,
+    desk: Arc<Desk>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl Scan {
+    /// What `request` asks for, as columns of these kinds, which those of `schema` are.
+    pub(super) fn new(
+        request: ScanRequest,
+        kinds: Vec<Kind>,
+        schema: SchemaRef,
+        desk: Arc<Desk>,
+    ) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { request, kinds, desk, properties: Arc::new(properties), metrics }
+    }
+}
+
+impl DisplayAs for Scan {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let request = &self.request;
+        write!(f, "Scan: {}, fields={:?}", request.table, request.fields)?;
+        write!(f, ", tags={:?}", request.tags)?;
+        if request.time != TimeRange::ALL {
+            write!(f, ", time=[{}, {})", request.time.start_ns, request.time.end_ns)?;
+        }
+        if let Some(condition) = &request.condition {
+            write!(f, ", where {}", Shown(condition))?;
+        }
+        if let Some(rows) = request.rows_max {
+            write!(f, ", rows={rows}")?;
+        }
+        match request.first {
+            Some(TimeOrder::Ascending) => write!(f, ", oldest first"),
+            Some(TimeOrder::Descending) => write!(f, ", newest first"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for Scan {
+    fn name(&self) -> &'static str {
+        "Scan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        _context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        Ok(Box::pin(Rows {
+            seat: self.desk.sit(self.request.clone()),
+            schema: self.schema(),
+            kinds: self.kinds.clone(),
+            ready: VecDeque::new(),
+            rows_left: self.request.rows_max,
+            metrics: BaselineMetrics::new(&self.metrics, partition),
+            pages: MetricBuilder::new(&self.metrics).counter("pages", partition),
+            page_bytes: MetricBuilder::new(&self.metrics).counter("page_bytes", partition),
+        }))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        let rows_max = limit.map(|rows| rows as u64);
+        // Rows that are first by time are chosen on each shard: a second limit has no such order.
+        if self.request.first.is_some() {
+            return None;
+        }
+        let request = ScanRequest { rows_max, ..self.request.clone() };
+        Some(Arc::new(Self { request, ..self.clone() }))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        let rows_max = self.request.rows_max.filter(|_| self.request.first.is_none());
+        rows_max.and_then(|rows| usize::try_from(rows).ok())
+    }
+}
+
+/// The batches of a scan.
+struct Rows {
+    seat: Seat,
+    schema: SchemaRef,
+    kinds: Vec<Kind>,
+    ready: VecDeque<RecordBatch>,
+    rows_left: Option<u64>,
+    metrics: BaselineMetrics,
+    pages: Count,
+    page_bytes: Count,
+}
+
+impl Rows {
+    /// `batch` as far as rows are wanted.
+    fn cut(&mut self, batch: RecordBatch) -> RecordBatch {
+        let Some(left) = &mut self.rows_left else { return batch };
+        let rows = usize::try_from(*left).unwrap_or(usize::MAX).min(batch.num_rows());
+        *left -= rows as u64;
+        batch.slice(0, rows)
+    }
+}
+
+impl Stream for Rows {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let rows = &mut *self;
+        loop {
+            if rows.rows_left == Some(0) {
+                return Poll::Ready(None);
+            }
+            if let Some(batch) = rows.ready.pop_front() {
+                let batch = rows.cut(batch);
+                rows.metrics.record_output(batch.num_rows());
+                return Poll::Ready(Some(Ok(batch)));
+            }
+            let page = match rows.seat.poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(DataFusionError::from(error))));
+                }
+                Poll::Ready(Some(Ok(page))) => page,
+            };
+            let _timer = rows.metrics.elapsed_compute().timer();
+            rows.pages.add(1);
+            rows.page_bytes.add(page.len());
+            match batches(&page, &rows.kinds, &rows.schema) {
+                Ok(batches) => rows.ready.extend(batches),
+                Err(error) => return Poll::Ready(Some(Err(DataFusionError::from(error)))),
+            }
+        }
+    }
+}
+
+impl RecordBatchStream for Rows {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+/// A condition for people.
+struct Shown<'a>(&'a Condition);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let join = |f: &mut fmt::Formatter<'_>, parts: &[Condition], word: &str| {
+            for (at, part) in parts.iter().enumerate() {
+                let before = if at == 0 { "" } else { word };
+                write!(f, "{before}{}", Shown(part))?;
+            }
+            Ok(())
+        };
+        match self.0 {
+            Condition::All(parts) => join(f, parts, " and "),
+            Condition::Any(parts) => {
+                write!(f, "(")?;
+                join(f, parts, " or ")?;
+                write!(f, ")")
+            }
+            Condition::TagIn(tag, values) => write!(f, "{tag} in {values:?}"),
+            Condition::TagNotIn(tag, values) => write!(f, "{tag} is there, not in {values:?}"),
+            Condition::TagMissing(tag) => write!(f, "{tag} is missing"),
+            Condition::Field(field, _, compare, value) => {
+                write!(f, "{field} {compare:?} {value:?}")
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The crate as its users see it: statements in, tables out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop where it stands"
+)]
+
+mod database;
+mod scripts;

@@ -1,0 +1,133 @@
+//! The scripts of `tests/data`: statements with their tables.
+//!
+//! ```text
+//! # a comment
+//! write
+//! cpu,host=a usage=1.5 1000
+//!
+//! sql SELECT * FROM cpu
+//! | what follows is the answer, up to an empty line |
+//!
+//! csv SELECT 1
+//! ...
+//!
+//! error 400 SELECT nope
+//! a part of what is said
+//! ```
+//! A statement goes on in lines that begin with two spaces. Each is asked of 1, 2 and 7 shards in
+//! pages of several sizes; answers have to be equal, as sets where no ORDER BY says more.
+//! `UPDATE=1` writes the answers anew, which are then to be looked at.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tidemark_sql::output::Format;
+
+use super::database::{Answered, Database, Layout, written};
+
+const LAYOUTS: &[Layout] = &[
+    Layout::PLAIN,
+    Layout { shards: 1, page_rows: 1 },
+    Layout { shards: 2, page_rows: 3 },
+    Layout { shards: 7, page_rows: 2 },
+];
+
+#[test]
+fn every_statement_of_the_scripts_has_its_answer() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut asked = 0;
+    let mut faults = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let (made, count) = run(&text);
+        asked += count;
+        if made == text {
+            continue;
+        }
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&file, made).unwrap();
+        } else {
+            faults.push(format!("{}:\n{}", file.display(), difference(&text, &made)));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert!(asked > 60, "only {asked} statements");
+}
+
+/// The first lines that differ.
+fn difference(a: &str, b: &str) -> String {
+    let same = a.lines().zip(b.lines()).take_while(|(a, b)| a == b).count();
+    let from = |text: &str| text.lines().skip(same).take(12).collect::<Vec<_>>().join("\n");
+    format!("line {}, expected:\n{}\nmade:\n{}", same + 1, from(a), from(b))
+}
+
+/// The script with the answers that are given now, and how many statements it has.
+fn run(script: &str) -> (String, usize) {
+    let mut database = Database::default();
+    let mut made = String::new();
+    let mut asked = 0;
+    for block in script.split("\n\n") {
+        let block = block.trim_end_matches('\n');
+        let is_comment = |line: &&str| line.starts_with('#');
+        let comments: Vec<&str> = block.lines().take_while(is_comment).collect();
+        let mut lines = block.lines().skip_while(is_comment);
+        let Some(head) = lines.next() else {
+            made += &format!("{}\n\n", comments.join("\n"));
+            continue;
+        };
+        if head == "write" {
+            database.write(&lines.collect::<Vec<_>>().join("\n"));
+            made += &format!("{block}\n\n");
+            continue;
+        }
+        let more: Vec<&str> = lines.take_while(|line| line.starts_with("  ")).collect();
+        let head = std::iter::once(head).chain(more).collect::<Vec<_>>().join("\n");
+        asked += 1;
+        let comments: String = comments.iter().map(|line| format!("{line}\n")).collect();
+        made += format!("{comments}{head}\n{}", answer(&database, &head)).trim_end();
+        made += "\n\n";
+    }
+    (format!("{}\n", made.trim_end()), asked)
+}
+
+fn answer(database: &Database, head: &str) -> String {
+    let (form, statement) = head.split_once(' ').unwrap();
+    if let ("error", Some((status, statement))) = (form, statement.split_once(' ')) {
+        let error = database.ask(statement, Layout::PLAIN).err();
+        let error = error.unwrap_or_else(|| panic!("no error: {statement}"));
+        assert_eq!(error.status().to_string(), status, "{statement}: {error}");
+        return format!("{error}\n");
+    }
+    let format = match form {
+        "sql" => Format::Pretty,
+        other => Format::from_name(other).unwrap_or_else(|| panic!("{head}")),
+    };
+    let ask = |layout| {
+        let answered: Answered =
+            database.ask(statement, layout).unwrap_or_else(|error| panic!("{statement}: {error}"));
+        String::from_utf8(written(&answered, format).unwrap()).unwrap()
+    };
+    let first = ask(LAYOUTS[0]);
+    // A plan says how many pages it has read, and in which order rows came.
+    if !statement.contains("EXPLAIN") {
+        let is_ordered = statement.contains("ORDER BY");
+        for layout in &LAYOUTS[1..] {
+            let again = ask(*layout);
+            match is_ordered {
+                true => assert_eq!(first, again, "{statement}: {layout:?}"),
+                false => assert_eq!(sorted(&first), sorted(&again), "{statement}: {layout:?}"),
+            }
+        }
+    }
+    let lines: Vec<&str> = first.lines().map(str::trim_end).collect();
+    format!("{}\n", lines.join("\n"))
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
