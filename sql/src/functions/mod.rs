@@ -1,13 +1,13 @@
 //! What InfluxDB adds to SQL, or changes in it. What fills gaps is in `gapfill`.
 
 pub(crate) mod arguments;
+pub(crate) mod binning;
 pub(crate) mod bins;
 mod changes;
 mod regex;
 mod selectors;
 mod to_timestamp;
 mod tz;
-pub(crate) mod wallclock;
 
 use std::sync::Arc;
 
@@ -17,12 +17,14 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use binning::Binning;
 use changes::Change;
 use regex::RegexMatch;
 use selectors::{Kind, Selector};
 use to_timestamp::ToTimestamp;
 use tz::Tz;
-use wallclock::Wallclock;
+
+use crate::gapfill;
 
 /// Adds the functions; one of a name that DataFusion has takes its place.
 ///
@@ -33,11 +35,11 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     let scalars = [
         ScalarUDF::new_from_impl(ToTimestamp::new(&options)),
         ScalarUDF::new_from_impl(Tz::default()),
-        ScalarUDF::new_from_impl(Wallclock::default()),
+        ScalarUDF::new_from_impl(Binning::new(true)),
         ScalarUDF::new_from_impl(RegexMatch::new(false)),
         ScalarUDF::new_from_impl(RegexMatch::new(true)),
     ];
-    for function in scalars {
+    for function in scalars.into_iter().chain(gapfill::functions()) {
         drop(state.register_udf(Arc::new(function))?);
     }
     for kind in [Kind::First, Kind::Last, Kind::Min, Kind::Max] {

@@ -1,8 +1,32 @@
-//! Bins without rows.
+//! Bins without rows: `GROUP BY date_bin_gapfill(…)` answers with every bin of the range of times.
+//!
+//! The aggregate keeps its place and bins as `date_bin` does; over it stands a node that adds the rows
+//! of bins which are missing, and fills their columns: NULL, 0 of a count, or as `locf` and
+//! `interpolate` say.
+
+mod calls;
+mod exec;
+mod fill;
+mod node;
+mod range;
+mod rule;
+
+use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 
-/// Adds the rule.
+pub(crate) use calls::functions;
+
+/// Behind which rule ours comes: times are constants by then, and filters still stand where they were
+/// written.
+const BEFORE: &str = "simplify_expressions";
+
+/// Adds what rewrites such a query, and what plans its node.
 pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
-    state
+    let mut rules = Optimizer::new().rules;
+    let rule: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(rule::FillGaps);
+    let at = rules.iter().position(|rule| rule.name() == BEFORE).map_or(0, |at| at + 1);
+    rules.insert(at, rule);
+    state.with_optimizer_rules(rules).with_query_planner(Arc::new(node::Planner))
 }

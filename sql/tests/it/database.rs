@@ -22,40 +22,40 @@ const STEPS_MAX: usize = 100_000;
 
 /// A point as it was written.
 #[derive(Clone, Debug, Default)]
-pub struct Row {
-    pub time_ns: i64,
-    pub tags: BTreeMap<String, String>,
-    pub fields: BTreeMap<String, FieldValue>,
+pub(crate) struct Row {
+    pub(crate) time_ns: i64,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) fields: BTreeMap<String, FieldValue>,
 }
 
 /// Measurements and their rows.
 #[derive(Clone, Debug, Default)]
-pub struct Database {
-    pub tables: BTreeMap<String, Vec<Row>>,
+pub(crate) struct Database {
+    pub(crate) tables: BTreeMap<String, Vec<Row>>,
 }
 
 /// How the rows of a scan come.
 #[derive(Clone, Copy, Debug)]
-pub struct Layout {
-    pub shards: usize,
-    pub page_rows: usize,
+pub(crate) struct Layout {
+    pub(crate) shards: usize,
+    pub(crate) page_rows: usize,
 }
 
 impl Layout {
-    pub const PLAIN: Self = Self { shards: 1, page_rows: 1_000 };
+    pub(crate) const PLAIN: Self = Self { shards: 1, page_rows: 1_000 };
 }
 
 /// What a query has brought.
 #[derive(Debug)]
-pub struct Answered {
-    pub schema: SchemaRef,
-    pub batches: Vec<RecordBatch>,
-    pub scans: Vec<ScanRequest>,
+pub(crate) struct Answered {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) scans: Vec<ScanRequest>,
 }
 
 impl Database {
     /// Adds points: `name,tag=a field=1.5,n=1i,u=1u,s="x",b=true 1000`, without escapes.
-    pub fn write(&mut self, lines: &str) {
+    pub(crate) fn write(&mut self, lines: &str) {
         for line in lines.lines().filter(|line| !line.trim().is_empty()) {
             let words: Vec<&str> = line.trim().split(' ').collect();
             let [series, fields, time] = words[..] else { panic!("{line}") };
@@ -75,7 +75,7 @@ impl Database {
         }
     }
 
-    pub fn schema(&self, name: &str) -> Option<TableSchema> {
+    pub(crate) fn schema(&self, name: &str) -> Option<TableSchema> {
         let rows = self.tables.get(name)?;
         let mut columns = BTreeMap::new();
         for row in rows {
@@ -91,11 +91,11 @@ impl Database {
     }
 
     /// The answer to `text`, and what was scanned for it.
-    pub fn ask(&self, text: &str, layout: Layout) -> Result<Answered, QueryError> {
+    pub(crate) fn ask(&self, text: &str, layout: Layout) -> Result<Answered, QueryError> {
         self.ask_with(text, Vec::new(), layout)
     }
 
-    pub fn ask_with(
+    pub(crate) fn ask_with(
         &self,
         text: &str,
         parameters: Vec<(String, Parameter)>,
@@ -107,7 +107,7 @@ impl Database {
         answered
     }
 
-    pub fn run(
+    pub(crate) fn run(
         &self,
         engine: &Engine,
         request: QueryRequest,
@@ -137,19 +137,19 @@ impl Database {
 }
 
 /// A request of this text.
-pub fn request(text: &str, parameters: Vec<(String, Parameter)>) -> QueryRequest {
+pub(crate) fn request(text: &str, parameters: Vec<(String, Parameter)>) -> QueryRequest {
     // 2022-01-02T00:00:00Z.
     let now_ns = 1_641_081_600_000_000_000;
     QueryRequest { version: VERSION, text: text.to_owned(), parameters, now_ns }
 }
 
 /// An open query, to be stepped by hand.
-pub fn open(text: &str) -> Query {
+pub(crate) fn open(text: &str) -> Query {
     Engine::default().open(request(text, Vec::new())).unwrap()
 }
 
 /// An answer in one of its forms.
-pub fn written(answered: &Answered, format: Format) -> Result<Vec<u8>, QueryError> {
+pub(crate) fn written(answered: &Answered, format: Format) -> Result<Vec<u8>, QueryError> {
     let mut writer = Writer::new(format, &answered.schema)?;
     let mut bytes = Vec::new();
     for batch in &answered.batches {

@@ -1,4 +1,5 @@
-//! `date_bin_wallclock(interval, time[, origin])`: bins of the wall clock of the time's zone.
+//! `date_bin_wallclock(interval, time[, origin])`: bins of the wall clock of the time's zone; and what
+//! bins the rows of a gap-filling query, by the same rules as the bins that have none.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
@@ -10,18 +11,17 @@ use super::arguments::{self, TIMESTAMP};
 use super::bins::Bins;
 use crate::error::QueryError;
 
-/// The function's name.
-pub(crate) const NAME: &str = "date_bin_wallclock";
-
-/// The function.
+/// One of the two.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Wallclock {
+pub(crate) struct Binning {
+    on_wall_clock: bool,
     signature: Signature,
 }
 
-impl Default for Wallclock {
-    fn default() -> Self {
-        Self { signature: Signature::user_defined(Volatility::Immutable) }
+impl Binning {
+    /// Bins of UTC, or of a wall clock.
+    pub(crate) fn new(on_wall_clock: bool) -> Self {
+        Self { on_wall_clock, signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
@@ -44,9 +44,9 @@ pub(crate) fn binning_types(function: &str, given: &[DataType]) -> Result<Vec<Da
     }
 }
 
-impl ScalarUDFImpl for Wallclock {
+impl ScalarUDFImpl for Binning {
     fn name(&self) -> &str {
-        NAME
+        if self.on_wall_clock { "date_bin_wallclock" } else { "date_bin" }
     }
 
     fn signature(&self) -> &Signature {
@@ -54,25 +54,31 @@ impl ScalarUDFImpl for Wallclock {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        binning_types(NAME, given)
+        binning_types(self.name(), given)
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
         let time = given.get(1).unwrap_or(&DataType::Null);
-        arguments::timestamp(NAME, time)
+        arguments::timestamp(self.name(), time)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [width, time, rest @ ..] = args.args.as_slice() else {
-            return Err(QueryError::internal(NAME).into());
+            return Err(QueryError::internal(self.name()).into());
         };
+        let name = self.name();
         let origin_ns = match rest.first() {
-            Some(origin) => arguments::constant_time(NAME, origin)?,
+            Some(origin) => arguments::constant_time(name, origin)?,
             None => 0,
         };
-        let zone = arguments::zone_of(&time.data_type())?;
-        let width = arguments::constant_interval(NAME, width)?;
-        let bins = Bins::on_wall_clock(width, origin_ns, zone)?;
-        arguments::map_times(NAME, time, |at| bins.start_ns(at))
+        let width = arguments::constant_interval(name, width)?;
+        let bins = match self.on_wall_clock {
+            true => {
+                let zone = arguments::zone_of(&time.data_type())?;
+                Bins::on_wall_clock(width, origin_ns, zone)?
+            }
+            false => Bins::new(width, origin_ns)?,
+        };
+        arguments::map_times(name, time, |at| bins.start_ns(at))
     }
 }

@@ -1,0 +1,333 @@
+//! Which rows are answered, and what stands in them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StructArray,
+    TimestampNanosecondArray, UInt32Array, UInt64Array,
+};
+use datafusion::arrow::compute::{partition, take};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use datafusion::error::{DataFusionError, Result};
+
+use super::node::Fill;
+use crate::error::{Fault, QueryError};
+use crate::functions::bins::Bins;
+use crate::limits::GAPFILL_ROWS_MAX;
+
+/// The field of a selector's struct that is interpolated.
+pub(super) const VALUE: &str = "value";
+
+/// The rows of an answer.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// Those that came, in order of group and time.
+    input: RecordBatch,
+    /// Of each row its bin, nanoseconds.
+    times_ns: Vec<Option<i64>>,
+    /// Of each row the one that came; of one that was added nothing.
+    picks: Vec<Option<u32>>,
+    /// Of each row the first one of its group that came.
+    groups: Vec<u32>,
+}
+
+impl Rows {
+    /// The rows of `input` and those between them.
+    ///
+    /// # Errors
+    /// More bins than are answered.
+    pub(super) fn new(
+        input: RecordBatch,
+        time: usize,
+        fills: &[Fill],
+        bins: &Bins,
+        range: (i64, i64),
+    ) -> Result<Self> {
+        let is_key = |at: usize| fills.get(at) == Some(&Fill::Key) && at != time;
+        let keys = (0..input.num_columns()).filter(|&at| is_key(at));
+        let keys: Vec<ArrayRef> = keys.map(|at| Arc::clone(input.column(at))).collect();
+        let groups = match (input.num_rows(), keys.is_empty()) {
+            (0, _) => Vec::new(),
+            (rows, true) => vec![0..rows],
+            (_, false) => partition(&keys)?.ranges(),
+        };
+        let times = Arc::clone(input.column(time));
+        let mut made = Self { input, times_ns: Vec::new(), picks: Vec::new(), groups: Vec::new() };
+        for group in groups {
+            made.add_group(group, times.as_primitive(), bins, range)?;
+        }
+        Ok(made)
+    }
+
+    fn add_group(
+        &mut self,
+        group: Range<usize>,
+        times: &TimestampNanosecondArray,
+        bins: &Bins,
+        (first_ns, last_ns): (i64, i64),
+    ) -> Result<()> {
+        let first = group.start as u32;
+        let mut came =
+            group.map(|row| (row, times.is_valid(row).then(|| times.value(row)))).peekable();
+        let mut bin = bins.start_ns(first_ns).filter(|_| first_ns <= last_ns);
+        while let Some(start_ns) = bin.filter(|start| *start <= last_ns) {
+            // A row in no bin that is answered, such as one whose time is NULL, is handed on.
+            while let Some((row, time)) =
+                came.next_if(|(_, time)| time.is_some_and(|time| time < start_ns))
+            {
+                self.push(time, Some(row), first)?;
+            }
+            let row = came.next_if(|(_, time)| *time == Some(start_ns)).map(|(row, _)| row);
+            self.push(Some(start_ns), row, first)?;
+            bin = bins.next_ns(start_ns);
+        }
+        for (row, time) in came {
+            self.push(time, Some(row), first)?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, time_ns: Option<i64>, row: Option<usize>, group: u32) -> Result<()> {
+        if self.times_ns.len() >= GAPFILL_ROWS_MAX {
+            let message = format!(
+                "gap-filling would answer with more than {GAPFILL_ROWS_MAX} rows: narrow the \
+                 time, or take wider bins"
+            );
+            return Err(QueryError { fault: Fault::Asked, message }.into());
+        }
+        self.times_ns.push(time_ns);
+        self.picks.push(row.map(|row| row as u32));
+        self.groups.push(group);
+        Ok(())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.times_ns.len()
+    }
+
+    /// About how many bytes they take beside those that came.
+    pub(super) fn bytes(&self) -> usize {
+        self.len() * (size_of::<Option<i64>>() + size_of::<Option<u32>>() + size_of::<u32>())
+    }
+
+    fn time_ns(&self, row: usize) -> Option<i64> {
+        self.times_ns.get(row).copied().flatten()
+    }
+
+    fn pick(&self, row: usize) -> Option<usize> {
+        self.picks.get(row).copied().flatten().map(|pick| pick as usize)
+    }
+
+    fn group(&self, row: usize) -> Option<u32> {
+        self.groups.get(row).copied()
+    }
+}
+
+/// Fills rows from the first to the last.
+#[derive(Debug)]
+pub(super) struct Filler {
+    fills: Vec<Fill>,
+    time: usize,
+    /// Of each column where it stands.
+    memory: Vec<Memory>,
+}
+
+/// What a column has seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
+    /// The row before which nothing is remembered.
+    group: Option<u32>,
+    /// The last row with a value.
+    last: Option<usize>,
+    /// A row such that there is no value between the last one and it; it has one, unless it is the
+    /// group's end.
+    next: usize,
+}
+
+impl Filler {
+    /// A filler of rows with these columns.
+    pub(super) fn new(fills: &[Fill], time: usize) -> Self {
+        Self { fills: fills.to_vec(), time, memory: vec![Memory::default(); fills.len()] }
+    }
+
+    /// The columns of these rows, which follow those of the call before.
+    ///
+    /// # Errors
+    /// A column that cannot be filled so.
+    pub(super) fn columns(&mut self, rows: &Rows, range: Range<usize>) -> Result<Vec<ArrayRef>> {
+        let mut columns = Vec::with_capacity(self.fills.len());
+        for (at, fill) in self.fills.iter().enumerate() {
+            let column = rows.input.column(at);
+            let picks = || -> UInt32Array {
+                range.clone().map(|row| rows.picks.get(row).copied().flatten()).collect()
+            };
+            let mut none = Memory::default();
+            let memory = self.memory.get_mut(at).unwrap_or(&mut none);
+            columns.push(match fill {
+                Fill::Key if at == self.time => bins_column(rows, &range, column.data_type()),
+                Fill::Key => {
+                    let groups: UInt32Array = range.clone().map(|row| rows.group(row)).collect();
+                    take(column, &groups, None)?
+                }
+                Fill::Null => take(column, &picks(), None)?,
+                Fill::Zero => zeros(&take(column, &picks(), None)?, rows, &range),
+                Fill::Previous => {
+                    let picks: UInt32Array = range
+                        .clone()
+                        .map(|row| memory.see(rows, row, column).map(|pick| pick as u32))
+                        .collect();
+                    take(column, &picks, None)?
+                }
+                Fill::Linear => linear(memory, rows, &range, column)?,
+            });
+        }
+        Ok(columns)
+    }
+}
+
+impl Memory {
+    /// Goes on to a row, and answers the one that came last with a value.
+    fn see(&mut self, rows: &Rows, row: usize, column: &ArrayRef) -> Option<usize> {
+        if self.group != rows.group(row) {
+            *self = Self { group: rows.group(row), ..Self::default() };
+        }
+        if rows.pick(row).is_some_and(|pick| column.is_valid(pick)) {
+            self.last = Some(row);
+        }
+        self.last.and_then(|last| rows.pick(last))
+    }
+
+    /// The first row behind `row` that came with a value, in its group.
+    fn look_ahead(&mut self, rows: &Rows, row: usize, column: &ArrayRef) -> Option<usize> {
+        self.next = self.next.max(row + 1);
+        while rows.group(self.next) == self.group {
+            if rows.pick(self.next).is_some_and(|pick| column.is_valid(pick)) {
+                return Some(self.next);
+            }
+            self.next += 1;
+        }
+        None
+    }
+}
+
+fn bins_column(rows: &Rows, range: &Range<usize>, data_type: &DataType) -> ArrayRef {
+    let zone = match data_type {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    let times = range.clone().map(|row| rows.time_ns(row));
+    Arc::new(times.collect::<TimestampNanosecondArray>().with_timezone_opt(zone))
+}
+
+/// Counts of rows that were added are 0.
+fn zeros(counts: &ArrayRef, rows: &Rows, range: &Range<usize>) -> ArrayRef {
+    let Some(counts) = counts.as_primitive_opt::<Int64Type>() else { return Arc::clone(counts) };
+    let filled = counts.iter().zip(range.clone()).map(|(count, row)| match rows.pick(row) {
+        Some(_) => count,
+        None => Some(0),
+    });
+    Arc::new(filled.collect::<Int64Array>())
+}
+
+/// What stands in a row that is interpolated.
+enum Point {
+    Nothing,
+    /// What came.
+    Came(usize),
+    /// Between two rows that came; the line has gone so far, and is so long, nanoseconds.
+    Between(usize, usize, f64, f64),
+}
+
+fn linear(
+    memory: &mut Memory,
+    rows: &Rows,
+    range: &Range<usize>,
+    column: &ArrayRef,
+) -> Result<ArrayRef> {
+    let mut points = |values: &ArrayRef| -> Vec<Point> {
+        range.clone().map(|row| point(memory, rows, row, values)).collect()
+    };
+    if let DataType::Struct(fields) = column.data_type() {
+        let parts = column.as_struct();
+        let columns: Result<Vec<ArrayRef>> = fields
+            .iter()
+            .zip(parts.columns())
+            .map(|(field, part)| {
+                if field.name() == VALUE {
+                    return interpolated(&points(part), part);
+                }
+                let picks = range.clone().map(|row| rows.picks.get(row).copied().flatten());
+                Ok(take(part, &picks.collect::<UInt32Array>(), None)?)
+            })
+            .collect();
+        return Ok(Arc::new(StructArray::try_new(fields.clone(), columns?, None)?));
+    }
+    interpolated(&points(column), column)
+}
+
+fn point(memory: &mut Memory, rows: &Rows, row: usize, values: &ArrayRef) -> Point {
+    let Some(from) = memory.see(rows, row, values) else { return Point::Nothing };
+    if memory.last == Some(row) {
+        return Point::Came(from);
+    }
+    let Some(next) = memory.look_ahead(rows, row, values) else { return Point::Nothing };
+    let times = (memory.last.and_then(|last| rows.time_ns(last)), rows.time_ns(row));
+    let (Some(to), (Some(start), Some(at)), Some(end)) =
+        (rows.pick(next), times, rows.time_ns(next))
+    else {
+        return Point::Nothing;
+    };
+    let apart = |from: i64, to: i64| (i128::from(to) - i128::from(from)) as f64;
+    Point::Between(from, to, apart(start, at), apart(start, end))
+}
+
+/// The values at these points; whole numbers are cut, as InfluxQL cuts them.
+fn interpolated(points: &[Point], values: &ArrayRef) -> Result<ArrayRef> {
+    let line = |rise: f64, base: f64, gone: f64, length: f64| rise / length * gone + base;
+    Ok(match values.data_type() {
+        DataType::Float64 => {
+            let values = values.as_primitive::<Float64Type>();
+            let at = |point: &Point| match *point {
+                Point::Nothing => None,
+                Point::Came(row) => Some(values.value(row)),
+                Point::Between(from, to, gone, length) => {
+                    let (base, end) = (values.value(from), values.value(to));
+                    Some(line(end - base, base, gone, length))
+                }
+            };
+            Arc::new(points.iter().map(at).collect::<Float64Array>())
+        }
+        DataType::Int64 => {
+            let values = values.as_primitive::<Int64Type>();
+            let at = |point: &Point| match *point {
+                Point::Nothing => None,
+                Point::Came(row) => Some(values.value(row)),
+                Point::Between(from, to, gone, length) => {
+                    let (base, end) = (values.value(from), values.value(to));
+                    let rise = (i128::from(end) - i128::from(base)) as f64;
+                    Some(line(rise, base as f64, gone, length) as i64)
+                }
+            };
+            Arc::new(points.iter().map(at).collect::<Int64Array>())
+        }
+        DataType::UInt64 => {
+            let values = values.as_primitive::<UInt64Type>();
+            let at = |point: &Point| match *point {
+                Point::Nothing => None,
+                Point::Came(row) => Some(values.value(row)),
+                Point::Between(from, to, gone, length) => {
+                    let (base, end) = (values.value(from), values.value(to));
+                    let rise = (i128::from(end) - i128::from(base)) as f64;
+                    Some(line(rise, base as f64, gone, length) as u64)
+                }
+            };
+            Arc::new(points.iter().map(at).collect::<UInt64Array>())
+        }
+        other => {
+            let message = format!("unsupported data type {other} for interpolation gap filling");
+            return Err(DataFusionError::Execution(message));
+        }
+    })
+}

@@ -1,0 +1,91 @@
+//! The range of times whose bins are answered: what WHERE says about the column.
+
+use datafusion::error::Result;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, LogicalPlan, Operator};
+use datafusion::scalar::ScalarValue;
+
+use crate::error::QueryError;
+
+/// Times from a first to a last one, nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) first_ns: i64,
+    pub(super) last_ns: i64,
+}
+
+/// The range of the time column that `time` is made of, by the filters of `plan` and below.
+///
+/// # Errors
+/// No bound, or only one.
+pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
+    let mut columns = time.column_refs().into_iter();
+    let (Some(column), None) = (columns.next(), columns.next()) else {
+        let message = "gap-filling bins one column of times";
+        return Err(QueryError::asked(message).into());
+    };
+    let (mut first_ns, mut last_ns) = (None, None);
+    let mut next = Some(plan);
+    while let Some(node) = next {
+        if let LogicalPlan::Filter(filter) = node {
+            for part in split_conjunction(&filter.predicate) {
+                let (first, last) = bounds(part, &column.name);
+                first_ns = first_ns.max(first);
+                last_ns = match (last_ns, last) {
+                    (Some(known), Some(last)) => Some(i64::min(known, last)),
+                    (known, last) => known.or(last),
+                };
+            }
+        }
+        next = match node.inputs().as_slice() {
+            [only] => Some(only),
+            _ => None,
+        };
+    }
+    let missing = match (first_ns, last_ns) {
+        (Some(first_ns), Some(last_ns)) => return Ok(Range { first_ns, last_ns }),
+        (None, None) => "both upper and lower time bounds",
+        (Some(_), None) => "upper time bound",
+        (None, Some(_)) => "lower time bound",
+    };
+    Err(QueryError::asked(format!("gap-filling query is missing {missing}")).into())
+}
+
+/// What a condition says of the first and of the last time.
+fn bounds(condition: &Expr, column: &str) -> (Option<i64>, Option<i64>) {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return (None, None) };
+    let (operator, at) = match (is_column(left, column), time_ns(right)) {
+        (true, Some(at)) => (*op, at),
+        _ => match (is_column(right, column), time_ns(left), op.swap()) {
+            (true, Some(at), Some(turned)) => (turned, at),
+            _ => return (None, None),
+        },
+    };
+    match operator {
+        Operator::Eq => (Some(at), Some(at)),
+        Operator::GtEq => (Some(at), None),
+        Operator::Gt => (at.checked_add(1), None),
+        Operator::LtEq => (None, Some(at)),
+        Operator::Lt => (None, at.checked_sub(1)),
+        _ => (None, None),
+    }
+}
+
+fn is_column(expr: &Expr, name: &str) -> bool {
+    match expr {
+        Expr::Column(column) => column.name == name,
+        Expr::Cast(Cast { expr, .. }) => is_column(expr, name),
+        _ => false,
+    }
+}
+
+fn time_ns(expr: &Expr) -> Option<i64> {
+    let Expr::Literal(literal, _) = expr else { return None };
+    match literal {
+        ScalarValue::TimestampNanosecond(at, _) => *at,
+        ScalarValue::TimestampMicrosecond(at, _) => at.and_then(|at| at.checked_mul(1_000)),
+        ScalarValue::TimestampMillisecond(at, _) => at.and_then(|at| at.checked_mul(1_000_000)),
+        ScalarValue::TimestampSecond(at, _) => at.and_then(|at| at.checked_mul(1_000_000_000)),
+        _ => None,
+    }
+}
