@@ -4,12 +4,17 @@
 //! stack that overflows takes the whole instance along. How deep the tree of a text can get is seen
 //! in its words: each operator of a chain lies inside the next one, and so does each bracket.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::QueryError;
-use crate::limits::{DEPTH_MAX, PARENTHESES_DEPTH_MAX, TEXT_BYTES_MAX, TOKENS_MAX};
+use crate::limits::{DEPTH_MAX, PARENTHESES_DEPTH_MAX, TABLES_MAX, TEXT_BYTES_MAX, TOKENS_MAX};
 
 /// One bracket that is open.
 #[derive(Clone, Copy, Debug, Default)]
@@ -126,6 +131,75 @@ fn close(levels: &mut Vec<Level>) {
 fn top(levels: &mut [Level], change: impl Fn(&mut Level)) {
     if let Some(level) = levels.last_mut() {
         change(level);
+    }
+}
+
+/// Refuses a statement that reads too many tables. A CTE is planned anew wherever it is named: a few
+/// lines, each naming the one before it twice, are more tables than there is time to plan.
+///
+/// # Errors
+/// The limit.
+pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
+    let mut tables = Tables { ctes: HashMap::new(), names: HashMap::new(), open: vec![0] };
+    let mut statement = statement;
+    while let Statement::Explain(explain) = statement {
+        statement = &explain.statement;
+    }
+    if let Statement::Statement(statement) = statement {
+        // It never breaks off.
+        let _ = statement.visit(&mut tables);
+    }
+    if tables.open.first().is_some_and(|count| *count > TABLES_MAX) {
+        let message = format!("the statement reads more than {TABLES_MAX} tables, CTEs spelt out");
+        return Err(QueryError::asked(message));
+    }
+    Ok(())
+}
+
+/// Counts tables.
+struct Tables {
+    /// How many tables the CTE of a name reads.
+    ctes: HashMap<String, usize>,
+    /// Queries that are bodies of CTEs, by where they lie.
+    names: HashMap<*const Query, String>,
+    /// Of each query that is open, and of the statement, what was counted.
+    open: Vec<usize>,
+}
+
+impl Tables {
+    fn add(&mut self, count: usize) {
+        if let Some(open) = self.open.last_mut() {
+            *open = open.saturating_add(count);
+        }
+    }
+}
+
+impl Visitor for Tables {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let body: *const Query = &raw const *cte.query;
+            self.names.insert(body, cte.alias.name.value.to_lowercase());
+        }
+        self.open.push(0);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let count = self.open.pop().unwrap_or_default();
+        match self.names.remove(&(&raw const *query)) {
+            // One that reads no table is planned anew all the same.
+            Some(name) => drop(self.ctes.insert(name, count.max(1))),
+            None => self.add(count),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        let name = relation.to_string().replace('"', "").to_lowercase();
+        self.add(self.ctes.get(&name).copied().unwrap_or(1));
+        ControlFlow::Continue(())
     }
 }
 

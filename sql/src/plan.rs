@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
@@ -22,13 +21,10 @@ use datafusion::sql::sqlparser::ast::{Statement as SqlStatement, visit_statement
 
 use crate::desk::Desk;
 use crate::error::QueryError;
-use crate::limits::{BATCH_ROWS, TABLES_MAX};
+use crate::limits::BATCH_ROWS;
 use crate::messages::{Parameter, SystemTable, TableSchema, Wanted};
 use crate::tables::{self, SystemRows};
-use crate::{functions, gapfill};
-
-/// Nodes of a plan: a CTE that is used twice is there twice.
-const NODES_MAX: usize = 2_000;
+use crate::{complexity, functions, gapfill};
 
 /// What has to be known before a statement can be planned.
 #[derive(Debug)]
@@ -99,12 +95,14 @@ fn config() -> SessionConfig {
 /// The one statement of a text.
 ///
 /// # Errors
-/// None, several, or something else.
+/// None, several, something else, or one that reads too many tables.
 pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, QueryError> {
     if text.trim().is_empty() {
         return Err(QueryError::asked("No SQL statements were provided in the query string"));
     }
-    Ok(state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?)
+    let statement = state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?;
+    complexity::check_tables(&statement)?;
+    Ok(statement)
 }
 
 /// Which tables the statement names.
@@ -170,7 +168,6 @@ pub(crate) async fn plan(
     drop(state.catalog_list().register_catalog(tables::CATALOG.to_owned(), catalog));
     let logical = state.statement_to_plan(statement).await?;
     check_reads_only(&logical)?;
-    check_size(&logical)?;
     let logical = logical.with_param_values(values(parameters))?;
     let root = state.create_physical_plan(&logical).await?;
     let root = tables::cap_rows(root)?;
@@ -183,29 +180,6 @@ fn check_reads_only(plan: &LogicalPlan) -> Result<(), DataFusionError> {
         .with_allow_dml(false)
         .with_allow_statements(false)
         .verify_plan(plan)
-}
-
-/// Refuses what a few words have made huge: each CTE over the one before, twice.
-fn check_size(plan: &LogicalPlan) -> Result<(), QueryError> {
-    let (mut nodes, mut scans) = (0_usize, 0_usize);
-    let look = plan.apply_with_subqueries(|node| {
-        nodes += 1;
-        scans += usize::from(matches!(node, LogicalPlan::TableScan(_)));
-        Ok(match nodes > NODES_MAX || scans > TABLES_MAX {
-            true => TreeNodeRecursion::Stop,
-            false => TreeNodeRecursion::Continue,
-        })
-    });
-    look?;
-    if scans > TABLES_MAX {
-        let message = format!("the statement reads more than {TABLES_MAX} tables, CTEs spelt out");
-        return Err(QueryError::asked(message));
-    }
-    if nodes > NODES_MAX {
-        let message = format!("the plan has more than {NODES_MAX} nodes, CTEs spelt out");
-        return Err(QueryError::asked(message));
-    }
-    Ok(())
 }
 
 fn values(parameters: Vec<(String, Parameter)>) -> ParamValues {

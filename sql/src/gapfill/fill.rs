@@ -49,7 +49,7 @@ impl Rows {
         let keys: Vec<ArrayRef> = keys.map(|at| Arc::clone(input.column(at))).collect();
         let groups = match (input.num_rows(), keys.is_empty()) {
             (0, _) => Vec::new(),
-            (rows, true) => vec![0..rows],
+            (rows, true) => std::iter::once(0..rows).collect(),
             (_, false) => partition(&keys)?.ranges(),
         };
         let times = Arc::clone(input.column(time));

@@ -15,7 +15,7 @@ use tidemark_sql::messages::{
     TableSchema, TimeOrder, VERSION, Wanted,
 };
 use tidemark_sql::output::{Format, Writer};
-use tidemark_sql::{Engine, Query, Step};
+use tidemark_sql::{Engine, Step};
 
 /// Steps after which a query counts as one that never ends.
 const STEPS_MAX: usize = 100_000;
@@ -90,6 +90,12 @@ impl Database {
         })
     }
 
+    /// The pages of a scan that is wanted.
+    pub(crate) fn pages(&self, wanted: &Wanted, layout: Layout) -> Vec<Vec<u8>> {
+        let Wanted::Scan(request) = wanted else { panic!("{wanted:?}") };
+        pages(self, request, layout)
+    }
+
     /// The answer to `text`, and what was scanned for it.
     pub(crate) fn ask(&self, text: &str, layout: Layout) -> Result<Answered, QueryError> {
         self.ask_with(text, Vec::new(), layout)
@@ -141,11 +147,6 @@ pub(crate) fn request(text: &str, parameters: Vec<(String, Parameter)>) -> Query
     // 2022-01-02T00:00:00Z.
     let now_ns = 1_641_081_600_000_000_000;
     QueryRequest { version: VERSION, text: text.to_owned(), parameters, now_ns }
-}
-
-/// An open query, to be stepped by hand.
-pub(crate) fn open(text: &str) -> Query {
-    Engine::default().open(request(text, Vec::new())).unwrap()
 }
 
 /// An answer in one of its forms.

@@ -1,5 +1,4 @@
 //! The crate as its users see it: statements in, tables out.
-
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,4 +7,9 @@
 )]
 
 mod database;
+mod hostile;
+mod output;
+mod parameters;
+mod pushdown;
 mod scripts;
+mod turns;

@@ -1,0 +1,107 @@
+//! Filters that a scan takes over mean there what they mean in SQL.
+
+use tidemark_sql::output::Format;
+
+use super::database::{Database, Layout, written};
+
+fn database() -> Database {
+    let mut database = Database::default();
+    let mut time_ns = 0;
+    let floats = ["-0.0", "0.0", "1.5", "-2.5", "9007199254740993"];
+    for (at, float) in floats.iter().enumerate() {
+        for tags in ["", ",host=a", ",host=b,dc=x", ",dc=y"] {
+            time_ns += 1;
+            database.write(&format!("t{tags} f={float},i={at}i,u={at}u {time_ns}"));
+            time_ns += 1;
+            let text = ["", "x", "y"][at % 3];
+            database.write(&format!("t{tags} s=\"{text}\",b={} {time_ns}", at % 2 == 0));
+        }
+    }
+    database
+}
+
+/// Every filter once as it is, and once so that no scan can know what it is.
+#[test]
+fn a_filter_that_a_scan_takes_over_selects_the_same_rows() {
+    let database = database();
+    let mut filters = Vec::new();
+    for compare in ["=", "!=", "<", "<=", ">", ">="] {
+        for zero in ["0.0", "-0.0", "1.5", "-2.5"] {
+            filters.push(format!("f {compare} {zero}"));
+            filters.push(format!("{zero} {compare} f"));
+        }
+        filters.extend(["i", "u"].map(|field| format!("{field} {compare} 2")));
+        filters.extend(["''", "'x'"].map(|text| format!("s {compare} {text}")));
+        filters.extend(["''", "'a'"].map(|text| format!("host {compare} {text}")));
+        filters.push(format!("time {compare} to_timestamp(7)"));
+        filters.push(format!("b {compare} true"));
+    }
+    let more = [
+        "b",
+        "NOT b",
+        "b IS TRUE",
+        "b IS NOT TRUE",
+        "b IS NULL",
+        "host IS NULL",
+        "host IS NOT NULL",
+        "f IS NULL",
+        "f IS NOT NULL",
+        "host IN ('a', 'z')",
+        "host NOT IN ('a', 'z')",
+        "host IN ('a', '')",
+        "host NOT IN ('a', NULL)",
+        "host = 'a' OR dc = 'x'",
+        "host = 'a' OR f > 1",
+        "NOT (host = 'a' OR f > 1)",
+        "NOT (host = 'a' AND f > 1)",
+        "host LIKE 'a%'",
+        "host ~ '^(a|b)$'",
+        "i BETWEEN 1 AND 3",
+        "time BETWEEN to_timestamp(3) AND \
+         to_timestamp(9)",
+        "host = dc",
+        "host != 'a' AND (dc = 'x' OR dc IS NULL)",
+        "coalesce(host, 'n') = 'n'",
+        "upper(host) = 'A'",
+        "i IN (1, 2, 3, 4, 5)",
+        "NULL",
+        "host = NULL",
+        "time > to_timestamp(3) OR host = 'a'",
+        "f = 'NaN'::double",
+        "f < 'NaN'::double",
+    ];
+    filters.extend(more.map(str::to_owned));
+    let ask = |filter: &str| {
+        let text =
+            format!("SELECT time, host, dc, f, i, u, s, b FROM t WHERE {filter} ORDER BY time");
+        let answered = database.ask(&text, Layout { shards: 3, page_rows: 4 });
+        let answered = answered.unwrap_or_else(|error| panic!("{filter}: {error}"));
+        let scan = answered.scans.first();
+        let took_over = scan.is_some_and(|scan| scan.condition.is_some() || scan.time.end_ns < 99);
+        (String::from_utf8(written(&answered, Format::Csv).unwrap()).unwrap(), took_over)
+    };
+    let mut taken_over = 0;
+    for filter in &filters {
+        let (rows, took_over) = ask(filter);
+        taken_over += usize::from(took_over);
+        let (hidden, hidden_took_over) =
+            ask(&format!("CASE WHEN random() > 2 THEN NULL ELSE ({filter}) END"));
+        assert!(!hidden_took_over, "{filter}");
+        assert_eq!(rows, hidden, "{filter}");
+    }
+    assert!(taken_over > 50, "only {taken_over} of {} were taken over", filters.len());
+}
+
+#[test]
+fn a_scan_ships_what_is_asked_for_and_no_more() {
+    let database = database();
+    let scan = |text: &str| database.ask(text, Layout::PLAIN).unwrap().scans.remove(0);
+    let count = scan("SELECT count(*) FROM t");
+    assert_eq!((count.fields.len(), count.tags.len()), (0, 0));
+    let some = scan("SELECT dc, f FROM t WHERE upper(s) = 'X'");
+    assert_eq!((some.fields, some.tags), (vec!["f".into(), "s".into()], vec!["dc".to_owned()]));
+    assert_eq!(scan("SELECT f FROM t WHERE host = 'a' LIMIT 2").rows_max, Some(2));
+    assert_eq!(scan("SELECT f FROM t WHERE upper(host) = 'A' LIMIT 2").rows_max, None);
+    let range = scan("SELECT f FROM t WHERE time > to_timestamp(3) AND time <= to_timestamp(5)");
+    assert_eq!((range.time.start_ns, range.time.end_ns), (4, 6));
+}

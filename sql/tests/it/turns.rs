@@ -1,0 +1,192 @@
+//! Plans in turns, stepped by hand.
+
+use tidemark_sql::messages::{Answer, Page, Wanted};
+use tidemark_sql::{Engine, Query, Step};
+
+use super::database::{Database, Layout, request};
+
+fn database(rows: usize) -> Database {
+    let mut database = Database::default();
+    for at in 0..rows {
+        database.write(&format!("cpu,host=h{} usage={at} {at}", at % 10));
+    }
+    database
+}
+
+/// Steps until pages are wanted, and says which.
+fn until_scans(query: &mut Query, database: &Database) -> Vec<Wanted> {
+    let step = query.step(Vec::new()).unwrap();
+    let Some(Wanted::Tables(names)) = step.wanted.first() else { panic!("{step:?}") };
+    let tables = names.iter().filter_map(|name| database.schema(name)).collect();
+    query.step(vec![Answer::Tables(tables)]).unwrap().wanted
+}
+
+fn open(text: &str) -> Query {
+    Engine::default().open(request(text, Vec::new())).unwrap()
+}
+
+fn scan(wanted: &Wanted) -> u64 {
+    match wanted {
+        Wanted::Scan(request) => request.scan,
+        Wanted::Page(scan) => *scan,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn rows(step: &Step) -> usize {
+    step.batches.iter().map(|batch| batch.num_rows()).sum()
+}
+
+#[test]
+fn a_step_without_an_answer_wants_nothing_new() {
+    let database = database(10);
+    let mut query = open("SELECT * FROM cpu");
+    let wanted = until_scans(&mut query, &database);
+    assert_eq!(wanted.len(), 1);
+    for _ in 0..3 {
+        let step = query.step(Vec::new()).unwrap();
+        assert!(step.wanted.is_empty() && !step.is_done, "{step:?}");
+    }
+    let end = Answer::Page(Page { scan: scan(&wanted[0]), is_last: true, ..Page::default() });
+    let step = query.step(vec![end]).unwrap();
+    assert!(step.is_done && step.schema.is_none() && rows(&step) == 0, "{step:?}");
+    assert_eq!(query.left_behind(), (0, 0));
+    assert!(query.step(Vec::new()).unwrap().is_done);
+}
+
+#[test]
+fn a_scan_that_is_needed_no_longer_is_cancelled() {
+    let database = database(100);
+    let mut query = open("SELECT usage FROM cpu WHERE usage + 1 > 0 LIMIT 3");
+    let wanted = until_scans(&mut query, &database);
+    let page = database.pages(&wanted[0], Layout { shards: 1, page_rows: 10 }).remove(0);
+    let number = scan(&wanted[0]);
+    let answer = Answer::Page(Page { scan: number, bytes: page.clone(), is_last: false });
+    let step = query.step(vec![answer]).unwrap();
+    assert_eq!((rows(&step), step.cancelled, step.wanted), (3, vec![number], vec![]));
+    // A page that was on its way is dropped.
+    let late = Answer::Page(Page { scan: number, bytes: page, is_last: true });
+    assert!(step.is_done || query.step(vec![late]).unwrap().is_done);
+}
+
+#[test]
+fn pages_of_a_join_come_in_any_order() {
+    let mut database = database(30);
+    for at in 0..30 {
+        database.write(&format!("mem,host=h{} free={at} {at}", at % 10));
+        database.write(&format!("disk,host=h{} used={at} {at}", at % 10));
+    }
+    let text = "SELECT count(*) FROM cpu JOIN mem ON cpu.time = mem.time JOIN disk ON \
+                mem.time = disk.time UNION ALL SELECT count(*) FROM disk";
+    for order in 0..4 {
+        let mut query = open(text);
+        let mut open_wants = until_scans(&mut query, &database);
+        let mut pages = std::collections::BTreeMap::new();
+        let mut answered = 0;
+        loop {
+            let at = [0, open_wants.len().saturating_sub(1)][order % 2];
+            let mut answers = Vec::new();
+            if at < open_wants.len() {
+                let wanted = open_wants.remove(at);
+                let number = scan(&wanted);
+                if matches!(wanted, Wanted::Scan(_)) {
+                    let layout = Layout { shards: 1, page_rows: 4 + order };
+                    pages.insert(number, database.pages(&wanted, layout));
+                }
+                let left = pages.get_mut(&number).unwrap();
+                let bytes = left.remove(0);
+                answers.push(Answer::Page(Page { scan: number, bytes, is_last: left.is_empty() }));
+            }
+            let step = query.step(answers).unwrap();
+            answered += rows(&step);
+            open_wants.extend(step.wanted);
+            if step.is_done {
+                break;
+            }
+        }
+        assert_eq!(answered, 2, "{order}");
+        assert_eq!(query.left_behind(), (0, 0), "{order}");
+    }
+}
+
+#[test]
+fn a_query_ends_with_what_its_source_says() {
+    let database = database(10);
+    let gone = || Answer::Failed { status: 503, message: "the shard is away".into() };
+    let mut query = open("SELECT sum(usage) FROM cpu");
+    until_scans(&mut query, &database);
+    let error = query.step(vec![gone()]).unwrap_err();
+    assert_eq!((error.status(), error.to_string().as_str()), (503, "the shard is away"));
+    assert!(query.step(Vec::new()).unwrap().is_done);
+    let mut query = open("SELECT sum(usage) FROM cpu");
+    query.step(Vec::new()).unwrap();
+    assert_eq!(query.step(vec![gone()]).unwrap_err().status(), 503);
+    let mut query = open("SELECT sum(usage) FROM cpu");
+    let wanted = until_scans(&mut query, &database);
+    let page = Page { scan: scan(&wanted[0]), bytes: vec![1, 2, 3], is_last: true };
+    let error = query.step(vec![Answer::Page(page)]).unwrap_err();
+    assert_eq!(error.status(), 500, "{error}");
+}
+
+#[test]
+fn a_query_that_is_left_leaves_nothing() {
+    let database = database(2_000);
+    let engine = Engine::default();
+    let text = "SELECT host, max(usage) FROM cpu GROUP BY host ORDER BY 2";
+    let mut query = engine.open(request(text, Vec::new())).unwrap();
+    let wanted = until_scans(&mut query, &database);
+    let page = database.pages(&wanted[0], Layout::PLAIN).remove(0);
+    let page = Page { scan: scan(&wanted[0]), bytes: page, is_last: false };
+    query.step(vec![Answer::Page(page)]).unwrap();
+    assert!(engine.reserved_bytes() > 0);
+    drop(query);
+    assert_eq!(engine.reserved_bytes(), 0);
+}
+
+#[test]
+fn two_queries_go_on_beside_each_other() {
+    let database = database(40);
+    let mut queries = [open("SELECT host FROM cpu"), open("SELECT count(*) FROM cpu")];
+    let layout = Layout { shards: 2, page_rows: 7 };
+    let mut left: Vec<(u64, Vec<Vec<u8>>)> = queries
+        .iter_mut()
+        .map(|query| {
+            let wanted = until_scans(query, &database);
+            (scan(&wanted[0]), database.pages(&wanted[0], layout))
+        })
+        .collect();
+    let mut answered = [0, 0];
+    while left.iter().any(|(_, pages)| !pages.is_empty()) {
+        for (at, query) in queries.iter_mut().enumerate() {
+            let (number, pages) = &mut left[at];
+            if pages.is_empty() {
+                continue;
+            }
+            let bytes = pages.remove(0);
+            let page = Page { scan: *number, bytes, is_last: pages.is_empty() };
+            answered[at] += rows(&query.step(vec![Answer::Page(page)]).unwrap());
+        }
+    }
+    for (at, query) in queries.iter_mut().enumerate() {
+        while query.left_behind() != (0, 0) {
+            answered[at] += rows(&query.step(Vec::new()).unwrap());
+        }
+    }
+    assert_eq!(answered, [40, 1]);
+}
+
+/// Whoever takes an answer slowly holds the plan back.
+#[test]
+fn an_answer_that_nobody_takes_is_not_made() {
+    let mut query =
+        open("SELECT a.value FROM generate_series(1, 100000) a, generate_series(1, 100000) b");
+    query.step(Vec::new()).unwrap();
+    query.step(vec![Answer::Tables(Vec::new())]).unwrap();
+    let mut most = 0;
+    for _ in 0..20 {
+        let step = query.step(Vec::new()).unwrap();
+        assert!(!step.is_done, "{step:?}");
+        most = most.max(rows(&step));
+    }
+    assert!(most > 0 && most <= 4 * 8_192, "{most} rows in one step");
+}
