@@ -60,14 +60,28 @@ export function faultsOf(packages, rules, parse) {
   ];
 }
 
+/** Where the lock files are, each beside its rules. */
+const folders = ['.', 'sql'];
+
 /** The same of this repository's crates; with how many they are. */
 export async function crateFaults() {
+  const found = await Promise.all(folders.map(faultsIn));
+  return {
+    count: found.reduce((sum, { count }) => sum + count, 0),
+    faults: found.flatMap(({ faults }) => faults),
+  };
+}
+
+/** @param {string} folder */
+async function faultsIn(folder) {
   const [{ parse: toml }, { default: parse }] = await Promise.all([
     import('smol-toml'),
     import('spdx-expression-parse'),
   ]);
-  const asked = ['metadata', '--quiet', '--format-version', '1', '--all-features', '--locked'];
+  const manifest = at(folder, 'Cargo.toml');
+  const form = ['--quiet', '--format-version', '1', '--all-features', '--locked'];
+  const asked = ['metadata', '--manifest-path', manifest, ...form];
   const { packages } = JSON.parse(await must('Listing the crates', 'cargo', asked, { quiet: true }));
-  const faults = faultsOf(packages, toml(readFileSync(at('deny.toml'), 'utf8')), parse);
+  const faults = faultsOf(packages, toml(readFileSync(at(folder, 'deny.toml'), 'utf8')), parse);
   return { count: packages.length, faults };
 }

@@ -28,3 +28,5 @@ pub const WHOLE_ANSWER_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 pub const BATCHES_WAITING_MAX: usize = 2;
 /// Rows of one group of a Parquet file: they are encoded in memory.
 pub const PARQUET_GROUP_ROWS: usize = 131_072;
+/// Bytes that a function may make of one batch, where its arguments say how much it makes.
+pub const MADE_BYTES_MAX: i128 = 32 * 1_024 * 1_024;

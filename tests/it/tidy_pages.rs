@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Folders whose pages and comments are looked at.
 const FOLDERS: &[&str] =
-    &["src", "docs", "tests", "benches", "examples", "fuzz", "scripts", "www", "packages"];
+    &["src", "docs", "tests", "benches", "examples", "fuzz", "scripts", "sql", "www", "packages"];
 /// Folders that are made.
 const MADE: &[&str] = &[
     "node_modules",

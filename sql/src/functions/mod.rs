@@ -3,6 +3,7 @@
 pub(crate) mod arguments;
 pub(crate) mod binning;
 pub(crate) mod bins;
+mod bounded;
 mod changes;
 mod regex;
 mod selectors;
@@ -18,6 +19,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use binning::Binning;
+use bounded::{Bounded, GROWING};
 use changes::Change;
 use regex::RegexMatch;
 use selectors::{Kind, Selector};
@@ -41,6 +43,10 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     ];
     for function in scalars.into_iter().chain(gapfill::functions()) {
         drop(state.register_udf(Arc::new(function))?);
+    }
+    for (name, growth) in GROWING {
+        let bounded = Bounded::new(state.udf(name)?, *growth);
+        drop(state.register_udf(Arc::new(ScalarUDF::new_from_impl(bounded)))?);
     }
     for kind in [Kind::First, Kind::Last, Kind::Min, Kind::Max] {
         let function = AggregateUDF::new_from_impl(Selector::new(kind));

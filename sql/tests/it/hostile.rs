@@ -118,3 +118,37 @@ fn what_holds_its_rows_without_asking_is_capped_by_rows() {
                generate_series(1, 60000))";
     assert_eq!(ask(few).unwrap(), 1);
 }
+
+#[test]
+fn what_makes_much_out_of_little_is_looked_at_first() {
+    for call in [
+        "repeat('x', 2000000000)",
+        "repeat(host, 100000000)",
+        "repeat('x', usage::bigint * 10000000)",
+        "length(lpad('x', 1000000000))",
+        "rpad(host, 100000000, 'ab')",
+        "array_repeat(1, 1000000000)",
+        "list_repeat('x', 1000000000)",
+        "array_resize([1], 1000000000)",
+        "range(1000000000)",
+        "generate_series(-1, 9000000000, 3)",
+        "range(1, usage::bigint * 100000000)",
+    ] {
+        let said = refusal(&format!("SELECT {call} FROM cpu"));
+        assert!(said.starts_with("507: "), "{call}: {said}");
+        assert!(said.ends_with(" would make more than 33554432 bytes at once"), "{call}: {said}");
+    }
+    for call in [
+        "repeat('x', 1000)",
+        "lpad(host, 10)",
+        "array_repeat(host, 3)",
+        "array_resize([1, 2], 5)",
+        "range(10)",
+        "generate_series(1, usage::bigint)",
+        "range(1, 10, NULL)",
+    ] {
+        assert_eq!(ask(&format!("SELECT {call} FROM cpu")).unwrap(), 100, "{call}");
+    }
+    let said = refusal("SELECT range(date '2022-01-01', date '9999-01-01', interval '1 day')");
+    assert!(said.starts_with("400: ranges of times are tables"), "{said}");
+}
