@@ -68,7 +68,9 @@ pub(crate) fn session_state(
         .with_runtime_env(runtime)
         // They would read and write files.
         .with_table_factories(HashMap::new())
-        .with_file_formats(Vec::new());
+        .with_file_formats(Vec::new())
+        .with_physical_optimizer_rule(Arc::new(tables::FirstRows))
+        .with_physical_optimizer_rule(Arc::new(tables::CapRows));
     let mut state = gapfill::register(state).build();
     functions::register(&mut state)?;
     let options = Arc::clone(state.config_options());
@@ -170,7 +172,6 @@ pub(crate) async fn plan(
     check_reads_only(&logical)?;
     let logical = logical.with_param_values(values(parameters))?;
     let root = state.create_physical_plan(&logical).await?;
-    let root = tables::cap_rows(root)?;
     Ok(Plan { state, root })
 }
 

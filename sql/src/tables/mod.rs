@@ -4,6 +4,7 @@
 //! database, and DataFusion adds `information_schema`.
 
 mod batches;
+mod first_rows;
 mod measurement;
 mod pushdown;
 mod rows_cap;
@@ -14,10 +15,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
+use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 
-pub(crate) use rows_cap::cap_rows;
+pub(crate) use first_rows::FirstRows;
+pub(crate) use rows_cap::CapRows;
 
 use crate::desk::Desk;
 use crate::messages::{SystemTable, TableSchema};
@@ -50,14 +52,35 @@ pub(crate) fn catalog(
         let provider = Measurement::new(table, Arc::clone(desk));
         (table.name.clone(), Arc::new(provider) as Arc<dyn TableProvider>)
     });
-    let catalog = MemoryCatalogProvider::new();
-    catalog.register_schema(SCHEMA, Arc::new(Tables(measurements.collect())))?;
     let about = [
         (QUERIES.to_owned(), system::queries(system)?),
         (INFLUXDB_SCHEMA.to_owned(), system::influxdb_schema(tables)?),
     ];
-    catalog.register_schema(SYSTEM, Arc::new(Tables(about.into())))?;
-    Ok(Arc::new(catalog))
+    Ok(Arc::new(Schemas {
+        measurements: Arc::new(Tables(measurements.collect())),
+        about: Arc::new(Tables(about.into())),
+    }))
+}
+
+/// The two schemas, in the order in which they are listed.
+#[derive(Debug)]
+struct Schemas {
+    measurements: Arc<Tables>,
+    about: Arc<Tables>,
+}
+
+impl CatalogProvider for Schemas {
+    fn schema_names(&self) -> Vec<String> {
+        vec![SCHEMA.to_owned(), SYSTEM.to_owned()]
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        match name {
+            SCHEMA => Some(Arc::clone(&self.measurements) as Arc<dyn SchemaProvider>),
+            SYSTEM => Some(Arc::clone(&self.about) as Arc<dyn SchemaProvider>),
+            _ => None,
+        }
+    }
 }
 
 /// A schema that does not change.

@@ -9,9 +9,11 @@ use std::task::{Context, Poll};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
@@ -23,23 +25,38 @@ use futures::Stream;
 use crate::error::{Fault, QueryError};
 use crate::limits::WINDOW_ROWS_MAX;
 
-/// The plan with a cap under each operator that needs one.
-///
-/// # Errors
-/// None that is known.
-pub(crate) fn cap_rows(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    plan.transform_up(|node| {
-        if !holds_its_rows(&node) {
-            return Ok(Transformed::no(node));
-        }
-        let children = node.children().into_iter();
-        let capped: Vec<Arc<dyn ExecutionPlan>> = children
-            .map(|child| Arc::new(RowsCap { input: Arc::clone(child) }) as Arc<dyn ExecutionPlan>)
-            .collect();
-        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        node.replace_children(capped, options).map(Transformed::yes)
-    })
-    .data()
+/// Puts a cap under each operator that needs one.
+#[derive(Debug)]
+pub(crate) struct CapRows;
+
+impl PhysicalOptimizerRule for CapRows {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(cap).data()
+    }
+
+    fn name(&self) -> &str {
+        "cap_rows"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    if !holds_its_rows(&node) {
+        return Ok(Transformed::no(node));
+    }
+    let children = node.children().into_iter();
+    let capped: Vec<Arc<dyn ExecutionPlan>> = children
+        .map(|child| Arc::new(RowsCap { input: Arc::clone(child) }) as Arc<dyn ExecutionPlan>)
+        .collect();
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    node.replace_children(capped, options).map(Transformed::yes)
 }
 
 fn holds_its_rows(node: &Arc<dyn ExecutionPlan>) -> bool {

@@ -55,6 +55,20 @@ impl Scan {
         let metrics = ExecutionPlanMetricsSet::new();
         Self { request, kinds, desk, properties: Arc::new(properties), metrics }
     }
+
+    /// Whether the column at this position is the time.
+    pub(super) fn is_time(&self, column: usize) -> bool {
+        self.kinds.get(column) == Some(&Kind::Time)
+    }
+
+    /// The same, of which so many rows that are first by time are enough; `None` if it is limited
+    /// already.
+    pub(super) fn first_rows(&self, order: TimeOrder, rows: u64) -> Option<Self> {
+        let ScanRequest { rows_max: None, first: None, .. } = self.request else { return None };
+        let request =
+            ScanRequest { rows_max: Some(rows), first: Some(order), ..self.request.clone() };
+        Some(Self { request, ..self.clone() })
+    }
 }
 
 impl DisplayAs for Scan {
@@ -124,7 +138,7 @@ impl ExecutionPlan for Scan {
             schema: self.schema(),
             kinds: self.kinds.clone(),
             ready: VecDeque::new(),
-            rows_left: self.request.rows_max,
+            rows_left: self.request.rows_max.filter(|_| self.request.first.is_none()),
             metrics: BaselineMetrics::new(&self.metrics, partition),
             pages: MetricBuilder::new(&self.metrics).counter("pages", partition),
             page_bytes: MetricBuilder::new(&self.metrics).counter("page_bytes", partition),
