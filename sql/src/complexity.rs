@@ -134,8 +134,8 @@ fn top(levels: &mut [Level], change: impl Fn(&mut Level)) {
     }
 }
 
-/// Refuses a statement that reads too many tables. A CTE is planned anew wherever it is named: a few
-/// lines, each naming the one before it twice, are more tables than there is time to plan.
+/// Refuses a statement that reads too many tables. A CTE is planned anew wherever it is named: a
+/// few lines, each naming the one before it twice, are more tables than there is time to plan.
 ///
 /// # Errors
 /// The limit.

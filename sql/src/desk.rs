@@ -1,7 +1,7 @@
 //! Where the streams of a plan wait for their pages, and whoever has them hands them in.
 //!
-//! A stream that finds no page says that it is hungry and leaves its waker; a stream that is dropped
-//! before its end is a cancelled scan.
+//! A stream that finds no page says that it is hungry and leaves its waker; a stream that is
+//! dropped before its end is a cancelled scan.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! [`Engine::open`] begins a [`Query`]. [`Query::step`] takes what was answered and says what is
-//! wanted: columns of tables, then pages of scans. Whoever asks knows the objects, the rights and the
-//! network; in here nothing waits, reads a clock or draws randomness, so that the same code runs in a
-//! Worker, in a page and in a native test. [`messages`] are what both sides say.
+//! wanted: columns of tables, then pages of scans. Whoever asks knows the objects, the rights and
+//! the network; in here nothing waits, reads a clock or draws randomness, so that the same code
+//! runs in a Worker, in a page and in a native test. [`messages`] are what both sides say.
 //!
 //! | module | turns | into |
 //! |---|---|---|

@@ -2,10 +2,10 @@
 //!
 //! # When a turn ends
 //!
-//! Tokio's current-thread runtime calls its hook `on_thread_park` when no task is runnable, and at no
-//! other time. The hook sets a flag and wakes the root; the root is ready as soon as the flag is set,
-//! and never wakes itself. So `block_on` of the root is one turn, and it never parks: in WebAssembly
-//! it could not.
+//! Tokio's current-thread runtime calls its hook `on_thread_park` when no task is runnable, and at
+//! no other time. The hook sets a flag and wakes the root; the root is ready as soon as the flag is
+//! set, and never wakes itself. So `block_on` of the root is one turn, and it never parks: in
+//! WebAssembly it could not.
 
 use std::future::poll_fn;
 use std::io;

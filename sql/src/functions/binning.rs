@@ -1,5 +1,5 @@
-//! `date_bin_wallclock(interval, time[, origin])`: bins of the wall clock of the time's zone; and what
-//! bins the rows of a gap-filling query, by the same rules as the bins that have none.
+//! `date_bin_wallclock(interval, time[, origin])`: bins of the wall clock of the time's zone; and
+//! what bins the rows of a gap-filling query, by the same rules as the bins that have none.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};

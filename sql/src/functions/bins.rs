@@ -88,8 +88,11 @@ impl Bins {
             chrono::MappedLocalTime::Ambiguous(earlier, later) => {
                 let (earlier, later) =
                     (earlier.timestamp_nanos_opt()?, later.timestamp_nanos_opt()?);
-                let is_wide =
-                    matches!(self.width, Width::Nanoseconds(ns) if ns > (later - earlier).abs());
+                let gap_ns = (later - earlier).abs();
+                let is_wide = match self.width {
+                    Width::Nanoseconds(ns) => ns > gap_ns,
+                    Width::Months(_) => true,
+                };
                 let first = earlier.min(later);
                 if is_wide { Some(first) } else { of(offset).filter(|at| *at <= time_ns) }
             }

@@ -1,5 +1,5 @@
-//! Functions that make much out of little: `repeat('x', 2000000000)` is two gigabytes that no pool is
-//! asked for. They are DataFusion's own, behind a look at how much it would be.
+//! Functions that make much out of little: `repeat('x', 2000000000)` is two gigabytes that no pool
+//! is asked for. They are DataFusion's own, behind a look at how much it would be.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Window functions over how a value changes: `difference(value)`, `derivative(value, time[, unit])`
-//! and both with NULL instead of what is negative.
+//! Window functions over how a value changes: `difference(value)`, `derivative(value, time[,
+//! unit])` and both with NULL instead of what is negative.
 
 use std::sync::Arc;
 

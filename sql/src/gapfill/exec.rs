@@ -1,5 +1,5 @@
-//! The operator that adds bins: it takes in all rows of the aggregate, sorts them by group and time,
-//! and answers batch by batch.
+//! The operator that adds bins: it takes in all rows of the aggregate, sorts them by group and
+//! time, and answers batch by batch.
 
 use std::fmt;
 use std::sync::Arc;

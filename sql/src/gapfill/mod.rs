@@ -1,7 +1,7 @@
 //! Bins without rows: `GROUP BY date_bin_gapfill(…)` answers with every bin of the range of times.
 //!
-//! The aggregate keeps its place and bins as `date_bin` does; over it stands a node that adds the rows
-//! of bins which are missing, and fills their columns: NULL, 0 of a count, or as `locf` and
+//! The aggregate keeps its place and bins as `date_bin` does; over it stands a node that adds the
+//! rows of bins which are missing, and fills their columns: NULL, 0 of a count, or as `locf` and
 //! `interpolate` say.
 
 mod calls;
@@ -18,8 +18,8 @@ use datafusion::optimizer::{Optimizer, OptimizerRule};
 
 pub(crate) use calls::functions;
 
-/// Behind which rule ours comes: times are constants by then, and filters still stand where they were
-/// written.
+/// Behind which rule ours comes: times are constants by then, and filters still stand where they
+/// were written.
 const BEFORE: &str = "simplify_expressions";
 
 /// Adds what rewrites such a query, and what plans its node.

@@ -51,7 +51,8 @@ impl PhysicalOptimizerRule for FirstRows {
     }
 }
 
-/// Which rows a sort keeps, if it keeps some by one column: of rows that are equal in it any will do.
+/// Which rows a sort keeps, if it keeps some by one column: of rows that are equal in it any will
+/// do.
 fn wanted(node: &Arc<dyn ExecutionPlan>) -> Option<(TimeOrder, usize, u64)> {
     let sort = node.downcast_ref::<SortExec>()?;
     let rows = sort.fetch()? as u64;

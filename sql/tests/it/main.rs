@@ -9,6 +9,7 @@
 mod database;
 mod hostile;
 mod output;
+mod page;
 mod parameters;
 mod pushdown;
 mod scripts;

@@ -1,0 +1,73 @@
+//! `docs/SQL.md`: its statements and its limits.
+
+use std::fs;
+use std::path::Path;
+
+use tidemark_sql::limits;
+use tidemark_sql::output::Format;
+
+use super::database::{Database, Layout, written};
+
+fn path() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/SQL.md")
+}
+
+/// `UPDATE=1` writes the answers anew, which are then to be looked at.
+#[test]
+fn every_statement_of_the_page_has_the_answer_that_stands_there() {
+    let page = fs::read_to_string(path()).unwrap();
+    let mut database = Database::default();
+    let mut made = String::new();
+    let mut statement: Option<String> = None;
+    let mut asked = 0;
+    for (at, part) in page.split("```").enumerate() {
+        let (language, text) = part.split_once('\n').unwrap_or((part, ""));
+        let mut part = part.to_owned();
+        match (at % 2 == 1, language) {
+            (true, "sql") => statement = Some(text.to_owned()),
+            (true, "text") => match (statement.take(), text.strip_prefix("write\n")) {
+                (Some(statement), None) => {
+                    let answered = database.ask(&statement, Layout::PLAIN).unwrap();
+                    let table = written(&answered, Format::Pretty).unwrap();
+                    part = format!("text\n{}\n", String::from_utf8(table).unwrap());
+                    asked += 1;
+                }
+                (_, Some(lines)) => database.write(lines),
+                (None, None) => panic!("an answer to nothing: {text}"),
+            },
+            (true, other) => panic!("a block of {other}"),
+            (false, _) => {}
+        }
+        made += if at == 0 { "" } else { "```" };
+        made += &part;
+    }
+    assert!(statement.is_none(), "a statement without an answer");
+    assert!(asked > 5, "only {asked} statements");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path(), made).unwrap();
+    } else {
+        assert_eq!(page, made);
+    }
+}
+
+#[test]
+fn the_limits_of_the_page_are_those_of_the_code() {
+    let page = fs::read_to_string(path()).unwrap();
+    let values = [
+        ("POOL_BYTES_MAX", limits::POOL_BYTES_MAX as i128),
+        ("WINDOW_ROWS_MAX", limits::WINDOW_ROWS_MAX as i128),
+        ("GAPFILL_ROWS_MAX", limits::GAPFILL_ROWS_MAX as i128),
+        ("MADE_BYTES_MAX", limits::MADE_BYTES_MAX),
+        ("WHOLE_ANSWER_BYTES_MAX", limits::WHOLE_ANSWER_BYTES_MAX as i128),
+        ("TABLES_MAX", limits::TABLES_MAX as i128),
+        ("DEPTH_MAX", limits::DEPTH_MAX as i128),
+        ("PARENTHESES_DEPTH_MAX", limits::PARENTHESES_DEPTH_MAX as i128),
+        ("TOKENS_MAX", limits::TOKENS_MAX as i128),
+        ("TEXT_BYTES_MAX", limits::TEXT_BYTES_MAX as i128),
+        ("PARAMETERS_MAX", limits::PARAMETERS_MAX as i128),
+    ];
+    for (name, value) in values {
+        assert!(page.contains(&format!("| `{name}` | {value} |")), "{name} is {value}");
+    }
+    assert_eq!(page.matches("_MAX` |").count(), values.len());
+}
