@@ -19,6 +19,7 @@
 //! | `tables` | columns, filters, pages | tables, requests, batches |
 //! | `functions` | – | what InfluxDB adds to SQL |
 //! | `gapfill` | GROUP BY with `date_bin_gapfill` | every bin, filled |
+//! | `set_comparisons` | `> ALL` of a table with itself | the same, with a name |
 //! | `turns`, `desk` | a plan and pages | batches, a turn at a time |
 //! | [`output`] | batches | JSON, CSV, a table, Parquet, Arrow |
 //!
@@ -40,6 +41,7 @@ mod functions;
 mod gapfill;
 mod plan;
 mod session;
+mod set_comparisons;
 mod tables;
 mod turns;
 

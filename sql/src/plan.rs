@@ -14,6 +14,7 @@ use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::Optimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
@@ -23,6 +24,7 @@ use crate::desk::Desk;
 use crate::error::QueryError;
 use crate::limits::BATCH_ROWS;
 use crate::messages::{Parameter, SystemTable, TableSchema, Wanted};
+use crate::set_comparisons::NameSets;
 use crate::tables::{self, SystemRows};
 use crate::{complexity, functions, gapfill};
 
@@ -62,7 +64,10 @@ pub(crate) fn session_state(
         .with_memory_pool(Arc::clone(pool))
         .with_disk_manager_builder(disk)
         .build_arc()?;
-    let state = SessionStateBuilder::new()
+    let mut rules = Optimizer::new().rules;
+    gapfill::add_rule(&mut rules);
+    rules.insert(0, Arc::new(NameSets));
+    let mut state = SessionStateBuilder::new()
         .with_default_features()
         .with_config(config())
         .with_runtime_env(runtime)
@@ -70,8 +75,10 @@ pub(crate) fn session_state(
         .with_table_factories(HashMap::new())
         .with_file_formats(Vec::new())
         .with_physical_optimizer_rule(Arc::new(tables::FirstRows))
-        .with_physical_optimizer_rule(Arc::new(tables::CapRows));
-    let mut state = gapfill::register(state).build();
+        .with_optimizer_rules(rules)
+        .with_query_planner(gapfill::planner())
+        .with_physical_optimizer_rule(Arc::new(tables::CapRows))
+        .build();
     functions::register(&mut state)?;
     let options = Arc::clone(state.config_options());
     let properties = state.execution_props_mut();

@@ -13,8 +13,8 @@ mod rule;
 
 use std::sync::Arc;
 
-use datafusion::execution::SessionStateBuilder;
-use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::execution::context::QueryPlanner;
+use datafusion::optimizer::OptimizerRule;
 
 pub(crate) use calls::functions;
 
@@ -22,11 +22,13 @@ pub(crate) use calls::functions;
 /// were written.
 const BEFORE: &str = "simplify_expressions";
 
-/// Adds what rewrites such a query, and what plans its node.
-pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
-    let mut rules = Optimizer::new().rules;
-    let rule: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(rule::FillGaps);
+/// Adds what rewrites such a query to these rules.
+pub(crate) fn add_rule(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>) {
     let at = rules.iter().position(|rule| rule.name() == BEFORE).map_or(0, |at| at + 1);
-    rules.insert(at, rule);
-    state.with_optimizer_rules(rules).with_query_planner(Arc::new(node::Planner))
+    rules.insert(at, Arc::new(rule::FillGaps));
+}
+
+/// What plans the node of such a query.
+pub(crate) fn planner() -> Arc<dyn QueryPlanner + Send + Sync> {
+    Arc::new(node::Planner)
 }

@@ -105,3 +105,15 @@ fn a_scan_ships_what_is_asked_for_and_no_more() {
     let range = scan("SELECT f FROM t WHERE time > to_timestamp(3) AND time <= to_timestamp(5)");
     assert_eq!((range.time.start_ns, range.time.end_ns), (4, 6));
 }
+
+/// What a scan has cost stands in the plan.
+#[test]
+fn explain_analyze_says_what_was_read() {
+    let text = "EXPLAIN ANALYZE SELECT host, count(*) FROM t GROUP BY host";
+    let answered = database().ask(text, Layout { shards: 2, page_rows: 10 }).unwrap();
+    let said = String::from_utf8(written(&answered, Format::JsonLines).unwrap()).unwrap();
+    let scan = said.split("Scan: t").nth(1).unwrap_or_else(|| panic!("{said}"));
+    for metric in ["output_rows=40", "pages=4", "page_bytes="] {
+        assert!(scan.contains(metric), "{metric}: {scan}");
+    }
+}

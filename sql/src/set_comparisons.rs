@@ -1,0 +1,45 @@
+//! `x > ALL (SELECT …)`: its subquery gets a name of its own.
+//!
+//! DataFusion compares the two sides in a join, by the names of their columns. Where both are of one
+//! table, and it has no alias, the subquery's column would be taken for the other one: each row would
+//! be compared with itself.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias};
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+const PREFIX: &str = "__set";
+
+/// The rule. It stands before all others.
+#[derive(Debug)]
+pub(crate) struct NameSets;
+
+impl OptimizerRule for NameSets {
+    fn name(&self) -> &str {
+        "name_sets"
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        plan.transform_up_with_subqueries(|node| {
+            node.map_expressions(|expr| expr.transform_up(|part| name_set(part, config)))
+        })
+    }
+}
+
+fn name_set(part: Expr, config: &dyn OptimizerConfig) -> Result<Transformed<Expr>> {
+    let Expr::SetComparison(mut comparison) = part else { return Ok(Transformed::no(part)) };
+    if matches!(&*comparison.subquery.subquery, LogicalPlan::SubqueryAlias(_)) {
+        return Ok(Transformed::no(Expr::SetComparison(comparison)));
+    }
+    let name = config.alias_generator().next(PREFIX);
+    let plan = SubqueryAlias::try_new(Arc::clone(&comparison.subquery.subquery), name)?;
+    comparison.subquery.subquery = Arc::new(LogicalPlan::SubqueryAlias(plan));
+    Ok(Transformed::yes(Expr::SetComparison(comparison)))
+}
