@@ -6,6 +6,10 @@ pub const BATCH_ROWS: usize = 8_192;
 pub const POOL_BYTES_MAX: usize = 48 * 1_024 * 1_024;
 /// Rows that one window function may see: it holds all of them, and asks the pool for nothing.
 pub const WINDOW_ROWS_MAX: usize = 500_000;
+/// Rows that a join, a series or an unnested list may make.
+pub const MADE_ROWS_MAX: usize = 10_000_000;
+/// Rows that a recursive query may make; each of its rounds makes one at least.
+pub const RECURSION_ROWS_MAX: usize = 50_000;
 /// Bytes of one statement's text.
 pub const TEXT_BYTES_MAX: usize = 256 * 1_024;
 /// Words and signs of one statement.
@@ -20,8 +24,6 @@ pub const TABLES_MAX: usize = 64;
 pub const PARAMETERS_MAX: usize = 1_000;
 /// Bins that a gap-filling query may answer with, over all its groups.
 pub const GAPFILL_ROWS_MAX: usize = 1_000_000;
-/// Bytes of a compiled regex.
-pub const REGEX_BYTES_MAX: usize = 1_024 * 1_024;
 /// Bytes of an answer whose form is made as a whole (pretty, Parquet).
 pub const WHOLE_ANSWER_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 /// Batches that wait between a plan and whoever takes its answer.

@@ -1,5 +1,5 @@
-//! Stops what holds all of its rows without asking the pool for memory: window functions, and
-//! aggregates that grow one text.
+//! Stops what holds all of its rows without asking the pool for memory, which are window functions
+//! and aggregates that grow one text; and what makes rows out of few: series, recursion, joins.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,11 +10,17 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
+};
+use datafusion::physical_plan::memory::LazyMemoryExec;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
@@ -23,7 +29,7 @@ use datafusion::physical_plan::{
 use futures::Stream;
 
 use crate::error::{Fault, QueryError};
-use crate::limits::WINDOW_ROWS_MAX;
+use crate::limits::{MADE_ROWS_MAX, RECURSION_ROWS_MAX, WINDOW_ROWS_MAX};
 
 /// Puts a cap under each operator that needs one.
 #[derive(Debug)]
@@ -48,12 +54,16 @@ impl PhysicalOptimizerRule for CapRows {
 }
 
 fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    if let Some(limit) = makes_rows(&node) {
+        return Ok(Transformed::yes(Arc::new(RowsCap { input: node, limit })));
+    }
     if !holds_its_rows(&node) {
         return Ok(Transformed::no(node));
     }
     let children = node.children().into_iter();
     let capped: Vec<Arc<dyn ExecutionPlan>> = children
-        .map(|child| Arc::new(RowsCap { input: Arc::clone(child) }) as Arc<dyn ExecutionPlan>)
+        .map(|child| RowsCap { input: Arc::clone(child), limit: Limit::Held })
+        .map(|cap| Arc::new(cap) as Arc<dyn ExecutionPlan>)
         .collect();
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     node.replace_children(capped, options).map(Transformed::yes)
@@ -67,15 +77,58 @@ fn holds_its_rows(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>()
 }
 
+fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
+    if node.is::<RecursiveQueryExec>() {
+        return Some(Limit::Recursive);
+    }
+    let makes = node.is::<LazyMemoryExec>()
+        || node.is::<UnnestExec>()
+        || node.is::<CrossJoinExec>()
+        || node.is::<NestedLoopJoinExec>()
+        || node.is::<HashJoinExec>()
+        || node.is::<SortMergeJoinExec>();
+    makes.then_some(Limit::Made)
+}
+
+/// How many rows, of what.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    Held,
+    Made,
+    Recursive,
+}
+
+impl Limit {
+    fn rows(self) -> usize {
+        match self {
+            Self::Held => WINDOW_ROWS_MAX,
+            Self::Made => MADE_ROWS_MAX,
+            Self::Recursive => RECURSION_ROWS_MAX,
+        }
+    }
+
+    fn error(self) -> QueryError {
+        let what = match self {
+            Self::Held => "a window function or string_agg over",
+            Self::Made => "a join or a series makes",
+            Self::Recursive => "a recursive query makes",
+        };
+        let rows = self.rows();
+        let message = format!("{what} more than {rows} rows: narrow the time or aggregate first");
+        QueryError { fault: Fault::Memory, message }
+    }
+}
+
 /// Lets so many rows through.
 #[derive(Debug)]
 struct RowsCap {
     input: Arc<dyn ExecutionPlan>,
+    limit: Limit,
 }
 
 impl DisplayAs for RowsCap {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RowsCap: {WINDOW_ROWS_MAX}")
+        write!(f, "RowsCap: {}", self.limit.rows())
     }
 }
 
@@ -109,7 +162,7 @@ impl ExecutionPlan for RowsCap {
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self { input }))
+        Ok(Arc::new(Self { input, limit: self.limit }))
     }
 
     fn with_new_children(
@@ -126,13 +179,14 @@ impl ExecutionPlan for RowsCap {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        Ok(Box::pin(Capped { input, rows: 0 }))
+        Ok(Box::pin(Capped { input, rows: 0, limit: self.limit }))
     }
 }
 
 struct Capped {
     input: SendableRecordBatchStream,
     rows: usize,
+    limit: Limit,
 }
 
 impl Stream for Capped {
@@ -142,8 +196,8 @@ impl Stream for Capped {
         let polled = self.input.as_mut().poll_next(context);
         if let Poll::Ready(Some(Ok(batch))) = &polled {
             self.rows += batch.num_rows();
-            if self.rows > WINDOW_ROWS_MAX {
-                return Poll::Ready(Some(Err(too_many())));
+            if self.rows > self.limit.rows() {
+                return Poll::Ready(Some(Err(self.limit.error().into())));
             }
         }
         polled
@@ -154,12 +208,4 @@ impl RecordBatchStream for Capped {
     fn schema(&self) -> SchemaRef {
         self.input.schema()
     }
-}
-
-fn too_many() -> DataFusionError {
-    let message = format!(
-        "a window function or string_agg over more than {WINDOW_ROWS_MAX} rows: narrow the time \
-         or aggregate first"
-    );
-    QueryError { fault: Fault::Memory, message }.into()
 }

@@ -120,6 +120,21 @@ fn what_holds_its_rows_without_asking_is_capped_by_rows() {
 }
 
 #[test]
+fn what_makes_rows_without_end_is_stopped() {
+    let said = refusal("SELECT count(*) FROM generate_series(1, 9000000000000)");
+    assert!(said.starts_with("507: a join or a series makes more than 10000000 rows"), "{said}");
+    let said = refusal(
+        "SELECT count(*) FROM cpu a CROSS JOIN cpu b CROSS JOIN cpu c CROSS JOIN cpu d \
+         WHERE a.usage + b.usage + c.usage + d.usage >= 0",
+    );
+    assert!(said.starts_with("507: a join or a series makes more than 10000000 rows"), "{said}");
+    let text =
+        "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i FROM n) SELECT count(*) FROM n";
+    let said = refusal(text);
+    assert!(said.starts_with("507: a recursive query makes more than 50000 rows"), "{said}");
+}
+
+#[test]
 fn what_makes_much_out_of_little_is_looked_at_first() {
     for call in [
         "repeat('x', 2000000000)",
