@@ -97,7 +97,6 @@ fn config() -> SessionConfig {
     options.sql_parser.map_string_types_to_utf8view = false;
     // One thread: more partitions are more memory.
     options.execution.target_partitions = 1;
-    options.explain.physical_plan_only = false;
     SessionConfig::from(options).with_batch_size(BATCH_ROWS)
 }
 

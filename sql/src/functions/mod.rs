@@ -5,6 +5,7 @@ pub(crate) mod binning;
 pub(crate) mod bins;
 mod bounded;
 mod changes;
+mod plain_text;
 mod regex;
 mod selectors;
 mod to_timestamp;
@@ -21,6 +22,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use binning::Binning;
 use bounded::{Bounded, GROWING};
 use changes::Change;
+use plain_text::{OF_TEXT, PlainText};
 use regex::RegexMatch;
 use selectors::{Kind, Selector};
 use to_timestamp::ToTimestamp;
@@ -47,6 +49,10 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     for (name, growth) in GROWING {
         let bounded = Bounded::new(state.udf(name)?, *growth);
         drop(state.register_udf(Arc::new(ScalarUDF::new_from_impl(bounded)))?);
+    }
+    for name in OF_TEXT {
+        let plain = PlainText::new(state.udaf(name)?);
+        drop(state.register_udaf(Arc::new(AggregateUDF::new_from_impl(plain)))?);
     }
     for kind in [Kind::First, Kind::Last, Kind::Min, Kind::Max] {
         let function = AggregateUDF::new_from_impl(Selector::new(kind));
