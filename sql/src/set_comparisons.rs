@@ -1,8 +1,8 @@
 //! `x > ALL (SELECT …)`: its subquery gets a name of its own.
 //!
-//! DataFusion compares the two sides in a join, by the names of their columns. Where both are of one
-//! table, and it has no alias, the subquery's column would be taken for the other one: each row would
-//! be compared with itself.
+//! DataFusion compares the two sides in a join, by the names of their columns. Where both are of
+//! one table, and it has no alias, the subquery's column would be taken for the other one: each row
+//! would be compared with itself.
 
 use std::sync::Arc;
 
