@@ -165,7 +165,7 @@ fn write<C: SeriesCursor>(sources: Vec<(u64, C)>, orders: &Orders) -> Part {
     let merge = Merge::new(sources, Direction::Ascending).unwrap();
     let limits = Limits::default();
     let mut groups = Groups::new(merge, limits, TimeRange::ALL, None).unwrap();
-    let mut writer = PartWriter::new(limits);
+    let mut writer = PartWriter::new(limits, 0);
     writer.begin(1, Sequences { lo: 1, hi: 1, applied: 0 });
     while let Some(group) =
         groups.next(&mut |measurement| Ok(orders[&measurement].clone())).unwrap()

@@ -86,6 +86,7 @@
 //! | the last use of a token, rights that cannot be ended | `coordinator/confirm.rs` |
 //! | two secrets of a token | `catalog/rotation.rs`, `api/routes/tokens/secrets.rs` |
 //! | what a tenant may use; who counts it | `model/quota.rs`; `shard/usage.rs` |
+//! | how many series it may have | `shard/series_quota.rs`; how many: `model/series_sketch.rs` |
 //! | how many databases it may create | `catalog/creators.rs` |
 //! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
 //! | how much time a group covers | `model/shard_map.rs`, from the policy's duration |

@@ -1,6 +1,8 @@
 //! Lists the series of a block: a dictionary for each tag key, and one code per series.
 
 use super::column::StringColumn;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::series::{id_hash, tag_hash};
 use crate::model::sorted;
 
 /// The values of one tag key over the series of a block.
@@ -47,6 +49,19 @@ impl TagColumn {
 }
 
 impl SeriesTable {
+    /// The [`id_hash`] of each series, whose tags have these ids in the order of the table.
+    pub fn hashes(&self, seed: u64, measurement: MeasurementId, tag_ids: &[ColumnId]) -> Vec<u64> {
+        let mut sums = vec![0_u64; self.len as usize];
+        for (tag, &id) in self.tags.iter().zip(tag_ids) {
+            let of: Vec<u64> = tag.dictionary.iter().map(|v| tag_hash(seed, id, v)).collect();
+            for (sum, &code) in sums.iter_mut().zip(&tag.codes) {
+                let value = (code as usize).checked_sub(1).and_then(|at| of.get(at));
+                *sum = sum.wrapping_add(value.copied().unwrap_or_default());
+            }
+        }
+        sums.into_iter().map(|sum| id_hash(seed, measurement, sum)).collect()
+    }
+
     /// The series `numbers`, in that order.
     pub fn pick(&self, numbers: &[u32]) -> Self {
         // As many as a block has rows at most.

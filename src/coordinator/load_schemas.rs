@@ -12,7 +12,6 @@ use super::grants::{Held, Principal, Standing};
 use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::quota::Rates;
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
 use crate::model::sorted_map::SortedMap;
@@ -69,10 +68,11 @@ impl Loaded {
             stored_bytes: quotas.stored_bytes,
             // A group has at most `SHARDS_PER_GROUP_MAX` shards.
             shards: shards as u32,
+            series: quotas.series,
             ..Meter::default()
         };
-        let is_free = meter.caller.is_none() && quotas.stored_bytes.is_none();
-        (!is_free || quotas.rates != Rates::default()).then_some(meter)
+        let is_free = Meter { shards: 0, ..meter } == Meter::default();
+        (!is_free).then_some(meter)
     }
 
     /// The one policy that was asked for by [`Want::Policy`], and its schema.

@@ -31,8 +31,9 @@ pub(super) fn plan(
 pub(super) fn changed(quotas: &Quotas, change: &QuotaChange) -> Quotas {
     let mut quotas = quotas.clone();
     match change {
-        QuotaChange::Database { rates, stored_bytes } => {
+        QuotaChange::Database { rates, stored_bytes, series } => {
             (quotas.rates, quotas.stored_bytes) = (*rates, *stored_bytes);
+            quotas.series = *series;
         }
         QuotaChange::Caller(quota) => quotas.set_caller(quota.clone()),
     }

@@ -149,6 +149,45 @@ impl MeasurementTable {
         map
     }
 
+    /// Of each series of a frame whether it has rows here.
+    pub fn knows(&self, table: &FrameTable) -> Vec<bool> {
+        let places: Vec<Option<usize>> = table
+            .tag_ids
+            .iter()
+            .map(|&id| self.tag_ids.iter().position(|&held| held == id))
+            .collect();
+        // Of each tag, for each code there the code here.
+        let code_maps: Vec<Vec<Option<u32>>> = places
+            .iter()
+            .zip(&table.block.series.tags)
+            .map(|(place, tag)| {
+                let held = place.and_then(|at| self.series.tags.get(at).zip(self.values.get(at)));
+                let code = |value| {
+                    let (column, index) = held?;
+                    let hash = value_hash(&self.hasher, value);
+                    find_value(index, column, hash, value).map(|entry| entry + 1)
+                };
+                std::iter::once(Some(0)).chain(tag.dictionary.iter().map(code)).collect()
+            })
+            .collect();
+        let mut codes = vec![0; self.series.tags.len()];
+        let mut is_known = |series: usize| {
+            codes.fill(0);
+            for ((place, tag), code_map) in
+                places.iter().zip(&table.block.series.tags).zip(&code_maps)
+            {
+                let code = tag.codes.get(series).copied().unwrap_or_default();
+                let Some(Some(code)) = code_map.get(code as usize) else { return false };
+                if let Some(slot) = place.and_then(|place| codes.get_mut(place)) {
+                    *slot = *code;
+                }
+            }
+            let hash = key_hash(&self.hasher, &codes);
+            find_key(&self.keys, &self.series, hash, &codes).is_some()
+        };
+        (0..table.block.series.len as usize).map(&mut is_known).collect()
+    }
+
     /// Bytes of memory held, estimated from capacities.
     pub fn bytes(&self) -> usize {
         let tags: usize = self
@@ -173,9 +212,8 @@ fn take_values(
 ) -> Vec<u32> {
     let mut map = vec![0];
     for value in from.dictionary.iter() {
-        // The upper half: tables take the low bits of it.
-        let hash = (hasher.hash_one(value) >> 32) as u32;
-        let found = index.find(hash, |entry| to.dictionary.get(entry as usize) == value);
+        let hash = value_hash(hasher, value);
+        let found = find_value(index, to, hash, value);
         map.push(
             1 + found.unwrap_or_else(|| {
                 to.dictionary.push(value);
@@ -186,14 +224,37 @@ fn take_values(
     map
 }
 
-/// Finds or adds the series with these codes. Tags that it lacks do not enter its hash, so that a
-/// tag key seen later changes nothing.
+/// The upper half: tables take the low bits of it.
+fn value_hash(hasher: &FixedState, value: &str) -> u32 {
+    (hasher.hash_one(value) >> 32) as u32
+}
+
+/// The place of a value in the dictionary.
+fn find_value(index: &HashIndex, tag: &TagColumn, hash: u32, value: &str) -> Option<u32> {
+    index.find(hash, |entry| tag.dictionary.get(entry as usize) == value)
+}
+
+/// Finds or adds the series with these codes.
 fn take_key(
     hasher: &FixedState,
     index: &mut HashIndex,
     held: &mut SeriesTable,
     codes: &[u32],
 ) -> u32 {
+    let hash = key_hash(hasher, codes);
+    if let Some(series) = find_key(index, held, hash, codes) {
+        return series;
+    }
+    for (tag, &code) in held.tags.iter_mut().zip(codes) {
+        tag.codes.push(code);
+    }
+    held.len += 1;
+    index.insert(hash)
+}
+
+/// Of a series by its codes. Tags that it lacks do not enter, so that a tag key seen later changes
+/// nothing.
+fn key_hash(hasher: &FixedState, codes: &[u32]) -> u32 {
     let mut sum = hasher.hash_one(0_u8);
     for (place, &code) in (1_u64..).zip(codes) {
         if code > 0 {
@@ -202,17 +263,14 @@ fn take_key(
                 .rotate_left(29);
         }
     }
-    let hash = (sum >> 32) as u32;
+    (sum >> 32) as u32
+}
+
+/// The series with these codes.
+fn find_key(index: &HashIndex, held: &SeriesTable, hash: u32, codes: &[u32]) -> Option<u32> {
     let same = |entry: u32| {
         let held_codes = held.tags.iter().map(|tag| tag.codes.get(entry as usize).copied());
         held_codes.eq(codes.iter().map(|&code| Some(code)))
     };
-    if let Some(series) = index.find(hash, same) {
-        return series;
-    }
-    for (tag, &code) in held.tags.iter_mut().zip(codes) {
-        tag.codes.push(code);
-    }
-    held.len += 1;
-    index.insert(hash)
+    index.find(hash, same)
 }

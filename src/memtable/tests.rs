@@ -62,6 +62,24 @@ fn frame(rows: &[Row<'_>]) -> FrameTable {
 }
 
 #[test]
+fn a_frame_is_told_which_of_its_series_are_known() {
+    let mut memtable = Memtable::new(1);
+    memtable.append(&frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b"), (2, "x")], 1, &[(5, 2)])]));
+    memtable.append(&frame(&[(&[], 10, &[(5, 1)])]));
+    let knows = |rows: &[Row<'_>]| memtable.table(MEASUREMENT).unwrap().knows(&frame(rows));
+    let rows: [Row<'_>; 7] = [
+        (&[(2, "x"), (1, "b")], 1, &[(6, 1)]),
+        (&[(1, "a")], 1, &[(5, 1)]),
+        (&[(1, "b")], 1, &[(5, 1)]),
+        (&[(1, "a"), (2, "x")], 1, &[(5, 1)]),
+        (&[(1, "a"), (3, "new")], 1, &[(5, 1)]),
+        (&[(1, "c")], 1, &[(5, 1)]),
+        (&[], 1, &[(5, 1)]),
+    ];
+    assert_eq!(knows(&rows), [true, true, false, false, false, false, true]);
+}
+
+#[test]
 fn a_series_is_one_however_its_frames_name_their_tags() {
     let mut memtable = Memtable::new(1);
     memtable.append(&frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b")], 11, &[(5, 2)])]));

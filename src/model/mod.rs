@@ -11,6 +11,7 @@ pub mod quota;
 pub mod regex;
 pub mod schema;
 pub mod series;
+pub mod series_sketch;
 pub mod shard_map;
 pub mod sorted;
 pub mod sorted_map;

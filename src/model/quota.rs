@@ -66,6 +66,9 @@ pub struct Quotas {
     pub stored_bytes: Option<u64>,
     /// Of single callers, in the order in which they were first given.
     pub callers: Vec<CallerQuota>,
+    /// Series that the shards may have; `None` is without limit.
+    #[serde(default)]
+    pub series: Option<u64>,
 }
 
 /// What one token or user may do in a minute.
@@ -84,7 +87,7 @@ pub struct CallerQuota {
 impl Quotas {
     /// Whether nobody has a limit.
     pub fn are_none(&self) -> bool {
-        self.rates == Rates::default() && self.stored_bytes.is_none() && self.callers.is_empty()
+        *self == Self::default()
     }
 
     /// Gives a caller other limits in the place of those it had under its number or its name; none

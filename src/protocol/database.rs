@@ -121,6 +121,9 @@ pub enum QuotaChange {
         rates: Rates,
         /// Bytes that the shards may use.
         stored_bytes: Option<u64>,
+        /// Series that the shards may have.
+        #[serde(default)]
+        series: Option<u64>,
     },
     /// Those of one caller; none at all take it off the list.
     Caller(CallerQuota),

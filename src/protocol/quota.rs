@@ -22,6 +22,9 @@ pub struct Meter {
     pub points: u64,
     /// Thousandths of a request; 1,000 where it goes to every shard of the group.
     pub request_milli: u64,
+    /// Series that the shards of the group may have.
+    #[serde(default)]
+    pub series: Option<u64>,
 }
 
 /// A minute's limit is reached: nothing was done.
@@ -48,6 +51,18 @@ pub struct OverStored {
     pub current: u64,
     /// The limit.
     pub allowed: u64,
+}
+
+/// Series that a write brought are not kept, for there are as many as there may be. A repeat will
+/// not keep them either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverSeries {
+    /// About how many there are in the group.
+    pub current: u64,
+    /// The limit.
+    pub allowed: u64,
+    /// Of the hashes that name the series ([`crate::model::series::id_hash`]).
+    pub seed: u64,
 }
 
 /// What was counted in this minute.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
-use super::quota::{Meter, OverRate, OverStored, Used};
+use super::quota::{Meter, OverRate, OverSeries, OverStored, Used};
 use super::scan_page::{self, PageError};
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use crate::model::time::TimeRange;
@@ -167,10 +167,16 @@ pub struct ShardSettings {
 pub enum FromShard {
     /// Open, Configure, Close, Access, Wipe, Delete, Fence: it is so.
     Done,
-    /// The frame's rows are kept.
+    /// The frame's rows are kept, but for those of series that are too many.
     Appended {
         /// Bytes of storage that the object uses, without what is about to be reclaimed.
         bytes: u64,
+        /// Why some are not.
+        #[serde(default)]
+        over: Option<OverSeries>,
+        /// The hashes of their series, each once, 8 bytes little-endian; travel as the body.
+        #[serde(skip)]
+        rejected: Vec<u8>,
     },
     /// What `Weigh` asked for.
     Weighed {
@@ -239,6 +245,9 @@ pub struct Stats {
     /// What was counted in this minute, for all shards of the group, where somebody has a limit.
     #[serde(default)]
     pub used: Vec<Used>,
+    /// About how many series there are.
+    #[serde(default)]
+    pub series: u64,
 }
 
 /// Monotone counters, saved by every flush.
@@ -335,6 +344,11 @@ impl ToShard {
 }
 
 impl FromShard {
+    /// All of a frame is kept.
+    pub fn appended(bytes: u64) -> Self {
+        Self::Appended { bytes, over: None, rejected: Vec::new() }
+    }
+
     /// A page as its message.
     pub fn scanned(page: &ScanPage) -> Self {
         let groups = scan_page::encode(&page.groups);
@@ -396,13 +410,17 @@ impl Wire for FromShard {
     fn body(&self) -> &[u8] {
         match self {
             Self::Scanned { groups, .. } => groups,
+            Self::Appended { rejected, .. } => rejected,
             _ => &[],
         }
     }
 
     fn set_body(&mut self, body: &[u8]) {
-        if let Self::Scanned { groups, .. } = self {
-            *groups = body.to_vec();
+        match self {
+            Self::Scanned { groups: own, .. } | Self::Appended { rejected: own, .. } => {
+                *own = body.to_vec();
+            }
+            _ => {}
         }
     }
 }

@@ -8,6 +8,7 @@ use super::touch::Touch;
 use crate::batch::FrameTable;
 use crate::batch::frame::{self, FrameHeader};
 use crate::batch::slabs::SLAB_COLUMN_BYTES;
+use crate::model::series_sketch::SeriesSketch;
 use crate::protocol::shard::Stamp;
 use crate::store::{Store, StoreError};
 use crate::wal::NewFrame;
@@ -17,7 +18,7 @@ use crate::wal::NewFrame;
 const PARTS_MAX: usize = 1_500;
 
 impl<S: Store> Shard<S> {
-    /// Stores one frame, wholly or not at all.
+    /// Stores one frame, wholly or not at all; series that are too many are no part of it.
     ///
     /// # Errors
     /// Every [`Refusal`].
@@ -28,13 +29,34 @@ impl<S: Store> Shard<S> {
         now_ns: i64,
     ) -> Result<AppendReply, Refusal> {
         self.current(stamp)?;
+        let Some(trimmed) = self.over_series(frame, stamp)? else {
+            return self.keep(frame, stamp, now_ns);
+        };
+        let kept = match trimmed.frame {
+            Some(frame) => self.keep(&frame, stamp, now_ns)?,
+            None => AppendReply {
+                bytes_stored: self.store.bytes()?,
+                sequence: self.load()?.wal.next_sequence() - 1,
+                rows: 0,
+                rejected: None,
+            },
+        };
+        Ok(AppendReply { rejected: Some((trimmed.over, trimmed.rejected)), ..kept })
+    }
+
+    /// Stores what may be stored of a frame.
+    fn keep(&mut self, frame: &[u8], stamp: &Stamp, now_ns: i64) -> Result<AppendReply, Refusal> {
         let invalid = |error: frame::FrameError| Refusal::Malformed(error.to_string());
         let header = FrameHeader::read(frame).map_err(invalid)?;
         let (bytes, any_new) = self.admit(&header)?;
         self.admit_stored(stamp, bytes)?;
         // Decoded even if nothing keeps the columns: what is acknowledged can be replayed.
         let (mut tables, mut decoded_bytes) = (Vec::new(), 0);
+        let (mut series, loaded) = (SeriesSketch::default(), self.load()?);
         let each = |table: FrameTable| {
+            if loaded.series.counts_frames() {
+                loaded.count_series(&table, &mut series);
+            }
             decoded_bytes += table_bytes(&table);
             // What a frame alone makes due for the alarm is read again there, not kept until then.
             match decoded_bytes <= ENOUGH.decoded {
@@ -72,6 +94,8 @@ impl<S: Store> Shard<S> {
             return Err(self.lost(error.into()));
         }
         loaded.columns.written();
+        loaded.log_rows = loaded.log_rows.saturating_add(header.rows());
+        loaded.series.append(&series);
         loaded.schema_version = loaded.schema_version.max(schema_version);
         loaded.pace.appended(now_ns);
         loaded.state.counters.frames += 1;
@@ -81,7 +105,7 @@ impl<S: Store> Shard<S> {
         }
         // Asking the store again costs as much as appending to the memtable does.
         let bytes_stored = bytes.saturating_add(frame.len() as u64);
-        Ok(AppendReply { bytes_stored, sequence, rows: header.rows() })
+        Ok(AppendReply { bytes_stored, sequence, rows: header.rows(), rejected: None })
     }
 
     /// Bytes stored, if the frame may be kept, by its header, and whether it has new columns.

@@ -95,6 +95,8 @@ impl<S: Store> Shard<S> {
         loaded.damaged.extend(aside);
         loaded.wal.release(head);
         loaded.log_series = 0;
+        loaded.log_rows = 0;
+        loaded.series.forget_log();
         loaded.forget_plan();
         Ok(())
     }
@@ -163,7 +165,7 @@ impl Loaded {
         let hidden = Rc::new(Hidden::new(Vec::new(), self.retired.clone()));
         let (lo, hi) = (self.state.head + 1, self.wal.next_sequence() - 1);
         let sequences = Sequences { lo, hi, applied: hi };
-        let mut writer = PartWriter::new(limits);
+        let mut writer = PartWriter::new(limits, self.series_seed());
         let mut written = Vec::new();
         for &slot in slots {
             let time = Slots::of(manifest.width_ns).time(slot);

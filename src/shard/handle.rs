@@ -1,7 +1,7 @@
 //! Messages to calls of the shard, and what it answers to messages.
 
 use super::Shard;
-use super::request::Refusal;
+use super::request::{AppendReply, Refusal};
 use super::usage::Counts;
 use crate::model::limits::PAGE_BYTES_MAX;
 use crate::protocol::envelope::Wire;
@@ -38,7 +38,7 @@ impl<S: Store> Shard<S> {
                     |shard| shard.append(frame, stamp, now_ns),
                     |_| 0,
                 )
-                .map(|reply| FromShard::Appended { bytes: self.weight(reply.bytes_stored) }),
+                .map(|reply| self.appended(reply)),
             ToShard::Kill { query } => {
                 self.kill(*query);
                 Ok(FromShard::Done)
@@ -85,6 +85,13 @@ impl<S: Store> Shard<S> {
 }
 
 impl<S: Store> Shard<S> {
+    fn appended(&self, reply: AppendReply) -> FromShard {
+        let bytes = self.weight(reply.bytes_stored);
+        let (over, rejected) = reply.rejected.unzip();
+        let rejected = rejected.into_iter().flatten().flat_map(u64::to_le_bytes).collect();
+        FromShard::Appended { bytes, over, rejected }
+    }
+
     /// A page of a scan, and of as many further ones as one event and one page have room for; and
     /// the values that they decoded.
     fn scans(

@@ -11,6 +11,7 @@ use super::manifest::{Manifest, PartId};
 use super::pace::Pace;
 use super::plan::Plan;
 use super::request::{Counters, Refusal};
+use super::series_count::SeriesCount;
 use super::state::{self, State};
 use super::table_rows::each_head;
 use super::tombstone::Tombstone;
@@ -66,6 +67,10 @@ pub(super) struct Loaded {
     pub wal: Wal,
     /// Series of the rows in the log; fewer where no memtable has counted them.
     pub log_series: u64,
+    /// Rows in the log.
+    pub log_rows: u64,
+    /// See [`Loaded::series`].
+    pub series: SeriesCount,
     pub columns: Columns,
     pub tombstones: SortedMap<u64, Tombstone>,
     /// Set aside earlier, and rows of tombstones that are unreadable.
@@ -107,6 +112,8 @@ impl Loaded {
             retired: state::read_retired(store)?,
             wal: Wal::default(),
             log_series: 0,
+            log_rows: 0,
+            series: SeriesCount::default(),
             columns: Columns::default(),
             tombstones: SortedMap::new(),
             damaged: Vec::new(),
@@ -124,13 +131,13 @@ impl Loaded {
         loaded.wal = wal::replay::load(store, loaded.state.head, &taken)?;
         for (&sequence, frame) in loaded.wal.frames() {
             loaded.schema_version = loaded.schema_version.max(frame.schema_version);
+            let touch = Touch::decode(&frame.touch);
+            let (rows, beside) = touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
+            loaded.log_rows = loaded.log_rows.saturating_add(rows);
             if sequence > loaded.state.counters.counted {
                 // Written after the counters were last saved, by a life of the object that is over.
                 let counters = &mut loaded.state.counters;
-                let touch = Touch::decode(&frame.touch);
-                let (points, beside) =
-                    touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
-                counters.points += points;
+                counters.points += rows;
                 counters.frames += 1;
                 counters.rows_written += u64::from(frame.parts) + beside;
             }

@@ -35,6 +35,8 @@ mod read;
 mod read_cache;
 pub mod request;
 mod retention;
+mod series_count;
+mod series_quota;
 mod slot_writes;
 mod slots;
 mod split;

@@ -191,7 +191,7 @@ impl<S: Store> Shard<S> {
     /// # Errors
     /// [`Refusal::Stale`] when not open; [`Refusal::Store`].
     pub fn stats(&mut self) -> Result<Stats, Refusal> {
-        self.load()?;
+        let series = self.series_known()?;
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let mut troubles = loaded.attempts.set_aside();
         troubles.extend(loaded.damaged_blocks());
@@ -206,6 +206,7 @@ impl<S: Store> Shard<S> {
             next_sequence: loaded.wal.next_sequence(),
             troubles,
             used: Vec::new(),
+            series,
         })
     }
 

@@ -44,6 +44,7 @@ pub(super) fn listed(written: &Written, sequences: Sequences, values: &[(Number,
         series: written.series,
         bytes: written.bytes,
         cells: written.cells,
+        sketch: written.sketch.clone(),
         values: own.iter().map(|(number, _)| number.0).collect(),
     }
 }

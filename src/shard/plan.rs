@@ -48,6 +48,7 @@ impl Loaded {
 
     /// Something changed.
     pub(super) fn forget_plan(&self) {
+        self.series.forget_parts();
         self.plan.take();
     }
 

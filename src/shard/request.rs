@@ -1,13 +1,13 @@
 //! What a shard is asked and what it answers, as plain values: `protocol` carries them.
 
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::protocol::quota::{OverRate, OverStored};
+use crate::protocol::quota::{OverRate, OverSeries, OverStored};
 pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
 pub use crate::scan::request::Deletion;
 use crate::store::StoreError;
 
 /// An acknowledged write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendReply {
     /// Bytes of storage that the shard uses; past `SHARD_SPLIT_BYTES` its group splits.
     pub bytes_stored: u64,
@@ -15,6 +15,8 @@ pub struct AppendReply {
     pub sequence: u64,
     /// Rows taken.
     pub rows: u64,
+    /// Hashes of series of which no row was taken, and why.
+    pub rejected: Option<(OverSeries, Vec<u64>)>,
 }
 
 /// Why a shard did not do what it was asked. Nothing of a refused write is stored, except that

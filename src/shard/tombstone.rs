@@ -159,6 +159,11 @@ pub(super) struct Hidden {
 }
 
 impl Hidden {
+    /// Everything of the series that are true.
+    pub(super) fn of_series(series: Vec<bool>) -> Self {
+        Self { series, time: TimeRange::ALL }
+    }
+
     fn has(&self, series: u32, time_ns: i64) -> bool {
         self.time.contains(time_ns) && self.series.get(series as usize) == Some(&true)
     }

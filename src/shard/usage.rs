@@ -82,7 +82,7 @@ const fn unit(rate: Rate) -> u64 {
 /// A limit of what each of several shards counts by itself: a seventh more, since some have more
 /// series than others, and the fullest is the first to refuse. So the sum is between a seventh too
 /// much, where all are alike, and a quarter too little, where one has half as much again.
-fn with_slack(allowed: u64, shards: u32) -> u64 {
+pub(super) fn with_slack(allowed: u64, shards: u32) -> u64 {
     if shards > 1 { allowed.saturating_add(allowed / 7) } else { allowed }
 }
 

@@ -16,7 +16,7 @@ use tidemark::store::{Store, Table};
 use crate::product::Product;
 
 /// The newest recorded state.
-const CURRENT: &str = "state_v2.txt";
+const CURRENT: &str = "state_v3.txt";
 const KEY_MAX: u64 = (1 << 53) - 1;
 
 fn path(name: &str) -> PathBuf {

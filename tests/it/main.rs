@@ -56,6 +56,7 @@ mod schedule;
 mod scripts;
 mod select_cases;
 mod series_lists;
+mod series_quota;
 mod shards;
 mod simulator;
 mod split_pages;

@@ -304,7 +304,8 @@ fn quotas_are_set_shown_changed_and_taken_away() {
     let nothing = json!({"db": "d", "quota": {}, "tokens": [], "users": []});
     assert_eq!(show(&mut product), nothing);
     let all = json!({"points_per_minute": 1_000, "requests_per_minute": 50,
-                     "cells_per_minute": 9_000, "stored_bytes": QUOTA_VALUE_MAX});
+                     "cells_per_minute": 9_000, "stored_bytes": QUOTA_VALUE_MAX,
+                     "series": 500});
     let mut of_database = all.clone();
     of_database["db"] = "d".into();
     assert_eq!(set(&mut product, &of_database)["quota"], all);
@@ -319,13 +320,15 @@ fn quotas_are_set_shown_changed_and_taken_away() {
     assert_eq!(show(&mut product), shown);
     admin(&mut product, ("POST", "/write?db=d"), &lines(30, 0), 204);
     let stats = product.query("d", "SHOW STATS FOR 'quota'");
+    let about_30 = stats["results"][0]["series"][0]["values"][4][2].as_u64().unwrap();
+    assert!((28..=32).contains(&about_30), "{about_30} series");
     assert_eq!(
         stats["results"][0]["series"],
         json!([
             {"name": "quota", "tags": {"database": "d"}, "columns": ["limit", "allowed", "used"],
              "values": [["points_per_minute", 1_000, 30], ["requests_per_minute", 50, 1],
                         ["cells_per_minute", 9_000, 0],
-                        ["stored_bytes", QUOTA_VALUE_MAX, stored(&stats)]]},
+                        ["stored_bytes", QUOTA_VALUE_MAX, stored(&stats)], ["series", 500, about_30]]},
             {"name": "quota", "tags": {"database": "d", "token": "agent"},
              "columns": ["limit", "allowed", "used"], "values": [["points_per_minute", 10, 0]]},
         ])
@@ -394,6 +397,9 @@ fn what_cannot_be_a_quota_is_refused_with_what_can() {
         (json!({"db": "d", "stored_bytes": too_many}), 400, "must be between 1 and"),
         (json!({"db": "d", "token_name": "agent", "user": "u"}), 400, "not both"),
         (json!({"db": "d", "token_name": "agent", "stored_bytes": 1}), 400, "has no owner"),
+        (json!({"db": "d", "user": "u", "series": 1}), 400, "series is of a database"),
+        (json!({"series": 1}), 400, "name the database as db"),
+        (json!({"db": "d", "series": 0}), 400, "series must be between 1 and"),
         (json!({"db": "d", "points": 1}), 400, "unknown field"),
         (json!({"db": "d", "databases": 1}), 400, "leave db out"),
         (json!({"points_per_minute": 1}), 400, "name the database as db"),
@@ -449,7 +455,7 @@ fn no_quota_loses_what_was_acknowledged() {
     }
     assert!(acknowledged > 5_000, "{acknowledged}");
     // Less than there is by now: nothing that is stored has to go for it.
-    set(&mut product, &json!({"db": "d", "points_per_minute": 1, "stored_bytes": 1}));
+    set(&mut product, &json!({"db": "d", "points_per_minute": 1, "stored_bytes": 1, "series": 1}));
     product.rest();
     product.sleep();
     product.rest();
@@ -475,7 +481,7 @@ fn rule_2_once_a_quota_is_acknowledged_every_edge_keeps_it() {
         world.spares_clients = true;
         let rates = Rates { points: Some(100), ..Rates::default() };
         let set = || {
-            let change = QuotaChange::Database { rates, stored_bytes: None };
+            let change = QuotaChange::Database { rates, stored_bytes: None, series: None };
             CreateDrop::new(Change::SetQuota { database: "d".to_owned(), change })
         };
         while let Err(error) = world.run(&edges[0], set()) {

@@ -33,6 +33,7 @@ const limits = {
   requests_per_minute: ['Requests a minute', whole],
   cells_per_minute: ['Values a minute', whole],
   stored_bytes: ['Stored', bytesText],
+  series: ['Series, about', whole],
 };
 
 /** A line for each limit of the database, or of a token or user on it: what is used and allowed. */

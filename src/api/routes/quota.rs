@@ -32,6 +32,7 @@ struct Body {
     requests_per_minute: Option<u64>,
     cells_per_minute: Option<u64>,
     stored_bytes: Option<u64>,
+    series: Option<u64>,
     databases: Option<u64>,
 }
 
@@ -105,7 +106,8 @@ impl Body {
     fn check(&self) -> Result<(), ApiError> {
         let rates = self.rates();
         let limits = Rate::ALL.map(|rate| (rate.name(), rates.of(rate)));
-        let others = [("stored_bytes", self.stored_bytes), ("databases", self.databases)];
+        let stored = [("stored_bytes", self.stored_bytes), ("series", self.series)];
+        let others = stored.into_iter().chain([("databases", self.databases)]);
         for (name, limit) in limits.into_iter().chain(others) {
             if limit.is_some_and(|limit| !(1..=QUOTA_VALUE_MAX).contains(&limit)) {
                 return invalid(&format!(
@@ -117,10 +119,11 @@ impl Body {
             return invalid("name a token or a user, not both");
         }
         let of_caller = self.token_name.is_some() || self.user.is_some();
-        if self.stored_bytes.is_some() && of_caller {
-            return invalid("stored_bytes is of a database: what is stored has no owner");
+        let of_stored = stored.iter().find(|(_, limit)| limit.is_some());
+        if let Some((name, _)) = of_stored.filter(|_| of_caller) {
+            return invalid(&format!("{name} is of a database: what is stored has no owner"));
         }
-        let of_database = self.stored_bytes.is_some() || self.rates() != Rates::default();
+        let of_database = of_stored.is_some() || self.rates() != Rates::default();
         match &self.db {
             Some(_) if self.databases.is_some() => {
                 invalid("databases is how many a token or user may create: leave db out")
@@ -133,7 +136,7 @@ impl Body {
 
     /// What is done first.
     fn stage(self) -> Stage {
-        let (rates, stored_bytes) = (self.rates(), self.stored_bytes);
+        let (rates, stored_bytes, series) = (self.rates(), self.stored_bytes, self.series);
         let (database, databases) = (self.db, self.databases);
         match (self.token_name, self.user) {
             (Some(name), _) => {
@@ -143,7 +146,7 @@ impl Body {
                 Stage::find(Wanted { database, user: true, name, rates, databases })
             }
             (None, None) => {
-                let change = QuotaChange::Database { rates, stored_bytes };
+                let change = QuotaChange::Database { rates, stored_bytes, series };
                 Stage::change(database.unwrap_or_default(), change)
             }
         }
@@ -287,7 +290,9 @@ fn creators(reply: Result<Vec<u8>, CallFailure>) -> Result<Action, ApiError> {
 /// All limits of a database.
 fn described(database: &str, quotas: &Quotas) -> Value {
     let mut of_database = limits(&quotas.rates);
-    of_database.extend(quotas.stored_bytes.map(|bytes| ("stored_bytes".to_owned(), bytes.into())));
+    let stored = [("stored_bytes", quotas.stored_bytes), ("series", quotas.series)];
+    let set = stored.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.into())));
+    of_database.extend(set);
     let callers = |user| {
         let callers = quotas.callers.iter().filter(move |quota| quota.user == user);
         let described = callers.map(|quota| {

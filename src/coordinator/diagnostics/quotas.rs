@@ -19,6 +19,10 @@ pub(super) fn chunks(found: &DatabaseFigures) -> Vec<SeriesChunk> {
         let used = fullest_group(found, |stats| stats.bytes_stored);
         rows.push(vec!["stored_bytes".into(), allowed.into(), used.into()]);
     }
+    if let Some(allowed) = quotas.series {
+        let used = fullest_group(found, |stats| stats.series);
+        rows.push(vec!["series".into(), allowed.into(), used.into()]);
+    }
     let mut chunks = Vec::new();
     if !rows.is_empty() {
         chunks.push(series("quota", &of_database("", ""), &columns, rows));

@@ -1,19 +1,21 @@
 //! One frame to each shard that has rows, and what the shards' replies come to.
 
-use super::check_rows::Columns;
+use super::check_rows::{Columns, SeriesIds};
 use super::group_size::{Growth, Target};
 use super::rejections::LineRefusal;
 use super::{Write, WriteOutcome, WriteRequest, WriteStage, rows_by_shard};
 use crate::batch::frame::{self, TableRef};
+use crate::batch::selection::Selection;
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::{Context, Turn};
 use crate::model::ids::ObjectId;
 use crate::model::shard_map::ShardGroup;
 use crate::model::sorted;
+use crate::model::sorted_set::SortedSet;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
-use crate::protocol::quota::Meter;
+use crate::protocol::quota::{Meter, OverSeries, OverStored};
 use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 
@@ -86,18 +88,17 @@ impl Write {
             group: 0,
             bytes: 0,
         };
-        self.stage = WriteStage::Append { targets, growth };
+        self.stage = WriteStage::Append { targets, growth, ids: series_ids(loaded, columns) };
         Ok(Next::Calls(requests))
     }
 
     pub(super) fn learn_appended(
         &mut self,
         context: &mut Context<'_>,
-        (targets, growth): (Vec<Target>, Growth),
+        (targets, growth, ids): (Vec<Target>, Growth, Vec<SeriesIds>),
         replies: Replies,
     ) -> Turn<WriteOutcome> {
-        let batch = &self.request.batch.measurements;
-        let mut refused: Vec<Vec<u32>> = vec![Vec::new(); batch.len()];
+        let mut refused: Vec<Vec<u32>> = vec![Vec::new(); self.request.batch.measurements.len()];
         let mut failure = None;
         for (Target { shard, group, rows }, reply) in targets.into_iter().zip(replies) {
             let reply = envelope::decode_reply::<FromShard>(reply);
@@ -107,7 +108,11 @@ impl Write {
                 self.growth = Some(growth);
             }
             match reply {
+                Ok(FromShard::Appended { over: Some(over), rejected, .. }) => {
+                    self.learn_some_kept(&rows, &ids, over, &rejected);
+                }
                 Ok(FromShard::Appended { .. }) => {
+                    let batch = &self.request.batch.measurements;
                     let counts = batch.iter().zip(&rows).map(|(m, rows)| rows.len(m.block.rows()));
                     self.outcome.points_written += counts.sum::<usize>() as u64;
                 }
@@ -118,17 +123,13 @@ impl Write {
                         ShardRefusal::Retired { .. } | ShardRefusal::TypeConflict { .. },
                     ),
                 ) => {
+                    let batch = &self.request.batch.measurements;
                     for ((batch, rows), refused) in batch.iter().zip(&rows).zip(&mut refused) {
                         refused.extend(rows.to_rows(batch.block.rows()));
                     }
                 }
                 Ok(FromShard::Refused(ShardRefusal::OverStored(over))) => {
-                    for (batch, rows) in batch.iter().zip(&rows) {
-                        for row in rows.to_rows(batch.block.rows()) {
-                            let line = batch.lines.get(row as usize);
-                            self.outcome.rejected.add(line, false, || LineRefusal::Stored(over));
-                        }
-                    }
+                    self.reject_all(&rows, over);
                 }
                 Ok(FromShard::Refused(ShardRefusal::OverRate(over))) => {
                     let WriteRequest { principal, database, .. } = &self.request;
@@ -152,13 +153,48 @@ impl Write {
         }
         self.pending = refused
             .into_iter()
-            .zip(batch)
+            .zip(&self.request.batch.measurements)
             .map(|(mut rows, batch)| {
                 sorted::sort(&mut rows);
                 rows_by_shard::selection(rows, batch.block.rows())
             })
             .collect();
         self.retry(context)
+    }
+
+    /// A shard has kept none of `rows`: their lines are rejected.
+    fn reject_all(&mut self, rows: &[Selection], over: OverStored) {
+        for (batch, rows) in self.request.batch.measurements.iter().zip(rows) {
+            for row in rows.to_rows(batch.block.rows()) {
+                let line = batch.lines.get(row as usize);
+                self.outcome.rejected.add(line, false, || LineRefusal::Stored(over));
+            }
+        }
+    }
+
+    /// A shard has kept `rows` but for those of series with these hashes, whose lines are rejected.
+    fn learn_some_kept(
+        &mut self,
+        rows: &[Selection],
+        ids: &[SeriesIds],
+        over: OverSeries,
+        rejected: &[u8],
+    ) {
+        let hashes = rejected.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
+        let rejected: SortedSet<u64> = hashes.collect();
+        let batch = self.request.batch.measurements.iter();
+        for ((batch, rows), (measurement, tag_ids)) in batch.zip(rows).zip(ids) {
+            let hashes = batch.block.series.hashes(over.seed, *measurement, tag_ids);
+            for row in rows.to_rows(batch.block.rows()) {
+                let series = batch.block.row_series.get(row as usize).copied().unwrap_or_default();
+                if hashes.get(series as usize).is_some_and(|hash| rejected.contains(hash)) {
+                    let line = batch.lines.get(row as usize);
+                    self.outcome.rejected.add(line, false, || LineRefusal::Series(over));
+                } else {
+                    self.outcome.points_written += 1;
+                }
+            }
+        }
     }
 }
 
@@ -168,4 +204,12 @@ fn meter(loaded: &Loaded, group: &ShardGroup, asked: usize, points: u64) -> Opti
     let meter = loaded.meter(group.shards.len())?;
     let share = |count: u64| count.saturating_mul(u64::from(meter.shards)) / asked.max(1) as u64;
     Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
+}
+
+/// What the series of each measurement are told apart by, where there may be too many of them.
+fn series_ids(loaded: &Loaded, columns: &[Columns]) -> Vec<SeriesIds> {
+    match loaded.description.quotas.series {
+        Some(_) => columns.iter().map(Columns::series_ids).collect(),
+        None => Vec::new(),
+    }
 }

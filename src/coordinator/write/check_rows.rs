@@ -13,6 +13,9 @@ use crate::protocol::database::{ColumnSet, RegisterRefusal};
 /// Stands for the id of a column that no row sent has (see `batch::frame::TableRef`).
 const NO_COLUMN: ColumnId = ColumnId(u32::MAX);
 
+/// What the series of a measurement are told apart by: its id and those of the batch's tags.
+pub type SeriesIds = (MeasurementId, Vec<ColumnId>);
+
 /// How a batch's columns stand to the schema.
 #[derive(Debug)]
 pub struct Columns {
@@ -31,6 +34,11 @@ pub struct Columns {
 }
 
 impl Columns {
+    /// The ids of the series; of a measurement that is unknown, none that any has.
+    pub fn series_ids(&self) -> SeriesIds {
+        (self.measurement.unwrap_or_default(), self.tag_ids.clone())
+    }
+
     /// Looks every column up.
     pub fn new(batch: &MeasurementBatch, schema: Option<&MeasurementSchema>) -> Self {
         let mut columns = Self {

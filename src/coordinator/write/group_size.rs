@@ -38,7 +38,7 @@ impl Growth {
         reply: Option<&FromShard>,
     ) -> Option<Self> {
         let bytes = match reply? {
-            FromShard::Appended { bytes } => {
+            FromShard::Appended { bytes, .. } => {
                 let is_past = self.mark_bytes > 0 && *bytes >= self.mark_bytes.max(mark_bytes);
                 is_past.then_some(*bytes)?
             }

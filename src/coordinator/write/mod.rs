@@ -30,7 +30,7 @@ use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToData
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
-use check_rows::Columns;
+use check_rows::{Columns, SeriesIds};
 use group_size::{Growth, Target};
 use rejections::{LineRefusal, Rejections, Retention};
 
@@ -105,6 +105,8 @@ enum WriteStage {
     Append {
         targets: Vec<Target>,
         growth: Growth,
+        /// Of each measurement, where the database has a limit of series.
+        ids: Vec<SeriesIds>,
     },
     /// The Database is told that a group has grown; then the write ends so.
     ReportGrowth(Turn<WriteOutcome>),
@@ -338,8 +340,8 @@ impl Write {
                 let reply = replies.pop().unwrap_or_else(missing);
                 self.learn_registered(context, (loaded, sent, left), reply)
             }
-            WriteStage::Append { targets, growth } => {
-                self.learn_appended(context, (targets, growth), replies)
+            WriteStage::Append { targets, growth, ids } => {
+                self.learn_appended(context, (targets, growth, ids), replies)
             }
             // Whatever it says: the write is what it is.
             WriteStage::ReportGrowth(end) => end,

@@ -3,7 +3,7 @@
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
 use crate::model::shard_map::Policy;
 use crate::protocol::database::RegisterRefusal;
-use crate::protocol::quota::OverStored;
+use crate::protocol::quota::{OverSeries, OverStored};
 
 /// Rejected lines: the first are named, the rest counted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,6 +61,13 @@ pub enum LineRefusal {
         .0.current, .0.allowed
     )]
     Stored(OverStored),
+    /// The database has as many series as it may, and this line would make another one.
+    #[error(
+        "quota exceeded: about {} series are stored, allowed are {} (series), and this line would \
+         make another one: drop series, shorten the retention, or raise the quota",
+        .0.current, .0.allowed
+    )]
+    Series(OverSeries),
     /// It is older than its policy keeps points.
     #[error("data in measurement \"{measurement}\" is outside of the retention period")]
     Retention {

@@ -37,7 +37,7 @@ fn merged_parts_tell_what_all_of_them_told() {
             let cursors = parts.iter().map(|part| part.cursor(Direction::Ascending));
             Merge::new((1..).zip(cursors).collect(), Direction::Ascending).unwrap()
         };
-        let (limits, mut writer) = (small(&mut rng), PartWriter::new(small(&mut rng)));
+        let (limits, mut writer) = (small(&mut rng), PartWriter::new(small(&mut rng), SEED));
         writer.begin(9, Sequences { lo: 1, hi: 9, applied: 4 });
         let mut groups = Groups::new(sources(), limits, TimeRange::ALL, None).unwrap();
         while let Some(group) = groups.next(&mut tag_order).unwrap() {

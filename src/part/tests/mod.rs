@@ -22,10 +22,15 @@ use crate::merge::kway::Merge;
 use crate::merge::sequences::Sequences;
 use crate::merge::tests::vector::{Fields, Story, VectorCursor};
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::series::{id_hash, tag_hash};
+use crate::model::series_sketch::SeriesSketch;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 
 type Rng = fastrand::Rng;
+
+/// Of the hashes by which series are counted.
+const SEED: u64 = 3;
 
 /// Tags that any measurement has.
 const TAGS: u32 = 3;
@@ -143,7 +148,7 @@ fn write(
     limits: Limits,
     rng: &mut Rng,
 ) -> (Vec<Value>, Vec<Written>) {
-    let mut writer = PartWriter::new(limits);
+    let mut writer = PartWriter::new(limits, SEED);
     let (mut values, mut parts) = (Vec::new(), Vec::new());
     for slot in 0..=times / width {
         let time = TimeRange::new(slot * width, (slot + 1) * width);
@@ -215,6 +220,12 @@ fn check_written(part: &Written, story: &Story) {
     assert_eq!((Some(part.min_ns), Some(part.max_ns)), (times.clone().min(), times.max()));
     let series: BTreeMap<&SeriesKey, ()> = story.keys().map(|(key, _)| (key, ())).collect();
     assert_eq!((part.rows, part.series), (story.len() as u64, series.len() as u64));
+    let mut sketch = SeriesSketch::default();
+    for key in series.keys() {
+        let tags = (90..).zip(key.values()).map(|(tag, v)| tag_hash(SEED, ColumnId(tag), &v));
+        sketch.add(id_hash(SEED, key.measurement(), tags.fold(0, u64::wrapping_add)));
+    }
+    assert_eq!(part.sketch, sketch);
     let values: usize = story.values().map(Fields::len).sum();
     assert!(part.cells >= (2 * story.len() + values) as u64 && part.bytes > 0);
 }

@@ -23,7 +23,7 @@ impl Job {
     }
 
     fn resume(self, values: &[Value]) -> Resumed {
-        PartWriter::resume(self.limits, &mut Bytes::new(values)).unwrap()
+        PartWriter::resume(self.limits, SEED, &mut Bytes::new(values)).unwrap()
     }
 
     /// Goes on behind `values` until there are as many as `until`; what is known of the parts if
@@ -252,7 +252,7 @@ fn rows_may_be_hidden_before_it_goes_on() {
 #[test]
 fn without_values_it_is_a_new_writer() {
     let Resumed { writer, ended, open, values } =
-        PartWriter::resume(Limits::default(), &mut Bytes::new(&[])).unwrap();
+        PartWriter::resume(Limits::default(), SEED, &mut Bytes::new(&[])).unwrap();
     assert_eq!((ended, open, values, writer.finish()), (vec![], None, 0, vec![]));
 }
 
@@ -266,7 +266,7 @@ fn a_value_that_is_missing_is_damage() {
         let parts = job.go_on(&story, &mut values, usize::MAX, &mut rng).unwrap();
         let Some(part) = parts.iter().find(|part| part.values.len() > 2) else { continue };
         values.remove(part.values.start + 1);
-        let resumed = PartWriter::resume(job.limits, &mut Bytes::new(&values));
+        let resumed = PartWriter::resume(job.limits, SEED, &mut Bytes::new(&values));
         assert!(matches!(resumed, Err(ReadError::Damaged { .. })), "seed {seed}");
         found += 1;
     }

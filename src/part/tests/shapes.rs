@@ -71,7 +71,7 @@ impl SeriesCursor for Made {
 
 /// Writes all of it as one part and answers the largest event: cells and bytes of a group.
 fn whole(made: Made) -> (Vec<Value>, Written, (u64, usize)) {
-    let mut writer = PartWriter::new(Limits::default());
+    let mut writer = PartWriter::new(Limits::default(), SEED);
     writer.begin(1, Sequences { lo: 1, hi: 1, applied: 0 });
     let limits = Limits::default();
     let mut groups = Groups::new(made.merge(), limits, TimeRange::ALL, None).unwrap();

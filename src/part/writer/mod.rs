@@ -18,6 +18,9 @@ use super::series_block;
 use crate::codec::huffman::Stored;
 use crate::merge::key::SeriesKey;
 use crate::merge::sequences::Sequences;
+use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::series::{id_hash, tag_hash};
+use crate::model::series_sketch::SeriesSketch;
 
 /// A head without its groups and roots: what is of each part, and of all.
 const PART_BYTES_MAX: usize = 5 * 10;
@@ -79,6 +82,8 @@ pub struct Written {
     pub bytes: u64,
     /// Values, times and series that reading all of it decodes.
     pub cells: u64,
+    /// Which series they are, by the seed of the writer.
+    pub sketch: SeriesSketch,
 }
 
 impl Written {
@@ -93,6 +98,7 @@ impl Written {
             series: 0,
             bytes: 0,
             cells: 0,
+            sketch: SeriesSketch::default(),
         }
     }
 
@@ -111,6 +117,20 @@ impl Written {
     }
 }
 
+/// Adds series to a sketch: keys of a measurement by tags in this order.
+fn count_series<'a>(
+    sketch: &mut SeriesSketch,
+    seed: u64,
+    (measurement, tag_ids): (MeasurementId, &[ColumnId]),
+    keys: impl Iterator<Item = &'a SeriesKey>,
+) {
+    for key in keys {
+        let tags = tag_ids.iter().zip(key.values());
+        let tags = tags.map(|(&tag, value)| tag_hash(seed, tag, &value));
+        sketch.add(id_hash(seed, measurement, tags.fold(0, u64::wrapping_add)));
+    }
+}
+
 /// The part being written.
 struct OpenPart {
     sequences: Sequences,
@@ -124,6 +144,8 @@ struct OpenPart {
 #[derive(Default)]
 pub struct PartWriter {
     limits: Limits,
+    /// Of the hashes by which series are counted.
+    seed: u64,
     /// Values that were closed, and those of them that were taken.
     closed: Vec<Value>,
     taken: usize,
@@ -132,9 +154,10 @@ pub struct PartWriter {
 }
 
 impl PartWriter {
-    /// Without parts.
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
+    /// Without parts; `seed` is of the hashes by which series are counted
+    /// ([`crate::model::series::id_hash`]), and the same for all parts that are compared.
+    pub fn new(limits: Limits, seed: u64) -> Self {
+        Self { limits, seed, ..Self::default() }
     }
 
     /// Starts the next part.
@@ -220,7 +243,7 @@ impl PartWriter {
     }
 
     /// As many of some pages, from the first on, as the open value has room for.
-    fn largest(&self, rows: &Encoded, mut pages: Range<usize>) -> Option<Piece> {
+    fn largest<'a>(&self, rows: &'a Encoded, mut pages: Range<usize>) -> Option<Piece<'a>> {
         while !pages.is_empty() {
             let piece = self.piece(rows, pages.clone(), 0..rows.columns.len());
             if self.has_room(&piece) {
@@ -231,12 +254,17 @@ impl PartWriter {
         None
     }
 
-    fn piece(&self, rows: &Encoded, pages: Range<usize>, columns: Range<usize>) -> Piece {
+    fn piece<'a>(
+        &self,
+        rows: &'a Encoded,
+        pages: Range<usize>,
+        columns: Range<usize>,
+    ) -> Piece<'a> {
         let before = self.part.as_ref().map_or(&[][..], |part| part.last_key.as_slice());
         Piece::new(rows, pages, columns, before)
     }
 
-    fn has_room(&self, piece: &Piece) -> bool {
+    fn has_room(&self, piece: &Piece<'_>) -> bool {
         let bytes = piece.group_bytes + piece.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX;
         self.open.bytes() + bytes <= self.limits.value_bytes
     }
@@ -261,11 +289,13 @@ impl PartWriter {
     }
 
     /// Puts a group into the open value.
-    fn push(&mut self, piece: Piece) {
+    fn push(&mut self, piece: Piece<'_>) {
         let Some(mut part) = self.part.take() else { return };
-        let Piece { mut group, body, group_bytes, last_key } = piece;
+        let Piece { mut group, body, group_bytes, last_key, keys } = piece;
         group.part = self.part_at(&part);
         part.written.add(&group);
+        let of = (group.measurement, group.tag_ids.as_slice());
+        count_series(&mut part.written.sketch, self.seed, of, keys.iter());
         // A value is below 1.9 MB.
         let start = self.open.body.len() as u32;
         group.series.iter_mut().for_each(|block| block.offset += start);
@@ -326,20 +356,22 @@ impl OpenPart {
 }
 
 /// A group and its blocks, from offset 0 on.
-struct Piece {
+struct Piece<'a> {
     group: Group,
     body: Vec<u8>,
     /// Of the group in the head.
     group_bytes: usize,
     /// The key of its last row.
     last_key: Vec<u8>,
+    /// Its series.
+    keys: &'a [SeriesKey],
 }
 
-impl Piece {
+impl<'a> Piece<'a> {
     /// Some pages, and the blocks of some columns: of one page if these are not all. The first of
     /// them has the series and keys, and names all columns. `before`: the last key of the part's
     /// rows before.
-    fn new(rows: &Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
+    fn new(rows: &'a Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
         let of = rows.pages.get(pages.clone()).unwrap_or_default();
         let first = of.first().map_or(0, |page| page.first_series);
         let end = of.last().map_or(0, |page| page.last_series() + 1);
@@ -350,13 +382,13 @@ impl Piece {
             columns.start > 0,
             columns.end < rows.columns.len(),
         );
-        let keys = rows.keys.get(first as usize..end as usize).unwrap_or_default();
+        let of_pages = rows.keys.get(first as usize..end as usize).unwrap_or_default();
         let (measurement, tag_ids) = (rows.measurement, rows.tag_ids.clone());
         let mut group = Group { measurement, flags, tag_ids, ..Group::default() };
         let mut body = Vec::new();
         if !group.is_beside() {
             let tags = group.tag_ids.len();
-            group.series = write_series(keys, tags, continues, before, &mut body);
+            group.series = write_series(of_pages, tags, continues, before, &mut body);
         }
         let listed = if group.is_beside() { columns.clone() } else { 0..rows.columns.len() };
         let listed: Vec<usize> = listed.collect();
@@ -384,8 +416,9 @@ impl Piece {
         }
         let mut encoded = Vec::new();
         group.encode(&mut encoded);
-        let last_key = keys.last().map(|key| key.as_bytes().to_vec()).unwrap_or_default();
-        Self { group, body, group_bytes: encoded.len(), last_key }
+        let last_key = of_pages.last().map(|key| key.as_bytes().to_vec()).unwrap_or_default();
+        let keys = if group.is_beside() { &[] } else { of_pages };
+        Self { group, body, group_bytes: encoded.len(), last_key, keys }
     }
 }
 

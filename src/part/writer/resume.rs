@@ -3,12 +3,12 @@
 //! Their heads are all that is known of its progress; what it had not closed is to be written
 //! again.
 
-use super::{LastRow, Limits, OpenPart, PartWriter, Written};
+use super::{LastRow, Limits, OpenPart, PartWriter, Written, count_series};
 use crate::codec::huffman::Stored;
 use crate::merge::cursor::ReadError;
 use crate::merge::key::SeriesKey;
 use crate::part::block::{self, CORRUPT};
-use crate::part::directory::{Directory, PartOf};
+use crate::part::directory::{Directory, Group, PartOf};
 use crate::part::series_block::Series;
 use crate::part::values::Values;
 
@@ -29,11 +29,15 @@ pub struct Resumed {
 
 impl PartWriter {
     /// Goes on behind all values that writers of the same parts have closed, one behind the other.
-    /// Reads every head, and of one or two groups the last key.
+    /// Reads every head and the series of every group, and of one or two groups the last key.
     ///
     /// # Errors
     /// Those of `values`, and [`ReadError::Damaged`] if the values do not follow each other.
-    pub fn resume<V: Values>(limits: Limits, values: &mut V) -> Result<Resumed, ReadError> {
+    pub fn resume<V: Values>(
+        limits: Limits,
+        seed: u64,
+        values: &mut V,
+    ) -> Result<Resumed, ReadError> {
         let mut count = values.count();
         while count > 0 && ends_inside_a_row(&*values.directory(count - 1)?) {
             count -= 1;
@@ -46,11 +50,11 @@ impl PartWriter {
                     found.push(Found::new(part, value));
                 }
                 if let Some(found) = found.last_mut() {
-                    found.add(part, value, &directory, values)?;
+                    found.add(part, (value, &directory), seed, values)?;
                 }
             }
         }
-        let mut writer = Self { taken: count, ..Self::new(limits) };
+        let mut writer = Self { taken: count, ..Self::new(limits, seed) };
         let mut open = None;
         // Each but the last has another part behind it.
         if let Some(mut last) = found.pop_if(|last| !last.has_root) {
@@ -87,8 +91,8 @@ impl Found {
     fn add<V: Values>(
         &mut self,
         part: &PartOf,
-        value: usize,
-        directory: &Directory,
+        (value, directory): (usize, &Directory),
+        seed: u64,
         values: &mut V,
     ) -> Result<(), ReadError> {
         let is_next = part.ordinal as usize == self.part.reaches.len() && !self.has_root;
@@ -98,6 +102,7 @@ impl Found {
         for at in groups {
             let Some(group) = directory.groups.get(at) else { continue };
             self.part.written.add(group);
+            self.count_series(value, group, seed, values)?;
             if !group.is_beside() {
                 (self.last, begins) = ((value, at), true);
             }
@@ -108,6 +113,31 @@ impl Found {
             self.part.last_key = self.last_row(values)?.key.as_bytes().to_vec();
         }
         self.part.note(directory);
+        Ok(())
+    }
+
+    /// Counts the series of a group, as the writer did that wrote it.
+    fn count_series<V: Values>(
+        &mut self,
+        value: usize,
+        group: &Group,
+        seed: u64,
+        values: &mut V,
+    ) -> Result<(), ReadError> {
+        let (measurement, tags) = (group.measurement, group.tag_ids.as_slice());
+        for block in &group.series {
+            let keys: Vec<SeriesKey> =
+                values.with(value, block.offset..block.offset + block.bytes, |bytes| {
+                    let series = Series::decode(bytes, block.series as usize, tags.len())?;
+                    let key = |at| {
+                        let mut key = SeriesKey::new(measurement, []);
+                        series.set_key(measurement, at, &mut key);
+                        key
+                    };
+                    Ok((0..block.series as usize).map(key).collect())
+                })?;
+            count_series(&mut self.part.written.sketch, seed, (measurement, tags), keys.iter());
+        }
         Ok(())
     }
 

@@ -61,6 +61,7 @@ impl<S: Store> Shard<S> {
         let store = Rc::clone(&self.store);
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let hidden = loaded.hidden_of_merge(&*store)?;
+        let seed = loaded.series_seed();
         let manifest = &loaded.manifest;
         let job = manifest.job().cloned().unwrap_or_default();
         let input = |id| {
@@ -77,7 +78,7 @@ impl<S: Store> Shard<S> {
             at: (0, 0),
             rows: None,
             behind: None,
-            writer: PartWriter::new(self.limits.part),
+            writer: PartWriter::new(self.limits.part, seed),
             ended: Vec::new(),
             places: Vec::new(),
             keys: job.keys.iter().collect(),
@@ -85,7 +86,7 @@ impl<S: Store> Shard<S> {
             has_steps: loaded.job_is_stored,
             store,
         };
-        running.resume(&self.limits)?;
+        running.resume(&self.limits, seed)?;
         Ok(running)
     }
 }
@@ -187,7 +188,7 @@ impl<S: Store> Running<S> {
     }
 
     /// Goes on behind the values that stand under the job's keys.
-    fn resume(&mut self, limits: &Limits) -> Result<(), Refusal> {
+    fn resume(&mut self, limits: &Limits, seed: u64) -> Result<(), Refusal> {
         let mut rows = Vec::new();
         for key in &self.keys {
             match ValueRow::of_job(&*self.store, *key).map_err(refusal)? {
@@ -202,7 +203,7 @@ impl<S: Store> Running<S> {
         let written: PartRows = rows.into_iter().collect();
         let mut values =
             StreamedValues::new(Rc::clone(&self.store), written.clone(), HELD_BYTES_MIN);
-        let resumed = PartWriter::resume(limits.part, &mut values).map_err(refusal)?;
+        let resumed = PartWriter::resume(limits.part, seed, &mut values).map_err(refusal)?;
         let Resumed { writer, ended, open, values } = resumed;
         self.writer = writer;
         for value in 0..values {

@@ -4,11 +4,16 @@ use super::ranges::{Ranges, Runs};
 use super::{Hold, Job, Key, Manifest, Merge, Number, Part, PartId, Unsound};
 use crate::codec::crc::{append_crc, verify_crc};
 use crate::codec::varint;
+use crate::model::series_sketch::{SKETCH_REGISTERS, SeriesSketch};
 use crate::model::sorted_map::SortedMap;
 use crate::store::KEY_MAX;
 
 /// The format of parts and values that the manifest is of.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The one before, whose parts have no sketch.
+const WITHOUT_SKETCHES: u8 = 2;
+/// From so many registers on that hold something all are written.
+const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
 /// Keys that one range may have: what is listed one by one is bounded by what is stored.
 const KEYS_PER_RANGE_MAX: u64 = 1 << 20;
 
@@ -69,14 +74,16 @@ impl Manifest {
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let covered = verify_crc(bytes).map_err(|_| ManifestError::Damaged)?;
         let (&version, mut rest) = covered.split_first().ok_or(ManifestError::Damaged)?;
-        if version != VERSION {
+        if version != VERSION && version != WITHOUT_SKETCHES {
             return Err(ManifestError::Version(version));
         }
         let bytes = &mut rest;
         let (next_part, next_number) = (read_u32(bytes)?, read_u32(bytes)?);
         let next_key = read(bytes)?;
         let width_ns = read_width(bytes)?;
-        let parts = read_list(bytes, read_part)?.into_iter().map(|part| (part.id, part));
+        let parts = read_list(bytes, |bytes| read_part(bytes, version))?
+            .into_iter()
+            .map(|part| (part.id, part));
         let manifest = Self {
             next_part,
             next_number,
@@ -107,9 +114,10 @@ fn write_part(part: &Part, out: &mut Vec<u8>) {
         varint::write(value, out);
     }
     write_runs(&part.values, out);
+    write_sketch(&part.sketch, out);
 }
 
-fn read_part(bytes: &mut &[u8]) -> Result<Part> {
+fn read_part(bytes: &mut &[u8], version: u8) -> Result<Part> {
     let id = PartId(read(bytes)?);
     let lo = read(bytes)?;
     let hi = lo.checked_add(read(bytes)?).ok_or(ManifestError::Content)?;
@@ -119,7 +127,54 @@ fn read_part(bytes: &mut &[u8]) -> Result<Part> {
     let (rows, series) = (read(bytes)?, read(bytes)?);
     let (encoded, cells) = (read(bytes)?, read(bytes)?);
     let values = read_runs(bytes)?;
-    Ok(Part { id, lo, hi, applied, min_ns, max_ns, rows, series, bytes: encoded, cells, values })
+    let sketch = if version == VERSION { read_sketch(bytes)? } else { SeriesSketch::default() };
+    Ok(Part {
+        id,
+        lo,
+        hi,
+        applied,
+        min_ns,
+        max_ns,
+        rows,
+        series,
+        bytes: encoded,
+        cells,
+        values,
+        sketch,
+    })
+}
+
+/// Of few series their registers by number, else all.
+fn write_sketch(sketch: &SeriesSketch, out: &mut Vec<u8>) {
+    let held = (0_u8..=u8::MAX).zip(sketch.registers()).filter(|(_, rank)| **rank > 0);
+    let count = held.clone().count();
+    varint::write(count as u64, out);
+    match count < REGISTERS_FEW {
+        true => held.for_each(|(register, &rank)| out.extend([register, rank])),
+        false => out.extend(sketch.registers()),
+    }
+}
+
+fn read_sketch(bytes: &mut &[u8]) -> Result<SeriesSketch> {
+    let count = usize::try_from(read(bytes)?).map_err(|_| ManifestError::Content)?;
+    if count == 0 {
+        return Ok(SeriesSketch::default());
+    }
+    let length = if count < REGISTERS_FEW { 2 * count } else { SKETCH_REGISTERS };
+    let (held, rest) = bytes.split_at_checked(length).ok_or(ManifestError::Content)?;
+    *bytes = rest;
+    let mut registers = held.to_vec();
+    if count < REGISTERS_FEW {
+        registers = vec![0; SKETCH_REGISTERS];
+        for pair in held.as_chunks::<2>().0 {
+            if let Some(register) = registers.get_mut(usize::from(pair[0])) {
+                *register = pair[1];
+            }
+        }
+    }
+    let is_counted = registers.iter().filter(|&&rank| rank > 0).count() == count;
+    let sketch = SeriesSketch::from_registers(registers).filter(|_| is_counted);
+    sketch.ok_or(ManifestError::Content)
 }
 
 fn write_runs(runs: &Runs, out: &mut Vec<u8>) {

@@ -19,6 +19,7 @@ pub use check::Unsound;
 pub use encode::ManifestError;
 
 use crate::merge::sequences::{Extent, Sequences};
+use crate::model::series_sketch::SeriesSketch;
 use crate::model::sorted_map::SortedMap;
 use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
@@ -61,6 +62,8 @@ pub struct Part {
     pub cells: u64,
     /// The numbers of its values, in their order.
     pub values: Runs,
+    /// Which series it has; empty of a part of an earlier release, which says only how many.
+    pub sketch: SeriesSketch,
 }
 
 impl Part {

@@ -383,7 +383,7 @@ fn messages_become_calls() {
     let message = ToShard::Append { stamp: stamp(), frame: encode(&[integer(1, 1, 1)]) };
     assert_eq!(shard.handle(&message, NOW_NS), FromShard::Stale);
     assert_eq!(shard.handle(&ToShard::Open(settings()), NOW_NS), FromShard::Done);
-    assert!(matches!(shard.handle(&message, NOW_NS), FromShard::Appended { bytes: 1.. }));
+    assert!(matches!(shard.handle(&message, NOW_NS), FromShard::Appended { bytes: 1.., .. }));
     assert_eq!(shard.handle(&ToShard::Close { generation: 1 }, NOW_NS), FromShard::Done);
     assert_eq!(shard.handle(&message, NOW_NS), FromShard::Stale);
     assert_eq!(shard.handle(&ToShard::Wipe, NOW_NS), FromShard::Done);

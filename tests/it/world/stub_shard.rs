@@ -120,7 +120,7 @@ impl Stored {
                 fields.extend(columns.filter_map(|(id, column)| Some((*id, column.get(row)?))));
             }
         }
-        FromShard::Appended { bytes: self.points.len() as u64 }
+        FromShard::appended(self.points.len() as u64)
     }
 }
 

@@ -209,7 +209,9 @@ fn cause(refusal: &LineRefusal) -> String {
         LineRefusal::Columns(RegisterRefusal::TypeConflict { existing, requested, .. }) => {
             format!("{refusal}: {}", requested.cure(*existing))
         }
-        LineRefusal::Columns(_) | LineRefusal::Stored(_) => refusal.to_string(),
+        LineRefusal::Columns(_) | LineRefusal::Stored(_) | LineRefusal::Series(_) => {
+            refusal.to_string()
+        }
         LineRefusal::Retention { oldest_kept_ns, time_ns, .. } => {
             format!("{refusal}: {} is before {}", date(*time_ns), date(*oldest_kept_ns))
         }

@@ -1,0 +1,174 @@
+//! Estimates how many different series there are of which only hashes pass by: HyperLogLog.
+//!
+//! Of a hash the upper bits name a register, which keeps how many zeros the rest began with at
+//! most. The estimate is Ertl's ("New cardinality estimation algorithms for HyperLogLog sketches",
+//! 2017), which needs no correction for few or many. Its standard error is 6.5 %.
+
+/// Registers of a sketch.
+pub const SKETCH_REGISTERS: usize = 1 << REGISTER_BITS;
+
+const REGISTER_BITS: u32 = 8;
+/// The most that a register holds: no more zeros, and one.
+const RANK_MAX: u8 = (u64::BITS - REGISTER_BITS + 1) as u8;
+/// Steps of a sum that doubles or halves: more than a float has bits.
+const STEPS_MAX: usize = 64;
+
+/// Which series there are, roughly. What was added stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeriesSketch {
+    /// None at all before the first series.
+    registers: Vec<u8>,
+}
+
+/// The register of a hash, and what it holds at least once the hash was added.
+fn place(hash: u64) -> (usize, u8) {
+    let register = (hash >> (u64::BITS - REGISTER_BITS)) as usize;
+    let zeros = (hash << REGISTER_BITS).leading_zeros().min(u64::BITS - REGISTER_BITS);
+    (register, zeros as u8 + 1)
+}
+
+impl SeriesSketch {
+    /// What these registers are; `None` unless a sketch may have them.
+    pub fn from_registers(registers: Vec<u8>) -> Option<Self> {
+        let is_sound = registers.len() == SKETCH_REGISTERS
+            && registers.iter().all(|&rank| rank <= RANK_MAX)
+            && registers.iter().any(|&rank| rank > 0);
+        (is_sound || registers.is_empty()).then_some(Self { registers })
+    }
+
+    /// The registers; none of an empty sketch.
+    pub fn registers(&self) -> &[u8] {
+        &self.registers
+    }
+
+    /// Adds a series by its hash.
+    pub fn add(&mut self, hash: u64) {
+        let (register, rank) = place(hash);
+        self.registers.resize(SKETCH_REGISTERS, 0);
+        if let Some(held) = self.registers.get_mut(register) {
+            *held = (*held).max(rank);
+        }
+    }
+
+    /// Adds what another one has.
+    pub fn merge(&mut self, other: &Self) {
+        if self.registers.is_empty() {
+            self.registers.clone_from(&other.registers);
+            return;
+        }
+        for (held, &rank) in self.registers.iter_mut().zip(&other.registers) {
+            *held = (*held).max(rank);
+        }
+    }
+
+    /// Whether a series of this hash may have been added; if not, it was not.
+    pub fn may_have(&self, hash: u64) -> bool {
+        let (register, rank) = place(hash);
+        self.registers.get(register).is_some_and(|&held| held >= rank)
+    }
+
+    /// About how many different series were added.
+    pub fn estimate(&self) -> u64 {
+        if self.registers.is_empty() {
+            return 0;
+        }
+        let mut counts = [0.0_f64; RANK_MAX as usize + 1];
+        for &rank in &self.registers {
+            if let Some(count) = counts.get_mut(usize::from(rank)) {
+                *count += 1.0;
+            }
+        }
+        let registers = SKETCH_REGISTERS as f64;
+        let [none, between @ .., full] = counts;
+        let mut sum = registers * tau(1.0 - full / registers);
+        for count in between.iter().rev() {
+            sum = 0.5 * (sum + count);
+        }
+        sum += registers * sigma(none / registers);
+        (registers * registers / (2.0 * std::f64::consts::LN_2 * sum)).round() as u64
+    }
+}
+
+/// Of the share of registers without anything.
+fn sigma(mut share: f64) -> f64 {
+    let (mut weight, mut sum) = (1.0, share);
+    for _ in 0..STEPS_MAX {
+        share *= share;
+        sum += share * weight;
+        weight *= 2.0;
+    }
+    sum
+}
+
+/// Of the share of registers that are not full.
+fn tau(mut share: f64) -> f64 {
+    let (mut weight, mut sum) = (1.0, 1.0 - share);
+    for _ in 0..STEPS_MAX {
+        share = share.sqrt();
+        weight *= 0.5;
+        sum -= (1.0 - share) * (1.0 - share) * weight;
+    }
+    sum / 3.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::series::value_hash;
+
+    fn sketch(of: impl Iterator<Item = u64>) -> SeriesSketch {
+        let mut sketch = SeriesSketch::default();
+        of.for_each(|number| sketch.add(value_hash(1, &number.to_string())));
+        sketch
+    }
+
+    #[test]
+    fn what_is_estimated_is_true_within_a_quarter() {
+        assert_eq!(SeriesSketch::default().estimate(), 0);
+        for count in [1, 2, 10, 100, 300, 700, 1_000, 3_000, 10_000, 100_000, 1_000_000] {
+            let estimate = sketch(0..count).estimate();
+            assert!(
+                estimate * 4 >= count * 3 && estimate * 4 <= count * 5,
+                "{estimate} of {count}"
+            );
+            assert_eq!(sketch((0..count).rev().chain(0..count)).estimate(), estimate);
+        }
+    }
+
+    #[test]
+    fn the_errors_of_many_sketches_are_as_large_as_is_said_and_have_no_drift() {
+        for count in [50_u64, 400, 1_200, 20_000] {
+            let of = |seed| sketch(seed * count..(seed + 1) * count).estimate() as f64;
+            let errors: Vec<f64> = (1..200).map(|s| of(s) / count as f64 - 1.0).collect();
+            let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+            let square = errors.iter().map(|error| error * error).sum::<f64>();
+            let deviation = (square / errors.len() as f64).sqrt();
+            assert!(mean.abs() < 0.015 && deviation < 0.08, "{count}: {mean} {deviation}");
+        }
+    }
+
+    #[test]
+    fn what_two_have_is_what_one_would_and_nothing_added_is_ever_denied() {
+        let mut both = sketch(0..600);
+        both.merge(&sketch(300..900));
+        assert_eq!(both, sketch(0..900));
+        let mut none = SeriesSketch::default();
+        none.merge(&both);
+        none.merge(&SeriesSketch::default());
+        assert_eq!(none, both);
+        assert!((0..900).all(|n: u64| both.may_have(value_hash(1, &n.to_string()))));
+        let few = sketch(0..20);
+        let others = (1_000..2_000).filter(|n: &u64| few.may_have(value_hash(1, &n.to_string())));
+        assert!(others.count() < 120);
+    }
+
+    #[test]
+    fn every_hash_has_a_place() {
+        let mut sketch = SeriesSketch::default();
+        [0, u64::MAX, 1 << 56, 1].into_iter().for_each(|hash| sketch.add(hash));
+        assert_eq!(SeriesSketch::from_registers(sketch.registers().to_vec()), Some(sketch));
+        for bad in [vec![0; SKETCH_REGISTERS], vec![1; 9], vec![RANK_MAX + 1; SKETCH_REGISTERS]] {
+            assert_eq!(SeriesSketch::from_registers(bad), None);
+        }
+    }
+}

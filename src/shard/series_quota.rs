@@ -1,0 +1,284 @@
+//! Estimates how many series a shard has, and takes no new ones where a database has as many as it
+//! may. Why it is an estimate, and how good: `docs/design/quotas.md`.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::Shard;
+use super::load::Loaded;
+use super::manifest::Part;
+use super::request::Refusal;
+use super::tombstone::{self, Hidden};
+use super::usage::with_slack;
+use super::values::{CachedValues, PartRows, refusal};
+use crate::batch::FrameTable;
+use crate::batch::frame::{self, FrameHeader, TableRef};
+use crate::batch::selection::Selection;
+use crate::memtable::Memtable;
+use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
+use crate::merge::key::SeriesKey;
+use crate::model::series::value_hash;
+use crate::model::series_sketch::SeriesSketch;
+use crate::model::sorted;
+use crate::model::sorted_map::SortedMap;
+use crate::model::sorted_set::SortedSet;
+use crate::part::cursor::PartCursor;
+use crate::protocol::quota::OverSeries;
+use crate::protocol::shard::Stamp;
+use crate::scan::reader::ReadStats;
+use crate::store::Store;
+
+/// What is read for the unknown series of one write, encoded bytes; a look costs some as well.
+/// Series that are not found by then count as new.
+const LOOK_BYTES_MAX: u64 = 4_000_000;
+/// What one look for one series in one part is counted as, bytes.
+const LOOK_BYTES: u64 = 200;
+
+/// A frame without the series that are too many.
+pub(super) struct Trimmed {
+    /// What is left of it; `None` if nothing is.
+    pub frame: Option<Vec<u8>>,
+    /// Why.
+    pub over: OverSeries,
+    /// Hashes of the series that are left out, each once.
+    pub rejected: Vec<u64>,
+}
+
+/// A series of a frame that the memtable does not know.
+struct Unknown {
+    key: SeriesKey,
+    hash: u64,
+}
+
+impl Loaded {
+    /// Of the hashes by which series are counted: nobody who writes knows it.
+    pub(super) fn series_seed(&self) -> u64 {
+        let settings = &self.state.settings;
+        value_hash(settings.group << 16 ^ u64::from(settings.shard), &settings.database.0)
+    }
+
+    /// Adds the series of a table of a frame.
+    pub(super) fn count_series(&self, table: &FrameTable, sketch: &mut SeriesSketch) {
+        for hash in self.hashes(table) {
+            sketch.add(hash);
+        }
+    }
+
+    fn hashes(&self, table: &FrameTable) -> Vec<u64> {
+        table.block.series.hashes(self.series_seed(), table.measurement, &table.tag_ids)
+    }
+
+    /// There are no more series than this.
+    fn series_at_most(&self) -> u64 {
+        let parts = self.manifest.parts().values().map(|part| part.series);
+        parts.fold(self.log_rows, u64::saturating_add)
+    }
+
+    /// About how many series the parts, the log and `more` have together.
+    pub(super) fn series(&self, more: &SeriesSketch) -> u64 {
+        let parts = self.manifest.parts().values();
+        let mut all = self.series.of(parts.clone());
+        all.merge(more);
+        // Parts of earlier releases say only how many they have.
+        let least = parts.map(|part| part.series).max().unwrap_or(0);
+        let most = self.series_at_most().saturating_add(more.estimate());
+        all.estimate().clamp(least, most.max(least))
+    }
+}
+
+impl<S: Store> Shard<S> {
+    /// About how many series there are; those of the log only if its rows are in memory.
+    pub(super) fn series_known(&mut self) -> Result<u64, Refusal> {
+        if self.cache.has_memtable() {
+            self.count_log()?;
+        }
+        Ok(self.load()?.series(&SeriesSketch::default()))
+    }
+
+    /// The frame without new series, if it would make more than a database may have; `None` where
+    /// all of it may be kept, whoever has a limit or none.
+    pub(super) fn over_series(
+        &mut self,
+        frame: &[u8],
+        stamp: &Stamp,
+    ) -> Result<Option<Trimmed>, Refusal> {
+        let Some(meter) = &stamp.meter else { return Ok(None) };
+        let Some(allowed) = meter.series else { return Ok(None) };
+        let shards = u64::from(meter.shards.max(1));
+        let share = with_slack(allowed, meter.shards).div_ceil(shards);
+        let header = FrameHeader::read(frame).map_err(malformed)?;
+        if self.load()?.series_at_most().saturating_add(header.rows()) <= share {
+            return Ok(None);
+        }
+        self.count_log()?;
+        let loaded = self.load()?;
+        let mut of_frame = SeriesSketch::default();
+        frame::decode_each(frame, |table| loaded.count_series(&table, &mut of_frame))
+            .map_err(malformed)?;
+        if loaded.series(&of_frame) <= share {
+            return Ok(None);
+        }
+        let stored = loaded.series(&SeriesSketch::default());
+        let current = stored.saturating_mul(shards);
+        let over = OverSeries { current, allowed, seed: loaded.series_seed() };
+        self.trim(frame, over, share.saturating_sub(stored))
+    }
+
+    /// Counts the series of the log, if that was not done.
+    fn count_log(&mut self) -> Result<(), Refusal> {
+        if self.load()?.series.counts_frames() {
+            return Ok(());
+        }
+        let memtable = self.memtable()?;
+        let loaded = self.load()?;
+        let mut log = SeriesSketch::default();
+        for (measurement, table) in memtable.tables() {
+            let hashes = table.series().hashes(loaded.series_seed(), measurement, table.tag_ids());
+            hashes.into_iter().for_each(|hash| log.add(hash));
+        }
+        loaded.series.begin_log(log);
+        self.cache.put_memtable(memtable);
+        Ok(())
+    }
+
+    /// Leaves out what is new of the series of a frame, but for the first `room`.
+    fn trim(
+        &mut self,
+        frame: &[u8],
+        over: OverSeries,
+        room: u64,
+    ) -> Result<Option<Trimmed>, Refusal> {
+        let tables = frame::decode(frame).map_err(malformed)?;
+        let new = self.new_series(&tables)?;
+        let loaded = self.load()?;
+        let (mut taken, mut rejected) = (SortedSet::new(), SortedSet::new());
+        let mut kept = Vec::with_capacity(tables.len());
+        for table in tables {
+            let mut is_rejected = |hash: u64| {
+                if new.contains(&hash) && !taken.contains(&hash) {
+                    match (taken.len() as u64) < room {
+                        true => taken.insert(hash),
+                        false => rejected.insert(hash),
+                    };
+                }
+                rejected.contains(&hash)
+            };
+            let hashes = loaded.hashes(&table);
+            let hidden = Hidden::of_series(hashes.into_iter().map(&mut is_rejected).collect());
+            kept.push(tombstone::without(table, &[hidden]));
+        }
+        if rejected.is_empty() {
+            return Ok(None);
+        }
+        let all = Selection::All;
+        let tables = kept.iter().filter(|table| table.block.rows() > 0).map(|table| TableRef {
+            measurement: table.measurement,
+            tag_ids: &table.tag_ids,
+            field_ids: &table.field_ids,
+            block: &table.block,
+            rows: &all,
+        });
+        let tables: Vec<TableRef<'_>> = tables.collect();
+        let frame = (!tables.is_empty()).then(|| {
+            let mut out = Vec::new();
+            frame::encode(&tables, &mut out);
+            out
+        });
+        Ok(Some(Trimmed { frame, over, rejected: rejected.into_iter().collect() }))
+    }
+
+    /// The hashes of those series of a frame that neither the memtable nor a part has.
+    fn new_series(&mut self, tables: &[FrameTable]) -> Result<SortedSet<u64>, Refusal> {
+        let memtable = self.memtable()?;
+        let found = self.unknown_to(&memtable, tables);
+        self.cache.put_memtable(memtable);
+        let (mut unknown, mut new) = found?;
+        sorted::sort_by_key(&mut unknown, |unknown| unknown.key.clone());
+        unknown.dedup_by(|a, b| a.key == b.key);
+        let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
+        // Whoever goes on writing has done so lately.
+        let mut parts: Vec<&Part> = loaded.manifest.parts().values().collect();
+        sorted::sort_by_key(&mut parts, |part| std::cmp::Reverse(part.hi));
+        let (stats, mut looks) = (Rc::default(), 0);
+        for part in parts {
+            if unknown.is_empty() {
+                break;
+            }
+            let rows = PartRows::of(&loaded.manifest, part);
+            let values = CachedValues::counting(&*self.store, &self.reads, rows, &stats);
+            match look_in(part, values, &mut unknown, (&stats, &mut looks)) {
+                // What is damaged is no reason to lose what comes: whatever it has counts as new.
+                Ok(()) | Err(ReadError::Damaged { .. }) => {}
+                Err(error) => return Err(self.lost(refusal(error))),
+            }
+        }
+        new.extend(unknown.into_iter().map(|unknown| unknown.hash));
+        Ok(new)
+    }
+
+    /// The series of a frame that the memtable does not know: those that a part may have, and the
+    /// hashes of others.
+    fn unknown_to(
+        &mut self,
+        memtable: &Memtable,
+        tables: &[FrameTable],
+    ) -> Result<(Vec<Unknown>, SortedSet<u64>), Refusal> {
+        let store = &*self.store;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let (mut unknown, mut new) = (Vec::new(), SortedSet::new());
+        for table in tables {
+            let hashes = loaded.hashes(table);
+            let known = memtable.table(table.measurement).map(|known| known.knows(table));
+            let order = loaded.columns.tag_order(store, table.measurement)?;
+            let tags: SortedMap<_, _> =
+                table.tag_ids.iter().copied().zip(&table.block.series.tags).collect();
+            let others = tags.iter().filter(|(id, _)| !order.contains(id));
+            let others: Vec<_> = others.map(|(_, tag)| *tag).collect();
+            for (at, hash) in hashes.into_iter().enumerate() {
+                if known.as_ref().is_some_and(|known| known.get(at) == Some(&true)) {
+                    continue;
+                }
+                if others.iter().any(|tag| !tag.get(at).is_empty()) {
+                    new.insert(hash);
+                    continue;
+                }
+                let values = order.iter().map(|id| tags.get(id).map_or("", |tag| tag.get(at)));
+                unknown.push(Unknown { key: SeriesKey::new(table.measurement, values), hash });
+            }
+        }
+        Ok((unknown, new))
+    }
+}
+
+/// Takes those that a part has out of `unknown`, which ascend, as long as there is work left.
+fn look_in<S: Store>(
+    part: &Part,
+    values: CachedValues<'_, S>,
+    unknown: &mut Vec<Unknown>,
+    (stats, looks): (&Cell<ReadStats>, &mut u64),
+) -> Result<(), ReadError> {
+    // Parts of earlier releases have no sketch.
+    let is_counted = !part.sketch.registers().is_empty();
+    let may_have = |hash: u64| !is_counted || part.sketch.may_have(hash);
+    let Some(first) = unknown.iter().find(|unknown| may_have(unknown.hash)) else { return Ok(()) };
+    let mut cursor = PartCursor::new(values, part.id.0, Direction::Ascending, Some(&first.key))?;
+    let mut left = Vec::with_capacity(unknown.len());
+    let mut failure = None;
+    for wanted in std::mem::take(unknown) {
+        let work = stats.get().bytes_decoded.saturating_add(*looks * LOOK_BYTES);
+        if failure.is_none() && work < LOOK_BYTES_MAX && may_have(wanted.hash) {
+            *looks += 1;
+            failure = cursor.seek(&wanted.key).err();
+            if failure.is_none() && cursor.key() == Some(&wanted.key) {
+                continue;
+            }
+        }
+        left.push(wanted);
+    }
+    *unknown = left;
+    failure.map_or(Ok(()), Err)
+}
+
+fn malformed(error: frame::FrameError) -> Refusal {
+    Refusal::Malformed(error.to_string())
+}

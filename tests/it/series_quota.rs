@@ -1,0 +1,209 @@
+//! How many series a database may have: about so many, and what is there goes on.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use tidemark::protocol::call::Address;
+
+use crate::product::Product;
+use crate::tokens::{admin, body};
+
+const ROUTE: &str = "/api/v3/configure/quota";
+
+fn product(shards: u32) -> Product {
+    let settings = [("AUTO_CREATE_RETENTION", "INF"), ("LOG_REQUESTS", "none")];
+    let mut product = Product::with(&settings);
+    let settings = json!({"db": "d", "shards": shards}).to_string();
+    assert_eq!(product.configure("POST", &settings).0, 200);
+    product
+}
+
+fn set(product: &mut Product, body: &Value) {
+    admin(product, ("POST", ROUTE), &body.to_string(), 200);
+}
+
+/// A point of each of these series at a time.
+fn points(series: impl Iterator<Item = usize>, time: usize) -> String {
+    series.fold(String::new(), |mut lines, at| {
+        writeln!(lines, "m,host=h{at},rack=r{} v={time} {time}", at % 10).unwrap();
+        lines
+    })
+}
+
+/// Status and error of a write.
+fn write(product: &mut Product, lines: &str) -> (u16, String) {
+    let response = product.post("/write?db=d", lines);
+    let retry = response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+    assert!(!retry, "no repeat helps");
+    (response.status, body(&response))
+}
+
+/// The series that there are, and how many SHOW STATS says are used.
+fn series(product: &mut Product) -> (u64, u64) {
+    let tables = |answer: Value| answer["results"][0]["series"].as_array().cloned();
+    let exact = tables(product.query("d", "SHOW SERIES EXACT CARDINALITY ON d"));
+    let exact = exact.into_iter().flatten().map(|table| table["values"][0][0].as_u64().unwrap());
+    let stats = tables(product.query("d", "SHOW STATS FOR 'quota'")).unwrap().swap_remove(0);
+    let used = stats["values"].as_array().unwrap().iter().find(|row| row[0] == "series").unwrap();
+    (exact.sum(), used[2].as_u64().unwrap())
+}
+
+/// Whether `found` is `expected` within the promised quarter.
+#[track_caller]
+fn assert_about(found: u64, expected: u64) {
+    assert!(found * 4 >= expected * 3 && found * 4 <= expected * 5, "{found} of {expected}");
+}
+
+#[test]
+fn series_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
+    for shards in [1, 8] {
+        for (allowed, batch) in [(300, 1), (300, 50), (2_000, 500), (20_000, 5_000)] {
+            let mut product = product(shards);
+            set(&mut product, &json!({"db": "d", "series": allowed}));
+            let (mut first_refusal, offered) = (None, 3 * allowed as usize);
+            for from in (0..offered).step_by(batch) {
+                let (status, error) = write(&mut product, &points(from..from + batch, 1));
+                assert!([204, 400].contains(&status), "{status}: {error}");
+                if status == 400 && first_refusal.is_none() {
+                    assert!(error.contains("quota exceeded: about ") && error.contains("(series)"));
+                    first_refusal = Some(from as u64);
+                }
+                // As flushes, merges and evictions come.
+                if from % (offered / 6) < batch {
+                    product.rest();
+                }
+                if from % (offered / 9) < batch {
+                    product.sleep();
+                }
+            }
+            let (exact, used) = series(&mut product);
+            assert_about(exact, allowed);
+            assert_about(used, exact);
+            assert!(first_refusal.unwrap() * 4 >= allowed * 3, "{first_refusal:?} of {allowed}");
+        }
+    }
+}
+
+#[test]
+fn what_is_there_goes_on_and_what_is_new_is_rejected_line_by_line() {
+    for shards in [1, 8] {
+        let mut product = product(shards);
+        assert_eq!(write(&mut product, &points(0..1_000, 1)).0, 204);
+        product.rest();
+        assert_eq!(write(&mut product, &points(1_000..1_500, 1)).0, 204);
+        // Less than there are by now: in parts, in memory, and in a log that nobody has read.
+        set(&mut product, &json!({"db": "d", "series": 500}));
+        for round in 2..8 {
+            if round % 3 == 0 {
+                product.rest();
+            }
+            product.sleep();
+            assert_eq!(write(&mut product, &points(0..1_500, round)), (204, String::new()));
+            let mixed = points([7, 9_000, 1_200, 9_001].into_iter(), 50 + round);
+            let (status, error) = write(&mut product, &mixed);
+            assert_eq!(status, 400);
+            let texts = [
+                "line 2 (1-based): quota exceeded",
+                "line 4 (1-based): quota exceeded",
+                "2 lines rejected",
+            ];
+            for text in texts.into_iter().chain(["2 points written"]) {
+                assert!(error.contains(text), "{text}: {error}");
+            }
+            assert!(!error.contains("line 1 ") && !error.contains("line 3 "), "{error}");
+        }
+        let count = product.query("d", "SELECT count(v) FROM m");
+        let points = 1_500 * 7 + 2 * 6;
+        assert_eq!(count["results"][0]["series"][0]["values"][0][1], points);
+        assert_eq!(series(&mut product).0, 1_500);
+    }
+}
+
+#[test]
+fn a_new_tag_or_measurement_is_a_new_series_and_another_field_is_none() {
+    let mut product = product(1);
+    assert_eq!(write(&mut product, "m,host=a v=1 1\nm,host=b v=1 1\nbare v=1 1").0, 204);
+    product.rest();
+    set(&mut product, &json!({"db": "d", "series": 1}));
+    assert_eq!(write(&mut product, "m,host=a w=2 2\nbare w=3 3").0, 204);
+    for new in ["m v=1 1", "m,host=a,dc=x v=1 1", "m,host=c v=1 1", "bare,dc=x v=1 1", "n v=1 1"] {
+        let (status, error) = write(&mut product, new);
+        assert_eq!((status, error.contains("(series)")), (400, true), "{new}: {error}");
+    }
+    // What was rejected has left no tag behind that a series has.
+    assert_eq!(write(&mut product, "m,host=b v=2 2").0, 204);
+    assert_eq!(series(&mut product), (3, 3));
+}
+
+#[test]
+fn series_that_go_make_room() {
+    let mut product = product(2);
+    set(&mut product, &json!({"db": "d", "series": 1_000}));
+    write(&mut product, &points(0..3_000, 1));
+    product.rest();
+    assert_eq!(write(&mut product, &points(5_000..5_100, 1)).0, 400);
+    product.query("d", "DROP SERIES FROM m WHERE rack = 'r1' OR rack = 'r2' OR rack = 'r3'");
+    product.rest();
+    assert_eq!(write(&mut product, &points(5_000..5_100, 1)).0, 204);
+    product.query("d", "DROP MEASUREMENT m");
+    product.rest();
+    assert_eq!(series(&mut product), (0, 0));
+    assert_eq!(write(&mut product, &points(0..700, 1)).0, 204);
+}
+
+#[test]
+fn series_whose_retention_has_ended_make_room() {
+    let mut product = product(1);
+    product.query("", "ALTER RETENTION POLICY autogen ON d DURATION 2d SHARD DURATION 1d");
+    set(&mut product, &json!({"db": "d", "series": 200}));
+    let lines = |product: &Product, from: usize| {
+        let now_ns = product.now_s() as usize * 1_000_000_000;
+        points(from..from + 100, now_ns)
+    };
+    // Each day has series of its own: two of them and a bit are there at a time.
+    let mut taken = 0;
+    for day in 0..20 {
+        let lines = lines(&product, 1_000 * day);
+        taken += usize::from(write(&mut product, &lines).0 == 204);
+        product.pass_hours(48);
+        product.rest();
+    }
+    assert_eq!(taken, 20);
+}
+
+#[test]
+fn over_the_limit_a_write_is_one_call_and_one_row_as_below_it() {
+    let mut product = product(1);
+    set(&mut product, &json!({"db": "d", "series": 100}));
+    write(&mut product, &points(0..1_000, 1));
+    product.rest();
+    for lines in [points(0..10, 2), points(0..1_010, 3), points(5_000..6_000, 4)] {
+        let shard = |product: &Product| -> u64 {
+            let of = |address: &Address| matches!(address, Address::Shard(_));
+            product.object_requests().iter().filter(|(at, _)| of(at)).map(|(_, n)| n).sum()
+        };
+        let rows = |product: &mut Product| {
+            let stats = product.query("d", "SHOW STATS FOR 'shard'");
+            let stats = &stats["results"][0]["series"][0];
+            let at = stats["columns"].as_array().unwrap().iter().position(|c| c == "rowsWritten");
+            stats["values"][0][at.unwrap()].as_u64().unwrap()
+        };
+        let rows_before = rows(&mut product);
+        let before = shard(&product);
+        write(&mut product, &lines);
+        assert_eq!(shard(&product) - before, 1);
+        assert!(rows(&mut product) - rows_before <= 1);
+    }
+}
+
+#[test]
+fn without_a_limit_nothing_of_it_is_noticed() {
+    let mut product = product(1);
+    set(&mut product, &json!({"db": "d", "series": 10}));
+    write(&mut product, &points(0..100, 1));
+    set(&mut product, &json!({"db": "d"}));
+    assert_eq!(write(&mut product, &points(0..1_000, 2)).0, 204);
+    set(&mut product, &json!({"db": "d", "series": 5_000}));
+    assert_eq!(write(&mut product, &points(1_000..2_000, 2)).0, 204);
+    assert_eq!(series(&mut product).0, 2_000);
+}
