@@ -78,6 +78,7 @@
 //! | a limit: default; name and bounds | `model/limits.rs`; `model/configurable_limits.rs` |
 //! | any other setting or secret, its check | `api/settings.rs` |
 //! | who a caller is | `api/auth.rs`, `coordinator/identify/` |
+//! | whom Cloudflare Access lets in | `coordinator/cloudflare_access/` |
 //! | whether a token has expired | `coordinator/grants.rs` |
 //! | which right a statement needs | `coordinator/privileges.rs` |
 //! | passwords; wrong ones again and again | `coordinator/users.rs`; `coordinator/logins/` |

@@ -8,6 +8,7 @@ import {
   forget,
   isForgetful,
   isKept,
+  isLetIn,
   isShared,
   isStatic,
   moveTo,
@@ -23,6 +24,9 @@ import { change } from './state.js';
 
 const unkeptSaid =
   'A token is set. This browser lets the page keep nothing: it is gone when the page is loaded anew.';
+
+const letInSaid =
+  'Cloudflare Access has let you in: the server takes you for its administrator. A token goes before that.';
 
 /** Fills `host`; `reload()` reads everything anew. Returns what shows the state anew. */
 export function sessionCorner(host, reload) {
@@ -40,8 +44,9 @@ export function sessionCorner(host, reload) {
     placeText.textContent = isServer ? ofServer : ofBrowser;
     placeButton.classList.toggle('local', !isServer && (!isKept() || currentUnstored() !== null));
     placeButton.classList.toggle('wanted', (isServer ? currentOutage() : currentUnstored()) !== null);
-    tokenText.textContent = token() ? 'Token set' : 'Enter token';
-    tokenButton.classList.toggle('wanted', !token());
+    const unset = isLetIn() ? 'Let in by Access' : 'Enter token';
+    tokenText.textContent = token() ? 'Token set' : unset;
+    tokenButton.classList.toggle('wanted', !token() && !isLetIn());
     tokenMenu.element.hidden = !isServer;
   };
   const again = (close) => () => {
@@ -51,7 +56,7 @@ export function sessionCorner(host, reload) {
   };
 
   const tokenMenu = menu(tokenButton, 'Token', (panel, close) => {
-    if (!token()) return panel.append(signInForm(again(close)));
+    if (!token()) return panel.append(...(isLetIn() ? [el('p', {}, letInSaid)] : []), signInForm(again(close)));
     const drop = () => (setToken(''), again(close)());
     panel.append(
       el('p', {}, isTokenUnkept() ? unkeptSaid : 'A token is set. It is kept by this tab until it is closed.'),

@@ -13,6 +13,9 @@ use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::Credentials;
 use crate::model::grant::Right;
 
+/// The header in which Cloudflare Access says whom it has let through.
+pub const ACCESS_ASSERTION: &str = "cf-access-jwt-assertion";
+
 /// The reasons for which a caller is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {

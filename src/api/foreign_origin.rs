@@ -17,6 +17,16 @@ pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a s
     (!own && !allowed.allow(origin)).then_some(origin)
 }
 
+/// Whether nothing says that a page of another origin has a part in the request: what the browser
+/// adds to it by itself, such as the assertion of Cloudflare Access, counts only then. A page of a
+/// listed origin may call with a token that it has, and not in the name of whoever looks at it. A
+/// link or a picture has no `Origin`, but says where it stands.
+pub fn is_of_own_page(head: &RequestHead) -> bool {
+    let from_elsewhere = |site: &str| !["same-origin", "none"].contains(&site);
+    foreign(head, &CorsOrigins::List(Vec::new())).is_none()
+        && !head.header("sec-fetch-site").is_some_and(from_elsewhere)
+}
+
 /// Host and port of `scheme://host[:port]`; `None` for anything else, `null` above all.
 fn authority(origin: &str) -> Option<(&str, u16)> {
     let (scheme, rest) = origin.split_once("://")?;
@@ -83,6 +93,28 @@ mod tests {
             assert!(is_foreign(origin, Some(host), &["https://c.example"]), "{origin} {host}");
             assert!(is_foreign(origin, None, &[]), "{origin}");
             assert!(!is_foreign(origin, Some(host), &["https://c.example", origin]), "{origin}");
+        }
+    }
+
+    #[test]
+    fn what_a_browser_adds_counts_for_the_own_page_only() {
+        let is_own = |headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+            let host = ("host".to_owned(), "a.example".to_owned());
+            let headers = headers.chain([host]).collect();
+            is_of_own_page(&RequestHead { headers, ..RequestHead::default() })
+        };
+        assert!(is_own(&[]), "no browser");
+        assert!(is_own(&[("origin", "https://a.example"), ("sec-fetch-site", "same-origin")]));
+        assert!(is_own(&[("sec-fetch-site", "same-origin")]));
+        assert!(is_own(&[("sec-fetch-site", "none")]), "typed by the visitor");
+        for site in ["cross-site", "same-site", ""] {
+            assert!(!is_own(&[("sec-fetch-site", site)]), "{site}");
+            assert!(!is_own(&[("origin", "https://a.example"), ("sec-fetch-site", site)]));
+        }
+        for origin in ["https://b.example", "null", "https://b.a.example"] {
+            assert!(!is_own(&[("origin", origin)]), "{origin}");
+            assert!(!is_own(&[("origin", origin), ("sec-fetch-site", "same-origin")]));
         }
     }
 

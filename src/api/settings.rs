@@ -1,9 +1,12 @@
 //! Reads what the operator can set. A setting has the same name here and in the environment.
 
+use std::rc::Rc;
+
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::log::LogRequests;
+use crate::coordinator::cloudflare_access::{Application, ApplicationError};
 use crate::model::configurable_limits::Limits;
 use crate::model::limits::{ADMIN_TOKEN_CHARACTERS_MIN, SHARDS_PER_GROUP_MAX};
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, W_NS};
@@ -41,6 +44,8 @@ pub struct Settings {
     pub shard_split_bytes: u64,
     /// `SHARD_FULL_BYTES`: a shard refuses writes from here on.
     pub shard_full_bytes: u64,
+    /// `ACCESS_TEAM` and `ACCESS_AUDIENCE`: whom Cloudflare Access lets through is administrator.
+    pub access: Option<Rc<Application>>,
     /// `CORS_ORIGINS`: origins that browsers may call from.
     pub cors_origins: CorsOrigins,
     /// `AUTO_CREATE_DATABASES`: whether a write creates an absent database.
@@ -118,6 +123,7 @@ impl Settings {
             })?,
             shard_split_bytes: parsed(&text, "SHARD_SPLIT_BYTES", 4_000_000_000, BYTES, bytes)?,
             shard_full_bytes: parsed(&text, "SHARD_FULL_BYTES", 9_000_000_000, BYTES, bytes)?,
+            access: access(text("ACCESS_TEAM"), text("ACCESS_AUDIENCE"))?,
             cors_origins: text("CORS_ORIGINS")
                 .map_or(CorsOrigins::List(Vec::new()), |v| origins(&v)),
             auto_create_databases: parsed(
@@ -161,6 +167,33 @@ fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsErr
         return Err(SettingsError::Guessable { name, characters });
     }
     Ok(TokenHash::new(token))
+}
+
+/// Both or none: half of it would let in nobody, or anybody of the team.
+fn access(
+    team: Option<String>,
+    audience: Option<String>,
+) -> Result<Option<Rc<Application>>, SettingsError> {
+    let (team, audience) = match (team, audience) {
+        (None, None) => return Ok(None),
+        (team, audience) => (team.unwrap_or_default(), audience.unwrap_or_default()),
+    };
+    let unreadable = |error: ApplicationError| match error {
+        ApplicationError::Team => SettingsError::Unreadable {
+            name: "ACCESS_TEAM",
+            value: team.clone(),
+            expected:
+                "the address of a team, like https://team.cloudflareaccess.com (it goes with \
+                       ACCESS_AUDIENCE)"
+                    .to_owned(),
+        },
+        ApplicationError::Audience => SettingsError::Unreadable {
+            name: "ACCESS_AUDIENCE",
+            value: audience.clone(),
+            expected: "the audience tag of an application (it goes with ACCESS_TEAM)".to_owned(),
+        },
+    };
+    Application::new(&team, &audience).map(|found| Some(Rc::new(found))).map_err(unreadable)
 }
 
 const BYTES: &str = "a number of bytes above 0";
@@ -239,6 +272,38 @@ mod tests {
         assert_eq!(settings.shard_full_bytes, 9_000_000_000);
         assert!(settings.auto_create_databases && !settings.cors_origins.allow("https://a"));
         assert_eq!(settings.auto_create_retention_ns, 72 * H_NS);
+    }
+
+    #[test]
+    fn an_application_of_cloudflare_access_has_a_team_and_an_audience_or_neither() {
+        let team = ("ACCESS_TEAM", "https://team.cloudflareaccess.com/");
+        let audience = ("ACCESS_AUDIENCE", "a1b2");
+        assert_eq!(read(&[]).unwrap().access, None);
+        let application = read(&[team, audience]).unwrap().access.unwrap();
+        let url = "https://team.cloudflareaccess.com/cdn-cgi/access/certs";
+        assert_eq!(application.keys_url(), url);
+        let local = read(&[("ACCESS_TEAM", "http://127.0.0.1:8081"), audience]).unwrap();
+        assert_eq!(local.access.unwrap().keys_url(), "http://127.0.0.1:8081/cdn-cgi/access/certs");
+        let refused = |pairs: &[(&str, &str)], name: &str| {
+            let error = read(pairs).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("the setting {name} is ")), "{pairs:?}: {error}");
+        };
+        refused(&[team], "ACCESS_AUDIENCE");
+        refused(&[audience], "ACCESS_TEAM");
+        refused(&[team, ("ACCESS_AUDIENCE", "a b")], "ACCESS_AUDIENCE");
+        for bad in [
+            "team.cloudflareaccess.com",
+            "http://team.cloudflareaccess.com",
+            "https://",
+            "https://a/b",
+            "https://u@a",
+            "https://a?b",
+            "http://127.0.0.1",
+            "http://127.0.0.1:80@evil.example",
+            "http://127.0.0.1.evil.example:80",
+        ] {
+            refused(&[("ACCESS_TEAM", bad), audience], "ACCESS_TEAM");
+        }
     }
 
     #[test]

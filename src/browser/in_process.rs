@@ -242,6 +242,10 @@ impl InProcess {
         if to == Address::Pause {
             return Reply { id, result: Ok(Vec::new()) };
         }
+        if matches!(to, Address::AccessKeys | Address::SignatureCheck) {
+            let why = CallFailure::Failed("there is no Cloudflare Access here".to_owned());
+            return Reply { id, result: Err(why) };
+        }
         let Some(mut host) = self.take(&to) else {
             let why = CallFailure::Failed("the object is calling itself".to_owned());
             return Reply { id, result: Err(why) };
@@ -276,10 +280,12 @@ impl InProcess {
         self.objects.insert(address.clone(), None);
         let store = self.stores.entry(address.clone()).or_default().clone();
         Some(match address {
-            // Derivations and pauses are answered before anything is woken.
-            Address::Catalog | Address::KeyDerivation | Address::Pause => {
-                Box::new(Catalog::new(store))
-            }
+            // What the runtime does is answered before anything is woken.
+            Address::Catalog
+            | Address::KeyDerivation
+            | Address::AccessKeys
+            | Address::SignatureCheck
+            | Address::Pause => Box::new(Catalog::new(store)),
             Address::Database(id) => {
                 let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);
                 Box::new(Runner::new(database, id.clone()))

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::cloudflare_access::AccessKeys;
 use super::grants::Callers;
 use super::logins::Logins;
 use crate::model::ids::{ObjectId, PolicyId};
@@ -41,6 +42,8 @@ pub struct Cache {
     pub callers: Callers,
     /// Who failed to log in, and who did not.
     pub logins: Logins,
+    /// The keys of Cloudflare Access.
+    pub access_keys: AccessKeys,
 }
 
 impl Cache {

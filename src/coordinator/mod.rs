@@ -12,6 +12,7 @@
 //! rests on it alone (PROTOCOL.md rule 6).
 
 mod single_call;
+pub mod cloudflare_access;
 pub mod confirm;
 pub mod confirmations;
 pub mod cache;

@@ -11,7 +11,7 @@ use web_sys::{RequestInit, Response};
 use worker::{Env, Error, Stub};
 
 use super::wait::wait;
-use super::{config, password_key};
+use super::{cloudflare_access, config, password_key};
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
 
@@ -65,15 +65,20 @@ impl Flights {
 
 async fn carry(env: Env, call: Call) -> Reply {
     let Call { id, to, location, message } = call;
-    if to == Address::KeyDerivation {
-        let result = password_key::derive(&message).await;
+    let of_runtime = match to {
+        Address::KeyDerivation => Some(password_key::derive(&message).await),
+        Address::AccessKeys => Some(cloudflare_access::keys(&env).await),
+        Address::SignatureCheck => Some(cloudflare_access::check(&message).await),
+        Address::Pause => {
+            let ms = message.first_chunk().map_or(0, |ms| u32::from_le_bytes(*ms));
+            // Cut short it is still a pause.
+            let _ = JsFuture::from(wait(ms)).await;
+            Some(Ok(Vec::new()))
+        }
+        Address::Catalog | Address::Database(_) | Address::Shard(_) => None,
+    };
+    if let Some(result) = of_runtime {
         return Reply { id, result: result.map_err(CallFailure::Failed) };
-    }
-    if to == Address::Pause {
-        let ms = message.first_chunk().map_or(0, |ms| u32::from_le_bytes(*ms));
-        // Cut short it is still a pause.
-        let _ = JsFuture::from(wait(ms)).await;
-        return Reply { id, result: Ok(Vec::new()) };
     }
     let mut repeats_left = CALL_REPEATS_MAX;
     loop {
@@ -91,8 +96,12 @@ async fn carry(env: Env, call: Call) -> Reply {
 
 fn stub(env: &Env, to: &Address, location: Option<&str>) -> worker::Result<Stub> {
     let (binding, id) = match to {
-        // Keys and pauses are had here, from whoever carries the call.
-        Address::Catalog | Address::KeyDerivation | Address::Pause => {
+        // What the runtime does is done by whoever carries the call.
+        Address::Catalog
+        | Address::KeyDerivation
+        | Address::AccessKeys
+        | Address::SignatureCheck
+        | Address::Pause => {
             return env.durable_object(config::CATALOG)?.get_by_name(config::CATALOG_NAME);
         }
         Address::Database(id) => (config::DATABASE, id),

@@ -6,6 +6,7 @@
 mod alarm;
 mod body;
 mod calls;
+mod cloudflare_access;
 mod catalog_do;
 mod config;
 mod database_do;

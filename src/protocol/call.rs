@@ -20,6 +20,11 @@ pub enum Address {
     Shard(ObjectId),
     /// No object but the runtime itself, see [`super::password_derivation`].
     KeyDerivation,
+    /// No object but the team of Cloudflare Access that the operator has set, which answers with
+    /// the list of its keys; the message is empty. The one place elsewhere that is ever asked.
+    AccessKeys,
+    /// No object but the runtime itself, see [`super::signature_check`].
+    SignatureCheck,
     /// No object but the runtime's clock: the reply is empty and comes after as many milliseconds
     /// as the message says (u32), or at once where nothing else could happen meanwhile.
     Pause,

@@ -14,3 +14,4 @@ pub mod password_derivation;
 pub mod quota;
 pub mod round;
 pub mod shard;
+pub mod signature_check;

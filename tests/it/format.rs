@@ -95,7 +95,10 @@ fn dump(stores: &BTreeMap<Address, MemoryStore>) -> String {
             Address::Catalog => ("catalog", "-"),
             Address::Database(id) => ("database", id.0.as_str()),
             Address::Shard(id) => ("shard", id.0.as_str()),
-            Address::KeyDerivation | Address::Pause => continue,
+            Address::KeyDerivation
+            | Address::AccessKeys
+            | Address::SignatureCheck
+            | Address::Pause => continue,
         };
         writeln!(text, "object {kind} {id}").unwrap();
         for table in Table::ALL {

@@ -13,6 +13,8 @@ export const isStatic = document.documentElement.dataset.place === 'browser';
 
 let place = isStatic ? 'browser' : (ofBrowser.get(kept) ?? 'server');
 let outage = null;
+/** Whether Cloudflare Access stands before the server, and lets in who has no token. */
+let isAdmitted = false;
 let starting = null;
 let running = null;
 let checking = null;
@@ -26,8 +28,12 @@ export const currentPlace = () => place;
 /** Why the server cannot be asked, as far as that is known; or null. */
 export const currentOutage = () => (place === 'server' ? outage : null);
 
+/** Whether the server lets in whoever sits here without a token. */
+export const isLetIn = () => place === 'server' && isAdmitted;
+
 /** Whether there is anybody to ask, and a token to ask with. */
-export const mayAsk = () => place === 'browser' || (token() !== '' && outage === null);
+export const mayAsk = () =>
+  place === 'browser' || ((token() !== '' || isAdmitted) && outage === null);
 
 const announce = () => listeners.forEach((listener) => listener(place));
 
@@ -143,7 +149,8 @@ export async function goAside() {
 /** Null if a Tidemark answers where the page came from; else what is wrong, as a sentence. */
 async function outageNow() {
   try {
-    const { status } = await fetch('/ping', { cache: 'no-store' });
+    const { status, headers } = await fetch('/ping', { cache: 'no-store' });
+    isAdmitted = headers.has('X-Tidemark-Access') && (await knows({})) === 200;
     return status === 204 ? null : `${location.host} answers ${status}, which no working Tidemark does.`;
   } catch {
     return `${location.host} cannot be reached.`;
@@ -166,14 +173,21 @@ export async function request(path, init = {}) {
   if (place === 'browser') return (await engine()).fetch(path, init);
   const headers = { Accept: 'application/json', ...init.headers };
   if (token()) headers.Authorization = `Bearer ${token()}`;
-  return fetch(path, { ...init, headers });
+  const response = await fetch(path, { ...init, headers });
+  if (response.status === 401 && !token()) isAdmitted = false;
+  return response;
+}
+
+/** The status with which the server answers who sends these headers. */
+async function knows(headers) {
+  const response = await fetch('/query?q=SHOW+DATABASES', { headers });
+  await response.arrayBuffer();
+  return response.status;
 }
 
 /** Whether `candidate` is a token that the server knows; keeps it if so. */
 export async function signIn(candidate) {
-  const headers = { Authorization: `Bearer ${candidate}` };
-  const response = await fetch('/query?q=SHOW+DATABASES', { headers });
-  await response.arrayBuffer();
-  if (response.ok) setToken(candidate);
-  return response.status;
+  const status = await knows({ Authorization: `Bearer ${candidate}` });
+  if (status === 200) setToken(candidate);
+  return status;
 }

@@ -1,12 +1,12 @@
 // What stands in the place of a result before there is one.
 
 import { forgetSchema, measurements } from '../api/schema.js';
-import { token } from '../api/token.js';
 import {
   currentOutage,
   currentPlace,
   engineTrouble,
   isKept,
+  mayAsk,
   setKept,
 } from '../api/transport.js';
 import { button, el } from '../dom.js';
@@ -27,7 +27,7 @@ const origin = el(
 /** Fills `host` by what there is: no token, no data, or data and no question yet. */
 export async function welcome(host, { names, ask, reload }) {
   if (currentOutage()) return serverAway(host, currentOutage(), reload);
-  if (!token() && currentPlace() === 'server') return signInFirst(host, reload);
+  if (!mayAsk()) return signInFirst(host, reload);
   if (currentPlace() === 'browser' && engineTrouble())
     return troubled(host, engineTrouble(), reload);
   const all = await names();

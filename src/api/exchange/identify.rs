@@ -5,10 +5,12 @@ use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::ApiError;
 use crate::api::error_body::ErrorShape;
+use crate::api::foreign_origin;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::Access;
 use crate::api::routes::manage::bucket_names::policy_id;
 use crate::coordinator::Machine;
+use crate::coordinator::cloudflare_access::{self as access, AccessLogin};
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::{Identify, Verdict, Vouching};
@@ -25,7 +27,10 @@ impl Exchange {
         then: Point,
     ) -> Result<Action, ApiError> {
         let settings = isolate.settings()?;
-        let credentials = auth::credentials(&self.head, &self.url, settings)?;
+        let credentials = match auth::credentials(&self.head, &self.url, settings) {
+            Err(AuthError::Unauthorized) => return self.identify_by_access(isolate, then),
+            credentials => credentials?,
+        };
         if auth::is_admin(&credentials, settings) {
             self.caller = Principal::admin();
             return self.resume(isolate, then);
@@ -34,6 +39,46 @@ impl Exchange {
         let identify = Identify::new(credentials, vouching, address);
         self.stage = ExchangeStage::Identify(Box::new(identify), then);
         self.identify_step(isolate, None)
+    }
+
+    /// Without credentials of its own a request may have been let through by Cloudflare Access.
+    fn identify_by_access(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        then: Point,
+    ) -> Result<Action, ApiError> {
+        let assertion = self.head.header(auth::ACCESS_ASSERTION);
+        let (Some(application), Some(assertion)) = (&isolate.settings()?.access, assertion) else {
+            return Err(AuthError::Unauthorized.into());
+        };
+        if !foreign_origin::is_of_own_page(&self.head) {
+            return Err(AuthError::Unauthorized.into());
+        }
+        let login = AccessLogin::new(application, assertion);
+        self.stage = ExchangeStage::Access(Box::new(login), then);
+        self.access_step(isolate, None)
+    }
+
+    /// Goes on with that.
+    pub(super) fn access_step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let ExchangeStage::Access(login, then) = &mut self.stage else { return Ok(Action::End) };
+        let then = *then;
+        let verdict = match login.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => return Ok(Action::Calls(calls)),
+            Step::Done(verdict) => verdict?,
+        };
+        match verdict {
+            access::Verdict::Admitted => {
+                self.caller = Principal::admin();
+                self.resume(isolate, then)
+            }
+            access::Verdict::Refused => Err(AuthError::Unauthorized.into()),
+            access::Verdict::Unverified(why) => Err(AuthError::Unverified(why).into()),
+        }
     }
 
     /// Goes on finding out who is calling.

@@ -25,6 +25,7 @@ use super::routes::handler::{Handler, Incoming, Received};
 use super::routes::{self, Access, Body, Operation};
 use super::settings::CorsOrigins;
 use crate::coordinator::Machine;
+use crate::coordinator::cloudflare_access::AccessLogin;
 use crate::coordinator::confirm::Confirm;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::Identify;
@@ -63,6 +64,8 @@ pub struct Exchange {
 enum ExchangeStage {
     /// It is being found out who is calling.
     Identify(Box<Identify>, Point),
+    /// The same, by what Cloudflare Access says.
+    Access(Box<AccessLogin>, Point),
     /// The handler finds out where the request goes.
     Locate,
     /// The rest of the body is waited for.
@@ -305,6 +308,7 @@ impl Exchange {
     ) -> Result<Action, ApiError> {
         match self.stage {
             ExchangeStage::Identify(..) => self.identify_step(isolate, reply),
+            ExchangeStage::Access(..) => self.access_step(isolate, reply),
             ExchangeStage::Locate => self.locate(isolate, reply),
             ExchangeStage::Step => match &mut self.handler {
                 Some(handler) => handler.step(isolate, reply),

@@ -1,17 +1,25 @@
 //! Serves `/ping`, which asks for no token and calls no object.
 
+use crate::api::auth::ACCESS_ASSERTION;
 use crate::api::error::ApiError;
 use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::routes::handler::{AnsweredAtOnce, Handler, Incoming};
+
+/// Says to a page that its requests come through Cloudflare Access: it may need no token.
+const ACCESS: &str = "X-Tidemark-Access";
 
 /// 204; with `verbose` 200 and the version, as in 1.x.
 ///
 /// # Errors
 /// None.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
-    Ok(AnsweredAtOnce::with(match request.url.filled("verbose") {
+    let mut response = match request.url.filled("verbose") {
         None | Some("0" | "false") => Response::empty(204),
         Some(_) => Response::json(200, format!("{{\"version\":\"{INFLUXDB_VERSION}\"}}\n")),
-    }))
+    };
+    if request.head.header(ACCESS_ASSERTION).is_some() {
+        response.headers.push((ACCESS.into(), "1".into()));
+    }
+    Ok(AnsweredAtOnce::with(response))
 }

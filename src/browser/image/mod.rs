@@ -213,10 +213,12 @@ fn checksum(value: &[u8]) -> u32 {
 fn name((address, table, key): &(Address, Table, u64)) -> String {
     let table = table.name();
     match address {
-        // Derivations and pauses store nothing.
-        Address::Catalog | Address::KeyDerivation | Address::Pause => {
-            format!("catalog/{table}/{key}")
-        }
+        // What the runtime does is stored nowhere.
+        Address::Catalog
+        | Address::KeyDerivation
+        | Address::AccessKeys
+        | Address::SignatureCheck
+        | Address::Pause => format!("catalog/{table}/{key}"),
         Address::Database(id) => format!("database/{id}/{table}/{key}"),
         Address::Shard(id) => format!("shard/{id}/{table}/{key}"),
     }

@@ -172,7 +172,8 @@ fn only_the_edge_waits_or_reads_the_world() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// threats.md threat 22: no request of a client makes one to anywhere else.
+/// threats.md threat 22: no request of a client makes one to anywhere else, but for the keys of
+/// the team that the operator has set.
 #[test]
 fn only_objects_are_fetched_from() {
     let mut found = Vec::new();
@@ -188,7 +189,17 @@ fn only_objects_are_fetched_from() {
     }
     let stub =
         "let response = JsFuture::from(stub.into_rpc::<JsStub>().fetch(URL, &init)?).await?;";
-    assert_eq!(found, [("edge".to_owned(), stub.to_owned())]);
+    let keys = "#[wasm_bindgen(catch, js_name = fetch)]";
+    assert_eq!(found, [stub, keys].map(|line| ("edge".to_owned(), line.to_owned())));
+    // What the second one fetches from: an address made of settings alone.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = fs::read_to_string(root.join("src/edge/cloudflare_access.rs")).unwrap();
+    let uses = |word: &str| file.lines().filter(|line| line.contains(word)).collect::<Vec<_>>();
+    assert_eq!(uses("fetch_keys(").len(), 2, "it is declared and used once");
+    assert_eq!(uses("get(").len(), 2);
+    assert!(uses("get(")[0].contains("get(&application.keys_url())"), "{:?}", uses("get("));
+    assert!(file.contains("let application = settings.access"));
+    assert!(file.contains("pub(super) async fn keys(env: &Env)"), "no message has a part in it");
 }
 
 #[test]
