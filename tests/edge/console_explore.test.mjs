@@ -81,7 +81,7 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   ]);
 
   // The card says what the server counts, and what is used of quotas.
-  const limits = { db: 'demo', points_per_minute: 1_000_000, stored_bytes: 1_000_000_000 };
+  const limits = { db: 'demo', points_per_minute: 1_000_000, stored_bytes: 1_000_000_000, series: 900 };
   const quota = { method: 'POST', body: JSON.stringify(limits) };
   assert.equal((await server.fetch('/api/v3/configure/quota', quota)).status, 200);
   await page.getByRole('button', { name: 'Read the schema anew' }).click();
@@ -98,6 +98,7 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
     stats.reduce((all, { columns, values: [row] }) => all + (row[columns.indexOf(key)] ?? 0), 0);
   assert.match(shown['Points a minute'], /^[0-4] of 1,000,000$/);
   assert.match(shown.Stored, / KB of 1 GB$/);
+  assert.match(shown['Series, about'], /^[3-5] of 900$/);
   assert.equal(shown.Measurements, '3');
   await page.getByRole('button', { name: 'Count', exact: true }).click();
   await page.locator('.card div', { hasText: /^Series4$/ }).waitFor();
@@ -320,6 +321,37 @@ test('8: the tokens that there are, when each was used last, and one that is rev
   await list.getByText('sensors is revoked: it is refused everywhere.').waitFor();
   assert.equal(await list.getByRole('row', { name: /sensors/ }).count(), 0);
   assert.deepEqual([await write(made.sensors), await write(made.spare)], [401, 204]);
+  noProblems(console_);
+});
+
+test('8: the limits of a database, shown and set', async (t) => {
+  const console_ = await opened(t, { hash: null });
+  if (!console_) return;
+  const { page, server, go } = console_;
+  await server.query('CREATE DATABASE a');
+  await server.query('CREATE DATABASE b');
+  const set = { method: 'POST', body: JSON.stringify({ db: 'a', series: 10 }) };
+  assert.equal((await server.fetch('/api/v3/configure/quota', set)).status, 200);
+  await go(hashOf({ view: 'connect', db: 'a' }));
+  const form = page.getByRole('region', { name: 'Limits' });
+  const field = (label) => form.getByLabel(label, { exact: true });
+  await waitUntil(async () => (await field('Series, about').inputValue()) === '10');
+  assert.equal(await field('Points a minute').inputValue(), '');
+  await field('Series, about').fill('');
+  await field('Points a minute').fill('600000');
+  await field('Bytes stored').fill('1000000000');
+  await form.getByRole('button', { name: 'Set these limits' }).click();
+  await form.getByText('These limits of a hold from now on.').waitFor();
+  const quota = async (db) =>
+    (await (await server.fetch(`/api/v3/configure/quota?db=${db}`)).json()).quota;
+  assert.deepEqual(await quota('a'), { points_per_minute: 600_000, stored_bytes: 1_000_000_000 });
+  assert.deepEqual(await quota('b'), {});
+  // Another database has others, and one that is not there none.
+  await go(hashOf({ view: 'connect', db: 'b' }));
+  await form.getByRole('heading', { name: 'Limits of b' }).waitFor();
+  await waitUntil(async () => (await field('Points a minute').inputValue()) === '');
+  await go(hashOf({ view: 'connect', db: 'none' }));
+  await form.waitFor({ state: 'hidden' });
   noProblems(console_);
 });
 

@@ -1,4 +1,4 @@
-// The connect view: settings for each client, and tokens for them.
+// The connect view: settings for each client, tokens for them, and limits of the database.
 
 import { currentPlace, onPlace } from '../api/transport.js';
 import { button, copyFrom, el } from '../dom.js';
@@ -6,6 +6,7 @@ import { createDatabase } from '../influxql/statements.js';
 import { current, onChange } from '../state.js';
 import { tabList } from '../tabs.js';
 import { newToken } from './new_token.js';
+import { quotaForm } from './quota_form.js';
 import { clients } from './snippets.js';
 import { tokenList } from './token_list.js';
 
@@ -75,6 +76,7 @@ export function connectPanel() {
       show();
       if (token) list.reload();
     }),
+    quotaForm(),
     list.panel,
   );
 }
