@@ -15,15 +15,19 @@ pub(super) struct Room {
 impl Room {
     /// About the arguments see `BatchBuilder::make_room`.
     pub(super) fn new(used_bytes: usize, expected_bytes: usize, next_bytes: usize) -> Self {
-        let used_bytes = used_bytes.max(1) as u64;
+        let used_bytes = used_bytes as u64;
         let expected_bytes = used_bytes.max(expected_bytes as u64);
         Self { used_bytes, expected_bytes, next_bytes: next_bytes as u64 }
     }
 
     /// How many elements to reserve beyond `len`: none while the next piece fits `capacity`, else
     /// what the rest of the body takes if it goes on like this, and a sixty-fourth of all more; at
-    /// most as many as there are, for lines tend to get longer (their numbers do).
+    /// most as many as there are, for lines tend to get longer (their numbers do). None before a
+    /// whole line was read either: what there is then is of a line whose length nobody knows.
     pub(super) fn more(&self, len: usize, capacity: usize) -> usize {
+        if self.used_bytes == 0 {
+            return 0;
+        }
         let len = len as u64;
         let per_piece = len * self.next_bytes / self.used_bytes + 1;
         if len + per_piece <= capacity as u64 {
@@ -92,5 +96,14 @@ mod tests {
         assert!((640..640 + 2 * 10 + 17).contains(&more), "{more}");
         // At the end, and where nothing is known: for the next piece.
         assert!((64..120).contains(&Room::new(1_000, 0, 100).more(640, 640)));
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_line_says_nothing() {
+        let room = Room::new(0, 20_000_000, 2_000_000);
+        assert_eq!(room.more(1, 1), 0);
+        let mut text = "h".to_owned();
+        room.make_text(&mut text);
+        assert!(text.capacity() < 100, "{}", text.capacity());
     }
 }
