@@ -156,9 +156,10 @@ impl Pieces {
         }
     }
 
+    /// Reads and discards what still comes of a body that is refused. Who pauses is told then.
     async fn drain(&mut self) -> Result<(), JsValue> {
         let mut bytes = 0;
-        while let Next::Piece(piece) = self.next(|| None).await? {
+        while let Next::Piece(piece) = self.next(|| Some(Action::End)).await? {
             bytes += piece.length() as usize;
             self.keep(&piece);
             if bytes > DISCARDED_BODY_BYTES_MAX {
