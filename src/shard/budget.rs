@@ -1,4 +1,5 @@
-//! One memory budget for the memtables of all objects in an isolate and the cache that they share.
+//! One memory budget for the memtables of all objects in an isolate and the cache that they share,
+//! which has what memtables leave.
 //!
 //! WASM memory never shrinks, so what counts is the sum. Everything counted here is a copy of what
 //! is stored: under pressure any shard's is dropped without I/O and comes back when it is needed.
@@ -75,7 +76,8 @@ impl Budget {
     }
 
     /// Marks `user` as the most recently used and empties others, longest unused first, until
-    /// `more` bytes fit beside what is held. `user` itself is never emptied here.
+    /// `more` bytes fit beside what is held and the least that the cache has. The cache gets what
+    /// is left. `user` itself is never emptied here.
     pub fn make_room(&self, user: &Rc<dyn Evictable>, more: usize) {
         let is_user =
             |holder: &Weak<dyn Evictable>| std::ptr::addr_eq(holder.as_ptr(), Rc::as_ptr(user));
@@ -84,10 +86,12 @@ impl Budget {
             holders.retain(|holder| holder.strong_count() > 0 && !is_user(holder));
             holders.push(Rc::downgrade(user));
         }
-        let mut held = self.bytes();
-        for holder in self.live() {
-            if held.saturating_add(more) <= self.bytes_max {
-                return;
+        let holders = self.live();
+        let of_cache = READ_CACHE_BYTES_MAX.min(self.bytes_max / 2);
+        let mut held = holders.iter().map(|holder| holder.bytes()).sum::<usize>();
+        for holder in holders {
+            if held.saturating_add(more) + self.reads.bytes().min(of_cache) <= self.bytes_max {
+                break;
             }
             if !std::ptr::addr_eq(Rc::as_ptr(&holder), Rc::as_ptr(user)) {
                 let before = holder.bytes();
@@ -95,6 +99,8 @@ impl Budget {
                 held = held.saturating_sub(before.saturating_sub(holder.bytes()));
             }
         }
+        let left = self.bytes_max.saturating_sub(held.saturating_add(more));
+        self.reads.resize(left.max(of_cache));
     }
 
     /// Whether what is held exceeds the budget.
@@ -110,6 +116,7 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits::MEMTABLE_BYTES_MAX;
 
     struct Holder(Cell<usize>);
 
@@ -132,6 +139,27 @@ mod tests {
         salts.sort_unstable();
         salts.dedup();
         assert_eq!(salts.len(), 2_500);
+    }
+
+    #[test]
+    fn the_cache_has_what_memtables_leave_and_never_less_than_its_part() {
+        let budget = Budget::new(MEMTABLE_BYTES_MAX, 0);
+        let mb = 1_000_000;
+        let holders: Vec<Rc<Holder>> =
+            [2 * mb, 3 * mb].map(|bytes| Rc::new(Holder(Cell::new(bytes)))).into();
+        let holders: Vec<Rc<dyn Evictable>> =
+            holders.into_iter().map(|holder| holder as Rc<dyn Evictable>).collect();
+        for holder in &holders {
+            budget.register(Rc::downgrade(holder));
+        }
+        budget.make_room(&holders[0], mb);
+        assert_eq!(budget.reads.bytes_max(), MEMTABLE_BYTES_MAX - 6 * mb);
+        // An append of a frame that takes all: the other memtable goes, a part of the cache stays.
+        budget.make_room(&holders[0], MEMTABLE_BYTES_MAX);
+        assert_eq!(holders[1].bytes(), 0);
+        assert_eq!(budget.reads.bytes_max(), READ_CACHE_BYTES_MAX);
+        budget.make_room(&holders[0], 0);
+        assert_eq!(budget.reads.bytes_max(), MEMTABLE_BYTES_MAX - 2 * mb);
     }
 
     #[test]

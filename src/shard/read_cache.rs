@@ -4,7 +4,7 @@
 //! ever out of date, and what is merged away or wiped just stops being asked for. What is asked for
 //! once does not push out what is asked for often (S3-FIFO). Merges read past it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
@@ -21,6 +21,8 @@ use crate::scan::kept::{Kept as Answered, Version};
 
 /// What an entry takes beside its contents, bytes.
 const ENTRY_BYTES: u64 = 120;
+/// Its size changes by so much at once.
+const STEP_BYTES: usize = 1_000_000;
 /// About what an entry takes in all; only sizes the tables of the cache.
 const TYPICAL_BYTES: u64 = 2_000;
 
@@ -91,13 +93,16 @@ const ANSWERS_SHARE: usize = 3;
 
 /// The cache of an isolate.
 pub(super) struct ReadCache {
+    /// What it may hold, in whole steps.
+    steps: Cell<usize>,
     read: RefCell<Cache<Key, Kept, Bytes, FixedState>>,
     answers: RefCell<Cache<AnswerKey, Rc<Answer>, Bytes, FixedState>>,
 }
 
 impl fmt::Debug for ReadCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadCache").field("bytes", &self.bytes()).finish()
+        let (bytes, bytes_max) = (self.bytes(), self.bytes_max());
+        write!(f, "{bytes} of {bytes_max} bytes")
     }
 }
 
@@ -105,7 +110,24 @@ impl ReadCache {
     /// Holds at most so many bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
         let answers = bytes_max / ANSWERS_SHARE;
-        Self { read: cache(bytes_max - answers), answers: cache(answers) }
+        let steps = Cell::new(bytes_max / STEP_BYTES);
+        Self { steps, read: cache(bytes_max - answers), answers: cache(answers) }
+    }
+
+    /// Holds at most so many bytes from now on, or up to a megabyte less.
+    pub(super) fn resize(&self, bytes_max: usize) {
+        let steps = bytes_max / STEP_BYTES;
+        if self.steps.replace(steps) == steps {
+            return;
+        }
+        let (bytes, answers) = (steps * STEP_BYTES, steps * STEP_BYTES / ANSWERS_SHARE);
+        self.read.borrow_mut().set_capacity((bytes - answers) as u64);
+        self.answers.borrow_mut().set_capacity(answers as u64);
+    }
+
+    /// What it may hold, bytes.
+    pub(super) fn bytes_max(&self) -> usize {
+        self.steps.get() * STEP_BYTES
     }
 
     /// Bytes held.
