@@ -32,6 +32,7 @@
 //! | module | turns | into |
 //! |---|---|---|
 //! | [`model`] | – | the nouns: time, names, ids, schema, shard map, limits |
+//! | [`admission`] | – | what requests hold of an isolate's memory, shared among databases |
 //! | [`line_protocol`] | bytes | lines, each accepted or rejected with its number |
 //! | [`batch`] | lines | columns; columns and a frame's bytes |
 //! | [`codec`] | slices | bytes, and back |
@@ -67,7 +68,7 @@
 //! | which of them are named, and counted | `coordinator/write/rejections.rs` |
 //! | path, methods, access of a route | `api/routes/mod.rs`; the rest: its file beside |
 //! | how a body is received; inflated | `api/exchange/receive_body.rs`; `api/content_encoding/` |
-//! | memory for uploads, slow ones too | `api/admission/mod.rs` |
+//! | memory for uploads, slow ones too | `admission/mod.rs`; for queries: `admission/queries/` |
 //! | how lines become columns | `batch/from_lines/mod.rs` |
 //! | `precision` of a timestamp | `line_protocol/parser.rs`; the units: `model/time.rs` |
 //! | database and policy of a bucket's name | `model/name.rs` |
@@ -176,6 +177,7 @@ pub mod response;
 pub mod catalog;
 pub mod database;
 pub mod coordinator;
+pub mod admission;
 pub mod api;
 #[cfg(any(not(target_arch = "wasm32"), feature = "browser"))]
 pub mod browser;

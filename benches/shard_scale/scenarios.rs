@@ -4,6 +4,7 @@
 use cpu_time::ThreadTime;
 use tidemark::batch::column::{Column, Values};
 use tidemark::model::ids::{ColumnId, MeasurementId};
+use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldType;
 use tidemark::scan::page::GroupData;
@@ -127,6 +128,7 @@ fn scan(load: &mut Load, time: TimeRange) -> Vec<i64> {
         descending: false,
         output: Output::Rows { fields: vec![field], tags: Vec::new(), limit: None },
         resume: Resume::default(),
+        piece_bytes: PIECE_BYTES_MAX,
     };
     let (mut values, mut resume) = (Vec::new(), Resume::default());
     loop {

@@ -4,13 +4,13 @@
 //! new error cannot become a 500 by accident. Clients act on status and text (`Telegraf` drops,
 //! splits or retries by them), so both are tested.
 
-use super::admission::Overloaded;
 use super::auth::AuthError;
 use super::content_encoding::BodyError;
 use super::error_body::{ErrorBody, ErrorShape};
 use super::http::{RequestHead, Response};
 use super::params::ParamsError;
 use super::settings::SettingsError;
+use crate::admission::Overloaded;
 use crate::coordinator::error::Error;
 use crate::model::limits::BODY_STALL_S_MAX;
 use crate::protocol::catalog::CatalogRefusal;
@@ -295,6 +295,7 @@ impl From<Error> for ApiError {
             Error::Unavailable(why) => {
                 let retry_after_s = match why {
                     Unavailable::Changing
+                    | Unavailable::Crowded
                     | Unavailable::Overloaded
                     | Unavailable::Behind { .. } => 1,
                     Unavailable::Unreachable(_)

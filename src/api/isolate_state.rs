@@ -1,13 +1,12 @@
 //! Holds what an isolate keeps between requests.
 
-use super::admission::Admission;
 use super::catalog_health::CatalogHealth;
 use super::error::ApiError;
 use super::log::WriteCounts;
 use super::settings::{Settings, SettingsError};
+use crate::admission::{Admission, QueryMemory};
 use crate::coordinator::Context;
 use crate::coordinator::cache::Cache;
-use crate::model::limits::ANSWERS_WAITING_BYTES_MAX;
 use crate::protocol::call::Platform;
 
 /// What an isolate keeps between requests.
@@ -19,8 +18,8 @@ pub struct Service {
     pub cache: Cache,
     /// Bytes of bodies in flight.
     pub admission: Admission,
-    /// Bytes of answers that wait for their readers.
-    pub answers: Admission,
+    /// What queries hold.
+    pub queries: QueryMemory,
     /// Seed of the parser's hash maps: tag keys are chosen by whoever writes.
     pub hash_seed: u64,
     /// Writes answered so far.
@@ -32,11 +31,13 @@ pub struct Service {
 impl Service {
     /// A service that knows nothing yet. `hash_seed` must be random.
     pub fn new(settings: Result<Settings, SettingsError>, hash_seed: u64) -> Self {
+        let admission = Admission::default();
+        let queries = QueryMemory::new(&admission);
         Self {
             settings,
             cache: Cache::default(),
-            admission: Admission::default(),
-            answers: Admission::new(ANSWERS_WAITING_BYTES_MAX, ANSWERS_WAITING_BYTES_MAX),
+            admission,
+            queries,
             hash_seed,
             write_counts: WriteCounts::default(),
             catalog_health: CatalogHealth::default(),
@@ -55,7 +56,8 @@ pub struct Isolate<'a> {
 impl Isolate<'_> {
     /// What the machines below the HTTP contract may use of it.
     pub fn context(&mut self) -> Context<'_> {
-        Context { cache: &mut self.service.cache, platform: self.platform }
+        let Service { cache, queries, .. } = &mut *self.service;
+        Context { cache, queries, platform: self.platform }
     }
 
     /// The operator's settings.

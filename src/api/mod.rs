@@ -15,7 +15,6 @@
 //! | how the answer to a partial write reads | [`routes::write::rejected_lines`] |
 
 pub mod action;
-pub mod admission;
 pub mod auth;
 pub mod catalog_health;
 pub mod content_encoding;

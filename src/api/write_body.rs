@@ -4,9 +4,9 @@
 //! what is left waits for the next piece. Columns are sized from the share of the body that was
 //! read, for doubling them would have them in memory up to three times.
 
-use super::admission::Permit;
 use super::error::ApiError;
 use super::params::{Dialect, WriteParams, WritePrecision};
+use crate::admission::Permit;
 use crate::batch::Batch;
 use crate::batch::from_lines::BatchBuilder;
 use crate::line_protocol::{NotUtf8, Options, Parser, Rejected, TimestampUnit};

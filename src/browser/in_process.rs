@@ -288,7 +288,7 @@ impl InProcess {
             | Address::Pause => Box::new(Catalog::new(store)),
             Address::Database(id) => {
                 let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);
-                Box::new(Runner::new(database, id.clone()))
+                Box::new(Runner::new(database, id.clone(), self.service.queries.clone()))
             }
             Address::Shard(_) => {
                 let full_bytes = self.full_bytes;

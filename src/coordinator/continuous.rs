@@ -10,6 +10,7 @@ use super::grants::Principal;
 use super::session::Session;
 use super::statement::Execution;
 use super::{Context, Machine};
+use crate::admission::QueryMemory;
 use crate::influxql::{self, ast::Statement, bound_params::Params};
 use crate::model::ids::ObjectId;
 use crate::protocol::call::{Address, Call, Platform, Reply, Step};
@@ -25,6 +26,7 @@ pub struct Runner<H> {
     host: H,
     object: ObjectId,
     cache: Cache,
+    queries: QueryMemory,
     /// There is never more than one.
     running: Option<Running>,
 }
@@ -36,9 +38,9 @@ struct Running {
 }
 
 impl<H: Scheduled> Runner<H> {
-    /// Around `host`, which is the object `object`.
-    pub fn new(host: H, object: ObjectId) -> Self {
-        Self { host, object, cache: Cache::default(), running: None }
+    /// Around `host`, which is the object `object`; what its queries hold is counted in `queries`.
+    pub fn new(host: H, object: ObjectId, queries: QueryMemory) -> Self {
+        Self { host, object, cache: Cache::default(), queries, running: None }
     }
 
     /// Begins a run.
@@ -70,7 +72,8 @@ impl<H: Scheduled> Runner<H> {
         // Replies to step with, the last one first.
         let mut replies = vec![reply];
         while let Some(reply) = replies.pop() {
-            let mut context = Context { cache: &mut self.cache, platform };
+            let (cache, queries) = (&mut self.cache, &self.queries);
+            let mut context = Context { cache, queries, platform };
             match running.execution.step(&mut context, reply) {
                 Step::Calls(calls) => {
                     for call in calls {

@@ -1,5 +1,6 @@
 //! Why a request to the objects failed; `api` maps each variant to a status and a body.
 
+use crate::admission::NoRoom;
 use crate::protocol::call::CallFailure;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::DatabaseRefusal;
@@ -61,7 +62,7 @@ pub enum Error {
     Interrupted,
     /// The statement itself.
     #[error(transparent)]
-    Query(#[from] QueryError),
+    Query(QueryError),
     /// A query needs a block that is damaged.
     #[error("damaged block: {block}")]
     Damaged {
@@ -77,6 +78,15 @@ pub enum Error {
     /// 503 with Retry-After: nothing is known to be wrong with the request.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+impl From<QueryError> for Error {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::NoRoom(NoRoom::Now) => Self::Unavailable(Unavailable::Crowded),
+            error => Self::Query(error),
+        }
+    }
 }
 
 impl From<CallFailure> for Error {

@@ -2,6 +2,7 @@
 
 use super::cache::Cache;
 use super::error::Error;
+use crate::admission::QueryMemory;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::round::{Next, Replies, Round};
 
@@ -10,6 +11,8 @@ use crate::protocol::round::{Next, Replies, Round};
 pub struct Context<'a> {
     /// The isolate's cache.
     pub cache: &'a mut Cache,
+    /// What queries may hold.
+    pub queries: &'a QueryMemory,
     /// Time and randomness.
     pub platform: &'a dyn Platform,
 }

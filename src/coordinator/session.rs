@@ -1,10 +1,11 @@
 //! Who asks a statement, when, and what the names in it mean that say no database or policy.
 
 use super::grants::Principal;
+use crate::admission::RoomSlot;
 use crate::query::source::Defaults;
 
 /// What a statement's answer depends on beside its text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Session {
     /// `db`; `None` when absent or empty.
     pub database: Option<String>,
@@ -16,6 +17,8 @@ pub struct Session {
     pub default_shards: u32,
     /// Who asks. The default may do nothing.
     pub principal: Principal,
+    /// What the statements of the request may hold.
+    pub room: RoomSlot,
 }
 
 impl Session {

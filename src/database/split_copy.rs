@@ -7,6 +7,7 @@ use crate::batch::selection::Selection;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::shard_rows::{ShardRows, split_by_shard};
 use crate::model::ids::{ColumnId, ObjectId};
+use crate::model::limits::PIECE_BYTES_MAX;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::ShardGroup;
 use crate::model::sorted_map::SortedMap;
@@ -34,6 +35,7 @@ pub(super) fn scan(
             limit: None,
         },
         resume,
+        piece_bytes: PIECE_BYTES_MAX,
     }
 }
 

@@ -5,6 +5,7 @@ use super::job::{Copying, Split};
 use super::rows::DatabaseRows;
 use super::split_copy;
 use crate::model::ids::{MeasurementId, ObjectId};
+use crate::model::limits::PIECE_BYTES_MAX;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::round::Request;
@@ -140,6 +141,7 @@ pub(super) fn next_question(
             kept_from_ns: None,
             resume,
             items_max: None,
+            piece_bytes: PIECE_BYTES_MAX,
         };
         return SplitQuestion::Ask(request(
             rows,

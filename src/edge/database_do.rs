@@ -6,6 +6,7 @@
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use super::config;
+use super::entry::query_memory;
 use super::hosted::Hosted;
 use super::store::DoStore;
 use crate::coordinator::continuous::Runner;
@@ -23,7 +24,7 @@ impl DurableObject for Database {
         // With settings that cannot be read nothing is split; the Worker names them.
         let split_bytes = config::settings(&env).map_or(0, |settings| settings.shard_split_bytes);
         let host = crate::database::Database::new(DoStore::new(&state), object.clone());
-        let host = Runner::new(host.splitting_at(split_bytes), object);
+        let host = Runner::new(host.splitting_at(split_bytes), object, query_memory(&env));
         Self { hosted: Hosted::new(state, &env, host) }
     }
 

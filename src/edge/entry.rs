@@ -11,6 +11,7 @@ use super::calls::Flights;
 use super::config;
 use super::platform::{EdgePlatform, random_u64};
 use super::reply;
+use crate::admission::QueryMemory;
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
 use crate::api::http::RequestHead;
@@ -87,9 +88,8 @@ impl Conversation {
     }
 
     /// A piece of the answer waits for its reader.
-    pub(super) fn sending(&self, exchange: &mut Exchange, bytes: usize) {
-        let now_ns = self.platform.now_ns();
-        with_service(&self.env, |service| exchange.sending(service, bytes, now_ns));
+    pub(super) fn sending(&self, exchange: &mut Exchange) {
+        exchange.sending(self.platform.now_ns());
     }
 
     /// Logs a request that is answered.
@@ -145,6 +145,11 @@ impl Conversation {
 extern "C" {
     #[wasm_bindgen(js_namespace = console, js_name = log)]
     fn console_log(line: &str);
+}
+
+/// What queries of this isolate hold, those that its Databases run included.
+pub(super) fn query_memory(env: &Env) -> QueryMemory {
+    with_service(env, |service| service.queries.clone())
 }
 
 /// Borrows the service for one step; nothing is awaited meanwhile.

@@ -122,7 +122,7 @@ async fn taken(
     exchange: &mut Exchange,
 ) -> Result<bool> {
     let write = writer.write(Uint8Array::from(bytes.as_slice()))?;
-    conversation.sending(exchange, bytes.len());
+    conversation.sending(exchange);
     drop(bytes);
     let written = future_to_promise(async { JsFuture::from(write).await.map(|_| JsValue::TRUE) });
     loop {

@@ -15,18 +15,12 @@ pub const BODY_BYTES_MAX: usize = 25_000_000;
 pub const BODY_STALL_S_MAX: u32 = 60;
 /// Members of one gzip body.
 pub const GZIP_MEMBERS_MAX: usize = 10_000;
-/// Bodies in flight in one isolate, raw plus inflated, bytes.
-pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 40_000_000;
-/// What a database that holds nothing gets for a body, whatever others hold, bytes.
-pub const FIRST_BODY_BYTES: usize = 1_000_000;
-/// What one body and its columns may take while no other is in flight: a line of eight bytes takes
-/// twenty in columns, and a new series is more.
-pub const LONE_BODY_BYTES_MAX: usize = 72_000_000;
-/// Answers in flight whose readers are waited for, in one isolate, bytes: the pieces that they do
-/// not take, and what their queries hold meanwhile.
-pub const ANSWERS_WAITING_BYTES_MAX: usize = 24_000_000;
-/// What a query holds while its reader is waited for, bytes: a page, and what was made of the last.
-pub const WAITING_QUERY_BYTES: usize = 2 * PAGE_BYTES_MAX;
+/// Bodies in flight in one isolate, raw plus inflated, and their columns, bytes.
+pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
+/// What bodies of databases that held nothing may take beyond it, bytes.
+pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
+/// What a database that holds nothing gets whatever others hold, for bodies and for queries, bytes.
+pub const FIRST_BYTES: usize = 1_000_000;
 /// How long an upload that nothing comes of, or an answer that nobody takes, may not notice that it
 /// was given up, milliseconds.
 pub const DISPLACED_NOTICED_MS: u32 = 1_000;
@@ -247,17 +241,38 @@ pub const STREAMS_AHEAD_MAX: usize = 256;
 pub const FURTHER_SCANS_MAX: usize = 255;
 /// Shards that are asked at the same time for one scan; a piece of each may be on its way.
 pub const SHARDS_ASKED_AT_ONCE_MAX: usize = 6;
+/// What the queries of one isolate hold, bytes.
+pub const QUERIES_BYTES_MAX: usize = 10_000_000;
+/// What queries of databases that held nothing may take beyond it, bytes.
+pub const FIRST_QUERIES_BYTES_MAX: usize = 4_000_000;
+/// What a query has to begin with, bytes: a half for the pieces that are on their way, a half for
+/// what is gathered of them.
+pub const QUERY_START_BYTES: usize = FIRST_BYTES;
+/// What queries may take of what bodies leave free for what has to be held whole, bytes.
+pub const QUERY_SPARE_BYTES_MAX: usize = 24_000_000;
+/// From when on a reader who takes nothing of an answer is slow, and the answer may be given up for
+/// others, nanoseconds.
+pub const SLOW_READER_NS: i64 = super::time::S_NS;
+/// How long a query waits for the room to begin, nanoseconds.
+pub const QUERY_WAIT_NS_MAX: i64 = 10 * super::time::S_NS;
+/// Queries of one isolate that wait so; more are refused at once.
+pub const QUERIES_WAITING_MAX: usize = 500;
+/// After which pause it looks again, milliseconds.
+pub const QUERY_WAIT_PAUSE_MS: u32 = 20;
+/// The least that a piece of a shard's answer is asked to hold, bytes.
+pub const PIECE_BYTES_MIN: u32 = 64_000;
 /// What is gathered of the answer of all shards to one scan before it is shown, bytes.
 pub const SLICE_BYTES_MAX: usize = 8_000_000;
 /// Values of one window that are held for a function that needs all of them.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
-/// What these values may take, with what stands beside them, bytes.
-pub const GATHERED_BYTES_MAX: usize = 32_000_000;
+/// What these values may take, with what stands beside them, bytes; as much again while they are
+/// answered.
+pub const GATHERED_BYTES_MAX: usize = 16_000_000;
 /// Rows of one subquery that are held, bytes. While the last of them are added and while they are
 /// sorted they take up to three times as much.
-pub const SUBQUERY_BYTES_MAX: usize = 20_000_000;
+pub const SUBQUERY_BYTES_MAX: usize = 10_000_000;
 /// What the names of one measurement that a SHOW statement lists may take, bytes.
-pub const LISTED_NAMES_BYTES_MAX: usize = 48_000_000;
+pub const LISTED_NAMES_BYTES_MAX: usize = 32_000_000;
 /// Series, or values of tags, of one measurement that one statement may count.
 pub const COUNTED_NAMES_MAX: usize = 4 << 20;
 /// Values, past and future, of one series of a forecast: each is looked at up to 32,000 times.
@@ -308,6 +323,8 @@ pub const WINDOWS_PER_RUN_MAX: i64 = 1_000;
 pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
 /// One page of a reply between objects, bytes.
 pub const PAGE_BYTES_MAX: usize = 1_000_000;
+/// The same as a request says it.
+pub const PIECE_BYTES_MAX: u32 = PAGE_BYTES_MAX as u32;
 /// Columns or calls of one group of a page, far above what one query can name.
 pub const PAGE_COLUMNS_MAX: usize = 1 << 16;
 /// Calls to other objects that one event has in flight; the platform queues past six connections.
@@ -331,6 +348,7 @@ pub const ALARMS_PER_REQUEST_MAX: usize = 64;
 // Memory of an isolate.
 
 /// Memtables and caches of all objects of one isolate, bytes.
-pub const MEMTABLE_BYTES_MAX: usize = 40_000_000;
-/// Of that, what questions have read and decoded, bytes.
+pub const MEMTABLE_BYTES_MAX: usize = 28_000_000;
+/// Of that, what questions have read and decoded, whatever memtables would take, bytes. It has
+/// more where they leave it.
 pub const READ_CACHE_BYTES_MAX: usize = 12_000_000;

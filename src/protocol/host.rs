@@ -84,6 +84,9 @@ pub enum Unavailable {
         /// How many queries wait.
         waiting: u64,
     },
+    /// Other queries hold the memory that there is for them.
+    #[error("the queries under way hold all memory that there is for them: repeat this one later")]
+    Crowded,
 }
 
 impl From<CallFailure> for Unavailable {

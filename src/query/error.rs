@@ -2,6 +2,7 @@
 //! They are those of 1.x where 1.x has any. A text that is no InfluxQL at all is refused before, in
 //! [`crate::influxql::error`].
 
+use crate::admission::NoRoom;
 use crate::influxql::error::ParseError;
 use crate::influxql::time_literal::format_utc;
 use crate::model::configurable_limits::Limit;
@@ -110,6 +111,9 @@ pub enum QueryError {
         /// Of what.
         unit: &'static str,
     },
+    /// More memory than there is for it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// A shard's page does not have the shape that was asked for.
     #[error("a shard's answer does not fit its request: {0}")]
     Page(&'static str),

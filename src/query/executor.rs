@@ -9,6 +9,7 @@ use super::plan::{Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
 use super::subquery_rows::{BATCH_BYTES, Derived};
+use crate::admission::QueryRoom;
 use crate::model::limits::STREAMS_AHEAD_MAX;
 use crate::scan::page::ScanPage;
 
@@ -39,6 +40,7 @@ struct InputRun {
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
     node: SelectNode,
+    room: QueryRoom,
     /// Subqueries that are not through, by their position in the node; the first one runs.
     pending: VecDeque<(usize, Self)>,
     /// What the node's subqueries answered.
@@ -53,21 +55,21 @@ pub struct Executor {
 
 impl Executor {
     /// Starts `plan`; `shards[i]` is how many shards scan `i` of the plan touches (0: none, it
-    /// then has no rows).
-    pub fn new(plan: Plan, shards: &[u32]) -> Self {
-        Self::in_batches(plan, shards, BATCH_BYTES)
+    /// then has no rows). What it holds is counted in `room`.
+    pub fn new(plan: Plan, shards: &[u32], room: &QueryRoom) -> Self {
+        Self::in_batches(plan, shards, room, BATCH_BYTES)
     }
 
     /// The same with batches of `batch_bytes` between a subquery and the statement around it.
-    pub fn in_batches(plan: Plan, shards: &[u32], batch_bytes: usize) -> Self {
-        Self::for_node(plan.scans.into(), plan.root, shards, batch_bytes)
+    pub fn in_batches(plan: Plan, shards: &[u32], room: &QueryRoom, batch_bytes: usize) -> Self {
+        Self::for_node(plan.scans.into(), plan.root, shards, (room, batch_bytes))
     }
 
     fn for_node(
         scans: Rc<[PlannedScan]>,
         node: SelectNode,
         shards: &[u32],
-        batch_bytes: usize,
+        (room, batch_bytes): (&QueryRoom, usize),
     ) -> Self {
         let mut inputs = VecDeque::with_capacity(node.inputs.len());
         for (index, input) in node.inputs.iter().enumerate() {
@@ -82,7 +84,8 @@ impl Executor {
                         };
                         let (number, request) = (binding.scan as u32, scan.request.clone());
                         let is_derived = scan.subquery.is_some();
-                        streams.push(Stream::new(number, shards, request, binding, is_derived));
+                        streams
+                            .push(Stream::new(number, shards, request, binding, is_derived, room));
                     }
                     streams
                 })
@@ -92,14 +95,18 @@ impl Executor {
         let subqueries = || node.subqueries.iter().enumerate();
         let pending = subqueries()
             .map(|(index, sub)| {
-                (index, Self::for_node(Rc::clone(&scans), sub.node.clone(), shards, batch_bytes))
+                let (scans, node) = (Rc::clone(&scans), sub.node.clone());
+                (index, Self::for_node(scans, node, shards, (room, batch_bytes)))
             })
             .collect();
         let derived = subqueries()
-            .map(|(index, sub)| Derived::new(&node, index, Rc::clone(sub), &scans, batch_bytes))
+            .map(|(index, sub)| {
+                Derived::new((&node, index), Rc::clone(sub), &scans, (room.part(), batch_bytes))
+            })
             .collect();
         let (group, series, ready) = (None, 0, VecDeque::new());
-        Self { scans, node, pending, derived, inputs, group, series, ready }
+        let room = room.clone();
+        Self { scans, node, room, pending, derived, inputs, group, series, ready }
     }
 
     /// The next step. Call again after supplying what a [`ExecStep::Need`] asked for.
@@ -224,7 +231,7 @@ impl Executor {
         match key.map(<[String]>::to_vec) {
             Some(key) if !self.is_beyond() => {
                 let input = run.input;
-                self.group = Some(GroupRun::new(&self.node, input, key));
+                self.group = Some(GroupRun::new(&self.node, input, key, &self.room));
                 self.series += 1;
             }
             _ => {

@@ -16,6 +16,7 @@ use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
 use super::stream::{Stream, StreamNeed};
 use super::transforms::{self, Piece};
+use crate::admission::{Held, QueryRoom};
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::value::FieldValue;
 
@@ -65,12 +66,14 @@ pub(crate) struct GroupRun {
     /// Rows of a raw query before.
     filled: RowFill,
     held: Option<SeriesChunk>,
+    /// What the windows of its calls take.
+    windows: Held,
     /// For each call what stands where only others have a value.
     missing: Vec<Option<FieldValue>>,
 }
 
 impl GroupRun {
-    pub(crate) fn new(node: &SelectNode, input: usize, key: Vec<String>) -> Self {
+    pub(crate) fn new(node: &SelectNode, input: usize, key: Vec<String>, room: &QueryRoom) -> Self {
         let tags = node.group_keys.iter().cloned().zip(key.iter().cloned()).collect();
         let feeds = node.feeds.iter().map(|feed| match feed.kind {
             FeedKind::Partials => FeedRun::Partials(PartialMerge::new(feed.calls.len())),
@@ -80,7 +83,7 @@ impl GroupRun {
         let calls = node.calls.iter().map(|call| CallRun {
             streams: call.transforms.iter().map(transforms::Transform::start).collect(),
             limiter,
-            gathered: GatherRun::default(),
+            gathered: GatherRun::new(room),
             series: None,
         });
         Self {
@@ -92,6 +95,7 @@ impl GroupRun {
             limiter,
             filled: RowFill::default(),
             held: None,
+            windows: room.part(),
             missing: node.calls.iter().map(|call| call.missing.clone()).collect(),
         }
     }
@@ -304,6 +308,7 @@ impl GroupRun {
             };
             series = fill::fill(&series, fill, windows)?;
         }
+        self.windows.set(self.windows.bytes() + series.bytes())?;
         if plan.transforms.is_empty() {
             let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
             let (from, to) = call.limiter.take(series.times_ns.len());

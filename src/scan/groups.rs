@@ -22,6 +22,8 @@ use crate::model::time::TimeRange;
 pub(super) const GROUPS_PER_PIECE_MAX: usize = 8_192;
 /// Bytes of a group in a piece beside its key and columns.
 const GROUP_BYTES: usize = 48;
+/// Bytes of the states of a call beside their windows.
+const STATE_BYTES: usize = 128;
 
 /// Where a group's rows or states go.
 enum Sink<'a> {
@@ -148,8 +150,18 @@ impl<'a> Groups<'a> {
         self.numbers.insert(self.key.clone(), number);
         self.sinks.push(Some(new_sink(self.request)?));
         self.closed.push(false);
-        self.bytes += GROUP_BYTES + self.key.iter().map(|v| v.len() + 4).sum::<usize>();
+        self.bytes += self.group_bytes() + self.key.iter().map(|v| v.len() + 4).sum::<usize>();
         Ok(number)
+    }
+
+    /// About what a group takes beside its key and values in the memory of who asks, the half of
+    /// it: most of it lives for a moment.
+    fn group_bytes(&self) -> usize {
+        let calls = match &self.request.output {
+            Output::Aggregates { calls, .. } => calls.len(),
+            Output::Rows { .. } => 0,
+        };
+        GROUP_BYTES + STATE_BYTES * calls
     }
 
     /// Bytes of all groups.
@@ -186,6 +198,7 @@ impl<'a> Groups<'a> {
     /// Lowers the end of the slice until what there is takes at most `bytes_max`: to a group, of
     /// the only group to a window. What lies behind is dropped.
     pub(super) fn lower(&mut self, bytes_max: usize) {
+        let group_bytes = self.group_bytes();
         if self.bytes <= bytes_max {
             return;
         }
@@ -195,7 +208,8 @@ impl<'a> Groups<'a> {
         let mut held = 0;
         let mut kept = 0;
         for (_, number) in &order {
-            held += self.sinks.get(*number).and_then(Option::as_ref).map_or(0, Sink::bytes);
+            let sink = self.sinks.get(*number).and_then(Option::as_ref);
+            held += group_bytes + sink.map_or(0, Sink::bytes);
             if held > bytes_max && kept > 0 {
                 break;
             }
@@ -208,7 +222,7 @@ impl<'a> Groups<'a> {
         for (key, number) in dropped {
             self.numbers.remove(&key);
             if let Some(sink) = self.sinks.get_mut(number).and_then(Option::take) {
-                self.bytes = self.bytes.saturating_sub(sink.bytes() + GROUP_BYTES);
+                self.bytes = self.bytes.saturating_sub(sink.bytes() + group_bytes);
             }
         }
         if let [(key, number)] = &order[..]

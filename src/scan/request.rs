@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::merge::cursor::Direction;
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::limits::PIECE_BYTES_MAX;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 
@@ -24,6 +25,14 @@ pub struct ScanRequest {
     pub output: Output,
     /// Which piece of the answer is wanted.
     pub resume: Resume,
+    /// About how many bytes it may have, at most [`PIECE_BYTES_MAX`].
+    #[serde(default = "whole_page")]
+    pub piece_bytes: u32,
+}
+
+/// What a piece may have where nobody says less, bytes.
+fn whole_page() -> u32 {
+    PIECE_BYTES_MAX
 }
 
 impl ScanRequest {
@@ -298,6 +307,9 @@ pub struct SummaryRequest {
     /// their text: of these a shard may list more.
     #[serde(default)]
     pub items_max: Option<u64>,
+    /// About how many bytes the page may have, at most [`PIECE_BYTES_MAX`].
+    #[serde(default = "whole_page")]
+    pub piece_bytes: u32,
 }
 
 /// What a summary lists.

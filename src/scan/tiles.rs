@@ -178,6 +178,7 @@ mod tests {
             descending: false,
             output: Output::Aggregates { calls: Vec::new(), window, limit: None },
             resume: Resume::default(),
+            piece_bytes: 0,
         }
     }
 

@@ -3,7 +3,6 @@
 use super::Shard;
 use super::request::{AppendReply, Refusal};
 use super::usage::Counts;
-use crate::model::limits::PAGE_BYTES_MAX;
 use crate::protocol::envelope::Wire;
 use crate::protocol::host::Unavailable;
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, Stats, ToShard};
@@ -104,7 +103,7 @@ impl<S: Store> Shard<S> {
         let (mut work, mut cells) = (page.stats.work(), page.stats.cells);
         let mut reply = FromShard::scanned(&page);
         for request in further {
-            if work > FURTHER_WORK_MAX || reply.body().len() > PAGE_BYTES_MAX / 2 {
+            if work > FURTHER_WORK_MAX || reply.body().len() > request.piece_bytes as usize / 2 {
                 break;
             }
             // What cannot be answered is asked again, alone, and named then.

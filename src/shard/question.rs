@@ -6,7 +6,7 @@ use super::request::Refusal;
 use super::values::refusal;
 use crate::memtable::Memtable;
 use crate::model::ids::MeasurementId;
-use crate::model::limits::PAGE_BYTES_MAX;
+use crate::model::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
 use crate::protocol::shard::Stamp;
 use crate::scan::error::ScanError;
 use crate::scan::page::{ScanPage, SummaryPage};
@@ -30,7 +30,7 @@ impl<S: Store> Shard<S> {
     pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
         // Loading the object and replaying its log are part of what the page costs.
         let before = self.store.row_counts();
-        let limits = self.limits(stamp)?;
+        let limits = self.limits(stamp, request.piece_bytes)?;
         let mut page =
             self.ask(stamp, &[request.measurement], |reader| scan(reader, request, limits))?;
         page.stats.rows_read = self.store.row_counts().since(before).read;
@@ -54,14 +54,14 @@ impl<S: Store> Shard<S> {
         request: &SummaryRequest,
         stamp: &Stamp,
     ) -> Result<SummaryPage, Refusal> {
-        let PageLimits { bytes, decoded_bytes, .. } = self.limits(stamp)?;
+        let PageLimits { bytes, decoded_bytes, .. } = self.limits(stamp, request.piece_bytes)?;
         let limits = SummaryLimits { bytes, decoded_bytes, keys: SUMMARY_KEYS_MAX };
         self.ask(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
 
     /// What a page may take, once the log was replayed if it was not in memory: what that decoded
     /// is part of what one event may.
-    fn limits(&mut self, stamp: &Stamp) -> Result<PageLimits, Refusal> {
+    fn limits(&mut self, stamp: &Stamp, piece_bytes: u32) -> Result<PageLimits, Refusal> {
         self.current(stamp)?;
         let is_cold = !self.cache.has_memtable();
         let memtable = self.memtable()?;
@@ -69,7 +69,8 @@ impl<S: Store> Shard<S> {
         let log_bytes = self.loaded.as_ref().map_or(0, |loaded| loaded.wal.bytes());
         let replayed_bytes = if is_cold { log_bytes } else { 0 };
         let decoded_bytes = (DECODED_BYTES_MAX - BATCH_BYTES).saturating_sub(replayed_bytes).max(1);
-        Ok(PageLimits { bytes: PAGE_BYTES_MAX, decoded_bytes, tile: self.limits.tile })
+        let bytes = piece_bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX) as usize;
+        Ok(PageLimits { bytes, decoded_bytes, tile: self.limits.tile })
     }
 
     /// Puts a question about these measurements to the shard's rows.

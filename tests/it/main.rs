@@ -34,6 +34,7 @@ mod line_protocol;
 mod memory;
 mod memory_columns;
 mod memory_merge;
+mod memory_queries;
 mod memory_rows;
 mod memory_server;
 mod memory_shard;

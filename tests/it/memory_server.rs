@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tidemark::admission::QueryRoom;
 use tidemark::batch::column::Column;
 use tidemark::batch::from_lines::from_lines;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
@@ -262,7 +263,8 @@ impl Memory {
         let scans = plan.scans.clone();
         let shards = vec![self.shards as u32; scans.len()];
         // Batches of a subquery's rows are as small as pages.
-        let mut executor = Executor::in_batches(plan, &shards, self.page_bytes);
+        let mut executor =
+            Executor::in_batches(plan, &shards, &QueryRoom::default(), self.page_bytes);
         let mut chunks = Vec::new();
         loop {
             match executor.next().map_err(|error| error.to_string())? {
@@ -311,7 +313,8 @@ impl Memory {
         };
         let plan = metadata::compile(statement, &context).map_err(|error| error.to_string())?;
         let scans = plan.scans.clone();
-        let mut executor = MetaExecutor::new(plan, &vec![self.shards as u32; scans.len()]);
+        let shards = vec![self.shards as u32; scans.len()];
+        let mut executor = MetaExecutor::new(plan, &shards, &QueryRoom::default());
         let mut chunks = Vec::new();
         loop {
             match executor.next().map_err(|error| error.to_string())? {
@@ -326,7 +329,7 @@ impl Memory {
                         let PageLimits { bytes, decoded_bytes, .. } = self.limits();
                         let limits = SummaryLimits { bytes, decoded_bytes, keys: bytes as u64 };
                         let page = summarise(&rows, &need.request, limits).unwrap();
-                        executor.supply(need.stream, page);
+                        executor.supply(need.stream, page).map_err(|error| error.to_string())?;
                     }
                 }
             }

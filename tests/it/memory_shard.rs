@@ -13,7 +13,7 @@ use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
-use tidemark::model::limits::{MEMTABLE_BYTES_MAX, PAGE_BYTES_MAX};
+use tidemark::model::limits::{MEMTABLE_BYTES_MAX, PAGE_BYTES_MAX, PIECE_BYTES_MAX};
 use tidemark::model::time::{Precision, TimeRange};
 use tidemark::model::value::FieldType;
 use tidemark::protocol::shard::ShardSettings;
@@ -134,6 +134,7 @@ fn every_series() -> SummaryRequest {
         predicates: vec![None],
         want: SummaryWant::SeriesHashes { tags, count_only: true },
         resume: None,
+        piece_bytes: PIECE_BYTES_MAX,
         items_max: None,
     }
 }
@@ -151,6 +152,7 @@ fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
         descending: false,
         output: Output::Aggregates { calls, window: None, limit: None },
         resume: Resume::default(),
+        piece_bytes: PIECE_BYTES_MAX,
     }
 }
 

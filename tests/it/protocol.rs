@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use tidemark::admission::QueryMemory;
 use tidemark::batch::from_lines::from_lines;
 use tidemark::coordinator::create_drop::{Change, Changed, CreateDrop};
 use tidemark::coordinator::error::Error;
@@ -255,7 +256,9 @@ pub(crate) fn script<M: Machine>(
     loop {
         let platform = world.platform.clone();
         let mut cache = edge.cache.borrow_mut();
-        let step = machine.step(&mut Context { cache: &mut cache, platform: &platform }, reply);
+        let queries = &QueryMemory::default();
+        let mut context = Context { cache: &mut cache, queries, platform: &platform };
+        let step = machine.step(&mut context, reply);
         drop(cache);
         match step {
             Step::Done(answer) => return answer,

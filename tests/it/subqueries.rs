@@ -179,7 +179,7 @@ fn a_subquery_of_any_size_is_read_in_bounded_memory() {
         println!("{q}: {peak} bytes at the peak");
         if q.contains("host))") || q.contains("host) LIMIT") {
             // Rows of ten series in order of time are sorted whole.
-            let text = "a subquery holds more than 20000000 bytes for the statement around it: \
+            let text = "a subquery holds more than 10000000 bytes for the statement around it: \
                         narrow its time range, compute in it what can be, or group the statement \
                         by all tags that it is grouped by";
             assert_eq!(error.as_str(), Some(text), "{q}");

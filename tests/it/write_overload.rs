@@ -9,7 +9,7 @@ use tidemark::api::exchange::Exchange;
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::isolate_state::Service;
 use tidemark::api::settings::Settings;
-use tidemark::model::limits::BODIES_IN_FLIGHT_BYTES_MAX;
+use tidemark::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, QUERIES_BYTES_MAX, QUERY_START_BYTES};
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
 
 use crate::protocol::world;
@@ -33,9 +33,9 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
 }
 
-/// Begins a write whose gzip body is announced to have 10 MB, of which nothing has come.
+/// Begins a write whose gzip body is announced to have 9 MB, of which nothing has come.
 fn begin(service: &mut Service, platform: &TestPlatform, database: &str) -> Exchange {
-    let headers = [("content-length", "10000000"), ("content-encoding", "gzip")];
+    let headers = [("content-length", "9000000"), ("content-encoding", "gzip")];
     let headers = headers.map(|(name, value)| (name, value.to_owned()));
     let head = head(&format!("/write?db={database}"), &headers);
     let (exchange, action) = Exchange::start(service, platform, head);
@@ -67,14 +67,14 @@ fn stalled_uploads_of_one_database_stop_no_other() {
     let mut stalled: Vec<Exchange> = (0..4).map(|_| begin(&mut service, &platform, "a")).collect();
     for exchange in &mut stalled {
         platform.advance_to(platform.time_ns() + 1);
-        assert_eq!(receive(exchange, 10_000_000, &platform), None);
+        assert_eq!(receive(exchange, BODIES_IN_FLIGHT_BYTES_MAX / 4, &platform), None);
     }
     assert_eq!(service.admission.free_bytes(), 0);
     // What a neighbour needs at first is had anyway; then what stalls for longest goes.
     let mut neighbour = begin(&mut service, &platform, "b");
     assert_eq!(receive(&mut neighbour, 1_000_000, &platform), None);
     assert!(stalled.iter_mut().all(|exchange| exchange.displaced().is_none()));
-    assert_eq!(receive(&mut neighbour, 9_000_000, &platform), None);
+    assert_eq!(receive(&mut neighbour, 8_000_000, &platform), None);
     let lost = stalled[0].displaced().unwrap();
     assert!(is_retried(&lost), "{lost:?}");
     assert!(stalled[1..].iter_mut().all(|exchange| exchange.displaced().is_none()));
@@ -82,10 +82,10 @@ fn stalled_uploads_of_one_database_stop_no_other() {
     assert!(line.contains("\"overloaded\"") && line.contains("503"), "{line}");
     // Whoever goes on without having noticed is told so, whether by a piece or at the end.
     let mut third = begin(&mut service, &platform, "c");
-    assert_eq!(receive(&mut third, 10_000_000, &platform), None);
+    assert_eq!(receive(&mut third, 9_000_000, &platform), None);
     let mut fourth = begin(&mut service, &platform, "d");
-    assert_eq!(receive(&mut fourth, 9_000_000, &platform), None);
-    let late = receive(&mut stalled[1], 10_000_000, &platform).unwrap();
+    assert_eq!(receive(&mut fourth, 8_000_000, &platform), None);
+    let late = receive(&mut stalled[1], 9_000_000, &platform).unwrap();
     let later = stalled[2].body(&mut service, &platform, Vec::new());
     assert!(is_retried(&late) && is_retried(&later), "{late:?} {later:?}");
     // One vanishes, one is answered: both give their bytes back.
@@ -149,7 +149,7 @@ fn a_body_that_never_fits_is_too_large() {
     let Some(Action::Respond(response)) = refused else { panic!("{refused:?}") };
     assert_eq!((response.status, header(&response, "Retry-After")), (413, None));
     let text = String::from_utf8(response.body).unwrap();
-    assert!(text.contains("of 40000000 free; send smaller batches"), "{text}");
+    assert!(text.contains("of 36000000 free; send smaller batches"), "{text}");
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
@@ -263,31 +263,42 @@ fn while_tokens_cannot_be_verified_nobody_but_the_administrator_is_let_in() {
     }
 }
 
-/// Readers who take nothing hold a piece each, until others need its room.
+/// Queries whose readers take nothing hold their memory until others need it.
 #[test]
 fn slow_readers_of_one_database_stop_no_other() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let reader = |database: &str, service: &mut Service| {
         let head = head(&format!("/query?db={database}&q=SHOW+SERIES"), &[]);
         let (mut exchange, _) = Exchange::start(service, &platform, head);
-        platform.advance_to(platform.time_ns() + 1);
-        exchange.sending(service, 1_000_000, platform.time_ns());
-        exchange
+        // The query begins, or waits for the room.
+        let Action::Calls(calls) = exchange.body(service, &platform, Vec::new()) else { panic!() };
+        let begins = calls[0].to != Address::Pause;
+        exchange.sending(platform.time_ns());
+        platform.advance_to(platform.time_ns() + 200_000_000);
+        (exchange, begins)
     };
-    let mut slow: Vec<Exchange> = (0..8).map(|_| reader("a", &mut service)).collect();
-    assert_eq!(service.answers.free_bytes(), 0);
+    let at_once = QUERIES_BYTES_MAX / QUERY_START_BYTES;
+    let slow = (0..at_once).map(|_| reader("a", &mut service));
+    let mut slow: Vec<Exchange> = slow.map(|(exchange, _)| exchange).collect();
+    assert_eq!(service.queries.free_bytes(), 0);
     // The first of them goes on, and waits again.
     assert!(slow[0].sent());
-    slow[0].sending(&service, 1_000_000, platform.time_ns());
-    let mut neighbour = reader("b", &mut service);
-    let outrun: Vec<bool> = slow.iter_mut().map(|exchange| exchange.is_outrun()).collect();
-    assert_eq!(outrun, [false, true, false, false, false, false, false, false]);
-    assert!(neighbour.sent() && !slow[1].sent());
+    slow[0].sending(platform.time_ns());
+    // What a neighbour needs at first is had anyway; then those go who wait for longest, for what
+    // it was given beyond the rest too.
+    let (mut neighbour, begins) = reader("b", &mut service);
+    assert!(begins && neighbour.sent() && !slow.iter_mut().any(Exchange::is_outrun));
+    let (_second, begins) = reader("b", &mut service);
+    let outrun: Vec<usize> = (0..at_once).filter(|&at| slow[at].is_outrun()).collect();
+    assert_eq!((begins, outrun), (true, vec![1, 2]));
+    assert!(!slow[1].sent());
     let line = slow[1].log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"slow reader\""), "{line}");
     // Of one database too, who waits for longest makes room.
-    let more: Vec<Exchange> = (0..4).map(|_| reader("a", &mut service)).collect();
-    assert_eq!(slow.iter_mut().map(Exchange::is_outrun).filter(|outrun| *outrun).count(), 4 - 1);
-    drop((slow, more));
-    assert_eq!(service.answers.free_bytes(), 24_000_000);
+    let more: Vec<_> = (0..4).map(|_| reader("a", &mut service)).collect();
+    assert!(more.iter().all(|(_, begins)| *begins));
+    // One of the seven had noticed already.
+    assert_eq!(slow.iter_mut().map(Exchange::is_outrun).filter(|outrun| *outrun).count(), 5);
+    drop((slow, more, neighbour, _second));
+    assert_eq!(service.queries.free_bytes(), QUERIES_BYTES_MAX);
 }

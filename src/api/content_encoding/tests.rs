@@ -1,5 +1,5 @@
 use super::*;
-use crate::api::admission::Admission;
+use crate::admission::Admission;
 use crate::api::http::Parameters;
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::write_body::LineReading;

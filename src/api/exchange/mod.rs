@@ -12,7 +12,6 @@ mod receive_body;
 mod slow_reader;
 
 use super::action::Action;
-use super::admission::{Permit, Upload};
 use super::auth::AuthError;
 use super::error::ApiError;
 use super::error_body::ErrorShape;
@@ -24,6 +23,7 @@ use super::log::{LogRequests, Record};
 use super::routes::handler::{Handler, Incoming, Received};
 use super::routes::{self, Access, Body, Operation};
 use super::settings::CorsOrigins;
+use crate::admission::{Upload, Waiting};
 use crate::coordinator::Machine;
 use crate::coordinator::cloudflare_access::AccessLogin;
 use crate::coordinator::confirm::Confirm;
@@ -54,7 +54,7 @@ pub struct Exchange {
     handler: Option<Box<dyn Handler>>,
     stage: ExchangeStage,
     /// What waits for the reader of the answer.
-    reader: Option<Upload<Permit>>,
+    reader: Option<Waiting>,
     /// Tells of its caller once it is answered.
     confirm: Option<Confirm>,
 }

@@ -2,8 +2,8 @@
 //! request needs the room.
 
 use super::{Exchange, ExchangeStage};
+use crate::admission::Permit;
 use crate::api::action::Action;
-use crate::api::admission::Permit;
 use crate::api::content_encoding::{self, BodyError, Encoding};
 use crate::api::error::ApiError;
 use crate::api::isolate_state::{Isolate, Service};

@@ -1,19 +1,12 @@
-//! Counts what waits for the reader of a reply, who may be slow, and gives the reply up when others
-//! need the memory.
+//! Lets a reply be given up whose reader is slow when others need the memory that its query holds.
 
 use super::Exchange;
-use crate::api::isolate_state::Service;
-use crate::model::limits::WAITING_QUERY_BYTES;
 
 impl Exchange {
-    /// A piece of `bytes` waits for its reader from `now_ns` on.
-    pub fn sending(&mut self, service: &Service, bytes: usize, now_ns: i64) {
-        let database = self.record.database.as_deref().unwrap_or_default();
-        let permit = service.answers.enter(database);
-        let waiting = service.answers.upload(permit.tag(), permit, now_ns);
-        // It cannot be had where this one holds most, and alone: then others are not kept from it.
-        let _ = waiting.with(|permit| permit.grow_to(bytes + WAITING_QUERY_BYTES));
-        self.reader = Some(waiting);
+    /// A piece waits for its reader from `now_ns` on.
+    pub fn sending(&mut self, now_ns: i64) {
+        let room = self.handler.as_ref().and_then(|handler| handler.room());
+        self.reader = room.map(|room| room.waits(now_ns));
     }
 
     /// It was taken; `false` when the answer was given up meanwhile.

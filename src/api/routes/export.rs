@@ -6,6 +6,7 @@
 
 use std::vec;
 
+use crate::admission::QueryRoom;
 use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
@@ -81,6 +82,10 @@ impl Handler for ExportHandler {
             Some(exporting) => exporting.step(&mut isolate.context(), reply),
             None => Ok(Action::End),
         }
+    }
+
+    fn room(&self) -> Option<&QueryRoom> {
+        self.exporting.as_ref()?.session.room.get()
     }
 }
 

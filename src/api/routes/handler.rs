@@ -11,8 +11,8 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::admission::{Permit, QueryRoom};
 use crate::api::action::Action;
-use crate::api::admission::Permit;
 use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, RequestHead, Response};
@@ -150,6 +150,11 @@ pub trait Handler: std::fmt::Debug {
     /// [`ApiError`] for a request that was not carried out.
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>)
     -> Result<Action, ApiError>;
+
+    /// What its queries hold while an answer is sent.
+    fn room(&self) -> Option<&QueryRoom> {
+        None
+    }
 
     /// What the log says of it, once the answer is known.
     fn outcome(&self) -> Outcome {

@@ -5,6 +5,7 @@
 
 use std::vec;
 
+use crate::admission::{Held, NoRoom, QueryRoom};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
@@ -26,6 +27,7 @@ use crate::influxql::bound_params::Params;
 use crate::influxql::effect::Effect;
 use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
+use crate::protocol::host::Unavailable;
 use crate::response::{Ending, Format, Options, Writer};
 
 /// What a statement answers whose document cannot be held.
@@ -87,6 +89,10 @@ impl Handler for QueryHandler {
         }
     }
 
+    fn room(&self) -> Option<&QueryRoom> {
+        self.querying.as_ref()?.session.room.get()
+    }
+
     fn abandon(&mut self) -> Vec<Call> {
         self.querying.as_mut().map_or_else(Vec::new, Querying::abandon)
     }
@@ -103,6 +109,8 @@ pub struct Querying {
     /// A statement failed: those after it are not executed.
     failed: bool,
     writer: Writer,
+    /// What is written and not sent.
+    document: Option<Held>,
     format: Format,
     chunked: bool,
     streaming: bool,
@@ -151,6 +159,7 @@ impl Querying {
             statement_id: 0,
             failed: false,
             writer: Writer::new(options),
+            document: None,
             format,
             chunked: params.chunk_rows.is_some(),
             streaming: false,
@@ -227,6 +236,7 @@ impl Querying {
                     if let Some(action) = self.flush() {
                         return Ok(action);
                     }
+                    self.hold_document()?;
                 }
                 Step::Done(Ok(None)) => self.end_statement(Ending::Done),
                 Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
@@ -246,6 +256,16 @@ impl Querying {
                 Step::Done(Err(error)) => self.end_statement(Ending::Failed(&error.to_string())),
             }
         }
+    }
+
+    /// Counts what is written and cannot be sent yet.
+    fn hold_document(&mut self) -> Result<(), ApiError> {
+        let Some(room) = self.session.room.get() else { return Ok(()) };
+        let held = self.document.get_or_insert_with(|| room.part());
+        held.set(self.writer.bytes()).map_err(|error| match error {
+            NoRoom::Now => Error::from(Unavailable::Crowded).into(),
+            error @ NoRoom::Ever { .. } => ApiError::Invalid(error.to_string()),
+        })
     }
 
     /// Stops for a client that went away: the calls that take the query off the list.

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::admission::QueryMemory;
 use crate::coordinator::Machine;
 use crate::coordinator::cache::Cache;
 use crate::coordinator::error::Error;
@@ -64,7 +65,9 @@ impl Isolate {
     }
 
     fn step(&mut self, login: &mut AccessLogin, reply: Option<Reply>) -> Turned {
-        login.step(&mut Context { cache: &mut self.cache, platform: &self.clock }, reply)
+        let queries = &QueryMemory::default();
+        let context = &mut Context { cache: &mut self.cache, queries, platform: &self.clock };
+        login.step(context, reply)
     }
 
     fn list(&self) -> Vec<u8> {

@@ -1,6 +1,7 @@
 use std::cell::Cell;
 
 use super::*;
+use crate::admission::QueryMemory;
 use crate::coordinator::Machine;
 use crate::coordinator::cache::Cache;
 use crate::coordinator::error::Error;
@@ -88,7 +89,8 @@ impl Isolate {
         identify: &mut Identify,
         reply: Option<Reply>,
     ) -> Step<Result<Verdict, Error>> {
-        let context = &mut Context { cache: &mut self.cache, platform: &self.clock };
+        let queries = &QueryMemory::default();
+        let context = &mut Context { cache: &mut self.cache, queries, platform: &self.clock };
         identify.step(context, reply)
     }
 

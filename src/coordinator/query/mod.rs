@@ -1,5 +1,6 @@
 //! Carries out SELECT and SHOW: loads the schemas, plans, asks every shard that may hold rows for
-//! its pages, and brings the merged result piece by piece.
+//! its pages, and brings the merged result piece by piece. It begins when there is memory for it
+//! ([`crate::admission`]).
 //!
 //! A shard that knows better answers "stale": as long as nothing was answered the machine starts
 //! again from the owners, later it goes on if nothing but additions came since. A plan that asks no
@@ -18,8 +19,11 @@ use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
 use super::session::Session;
 use super::{Context, RoundMachine, Turn};
+use crate::admission::QueryRoom;
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::{Right, Scope};
+use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
+use crate::model::time::MS_NS;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
@@ -52,6 +56,8 @@ pub struct Query {
     sources: Vec<QuerySource>,
     stage: QueryStage,
     round: Round,
+    /// For how long it has waited to begin, nanoseconds.
+    waited_ns: i64,
     /// Whether a piece of the result has gone out.
     emitted: bool,
     /// What is half answered, while its callers learn what a shard has seen.
@@ -129,6 +135,7 @@ impl Query {
             sources,
             stage,
             round,
+            waited_ns: 0,
             emitted: false,
             paused: None,
             retries: Retries::default(),
@@ -136,6 +143,26 @@ impl Query {
             explain: None,
             living: Living::default(),
         }
+    }
+
+    /// What it may hold.
+    fn room(&self, context: &Context<'_>) -> QueryRoom {
+        let database = self.sources.first().map_or("", |source| &source.database);
+        self.session.room.enter(context.queries, database).clone()
+    }
+
+    /// Begins once there is memory for it, or waits a little.
+    fn begin(&mut self, context: &mut Context<'_>) -> QueryTurn {
+        if self.room(context).start(context.platform.now_ns()) {
+            return self.load_all(context, false);
+        }
+        if self.waited_ns >= QUERY_WAIT_NS_MAX || context.queries.is_crowded() {
+            return Err(Unavailable::Crowded.into());
+        }
+        self.waited_ns += i64::from(QUERY_WAIT_PAUSE_MS) * MS_NS;
+        self.stage = QueryStage::Start;
+        let pause = QUERY_WAIT_PAUSE_MS.to_le_bytes().to_vec();
+        Ok(Next::Calls(vec![Request::new(Address::Pause, pause)]))
     }
 
     /// Loads every source, one after the other, then plans.
@@ -198,22 +225,22 @@ impl Query {
             return self.proceed(context, run, loaded);
         }
         let now_ns = context.platform.now_ns();
-        let session = &self.session;
+        let (session, room) = (&self.session, &self.room(context));
         let planned = match &self.question {
             Question::Select(select) => {
                 let selected = selected_policies(&self.sources, loaded);
-                if let Some(survey) = self.living.survey(select, session, &selected, now_ns) {
+                if let Some(survey) = self.living.survey(select, session, &selected, room, now_ns) {
                     return self.advance(context, Box::new(survey?));
                 }
                 let (explain, living) = (self.explain, &self.living);
-                SelectPlanner { context, select, session, explain, living }.plan(&selected)
+                SelectPlanner { context, select, session, explain, living, room }.plan(&selected)
             }
             Question::Show(statement) => {
                 let database = self.sources.first().map_or("", |source| &source.database);
                 let standing = loaded.first().map(|loaded| &loaded.standing);
                 let scope = standing.map(|standing| standing.scope(Right::Read, database));
                 let scope = scope.unwrap_or(Scope::None);
-                plan_show(statement, loaded, session, &scope, now_ns)
+                plan_show(statement, loaded, session, &scope, (room, now_ns))
             }
         };
         match planned {
@@ -357,7 +384,7 @@ impl Query {
 
     fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> QueryTurn {
         match std::mem::replace(&mut self.stage, QueryStage::Finished) {
-            QueryStage::Start => self.load_all(context, false),
+            QueryStage::Start => self.begin(context),
             QueryStage::Load(loading) => self.load(context, loading, replies),
             QueryStage::Run { run, asked } if asked.is_empty() => self.advance(context, run),
             QueryStage::Run { run, asked } => self.learn_pages(context, run, asked, replies),

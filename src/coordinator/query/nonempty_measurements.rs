@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::shard_pages::{Merge, QueryRun, Reads};
 use super::sources::{SelectedPolicy, counts, shards_of};
+use crate::admission::QueryRoom;
 use crate::coordinator::session::Session;
 use crate::influxql::ast::{NamePattern, SelectStatement, ShowMeasurementsStatement, Statement};
 use crate::model::schema::PolicySchema;
@@ -74,6 +75,7 @@ impl Living {
         select: &SelectStatement,
         session: &Session,
         selected: &[SelectedPolicy<'_>],
+        room: &QueryRoom,
         now_ns: i64,
     ) -> Option<Result<QueryRun, QueryError>> {
         let Self::Unknown = self else { return None };
@@ -83,7 +85,7 @@ impl Living {
         if clashing.is_empty() {
             return None;
         }
-        let run = list_living(&clashing, selected, now_ns);
+        let run = list_living(&clashing, selected, room, now_ns);
         *self = Self::Asked(clashing);
         Some(run)
     }
@@ -107,6 +109,7 @@ pub(super) fn views<'a>(
 fn list_living(
     places: &[ClashPlace],
     selected: &[SelectedPolicy<'_>],
+    room: &QueryRoom,
     now_ns: i64,
 ) -> Result<QueryRun, QueryError> {
     let mut schemas = vec![PolicySchema::default(); selected.len()];
@@ -144,6 +147,6 @@ fn list_living(
         scan.request.kept_from_ns = expires.then(|| policy.oldest_kept_ns(now_ns));
         streams.push(shards_of(loaded, policy, scan.request.time));
     }
-    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams))));
+    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), room)));
     Ok(QueryRun { merge, streams, explain: None, reads: Reads::new([u64::MAX; 2], None) })
 }

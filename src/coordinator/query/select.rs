@@ -4,6 +4,7 @@
 use super::nonempty_measurements::{Living, views};
 use super::shard_pages::{Merge, PlannedRun, QueryRun, Reads};
 use super::sources::{SelectedPolicy, counts, shards_of};
+use crate::admission::QueryRoom;
 use crate::coordinator::Context;
 use crate::coordinator::explain::Explain;
 use crate::coordinator::session::Session;
@@ -24,6 +25,8 @@ pub(super) struct SelectPlanner<'a> {
     pub(super) explain: Option<bool>,
     /// Which measurements have rows, as far as that matters.
     pub(super) living: &'a Living,
+    /// What it may hold.
+    pub(super) room: &'a QueryRoom,
 }
 
 impl SelectPlanner<'_> {
@@ -71,7 +74,7 @@ impl SelectPlanner<'_> {
             merge = Some(Merge::Plan(plan.scans.iter().map(|s| s.request.clone()).collect()));
         }
         if self.explain != Some(false) {
-            let executor = Box::new(Executor::new(plan, &counts(&streams)));
+            let executor = Box::new(Executor::new(plan, &counts(&streams), self.room));
             match merge {
                 // As in 1.x nothing is read of too many series.
                 Some(_) => afterwards = Some(executor),

@@ -198,8 +198,7 @@ impl QueryRun {
             let (Merge::Summaries(executor), [stream]) = (&mut self.merge, streams) else {
                 return Err(Error::unexpected_reply());
             };
-            executor.supply(*stream, page);
-            return Ok(());
+            return Ok(executor.supply(*stream, page)?);
         }
         let pages = reply.pages().map_err(|why| Error::Shard(why.to_string()))?;
         let pages = pages.filter(|pages| pages.len() <= streams.len());

@@ -3,6 +3,7 @@
 use super::predicate;
 use super::prepare::{FromMeasurement, Origin};
 use crate::influxql::ast::Expr;
+use crate::model::limits::PIECE_BYTES_MAX;
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
@@ -90,6 +91,7 @@ pub(crate) fn bind(
                 descending: bound.node.descending,
                 output,
                 resume: Resume::default(),
+                piece_bytes: PIECE_BYTES_MAX,
             },
             subquery,
         });

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use super::names::SortedNames;
 use super::plan::MetaPlan;
 use super::render::{Listing, Render};
+use crate::admission::{Held, QueryRoom};
 use crate::model::ids::MeasurementId;
+use crate::model::limits::SHARDS_ASKED_AT_ONCE_MAX;
 use crate::model::sorted_map::SortedMap;
 use crate::query::error::QueryError;
 use crate::query::executor::StreamId;
@@ -39,6 +41,8 @@ pub enum MetaStep {
 struct MetaStream {
     id: StreamId,
     summaries: VecDeque<MeasurementSummary>,
+    /// What the last page took.
+    bytes: usize,
     /// The next page: none asked for yet, or from where; `None` once the last one is in.
     rest: Option<Option<(u32, Vec<String>)>>,
 }
@@ -62,6 +66,11 @@ pub struct MetaExecutor {
     /// By name: for each scan that has the measurement, its position there.
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
+    room: QueryRoom,
+    /// What the last page of each stream takes.
+    pages: Held,
+    /// What is listed.
+    listed: Held,
     listing: Listing,
     limiter: Limiter,
     showing: Option<Showing>,
@@ -75,8 +84,9 @@ pub struct MetaExecutor {
 }
 
 impl MetaExecutor {
-    /// Starts `plan`; `shards[i]` is how many shards scan `i` touches.
-    pub fn new(plan: MetaPlan, shards: &[u32]) -> Self {
+    /// Starts `plan`; `shards[i]` is how many shards scan `i` touches. What it holds is counted in
+    /// `room`.
+    pub fn new(plan: MetaPlan, shards: &[u32], room: &QueryRoom) -> Self {
         let mut by_name: SortedMap<String, Vec<(usize, usize)>> = SortedMap::new();
         let mut streams = Vec::new();
         for (index, scan) in plan.scans.iter().enumerate() {
@@ -90,7 +100,8 @@ impl MetaExecutor {
             }
             for shard in 0..shards.get(index).copied().unwrap_or(0) {
                 let id = StreamId { scan: index as u32, shard };
-                streams.push(MetaStream { id, summaries: VecDeque::new(), rest: Some(None) });
+                let (summaries, bytes, rest) = (VecDeque::new(), 0, Some(None));
+                streams.push(MetaStream { id, summaries, bytes, rest });
             }
         }
         let [limit, offset] = plan.limits;
@@ -99,6 +110,9 @@ impl MetaExecutor {
             plan,
             measurements: by_name.into_iter().collect(),
             streams,
+            pages: room.part(),
+            listed: room.part(),
+            room: room.clone(),
             limiter: Limiter::new(limit, offset),
             showing: None,
             held: None,
@@ -123,8 +137,13 @@ impl MetaExecutor {
             }
         }
         while let Some((name, scans)) = self.measurements.front().filter(|_| !self.is_full()) {
-            let needs = collect(&mut self.streams, &self.plan, scans, &mut self.listing)?;
+            let mut needs = collect(&mut self.streams, &self.plan, scans, &mut self.listing)?;
+            self.listed.set(self.listing.bytes())?;
             if !needs.is_empty() {
+                let goes_on = needs.iter().any(|need| need.request.resume.is_some());
+                let piece_bytes = self.room.piece_bytes(needs.len(), goes_on);
+                needs.truncate(SHARDS_ASKED_AT_ONCE_MAX);
+                needs.iter_mut().for_each(|need| need.request.piece_bytes = piece_bytes);
                 return Ok(MetaStep::Need(needs));
             }
             let name = name.clone();
@@ -156,11 +175,17 @@ impl MetaExecutor {
     }
 
     /// Hands in the page that a [`MetaNeed`] asked for.
-    pub fn supply(&mut self, stream: StreamId, page: SummaryPage) {
+    ///
+    /// # Errors
+    /// [`QueryError::NoRoom`] when the pages of all shards are more than there is memory for.
+    pub fn supply(&mut self, stream: StreamId, page: SummaryPage) -> Result<(), QueryError> {
         if let Some(found) = self.streams.iter_mut().find(|found| found.id == stream) {
+            let before = std::mem::replace(&mut found.bytes, page.bytes());
+            self.pages.set((self.pages.bytes() + found.bytes).saturating_sub(before))?;
             found.summaries.extend(page.measurements);
             found.rest = page.resume.map(Some);
         }
+        Ok(())
     }
 
     /// Whether what follows is beyond the limit.

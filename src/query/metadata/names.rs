@@ -52,6 +52,11 @@ impl SortedNames {
         self.pages.is_empty()
     }
 
+    /// What they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Drops what is there twice or is not needed once there is much of it.
     ///
     /// # Errors
@@ -145,6 +150,6 @@ mod tests {
         panic!("never refused");
     }
 
-    const TEXT: &str = "the list of a measurement's names takes more than 48000000 bytes: ask for \
+    const TEXT: &str = "the list of a measurement's names takes more than 32000000 bytes: ask for \
         fewer with WHERE, FROM or LIMIT, or for their number with CARDINALITY";
 }

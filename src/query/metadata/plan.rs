@@ -9,6 +9,7 @@ use super::measurement_filter::MeasurementFilter;
 use super::name_filter::{KeyFilter, NameTest};
 use super::render::Render;
 use crate::influxql::ast::{Dimension, Expr, Measurement, NamePattern, Source, Statement};
+use crate::model::limits::PIECE_BYTES_MAX;
 use crate::model::schema::MeasurementSchema;
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
@@ -174,6 +175,7 @@ fn plan(
             predicates: predicates?,
             want: want(&render, &column_names),
             resume: None,
+            piece_bytes: PIECE_BYTES_MAX,
             items_max: match render {
                 // They come in the order in which they are shown, or nearly so.
                 Render::TagValues(_) | Render::Series => keep(show.limits).map(|keep| keep as u64),

@@ -143,6 +143,11 @@ impl Listing {
         self.rows.check()
     }
 
+    /// What it takes; names as much again as their places while they are sorted.
+    pub(super) fn bytes(&self) -> usize {
+        self.rows.bytes() + 8 * self.hashes.len()
+    }
+
     /// How many were counted.
     pub(super) fn counted(&mut self) -> u64 {
         if self.hashes.is_empty() {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::admission::QueryRoom;
 use crate::influxql::bound_params::Params;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::PolicySchema;
@@ -39,7 +40,7 @@ fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
         now_ns: 0,
     };
     let plan = compile(&statement, &context).expect("compiles");
-    let mut executor = MetaExecutor::new(plan, &[shards.len() as u32]);
+    let mut executor = MetaExecutor::new(plan, &[shards.len() as u32], &QueryRoom::default());
     let mut chunks = Vec::new();
     loop {
         match executor.next().expect("no error") {
@@ -61,7 +62,7 @@ fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
                         resume: None,
                         stats: ReadStats::default(),
                     };
-                    executor.supply(need.stream, page);
+                    executor.supply(need.stream, page).unwrap();
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use xxhash_rust::xxh64::xxh64;
 
 use super::series::CallSeries;
+use crate::admission::{Held, QueryRoom};
 use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
 use crate::model::sorted;
 use crate::model::value::{FieldType, FieldValue};
@@ -22,7 +23,7 @@ struct WindowRows {
 }
 
 /// One call over one group, in progress.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct GatherRun {
     window_ns: Option<i64>,
     times_ns: Vec<i64>,
@@ -30,13 +31,22 @@ pub(crate) struct GatherRun {
     /// Beside slots, then tag arguments, then the tags of the series.
     others: Vec<Option<Column>>,
     done: Option<CallSeries>,
+    held: Held,
 }
 
 impl GatherRun {
+    /// Nothing yet; what it holds is counted in `room`.
+    pub(crate) fn new(room: &QueryRoom) -> Self {
+        let (window_ns, values, done) = (None, None, None);
+        let (times_ns, others, held) = (Vec::new(), Vec::new(), room.part());
+        Self { window_ns, times_ns, values, others, done, held }
+    }
+
     /// Takes in rows that follow those before.
     ///
     /// # Errors
-    /// [`QueryError::TooLarge`] when one window holds too many values.
+    /// [`QueryError::TooLarge`] when one window holds too many values, [`QueryError::NoRoom`] when
+    /// they are more than there is memory for.
     pub(crate) fn push(
         &mut self,
         node: &SelectNode,
@@ -103,15 +113,13 @@ impl GatherRun {
         call: &CallPlan,
         plan: &GatherPlan,
     ) -> Result<(), QueryError> {
-        let columns = |this: &Self| -> usize {
-            this.values.iter().chain(this.others.iter().flatten()).map(Column::bytes).sum()
-        };
         let is_over = |this: &Self, of: usize| {
             this.times_ns.len() > GATHERED_VALUES_MAX / 4 * of
-                || columns(this) + this.times_ns.len() * 8 > GATHERED_BYTES_MAX / 4 * of
+                || this.bytes() > GATHERED_BYTES_MAX / 4 * of
         };
         if !is_over(self, 4) {
-            return Ok(());
+            // As much again is held while they are answered.
+            return Ok(self.held.set(2 * self.bytes())?);
         }
         let mut kept = match self.answer(node, call, plan) {
             Some((Outcome::Rows(rows), _)) => rows,
@@ -132,10 +140,16 @@ impl GatherRun {
             return Err(QueryError::TooLarge {
                 what: "a window of a function that needs all its values",
                 limit: GATHERED_VALUES_MAX as u64,
-                unit: "values, or 32 MB",
+                unit: "values, or 16 MB",
             });
         }
         Ok(())
+    }
+
+    /// What the rows at hand take.
+    fn bytes(&self) -> usize {
+        let columns = self.values.iter().chain(self.others.iter().flatten());
+        columns.map(Column::bytes).sum::<usize>() + 8 * self.times_ns.len()
     }
 
     /// What the function makes of the rows at hand, and these.

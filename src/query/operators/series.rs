@@ -15,6 +15,12 @@ pub(crate) struct CallSeries {
 }
 
 impl CallSeries {
+    /// What it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let beside = self.beside.iter().flatten().map(Column::bytes).sum::<usize>();
+        8 * self.times_ns.len() + self.values.bytes() + beside
+    }
+
     /// Rows `from..to`, clipped to what is there.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
         let to = to.min(self.times_ns.len());

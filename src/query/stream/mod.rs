@@ -16,6 +16,7 @@ use self::cut::Cut;
 pub(crate) use self::slice::{Complete, Slice};
 use super::error::QueryError;
 use super::plan::Binding;
+use crate::admission::{Held, QueryRoom};
 use crate::model::limits::{SHARDS_ASKED_AT_ONCE_MAX, SLICE_BYTES_MAX};
 use crate::scan::page::{GroupData, ScanPage};
 use crate::scan::request::{Position, Resume, ScanRequest};
@@ -64,6 +65,11 @@ pub(crate) struct Stream {
     key_positions: Vec<Option<usize>>,
     shards: Vec<Progress>,
     slice: Slice,
+    /// What may be gathered of one slice, bytes.
+    slice_bytes_max: usize,
+    room: QueryRoom,
+    /// What is gathered, complete or not.
+    held: Held,
     /// Complete.
     ready: VecDeque<(Vec<String>, Complete)>,
     /// No slice follows the one at hand.
@@ -79,10 +85,14 @@ impl Stream {
         request: ScanRequest,
         binding: &Binding,
         is_derived: bool,
+        room: &QueryRoom,
     ) -> Self {
         Self {
             scan,
-            slice: Slice::new(&request, is_derived, SLICE_BYTES_MAX),
+            slice: Slice::new(&request, is_derived),
+            slice_bytes_max: SLICE_BYTES_MAX,
+            room: room.clone(),
+            held: room.part(),
             request,
             key_positions: binding.key.clone(),
             shards: vec![Progress::default(); shards as usize],
@@ -123,11 +133,12 @@ impl Stream {
     /// What to ask when the front is missing. All of it has to be supplied before more is asked.
     pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
-        open.take(SHARDS_ASKED_AT_ONCE_MAX).map(|(shard, progress)| {
+        let piece_bytes = self.room.piece_bytes(open.clone().count(), self.has_begun());
+        open.take(SHARDS_ASKED_AT_ONCE_MAX).map(move |(shard, progress)| {
             let (from, until) = self.slice.places(shard);
             let position = progress.position.clone();
             let resume = Resume { from, until, position };
-            let request = ScanRequest { resume, ..self.request.clone() };
+            let request = ScanRequest { resume, piece_bytes, ..self.request.clone() };
             StreamNeed { stream: StreamId { scan: self.scan, shard }, request }
         })
     }
@@ -135,13 +146,15 @@ impl Stream {
     /// Takes in a piece of a shard.
     ///
     /// # Errors
-    /// [`QueryError::Page`] when it holds something else than was asked for.
+    /// [`QueryError::Page`] when it holds something else than was asked for, [`QueryError::NoRoom`]
+    /// when the states of one group are more than there is memory for.
     pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<(), QueryError> {
         self.slice.add(shard, page.groups, &self.request.output)?;
         if let Some(until) = page.until {
             self.slice.lower(Cut::of(until));
         }
-        self.slice.make_room();
+        self.slice.make_room(self.held.affordable(self.slice_bytes_max));
+        self.held.set(self.slice.bytes())?;
         if let Some(progress) = self.shards.get_mut(shard as usize) {
             progress.is_through = page.position.is_none();
             progress.position = page.position;

@@ -49,7 +49,6 @@ enum Gathered {
 pub(crate) struct Slice {
     descending: bool,
     is_derived: bool,
-    bytes_max: usize,
     from: Option<Cut>,
     until: Option<Cut>,
     groups: BTreeMap<Vec<String>, Gathered>,
@@ -59,11 +58,11 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// The first one of the answer to `request`, of at most so many bytes.
-    pub(crate) fn new(request: &ScanRequest, is_derived: bool, bytes_max: usize) -> Self {
+    /// The first one of the answer to `request`.
+    pub(crate) fn new(request: &ScanRequest, is_derived: bool) -> Self {
         let (descending, groups) = (request.descending, BTreeMap::new());
         let (from, until) = (None, None);
-        Self { descending, is_derived, bytes_max, from, until, groups, bytes: 0, passed: 0 }
+        Self { descending, is_derived, from, until, groups, bytes: 0, passed: 0 }
     }
 
     /// Where it begins and ends, as a shard is told.
@@ -76,6 +75,11 @@ impl Slice {
     /// Whether it is not the first of the answer.
     pub(super) fn has_begun(&self) -> bool {
         self.from.is_some()
+    }
+
+    /// What is held of it.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether it ends at the end of the answer.
@@ -213,22 +217,23 @@ impl Slice {
         }
     }
 
-    /// Lowers the end until what is held fits: to a group, of the only one to a row.
-    pub(super) fn make_room(&mut self) {
-        while self.bytes > self.bytes_max && self.groups.len() > 1 {
+    /// Lowers the end until no more is held than `bytes_max`: to a group, of the only one to a row.
+    /// The states of one group stay.
+    pub(super) fn make_room(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max && self.groups.len() > 1 {
             let Some(last) = self.last_key() else { return };
             self.drop_group(&last);
             if let Some(kept) = self.last_key() {
                 self.until = Some(Cut::behind(kept, self.descending));
             }
         }
-        while self.bytes > self.bytes_max && !self.is_derived {
+        while self.bytes > bytes_max && !self.is_derived {
             let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
             // Rows of the time of the end have come that lie behind it.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = rows.bytes();
-                if self.bytes <= self.bytes_max {
+                if self.bytes <= bytes_max {
                     return;
                 }
             }

@@ -1,8 +1,10 @@
 //! Rows of several shards, cut into pieces and slices anywhere, are the rows in order.
 
 use super::*;
+use crate::admission::QueryRoom;
 use crate::batch::column::Values;
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::limits::PIECE_BYTES_MAX;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::query::result::Column;
@@ -81,6 +83,7 @@ fn request(descending: bool) -> ScanRequest {
         descending,
         output: Output::Rows { fields: vec![input], tags: Vec::new(), limit: None },
         resume: Resume::default(),
+        piece_bytes: PIECE_BYTES_MAX,
     }
 }
 
@@ -88,8 +91,15 @@ fn request(descending: bool) -> ScanRequest {
 fn read(shards: &[Shard], bytes_max: usize, rng: &mut fastrand::Rng) -> Vec<Row> {
     let request = request(shards[0].descending);
     let binding = Binding { scan: 0, key: vec![Some(0)], slots: Vec::new(), calls: Vec::new() };
-    let mut stream = Stream::new(0, shards.len() as u32, request.clone(), &binding, false);
-    stream.slice = Slice::new(&request, false, bytes_max);
+    let mut stream = Stream::new(
+        0,
+        shards.len() as u32,
+        request.clone(),
+        &binding,
+        false,
+        &QueryRoom::default(),
+    );
+    stream.slice_bytes_max = bytes_max;
     let mut all = Vec::new();
     for _ in 0..200_000 {
         match stream.front() {

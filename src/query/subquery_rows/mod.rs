@@ -20,6 +20,7 @@ use super::error::QueryError;
 use super::plan::{DerivedFrom, PlannedScan, SelectNode, Subquery};
 use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
 use super::stream::Slice;
+use crate::admission::Held;
 use crate::model::ids::ColumnId;
 use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX};
 use crate::model::sorted_map::SortedMap;
@@ -35,7 +36,7 @@ pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
 /// Tells rows of one series and time apart.
 const REPEAT_TAG: ColumnId = ColumnId(u32::MAX - 1);
 /// Rows handed on or folded together, bytes.
-pub(crate) const BATCH_BYTES: usize = 1 << 20;
+pub(crate) const BATCH_BYTES: usize = 1 << 17;
 
 /// How much of the answer is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,7 @@ pub(crate) struct Derived {
     batch_bytes: usize,
     tables: SortedMap<Rc<str>, ArrivedRows>,
     bytes: usize,
+    held: Held,
     /// The measurement of the last rows.
     current: Option<Rc<str>>,
     /// There are no more rows.
@@ -72,13 +74,12 @@ pub(crate) struct Derived {
 }
 
 impl Derived {
-    /// For the subquery at position `index` of `node`.
+    /// For the subquery at position `index` of `node`; a batch is full with so many bytes.
     pub(crate) fn new(
-        node: &SelectNode,
-        index: usize,
+        (node, index): (&SelectNode, usize),
         subquery: Rc<Subquery>,
         scans: &[PlannedScan],
-        batch_bytes: usize,
+        (held, batch_bytes): (Held, usize),
     ) -> Self {
         Self {
             mode: mode(node, index, &subquery, scans),
@@ -86,6 +87,7 @@ impl Derived {
             batch_bytes,
             tables: SortedMap::new(),
             bytes: 0,
+            held,
             current: None,
             is_done: false,
             sent: 0,
@@ -157,11 +159,12 @@ impl Derived {
         self.check()
     }
 
-    fn check(&self) -> Result<(), QueryError> {
+    fn check(&mut self) -> Result<(), QueryError> {
         if self.bytes > SUBQUERY_BYTES_MAX {
             return Err(QueryError::Subquery { limit: SUBQUERY_BYTES_MAX as u64 });
         }
-        Ok(())
+        // What they take while they are sorted.
+        Ok(self.held.set(3 * self.bytes)?)
     }
 
     /// Answers a scan of `measurement`, the one at position `scan`; `None` as long as rows must
@@ -298,7 +301,7 @@ fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<Stat
 /// About what the states of a group take.
 fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
     key.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>()
-        + states.iter().map(|state| state.bytes() + 200).sum::<usize>()
+        + states.iter().map(PartialColumn::bytes).sum::<usize>()
 }
 
 /// A slice of a scan of rows at hand, and all of it.
@@ -308,7 +311,7 @@ fn ask(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
         decoded_bytes: u64::MAX,
         tile: scan::TileLimits::DEFAULT,
     };
-    let mut gathered = Slice::new(request, false, usize::MAX);
+    let mut gathered = Slice::new(request, false);
     let mut request = request.clone();
     loop {
         let piece = scan::scan(layout, &request, limits);

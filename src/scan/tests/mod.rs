@@ -12,6 +12,7 @@ use super::partial::{Finished, Merge};
 use super::request::{Input, Output, Place, Resume, ScanRequest};
 use super::{PageLimits, TileLimits, scan};
 use crate::model::ids::ColumnId;
+use crate::model::limits::PIECE_BYTES_MAX;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 use naive::{Answer, Point};
@@ -278,6 +279,7 @@ fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
                 limit: None,
             },
             resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
         };
         let limits = PageLimits { bytes: 8_000, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
         let found = answer(&request, &pages(&source, &request, limits));

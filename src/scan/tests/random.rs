@@ -2,6 +2,7 @@
 
 use super::vectors::{MEASUREMENT, Tags, VectorReader, Write};
 use crate::model::ids::ColumnId;
+use crate::model::limits::PIECE_BYTES_MAX;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 use crate::scan::request::{
@@ -164,6 +165,7 @@ fn request(rng: &mut fastrand::Rng, span: i64, rows: i64) -> ScanRequest {
         descending: rng.bool(),
         output,
         resume: Resume::default(),
+        piece_bytes: PIECE_BYTES_MAX,
     }
 }
 

@@ -1,5 +1,6 @@
 //! States that a shard keeps of what it was asked: they are what reading again comes to.
 
+use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::scan::page::GroupData;
 use tidemark::scan::partial;
 use tidemark::scan::request::{
@@ -40,6 +41,7 @@ impl Question {
                 limit: None,
             },
             resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
         }
     }
 
@@ -110,6 +112,7 @@ pub(super) fn count_series<S: Store>(
         want: SummaryWant::SeriesHashes { tags, count_only: true },
         items_max: None,
         resume: None,
+        piece_bytes: PIECE_BYTES_MAX,
     };
     let mut count = 0;
     loop {

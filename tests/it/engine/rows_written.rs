@@ -5,6 +5,7 @@ use tidemark::batch::column::{Column, Values};
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::scan::request::{Comparison, Input, Operand, Output, Predicate, Resume, ScanRequest};
 use tidemark::store::memory::MemoryStore;
@@ -116,6 +117,7 @@ fn one_hour(from_ns: i64) -> ScanRequest {
         descending: false,
         output: Output::Rows { fields, tags: Vec::new(), limit: None },
         resume: Resume::default(),
+        piece_bytes: PIECE_BYTES_MAX,
     }
 }
 

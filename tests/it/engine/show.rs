@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::scan::page::MeasurementSummary;
 use tidemark::scan::request::{Comparison, Operand, Predicate, SummaryRequest, SummaryWant};
 use tidemark::scan::{SummaryLimits, summarise};
@@ -166,6 +167,7 @@ impl Story {
             predicates,
             want,
             resume: None,
+            piece_bytes: PIECE_BYTES_MAX,
             items_max,
         }
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// A module may always use itself. `*` is everything but what follows it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("admission", &["model"]),
     ("codec", &[]),
     ("store", &["codec"]),
     ("line_protocol", &["model"]),
@@ -27,15 +28,16 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("influxql", &["model"]),
-    ("query", &["model", "batch", "influxql", "merge", "scan"]),
+    ("query", &["model", "admission", "batch", "influxql", "merge", "scan"]),
     ("response", &["model", "query"]),
     ("catalog", &["model", "store", "protocol"]),
     ("database", &["model", "batch", "store", "scan", "protocol"]),
-    ("coordinator", &["model", "batch", "influxql", "query", "scan", "protocol"]),
+    ("coordinator", &["model", "admission", "batch", "influxql", "query", "scan", "protocol"]),
     (
         "api",
         &[
             "model",
+            "admission",
             "line_protocol",
             "batch",
             "influxql",

@@ -10,10 +10,11 @@ pub(crate) mod real_shard;
 pub(crate) mod stub_shard;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tidemark::admission::QueryMemory;
 use tidemark::catalog::Catalog;
 use tidemark::coordinator::cache::Cache;
 use tidemark::coordinator::continuous::Runner;
@@ -83,6 +84,8 @@ pub(crate) struct Faults {
 
 /// Storage operations of an event, at most, among which the one that fails is drawn.
 const OPERATIONS_MAX: usize = 12;
+/// Messages that are delivered while one pause goes by, about.
+const PER_PAUSE: usize = 50;
 /// When the platform repeats an alarm that failed, and how late one may be, nanoseconds.
 const ALARM_REPEAT_NS: i64 = 2_000_000_000;
 const ALARM_LATE_NS: usize = 900_000_000_000;
@@ -128,6 +131,8 @@ pub(crate) struct World {
     clients: Vec<Option<Box<dyn Client>>>,
     waiting: BTreeMap<(Address, u32, Ticket), (Caller, u32)>,
     events: Vec<Event>,
+    /// Who waits for the clock, and under which number the reply comes.
+    pauses: VecDeque<(Caller, u32)>,
 }
 
 impl World {
@@ -150,6 +155,7 @@ impl World {
             clients: Vec::new(),
             waiting: BTreeMap::new(),
             events: Vec::new(),
+            pauses: VecDeque::new(),
         }
     }
 
@@ -192,7 +198,9 @@ impl World {
     ) -> Answers<M> {
         let answers = Answers(Rc::default());
         let cache = Rc::clone(&edge.cache);
-        self.start(Running { machine, cache, answers: Rc::clone(&answers.0), goes_on: |_| false });
+        let queries = QueryMemory::default();
+        let (answers_of, goes_on) = (Rc::clone(&answers.0), |_: &_| false);
+        self.start(Running { machine, cache, queries, answers: answers_of, goes_on });
         answers
     }
 
@@ -225,14 +233,18 @@ impl World {
     ) -> Rc<RefCell<Vec<M::Answer>>> {
         let answers: Rc<RefCell<Vec<M::Answer>>> = Rc::default();
         let cache = Rc::clone(&edge.cache);
-        self.start(Running { machine, cache, answers: Rc::clone(&answers), goes_on });
+        let queries = QueryMemory::default();
+        self.start(Running { machine, cache, queries, answers: Rc::clone(&answers), goes_on });
         answers
     }
 
     /// Delivers one message, chosen by the seed; `false` when none is under way.
     pub(crate) fn deliver(&mut self) -> bool {
-        if self.events.is_empty() {
-            return false;
+        if self.events.is_empty() || !self.pauses.is_empty() && self.platform.below(PER_PAUSE) == 0
+        {
+            let Some((caller, id)) = self.pauses.pop_front() else { return false };
+            self.reply(caller, Reply { id, result: Ok(Vec::new()) });
+            return true;
         }
         let at = self.platform.below(self.events.len());
         match self.events.swap_remove(at) {
@@ -406,6 +418,10 @@ impl World {
     }
 
     fn handle(&mut self, caller: Caller, call: Call) {
+        if call.to == Address::Pause {
+            self.pauses.push_back((caller, call.id));
+            return;
+        }
         if call.to == Address::KeyDerivation {
             let result = Ok(call.message);
             self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
@@ -508,7 +524,7 @@ fn new_host(address: &Address, store: FaultStore, split_bytes: u64) -> Box<dyn H
     match address {
         Address::Database(id) => {
             let database = Database::new(store, id.clone()).splitting_at(split_bytes);
-            Box::new(Runner::new(database, id.clone()))
+            Box::new(Runner::new(database, id.clone(), QueryMemory::default()))
         }
         _ => Box::new(Catalog::new(store)),
     }
@@ -534,6 +550,7 @@ impl<M: Machine> Answers<M> {
 struct Running<M: Machine> {
     machine: M,
     cache: Rc<RefCell<Cache>>,
+    queries: QueryMemory,
     answers: Rc<RefCell<Vec<M::Answer>>>,
     goes_on: fn(&M::Answer) -> bool,
 }
@@ -542,7 +559,8 @@ impl<M: Machine> Client for Running<M> {
     fn step(&mut self, platform: &TestPlatform, mut reply: Option<Reply>) -> Option<Vec<Call>> {
         loop {
             let mut cache = self.cache.borrow_mut();
-            let mut context = Context { cache: &mut cache, platform };
+            let queries = &self.queries;
+            let mut context = Context { cache: &mut cache, queries, platform };
             match self.machine.step(&mut context, reply.take()) {
                 Step::Calls(calls) => return Some(calls),
                 Step::Done(answer) => {

@@ -3,8 +3,8 @@
 
 pub mod rejected_lines;
 
+use crate::admission::Permit;
 use crate::api::action::Action;
-use crate::api::admission::Permit;
 use crate::api::error::ApiError;
 use crate::api::error_body::ErrorShape;
 use crate::api::headers::CREATED;

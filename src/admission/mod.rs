@@ -1,17 +1,20 @@
-//! Counts the bytes of request bodies in flight against one budget per isolate, as they arrive.
+//! Counts what requests hold of an isolate's memory, by bytes, and shares it among databases.
 //!
-//! Everything in an isolate shares 128 MB. A permit gives its bytes back when dropped, however the
-//! request ends. When the budget is spent, the database that holds most loses the upload that has
-//! received nothing for longest: what somebody announces, or begins and leaves, stops nobody else.
-//! A database that holds nothing gets a first megabyte whatever the others hold.
-//!
-//! Columns of the shortest lines take two and a half times their text. A body that is alone may
-//! therefore take more than the budget.
+//! Everything in an isolate shares 128 MB. Bodies have one budget, counted as they arrive, and
+//! queries have another ([`queries`]). A permit gives its bytes back when dropped, however the
+//! request ends. When a budget is spent, the database that holds most loses the upload that has
+//! received nothing for longest, or the answer whose reader has taken nothing: what somebody
+//! begins and leaves stops nobody else. A part of each budget is kept for databases that hold
+//! nothing: they get a first megabyte out of it.
+
+pub mod queries;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use crate::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, FIRST_BODY_BYTES, LONE_BODY_BYTES_MAX};
+use crate::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, FIRST_BODIES_BYTES_MAX, FIRST_BYTES};
+
+pub use queries::{Held, NoRoom, QueryMemory, QueryRoom, RoomSlot, Waiting};
 
 /// The budget. Clones share it.
 #[derive(Clone, Debug)]
@@ -37,8 +40,8 @@ pub struct Overloaded {
 struct Ledger {
     held_bytes: Cell<usize>,
     total_bytes: usize,
-    /// What one permit may hold while it is the only one that holds any.
-    alone_bytes: usize,
+    /// What databases that held nothing may hold beyond the total.
+    firsts_bytes: usize,
     shares: RefCell<Vec<Weak<Share>>>,
     uploads: RefCell<Vec<Weak<dyn Evictable>>>,
 }
@@ -58,17 +61,17 @@ struct Share {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self::new(BODIES_IN_FLIGHT_BYTES_MAX, LONE_BODY_BYTES_MAX)
+        Self::new(BODIES_IN_FLIGHT_BYTES_MAX, FIRST_BODIES_BYTES_MAX)
     }
 }
 
 impl Admission {
-    /// A budget of `total_bytes`, of `alone_bytes` for a request that is alone.
-    pub fn new(total_bytes: usize, alone_bytes: usize) -> Self {
+    /// A budget of `total_bytes`, and of `firsts_bytes` for databases that hold nothing.
+    pub fn new(total_bytes: usize, firsts_bytes: usize) -> Self {
         Self(Rc::new(Ledger {
             held_bytes: Cell::new(0),
             total_bytes,
-            alone_bytes,
+            firsts_bytes,
             shares: RefCell::default(),
             uploads: RefCell::default(),
         }))
@@ -97,11 +100,16 @@ impl Admission {
     pub fn upload<T: 'static>(&self, tag: Tag, content: T, now_ns: i64) -> Upload<T> {
         let slot = Slot { content: RefCell::new(Some(content)), tag, heard_ns: Cell::new(now_ns) };
         let slot = Rc::new(slot);
+        self.register(&slot);
+        Upload(slot)
+    }
+
+    /// Lets `holder` go when others need its bytes.
+    fn register<T: Evictable + 'static>(&self, holder: &Rc<T>) {
         let mut uploads = self.0.uploads.borrow_mut();
         uploads.retain(|upload| upload.strong_count() > 0);
-        let weak: Weak<Slot<T>> = Rc::downgrade(&slot);
+        let weak: Weak<T> = Rc::downgrade(holder);
         uploads.push(weak);
-        Upload(slot)
     }
 }
 
@@ -151,30 +159,42 @@ impl Permit {
         Tag { share: Rc::clone(&self.share), bytes: Rc::clone(&self.bytes) }
     }
 
-    /// Makes sure that at least `bytes` are held.
+    /// Makes sure that at least `bytes` are held; others may lose theirs for it.
     ///
     /// # Errors
     /// [`Overloaded`] when they cannot be had; what was held stays so.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), Overloaded> {
-        let Ledger { total_bytes: total, alone_bytes, .. } = *self.ledger;
-        let own = self.bytes.get();
-        let wanted = bytes.saturating_sub(own);
-        if wanted == 0 {
-            return Ok(());
-        }
-        loop {
-            let free = self.ledger.free_bytes();
-            let is_alone = self.ledger.held_bytes.get() == own && bytes <= alone_bytes;
-            let is_first = self.share.bytes.get() + wanted <= FIRST_BODY_BYTES;
-            if wanted <= free || is_alone || is_first {
-                self.add(wanted);
-                return Ok(());
-            }
-            let never = bytes > alone_bytes;
+        while !self.take_free(bytes) {
+            let Ledger { total_bytes: total, .. } = *self.ledger;
+            let (wanted, free) = (self.wanted(bytes), self.ledger.free_bytes());
+            let never = bytes > total;
             if never || !self.ledger.evict(&self.share, wanted) {
                 return Err(Overloaded { wanted, free, total, never });
             }
         }
+        Ok(())
+    }
+
+    /// Makes sure that at least `bytes` are held if they are free; `false` when they are not.
+    pub fn take_free(&mut self, bytes: usize) -> bool {
+        let Ledger { total_bytes, firsts_bytes, ref held_bytes, .. } = *self.ledger;
+        let wanted = self.wanted(bytes);
+        let is_first = self.share.bytes.get() + wanted <= FIRST_BYTES
+            && held_bytes.get() + wanted <= total_bytes + firsts_bytes;
+        let is_had = wanted == 0 || wanted <= self.ledger.free_bytes() || is_first;
+        if is_had {
+            self.add(wanted);
+        }
+        is_had
+    }
+
+    /// The bytes that are held.
+    pub fn bytes(&self) -> usize {
+        self.bytes.get()
+    }
+
+    fn wanted(&self, bytes: usize) -> usize {
+        bytes.saturating_sub(self.bytes.get())
     }
 
     /// Gives back what is held beyond `bytes`.

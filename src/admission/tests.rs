@@ -26,7 +26,7 @@ const MB: usize = 1_000_000;
 
 #[test]
 fn bytes_come_back_when_a_permit_goes() {
-    let admission = Admission::new(10 * MB, 10 * MB);
+    let admission = Admission::new(10 * MB, 4 * MB);
     let mut first = admission.enter("a");
     first.grow_to(8 * MB).unwrap();
     let mut second = admission.enter("a");
@@ -44,28 +44,22 @@ fn bytes_come_back_when_a_permit_goes() {
 }
 
 #[test]
-fn who_is_alone_may_have_more() {
-    let admission = Admission::new(10 * MB, 15 * MB);
-    let mut other = admission.enter("b");
-    other.grow_to(2 * MB).unwrap();
+fn whoever_holds_nothing_gets_a_first_megabyte_of_what_is_kept_for_that() {
+    let admission = Admission::new(10 * MB, 2 * MB);
     let mut large = admission.enter("a");
-    assert!(large.grow_to(9 * MB).is_err());
-    drop(other);
-    assert_eq!((large.grow_to(12 * MB), large.grow_to(15 * MB)), (Ok(()), Ok(())));
-    let never = Overloaded { wanted: 1, free: 0, total: 10 * MB, never: true };
-    assert_eq!(large.grow_to(15 * MB + 1), Err(never));
-    // Its own database waits; one that holds nothing has its first megabyte.
-    assert!(admission.enter("a").grow_to(1).is_err());
-    let mut first = admission.enter("b");
-    assert_eq!(first.grow_to(MB), Ok(()));
-    assert!(first.grow_to(MB + 1).is_err());
-    large.shrink_to(8 * MB);
-    assert_eq!((first.grow_to(2 * MB), admission.free_bytes()), (Ok(()), 0));
+    assert_eq!((large.grow_to(10 * MB), admission.enter("a").grow_to(1).is_err()), (Ok(()), true));
+    let mut firsts: Vec<Permit> = ["b", "c"].map(|name| admission.enter(name)).into();
+    assert!(firsts.iter_mut().all(|first| first.grow_to(MB).is_ok()));
+    assert!(firsts[0].grow_to(MB + 1).is_err());
+    // As much as is kept, and no more.
+    assert!(admission.enter("d").grow_to(MB).is_err());
+    large.shrink_to(7 * MB);
+    assert_eq!((firsts[0].grow_to(2 * MB), admission.free_bytes()), (Ok(()), 0));
 }
 
 #[test]
 fn the_database_that_holds_most_loses_what_received_nothing_for_longest() {
-    let admission = Admission::new(10 * MB, 10 * MB);
+    let admission = Admission::new(10 * MB, 4 * MB);
     let mut senders: Vec<Sender> = [("a", 0), ("a", 1), ("a", 2), ("b", 3)]
         .map(|(database, second)| Sender::new(&admission, database, second * S_NS))
         .into();
@@ -90,7 +84,7 @@ fn the_database_that_holds_most_loses_what_received_nothing_for_longest() {
 
 #[test]
 fn within_a_database_the_new_displace_the_stalled() {
-    let admission = Admission::new(10 * MB, 15 * MB);
+    let admission = Admission::new(10 * MB, 4 * MB);
     let mut stalled: Vec<Sender> = (0..2).map(|_| Sender::new(&admission, "a", 0)).collect();
     for sender in &mut stalled {
         assert_eq!(sender.receive(5 * MB, S_NS), Some(Ok(())));
@@ -107,8 +101,8 @@ fn within_a_database_the_new_displace_the_stalled() {
 fn stalled_uploads_stop_nobody_and_memory_stays_bounded() {
     for seed in 0..20 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let (total, alone) = (40 * MB, 72 * MB);
-        let admission = Admission::new(total, alone);
+        let (total, firsts) = (40 * MB, 4 * MB);
+        let admission = Admission::new(total, firsts);
         let mut stalled = Vec::new();
         let mut active: Vec<(usize, Sender)> = Vec::new();
         let (mut finished, mut displaced) = (0, 0);
@@ -134,7 +128,7 @@ fn stalled_uploads_stop_nobody_and_memory_stays_bounded() {
                 stalled.push(active.swap_remove(random.usize(..active.len())));
             }
             let held = admission.0.held_bytes.get();
-            assert!(held <= (total + 8 * FIRST_BODY_BYTES).max(alone), "{seed}: {held}");
+            assert!(held <= total + firsts, "{seed}: {held}");
             // A neighbour that writes a little is never refused.
             let mut small = Sender::new(&admission, "small", now_ns);
             assert_eq!(small.receive(MB, now_ns), Some(Ok(())), "{seed}, {second}");

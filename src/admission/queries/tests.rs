@@ -1,0 +1,171 @@
+use super::*;
+use crate::admission::Overloaded;
+use crate::model::limits::FIRST_BYTES;
+
+const MB: usize = 1_000_000;
+const NOW_NS: i64 = 2 * SLOW_READER_NS;
+/// Queries of one database that begin at once.
+const AT_ONCE: usize = QUERIES_BYTES_MAX / QUERY_START_BYTES;
+
+fn begun(memory: &QueryMemory, database: &str) -> QueryRoom {
+    let room = memory.enter(database);
+    assert!(room.start(NOW_NS), "{database}");
+    room
+}
+
+#[test]
+fn queries_begin_in_the_order_in_which_they_came_as_many_as_there_is_room_for() {
+    let memory = QueryMemory::default();
+    let mut running: Vec<QueryRoom> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let waiting: Vec<QueryRoom> = (0..5).map(|_| memory.enter("a")).collect();
+    let begin = || waiting.iter().map(|room| room.start(NOW_NS)).collect::<Vec<bool>>();
+    assert_eq!(begin(), [false; 5]);
+    running.truncate(AT_ONCE - 2);
+    // Whoever asks first does not pass those who came before.
+    assert!(!waiting[4].start(NOW_NS) && !waiting[2].start(NOW_NS));
+    assert_eq!(begin(), [true, true, false, false, false]);
+    // Who gives up is waited for by nobody.
+    drop(running);
+    assert_eq!(begin(), [true; 5]);
+    drop(waiting);
+    assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX);
+}
+
+#[test]
+fn a_database_that_holds_less_goes_first() {
+    let memory = QueryMemory::default();
+    let mut running: Vec<QueryRoom> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let of_a = memory.enter("a");
+    // One that holds nothing does not wait at all.
+    let first = begun(&memory, "b");
+    let second = memory.enter("b");
+    assert!(!of_a.start(NOW_NS) && !second.start(NOW_NS));
+    // One makes good what it was given beyond the rest, the next one is for the second.
+    running.truncate(AT_ONCE - 2);
+    assert!(!of_a.start(NOW_NS));
+    assert!(second.start(NOW_NS) && !of_a.start(NOW_NS));
+    drop(first);
+    assert!(of_a.start(NOW_NS));
+}
+
+#[test]
+fn a_query_takes_what_it_needs_and_gives_back_what_it_needs_no_more() {
+    let memory = QueryMemory::default();
+    let room = begun(&memory, "a");
+    assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - MB);
+    let (mut slice, mut windows) = (room.part(), room.part());
+    assert_eq!((slice.set(3 * MB), windows.set(MB)), (Ok(()), Ok(())));
+    assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - 4 * MB - HALF_BYTES);
+    assert_eq!(slice.affordable(100 * MB), QUERIES_BYTES_MAX - MB - HALF_BYTES);
+    drop(windows);
+    assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - 3 * MB - HALF_BYTES);
+    slice.set(0).unwrap();
+    assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - MB);
+    // As long as somebody waits to begin no more is taken than has to be.
+    let others: Vec<QueryRoom> = (1..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let waiting = memory.enter("a");
+    assert!(!waiting.start(NOW_NS));
+    drop(others);
+    assert_eq!(slice.affordable(8 * MB), HALF_BYTES);
+    drop(waiting);
+    assert_eq!(slice.affordable(8 * MB), 8 * MB);
+}
+
+#[test]
+fn what_has_to_be_held_goes_on_into_what_bodies_leave_free() {
+    let bodies = Admission::default();
+    let memory = QueryMemory::new(&bodies);
+    let (one, other) = (begun(&memory, "a"), begun(&memory, "a"));
+    let (mut values, mut others) = (one.part(), other.part());
+    assert_eq!(values.set(20 * MB), Ok(()));
+    assert!(bodies.free_bytes() < 26 * MB, "{}", bodies.free_bytes());
+    assert_eq!((others.set(12 * MB), others.set(14 * MB)), (Ok(()), Err(NoRoom::Now)));
+    assert!(matches!(values.set(40 * MB), Err(NoRoom::Ever { wanted: 40_000_000, .. })));
+    drop(values);
+    assert_eq!(others.set(14 * MB), Ok(()));
+    // What a body holds cannot be had, and what a query took of it can not either.
+    let mut body = bodies.enter("b");
+    body.grow_to(24 * MB).unwrap();
+    assert_eq!(others.set(22 * MB), Err(NoRoom::Now));
+    body.shrink_to(10 * MB);
+    assert_eq!(others.set(22 * MB), Ok(()));
+    let refused = body.grow_to(30 * MB);
+    assert!(matches!(refused, Err(Overloaded { never: false, .. })), "{refused:?}");
+    drop((others, one, other));
+    assert_eq!((bodies.free_bytes(), memory.0.spare_bytes.get()), (26 * MB, 0));
+}
+
+#[test]
+fn pieces_are_as_large_as_there_is_room_for() {
+    let memory = QueryMemory::default();
+    let room = begun(&memory, "a");
+    let half = HALF_BYTES as u32;
+    assert_eq!(room.piece_bytes(1, false), half);
+    assert_eq!(room.piece_bytes(4, false), half / 4);
+    assert_eq!(room.piece_bytes(64, false), half / 6);
+    assert_eq!(room.piece_bytes(1, true), PIECE_BYTES_MAX);
+    assert_eq!(room.piece_bytes(4, true), PIECE_BYTES_MAX);
+    assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - 4 * MB);
+    let _others: Vec<QueryRoom> = (0..6).map(|_| begun(&memory, "b")).collect();
+    let last = begun(&memory, "c");
+    assert_eq!(last.piece_bytes(6, true), half / 6);
+}
+
+#[test]
+fn an_answer_that_nobody_takes_makes_room_for_others() {
+    let memory = QueryMemory::default();
+    let rooms: Vec<QueryRoom> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let since = |at: usize| rooms[at].waits(at as i64);
+    let slow: Vec<Waiting> = [3, 1, 2].map(since).into();
+    let mut others = Vec::new();
+    for gone in [[false, true, false], [false, true, true], [true; 3]] {
+        others.push(begun(&memory, "a"));
+        assert_eq!([0, 1, 2].map(|at| slow[at].is_gone()), gone);
+    }
+    // Whoever took something just now is no slow reader.
+    let _quick = rooms[4].waits(NOW_NS - 1);
+    assert!(!memory.enter("a").start(NOW_NS));
+    drop((slow, others, rooms, _quick));
+    assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX);
+}
+
+/// Queries of ten databases that begin, grow, wait for readers and end in any order.
+#[test]
+fn whatever_queries_do_they_hold_no_more_than_there_is() {
+    for seed in 0..50 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let bodies = Admission::default();
+        let memory = QueryMemory::new(&bodies);
+        let mut rooms: Vec<(QueryRoom, Vec<Held>)> = Vec::new();
+        let (mut begun, mut refused) = (0, 0);
+        for _ in 0..2_000 {
+            match random.u8(..10) {
+                0..4 if rooms.len() < 40 => {
+                    rooms.push((memory.enter(&random.u8(..10).to_string()), Vec::new()))
+                }
+                4..6 if !rooms.is_empty() => drop(rooms.swap_remove(random.usize(..rooms.len()))),
+                _ => {}
+            }
+            for (room, parts) in &mut rooms {
+                begun += usize::from(room.start(NOW_NS));
+                if !room.start(NOW_NS) {
+                    continue;
+                }
+                let mut part = room.part();
+                let wish = random.usize(..12 * MB);
+                let bytes = if random.bool() { part.affordable(wish) } else { wish };
+                refused += usize::from(part.set(bytes).is_err());
+                parts.push(part);
+                parts.truncate(2);
+            }
+            let held = QUERIES_BYTES_MAX + FIRST_QUERIES_BYTES_MAX;
+            let counted = memory.0.rooms.0.held_bytes.get();
+            let spare = bodies.0.held_bytes.get();
+            assert!(counted <= held, "{seed}: {counted}");
+            assert!(spare <= QUERY_SPARE_BYTES_MAX + FIRST_BYTES, "{seed}: {spare}");
+        }
+        assert!(begun > 500 && refused > 100, "{seed}: {begun} {refused}");
+        drop(rooms);
+        assert_eq!((memory.free_bytes(), bodies.free_bytes()), (QUERIES_BYTES_MAX, 36 * MB));
+    }
+}

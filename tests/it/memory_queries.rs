@@ -1,0 +1,164 @@
+//! What many queries at once cost in memory at the edge: counted by the allocator, per thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use tidemark::api::action::Action;
+use tidemark::api::exchange::Exchange;
+use tidemark::api::isolate_state::Service;
+use tidemark::model::limits::QUERIES_BYTES_MAX;
+use tidemark::protocol::call::{Call, Reply};
+use xxhash_rust::xxh64::xxh64;
+
+use crate::allocator::{live, peak_since};
+use crate::protocol::{create, write};
+use crate::world::platform::TestPlatform;
+use crate::world::{Client, Edge, World, real_shard};
+use crate::write_overload::{head, service};
+
+const POINTS: usize = 300_000;
+const SERIES: usize = 20_000;
+const PER_WRITE: usize = 50_000;
+
+/// What the exchanges of one edge hold, and the most that they held.
+#[derive(Clone, Default)]
+struct Counted {
+    held: Rc<Cell<isize>>,
+    peak: Rc<Cell<isize>>,
+}
+
+impl Counted {
+    fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
+        let before = live();
+        let done = step();
+        self.peak.set(self.peak.get().max(self.held.get() + peak_since() - before));
+        self.held.set(self.held.get() + live() - before);
+        done
+    }
+}
+
+/// An answer as far as it came: its status, and a hash of each piece's bytes and all before.
+type Answer = Rc<RefCell<(u16, u64, usize)>>;
+
+/// A query whose exchange alone is measured, not the objects that it calls.
+struct Asking {
+    target: String,
+    exchange: Option<Exchange>,
+    service: Rc<RefCell<Service>>,
+    counted: Counted,
+    answer: Answer,
+}
+
+impl Asking {
+    fn take(&self, body: Vec<u8>) {
+        let mut answer = self.answer.borrow_mut();
+        // Pieces end elsewhere where memory is scarce: the hash is of bytes, not of pieces.
+        for byte in &body {
+            answer.1 = answer.1.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte);
+        }
+        answer.2 += body.len();
+        self.counted.measure(|| drop(body));
+    }
+}
+
+impl Client for Asking {
+    fn step(&mut self, platform: &TestPlatform, mut reply: Option<Reply>) -> Option<Vec<Call>> {
+        loop {
+            let (counted, service) = (self.counted.clone(), Rc::clone(&self.service));
+            let service = &mut *service.borrow_mut();
+            let mut action = counted.measure(|| match (&mut self.exchange, reply.take()) {
+                (Some(exchange), Some(reply)) => exchange.reply(service, platform, reply),
+                (Some(exchange), None) => exchange.proceed(service, platform),
+                (none, _) => {
+                    let (exchange, action) =
+                        Exchange::start(service, platform, head(&self.target, &[]));
+                    *none = Some(exchange);
+                    action
+                }
+            });
+            if let (Action::ReadBody, Some(exchange)) = (&action, &mut self.exchange) {
+                action = counted.measure(|| exchange.body(service, platform, Vec::new()));
+            }
+            match action {
+                Action::Calls(calls) => return Some(calls),
+                Action::Stream(response) => {
+                    self.answer.borrow_mut().0 = response.status;
+                    self.take(response.body);
+                }
+                Action::Bytes(bytes) => self.take(bytes),
+                Action::Respond(response) => {
+                    self.answer.borrow_mut().0 = response.status;
+                    self.take(response.body);
+                    self.exchange = None;
+                    return None;
+                }
+                Action::End => {
+                    self.exchange = None;
+                    return None;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+fn loaded(shards: u32) -> World {
+    let mut world = World::new(11, real_shard::make);
+    let edge = Edge::default();
+    world.run(&edge, create("db", shards, None)).unwrap();
+    for from in (0..POINTS).step_by(PER_WRITE) {
+        let line = |n: usize| {
+            // Numbers of which nothing repeats.
+            let (series, value) = (n % SERIES, xxh64(&(n as u64).to_le_bytes(), 7) >> 2);
+            format!("m,id=i{series},g=g{} v={value}i,w={n}i {}\n", series % 50, n * 1_000_000)
+        };
+        let lines: String = (from..from + PER_WRITE).map(line).collect();
+        world.run(&edge, write("db", &lines)).unwrap();
+    }
+    world
+}
+
+/// Asks these at the same time; answers them, and the most that the edge held.
+fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize) {
+    let (service, counted) = (Rc::new(RefCell::new(service())), Counted::default());
+    let answers: Vec<Answer> = texts.iter().map(|_| Answer::default()).collect();
+    for (text, answer) in texts.iter().zip(&answers) {
+        let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        world.start(Asking {
+            target: format!("/query?db=db&q={text}"),
+            exchange: None,
+            service: Rc::clone(&service),
+            counted: counted.clone(),
+            answer: Rc::clone(answer),
+        });
+    }
+    while world.deliver() {}
+    assert_eq!(service.borrow().queries.free_bytes(), QUERIES_BYTES_MAX);
+    (answers.iter().map(|answer| *answer.borrow()).collect(), counted.peak.get())
+}
+
+/// Thirty at once wait for each other rather than to hold thirty times as much, and each has the
+/// answer that it has alone.
+#[test]
+fn thirty_heavy_queries_hold_little_more_than_there_is_for_queries() {
+    let kinds = [
+        "SELECT v, w FROM m",
+        "SELECT sum(v), max(w), first(w) FROM m GROUP BY id",
+        "SELECT mean(w) FROM m WHERE time < 1h GROUP BY g, time(100ms) fill(none)",
+        "SHOW SERIES",
+        "SELECT count(d) FROM (SELECT difference(w) AS d FROM m GROUP BY id)",
+    ];
+    for shards in [1, 4] {
+        let mut world = loaded(shards);
+        let alone: Vec<_> = kinds.iter().map(|text| ask(&mut world, &[text])).collect();
+        let texts: Vec<&str> = kinds.iter().copied().cycle().take(30).collect();
+        let (answers, peak) = ask(&mut world, &texts);
+        for (number, (answer, text)) in answers.iter().zip(&texts).enumerate() {
+            let (expected, peak) = &alone[number % kinds.len()];
+            println!("{shards} shards, {text}: {answer:?}, alone a peak of {peak}");
+            assert_eq!((answer.0, answer), (200, &expected[0]), "{shards} shards, {text}");
+        }
+        println!("{shards} shards: a peak of {peak}");
+        assert!(peak < 24_000_000, "{shards} shards: {peak}");
+    }
+}
