@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::page::{Group, GroupData, SummaryPage};
+use super::page::{Group, GroupData, PartialColumn, SummaryPage};
 use super::request::Position;
 
 /// What decides which rows there are: where it is equal, they are.
@@ -44,7 +44,7 @@ impl Tile {
         let group = |group: &Group| {
             let key: usize = group.key.iter().map(|value| value.len() + 24).sum();
             let states = match &group.data {
-                GroupData::Partials(states) => states.iter().map(|state| state.bytes() + 96).sum(),
+                GroupData::Partials(states) => states.iter().map(PartialColumn::bytes).sum(),
                 GroupData::Rows { .. } => 0,
             };
             key + states + 48

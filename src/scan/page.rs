@@ -15,15 +15,18 @@ pub(super) const SERIES_CELLS: u64 = 10;
 pub struct TileLimits {
     /// Rows of a series, on average: reaching a series costs as much as some rows.
     pub rows: u64,
-    /// Windows: each group of a tile takes some two hundred bytes beside them.
+    /// Windows, unless fewer have [`Self::many_rows`]: each group of a tile takes some two hundred
+    /// bytes beside them.
     pub windows: u32,
+    /// Rows of a series that are worth a tile, however few windows they have.
+    pub many_rows: u64,
 }
 
 impl TileLimits {
     /// What is worth keeping.
-    pub const DEFAULT: Self = Self { rows: 64, windows: 8 };
+    pub const DEFAULT: Self = Self { rows: 64, windows: 8, many_rows: 256 };
     /// As small as can be.
-    pub const LEAST: Self = Self { rows: 1, windows: 1 };
+    pub const LEAST: Self = Self { rows: 1, windows: 1, many_rows: 1 };
 }
 
 /// When a page is full.
@@ -124,8 +127,9 @@ impl PartialColumn {
             BesideColumn::Field(column) => column.bytes(),
             BesideColumn::Tag(tags) => tags.bytes(),
         });
-        let columns = self.states.iter().map(Column::bytes);
-        self.windows_ns.len() * 8 + columns.chain(beside).sum::<usize>()
+        let columns = self.states.iter().map(Column::bytes).chain(beside);
+        let columns = columns.map(|bytes| size_of::<Column>() + bytes);
+        size_of::<Self>() + self.windows_ns.len() * 8 + columns.sum::<usize>()
     }
 }
 

@@ -21,9 +21,9 @@ use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
 /// Tiles of a range.
-const TILES_MAX: u64 = 16;
+const TILES_MAX: u64 = 32;
 /// What may be kept of one tile, bytes.
-const KEPT_BYTES_MAX: usize = 256_000;
+const KEPT_BYTES_MAX: usize = 512_000;
 
 /// Whether the states of a request are kept: it asks for all of an answer, and every row counts.
 pub(super) fn are_kept(request: &ScanRequest) -> bool {
@@ -53,7 +53,16 @@ impl Tiling {
             return Self::default();
         }
         let (start_ns, end_ns) = (i128::from(time.start_ns), i128::from(time.end_ns));
-        let mut width_ns = i128::from(window.every_ns.max(1)) * i128::from(least.windows.max(1));
+        let range_ns = (end_ns - start_ns).max(1);
+        let rows = i128::from(survey.rows / survey.series.max(1));
+        let every_ns = i128::from(window.every_ns.max(1));
+        let mut width_ns = every_ns;
+        // As few windows as have many rows.
+        while width_ns < every_ns * i128::from(least.windows)
+            && rows * width_ns / range_ns < i128::from(least.many_rows)
+        {
+            width_ns *= 2;
+        }
         while (end_ns - start_ns) / width_ns > i128::from(tiles) {
             width_ns *= 2;
         }
@@ -195,7 +204,7 @@ mod tests {
                 .borders_ns
         };
         let (a, b) = (of(50_007, 60_007), of(50_107, 60_107));
-        assert!((8..=16).contains(&a.len()), "{}", a.len());
+        assert!((16..=32).contains(&a.len()), "{}", a.len());
         assert!(a.iter().all(|border_ns| (border_ns - 3) % 10 == 0));
         let inside = |list: &[i64]| {
             let both = list.iter().filter(|&&at| 50_107 < at && at < 60_007);
