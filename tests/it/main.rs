@@ -38,6 +38,7 @@ mod memory_queries;
 mod memory_rows;
 mod memory_server;
 mod memory_shard;
+mod metrics;
 mod msgpack;
 mod openapi;
 mod operators;

@@ -12,6 +12,7 @@ pub mod export;
 pub mod handler;
 pub mod health;
 pub mod manage;
+pub mod metrics;
 pub mod ping;
 pub mod query;
 pub mod quota;
@@ -159,6 +160,12 @@ pub static ROUTES: &[Route] = &[
     route("/api/v3/configure/quota", ErrorShape::Other, &[
         on(&["GET"], Access::Admin, Body::None, quota::begin),
         on(&["POST"], Access::Admin, JSON, quota::begin),
+    ]),
+    route("/metrics", ErrorShape::Other, &[
+        on(&["GET"], Access::Database(Right::Read), Body::None, metrics::begin),
+    ]),
+    route("/metrics/targets", ErrorShape::Other, &[
+        on(&["GET"], Access::Known, Body::None, metrics::begin_targets),
     ]),
     route("/debug/verify", ErrorShape::Other, &[
         on(&["POST"], Access::Admin, JSON, verify::begin),

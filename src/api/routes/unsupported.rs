@@ -79,8 +79,9 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
             "Prometheus' remote protocol is not spoken here; write line protocol and query with \
              InfluxQL at /query"
         }
-        path if is_one(path, "/debug", &["vars", "requests", "pprof"]) || path == "/metrics" => {
-            "counters are in the answers to SHOW STATS and SHOW DIAGNOSTICS, at /query"
+        path if is_one(path, "/debug", &["vars", "requests", "pprof"]) => {
+            "counters are at /metrics and in the answers to SHOW STATS and SHOW DIAGNOSTICS, at \
+             /query"
         }
         _ => return None,
     })

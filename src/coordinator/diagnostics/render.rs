@@ -145,61 +145,73 @@ fn rfc3339(time_ns: i64) -> String {
 }
 
 fn stats(found: &[DatabaseFigures]) -> Vec<SeriesChunk> {
-    let mut chunks = Vec::new();
-    for found in found {
-        if let Some(stats) = &found.stats {
-            let columns = ["diskBytes", "numMeasurements", "rowsRead", "rowsWritten"];
-            let numbers =
-                [stats.bytes_stored, stats.measurements, stats.rows_read, stats.rows_written];
-            let tags = [("database", found.name.clone())];
-            chunks.push(series("database", &tags, &columns, vec![cells(numbers)]));
-        }
-    }
-    chunks.extend(found.iter().flat_map(quotas::chunks));
-    for found in found {
-        for (shard, stats) in shards(&found.loaded).zip(&found.shards) {
-            let Some(stats) = stats else { continue };
-            let object = shard.group.shards.get(shard.position);
-            let tags = [
-                ("database", found.name.clone()),
-                ("engine", "tidemark".to_owned()),
-                ("id", shard.id().to_string()),
-                ("path", object.map_or_else(String::new, |object| object.0.clone())),
-                ("retentionPolicy", shard.policy.name.clone()),
-            ];
-            let columns = [
-                "compactions",
-                "diskBytes",
-                "flushes",
-                "memoryBytes",
-                "rowsRead",
-                "rowsWritten",
-                "parts",
-                "tombstones",
-                "walBytes",
-                "walFrames",
-                "writePointsOk",
-                "writeReqOk",
-            ];
-            let counters = &stats.counters;
-            let numbers = [
-                counters.compactions,
-                stats.bytes_stored,
-                counters.flushes,
-                stats.memory_bytes,
-                counters.rows_read,
-                counters.rows_written,
-                stats.parts,
-                stats.tombstones,
-                stats.wal_bytes,
-                stats.wal_frames,
-                counters.points,
-                counters.frames,
-            ];
-            chunks.push(series("shard", &tags, &columns, vec![cells(numbers)]));
-        }
-    }
-    chunks
+    let databases = found.iter().filter_map(database_counters);
+    let quotas = found.iter().flat_map(quotas::chunks);
+    databases.chain(quotas).chain(found.iter().flat_map(shard_counters)).collect()
+}
+
+fn database_counters(found: &DatabaseFigures) -> Option<SeriesChunk> {
+    let stats = found.stats.as_ref()?;
+    let silent = found.shards.iter().filter(|stats| stats.is_none()).count();
+    let tags = [("database", found.name.clone())];
+    Some(counted(
+        "database",
+        &tags,
+        [
+            ("diskBytes", stats.bytes_stored),
+            ("numMeasurements", stats.measurements),
+            ("rowsRead", stats.rows_read),
+            ("rowsWritten", stats.rows_written),
+            ("shardsSilent", silent as u64),
+            ("troubles", stats.troubles.len() as u64),
+        ],
+    ))
+}
+
+fn shard_counters(found: &DatabaseFigures) -> impl Iterator<Item = SeriesChunk> {
+    let answered = shards(&found.loaded)
+        .zip(&found.shards)
+        .filter_map(|(shard, stats)| Some((shard, stats.as_ref()?)));
+    answered.map(|(shard, stats)| {
+        let object = shard.group.shards.get(shard.position);
+        let tags = [
+            ("database", found.name.clone()),
+            ("engine", "tidemark".to_owned()),
+            ("id", shard.id().to_string()),
+            ("path", object.map_or_else(String::new, |object| object.0.clone())),
+            ("retentionPolicy", shard.policy.name.clone()),
+        ];
+        let counters = &stats.counters;
+        counted(
+            "shard",
+            &tags,
+            [
+                ("compactions", counters.compactions),
+                ("diskBytes", stats.bytes_stored),
+                ("flushes", counters.flushes),
+                ("memoryBytes", stats.memory_bytes),
+                ("rowsRead", counters.rows_read),
+                ("rowsWritten", counters.rows_written),
+                ("parts", stats.parts),
+                ("tombstones", stats.tombstones),
+                ("troubles", stats.troubles.len() as u64),
+                ("walBytes", stats.wal_bytes),
+                ("walFrames", stats.wal_frames),
+                ("writePointsOk", counters.points),
+                ("writeReqOk", counters.frames),
+            ],
+        )
+    })
+}
+
+/// A series of one row.
+fn counted<const N: usize>(
+    name: &str,
+    tags: &[(&str, String)],
+    counters: [(&str, u64); N],
+) -> SeriesChunk {
+    let columns = counters.map(|(column, _)| column);
+    series(name, tags, &columns, vec![cells(counters.map(|(_, number)| number))])
 }
 
 fn diagnostics(found: &[DatabaseFigures], troubles: &[Trouble], now_ns: i64) -> Vec<SeriesChunk> {

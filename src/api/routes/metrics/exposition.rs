@@ -1,0 +1,259 @@
+//! Writes the series of SHOW STATS in the text formats of Prometheus.
+//!
+//! ```text
+//! # TYPE tidemark_points_written counter
+//! # HELP tidemark_points_written Points accepted.
+//! tidemark_points_written_total{database="db",retention_policy="autogen",shard="1"} 20
+//! # EOF
+//! ```
+
+use std::fmt::Write;
+
+use crate::model::value::FieldValue;
+use crate::query::result::{ResultColumn, SeriesChunk};
+
+/// Which text format is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exposition {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// Prometheus' own, 0.0.4, which others read too.
+    Prometheus,
+}
+
+/// What kind of number a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Only grows, but for the reads of an object that was evicted.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// A column of a series of SHOW STATS as a metric.
+struct Metric {
+    /// The name of the series.
+    module: &'static str,
+    column: &'static str,
+    /// Without `_total`.
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+}
+
+const fn metric(
+    module: &'static str,
+    column: &'static str,
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+) -> Metric {
+    Metric { module, column, name, kind, help }
+}
+
+/// Every metric, in the order in which they are written.
+#[rustfmt::skip]
+const METRICS: &[Metric] = &[
+    metric("database", "diskBytes", "tidemark_database_stored_bytes", Kind::Gauge,
+        "Bytes of storage of the database's own object."),
+    metric("database", "numMeasurements", "tidemark_measurements", Kind::Gauge,
+        "Measurements of all policies."),
+    metric("database", "rowsRead", "tidemark_database_storage_rows_read", Kind::Counter,
+        "Storage rows billed as read by the database's own object since it woke."),
+    metric("database", "rowsWritten", "tidemark_database_storage_rows_written", Kind::Counter,
+        "Storage rows billed as written by the database's own object since it woke."),
+    metric("database", "shardsSilent", "tidemark_shards_silent", Kind::Gauge,
+        "Shards that could not be asked: their metrics are missing."),
+    metric("database", "troubles", "tidemark_database_troubles", Kind::Gauge,
+        "Jobs of the database's own object that were set aside; SHOW DIAGNOSTICS names them."),
+    metric("quota", "allowed", "tidemark_quota_allowed", Kind::Gauge,
+        "What the limit allows."),
+    metric("quota", "used", "tidemark_quota_used", Kind::Gauge,
+        "What was used of it, of a rate in this minute."),
+    metric("shard", "writePointsOk", "tidemark_points_written", Kind::Counter,
+        "Points accepted."),
+    metric("shard", "writeReqOk", "tidemark_frames_written", Kind::Counter,
+        "Batches accepted, one for each shard that a request has points for."),
+    metric("shard", "rowsRead", "tidemark_storage_rows_read", Kind::Counter,
+        "Storage rows billed as read."),
+    metric("shard", "rowsWritten", "tidemark_storage_rows_written", Kind::Counter,
+        "Storage rows billed as written."),
+    metric("shard", "flushes", "tidemark_flushes", Kind::Counter,
+        "Times that the memtable was written as a part."),
+    metric("shard", "compactions", "tidemark_compactions", Kind::Counter,
+        "Merges of parts."),
+    metric("shard", "diskBytes", "tidemark_stored_bytes", Kind::Gauge,
+        "Bytes of storage."),
+    metric("shard", "memoryBytes", "tidemark_memory_bytes", Kind::Gauge,
+        "Bytes held by memtable and caches."),
+    metric("shard", "parts", "tidemark_parts", Kind::Gauge,
+        "Sorted parts at rest."),
+    metric("shard", "tombstones", "tidemark_pending_deletes", Kind::Gauge,
+        "Deletes whose rows are still stored."),
+    metric("shard", "walBytes", "tidemark_wal_bytes", Kind::Gauge,
+        "Bytes of the log that are not flushed yet."),
+    metric("shard", "walFrames", "tidemark_wal_frames", Kind::Gauge,
+        "Batches of the log that are not flushed yet."),
+    metric("shard", "troubles", "tidemark_troubles", Kind::Gauge,
+        "Jobs that were set aside and blocks found damaged; SHOW DIAGNOSTICS names them."),
+];
+
+impl Exposition {
+    /// The format that a client's `Accept` asks for.
+    pub(super) fn negotiate(accept: Option<&str>) -> Self {
+        match accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
+            true => Self::OpenMetrics,
+            false => Self::Prometheus,
+        }
+    }
+
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+
+    /// The numbers of `chunks`, metric by metric.
+    pub(super) fn text(self, chunks: &[SeriesChunk]) -> String {
+        let mut text = String::new();
+        for metric in METRICS {
+            self.family(metric, chunks, &mut text);
+        }
+        if self == Self::OpenMetrics {
+            text.push_str("# EOF\n");
+        }
+        text
+    }
+
+    /// A metric with all of its samples; nothing if it has none.
+    fn family(self, metric: &Metric, chunks: &[SeriesChunk], text: &mut String) {
+        let (kind, total) = match metric.kind {
+            Kind::Counter => ("counter", "_total"),
+            Kind::Gauge => ("gauge", ""),
+        };
+        let family = match self {
+            Self::OpenMetrics => metric.name.to_owned(),
+            Self::Prometheus => format!("{}{total}", metric.name),
+        };
+        let mut head = format!("# TYPE {family} {kind}\n# HELP {family} {}\n", metric.help);
+        for chunk in chunks.iter().filter(|chunk| chunk.name.as_deref() == Some(metric.module)) {
+            for row in 0..chunk.rows {
+                let Some(FieldValue::Integer(number)) = value(chunk, metric.column, row) else {
+                    continue;
+                };
+                text.push_str(&std::mem::take(&mut head));
+                // Writing to a string never fails.
+                let _ = writeln!(text, "{}{total}{} {number}", metric.name, labels(chunk, row));
+            }
+        }
+    }
+}
+
+fn value(chunk: &SeriesChunk, column: &str, row: usize) -> Option<FieldValue> {
+    let at = chunk.columns.iter().position(|name| name == column)?;
+    match chunk.values.get(at)? {
+        ResultColumn::Values(column) => column.get(row),
+        _ => None,
+    }
+}
+
+/// `{database="db",shard="1"}`: the tags of the series, and which limit a row of a quota is.
+fn labels(chunk: &SeriesChunk, row: usize) -> String {
+    let tags = chunk.tags.iter().filter_map(|(key, value)| {
+        let key = match key.as_str() {
+            "id" => "shard",
+            "retentionPolicy" => "retention_policy",
+            // Both say which shard it is.
+            "engine" | "path" => return None,
+            other => other,
+        };
+        Some(format!("{key}=\"{}\"", escaped(value)))
+    });
+    let limit = match value(chunk, "limit", row) {
+        Some(FieldValue::String(limit)) => Some(format!("limit=\"{}\"", escaped(&limit))),
+        _ => None,
+    };
+    format!("{{{}}}", tags.chain(limit).collect::<Vec<_>>().join(","))
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::batch::column::{Column, Values};
+
+    fn numbers(name: &str, tags: &[(&str, &str)], columns: &[(&str, i64)]) -> SeriesChunk {
+        let column = |&(_, number): &(&str, i64)| {
+            ResultColumn::Values(Column::full(Values::Integer(vec![number])))
+        };
+        SeriesChunk {
+            name: Some(Rc::from(name)),
+            tags: tags.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            columns: columns.iter().map(|&(name, _)| name.to_owned()).collect(),
+            values: columns.iter().map(column).collect(),
+            rows: 1,
+            partial: false,
+            zone: Rc::from([]),
+        }
+    }
+
+    #[test]
+    fn counters_and_gauges_are_written_as_each_format_has_them() {
+        let tags = [("database", "a\"b\\c\nd"), ("engine", "tidemark"), ("id", "3"), ("path", "x")];
+        let chunks = [
+            numbers("shard", &tags, &[("writePointsOk", 20), ("diskBytes", 4096)]),
+            numbers("shard", &[("id", "4")], &[("writePointsOk", 1)]),
+        ];
+        let open = "\
+# TYPE tidemark_points_written counter
+# HELP tidemark_points_written Points accepted.
+tidemark_points_written_total{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 20
+tidemark_points_written_total{shard=\"4\"} 1
+# TYPE tidemark_stored_bytes gauge
+# HELP tidemark_stored_bytes Bytes of storage.
+tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
+# EOF
+";
+        assert_eq!(Exposition::OpenMetrics.text(&chunks), open);
+        let plain = open
+            .replace("# EOF\n", "")
+            .replace("TYPE tidemark_points_written ", "TYPE tidemark_points_written_total ")
+            .replace("HELP tidemark_points_written ", "HELP tidemark_points_written_total ");
+        assert_eq!(Exposition::Prometheus.text(&chunks), plain);
+    }
+
+    #[test]
+    fn limits_are_told_apart() {
+        let mut chunk =
+            numbers("quota", &[("database", "d"), ("token", "t")], &[("allowed", 5), ("used", 2)]);
+        let limit = Column::full(Values::String(["points_per_minute"].into_iter().collect()));
+        chunk.columns = ["limit", "allowed", "used"].map(str::to_owned).into();
+        chunk.values.insert(0, ResultColumn::Values(limit));
+        let text = Exposition::OpenMetrics.text(&[chunk]);
+        let labels = "{database=\"d\",token=\"t\",limit=\"points_per_minute\"}";
+        assert!(text.contains(&format!("tidemark_quota_allowed{labels} 5\n")), "{text}");
+        assert!(text.contains(&format!("tidemark_quota_used{labels} 2\n")), "{text}");
+    }
+
+    #[test]
+    fn names_follow_the_rules() {
+        for metric in METRICS {
+            let name = metric.name;
+            assert!(name.starts_with("tidemark_") && !name.ends_with("_total"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert!(metric.help.ends_with('.') && !metric.help.contains('\n'), "{name}");
+            let same = METRICS.iter().filter(|other| other.name == name).count();
+            assert_eq!(same, 1, "{name}");
+        }
+        let accept = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.5";
+        assert_eq!(Exposition::negotiate(Some(accept)), Exposition::OpenMetrics);
+        assert_eq!(Exposition::negotiate(Some("text/plain")), Exposition::Prometheus);
+        assert_eq!(Exposition::negotiate(None), Exposition::Prometheus);
+    }
+}

@@ -1,0 +1,74 @@
+//! Serves `GET /metrics?db=…`, the counters of a database's objects as Prometheus reads them, and
+//! `GET /metrics/targets`, which lists one target for each database. InfluxDB 1.x has neither.
+
+mod exposition;
+mod targets;
+
+use crate::api::action::Action;
+use crate::api::error::ApiError;
+use crate::api::http::Response;
+use crate::api::isolate_state::Isolate;
+use crate::api::routes::handler::{Handler, Incoming, Place};
+use crate::coordinator::Machine;
+use crate::coordinator::diagnostics::Diagnostics;
+use crate::influxql::ast::Statement;
+use crate::protocol::call::{Reply, Step};
+use crate::query::result::SeriesChunk;
+use exposition::Exposition;
+
+pub use targets::begin_targets;
+
+/// A scrape in progress.
+#[derive(Debug)]
+struct MetricsHandler {
+    database: String,
+    exposition: Exposition,
+    /// SHOW STATS ON the database, of which the answer is made.
+    machine: Diagnostics,
+    chunks: Vec<SeriesChunk>,
+}
+
+/// `GET /metrics`
+///
+/// # Errors
+/// [`ApiError::Invalid`] for a missing `db`: the databases are asked one by one, since a scrape of
+/// all of them would wake them all at once.
+pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    let missing = "name the database with the parameter db; /metrics/targets lists one target each";
+    let database = request.url.filled("db").ok_or_else(|| ApiError::Invalid(missing.to_owned()))?;
+    let database = database.to_owned();
+    let statement = Statement::ShowStats { database: Some(database.clone()), module: None };
+    Ok(Box::new(MetricsHandler {
+        database,
+        exposition: Exposition::negotiate(request.head.header("accept")),
+        machine: Diagnostics::new(statement),
+        chunks: Vec::new(),
+    }))
+}
+
+impl Handler for MetricsHandler {
+    fn place(&self) -> Option<Place<'_>> {
+        Some(Place { database: &self.database, policy: None })
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        mut reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        loop {
+            match self.machine.step(&mut isolate.context(), reply.take()) {
+                Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                Step::Done(chunk) => match chunk? {
+                    Some(chunk) => self.chunks.push(chunk),
+                    None => {
+                        let body = self.exposition.text(&self.chunks).into_bytes();
+                        let response = Response { status: 200, headers: Vec::new(), body };
+                        let kind = self.exposition.content_type();
+                        return Ok(Action::Respond(response.with_header("Content-Type", kind)));
+                    }
+                },
+            }
+        }
+    }
+}

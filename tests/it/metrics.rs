@@ -1,0 +1,121 @@
+//! `/metrics` has every counter of SHOW STATS, and what the examples ask Prometheus for.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tidemark::protocol::call::Address;
+
+use crate::product::Product;
+use crate::tokens::token;
+
+fn text(path: &str) -> String {
+    let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+fn scraped(product: &mut Product, db: &str) -> String {
+    let accept = ("accept", "application/openmetrics-text");
+    let (status, body) = product.ask("GET", "/metrics", &format!("db={db}"), &[accept], "");
+    assert_eq!(status, 200, "{body}");
+    assert!(body.ends_with("\n# EOF\n"), "{body}");
+    body
+}
+
+/// Names of samples, without what labels say.
+fn names(text: &str) -> BTreeSet<&str> {
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    samples.map(|line| line.split_once('{').unwrap().0).collect()
+}
+
+fn with_quota() -> Product {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE a");
+    product.write("a", "m,host=a v=1 1\nm,host=b v=2 2\nn v=3 3");
+    let quota = "{\"db\":\"a\",\"points_per_minute\":1000,\"stored_bytes\":1000000}";
+    let response = product.post("/api/v3/configure/quota", quota);
+    assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+    product
+}
+
+#[test]
+fn every_counter_of_show_stats_is_a_metric() {
+    let mut product = with_quota();
+    let text = scraped(&mut product, "a");
+    let shown = product.query("", "SHOW STATS ON a");
+    let mut numbers = 0;
+    for series in shown["results"][0]["series"].as_array().unwrap() {
+        let rows = series["values"].as_array().unwrap().iter();
+        numbers += rows.flat_map(|row| row.as_array().unwrap()).filter(|n| n.is_number()).count();
+    }
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(samples.count(), numbers, "{text}\n{shown}");
+    let shard = "{database=\"a\",shard=\"1\",retention_policy=\"autogen\"}";
+    assert!(text.contains(&format!("\ntidemark_points_written_total{shard} 3\n")), "{text}");
+    assert!(text.contains("\ntidemark_measurements{database=\"a\"} 2\n"), "{text}");
+    let limit = "{database=\"a\",limit=\"points_per_minute\"}";
+    assert!(text.contains(&format!("\ntidemark_quota_allowed{limit} 1000\n")), "{text}");
+}
+
+#[test]
+fn what_the_examples_and_the_operators_page_name_is_scraped() {
+    let scraped = scraped(&mut with_quota(), "a");
+    let names = names(&scraped);
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let mut used = BTreeSet::new();
+    for path in ["examples/prometheus/alerts.yml", "docs/OPERATING.md"] {
+        let text = text(path);
+        for name in text.split(|c| !is_name(c)).filter(|name| name.starts_with("tidemark_")) {
+            assert!(names.contains(name) || name == "tidemark_token", "{path}: {name}");
+            used.insert(name.to_owned());
+        }
+    }
+    assert!(used.len() > 6, "{used:?}");
+    // Each alert has its row among what is to be done.
+    let operating = text("docs/OPERATING.md");
+    let alerts = text("examples/prometheus/alerts.yml");
+    for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(operating.contains(&format!("| `{alert}` |")), "{alert}");
+    }
+}
+
+#[test]
+fn a_scrape_asks_each_object_once_and_no_other_database() {
+    let mut product = with_quota();
+    product.query("", "CREATE DATABASE b");
+    product.write("b", "m v=1 1");
+    for (db, asked) in [("a", [1, 2, 1]), ("b", [1, 2, 1])] {
+        let before = product.object_requests().clone();
+        scraped(&mut product, db);
+        let after = product.object_requests();
+        let added = after.iter().map(|(to, n)| (to, n - before.get(to).unwrap_or(&0)));
+        let added: Vec<_> = added.filter(|(_, n)| *n > 0).collect();
+        let of = |is: fn(&Address) -> bool| -> u64 {
+            added.iter().filter(|(to, _)| is(to)).map(|(_, n)| n).sum()
+        };
+        let counted = [
+            of(|to| *to == Address::Catalog),
+            of(|to| matches!(to, Address::Database(_))),
+            of(|to| matches!(to, Address::Shard(_))),
+        ];
+        assert_eq!((counted, added.len()), (asked, 3), "{added:?}");
+    }
+}
+
+#[test]
+fn each_sees_the_databases_and_counters_that_they_may_read() {
+    let mut product = with_quota();
+    product.query("", "CREATE DATABASE b");
+    let bearer = format!("Bearer {}", token(&mut product, "t", &["a"], &["read"], None));
+    let mut get = |path: &str, query: &str| {
+        let headers = [("authorization", bearer.as_str()), ("host", "h")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let (method, path, query) = ("GET".to_owned(), path.to_owned(), query.to_owned());
+        let head = tidemark::api::http::RequestHead { method, path, query, headers };
+        let response = product.request(head, Vec::new());
+        (response.status, String::from_utf8(response.body).unwrap())
+    };
+    assert_eq!((get("/metrics", "db=a").0, get("/metrics", "db=b").0), (200, 403));
+    let targets: Value = serde_json::from_str(&get("/metrics/targets", "").1).unwrap();
+    let targets = targets.as_array().unwrap();
+    assert_eq!((targets.len(), &targets[0]["labels"]["__param_db"]), (1, &Value::from("a")));
+}
