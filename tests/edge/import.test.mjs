@@ -142,11 +142,12 @@ test('an export is packed for whoever accepts that, and can be imported', async 
 });
 
 test('an export that breaks off is cut, not ended', async (t) => {
-  // Of two measurements the second is refused, when much of the first has been sent.
+  // Of two measurements the second is refused, when much of the first has been sent: more than there
+  // is room for on the way, since what is still there is lost when the answer breaks off.
   const server = await tidemark(t, { vars: { POINTS_PER_QUERY_MAX: '15000' } });
   await server.query('CREATE DATABASE a');
   for (const [name, points] of [['fits', 10_000], ['more', 20_000]]) {
-    const line = (_, i) => `${name} text="${'some text '.repeat(5)}" ${i}`;
+    const line = (_, i) => `${name} text="${'some text '.repeat(50)}" ${i}`;
     await server.mustWrite(Array.from({ length: points }, line).join('\n'), { db: 'a' });
   }
   const exported = await server.fetch('/api/v3/export?db=a');
