@@ -89,7 +89,8 @@ pub trait SeriesCursor {
 
     /// A column of a page that this cursor has handed out, be it long ago: as long as all rows of
     /// the page, those of other series included, so that positions in it are those of
-    /// [`PageKeys::rows`]. `None` if no row of the page has a value.
+    /// [`PageKeys::rows`]; what other rows have there may be padding. `None` if no row of the page
+    /// has a value.
     ///
     /// A cursor keeps the last column that it decoded: who reads many small series asks for one
     /// column of all of them, then for the next.
@@ -182,6 +183,12 @@ impl PageKeys {
 }
 
 impl PageKeys {
+    /// Has the rows of `other`, of the same page, too, and those between.
+    pub(super) fn cover(&mut self, other: &Self) {
+        let (start, end) = (other.rows.start, other.rows.end);
+        self.rows = self.rows.start.min(start)..self.rows.end.max(end);
+    }
+
     /// Takes the first `rows` rows in `direction` off.
     pub(super) fn advance(&mut self, rows: usize, direction: Direction) {
         // Rows of a page.

@@ -17,7 +17,8 @@ const LATE_PAGES: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct Picks {
     direction: Direction,
-    /// Each with the source that it is of; no page twice among the last [`LATE_PAGES`].
+    /// Each with the source that it is of, and with all rows of it that are picked, or more; no
+    /// page twice among the last [`LATE_PAGES`].
     pages: Vec<(u16, PageKeys)>,
     runs: Vec<Run>,
     /// Ascending by `at`; of one row the newer ones first.
@@ -191,19 +192,21 @@ impl Picks {
         self.older.push(Older { at: self.rows.saturating_sub(1), page, row });
     }
 
-    /// Where the page stands among the pages, added if it is not there.
+    /// Where the page stands among the pages, added if it is not there. Rows of `page` only are
+    /// picked of it.
     pub(super) fn place_of(&mut self, source: u16, page: &PageKeys) -> u32 {
         let behind = self.pages.len().saturating_sub(LATE_PAGES);
-        let late = self.pages.iter().enumerate().skip(behind).rev();
-        let same = |(_, held): &(usize, &(u16, PageKeys))| {
+        let late = self.pages.iter_mut().enumerate().skip(behind).rev();
+        let same = |(_, held): &(usize, &mut (u16, PageKeys))| {
             held.0 == source && held.1.page() == page.page()
         };
-        let found = late.into_iter().find(same).map(|(at, _)| at);
         // No more pages than rows.
-        found.unwrap_or_else(|| {
-            self.pages.push((source, page.clone()));
-            self.pages.len() - 1
-        }) as u32
+        if let Some((at, (_, held))) = late.into_iter().find(same) {
+            held.cover(page);
+            return at as u32;
+        }
+        self.pages.push((source, page.clone()));
+        (self.pages.len() - 1) as u32
     }
 
     pub(super) fn pages(&self) -> &[(u16, PageKeys)] {

@@ -39,8 +39,17 @@ pub struct PartCursor<V> {
     block: Option<((usize, usize, usize), Rc<Series>)>,
     /// The keys read last.
     keys: Option<(u64, RowKeys)>,
-    /// The column decoded last.
-    last: Option<(u64, ColumnId, Option<Rc<Column>>)>,
+    last: Option<LastColumn>,
+}
+
+/// The column decoded last.
+struct LastColumn {
+    /// The name of its page.
+    page: u64,
+    id: ColumnId,
+    /// Those of its rows that are not padding.
+    rows: Range<u32>,
+    column: Option<Rc<Column>>,
 }
 
 impl<V: Values> PartCursor<V> {
@@ -420,18 +429,23 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
-        if let Some((held, of, column)) = &self.last
-            && (*held, *of) == (page.page(), id)
+        let asked = page.rows();
+        if let Some(last) = &self.last
+            && (last.page, last.id) == (page.page(), id)
+            && last.rows.start <= asked.start
+            && asked.end <= last.rows.end
         {
-            return Ok(column.clone());
+            return Ok(last.column.clone());
         }
         let place = place_of(page.page());
         let directory = match place.value == self.value {
             true => Rc::clone(&self.directory),
             false => self.values.directory(place.value)?,
         };
-        let column = pages::column(&mut self.values, self.part, (directory, place), id)?;
-        self.last = Some((page.page(), id, column.clone()));
+        let of = (directory, place);
+        let column = pages::column(&mut self.values, self.part, of, id, asked.clone())?;
+        let (page, rows) = (page.page(), asked);
+        self.last = Some(LastColumn { page, id, rows, column: column.clone() });
         Ok(column)
     }
 }

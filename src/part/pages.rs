@@ -147,7 +147,7 @@ fn table<V: Values>(
 }
 
 /// A column of a page of part `part`, be it in a group beside; `None` where no row has a value.
-/// `directory`: of the page's value.
+/// `directory`: of the page's value. Only `rows` are asked for: others may be padding.
 ///
 /// # Errors
 /// Those of the values.
@@ -156,6 +156,7 @@ pub fn column<V: Values>(
     part: u64,
     (mut directory, page): (Rc<Directory>, Place),
     id: ColumnId,
+    rows: Range<u32>,
 ) -> Result<Option<Rc<Column>>, ReadError> {
     let Place { mut value, group: mut at, page } = page;
     let mut is_beside = false;
@@ -165,7 +166,7 @@ pub fn column<V: Values>(
         let Some(group) = group.filter(|group| group.is_beside() == is_beside) else {
             return Ok(None);
         };
-        if let Some(column) = column_in(values, (value, at), group, page, id)? {
+        if let Some(column) = column_in(values, (value, at), (group, page), id, &rows)? {
             return Ok(Some(column));
         }
         if !group.is_wide() {
@@ -188,9 +189,9 @@ pub fn column<V: Values>(
 fn column_in<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
-    group: &Group,
-    page: usize,
+    (group, page): (&Group, usize),
     id: ColumnId,
+    asked: &Range<u32>,
 ) -> Result<Option<Rc<Column>>, ReadError> {
     let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {
         return Ok(None);
@@ -201,7 +202,8 @@ fn column_in<V: Values>(
     let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) else { return Ok(None) };
     // Columns of a group are fewer than 2^32.
     let at = DecodedAt::Column((page * group.columns.len() + column) as u32);
-    if let Some(Decoded::Column(kept)) = values.kept(value, number, at) {
+    let asked = (at, asked.clone());
+    if let Some(Decoded::Column(kept)) = values.kept_rows(value, number, asked) {
         return Ok(Some(kept));
     }
     let table = table(values, (value, number), (group, column), rows as u32)?;

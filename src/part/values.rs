@@ -41,6 +41,18 @@ pub trait Values {
         None
     }
 
+    /// The same, a column of which only `rows` are asked for: it is as long as the page, but other
+    /// rows may be padding.
+    fn kept_rows(
+        &self,
+        value: usize,
+        group: usize,
+        (at, rows): (DecodedAt, Range<u32>),
+    ) -> Option<Decoded> {
+        let _ = rows;
+        self.kept(value, group, at)
+    }
+
     /// May keep it.
     fn keep(&self, value: usize, group: usize, at: DecodedAt, decoded: &Decoded) {
         let _ = (value, group, at, decoded);

@@ -1,10 +1,13 @@
-//! Decoded columns kept as offsets of one or two bytes, so that the hot days of some thousand
-//! series fit the cache.
+//! Decoded columns kept as offsets of one or two bytes, and times as steps, so that the hot days of
+//! some thousand series fit the cache.
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::rc::Rc;
 
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
+use crate::part::values::RowKeys;
 
 /// Floats that are whole multiples of 1 / one of these are kept as such.
 const SCALES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
@@ -49,6 +52,14 @@ impl Narrow {
         Some(Self { smallest, offsets, scale })
     }
 
+    /// Number of rows.
+    fn len(&self) -> usize {
+        match &self.offsets {
+            Offsets::One(offsets) => offsets.len(),
+            Offsets::Two(offsets) => offsets.len(),
+        }
+    }
+
     /// Bytes of the offsets.
     pub(super) fn bytes(&self) -> usize {
         match &self.offsets {
@@ -57,17 +68,94 @@ impl Narrow {
         }
     }
 
-    /// The column again.
-    pub(super) fn column(&self) -> Column {
-        let whole = |offset: i64| self.smallest.wrapping_add(offset);
-        let values: Vec<i64> = match &self.offsets {
-            Offsets::One(offsets) => offsets.iter().map(|&o| whole(i64::from(o))).collect(),
-            Offsets::Two(offsets) => offsets.iter().map(|&o| whole(i64::from(o))).collect(),
-        };
+    /// The column again, as far as rows `rows` go: the others are padding.
+    pub(super) fn column(&self, rows: Range<u32>) -> Column {
+        let rows = rows.start as usize..(rows.end as usize).min(self.len());
         Column::full(match self.scale {
-            None => Values::Integer(values),
-            Some(scale) => Values::Float(values.iter().map(|&v| v as f64 / scale).collect()),
+            None => Values::Integer(match &self.offsets {
+                Offsets::One(offsets) => widened(offsets, rows, |o| self.whole(i64::from(o))),
+                Offsets::Two(offsets) => widened(offsets, rows, |o| self.whole(i64::from(o))),
+            }),
+            Some(scale) => {
+                // Whole numbers up to `WHOLE_MAX`, and their sums with offsets that lead to one,
+                // are exact.
+                let smallest = self.smallest as f64;
+                Values::Float(match &self.offsets {
+                    Offsets::One(offsets) => {
+                        widened(offsets, rows, |o| (smallest + f64::from(o)) / scale)
+                    }
+                    Offsets::Two(offsets) => {
+                        widened(offsets, rows, |o| (smallest + f64::from(o)) / scale)
+                    }
+                })
+            }
         })
+    }
+
+    fn whole(&self, offset: i64) -> i64 {
+        self.smallest.wrapping_add(offset)
+    }
+}
+
+/// As many values as offsets; what `of` makes of those in `rows`.
+fn widened<O: Copy, T: Copy + Default>(
+    offsets: &[O],
+    rows: Range<usize>,
+    of: impl Fn(O) -> T,
+) -> Vec<T> {
+    let mut values = vec![T::default(); offsets.len()];
+    let asked = values.get_mut(rows.clone()).unwrap_or_default();
+    for (value, &offset) in asked.iter_mut().zip(offsets.get(rows).unwrap_or_default()) {
+        *value = of(offset);
+    }
+    values
+}
+
+/// Times shorter than that for each series are kept as they are.
+const STEPS_MIN: usize = 4;
+
+/// The rows of a page, those of each series equally far apart.
+pub(super) struct Steps {
+    ends: Rc<[u32]>,
+    /// Of each series the first time and the distance to the next, nanoseconds.
+    series: Box<[(i64, i64)]>,
+}
+
+impl Steps {
+    /// The rows as steps, if they are.
+    pub(super) fn of(keys: &RowKeys) -> Option<Self> {
+        let RowKeys { ends, times_ns } = keys;
+        if times_ns.len() < STEPS_MIN * ends.len() {
+            return None;
+        }
+        let mut rest = &times_ns[..];
+        let mut start = 0;
+        let series = ends.iter().map(|&end| {
+            let (times, behind) = rest.split_at_checked(end.checked_sub(start)? as usize)?;
+            (rest, start) = (behind, end);
+            let (&first_ns, others) = times.split_first()?;
+            let step_ns = others.first().map_or(0, |second| second.wrapping_sub(first_ns));
+            let is_step = |two: &[i64]| matches!(two, [a, b] if b.wrapping_sub(*a) == step_ns);
+            times.windows(2).all(is_step).then_some((first_ns, step_ns))
+        });
+        let series = series.collect::<Option<_>>()?;
+        rest.is_empty().then(|| Self { ends: Rc::clone(ends), series })
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.ends) + size_of_val(&*self.series)
+    }
+
+    /// The rows again.
+    pub(super) fn keys(&self) -> RowKeys {
+        let mut times_ns = Vec::with_capacity(self.ends.last().map_or(0, |&end| end as usize));
+        for (&end, &(first_ns, step_ns)) in self.ends.iter().zip(&self.series) {
+            // Rows of a page.
+            let rows = 0..i64::from(end) - times_ns.len() as i64;
+            times_ns.extend(rows.map(|row| first_ns.wrapping_add(row.wrapping_mul(step_ns))));
+        }
+        RowKeys { ends: Rc::clone(&self.ends), times_ns: times_ns.into() }
     }
 }
 
@@ -91,7 +179,15 @@ mod tests {
     fn kept(column: &Column) -> Option<Column> {
         let narrow = Narrow::of(column)?;
         assert!(narrow.bytes() <= 2 * column.len());
-        Some(narrow.column())
+        let rows = column.len() as u32;
+        for start in 0..rows {
+            let part = narrow.column(start..rows);
+            assert_eq!(part.len(), column.len());
+            let asked = start as usize..;
+            assert!(asked.take(column.len()).all(|row| part.get(row) == column.get(row)));
+        }
+        assert_eq!(narrow.column(rows + 1..rows + 2).len(), column.len());
+        Some(narrow.column(0..rows + 1))
     }
 
     #[test]
@@ -121,6 +217,33 @@ mod tests {
             text,
         ] {
             assert_eq!(kept(&column), None);
+        }
+    }
+
+    #[test]
+    fn times_come_back_from_their_steps_and_others_are_not_kept() {
+        let keys = |ends: &[u32], times_ns: &[i64]| RowKeys {
+            ends: ends.into(),
+            times_ns: times_ns.into(),
+        };
+        for (ends, times_ns) in [
+            (&[4][..], &[10, 20, 30, 40][..]),
+            (&[1, 4, 12], &[7, 1, 2, 3, -10, -8, -6, -4, -2, 0, 2, 4]),
+        ] {
+            let keys = keys(ends, times_ns);
+            let steps = Steps::of(&keys).unwrap();
+            let back = steps.keys();
+            assert_eq!((&back.ends, &back.times_ns), (&keys.ends, &keys.times_ns));
+            assert!(steps.bytes() < 8 * times_ns.len());
+        }
+        for (ends, times_ns) in [
+            (&[4][..], &[10, 20, 30, 41][..]),
+            (&[4], &[10, 20, 30, 40, 50]),
+            (&[5], &[10, 20, 30, 40]),
+            (&[0, 4], &[10, 20, 30, 40, 50, 60, 70, 80]),
+            (&[2, 4], &[10, 20, 30, 40]),
+        ] {
+            assert!(Steps::of(&keys(ends, times_ns)).is_none());
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::ops::Range;
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
@@ -14,7 +15,7 @@ use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 
 use super::manifest::Number;
-use super::narrow::Narrow;
+use super::narrow::{Narrow, Steps};
 use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt};
 use crate::scan::kept::{Kept as Answered, Version};
@@ -54,6 +55,7 @@ enum Kept {
     Reads(u32),
     Decoded(Decoded),
     Narrow(Rc<Narrow>),
+    Steps(Rc<Steps>),
 }
 
 /// What rows came to, by whatever name and version they are known.
@@ -73,6 +75,7 @@ impl Weighter<Key, Kept> for Bytes {
             Kept::Reads(_) => 0,
             Kept::Decoded(decoded) => decoded.bytes(),
             Kept::Narrow(narrow) => narrow.bytes(),
+            Kept::Steps(steps) => steps.bytes(),
         };
         bytes as u64 + ENTRY_BYTES
     }
@@ -201,22 +204,28 @@ impl ShardReads {
         }
     }
 
-    /// What was decoded of a group.
-    pub(super) fn decoded(&self, of: Number, group: u32, at: DecodedAt) -> Option<Decoded> {
+    /// What was decoded of a group; of a column `rows` at least, others may be padding.
+    pub(super) fn decoded(
+        &self,
+        of: Number,
+        (group, at): (u32, DecodedAt),
+        rows: Range<u32>,
+    ) -> Option<Decoded> {
         match self.get(of, Of::Decoded { group, at })? {
             Kept::Decoded(decoded) => Some(decoded),
-            Kept::Narrow(narrow) => Some(Decoded::Column(Rc::new(narrow.column()))),
+            Kept::Narrow(narrow) => Some(Decoded::Column(Rc::new(narrow.column(rows)))),
+            Kept::Steps(steps) => Some(Decoded::Keys(steps.keys())),
             _ => None,
         }
     }
 
     pub(super) fn put_decoded(&self, of: Number, group: u32, at: DecodedAt, decoded: &Decoded) {
-        let narrow = match decoded {
-            Decoded::Column(column) => Narrow::of(column),
+        let kept = match decoded {
+            Decoded::Column(column) => Narrow::of(column).map(|n| Kept::Narrow(Rc::new(n))),
+            Decoded::Keys(keys) => Steps::of(keys).map(|steps| Kept::Steps(Rc::new(steps))),
             _ => None,
         };
-        let kept =
-            narrow.map_or_else(|| Kept::Decoded(decoded.clone()), |n| Kept::Narrow(Rc::new(n)));
+        let kept = kept.unwrap_or_else(|| Kept::Decoded(decoded.clone()));
         self.put(of, Of::Decoded { group, at }, kept);
     }
 
@@ -259,7 +268,7 @@ mod tests {
         a.put_decoded(Number(2), 0, at, &column(3.0, 3));
         a.put_decoded(Number(1), 1, at, &column(4.0, 3));
         let read = |shard: &ShardReads, number, group| {
-            let Decoded::Column(column) = shard.decoded(Number(number), group, at)? else {
+            let Decoded::Column(column) = shard.decoded(Number(number), (group, at), 0..3)? else {
                 return None;
             };
             Some(column)
@@ -285,7 +294,7 @@ mod tests {
             if round == 0 {
                 shard.put_decoded(Number(1), 0, at(0), &column(1.0, 100));
             }
-            assert!(shard.decoded(Number(1), 0, at(0)).is_some(), "{round}");
+            assert!(shard.decoded(Number(1), (0, at(0)), 0..3).is_some(), "{round}");
             assert!(cache.bytes() <= 100_000, "{}", cache.bytes());
         }
         assert!(cache.bytes() > 40_000, "{}", cache.bytes());

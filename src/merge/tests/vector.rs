@@ -116,6 +116,23 @@ impl VectorCursor {
     }
 }
 
+/// Only `rows` are as they were: nobody may look at the others.
+fn padded(column: &Column, rows: &Range<u32>) -> Column {
+    let wrong = Column::full(match column.values.field_type() {
+        FieldType::Float => Values::Float(vec![f64::NAN]),
+        FieldType::Integer => Values::Integer(vec![i64::MIN]),
+        FieldType::Unsigned => Values::Unsigned(vec![u64::MAX]),
+        FieldType::String => Values::String(["padding"].into_iter().collect()),
+        FieldType::Boolean => Values::Boolean(vec![true]),
+    });
+    let mut padded = Column::new(column.values.field_type());
+    for row in 0..column.len() {
+        let (from, at) = if rows.contains(&(row as u32)) { (column, row) } else { (&wrong, 0) };
+        assert!(padded.push_from(from, at));
+    }
+    padded
+}
+
 impl SeriesCursor for VectorCursor {
     fn key(&self) -> Option<&SeriesKey> {
         self.series.get(self.at).map(|series| &series.key)
@@ -158,6 +175,11 @@ impl SeriesCursor for VectorCursor {
         if self.last.replace((page.page(), id)) != Some((page.page(), id)) {
             self.decoded += 1;
         }
-        Ok(self.pages[page.page() as usize].fields.get(&id.0).cloned())
+        let column = self.pages[page.page() as usize].fields.get(&id.0);
+        let is_whole = page.rows() == (0..page.page_rows());
+        Ok(column.map(|column| match is_whole {
+            true => Rc::clone(column),
+            false => Rc::new(padded(column, &page.rows())),
+        }))
     }
 }

@@ -53,7 +53,7 @@ fn page_rows(
     }
     for &(id, _) in group.columns.iter() {
         let directory = values.directory(place.value).unwrap();
-        let column = pages::column(values, part, (directory, place), id).unwrap();
+        let column = pages::column(values, part, (directory, place), id, 0..page.rows).unwrap();
         let Some(column) = column else { continue };
         for (at, row) in rows.iter_mut().enumerate() {
             row.1.extend(column.get(at).map(|value| (id.0, value)));
