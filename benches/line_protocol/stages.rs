@@ -7,13 +7,13 @@ use std::cell::RefCell;
 use std::hint::black_box;
 
 use tidemark::api::admission::Admission;
-use tidemark::api::content_encoding;
+use tidemark::api::content_encoding::{self, Ceiling};
 use tidemark::api::params::{Dialect, WriteParams, WritePrecision};
 use tidemark::api::write_body::{Intake, LineReading};
 use tidemark::batch::Batch;
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
-use tidemark::model::configurable_limits::Limits;
+use tidemark::model::configurable_limits::{Limit, Limits};
 use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use tidemark::model::time::{Precision, TimeRange};
 use tidemark::protocol::shard::{ShardSettings, Stamp};
@@ -67,8 +67,9 @@ pub(crate) extern "C" fn body(bytes: usize) -> *mut u8 {
 pub(crate) extern "C" fn inflate() {
     STAGES.with_borrow(|stages| {
         let mut intake = intake();
-        let left =
-            content_encoding::inflate(&stages.body, &Limits::default(), &mut intake).unwrap();
+        let bytes = Limits::default().get(Limit::BodyBytes);
+        let ceiling = Ceiling { limit: Limit::BodyBytes, bytes };
+        let left = content_encoding::inflate(&stages.body, ceiling, &mut intake).unwrap();
         black_box(intake.finish(left).unwrap());
     });
 }

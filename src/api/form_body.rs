@@ -20,15 +20,33 @@ pub fn query_parameters(
     if body.is_empty() || head.method == "GET" {
         return Ok((url, None));
     }
-    let content_type = head.header("content-type").unwrap_or_default();
-    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match kind.as_str() {
-        "application/x-www-form-urlencoded" => Ok((url.behind(Parameters::parse(body)), None)),
-        "multipart/form-data" => Ok((url.behind(multipart(content_type, body)?), None)),
+    if let Some(form) = form_fields(head, body)? {
+        return Ok((url.behind(form), None));
+    }
+    match content_type(head).1.as_str() {
         "" | "application/vnd.influxql" => Ok((url, Some(text(body)?))),
         kind if kind.starts_with("text/") => Ok((url, Some(text(body)?))),
         _ => Ok((url, None)),
     }
+}
+
+/// The fields of a body that is a form, URL-encoded or multipart; `None` if it is none.
+///
+/// # Errors
+/// [`ApiError::Invalid`] for a multipart form that is malformed.
+pub fn form_fields(head: &RequestHead, body: &[u8]) -> Result<Option<Parameters>, ApiError> {
+    let (whole, kind) = content_type(head);
+    match kind.as_str() {
+        "application/x-www-form-urlencoded" => Ok(Some(Parameters::parse(body))),
+        "multipart/form-data" => multipart(whole, body).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The content type as it was sent, and in lower case without its parameters.
+fn content_type(head: &RequestHead) -> (&str, String) {
+    let whole = head.header("content-type").unwrap_or_default();
+    (whole, whole.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 fn text(body: &[u8]) -> Result<String, ApiError> {

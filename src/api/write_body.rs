@@ -4,6 +4,7 @@
 //! what is left waits for the next piece. Columns are sized from the share of the body that was
 //! read, for doubling them would have them in memory up to three times.
 
+use super::content_encoding::TakeInflated;
 use super::error::ApiError;
 use super::params::{Dialect, WriteParams, WritePrecision};
 use crate::admission::Permit;
@@ -71,31 +72,6 @@ impl Intake {
         }
     }
 
-    /// Makes columns of the whole lines at the beginning of `waiting` if that is enough to be
-    /// worth it; answers how many bytes were used. `expected_bytes` is how long the body will be,
-    /// as far as one can tell; `held_bytes` is what else it holds now.
-    ///
-    /// # Errors
-    /// [`ApiError`] when the body cannot be text, or takes more memory than there is.
-    pub fn take(
-        &mut self,
-        waiting: &[u8],
-        expected_bytes: usize,
-        held_bytes: usize,
-    ) -> Result<usize, ApiError> {
-        if waiting.len() < self.piece_bytes {
-            self.charge(held_bytes)?;
-            return Ok(0);
-        }
-        let used = self.parser.feed(waiting, false, &mut self.builder).map_err(refused)?;
-        self.used_bytes += used;
-        // A line that is longer than a piece is not read again for every piece of it.
-        self.piece_bytes = PARSED_PIECE_BYTES.max(2 * (waiting.len() - used));
-        self.builder.make_room(self.used_bytes, expected_bytes, 2 * self.piece_bytes);
-        self.charge(held_bytes)?;
-        Ok(used)
-    }
-
     /// Makes sure that the columns and `held_bytes` are reserved.
     ///
     /// # Errors
@@ -117,6 +93,33 @@ impl Intake {
         self.permit.shrink_to(batch.bytes() + text.len());
         self.permit.grow_to(batch.bytes() + text.len())?;
         Ok(Parsed { batch, rejected: self.parser.into_rejected(), permit: self.permit, text })
+    }
+}
+
+impl TakeInflated for Intake {
+    /// Makes columns of the whole lines at the beginning of `waiting` if that is enough to be
+    /// worth it; answers how many bytes were used. `expected_bytes` is how long the body will be,
+    /// as far as one can tell; `held_bytes` is what else it holds now.
+    ///
+    /// # Errors
+    /// [`ApiError`] when the body cannot be text, or takes more memory than there is.
+    fn take(
+        &mut self,
+        waiting: &[u8],
+        expected_bytes: usize,
+        held_bytes: usize,
+    ) -> Result<usize, ApiError> {
+        if waiting.len() < self.piece_bytes {
+            self.charge(held_bytes)?;
+            return Ok(0);
+        }
+        let used = self.parser.feed(waiting, false, &mut self.builder).map_err(refused)?;
+        self.used_bytes += used;
+        // A line that is longer than a piece is not read again for every piece of it.
+        self.piece_bytes = PARSED_PIECE_BYTES.max(2 * (waiting.len() - used));
+        self.builder.make_room(self.used_bytes, expected_bytes, 2 * self.piece_bytes);
+        self.charge(held_bytes)?;
+        Ok(used)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod json;
 pub mod msgpack;
 pub mod number;
 mod rows;
+pub mod table;
 pub mod time;
 
 use crate::model::time::Precision;

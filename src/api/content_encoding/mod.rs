@@ -4,8 +4,8 @@ use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
 use super::error::ApiError;
-use super::write_body::Intake;
-use crate::model::configurable_limits::{Exceeded, Limit, Limits};
+use crate::admission::Permit;
+use crate::model::configurable_limits::{Exceeded, Limit};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
 /// The encodings that a body may have.
@@ -31,6 +31,53 @@ impl Encoding {
         } else {
             Err(BodyError::UnknownEncoding(name.chars().take(32).collect()))
         }
+    }
+}
+
+/// The number of bytes that a body may have, and the limit that says so.
+#[derive(Clone, Copy, Debug)]
+pub struct Ceiling {
+    /// The limit.
+    pub limit: Limit,
+    /// The bytes.
+    pub bytes: usize,
+}
+
+impl Ceiling {
+    /// Whether a body that has `current` bytes may have `requested`.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLarge`]
+    pub fn check(self, current: u64, requested: usize) -> Result<(), BodyError> {
+        let (max, requested) = (self.bytes as u64, requested as u64);
+        if requested <= max {
+            return Ok(());
+        }
+        Err(Exceeded { limit: self.limit, max, current, requested }.into())
+    }
+}
+
+/// Takes bytes of a body as they are inflated.
+pub trait TakeInflated {
+    /// Takes of `waiting` what it can use now; answers how many bytes that was. `expected_bytes` is
+    /// how long the body will be, as far as one can tell; `held_bytes` is what is held beside, all
+    /// of which it accounts for.
+    ///
+    /// # Errors
+    /// [`ApiError`] when the body is of no use, or takes more memory than there is.
+    fn take(
+        &mut self,
+        waiting: &[u8],
+        expected_bytes: usize,
+        held_bytes: usize,
+    ) -> Result<usize, ApiError>;
+}
+
+/// Nothing is used before all of it has come.
+impl TakeInflated for Permit {
+    fn take(&mut self, _: &[u8], _: usize, held_bytes: usize) -> Result<usize, ApiError> {
+        self.grow_to(held_bytes)?;
+        Ok(0)
     }
 }
 
@@ -79,22 +126,22 @@ const HISTORY_BYTES: usize = 32 << 10;
 /// What is inflated at a time.
 const ROOM_BYTES: usize = 256 << 10;
 
-/// Inflates all members of `compressed`, at most `BODY_BYTES_MAX` bytes, and hands them to
-/// `intake` as they come; answers what that has left of them. Raw bytes, inflated ones that wait
-/// and columns are all accounted for.
+/// Inflates all members of `compressed`, at most as many bytes as `ceiling` says, and hands them
+/// to `intake` as they come; answers what that has left of them. Raw bytes, inflated ones that
+/// wait and columns are all accounted for.
 ///
 /// # Errors
 /// [`ApiError`]; a body is usable only as a whole.
 pub fn inflate(
     compressed: &[u8],
-    limits: &Limits,
-    intake: &mut Intake,
+    ceiling: Ceiling,
+    intake: &mut dyn TakeInflated,
 ) -> Result<Vec<u8>, ApiError> {
     let mut rest = compressed;
     let mut members = 0;
     let mut state = Box::new(DecompressorOxide::new());
     let window =
-        Window { compressed, limits, intake, bytes: Vec::new(), filled: 0, used: 0, total: 0 };
+        Window { compressed, ceiling, intake, bytes: Vec::new(), filled: 0, used: 0, total: 0 };
     let mut window = window;
     // An empty body is no gzip member, but clients do send it: it has no lines.
     while !rest.is_empty() {
@@ -115,8 +162,8 @@ pub fn inflate(
 /// The inflated bytes that are still needed: those that may be referred to, and those that wait.
 struct Window<'a> {
     compressed: &'a [u8],
-    limits: &'a Limits,
-    intake: &'a mut Intake,
+    ceiling: Ceiling,
+    intake: &'a mut dyn TakeInflated,
     /// Not cut where it is `filled`, for growing it zeroes what it adds.
     bytes: Vec<u8>,
     filled: usize,
@@ -157,7 +204,7 @@ impl Window<'_> {
                 _ => return Err(GzipFault::Corrupt.into()),
             }
         }
-        self.limits.check(Limit::BodyBytes, 0, self.total).map_err(BodyError::from)?;
+        self.ceiling.check(0, self.total)?;
         let (trailer, rest) = data.split_at_checked(8).ok_or(GzipFault::Truncated)?;
         let mut expected = [0; 8];
         expected[..4].copy_from_slice(&hasher.finalize().to_le_bytes());
@@ -172,7 +219,7 @@ impl Window<'_> {
     /// Makes room for more output, at most for one byte past the limit so that an overlong body is
     /// noticed: hands over what waits, then drops what nobody needs any more.
     fn make_room(&mut self, input_left: usize) -> Result<(), ApiError> {
-        self.limits.check(Limit::BodyBytes, 0, self.total).map_err(BodyError::from)?;
+        self.ceiling.check(0, self.total)?;
         let waiting = self.bytes.get(self.used..self.filled).unwrap_or_default();
         // One endless line waits as a whole: the room grows with it, so that moving it stays cheap.
         let room_bytes = ROOM_BYTES.max(self.filled / 4);
@@ -180,13 +227,13 @@ impl Window<'_> {
         // What is left will inflate as what was read did; nothing past the limit is waited for.
         let read = (self.compressed.len() - input_left).max(1) as u64;
         let expected = self.total as u64 * self.compressed.len() as u64 / read;
-        let expected = expected.min(self.limits.get(Limit::BodyBytes) as u64);
+        let expected = expected.min(self.ceiling.bytes as u64);
         self.used += self.intake.take(waiting, expected as usize, held)?;
         let gone = self.used.min(self.filled.saturating_sub(HISTORY_BYTES));
         self.bytes.copy_within(gone..self.filled, 0);
         self.filled -= gone;
         self.used -= gone;
-        let most = self.limits.get(Limit::BodyBytes) + 1 - self.total;
+        let most = self.ceiling.bytes + 1 - self.total;
         // Line protocol deflates 5 to 10 times; small bodies get by with less room.
         let room = (input_left * 6).clamp(16 << 10, room_bytes).min(most);
         let target = self.filled + room;

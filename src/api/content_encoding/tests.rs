@@ -2,8 +2,8 @@ use super::*;
 use crate::admission::Admission;
 use crate::api::http::Parameters;
 use crate::api::params::{Dialect, WriteParams};
-use crate::api::write_body::LineReading;
-use crate::model::configurable_limits::Settable;
+use crate::api::write_body::{Intake, LineReading};
+use crate::model::configurable_limits::Limits;
 
 const LIMIT: usize = 1 << 20;
 
@@ -24,10 +24,15 @@ fn intake(admission: &Admission, dialect: Dialect) -> Intake {
     Intake::new(dialect, &params, admission.enter("d"), reading)
 }
 
+const CEILING: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: LIMIT };
+const LARGE: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: 64 << 20 };
+
 fn inflated(compressed: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let read = |row: &Settable| Ok::<_, ()>((row.name == "BODY_BYTES_MAX").then_some(LIMIT as u32));
-    let mut intake = intake(&Admission::new(4 << 20, 4 << 20), Dialect::V3);
-    inflate(compressed, &Limits::read(read).unwrap(), &mut intake)
+    let admission = Admission::new(4 << 20, 4 << 20);
+    let taken = inflate(compressed, CEILING, &mut admission.enter("d"));
+    let left = inflate(compressed, CEILING, &mut intake(&admission, Dialect::V3));
+    assert_eq!(taken, left);
+    left
 }
 
 #[test]
@@ -73,7 +78,7 @@ fn the_ceiling_is_exact() {
 fn a_bomb_stops_at_the_budget() {
     let bomb = gzip(&vec![0; 32 << 20]);
     let mut intake = intake(&Admission::new(400_000 + bomb.len(), 0), Dialect::V1);
-    let fault = inflate(&bomb, &Limits::default(), &mut intake).map(|b| b.len()).unwrap_err();
+    let fault = inflate(&bomb, LARGE, &mut intake).map(|b| b.len()).unwrap_err();
     assert!(matches!(fault, ApiError::Overloaded(_)), "{fault}");
 }
 
@@ -102,7 +107,7 @@ fn a_long_body_gives_the_columns_of_the_plain_one() {
     let (first, second) = text.as_bytes().split_at(text.len() / 3);
     for zipped in [gzip(text.as_bytes()), [gzip(first), gzip(second)].concat()] {
         let mut intake = intake(&admission, Dialect::V1);
-        let left = inflate(&zipped, &Limits::default(), &mut intake).unwrap();
+        let left = inflate(&zipped, LARGE, &mut intake).unwrap();
         assert!(left.len() < text.len() / 2, "{} of {} bytes waited", left.len(), text.len());
         let read = intake.finish(left).unwrap();
         assert!(read.batch == plain.batch);

@@ -4,48 +4,26 @@
 use super::{Exchange, ExchangeStage};
 use crate::admission::Permit;
 use crate::api::action::Action;
-use crate::api::content_encoding::{self, BodyError, Encoding};
+use crate::api::content_encoding::{self, Ceiling, Encoding, TakeInflated};
 use crate::api::error::ApiError;
 use crate::api::isolate_state::{Isolate, Service};
 use crate::api::routes::Body;
 use crate::api::routes::handler::Received;
 use crate::api::write_body::{Intake, LineReading};
-use crate::model::configurable_limits::{Exceeded, Limit, Limits};
+use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::BODY_FIRST_ROOM_BYTES;
 use crate::protocol::call::Platform;
 
-/// The number of bytes that a body may have, and the limit that says so.
-#[derive(Clone, Copy, Debug)]
-struct Ceiling {
-    limit: Limit,
-    bytes: usize,
-}
-
-impl Ceiling {
-    /// The limit of a body that is sent in this encoding to a route that reads `body`.
-    fn for_body(body: Body, encoding: Encoding, limits: &Limits) -> Self {
-        let limit = match (body, encoding) {
-            (Body::Times(_, limit), _) => limit,
-            (Body::Lines, Encoding::Gzip) => Limit::BodyCompressedBytes,
-            (Body::Lines | Body::Bytes(_) | Body::None, _) => Limit::BodyBytes,
-        };
-        let bytes = match body {
-            Body::None => 0,
-            Body::Bytes(bytes) => bytes,
-            Body::Times(times, _) => times * limits.get(limit),
-            Body::Lines => limits.get(limit),
-        };
-        Self { limit, bytes }
-    }
-
-    /// Whether a body that has `current` bytes may have `requested`.
-    fn check(self, current: u64, requested: usize) -> Result<(), BodyError> {
-        let (max, requested) = (self.bytes as u64, requested as u64);
-        if requested <= max {
-            return Ok(());
-        }
-        Err(Exceeded { limit: self.limit, max, current, requested }.into())
-    }
+/// The ceiling of a body on a route that reads `body`: of what is sent, or inflated from that.
+fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
+    let (times, limit) = match body {
+        Body::None => (0, Limit::BodyBytes),
+        Body::Bytes(bytes) => return Ceiling { limit: Limit::BodyBytes, bytes },
+        Body::Times(times, limit) => (times, limit),
+        Body::Lines if is_packed => (1, Limit::BodyCompressedBytes),
+        Body::Lines => (1, Limit::BodyBytes),
+    };
+    Ceiling { limit, bytes: times * limits.get(limit) }
 }
 
 /// What is made of a body as it comes.
@@ -53,10 +31,12 @@ impl Ceiling {
 enum Sink {
     /// The bytes themselves, which this holds.
     Bytes(Permit),
+    /// Bytes that are unpacked when all of them have come, to at most so many.
+    PackedBytes(Permit, Ceiling),
     /// Lines that become columns as they come.
     Lines(Box<Intake>),
     /// Lines that are unpacked when all of them have come.
-    PackedLines(Box<Intake>),
+    PackedLines(Box<Intake>, Ceiling),
 }
 
 /// A body of which a part has come.
@@ -74,8 +54,8 @@ impl BodyReading {
     /// Charges so many bytes, beside columns, to whoever sends them.
     fn charge(&mut self, bytes: usize) -> Result<(), ApiError> {
         match &mut self.sink {
-            Sink::Bytes(permit) => Ok(permit.grow_to(bytes)?),
-            Sink::Lines(intake) | Sink::PackedLines(intake) => intake.charge(bytes),
+            Sink::Bytes(permit) | Sink::PackedBytes(permit, _) => Ok(permit.grow_to(bytes)?),
+            Sink::Lines(intake) | Sink::PackedLines(intake, _) => intake.charge(bytes),
         }
     }
 
@@ -120,11 +100,13 @@ impl Exchange {
         body: Body,
     ) -> Result<Action, ApiError> {
         let limits = isolate.settings()?.limits;
-        let encoding = match body {
-            Body::Lines => Encoding::from_header(self.head.header("content-encoding"))?,
-            Body::None | Body::Bytes(_) | Body::Times(..) => Encoding::Identity,
+        let encoding = match (Encoding::from_header(self.head.header("content-encoding")), body) {
+            (encoding, Body::Lines) => encoding?,
+            // Queries with any other word in the header were always taken as they are.
+            (encoding, _) => encoding.unwrap_or(Encoding::Identity),
         };
-        let ceiling = Ceiling::for_body(body, encoding, &limits);
+        let inflated = ceiling(body, &limits, false);
+        let ceiling = ceiling(body, &limits, encoding == Encoding::Gzip);
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
         let expected_bytes = announced.unwrap_or_default();
         ceiling.check(0, expected_bytes)?;
@@ -137,10 +119,13 @@ impl Exchange {
                 let intake = Box::new(handler.intake(permit, reading)?);
                 match encoding {
                     Encoding::Identity => Sink::Lines(intake),
-                    Encoding::Gzip => Sink::PackedLines(intake),
+                    Encoding::Gzip => Sink::PackedLines(intake, inflated),
                 }
             }
-            _ => Sink::Bytes(permit),
+            _ => match encoding {
+                Encoding::Identity => Sink::Bytes(permit),
+                Encoding::Gzip => Sink::PackedBytes(permit, inflated),
+            },
         };
         let reading = BodyReading { sink, ceiling, held: Vec::new(), expected_bytes };
         let upload = isolate.service.admission.upload(tag, reading, now_ns);
@@ -158,7 +143,7 @@ impl Exchange {
             reading.ceiling.check(before, bytes)?;
             match reading.sink {
                 Sink::Lines(_) => Ok(()),
-                Sink::Bytes(_) | Sink::PackedLines(_) => reading.charge(bytes),
+                _ => reading.charge(bytes),
             }
         });
         Some(self.refuse(checked.unwrap_or(Err(ApiError::Displaced)).err()?))
@@ -210,9 +195,13 @@ impl Exchange {
                 let parsed = intake.finish(held)?;
                 self.act(isolate, Received::Lines(parsed))
             }
-            Sink::PackedLines(mut intake) => {
-                let left =
-                    content_encoding::inflate(&held, &isolate.settings()?.limits, &mut intake)?;
+            Sink::PackedBytes(mut permit, inflated) => {
+                let plain = content_encoding::inflate(&held, inflated, &mut permit)?;
+                drop(held);
+                self.act(isolate, Received::Bytes(plain))
+            }
+            Sink::PackedLines(mut intake, inflated) => {
+                let left = content_encoding::inflate(&held, inflated, &mut *intake)?;
                 drop(held);
                 let parsed = intake.finish(left)?;
                 self.act(isolate, Received::Lines(parsed))

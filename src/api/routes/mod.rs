@@ -15,6 +15,7 @@ pub mod manage;
 pub mod metrics;
 pub mod ping;
 pub mod query;
+pub mod query_v3;
 pub mod quota;
 pub mod setup;
 pub mod tokens;

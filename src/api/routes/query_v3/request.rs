@@ -1,0 +1,263 @@
+//! Reads a request of `/api/v3/query_sql` or `/api/v3/query_influxql`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::api::error::ApiError;
+use crate::api::form_body::form_fields;
+use crate::api::http::{Parameters, RequestHead};
+use crate::model::name;
+use crate::response::table::{FormatError, TableFormat};
+
+/// What is asked, whichever way it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryRequest {
+    /// The database, if the request names one.
+    pub database: Option<String>,
+    /// The policy: what follows a `/` in `db`. `None` is the default one.
+    pub policy: Option<String>,
+    /// The text of the query, trimmed; may be empty.
+    pub q: String,
+    /// The format of the answer.
+    pub format: TableFormat,
+    /// Values of `$name` by name, without the sign, ascending; each name once.
+    pub params: Vec<(String, ParamValue)>,
+}
+
+/// A value of `params`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ParamValue {
+    /// `null`
+    Null,
+    /// `true`, `false`
+    Boolean(bool),
+    /// A whole number that is not negative.
+    Unsigned(u64),
+    /// A whole number below zero.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// A string.
+    String(String),
+}
+
+/// What is wrong with a request. All are 400.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Nothing was sent (the vendor's words).
+    #[error("missing query parameters 'db' and 'q'")]
+    Nothing,
+    /// There is no text.
+    #[error("missing query parameter 'q'")]
+    MissingQuery,
+    /// A parameter stands twice in the URL or in the form.
+    #[error("duplicate field `{0}`")]
+    Twice(&'static str),
+    /// The body is no such JSON object.
+    #[error("the body is not what is expected: {0}")]
+    Body(String),
+    /// `params` is no JSON object.
+    #[error("invalid params: {0}; expected a JSON object of names and values")]
+    Params(String),
+    /// A value that no parameter can have.
+    #[error("invalid value of ${0}: expected a string, a number, a boolean or null")]
+    ParamValue(String),
+    /// The format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+/// The parameters; others are ignored, as the vendor does.
+const NAMES: [&str; 4] = ["db", "q", "format", "params"];
+
+/// A body that is JSON.
+#[derive(Debug, Default, Deserialize)]
+struct JsonBody {
+    db: Option<String>,
+    q: Option<String>,
+    format: Option<String>,
+    params: Option<Map<String, Value>>,
+}
+
+impl QueryRequest {
+    /// Reads the parameters of a form or JSON `body` (unpacked; empty on GET) and, for those that
+    /// it lacks, of the `url`. A body is JSON whatever its content type if it begins so or is no
+    /// form: curl calls what it sends a form, and the vendor does not look.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`], which is 400: see [`RequestError`].
+    pub fn parse(head: &RequestHead, url: &Parameters, body: &[u8]) -> Result<Self, ApiError> {
+        check_once(url)?;
+        let is_json = body.trim_ascii_start().starts_with(b"{");
+        let form = if is_json { None } else { form_fields(head, body)? };
+        if let Some(form) = &form {
+            check_once(form)?;
+        }
+        let json = match (&form, body.is_empty()) {
+            (None, false) => serde_json::from_slice(body)
+                .map_err(|error| RequestError::Body(error.to_string()))?,
+            _ => JsonBody::default(),
+        };
+        let text = |name: &str| form.as_ref().and_then(|form| form.get(name)).or(url.get(name));
+        let one = |of_json: Option<String>, name: &str| {
+            of_json.map(Cow::Owned).or_else(|| text(name).map(Cow::Borrowed))
+        };
+        let (db, q) = (one(json.db, "db"), one(json.q, "q"));
+        let q = match (&db, q) {
+            (None, None) => return Err(RequestError::Nothing.into()),
+            (Some(_), None) => return Err(RequestError::MissingQuery.into()),
+            (_, Some(q)) => q.trim().to_owned(),
+        };
+        let format = one(json.format, "format");
+        let format = TableFormat::of_request(format.as_deref(), head.header("accept"))
+            .map_err(RequestError::Format)?;
+        let params = match json.params {
+            Some(object) => object,
+            None => object(text("params").unwrap_or_default())?,
+        };
+        let (database, policy) = name::split_bucket(db.as_deref().unwrap_or_default());
+        let some = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
+        Ok(Self {
+            database: some(database),
+            policy: policy.and_then(some),
+            q,
+            format,
+            params: values(params)?,
+        })
+    }
+}
+
+fn check_once(parameters: &Parameters) -> Result<(), RequestError> {
+    let twice = NAMES.into_iter().find(|name| parameters.count(name) > 1);
+    twice.map_or(Ok(()), |name| Err(RequestError::Twice(name)))
+}
+
+/// The text of an object; an empty one is none.
+fn object(text: &str) -> Result<Map<String, Value>, RequestError> {
+    if text.is_empty() {
+        return Ok(Map::new());
+    }
+    let object: Option<_> =
+        serde_json::from_str(text).map_err(|error| RequestError::Params(error.to_string()))?;
+    Ok(object.unwrap_or_default())
+}
+
+fn values(object: Map<String, Value>) -> Result<Vec<(String, ParamValue)>, RequestError> {
+    let mut values = Vec::with_capacity(object.len());
+    for (name, value) in object {
+        let value = match value {
+            Value::Null => ParamValue::Null,
+            Value::Bool(value) => ParamValue::Boolean(value),
+            Value::String(text) => ParamValue::String(text),
+            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(value), ..) => ParamValue::Unsigned(value),
+                (_, Some(value), _) => ParamValue::Integer(value),
+                (.., Some(value)) => ParamValue::Float(value),
+                (None, None, None) => return Err(RequestError::ParamValue(name)),
+            },
+            Value::Array(_) | Value::Object(_) => return Err(RequestError::ParamValue(name)),
+        };
+        values.push((name, value));
+    }
+    values.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(headers: &[(&str, &str)], url: &str, body: &str) -> Result<QueryRequest, String> {
+        let head = RequestHead {
+            method: if body.is_empty() { "GET" } else { "POST" }.into(),
+            headers: headers.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+            ..RequestHead::default()
+        };
+        let url = Parameters::parse(url.as_bytes());
+        QueryRequest::parse(&head, &url, body.as_bytes()).map_err(|error| {
+            assert_eq!(error.status(), 400, "{error}");
+            error.to_string()
+        })
+    }
+
+    #[test]
+    fn a_request_is_the_same_whichever_way_it_comes() {
+        let expected = QueryRequest {
+            database: Some("d".into()),
+            policy: Some("rp".into()),
+            q: "SELECT 1".into(),
+            format: TableFormat::Csv,
+            params: vec![
+                ("a".into(), ParamValue::Unsigned(1)),
+                ("b".into(), ParamValue::Float(1.5)),
+                ("c".into(), ParamValue::String("x".into())),
+                ("d".into(), ParamValue::Integer(-1)),
+                ("e".into(), ParamValue::Null),
+                ("f".into(), ParamValue::Boolean(true)),
+                ("g".into(), ParamValue::Unsigned(u64::MAX)),
+            ],
+        };
+        let params = r#"{"g":18446744073709551615,"b":1.5,"c":"x","d":-1,"e":null,"f":true,"a":1}"#;
+        let escaped: String = form_urlencoded::byte_serialize(params.as_bytes()).collect();
+        let url = format!("db=d/rp&q=+SELECT+1+&format=csv&params={escaped}&u=x&u=y");
+        let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+        let json = format!(r#"{{"db":"d/rp","q":"SELECT 1","format":"csv","params":{params}}}"#);
+        assert_eq!(parse(&[], &url, "").as_ref(), Ok(&expected));
+        assert_eq!(parse(&form, "", &url).as_ref(), Ok(&expected));
+        // The content type does not matter.
+        assert_eq!(parse(&[], "db=other", &json).as_ref(), Ok(&expected));
+        let text = [("content-type", "text/plain"), ("accept", "nonsense")];
+        assert_eq!(parse(&text, "db=other", &json).as_ref(), Ok(&expected));
+        assert_eq!(parse(&form, "", &format!(" {json}")).as_ref(), Ok(&expected));
+        // What a body lacks stands in the URL.
+        let rest = format!("format=csv&q=other&db=d/rp&params={escaped}");
+        assert_eq!(parse(&[], &rest, r#"{"q":"SELECT 1"}"#).as_ref(), Ok(&expected));
+        assert_eq!(parse(&form, &rest, "q=SELECT+1").as_ref(), Ok(&expected));
+    }
+
+    #[test]
+    fn names_may_be_left_out_and_empty_ones_mean_nothing() {
+        let request = parse(&[], "q=SHOW+DATABASES&db=&params=null", "").unwrap();
+        assert_eq!((request.database, request.policy), (None, None));
+        assert_eq!((request.format, request.params), (TableFormat::Json, Vec::new()));
+        let request = parse(&[], "q=&db=d/", "").unwrap();
+        assert_eq!((request.q.as_str(), request.policy), ("", None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (url, body, text) in [
+            ("", "", "missing query parameters 'db' and 'q'"),
+            ("format=csv", "", "missing query parameters 'db' and 'q'"),
+            ("db=d", "", "missing query parameter 'q'"),
+            ("db=d&q=a&q=b", "", "duplicate field `q`"),
+            ("db=d&q=a&params=1", "", "invalid params: "),
+            ("db=d&q=a&params={\"a\":[1]}", "", "invalid value of $a: "),
+            ("db=d&q=a&params={\"a\":{}}", "", "invalid value of $a: "),
+            ("db=d&q=a&format=xml", "", "unknown format \"xml\""),
+            ("db=d&q=a", "{", "the body is not what is expected: EOF"),
+            ("", r#"{"q":1}"#, "the body is not what is expected: invalid type"),
+            ("", r#"{"q":"a","q":"b"}"#, "the body is not what is expected: duplicate field `q`"),
+        ] {
+            let error = parse(&[], url, body).unwrap_err();
+            assert!(error.starts_with(text), "{url} {body}: {error}");
+        }
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        assert_eq!(parse(&form, "", "q=a&db=d&db=e"), Err("duplicate field `db`".into()));
+        let accept = [("accept", "image/png")];
+        assert!(
+            parse(&accept, "q=a", "").unwrap_err().starts_with("invalid mime type (image/png)")
+        );
+        assert!(parse(&accept, "q=a&format=json", "").is_ok());
+        let deep = format!(r#"{{"params":{{"a":{}"#, "[".repeat(100_000));
+        assert!(parse(&[], "q=a", &deep).is_err());
+    }
+}

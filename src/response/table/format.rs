@@ -1,0 +1,129 @@
+//! Names the formats of a v3 answer, and finds out which one a request asks for.
+
+use crate::model::limits::MEDIA_TYPE_CHARS_MAX;
+
+/// A format of `/api/v3/query_sql` and `/api/v3/query_influxql`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TableFormat {
+    /// An array of objects.
+    #[default]
+    Json,
+    /// An object a line.
+    JsonLines,
+    /// A line of names, then a line for each row.
+    Csv,
+    /// A table for people.
+    Pretty,
+    /// A Parquet file.
+    Parquet,
+    /// A stream of Arrow's IPC messages.
+    Arrow,
+}
+
+/// Why no format was found. Both are 400.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// The parameter `format` names none.
+    #[error("unknown format \"{0}\": expected one of json, jsonl, csv, pretty, parquet, arrow")]
+    Name(String),
+    /// The header `Accept` names none (the vendor's first words).
+    #[error(
+        "invalid mime type ({0}): accept application/json, application/jsonl, text/csv, \
+         text/plain, application/vnd.apache.parquet or application/vnd.apache.arrow.stream"
+    )]
+    Accept(String),
+}
+
+/// Every format, the names that `format` has for it, and its content type.
+const FORMATS: [(TableFormat, &[&str], &str); 6] = [
+    (TableFormat::Json, &["json"], "application/json"),
+    (TableFormat::JsonLines, &["jsonl", "json_lines"], "application/jsonl"),
+    (TableFormat::Csv, &["csv"], "text/csv"),
+    (TableFormat::Pretty, &["pretty"], "text/plain; charset=utf-8"),
+    (TableFormat::Parquet, &["parquet"], "application/vnd.apache.parquet"),
+    (TableFormat::Arrow, &["arrow"], "application/vnd.apache.arrow.stream"),
+];
+
+/// Whoever takes these takes JSON: browsers, and clients that do not care.
+const ANYTHING: [&str; 3] = ["*/*", "application/*", "text/html"];
+
+impl TableFormat {
+    /// What the parameter `format` names; without one, the first type of an `Accept` list that is
+    /// written here, and JSON where there is no list.
+    ///
+    /// # Errors
+    /// [`FormatError`] for a name or a list that holds nothing known. A bad list beside a name is
+    /// none.
+    pub fn of_request(name: Option<&str>, accept: Option<&str>) -> Result<Self, FormatError> {
+        match (name, accept) {
+            (Some(name), _) => {
+                let known = FORMATS.iter().find(|(_, names, _)| names.contains(&name));
+                known.map(|row| row.0).ok_or_else(|| FormatError::Name(shortened(name)))
+            }
+            (None, None) => Ok(Self::default()),
+            (None, Some(list)) => {
+                let found = list.split(',').find_map(|item| Self::of_media_type(&media_type(item)));
+                found.ok_or_else(|| FormatError::Accept(shortened(list)))
+            }
+        }
+    }
+
+    fn of_media_type(media_type: &str) -> Option<Self> {
+        let known = FORMATS.iter().find(|(format, ..)| {
+            let own = format.content_type();
+            own.split(';').next() == Some(media_type)
+        });
+        known.map(|row| row.0).or_else(|| ANYTHING.contains(&media_type).then_some(Self::Json))
+    }
+
+    /// The reply's content type.
+    pub fn content_type(self) -> &'static str {
+        let own = FORMATS.iter().find(|(format, ..)| *format == self);
+        own.map_or("application/json", |(.., content_type)| content_type)
+    }
+}
+
+/// One type of a list, without its parameters.
+fn media_type(item: &str) -> String {
+    item.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(MEDIA_TYPE_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_is_found_by_name_or_by_what_is_accepted() {
+        for (name, accept, format) in [
+            (None, None, TableFormat::Json),
+            (Some("jsonl"), Some("text/csv"), TableFormat::JsonLines),
+            (Some("json_lines"), Some("nonsense"), TableFormat::JsonLines),
+            (Some("arrow"), None, TableFormat::Arrow),
+            (None, Some("application/json"), TableFormat::Json),
+            (None, Some("application/jsonl"), TableFormat::JsonLines),
+            (None, Some("Text/CSV; header=present"), TableFormat::Csv),
+            (None, Some("text/plain"), TableFormat::Pretty),
+            (None, Some("application/vnd.apache.parquet"), TableFormat::Parquet),
+            (None, Some("application/vnd.apache.arrow.stream"), TableFormat::Arrow),
+            (None, Some("*/*"), TableFormat::Json),
+            (None, Some("application/json, text/plain, */*"), TableFormat::Json),
+            (None, Some("text/html,application/xhtml+xml;q=0.9"), TableFormat::Json),
+            (None, Some("image/png, text/csv"), TableFormat::Csv),
+        ] {
+            assert_eq!(TableFormat::of_request(name, accept), Ok(format), "{name:?} {accept:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        let text = |name, accept| TableFormat::of_request(name, accept).unwrap_err().to_string();
+        assert!(text(Some("xml"), None).starts_with("unknown format \"xml\": expected one of"));
+        assert!(text(None, Some("image/png")).starts_with("invalid mime type (image/png)"));
+        assert!(text(Some(""), None).starts_with("unknown format \"\""));
+        assert!(text(None, Some(&"x".repeat(100_000))).len() < 1_000);
+    }
+}
