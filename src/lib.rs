@@ -45,7 +45,7 @@
 //! | [`shard`] | messages | what wal, memtable and parts do together |
 //! | [`influxql`] | text | statements |
 //! | [`query`] | statements and pages | plans and series |
-//! | [`response`] | series | JSON, CSV, piece by piece |
+//! | [`response`] | series | JSON, CSV, Arrow, piece by piece |
 //! | [`catalog`], [`database`] | messages | their objects' state |
 //! | [`coordinator`] | a batch or a statement | calls to objects, and the answer |
 //! | [`api`] | HTTP requests | the whole of the above, and HTTP responses |
@@ -137,6 +137,7 @@
 //! | what an object's alarm does | `shard/alarm.rs`; `database/maintenance.rs` |
 //! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | how an answer is sent, or given up | `api/routes/query.rs`, `edge/reply.rs` |
+//! | what v3 queries take; their tables | `api/routes/query_v3/`; `response/table/` |
 //! | a header, CORS, the version shown | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |
 //! | parameters: where they stand; meaning | `api/form_body.rs`; `api/params.rs` |

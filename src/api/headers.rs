@@ -3,6 +3,7 @@
 use super::http::{RequestHead, Response};
 use super::settings::CorsOrigins;
 use crate::response::Format;
+use crate::response::table::TableFormat;
 
 /// The version that clients parse: this speaks the API of InfluxDB 1.8, whose clients expect three
 /// numbers and nothing else.
@@ -68,7 +69,8 @@ pub fn finish(
 /// Cloudflare's front packs JSON and plain text by itself, and does not know these.
 pub fn packs(content_type: &str, accept_encoding: &str) -> bool {
     let types = [Format::Csv, Format::MessagePack].map(Format::content_type);
-    types.contains(&content_type) && accepts_gzip(accept_encoding)
+    let tables = [TableFormat::JsonLines, TableFormat::Arrow].map(TableFormat::content_type);
+    types.into_iter().chain(tables).any(|own| own == content_type) && accepts_gzip(accept_encoding)
 }
 
 /// RFC 9110, 12.5.3: what is named counts before `*`, and a weight of 0 is a no.
@@ -119,6 +121,9 @@ mod tests {
         ] {
             assert_eq!(packs("text/csv", accepts), packed, "{accepts}");
             assert_eq!(packs("application/x-msgpack", accepts), packed, "{accepts}");
+            assert_eq!(packs("application/jsonl", accepts), packed, "{accepts}");
+            let arrow = "application/vnd.apache.arrow.stream";
+            assert_eq!(packs(arrow, accepts), packed, "{accepts}");
             assert!(!packs("application/json", accepts) && !packs("text/plain", accepts));
         }
     }

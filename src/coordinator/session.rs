@@ -17,6 +17,8 @@ pub struct Session {
     pub default_shards: u32,
     /// Who asks. The default may do nothing.
     pub principal: Principal,
+    /// The statement fails where 1.x answers nothing about a database that is missing.
+    pub as_v3: bool,
     /// What the statements of the request may hold.
     pub room: RoomSlot,
 }

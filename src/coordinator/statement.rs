@@ -24,7 +24,7 @@ use crate::protocol::database::ToDatabase;
 use crate::protocol::round::{Next, Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::metadata;
-use crate::query::result::SeriesChunk;
+use crate::query::result::{ResultColumns, SeriesChunk};
 
 /// A statement in progress.
 ///
@@ -132,7 +132,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
 
 /// A SHOW statement that the shards of `database` answer.
 fn show(statement: Statement, database: String, session: Session) -> Kind {
-    let otherwise = metadata::of_missing_database(&statement);
+    let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);
     let query = Box::new(Query::show(statement, database, session));
     match otherwise {
         Some(otherwise) => Kind::QueryOrElse(query, otherwise),
@@ -157,6 +157,15 @@ fn without(statement: &Statement) -> QueryError {
 }
 
 impl Execution {
+    /// What every row of the answer to a SELECT consists of; known when its first piece or its end
+    /// is.
+    pub fn columns(&self) -> Option<&ResultColumns> {
+        match &self.kind {
+            Kind::Query(query) => query.columns(),
+            _ => None,
+        }
+    }
+
     /// Stops: the calls that take a listed query off the list. Replies to them need not come back.
     pub fn abandon(&mut self) -> Vec<Call> {
         let (Kind::Query(query) | Kind::QueryOrElse(query, _)) = &mut self.kind else {

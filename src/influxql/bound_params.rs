@@ -70,6 +70,14 @@ impl Params {
             Value::Number(_) => return Err(InvalidParams::NotAnObject("number")),
             Value::Bool(_) => return Err(InvalidParams::NotAnObject("bool")),
         };
+        Self::from_object(object)
+    }
+
+    /// Binds the values of an object, as [`Self::from_json`] does.
+    ///
+    /// # Errors
+    /// [`InvalidParams::IntegerRange`]
+    pub fn from_object(object: Map<String, Value>) -> Result<Self, InvalidParams> {
         let mut values = SortedMap::new();
         for (name, value) in object {
             if let Some(integer) = value.as_u64().filter(|_| value.as_i64().is_none()) {

@@ -43,6 +43,8 @@ pub const DISCARDED_BODY_BYTES_MAX: usize = 64_000_000;
 pub const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
 /// A longer reply is sent in pieces of about so many bytes.
 pub const REPLY_PIECE_BYTES: usize = 256_000;
+/// Rows of a batch of an Arrow stream, which may also end by its bytes ([`REPLY_PIECE_BYTES`]).
+pub const ARROW_BATCH_ROWS_MAX: usize = 8_192;
 /// Characters of a format, or of a header `Accept`, that its refusal repeats.
 pub const MEDIA_TYPE_CHARS_MAX: usize = 100;
 /// Characters of an error that a header repeats; 1.x truncates there too.

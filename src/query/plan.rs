@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::data_type::DataType;
 use super::operators::fill::FillPlan;
+use super::result::{ColumnKind, ResultColumns};
 use super::scalar::Scalar;
 use super::source::SourceName;
 use super::transforms::Transform;
@@ -23,6 +24,24 @@ pub struct Plan {
     /// INTO: where the rows are to be written instead of shown.
     pub into: Option<Target>,
     pub(crate) root: SelectNode,
+}
+
+impl Plan {
+    /// What every row of its answer consists of.
+    pub fn result_columns(&self) -> ResultColumns {
+        let node = &self.root;
+        let kind = |data_type: &DataType| match data_type.field_type() {
+            Some(field_type) => ColumnKind::Field(field_type),
+            None if *data_type == DataType::Tag => ColumnKind::Tag,
+            None => ColumnKind::Unknown,
+        };
+        ResultColumns {
+            names: Rc::clone(&node.columns),
+            kinds: node.column_types.iter().map(kind).collect(),
+            group_keys: Rc::clone(&node.group_keys),
+            zone: node.zone_name.clone(),
+        }
+    }
 }
 
 /// One measurement of one policy, to be scanned on each of its shards.
@@ -50,6 +69,10 @@ impl PlannedScan {
 pub(crate) struct SelectNode {
     /// Names of the columns, time first.
     pub(crate) columns: Rc<[String]>,
+    /// What the columns after time are.
+    pub(crate) column_types: Rc<[DataType]>,
+    /// tz(): the zone's name.
+    pub(crate) zone_name: Option<Rc<str>>,
     /// The columns after time, over the calls' values and then the slots.
     pub(crate) outputs: Vec<Scalar>,
     /// Keys of GROUP BY, ascending.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 pub use crate::batch::bitmap::Validity;
 pub use crate::batch::column::{Column, StringColumn, Values};
+use crate::model::value::FieldType;
 
 /// The next rows of one series. Several chunks in a row may belong to one series:
 /// all but the last of them have `partial` set.
@@ -43,6 +44,30 @@ pub enum ResultColumn {
     },
     /// As many nulls as the chunk has rows: nothing is known of that name.
     Null,
+}
+
+/// What every row of a SELECT consists of, known before there is a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultColumns {
+    /// Names of the columns as in every chunk, the time's first.
+    pub names: Rc<[String]>,
+    /// What the columns after the time are.
+    pub kinds: Rc<[ColumnKind]>,
+    /// Keys of GROUP BY, ascending: those of every chunk's tags.
+    pub group_keys: Rc<[String]>,
+    /// The zone of tz(), by its name in the IANA database.
+    pub zone: Option<Rc<str>>,
+}
+
+/// What a column of a result is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Nothing has that name: it is null in every row.
+    Unknown,
+    /// A tag.
+    Tag,
+    /// A field, or what was made of fields, of this type.
+    Field(FieldType),
 }
 
 impl SeriesChunk {

@@ -27,9 +27,14 @@ impl TimeForm<'_> {
     }
 
     fn offset_ns(&self, time_ns: i64) -> i64 {
-        let after = self.zone.partition_point(|(from_ns, _)| *from_ns <= time_ns);
-        after.checked_sub(1).and_then(|i| self.zone.get(i)).map_or(0, |(_, offset_ns)| *offset_ns)
+        offset_at(self.zone, time_ns)
     }
+}
+
+/// What local time is UTC plus, by a list as [`TimeForm::zone`].
+fn offset_at(zone: &[(i64, i64)], time_ns: i64) -> i64 {
+    let after = zone.partition_point(|(from_ns, _)| *from_ns <= time_ns);
+    after.checked_sub(1).and_then(|i| zone.get(i)).map_or(0, |(_, offset_ns)| *offset_ns)
 }
 
 /// Writes times one after the other: those of one day share the text of its date, and times that
@@ -115,6 +120,29 @@ pub fn integer(value: i64, out: &mut Vec<u8>) {
 
 /// Appends a time as Go's `time.RFC3339Nano`: no trailing zeros, `Z` or an offset.
 pub fn rfc3339(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) {
+    fraction(to_second(time_ns, offset_ns, out), out);
+    offset(offset_ns, out);
+}
+
+/// Appends a time as Arrow prints it: 0, 3, 6 or 9 decimals; `Z` or an offset only where there is
+/// a `zone`, a list as [`TimeForm::zone`].
+pub fn arrow(time_ns: i64, zone: &[(i64, i64)], out: &mut Vec<u8>) {
+    let offset_ns = offset_at(zone, time_ns);
+    let fraction_ns = to_second(time_ns, offset_ns, out);
+    if fraction_ns != 0 {
+        out.push(b'.');
+        let width =
+            [(1_000_000, 3), (1_000, 6)].into_iter().find(|(unit, _)| fraction_ns % unit == 0);
+        let (unit_ns, width) = width.unwrap_or((1, 9));
+        digits(fraction_ns / unit_ns, width, out);
+    }
+    if !zone.is_empty() {
+        offset(offset_ns, out);
+    }
+}
+
+/// Appends local date and time to the second, and answers the nanoseconds that follow it.
+fn to_second(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) -> i64 {
     // 128 bits: the offset may lead past the ends of the range.
     let local_ns = i128::from(time_ns) + i128::from(offset_ns);
     let days = local_ns.div_euclid(i128::from(D_NS)) as i64;
@@ -132,7 +160,11 @@ pub fn rfc3339(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) {
         out.push(separator);
         digits(part, 2, out);
     }
-    fraction(of_day_ns % S_NS, out);
+    of_day_ns % S_NS
+}
+
+/// Appends `Z`, or hours and minutes.
+fn offset(offset_ns: i64, out: &mut Vec<u8>) {
     let offset_minutes = offset_ns / (60 * S_NS);
     if offset_minutes == 0 {
         out.push(b'Z');
@@ -210,6 +242,28 @@ mod tests {
         }
         assert_eq!(printed(0, -5 * 3_600 * S_NS), "1969-12-31T19:00:00-05:00");
         assert_eq!(printed(0, 19_800 * S_NS), "1970-01-01T05:30:00+05:30");
+    }
+
+    #[test]
+    fn times_print_as_in_arrow() {
+        let printed = |time_ns, zone: &[(i64, i64)]| {
+            let mut out = Vec::new();
+            arrow(time_ns, zone, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        for (time_ns, text) in [
+            (0, "1970-01-01T00:00:00"),
+            (1_641_024_000_500_000_000, "2022-01-01T08:00:00.500"),
+            (1_641_024_000_000_020_000, "2022-01-01T08:00:00.000020"),
+            (1, "1970-01-01T00:00:00.000000001"),
+            (-1, "1969-12-31T23:59:59.999999999"),
+            (MIN_TIME_NS, "1677-09-21T00:12:43.145224194"),
+        ] {
+            assert_eq!(printed(time_ns, &[]), text);
+        }
+        let zone = [(i64::MIN, 0), (10, 3_600 * S_NS)];
+        assert_eq!(printed(9, &zone), "1970-01-01T00:00:00.000000009Z");
+        assert_eq!(printed(10, &zone), "1970-01-01T01:00:00.000000010+01:00");
     }
 
     #[test]

@@ -50,6 +50,7 @@ mod query_cost;
 mod query_hostile;
 mod query_script;
 mod query_scripts_in_memory;
+mod query_v3;
 mod quotas;
 mod request_log;
 mod rotation;

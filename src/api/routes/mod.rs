@@ -18,6 +18,7 @@ pub mod query;
 pub mod query_v3;
 pub mod quota;
 pub mod setup;
+mod statements;
 pub mod tokens;
 pub mod unsupported;
 pub mod verify;
@@ -143,6 +144,10 @@ pub static ROUTES: &[Route] = &[
     ]),
     route("/api/v2/setup", ErrorShape::Other, &[
         on(&["GET", "POST"], Access::Open, Body::None, setup::begin_setup),
+    ]),
+    route("/api/v3/query_influxql", ErrorShape::Query, &[
+        on(&["GET"], Access::Statements, Body::None, query_v3::influxql::begin),
+        on(&["POST"], Access::Statements, QUERY, query_v3::influxql::begin),
     ]),
     route("/api/v3/export", ErrorShape::Other, &[
         on(&["GET"], Access::Policy(Right::Read), Body::None, export::begin),

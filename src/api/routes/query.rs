@@ -14,10 +14,10 @@ use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::params::QueryParams;
 use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::statements;
 use crate::api::settings::Settings;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::privileges::{self, Need};
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
 use crate::coordinator::{Context, Machine};
@@ -170,22 +170,9 @@ impl Querying {
     /// Lets `principal` run every statement, or refuses the first one that it may not.
     ///
     /// # Errors
-    /// [`AuthError::Statement`]
+    /// [`AuthError`]
     fn authorise(&mut self, principal: &Principal) -> Result<(), AuthError> {
-        for statement in self.statements.as_slice() {
-            let needs = privileges::needs(statement, self.session.defaults());
-            let missing = needs.iter().find(|need| !need.is_met(&principal.grants));
-            if principal.wants_owner() && !privileges::is_judged_by_databases(statement) {
-                return Err(AuthError::Unverified("the Catalog was not asked".to_owned()));
-            }
-            if let Some(missing) = missing {
-                return Err(AuthError::Statement {
-                    who: (*principal.name).to_owned(),
-                    statement: statement.to_string(),
-                    requires: missing.requires(),
-                });
-            }
-        }
+        statements::authorise(self.statements.as_slice(), self.session.defaults(), principal)?;
         self.session.principal = principal.clone();
         Ok(())
     }
@@ -193,20 +180,7 @@ impl Querying {
     /// The databases on which its statements need a right; none where one of them is judged by the
     /// Catalog.
     fn databases(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        for statement in self.statements.as_slice() {
-            if !privileges::is_judged_by_databases(statement) {
-                return Vec::new();
-            }
-            for need in privileges::needs(statement, self.session.defaults()) {
-                if let Need::Right { database, .. } = need
-                    && !names.contains(&database)
-                {
-                    names.push(database);
-                }
-            }
-        }
-        names
+        statements::databases(self.statements.as_slice(), self.session.defaults())
     }
 
     /// Goes on until something has to be done.

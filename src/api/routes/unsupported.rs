@@ -63,7 +63,6 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
              /api/v3/configure/token"
         }
         "/api/v3/query_sql" => "SQL is not spoken here; query with InfluxQL at /query",
-        "/api/v3/query_influxql" => "query with InfluxQL at /query",
         path if path.starts_with("/arrow.flight.") => {
             "Arrow Flight is not spoken here; query with InfluxQL at /query"
         }
@@ -72,8 +71,9 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
              query with InfluxQL at /query"
         }
         path if is_one(path, "/api/v3", &V3) => {
-            "of the v3 API there are /api/v3/write_lp, export, configure/database, configure/token, \
-             configure/token/secret and configure/quota; query with InfluxQL at /query"
+            "of the v3 API there are /api/v3/write_lp, query_influxql, export, configure/database, \
+             configure/token, configure/token/secret and configure/quota; query with InfluxQL at \
+             /query"
         }
         path if is_one(path, "/api/v1/prom", &["read", "write"]) => {
             "Prometheus' remote protocol is not spoken here; write line protocol and query with \

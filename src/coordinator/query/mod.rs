@@ -32,7 +32,7 @@ use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
 use crate::query::compile;
 use crate::query::error::QueryError;
 use crate::query::executor::StreamId;
-use crate::query::result::SeriesChunk;
+use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
 use nonempty_measurements::Living;
 use select::SelectPlanner;
@@ -68,6 +68,8 @@ pub struct Query {
     explain: Option<bool>,
     /// Which measurements have rows, as far as that matters.
     living: Living,
+    /// What the rows consist of, once it is planned.
+    columns: Option<ResultColumns>,
 }
 
 #[derive(Debug)]
@@ -142,6 +144,7 @@ impl Query {
             watch: LiveQueryReport::default(),
             explain: None,
             living: Living::default(),
+            columns: None,
         }
     }
 
@@ -244,7 +247,8 @@ impl Query {
             }
         };
         match planned {
-            Ok(PlannedRun { run, asks_everyone }) if asks_everyone || all_fresh => {
+            Ok(PlannedRun { run, asks_everyone, columns }) if asks_everyone || all_fresh => {
+                self.columns = columns;
                 self.advance(context, Box::new(run))
             }
             Err(error) if all_fresh => Err(error.into()),
@@ -391,6 +395,11 @@ impl Query {
             QueryStage::Unlist(end) => *end,
             QueryStage::Finished => Ok(Next::Reply(None)),
         }
+    }
+
+    /// What every row of the answer to a SELECT consists of, once it is planned.
+    pub(super) fn columns(&self) -> Option<&ResultColumns> {
+        self.columns.as_ref()
     }
 
     /// Stops: the call that takes it off the list, if it is listed.

@@ -67,6 +67,7 @@ impl SelectPlanner<'_> {
         });
         let limits = platform.limits();
         let limits = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
+        let columns = self.explain.is_none().then(|| plan.result_columns());
         let (mut merge, mut afterwards) = (None, None);
         if self.explain == Some(false)
             || (self.explain.is_none() && limits[0] < u64::from(UNLIMITED))
@@ -84,6 +85,6 @@ impl SelectPlanner<'_> {
         let merge = merge.unwrap_or(Merge::Plan(Vec::new()));
         let reads = Reads::new(limits, afterwards);
         let run = QueryRun { merge, streams, explain, reads };
-        Ok(PlannedRun { run, asks_everyone: asked.into_iter().all(|asked| asked) })
+        Ok(PlannedRun { run, asks_everyone: asked.into_iter().all(|asked| asked), columns })
     }
 }

@@ -10,7 +10,7 @@ use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
 use crate::query::metadata::{MetaExecutor, MetaStep};
-use crate::query::result::SeriesChunk;
+use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::scan::page::ScanPage;
 use crate::scan::reader::ReadStats;
 use crate::scan::request::ScanRequest;
@@ -32,6 +32,8 @@ pub(super) struct PlannedRun {
     pub(super) run: QueryRun,
     /// Each policy has a shard that is asked, which would say that the plan rests on an old cache.
     pub(super) asks_everyone: bool,
+    /// What its rows consist of, where it has rows of a SELECT.
+    pub(super) columns: Option<ResultColumns>,
 }
 
 /// Series by scan and points of a run; `SERIES_PER_QUERY_MAX` and `POINTS_PER_QUERY_MAX`.

@@ -62,5 +62,5 @@ pub(super) fn plan_show(
     let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), room)));
     let reads = Reads::new([u64::MAX; 2], None);
     let run = QueryRun { merge, streams, explain: None, reads };
-    Ok(PlannedRun { run, asks_everyone })
+    Ok(PlannedRun { run, asks_everyone, columns: None })
 }

@@ -43,6 +43,10 @@ pub(crate) fn lower(
     for (field, _) in &shown {
         outputs.push(builder.output(&field.expr)?);
     }
+    let column_types = shown
+        .iter()
+        .map(|(field, _)| resolve::type_of(&field.expr, &known))
+        .collect::<Result<Rc<[DataType]>, QueryError>>()?;
     let mut built = builder.finish(outputs, &group_keys);
     if checked.reads_only_subqueries() {
         // Tags of a subquery are columns like others.
@@ -56,6 +60,8 @@ pub(crate) fn lower(
     let in_order_of_series = built.keeps_point_time || (by_row && passes_on(&inner_nodes, checked));
     let mut node = SelectNode {
         columns: columns(checked, &shown),
+        column_types,
+        zone_name: checked.select.timezone.as_deref().map(Rc::from),
         outputs: built.outputs,
         group_keys: group_keys.into(),
         descending: checked.descending,

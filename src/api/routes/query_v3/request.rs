@@ -43,6 +43,20 @@ pub enum ParamValue {
     String(String),
 }
 
+impl ParamValue {
+    /// The same as JSON; `None` for null.
+    pub fn into_json(self) -> Option<Value> {
+        Some(match self {
+            Self::Null => return None,
+            Self::Boolean(value) => value.into(),
+            Self::Unsigned(value) => value.into(),
+            Self::Integer(value) => value.into(),
+            Self::Float(value) => value.into(),
+            Self::String(text) => text.into(),
+        })
+    }
+}
+
 /// What is wrong with a request. All are 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {

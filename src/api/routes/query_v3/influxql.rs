@@ -1,0 +1,308 @@
+//! Serves `/api/v3/query_influxql`: it runs one InfluxQL statement and writes its rows as a table.
+//!
+//! The answer streams as that of `/query` does: the status is settled before the first byte, and
+//! what fails after it cuts the body short, so that no part of an answer looks like the whole.
+
+use super::request::{ParamValue, QueryRequest};
+use super::show;
+use crate::admission::{Held, NoRoom, QueryRoom};
+use crate::api::action::Action;
+use crate::api::auth::AuthError;
+use crate::api::error::ApiError;
+use crate::api::http::Response;
+use crate::api::isolate_state::Isolate;
+use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::statements;
+use crate::api::settings::Settings;
+use crate::coordinator::error::Error;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::session::Session;
+use crate::coordinator::statement::Execution;
+use crate::coordinator::{Context, Machine};
+use crate::influxql::ast::Statement;
+use crate::influxql::bound_params::Params;
+use crate::influxql::{self, error::ParseError};
+use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
+use crate::protocol::call::{Call, Reply, Step};
+use crate::protocol::host::Unavailable;
+use crate::query::error::QueryError;
+use crate::query::result::SeriesChunk;
+use crate::response::table::{Layout, TableError, TableFormat, TableWriter};
+
+/// What answers a request that names no database (the vendor's words).
+const NO_DATABASE: &str =
+    "must specify a 'db' parameter, or provide the database in the InfluxQL query";
+/// The same for two statements, or none.
+const ONE_STATEMENT: &str = "must provide only one InfluxQl statement per query";
+/// What answers a format that is written elsewhere.
+const PARQUET: &str = "format=parquet is written by the SQL Worker, which this Worker does not ask \
+                       about InfluxQL: take arrow, csv, json, jsonl or pretty";
+
+/// A query from its parameters to its answer.
+#[derive(Debug, Default)]
+struct InfluxqlHandler {
+    database: Option<String>,
+    /// Set once the text is read.
+    querying: Option<TableQuery>,
+}
+
+/// `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`
+///
+/// # Errors
+/// None: the text may be in the body.
+pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(Box::new(InfluxqlHandler::default()))
+}
+
+impl Handler for InfluxqlHandler {
+    fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    fn start(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        let asked = QueryRequest::parse(request.head, request.url, body.bytes())?;
+        self.database.clone_from(&asked.database);
+        self.querying = Some(TableQuery::new(asked, isolate.settings()?, isolate.now_ns())?);
+        Ok(())
+    }
+
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        let Some(querying) = &mut self.querying else { return Ok(()) };
+        let statements = querying.statement.as_slice();
+        statements::authorise(statements, querying.session.defaults(), caller)?;
+        querying.session.principal = caller.clone();
+        Ok(())
+    }
+
+    fn databases(&self) -> Vec<String> {
+        let databases = |querying: &TableQuery| {
+            statements::databases(querying.statement.as_slice(), querying.session.defaults())
+        };
+        self.querying.as_ref().map_or_else(Vec::new, databases)
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        match &mut self.querying {
+            Some(querying) => querying.step(&mut isolate.context(), reply),
+            None => Ok(Action::End),
+        }
+    }
+
+    fn room(&self) -> Option<&QueryRoom> {
+        self.querying.as_ref()?.session.room.get()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        let execution = self.querying.as_mut().and_then(|querying| querying.execution.take());
+        execution.map_or_else(Vec::new, |mut execution| execution.abandon())
+    }
+}
+
+/// A query in progress.
+#[derive(Debug)]
+struct TableQuery {
+    /// Until it is begun.
+    statement: Option<Statement>,
+    session: Session,
+    format: TableFormat,
+    /// What is answered when there are no rows.
+    empty: Layout,
+    /// How pieces of a list become a table.
+    show: show::Shape,
+    execution: Option<Execution>,
+    /// Set once it is known which columns there are.
+    writer: Option<TableWriter>,
+    /// What is written and not sent.
+    document: Option<Held>,
+    streaming: bool,
+    finished: bool,
+}
+
+impl TableQuery {
+    /// Parses the query.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] for a text that is not one statement which only reads;
+    /// [`ApiError::NotImplemented`] for Parquet.
+    fn new(asked: QueryRequest, settings: &Settings, now_ns: i64) -> Result<Self, ApiError> {
+        if asked.format == TableFormat::Parquet {
+            return Err(ApiError::NotImplemented(PARQUET.to_owned()));
+        }
+        let bound = bind(asked.params)?;
+        let parsed = influxql::parse_within(&asked.q, &bound, settings.limits).map_err(unparsed)?;
+        let mut statements = parsed.into_iter();
+        let (Some(statement), None) = (statements.next(), statements.next()) else {
+            return Err(ApiError::Invalid(ONE_STATEMENT.to_owned()));
+        };
+        let shape = show::Shape::of(&statement, asked.database.as_deref())?;
+        let session = Session {
+            database: asked.database,
+            policy: asked.policy,
+            now_ns,
+            default_shards: settings.default_shards,
+            as_v3: true,
+            ..Session::default()
+        };
+        Ok(Self {
+            empty: show::empty(&statement),
+            show: shape,
+            statement: Some(statement),
+            session,
+            format: asked.format,
+            execution: None,
+            writer: None,
+            document: None,
+            streaming: false,
+            finished: false,
+        })
+    }
+
+    /// Goes on until something has to be done.
+    fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        mut reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        loop {
+            if self.streaming && self.ready_bytes() >= REPLY_PIECE_BYTES {
+                return Ok(Action::Bytes(self.take_bytes()));
+            }
+            if let Some(statement) = self.statement.take() {
+                self.execution = Some(Execution::new(statement, self.session.clone()));
+            }
+            let Some(execution) = &mut self.execution else { return self.end() };
+            match execution.step(context, reply.take()) {
+                Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                Step::Done(Ok(Some(chunk))) => {
+                    let chunk = self.show.table(chunk);
+                    self.writer_for(Some(&chunk))?.rows(&chunk).map_err(unwritten)?;
+                    if let Some(action) = self.flush() {
+                        return Ok(action);
+                    }
+                    self.hold_document()?;
+                }
+                Step::Done(Ok(None)) => {
+                    self.writer_for(None)?;
+                    self.execution = None;
+                }
+                Step::Done(Err(error)) => {
+                    self.execution = None;
+                    return Err(failed(error));
+                }
+            }
+        }
+    }
+
+    /// The writer, begun with what is known of the columns now.
+    fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> Result<&mut TableWriter, ApiError> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let selected = self.execution.as_ref().and_then(Execution::columns);
+                let layout = match (selected, chunk) {
+                    (Some(columns), _) => Layout::of_select(columns),
+                    (None, Some(chunk)) => Layout::of_chunk(chunk),
+                    (None, None) => self.empty.clone(),
+                };
+                TableWriter::new(self.format, layout).map_err(unwritten)?
+            }
+        };
+        Ok(self.writer.insert(writer))
+    }
+
+    /// Counts what is written and cannot be sent yet.
+    fn hold_document(&mut self) -> Result<(), ApiError> {
+        let Some(room) = self.session.room.get() else { return Ok(()) };
+        let held = self.document.get_or_insert_with(|| room.part());
+        let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes);
+        held.set(bytes).map_err(|error| match error {
+            NoRoom::Now => Error::from(Unavailable::Crowded).into(),
+            error @ NoRoom::Ever { .. } => ApiError::Invalid(error.to_string()),
+        })
+    }
+
+    /// Sends what has gathered when it is time to.
+    fn flush(&mut self) -> Option<Action> {
+        let limit = if self.streaming { REPLY_PIECE_BYTES } else { WHOLE_REPLY_BYTES_MAX };
+        if self.ready_bytes() < limit {
+            return None;
+        }
+        let bytes = self.take_bytes();
+        if std::mem::replace(&mut self.streaming, true) {
+            return Some(Action::Bytes(bytes));
+        }
+        Some(Action::Stream(self.response(bytes)))
+    }
+
+    fn end(&mut self) -> Result<Action, ApiError> {
+        if !std::mem::replace(&mut self.finished, true)
+            && let Some(writer) = &mut self.writer
+        {
+            writer.finish().map_err(unwritten)?;
+        }
+        let bytes = self.take_bytes();
+        Ok(match (self.streaming, bytes.is_empty()) {
+            (false, _) if self.ready_bytes() > 0 => {
+                self.streaming = true;
+                Action::Stream(self.response(bytes))
+            }
+            (false, _) => Action::Respond(self.response(bytes)),
+            (true, false) => Action::Bytes(bytes),
+            (true, true) => Action::End,
+        })
+    }
+
+    fn ready_bytes(&self) -> usize {
+        self.writer.as_ref().map_or(0, TableWriter::ready_bytes)
+    }
+
+    fn take_bytes(&mut self) -> Vec<u8> {
+        self.writer.as_mut().map_or_else(Vec::new, TableWriter::take_bytes)
+    }
+
+    fn response(&self, body: Vec<u8>) -> Response {
+        Response { status: 200, headers: Vec::new(), body }
+            .with_header("Content-Type", self.format.content_type())
+    }
+}
+
+/// The parameters as the parser takes them. InfluxQL has no null: such a one has no value.
+fn bind(params: Vec<(String, ParamValue)>) -> Result<Params, ApiError> {
+    let literals = params.into_iter().filter_map(|(name, value)| Some((name, value.into_json()?)));
+    Params::from_object(literals.collect()).map_err(|error| ApiError::Invalid(error.to_string()))
+}
+
+/// A text that does not parse, in the vendor's words.
+fn unparsed(error: ParseError) -> ApiError {
+    ApiError::Invalid(match error {
+        ParseError::MissingParameter { name } => format!(
+            "Bind parameter '${name}' was referenced in the InfluxQL statement but its value is \
+             undefined"
+        ),
+        error => format!("error in InfluxQL statement: parsing error: {error}"),
+    })
+}
+
+fn unwritten(error: TableError) -> ApiError {
+    ApiError::Internal(error.to_string())
+}
+
+/// Why a statement has no answer, in the vendor's words where it has its own.
+fn failed(error: Error) -> ApiError {
+    match error {
+        Error::DatabaseNotFound(name) => {
+            ApiError::NotFound(format!("query error: database not found: {name}"))
+        }
+        Error::Query(QueryError::DatabaseRequired) => ApiError::Invalid(NO_DATABASE.to_owned()),
+        error => error.into(),
+    }
+}

@@ -1,0 +1,55 @@
+//! Writes rows as CSV: a line of names, then a line for each row, ended by `\n`, quoted where RFC
+//! 4180 demands it.
+
+use super::layout::{Cell, Layout};
+use super::text;
+use crate::query::result::SeriesChunk;
+
+/// The lines of one answer.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// What has been written and not taken.
+    pub(super) out: Vec<u8>,
+}
+
+impl Lines {
+    /// The line of names.
+    pub(super) fn new(layout: &Layout) -> Self {
+        let mut out = Vec::new();
+        line(layout.columns().iter().map(|column| Cell::Text(&column.name)), &[], &mut out);
+        Self { out }
+    }
+
+    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk) {
+        let cells = layout.cells(chunk);
+        for row in 0..chunk.rows {
+            line(cells.iter().map(|cells| cells.get(row)), &chunk.zone, &mut self.out);
+        }
+    }
+}
+
+fn line<'a>(
+    cells: impl ExactSizeIterator<Item = Cell<'a>>,
+    zone: &[(i64, i64)],
+    out: &mut Vec<u8>,
+) {
+    let (start, is_alone) = (out.len(), cells.len() == 1);
+    for (position, cell) in cells.enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        match cell {
+            Cell::Text(text) if text.contains([',', '"', '\r', '\n']) => {
+                out.push(b'"');
+                out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+                out.push(b'"');
+            }
+            _ => text::display(cell, zone, out),
+        }
+    }
+    // An empty line would be no row.
+    if is_alone && out.len() == start {
+        out.extend_from_slice(b"\"\"");
+    }
+    out.push(b'\n');
+}

@@ -1,0 +1,82 @@
+//! Writes rows as JSON objects, in an array or one a line. What is null is left out.
+
+use super::layout::{Cell, Layout};
+use super::text;
+use crate::query::result::SeriesChunk;
+
+/// The objects of one answer.
+#[derive(Debug)]
+pub(super) struct Objects {
+    /// What has been written and not taken.
+    pub(super) out: Vec<u8>,
+    /// Names as they are printed, with the colon.
+    keys: Vec<Vec<u8>>,
+    /// One a line, and no array around them.
+    lines: bool,
+    /// There has been a row.
+    begun: bool,
+}
+
+impl Objects {
+    pub(super) fn new(layout: &Layout, lines: bool) -> Self {
+        let key = |name: &str| {
+            let mut key = Vec::new();
+            string(name, &mut key);
+            key.push(b':');
+            key
+        };
+        let keys = layout.columns().iter().map(|column| key(&column.name)).collect();
+        Self { out: Vec::new(), keys, lines, begun: false }
+    }
+
+    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk) {
+        let cells = layout.cells(chunk);
+        for row in 0..chunk.rows {
+            if !self.lines {
+                self.out.push(if self.begun { b',' } else { b'[' });
+            }
+            self.begun = true;
+            let mut separator = b'{';
+            for (key, cells) in self.keys.iter().zip(&cells) {
+                let cell = cells.get(row);
+                if cell == Cell::Null {
+                    continue;
+                }
+                self.out.push(separator);
+                separator = b',';
+                self.out.extend_from_slice(key);
+                value(cell, &chunk.zone, &mut self.out);
+            }
+            let end: &[u8] = if separator == b'{' { b"{}" } else { b"}" };
+            self.out.extend_from_slice(end);
+            if self.lines {
+                self.out.push(b'\n');
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        if !self.lines {
+            self.out.extend_from_slice(if self.begun { b"]" } else { b"[]" });
+        }
+    }
+}
+
+fn value(cell: Cell<'_>, zone: &[(i64, i64)], out: &mut Vec<u8>) {
+    match cell {
+        Cell::Text(text) => string(text, out),
+        Cell::Time(_) => {
+            out.push(b'"');
+            text::display(cell, zone, out);
+            out.push(b'"');
+        }
+        Cell::Float(value) if !value.is_finite() => out.extend_from_slice(b"null"),
+        _ => text::display(cell, zone, out),
+    }
+}
+
+/// A string with what JSON demands escaped, and nothing else.
+fn string(text: &str, out: &mut Vec<u8>) {
+    // To memory, which takes everything.
+    let _infallible = serde_json::to_writer(out, text);
+}

@@ -1,0 +1,229 @@
+//! Says which columns a table has, and finds the values of a row in the pieces of a result.
+
+use std::rc::Rc;
+
+use crate::model::value::FieldType;
+use crate::query::result::{Column, ColumnKind, ResultColumn, ResultColumns, SeriesChunk, Values};
+
+/// The column that says which measurement a row is of, as in InfluxDB 3.
+const MEASUREMENT: &str = "iox::measurement";
+
+/// The columns of one table, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    columns: Vec<TableColumn>,
+    zone: Option<Rc<str>>,
+    group_tags: Vec<GroupTag>,
+}
+
+/// One column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableColumn {
+    /// Its name.
+    pub name: String,
+    /// What stands in it.
+    pub kind: TableKind,
+    source: Source,
+}
+
+/// What stands in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// Text; never null.
+    Name,
+    /// Times, nanoseconds; never null.
+    Time,
+    /// Values of a tag; null where a series lacks it.
+    Tag,
+    /// Values of this type, or nulls.
+    Field(FieldType),
+    /// Nulls.
+    Unknown,
+}
+
+/// Where a column's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Measurement,
+    /// Position among the tags of the series.
+    GroupTag(usize),
+    /// Position among the columns.
+    Column(usize),
+}
+
+/// A tag that the rows are grouped by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupTag {
+    /// Its key.
+    pub key: String,
+    /// Where it stands in the table.
+    pub column: usize,
+    /// It stands there because the statement selects it.
+    pub is_projected: bool,
+}
+
+/// A value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    Null,
+    Text(&'a str),
+    /// Nanoseconds.
+    Time(i64),
+    Float(f64),
+    Integer(i64),
+    Unsigned(u64),
+    Boolean(bool),
+}
+
+/// The values of one column in one piece of a result.
+pub enum Cells<'a> {
+    /// The same in every row.
+    Constant(Cell<'a>),
+    /// One for each row; whether it is a tag.
+    Column(&'a ResultColumn, bool),
+}
+
+impl Layout {
+    /// The table of a SELECT: the measurement, the time, the tags of GROUP BY that are not
+    /// selected, then what is.
+    pub fn of_select(result: &ResultColumns) -> Self {
+        let column = |name: &str, kind, source| TableColumn { name: name.to_owned(), kind, source };
+        let mut columns = vec![column(MEASUREMENT, TableKind::Name, Source::Measurement)];
+        let mut names = result.names.iter();
+        columns.extend(names.next().map(|name| column(name, TableKind::Time, Source::Column(0))));
+        let selected: Vec<TableColumn> = names
+            .zip(result.kinds.iter())
+            .zip(1..)
+            .map(|((name, kind), position)| {
+                let kind = match kind {
+                    ColumnKind::Tag => TableKind::Tag,
+                    ColumnKind::Field(field_type) => TableKind::Field(*field_type),
+                    ColumnKind::Unknown => TableKind::Unknown,
+                };
+                column(name, kind, Source::Column(position))
+            })
+            .collect();
+        let shown =
+            |key: &String| selected.iter().position(|c| c.kind == TableKind::Tag && c.name == *key);
+        let hidden = |(_, key): &(usize, &String)| shown(key).is_none();
+        for (position, key) in result.group_keys.iter().enumerate().filter(hidden) {
+            columns.push(column(key, TableKind::Tag, Source::GroupTag(position)));
+        }
+        let first_selected = columns.len();
+        let group_tags = result.group_keys.iter().map(|key| {
+            let projected = shown(key).map(|at| first_selected + at);
+            let own = columns.iter().position(|column| column.name == *key);
+            let column = projected.or(own).unwrap_or_default();
+            GroupTag { key: key.clone(), column, is_projected: projected.is_some() }
+        });
+        let group_tags = group_tags.collect();
+        columns.extend(selected);
+        Self { columns, zone: result.zone.clone(), group_tags }
+    }
+
+    /// The table of what has pieces like this one: the measurement if it has a name, then its
+    /// columns.
+    pub fn of_chunk(chunk: &SeriesChunk) -> Self {
+        let names: Vec<&str> = chunk.columns.iter().map(String::as_str).collect();
+        let is_named = chunk.name.as_deref().is_some_and(|name| !name.is_empty());
+        let mut layout = Self::of_names(is_named, &names);
+        let own = layout.columns.iter_mut().filter(|c| c.source != Source::Measurement);
+        for (column, values) in own.zip(&chunk.values) {
+            column.kind = match values {
+                ResultColumn::Time(_) => TableKind::Time,
+                ResultColumn::Null => TableKind::Unknown,
+                ResultColumn::Values(Column { values, .. })
+                | ResultColumn::Filled { column: Column { values, .. }, .. } => {
+                    TableKind::Field(values.field_type())
+                }
+            };
+        }
+        layout
+    }
+
+    /// The table of strings under these names, behind the measurement or not.
+    pub fn of_names(has_measurement: bool, names: &[&str]) -> Self {
+        let measurement = has_measurement.then(|| TableColumn {
+            name: MEASUREMENT.to_owned(),
+            kind: TableKind::Name,
+            source: Source::Measurement,
+        });
+        let columns = names.iter().enumerate().map(|(position, name)| TableColumn {
+            name: (*name).to_owned(),
+            kind: TableKind::Field(FieldType::String),
+            source: Source::Column(position),
+        });
+        let columns = measurement.into_iter().chain(columns).collect();
+        Self { columns, zone: None, group_tags: Vec::new() }
+    }
+
+    /// The columns.
+    pub fn columns(&self) -> &[TableColumn] {
+        &self.columns
+    }
+
+    /// The tags that rows are grouped by, ascending.
+    pub fn group_tags(&self) -> &[GroupTag] {
+        &self.group_tags
+    }
+
+    /// The zone that times are shown in.
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
+    }
+
+    /// For each column its values in `chunk`.
+    pub fn cells<'a>(&self, chunk: &'a SeriesChunk) -> Vec<Cells<'a>> {
+        let cells = self.columns.iter().map(|column| match column.source {
+            Source::Measurement => {
+                Cells::Constant(Cell::Text(chunk.name.as_deref().unwrap_or_default()))
+            }
+            Source::GroupTag(at) => Cells::Constant(match chunk.tags.get(at) {
+                Some((_, value)) if !value.is_empty() => Cell::Text(value),
+                _ => Cell::Null,
+            }),
+            Source::Column(at) => match chunk.values.get(at) {
+                Some(values) => Cells::Column(values, column.kind == TableKind::Tag),
+                None => Cells::Constant(Cell::Null),
+            },
+        });
+        cells.collect()
+    }
+}
+
+impl<'a> Cells<'a> {
+    /// The value of a row.
+    pub fn get(&self, row: usize) -> Cell<'a> {
+        let (column, is_tag) = match self {
+            Self::Constant(cell) => return *cell,
+            Self::Column(column, is_tag) => (*column, *is_tag),
+        };
+        match column {
+            ResultColumn::Null => Cell::Null,
+            ResultColumn::Time(times_ns) => {
+                times_ns.get(row).map_or(Cell::Null, |&time_ns| Cell::Time(time_ns))
+            }
+            ResultColumn::Values(column) if !column.validity.is_valid(row) => Cell::Null,
+            ResultColumn::Values(column) => match value(&column.values, row) {
+                // What a series lacks is an empty text.
+                Cell::Text("") if is_tag => Cell::Null,
+                cell => cell,
+            },
+            ResultColumn::Filled { column, .. } if column.validity.is_valid(row) => {
+                value(&column.values, row)
+            }
+            ResultColumn::Filled { otherwise, .. } => value(&otherwise.values, 0),
+        }
+    }
+}
+
+fn value(values: &Values, row: usize) -> Cell<'_> {
+    let found = match values {
+        Values::Float(values) => values.get(row).map(|&value| Cell::Float(value)),
+        Values::Integer(values) => values.get(row).map(|&value| Cell::Integer(value)),
+        Values::Unsigned(values) => values.get(row).map(|&value| Cell::Unsigned(value)),
+        Values::String(values) => (row < values.len()).then(|| Cell::Text(values.get(row))),
+        Values::Boolean(values) => values.get(row).map(|&value| Cell::Boolean(value)),
+    };
+    found.unwrap_or(Cell::Null)
+}

@@ -1,0 +1,134 @@
+//! Writes rows as a table for people. How wide a column is shows at the end only, so that the
+//! values are held until then.
+
+use super::layout::{Cell, Layout};
+use super::text;
+use crate::model::limits::REPLY_PIECE_BYTES;
+use crate::query::result::SeriesChunk;
+
+/// The table of one answer.
+#[derive(Debug)]
+pub(super) struct Grid {
+    /// All values as they are printed, row by row, the names first.
+    text: Vec<u8>,
+    /// Where in `text` each value ends.
+    ends: Vec<usize>,
+    /// Characters of each column.
+    widths: Vec<usize>,
+    /// Values that are written; set at the end.
+    written: Option<usize>,
+    /// All is written.
+    closed: bool,
+}
+
+impl Grid {
+    pub(super) fn new(layout: &Layout) -> Self {
+        let widths = vec![0; layout.columns().len()];
+        let (text, ends, written) = (Vec::new(), Vec::new(), None);
+        let mut grid = Self { text, ends, widths, written, closed: false };
+        for (position, column) in layout.columns().iter().enumerate() {
+            grid.push(position, Cell::Text(&column.name), &[]);
+        }
+        grid
+    }
+
+    fn push(&mut self, position: usize, cell: Cell<'_>, zone: &[(i64, i64)]) {
+        let start = self.text.len();
+        text::display(cell, zone, &mut self.text);
+        self.ends.push(self.text.len());
+        let printed = std::str::from_utf8(self.text.get(start..).unwrap_or_default());
+        let lines = printed.unwrap_or_default().split('\n');
+        let widest = lines.map(|line| line.chars().count()).max().unwrap_or_default();
+        if let Some(width) = self.widths.get_mut(position) {
+            *width = widest.max(*width);
+        }
+    }
+
+    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk) {
+        let cells = layout.cells(chunk);
+        for row in 0..chunk.rows {
+            for (position, cells) in cells.iter().enumerate() {
+                self.push(position, cells.get(row), &chunk.zone);
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.written = Some(0);
+    }
+
+    /// What is held of it.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.text.len() + size_of_val(self.ends.as_slice())
+    }
+
+    /// About how much [`Self::take`] has left to give.
+    pub(super) fn ready_bytes(&self) -> usize {
+        let Some(written) = self.written.filter(|_| !self.closed) else { return 0 };
+        let line: usize = self.widths.iter().map(|width| width + 3).sum();
+        let lines = (self.ends.len() - written) / self.widths.len().max(1);
+        (lines + 1) * (line + 1)
+    }
+
+    /// The next piece of the text.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let Some(mut written) = self.written.filter(|_| !self.closed) else { return out };
+        if written == 0 {
+            self.rule(&mut out);
+        }
+        let names = self.widths.len();
+        while written < self.ends.len() && out.len() < REPLY_PIECE_BYTES {
+            out.push(b'\n');
+            self.row(written, &mut out);
+            written += names.max(1);
+            if written == names {
+                out.push(b'\n');
+                self.rule(&mut out);
+            }
+        }
+        self.written = Some(written);
+        if written >= self.ends.len() {
+            self.closed = true;
+            out.push(b'\n');
+            self.rule(&mut out);
+        }
+        out
+    }
+
+    fn rule(&self, out: &mut Vec<u8>) {
+        out.push(b'+');
+        for width in &self.widths {
+            out.resize(out.len() + width + 2, b'-');
+            out.push(b'+');
+        }
+    }
+
+    /// A row, of as many lines as the value with the most has.
+    fn row(&self, first: usize, out: &mut Vec<u8>) {
+        let values: Vec<Vec<&str>> = (first..first + self.widths.len())
+            .map(|at| self.printed(at).split('\n').collect())
+            .collect();
+        let lines = values.iter().map(Vec::len).max().unwrap_or(1);
+        for line in 0..lines {
+            if line > 0 {
+                out.push(b'\n');
+            }
+            out.push(b'|');
+            for (value, width) in values.iter().zip(&self.widths) {
+                let text = value.get(line).copied().unwrap_or_default();
+                out.push(b' ');
+                out.extend_from_slice(text.as_bytes());
+                out.resize(out.len() + width.saturating_sub(text.chars().count()) + 1, b' ');
+                out.push(b'|');
+            }
+        }
+    }
+
+    fn printed(&self, at: usize) -> &str {
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        let end = self.ends.get(at).copied().unwrap_or_default();
+        let bytes = self.text.get(start.unwrap_or_default()..end).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
