@@ -41,17 +41,18 @@ function tokenFor(url, folder) {
   );
 }
 
-function address(text) {
+/** The address that `option` names. Throws a sentence if it is none. */
+export function addressOf(option, text) {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url && /^https?:$/.test(url.protocol)) return url;
-  throw new Sentence(`"${text}" is no address: --url is like https://tidemark.example.workers.dev.`);
+  throw new Sentence(`"${text}" is no address: ${option} is like https://tidemark.example.workers.dev.`);
 }
 
 /** A server by its address and token. */
 export class Connection {
   /** @param {Record<string, any>} options of the command: `url` and `data` of [connectionOptions] */
   constructor({ url, data }) {
-    const parsed = address(url);
+    const parsed = addressOf('--url', url);
     this.url = parsed.href.replace(/\/+$/, '');
     this.token = tokenFor(parsed, data);
   }
@@ -83,15 +84,18 @@ export class Connection {
   }
 }
 
-/** A failed answer as one line: its status, and the message out of either form of JSON. */
-export async function said(response) {
-  const text = (await response.text()).trim();
-  let message = text;
+/** The message of a failed answer: out of either form of JSON, or the text as it came. */
+export function messageIn(body) {
+  const text = body.trim();
   try {
-    const { error, message: other } = JSON.parse(text);
-    message = error ?? other ?? text;
+    const { error, message } = JSON.parse(text);
+    return String(error ?? message ?? text);
   } catch {
-    // It is no JSON: shown as it came.
+    return text;
   }
-  return `The server answered ${response.status}: ${message}`;
+}
+
+/** A failed answer as one line: its status and its message. */
+export async function said(response) {
+  return `The server answered ${response.status}: ${messageIn(await response.text())}`;
 }

@@ -1,0 +1,77 @@
+// How a call of gRPC ends: its codes, what an HTTP status means among them, and its texts.
+
+/** The codes that are used here, by gRPC's names. */
+export const Code = Object.freeze({
+  ok: 0,
+  cancelled: 1,
+  unknown: 2,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  dataLoss: 15,
+  unauthenticated: 16,
+});
+
+/** A longer message is cut: all of a call's trailers have to fit into a client's 8 KB. */
+export const messageCharactersMax = 2_000;
+
+/** The longest that a timer takes: 24 days. */
+const timerMsMax = 2 ** 31 - 1;
+
+/** Why a call failed. `metadata` goes with it, as headers. */
+export class CallFailure extends Error {
+  /** @param {number} code @param {string} message @param {Record<string, string | string[]>} [metadata] */
+  constructor(code, message, metadata = {}) {
+    super(message);
+    this.code = code;
+    this.metadata = metadata;
+  }
+}
+
+const codeOfHttp = new Map([
+  [400, Code.invalidArgument],
+  [401, Code.unauthenticated],
+  [403, Code.permissionDenied],
+  [404, Code.notFound],
+  [405, Code.unimplemented],
+  [413, Code.resourceExhausted],
+  [415, Code.unimplemented],
+  [429, Code.resourceExhausted],
+  [500, Code.internal],
+  [501, Code.unimplemented],
+  [502, Code.unavailable],
+  [503, Code.unavailable],
+  [504, Code.unavailable],
+  [507, Code.resourceExhausted],
+]);
+
+/** What an HTTP status other than 200 is to a client of gRPC. */
+export const codeOf = (httpStatus) => codeOfHttp.get(httpStatus) ?? Code.unknown;
+
+/** A message as a trailer has it: UTF-8, and whatever is not printable ASCII as %XX. */
+export function encodedMessage(text) {
+  const characters = [...text];
+  const cut = characters.length > messageCharactersMax ? [...characters.slice(0, messageCharactersMax - 1), '…'].join('') : text;
+  return escaped(Buffer.from(cut, 'utf8').toString('latin1'));
+}
+
+/** A message that came in a trailer, each character a byte. What is %XX stays; a server that did not know of it is helped. */
+export const passedMessage = (bytes) => escaped(bytes.replace(/%([0-9a-f]{2})/gi, (_, byte) => String.fromCharCode(parseInt(byte, 16))));
+
+function escaped(bytes) {
+  return bytes.replace(/[^ -$&-~]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
+}
+
+const unitMs = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
+
+/** Milliseconds of a `grpc-timeout` such as `250m`, at least one. Throws [CallFailure]. */
+export function timeoutMs(text) {
+  const found = /^(\d{1,8})([HMSmun])$/.exec(text);
+  if (!found) throw new CallFailure(Code.invalidArgument, `grpc-timeout is "${text}": it is up to 8 digits and one of H, M, S, m, u, n`);
+  return Math.min(Math.max(1, Math.ceil(Number(found[1]) * unitMs[found[2]])), timerMsMax);
+}

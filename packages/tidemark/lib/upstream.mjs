@@ -1,0 +1,189 @@
+// The server that answers gRPC-Web, over HTTP/1.1 or HTTP/2: plain HTTP is the former; with TLS the server chooses.
+
+import { once } from 'node:events';
+import { Agent, request } from 'node:http';
+import { connect as connectSession } from 'node:http2';
+import { Agent as TlsAgent, request as requestTls } from 'node:https';
+import { isIP } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+
+import { CallFailure, Code } from './grpc_status.mjs';
+import { keepAlive } from './keep_alive.mjs';
+
+/**
+ * A call on its way.
+ *
+ * @typedef {object} Exchange
+ * @property {import('node:stream').Writable} request its body
+ * @property {Promise<Answer>} answer rejects if there is none
+ * @property {() => void} cancel ends it, and whatever of it is not read
+ *
+ * @typedef {object} Answer
+ * @property {number} status
+ * @property {Record<string, any>} headers
+ * @property {string[]} raw names and values in turn
+ * @property {import('node:stream').Readable} body
+ */
+
+/** Rejects with a failure that says what the server did. */
+const unanswered = (error) => {
+  throw new CallFailure(Code.unavailable, `the server does not answer (${error.code ?? error.message})`);
+};
+
+const tooLate = ({ connectMs }) => new Error(`no connection within connectMs, ${connectMs} ms`);
+
+/** Sessions of HTTP/2, each for as many calls as the server takes at a time. */
+class Sessions {
+  /** @type {Map<import('node:http2').ClientHttp2Session, number>} calls of each */
+  #calls = new Map();
+  #opening = null;
+
+  constructor(open, limits) {
+    this.open = open;
+    this.limits = limits;
+  }
+
+  #roomOf(session) {
+    const theirs = session.remoteSettings?.maxConcurrentStreams ?? this.limits.callsPerConnectionMax;
+    return Math.min(theirs, this.limits.callsPerConnectionMax) - this.#calls.get(session);
+  }
+
+  /** One with room for another call; null where the server turned out to speak HTTP/1.1. */
+  async taken() {
+    for (;;) {
+      const usable = [...this.#calls.keys()].filter((session) => !session.closed && !session.destroyed);
+      const [best] = usable.sort((a, b) => this.#roomOf(b) - this.#roomOf(a));
+      const isEnough = best && (this.#roomOf(best) > 0 || usable.length >= this.limits.upstreamSessionsMax);
+      if (isEnough) {
+        this.#calls.set(best, this.#calls.get(best) + 1);
+        return best;
+      }
+      this.#opening ??= this.#opened().finally(() => (this.#opening = null));
+      if (!(await this.#opening)) return null;
+    }
+  }
+
+  async #opened() {
+    const session = await this.open();
+    if (!session) return null;
+    this.#calls.set(session, 0);
+    const { pingMs, pingAnswerMs } = this.limits;
+    keepAlive(session, { pingMs, pingAnswerMs, isWanted: () => this.#calls.get(session) > 0 });
+    session.once('close', () => this.#calls.delete(session));
+    return session;
+  }
+
+  left(session) {
+    if (this.#calls.has(session)) this.#calls.set(session, this.#calls.get(session) - 1);
+  }
+
+  close() {
+    for (const session of this.#calls.keys()) session.close();
+  }
+}
+
+/** The server at one address. */
+export class Upstream {
+  #hasHttp2;
+
+  /** `isTrusted`: its certificate is not looked at; for a server of the same process alone. */
+  constructor(url, { limits, isTrusted = false }) {
+    this.url = url;
+    this.limits = limits;
+    this.base = url.pathname.replace(/\/+$/, '');
+    this.isTls = url.protocol === 'https:';
+    this.#hasHttp2 = this.isTls;
+    this.host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+    const { callsMax, upstreamIdleMax, upstreamIdleMs } = limits;
+    const kept = { keepAlive: true, maxSockets: callsMax, maxFreeSockets: upstreamIdleMax, timeout: upstreamIdleMs };
+    this.tls = { rejectUnauthorized: !isTrusted, servername: isIP(this.host) ? '' : this.host };
+    this.agent = this.isTls ? new TlsAgent({ ...kept, ...this.tls }) : new Agent(kept);
+    this.sessions = new Sessions(() => this.#session(), limits);
+  }
+
+  /**
+   * Begins a call. Throws [CallFailure] if nobody is there.
+   *
+   * @returns {Promise<Exchange>}
+   */
+  async open({ path, headers }) {
+    const asked = { path: `${this.base}${path}`, headers };
+    const session = this.#hasHttp2 ? await this.sessions.taken().catch(unanswered) : null;
+    return session ? this.#overSession(session, asked) : this.#overHttp1(asked);
+  }
+
+  /** Connects with TLS: a session if the server chose HTTP/2. */
+  async #session() {
+    const { limits, host, url } = this;
+    const socket = connectTls({ host, port: Number(url.port || 443), ALPNProtocols: ['h2', 'http/1.1'], ...this.tls });
+    const late = setTimeout(() => socket.destroy(tooLate(limits)), limits.connectMs);
+    try {
+      await once(socket, 'secureConnect');
+      if (socket.alpnProtocol === 'h2') return await this.#sessionOver(socket);
+    } finally {
+      clearTimeout(late);
+    }
+    socket.destroy();
+    this.#hasHttp2 = false;
+    return null;
+  }
+
+  async #sessionOver(socket) {
+    const { limits, url } = this;
+    const settings = { enablePush: false, initialWindowSize: limits.streamWindowBytes, maxHeaderListSize: limits.headerBytesMax };
+    const session = connectSession(url, { createConnection: () => socket, settings, maxSessionMemory: limits.sessionMemoryMegabytesMax });
+    await new Promise((resolve, reject) => {
+      session.once('remoteSettings', resolve);
+      // It stays: each call that the session had hears of the end by itself.
+      session.on('error', reject);
+      session.once('close', () => reject(new Error('the connection was closed')));
+    });
+    return session;
+  }
+
+  /** @returns {Exchange} */
+  #overSession(session, { path, headers }) {
+    const ending = new AbortController();
+    const stream = session.request({ ':method': 'POST', ':path': path, ...headers }, { signal: ending.signal });
+    stream.once('close', () => this.sessions.left(session));
+    const answer = new Promise((resolve, reject) => {
+      stream.once('response', (received, _flags, raw) => resolve({ status: received[':status'], headers: received, raw, body: stream }));
+      stream.on('error', reject);
+      stream.once('close', () => reject(new Error('the stream was closed')));
+    }).catch(unanswered);
+    // Whoever waits for it hears of it; a call may end before it waits.
+    answer.catch(() => {});
+    // Not `close`, which first ends what was sent: it would look like all of a request.
+    return { request: stream, answer, cancel: () => ending.abort() };
+  }
+
+  /** @returns {Exchange} */
+  #overHttp1({ path, headers }) {
+    const { limits, host, url, agent } = this;
+    const send = this.isTls ? requestTls : request;
+    const asked = { host, port: url.port, method: 'POST', path, headers, agent, maxHeaderSize: limits.headerBytesMax };
+    const sent = send({ ...asked, setHost: true });
+    let late;
+    sent.once('socket', (socket) => {
+      if (!socket.connecting) return;
+      late = setTimeout(() => sent.destroy(tooLate(limits)), limits.connectMs);
+      socket.once(this.isTls ? 'secureConnect' : 'connect', () => clearTimeout(late));
+    });
+    sent.once('close', () => clearTimeout(late));
+    const answer = new Promise((resolve, reject) => {
+      sent.once('response', (response) => resolve({ status: response.statusCode, headers: response.headers, raw: response.rawHeaders, body: response }));
+      sent.on('error', reject);
+      sent.once('close', () => reject(new Error('the connection was closed')));
+    }).catch(unanswered);
+    answer.catch(() => {});
+    // Headers go at once: a server may have something to say before the client has.
+    sent.flushHeaders();
+    return { request: sent, answer, cancel: () => sent.destroy() };
+  }
+
+  /** Lets go of what is not in use. */
+  close() {
+    this.agent.destroy();
+    this.sessions.close();
+  }
+}

@@ -1,0 +1,184 @@
+// tidemark flight between a real client of gRPC and a stand-in that answers gRPC-Web: calls of every kind, over
+// HTTP/1.1, HTTP/1.1 with TLS, and HTTP/2.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { has } from './harness.mjs';
+import { ended, grpcClient, transcoding } from './grpc_client.mjs';
+import { certificate, frame, grpcWebServer, trailerFrame } from './grpc_web_server.mjs';
+
+const json = (value) => Buffer.from(JSON.stringify(value));
+const protocols = ['http/1.1', 'https/1.1', 'h2'];
+
+/** Each protocol of the server, as a test of its own with `{ server, client, events }`. */
+function over(name, act, { limits } = {}) {
+  for (const protocol of protocols) {
+    test(`${name}, over ${protocol}`, async (t) => {
+      if (protocol !== 'http/1.1' && !has(t, 'openssl', ['version'])) return;
+      const tls = protocol === 'http/1.1' ? null : certificate(t);
+      const server = await grpcWebServer(t, { protocol, tls });
+      const { address, events } = await transcoding(t, server.url, { isTrusted: true, limits });
+      await act({ t, server, client: grpcClient(t, address), events, address });
+      const version = protocol === 'h2' ? '2.0' : '1.1';
+      assert.ok(server.calls.every((call) => call.version === version), 'another protocol was spoken');
+    });
+  }
+}
+
+over('one message and one answer, one and many, many and one', async ({ client, server }) => {
+  assert.deepEqual(JSON.parse(await client.unary('Count', Buffer.from('abc'))), { messages: 1, bytes: 3 });
+  const many = await client.ask('Many', json({ messages: 1_000, bytes: 1_000 }));
+  assert.deepEqual([many.code, many.messages.length], [0, 1_000]);
+  assert.ok(many.messages.every((message) => message.length === 1_000 && message.every((byte) => byte === 7)));
+  const sent = Array.from({ length: 500 }, (_, n) => Buffer.alloc(n, n));
+  const bytes = sent.reduce((sum, { length }) => sum + length, 0);
+  assert.deepEqual(JSON.parse(await client.collect('Count', sent)), { messages: 500, bytes });
+  const none = await client.ask('Many', json({ messages: 0, bytes: 0 }));
+  assert.deepEqual([none.code, none.messages], [0, []]);
+  assert.deepEqual(JSON.parse(await client.collect('Count', [])), { messages: 0, bytes: 0 });
+  assert.ok(server.calls.every(({ path }) => path.startsWith('/test.Stand/')));
+});
+
+over('both sides speak in turn, the server first if it likes', async ({ client }) => {
+  const call = client.bidi('Echo');
+  const said = [];
+  const [first] = await new Promise((resolve) => call.once('metadata', (metadata) => resolve(metadata.get('x-first'))));
+  assert.equal(first, 'before any message');
+  const end = ended(call);
+  for (let n = 0; n < 20; n += 1) {
+    const heard = new Promise((resolve) => call.once('data', resolve));
+    call.write(Buffer.from(`turn ${n}`));
+    said.push(String(await heard));
+  }
+  call.end();
+  const { code, trailers } = await end;
+  assert.deepEqual([code, trailers.get('x-last')], [0, ['after all']]);
+  assert.deepEqual(said, Array.from({ length: 20 }, (_, n) => `turn ${n}`));
+});
+
+over('messages as large as their limit, both ways, and none that is larger', async ({ client, events }) => {
+  const large = Buffer.alloc(1_000_000, 1);
+  const call = client.bidi('Echo');
+  const end = ended(call);
+  call.write(large);
+  call.end();
+  const { code, messages } = await end;
+  assert.deepEqual([code, messages.length, messages[0]?.equals(large)], [0, 1, true]);
+  const more = await client.ask('Echo', Buffer.alloc(1_000_001));
+  assert.equal(more.code, 8);
+  assert.equal(more.details, 'the request has a message of 1000001 bytes: messageBytesMax is 1000000');
+  const back = await client.ask('Many', json({ messages: 2, bytes: 1_000_001 }));
+  assert.equal(back.code, 8);
+  assert.equal(back.details, 'the answer has a message of 1000001 bytes: messageBytesMax is 1000000');
+  assert.deepEqual(back.messages, []);
+  assert.deepEqual(events.map(({ grpc_status: status }) => status), [0, 8, 8]);
+}, { limits: { messageBytesMax: 1_000_000 } });
+
+over('metadata passes both ways, and what is of a connection does not', async ({ client, server }) => {
+  const bytes = Buffer.from([0, 1, 255, 44, 32]);
+  const metadata = { authorization: 'Token secret', database: 'db', 'trace-bin': [bytes, Buffer.from('two')], several: ['a', 'b'] };
+  const { code } = await client.ask('Count', Buffer.from('x'), metadata, { deadline: Date.now() + 20_000 });
+  assert.equal(code, 0);
+  const { headers } = server.calls[0];
+  assert.equal(headers.authorization, 'Token secret');
+  assert.equal(headers.database, 'db');
+  assert.equal(headers.several, 'a,b');
+  assert.deepEqual(headers['trace-bin'].split(',').map((one) => Buffer.from(one, 'base64')), [bytes, Buffer.from('two')]);
+  assert.match(headers['user-agent'], /^grpc-node-js\//);
+  assert.match(headers['grpc-timeout'], /^\d+[mS]$/);
+  assert.equal(headers['content-type'], 'application/grpc-web+proto');
+  assert.equal(headers['x-grpc-web'], '1');
+  // It would be answered with what gRPC-Web has not.
+  assert.deepEqual([headers['accept-encoding'], headers['grpc-accept-encoding'], headers.te], ['identity', 'identity', undefined]);
+
+  const said = {
+    headers: {
+      'content-type': 'application/grpc-web+proto', 'alt-svc': 'h3=":443"', 'access-control-allow-origin': '*',
+      'answer-bin': bytes.toString('base64'), 'x-ray': 'abc',
+    },
+    body: Buffer.concat([
+      frame(Buffer.from('m')),
+      trailerFrame({ 'Grpc-Status': 0, 'End-Bin': bytes.toString('base64'), 'x-colons': 'a: b:c', connection: 'close', 'x-empty': '' }),
+    ]).toString('base64'),
+  };
+  const back = await client.ask('Say', json(said));
+  assert.deepEqual([back.code, String(back.messages)], [0, 'm'], back.details);
+  assert.deepEqual(back.metadata.get('answer-bin'), [bytes]);
+  assert.deepEqual(back.metadata.get('x-ray'), ['abc']);
+  for (const name of ['alt-svc', 'access-control-allow-origin', 'transfer-encoding', 'connection']) {
+    assert.deepEqual(back.metadata.get(name), [], name);
+  }
+  assert.deepEqual(back.metadata.get('content-type'), ['application/grpc']);
+  assert.deepEqual(back.trailers.get('end-bin'), [bytes]);
+  assert.deepEqual(back.trailers.get('x-colons'), ['a: b:c']);
+  assert.deepEqual(back.trailers.get('connection'), []);
+});
+
+over('an answer that comes before the request has ended ends it', async ({ t, client, server, events }) => {
+  for (let n = 0; n < 20; n += 1) {
+    const call = client.bidi('First');
+    const end = ended(call);
+    call.on('error', () => {});
+    const sending = setInterval(() => call.write(Buffer.alloc(100_000)), 1);
+    t.after(() => clearInterval(sending));
+    const { code, details, messages } = await end;
+    clearInterval(sending);
+    assert.deepEqual([code, details, messages.length], [9, 'enough', 1]);
+  }
+  // The end of each is known, so that nothing of it is kept.
+  while (events.length < 20) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(server.calls.length, 20);
+});
+
+over('many calls at a time, of one client and of several', async ({ t, client, server, address }) => {
+  const others = [client, grpcClient(t, address), grpcClient(t, address)];
+  const asked = Array.from({ length: 120 }, (_, n) => ({ n, of: others[n % 3] }));
+  const counts = await Promise.all(asked.map(({ n, of }) => of.ask('Many', json({ messages: n, bytes: 5_000 }))));
+  assert.deepEqual(counts.map(({ code, messages }) => [code, messages.length]), asked.map(({ n }) => [0, n]));
+  assert.equal(server.calls.length, 120);
+});
+
+test('connections to the server are used again', async (t) => {
+  const tls = has(t, 'openssl', ['version']) && certificate(t);
+  for (const protocol of tls ? protocols : ['http/1.1']) {
+    const server = await grpcWebServer(t, { protocol, tls });
+    let connections = 0;
+    server.onConnection(() => (connections += 1));
+    const { address } = await transcoding(t, server.url, { isTrusted: true });
+    const client = grpcClient(t, address);
+    for (let n = 0; n < 20; n += 1) assert.equal((await client.ask('Many', json({ messages: 1, bytes: 10 }))).code, 0);
+    // That of HTTP/1.1 with TLS is found out over one that is not used.
+    assert.ok(connections <= (protocol === 'https/1.1' ? 2 : 1), `${protocol}: ${connections}`);
+  }
+});
+
+test('one session of HTTP/2 is for as many calls as the server takes', async (t) => {
+  if (!has(t, 'openssl', ['version'])) return;
+  const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t), settings: { maxConcurrentStreams: 5 } });
+  let connections = 0;
+  server.onConnection(() => (connections += 1));
+  const { address } = await transcoding(t, server.url, { isTrusted: true, limits: { upstreamSessionsMax: 3 } });
+  const client = grpcClient(t, address);
+  const waiting = Array.from({ length: 20 }, () => client.ask('Wait', Buffer.from('x')));
+  // Three sessions of five; the other calls wait for theirs.
+  while (server.calls.length < 15) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual([connections, server.calls.length], [3, 15]);
+  const letting = setInterval(() => server.calls.forEach((call) => call.release()), 5);
+  t.after(() => clearInterval(letting));
+  assert.deepEqual((await Promise.all(waiting)).map(({ code }) => code), Array(20).fill(0));
+  assert.equal(server.calls.length, 20);
+});
+
+test('the client comes by TLS, and the path of --to goes before that of a call', async (t) => {
+  if (!has(t, 'openssl', ['version'])) return;
+  const tls = certificate(t);
+  const server = await grpcWebServer(t);
+  const { address } = await transcoding(t, new URL('/below/it/', server.url), { tls });
+  const client = grpcClient(t, address, { ca: tls.cert });
+  assert.equal(String(await client.unary('Count', Buffer.from('abc'))), '{"messages":1,"bytes":3}');
+  assert.equal(server.calls[0].path, '/below/it/test.Stand/Count');
+  const plain = grpcClient(t, address);
+  assert.equal((await plain.ask('Count', Buffer.from('abc'))).code, 14);
+});

@@ -1,0 +1,230 @@
+// What breaks between a client of gRPC and a server of gRPC-Web, and how `tidemark flight` tells the client: nothing
+// that failed may look like an answer.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Frames } from '../../packages/tidemark/lib/grpc_frames.mjs';
+import { timeoutMs } from '../../packages/tidemark/lib/grpc_status.mjs';
+import { grpcClient, openCall, rawCall, transcoding } from './grpc_client.mjs';
+import { certificate, frame, grpcWebServer, trailerFrame } from './grpc_web_server.mjs';
+import { has } from './harness.mjs';
+
+const json = (value) => Buffer.from(JSON.stringify(value));
+const base64 = (bytes) => Buffer.from(bytes).toString('base64');
+
+/** A server, a transcoder before it, and a client: `{ server, client, say, … }`. */
+async function chain(t, { limits, ...about } = {}) {
+  const server = await grpcWebServer(t, about);
+  const { address, port, events, transcoder } = await transcoding(t, server.url, { isTrusted: true, limits });
+  const client = grpcClient(t, address);
+  /** What a client makes of an answer. */
+  const say = (what) => client.ask('Say', json(what));
+  return { server, client, say, port, address, events, transcoder };
+}
+
+test('each status of HTTP is one of gRPC, with the text of the server', async (t) => {
+  const { say } = await chain(t);
+  const codes = {
+    400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 8, 415: 12, 429: 8, 500: 13, 501: 12, 502: 14, 503: 14, 504: 14, 507: 8,
+    302: 2, 418: 2, 520: 2,
+  };
+  for (const [status, code] of Object.entries(codes)) {
+    const said = await say({ status: Number(status), headers: {}, body: base64(`{"error":"no ${status}"}`) });
+    assert.deepEqual([said.code, said.details, said.messages], [code, `no ${status}`, []]);
+  }
+  const texts = [
+    ['{"code":"invalid","message":"of the v2 form"}', 'of the v2 form'],
+    ['database not found\n', 'database not found'],
+    ['', 'the server answered 404'],
+    ['ünïcode: 100 % sure\nof "it" ✓', 'ünïcode: 100 % sure\nof "it" ✓'],
+    ['%41 stays', '%41 stays'],
+    ['x'.repeat(5_000), `${'x'.repeat(1_999)}…`],
+    ['y'.repeat(1_000_000), `${'y'.repeat(1_999)}…`],
+  ];
+  for (const [body, details] of texts) {
+    const said = await say({ status: 404, headers: { 'retry-after': '7' }, body: base64(body) });
+    assert.deepEqual([said.code, said.details], [5, details]);
+    // Without an answer's headers its trailers are all there is.
+    assert.deepEqual(said.trailers.get('retry-after'), ['7']);
+  }
+  const told = await say({ status: 503, headers: { 'grpc-status': '8', 'grpc-message': 'of gRPC' } });
+  assert.deepEqual([told.code, told.details], [8, 'of gRPC']);
+});
+
+test('a status in the headers is the whole answer', async (t) => {
+  const { say } = await chain(t);
+  const type = { 'content-type': 'application/grpc-web+proto' };
+  const failed = await say({ headers: { ...type, 'grpc-status': '5', 'grpc-message': 'not%20here%21', 'why-bin': base64('why') } });
+  assert.deepEqual([failed.code, failed.details], [5, 'not here!']);
+  assert.equal(String(failed.trailers.get('why-bin')), 'why');
+  assert.equal((await say({ headers: { ...type, 'grpc-status': '0' } })).code, 0);
+  const body = base64(frame(Buffer.from('m')));
+  const both = await say({ headers: { ...type, 'grpc-status': '0' }, body });
+  assert.deepEqual([both.code, both.messages], [13, []]);
+  assert.equal((await say({ headers: { ...type, 'grpc-status': 'fine' } })).code, 2);
+});
+
+test('trailers are read as servers write them', async (t) => {
+  const { say } = await chain(t);
+  const ended = (text) => say({ body: base64(frame(Buffer.from(text), 0x80)) });
+  const fine = await ended('grpc-status:0\r\ngrpc-message:\r\n');
+  assert.deepEqual([fine.code, fine.details], [0, '']);
+  const bytes = await ended('GRPC-Status: 3\r\ngrpc-message: nicht möglich, 100%\r\n');
+  assert.deepEqual([bytes.code, bytes.details], [3, 'nicht möglich, 100%']);
+  const encoded = await ended('grpc-message:%C3%BC%25\r\ngrpc-status:16');
+  assert.deepEqual([encoded.code, encoded.details], [16, 'ü%']);
+  const odd = await ended('no header\r\n: nothing\r\na b: c\r\n:path: /\r\nx: \x01\r\ngrpc-status: 0\r\ny: 1\r\ny: 2\r\n');
+  assert.deepEqual([odd.code, odd.trailers.get('y'), odd.trailers.get('x')], [0, ['1,2'], []]);
+  assert.deepEqual([(await ended('')).code, (await ended('x: 1\r\n')).code, (await ended('grpc-status: -1\r\n')).code], [2, 2, 2]);
+});
+
+test('an answer that was cut anywhere is DataLoss, however it was cut', async (t) => {
+  const whole = Buffer.concat([frame(Buffer.from('one')), frame(Buffer.from('two')), trailerFrame({ 'grpc-status': 0 })]);
+  const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
+  for (const kind of kinds) {
+    const { say, client } = await chain(t, kind);
+    for (const isCut of [true, false]) {
+      for (let end = 0; end < whole.length; end += 1) {
+        const { code, details, messages } = await say({ body: base64(whole.subarray(0, end)), isCut });
+        assert.equal(code, 15, `${end} bytes, ${details}`);
+        assert.match(details, /^the answer was cut (before its trailers|within a frame)$/);
+        assert.deepEqual(messages.map(String), ['one', 'two'].slice(0, Math.floor(end / 8)));
+      }
+    }
+    assert.equal((await say({ body: base64(whole), pieceBytes: 1 })).code, 0);
+    // A status is known once it is there whole, whatever becomes of the connection.
+    const late = await say({ body: base64(whole), isCut: true });
+    assert.deepEqual([late.code, late.messages.map(String)], [0, ['one', 'two']]);
+    const more = await client.ask('Say', json({ body: base64(Buffer.concat([whole, frame(Buffer.from('three'))])) }));
+    assert.deepEqual([more.code, more.details], [13, 'the answer goes on after its trailers']);
+  }
+});
+
+test('frames pass whole, however the pieces are cut', () => {
+  const bytes = (count) => Buffer.from(Array.from({ length: count }, (_, n) => n % 251));
+  const messages = Buffer.concat([0, 1, 5, 300, 0, 70_000].map((count) => frame(bytes(count))));
+  const trailers = trailerFrame({ 'grpc-status': 0, 'x-long': 'x'.repeat(500) });
+  const body = Buffer.concat([messages, trailers]);
+  const limits = { messageBytesMax: 70_000, trailerBytesMax: trailers.length - 5 };
+  for (const pieceBytes of [1, 2, 3, 4, 5, 6, 7, 11, 64, 1_000, 65_536, body.length]) {
+    const frames = new Frames({ whose: 'it', hasTrailers: true, ...limits });
+    const passed = [];
+    for (let at = 0; at < body.length; at += pieceBytes) passed.push(...frames.take(body.subarray(at, at + pieceBytes)));
+    assert.ok(Buffer.concat(passed).equals(messages), `pieces of ${pieceBytes}`);
+    assert.ok(frames.trailers.equals(trailers.subarray(5)), `pieces of ${pieceBytes}`);
+    assert.ok(passed.every((piece) => piece.length > 0));
+  }
+  const open = new Frames({ whose: 'it', hasTrailers: true, ...limits });
+  assert.deepEqual([...open.take(messages.subarray(0, 3))], []);
+  assert.equal(open.isBetween, false);
+});
+
+test('what is no gRPC-Web is no answer', async (t) => {
+  const { say, client, port } = await chain(t, { limits: { trailerBytesMax: 100 } });
+  const type = { 'content-type': 'application/grpc-web+proto' };
+  const page = await say({ headers: { 'content-type': 'text/html' }, body: base64('<html>Sign in</html>') });
+  assert.deepEqual([page.code, page.details], [2, 'the server answered 200 with text/html: that is no gRPC-Web']);
+  for (const headers of [{}, { 'content-type': 'application/grpc-web-text' }, { ...type, 'content-encoding': 'gzip' }]) {
+    assert.equal((await say({ headers, body: base64(trailerFrame({ 'grpc-status': 0 })) })).code, 2);
+  }
+  const packed = await say({ body: base64(frame(Buffer.from('x'), 1)) });
+  assert.deepEqual([packed.code, packed.details], [12, 'the answer has a frame with the flags 1: only messages without compression pass']);
+  const long = await say({ body: base64(frame(Buffer.alloc(101), 0x80)) });
+  assert.deepEqual([long.code, long.details], [8, 'the answer has trailers of 101 bytes: trailerBytesMax is 100']);
+
+  // What is no gRPC is answered by HTTP.
+  const { headers: got } = await rawCall(t, port, { headers: { ':method': 'GET' } });
+  const { headers: form } = await rawCall(t, port, { headers: { 'content-type': 'application/json' } });
+  const { headers: web } = await rawCall(t, port, { headers: { 'content-type': 'application/grpc-web' } });
+  assert.deepEqual([got, form, web].map((headers) => headers[':status']), [405, 415, 415]);
+  for (const path of ['/', '/one', '/one/two/three', '/../admin', '/a/..', '/a/b?c', '/a%2f/b']) {
+    const { headers } = await rawCall(t, port, { headers: { ':path': path } });
+    assert.deepEqual([headers[':status'], headers['grpc-status']], [200, '12'], path);
+  }
+  const zipped = await rawCall(t, port, { headers: { 'grpc-encoding': 'gzip' } });
+  assert.deepEqual([zipped.headers['grpc-status'], zipped.headers['grpc-accept-encoding']], ['12', 'identity']);
+  const short = await rawCall(t, port, { frames: frame(Buffer.from('abc')).subarray(0, 6) });
+  assert.deepEqual([short.headers['grpc-status'], short.headers['grpc-message']], ['3', 'the request ends within a message']);
+  // Its type is the one that was asked with.
+  const named = await rawCall(t, port, { headers: { 'content-type': 'application/grpc+json' }, frames: frame(Buffer.from('1')) });
+  assert.deepEqual([named.headers['content-type'], named.trailers['grpc-status']], ['application/grpc+json', '0']);
+  assert.equal((await client.ask('Count', Buffer.from('after all that'))).code, 0);
+});
+
+test('a deadline is passed on, and held here too', async (t) => {
+  const { server, port, client, events } = await chain(t);
+  const held = await rawCall(t, port, { headers: { ':path': '/test.Stand/Wait', 'grpc-timeout': '100m' }, isOpen: true });
+  assert.deepEqual([held.headers['grpc-status'], held.headers['grpc-message']], ['4', 'the deadline is over, 100 ms']);
+  assert.equal(server.calls[0].headers['grpc-timeout'], '100m');
+  await server.calls[0].gone;
+  assert.equal(server.calls[0].isGone, true, 'the server was told');
+  // In the middle of an answer it stands in the trailers.
+  const within = await rawCall(t, port, { headers: { ':path': '/test.Stand/Echo', 'grpc-timeout': '100000u' }, frames: frame(Buffer.from('x')), isOpen: true });
+  assert.deepEqual([within.headers[':status'], within.body.length, within.trailers['grpc-status']], [200, 6, '4']);
+  assert.deepEqual(events.map(({ grpc_status: status }) => status), [4, 4]);
+  // A client's own comes first, or at the same time.
+  const own = await client.ask('Wait', Buffer.from('x'), {}, { deadline: Date.now() + 100 });
+  assert.equal(own.code, 4);
+  for (const timeout of ['', '1', '1s', '-1S', '123456789S', '1.5S']) {
+    const wrong = await rawCall(t, port, { headers: { 'grpc-timeout': timeout } });
+    assert.equal(wrong.headers['grpc-status'], '3', timeout);
+  }
+  const known = { '1H': 3_600_000, '2M': 120_000, '3S': 3_000, '4m': 4, '5000u': 5, '1n': 1, '0m': 1, '99999999H': 2 ** 31 - 1 };
+  for (const [text, ms] of Object.entries(known)) assert.equal(timeoutMs(text), ms, text);
+});
+
+test('a call that is cancelled is cancelled at the server', async (t) => {
+  const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
+  for (const kind of kinds) {
+    const { server, client, port, events } = await chain(t, kind);
+    const waiting = client.stream('Wait', Buffer.from('x'));
+    const streaming = client.stream('Many', json({ messages: 1e9, bytes: 1_000 }));
+    for (const call of [waiting, streaming]) call.on('error', () => {});
+    await new Promise((resolve) => streaming.once('data', resolve));
+    for (const call of [waiting, streaming]) call.cancel();
+    await Promise.all(server.calls.map(({ gone }) => gone));
+    assert.deepEqual(server.calls.map(({ isGone }) => isGone), [true, true]);
+
+    // In the middle of what it sends: that must not look like all of it. (Node's own client, when it cancels, says first
+    // that it has sent everything.)
+    const speaking = openCall(t, port, 'Echo');
+    speaking.write(frame(Buffer.from('half of it')));
+    await new Promise((resolve) => speaking.once('data', resolve));
+    speaking.destroy();
+    await server.calls[2].gone;
+    assert.deepEqual([server.calls[2].isGone, server.calls[2].isWhole], [true, false]);
+
+    const lost = openCall(t, port, 'Many');
+    lost.end(frame(json({ messages: 1e9, bytes: 1_000 })));
+    await new Promise((resolve) => lost.once('data', resolve));
+    lost.session.destroy();
+    await server.calls[3].gone;
+    assert.equal(server.calls[3].isGone, true);
+    while (events.length < 4) await sleep(5);
+    assert.deepEqual(events.map(({ grpc_status: status }) => status), [1, 1, 1, 1]);
+  }
+});
+
+test('a server that is down is Unavailable, and one that comes back answers', async (t) => {
+  const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
+  for (const kind of kinds) {
+    const { server, client } = await chain(t, kind);
+    assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
+    const streaming = client.stream('Many', json({ messages: 1e9, bytes: 1_000 }));
+    streaming.on('error', () => {});
+    streaming.on('data', () => {});
+    const waiting = client.ask('Wait', Buffer.from('x'));
+    const broken = new Promise((resolve) => streaming.on('status', resolve));
+    while (server.calls.length < 3) await sleep(5);
+    await new Promise((resolve) => streaming.once('data', resolve));
+    server.close();
+    assert.equal((await broken).code, 15, 'an answer that had begun');
+    assert.equal((await waiting).code, 14, 'one that had not');
+    const down = await client.ask('Count', Buffer.from('x'));
+    assert.deepEqual([down.code, down.details], [14, 'the server does not answer (ECONNREFUSED)']);
+    await grpcWebServer(t, { ...kind, port: Number(server.url.port) });
+    assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
+  }
+});

@@ -1,0 +1,161 @@
+// What `tidemark flight` takes at most, whom it gives up, and how it ends.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { ended, grpcClient, openCall, rawCall, transcoding } from './grpc_client.mjs';
+import { certificate, frame, grpcWebServer } from './grpc_web_server.mjs';
+import { has } from './harness.mjs';
+
+const json = (value) => Buffer.from(JSON.stringify(value));
+
+test('calls and connections beyond their limits are refused, and there is room again afterwards', async (t) => {
+  const server = await grpcWebServer(t);
+  const limits = { callsMax: 3, connectionsMax: 2, callsPerConnectionMax: 2 };
+  const { address, port } = await transcoding(t, server.url, { limits });
+  const [one, two, three] = [0, 1, 2].map(() => grpcClient(t, address));
+  const waiting = [one, one, two].map((client) => client.ask('Wait', Buffer.from('x')));
+  while (server.calls.length < 3) await sleep(5);
+  const refused = await two.ask('Count', Buffer.from('x'));
+  assert.deepEqual([refused.code, refused.details], [8, 'callsMax, 3, are under way: try again later']);
+  const third = connect(port, '127.0.0.1');
+  await once(third, 'close');
+  assert.equal((await three.ask('Count', Buffer.from('x'))).code, 14);
+  // A third call of the first connection is kept back by the client.
+  const kept = one.ask('Count', Buffer.from('x'));
+  await sleep(50);
+  assert.equal(server.calls.length, 3);
+  for (const call of server.calls) call.release();
+  assert.deepEqual((await Promise.all([...waiting, kept])).map(({ code }) => code), [0, 0, 0, 0]);
+  two.client.close();
+  await sleep(50);
+  assert.equal((await grpcClient(t, address).ask('Count', Buffer.from('x'))).code, 0);
+});
+
+test('headers beyond their limit do not arrive, either way', async (t) => {
+  const server = await grpcWebServer(t);
+  const { address, port } = await transcoding(t, server.url, { limits: { headerBytesMax: 4_096 } });
+  // Names, values and 32 for each, as HTTP/2 counts them.
+  const { headers } = await rawCall(t, port, { headers: { long: 'x'.repeat(4_000) } });
+  assert.deepEqual([headers['grpc-status'], server.calls.length], ['8', 0]);
+  assert.match(headers['grpc-message'], /^the request has headers of 4\d\d\d bytes: headerBytesMax is 4096$/);
+  const client = grpcClient(t, address);
+  const said = json({ headers: { 'content-type': 'application/grpc-web', long: 'x'.repeat(5_000) } });
+  const back = await client.ask('Say', said);
+  assert.deepEqual([back.code, back.details], [14, 'the server does not answer (HPE_HEADER_OVERFLOW)']);
+  assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
+  if (!has(t, 'openssl', ['version'])) return;
+  const modern = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t) });
+  const over = await transcoding(t, modern.url, { isTrusted: true, limits: { headerBytesMax: 4_096 } });
+  const same = await grpcClient(t, over.address).ask('Say', said);
+  assert.equal(same.code, 8);
+  assert.match(same.details, /^the answer has headers of 5\d\d\d bytes: headerBytesMax is 4096$/);
+});
+
+/** A wire to a port, which can be cut in two without either end being told: `{ port, hush }`. */
+async function wire(t, to) {
+  const pairs = [];
+  let isHushed = false;
+  const server = createServer((near) => {
+    if (isHushed) return pairs.push(near);
+    const far = connect(to, '127.0.0.1');
+    pairs.push(near, far);
+    near.pipe(far);
+    far.pipe(near);
+    for (const [one, other] of [[near, far], [far, near]]) one.on('error', () => {}).on('close', () => other.destroy());
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    for (const socket of pairs) socket.destroy();
+    server.close();
+  });
+  const hush = () => {
+    isHushed = true;
+    for (const socket of pairs) {
+      socket.unpipe();
+      socket.pause();
+    }
+  };
+  return { port: server.address().port, hush };
+}
+
+test('a client that is gone without a word is found out, and its call ends at the server', async (t) => {
+  const server = await grpcWebServer(t);
+  const { port, events } = await transcoding(t, server.url, { limits: { pingMs: 50, pingAnswerMs: 200 } });
+  const middle = await wire(t, port);
+  const call = openCall(t, middle.port, 'Echo');
+  call.write(frame(Buffer.from('x')));
+  await once(call, 'data');
+  // Who answers stays, however little happens.
+  await sleep(600);
+  assert.equal(server.calls[0].isGone, false);
+  middle.hush();
+  await server.calls[0].gone;
+  assert.equal(server.calls[0].isWhole, false);
+  while (events.length < 1) await sleep(5);
+  assert.equal(events[0].grpc_status, 1);
+  // So is one that never says anything.
+  const mute = connect(port, '127.0.0.1').resume();
+  await once(mute, 'close');
+});
+
+test('a server that is gone without a word is found out, and its calls fail', async (t) => {
+  if (!has(t, 'openssl', ['version'])) return;
+  const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t) });
+  const middle = await wire(t, server.url.port);
+  const to = new URL(`https://127.0.0.1:${middle.port}`);
+  const { address } = await transcoding(t, to, { isTrusted: true, limits: { pingMs: 50, pingAnswerMs: 200, connectMs: 200 } });
+  const client = grpcClient(t, address);
+  const many = client.stream('Many', json({ messages: 1e9, bytes: 10_000 }));
+  const begun = ended(many);
+  const waiting = client.ask('Wait', Buffer.from('x'));
+  await once(many, 'data');
+  while (server.calls.length < 2) await sleep(5);
+  middle.hush();
+  assert.deepEqual([(await begun).code, (await waiting).code], [15, 14]);
+  const late = await client.ask('Count', Buffer.from('x'));
+  assert.deepEqual([late.code, late.details], [14, 'the server does not answer (no connection within connectMs, 200 ms)']);
+});
+
+test('calls that are under way end well when it stops, and those that do not are ended', async (t) => {
+  const server = await grpcWebServer(t);
+  const { address, port, transcoder } = await transcoding(t, server.url, { limits: { graceMs: 300, lingerMs: 200 } });
+  const client = grpcClient(t, address);
+  const call = client.bidi('Echo');
+  const soon = ended(call);
+  const never = client.ask('Wait', Buffer.from('x'));
+  call.write(Buffer.from('before'));
+  await once(call, 'data');
+  while (server.calls.length < 2) await sleep(5);
+  const stopped = transcoder.stop();
+  await assert.rejects(once(connect(port, '127.0.0.1'), 'connect'), { code: 'ECONNREFUSED' });
+  call.write(Buffer.from('after'));
+  call.end();
+  const { code, messages } = await soon;
+  assert.deepEqual([code, messages.map(String)], [0, ['before', 'after']]);
+  const { code: given, details } = await never;
+  assert.deepEqual([given, details], [14, 'the transcoder stops']);
+  await stopped;
+  await Promise.all(server.calls.map(({ gone }) => gone));
+  assert.equal(server.calls[1].isGone, true);
+});
+
+test('a client that reads nothing gives way to its deadline, and to a stop', async (t) => {
+  const server = await grpcWebServer(t);
+  const { port, events, transcoder } = await transcoding(t, server.url, { limits: { graceMs: 100, lingerMs: 100 } });
+  const timed = openCall(t, port, 'Many', { headers: { 'grpc-timeout': '200m' } });
+  timed.end(frame(json({ messages: 1e9, bytes: 10_000 })));
+  await once(timed, 'response');
+  await once(timed, 'close');
+  assert.equal(timed.rstCode, 8);
+  await server.calls[0].gone;
+  const other = openCall(t, port, 'Many');
+  other.end(frame(json({ messages: 1e9, bytes: 10_000 })));
+  await once(other, 'response');
+  await transcoder.stop();
+  await server.calls[1].gone;
+  assert.deepEqual(events.map(({ grpc_status: status }) => status), [4, 14]);
+});

@@ -1,0 +1,104 @@
+// A client of gRPC as programs have it (@grpc/grpc-js), whose messages are bytes.
+
+import { connect } from 'node:http2';
+
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
+
+import { Transcoder } from '../../packages/tidemark/lib/transcoder.mjs';
+
+const asIs = (bytes) => bytes;
+const pathOf = (method) => (method.startsWith('/') ? method : `/test.Stand/${method}`);
+
+/** Metadata of an object: names and values, or arrays of them. */
+export function metadataOf(object = {}) {
+  const metadata = new Metadata();
+  for (const [name, values] of Object.entries(object)) for (const value of [values].flat()) metadata.add(name, value);
+  return metadata;
+}
+
+/** A client of `address`, closed after the test. */
+export function grpcClient(t, address, { ca = null, options = {} } = {}) {
+  const client = new Client(address, ca ? credentials.createSsl(ca) : credentials.createInsecure(), {
+    'grpc.max_receive_message_length': -1,
+    'grpc.max_send_message_length': -1,
+    // Each client has connections of its own.
+    'grpc.use_local_subchannel_pool': 1,
+    ...(ca && { 'grpc.ssl_target_name_override': 'localhost' }),
+    ...options,
+  });
+  t.after(() => client.close());
+  const begun = (kind, method, ...given) => client[kind](pathOf(method), asIs, asIs, ...given);
+  return {
+    client,
+    /** Of each kind, as it is. */
+    bidi: (method, metadata = {}, more = {}) => begun('makeBidiStreamRequest', method, metadataOf(metadata), more),
+    /** One message to an answer of any length: [ended]. */
+    ask: (method, message, metadata = {}, more = {}) =>
+      ended(begun('makeServerStreamRequest', method, message, metadataOf(metadata), more)),
+    stream: (method, message, metadata = {}, more = {}) => begun('makeServerStreamRequest', method, message, metadataOf(metadata), more),
+    unary: (method, message, metadata = {}, more = {}) =>
+      new Promise((resolve, reject) => {
+        begun('makeUnaryRequest', method, message, metadataOf(metadata), more, (error, answer) => (error ? reject(error) : resolve(answer)));
+      }),
+    /** Many messages, one answer. */
+    collect: (method, messages, metadata = {}) =>
+      new Promise((resolve, reject) => {
+        const call = begun('makeClientStreamRequest', method, metadataOf(metadata), {}, (error, answer) => (error ? reject(error) : resolve(answer)));
+        for (const message of messages) call.write(message);
+        call.end();
+      }),
+  };
+}
+
+/** The end of a call: `{ messages, code, details, metadata, trailers }`; it never rejects. */
+export function ended(call) {
+  return new Promise((resolve) => {
+    const end = { messages: [], metadata: null };
+    call.on('data', (message) => end.messages.push(message));
+    call.on('metadata', (metadata) => (end.metadata = metadata));
+    call.on('error', () => {});
+    call.on('status', ({ code, details, metadata: trailers }) => resolve({ ...end, code, details, trailers }));
+  });
+}
+
+/** A transcoder before `to`, stopped after the test: `{ address, events, transcoder }`. */
+export async function transcoding(t, to, { tls = null, limits = {}, isTrusted = false } = {}) {
+  const events = [];
+  const tell = (event, more) => events.push({ event, ...more });
+  const transcoder = new Transcoder({ to, tls, isTrusted, tell, limits: { graceMs: 200, lingerMs: 300, ...limits } });
+  const port = await transcoder.listen({ host: '127.0.0.1', port: 0 });
+  t.after(() => transcoder.stop());
+  return { address: `127.0.0.1:${port}`, port, events, transcoder };
+}
+
+/** A call over a connection of its own, as a stream of HTTP/2: what it sends is what is written. */
+export function openCall(t, port, method, { headers = {}, ...more } = {}) {
+  const session = connect(`http://127.0.0.1:${port}`, more);
+  session.on('error', () => {});
+  t.after(() => session.destroy());
+  const asked = { ':method': 'POST', ':path': pathOf(method), 'content-type': 'application/grpc', te: 'trailers', ...headers };
+  const stream = session.request(asked, { endStream: false });
+  stream.on('error', () => {});
+  return stream;
+}
+
+/**
+ * As [openCall], with `frames` as its body, which does not end if `isOpen`. Resolves to
+ * `{ headers, trailers, body, rstCode }` when the stream is closed.
+ */
+export function rawCall(t, port, { headers = {}, frames = Buffer.alloc(0), isOpen = false } = {}) {
+  const stream = openCall(t, port, 'Count', { headers });
+  const { session } = stream;
+  const answer = { headers: {}, trailers: {}, body: Buffer.alloc(0) };
+  stream.on('response', (received) => (answer.headers = received));
+  stream.on('trailers', (received) => (answer.trailers = received));
+  stream.on('data', (piece) => (answer.body = Buffer.concat([answer.body, piece])));
+  stream.write(frames);
+  if (!isOpen) stream.end();
+  return new Promise((resolve) => {
+    stream.on('close', () => {
+      session.close();
+      resolve({ ...answer, rstCode: stream.rstCode });
+    });
+  });
+}

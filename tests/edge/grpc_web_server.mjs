@@ -1,0 +1,170 @@
+// A stand-in of a server that answers gRPC-Web, over HTTP/1.1, or HTTP/2 and TLS. It knows a few methods, and sees what
+// it is asked. Messages are bytes.
+
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createSecureServer } from 'node:http2';
+import { createServer as createTlsServer } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A frame: its flags, its length, its payload. */
+export function frame(payload, flags = 0) {
+  const head = Buffer.alloc(5);
+  head[0] = flags;
+  head.writeUInt32BE(payload.length, 1);
+  return Buffer.concat([head, payload]);
+}
+
+/** The last frame of an answer. */
+export const trailerFrame = (trailers) =>
+  frame(Buffer.from(Object.entries(trailers).map(([name, value]) => `${name}: ${value}\r\n`).join(''), 'latin1'), 0x80);
+
+/** The messages of a body, as they come. */
+async function* messagesOf(body) {
+  let bytes = Buffer.alloc(0);
+  for await (const piece of body) {
+    bytes = Buffer.concat([bytes, piece]);
+    while (bytes.length >= 5 && bytes.length >= 5 + bytes.readUInt32BE(1)) {
+      const end = 5 + bytes.readUInt32BE(1);
+      yield bytes.subarray(5, end);
+      bytes = bytes.subarray(end);
+    }
+  }
+}
+
+const type = { 'content-type': 'application/grpc-web+proto' };
+
+/** Resolves when `response` takes more, or is gone. */
+const drained = (response) =>
+  new Promise((resolve) => {
+    const settle = () => {
+      response.off('drain', settle).off('close', settle);
+      resolve();
+    };
+    response.on('drain', settle).on('close', settle);
+  });
+
+const allOf = async (messages) => {
+  const all = [];
+  for await (const message of messages) all.push(message);
+  return all;
+};
+
+/** What it does, by the name of the method. `seen` is what it tells of a call. */
+const methods = {
+  /** Answers each message with itself, as it comes. */
+  async Echo({ messages, response }) {
+    response.writeHead(200, { ...type, 'x-first': 'before any message' });
+    response.flushHeaders?.();
+    for await (const message of messages) response.write(frame(message));
+    response.end(trailerFrame({ 'grpc-status': 0, 'x-last': 'after all' }));
+  },
+  /** One message: how many there were, and their bytes. */
+  async Count({ messages, response }) {
+    const all = await allOf(messages);
+    response.writeHead(200, type);
+    const bytes = all.reduce((sum, { length }) => sum + length, 0);
+    response.write(frame(Buffer.from(JSON.stringify({ messages: all.length, bytes }))));
+    response.end(trailerFrame({ 'grpc-status': 0 }));
+  },
+  /** `{ messages, bytes }`: so many of so many bytes. */
+  async Many({ messages, response, seen }) {
+    const [asked] = await allOf(messages);
+    const { messages: count, bytes } = JSON.parse(asked);
+    response.writeHead(200, type);
+    const one = frame(Buffer.alloc(bytes, 7));
+    for (let n = 0; n < count && !seen.isGone; n += 1) {
+      seen.sentBytes += one.length;
+      if (!response.write(one)) await drained(response);
+    }
+    response.end(trailerFrame({ 'grpc-status': 0 }));
+  },
+  /** Reads nothing until it is let go. */
+  async Wait({ messages, response, seen }) {
+    await seen.letGo;
+    const all = await allOf(messages);
+    if (seen.isGone) return;
+    response.writeHead(200, type);
+    for (const message of all) response.write(frame(message));
+    response.end(trailerFrame({ 'grpc-status': 0 }));
+  },
+  /** Answers after the first message, whatever else comes. */
+  async First({ messages, response }) {
+    const { value: message } = await messages.next();
+    response.writeHead(200, type);
+    response.write(frame(message));
+    response.end(trailerFrame({ 'grpc-status': 9, 'grpc-message': 'enough' }));
+  },
+  /** `{ status, headers, body, isCut }`: exactly that; `body` in base64, in pieces of `pieceBytes`. */
+  async Say({ messages, response }) {
+    const [asked] = await allOf(messages);
+    const { status = 200, headers = type, body = '', isCut = false, pieceBytes = Infinity } = JSON.parse(asked);
+    response.writeHead(status, headers);
+    const bytes = Buffer.from(body, 'base64');
+    for (let at = 0; at < bytes.length; at += pieceBytes) {
+      response.write(bytes.subarray(at, Math.min(bytes.length, at + pieceBytes)));
+      if (pieceBytes !== Infinity) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    if (!isCut) return response.end();
+    response.flushHeaders?.();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    if (response.stream) response.stream.close(2);
+    else response.destroy();
+  },
+};
+
+/** The key and the certificate of 127.0.0.1 that this run made: `{ key, cert, file }`. */
+export function certificate(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-tls-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const [key, file] = ['key.pem', 'cert.pem'].map((name) => join(folder, name));
+  const asked = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=localhost'];
+  execFileSync('openssl', [...asked, '-days', '2', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-keyout', key, '-out', file], { stdio: 'ignore' });
+  return { key: readFileSync(key), cert: readFileSync(file), file, keyFile: key };
+}
+
+function serverOf(protocol, { tls, settings }, answer) {
+  if (protocol === 'http/1.1') return createServer(answer);
+  if (protocol === 'https/1.1') return createTlsServer(tls, answer);
+  return createSecureServer({ ...tls, allowHTTP1: true, settings }, answer);
+}
+
+/**
+ * Starts one for the test `t`: `{ url, calls, close, onConnection }`. `protocol` is http/1.1, https/1.1 or h2, the latter
+ * two with `tls`; `settings` are those of HTTP/2. Each of `calls` has `path`, `version`, `headers`, `sentBytes`, `isGone`, `isWhole` (its request), and `release()` for `Wait`. `more` are
+ * methods of the test's own.
+ */
+export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, more = {}, port = 0 } = {}) {
+  const calls = [];
+  const all = { ...methods, ...more };
+  const server = serverOf(protocol, { tls, settings }, (request, response) => {
+    const seen = { path: request.url, version: request.httpVersion, headers: request.headers, sentBytes: 0, isGone: false };
+    seen.letGo = new Promise((resolve) => (seen.release = resolve));
+    seen.gone = once(response, 'close').then(() => {
+      // A stream of HTTP/2 that was broken off looks ended.
+      seen.isGone = !response.writableFinished || request.stream?.rstCode > 0;
+      seen.isWhole = request.stream ? !request.stream.aborted : request.complete;
+      seen.release();
+    });
+    calls.push(seen);
+    const act = all[request.url.split('/').at(-1)];
+    // A request that breaks off is `gone`.
+    act({ messages: messagesOf(request), request, response, seen }).catch(() => response.destroy?.());
+  });
+  const sockets = new Set();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const close = () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  };
+  t.after(close);
+  const scheme = protocol === 'http/1.1' ? 'http' : 'https';
+  return { url: new URL(`${scheme}://127.0.0.1:${server.address().port}`), calls, close, onConnection: (act) => server.on('connection', act) };
+}
