@@ -1,24 +1,25 @@
 // npm start: sets everything up, then runs the Worker on this machine with state that persists.
 //
-// Environment: PORT, STATE_DIR, OBSERVABILITY=1, and every setting of the Worker by its name, its
+// Environment: PORT, FLIGHT_PORT, STATE_DIR, OBSERVABILITY=1, and every setting of the Worker by its name, its
 // secrets included.
 
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
+import { mustBeFree, portOf } from '../packages/tidemark/lib/listening.mjs';
+import { Transcoder } from '../packages/tidemark/lib/transcoder.mjs';
 import { checked, keptToken } from './admin-token.mjs';
 import { settings, startServer } from './dev-server.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, root, Sentence } from './project.mjs';
 import { mostOfIt } from './setup.mjs';
 
-function port() {
-  const text = process.env.PORT || '8787';
-  const number = Number(text);
-  if (!Number.isInteger(number) || number < 1 || number > 65535) {
-    throw new Sentence(`PORT is "${text}": it has to be a number from 1 to 65535.`);
-  }
-  return number;
+/** Where gRPC is taken: on this machine, as the server is; null where nobody asked for it. */
+async function flightPlace() {
+  if (!process.env.FLIGHT_PORT) return null;
+  const place = { host: '127.0.0.1', port: portOf('FLIGHT_PORT', process.env.FLIGHT_PORT) };
+  await mustBeFree(place, 'FLIGHT_PORT');
+  return place;
 }
 
 /** Secrets given by the environment; they take the place of `.dev.vars`. */
@@ -44,11 +45,11 @@ const firstStart = `
 The first start compiles the database and wasm-bindgen: about three minutes with two cores. Later ones take seconds.
 `;
 
-function greeting(url, secret) {
+function greeting(url, secret, flight) {
   const curl = `curl -H "Authorization: Token $TIDEMARK_TOKEN" '${url}`;
   return `
 Tidemark answers at ${url}
-Token: ${secret}
+Token: ${secret}${flight ? `\ngRPC: ${flight.host}:${flight.port}` : ''}
 
 Open the address in a browser for the console, or create a database, write a point, read it back:
 
@@ -63,7 +64,8 @@ Ctrl-C ends it.
 
 endAllOnSignals();
 await finishWith(async () => {
-  const number = port();
+  const number = portOf('PORT', process.env.PORT || '8787');
+  const flight = await flightPlace();
   const secrets = givenSecrets();
   const secret = secrets.find(([name]) => name === 'ADMIN_TOKEN')?.[1] ?? keptToken(at('.dev.vars'));
   if (!existsSync(at('build', 'index_bg.wasm'))) console.log(firstStart);
@@ -81,7 +83,8 @@ await finishWith(async () => {
     envFile: secrets.length > 0 ? secretsFile(new Map(secrets).set('ADMIN_TOKEN', secret), stateDir) : undefined,
     observability: process.env.OBSERVABILITY === '1',
   });
-  console.log(greeting(server.url, secret));
+  if (flight) await new Transcoder({ to: new URL(server.url) }).listen(flight);
+  console.log(greeting(server.url, secret, flight));
   // What fails there is said; the server goes on.
   rest().catch((error) => console.error(error.message));
   const { code } = await server.child.ended;

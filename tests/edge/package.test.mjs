@@ -16,6 +16,7 @@ import { parse as toml } from 'smol-toml';
 
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at, wrangler } from '../../scripts/project.mjs';
+import { grpcClient } from './grpc_client.mjs';
 import { has, token } from './harness.mjs';
 import { installed, programIn, served, Served, tidemarkProgram } from './served.mjs';
 
@@ -36,7 +37,7 @@ test('tidemark', async (t) => {
   await t.test('it says what it can do, and teaches each command', async () => {
     const { code, output } = await tidemarkProgram(install, ['--help']);
     assert.equal(code, 0);
-    for (const name of ['serve', 'query', 'import', 'export', 'token', 'deploy', 'probe']) {
+    for (const name of ['serve', 'query', 'import', 'export', 'token', 'flight', 'deploy', 'probe']) {
       assert.match(output, new RegExp(`^  ${name} +\\w`, 'm'));
       const taught = await tidemarkProgram(install, [name, '--help']);
       assert.equal(taught.code, 0);
@@ -56,6 +57,7 @@ test('tidemark', async (t) => {
   await t.test('the shell completes, remembers, and goes on after an error', (sub) => typed(sub, install));
   await t.test('the console is beside the API, and nothing else is', () => beside(t, install));
   await t.test('passwords are guessed by addresses, not by connections', () => guessed(t, install));
+  await t.test('gRPC is taken beside the server', (sub) => takesGrpc(sub, install));
   await t.test('it deploys, also to the free plan', () => deployed(install));
   await t.test('a crash is mended, and two servers never share a folder', () => crashed(t, install));
   await t.test('it serves TLS, on any address', (sub) => secured(sub, install));
@@ -223,6 +225,32 @@ async function guessed(t, install) {
   assert.equal(statuses.at(-1), 429, String(statuses));
 }
 
+/** A call of a service that nobody has: what is said of it came from the server, by way of gRPC. */
+async function grpcIsUnknown(t, port, ca = null) {
+  const { code, details } = await grpcClient(t, `127.0.0.1:${port}`, { ca }).ask('/no.Service/Method', Buffer.from('x'));
+  assert.deepEqual([code, details], [12, 'Method Not Allowed']);
+}
+
+async function takesGrpc(t, install) {
+  const port = await freePort();
+  const server = await served(t, { install, vars: { FLIGHT_PORT: String(port), LOG_REQUESTS: 'all' } });
+  assert.equal(server.events().find(({ event }) => event === 'started').flight, `grpc://127.0.0.1:${port}`);
+  await grpcIsUnknown(t, port);
+  const called = () => server.events().find(({ event }) => event === 'call');
+  for (let triesLeft = 200; !called(); triesLeft -= 1) {
+    assert.ok(triesLeft > 0, server.log);
+    await sleep(50);
+  }
+  assert.deepEqual([called().path, called().grpc_status], ['/no.Service/Method', 12]);
+  const words = ['serve', '--port', String(await freePort()), '--data', join(server.folder, 'other'), '--flight'];
+  const taken = await tidemarkProgram(install, [...words, String(port)]);
+  assert.match(taken.said, /is in use: end what listens there, or choose another --flight\.$/m);
+  assert.match((await tidemarkProgram(install, [...words, '0'])).said, /^--flight is "0": it has to be a number/m);
+  server.server.child.kill('SIGTERM');
+  assert.equal((await server.server.child.ended).code, 0, server.log);
+  assert.equal(server.events().at(-1).event, 'stopped');
+}
+
 /** A deployment with the wrangler of this repository, and one to an account that has no limits to set. */
 async function deployed(install) {
   const programs = join(install, 'programs');
@@ -307,8 +335,11 @@ async function secured(t, install) {
   execFileSync('openssl', [...asked, '-keyout', key, '-out', cert], { stdio: 'ignore' });
   const half = await tidemarkProgram(install, ['serve', '--tls-cert', cert]);
   assert.match(half.said, /^--tls-cert and --tls-key belong together/);
-  const server = await served(t, { install, words: ['--host', '0.0.0.0', '--tls-cert', cert, '--tls-key', key] });
+  const flight = await freePort();
+  const words = ['--host', '0.0.0.0', '--tls-cert', cert, '--tls-key', key, '--flight', String(flight)];
+  const server = await served(t, { install, words });
   assert.match(server.url, /^https:/);
+  await grpcIsUnknown(t, flight, readFileSync(cert));
   const status = await new Promise((resolve, reject) => {
     const options = { host: '127.0.0.1', port: server.port, path: '/ping', servername: 'localhost', ca: readFileSync(cert) };
     request(options, (response) => (response.resume(), resolve(response.statusCode))).on('error', reject).end();

@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { keptToken } from '../../scripts/admin-token.mjs';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at } from '../../scripts/project.mjs';
+import { grpcClient } from './grpc_client.mjs';
 import { tidemark, token } from './harness.mjs';
 
 /** Ids of all processes below `pid`. */
@@ -58,8 +59,9 @@ test('npm start greets with lines to paste, keeps its state, and leaves nothing 
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const PORT = String(await freePort());
+  const FLIGHT_PORT = String(await freePort());
   for (const signal of ['SIGTERM', 'SIGINT']) {
-    const run = await npmStart(t, { PORT, STATE_DIR: folder });
+    const run = await npmStart(t, { PORT, FLIGHT_PORT, STATE_DIR: folder });
     assert.match(run.output, new RegExp(`Tidemark answers at http://127.0.0.1:${PORT}\n`));
     const secret = run.output.match(/^Token: (.{16,})$/m)?.[1];
     assert.equal(secret, keptToken(at('.dev.vars')));
@@ -69,6 +71,10 @@ test('npm start greets with lines to paste, keeps its state, and leaves nothing 
     const headers = { Authorization: `Token ${secret}` };
     const asked = await fetch(`http://127.0.0.1:${PORT}/query?q=SHOW+DATABASES`, { headers });
     assert.equal(asked.status, 200);
+    // Nobody has such a service: that answer is the server's, by way of gRPC.
+    assert.ok(run.output.includes(`\ngRPC: 127.0.0.1:${FLIGHT_PORT}\n`), run.output);
+    const call = await grpcClient(t, `127.0.0.1:${FLIGHT_PORT}`).ask('/no.Service/Method', Buffer.from('x'));
+    assert.equal(call.code, 5, call.details);
     const started = descendants(run.child.pid);
     assert.ok(started.length > 2, `only ${started}`);
     run.child.kill(signal);

@@ -1,52 +1,25 @@
 // tidemark serve: the database on this machine.
 
-import { existsSync, realpathSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { join, resolve } from 'node:path';
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { aboutBuilt, built } from '../lib/built.mjs';
-import { Sentence } from '../lib/command.mjs';
 import { configuration } from '../lib/configuration.mjs';
 import { connectionOptions, tokenFile } from '../lib/connection.mjs';
 import { adminToken, makeFolder, occupy } from '../lib/folder.mjs';
+import { mustBeFree, ownHost, placeText, portOf, tlsOf, tlsOptions } from '../lib/listening.mjs';
+import { tell, tellCalls } from '../lib/log.mjs';
 import { Server } from '../lib/server.mjs';
+import { Transcoder } from '../lib/transcoder.mjs';
 
 const inPackage = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-function portOf(text) {
-  const number = Number(text);
-  if (Number.isInteger(number) && number >= 1 && number <= 65_535) return number;
-  throw new Sentence(`--port is "${text}": it has to be a number from 1 to 65535.`);
-}
-
-/** Throws unless this machine can listen there; workerd would only say so in its own words. */
-function mustBeFree(host, port) {
-  return new Promise((free, reject) => {
-    const probe = createServer();
-    probe.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
-      const why = error.code === 'EADDRINUSE' ? 'is in use: end what listens there, or choose another --port' : `cannot be listened on (${error.code})`;
-      reject(new Sentence(`${host}:${port} ${why}.`));
-    });
-    probe.listen({ host, port, exclusive: true }, () => probe.close(free));
-  });
-}
-
-/** The files of a certificate, or nothing; both or none are given. */
-function tlsOf({ 'tls-cert': cert, 'tls-key': key }) {
-  if (!cert && !key) return null;
-  if (!cert || !key) throw new Sentence('--tls-cert and --tls-key belong together: give both.');
-  const missing = [cert, key].find((path) => !existsSync(path));
-  if (missing) throw new Sentence(`${missing} is not there.`);
-  return { cert: resolve(cert), key: resolve(key) };
-}
-
 /** Whoever asks itself whether it runs must not ask its certificate. */
 async function answersAt(host, port, tls) {
-  const own = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   const { request } = await import(tls ? 'node:https' : 'node:http');
   return new Promise((answered) => {
-    const asked = request({ host: own, port, path: '/ping', rejectUnauthorized: false, timeout: 2_000 });
+    const asked = request({ host: ownHost(host), port, path: '/ping', rejectUnauthorized: false, timeout: 2_000 });
     asked.on('response', (response) => {
       response.resume();
       answered(response.statusCode === 204);
@@ -57,15 +30,12 @@ async function answersAt(host, port, tls) {
   });
 }
 
-/** What happens, as a line of JSON among those of the requests. */
-const tell = (event, more) => console.log(JSON.stringify({ time: new Date().toISOString(), event, ...more }));
-
-function greet({ url, folder, token }) {
-  if (!process.stdout.isTTY) return tell('started', { url, folder });
+function greet({ url, folder, token, flight }) {
+  if (!process.stdout.isTTY) return tell('started', { url, folder, ...(flight && { flight }) });
   const shown = process.env.ADMIN_TOKEN ? 'that of ADMIN_TOKEN' : token;
   console.log(`
 Tidemark answers at ${url}, and keeps its data in ${folder}
-Token: ${shown}
+Token: ${shown}${flight ? `\ngRPC: ${flight}` : ''}
 
 Open the address in a browser for the console, or in another terminal, in this folder:
 
@@ -85,13 +55,26 @@ function variablesOf(settings, token) {
   return { ...Object.fromEntries(given.map((name) => [name, process.env[name]])), ADMIN_TOKEN: token };
 }
 
+/** What takes gRPC beside the server, as `tidemark flight` does elsewhere; null where nobody asked for it. */
+function flightOf({ host, port, tls, flight }) {
+  if (!flight) return null;
+  const place = { host, port: portOf('--flight', flight) };
+  const to = new URL(`${tls ? 'https' : 'http'}://${placeText({ host: ownHost(host), port })}`);
+  const given = tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) };
+  // It asks itself: its certificate is for others.
+  const transcoder = new Transcoder({ to, tls: given, isTrusted: true, tell: tellCalls() });
+  return { place, transcoder, address: `${tls ? 'grpc+tls' : 'grpc'}://${placeText(place)}` };
+}
+
 async function run(options) {
   const { day, paths, settings } = aboutBuilt();
   const { host, port: portText, data } = options;
-  const [port, tls] = [portOf(portText), tlsOf(options)];
+  const [port, tls] = [portOf('--port', portText), tlsOf(options)];
+  const flight = flightOf({ host, port, tls, flight: options.flight });
   makeFolder(data);
   const folder = realpathSync(data);
-  await mustBeFree(host, port);
+  await mustBeFree({ host, port }, '--port');
+  if (flight) await mustBeFree(flight.place, '--flight');
   const mark = await occupy(folder);
   try {
     const token = adminToken(folder);
@@ -107,13 +90,15 @@ async function run(options) {
     const ask = () => answersAt(host, port, tls);
     const server = new Server({ program, args: ['serve', file], env: variables, mark: fileOf(mark), ask, tell });
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-    for (const signal of signals) process.on(signal, () => server.stop());
+    // Calls that are under way are requests of the server: they end first.
+    const stop = async () => (await flight?.transcoder.stop(), await server.stop());
+    for (const signal of signals) process.on(signal, stop);
     await server.start();
     if (server.isStopping) return 0;
-    const shownHost = host.includes(':') ? `[${host}]` : host;
-    greet({ url: `${tls ? 'https' : 'http'}://${shownHost}:${port}`, folder, token });
+    await flight?.transcoder.listen(flight.place);
+    greet({ url: `${tls ? 'https' : 'http'}://${placeText({ host, port })}`, folder, token, flight: flight?.address });
     await server.watch();
-    await server.stop();
+    await stop();
     if (!process.stdout.isTTY) tell('stopped', {});
     return 0;
   } finally {
@@ -137,8 +122,8 @@ failures; none). workerd calls its storage on a disk experimental: make exports 
     host: { value: 'ADDRESS', env: 'HOST', fallback: '127.0.0.1', help: 'where it listens; 0.0.0.0 is everywhere: use TLS then' },
     port: { value: 'N', env: 'PORT', fallback: '8787', help: 'where it listens' },
     data: { ...connectionOptions.data, help: 'where the data is kept; made when it is not there' },
-    'tls-cert': { value: 'FILE', env: 'TLS_CERT', help: 'the chain of certificates (PEM), for https' },
-    'tls-key': { value: 'FILE', env: 'TLS_KEY', help: 'its private key (PEM)' },
+    ...tlsOptions,
+    flight: { value: 'N', env: 'FLIGHT_PORT', help: 'where gRPC is taken beside it, as `tidemark flight` does' },
   },
   examples: [
     ['tidemark serve', 'for yourself'],

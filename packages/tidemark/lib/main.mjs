@@ -11,6 +11,7 @@ const commands = {
   import: () => import('../commands/import.mjs'),
   export: () => import('../commands/export.mjs'),
   token: () => import('../commands/token.mjs'),
+  flight: () => import('../commands/flight.mjs'),
   deploy: () => import('../commands/deploy.mjs'),
   probe: () => import('../commands/probe.mjs'),
 };

@@ -1,0 +1,54 @@
+// Where a command listens: ports, certificates, and whether a place is free.
+
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { resolve } from 'node:path';
+
+import { Sentence } from './command.mjs';
+
+/** A port of an option. Throws a sentence for what is none. */
+export function portOf(option, text) {
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= 1 && number <= 65_535) return number;
+  throw new Sentence(`${option} is "${text}": it has to be a number from 1 to 65535.`);
+}
+
+/** `HOST:PORT` of an option, an address of IPv6 in brackets: `{ host, port }`. Throws a sentence. */
+export function placeOf(option, text) {
+  const found = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d+)$/i.exec(text);
+  if (!found) throw new Sentence(`${option} is "${text}": it has to be like 127.0.0.1:8788 or [::1]:8788.`);
+  return { host: found[1] ?? found[2], port: portOf(option, found[3]) };
+}
+
+/** A place as an address has it. */
+export const placeText = ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+/** How whoever listens there reaches itself: everywhere is also here. */
+export const ownHost = (host) => (host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host);
+
+/** Throws a sentence unless this machine can listen there. `option` chooses another port. */
+export function mustBeFree({ host, port }, option) {
+  return new Promise((free, reject) => {
+    const probe = createServer();
+    probe.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+      const why = error.code === 'EADDRINUSE' ? `is in use: end what listens there, or choose another ${option}` : `cannot be listened on (${error.code})`;
+      reject(new Sentence(`${placeText({ host, port })} ${why}.`));
+    });
+    probe.listen({ host, port, exclusive: true }, () => probe.close(free));
+  });
+}
+
+/** Options of a command that may speak TLS. */
+export const tlsOptions = {
+  'tls-cert': { value: 'FILE', env: 'TLS_CERT', help: 'the chain of certificates (PEM), for TLS' },
+  'tls-key': { value: 'FILE', env: 'TLS_KEY', help: 'its private key (PEM)' },
+};
+
+/** The files of a certificate, or nothing; both or none are given. */
+export function tlsOf({ 'tls-cert': cert, 'tls-key': key }) {
+  if (!cert && !key) return null;
+  if (!cert || !key) throw new Sentence('--tls-cert and --tls-key belong together: give both.');
+  const missing = [cert, key].find((path) => !existsSync(path));
+  if (missing) throw new Sentence(`${missing} is not there.`);
+  return { cert: resolve(cert), key: resolve(key) };
+}

@@ -1,0 +1,102 @@
+// `tidemark flight` as somebody starts it: what it says, what it refuses, TLS, its log, and how it ends.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { freePort } from '../../scripts/dev-server.mjs';
+import { at } from '../../scripts/project.mjs';
+import { flightProgram } from './flight_program.mjs';
+import { ended, grpcClient } from './grpc_client.mjs';
+import { certificate, grpcWebServer } from './grpc_web_server.mjs';
+import { has } from './harness.mjs';
+
+/** Runs it to its end: `{ code, output, said }`. */
+function ranOut(words, env = {}) {
+  const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
+  return new Promise((resolve) => {
+    execFile(process.execPath, [program, 'flight', ...words], { env: { ...process.env, ...env } }, (error, output, said) =>
+      resolve({ code: error ? error.code : 0, output, said }));
+  });
+}
+
+test('what it cannot do it says in a sentence', async (t) => {
+  const taken = createServer();
+  await new Promise((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  t.after(() => taken.close());
+  const { port } = /** @type {import('node:net').AddressInfo} */ (taken.address());
+  const refused = [
+    [['--listen', '8788'], /^--listen is "8788": it has to be like 127\.0\.0\.1:8788 or \[::1\]:8788\.$/m],
+    [['--listen', '127.0.0.1:70000'], /^--listen is "70000": it has to be a number from 1 to 65535\.$/m],
+    [['--listen', `127.0.0.1:${port}`], /is in use: end what listens there, or choose another --listen\.$/m],
+    [['--to', 'localhost:8787'], /^"localhost:8787" is no address: --to is like https:/m],
+    [['--tls-cert', 'chain.pem'], /^--tls-cert and --tls-key belong together/m],
+    [['something'], /^What is "something"\? See tidemark flight --help\.$/m],
+  ];
+  for (const [words, says] of refused) {
+    const { code, said } = await ranOut(words);
+    assert.equal(code, 1, words.join(' '));
+    assert.match(said, says);
+  }
+  const log = await ranOut(['--listen', `127.0.0.1:${await freePort()}`], { LOG_REQUESTS: 'some' });
+  assert.deepEqual([log.code, log.said], [1, 'LOG_REQUESTS is "some": choose all, errors or none.\n']);
+  const help = await ranOut(['--help']);
+  assert.deepEqual([help.code, help.output.includes('\nusage: tidemark flight [--listen HOST:PORT] [--to URL] …\n')], [0, true]);
+});
+
+test('its log has a line for each call, without what belongs to who calls, and SIGTERM ends it when calls have ended', async (t) => {
+  const server = await grpcWebServer(t);
+  const program = await flightProgram(t, server.url.href);
+  const client = grpcClient(t, program.address);
+  assert.equal((await client.ask('Count', Buffer.from('abc'), { authorization: 'Token a-secret' })).code, 0);
+  assert.equal((await client.ask('First', Buffer.from('abc'))).code, 9);
+  const call = client.bidi('Echo');
+  const end = ended(call);
+  call.write(Buffer.from('x'));
+  await new Promise((resolve) => call.once('data', resolve));
+  program.child.kill('SIGTERM');
+  await sleep(100);
+  assert.equal(program.child.exitCode, null, 'a call is under way');
+  call.end();
+  assert.equal((await end).code, 0);
+  assert.equal((await program.child.ended).code, 0);
+  const events = program.events();
+  assert.deepEqual(events.map(({ event }) => event), ['started', 'call', 'call', 'call', 'stopped']);
+  const { time, ms, ...first } = events[1];
+  assert.ok(!Number.isNaN(Date.parse(time)) && ms >= 0);
+  assert.deepEqual(first, { event: 'call', path: '/test.Stand/Count', grpc_status: 0, request_bytes: 8, answer_bytes: 29 });
+  assert.equal(events[2].grpc_status, 9);
+  assert.ok(!JSON.stringify(events).includes('a-secret'));
+});
+
+test('of the calls it logs what LOG_REQUESTS says', async (t) => {
+  const server = await grpcWebServer(t);
+  for (const [chosen, logged] of [['errors', [9]], ['none', []]]) {
+    const program = await flightProgram(t, server.url.href, { env: { LOG_REQUESTS: chosen } });
+    const client = grpcClient(t, program.address);
+    await client.ask('Count', Buffer.from('abc'));
+    await client.ask('First', Buffer.from('abc'));
+    client.client.close();
+    await program.stop();
+    const calls = program.events().filter(({ event }) => event === 'call');
+    assert.deepEqual(calls.map(({ grpc_status: status }) => status), logged, chosen);
+  }
+});
+
+test('it speaks TLS to both sides, and trusts whom it is told to', async (t) => {
+  if (!has(t, 'openssl', ['version'])) return;
+  const tls = certificate(t);
+  const server = await grpcWebServer(t, { protocol: 'h2', tls });
+  const words = ['--tls-cert', tls.file, '--tls-key', tls.keyFile];
+  const trusting = await flightProgram(t, server.url.href, { words, env: { NODE_EXTRA_CA_CERTS: tls.file } });
+  assert.match(trusting.events()[0].address, /^grpc\+tls:/);
+  const client = grpcClient(t, trusting.address, { ca: tls.cert });
+  assert.equal(String(await client.unary('Count', Buffer.from('abc'))), '{"messages":1,"bytes":3}');
+  assert.equal(server.calls[0].version, '2.0');
+  const other = await flightProgram(t, server.url.href);
+  const { code, details } = await grpcClient(t, other.address).ask('Count', Buffer.from('abc'));
+  assert.deepEqual([code, details], [14, 'the server does not answer (DEPTH_ZERO_SELF_SIGNED_CERT)']);
+  assert.equal(server.calls.length, 1);
+});
