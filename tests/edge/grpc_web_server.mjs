@@ -129,7 +129,7 @@ export function certificate(t) {
 function serverOf(protocol, { tls, settings }, answer) {
   if (protocol === 'http/1.1') return createServer(answer);
   if (protocol === 'https/1.1') return createTlsServer(tls, answer);
-  return createSecureServer({ ...tls, allowHTTP1: true, settings }, answer);
+  return createSecureServer({ ...tls, allowHTTP1: true, settings, maxSessionMemory: 1_000 }, answer);
 }
 
 /**
