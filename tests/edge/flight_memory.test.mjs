@@ -1,0 +1,103 @@
+// What `tidemark flight` holds of streams that nobody reads, and of those that are large: next to nothing.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { flightProgram } from './flight_program.mjs';
+import { grpcClient, openCall } from './grpc_client.mjs';
+import { certificate, frame, grpcWebServer } from './grpc_web_server.mjs';
+import { has } from './harness.mjs';
+
+const json = (value) => Buffer.from(JSON.stringify(value));
+const megabyte = 1_000_000;
+
+/** What a stream may have on its way in all: windows, buffers of streams, and those of the system's sockets. */
+const onTheWayBytesMax = 16 * megabyte;
+
+/** What the program may grow by while all that passes or waits: V8 is slow to give back. */
+const grownBytesMax = 100 * megabyte;
+
+/** Waits until `bytes()` has stood still for a while: what it stands at. */
+async function settled(bytes) {
+  for (let last = -1; ; ) {
+    const now = bytes();
+    if (now === last) return now;
+    last = now;
+    await sleep(300);
+  }
+}
+
+async function measured(t, protocol) {
+  const tls = protocol === 'h2' ? certificate(t) : null;
+  const server = await grpcWebServer(t, { protocol, tls });
+  const env = { LOG_REQUESTS: 'none', ...(tls && { NODE_EXTRA_CA_CERTS: tls.file }) };
+  const program = await flightProgram(t, server.url.href, { env });
+  const client = grpcClient(t, program.address);
+  // Code that was never run is not compiled yet.
+  for (let n = 0; n < 5; n += 1) await client.ask('Many', json({ messages: 10, bytes: megabyte }));
+  const before = program.residentBytes();
+  return { server, program, client, grown: () => program.residentBytes() - before };
+}
+
+for (const protocol of ['http/1.1', 'h2']) {
+  test(`streams that nobody reads, over ${protocol}`, { timeout: 300_000 }, async (t) => {
+    if (!existsSync('/proc/self/status')) return t.skip('there is no /proc');
+    if (protocol === 'h2' && !has(t, 'openssl', ['version'])) return;
+    const { server, program, client, grown } = await measured(t, protocol);
+    let most = 0;
+    const watch = setInterval(() => (most = Math.max(most, grown())), 20).unref();
+    program.child.once('exit', () => clearInterval(watch));
+
+    // One answer without an end.
+    const unread = openCall(t, program.port, 'Many');
+    unread.end(frame(json({ messages: 1e9, bytes: 50_000 })));
+    await once(unread, 'response');
+    const call = server.calls.at(-1);
+    const held = await settled(() => call.sentBytes);
+    t.diagnostic(`an answer that nobody reads: ${(held / megabyte).toFixed(1)} MB were taken from the server`);
+    assert.ok(held > 0 && held < onTheWayBytesMax, `${held} bytes`);
+
+    // It goes on when it is read, and stands again.
+    let read = 0;
+    unread.on('data', (piece) => (read += piece.length));
+    while (read < 60 * megabyte) await sleep(10);
+    unread.pause();
+    const more = await settled(() => call.sentBytes);
+    assert.ok(more - read < onTheWayBytesMax, `${more - read} bytes`);
+
+    // One request without an end, to a server that does not read it.
+    const speaking = openCall(t, program.port, 'Wait');
+    let sent = 0;
+    const piece = frame(Buffer.alloc(50_000));
+    const speak = () => speaking.write(piece, (error) => error || ((sent += piece.length), speak()));
+    speak();
+    const taken = await settled(() => sent);
+    t.diagnostic(`a request that nobody reads: ${(taken / megabyte).toFixed(1)} MB were taken from the client`);
+    assert.ok(taken < onTheWayBytesMax, `${taken} bytes`);
+    speaking.destroy();
+    unread.destroy();
+
+    // Many at a time, whose socket is one, so that what the system holds is held once.
+    const { session } = openCall(t, program.port, 'Count');
+    const first = server.calls.length;
+    for (let n = 0; n < 20; n += 1) {
+      const one = session.request({ ':method': 'POST', ':path': '/test.Stand/Many', 'content-type': 'application/grpc' });
+      one.on('error', () => {}).end(frame(json({ messages: 1e9, bytes: 50_000 })));
+    }
+    while (server.calls.length < first + 20) await sleep(20);
+    const all = await settled(() => server.calls.slice(first).reduce((sum, { sentBytes }) => sum + sentBytes, 0));
+    t.diagnostic(`20 answers that nobody reads: ${(all / megabyte).toFixed(1)} MB were taken from the server`);
+    session.destroy();
+    await Promise.all(server.calls.slice(first).map(({ gone }) => gone));
+
+    // A message of 60 MB passes in pieces.
+    const { code, messages, details } = await client.ask('Many', json({ messages: 1, bytes: 60 * megabyte }));
+    assert.deepEqual([code, messages.map(({ length }) => length)], [0, [60 * megabyte]], details);
+    clearInterval(watch);
+    t.diagnostic(`the program grew by ${(most / megabyte).toFixed(1)} MB at most`);
+    assert.ok(most < grownBytesMax, `it grew by ${most} bytes`);
+  });
+}
