@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { has } from './harness.mjs';
-import { ended, grpcClient, transcoding } from './grpc_client.mjs';
+import { ended, grpcClient, rawCall, transcoding } from './grpc_client.mjs';
 import { certificate, frame, grpcWebServer, trailerFrame } from './grpc_web_server.mjs';
 
 const json = (value) => Buffer.from(JSON.stringify(value));
@@ -115,7 +115,7 @@ over('metadata passes both ways, and what is of a connection does not', async ({
   assert.deepEqual(back.trailers.get('connection'), []);
 });
 
-over('an answer that comes before the request has ended ends it', async ({ t, client, server, events }) => {
+over('an answer that comes before the request has ended ends it', async ({ t, client, server, events, address }) => {
   for (let n = 0; n < 20; n += 1) {
     const call = client.bidi('First');
     const end = ended(call);
@@ -126,9 +126,13 @@ over('an answer that comes before the request has ended ends it', async ({ t, cl
     clearInterval(sending);
     assert.deepEqual([code, details, messages.length], [9, 'enough', 1]);
   }
+  // One that does not hang up by itself is told that nobody listens.
+  const headers = { ':path': '/test.Stand/First' };
+  const open = await rawCall(t, Number(address.split(':')[1]), { headers, frames: frame(Buffer.alloc(9)), isOpen: true });
+  assert.deepEqual([open.trailers['grpc-status'], open.body.length, open.rstCode], ['9', 14, 0]);
   // The end of each is known, so that nothing of it is kept.
-  while (events.length < 20) await new Promise((resolve) => setTimeout(resolve, 10));
-  assert.equal(server.calls.length, 20);
+  while (events.length < 21) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(server.calls.length, 21);
 });
 
 over('many calls at a time, of one client and of several', async ({ t, client, server, address }) => {

@@ -143,6 +143,13 @@ test('calls that are under way end well when it stops, and those that do not are
   assert.equal(server.calls[1].isGone, true);
 });
 
+test('clients that are connected and ask nothing do not keep it from stopping', { timeout: 30_000 }, async (t) => {
+  const server = await grpcWebServer(t);
+  const { address, transcoder } = await transcoding(t, server.url, { limits: { graceMs: 60_000 } });
+  assert.equal((await grpcClient(t, address).ask('Count', Buffer.from('x'))).code, 0);
+  await transcoder.stop();
+});
+
 test('a client that reads nothing gives way to its deadline, and to a stop', async (t) => {
   const server = await grpcWebServer(t);
   const { port, events, transcoder } = await transcoding(t, server.url, { limits: { graceMs: 100, lingerMs: 100 } });
