@@ -126,7 +126,12 @@ fn scan(load: &mut Load, time: TimeRange) -> Vec<i64> {
         predicate: None,
         group_by: Vec::new(),
         descending: false,
-        output: Output::Rows { fields: vec![field], tags: Vec::new(), limit: None },
+        output: Output::Rows {
+            fields: vec![field],
+            tags: Vec::new(),
+            limit: None,
+            every_row: false,
+        },
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
     };

@@ -22,6 +22,8 @@
 //! | `set_comparisons` | `> ALL` of a table with itself | the same, with a name |
 //! | `turns`, `desk` | a plan and pages | batches, a turn at a time |
 //! | [`output`] | batches | JSON, CSV, a table, Parquet, Arrow |
+//! | `answering` | messages | messages: a session, from its first to its last |
+//! | `worker`, `worker.js` | – | the Worker: sessions of one instance by number |
 //!
 //! # Invariants
 //!
@@ -32,9 +34,9 @@
 
 pub mod error;
 pub mod limits;
-pub mod messages;
 pub mod output;
 
+mod answering;
 mod complexity;
 mod desk;
 mod functions;
@@ -44,5 +46,11 @@ mod session;
 mod set_comparisons;
 mod tables;
 mod turns;
+#[cfg(target_arch = "wasm32")]
+#[expect(unreachable_pub, reason = "wasm-bindgen exports what is public, and nothing else")]
+mod worker;
 
+pub use answering::Answering;
 pub use session::{Engine, Query, Step};
+/// What this crate and whoever has the data say to each other.
+pub use tidemark::protocol::sql as messages;

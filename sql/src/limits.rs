@@ -28,6 +28,8 @@ pub const GAPFILL_ROWS_MAX: usize = 1_000_000;
 pub const WHOLE_ANSWER_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 /// Batches that wait between a plan and whoever takes its answer.
 pub const BATCHES_WAITING_MAX: usize = 2;
+/// Bytes of an answer that one turn brings at most.
+pub const PIECE_BYTES: usize = 512 * 1_024;
 /// Rows of one group of a Parquet file: they are encoded in memory.
 pub const PARQUET_GROUP_ROWS: usize = 131_072;
 /// Bytes that a function may make of one batch, where its arguments say how much it makes.

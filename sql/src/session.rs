@@ -16,7 +16,7 @@ use crate::complexity;
 use crate::desk::{Desk, source_failure};
 use crate::error::QueryError;
 use crate::limits::{BATCHES_WAITING_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
-use crate::messages::{Answer, Parameter, QueryRequest, TableSchema, VERSION, VERSION_MIN, Wanted};
+use crate::messages::{Answer, Parameter, QueryRequest, TableSchema, Wanted};
 use crate::plan::{self, Needs};
 use crate::tables::SystemRows;
 use crate::turns::Turns;
@@ -116,10 +116,7 @@ enum Event {
 
 impl Query {
     fn open(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
-        let QueryRequest { version, text, parameters, now_ns } = request;
-        if !(VERSION_MIN..=VERSION).contains(&version) {
-            return Err(QueryError::internal(format!("messages of version {version}")));
-        }
+        let QueryRequest { text, parameters, now_ns, format: _ } = request;
         if parameters.len() > PARAMETERS_MAX {
             let message = format!("more than {PARAMETERS_MAX} parameters");
             return Err(QueryError::asked(message));

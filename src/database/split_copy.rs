@@ -33,6 +33,7 @@ pub(super) fn scan(
             fields: measurement.fields().map(input).collect(),
             tags: Vec::new(),
             limit: None,
+            every_row: false,
         },
         resume,
         piece_bytes: PIECE_BYTES_MAX,

@@ -255,8 +255,8 @@ impl<'a> Groups<'a> {
 
 fn new_sink(request: &ScanRequest) -> Result<Sink<'_>, ScanError> {
     Ok(match &request.output {
-        Output::Rows { fields, tags, limit } => {
-            Sink::Rows(GroupRows::new(fields, tags.len(), request.descending, *limit))
+        Output::Rows { fields, tags, limit, every_row } => {
+            Sink::Rows(GroupRows::new((fields, *every_row), tags.len(), request.descending, *limit))
         }
         Output::Aggregates { calls, window, limit } => Sink::States(GroupStates::new(
             calls,

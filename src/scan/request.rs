@@ -45,7 +45,7 @@ impl ScanRequest {
 /// What a scan answers with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Output {
-    /// Rows in which at least one of `fields` has a value.
+    /// Rows in which at least one of `fields` has a value, or all of them.
     Rows {
         /// Fields to ship, converted where the input says so.
         fields: Vec<Input>,
@@ -53,6 +53,10 @@ pub enum Output {
         tags: Vec<ColumnId>,
         /// Rows wanted of each group at most, over all pages; the merged answer may need fewer.
         limit: Option<u64>,
+        /// SQL: also rows in which none of `fields` has a value, and in whatever order is least
+        /// work where there is no limit.
+        #[serde(default)]
+        every_row: bool,
     },
     /// Partial states, one per call, group and window that has at least one value.
     Aggregates {

@@ -22,6 +22,8 @@ const SHRINK_ROWS_MIN: usize = 1_024;
 /// Rows in the order in which they came.
 pub(super) struct GroupRows<'a> {
     fields: &'a [Input],
+    /// Also those without a value.
+    every_row: bool,
     descending: bool,
     /// So many by time are wanted.
     limit: Option<usize>,
@@ -36,15 +38,16 @@ pub(super) struct GroupRows<'a> {
 }
 
 impl<'a> GroupRows<'a> {
-    /// No rows yet; each gets `tags` tags.
+    /// No rows yet; each gets `tags` tags. Whether every row counts stands beside the fields.
     pub(super) fn new(
-        fields: &'a [Input],
+        (fields, every_row): (&'a [Input], bool),
         tags: usize,
         descending: bool,
         limit: Option<u64>,
     ) -> Self {
         Self {
             fields,
+            every_row,
             descending,
             limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             times_ns: Vec::new(),
@@ -78,7 +81,7 @@ impl<'a> GroupRows<'a> {
     }
 
     /// Takes in the rows of `run`, all of one series with these tags, that `mask` selects and that
-    /// have a value in one of the fields. Says whether there is any.
+    /// have a value in one of the fields, or every one. Says whether there is any.
     ///
     /// # Errors
     /// [`ScanError::ColumnType`].
@@ -92,11 +95,11 @@ impl<'a> GroupRows<'a> {
         for input in self.fields {
             reads.push(input::read(run, input)?);
         }
-        if reads.iter().all(Option::is_none) {
+        if !self.every_row && reads.iter().all(Option::is_none) {
             return Ok(false);
         }
         let rows = run.times().len();
-        let any = any_value(&reads);
+        let any = if self.every_row { None } else { any_value(&reads) };
         let mut chosen =
             positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
         // No more of one series than would be wanted if it were alone.

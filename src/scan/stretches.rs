@@ -50,7 +50,7 @@ impl Stretches {
         };
         let mut time = one_group.as_deref().map_or(request.time, |group| bounds.time_of(group));
         let is_rows = matches!(request.output, Output::Rows { limit: None, .. });
-        let ends_slices = is_rows && one_group.is_some();
+        let ends_slices = is_rows && !takes_every_row(&request.output) && one_group.is_some();
         let end = End::of(&request.output);
         let is_backwards = end.map_or(request.descending, |end| end == End::Latest);
         let (mut span, mut tiling) = (None, Tiling::default());
@@ -147,6 +147,11 @@ impl End {
         let first = ends.next()??;
         ends.all(|end| end == Some(first)).then_some(first)
     }
+}
+
+/// Whether rows count whatever they have, which then come in any order.
+fn takes_every_row(output: &Output) -> bool {
+    matches!(output, Output::Rows { every_row: true, .. })
 }
 
 /// Whether the first few rows or windows of each group are enough.

@@ -237,7 +237,8 @@ fn repeated(number: usize) -> Vec<u8> {
 /// Rows of a field, all of them.
 fn rows_of(column: u32, descending: bool) -> ScanRequest {
     let input = Input { column: ColumnId(column), field_type: FieldType::String, cast: None };
-    let output = Output::Rows { fields: vec![input], tags: Vec::new(), limit: None };
+    let output =
+        Output::Rows { fields: vec![input], tags: Vec::new(), limit: None, every_row: false };
     ScanRequest { output, descending, ..count_of(column, FieldType::String) }
 }
 

@@ -158,7 +158,7 @@ fn rows(
     }
     let wanted = node.limit.saturating_add(node.offset);
     let limit = (node.limit > 0 && feed.calls.is_empty()).then_some(wanted);
-    (Output::Rows { fields, tags, limit }, sources)
+    (Output::Rows { fields, tags, limit, every_row: false }, sources)
 }
 
 fn partials(

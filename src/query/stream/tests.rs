@@ -81,7 +81,12 @@ fn request(descending: bool) -> ScanRequest {
         predicate: None,
         group_by: vec![ColumnId(1)],
         descending,
-        output: Output::Rows { fields: vec![input], tags: Vec::new(), limit: None },
+        output: Output::Rows {
+            fields: vec![input],
+            tags: Vec::new(),
+            limit: None,
+            every_row: false,
+        },
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
     }

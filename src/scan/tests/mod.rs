@@ -277,6 +277,7 @@ fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
                 fields: types.iter().map(input).collect(),
                 tags: vec![ColumnId(1)],
                 limit: None,
+                every_row: false,
             },
             resume: Resume::default(),
             piece_bytes: PIECE_BYTES_MAX,

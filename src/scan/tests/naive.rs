@@ -75,8 +75,9 @@ pub(super) fn answer(writes: &[Write], request: &ScanRequest, order: &[ColumnId]
         .into_iter()
         .map(|(key, rows)| {
             let calls = match &request.output {
-                Output::Rows { fields, tags, limit } => {
-                    vec![raw(&rows, (fields, tags), order, *limit, request.descending)]
+                Output::Rows { fields, tags, limit, every_row } => {
+                    let wanted = (fields.as_slice(), tags.as_slice(), *every_row);
+                    vec![raw(&rows, wanted, order, *limit, request.descending)]
                 }
                 Output::Aggregates { calls, window, limit } => calls
                     .iter()
@@ -100,7 +101,7 @@ pub(super) fn answer(writes: &[Write], request: &ScanRequest, order: &[ColumnId]
 /// Rows of one time come by the keys of their series.
 fn raw(
     rows: &[Row],
-    (fields, tags): (&[Input], &[ColumnId]),
+    (fields, tags, every_row): (&[Input], &[ColumnId], bool),
     order: &[ColumnId],
     limit: Option<u64>,
     descending: bool,
@@ -112,7 +113,7 @@ fn raw(
     }
     let points = rows.into_iter().filter_map(|row| {
         let values: Vec<_> = fields.iter().map(|input| row.field(input)).collect();
-        if values.iter().all(Option::is_none) {
+        if !every_row && values.iter().all(Option::is_none) {
             return None;
         }
         let tags = tags.iter().map(|&tag| Some(FieldValue::String(row.tag(tag).into())));

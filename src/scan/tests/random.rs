@@ -148,10 +148,11 @@ fn request(rng: &mut fastrand::Rng, span: i64, rows: i64) -> ScanRequest {
         _ => TAGS.to_vec(),
     };
     let output = if rng.u8(0..3) == 0 {
-        let fields = (0..rng.usize(1..4)).map(|_| input(rng)).collect();
+        let fields = (0..rng.usize(0..4)).map(|_| input(rng)).collect();
         let tags = if rng.bool() { vec![TAGS[2], TAGS[0]] } else { vec![] };
         let limit = rng.bool().then(|| rng.u64(1..10));
-        Output::Rows { fields, tags, limit }
+        let every_row = rng.bool();
+        Output::Rows { fields, tags, limit, every_row }
     } else {
         let calls: Vec<_> = (0..rng.usize(1..4)).map(|_| call(rng)).collect();
         let limit = (calls.len() == 1 && rng.bool()).then(|| rng.u64(1..6));

@@ -115,7 +115,7 @@ fn one_hour(from_ns: i64) -> ScanRequest {
         predicate: Some(Predicate::Compare(Comparison::Equal, Box::new(tag), Box::new(host))),
         group_by: Vec::new(),
         descending: false,
-        output: Output::Rows { fields, tags: Vec::new(), limit: None },
+        output: Output::Rows { fields, tags: Vec::new(), limit: None, every_row: false },
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
     }
