@@ -114,6 +114,7 @@
 //! | a delete; how it hides rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
 //! | pieces of shards to groups in order | `query/stream/`; on a shard: `scan/slice/mod.rs` |
 //! | what is kept of what was read | `shard/read_cache.rs` |
+//! | what a scan of SQL asks of shards | `coordinator/sql/`; the rest of SQL: the crate `sql/` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/`; SLIMIT: `query/executor.rs` |
 //! | how a number or time is printed | `response/number.rs`, `response/time.rs` |
 //! | when a shard flushes or merges | `shard/alarm.rs`; after which pause: `shard/pace.rs` |

@@ -100,6 +100,9 @@ pub enum ApiError {
     /// What the vendor offers and this does not, and what to use.
     #[error("{0}")]
     NotImplemented(String),
+    /// The query needs more memory than there is, however often it is asked.
+    #[error("{0}")]
+    TooHeavy(String),
     /// Our own fault, which a repeat does not mend.
     #[error("{0}")]
     Internal(String),
@@ -159,6 +162,7 @@ impl ApiError {
             Self::Conflict(_) => 409,
             Self::Limit(_) | Self::Unprocessable(_) => 422,
             Self::NotImplemented(_) => 501,
+            Self::TooHeavy(_) => 507,
             Self::Internal(_) => 500,
         }
     }
@@ -192,6 +196,7 @@ impl ApiError {
             Self::Unprocessable(_) => "unprocessable",
             Self::Limit(_) => "limit",
             Self::NotImplemented(_) => "not supported",
+            Self::TooHeavy(_) => "too heavy",
             Self::Internal(_) => "internal",
             Self::OverQuota { .. } => "quota",
             Self::Unavailable { .. } => "unavailable",
@@ -288,6 +293,12 @@ impl From<Error> for ApiError {
                 drops_429: false,
             },
             Error::Damaged { .. } | Error::Shard(_) => Self::Internal(text),
+            Error::Sql { status, .. } => match status {
+                400 => Self::Invalid(text),
+                507 => Self::TooHeavy(text),
+                503 => Self::Unavailable { message: text, retry_after_s: 2 },
+                _ => Self::Internal(text),
+            },
             Error::Revoked => Self::Auth(AuthError::Unauthorized),
             Error::PartlyApplied(_) | Error::NotEverywhere { .. } => {
                 Self::Unavailable { message: text, retry_after_s: 2 }

@@ -46,9 +46,13 @@ pub struct InProcess {
     /// Objects that are awake; `None` while one is lent out.
     objects: BTreeMap<Address, Option<Box<dyn Host>>>,
     last_log_line: Option<String>,
+    sql: Option<SqlSession>,
     /// Requests to each object so far; elsewhere the platform bills them.
     object_requests: BTreeMap<Address, u64>,
 }
+
+/// What answers the messages of [`crate::protocol::sql`].
+pub type SqlSession = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
 
 /// Time as the caller says, randomness from a seed, object ids by counting.
 struct Local {
@@ -56,9 +60,14 @@ struct Local {
     now_ns: Cell<i64>,
     random: Cell<u64>,
     objects: Cell<u64>,
+    has_sql: Cell<bool>,
 }
 
 impl Platform for Local {
+    fn has_sql(&self) -> bool {
+        self.has_sql.get()
+    }
+
     fn limits(&self) -> Limits {
         self.limits
     }
@@ -98,6 +107,7 @@ impl InProcess {
             now_ns: Cell::new(0),
             random: Cell::new(seed),
             objects: Cell::new(0),
+            has_sql: Cell::new(false),
         };
         let (full_bytes, split_bytes) = (settings.shard_full_bytes, settings.shard_split_bytes);
         let service = Service::new(Ok(settings), platform.random_u64());
@@ -111,8 +121,15 @@ impl InProcess {
             stores: BTreeMap::new(),
             objects: BTreeMap::new(),
             last_log_line: None,
+            sql: None,
             object_requests: BTreeMap::new(),
         }
+    }
+
+    /// Has statements of SQL answered by `session`, one after the other.
+    pub fn set_sql(&mut self, session: SqlSession) {
+        self.sql = Some(session);
+        self.platform.has_sql.set(true);
     }
 
     /// The log's line of the last request.
@@ -242,6 +259,13 @@ impl InProcess {
         if to == Address::Pause {
             return Reply { id, result: Ok(Vec::new()) };
         }
+        if to == Address::Sql {
+            let result = match &mut self.sql {
+                Some(sql) => Ok(sql(&message)),
+                None => Err(CallFailure::Failed("there is no SQL here".to_owned())),
+            };
+            return Reply { id, result };
+        }
         if matches!(to, Address::AccessKeys | Address::SignatureCheck) {
             let why = CallFailure::Failed("there is no Cloudflare Access here".to_owned());
             return Reply { id, result: Err(why) };
@@ -285,6 +309,7 @@ impl InProcess {
             | Address::KeyDerivation
             | Address::AccessKeys
             | Address::SignatureCheck
+            | Address::Sql
             | Address::Pause => Box::new(Catalog::new(store)),
             Address::Database(id) => {
                 let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);

@@ -63,6 +63,14 @@ pub enum Error {
     /// The statement itself.
     #[error(transparent)]
     Query(QueryError),
+    /// SQL has no answer, with the status and the text that it says.
+    #[error("{message}")]
+    Sql {
+        /// Of HTTP.
+        status: u16,
+        /// What is said about it.
+        message: String,
+    },
     /// A query needs a block that is damaged.
     #[error("damaged block: {block}")]
     Damaged {

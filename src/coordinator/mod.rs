@@ -11,6 +11,7 @@
 //! What the Worker remembers of the objects may be out of date at any time, so that no refusal
 //! rests on it alone (PROTOCOL.md rule 6).
 
+mod beginning;
 mod single_call;
 pub mod cloudflare_access;
 pub mod confirm;
@@ -36,6 +37,7 @@ mod live_queries;
 pub mod query;
 mod retries;
 pub mod session;
+pub mod sql;
 pub mod statement;
 pub mod describe_databases;
 pub mod users;

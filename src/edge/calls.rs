@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Poll;
 
 use js_sys::{Promise, Reflect, Uint8Array};
@@ -10,6 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{RequestInit, Response};
 use worker::{Env, Error, Stub};
 
+use super::sql::SqlSession;
 use super::wait::wait;
 use super::{cloudflare_access, config, password_key};
 use crate::model::limits::CALL_REPEATS_MAX;
@@ -30,18 +32,20 @@ extern "C" {
 /// Calls in flight. Dropping it forgets them.
 pub(super) struct Flights {
     env: Env,
+    sql: Rc<SqlSession>,
     pending: Vec<Pin<Box<dyn Future<Output = Reply>>>>,
 }
 
 impl Flights {
     pub(super) fn new(env: &Env) -> Self {
-        Self { env: env.clone(), pending: Vec::new() }
+        Self { env: env.clone(), sql: Rc::default(), pending: Vec::new() }
     }
 
     /// Adds calls; they start with the next [`Flights::next`].
     pub(super) fn start(&mut self, calls: Vec<Call>) {
         for call in calls {
-            self.pending.push(Box::pin(carry(self.env.clone(), call)));
+            let sql = Rc::clone(&self.sql);
+            self.pending.push(Box::pin(carry(self.env.clone(), sql, call)));
         }
     }
 
@@ -63,8 +67,11 @@ impl Flights {
     }
 }
 
-async fn carry(env: Env, call: Call) -> Reply {
+async fn carry(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
     let Call { id, to, location, message } = call;
+    if to == Address::Sql {
+        return Reply { id, result: sql.turn(&env, &message).await };
+    }
     let of_runtime = match to {
         Address::KeyDerivation => Some(password_key::derive(&message).await),
         Address::AccessKeys => Some(cloudflare_access::keys(&env).await),
@@ -75,7 +82,7 @@ async fn carry(env: Env, call: Call) -> Reply {
             let _ = JsFuture::from(wait(ms)).await;
             Some(Ok(Vec::new()))
         }
-        Address::Catalog | Address::Database(_) | Address::Shard(_) => None,
+        Address::Sql | Address::Catalog | Address::Database(_) | Address::Shard(_) => None,
     };
     if let Some(result) = of_runtime {
         return Reply { id, result: result.map_err(CallFailure::Failed) };
@@ -101,6 +108,7 @@ fn stub(env: &Env, to: &Address, location: Option<&str>) -> worker::Result<Stub>
         | Address::KeyDerivation
         | Address::AccessKeys
         | Address::SignatureCheck
+        | Address::Sql
         | Address::Pause => {
             return env.durable_object(config::CATALOG)?.get_by_name(config::CATALOG_NAME);
         }

@@ -22,6 +22,12 @@ pub(super) const SHARD: &str = "SHARD";
 /// The one Catalog's name in its namespace.
 pub(super) const CATALOG_NAME: &str = "catalog";
 
+/// The Worker of SQL, where one is bound.
+pub(super) fn sql(env: &Env) -> Option<JsValue> {
+    let bound = Reflect::get(env, &JsValue::from_str("SQL")).ok()?;
+    bound.is_truthy().then_some(bound)
+}
+
 /// Reads every setting; variables and secrets look alike.
 ///
 /// # Errors

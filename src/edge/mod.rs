@@ -16,5 +16,6 @@ mod password_key;
 mod platform;
 mod reply;
 mod shard_do;
+mod sql;
 mod store;
 mod wait;

@@ -53,6 +53,10 @@ impl EdgePlatform {
 }
 
 impl Platform for EdgePlatform {
+    fn has_sql(&self) -> bool {
+        config::sql(&self.env).is_some()
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this age fit 2^53")]
     fn now_ns(&self) -> i64 {
         (js_sys::Date::now() as i64).saturating_mul(MS_NS)

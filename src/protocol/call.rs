@@ -25,6 +25,9 @@ pub enum Address {
     AccessKeys,
     /// No object but the runtime itself, see [`super::signature_check`].
     SignatureCheck,
+    /// The request's session of SQL, in a Worker of its own ([`super::sql`]): the first call opens
+    /// it, and it ends with the request.
+    Sql,
     /// No object but the runtime's clock: the reply is empty and comes after as many milliseconds
     /// as the message says (u32), or at once where nothing else could happen meanwhile.
     Pause,
@@ -105,6 +108,11 @@ pub trait Platform {
     /// is known.
     fn location(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Whether [`Address::Sql`] is there.
+    fn has_sql(&self) -> bool {
+        false
     }
 
     /// What the operator allows.

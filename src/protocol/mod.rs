@@ -15,3 +15,4 @@ pub mod quota;
 pub mod round;
 pub mod shard;
 pub mod signature_check;
+pub mod sql;

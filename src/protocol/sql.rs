@@ -1,29 +1,129 @@
-//! What this crate and whoever has the data say to each other.
+//! Lists what the Worker of SQL is asked, and what it answers and wants.
 //!
-//! Whoever has the data knows the objects and the rights; here are names alone. Control messages
-//! are JSON that JavaScript hands on as text, so that no integer becomes one of its numbers; the
-//! rows of a page are the bytes of [`tidemark::protocol::scan_page`], as a shard sent them.
-//!
-//! # Versions
-//!
-//! Each [`QueryRequest`] carries [`VERSION`]. Both sides take their own version and the one before
-//! it; a field that is added has a default, and a field that is dropped stays readable for one
-//! version.
+//! It knows no object, no token and no database: here are names alone. Whoever asks opens a session
+//! with a statement and goes on by turns: each takes what was wanted before, and brings a piece of
+//! the answer and what is wanted next. So that Worker reaches nothing by itself.
 
 use serde::{Deserialize, Serialize};
-use tidemark::model::time::TimeRange;
-use tidemark::model::value::{FieldType, FieldValue};
 
-/// The version that is spoken here.
-pub const VERSION: u32 = 1;
-/// The oldest one that is understood.
-pub const VERSION_MIN: u32 = 1;
+use super::envelope::{Direction, Wire};
+use crate::model::time::TimeRange;
+use crate::model::value::{FieldType, FieldValue};
+
+/// A message to a session of SQL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToSql {
+    /// The first one. A session that is open already forgets what it did.
+    Open(QueryRequest),
+    /// What was wanted, as much of it as is there; nothing, to go on.
+    Turn {
+        /// In any order.
+        answers: Vec<Answer>,
+        /// How many bytes each page among `answers` has.
+        lengths: Vec<u64>,
+        /// These bytes, one page behind the other; travel as the body.
+        #[serde(skip)]
+        pages: Vec<u8>,
+    },
+}
+
+impl ToSql {
+    /// A turn with these answers.
+    pub fn turn(mut answers: Vec<Answer>) -> Self {
+        let (mut lengths, mut pages) = (Vec::new(), Vec::new());
+        for answer in &mut answers {
+            if let Answer::Page(page) = answer {
+                lengths.push(page.bytes.len() as u64);
+                pages.append(&mut page.bytes);
+            }
+        }
+        Self::Turn { answers, lengths, pages }
+    }
+
+    /// The answers of a turn, each page with its bytes; `None` where they are not as long as it
+    /// says.
+    pub fn whole_answers(
+        mut answers: Vec<Answer>,
+        lengths: &[u64],
+        pages: &[u8],
+    ) -> Option<Vec<Answer>> {
+        let (mut lengths, mut rest) = (lengths.iter(), pages);
+        for answer in &mut answers {
+            if let Answer::Page(page) = answer {
+                let length = usize::try_from(*lengths.next()?).ok()?;
+                let (own, behind) = rest.split_at_checked(length)?;
+                (page.bytes, rest) = (own.to_vec(), behind);
+            }
+        }
+        rest.is_empty().then_some(answers)
+    }
+}
+
+/// What a session of SQL says to a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromSql {
+    /// It has gone as far as it could, or as far as a piece of the answer goes.
+    Turned {
+        /// What is needed: each is said once.
+        wanted: Vec<Wanted>,
+        /// Scans of which nothing more is needed.
+        cancelled: Vec<u64>,
+        /// Whether rows have been made, or all of them: no other status follows from the plan.
+        has_rows: bool,
+        /// Whether it goes on without anything that is wanted.
+        goes_on: bool,
+        /// Whether the answer is complete with this piece.
+        is_done: bool,
+        /// The next piece of the answer in the form that was asked for; travels as the body.
+        #[serde(skip)]
+        piece: Vec<u8>,
+    },
+    /// There is no answer, or no more of it.
+    Failed {
+        /// The HTTP status.
+        status: u16,
+        /// What is said about it.
+        message: String,
+    },
+}
+
+impl Wire for ToSql {
+    const DIRECTION: Direction = Direction::ToSql;
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Turn { pages, .. } => pages,
+            Self::Open(_) => &[],
+        }
+    }
+
+    fn set_body(&mut self, body: &[u8]) {
+        if let Self::Turn { pages, .. } = self {
+            *pages = body.to_vec();
+        }
+    }
+}
+
+impl Wire for FromSql {
+    const DIRECTION: Direction = Direction::FromSql;
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Turned { piece, .. } => piece,
+            Self::Failed { .. } => &[],
+        }
+    }
+
+    fn set_body(&mut self, body: &[u8]) {
+        if let Self::Turned { piece, .. } = self {
+            *piece = body.to_vec();
+        }
+    }
+}
 
 /// One statement to be answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueryRequest {
-    /// See [`VERSION`].
-    pub version: u32,
     /// The statement.
     pub text: String,
     /// Values of `$name`, by their names without the sign.
@@ -31,6 +131,8 @@ pub struct QueryRequest {
     pub parameters: Vec<(String, Parameter)>,
     /// What `now()` is, nanoseconds.
     pub now_ns: i64,
+    /// The form of the answer, as the parameter `format` names it.
+    pub format: String,
 }
 
 /// The value of a parameter.
@@ -168,8 +270,8 @@ pub enum Compare {
 pub struct Page {
     /// Of which.
     pub scan: u64,
-    /// Groups of rows, by [`tidemark::protocol::scan_page::encode`], without keys; in any order.
-    /// They travel beside the JSON, as bytes.
+    /// Groups of rows by [`super::scan_page::encode`], without keys and in any order, as a shard
+    /// made them.
     #[serde(skip)]
     pub bytes: Vec<u8>,
     /// Whether it was the last.

@@ -98,6 +98,7 @@ fn dump(stores: &BTreeMap<Address, MemoryStore>) -> String {
             Address::KeyDerivation
             | Address::AccessKeys
             | Address::SignatureCheck
+            | Address::Sql
             | Address::Pause => continue,
         };
         writeln!(text, "object {kind} {id}").unwrap();

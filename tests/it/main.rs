@@ -65,6 +65,7 @@ mod simulator;
 mod split_pages;
 mod split_schedule;
 mod splits;
+mod sql_stand_in;
 mod subqueries;
 mod tidy;
 mod tidy_figures;

@@ -9,6 +9,8 @@ use tidemark::browser::in_process::InProcess;
 use tidemark::protocol::call::Address;
 use tidemark::store::memory::MemoryStore;
 
+use crate::sql_stand_in::stand_in;
+
 /// The admin token of every product under test.
 pub(crate) const TOKEN: &str = "token-of-the-tests";
 /// When the first request happens: 2023-11-14T22:13:20Z.
@@ -24,13 +26,17 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// With some settings; the others have their defaults.
+    /// With some settings; the others have their defaults. `SQL` is the stand-in's.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let given = |name: &str| settings.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
         let token = |name: &str| (name == "ADMIN_TOKEN").then_some(TOKEN);
         let settings =
             Settings::read(|name| given(name).or(token(name)).map(str::to_owned)).unwrap();
-        Self { inner: InProcess::new(settings, 1), now_ns: START_NS, tick_ns: S_NS }
+        let mut inner = InProcess::new(settings, 1);
+        if given("SQL").is_some() {
+            inner.set_sql(stand_in());
+        }
+        Self { inner, now_ns: START_NS, tick_ns: S_NS }
     }
 
     /// Empty at `now_s`, for the stores of another one, which created so many objects.

@@ -12,7 +12,7 @@ use tidemark::scan::page::{Group, GroupData};
 use tidemark_sql::error::QueryError;
 use tidemark_sql::messages::{
     Answer, Compare, Condition, Page, Parameter, QueryRequest, ScanRequest, TableColumn,
-    TableSchema, TimeOrder, VERSION, Wanted,
+    TableSchema, TimeOrder, Wanted,
 };
 use tidemark_sql::output::{Format, Writer};
 use tidemark_sql::{Engine, Step};
@@ -146,7 +146,7 @@ impl Database {
 pub(crate) fn request(text: &str, parameters: Vec<(String, Parameter)>) -> QueryRequest {
     // 2022-01-02T00:00:00Z.
     let now_ns = 1_641_081_600_000_000_000;
-    QueryRequest { version: VERSION, text: text.to_owned(), parameters, now_ns }
+    QueryRequest { text: text.to_owned(), parameters, now_ns, format: "json".to_owned() }
 }
 
 /// An answer in one of its forms.

@@ -11,6 +11,7 @@ mod hostile;
 mod output;
 mod page;
 mod parameters;
+mod product;
 mod pushdown;
 mod scripts;
 mod turns;

@@ -15,6 +15,7 @@ pub mod manage;
 pub mod metrics;
 pub mod ping;
 pub mod query;
+pub mod query_sql;
 pub mod query_v3;
 pub mod quota;
 pub mod setup;
@@ -148,6 +149,10 @@ pub static ROUTES: &[Route] = &[
     route("/api/v3/query_influxql", ErrorShape::Query, &[
         on(&["GET"], Access::Statements, Body::None, query_v3::influxql::begin),
         on(&["POST"], Access::Statements, QUERY, query_v3::influxql::begin),
+    ]),
+    route("/api/v3/query_sql", ErrorShape::Query, &[
+        on(&["GET"], Access::Statements, Body::None, query_sql::begin),
+        on(&["POST"], Access::Statements, QUERY, query_sql::begin),
     ]),
     route("/api/v3/export", ErrorShape::Other, &[
         on(&["GET"], Access::Policy(Right::Read), Body::None, export::begin),

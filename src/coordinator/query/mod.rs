@@ -13,6 +13,7 @@ mod select;
 mod show;
 mod sources;
 
+use super::beginning::Beginning;
 use super::error::Error;
 use super::live_query_report::{self, LiveQueryReport};
 use super::load_schemas::{Load, Loaded, Want};
@@ -22,12 +23,10 @@ use super::{Context, RoundMachine, Turn};
 use crate::admission::QueryRoom;
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::{Right, Scope};
-use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
-use crate::model::time::MS_NS;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{Next, Replies, Request, Round};
+use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
 use crate::query::compile;
 use crate::query::error::QueryError;
@@ -38,6 +37,7 @@ use nonempty_measurements::Living;
 use select::SelectPlanner;
 use shard_pages::{PlannedRun, QueryRun, RunStep, gather, resumes};
 use show::plan_show;
+pub(super) use sources::shards_of;
 use sources::{QuerySource, selected_policies};
 
 /// What is asked.
@@ -56,8 +56,7 @@ pub struct Query {
     sources: Vec<QuerySource>,
     stage: QueryStage,
     round: Round,
-    /// For how long it has waited to begin, nanoseconds.
-    waited_ns: i64,
+    beginning: Beginning,
     /// Whether a piece of the result has gone out.
     emitted: bool,
     /// What is half answered, while its callers learn what a shard has seen.
@@ -137,7 +136,7 @@ impl Query {
             sources,
             stage,
             round,
-            waited_ns: 0,
+            beginning: Beginning::default(),
             emitted: false,
             paused: None,
             retries: Retries::default(),
@@ -156,16 +155,14 @@ impl Query {
 
     /// Begins once there is memory for it, or waits a little.
     fn begin(&mut self, context: &mut Context<'_>) -> QueryTurn {
-        if self.room(context).start(context.platform.now_ns()) {
-            return self.load_all(context, false);
+        let room = self.room(context);
+        match self.beginning.wait(context, &room)? {
+            None => self.load_all(context, false),
+            Some(pause) => {
+                self.stage = QueryStage::Start;
+                Ok(Next::Calls(vec![pause]))
+            }
         }
-        if self.waited_ns >= QUERY_WAIT_NS_MAX || context.queries.is_crowded() {
-            return Err(Unavailable::Crowded.into());
-        }
-        self.waited_ns += i64::from(QUERY_WAIT_PAUSE_MS) * MS_NS;
-        self.stage = QueryStage::Start;
-        let pause = QUERY_WAIT_PAUSE_MS.to_le_bytes().to_vec();
-        Ok(Next::Calls(vec![Request::new(Address::Pause, pause)]))
     }
 
     /// Loads every source, one after the other, then plans.
@@ -358,22 +355,12 @@ impl Query {
         if replies.len() > asked.len() && replies.pop().is_some_and(live_query_report::is_killed) {
             return Err(Error::Interrupted);
         }
+        let databases: Vec<&str> = self.sources.iter().map(|s| s.database.as_str()).collect();
+        let databases = databases.join(", ");
         for (streams, reply) in asked.into_iter().zip(replies) {
-            match envelope::decode_reply::<FromShard>(reply)? {
-                FromShard::Stale => stale = true,
-                FromShard::Refused(ShardRefusal::Damaged { block }) => {
-                    return Err(Error::Damaged { block });
-                }
-                FromShard::Refused(ShardRefusal::Interrupted) => return Err(Error::Interrupted),
-                FromShard::Refused(ShardRefusal::OverRate(over)) => {
-                    let names: Vec<&str> =
-                        self.sources.iter().map(|source| source.database.as_str()).collect();
-                    let who = &self.session.principal.name;
-                    return Err(Error::over_rate(over, who, &names.join(", ")));
-                }
-                FromShard::Refused(why) => return Err(Error::Shard(why.to_string())),
-                FromShard::Unavailable(why) => return Err(why.into()),
-                reply => run.supply(&streams, reply)?,
+            match shard_page(reply, &self.session.principal.name, &databases)? {
+                None => stale = true,
+                Some(reply) => run.supply(&streams, reply)?,
             }
         }
         if !stale {
@@ -406,6 +393,29 @@ impl Query {
     pub(super) fn abandon(&mut self) -> Option<Request> {
         self.stage = QueryStage::Finished;
         self.watch.end()
+    }
+}
+
+/// What a shard answered for a page of a query of `databases` that `who` asks; `None` when it is
+/// stale.
+///
+/// # Errors
+/// Why the query has no answer.
+pub(super) fn shard_page(
+    reply: CallResult,
+    who: &str,
+    databases: &str,
+) -> Result<Option<FromShard>, Error> {
+    match envelope::decode_reply::<FromShard>(reply)? {
+        FromShard::Stale => Ok(None),
+        FromShard::Refused(ShardRefusal::Damaged { block }) => Err(Error::Damaged { block }),
+        FromShard::Refused(ShardRefusal::Interrupted) => Err(Error::Interrupted),
+        FromShard::Refused(ShardRefusal::OverRate(over)) => {
+            Err(Error::over_rate(over, who, databases))
+        }
+        FromShard::Refused(why) => Err(Error::Shard(why.to_string())),
+        FromShard::Unavailable(why) => Err(why.into()),
+        reply => Ok(Some(reply)),
     }
 }
 

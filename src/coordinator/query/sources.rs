@@ -50,7 +50,7 @@ pub(super) fn selected_policies<'l>(
 }
 
 /// Every shard of `policy` that may hold rows inside `time`, with what its callers believe.
-pub(super) fn shards_of(
+pub(in crate::coordinator) fn shards_of(
     loaded: &Loaded,
     policy: &Policy,
     time: TimeRange,

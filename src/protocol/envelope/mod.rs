@@ -34,6 +34,10 @@ pub enum Direction {
     ToShard = 5,
     /// Shard's reply.
     FromShard = 6,
+    /// Edge to a session of SQL.
+    ToSql = 7,
+    /// Its reply.
+    FromSql = 8,
 }
 
 /// In the place of the direction: the sender could not encode its message, and the header says why.

@@ -1,0 +1,119 @@
+//! One session as whoever asks sees it: messages in, messages out.
+
+use tidemark::protocol::envelope::{self, EnvelopeError};
+use tidemark::protocol::sql::{Answer, FromSql, QueryRequest, ToSql};
+
+use crate::error::QueryError;
+use crate::limits::PIECE_BYTES;
+use crate::output::{Format, Writer};
+use crate::session::{Engine, Query};
+
+/// A session. Dropping it ends its query.
+#[derive(Default)]
+pub struct Answering {
+    open: Option<Open>,
+}
+
+/// A query and what is written of its answer.
+struct Open {
+    query: Query,
+    format: Format,
+    /// Once the columns are known, until the last row is written.
+    writer: Option<Writer>,
+    /// What is written and not sent.
+    written: Vec<u8>,
+    is_done: bool,
+    has_rows: bool,
+}
+
+impl Answering {
+    /// Takes a message and says what follows. Whatever it is, there is a reply.
+    pub fn turn(&mut self, engine: &Engine, message: &[u8]) -> Vec<u8> {
+        let reply = match envelope::decode::<ToSql>(message) {
+            Ok((_, message)) => self.take(engine, message),
+            Err(error) => Err(unreadable(&error)),
+        };
+        let reply = reply.unwrap_or_else(|error| {
+            self.open = None;
+            FromSql::Failed { status: error.status(), message: error.message }
+        });
+        envelope::encode(&reply)
+    }
+
+    /// Whether nothing is left to say.
+    pub fn is_over(&self) -> bool {
+        self.open.as_ref().is_none_or(|open| open.is_done && open.written.is_empty())
+    }
+
+    fn take(&mut self, engine: &Engine, message: ToSql) -> Result<FromSql, QueryError> {
+        let answers = match message {
+            ToSql::Open(request) => {
+                self.open = None;
+                self.open = Some(Open::new(engine, request)?);
+                Vec::new()
+            }
+            ToSql::Turn { answers, lengths, pages } => {
+                let answers = ToSql::whole_answers(answers, &lengths, &pages);
+                answers.ok_or_else(|| QueryError::internal("pages of other lengths"))?
+            }
+        };
+        let open = self.open.as_mut();
+        open.ok_or_else(|| QueryError::internal("no session is open"))?.turn(answers)
+    }
+}
+
+/// One end is newer than the other can read.
+fn unreadable(error: &EnvelopeError) -> QueryError {
+    QueryError { fault: crate::error::Fault::Source(503), message: error.to_string() }
+}
+
+impl Open {
+    fn new(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
+        let format = Format::from_name(&request.format);
+        let format = format.ok_or_else(|| QueryError::internal("an unknown form of answers"))?;
+        let query = engine.open(request)?;
+        let (writer, written) = (None, Vec::new());
+        Ok(Self { query, format, writer, written, is_done: false, has_rows: false })
+    }
+
+    fn turn(&mut self, answers: Vec<Answer>) -> Result<FromSql, QueryError> {
+        // What is written goes first: its reader says how fast.
+        if self.is_done || (answers.is_empty() && self.written.len() >= PIECE_BYTES) {
+            return Ok(self.reply(Vec::new(), Vec::new(), true));
+        }
+        let step = self.query.step(answers)?;
+        let goes_on = step.schema.is_some() || !step.batches.is_empty();
+        if let Some(schema) = &step.schema {
+            self.writer = Some(Writer::new(self.format, schema)?);
+        }
+        if let Some(writer) = &mut self.writer {
+            for batch in &step.batches {
+                self.has_rows |= batch.num_rows() > 0;
+                writer.write(batch)?;
+            }
+            self.written.append(&mut writer.take());
+        }
+        if step.is_done {
+            self.is_done = true;
+            if let Some(writer) = self.writer.take() {
+                self.written.append(&mut writer.finish()?);
+            }
+        }
+        Ok(self.reply(step.wanted, step.cancelled, goes_on))
+    }
+
+    /// The next piece, and what else there is to say.
+    fn reply(
+        &mut self,
+        wanted: Vec<crate::messages::Wanted>,
+        cancelled: Vec<u64>,
+        goes_on: bool,
+    ) -> FromSql {
+        let rest = self.written.split_off(self.written.len().min(PIECE_BYTES));
+        let piece = std::mem::replace(&mut self.written, rest);
+        let is_done = self.is_done && self.written.is_empty();
+        let goes_on = !is_done && (goes_on || self.is_done || !self.written.is_empty());
+        let has_rows = self.has_rows || self.is_done;
+        FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, piece }
+    }
+}

@@ -1,0 +1,129 @@
+//! The whole product in one process: HTTP requests, real shards, and SQL behind the same messages.
+
+use tidemark::api::http::RequestHead;
+use tidemark::api::settings::Settings;
+use tidemark::browser::in_process::InProcess;
+use tidemark_sql::{Answering, Engine};
+
+const TOKEN: &str = "token-of-the-tests";
+const NOW_NS: i64 = 1_700_000_000_000_000_000;
+
+struct Product(InProcess);
+
+impl Product {
+    fn new(shards: u32) -> Self {
+        let settings = Settings::read(|name| match name {
+            "ADMIN_TOKEN" => Some(TOKEN.to_owned()),
+            "DEFAULT_SHARDS" => Some(shards.to_string()),
+            _ => None,
+        });
+        let mut product = InProcess::new(settings.unwrap(), 7);
+        let (engine, mut session) = (Engine::default(), Answering::default());
+        product.set_sql(Box::new(move |message| session.turn(&engine, message)));
+        let mut product = Self(product);
+        product.ask("POST", "/query", "q=CREATE+DATABASE+d", "");
+        product
+    }
+
+    fn ask(&mut self, method: &str, path: &str, query: &str, body: &str) -> (u16, String) {
+        let head = RequestHead {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: vec![("authorization".to_owned(), format!("Token {TOKEN}"))],
+        };
+        let response = self.0.request(head, body.as_bytes().to_vec(), NOW_NS);
+        (response.status, String::from_utf8(response.body).unwrap())
+    }
+
+    fn write(&mut self, lines: &str) {
+        let (status, body) = self.ask("POST", "/write", "db=d&precision=s", lines);
+        assert_eq!(status, 204, "{body}");
+    }
+
+    fn sql(&mut self, text: &str) -> (u16, String) {
+        let body = serde_json::json!({ "db": "d", "q": text, "format": "csv" }).to_string();
+        self.ask("POST", "/api/v3/query_sql", "", &body)
+    }
+
+    fn rows(&mut self, text: &str) -> String {
+        let (status, body) = self.sql(text);
+        assert_eq!(status, 200, "{text}: {body}");
+        body
+    }
+}
+
+/// Rows of 50 series; every second one lacks `usage`, and a few have nothing but `note`.
+fn lines() -> String {
+    let line = |n: u32| {
+        let fields = match n % 10 {
+            7 => format!("note=\"n{n}\""),
+            odd if odd % 2 == 1 => format!("n={n}i"),
+            _ => format!("usage={},n={n}i", f64::from(n) / 4.0),
+        };
+        let region = match n % 3 {
+            0 => String::new(),
+            of => format!(",region=r{of}"),
+        };
+        format!("cpu,host=h{}{region} {fields} {n}", n % 50)
+    };
+    (0..700).map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn one_shard_and_seven_answer_alike() {
+    let mut all = [1, 7].map(|shards| {
+        let mut product = Product::new(shards);
+        product.write(&lines());
+        product
+    });
+    for text in [
+        "SELECT count(*) AS a, count(usage) AS b, sum(n) AS c, max(note) AS d FROM cpu",
+        "SELECT * FROM cpu WHERE n IS NULL ORDER BY time LIMIT 20",
+        "SELECT time, note FROM cpu WHERE host = 'h7' ORDER BY time",
+        "SELECT time FROM cpu WHERE region IS NULL ORDER BY time DESC LIMIT 5",
+        "SELECT host, n FROM cpu WHERE region NOT IN ('r1') AND n > 600 ORDER BY n",
+        "SELECT region, count(*) AS c FROM cpu WHERE host IN ('h1', 'h2', 'h3') GROUP BY region \
+         ORDER BY region",
+        "SELECT count(*) AS c FROM cpu WHERE note = 'n17' OR usage >= 100.5",
+        "SELECT date_bin(interval '1 minute', time) AS m, avg(usage) AS u FROM cpu GROUP BY m \
+         ORDER BY m",
+        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE \
+         table_schema = 'iox' ORDER BY 1, 2",
+        "SHOW TABLES",
+    ] {
+        let [one, seven] = &mut all;
+        let (one, seven) = (one.rows(text), seven.rows(text));
+        assert_eq!(one, seven, "{text}");
+        assert!(one.lines().count() > 1, "{text}: {one}");
+    }
+    let [_, seven] = &mut all;
+    assert_eq!(seven.rows("SELECT count(*) AS a, count(n) AS b FROM cpu"), "a,b\n700,630\n");
+}
+
+#[test]
+fn what_is_written_is_seen_by_the_next_statement() {
+    let mut product = Product::new(3);
+    assert_eq!(product.sql("SELECT * FROM cpu").0, 400);
+    product.write("cpu,host=a n=1i 1");
+    assert_eq!(product.rows("SELECT host, n FROM cpu"), "host,n\na,1\n");
+    product.write("cpu,host=a,rack=x m=2i 2");
+    let both = "host,m,n,rack,time\na,,1,,1970-01-01T00:00:01\na,2,,x,1970-01-01T00:00:02\n";
+    assert_eq!(product.rows("SELECT * FROM cpu ORDER BY time"), both);
+}
+
+#[test]
+fn a_refusal_has_its_status() {
+    let mut product = Product::new(1);
+    product.write("cpu n=1i 1");
+    for (text, status) in [
+        ("SELECT nope FROM cpu", 400),
+        ("SELECT 1/0", 400),
+        ("", 400),
+        ("SELECT count(*) FROM generate_series(1, 100000000)", 507),
+    ] {
+        let (found, body) = product.sql(text);
+        assert_eq!(found, status, "{text}: {body}");
+        assert!(body.starts_with("{\"error\":\""), "{body}");
+    }
+}

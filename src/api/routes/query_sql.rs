@@ -1,0 +1,180 @@
+//! Serves `/api/v3/query_sql`: the Worker of SQL makes the answer piece by piece, and here it is
+//! settled who may ask, of which policy, and under which status it goes out.
+
+use super::query_v3::request::{ParamValue, QueryRequest};
+use crate::admission::QueryRoom;
+use crate::api::action::Action;
+use crate::api::auth::AuthError;
+use crate::api::error::ApiError;
+use crate::api::http::Response;
+use crate::api::isolate_state::Isolate;
+use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::coordinator::Machine;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::session::Session;
+use crate::coordinator::sql::{SqlQuery, SqlQuestion};
+use crate::model::grant::Right;
+use crate::protocol::call::{Call, Reply, Step};
+use crate::protocol::sql::Parameter;
+use crate::response::table::TableFormat;
+
+/// What is said where no Worker of SQL is bound.
+const NOT_BOUND: &str = "SQL is not bound here: run `npm run sql` once and start or deploy again \
+                         (docs/SQL.md), or query with InfluxQL at /query";
+/// What is said without `db`.
+const NO_DATABASE: &str = "missing query parameter 'db'";
+
+/// A statement from its parameters to its answer.
+#[derive(Debug, Default)]
+struct SqlHandler {
+    /// Set once it is read.
+    asked: Option<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    database: String,
+    policy: Option<String>,
+    format: TableFormat,
+    /// Until it is known who asks.
+    question: Option<(SqlQuestion, Session)>,
+    query: Option<Box<SqlQuery>>,
+    /// The status has gone out.
+    streaming: bool,
+}
+
+/// `GET` and `POST /api/v3/query_sql`
+///
+/// # Errors
+/// None: the text may be in the body.
+pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(Box::new(SqlHandler::default()))
+}
+
+impl Handler for SqlHandler {
+    fn database(&self) -> Option<&str> {
+        self.asked.as_ref().map(|asked| asked.database.as_str())
+    }
+
+    fn start(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        if !isolate.platform.has_sql() {
+            return Err(ApiError::NotImplemented(NOT_BOUND.to_owned()));
+        }
+        let parsed = QueryRequest::parse(request.head, request.url, body.bytes())?;
+        let database = parsed.database.ok_or_else(|| ApiError::Invalid(NO_DATABASE.to_owned()))?;
+        let parameter = |(name, value)| (name, parameter(value));
+        let question = SqlQuestion {
+            text: parsed.q,
+            parameters: parsed.params.into_iter().map(parameter).collect(),
+            format: format_name(parsed.format),
+        };
+        let session = Session {
+            database: Some(database.clone()),
+            policy: parsed.policy.clone(),
+            now_ns: isolate.now_ns(),
+            ..Session::default()
+        };
+        self.asked = Some(Asked {
+            database,
+            policy: parsed.policy,
+            format: parsed.format,
+            question: Some((question, session)),
+            query: None,
+            streaming: false,
+        });
+        Ok(())
+    }
+
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        self.asked.as_mut().map_or(Ok(()), |asked| asked.authorise(caller))
+    }
+
+    fn databases(&self) -> Vec<String> {
+        self.asked.iter().map(|asked| asked.database.clone()).collect()
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        self.asked.as_mut().map_or(Ok(Action::End), |asked| asked.step(isolate, reply))
+    }
+
+    fn room(&self) -> Option<&QueryRoom> {
+        self.asked.as_ref()?.query.as_ref()?.room()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        let query = self.asked.as_mut().and_then(|asked| asked.query.as_mut());
+        query.map_or_else(Vec::new, |query| query.abandon())
+    }
+}
+
+impl Asked {
+    /// Lets `caller` ask, if it may read some of what the statement may mean: which policy that is
+    /// may be known to the database alone, and is judged where it is.
+    fn authorise(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        let scope = caller.grants.scope(Right::Read, &self.database);
+        if !scope.may_cover(self.policy.as_deref()) {
+            return Err(AuthError::lacks(caller, Right::Read, &self.database));
+        }
+        if let Some((question, mut session)) = self.question.take() {
+            session.principal = caller.clone();
+            self.query = Some(Box::new(SqlQuery::new(question, session)));
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let Some(query) = &mut self.query else { return Ok(Action::End) };
+        match query.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(Ok(Some(piece))) => {
+                if std::mem::replace(&mut self.streaming, true) {
+                    return Ok(Action::Bytes(piece));
+                }
+                let head = Response { status: 200, headers: Vec::new(), body: piece };
+                let of_type = self.format.content_type();
+                Ok(Action::Stream(head.with_header("Content-Type", of_type)))
+            }
+            Step::Done(Ok(None)) => Ok(Action::End),
+            Step::Done(Err(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// As [`crate::protocol::sql`] has it. A whole number is a signed one where it can be: others
+/// compare with few columns.
+fn parameter(value: ParamValue) -> Parameter {
+    match value {
+        ParamValue::Null => Parameter::Null,
+        ParamValue::Boolean(value) => Parameter::Boolean(value),
+        ParamValue::Unsigned(value) => {
+            i64::try_from(value).map_or(Parameter::Unsigned(value), Parameter::Integer)
+        }
+        ParamValue::Integer(value) => Parameter::Integer(value),
+        ParamValue::Float(value) => Parameter::Float(value),
+        ParamValue::String(value) => Parameter::String(value),
+    }
+}
+
+fn format_name(format: TableFormat) -> &'static str {
+    match format {
+        TableFormat::Json => "json",
+        TableFormat::JsonLines => "jsonl",
+        TableFormat::Csv => "csv",
+        TableFormat::Pretty => "pretty",
+        TableFormat::Parquet => "parquet",
+        TableFormat::Arrow => "arrow",
+    }
+}

@@ -1,0 +1,38 @@
+//! A query's wait for the memory that it begins with.
+
+use super::Context;
+use super::error::Error;
+use crate::admission::QueryRoom;
+use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
+use crate::model::time::MS_NS;
+use crate::protocol::call::Address;
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::Request;
+
+/// For how long a query has waited, nanoseconds.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    waited_ns: i64,
+}
+
+impl Beginning {
+    /// The pause after which to look again; `None` when the query may begin.
+    ///
+    /// # Errors
+    /// [`Unavailable::Crowded`] when others hold the memory for too long, or too many wait.
+    pub(super) fn wait(
+        &mut self,
+        context: &Context<'_>,
+        room: &QueryRoom,
+    ) -> Result<Option<Request>, Error> {
+        if room.start(context.platform.now_ns()) {
+            return Ok(None);
+        }
+        if self.waited_ns >= QUERY_WAIT_NS_MAX || context.queries.is_crowded() {
+            return Err(Unavailable::Crowded.into());
+        }
+        self.waited_ns += i64::from(QUERY_WAIT_PAUSE_MS) * MS_NS;
+        let pause = QUERY_WAIT_PAUSE_MS.to_le_bytes().to_vec();
+        Ok(Some(Request::new(Address::Pause, pause)))
+    }
+}

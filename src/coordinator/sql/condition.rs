@@ -1,0 +1,79 @@
+//! What a scan of SQL asks of its rows, by the ids that shards know.
+
+use crate::model::schema::MeasurementSchema;
+use crate::model::value::FieldValue;
+use crate::protocol::sql::{Compare, Condition};
+use crate::scan::request::{Comparison, Input, Operand, Predicate};
+
+/// The same condition for a shard; `None` when a column of it does not exist.
+pub(super) fn lower(condition: &Condition, schema: &MeasurementSchema) -> Option<Predicate> {
+    let all = |parts: &[Condition]| -> Option<Vec<Predicate>> {
+        parts.iter().map(|part| lower(part, schema)).collect()
+    };
+    let tag = |name: &str| schema.tag(name).map(|column| Operand::Tag(column.id));
+    Some(match condition {
+        Condition::All(parts) => every(all(parts)?),
+        Condition::Any(parts) => any(all(parts)?),
+        Condition::TagIn(name, values) => {
+            let tag = tag(name)?;
+            any(values.iter().map(|value| text(&tag, Comparison::Equal, value)).collect())
+        }
+        Condition::TagNotIn(name, values) => {
+            let tag = tag(name)?;
+            // What a row lacks is the empty text to a shard.
+            let values = std::iter::once("").chain(values.iter().map(String::as_str));
+            every(values.map(|value| text(&tag, Comparison::NotEqual, value)).collect())
+        }
+        Condition::TagMissing(name) => text(&tag(name)?, Comparison::Equal, ""),
+        Condition::Field(name, field_type, compare, value) => {
+            let (column, known) = schema.field(name)?;
+            let input = Input { column: column.id, field_type: known, cast: None };
+            if known != *field_type {
+                return None;
+            }
+            let (field, value) = (Operand::Field(input), Operand::Literal(value.clone()));
+            Predicate::Compare(comparison(*compare), Box::new(field), Box::new(value))
+        }
+    })
+}
+
+fn text(tag: &Operand, comparison: Comparison, value: &str) -> Predicate {
+    let value = Operand::Literal(FieldValue::String(value.into()));
+    Predicate::Compare(comparison, Box::new(tag.clone()), Box::new(value))
+}
+
+fn every(parts: Vec<Predicate>) -> Predicate {
+    balanced(parts, &Predicate::And).unwrap_or(Predicate::Constant(true))
+}
+
+fn any(parts: Vec<Predicate>) -> Predicate {
+    balanced(parts, &Predicate::Or).unwrap_or(Predicate::Constant(false))
+}
+
+/// Joins pairs again and again, so that thousands of values do not nest thousands deep.
+fn balanced(
+    mut parts: Vec<Predicate>,
+    join: &dyn Fn(Box<Predicate>, Box<Predicate>) -> Predicate,
+) -> Option<Predicate> {
+    while parts.len() > 1 {
+        let mut rest = std::mem::take(&mut parts).into_iter();
+        while let Some(first) = rest.next() {
+            parts.push(match rest.next() {
+                Some(second) => join(Box::new(first), Box::new(second)),
+                None => first,
+            });
+        }
+    }
+    parts.pop()
+}
+
+fn comparison(compare: Compare) -> Comparison {
+    match compare {
+        Compare::Equal => Comparison::Equal,
+        Compare::NotEqual => Comparison::NotEqual,
+        Compare::Less => Comparison::Less,
+        Compare::LessOrEqual => Comparison::LessOrEqual,
+        Compare::Greater => Comparison::Greater,
+        Compare::GreaterOrEqual => Comparison::GreaterOrEqual,
+    }
+}

@@ -1,0 +1,397 @@
+//! Carries out a statement of SQL: the Worker of SQL plans and computes, in turns; this machine
+//! tells it the columns of tables, and reads of the shards what its scans want.
+//!
+//! It begins, is listed, killed, metered and started again as a SELECT of InfluxQL is
+//! ([`super::query`]). Rounds alternate: pages of shards, then a turn of SQL, which brings a piece
+//! of the answer or wants further pages.
+
+mod condition;
+mod scans;
+mod tables;
+
+use super::beginning::Beginning;
+use super::error::Error;
+use super::live_query_report::{self, LiveQueryReport};
+use super::load_schemas::{Load, Loaded, Want};
+use super::query::shard_page;
+use super::retries::Retries;
+use super::session::Session;
+use super::{Context, RoundMachine, Turn};
+use crate::admission::{Held, QueryRoom};
+use crate::model::configurable_limits::Limit;
+use crate::model::grant::Right;
+use crate::protocol::call::{Address, Call};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
+use crate::protocol::sql::{Answer, FromSql, Parameter, QueryRequest, SystemTable, ToSql, Wanted};
+use crate::query::error::QueryError;
+use scans::{Asked, Scans};
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct SqlQuestion {
+    /// The statement.
+    pub text: String,
+    /// Values of `$name`.
+    pub parameters: Vec<(String, Parameter)>,
+    /// The form of the answer, by its name.
+    pub format: &'static str,
+}
+
+/// A statement in progress.
+///
+/// `Done(Ok(Some(bytes)))` is a piece of the answer: step with `None` for the next one. The first
+/// comes when there are bytes of rows, or the end. `Done(Ok(None))` is the end.
+#[derive(Debug)]
+pub struct SqlQuery {
+    question: SqlQuestion,
+    session: Session,
+    stage: Stage,
+    round: Round,
+    beginning: Beginning,
+    /// What the tables are, once that is known.
+    loaded: Option<Loaded>,
+    scans: Scans,
+    /// What the next turn takes along.
+    answers: Vec<Answer>,
+    /// Made and not given out, and what it counts as.
+    piece: Vec<u8>,
+    held: Option<Held>,
+    last: LastTurn,
+    /// A shard has answered: the columns are those that it knows.
+    is_confirmed: bool,
+    /// A piece has gone out.
+    emitted: bool,
+    /// Rows that were read.
+    points: u64,
+    retries: Retries,
+    watch: LiveQueryReport,
+}
+
+/// What the last turn said of the next one.
+#[derive(Clone, Copy, Debug, Default)]
+struct LastTurn {
+    goes_on: bool,
+    is_done: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Start,
+    Load(Box<Load>),
+    /// A turn of SQL is on its way.
+    Turn,
+    /// Pages are.
+    Read(Vec<Asked>),
+    /// The list of live queries is.
+    List,
+    /// A piece has gone out.
+    Emitted,
+    /// The Catalog takes the query off its list; then it ends so.
+    Unlist(Box<SqlTurn>),
+    Finished,
+}
+
+type SqlTurn = Turn<Option<Vec<u8>>>;
+
+impl SqlQuery {
+    /// Prepares a statement about the database and policy of `session`.
+    pub fn new(question: SqlQuestion, session: Session) -> Self {
+        Self {
+            question,
+            session,
+            stage: Stage::Start,
+            round: Round::default(),
+            beginning: Beginning::default(),
+            loaded: None,
+            scans: Scans::default(),
+            answers: Vec::new(),
+            piece: Vec::new(),
+            held: None,
+            last: LastTurn::default(),
+            is_confirmed: false,
+            emitted: false,
+            points: 0,
+            retries: Retries::default(),
+            watch: LiveQueryReport::default(),
+        }
+    }
+
+    /// What it holds.
+    pub fn room(&self) -> Option<&QueryRoom> {
+        self.session.room.get()
+    }
+
+    fn database(&self) -> &str {
+        self.session.database.as_deref().unwrap_or_default()
+    }
+
+    fn begin(&mut self, context: &mut Context<'_>) -> SqlTurn {
+        let room = self.session.room.enter(context.queries, self.database()).clone();
+        if let Some(pause) = self.beginning.wait(context, &room)? {
+            self.stage = Stage::Start;
+            return Ok(Next::Calls(vec![pause]));
+        }
+        self.load(context, false)
+    }
+
+    fn load(&mut self, context: &mut Context<'_>, from_owner: bool) -> SqlTurn {
+        let want = Want::Policy(self.session.policy.clone());
+        let load = match from_owner {
+            true => Load::from_owner(self.database(), want),
+            false => Load::cached(self.database(), want),
+        };
+        let load = load.for_caller(&self.session.principal);
+        self.go_on_loading(context, Box::new(load), Vec::new())
+    }
+
+    fn go_on_loading(
+        &mut self,
+        context: &mut Context<'_>,
+        mut load: Box<Load>,
+        replies: Replies,
+    ) -> SqlTurn {
+        let loaded = match load.go_on(context, replies)? {
+            Next::Calls(requests) => {
+                self.stage = Stage::Load(load);
+                return Ok(Next::Calls(requests));
+            }
+            Next::Reply(loaded) => loaded,
+        };
+        if let Some((policy, _)) = loaded.policy() {
+            match loaded.standing.check(Right::Read, self.database(), &policy.name) {
+                Err(Error::Forbidden { .. }) if !loaded.fresh => return self.load(context, true),
+                checked => checked?,
+            }
+        }
+        if self.emitted {
+            self.scans.renew(&loaded)?;
+            self.loaded = Some(loaded);
+            return self.proceed(context);
+        }
+        self.loaded = Some(loaded);
+        self.open()
+    }
+
+    /// Begins with the statement, or begins anew.
+    fn open(&mut self) -> SqlTurn {
+        (self.scans, self.last) = (Scans::default(), LastTurn::default());
+        self.answers.clear();
+        self.piece.clear();
+        (self.is_confirmed, self.points) = (false, 0);
+        let SqlQuestion { text, parameters, format } = &self.question;
+        self.ask(&ToSql::Open(QueryRequest {
+            text: text.clone(),
+            parameters: parameters.clone(),
+            now_ns: self.session.now_ns,
+            format: (*format).to_owned(),
+        }))
+    }
+
+    fn ask(&mut self, message: &ToSql) -> SqlTurn {
+        self.stage = Stage::Turn;
+        Ok(Next::Calls(vec![Request::new(Address::Sql, envelope::encode(message))]))
+    }
+
+    /// What was planned with came from its owners after the question, or a shard agreed with it:
+    /// else the cache may have been too old.
+    fn is_certain(&self) -> bool {
+        self.is_confirmed || self.loaded.as_ref().is_some_and(|loaded| loaded.fresh)
+    }
+
+    fn learn_turn(&mut self, context: &mut Context<'_>, reply: CallResult) -> SqlTurn {
+        match envelope::decode_reply::<FromSql>(reply)? {
+            FromSql::Failed { status, message } => {
+                if !self.emitted && !self.is_certain() {
+                    return self.load(context, true);
+                }
+                Err(Error::Sql { status, message })
+            }
+            FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, mut piece } => {
+                self.last = LastTurn { goes_on, is_done };
+                self.scans.cancel(&cancelled);
+                if has_rows && !self.emitted && !self.is_certain() {
+                    return self.load(context, true);
+                }
+                self.piece.append(&mut piece);
+                let room = self.session.room.enter(context.queries, self.database()).clone();
+                self.held
+                    .get_or_insert_with(|| room.part())
+                    .set(self.piece.len())
+                    .map_err(QueryError::from)?;
+                for wanted in wanted {
+                    if let Some(request) = self.want(context, wanted)? {
+                        self.stage = Stage::List;
+                        return Ok(Next::Calls(vec![request]));
+                    }
+                }
+                // What is made as a whole has no bytes before its end, and may still fail.
+                match is_done || (has_rows && !self.piece.is_empty()) {
+                    true => self.emit(),
+                    false => self.proceed(context),
+                }
+            }
+        }
+    }
+
+    /// Notes what is wanted; what is known is answered with the next turn.
+    fn want(&mut self, context: &Context<'_>, wanted: Wanted) -> Result<Option<Request>, Error> {
+        let schema = self.loaded.as_ref().and_then(Loaded::policy).map(|(_, schema)| schema);
+        match wanted {
+            Wanted::Tables(names) => {
+                let tables = schema.map(|schema| tables::named(schema, &names));
+                self.answers.push(Answer::Tables(tables.unwrap_or_default()));
+            }
+            Wanted::EveryTable => {
+                let tables = schema.map(|schema| tables::every(schema));
+                self.answers.push(Answer::Tables(tables.unwrap_or_default()));
+            }
+            Wanted::Scan(request) => {
+                let loaded = self.loaded.as_ref().ok_or_else(Error::unexpected_reply)?;
+                self.answers.extend(self.scans.begin(
+                    &request,
+                    loaded,
+                    context.platform.now_ns(),
+                )?);
+            }
+            Wanted::Page(scan) => self.scans.want(scan)?,
+            Wanted::System(SystemTable::Queries) => {
+                let principal = &self.session.principal;
+                if !principal.grants.admin {
+                    return Err(Error::Forbidden {
+                        who: principal.name.to_string(),
+                        right: "admin privilege",
+                        database: self.database().to_owned(),
+                    });
+                }
+                let message = envelope::encode(&ToCatalog::Queries);
+                return Ok(Some(Request::new(Address::Catalog, message)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn learn_queries(&mut self, context: &mut Context<'_>, reply: CallResult) -> SqlTurn {
+        match envelope::decode_reply::<FromCatalog>(reply)? {
+            FromCatalog::Queries(all) => {
+                let now_ns = context.platform.now_ns();
+                let rows = tables::queries(&all, self.database(), now_ns);
+                self.answers.push(Answer::System(SystemTable::Queries, rows));
+                self.proceed(context)
+            }
+            FromCatalog::Unavailable(why) => Err(why.into()),
+            _ => Err(Error::unexpected_reply()),
+        }
+    }
+
+    /// Gives out what is made.
+    fn emit(&mut self) -> SqlTurn {
+        self.emitted = true;
+        self.stage = Stage::Emitted;
+        self.held = None;
+        Ok(Next::Reply(Some(std::mem::take(&mut self.piece))))
+    }
+
+    /// The next turn, or the pages that it waits for.
+    fn proceed(&mut self, context: &mut Context<'_>) -> SqlTurn {
+        if self.last.is_done {
+            return Ok(Next::Reply(None));
+        }
+        if self.last.goes_on || !self.answers.is_empty() {
+            let answers = std::mem::take(&mut self.answers);
+            return self.ask(&ToSql::turn(answers));
+        }
+        let room = self.session.room.enter(context.queries, self.database()).clone();
+        let (asked, further) = self.scans.ask(&room);
+        if asked.is_empty() {
+            return Err(Error::unexpected_reply());
+        }
+        let describe = || (self.question.text.clone(), self.scans.shards());
+        let report = self.watch.report(context, &self.session, further, describe);
+        let mut requests = Vec::with_capacity(asked.len() + 1);
+        for asked in &asked {
+            requests.extend(self.scans.request(*asked, self.watch.id()));
+        }
+        requests.extend(report);
+        self.stage = Stage::Read(asked);
+        Ok(Next::Calls(requests))
+    }
+
+    fn learn_pages(
+        &mut self,
+        context: &mut Context<'_>,
+        asked: &[Asked],
+        mut replies: Replies,
+    ) -> SqlTurn {
+        if replies.len() > asked.len() && replies.pop().is_some_and(live_query_report::is_killed) {
+            return Err(Error::Interrupted);
+        }
+        let mut is_stale = false;
+        for (asked, reply) in asked.iter().zip(replies) {
+            let who = &self.session.principal.name;
+            let Some(reply) = shard_page(reply, who, self.database())? else {
+                is_stale = true;
+                continue;
+            };
+            let (answer, rows) = self.scans.learn(*asked, reply)?;
+            self.answers.push(answer);
+            self.points += rows;
+        }
+        let limit = context.platform.limits().get(Limit::Points) as u64;
+        if self.points > limit {
+            let (what, asked) = ("point", self.points);
+            return Err(QueryError::Select { what, asked, limit }.into());
+        }
+        if is_stale {
+            self.retries.count()?;
+            return self.load(context, true);
+        }
+        (self.retries, self.is_confirmed) = (Retries::default(), true);
+        self.proceed(context)
+    }
+
+    fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> SqlTurn {
+        let lost = || Error::Unavailable(Unavailable::Unreachable("no reply".to_owned()));
+        match std::mem::replace(&mut self.stage, Stage::Finished) {
+            Stage::Start => self.begin(context),
+            Stage::Load(load) => self.go_on_loading(context, load, replies),
+            Stage::Turn => self.learn_turn(context, replies.pop().ok_or_else(lost)?),
+            Stage::List => self.learn_queries(context, replies.pop().ok_or_else(lost)?),
+            Stage::Read(asked) => self.learn_pages(context, &asked, replies),
+            Stage::Emitted => self.proceed(context),
+            Stage::Unlist(end) => *end,
+            Stage::Finished => Ok(Next::Reply(None)),
+        }
+    }
+
+    /// Stops: the call that takes it off the list, if it is listed.
+    pub fn abandon(&mut self) -> Vec<Call> {
+        self.stage = Stage::Finished;
+        let end = self.watch.end();
+        end.map_or_else(Vec::new, |request| self.round.start(vec![request]))
+    }
+}
+
+impl RoundMachine for SqlQuery {
+    type Reply = Option<Vec<u8>>;
+
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> SqlTurn {
+        let turn = self.take_turn(context, replies);
+        if let Ok(Next::Calls(_) | Next::Reply(Some(_))) = turn {
+            return turn;
+        }
+        match self.watch.end() {
+            Some(request) => {
+                self.stage = Stage::Unlist(Box::new(turn));
+                Ok(Next::Calls(vec![request]))
+            }
+            None => turn,
+        }
+    }
+}

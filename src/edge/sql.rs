@@ -1,0 +1,71 @@
+//! Holds a request's session at the Worker of SQL.
+
+use std::cell::RefCell;
+
+use js_sys::{Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use worker::Env;
+
+use super::config;
+use crate::protocol::call::CallFailure;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The binding.
+    type JsSql;
+
+    #[wasm_bindgen(method, catch, structural)]
+    fn open(this: &JsSql) -> Result<Promise, JsValue>;
+
+    /// A stub of a session.
+    #[derive(Clone)]
+    type JsSession;
+
+    #[wasm_bindgen(method, catch, structural)]
+    fn turn(this: &JsSession, message: &Uint8Array) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, structural)]
+    fn end(this: &JsSession) -> Result<Promise, JsValue>;
+}
+
+/// A session, which is opened by its first message and ends when this is dropped.
+#[derive(Default)]
+pub(super) struct SqlSession(RefCell<Option<JsSession>>);
+
+impl SqlSession {
+    /// The reply to a message.
+    pub(super) async fn turn(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, CallFailure> {
+        self.carry(env, message).await.map_err(|error| {
+            let said = Reflect::get(&error, &JsValue::from_str("message")).ok();
+            let said = said.and_then(|said| said.as_string()).unwrap_or_default();
+            CallFailure::Failed(format!("SQL broke off: {said}"))
+        })
+    }
+
+    async fn carry(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, JsValue> {
+        let open = self.0.borrow().clone();
+        let session = match open {
+            Some(session) => session,
+            None => {
+                let sql = config::sql(env).ok_or(JsValue::UNDEFINED)?;
+                let opened = JsFuture::from(sql.unchecked_into::<JsSql>().open()?).await?;
+                let session: JsSession = opened.unchecked_into();
+                *self.0.borrow_mut() = Some(session.clone());
+                session
+            }
+        };
+        let reply = JsFuture::from(session.turn(&Uint8Array::from(message))?).await?;
+        Ok(reply.unchecked_into::<Uint8Array>().to_vec())
+    }
+}
+
+impl Drop for SqlSession {
+    fn drop(&mut self) {
+        let Some(session) = self.0.take() else { return };
+        if let Ok(ended) = session.end() {
+            // Where it is not heard, whoever waits for its room ends it after some seconds.
+            spawn_local(async move { drop(JsFuture::from(ended).await) });
+        }
+    }
+}
