@@ -25,7 +25,7 @@ const longPanels = [
 const longest = (max) => ({ 'max-lines-per-function': ['error', { max, skipComments: true }] });
 
 export default [
-  { ignores: ['.cache/', '.wrangler/', 'build/', 'dist/', 'dist-static/', 'target*/', '**/target/'] },
+  { ignores: ['.cache/', '.wrangler/', 'build/', 'sql/build/', 'dist/', 'dist-static/', 'target*/', '**/target/'] },
   js.configs.recommended,
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {
@@ -66,6 +66,9 @@ export default [
   // What these hand to the browser runs in its page.
   { files: ['tests/edge/console*.mjs'], languageOptions: { globals: globals.browser } },
   // Workers of the platform.
-  { files: ['src/**/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js'], languageOptions: { globals: globals.serviceworker } },
+  {
+    files: ['src/**/*.js', 'sql/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js'],
+    languageOptions: { globals: globals.serviceworker },
+  },
   { files: ['scripts/**/*.mjs'], rules: { 'no-restricted-imports': ['error', { patterns: [packages] }] } },
 ];

@@ -1,6 +1,6 @@
-// The two WebAssembly modules: the Worker's, and the same database for the console's page. Each is
-// compiled by cargo, bound to JavaScript by wasm-bindgen and optimised by wasm-opt; the Worker's
-// JavaScript is then bundled by esbuild, which is loaded only once the packages are there.
+// The WebAssembly modules: the Worker's, the same database for the console's page, and that of SQL.
+// Each is compiled by cargo, bound to JavaScript by wasm-bindgen and optimised by wasm-opt; a
+// Worker's JavaScript is then bundled by esbuild, which is loaded only once the packages are there.
 
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -81,7 +81,28 @@ export async function buildWorker(binder, folder) {
   const staging = at('.cache', 'worker');
   rmSync(staging, { recursive: true, force: true });
   await bound('worker', binder, staging, 'index');
-  copyFileSync(at('src', 'edge', 'worker.js'), join(staging, 'worker.js'));
+  await bundle(at('src', 'edge', 'worker.js'), staging, folder);
+}
+
+/** The Worker of SQL, compiled as `profile` says: `index.js` and `index_bg.wasm` in `folder`. */
+export async function buildSql(binder, folder, profile) {
+  const staging = at('.cache', 'sql');
+  rmSync(staging, { recursive: true, force: true });
+  const targetFolder = at('sql', 'target');
+  const where = ['--manifest-path', at('sql', 'Cargo.toml'), '--target-dir', targetFolder];
+  const what = ['build', '--profile', profile, '--lib', '--target', target];
+  await must('Compiling SQL', 'cargo', [...what, ...where]);
+  const compiled = join(targetFolder, target, profile, 'tidemark_sql.wasm');
+  // wasm-opt takes eight minutes for a sixteenth of it.
+  const flags = ['--target', 'module', '--experimental-reset-state-function', '--remove-name-section'];
+  const out = ['--no-typescript', '--out-dir', staging, '--out-name', 'index'];
+  await must('Binding it to JavaScript', await binder, [...flags, ...out, compiled]);
+  await bundle(at('sql', 'worker.js'), staging, folder);
+}
+
+/** A Worker's JavaScript `entry` and what wasm-bindgen left in `staging`, as they are deployed. */
+async function bundle(entry, staging, folder) {
+  copyFileSync(entry, join(staging, 'worker.js'));
   const { build } = await import('esbuild');
   const { outputFiles } = await build({
     entryPoints: [join(staging, 'worker.js')],

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { consolePage } from './console.mjs';
-import { buildEngine, buildWorker } from './modules.mjs';
+import { buildEngine, buildSql, buildWorker } from './modules.mjs';
 import { prebuilt } from './prebuilt.mjs';
 import { must, run } from './processes.mjs';
 import { at, lockedCrate, newNode, npm, Sentence, toolRoot } from './project.mjs';
@@ -157,6 +157,30 @@ export async function modules() {
   await rust();
   await Promise.all([worker(), engine()]);
 }
+
+/** Where the Worker of SQL is; `sql/wrangler.toml` names it too. */
+export const sqlFolder = at('sql', 'build');
+
+/**
+ * The Worker of SQL. It is large: who develops has it compiled quickly, a release small, which takes
+ * an hour.
+ */
+export async function sql(profile = 'quick') {
+  const compiler = await rust();
+  const { binder, version } = binding();
+  const own = ['src', 'zstd-stub', 'Cargo.toml', 'Cargo.lock', 'stack.rs', 'worker.js'];
+  const database = ['src', 'tables', 'Cargo.toml', '.cargo/config.toml', 'scripts/modules.mjs'];
+  const sources = [...own.map((name) => join('sql', name)), ...database];
+  const inputs = fingerprint(sources, [compiler, version, profile]);
+  const outputs = ['index.js', 'index_bg.wasm'].map((name) => join(sqlFolder, name));
+  const lasts = '(about ten minutes with two cores the first time, a minute later on)';
+  await step('The Worker of SQL', { stamp: '.cache/stamps/sql', inputs, outputs, lasts }, () =>
+    buildSql(binder, sqlFolder, profile),
+  );
+}
+
+/** Whether the Worker of SQL was built here. */
+export const hasSql = () => existsSync(join(sqlFolder, 'index_bg.wasm'));
 
 /** Whether the modules can be built here; otherwise those of a release are taken. */
 async function hasCargo() {

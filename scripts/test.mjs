@@ -13,7 +13,7 @@ import { consolePage } from './console.mjs';
 import { crateFaults } from './licences.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
-import { engine, engineFolder, modules, packages, rust, wasmBindgen } from './setup.mjs';
+import { engine, engineFolder, modules, packages, rust, sql as sqlWorker, wasmBindgen } from './setup.mjs';
 import { verdict } from './verdict.mjs';
 
 /**
@@ -192,6 +192,7 @@ const steps = [
   ['browser wasm size', engineSize],
   ['console build', async () => (await consolePage(), { passed: 1 })],
   ['deploy dry run', deployDryRun],
+  ['SQL, the Worker', async () => (await sqlWorker(), { passed: 1 })],
   ['end to end', edgeTests],
   ['SQL, clippy', () => clippy(['--all-targets', ...sql])],
   ['SQL, tests', () => cargoTests([...sql])],

@@ -35,6 +35,8 @@ fn every_statement_of_the_page_has_the_answer_that_stands_there() {
                 (_, Some(lines)) => database.write(lines),
                 (None, None) => panic!("an answer to nothing: {text}"),
             },
+            // An end-to-end test asks what it asks.
+            (true, "sh") => {}
             (true, other) => panic!("a block of {other}"),
             (false, _) => {}
         }

@@ -1,0 +1,26 @@
+// The Worker of SQL beside the database: the committed wrangler.toml does without it.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+
+import { at } from './project.mjs';
+
+/** The configuration of the Worker of SQL. */
+export const sqlConfiguration = at('sql', 'wrangler.toml');
+
+/** What `parse` makes of wrangler.toml, and of each of its environments, with the binding. */
+export function withBinding(configuration) {
+  const services = [{ binding: 'SQL', service: 'tidemark-sql' }];
+  const environments = Object.entries(configuration.env ?? {});
+  const env = environments.map(([name, one]) => [name, { ...one, services }]);
+  const more = env.length > 0 ? { env: Object.fromEntries(env) } : {};
+  return { ...configuration, services, ...more };
+}
+
+/** wrangler.toml with the binding, in a file beside it: paths in it are relative. */
+export async function boundConfiguration() {
+  const { parse, stringify } = await import('smol-toml');
+  const file = at('.wrangler.sql.toml');
+  const whole = withBinding(parse(readFileSync(at('wrangler.toml'), 'utf8')));
+  writeFileSync(file, stringify(whole));
+  return file;
+}
