@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { settings } from './dev-server.mjs';
 import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, newNode, npm } from './project.mjs';
-import { everything } from './setup.mjs';
+import { everything, hasSql, sqlFolder } from './setup.mjs';
 
 const staging = at('.cache', 'package');
 
@@ -38,6 +38,7 @@ export async function stagedPackage() {
   mkdirSync(built);
   for (const name of ['index.js', 'index_bg.wasm']) copyFileSync(at('build', name), join(built, name));
   cpSync(at('dist'), join(built, 'site'), { recursive: true });
+  if (hasSql()) cpSync(sqlFolder, join(built, 'sql'), { recursive: true });
   writeFileSync(join(built, 'about.json'), `${JSON.stringify(await about(), null, 1)}\n`);
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(at(name), join(staging, name));
   await clientTypes(join(staging, 'client'));

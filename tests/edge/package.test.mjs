@@ -58,6 +58,7 @@ test('tidemark', async (t) => {
   await t.test('the console is beside the API, and nothing else is', () => beside(t, install));
   await t.test('passwords are guessed by addresses, not by connections', () => guessed(t, install));
   await t.test('gRPC is taken beside the server', (sub) => takesGrpc(sub, install));
+  await t.test('it speaks SQL if it was made with it', (sub) => asksSql(sub, install));
   await t.test('it deploys, also to the free plan', () => deployed(install));
   await t.test('a crash is mended, and two servers never share a folder', () => crashed(t, install));
   await t.test('it serves TLS, on any address', (sub) => secured(sub, install));
@@ -281,6 +282,18 @@ async function deployed(install) {
   const refused = await tidemarkProgram(install, ['deploy'], { env });
   assert.equal(refused.code, 1);
   assert.match(refused.said, /Authentication error/);
+}
+
+async function asksSql(t, install) {
+  const hasIt = existsSync(join(install, 'node_modules', 'tidemark', 'built', 'sql'));
+  const server = await served(t, { install });
+  await server.query('CREATE DATABASE d');
+  await server.mustWrite('m,a=x v=1 1', { db: 'd' });
+  const response = await server.fetch('/api/v3/query_sql?db=d&q=SELECT+a,v+FROM+m');
+  const answer = await response.json();
+  assert.equal(response.status, hasIt ? 200 : 501, JSON.stringify(answer));
+  if (hasIt) assert.deepEqual(answer, [{ a: 'x', v: 1 }]);
+  else t.skip('the package was made without SQL: npm run sql');
 }
 
 /** Ids of the processes that were started with `word`. */

@@ -5,7 +5,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { aboutBuilt, built } from '../lib/built.mjs';
+import { aboutBuilt, built, builtSql } from '../lib/built.mjs';
 import { Sentence } from '../lib/command.mjs';
 import { isNewNode, nodeNeeded, refusesLimits } from '../lib/wrangler.mjs';
 
@@ -30,6 +30,26 @@ function wrangler(version, words) {
   });
 }
 
+/**
+ * Sends the Worker of SQL, if the package has it: `{ code, bound }`, and what of the database's configuration
+ * binds it.
+ */
+async function deploySql({ version, deployment, folder, name, isDry }) {
+  if (!builtSql()) {
+    console.log('This package was made without SQL.');
+    return { code: 0 };
+  }
+  const { compatibility_date, limits } = deployment;
+  const closed = { workers_dev: false, preview_urls: false };
+  const file = join(folder, 'sql', 'wrangler.json');
+  writeFileSync(file, JSON.stringify({ name, main: 'index.js', compatibility_date, limits, ...closed }, null, 2));
+  const { code, output } = await wrangler(version, ['deploy', '--config', file, ...(isDry ? ['--dry-run'] : [])]);
+  if (code === 0) return { code, bound: { services: [{ binding: 'SQL', service: name }] } };
+  if (!refusesLimits(output)) return { code };
+  console.log('Without SQL: the 10 ms of the free plan cannot plan a statement.');
+  return { code: 0 };
+}
+
 async function run({ name, 'dry-run': isDry }, words) {
   if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark deploy --help.`);
   mustBeNewNode();
@@ -38,7 +58,9 @@ async function run({ name, 'dry-run': isDry }, words) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-'));
   try {
     cpSync(built, folder, { recursive: true });
-    const { limits, ...rest } = { ...deployment, name };
+    const sql = await deploySql({ version, deployment, folder, name: `${name}-sql`, isDry });
+    if (sql.code !== 0) return sql.code;
+    const { limits, ...rest } = { ...deployment, ...sql.bound, name };
     const asked = ['deploy', '--config', join(folder, 'wrangler.json'), ...(isDry ? ['--dry-run'] : [])];
     const attempt = (configuration) => {
       writeFileSync(join(folder, 'wrangler.json'), JSON.stringify(configuration, null, 2));

@@ -4,7 +4,7 @@ import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { aboutBuilt, built } from '../lib/built.mjs';
+import { aboutBuilt, built, builtSql } from '../lib/built.mjs';
 import { configuration } from '../lib/configuration.mjs';
 import { connectionOptions, tokenFile } from '../lib/connection.mjs';
 import { adminToken, makeFolder, occupy } from '../lib/folder.mjs';
@@ -82,7 +82,8 @@ async function run(options) {
     const stored = join(folder, 'objects');
     makeFolder(stored);
     const file = join(folder, 'workerd.capnp');
-    const places = { folder, built: realpathSync(built), site: realpathSync(join(built, 'site')), stored };
+    const sql = builtSql() && realpathSync(builtSql());
+    const places = { folder, built: realpathSync(built), sql, site: realpathSync(join(built, 'site')), stored };
     const front = realpathSync(inPackage('../lib/front.js'));
     const names = Object.keys(variables);
     writeFileSync(file, configuration({ ...places, front, variables: names, paths, day, host, port, tls }));

@@ -8,6 +8,12 @@ import { fileURLToPath } from 'node:url';
 /** Their folder. */
 export const built = fileURLToPath(new URL('../built', import.meta.url));
 
+/** The folder of the Worker of SQL; null in a package that was made without it. */
+export function builtSql() {
+  const folder = join(built, 'sql');
+  return existsSync(folder) ? folder : null;
+}
+
 /**
  * `{ day, paths, settings, wrangler, deployment }`: the Worker's compatibility date, the paths that it
  * answers, the names of its settings, the version of wrangler, and its configuration for `built`.

@@ -39,7 +39,7 @@ function socketOf({ host, port, tls, folder }) {
 /**
  * The configuration of one server, to be written into `folder`.
  *
- * `built` is the folder of the Worker's modules, `site` that of the console, `front` the module that
+ * `built` is the folder of the Worker's modules, `sql` that of SQL's or null, `site` that of the console, `front` the module that
  * stands before both, `stored` where the objects' files are. `variables` are names of variables of the
  * environment, which are bound by their names, so that no secret is written down. `paths` are the
  * paths that the Worker answers. `day` is its compatibility date. `host` and `port` are where it listens,
@@ -47,11 +47,12 @@ function socketOf({ host, port, tls, folder }) {
  *
  * @param {Record<string, any>} options
  */
-export function configuration({ folder, built, site, front, stored, variables, paths, day, ...socket }) {
-  const modules = ['index.js', 'index_bg.wasm'].map((name) => moduleOf(folder, `${built}/${name}`));
+export function configuration({ folder, built, sql, site, front, stored, variables, paths, day, ...socket }) {
+  const modulesIn = (place) => ['index.js', 'index_bg.wasm'].map((name) => moduleOf(folder, `${place}/${name}`)).join(', ');
   const { namespaces, bound } = objectsOf(objects, 'tidemark');
   const bindings = [
     ...bound,
+    ...(sql ? ['(name = "SQL", service = "sql")'] : []),
     ...variables.map((name) => `(name = ${quoted(name)}, fromEnvironment = ${quoted(name)})`),
   ];
   return `# Written by \`tidemark serve\` at each start.
@@ -61,7 +62,7 @@ const config :Workerd.Config = (
   sockets = [${socketOf({ folder, ...socket })}],
   services = [
     (name = "front", worker = .front),
-    (name = "database", worker = .database),
+    (name = "database", worker = .database),${sql ? '\n    (name = "sql", worker = .sql),' : ''}
     (name = "site", disk = (path = ${quoted(site)})),
     (name = "stored", disk = (path = ${quoted(stored)}, writable = true)),
   ],
@@ -79,12 +80,20 @@ const front :Workerd.Worker = (
 
 const database :Workerd.Worker = (
   compatibilityDate = "${day}",
-  modules = [${modules.join(', ')}],
+  modules = [${modulesIn(built)}],
   bindings = [
     ${bindings.join(',\n    ')},
   ],
   durableObjectNamespaces = [${namespaces.join(', ')}],
   durableObjectStorage = (localDisk = "stored"),
 );
-`;
+${sql ? sqlWorker(day, modulesIn(sql)) : ''}`;
 }
+
+/** The Worker of SQL, which is bound to nothing. */
+const sqlWorker = (day, modules) => `
+const sql :Workerd.Worker = (
+  compatibilityDate = "${day}",
+  modules = [${modules}],
+);
+`;
