@@ -41,6 +41,17 @@ impl Flights {
         Self { env: env.clone(), sql: Rc::default(), pending: Vec::new() }
     }
 
+    /// Whether a session of SQL is open.
+    pub(super) fn holds_sql(&self) -> bool {
+        self.sql.is_open()
+    }
+
+    /// Forgets calls that are on their way, and ends the session of SQL.
+    pub(super) async fn clear(&mut self) {
+        self.pending.clear();
+        self.sql.end().await;
+    }
+
     /// Adds calls; they start with the next [`Flights::next`].
     pub(super) fn start(&mut self, calls: Vec<Call>) {
         for call in calls {

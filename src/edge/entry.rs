@@ -53,7 +53,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
                 conversation.log(&exchange);
                 let response = reply::packed(response, &request);
                 let calls = conversation.afterwards(&mut exchange);
-                if !calls.is_empty() {
+                if !calls.is_empty() || conversation.flights.holds_sql() {
                     context.wait_until(async move {
                         conversation.hear(&mut exchange, calls).await;
                     });
@@ -120,7 +120,7 @@ impl Conversation {
 
     /// Makes such calls. Should one be lost, it is made again after a later request.
     pub(super) async fn hear(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
-        self.flights = Flights::new(&self.env);
+        self.flights.clear().await;
         self.flights.start(calls);
         while let Some(reply) = self.flights.next().await {
             let more =
@@ -132,8 +132,8 @@ impl Conversation {
     /// Takes a query off the list whose client went away while it was answered.
     pub(super) async fn abandon(&mut self, exchange: &mut Exchange) {
         let calls = exchange.abandon();
+        self.flights.clear().await;
         if !calls.is_empty() {
-            self.flights = Flights::new(&self.env);
             self.flights.start(calls);
             // Should it be lost, the entry expires.
             let _ = self.flights.next().await;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 use worker::Env;
 
 use super::config;
@@ -29,7 +29,7 @@ extern "C" {
     fn end(this: &JsSession) -> Result<Promise, JsValue>;
 }
 
-/// A session, which is opened by its first message and ends when this is dropped.
+/// A session, which is opened by its first message.
 #[derive(Default)]
 pub(super) struct SqlSession(RefCell<Option<JsSession>>);
 
@@ -41,6 +41,20 @@ impl SqlSession {
             let said = said.and_then(|said| said.as_string()).unwrap_or_default();
             CallFailure::Failed(format!("SQL broke off: {said}"))
         })
+    }
+
+    /// Whether it was opened and not ended.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Ends it: the runtime does not tell the other Worker by itself.
+    pub(super) async fn end(&self) {
+        let Some(session) = self.0.take() else { return };
+        if let Ok(ended) = session.end() {
+            // Where it is not heard, whoever waits for its room ends it after some seconds.
+            drop(JsFuture::from(ended).await);
+        }
     }
 
     async fn carry(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, JsValue> {
@@ -57,15 +71,5 @@ impl SqlSession {
         };
         let reply = JsFuture::from(session.turn(&Uint8Array::from(message))?).await?;
         Ok(reply.unchecked_into::<Uint8Array>().to_vec())
-    }
-}
-
-impl Drop for SqlSession {
-    fn drop(&mut self) {
-        let Some(session) = self.0.take() else { return };
-        if let Ok(ended) = session.end() {
-            // Where it is not heard, whoever waits for its room ends it after some seconds.
-            spawn_local(async move { drop(JsFuture::from(ended).await) });
-        }
     }
 }

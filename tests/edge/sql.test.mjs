@@ -157,7 +157,8 @@ test('clients that leave make room for others, and long answers come piece by pi
   const long = 'SELECT a.n, b.n AS m, a.host FROM cpu a CROSS JOIN cpu b';
   const lines = (await (await asked(it, long, { format: 'jsonl' })).text()).trimEnd().split('\n');
   assert.equal(lines.length, 490_000);
-  // Two sessions run at a time: were those of clients that left kept, the next one would wait.
+  // Two plans run at a time: were those of clients that left kept, each third one would wait.
+  const from = Date.now();
   for (let n = 0; n < 5; n += 1) {
     const response = await asked(it, long, { format: 'jsonl' });
     const reader = response.body.getReader();
@@ -165,9 +166,8 @@ test('clients that leave make room for others, and long answers come piece by pi
     await reader.cancel();
     await sleep(50);
   }
-  const from = Date.now();
   assert.deepEqual(await rows(it, 'SELECT 1 AS one'), [{ one: 1 }]);
-  assert.ok(Date.now() - from < 5_000, `${Date.now() - from} ms`);
+  assert.ok(Date.now() - from < 7_000, `${Date.now() - from} ms`);
   // More than run at a time wait for each other.
   const many = Array.from({ length: 12 }, (_, n) => rows(it, `SELECT ${n} AS n, count(*) AS c FROM cpu`));
   assert.deepEqual(await Promise.all(many), Array.from({ length: 12 }, (_, n) => [{ n, c: 700 }]));
