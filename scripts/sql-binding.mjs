@@ -9,11 +9,14 @@ export const sqlConfiguration = at('sql', 'wrangler.toml');
 
 /** What `parse` makes of wrangler.toml, and of each of its environments, with the binding. */
 export function withBinding(configuration) {
-  const services = [{ binding: 'SQL', service: 'tidemark-sql' }];
+  const bound = (one) => ({
+    ...one,
+    services: [...(one.services ?? []), { binding: 'SQL', service: 'tidemark-sql' }],
+  });
   const environments = Object.entries(configuration.env ?? {});
-  const env = environments.map(([name, one]) => [name, { ...one, services }]);
+  const env = environments.map(([name, one]) => [name, bound(one)]);
   const more = env.length > 0 ? { env: Object.fromEntries(env) } : {};
-  return { ...configuration, services, ...more };
+  return { ...bound(configuration), ...more };
 }
 
 /** wrangler.toml with the binding, in a file beside it: paths in it are relative. */

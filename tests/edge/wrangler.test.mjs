@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { at } from '../../scripts/project.mjs';
+import { withBinding } from '../../scripts/sql-binding.mjs';
 
 test('npm run wrangler is the locked wrangler, by a Node that it accepts', async () => {
   const args = ['run', '--silent', 'wrangler', '--', '--version'];
@@ -14,4 +15,15 @@ test('npm run wrangler is the locked wrangler, by a Node that it accepts', async
   const { stdout } = await promisify(execFile)('npm', args, { cwd: at(), env });
   const { devDependencies } = JSON.parse(readFileSync(at('package.json'), 'utf8'));
   assert.ok(stdout.includes(devDependencies.wrangler), stdout);
+});
+
+test('SQL is bound beside what is bound already, in every environment', () => {
+  const [own, sql] = [{ binding: 'OWN', service: 'own' }, { binding: 'SQL', service: 'tidemark-sql' }];
+  const bound = withBinding({ name: 'a', services: [own], env: { stage: { vars: { A: '1' } } } });
+  assert.deepEqual(bound, {
+    name: 'a',
+    services: [own, sql],
+    env: { stage: { vars: { A: '1' }, services: [sql] } },
+  });
+  assert.deepEqual(withBinding({ name: 'a' }), { name: 'a', services: [sql] });
 });
