@@ -1,0 +1,231 @@
+"""Asks the statements of scripts (sql/tests/data) of PyPI's datafusion and of DuckDB, over the same rows.
+
+Gets an order with the folder of the scripts; reports how many tables were equal, those that were not, and how
+many statements a peer cannot run: InfluxDB's own functions, and the dialect that only DataFusion has.
+"""
+
+import datetime
+import math
+import re
+from pathlib import Path
+
+import datafusion
+import duckdb
+import pyarrow
+
+import order as given
+
+# What is said otherwise to a peer, because it means something else there.
+DIALECT = [
+    # A clock that stands still.
+    (r"\bnow\(\)", "timestamp '2022-01-02T00:00:00'"),
+    (r"\bcurrent_date\b", "date '2022-01-02'"),
+    # A whole number is nanoseconds here, as in InfluxDB, and seconds there.
+    (r"to_timestamp\(n\)", "to_timestamp_nanos(n)"),
+]
+# DataFusion 55 takes a column of the inner table for one of the outer, where both are one table without an alias.
+ALIASED = (r"((?:ALL|ANY) \(SELECT) (\w+) FROM home", r"\1 inner_home.\2 FROM home AS inner_home")
+ALIASED_WHERE = (r"(AS inner_home WHERE) (\w+)", r"\1 inner_home.\2")
+# About the names of a catalog, not about rows; and plans.
+OTHERS = re.compile(r"^(SHOW|DESCRIBE|EXPLAIN)|information_schema|system\.", re.IGNORECASE)
+
+
+def split_unescaped(text, mark, once=False):
+    """The parts of line protocol between marks that are neither escaped nor inside a string."""
+    parts, part, quoted, at = [], "", False, 0
+    while at < len(text):
+        letter = text[at]
+        if letter == "\\" and at + 1 < len(text):
+            part += text[at : at + 2]
+            at += 2
+            continue
+        if letter == '"':
+            quoted = not quoted
+        if letter == mark and not quoted and not (once and parts):
+            parts.append(part)
+            part = ""
+        else:
+            part += letter
+        at += 1
+    return [*parts, part]
+
+
+def plain(text):
+    return re.sub(r"\\([, =\\])", r"\1", text)
+
+
+def field(text):
+    """The kind of a field's value, and the value."""
+    if text.startswith('"'):
+        return "string", re.sub(r'\\(["\\])', r"\1", text[1:-1])
+    if text.lower() in ("t", "true", "f", "false"):
+        return "boolean", text.lower().startswith("t")
+    if text.endswith("i"):
+        return "integer", int(text[:-1])
+    if text.endswith("u"):
+        return "unsigned", int(text[:-1])
+    return "float", float(text)
+
+
+TYPES = {
+    "tag": pyarrow.utf8(),
+    "string": pyarrow.utf8(),
+    "integer": pyarrow.int64(),
+    "unsigned": pyarrow.uint64(),
+    "float": pyarrow.float64(),
+    "boolean": pyarrow.bool_(),
+}
+
+
+class Tables:
+    """The rows that were written: of a series and time the last value of each field."""
+
+    def __init__(self):
+        self.rows, self.kinds = {}, {}
+
+    def write(self, line):
+        key, fields, time = split_unescaped(line, " ")
+        name, *tags = split_unescaped(key, ",")
+        kinds = self.kinds.setdefault(plain(name), {})
+        tags = [split_unescaped(pair, "=", True) for pair in tags]
+        series = tuple(sorted((plain(key), plain(value)) for key, value in tags))
+        kinds.update((key, "tag") for key, _ in series)
+        values = self.rows.setdefault(plain(name), {}).setdefault((series, int(time)), {})
+        for pair in split_unescaped(fields, ","):
+            key, value = split_unescaped(pair, "=", True)
+            kinds[plain(key)], values[plain(key)] = field(value)
+
+    def arrow(self, name, with_dictionaries):
+        columns = {}
+        for column in sorted([*self.kinds[name], "time"]):
+            kind, rows = self.kinds[name].get(column), self.rows[name].items()
+            if kind is None:
+                columns[column] = pyarrow.array([key[1] for key, _ in rows], pyarrow.timestamp("ns"))
+                continue
+            cells = [dict(key[0]).get(column) if kind == "tag" else values.get(column) for key, values in rows]
+            columns[column] = pyarrow.array(cells, TYPES[kind])
+            if kind == "tag" and with_dictionaries:
+                columns[column] = columns[column].cast(pyarrow.dictionary(pyarrow.int32(), pyarrow.utf8()))
+        return pyarrow.table(columns)
+
+
+def ask_datafusion(tables, statement):
+    statement = re.sub(*ALIASED_WHERE, re.sub(*ALIASED, statement))
+    context = datafusion.SessionContext()
+    for name in tables.rows:
+        context.from_arrow(tables.arrow(name, True), name=name)
+    return context.sql(statement).to_arrow_table()
+
+
+def ask_duckdb(tables, statement):
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone='UTC'")
+    for name in tables.rows:
+        connection.register(f"arrow_{name}", tables.arrow(name, False))
+        connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM "arrow_{name}"')
+    return connection.sql(statement).to_arrow_table()
+
+
+PEERS = {"datafusion": ask_datafusion, "duckdb": ask_duckdb}
+
+
+def shown(value):
+    """A value as the scripts have it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {shown(of)}" for key, of in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(shown, value)) + "]"
+    return str(value)
+
+
+def stamp(time_ns):
+    seconds, rest_ns = divmod(time_ns, 10**9)
+    time = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+    return time.isoformat() + (f".{rest_ns:09d}".rstrip("0") if rest_ns else "")
+
+
+def texts(column):
+    column = column.combine_chunks()
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pyarrow.types.is_timestamp(column.type):
+        times_ns = column.cast(pyarrow.timestamp("ns", column.type.tz)).cast(pyarrow.int64())
+        return ["" if time_ns is None else stamp(time_ns) for time_ns in times_ns.to_pylist()]
+    if pyarrow.types.is_duration(column.type):
+        spans_ns = column.cast(pyarrow.duration("ns")).cast(pyarrow.int64()).to_pylist()
+        return ["" if span_ns is None else f"PT{span_ns // 10**9}S" for span_ns in spans_ns]
+    if pyarrow.types.is_interval(column.type):
+        return ["" if span is None else f"PT{span.nanoseconds // 10**9}S" for span in column.to_pylist()]
+    return [shown(value) for value in column.to_pylist()]
+
+
+def as_utc(text):
+    """A time with an offset, or with Z, in UTC; any other text as it is."""
+    if not re.search(r"T\d\d:\d\d:\d\d.*(Z|[+-]\d\d:\d\d)$", text):
+        return text
+    time = datetime.datetime.fromisoformat(text).astimezone(datetime.timezone.utc)
+    return time.replace(tzinfo=None).isoformat()
+
+
+def is_same(cell, other):
+    cell, other = as_utc(cell), as_utc(other)
+    if cell == other:
+        return True
+    try:
+        return math.isclose(float(cell), float(other), rel_tol=1e-12)
+    except ValueError:
+        return False
+
+
+def are_same(rows, others):
+    alike = lambda row, other: len(row) == len(other) and all(map(is_same, row, other))
+    return len(rows) == len(others) and all(map(alike, rows, others))
+
+
+def statements(folder):
+    """Each statement that answers with a table of rows, the rows, and what was written before it."""
+    for file in sorted(Path(folder).glob("*.test")):
+        tables = Tables()
+        for block in file.read_text().split("\n\n"):
+            lines = [line for line in block.split("\n") if line and not line.startswith("#")]
+            if not lines:
+                continue
+            if lines[0] == "write":
+                for line in lines[1:]:
+                    tables.write(line)
+                continue
+            head = [lines.pop(0)]
+            while lines and lines[0].startswith("  "):
+                head.append(lines.pop(0))
+            form, _, statement = "\n".join(head).partition(" ")
+            if form == "sql" and not OTHERS.search(statement):
+                table = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines if line.startswith("|")]
+                yield tables, statement, table[1:]
+
+
+def compare(order):
+    found = {peer: {"same": 0, "cannot": 0, "differ": []} for peer in PEERS}
+    for tables, statement, expected in statements(order["folder"]):
+        for peer, ask in PEERS.items():
+            asked = statement
+            for here, there in DIALECT:
+                asked = re.sub(here, there, asked)
+            try:
+                table = ask(tables, asked)
+            except Exception:  # noqa: BLE001: each peer has its own, for what it does not know
+                found[peer]["cannot"] += 1
+                continue
+            made = [list(row) for row in zip(*map(texts, table.columns))]
+            rows, others = (expected, made) if "ORDER BY" in statement else (sorted(expected), sorted(made))
+            if are_same(rows, others):
+                found[peer]["same"] += 1
+            else:
+                found[peer]["differ"].append([statement, rows, others])
+    return found
+
+
+given.carry_out({"compare": compare})

@@ -1,0 +1,19 @@
+// The tables that sql/tests/data expects, beside those of PyPI's datafusion and of DuckDB over the same rows.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { at } from '../../scripts/project.mjs';
+import { hasPythonClients, order } from './python.mjs';
+
+test('peers make the same tables of the scripts of SQL', async (t) => {
+  if (!(await hasPythonClients(t))) return;
+  const { error, ...found } = await order('sql_peers', { action: 'compare', folder: at('sql', 'tests', 'data') });
+  assert.equal(error, null);
+  for (const [peer, { same, cannot, differ }] of Object.entries(found)) {
+    t.diagnostic(`${peer}: ${same} tables are the same, ${cannot} statements are not of its dialect`);
+    assert.deepEqual(differ, [], peer);
+  }
+  // Fewer would say that they were not asked.
+  assert.ok(found.datafusion.same >= 100 && found.duckdb.same >= 75, JSON.stringify(found));
+});
