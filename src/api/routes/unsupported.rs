@@ -71,8 +71,8 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
         }
         path if is_one(path, "/api/v3", &V3) => {
             "of the v3 API there are /api/v3/write_lp, query_influxql, query_sql, export, \
-             configure/database, configure/token, configure/token/secret and configure/quota; query \
-             with InfluxQL at /query"
+             configure/database, configure/token, configure/token/secret and configure/quota; \
+             query with InfluxQL at /query"
         }
         path if is_one(path, "/api/v1/prom", &["read", "write"]) => {
             "Prometheus' remote protocol is not spoken here; write line protocol and query with \
@@ -104,7 +104,6 @@ mod tests {
             "/api/v2/tasks/0123",
             "/api/v2/telegrafs",
             "/api/v2/buckets/0123/labels",
-            "/api/v3/query_influxql",
             "/api/v3/configure/table",
             "/api/v1/prom/read",
             "/debug/vars",
