@@ -7,9 +7,11 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { at } from '../../scripts/project.mjs';
+import { hasSql } from '../../scripts/setup.mjs';
+import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { has, tidemark, token } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
-import { grafanaAsks, telegrafOutput } from './settings_files.mjs';
+import { grafanaAsks, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
 
 const tide = '1700000000 1.5\n1700003600 2.5\n1700007200 3.5\n';
 const tideCsv = ['1700000000,1.5', '1700003600,2.5', '1700007200,3.5'].map((row) => `tide,${row}\n`).join('');
@@ -23,17 +25,22 @@ const prints = {
   'javascript/v2_client.mjs': tide,
   'javascript/v3_client.mjs': tide,
   'python/asyncio_client.py': tide,
+  'python/parquet.py': tide,
   'python/v1_client.py': tide,
   'python/v2_client.py': tide,
   'python/v3_client.py': tide,
   'shell/session.sh': `name,time,level\n${tideCsv}`,
 };
 
+/** Those that ask in SQL. */
+const ofSql = ['python/parquet.py'];
+
 /** Those that other tests run. */
 const elsewhere = {
   grafana: 'examples.test.mjs',
   miniflare: 'miniflare.test.mjs',
   page: 'page_example.test.mjs',
+  prometheus: 'examples.test.mjs',
   'service-binding': 'service_binding.test.mjs',
   telegraf: 'examples.test.mjs',
 };
@@ -55,7 +62,7 @@ test('every example is run by a test, and listed', () => {
 });
 
 test('the examples do what they say', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, { sql: hasSql() ? sqlConfiguration : undefined });
   const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
   const run = async (program, args) => (await promisify(execFile)(program, args, { env, timeout: 60_000 })).stdout;
   const programs = {
@@ -64,7 +71,8 @@ test('the examples do what they say', async (t) => {
     sh: (one) => (has(one, 'curl') && has(one, 'influx', ['-version']) ? 'sh' : null),
   };
   for (const [name, expected] of Object.entries(prints)) {
-    await t.test(name, async (one) => {
+    const skip = ofSql.includes(name) && !hasSql() && 'SQL is not built: npm run sql';
+    await t.test(name, { skip }, async (one) => {
       const program = await programs[name.split('.').at(-1)](one);
       if (!program) return;
       await server.query('DROP DATABASE demo');
@@ -96,5 +104,15 @@ test('the examples do what they say', async (t) => {
     const [before, written, after] = [-10, 0, 10].map((s) => (now + s) * 1_000);
     const q = `SELECT mean("usage_idle") FROM "cpu" WHERE time >= ${before}ms and time <= ${after}ms GROUP BY time(10s) fill(null)`;
     assert.deepEqual((await ask(q))[0].values, [[before, null], [written, 90], [after, null]]);
+  });
+  await t.test('prometheus/prometheus.yml, acted out', async () => {
+    await server.query('CREATE DATABASE "a b"');
+    const settings = readFileSync(at('examples', 'prometheus', 'prometheus.yml'), 'utf8');
+    const scraped = await prometheusScrapes(settings, { url: server.url, token });
+    const { host } = new URL(server.url);
+    assert.deepEqual(Object.keys(scraped), [`${host}/a b`, `${host}/telegraf`]);
+    const written = /^tidemark_points_written_total\{database="telegraf",.*\} 1$/m;
+    assert.match(scraped[`${host}/telegraf`], written);
+    assert.ok(Object.values(scraped).every((text) => text.endsWith('# EOF\n')));
   });
 });

@@ -1,5 +1,5 @@
-// Telegraf's and Grafana's settings files, and the programs acted out as far as the examples use
-// them: neither is installed here.
+// Telegraf's, Grafana's and Prometheus' settings files, and the programs acted out as far as the
+// examples use them: none of them is installed here.
 
 import assert from 'node:assert/strict';
 
@@ -75,4 +75,31 @@ export function grafanaAsks(text, env) {
     assert.equal(reply.results[0].error, undefined);
     return reply.results[0].series ?? [];
   };
+}
+
+/**
+ * What Prometheus scrapes by a file that stands beside `url` and has the token in a file: the texts of
+ * its targets, by `instance`.
+ */
+export async function prometheusScrapes(text, { url, token }) {
+  const { scrape_configs, rule_files } = yaml(text);
+  assert.deepEqual(rule_files, ['alerts.yml']);
+  const [{ scheme, authorization, http_sd_configs }] = scrape_configs;
+  const bearer = (given) => {
+    assert.deepEqual(given, { credentials_file: 'tidemark_token' });
+    return { Authorization: `Bearer ${token}` };
+  };
+  const [{ url: list, authorization: listed }] = http_sd_configs;
+  const found = await fetch(new URL(new URL(list).pathname, url), { headers: bearer(listed) });
+  const accept = 'application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3';
+  const scraped = {};
+  for (const { targets, labels } of await found.json()) {
+    const { __metrics_path__: path, __param_db: db, instance } = labels;
+    assert.equal(targets.length, 1);
+    const address = `${scheme}://${targets[0]}${path}?${new URLSearchParams({ db })}`;
+    const response = await fetch(address, { headers: { ...bearer(authorization), Accept: accept } });
+    assert.equal(response.status, 200, address);
+    scraped[instance] = await response.text();
+  }
+  return scraped;
 }
