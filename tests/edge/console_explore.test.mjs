@@ -350,6 +350,22 @@ test('8: the limits of a database, shown and set', async (t) => {
   await go(hashOf({ view: 'connect', db: 'b' }));
   await form.getByRole('heading', { name: 'Limits of b' }).waitFor();
   await waitUntil(async () => (await field('Points a minute').inputValue()) === '');
+  // What is typed while the answer is on its way stays.
+  let answer;
+  const held = new Promise((resolve) => (answer = resolve));
+  await page.route('**/configure/quota?db=a', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await go(hashOf({ view: 'connect', db: 'a' }));
+  await form.getByRole('heading', { name: 'Limits of a' }).waitFor();
+  await field('Points a minute').fill('5');
+  const answered = page.waitForResponse('**/configure/quota?db=a');
+  answer();
+  await (await answered).finished();
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 200)));
+  assert.equal(await field('Points a minute').inputValue(), '5');
+  assert.equal(await field('Bytes stored').inputValue(), '');
   await go(hashOf({ view: 'connect', db: 'none' }));
   await form.waitFor({ state: 'hidden' });
   noProblems(console_);

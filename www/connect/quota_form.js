@@ -50,8 +50,11 @@ export function quotaForm() {
   const heading = el('h2');
   const said = el('p', { class: 'faint', 'aria-live': 'polite' });
   let shown = '';
+  // What was typed is not replaced by an answer that was on its way meanwhile.
+  let isEdited = false;
   const fill = (quota) => {
     for (const { name, input } of fields) input.value = String(quota[name] ?? '');
+    isEdited = false;
   };
   const submit = async (event) => {
     event.preventDefault();
@@ -68,7 +71,7 @@ export function quotaForm() {
   };
   const form = el(
     'form',
-    { class: 'stack', on: { submit } },
+    { class: 'stack', on: { submit, input: () => (isEdited = true) } },
     fields.map(({ element }) => element),
     el('button', { type: 'submit' }, 'Set these limits'),
   );
@@ -86,7 +89,7 @@ export function quotaForm() {
     if (panel.hidden) return;
     try {
       const quota = await ask(db);
-      if (shown === db) fill(quota);
+      if (shown === db && !isEdited) fill(quota);
       form.hidden = false;
     } catch (error) {
       form.hidden = true;
