@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::envelope::{Direction, Wire};
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
+use crate::scan::request::Comparison;
 
 /// A message to a session of SQL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -250,19 +251,7 @@ pub enum Condition {
     /// The row lacks the tag.
     TagMissing(String),
     /// The row has a value of the field, of this type, which compares so.
-    Field(String, FieldType, Compare, FieldValue),
-}
-
-/// How a field's value compares with a constant of its own type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Compare {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
+    Field(String, FieldType, Comparison, FieldValue),
 }
 
 /// Rows of a scan.

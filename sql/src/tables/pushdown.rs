@@ -10,9 +10,10 @@ use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator};
 use datafusion::scalar::ScalarValue;
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::{FieldType, FieldValue};
+use tidemark::scan::request::Comparison;
 
 use super::measurement::{Kind, tag_type};
-use crate::messages::{Compare, Condition};
+use crate::messages::Condition;
 
 /// A filter in the words of a scan.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +84,7 @@ fn truth(expr: &Expr, value: bool, kind: &dyn Fn(&str) -> Option<Kind>) -> Optio
     let boolean = FieldType::Boolean;
     let name = column(expr).filter(|name| kind(name) == Some(Kind::Field(boolean)))?;
     let value = FieldValue::Boolean(value);
-    Some(Condition::Field(name.to_owned(), boolean, Compare::Equal, value))
+    Some(Condition::Field(name.to_owned(), boolean, Comparison::Equal, value))
 }
 
 /// A column beside a constant, the column on the left.
@@ -91,21 +92,21 @@ fn comparison<'a>(
     left: &'a Expr,
     operator: Operator,
     right: &'a Expr,
-) -> Option<(&'a str, Compare, &'a ScalarValue)> {
+) -> Option<(&'a str, Comparison, &'a ScalarValue)> {
     let compare = match operator {
-        Operator::Eq => Compare::Equal,
-        Operator::NotEq => Compare::NotEqual,
-        Operator::Lt => Compare::Less,
-        Operator::LtEq => Compare::LessOrEqual,
-        Operator::Gt => Compare::Greater,
-        Operator::GtEq => Compare::GreaterOrEqual,
+        Operator::Eq => Comparison::Equal,
+        Operator::NotEq => Comparison::NotEqual,
+        Operator::Lt => Comparison::Less,
+        Operator::LtEq => Comparison::LessOrEqual,
+        Operator::Gt => Comparison::Greater,
+        Operator::GtEq => Comparison::GreaterOrEqual,
         _ => return None,
     };
     let turned = match compare {
-        Compare::Less => Compare::Greater,
-        Compare::LessOrEqual => Compare::GreaterOrEqual,
-        Compare::Greater => Compare::Less,
-        Compare::GreaterOrEqual => Compare::LessOrEqual,
+        Comparison::Less => Comparison::Greater,
+        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+        Comparison::Greater => Comparison::Less,
+        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
         same => same,
     };
     match (column(left), right, left, column(right)) {
@@ -131,39 +132,39 @@ fn column(expr: &Expr) -> Option<&str> {
     }
 }
 
-fn time_range(compare: Compare, literal: &ScalarValue) -> Option<TimeRange> {
+fn time_range(compare: Comparison, literal: &ScalarValue) -> Option<TimeRange> {
     let ScalarValue::TimestampNanosecond(Some(at), _) = *literal else { return None };
     let after = at.checked_add(1)?;
     Some(match compare {
-        Compare::Equal => TimeRange::new(at, after),
-        Compare::NotEqual => return None,
-        Compare::Less => TimeRange::new(i64::MIN, at),
-        Compare::LessOrEqual => TimeRange::new(i64::MIN, after),
-        Compare::Greater => TimeRange::new(after, i64::MAX),
-        Compare::GreaterOrEqual => TimeRange::new(at, i64::MAX),
+        Comparison::Equal => TimeRange::new(at, after),
+        Comparison::NotEqual => return None,
+        Comparison::Less => TimeRange::new(i64::MIN, at),
+        Comparison::LessOrEqual => TimeRange::new(i64::MIN, after),
+        Comparison::Greater => TimeRange::new(after, i64::MAX),
+        Comparison::GreaterOrEqual => TimeRange::new(at, i64::MAX),
     })
 }
 
-fn tag_comparison(name: &str, compare: Compare, value: &str) -> Option<Condition> {
+fn tag_comparison(name: &str, compare: Comparison, value: &str) -> Option<Condition> {
     if value.is_empty() {
         return None;
     }
     match compare {
-        Compare::Equal => Some(Condition::TagIn(name.to_owned(), vec![value.to_owned()])),
-        Compare::NotEqual => Some(Condition::TagNotIn(name.to_owned(), vec![value.to_owned()])),
+        Comparison::Equal => Some(Condition::TagIn(name.to_owned(), vec![value.to_owned()])),
+        Comparison::NotEqual => Some(Condition::TagNotIn(name.to_owned(), vec![value.to_owned()])),
         // Shards keep no order of a tag's values.
         _ => None,
     }
 }
 
 /// Whether a shard means the same by it.
-fn agrees(field_type: FieldType, compare: Compare, value: &FieldValue) -> bool {
-    let is_equality = matches!(compare, Compare::Equal | Compare::NotEqual);
+fn agrees(field_type: FieldType, compare: Comparison, value: &FieldValue) -> bool {
+    let is_equality = matches!(compare, Comparison::Equal | Comparison::NotEqual);
     match (field_type, value) {
         (FieldType::Float, FieldValue::Float(value)) if *value == 0.0 => match compare {
-            Compare::Greater | Compare::LessOrEqual => value.is_sign_positive(),
-            Compare::GreaterOrEqual | Compare::Less => value.is_sign_negative(),
-            Compare::Equal | Compare::NotEqual => false,
+            Comparison::Greater | Comparison::LessOrEqual => value.is_sign_positive(),
+            Comparison::GreaterOrEqual | Comparison::Less => value.is_sign_negative(),
+            Comparison::Equal | Comparison::NotEqual => false,
         },
         (FieldType::Float, FieldValue::Float(value)) => value.is_finite(),
         (FieldType::Integer, FieldValue::Integer(_))

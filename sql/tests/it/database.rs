@@ -9,10 +9,11 @@ use tidemark::batch::column::{Column, StringColumn, Values};
 use tidemark::model::value::{FieldType, FieldValue};
 use tidemark::protocol::scan_page;
 use tidemark::scan::page::{Group, GroupData};
+use tidemark::scan::request::Comparison;
 use tidemark_sql::error::QueryError;
 use tidemark_sql::messages::{
-    Answer, Compare, Condition, Page, Parameter, QueryRequest, ScanRequest, TableColumn,
-    TableSchema, TimeOrder, Wanted,
+    Answer, Condition, Page, Parameter, QueryRequest, ScanRequest, TableColumn, TableSchema,
+    TimeOrder, Wanted,
 };
 use tidemark_sql::output::{Format, Writer};
 use tidemark_sql::{Engine, Step};
@@ -283,7 +284,7 @@ fn is_true(condition: &Condition, row: &Row) -> bool {
 }
 
 /// As a shard compares: -0.0 is 0.0.
-fn compares(a: &FieldValue, compare: Compare, b: &FieldValue) -> bool {
+fn compares(a: &FieldValue, compare: Comparison, b: &FieldValue) -> bool {
     let order = match (a, b) {
         (FieldValue::Float(a), FieldValue::Float(b)) => a.partial_cmp(b),
         (FieldValue::Integer(a), FieldValue::Integer(b)) => Some(a.cmp(b)),
@@ -294,12 +295,12 @@ fn compares(a: &FieldValue, compare: Compare, b: &FieldValue) -> bool {
     };
     let Some(order) = order else { return false };
     match compare {
-        Compare::Equal => order.is_eq(),
-        Compare::NotEqual => order.is_ne(),
-        Compare::Less => order.is_lt(),
-        Compare::LessOrEqual => order.is_le(),
-        Compare::Greater => order.is_gt(),
-        Compare::GreaterOrEqual => order.is_ge(),
+        Comparison::Equal => order.is_eq(),
+        Comparison::NotEqual => order.is_ne(),
+        Comparison::Less => order.is_lt(),
+        Comparison::LessOrEqual => order.is_le(),
+        Comparison::Greater => order.is_gt(),
+        Comparison::GreaterOrEqual => order.is_ge(),
     }
 }
 

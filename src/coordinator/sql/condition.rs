@@ -2,7 +2,7 @@
 
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldValue;
-use crate::protocol::sql::{Compare, Condition};
+use crate::protocol::sql::Condition;
 use crate::scan::request::{Comparison, Input, Operand, Predicate};
 
 /// The same condition for a shard; `None` when a column of it does not exist.
@@ -25,14 +25,14 @@ pub(super) fn lower(condition: &Condition, schema: &MeasurementSchema) -> Option
             every(values.map(|value| text(&tag, Comparison::NotEqual, value)).collect())
         }
         Condition::TagMissing(name) => text(&tag(name)?, Comparison::Equal, ""),
-        Condition::Field(name, field_type, compare, value) => {
+        Condition::Field(name, field_type, comparison, value) => {
             let (column, known) = schema.field(name)?;
             let input = Input { column: column.id, field_type: known, cast: None };
             if known != *field_type {
                 return None;
             }
             let (field, value) = (Operand::Field(input), Operand::Literal(value.clone()));
-            Predicate::Compare(comparison(*compare), Box::new(field), Box::new(value))
+            Predicate::Compare(*comparison, Box::new(field), Box::new(value))
         }
     })
 }
@@ -65,15 +65,4 @@ fn balanced(
         }
     }
     parts.pop()
-}
-
-fn comparison(compare: Compare) -> Comparison {
-    match compare {
-        Compare::Equal => Comparison::Equal,
-        Compare::NotEqual => Comparison::NotEqual,
-        Compare::Less => Comparison::Less,
-        Compare::LessOrEqual => Comparison::LessOrEqual,
-        Compare::Greater => Comparison::Greater,
-        Compare::GreaterOrEqual => Comparison::GreaterOrEqual,
-    }
 }
