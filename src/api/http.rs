@@ -45,8 +45,13 @@ impl Response {
 
     /// A JSON response.
     pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
-            .with_header("Content-Type", "application/json")
+        Self { status, ..Self::ok("application/json", body) }
+    }
+
+    /// A response of success of this content type.
+    pub fn ok(content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status: 200, headers: Vec::new(), body: body.into() }
+            .with_header("Content-Type", content_type)
     }
 
     /// The same response with one more header.

@@ -17,52 +17,10 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
+pub use tidemark::response::table::TableFormat as Format;
+
 use crate::error::{Fault, QueryError};
 use crate::limits::{PARQUET_GROUP_ROWS, WHOLE_ANSWER_BYTES_MAX};
-
-/// A form of answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// An array of objects.
-    Json,
-    /// An object a line.
-    JsonLines,
-    /// A line of names, then a line for each row.
-    Csv,
-    /// A table for people. It is made as a whole.
-    Pretty,
-    /// A file with snappy's compression.
-    Parquet,
-    /// A stream of Arrow's messages.
-    Arrow,
-}
-
-impl Format {
-    /// The form of this name, as the parameter `format` has it.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "json" => Self::Json,
-            "jsonl" | "json_lines" => Self::JsonLines,
-            "csv" => Self::Csv,
-            "pretty" => Self::Pretty,
-            "parquet" => Self::Parquet,
-            "arrow" => Self::Arrow,
-            _ => return None,
-        })
-    }
-
-    /// The header that says so.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::JsonLines => "application/jsonl",
-            Self::Csv => "text/csv",
-            Self::Pretty => "text/plain; charset=utf-8",
-            Self::Parquet => "application/vnd.apache.parquet",
-            Self::Arrow => "application/vnd.apache.arrow.stream",
-        }
-    }
-}
 
 /// Writes one answer.
 pub struct Writer {

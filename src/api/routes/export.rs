@@ -11,6 +11,7 @@ use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
+use crate::api::routes::delivery::Delivery;
 use crate::api::routes::handler::{Handler, Incoming, Place, Received};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
@@ -103,8 +104,7 @@ struct Exporting {
     policy: String,
     current: Option<Box<Query>>,
     out: Vec<u8>,
-    streaming: bool,
-    finished: bool,
+    delivery: Delivery,
 }
 
 impl Exporting {
@@ -130,8 +130,7 @@ impl Exporting {
             policy: String::new(),
             current: None,
             out: Vec::new(),
-            streaming: false,
-            finished: false,
+            delivery: Delivery::default(),
         })
     }
 
@@ -155,7 +154,7 @@ impl Exporting {
             match query.step(context, reply.take()) {
                 Step::Calls(calls) => return Ok(Action::Calls(calls)),
                 Step::Done(Ok(Some(chunk))) => {
-                    let is_first = !self.streaming && self.out.is_empty();
+                    let is_first = !self.delivery.is_streaming() && self.out.is_empty();
                     if is_first && chunk.name.as_deref().is_some_and(|n| n.starts_with(BOM)) {
                         // At the very beginning it would be taken for the mark of a text.
                         self.out.push(b'\n');
@@ -211,28 +210,18 @@ impl Exporting {
 
     fn piece(&mut self) -> Action {
         let bytes = std::mem::take(&mut self.out);
-        match std::mem::replace(&mut self.streaming, true) {
-            true => Action::Bytes(bytes),
-            false => Action::Stream(Self::response(bytes)),
-        }
+        self.delivery.piece(bytes, response)
     }
 
     fn end(&mut self) -> Action {
-        match (self.streaming, std::mem::replace(&mut self.finished, true)) {
-            (false, _) => {
-                let bytes = std::mem::take(&mut self.out);
-                Action::Respond(Self::response(bytes))
-            }
-            (true, false) => Action::Bytes(std::mem::take(&mut self.out)),
-            (true, true) => Action::End,
-        }
+        let bytes = std::mem::take(&mut self.out);
+        self.delivery.rest(bytes, false, response)
     }
+}
 
-    fn response(body: Vec<u8>) -> Response {
-        // The runtime packs it for whoever accepts gzip.
-        Response { status: 200, headers: Vec::new(), body }
-            .with_header("Content-Type", "text/plain; charset=utf-8")
-    }
+/// The runtime packs it for whoever accepts gzip.
+fn response(body: Vec<u8>) -> Response {
+    Response::ok("text/plain; charset=utf-8", body)
 }
 
 /// Nanoseconds as a number, or a time as InfluxQL writes it.

@@ -8,6 +8,7 @@
 pub mod bucket_lookup;
 pub mod databases;
 pub mod delete;
+mod delivery;
 pub mod export;
 pub mod handler;
 pub mod health;

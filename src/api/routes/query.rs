@@ -5,7 +5,7 @@
 
 use std::vec;
 
-use crate::admission::{Held, NoRoom, QueryRoom};
+use crate::admission::{Held, QueryRoom};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
@@ -13,6 +13,7 @@ use crate::api::form_body::query_parameters;
 use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::params::QueryParams;
+use crate::api::routes::delivery::Delivery;
 use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::api::routes::statements;
 use crate::api::settings::Settings;
@@ -27,7 +28,6 @@ use crate::influxql::bound_params::Params;
 use crate::influxql::effect::Effect;
 use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
-use crate::protocol::host::Unavailable;
 use crate::response::{Ending, Format, Options, Writer};
 
 /// What a statement answers whose document cannot be held.
@@ -113,7 +113,7 @@ pub struct Querying {
     document: Option<Held>,
     format: Format,
     chunked: bool,
-    streaming: bool,
+    delivery: Delivery,
     finished: bool,
 }
 
@@ -162,7 +162,7 @@ impl Querying {
             document: None,
             format,
             chunked: params.chunk_rows.is_some(),
-            streaming: false,
+            delivery: Delivery::default(),
             finished: false,
         })
     }
@@ -191,7 +191,7 @@ impl Querying {
     ) -> Result<Action, ApiError> {
         loop {
             // A document that was held until it was complete goes piece by piece.
-            if self.streaming && self.writer.bytes() >= REPLY_PIECE_BYTES {
+            if self.delivery.is_streaming() && self.writer.bytes() >= REPLY_PIECE_BYTES {
                 return Ok(Action::Bytes(self.writer.take_bytes()));
             }
             let Some(execution) = &mut self.current else {
@@ -224,7 +224,7 @@ impl Querying {
                     | Error::OverRate { .. }
                     | Error::Revoked
                     | Error::Forbidden { .. }),
-                )) if !self.streaming => {
+                )) if !self.delivery.is_streaming() => {
                     return Err(error.into());
                 }
                 Step::Done(Err(error)) => self.end_statement(Ending::Failed(&error.to_string())),
@@ -234,12 +234,8 @@ impl Querying {
 
     /// Counts what is written and cannot be sent yet.
     fn hold_document(&mut self) -> Result<(), ApiError> {
-        let Some(room) = self.session.room.get() else { return Ok(()) };
-        let held = self.document.get_or_insert_with(|| room.part());
-        held.set(self.writer.bytes()).map_err(|error| match error {
-            NoRoom::Now => Error::from(Unavailable::Crowded).into(),
-            error @ NoRoom::Ever { .. } => ApiError::Invalid(error.to_string()),
-        })
+        let held = self.session.room.hold(&mut self.document, self.writer.bytes());
+        Ok(held.map_err(Error::from)?)
     }
 
     /// Stops for a client that went away: the calls that take the query off the list.
@@ -268,7 +264,7 @@ impl Querying {
 
     /// Sends what has gathered when it is time to.
     fn flush(&mut self) -> Option<Action> {
-        let limit = match (self.chunked, self.streaming) {
+        let limit = match (self.chunked, self.delivery.is_streaming()) {
             (true, _) => 1,
             (false, false) => WHOLE_REPLY_BYTES_MAX,
             (false, true) => REPLY_PIECE_BYTES,
@@ -277,32 +273,17 @@ impl Querying {
         if self.writer.bytes() < limit {
             return None;
         }
-        let bytes = self.writer.take_bytes();
-        if std::mem::replace(&mut self.streaming, true) {
-            return Some(Action::Bytes(bytes));
-        }
-        Some(Action::Stream(self.response(bytes)))
+        let (bytes, format) = (self.writer.take_bytes(), self.format);
+        Some(self.delivery.piece(bytes, |body| Response::ok(format.content_type(), body)))
     }
 
     fn end(&mut self) -> Action {
         if !std::mem::replace(&mut self.finished, true) {
             self.writer.finish();
         }
-        let bytes = self.writer.take_bytes();
-        match (self.streaming, bytes.is_empty()) {
-            (false, _) if self.writer.bytes() > 0 => {
-                self.streaming = true;
-                Action::Stream(self.response(bytes))
-            }
-            (false, _) => Action::Respond(self.response(bytes)),
-            (true, false) => Action::Bytes(bytes),
-            (true, true) => Action::End,
-        }
-    }
-
-    fn response(&self, body: Vec<u8>) -> Response {
-        Response { status: 200, headers: Vec::new(), body }
-            .with_header("Content-Type", self.format.content_type())
+        let (bytes, format) = (self.writer.take_bytes(), self.format);
+        let more = self.writer.bytes() > 0;
+        self.delivery.rest(bytes, more, |body| Response::ok(format.content_type(), body))
     }
 }
 

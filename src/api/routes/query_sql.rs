@@ -1,6 +1,7 @@
 //! Serves `/api/v3/query_sql`: the Worker of SQL makes the answer piece by piece, and here it is
 //! settled who may ask, of which policy, and under which status it goes out.
 
+use super::delivery::Delivery;
 use super::query_v3::request::{ParamValue, QueryRequest};
 use crate::admission::QueryRoom;
 use crate::api::action::Action;
@@ -39,8 +40,7 @@ struct Asked {
     /// Until it is known who asks.
     question: Option<(SqlQuestion, Session)>,
     query: Option<Box<SqlQuery>>,
-    /// The status has gone out.
-    streaming: bool,
+    delivery: Delivery,
 }
 
 /// `GET` and `POST /api/v3/query_sql`
@@ -71,7 +71,7 @@ impl Handler for SqlHandler {
         let question = SqlQuestion {
             text: parsed.q,
             parameters: parsed.params.into_iter().map(parameter).collect(),
-            format: format_name(parsed.format),
+            format: parsed.format.name(),
         };
         let session = Session {
             database: Some(database.clone()),
@@ -85,7 +85,7 @@ impl Handler for SqlHandler {
             format: parsed.format,
             question: Some((question, session)),
             query: None,
-            streaming: false,
+            delivery: Delivery::default(),
         });
         Ok(())
     }
@@ -140,12 +140,8 @@ impl Asked {
         match query.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => Ok(Action::Calls(calls)),
             Step::Done(Ok(Some(piece))) => {
-                if std::mem::replace(&mut self.streaming, true) {
-                    return Ok(Action::Bytes(piece));
-                }
-                let head = Response { status: 200, headers: Vec::new(), body: piece };
                 let of_type = self.format.content_type();
-                Ok(Action::Stream(head.with_header("Content-Type", of_type)))
+                Ok(self.delivery.piece(piece, |body| Response::ok(of_type, body)))
             }
             Step::Done(Ok(None)) => Ok(Action::End),
             Step::Done(Err(error)) => Err(error.into()),
@@ -165,16 +161,5 @@ fn parameter(value: ParamValue) -> Parameter {
         ParamValue::Integer(value) => Parameter::Integer(value),
         ParamValue::Float(value) => Parameter::Float(value),
         ParamValue::String(value) => Parameter::String(value),
-    }
-}
-
-fn format_name(format: TableFormat) -> &'static str {
-    match format {
-        TableFormat::Json => "json",
-        TableFormat::JsonLines => "jsonl",
-        TableFormat::Csv => "csv",
-        TableFormat::Pretty => "pretty",
-        TableFormat::Parquet => "parquet",
-        TableFormat::Arrow => "arrow",
     }
 }

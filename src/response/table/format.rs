@@ -57,8 +57,7 @@ impl TableFormat {
     pub fn of_request(name: Option<&str>, accept: Option<&str>) -> Result<Self, FormatError> {
         match (name, accept) {
             (Some(name), _) => {
-                let known = FORMATS.iter().find(|(_, names, _)| names.contains(&name));
-                known.map(|row| row.0).ok_or_else(|| FormatError::Name(shortened(name)))
+                Self::from_name(name).ok_or_else(|| FormatError::Name(shortened(name)))
             }
             (None, None) => Ok(Self::default()),
             (None, Some(list)) => {
@@ -66,6 +65,18 @@ impl TableFormat {
                 found.ok_or_else(|| FormatError::Accept(shortened(list)))
             }
         }
+    }
+
+    /// The format of this name, as the parameter `format` has it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let known = FORMATS.iter().find(|(_, names, _)| names.contains(&name));
+        known.map(|row| row.0)
+    }
+
+    /// Its first name.
+    pub fn name(self) -> &'static str {
+        let own = FORMATS.iter().find(|(format, ..)| *format == self);
+        own.and_then(|(_, names, _)| names.first()).copied().unwrap_or_default()
     }
 
     fn of_media_type(media_type: &str) -> Option<Self> {

@@ -8,9 +8,8 @@ use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming};
 use crate::coordinator::Machine;
-use crate::coordinator::database_names::DatabaseNames;
+use crate::coordinator::database_names::{DatabaseNames, seen_by_name};
 use crate::coordinator::grants::Principal;
-use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
 
 /// A list in progress.
@@ -36,13 +35,13 @@ impl Handler for ListHandler {
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
-        let mut names = match self.names.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => return Ok(Action::Calls(calls)),
-            Step::Done(names) => names?,
-        };
-        names.retain(|name| self.principal.grants.sees(name));
-        sorted::sort_by(&mut names, Ord::cmp);
-        list(&self.url, &names).map(Action::Respond)
+        match self.names.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(names) => {
+                let names = seen_by_name(&self.principal.grants, names?);
+                list(&self.url, &names).map(Action::Respond)
+            }
+        }
     }
 }
 
@@ -71,6 +70,5 @@ fn list(url: &Parameters, names: &[String]) -> Result<Response, ApiError> {
             return Err(ApiError::Invalid(format!("invalid format \"{other}\": {expected}")));
         }
     };
-    let response = Response { status: 200, headers: Vec::new(), body: text.into_bytes() };
-    Ok(response.with_header("Content-Type", kind))
+    Ok(Response::ok(kind, text))
 }

@@ -62,10 +62,9 @@ impl Handler for MetricsHandler {
                 Step::Done(chunk) => match chunk? {
                     Some(chunk) => self.chunks.push(chunk),
                     None => {
-                        let body = self.exposition.text(&self.chunks).into_bytes();
-                        let response = Response { status: 200, headers: Vec::new(), body };
-                        let kind = self.exposition.content_type();
-                        return Ok(Action::Respond(response.with_header("Content-Type", kind)));
+                        let body = self.exposition.text(&self.chunks);
+                        let response = Response::ok(self.exposition.content_type(), body);
+                        return Ok(Action::Respond(response));
                     }
                 },
             }

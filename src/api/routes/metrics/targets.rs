@@ -9,9 +9,8 @@ use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming};
 use crate::coordinator::Machine;
-use crate::coordinator::database_names::DatabaseNames;
+use crate::coordinator::database_names::{DatabaseNames, seen_by_name};
 use crate::coordinator::grants::Principal;
-use crate::model::sorted;
 use crate::protocol::call::{Reply, Step};
 
 /// A list in progress.
@@ -39,12 +38,10 @@ impl Handler for TargetsHandler {
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
-        let mut names = match self.names.step(&mut isolate.context(), reply) {
+        let names = match self.names.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => return Ok(Action::Calls(calls)),
-            Step::Done(names) => names?,
+            Step::Done(names) => seen_by_name(&self.principal.grants, names?),
         };
-        names.retain(|name| self.principal.grants.sees(name));
-        sorted::sort_by(&mut names, Ord::cmp);
         let targets: Vec<_> = names.iter().map(|name| target(&self.host, name)).collect();
         let body = format!("{}\n", serde_json::Value::Array(targets));
         Ok(Action::Respond(Response::json(200, body)))

@@ -5,12 +5,13 @@
 
 use super::request::{ParamValue, QueryRequest};
 use super::show;
-use crate::admission::{Held, NoRoom, QueryRoom};
+use crate::admission::{Held, QueryRoom};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
+use crate::api::routes::delivery::Delivery;
 use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::api::routes::statements;
 use crate::api::settings::Settings;
@@ -24,7 +25,6 @@ use crate::influxql::bound_params::Params;
 use crate::influxql::{self, error::ParseError};
 use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
-use crate::protocol::host::Unavailable;
 use crate::query::error::QueryError;
 use crate::query::result::SeriesChunk;
 use crate::response::table::{Layout, TableError, TableFormat, TableWriter};
@@ -123,7 +123,7 @@ struct TableQuery {
     writer: Option<TableWriter>,
     /// What is written and not sent.
     document: Option<Held>,
-    streaming: bool,
+    delivery: Delivery,
     finished: bool,
 }
 
@@ -161,7 +161,7 @@ impl TableQuery {
             execution: None,
             writer: None,
             document: None,
-            streaming: false,
+            delivery: Delivery::default(),
             finished: false,
         })
     }
@@ -173,7 +173,7 @@ impl TableQuery {
         mut reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
         loop {
-            if self.streaming && self.ready_bytes() >= REPLY_PIECE_BYTES {
+            if self.delivery.is_streaming() && self.ready_bytes() >= REPLY_PIECE_BYTES {
                 return Ok(Action::Bytes(self.take_bytes()));
             }
             if let Some(statement) = self.statement.take() {
@@ -221,26 +221,22 @@ impl TableQuery {
 
     /// Counts what is written and cannot be sent yet.
     fn hold_document(&mut self) -> Result<(), ApiError> {
-        let Some(room) = self.session.room.get() else { return Ok(()) };
-        let held = self.document.get_or_insert_with(|| room.part());
         let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes);
-        held.set(bytes).map_err(|error| match error {
-            NoRoom::Now => Error::from(Unavailable::Crowded).into(),
-            error @ NoRoom::Ever { .. } => ApiError::Invalid(error.to_string()),
-        })
+        let held = self.session.room.hold(&mut self.document, bytes);
+        Ok(held.map_err(Error::from)?)
     }
 
     /// Sends what has gathered when it is time to.
     fn flush(&mut self) -> Option<Action> {
-        let limit = if self.streaming { REPLY_PIECE_BYTES } else { WHOLE_REPLY_BYTES_MAX };
+        let limit = match self.delivery.is_streaming() {
+            true => REPLY_PIECE_BYTES,
+            false => WHOLE_REPLY_BYTES_MAX,
+        };
         if self.ready_bytes() < limit {
             return None;
         }
-        let bytes = self.take_bytes();
-        if std::mem::replace(&mut self.streaming, true) {
-            return Some(Action::Bytes(bytes));
-        }
-        Some(Action::Stream(self.response(bytes)))
+        let (bytes, format) = (self.take_bytes(), self.format);
+        Some(self.delivery.piece(bytes, |body| Response::ok(format.content_type(), body)))
     }
 
     fn end(&mut self) -> Result<Action, ApiError> {
@@ -249,16 +245,9 @@ impl TableQuery {
         {
             writer.finish().map_err(unwritten)?;
         }
-        let bytes = self.take_bytes();
-        Ok(match (self.streaming, bytes.is_empty()) {
-            (false, _) if self.ready_bytes() > 0 => {
-                self.streaming = true;
-                Action::Stream(self.response(bytes))
-            }
-            (false, _) => Action::Respond(self.response(bytes)),
-            (true, false) => Action::Bytes(bytes),
-            (true, true) => Action::End,
-        })
+        let (bytes, format) = (self.take_bytes(), self.format);
+        let more = self.ready_bytes() > 0;
+        Ok(self.delivery.rest(bytes, more, |body| Response::ok(format.content_type(), body)))
     }
 
     fn ready_bytes(&self) -> usize {
@@ -267,11 +256,6 @@ impl TableQuery {
 
     fn take_bytes(&mut self) -> Vec<u8> {
         self.writer.as_mut().map_or_else(Vec::new, TableWriter::take_bytes)
-    }
-
-    fn response(&self, body: Vec<u8>) -> Response {
-        Response { status: 200, headers: Vec::new(), body }
-            .with_header("Content-Type", self.format.content_type())
     }
 }
 
