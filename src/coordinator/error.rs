@@ -97,6 +97,12 @@ impl From<QueryError> for Error {
     }
 }
 
+impl From<NoRoom> for Error {
+    fn from(error: NoRoom) -> Self {
+        QueryError::from(error).into()
+    }
+}
+
 impl From<CallFailure> for Error {
     fn from(failure: CallFailure) -> Self {
         Self::Unavailable(failure.into())

@@ -23,7 +23,7 @@ use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
 use crate::protocol::quota::Meter;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
-use crate::protocol::shard::NO_GRANT;
+use crate::protocol::shard::{NO_GRANT, Stamp};
 
 /// Which policies' schemas are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,21 @@ impl Loaded {
         let (id, schema) = self.schemas.first()?;
         let policy = self.description.policies.iter().find(|policy| policy.id == *id)?;
         Some((policy, schema))
+    }
+
+    /// The schema of a policy, if it was wanted.
+    pub fn schema(&self, policy: PolicyId) -> Option<&Rc<PolicySchema>> {
+        self.schemas.iter().find(|(id, _)| *id == policy).map(|(_, schema)| schema)
+    }
+
+    /// Has the stamp of a scan that is half read say what is known now: what was added since does
+    /// not concern it. `false` where shards were moved or its policy is gone.
+    pub fn renew(&self, stamp: &mut Stamp) -> bool {
+        let is_same = self.description.generation == stamp.generation;
+        let Some(schema) = self.schema(stamp.policy).filter(|_| is_same) else { return false };
+        (stamp.schema_version, stamp.fresh) = (schema.version, self.fresh);
+        stamp.access = self.standing.access;
+        true
     }
 }
 

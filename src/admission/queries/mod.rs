@@ -115,6 +115,16 @@ impl RoomSlot {
     pub fn get(&self) -> Option<&QueryRoom> {
         self.0.get()
     }
+
+    /// Counts `bytes` as those of a part, which `held` is from the first time on. Without a room
+    /// nothing is counted.
+    ///
+    /// # Errors
+    /// Those of [`Held::set`].
+    pub fn hold(&self, held: &mut Option<Held>, bytes: usize) -> Result<(), NoRoom> {
+        let Some(room) = self.get() else { return Ok(()) };
+        held.get_or_insert_with(|| room.part()).set(bytes)
+    }
 }
 
 #[derive(Debug)]

@@ -262,16 +262,9 @@ impl Query {
         loaded: &[Loaded],
     ) -> QueryTurn {
         for (_, stamp) in run.streams.iter_mut().flatten() {
-            let fresh = loaded.iter().find_map(|found| {
-                let (_, schema) = found.schemas.iter().find(|(id, _)| *id == stamp.policy)?;
-                let found = (found.description.generation, found.fresh, found.standing.access);
-                Some((found, schema.version))
-            });
-            match fresh {
-                Some(((generation, fresh, access), version)) if generation == stamp.generation => {
-                    (stamp.schema_version, stamp.fresh, stamp.access) = (version, fresh, access);
-                }
-                _ => return Err(Unavailable::Changing.into()),
+            let found = loaded.iter().find(|found| found.schema(stamp.policy).is_some());
+            if !found.is_some_and(|found| found.renew(stamp)) {
+                return Err(Unavailable::Changing.into());
             }
         }
         self.advance(context, run)

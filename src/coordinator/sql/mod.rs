@@ -216,11 +216,7 @@ impl SqlQuery {
                     return self.load(context, true);
                 }
                 self.piece.append(&mut piece);
-                let room = self.session.room.enter(context.queries, self.database()).clone();
-                self.held
-                    .get_or_insert_with(|| room.part())
-                    .set(self.piece.len())
-                    .map_err(QueryError::from)?;
+                self.session.room.hold(&mut self.held, self.piece.len())?;
                 for wanted in wanted {
                     if let Some(request) = self.want(context, wanted)? {
                         self.stage = Stage::List;

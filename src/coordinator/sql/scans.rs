@@ -157,17 +157,11 @@ impl Scans {
     /// # Errors
     /// [`Unavailable::Changing`]
     pub(super) fn renew(&mut self, loaded: &Loaded) -> Result<(), Error> {
-        let (policy, schema) = loaded.policy().ok_or(Unavailable::Changing)?;
-        let generation = loaded.description.generation;
-        for shard in self.0.iter_mut().flat_map(|scan| &mut scan.shards) {
-            let stamp = &mut shard.stamp;
-            if (stamp.policy, stamp.generation) != (policy.id, generation) {
-                return Err(Unavailable::Changing.into());
-            }
-            (stamp.schema_version, stamp.fresh) = (schema.version, loaded.fresh);
-            stamp.access = loaded.standing.access;
+        let mut shards = self.0.iter_mut().flat_map(|scan| &mut scan.shards);
+        match shards.all(|shard| loaded.renew(&mut shard.stamp)) {
+            true => Ok(()),
+            false => Err(Unavailable::Changing.into()),
         }
-        Ok(())
     }
 
     /// Every shard that is asked, once.
