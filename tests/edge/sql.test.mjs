@@ -1,18 +1,18 @@
 // SQL by HTTP: the Worker of SQL in workerd beside the database, over its binding.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { at } from '../../scripts/project.mjs';
+import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { tidemark } from './harness.mjs';
 
 const path = '/api/v3/query_sql';
-const isBuilt = existsSync(at('sql', 'build', 'index_bg.wasm'));
-const built = { skip: isBuilt ? false : 'SQL is not built: npm run sql' };
+const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
 const json = { 'Content-Type': 'application/json' };
 
 /** A server with SQL and, in `d`, rows of two hosts over 7 shards. */

@@ -52,6 +52,7 @@ mod query_script;
 mod query_scripts_in_memory;
 mod query_v3;
 mod quotas;
+mod repository;
 mod request_log;
 mod rotation;
 mod sample;

@@ -6,12 +6,8 @@ use serde_json::Value;
 use tidemark::protocol::call::Address;
 
 use crate::product::Product;
+use crate::repository::text;
 use crate::tokens::token;
-
-fn text(path: &str) -> String {
-    let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
-}
 
 fn scraped(product: &mut Product, db: &str) -> String {
     let accept = ("accept", "application/openmetrics-text");

@@ -2,8 +2,6 @@
 //! status, `wrangler.toml` hands every path to the Worker.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
 use serde_json::Value;
 use tidemark::api::http::RequestHead;
@@ -11,12 +9,9 @@ use tidemark::api::routes::{self, Access, ROUTES};
 
 use crate::http::answered;
 use crate::product::Product;
+use crate::repository::text;
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
-
-fn text(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
 
 fn paths() -> Vec<(String, Value)> {
     let description: Value = serde_json::from_str(&text("www/openapi.json")).unwrap();

@@ -1,14 +1,9 @@
 //! Figures of the pages are those of the tables and of the code that they come from.
 
-use std::fs;
-use std::path::Path;
-
 use tidemark::api::settings::Settings;
 use tidemark::model::limits;
 
-fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
+use crate::repository::text;
 
 /// Text without line breaks, as a sentence is looked for.
 fn sentences(page: &str) -> String {
@@ -45,7 +40,7 @@ fn part(of: f64) -> &'static str {
 
 #[test]
 fn the_readme_says_of_queries_what_the_table_says() {
-    let (results, readme) = (read("benches/RESULTS.md"), sentences(&read("README.md")));
+    let (results, readme) = (text("benches/RESULTS.md"), sentences(&text("README.md")));
     let table = table(&results, "Queries");
     let of = |name: &str| column(&table, name);
     let is_type = |(name, _): &&(String, f64)| name != "empty request";
@@ -74,7 +69,7 @@ fn the_readme_says_of_queries_what_the_table_says() {
 
 #[test]
 fn the_readme_says_of_writes_what_the_table_says() {
-    let (results, readme) = (read("benches/RESULTS.md"), sentences(&read("README.md")));
+    let (results, readme) = (text("benches/RESULTS.md"), sentences(&text("README.md")));
     let table = table(&results, "Ingest");
     let large =
         |(case, _): &(String, f64)| !case.contains("workerd") && !case.contains("1,000-point");
@@ -109,7 +104,7 @@ const SHAPES: &[(&str, &str)] = &[
 
 #[test]
 fn the_page_of_costs_says_what_was_measured_at_rest() {
-    let (results, costs) = (read("benches/RESULTS.md"), read("docs/COSTS.md"));
+    let (results, costs) = (text("benches/RESULTS.md"), text("docs/COSTS.md"));
     let table = table(&results, "At rest");
     let rows = column(&table, "rows written per million");
     let bytes = column(&table, "bytes per value");
@@ -138,7 +133,7 @@ fn the_page_of_costs_says_what_was_measured_at_rest() {
         (least.min(dollars), most.max(dollars))
     });
     let said = format!("a billion points in batches of 5,000 cost ${least:.2} to ${most:.2}.");
-    assert!(sentences(&self::read("README.md")).contains(&said), "README.md has not: {said}");
+    assert!(sentences(&text("README.md")).contains(&said), "README.md has not: {said}");
     let shares = column(&self::table(&results, "Shares of a batch"), "workerd serve ms");
     let (_, whole) = shares.last().unwrap();
     let said = format!("5,000 points of ten values took {whole:.1} ms on plain `workerd`");
@@ -155,7 +150,7 @@ fn the_page_of_costs_says_what_was_measured_at_rest() {
 /// What README and the pages say of limits, by the limit.
 #[test]
 fn limits_in_sentences_are_the_limits() {
-    let readme = sentences(&read("README.md"));
+    let readme = sentences(&text("README.md"));
     for said in [
         format!("{} MB compressed", limits::BODY_COMPRESSED_BYTES_MAX / 1_000_000),
         format!("{} MB plain per body", limits::BODY_BYTES_MAX / 1_000_000),
@@ -164,7 +159,7 @@ fn limits_in_sentences_are_the_limits() {
     ] {
         assert!(readme.contains(&said), "README.md has not: {said}");
     }
-    let security = sentences(&read("docs/SECURITY.md"));
+    let security = sentences(&text("docs/SECURITY.md"));
     let seconds = |ns: i64| ns / 1_000_000_000;
     for said in [
         format!("{} databases are told at a time", limits::DATABASES_TOLD_AT_ONCE),
@@ -178,7 +173,7 @@ fn limits_in_sentences_are_the_limits() {
     ] {
         assert!(security.contains(&said), "docs/SECURITY.md has not: {said}");
     }
-    let operating = sentences(&read("docs/OPERATING.md"));
+    let operating = sentences(&text("docs/OPERATING.md"));
     for said in [
         "two are read for at a time (`QUERIES_READING_MAX`)".to_owned(),
         format!("{} pages that wait", grouped(limits::PAGES_WAITING_MAX as u64)),
@@ -192,13 +187,13 @@ fn limits_in_sentences_are_the_limits() {
 /// Every setting that is read has its row, and `npm start` passes it on.
 #[test]
 fn every_setting_is_in_the_page_and_reaches_the_worker() {
-    let (code, page) = (read("src/api/settings.rs"), read("docs/SETTINGS.md"));
+    let (code, page) = (text("src/api/settings.rs"), text("docs/SETTINGS.md"));
     let code = code.split("#[cfg(test)]").next().unwrap();
     let is_setting =
         |word: &&str| word.len() > 8 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
     let names: Vec<&str> = code.split('"').skip(1).step_by(2).filter(is_setting).collect();
     assert!(names.len() > 7, "{names:?}");
-    let passed = read("scripts/dev-server.mjs");
+    let passed = text("scripts/dev-server.mjs");
     for name in names {
         assert!(page.contains(&format!("| `{name}` | ")), "docs/SETTINGS.md has no row for {name}");
         // The token is a secret: it goes another way.
@@ -210,7 +205,7 @@ fn every_setting_is_in_the_page_and_reaches_the_worker() {
 /// Who sets what the page calls the default changes nothing.
 #[test]
 fn defaults_of_the_settings_page_are_those_of_the_code() {
-    let page = read("docs/SETTINGS.md");
+    let page = text("docs/SETTINGS.md");
     let rows = table(&page.replacen("| setting |", "## S\n| setting |", 1), "S");
     let mut compared = 0;
     for row in rows.iter().skip(1) {
@@ -228,7 +223,7 @@ fn defaults_of_the_settings_page_are_those_of_the_code() {
 /// The table of fixed limits in the settings page, row by row.
 #[test]
 fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
-    let page = read("docs/SETTINGS.md");
+    let page = text("docs/SETTINGS.md");
     let under = page.split("These are fixed:").nth(1).unwrap();
     let rows: Vec<&str> = under.lines().filter(|line| line.starts_with("| `")).collect();
     let seconds = |ns: i64| format!("{} s", ns / 1_000_000_000);
@@ -274,7 +269,7 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
 
 /// The value of a constant in a source, which is not public.
 fn constant(path: &str, name: &str) -> u64 {
-    let code = read(path);
+    let code = text(path);
     let value = code.split(&format!("const {name}: ")).nth(1).unwrap_or_else(|| panic!("{name}"));
     let digits = value.split(['=', ';']).nth(1).unwrap().trim().replace('_', "");
     digits.parse().unwrap_or_else(|_| panic!("{name}: {digits}"))
@@ -285,13 +280,13 @@ fn the_page_of_operating_says_how_much_one_check_reads() {
     let steps = constant("src/coordinator/verify.rs", "STEPS_PER_REQUEST");
     let bytes = steps * constant("src/shard/verify.rs", "BYTES_PER_STEP");
     let said = format!("at most some {} MB anew", (bytes as f64 / 1e7).round() * 10.0);
-    let page = sentences(&read("docs/OPERATING.md"));
+    let page = sentences(&text("docs/OPERATING.md"));
     assert!(page.contains(&said), "docs/OPERATING.md has not: {said}");
 }
 
 #[test]
 fn the_page_of_the_browser_says_what_is_set_there() {
-    let (code, page) = (read("src/browser/page.rs"), read("docs/BROWSER.md"));
+    let (code, page) = (text("src/browser/page.rs"), text("docs/BROWSER.md"));
     for (set, said) in [
         (
             r#"("AUTO_CREATE_RETENTION", "INF")"#,
@@ -306,7 +301,7 @@ fn the_page_of_the_browser_says_what_is_set_there() {
 
 #[test]
 fn the_page_of_the_console_says_how_much_is_drawn() {
-    let (code, page) = (read("www/results/lines.js"), sentences(&read("docs/CONSOLE.md")));
+    let (code, page) = (text("www/results/lines.js"), sentences(&text("docs/CONSOLE.md")));
     let constant = |name: &str| {
         let value = code.split(&format!("export const {name} = ")).nth(1).unwrap();
         grouped(value.split(';').next().unwrap().parse().unwrap())

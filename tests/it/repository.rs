@@ -1,0 +1,9 @@
+//! Files of the repository, by their paths in it.
+
+use std::path::Path;
+
+/// The text of a file.
+pub(crate) fn text(path: &str) -> String {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(whole).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
