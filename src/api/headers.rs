@@ -12,10 +12,10 @@ pub const INFLUXDB_VERSION: &str = "1.8.10";
 pub const INFLUXDB_BUILD: &str = "Tidemark";
 
 /// What browsers may send. A literal `*` would not cover `Authorization` (Fetch standard).
-const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Type, User-Agent, X-Request-Id, Zap-Trace-Span";
+const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Type, Traceparent, User-Agent, X-Request-Id, Zap-Trace-Span";
 /// The headers that a script of another origin may read.
-const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, X-Influxdb-Build, X-Influxdb-Error, \
-                              X-Influxdb-Version, X-Platform-Error-Code, X-Request-Id, \
+const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, Server-Timing, X-Influxdb-Build, \
+                              X-Influxdb-Error, X-Influxdb-Version, X-Platform-Error-Code, X-Request-Id, \
                               X-Tidemark-Created";
 /// On the answer to a write that created its database: `database/policy; retention=3d`.
 pub const CREATED: &str = "X-Tidemark-Created";
@@ -61,6 +61,7 @@ pub fn finish(
     {
         add("Access-Control-Allow-Origin", origin);
         add("Access-Control-Expose-Headers", EXPOSE_HEADERS);
+        add("Timing-Allow-Origin", origin);
     }
     add("Vary", "Origin");
 }

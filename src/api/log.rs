@@ -42,6 +42,8 @@ pub struct WriteCounts {
 pub struct Record {
     /// `Request-Id`
     pub id: String,
+    /// The trace that it is part of, if its client named one.
+    pub trace: Option<String>,
     /// Upper-case method, or `other`.
     pub method: &'static str,
     /// What the table of routes calls the path; `other` for none of them.
@@ -91,6 +93,7 @@ impl Record {
         out.open(b'{');
         for (key, text) in [
             ("id", Some(self.id.as_str())),
+            ("trace", self.trace.as_deref()),
             ("method", Some(self.method)),
             ("route", Some(self.route)),
             ("database", self.database.as_deref()),

@@ -31,4 +31,5 @@ pub mod form_body;
 pub mod routes;
 pub mod isolate_state;
 pub mod settings;
+pub mod spans;
 pub mod write_body;

@@ -15,3 +15,13 @@ test('ping answers without a token, also after kill -9 and restart', async (t) =
   await db.start();
   assert.equal((await fetch(`${db.url}/ping`, { method: 'HEAD' })).status, 204);
 });
+
+test('an answer says for how long it waited for its body and for objects', async (t) => {
+  const db = await tidemark(t);
+  const answer = await db.write('m v=1', { db: 'demo' });
+  assert.equal(answer.status, 204);
+  const timing = answer.headers.get('Server-Timing');
+  const [, body, objects, total] = /^body;dur=([\d.]+), objects;dur=([\d.]+), total;dur=([\d.]+)$/.exec(timing);
+  assert.ok(Number(objects) > 0, timing);
+  assert.ok(Number(body) + Number(objects) <= Number(total) + 0.001, timing);
+});

@@ -118,6 +118,22 @@ fn a_line_says_what_came_of_a_request() {
 }
 
 #[test]
+fn a_request_is_part_of_the_trace_that_its_client_names_and_says_what_it_waited_for() {
+    let mut product = Product::with(&[]);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for (traceparent, expected) in [
+        (format!("00-{trace}-00f067aa0ba902b7-01"), Some(trace)),
+        (format!("00-{CANARY}-00f067aa0ba902b7-01"), None),
+    ] {
+        let reply = send(&mut product, "GET", "/ping", ("traceparent", &traceparent));
+        let line: Value = serde_json::from_str(product.log_line().unwrap()).unwrap();
+        assert_eq!(line.get("trace").and_then(Value::as_str), expected);
+        let timing = reply.headers.iter().find(|(name, _)| name == "Server-Timing").unwrap();
+        assert_eq!(timing.1, "body;dur=0.000, objects;dur=0.000, total;dur=0.000");
+    }
+}
+
+#[test]
 fn what_is_logged_is_a_setting() {
     for (which, expected) in
         [("all", [true, true]), ("errors", [false, true]), ("none", [false; 2])]

@@ -23,6 +23,7 @@ use super::log::{LogRequests, Record};
 use super::routes::handler::{Handler, Incoming, Received};
 use super::routes::{self, Access, Body, Operation};
 use super::settings::CorsOrigins;
+use super::spans::{Spans, Wait, trace_id};
 use crate::admission::{Upload, Waiting};
 use crate::coordinator::Machine;
 use crate::coordinator::cloudflare_access::AccessLogin;
@@ -46,6 +47,7 @@ pub struct Exchange {
     operation: Option<&'static Operation>,
     errors: ErrorShape,
     record: Record,
+    spans: Spans,
     origins: Option<CorsOrigins>,
     /// Who is calling, once that is known.
     caller: Principal,
@@ -95,12 +97,16 @@ impl Exchange {
         let request_id = headers::request_id(&head, fresh);
         let found = routes::find(head.route());
         let route_name = routes::log_name(head.route());
+        let now_ns = platform.now_ns();
+        let trace = head.header("traceparent").and_then(trace_id).map(str::to_owned);
+        let record = Record::new(&request_id, &head.method, route_name, now_ns);
         let mut exchange = Self {
             errors: found.map_or(ErrorShape::Other, |(route, _)| route.errors),
             id: found.and_then(|(_, id)| id).map(str::to_owned),
             operation: None,
             url: Parameters::parse(head.query.as_bytes()),
-            record: Record::new(&request_id, &head.method, route_name, platform.now_ns()),
+            record: Record { trace, ..record },
+            spans: Spans::new(now_ns),
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
             head,
             caller: Principal::default(),
@@ -181,6 +187,7 @@ impl Exchange {
         platform: &dyn Platform,
         reply: Reply,
     ) -> Action {
+        self.spans.go_on(platform.now_ns());
         let action = self.go_on(&mut Isolate { service, platform }, Some(reply));
         self.worded(action)
     }
@@ -330,9 +337,15 @@ impl Exchange {
             let pretty = self.url.get("pretty") == Some("true");
             Action::Respond(error.response_to(&self.head, self.errors, pretty))
         });
+        self.spans.wait(match action {
+            Action::ReadBody => Some(Wait::Body),
+            Action::Calls(_) => Some(Wait::Objects),
+            _ => None,
+        });
         if let Action::Respond(response) | Action::Stream(response) = &mut action {
             self.record.status = response.status;
             headers::finish(response, &self.head, &self.record.id, self.origins.as_ref());
+            response.headers.push(("Server-Timing".into(), self.spans.server_timing()));
         }
         action
     }

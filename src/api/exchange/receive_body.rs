@@ -174,6 +174,7 @@ impl Exchange {
         platform: &dyn Platform,
         rest: Vec<u8>,
     ) -> Action {
+        self.spans.go_on(platform.now_ns());
         let action = self.take_body(&mut Isolate { service, platform }, rest);
         self.worded(action)
     }
