@@ -6,6 +6,9 @@
 //! ```
 //! No bytes of validity: every row has a value.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::bitmap::{Bitmap, Validity};
 use super::column::{Column, StringColumn, Values};
 use crate::codec::draft::Draft;
@@ -16,7 +19,7 @@ use crate::model::value::FieldType;
 /// Appends rows `rows` of `column`, in that order. A row number past the end counts as null.
 pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     let head = std::mem::take(out);
-    *out = draft(column, rows, head).finish(None);
+    *out = draft(column, Picked::These(rows), head).finish(None);
 }
 
 /// Appends all rows for a reader who does not keep them: larger than [`encode`], and faster. Read
@@ -38,19 +41,54 @@ pub fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     }
 }
 
+/// Which rows of a column.
+#[derive(Clone, Copy)]
+enum Picked<'a> {
+    These(&'a [u32]),
+    /// From the first number to before the second.
+    Consecutive(u32, u32),
+}
+
+impl Picked<'_> {
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        let (these, range) = match *self {
+            Self::These(rows) => (rows, 0..0),
+            Self::Consecutive(start, end) => (&[][..], start..end),
+        };
+        these.iter().copied().chain(range)
+    }
+
+    /// Their values; past the end of `values` the default.
+    fn of<'v, T: Copy + Default>(&self, values: &'v [T]) -> Cow<'v, [T]> {
+        if let Self::Consecutive(start, end) = *self
+            && let Some(values) = values.get(start as usize..end as usize)
+        {
+            return Cow::Borrowed(values);
+        }
+        let value = |row: u32| values.get(row as usize).copied().unwrap_or_default();
+        Cow::Owned(self.iter().map(value).collect())
+    }
+}
+
+/// What [`encode`] appends of consecutive rows, to be finished.
+pub fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
+    // Rows of a group, or of a page's text.
+    draft(column, Picked::Consecutive(rows.start as u32, rows.end as u32), Vec::new())
+}
+
 /// What [`encode`] appends, behind `head`, to be finished.
-pub fn draft(column: &Column, rows: &[u32], mut head: Vec<u8>) -> Draft {
+fn draft(column: &Column, rows: Picked<'_>, mut head: Vec<u8>) -> Draft {
     let some_rows: Vec<u32>;
     let valid = match &column.validity {
-        Validity::Some(bits) if rows.iter().any(|&row| !bits.get(row as usize)) => {
+        Validity::Some(bits) if rows.iter().any(|row| !bits.get(row as usize)) => {
             let mut picked = Bitmap::default();
-            rows.iter().for_each(|&row| picked.push(bits.get(row as usize)));
+            rows.iter().for_each(|row| picked.push(bits.get(row as usize)));
             let mut validity = Vec::new();
-            codec::validity::encode(picked.words(), rows.len(), &mut validity);
+            codec::validity::encode(picked.words(), picked.len(), &mut validity);
             varint::write(validity.len() as u64, &mut head);
             head.append(&mut validity);
-            some_rows = rows.iter().copied().filter(|&row| bits.get(row as usize)).collect();
-            &some_rows
+            some_rows = rows.iter().filter(|&row| bits.get(row as usize)).collect();
+            Picked::These(&some_rows)
         }
         _ => {
             head.push(0);
@@ -58,12 +96,12 @@ pub fn draft(column: &Column, rows: &[u32], mut head: Vec<u8>) -> Draft {
         }
     };
     match &column.values {
-        Values::Float(values) => return codec::float::draft(&gather(values, valid), head),
-        Values::Integer(values) => return codec::integer::draft(&gather(values, valid), head),
-        Values::Unsigned(values) => return codec::unsigned::draft(&gather(values, valid), head),
-        Values::Boolean(values) => codec::boolean::encode(&gather(values, valid), &mut head),
+        Values::Float(values) => return codec::float::draft(&valid.of(values), head),
+        Values::Integer(values) => return codec::integer::draft(&valid.of(values), head),
+        Values::Unsigned(values) => return codec::unsigned::draft(&valid.of(values), head),
+        Values::Boolean(values) => codec::boolean::encode(&valid.of(values), &mut head),
         Values::String(values) => {
-            encode_strings(valid.iter().map(|&r| values.get(r as usize)), &mut head);
+            encode_strings(valid.iter().map(|row| values.get(row as usize)), &mut head);
         }
     }
     Draft::done(head)
@@ -146,10 +184,6 @@ pub fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn, Error>
         None => Ok(strings),
         Some(codes) => StringColumn::coded(strings, codes).ok_or(Error::Corrupt),
     }
-}
-
-fn gather<T: Copy + Default>(values: &[T], rows: &[u32]) -> Vec<T> {
-    rows.iter().map(|&row| values.get(row as usize).copied().unwrap_or_default()).collect()
 }
 
 /// Puts one value at each set bit and padding between.

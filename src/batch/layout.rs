@@ -67,6 +67,11 @@ impl<'a> Layout<'a> {
         layout
     }
 
+    /// The last row of each series and time.
+    pub fn rows(&self) -> &[u32] {
+        &self.distinct.rows
+    }
+
     /// A counting sort of the rows by slab.
     fn spread(&mut self) {
         let (slabs, distinct) = (self.slabs, &self.distinct);

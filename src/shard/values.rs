@@ -270,17 +270,29 @@ impl<S: Store> Values for CachedValues<'_, S> {
     }
 }
 
-/// For a merge: each cursor holds some bytes of one body, and nothing goes through the cache.
+/// Slices of bodies that a cursor of a merge holds: a group of rows is read column by column, and
+/// where it lies on both sides of the end of a slice each column would be two readings of a row.
+const SLICES_HELD: u32 = 2;
+
+/// For a merge: each cursor holds some bytes of bodies, and nothing goes through the cache.
 pub(super) struct StreamedValues<S> {
     store: Rc<S>,
     rows: PartRows,
-    /// Bytes of a body that are held at once.
-    held_bytes: u32,
-    /// Of which value, from where on, and what is held.
-    held: (usize, u32, Vec<u8>),
+    /// Bytes of a slice.
+    slice_bytes: u32,
+    /// The slice used last, and another one.
+    latest: Option<Slice>,
+    before: Option<Slice>,
     /// The directories used last, the latest first.
     directories: Vec<(usize, Rc<Directory>)>,
     tables: RefCell<Tables>,
+}
+
+/// Some bytes of a value's body.
+struct Slice {
+    value: usize,
+    start: u32,
+    bytes: Vec<u8>,
 }
 
 /// Directories that a cursor of a merge keeps: that at hand, the last one with its root, one ahead.
@@ -298,10 +310,41 @@ struct Tables {
 const TABLES_KEPT: usize = 32;
 
 impl<S: Store> StreamedValues<S> {
+    /// `held_bytes`: of bodies, in memory at once.
     pub(super) fn new(store: Rc<S>, rows: PartRows, held_bytes: u32) -> Self {
-        let held = (usize::MAX, 0, Vec::new());
-        let (directories, tables) = (Vec::new(), RefCell::default());
-        Self { store, rows, held_bytes, held, directories, tables }
+        Self {
+            store,
+            rows,
+            slice_bytes: held_bytes / SLICES_HELD,
+            latest: None,
+            before: None,
+            directories: Vec::new(),
+            tables: RefCell::default(),
+        }
+    }
+
+    /// The slice that has these bytes.
+    fn hold(
+        &mut self,
+        row: ValueRow,
+        value: usize,
+        bytes: &Range<u32>,
+    ) -> Result<&Slice, ReadError> {
+        let has = |slice: &Slice| {
+            slice.value == value && part_of(&slice.bytes, slice.start, bytes).is_some()
+        };
+        if !self.latest.as_ref().is_some_and(has) {
+            std::mem::swap(&mut self.latest, &mut self.before);
+        }
+        let slice = match self.latest.take().filter(has) {
+            Some(slice) => slice,
+            None => {
+                let start = bytes.start;
+                let end = bytes.end.max(start.saturating_add(self.slice_bytes));
+                Slice { value, start, bytes: row.slice(&*self.store, start..end)? }
+            }
+        };
+        Ok(self.latest.insert(slice))
     }
 }
 
@@ -329,14 +372,8 @@ impl<S: Store> Values for StreamedValues<S> {
         read: impl FnOnce(&[u8]) -> Result<T, Error>,
     ) -> Result<T, ReadError> {
         let row = self.rows.get(value)?;
-        let (of, start, held) = &self.held;
-        if *of != value || part_of(held, *start, &bytes).is_none() {
-            let end = bytes.end.max(bytes.start.saturating_add(self.held_bytes));
-            self.held = (usize::MAX, 0, Vec::new());
-            self.held = (value, bytes.start, row.slice(&*self.store, bytes.start..end)?);
-        }
-        let (_, start, held) = &self.held;
-        row.read((held, *start), &bytes, read)
+        let slice = self.hold(row, value, &bytes)?;
+        row.read((&slice.bytes, slice.start), &bytes, read)
     }
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {

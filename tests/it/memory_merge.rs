@@ -139,6 +139,9 @@ const JOB_BYTES_MAX: isize = 9_000_000;
 /// and the store's copy of these: an event's share, as in `memory_columns`.
 const STEP_BYTES_MAX: isize = 16_000_000;
 
+/// Each reading of a row brings so much of its body at least, on average.
+const SLICE_BYTES_MIN: u64 = 80_000;
+
 /// Full-precision floats of a hundred series, whose rows lie between those of the other parts.
 fn floats(part: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(part as u64);
@@ -181,6 +184,7 @@ fn a_merge_of_sixteen_large_parts_holds_few_megabytes() {
     let base = live() - stored;
     assert!(stored > PARTS as isize * 4_000_000, "{stored}");
     let (mut steps, mut highest, mut held) = (0, 0, 0);
+    let read_before = store.row_counts();
     while shard.stats().unwrap().counters.compactions == 0 {
         live();
         let stored_before = store.bytes().unwrap() as isize;
@@ -189,7 +193,10 @@ fn a_merge_of_sixteen_large_parts_holds_few_megabytes() {
         held = held.max(live() - store.bytes().unwrap() as isize - base);
         steps += 1;
     }
-    println!("{steps} steps: {highest} bytes at the peak, {held} between two");
+    let read = store.row_counts().since(read_before).read;
+    println!("{steps} steps: {highest} bytes at the peak, {held} between two, {read} rows read");
+    // A group that lies on both sides of the end of a slice is not read anew for each column.
+    assert!(read < stored as u64 / SLICE_BYTES_MIN, "{read} of {stored} bytes");
     assert!(steps > 16, "{steps}");
     assert!(highest < STEP_BYTES_MAX && held < JOB_BYTES_MAX, "{highest} {held}");
 }

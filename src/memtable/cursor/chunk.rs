@@ -26,6 +26,8 @@ pub(in crate::memtable) struct Rows {
     chunks: Vec<u32>,
     /// By key.
     series: Vec<Start>,
+    /// No two rows are of one series and time.
+    is_distinct: bool,
 }
 
 /// Where the rows of a series begin.
@@ -59,10 +61,11 @@ impl Rows {
     fn in_order(table: &MeasurementTable, order: Vec<u32>) -> Self {
         let (row_series, times_ns) = (table.row_series(), table.times_ns());
         let (mut chunks, mut series) = (vec![0], Vec::<Start>::new());
-        let (mut rows, mut last) = (0, None);
+        let (mut rows, mut last, mut is_distinct) = (0, None, true);
         for (at, &row) in (0..).zip(&order) {
             let key = (row_series.get(row as usize), times_ns.get(row as usize));
             if last == Some(key) {
+                is_distinct = false;
                 continue;
             }
             if rows == CHUNK_ROWS {
@@ -77,7 +80,7 @@ impl Rows {
         }
         // Rows in memory are fewer than 2^32.
         chunks.push(order.len() as u32);
-        Self { order, chunks, series }
+        Self { order, chunks, series, is_distinct }
     }
 
     /// Memory held.
@@ -143,11 +146,31 @@ impl Rows {
     }
 }
 
+/// Where the values of a chunk's rows are.
+pub(super) struct Values<'a>(Layout<'a>);
+
+impl<'a> Values<'a> {
+    /// Those of a chunk by its number.
+    pub(super) fn new(number: usize, table: &'a MeasurementTable, rows: &Rows) -> Self {
+        let distinct = match rows.is_distinct {
+            true => Distinct::of_distinct(rows.range(number).to_vec()),
+            false => Distinct::new(rows.range(number), table.row_series(), table.times_ns()),
+        };
+        Self(Layout::new(table.fields(), distinct))
+    }
+
+    /// A column of some rows; `None` if none of them has a value.
+    pub(super) fn column(&self, rows: Range<usize>, id: ColumnId) -> Option<Column> {
+        let column = self.0.field(id)?.gather(rows);
+        (column.validity.nulls(column.len()) < column.len()).then_some(column)
+    }
+}
+
 /// Some rows, ready to be read, in pages of not too much text.
 pub(super) struct Chunk<'a> {
     /// Its table, and its number there.
     pub(super) at: (usize, usize),
-    layout: Layout<'a>,
+    pub(super) values: Values<'a>,
     /// Those that some row has: a wide row elsewhere makes no page wider.
     columns: Columns,
     rows: usize,
@@ -162,11 +185,10 @@ impl<'a> Chunk<'a> {
         table: &'a MeasurementTable,
         (rows, columns): (&Rows, &Columns),
     ) -> Self {
-        let times_ns = table.times_ns();
-        let distinct = Distinct::new(rows.range(at.1), table.row_series(), times_ns);
-        let time_ns = |row: &u32| times_ns.get(*row as usize).copied().unwrap_or_default();
-        let times_ns: Vec<i64> = distinct.rows.iter().map(time_ns).collect();
-        let layout = Layout::new(table.fields(), distinct);
+        let values = Values::new(at.1, table, rows);
+        let layout = &values.0;
+        let time_ns = |row: &u32| table.times_ns().get(*row as usize).copied().unwrap_or_default();
+        let times_ns: Vec<i64> = layout.rows().iter().map(time_ns).collect();
         let mut text_bytes = vec![0; times_ns.len()];
         for (id, field_type) in table.fields().fields() {
             if field_type == FieldType::String
@@ -181,7 +203,7 @@ impl<'a> Chunk<'a> {
         let pages = pages.into_iter().map(times).collect();
         let own: Columns = layout.fields().map(|field| (field.id, field.field_type)).collect();
         let columns = if own == *columns { Rc::clone(columns) } else { own };
-        Self { at, layout, columns, rows: times_ns.len(), pages }
+        Self { at, values, columns, rows: times_ns.len(), pages }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -194,12 +216,6 @@ impl<'a> Chunk<'a> {
 
     pub(super) fn pages(&self) -> &[(usize, Rc<[i64]>)] {
         &self.pages
-    }
-
-    /// A column of some rows; `None` if none of them has a value.
-    pub(super) fn column(&self, rows: Range<usize>, id: ColumnId) -> Option<Column> {
-        let column = self.layout.field(id)?.gather(rows);
-        (column.validity.nulls(column.len()) < column.len()).then_some(column)
     }
 }
 

@@ -6,9 +6,10 @@ pub(super) mod chunk;
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
-use self::chunk::{Chunk, Rows};
+use self::chunk::{Chunk, Rows, Values};
 use super::Memtable;
 use super::table::MeasurementTable;
 use crate::batch::column::Column;
@@ -196,6 +197,18 @@ impl<'a> MemtableCursor<'a> {
         self.kept.front()
     }
 
+    /// A column of some rows of a chunk. Of one that is not kept no more is made than that takes:
+    /// who reads the rows of many chunks asks each of them for every column.
+    fn read_column(&self, at: (usize, usize), rows: Range<usize>, id: ColumnId) -> Option<Column> {
+        match self.kept.iter().find(|chunk| chunk.at == at) {
+            Some(chunk) => chunk.values.column(rows, id),
+            None => {
+                let table = self.sorted.tables.get(at.0)?;
+                Values::new(at.1, table.table, table.rows()).column(rows, id)
+            }
+        }
+    }
+
     /// Reads the next chunk of the series at hand that may have rows inside `time`; `false` if
     /// there is none.
     fn read(&mut self, time: TimeRange) -> bool {
@@ -291,7 +304,7 @@ impl SeriesCursor for MemtableCursor<'_> {
         }
         let (at, first) = place_of(page.page());
         let rows = first..first + page.page_rows() as usize;
-        let column = self.ready(at).and_then(|chunk| chunk.column(rows, id)).map(Rc::new);
+        let column = self.read_column(at, rows, id).map(Rc::new);
         self.last = Some((page.page(), id, column.clone()));
         Ok(column)
     }

@@ -93,12 +93,9 @@ impl Encoded {
 
     /// Of each page what it says of a column, to be finished.
     pub(super) fn drafts_of(&self, column: &Column) -> Vec<Draft> {
-        let draft = |cut: &Cut| {
-            let rows: Vec<u32> = cut.rows.clone().map(|row| row as u32).collect();
-            match has_value(column, cut.rows.clone()) {
-                true => column_bytes::draft(column, &rows, Vec::new()),
-                false => Draft::default(),
-            }
+        let draft = |cut: &Cut| match has_value(column, cut.rows.clone()) {
+            true => column_bytes::draft_rows(column, cut.rows.clone()),
+            false => Draft::default(),
         };
         self.cuts.iter().map(draft).collect()
     }

@@ -359,11 +359,10 @@ impl Rows {
     fn close(&mut self, page: Cut) {
         let rows = page.rows.len();
         // Rows of a few pages.
-        let first: Vec<u32> = (0..rows as u32).collect();
         let rest: Vec<u32> = (rows as u32..self.open_rows as u32).collect();
         for text in &mut self.texts {
             text.drafts.push(match has_value(&text.open, 0..rows) {
-                true => column_bytes::draft(&text.open, &first, Vec::new()),
+                true => column_bytes::draft_rows(&text.open, 0..rows),
                 false => Draft::default(),
             });
             text.open = text.open.gather(&rest);

@@ -21,10 +21,18 @@ use crate::shard::slots::Slots;
 use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error, refusal};
 use crate::store::{Store, StoreError, Table};
 
-/// Bytes that the cursors of a merge hold of bodies, together.
+/// Bytes that the cursors of a merge hold of bodies, together. Whatever is read of a body, SQLite
+/// reads all of it.
 const HELD_BYTES: u32 = 4_500_000;
 /// And each of them at least.
-const HELD_BYTES_MIN: u32 = 128 << 10;
+const HELD_BYTES_MIN: u32 = 64 << 10;
+
+/// What a cursor over a part holds of `HELD_BYTES`, by the part's share of what is merged: of each
+/// output that much is read of it.
+fn share(bytes: u64, all_bytes: u64) -> u32 {
+    let share = u64::from(HELD_BYTES) * bytes / all_bytes.max(1);
+    (share as u32).max(HELD_BYTES_MIN)
+}
 
 type Rows<S> = Groups<Hide<PartCursor<StreamedValues<S>>>>;
 
@@ -143,10 +151,10 @@ impl<S: Store> Running<S> {
                 continue;
             }
             let (behind, id) = (self.behind.take(), merge.output(self.at.1).0);
-            let share = HELD_BYTES / u32::try_from(inside.len()).unwrap_or(u32::MAX);
-            let held_bytes = share.max(HELD_BYTES_MIN);
+            let all_bytes: u64 = inside.iter().map(|(part, _)| part.bytes).sum();
             let mut cursors = Vec::with_capacity(inside.len());
             for (part, rows) in inside {
+                let held_bytes = share(part.bytes, all_bytes);
                 let values = StreamedValues::new(Rc::clone(&self.store), rows.clone(), held_bytes);
                 let from = behind.as_ref().map(|last| &last.key);
                 let cursor = PartCursor::new(values, part.id.0, Direction::Ascending, from)?;
