@@ -1,5 +1,5 @@
-//! What a request waited for: its body, and the objects that it called. Only waiting is timed: on the
-//! platform the clock stands still while code runs.
+//! What a request waited for: its body, and the objects that it called. Only waiting is timed: on
+//! the platform the clock stands still while code runs.
 
 use crate::model::time::MS_NS;
 
