@@ -19,7 +19,7 @@ const packages = {
 const panelLinesMax = 160;
 /** Panels that are longer: they are to become shorter, and may not grow. */
 const longPanels = [
-  ['www/results/panel.js', 210],
+  ['www/results/panel.js', 188],
   ['www/write/panel.js', 221],
 ];
 const longest = (max) => ({ 'max-lines-per-function': ['error', { max, skipComments: true }] });

@@ -4,7 +4,10 @@
 export const resultViews = ['chart', 'table', 'raw', 'tail'];
 export const views = [...resultViews, 'write', 'connect'];
 
-const state = { view: 'chart', db: '', query: '', range: 'all', refresh: 0 };
+/** What a query may be written in; the first is what is meant where nothing is said. */
+export const languageNames = ['influxql', 'sql'];
+
+const state = { view: 'chart', db: '', language: 'influxql', query: '', range: 'all', refresh: 0 };
 const listeners = [];
 
 /** The record as it is; not to be changed. */

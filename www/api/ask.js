@@ -63,7 +63,8 @@ export async function post(q, { db, epoch, signal } = {}) {
   return answered('/query', { method: 'POST', headers, body, signal });
 }
 
-async function answered(path, init) {
+/** The response of `path`. Throws [Refused] when there is none. */
+export async function answered(path, init) {
   try {
     return await request(path, init);
   } catch (error) {

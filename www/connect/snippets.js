@@ -13,9 +13,9 @@ const literal = (text) => JSON.stringify(text);
 const placeholder = 'TOKEN';
 
 /** A query as a command line. */
-export const curlOf = (origin, db, query, token = placeholder) =>
+export const curlOf = (origin, db, query, token = placeholder, path = '/query') =>
   [
-    `curl -H 'Authorization: Token ${token}' ${shell(`${origin}/query`)}`,
+    `curl -H 'Authorization: Token ${token}' ${shell(`${origin}${path}`)}`,
     ...(db ? [`  --data-urlencode ${shell(`db=${db}`)}`] : []),
     `  --data-urlencode ${shell(`q=${query}`)}`,
   ].join(' \\\n');

@@ -37,11 +37,17 @@ const marks = StateField.define({
   provide: (field) => EditorView.decorations.from(field),
 });
 
+/** An editor's name for readers of screens, and what stands in it while it is empty. */
+export const labelled = (label, hint) => [
+  EditorView.contentAttributes.of({ 'aria-label': label }),
+  placeholder(hint),
+];
+
 /**
  * An editor in `host`, which it empties. `changed(text)` is called after each change of the text,
  * `extensions` come before the shared ones.
  */
-export function makeEditor({ host, text, label, hint, changed, extensions = [] }) {
+export function makeEditor({ host, text, changed, extensions = [] }) {
   const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
   const view = new EditorView({
     parent: root,
@@ -57,8 +63,7 @@ export function makeEditor({ host, text, label, hint, changed, extensions = [] }
         marks,
         look,
         EditorView.lineWrapping,
-        EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false' }),
-        placeholder(hint),
+        EditorView.contentAttributes.of({ spellcheck: 'false' }),
         keymap.of([...defaultKeymap, ...historyKeymap]),
         EditorView.updateListener.of((update) => {
           if (update.docChanged) changed(update.state.doc.toString());
@@ -108,5 +113,7 @@ function handle(view) {
       view.focus();
     },
     focus: () => view.focus(),
+    /** Applies an effect, such as another language. */
+    tell: (effects) => view.dispatch({ effects }),
   };
 }

@@ -2,7 +2,7 @@
 
 import { LanguageSupport, StreamLanguage } from '@codemirror/language';
 
-import { makeEditor } from './codemirror.js';
+import { labelled, makeEditor } from './codemirror.js';
 
 const language = StreamLanguage.define({
   name: 'line-protocol',
@@ -37,7 +37,8 @@ export const makeLineEditor = ({ host, text, changed }) =>
     host,
     text,
     changed,
-    label: 'Line protocol',
-    hint: 'room,floor=1 temperature=21.5,open=false',
-    extensions: [new LanguageSupport(language)],
+    extensions: [
+      labelled('Line protocol', 'room,floor=1 temperature=21.5,open=false'),
+      new LanguageSupport(language),
+    ],
   });

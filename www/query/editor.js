@@ -1,10 +1,10 @@
 // The query editor: a plain text area at once, and CodeMirror in its place when it has come.
 
 import { schemaOf } from '../api/schema.js';
+import { sqlFunctions } from '../api/sql.js';
 import { el } from '../dom.js';
-import { put } from '../influxql/put.js';
-import { lexerTried } from '../influxql/tokenize.js';
 import { change, current, onChange } from '../state.js';
+import { languages, spoken } from './languages.js';
 
 /** How long a click waits for the parser that finds its place. */
 const patience_ms = 2000;
@@ -12,7 +12,6 @@ const patience_ms = 2000;
 /** `{ element, … }` with what both forms of the editor can do. `run()` is called by Ctrl-Enter. */
 export function queryEditor(run) {
   const area = el('textarea', {
-    'aria-label': 'InfluxQL query',
     spellcheck: false,
     rows: 5,
     placeholder: 'SELECT … FROM …',
@@ -28,7 +27,11 @@ export function queryEditor(run) {
   });
   const element = el('div', { class: 'editor' }, area);
   let inner = plain(area);
-  onChange(({ query }) => inner.setText(query));
+  inner.speak(current().language);
+  onChange(({ query, language }, before) => {
+    inner.setText(query);
+    if (language !== before.language) inner.speak(language);
+  });
   load(element, area, run).then(
     (made) => (inner = made),
     () => {},
@@ -37,7 +40,8 @@ export function queryEditor(run) {
     element,
     /** Puts what was chosen in the explorer into the query; as `put` of `influxql/put.js`. */
     async put(item) {
-      await lexerTried(patience_ms);
+      const { put, tried } = spoken();
+      await tried(patience_ms);
       const { text, cursor } = put(current().query, inner.selected(), item);
       inner.setText(text, cursor);
       change({ query: text });
@@ -50,20 +54,38 @@ export function queryEditor(run) {
   };
 }
 
+/** What the editor has of each language: its colours, and what may come next. */
+const parts = {
+  influxql: () => import('../editor/influxql.js'),
+  sql: () => import('../editor/sql.js'),
+};
+
+const schema = () => {
+  const { db } = current();
+  return { ...schemaOf(db), functions: () => sqlFunctions(db) };
+};
+
 async function load(element, area, run) {
-  const { makeQueryEditor } = await import('../editor/influxql.js');
+  const { language } = current();
+  const [{ makeQueryEditor }, first] = await Promise.all([import('../editor/query.js'), parts[language]()]);
   const host = el('div', { class: 'editor-host' });
   const hadFocus = document.activeElement === area;
   const made = makeQueryEditor({
     host,
     text: current().query,
+    language: first.language(schema),
     changed: (query) => change({ query }),
     run,
-    schema: () => schemaOf(current().db),
   });
+  const speak = async (name) => {
+    const part = await parts[name]();
+    // The switch may have gone back meanwhile.
+    if (name === current().language) made.speak(part.language(schema));
+  };
+  if (current().language !== language) speak(current().language);
   area.replaceWith(host);
   if (hadFocus) made.focus();
-  return made;
+  return { ...made, speak };
 }
 
 /** What a text area can do of it. */
@@ -81,5 +103,6 @@ function plain(area) {
     mark: (_) => {},
     goTo: (offset) => (area.focus(), area.setSelectionRange(offset, offset)),
     focus: () => area.focus(),
+    speak: (name) => area.setAttribute('aria-label', `${languages[name].label} query`),
   };
 }

@@ -2,7 +2,9 @@
 
 import { button, el } from '../dom.js';
 import { namesPassword } from '../influxql/statements.js';
+import { languageNames } from '../state.js';
 import { ofBrowser } from '../storage.js';
+import { languages } from './languages.js';
 import { menu } from './menu.js';
 
 const key = 'tidemark.history';
@@ -18,15 +20,21 @@ function entries() {
   }
 }
 
+/** Entries from before there were two have none. */
+const languageOf = ({ language }) => (languageNames.includes(language) ? language : languageNames[0]);
+
+const askedOf = (entry) => ({ query: entry.text, db: entry.db ?? '', language: languageOf(entry) });
+
 /** Keeps a query, unless it names a password; one that was there moves to the top. */
-export function remember({ text, db, outcome }) {
+export function remember({ text, db, language, outcome }) {
   if (!text.trim() || namesPassword(text)) return;
-  const others = entries().filter((entry) => entry.text !== text || entry.db !== db);
-  const all = [{ text, db, outcome, at: new Date().toISOString() }, ...others];
+  const isSame = (entry) => entry.text === text && entry.db === db && languageOf(entry) === language;
+  const others = entries().filter((entry) => !isSame(entry));
+  const all = [{ text, db, language, outcome, at: new Date().toISOString() }, ...others];
   ofBrowser.set(key, JSON.stringify(all.slice(0, entriesMax)));
 }
 
-/** The button with the list. `chosen({ text, db })` is called with the one that is picked. */
+/** The button with the list. `chosen({ query, db, language })` is called with the one that is picked. */
 export function historyMenu(chosen) {
   const opener = button('History', null, { icon: 'history', class: 'quiet' });
   return menu(opener, 'History', (panel, close) => {
@@ -44,12 +52,12 @@ export function historyMenu(chosen) {
     const rows = all.map((entry) =>
       el(
         'button',
-        { type: 'button', class: 'past', on: { click: () => (close(), chosen(entry)) } },
+        { type: 'button', class: 'past', on: { click: () => (close(), chosen(askedOf(entry))) } },
         el('code', {}, entry.text),
         el(
           'small',
           {},
-          [entry.db, entry.outcome, entry.at.slice(0, 16).replace('T', ' ')]
+          [entry.db, languages[languageOf(entry)].label, entry.outcome, entry.at.slice(0, 16).replace('T', ' ')]
             .filter((part) => part)
             .join(' · '),
         ),

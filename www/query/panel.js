@@ -4,13 +4,13 @@ import { button, copyFrom, el, icon } from '../dom.js';
 import { shareAddress } from '../address.js';
 import { databases } from '../api/schema.js';
 import { mayAsk } from '../api/transport.js';
-import { effectOf } from '../influxql/statements.js';
 import { bounds } from '../influxql/range.js';
-import { lexerTried, startLexer } from '../influxql/tokenize.js';
+import { startLexer } from '../influxql/tokenize.js';
 import { resultPanel } from '../results/panel.js';
 import { change, current, onChange } from '../state.js';
 import { queryEditor } from './editor.js';
 import { historyMenu, remember } from './history.js';
+import { languageHint, languages, languageSwitch, spoken } from './languages.js';
 import { rangePicker } from './range_picker.js';
 import { refreshPicker } from './refresh.js';
 import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
@@ -20,6 +20,9 @@ const patience_ms = 1500;
 
 /** What is said of a text that is not asked by itself. */
 const writesSaid = 'This text changes data: only Run runs it.';
+
+/** What a text does, as far as that is known: as `languages` says. */
+const effectOf = ({ text, language }) => languages[language].effectOf(text);
 
 const isApple = /Mac|iPhone|iPad/.test(navigator.platform);
 
@@ -57,39 +60,40 @@ export function queryPanel({ changed, refused, start }) {
   async function run() {
     const { from, text } = editor.selected();
     const isPart = text.trim() !== '';
-    const what = isPart ? { text, offset: from } : { text: current().query, offset: 0 };
-    known = current().query;
-    const { view } = current();
+    const { view, language, query } = current();
+    const what = isPart ? { text, language, offset: from } : { text: query, language, offset: 0 };
+    known = query;
     // The tail asks a question of its own.
-    if (view === 'tail' && effectOf(what.text) !== 'selects') change({ view: 'table' });
+    if (view === 'tail' && effectOf(what) !== 'selects') change({ view: 'table' });
     const done = await askFor(what, { mayWrite: true });
     if (!done) return;
     keepInHistory(done);
     if (done.started.changes) changed();
   }
 
-  function keepInHistory({ made, started: { text, db } }) {
+  function keepInHistory({ made, started: { text, language, db } }) {
     const outcome = made && !made.errors?.length ? `${Math.round(made.took_ms)} ms` : 'failed';
-    remember({ text, db, outcome });
+    remember({ text, language, db, outcome });
   }
 
   /** Asks once more what was asked last, now or in another range; never what writes. */
   async function again({ quiet = false } = {}) {
     if (!last) return;
-    if (effectOf(last.text) !== 'writes') await askFor(last);
+    if (effectOf(last) !== 'writes') await askFor(last);
     else if (!quiet) tell([writesSaid]);
   }
 
   /** Asks for a text of the page's own making, or one that a link brought, unless it writes. */
   async function askOnly(text) {
     known = text;
-    await lexerTried(patience_ms);
-    if (effectOf(text) === 'writes') {
+    const what = { text, language: current().language, offset: 0 };
+    await spoken().tried(patience_ms);
+    if (effectOf(what) === 'writes') {
       await results.show();
       tell([writesSaid]);
       return;
     }
-    const done = await askFor({ text, offset: 0 });
+    const done = await askFor(what);
     if (done) keepInHistory(done);
   }
 
@@ -98,14 +102,14 @@ export function queryPanel({ changed, refused, start }) {
     if (!what.text.trim() || (waiting?.mayWrite && !mayWrite)) return null;
     const mine = { mayWrite };
     waiting = mine;
-    const isReady = await canBeRead(what.text);
+    const isReady = await canBeRead(what);
     if (waiting !== mine) return null;
     waiting = null;
     if (!isReady) return null;
     last = what;
     const { db, range } = current();
     tell([]);
-    const started = begin({ text: what.text, db, range, mayWrite });
+    const started = begin({ ...what, db, range, mayWrite });
     setBusy(true);
     const made = await results.show();
     // What was not sent by now, as no result is in view, is not sent by another view later.
@@ -115,9 +119,9 @@ export function queryPanel({ changed, refused, start }) {
   }
 
   /** Waits for what reads a text: as long as it takes if a time range has to go into that. */
-  async function canBeRead(text) {
-    if (!bounds(current().range, 0) && !text.includes('$')) {
-      await lexerTried(patience_ms);
+  async function canBeRead({ text, language }) {
+    if (language === 'sql' || (!bounds(current().range, 0) && !text.includes('$'))) {
+      await languages[language].tried(patience_ms);
       return true;
     }
     try {
@@ -169,15 +173,17 @@ export function queryPanel({ changed, refused, start }) {
       'div',
       { class: 'toolbar' },
       database.element,
+      languageSwitch(),
       rangePicker(() => again()),
       refreshPicker(async () => isBusy() || again({ quiet: true })),
-      historyMenu(({ text, db }) => (change({ query: text, db: db ?? '' }), editor.focus())),
+      historyMenu((asked) => (change(asked), editor.focus())),
       share,
       el('span', { class: 'gap' }),
       keys,
       runButton,
     ),
     editor.element,
+    languageHint(),
     problem,
     results.element,
   );

@@ -1,15 +1,18 @@
 // One run of a query and its forms: each is asked for when a view needs it, and once.
 
 import { errorIn, get, post, Refused } from '../api/ask.js';
+import { parseExact } from '../api/exact.js';
 import { forgetSchema } from '../api/schema.js';
-import { effectOf, statements } from '../influxql/statements.js';
-import { bounds, withRange } from '../influxql/range.js';
+import { askSql } from '../api/sql.js';
+import { statements } from '../influxql/statements.js';
+import { bounds } from '../influxql/range.js';
 import { work } from '../results/client.js';
+import { languages } from './languages.js';
 
 let run = null;
 let inFlight = 0;
 
-/** The run that is shown: `{ text, sent, db, range, isChartable }`, or null. */
+/** The run that is shown: `{ text, language, sent, db, range, isChartable }`, or null. */
 export const currentRun = () => run;
 
 /** Whether a request of a run is under way. */
@@ -19,17 +22,19 @@ export const isBusy = () => inFlight > 0;
  * Begins a run; what came before is broken off. Nothing is asked yet. Only one that `mayWrite`, as
  * somebody pressed Run, is asked in a way in which the server lets it write, and that once.
  */
-export function begin({ text, db, range, mayWrite = false }) {
+export function begin({ text, language, db, range, mayWrite = false }) {
   run?.breaking.abort();
+  const { effectOf, isDrawn, withRange } = languages[language];
   const sent = withRange(text, bounds(range, Date.now()));
   const does = effectOf(sent);
   run = {
     text,
+    language,
     db,
     range,
     sent,
     mayWrite,
-    isChartable: does === 'selects',
+    isChartable: isDrawn(sent),
     changes: mayWrite && (does === 'writes' || does === null),
     breaking: new AbortController(),
     forms: {},
@@ -44,9 +49,17 @@ export const cancel = () => run?.breaking.abort();
 async function bytesOf(q, one, epoch) {
   const ask = q === one.sent && one.mayWrite ? post : get;
   if (ask === post) one.mayWrite = false;
+  return taken(() => ask(q, { db: one.db, epoch, signal: one.breaking.signal }));
+}
+
+/** As [bytesOf], of a statement of SQL. */
+const sqlBytesOf = (q, one, format = 'json') =>
+  taken(() => askSql(q, { db: one.db, format, signal: one.breaking.signal }));
+
+async function taken(ask) {
   inFlight += 1;
   try {
-    const response = await ask(q, { db: one.db, epoch, signal: one.breaking.signal });
+    const response = await ask();
     const bytes = await response.arrayBuffer();
     if (response.ok) return bytes;
     throw new Refused(errorIn(new TextDecoder().decode(bytes), response.status), response.status);
@@ -61,7 +74,27 @@ async function timed(work_) {
   return { ...answer, took_ms: performance.now() - from_ms };
 }
 
-const makers = {
+/** The reply that both forms of a run of SQL are made of; the result worker is given copies. */
+async function rowsOf(one) {
+  one.reply ??= sqlBytesOf(one.sent, one);
+  return (await one.reply).slice(0);
+}
+
+/** A run's rows as a file of Parquet. */
+export const parquetOf = (one) => sqlBytesOf(one.sent, one, 'parquet');
+
+const sqlMakers = {
+  text: async (one) => work('load', await rowsOf(one)),
+  chart: async (one) => work('chart', await rowsOf(one)),
+  explain: async (one) => {
+    if (!one.isChartable) return { plans: [] };
+    const q = `EXPLAIN ANALYZE ${one.sent.replace(/;\s*$/, '')}`;
+    const rows = parseExact(new TextDecoder().decode(await sqlBytesOf(q, one)));
+    return { plans: rows.map(({ plan }) => plan) };
+  },
+};
+
+const influxqlMakers = {
   text: async (one) => work('load', await bytesOf(one.sent, one)),
   chart: async (one) => work('chart', await bytesOf(one.sent, one, 'ms')),
   explain: async (one) => {
@@ -77,9 +110,11 @@ const makers = {
 
 const linesOf = (series) => series.flatMap(({ values }) => values.map(([line]) => line)).join('\n');
 
+const makers = { influxql: influxqlMakers, sql: sqlMakers };
+
 /** The run in one form: `text` (in the result worker), `chart` or `explain`. */
 export function form(one, name) {
-  one.forms[name] ??= timed(() => makers[name](one)).then((made) => {
+  one.forms[name] ??= timed(() => makers[one.language][name](one)).then((made) => {
     if (one.changes) forgetSchema();
     return made;
   });
@@ -91,7 +126,7 @@ export function form(one, name) {
  * `message` is one of the text that was sent, which has a time range in it.
  */
 export function errorOffset(message, { text, sent }) {
-  const found = /at line (\d+), char (\d+)/.exec(message);
+  const found = /at line:? (\d+), (?:char|column:) (\d+)/i.exec(message);
   if (!found) return null;
   const lines = sent.split('\n');
   const before = lines

@@ -31,7 +31,7 @@ function linesOfSeries({ name = '', tags, columns, values }) {
     const first = values.find((row) => row[index] !== null);
     if (!first || !isNumber(first[index])) return [];
     const numbers = values.map((row) => (isNumber(row[index]) ? Number(row[index]) : null));
-    const label = [`${name}.${column}`, ...labels].join(' ');
+    const label = [name ? `${name}.${column}` : column, ...labels].join(' ');
     return [{ label, times_ms, values: numbers }];
   });
 }

@@ -1,18 +1,16 @@
 // The result: its views, what it took, and what can be done with it.
 
-import { button, copyFrom, el } from '../dom.js';
+import { button, el } from '../dom.js';
 import { between, bounds } from '../influxql/range.js';
 import { currentRun, form } from '../query/session.js';
 import { change, current, onChange, resultViews } from '../state.js';
 import { tabList } from '../tabs.js';
-import { curlOf } from '../connect/snippets.js';
-import { work } from './client.js';
 import { showPlans } from './explain.js';
 import { showFigures } from './figures.js';
 import { chartNotices } from './notices.js';
 import { showRaw } from './raw.js';
-import { saveAs } from './save.js';
-import { shownTable, showTables } from './table.js';
+import { showTables } from './table.js';
+import { takeAway } from './take_away.js';
 import { follow } from './tail.js';
 
 const titles = { chart: 'Chart', table: 'Table', raw: 'Raw', tail: 'Live tail' };
@@ -52,22 +50,7 @@ export function resultPanel({ again, failed, start }) {
     class: 'quiet',
     hidden: true,
   });
-  const csv = button('CSV', saveCsv, {
-    icon: 'download',
-    class: 'quiet',
-    title: 'Download the table as CSV',
-  });
-  const curl = button(
-    'curl',
-    () => {
-      const run = currentRun();
-      copyFrom(
-        curl,
-        curlOf(location.origin, run?.db ?? current().db, run?.sent ?? current().query),
-      );
-    },
-    { icon: 'copy', class: 'quiet', title: 'Copy the query as a curl command' },
-  );
+  const taking = takeAway(failed);
   const element = el(
     'section',
     { class: 'result', 'aria-label': 'Result' },
@@ -76,7 +59,7 @@ export function resultPanel({ again, failed, start }) {
       { class: 'result-head' },
       tabs.element,
       stat,
-      el('div', { class: 'actions' }, widen, explain, csv, curl),
+      el('div', { class: 'actions' }, widen, explain, taking.elements),
     ),
     notices,
     el('div', { class: 'result-split' }, body, aside),
@@ -95,6 +78,7 @@ export function resultPanel({ again, failed, start }) {
     if (index >= 0) tabs.mark(index);
     body.setAttribute('aria-labelledby', `result-tab-${Math.max(0, index)}`);
     widen.hidden = ranges.length === 0 || shown !== 'chart';
+    taking.mark();
   }
 
   function setPlan(isOpen) {
@@ -113,14 +97,6 @@ export function resultPanel({ again, failed, start }) {
       if (error.name !== 'AbortError')
         aside.replaceChildren(el('p', { class: 'wrong' }, error.message));
     }
-  }
-
-  async function saveCsv() {
-    const run = currentRun();
-    if (!run) return;
-    const loaded = await form(run, 'text');
-    const { table, sort } = shownTable.loaded === loaded ? shownTable : { table: 0, sort: null };
-    if (loaded.tables.length) saveAs(await work('csv', { table, sort }), 'result.csv');
   }
 
   function zoomed(from_ms, to_ms) {
@@ -182,7 +158,7 @@ export function resultPanel({ again, failed, start }) {
 
   /** Shows the current run in the current view. Resolves with what its form holds, or null. */
   async function show() {
-    const { view, db, query } = current();
+    const { view, db, language, query } = current();
     if (!resultViews.includes(view)) return null;
     showing += 1;
     const mine = showing;
@@ -190,7 +166,7 @@ export function resultPanel({ again, failed, start }) {
     markTabs();
     if (view === 'tail') {
       clear();
-      leave = follow(body, { text: query, db });
+      leave = follow(body, { text: query, language, db });
       return null;
     }
     const run = currentRun();

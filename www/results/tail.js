@@ -3,14 +3,23 @@
 import { errorIn, get } from '../api/ask.js';
 import { parseExact } from '../api/exact.js';
 import { el } from '../dom.js';
-import { statements } from '../influxql/statements.js';
-import { lexerTried } from '../influxql/tokenize.js';
+import { quoted, statements } from '../influxql/statements.js';
+import { languages } from '../query/languages.js';
+import { tablesIn } from '../sql/words.js';
 import { cellText, tablesOf } from './tables.js';
 
 const every_ms = 1000;
 
 /** So many points are shown. */
 const pointsShown = 50;
+
+const newestOf = (source) => `SELECT * FROM ${source} ORDER BY time DESC LIMIT ${pointsShown}`;
+
+/** What the tail of a statement of SQL asks, in InfluxQL: everything of the first table that it names. */
+function tailOfSql(text) {
+  const [table] = tablesIn(text);
+  return table === undefined ? null : newestOf(quoted(table));
+}
 
 /** What the tail of a query asks: everything from where it selects, newest first. */
 export function tailQuery(text) {
@@ -26,18 +35,17 @@ export function tailQuery(text) {
       break;
     source.push(token.text);
   }
-  return source.length
-    ? `SELECT * FROM ${source.join('')} ORDER BY time DESC LIMIT ${pointsShown}`
-    : null;
+  return source.length ? newestOf(source.join('')) : null;
 }
 
 /** How long the tail waits for what reads its text. */
 const patience_ms = 10_000;
 
 /** Follows the newest points in `host` until the returned function is called. */
-export function follow(host, { text, db }) {
+export function follow(host, { text, language, db }) {
   const state = { isOver: false, timer: null, known: null };
-  lexerTried(patience_ms).then(() => state.isOver || begin(host, tailQuery(text), db, state));
+  const q = () => (language === 'sql' ? tailOfSql(text) : tailQuery(text));
+  languages[language].tried(patience_ms).then(() => state.isOver || begin(host, q(), db, state));
   return () => {
     state.isOver = true;
     clearTimeout(state.timer);

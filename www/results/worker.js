@@ -3,6 +3,7 @@
 import { parseExact } from '../api/exact.js';
 import { csvOf } from './csv.js';
 import { chartOf } from './lines.js';
+import { seriesOfRows, tableOfRows } from './rows.js';
 import { summaryOf } from './summary.js';
 import { cellText, orderBy, tablesOf } from './tables.js';
 
@@ -16,7 +17,7 @@ const work = {
   load(bytes) {
     const text = new TextDecoder().decode(bytes);
     Object.assign(held, { text, reply: parseExact(text), tables: null, orders: new Map() });
-    const { tables, errors } = tablesOf(held.reply);
+    const { tables, errors } = Array.isArray(held.reply) ? tableOfRows(held.reply) : tablesOf(held.reply);
     held.tables = tables;
     return {
       errors,
@@ -30,9 +31,10 @@ const work = {
     };
   },
 
-  /** What a chart needs of a reply whose times are milliseconds; the reply is not kept. */
+  /** What a chart needs of a reply, whose times are milliseconds unless SQL's; the reply is not kept. */
   chart(bytes) {
-    const reply = parseExact(new TextDecoder().decode(bytes));
+    const parsed = parseExact(new TextDecoder().decode(bytes));
+    const reply = Array.isArray(parsed) ? seriesOfRows(parsed) : parsed;
     const { errors } = tablesOf({ error: reply.error, results: reply.results?.map(errorAlone) });
     return { errors, bytes: bytes.byteLength, ...chartOf(reply) };
   },

@@ -146,7 +146,7 @@ const list = (questions, ask) =>
     questions.map((one) => {
       const { title, query, view, range, db } = one;
       const chosen = () => {
-        change({ query, view, range, db });
+        change({ language: 'influxql', query, view, range, db });
         ask(query);
       };
       return el(

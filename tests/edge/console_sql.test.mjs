@@ -1,0 +1,230 @@
+// The console's editor in SQL.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { hasSql } from '../../scripts/setup.mjs';
+import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { chartDrawn, drawnColours, hashOf, noProblems, opened, picture, queries, type } from './console.mjs';
+
+const lines = [
+  'weather,city=Oslo temp=1.5,rain=9007199254740993i 1700000000000000000',
+  'weather,city=Oslo temp=2.5 1700000060000000000',
+  'weather,city=Rome temp=20.5,rain=0i 1700000060000000001',
+  'weather,city=Rome temp=19.5,rain=0i,note="=1+1" 1700000120000000000',
+  'wind,city=Oslo speed=3 1700000000000000000',
+  'Odd\\ Name,city=Oslo speed=4 1700000000000000000',
+].join('\n');
+const asked = /\/api\/v3\/query_sql/;
+
+const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
+
+test('the editor speaks SQL', built, async (t) => {
+  const console_ = await opened(t, { hash: null, options: { sql: sqlConfiguration }, acceptDownloads: true });
+  if (!console_) return;
+  const { go, page, server } = console_;
+  await server.query('CREATE DATABASE demo');
+  await server.mustWrite(lines, { db: 'demo' });
+  await go(hashOf({ db: 'demo', view: 'table' }));
+  await page.locator('.query .cm-content').waitFor();
+  await page.getByRole('button', { name: 'SQL', exact: true }).click();
+  await page.locator('.cm-content[aria-label="SQL query"]').waitFor();
+  await t.test('it colours, and completes from the schema and from the server', () => editing(console_));
+  await t.test('a result is exact as a table, and is a link, a CSV and a file of Parquet', () => results(console_));
+  await t.test('the rows are drawn, a line for each set of texts', () => drawing(console_));
+  await t.test('a range takes the place of $timeFilter, or it is said that it has none', () => ranges(console_));
+  await t.test('an error is shown, and where it is', () => errors(console_));
+  await t.test('the plan, the tail, the history and the explorer are those of SQL', () => others(console_));
+});
+
+const cells = (page) =>
+  page
+    .locator('tbody tr')
+    .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+
+/** Runs a text, and resolves when its answer is shown. */
+async function run(page, text) {
+  await type(page, text);
+  const answered = page.waitForResponse(asked);
+  await page.keyboard.press('Control+Enter');
+  await answered;
+  await page.locator('#result:not([aria-busy])').waitFor();
+}
+
+async function offered(page, text) {
+  await type(page, text.slice(0, -1));
+  await page.keyboard.type(text.slice(-1));
+  await page.locator('.cm-tooltip-autocomplete').waitFor();
+  return page.locator('.cm-completionLabel').allTextContents();
+}
+
+async function editing(console_) {
+  const { page } = console_;
+  assert.equal((await offered(page, 'SELECT te'))[0], 'temp');
+  const bin = page.locator('.cm-tooltip-autocomplete li', { hasText: 'date_bin(' });
+  await offered(page, 'SELECT date_bi');
+  assert.match(await bin.first().textContent(), /^date_bin\(interval, expression/);
+  assert.ok((await offered(page, 'SELECT selector_fir')).includes('selector_first'));
+  assert.deepEqual((await offered(page, 'SELECT * FROM w')).slice(0, 2).sort(), ['weather', 'wind']);
+  // What is not plain and lower-case is quoted.
+  await offered(page, 'SELECT * FROM Od');
+  await page.waitForTimeout(200);
+  await page.keyboard.press('Tab');
+  assert.match(await page.locator('.cm-content').textContent(), /FROM "Odd Name"$/);
+  assert.deepEqual(await offered(page, 'SELECT temp FROM weather WHERE city ='), ['Oslo', 'Rome']);
+  assert.ok((await offered(page, 'SELECT * FROM weather wher')).includes('WHERE'));
+  // The columns of the table that is named, and of no other one.
+  assert.ok(!(await offered(page, 'SELECT * FROM weather WHERE s')).includes('speed'));
+  await page.keyboard.press('Escape');
+  await picture(page, 'sql_editor');
+
+  await type(page, "SELECT avg(temp), 1.5 FROM \"weather\" WHERE city = 'Rome' AND $timeFilter -- no");
+  const colour = (text) =>
+    page
+      .locator('.cm-line span', { hasText: text })
+      .first()
+      .evaluate((it) => getComputedStyle(it).color);
+  const kinds = ['SELECT', 'avg', '1.5', "'Rome'", '-- no'];
+  const found = await Promise.all(kinds.map(colour));
+  assert.equal(new Set(found).size, kinds.length, JSON.stringify(found));
+  noProblems(console_);
+}
+
+async function results(console_) {
+  const { context, page } = console_;
+  await run(page, 'SELECT * FROM weather ORDER BY time, city');
+  assert.deepEqual(await page.locator('th .sort').allTextContents(), ['city', 'note', 'rain', 'temp', 'time']);
+  assert.deepEqual(await cells(page), [
+    ['Oslo', '–', '9007199254740993', '1.5', '2023-11-14T22:13:20'],
+    ['Oslo', '–', '–', '2.5', '2023-11-14T22:14:20'],
+    ['Rome', '–', '0', '20.5', '2023-11-14T22:14:20.000000001'],
+    ['Rome', '=1+1', '0', '19.5', '2023-11-14T22:15:20'],
+  ]);
+  await picture(page, 'sql_table');
+  const saved = async (name) => {
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name, exact: true }).click();
+    const file = await download;
+    return [file.suggestedFilename(), readFileSync(await file.path())];
+  };
+  const [csvName, csv] = await saved('CSV');
+  assert.equal(csvName, 'result.csv');
+  assert.equal(csv.toString().split('\r\n')[4], "Rome,'=1+1,0,19.5,2023-11-14T22:15:20");
+  const [parquetName, parquet] = await saved('Parquet');
+  assert.equal(parquetName, 'result.parquet');
+  assert.deepEqual([parquet.subarray(0, 4).toString(), parquet.subarray(-4).toString()], ['PAR1', 'PAR1']);
+
+  // A link has the language: who opens it is shown the same rows.
+  await page.waitForFunction(() => location.hash.includes('language=sql'));
+  const other = await context.newPage();
+  await other.addInitScript((secret) => sessionStorage.setItem('tidemark.token', secret), 'token-of-the-tests');
+  await other.goto(page.url());
+  await other.locator('tbody td').first().waitFor();
+  assert.deepEqual((await cells(other))[0], ['Oslo', '–', '9007199254740993', '1.5', '2023-11-14T22:13:20']);
+  assert.equal(await other.getByRole('button', { name: 'SQL', exact: true }).getAttribute('aria-pressed'), 'true');
+  await other.close();
+  noProblems(console_);
+}
+
+async function drawing(console_) {
+  const { page } = console_;
+  await page.getByRole('tab', { name: 'Chart' }).click();
+  // In any order, and by another column of times than `time`.
+  await run(page, "SELECT date_bin(INTERVAL '1 minute', time) AS minute, city, avg(temp) AS temp FROM weather GROUP BY 1, 2 ORDER BY temp DESC");
+  await chartDrawn(page);
+  assert.deepEqual((await page.locator('.legend .key-name').allTextContents()).sort(), ['temp city=Oslo', 'temp city=Rome']);
+  assert.match(await page.locator('.stat').textContent(), /^4 points/);
+  assert.ok((await drawnColours(page)).length >= 2);
+  await picture(page, 'sql_chart');
+  await run(page, 'SELECT count(*) AS rows FROM weather');
+  assert.match(await page.locator('#result').textContent(), /no numbers to draw/);
+  // What names and describes is no drawing.
+  await run(page, 'SHOW TABLES');
+  await page.locator('td', { hasText: /^weather$/ }).first().waitFor();
+  noProblems(console_);
+}
+
+async function ranges(console_) {
+  const { go, page } = console_;
+  const range = '2023-11-14T22:14:00.000Z..2023-11-14T22:15:00.000Z';
+  const q = 'SELECT city, temp FROM weather WHERE $timeFilter ORDER BY city -- not in $timeFilter';
+  const answered = page.waitForResponse(asked);
+  await go(hashOf({ db: 'demo', view: 'table', language: 'sql', range, q }));
+  await answered;
+  await page.locator('tbody td').first().waitFor();
+  assert.deepEqual(await cells(page), [['Oslo', '2.5'], ['Rome', '20.5']]);
+  const hint = page.locator('.query .hint');
+  assert.ok(!(await hint.isVisible()));
+  await run(page, "SELECT date_bin($interval, time) AS t, '$timeFilter' AS s FROM weather WHERE $timeFilter AND city = 'Oslo'");
+  assert.deepEqual(await cells(page), [['2023-11-14T22:14:20', '$timeFilter']]);
+  await type(page, 'SELECT city FROM weather');
+  assert.match(await hint.textContent(), /goes where \$timeFilter stands/);
+  await page.getByRole('button', { name: 'InfluxQL' }).click();
+  assert.ok(!(await hint.isVisible()));
+  await page.getByRole('button', { name: 'SQL', exact: true }).click();
+  noProblems(console_);
+}
+
+async function errors(console_) {
+  const { page } = console_;
+  await run(page, 'SELECT temp\nFROM weather GRUP BY city');
+  await page.locator('.problem').waitFor();
+  assert.match(await page.locator('.problem').textContent(), /Line: 2, Column: 19/);
+  assert.equal(await page.locator('.cm-wrong').textContent(), 'BY');
+  await picture(page, 'sql_error');
+  await run(page, 'SELECT nope FROM weather');
+  assert.match(await page.locator('.problem').textContent(), /No field named nope/);
+  noProblems(console_, 'status of 400');
+}
+
+async function others(console_) {
+  const { page } = console_;
+  await run(page, 'SELECT city, temp FROM weather WHERE temp > 2;');
+  await page.getByRole('button', { name: 'Explain' }).click();
+  await page.locator('.plan pre', { hasText: 'Scan: weather' }).waitFor();
+  await page.getByRole('button', { name: 'Explain' }).click();
+  await page.getByRole('tab', { name: 'Live tail' }).click();
+  await page.locator('.result-body td', { hasText: '20.5' }).waitFor();
+  await page.getByRole('tab', { name: 'Table' }).click();
+
+  await page.getByRole('button', { name: 'InfluxQL' }).click();
+  await type(page, 'SELECT speed FROM wind');
+  const answered = page.waitForResponse(queries);
+  await page.keyboard.press('Control+Enter');
+  await answered;
+  await page.getByRole('button', { name: 'History' }).click();
+  await page.locator('.past', { hasText: 'temp > 2' }).click();
+  await page.locator('.cm-content[aria-label="SQL query"]').waitFor();
+
+  // A click in the explorer: a statement of its own, then names where the cursor is.
+  await type(page, ' ');
+  const row = (name) => page.locator('#explorer').getByRole('button', { name, exact: true });
+  await row('weather').first().click();
+  await page.locator('.cm-content', { hasText: 'SELECT * FROM weather WHERE $timeFilter' }).waitFor();
+  noProblems(console_, 'status of 400');
+}
+
+test('without SQL the page says how to have it, or that the page has none', async (t) => {
+  const console_ = await opened(t, { hash: null });
+  if (!console_) return;
+  const { go, page, server } = console_;
+  await server.query('CREATE DATABASE demo');
+  await server.mustWrite(lines, { db: 'demo' });
+  await go(hashOf({ db: 'demo', view: 'table', language: 'sql' }));
+  await page.locator('.cm-content[aria-label="SQL query"]').waitFor();
+  await run(page, 'SELECT 1 AS one');
+  assert.match(await page.locator('.problem').textContent(), /npm run sql/);
+  noProblems(console_, 'status of 501');
+  // The database in the page has none either, and asks nobody.
+  await page.locator('#session .place').click();
+  await page.getByRole('button', { name: 'This browser, without a server' }).click();
+  await page.locator('.query .hint', { hasText: 'The database in this page has no SQL' }).waitFor();
+  let requests = 0;
+  page.on('request', (request) => (requests += asked.test(request.url()) ? 1 : 0));
+  await type(page, 'SELECT 2 AS two');
+  await page.keyboard.press('Control+Enter');
+  await page.locator('.problem', { hasText: 'choose the server' }).waitFor();
+  assert.equal(requests, 0);
+  await picture(page, 'sql_in_page');
+});

@@ -1,0 +1,53 @@
+// Statements of SQL. They only read, whichever way they are asked.
+
+import { answered, errorIn, Refused } from './ask.js';
+import { parseExact } from './exact.js';
+import { onToken } from './token.js';
+import { currentPlace, onPlace } from './transport.js';
+
+/** Said where a statement would be asked of the page's own database. */
+export const absentInPage =
+  'The database in this page has no SQL: choose the server at the top right, or ask in InfluxQL.';
+
+/**
+ * The response to a statement. Throws [Refused] where nobody can be asked.
+ *
+ * @param {string} q
+ * @param {{ db: string, format?: string, signal?: AbortSignal }} options
+ */
+export async function askSql(q, { db, format = 'json', signal }) {
+  if (currentPlace() === 'browser') throw new Refused(absentInPage, 501);
+  if (!db) throw new Refused('Choose a database: a statement of SQL is asked of one.', 0);
+  const headers = { 'Content-Type': 'application/json' };
+  const body = JSON.stringify({ db, q, format });
+  return answered('/api/v3/query_sql', { method: 'POST', headers, body, signal });
+}
+
+const routines = `SELECT DISTINCT routine_name AS name, description AS explained, syntax_example AS syntax
+FROM information_schema.routines ORDER BY 1`;
+
+let known = null;
+
+const forget = () => (known = null);
+onToken(forget);
+onPlace(forget);
+
+/** `{ name, parameters, explained }` of each function that the server has; none where it has no SQL. */
+export function sqlFunctions(db) {
+  if (!db) return Promise.resolve([]);
+  known ??= functionsOf(db).catch(() => []);
+  return known;
+}
+
+async function functionsOf(db) {
+  const response = await askSql(routines, { db });
+  const text = await response.text();
+  if (!response.ok) throw new Refused(errorIn(text, response.status), response.status);
+  const byName = new Map(parseExact(text).map((one) => [one.name, one]));
+  return [...byName.values()].map(({ name, syntax = '', explained = '' }) => ({
+    name,
+    parameters: /\((.*)\)/s.exec(syntax)?.[1] ?? '',
+    // The sentence that it begins with: some have a page.
+    explained: explained.trim().split(/(?<=\.)\s|\n/)[0],
+  }));
+}

@@ -1,0 +1,96 @@
+// What may be written next in SQL: keywords, the server's functions, and the names that the database has.
+
+import { keywords, meaningful, nameOf, quoted, quotedText, tablesIn, wordsOf } from './words.js';
+
+/** The words after which a table is named. */
+const beforeTables = new Set(['FROM', 'JOIN', 'DESCRIBE']);
+/** The words after which a column is. */
+const beforeColumns = new Set(
+  'SELECT DISTINCT WHERE AND OR NOT ON BY HAVING CASE WHEN THEN ELSE BETWEEN USING'.split(' '),
+);
+const comparisons = ['=', '!=', '<>'];
+const none = async () => [];
+
+/**
+ * Where the text ends: `{ place, tag, from }`. `from` is where the word being written begins; `tag`
+ * is the column whose value is wanted.
+ */
+export function placeIn(text) {
+  const all = wordsOf(text);
+  const last = all.at(-1);
+  if (last?.kind === 'comment') return { place: 'nothing', from: text.length };
+  const isWriting = ['word', 'name', 'string'].includes(last?.kind);
+  const from = isWriting ? last.from : text.length;
+  const before = meaningful(isWriting ? all.slice(0, -1) : all);
+  const [key, sign] = before.slice(-2);
+  if (comparisons.includes(sign?.text) && ['word', 'name'].includes(key.kind)) {
+    return { place: 'values', tag: nameOf(key), from };
+  }
+  if (last?.kind === 'string') return { place: 'nothing', from: text.length };
+  const deciding = before.findLast(({ upper }) => beforeTables.has(upper) || beforeColumns.has(upper));
+  if (!deciding) return { place: 'keywords', from };
+  return { place: beforeTables.has(deciding.upper) ? 'tables' : 'columns', from };
+}
+
+/**
+ * The choices at the end of `text`, as CodeMirror takes them: `{ from, options }`. `schema` answers
+ * with promises: `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`, `functions()`.
+ */
+export async function choices(text, whole, schema) {
+  const { place, tag, from } = placeIn(text);
+  const tables = async () => {
+    const there = await schema.measurements();
+    return tablesIn(whole).filter((name) => there.includes(name));
+  };
+  const lists = {
+    nothing: none,
+    keywords: none,
+    tables: async () => named(await schema.measurements(), 'class'),
+    values: async () => valuesOf(await tables(), tag, schema),
+    columns: async () => [...(await columnsOf(await tables(), schema)), ...calls(await schema.functions())],
+  };
+  const options = await lists[place]();
+  if (!['values', 'nothing'].includes(place)) options.push(...words);
+  return { from, options };
+}
+
+const named = (names, type) => names.map((name) => ({ label: name, apply: quoted(name), type }));
+
+const words = [...keywords].map((word) => ({ label: word, type: 'keyword', boost: -10 }));
+
+async function valuesOf(tables, tag, schema) {
+  const lists = await Promise.all(tables.map((table) => schema.values(table, tag)));
+  return [...new Set(lists.flat())].map((value) => ({
+    label: value,
+    apply: quotedText(value),
+    type: 'text',
+  }));
+}
+
+/** The columns of the tables, or of all while none is named; each name once. */
+async function columnsOf(tables, schema) {
+  const of = tables.length > 0 ? tables : [undefined];
+  const lists = await Promise.all(
+    of.map(async (table) => {
+      const [fields, tags] = await Promise.all([schema.fields(table), schema.tags(table)]);
+      return [
+        ...fields.map(([name, type]) => column(name, type, 20)),
+        ...tags.map((name) => column(name, 'tag', 10)),
+      ];
+    }),
+  );
+  const once = new Map([...lists.flat(), column('time', 'timestamp', 15)].map((one) => [one.label, one]));
+  return [...once.values()];
+}
+
+const column = (name, detail, boost) => ({ label: name, apply: quoted(name), detail, type: 'variable', boost });
+
+/** What the server says of its functions: `{ name, parameters, explained }`. */
+const calls = (functions) =>
+  functions.map(({ name, parameters, explained }) => ({
+    label: name,
+    apply: `${name}(`,
+    detail: `(${parameters})`,
+    info: explained,
+    type: 'function',
+  }));

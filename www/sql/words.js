@@ -1,0 +1,63 @@
+// A text of SQL as words: where names, strings and comments are. What it means is the server's to know.
+
+/** Strings, quoted names and comments come first: nothing inside of them means anything. */
+const word =
+  /(?<comment>--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|(?<string>'(?:[^']|'')*'?)|(?<name>"(?:[^"]|"")*"?)|(?<variable>\$\w+)|(?<word>[A-Za-z_]\w*)|(?<number>\d[\w.]*)|(?<space>\s+)|(?<mark><>|!=|[<>]=|.)/gs;
+
+/** `{ kind, text, from, to, upper }` of each word of `text`, blanks and comments too. */
+export function wordsOf(text) {
+  return [...text.matchAll(word)].map(({ 0: part, index, groups }) => {
+    const [kind] = Object.entries(groups).find(([, found]) => found !== undefined);
+    return { kind, text: part, from: index, to: index + part.length, upper: kind === 'word' ? part.toUpperCase() : part };
+  });
+}
+
+/** The words without blanks and comments. */
+export const meaningful = (words) =>
+  words.filter(({ kind }) => kind !== 'space' && kind !== 'comment');
+
+/** Every keyword that completion offers and the editor colours. */
+export const keywords = new Set(
+  `ALL ANALYZE AND ANY AS ASC BETWEEN BY CASE CAST COLUMNS CROSS CUBE CURRENT DESC DESCRIBE DISTINCT ELSE END
+   ESCAPE EXCEPT EXISTS EXPLAIN EXTRACT FALSE FILTER FIRST FOLLOWING FROM FULL GROUP GROUPING HAVING ILIKE IN
+   INNER INTERSECT INTERVAL IS JOIN LAST LATERAL LEFT LIKE LIMIT NATURAL NOT NULL NULLS OFFSET ON OR ORDER OUTER
+   OVER PARTITION PRECEDING QUALIFY RANGE RECURSIVE RIGHT ROLLUP ROW ROWS SELECT SETS SHOW SIMILAR TABLES THEN TO
+   TRUE UNBOUNDED UNION UNNEST USING VALUES WHEN WHERE WINDOW WITH`
+    .trim()
+    .split(/\s+/),
+);
+
+/** A name as SQL writes it: quoted unless it is a plain lower-case word that is no keyword. */
+export const quoted = (name) =>
+  /^[a-z_][a-z0-9_]*$/.test(name) && !keywords.has(name.toUpperCase())
+    ? name
+    : `"${name.replace(/"/g, '""')}"`;
+
+/** A string as SQL writes it. */
+export const quotedText = (text) => `'${text.replace(/'/g, "''")}'`;
+
+/** The name that a word stands for: one without quotes is lower-cased. */
+export const nameOf = ({ kind, text }) =>
+  kind === 'name' ? text.replace(/^"|"$/g, '').replace(/""/g, '"') : text.toLowerCase();
+
+const isName = (one) => one !== undefined && (one.kind === 'name' || (one.kind === 'word' && !keywords.has(one.upper)));
+
+/** The tables that a text names after FROM and JOIN, each once; one with a schema by its last part. */
+export function tablesIn(text) {
+  const words = meaningful(wordsOf(text));
+  const found = new Set();
+  words.forEach(({ upper }, index) => {
+    if (!['FROM', 'JOIN'].includes(upper)) return;
+    let at = index + 1;
+    for (;;) {
+      while (isName(words[at]) && words[at + 1]?.text === '.') at += 2;
+      if (!isName(words[at])) return;
+      found.add(nameOf(words[at]));
+      // An alias may stand before the comma of the next one.
+      while (isName(words[at]) || words[at]?.upper === 'AS') at += 1;
+      if (words[at]?.text !== ',') return;
+      at += 1;
+    }
+  });
+  return [...found];
+}
