@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { settings } from './dev-server.mjs';
 import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, newNode, npm } from './project.mjs';
-import { everything, hasSql, sqlFolder } from './setup.mjs';
+import { everything, hasSql, sql, sqlFolder } from './setup.mjs';
 
 const staging = at('.cache', 'package');
 
@@ -59,6 +59,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   endAllOnSignals();
   await finishWith(async () => {
     await everything();
+    if (hasSql()) await sql();
+    else console.log('- Without SQL: `npm run sql` builds it');
     console.log(`- ${await packPackage(at('.cache'))}`);
   });
 }

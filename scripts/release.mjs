@@ -13,7 +13,7 @@ import { packPackage } from './package.mjs';
 import { pack, packFlags } from './prebuilt.mjs';
 import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, Sentence } from './project.mjs';
-import { everything } from './setup.mjs';
+import { everything, hasReleasedSql } from './setup.mjs';
 
 /** The built modules, for those who deploy from a clone without Rust (scripts/prebuilt.mjs). */
 const modulesOf = (tag) => `tidemark-${tag}.tar.gz`;
@@ -79,10 +79,20 @@ export async function makeRelease(folder, tag = `v${version()}`, { isTagged = fa
   writeSums(folder);
 }
 
+/** Stops where the packages of a release would be without SQL, or with a quickly compiled one. */
+export async function needsSql(hasIt = hasReleasedSql()) {
+  if (await hasIt) return;
+  throw new Sentence(
+    'A release has SQL, and what is in sql/build is not it: `npm run sql -- release` builds it of these sources, ' +
+      'which takes about an hour with two cores.',
+  );
+}
+
 async function make(folder = at('.cache', 'release'), tag = undefined) {
   const target = resolve(folder);
   // Whatever is missing for it is named, and not fetched.
   Object.assign(process.env, { CARGO_NET_OFFLINE: 'true', npm_config_offline: 'true' });
+  await needsSql();
   await everything();
   await makeRelease(target, tag, { isTagged: tag !== undefined });
   console.log(`\nIn ${target}:\n${readFileSync(join(target, sumsFile), 'utf8')}`);

@@ -161,23 +161,40 @@ export async function modules() {
 /** Where the Worker of SQL is; `sql/wrangler.toml` names it too. */
 export const sqlFolder = at('sql', 'build');
 
-/**
- * The Worker of SQL. It is large: who develops has it compiled quickly, a release small, which takes
- * an hour.
- */
-export async function sql(profile = 'quick') {
-  const compiler = await rust();
-  const { binder, version } = binding();
+/** What the Worker of SQL is made of: `step`'s record of it, as `profile` compiles it. */
+async function sqlRecord(profile) {
+  const versions = [await rust(), lockedCrate('wasm-bindgen')];
   const own = ['src', 'zstd-stub', 'Cargo.toml', 'Cargo.lock', 'stack.rs', 'worker.js'];
   const database = ['src', 'tables', 'Cargo.toml', '.cargo/config.toml', 'scripts/modules.mjs'];
   const sources = [...own.map((name) => join('sql', name)), ...database];
-  const inputs = fingerprint(sources, [compiler, version, profile]);
+  const inputs = fingerprint(sources, [...versions, profile]);
   const outputs = ['index.js', 'index_bg.wasm'].map((name) => join(sqlFolder, name));
-  const lasts = '(about ten minutes with two cores the first time, a minute later on)';
-  await step('The Worker of SQL', { stamp: '.cache/stamps/sql', inputs, outputs, lasts }, () =>
-    buildSql(binder, sqlFolder, profile),
+  return { stamp: '.cache/stamps/sql', inputs, outputs };
+}
+
+/** How long each profile takes with two cores. */
+const sqlLasts = {
+  quick: '(about ten minutes with two cores the first time, a minute later on)',
+  release: '(about an hour with two cores)',
+};
+
+/** The profile by which a release's Worker of SQL is compiled. */
+export const releaseProfile = 'release';
+
+/**
+ * The Worker of SQL. It is large: who develops has it compiled quickly, a release small. One that was
+ * compiled for a release of these sources is as good.
+ */
+export async function sql(profile = 'quick') {
+  const isReleased = await hasReleasedSql();
+  const record = await sqlRecord(isReleased ? releaseProfile : profile);
+  await step('The Worker of SQL', { ...record, lasts: sqlLasts[profile] }, () =>
+    buildSql(binding().binder, sqlFolder, profile),
   );
 }
+
+/** Whether what was built is the Worker of SQL as a release has it, of these sources. */
+export const hasReleasedSql = async () => isDone(await sqlRecord(releaseProfile));
 
 /** Whether the Worker of SQL was built here. */
 export const hasSql = () => existsSync(join(sqlFolder, 'index_bg.wasm'));

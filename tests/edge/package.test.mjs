@@ -264,7 +264,8 @@ async function deployed(install) {
   npx(`[ "$1 $2" = "--yes wrangler@${version}" ] && shift 2 && exec '${process.execPath}' '${wrangler}' "$@"`);
   const dry = await tidemarkProgram(install, ['deploy', '--dry-run', '--name', 'metrics'], { env });
   assert.equal(dry.code, 0, dry.output + dry.said);
-  for (const name of ['env.CATALOG', 'env.DATABASE', 'env.SHARD', 'from the assets directory', '--dry-run: exiting']) {
+  const ofSql = existsSync(join(install, 'node_modules', 'tidemark', 'built', 'sql')) ? ['env.SQL'] : [];
+  for (const name of [...ofSql, 'env.CATALOG', 'env.DATABASE', 'env.SHARD', 'from the assets directory', '--dry-run: exiting']) {
     assert.ok(dry.output.includes(name), dry.output + dry.said);
   }
   assert.doesNotMatch(dry.said, /warning/i);

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -10,7 +10,8 @@ import { test } from 'node:test';
 import { parse as toml } from 'smol-toml';
 
 import { lockedCrate, at } from '../../scripts/project.mjs';
-import { makeRelease, notesOf } from '../../scripts/release.mjs';
+import { makeRelease, needsSql, notesOf } from '../../scripts/release.mjs';
+import { hasReleasedSql, hasSql, sqlFolder } from '../../scripts/setup.mjs';
 import { has, tidemark } from './harness.mjs';
 import { imageOf } from './image.mjs';
 
@@ -61,6 +62,38 @@ test('a release has all its files, and their checksums', async (t) => {
   writeFileSync(join(target, 'notes.md'), 'others');
   assert.equal(check().status, 1);
   await assert.rejects(makeRelease(target, 'v9.9.9'), /The tag is v9\.9\.9, and the version in package\.json/);
+});
+
+test('a release has SQL as it is released, and says how to have that', async () => {
+  await assert.rejects(needsSql(Promise.resolve(false)), /`npm run sql -- release` builds it/);
+  await needsSql(Promise.resolve(true));
+  // What the command does with what is built here.
+  const made = spawnSync(process.execPath, [at('scripts', 'sql.mjs'), 'small'], { encoding: 'utf8' });
+  assert.deepEqual([made.status, /usage: npm run sql/.test(made.stdout + made.stderr)], [1, true]);
+  if (await hasReleasedSql()) return;
+  const { status, stdout, stderr } = spawnSync(process.execPath, [at('scripts', 'release.mjs'), 'make'], { encoding: 'utf8' });
+  assert.deepEqual([status, /npm run sql -- release/.test(stdout + stderr)], [1, true], stdout + stderr);
+});
+
+test('the packages of a release have the Worker of SQL, byte by byte', async (t) => {
+  if (!hasSql()) return t.skip('SQL is not built: npm run sql');
+  const target = join(folder(t), 'release');
+  await makeRelease(target);
+  const unpacked = (archive, name) => {
+    const place = join(target, `of-${name}`);
+    mkdirSync(place);
+    execFileSync('tar', ['-xzf', join(target, archive), '-C', place]);
+    return place;
+  };
+  const context = unpacked(`tidemark-image-${version}.tar.gz`, 'image');
+  const inImage = `of-image/tidemark-image-${version}/tidemark.tgz`;
+  assert.ok(existsSync(join(context, `tidemark-image-${version}`, 'tidemark.tgz')));
+  for (const [archive, name] of [[`tidemark-${version}.tgz`, 'package'], [inImage, 'packed']]) {
+    const built = join(unpacked(archive, name), 'package', 'built', 'sql');
+    for (const file of readdirSync(sqlFolder)) {
+      assert.ok(readFileSync(join(built, file)).equals(readFileSync(join(sqlFolder, file))), `${archive}: ${file}`);
+    }
+  }
 });
 
 test('the image is pinned, runs as nobody special, and copies what is there', async (t) => {
