@@ -11,7 +11,7 @@ import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { has, tidemark, token } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
-import { grafanaAsks, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
+import { dashboardAsks, grafanaAsks, metricsIn, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
 
 const tide = '1700000000 1.5\n1700003600 2.5\n1700007200 3.5\n';
 const tideCsv = ['1700000000,1.5', '1700003600,2.5', '1700007200,3.5'].map((row) => `tide,${row}\n`).join('');
@@ -114,5 +114,29 @@ test('the examples do what they say', async (t) => {
     const written = /^tidemark_points_written_total\{database="telegraf",.*\} 1$/m;
     assert.match(scraped[`${host}/telegraf`], written);
     assert.ok(Object.values(scraped).every((text) => text.endsWith('# EOF\n')));
+  });
+  await t.test('grafana/dashboard.json asks for what is scraped', async () => {
+    const limits = { db: 'telegraf', points_per_minute: 1000 };
+    const headers = { 'Content-Type': 'application/json' };
+    const init = { method: 'POST', headers, body: JSON.stringify(limits) };
+    assert.equal((await server.fetch('/api/v3/configure/quota', init)).status, 200);
+    const settings = readFileSync(at('examples', 'prometheus', 'prometheus.yml'), 'utf8');
+    const scraped = await prometheusScrapes(settings, { url: server.url, token });
+    const metrics = metricsIn(scraped[`${new URL(server.url).host}/telegraf`]);
+    const asks = dashboardAsks(readFileSync(at('examples', 'grafana', 'dashboard.json'), 'utf8'));
+    const used = new Set();
+    for (const { title, expr, legend } of asks) {
+      // `up` is Prometheus' own.
+      const names = expr.match(/\btidemark_\w+/g) ?? expr.match(/\bup\{job="tidemark"\}/g) ?? [];
+      assert.ok(names.length > 0, `${title}: ${expr}`);
+      for (const name of names.filter((one) => !one.startsWith('up'))) {
+        assert.ok(metrics.has(name), `${title}: ${name}`);
+        used.add(name);
+        for (const [, label] of `${legend} ${expr}`.matchAll(/(?:\{\{| by \()(\w+)/g)) {
+          assert.ok(metrics.get(name).has(label), `${title}: ${name} has no ${label}`);
+        }
+      }
+    }
+    assert.deepEqual([...metrics.keys()].filter((name) => !used.has(name)), [], 'without a panel');
   });
 });

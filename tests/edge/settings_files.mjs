@@ -103,3 +103,23 @@ export async function prometheusScrapes(text, { url, token }) {
   }
   return scraped;
 }
+
+/** The metrics of a scrape: the names of the labels that the samples of each have. */
+export function metricsIn(scraped) {
+  const found = new Map();
+  for (const [, name, labels] of scraped.matchAll(/^(\w+)\{(.*)\} \S+$/gm)) {
+    const known = found.get(name) ?? new Set();
+    for (const [, label] of labels.matchAll(/(\w+)="/g)) known.add(label);
+    found.set(name, known);
+  }
+  return found;
+}
+
+/** What a dashboard of Grafana asks Prometheus: `{ title, expr, legend }` of each, and of its variables. */
+export function dashboardAsks(text) {
+  const { panels, templating } = JSON.parse(text);
+  const variables = templating.list.filter(({ type }) => type === 'query');
+  const asks = panels.flatMap(({ title, targets = [] }) =>
+    targets.map(({ expr, legendFormat }) => ({ title, expr, legend: legendFormat })));
+  return [...asks, ...variables.map(({ name, definition }) => ({ title: name, expr: definition, legend: '' }))];
+}
