@@ -22,7 +22,11 @@ const short = (text) => text.replace(/(T00:00)?(:00)?(\.000)?Z$/, '').replace('T
 
 function labelOf(range) {
   if (lengths[range]) return `Last ${words[range]}`;
-  return bounds(range, 0) ? range.split('..').map(short).join(' – ') : 'Any time';
+  if (!bounds(range, 0)) return 'Any time';
+  const [from, to] = range.split('..').map(short);
+  // Of one day its date is said once.
+  const isOneDay = to.length > 10 && from.slice(0, 11) === to.slice(0, 11);
+  return `${from} – ${isOneDay ? to.slice(11) : to}`;
 }
 
 /** The picker. `picked()` is called after each choice. */
