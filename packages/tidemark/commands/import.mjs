@@ -8,19 +8,24 @@ import { Import } from '../lib/import.mjs';
 
 /** @type {import('../lib/command.mjs').Command} */
 export default {
-  summary: 'loads line protocol, or an export of InfluxDB 1.x',
+  summary: 'loads line protocol, or an export of InfluxDB 1.x, 2.x or 3',
   usage: 'FILE [--database DB] …',
   about: `
-FILE is what \`influx_inspect export\` writes and \`influx -import\` reads, what \`tidemark export\` writes, or
-bare line protocol; it may be gzip. For FILE \`-\` it is standard input. A database or retention policy that
+FILE is what \`influx_inspect export\` writes and \`influx -import\` reads, what \`influxd inspect export-lp\` or
+\`tidemark export\` write, or bare line protocol; it may be gzip. With --measurement it has rows of SQL, as
+\`query_sql\` answers with format=jsonl: --tags says which columns are tags. For FILE \`-\` it is standard input. A database or retention policy that
 is not there is created, and keeps its points without expiry; only the admin token may do that. Rejected
 lines are printed with their number in the file, and make the exit code 1. Repeat the command to go on
-after an interruption: FILE.progress remembers what was acknowledged.
+after an interruption: FILE.progress remembers what was acknowledged. At the end the values of each
+measurement are counted in the file and in the database, between the file's times.
 
 ${connectionHelp}`,
   options: {
     path: { value: 'FILE', help: 'another way to say FILE' },
     database: { value: 'DB', help: 'where lines go that stand before any CONTEXT-DATABASE' },
+    policy: { value: 'NAME', help: 'the retention policy of such lines; otherwise the default one' },
+    measurement: { value: 'NAME', help: 'FILE has rows of SQL as JSON lines, which go here' },
+    tags: { value: 'A,B', help: 'the columns of those that are tags; all others are fields' },
     precision: { value: 'UNIT', fallback: 'ns', help: "of the file's timestamps: ns, u, ms, s, m or h" },
     'batch-lines': { value: 'N', fallback: '5000', help: 'lines of a request' },
     ...connectionOptions,
@@ -28,6 +33,8 @@ ${connectionHelp}`,
   examples: [
     ['tidemark import export.txt.gz', 'all databases of an export of InfluxDB 1.x'],
     ['tidemark import --database plant --precision s readings.lp', 'a file of lines'],
+    ['tidemark import --database plant --policy year plant.lp.gz', 'a bucket of InfluxDB 2.x'],
+    ['tidemark import --database plant --measurement air --tags room,sensor air.jsonl', 'a table of InfluxDB 3'],
     ["echo 'weather,city=Oslo temperature=12.5' | tidemark import --database demo -", 'one point'],
   ],
   async run(options, words) {
@@ -41,8 +48,12 @@ ${connectionHelp}`,
     // Batches are sent again and again: whether anybody is there at all is said at once.
     await connection.fetch('/ping');
     const { url, token } = connection;
-    const { database = '', precision } = options;
-    const rejected = await new Import({ url, path, database, precision, batchLines }, token).run();
+    const { database = '', policy = '', precision, measurement } = options;
+    if (policy && !database) throw new Sentence('--policy is of a database: say --database too.');
+    if (options.tags && !measurement) throw new Sentence('--tags is for rows of SQL: say --measurement too.');
+    const tags = (options.tags ?? '').split(',').filter((name) => name !== '');
+    const given = { url, path, database, policy, precision, batchLines, measurement, tags };
+    const rejected = await new Import(given, token).run();
     if (rejected > 0) throw new Sentence(`${rejected} lines were rejected, see above`);
   },
 };

@@ -37,7 +37,7 @@ async function plainBytes(path, count) {
 }
 
 /** The lines of a file as text; `count.bytes` is how much of the file was read for them. */
-async function* textLines(path, count) {
+export async function* textLines(path, count) {
   const decoder = new TextDecoder();
   let rest = '';
   for await (const piece of await plainBytes(path, count)) {

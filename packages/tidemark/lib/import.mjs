@@ -1,4 +1,4 @@
-// One import: a file of `influx_inspect export` or `influx -import`, plain or gzip, over HTTP. Batches
+// One import: a file of `influx_inspect export` or `influx -import`, or rows of SQL, plain or gzip, over HTTP. Batches
 // go one after the other, so that of equal points the last one stays; what was acknowledged is kept in
 // a file beside the input, from which a repeat of the command goes on.
 
@@ -7,7 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { Sentence } from './command.mjs';
+import { compare, quoted } from './compare.mjs';
 import { dumpItems } from './dump.mjs';
+import { rowItems } from './rows.mjs';
+import { Tally } from './tally.mjs';
 
 /** A request is sent when it has this many bytes, however few lines they are. */
 const batchBytesMax = 1_000_000;
@@ -16,9 +19,6 @@ const triesMax = 10;
 const progressMs = 1_000;
 /** So much of a rejected line is printed. */
 const shownLineMax = 200;
-
-/** A name as InfluxQL quotes it. */
-const quoted = (name) => `"${name.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n')}"`;
 
 /** POST with repeats; the response's status and text. */
 async function send(url, token, body, headers) {
@@ -110,15 +110,22 @@ class Places {
 
 /** One import of one file, `-` for standard input, which cannot be gone on with. */
 export class Import {
-  /** @param {{ url: string, path: string, database: string, precision: string, batchLines: number }} options */
+  /**
+   * `measurement` and `tags` are of a file of rows; without a measurement it is one of lines.
+   *
+   * @param {{ url: string, path: string, database: string, policy: string, precision: string, batchLines: number,
+   *   measurement?: string, tags: string[] }} options
+   */
   constructor(options, token) {
-    this.options = options;
+    // Rows have times of their own form, of which the lines have nanoseconds.
+    this.options = options.measurement ? { ...options, precision: 'ns' } : options;
     this.token = token;
     this.places = new Places(options.url, token);
     this.isFile = options.path !== '-';
     this.size = this.isFile ? statSync(options.path).size : 0;
     this.stateFile = `${options.path}.progress`;
-    this.context = { database: options.database, policy: '' };
+    this.context = { database: options.database, policy: options.policy };
+    this.tally = new Tally(this.options.precision);
     this.count = { bytes: 0, lines: 0 };
     this.points = this.rejected = 0;
     this.batch = [];
@@ -202,23 +209,32 @@ export class Import {
     return Number(rejected);
   }
 
-  /** Loads all of it; resolves to how many lines were rejected. */
+  /** What the file says, in its order. */
+  items() {
+    const { path, measurement, tags } = this.options;
+    return measurement ? rowItems(path, this.count, { measurement, tags }) : dumpItems(path, this.count);
+  }
+
+  /** Loads all of it, and compares; resolves to how many lines were rejected. */
   async run() {
     const skip = this.resume();
     this.pointsBefore = this.points;
-    for await (const item of dumpItems(this.options.path, this.count)) {
-      const { number, statement, context, begins } = item;
+    for await (const item of this.items()) {
+      const { number, statement, context, begins, text } = item;
       const full = this.batch.length >= this.options.batchLines || this.batchBytes >= batchBytesMax;
       // What was gathered so far belongs elsewhere, or is enough.
       if (number > skip && (context || (full && begins))) await this.flush(number - 1);
       if (context) Object.assign(this.context, context);
-      else if (number <= skip) continue;
-      else if (statement !== undefined) await this.statement(statement);
+      // What an earlier run wrote is compared too.
+      else if (text !== undefined) this.tally.take(text, begins === true, this.context);
+      if (context || number <= skip) continue;
+      if (statement !== undefined) await this.statement(statement);
       else this.gather(item);
     }
     await this.flush(this.count.lines);
     if (this.isFile) rmSync(this.stateFile, { force: true });
     this.show(', done');
+    await compare(this.tally, this.places, (said) => console.error(said));
     return this.rejected;
   }
 

@@ -1,0 +1,41 @@
+// After an import: how many values the file has of each measurement, and how many the database.
+
+/** A name as InfluxQL quotes it. */
+export const quoted = (name) => `"${name.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n')}"`;
+
+const sourceOf = ({ database, policy, measurement }) =>
+  `${quoted(database)}.${policy ? quoted(policy) : ''}.${quoted(measurement)}`;
+
+/** Asks how many values there are between the times of a sum of the file. */
+async function countOf(places, sum) {
+  const { first_ns, last_ns } = sum;
+  const where = first_ns === null ? '' : ` WHERE time >= ${first_ns} AND time <= ${last_ns}`;
+  const { status, text, error, rows } = await places.ask(`SELECT count(*) FROM ${sourceOf(sum)}${where}`);
+  if (status !== 200 || error) return { error: error ?? `${status} ${text}` };
+  return { values: (rows[0] ?? []).slice(1).reduce((all, value) => all + (value ?? 0), 0) };
+}
+
+/**
+ * Compares the sums of a `Tally` with what `places` answers, and says each measurement that differs, and
+ * at the end what was compared. A token that may not read ends it.
+ */
+export async function compare(tally, places, say) {
+  const sums = tally.sums();
+  let [inFile, inDatabase, different] = [0, 0, 0];
+  for (const sum of sums) {
+    const { values, error } = await countOf(places, sum);
+    if (error) return say(`not compared with the database: ${error}`);
+    inFile += sum.values;
+    inDatabase += values;
+    if (values === sum.values) continue;
+    different += 1;
+    say(`${sourceOf(sum)}: ${sum.values} values in the file, ${values} in the database in the same time`);
+  }
+  const both = `${inFile} values in the file, ${inDatabase} in the database`;
+  const measurements = `${sums.length} measurement${sums.length === 1 ? '' : 's'}`;
+  say(`compared ${measurements}: ${both}${different === 0 ? ', the same in each' : ''}`);
+  if (tally.others > 0) say(`${tally.others} values of further measurements were not compared`);
+  if (different > 0) {
+    say('fewer there: lines that were rejected, or that the file has twice; more there: points that were there before');
+  }
+}

@@ -1,0 +1,98 @@
+// Rows of SQL as line protocol: JSON lines, as `query_sql` of InfluxDB 3 and of Tidemark answer them.
+
+import { Sentence } from './command.mjs';
+import { textLines } from './dump.mjs';
+
+/** `2026-01-31T12:00:00.000000001`, with or without a zone, which is UTC where it is not said; DuckDB has a space. */
+const timeText = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d(?::?\d\d)?)?$/;
+
+/** Nanoseconds since 1970 of such a text, or null. */
+export function nanoseconds(text) {
+  const found = timeText.exec(text);
+  if (!found) return null;
+  const [year, month, day, hour, minute, second] = found.slice(1, 7).map(Number);
+  const [, sign, hours = 0, minutes = 0] = /^([+-])(\d\d):?(\d\d)?$/.exec(found[8] ?? '') ?? [];
+  const zone_minutes = (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes));
+  const ms = Date.UTC(year, month - 1, day, hour, minute - zone_minutes, second);
+  return BigInt(ms) * 1_000_000n + BigInt((found[7] ?? '').padEnd(9, '0'));
+}
+
+const escapedName = (text) => text.replace(/[,= ]/g, '\\$&');
+const escapedMeasurement = (text) => text.replace(/[, ]/g, '\\$&');
+
+/** A number of JSON as it was written; no digit of it is lost. */
+class Digits {
+  constructor(source) {
+    this.source = source;
+  }
+}
+
+/** @type {any} what a reviver is given beside key and value, from Node 21 on */
+const reviver = (_, value, context) => (typeof value === 'number' ? new Digits(context.source) : value);
+
+function needsSource() {
+  let source;
+  /** @type {any} */
+  const look = (_, value, context) => ((source = context?.source), value);
+  JSON.parse('1', look);
+  if (source !== '1') throw new Sentence('Rows of JSON are read with all digits of their numbers from Node 22 on.');
+}
+
+/** A field's value in line protocol: a number with a point or an exponent is a float, any other an integer. */
+function fieldOf(value) {
+  if (value instanceof Digits) return /[.eE]/.test(value.source) ? value.source : `${value.source}i`;
+  if (typeof value === 'string') return `"${value.replace(/["\\]/g, '\\$&')}"`;
+  return typeof value === 'boolean' ? String(value) : null;
+}
+
+/**
+ * A row as a line. `shape` is `{ measurement, tags }`; the columns that `tags` does not name are fields, but for
+ * `time`. Throws a [Sentence] that says what is wrong.
+ */
+export function lineOf(text, { measurement, tags }) {
+  let row;
+  try {
+    row = JSON.parse(text, reviver);
+  } catch {
+    throw new Sentence('it is no row of JSON lines: ask for format=jsonl');
+  }
+  if (row === null || typeof row !== 'object' || Array.isArray(row)) throw new Sentence('it is no row: ask for format=jsonl');
+  const time = typeof row.time === 'string' ? nanoseconds(row.time) : null;
+  if (time === null) throw new Sentence('it has no column `time` with a time in it');
+  const named = tags.filter((name) => row[name] !== undefined && row[name] !== null && row[name] !== '');
+  const key = [escapedMeasurement(measurement)];
+  for (const name of [...named].sort()) {
+    if (typeof row[name] !== 'string') throw new Sentence(`its tag ${name} is no text`);
+    key.push(`${escapedName(name)}=${escapedName(row[name])}`);
+  }
+  const fields = Object.entries(row)
+    .filter(([name, value]) => name !== 'time' && !tags.includes(name) && value !== null)
+    .map(([name, value]) => {
+      const field = fieldOf(value);
+      if (field === null) throw new Sentence(`its column ${name} is neither a number, a text nor a boolean`);
+      return `${escapedName(name)}=${field}`;
+    });
+  if (fields.length === 0) throw new Sentence('it has no field: name only tags by --tags');
+  return `${key.join(',')} ${fields.join(',')} ${time}`;
+}
+
+/**
+ * The rows of a file as `dumpItems` has lines.
+ *
+ * @returns {AsyncGenerator<import('./dump.mjs').Item>}
+ */
+export async function* rowItems(path, count, shape) {
+  needsSource();
+  for await (const line of textLines(path, count)) {
+    count.lines += 1;
+    if (line.trim() === '') continue;
+    let text;
+    try {
+      text = lineOf(line, shape);
+    } catch (error) {
+      if (!(error instanceof Sentence)) throw error;
+      throw new Sentence(`line ${count.lines} cannot be taken: ${error.message}`);
+    }
+    yield { number: count.lines, text, begins: true };
+  }
+}

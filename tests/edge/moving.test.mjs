@@ -1,0 +1,203 @@
+// docs/MOVING.md: what other servers write comes here whole, and is compared.
+
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+
+import { lineOf, nanoseconds } from '../../packages/tidemark/lib/rows.mjs';
+import { pointOf, Tally } from '../../packages/tidemark/lib/tally.mjs';
+import { at } from '../../scripts/project.mjs';
+import { hasSql } from '../../scripts/setup.mjs';
+import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { startInfluxd } from '../record/influxd.mjs';
+import { blocksOf } from './blocks.mjs';
+import { has, tidemark, token } from './harness.mjs';
+import { hasPythonClients, pythonProgram } from './python.mjs';
+
+const given = (name) => at('tests', 'data', 'moving', name);
+
+function folderOf(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-moving-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** `tidemark import` with these words: what it said and its exit code. */
+function load(server, words, secret = token) {
+  const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: secret };
+  const child = spawn(process.execPath, [at('scripts', 'import.mjs'), ...words], { env });
+  let said = '';
+  child.stderr.on('data', (text) => (said += text));
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, said })));
+}
+
+async function mustLoad(server, words) {
+  const { code, said } = await load(server, words);
+  assert.equal(code, 0, said);
+  return said;
+}
+
+const exported = async (server, search) => (await server.fetch(`/api/v3/export?${search}`)).text();
+
+test('1.x: an export of influx_inspect is here what its points are in 1.x', async (t) => {
+  const server = await tidemark(t);
+  const path = join(folderOf(t), 'export.txt');
+  copyFileSync(given('influx_inspect.txt'), path);
+  const said = await mustLoad(server, [path]);
+  assert.match(said, /, 14 points written, 0 lines rejected, /);
+  // The log repeats a value of the files: there is one of it. What is said stands in the page, too.
+  const { text } = blocksOf(readFileSync(at('docs', 'MOVING.md'), 'utf8')).find(({ language }) => language === 'text');
+  assert.match(text, /9 values in the file, 8 in the database/);
+  for (const line of text.trimEnd().split('\n')) assert.ok(said.split('\n').includes(line), said);
+  assert.match(said, /^fewer there: /m);
+
+  if (!has(t, 'influxd', ['version'])) return;
+  const theirs = await startInfluxd();
+  t.after(() => theirs.stop());
+  const post = async (route, search, body) => {
+    const response = await fetch(`${theirs.url}${route}?${new URLSearchParams(search)}`, { method: 'POST', body });
+    assert.ok(response.ok, `${response.status} ${await response.text()}`);
+  };
+  await post('/query', { q: 'CREATE DATABASE plant; CREATE DATABASE "two words"' });
+  await post('/query', { q: 'CREATE RETENTION POLICY year ON plant DURATION INF REPLICATION 1' });
+  // Not by `influx -import`, which makes no policy and breaks a text of two lines.
+  const sections = readFileSync(path, 'utf8').split('# CONTEXT-DATABASE:').slice(1);
+  for (const section of sections) {
+    const [, db, rp, body] = /^(.+)\n# CONTEXT-RETENTION-POLICY:(.+)\n([^]*)$/.exec(section);
+    await post('/write', { db, rp }, body);
+  }
+  const tables = [
+    ['plant', 'autogen', 'air'], ['plant', 'autogen', 'count,ed'], ['plant', 'autogen', 'no tags'],
+    ['plant', 'year', 'air_mean'], ['two words', 'autogen', 'm'],
+  ];
+  for (const [db, rp, name] of tables) {
+    const q = `SELECT * FROM "${rp}"."${name}" GROUP BY *`;
+    const search = new URLSearchParams({ db, q, epoch: 'ns' });
+    const there = await (await fetch(`${theirs.url}/query?${search}`)).text();
+    const here = await (await server.fetch(`/query?${search}`)).text();
+    assert.deepEqual(JSON.parse(here), JSON.parse(there), `${db}.${rp}.${name}`);
+    assert.match(here, /"values"/);
+  }
+});
+
+test('2.x: a bucket that influxd inspect export-lp wrote goes into a policy', async (t) => {
+  const server = await tidemark(t);
+  const path = join(folderOf(t), 'bucket.lp.gz');
+  writeFileSync(path, gzipSync(readFileSync(given('export_lp.lp'))));
+  await server.query('CREATE DATABASE plant');
+  await server.query('CREATE RETENTION POLICY year ON plant DURATION INF REPLICATION 1');
+  const said = await mustLoad(server, ['--database', 'plant', '--policy', 'year', path]);
+  assert.match(said, /^compared 2 measurements: 7 values in the file, 6 in the database$/m);
+  assert.equal(
+    await exported(server, 'db=plant&rp=year'),
+    'air,room=a,side=north open=true,temp=21.5 1700000000000000000\n' +
+      'air,room=a,side=north temp=1000000 1700000060000000001\n' +
+      'air,room=b temp=-0.25 1700000000000000000\n' +
+      'air,room=b temp=3 1700000120000000000\n' +
+      'count,room=b n=9007199254740993i 1700000000000000000\n',
+  );
+  assert.equal(await exported(server, 'db=plant'), '', 'nothing in the default policy');
+  const again = await mustLoad(server, ['--database', 'other', path]);
+  assert.match(again, /^database "other" was not there: created/m);
+  assert.match(again, /6 in the database$/m);
+  const refused = await load(server, ['--policy', 'year', path]);
+  assert.deepEqual([refused.code, /say --database too/.test(refused.said)], [1, true]);
+});
+
+const lines = `air,room=a\\ 1,side=n=orth temp=21,n=1i 1700000000000000000
+air,room=b temp=1e300,n=9007199254740993i,text="a \\"b\\" \\\\c",open=true 1700000060000000001
+air temp=-0.125 -1
+`.replace('n=orth', 'n\\=orth');
+
+test('3: rows of query_sql come as JSON lines, and as Parquet by way of DuckDB', async (t) => {
+  if (!hasSql()) return t.skip('SQL is not built: npm run sql');
+  const server = await tidemark(t, { sql: sqlConfiguration });
+  await server.query('CREATE DATABASE three');
+  await server.mustWrite(lines, { db: 'three' });
+  const before = await exported(server, 'db=three');
+  assert.equal(before.split('\n').length, 4, before);
+  const ask = (q, format) => server.fetch(`/api/v3/query_sql?${new URLSearchParams({ db: 'three', q, format })}`);
+  // As the page says: which columns are tags.
+  const tags = `SELECT column_name FROM information_schema.columns
+    WHERE table_name = 'air' AND data_type LIKE 'Dictionary%' ORDER BY column_name`;
+  const names = (await (await ask(tags, 'json')).json()).map((row) => row.column_name);
+  assert.deepEqual(names, ['room', 'side']);
+  const folder = folderOf(t);
+  const rows = join(folder, 'air.jsonl');
+  writeFileSync(rows, await (await ask('SELECT * FROM air', 'jsonl')).text());
+  const words = (db, path) => ['--database', db, '--measurement', 'air', '--tags', names.join(','), path];
+  const said = await mustLoad(server, words('of_lines', rows));
+  assert.match(said, /^compared 1 measurement: 7 values in the file, 7 in the database, the same in each$/m);
+  assert.equal(await exported(server, 'db=of_lines'), before);
+
+  if (!(await hasPythonClients(t))) return;
+  const [parquet, made] = [join(folder, 'air.parquet'), join(folder, 'made.jsonl')];
+  writeFileSync(parquet, Buffer.from(await (await ask('SELECT * FROM air', 'parquet')).arrayBuffer()));
+  const page = readFileSync(at('docs', 'MOVING.md'), 'utf8');
+  const [, copy] = /^duckdb -c "(COPY .*)"$/m.exec(page) ?? assert.fail('the page has the statement');
+  const statement = copy.replace('air.parquet', parquet).replace('air.jsonl', made);
+  await promisify(execFile)(pythonProgram, ['-c', 'import sys, duckdb; duckdb.sql(sys.argv[1])', statement]);
+  await mustLoad(server, words('of_parquet', made));
+  assert.equal(await exported(server, 'db=of_parquet'), before);
+});
+
+test('a row that is none is named, and nothing of it is guessed', async (t) => {
+  const shape = { measurement: 'm, x', tags: ['a'] };
+  const row = (more) => JSON.stringify({ time: '2023-11-14T22:13:20', ...more });
+  assert.equal(lineOf(row({ a: 'b c,=', v: 1.5, s: null }), shape), 'm\\,\\ x,a=b\\ c\\,\\= v=1.5 1700000000000000000');
+  assert.equal(
+    lineOf('{"time":"1969-12-31 23:59:59.999999999Z","f":1.0,"i":-9223372036854775808,"b":false}', { measurement: 'm', tags: [] }),
+    'm f=1.0,i=-9223372036854775808i,b=false -1',
+  );
+  for (const [text, why] of [
+    ['[{"time":"2023-11-14T22:13:20"}]', /ask for format=jsonl/],
+    ['time,a,v', /no row of JSON lines/],
+    ['{"v":1}', /no column `time`/],
+    ['{"time":1700000000,"v":1}', /no column `time`/],
+    [row({ a: 'x' }), /no field/],
+    [row({ a: 1, v: 1 }), /its tag a is no text/],
+    [row({ v: [1] }), /its column v is neither/],
+  ]) assert.throws(() => lineOf(text, shape), why, text);
+  assert.equal(nanoseconds('2023-11-14T23:13:20.5+01:00'), 1700000000500000000n);
+  assert.equal(nanoseconds('2023-11-14'), null);
+
+  const server = await tidemark(t);
+  const path = join(folderOf(t), 'rows.jsonl');
+  writeFileSync(path, `${row({ v: 1 })}\n${row({ a: 'x' })}\n`);
+  const { code, said } = await load(server, ['--database', 'd', '--measurement', 'm', '--tags', 'a', path]);
+  assert.deepEqual([code, /line 2 cannot be taken: it has no field/.test(said)], [1, true], said);
+  const alone = await load(server, ['--database', 'd', '--tags', 'a', path]);
+  assert.match(alone.said, /say --measurement too/);
+});
+
+test('values and times of a file are counted as a server does', async (t) => {
+  assert.deepEqual(pointOf('a\\,b\\ c,k=\\ =1 f=1,g="x, y=1 \\" z",h=t 5'), { measurement: 'a,b c', values: 3, time: 5n });
+  assert.deepEqual(pointOf('m v=1'), { measurement: 'm', values: 1, time: null });
+  assert.deepEqual([pointOf('m'), pointOf('m v=1 x')], [null, null]);
+  const tally = new Tally('ms');
+  const place = { database: 'd', policy: '' };
+  for (const [text, begins] of [['m s="a', true], ['b",v=1 7', false], ['m v=2 -3', true], ['n v=1', true]]) {
+    tally.take(text, begins, place);
+  }
+  assert.deepEqual(tally.sums(), [
+    { ...place, measurement: 'm', values: 3, first_ns: -3_000_000n, last_ns: 7_000_000n },
+    { ...place, measurement: 'n', values: 1, first_ns: null, last_ns: null },
+  ]);
+
+  // A token that may not read compares nothing, and loses nothing.
+  const server = await tidemark(t);
+  await server.query('CREATE DATABASE d');
+  const permissions = [{ resource_type: 'db', resource_identifier: ['d'], actions: ['write'] }];
+  const body = JSON.stringify({ token_name: 'writer', permissions });
+  const made = await (await server.fetch('/api/v3/configure/token', { method: 'POST', body })).json();
+  const path = join(folderOf(t), 'lines.lp');
+  writeFileSync(path, 'm v=1 1\n');
+  const { code, said } = await load(server, ['--database', 'd', path], made.token);
+  assert.equal(code, 0, said);
+  assert.match(said, /^not compared with the database: /m);
+});
