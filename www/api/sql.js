@@ -3,11 +3,12 @@
 import { answered, errorIn, Refused } from './ask.js';
 import { parseExact } from './exact.js';
 import { onToken } from './token.js';
-import { currentPlace, onPlace } from './transport.js';
+import { currentPlace, isStatic, onPlace } from './transport.js';
 
 /** Said where a statement would be asked of the page's own database. */
-export const absentInPage =
-  'The database in this page has no SQL: choose the server at the top right, or ask in InfluxQL.';
+export const absentInPage = isStatic
+  ? 'The database in this page has no SQL: ask in InfluxQL.'
+  : 'The database in this page has no SQL: choose the server at the top right, or ask in InfluxQL.';
 
 /**
  * The response to a statement. Throws [Refused] where nobody can be asked.
