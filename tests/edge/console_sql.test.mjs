@@ -6,6 +6,9 @@ import { test } from 'node:test';
 
 import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { seriesOfRows, tableOfRows } from '../../www/results/rows.js';
+import { withRange } from '../../www/sql/range.js';
+import { tablesIn } from '../../www/sql/words.js';
 import { chartDrawn, drawnColours, hashOf, noProblems, opened, picture, queries, type } from './console.mjs';
 
 const lines = [
@@ -17,6 +20,47 @@ const lines = [
   'Odd\\ Name,city=Oslo speed=4 1700000000000000000',
 ].join('\n');
 const asked = /\/api\/v3\/query_sql/;
+
+test('rows become lines in the order of time, and a table with every column', () => {
+  const at = (second) => `2023-11-14T22:13:2${second}`;
+  const rows = [
+    { time: at(1), host: 'a', v: 2 },
+    { host: 'a', v: 9 },
+    { time: `${at(0)}.0019`, host: 'a', v: 1, n: '9007199254740993' },
+    { time: at(2), v: 3, ok: true },
+    { time: `${at(2)}+00:00`, host: 'a', v: 3 },
+  ];
+  const first = 1_700_000_000_000;
+  assert.deepEqual(seriesOfRows(rows).results[0].series, [
+    {
+      tags: { host: 'a' },
+      columns: ['time', 'v', 'n'],
+      values: [[first + 1, 1, '9007199254740993'], [first + 1_000, 2, null], [first + 2_000, 3, null]],
+    },
+    { tags: { host: '' }, columns: ['time', 'v', 'n'], values: [[first + 2_000, 3, null]] },
+  ]);
+  const [table] = tableOfRows([{ a: 1, c: { deep: [1] } }, { a: 2, b: '2023-11-14T22:13:20', c: null }]).tables;
+  assert.deepEqual([table.columns, table.kinds], [['a', 'b', 'c'], ['number', 'time', 'text']]);
+  assert.deepEqual(table.rows, [[1, null, '{"deep":[1]}'], [2, '2023-11-14T22:13:20', null]]);
+  assert.deepEqual(tableOfRows([]), { tables: [], errors: [] });
+});
+
+test('the words of SQL are found, whatever stands in quotes and comments', () => {
+  const joined = 'SELECT * FROM Home h, "A ""b""" AS x JOIN iox.other ON true';
+  assert.deepEqual(tablesIn(joined), ['home', 'A "b"', 'other']);
+  const hidden = `SELECT 'FROM a', "FROM b" -- FROM c\n/* FROM d */ FROM e WHERE f = 1, g`;
+  assert.deepEqual(tablesIn(hidden), ['e']);
+  assert.deepEqual(tablesIn('SELECT * FROM (SELECT * FROM inner_one) t'), ['inner_one']);
+  const limits = { from_ms: 0, to_ms: 1_000_000 };
+  assert.equal(
+    withRange(`SELECT '$interval', "$interval" FROM m WHERE $timeFilter -- $timeFilter`, limits),
+    `SELECT '$interval', "$interval" FROM m WHERE ` +
+      `(time >= '1970-01-01T00:00:00.000Z' AND time < '1970-01-01T00:16:40.000Z') -- $timeFilter`,
+  );
+  const other = withRange('SELECT date_bin($__interval, time) WHERE $timeFilters', limits);
+  assert.equal(other, "SELECT date_bin(INTERVAL '5 seconds', time) WHERE $timeFilters");
+  assert.equal(withRange('$timeFilter AND $interval', null), "true AND INTERVAL '86400 seconds'");
+});
 
 const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
 
