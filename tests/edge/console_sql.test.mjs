@@ -105,6 +105,12 @@ async function offered(page, text) {
 
 async function editing(console_) {
   const { page } = console_;
+  // Before anything is asked, the questions to begin with are in SQL.
+  const begin = (text) => page.locator('.suggestions button', { hasText: text });
+  await begin('SHOW TABLES').waitFor();
+  await begin('SELECT * FROM "Odd Name" ORDER BY time DESC LIMIT 100').click();
+  await page.locator('td', { hasText: /^4$/ }).waitFor();
+  assert.equal(await page.locator('.cm-content').getAttribute('aria-label'), 'SQL query');
   assert.equal((await offered(page, 'SELECT te'))[0], 'temp');
   const bin = page.locator('.cm-tooltip-autocomplete li', { hasText: 'date_bin(' });
   await offered(page, 'SELECT date_bi');

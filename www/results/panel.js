@@ -209,8 +209,8 @@ export function resultPanel({ again, failed, start }) {
 
   onChange((now, before) => {
     if (now.view !== before.view) show();
-    // What to ask depends on the database.
-    else if (now.db !== before.db && !currentRun()) show();
+    // What to ask depends on database and language.
+    else if ((now.db !== before.db || now.language !== before.language) && !currentRun()) show();
     if (now.range !== before.range && !bounds(now.range, 0)) ranges.length = 0;
   });
   markTabs();

@@ -11,6 +11,7 @@ import {
 } from '../api/transport.js';
 import { button, el } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
+import { quoted as sqlQuoted } from '../sql/words.js';
 import { change, current } from '../state.js';
 import { loadSample, sampleDatabase, suggestions } from './sample.js';
 import { fateText } from '../session.js';
@@ -144,9 +145,9 @@ const list = (questions, ask) =>
     'ul',
     { class: 'suggestions' },
     questions.map((one) => {
-      const { title, query, view, range, db } = one;
+      const { title, query, view, range, db, language = 'influxql' } = one;
       const chosen = () => {
-        change({ language: 'influxql', query, view, range, db });
+        change({ language, query, view, range, db });
         ask(query);
       };
       return el(
@@ -162,22 +163,19 @@ const list = (questions, ask) =>
     }),
   );
 
+/** Questions that any database answers, in the language that is written in. */
 async function generic(ask) {
-  const { db } = current();
+  const { db, language } = current();
+  const isSql = language === 'sql';
   const some = db ? await measurements(db).catch(() => []) : [];
+  const all = { view: 'table', range: 'all', db, language };
   const questions = some.slice(0, 4).map((name) => ({
+    ...all,
     title: `Newest points of ${name}`,
-    view: 'table',
-    range: 'all',
-    db,
-    query: `SELECT * FROM ${quoted(name)} ORDER BY time DESC LIMIT 100`,
+    query: `SELECT * FROM ${(isSql ? sqlQuoted : quoted)(name)} ORDER BY time DESC LIMIT 100`,
   }));
-  const first = {
-    title: 'Which databases are there?',
-    view: 'table',
-    range: 'all',
-    db,
-    query: 'SHOW DATABASES',
-  };
-  return [list([...questions, first], ask)];
+  const last = isSql
+    ? { ...all, title: 'Which tables are there?', query: 'SHOW TABLES' }
+    : { ...all, title: 'Which databases are there?', query: 'SHOW DATABASES' };
+  return [list([...questions, last], ask)];
 }
