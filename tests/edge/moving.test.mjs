@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
+import { compare } from '../../packages/tidemark/lib/compare.mjs';
 import { lineOf, nanoseconds } from '../../packages/tidemark/lib/rows.mjs';
 import { pointOf, Tally } from '../../packages/tidemark/lib/tally.mjs';
 import { at } from '../../scripts/project.mjs';
@@ -200,4 +201,24 @@ test('values and times of a file are counted as a server does', async (t) => {
   const { code, said } = await load(server, ['--database', 'd', path], made.token);
   assert.equal(code, 0, said);
   assert.match(said, /^not compared with the database: /m);
+});
+
+test('a measurement that cannot be counted keeps no other from it', async () => {
+  const tally = new Tally('ns');
+  for (const name of ['a', 'b', 'c']) tally.take(`${name} v=1 1`, true, { database: 'd', policy: 'p' });
+  const said = [];
+  const places = (refused) => ({
+    ask: async (q) =>
+      q.includes(`"${refused}"`)
+        ? { status: 200, text: '', error: 'too many', rows: [] }
+        : { status: 200, text: '', rows: [[0, 1, null]] },
+  });
+  await compare(tally, places('b'), (line) => said.push(line));
+  assert.deepEqual(said, [
+    '"d"."p"."b": 1 values in the file, those in the database could not be counted: too many',
+    'compared 2 measurements: 2 values in the file, 2 in the database, the same in each',
+  ]);
+  said.length = 0;
+  await compare(tally, places('a'), (line) => said.push(line));
+  assert.deepEqual(said, ['not compared with the database: too many']);
 });

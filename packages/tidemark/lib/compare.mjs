@@ -17,14 +17,19 @@ async function countOf(places, sum) {
 
 /**
  * Compares the sums of a `Tally` with what `places` answers, and says each measurement that differs, and
- * at the end what was compared. A token that may not read ends it.
+ * at the end what was compared. If the first one cannot be counted, as by a token that may not read, none is.
  */
 export async function compare(tally, places, say) {
   const sums = tally.sums();
-  let [inFile, inDatabase, different] = [0, 0, 0];
+  let [counted, inFile, inDatabase, different] = [0, 0, 0, 0];
   for (const sum of sums) {
     const { values, error } = await countOf(places, sum);
-    if (error) return say(`not compared with the database: ${error}`);
+    if (error && counted === 0) return say(`not compared with the database: ${error}`);
+    if (error) {
+      say(`${sourceOf(sum)}: ${sum.values} values in the file, those in the database could not be counted: ${error}`);
+      continue;
+    }
+    counted += 1;
     inFile += sum.values;
     inDatabase += values;
     if (values === sum.values) continue;
@@ -32,7 +37,7 @@ export async function compare(tally, places, say) {
     say(`${sourceOf(sum)}: ${sum.values} values in the file, ${values} in the database in the same time`);
   }
   const both = `${inFile} values in the file, ${inDatabase} in the database`;
-  const measurements = `${sums.length} measurement${sums.length === 1 ? '' : 's'}`;
+  const measurements = `${counted} measurement${counted === 1 ? '' : 's'}`;
   say(`compared ${measurements}: ${both}${different === 0 ? ', the same in each' : ''}`);
   if (tally.others > 0) say(`${tally.others} values of further measurements were not compared`);
   if (different > 0) {
