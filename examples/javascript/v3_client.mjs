@@ -1,5 +1,5 @@
-// @influxdata/influxdb3-client. It writes over HTTP; its queries need Flight, which Tidemark does not
-// serve, so InfluxQL goes by fetch.
+// @influxdata/influxdb3-client. It writes over HTTP; its queries go by Flight, through `tidemark flight`
+// (docs/FLIGHT.md). Here InfluxQL goes by fetch.
 //
 //   npm install @influxdata/influxdb3-client && node v3_client.mjs
 

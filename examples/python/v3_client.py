@@ -1,4 +1,4 @@
-"""influxdb3-python. It writes over HTTP; its queries need Flight, which Tidemark does not serve, so
+"""influxdb3-python. It writes over HTTP; its queries go by Flight, for which flight.py is the example. Here
 InfluxQL goes by urllib.
 
     pip install influxdb3-python && python v3_client.py

@@ -7,6 +7,7 @@
 use super::auth::AuthError;
 use super::content_encoding::BodyError;
 use super::error_body::{ErrorBody, ErrorShape};
+use super::grpc_web::{Code, Form, FrameError};
 use super::http::{RequestHead, Response};
 use super::params::ParamsError;
 use super::settings::SettingsError;
@@ -65,6 +66,9 @@ pub enum ApiError {
         /// What the path takes, as in the header `Allow`.
         allow: String,
     },
+    /// The body is of a type that the route does not read.
+    #[error("{0}")]
+    MediaType(String),
     /// A writing statement on GET (1.x's sentence, which it only warns with).
     #[error("deprecated use of '{0}' in a read only context, please use a POST request instead")]
     ReadOnly(String),
@@ -103,6 +107,9 @@ pub enum ApiError {
     /// The query needs more memory than there is, however often it is asked.
     #[error("{0}")]
     TooHeavy(String),
+    /// The client has stopped waiting, as it said it would.
+    #[error("the deadline of the call is over")]
+    Deadline,
     /// Our own fault, which a repeat does not mend.
     #[error("{0}")]
     Internal(String),
@@ -150,7 +157,7 @@ impl ApiError {
             | Self::Body(BodyError::Gzip(_))
             | Self::Parse(_)
             | Self::Invalid(_) => 400,
-            Self::Body(BodyError::UnknownEncoding(_)) => 415,
+            Self::Body(BodyError::UnknownEncoding(_)) | Self::MediaType(_) => 415,
             Self::Body(BodyError::TooLarge(_))
             | Self::Overloaded(Overloaded { never: true, .. }) => 413,
             Self::Stalled => 408,
@@ -163,7 +170,17 @@ impl ApiError {
             Self::Limit(_) | Self::Unprocessable(_) => 422,
             Self::NotImplemented(_) => 501,
             Self::TooHeavy(_) => 507,
+            Self::Deadline => 504,
             Self::Internal(_) => 500,
+        }
+    }
+
+    /// What it is to a client of gRPC.
+    pub fn grpc_code(&self) -> Code {
+        match self {
+            // No such path: gRPC says that of a method.
+            Self::NoRoute(_) => Code::Unimplemented,
+            error => Code::of_http(error.status()),
         }
     }
 
@@ -187,6 +204,7 @@ impl ApiError {
             Self::Stalled => "stalled",
             Self::NoRoute(_) => "route",
             Self::Method { .. } | Self::ReadOnly(_) => "method",
+            Self::MediaType(_) => "media type",
             Self::Parse(_) => "query",
             Self::Invalid(_) => "invalid",
             Self::DatabaseNotFound { .. } => "database not found",
@@ -197,6 +215,7 @@ impl ApiError {
             Self::Limit(_) => "limit",
             Self::NotImplemented(_) => "not supported",
             Self::TooHeavy(_) => "too heavy",
+            Self::Deadline => "deadline",
             Self::Internal(_) => "internal",
             Self::OverQuota { .. } => "quota",
             Self::Unavailable { .. } => "unavailable",
@@ -246,8 +265,14 @@ impl ApiError {
         response
     }
 
-    /// The response to `head`: who asks for CSV is told in CSV why a text does not parse.
+    /// The response to `head`: who asks for CSV is told in CSV why a text does not parse, and who
+    /// calls by gRPC-Web is told in trailers.
     pub fn response_to(&self, head: &RequestHead, shape: ErrorShape, pretty: bool) -> Response {
+        if shape == ErrorShape::Flight
+            && let Some(form) = Form::of_request(head)
+        {
+            return form.refusal(self.grpc_code(), &self.to_string());
+        }
         let mut response = self.response(shape, pretty);
         if matches!(self, Self::Parse(_)) && Format::negotiate(head.header("accept")) == Format::Csv
         {
@@ -256,6 +281,15 @@ impl ApiError {
             json.into_iter().for_each(|(_, value)| *value = Format::Csv.content_type().to_owned());
         }
         response
+    }
+}
+
+impl From<FrameError> for ApiError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Long => Self::TooHeavy(error.to_string()),
+            error => Self::Invalid(error.to_string()),
+        }
     }
 }
 
@@ -356,5 +390,27 @@ mod tests {
         let method = ApiError::Method { method: "PUT".into(), allow: "POST".into() };
         let response = method.response(ErrorShape::Other, false);
         assert!(response.headers.contains(&("Allow".into(), "POST".into())));
+    }
+
+    #[test]
+    fn refusals_have_the_codes_that_clients_of_grpc_know() {
+        let unavailable = ApiError::Unavailable { message: String::new(), retry_after_s: 1 };
+        let missing = ApiError::DatabaseNotFound { name: "d".into(), cure: String::new() };
+        let forbidden = AuthError::Forbidden { who: "w".into(), requires: "r".into() };
+        for (error, code) in [
+            (ApiError::Auth(AuthError::Unauthorized), Code::Unauthenticated),
+            (ApiError::Auth(forbidden), Code::PermissionDenied),
+            (ApiError::Auth(AuthError::NotConfigured), Code::Unavailable),
+            (missing, Code::NotFound),
+            (ApiError::NoRoute("/x".into()), Code::Unimplemented),
+            (ApiError::NotImplemented("x".into()), Code::Unimplemented),
+            (ApiError::Invalid("x".into()), Code::InvalidArgument),
+            (ApiError::TooHeavy("x".into()), Code::ResourceExhausted),
+            (ApiError::Displaced, Code::Unavailable),
+            (ApiError::Internal("x".into()), Code::Internal),
+            (unavailable, Code::Unavailable),
+        ] {
+            assert_eq!(error.grpc_code(), code, "{error:?}");
+        }
     }
 }

@@ -16,6 +16,8 @@ pub enum ErrorShape {
     /// `/api/v3/write_lp`: `{"code","message","error"}`; of rejected lines `error` is InfluxDB 3's
     /// title and `data` names each line.
     WriteV3,
+    /// Flight: trailers of gRPC, to whoever calls so; to anybody else as [`Self::Other`].
+    Flight,
     /// Everything else: `{"code","message","error"}`.
     Other,
 }

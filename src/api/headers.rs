@@ -12,8 +12,9 @@ pub const INFLUXDB_VERSION: &str = "1.8.10";
 pub const INFLUXDB_BUILD: &str = "Tidemark";
 
 /// What browsers may send. A literal `*` would not cover `Authorization` (Fetch standard).
-const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Type, Traceparent, \
-                             User-Agent, X-Request-Id, Zap-Trace-Span";
+const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Type, Database, \
+                             Grpc-Timeout, Traceparent, User-Agent, X-Grpc-Web, X-Request-Id, \
+                             X-User-Agent, Zap-Trace-Span";
 /// The headers that a script of another origin may read.
 const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, Server-Timing, X-Influxdb-Build, \
                               X-Influxdb-Error, X-Influxdb-Version, X-Platform-Error-Code, \

@@ -12,6 +12,7 @@
 //! | where a token or password stands in a request | [`auth`] |
 //! | which status and text a refusal has | [`error`] |
 //! | which keys a refusal's body has | [`error_body`] |
+//! | how calls of gRPC stand in bodies | [`grpc_web`] |
 //! | how the answer to a partial write reads | [`routes::write::rejected_lines`] |
 
 pub mod action;
@@ -22,6 +23,7 @@ pub mod error;
 pub mod error_body;
 pub mod exchange;
 pub mod foreign_origin;
+pub mod grpc_web;
 pub mod headers;
 pub mod http;
 pub mod location_hint;

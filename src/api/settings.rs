@@ -27,6 +27,11 @@ impl TokenHash {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
+    /// What is signed with: only who has the token knows it.
+    pub fn as_key(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Compares in constant time.
     pub fn matches(&self, token: &str) -> bool {
         self.0.ct_eq(&Self::new(token).0).into()

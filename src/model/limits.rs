@@ -49,6 +49,11 @@ pub const ARROW_BATCH_ROWS_MAX: usize = 8_192;
 pub const MEDIA_TYPE_CHARS_MAX: usize = 100;
 /// Characters of an error that a header repeats; 1.x truncates there too.
 pub const ERROR_HEADER_CHARS_MAX: usize = 1_024;
+/// Text of an error in the trailers of a call of gRPC, percent-encoded, bytes: clients take 8 KB of
+/// trailers.
+pub const GRPC_MESSAGE_BYTES_MAX: usize = 6_000;
+/// One batch of a Flight answer as it was made, bytes: it is held until all of it is there.
+pub const FLIGHT_MESSAGE_BYTES_MAX: usize = 16_000_000;
 /// Characters of a foreign page's origin that its refusal repeats.
 pub const ORIGIN_CHARS_MAX: usize = 200;
 /// Characters of a database's name that a line of the log repeats.

@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { transcoding } from './grpc_client.mjs';
 import { has, tidemark, token } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 import { dashboardAsks, grafanaAsks, metricsIn, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
@@ -25,6 +26,7 @@ const prints = {
   'javascript/v2_client.mjs': tide,
   'javascript/v3_client.mjs': tide,
   'python/asyncio_client.py': tide,
+  'python/flight.py': tide,
   'python/parquet.py': tide,
   'python/v1_client.py': tide,
   'python/v2_client.py': tide,
@@ -33,7 +35,7 @@ const prints = {
 };
 
 /** Those that ask in SQL. */
-const ofSql = ['python/parquet.py'];
+const ofSql = ['python/flight.py', 'python/parquet.py'];
 
 /** Those that other tests run. */
 const elsewhere = {
@@ -63,7 +65,8 @@ test('every example is run by a test, and listed', () => {
 
 test('the examples do what they say', async (t) => {
   const server = await tidemark(t, { sql: hasSql() ? sqlConfiguration : undefined });
-  const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
+  const { port } = await transcoding(t, new URL(server.url));
+  const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token, FLIGHT_PORT: String(port) };
   const run = async (program, args) => (await promisify(execFile)(program, args, { env, timeout: 60_000 })).stdout;
   const programs = {
     mjs: () => process.execPath,

@@ -18,6 +18,7 @@ mod every_row;
 mod explain;
 mod export;
 mod fault_store;
+mod flight;
 mod format;
 mod functions;
 mod grafana;

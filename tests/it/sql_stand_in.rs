@@ -1,11 +1,18 @@
 //! Stands where the Worker of SQL would, which is a crate of its own: it understands `count NAME`,
-//! which reads every row of a table page by page, and `fail STATUS TEXT`.
+//! which reads every row of a table page by page, `fail STATUS TEXT`, `SELECT rows N` and
+//! `SELECT breaks N`, which answer N rows as a stream of Arrow in pieces; the second then fails. `$1`
+//! stands for its value.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow_array::{Int64Array, RecordBatch, StringArray};
+use arrow_ipc::writer::StreamWriter;
 use tidemark::browser::in_process::SqlSession;
 use tidemark::model::time::TimeRange;
 use tidemark::protocol::envelope;
 use tidemark::protocol::scan_page;
-use tidemark::protocol::sql::{Answer, FromSql, ScanRequest, ToSql, Wanted};
+use tidemark::protocol::sql::{Answer, FromSql, Parameter, ScanRequest, ToSql, Wanted};
 use tidemark::scan::page::GroupData;
 
 /// A count in progress.
@@ -14,7 +21,14 @@ struct Count {
     table: String,
     rows: usize,
     pages: usize,
+    /// What is left of an answer that is made already; `None` where it fails.
+    pieces: VecDeque<Option<Vec<u8>>>,
 }
+
+/// Rows of a batch of the stand-in.
+const BATCH_ROWS: i64 = 100;
+/// Bytes of a piece: batches end somewhere within.
+const PIECE_BYTES: usize = 777;
 
 /// Answers statements one after the other.
 pub(crate) fn stand_in() -> SqlSession {
@@ -38,9 +52,19 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
                     let (status, message) = rest.split_once(' ').unwrap();
                     failed(status.parse().unwrap(), message)
                 }
+                Some(("SELECT", rest)) => {
+                    // As SQL would bind it.
+                    let given = match request.parameters.first() {
+                        Some((_, Parameter::Integer(number))) => number.to_string(),
+                        _ => "0".to_owned(),
+                    };
+                    count.pieces = rows(&rest.replace("$1", &given));
+                    piece(count)
+                }
                 _ => failed(400, "no statement"),
             }
         }
+        ToSql::Turn { .. } if !count.pieces.is_empty() => piece(count),
         ToSql::Turn { answers, lengths, pages } => {
             let answers = ToSql::whole_answers(answers, &lengths, &pages).unwrap();
             let mut next = None;
@@ -83,6 +107,52 @@ fn learn(count: &mut Count, answer: Answer) -> FromSql {
             }
         }
         Answer::System(..) | Answer::Failed { .. } => panic!("{answer:?}"),
+    }
+}
+
+/// The pieces of `rows N`, of `breaks N`, or of either without rows.
+fn rows(text: &str) -> VecDeque<Option<Vec<u8>>> {
+    let (text, is_empty) = match text.strip_prefix("* FROM (\nSELECT ") {
+        Some(inner) => (inner.strip_suffix("\n) LIMIT 0").unwrap(), true),
+        None => (text, false),
+    };
+    let (what, number) = text.split_once(' ').unwrap_or((text, "0"));
+    let rows: i64 = if is_empty { 0 } else { number.parse().unwrap() };
+    let batch = |from: i64, to: i64| {
+        let texts = StringArray::from_iter_values((from..to).map(|n| format!("text {n}")));
+        let columns = [("n", Arc::new(Int64Array::from_iter_values(from..to)) as _)];
+        RecordBatch::try_from_iter(columns.into_iter().chain([("t", Arc::new(texts) as _)]))
+            .unwrap()
+    };
+    let mut stream = StreamWriter::try_new(Vec::new(), &batch(0, 0).schema()).unwrap();
+    for from in (0..rows).step_by(BATCH_ROWS as usize) {
+        stream.write(&batch(from, rows.min(from + BATCH_ROWS))).unwrap();
+    }
+    let bytes = stream.into_inner().unwrap();
+    let mut pieces: VecDeque<_> = bytes.chunks(PIECE_BYTES).map(|p| Some(p.to_vec())).collect();
+    match (what, is_empty) {
+        ("breaks", false) => *pieces.back_mut().unwrap() = None,
+        // As a statement that can stand in no other.
+        ("alone", true) => pieces = VecDeque::from([None]),
+        _ => {}
+    }
+    pieces
+}
+
+fn piece(count: &mut Count) -> FromSql {
+    match count.pieces.pop_front().unwrap() {
+        None => failed(if count.pages == 0 { 400 } else { 507 }, "it broke"),
+        Some(piece) => {
+            count.pages += 1;
+            FromSql::Turned {
+                wanted: Vec::new(),
+                cancelled: Vec::new(),
+                has_rows: true,
+                goes_on: !count.pieces.is_empty(),
+                is_done: count.pieces.is_empty(),
+                piece,
+            }
+        }
     }
 }
 

@@ -47,9 +47,7 @@ cancellations go to the server, and an answer that was cut is an error (DataLoss
 
 Tokens are passed on: whoever connects is let in by the server, or not. Others than this machine should
 come by TLS. A server with a certificate of your own is trusted by NODE_EXTRA_CA_CERTS. On SIGTERM what is under way may
-go on for ten seconds. Its log has a line of JSON for each call (LOG_REQUESTS=errors: for failures; none).
-
-Tidemark itself does not answer Flight yet: a call gets Unimplemented.`,
+go on for ten seconds. Its log has a line of JSON for each call (LOG_REQUESTS=errors: for failures; none).`,
   options: {
     listen: { value: 'HOST:PORT', env: 'FLIGHT_LISTEN', fallback: '127.0.0.1:8788', help: 'where gRPC is taken' },
     to: { value: 'URL', env: 'TIDEMARK_URL', fallback: 'http://127.0.0.1:8787', help: 'of the server: over HTTP/1.1, or with https also HTTP/2' },

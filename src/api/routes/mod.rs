@@ -10,6 +10,7 @@ pub mod databases;
 pub mod delete;
 mod delivery;
 pub mod export;
+pub mod flight;
 pub mod handler;
 pub mod health;
 pub mod manage;
@@ -154,6 +155,9 @@ pub static ROUTES: &[Route] = &[
     route("/api/v3/query_sql", ErrorShape::Query, &[
         on(&["GET"], Access::Statements, Body::None, query_sql::begin),
         on(&["POST"], Access::Statements, QUERY, query_sql::begin),
+    ]),
+    route("/arrow.flight.protocol.FlightService/{id}", ErrorShape::Flight, &[
+        on(&["POST"], Access::Statements, QUERY, flight::begin),
     ]),
     route("/api/v3/export", ErrorShape::Other, &[
         on(&["GET"], Access::Policy(Right::Read), Body::None, export::begin),

@@ -51,6 +51,14 @@ pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(SqlHandler::default()))
 }
 
+/// Answers what was asked otherwise than by this route's parameters.
+///
+/// # Errors
+/// As this route itself, where that is known by now.
+pub fn asking(request: QueryRequest, isolate: &Isolate<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(Box::new(SqlHandler { asked: Some(Asked::new(request, isolate)?) }))
+}
+
 impl Handler for SqlHandler {
     fn database(&self) -> Option<&str> {
         self.asked.as_ref().map(|asked| asked.database.as_str())
@@ -62,31 +70,8 @@ impl Handler for SqlHandler {
         isolate: &mut Isolate<'_>,
         body: Received,
     ) -> Result<(), ApiError> {
-        if !isolate.platform.has_sql() {
-            return Err(ApiError::NotImplemented(NOT_BOUND.to_owned()));
-        }
-        let parsed = QueryRequest::parse(request.head, request.url, body.bytes())?;
-        let database = parsed.database.ok_or_else(|| ApiError::Invalid(NO_DATABASE.to_owned()))?;
-        let parameter = |(name, value)| (name, parameter(value));
-        let question = SqlQuestion {
-            text: parsed.q,
-            parameters: parsed.params.into_iter().map(parameter).collect(),
-            format: parsed.format.name(),
-        };
-        let session = Session {
-            database: Some(database.clone()),
-            policy: parsed.policy.clone(),
-            now_ns: isolate.now_ns(),
-            ..Session::default()
-        };
-        self.asked = Some(Asked {
-            database,
-            policy: parsed.policy,
-            format: parsed.format,
-            question: Some((question, session)),
-            query: None,
-            delivery: Delivery::default(),
-        });
+        let request = QueryRequest::parse(request.head, request.url, body.bytes())?;
+        self.asked = Some(Asked::new(request, isolate)?);
         Ok(())
     }
 
@@ -117,6 +102,33 @@ impl Handler for SqlHandler {
 }
 
 impl Asked {
+    fn new(request: QueryRequest, isolate: &Isolate<'_>) -> Result<Self, ApiError> {
+        if !isolate.platform.has_sql() {
+            return Err(ApiError::NotImplemented(NOT_BOUND.to_owned()));
+        }
+        let database = request.database.ok_or_else(|| ApiError::Invalid(NO_DATABASE.to_owned()))?;
+        let parameter = |(name, value)| (name, parameter(value));
+        let question = SqlQuestion {
+            text: request.q,
+            parameters: request.params.into_iter().map(parameter).collect(),
+            format: request.format.name(),
+        };
+        let session = Session {
+            database: Some(database.clone()),
+            policy: request.policy.clone(),
+            now_ns: isolate.now_ns(),
+            ..Session::default()
+        };
+        Ok(Self {
+            database,
+            policy: request.policy,
+            format: request.format,
+            question: Some((question, session)),
+            query: None,
+            delivery: Delivery::default(),
+        })
+    }
+
     /// Lets `caller` ask, if it may read some of what the statement may mean: which policy that is
     /// may be known to the database alone, and is judged where it is.
     fn authorise(&mut self, caller: &Principal) -> Result<(), AuthError> {

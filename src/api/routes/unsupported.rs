@@ -62,9 +62,6 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
             "the admin token is the secret ADMIN_TOKEN; make database tokens at \
              /api/v3/configure/token"
         }
-        path if path.starts_with("/arrow.flight.") => {
-            "Arrow Flight is not spoken here; query with InfluxQL at /query"
-        }
         path if is_one(path, "/api/v2", &V2) => {
             "of the v2 API there are /api/v2/write, delete, buckets, dbrps, orgs, ready and setup; \
              query with InfluxQL at /query"
@@ -108,7 +105,6 @@ mod tests {
             "/api/v1/prom/read",
             "/debug/vars",
             "/debug/pprof/heap",
-            "/arrow.flight.protocol.FlightService/DoGet",
         ] {
             assert!(instead_of(path).is_some_and(|text| text.contains("/query")), "{path}");
         }

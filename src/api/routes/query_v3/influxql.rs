@@ -54,6 +54,24 @@ pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(InfluxqlHandler::default()))
 }
 
+/// Answers what was asked otherwise than by this route's parameters.
+///
+/// # Errors
+/// As this route itself, where that is known by now.
+pub fn asking(asked: QueryRequest, isolate: &Isolate<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    let mut handler = InfluxqlHandler::default();
+    handler.ask(asked, isolate)?;
+    Ok(Box::new(handler))
+}
+
+impl InfluxqlHandler {
+    fn ask(&mut self, asked: QueryRequest, isolate: &Isolate<'_>) -> Result<(), ApiError> {
+        self.database.clone_from(&asked.database);
+        self.querying = Some(TableQuery::new(asked, isolate.settings()?, isolate.now_ns())?);
+        Ok(())
+    }
+}
+
 impl Handler for InfluxqlHandler {
     fn database(&self) -> Option<&str> {
         self.database.as_deref()
@@ -65,10 +83,7 @@ impl Handler for InfluxqlHandler {
         isolate: &mut Isolate<'_>,
         body: Received,
     ) -> Result<(), ApiError> {
-        let asked = QueryRequest::parse(request.head, request.url, body.bytes())?;
-        self.database.clone_from(&asked.database);
-        self.querying = Some(TableQuery::new(asked, isolate.settings()?, isolate.now_ns())?);
-        Ok(())
+        self.ask(QueryRequest::parse(request.head, request.url, body.bytes())?, isolate)
     }
 
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {

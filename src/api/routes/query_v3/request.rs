@@ -164,7 +164,11 @@ fn object(text: &str) -> Result<Map<String, Value>, RequestError> {
     Ok(object.unwrap_or_default())
 }
 
-fn values(object: Map<String, Value>) -> Result<Vec<(String, ParamValue)>, RequestError> {
+/// The values of `params`, by their names, ascending.
+///
+/// # Errors
+/// [`RequestError::ParamValue`]
+pub fn values(object: Map<String, Value>) -> Result<Vec<(String, ParamValue)>, RequestError> {
     let mut values = Vec::with_capacity(object.len());
     for (name, value) in object {
         let value = match value {

@@ -1,0 +1,74 @@
+use super::*;
+
+fn form(content_type: &str) -> Option<Form> {
+    let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+    Form::of_request(&RequestHead { headers, ..RequestHead::default() })
+}
+
+fn framed(messages: &[&[u8]]) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for one in messages {
+        message(&mut frames, one).unwrap();
+    }
+    frames
+}
+
+#[test]
+fn the_answer_has_the_type_of_the_request() {
+    for kind in ["", "+proto", "-text", "-text+proto"] {
+        let content_type = format!("application/grpc-web{kind}");
+        assert_eq!(form(&content_type).unwrap().content_type(), content_type);
+    }
+    assert_eq!(
+        form("Application/gRPC-Web+proto; charset=utf-8").map(Form::content_type),
+        Some("application/grpc-web+proto")
+    );
+    for other in ["", "application/grpc", "application/grpc-webx", "application/json"] {
+        assert_eq!(form(other), None, "{other}");
+    }
+}
+
+#[test]
+fn messages_come_back_from_frames_and_from_text_in_pieces() {
+    let binary = form("application/grpc-web").unwrap();
+    let text = form("application/grpc-web-text").unwrap();
+    let messages: [&[u8]; 4] = [b"", b"a", b"bc", &[0xff; 300]];
+    let frames = framed(&messages);
+    assert_eq!(binary.messages(&frames).unwrap(), messages);
+    assert_eq!(binary.messages(b""), Ok(Vec::new()));
+    // One text, or one for each frame, padded in between.
+    assert_eq!(text.messages(&text.encode(frames)).unwrap(), messages);
+    let pieces = messages.iter().flat_map(|one| text.encode(framed(&[one])));
+    assert_eq!(text.messages(&pieces.collect::<Vec<_>>()).unwrap(), messages);
+}
+
+#[test]
+fn a_body_that_is_none_is_refused() {
+    let binary = form("application/grpc-web").unwrap();
+    let text = form("application/grpc-web-text").unwrap();
+    let frames = framed(&[b"abc"]);
+    for end in 1..frames.len() {
+        assert_eq!(binary.messages(&frames[..end]), Err(FrameError::Short), "{end}");
+    }
+    for kind in [1, 0x80, 0xff] {
+        assert_eq!(binary.messages(&[kind, 0, 0, 0, 0]), Err(FrameError::Kind(kind)));
+    }
+    assert_eq!(binary.messages(&[0, 0xff, 0xff, 0xff, 0xff]), Err(FrameError::Short));
+    for wrong in ["%%%%", "AAAAA", "A=B=C"] {
+        assert!(text.messages(wrong.as_bytes()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_call_ends_with_its_code_and_its_text_in_ascii() {
+    let mut frames = Vec::new();
+    end(&mut frames, Code::NotFound, "100 % „fehlt“\r\n");
+    let text = String::from_utf8(frames[5..].to_vec()).unwrap();
+    let says = "100 %25 %E2%80%9Efehlt%E2%80%9C%0D%0A";
+    assert_eq!(text, format!("grpc-status:5\r\ngrpc-message:{says}\r\n"));
+    assert_eq!(frames[..5], [0x80, 0, 0, 0, u8::try_from(text.len()).unwrap()]);
+    let mut long = Vec::new();
+    end(&mut long, Code::Ok, &"é".repeat(100_000));
+    assert!((5_900..6_100).contains(&long.len()), "{}", long.len());
+    assert!(long.ends_with(b"%C3%A9\r\n"));
+}

@@ -1,0 +1,102 @@
+//! Prepares statements, binds values to them and forgets them: `DoAction` and `DoPut`.
+
+use arrow_schema::{DataType, Field, Schema};
+use prost::Message;
+
+use super::asked::{Asked, Metadata, decode};
+use super::listings::encoded;
+use super::messages::{Any, FlightAction, FlightData, Outcome, QueryParam};
+use super::parameters;
+use super::prepared::{Placeholders, Prepared};
+use super::reading::Purpose;
+use super::sql_messages::{Handle, StatementQuery};
+use crate::api::error::ApiError;
+use crate::api::routes::query_v3::request::ParamValue;
+use crate::api::settings::Settings;
+
+/// `CloseSessionResult` that says: closed.
+const CLOSED: [u8; 2] = [0x08, 0x01];
+
+/// What an action comes to.
+#[derive(Debug)]
+pub(super) enum Acting {
+    /// A message, or none.
+    Done(Option<Vec<u8>>),
+    /// What it says rests on the columns of a statement.
+    Asks(Box<Asked>, Purpose),
+}
+
+/// Carries out an action.
+///
+/// # Errors
+/// [`ApiError::Invalid`] for one that cannot be read; [`ApiError::NotImplemented`].
+pub(super) fn act(
+    message: &[u8],
+    metadata: &Metadata,
+    settings: &Settings,
+) -> Result<Acting, ApiError> {
+    let FlightAction { kind, body } = decode(message)?;
+    match kind.as_str() {
+        "CreatePreparedStatement" => prepare(&body, metadata, settings),
+        "ClosePreparedStatement" => Ok(Acting::Done(None)),
+        "CloseSession" => {
+            let closed = Outcome { body: CLOSED.to_vec() };
+            Ok(Acting::Done(Some(closed.encode_to_vec())))
+        }
+        _ => Err(ApiError::NotImplemented(format!(
+            "of actions there are CreatePreparedStatement, ClosePreparedStatement and CloseSession \
+             here, not \"{}\"",
+            kind.chars().take(100).collect::<String>()
+        ))),
+    }
+}
+
+fn prepare(body: &[u8], metadata: &Metadata, settings: &Settings) -> Result<Acting, ApiError> {
+    let any: Any = decode(body)?;
+    let StatementQuery { query, transaction } = decode(&any.value)?;
+    if transaction.is_some() {
+        return Err(ApiError::Invalid("there are no transactions here".to_owned()));
+    }
+    if metadata.is_influxql {
+        let text = "InfluxQL is not prepared here: send it as a statement";
+        return Err(ApiError::NotImplemented(text.to_owned()));
+    }
+    let places = Placeholders::of(&query);
+    let prepared = Prepared { query: places.text, params: Vec::new() };
+    let handle = prepared.handle(settings)?;
+    // Of which type they are is known when they are bound.
+    let nulls = places.names.iter().map(|name| (name.clone(), ParamValue::Null)).collect();
+    let question = metadata.question(&prepared.query, nulls)?;
+    let field = |name: &String| Field::new(format!("${name}"), DataType::Utf8, true);
+    let parameters = encoded(&Schema::new(places.names.iter().map(field).collect::<Vec<_>>()))?;
+    let has_parameters = !places.names.is_empty();
+    let purpose = Purpose::Prepared { handle, parameters, has_parameters };
+    Ok(Acting::Asks(Box::new(Asked::Sql(question)), purpose))
+}
+
+/// Binds the values of a `DoPut` to the statement of its handle: the answer has another handle.
+///
+/// # Errors
+/// [`ApiError::Invalid`] for a handle or values that cannot be read, and for too few of them;
+/// [`ApiError::NotImplemented`] for what puts rows.
+pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> Result<Vec<u8>, ApiError> {
+    let messages: Vec<FlightData> =
+        messages.iter().map(|message| decode(message)).collect::<Result<_, _>>()?;
+    let descriptor = messages.first().and_then(|message| message.descriptor.clone());
+    let any: Any = decode(&descriptor.unwrap_or_default().command)?;
+    if any.sql_name() != Some("CommandPreparedStatementQuery") {
+        let text = "a DoPut binds values to a prepared query here, and nothing else: write line \
+                    protocol at /api/v3/write_lp";
+        return Err(ApiError::NotImplemented(text.to_owned()));
+    }
+    let Handle { handle } = decode(&any.value)?;
+    let mut prepared = Prepared::of_handle(&handle, settings)?;
+    if let Some(row) = parameters::first_row(&messages)? {
+        let (names, values): (Vec<String>, Vec<_>) = row.into_iter().unzip();
+        let names = Placeholders::of(&prepared.query).bind(&names)?;
+        let param = |(name, value)| QueryParam { name, value: Some(value) };
+        prepared.params = names.into_iter().zip(values).map(param).collect();
+    }
+    let handle = Handle { handle: prepared.handle(settings)? };
+    Ok(Outcome { body: handle.encode_to_vec() }.encode_to_vec())
+}

@@ -1,0 +1,385 @@
+//! Finds out what a ticket or a command of Flight asks, whichever client made it.
+
+use prost::Message;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::messages::{Any, ParamKind, QueryParam, ReadInfo};
+use super::prepared::Prepared;
+use super::sql_messages::{
+    GetDbSchemas, GetSqlInfo, GetTables, GetXdbcTypeInfo, Handle, StatementQuery,
+};
+use super::{listings, tables};
+use crate::api::error::ApiError;
+use crate::api::http::RequestHead;
+use crate::api::routes::query_v3::request::{ParamValue, QueryRequest, values};
+use crate::api::settings::Settings;
+use crate::model::name;
+use crate::response::table::TableFormat;
+
+/// The headers that name a database, as InfluxDB knows them.
+const DATABASE_HEADERS: [&str; 4] = ["database", "bucket", "bucket-name", "iox-namespace-name"];
+/// What is said where none does (the vendor's words).
+const NO_DATABASE: &str = "no 'database' header in request";
+/// What is said of a ticket that is nobody's (the vendor's words).
+const NO_TICKET: &str = "Invalid ticket. Error: Invalid ticket";
+
+/// What the headers of a call say beside who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Metadata {
+    /// The database, or `database/policy`.
+    pub(super) database: Option<String>,
+    /// Statements are InfluxQL.
+    pub(super) is_influxql: bool,
+    /// What tables that are no views are called: ODBC knows them as `TABLE` alone.
+    pub(super) base_table: &'static str,
+}
+
+/// The word of SQL for it.
+const BASE_TABLE: &str = "BASE TABLE";
+
+impl Metadata {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] where they name two databases (the vendor's first words).
+    pub(super) fn of(head: &RequestHead) -> Result<Self, ApiError> {
+        let mut database: Option<&str> = None;
+        for name in DATABASE_HEADERS {
+            let Some(value) = head.header(name).filter(|value| !value.is_empty()) else { continue };
+            if database.is_some_and(|known| known != value) {
+                return Err(ApiError::Invalid(format!(
+                    "More than one headers are found in request: {} name different databases",
+                    DATABASE_HEADERS.join(", ")
+                )));
+            }
+            database = Some(value);
+        }
+        let language = head.header("x-influxdata-query-language").unwrap_or_default();
+        Ok(Self {
+            database: database.map(str::to_owned),
+            is_influxql: language.eq_ignore_ascii_case("influxql"),
+            base_table: match head.header("x-influxdata-base-table-type") {
+                Some("TABLE") => "TABLE",
+                _ => BASE_TABLE,
+            },
+        })
+    }
+
+    /// A statement about the database that they name.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] where they name none.
+    pub(super) fn question(
+        &self,
+        text: &str,
+        params: Vec<(String, ParamValue)>,
+    ) -> Result<QueryRequest, ApiError> {
+        let database = self.database.as_deref().unwrap_or_default();
+        let (database, policy) = name::split_bucket(database);
+        if database.is_empty() {
+            return Err(ApiError::Invalid(NO_DATABASE.to_owned()));
+        }
+        Ok(QueryRequest {
+            database: Some(database.to_owned()),
+            policy: policy.filter(|name| !name.is_empty()).map(str::to_owned),
+            q: text.trim().to_owned(),
+            format: TableFormat::Arrow,
+            params,
+        })
+    }
+}
+
+/// What a call asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Asked {
+    /// The rows of a statement.
+    Sql(QueryRequest),
+    /// The same of InfluxQL.
+    Influxql(QueryRequest),
+    /// A list that is made already: a stream of Arrow.
+    Made(Vec<u8>),
+    /// Tables with their columns, which a statement lists ([`tables::with_schemas`]).
+    Tables(QueryRequest),
+}
+
+impl Asked {
+    /// What the ticket of a DoGet asks for.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] for a ticket that is none.
+    pub(super) fn of_ticket(
+        ticket: &[u8],
+        metadata: &Metadata,
+        settings: &Settings,
+    ) -> Result<Self, ApiError> {
+        if ticket.trim_ascii_start().starts_with(b"{") {
+            return Self::of_json(ticket, metadata);
+        }
+        let no_ticket = || ApiError::Invalid(NO_TICKET.to_owned());
+        // A ReadInfo by itself begins with the name of a database, in the place of a type's.
+        if let Ok(any) = Any::decode(ticket)
+            && any.is_named()
+        {
+            return match any.type_url.as_str() {
+                ReadInfo::TYPE_URL => Self::of_read_info(&any.value, metadata, settings),
+                _ if any.sql_name() == Some("TicketStatementQuery") => {
+                    let Handle { handle } = decode(&any.value)?;
+                    Self::of_read_info(&handle, metadata, settings)
+                }
+                _ => Self::of_command(&any, metadata, settings),
+            };
+        }
+        Self::of_read_info(ticket, metadata, settings).map_err(|error| match error {
+            ApiError::Invalid(text) if text.starts_with(NOT_DECODED) => no_ticket(),
+            error => error,
+        })
+    }
+
+    fn of_json(ticket: &[u8], metadata: &Metadata) -> Result<Self, ApiError> {
+        let ticket: JsonTicket = serde_json::from_slice(ticket)
+            .map_err(|error| ApiError::Invalid(format!("{NO_TICKET}: {error}")))?;
+        let metadata = Metadata {
+            database: ticket.database.or_else(|| metadata.database.clone()),
+            is_influxql: match ticket.query_type.as_deref() {
+                None | Some("sql") => false,
+                Some("influxql") => true,
+                Some(other) => {
+                    let text = format!("{NO_TICKET}: query_type is \"{other}\", not sql, influxql");
+                    return Err(ApiError::Invalid(text));
+                }
+            },
+            ..*metadata
+        };
+        let params = values(ticket.params.unwrap_or_default())?;
+        Self::statement(&metadata, &ticket.sql_query, params)
+    }
+
+    fn of_read_info(
+        bytes: &[u8],
+        metadata: &Metadata,
+        settings: &Settings,
+    ) -> Result<Self, ApiError> {
+        let read: ReadInfo = decode(bytes)?;
+        let database = Some(read.database).filter(|name| !name.is_empty());
+        let metadata = Metadata {
+            database: database.or_else(|| metadata.database.clone()),
+            is_influxql: read.query_type == ReadInfo::INFLUXQL,
+            ..*metadata
+        };
+        match read.query_type {
+            ReadInfo::FLIGHT_SQL => Self::of_command(&decode(&read.command)?, &metadata, settings),
+            _ if read.query.is_empty() => Err(ApiError::Invalid(NO_TICKET.to_owned())),
+            _ => {
+                let params = read.params.into_iter().map(named).collect();
+                Self::statement(&metadata, &read.query, params)
+            }
+        }
+    }
+
+    /// What a command of Flight SQL asks for.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] for one that cannot be read; [`ApiError::NotImplemented`].
+    pub(super) fn of_command(
+        any: &Any,
+        metadata: &Metadata,
+        settings: &Settings,
+    ) -> Result<Self, ApiError> {
+        let made = match any.sql_name() {
+            Some("CommandStatementQuery") => {
+                let StatementQuery { query, .. } = decode(&any.value)?;
+                return Self::statement(metadata, &query, Vec::new());
+            }
+            Some("CommandPreparedStatementQuery") => {
+                let Handle { handle } = decode(&any.value)?;
+                let prepared = Prepared::of_handle(&handle, settings)?;
+                let params = prepared.params.into_iter().map(named).collect();
+                return Ok(Self::Sql(metadata.question(&prepared.query, params)?));
+            }
+            Some("CommandGetTables") => {
+                let asked: GetTables = decode(&any.value)?;
+                let question = tables::question(&asked, metadata)?;
+                let has_schemas = asked.include_schema;
+                return Ok(if has_schemas { Self::Tables(question) } else { Self::Sql(question) });
+            }
+            Some("CommandGetCatalogs") => listings::catalogs(),
+            Some("CommandGetDbSchemas") => listings::schemas(&decode::<GetDbSchemas>(&any.value)?),
+            Some("CommandGetTableTypes") => listings::table_types(metadata.base_table),
+            Some("CommandGetSqlInfo") => {
+                listings::sql_info(&decode::<GetSqlInfo>(&any.value)?.info)
+            }
+            Some("CommandGetXdbcTypeInfo") => {
+                listings::xdbc_types(decode::<GetXdbcTypeInfo>(&any.value)?.data_type)
+            }
+            Some("CommandGetPrimaryKeys") => listings::primary_keys(),
+            Some(
+                "CommandGetExportedKeys" | "CommandGetImportedKeys" | "CommandGetCrossReference",
+            ) => listings::foreign_keys(),
+            _ => {
+                let name: String = any.type_url.chars().take(COMMAND_CHARS_MAX).collect();
+                return Err(ApiError::NotImplemented(format!(
+                    "\"{name}\" is not carried out here"
+                )));
+            }
+        };
+        listings::stream(&made?).map(Self::Made)
+    }
+
+    fn statement(
+        metadata: &Metadata,
+        text: &str,
+        params: Vec<(String, ParamValue)>,
+    ) -> Result<Self, ApiError> {
+        let question = metadata.question(text, params)?;
+        Ok(if metadata.is_influxql { Self::Influxql(question) } else { Self::Sql(question) })
+    }
+}
+
+/// Characters of an unknown command that its refusal repeats.
+const COMMAND_CHARS_MAX: usize = 100;
+/// What an error of [`decode`] begins with.
+const NOT_DECODED: &str = "the message is not what is expected";
+
+/// A message of protobuf.
+///
+/// # Errors
+/// [`ApiError::Invalid`]
+pub(super) fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, ApiError> {
+    M::decode(bytes).map_err(|error| ApiError::Invalid(format!("{NOT_DECODED}: {error}")))
+}
+
+/// The ticket of InfluxDB 3's own clients.
+#[derive(Debug, Deserialize)]
+struct JsonTicket {
+    #[serde(alias = "namespace_name", alias = "bucket", alias = "bucket-name")]
+    database: Option<String>,
+    sql_query: String,
+    query_type: Option<String>,
+    params: Option<Map<String, Value>>,
+}
+
+/// A parameter by its name.
+fn named(param: QueryParam) -> (String, ParamValue) {
+    (param.name, param.value.map_or(ParamValue::Null, ParamValue::from))
+}
+
+impl From<ParamKind> for ParamValue {
+    fn from(value: ParamKind) -> Self {
+        match value {
+            ParamKind::Null(_) => Self::Null,
+            ParamKind::Boolean(value) => Self::Boolean(value),
+            ParamKind::Unsigned(value) => Self::Unsigned(value),
+            ParamKind::Integer(value) => Self::Integer(value),
+            ParamKind::Float(value) => Self::Float(value),
+            ParamKind::String(text) => Self::String(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(headers: &[(&str, &str)]) -> Result<Metadata, ApiError> {
+        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Metadata::of(&RequestHead { headers, ..RequestHead::default() })
+    }
+
+    fn nothing() -> Metadata {
+        metadata(&[]).unwrap()
+    }
+
+    fn of_ticket(ticket: &[u8], metadata: &Metadata) -> Result<Asked, ApiError> {
+        Asked::of_ticket(ticket, metadata, &Settings::read(|_| None).unwrap())
+    }
+
+    fn of_command(any: &Any, metadata: &Metadata) -> Result<Asked, ApiError> {
+        Asked::of_command(any, metadata, &Settings::read(|_| None).unwrap())
+    }
+
+    fn of_sql(name: &str, message: &impl Message) -> Any {
+        let type_url = format!("type.googleapis.com/arrow.flight.protocol.sql.{name}");
+        Any { type_url, value: message.encode_to_vec() }
+    }
+
+    fn any(value: &impl Message) -> Vec<u8> {
+        let type_url = ReadInfo::TYPE_URL.to_owned();
+        Any { type_url, value: value.encode_to_vec() }.encode_to_vec()
+    }
+
+    #[test]
+    fn every_ticket_asks_the_same() {
+        let question = QueryRequest {
+            database: Some("d".into()),
+            policy: Some("p".into()),
+            q: "SELECT $a".into(),
+            format: TableFormat::Arrow,
+            params: vec![("a".into(), ParamValue::Unsigned(7))],
+        };
+        let param = QueryParam { name: "a".into(), value: Some(ParamKind::Unsigned(7)) };
+        let read = ReadInfo {
+            database: "d/p".into(),
+            query: " SELECT $a".into(),
+            params: vec![param],
+            ..ReadInfo::default()
+        };
+        let influxql = ReadInfo { query_type: ReadInfo::INFLUXQL, ..read.clone() };
+        let handle = of_sql("TicketStatementQuery", &Handle { handle: read.encode_to_vec() });
+        let json = |name: &str, of: &str| {
+            format!(r#" {{"{name}":"d/p","sql_query":"SELECT $a","params":{{"a":7}}{of}}}"#)
+        };
+        let mut sql = vec![read.encode_to_vec(), any(&read), handle.encode_to_vec()];
+        for name in ["database", "namespace_name", "bucket", "bucket-name"] {
+            sql.push(json(name, "").into());
+            sql.push(json(name, r#","query_type":"sql","is_debug":false"#).into());
+        }
+        for ticket in sql {
+            let asked = of_ticket(&ticket, &nothing());
+            assert_eq!(asked, Ok(Asked::Sql(question.clone())), "{ticket:?}");
+        }
+        let of_influxql = json("bucket", r#","query_type":"influxql""#).into();
+        for ticket in [influxql.encode_to_vec(), any(&influxql), of_influxql] {
+            let asked = of_ticket(&ticket, &nothing());
+            assert_eq!(asked, Ok(Asked::Influxql(question.clone())), "{ticket:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_asks_about_the_database_of_the_headers_or_of_its_ticket() {
+        let query = StatementQuery { query: "SELECT 1".into(), transaction: None };
+        let command = of_sql("CommandStatementQuery", &query);
+        let read = ReadInfo {
+            database: "d".into(),
+            query_type: ReadInfo::FLIGHT_SQL,
+            command: command.encode_to_vec(),
+            ..ReadInfo::default()
+        };
+        let headers = metadata(&[("bucket-name", "d"), ("database", "d")]).unwrap();
+        let expected = Asked::Sql(headers.question("SELECT 1", Vec::new()).unwrap());
+        assert_eq!(of_command(&command, &headers), Ok(expected.clone()));
+        let ticket = command.encode_to_vec();
+        assert_eq!(of_ticket(&ticket, &headers), Ok(expected.clone()));
+        assert_eq!(of_ticket(&any(&read), &nothing()), Ok(expected));
+        let influxql = metadata(&[("database", "d"), ("x-influxdata-query-language", "InfluxQL")]);
+        let asked = of_command(&command, &influxql.unwrap()).unwrap();
+        assert!(matches!(asked, Asked::Influxql(_)), "{asked:?}");
+    }
+
+    #[test]
+    fn what_asks_nothing_is_refused() {
+        let none = nothing();
+        let text = |ticket: &[u8]| of_ticket(ticket, &none).unwrap_err().to_string();
+        let empty = ReadInfo { database: "d".into(), ..ReadInfo::default() };
+        for ticket in [&b""[..], b"nonsense", &[0xff; 9], &empty.encode_to_vec(), b"{", b"{}"] {
+            assert!(text(ticket).starts_with(NO_TICKET), "{ticket:?}: {}", text(ticket));
+        }
+        let other = br#"{"database":"d","sql_query":"x","query_type":"flux"}"#;
+        assert!(text(other).contains("query_type is \"flux\""));
+        assert_eq!(text(br#"{"sql_query":"SELECT 1"}"#), NO_DATABASE);
+        let unknown = of_sql("CommandStatementUpdate", &empty).encode_to_vec();
+        assert!(text(&unknown).contains("CommandStatementUpdate\" is not carried out here"));
+        let two = metadata(&[("database", "d"), ("bucket", "e")]).unwrap_err();
+        assert!(two.to_string().starts_with("More than one headers are found in request"));
+    }
+}

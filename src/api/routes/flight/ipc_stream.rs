@@ -1,0 +1,204 @@
+//! Cuts a stream of Arrow's IPC messages where one message ends and the next begins, and turns each
+//! into one of Flight's. No value is looked at.
+
+use prost::Message;
+
+use super::messages::FlightData;
+use crate::api::error::ApiError;
+use crate::api::grpc_web;
+use crate::model::limits::FLIGHT_MESSAGE_BYTES_MAX;
+
+/// What stands before the length of a message.
+const CONTINUATION: [u8; 4] = [0xff; 4];
+/// The same, and the length of its head, little endian.
+const PREFIX_BYTES: usize = 8;
+
+/// A message: what it says of itself, and its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct IpcMessage {
+    pub(super) header: Vec<u8>,
+    pub(super) body: Vec<u8>,
+}
+
+impl IpcMessage {
+    /// As it stands in a stream. A schema is said so in Flight too.
+    pub(super) fn encapsulated(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(PREFIX_BYTES + self.header.len() + self.body.len());
+        bytes.extend(CONTINUATION);
+        // It was read from four bytes.
+        bytes.extend(u32::try_from(self.header.len()).unwrap_or_default().to_le_bytes());
+        bytes.extend(&self.header);
+        bytes.extend(&self.body);
+        bytes
+    }
+
+    /// Appends it as a frame of an answer.
+    ///
+    /// # Errors
+    /// See [`grpc_web::message`].
+    pub(super) fn write(self, frames: &mut Vec<u8>) -> Result<(), ApiError> {
+        let Self { header, body } = self;
+        let data = FlightData { descriptor: None, header, body };
+        Ok(grpc_web::message(frames, &data.encode_to_vec())?)
+    }
+}
+
+/// A stream of which a part has come.
+#[derive(Debug, Default)]
+pub(super) struct IpcStream {
+    held: Vec<u8>,
+    has_ended: bool,
+}
+
+impl IpcStream {
+    /// The next bytes.
+    pub(super) fn take(&mut self, mut bytes: Vec<u8>) {
+        if self.held.is_empty() {
+            self.held = bytes;
+        } else {
+            self.held.append(&mut bytes);
+        }
+    }
+
+    /// What waits for the rest of its message, bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The messages that are there as a whole.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] for bytes that are no such stream, [`ApiError::TooHeavy`] for a
+    /// message that no client takes.
+    pub(super) fn messages(&mut self) -> Result<Vec<IpcMessage>, ApiError> {
+        let mut messages = Vec::new();
+        let mut rest = self.held.as_slice();
+        while let Some((part, behind)) = next(rest)? {
+            rest = behind;
+            match part {
+                Part::Message(message) => messages.push(message),
+                Part::End => self.has_ended = true,
+            }
+        }
+        let used = self.held.len() - rest.len();
+        self.held.drain(..used);
+        Ok(messages)
+    }
+
+    /// Nothing more comes.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] where its last message is not there: that would be a short answer.
+    pub(super) fn finish(&self) -> Result<(), ApiError> {
+        if self.has_ended && self.held.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::Internal("the answer broke off".to_owned()))
+    }
+}
+
+/// What a stream goes on with.
+enum Part {
+    Message(IpcMessage),
+    End,
+}
+
+/// The next part, and what stands behind it; `None` where not all of it is there.
+fn next(bytes: &[u8]) -> Result<Option<(Part, &[u8])>, ApiError> {
+    let broken = || ApiError::Internal("the answer is no stream of Arrow".to_owned());
+    let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    let [a, b, c, d, length @ ..] = *prefix;
+    if [a, b, c, d] != CONTINUATION {
+        return Err(broken());
+    }
+    let header_bytes = usize::try_from(i32::from_le_bytes(length)).map_err(|_| broken())?;
+    if header_bytes == 0 {
+        return Ok(Some((Part::End, rest)));
+    }
+    may_be_sent(header_bytes)?;
+    let Some((header, rest)) = rest.split_at_checked(header_bytes) else { return Ok(None) };
+    // The reader of what a message says of itself asks for memory that is aligned.
+    let header = header.to_vec();
+    let body_bytes = arrow_ipc::root_as_message(&header).map_err(|_| broken())?.bodyLength();
+    let body_bytes = usize::try_from(body_bytes).map_err(|_| broken())?;
+    may_be_sent(header_bytes.saturating_add(body_bytes))?;
+    let Some((body, rest)) = rest.split_at_checked(body_bytes) else { return Ok(None) };
+    Ok(Some((Part::Message(IpcMessage { header, body: body.to_vec() }), rest)))
+}
+
+fn may_be_sent(bytes: usize) -> Result<(), ApiError> {
+    if bytes <= FLIGHT_MESSAGE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(ApiError::TooHeavy(format!(
+        "a batch of rows of this answer has {bytes} bytes, more than {FLIGHT_MESSAGE_BYTES_MAX}: \
+         select fewer columns, or ask for format=arrow at /api/v3/query_sql"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream of a schema and two batches.
+    fn stream() -> Vec<u8> {
+        use std::sync::Arc;
+
+        use arrow_array::{Int64Array, RecordBatch, StringArray};
+        let rows = |from: i64| {
+            let numbers = Int64Array::from_iter_values(from..from + 100);
+            let texts = StringArray::from_iter_values((0..100).map(|n| format!("text {n}")));
+            let columns = [("n", Arc::new(numbers) as _), ("t", Arc::new(texts) as _)];
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        let mut writer =
+            arrow_ipc::writer::StreamWriter::try_new(Vec::new(), &rows(0).schema()).unwrap();
+        writer.write(&rows(0)).unwrap();
+        writer.write(&rows(100)).unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    #[test]
+    fn however_it_comes_its_messages_are_the_same_and_make_the_same_stream() {
+        let bytes = stream();
+        for piece_bytes in [1, 7, 8, 9, 300, bytes.len()] {
+            let (mut stream, mut messages) = (IpcStream::default(), Vec::new());
+            for piece in bytes.chunks(piece_bytes) {
+                assert!(stream.finish().is_err(), "it has not ended");
+                stream.take(piece.to_vec());
+                messages.extend(stream.messages().unwrap());
+            }
+            stream.finish().unwrap();
+            assert_eq!(messages.len(), 3);
+            let mut again: Vec<u8> = messages.iter().flat_map(IpcMessage::encapsulated).collect();
+            again.extend([CONTINUATION, [0; 4]].concat());
+            assert!(again == bytes, "pieces of {piece_bytes}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_anywhere_is_no_whole_answer() {
+        let bytes = stream();
+        for end in 0..bytes.len() {
+            let mut stream = IpcStream::default();
+            stream.take(bytes[..end].to_vec());
+            stream.messages().unwrap();
+            assert!(stream.finish().is_err(), "{end} of {}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_stream_and_messages_too_large_are_refused() {
+        let refused = |bytes: &[u8]| {
+            let mut stream = IpcStream::default();
+            stream.take(bytes.to_vec());
+            stream.messages().unwrap_err()
+        };
+        let broken = ApiError::Internal("the answer is no stream of Arrow".into());
+        assert_eq!(refused(b"[{\"a\":1}]"), broken);
+        assert_eq!(refused(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), broken);
+        assert_eq!(refused(&[&[0xff; 4][..], &16_u32.to_le_bytes(), &[7; 16]].concat()), broken);
+        let large = [&[0xff; 4][..], &0x7fff_0000_u32.to_le_bytes()].concat();
+        assert_eq!(refused(&large).status(), 507);
+    }
+}

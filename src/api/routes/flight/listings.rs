@@ -1,0 +1,470 @@
+//! Makes the lists of Flight SQL that are the same for every database: catalogs, schemas, kinds of
+//! tables, what the server can do, types, and keys, of which there are none.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{ArrayBuilder, ListBuilder, StringBuilder};
+use arrow_array::{
+    ArrayRef, BooleanArray, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    UInt32Array, UnionArray, new_empty_array,
+};
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, DataType, Field, Schema, UnionFields};
+
+use super::sql_messages::GetDbSchemas;
+use crate::api::error::ApiError;
+
+/// The one catalog.
+pub(super) const CATALOG: &str = "public";
+/// Its schemas, ascending.
+const SCHEMAS: [&str; 3] = ["information_schema", "iox", "system"];
+
+/// A list as Arrow's stream.
+///
+/// # Errors
+/// [`ApiError::Internal`]
+pub(super) fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ApiError> {
+    let written = || {
+        let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+        if batch.num_rows() > 0 {
+            stream.write(batch)?;
+        }
+        stream.into_inner()
+    };
+    written().map_err(unmade)
+}
+
+/// A schema as it begins a stream.
+///
+/// # Errors
+/// [`ApiError::Internal`]
+pub(super) fn encoded(schema: &Schema) -> Result<Vec<u8>, ApiError> {
+    let mut stream = StreamWriter::try_new(Vec::new(), schema).map_err(unmade)?;
+    Ok(std::mem::take(stream.get_mut()))
+}
+
+/// Columns under their names, each with whether it may be null.
+///
+/// # Errors
+/// [`ApiError::Internal`]
+pub(super) fn table(columns: Vec<(&str, bool, ArrayRef)>) -> Result<RecordBatch, ApiError> {
+    let field = |(name, is_nullable, values): &(&str, bool, ArrayRef)| {
+        Field::new(*name, values.data_type().clone(), *is_nullable)
+    };
+    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
+    let values = columns.into_iter().map(|(_, _, values)| values).collect();
+    RecordBatch::try_new(Arc::new(schema), values).map_err(unmade)
+}
+
+fn unmade(error: ArrowError) -> ApiError {
+    ApiError::Internal(error.to_string())
+}
+
+fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+/// `CommandGetCatalogs`
+///
+/// # Errors
+/// [`ApiError::Internal`]
+pub(super) fn catalogs() -> Result<RecordBatch, ApiError> {
+    table(vec![("catalog_name", false, texts([CATALOG]))])
+}
+
+/// `CommandGetDbSchemas`
+///
+/// # Errors
+/// [`ApiError::Internal`]
+pub(super) fn schemas(asked: &GetDbSchemas) -> Result<RecordBatch, ApiError> {
+    let is_here = asked.catalog.as_deref().is_none_or(|catalog| catalog == CATALOG);
+    let pattern = asked.schema_pattern.as_deref().unwrap_or("%");
+    let found = SCHEMAS.into_iter().filter(|name| is_here && is_like(name, pattern));
+    let found: Vec<&str> = found.collect();
+    let catalogs = texts(found.iter().map(|_| CATALOG));
+    table(vec![("catalog_name", true, catalogs), ("db_schema_name", false, texts(found))])
+}
+
+/// `CommandGetTableTypes`: what tables are called, and views.
+///
+/// # Errors
+/// [`ApiError::Internal`]
+pub(super) fn table_types(base_table: &str) -> Result<RecordBatch, ApiError> {
+    table(vec![("table_type", false, texts([base_table, "VIEW"]))])
+}
+
+/// `CommandGetPrimaryKeys`: none, in its columns.
+///
+/// # Errors
+/// [`ApiError::Internal`]
+pub(super) fn primary_keys() -> Result<RecordBatch, ApiError> {
+    let text = || new_empty_array(&DataType::Utf8);
+    table(vec![
+        ("catalog_name", true, text()),
+        ("db_schema_name", true, text()),
+        ("table_name", false, text()),
+        ("column_name", false, text()),
+        ("key_name", true, text()),
+        ("key_sequence", false, new_empty_array(&DataType::Int32)),
+    ])
+}
+
+/// `CommandGetExportedKeys`, `CommandGetImportedKeys` and `CommandGetCrossReference`: none, in
+/// their columns.
+///
+/// # Errors
+/// [`ApiError::Internal`]
+pub(super) fn foreign_keys() -> Result<RecordBatch, ApiError> {
+    let of = |data_type: &DataType| new_empty_array(data_type);
+    let (text, number, rule) = (DataType::Utf8, DataType::Int32, DataType::UInt8);
+    table(vec![
+        ("pk_catalog_name", true, of(&text)),
+        ("pk_db_schema_name", true, of(&text)),
+        ("pk_table_name", false, of(&text)),
+        ("pk_column_name", false, of(&text)),
+        ("fk_catalog_name", true, of(&text)),
+        ("fk_db_schema_name", true, of(&text)),
+        ("fk_table_name", false, of(&text)),
+        ("fk_column_name", false, of(&text)),
+        ("key_sequence", false, of(&number)),
+        ("fk_key_name", true, of(&text)),
+        ("pk_key_name", true, of(&text)),
+        ("update_rule", false, of(&rule)),
+        ("delete_rule", false, of(&rule)),
+    ])
+}
+
+/// What is said of the server.
+#[derive(Clone, Copy)]
+enum Info {
+    Text(&'static str),
+    Switch(bool),
+    Large(i64),
+    Number(i32),
+    /// No text at all.
+    Texts,
+}
+
+/// By the numbers of `FlightSql.proto`, ascending. Clients of InfluxDB know it by its name.
+const INFOS: [(u32, Info); 58] = [
+    (0, Info::Text("InfluxDB IOx")),
+    (1, Info::Text("2")),
+    (2, Info::Text("1.3")),
+    (3, Info::Switch(true)),
+    (4, Info::Switch(true)),
+    (5, Info::Switch(false)),
+    (8, Info::Number(0)),
+    (9, Info::Switch(false)),
+    (100, Info::Number(0)),
+    (101, Info::Number(0)),
+    (500, Info::Switch(false)),
+    (501, Info::Switch(false)),
+    (502, Info::Switch(false)),
+    // Names without quotes are taken in lower case, names in quotes as they are.
+    (503, Info::Number(3)),
+    (504, Info::Text("\"")),
+    (505, Info::Number(0)),
+    (506, Info::Switch(true)),
+    // Nulls are higher than any value.
+    (507, Info::Number(0)),
+    (508, Info::Texts),
+    (509, Info::Texts),
+    (510, Info::Texts),
+    (511, Info::Texts),
+    (512, Info::Texts),
+    (513, Info::Text("\\")),
+    (514, Info::Text("")),
+    (515, Info::Switch(true)),
+    (516, Info::Switch(true)),
+    (518, Info::Switch(true)),
+    (519, Info::Switch(false)),
+    (520, Info::Switch(true)),
+    (521, Info::Switch(true)),
+    (522, Info::Number(3)),
+    (523, Info::Switch(true)),
+    (524, Info::Switch(true)),
+    (525, Info::Number(2)),
+    (526, Info::Number(1)),
+    (527, Info::Switch(false)),
+    (528, Info::Number(2)),
+    (529, Info::Text("schema")),
+    (530, Info::Text("procedure")),
+    (531, Info::Text("catalog")),
+    (532, Info::Switch(true)),
+    (533, Info::Number(0)),
+    (534, Info::Number(0)),
+    (535, Info::Number(0)),
+    (536, Info::Switch(false)),
+    (537, Info::Switch(false)),
+    (538, Info::Number(15)),
+    (539, Info::Switch(true)),
+    (540, Info::Number(3)),
+    // Statements: as many bytes as SQL takes.
+    (557, Info::Large(262_144)),
+    (558, Info::Large(0)),
+    (562, Info::Large(0)),
+    (563, Info::Switch(false)),
+    (564, Info::Number(0)),
+    (572, Info::Switch(false)),
+    (573, Info::Switch(false)),
+    (574, Info::Switch(true)),
+];
+
+/// `CommandGetSqlInfo`: what these numbers mean, those that are known; all for none.
+///
+/// # Errors
+/// [`ApiError::Internal`]
+pub(super) fn sql_info(asked: &[u32]) -> Result<RecordBatch, ApiError> {
+    let known = INFOS.iter().filter(|(id, _)| asked.is_empty() || asked.contains(id));
+    let (mut ids, mut kinds, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut texts, mut switches) = (Vec::new(), Vec::new());
+    let (mut large, mut numbers) = (Vec::new(), Vec::new());
+    let item = Field::new("string_data", DataType::Utf8, true);
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item);
+    for &(id, info) in known {
+        // The kind is the number of the child, the place is that in it.
+        let (kind, place) = match info {
+            Info::Text(text) => (0, push(&mut texts, text)),
+            Info::Switch(is_on) => (1, push(&mut switches, is_on)),
+            Info::Large(number) => (2, push(&mut large, number)),
+            Info::Number(number) => (3, push(&mut numbers, number)),
+            Info::Texts => {
+                lists.append(true);
+                (4, lists.len() - 1)
+            }
+        };
+        ids.push(id);
+        kinds.push(kind);
+        places.push(i32::try_from(place).unwrap_or_default());
+    }
+    let map = map_type();
+    let children: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(texts)),
+        Arc::new(BooleanArray::from(switches)),
+        Arc::new(Int64Array::from(large)),
+        Arc::new(Int32Array::from(numbers)),
+        Arc::new(lists.finish()),
+        new_empty_array(&map),
+    ];
+    let names = [
+        "string_value",
+        "bool_value",
+        "bigint_value",
+        "int32_bitmask",
+        "string_list",
+        "int32_to_int32_list_map",
+    ];
+    let fields = names
+        .iter()
+        .zip(&children)
+        .map(|(name, values)| Field::new(*name, values.data_type().clone(), false));
+    let fields = UnionFields::try_new(0..6, fields).map_err(unmade)?;
+    let kinds = Int8Array::from(kinds).values().clone();
+    let places = Int32Array::from(places).values().clone();
+    let values = UnionArray::try_new(fields, kinds, Some(places), children).map_err(unmade)?;
+    table(vec![
+        ("info_name", false, Arc::new(UInt32Array::from(ids))),
+        ("value", false, Arc::new(values)),
+    ])
+}
+
+/// Appends, and says where.
+fn push<T>(values: &mut Vec<T>, value: T) -> usize {
+    values.push(value);
+    values.len() - 1
+}
+
+/// Of what may be converted into what, of which nothing is said.
+fn map_type() -> DataType {
+    let list = DataType::List(Arc::new(Field::new("$data$", DataType::Int32, true)));
+    let entries =
+        vec![Field::new("keys", DataType::Int32, false), Field::new("values", list, true)];
+    let entries = Field::new("entries", DataType::Struct(entries.into()), false);
+    DataType::Map(Arc::new(entries), false)
+}
+
+/// A type of a column.
+struct XdbcType {
+    name: &'static str,
+    number: i32,
+    /// Bits or characters.
+    size: i32,
+    /// What stands around a literal.
+    quote: Option<&'static str>,
+    /// Of numbers: the base of their digits.
+    radix: Option<i32>,
+    /// Of times: the number without what tells them apart, and that.
+    time: Option<(i32, i32)>,
+}
+
+impl XdbcType {
+    const fn new(name: &'static str, number: i32, size: i32) -> Self {
+        Self { name, number, size, quote: None, radix: None, time: None }
+    }
+
+    const fn number(name: &'static str, number: i32, size: i32) -> Self {
+        Self { radix: Some(2), ..Self::new(name, number, size) }
+    }
+
+    const fn quoted(name: &'static str, number: i32, time: Option<(i32, i32)>) -> Self {
+        Self { quote: Some("'"), time, ..Self::new(name, number, i32::MAX) }
+    }
+}
+
+/// By their numbers, ascending, as ODBC has them.
+const XDBC_TYPES: [XdbcType; 8] = [
+    XdbcType::new("BOOLEAN", -7, 1),
+    XdbcType::number("BIGINT", -5, 64),
+    XdbcType::number("INTEGER", 4, 32),
+    XdbcType::number("FLOAT", 6, 24),
+    XdbcType::number("DOUBLE", 8, 53),
+    XdbcType::quoted("INTERVAL", 10, Some((10, 0))),
+    XdbcType::quoted("VARCHAR", 12, None),
+    XdbcType::quoted("TIMESTAMP", 93, Some((9, 3))),
+];
+
+/// `CommandGetXdbcTypeInfo`: the type of this number, or every type.
+///
+/// # Errors
+/// [`ApiError::Internal`]
+pub(super) fn xdbc_types(asked: Option<i32>) -> Result<RecordBatch, ApiError> {
+    let known = || XDBC_TYPES.iter().filter(move |of| asked.is_none_or(|n| n == of.number));
+    let count = known().count();
+    let numbers = |of: fn(&XdbcType) -> Option<i32>| -> ArrayRef {
+        Arc::new(Int32Array::from_iter(known().map(of)))
+    };
+    let switches = |of: fn(&XdbcType) -> Option<bool>| -> ArrayRef {
+        Arc::new(BooleanArray::from_iter(known().map(of)))
+    };
+    let same =
+        |number: Option<i32>| -> ArrayRef { Arc::new(Int32Array::from(vec![number; count])) };
+    let names = || texts(known().map(|of| of.name));
+    let quotes = || -> ArrayRef { Arc::new(StringArray::from_iter(known().map(|of| of.quote))) };
+    let item = Field::new("item", DataType::Utf8, false);
+    let mut parameters = ListBuilder::new(StringBuilder::new()).with_field(item);
+    for of in known() {
+        let has_length = of.name == "VARCHAR";
+        if has_length {
+            parameters.values().append_value("length");
+        }
+        parameters.append(has_length);
+    }
+    table(vec![
+        ("type_name", false, names()),
+        ("data_type", false, numbers(|of| Some(of.number))),
+        ("column_size", true, numbers(|of| Some(of.size))),
+        ("literal_prefix", true, quotes()),
+        ("literal_suffix", true, quotes()),
+        ("create_params", true, Arc::new(parameters.finish())),
+        // Every one may be null, and may stand in every condition.
+        ("nullable", false, same(Some(1))),
+        ("case_sensitive", false, switches(|of| Some(of.name == "VARCHAR"))),
+        ("searchable", false, same(Some(3))),
+        ("unsigned_attribute", true, switches(|of| of.radix.map(|_| false))),
+        ("fixed_prec_scale", false, switches(|_| Some(false))),
+        ("auto_increment", true, switches(|_| Some(false))),
+        ("local_type_name", true, names()),
+        ("minimum_scale", true, same(None)),
+        ("maximum_scale", true, same(None)),
+        ("sql_data_type", false, numbers(|of| Some(of.time.map_or(of.number, |time| time.0)))),
+        ("datetime_subcode", true, numbers(|of| of.time.map(|time| time.1))),
+        ("num_prec_radix", true, numbers(|of| of.radix)),
+        ("interval_precision", true, same(None)),
+    ])
+}
+
+/// Whether a text is like a pattern, in which `%` stands for any text, `_` for any character, and
+/// `\` before either for itself.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    // What a sign stands for; `None` is any text.
+    let (mut signs, mut rest) = (Vec::new(), pattern.chars());
+    while let Some(sign) = rest.next() {
+        signs.push(match sign {
+            '%' => None,
+            '_' => Some(None),
+            '\\' => Some(rest.next()),
+            sign => Some(Some(sign)),
+        });
+    }
+    let (mut at, mut sign, mut any) = (0, 0, None);
+    while at < text.len() {
+        match signs.get(sign) {
+            Some(None) => {
+                any = Some((sign, at));
+                sign += 1;
+            }
+            Some(Some(one)) if one.is_none_or(|one| text.get(at) == Some(&one)) => {
+                (at, sign) = (at + 1, sign + 1);
+            }
+            // The last `%` stands for one more.
+            _ => match &mut any {
+                Some((of_any, from)) => {
+                    *from += 1;
+                    (at, sign) = (*from, *of_any + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    signs.iter().skip(sign).all(Option::is_none)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::cast::AsArray;
+
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_that_of_sql() {
+        for (text, pattern, is) in [
+            ("iox", "%", true),
+            ("iox", "iox", true),
+            ("iox", "i_x", true),
+            ("iox", "%x%", true),
+            ("iox", "%ox", true),
+            ("iox", "o%", false),
+            ("iox", "", false),
+            ("", "%", true),
+            ("a_b", "a\\_b", true),
+            ("axb", "a\\_b", false),
+            ("aab", "%ab", true),
+            ("abcabd", "%ab_", true),
+        ] {
+            assert_eq!(is_like(text, pattern), is, "{text} {pattern}");
+        }
+        assert!(!is_like("information_schema", &"%a".repeat(100_000)));
+    }
+
+    #[test]
+    fn lists_are_filtered_as_they_are_asked_for() {
+        let rows = |asked: GetDbSchemas| schemas(&asked).unwrap().num_rows();
+        assert_eq!(rows(GetDbSchemas::default()), 3);
+        let like =
+            |pattern: &str| GetDbSchemas { schema_pattern: Some(pattern.into()), catalog: None };
+        assert_eq!((rows(like("i%")), rows(like("iox")), rows(like("x"))), (2, 1, 0));
+        let of = |catalog: &str| GetDbSchemas { catalog: Some(catalog.into()), ..like("%") };
+        assert_eq!((rows(of("public")), rows(of(""))), (3, 0));
+        assert_eq!(xdbc_types(None).unwrap().num_rows(), 8);
+        let times = xdbc_types(Some(93)).unwrap();
+        assert_eq!((times.num_rows(), times.num_columns()), (1, 19));
+        assert_eq!(times.column(0).as_string::<i32>().value(0), "TIMESTAMP");
+    }
+
+    #[test]
+    fn the_server_is_described_number_by_number() {
+        let all = sql_info(&[]).unwrap();
+        assert_eq!(all.num_rows(), INFOS.len());
+        assert!(INFOS.is_sorted_by_key(|(id, _)| id));
+        let some = sql_info(&[504, 3, 0, 99]).unwrap();
+        let values = some.column(1).as_any().downcast_ref::<UnionArray>().unwrap();
+        assert_eq!(values.value(0).as_string::<i32>().value(0), "InfluxDB IOx");
+        assert!(values.value(1).as_boolean().value(0));
+        assert_eq!(values.value(2).as_string::<i32>().value(0), "\"");
+        assert_eq!(some.num_rows(), 3);
+        for made in [all, catalogs().unwrap(), primary_keys().unwrap(), foreign_keys().unwrap()] {
+            assert!(!stream(&made).unwrap().is_empty());
+        }
+    }
+}

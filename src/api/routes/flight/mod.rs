@@ -1,0 +1,371 @@
+//! Serves Arrow Flight and Flight SQL as gRPC-Web: `/arrow.flight.protocol.FlightService/{method}`.
+//!
+//! The rows are those of `/api/v3/query_sql` and `/api/v3/query_influxql` in Arrow's format: their
+//! handlers answer here too, and what they answer is cut into messages of Flight. What calls gRPC
+//! itself comes through `tidemark flight`, or through Cloudflare, which turns one into the other.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `messages` | the messages of Flight |
+//! | `sql_messages` | those of Flight SQL |
+//! | `asked` | tickets, commands and headers: what a call asks |
+//! | `reading` | the answer of a statement, on its way |
+//! | `ipc_stream` | Arrow's stream, cut into Flight's messages |
+//! | `listings` | lists that are the same for every database |
+//! | `tables` | which tables there are, and their columns |
+//! | `actions`, `prepared`, `parameters` | prepared statements, their handles, what is bound |
+
+mod actions;
+mod asked;
+mod ipc_stream;
+mod listings;
+mod messages;
+mod parameters;
+mod prepared;
+mod reading;
+mod sql_messages;
+mod tables;
+
+use prost::Message;
+
+use crate::admission::QueryRoom;
+use crate::api::action::Action;
+use crate::api::auth::{self, AuthError};
+use crate::api::error::ApiError;
+use crate::api::grpc_web::{self, Code, Form};
+use crate::api::http::Response;
+use crate::api::isolate_state::Isolate;
+use crate::api::routes::delivery::Delivery;
+use crate::api::routes::handler::{Handler, Incoming, Outcome, Received};
+use crate::api::settings::Settings;
+use crate::coordinator::grants::Principal;
+use crate::model::time::{H_NS, MINUTE_NS, S_NS};
+use crate::protocol::call::{Call, Reply};
+use actions::Acting;
+use asked::{Asked, Metadata, decode};
+use messages::{Any, FlightDescriptor, Handshake, ReadInfo, Ticket};
+use reading::{Progress, Purpose, Reading};
+
+/// What is said to whoever calls otherwise.
+const NO_GRPC_WEB: &str = "Flight is answered as gRPC-Web here (application/grpc-web+proto or \
+                           application/grpc-web-text): clients of gRPC connect through \
+                           `npx tidemark flight` (docs/FLIGHT.md)";
+/// What is said of other methods.
+const NO_METHOD: &str = "of Flight there are Handshake, GetFlightInfo, GetSchema, DoGet, DoAction and \
+                         DoPut here";
+/// What is said of a handshake by a user.
+const NO_BEARER: &str = "a user's password is no bearer token: send it as Basic with every call, or \
+                         connect with a token";
+
+/// A call from its messages to its trailers.
+#[derive(Debug)]
+struct FlightHandler {
+    form: Form,
+    database: Option<String>,
+    /// When the client has stopped waiting.
+    deadline_ns: Option<i64>,
+    caller: Principal,
+    stage: Stage,
+    delivery: Delivery,
+    refusal: Option<&'static str>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The messages have not come.
+    Unread,
+    /// The token, to be answered to a handshake.
+    Handshake(Vec<u8>, Option<String>),
+    /// Frames that are all of the answer.
+    Known(Vec<u8>),
+    /// A statement is answered.
+    Reading(Box<Reading>),
+    /// The statement is over for whoever keeps a list: then the call ends so.
+    Leaving(Result<Vec<u8>, ApiError>),
+    Over,
+}
+
+/// `POST /arrow.flight.protocol.FlightService/{method}`
+///
+/// # Errors
+/// [`ApiError::MediaType`] for what is no gRPC-Web; [`ApiError::Invalid`] for headers that
+/// contradict each other.
+pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    let form = Form::of_request(request.head);
+    let form = form.ok_or_else(|| ApiError::MediaType(NO_GRPC_WEB.to_owned()))?;
+    Ok(Box::new(FlightHandler {
+        form,
+        database: None,
+        deadline_ns: None,
+        caller: Principal::default(),
+        stage: Stage::Unread,
+        delivery: Delivery::default(),
+        refusal: None,
+    }))
+}
+
+impl Handler for FlightHandler {
+    fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    fn start(
+        &mut self,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        let timeout = request.head.header("grpc-timeout").map(timeout_ns).transpose()?;
+        self.deadline_ns = timeout.map(|ns| isolate.now_ns().saturating_add(ns));
+        let metadata = Metadata::of(request.head)?;
+        let messages = self.form.messages(body.bytes())?;
+        let first = messages.first().map_or(&[][..], Vec::as_slice);
+        let reading = |asked, purpose| -> Result<Stage, ApiError> {
+            Ok(Stage::Reading(Box::new(Reading::new(asked, purpose, isolate)?)))
+        };
+        let settings = isolate.settings()?;
+        self.stage = match request.id.unwrap_or_default() {
+            "Handshake" => {
+                let Handshake { protocol_version, payload } = decode(first)?;
+                let answer = Handshake { protocol_version, payload }.encode_to_vec();
+                let known = auth::credentials(request.head, request.url, settings);
+                Stage::Handshake(answer, known.ok().map(|credentials| credentials.token))
+            }
+            "DoGet" => {
+                let Ticket { ticket } = decode(first)?;
+                reading(Asked::of_ticket(&ticket, &metadata, settings)?, Purpose::Rows)?
+            }
+            "GetFlightInfo" => {
+                let descriptor: FlightDescriptor = decode(first)?;
+                let (asked, ticket) = described(&descriptor, &metadata, settings)?;
+                reading(asked, Purpose::Info { descriptor, ticket })?
+            }
+            "GetSchema" => {
+                let (asked, _) = described(&decode(first)?, &metadata, settings)?;
+                reading(asked, Purpose::Schema)?
+            }
+            "DoAction" => match actions::act(first, &metadata, settings)? {
+                Acting::Done(None) => Stage::Known(Vec::new()),
+                Acting::Done(Some(answer)) => known(&answer)?,
+                Acting::Asks(asked, purpose) => reading(*asked, purpose)?,
+            },
+            "DoPut" => known(&actions::bind(&messages, settings)?)?,
+            _ => return Err(ApiError::NotImplemented(NO_METHOD.to_owned())),
+        };
+        if let Stage::Reading(reading) = &self.stage {
+            self.database = reading.database().map(str::to_owned);
+        }
+        Ok(())
+    }
+
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        self.caller = caller.clone();
+        match &mut self.stage {
+            Stage::Reading(reading) if reading.database().is_some() => {
+                reading.check_statements(caller)
+            }
+            // What asks no database is answered to whoever is known now.
+            _ if caller.wants_owner() => {
+                Err(AuthError::Unverified("the Catalog was not asked".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn databases(&self) -> Vec<String> {
+        self.reading().map_or_else(Vec::new, Reading::databases)
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Unread | Stage::Over => Ok(Action::End),
+            Stage::Handshake(answer, token) => self.shake_hands(&answer, token),
+            Stage::Known(frames) => self.conclude(Ok(frames)),
+            Stage::Leaving(ending) => self.conclude(ending),
+            Stage::Reading(mut reading) => {
+                if self.deadline_ns.is_some_and(|deadline_ns| isolate.now_ns() >= deadline_ns) {
+                    return self.leave(&mut reading, Err(ApiError::Deadline));
+                }
+                match reading.step(isolate, reply, &self.caller) {
+                    Ok(Progress::Calls(calls)) => {
+                        self.stage = Stage::Reading(reading);
+                        Ok(Action::Calls(calls))
+                    }
+                    Ok(Progress::Frames(frames)) => {
+                        self.stage = Stage::Reading(reading);
+                        Ok(self.send(frames))
+                    }
+                    Ok(Progress::Known(frames)) => self.leave(&mut reading, Ok(frames)),
+                    Ok(Progress::Complete(frames)) => self.conclude(Ok(frames)),
+                    Err(error) => self.conclude(Err(error)),
+                }
+            }
+        }
+    }
+
+    fn room(&self) -> Option<&QueryRoom> {
+        self.reading()?.room()
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome { refusal: self.refusal, ..Outcome::default() }
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        match &mut self.stage {
+            Stage::Reading(reading) => reading.abandon(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl FlightHandler {
+    fn reading(&self) -> Option<&Reading> {
+        match &self.stage {
+            Stage::Reading(reading) => Some(reading),
+            _ => None,
+        }
+    }
+
+    /// Answers with the token that is to be sent with every call.
+    fn shake_hands(&mut self, answer: &[u8], token: Option<String>) -> Result<Action, ApiError> {
+        if self.caller.user {
+            return Err(ApiError::Invalid(NO_BEARER.to_owned()));
+        }
+        let mut frames = Vec::new();
+        grpc_web::message(&mut frames, answer)?;
+        grpc_web::end(&mut frames, Code::Ok, "");
+        let mut action = self.send(frames);
+        // It came percent-encoded or in base64: a header cannot have all of that.
+        let safe = |token: &String| token.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+        if let (Action::Stream(response), Some(token)) = (&mut action, token.filter(safe)) {
+            response.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        }
+        Ok(action)
+    }
+
+    /// Sends frames: the first with the head of the answer. It is never sent whole: with a length
+    /// of its own Cloudflare would not make gRPC of it again.
+    fn send(&mut self, frames: Vec<u8>) -> Action {
+        let form = self.form;
+        self.delivery.piece(form.encode(frames), |body| Response::ok(form.content_type(), body))
+    }
+
+    /// Ends the statement early, and then the call.
+    fn leave(
+        &mut self,
+        reading: &mut Reading,
+        ending: Result<Vec<u8>, ApiError>,
+    ) -> Result<Action, ApiError> {
+        let calls = reading.abandon();
+        if calls.is_empty() {
+            return self.conclude(ending);
+        }
+        self.stage = Stage::Leaving(ending);
+        Ok(Action::Calls(calls))
+    }
+
+    /// Ends the call: with its last frames and trailers. What fails behind the first message is
+    /// said in trailers too, so that no part of an answer looks like the whole.
+    fn conclude(&mut self, ending: Result<Vec<u8>, ApiError>) -> Result<Action, ApiError> {
+        self.stage = Stage::Over;
+        let frames = match ending {
+            Ok(mut frames) => {
+                grpc_web::end(&mut frames, Code::Ok, "");
+                frames
+            }
+            Err(error) if !self.delivery.is_streaming() => return Err(error),
+            Err(error) => {
+                self.refusal = Some(error.class());
+                let mut frames = Vec::new();
+                grpc_web::end(&mut frames, error.grpc_code(), &error.to_string());
+                frames
+            }
+        };
+        Ok(self.send(frames))
+    }
+}
+
+/// The answer of one message.
+fn known(message: &[u8]) -> Result<Stage, ApiError> {
+    let mut frames = Vec::new();
+    grpc_web::message(&mut frames, message)?;
+    Ok(Stage::Known(frames))
+}
+
+/// What a descriptor asks for, and the ticket that asks for its rows.
+fn described(
+    descriptor: &FlightDescriptor,
+    metadata: &Metadata,
+    settings: &Settings,
+) -> Result<(Asked, Vec<u8>), ApiError> {
+    if !descriptor.path.is_empty() {
+        return Err(ApiError::NotImplemented("no flight has a path here: send a command".into()));
+    }
+    let asked = Asked::of_command(&decode(&descriptor.command)?, metadata, settings)?;
+    let database = metadata.database.clone().unwrap_or_default();
+    let read = match &asked {
+        Asked::Influxql(question) => ReadInfo {
+            query: question.q.clone(),
+            query_type: ReadInfo::INFLUXQL,
+            database,
+            ..ReadInfo::default()
+        },
+        _ => ReadInfo {
+            command: descriptor.command.clone(),
+            query_type: ReadInfo::FLIGHT_SQL,
+            database,
+            ..ReadInfo::default()
+        },
+    };
+    let type_url = ReadInfo::TYPE_URL.to_owned();
+    Ok((asked, Any { type_url, value: read.encode_to_vec() }.encode_to_vec()))
+}
+
+/// Nanoseconds of a `grpc-timeout`, such as `250m`: up to eight digits, and a unit.
+fn timeout_ns(text: &str) -> Result<i64, ApiError> {
+    let wrong = || {
+        let text: String = text.chars().take(16).collect();
+        ApiError::Invalid(format!("grpc-timeout is \"{text}\": expected such as 250m, or 10S"))
+    };
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let unit_ns = match unit {
+        "H" => H_NS,
+        "M" => MINUTE_NS,
+        "S" => S_NS,
+        "m" => S_NS / 1_000,
+        "u" => S_NS / 1_000_000,
+        "n" => 1,
+        _ => return Err(wrong()),
+    };
+    let is_short = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let count: i64 = digits.parse().ok().filter(|_| is_short).ok_or_else(wrong)?;
+    Ok(count.saturating_mul(unit_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_has_digits_and_a_unit() {
+        for (text, ns) in [
+            ("1H", H_NS),
+            ("2M", 2 * MINUTE_NS),
+            ("10S", 10 * S_NS),
+            ("250m", S_NS / 4),
+            ("0u", 0),
+            ("99999999H", i64::MAX),
+            ("7n", 7),
+        ] {
+            assert_eq!(timeout_ns(text), Ok(ns), "{text}");
+        }
+        for text in ["", "S", "1", "-1S", "+1S", "1.5S", "123456789S", "1s", "1é", "1 S"] {
+            assert!(timeout_ns(text).is_err(), "{text}");
+        }
+    }
+}

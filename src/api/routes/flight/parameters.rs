@@ -1,0 +1,276 @@
+//! Reads the values that a client binds to a prepared statement: the first row of a batch of Arrow.
+//!
+//! Arrow's own reader knows every type, which would be a quarter of this Worker's module; what a
+//! parameter may be is a few.
+
+use arrow_ipc::{MessageHeader, Precision, TimeUnit, Type};
+
+use super::messages::{FlightData, ParamKind};
+use crate::api::error::ApiError;
+use crate::model::time::S_NS;
+use crate::response::time::rfc3339;
+
+/// What is said of messages that are no batch.
+const UNREAD: &str = "the parameters are no batch of Arrow";
+
+/// A column, as the schema has it.
+struct Column {
+    name: String,
+    /// `None` for what no parameter can be.
+    kind: Option<Kind>,
+}
+
+/// How a value stands in its buffers. Widths are bytes.
+#[derive(Clone, Copy)]
+enum Kind {
+    Null,
+    Boolean,
+    Integer(usize),
+    Unsigned(usize),
+    Float(usize),
+    /// The width of an offset.
+    Text(usize),
+    /// How many nanoseconds one stands for.
+    Time(i64),
+}
+
+/// Names of columns, and the values of the first row; `None` where there is no row.
+///
+/// # Errors
+/// [`ApiError::Invalid`] for messages that are no batch, and for types that no parameter has.
+pub(super) fn first_row(
+    messages: &[FlightData],
+) -> Result<Option<Vec<(String, ParamKind)>>, ApiError> {
+    let unread = || ApiError::Invalid(UNREAD.to_owned());
+    let mut columns = Vec::new();
+    for FlightData { header, body, .. } in messages {
+        // The first may have the descriptor alone.
+        if header.is_empty() {
+            continue;
+        }
+        let message = arrow_ipc::root_as_message(header).map_err(|_| unread())?;
+        match message.header_type() {
+            MessageHeader::Schema => {
+                let schema = message.header_as_schema().ok_or_else(unread)?;
+                columns = schema.fields().into_iter().flatten().map(column).collect();
+            }
+            MessageHeader::RecordBatch => {
+                let batch = message.header_as_record_batch().ok_or_else(unread)?;
+                if batch.length() > 0 {
+                    return row(&columns, batch, body).map(Some);
+                }
+            }
+            _ => return Err(unread()),
+        }
+    }
+    Ok(None)
+}
+
+fn column(field: arrow_ipc::Field<'_>) -> Column {
+    let name = field.name().unwrap_or_default().to_owned();
+    let width = |bits: i32| usize::try_from(bits / 8).unwrap_or_default();
+    let kind = match field.type_type() {
+        _ if field.dictionary().is_some() => None,
+        Type::Null => Some(Kind::Null),
+        Type::Bool => Some(Kind::Boolean),
+        Type::Int => field.type_as_int().map(|of| match of.is_signed() {
+            true => Kind::Integer(width(of.bitWidth())),
+            false => Kind::Unsigned(width(of.bitWidth())),
+        }),
+        Type::FloatingPoint => field.type_as_floating_point().and_then(|of| match of.precision() {
+            Precision::SINGLE => Some(Kind::Float(4)),
+            Precision::DOUBLE => Some(Kind::Float(8)),
+            _ => None,
+        }),
+        Type::Utf8 => Some(Kind::Text(4)),
+        Type::LargeUtf8 => Some(Kind::Text(8)),
+        Type::Timestamp => field.type_as_timestamp().and_then(|of| match of.unit() {
+            TimeUnit::SECOND => Some(Kind::Time(S_NS)),
+            TimeUnit::MILLISECOND => Some(Kind::Time(S_NS / 1_000)),
+            TimeUnit::MICROSECOND => Some(Kind::Time(S_NS / 1_000_000)),
+            TimeUnit::NANOSECOND => Some(Kind::Time(1)),
+            _ => None,
+        }),
+        _ => None,
+    };
+    Column { name, kind }
+}
+
+/// The values of a batch's first row.
+fn row(
+    columns: &[Column],
+    batch: arrow_ipc::RecordBatch<'_>,
+    body: &[u8],
+) -> Result<Vec<(String, ParamKind)>, ApiError> {
+    let unread = || ApiError::Invalid(UNREAD.to_owned());
+    if batch.compression().is_some() {
+        return Err(ApiError::Invalid("compressed parameters are not read here".to_owned()));
+    }
+    let mut nodes = batch.nodes().into_iter().flatten();
+    let mut buffers = batch.buffers().into_iter().flatten().map(|buffer| {
+        let from = usize::try_from(buffer.offset()).ok()?;
+        body.get(from..from.checked_add(usize::try_from(buffer.length()).ok()?)?)
+    });
+    let mut buffer = || buffers.next().flatten().ok_or_else(unread);
+    let mut values = Vec::with_capacity(columns.len());
+    for Column { name, kind } in columns {
+        let node = nodes.next().ok_or_else(unread)?;
+        let value = match kind {
+            None => {
+                let text = format!("the parameter \"{name}\" is of a type that none has here");
+                return Err(ApiError::Invalid(text));
+            }
+            Some(Kind::Null) => ParamKind::Null(0),
+            Some(kind) => {
+                let validity = buffer()?;
+                let is_null = node.null_count() > 0 && validity.first().is_none_or(|b| b & 1 == 0);
+                let first = buffer()?;
+                let text = if let Kind::Text(_) = kind { buffer()? } else { &[] };
+                match is_null {
+                    true => ParamKind::Null(0),
+                    false => value(*kind, first, text).ok_or_else(unread)?,
+                }
+            }
+        };
+        values.push((name.clone(), value));
+    }
+    Ok(values)
+}
+
+/// The first value of its buffer; of a text its bytes stand in another.
+fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ParamKind> {
+    Some(match kind {
+        Kind::Null => ParamKind::Null(0),
+        Kind::Boolean => ParamKind::Boolean(buffer.first()? & 1 == 1),
+        Kind::Integer(width) => ParamKind::Integer(integer(buffer.get(..width)?)?),
+        Kind::Unsigned(width) => ParamKind::Unsigned(unsigned(buffer.get(..width)?)?),
+        Kind::Float(4) => ParamKind::Float(f32::from_le_bytes(*buffer.first_chunk()?).into()),
+        Kind::Float(_) => ParamKind::Float(f64::from_le_bytes(*buffer.first_chunk()?)),
+        Kind::Text(width) => {
+            let offset = |at: usize| {
+                let offset = unsigned(buffer.get(at * width..(at + 1) * width)?)?;
+                usize::try_from(offset).ok()
+            };
+            let text = text.get(offset(0)?..offset(1)?)?;
+            ParamKind::String(String::from_utf8(text.to_vec()).ok()?)
+        }
+        Kind::Time(unit_ns) => {
+            let count = i64::from_le_bytes(*buffer.first_chunk()?);
+            // As SQL compares it with others: by its text.
+            let mut text = Vec::new();
+            rfc3339(count.checked_mul(unit_ns)?, 0, &mut text);
+            ParamKind::String(String::from_utf8(text).ok()?)
+        }
+    })
+}
+
+/// Little endian, of up to eight bytes.
+fn unsigned(bytes: &[u8]) -> Option<u64> {
+    let mut whole = [0; 8];
+    whole.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(u64::from_le_bytes(whole))
+}
+
+fn integer(bytes: &[u8]) -> Option<i64> {
+    let unused_bits = 64_usize.checked_sub(8 * bytes.len())?;
+    let shifted = unsigned(bytes)?.checked_shl(u32::try_from(unused_bits).ok()?)?;
+    // The sign goes along.
+    Some(shifted.cast_signed() >> unused_bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{
+        Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int8Array, Int64Array,
+        LargeStringArray, NullArray, RecordBatch, StringArray, TimestampMillisecondArray,
+        TimestampNanosecondArray, UInt16Array, UInt64Array, new_empty_array,
+    };
+    use arrow_ipc::writer::StreamWriter;
+    use arrow_schema::DataType;
+
+    use super::*;
+    use crate::api::routes::flight::ipc_stream::IpcStream;
+
+    /// The messages of these columns, and one without anything before.
+    fn messages(columns: Vec<(&str, ArrayRef)>) -> Vec<FlightData> {
+        let batch = RecordBatch::try_from_iter_with_nullable(
+            columns.into_iter().map(|(name, values)| (name, values, true)),
+        );
+        let batch = batch.unwrap();
+        let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        let mut stream = IpcStream::default();
+        stream.take(writer.into_inner().unwrap());
+        let messages = stream.messages().unwrap().into_iter();
+        let data = messages.map(|one| FlightData {
+            header: one.header,
+            body: one.body,
+            ..FlightData::default()
+        });
+        std::iter::once(FlightData::default()).chain(data).collect()
+    }
+
+    #[test]
+    fn values_of_every_type_are_read_from_the_first_row() {
+        let time_ns = 1_700_000_000_500_000_000;
+        let cases: Vec<(ArrayRef, ParamKind)> = vec![
+            (Arc::new(Int8Array::from(vec![-7])), ParamKind::Integer(-7)),
+            (Arc::new(Int64Array::from(vec![i64::MIN, 1])), ParamKind::Integer(i64::MIN)),
+            (Arc::new(UInt16Array::from(vec![65_535])), ParamKind::Unsigned(65_535)),
+            (Arc::new(UInt64Array::from(vec![u64::MAX])), ParamKind::Unsigned(u64::MAX)),
+            (Arc::new(Float32Array::from(vec![1.5])), ParamKind::Float(1.5)),
+            (Arc::new(Float64Array::from(vec![-0.25])), ParamKind::Float(-0.25)),
+            (Arc::new(BooleanArray::from(vec![true, false])), ParamKind::Boolean(true)),
+            (Arc::new(StringArray::from(vec!["é", "x"])), ParamKind::String("é".into())),
+            (Arc::new(LargeStringArray::from(vec!["long"])), ParamKind::String("long".into())),
+            (
+                Arc::new(TimestampNanosecondArray::from(vec![time_ns])),
+                ParamKind::String("2023-11-14T22:13:20.5Z".into()),
+            ),
+            (
+                Arc::new(TimestampMillisecondArray::from(vec![time_ns / 1_000_000])),
+                ParamKind::String("2023-11-14T22:13:20.5Z".into()),
+            ),
+            (Arc::new(Int64Array::from(vec![None, Some(1)])), ParamKind::Null(0)),
+            (Arc::new(StringArray::from(vec![None::<&str>])), ParamKind::Null(0)),
+            (Arc::new(NullArray::new(1)), ParamKind::Null(0)),
+        ];
+        for (values, expected) in cases {
+            let name = format!("{}", values.data_type());
+            // A column behind it shows that no buffer is left over.
+            let first = values.slice(0, 1);
+            let last: ArrayRef = Arc::new(Int64Array::from(vec![42]));
+            let read = first_row(&messages(vec![(&name, first), ("last", last)])).unwrap();
+            let last = ("last".to_owned(), ParamKind::Integer(42));
+            assert_eq!(read, Some(vec![(name, expected), last]));
+        }
+    }
+
+    #[test]
+    fn no_row_binds_nothing_and_what_is_no_batch_is_refused() {
+        assert_eq!(first_row(&[]), Ok(None));
+        assert_eq!(first_row(&messages(vec![("a", new_empty_array(&DataType::Int64))])), Ok(None));
+        let binary = new_empty_array(&DataType::Binary);
+        assert_eq!(first_row(&messages(vec![("a", binary)])), Ok(None));
+        let list = arrow_array::BinaryArray::from(vec![&b"x"[..]]);
+        assert!(first_row(&messages(vec![("a", Arc::new(list))])).is_err());
+        let mut cut = messages(vec![("a", Arc::new(StringArray::from(vec!["abc"])))]);
+        cut.last_mut().unwrap().body.truncate(8);
+        assert!(first_row(&cut).is_err());
+        let nonsense = FlightData { header: vec![7; 64], ..FlightData::default() };
+        assert!(first_row(&[nonsense]).is_err());
+        // Bytes that were changed anywhere are read or refused.
+        let whole = messages(vec![("a", Arc::new(StringArray::from(vec!["abc"])) as _)]);
+        for message in 1..whole.len() {
+            for at in 0..whole[message].header.len() {
+                for bits in [1, 0x80, 0xff] {
+                    let mut changed = whole.clone();
+                    changed[message].header[at] ^= bits;
+                    drop(first_row(&changed));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Keeps prepared statements with who prepares them: a handle is the statement itself, with what
+//! was bound to it, signed, so that any instance takes it and nobody makes one of another's.
+
+use hmac::{Hmac, KeyInit, Mac};
+use prost::Message;
+use sha2::Sha256;
+
+use super::messages::QueryParam;
+use crate::api::error::ApiError;
+use crate::api::settings::Settings;
+
+/// Bytes of a signature, which stands before what it signs.
+const SIGNATURE_BYTES: usize = 32;
+/// What is signed begins with it: the key signs nothing else.
+const CONTEXT: &[u8] = b"tidemark: a prepared statement of Flight SQL, 1";
+
+/// A statement that was prepared.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Prepared {
+    /// With `$1`, `$2` in the place of each `?`.
+    #[prost(string, tag = "1")]
+    pub(super) query: String,
+    /// What is bound so far.
+    #[prost(message, repeated, tag = "2")]
+    pub(super) params: Vec<QueryParam>,
+}
+
+impl Prepared {
+    /// The handle.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] where no token is set to sign with: nothing is served then.
+    pub(super) fn handle(&self, settings: &Settings) -> Result<Vec<u8>, ApiError> {
+        let statement = self.encode_to_vec();
+        let signing = macs(settings, &statement).next();
+        let signing =
+            signing.ok_or_else(|| ApiError::Internal("no key to sign with".to_owned()))?;
+        let mut handle = signing.finalize().into_bytes().to_vec();
+        handle.extend(statement);
+        Ok(handle)
+    }
+
+    /// The statement of a handle.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] for one that was not made here.
+    pub(super) fn of_handle(handle: &[u8], settings: &Settings) -> Result<Self, ApiError> {
+        let known = handle.split_at_checked(SIGNATURE_BYTES).filter(|(signature, statement)| {
+            macs(settings, statement).any(|mac| mac.verify_slice(signature).is_ok())
+        });
+        let text = "the handle of this prepared statement was not made here: prepare it again";
+        let wrong = || ApiError::Invalid(text.to_owned());
+        let (_, statement) = known.ok_or_else(wrong)?;
+        Self::decode(statement).map_err(|_| wrong())
+    }
+}
+
+/// Of a statement by each admin token: that of the past signs until it is taken away.
+fn macs<'a>(
+    settings: &'a Settings,
+    statement: &'a [u8],
+) -> impl Iterator<Item = Hmac<Sha256>> + 'a {
+    settings.admin_tokens.iter().filter_map(move |token| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(token.as_key()).ok()?;
+        mac.update(CONTEXT);
+        mac.update(statement);
+        Some(mac)
+    })
+}
+
+/// A statement whose places are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Placeholders {
+    /// With `$1`, `$2` in the place of each `?`.
+    pub(super) text: String,
+    /// Names without the sign, each once: numbers by their value, then the others as they come.
+    pub(super) names: Vec<String>,
+}
+
+impl Placeholders {
+    /// Finds the places of a statement: `?`, `$1` and `$name` outside of texts, quoted names and
+    /// remarks.
+    pub(super) fn of(statement: &str) -> Self {
+        let mut found = Self::default();
+        let mut rest = statement;
+        let mut questions = 0;
+        while let Some(first) = rest.chars().next() {
+            let skipped = match first {
+                '\'' | '"' => rest.get(1..).and_then(|inner| inner.find(first)).map(|at| at + 2),
+                '-' if rest.starts_with("--") => rest.find('\n'),
+                '/' if rest.starts_with("/*") => rest.find("*/").map(|at| at + 2),
+                '?' => {
+                    questions += 1;
+                    found.text.push_str(&format!("${questions}"));
+                    found.note(questions.to_string());
+                    rest = rest.get(1..).unwrap_or_default();
+                    continue;
+                }
+                '$' => {
+                    let name: String = (rest.chars().skip(1))
+                        .take_while(|c| c.is_alphanumeric() || *c == '_')
+                        .collect();
+                    let bytes = 1 + name.len();
+                    if !name.is_empty() {
+                        found.note(name);
+                    }
+                    Some(bytes)
+                }
+                first => Some(first.len_utf8()),
+            };
+            // What does not end goes on to the end.
+            let (passed, behind) = rest.split_at(skipped.unwrap_or(rest.len()).min(rest.len()));
+            found.text.push_str(passed);
+            rest = behind;
+        }
+        // A sort that keeps the order of what is no number.
+        found.names.sort_by_key(|name| name.parse().unwrap_or(u32::MAX));
+        found
+    }
+
+    fn note(&mut self, name: String) {
+        if !self.names.contains(&name) {
+            self.names.push(name);
+        }
+    }
+
+    /// Gives each column of values its place: by name where every name is that of a place, else by
+    /// position.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] where there are not as many.
+    pub(super) fn bind(&self, columns: &[String]) -> Result<Vec<String>, ApiError> {
+        let bare = |name: &String| name.trim_start_matches('$').to_owned();
+        let named: Vec<String> = columns.iter().map(bare).collect();
+        if !named.is_empty() && named.iter().all(|name| self.names.contains(name)) {
+            return Ok(named);
+        }
+        if columns.len() != self.names.len() {
+            return Err(ApiError::Invalid(format!(
+                "the statement has {} parameters, and {} were given",
+                self.names.len(),
+                columns.len()
+            )));
+        }
+        Ok(self.names.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(tokens: [&str; 2]) -> Settings {
+        let given = |name: &str| match name {
+            "ADMIN_TOKEN" => Some(tokens[0].to_owned()),
+            "ADMIN_TOKEN_NEXT" => Some(tokens[1].to_owned()),
+            _ => None,
+        };
+        Settings::read(given).unwrap()
+    }
+
+    #[test]
+    fn nobody_forges_a_handle() {
+        let [one, two, none] =
+            [["number-one-of-them", ""], ["number-two-of-them", "number-one-of-them"], ["", ""]];
+        let prepared = Prepared { query: "SELECT $1".into(), params: Vec::new() };
+        let handle = prepared.handle(&settings(one)).unwrap();
+        assert_eq!(Prepared::of_handle(&handle, &settings(one)), Ok(prepared.clone()));
+        // While a token is changed both sign.
+        assert_eq!(Prepared::of_handle(&handle, &settings(two)), Ok(prepared.clone()));
+        let other = settings(["number-two-of-them", ""]);
+        assert!(Prepared::of_handle(&handle, &other).is_err());
+        assert!(prepared.handle(&settings(none)).is_err());
+        for at in 0..handle.len() {
+            let mut forged = handle.clone();
+            forged[at] ^= 1;
+            assert!(Prepared::of_handle(&forged, &settings(one)).is_err(), "byte {at}");
+            assert!(Prepared::of_handle(&handle[..at], &settings(one)).is_err(), "cut at {at}");
+        }
+        let unsigned = prepared.encode_to_vec();
+        assert!(Prepared::of_handle(&unsigned, &settings(one)).is_err());
+    }
+
+    #[test]
+    fn places_are_found_outside_of_texts() {
+        let names = |text: &str| Placeholders::of(text).names;
+        assert_eq!(names("SELECT $2, $b, $1, $b, $10 FROM t"), ["1", "2", "10", "b"]);
+        let found = Placeholders::of("SELECT '?', \"?$a\", ? -- ? $c\n/* $d ? */ + ? + 'it''s ?'");
+        assert_eq!(found.names, ["1", "2"]);
+        assert_eq!(found.text, "SELECT '?', \"?$a\", $1 -- ? $c\n/* $d ? */ + $2 + 'it''s ?'");
+        for whole in ["", "SELECT 'a", "SELECT 1 -- ?", "/* ?", "é$", "SELECT 1"] {
+            let found = Placeholders::of(whole);
+            assert_eq!((found.text.as_str(), found.names.len()), (whole, 0));
+        }
+    }
+
+    #[test]
+    fn values_find_their_places_by_name_or_by_position() {
+        let places = Placeholders::of("SELECT $2, $1");
+        let bound = |names: &[&str]| {
+            places.bind(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(bound(&["2", "1"]).unwrap(), ["2", "1"]);
+        assert_eq!(bound(&["$2", "$1"]).unwrap(), ["2", "1"]);
+        // Those of ADBC's Python begin at 0.
+        assert_eq!(bound(&["0", "1"]).unwrap(), ["1", "2"]);
+        assert_eq!(bound(&["a", "b"]).unwrap(), ["1", "2"]);
+        assert!(bound(&["a"]).is_err() && bound(&["a", "b", "c"]).is_err());
+        assert_eq!(Placeholders::of("SELECT 1").bind(&[]).unwrap(), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,357 @@
+//! Flight as gRPC-Web over the whole product: tickets, schemas, codes, and what is never short.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost::encoding::{decode_key, decode_varint, encode_varint};
+use tidemark::api::http::{RequestHead, Response};
+
+use crate::product::{Product, TOKEN};
+
+const BINARY: &str = "application/grpc-web+proto";
+const TEXT: &str = "application/grpc-web-text";
+
+/// How a call ended, and the messages before.
+struct Answer {
+    response: Response,
+    messages: Vec<Vec<u8>>,
+    code: u32,
+    text: String,
+}
+
+/// A field of a message of protobuf that has a length.
+fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_varint(number << 3 | 2, &mut out);
+    encode_varint(bytes.len() as u64, &mut out);
+    out.extend(bytes);
+    out
+}
+
+/// The first field of this number.
+fn found(mut message: &[u8], number: u32) -> Vec<u8> {
+    while !message.is_empty() {
+        let (key, kind) = decode_key(&mut message).unwrap();
+        let value = decode_varint(&mut message).unwrap();
+        if kind != prost::encoding::WireType::LengthDelimited {
+            continue;
+        }
+        let (bytes, behind) = message.split_at(usize::try_from(value).unwrap());
+        if key == number {
+            return bytes.to_vec();
+        }
+        message = behind;
+    }
+    Vec::new()
+}
+
+fn any(name: &str, value: &[u8]) -> Vec<u8> {
+    let type_url = format!("type.googleapis.com/arrow.flight.protocol.sql.{name}");
+    [field(1, type_url.as_bytes()), field(2, value)].concat()
+}
+
+fn call(product: &mut Product, method: &str, headers: &[(&str, &str)], message: &[u8]) -> Answer {
+    called(product, method, headers, &[message.to_vec()])
+}
+
+/// A call with several messages.
+fn called(
+    product: &mut Product,
+    method: &str,
+    headers: &[(&str, &str)],
+    messages: &[Vec<u8>],
+) -> Answer {
+    let content_type = headers.iter().find(|(name, _)| *name == "content-type");
+    let is_text = content_type.is_some_and(|(_, value)| *value == TEXT);
+    let mut all: Vec<(String, String)> =
+        headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let mut add = |name: &str, value: &str| {
+        if !headers.iter().any(|(given, _)| *given == name) {
+            all.push((name.to_owned(), value.to_owned()));
+        }
+    };
+    add("content-type", BINARY);
+    add("authorization", &format!("Bearer {TOKEN}"));
+    let mut body = Vec::new();
+    for message in messages {
+        body.push(0);
+        body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        body.extend(message);
+    }
+    if is_text {
+        body = STANDARD.encode(body).into_bytes();
+    }
+    let path = format!("/arrow.flight.protocol.FlightService/{method}");
+    let head = RequestHead { method: "POST".into(), path, headers: all, ..RequestHead::default() };
+    let response = product.request(head, body);
+    assert_eq!(response.status, 200);
+    let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type").unwrap();
+    assert_eq!(of_type.1, if is_text { TEXT } else { BINARY });
+    read(response, is_text)
+}
+
+/// Takes an answer apart: messages, and trailers behind the last one.
+fn read(response: Response, is_text: bool) -> Answer {
+    let bytes = if is_text { unpacked(&response.body) } else { response.body.clone() };
+    let (mut messages, mut rest) = (Vec::new(), bytes.as_slice());
+    loop {
+        let (kind, length) = (rest[0], u32::from_be_bytes(rest[1..5].try_into().unwrap()));
+        let (bytes, behind) = rest[5..].split_at(length as usize);
+        rest = behind;
+        if kind == 0 {
+            messages.push(bytes.to_vec());
+            continue;
+        }
+        assert_eq!((kind, rest.len()), (0x80, 0), "trailers are the last");
+        let trailers = std::str::from_utf8(bytes).unwrap();
+        let (status, text) = trailers.split_once("\r\n").unwrap();
+        let code = status.strip_prefix("grpc-status:").unwrap().parse().unwrap();
+        let text = text.strip_prefix("grpc-message:").unwrap().trim_end().to_owned();
+        return Answer { response, messages, code, text };
+    }
+}
+
+/// Base64 in pieces, each with its padding.
+fn unpacked(text: &[u8]) -> Vec<u8> {
+    let four = |four: &[u8]| STANDARD.decode(four).unwrap();
+    text.chunks(4).flat_map(four).collect()
+}
+
+/// The rows of an answer of DoGet.
+fn batches(answer: &Answer) -> Vec<RecordBatch> {
+    assert_eq!((answer.code, answer.text.as_str()), (0, ""));
+    let mut stream = Vec::new();
+    for message in &answer.messages {
+        let (header, body) = (found(message, 2), found(message, 1000));
+        stream.extend([[0xff; 4], u32::try_from(header.len()).unwrap().to_le_bytes()].concat());
+        stream.extend([header, body].concat());
+    }
+    StreamReader::try_new(stream.as_slice(), None).unwrap().map(Result::unwrap).collect()
+}
+
+fn rows(answer: &Answer) -> usize {
+    batches(answer).iter().map(RecordBatch::num_rows).sum()
+}
+
+fn json(language: &str, q: &str) -> Vec<u8> {
+    let ticket = format!(r#"{{"database":"db","sql_query":"{q}","query_type":"{language}"}}"#);
+    field(1, ticket.as_bytes())
+}
+
+/// With a database, and SQL by the stand-in.
+fn created() -> Product {
+    let mut product = Product::with(&[("SQL", "stand-in")]);
+    assert_eq!(product.configure("POST", "{\"db\":\"db\"}").0, 200);
+    assert_eq!(product.configure("POST", "{\"db\":\"other\"}").0, 200);
+    product
+}
+
+#[test]
+fn rows_of_both_languages_come_in_messages_of_flight() {
+    let mut product = created();
+    let lines: String = (0..3_000).map(|n| format!("cpu,host=h{} v={n} {n}\n", n % 3)).collect();
+    product.write("db", &lines);
+    for content_type in [BINARY, TEXT] {
+        let headers = [("content-type", content_type)];
+        for n in [0, 1, 1_000] {
+            let ticket = json("sql", &format!("SELECT rows {n}"));
+            let answer = call(&mut product, "DoGet", &headers, &ticket);
+            let numbers: Vec<i64> = (batches(&answer).iter())
+                .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
+                .collect();
+            assert_eq!(numbers, (0..n).collect::<Vec<_>>());
+            // The schema comes first also without rows.
+            assert_eq!(answer.messages.len(), 1 + usize::try_from(n).unwrap().div_ceil(100));
+        }
+        let ticket = json("influxql", "SELECT v FROM cpu WHERE v < 2000");
+        let answer = call(&mut product, "DoGet", &headers, &ticket);
+        assert_eq!(rows(&answer), 2_000);
+        let ticket = json("influxql", "SELECT v FROM nothing");
+        let none = call(&mut product, "DoGet", &headers, &ticket);
+        assert_eq!((rows(&none), none.messages.len()), (0, 1));
+    }
+}
+
+#[test]
+fn what_a_flight_says_of_its_columns_is_what_its_ticket_answers() {
+    let mut product = created();
+    product.write("db", "cpu v=1 1\n");
+    let statement = |q: &str| field(2, &any("CommandStatementQuery", &field(1, q.as_bytes())));
+    let influxql = ("x-influxdata-query-language", "influxql");
+    for (q, more, expected) in [
+        ("SELECT rows 250", ("x", ""), 250),
+        // What can stand in no other statement is asked itself.
+        ("SELECT alone 7", ("x", ""), 7),
+        ("SELECT v FROM cpu", influxql, 1),
+    ] {
+        let headers = [("database", "db"), more];
+        let info = call(&mut product, "GetFlightInfo", &headers, &statement(q));
+        assert_eq!((info.code, info.messages.len()), (0, 1), "{q}: {}", info.text);
+        let (schema, endpoint) = (found(&info.messages[0], 1), found(&info.messages[0], 3));
+        assert_eq!(found(&info.messages[0], 2), statement(q), "the descriptor comes back");
+        let ticket = found(&endpoint, 1);
+        let answer = call(&mut product, "DoGet", &[], &ticket);
+        assert_eq!(rows(&answer), expected, "{q}");
+        let header = found(&answer.messages[0], 2);
+        assert_eq!(schema[8..], header, "{q}: the stream's own schema");
+        let alone = call(&mut product, "GetSchema", &headers, &statement(q));
+        assert_eq!(found(&alone.messages[0], 1), schema);
+    }
+    let wrong =
+        call(&mut product, "GetFlightInfo", &[("database", "db")], &statement("fail 400 no"));
+    assert_eq!((wrong.code, wrong.text.as_str(), wrong.messages.len()), (3, "no", 0));
+    let none = call(&mut product, "GetFlightInfo", &[], &statement("SELECT rows 1"));
+    assert_eq!((none.code, none.text.as_str()), (3, "no 'database' header in request"));
+    let path = call(&mut product, "GetFlightInfo", &[], &field(3, b"cpu"));
+    assert_eq!(path.code, 12, "{}", path.text);
+}
+
+/// A part of an answer never looks like the whole.
+#[test]
+fn what_fails_behind_the_first_message_is_said_in_trailers() {
+    let mut product = created();
+    let answer = call(&mut product, "DoGet", &[], &json("sql", "SELECT breaks 1000"));
+    assert_eq!((answer.code, answer.text.as_str()), (8, "it broke"));
+    // Of eleven: its columns and ten batches.
+    assert!((2..11).contains(&answer.messages.len()), "{} came", answer.messages.len());
+    let line = product.log_line().unwrap();
+    assert!(line.contains("too heavy"), "{line}");
+    let early = call(&mut product, "DoGet", &[], &json("sql", "fail 507 aggregate first"));
+    assert_eq!((early.code, early.text.as_str(), early.messages.len()), (8, "aggregate first", 0));
+}
+
+#[test]
+fn refusals_have_the_codes_of_grpc() {
+    let mut product = created();
+    let ticket = json("sql", "SELECT rows 1");
+    let permission = r#"{"resource_type":"db","resource_identifier":["other"],"actions":["read"]}"#;
+    let body = format!(r#"{{"token_name":"t","permissions":[{permission}]}}"#);
+    let (status, text) = product.ask("POST", "/api/v3/configure/token", "", &[], &body);
+    assert!(status < 300, "{text}");
+    let token = text.split_once("\"token\":\"").unwrap().1.split_once('"').unwrap().0;
+    let of_other = format!("Bearer {token}");
+    let by = |product: &mut Product, method: &str, by: &str, message: &[u8]| {
+        let answer = call(product, method, &[("authorization", by)], message);
+        (answer.code, answer.messages.len())
+    };
+    for bad in ["", "Bearer wrong", "Basic eDp5"] {
+        for method in ["DoGet", "Handshake", "GetFlightInfo", "ListFlights"] {
+            assert_eq!(by(&mut product, method, bad, &ticket), (16, 0), "{bad} {method}");
+        }
+    }
+    assert_eq!(by(&mut product, "DoGet", &of_other, &ticket), (7, 0));
+    let own = field(1, br#"{"database":"other","sql_query":"SELECT rows 1"}"#);
+    assert_eq!(by(&mut product, "DoGet", &of_other, &own), (0, 2));
+    let hello = call(&mut product, "Handshake", &[("authorization", &of_other)], b"");
+    let bearer = hello.response.headers.iter().find(|(name, _)| name == "Authorization");
+    assert_eq!((hello.code, &bearer.unwrap().1), (0, &of_other));
+    let missing = field(1, br#"{"database":"none","sql_query":"SELECT rows 1"}"#);
+    for (method, headers, message, code) in [
+        ("DoGet", ("x", ""), missing.as_slice(), 5),
+        ("DoGet", ("x", ""), &field(1, b"nonsense"), 3),
+        ("DoGet", ("x", ""), b"\xff", 3),
+        ("DoGet", ("grpc-timeout", "0n"), &ticket, 4),
+        ("DoGet", ("grpc-timeout", "soon"), &ticket, 3),
+        ("DoGet", ("x", ""), &json("influxql", "SELECT"), 3),
+        ("ListFlights", ("x", ""), b"", 12),
+        ("DoExchange", ("x", ""), b"", 12),
+    ] {
+        let answer = call(&mut product, method, &[headers], message);
+        assert_eq!((answer.code, answer.messages.len()), (code, 0), "{method} {}", answer.text);
+    }
+}
+
+/// Messages of Flight that carry one batch, the first with a descriptor.
+fn put(command: &[u8], batch: &RecordBatch) -> Vec<Vec<u8>> {
+    let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    let schema = stream.get_ref().len();
+    stream.write(batch).unwrap();
+    let bytes = stream.get_ref();
+    let message = |bytes: &[u8]| {
+        let header = u32::from_le_bytes(bytes[4..8].try_into().unwrap()) as usize;
+        let (header, body) = bytes[8..].split_at(header);
+        [field(2, header), field(1000, body)].concat()
+    };
+    let first = [field(1, &field(2, command)), message(&bytes[..schema])].concat();
+    vec![first, message(&bytes[schema..])]
+}
+
+#[test]
+fn a_prepared_statement_is_bound_and_asked_by_its_handle_alone() {
+    let mut product = created();
+    let headers = [("database", "db")];
+    let query = any("ActionCreatePreparedStatementRequest", &field(1, b"SELECT rows ?"));
+    let action = [field(1, b"CreatePreparedStatement"), field(2, &query)].concat();
+    let created = call(&mut product, "DoAction", &headers, &action);
+    assert_eq!((created.code, created.messages.len()), (0, 1), "{}", created.text);
+    let result = found(&found(&created.messages[0], 1), 2);
+    let (handle, dataset, parameters) = (found(&result, 1), found(&result, 2), found(&result, 3));
+    assert!(!dataset.is_empty() && !parameters.is_empty());
+    let of_handle = |handle: &[u8]| any("CommandPreparedStatementQuery", &field(1, handle));
+    let batch = |columns: Vec<(&str, ArrayRef)>| RecordBatch::try_from_iter(columns).unwrap();
+    let seven = batch(vec![("0", Arc::new(Int64Array::from(vec![7, 8])) as _)]);
+    let answer = called(&mut product, "DoPut", &headers, &put(&of_handle(&handle), &seven));
+    assert_eq!((answer.code, answer.messages.len()), (0, 1), "{}", answer.text);
+    let bound = found(&found(&answer.messages[0], 1), 1);
+    // Of the first row.
+    for (handle, expected) in [(&handle, 0), (&bound, 7)] {
+        let descriptor = field(2, &of_handle(handle));
+        let info = call(&mut product, "GetFlightInfo", &headers, &descriptor);
+        assert_eq!(info.code, 0, "{}", info.text);
+        assert_eq!(found(&info.messages[0], 1), dataset);
+        let ticket = found(&found(&info.messages[0], 3), 1);
+        assert_eq!(rows(&call(&mut product, "DoGet", &[], &ticket)), expected);
+    }
+    let mut forged = bound.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let refused = call(&mut product, "DoGet", &headers, &field(1, &of_handle(&forged)));
+    assert!(refused.code == 3 && refused.text.contains("not made here"), "{}", refused.text);
+    let texts = StringArray::from(vec!["a"]);
+    let two = batch(vec![("a", Arc::new(texts.clone()) as _), ("b", Arc::new(texts) as _)]);
+    let many = called(&mut product, "DoPut", &headers, &put(&of_handle(&handle), &two));
+    assert_eq!(
+        (many.code, many.text.as_str()),
+        (3, "the statement has 1 parameters, and 2 were given")
+    );
+    let rows =
+        called(&mut product, "DoPut", &headers, &put(&any("CommandStatementIngest", b""), &two));
+    assert_eq!(rows.code, 12, "{}", rows.text);
+    for (kind, count) in [("ClosePreparedStatement", 0), ("CloseSession", 1)] {
+        let action = [field(1, kind.as_bytes()), field(2, b"")].concat();
+        let done = call(&mut product, "DoAction", &headers, &action);
+        assert_eq!((done.code, done.messages.len()), (0, count), "{kind}");
+    }
+}
+
+#[test]
+fn lists_are_answered_without_a_database_and_with_their_own_schema() {
+    let mut product = created();
+    for (name, command, expected) in [
+        ("CommandGetCatalogs", Vec::new(), 1),
+        ("CommandGetDbSchemas", field(2, b"i%"), 2),
+        ("CommandGetTableTypes", Vec::new(), 2),
+        ("CommandGetSqlInfo", vec![0x08, 0, 0x08, 3], 2),
+        ("CommandGetXdbcTypeInfo", Vec::new(), 8),
+        ("CommandGetPrimaryKeys", field(3, b"cpu"), 0),
+        ("CommandGetImportedKeys", field(3, b"cpu"), 0),
+    ] {
+        let descriptor = field(2, &any(name, &command));
+        let info = call(&mut product, "GetFlightInfo", &[], &descriptor);
+        assert_eq!(info.code, 0, "{name}: {}", info.text);
+        let ticket = found(&found(&info.messages[0], 3), 1);
+        let answer = call(&mut product, "DoGet", &[], &ticket);
+        assert_eq!(rows(&answer), expected, "{name}");
+        assert_eq!(found(&info.messages[0], 1)[8..], found(&answer.messages[0], 2), "{name}");
+    }
+    let tables = field(2, &any("CommandGetTables", b""));
+    let none = call(&mut product, "GetFlightInfo", &[], &tables);
+    assert_eq!((none.code, none.text.as_str()), (3, "no 'database' header in request"));
+    let unknown = field(2, &any("CommandStatementSubstraitPlan", b""));
+    assert_eq!(call(&mut product, "GetFlightInfo", &[], &unknown).code, 12);
+}
