@@ -7,6 +7,7 @@ use super::rows::DatabaseStage;
 use super::split_progress::request;
 use super::{job_completion, job_messages};
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX};
+use crate::protocol::backup::RestoreStep;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::database::{Description, FromDatabase, ObjectStats, ToDatabase};
 use crate::protocol::envelope::{self, VERSION};
@@ -53,12 +54,17 @@ impl<S: Store> Database<S> {
             }
             _ => {}
         }
+        let has_own_end = matches!(job.kind, JobKind::Restore(_) | JobKind::PublishRestore { .. });
         let messages = job_messages::messages(rows, &self.object, &job.kind).into_iter();
         let next = messages.skip(answered).take(CALLS_PER_ROUND_MAX);
         let requests: Vec<Request> =
             next.map(|(shard, message)| request(rows, shard, &message)).collect();
         if !requests.is_empty() {
             return Ok(Some(requests));
+        }
+        if has_own_end {
+            self.end_restore(key, platform.now_ns())?;
+            return Ok(None);
         }
         match job_completion::publish(rows, key, platform.now_ns()) {
             Some(change) => rows.apply(&self.store, change)?,
@@ -134,9 +140,22 @@ impl<S: Store> Database<S> {
         message: &ToDatabase,
     ) -> Result<Option<FromDatabase>, Failure> {
         Ok(Some(match message {
+            // What is empty stays so until it was replaced.
+            ToDatabase::Register { .. } | ToDatabase::CreateContinuousQuery { .. }
+                if self.is_publishing_restore()? =>
+            {
+                return Err(Unavailable::Changing.into());
+            }
+            ToDatabase::Restore(step) if matches!(**step, RestoreStep::Schema { .. }) => {
+                self.take_page(step)?
+            }
+            ToDatabase::BackUp => {
+                let rows = self.open_rows()?.continuous.iter();
+                FromDatabase::BackedUp(rows.map(|row| row.query.clone()).collect())
+            }
             // Shards of a split answer "stale" before the map is published: whoever is sent here by
             // that waits for it.
-            ToDatabase::Describe if self.is_publishing_split()? => return Ok(None),
+            ToDatabase::Describe if self.is_publishing_map()? => return Ok(None),
             ToDatabase::Describe => {
                 let split_bytes = self.split_bytes;
                 let rows = self.open_rows()?;

@@ -68,6 +68,23 @@ pub(super) fn messages(
         JobKind::PublishSplit { .. }
         | JobKind::AbandonSplit { .. }
         | JobKind::DropGroups { .. } => group_messages(rows, database, kind),
+        JobKind::OpenRestore(filling) => {
+            let policies = filling.policies.iter();
+            policies.flat_map(|policy| push(policy, rows.state.generation, ToShard::Open)).collect()
+        }
+        JobKind::Restore(filling) => {
+            let generation = rows.state.generation;
+            let mut shards = filling.policies.iter().flat_map(shards);
+            to_all(&mut shards, ToShard::Close { generation })
+        }
+        JobKind::PublishRestore { filling, generation, .. } => {
+            let generation = *generation;
+            let mut messages = to_all(&mut all_shards(rows), ToShard::Close { generation });
+            for policy in &filling.policies {
+                messages.extend(push(policy, generation, ToShard::Configure));
+            }
+            messages
+        }
         JobKind::Tend | JobKind::Split(_) | JobKind::Access => Vec::new(),
         JobKind::WipeShards { shards } => to_all(&mut shards.iter(), ToShard::Wipe),
         JobKind::WipeDatabase => {
