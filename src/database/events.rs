@@ -7,7 +7,6 @@ use super::rows::DatabaseStage;
 use super::split_progress::request;
 use super::{job_completion, job_messages};
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX};
-use crate::protocol::backup::RestoreStep;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::database::{Description, FromDatabase, ObjectStats, ToDatabase};
 use crate::protocol::envelope::{self, VERSION};
@@ -54,7 +53,7 @@ impl<S: Store> Database<S> {
             }
             _ => {}
         }
-        let has_own_end = matches!(job.kind, JobKind::Restore(_) | JobKind::PublishRestore { .. });
+        let has_own_end = job.is_of_restore();
         let messages = job_messages::messages(rows, &self.object, &job.kind).into_iter();
         let next = messages.skip(answered).take(CALLS_PER_ROUND_MAX);
         let requests: Vec<Request> =
@@ -63,7 +62,7 @@ impl<S: Store> Database<S> {
             return Ok(Some(requests));
         }
         if has_own_end {
-            self.end_restore(key, platform.now_ns())?;
+            self.end_restore_job(key, platform.now_ns())?;
             return Ok(None);
         }
         match job_completion::publish(rows, key, platform.now_ns()) {
@@ -139,20 +138,8 @@ impl<S: Store> Database<S> {
         platform: &dyn Platform,
         message: &ToDatabase,
     ) -> Result<Option<FromDatabase>, Failure> {
+        self.refuse_between(message)?;
         Ok(Some(match message {
-            // What is empty stays so until it was replaced.
-            ToDatabase::Register { .. } | ToDatabase::CreateContinuousQuery { .. }
-                if self.is_publishing_restore()? =>
-            {
-                return Err(Unavailable::Changing.into());
-            }
-            ToDatabase::Restore(step) if matches!(**step, RestoreStep::Schema { .. }) => {
-                self.take_page(step)?
-            }
-            ToDatabase::BackUp => {
-                let rows = self.open_rows()?.continuous.iter();
-                FromDatabase::BackedUp(rows.map(|row| row.query.clone()).collect())
-            }
             // Shards of a split answer "stale" before the map is published: whoever is sent here by
             // that waits for it.
             ToDatabase::Describe if self.is_publishing_map()? => return Ok(None),
@@ -212,7 +199,7 @@ impl<S: Store> Database<S> {
                     troubles,
                 })
             }
-            _ => return Ok(None),
+            _ => return self.answer_backup(message),
         }))
     }
 }

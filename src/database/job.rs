@@ -239,6 +239,14 @@ impl Job {
         )
     }
 
+    /// Whether it takes a backup in, or undoes that.
+    pub fn is_of_restore(&self) -> bool {
+        matches!(
+            self.kind,
+            JobKind::OpenRestore(_) | JobKind::Restore(_) | JobKind::PublishRestore { .. }
+        )
+    }
+
     /// Objects that it has made and that nobody was told of.
     pub fn fresh(&self) -> Vec<ObjectId> {
         match &self.kind {

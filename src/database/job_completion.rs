@@ -4,7 +4,6 @@ use super::groups::shards;
 use super::job::{Job, JobKind};
 use super::policies::Settings;
 use super::quotas;
-use super::restore;
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::ObjectId;
 use crate::model::limits::SHARDS_PER_WIPE_MAX;
@@ -73,21 +72,9 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
         | JobKind::DropGroups { .. }) => {
             publish_groups(rows, kind, &mut change, &mut state, now_ns);
         }
-        JobKind::OpenRestore(filling) => {
-            let (kind, due_ns) = (JobKind::Restore(filling.clone()), restore::over_ns(now_ns));
-            change.jobs.push((state.next_job, Job { kind, due_ns, failures: 0 }));
-            state.next_job += 1;
-        }
-        // The last two have an end of their own.
-        JobKind::Tend
-        | JobKind::Split(_)
-        | JobKind::WipeShards { .. }
-        | JobKind::Access
-        | JobKind::Restore(_)
-        | JobKind::PublishRestore { .. } => {
-            return Some(change);
-        }
         JobKind::WipeDatabase => return None,
+        // The others change nothing, and those of a restore have an end of their own.
+        _ => return Some(change),
     }
     change.state = Some(state);
     Some(change)

@@ -11,7 +11,7 @@ use crate::model::limits::RESTORE_NS_MAX;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::protocol::backup::{RestoreStep, Restoring};
 use crate::protocol::call::Platform;
-use crate::protocol::database::{DatabaseRefusal, FromDatabase};
+use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
 use crate::protocol::host::Unavailable;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
@@ -57,6 +57,35 @@ impl<S: Store> Database<S> {
         })
     }
 
+    /// Refuses what would come in between: what is empty stays so until it was replaced.
+    pub(super) fn refuse_between(&mut self, message: &ToDatabase) -> Result<(), Failure> {
+        match message {
+            ToDatabase::Register { .. } | ToDatabase::CreateContinuousQuery { .. }
+                if self.is_publishing_restore()? =>
+            {
+                Err(Unavailable::Changing.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What concerns backups and needs no other object.
+    pub(super) fn answer_backup(
+        &mut self,
+        message: &ToDatabase,
+    ) -> Result<Option<FromDatabase>, Failure> {
+        Ok(Some(match message {
+            ToDatabase::Restore(step) if matches!(**step, RestoreStep::Schema { .. }) => {
+                self.take_page(step)?
+            }
+            ToDatabase::BackUp => {
+                let rows = self.open_rows()?.continuous.iter();
+                FromDatabase::BackedUp(rows.map(|row| row.query.clone()).collect())
+            }
+            _ => return Ok(None),
+        }))
+    }
+
     /// How far the restore of a backup is.
     pub(super) fn restoring(&mut self, backup: &str) -> Result<FromDatabase, Failure> {
         let rows = self.open_rows()?;
@@ -94,9 +123,9 @@ impl<S: Store> Database<S> {
         self.restoring(backup)
     }
 
-    /// Ends a restore: what was filled takes the place of what is there, or goes if nobody has
+    /// Ends a job of a restore: what is open waits to be filled, what was filled takes the place of what is there, or goes if nobody has
     /// finished it.
-    pub(super) fn end_restore(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
+    pub(super) fn end_restore_job(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
         let Some(known) = &self.rows else { return Ok(()) };
         let Some(job) = known.jobs.get(&key).map(|job| job.kind.clone()) else { return Ok(()) };
         let (store, mut state) = (&self.store, known.state.clone());
@@ -136,6 +165,13 @@ impl<S: Store> Database<S> {
                     }
                     known.bill.put(store)
                 })?;
+            }
+            JobKind::OpenRestore(filling) => {
+                let (kind, due_ns) = (JobKind::Restore(filling), over_ns(now_ns));
+                change.jobs.push((state.next_job, Job { kind, due_ns, failures: 0 }));
+                state.next_job += 1;
+                change.state = Some(state);
+                return Ok(self.apply(change)?);
             }
             JobKind::Restore(filling) => {
                 let fresh: Vec<ObjectId> =
@@ -193,6 +229,6 @@ fn fresh_groups(
 }
 
 /// When a restore that nobody finishes is undone, nanoseconds.
-pub(super) fn over_ns(now_ns: i64) -> i64 {
+fn over_ns(now_ns: i64) -> i64 {
     now_ns.saturating_add(RESTORE_NS_MAX)
 }

@@ -1,5 +1,5 @@
-//! The place that backups are kept in: a bucket of R2 (binding `BACKUPS`), or under `tidemark serve`
-//! a folder, which is a service that takes GET, PUT and DELETE (binding `BACKUP_FOLDER`).
+//! The place that backups are kept in: a bucket of R2 (binding `BACKUPS`), or under `tidemark
+//! serve` a folder, which is a service that takes GET, PUT and DELETE (binding `BACKUP_FOLDER`).
 
 use js_sys::{Array, JSON, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
