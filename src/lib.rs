@@ -56,8 +56,8 @@
 //! pages of their own: [`batch`] (frame), [`wal`], [`part`], [`shard`] (its tables),
 //! [`shard::manifest`] (which parts there are), [`protocol`]. Why it is built so, path by path, is
 //! in `docs/design/README.md`: `write-path.md`, `query-path.md`, `shard-store.md`,
-//! `groups-and-splits.md`, `deletes.md`, `access.md`, `quotas.md`, `backups.md`, `local-runtime.md`,
-//! `threats.md`.
+//! `groups-and-splits.md`, `deletes.md`, `access.md`, `quotas.md`, `backups.md`,
+//! `local-runtime.md`, `threats.md`.
 //!
 //! # Where to look first
 //!

@@ -386,10 +386,7 @@ fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
     match refusal {
         DatabaseRefusal::Policy(refusal) => CatalogRefusal::Policy(refusal),
         DatabaseRefusal::Placement(error) => CatalogRefusal::Placement(error),
-        // Nobody restores into a database that is being made.
-        DatabaseRefusal::NotEmpty | DatabaseRefusal::Restoring(_) => {
-            CatalogRefusal::Policy(PolicyRefusal::Conflict)
-        }
+        _ => CatalogRefusal::Policy(PolicyRefusal::Conflict),
     }
 }
 

@@ -123,8 +123,8 @@ impl<S: Store> Database<S> {
         self.restoring(backup)
     }
 
-    /// Ends a job of a restore: what is open waits to be filled, what was filled takes the place of what is there, or goes if nobody has
-    /// finished it.
+    /// Ends a job of a restore: what is open waits to be filled; what was filled takes the place of
+    /// what is there, or goes if nobody has finished it.
     pub(super) fn end_restore_job(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
         let Some(known) = &self.rows else { return Ok(()) };
         let Some(job) = known.jobs.get(&key).map(|job| job.kind.clone()) else { return Ok(()) };

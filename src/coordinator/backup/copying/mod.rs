@@ -46,6 +46,8 @@ pub struct BackUp {
     id: BackupId,
     /// Whether this request has begun the backup.
     is_new: bool,
+    /// Whether it has its mark still when the manifest is there.
+    is_marked: bool,
     listing: Listing,
     /// Names of the points that there are, and of the pages of measurements.
     points: Vec<String>,
@@ -99,6 +101,7 @@ enum Stage {
     PutManifest,
     CheckBegun,
     CheckGoing,
+    CheckMap,
     Undo,
     End,
 }
@@ -114,6 +117,7 @@ impl BackUp {
             object: ObjectId(String::new()),
             id: id.clone(),
             is_new: false,
+            is_marked: false,
             listing: Listing::default(),
             points: Vec::new(),
             pages: Vec::new(),
@@ -225,20 +229,33 @@ impl BackUp {
                 self.values = names.into_iter().filter_map(number).collect();
                 self.next_value()
             }
-            Stage::CheckBegun if names.contains(&self.id.name()) => {
+            Stage::CheckBegun => {
+                self.is_marked = names.contains(&self.id.name());
                 self.list(Stage::CheckGoing, place::marks(&database, Mark::Going))
             }
-            Stage::CheckGoing if names.is_empty() => {
+            Stage::CheckGoing if names.iter().any(|name| name.starts_with(&self.id.name())) => {
+                self.undo()
+            }
+            Stage::CheckGoing if self.is_marked => {
                 self.stage = Stage::End;
                 Ok(place::delete(vec![self.id.mark(Mark::Begun)]))
             }
-            // Somebody deletes it while it is made: then it is no backup.
-            Stage::CheckBegun | Stage::CheckGoing => {
-                self.stage = Stage::Undo;
-                Ok(place::delete(vec![self.id.mark(Mark::Done)]))
-            }
+            // Somebody else has finished it, or has deleted it: then its map is gone too.
+            Stage::CheckGoing => self.get(Stage::CheckMap, self.id.key("map")),
             _ => Err(self.is_going()),
         }
+    }
+
+    /// Somebody deletes it while it is made: then it is no backup.
+    fn undo(&mut self) -> Turn<BackUpProgress> {
+        self.stage = Stage::Undo;
+        Ok(place::delete(vec![self.id.mark(Mark::Done)]))
+    }
+
+    /// It is whole.
+    fn end(&mut self) -> Turn<BackUpProgress> {
+        self.progress.remaining = 0;
+        Ok(Next::Reply(self.progress.clone()))
     }
 
     fn is_going(&self) -> Error {
@@ -397,10 +414,7 @@ impl BackUp {
             Stage::PutManifest => {
                 self.list(Stage::CheckBegun, place::marks(&database, Mark::Begun))
             }
-            Stage::End => {
-                self.progress.remaining = 0;
-                Ok(Next::Reply(self.progress.clone()))
-            }
+            Stage::End => self.end(),
             _ => Err(self.is_going()),
         }
     }
@@ -439,6 +453,10 @@ impl RoundMachine for BackUp {
                 Some(names) => self.learn_names(context, names),
             },
             Stage::Map => self.learn_map(reply),
+            Stage::CheckMap => match place::object(reply)? {
+                Some(_) => self.end(),
+                None => self.undo(),
+            },
             Stage::Describe => self.learn_description(reply),
             Stage::Hold => self.learn_point(reply),
             Stage::Continuous => match envelope::decode_reply::<FromDatabase>(reply)? {
