@@ -1,7 +1,8 @@
 // Backups on the real runtime: into a bucket of R2 under `wrangler dev`, into a folder under `tidemark serve`.
 
 import assert from 'node:assert/strict';
-import { readdirSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -94,13 +95,14 @@ test('a bucket takes a database in and gives it back', async (t) => {
 
 test('a folder takes a database in and gives it back', async (t) => {
   const install = await installed(t);
-  const server = await served(t, { install, words: ['--backups', 'kept'] });
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-backups-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const server = await served(t, { install, words: ['--backups', join(folder, 'kept')] });
   await loadBackUpDeleteRestore(server);
-  const kept = join(server.folder, 'kept', 'db-a');
+  const kept = join(folder, 'kept', 'db-a');
   assert.deepEqual(readdirSync(kept).filter((name) => !/^\d{12}$/.test(name)).sort(), ['begun', 'done', 'going', 'value']);
   assert.deepEqual(['begun', 'going'].map((mark) => readdirSync(join(kept, mark))), [[], []]);
   assert.equal(readdirSync(join(kept, 'done')).length, 1);
-  assert.ok(statSync(kept).isDirectory());
 });
 
 test('without a place the answer says how to have one', async (t) => {

@@ -18,6 +18,7 @@ struct Inner {
     objects: BTreeMap<String, Vec<u8>>,
     /// Calls that still work, and whether the one after them takes effect before it fails.
     dies: Option<(u32, bool)>,
+    has_failed: bool,
     /// Keys that were put and had no object, in order.
     put: Vec<String>,
 }
@@ -33,7 +34,9 @@ impl MemoryPlace {
 
     /// It works again. Answers whether any call has failed.
     pub(crate) fn heal(&self) -> bool {
-        self.inner.borrow_mut().dies.take().is_some_and(|(left, _)| left == 0)
+        let mut inner = self.inner.borrow_mut();
+        inner.dies = None;
+        std::mem::take(&mut inner.has_failed)
     }
 
     /// Keys with this text in them.
@@ -63,9 +66,9 @@ impl MemoryPlace {
     /// Answers a message.
     pub(crate) fn answer(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         let mut inner = self.inner.borrow_mut();
-        let mut fails = false;
+        let fails = matches!(inner.dies, Some((0, _)));
+        inner.has_failed |= fails;
         if let Some((left, takes_effect)) = &mut inner.dies {
-            fails = *left == 0;
             if fails && !std::mem::take(takes_effect) {
                 return Err("the place is gone".to_owned());
             }
