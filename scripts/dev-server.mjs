@@ -6,6 +6,7 @@ import { join } from 'node:path';
 
 import { endGroup, startGroup } from './processes.mjs';
 import { at, Sentence, wrangler } from './project.mjs';
+import { configurationWithBackups } from './backup-binding.mjs';
 import { boundConfiguration } from './sql-binding.mjs';
 
 /** Only this machine can reach it. */
@@ -86,7 +87,7 @@ async function answers(url) {
 /**
  * Starts the server and waits until it answers.
  *
- * `sql` is the configuration of a Worker of SQL, which runs beside it and is bound.
+ * `sql` is the configuration of a Worker of SQL, which runs beside it and is bound. With `backups` a bucket is bound.
  * `vars` are variables of the Worker. `envFile` replaces `.dev.vars`. `script` is started instead of
  * the built Worker, and may use what the runtime has for tests. `stdio` is where the output goes. Returns `{ url, child, stop }`.
  */
@@ -97,6 +98,7 @@ export async function startServer(options) {
   }
   const flags = ['--compatibility-flags', 'experimental'];
   const dev = options.script ? ['dev', options.script, ...flags] : ['dev'];
+  if (options.backups) dev.push('--config', await configurationWithBackups());
   if (options.sql) dev.push('--config', await boundConfiguration(), '--config', options.sql);
   const args = [wrangler, ...dev, '--ip', host, '--port', String(port), '--persist-to', stateDir];
   args.push('--inspector-port', '0', '--local', '--show-interactive-dev-session', 'false');

@@ -12,6 +12,7 @@ use super::http::{RequestHead, Response};
 use super::params::ParamsError;
 use super::settings::SettingsError;
 use crate::admission::Overloaded;
+use crate::coordinator::backup::BackupError;
 use crate::coordinator::error::Error;
 use crate::model::limits::BODY_STALL_S_MAX;
 use crate::protocol::catalog::CatalogRefusal;
@@ -320,6 +321,7 @@ impl From<Error> for ApiError {
                 DatabaseRefusal::Policy(PolicyRefusal::TooManyQuotas { .. }) => Self::Limit(text),
                 DatabaseRefusal::Policy(_) => Self::Invalid(text),
                 DatabaseRefusal::Placement(_) => Self::NotImplemented(text),
+                DatabaseRefusal::NotEmpty | DatabaseRefusal::Restoring(_) => Self::Conflict(text),
             },
             Error::OverRate { over, .. } => Self::OverQuota {
                 message: text,
@@ -332,6 +334,12 @@ impl From<Error> for ApiError {
                 507 => Self::TooHeavy(text),
                 503 => Self::Unavailable { message: text, retry_after_s: 2 },
                 _ => Self::Internal(text),
+            },
+            Error::Backup(why) => match why {
+                BackupError::Missing(_) => Self::NotFound(text),
+                BackupError::Conflict(_) => Self::Conflict(text),
+                BackupError::TooMany { .. } => Self::Limit(text),
+                BackupError::Damaged { .. } => Self::Internal(text),
             },
             Error::Revoked => Self::Auth(AuthError::Unauthorized),
             Error::PartlyApplied(_) | Error::NotEverywhere { .. } => {

@@ -47,12 +47,17 @@ pub struct InProcess {
     objects: BTreeMap<Address, Option<Box<dyn Host>>>,
     last_log_line: Option<String>,
     sql: Option<SqlSession>,
+    backups: Option<BackupPlace>,
     /// Requests to each object so far; elsewhere the platform bills them.
     object_requests: BTreeMap<Address, u64>,
 }
 
 /// What answers the messages of [`crate::protocol::sql`].
 pub type SqlSession = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
+
+/// What answers the messages of [`crate::protocol::backup`] to the place that backups are kept in;
+/// an error is a call that failed.
+pub type BackupPlace = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;
 
 /// Time as the caller says, randomness from a seed, object ids by counting.
 struct Local {
@@ -61,11 +66,16 @@ struct Local {
     random: Cell<u64>,
     objects: Cell<u64>,
     has_sql: Cell<bool>,
+    has_backups: Cell<bool>,
 }
 
 impl Platform for Local {
     fn has_sql(&self) -> bool {
         self.has_sql.get()
+    }
+
+    fn has_backups(&self) -> bool {
+        self.has_backups.get()
     }
 
     fn limits(&self) -> Limits {
@@ -108,6 +118,7 @@ impl InProcess {
             random: Cell::new(seed),
             objects: Cell::new(0),
             has_sql: Cell::new(false),
+            has_backups: Cell::new(false),
         };
         let (full_bytes, split_bytes) = (settings.shard_full_bytes, settings.shard_split_bytes);
         let service = Service::new(Ok(settings), platform.random_u64());
@@ -122,6 +133,7 @@ impl InProcess {
             objects: BTreeMap::new(),
             last_log_line: None,
             sql: None,
+            backups: None,
             object_requests: BTreeMap::new(),
         }
     }
@@ -130,6 +142,12 @@ impl InProcess {
     pub fn set_sql(&mut self, session: SqlSession) {
         self.sql = Some(session);
         self.platform.has_sql.set(true);
+    }
+
+    /// Keeps backups in this place.
+    pub fn set_backups(&mut self, place: BackupPlace) {
+        self.backups = Some(place);
+        self.platform.has_backups.set(true);
     }
 
     /// The log's line of the last request.
@@ -266,6 +284,13 @@ impl InProcess {
             };
             return Reply { id, result };
         }
+        if to == Address::Backups {
+            let result = match &mut self.backups {
+                Some(backups) => backups(&message).map_err(CallFailure::Failed),
+                None => Err(CallFailure::Failed("no place for backups is bound".to_owned())),
+            };
+            return Reply { id, result };
+        }
         if matches!(to, Address::AccessKeys | Address::SignatureCheck) {
             let why = CallFailure::Failed("there is no Cloudflare Access here".to_owned());
             return Reply { id, result: Err(why) };
@@ -310,6 +335,7 @@ impl InProcess {
             | Address::AccessKeys
             | Address::SignatureCheck
             | Address::Sql
+            | Address::Backups
             | Address::Pause => Box::new(Catalog::new(store)),
             Address::Database(id) => {
                 let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);

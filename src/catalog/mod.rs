@@ -22,7 +22,7 @@ use crate::model::name;
 use crate::model::time::D_NS;
 use crate::protocol::call::{Address, CallFailure, ObjectKind, Platform, Reply, Step};
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
-use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
+use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal, ToDatabase};
 use crate::protocol::envelope::{self, VERSION};
 use crate::protocol::flights::{Flight, Flights};
 use crate::protocol::host::{Host, Ticket, Unavailable};
@@ -386,6 +386,7 @@ fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
     match refusal {
         DatabaseRefusal::Policy(refusal) => CatalogRefusal::Policy(refusal),
         DatabaseRefusal::Placement(error) => CatalogRefusal::Placement(error),
+        _ => CatalogRefusal::Policy(PolicyRefusal::Conflict),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a request to the objects failed; `api` maps each variant to a status and a body.
 
+use super::backup::BackupError;
 use crate::admission::NoRoom;
 use crate::protocol::call::CallFailure;
 use crate::protocol::catalog::CatalogRefusal;
@@ -83,6 +84,9 @@ pub enum Error {
     /// A delete that some shards may have carried out and at least one has not.
     #[error("partly applied, repeat: {0}")]
     PartlyApplied(String),
+    /// A backup cannot be made, read or deleted.
+    #[error(transparent)]
+    Backup(BackupError),
     /// 503 with Retry-After: nothing is known to be wrong with the request.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -11,6 +11,7 @@
 //! What the Worker remembers of the objects may be out of date at any time, so that no refusal
 //! rests on it alone (PROTOCOL.md rule 6).
 
+pub mod backup;
 mod beginning;
 mod single_call;
 pub mod cloudflare_access;

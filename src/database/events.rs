@@ -53,12 +53,17 @@ impl<S: Store> Database<S> {
             }
             _ => {}
         }
+        let has_own_end = job.is_of_restore();
         let messages = job_messages::messages(rows, &self.object, &job.kind).into_iter();
         let next = messages.skip(answered).take(CALLS_PER_ROUND_MAX);
         let requests: Vec<Request> =
             next.map(|(shard, message)| request(rows, shard, &message)).collect();
         if !requests.is_empty() {
             return Ok(Some(requests));
+        }
+        if has_own_end {
+            self.end_restore_job(key, platform.now_ns())?;
+            return Ok(None);
         }
         match job_completion::publish(rows, key, platform.now_ns()) {
             Some(change) => rows.apply(&self.store, change)?,
@@ -133,10 +138,11 @@ impl<S: Store> Database<S> {
         platform: &dyn Platform,
         message: &ToDatabase,
     ) -> Result<Option<FromDatabase>, Failure> {
+        self.refuse_between(message)?;
         Ok(Some(match message {
             // Shards of a split answer "stale" before the map is published: whoever is sent here by
             // that waits for it.
-            ToDatabase::Describe if self.is_publishing_split()? => return Ok(None),
+            ToDatabase::Describe if self.is_publishing_map()? => return Ok(None),
             ToDatabase::Describe => {
                 let split_bytes = self.split_bytes;
                 let rows = self.open_rows()?;
@@ -193,7 +199,7 @@ impl<S: Store> Database<S> {
                     troubles,
                 })
             }
-            _ => return Ok(None),
+            _ => return self.answer_backup(message),
         }))
     }
 }

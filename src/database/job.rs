@@ -7,11 +7,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::groups::shards;
 use super::policies::Settings;
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, REVOKE_RETRY_NS_MAX, WIPE_DELAY_NS};
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::S_NS;
+use crate::protocol::backup::RestoredRest;
 use crate::protocol::database::QuotaChange;
 use crate::scan::request::Resume;
 
@@ -112,6 +114,33 @@ pub enum JobKind {
         /// The generation that the database has once this is published.
         generation: u64,
     },
+    /// Open the shards that a backup is to be restored into.
+    OpenRestore(Filling),
+    /// They are open, and nobody is told of them: filled by whoever restores. When this is due they
+    /// go.
+    Restore(Filling),
+    /// Close the shards of all other policies, then publish these instead.
+    PublishRestore {
+        /// What was filled.
+        filling: Filling,
+        /// What is published with it.
+        rest: RestoredRest,
+        /// The generation that the database has once this is published.
+        generation: u64,
+    },
+}
+
+/// A restore as the job's row keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filling {
+    /// Which backup.
+    pub backup: String,
+    /// Key of the row that the first policy gets; those of the others follow.
+    pub first: u64,
+    /// The policies with shards of their own.
+    pub policies: Vec<Policy>,
+    /// Pages of measurements that were taken in.
+    pub pages: u32,
 }
 
 /// A split as the job's row keeps it.
@@ -188,6 +217,8 @@ impl Job {
             JobKind::WipeShards { .. } | JobKind::WipeDatabase => "wiping dropped shards",
             JobKind::Access => "revoking a right",
             JobKind::SetQuota { .. } => "setting a quota",
+            JobKind::OpenRestore(_) | JobKind::PublishRestore { .. } => "restoring a backup",
+            JobKind::Restore(_) => "undoing a restore",
             JobKind::Tend => "looking at the shard groups",
             JobKind::Split(_) | JobKind::PublishSplit { .. } => "splitting a shard group",
             JobKind::AbandonSplit { .. } => "undoing the split of a shard group",
@@ -200,20 +231,37 @@ impl Job {
     pub fn is_statement(&self) -> bool {
         !matches!(
             self.kind,
-            JobKind::WipeShards { .. } | JobKind::WipeDatabase | JobKind::Tend | JobKind::Split(_)
+            JobKind::WipeShards { .. }
+                | JobKind::WipeDatabase
+                | JobKind::Tend
+                | JobKind::Split(_)
+                | JobKind::Restore(_)
+        )
+    }
+
+    /// Whether it takes a backup in, or undoes that.
+    pub fn is_of_restore(&self) -> bool {
+        matches!(
+            self.kind,
+            JobKind::OpenRestore(_) | JobKind::Restore(_) | JobKind::PublishRestore { .. }
         )
     }
 
     /// Objects that it has made and that nobody was told of.
-    pub fn fresh(&self) -> &[ObjectId] {
+    pub fn fresh(&self) -> Vec<ObjectId> {
         match &self.kind {
-            JobKind::CreatePolicy { policy, .. } => {
-                policy.groups.first().map_or(&[], |group| &group.shards)
+            JobKind::CreatePolicy { policy, .. } => shards(policy).cloned().collect(),
+            JobKind::OpenRestore(filling)
+            | JobKind::Restore(filling)
+            | JobKind::PublishRestore { filling, .. } => {
+                filling.policies.iter().flat_map(shards).cloned().collect()
             }
             JobKind::Split(split)
             | JobKind::PublishSplit { split, .. }
-            | JobKind::AbandonSplit { split } => split.target().map_or(&[], |group| &group.shards),
-            _ => &[],
+            | JobKind::AbandonSplit { split } => {
+                split.target().map_or_else(Vec::new, |group| group.shards.clone())
+            }
+            _ => Vec::new(),
         }
     }
 }

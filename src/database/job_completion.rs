@@ -51,7 +51,7 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
                 row.into_iter().flat_map(|row| shards(&row.policy)).cloned().collect();
             for (&key, job) in &rows.jobs {
                 if matches!(&job.kind, JobKind::Split(split) if split.number == *number) {
-                    gone.extend_from_slice(job.fresh());
+                    gone.extend(job.fresh());
                     change.removed_jobs.push(key);
                 }
             }
@@ -72,10 +72,9 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
         | JobKind::DropGroups { .. }) => {
             publish_groups(rows, kind, &mut change, &mut state, now_ns);
         }
-        JobKind::Tend | JobKind::Split(_) | JobKind::WipeShards { .. } | JobKind::Access => {
-            return Some(change);
-        }
         JobKind::WipeDatabase => return None,
+        // The others change nothing, and those of a restore have an end of their own.
+        _ => return Some(change),
     }
     change.state = Some(state);
     Some(change)
@@ -117,9 +116,11 @@ pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
     let mut state = rows.state.clone();
     state.stage = DatabaseStage::Dropping;
     for (&key, job) in &rows.jobs {
-        if job.is_statement() || matches!(job.kind, JobKind::Tend | JobKind::Split(_)) {
+        if job.is_statement()
+            || matches!(job.kind, JobKind::Tend | JobKind::Split(_) | JobKind::Restore(_))
+        {
             change.removed_jobs.push(key);
-            wipe_later(&mut change, &mut state, job.fresh(), now_ns);
+            wipe_later(&mut change, &mut state, &job.fresh(), now_ns);
         }
     }
     // Above every generation that a shard may have been told.
@@ -131,7 +132,12 @@ pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
 }
 
 /// Jobs that wipe these objects once messages sent before now are gone.
-fn wipe_later(change: &mut RowsChange, state: &mut DatabaseState, gone: &[ObjectId], now_ns: i64) {
+pub(super) fn wipe_later(
+    change: &mut RowsChange,
+    state: &mut DatabaseState,
+    gone: &[ObjectId],
+    now_ns: i64,
+) {
     for shards in gone.chunks(SHARDS_PER_WIPE_MAX) {
         let kind = JobKind::WipeShards { shards: shards.to_vec() };
         change.jobs.push((state.next_job, Job::delayed(kind, now_ns)));

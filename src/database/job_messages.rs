@@ -2,7 +2,7 @@
 //! lasts, and each of them may be repeated.
 
 use super::groups::{group_settings, shard_settings, shards};
-use super::job::JobKind;
+use super::job::{Filling, JobKind};
 use super::job_completion::{altered, without_first};
 use super::rows::DatabaseRows;
 use crate::model::ids::{MeasurementId, ObjectId};
@@ -68,7 +68,6 @@ pub(super) fn messages(
         JobKind::PublishSplit { .. }
         | JobKind::AbandonSplit { .. }
         | JobKind::DropGroups { .. } => group_messages(rows, database, kind),
-        JobKind::Tend | JobKind::Split(_) | JobKind::Access => Vec::new(),
         JobKind::WipeShards { shards } => to_all(&mut shards.iter(), ToShard::Wipe),
         JobKind::WipeDatabase => {
             let waiting = rows.jobs.values().flat_map(|job| match &job.kind {
@@ -77,6 +76,35 @@ pub(super) fn messages(
             });
             to_all(&mut all_shards(rows).chain(waiting), ToShard::Wipe)
         }
+        _ => restore_messages(rows, database, kind),
+    }
+}
+
+/// The messages of a job that takes a backup in; none for others.
+fn restore_messages(
+    rows: &DatabaseRows,
+    database: &ObjectId,
+    kind: &JobKind,
+) -> Vec<(ObjectId, ToShard)> {
+    let (generation, access) = (rows.state.generation, rows.state.access);
+    let push = |filling: &Filling, generation, message: fn(ShardSettings) -> ToShard| {
+        let policies = filling.policies.iter();
+        let settings =
+            policies.flat_map(|policy| shard_settings(database, policy, (generation, access)));
+        settings.map(|(shard, settings)| (shard, message(settings))).collect::<Vec<_>>()
+    };
+    let close = |shard: &ObjectId, generation| (shard.clone(), ToShard::Close { generation });
+    match kind {
+        JobKind::OpenRestore(filling) => push(filling, generation, ToShard::Open),
+        JobKind::Restore(filling) => {
+            let fresh = filling.policies.iter().flat_map(shards);
+            fresh.map(|shard| close(shard, generation)).collect()
+        }
+        JobKind::PublishRestore { filling, generation, .. } => {
+            let closed = all_shards(rows).map(|shard| close(shard, *generation));
+            closed.chain(push(filling, *generation, ToShard::Configure)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

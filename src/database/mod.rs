@@ -13,6 +13,7 @@ pub mod job;
 mod object;
 pub mod policies;
 mod quotas;
+mod restore;
 mod job_completion;
 mod job_messages;
 pub mod rows;

@@ -68,6 +68,9 @@ pub struct DatabaseState {
     /// The latest changes of the Catalog's that raised the number, oldest first.
     #[serde(default)]
     pub ended: Vec<u64>,
+    /// The backup that was taken in, if it began with one.
+    #[serde(default)]
+    pub restored: Option<String>,
 }
 
 /// The `state` row beside it: rows that the platform bills, over all lives of the object. Saved
@@ -104,7 +107,7 @@ impl Bill {
     }
 
     /// Saves it, as the last of the rows that change together.
-    fn put<S: Store>(self, store: &S) -> Result<(), StoreError> {
+    pub(super) fn put<S: Store>(self, store: &S) -> Result<(), StoreError> {
         let mut billed = self.now(store);
         // The row itself.
         billed.rows_written += 1;
@@ -294,18 +297,15 @@ impl DatabaseRows {
     }
 }
 
-fn write<S: Store>(store: &S, change: &RowsChange) -> Result<(), StoreError> {
+pub(super) fn write<S: Store>(store: &S, change: &RowsChange) -> Result<(), StoreError> {
     if let Some(state) = &change.state {
         store.put(Table::State, 0, &row::encode(state)?, &[])?;
     }
     if let Some((number, policy)) = &change.policy {
-        let head = row::encode(&PolicyHead { policy: policy.clone() })?;
-        store.put(Table::Entry, *number, &head, &[])?;
+        put_policy(store, *number, policy)?;
     }
     if let Some(number) = change.removed_policy {
-        store.delete(Table::Entry, number..=number)?;
-        let first = number << MEASUREMENT_BITS;
-        store.delete(Table::Schema, first..=first | u64::from(u32::MAX))?;
+        delete_policy(store, number)?;
     }
     for (number, marker) in &change.dropped {
         put_measurement(store, *number, marker)?;
@@ -334,7 +334,25 @@ fn write<S: Store>(store: &S, change: &RowsChange) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn put_measurement<S: Store>(
+/// Stores a policy's row.
+pub(super) fn put_policy<S: Store>(
+    store: &S,
+    number: u64,
+    policy: &Policy,
+) -> Result<(), StoreError> {
+    let head = row::encode(&PolicyHead { policy: policy.clone() })?;
+    store.put(Table::Entry, number, &head, &[])
+}
+
+/// Deletes a policy's row, and those of its measurements.
+pub(super) fn delete_policy<S: Store>(store: &S, number: u64) -> Result<(), StoreError> {
+    store.delete(Table::Entry, number..=number)?;
+    let first = number << MEASUREMENT_BITS;
+    store.delete(Table::Schema, first..=first | u64::from(u32::MAX))
+}
+
+/// Stores a measurement in the schema of the policy `number`, which need not be there yet.
+pub(super) fn put_measurement<S: Store>(
     store: &S,
     number: u64,
     measurement: &MeasurementSchema,

@@ -48,6 +48,10 @@ impl<S: Store> Database<S> {
                 let reply = self.answer(platform, &message)?;
                 reply.ok_or_else(|| Unavailable::Changing.into())
             }
+            DatabaseTask::Request(ToDatabase::Restore(step)) => {
+                let backup = step.backup().to_owned();
+                self.restoring(&backup)
+            }
             _ => Ok(FromDatabase::Done),
         }
     }
@@ -108,10 +112,13 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Whether a split's new map is being pushed, so that reads of the old one are refused.
-    pub(super) fn is_publishing_split(&mut self) -> Result<bool, Failure> {
+    /// Whether another map is being pushed, so that reads of the old one are refused.
+    pub(super) fn is_publishing_map(&mut self) -> Result<bool, Failure> {
         let rows = self.open_rows()?;
-        Ok(rows.jobs.values().any(|job| matches!(job.kind, JobKind::PublishSplit { .. })))
+        let publishes = |kind: &JobKind| {
+            matches!(kind, JobKind::PublishSplit { .. } | JobKind::PublishRestore { .. })
+        };
+        Ok(rows.jobs.values().any(|job| publishes(&job.kind)))
     }
 
     /// The unfinished statement: there is never more than one.
@@ -214,6 +221,7 @@ impl<S: Store> Database<S> {
                     }
                 }
             }
+            ToDatabase::Restore(step) => self.plan_restore(platform, step),
             ToDatabase::SetQuota(change) => {
                 Ok(quotas::plan(rows, change)?.map(|kind| (state, kind)))
             }
@@ -288,6 +296,7 @@ fn new_database(
         access: 0,
         granted: 0,
         ended: Vec::new(),
+        restored: None,
     };
     let (mut state, kind) = create_policy(platform, (object, state), settings, true)?;
     let now_ns = platform.now_ns();

@@ -13,7 +13,7 @@ use worker::{Env, Error, Stub};
 
 use super::sql::SqlSession;
 use super::wait::wait;
-use super::{cloudflare_access, config, password_key};
+use super::{backups, cloudflare_access, config, password_key};
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
 
@@ -93,6 +93,7 @@ async fn carry(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
             let _ = JsFuture::from(wait(ms)).await;
             Some(Ok(Vec::new()))
         }
+        Address::Backups => Some(backups::carry(&env, &message).await),
         Address::Sql | Address::Catalog | Address::Database(_) | Address::Shard(_) => None,
     };
     if let Some(result) = of_runtime {
@@ -120,6 +121,7 @@ fn stub(env: &Env, to: &Address, location: Option<&str>) -> worker::Result<Stub>
         | Address::AccessKeys
         | Address::SignatureCheck
         | Address::Sql
+        | Address::Backups
         | Address::Pause => {
             return env.durable_object(config::CATALOG)?.get_by_name(config::CATALOG_NAME);
         }

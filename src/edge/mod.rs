@@ -4,6 +4,7 @@
 //! the three objects their SQLite. It decides nothing.
 
 mod alarm;
+mod backups;
 mod body;
 mod calls;
 mod cloudflare_access;

@@ -4,7 +4,7 @@ use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
-use super::config;
+use super::{backups, config};
 use crate::api::location_hint;
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::ObjectId;
@@ -55,6 +55,10 @@ impl EdgePlatform {
 impl Platform for EdgePlatform {
     fn has_sql(&self) -> bool {
         config::sql(&self.env).is_some()
+    }
+
+    fn has_backups(&self) -> bool {
+        backups::are_bound(&self.env)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this age fit 2^53")]

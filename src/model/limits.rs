@@ -326,6 +326,25 @@ pub const CONTINUOUS_RETRY_NS_MAX: i64 = 60 * JOB_RETRY_NS;
 /// Windows of one run of a continuous query, unless FOR asks for more: it catches up in steps.
 pub const WINDOWS_PER_RUN_MAX: i64 = 1_000;
 
+// Backups.
+
+/// How long the values of a point are held for a backup, nanoseconds: one that is not finished by
+/// then is begun anew.
+pub const BACKUP_HOLD_NS: i64 = super::time::D_NS;
+/// Objects that one request of a backup, a restore or a check copies or reads: half of the fifty
+/// calls that a request may make on the platform's free plan are left for finding out where it is.
+pub const BACKUP_OBJECTS_PER_REQUEST: u32 = 12;
+/// A shard's point without its values, bytes: manifest, columns, deletes.
+pub const BACKUP_POINT_BYTES_MAX: usize = 4_000_000;
+/// Whole backups of one database: who deletes one asks all others which values they share.
+pub const BACKUPS_PER_DATABASE_MAX: usize = 16;
+/// Names in one reply of the place that backups are kept in, as R2 has it.
+pub const BACKUP_NAMES_MAX: usize = 1_000;
+/// Objects that are deleted with one call.
+pub const BACKUP_DELETES_MAX: usize = 100;
+/// How long a restore may take, nanoseconds: one that is not finished by then is undone.
+pub const RESTORE_NS_MAX: i64 = 7 * super::time::D_NS;
+
 // Messages between objects, and jobs.
 
 /// One request message between objects, bytes.

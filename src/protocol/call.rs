@@ -28,6 +28,8 @@ pub enum Address {
     /// The request's session of SQL, in a Worker of its own ([`super::sql`]): the first call opens
     /// it, and it ends with the request.
     Sql,
+    /// No object but the place that backups are kept in ([`super::backup`]).
+    Backups,
     /// No object but the runtime's clock: the reply is empty and comes after as many milliseconds
     /// as the message says (u32), or at once where nothing else could happen meanwhile.
     Pause,
@@ -112,6 +114,11 @@ pub trait Platform {
 
     /// Whether [`Address::Sql`] is there.
     fn has_sql(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Address::Backups`] is there.
+    fn has_backups(&self) -> bool {
         false
     }
 

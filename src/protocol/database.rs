@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::backup::{RestoreStep, Restoring};
 use super::call::PlacementError;
 use super::catalog::CreateDatabase;
 use super::continuous::ContinuousQuery;
@@ -110,6 +111,10 @@ pub enum ToDatabase {
     /// Other limits in the place of those of the database, or of one token or user on it. Every
     /// shard takes them from the reply on.
     SetQuota(QuotaChange),
+    /// The continuous queries with their watermarks, for a backup.
+    BackUp,
+    /// A step of taking a backup in.
+    Restore(Box<RestoreStep>),
 }
 
 /// Which limits take the place of which.
@@ -212,6 +217,10 @@ pub enum FromDatabase {
     },
     /// Grants: a later version of the Catalog's has been heard of. Nothing was changed.
     Late,
+    /// What BackUp asked for.
+    BackedUp(Vec<ContinuousQuery>),
+    /// Restore: how far it is.
+    Restoring(Restoring),
 }
 
 /// A database as an edge caches it.
@@ -398,6 +407,12 @@ pub enum DatabaseRefusal {
     /// The runtime cannot place objects there.
     #[error(transparent)]
     Placement(PlacementError),
+    /// A backup is taken in by a database without measurements, and by no other.
+    #[error("the database is not empty: restore into a new name, or drop it first")]
+    NotEmpty,
+    /// Another backup is being taken in.
+    #[error("the restore of backup {0} is under way: repeat that one, or drop the database first")]
+    Restoring(String),
 }
 
 impl Wire for ToDatabase {

@@ -1,5 +1,6 @@
 #![doc = include_str!("PROTOCOL.md")]
 
+pub mod backup;
 pub mod call;
 pub mod catalog;
 pub mod continuous;

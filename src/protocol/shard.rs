@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::backup::{FromShardBackup, ShardBackup};
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
 use super::quota::{Meter, OverRate, OverSeries, OverStored, Used};
@@ -104,6 +105,8 @@ pub enum ToShard {
         /// The number.
         number: u64,
     },
+    /// A step of a backup or of a restore.
+    Backup(ShardBackup),
 }
 
 /// What the sender of data or of a question believes about the database.
@@ -217,6 +220,8 @@ pub enum FromShard {
     Refused(ShardRefusal),
     /// The request may be repeated.
     Unavailable(Unavailable),
+    /// A step of a backup or of a restore.
+    Backup(FromShardBackup),
 }
 
 /// Counters and sizes of a shard. All but the sizes survive eviction up to the last flush.
@@ -393,13 +398,16 @@ impl Wire for ToShard {
     fn body(&self) -> &[u8] {
         match self {
             Self::Append { frame, .. } => frame,
+            Self::Backup(step) => step.body(),
             _ => &[],
         }
     }
 
     fn set_body(&mut self, body: &[u8]) {
-        if let Self::Append { frame, .. } = self {
-            *frame = body.to_vec();
+        match self {
+            Self::Append { frame, .. } => *frame = body.to_vec(),
+            Self::Backup(step) => step.set_body(body),
+            _ => {}
         }
     }
 }
@@ -411,6 +419,7 @@ impl Wire for FromShard {
         match self {
             Self::Scanned { groups, .. } => groups,
             Self::Appended { rejected, .. } => rejected,
+            Self::Backup(reply) => reply.body(),
             _ => &[],
         }
     }
@@ -420,6 +429,7 @@ impl Wire for FromShard {
             Self::Scanned { groups: own, .. } | Self::Appended { rejected: own, .. } => {
                 *own = body.to_vec();
             }
+            Self::Backup(reply) => reply.set_body(body),
             _ => {}
         }
     }

@@ -56,6 +56,7 @@ impl<S: Store> Shard<S> {
             Duty::Reclaim => self.reclaim(now_ns),
             Duty::Compact => self.compact(now_ns),
             Duty::Scrub => self.scrub(now_ns),
+            Duty::Release => self.end_holds(now_ns),
         };
         if let Err(refusal) = result {
             // What cannot be stored is known until the object is unloaded.
@@ -126,6 +127,7 @@ fn due(loaded: &Loaded, duty: Duty, now_ns: i64) -> Option<i64> {
         }
         Duty::Reclaim => super::retention::due(loaded, now_ns),
         Duty::Scrub => super::compact::scrub_due(loaded, now_ns),
+        Duty::Release => super::backup::due(loaded),
         Duty::Compact => {
             let is_now = loaded.manifest.job().is_some() || !loaded.plan(now_ns).merges.is_empty();
             if is_now { Some(now_ns) } else { loaded.plan(now_ns).quiet_ns }

@@ -31,11 +31,13 @@ pub(super) enum Duty {
     Compact = 4,
     /// Parts are looked at for what is hidden of them.
     Scrub = 5,
+    /// Values are held no longer for backups that nobody has finished.
+    Release = 6,
 }
 
 impl Duty {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Flush, Self::Tidy, Self::Reclaim, Self::Scrub, Self::Compact];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Flush, Self::Tidy, Self::Reclaim, Self::Scrub, Self::Compact, Self::Release];
 
     const fn key(self) -> u64 {
         self as u64
@@ -48,6 +50,7 @@ impl Duty {
             Self::Reclaim => "dropping expired parts",
             Self::Compact => "compaction",
             Self::Scrub => "looking for deleted rows",
+            Self::Release => "ending the holds of backups",
         }
     }
 }

@@ -74,6 +74,7 @@ impl<S: Store> Shard<S> {
             ToShard::Delete { stamp, before, deletions } => {
                 self.delete_before(*before, deletions, stamp, now_ns).map(|()| FromShard::Done)
             }
+            ToShard::Backup(step) => self.back_up(step, now_ns).map(FromShard::Backup),
             ToShard::Verify { resume } => self.verify(*resume).map(FromShard::Verified),
             ToShard::Stats => self
                 .stats()

@@ -12,6 +12,7 @@
 mod alarm;
 mod append;
 mod attempts;
+mod backup;
 pub mod budget;
 mod cache;
 mod columns;
@@ -34,6 +35,7 @@ mod question;
 mod read;
 mod read_cache;
 pub mod request;
+mod restore;
 mod retention;
 mod series_count;
 mod series_quota;

@@ -13,9 +13,9 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 /// The key of the state row.
-const STATE_KEY: u64 = 0;
+pub(super) const STATE_KEY: u64 = 0;
 /// The key of the row of retired measurements.
-const RETIRED_KEY: u64 = 1;
+pub(super) const RETIRED_KEY: u64 = 1;
 
 /// Of a state row without a body: shards had one before there were parts.
 const WITHOUT_MANIFEST: &str =
@@ -39,6 +39,9 @@ pub(super) struct State {
     pub counters: Counters,
     #[serde(default)]
     pub slot_writes: SlotWrites,
+    /// Of a shard that a backup has filled: one more than the checksum of its point; else 0.
+    #[serde(default)]
+    pub restored: u64,
 }
 
 impl State {
@@ -51,6 +54,7 @@ impl State {
             schema_version: 0,
             counters: Counters::default(),
             slot_writes: SlotWrites::default(),
+            restored: 0,
         }
     }
 

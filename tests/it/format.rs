@@ -99,6 +99,7 @@ fn dump(stores: &BTreeMap<Address, MemoryStore>) -> String {
             | Address::AccessKeys
             | Address::SignatureCheck
             | Address::Sql
+            | Address::Backups
             | Address::Pause => continue,
         };
         writeln!(text, "object {kind} {id}").unwrap();

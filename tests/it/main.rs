@@ -7,6 +7,9 @@
 )]
 
 mod allocator;
+mod backup_place;
+mod backup_schedule;
+mod backups;
 mod calls;
 mod confirm;
 mod console_reads;

@@ -9,6 +9,7 @@ use tidemark::browser::in_process::InProcess;
 use tidemark::protocol::call::Address;
 use tidemark::store::memory::MemoryStore;
 
+use crate::backup_place::MemoryPlace;
 use crate::sql_stand_in::stand_in;
 
 /// The admin token of every product under test.
@@ -36,7 +37,17 @@ impl Product {
         if given("SQL").is_some() {
             inner.set_sql(stand_in());
         }
+        if given("BACKUPS").is_some() {
+            let place = MemoryPlace::default();
+            inner.set_backups(Box::new(move |message| place.answer(message)));
+        }
         Self { inner, now_ns: START_NS, tick_ns: S_NS }
+    }
+
+    /// Keeps backups in a place; earlier ones are forgotten.
+    pub(crate) fn keep_backups(&mut self, place: &MemoryPlace) {
+        let place = place.clone();
+        self.inner.set_backups(Box::new(move |message| place.answer(message)));
     }
 
     /// Empty at `now_s`, for the stores of another one, which created so many objects.

@@ -81,9 +81,11 @@ async function run(options) {
     const variables = variablesOf(settings, token);
     const stored = join(folder, 'objects');
     makeFolder(stored);
+    if (options.backups) makeFolder(options.backups);
+    const backups = options.backups ? realpathSync(options.backups) : null;
     const file = join(folder, 'workerd.capnp');
     const sql = builtSql() && realpathSync(builtSql());
-    const places = { folder, built: realpathSync(built), sql, site: realpathSync(join(built, 'site')), stored };
+    const places = { folder, built: realpathSync(built), sql, site: realpathSync(join(built, 'site')), stored, backups };
     const front = realpathSync(inPackage('../lib/front.js'));
     const names = Object.keys(variables);
     writeFileSync(file, configuration({ ...places, front, variables: names, paths, day, host, port, tls }));
@@ -118,11 +120,12 @@ is made at the first start and kept in ${tokenFile('FOLDER')}, readable by you a
 takes its place. Every setting of docs/SETTINGS.md is taken from the environment by its name. What a
 client was told is written survives a crash, after which it starts again by itself; on SIGTERM what is
 under way is finished first. Its log has a line of JSON for each request (LOG_REQUESTS=errors: for
-failures; none). workerd calls its storage on a disk experimental: make exports (tidemark export).`,
+failures; none). workerd calls its storage on a disk experimental: make backups (--backups) or exports (tidemark export).`,
   options: {
     host: { value: 'ADDRESS', env: 'HOST', fallback: '127.0.0.1', help: 'where it listens; 0.0.0.0 is everywhere: use TLS then' },
     port: { value: 'N', env: 'PORT', fallback: '8787', help: 'where it listens' },
     data: { ...connectionOptions.data, help: 'where the data is kept; made when it is not there' },
+    backups: { value: 'FOLDER', env: 'BACKUP_FOLDER', help: 'where backups are kept (POST /api/v3/backup); made when it is not there' },
     ...tlsOptions,
     flight: { value: 'N', env: 'FLIGHT_PORT', help: 'where gRPC is taken beside it, as `tidemark flight` does' },
   },

@@ -40,19 +40,21 @@ function socketOf({ host, port, tls, folder }) {
  * The configuration of one server, to be written into `folder`.
  *
  * `built` is the folder of the Worker's modules, `sql` that of SQL's or null, `site` that of the console, `front` the module that
- * stands before both, `stored` where the objects' files are. `variables` are names of variables of the
+ * stands before both, `stored` where the objects' files are,
+ * `backups` the folder of backups or null. `variables` are names of variables of the
  * environment, which are bound by their names, so that no secret is written down. `paths` are the
  * paths that the Worker answers. `day` is its compatibility date. `host` and `port` are where it listens,
  * `tls` the files of its key and certificates, or null.
  *
  * @param {Record<string, any>} options
  */
-export function configuration({ folder, built, sql, site, front, stored, variables, paths, day, ...socket }) {
+export function configuration({ folder, built, sql, site, front, stored, backups, variables, paths, day, ...socket }) {
   const modulesIn = (place) => ['index.js', 'index_bg.wasm'].map((name) => moduleOf(folder, `${place}/${name}`)).join(', ');
   const { namespaces, bound } = objectsOf(objects, 'tidemark');
   const bindings = [
     ...bound,
     ...(sql ? ['(name = "SQL", service = "sql")'] : []),
+    ...(backups ? ['(name = "BACKUP_FOLDER", service = "backups")'] : []),
     ...variables.map((name) => `(name = ${quoted(name)}, fromEnvironment = ${quoted(name)})`),
   ];
   return `# Written by \`tidemark serve\` at each start.
@@ -64,7 +66,7 @@ const config :Workerd.Config = (
     (name = "front", worker = .front),
     (name = "database", worker = .database),${sql ? '\n    (name = "sql", worker = .sql),' : ''}
     (name = "site", disk = (path = ${quoted(site)})),
-    (name = "stored", disk = (path = ${quoted(stored)}, writable = true)),
+    (name = "stored", disk = (path = ${quoted(stored)}, writable = true)),${backups ? `\n    (name = "backups", disk = (path = ${quoted(backups)}, writable = true)),` : ''}
   ],
 );
 

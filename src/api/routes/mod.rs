@@ -5,6 +5,7 @@
 //! by its row. `tests/it/openapi.rs` holds `www/openapi.json` and `wrangler.toml` to this table,
 //! and the tests here hold the texts of the refusals to it.
 
+pub mod backup;
 pub mod bucket_lookup;
 pub mod databases;
 pub mod delete;
@@ -182,6 +183,17 @@ pub static ROUTES: &[Route] = &[
     ]),
     route("/metrics/targets", ErrorShape::Other, &[
         on(&["GET"], Access::Known, Body::None, metrics::begin_targets),
+    ]),
+    route("/api/v3/backup", ErrorShape::Other, &[
+        on(&["GET"], Access::Admin, Body::None, backup::begin),
+        on(&["POST"], Access::Admin, JSON, backup::begin),
+        on(&["DELETE"], Access::Admin, Body::None, backup::begin),
+    ]),
+    route("/api/v3/backup/verify", ErrorShape::Other, &[
+        on(&["POST"], Access::Admin, JSON, backup::begin_verify),
+    ]),
+    route("/api/v3/restore", ErrorShape::Other, &[
+        on(&["POST"], Access::Admin, JSON, backup::begin_restore),
     ]),
     route("/debug/verify", ErrorShape::Other, &[
         on(&["POST"], Access::Admin, JSON, verify::begin),

@@ -219,6 +219,7 @@ fn name((address, table, key): &(Address, Table, u64)) -> String {
         | Address::AccessKeys
         | Address::SignatureCheck
         | Address::Sql
+        | Address::Backups
         | Address::Pause => format!("catalog/{table}/{key}"),
         Address::Database(id) => format!("database/{id}/{table}/{key}"),
         Address::Shard(id) => format!("shard/{id}/{table}/{key}"),

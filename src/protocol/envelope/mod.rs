@@ -38,6 +38,10 @@ pub enum Direction {
     ToSql = 7,
     /// Its reply.
     FromSql = 8,
+    /// Edge to the place that backups are kept in.
+    ToBackups = 9,
+    /// Its reply.
+    FromBackups = 10,
 }
 
 /// In the place of the direction: the sender could not encode its message, and the header says why.

@@ -279,6 +279,33 @@ impl Manifest {
         self.holds.push(hold);
     }
 
+    /// The holds.
+    pub fn holds(&self) -> &[Hold] {
+        &self.holds
+    }
+
+    /// The hold of this id.
+    pub fn held(&self, id: u64) -> Option<&Hold> {
+        self.holds.iter().find(|hold| hold.id == id)
+    }
+
+    /// The same parts where every value that they list stands under its position among the numbers,
+    /// and nothing else does: without holds, free keys and the running job, whose inputs stay.
+    pub fn compact(&self) -> Self {
+        let lists = self.parts.values().map(|part| &part.values);
+        let numbers: SortedSet<u64> = lists.flat_map(Runs::iter).collect();
+        let keys: SortedMap<Number, Key> = numbers.iter().copied().map(Number).zip(0..).collect();
+        Self {
+            next_part: self.next_part,
+            next_number: self.next_number,
+            next_key: keys.len() as u64,
+            width_ns: self.width_ns,
+            parts: self.parts.clone(),
+            keys,
+            ..Self::default()
+        }
+    }
+
     /// Ends a hold, and those that are over at `now_ns`.
     pub fn release(&mut self, id: Option<u64>, now_ns: i64) {
         self.holds.retain(|hold| Some(hold.id) != id && hold.until_ns > now_ns);

@@ -175,7 +175,7 @@ fn only_the_edge_waits_or_reads_the_world() {
 }
 
 /// threats.md threat 22: no request of a client makes one to anywhere else, but for the keys of
-/// the team that the operator has set.
+/// the team and to the folder of backups, both of which the operator has set.
 #[test]
 fn only_objects_are_fetched_from() {
     let mut found = Vec::new();
@@ -192,7 +192,9 @@ fn only_objects_are_fetched_from() {
     let stub =
         "let response = JsFuture::from(stub.into_rpc::<JsStub>().fetch(URL, &init)?).await?;";
     let keys = "#[wasm_bindgen(catch, js_name = fetch)]";
-    assert_eq!(found, [stub, keys].map(|line| ("edge".to_owned(), line.to_owned())));
+    let folder =
+        "let response = JsFuture::from(folder.fetch(&format!(\"{HOST}{key}\"), &init)?).await?;";
+    assert_eq!(found, [folder, stub, keys].map(|line| ("edge".to_owned(), line.to_owned())));
     // What the second one fetches from: an address made of settings alone.
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let file = fs::read_to_string(root.join("src/edge/cloudflare_access.rs")).unwrap();

@@ -26,6 +26,7 @@ use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark::protocol::host::{Host, Ticket};
 use tidemark::store::memory::MemoryStore;
 
+use crate::backup_place::MemoryPlace;
 use crate::fault_store::{After, FaultStore};
 use platform::TestPlatform;
 
@@ -120,6 +121,8 @@ pub(crate) struct World {
     pub(crate) spares_clients: bool,
     /// `SHARD_SPLIT_BYTES`; 0 is never.
     pub(crate) split_bytes: u64,
+    /// Where backups are kept.
+    pub(crate) backups: MemoryPlace,
     /// Requests that clients have sent to objects.
     pub(crate) asked: usize,
     make_shard: fn(&ObjectId) -> Box<dyn ShardObject>,
@@ -146,6 +149,7 @@ impl World {
             is_mute: |_| false,
             spares_clients: false,
             split_bytes: 0,
+            backups: MemoryPlace::default(),
             asked: 0,
             make_shard,
             stores: BTreeMap::new(),
@@ -420,6 +424,11 @@ impl World {
     fn handle(&mut self, caller: Caller, call: Call) {
         if call.to == Address::Pause {
             self.pauses.push_back((caller, call.id));
+            return;
+        }
+        if call.to == Address::Backups {
+            let result = self.backups.answer(&call.message).map_err(CallFailure::Failed);
+            self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
             return;
         }
         if call.to == Address::KeyDerivation {

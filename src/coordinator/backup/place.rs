@@ -1,0 +1,228 @@
+//! Where what stands in the place that backups are kept in: keys, and lists of names.
+
+use super::error::{BackupError, reply_of};
+use crate::coordinator::error::Error;
+use crate::model::ids::ObjectId;
+use crate::model::time::{S_NS, TimeRange};
+use crate::protocol::backup::{FromBackups, ToBackups, checksum};
+use crate::protocol::call::Address;
+use crate::protocol::round::{CallResult, Next};
+
+/// A backup: whose it is, and the second since 1970 in which it was begun. As a text it is both
+/// with a point between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupId {
+    /// The database's name.
+    pub database: String,
+    /// When it was begun, seconds.
+    pub begun_s: u64,
+}
+
+impl BackupId {
+    /// Of a backup that begins now.
+    pub fn begin(database: &str, now_ns: i64) -> Self {
+        let begun_s = u64::try_from(now_ns / S_NS).unwrap_or_default();
+        Self { database: database.to_owned(), begun_s }
+    }
+
+    /// The one that a text names; `None` if it is no such text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (database, begun_s) = text.rsplit_once('.')?;
+        let is_plain = !database.is_empty() && begun_s.bytes().all(|byte| byte.is_ascii_digit());
+        let begun_s = begun_s.parse().ok().filter(|_| is_plain)?;
+        Some(Self { database: database.to_owned(), begun_s })
+    }
+
+    /// The one that a name of [`BackupId::name`] is of.
+    pub(super) fn named(database: &str, name: &str) -> Option<Self> {
+        Self::parse(&format!("{database}.{}", name.trim_start_matches('0')))
+    }
+
+    /// Its name among those of its database: names in order are backups in order.
+    pub(super) fn name(&self) -> String {
+        format!("{:012}", self.begun_s)
+    }
+
+    /// The key of an object that is its own.
+    pub(super) fn key(&self, rest: &str) -> String {
+        format!("{}/{}/{rest}", folder(&self.database), self.name())
+    }
+
+    /// The key of the mark that it is so far.
+    pub(super) fn mark(&self, mark: Mark) -> String {
+        format!("{}/{}", marks(&self.database, mark), self.name())
+    }
+}
+
+impl std::fmt::Display for BackupId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.database, self.begun_s)
+    }
+}
+
+/// How far a backup is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Somebody has begun it and not finished it.
+    Begun,
+    /// It is whole: this is its manifest.
+    Done,
+    /// It is being deleted.
+    Going,
+}
+
+/// The folder of a database: bytes that no key may have stand as `=` and two hex digits.
+pub(super) fn folder(database: &str) -> String {
+    let mut out = String::from("db-");
+    for byte in database.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("={byte:02x}")),
+        }
+    }
+    out
+}
+
+/// The folder of the marks of a database's backups.
+pub(super) fn marks(database: &str, mark: Mark) -> String {
+    let mark = match mark {
+        Mark::Begun => "begun",
+        Mark::Done => "done",
+        Mark::Going => "going",
+    };
+    format!("{}/{mark}", folder(database))
+}
+
+/// The folder of a shard's values, which all backups share.
+pub(super) fn values(database: &str, shard: &ObjectId) -> String {
+    format!("{}/value/{shard}", folder(database))
+}
+
+/// What names of points of a shard that keeps these times begin with.
+pub(super) fn point_prefix(shard: &ObjectId, range: &TimeRange) -> String {
+    format!("{shard}.{}.{}-", range.start_ns, range.end_ns)
+}
+
+/// What the name of a shard's index begins with.
+pub(super) fn index_prefix(shard: &ObjectId) -> String {
+    format!("{shard}-")
+}
+
+/// The name of an object: it ends with its checksum.
+pub(super) fn sealed_name(prefix: &str, object: &[u8]) -> String {
+    format!("{prefix}{:08x}", checksum(object))
+}
+
+/// What the name of a value begins with.
+pub(super) fn value_prefix(number: u64) -> String {
+    format!("{number:016x}-")
+}
+
+/// The number of a value by its name.
+pub(super) fn value_number(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.split_once('-')?.0, 16).ok()
+}
+
+/// The shard that a point is of, by its name: an object's id has no point in it.
+pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
+    Some(ObjectId(name.split_once('.')?.0.to_owned()))
+}
+
+/// Checks an object against the checksum that its name ends with.
+///
+/// # Errors
+/// [`BackupError::Damaged`]
+pub(super) fn check_name(key: &str, object: &[u8]) -> Result<(), Error> {
+    let said = key.rsplit_once('-').and_then(|(_, crc)| u32::from_str_radix(crc, 16).ok());
+    match said == Some(checksum(object)) {
+        true => Ok(()),
+        false => Err(BackupError::damaged(key, "its checksum is not that of its name").into()),
+    }
+}
+
+/// Sends a message to the place.
+pub(super) fn call<T>(message: &ToBackups) -> Next<T> {
+    Next::call(Address::Backups, message)
+}
+
+/// Puts an object.
+pub(super) fn put<T>(key: String, object: Vec<u8>) -> Next<T> {
+    call(&ToBackups::Put { key, object })
+}
+
+/// Asks for an object.
+pub(super) fn get<T>(key: String) -> Next<T> {
+    call(&ToBackups::Get { key })
+}
+
+/// Deletes an object.
+pub(super) fn delete<T>(keys: Vec<String>) -> Next<T> {
+    call(&ToBackups::Delete { keys })
+}
+
+/// The object that was asked for; `None` if there is none.
+pub(super) fn object(reply: CallResult) -> Result<Option<Vec<u8>>, Error> {
+    match reply_of(reply)? {
+        FromBackups::Object { object } => Ok(Some(object)),
+        FromBackups::Missing => Ok(None),
+        _ => Err(Error::unexpected_reply()),
+    }
+}
+
+/// Whether what was to be put or deleted was.
+pub(super) fn done(reply: CallResult) -> Result<(), Error> {
+    match reply_of(reply)? {
+        FromBackups::Done => Ok(()),
+        _ => Err(Error::unexpected_reply()),
+    }
+}
+
+/// All names of a folder, asked for page by page.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    folder: String,
+    names: Vec<String>,
+}
+
+impl Listing {
+    pub(super) fn of(folder: String) -> Self {
+        Self { folder, names: Vec::new() }
+    }
+
+    /// The next question.
+    pub(super) fn ask<T>(&self) -> Next<T> {
+        let after = self.names.last().cloned();
+        call(&ToBackups::List { folder: self.folder.clone(), after })
+    }
+
+    /// Takes a page in; once it was the last one, all names come back.
+    pub(super) fn learn(&mut self, reply: CallResult) -> Result<Option<Vec<String>>, Error> {
+        match reply_of(reply)? {
+            FromBackups::Names { names, more } => {
+                let goes_on = more && !names.is_empty();
+                self.names.extend(names);
+                Ok((!goes_on).then(|| std::mem::take(&mut self.names)))
+            }
+            _ => Err(Error::unexpected_reply()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_of_letters_that_every_place_takes_and_come_back() {
+        let id = BackupId { database: "sensors.öst/1".to_owned(), begun_s: 1_700_000_000 };
+        assert_eq!(BackupId::parse(&id.to_string()), Some(id.clone()));
+        assert_eq!(BackupId::named(&id.database, &id.name()), Some(id.clone()));
+        assert_eq!(id.mark(Mark::Done), "db-sensors=2e=c3=b6st=2f1/done/001700000000");
+        for bad in ["", "a", "a.", ".5", "a.-5", "a.x", "a.99999999999999999999"] {
+            assert_eq!(BackupId::parse(bad), None, "{bad}");
+        }
+        let name = sealed_name(&value_prefix(255), b"12345678");
+        assert_eq!((name.as_str(), value_number(&name)), ("00000000000000ff-38373635", Some(255)));
+        assert!(check_name(&name, b"12345678").is_ok() && check_name(&name, b"12345679").is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! Takes a backup in: fresh shards for its policies, which nobody is told of while they are filled
+//! and its measurements come; then they take the place of what is there, which is empty.
+
+use super::groups::{new_group, shards};
+use super::job::{Filling, Job, JobKind};
+use super::job_completion::wipe_later;
+use super::object::{Database, Failure};
+use super::rows::{self, DatabaseRows, DatabaseState, FIRST_CONTINUOUS_KEY, RowsChange};
+use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::limits::RESTORE_NS_MAX;
+use crate::model::shard_map::{Policy, ShardGroup};
+use crate::protocol::backup::{RestoreStep, Restoring};
+use crate::protocol::call::Platform;
+use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
+use crate::protocol::host::Unavailable;
+use crate::store::row;
+use crate::store::{Store, StoreError, Table};
+
+impl<S: Store> Database<S> {
+    /// What a step that begins or finishes comes to: a job, unless it is so already, or a refusal.
+    pub(super) fn plan_restore(
+        &self,
+        platform: &dyn Platform,
+        step: &RestoreStep,
+    ) -> Result<Option<(DatabaseState, JobKind)>, Failure> {
+        let Some(rows) = &self.rows else { return Ok(None) };
+        let mut state = rows.state.clone();
+        if state.restored.as_deref() == Some(step.backup()) {
+            return Ok(None);
+        }
+        let known = filling(rows);
+        if let Some((_, other)) = known.filter(|(_, known)| known.backup != step.backup()) {
+            return Err(DatabaseRefusal::Restoring(other.backup.clone()).into());
+        }
+        if !is_empty(rows) {
+            return Err(DatabaseRefusal::NotEmpty.into());
+        }
+        Ok(match (step, known) {
+            (RestoreStep::Begin { backup, policies }, None) => {
+                let (first, mut fresh) = (state.next_policy, Vec::new());
+                for policy in policies {
+                    let groups = fresh_groups(platform, &mut state, policy)?;
+                    let id = PolicyId::draw(&self.object, platform.random_u64());
+                    fresh.push(Policy { id, groups, ..policy.clone() });
+                }
+                state.next_policy += fresh.len() as u64;
+                let (backup, pages) = (backup.clone(), 0);
+                let filling = Filling { backup, first, policies: fresh, pages };
+                Some((state, JobKind::OpenRestore(filling)))
+            }
+            (RestoreStep::Finish { rest, .. }, Some((_, filling))) => {
+                let generation = state.generation + 1;
+                let (filling, rest) = (filling.clone(), rest.clone());
+                Some((state, JobKind::PublishRestore { filling, rest, generation }))
+            }
+            _ => None,
+        })
+    }
+
+    /// Refuses what would come in between: what is empty stays so until it was replaced.
+    pub(super) fn refuse_between(&mut self, message: &ToDatabase) -> Result<(), Failure> {
+        match message {
+            ToDatabase::Register { .. } | ToDatabase::CreateContinuousQuery { .. }
+                if self.is_publishing_restore()? =>
+            {
+                Err(Unavailable::Changing.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What concerns backups and needs no other object.
+    pub(super) fn answer_backup(
+        &mut self,
+        message: &ToDatabase,
+    ) -> Result<Option<FromDatabase>, Failure> {
+        Ok(Some(match message {
+            ToDatabase::Restore(step) if matches!(**step, RestoreStep::Schema { .. }) => {
+                self.take_page(step)?
+            }
+            ToDatabase::BackUp => {
+                let rows = self.open_rows()?.continuous.iter();
+                FromDatabase::BackedUp(rows.map(|row| row.query.clone()).collect())
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// How far the restore of a backup is.
+    pub(super) fn restoring(&mut self, backup: &str) -> Result<FromDatabase, Failure> {
+        let rows = self.open_rows()?;
+        if rows.state.restored.as_deref() == Some(backup) {
+            return Ok(FromDatabase::Restoring(Restoring::Finished));
+        }
+        // Undone meanwhile: who asks again begins anew.
+        let (_, filling) = filling(rows).ok_or(Unavailable::Changing)?;
+        let (policies, pages) = (filling.policies.clone(), filling.pages);
+        Ok(FromDatabase::Restoring(Restoring::Filling { policies, pages }))
+    }
+
+    /// Takes in a page of measurements, if it is the one that is wanted.
+    pub(super) fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase, Failure> {
+        let RestoreStep::Schema { backup, page, policy, measurements } = step else {
+            return Ok(FromDatabase::Done);
+        };
+        let rows = self.open_rows()?;
+        let job =
+            filling(rows).map(|(key, _)| key).and_then(|key| Some((key, rows.jobs.get(&key)?)));
+        if let Some((key, job)) = job
+            && let JobKind::Restore(filling) = &job.kind
+            && (filling.backup == *backup && filling.pages == *page)
+        {
+            let number = filling.first + u64::from(*policy);
+            let filling = Filling { pages: page + 1, ..filling.clone() };
+            let job = Job { kind: JobKind::Restore(filling), ..job.clone() };
+            self.store.atomically(|| -> Result<(), StoreError> {
+                let mut all = measurements.iter();
+                all.try_for_each(|one| rows::put_measurement(&self.store, number, one))?;
+                self.store.put(Table::Job, key, &row::encode(&job)?, &[])
+            })?;
+            self.open_rows()?.jobs.insert(key, job);
+        }
+        self.restoring(backup)
+    }
+
+    /// Ends a job of a restore: what is open waits to be filled; what was filled takes the place of
+    /// what is there, or goes if nobody has finished it.
+    pub(super) fn end_restore_job(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
+        let Some(known) = &self.rows else { return Ok(()) };
+        let Some(job) = known.jobs.get(&key).map(|job| job.kind.clone()) else { return Ok(()) };
+        let (store, mut state) = (&self.store, known.state.clone());
+        let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
+        match job {
+            JobKind::PublishRestore { filling, rest, generation } => {
+                state.generation = generation;
+                state.restored = Some(filling.backup.clone());
+                let default = rest.default_policy.and_then(|at| filling.policies.get(at as usize));
+                state.default_policy = default.map(|policy| policy.id);
+                state.dropped_default = rest.dropped_default.clone();
+                change.quotas = Some(rest.quotas.clone());
+                let mut gone: Vec<ObjectId> = Vec::new();
+                for row in &known.policies.rows {
+                    gone.extend(shards(&row.policy).cloned());
+                }
+                for (&key, job) in &known.jobs {
+                    if matches!(job.kind, JobKind::Split(_) | JobKind::Restore(_)) {
+                        change.removed_jobs.push(key);
+                    }
+                    if matches!(job.kind, JobKind::Split(_)) {
+                        gone.extend(job.fresh());
+                    }
+                }
+                wipe_later(&mut change, &mut state, &gone, now_ns);
+                change.state = Some(state);
+                store.atomically(|| -> Result<(), StoreError> {
+                    rows::write(store, &change)?;
+                    for row in &known.policies.rows {
+                        rows::delete_policy(store, row.number)?;
+                    }
+                    for (number, policy) in (filling.first..).zip(&filling.policies) {
+                        rows::put_policy(store, number, policy)?;
+                    }
+                    for (key, query) in (FIRST_CONTINUOUS_KEY..).zip(&rest.continuous) {
+                        store.put(Table::Entry, key, &row::encode(query)?, &[])?;
+                    }
+                    known.bill.put(store)
+                })?;
+            }
+            JobKind::OpenRestore(filling) => {
+                let (kind, due_ns) = (JobKind::Restore(filling), over_ns(now_ns));
+                change.jobs.push((state.next_job, Job { kind, due_ns, failures: 0 }));
+                state.next_job += 1;
+                change.state = Some(state);
+                return Ok(self.apply(change)?);
+            }
+            JobKind::Restore(filling) => {
+                let fresh: Vec<ObjectId> =
+                    filling.policies.iter().flat_map(shards).cloned().collect();
+                wipe_later(&mut change, &mut state, &fresh, now_ns);
+                change.state = Some(state);
+                store.atomically(|| -> Result<(), StoreError> {
+                    rows::write(store, &change)?;
+                    for (number, _) in (filling.first..).zip(&filling.policies) {
+                        rows::delete_policy(store, number)?;
+                    }
+                    known.bill.put(store)
+                })?;
+            }
+            _ => return Ok(()),
+        }
+        self.rows = DatabaseRows::load(&self.store)?;
+        Ok(())
+    }
+
+    /// Whether a restore takes the place of what is there, so that nothing may come in between.
+    pub(super) fn is_publishing_restore(&mut self) -> Result<bool, Failure> {
+        let jobs = &self.open_rows()?.jobs;
+        Ok(jobs.values().any(|job| matches!(job.kind, JobKind::PublishRestore { .. })))
+    }
+}
+
+/// The restore that waits for shards to be filled.
+fn filling(rows: &DatabaseRows) -> Option<(u64, &Filling)> {
+    rows.jobs.iter().find_map(|(&key, job)| match &job.kind {
+        JobKind::Restore(filling) => Some((key, filling)),
+        _ => None,
+    })
+}
+
+/// Whether no measurement was written that is still there, and no continuous query either.
+fn is_empty(rows: &DatabaseRows) -> bool {
+    rows.continuous.is_empty() && rows.policies.rows.iter().all(|row| row.schema.count() == 0)
+}
+
+/// Groups of the same times, with as many shards of their own.
+fn fresh_groups(
+    platform: &dyn Platform,
+    state: &mut DatabaseState,
+    policy: &Policy,
+) -> Result<Vec<ShardGroup>, DatabaseRefusal> {
+    let jurisdiction = state.create.jurisdiction.clone();
+    let group = |group: &ShardGroup| {
+        let (id, count) = (state.next_group, u32::try_from(group.shards.len()).unwrap_or(0));
+        state.next_group += 1;
+        let fresh = new_group(platform, id, group.range, count, jurisdiction.as_deref())?;
+        Ok(ShardGroup { split_bytes: group.split_bytes, ..fresh })
+    };
+    policy.groups.iter().map(group).collect()
+}
+
+/// When a restore that nobody finishes is undone, nanoseconds.
+fn over_ns(now_ns: i64) -> i64 {
+    now_ns.saturating_add(RESTORE_NS_MAX)
+}

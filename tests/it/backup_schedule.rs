@@ -1,0 +1,157 @@
+//! Backups and restores over a whole deployment whose messages are lost, repeated and reordered and
+//! whose objects crash, while others write and groups split; several edges drive the same backup.
+
+use std::collections::BTreeSet;
+
+use tidemark::coordinator::backup::{BackUp, BackupId, Restore, VerifyBackup};
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::grants::Principal;
+use tidemark::coordinator::session::Session;
+use tidemark::coordinator::statement::Execution;
+use tidemark::influxql::bound_params::Params;
+use tidemark::influxql::parse_statement;
+use tidemark::model::time::MS_NS;
+use tidemark::protocol::catalog::CreateDatabase;
+use tidemark::query::result::ResultColumn;
+
+use crate::protocol::{create, write};
+use crate::world::platform::START_NS;
+use crate::world::{Edge, Faults, World, real_shard};
+
+const SEEDS: u64 = 60;
+/// Bytes of a shard at which its group splits: a few dozen points.
+const SPLIT_BYTES: u64 = 1_200;
+/// Requests after which a backup has to be whole.
+const REQUESTS_MAX: usize = 2_000;
+
+/// Lines of a write whose times nobody else writes, and these times.
+fn lines(world: &World, number: i64) -> (String, Vec<i64>) {
+    let times: Vec<i64> = (0..1 + world.platform.below(12) as i64)
+        .map(|n| {
+            START_NS - world.platform.below(900) as i64 * 86_400_000_000_000 + number * 100 + n
+        })
+        .collect();
+    let line = |time: &i64| format!("m,host=h{} i={number}i,s=\"text {number}\" {time}", time % 5);
+    (times.iter().map(line).collect::<Vec<_>>().join("\n"), times)
+}
+
+/// The times that a database shows.
+fn shown(world: &mut World, edge: &Edge, database: &str) -> BTreeSet<i64> {
+    let statement = parse_statement("SELECT i FROM m", &Params::default()).unwrap();
+    let session = Session {
+        database: Some(database.to_owned()),
+        now_ns: START_NS,
+        principal: Principal::admin(),
+        ..Session::default()
+    };
+    let pieces = world
+        .run_pieces(edge, Execution::new(statement, session), |piece| matches!(piece, Ok(Some(_))));
+    let mut times = BTreeSet::new();
+    for piece in pieces {
+        let Some(chunk) = piece.unwrap() else { continue };
+        let [ResultColumn::Time(of_chunk), ..] = chunk.values.as_slice() else { panic!() };
+        for time in of_chunk {
+            assert!(times.insert(*time), "{time} is there twice");
+        }
+    }
+    times
+}
+
+fn copy(name: &str) -> CreateDatabase {
+    let (policy, shards, location, jurisdiction) = (None, 1, None, None);
+    CreateDatabase { name: name.to_owned(), policy, shards, location, jurisdiction, creator: 0 }
+}
+
+/// Delivers everything, alarms included, and lets time pass.
+fn quiet(world: &mut World) {
+    for _ in 0..6 {
+        while world.deliver() {}
+        let now_ns = world.platform.time_ns();
+        world.platform.advance_to(now_ns + 400 * MS_NS);
+        world.alarm_if_due();
+    }
+    while world.deliver() {}
+}
+
+/// Makes a backup while writes go on; answers with it, and with the times that it has to have.
+fn back_up(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>, BTreeSet<i64>) {
+    let (mut before, mut all) = (BTreeSet::new(), BTreeSet::new());
+    for number in 0..20 {
+        let (lines, times) = lines(world, number);
+        all.extend(times.iter().copied());
+        let taken = world.run(&edges[0], write("db", &lines));
+        before.extend(times.into_iter().filter(|_| taken.is_ok()));
+    }
+    for turn in 0..REQUESTS_MAX {
+        let mut made = vec![world.start_machine(&edges[0], BackUp::new("db"))];
+        if world.platform.below(3) == 0 {
+            made.push(world.start_machine(&edges[1], BackUp::new("db")));
+        }
+        let (lines, times) = lines(world, 100 + turn as i64);
+        all.extend(times);
+        let _writing = world.start_machine(&edges[1], write("db", &lines));
+        quiet(world);
+        for made in made {
+            match made.take() {
+                Some(Ok(made)) if made.remaining == 0 => return (made.id, before, all),
+                Some(Ok(_) | Err(Error::Unavailable(_))) | None => {}
+                Some(Err(error)) => panic!("{error}"),
+            }
+        }
+    }
+    panic!("no backup in {REQUESTS_MAX} requests");
+}
+
+#[test]
+fn backups_lose_and_double_nothing_whatever_happens_to_messages_and_objects() {
+    let only: Option<u64> = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+    let (mut due, mut shards) = (0, 0);
+    for seed in (0..SEEDS).filter(|seed| only.is_none_or(|only| only == *seed)) {
+        let mut world = World::new(seed, real_shard::make);
+        world.split_bytes = SPLIT_BYTES;
+        let edges = [Edge::default(), Edge::default()];
+        world.run(&edges[0], create("db", 1 + (seed % 3) as u32, None)).unwrap();
+        let faults = Faults { lost: 2, repeated: 6, crashed: 3, alarms: 5, storage: 1 };
+        world.faults = if seed % 4 == 0 { Faults::default() } else { faults };
+        let (id, before, all) = back_up(&mut world, &edges);
+        let faults = std::mem::take(&mut world.faults);
+        let mut resume = None;
+        loop {
+            let page = world.run(&edges[0], VerifyBackup::new(id.clone(), resume)).unwrap();
+            assert_eq!(page.damaged, Vec::<String>::new(), "seed {seed}");
+            resume = page.resume;
+            if resume.is_none() {
+                break;
+            }
+        }
+        world.faults = faults;
+        for request in 0.. {
+            assert!(request < REQUESTS_MAX, "seed {seed}: no end of the restore");
+            let edge = edges[world.platform.below(2)].clone();
+            let done = world.start_machine(&edge, Restore::new(id.clone(), copy("copy")));
+            quiet(&mut world);
+            match done.take() {
+                Some(Ok(done)) if done.remaining == 0 => {
+                    shards += done.shards;
+                    break;
+                }
+                Some(Ok(_) | Err(Error::Unavailable(_))) | None => {}
+                Some(Err(error)) => panic!("seed {seed}: {error}"),
+            }
+        }
+        world.faults = Faults::default();
+        world.settle();
+        let copied = shown(&mut world, &Edge::default(), "copy");
+        let missing: Vec<_> = before.difference(&copied).collect();
+        assert!(
+            missing.is_empty(),
+            "seed {seed}: {} of {} are missing",
+            missing.len(),
+            before.len()
+        );
+        assert!(copied.is_subset(&all), "seed {seed}: points that nobody wrote");
+        due += before.len();
+    }
+    println!("{due} points due, {shards} shards restored");
+    assert!(only.is_some() || shards > 2 * SEEDS, "{shards} shards");
+}

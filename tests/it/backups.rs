@@ -1,0 +1,372 @@
+//! Backups over the whole product: load, back up, delete, restore, the same answers; killed at
+//! every step, while others write, delete, flush and merge.
+
+use serde_json::{Value, json};
+
+use crate::backup_place::MemoryPlace;
+use crate::product::Product;
+
+/// A product with a place for backups.
+fn product() -> (Product, MemoryPlace) {
+    let mut product = Product::with(&[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")]);
+    let place = MemoryPlace::default();
+    product.keep_backups(&place);
+    (product, place)
+}
+
+/// A database `a` with a bit of everything.
+fn load(product: &mut Product) {
+    product.query("", "CREATE DATABASE a");
+    product.query("", "CREATE RETENTION POLICY \"long.er\" ON a DURATION 520w REPLICATION 1");
+    let every = "CREATE CONTINUOUS QUERY c ON a BEGIN SELECT mean(f) INTO hourly FROM m \
+                 GROUP BY time(1h) END";
+    product.query("", every);
+    for round in 0..4 {
+        let hosts = (0..6).map(|n| {
+            let time = 1_699_000_000 + round * 700_000 + n;
+            format!("m,host=h{n},dc=d{} f={n}.5,i={round}i,s=\"text {n}\" {time}", n % 2)
+        });
+        product.write("a", &hosts.collect::<Vec<_>>().join("\n"));
+        product.write("a", &format!("gone v={round} 1\nsparse,t=x v=1 {round}"));
+        product.rest();
+    }
+    product.query("a", "DROP MEASUREMENT gone");
+    let now_s = product.now_s();
+    let long = "/write?db=a&rp=long.er&precision=s";
+    assert_eq!(product.post(long, &format!("m,host=x f=1i {now_s}")).status, 204);
+    product.rest();
+    // Of the last of it some is in the log, and a delete waits for its merge.
+    product.query("a", "DELETE FROM m WHERE host = 'h5'");
+    product.write("a", "m,host=h0 f=100 1699000000\nm,host=new g=1 1699000001");
+}
+
+/// What a database answers.
+fn answers(product: &mut Product, database: &str) -> Vec<Value> {
+    let asked = [
+        "SHOW RETENTION POLICIES",
+        "SHOW MEASUREMENTS",
+        "SHOW SERIES",
+        "SHOW FIELD KEYS",
+        "SHOW TAG VALUES WITH KEY = host",
+        "SELECT * FROM m",
+        "SELECT * FROM sparse",
+        "SELECT count(f), sum(i) FROM m GROUP BY dc",
+        "SELECT * FROM gone",
+        "SELECT count(f) FROM \"long.er\".m",
+    ];
+    asked.map(|q| product.query(database, q)["results"][0].clone()).into()
+}
+
+/// Repeats a request until nothing remains; answers with the last reply.
+fn finish(product: &mut Product, method: &str, target: &str) -> Value {
+    for _ in 0..200 {
+        let (status, body) = send(product, method, target);
+        match status {
+            202 => assert!(body["remaining"].as_u64() > Some(0), "{body}"),
+            200 => return body,
+            _ => panic!("{target}: {status} {body}"),
+        }
+    }
+    panic!("{target} comes to no end");
+}
+
+fn send(product: &mut Product, method: &str, target: &str) -> (u16, Value) {
+    let (path, query) = target.split_once('?').unwrap();
+    let (status, body) = product.ask(method, path, query, &[], "");
+    (status, serde_json::from_str(&body).unwrap_or_else(|e| panic!("{e}: {body}")))
+}
+
+fn back_up(product: &mut Product) -> String {
+    let made = finish(product, "POST", "/api/v3/backup?db=a");
+    made["id"].as_str().unwrap().to_owned()
+}
+
+/// Checks a backup wholly; answers with what is damaged.
+fn damaged(product: &mut Product, id: &str) -> Vec<String> {
+    let (mut found, mut resume) = (Vec::new(), String::new());
+    loop {
+        let target = format!("/api/v3/backup/verify?id={id}&resume={resume}");
+        let (status, body) = send(product, "POST", &target);
+        let of_page = body["damaged"].as_array().unwrap_or_else(|| panic!("{body}"));
+        found.extend(of_page.iter().map(|text| text.as_str().unwrap().to_owned()));
+        match body["resume"].as_str() {
+            Some(next) => resume = next.to_owned(),
+            None => {
+                assert_eq!(status, 200, "{body}");
+                return found;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_backed_up_and_dropped_answers_as_it_did_once_it_is_restored() {
+    let (mut product, place) = product();
+    load(&mut product);
+    let before = answers(&mut product, "a");
+    let id = back_up(&mut product);
+    assert_eq!(damaged(&mut product, &id), Vec::<String>::new());
+    assert!(place.keys("/value/").len() > 4, "too few values to mean something");
+    // What comes later is in no backup.
+    product.write("a", "m,host=late f=1 1699000002");
+    product.query("", "DROP DATABASE a");
+    product.rest();
+    for name in ["b", "a"] {
+        let restored =
+            finish(&mut product, "POST", &format!("/api/v3/restore?db={name}&from={id}"));
+        assert_eq!(restored["remaining"], 0);
+        assert_eq!(answers(&mut product, name), before, "{name}");
+        // Under another name they would go on with the database that they were made for.
+        let queries = product.query("", "SHOW CONTINUOUS QUERIES");
+        assert_eq!(queries.to_string().contains("hourly"), name == "a", "{queries}");
+        // It goes on as any other database does.
+        product.write(name, "m,host=h1 f=7 1699000003\nnew f=1 5\ngone v=9 5");
+        product.rest();
+        let count = "SELECT count(f) FROM m WHERE host = 'h1'";
+        assert_eq!(product.query(name, count)["results"][0]["series"][0]["values"][0][1], 5);
+        let (status, body) = send(&mut product, "POST", &format!("/debug/verify?db={name}"));
+        assert_eq!((status, &body["damaged"]), (200, &json!([])));
+        // A repeat of what is done changes nothing.
+        let again = finish(&mut product, "POST", &format!("/api/v3/restore?db={name}&from={id}"));
+        assert_eq!(again["remaining"], 0);
+        assert_eq!(product.query(name, count)["results"][0]["series"][0]["values"][0][1], 5);
+    }
+}
+
+#[test]
+fn a_second_backup_puts_only_the_values_that_are_new() {
+    let (mut product, place) = product();
+    load(&mut product);
+    back_up(&mut product);
+    let values = |put: &[String]| put.iter().filter(|key| key.contains("/value/")).count();
+    let first = values(&place.take_put());
+    let second_id = back_up(&mut product);
+    assert_eq!((first > 4, values(&place.take_put())), (true, 0), "nothing has changed");
+    product.write("a", "m,host=h1 f=7 1699000003");
+    let third_id = back_up(&mut product);
+    assert_eq!(values(&place.take_put()), 1);
+    for id in [second_id, third_id] {
+        assert_eq!(damaged(&mut product, &id), Vec::<String>::new());
+    }
+}
+
+/// Something happens to the database between two requests.
+fn disturb(product: &mut Product, turn: u32) {
+    match turn % 4 {
+        0 => product.write("a", &format!("m,host=h{turn} f={turn} {}", 1_699_100_000 + turn)),
+        1 => drop(product.query("a", "DELETE FROM m WHERE host = 'h1'")),
+        2 => product.rest(),
+        _ => product.write("a", &format!("m,host=new{turn} g=2 {turn}\nother,new=x z=1 {turn}")),
+    }
+}
+
+#[test]
+fn a_backup_that_is_killed_at_every_step_goes_on_and_is_of_one_moment_of_each_shard() {
+    for takes_effect in [false, true] {
+        for at in 0.. {
+            let (mut product, place) = product();
+            load(&mut product);
+            place.die_at(at, takes_effect);
+            let mut status = 202;
+            while status == 202 {
+                (status, _) = send(&mut product, "POST", "/api/v3/backup?db=a");
+            }
+            if !place.heal() {
+                assert_eq!(status, 200, "call {at}");
+                assert!(at > 20, "only {at} calls");
+                break;
+            }
+            assert_eq!(status, 503, "call {at}");
+            if let Some(whole) = place.keys("/done/").first() {
+                let seconds = whole.rsplit_once('/').unwrap().1.trim_start_matches('0');
+                assert_eq!(damaged(&mut product, &format!("a.{seconds}")), Vec::<String>::new());
+            }
+            // Of four shards some have their points, and what comes now is not in those.
+            let points = place.keys("/points/").len();
+            let before = (points == 0 || points == 4).then(|| answers(&mut product, "a"));
+            if points > 0 {
+                (0..4).for_each(|turn| disturb(&mut product, turn + at));
+            }
+            // It may be whole, and only the answer was lost: the next one is another.
+            let is_whole = points > 0 && place.keys("/begun/").is_empty();
+            let id = match place.keys("/done/").first().filter(|_| is_whole) {
+                Some(key) => {
+                    format!("a.{}", key.rsplit_once('/').unwrap().1.trim_start_matches('0'))
+                }
+                None => back_up(&mut product),
+            };
+            assert_eq!(damaged(&mut product, &id), Vec::<String>::new(), "call {at}");
+            assert_eq!(place.keys("/begun/"), Vec::<String>::new());
+            finish(&mut product, "POST", &format!("/api/v3/restore?db=b&from={id}"));
+            let after = answers(&mut product, "b");
+            if let Some(before) = before {
+                assert_eq!(after, before, "call {at}, {points} points");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_restore_that_is_killed_at_every_step_goes_on_and_nobody_sees_half_of_it() {
+    let (mut first, place) = product();
+    load(&mut first);
+    let before = answers(&mut first, "a");
+    let id = back_up(&mut first);
+    for at in 0.. {
+        // Another account: the place is all that it has of the first.
+        let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
+        product.keep_backups(&place);
+        place.die_at(at, false);
+        let target = format!("/api/v3/restore?db=b&from={id}");
+        let (mut status, mut body) = send(&mut product, "POST", &target);
+        while status == 202 {
+            (status, body) = send(&mut product, "POST", &target);
+        }
+        if !place.heal() {
+            assert_eq!(status, 200, "{body}");
+            assert_eq!(answers(&mut product, "b"), before);
+            assert!(at > 15, "only {at} calls");
+            return;
+        }
+        assert_eq!(status, 503, "{body}");
+        let seen = product.query("b", "SHOW MEASUREMENTS")["results"][0].clone();
+        assert!(seen["series"].is_null(), "call {at}: {seen}");
+        finish(&mut product, "POST", &target);
+        assert_eq!(answers(&mut product, "b"), before, "call {at}");
+    }
+}
+
+#[test]
+fn only_a_new_name_or_an_empty_database_takes_a_backup_in() {
+    let (mut product, _) = product();
+    load(&mut product);
+    let id = back_up(&mut product);
+    let restore = |name: &str| format!("/api/v3/restore?db={name}&from={id}");
+    assert_eq!(send(&mut product, "POST", &restore("a")).0, 409);
+    product.query("", "CREATE DATABASE empty");
+    finish(&mut product, "POST", &restore("empty"));
+    assert_eq!(answers(&mut product, "empty"), answers(&mut product, "a"));
+    // What was written while shards were filled is not thrown away.
+    let (mut product, place) = (product, MemoryPlace::default());
+    product.keep_backups(&place);
+    let id = back_up(&mut product);
+    place.die_at(12, false);
+    let target = format!("/api/v3/restore?db=other&from={id}");
+    assert_eq!(send(&mut product, "POST", &target).0, 503);
+    place.heal();
+    product.write("other", "kept f=1 1");
+    assert_eq!(send(&mut product, "POST", &target).0, 409);
+    let kept = product.query("other", "SELECT f FROM kept");
+    assert_eq!(kept["results"][0]["series"][0]["values"][0][1], 1);
+}
+
+#[test]
+fn every_damaged_or_missing_object_is_named_and_never_restored() {
+    let (mut product, place) = product();
+    load(&mut product);
+    let id = back_up(&mut product);
+    let seconds = id.rsplit_once('.').unwrap().1.to_owned();
+    let mut of_backup = place.keys(&seconds);
+    of_backup.extend(place.keys("/value/"));
+    assert!(of_backup.len() > 10);
+    for key in &of_backup {
+        for is_missing in [false, true] {
+            let mut whole = Vec::new();
+            place.change(key, |object| {
+                whole.clone_from(&object);
+                let mut bad = object;
+                let middle = bad.len() / 2;
+                bad[middle] ^= 1;
+                (!is_missing).then_some(bad)
+            });
+            let is_manifest = key.contains("/done/");
+            if is_missing && is_manifest {
+                let target = format!("/api/v3/backup/verify?id={id}");
+                assert_eq!(send(&mut product, "POST", &target).0, 404);
+            } else {
+                let found = damaged(&mut product, &id);
+                assert!(found.iter().any(|text| text.contains(key.as_str())), "{key}: {found:?}");
+            }
+            place.put_back(key, whole);
+        }
+    }
+    let value = place.keys("/value/")[0].clone();
+    place.change(&value, |mut object| {
+        object[20] ^= 1;
+        Some(object)
+    });
+    let (status, body) = send(&mut product, "POST", &format!("/api/v3/restore?db=b&from={id}"));
+    assert!(status == 500 && body["error"].as_str().unwrap().contains(&value), "{status} {body}");
+    assert!(product.query("b", "SHOW MEASUREMENTS")["results"][0]["series"].is_null());
+}
+
+#[test]
+fn a_deleted_backup_takes_only_what_no_other_one_has() {
+    for at in 0.. {
+        let (mut product, place) = product();
+        load(&mut product);
+        let first = back_up(&mut product);
+        product.query("a", "DELETE FROM m WHERE host = 'h1'");
+        product.rest();
+        product.write("a", "m,host=h1 f=7 1699000003");
+        product.rest();
+        let before = answers(&mut product, "a");
+        let second = back_up(&mut product);
+        let both = place.keys("/value/").len();
+        place.die_at(at, true);
+        let target = format!("/api/v3/backup?id={first}");
+        let (status, body) = send(&mut product, "DELETE", &target);
+        let has_died = place.heal();
+        assert!([200, 202, if has_died { 503 } else { 0 }].contains(&status), "{status} {body}");
+        if has_died && !place.keys("/going/").is_empty() {
+            assert_eq!(send(&mut product, "POST", "/api/v3/backup?db=a").0, 409, "call {at}");
+            finish(&mut product, "DELETE", &target);
+        } else if status == 202 {
+            finish(&mut product, "DELETE", &target);
+        } else if has_died && !place.keys(first.rsplit_once('.').unwrap().1).is_empty() {
+            finish(&mut product, "DELETE", &target);
+        }
+        assert_eq!(send(&mut product, "DELETE", &target).0, 404, "it is gone");
+        assert_eq!(
+            place.keys(&format!("/{:0>12}", first.rsplit_once('.').unwrap().1)),
+            Vec::<String>::new()
+        );
+        assert!(place.keys("/value/").len() < both, "its own values are gone");
+        assert_eq!(damaged(&mut product, &second), Vec::<String>::new(), "call {at}");
+        finish(&mut product, "POST", &format!("/api/v3/restore?db=b&from={second}"));
+        assert_eq!(answers(&mut product, "b"), before);
+        if !has_died {
+            assert!(at > 10, "only {at} calls");
+            return;
+        }
+    }
+}
+
+#[test]
+fn values_are_held_until_they_are_copied_and_not_for_ever() {
+    // All points are there, and no value.
+    let dies_at = |at: u32| {
+        let (mut product, place) = product();
+        load(&mut product);
+        place.die_at(at, false);
+        send(&mut product, "POST", "/api/v3/backup?db=a");
+        place.heal();
+        (product, place)
+    };
+    let mut lives = (0..).map(dies_at);
+    let (mut product, place) = lives.find(|(_, place)| !place.keys("/map").is_empty()).unwrap();
+    assert_eq!(place.keys("/value/"), Vec::<String>::new());
+    product.query("a", "DELETE FROM m WHERE host = 'h1'");
+    product.rest();
+    product.pass(2 * 24 * 3_600);
+    product.rest();
+    let (status, body) = send(&mut product, "POST", "/api/v3/backup?db=a");
+    assert!(status == 409 && body["error"].as_str().unwrap().contains("24 hours"), "{body}");
+    let (_, list) = send(&mut product, "GET", "/api/v3/backup?db=a");
+    assert_eq!(list["backups"][0]["state"], "unfinished");
+    let id = list["backups"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(send(&mut product, "POST", &format!("/api/v3/restore?db=b&from={id}")).0, 404);
+    finish(&mut product, "DELETE", &format!("/api/v3/backup?id={id}"));
+    let id = back_up(&mut product);
+    assert_eq!(damaged(&mut product, &id), Vec::<String>::new());
+}
