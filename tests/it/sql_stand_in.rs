@@ -1,5 +1,6 @@
 //! Stands where the Worker of SQL would, which is a crate of its own: it understands `count NAME`,
-//! which reads every row of a table page by page, and `fail STATUS TEXT`.
+//! which reads every row of a table page by page, `pages NAME`, which says after each page how many
+//! rows there were so far, and `fail STATUS TEXT`.
 
 use tidemark::browser::in_process::SqlSession;
 use tidemark::model::time::TimeRange;
@@ -14,6 +15,8 @@ struct Count {
     table: String,
     rows: usize,
     pages: usize,
+    /// Each page makes a piece of the answer.
+    tells: bool,
 }
 
 /// Answers statements one after the other.
@@ -30,8 +33,8 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
         ToSql::Open(request) => {
             *count = Count::default();
             match request.text.split_once(' ') {
-                Some(("count", table)) => {
-                    count.table = table.to_owned();
+                Some((kind @ ("count" | "pages"), table)) => {
+                    (count.table, count.tells) = (table.to_owned(), kind == "pages");
                     wants(Wanted::Tables(vec![count.table.clone()]))
                 }
                 Some(("fail", rest)) => {
@@ -47,7 +50,13 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
             for answer in answers {
                 next = Some(learn(count, answer));
             }
-            next.unwrap()
+            let mut next = next.unwrap();
+            if let (true, FromSql::Turned { has_rows, piece, .. }) = (count.tells, &mut next) {
+                *has_rows = count.pages > 0;
+                *piece =
+                    if *has_rows { format!("{}\n", count.rows).into_bytes() } else { Vec::new() };
+            }
+            next
         }
     }
 }
@@ -65,6 +74,7 @@ fn learn(count: &mut Count, answer: Answer) -> FromSql {
                 tags: Vec::new(),
                 rows_max: None,
                 first: None,
+                aggregates: None,
             })),
         },
         Answer::Page(page) => {
