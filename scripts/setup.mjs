@@ -199,6 +199,12 @@ export const hasReleasedSql = async () => isDone(await sqlRecord(releaseProfile)
 /** Whether the Worker of SQL was built here. */
 export const hasSql = () => existsSync(join(sqlFolder, 'index_bg.wasm'));
 
+/** Whether it was built of other sources than there are now. */
+export async function isSqlOld() {
+  if (!hasSql() || !(await hasCargo())) return false;
+  return !isDone(await sqlRecord('quick')) && !(await hasReleasedSql());
+}
+
 /** Whether the modules can be built here; otherwise those of a release are taken. */
 async function hasCargo() {
   const { code } = await run('cargo', ['--version'], { quiet: true });

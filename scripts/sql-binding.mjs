@@ -7,6 +7,12 @@ import { at } from './project.mjs';
 /** The configuration of the Worker of SQL. */
 export const sqlConfiguration = at('sql', 'wrangler.toml');
 
+/** What who starts the database is told of the Worker of SQL; null where it is there and new. */
+export function hintOfSql({ has, isOld }) {
+  if (!has) return 'For SQL run `npm run sql` once (about ten minutes), then start again.';
+  return isOld ? 'The Worker of SQL is older than its sources: `npm run sql` builds it anew.' : null;
+}
+
 /** What `parse` makes of wrangler.toml, and of each of its environments, with the binding. */
 export function withBinding(configuration) {
   const bound = (one) => ({

@@ -12,8 +12,8 @@ import { checked, keptToken } from './admin-token.mjs';
 import { settings, startServer } from './dev-server.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, root, Sentence } from './project.mjs';
-import { hasSql, mostOfIt } from './setup.mjs';
-import { sqlConfiguration } from './sql-binding.mjs';
+import { hasSql, isSqlOld, mostOfIt } from './setup.mjs';
+import { hintOfSql, sqlConfiguration } from './sql-binding.mjs';
 
 /** Where gRPC is taken: on this machine, as the server is; null where nobody asked for it. */
 async function flightPlace() {
@@ -87,7 +87,8 @@ await finishWith(async () => {
   });
   if (flight) await new Transcoder({ to: new URL(server.url) }).listen(flight);
   console.log(greeting(server.url, secret, flight));
-  if (!hasSql()) console.log('For SQL run `npm run sql` once (about ten minutes), then start again.\n');
+  const hint = hintOfSql({ has: hasSql(), isOld: await isSqlOld() });
+  if (hint) console.log(`${hint}\n`);
   // What fails there is said; the server goes on.
   rest().catch((error) => console.error(error.message));
   const { code } = await server.child.ended;

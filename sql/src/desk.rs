@@ -29,7 +29,7 @@ struct State {
 struct Scan {
     /// What it reads, until that was said.
     request: Option<ScanRequest>,
-    pages: VecDeque<Vec<u8>>,
+    pages: VecDeque<Page>,
     has_ended: bool,
     hunger: Hunger,
     waker: Option<Waker>,
@@ -69,10 +69,8 @@ impl Desk {
         let waker = {
             let mut state = self.lock();
             let Some(scan) = state.scans.get_mut(&page.scan) else { return };
-            if !page.bytes.is_empty() {
-                scan.pages.push_back(page.bytes);
-            }
             scan.has_ended |= page.is_last;
+            scan.pages.push_back(page);
             scan.hunger = Hunger::None;
             scan.waker.take()
         };
@@ -125,7 +123,7 @@ impl Desk {
 
 impl Seat {
     /// The next page; `None` behind the last one.
-    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Option<Result<Vec<u8>, QueryError>>> {
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Option<Result<Page, QueryError>>> {
         let mut state = self.desk.lock();
         if let Some(error) = &state.failure {
             return Poll::Ready(Some(Err(error.clone())));

@@ -51,13 +51,15 @@ impl Plan {
     }
 }
 
-/// What statements are parsed and planned with; the tables come later.
+/// What statements are parsed and planned with; the tables come later. `aggregates`: their scans
+/// can be asked for what rows come to.
 ///
 /// # Errors
 /// None that is known.
 pub(crate) fn session_state(
     now: DateTime<Utc>,
     pool: &Arc<dyn MemoryPool>,
+    aggregates: bool,
 ) -> Result<SessionState, QueryError> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()
@@ -67,16 +69,20 @@ pub(crate) fn session_state(
     let mut rules = Optimizer::new().rules;
     gapfill::add_rule(&mut rules);
     rules.insert(0, Arc::new(NameSets));
-    let mut state = SessionStateBuilder::new()
+    let mut builder = SessionStateBuilder::new()
         .with_default_features()
         .with_config(config())
         .with_runtime_env(runtime)
         // They would read and write files.
         .with_table_factories(HashMap::new())
         .with_file_formats(Vec::new())
-        .with_physical_optimizer_rule(Arc::new(tables::FirstRows))
         .with_optimizer_rules(rules)
-        .with_query_planner(gapfill::planner())
+        .with_query_planner(gapfill::planner());
+    if aggregates {
+        builder = builder.with_physical_optimizer_rule(Arc::new(tables::AggregateAtShards));
+    }
+    let mut state = builder
+        .with_physical_optimizer_rule(Arc::new(tables::FirstRows))
         .with_physical_optimizer_rule(Arc::new(tables::CapRows))
         .build();
     functions::register(&mut state)?;

@@ -116,13 +116,14 @@ enum Event {
 
 impl Query {
     fn open(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
-        let QueryRequest { text, parameters, now_ns, format: _ } = request;
+        let QueryRequest { text, parameters, now_ns, format: _, aggregates } = request;
         if parameters.len() > PARAMETERS_MAX {
             let message = format!("more than {PARAMETERS_MAX} parameters");
             return Err(QueryError::asked(message));
         }
         complexity::check(&text)?;
-        let state = plan::session_state(DateTime::from_timestamp_nanos(now_ns), &engine.pool)?;
+        let now = DateTime::from_timestamp_nanos(now_ns);
+        let state = plan::session_state(now, &engine.pool, aggregates)?;
         let statement = plan::parse(&state, &text)?;
         let Needs { wanted } = plan::needs(&state, &statement)?;
         let preparing = Preparing {

@@ -272,6 +272,8 @@ pub const QUERY_WAIT_PAUSE_MS: u32 = 20;
 pub const PIECE_BYTES_MIN: u32 = 64_000;
 /// What is gathered of the answer of all shards to one scan before it is shown, bytes.
 pub const SLICE_BYTES_MAX: usize = 8_000_000;
+/// Groups and windows of one page that SQL is given.
+pub const SQL_PAGE_ROWS_MAX: usize = 1 << 16;
 /// Values of one window that are held for a function that needs all of them.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
 /// What these values may take, with what stands beside them, bytes; as much again while they are

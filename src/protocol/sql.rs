@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::envelope::{Direction, Wire};
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
-use crate::scan::request::Comparison;
+use crate::scan::request::{AggregateFunction, Comparison, Window};
 
 /// A message to a session of SQL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,6 +134,9 @@ pub struct QueryRequest {
     pub now_ns: i64,
     /// The form of the answer, as the parameter `format` names it.
     pub format: String,
+    /// Whoever asks knows [`ScanRequest::aggregates`].
+    #[serde(default)]
+    pub aggregates: bool,
 }
 
 /// The value of a parameter.
@@ -226,6 +229,37 @@ pub struct ScanRequest {
     pub rows_max: Option<u64>,
     /// Of each shard the rows that are first in this order are enough.
     pub first: Option<TimeOrder>,
+    /// Not the rows themselves are wanted, but what they come to. A page has a row for each group
+    /// and window in which there are rows, and each of them once: its time is the window's start
+    /// (anything without windows), its tags are the group's, and its fields what the calls come to.
+    /// `fields` and `tags` are empty then.
+    #[serde(default)]
+    pub aggregates: Option<Box<Aggregates>>,
+}
+
+/// What rows come to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Aggregates {
+    /// Tags whose values make a group, "" where a series lacks one.
+    pub group_by: Vec<String>,
+    /// Windows of time, in UTC; `None` is one.
+    pub window: Option<Window>,
+    /// What is computed of each group and window.
+    pub calls: Vec<AggregateCall>,
+}
+
+/// One of the values that rows come to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AggregateCall {
+    /// What is computed, null where there is no value. `Min`, `Max`, `First` and `Last` select a
+    /// row: behind the value come its time, nanoseconds, and what stands beside it.
+    pub function: AggregateFunction,
+    /// The field; `Rows` needs none.
+    pub field: Option<String>,
+    /// Its values are made floats beforehand.
+    pub as_float: bool,
+    /// Fields and tags of the row that is selected; a tag that it lacks is null.
+    pub beside: Vec<String>,
 }
 
 /// An order by time.
@@ -265,4 +299,10 @@ pub struct Page {
     pub bytes: Vec<u8>,
     /// Whether it was the last.
     pub is_last: bool,
+    /// Rows that were read for it.
+    #[serde(default)]
+    pub rows_read: u64,
+    /// Bytes of columns that were decoded for it.
+    #[serde(default)]
+    pub bytes_decoded: u64,
 }

@@ -84,8 +84,8 @@ impl Executor {
                         };
                         let (number, request) = (binding.scan as u32, scan.request.clone());
                         let is_derived = scan.subquery.is_some();
-                        streams
-                            .push(Stream::new(number, shards, request, binding, is_derived, room));
+                        let key = binding.key.clone();
+                        streams.push(Stream::new(number, shards, request, key, is_derived, room));
                     }
                     streams
                 })

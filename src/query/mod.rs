@@ -21,5 +21,5 @@ pub mod plan;
 pub mod result;
 mod scalar;
 pub mod source;
-mod stream;
+pub(crate) mod stream;
 mod transforms;

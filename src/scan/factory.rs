@@ -24,13 +24,13 @@ use crate::model::value::FieldType;
 /// [`ScanError::Input`] when the function does not take the input's type.
 pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, ScanError> {
     use AggregateFunction::{Count, First as F, Last as L, Max as Ma, Mean as Me, Min as Mi};
-    use AggregateFunction::{Spread as Sp, Stddev as St, Sum as Su};
+    use AggregateFunction::{Rows, Spread as Sp, Stddev as St, Sum as Su};
     use FieldType::{Boolean, Float, Integer, Unsigned};
     // A cast that leaves no value is answered with no value of any type.
     let field_type = call.input.output_type().unwrap_or(Float);
     let beside = || call.beside.clone();
     Ok(match (call.function, field_type) {
-        (Count, _) => Box::new(CountAccumulator::default()),
+        (Rows | Count, _) => Box::new(CountAccumulator::default()),
         (Su, Float) => Box::new(Fold::<Sum, f64>::default()),
         (Su, Integer) => Box::new(Fold::<Sum, i64>::default()),
         (Su, Unsigned) => Box::new(Fold::<Sum, u64>::default()),

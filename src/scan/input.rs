@@ -28,6 +28,12 @@ pub(super) struct Read<'a> {
     pub(super) valid: Option<Vec<bool>>,
 }
 
+impl Read<'_> {
+    /// What whoever counts rows reads of them.
+    pub(super) const NOTHING: Self =
+        Self { slice: Slice::Boolean(Cow::Borrowed(&[])), valid: None };
+}
+
 /// The values of `input` in the rows of `run`; `None` when no row can have one.
 ///
 /// # Errors

@@ -146,6 +146,8 @@ pub enum AggregateFunction {
         /// The two whose texts come first (last) instead of the two ends.
         by_text: bool,
     },
+    /// SQL: number of rows, whatever they have; the input is not looked at.
+    Rows,
 }
 
 /// GROUP BY time(every, offset), in UTC or in a zone.

@@ -4,10 +4,10 @@ use super::accumulator::Accumulator;
 use super::dense::{Chosen, Neighbours};
 use super::error::ScanError;
 use super::factory::accumulator;
-use super::input;
+use super::input::{self, Read};
 use super::page::{GroupData, PartialColumn};
 use super::predicate::Mask;
-use super::request::{AggregateCall, Window};
+use super::request::{AggregateCall, AggregateFunction, Window};
 use super::run::Run;
 use super::spans::Slots;
 use crate::model::ids::ColumnId;
@@ -55,7 +55,11 @@ impl<'a> GroupStates<'a> {
         // Most inputs have no nulls: they share one list of rows and windows.
         let mut shared: Option<Option<Chosen<'_>>> = None;
         for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
-            let Some(read) = input::read(run, &call.input)? else { continue };
+            let read = match call.function {
+                AggregateFunction::Rows => Some(Read::NOTHING),
+                _ => input::read(run, &call.input)?,
+            };
+            let Some(read) = read else { continue };
             let own;
             let chosen = match read.valid.as_deref() {
                 None => shared.get_or_insert_with(|| Chosen::new(run, mask, None, &mut self.slots)),

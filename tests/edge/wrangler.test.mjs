@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { at } from '../../scripts/project.mjs';
-import { withBinding } from '../../scripts/sql-binding.mjs';
+import { hintOfSql, withBinding } from '../../scripts/sql-binding.mjs';
 
 test('npm run wrangler is the locked wrangler, by a Node that it accepts', async () => {
   const args = ['run', '--silent', 'wrangler', '--', '--version'];
@@ -26,4 +26,10 @@ test('SQL is bound beside what is bound already, in every environment', () => {
     env: { stage: { vars: { A: '1' }, services: [sql] } },
   });
   assert.deepEqual(withBinding({ name: 'a' }), { name: 'a', services: [sql] });
+});
+
+test('who starts the database hears that SQL is not there, or older than its sources', () => {
+  assert.match(hintOfSql({ has: false, isOld: false }), /once \(about ten minutes\)/);
+  assert.match(hintOfSql({ has: true, isOld: true }), /older than its sources: `npm run sql`/);
+  assert.equal(hintOfSql({ has: true, isOld: false }), null);
 });

@@ -1,7 +1,7 @@
 //! Stands where the Worker of SQL would, which is a crate of its own: it understands `count NAME`,
-//! which reads every row of a table page by page, `fail STATUS TEXT`, `SELECT rows N` and
-//! `SELECT breaks N`, which answer N rows as a stream of Arrow in pieces; the second then fails. `$1`
-//! stands for its value.
+//! which reads every row of a table page by page, `pages NAME`, which says after each page how many
+//! rows there were so far, `fail STATUS TEXT`, `SELECT rows N` and `SELECT breaks N`, which answer
+//! N rows as a stream of Arrow in pieces; the second then fails. `$1` stands for its value.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ struct Count {
     pages: usize,
     /// What is left of an answer that is made already; `None` where it fails.
     pieces: VecDeque<Option<Vec<u8>>>,
+    /// Each page makes a piece of the answer.
+    tells: bool,
 }
 
 /// Rows of a batch of the stand-in.
@@ -44,8 +46,8 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
         ToSql::Open(request) => {
             *count = Count::default();
             match request.text.split_once(' ') {
-                Some(("count", table)) => {
-                    count.table = table.to_owned();
+                Some((kind @ ("count" | "pages"), table)) => {
+                    (count.table, count.tells) = (table.to_owned(), kind == "pages");
                     wants(Wanted::Tables(vec![count.table.clone()]))
                 }
                 Some(("fail", rest)) => {
@@ -71,7 +73,13 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
             for answer in answers {
                 next = Some(learn(count, answer));
             }
-            next.unwrap()
+            let mut next = next.unwrap();
+            if let (true, FromSql::Turned { has_rows, piece, .. }) = (count.tells, &mut next) {
+                *has_rows = count.pages > 0;
+                *piece =
+                    if *has_rows { format!("{}\n", count.rows).into_bytes() } else { Vec::new() };
+            }
+            next
         }
     }
 }
@@ -89,6 +97,7 @@ fn learn(count: &mut Count, answer: Answer) -> FromSql {
                 tags: Vec::new(),
                 rows_max: None,
                 first: None,
+                aggregates: None,
             })),
         },
         Answer::Page(page) => {

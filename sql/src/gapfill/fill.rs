@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StructArray,
-    TimestampNanosecondArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray, RecordBatch,
+    StructArray, TimestampNanosecondArray, UInt32Array,
 };
 use datafusion::arrow::compute::{partition, take};
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
@@ -120,6 +120,11 @@ impl Rows {
         self.picks.get(row).copied().flatten().map(|pick| pick as usize)
     }
 
+    /// Of these rows the ones that came.
+    fn picks(&self, range: &Range<usize>) -> UInt32Array {
+        range.clone().map(|row| self.picks.get(row).copied().flatten()).collect()
+    }
+
     fn group(&self, row: usize) -> Option<u32> {
         self.groups.get(row).copied()
     }
@@ -160,9 +165,6 @@ impl Filler {
         let mut columns = Vec::with_capacity(self.fills.len());
         for (at, fill) in self.fills.iter().enumerate() {
             let column = rows.input.column(at);
-            let picks = || -> UInt32Array {
-                range.clone().map(|row| rows.picks.get(row).copied().flatten()).collect()
-            };
             let mut none = Memory::default();
             let memory = self.memory.get_mut(at).unwrap_or(&mut none);
             columns.push(match fill {
@@ -171,8 +173,8 @@ impl Filler {
                     let groups: UInt32Array = range.clone().map(|row| rows.group(row)).collect();
                     take(column, &groups, None)?
                 }
-                Fill::Null => take(column, &picks(), None)?,
-                Fill::Zero => zeros(&take(column, &picks(), None)?, rows, &range),
+                Fill::Null => take(column, &rows.picks(&range), None)?,
+                Fill::Zero => zeros(&take(column, &rows.picks(&range), None)?, rows, &range),
                 Fill::Previous => {
                     let picks: UInt32Array = range
                         .clone()
@@ -258,8 +260,7 @@ fn linear(
                 if field.name() == VALUE {
                     return interpolated(&points(part), part);
                 }
-                let picks = range.clone().map(|row| rows.picks.get(row).copied().flatten());
-                Ok(take(part, &picks.collect::<UInt32Array>(), None)?)
+                Ok(take(part, &rows.picks(range), None)?)
             })
             .collect();
         return Ok(Arc::new(StructArray::try_new(fields.clone(), columns?, None)?));
@@ -286,48 +287,37 @@ fn point(memory: &mut Memory, rows: &Rows, row: usize, values: &ArrayRef) -> Poi
 /// The values at these points; whole numbers are cut, as InfluxQL cuts them.
 fn interpolated(points: &[Point], values: &ArrayRef) -> Result<ArrayRef> {
     let line = |rise: f64, base: f64, gone: f64, length: f64| rise / length * gone + base;
+    let rise = |base: i128, end: i128| (end - base) as f64;
     Ok(match values.data_type() {
-        DataType::Float64 => {
-            let values = values.as_primitive::<Float64Type>();
-            let at = |point: &Point| match *point {
-                Point::Nothing => None,
-                Point::Came(row) => Some(values.value(row)),
-                Point::Between(from, to, gone, length) => {
-                    let (base, end) = (values.value(from), values.value(to));
-                    Some(line(end - base, base, gone, length))
-                }
-            };
-            Arc::new(points.iter().map(at).collect::<Float64Array>())
-        }
-        DataType::Int64 => {
-            let values = values.as_primitive::<Int64Type>();
-            let at = |point: &Point| match *point {
-                Point::Nothing => None,
-                Point::Came(row) => Some(values.value(row)),
-                Point::Between(from, to, gone, length) => {
-                    let (base, end) = (values.value(from), values.value(to));
-                    let rise = (i128::from(end) - i128::from(base)) as f64;
-                    Some(line(rise, base as f64, gone, length) as i64)
-                }
-            };
-            Arc::new(points.iter().map(at).collect::<Int64Array>())
-        }
-        DataType::UInt64 => {
-            let values = values.as_primitive::<UInt64Type>();
-            let at = |point: &Point| match *point {
-                Point::Nothing => None,
-                Point::Came(row) => Some(values.value(row)),
-                Point::Between(from, to, gone, length) => {
-                    let (base, end) = (values.value(from), values.value(to));
-                    let rise = (i128::from(end) - i128::from(base)) as f64;
-                    Some(line(rise, base as f64, gone, length) as u64)
-                }
-            };
-            Arc::new(points.iter().map(at).collect::<UInt64Array>())
-        }
+        DataType::Float64 => at_points::<Float64Type>(points, values, |base, end, gone, length| {
+            line(end - base, base, gone, length)
+        }),
+        DataType::Int64 => at_points::<Int64Type>(points, values, |base, end, gone, length| {
+            line(rise(base.into(), end.into()), base as f64, gone, length) as i64
+        }),
+        DataType::UInt64 => at_points::<UInt64Type>(points, values, |base, end, gone, length| {
+            line(rise(base.into(), end.into()), base as f64, gone, length) as u64
+        }),
         other => {
             let message = format!("unsupported data type {other} for interpolation gap filling");
             return Err(DataFusionError::Execution(message));
         }
     })
+}
+
+/// The values at these points; `between` computes one of what lies before and behind it.
+fn at_points<T: ArrowPrimitiveType>(
+    points: &[Point],
+    values: &ArrayRef,
+    between: impl Fn(T::Native, T::Native, f64, f64) -> T::Native,
+) -> ArrayRef {
+    let values = values.as_primitive::<T>();
+    let at = |point: &Point| match *point {
+        Point::Nothing => None,
+        Point::Came(row) => Some(values.value(row)),
+        Point::Between(from, to, gone, length) => {
+            Some(between(values.value(from), values.value(to), gone, length))
+        }
+    };
+    Arc::new(points.iter().map(at).collect::<PrimitiveArray<T>>())
 }

@@ -9,23 +9,39 @@ use datafusion::arrow::array::{
     TimestampNanosecondArray, UInt64Array,
 };
 use datafusion::arrow::buffer::NullBuffer;
-use datafusion::arrow::datatypes::{Int32Type, SchemaRef};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, FieldRef, Int32Type, SchemaRef, TimeUnit};
 use tidemark::batch::bitmap::Validity;
 use tidemark::batch::column::{Column, StringColumn, Values};
+use tidemark::model::value::FieldValue;
 use tidemark::protocol::scan_page;
 use tidemark::scan::page::GroupData;
 
-use super::measurement::Kind;
 use crate::error::QueryError;
 use crate::limits::BATCH_ROWS;
 
-/// The rows of a page in batches of [`BATCH_ROWS`] at most, with columns of these kinds.
+/// Where the values of a column stand in the pages of its scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The times.
+    Time,
+    /// The tag at this position.
+    Tag(usize),
+    /// The field at this position.
+    Field(usize),
+    /// The same, 0 in the place of null.
+    Count(usize),
+    /// Whether the field at this position has a value.
+    IsThere(usize),
+}
+
+/// The rows of a page in batches of [`BATCH_ROWS`] at most; its columns are those of `schema`.
 ///
 /// # Errors
 /// A page that is none, or not of this scan.
 pub(super) fn batches(
     page: &[u8],
-    kinds: &[Kind],
+    sources: &[Source],
     schema: &SchemaRef,
 ) -> Result<Vec<RecordBatch>, QueryError> {
     let unreadable = |reason: &str| QueryError::internal(format!("a scan's page: {reason}"));
@@ -36,19 +52,18 @@ pub(super) fn batches(
             return Err(unreadable("states instead of rows"));
         };
         let of = |rows: Range<usize>| {
-            let (mut fields, mut tags) = (fields.iter(), tags.iter());
-            let mut columns = Vec::with_capacity(kinds.len());
-            for kind in kinds {
-                columns.push(match kind {
-                    Kind::Time => Some(times(&times_ns, &rows)),
-                    Kind::Tag => tags.next().map(|column| tag(column, &rows)),
-                    Kind::Field(wanted) => fields
-                        .next()
-                        .filter(|column| column.values.field_type() == *wanted)
-                        .map(|column| field(column, &rows)),
-                });
-            }
-            let columns: Option<Vec<ArrayRef>> = columns.into_iter().collect();
+            let column = |(source, wanted): (&Source, &FieldRef)| {
+                let column = match *source {
+                    Source::Time => times(&times_ns, &rows),
+                    Source::Tag(at) => tag(tags.get(at)?, &rows),
+                    Source::Field(at) => field(fields.get(at)?, &rows),
+                    Source::Count(at) => count(fields.get(at)?, &rows),
+                    Source::IsThere(at) => is_there(fields.get(at)?, &rows),
+                };
+                as_wanted(column, wanted.data_type())
+            };
+            let columns: Option<Vec<ArrayRef>> =
+                sources.iter().zip(schema.fields()).map(column).collect();
             let columns = columns.ok_or_else(|| unreadable("other columns than were asked for"))?;
             let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
             RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
@@ -59,6 +74,17 @@ pub(super) fn batches(
         }
     }
     Ok(made)
+}
+
+/// A column as a plan has it: counts and times of states are integers in a page, tags beside a
+/// value are texts.
+fn as_wanted(column: ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
+    match (column.data_type(), wanted) {
+        (given, wanted) if given == wanted => Some(column),
+        (DataType::Int64, DataType::UInt64 | DataType::Timestamp(TimeUnit::Nanosecond, _))
+        | (DataType::Utf8, DataType::Dictionary(..)) => cast(&column, wanted).ok(),
+        _ => None,
+    }
 }
 
 /// The values of `rows`. They are copied: each slice of a large page would count as all of it.
@@ -78,6 +104,19 @@ fn nulls(validity: &Validity, rows: &Range<usize>) -> Option<NullBuffer> {
             Some(NullBuffer::from(bits))
         }
     }
+}
+
+fn count(column: &Column, rows: &Range<usize>) -> ArrayRef {
+    let counts = rows.clone().map(|row| match column.get(row) {
+        Some(FieldValue::Integer(count)) => count,
+        _ => 0,
+    });
+    Arc::new(counts.collect::<Int64Array>())
+}
+
+fn is_there(column: &Column, rows: &Range<usize>) -> ArrayRef {
+    let are_there = rows.clone().map(|row| Some(column.validity.is_valid(row)));
+    Arc::new(are_there.collect::<BooleanArray>())
 }
 
 fn field(column: &Column, rows: &Range<usize>) -> ArrayRef {

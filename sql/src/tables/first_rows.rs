@@ -14,7 +14,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 
-use super::scan::Scan;
+use super::scan::{Scan, Scanned};
 use crate::messages::TimeOrder;
 
 /// Tells scans how many rows are enough.
@@ -74,7 +74,9 @@ fn limited(
     rows: u64,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(scan) = node.downcast_ref::<Scan>() {
-        let limited = scan.is_time(at).then(|| scan.first_rows(order, rows)).flatten();
+        let limited = matches!(scan.column(at), Some(Scanned::Time))
+            .then(|| scan.first_rows(order, rows))
+            .flatten();
         return Ok(limited.map(|scan| Arc::new(scan) as Arc<dyn ExecutionPlan>));
     }
     let below = match node.downcast_ref::<ProjectionExec>() {

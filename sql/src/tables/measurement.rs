@@ -13,6 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldType;
 
+use super::batches::Source;
 use super::pushdown::{self, Pushed};
 use super::scan::Scan;
 use crate::desk::Desk;
@@ -148,14 +149,18 @@ impl TableProvider for Measurement {
         let positions = projection.unwrap_or(&every);
         let schema = Arc::new(self.schema.project(positions)?);
         let columns = positions.iter().filter_map(|&at| self.columns.get(at));
-        let (mut fields, mut tags, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut fields, mut tags, mut sources) = (Vec::new(), Vec::new(), Vec::new());
         for (name, kind) in columns {
-            kinds.push(*kind);
-            match kind {
-                Kind::Time => {}
-                Kind::Tag => tags.push(name.clone()),
-                Kind::Field(_) => fields.push(name.clone()),
-            }
+            let (source, list) = match kind {
+                Kind::Time => {
+                    sources.push(Source::Time);
+                    continue;
+                }
+                Kind::Tag => (Source::Tag(tags.len()), &mut tags),
+                Kind::Field(_) => (Source::Field(fields.len()), &mut fields),
+            };
+            sources.push(source);
+            list.push(name.clone());
         }
         let request = ScanRequest {
             scan: 0,
@@ -166,7 +171,8 @@ impl TableProvider for Measurement {
             tags,
             rows_max: limit.map(|rows| rows as u64),
             first: None,
+            aggregates: None,
         };
-        Ok(Arc::new(Scan::new(request, kinds, schema, Arc::clone(&self.desk))))
+        Ok(Arc::new(Scan::new(request, sources, schema, Arc::clone(&self.desk))))
     }
 }

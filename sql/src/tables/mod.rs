@@ -3,6 +3,7 @@
 //! Catalog `public`; its schema `iox` has a table for each measurement, `system` those about the
 //! database, and DataFusion adds `information_schema`.
 
+mod aggregates;
 mod batches;
 mod first_rows;
 mod measurement;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 
+pub(crate) use aggregates::AggregateAtShards;
 pub(crate) use first_rows::FirstRows;
 pub(crate) use rows_cap::CapRows;
 

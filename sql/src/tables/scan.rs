@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
@@ -18,31 +18,29 @@ use datafusion::physical_plan::metrics::{
 };
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-    ReplaceChildrenOptions,
 };
 use futures::Stream;
 use tidemark::model::time::TimeRange;
 
-use super::batches::batches;
-use super::measurement::Kind;
+use super::batches::{Source, batches};
 use crate::desk::{Desk, Seat};
-use crate::messages::{Condition, ScanRequest, TimeOrder};
+use crate::messages::{AggregateCall, Aggregates, Condition, ScanRequest, TimeOrder};
 
 /// Reads the rows of one measurement.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
     request: ScanRequest,
-    kinds: Vec<Kind>,
+    sources: Vec<Source>,
     desk: Arc<Desk>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl Scan {
-    /// What `request` asks for, as columns of these kinds, which those of `schema` are.
+    /// What `request` asks for; where each of the columns of `schema` stands in its pages.
     pub(super) fn new(
         request: ScanRequest,
-        kinds: Vec<Kind>,
+        sources: Vec<Source>,
         schema: SchemaRef,
         desk: Arc<Desk>,
     ) -> Self {
@@ -53,29 +51,78 @@ impl Scan {
             Boundedness::Bounded,
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { request, kinds, desk, properties: Arc::new(properties), metrics }
+        Self { request, sources, desk, properties: Arc::new(properties), metrics }
     }
 
-    /// Whether the column at this position is the time.
-    pub(super) fn is_time(&self, column: usize) -> bool {
-        self.kinds.get(column) == Some(&Kind::Time)
+    /// What stands in the column at this position; `None` of what rows come to.
+    pub(super) fn column(&self, at: usize) -> Option<Scanned<'_>> {
+        if self.request.aggregates.is_some() {
+            return None;
+        }
+        Some(match *self.sources.get(at)? {
+            Source::Time => Scanned::Time,
+            Source::Tag(tag) => Scanned::Tag(self.request.tags.get(tag)?),
+            Source::Field(field) => {
+                let data_type =
+                    self.properties.eq_properties.schema().fields().get(at)?.data_type();
+                Scanned::Field(self.request.fields.get(field)?, data_type)
+            }
+            Source::Count(_) | Source::IsThere(_) => return None,
+        })
+    }
+
+    /// Whether all of its rows are wanted, as they are.
+    pub(super) fn takes_all(&self) -> bool {
+        matches!(self.request, ScanRequest { rows_max: None, first: None, aggregates: None, .. })
+    }
+
+    /// What its rows come to; where each of the columns of `schema` stands in the pages then.
+    pub(super) fn aggregated(
+        &self,
+        aggregates: Aggregates,
+        sources: Vec<Source>,
+        schema: SchemaRef,
+    ) -> Self {
+        let request = ScanRequest {
+            fields: Vec::new(),
+            tags: Vec::new(),
+            aggregates: Some(Box::new(aggregates)),
+            ..self.request.clone()
+        };
+        Self::new(request, sources, schema, Arc::clone(&self.desk))
     }
 
     /// The same, of which so many rows that are first by time are enough; `None` if it is limited
     /// already.
     pub(super) fn first_rows(&self, order: TimeOrder, rows: u64) -> Option<Self> {
-        let ScanRequest { rows_max: None, first: None, .. } = self.request else { return None };
+        if !self.takes_all() {
+            return None;
+        }
         let request =
             ScanRequest { rows_max: Some(rows), first: Some(order), ..self.request.clone() };
         Some(Self { request, ..self.clone() })
     }
 }
 
+/// A column of a scan.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scanned<'a> {
+    /// The time.
+    Time,
+    /// The tag of this name.
+    Tag(&'a str),
+    /// The field of this name and type.
+    Field(&'a str, &'a DataType),
+}
+
 impl DisplayAs for Scan {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let request = &self.request;
-        write!(f, "Scan: {}, fields={:?}", request.table, request.fields)?;
-        write!(f, ", tags={:?}", request.tags)?;
+        write!(f, "Scan: {}", request.table)?;
+        match &request.aggregates {
+            Some(aggregates) => write!(f, ", {}", ShownAggregates(aggregates))?,
+            None => write!(f, ", fields={:?}, tags={:?}", request.fields, request.tags)?,
+        }
         if request.time != TimeRange::ALL {
             write!(f, ", time=[{}, {})", request.time.start_ns, request.time.end_ns)?;
         }
@@ -113,14 +160,6 @@ impl ExecutionPlan for Scan {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
     fn with_new_children(
         self: Arc<Self>,
         _: Vec<Arc<dyn ExecutionPlan>>,
@@ -136,12 +175,14 @@ impl ExecutionPlan for Scan {
         Ok(Box::pin(Rows {
             seat: self.desk.sit(self.request.clone()),
             schema: self.schema(),
-            kinds: self.kinds.clone(),
+            sources: self.sources.clone(),
             ready: VecDeque::new(),
             rows_left: self.request.rows_max.filter(|_| self.request.first.is_none()),
             metrics: BaselineMetrics::new(&self.metrics, partition),
             pages: MetricBuilder::new(&self.metrics).counter("pages", partition),
             page_bytes: MetricBuilder::new(&self.metrics).counter("page_bytes", partition),
+            rows_read: MetricBuilder::new(&self.metrics).counter("rows_read", partition),
+            bytes_decoded: MetricBuilder::new(&self.metrics).counter("bytes_decoded", partition),
         }))
     }
 
@@ -152,7 +193,7 @@ impl ExecutionPlan for Scan {
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let rows_max = limit.map(|rows| rows as u64);
         // Rows that are first by time are chosen on each shard: a second limit has no such order.
-        if self.request.first.is_some() {
+        if self.request.first.is_some() || self.request.aggregates.is_some() {
             return None;
         }
         let request = ScanRequest { rows_max, ..self.request.clone() };
@@ -169,12 +210,15 @@ impl ExecutionPlan for Scan {
 struct Rows {
     seat: Seat,
     schema: SchemaRef,
-    kinds: Vec<Kind>,
+    sources: Vec<Source>,
     ready: VecDeque<RecordBatch>,
     rows_left: Option<u64>,
     metrics: BaselineMetrics,
     pages: Count,
     page_bytes: Count,
+    /// By shards.
+    rows_read: Count,
+    bytes_decoded: Count,
 }
 
 impl Rows {
@@ -211,8 +255,14 @@ impl Stream for Rows {
             };
             let _timer = rows.metrics.elapsed_compute().timer();
             rows.pages.add(1);
-            rows.page_bytes.add(page.len());
-            match batches(&page, &rows.kinds, &rows.schema) {
+            rows.page_bytes.add(page.bytes.len());
+            let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+            rows.rows_read.add(count(page.rows_read));
+            rows.bytes_decoded.add(count(page.bytes_decoded));
+            if page.bytes.is_empty() {
+                continue;
+            }
+            match batches(&page.bytes, &rows.sources, &rows.schema) {
                 Ok(batches) => rows.ready.extend(batches),
                 Err(error) => return Poll::Ready(Some(Err(DataFusionError::from(error)))),
             }
@@ -223,6 +273,26 @@ impl Stream for Rows {
 impl RecordBatchStream for Rows {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+}
+
+/// What rows come to, for people.
+struct ShownAggregates<'a>(&'a Aggregates);
+
+impl fmt::Display for ShownAggregates<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = |call: &AggregateCall| {
+            let name = format!("{:?}", call.function).to_lowercase();
+            let arguments = call.field.iter().chain(&call.beside);
+            let arguments: Vec<&str> = arguments.map(String::as_str).collect();
+            format!("{name}({})", arguments.join(", "))
+        };
+        let calls: Vec<String> = self.0.calls.iter().map(call).collect();
+        write!(f, "aggregates=[{}], by={:?}", calls.join(", "), self.0.group_by)?;
+        match &self.0.window {
+            Some(window) => write!(f, ", windows={} ns + {} ns", window.every_ns, window.offset_ns),
+            None => Ok(()),
+        }
     }
 }
 

@@ -147,7 +147,13 @@ impl Database {
 pub(crate) fn request(text: &str, parameters: Vec<(String, Parameter)>) -> QueryRequest {
     // 2022-01-02T00:00:00Z.
     let now_ns = 1_641_081_600_000_000_000;
-    QueryRequest { text: text.to_owned(), parameters, now_ns, format: "json".to_owned() }
+    QueryRequest {
+        text: text.to_owned(),
+        parameters,
+        now_ns,
+        format: "json".to_owned(),
+        aggregates: false,
+    }
 }
 
 /// An answer in one of its forms.
@@ -205,7 +211,7 @@ impl Asker<'_> {
         if is_last {
             self.left.remove(&scan);
         }
-        Answer::Page(Page { scan, bytes, is_last })
+        Answer::Page(Page { scan, bytes, is_last, ..Page::default() })
     }
 }
 

@@ -2,30 +2,56 @@
 
 use tidemark::api::http::RequestHead;
 use tidemark::api::settings::Settings;
-use tidemark::browser::in_process::InProcess;
+use tidemark::browser::in_process::{InProcess, SqlSession};
+use tidemark::protocol::envelope;
+use tidemark::protocol::sql::ToSql;
 use tidemark_sql::{Answering, Engine};
 
 const TOKEN: &str = "token-of-the-tests";
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 
-struct Product(InProcess);
+pub(crate) struct Product(InProcess);
 
 impl Product {
-    fn new(shards: u32) -> Self {
+    pub(crate) fn new(shards: u32) -> Self {
+        let (engine, mut session) = (Engine::default(), Answering::default());
+        let sql = move |message: &[u8]| session.turn(&engine, message);
+        Self::with(&[("DEFAULT_SHARDS", &shards.to_string())], Box::new(sql))
+    }
+
+    /// One whose scans ship rows, whatever is asked.
+    pub(crate) fn without_aggregates() -> Self {
+        let (engine, mut session) = (Engine::default(), Answering::default());
+        let sql = move |message: &[u8]| {
+            let (_, mut message) = envelope::decode::<ToSql>(message).unwrap();
+            if let ToSql::Open(request) = &mut message {
+                request.aggregates = false;
+            }
+            session.turn(&engine, &envelope::encode(&message))
+        };
+        Self::with(&[("DEFAULT_SHARDS", "1")], Box::new(sql))
+    }
+
+    /// With these settings.
+    pub(crate) fn with(set: &[(&str, &str)], sql: SqlSession) -> Self {
         let settings = Settings::read(|name| match name {
             "ADMIN_TOKEN" => Some(TOKEN.to_owned()),
-            "DEFAULT_SHARDS" => Some(shards.to_string()),
-            _ => None,
+            _ => set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
         });
         let mut product = InProcess::new(settings.unwrap(), 7);
-        let (engine, mut session) = (Engine::default(), Answering::default());
-        product.set_sql(Box::new(move |message| session.turn(&engine, message)));
+        product.set_sql(sql);
         let mut product = Self(product);
         product.ask("POST", "/query", "q=CREATE+DATABASE+d", "");
         product
     }
 
-    fn ask(&mut self, method: &str, path: &str, query: &str, body: &str) -> (u16, String) {
+    pub(crate) fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        query: &str,
+        body: &str,
+    ) -> (u16, String) {
         let head = RequestHead {
             method: method.to_owned(),
             path: path.to_owned(),
@@ -36,17 +62,17 @@ impl Product {
         (response.status, String::from_utf8(response.body).unwrap())
     }
 
-    fn write(&mut self, lines: &str) {
+    pub(crate) fn write(&mut self, lines: &str) {
         let (status, body) = self.ask("POST", "/write", "db=d&precision=s", lines);
         assert_eq!(status, 204, "{body}");
     }
 
-    fn sql(&mut self, text: &str) -> (u16, String) {
+    pub(crate) fn sql(&mut self, text: &str) -> (u16, String) {
         let body = serde_json::json!({ "db": "d", "q": text, "format": "csv" }).to_string();
         self.ask("POST", "/api/v3/query_sql", "", &body)
     }
 
-    fn rows(&mut self, text: &str) -> String {
+    pub(crate) fn rows(&mut self, text: &str) -> String {
         let (status, body) = self.sql(text);
         assert_eq!(status, 200, "{text}: {body}");
         body
@@ -125,5 +151,56 @@ fn a_refusal_has_its_status() {
         let (found, body) = product.sql(text);
         assert_eq!(found, status, "{text}: {body}");
         assert!(body.starts_with("{\"error\":\""), "{body}");
+    }
+}
+
+/// Series are counted before anything is read, points as they are read; both name the limit.
+#[test]
+fn series_and_points_of_a_statement_have_limits() {
+    let ask = |name: &str, limit: &str, text: &str| {
+        let (engine, mut session) = (Engine::default(), Answering::default());
+        let sql = move |message: &[u8]| session.turn(&engine, message);
+        let mut product = Product::with(&[(name, limit), ("DEFAULT_SHARDS", "2")], Box::new(sql));
+        product.write("m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1");
+        product.sql(text)
+    };
+    let cure = "narrow the time range or WHERE";
+    let refused = |what: &str, name: &str| {
+        let why = format!("max-select-{what} limit exceeded: (4/3) ({name}): {cure}");
+        (400, format!("{{\"error\":\"{why}\"}}\n"))
+    };
+    let series = "SERIES_PER_QUERY_MAX";
+    for text in ["SELECT * FROM m", "SELECT count(v) FROM m", "SELECT m.v FROM m, n"] {
+        assert_eq!(ask(series, "3", text), refused("series", series), "{text}");
+        assert_eq!(ask(series, "4", text).0, 200, "{text}");
+    }
+    assert_eq!(
+        ask(series, "3", "SELECT v FROM m WHERE t != 'a' ORDER BY v").1,
+        "v\n2.0\n3.0\n4.0\n"
+    );
+    let points = "POINTS_PER_QUERY_MAX";
+    for text in ["SELECT * FROM m", "SELECT max(v) FROM m"] {
+        assert_eq!(ask(points, "3", text), refused("point", points), "{text}");
+        assert_eq!(ask(points, "4", text).0, 200, "{text}");
+    }
+    assert_eq!(ask(points, "3", "SELECT max(v) FROM m WHERE v < 4").0, 400);
+    assert_eq!(ask(points, "3", "SELECT max(v) FROM m WHERE t != 'd'").1, "max(m.v)\n3.0\n");
+}
+
+/// What a statement reads counts as InfluxQL's reading does.
+#[test]
+fn a_quota_of_cells_ends_in_429_that_names_it() {
+    for (text, group) in [("*", ""), ("host, sum(n)", "GROUP BY host")] {
+        let mut product = Product::new(1);
+        product.write(&lines());
+        let quota = "{\"db\":\"d\",\"cells_per_minute\":5000}";
+        let (status, body) = product.ask("POST", "/api/v3/configure/quota", "", quota);
+        assert_eq!(status, 200, "{body}");
+        // What was asked before is not decoded again: each reads a range of its own.
+        let ask = |at: u32| format!("SELECT {text} FROM cpu WHERE n < {} {group}", 1_000 + at);
+        let mut answers = (0..50).map(|at| product.sql(&ask(at)));
+        let (status, body) = answers.find(|(status, _)| *status != 200).expect("a refusal");
+        assert_eq!(status, 429, "{body}");
+        assert!(body.contains("cells_per_minute"), "{body}");
     }
 }

@@ -61,11 +61,12 @@ fn a_scan_that_is_needed_no_longer_is_cancelled() {
     let wanted = until_scans(&mut query, &database);
     let page = database.pages(&wanted[0], Layout { shards: 1, page_rows: 10 }).remove(0);
     let number = scan(&wanted[0]);
-    let answer = Answer::Page(Page { scan: number, bytes: page.clone(), is_last: false });
+    let answer =
+        Answer::Page(Page { scan: number, bytes: page.clone(), is_last: false, ..Page::default() });
     let step = query.step(vec![answer]).unwrap();
     assert_eq!((rows(&step), step.cancelled, step.wanted), (3, vec![number], vec![]));
     // A page that was on its way is dropped.
-    let late = Answer::Page(Page { scan: number, bytes: page, is_last: true });
+    let late = Answer::Page(Page { scan: number, bytes: page, is_last: true, ..Page::default() });
     assert!(step.is_done || query.step(vec![late]).unwrap().is_done);
 }
 
@@ -95,7 +96,12 @@ fn pages_of_a_join_come_in_any_order() {
                 }
                 let left = pages.get_mut(&number).unwrap();
                 let bytes = left.remove(0);
-                answers.push(Answer::Page(Page { scan: number, bytes, is_last: left.is_empty() }));
+                answers.push(Answer::Page(Page {
+                    scan: number,
+                    bytes,
+                    is_last: left.is_empty(),
+                    ..Page::default()
+                }));
             }
             let step = query.step(answers).unwrap();
             answered += rows(&step);
@@ -123,7 +129,8 @@ fn a_query_ends_with_what_its_source_says() {
     assert_eq!(query.step(vec![gone()]).unwrap_err().status(), 503);
     let mut query = open("SELECT sum(usage) FROM cpu");
     let wanted = until_scans(&mut query, &database);
-    let page = Page { scan: scan(&wanted[0]), bytes: vec![1, 2, 3], is_last: true };
+    let page =
+        Page { scan: scan(&wanted[0]), bytes: vec![1, 2, 3], is_last: true, ..Page::default() };
     let error = query.step(vec![Answer::Page(page)]).unwrap_err();
     assert_eq!(error.status(), 500, "{error}");
 }
@@ -136,7 +143,7 @@ fn a_query_that_is_left_leaves_nothing() {
     let mut query = engine.open(request(text, Vec::new())).unwrap();
     let wanted = until_scans(&mut query, &database);
     let page = database.pages(&wanted[0], Layout::PLAIN).remove(0);
-    let page = Page { scan: scan(&wanted[0]), bytes: page, is_last: false };
+    let page = Page { scan: scan(&wanted[0]), bytes: page, is_last: false, ..Page::default() };
     query.step(vec![Answer::Page(page)]).unwrap();
     assert!(engine.reserved_bytes() > 0);
     drop(query);
@@ -163,7 +170,7 @@ fn two_queries_go_on_beside_each_other() {
                 continue;
             }
             let bytes = pages.remove(0);
-            let page = Page { scan: *number, bytes, is_last: pages.is_empty() };
+            let page = Page { scan: *number, bytes, is_last: pages.is_empty(), ..Page::default() };
             answered[at] += rows(&query.step(vec![Answer::Page(page)]).unwrap());
         }
     }

@@ -3,9 +3,11 @@
 //!
 //! It begins, is listed, killed, metered and started again as a SELECT of InfluxQL is
 //! ([`super::query`]). Rounds alternate: pages of shards, then a turn of SQL, which brings a piece
-//! of the answer or wants further pages.
+//! of the answer or wants further pages. Of a scan that goes on the next pages are on their way
+//! during the turn.
 
 mod condition;
+mod gathered;
 mod scans;
 mod tables;
 
@@ -20,6 +22,7 @@ use super::{Context, RoundMachine, Turn};
 use crate::admission::{Held, QueryRoom};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::Right;
+use crate::model::limits::UNLIMITED;
 use crate::protocol::call::{Address, Call};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
@@ -27,7 +30,7 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 use crate::protocol::sql::{Answer, FromSql, Parameter, QueryRequest, SystemTable, ToSql, Wanted};
 use crate::query::error::QueryError;
-use scans::{Asked, Scans};
+use scans::{Asked, Learned, Scans};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -81,8 +84,8 @@ struct LastTurn {
 enum Stage {
     Start,
     Load(Box<Load>),
-    /// A turn of SQL is on its way.
-    Turn,
+    /// A turn of SQL is on its way, and with it what it will likely want.
+    Turn(Vec<Asked>),
     /// Pages are.
     Read(Vec<Asked>),
     /// The list of live queries is.
@@ -182,16 +185,17 @@ impl SqlQuery {
         self.piece.clear();
         (self.is_confirmed, self.points) = (false, 0);
         let SqlQuestion { text, parameters, format } = &self.question;
-        self.ask(&ToSql::Open(QueryRequest {
+        self.ask_sql(&ToSql::Open(QueryRequest {
             text: text.clone(),
             parameters: parameters.clone(),
             now_ns: self.session.now_ns,
             format: (*format).to_owned(),
+            aggregates: true,
         }))
     }
 
-    fn ask(&mut self, message: &ToSql) -> SqlTurn {
-        self.stage = Stage::Turn;
+    fn ask_sql(&mut self, message: &ToSql) -> SqlTurn {
+        self.stage = Stage::Turn(Vec::new());
         Ok(Next::Calls(vec![Request::new(Address::Sql, envelope::encode(message))]))
     }
 
@@ -201,8 +205,15 @@ impl SqlQuery {
         self.is_confirmed || self.loaded.as_ref().is_some_and(|loaded| loaded.fresh)
     }
 
-    fn learn_turn(&mut self, context: &mut Context<'_>, reply: CallResult) -> SqlTurn {
-        match envelope::decode_reply::<FromSql>(reply)? {
+    fn learn_turn(
+        &mut self,
+        context: &mut Context<'_>,
+        asked: &[Asked],
+        mut replies: Replies,
+    ) -> SqlTurn {
+        let pages = replies.split_off(replies.len().min(1));
+        let lost = || Error::Unavailable(Unavailable::Unreachable("no reply".to_owned()));
+        match envelope::decode_reply::<FromSql>(replies.pop().ok_or_else(lost)?)? {
             FromSql::Failed { status, message } => {
                 if !self.emitted && !self.is_certain() {
                     return self.load(context, true);
@@ -212,6 +223,7 @@ impl SqlQuery {
             FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, mut piece } => {
                 self.last = LastTurn { goes_on, is_done };
                 self.scans.cancel(&cancelled);
+                self.learn_ahead(context, asked, pages)?;
                 if has_rows && !self.emitted && !self.is_certain() {
                     return self.load(context, true);
                 }
@@ -245,14 +257,13 @@ impl SqlQuery {
                 self.answers.push(Answer::Tables(tables.unwrap_or_default()));
             }
             Wanted::Scan(request) => {
+                let room = self.session.room.enter(context.queries, self.database()).clone();
                 let loaded = self.loaded.as_ref().ok_or_else(Error::unexpected_reply)?;
-                self.answers.extend(self.scans.begin(
-                    &request,
-                    loaded,
-                    context.platform.now_ns(),
-                )?);
+                let series_max = context.platform.limits().get(Limit::Series) as u64;
+                let when = (context.platform.now_ns(), series_max != u64::from(UNLIMITED));
+                self.answers.extend(self.scans.begin(&request, loaded, when, &room)?);
             }
-            Wanted::Page(scan) => self.scans.want(scan)?,
+            Wanted::Page(scan) => self.answers.extend(self.scans.want(scan)?),
             Wanted::System(SystemTable::Queries) => {
                 let principal = &self.session.principal;
                 if !principal.grants.admin {
@@ -297,22 +308,71 @@ impl SqlQuery {
         }
         if self.last.goes_on || !self.answers.is_empty() {
             let answers = std::mem::take(&mut self.answers);
-            return self.ask(&ToSql::turn(answers));
+            let turn = envelope::encode(&ToSql::turn(answers));
+            let mut requests = vec![Request::new(Address::Sql, turn)];
+            let asked = self.ask_shards(context, true, &mut requests);
+            self.stage = Stage::Turn(asked);
+            return Ok(Next::Calls(requests));
         }
-        let room = self.session.room.enter(context.queries, self.database()).clone();
-        let (asked, further) = self.scans.ask(&room);
+        let mut requests = Vec::new();
+        let asked = self.ask_shards(context, false, &mut requests);
         if asked.is_empty() {
             return Err(Error::unexpected_reply());
         }
+        self.stage = Stage::Read(asked);
+        Ok(Next::Calls(requests))
+    }
+
+    /// Adds the requests for pages that are wanted, or `ahead` of it, and the report about them.
+    fn ask_shards(
+        &mut self,
+        context: &mut Context<'_>,
+        ahead: bool,
+        requests: &mut Vec<Request>,
+    ) -> Vec<Asked> {
+        let room = self.session.room.enter(context.queries, self.database()).clone();
+        let (asked, further) = self.scans.ask(&room, ahead);
         let describe = || (self.question.text.clone(), self.scans.shards());
         let report = self.watch.report(context, &self.session, further, describe);
-        let mut requests = Vec::with_capacity(asked.len() + 1);
         for asked in &asked {
             requests.extend(self.scans.request(*asked, self.watch.id()));
         }
         requests.extend(report);
-        self.stage = Stage::Read(asked);
-        Ok(Next::Calls(requests))
+        asked
+    }
+
+    /// Counts what was read.
+    fn count(&mut self, context: &Context<'_>, rows: u64, series: u64) -> Result<(), QueryError> {
+        self.points += rows;
+        let counts = [("series", series, Limit::Series), ("point", self.points, Limit::Points)];
+        for (what, asked, limit) in counts {
+            let limit = context.platform.limits().get(limit) as u64;
+            if asked > limit {
+                return Err(QueryError::Select { what, asked, limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes pages that came before they were wanted. One that did not come is asked for again when
+    /// it is wanted: whatever is wrong is said then, if anybody still needs it.
+    fn learn_ahead(
+        &mut self,
+        context: &Context<'_>,
+        asked: &[Asked],
+        mut replies: Replies,
+    ) -> Result<(), Error> {
+        if replies.len() > asked.len() && replies.pop().is_some_and(live_query_report::is_killed) {
+            return Err(Error::Interrupted);
+        }
+        for (asked, reply) in asked.iter().zip(replies) {
+            let page = shard_page(reply, &self.session.principal.name, self.database());
+            if let (true, Ok(Some(page))) = (self.scans.has(*asked), page) {
+                let Learned { rows, series, .. } = self.scans.learn_ahead(*asked, page)?;
+                self.count(context, rows, series)?;
+            }
+        }
+        Ok(())
     }
 
     fn learn_pages(
@@ -331,14 +391,9 @@ impl SqlQuery {
                 is_stale = true;
                 continue;
             };
-            let (answer, rows) = self.scans.learn(*asked, reply)?;
-            self.answers.push(answer);
-            self.points += rows;
-        }
-        let limit = context.platform.limits().get(Limit::Points) as u64;
-        if self.points > limit {
-            let (what, asked) = ("point", self.points);
-            return Err(QueryError::Select { what, asked, limit }.into());
+            let Learned { answer, rows, series } = self.scans.learn(*asked, reply)?;
+            self.answers.extend(answer);
+            self.count(context, rows, series)?;
         }
         if is_stale {
             self.retries.count()?;
@@ -353,7 +408,7 @@ impl SqlQuery {
         match std::mem::replace(&mut self.stage, Stage::Finished) {
             Stage::Start => self.begin(context),
             Stage::Load(load) => self.go_on_loading(context, load, replies),
-            Stage::Turn => self.learn_turn(context, replies.pop().ok_or_else(lost)?),
+            Stage::Turn(asked) => self.learn_turn(context, &asked, replies),
             Stage::List => self.learn_queries(context, replies.pop().ok_or_else(lost)?),
             Stage::Read(asked) => self.learn_pages(context, &asked, replies),
             Stage::Emitted => self.proceed(context),

@@ -3,21 +3,28 @@
 use std::collections::VecDeque;
 
 use super::condition;
+use super::gathered::Gathered;
 use crate::admission::QueryRoom;
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::query::shards_of;
-use crate::model::ids::ObjectId;
+use crate::model::ids::{ColumnId, ObjectId};
 use crate::model::limits::{PIECE_BYTES_MAX, QUERY_SHARDS_NAMED_MAX, SHARDS_ASKED_AT_ONCE_MAX};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
+use crate::protocol::scan_page;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::protocol::sql::{self, Answer, Page, TimeOrder};
-use crate::scan::request::{Input, Output, Resume, ScanRequest};
+use crate::query::error::QueryError;
+use crate::scan::page::ScanPage;
+use crate::scan::request::{
+    AggregateCall, AggregateFunction, Beside, Input, Output, Resume, ScanRequest,
+};
 
 /// Scans in the order in which their turn to be asked comes.
 #[derive(Debug, Default)]
@@ -29,17 +36,27 @@ struct Scan {
     number: u64,
     /// As each shard gets it first.
     request: ScanRequest,
-    shards: Vec<ScannedShard>,
+    shards: Vec<(ObjectId, Stamp)>,
+    progress: Progress,
+    /// Shards whose series were not counted, where they have a limit.
+    uncounted: Vec<usize>,
+    series: u64,
     /// A page is wanted.
     is_wanted: bool,
+    /// A page behind the first was wanted: it is likely that all are.
+    goes_on: bool,
+    /// Pages that came before they were wanted.
+    ready: Vec<Answer>,
+    /// What was read since the last page: rows, and bytes that were decoded.
+    read: (u64, u64),
 }
 
 #[derive(Debug)]
-struct ScannedShard {
-    shard: ObjectId,
-    stamp: Stamp,
-    /// Which piece comes next; `None` behind the last one.
-    next: Option<Resume>,
+enum Progress {
+    /// Of each shard which piece comes next, `None` behind the last one: they go as they come.
+    Rows(Vec<Option<Resume>>),
+    /// What their rows come to is put together.
+    Groups(Box<Gathered>),
 }
 
 /// A page that is asked for.
@@ -49,6 +66,75 @@ pub(super) struct Asked {
     /// Position among the scan's shards.
     shard: usize,
     piece_bytes: u32,
+    /// Only how many series there are.
+    counts: bool,
+}
+
+/// What a page has told.
+#[derive(Debug, Default)]
+pub(super) struct Learned {
+    /// What SQL is told.
+    pub(super) answer: Option<Answer>,
+    /// Rows that were read for it.
+    pub(super) rows: u64,
+    /// Series of its scan, as far as they are counted.
+    pub(super) series: u64,
+}
+
+impl Scan {
+    /// Whether to ask for pages now; `ahead` of their being wanted.
+    fn asks(&self, ahead: bool) -> bool {
+        let may_go_ahead = self.goes_on && self.ready.is_empty();
+        if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }
+    }
+
+    fn next(&self, shard: usize) -> Option<Resume> {
+        match &self.progress {
+            Progress::Rows(shards) => shards.get(shard)?.clone(),
+            Progress::Groups(gathered) => gathered.resume(shard),
+        }
+    }
+
+    fn answer(&mut self, bytes: Vec<u8>, is_last: bool) -> Answer {
+        self.is_wanted = false;
+        let (rows_read, bytes_decoded) = std::mem::take(&mut self.read);
+        Answer::Page(Page { scan: self.number, bytes, is_last, rows_read, bytes_decoded })
+    }
+
+    /// The next page of what was put together, if it is known.
+    fn page(&mut self) -> Result<Option<Answer>, QueryError> {
+        let Progress::Groups(gathered) = &mut self.progress else { return Ok(None) };
+        let page = gathered.page()?;
+        Ok(page.map(|(bytes, is_last)| self.answer(bytes, is_last)))
+    }
+
+    /// Takes in the piece of a shard.
+    fn learn(&mut self, shard: usize, page: FromShard) -> Result<Learned, Error> {
+        let FromShard::Scanned { until, position, stats, further, groups } = page else {
+            return Err(Error::unexpected_reply());
+        };
+        if !further.is_empty() {
+            return Err(Error::unexpected_reply());
+        }
+        self.read.0 += stats.rows_scanned;
+        self.read.1 += stats.bytes_decoded;
+        let answer = match &mut self.progress {
+            Progress::Rows(shards) => {
+                let next = shards.get_mut(shard).ok_or_else(Error::unexpected_reply)?;
+                let resume = next.take().ok_or_else(Error::unexpected_reply)?;
+                *next = resume.after(until, position);
+                let is_last = shards.iter().all(Option::is_none);
+                Some(self.answer(groups, is_last))
+            }
+            Progress::Groups(gathered) => {
+                let groups = scan_page::decode(&groups);
+                let groups = groups.map_err(|_| QueryError::Page("it cannot be read"))?;
+                gathered.supply(shard, ScanPage { groups, until, position, stats })?;
+                self.page()?
+            }
+        };
+        Ok(Learned { answer, rows: stats.rows_scanned, series: self.series })
+    }
 }
 
 impl Scans {
@@ -60,7 +146,8 @@ impl Scans {
         &mut self,
         scan: &sql::ScanRequest,
         loaded: &Loaded,
-        now_ns: i64,
+        (now_ns, counts_series): (i64, bool),
+        room: &QueryRoom,
     ) -> Result<Option<Answer>, Error> {
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         let table = schema.measurements.get(&scan.table);
@@ -68,29 +155,66 @@ impl Scans {
         let mut request = request.ok_or_else(Error::unexpected_reply)?;
         request.time =
             request.time.intersect(&TimeRange::new(policy.oldest_kept_ns(now_ns), i64::MAX));
-        let shards: Vec<ScannedShard> = match request.time.is_empty() {
+        let shards = match request.time.is_empty() {
             true => Vec::new(),
-            false => shards_of(loaded, policy, request.time)
-                .into_iter()
-                .map(|(shard, stamp)| ScannedShard { shard, stamp, next: Some(Resume::default()) })
-                .collect(),
+            false => shards_of(loaded, policy, request.time),
         };
         if shards.is_empty() {
-            let page = Page { scan: scan.scan, bytes: Vec::new(), is_last: true };
+            let page = Page { scan: scan.scan, is_last: true, ..Page::default() };
             return Ok(Some(Answer::Page(page)));
         }
-        self.0.push_back(Scan { number: scan.scan, request, shards, is_wanted: true });
+        let progress = match &request.output {
+            Output::Rows { .. } => Progress::Rows(vec![Some(Resume::default()); shards.len()]),
+            Output::Aggregates { .. } => {
+                Progress::Groups(Box::new(Gathered::new(&request, shards.len(), room)))
+            }
+        };
+        self.0.push_back(Scan {
+            number: scan.scan,
+            request,
+            progress,
+            uncounted: (0..shards.len()).filter(|_| counts_series).collect(),
+            shards,
+            series: 0,
+            is_wanted: true,
+            goes_on: false,
+            ready: Vec::new(),
+            read: (0, 0),
+        });
         Ok(None)
     }
 
-    /// A further page is wanted.
+    /// A further page is wanted; it, if it is there, and those behind it.
     ///
     /// # Errors
     /// There is no such scan.
-    pub(super) fn want(&mut self, scan: u64) -> Result<(), Error> {
+    pub(super) fn want(&mut self, scan: u64) -> Result<Vec<Answer>, Error> {
+        let scan = self.find(scan)?;
+        (scan.is_wanted, scan.goes_on) = (true, true);
+        let mut answers = std::mem::take(&mut scan.ready);
+        match answers.is_empty() {
+            true => answers.extend(scan.page()?),
+            false => scan.is_wanted = false,
+        }
+        self.forget(answers.last());
+        Ok(answers)
+    }
+
+    /// Whether it is known and needed.
+    pub(super) fn has(&self, asked: Asked) -> bool {
+        self.0.iter().any(|scan| scan.number == asked.scan)
+    }
+
+    fn find(&mut self, scan: u64) -> Result<&mut Scan, Error> {
         let scan = self.0.iter_mut().find(|known| known.number == scan);
-        scan.ok_or_else(Error::unexpected_reply)?.is_wanted = true;
-        Ok(())
+        scan.ok_or_else(Error::unexpected_reply)
+    }
+
+    /// Forgets a scan whose last page this is.
+    fn forget(&mut self, answer: Option<&Answer>) {
+        if let Some(Answer::Page(Page { scan, is_last: true, .. })) = answer {
+            self.cancel(&[*scan]);
+        }
     }
 
     /// Forgets scans of which nothing more is needed.
@@ -99,21 +223,29 @@ impl Scans {
     }
 
     /// Which pages to ask for now, and whether one of them is not a shard's first. Of those scans
-    /// that want one as many shards as may be asked at once, who was not asked last first.
-    pub(super) fn ask(&mut self, room: &QueryRoom) -> (Vec<Asked>, bool) {
+    /// that want one as many shards as may be asked at once, who was not asked last first; `ahead`
+    /// of their being wanted half as many, while those before them are held.
+    pub(super) fn ask(&mut self, room: &QueryRoom, ahead: bool) -> (Vec<Asked>, bool) {
         let (mut asked, mut further) = (Vec::new(), false);
+        let halves = if ahead { 2 } else { 1 };
         for _ in 0..self.0.len() {
             let Some(scan) = self.0.pop_front() else { break };
-            let open = scan.shards.iter().enumerate().filter(|(_, shard)| shard.next.is_some());
-            let room_left = SHARDS_ASKED_AT_ONCE_MAX - asked.len();
-            let room_left = if scan.is_wanted { room_left } else { 0 };
-            for (shard, state) in open.take(room_left) {
-                further |= state.next.as_ref().is_some_and(Resume::goes_on);
-                asked.push(Asked { scan: scan.number, shard, piece_bytes: 0 });
+            let counts = !scan.uncounted.is_empty();
+            let open: Vec<(usize, Resume)> = match counts {
+                true => scan.uncounted.iter().map(|&at| (at, Resume::default())).collect(),
+                false => (0..scan.shards.len())
+                    .filter_map(|shard| Some((shard, scan.next(shard)?)))
+                    .collect(),
+            };
+            let room_left = SHARDS_ASKED_AT_ONCE_MAX / halves - asked.len();
+            let room_left = if scan.asks(ahead) { room_left } else { 0 };
+            for (shard, resume) in open.into_iter().take(room_left) {
+                further |= resume.goes_on();
+                asked.push(Asked { scan: scan.number, shard, piece_bytes: 0, counts });
             }
             self.0.push_back(scan);
         }
-        let piece_bytes = room.piece_bytes(asked.len(), further);
+        let piece_bytes = room.piece_bytes(asked.len() * halves, further);
         asked.iter_mut().for_each(|asked| asked.piece_bytes = piece_bytes);
         (asked, further)
     }
@@ -121,34 +253,46 @@ impl Scans {
     /// The call for a page of the query that is listed as `query`.
     pub(super) fn request(&self, asked: Asked, query: u64) -> Option<Request> {
         let scan = self.0.iter().find(|scan| scan.number == asked.scan)?;
-        let ScannedShard { shard, stamp, next } = scan.shards.get(asked.shard)?;
-        let resume = next.clone()?;
-        let piece_bytes = asked.piece_bytes;
-        let request = ScanRequest { resume, piece_bytes, ..scan.request.clone() };
-        let message = ToShard::Scan { query, stamp: *stamp, request, further: Vec::new() };
+        let (shard, stamp) = scan.shards.get(asked.shard)?;
+        let message = match asked.counts {
+            true => ToShard::Explain { stamp: *stamp, request: scan.request.clone() },
+            false => {
+                let (resume, piece_bytes) = (scan.next(asked.shard)?, asked.piece_bytes);
+                let request = ScanRequest { resume, piece_bytes, ..scan.request.clone() };
+                ToShard::Scan { query, stamp: *stamp, request, further: Vec::new() }
+            }
+        };
         Some(Request::new(Address::Shard(shard.clone()), envelope::encode(&message)))
     }
 
-    /// Takes in a page as the shard made it: what SQL is told, and how many rows were read for it.
+    /// Takes in a page as the shard made it.
     ///
     /// # Errors
     /// It is none.
-    pub(super) fn learn(&mut self, asked: Asked, reply: FromShard) -> Result<(Answer, u64), Error> {
-        let FromShard::Scanned { until, position, stats, further, groups } = reply else {
-            return Err(Error::unexpected_reply());
-        };
-        let scan = self.0.iter_mut().find(|scan| scan.number == asked.scan);
-        let scan = scan.filter(|_| further.is_empty()).ok_or_else(Error::unexpected_reply)?;
-        let shard = scan.shards.get_mut(asked.shard).ok_or_else(Error::unexpected_reply)?;
-        let resume = shard.next.take().ok_or_else(Error::unexpected_reply)?;
-        shard.next = resume.after(until, position);
-        scan.is_wanted = false;
-        let is_last = scan.shards.iter().all(|shard| shard.next.is_none());
-        let page = Page { scan: asked.scan, bytes: groups, is_last };
-        if is_last {
-            self.0.retain(|scan| scan.number != asked.scan);
+    pub(super) fn learn(&mut self, asked: Asked, reply: FromShard) -> Result<Learned, Error> {
+        let scan = self.find(asked.scan)?;
+        if asked.counts {
+            let FromShard::Scanned { stats, .. } = reply else {
+                return Err(Error::unexpected_reply());
+            };
+            scan.uncounted.retain(|&shard| shard != asked.shard);
+            scan.series += stats.series;
+            return Ok(Learned { series: scan.series, ..Learned::default() });
         }
-        Ok((Answer::Page(page), stats.rows_scanned))
+        let learned = scan.learn(asked.shard, reply)?;
+        self.forget(learned.answer.as_ref());
+        Ok(learned)
+    }
+
+    /// The same of one that came before it was wanted.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(super) fn learn_ahead(&mut self, asked: Asked, reply: FromShard) -> Result<Learned, Error> {
+        let scan = self.find(asked.scan)?;
+        let mut learned = scan.learn(asked.shard, reply)?;
+        scan.ready.extend(learned.answer.take());
+        Ok(learned)
     }
 
     /// Goes on with scans that are half read. What was added since does not concern them; of what
@@ -158,7 +302,7 @@ impl Scans {
     /// [`Unavailable::Changing`]
     pub(super) fn renew(&mut self, loaded: &Loaded) -> Result<(), Error> {
         let mut shards = self.0.iter_mut().flat_map(|scan| &mut scan.shards);
-        match shards.all(|shard| loaded.renew(&mut shard.stamp)) {
+        match shards.all(|(_, stamp)| loaded.renew(stamp)) {
             true => Ok(()),
             false => Err(Unavailable::Changing.into()),
         }
@@ -167,7 +311,7 @@ impl Scans {
     /// Every shard that is asked, once.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
         let mut shards: Vec<ObjectId> = Vec::new();
-        for ScannedShard { shard, .. } in self.0.iter().flat_map(|scan| &scan.shards) {
+        for (shard, _) in self.0.iter().flat_map(|scan| &scan.shards) {
             if shards.len() < QUERY_SHARDS_NAMED_MAX && !shards.contains(shard) {
                 shards.push(shard.clone());
             }
@@ -182,25 +326,60 @@ fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanReq
         None => None,
         Some(condition) => Some(condition::lower(condition, table)?),
     };
-    let field = |name: &String| {
-        let (column, field_type) = table.field(name)?;
-        Some(Input { column: column.id, field_type, cast: None })
+    let tags = |names: &[String]| -> Option<Vec<ColumnId>> {
+        names.iter().map(|name| Some(table.tag(name)?.id)).collect()
     };
-    let fields: Option<_> = scan.fields.iter().map(field).collect();
-    let tags: Option<_> = scan.tags.iter().map(|name| Some(table.tag(name)?.id)).collect();
+    let (group_by, output) = match &scan.aggregates {
+        None => {
+            let fields: Option<_> = scan.fields.iter().map(|name| input(table, name)).collect();
+            let (fields, tags) = (fields?, tags(&scan.tags)?);
+            (Vec::new(), Output::Rows { fields, tags, limit: scan.rows_max, every_row: true })
+        }
+        Some(aggregates) => {
+            let count = sql::AggregateCall {
+                function: AggregateFunction::Rows,
+                field: None,
+                as_float: false,
+                beside: Vec::new(),
+            };
+            let calls = std::iter::once(&count).chain(&aggregates.calls);
+            let calls: Option<_> = calls.map(|call| aggregate_call(table, call)).collect();
+            let window = aggregates.window.clone();
+            (tags(&aggregates.group_by)?, Output::Aggregates { calls: calls?, window, limit: None })
+        }
+    };
     Some(ScanRequest {
         measurement: table.id,
         time: scan.time,
         predicate,
-        group_by: Vec::new(),
+        group_by,
         descending: scan.first == Some(TimeOrder::Descending),
-        output: Output::Rows {
-            fields: fields?,
-            tags: tags?,
-            limit: scan.rows_max,
-            every_row: true,
-        },
+        output,
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
     })
+}
+
+fn input(table: &MeasurementSchema, name: &str) -> Option<Input> {
+    let (column, field_type) = table.field(name)?;
+    Some(Input { column: column.id, field_type, cast: None })
+}
+
+fn aggregate_call(table: &MeasurementSchema, call: &sql::AggregateCall) -> Option<AggregateCall> {
+    let input = match &call.field {
+        Some(name) => {
+            let cast = call.as_float.then_some(FieldType::Float);
+            Input { cast, ..input(table, name)? }
+        }
+        // Whichever: it is not looked at.
+        None => {
+            let column = table.columns.first()?.id;
+            Input { column, field_type: FieldType::Boolean, cast: None }
+        }
+    };
+    let beside = call.beside.iter().map(|name| match table.tag(name) {
+        Some(tag) => Some(Beside::Tag(tag.id)),
+        None => self::input(table, name).map(Beside::Field),
+    });
+    Some(AggregateCall { function: call.function, input, beside: beside.collect::<Option<_>>()? })
 }

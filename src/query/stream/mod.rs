@@ -15,7 +15,6 @@ use std::collections::VecDeque;
 use self::cut::Cut;
 pub(crate) use self::slice::{Complete, Slice};
 use super::error::QueryError;
-use super::plan::Binding;
 use crate::admission::{Held, QueryRoom};
 use crate::model::limits::{SHARDS_ASKED_AT_ONCE_MAX, SLICE_BYTES_MAX};
 use crate::scan::page::{GroupData, ScanPage};
@@ -77,13 +76,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Scan number `scan` of the plan, which asks so many shards. `is_derived`: a subquery's rows
-    /// answer it, whose order stands.
+    /// Scan number `scan` of the plan, which asks so many shards; `key` says where each group key
+    /// of the node stands among those of its pages. `is_derived`: a subquery's rows answer it,
+    /// whose order stands.
     pub(crate) fn new(
         scan: u32,
         shards: u32,
         request: ScanRequest,
-        binding: &Binding,
+        key: Vec<Option<usize>>,
         is_derived: bool,
         room: &QueryRoom,
     ) -> Self {
@@ -94,7 +94,7 @@ impl Stream {
             room: room.clone(),
             held: room.part(),
             request,
-            key_positions: binding.key.clone(),
+            key_positions: key,
             shards: vec![Progress::default(); shards as usize],
             ready: VecDeque::new(),
             is_over: shards == 0,
@@ -135,12 +135,21 @@ impl Stream {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
         let piece_bytes = self.room.piece_bytes(open.clone().count(), self.has_begun());
         open.take(SHARDS_ASKED_AT_ONCE_MAX).map(move |(shard, progress)| {
-            let (from, until) = self.slice.places(shard);
-            let position = progress.position.clone();
-            let resume = Resume { from, until, position };
+            let resume = self.resume_of(shard, progress);
             let request = ScanRequest { resume, piece_bytes, ..self.request.clone() };
             StreamNeed { stream: StreamId { scan: self.scan, shard }, request }
         })
+    }
+
+    /// Where a shard goes on with the slice at hand; `None` if it is through.
+    pub(crate) fn resume(&self, shard: u32) -> Option<Resume> {
+        let progress = self.shards.get(shard as usize).filter(|progress| !progress.is_through)?;
+        Some(self.resume_of(shard, progress))
+    }
+
+    fn resume_of(&self, shard: u32, progress: &Progress) -> Resume {
+        let (from, until) = self.slice.places(shard);
+        Resume { from, until, position: progress.position.clone() }
     }
 
     /// Takes in a piece of a shard.

@@ -95,12 +95,11 @@ fn request(descending: bool) -> ScanRequest {
 /// Everything that comes out of a stream of slices of so many bytes.
 fn read(shards: &[Shard], bytes_max: usize, rng: &mut fastrand::Rng) -> Vec<Row> {
     let request = request(shards[0].descending);
-    let binding = Binding { scan: 0, key: vec![Some(0)], slots: Vec::new(), calls: Vec::new() };
     let mut stream = Stream::new(
         0,
         shards.len() as u32,
         request.clone(),
-        &binding,
+        vec![Some(0)],
         false,
         &QueryRoom::default(),
     );

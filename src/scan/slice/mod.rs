@@ -21,7 +21,9 @@ use super::keys::{KeyFilter, SeriesTags};
 use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
 use super::reader::{ReadStats, Reader, Rows as Merged, Survey};
-use super::request::{AggregateCall, Beside, Input, Output, Position, ScanRequest};
+use super::request::{
+    AggregateCall, AggregateFunction, Beside, Input, Output, Position, ScanRequest,
+};
 use super::run::{Rows, Run};
 use super::stretches::Stretches;
 use super::tiles;
@@ -145,7 +147,8 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
             Beside::Field(input) => Some(input),
             Beside::Tag(_) => None,
         });
-        std::iter::once(&call.input).chain(fields)
+        let own = (call.function != AggregateFunction::Rows).then_some(&call.input);
+        own.into_iter().chain(fields)
     });
     fields.iter().chain(of_calls)
 }

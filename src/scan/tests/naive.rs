@@ -130,7 +130,11 @@ fn windows(
 ) -> Vec<Point> {
     let mut windows: BTreeMap<i64, Vec<Candidate>> = BTreeMap::new();
     for row in rows {
-        let Some(value) = row.field(&call.input) else { continue };
+        let value = match call.function {
+            AggregateFunction::Rows => Some(FieldValue::Boolean(true)),
+            _ => row.field(&call.input),
+        };
+        let Some(value) = value else { continue };
         let beside = call.beside.iter().map(|beside| match beside {
             Beside::Field(input) => row.field(input),
             Beside::Tag(tag) => Some(FieldValue::String(row.tag(*tag).into())),
@@ -169,7 +173,7 @@ fn order_optional(a: &Option<FieldValue>, b: &Option<FieldValue>) -> Ordering {
 type Candidate = (i64, FieldValue, Vec<Option<FieldValue>>);
 
 fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<FieldValue>> {
-    use AggregateFunction::{Count, First, Last, Max, Mean, Min, Spread, Stddev, Sum};
+    use AggregateFunction::{Count, First, Last, Max, Mean, Min, Rows, Spread, Stddev, Sum};
     let values: Vec<FieldValue> = points.iter().map(|(_, value, _)| value.clone()).collect();
     let reals: Vec<f64> = values.iter().map(real).collect();
     let count = values.len() as f64;
@@ -186,7 +190,7 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
         _ => wide() as f64 / count,
     };
     let value = match function {
-        Count => FieldValue::Integer(values.len() as i64),
+        Count | Rows => FieldValue::Integer(values.len() as i64),
         Sum => total(&values),
         Mean => FieldValue::Float(mean()),
         Spread => difference(

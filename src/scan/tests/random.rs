@@ -187,11 +187,11 @@ fn input(rng: &mut fastrand::Rng) -> Input {
 }
 
 fn call(rng: &mut fastrand::Rng) -> AggregateCall {
-    use AggregateFunction::{Count, First, Last, Max, Mean, Min, Spread, Stddev, Sum};
+    use AggregateFunction::{Count, First, Last, Max, Mean, Min, Rows, Spread, Stddev, Sum};
     let input = input(rng);
-    let any = [Count, First, Last];
+    let any = [Count, First, Last, Rows];
     let comparable = [Count, First, Last, Min, Max];
-    let numeric = [Count, First, Last, Min, Max, Sum, Mean, Spread, Stddev];
+    let numeric = [Count, Rows, First, Last, Min, Max, Sum, Mean, Spread, Stddev];
     let function = *match input.output_type() {
         Some(FieldType::String) => rng.choice(&any),
         Some(FieldType::Boolean) => rng.choice(&comparable),

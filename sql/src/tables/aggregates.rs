@@ -1,0 +1,362 @@
+//! Aggregates over nothing but a scan are computed where the rows are.
+//!
+//! What comes back is what the first half of a two-step aggregate answers: the columns of the
+//! groups, and behind them the states of each function. So DataFusion's own second half puts them
+//! together, and knows what an aggregate of no rows is.
+//!
+//! Handed down is what both sides mean the same by. A group is there if a row is, whatever the
+//! row has, and so the scan counts rows. Floats are added in another order, as they are wherever
+//! rows lie on several shards; which of 0.0 and -0.0 is the smallest is open on both sides.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use tidemark::model::time::D_NS;
+use tidemark::scan::request::{AggregateFunction, Window};
+
+use super::batches::Source;
+use super::scan::{Scan, Scanned};
+use crate::messages::{AggregateCall, Aggregates};
+
+/// The rule.
+#[derive(Debug)]
+pub(crate) struct AggregateAtShards;
+
+impl PhysicalOptimizerRule for AggregateAtShards {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            let handed_down = node.downcast_ref::<AggregateExec>().map(hand_down).transpose()?;
+            Ok(match handed_down.flatten() {
+                Some(second_half) => Transformed::yes(second_half),
+                None => Transformed::no(node),
+            })
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "aggregate_at_shards"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The second half of the aggregate over a scan that answers with the first, if it can.
+fn hand_down(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(input) = Input::of(aggregate) else { return Ok(None) };
+    let mut asked = Asked::new(&input);
+    let groups = aggregate.group_expr().expr();
+    if groups.iter().any(|(expr, _)| asked.group(expr).is_none())
+        || aggregate.aggr_expr().iter().any(|function| asked.function(function).is_none())
+    {
+        return Ok(None);
+    }
+    let (group_by, functions) = (aggregate.group_expr().clone(), aggregate.aggr_expr().to_vec());
+    let filters = vec![None; functions.len()];
+    let of_input = aggregate.input_schema();
+    let first_half = AggregateExec::try_new(
+        AggregateMode::Partial,
+        group_by.clone(),
+        functions.clone(),
+        filters.clone(),
+        Arc::clone(aggregate.input()),
+        Arc::clone(&of_input),
+    )?;
+    let schema = first_half.schema();
+    if schema.fields().len() != asked.sources.len() {
+        return Ok(None);
+    }
+    let Asked { aggregates, sources, .. } = asked;
+    let scan = Arc::new(input.scan.aggregated(aggregates, sources, schema));
+    let second_half = AggregateExec::try_new(
+        AggregateMode::Final,
+        group_by.as_final(),
+        functions,
+        filters,
+        Arc::new(CooperativeExec::new(scan)),
+        of_input,
+    )?;
+    Ok(Some(Arc::new(second_half)))
+}
+
+/// A scan below an aggregate.
+struct Input<'a> {
+    scan: &'a Scan,
+    /// What stands between them.
+    projection: Option<&'a ProjectionExec>,
+}
+
+impl<'a> Input<'a> {
+    /// That of `aggregate`, if it is all that there is below it, and the aggregate takes all of its
+    /// rows once.
+    fn of(aggregate: &'a AggregateExec) -> Option<Self> {
+        let is_whole =
+            matches!(aggregate.mode(), AggregateMode::Single | AggregateMode::SinglePartitioned);
+        let takes_all = aggregate.filter_expr().iter().all(Option::is_none)
+            && aggregate.limit_options().is_none()
+            && !aggregate.group_expr().has_grouping_set();
+        if !is_whole || !takes_all {
+            return None;
+        }
+        let (mut node, mut projection) = (aggregate.input(), None);
+        loop {
+            if let Some(scan) = node.downcast_ref::<Scan>() {
+                return scan.takes_all().then_some(Self { scan, projection });
+            }
+            if let Some(found) = node.downcast_ref::<ProjectionExec>() {
+                projection = match projection {
+                    None => Some(found),
+                    Some(_) => return None,
+                };
+                node = found.input();
+            } else if node.is::<CooperativeExec>() {
+                node = node.children().into_iter().next()?;
+            } else {
+                return None;
+            }
+        }
+    }
+
+    /// What `expr` is in the words of the scan.
+    fn resolve<'e>(&'e self, expr: &'e Arc<dyn PhysicalExpr>) -> &'e Arc<dyn PhysicalExpr> {
+        let column = expr.downcast_ref::<Column>();
+        let below = self.projection.zip(column).and_then(|(projection, column)| {
+            projection.expr().get(column.index()).map(|projected| &projected.expr)
+        });
+        below.unwrap_or(expr)
+    }
+
+    /// The column that `expr` is; what a projection computes is none.
+    fn column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Scanned<'_>> {
+        let at = self.resolve(expr).downcast_ref::<Column>()?.index();
+        self.scan.column(at)
+    }
+
+    fn is_time(&self, expr: &Arc<dyn PhysicalExpr>) -> bool {
+        matches!(self.column(expr), Some(Scanned::Time))
+    }
+}
+
+/// What the scan is asked, so far.
+struct Asked<'a> {
+    input: &'a Input<'a>,
+    aggregates: Aggregates,
+    /// By column of the first half.
+    sources: Vec<Source>,
+    /// Columns that the calls so far have in a page.
+    fields: usize,
+    /// Of each call the first of them.
+    starts: Vec<usize>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(input: &'a Input<'a>) -> Self {
+        let aggregates = Aggregates { group_by: Vec::new(), window: None, calls: Vec::new() };
+        Self { input, aggregates, sources: Vec::new(), fields: 0, starts: Vec::new() }
+    }
+
+    /// One more expression of GROUP BY; `None` if the scan does not know its like.
+    fn group(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Option<()> {
+        let expr = self.input.resolve(expr);
+        if let Some(Scanned::Tag(tag)) = self.input.column(expr) {
+            let group_by = &mut self.aggregates.group_by;
+            let at = group_by.iter().position(|known| known == tag).unwrap_or_else(|| {
+                group_by.push(tag.to_owned());
+                group_by.len() - 1
+            });
+            self.sources.push(Source::Tag(at));
+            return Some(());
+        }
+        let window = window(self.input, expr)?;
+        if self.aggregates.window.get_or_insert_with(|| window.clone()) != &window {
+            return None;
+        }
+        self.sources.push(Source::Time);
+        Some(())
+    }
+
+    /// One more function; `None` if the scan does not know its like.
+    fn function(&mut self, function: &AggregateFunctionExpr) -> Option<()> {
+        use AggregateFunction::{First, Last, Max, Min, Sum};
+        let arguments = function.expressions();
+        match (function.fun().name(), arguments.as_slice()) {
+            _ if function.is_distinct() => None,
+            ("selector_first", arguments) => self.selector(First, arguments),
+            ("selector_last", arguments) => self.selector(Last, arguments),
+            ("selector_min", arguments) => self.selector(Min, arguments),
+            ("selector_max", arguments) => self.selector(Max, arguments),
+            ("first_value", [value]) => self.ordered_value(function, value, true),
+            ("last_value", [value]) => self.ordered_value(function, value, false),
+            _ if !function.order_bys().is_empty() => None,
+            ("count", [value]) => self.count(value),
+            ("sum", [value]) => {
+                let (field, _) = self.field(value).filter(|(_, kind)| kind.is_numeric())?;
+                self.value(Sum, field, false)
+            }
+            ("avg", [value]) => self.average(value),
+            ("min" | "max", [value]) => {
+                let (field, _) = self.field(value).filter(|(_, kind)| is_ordered(kind))?;
+                let is_smallest = function.fun().name() == "min";
+                self.value(if is_smallest { Min } else { Max }, field, false)
+            }
+            _ => None,
+        }
+    }
+
+    /// `count(*)` is that of a constant by now.
+    fn count(&mut self, value: &Arc<dyn PhysicalExpr>) -> Option<()> {
+        let is_there = |literal: &Literal| !literal.value().is_null();
+        let counts_rows = self.input.is_time(value)
+            || self.input.resolve(value).downcast_ref().is_some_and(is_there);
+        let start = match counts_rows {
+            true => self.call(AggregateFunction::Rows, None, false),
+            false => self.call(AggregateFunction::Count, Some(self.field(value)?.0), false),
+        };
+        self.sources.push(Source::Count(start));
+        Some(())
+    }
+
+    /// `avg` takes floats; integers are cast for it.
+    fn average(&mut self, value: &Arc<dyn PhysicalExpr>) -> Option<()> {
+        let value = match self.input.resolve(value).downcast_ref::<CastExpr>() {
+            Some(cast) if *cast.cast_type() == DataType::Float64 => cast.expr(),
+            Some(_) => return None,
+            None => value,
+        };
+        let (field, _) = self.field(value).filter(|(_, kind)| kind.is_numeric())?;
+        self.value(AggregateFunction::Count, field.clone(), false)?;
+        self.value(AggregateFunction::Sum, field, true)
+    }
+
+    /// `first_value(value ORDER BY time) IGNORE NULLS`: with them a first value may be NULL.
+    fn ordered_value(
+        &mut self,
+        function: &AggregateFunctionExpr,
+        value: &Arc<dyn PhysicalExpr>,
+        is_first: bool,
+    ) -> Option<()> {
+        let [by] = function.order_bys() else { return None };
+        if !function.ignore_nulls() || !self.input.is_time(&by.expr) {
+            return None;
+        }
+        let is_first = is_first != by.options.descending;
+        let function = if is_first { AggregateFunction::First } else { AggregateFunction::Last };
+        let start = self.call(function, Some(self.field(value)?.0), false);
+        let value_and_time = [start, start + 1].map(Source::Field);
+        self.sources.extend(value_and_time);
+        self.sources.push(Source::IsThere(start));
+        Some(())
+    }
+
+    /// `selector_…(value, time[, more…])`
+    fn selector(
+        &mut self,
+        function: AggregateFunction,
+        arguments: &[Arc<dyn PhysicalExpr>],
+    ) -> Option<()> {
+        let [value, time, more @ ..] = arguments else { return None };
+        let (field, kind) = self.field(value)?;
+        let is_of_value = matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+        if !self.input.is_time(time) || (is_of_value && !is_ordered(&kind)) {
+            return None;
+        }
+        let mut beside = Vec::with_capacity(more.len());
+        for column in more {
+            match self.input.column(column)? {
+                Scanned::Tag(name) | Scanned::Field(name, _) => beside.push(name.to_owned()),
+                Scanned::Time => return None,
+            }
+        }
+        let columns = 2 + beside.len();
+        let call = AggregateCall { function, field: Some(field), as_float: false, beside };
+        let start = self.place(call, columns);
+        self.sources.extend((start..start + columns).map(Source::Field));
+        Some(())
+    }
+
+    /// A field and its type.
+    fn field(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(String, DataType)> {
+        match self.input.column(expr)? {
+            Scanned::Field(name, data_type) => Some((name.to_owned(), data_type.clone())),
+            Scanned::Time | Scanned::Tag(_) => None,
+        }
+    }
+
+    /// A state of one column.
+    fn value(&mut self, function: AggregateFunction, field: String, as_float: bool) -> Option<()> {
+        let start = self.call(function, Some(field), as_float);
+        self.sources.push(Source::Field(start));
+        Some(())
+    }
+
+    fn call(
+        &mut self,
+        function: AggregateFunction,
+        field: Option<String>,
+        as_float: bool,
+    ) -> usize {
+        use AggregateFunction::{First, Last, Max, Min};
+        let columns = if matches!(function, First | Last | Min | Max) { 2 } else { 1 };
+        self.place(AggregateCall { function, field, as_float, beside: Vec::new() }, columns)
+    }
+
+    /// Where the columns of a call begin, of which there are so many.
+    fn place(&mut self, call: AggregateCall, columns: usize) -> usize {
+        let calls = &mut self.aggregates.calls;
+        if let Some(at) = calls.iter().position(|known| *known == call) {
+            return self.starts.get(at).copied().unwrap_or_default();
+        }
+        calls.push(call);
+        let start = self.fields;
+        self.starts.push(start);
+        self.fields += columns;
+        start
+    }
+}
+
+/// Whether shards know which value of the type is the smallest.
+fn is_ordered(data_type: &DataType) -> bool {
+    data_type.is_numeric() || *data_type == DataType::Boolean
+}
+
+/// The windows of `date_bin(interval, time[, origin])`.
+fn window(input: &Input<'_>, expr: &Arc<dyn PhysicalExpr>) -> Option<Window> {
+    let call =
+        expr.downcast_ref::<ScalarFunctionExpr>().filter(|call| call.name() == "date_bin")?;
+    let constant = |expr: &Arc<dyn PhysicalExpr>| {
+        expr.downcast_ref::<Literal>().map(|literal| literal.value().clone())
+    };
+    let [width, time, origin @ ..] = call.args() else { return None };
+    let ScalarValue::IntervalMonthDayNano(Some(width)) = constant(width)? else { return None };
+    let origin_ns = match origin {
+        [] => 0,
+        [origin] => match constant(origin)? {
+            ScalarValue::TimestampNanosecond(Some(at), None) => at,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let every_ns = i64::from(width.days).checked_mul(D_NS)?.checked_add(width.nanoseconds)?;
+    if width.months != 0 || every_ns <= 0 || !input.is_time(time) {
+        return None;
+    }
+    Some(Window { every_ns, offset_ns: origin_ns.rem_euclid(every_ns), zone: Vec::new() })
+}

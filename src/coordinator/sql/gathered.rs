@@ -1,0 +1,229 @@
+//! What rows come to, gathered of all shards: pages with a row for each group and window.
+
+use std::collections::VecDeque;
+
+use crate::admission::QueryRoom;
+use crate::batch::column::{Column, StringColumn, Values};
+use crate::model::limits::{PAGE_BYTES_MAX, SQL_PAGE_ROWS_MAX};
+use crate::model::value::FieldType;
+use crate::protocol::scan_page;
+use crate::query::error::QueryError;
+use crate::query::stream::{Front, Stream};
+use crate::scan::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
+use crate::scan::partial::{self, Finished};
+use crate::scan::request::{
+    AggregateCall, AggregateFunction, Beside, Input, Output, Resume, ScanRequest,
+};
+
+const MALFORMED: QueryError = QueryError::Page("partial states of other calls");
+
+/// The states of a scan, from the shards to SQL.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    /// The first one counts the rows: it says which windows there are, and is not shown.
+    calls: Vec<AggregateCall>,
+    stream: Stream,
+    /// What is not in a page yet.
+    rows: PageRows,
+    pages: VecDeque<Vec<u8>>,
+}
+
+impl Gathered {
+    /// Of so many shards, each of which is asked `request`. Its output asks for aggregates, and the
+    /// first of them counts the rows.
+    pub(super) fn new(request: &ScanRequest, shards: usize, room: &QueryRoom) -> Self {
+        let calls = match &request.output {
+            Output::Aggregates { calls, .. } => calls.clone(),
+            Output::Rows { .. } => Vec::new(),
+        };
+        let key = (0..request.group_by.len()).map(Some).collect();
+        // Far fewer than 2^32.
+        let stream = Stream::new(0, shards as u32, request.clone(), key, false, room);
+        let rows = PageRows::new(request.group_by.len(), &calls);
+        Self { calls, stream, rows, pages: VecDeque::new() }
+    }
+
+    /// Where a shard goes on; `None` if nothing is to be asked of it now.
+    pub(super) fn resume(&self, shard: usize) -> Option<Resume> {
+        let is_missing = self.pages.is_empty() && self.stream.front() == Front::Missing;
+        self.stream.resume(shard as u32).filter(|_| is_missing)
+    }
+
+    /// Takes in a piece of a shard.
+    ///
+    /// # Errors
+    /// It holds something else than was asked for, or more than there is memory for.
+    pub(super) fn supply(&mut self, shard: usize, page: ScanPage) -> Result<(), QueryError> {
+        self.stream.supply(shard as u32, page)
+    }
+
+    /// The next page, and whether it is the last one; `None` if shards have to be asked before.
+    ///
+    /// # Errors
+    /// States of something else than was asked for.
+    pub(super) fn page(&mut self) -> Result<Option<(Vec<u8>, bool)>, QueryError> {
+        // Of two the first is not the last.
+        while self.pages.len() < 2 {
+            let Front::Group(key) = self.stream.front() else { break };
+            let key = key.to_vec();
+            let Some(GroupData::Partials(states)) = self.stream.pop() else { continue };
+            self.rows.add(&key, &self.calls, &states)?;
+            if self.rows.is_full() {
+                self.rows.cut(&mut self.pages);
+            }
+        }
+        let front = self.stream.front();
+        if !matches!(front, Front::Group(_)) {
+            self.rows.cut(&mut self.pages);
+        }
+        let page = self.pages.pop_front();
+        let is_last = self.pages.is_empty() && front == Front::End;
+        Ok(match page {
+            None if !is_last => None,
+            page => Some((page.unwrap_or_default(), is_last)),
+        })
+    }
+}
+
+/// Rows of groups and windows.
+#[derive(Debug)]
+struct PageRows {
+    times_ns: Vec<i64>,
+    /// Of the groups.
+    tags: Vec<StringColumn>,
+    /// By call: its value, and of one that selects the time and what stands beside.
+    fields: Vec<Column>,
+}
+
+impl PageRows {
+    fn new(tags: usize, calls: &[AggregateCall]) -> Self {
+        let mut fields = Vec::new();
+        for call in calls.iter().skip(1) {
+            fields.push(Column::new(value_type(call)));
+            if selects(call) {
+                fields.push(Column::new(FieldType::Integer));
+                fields.extend(call.beside.iter().map(|beside| Column::new(beside_type(beside))));
+            }
+        }
+        Self { times_ns: Vec::new(), tags: vec![StringColumn::default(); tags], fields }
+    }
+
+    /// Appends the windows of a group.
+    fn add(
+        &mut self,
+        key: &[String],
+        calls: &[AggregateCall],
+        states: &[PartialColumn],
+    ) -> Result<(), QueryError> {
+        let finish = |(call, states): (&AggregateCall, &PartialColumn)| {
+            partial::finish(call, states).map_err(|_| MALFORMED)
+        };
+        let mut finished = calls.iter().zip(states).map(finish);
+        let windows_ns = finished.next().ok_or(MALFORMED)??.windows_ns;
+        for (tag, value) in self.tags.iter_mut().zip(key) {
+            windows_ns.iter().for_each(|_| tag.push(value));
+        }
+        let mut fields = self.fields.iter_mut();
+        let mut put = |places: &[Option<u32>], values: &Column| {
+            let field = fields.next().ok_or(MALFORMED)?;
+            let is_same_type = append(field, places, values);
+            is_same_type.then_some(()).ok_or(MALFORMED)
+        };
+        for finished in finished {
+            let Finished { windows_ns: own_ns, values, times_ns, beside } = finished?;
+            let places = places(&windows_ns, &own_ns);
+            put(&places, &values)?;
+            if let Some(times_ns) = times_ns {
+                put(&places, &Column::full(Values::Integer(times_ns)))?;
+            }
+            for beside in beside {
+                match beside {
+                    BesideColumn::Field(values) => put(&places, &values)?,
+                    BesideColumn::Tag(tags) => put(&places, &texts(&tags))?,
+                }
+            }
+        }
+        self.times_ns.extend(windows_ns);
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        let columns = self.fields.iter().map(Column::bytes);
+        let tags = self.tags.iter().map(StringColumn::bytes);
+        let bytes: usize = columns.chain(tags).sum();
+        self.times_ns.len() >= SQL_PAGE_ROWS_MAX || bytes >= PAGE_BYTES_MAX
+    }
+
+    /// Moves what there is to pages.
+    fn cut(&mut self, pages: &mut VecDeque<Vec<u8>>) {
+        let rows: Vec<u32> = (0..).take(self.times_ns.len()).collect();
+        for (rows, times_ns) in
+            rows.chunks(SQL_PAGE_ROWS_MAX).zip(self.times_ns.chunks(SQL_PAGE_ROWS_MAX))
+        {
+            let data = GroupData::Rows {
+                times_ns: times_ns.to_vec(),
+                fields: self.fields.iter().map(|column| column.gather(rows)).collect(),
+                tags: self.tags.iter().map(|column| column.gather(rows)).collect(),
+            };
+            pages.push_back(scan_page::encode(&[Group { key: Vec::new(), data }]));
+        }
+        self.times_ns.clear();
+        for column in &mut self.fields {
+            *column = Column::new(column.values.field_type());
+        }
+        self.tags.fill(StringColumn::default());
+    }
+}
+
+/// Of each window where its value stands; both ascend.
+fn places(windows_ns: &[i64], own_ns: &[i64]) -> Vec<Option<u32>> {
+    let mut own = (0..).zip(own_ns).peekable();
+    let place = |window_ns: &i64| own.next_if(|(_, own_ns)| *own_ns == window_ns).map(|(at, _)| at);
+    windows_ns.iter().map(place).collect()
+}
+
+/// Appends the values at these places, null where there is none; `false` if they are of another
+/// type.
+fn append(field: &mut Column, places: &[Option<u32>], values: &Column) -> bool {
+    if places.len() == values.len() && !places.contains(&None) {
+        return field.extend_from(values);
+    }
+    places.iter().all(|place| match place {
+        Some(at) => field.push_from(values, *at as usize),
+        None => {
+            field.push_null();
+            true
+        }
+    })
+}
+
+/// Tags as text; what a series lacks is null.
+fn texts(tags: &StringColumn) -> Column {
+    let mut column = Column::full(Values::String(tags.clone()));
+    let are_there = tags.iter().map(|tag| !tag.is_empty()).enumerate();
+    are_there.for_each(|(row, is_there)| column.validity.push(row, is_there));
+    column
+}
+
+fn selects(call: &AggregateCall) -> bool {
+    use AggregateFunction::{First, Last, Max, Min};
+    matches!(call.function, Min | Max | First | Last)
+}
+
+fn value_type(call: &AggregateCall) -> FieldType {
+    match call.function {
+        AggregateFunction::Rows | AggregateFunction::Count => FieldType::Integer,
+        _ => input_type(&call.input),
+    }
+}
+
+fn input_type(input: &Input) -> FieldType {
+    input.output_type().unwrap_or(input.field_type)
+}
+
+fn beside_type(beside: &Beside) -> FieldType {
+    match beside {
+        Beside::Field(input) => input_type(input),
+        Beside::Tag(_) => FieldType::String,
+    }
+}
