@@ -108,8 +108,8 @@ impl<'a> Input<'a> {
     /// That of `aggregate`, if it is all that there is below it, and the aggregate takes all of its
     /// rows once.
     fn of(aggregate: &'a AggregateExec) -> Option<Self> {
-        let is_whole =
-            matches!(aggregate.mode(), AggregateMode::Single | AggregateMode::SinglePartitioned);
+        let mode = aggregate.mode();
+        let is_whole = matches!(mode, AggregateMode::Single | AggregateMode::SinglePartitioned);
         let takes_all = aggregate.filter_expr().iter().all(Option::is_none)
             && aggregate.limit_options().is_none()
             && !aggregate.group_expr().has_grouping_set();
