@@ -30,6 +30,9 @@ pub const WHOLE_ANSWER_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 pub const BATCHES_WAITING_MAX: usize = 2;
 /// Bytes of an answer that one turn brings at most.
 pub const PIECE_BYTES: usize = 512 * 1_024;
+/// Bytes of one batch of Arrow's stream, where it has more than one row: clients of gRPC take
+/// messages of 4 MB.
+pub const ARROW_BATCH_BYTES_MAX: usize = 3_500_000;
 /// Rows of one group of a Parquet file: they are encoded in memory.
 pub const PARQUET_GROUP_ROWS: usize = 131_072;
 /// Bytes that a function may make of one batch, where its arguments say how much it makes.

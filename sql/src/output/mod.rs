@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::arrow::json::{ArrayWriter, LineDelimitedWriter};
 use datafusion::arrow::util::pretty::pretty_format_batches_with_schema;
@@ -20,7 +21,7 @@ use parquet::file::properties::WriterProperties;
 pub use tidemark::response::table::TableFormat as Format;
 
 use crate::error::{Fault, QueryError};
-use crate::limits::{PARQUET_GROUP_ROWS, WHOLE_ANSWER_BYTES_MAX};
+use crate::limits::{ARROW_BATCH_BYTES_MAX, PARQUET_GROUP_ROWS, WHOLE_ANSWER_BYTES_MAX};
 
 /// Writes one answer.
 pub struct Writer {
@@ -84,7 +85,7 @@ impl Writer {
             Form::Csv(writer) => writer.write(&batch)?,
             Form::Pretty(whole) => whole.push(batch)?,
             Form::Parquet(writer) => writer.write(&batch).map_err(parquet_error)?,
-            Form::Arrow(writer) => writer.write(&batch)?,
+            Form::Arrow(writer) => write_arrow(writer, &batch)?,
         }
         Ok(())
     }
@@ -129,6 +130,18 @@ impl Whole {
         self.batches.push(batch);
         Ok(())
     }
+}
+
+/// Writes rows as one message, or as several where one would be too large.
+fn write_arrow(writer: &mut StreamWriter<Sink>, batch: &RecordBatch) -> Result<(), ArrowError> {
+    let bytes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+    let rows = batch.num_rows();
+    if rows < 2 || bytes.sum::<Result<usize, _>>()? <= ARROW_BATCH_BYTES_MAX {
+        return writer.write(batch);
+    }
+    let half = rows / 2;
+    write_arrow(writer, &batch.slice(0, half))?;
+    write_arrow(writer, &batch.slice(half, rows - half))
 }
 
 fn parquet_writer(schema: &SchemaRef, sink: Sink) -> Result<ArrowWriter<Sink>, QueryError> {

@@ -95,6 +95,25 @@ fn parquet_and_arrow_can_be_read_back() {
     }
 }
 
+/// Clients of gRPC take messages of 4 MB.
+#[test]
+fn no_message_of_arrow_is_too_large() {
+    let made = "SELECT value, repeat('x', 2000) AS text FROM generate_series(1, 8192)";
+    let answered = ask(&format!("{made} ORDER BY value"));
+    let widest = answered.batches.iter().map(RecordBatch::get_array_memory_size).max().unwrap();
+    assert!(widest > 4 << 20, "{widest}");
+    let mut writer = Writer::new(Format::Arrow, &answered.schema).unwrap();
+    answered.batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    let bytes = writer.finish().unwrap();
+    let reader = StreamReader::try_new(bytes.as_slice(), None).unwrap();
+    let read: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    let text_bytes = |batch: &RecordBatch| batch.column(1).as_string::<i32>().value_data().len();
+    assert!(read.iter().all(|batch| text_bytes(batch) < 4_000_000));
+    assert_eq!(read.iter().map(text_bytes).sum::<usize>(), 8_192 * 2_000);
+    let first = |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().value(0);
+    assert!(read.is_sorted_by_key(first));
+}
+
 #[test]
 fn columns_say_what_they_are() {
     let schema = ask("SELECT host, f, time FROM t").schema;
