@@ -1,4 +1,4 @@
-// The fifteen TSBS query types over cpu-only data, as InfluxQL, with parameters from a seed.
+// The fifteen TSBS query types over cpu-only data, as InfluxQL and as SQL, with parameters from a seed.
 
 import { fields, startNs } from './tsbs.mjs';
 
@@ -6,45 +6,69 @@ const startMs = Number(startNs / 1_000_000n);
 const hourMs = 3_600_000;
 
 /**
- * The types in TSBS' order: name, queries measured, and the text of the next query, given
- * `{ draw, hosts, hours }` (uniform numbers in 0..1, and what the data hold).
+ * The types in TSBS' order: name, queries measured, and the next query as `text` (InfluxQL) and as
+ * `sql`, given `{ draw, hosts, hours }` (uniform numbers in 0..1, and what the data hold). Of equal
+ * numbers both ask the same.
  */
 export const types = [
-  ...[[1, 1, 1], [1, 1, 12], [1, 8, 1], [5, 1, 1], [5, 1, 12], [5, 8, 1]].map((shape) => ({
-    name: `single-groupby-${shape.join('-')}`,
-    text: (data) => single(data, ...shape),
-  })),
+  ...[[1, 1, 1], [1, 1, 12], [1, 8, 1], [5, 1, 1], [5, 1, 12], [5, 8, 1]].map(
+    ([metrics, hosts, hours]) => ({
+      name: `single-groupby-${metrics}-${hosts}-${hours}`,
+      text: (data) => single(data, metrics, hosts, hours),
+      sql: (data) => binned('minute', calls('max', metrics), ofHosts(data, hosts, hours)),
+    }),
+  ),
   ...[1, 8].map((hosts) => ({
     name: `cpu-max-all-${hosts}`,
     text: (data) => maxAll(data, hosts),
+    sql: (data) => binned('hour', calls('max', fields.length), ofHosts(data, hosts, 8)),
   })),
   ...[['1', 1], ['5', 5], ['all', 10]].map(([name, metrics]) => ({
     name: `double-groupby-${name}`,
     slow: true,
     text: (data) => double(data, metrics),
+    sql: (data) => binned('hour', calls('avg', metrics), during(window(data, 12)), 'hostname'),
   })),
-  { name: 'high-cpu-1', text: (data) => highCpu(data, 1) },
-  { name: 'high-cpu-all', slow: true, text: (data) => highCpu(data, 0) },
+  { name: 'high-cpu-1', text: (data) => highCpu(data, 1), sql: (data) => highCpu(data, 1) },
+  {
+    name: 'high-cpu-all',
+    slow: true,
+    text: (data) => highCpu(data, 0),
+    sql: (data) => highCpu(data, 0),
+  },
   {
     name: 'lastpoint',
     text: () => 'SELECT * FROM cpu GROUP BY "hostname" ORDER BY time DESC LIMIT 1',
+    sql: () => 'SELECT DISTINCT ON (hostname) * FROM cpu ORDER BY hostname, time DESC',
   },
-  { name: 'groupby-orderby-limit', text: orderedLimit },
+  { name: 'groupby-orderby-limit', text: orderedLimit, sql: orderedLimitSql },
 ];
 
+function ofHosts(data, hosts, hours) {
+  return `${someHosts(data, hosts)} AND ${during(window(data, hours))}`;
+}
+
 function single(data, metrics, hosts, hours) {
-  const where = `${someHosts(data, hosts)} AND ${during(window(data, hours))}`;
+  const where = ofHosts(data, hosts, hours);
   return `SELECT ${calls('max', metrics)} FROM cpu WHERE ${where} GROUP BY time(1m)`;
 }
 
 function maxAll(data, hosts) {
-  const where = `${someHosts(data, hosts)} AND ${during(window(data, 8))}`;
+  const where = ofHosts(data, hosts, 8);
   return `SELECT ${calls('max', fields.length)} FROM cpu WHERE ${where} GROUP BY time(1h)`;
 }
 
 function double(data, metrics) {
   const what = calls('mean', metrics);
   return `SELECT ${what} FROM cpu WHERE ${during(window(data, 12))} GROUP BY time(1h),"hostname"`;
+}
+
+/** Aggregates of each stretch of time, and of each value of a tag if one is named, in SQL. */
+function binned(unit, what, where, tag) {
+  const keys = tag ? `, ${tag}` : '';
+  const bin = `date_bin(INTERVAL '1 ${unit}', time) AS bin`;
+  const order = `GROUP BY bin${keys} ORDER BY bin${keys}`;
+  return `SELECT ${bin}${keys}, ${what} FROM cpu WHERE ${where} ${order}`;
 }
 
 function highCpu(data, hosts) {
@@ -56,6 +80,11 @@ function orderedLimit(data) {
   const [, end] = window(data, 1);
   const what = 'SELECT max(usage_user) FROM cpu';
   return `${what} WHERE time < '${end}' GROUP BY time(1m) ORDER BY time DESC LIMIT 5`;
+}
+
+function orderedLimitSql(data) {
+  const [, end] = window(data, 1);
+  return `${binned('minute', 'max(usage_user)', `time < '${end}'`)} DESC LIMIT 5`;
 }
 
 function calls(name, metrics) {

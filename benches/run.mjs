@@ -1,12 +1,12 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
 // Arguments: which parts; none: all. `ingest` and `queries` take `--quick` (less of everything,
-// nothing recorded) and beginnings of names of cases or types to run alone. `scale` runs only when it
-// is named, with words of its own (scale/choices.mjs).
+// nothing recorded) and beginnings of names of cases or types to run alone. `sql` and `scale` run only
+// when they are named, `scale` with words of its own (scale/choices.mjs).
 
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, Sentence } from '../scripts/project.mjs';
-import { everything, packages, rust, worker } from '../scripts/setup.mjs';
+import { everything, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
 import { busy } from './busy.mjs';
 import { ingestTable } from './ingest_table.mjs';
@@ -18,8 +18,9 @@ import { types } from './query_types.mjs';
 import { scale } from './scale.mjs';
 import { hasInfluxdb, influxdb, plain, served, serveName, startAll, stopAll, tidemark } from './servers.mjs';
 import { shares } from './shares.mjs';
+import { sql } from './sql.mjs';
 
-const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'scale'];
+const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'sql', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
 // A scenario that is a question of its own.
@@ -102,6 +103,11 @@ await finishWith(async () => {
   if (wanted('shares')) await shares(await everything());
   if (wanted('rest')) await rest(await everything());
   if (wanted('queries')) await allQueries(await everything());
+  if (asked.includes('sql')) {
+    await everything();
+    await sqlWorker();
+    await sql(served);
+  }
   if (asked.includes('scale')) {
     await packages();
     await worker();

@@ -70,6 +70,7 @@ mod simulator;
 mod split_pages;
 mod split_schedule;
 mod splits;
+mod sql_queries;
 mod sql_stand_in;
 mod subqueries;
 mod tidy;

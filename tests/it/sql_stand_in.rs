@@ -12,7 +12,9 @@ use tidemark::browser::in_process::SqlSession;
 use tidemark::model::time::TimeRange;
 use tidemark::protocol::envelope;
 use tidemark::protocol::scan_page;
-use tidemark::protocol::sql::{Answer, FromSql, Parameter, ScanRequest, ToSql, Wanted};
+use tidemark::protocol::sql::{
+    Answer, FromSql, Parameter, ScanRequest, TableSchema, ToSql, Wanted,
+};
 use tidemark::scan::page::GroupData;
 
 /// A count in progress.
@@ -93,7 +95,7 @@ fn learn(count: &mut Count, answer: Answer) -> FromSql {
                 table: table.name.clone(),
                 time: TimeRange::ALL,
                 condition: None,
-                fields: Vec::new(),
+                fields: fields_of(table, count.tells),
                 tags: Vec::new(),
                 rows_max: None,
                 first: None,
@@ -117,6 +119,12 @@ fn learn(count: &mut Count, answer: Answer) -> FromSql {
         }
         Answer::System(..) | Answer::Failed { .. } => panic!("{answer:?}"),
     }
+}
+
+/// All fields of a table whose pages are to be many, else none.
+fn fields_of(table: &TableSchema, all: bool) -> Vec<String> {
+    let fields = table.columns.iter().filter(|column| all && column.field_type.is_some());
+    fields.map(|column| column.name.clone()).collect()
 }
 
 /// The pieces of `rows N`, of `breaks N`, or of either without rows.

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidemark::admission::QueryMemory;
+use tidemark::browser::in_process::SqlSession;
 use tidemark::catalog::Catalog;
 use tidemark::coordinator::cache::Cache;
 use tidemark::coordinator::continuous::Runner;
@@ -28,6 +29,7 @@ use tidemark::store::memory::MemoryStore;
 
 use crate::backup_place::MemoryPlace;
 use crate::fault_store::{After, FaultStore};
+use crate::sql_stand_in::stand_in;
 use platform::TestPlatform;
 
 /// Whoever makes calls from an edge.
@@ -136,6 +138,8 @@ pub(crate) struct World {
     events: Vec<Event>,
     /// Who waits for the clock, and under which number the reply comes.
     pauses: VecDeque<(Caller, u32)>,
+    /// One session of SQL, for whoever asks it.
+    sql: SqlSession,
 }
 
 impl World {
@@ -160,6 +164,7 @@ impl World {
             waiting: BTreeMap::new(),
             events: Vec::new(),
             pauses: VecDeque::new(),
+            sql: stand_in(),
         }
     }
 
@@ -428,6 +433,11 @@ impl World {
         }
         if call.to == Address::Backups {
             let result = self.backups.answer(&call.message).map_err(CallFailure::Failed);
+            self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
+            return;
+        }
+        if call.to == Address::Sql {
+            let result = Ok((self.sql)(&call.message));
             self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
             return;
         }

@@ -1,0 +1,165 @@
+// The fifteen TSBS query types in SQL: by turns with the same in InfluxQL, and beside DataFusion and
+// DuckDB of PyPI, which read the same rows from a Parquet file that SQL made. Then all rows in each format.
+
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { hasPythonClients, order } from '../tests/edge/python.mjs';
+import { open } from './connection.mjs';
+import { median } from './ingest.mjs';
+import { types } from './query_types.mjs';
+import { circumstances, record } from './results.mjs';
+import { batches, random } from './tsbs.mjs';
+
+const db = 'benchmark';
+const pointsPerBody = 5000;
+const data = { hosts: 100, hours: 24 };
+/** Fewer than of InfluxQL alone: the peers are given all texts in one line. */
+const queriesOfType = 9;
+const slowOfType = 5;
+const settleMs = 25_000;
+const formats = ['json', 'jsonl', 'csv', 'parquet', 'arrow'];
+
+const pathOf = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
+
+/** A row as text: its time and its numbers, of which averages may differ in the last digits. */
+function rowOf(time, cells) {
+  const numbers = cells.filter((cell) => typeof cell === 'number').map((n) => n.toPrecision(9));
+  return `${time.replace('Z', '')} ${numbers.sort().join(' ')}`;
+}
+
+const rowsOfInfluxql = (text) =>
+  JSON.parse(text)
+    .results[0].series?.flatMap(({ values }) => values)
+    .map(([time, ...cells]) => rowOf(time, cells)) ?? [];
+
+const rowsOfSql = (text) =>
+  JSON.parse(text).map(({ bin, time = bin, ...cells }) => rowOf(time, Object.values(cells)));
+
+/** Throws where the answers to one question have different rows. */
+function compare(influxql, sql, q) {
+  const [expected, found] = [rowsOfInfluxql(influxql).sort(), rowsOfSql(sql).sort()];
+  const at = expected.findIndex((row, i) => row !== found[i]);
+  if (at >= 0 || expected.length !== found.length) {
+    throw new Error(`${q}\n${expected.length} rows, ${found.length} in SQL: ${expected[at]} | ${found[at]}`);
+  }
+}
+
+async function load(server) {
+  const send = async (path, body) => {
+    const reply = await fetch(server.url + path, { method: 'POST', body, headers: server.headers });
+    if (!reply.ok) throw new Error(`${reply.status} ${await reply.text()}`);
+    await reply.arrayBuffer();
+  };
+  await send('/query', new URLSearchParams({ q: `CREATE DATABASE ${db}` }));
+  const bodies = batches({ hosts: data.hosts, points: pointsPerBody });
+  const points = data.hosts * data.hours * 360;
+  for (let sent = 0; sent < points; sent += pointsPerBody) {
+    await send(`/write?db=${db}`, bodies.next().value);
+  }
+  await delay(settleMs);
+}
+
+/** Medians of both languages, ms, and what was asked in SQL. */
+async function measure(type, connection) {
+  const seed = type.name.length * 31 + type.name.charCodeAt(0);
+  const draws = [random(seed), random(seed)].map((draw) => ({ ...data, draw }));
+  const times = [[], []];
+  const texts = [];
+  for (let turn = 0; turn < (type.slow ? slowOfType : queriesOfType); turn++) {
+    const [q, sql] = [type.text(draws[0]), type.sql(draws[1])];
+    const influxql = await connection.ask(pathOf('/query', { q }));
+    const answer = await connection.ask(pathOf('/api/v3/query_sql', { q: sql, format: 'json' }));
+    if (answer.status !== 200) throw new Error(`${sql}: ${answer.status} ${answer.body()}`);
+    compare(influxql.body(), answer.body(), sql);
+    [influxql, answer].forEach(({ ms }, i) => times[i].push(ms));
+    texts.push(sql);
+  }
+  return { times: times.map(median), texts };
+}
+
+/** Seconds and bytes of all rows in a format, as `{ seconds, bytes }`; kept in `file` if that is given. */
+async function all(server, format, file) {
+  const path = pathOf('/api/v3/query_sql', { q: 'SELECT * FROM cpu', format });
+  const from = performance.now();
+  const reply = await fetch(server.url + path, { headers: server.headers });
+  const body = Buffer.from(await reply.arrayBuffer());
+  const seconds = (performance.now() - from) / 1000;
+  if (!reply.ok) throw new Error(`${format}: ${reply.status} ${body}`);
+  if (file) writeFileSync(file, body);
+  return { seconds, bytes: body.length };
+}
+
+async function formatTable(server, points) {
+  const rows = [];
+  for (const format of formats) {
+    const { seconds, bytes } = await all(server, format);
+    const cells = [points / seconds / 1000, bytes / 1e6, bytes / 1e6 / seconds];
+    rows.push([format, ...cells.map((value) => value.toFixed(0))]);
+    console.log(`  ${rows.at(-1).join(', ')}`);
+  }
+  return { head: ['format', 'k rows/s', 'MB', 'MB/s'], rows };
+}
+
+/** Runs all of it on what `start` starts, which has SQL, and records it. */
+export async function sql(start) {
+  const server = await start();
+  const file = join(server.folder, '..', `${process.pid}.parquet`);
+  try {
+    await load(server);
+    const points = data.hosts * data.hours * 360;
+    const connection = await open(server);
+    const first = await connection.ask(pathOf('/api/v3/query_sql', { q: 'SELECT 1' }));
+    const measured = [];
+    for (const type of types) {
+      measured.push(await measure(type, connection));
+      console.log(`  ${type.name}: ${measured.at(-1).times.map((ms) => ms.toFixed(2)).join(' / ')} ms`);
+    }
+    const small = [];
+    for (let i = 0; i < 21; i++) {
+      small.push((await connection.ask(pathOf('/api/v3/query_sql', { q: 'SELECT 1' }))).ms);
+    }
+    connection.close();
+    const { head, rows } = await formatTable(server, points);
+    await all(server, 'parquet', file);
+    const peers = await peersOf(file, measured);
+    report(measured, peers, `\`SELECT 1\`: ${first.ms.toFixed(0)} ms first, ${median(small).toFixed(1)} later`);
+    const notes = [...circumstances(), `\`npm run bench -- sql\`: \`SELECT * FROM cpu\`, ${points} rows of 21 columns`];
+    record({ title: 'SQL, formats', notes, head, rows });
+  } finally {
+    await server.stop();
+    rmSync(file, { force: true });
+  }
+}
+
+/** Of each type the medians of PyPI's DataFusion and DuckDB, ms; none where Python has neither. */
+async function peersOf(file, measured) {
+  const skip = (why) => console.log(`skipped: ${why}`);
+  if (!(await hasPythonClients({ skip }))) return [];
+  const texts = measured.map(({ texts }) => texts);
+  const { error, ...found } = await order('sql_speed', { action: 'measure', file, texts });
+  if (error) throw new Error(error);
+  return [['DataFusion', found.datafusion], ['DuckDB', found.duckdb]];
+}
+
+function report(measured, peers, note) {
+  const geometric = (values) => Math.exp(values.reduce((sum, v) => sum + Math.log(v), 0) / values.length);
+  const ratios = measured.map(({ times: [influxql, inSql] }) => influxql / inSql);
+  const head = ['type', 'InfluxQL ms', 'SQL ms', 'ratio', ...peers.map(([name]) => `${name} ms`)];
+  const rows = types.map(({ name }, i) => [
+    name,
+    ...measured[i].times.map((ms) => ms.toFixed(2)),
+    ratios[i].toFixed(2),
+    ...peers.map(([, ms]) => ms[i].toFixed(2)),
+  ]);
+  rows.push(['geometric mean', '', '', geometric(ratios).toFixed(2), ...peers.map(() => '')]);
+  const notes = [
+    ...circumstances(),
+    '`npm run bench -- sql`: the data and the types of *Queries*, `tidemark serve`; medians with the request, warm; answers are compared',
+    'DataFusion, DuckDB: of PyPI, in this process and natively, over the rows in one Parquet file of SQL',
+    note,
+  ];
+  const falls = record({ title: 'SQL', notes, head, rows, compared: ['ratio'] });
+  falls.forEach((fall) => console.log(`FELL: ${fall}`));
+}

@@ -1,0 +1,138 @@
+//! Statements of SQL among other isolates: killed, and asked on knowledge that is old.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::grants::Principal;
+use tidemark::coordinator::session::Session;
+use tidemark::coordinator::sql::{SqlQuery, SqlQuestion};
+use tidemark::coordinator::statement::Execution;
+use tidemark::influxql::{self, bound_params::Params};
+use tidemark::protocol::call::{Address, Call};
+use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
+use tidemark::protocol::envelope;
+use tidemark::protocol::live_queries::LiveQuery;
+
+use crate::protocol::{create, write};
+use crate::world::{Edge, World, real_shard};
+
+const LONG_ROWS: usize = 20;
+
+fn world() -> World {
+    let mut world = World::new(7, real_shard::make);
+    let edge = Edge::default();
+    world.run(&edge, create("db", 2, None)).unwrap();
+    world.run(&edge, write("db", "short,host=a s=\"x\" 1")).unwrap();
+    // Each value is more than half a page.
+    for n in 0..LONG_ROWS {
+        let line = format!("long,host=h{n} s=\"{}\" {n}", "x".repeat(700_000));
+        world.run(&edge, write("db", &line)).unwrap();
+    }
+    world
+}
+
+fn session() -> Session {
+    let (database, principal) = (Some("db".to_owned()), Principal::admin());
+    Session { database, now_ns: 1 << 60, principal, ..Session::default() }
+}
+
+type Answer = Result<Option<Vec<u8>>, Error>;
+
+fn start(world: &mut World, edge: &Edge, text: &str) -> Rc<RefCell<Vec<Answer>>> {
+    let (text, parameters) = (text.to_owned(), Vec::new());
+    let query = SqlQuery::new(SqlQuestion { text, parameters, format: "json" }, session());
+    world.start_pieces(edge, query, |answer| matches!(answer, Ok(Some(_))))
+}
+
+/// The pieces that have come, and the end.
+fn said(answers: &RefCell<Vec<Answer>>) -> Result<Vec<String>, Error> {
+    let mut pieces = Vec::new();
+    for answer in answers.borrow().iter() {
+        match answer {
+            Ok(Some(piece)) => pieces.push(String::from_utf8(piece.clone()).unwrap()),
+            Ok(None) => return Ok(pieces),
+            Err(error) => return Err(error.clone()),
+        }
+    }
+    panic!("it has not ended: {pieces:?}");
+}
+
+fn listed(world: &mut World) -> Vec<LiveQuery> {
+    let message = envelope::encode(&ToCatalog::Queries);
+    let call = Call { id: 0, to: Address::Catalog, location: None, message };
+    match envelope::decode_reply::<FromCatalog>(world.deliver_to_catalog_only(&call)) {
+        Ok(FromCatalog::Queries(all)) => all,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_statement_of_many_pages_is_listed_until_its_end() {
+    let mut world = world();
+    let query = start(&mut world, &Edge::default(), "pages long");
+    let mut seen = Vec::new();
+    while world.deliver() {
+        seen.extend(listed(&mut world).into_iter().map(|query| (query.text, query.database)));
+    }
+    assert_eq!(said(&query).unwrap().last(), Some(&format!("{LONG_ROWS}\n")));
+    seen.dedup();
+    assert_eq!(seen, [("pages long".to_owned(), "db".to_owned())]);
+    assert_eq!(listed(&mut world), []);
+}
+
+#[test]
+fn a_killed_statement_is_interrupted_on_whatever_isolate_it_runs() {
+    let mut world = world();
+    let query = start(&mut world, &Edge::default(), "pages long");
+    while listed(&mut world).is_empty() {
+        assert!(world.deliver(), "it is never listed");
+    }
+    let [live] = &*listed(&mut world) else { panic!("one query") };
+    let kill = format!("KILL QUERY {}", live.id);
+    let statement = influxql::parse(&kill, &Params::default()).unwrap().remove(0);
+    world.start_pieces(&Edge::default(), Execution::new(statement, session()), |_| false);
+    while world.deliver() {}
+    assert_eq!(said(&query), Err(Error::Interrupted));
+    assert_eq!(listed(&mut world), []);
+}
+
+/// What was added since the first piece does not concern it, but shards want to be asked by the
+/// newer schema.
+#[test]
+fn a_statement_that_is_half_answered_goes_on_when_columns_are_added() {
+    let mut world = world();
+    let query = start(&mut world, &Edge::default(), "pages long");
+    while query.borrow().is_empty() {
+        assert!(world.deliver(), "it never begins");
+    }
+    let other = Edge::default();
+    for n in 0..4 {
+        let line = format!("long,host=h{n} more{n}=1 {n}");
+        let writing = world.start_pieces(&other, write("db", &line), |_| false);
+        while writing.borrow().is_empty() {
+            assert!(world.deliver());
+        }
+    }
+    while world.deliver() {}
+    let pieces = said(&query).unwrap();
+    assert!(pieces.len() > 1, "{pieces:?}");
+    assert_eq!(pieces.last(), Some(&format!("{LONG_ROWS}\n")));
+}
+
+/// A table that the cache does not know yet is there all the same.
+#[test]
+fn a_statement_that_fails_by_an_old_cache_begins_again_from_the_owners() {
+    let mut world = world();
+    let old = Edge::default();
+    let query = start(&mut world, &old, "count short");
+    while world.deliver() {}
+    assert_eq!(said(&query), Ok(vec!["[{\"rows\":1}]".to_owned()]));
+    world.run(&Edge::default(), write("db", "fresh v=1 1\nfresh v=1 2")).unwrap();
+    let query = start(&mut world, &old, "count fresh");
+    while world.deliver() {}
+    assert_eq!(said(&query), Ok(vec!["[{\"rows\":2}]".to_owned()]));
+    let query = start(&mut world, &old, "count nowhere");
+    while world.deliver() {}
+    let Err(Error::Sql { status: 400, .. }) = said(&query) else { panic!("{query:?}") };
+}
