@@ -56,7 +56,16 @@ pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 /// # Errors
 /// As this route itself, where that is known by now.
 pub fn asking(request: QueryRequest, isolate: &Isolate<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    bound(isolate)?;
     Ok(Box::new(SqlHandler { asked: Some(Asked::new(request, isolate)?) }))
+}
+
+/// Whether there is anybody to ask: said before what is wrong with the question.
+fn bound(isolate: &Isolate<'_>) -> Result<(), ApiError> {
+    match isolate.platform.has_sql() {
+        true => Ok(()),
+        false => Err(ApiError::NotImplemented(NOT_BOUND.to_owned())),
+    }
 }
 
 impl Handler for SqlHandler {
@@ -70,6 +79,7 @@ impl Handler for SqlHandler {
         isolate: &mut Isolate<'_>,
         body: Received,
     ) -> Result<(), ApiError> {
+        bound(isolate)?;
         let request = QueryRequest::parse(request.head, request.url, body.bytes())?;
         self.asked = Some(Asked::new(request, isolate)?);
         Ok(())
@@ -103,9 +113,6 @@ impl Handler for SqlHandler {
 
 impl Asked {
     fn new(request: QueryRequest, isolate: &Isolate<'_>) -> Result<Self, ApiError> {
-        if !isolate.platform.has_sql() {
-            return Err(ApiError::NotImplemented(NOT_BOUND.to_owned()));
-        }
         let database = request.database.ok_or_else(|| ApiError::Invalid(NO_DATABASE.to_owned()))?;
         let parameter = |(name, value)| (name, parameter(value));
         let question = SqlQuestion {
