@@ -29,9 +29,11 @@ function rowOf(time, cells) {
   return `${time.replace('Z', '')} ${numbers.sort().join(' ')}`;
 }
 
+/** Without stretches of time that have no points, which SQL does not list. */
 const rowsOfInfluxql = (text) =>
   JSON.parse(text)
     .results[0].series?.flatMap(({ values }) => values)
+    .filter(([, ...cells]) => cells.some((cell) => cell !== null))
     .map(([time, ...cells]) => rowOf(time, cells)) ?? [];
 
 const rowsOfSql = (text) =>
