@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::Env;
@@ -55,6 +55,8 @@ impl SqlSession {
             // Where it is not heard, whoever waits for its room ends it after some seconds.
             drop(JsFuture::from(ended).await);
         }
+        // Else both Workers keep their ends of it until garbage is collected, and the log says so.
+        let _ = dispose(&session);
     }
 
     async fn carry(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, JsValue> {
@@ -72,4 +74,12 @@ impl SqlSession {
         let reply = JsFuture::from(session.turn(&Uint8Array::from(message))?).await?;
         Ok(reply.unchecked_into::<Uint8Array>().to_vec())
     }
+}
+
+/// Calls what a stub has under `Symbol.dispose`.
+fn dispose(stub: &JsValue) -> Result<(), JsValue> {
+    let symbols = Reflect::get(&js_sys::global(), &JsValue::from_str("Symbol"))?;
+    let name = Reflect::get(&symbols, &JsValue::from_str("dispose"))?;
+    let dispose: Function = Reflect::get(stub, &name)?.dyn_into()?;
+    dispose.call0(stub).map(drop)
 }
