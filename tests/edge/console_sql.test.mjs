@@ -166,10 +166,12 @@ async function results(console_) {
   assert.deepEqual([parquet.subarray(0, 4).toString(), parquet.subarray(-4).toString()], ['PAR1', 'PAR1']);
 
   // A link has the language: who opens it is shown the same rows.
-  await page.waitForFunction(() => location.hash.includes('language=sql'));
+  await page.waitForFunction(() => /language=sql.*FROM\+weather/.test(location.hash));
+  // Not `page.url()`: it learns late of an address that the page replaces with each letter that is typed.
+  const link = await page.evaluate(() => location.href);
   const other = await context.newPage();
   await other.addInitScript((secret) => sessionStorage.setItem('tidemark.token', secret), 'token-of-the-tests');
-  await other.goto(page.url());
+  await other.goto(link);
   await other.locator('tbody td').first().waitFor();
   assert.deepEqual((await cells(other))[0], ['Oslo', '–', '9007199254740993', '1.5', '2023-11-14T22:13:20']);
   assert.equal(await other.getByRole('button', { name: 'SQL', exact: true }).getAttribute('aria-pressed'), 'true');
