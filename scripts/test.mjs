@@ -29,8 +29,6 @@ const wasm = ['--target', 'wasm32-unknown-unknown'];
 const browser = ['--no-default-features', '--features', 'browser'];
 /** The crate of SQL, which the others do without: DataFusion compiles for minutes, once. */
 const sql = ['--manifest-path', at('sql', 'Cargo.toml')];
-const wanted = process.argv.slice(2);
-const isWanted = (title) => wanted.length === 0 || wanted.some((part) => title.includes(part));
 const total = { passed: 0, failed: 0, failures: [], skipped: [] };
 
 /** Runs a program whose exit code is the verdict. */
@@ -120,21 +118,8 @@ async function deployDryRun() {
   }
 }
 
-/**
- * Compiles what the steps of SQL need, for minutes where nothing of DataFusion is compiled yet. They say
- * what fails.
- */
-async function compileSql() {
-  for (const what of [['clippy', '--all-targets'], ['test', '--no-run']]) {
-    await run('nice', ['-n', '19', 'cargo', ...what, ...sql], { quiet: true });
-  }
-}
-
 async function edgeTests() {
-  // Beside the tests, which wait more than they compute.
-  const compiled = isWanted('SQL, tests') && compileSql();
   const { output } = await run(newNode(), [at('scripts', 'edge-tests.mjs')], { tee: true });
-  await compiled;
   const last = output.trimEnd().split('\n').at(-1);
   try {
     return JSON.parse(last);
@@ -252,8 +237,10 @@ async function take(number, [title, work]) {
 
 endAllOnSignals();
 await finishWith(async () => {
+  const wanted = process.argv.slice(2);
   for (const [index, one] of steps.entries()) {
-    if (isWanted(one[0])) await take(index + 1, one);
+    if (wanted.length > 0 && !wanted.some((part) => one[0].includes(part))) continue;
+    await take(index + 1, one);
   }
   console.log('');
   const { lines, code } = verdict(total, process.env.TIDEMARK_REQUIRE_PROGRAMS === '1');
