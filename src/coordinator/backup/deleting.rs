@@ -4,11 +4,11 @@
 //! leaves its mark before it looks for the other's.
 
 use super::error::BackupError;
-use super::place::{self, BackupId, Listing, Mark};
+use super::place::{self, BackupId, Listing, Mark, ObjectsLeft};
 use crate::coordinator::error::Error;
 use crate::coordinator::{Context, RoundMachine, Turn};
 use crate::model::ids::ObjectId;
-use crate::model::limits::{BACKUP_DELETES_MAX, BACKUP_OBJECTS_PER_REQUEST};
+use crate::model::limits::BACKUP_DELETES_MAX;
 use crate::model::sorted_set::SortedSet;
 use crate::protocol::backup::{BackedUpValues, ObjectKind, open_metadata};
 use crate::protocol::round::{CallResult, Next, Replies, Round};
@@ -37,7 +37,7 @@ pub struct DeleteBackup {
     /// goes on finds out what is left.
     keys: Vec<String>,
     behind: Vec<String>,
-    objects_left: u32,
+    objects_left: ObjectsLeft,
     round: Round,
 }
 
@@ -79,7 +79,7 @@ impl DeleteBackup {
             wanted: SortedSet::new(),
             keys: Vec::new(),
             behind: Vec::new(),
-            objects_left: BACKUP_OBJECTS_PER_REQUEST,
+            objects_left: ObjectsLeft::default(),
             round: Round::default(),
         }
     }
@@ -121,12 +121,6 @@ impl DeleteBackup {
         shards.len() as u64 + 1
     }
 
-    fn may_go_on(&mut self) -> bool {
-        let may = self.objects_left > 0;
-        self.objects_left = self.objects_left.saturating_sub(1);
-        may
-    }
-
     fn learn_names(&mut self, names: Vec<String>) -> Turn<u64> {
         let own = self.id.name();
         match self.stage {
@@ -166,14 +160,14 @@ impl DeleteBackup {
             }
             Stage::Indexes => {
                 self.indexes = names;
-                self.list(Stage::Points, self.id.key("points"))
+                self.list(Stage::Points, self.id.points())
             }
             Stage::Points => {
                 self.points = names;
                 self.next_shard()
             }
             Stage::Values => {
-                let folder = self.shard().map(|shard| place::values(&self.id.database, &shard));
+                let folder = self.shard().map(|shard| self.id.values(&shard));
                 let folder = folder.unwrap_or_default();
                 let unwanted = names.iter().filter(|name| !self.wanted.contains(*name));
                 self.keys = unwanted.map(|name| format!("{folder}/{name}")).collect();
@@ -181,9 +175,9 @@ impl DeleteBackup {
                 self.next_delete()
             }
             _ => {
-                let folder = self.id.key("schema");
+                let folder = self.id.pages();
                 self.keys = names.iter().map(|name| format!("{folder}/{name}")).collect();
-                self.keys.push(self.id.key("map"));
+                self.keys.push(self.id.map());
                 let mark = self.id.mark(Mark::Going);
                 self.behind = vec![format!("{mark}{SURE}"), mark];
                 self.next_delete()
@@ -192,10 +186,10 @@ impl DeleteBackup {
     }
 
     fn list_other(&mut self) -> Turn<u64> {
-        let folder = self.others.get(self.other).map(|(id, _)| id.key("values"));
+        let folder = self.others.get(self.other).map(|(id, _)| id.indexes());
         match folder {
             Some(folder) => self.list(Stage::OthersIndexes, folder),
-            None => self.list(Stage::Indexes, self.id.key("values")),
+            None => self.list(Stage::Indexes, self.id.indexes()),
         }
     }
 
@@ -209,15 +203,15 @@ impl DeleteBackup {
         let Some(shard) = self.shard() else { return Vec::new() };
         let prefix = place::index_prefix(&shard);
         let indexes = self.indexes.iter().filter(|name| name.starts_with(&prefix));
-        let indexes = indexes.map(|name| self.id.key(&format!("values/{name}")));
+        let indexes = indexes.map(|name| self.id.index(name));
         let is_its = |name: &&String| place::shard_of_point(name).as_ref() == Some(&shard);
         let points = self.points.iter().filter(is_its);
-        indexes.chain(points.map(|name| self.id.key(&format!("points/{name}")))).collect()
+        indexes.chain(points.map(|name| self.id.point(name))).collect()
     }
 
     fn next_shard(&mut self) -> Turn<u64> {
         if self.points.is_empty() {
-            return self.list(Stage::Pages, self.id.key("schema"));
+            return self.list(Stage::Pages, self.id.pages());
         }
         (self.other, self.wanted) = (0, SortedSet::new());
         self.next_wanted()
@@ -228,7 +222,7 @@ impl DeleteBackup {
         let prefix = place::index_prefix(&self.shard()?);
         let (id, indexes) = self.others.get(self.other)?;
         let name = indexes.iter().find(|name| name.starts_with(&prefix))?;
-        Some(id.key(&format!("values/{name}")))
+        Some(id.index(name))
     }
 
     fn next_wanted(&mut self) -> Turn<u64> {
@@ -240,8 +234,8 @@ impl DeleteBackup {
             self.other += 1;
         }
         match self.shard() {
-            Some(shard) => self.list(Stage::Values, place::values(&self.id.database, &shard)),
-            None => Err(BackupError::damaged(&self.id.key("points"), "a name of no shard").into()),
+            Some(shard) => self.list(Stage::Values, self.id.values(&shard)),
+            None => Err(BackupError::damaged(&self.id.points(), "a name of no shard").into()),
         }
     }
 
@@ -271,7 +265,7 @@ impl DeleteBackup {
             self.points.retain(|name| place::shard_of_point(name).as_ref() != Some(&shard));
             return self.next_shard();
         }
-        if !self.may_go_on() {
+        if !self.objects_left.take() {
             return Ok(Next::Reply(self.remaining()));
         }
         let rest = self.keys.split_off(self.keys.len().min(BACKUP_DELETES_MAX));

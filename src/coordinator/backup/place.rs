@@ -3,6 +3,7 @@
 use super::error::{BackupError, reply_of};
 use crate::coordinator::error::Error;
 use crate::model::ids::ObjectId;
+use crate::model::limits::BACKUP_OBJECTS_PER_REQUEST;
 use crate::model::time::{S_NS, TimeRange};
 use crate::protocol::backup::{FromBackups, ToBackups, checksum};
 use crate::protocol::call::Address;
@@ -48,6 +49,51 @@ impl BackupId {
         format!("{}/{}/{rest}", folder(&self.database), self.name())
     }
 
+    /// The key of its map.
+    pub(super) fn map(&self) -> String {
+        self.key("map")
+    }
+
+    /// The folder of its pages of measurements.
+    pub(super) fn pages(&self) -> String {
+        self.key("schema")
+    }
+
+    /// The key of one of them.
+    pub(super) fn page(&self, name: &str) -> String {
+        format!("{}/{name}", self.pages())
+    }
+
+    /// The folder of its shards' points.
+    pub(super) fn points(&self) -> String {
+        self.key("points")
+    }
+
+    /// The key of one of them.
+    pub(super) fn point(&self, name: &str) -> String {
+        format!("{}/{name}", self.points())
+    }
+
+    /// The folder of its shards' indexes.
+    pub(super) fn indexes(&self) -> String {
+        self.key("values")
+    }
+
+    /// The key of one of them.
+    pub(super) fn index(&self, name: &str) -> String {
+        format!("{}/{name}", self.indexes())
+    }
+
+    /// The folder of a shard's values, which all backups of the database share.
+    pub(super) fn values(&self, shard: &ObjectId) -> String {
+        format!("{}/value/{shard}", folder(&self.database))
+    }
+
+    /// The key of one of them.
+    pub(super) fn value(&self, shard: &ObjectId, name: &str) -> String {
+        format!("{}/{name}", self.values(shard))
+    }
+
     /// The key of the mark that it is so far.
     pub(super) fn mark(&self, mark: Mark) -> String {
         format!("{}/{}", marks(&self.database, mark), self.name())
@@ -91,11 +137,6 @@ pub(super) fn marks(database: &str, mark: Mark) -> String {
         Mark::Going => "going",
     };
     format!("{}/{mark}", folder(database))
-}
-
-/// The folder of a shard's values, which all backups share.
-pub(super) fn values(database: &str, shard: &ObjectId) -> String {
-    format!("{}/value/{shard}", folder(database))
 }
 
 /// What names of points of a shard that keeps these times begin with.
@@ -174,6 +215,25 @@ pub(super) fn done(reply: CallResult) -> Result<(), Error> {
     match reply_of(reply)? {
         FromBackups::Done => Ok(()),
         _ => Err(Error::unexpected_reply()),
+    }
+}
+
+/// How many objects a request may still read or write.
+#[derive(Debug)]
+pub(super) struct ObjectsLeft(u32);
+
+impl Default for ObjectsLeft {
+    fn default() -> Self {
+        Self(BACKUP_OBJECTS_PER_REQUEST)
+    }
+}
+
+impl ObjectsLeft {
+    /// Counts one; `false` when the request has done its share.
+    pub(super) fn take(&mut self) -> bool {
+        let may = self.0 > 0;
+        self.0 = self.0.saturating_sub(1);
+        may
     }
 }
 

@@ -2,11 +2,10 @@
 //! them, then the measurements, then all of it becomes the database at once.
 
 use super::error::BackupError;
-use super::place::{self, BackupId, Mark};
+use super::place::{self, BackupId, Mark, ObjectsLeft};
 use crate::coordinator::error::Error;
 use crate::coordinator::{Context, RoundMachine, Turn};
 use crate::model::ids::ObjectId;
-use crate::model::limits::BACKUP_OBJECTS_PER_REQUEST;
 use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
 use crate::protocol::backup::{
@@ -56,7 +55,7 @@ pub struct Restore {
     at: usize,
     /// The page of measurements that is next.
     page: usize,
-    objects_left: u32,
+    objects_left: ObjectsLeft,
     progress: RestoreProgress,
     round: Round,
 }
@@ -99,7 +98,7 @@ impl Restore {
             index: None,
             at: 0,
             page: 0,
-            objects_left: BACKUP_OBJECTS_PER_REQUEST,
+            objects_left: ObjectsLeft::default(),
             progress: RestoreProgress::default(),
             round: Round::default(),
         }
@@ -131,12 +130,6 @@ impl Restore {
         Ok(Next::Reply(self.progress))
     }
 
-    fn may_go_on(&mut self) -> bool {
-        let may = self.objects_left > 0;
-        self.objects_left = self.objects_left.saturating_sub(1);
-        may
-    }
-
     fn damaged(&self, what: &str, why: impl std::fmt::Display) -> Error {
         BackupError::damaged(&self.from.key(what), why).into()
     }
@@ -146,11 +139,11 @@ impl Restore {
         let object = place::object(reply)?.ok_or_else(missing)?;
         let manifest = open_metadata(ObjectKind::Manifest, &object);
         self.manifest = Some(manifest.map_err(|why| self.damaged("manifest", why))?);
-        self.get(Stage::Map, self.from.key("map"))
+        self.get(Stage::Map, self.from.map())
     }
 
     fn learn_map(&mut self, reply: CallResult) -> Turn<RestoreProgress> {
-        let key = self.from.key("map");
+        let key = self.from.map();
         let object = place::object(reply)?.ok_or_else(|| BackupError::missing_object(&key))?;
         if self.manifest.as_ref().map(|manifest| manifest.map) != Some(checksum(&object)) {
             return Err(self.damaged("map", "its checksum is not that of the manifest"));
@@ -231,12 +224,12 @@ impl Restore {
         if at >= self.shards.len() {
             return self.next_page();
         }
-        if !self.may_go_on() {
+        if !self.objects_left.take() {
             return self.pause();
         }
         let name = self.manifest.as_ref().and_then(|manifest| manifest.indexes.get(at)).cloned();
         let name = name.ok_or_else(|| self.damaged("manifest", "it lacks a shard"))?;
-        self.get(Stage::Index, self.from.key(&format!("values/{name}")))
+        self.get(Stage::Index, self.from.index(&name))
     }
 
     /// The object that was asked for, checked against its name.
@@ -249,19 +242,19 @@ impl Restore {
     fn index_key(&self) -> String {
         let indexes = self.manifest.as_ref().map(|manifest| &manifest.indexes);
         let name = indexes.and_then(|indexes| indexes.get(self.shard)).cloned();
-        self.from.key(&format!("values/{}", name.unwrap_or_default()))
+        self.from.index(&name.unwrap_or_default())
     }
 
     fn point_key(&self) -> String {
         let point = self.index.as_ref().map(|index| index.point.clone());
-        self.from.key(&format!("points/{}", point.unwrap_or_default()))
+        self.from.point(&point.unwrap_or_default())
     }
 
     /// The key of the value that is next.
     fn value_key(&self) -> Option<String> {
         let name = self.index.as_ref()?.values.get(self.at)?;
         let (shard, _) = self.map.points.get(self.shard)?;
-        Some(format!("{}/{name}", place::values(&self.from.database, shard)))
+        Some(self.from.value(shard, name))
     }
 
     fn next_value(&mut self) -> Turn<RestoreProgress> {
@@ -269,7 +262,7 @@ impl Restore {
             let point = std::mem::take(&mut self.point);
             return self.ask_shard(Stage::Install, self.shard, ShardBackup::Install { point });
         };
-        if !self.may_go_on() {
+        if !self.objects_left.take() {
             return self.pause();
         }
         self.get(Stage::Value, key)
@@ -319,12 +312,12 @@ impl Restore {
 
     fn page_key(&self) -> Option<String> {
         let (_, name) = self.map.schema.get(self.page)?;
-        Some(self.from.key(&format!("schema/{name}")))
+        Some(self.from.page(name))
     }
 
     /// Hands the next page of measurements over; behind the last one the database is finished.
     fn next_page(&mut self) -> Turn<RestoreProgress> {
-        if !self.may_go_on() {
+        if !self.objects_left.take() {
             return self.pause();
         }
         if let Some(key) = self.page_key() {

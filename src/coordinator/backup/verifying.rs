@@ -1,10 +1,9 @@
 //! Checks that every object of a backup is there and is what it was, without restoring it.
 
 use super::error::BackupError;
-use super::place::{self, BackupId, Mark};
+use super::place::{self, BackupId, Mark, ObjectsLeft};
 use crate::coordinator::error::Error;
 use crate::coordinator::{Context, RoundMachine, Turn};
-use crate::model::limits::BACKUP_OBJECTS_PER_REQUEST;
 use crate::model::schema::MeasurementSchema;
 use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, ObjectError, ObjectKind, checksum, open_metadata,
@@ -38,7 +37,7 @@ pub struct VerifyBackup {
     map: BackedUpMap,
     index: Option<BackedUpValues>,
     position: VerifyPosition,
-    objects_left: u32,
+    objects_left: ObjectsLeft,
     progress: VerifyProgress,
     round: Round,
 }
@@ -64,7 +63,7 @@ impl VerifyBackup {
             map: BackedUpMap::default(),
             index: None,
             position: resume.unwrap_or_default(),
-            objects_left: BACKUP_OBJECTS_PER_REQUEST,
+            objects_left: ObjectsLeft::default(),
             progress: VerifyProgress::default(),
             round: Round::default(),
         }
@@ -105,12 +104,6 @@ impl VerifyBackup {
         }
     }
 
-    fn may_go_on(&mut self) -> bool {
-        let may = self.objects_left > 0;
-        self.objects_left = self.objects_left.saturating_sub(1);
-        may
-    }
-
     fn end(&mut self, resume: Option<VerifyPosition>) -> Turn<VerifyProgress> {
         self.progress.resume = resume;
         Ok(Next::Reply(std::mem::take(&mut self.progress)))
@@ -120,7 +113,7 @@ impl VerifyBackup {
     fn ask(&mut self) -> Turn<VerifyProgress> {
         if self.position.0 == 0 {
             return match self.page_key() {
-                Some(_) if !self.may_go_on() => self.end(Some(self.position)),
+                Some(_) if !self.objects_left.take() => self.end(Some(self.position)),
                 Some(key) => self.get(Stage::Page, key),
                 None => {
                     self.position = (1, 0);
@@ -129,7 +122,7 @@ impl VerifyBackup {
             };
         }
         let Some(key) = self.index_key() else { return self.end(None) };
-        if !self.may_go_on() {
+        if !self.objects_left.take() {
             return self.end(Some(self.position));
         }
         self.get(Stage::Index, key)
@@ -137,7 +130,7 @@ impl VerifyBackup {
 
     fn page_key(&self) -> Option<String> {
         let (_, name) = self.map.schema.get(usize::try_from(self.position.1).ok()?)?;
-        Some(self.id.key(&format!("schema/{name}")))
+        Some(self.id.page(name))
     }
 
     fn shard(&self) -> Option<usize> {
@@ -146,17 +139,17 @@ impl VerifyBackup {
 
     fn index_key(&self) -> Option<String> {
         let name = self.manifest.as_ref()?.indexes.get(self.shard()?)?;
-        Some(self.id.key(&format!("values/{name}")))
+        Some(self.id.index(name))
     }
 
     fn point_key(&self) -> Option<String> {
-        Some(self.id.key(&format!("points/{}", self.index.as_ref()?.point)))
+        Some(self.id.point(&self.index.as_ref()?.point))
     }
 
     fn value_key(&self) -> Option<String> {
         let name = self.index.as_ref()?.values.get(usize::try_from(self.position.1).ok()?)?;
         let (shard, _) = self.map.points.get(self.shard()?)?;
-        Some(format!("{}/{name}", place::values(&self.id.database, shard)))
+        Some(self.id.value(shard, name))
     }
 
     fn next_shard(&mut self) -> Turn<VerifyProgress> {
@@ -166,7 +159,7 @@ impl VerifyBackup {
 
     fn next_value(&mut self) -> Turn<VerifyProgress> {
         let Some(key) = self.value_key() else { return self.next_shard() };
-        if !self.may_go_on() {
+        if !self.objects_left.take() {
             return self.end(Some(self.position));
         }
         self.get(Stage::Value, key)
@@ -199,7 +192,7 @@ impl VerifyBackup {
     fn learn_start(&mut self, reply: CallResult) -> Turn<VerifyProgress> {
         let missing = || BackupError::Missing(self.id.to_string());
         if self.stage == Stage::Map {
-            let key = self.id.key("map");
+            let key = self.id.map();
             let Some(object) = place::object(reply)? else {
                 self.note(&BackupError::missing_object(&key).into());
                 return self.end(None);
@@ -221,7 +214,7 @@ impl VerifyBackup {
         match open_metadata(ObjectKind::Manifest, &object) {
             Ok(manifest) => {
                 self.manifest = Some(manifest);
-                self.get(Stage::Map, self.id.key("map"))
+                self.get(Stage::Map, self.id.map())
             }
             Err(why) => {
                 self.note(&BackupError::damaged(&self.id.mark(Mark::Done), why).into());

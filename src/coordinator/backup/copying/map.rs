@@ -62,7 +62,7 @@ impl BackUp {
         let Some((shard, _)) = self.missing.last().cloned() else {
             return self.ask_database(Stage::Describe, &ToDatabase::Describe);
         };
-        if !self.may_go_on() {
+        if !self.objects_left.take() {
             return self.pause();
         }
         let backup = self.hold();
@@ -75,7 +75,7 @@ impl BackUp {
             FromShard::Backup(FromShardBackup::Held { range, point }) => {
                 let prefix = place::point_prefix(&shard, &range);
                 let name = place::sealed_name(&prefix, &point);
-                let key = self.id.key(&format!("points/{name}"));
+                let key = self.id.point(&name);
                 self.put(Stage::PutPoint(name), key, point)
             }
             // Its group was dropped, or has split since the map was read.
@@ -92,7 +92,7 @@ impl BackUp {
             let Some(policy) = self.map.policies.get(at).map(|policy| policy.id) else {
                 let object = seal_metadata(ObjectKind::Map, &self.map);
                 let object = object.map_err(|why| BackupError::damaged("map", why))?;
-                return self.put(Stage::PutMap, self.id.key("map"), object);
+                return self.put(Stage::PutMap, self.id.map(), object);
             };
             let prefix = format!("{policy}.{after_version:016x}.");
             match self.pages.iter().find(|name| name.starts_with(&prefix)).cloned() {
@@ -129,7 +129,7 @@ impl BackUp {
             self.schema = (self.schema.0 + 1, 0);
             return self.next_page();
         };
-        if !self.may_go_on() {
+        if !self.objects_left.take() {
             return self.pause();
         }
         let Some(policy) = self.map.policies.get(self.schema.0) else { return self.next_page() };
@@ -137,7 +137,7 @@ impl BackUp {
         let object = object.map_err(|why| BackupError::damaged("schema", why))?;
         let prefix = format!("{}.{:016x}.{last:016x}-", policy.id, self.schema.1);
         let name = place::sealed_name(&prefix, &object);
-        let key = self.id.key(&format!("schema/{name}"));
+        let key = self.id.page(&name);
         self.put(Stage::PutSchema { name, last }, key, object)
     }
 }

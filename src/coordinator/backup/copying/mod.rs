@@ -4,12 +4,12 @@
 mod map;
 
 use super::error::BackupError;
-use super::place::{self, BackupId, Listing, Mark};
+use super::place::{self, BackupId, Listing, Mark, ObjectsLeft};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
 use crate::coordinator::{Context, RoundMachine, Turn};
 use crate::model::ids::ObjectId;
-use crate::model::limits::{BACKUP_OBJECTS_PER_REQUEST, BACKUPS_PER_DATABASE_MAX};
+use crate::model::limits::BACKUPS_PER_DATABASE_MAX;
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::protocol::backup::{
@@ -67,7 +67,7 @@ pub struct BackUp {
     numbers: Vec<u64>,
     at: usize,
     values: SortedMap<u64, String>,
-    objects_left: u32,
+    objects_left: ObjectsLeft,
     progress: BackUpProgress,
     round: Round,
 }
@@ -130,7 +130,7 @@ impl BackUp {
             numbers: Vec::new(),
             at: 0,
             values: SortedMap::new(),
-            objects_left: BACKUP_OBJECTS_PER_REQUEST,
+            objects_left: ObjectsLeft::default(),
             progress: BackUpProgress { id, shards, remaining, objects, bytes },
             round: Round::default(),
         }
@@ -169,13 +169,6 @@ impl BackUp {
         Ok(Next::call(Address::Shard(shard.clone()), &ToShard::Backup(step)))
     }
 
-    /// Counts an object; `false` when the request has done its share.
-    fn may_go_on(&mut self) -> bool {
-        let may = self.objects_left > 0;
-        self.objects_left = self.objects_left.saturating_sub(1);
-        may
-    }
-
     /// The request has done its share.
     fn pause(&mut self) -> Turn<BackUpProgress> {
         Ok(Next::Reply(self.progress.clone()))
@@ -207,14 +200,14 @@ impl BackUp {
                 (self.progress.id, self.is_new) = (self.id.clone(), true);
                 self.put(Stage::Begin, self.id.mark(Mark::Begun), Vec::new())
             }
-            Stage::Going if names.is_empty() => self.get(Stage::Map, self.id.key("map")),
+            Stage::Going if names.is_empty() => self.get(Stage::Map, self.id.map()),
             Stage::Going if self.is_new => {
                 self.stage = Stage::Unbegin;
                 Ok(place::delete(vec![self.id.mark(Mark::Begun)]))
             }
             Stage::Points => {
                 self.points = names;
-                self.list(Stage::Pages, self.id.key("schema"))
+                self.list(Stage::Pages, self.id.pages())
             }
             Stage::Pages => {
                 self.pages = names;
@@ -241,7 +234,7 @@ impl BackUp {
                 Ok(place::delete(vec![self.id.mark(Mark::Begun)]))
             }
             // Somebody else has finished it, or has deleted it: then its map is gone too.
-            Stage::CheckGoing => self.get(Stage::CheckMap, self.id.key("map")),
+            Stage::CheckGoing => self.get(Stage::CheckMap, self.id.map()),
             _ => Err(self.is_going()),
         }
     }
@@ -296,13 +289,13 @@ impl BackUp {
     fn learn_map(&mut self, reply: CallResult) -> Turn<BackUpProgress> {
         let Some(object) = place::object(reply)? else {
             self.schema = (0, 0);
-            return self.list(Stage::Points, self.id.key("points"));
+            return self.list(Stage::Points, self.id.points());
         };
         self.map_crc = checksum(&object);
         let map = open_metadata(ObjectKind::Map, &object);
-        self.map = map.map_err(|why| BackupError::damaged(&self.id.key("map"), why))?;
+        self.map = map.map_err(|why| BackupError::damaged(&self.id.map(), why))?;
         self.progress.shards = self.map.points.len() as u64;
-        self.list(Stage::Indexes, self.id.key("values"))
+        self.list(Stage::Indexes, self.id.indexes())
     }
 
     fn index_of(&self, shard: &ObjectId) -> Option<&String> {
@@ -325,11 +318,11 @@ impl BackUp {
             let object = object.map_err(|why| BackupError::damaged("manifest", why))?;
             return self.put(Stage::PutManifest, self.id.mark(Mark::Done), object);
         };
-        if !self.may_go_on() {
+        if !self.objects_left.take() {
             return self.pause();
         }
         self.shard = at;
-        self.get(Stage::Point, self.id.key(&format!("points/{name}")))
+        self.get(Stage::Point, self.id.point(&name))
     }
 
     fn shard(&self) -> ObjectId {
@@ -347,7 +340,7 @@ impl BackUp {
         place::check_name(&name, &object)?;
         let (numbers, _) = open_point(&object).map_err(|why| BackupError::damaged(&name, why))?;
         (self.numbers, self.at) = (numbers, 0);
-        self.list(Stage::Values, place::values(&self.id.database, &self.shard()))
+        self.list(Stage::Values, self.id.values(&self.shard()))
     }
 
     /// Copies the next value that is not there; with the last one the shard's index goes out.
@@ -357,7 +350,7 @@ impl BackUp {
         let shard = self.shard();
         if let Some(&number) = rest.iter().find(missing) {
             self.at += rest.iter().position(|known| *known == number).unwrap_or_default();
-            if !self.may_go_on() {
+            if !self.objects_left.take() {
                 return self.pause();
             }
             return self.ask_shard(Stage::Read, &shard, ShardBackup::Read { number });
@@ -368,7 +361,7 @@ impl BackUp {
         let object = seal_metadata(ObjectKind::Index, &index);
         let object = object.map_err(|why| BackupError::damaged("index", why))?;
         let name = place::sealed_name(&place::index_prefix(&shard), &object);
-        let key = self.id.key(&format!("values/{name}"));
+        let key = self.id.index(&name);
         self.put(Stage::PutIndex(name), key, object)
     }
 
@@ -378,7 +371,7 @@ impl BackUp {
             FromShard::Backup(FromShardBackup::Value { value }) => {
                 let number = self.numbers.get(self.at).copied().unwrap_or_default();
                 let name = place::sealed_name(&place::value_prefix(number), &value);
-                let key = format!("{}/{name}", place::values(&self.id.database, &shard));
+                let key = self.id.value(&shard, &name);
                 self.put(Stage::PutValue(name), key, value)
             }
             other => Err(self.shard_refused(&shard, other)),
@@ -399,7 +392,7 @@ impl BackUp {
                 self.take_page(name, last);
                 self.next_page()
             }
-            Stage::PutMap => self.get(Stage::Map, self.id.key("map")),
+            Stage::PutMap => self.get(Stage::Map, self.id.map()),
             Stage::PutValue(name) => {
                 if let Some(number) = place::value_number(&name) {
                     self.values.insert(number, name);
