@@ -8,10 +8,6 @@ use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::session::Session;
 use tidemark::coordinator::statement::Execution;
 use tidemark::influxql::{self, bound_params::Params};
-use tidemark::protocol::call::{Address, Call};
-use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
-use tidemark::protocol::envelope;
-use tidemark::protocol::live_queries::LiveQuery;
 use tidemark::query::result::SeriesChunk;
 
 use crate::protocol::{create, write};
@@ -43,32 +39,23 @@ fn start(world: &mut World, edge: &Edge, q: &str) -> Answers {
     world.start_pieces(edge, Execution::new(statement, session), goes_on)
 }
 
-fn listed(world: &mut World) -> Vec<LiveQuery> {
-    let message = envelope::encode(&ToCatalog::Queries);
-    let call = Call { id: 0, to: Address::Catalog, location: None, message };
-    match envelope::decode_reply::<FromCatalog>(world.deliver_to_catalog_only(&call)) {
-        Ok(FromCatalog::Queries(all)) => all,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn a_query_of_one_page_is_never_listed_and_a_longer_one_until_its_end() {
     let mut world = world();
     let edge = Edge::default();
     start(&mut world, &edge, "SELECT s FROM short");
     while world.deliver() {
-        assert_eq!(listed(&mut world), []);
+        assert_eq!(world.live_queries(), []);
     }
     let answers = start(&mut world, &edge, LONG);
     let mut seen = Vec::new();
     while world.deliver() {
-        seen.extend(listed(&mut world).into_iter().map(|query| (query.text, query.database)));
+        seen.extend(world.live_queries().into_iter().map(|query| (query.text, query.database)));
     }
     assert_eq!(answers.borrow_mut().pop(), Some(Ok(None)), "it came to its end");
     seen.dedup();
     assert_eq!(seen, [(LONG.to_owned(), "db".to_owned())]);
-    assert_eq!(listed(&mut world), []);
+    assert_eq!(world.live_queries(), []);
 }
 
 #[test]
@@ -76,10 +63,10 @@ fn a_killed_query_is_interrupted_on_whatever_isolate_it_runs() {
     let mut world = world();
     let (asking, killing) = (Edge::default(), Edge::default());
     let query = start(&mut world, &asking, LONG);
-    while listed(&mut world).is_empty() {
+    while world.live_queries().is_empty() {
         assert!(world.deliver(), "it is never listed");
     }
-    let [live] = &*listed(&mut world) else { panic!("one query") };
+    let [live] = &*world.live_queries() else { panic!("one query") };
     assert_eq!((live.shards.len(), live.killed), (2, false));
     let kill = start(&mut world, &killing, &format!("KILL QUERY {}", live.id));
     while world.deliver() {}

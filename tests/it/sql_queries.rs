@@ -9,10 +9,6 @@ use tidemark::coordinator::session::Session;
 use tidemark::coordinator::sql::{SqlQuery, SqlQuestion};
 use tidemark::coordinator::statement::Execution;
 use tidemark::influxql::{self, bound_params::Params};
-use tidemark::protocol::call::{Address, Call};
-use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
-use tidemark::protocol::envelope;
-use tidemark::protocol::live_queries::LiveQuery;
 
 use crate::protocol::{create, write};
 use crate::world::{Edge, World, real_shard};
@@ -58,43 +54,34 @@ fn said(answers: &RefCell<Vec<Answer>>) -> Result<Vec<String>, Error> {
     panic!("it has not ended: {pieces:?}");
 }
 
-fn listed(world: &mut World) -> Vec<LiveQuery> {
-    let message = envelope::encode(&ToCatalog::Queries);
-    let call = Call { id: 0, to: Address::Catalog, location: None, message };
-    match envelope::decode_reply::<FromCatalog>(world.deliver_to_catalog_only(&call)) {
-        Ok(FromCatalog::Queries(all)) => all,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn a_statement_of_many_pages_is_listed_until_its_end() {
     let mut world = world();
     let query = start(&mut world, &Edge::default(), "pages long");
     let mut seen = Vec::new();
     while world.deliver() {
-        seen.extend(listed(&mut world).into_iter().map(|query| (query.text, query.database)));
+        seen.extend(world.live_queries().into_iter().map(|query| (query.text, query.database)));
     }
     assert_eq!(said(&query).unwrap().last(), Some(&format!("{LONG_ROWS}\n")));
     seen.dedup();
     assert_eq!(seen, [("pages long".to_owned(), "db".to_owned())]);
-    assert_eq!(listed(&mut world), []);
+    assert_eq!(world.live_queries(), []);
 }
 
 #[test]
 fn a_killed_statement_is_interrupted_on_whatever_isolate_it_runs() {
     let mut world = world();
     let query = start(&mut world, &Edge::default(), "pages long");
-    while listed(&mut world).is_empty() {
+    while world.live_queries().is_empty() {
         assert!(world.deliver(), "it is never listed");
     }
-    let [live] = &*listed(&mut world) else { panic!("one query") };
+    let [live] = &*world.live_queries() else { panic!("one query") };
     let kill = format!("KILL QUERY {}", live.id);
     let statement = influxql::parse(&kill, &Params::default()).unwrap().remove(0);
     world.start_pieces(&Edge::default(), Execution::new(statement, session()), |_| false);
     while world.deliver() {}
     assert_eq!(said(&query), Err(Error::Interrupted));
-    assert_eq!(listed(&mut world), []);
+    assert_eq!(world.live_queries(), []);
 }
 
 /// What was added since the first piece does not concern it, but shards want to be asked by the

@@ -24,7 +24,10 @@ use tidemark::database::Database;
 use tidemark::model::ids::ObjectId;
 use tidemark::model::time::H_NS;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
+use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
+use tidemark::protocol::envelope;
 use tidemark::protocol::host::{Host, Ticket};
+use tidemark::protocol::live_queries::LiveQuery;
 use tidemark::store::memory::MemoryStore;
 
 use crate::backup_place::MemoryPlace;
@@ -311,6 +314,16 @@ impl World {
     pub(crate) fn alarm_is_due_within(&self, span_ns: i64) -> bool {
         let now_ns = self.platform.time_ns();
         self.alarms.values().any(|&due_ns| due_ns - now_ns <= span_ns)
+    }
+
+    /// The queries that the Catalog has on its list.
+    pub(crate) fn live_queries(&mut self) -> Vec<LiveQuery> {
+        let message = envelope::encode(&ToCatalog::Queries);
+        let call = Call { id: 0, to: Address::Catalog, location: None, message };
+        match envelope::decode_reply::<FromCatalog>(self.deliver_to_catalog_only(&call)) {
+            Ok(FromCatalog::Queries(all)) => all,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Hands a call to the Catalog and fails whatever the Catalog calls.
