@@ -16,7 +16,7 @@ import { types } from './query_types.mjs';
 import { circumstances, record } from './results.mjs';
 import { batches, random } from './tsbs.mjs';
 
-const db = 'benchmark';
+export const db = 'benchmark';
 const pointsPerBody = 5000;
 
 /** After the last write both servers bring their data into its final form. */
@@ -67,19 +67,25 @@ async function post(server, path, body) {
   await reply.arrayBuffer();
 }
 
-async function load(side, { hosts, hours }) {
-  const from = performance.now();
+async function load(side, plan) {
   side.server = await side.start(side.folder);
-  await post(side.server, '/query', new URLSearchParams({ q: `CREATE DATABASE ${db}` }));
-  await post(side.server, `/write?db=${db}`, 'warm v=1i 1451606400000000000');
+  await fill(side.server, side.name, plan);
+}
+
+/** Writes the data of so many hosts and hours; answers with how many points they are. */
+export async function fill(server, name, { hosts, hours }) {
+  const from = performance.now();
+  await post(server, '/query', new URLSearchParams({ q: `CREATE DATABASE ${db}` }));
+  await post(server, `/write?db=${db}`, 'warm v=1i 1451606400000000000');
   const bodies = batches({ hosts, points: pointsPerBody });
   const points = hosts * hours * 360;
   for (let sent = 0; sent < points; sent += pointsPerBody) {
-    await post(side.server, `/write?db=${db}`, bodies.next().value);
+    await post(server, `/write?db=${db}`, bodies.next().value);
   }
   const seconds = ((performance.now() - from) / 1000).toFixed(1);
-  console.log(`- ${side.name}: ${points} points in ${seconds} s; settling …`);
+  console.log(`- ${name}: ${points} points in ${seconds} s; settling …`);
   await delay(settleMs);
+  return points;
 }
 
 /** Median milliseconds of each side. */
@@ -116,7 +122,7 @@ async function measure(type, sides, plan) {
   return times.map(median);
 }
 
-function geometricMean(values) {
+export function geometricMean(values) {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 

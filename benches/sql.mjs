@@ -3,22 +3,19 @@
 
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import { hasPythonClients, order } from '../tests/edge/python.mjs';
 import { open } from './connection.mjs';
 import { median } from './ingest.mjs';
+import { db, fill, geometricMean } from './queries.mjs';
 import { types } from './query_types.mjs';
 import { circumstances, record } from './results.mjs';
-import { batches, random } from './tsbs.mjs';
+import { random } from './tsbs.mjs';
 
-const db = 'benchmark';
-const pointsPerBody = 5000;
 const data = { hosts: 100, hours: 24 };
 /** Fewer than of InfluxQL alone: the peers are given all texts in one line. */
 const queriesOfType = 9;
 const slowOfType = 5;
-const settleMs = 25_000;
 const formats = ['json', 'jsonl', 'csv', 'parquet', 'arrow'];
 
 const pathOf = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
@@ -46,21 +43,6 @@ function compare(influxql, sql, q) {
   if (at >= 0 || expected.length !== found.length) {
     throw new Error(`${q}\n${expected.length} rows, ${found.length} in SQL: ${expected[at]} | ${found[at]}`);
   }
-}
-
-async function load(server) {
-  const send = async (path, body) => {
-    const reply = await fetch(server.url + path, { method: 'POST', body, headers: server.headers });
-    if (!reply.ok) throw new Error(`${reply.status} ${await reply.text()}`);
-    await reply.arrayBuffer();
-  };
-  await send('/query', new URLSearchParams({ q: `CREATE DATABASE ${db}` }));
-  const bodies = batches({ hosts: data.hosts, points: pointsPerBody });
-  const points = data.hosts * data.hours * 360;
-  for (let sent = 0; sent < points; sent += pointsPerBody) {
-    await send(`/write?db=${db}`, bodies.next().value);
-  }
-  await delay(settleMs);
 }
 
 /** Medians of both languages, ms, and what was asked in SQL. */
@@ -109,8 +91,7 @@ export async function sql(start) {
   const server = await start();
   const file = join(server.folder, '..', `${process.pid}.parquet`);
   try {
-    await load(server);
-    const points = data.hosts * data.hours * 360;
+    const points = await fill(server, server.name, data);
     const connection = await open(server);
     const first = await connection.ask(pathOf('/api/v3/query_sql', { q: 'SELECT 1' }));
     const measured = [];
@@ -146,7 +127,6 @@ async function peersOf(file, measured) {
 }
 
 function report(measured, peers, note) {
-  const geometric = (values) => Math.exp(values.reduce((sum, v) => sum + Math.log(v), 0) / values.length);
   const ratios = measured.map(({ times: [influxql, inSql] }) => influxql / inSql);
   const head = ['type', 'InfluxQL ms', 'SQL ms', 'ratio', ...peers.map(([name]) => `${name} ms`)];
   const rows = types.map(({ name }, i) => [
@@ -155,7 +135,7 @@ function report(measured, peers, note) {
     ratios[i].toFixed(2),
     ...peers.map(([, ms]) => ms[i].toFixed(2)),
   ]);
-  rows.push(['geometric mean', '', '', geometric(ratios).toFixed(2), ...peers.map(() => '')]);
+  rows.push(['geometric mean', '', '', geometricMean(ratios).toFixed(2), ...peers.map(() => '')]);
   const notes = [
     ...circumstances(),
     '`npm run bench -- sql`: the data and the types of *Queries*, `tidemark serve`; medians with the request, warm; answers are compared',
