@@ -137,6 +137,9 @@ pub fn hash_of(parts: &[&str]) -> Hash {
     digest.finalize().into()
 }
 
+/// What every token begins with, as the vendor's do: scanners for leaked secrets know it.
+pub const TOKEN_PREFIX: &str = "apiv3_";
+
 /// The SHA-256 under which a token is kept, lower-case hex.
 pub fn token_hash(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use subtle::ConstantTimeEq;
 
-use super::grants::{Hash, Held, Principal, hash_of, hex, token_hash};
+use super::grants::{Hash, Held, Principal, TOKEN_PREFIX, hash_of, hex, token_hash};
 use super::logins::{By, Closed, Gate, customer};
 use super::{Context, RoundMachine, Turn};
 use crate::model::ids::ObjectId;
@@ -159,6 +159,42 @@ impl Identify {
         [token].into_iter().chain(second).chain(&self.user).cloned().collect()
     }
 
+    /// Asks nobody about a password that would not be derived: guessing costs the guesser's turn
+    /// and no call.
+    fn begin(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
+        match self.closed(context) {
+            Some(closed) => Ok(Next::Reply(Verdict::Closed(closed))),
+            None => self.judge(context),
+        }
+    }
+
+    /// Whether a secret has a token's form: it never waits, and is a password only if the Catalog
+    /// knows no such token.
+    fn may_be_token(&self) -> bool {
+        let secrets = [&self.credentials.token, &self.credentials.password];
+        secrets.iter().any(|secret| secret.starts_with(TOKEN_PREFIX))
+    }
+
+    /// Why the password of a user who is not let in by what is remembered is not looked into.
+    fn closed(&self, context: &mut Context<'_>) -> Option<Closed> {
+        let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
+        let now_ns = context.platform.now_ns();
+        let closed = context.cache.logins.closed(&self.address, name, now_ns)?;
+        let held = self.everywhere(context);
+        let is_known = held.iter().any(|held| !held.row.user || self.is_verified(context, held));
+        (!is_known).then_some(closed)
+    }
+
+    /// Whether the password was found to be this user's a short while ago.
+    fn is_verified(&self, context: &mut Context<'_>, user: &Held) -> bool {
+        let now_ns = context.platform.now_ns();
+        let row = &user.row;
+        let password = [&row.name, &row.salt, &self.credentials.password];
+        let callers = &mut context.cache.callers;
+        let password = callers.password_hash(context.platform, password.map(String::as_str));
+        callers.is_verified(row.id, &password, now_ns)
+    }
+
     /// Judges by what is known by now, or asks whoever may know more.
     fn judge(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
@@ -177,12 +213,14 @@ impl Identify {
                 }
                 Ok(Next::Reply(Verdict::Known(principal)))
             }
-            Look::Derive { salt, iterations } => self.derive(context, salt, iterations),
+            Look::Derive { salt, iterations } if self.catalog.is_some() || !self.may_be_token() => {
+                self.derive(context, salt, iterations)
+            }
             Look::Unknown if self.catalog.is_some() => {
                 context.cache.callers.refuse(self.hash, now_ns);
                 Ok(Next::Reply(Verdict::Unknown))
             }
-            Look::Unknown => {
+            Look::Unknown | Look::Derive { .. } => {
                 // A refusal of somebody who is known, or a user's wrong password, is no stranger's.
                 let known = !self.everywhere(context).is_empty();
                 if !known && !context.cache.callers.may_ask(now_ns) {
@@ -233,12 +271,7 @@ impl Identify {
             return true;
         }
         let held = self.user.as_ref().and_then(|key| callers.on(key, object));
-        held.is_some_and(|held| {
-            let row = &held.row;
-            let password = [&row.name, &row.salt, &self.credentials.password];
-            let password = callers.password_hash(context.platform, password.map(String::as_str));
-            callers.is_verified(row.id, &password, now_ns)
-        })
+        held.is_some_and(|held| self.is_verified(context, &held))
     }
 
     /// What all databases have said of these credentials.
@@ -370,7 +403,7 @@ impl RoundMachine for Identify {
     }
 
     fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Verdict> {
-        let Some(reply) = replies.pop() else { return self.judge(context) };
+        let Some(reply) = replies.pop() else { return self.begin(context) };
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Nothing | Waiting::Turn => {}
             Waiting::Database(object) => self.learn_database(context, &object, reply)?,

@@ -288,6 +288,11 @@ fn guessed_passwords_wait_and_nobody_else_does() {
     let tries = FAILURES_MAX as usize;
     assert!(answers[..tries].iter().all(|a| a == "-") && answers[tries..].iter().all(|a| a == "?"));
     assert_eq!(isolate.derivations, 1 + FAILURES_MAX);
+    // Who has to wait asks nobody, but what has the form of a token does.
+    let asked = isolate.asked;
+    assert_eq!((isolate.who(Some("u"), "guess"), isolate.asked), ("?".into(), asked));
+    isolate.add(grantee(3, false, "new", token_hash("apiv3_new")));
+    assert_eq!(isolate.who(Some("u"), "apiv3_new"), "token \"new\"");
     // Whose password was verified a while ago is let in, and so is every token.
     isolate.pass(59 * S_NS);
     assert_eq!((isolate.who(Some("u"), "x"), isolate.who(None, "t")), ("u".into(), T.into()));

@@ -119,28 +119,42 @@ impl Name {
 }
 
 impl Logins {
+    /// Why a password of `name` from `address` would not be derived now, whatever it is. It counts
+    /// nothing.
+    pub fn closed(&self, address: &str, name: &str, now_ns: i64) -> Option<Closed> {
+        self.closed_by(self.addresses.get(address)?, &hash_of(&[name]), now_ns)
+    }
+
+    fn closed_by(&self, here: &Address, name: &Hash, now_ns: i64) -> Option<Closed> {
+        let known = here.names.get(name);
+        if let Some(retry_after_s) =
+            known.and_then(|name| name.failures.wait_s(FAILURES_MAX, now_ns))
+        {
+            return Some(Closed { by: By::Name, retry_after_s });
+        }
+        if known.is_some_and(|name| name.is_verified(now_ns)) {
+            return None;
+        }
+        let retry_after_s = here.failures.wait_s(ADDRESS_FAILURES_MAX, now_ns)?;
+        Some(Closed { by: By::Address, retry_after_s })
+    }
+
     /// Asks for a derivation of a password of `name`, from `address`; counts it if it is granted.
     pub fn begin(&mut self, address: &str, name: &str, now_ns: i64) -> Gate {
-        let closed = |by, retry_after_s| Gate::Closed(Closed { by, retry_after_s });
         let hash = hash_of(&[name]);
         let here = self.addresses.get(address);
-        let known = here.and_then(|here| here.names.get(&hash));
-        if let Some(seconds) = known.and_then(|name| name.failures.wait_s(FAILURES_MAX, now_ns)) {
-            return closed(By::Name, seconds);
-        }
         if let Some(here) = here {
-            let verified = known.is_some_and(|name| name.is_verified(now_ns));
-            match here.failures.wait_s(ADDRESS_FAILURES_MAX, now_ns) {
-                Some(seconds) if !verified => return closed(By::Address, seconds),
-                _ => {}
+            if let Some(closed) = self.closed_by(here, &hash, now_ns) {
+                return Gate::Closed(closed);
             }
             let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) < DERIVATION_NS_MAX;
             if here.deriving_ns.is_some_and(recent) {
                 return Gate::Busy;
             }
         }
+        let known = here.and_then(|here| here.names.get(&hash));
         if known.is_none() && !self.has_room(now_ns) {
-            return closed(By::Table, 1);
+            return Gate::Closed(Closed { by: By::Table, retry_after_s: 1 });
         }
         let here = self.addresses.entry(address.to_owned()).or_default();
         here.deriving_ns = Some(now_ns);

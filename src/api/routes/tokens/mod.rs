@@ -18,7 +18,7 @@ use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::coordinator::Context;
 use crate::coordinator::error::Error;
-use crate::coordinator::grants::{hex, token_hash};
+use crate::coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{GRANTEES_PER_PAGE, TOKEN_NAME_BYTES_MAX};
 use crate::model::name;
@@ -30,8 +30,6 @@ use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Request, Round};
 
-/// What every token begins with, as the vendor's do: scanners for leaked secrets know it.
-const PREFIX: &str = "apiv3_";
 /// Of a page that another one follows: what `after` is to be for that one.
 const NEXT_HEADER: &str = "X-Tidemark-Next";
 
@@ -237,7 +235,7 @@ fn new_secret(platform: &dyn Platform) -> Result<String, ApiError> {
     if random.iter().all(|&byte| byte == 0) {
         return Err(ApiError::Internal("the runtime has no randomness".to_owned()));
     }
-    Ok(format!("{PREFIX}{}", hex(random)))
+    Ok(format!("{TOKEN_PREFIX}{}", hex(random)))
 }
 
 fn invalid<T>(message: &str) -> Result<T, ApiError> {
