@@ -39,6 +39,16 @@ pub struct Tile {
 }
 
 impl Tile {
+    /// Of states that were kept elsewhere ([`Tile::content`]).
+    pub fn new(groups: Vec<Group>, end: Option<Position>, rows: u64) -> Self {
+        Self { groups, end, rows }
+    }
+
+    /// States of its groups, where the rest of it begins and the rows that were looked at.
+    pub fn content(&self) -> (&[Group], Option<&Position>, u64) {
+        (&self.groups, self.end.as_ref(), self.rows)
+    }
+
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
         let group = |group: &Group| {

@@ -129,9 +129,10 @@ pub trait Reader {
         None
     }
 
-    /// Keeps it for a while, instead of what an earlier version came to.
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept) {
-        let _ = (name, version, kept);
+    /// Keeps it for a while, instead of what an earlier version came to. `cells`: values and keys
+    /// that had to be read for it.
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
+        let _ = (name, version, kept, cells);
     }
 
     /// What reading has cost since the reader was made.

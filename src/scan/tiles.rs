@@ -137,15 +137,21 @@ pub(super) fn look(
     })
 }
 
-/// Keeps what one tile came to.
-pub(super) fn keep(reader: &dyn Reader, missing: Missing, tile: Tile) {
+/// Keeps what one tile came to, for which so many cells were read.
+pub(super) fn keep(reader: &dyn Reader, missing: Missing, tile: Tile, cells: u64) {
     if tile.bytes() <= KEPT_BYTES_MAX {
-        reader.keep(missing.name, missing.version, Kept::Tile(Rc::new(tile)));
+        reader.keep(missing.name, missing.version, Kept::Tile(Rc::new(tile)), cells);
     }
 }
 
 /// Keeps what neighbouring tiles came to together, by the windows that each has; `rows` of each.
-pub(super) fn keep_each(reader: &dyn Reader, tiles: Vec<Missing>, groups: &[Group], rows: &[u64]) {
+pub(super) fn keep_each(
+    reader: &dyn Reader,
+    tiles: Vec<Missing>,
+    (groups, cells): (&[Group], u64),
+    rows: &[u64],
+) {
+    let cells = cells / (tiles.len() as u64).max(1);
     let first_ns = tiles.iter().map(|tile| tile.time.start_ns).min();
     for (tile, &rows) in tiles.into_iter().zip(rows) {
         let TimeRange { start_ns, end_ns } = tile.time;
@@ -153,7 +159,7 @@ pub(super) fn keep_each(reader: &dyn Reader, tiles: Vec<Missing>, groups: &[Grou
         let is_first = Some(start_ns) == first_ns;
         let has = |window_ns: i64| (is_first || start_ns <= window_ns) && window_ns < end_ns;
         let groups = groups.iter().filter_map(|group| within(group, has)).collect();
-        keep(reader, tile, Tile { groups, end: None, rows });
+        keep(reader, tile, Tile { groups, end: None, rows }, cells);
     }
 }
 

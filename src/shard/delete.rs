@@ -123,6 +123,7 @@ impl Loaded {
 
     /// Takes over a tombstone that was stored.
     pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
+        self.answers.forgotten();
         self.wal.skip();
         self.tombstones.insert(key, tombstone);
         self.forget_plan();

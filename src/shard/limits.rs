@@ -8,6 +8,9 @@ use crate::scan::TileLimits;
 /// group more that is some 20 ms, in which writes wait.
 const STEP_CELLS: u64 = 400_000;
 
+/// Cells whose reading takes some 100 ms of a small machine.
+const ANSWER_CELLS: u64 = 500_000;
+
 /// What a series takes of an event, in cells: its key is read, compared and written.
 pub(super) const SERIES_CELLS: u64 = 10;
 
@@ -20,10 +23,17 @@ pub struct Limits {
     pub step_cells: u64,
     /// What a kept stretch of time has at least.
     pub tile: TileLimits,
+    /// Cells for which what they came to is kept at rest: it is a row.
+    pub answer_cells: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { part: writer::Limits::default(), step_cells: STEP_CELLS, tile: TileLimits::DEFAULT }
+        Self {
+            part: writer::Limits::default(),
+            step_cells: STEP_CELLS,
+            tile: TileLimits::DEFAULT,
+            answer_cells: ANSWER_CELLS,
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::answers::Answers;
 use super::attempts::Attempts;
 use super::columns::Columns;
 use super::manifest::{Manifest, PartId};
@@ -83,6 +84,7 @@ pub(super) struct Loaded {
     pub schema_version: u64,
     /// See [`Loaded::plan`].
     pub plan: RefCell<Option<Rc<Plan>>>,
+    pub(super) answers: Answers,
     /// Whether the running job is in the stored manifest. One that fits an event never is.
     pub job_is_stored: bool,
     /// Parts in which a block was found damaged: left as they are.
@@ -122,6 +124,7 @@ impl Loaded {
             pace: Pace::default(),
             counts_before,
             plan: RefCell::default(),
+            answers: Answers::default(),
             job_is_stored: true,
             unmergeable: SortedSet::new(),
         };

@@ -10,6 +10,7 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod alarm;
+mod answers;
 mod append;
 mod attempts;
 mod backup;

@@ -104,8 +104,11 @@ impl<S: Store> Shard<S> {
         let tag_orders = loaded.tag_orders(&*self.store, memtable, measurements)?;
         let hidden = loaded.hidden_of_merge(&*self.store)?;
         let data = (&*loaded, hidden);
-        let reader = ShardReader::new(&*self.store, &self.reads, data, memtable, tag_orders);
-        ask(&reader).map_err(|error| match error {
+        let reader = ShardReader::new(&*self.store, &self.reads, data, memtable, tag_orders)
+            .keeping_answers(self.limits.answer_cells);
+        let answer = ask(&reader);
+        loaded.keep_answers(&*self.store);
+        answer.map_err(|error| match error {
             ScanError::Read(error) => refusal(error),
             ScanError::Reordered => Refusal::Stale,
             error => Refusal::Invalid(error.to_string()),

@@ -44,6 +44,8 @@ pub(super) struct ShardReader<'a, S> {
     /// The rows in memory, once they are asked for.
     sorted: OnceCell<Sorted<'a>>,
     stats: Rc<Cell<ReadStats>>,
+    /// See [`super::limits::Limits`].
+    answer_cells: u64,
 }
 
 impl Loaded {
@@ -74,8 +76,13 @@ impl<'a, S: Store> ShardReader<'a, S> {
         memtable: &'a Memtable,
         tag_orders: SortedMap<MeasurementId, Vec<ColumnId>>,
     ) -> Self {
-        let (sorted, stats) = (OnceCell::new(), Rc::default());
-        Self { store, reads, loaded, hidden, memtable, tag_orders, sorted, stats }
+        let (sorted, stats, answer_cells) = (OnceCell::new(), Rc::default(), u64::MAX);
+        Self { store, reads, loaded, hidden, memtable, tag_orders, sorted, stats, answer_cells }
+    }
+
+    /// Keeps at rest what so many cells came to.
+    pub(super) fn keeping_answers(self, answer_cells: u64) -> Self {
+        Self { answer_cells, ..self }
     }
 
     pub(super) fn values(&self, part: &Part) -> CachedValues<'_, S> {
@@ -244,12 +251,12 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     ) -> Result<Option<Version>, ReadError> {
         self.check(measurements, time)?;
         let Loaded { salt, retired, tombstones, wal, state, .. } = self.loaded;
-        let mut version = vec![u64::from(*salt), retired.len() as u64];
-        version.push(state.settings.range.end_ns.cast_unsigned());
         let table = |&of: &MeasurementId| self.memtable.table(of);
         let in_memory = measurements.iter().filter_map(table);
         let is_in_memory = in_memory.into_iter().any(|table| table.time().overlaps(&time));
-        version.push(if is_in_memory { wal.next_sequence() } else { 0 });
+        let written = if is_in_memory { wal.next_sequence() } else { AT_REST };
+        let mut version = vec![u64::from(*salt), written, retired.len() as u64];
+        version.push(state.settings.range.end_ns.cast_unsigned());
         let touches = |tombstone: &&Tombstone| {
             let touched = |&of| tombstone.touching(of, time).next().is_some();
             measurements.iter().any(touched)
@@ -262,15 +269,36 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 
     fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
-        self.reads.answer(name, version)
+        if let Some(kept) = self.reads.answer(name, version) {
+            return Some(kept);
+        }
+        let kept = self.loaded.answers.get(self.store, name, at_rest(version)?)?;
+        self.reads.put_answer(name.to_vec(), version.clone(), kept.clone());
+        Some(kept)
     }
 
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept) {
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
+        if cells >= self.answer_cells
+            && let Some(at_rest) = at_rest(&version)
+        {
+            self.loaded.answers.put(&name, at_rest, &kept);
+        }
         self.reads.put_answer(name, version, kept);
     }
 
     fn stats(&self) -> ReadStats {
         self.stats.get()
+    }
+}
+
+/// Instead of a sequence: no row is in memory.
+const AT_REST: u64 = 0;
+
+/// The version without what ends with this life of the object: that of rows that are all at rest.
+fn at_rest(version: &Version) -> Option<&[u64]> {
+    match version.as_slice() {
+        [_, AT_REST, rows @ ..] => Some(rows),
+        _ => None,
     }
 }
 

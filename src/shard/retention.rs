@@ -2,6 +2,7 @@
 //! tombstones that hide nothing any more.
 
 use super::Shard;
+use super::answers;
 use super::attempts::Duty;
 use super::load::Loaded;
 use super::request::Refusal;
@@ -36,7 +37,8 @@ impl<S: Store> Shard<S> {
         };
         let parts = loaded.manifest.parts().values();
         let beyond = parts.filter(|part| loaded.is_beyond(part)).map(|part| part.id);
-        for id in expired.into_iter().chain(beyond) {
+        let dropped: Vec<_> = expired.into_iter().chain(beyond).collect();
+        for &id in &dropped {
             manifest.drop_part(id);
         }
         let spent: Vec<u64> = loaded.spent().take(TOMBSTONES_PER_EVENT).collect();
@@ -47,9 +49,17 @@ impl<S: Store> Shard<S> {
             manifest,
             Some(Duty::Reclaim),
             |state| state.head = state.head.max(last),
-            |store, _| spent.iter().try_for_each(|&key| store.delete(Table::Tombstone, key..=key)),
+            |store, _| {
+                if !dropped.is_empty() {
+                    answers::forget(store)?;
+                }
+                spent.iter().try_for_each(|&key| store.delete(Table::Tombstone, key..=key))
+            },
         )?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        if !dropped.is_empty() {
+            loaded.answers.forgotten();
+        }
         for key in &spent {
             loaded.tombstones.remove(key);
         }

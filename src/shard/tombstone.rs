@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::answers;
 use super::load::Loaded;
 use super::manifest::Part;
 use super::request::{Deletion, Refusal};
@@ -31,8 +32,9 @@ pub(super) struct Tombstone {
 }
 
 impl Tombstone {
-    /// Writes its row.
+    /// Writes its row. Nothing of what it hides stays in answers.
     pub(super) fn write<S: Store>(&self, store: &S, key: u64) -> Result<(), Refusal> {
+        answers::forget(store)?;
         Ok(store.put(Table::Tombstone, key, &row::encode(self)?, b"")?)
     }
 

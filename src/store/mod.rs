@@ -31,11 +31,13 @@ pub enum Table {
     Entry,
     /// Database and Shard: measurements by number. Catalog: tokens and users by number.
     Schema,
+    /// Shard: what rows at rest came to.
+    Answer,
 }
 
 impl Table {
     /// Every table, in the order in which they are created.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::State,
         Self::Wal,
         Self::Value,
@@ -43,6 +45,7 @@ impl Table {
         Self::Job,
         Self::Entry,
         Self::Schema,
+        Self::Answer,
     ];
 
     /// The table's SQL name.
@@ -55,6 +58,7 @@ impl Table {
             Self::Job => "job",
             Self::Entry => "entry",
             Self::Schema => "schema",
+            Self::Answer => "answer",
         }
     }
 }

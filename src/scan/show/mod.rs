@@ -19,7 +19,7 @@ use self::task::{Find, FindColumns, Span, Task};
 use self::walk::Walk;
 use super::error::ScanError;
 use super::kept::Kept;
-use super::page::{MeasurementSummary, SummaryLimits, SummaryPage};
+use super::page::{MeasurementSummary, SERIES_CELLS, SummaryLimits, SummaryPage};
 use super::reader::{ReadStats, Reader};
 use super::request::{SummaryRequest, SummaryWant};
 use crate::codec::metadata;
@@ -54,7 +54,8 @@ pub(super) fn page(
     }
     let page = read(reader, request, limits)?;
     if page.bytes() <= KEPT_BYTES_MAX {
-        reader.keep(name, version, Kept::Summary(Rc::new(page.clone())));
+        let cells = page.stats.cells.saturating_mul(SERIES_CELLS);
+        reader.keep(name, version, Kept::Summary(Rc::new(page.clone())), cells);
     }
     Ok(page)
 }

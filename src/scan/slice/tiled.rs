@@ -118,17 +118,20 @@ impl Walk<'_> {
         }
         missing.sort_unstable_by_key(|tile| tile.time.start_ns);
         let borders_ns = missing.iter().skip(1).map(|tile| tile.time.start_ns).collect();
+        let cells = self.cells;
         let Fresh { groups, scanned, end, is_whole } = self.read_apart(time, behind, borders_ns)?;
         let rows = scanned.total();
+        let cells = self.cells - cells + rows;
         self.take_in(&groups, rows)?;
         let is_one = missing.len() == 1;
         match missing.pop() {
             Some(tile) if is_one && is_whole => {
-                tiles::keep(self.reader, tile, Tile { groups, end: end.clone(), rows });
+                let tile_of = Tile { groups, end: end.clone(), rows };
+                tiles::keep(self.reader, tile, tile_of, cells);
             }
             Some(tile) if is_whole && end.is_none() => {
                 missing.push(tile);
-                tiles::keep_each(self.reader, missing, &groups, &scanned.rows);
+                tiles::keep_each(self.reader, missing, (&groups, cells), &scanned.rows);
             }
             _ => {}
         }

@@ -123,7 +123,7 @@ impl Reader for VectorReader {
         found
     }
 
-    fn keep(&self, name: Vec<u8>, _: Version, kept: Kept) {
+    fn keep(&self, name: Vec<u8>, _: Version, kept: Kept, _: u64) {
         self.kept.borrow_mut().insert(name, kept);
     }
 
