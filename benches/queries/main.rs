@@ -1,7 +1,8 @@
 //! The fifteen TSBS query types over 100 hosts × 24 h, natively and without HTTP: what the engine,
 //! the edge's half and the printing take together. `cargo bench --bench queries [-- type…]`; the
 //! types `scale`, `history`, `rounds` and `names` are how one shard grows, what history costs, many
-//! series in rounds of time, and many measurements.
+//! series in rounds of time, and many measurements; `month`, only where it is named, is what thirty
+//! million points cost.
 //!
 //! `npm run bench -- queries` asks the same over HTTP.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
@@ -17,6 +18,7 @@ use cpu_time::ThreadTime;
 use tidemark::api::http::RequestHead;
 use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
+use tidemark::store::Store;
 
 const TOKEN: &str = "token-of-the-benchmarks";
 /// When everything is asked: long after the data.
@@ -33,6 +35,9 @@ fn main() {
     }
     if asked("scale") {
         scale::scale();
+    }
+    if only.iter().any(|only| only == "month") {
+        scale::month();
     }
     if asked("rounds") {
         scale::rounds();
@@ -117,6 +122,11 @@ impl Tidemark {
 
     fn stored_bytes(&self) -> u64 {
         self.inner.stored_bytes().iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Rows of storage read so far.
+    fn rows_read(&self) -> u64 {
+        self.inner.stores().values().map(|store| store.row_counts().read).sum()
     }
 
     fn request(&mut self, method: &str, path: &str, query: &str, body: Vec<u8>) -> usize {

@@ -108,6 +108,58 @@ pub(crate) fn history() {
     }
 }
 
+/// A month of full floats of a thousand series in one shard, and its last day alone: what `npm run
+/// bench -- scale --only history` asks. `MONTH` is how many points, else 30 million.
+pub(crate) fn month() {
+    let points = std::env::var("MONTH").ok().and_then(|text| text.parse().ok());
+    let points: i64 = points.unwrap_or(30_000_000);
+    println!("{:<60} {:>9} {:>9} {:>9}", "a day, and a month", "cold ms", "warm ms", "rows read");
+    for days in [1, 30] {
+        let mut tidemark = one_month(points, days);
+        println!("{days} days, {:.0} MB:", tidemark.stored_bytes() as f64 / 1e6);
+        let end = START_S + 30 * 86_400;
+        for q in [
+            format!("SELECT v FROM m WHERE host = 'h7' AND time >= {}s", end - 3_600),
+            format!("SELECT mean(v) FROM m WHERE time >= {}s GROUP BY host", end - 43_200),
+            "SELECT * FROM m GROUP BY * ORDER BY time DESC LIMIT 1".to_owned(),
+            "SELECT last(v) FROM m GROUP BY host".to_owned(),
+            "SHOW TAG VALUES FROM m WITH KEY = site".to_owned(),
+            "SELECT count(*) FROM m".to_owned(),
+            format!("SELECT * FROM m WHERE time >= {}s", end - 43_200),
+        ] {
+            tidemark.inner.sleep();
+            let (cold, _) = tidemark.query(&q);
+            let warm = median(&mut tidemark, &q);
+            let before = tidemark.rows_read();
+            tidemark.query(&q);
+            let rows = tidemark.rows_read() - before;
+            println!("{q:<60.60} {:>9.2} {:>9.2} {rows:>9}", ms(cold), ms(warm));
+        }
+    }
+}
+
+/// The last days of a month of so many points.
+fn one_month(points: i64, days: i64) -> Tidemark {
+    const SERIES: i64 = 1_000;
+    let mut tidemark = Tidemark::empty();
+    let duration = "q=ALTER RETENTION POLICY autogen ON benchmark SHARD DURATION 1000d";
+    tidemark.request("POST", "/query", &duration.replace(' ', "%20"), Vec::new());
+    let mut random = fastrand::Rng::with_seed(1);
+    let steps = points / SERIES;
+    let step_ms = 30 * 86_400_000 / steps;
+    for first in ((steps - steps * days / 30)..steps).step_by(10) {
+        let mut body = String::new();
+        for (step, series) in (first..first + 10).flat_map(|s| (0..SERIES).map(move |n| (s, n))) {
+            let (value, time) = (random.f64() * 100.0, START_S * 1_000 + step * step_ms);
+            let site = series % 10;
+            let _ = writeln!(body, "m,host=h{series},site=t{site} v={value} {time}000000");
+        }
+        tidemark.write(body);
+    }
+    tidemark.rest();
+    tidemark
+}
+
 fn median(tidemark: &mut Tidemark, query: &str) -> Duration {
     let mut times: Vec<Duration> = (0..REPEATS).map(|_| tidemark.query(query).0).collect();
     times.sort();

@@ -190,6 +190,18 @@ impl<'a> Groups<'a> {
         }
     }
 
+    /// Whether there are groups that take no more.
+    pub(super) fn has_closed(&self) -> bool {
+        self.closed.contains(&true)
+    }
+
+    /// Whether a group takes no more, or lies outside the bounds.
+    pub(super) fn needs_nothing_of(&self, key: &[String]) -> bool {
+        let number = self.numbers.get(key);
+        number.is_some_and(|&number| self.closed.get(number) == Some(&true))
+            || self.bounds.time_of(key).is_empty()
+    }
+
     /// Whether there are groups and none takes more.
     pub(super) fn are_closed(&self) -> bool {
         !self.closed.is_empty() && self.closed.iter().all(|&closed| closed)

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
+
 use super::page::{Group, GroupData, PartialColumn, SummaryPage};
 use super::request::Position;
 
@@ -15,6 +17,24 @@ pub enum Kept {
     Tile(Rc<Tile>),
     /// A page of a summary.
     Summary(Rc<SummaryPage>),
+    /// The groups of a run.
+    Groups(Rc<GroupKeys>),
+}
+
+/// The groups that the series of a run are of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupKeys {
+    /// Ascending.
+    pub(super) keys: Vec<Vec<String>>,
+    /// Where it is equal, they are.
+    pub(super) set: u64,
+}
+
+impl GroupKeys {
+    fn bytes(&self) -> usize {
+        let text = |key: &Vec<String>| key.iter().map(|value| value.len() + 24).sum::<usize>();
+        self.keys.iter().map(|key| text(key) + 24).sum()
+    }
 }
 
 impl Kept {
@@ -23,6 +43,7 @@ impl Kept {
         match self {
             Self::Tile(tile) => tile.bytes(),
             Self::Summary(page) => page.bytes(),
+            Self::Groups(groups) => groups.bytes(),
         }
     }
 }

@@ -44,6 +44,19 @@ pub trait SeriesTables {
     ) -> Result<(), ReadError>;
 }
 
+/// A sorted run: a part, or what is in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// That no other run ever has; `None` of what is in memory.
+    pub number: Option<u64>,
+    /// Every row lies inside.
+    pub time: TimeRange,
+    /// At most so many series of the measurement.
+    pub series: u64,
+    /// Values of all its measurements.
+    pub cells: u64,
+}
+
 /// Takes a group, and says whether it wants more of them.
 pub type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
 
@@ -76,6 +89,15 @@ pub trait Reader {
     /// [`ReadError::TooManySources`] where that cannot be.
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
 
+    /// The same, cut also where runs with many rows of each series follow each other: one after the
+    /// other is read through, and what one came to is kept whatever becomes of others.
+    ///
+    /// # Errors
+    /// As [`Reader::stretches`].
+    fn chained(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        self.stretches(time)
+    }
+
     /// The rows of the runs that overlap `time`, be they of whatever measurement: from the first
     /// series in `direction` that is not before `from`. Rows outside `time` may be among them.
     ///
@@ -104,6 +126,29 @@ pub trait Reader {
         Ok(false)
     }
 
+    /// The runs that may have rows of a measurement inside `time`; `None` where that is not known.
+    fn runs(&self, measurement: MeasurementId, time: TimeRange) -> Option<Vec<Run>> {
+        let _ = (measurement, time);
+        None
+    }
+
+    /// The series of a run, those that a delete hides among them.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    fn run(
+        &self,
+        run: &Run,
+        measurement: MeasurementId,
+        direction: Direction,
+    ) -> Result<Rows<'_>, ReadError> {
+        let from = match direction {
+            Direction::Ascending => SeriesKey::new(measurement, []),
+            Direction::Descending => SeriesKey::past(measurement, []),
+        };
+        self.merge(&[measurement], run.time, direction, &from)
+    }
+
     /// What there is of a measurement inside `time`, as directories tell.
     ///
     /// # Errors
@@ -121,6 +166,11 @@ pub trait Reader {
     ) -> Result<Option<Version>, ReadError> {
         let _ = (measurements, time);
         Ok(None)
+    }
+
+    /// The version of what a run at rest has, which never changes.
+    fn version_of_run(&self, number: u64) -> Version {
+        vec![number]
     }
 
     /// What is kept under a name, if it is of that version.

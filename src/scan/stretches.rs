@@ -73,7 +73,7 @@ impl Stretches {
             let length = length(position.stretch);
             span = span.map(|span| span.max(length.saturating_mul(GROWTH)));
         }
-        let mut pieces = if time.is_empty() { Vec::new() } else { reader.stretches(time)? };
+        let mut pieces = if time.is_empty() { Vec::new() } else { reader.chained(time)? };
         pieces = pieces.into_iter().flat_map(|piece| tiling.cut(piece)).collect();
         if is_backwards {
             pieces.reverse();
@@ -100,6 +100,21 @@ impl Stretches {
         };
         self.left.push_front(rest);
         Some(stretch)
+    }
+
+    /// All that is left, from its start to its end.
+    pub(super) fn rest(&self) -> Option<TimeRange> {
+        let start_ns = self.left.iter().map(|piece| piece.start_ns).min()?;
+        let end_ns = self.left.iter().map(|piece| piece.end_ns).max()?;
+        Some(TimeRange::new(start_ns, end_ns))
+    }
+
+    /// Leaves out what lies outside `time`.
+    pub(super) fn keep_inside(&mut self, time: TimeRange) {
+        for piece in &mut self.left {
+            *piece = piece.intersect(&time);
+        }
+        self.left.retain(|piece| !piece.is_empty());
     }
 
     /// The one that comes next, if it and `last` are tiles side by side.

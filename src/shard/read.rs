@@ -25,12 +25,18 @@ use crate::part::directory::Group;
 use crate::part::pages;
 use crate::part::values::Values;
 use crate::scan::kept::{Kept, Version};
-use crate::scan::reader::{ReadStats, Reader, Rows, Survey, VisitGroup};
+use crate::scan::reader::{ReadStats, Reader, Rows, Run, Survey, VisitGroup};
 use crate::store::Store;
 
 /// Sorted runs that are merged at once where time can be cut, the memtable being one more: those of
 /// about a month.
 const PARTS_AT_ONCE: usize = 63;
+
+/// Rows of a series that are worth going through all series once more.
+const CHAINED_ROWS: u64 = 64;
+/// Of its own time, the share of a part that may lie in the next one: rows of one moment are written
+/// by two flushes.
+const OVERLAP_SHARE: i128 = 8;
 
 /// What a shard has, for one question.
 pub(super) struct ShardReader<'a, S> {
@@ -94,6 +100,22 @@ impl<'a, S: Store> ShardReader<'a, S> {
     pub(super) fn parts(&self, time: TimeRange) -> impl Iterator<Item = &'a Part> {
         let parts = self.loaded.manifest.parts().values();
         parts.filter(move |part| part.extent().time.overlaps(&time))
+    }
+
+    /// Counts the parts without rows inside `time`.
+    fn count_pruned(&self, time: TimeRange) {
+        let parts = self.loaded.manifest.parts().len();
+        let mut stats = self.stats.get();
+        stats.blocks_pruned += (parts - self.parts(time).count()) as u64;
+        self.stats.set(stats);
+    }
+
+    /// `time` in pieces of which each overlaps few enough parts.
+    fn cut(&self, time: TimeRange) -> Vec<TimeRange> {
+        let mut times: Vec<TimeRange> =
+            self.parts(time).map(|part| part.extent().time.intersect(&time)).collect();
+        sorted::sort_by_key(&mut times, |part| part.start_ns);
+        cut(time, &times)
     }
 
     /// Refuses what is known to be unreadable.
@@ -168,14 +190,20 @@ impl<S: Store> Reader for ShardReader<'_, S> {
 
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
         let time = self.own(time);
-        let parts = self.loaded.manifest.parts().len();
-        let mut stats = self.stats.get();
-        stats.blocks_pruned += (parts - self.parts(time).count()) as u64;
-        self.stats.set(stats);
-        let mut times: Vec<TimeRange> =
-            self.parts(time).map(|part| part.extent().time.intersect(&time)).collect();
-        sorted::sort_by_key(&mut times, |part| part.start_ns);
-        Ok(cut(time, &times))
+        self.count_pruned(time);
+        Ok(self.cut(time))
+    }
+
+    fn chained(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        let time = self.own(time);
+        self.count_pruned(time);
+        let mut parts: Vec<&Part> = self.parts(time).collect();
+        sorted::sort_by_key(&mut parts, |part| part.min_ns);
+        let borders = borders(&parts).filter(|at| time.start_ns < *at && *at < time.end_ns);
+        let ends_ns: Vec<i64> = borders.chain([time.end_ns]).collect();
+        let starts_ns = [time.start_ns].into_iter().chain(ends_ns.iter().copied());
+        let pieces = starts_ns.zip(&ends_ns).map(|(start, &end)| TimeRange::new(start, end));
+        Ok(pieces.flat_map(|piece| self.cut(piece)).collect())
     }
 
     fn merge(
@@ -211,6 +239,41 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         visit: &mut VisitGroup<'_>,
     ) -> Result<bool, ReadError> {
         self.row_groups(measurements, time, visit).map(|()| true)
+    }
+
+    fn runs(&self, measurement: MeasurementId, time: TimeRange) -> Option<Vec<Run>> {
+        let part = |part: &Part| Run {
+            number: Some(part.id.0),
+            time: part.extent().time,
+            series: part.series,
+            cells: part.cells,
+        };
+        let table = self.memtable.table(measurement).filter(|table| table.time().overlaps(&time));
+        let in_memory = table.map(|table| Run {
+            number: None,
+            time: table.time(),
+            series: u64::from(table.series().len),
+            cells: 0,
+        });
+        Some(self.parts(time).map(part).chain(in_memory).collect())
+    }
+
+    fn run(
+        &self,
+        run: &Run,
+        measurement: MeasurementId,
+        direction: Direction,
+    ) -> Result<Rows<'_>, ReadError> {
+        let from = match direction {
+            Direction::Ascending => SeriesKey::new(measurement, []),
+            Direction::Descending => SeriesKey::past(measurement, []),
+        };
+        let parts = self.loaded.manifest.parts().values();
+        let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
+            Some(part) => self.part_cursor(part, direction, &from, Some(measurement))?,
+            None => self.memtable_cursor(direction, &from)?,
+        };
+        Merge::new(vec![(0, cursor)], direction)
     }
 
     fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {
@@ -268,6 +331,10 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         Ok(Some(version))
     }
 
+    fn version_of_run(&self, number: u64) -> Version {
+        vec![0, AT_REST, number]
+    }
+
     fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
         if let Some(kept) = self.reads.answer(name, version) {
             return Some(kept);
@@ -318,6 +385,30 @@ fn add_group(survey: &mut Survey, group: &Group, time: TimeRange) {
 /// The least range around both.
 fn hull(a: TimeRange, b: TimeRange) -> TimeRange {
     TimeRange::new(a.start_ns.min(b.start_ns), a.end_ns.max(b.end_ns))
+}
+
+/// Where a part begins when those before it have enough rows and are through, or nearly so. Times of
+/// the parts ascend by their start.
+fn borders(parts: &[&Part]) -> impl Iterator<Item = i64> {
+    let (mut borders, mut live) = (Vec::new(), Vec::<TimeRange>::new());
+    let (mut rows, mut series) = (0_u64, 1);
+    for part in parts {
+        let time = part.extent().time;
+        live.retain(|before| before.end_ns > time.start_ns);
+        let is_nearly_through = |before: &TimeRange| {
+            let [left_ns, length_ns] = [time.start_ns, before.start_ns]
+                .map(|from_ns| i128::from(before.end_ns) - i128::from(from_ns));
+            left_ns * OVERLAP_SHARE <= length_ns
+        };
+        if rows >= CHAINED_ROWS * series && live.iter().all(is_nearly_through) {
+            borders.push(time.start_ns);
+            (rows, series) = (0, 1);
+        }
+        rows = rows.saturating_add(part.rows);
+        series = series.max(part.series);
+        live.push(time);
+    }
+    borders.into_iter()
 }
 
 /// Cuts `time` so that no piece overlaps many more of the parts than are merged at once; their

@@ -5,6 +5,7 @@
 //! once does not push out what is asked for often (S3-FIFO). Merges read past it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::ops::Range;
@@ -38,8 +39,6 @@ struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Of {
     Directory,
-    /// Bytes of the body from there on.
-    Bytes(u32),
     /// How many times bytes of the body were read.
     Reads,
     Decoded {
@@ -51,7 +50,6 @@ enum Of {
 #[derive(Clone)]
 enum Kept {
     Directory(Rc<Directory>),
-    Bytes(Rc<[u8]>),
     Reads(u32),
     Decoded(Decoded),
     Narrow(Rc<Narrow>),
@@ -71,13 +69,46 @@ impl Weighter<Key, Kept> for Bytes {
     fn weight(&self, _: &Key, kept: &Kept) -> u64 {
         let bytes = match kept {
             Kept::Directory(directory) => directory.bytes(),
-            Kept::Bytes(bytes) => bytes.len(),
             Kept::Reads(_) => 0,
             Kept::Decoded(decoded) => decoded.bytes(),
             Kept::Narrow(narrow) => narrow.bytes(),
             Kept::Steps(steps) => steps.bytes(),
         };
         bytes as u64 + ENTRY_BYTES
+    }
+}
+
+/// Which shard's value, and where the bytes of its body begin.
+type BytesKey = (u32, Number, u32);
+
+/// Bytes of bodies, those used last first: whatever is read of one follows soon, if at all.
+#[derive(Default)]
+struct Bodies {
+    held: VecDeque<(BytesKey, Rc<[u8]>)>,
+    bytes: usize,
+}
+
+impl Bodies {
+    fn get(&mut self, key: &BytesKey) -> Option<Rc<[u8]>> {
+        let at = self.held.iter().position(|(held, _)| held == key)?;
+        let found = self.held.remove(at)?;
+        let bytes = Rc::clone(&found.1);
+        self.held.push_front(found);
+        Some(bytes)
+    }
+
+    fn put(&mut self, key: BytesKey, bytes: &Rc<[u8]>, bytes_max: usize) {
+        self.bytes += bytes.len();
+        self.held.push_front((key, Rc::clone(bytes)));
+        self.shrink(bytes_max);
+    }
+
+    /// Holds at most so many bytes, but for those put last.
+    fn shrink(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max && self.held.len() > 1 {
+            let gone = self.held.pop_back().map_or(0, |(_, bytes)| bytes.len());
+            self.bytes = self.bytes.saturating_sub(gone);
+        }
     }
 }
 
@@ -93,12 +124,15 @@ impl Weighter<AnswerKey, Rc<Answer>> for Bytes {
 
 /// Of all that is kept, what answers may take: reading much for one must not push them out.
 const ANSWERS_SHARE: usize = 3;
+/// The same of bytes that are not decoded: each is wanted once, and what is decoded of it stays.
+const BODIES_SHARE: usize = 6;
 
 /// The cache of an isolate.
 pub(super) struct ReadCache {
     /// What it may hold, in whole steps.
     steps: Cell<usize>,
     read: RefCell<Cache<Key, Kept, Bytes, FixedState>>,
+    bodies: RefCell<Bodies>,
     answers: RefCell<Cache<AnswerKey, Rc<Answer>, Bytes, FixedState>>,
 }
 
@@ -112,9 +146,9 @@ impl fmt::Debug for ReadCache {
 impl ReadCache {
     /// Holds at most so many bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
-        let answers = bytes_max / ANSWERS_SHARE;
+        let [read, _, answers] = shares(bytes_max);
         let steps = Cell::new(bytes_max / STEP_BYTES);
-        Self { steps, read: cache(bytes_max - answers), answers: cache(answers) }
+        Self { steps, read: cache(read), bodies: RefCell::default(), answers: cache(answers) }
     }
 
     /// Holds at most so many bytes from now on, or up to a megabyte less.
@@ -123,8 +157,9 @@ impl ReadCache {
         if self.steps.replace(steps) == steps {
             return;
         }
-        let (bytes, answers) = (steps * STEP_BYTES, steps * STEP_BYTES / ANSWERS_SHARE);
-        self.read.borrow_mut().set_capacity((bytes - answers) as u64);
+        let [read, bodies, answers] = shares(steps * STEP_BYTES);
+        self.read.borrow_mut().set_capacity(read as u64);
+        self.bodies.borrow_mut().shrink(bodies);
         self.answers.borrow_mut().set_capacity(answers as u64);
     }
 
@@ -135,9 +170,17 @@ impl ReadCache {
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        let read = self.read.try_borrow().map_or(0, |cache| cache.weight() as usize);
-        read + self.answers.try_borrow().map_or(0, |cache| cache.weight() as usize)
+        let read = self.read.try_borrow().map_or(0, |cache| cache.weight());
+        let bodies = self.bodies.try_borrow().map_or(0, |bodies| bodies.bytes as u64);
+        let answers = self.answers.try_borrow().map_or(0, |cache| cache.weight());
+        (read + bodies + answers) as usize
     }
+}
+
+/// What is decoded, bodies, and answers.
+fn shares(bytes_max: usize) -> [usize; 3] {
+    let (bodies, answers) = (bytes_max / BODIES_SHARE, bytes_max / ANSWERS_SHARE);
+    [bytes_max - bodies - answers, bodies, answers]
 }
 
 /// One of at most so many bytes.
@@ -184,15 +227,13 @@ impl ShardReads {
 
     /// Bytes of a body that begin at `start`.
     pub(super) fn bytes_from(&self, of: Number, start: u32) -> Option<Rc<[u8]>> {
-        match self.get(of, Of::Bytes(start))? {
-            Kept::Bytes(bytes) => Some(bytes),
-            _ => None,
-        }
+        self.cache.bodies.borrow_mut().get(&(self.shard, of, start))
     }
 
     /// Keeps bytes of a body; answers how many times some of it were put.
     pub(super) fn put_bytes(&self, of: Number, start: u32, bytes: &Rc<[u8]>) {
-        self.put(of, Of::Bytes(start), Kept::Bytes(Rc::clone(bytes)));
+        let [_, bodies_bytes, _] = shares(self.cache.bytes_max());
+        self.cache.bodies.borrow_mut().put((self.shard, of, start), bytes, bodies_bytes);
         self.put(of, Of::Reads, Kept::Reads(self.reads(of) + 1));
     }
 

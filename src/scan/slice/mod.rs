@@ -5,6 +5,7 @@
 //! slice gather at once, and a piece ends at any row when the event's work is done; who asks puts
 //! the pieces of all shards together and shows the slice when all of them are through.
 
+mod closed;
 mod tiled;
 
 use std::collections::HashSet;
@@ -216,6 +217,7 @@ impl Walk<'_> {
                 break;
             }
             self.groups.close();
+            self.skip_closed(stretches)?;
             // Nothing of what comes later in time is needed of the only group.
             if self.request.group_by.is_empty() && self.groups.are_closed() {
                 break;

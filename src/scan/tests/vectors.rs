@@ -13,7 +13,7 @@ use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 use crate::scan::kept::{Kept, Version};
-use crate::scan::reader::{ReadStats, Reader, Rows, Survey};
+use crate::scan::reader::{ReadStats, Reader, Rows, Run as RunOf, Survey};
 
 /// Tags of a series, ascending by id, none empty.
 pub(in crate::scan) type Tags = Vec<(ColumnId, String)>;
@@ -101,6 +101,30 @@ impl Reader for VectorReader {
             cursors.push((sequence, cursor));
         }
         Merge::new(cursors, direction)
+    }
+
+    fn runs(&self, _: MeasurementId, time: TimeRange) -> Option<Vec<RunOf>> {
+        let run = |(number, story): (u64, &Story)| {
+            let times = || story.keys().map(|(_, time_ns)| *time_ns);
+            let time = TimeRange::new(times().min()?, times().max()? + 1);
+            // What is in memory is none that is kept.
+            Some(RunOf { number: (number > 0).then_some(number), time, series: 3, cells: 0 })
+        };
+        let runs = (0..).zip(&self.parts).filter_map(run);
+        Some(runs.filter(|run| run.time.overlaps(&time)).collect())
+    }
+
+    fn run(
+        &self,
+        run: &RunOf,
+        _: MeasurementId,
+        direction: Direction,
+    ) -> Result<Rows<'_>, ReadError> {
+        let story = &self.parts[run.number.unwrap_or(0) as usize];
+        let mut rng = fastrand::Rng::with_seed(7);
+        let cursor = VectorCursor::new(story, self.page_rows, direction, &mut rng);
+        let cursor: Box<dyn SeriesCursor> = Box::new(cursor);
+        Merge::new(vec![(0, cursor)], direction)
     }
 
     fn survey(&self, _: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {

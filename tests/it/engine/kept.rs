@@ -95,6 +95,44 @@ impl Question {
     }
 }
 
+/// The latest time of each group's integers.
+pub(super) fn ask_latest<S: Store>(
+    time: TimeRange,
+    shard: &mut Shard<S>,
+    measurement: MeasurementId,
+    stamp: &Stamp,
+) -> Result<BTreeMap<String, i64>, Refusal> {
+    let field = Input { column: INTEGERS.0, field_type: FieldType::Integer, cast: None };
+    let output =
+        Output::Rows { fields: vec![field], tags: Vec::new(), limit: Some(1), every_row: false };
+    let question = Question { time, window_ns: None, by_tag: true, descending: true };
+    let mut request = ScanRequest { output, ..question.request(measurement) };
+    let mut latest = BTreeMap::new();
+    loop {
+        let page = shard.scan(&request, stamp)?;
+        assert_eq!(page.until, None, "it fits a slice");
+        for group in page.groups {
+            let GroupData::Rows { times_ns, .. } = &group.data else { panic!("{group:?}") };
+            let of_group = latest.entry(group.key.concat()).or_insert(i64::MIN);
+            *of_group = times_ns.iter().copied().fold(*of_group, i64::max);
+        }
+        match request.resume.after(page.until, page.position) {
+            Some(resume) => request.resume = resume,
+            None => return Ok(latest),
+        }
+    }
+}
+
+/// What it should say of these rows.
+pub(super) fn expected_latest(rows: &Grid) -> BTreeMap<String, i64> {
+    let mut latest = BTreeMap::new();
+    for row in rows.rows().into_iter().filter(|row| row.values[INTEGERS.1] != 0) {
+        let of_group = latest.entry(grid::tag(row.series).to_owned()).or_insert(i64::MIN);
+        *of_group = grid::time_ns(row.time).max(*of_group);
+    }
+    latest
+}
+
 fn sum() -> AggregateCall {
     let input = Input { column: INTEGERS.0, field_type: FieldType::Integer, cast: None };
     AggregateCall { function: AggregateFunction::Sum, input, beside: Vec::new() }

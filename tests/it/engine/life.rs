@@ -309,6 +309,9 @@ impl Life {
         let (stamp, id) = (self.stamp(), self.ids[measurement]);
         let found = question.ask(&mut self.shard, id, &stamp)?;
         assert_eq!(found, question.expected(&self.grid.part(measurement, question.time)));
+        let latest = kept::ask_latest(question.time, &mut self.shard, id, &stamp)?;
+        let rows = self.grid.part(measurement, question.time);
+        assert_eq!(latest, kept::expected_latest(&rows));
         let series = kept::count_series(&mut self.shard, id, &stamp)?;
         assert_eq!(series, self.grid.part(measurement, TimeRange::ALL).series());
         Ok(())
