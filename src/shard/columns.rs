@@ -91,6 +91,7 @@ impl Columns {
         store: &S,
         measurement: MeasurementId,
     ) -> Result<&[ColumnId], Refusal> {
+        self.forget_if_many();
         Ok(&self.of(store, measurement)?.tag_order)
     }
 
@@ -130,7 +131,11 @@ impl Columns {
     /// After what is new was committed.
     pub(super) fn written(&mut self) {
         self.unwritten = SortedSet::new();
-        if self.columns > COLUMNS_REMEMBERED_MAX {
+        self.forget_if_many();
+    }
+
+    fn forget_if_many(&mut self) {
+        if self.columns > COLUMNS_REMEMBERED_MAX && self.unwritten.is_empty() {
             self.known = SortedMap::new();
             self.columns = 0;
         }

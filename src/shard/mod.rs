@@ -31,6 +31,7 @@ mod narrow;
 mod object;
 mod pace;
 mod parts;
+mod pieces;
 mod plan;
 mod question;
 mod read;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::load::Loaded;
 use super::manifest::Part;
+use super::pieces::{borders, cut};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
 use super::tombstone::Tombstone;
@@ -28,16 +29,6 @@ use crate::scan::kept::{Kept, Version};
 use crate::scan::reader::{ReadStats, Reader, Rows, Run, Survey, VisitGroup};
 use crate::store::Store;
 
-/// Sorted runs that are merged at once where time can be cut, the memtable being one more: those of
-/// about a month.
-const PARTS_AT_ONCE: usize = 63;
-
-/// Rows of a series that are worth going through all series once more.
-const CHAINED_ROWS: u64 = 64;
-/// Of its own time, the share of a part that may lie in the next one: rows of one moment are written
-/// by two flushes.
-const OVERLAP_SHARE: i128 = 8;
-
 /// What a shard has, for one question.
 pub(super) struct ShardReader<'a, S> {
     store: &'a S,
@@ -52,10 +43,13 @@ pub(super) struct ShardReader<'a, S> {
     stats: Rc<Cell<ReadStats>>,
     /// See [`super::limits::Limits`].
     answer_cells: u64,
+    /// Rows of storage read when something was kept last.
+    rows_read: Cell<u64>,
 }
 
 impl Loaded {
-    /// The tag order of each of these measurements that is in memory, with what is not at rest yet.
+    /// The tag order of each of these measurements that is in memory, with what is not at rest yet;
+    /// of a single one in any case: its row is one, and directories are many.
     pub(super) fn tag_orders<S: Store>(
         &mut self,
         store: &S,
@@ -67,6 +61,8 @@ impl Loaded {
             if let Some(table) = memtable.table(measurement) {
                 let order = tag_order(self.columns.tag_order(store, measurement)?, table);
                 orders.insert(measurement, order);
+            } else if measurements.len() == 1 {
+                orders.insert(measurement, self.columns.tag_order(store, measurement)?.to_vec());
             }
         }
         Ok(orders)
@@ -82,8 +78,18 @@ impl<'a, S: Store> ShardReader<'a, S> {
         memtable: &'a Memtable,
         tag_orders: SortedMap<MeasurementId, Vec<ColumnId>>,
     ) -> Self {
-        let (sorted, stats, answer_cells) = (OnceCell::new(), Rc::default(), u64::MAX);
-        Self { store, reads, loaded, hidden, memtable, tag_orders, sorted, stats, answer_cells }
+        Self {
+            store,
+            reads,
+            loaded,
+            hidden,
+            memtable,
+            tag_orders,
+            sorted: OnceCell::new(),
+            stats: Rc::default(),
+            answer_cells: u64::MAX,
+            rows_read: Cell::new(store.row_counts().read),
+        }
     }
 
     /// Keeps at rest what so many cells came to.
@@ -199,7 +205,9 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         self.count_pruned(time);
         let mut parts: Vec<&Part> = self.parts(time).collect();
         sorted::sort_by_key(&mut parts, |part| part.min_ns);
-        let borders = borders(&parts).filter(|at| time.start_ns < *at && *at < time.end_ns);
+        let parts = parts.into_iter().map(|part| (part.extent().time, part.rows, part.series));
+        let borders =
+            borders(parts).into_iter().filter(|at| time.start_ns < *at && *at < time.end_ns);
         let ends_ns: Vec<i64> = borders.chain([time.end_ns]).collect();
         let starts_ns = [time.start_ns].into_iter().chain(ends_ns.iter().copied());
         let pieces = starts_ns.zip(&ends_ns).map(|(start, &end)| TimeRange::new(start, end));
@@ -345,7 +353,9 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 
     fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
-        if cells >= self.answer_cells
+        let read = self.store.row_counts().read;
+        let read = read.saturating_sub(self.rows_read.replace(read));
+        if (cells >= self.answer_cells || read >= ANSWER_ROWS)
             && let Some(at_rest) = at_rest(&version)
         {
             self.loaded.answers.put(&name, at_rest, &kept);
@@ -357,6 +367,9 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         self.stats.get()
     }
 }
+
+/// Rows of storage for whose reading what they came to is kept at rest: each may be 1.9 MB.
+const ANSWER_ROWS: u64 = 32;
 
 /// Instead of a sequence: no row is in memory.
 const AT_REST: u64 = 0;
@@ -385,112 +398,4 @@ fn add_group(survey: &mut Survey, group: &Group, time: TimeRange) {
 /// The least range around both.
 fn hull(a: TimeRange, b: TimeRange) -> TimeRange {
     TimeRange::new(a.start_ns.min(b.start_ns), a.end_ns.max(b.end_ns))
-}
-
-/// Where a part begins when those before it have enough rows and are through, or nearly so. Times of
-/// the parts ascend by their start.
-fn borders(parts: &[&Part]) -> impl Iterator<Item = i64> {
-    let (mut borders, mut live) = (Vec::new(), Vec::<TimeRange>::new());
-    let (mut rows, mut series) = (0_u64, 1);
-    for part in parts {
-        let time = part.extent().time;
-        live.retain(|before| before.end_ns > time.start_ns);
-        let is_nearly_through = |before: &TimeRange| {
-            let [left_ns, length_ns] = [time.start_ns, before.start_ns]
-                .map(|from_ns| i128::from(before.end_ns) - i128::from(from_ns));
-            left_ns * OVERLAP_SHARE <= length_ns
-        };
-        if rows >= CHAINED_ROWS * series && live.iter().all(is_nearly_through) {
-            borders.push(time.start_ns);
-            (rows, series) = (0, 1);
-        }
-        rows = rows.saturating_add(part.rows);
-        series = series.max(part.series);
-        live.push(time);
-    }
-    borders.into_iter()
-}
-
-/// Cuts `time` so that no piece overlaps many more of the parts than are merged at once; their
-/// times ascend by their start. Between parts if there is such a place, else where one begins:
-/// those that go on there are read in both pieces. More are in one piece only if that many have
-/// rows of one time.
-fn cut(time: TimeRange, parts: &[TimeRange]) -> Vec<TimeRange> {
-    let mut cuts = Vec::new();
-    // Ends of the piece's parts, and the last place between them, with those behind it.
-    let mut ends: Vec<i64> = Vec::new();
-    let (mut gap_ns, mut behind) = (time.start_ns, 0);
-    for part in parts {
-        if ends.iter().all(|&end_ns| end_ns <= part.start_ns) {
-            (gap_ns, behind) = (part.start_ns, ends.len());
-        }
-        let begun_ns = cuts.last().copied().unwrap_or(time.start_ns);
-        if ends.len() >= PARTS_AT_ONCE && part.start_ns > begun_ns {
-            if gap_ns > begun_ns {
-                cuts.push(gap_ns);
-                ends.drain(..behind);
-            } else {
-                cuts.push(part.start_ns);
-                ends.retain(|&end_ns| end_ns > part.start_ns);
-            }
-            behind = 0;
-        }
-        ends.push(part.end_ns);
-    }
-    let ends_ns = cuts.iter().copied().chain([time.end_ns]);
-    let starts_ns = [time.start_ns].into_iter().chain(cuts.iter().copied());
-    let pieces = starts_ns.zip(ends_ns).map(|(start_ns, end_ns)| TimeRange::new(start_ns, end_ns));
-    pieces.filter(|piece| !piece.is_empty()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_is_cut_between_parts_that_do_not_overlap() {
-        let all = TimeRange::new(0, 10_000);
-        let part = |start, end| TimeRange::new(start, end);
-        assert_eq!(cut(all, &[]), [all]);
-        // Two hundred, of which each two neighbours overlap.
-        let pairs: Vec<TimeRange> = (0..100)
-            .flat_map(|at| [part(at * 10, at * 10 + 8), part(at * 10 + 4, at * 10 + 10)])
-            .collect();
-        let pieces = cut(all, &pairs);
-        assert_eq!((pieces.len(), pieces[0], pieces[3].end_ns), (4, part(0, 310), 10_000));
-        for (a, b) in pieces.iter().zip(&pieces[1..]) {
-            assert_eq!(a.end_ns, b.start_ns);
-        }
-        for piece in &pieces {
-            assert!(pairs.iter().filter(|part| part.overlaps(piece)).count() <= PARTS_AT_ONCE);
-            assert!(
-                pairs
-                    .iter()
-                    .all(|part| part.intersect(piece).is_empty() || part.intersect(piece) == *part)
-            );
-        }
-    }
-
-    #[test]
-    fn parts_that_are_linked_are_cut_where_one_begins() {
-        let all = TimeRange::new(0, 10_000);
-        // A wide one beside many narrow ones, and each over the next one by a little.
-        let wide = (0..200).map(|at| TimeRange::new(at * 10, at * 10 + 10));
-        let wide: Vec<TimeRange> = [all].into_iter().chain(wide).collect();
-        let chain: Vec<TimeRange> =
-            (0..200).map(|at| TimeRange::new(at * 10, at * 10 + 11)).collect();
-        for parts in [wide, chain] {
-            let pieces = cut(all, &parts);
-            assert_eq!(pieces.len(), 4);
-            assert_eq!((pieces[0].start_ns, pieces[3].end_ns), (0, 10_000));
-            assert!(pieces.windows(2).all(|pair| pair[0].end_ns == pair[1].start_ns));
-            for piece in &pieces {
-                let count = parts.iter().filter(|part| part.overlaps(piece)).count();
-                assert!(count <= PARTS_AT_ONCE, "{count}");
-            }
-        }
-        // What has rows of one time is in one piece.
-        let same = vec![TimeRange::new(0, 100); 200];
-        assert_eq!(cut(all, &same), [all]);
-    }
 }

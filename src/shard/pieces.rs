@@ -1,0 +1,134 @@
+//! Where the time of a question is cut, so that few parts are merged at once.
+
+use crate::model::time::TimeRange;
+
+/// Sorted runs that are merged at once where time can be cut, the memtable being one more: those of
+/// about a month.
+const PARTS_AT_ONCE: usize = 63;
+
+/// Rows of a series that are worth going through all series once more.
+const CHAINED_ROWS: u64 = 64;
+/// Of its own time, the share of a part that may lie in the next one: rows of one moment are written
+/// by two flushes.
+const OVERLAP_SHARE: i128 = 8;
+
+/// Where a part begins when those before it have enough rows and are through, or nearly so. Of each
+/// part, by the start of its times: these, its rows and series.
+pub(super) fn borders(parts: impl Iterator<Item = (TimeRange, u64, u64)>) -> Vec<i64> {
+    let (mut borders, mut live) = (Vec::new(), Vec::<TimeRange>::new());
+    let (mut rows, mut series) = (0_u64, 1);
+    for (time, of_part, series_of_part) in parts {
+        live.retain(|before| before.end_ns > time.start_ns);
+        let is_nearly_through = |before: &TimeRange| {
+            let [left_ns, length_ns] = [time.start_ns, before.start_ns]
+                .map(|from_ns| i128::from(before.end_ns) - i128::from(from_ns));
+            left_ns * OVERLAP_SHARE <= length_ns
+        };
+        if rows >= CHAINED_ROWS * series && live.iter().all(is_nearly_through) {
+            borders.push(time.start_ns);
+            (rows, series) = (0, 1);
+        }
+        rows = rows.saturating_add(of_part);
+        series = series.max(series_of_part);
+        live.push(time);
+    }
+    borders
+}
+
+/// Cuts `time` so that no piece overlaps many more of the parts than are merged at once; their
+/// times ascend by their start. Between parts if there is such a place, else where one begins:
+/// those that go on there are read in both pieces. More are in one piece only if that many have
+/// rows of one time.
+pub(super) fn cut(time: TimeRange, parts: &[TimeRange]) -> Vec<TimeRange> {
+    let mut cuts = Vec::new();
+    // Ends of the piece's parts, and the last place between them, with those behind it.
+    let mut ends: Vec<i64> = Vec::new();
+    let (mut gap_ns, mut behind) = (time.start_ns, 0);
+    for part in parts {
+        if ends.iter().all(|&end_ns| end_ns <= part.start_ns) {
+            (gap_ns, behind) = (part.start_ns, ends.len());
+        }
+        let begun_ns = cuts.last().copied().unwrap_or(time.start_ns);
+        if ends.len() >= PARTS_AT_ONCE && part.start_ns > begun_ns {
+            if gap_ns > begun_ns {
+                cuts.push(gap_ns);
+                ends.drain(..behind);
+            } else {
+                cuts.push(part.start_ns);
+                ends.retain(|&end_ns| end_ns > part.start_ns);
+            }
+            behind = 0;
+        }
+        ends.push(part.end_ns);
+    }
+    let ends_ns = cuts.iter().copied().chain([time.end_ns]);
+    let starts_ns = [time.start_ns].into_iter().chain(cuts.iter().copied());
+    let pieces = starts_ns.zip(ends_ns).map(|(start_ns, end_ns)| TimeRange::new(start_ns, end_ns));
+    pieces.filter(|piece| !piece.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_with_many_rows_of_each_series_are_read_one_after_the_other() {
+        let part = |start, end, rows| (TimeRange::new(start, end), rows, 10);
+        let of = |parts: &[_]| borders(parts.iter().copied());
+        let many = 10 * CHAINED_ROWS;
+        assert_eq!(of(&[part(0, 80, many), part(80, 160, many), part(160, 200, 1)]), [80, 160]);
+        // The last rows of one moment were flushed with the next.
+        assert_eq!(of(&[part(0, 80, many), part(70, 160, many)]), [70]);
+        assert_eq!(of(&[part(0, 80, many), part(69, 160, many)]), [0; 0]);
+        // A wide one goes on.
+        assert_eq!(of(&[part(0, 900, many), part(10, 80, many), part(80, 160, many)]), [0; 0]);
+        assert_eq!(of(&[part(0, 80, many - 1), part(80, 160, 1), part(160, 240, 1)]), [160]);
+    }
+
+    #[test]
+    fn time_is_cut_between_parts_that_do_not_overlap() {
+        let all = TimeRange::new(0, 10_000);
+        let part = |start, end| TimeRange::new(start, end);
+        assert_eq!(cut(all, &[]), [all]);
+        // Two hundred, of which each two neighbours overlap.
+        let pairs: Vec<TimeRange> = (0..100)
+            .flat_map(|at| [part(at * 10, at * 10 + 8), part(at * 10 + 4, at * 10 + 10)])
+            .collect();
+        let pieces = cut(all, &pairs);
+        assert_eq!((pieces.len(), pieces[0], pieces[3].end_ns), (4, part(0, 310), 10_000));
+        for (a, b) in pieces.iter().zip(&pieces[1..]) {
+            assert_eq!(a.end_ns, b.start_ns);
+        }
+        for piece in &pieces {
+            assert!(pairs.iter().filter(|part| part.overlaps(piece)).count() <= PARTS_AT_ONCE);
+            assert!(
+                pairs
+                    .iter()
+                    .all(|part| part.intersect(piece).is_empty() || part.intersect(piece) == *part)
+            );
+        }
+    }
+
+    #[test]
+    fn parts_that_are_linked_are_cut_where_one_begins() {
+        let all = TimeRange::new(0, 10_000);
+        // A wide one beside many narrow ones, and each over the next one by a little.
+        let wide = (0..200).map(|at| TimeRange::new(at * 10, at * 10 + 10));
+        let wide: Vec<TimeRange> = [all].into_iter().chain(wide).collect();
+        let chain: Vec<TimeRange> =
+            (0..200).map(|at| TimeRange::new(at * 10, at * 10 + 11)).collect();
+        for parts in [wide, chain] {
+            let pieces = cut(all, &parts);
+            assert_eq!(pieces.len(), 4);
+            assert_eq!((pieces[0].start_ns, pieces[3].end_ns), (0, 10_000));
+            assert!(pieces.windows(2).all(|pair| pair[0].end_ns == pair[1].start_ns));
+            for piece in &pieces {
+                let count = parts.iter().filter(|part| part.overlaps(piece)).count();
+                assert!(count <= PARTS_AT_ONCE, "{count}");
+            }
+        }
+        // What has rows of one time is in one piece.
+        let same = vec![TimeRange::new(0, 100); 200];
+        assert_eq!(cut(all, &same), [all]);
+    }
+}
