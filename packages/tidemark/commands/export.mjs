@@ -1,4 +1,4 @@
-// tidemark export: a database as line protocol.
+// tidemark export: a database as line protocol; and what a deployment has beside points.
 
 import { createWriteStream, renameSync, rmSync } from 'node:fs';
 import { Readable } from 'node:stream';
@@ -7,6 +7,7 @@ import { createGzip } from 'node:zlib';
 
 import { Sentence } from '../lib/command.mjs';
 import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
+import { exportDeployment } from '../lib/deployment.mjs';
 
 /** The parameters of /api/v3/export. @param {Record<string, any>} options */
 function searchOf({ database, policy, measurement, start, end }) {
@@ -26,10 +27,14 @@ async function* linesOf(options, body) {
 /** @type {import('../lib/command.mjs').Command} */
 export default {
   summary: 'writes a database as line protocol',
-  usage: '--database DB [--out FILE] …',
+  usage: '--database DB [--out FILE] … | --access FILE',
   about: `
 What it writes is read by \`tidemark import\` and by \`influx -import\`: types, escapes and nanoseconds are
 kept. It needs the right to read. An export that breaks off leaves no file.
+
+With --access FILE gets what a deployment has beside points: databases, retention policies, continuous queries, and
+tokens and users with the hashes that they are found by. There is no secret in it, yet passwords can be guessed by their
+hashes: keep it as you keep those. This needs the admin token.
 
 ${connectionHelp}`,
   options: {
@@ -38,14 +43,20 @@ ${connectionHelp}`,
     measurement: { value: 'NAME', help: 'of this measurement alone' },
     start: { value: 'TIME', help: 'from here on: nanoseconds or RFC 3339' },
     end: { value: 'TIME', help: 'up to here, which is left out' },
+    access: { value: 'FILE', help: 'databases, policies, queries, tokens and users instead of points' },
     out: { value: 'FILE', help: 'where to; gzip if it ends with .gz; otherwise standard output' },
     ...connectionOptions,
   },
   examples: [
     ['tidemark export --database plant --out plant.lp.gz', 'a copy to keep'],
+    ['tidemark export --access deployment.jsonl', 'what `tidemark import --access` takes in elsewhere'],
     ['tidemark export --database plant --measurement air --start 2026-01-01T00:00:00Z', 'one measurement of this year, to look at'],
   ],
   async run(options, words) {
+    if (options.access) {
+      if (words.length > 0 || options.database) throw new Sentence('--access is of the whole deployment: it takes a FILE and nothing else.');
+      return exportDeployment(new Connection(options), options.access);
+    }
     if (words.length > 0 || !options.database) throw new Sentence('Which database? Use --database NAME.');
     const { out } = options;
     const connection = new Connection(options);
